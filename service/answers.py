@@ -1,0 +1,34 @@
+"""Turning what use cases return into JSON, and describing bodies to OpenAPI."""
+
+from typing import Any
+
+import orjson
+from fastapi import Request, Response
+
+from service.pages import Page
+from service.schemas import Body
+
+_OPTIONS = orjson.OPT_UTC_Z
+
+
+def answer(value: Any, status: int = 200, *, etag: str | None = None) -> Response:
+    """A JSON answer of dataclasses and plain values; numbers keep the text that they were stored with."""
+    headers = {} if etag is None else {"ETag": f'"{etag}"'}
+    return Response(
+        orjson.dumps(value, option=_OPTIONS), status, headers=headers, media_type="application/json"
+    )
+
+
+def page_answer(request: Request, page: Page[Any]) -> Response:
+    """A page of a list, with a Link to the next."""
+    response = answer({"items": page.items, "next_cursor": page.next_cursor})
+    if page.next_cursor is not None:
+        following = request.url.include_query_params(cursor=page.next_cursor)
+        response.headers["Link"] = f'<{following}>; rel="next"'
+    return response
+
+
+def takes(model: type[Body], *, required: bool = True) -> dict[str, Any]:
+    """The OpenAPI description of a body that `deps.body_of(model)` reads."""
+    content = {"application/json": {"schema": model.model_json_schema()}}
+    return {"requestBody": {"required": required, "content": content}}

@@ -1,0 +1,74 @@
+"""Who is calling, from where, and what each role may do."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from service.errors import Forbidden
+from service.ids import SubscriptionId, UserId
+
+
+class Role(StrEnum):
+    """What a user is in its subscription; the operator belongs to none."""
+
+    VIEWER = "viewer"
+    EDITOR = "editor"
+    AUDITOR = "auditor"
+    ADMIN = "admin"
+    OPERATOR = "operator"
+
+
+class Right(StrEnum):
+    """What a call needs."""
+
+    READ = "read resources and their history"
+    WRITE = "change resources"
+    READ_LOGS = "read logs"
+    SEE_SUBSCRIPTION = "see the subscription"
+    MANAGE_USERS = "manage users and keys"
+    CREATE_SUBSCRIPTIONS = "create subscriptions"
+
+
+_RIGHTS: dict[Role, frozenset[Right]] = {
+    Role.VIEWER: frozenset({Right.READ, Right.SEE_SUBSCRIPTION}),
+    Role.EDITOR: frozenset({Right.READ, Right.SEE_SUBSCRIPTION, Right.WRITE}),
+    Role.AUDITOR: frozenset({Right.READ, Right.SEE_SUBSCRIPTION, Right.READ_LOGS}),
+    Role.ADMIN: frozenset(Right) - {Right.CREATE_SUBSCRIPTIONS},
+    Role.OPERATOR: frozenset({Right.SEE_SUBSCRIPTION, Right.MANAGE_USERS, Right.CREATE_SUBSCRIPTIONS}),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """The request that something is caused by, as the audit names it."""
+
+    request_id: str
+    ip_address: str | None
+    user_agent: str | None
+    endpoint: str
+    method: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Somebody whose key was verified; user and subscription are None for the operator."""
+
+    user_id: UserId | None
+    username: str
+    role: Role
+    subscription_id: SubscriptionId | None
+    origin: Origin
+
+    def needs(self, right: Right) -> None:
+        """Raise Forbidden where the role does not give `right`."""
+        if right not in _RIGHTS[self.role]:
+            raise Forbidden(f"The role {self.role} may not {right}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A caller that is a user of the subscription in question: the author of a change."""
+
+    user_id: UserId
+    username: str
+    subscription_id: SubscriptionId
+    origin: Origin

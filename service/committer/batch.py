@@ -1,0 +1,160 @@
+"""One batch: its transaction, its pack, its only commit point, and what to do when it fails."""
+
+import time
+from collections.abc import Sequence
+
+import structlog
+
+from gitstore import errors as git_errors
+from gitstore.history import CommitBuilder
+from gitstore.layout import Store
+from service.clock import Clock
+from service.committer.change import Change, Create, Written
+from service.committer.planner import Planner
+from service.committer.refs import settle
+from service.committer.refusals import name_taken, tag_taken
+from service.committer.writes import Writes
+from service.errors import AnnalsError
+from service.ids import SubscriptionId
+from sql import errors as sql_errors
+from sql.database import Database
+from sql.queries import audit_logs, repositories
+
+Outcome = Written | Exception
+
+log = structlog.get_logger(__name__)
+
+# How long to look for the truth about a COMMIT whose answer was lost, before saying that it is unknown.
+DOUBT_SECONDS = 10
+DOUBT_PAUSE_SECONDS = 0.5
+
+
+class _InDoubt(Exception):
+    """The connection was lost while COMMIT was on its way."""
+
+    def __init__(self, writes: Writes, outcomes: list[Outcome]) -> None:
+        super().__init__("the answer to COMMIT was lost")
+        self.writes = writes
+        self.outcomes = outcomes
+
+
+class BatchWriter:
+    """Writes batches of one subscription's changes; used by one thread at a time."""
+
+    def __init__(
+        self,
+        database: Database,
+        store: Store,
+        subscription_id: SubscriptionId,
+        *,
+        clock: Clock,
+        git_url: str,
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._subscription_id = subscription_id
+        self._clock = clock
+        self._git_url = git_url
+        self._builder = CommitBuilder(store.ensure(str(subscription_id)))
+
+    def close(self) -> None:
+        """Let go of the repository."""
+        self._builder.close()
+
+    def write(self, changes: Sequence[Change]) -> list[Outcome]:
+        """What became of each change, in order: once this returns, what is written is durable and visible."""
+        outcomes = self._write(changes)
+        if any(isinstance(outcome, Written) for outcome in outcomes):
+            self._follow()
+        return outcomes
+
+    def _write(self, changes: Sequence[Change]) -> list[Outcome]:
+        try:
+            return self._attempt(changes)
+        except _InDoubt as doubt:
+            return self._resolve(doubt)
+        except (
+            sql_errors.DatabaseUnavailable,
+            sql_errors.WriteConflict,
+            git_errors.StoreUnavailable,
+        ) as error:
+            return [error for _ in changes]
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer to one change
+            if len(changes) == 1:
+                return [_refusal(changes[0], error)]
+            # One of them broke the transaction: halve until the guilty one stands alone.
+            middle = len(changes) // 2
+            return self._write(changes[:middle]) + self._write(changes[middle:])
+
+    def _attempt(self, changes: Sequence[Change]) -> list[Outcome]:
+        at = self._clock()
+        outcomes: list[Outcome] = []
+        committing: Writes | None = None
+        try:
+            with self._database.transaction(self._subscription_id) as tx:
+                head = repositories.lock(tx, self._subscription_id)
+                self._builder.begin(head)
+                planner = Planner(
+                    tx,
+                    self._subscription_id,
+                    changes,
+                    builder=self._builder,
+                    at=at,
+                    git_url=self._git_url,
+                )
+                for change in changes:
+                    try:
+                        outcomes.append(planner.plan(change))
+                    except AnnalsError as refusal:
+                        outcomes.append(refusal)
+                if planner.writes.head is not None:
+                    self._builder.write()
+                planner.writes.flush(tx, self._subscription_id, at)
+                # Nothing may follow: leaving the block is the commit point.
+                committing = planner.writes
+        except sql_errors.DatabaseUnavailable:
+            if committing is None:
+                raise
+            raise _InDoubt(committing, outcomes) from None
+        finally:
+            self._builder.discard()
+        return outcomes
+
+    def _resolve(self, doubt: _InDoubt) -> list[Outcome]:
+        """Look for the batch's audit rows: they are there exactly if the rest is."""
+        if not doubt.writes.audit:
+            return doubt.outcomes
+        lost = sql_errors.DatabaseUnavailable("the answer to COMMIT was lost")
+        deadline = time.monotonic() + DOUBT_SECONDS
+        while True:
+            try:
+                with self._database.transaction(self._subscription_id) as tx:
+                    # Waits until the server has ended the transaction in question, one way or the other.
+                    repositories.lock(tx, self._subscription_id)
+                    there = audit_logs.exists(tx, self._subscription_id, doubt.writes.audit[0])
+                break
+            except sql_errors.DatabaseError:
+                if time.monotonic() > deadline:
+                    return [lost if isinstance(o, Written) else o for o in doubt.outcomes]
+                time.sleep(DOUBT_PAUSE_SECONDS)
+        return [o if there or not isinstance(o, Written) else lost for o in doubt.outcomes]
+
+    def _follow(self) -> None:
+        try:
+            settle(self._database, self._store, self._subscription_id)
+        except (git_errors.GitStoreError, sql_errors.DatabaseError) as error:
+            # The versions are durable and acknowledged; the ref is moved before the next clone is served.
+            log.warning(
+                "main could not follow its row", subscription_id=str(self._subscription_id), error=str(error)
+            )
+
+
+def _refusal(change: Change, error: Exception) -> Exception:
+    """What a constraint's refusal of a lone change means to its caller."""
+    if isinstance(error, sql_errors.UniqueConflict):
+        if isinstance(change, Create) and error.constraint.endswith("_live_name"):
+            return name_taken(change.kind, change.name)
+        tag = getattr(change, "tag", None)
+        if tag is not None and error.constraint == "uq_versions_tag":
+            return tag_taken(change.kind, tag)
+    return error

@@ -1,0 +1,35 @@
+"""Letting the refs follow the rows: after each batch, and before anybody clones."""
+
+from gitstore import refs
+from gitstore.layout import Store
+from service.ids import SubscriptionId
+from sql.database import PLATFORM, Database
+from sql.queries import repositories
+
+MAIN = "refs/heads/main"
+
+
+def settle(database: Database, store: Store, subscription_id: SubscriptionId) -> bool:
+    """Move `main` to where its row says, under the lock that orders all hosts; True where it was behind.
+
+    Raises RefDiverged where somebody else moved it, and the errors of `sql.errors`.
+    """
+    with database.transaction(subscription_id) as tx:
+        repositories.lock_refs(tx, subscription_id)
+        # Read under the lock: another host's later batch may have advanced the row meanwhile.
+        head = repositories.head(tx, subscription_id)
+        if head is None:
+            return False
+        return refs.forward(store.path(str(subscription_id)), MAIN, head)
+
+
+def settle_all(database: Database, store: Store) -> list[SubscriptionId]:
+    """Settle every repository that a crash left behind its row; says which those were."""
+    with database.transaction(PLATFORM) as tx:
+        heads = repositories.heads(tx)
+    behind = [
+        SubscriptionId(subscription_id)
+        for subscription_id, head in heads
+        if refs.read(store.path(str(subscription_id)), MAIN) != head
+    ]
+    return [subscription_id for subscription_id in behind if settle(database, store, subscription_id)]

@@ -1,0 +1,36 @@
+"""The refusals that more than one place gives, so that they read the same everywhere."""
+
+from service.errors import CheckedOut, Fault, NameTaken, TagTaken
+from sql.queries.audit_logs import Values
+from sql.queries.check_outs import CheckOutRow
+
+
+def name_taken(kind: str, name: str) -> NameTaken:
+    """The refusal of a name that a live sibling has."""
+    detail = f"a live {kind} named {name!r} is already there"
+    return NameTaken(f"/name: {detail}.", faults=[Fault(detail, pointer="/name")])
+
+
+def tag_taken(kind: str, tag: str) -> TagTaken:
+    """The refusal of a tag that another version of the resource has."""
+    detail = f"the tag {tag} names another version of this {kind}"
+    return TagTaken(f"/tag: {detail}.", faults=[Fault(detail, pointer="/tag")])
+
+
+def holder_facts(held: CheckOutRow) -> Values:
+    """Who holds a check-out and until when, as a problem names it."""
+    return {
+        "checked_out_by": held.checked_out_by,
+        "checked_out_by_username": held.username,
+        "checked_out_at": held.checked_out_at,
+        "expires_at": held.expires_at,
+    }
+
+
+def checked_out(kind: str, held: CheckOutRow) -> CheckedOut:
+    """The refusal of a write to what another holds."""
+    return CheckedOut(
+        f"{held.username} holds the check-out of this {kind} until {held.expires_at:%Y-%m-%dT%H:%M:%SZ}: "
+        "ask for a check-in, or wait.",
+        facts=holder_facts(held),
+    )

@@ -1,0 +1,23 @@
+"""What use cases are handed: the parts that the service is made of."""
+
+from dataclasses import dataclass
+
+from gitstore.history import Reader
+from gitstore.layout import Store
+from service.clock import Clock
+from service.committer.change import Committer
+from service.settings import Settings
+from sql.database import Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """One process's parts; safe to share between its threads."""
+
+    settings: Settings
+    database: Database
+    store: Store
+    reader: Reader
+    committer: Committer
+    clock: Clock
+    public_url: str

@@ -1,0 +1,352 @@
+"""Errors of the domain, in families; `service/problems.py` alone knows which status each family has.
+
+AnnalsError
+├── Unauthenticated
+├── Forbidden
+├── NotFound            SubscriptionNotFound, UserNotFound, KeyNotFound, ResourceNotFound, ParentNotFound,
+│                       VersionNotFound, PathNotFound
+├── MethodNotAllowed
+├── Malformed           MalformedJson, MalformedGitRequest
+├── Invalid
+├── TooLarge            BodyTooLarge, DocumentTooLarge
+├── UnsupportedMedia
+├── Conflict            NameTaken, UsernameTaken, TagTaken, AmbiguousRef, ResourceDeleted, NotCheckedOut,
+│                       NotHolder
+├── Locked              CheckedOut
+├── Unavailable         DatabaseNotReachable, Busy, StoreNotWritable
+└── Internal
+
+Each leaf has a stable `code`. The first line of its docstring is its title, the rest says what it means and
+what to do next: that is the page at /docs/problems/{code}.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with the input: a JSON pointer into the body, or a query parameter's name."""
+
+    detail: str
+    pointer: str | None = None
+    parameter: str | None = None
+
+
+class AnnalsError(Exception):
+    """Something that the caller has to know."""
+
+    code: ClassVar[str]
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        faults: Sequence[Fault] = (),
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.faults = tuple(faults)
+        self.facts = dict(facts or {})
+
+
+class Unauthenticated(AnnalsError):
+    """No valid credentials
+
+    The request has no key, or one that is unknown, expired or deleted. Send `Authorization: Bearer <key>`;
+    for git, give the key as the password.
+    """
+
+    code = "unauthenticated"
+
+
+class Forbidden(AnnalsError):
+    """The role does not permit this
+
+    The key is valid and the subscription is its own, but its user's role is too low for this call. An admin
+    of the subscription can change the role. The operator's key creates subscriptions, users and keys, and
+    reads none of their content.
+    """
+
+    code = "forbidden"
+
+
+class NotFound(AnnalsError):
+    """It is not there, or not for this caller."""
+
+
+class SubscriptionNotFound(NotFound):
+    """No such subscription
+
+    There is no subscription of that id, or the key belongs to another one: the two are not told apart.
+    """
+
+    code = "subscription_not_found"
+
+
+class UserNotFound(NotFound):
+    """No such user
+
+    The subscription has no user of that id; deleted users are not listed, though history still names them.
+    """
+
+    code = "user_not_found"
+
+
+class KeyNotFound(NotFound):
+    """No such API key
+
+    The subscription has no key of that id; a deleted key is gone at once.
+    """
+
+    code = "key_not_found"
+
+
+class ResourceNotFound(NotFound):
+    """No such resource
+
+    The subscription has no resource of that kind and id. Collections are workspaces, folders, jobs,
+    workflows, jobpackages and connectors.
+    """
+
+    code = "resource_not_found"
+
+
+class ParentNotFound(NotFound):
+    """No such parent
+
+    The body names a parent that the subscription does not have; the pointer says which field.
+    """
+
+    code = "parent_not_found"
+
+
+class VersionNotFound(NotFound):
+    """No such version
+
+    The resource has no version by that number, tag or commit, nothing is published, or there is no previous
+    one. A commit is found only where it made a version of this very resource. `GET .../versions` lists
+    what there is.
+    """
+
+    code = "version_not_found"
+
+
+class PathNotFound(NotFound):
+    """No such path
+
+    Nothing is served at this address. `/openapi.json` lists every path.
+    """
+
+    code = "path_not_found"
+
+
+class MethodNotAllowed(AnnalsError):
+    """The method does not apply to this path
+
+    The address exists, for other methods: see the `Allow` header and `/openapi.json`.
+    """
+
+    code = "method_not_allowed"
+
+
+class Malformed(AnnalsError):
+    """The request can't be read."""
+
+
+class MalformedJson(Malformed):
+    """The body is not JSON
+
+    The body is not well-formed JSON in UTF-8; the detail names the line and column where reading stopped.
+    """
+
+    code = "malformed_json"
+
+
+class MalformedGitRequest(Malformed):
+    """The git request can't be read
+
+    The body is not what a git client sends to fetch: pkt-lines, as they are or compressed by gzip.
+    """
+
+    code = "malformed_git_request"
+
+
+class Invalid(AnnalsError):
+    """The input does not hold what it must
+
+    The request can be read but breaks a rule; `errors` lists each fault with a JSON pointer into the body,
+    or the name of a query parameter. Documents are at most 64 levels deep, integers fit 64 bits, doubles are
+    finite, strings are valid Unicode without NUL, and the keys of an object are unique.
+    """
+
+    code = "invalid"
+
+
+class TooLarge(AnnalsError):
+    """It is larger than Annals takes."""
+
+
+class BodyTooLarge(TooLarge):
+    """The body is too large
+
+    A JSON body is at most 8 MiB. Split the document, or keep large data elsewhere and refer to it.
+    """
+
+    code = "body_too_large"
+
+
+class DocumentTooLarge(TooLarge):
+    """The document is larger than the database can store
+
+    The body is within its limit but unfolds to more than a JSONB value may hold, as thousands of numbers
+    with hundreds of digits do.
+    """
+
+    code = "document_too_large"
+
+
+class UnsupportedMedia(AnnalsError):
+    """The body's media type is not supported
+
+    Send JSON with `Content-Type: application/json`, uncompressed.
+    """
+
+    code = "unsupported_media_type"
+
+
+class Conflict(AnnalsError):
+    """It does not fit the present state."""
+
+
+class NameTaken(Conflict):
+    """A live sibling has that name
+
+    A name is unique among the live resources of a kind under one parent. Choose another, or rename that one.
+    """
+
+    code = "name_taken"
+
+
+class UsernameTaken(Conflict):
+    """The username is taken
+
+    Another user of the subscription has it. Choose another, or delete that user first.
+    """
+
+    code = "username_taken"
+
+
+class TagTaken(Conflict):
+    """The tag names another version
+
+    A tag names one version of a resource. Choose another tag.
+    """
+
+    code = "tag_taken"
+
+
+class AmbiguousRef(Conflict):
+    """The commit prefix is ambiguous
+
+    More than one version of the resource has a commit that begins so. Give more digits.
+    """
+
+    code = "ambiguous_ref"
+
+
+class ResourceDeleted(Conflict):
+    """The resource is deleted
+
+    A deleted resource, and one below a deleted parent, can be read but not changed. Restore it first.
+    """
+
+    code = "resource_deleted"
+
+
+class NotCheckedOut(Conflict):
+    """Nobody holds a check-out of this
+
+    A check-in ends a check-out of one's own, and there is none that is still running: a lease that ran out
+    counts as none. Check out again, or save with `POST .../versions`.
+    """
+
+    code = "not_checked_out"
+
+
+class NotHolder(Conflict):
+    """Somebody else holds the check-out
+
+    Only the holder can check in or cancel; the problem names the holder and when the lease ends.
+    """
+
+    code = "not_holder"
+
+
+class Locked(AnnalsError):
+    """Somebody else is at work on it."""
+
+
+class CheckedOut(Locked):
+    """Checked out by another
+
+    The problem names the holder and when the lease ends. Ask for a check-in, or wait.
+    """
+
+    code = "checked_out"
+
+
+class Unavailable(AnnalsError):
+    """It can't be done now, but can be tried again."""
+
+
+class DatabaseNotReachable(Unavailable):
+    """The database can't be reached
+
+    Nothing is known to have been changed. Try again after the seconds in `Retry-After`; `/readyz` says
+    whether the server recovered.
+    """
+
+    code = "database_unavailable"
+
+
+class Busy(Unavailable):
+    """Too much is waiting already
+
+    More work is queued than the server takes on. Nothing was changed; try again after `Retry-After`.
+    """
+
+    code = "busy"
+
+
+class StoreNotWritable(Unavailable):
+    """The repository can't be read or written
+
+    The file system of the repositories refused: full, read-only, or damaged. Nothing was acknowledged.
+    The operator finds the reason in the log by the request id.
+    """
+
+    code = "store_unavailable"
+
+
+class Internal(AnnalsError):
+    """A fault of the server
+
+    This should not happen. Please report it with the request id, by which the log has the details.
+    """
+
+    code = "internal"
+
+
+def leaves() -> list[type[AnnalsError]]:
+    """Every error that a client can see, ordered by code."""
+    found: dict[str, type[AnnalsError]] = {}
+    pending: list[type[AnnalsError]] = [AnnalsError]
+    while pending:
+        error = pending.pop()
+        pending.extend(error.__subclasses__())
+        if "code" in vars(error):
+            found[error.code] = error
+    return [found[code] for code in sorted(found)]

@@ -1,0 +1,55 @@
+"""The six kinds of resource and what each may hang under."""
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from uuid import UUID
+
+
+class Kind(StrEnum):
+    """A kind of resource, named as in `resource_type`."""
+
+    WORKSPACE = "workspace"
+    FOLDER = "folder"
+    JOB = "job"
+    WORKFLOW = "workflow"
+    JOBPACKAGE = "jobpackage"
+    CONNECTOR = "connector"
+
+    @property
+    def collection(self) -> str:
+        """The name in paths, of the API and in git."""
+        return f"{self}s"
+
+
+KIND_OF_COLLECTION = {kind.collection: kind for kind in Kind}
+
+# The field that names a parent, and the kind that it names; the most specific first.
+PARENT_FIELDS: dict[Kind, tuple[tuple[str, Kind], ...]] = {
+    Kind.WORKSPACE: (),
+    Kind.FOLDER: (("parent_folder_id", Kind.FOLDER), ("workspace_id", Kind.WORKSPACE)),
+    Kind.JOB: (("folder_id", Kind.FOLDER),),
+    Kind.WORKFLOW: (("job_id", Kind.JOB),),
+    Kind.JOBPACKAGE: (("folder_id", Kind.FOLDER),),
+    Kind.CONNECTOR: (("workspace_id", Kind.WORKSPACE),),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a resource hangs: each id that its kind has, the others None."""
+
+    workspace_id: UUID | None = None
+    parent_folder_id: UUID | None = None
+    folder_id: UUID | None = None
+    job_id: UUID | None = None
+
+    def ids(self) -> dict[str, UUID]:
+        """The ids that are set, by name."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+PLACE_FIELDS: dict[Kind, frozenset[str]] = {
+    kind: frozenset(name for name, _ in fields)
+    | (frozenset() if kind is Kind.WORKSPACE else {"workspace_id"})
+    for kind, fields in PARENT_FIELDS.items()
+}

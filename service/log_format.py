@@ -1,0 +1,43 @@
+"""Log lines: for people on a terminal, JSON elsewhere; the standard library's loggers go the same way."""
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+
+
+def configure(form: Literal["auto", "json", "console"], level: str) -> None:
+    """Send every log line of this process to standard error in one format."""
+    readable = form == "console" or (form == "auto" and sys.stderr.isatty())
+    shared: list[structlog.types.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    renderer: structlog.types.Processor = (
+        structlog.dev.ConsoleRenderer() if readable else structlog.processors.JSONRenderer()
+    )
+    if readable:
+        # The console renderer formats exceptions itself, more readably.
+        shared.pop()
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    # These two log each connection at info, beside our own line for each request.
+    for chatty in ("uvicorn.error", "httpx"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))

@@ -1,0 +1,122 @@
+"""The composition root: settings in, application out."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio.to_thread
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from gitstore.errors import GitStoreError
+from gitstore.history import Reader
+from gitstore.layout import Store
+from gitstore.upload_pack import UploadPack
+from service import problems
+from service.clock import Clock, system_clock
+from service.committer.transport import ThreadCommitter
+from service.context import Context
+from service.errors import AnnalsError, Fault, Invalid, MethodNotAllowed, PathNotFound
+from service.middleware import RequestMiddleware
+from service.routes import checkouts, git, health, logs, resources, tenancy, versions
+from service.settings import Settings
+from service.usecases.health import version
+from sql.database import Database
+from sql.errors import DatabaseError
+
+# A clone that can't start within this time is told to come back rather than kept waiting.
+GIT_QUEUE_SECONDS = 60
+# Besides one connection a thread: the committer's batch, and its second one that settles refs.
+COMMITTER_CONNECTIONS = 2
+
+
+def create_app(settings: Settings, *, database_url: str, clock: Clock = system_clock) -> FastAPI:
+    """The application on a database whose schema is up to date."""
+    public_url = settings.public_url or f"http://{settings.host}:{settings.port}"
+    database = Database(database_url, pool_size=settings.threads + COMMITTER_CONNECTIONS)
+    store = Store(settings.git_dir)
+    committer = ThreadCommitter(database, store, clock=clock, public_url=public_url)
+    context = Context(
+        settings=settings,
+        database=database,
+        store=store,
+        reader=Reader(store),
+        committer=committer,
+        clock=clock,
+        public_url=public_url,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = settings.threads
+        committer.start()
+        try:
+            yield
+        finally:
+            await anyio.to_thread.run_sync(committer.stop)
+            database.close()
+
+    app = FastAPI(
+        title="Annals",
+        version=version(),
+        description="A git-backed versioning service with an audit store.",
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    app.state.context = context
+    app.state.upload_pack = UploadPack(
+        store,
+        limit=settings.git_processes,
+        deadline_seconds=settings.git_timeout,
+        queue_seconds=GIT_QUEUE_SECONDS,
+    )
+    app.add_middleware(RequestMiddleware)
+    for router in (health, tenancy, logs, git, resources, versions, checkouts):
+        app.include_router(router.router)
+    for kind, handler in (
+        (AnnalsError, _refused),
+        (DatabaseError, _failed),
+        (GitStoreError, _failed),
+        (RequestValidationError, _unfit),
+        (HTTPException, _unserved),
+    ):
+        app.add_exception_handler(kind, handler)
+    return app
+
+
+def _problem(request: Request, error: AnnalsError) -> Response:
+    is_git = request.url.path.startswith("/git/")
+    return problems.answer(error, request.state.request_id, basic_realm=is_git)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AnnalsError)  # noqa: S101 - registered for nothing else
+    return _problem(request, error)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    known = problems.from_store(error)
+    if known is None:
+        raise error
+    return _problem(request, known)
+
+
+async def _unfit(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for nothing else
+    faults = [
+        Fault(str(p["msg"]).removeprefix("Value error, "), parameter=str(p["loc"][-1]))
+        for p in error.errors()
+    ]
+    shown = "; ".join(f"{fault.parameter}: {fault.detail}" for fault in faults)
+    return _problem(request, Invalid(f"The query is not valid: {shown}.", faults=faults))
+
+
+async def _unserved(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
+    if error.status_code == 405:
+        response = _problem(request, MethodNotAllowed(f"{request.method} does not apply to this path."))
+        response.headers.update(error.headers or {})
+        return response
+    if error.status_code == 404:
+        return _problem(request, PathNotFound("Nothing is served at this address."))
+    raise error

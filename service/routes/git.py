@@ -1,0 +1,100 @@
+"""Git's smart HTTP protocol, for reading: the real upload-pack behind Annals' keys and audit."""
+
+import zlib
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from gitstore.upload_pack import Negotiation, UploadPack, wants
+from service.audit import Action
+from service.deps import MAX_BODY_BYTES, Reading
+from service.errors import BodyTooLarge, Forbidden, MalformedGitRequest, PathNotFound
+from service.metrics import CLONES
+from service.usecases import cloning
+
+router = APIRouter(prefix="/git/{subscription_id}.git", tags=["git"])
+
+_UNCACHED = {"Cache-Control": "no-cache, max-age=0, must-revalidate"}
+
+
+def _upload_pack(request: Request) -> UploadPack:
+    server: UploadPack = request.app.state.upload_pack
+    return server
+
+
+@router.get("/info/refs")
+async def info_refs(
+    request: Request,
+    access: Reading,
+    service: Annotated[str, Query()] = "",
+    git_protocol: Annotated[str | None, Header()] = None,
+) -> Response:
+    """The refs, as a clone or fetch asks for them first."""
+    if service == "git-receive-pack":
+        raise Forbidden("Annals takes no pushes: change resources through the API.")
+    if service != "git-upload-pack":
+        raise PathNotFound("Use a git client that speaks the smart HTTP protocol.")
+    await run_in_threadpool(cloning.prepare, access.context, access.author)
+    stream = await _opened(_upload_pack(request).advertise(str(access.subscription_id), git_protocol))
+    return StreamingResponse(
+        stream, media_type="application/x-git-upload-pack-advertisement", headers=_UNCACHED
+    )
+
+
+@router.post("/git-upload-pack")
+async def upload_pack(
+    request: Request, access: Reading, git_protocol: Annotated[str | None, Header()] = None
+) -> Response:
+    """The objects that a clone or fetch wants."""
+    body = await _body(request)
+    try:
+        negotiation = wants(body)
+    except ValueError as error:
+        raise MalformedGitRequest(f"The request is not what git sends: {error}.") from None
+    await run_in_threadpool(cloning.prepare, access.context, access.author)
+    if negotiation.wants:
+        action = Action.FETCH if negotiation.haves else Action.CLONE
+        await run_in_threadpool(
+            cloning.record, access.context, access.author, action, _about(negotiation, git_protocol)
+        )
+        CLONES.labels(action).inc()
+    stream = await _opened(_upload_pack(request).serve(str(access.subscription_id), body, git_protocol))
+    return StreamingResponse(stream, media_type="application/x-git-upload-pack-result", headers=_UNCACHED)
+
+
+def _about(negotiation: Negotiation, protocol: str | None) -> dict[str, object]:
+    return {"wants": negotiation.wants, "haves": negotiation.haves, "protocol": protocol or "version=0"}
+
+
+async def _opened(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The stream after its first part was made, so that an error before it is still a proper answer."""
+    first = await anext(stream, b"")
+
+    async def whole() -> AsyncIterator[bytes]:
+        yield first
+        async for part in stream:
+            yield part
+
+    return whole()
+
+
+async def _body(request: Request) -> bytes:
+    """The request's body, inflated where the client compressed it; bounded either way."""
+    inflate = None
+    if request.headers.get("content-encoding", "identity") in ("gzip", "x-gzip"):
+        inflate = zlib.decompressobj(wbits=31)
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        try:
+            plain = part if inflate is None else inflate.decompress(part, MAX_BODY_BYTES + 1 - size)
+        except zlib.error as error:
+            raise MalformedGitRequest(f"The body is no gzip stream: {error}.") from None
+        size += len(plain)
+        if size > MAX_BODY_BYTES or (inflate is not None and inflate.unconsumed_tail):
+            raise BodyTooLarge("The negotiation of a fetch is larger than any client needs.")
+        parts.append(plain)
+    return b"".join(parts)

@@ -1,0 +1,49 @@
+"""Is it alive, is it ready, what is it, what did it count, and what do its problems mean."""
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse
+
+from service import metrics, problem_pages
+from service.answers import answer
+from service.deps import context_of
+from service.usecases import health
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/livez")
+def livez() -> Response:
+    """The process answers."""
+    return answer({"status": "alive"})
+
+
+@router.get("/readyz")
+def readyz(request: Request) -> Response:
+    """Each part that requests need, by name; 503 where one fails."""
+    readiness = health.readiness(context_of(request))
+    return answer(readiness, 200 if readiness.ready else 503)
+
+
+@router.get("/version")
+def version() -> Response:
+    """The version of this server."""
+    return answer({"name": "annals", "version": health.version()})
+
+
+@router.get("/metrics")
+def figures() -> Response:
+    """Prometheus' text format."""
+    text, media_type = metrics.exposition()
+    return Response(text, headers={"Content-Type": media_type})
+
+
+@router.get("/docs/problems", include_in_schema=False)
+def problem_index() -> HTMLResponse:
+    """Every problem that a client can see."""
+    return HTMLResponse(problem_pages.index())
+
+
+@router.get("/docs/problems/{code}", include_in_schema=False)
+def problem_page(code: str) -> HTMLResponse:
+    """What one problem means and what to do next."""
+    return HTMLResponse(problem_pages.page(code))

@@ -1,0 +1,111 @@
+"""Resources of the six kinds: the same calls for each, with the parents that it has."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from service.answers import answer, page_answer, takes
+from service.deps import Paged, Reading, Targeted, Writing, body_of
+from service.kinds import Kind, Place
+from service.schemas import (
+    NewConnector,
+    NewFolder,
+    NewJob,
+    NewJobPackage,
+    NewResource,
+    NewWorkflow,
+    NewWorkspace,
+    QueryText,
+)
+from service.usecases import resources
+
+router = APIRouter(prefix="/v1/subscriptions/{subscription_id}", tags=["resources"])
+
+_BODIES: dict[Kind, type[NewResource]] = {
+    Kind.WORKSPACE: NewWorkspace,
+    Kind.FOLDER: NewFolder,
+    Kind.JOB: NewJob,
+    Kind.WORKFLOW: NewWorkflow,
+    Kind.JOBPACKAGE: NewJobPackage,
+    Kind.CONNECTOR: NewConnector,
+}
+
+
+def _place(
+    workspace_id: UUID | None = None,
+    parent_folder_id: UUID | None = None,
+    folder_id: UUID | None = None,
+    job_id: UUID | None = None,
+) -> Place:
+    return Place(
+        workspace_id=workspace_id, parent_folder_id=parent_folder_id, folder_id=folder_id, job_id=job_id
+    )
+
+
+def _creator(kind: Kind) -> Callable[..., Awaitable[Response]]:
+    read = body_of(_BODIES[kind])
+
+    async def create(access: Writing, body: Annotated[NewResource, Depends(read)]) -> Response:
+        resource = await resources.create(
+            access.context,
+            access.author,
+            kind,
+            name=body.name,
+            description=body.description,
+            place=body.place(),
+            definition=body.definition,
+        )
+        return answer(resource, 201, etag=resource.git_commit_hash)
+
+    return create
+
+
+def _lister(kind: Kind) -> Callable[..., Response]:
+    def page(
+        request: Request,
+        access: Reading,
+        paging: Paged,
+        place: Annotated[Place, Depends(_place)],
+        name: Annotated[QueryText | None, Query()] = None,
+        include_deleted: bool = False,
+    ) -> Response:
+        found = resources.page(
+            access.context,
+            access.subscription_id,
+            kind,
+            paging,
+            place=place,
+            name=name,
+            include_deleted=include_deleted,
+        )
+        return page_answer(request, found)
+
+    return page
+
+
+for _kind in Kind:
+    router.add_api_route(
+        f"/{_kind.collection}",
+        _creator(_kind),
+        methods=["POST"],
+        status_code=201,
+        name=f"create_{_kind}",
+        summary=f"Make a {_kind}; version 1 is committed",
+        openapi_extra=takes(_BODIES[_kind]),
+    )
+    router.add_api_route(
+        f"/{_kind.collection}",
+        _lister(_kind),
+        methods=["GET"],
+        name=f"list_{_kind.collection}",
+        summary=f"The {_kind.collection}, newest first, without bodies",
+    )
+
+
+@router.get("/{collection}/{resource_id}")
+def get_resource(access: Reading, target: Targeted) -> Response:
+    """One resource with its current definition, deleted or not."""
+    resource = resources.get(access.context, access.subscription_id, target.kind, target.resource_id)
+    return answer(resource, etag=resource.git_commit_hash)

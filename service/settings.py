@@ -1,0 +1,154 @@
+"""Settings: a flag wins over the environment, that over the file, that over the default."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, StringConstraints, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+DEFAULT_FILE = "annals.toml"
+FILE_VARIABLE = "ANNALS_CONFIG"
+PREFIX = "ANNALS_"
+
+Origin = Literal["flag", "environment", "file", "default"]
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the message names it, where it came from and what it may be."""
+
+
+class Settings(BaseSettings):
+    """What an operator can choose; the README's table is checked against these descriptions by a test."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
+
+    database_url: SecretStr | None = Field(
+        default=None,
+        validation_alias="DATABASE_URL",
+        description="PostgreSQL to use; without it the embedded one is started under the data directory",
+    )
+    data_dir: Path = Field(
+        default=Path("annals-data"),
+        description="folder for the repositories (`git/`) and the embedded PostgreSQL (`postgres/`)",
+    )
+    operator_key: Annotated[SecretStr, Field(min_length=32)] | None = Field(
+        default=None,
+        description="the operator's key, 32 characters or more; without it one is made and printed once",
+    )
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        default=8000, description="port to listen on; 0 picks a free one"
+    )
+    public_url: Annotated[str, StringConstraints(pattern=r"^https?://[^/\s]+(/[^\s]*)?$")] | None = Field(
+        default=None, description="how clients reach this server, for `git_url`; default: from host and port"
+    )
+    trusted_proxies: str | None = Field(
+        default=None,
+        description="addresses, comma-separated, whose X-Forwarded-For is believed; default: nobody's",
+    )
+    workers: Annotated[int, Field(ge=1, le=64)] = Field(default=1, description="API processes")
+    threads: Annotated[int, Field(ge=2, le=100)] = Field(
+        default=16, description="threads, and database connections, of each API process"
+    )
+    require_timescaledb: bool | None = Field(
+        default=None,
+        description="refuse a database without TimescaleDB; default: true with DATABASE_URL, else false",
+    )
+    git_processes: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=8, description="clones and fetches that one API process serves at a time; more wait"
+    )
+    git_timeout: Annotated[int, Field(ge=1)] = Field(
+        default=3600, description="seconds after which a clone or fetch is ended"
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="log lines; auto: console on a terminal, else JSON"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="least severe level that is logged"
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load` hands over: it merges the sources itself, to know where each value is from."""
+        return (init_settings,)
+
+    @property
+    def timescaledb_is_required(self) -> bool:
+        """Whether start-up fails without TimescaleDB."""
+        if self.require_timescaledb is None:
+            return self.database_url is not None
+        return self.require_timescaledb
+
+    @property
+    def git_dir(self) -> Path:
+        """Where the repositories lie."""
+        return self.data_dir.absolute() / "git"
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return "DATABASE_URL" if name == "database_url" else PREFIX + name.upper()
+
+
+def load(
+    flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ
+) -> tuple[Settings, dict[str, Origin]]:
+    """The settings, and where each value is from; a flag that is None was not given.
+
+    Raises SettingsError.
+    """
+    values: dict[str, Any] = {}
+    origins: dict[str, Origin] = dict.fromkeys(Settings.model_fields, "default")
+    for origin, source in (
+        ("file", _from_file(environ)),
+        ("environment", _from_environment(environ)),
+        ("flag", {name: value for name, value in flags.items() if value is not None}),
+    ):
+        for name, value in source.items():
+            values[name] = value
+            origins[name] = origin  # type: ignore[assignment]
+    try:
+        by_alias = {("DATABASE_URL" if name == "database_url" else name): v for name, v in values.items()}
+        return Settings(**by_alias), origins
+    except ValidationError as error:
+        raise SettingsError("; ".join(_explain(problem, origins) for problem in error.errors())) from None
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    found = {name: environ.get(variable(name), "") for name in Settings.model_fields}
+    return {name: value for name, value in found.items() if value}
+
+
+def _from_file(environ: Mapping[str, str]) -> dict[str, Any]:
+    named = environ.get(FILE_VARIABLE)
+    path = Path(named or DEFAULT_FILE)
+    if not named and not path.exists():
+        return {}
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"the settings file {path} can't be read: {error}") from None
+    unknown = sorted(set(values) - set(Settings.model_fields))
+    if unknown:
+        raise SettingsError(
+            f"the settings file {path} has unknown settings: {', '.join(unknown)}; "
+            f"known are {', '.join(Settings.model_fields)}"
+        )
+    return values
+
+
+def _explain(problem: Any, origins: Mapping[str, Origin]) -> str:
+    name = str(problem["loc"][0])
+    field = "database_url" if name == "DATABASE_URL" else name
+    # The value itself is left out: it may be a secret.
+    return f"{field} (from the {origins[field]}; {variable(field)}): {problem['msg']}"

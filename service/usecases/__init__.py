@@ -1,0 +1,1 @@
+"""What Annals does, as plain functions of the context, the caller and the input."""

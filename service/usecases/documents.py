@@ -1,0 +1,25 @@
+"""Reading stored documents: from git, whose bytes are the truth."""
+
+from typing import Any
+
+import orjson
+
+from service.context import Context
+from service.ids import SubscriptionId
+
+
+def snapshot_bytes(context: Context, subscription_id: SubscriptionId, blob_id: str) -> bytes:
+    """The canonical bytes of a snapshot, as git has them."""
+    return context.reader.read_blob(str(subscription_id), blob_id)
+
+
+def snapshot_of(context: Context, subscription_id: SubscriptionId, blob_id: str) -> dict[str, Any]:
+    """A snapshot as a value; numbers are those of the document, which JSONB would normalise."""
+    snapshot: dict[str, Any] = orjson.loads(snapshot_bytes(context, subscription_id, blob_id))
+    return snapshot
+
+
+def definition_of(context: Context, subscription_id: SubscriptionId, blob_id: str) -> dict[str, Any]:
+    """The definition in a snapshot."""
+    definition: dict[str, Any] = snapshot_of(context, subscription_id, blob_id)["definition"]
+    return definition

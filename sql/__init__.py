@@ -1,0 +1,1 @@
+"""PostgreSQL: engine and transactions, tables, queries, migrations, hypertables, the embedded server."""

@@ -1,0 +1,69 @@
+"""What can go wrong in the database, without its driver's names.
+
+DatabaseError
+├── DatabaseUnavailable   not reachable, shutting down, or no connection came free in time
+├── WriteConflict         a deadlock or a serialization failure: the same work may succeed when tried again
+├── UniqueConflict        a unique constraint refused a row; `constraint` names it
+├── LimitExceeded         a value is past what PostgreSQL can store
+└── SchemaError           the schema is missing, old, newer than this program, or may not be changed
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg.errors
+from sqlalchemy import exc
+
+
+class DatabaseError(Exception):
+    """The database refused or did not answer."""
+
+
+class DatabaseUnavailable(DatabaseError):
+    """The database can't be reached."""
+
+
+class WriteConflict(DatabaseError):
+    """The database ended the transaction in favour of another."""
+
+
+class LimitExceeded(DatabaseError):
+    """A value is larger than the database can store."""
+
+
+class SchemaError(DatabaseError):
+    """The schema does not fit this program."""
+
+
+class UniqueConflict(DatabaseError):
+    """A unique constraint refused a row."""
+
+    def __init__(self, constraint: str) -> None:
+        super().__init__(f"unique constraint {constraint}")
+        self.constraint = constraint
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the driver's errors into this module's, once, at the edge of the database."""
+    try:
+        yield
+    except exc.TimeoutError as error:
+        raise DatabaseUnavailable("no database connection came free in time") from error
+    except exc.DBAPIError as error:
+        raise translate(error) from error
+
+
+def translate(error: exc.DBAPIError) -> Exception:
+    """The error of this module that `error` is, or `error` itself: then the fault is ours."""
+    origin = error.orig
+    if isinstance(origin, psycopg.errors.UniqueViolation):
+        return UniqueConflict(origin.diag.constraint_name or "")
+    if isinstance(origin, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure):
+        return WriteConflict(str(origin))
+    if isinstance(origin, psycopg.errors.Error) and (origin.sqlstate or "").startswith("54"):
+        return LimitExceeded(str(origin))
+    lost = error.connection_invalidated or isinstance(origin, psycopg.InterfaceError)
+    if lost or isinstance(origin, psycopg.OperationalError):
+        return DatabaseUnavailable(str(origin))
+    return error

@@ -1,0 +1,78 @@
+"""TimescaleDB where it is present: which logs become hypertables, and in which chunks."""
+
+from dataclasses import dataclass
+
+import psycopg.errors
+from sqlalchemy import Connection, exc, text
+
+from sql.errors import SchemaError
+
+
+@dataclass(frozen=True)
+class Hypertable:
+    """A log, its time column and the span of one chunk."""
+
+    table: str
+    time_column: str
+    chunk: str
+
+
+# A chunk is the unit of retention and of locking: a day where rows go after 90 days, a week where they go
+# after a year, a quarter where they stay for good (ten years of weekly chunks with six indexes each would
+# take some four thousand locks for one unbounded page; the default lock table holds about 6,400).
+HYPERTABLES = (
+    Hypertable("audit_logs", "created_at", "90 days"),
+    Hypertable("data_change_history", "changed_at", "90 days"),
+    Hypertable("execution_logs", "created_at", "7 days"),
+    Hypertable("node_execution_logs", "created_at", "1 day"),
+    Hypertable("server_logs", "created_at", "1 day"),
+)
+
+
+def installed_version(connection: Connection) -> str | None:
+    """The version of TimescaleDB in this database, None where it has none."""
+    query = text("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'")
+    version: str | None = connection.execute(query).scalar_one_or_none()
+    return version
+
+
+def is_available(connection: Connection) -> bool:
+    """Whether the server could give this database TimescaleDB."""
+    query = text("SELECT count(*) FROM pg_available_extensions WHERE name = 'timescaledb'")
+    return bool(connection.execute(query).scalar_one())
+
+
+def install(connection: Connection) -> None:
+    """Create the extension.
+
+    Raises SchemaError where the login may not, or the server did not load the library at its start.
+    """
+    try:
+        connection.execute(text("CREATE EXTENSION IF NOT EXISTS timescaledb"))
+    except exc.DBAPIError as error:
+        if isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+            raise SchemaError(
+                "TimescaleDB is available but this login may not create it: "
+                "as a superuser, run CREATE EXTENSION timescaledb in this database, then try again"
+            ) from error
+        raise SchemaError(
+            f"TimescaleDB is available but could not be created: {error.orig}. "
+            "Is shared_preload_libraries = 'timescaledb' set, and was the server restarted since?"
+        ) from error
+
+
+def plain_logs(connection: Connection) -> list[Hypertable]:
+    """The logs that are not hypertables yet; needs the extension."""
+    query = text("SELECT hypertable_name FROM timescaledb_information.hypertables")
+    known = set(connection.execute(query).scalars())
+    return [log for log in HYPERTABLES if log.table not in known]
+
+
+def convert(connection: Connection, log: Hypertable) -> None:
+    """Make a hypertable of a log, with the rows that it has; runs as the tables' owner."""
+    # The indexes are the migrations' own: TimescaleDB's default one would be seen as a foreign object.
+    statement = text(
+        "SELECT create_hypertable(CAST(:log AS regclass), by_range(CAST(:time_column AS name), "
+        "CAST(:chunk AS interval)), create_default_indexes => false, migrate_data => true)"
+    )
+    connection.execute(statement, {"log": log.table, "time_column": log.time_column, "chunk": log.chunk})

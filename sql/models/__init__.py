@@ -1,0 +1,9 @@
+"""The tables; importing this package fills the metadata against which the migrations are tested."""
+
+from sqlmodel import SQLModel
+
+from sql.models import deletions, logs, repositories, resources, tenancy, versions
+
+TABLES = SQLModel.metadata.tables
+
+__all__ = ["TABLES", "deletions", "logs", "repositories", "resources", "tenancy", "versions"]

@@ -1,0 +1,160 @@
+"""The logs: hypertables on TimescaleDB, plain tables elsewhere.
+
+None has a foreign key, since a log outlives what it is about; each primary key ends in the time column,
+since TimescaleDB wants the partitioning column in every unique index.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Index, Numeric, text
+from sqlalchemy.dialects.postgresql import INET
+from sqlmodel import Field, SQLModel
+
+from sql.models.columns import INSTANT, JSON, TEXT
+
+
+class AuditLog(SQLModel, table=True):
+    """User actions, for good; `subscription_id` is null for the platform's own events."""
+
+    __tablename__ = "audit_logs"
+    __table_args__ = (
+        Index(None, "subscription_id", "created_at", "audit_id"),
+        Index(None, "user_id", "created_at"),
+        Index(None, "resource_type", "resource_id", "created_at"),
+        Index(None, "action", "created_at"),
+        Index(None, "workspace_id", "created_at"),
+        Index(None, "request_id", "created_at"),
+    )
+
+    audit_id: UUID = Field(primary_key=True)
+    created_at: datetime = Field(sa_type=INSTANT, primary_key=True)
+    subscription_id: UUID | None
+    user_id: UUID | None
+    username: str | None = Field(max_length=255)
+    action: str = Field(max_length=50)
+    resource_type: str = Field(max_length=100)
+    resource_id: str | None = Field(max_length=255)
+    resource_name: str | None = Field(max_length=500)
+    old_values: Any = Field(default=None, sa_type=JSON, nullable=True)
+    new_values: Any = Field(default=None, sa_type=JSON, nullable=True)
+    changes: Any = Field(default=None, sa_type=JSON, nullable=True)
+    ip_address: str | None = Field(sa_type=INET())
+    user_agent: str | None = Field(sa_type=TEXT)
+    api_endpoint: str | None = Field(max_length=500)
+    http_method: str | None = Field(max_length=10)
+    request_id: str | None = Field(max_length=128)
+    workspace_id: UUID | None
+    folder_id: UUID | None
+    status: str = Field(max_length=50)
+    error_message: str | None = Field(sa_type=TEXT)
+
+
+class ExecutionColumns(SQLModel):
+    """What both classes of execution log have."""
+
+    log_id: UUID = Field(primary_key=True)
+    created_at: datetime = Field(sa_type=INSTANT, primary_key=True)
+    subscription_id: UUID | None
+    execution_id: UUID
+    execution_type: str = Field(max_length=50)
+    workflow_id: UUID | None
+    job_id: UUID | None
+    jobpackage_id: UUID | None
+    node_id: str | None = Field(max_length=255)
+    log_level: str = Field(max_length=20)
+    log_message: str = Field(sa_type=TEXT)
+    log_details: Any = Field(default=None, sa_type=JSON, nullable=True)
+    duration_ms: int | None
+    rows_processed: int | None = Field(sa_type=BigInteger())
+    memory_used_mb: Decimal | None = Field(sa_type=Numeric(10, 2))
+    cpu_percent: Decimal | None = Field(sa_type=Numeric(5, 2))
+    status: str | None = Field(max_length=50)
+    error_code: str | None = Field(max_length=100)
+    error_details: Any = Field(default=None, sa_type=JSON, nullable=True)
+    triggered_by: UUID | None
+
+
+SEVERE = text("log_level IN ('ERROR', 'CRITICAL')")
+
+
+class ExecutionLog(ExecutionColumns, table=True):
+    """Executions of workflows, jobs and job packages, kept a year."""
+
+    __tablename__ = "execution_logs"
+    __table_args__ = (
+        Index(None, "subscription_id", "created_at", "log_id"),
+        Index(None, "execution_id", "created_at"),
+        Index(None, "workflow_id", "created_at"),
+        Index(None, "log_level", "created_at", postgresql_where=SEVERE),
+    )
+
+
+class NodeExecutionLog(ExecutionColumns, table=True):
+    """Executions of single nodes, kept 90 days: a hypertable of its own, so that whole chunks can go."""
+
+    __tablename__ = "node_execution_logs"
+    __table_args__ = (
+        Index(None, "subscription_id", "created_at", "log_id"),
+        Index(None, "execution_id", "created_at"),
+        Index(None, "workflow_id", "created_at"),
+        Index(None, "log_level", "created_at", postgresql_where=SEVERE),
+    )
+
+
+class ServerLog(SQLModel, table=True):
+    """HTTP requests and system errors, kept 90 days."""
+
+    __tablename__ = "server_logs"
+    __table_args__ = (
+        Index(None, "request_id", "created_at"),
+        Index(None, "user_id", "created_at"),
+        Index(None, "subscription_id", "created_at", "log_id"),
+        Index(None, "response_status", "created_at", postgresql_where=text("response_status >= 400")),
+    )
+
+    log_id: UUID = Field(primary_key=True)
+    created_at: datetime = Field(sa_type=INSTANT, primary_key=True)
+    request_id: str = Field(max_length=128)
+    http_method: str | None = Field(max_length=10)
+    endpoint: str | None = Field(max_length=500)
+    query_params: Any = Field(default=None, sa_type=JSON, nullable=True)
+    user_id: UUID | None
+    subscription_id: UUID | None
+    auth_method: str | None = Field(max_length=50)
+    request_body: Any = Field(default=None, sa_type=JSON, nullable=True)
+    response_status: int | None
+    response_body: Any = Field(default=None, sa_type=JSON, nullable=True)
+    response_time_ms: int | None
+    ip_address: str | None = Field(sa_type=INET())
+    user_agent: str | None = Field(sa_type=TEXT)
+    referer: str | None = Field(sa_type=TEXT)
+    error_message: str | None = Field(sa_type=TEXT)
+    error_traceback: str | None = Field(sa_type=TEXT)
+
+
+class DataChangeHistory(SQLModel, table=True):
+    """Inserts, updates and deletes of records, numbered per record, for good."""
+
+    __tablename__ = "data_change_history"
+    __table_args__ = (
+        Index(None, "subscription_id", "changed_at", "change_id"),
+        Index(None, "table_name", "record_id", "version_number"),
+        Index(None, "changed_by", "changed_at"),
+    )
+
+    change_id: UUID = Field(primary_key=True)
+    changed_at: datetime = Field(sa_type=INSTANT, primary_key=True)
+    subscription_id: UUID | None
+    table_name: str = Field(max_length=100)
+    record_id: UUID
+    record_name: str | None = Field(max_length=500)
+    change_type: str = Field(max_length=20)
+    old_data: Any = Field(default=None, sa_type=JSON, nullable=True)
+    new_data: Any = Field(default=None, sa_type=JSON, nullable=True)
+    diff: Any = Field(default=None, sa_type=JSON, nullable=True)
+    changed_by: UUID | None
+    change_reason: str | None = Field(sa_type=TEXT)
+    version_number: int

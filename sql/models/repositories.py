@@ -1,0 +1,19 @@
+"""The row that orders the writers of a subscription's repository and says where its branches stand."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlmodel import Field, SQLModel
+
+from sql.models.columns import INSTANT
+
+
+class Repository(SQLModel, table=True):
+    """Locked by each batch; the refs follow what it says."""
+
+    __tablename__ = "repositories"
+
+    subscription_id: UUID = Field(primary_key=True, foreign_key="subscriptions.subscription_id")
+    head_commit: str | None = Field(default=None, max_length=40)
+    published_commit: str | None = Field(default=None, max_length=40)
+    created_at: datetime = Field(sa_type=INSTANT)

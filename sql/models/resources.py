@@ -1,0 +1,148 @@
+"""The six kinds of resource: where each stands in the tree; what it holds is in its versions."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Boolean, Column, Computed, ForeignKeyConstraint, Index, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from sql.models.columns import INSTANT, TEXT
+
+LIVE = text("deleted_at IS NULL")
+
+
+def parent_key(parent: str, column: str, parent_column: str) -> ForeignKeyConstraint:
+    """A foreign key that also pins workspace and subscription, and follows a move of the parent."""
+    return ForeignKeyConstraint(
+        [column, "workspace_id", "subscription_id"],
+        [f"{parent}.{parent_column}", f"{parent}.workspace_id", f"{parent}.subscription_id"],
+        onupdate="CASCADE",
+    )
+
+
+def workspace_key() -> ForeignKeyConstraint:
+    """A foreign key to the workspace of the same subscription."""
+    return ForeignKeyConstraint(
+        ["workspace_id", "subscription_id"], ["workspaces.workspace_id", "workspaces.subscription_id"]
+    )
+
+
+def soft_deleted() -> Any:
+    """The specification's flag, generated so that it cannot disagree with `deleted_at`."""
+    return Field(
+        default=None,
+        sa_column=Column(
+            "soft_deleted", Boolean, Computed("deleted_at IS NOT NULL", persisted=True), nullable=True
+        ),
+    )
+
+
+class ResourceColumns(SQLModel):
+    """What every kind of resource has."""
+
+    subscription_id: UUID = Field(foreign_key="subscriptions.subscription_id")
+    name: str = Field(max_length=500)
+    description: str | None = Field(sa_type=TEXT)
+    created_by: UUID = Field(foreign_key="actors.user_id")
+    created_at: datetime = Field(sa_type=INSTANT)
+    updated_at: datetime = Field(sa_type=INSTANT)
+    deleted_at: datetime | None = Field(default=None, sa_type=INSTANT)
+
+
+class Workspace(ResourceColumns, table=True):
+    __tablename__ = "workspaces"
+    __table_args__ = (
+        UniqueConstraint("workspace_id", "subscription_id"),
+        Index(None, "subscription_id", "workspace_id"),
+        Index("uq_workspaces_live_name", "subscription_id", "name", unique=True, postgresql_where=LIVE),
+    )
+
+    workspace_id: UUID = Field(primary_key=True)
+    soft_deleted: bool = soft_deleted()
+
+
+class Folder(ResourceColumns, table=True):
+    __tablename__ = "folders"
+    __table_args__ = (
+        UniqueConstraint("folder_id", "workspace_id", "subscription_id"),
+        workspace_key(),
+        parent_key("folders", "parent_folder_id", "folder_id"),
+        Index(None, "subscription_id", "folder_id"),
+        Index(
+            "uq_folders_live_name",
+            text("COALESCE(parent_folder_id, workspace_id)"),
+            "name",
+            unique=True,
+            postgresql_where=LIVE,
+        ),
+        Index(None, "workspace_id"),
+        Index(None, "parent_folder_id"),
+    )
+
+    folder_id: UUID = Field(primary_key=True)
+    workspace_id: UUID
+    parent_folder_id: UUID | None = None
+    soft_deleted: bool = soft_deleted()
+
+
+class Job(ResourceColumns, table=True):
+    __tablename__ = "jobs"
+    __table_args__ = (
+        UniqueConstraint("job_id", "workspace_id", "subscription_id"),
+        parent_key("folders", "folder_id", "folder_id"),
+        Index(None, "subscription_id", "job_id"),
+        Index("uq_jobs_live_name", "folder_id", "name", unique=True, postgresql_where=LIVE),
+        Index(None, "workspace_id"),
+        Index(None, "folder_id"),
+    )
+
+    job_id: UUID = Field(primary_key=True)
+    workspace_id: UUID
+    folder_id: UUID
+    soft_deleted: bool = soft_deleted()
+
+
+class Workflow(ResourceColumns, table=True):
+    __tablename__ = "workflows"
+    __table_args__ = (
+        parent_key("jobs", "job_id", "job_id"),
+        Index(None, "subscription_id", "workflow_id"),
+        Index("uq_workflows_live_name", "job_id", "name", unique=True, postgresql_where=LIVE),
+        Index(None, "workspace_id"),
+        Index(None, "job_id"),
+    )
+
+    workflow_id: UUID = Field(primary_key=True)
+    workspace_id: UUID
+    job_id: UUID
+    soft_deleted: bool = soft_deleted()
+
+
+class JobPackage(ResourceColumns, table=True):
+    __tablename__ = "jobpackages"
+    __table_args__ = (
+        parent_key("folders", "folder_id", "folder_id"),
+        Index(None, "subscription_id", "jobpackage_id"),
+        Index("uq_jobpackages_live_name", "folder_id", "name", unique=True, postgresql_where=LIVE),
+        Index(None, "workspace_id"),
+        Index(None, "folder_id"),
+    )
+
+    jobpackage_id: UUID = Field(primary_key=True)
+    workspace_id: UUID
+    folder_id: UUID
+    soft_deleted: bool = soft_deleted()
+
+
+class Connector(ResourceColumns, table=True):
+    __tablename__ = "connectors"
+    __table_args__ = (
+        workspace_key(),
+        Index(None, "subscription_id", "connector_id"),
+        Index("uq_connectors_live_name", "workspace_id", "name", unique=True, postgresql_where=LIVE),
+    )
+
+    connector_id: UUID = Field(primary_key=True)
+    workspace_id: UUID
+    soft_deleted: bool = soft_deleted()

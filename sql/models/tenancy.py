@@ -1,0 +1,74 @@
+"""Subscriptions, the actors that history names, and the users and keys that may call."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, Index, LargeBinary, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from sql.models.columns import INSTANT, TEXT
+
+
+class Subscription(SQLModel, table=True):
+    """A tenant."""
+
+    __tablename__ = "subscriptions"
+
+    subscription_id: UUID = Field(primary_key=True)
+    name: str = Field(max_length=255)
+    created_at: datetime = Field(sa_type=INSTANT)
+
+
+class Actor(SQLModel, table=True):
+    """Somebody whom history names: outlives the user, and is the one place that holds an e-mail address."""
+
+    __tablename__ = "actors"
+    __table_args__ = (Index(None, "subscription_id"),)
+
+    user_id: UUID = Field(primary_key=True)
+    subscription_id: UUID = Field(foreign_key="subscriptions.subscription_id")
+    username: str = Field(max_length=255)
+    email: str | None = Field(max_length=255)
+
+
+class User(SQLModel, table=True):
+    """An actor that may call, with a role in one subscription."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        UniqueConstraint("subscription_id", "username"),
+        CheckConstraint("role IN ('viewer', 'editor', 'auditor', 'admin')", name="role"),
+    )
+
+    user_id: UUID = Field(primary_key=True, foreign_key="actors.user_id")
+    subscription_id: UUID = Field(foreign_key="subscriptions.subscription_id")
+    username: str = Field(max_length=255)
+    role: str = Field(max_length=20)
+    created_at: datetime = Field(sa_type=INSTANT)
+    updated_at: datetime = Field(sa_type=INSTANT)
+
+
+class ApiKey(SQLModel, table=True):
+    """The SHA-256 of a key; the operator's key is the one row without subscription and user."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        CheckConstraint("(subscription_id IS NULL) = (user_id IS NULL)", name="owner"),
+        Index("ix_api_keys_subscription_id_key_id", "subscription_id", "key_id"),
+        Index(
+            "uq_api_keys_operator",
+            "name",
+            unique=True,
+            postgresql_where="subscription_id IS NULL",
+        ),
+        Index(None, "user_id"),
+    )
+
+    key_id: UUID = Field(primary_key=True)
+    subscription_id: UUID | None = Field(foreign_key="subscriptions.subscription_id")
+    user_id: UUID | None = Field(foreign_key="users.user_id", ondelete="CASCADE")
+    name: str = Field(sa_type=TEXT)
+    secret_hash: bytes = Field(sa_type=LargeBinary())
+    created_by: UUID | None = Field(default=None)
+    created_at: datetime = Field(sa_type=INSTANT)
+    expires_at: datetime | None = Field(sa_type=INSTANT)

@@ -1,0 +1,142 @@
+"""Versions, their comments, and the check-outs and publications by which the past can be asked."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from sql.models.columns import INSTANT, JSON, TEXT
+
+
+class Version(SQLModel, table=True):
+    """One state of a resource's snapshot; its bytes are the git blob, `version_data` a queryable copy."""
+
+    __tablename__ = "versions"
+    __table_args__ = (
+        UniqueConstraint("subscription_id", "resource_type", "resource_id", "version_number"),
+        Index(
+            "uq_versions_current",
+            "resource_type",
+            "resource_id",
+            unique=True,
+            postgresql_where=text("is_current"),
+        ),
+        Index(
+            "uq_versions_tag",
+            "subscription_id",
+            "resource_type",
+            "resource_id",
+            "version_tag",
+            unique=True,
+            postgresql_where=text("version_tag IS NOT NULL"),
+        ),
+        Index(
+            "uq_versions_published",
+            "resource_type",
+            "resource_id",
+            unique=True,
+            postgresql_where=text("is_published"),
+        ),
+        Index(None, "subscription_id", "git_commit_hash"),
+        Index(None, "checked_out_by", postgresql_where=text("checked_out_by IS NOT NULL")),
+    )
+
+    version_id: UUID = Field(primary_key=True)
+    subscription_id: UUID = Field(foreign_key="subscriptions.subscription_id")
+    resource_type: str = Field(max_length=50)
+    resource_id: UUID
+    resource_name: str = Field(max_length=500)
+    version_number: int
+    version_tag: str | None = Field(default=None, max_length=100)
+    version_description: str | None = Field(default=None, sa_type=TEXT)
+    version_data: dict[str, Any] = Field(sa_type=JSON)
+    is_current: bool
+    is_published: bool
+    checked_out_by: UUID | None = Field(default=None, foreign_key="actors.user_id")
+    checked_out_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    checked_in_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    git_commit_hash: str = Field(max_length=40)
+    git_blob_id: str = Field(max_length=40)
+    git_branch: str = Field(max_length=255)
+    git_repo_url: str = Field(sa_type=TEXT)
+    created_by: UUID = Field(foreign_key="actors.user_id")
+    created_at: datetime = Field(sa_type=INSTANT)
+
+
+class VersionComment(SQLModel, table=True):
+    """What somebody said of a version; the first one is the commit's body."""
+
+    __tablename__ = "version_comments"
+    __table_args__ = (Index(None, "version_id", "commented_at"), Index(None, "subscription_id"))
+
+    comment_id: UUID = Field(primary_key=True)
+    subscription_id: UUID = Field(foreign_key="subscriptions.subscription_id")
+    version_id: UUID = Field(foreign_key="versions.version_id")
+    comment_text: str = Field(sa_type=TEXT)
+    commented_by: UUID = Field(foreign_key="actors.user_id")
+    commented_at: datetime = Field(sa_type=INSTANT)
+
+
+class CheckOut(SQLModel, table=True):
+    """A lease on a resource: at most one is open, and an open one past `expires_at` counts as none."""
+
+    __tablename__ = "check_outs"
+    __table_args__ = (
+        Index(
+            "uq_check_outs_open",
+            "resource_type",
+            "resource_id",
+            unique=True,
+            postgresql_where=text("released_at IS NULL"),
+        ),
+        Index(None, "subscription_id", "checked_out_at"),
+        Index(None, "checked_out_by", postgresql_where=text("released_at IS NULL")),
+        Index(None, "version_id"),
+        CheckConstraint(
+            "release_kind IN ('check_in', 'cancel', 'expired', 'forced', 'user_deleted')",
+            name="release_kind",
+        ),
+        CheckConstraint("(released_at IS NULL) = (release_kind IS NULL)", name="released"),
+    )
+
+    check_out_id: UUID = Field(primary_key=True)
+    subscription_id: UUID = Field(foreign_key="subscriptions.subscription_id")
+    resource_type: str = Field(max_length=50)
+    resource_id: UUID
+    version_id: UUID = Field(foreign_key="versions.version_id")
+    checked_out_by: UUID = Field(foreign_key="actors.user_id")
+    checked_out_at: datetime = Field(sa_type=INSTANT)
+    expires_at: datetime = Field(sa_type=INSTANT)
+    reason: str | None = Field(default=None, sa_type=TEXT)
+    released_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    released_by: UUID | None = Field(default=None, foreign_key="actors.user_id")
+    release_kind: str | None = Field(default=None, max_length=20)
+
+
+class Publication(SQLModel, table=True):
+    """The time during which a version was the published one of its resource."""
+
+    __tablename__ = "publications"
+    __table_args__ = (
+        Index(
+            "uq_publications_open",
+            "resource_type",
+            "resource_id",
+            unique=True,
+            postgresql_where=text("unpublished_at IS NULL"),
+        ),
+        Index(None, "subscription_id", "published_at"),
+        Index(None, "version_id"),
+    )
+
+    publication_id: UUID = Field(primary_key=True)
+    subscription_id: UUID = Field(foreign_key="subscriptions.subscription_id")
+    resource_type: str = Field(max_length=50)
+    resource_id: UUID
+    version_id: UUID = Field(foreign_key="versions.version_id")
+    published_by: UUID = Field(foreign_key="actors.user_id")
+    published_at: datetime = Field(sa_type=INSTANT)
+    unpublished_by: UUID | None = Field(default=None, foreign_key="actors.user_id")
+    unpublished_at: datetime | None = Field(default=None, sa_type=INSTANT)

@@ -1,0 +1,161 @@
+"""Check-outs: leases on resources. The specification's columns of `versions` mirror the open ones."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import insert, select, update
+
+from sql.database import Transaction
+from sql.models import TABLES
+
+_CHECK_OUTS = TABLES["check_outs"]
+_VERSIONS = TABLES["versions"]
+_ACTORS = TABLES["actors"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckOutRow:
+    """A check-out that nobody released; past `expires_at` it counts as none."""
+
+    check_out_id: UUID
+    resource_type: str
+    resource_id: UUID
+    version_id: UUID
+    checked_out_by: UUID
+    username: str
+    checked_out_at: datetime
+    expires_at: datetime
+    reason: str | None
+
+
+_OPEN = (
+    select(
+        _CHECK_OUTS.c.check_out_id,
+        _CHECK_OUTS.c.resource_type,
+        _CHECK_OUTS.c.resource_id,
+        _CHECK_OUTS.c.version_id,
+        _CHECK_OUTS.c.checked_out_by,
+        _ACTORS.c.username,
+        _CHECK_OUTS.c.checked_out_at,
+        _CHECK_OUTS.c.expires_at,
+        _CHECK_OUTS.c.reason,
+    )
+    .join(_ACTORS, _ACTORS.c.user_id == _CHECK_OUTS.c.checked_out_by)
+    .where(_CHECK_OUTS.c.released_at.is_(None))
+)
+
+
+def unreleased(
+    tx: Transaction, subscription_id: UUID, resource_type: str, resource_ids: Collection[UUID]
+) -> dict[UUID, CheckOutRow]:
+    """The unreleased check-outs of some resources, by resource; the caller holds the resources' rows."""
+    query = _OPEN.where(
+        _CHECK_OUTS.c.subscription_id == subscription_id,
+        _CHECK_OUTS.c.resource_type == resource_type,
+        _CHECK_OUTS.c.resource_id.in_(resource_ids),
+    )
+    return {row.resource_id: CheckOutRow(**row._mapping) for row in tx.execute(query)}
+
+
+def held_by(tx: Transaction, subscription_id: UUID, user_id: UUID) -> list[CheckOutRow]:
+    """The unreleased check-outs of a user."""
+    query = _OPEN.where(
+        _CHECK_OUTS.c.subscription_id == subscription_id, _CHECK_OUTS.c.checked_out_by == user_id
+    )
+    return [CheckOutRow(**row._mapping) for row in tx.execute(query)]
+
+
+def take(tx: Transaction, subscription_id: UUID, row: CheckOutRow) -> None:
+    """Record a new check-out; raises UniqueConflict where one is unreleased."""
+    tx.execute(
+        insert(_CHECK_OUTS),
+        {
+            "check_out_id": row.check_out_id,
+            "subscription_id": subscription_id,
+            "resource_type": row.resource_type,
+            "resource_id": row.resource_id,
+            "version_id": row.version_id,
+            "checked_out_by": row.checked_out_by,
+            "checked_out_at": row.checked_out_at,
+            "expires_at": row.expires_at,
+            "reason": row.reason,
+        },
+    )
+    _mirror(tx, subscription_id, row.version_id, row.checked_out_by, row.checked_out_at)
+
+
+def renew(
+    tx: Transaction, subscription_id: UUID, row: CheckOutRow, *, expires_at: datetime, reason: str | None
+) -> None:
+    """Give a check-out another end and reason."""
+    tx.execute(
+        update(_CHECK_OUTS)
+        .where(
+            _CHECK_OUTS.c.subscription_id == subscription_id,
+            _CHECK_OUTS.c.check_out_id == row.check_out_id,
+        )
+        .values(expires_at=expires_at, reason=reason)
+    )
+
+
+def move(tx: Transaction, subscription_id: UUID, row: CheckOutRow, version_id: UUID) -> None:
+    """Let a check-out stand on a newer version, after its holder saved one."""
+    tx.execute(
+        update(_CHECK_OUTS)
+        .where(
+            _CHECK_OUTS.c.subscription_id == subscription_id,
+            _CHECK_OUTS.c.check_out_id == row.check_out_id,
+        )
+        .values(version_id=version_id)
+    )
+    _mirror(tx, subscription_id, row.version_id, None, None)
+    _mirror(tx, subscription_id, version_id, row.checked_out_by, row.checked_out_at)
+
+
+def release(
+    tx: Transaction, subscription_id: UUID, row: CheckOutRow, *, at: datetime, by: UUID | None, kind: str
+) -> None:
+    """End a check-out without a check-in; `kind` is one of cancel, expired, forced, user_deleted."""
+    _end(tx, subscription_id, row, at=at, by=by, kind=kind)
+
+
+def check_in(
+    tx: Transaction, subscription_id: UUID, row: CheckOutRow, *, at: datetime, version_id: UUID
+) -> None:
+    """End a check-out by a check-in, which left `version_id` as the current version."""
+    _end(tx, subscription_id, row, at=at, by=row.checked_out_by, kind="check_in")
+    tx.execute(
+        update(_VERSIONS)
+        .where(_VERSIONS.c.subscription_id == subscription_id, _VERSIONS.c.version_id == version_id)
+        .values(checked_in_at=at)
+    )
+
+
+def _end(
+    tx: Transaction, subscription_id: UUID, row: CheckOutRow, *, at: datetime, by: UUID | None, kind: str
+) -> None:
+    tx.execute(
+        update(_CHECK_OUTS)
+        .where(
+            _CHECK_OUTS.c.subscription_id == subscription_id,
+            _CHECK_OUTS.c.check_out_id == row.check_out_id,
+        )
+        .values(released_at=at, released_by=by, release_kind=kind)
+    )
+    _mirror(tx, subscription_id, row.version_id, None, None)
+
+
+def _mirror(
+    tx: Transaction,
+    subscription_id: UUID,
+    version_id: UUID,
+    holder: UUID | None,
+    at: datetime | None,
+) -> None:
+    tx.execute(
+        update(_VERSIONS)
+        .where(_VERSIONS.c.subscription_id == subscription_id, _VERSIONS.c.version_id == version_id)
+        .values(checked_out_by=holder, checked_out_at=at)
+    )

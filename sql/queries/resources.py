@@ -1,0 +1,236 @@
+"""Resources of all six kinds: one table a kind, read and written by the same queries."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, Table, and_, func, insert, literal, null, select, update
+
+from sql.database import Transaction
+from sql.models import TABLES
+
+_VERSIONS, _CHECK_OUTS = TABLES["versions"], TABLES["check_outs"]
+
+_TABLE_OF = {
+    "workspace": TABLES["workspaces"],
+    "folder": TABLES["folders"],
+    "job": TABLES["jobs"],
+    "workflow": TABLES["workflows"],
+    "jobpackage": TABLES["jobpackages"],
+    "connector": TABLES["connectors"],
+}
+
+
+# The ids of where a resource hangs, by column: those of workspace_id, parent_folder_id, folder_id and job_id
+# that its kind has.
+PlaceIds = Mapping[str, UUID]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceRow:
+    """A resource as its table has it; `folder_id` is the folder that it lies in, for the audit's context."""
+
+    resource_type: str
+    resource_id: UUID
+    name: str
+    description: str | None
+    parent_id: UUID | None
+    workspace_id: UUID
+    folder_id: UUID | None
+    created_by: UUID
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None
+
+    def touched(self, at: datetime, description: str | None) -> "ResourceRow":
+        """The same with a later change."""
+        return replace(self, updated_at=at, description=description)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceRead(ResourceRow):
+    """A resource with its current version and the holder of its check-out."""
+
+    current_version: int
+    git_commit_hash: str
+    git_blob_id: str
+    checked_out_by: UUID | None
+
+
+def _identity(kind: str) -> ColumnElement[UUID]:
+    return _TABLE_OF[kind].c[f"{kind}_id"]
+
+
+def _parent(kind: str, table: Table) -> ColumnElement[Any]:
+    match kind:
+        case "workspace":
+            return null()
+        case "folder":
+            return func.coalesce(table.c.parent_folder_id, table.c.workspace_id)
+        case "connector":
+            return table.c.workspace_id
+        case "workflow":
+            return table.c.job_id
+        case _:
+            return table.c.folder_id
+
+
+def _folder(kind: str, table: Table) -> ColumnElement[Any]:
+    match kind:
+        case "folder":
+            return table.c.folder_id
+        case "job" | "jobpackage":
+            return table.c.folder_id
+        case "workflow":
+            jobs = TABLES["jobs"]
+            return select(jobs.c.folder_id).where(jobs.c.job_id == table.c.job_id).scalar_subquery()
+        case _:
+            return null()
+
+
+def _columns(kind: str) -> list[ColumnElement[Any]]:
+    table = _TABLE_OF[kind]
+    return [
+        literal(kind).label("resource_type"),
+        _identity(kind).label("resource_id"),
+        table.c.name,
+        table.c.description,
+        _parent(kind, table).label("parent_id"),
+        table.c.workspace_id,
+        _folder(kind, table).label("folder_id"),
+        table.c.created_by,
+        table.c.created_at,
+        table.c.updated_at,
+        table.c.deleted_at,
+    ]
+
+
+def lock(
+    tx: Transaction, subscription_id: UUID, kind: str, resource_ids: Collection[UUID]
+) -> dict[UUID, ResourceRow]:
+    """Hold the rows of some resources of a kind, in the order of their ids, and read them."""
+    table = _TABLE_OF[kind]
+    query = (
+        select(*_columns(kind))
+        .where(table.c.subscription_id == subscription_id, _identity(kind).in_(resource_ids))
+        .order_by(_identity(kind))
+        .with_for_update(of=table)
+    )
+    return {row.resource_id: ResourceRow(**row._mapping) for row in tx.execute(query)}
+
+
+def hold_parent(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID) -> ResourceRow | None:
+    """Read a resource under which another is made, and keep it from being deleted or moved meanwhile."""
+    table = _TABLE_OF[kind]
+    query = select(*_columns(kind)).where(
+        table.c.subscription_id == subscription_id, _identity(kind) == resource_id
+    )
+    row = tx.execute(query.with_for_update(of=table, read=True)).one_or_none()
+    return None if row is None else ResourceRow(**row._mapping)
+
+
+def name_is_taken(
+    tx: Transaction, subscription_id: UUID, kind: str, parent_id: UUID | None, name: str
+) -> bool:
+    """Whether a live resource of that kind and name lies under that parent."""
+    table = _TABLE_OF[kind]
+    query = select(_identity(kind)).where(
+        table.c.subscription_id == subscription_id, table.c.name == name, table.c.deleted_at.is_(None)
+    )
+    if parent_id is not None:
+        query = query.where(_parent(kind, table) == parent_id)
+    return tx.execute(query.limit(1)).one_or_none() is not None
+
+
+def insert_row(tx: Transaction, subscription_id: UUID, row: ResourceRow, place: PlaceIds) -> None:
+    """Add a resource; raises UniqueConflict where a live sibling has its name."""
+    table = _TABLE_OF[row.resource_type]
+    values = dict(place) | {
+        "workspace_id": row.workspace_id,
+        f"{row.resource_type}_id": row.resource_id,
+        "subscription_id": subscription_id,
+        "name": row.name,
+        "description": row.description,
+        "created_by": row.created_by,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+    }
+    tx.execute(insert(table), values)
+
+
+def touch(tx: Transaction, subscription_id: UUID, row: ResourceRow) -> None:
+    """Store a resource's description and time of change."""
+    table = _TABLE_OF[row.resource_type]
+    tx.execute(
+        update(table)
+        .where(
+            table.c.subscription_id == subscription_id,
+            table.c[f"{row.resource_type}_id"] == row.resource_id,
+        )
+        .values(description=row.description, updated_at=row.updated_at)
+    )
+
+
+def _read(subscription_id: UUID, kind: str, at: datetime) -> Select[Any]:
+    table = _TABLE_OF[kind]
+    current = and_(
+        _VERSIONS.c.resource_type == kind,
+        _VERSIONS.c.resource_id == _identity(kind),
+        _VERSIONS.c.is_current,
+    )
+    held = and_(
+        _CHECK_OUTS.c.resource_type == kind,
+        _CHECK_OUTS.c.resource_id == _identity(kind),
+        _CHECK_OUTS.c.released_at.is_(None),
+        _CHECK_OUTS.c.expires_at > at,
+    )
+    return (
+        select(
+            *_columns(kind),
+            _VERSIONS.c.version_number.label("current_version"),
+            _VERSIONS.c.git_commit_hash,
+            _VERSIONS.c.git_blob_id,
+            _CHECK_OUTS.c.checked_out_by,
+        )
+        .join(_VERSIONS, current)
+        .outerjoin(_CHECK_OUTS, held)
+        .where(table.c.subscription_id == subscription_id)
+    )
+
+
+def get(
+    tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID, *, at: datetime
+) -> ResourceRead | None:
+    """One resource as it stands at the instant `at`, deleted or not."""
+    query = _read(subscription_id, kind, at).where(_identity(kind) == resource_id)
+    row = tx.execute(query).one_or_none()
+    return None if row is None else ResourceRead(**row._mapping)
+
+
+def page(
+    tx: Transaction,
+    subscription_id: UUID,
+    kind: str,
+    place: PlaceIds,
+    *,
+    name: str | None,
+    include_deleted: bool,
+    before: UUID | None,
+    limit: int,
+    at: datetime,
+) -> list[ResourceRead]:
+    """At most `limit` resources of a kind with ids below `before`, newest first."""
+    table = _TABLE_OF[kind]
+    query = _read(subscription_id, kind, at)
+    for column, parent_id in place.items():
+        query = query.where(table.c[column] == parent_id)
+    if name is not None:
+        query = query.where(table.c.name == name)
+    if not include_deleted:
+        query = query.where(table.c.deleted_at.is_(None))
+    if before is not None:
+        query = query.where(_identity(kind) < before)
+    rows = tx.execute(query.order_by(_identity(kind).desc()).limit(limit))
+    return [ResourceRead(**row._mapping) for row in rows]

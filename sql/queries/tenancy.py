@@ -1,0 +1,240 @@
+"""Subscriptions, users and API keys."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import delete, insert, or_, select, update
+
+from sql.database import Transaction
+from sql.models import TABLES
+
+_T = TABLES
+_SUBSCRIPTIONS, _ACTORS, _USERS, _KEYS = (_T[n] for n in ("subscriptions", "actors", "users", "api_keys"))
+
+OPERATOR_KEY_NAME = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionRow:
+    subscription_id: UUID
+    name: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UserRow:
+    user_id: UUID
+    username: str
+    email: str | None
+    role: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    key_id: UUID
+    user_id: UUID
+    username: str
+    name: str
+    created_at: datetime
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A stored key with whom it stands for; user and subscription are None for the operator's."""
+
+    key_id: UUID
+    secret_hash: bytes
+    expires_at: datetime | None
+    subscription_id: UUID | None
+    user_id: UUID | None
+    username: str | None
+    role: str | None
+
+
+def insert_subscription(tx: Transaction, subscription_id: UUID, name: str, at: datetime) -> None:
+    """Add a subscription."""
+    row = {"subscription_id": subscription_id, "name": name, "created_at": at}
+    tx.execute(insert(_SUBSCRIPTIONS), row)
+
+
+def subscription(tx: Transaction, subscription_id: UUID) -> SubscriptionRow | None:
+    """One subscription."""
+    query = select(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.subscription_id == subscription_id)
+    row = tx.execute(query).one_or_none()
+    return None if row is None else SubscriptionRow(**row._mapping)
+
+
+def subscriptions(
+    tx: Transaction, only: UUID | None, *, before: UUID | None, limit: int
+) -> list[SubscriptionRow]:
+    """Subscriptions, newest first; `only` one where the caller belongs to one."""
+    query = select(_SUBSCRIPTIONS).order_by(_SUBSCRIPTIONS.c.subscription_id.desc()).limit(limit)
+    if only is not None:
+        query = query.where(_SUBSCRIPTIONS.c.subscription_id == only)
+    if before is not None:
+        query = query.where(_SUBSCRIPTIONS.c.subscription_id < before)
+    return [SubscriptionRow(**row._mapping) for row in tx.execute(query)]
+
+
+def insert_user(
+    tx: Transaction,
+    subscription_id: UUID,
+    *,
+    user_id: UUID,
+    username: str,
+    email: str | None,
+    role: str,
+    at: datetime,
+) -> None:
+    """Add an actor and the user that it is; raises UniqueConflict where the username is taken."""
+    actor = {"user_id": user_id, "subscription_id": subscription_id, "username": username}
+    tx.execute(insert(_ACTORS), actor | {"email": email})
+    tx.execute(insert(_USERS), actor | {"role": role, "created_at": at, "updated_at": at})
+
+
+_USER = select(
+    _USERS.c.user_id,
+    _USERS.c.username,
+    _ACTORS.c.email,
+    _USERS.c.role,
+    _USERS.c.created_at,
+    _USERS.c.updated_at,
+).join(_ACTORS, _ACTORS.c.user_id == _USERS.c.user_id)
+
+
+def user(tx: Transaction, subscription_id: UUID, user_id: UUID, *, lock: bool = False) -> UserRow | None:
+    """One user; with `lock`, held until the transaction ends."""
+    query = _USER.where(_USERS.c.subscription_id == subscription_id, _USERS.c.user_id == user_id)
+    if lock:
+        query = query.with_for_update(of=_USERS)
+    row = tx.execute(query).one_or_none()
+    return None if row is None else UserRow(**row._mapping)
+
+
+def users(tx: Transaction, subscription_id: UUID, *, before: UUID | None, limit: int) -> list[UserRow]:
+    """Users, newest first."""
+    query = _USER.where(_USERS.c.subscription_id == subscription_id)
+    if before is not None:
+        query = query.where(_USERS.c.user_id < before)
+    rows = tx.execute(query.order_by(_USERS.c.user_id.desc()).limit(limit))
+    return [UserRow(**row._mapping) for row in rows]
+
+
+def update_user(
+    tx: Transaction, subscription_id: UUID, user_id: UUID, *, email: str | None, role: str, at: datetime
+) -> None:
+    """Set a user's e-mail address and role."""
+    tx.execute(
+        update(_ACTORS)
+        .where(_ACTORS.c.subscription_id == subscription_id, _ACTORS.c.user_id == user_id)
+        .values(email=email)
+    )
+    tx.execute(
+        update(_USERS)
+        .where(_USERS.c.subscription_id == subscription_id, _USERS.c.user_id == user_id)
+        .values(role=role, updated_at=at)
+    )
+
+
+def delete_user(tx: Transaction, subscription_id: UUID, user_id: UUID) -> None:
+    """Remove a user and its keys; the actor that history names stays."""
+    tx.execute(delete(_USERS).where(_USERS.c.subscription_id == subscription_id, _USERS.c.user_id == user_id))
+
+
+def insert_key(
+    tx: Transaction,
+    subscription_id: UUID | None,
+    *,
+    key_id: UUID,
+    user_id: UUID | None,
+    name: str,
+    secret_hash: bytes,
+    created_by: UUID | None,
+    at: datetime,
+    expires_at: datetime | None,
+) -> None:
+    """Add a key; without subscription and user it is the operator's."""
+    tx.execute(
+        insert(_KEYS),
+        {
+            "key_id": key_id,
+            "subscription_id": subscription_id,
+            "user_id": user_id,
+            "name": name,
+            "secret_hash": secret_hash,
+            "created_by": created_by,
+            "created_at": at,
+            "expires_at": expires_at,
+        },
+    )
+
+
+_KEY = select(
+    _KEYS.c.key_id,
+    _KEYS.c.user_id,
+    _USERS.c.username,
+    _KEYS.c.name,
+    _KEYS.c.created_at,
+    _KEYS.c.expires_at,
+).join(_USERS, _USERS.c.user_id == _KEYS.c.user_id)
+
+
+def key(tx: Transaction, subscription_id: UUID, key_id: UUID) -> KeyRow | None:
+    """One key, without its secret."""
+    query = _KEY.where(_KEYS.c.subscription_id == subscription_id, _KEYS.c.key_id == key_id)
+    row = tx.execute(query).one_or_none()
+    return None if row is None else KeyRow(**row._mapping)
+
+
+def keys(tx: Transaction, subscription_id: UUID, *, before: UUID | None, limit: int) -> list[KeyRow]:
+    """Keys without their secrets, newest first."""
+    query = _KEY.where(_KEYS.c.subscription_id == subscription_id)
+    if before is not None:
+        query = query.where(_KEYS.c.key_id < before)
+    rows = tx.execute(query.order_by(_KEYS.c.key_id.desc()).limit(limit))
+    return [KeyRow(**row._mapping) for row in rows]
+
+
+def delete_key(tx: Transaction, subscription_id: UUID, key_id: UUID) -> bool:
+    """Remove a key; False where another did so first."""
+    query = (
+        delete(_KEYS)
+        .where(_KEYS.c.subscription_id == subscription_id, _KEYS.c.key_id == key_id)
+        .returning(_KEYS.c.key_id)
+    )
+    return tx.execute(query).one_or_none() is not None
+
+
+def credentials(tx: Transaction, key_id: UUID | None) -> list[Credential]:
+    """The key of that id where there is one, and the operator's: at most two, to be compared by hash."""
+    query = (
+        select(
+            _KEYS.c.key_id,
+            _KEYS.c.secret_hash,
+            _KEYS.c.expires_at,
+            _KEYS.c.subscription_id,
+            _USERS.c.user_id,
+            _USERS.c.username,
+            _USERS.c.role,
+        )
+        .outerjoin(_USERS, _USERS.c.user_id == _KEYS.c.user_id)
+        .where(or_(_KEYS.c.key_id == key_id, _KEYS.c.subscription_id.is_(None)))
+    )
+    return [Credential(**row._mapping) for row in tx.execute(query)]
+
+
+def operator_hash(tx: Transaction) -> bytes | None:
+    """The SHA-256 of the operator's key, None before there is one."""
+    query = select(_KEYS.c.secret_hash).where(_KEYS.c.subscription_id.is_(None)).with_for_update()
+    stored: bytes | None = tx.execute(query).scalar_one_or_none()
+    return stored
+
+
+def replace_operator_hash(tx: Transaction, secret_hash: bytes, at: datetime) -> None:
+    """Put another key in the place of the operator's."""
+    query = update(_KEYS).where(_KEYS.c.subscription_id.is_(None))
+    tx.execute(query.values(secret_hash=secret_hash, created_at=at))

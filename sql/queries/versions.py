@@ -1,0 +1,292 @@
+"""Versions: written by the committer alone, read by number, tag, commit or state."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, and_, bindparam, cast, insert, select, update
+from sqlalchemy.dialects.postgresql import JSONB
+
+from sql.database import Transaction
+from sql.models import TABLES
+from sql.models.columns import TEXT
+
+_VERSIONS, _ACTORS, _CHECK_OUTS = TABLES["versions"], TABLES["actors"], TABLES["check_outs"]
+_COMMENTS = TABLES["version_comments"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewVersion:
+    """A version to be written; `snapshot` is the canonical bytes as text."""
+
+    version_id: UUID
+    resource_type: str
+    resource_id: UUID
+    resource_name: str
+    version_number: int
+    version_tag: str | None
+    version_description: str | None
+    snapshot: str
+    git_commit_hash: str
+    git_blob_id: str
+    git_branch: str
+    git_repo_url: str
+    created_by: UUID
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionRow:
+    """A version's metadata; `checked_out_by` is set while a lease on it runs."""
+
+    version_id: UUID
+    resource_type: str
+    resource_id: UUID
+    resource_name: str
+    version_number: int
+    version_tag: str | None
+    version_description: str | None
+    is_current: bool
+    is_published: bool
+    git_commit_hash: str
+    git_blob_id: str
+    git_branch: str
+    git_repo_url: str
+    created_by: UUID
+    created_by_username: str
+    created_at: datetime
+    checked_out_by: UUID | None
+    checked_out_at: datetime | None
+    checked_in_at: datetime | None
+
+    @classmethod
+    def of(cls, new: NewVersion, *, username: str) -> "VersionRow":
+        """A version that was just written, as it will be read: nobody holds it yet."""
+        return cls(
+            version_id=new.version_id,
+            resource_type=new.resource_type,
+            resource_id=new.resource_id,
+            resource_name=new.resource_name,
+            version_number=new.version_number,
+            version_tag=new.version_tag,
+            version_description=new.version_description,
+            is_current=True,
+            is_published=False,
+            git_commit_hash=new.git_commit_hash,
+            git_blob_id=new.git_blob_id,
+            git_branch=new.git_branch,
+            git_repo_url=new.git_repo_url,
+            created_by=new.created_by,
+            created_by_username=username,
+            created_at=new.created_at,
+            checked_out_by=None,
+            checked_out_at=None,
+            checked_in_at=None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewComment:
+    """What somebody says of a version."""
+
+    comment_id: UUID
+    version_id: UUID
+    comment_text: str
+    commented_by: UUID
+    commented_at: datetime
+
+
+# The snapshot goes over as the text it already is: parsing it again would cost more than storing it.
+_INSERT = insert(_VERSIONS).values(version_data=cast(bindparam("snapshot", type_=TEXT), JSONB))
+
+
+def insert_rows(
+    tx: Transaction,
+    subscription_id: UUID,
+    rows: Sequence[NewVersion],
+    *,
+    superseded: Collection[UUID],
+) -> None:
+    """Add versions, the last of each resource being the current one in place of a `superseded` one.
+
+    Raises LimitExceeded where a snapshot is past what JSONB holds.
+    """
+    last = {(row.resource_type, row.resource_id): row.version_id for row in rows}
+    if superseded:
+        tx.execute(
+            update(_VERSIONS)
+            .where(_VERSIONS.c.subscription_id == subscription_id, _VERSIONS.c.version_id.in_(superseded))
+            .values(is_current=False)
+        )
+    values = [
+        {
+            "version_id": row.version_id,
+            "subscription_id": subscription_id,
+            "resource_type": row.resource_type,
+            "resource_id": row.resource_id,
+            "resource_name": row.resource_name,
+            "version_number": row.version_number,
+            "version_tag": row.version_tag,
+            "version_description": row.version_description,
+            "snapshot": row.snapshot,
+            "is_current": last[row.resource_type, row.resource_id] == row.version_id,
+            "is_published": False,
+            "git_commit_hash": row.git_commit_hash,
+            "git_blob_id": row.git_blob_id,
+            "git_branch": row.git_branch,
+            "git_repo_url": row.git_repo_url,
+            "created_by": row.created_by,
+            "created_at": row.created_at,
+        }
+        for row in rows
+    ]
+    if values:
+        tx.execute(_INSERT, values)
+
+
+def insert_comments(tx: Transaction, subscription_id: UUID, rows: Sequence[NewComment]) -> None:
+    """Add comments."""
+    values = [
+        {
+            "comment_id": row.comment_id,
+            "subscription_id": subscription_id,
+            "version_id": row.version_id,
+            "comment_text": row.comment_text,
+            "commented_by": row.commented_by,
+            "commented_at": row.commented_at,
+        }
+        for row in rows
+    ]
+    if values:
+        tx.execute(insert(_COMMENTS), values)
+
+
+def tag(tx: Transaction, subscription_id: UUID, version_id: UUID, name: str) -> None:
+    """Name a version; raises UniqueConflict where another version of the resource has that tag."""
+    tx.execute(
+        update(_VERSIONS)
+        .where(_VERSIONS.c.subscription_id == subscription_id, _VERSIONS.c.version_id == version_id)
+        .values(version_tag=name)
+    )
+
+
+def tagged(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID, name: str) -> UUID | None:
+    """The version of a resource that has a tag."""
+    query = select(_VERSIONS.c.version_id).where(
+        _VERSIONS.c.subscription_id == subscription_id,
+        _VERSIONS.c.resource_type == kind,
+        _VERSIONS.c.resource_id == resource_id,
+        _VERSIONS.c.version_tag == name,
+    )
+    version_id: UUID | None = tx.execute(query).scalar_one_or_none()
+    return version_id
+
+
+def _of_kind(subscription_id: UUID, kind: str, at: datetime) -> Select[Any]:
+    v = _VERSIONS.c
+    lease = and_(
+        _CHECK_OUTS.c.version_id == v.version_id,
+        _CHECK_OUTS.c.released_at.is_(None),
+        _CHECK_OUTS.c.expires_at > at,
+    )
+    return (
+        select(
+            v.version_id,
+            v.resource_type,
+            v.resource_id,
+            v.resource_name,
+            v.version_number,
+            v.version_tag,
+            v.version_description,
+            v.is_current,
+            v.is_published,
+            v.git_commit_hash,
+            v.git_blob_id,
+            v.git_branch,
+            v.git_repo_url,
+            v.created_by,
+            _ACTORS.c.username.label("created_by_username"),
+            v.created_at,
+            _CHECK_OUTS.c.checked_out_by,
+            _CHECK_OUTS.c.checked_out_at,
+            v.checked_in_at,
+        )
+        .join(_ACTORS, _ACTORS.c.user_id == v.created_by)
+        .outerjoin(_CHECK_OUTS, lease)
+        .where(v.subscription_id == subscription_id, v.resource_type == kind)
+    )
+
+
+def _of(subscription_id: UUID, kind: str, resource_id: UUID, at: datetime) -> Select[Any]:
+    return _of_kind(subscription_id, kind, at).where(_VERSIONS.c.resource_id == resource_id)
+
+
+def current(
+    tx: Transaction,
+    subscription_id: UUID,
+    kind: str,
+    resource_ids: Collection[UUID],
+    *,
+    at: datetime,
+) -> dict[UUID, VersionRow]:
+    """The current versions of some resources, by resource."""
+    query = _of_kind(subscription_id, kind, at).where(
+        _VERSIONS.c.resource_id.in_(resource_ids), _VERSIONS.c.is_current
+    )
+    return {row.resource_id: VersionRow(**row._mapping) for row in tx.execute(query)}
+
+
+def page(
+    tx: Transaction,
+    subscription_id: UUID,
+    kind: str,
+    resource_id: UUID,
+    *,
+    before: int | None,
+    limit: int,
+    at: datetime,
+) -> list[VersionRow]:
+    """At most `limit` versions of a resource with numbers below `before`, newest first."""
+    query = _of(subscription_id, kind, resource_id, at)
+    if before is not None:
+        query = query.where(_VERSIONS.c.version_number < before)
+    rows = tx.execute(query.order_by(_VERSIONS.c.version_number.desc()).limit(limit))
+    return [VersionRow(**row._mapping) for row in rows]
+
+
+def published(
+    tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID, *, at: datetime
+) -> VersionRow | None:
+    """The published version."""
+    return _one(tx, _of(subscription_id, kind, resource_id, at).where(_VERSIONS.c.is_published))
+
+
+def by_number(
+    tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID, number: int, *, at: datetime
+) -> VersionRow | None:
+    """The version of that number."""
+    query = _of(subscription_id, kind, resource_id, at)
+    return _one(tx, query.where(_VERSIONS.c.version_number == number))
+
+
+def by_tag(
+    tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID, name: str, *, at: datetime
+) -> VersionRow | None:
+    """The version that has that tag."""
+    return _one(tx, _of(subscription_id, kind, resource_id, at).where(_VERSIONS.c.version_tag == name))
+
+
+def by_commit(
+    tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID, prefix: str, *, at: datetime
+) -> list[VersionRow]:
+    """The versions whose commit begins with `prefix` (lower-case hex digits): two where it is ambiguous."""
+    query = _of(subscription_id, kind, resource_id, at)
+    query = query.where(_VERSIONS.c.git_commit_hash.startswith(prefix, autoescape=True))
+    return [VersionRow(**row._mapping) for row in tx.execute(query.limit(2))]
+
+
+def _one(tx: Transaction, query: Select[Any]) -> VersionRow | None:
+    row = tx.execute(query).one_or_none()
+    return None if row is None else VersionRow(**row._mapping)
