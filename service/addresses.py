@@ -1,8 +1,6 @@
 """Where clients find things."""
 
-from uuid import UUID
 
-
-def git_url(public_url: str, subscription_id: UUID) -> str:
+def git_url(public_url: str, subscription_id: object) -> str:
     """Where a server that clients reach at `public_url` serves a subscription's repository."""
     return f"{public_url.rstrip('/')}/git/{subscription_id}.git"

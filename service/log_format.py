@@ -38,6 +38,6 @@ def configure(form: Literal["auto", "json", "console"], level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    # These two log each connection at info, beside our own line for each request.
-    for chatty in ("uvicorn.error", "httpx"):
+    # These say at info what our own lines say already.
+    for chatty in ("uvicorn.error", "httpx", "alembic"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))

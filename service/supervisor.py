@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import FrameType
@@ -84,6 +84,7 @@ class Supervisor:
         self._settings = settings
         self._progress = progress
         self._stop = threading.Event()
+        self._starting = True
         self._workers: list[Worker] = []
 
     def run(self, when_ready: Callable[[str, str | None], None]) -> None:
@@ -93,7 +94,7 @@ class Supervisor:
         """
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
-        with ExitStack() as stack:
+        with suppress(KeyboardInterrupt), ExitStack() as stack:
             listener = stack.enter_context(_listener(self._settings.host, self._settings.port))
             database = stack.enter_context(prepared_database(self._settings, self._progress))
             made = self._operator_key(database.url)
@@ -104,6 +105,7 @@ class Supervisor:
             def start() -> Worker:
                 return Worker(handed, listener, runtime)
 
+            self._starting = False
             stack.callback(self._end_workers)
             self._workers = [start() for _ in range(self._settings.workers)]
             self._wait_until_ready(listener, start)
@@ -114,6 +116,10 @@ class Supervisor:
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._stop.set()
+        if self._starting:
+            # A recovery of PostgreSQL may take minutes: leave now, in order, and only once.
+            self._starting = False
+            raise KeyboardInterrupt
 
     def _operator_key(self, database_url: str) -> str | None:
         chosen = self._settings.operator_key

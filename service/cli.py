@@ -1,0 +1,181 @@
+"""The `annals` command."""
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from service import quickstart
+from service.addresses import git_url
+from service.settings import Settings, SettingsError, load, variable
+
+app = typer.Typer(
+    name="annals",
+    help="A git-backed versioning service with an audit store.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+db = typer.Typer(help="The database's schema.", no_args_is_help=True)
+config = typer.Typer(help="Settings.", no_args_is_help=True)
+app.add_typer(db, name="db")
+app.add_typer(config, name="config")
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+DataDir = Annotated[Path | None, typer.Option(help="Folder for repositories and embedded PostgreSQL.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+
+
+def _progress(step: str) -> None:
+    err.print(f"[dim]{step}[/dim]" if err.is_terminal else step, markup=err.is_terminal)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Errors that an operator can act on end the command with their message, not with a traceback."""
+    from service.client import ApiError
+    from service.startup import StartupError
+    from sql.embedded import EmbeddedError
+    from sql.errors import DatabaseError
+
+    try:
+        yield
+    except (SettingsError, StartupError, EmbeddedError, DatabaseError, ApiError) as error:
+        err.print(f"annals: {error}", markup=False)
+        raise typer.Exit(1) from None
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one.")] = None,
+    workers: Annotated[int | None, typer.Option(help="API processes.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Serve the API and git, with an embedded PostgreSQL unless DATABASE_URL names one."""
+    from service import log_format
+    from service.supervisor import Supervisor
+
+    with _explained():
+        settings, _ = load({"host": host, "port": port, "workers": workers, "data_dir": data_dir})
+        log_format.configure(settings.log_format, settings.log_level)
+        Supervisor(settings, progress=_progress).run(lambda url, made: _welcome(settings, url, made))
+
+
+def _welcome(settings: Settings, url: str, made: str | None) -> None:
+    chosen = None if settings.operator_key is None else settings.operator_key.get_secret_value()
+    first = quickstart.existing(settings.data_dir) if settings.database_url is None else None
+    operator_key = made or chosen
+    if first is None and settings.database_url is None and operator_key is not None:
+        first = quickstart.create(settings.data_dir, url, operator_key)
+    public = settings.public_url or url
+    lines = [f"Annals is ready at {public}  (API: {public}/docs)", ""]
+    if made is not None:
+        lines += [f"Operator key, shown this once: {made}", ""]
+    if first is not None:
+        clone = git_url(public, first.subscription_id).replace("://", f"://admin:{first.shown}@", 1)
+        lines += [
+            "Try it:",
+            f'  curl -H "Authorization: Bearer {first.shown}" {public}/v1/whoami',
+            f'  git clone "{clone}" first-steps',
+        ]
+    else:
+        lines += [
+            "Try it:",
+            f"  curl {public}/readyz",
+            f'  curl -H "Authorization: Bearer $ANNALS_OPERATOR_KEY" {public}/v1/subscriptions',
+            f"  git clone {git_url(public, '$SUBSCRIPTION_ID').replace('://', '://user:$KEY@', 1)}",
+        ]
+    lines += [
+        "",
+        f"A longer story: ANNALS_OPERATOR_KEY=… {shlex.quote(sys.argv[0])} demo --url {url}",
+        "Stop with Ctrl-C.",
+    ]
+    out.print("\n".join(lines), markup=False)
+
+
+@app.command()
+def demo(
+    url: Annotated[str, typer.Option(help="The running server.")] = "http://127.0.0.1:8000",
+    operator_key: Annotated[
+        str | None, typer.Option(envvar="ANNALS_OPERATOR_KEY", help="The key that the server printed.")
+    ] = None,
+) -> None:
+    """Let two users edit three workflows on a running server, and tell what happened."""
+    from service.demo.story import tell
+
+    if operator_key is None:
+        err.print(
+            "annals: the demo makes a subscription: set ANNALS_OPERATOR_KEY to the key that the server "
+            "printed at its first start",
+            markup=False,
+        )
+        raise typer.Exit(1)
+    with _explained():
+        tell(url.rstrip("/"), operator_key, lambda line: out.print(line, markup=False))
+
+
+@app.command()
+def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Look at everything that Annals needs on this machine; exit code 1 where something is missing."""
+    from service.doctor import examine
+
+    with _explained():
+        settings, _ = load({"data_dir": data_dir})
+        findings = examine(settings)
+    if as_json:
+        typer.echo(json.dumps([vars(finding) for finding in findings], indent=2))
+    else:
+        table = Table(box=None, show_header=False)
+        for finding in findings:
+            table.add_row(finding.verdict, finding.subject, finding.detail)
+        out.print(table)
+    if any(finding.verdict == "fail" for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    from service.usecases.health import version as installed
+
+    typer.echo(f"annals {installed()}")
+
+
+@db.command("upgrade")
+def db_upgrade(data_dir: DataDir = None) -> None:
+    """Bring the schema up to date, and make hypertables of the logs where TimescaleDB is present."""
+    from service.startup import prepared_database
+    from sql.upgrade import current_revision
+
+    with _explained():
+        settings, _ = load({"data_dir": data_dir})
+        with prepared_database(settings, _progress) as database:
+            out.print(f"The schema is at revision {current_revision(database.url)}.", markup=False)
+
+
+@config.command("show")
+def config_show(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Print each setting, its value and where that is from; secrets are masked."""
+    with _explained():
+        settings, origins = load({"data_dir": data_dir})
+    shown: dict[str, dict[str, Any]] = {
+        name: {"value": value, "origin": origins[name], "variable": variable(name)}
+        for name, value in settings.model_dump(mode="json").items()
+    }
+    if as_json:
+        typer.echo(json.dumps(shown, indent=2))
+        return
+    table = Table("setting", "value", "from", "environment", box=None)
+    for name, row in shown.items():
+        table.add_row(name, "" if row["value"] is None else str(row["value"]), row["origin"], row["variable"])
+    out.print(table)
