@@ -34,9 +34,8 @@ def tell(url: str, operator_key: str, say: Say) -> None:
             f"  v{version['version_number']}  {version['git_commit_hash'][:10]}  "
             f"by {version['created_by_username']}{tag}"
         )
-    say(
-        f"The audit log has {len(events)} events, the last one {events[0]['action']} by {events[0]['username']}."
-    )
+    last = events[0]
+    say(f"The audit log has {len(events)} events, the last one {last['action']} by {last['username']}.")
     clone = subscription["git_url"].replace("://", f"://ana:{keys['ana']}@", 1)
     say("")
     say("See it yourself:")

@@ -1,0 +1,295 @@
+"""`annals serve` as an operator meets it: started, stopped, killed, started again."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+
+pytestmark = pytest.mark.embedded
+
+ANNALS = Path(sys.executable).with_name("annals")
+OPERATOR_KEY = "an-operator-key-of-the-tests-0123456789"
+READY_SECONDS = 60
+
+
+@dataclass
+class Server:
+    """A running `annals serve`, what it printed so far, and a mark by which its processes are found."""
+
+    process: subprocess.Popen[str]
+    data_dir: Path
+    mark: str
+    printed: str
+
+    @property
+    def url(self) -> str:
+        found = re.search(r"ready at (http://\S+)", self.printed)
+        assert found, self.printed
+        return found[1]
+
+    def processes(self) -> dict[int, str]:
+        """Every process that this server started and that still runs, with its command line."""
+        found = {}
+        for folder in Path("/proc").iterdir():
+            if not folder.name.isdigit():
+                continue
+            try:
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                environment = (folder / "environ").read_bytes()
+            except OSError:
+                continue
+            if command and (self.mark.encode() in environment or str(self.data_dir) in command):
+                found[int(folder.name)] = command
+        return found
+
+    def kill_everything(self) -> None:
+        """`kill -9` of every process at once, as a power cut would."""
+        for pid in self.processes():
+            # A child of one that was just killed may be gone already.
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(10)
+
+    def interrupt(self) -> int:
+        """Ctrl-C; answers the exit code."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(60)
+
+    def wait_for_no_processes(self, seconds: float) -> None:
+        """Until nothing of this server runs; fails with what is left."""
+        deadline = time.monotonic() + seconds
+        while self.processes() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert self.processes() == {}
+
+
+def start(data_dir: Path, *options: str, **environment: str) -> Server:
+    """Start a server and wait until it says that it is ready."""
+    mark = uuid4().hex
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("ANNALS_") and k != "DATABASE_URL"}
+    with (data_dir.parent / f"{data_dir.name}.log").open("a") as log:
+        process = subprocess.Popen(
+            [ANNALS, "serve", "--port", "0", "--data-dir", data_dir, *options],
+            env=clean | {"ANNALS_TEST_MARK": mark, "ANNALS_LOG_LEVEL": "warning"} | environment,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            # A Ctrl-C at the one who runs the tests is not one for the server.
+            start_new_session=True,
+        )
+    server = Server(process, data_dir, mark, "")
+    assert process.stdout is not None
+    for line in process.stdout:
+        server.printed += line
+        if line.startswith("Stop with Ctrl-C"):
+            return server
+    raise AssertionError((process.wait(), server.printed))
+
+
+@contextmanager
+def running(data_dir: Path, *options: str, **environment: str) -> Iterator[Server]:
+    """A server that is gone afterwards, whatever the test did to it."""
+    server = start(data_dir, *options, **environment)
+    try:
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.interrupt()
+        for pid in server.processes():
+            os.kill(pid, signal.SIGKILL)
+        if server.process.stdout is not None:
+            server.process.stdout.close()
+
+
+def pasted(server: Server, program: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """What a line that the server printed does when it is pasted into a shell."""
+    line = next(line.strip() for line in server.printed.splitlines() if line.strip().startswith(program))
+    return subprocess.run(["bash", "-c", line], cwd=folder, capture_output=True, text=True, check=False)
+
+
+class Tenant:
+    """A subscription with an admin, on a server, for as long as the database lives."""
+
+    def __init__(self, url: str) -> None:
+        with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {OPERATOR_KEY}"}) as operator:
+            created = operator.post("/v1/subscriptions", json={"name": "Crash Ltd"}).raise_for_status().json()
+            self.base = f"/v1/subscriptions/{created['subscription_id']}"
+            self.subscription_id = created["subscription_id"]
+            user = {"username": "ana", "email": "ana@example.org", "role": "admin"}
+            user_id = operator.post(f"{self.base}/users", json=user).raise_for_status().json()["user_id"]
+            key = {"user_id": user_id, "name": "test"}
+            self.key = operator.post(f"{self.base}/api-keys", json=key).raise_for_status().json()["api_key"]
+
+    def client(self, url: str) -> httpx.Client:
+        """A client with the admin's key."""
+        headers = {"Authorization": f"Bearer {self.key}"}
+        return httpx.Client(base_url=url + self.base, headers=headers, timeout=30)
+
+    def clone(self, url: str, folder: Path) -> Path:
+        """A fresh clone."""
+        address = f"{url.replace('://', f'://ana:{self.key}@')}/git/{self.subscription_id}.git"
+        subprocess.run(["git", "clone", "--quiet", address, folder], check=True)
+        return folder
+
+
+def test_the_first_start_prints_the_key_once_and_commands_that_work(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    with running(data_dir) as server:
+        assert "Operator key, shown this once: annals_" in server.printed
+        curl = pasted(server, "curl", tmp_path)
+        assert curl.returncode == 0, curl.stderr
+        assert '"username":"admin"' in curl.stdout
+        clone = pasted(server, "git clone", tmp_path)
+        assert clone.returncode == 0, clone.stderr
+        assert list((tmp_path / "first-steps").glob("workspaces/*/*.json"))
+        assert server.interrupt() == 0
+        server.wait_for_no_processes(0)
+    with running(data_dir) as server:
+        assert "Operator key" not in server.printed
+        assert pasted(server, "curl", tmp_path).returncode == 0
+        (tmp_path / "again").mkdir()
+        again = pasted(server, "git clone", tmp_path / "again")
+        assert again.returncode == 0, again.stderr
+
+
+def test_the_key_of_the_first_start_opens_the_door_for_the_operator(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as server:
+        found = re.search(r"shown this once: (\S+)", server.printed)
+        assert found
+        answer = httpx.get(f"{server.url}/v1/whoami", headers={"Authorization": f"Bearer {found[1]}"})
+        assert answer.json()["role"] == "operator"
+
+
+def test_a_supervisor_killed_leaves_a_postgresql_that_the_next_start_takes_over(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    with running(data_dir, ANNALS_OPERATOR_KEY=OPERATOR_KEY) as server:
+        tenant = Tenant(server.url)
+        server.process.kill()
+        server.process.wait()
+        deadline = time.monotonic() + 20
+        while any("postgres" not in command for command in server.processes().values()):
+            assert time.monotonic() < deadline, server.processes()
+            time.sleep(0.1)
+        orphans = {pid for pid, command in server.processes().items() if "bin/postgres -D" in command}
+        assert orphans
+        with running(data_dir, ANNALS_OPERATOR_KEY=OPERATOR_KEY) as second:
+            assert orphans <= second.processes().keys()
+            with tenant.client(second.url) as client:
+                assert client.get("/workspaces").status_code == 200
+            assert second.interrupt() == 0
+            second.wait_for_no_processes(0)
+
+
+def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
+    with running(tmp_path / "data", "--workers", "2", ANNALS_OPERATOR_KEY=OPERATOR_KEY) as server:
+        tenant = Tenant(server.url)
+        workers = [pid for pid, command in server.processes().items() if "service.worker" in command]
+        assert len(workers) == 2
+        os.kill(workers[0], signal.SIGKILL)
+        deadline = time.monotonic() + 20
+        while True:
+            now = [pid for pid, command in server.processes().items() if "service.worker" in command]
+            if len(now) == 2 and workers[0] not in now:
+                break
+            assert time.monotonic() < deadline, now
+            time.sleep(0.1)
+        with tenant.client(server.url) as client:
+            assert client.post("/workspaces", json={"name": "after"}).status_code == 201
+
+
+def test_a_postgresql_that_dies_is_started_again_without_a_restart(tmp_path: Path) -> None:
+    with running(tmp_path / "data", ANNALS_OPERATOR_KEY=OPERATOR_KEY) as server:
+        tenant = Tenant(server.url)
+        with tenant.client(server.url) as client:
+            assert client.post("/workspaces", json={"name": "before"}).status_code == 201
+            postmaster = (server.data_dir / "postgres" / "postmaster.pid").read_text().split()[0]
+            os.kill(int(postmaster), signal.SIGKILL)
+            deadline = time.monotonic() + 60
+            seen = set()
+            while (status := client.get("/workspaces").status_code) != 200 or not seen:
+                seen.add(status)
+                assert time.monotonic() < deadline, seen
+                time.sleep(0.1)
+            assert seen <= {200, 503}
+            names = [item["name"] for item in client.get("/workspaces").json()["items"]]
+            assert names == ["before"]
+
+
+def test_what_was_acknowledged_survives_twenty_kills_of_everything(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    tenant: Tenant | None = None
+    acknowledged: dict[str, str] = {}
+    for round_number in range(21):
+        with running(data_dir, ANNALS_OPERATOR_KEY=OPERATOR_KEY) as server:
+            tenant = tenant or Tenant(server.url)
+            with tenant.client(server.url) as client:
+                events = client.get("/audit-logs", params={"action": "CREATE", "limit": 200}).json()["items"]
+                audited = {event["resource_id"] for event in events}
+                for resource_id, commit in acknowledged.items():
+                    version = client.get(f"/workspaces/{resource_id}/versions/1").json()
+                    assert version["git_commit_hash"] == commit
+                    assert version["data"] == {"round": version["resource_name"]}
+                    assert resource_id in audited
+                clone = tenant.clone(server.url, tmp_path / f"clone-{round_number}")
+                log = subprocess.run(
+                    ["git", "-C", clone, "log", "--format=%H"], capture_output=True, text=True, check=False
+                )
+                assert set(log.stdout.split()) >= set(acknowledged.values())
+                name = f"round {round_number}"
+                body = {"name": name, "definition": {"round": name}}
+                answer = client.post("/workspaces", json=body)
+            server.kill_everything()
+            assert answer.status_code == 201
+            acknowledged[answer.json()["resource_id"]] = answer.json()["git_commit_hash"]
+    assert len(acknowledged) == 21
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "said"),
+    [
+        (["--port", "1"], {"ANNALS_HOST": "203.0.113.1"}, "can't listen on 203.0.113.1"),
+        ([], {"ANNALS_OPERATOR_KEY": "short"}, "operator_key (from the environment; ANNALS_OPERATOR_KEY)"),
+        ([], {"ANNALS_WORKERS": "none"}, "workers (from the environment; ANNALS_WORKERS)"),
+        ([], {"DATABASE_URL": "mysql://localhost/annals"}, "not a PostgreSQL URL"),
+        ([], {"DATABASE_URL": "postgresql://127.0.0.1:1/annals"}, "the database can't be reached"),
+    ],
+)
+def test_what_can_not_start_says_why(
+    tmp_path: Path, options: list[str], environment: dict[str, str], said: str
+) -> None:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("ANNALS_") and k != "DATABASE_URL"}
+    done = subprocess.run(
+        [ANNALS, "serve", "--data-dir", tmp_path / "data", *options],
+        env=clean | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_second_server_on_the_same_data_directory_is_refused(tmp_path: Path) -> None:
+    with running(tmp_path / "data", ANNALS_OPERATOR_KEY=OPERATOR_KEY) as server:
+        done = subprocess.run(
+            [ANNALS, "serve", "--port", "0", "--data-dir", server.data_dir],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert str(server.process.pid) in done.stderr
+        assert httpx.get(f"{server.url}/readyz").status_code == 200
