@@ -8,7 +8,8 @@ from fastapi import Request, Response
 from service.pages import Page
 from service.schemas import Body
 
-_OPTIONS = orjson.OPT_UTC_Z
+# The newline is for people with curl.
+_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 
 
 def answer(value: Any, status: int = 200, *, etag: str | None = None) -> Response:

@@ -1,0 +1,21 @@
+"""Bare git repositories, one a subscription: what is written to them and how it is served.
+
+Whatever module is imported first, libgit2 has been told, for the whole process, to be durable and to look at
+nothing outside the repository.
+"""
+
+import pygit2
+from pygit2.enums import ConfigLevel
+
+# libgit2 does not fsync unless told to: neither the file of a ref nor the folder that it is renamed in.
+pygit2.settings.enable_fsync_gitdir(True)
+
+# The configuration of whoever runs the service is none of a repository's business, and neither is who owns
+# the files: paths are computed from ids, and a volume mounted into a container has an owner of its own.
+for _level in (ConfigLevel.SYSTEM, ConfigLevel.XDG, ConfigLevel.GLOBAL, ConfigLevel.PROGRAMDATA):
+    pygit2.settings.search_path[_level] = ""
+pygit2.settings.owner_validation = False
+
+# libgit2 keeps every pack that it has read open; between two rounds of upkeep that can be more packs than the
+# usual limit of 1,024 files leaves room for.
+pygit2.settings.mwindow_file_limit = 256

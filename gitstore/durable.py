@@ -1,0 +1,26 @@
+"""Files and folders that are on the disk when the call returns."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def write_file(path: Path, chunks: Sequence[bytes], mode: int) -> None:
+    """Create `path`, which must not exist, and fsync it; its name is durable once its folder is synced too.
+
+    Raises OSError; a file half-written is then still there.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.writelines(chunks)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

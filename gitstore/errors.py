@@ -1,0 +1,62 @@
+"""What can go wrong in a repository, without libgit2's names.
+
+GitStoreError
+├── RepositoryMissing   the subscription has no repository yet, or no longer
+├── ObjectMissing       no such commit, tree or blob in the repository
+├── RefDiverged         a ref is neither at nor behind the commit that its row names
+├── UploadPackFailed    `git upload-pack` ended with an error or ran out of time
+├── UploadPackBusy      as many clones run as may, and none ended in time
+└── StoreUnavailable    the file system refused: full, read-only, gone
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pygit2
+
+
+class GitStoreError(Exception):
+    """A repository could not be read or written."""
+
+
+class RepositoryMissing(GitStoreError):
+    """There is no such repository."""
+
+
+class ObjectMissing(GitStoreError):
+    """There is no such object in the repository."""
+
+
+class RefDiverged(GitStoreError):
+    """A ref is neither at nor an ancestor of the commit that its row names."""
+
+    def __init__(self, ref: str, expected: str, found: str) -> None:
+        super().__init__(f"{ref} is at {found}, which is not in the history of {expected}")
+        self.ref = ref
+        self.expected = expected
+        self.found = found
+
+
+class UploadPackFailed(GitStoreError):
+    """`git upload-pack` ended with an error or ran out of time."""
+
+
+class UploadPackBusy(GitStoreError):
+    """As many clones and fetches run as may, and none ended in time."""
+
+
+class StoreUnavailable(GitStoreError):
+    """The file system refused to read or write."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn the errors of libgit2 and the file system into this module's, once, at the edge of the store."""
+    try:
+        yield
+    except KeyError as error:
+        raise ObjectMissing(str(error.args[0])) from error
+    except pygit2.GitError as error:
+        raise GitStoreError(str(error)) from error
+    except OSError as error:
+        raise StoreUnavailable(str(error)) from error

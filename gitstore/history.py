@@ -1,0 +1,225 @@
+"""Building commits, and reading what they hold."""
+
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pygit2
+from pygit2.enums import FileMode, ObjectType
+
+from gitstore.errors import translated
+from gitstore.layout import Store, open_repository
+from gitstore.objects import find_commit, find_tree, read_blob
+from gitstore.packs import Kind, PackObject, write_pack
+from gitstore.scratch import Scratch
+from gitstore.snapshots import blob_id
+
+# All trees of 200,000 resources.
+_CACHE_BYTES = 16 * 2**20
+# Repositories that one thread keeps open for reading.
+_OPEN_REPOSITORIES = 32
+
+_NAME = r"([A-Za-z0-9_-][A-Za-z0-9._-]*)"
+_PATH = re.compile(f"{_NAME}/{_NAME}/{_NAME}")
+
+_KIND: dict[int, Kind] = {
+    ObjectType.COMMIT: "commit",
+    ObjectType.TREE: "tree",
+    ObjectType.BLOB: "blob",
+}
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who made a change; the e-mail stays out of git, so that a person can be erased without rewriting it."""
+
+    user_id: str
+    username: str
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit that was built: ids of 40 hex digits, `blob_ids` by path for what it wrote."""
+
+    commit_id: str
+    tree_id: str
+    blob_ids: dict[str, str]
+
+
+# What is to stand at a path of the tree: a blob's id, or None for nothing.
+_Changes = dict[str, dict[str, dict[str, pygit2.Oid | None]]]
+
+
+class CommitBuilder:
+    """Builds batches of commits for one repository, in memory until `write`.
+
+    Not thread-safe: libgit2's repositories are not. Raises RepositoryMissing.
+    """
+
+    def __init__(self, path: Path, *, cache_bytes: int = _CACHE_BYTES) -> None:
+        self._objects_dir = path / "objects"
+        self._real = open_repository(path)
+        self._odb = self._real.odb
+        self._scratch = Scratch(self._odb, cache_bytes)
+        odb = pygit2.Odb()
+        odb.add_backend(self._scratch, 1)
+        self._repository = pygit2.Repository()
+        self._repository.set_odb(odb)
+        self._head: pygit2.Oid | None = None
+        self._tree: pygit2.Oid | None = None
+
+    def begin(self, head: str | None) -> None:
+        """Start a batch on top of a commit, or of nothing; one that was not written is forgotten.
+
+        Raises ObjectMissing if there is no such commit.
+        """
+        self.discard()
+        if head is None:
+            return
+        commit = find_commit(self._repository, head)
+        self._head, self._tree = commit.id, commit.tree_id
+
+    def commit(
+        self,
+        *,
+        writes: Mapping[str, bytes],
+        removes: Collection[str] = (),
+        message: str,
+        actor: Identity,
+        time: datetime,
+    ) -> Commit:
+        """One commit on top of the previous one of the batch; paths are `collection/fan-out/file`.
+
+        Without writes and removes the commit is empty. Author and committer are the actor, in UTC, to the
+        second. Raises ValueError for another kind of path, a naive time, and a path to remove that is not
+        there.
+        """
+        if time.tzinfo is None:
+            raise ValueError("a commit's time needs a zone")
+        changes: _Changes = {}
+        for path in removes:
+            collection, fan_out, file = _parts(path)
+            changes.setdefault(collection, {}).setdefault(fan_out, {})[file] = None
+        blob_ids = {}
+        for path, data in writes.items():
+            collection, fan_out, file = _parts(path)
+            blob_ids[path] = blob_id(data)
+            oid = pygit2.Oid(hex=blob_ids[path])
+            self._scratch.write_cb(oid, data, ObjectType.BLOB)
+            changes.setdefault(collection, {}).setdefault(fan_out, {})[file] = oid
+        signature = _signature(actor, int(time.timestamp()))
+        parents: list[str | pygit2.Oid] = [] if self._head is None else [self._head]
+        with translated():
+            tree = self._rooted(changes) if changes or self._tree is None else self._tree
+            head = self._repository.create_commit(None, signature, signature, message, tree, parents)
+        self._head, self._tree = head, tree
+        return Commit(str(head), str(tree), blob_ids)
+
+    def write(self) -> None:
+        """Make the batch durable as one pack; refs are the caller's business.
+
+        It holds all that the batch made, also where an older object may be the same: only what `head` reaches
+        is certain to outlive upkeep. Libgit2 finds the pack when it first misses an object. On an error the
+        batch stands, to be written again or discarded. Raises StoreUnavailable and RepositoryMissing.
+        """
+        written = self._scratch.written
+        objects = [PackObject(_KIND[kind], oid, data) for oid, (kind, data) in written.items()]
+        write_pack(self._objects_dir, objects)
+        self._scratch.settle()
+
+    def discard(self) -> None:
+        """Forget the batch."""
+        self._scratch.written = {}
+        self._head = self._tree = None
+
+    def read_blob(self, blob_id: str) -> bytes:
+        """The content of a blob of the repository, whichever process wrote it; raises ObjectMissing."""
+        return read_blob(self._odb, blob_id)
+
+    def close(self) -> None:
+        """Give back files and memory; the builder is of no use afterwards."""
+        self.discard()
+        self._repository.free()
+        self._real.free()
+        # Libgit2 closes a database's files only when the last reference to it goes.
+        del self._scratch, self._odb
+
+    def _rooted(self, changes: _Changes) -> pygit2.Oid:
+        root = self._tree
+        subtrees = {}
+        for collection, fan_outs in changes.items():
+            before = self._entry(root, collection)
+            files = {
+                fan_out: self._edited(self._entry(before, fan_out), entries, FileMode.BLOB)
+                for fan_out, entries in fan_outs.items()
+            }
+            subtrees[collection] = self._edited(before, files, FileMode.TREE)
+        # Also an empty root is a tree: that of a subscription whose last resource was deleted.
+        return self._edited(root, subtrees, FileMode.TREE) or self._repository.TreeBuilder().write()
+
+    def _entry(self, tree: pygit2.Oid | None, name: str) -> pygit2.Oid | None:
+        if tree is None:
+            return None
+        found = find_tree(self._repository, tree)
+        return found[name].id if name in found else None
+
+    def _edited(
+        self, tree: pygit2.Oid | None, entries: Mapping[str, pygit2.Oid | None], mode: FileMode
+    ) -> pygit2.Oid | None:
+        """The tree with these entries set, or removed where None; None if nothing is left."""
+        builder = self._repository.TreeBuilder() if tree is None else self._repository.TreeBuilder(tree)
+        for name, oid in entries.items():
+            if oid is not None:
+                builder.insert(name, oid, mode)
+            elif builder.get(name) is None:
+                raise ValueError(f"{name} is not in the tree")
+            else:
+                builder.remove(name)
+        return builder.write() if len(builder) else None
+
+
+class Reader:
+    """Reads blobs from any thread: each keeps the repositories that it used last open for itself."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._thread = threading.local()
+
+    def read_blob(self, subscription_id: str, blob_id: str) -> bytes:
+        """The content of a blob; raises RepositoryMissing and ObjectMissing, ValueError for what is no id."""
+        return read_blob(self._opened(subscription_id).odb, blob_id)
+
+    def _opened(self, subscription_id: str) -> pygit2.Repository:
+        opened: OrderedDict[str, pygit2.Repository] = self._thread.__dict__.setdefault(
+            "opened", OrderedDict()
+        )
+        if subscription_id not in opened:
+            opened[subscription_id] = open_repository(self._store.path(subscription_id))
+        opened.move_to_end(subscription_id)
+        if len(opened) > _OPEN_REPOSITORIES:
+            opened.popitem(last=False)[1].free()
+        return opened[subscription_id]
+
+
+def _parts(path: str) -> tuple[str, str, str]:
+    match = _PATH.fullmatch(path)
+    if match is None:
+        raise ValueError(f"not a path of three plain names: {path!r}")
+    return match[1], match[2], match[3]
+
+
+def _signature(actor: Identity, seconds: int) -> pygit2.Signature:
+    """The actor as git may name them: libgit2 drops what would break a commit's header, or refuses it."""
+    email = f"{actor.user_id}@annals.invalid"
+    if actor.username.isprintable():
+        try:
+            signature = pygit2.Signature(actor.username, email, seconds, 0, "utf-8")
+        except (pygit2.GitError, ValueError):
+            signature = None
+        if signature is not None and signature.name == actor.username:
+            return signature
+    return pygit2.Signature(actor.user_id, email, seconds, 0, "utf-8")

@@ -1,0 +1,126 @@
+"""Where a subscription's repository is, how an empty one is made, and opening it."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pygit2
+from pygit2.enums import RepositoryOpenFlag
+
+from gitstore.durable import sync_folder, write_file
+from gitstore.errors import RepositoryMissing, translated
+
+# Format version 0 means SHA-1 and the `files` backend of refs, for every git there is.
+_FILES = {
+    "HEAD": b"ref: refs/heads/main\n",
+    "config": b"""\
+[core]
+\trepositoryformatversion = 0
+\tbare = true
+\tfilemode = true
+\tlogAllRefUpdates = false
+\tfsync = all
+\tfsyncMethod = fsync
+[gc]
+\tauto = 0
+[maintenance]
+\tauto = false
+[uploadpack]
+\tallowFilter = true
+\tallowAnySHA1InWant = false
+\tallowReachableSHA1InWant = true
+[http]
+\treceivepack = false
+[receive]
+\tdenyNonFastForwards = true
+\tdenyDeletes = true
+""",
+}
+_FOLDERS = ("objects", "objects/info", "objects/pack", "refs", "refs/heads", "refs/tags")
+
+
+class Store:
+    """The folder of all bare repositories, `<data>/git`; safe to share between threads and processes."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._durable: set[str] = set()
+
+    def path(self, subscription_id: str) -> Path:
+        """The repository's folder, whether or not it exists; ValueError unless the id is a canonical UUID."""
+        if str(UUID(subscription_id)) != subscription_id:
+            raise ValueError(f"not a canonical UUID: {subscription_id!r}")
+        return self._root / f"{subscription_id}.git"
+
+    def exists(self, subscription_id: str) -> bool:
+        """Whether the repository is there, which it is whole or not at all."""
+        return self.path(subscription_id).is_dir()
+
+    def ensure(self, subscription_id: str) -> Path:
+        """The repository's folder, made if missing, and durable on return.
+
+        Any number of processes may call it at once and die in it. Raises StoreUnavailable.
+        """
+        path = self.path(subscription_id)
+        with translated():
+            if not path.is_dir():
+                _make_durable_folder(self._root)
+                with self._built() as built:
+                    _rename_unless_there(built, path)
+            elif subscription_id in self._durable:
+                return path
+            # Also where another made it: that one may have died between its rename and its fsync.
+            sync_folder(self._root)
+        self._durable.add(subscription_id)
+        return path
+
+    @contextmanager
+    def _built(self) -> Iterator[Path]:
+        """A whole, durable repository under a name that nobody looks for; removed unless renamed."""
+        folder = self._root / f"tmp-{uuid4()}"
+        folder.mkdir()
+        try:
+            for name in _FOLDERS:
+                (folder / name).mkdir()
+            for name, content in _FILES.items():
+                write_file(folder / name, [content], 0o644)
+            for name in reversed(_FOLDERS):
+                sync_folder(folder / name)
+            sync_folder(folder)
+            yield folder
+        finally:
+            if folder.exists():
+                shutil.rmtree(folder)
+
+
+def snapshot_path(collection: str, resource_id: str) -> str:
+    """The path of a resource's snapshot in the tree: 256-way fan-out, so that no tree grows large."""
+    return f"{collection}/{sha256(resource_id.encode()).hexdigest()[:2]}/{resource_id}.json"
+
+
+def open_repository(path: Path) -> pygit2.Repository:
+    """The bare repository at exactly this folder, for one thread; raises RepositoryMissing."""
+    if not path.is_dir():
+        raise RepositoryMissing(str(path))
+    with translated():
+        return pygit2.Repository(str(path), RepositoryOpenFlag.BARE | RepositoryOpenFlag.NO_SEARCH)
+
+
+def _rename_unless_there(built: Path, path: Path) -> None:
+    try:
+        built.rename(path)
+    except OSError:
+        # A folder is renamed only onto nothing: somebody else was first, unless there still is nothing.
+        if not path.is_dir():
+            raise
+
+
+def _make_durable_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    _make_durable_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)

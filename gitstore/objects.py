@@ -1,0 +1,39 @@
+"""Objects by their full ids, never by what revparse makes of a text."""
+
+from typing import cast
+
+import pygit2
+from pygit2.enums import ObjectType
+
+from gitstore.errors import ObjectMissing, translated
+
+
+def find_commit(repository: pygit2.Repository, commit_id: str) -> pygit2.Commit:
+    """The commit of this id; raises ObjectMissing."""
+    found = _find(repository, pygit2.Oid(hex=commit_id))
+    if not isinstance(found, pygit2.Commit):
+        raise ObjectMissing(f"{commit_id} is no commit")
+    return found
+
+
+def find_tree(repository: pygit2.Repository, tree_id: pygit2.Oid) -> pygit2.Tree:
+    """The tree of this id; raises ObjectMissing."""
+    found = _find(repository, tree_id)
+    if not isinstance(found, pygit2.Tree):
+        raise ObjectMissing(f"{tree_id} is no tree")
+    return found
+
+
+def read_blob(odb: pygit2.Odb, blob_id: str) -> bytes:
+    """The content of the blob of this id, whichever process wrote it; raises ObjectMissing."""
+    with translated():
+        kind, data = odb.read(pygit2.Oid(hex=blob_id))
+    if kind != ObjectType.BLOB:
+        raise ObjectMissing(f"{blob_id} is no blob")
+    return data
+
+
+def _find(repository: pygit2.Repository, oid: pygit2.Oid) -> object:
+    # pygit2's annotations leave commits out of what a lookup can find.
+    with translated():
+        return cast("object", repository[oid])

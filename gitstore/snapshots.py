@@ -1,0 +1,97 @@
+"""The canonical bytes of a snapshot: the git blob, and the truth of a version."""
+
+import math
+from dataclasses import dataclass
+from hashlib import sha1
+
+import orjson
+
+_OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
+_NATIVE_REFUSED = (
+    orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
+)
+
+_HEAD = b'{\n  "definition": '
+_DEFINITION_END = b"\n}\n"
+# Cannot occur inside a definition: its strings hold no raw newline and its keys are indented deeper. It
+# follows the definition because keys are sorted.
+_TAIL = b',\n  "description": '
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The parts of a snapshot; `definition` is canonical bytes, as they stand inside the whole."""
+
+    definition: bytes
+    description: str | None
+    name: str
+    parent_id: str | None
+    resource_id: str
+    resource_type: str
+
+
+def canonical_definition(definition: dict[str, object]) -> bytes:
+    """The bytes of a definition exactly as they stand inside its snapshot, indented one level.
+
+    Raises ValueError for what JSON or UTF-8 can't hold: non-finite floats, lone surrogates, integers past 64
+    bits, keys that are no strings, nesting past orjson's limit.
+    """
+    try:
+        whole = orjson.dumps({"definition": definition}, option=_OPTIONS | _NATIVE_REFUSED)
+    except orjson.JSONEncodeError as error:
+        raise ValueError(f"not a JSON document: {error}") from error
+    # orjson writes NaN and infinity as null, so only a text with a null in it can have lost one.
+    if b"null" in whole and not _is_finite(definition):
+        raise ValueError("not a JSON document: a number is not finite")
+    return whole[len(_HEAD) : -len(_DEFINITION_END)]
+
+
+def assemble(
+    *,
+    definition: bytes,
+    description: str | None,
+    name: str,
+    parent_id: str | None,
+    resource_id: str,
+    resource_type: str,
+) -> bytes:
+    """The snapshot of a resource around the canonical bytes of its definition; ValueError as above."""
+    rest = {
+        "description": description,
+        "name": name,
+        "parent_id": parent_id,
+        "resource_id": resource_id,
+        "resource_type": resource_type,
+    }
+    try:
+        tail = orjson.dumps(rest, option=_OPTIONS)
+    except orjson.JSONEncodeError as error:
+        raise ValueError(f"not a JSON document: {error}") from error
+    return b"".join((_HEAD, definition, b",", tail.removeprefix(b"{")))
+
+
+def split(snapshot: bytes) -> Snapshot:
+    """The parts of a snapshot, its definition not parsed; ValueError for bytes that are no snapshot."""
+    boundary = snapshot.rfind(_TAIL)
+    if boundary < 0 or not snapshot.startswith(_HEAD):
+        raise ValueError("not a snapshot: its first fields are not definition and description")
+    rest = orjson.loads(b"{" + snapshot[boundary + 1 :])
+    try:
+        return Snapshot(definition=snapshot[len(_HEAD) : boundary], **rest)
+    except TypeError as error:
+        raise ValueError(f"not a snapshot: {error}") from error
+
+
+def blob_id(data: bytes) -> str:
+    """The id that git gives a blob of these bytes: 40 hex digits."""
+    return sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
+def _is_finite(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(map(_is_finite, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_finite, value))
+    return True

@@ -1,0 +1,221 @@
+"""Serving clones and fetches: the real `git upload-pack`, kept on a short lead."""
+
+import asyncio
+import math
+import os
+import re
+import signal
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from gitstore.errors import RepositoryMissing, UploadPackBusy, UploadPackFailed
+from gitstore.layout import Store
+
+_CHUNK_BYTES = 64 * 1024
+# Enough for git's last words; the rest is read and dropped, so that git never waits for it.
+_STDERR_BYTES = 4 * 1024
+_PROTOCOL = re.compile(r"[A-Za-z0-9=:.-]{1,64}")
+_PREFIX = b"001e# service=git-upload-pack\n0000"
+
+
+class UploadPack:
+    """Runs at most `limit` processes at once in one event loop, each for at most `deadline_seconds`."""
+
+    def __init__(self, store: Store, *, limit: int, deadline_seconds: float, queue_seconds: float) -> None:
+        self._store = store
+        self._limit = limit
+        self._slots = asyncio.Semaphore(limit)
+        self._deadline_seconds = deadline_seconds
+        self._queue_seconds = queue_seconds
+
+    async def advertise(self, subscription_id: str, protocol: str | None) -> AsyncGenerator[bytes, None]:
+        """What `GET info/refs?service=git-upload-pack` answers, for the client's `Git-Protocol` header.
+
+        Raises as `serve` does.
+        """
+        # As git-http-backend(1): from version 2 on there is no line that names the service.
+        prefix = b"" if "version=2" in _valid(protocol).split(":") else _PREFIX
+        output = self._run(subscription_id, ("--http-backend-info-refs",), b"", protocol)
+        async with aclosing(output):
+            async for chunk in output:
+                yield prefix + chunk
+                prefix = b""
+
+    def serve(
+        self, subscription_id: str, request: bytes | AsyncIterator[bytes], protocol: str | None
+    ) -> AsyncGenerator[bytes, None]:
+        """What `POST git-upload-pack` answers to a decompressed request.
+
+        Closing the generator, or cancelling the task that reads it, ends git at once. Raises
+        RepositoryMissing, UploadPackBusy and UploadPackFailed before the first chunk; UploadPackFailed also
+        after the last, when git has told its client what it could; and whatever reading the request raises.
+        """
+        return self._run(subscription_id, (), request, protocol)
+
+    async def _run(
+        self,
+        subscription_id: str,
+        options: tuple[str, ...],
+        request: bytes | AsyncIterator[bytes],
+        protocol: str | None,
+    ) -> AsyncGenerator[bytes, None]:
+        if not self._store.exists(subscription_id):
+            raise RepositoryMissing(subscription_id)
+        await self._take_slot()
+        try:
+            process = await self._start(self._store.path(subscription_id).resolve(), options, protocol)
+            output = cast("asyncio.StreamReader", process.stdout)
+            complaint = asyncio.create_task(_first_bytes(cast("asyncio.StreamReader", process.stderr)))
+            feeding = asyncio.create_task(_feed(cast("asyncio.StreamWriter", process.stdin), request))
+            late = asyncio.Event()
+            timer = asyncio.get_running_loop().call_later(self._deadline_seconds, _kill, process, late)
+            try:
+                while chunk := await output.read(_CHUNK_BYTES):
+                    yield chunk
+                status = await process.wait()
+                if feeding.done():
+                    feeding.result()
+                if late.is_set():
+                    raise UploadPackFailed(f"took longer than {self._deadline_seconds} s")
+                if status != 0:
+                    raise UploadPackFailed(f"status {status}: {await complaint}")
+            finally:
+                timer.cancel()
+                feeding.cancel()
+                _kill(process)
+                # A pipe that nobody empties is never closed, and then neither is the process waited for.
+                while await output.read(_CHUNK_BYTES):
+                    pass
+                await process.wait()
+                await asyncio.gather(feeding, complaint, return_exceptions=True)
+        finally:
+            self._slots.release()
+
+    async def _take_slot(self) -> None:
+        try:
+            async with asyncio.timeout(self._queue_seconds):
+                await self._slots.acquire()
+        except TimeoutError as error:
+            raise UploadPackBusy(f"{self._limit} clones and fetches are running") from error
+
+    async def _start(
+        self, path: Path, options: tuple[str, ...], protocol: str | None
+    ) -> asyncio.subprocess.Process:
+        environment = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": "/nonexistent",
+            "LC_ALL": "C",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            # A volume mounted into a container has an owner of its own, from which git would refuse to serve.
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "safe.directory",
+            "GIT_CONFIG_VALUE_0": str(path),
+        }
+        if valid := _valid(protocol):
+            environment["GIT_PROTOCOL"] = valid
+        timeout = f"--timeout={math.ceil(self._deadline_seconds)}"
+        command = ("git", "upload-pack", "--strict", timeout, "--stateless-rpc", *options, str(path))
+        try:
+            return await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env=environment,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise UploadPackFailed(f"git can't be started: {error}") from error
+
+
+@dataclass(frozen=True)
+class Negotiation:
+    """What a client asked of `upload-pack`; `command` is None before protocol 2."""
+
+    command: str | None
+    wants: int
+    haves: int
+    done: bool
+
+
+def wants(request: bytes) -> Negotiation:
+    """Read a decompressed request of any protocol, for the audit; ValueError if it is malformed."""
+    command = None
+    counts = {b"want": 0, b"have": 0}
+    done = False
+    for line in _lines(request):
+        word, _, rest = line.removesuffix(b"\n").partition(b" ")
+        if word in counts:
+            if not re.match(rb"[0-9a-f]{40}(?![^ \0])", rest):
+                raise ValueError("an object id is malformed")
+            counts[word] += 1
+        elif word.startswith(b"command="):
+            command = word.removeprefix(b"command=").decode("ascii")
+        elif word == b"done":
+            done = True
+    return Negotiation(command, counts[b"want"], counts[b"have"], done)
+
+
+def _lines(request: bytes) -> Iterator[bytes]:
+    """The payloads of the pkt-lines, markers left out (gitprotocol-common(5))."""
+    position = 0
+    while position < len(request):
+        digits = request[position : position + 4]
+        if not re.fullmatch(rb"[0-9a-fA-F]{4}", digits):
+            raise ValueError("a pkt-line has no length")
+        length = int(digits, 16)
+        # Flush, delimiter and end of response.
+        if length in (0, 1, 2):
+            position += 4
+            continue
+        if length < 4 or position + length > len(request):
+            raise ValueError("a pkt-line has a wrong length")
+        yield request[position + 4 : position + length]
+        position += length
+
+
+def _valid(protocol: str | None) -> str:
+    return protocol if protocol is not None and _PROTOCOL.fullmatch(protocol) else ""
+
+
+def _kill(process: asyncio.subprocess.Process, reason: asyncio.Event | None = None) -> None:
+    """End git and what it started, unless it has ended by itself."""
+    if process.returncode is not None:
+        return
+    if reason is not None:
+        reason.set()
+    # Ended all the same where the event loop is about to learn of it.
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+async def _feed(stdin: asyncio.StreamWriter, request: bytes | AsyncIterator[bytes]) -> None:
+    chunks = _once(request) if isinstance(request, bytes) else request
+    try:
+        async for chunk in chunks:
+            # Asked first because uvloop, unlike asyncio, refuses to write to a pipe that git has closed.
+            if stdin.is_closing():
+                return
+            stdin.write(chunk)
+            try:
+                await stdin.drain()
+            except (BrokenPipeError, ConnectionResetError):
+                # Git needed no more, or failed: its status tells, and the pipe has nothing to add.
+                return
+    finally:
+        stdin.close()
+
+
+async def _once(request: bytes) -> AsyncIterator[bytes]:
+    yield request
+
+
+async def _first_bytes(stderr: asyncio.StreamReader) -> str:
+    kept = b""
+    while chunk := await stderr.read(_STDERR_BYTES):
+        kept = (kept + chunk)[:_STDERR_BYTES]
+    return kept.decode("utf-8", "replace").strip()

@@ -1,0 +1,150 @@
+"""The user that the embedded PostgreSQL runs as, since it refuses to be root, and what it may reach."""
+
+import os
+import pwd
+import shlex
+import shutil
+import stat
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class EmbeddedError(Exception):
+    """The embedded PostgreSQL can't be used; the message says what is wrong and what to do next."""
+
+
+@dataclass(frozen=True)
+class ServerUser:
+    """How to run PostgreSQL's programs: as ourselves, in a user namespace, or as another system user."""
+
+    prefix: tuple[str, ...] = ()
+    uid: int | None = None
+    gid: int | None = None
+
+    @property
+    def file_owner(self) -> int:
+        """The uid that owns the server's files on disk."""
+        return os.geteuid() if self.uid is None else self.uid
+
+    def popen(self, command: list[str], output: int) -> subprocess.Popen[bytes]:
+        """Start a program that outlives us and that no Ctrl-C reaches, its output going to a descriptor."""
+        return subprocess.Popen(
+            [*self.prefix, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd="/",
+            # Made from nothing: PGDATA, PGOPTIONS, LANG and their like are meant for other programs.
+            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"},
+            start_new_session=True,
+            user=self.uid,
+            group=self.gid,
+            extra_groups=None if self.uid is None else [],
+        )
+
+    def run(self, command: list[str]) -> tuple[int, str]:
+        """Run a program to its end; its exit code, and its output and error output as one text."""
+        with self.popen(command, subprocess.PIPE) as process:
+            output, _ = process.communicate()
+        return process.returncode, output.decode(errors="replace").strip()
+
+    def take_over(self, folder: Path) -> None:
+        """Give the user a folder of ours with all that is in it, unless it is the user's already."""
+        if self.uid is None or self.gid is None or folder.stat().st_uid == self.uid:
+            return
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, self.uid, self.gid, follow_symlinks=False)
+
+
+def require_access(user: ServerUser, folders: list[Path]) -> None:
+    """Raise EmbeddedError, naming the first folder on the way that the user may not pass."""
+    if user.uid is None:
+        return
+    on_the_way = {parent: None for folder in folders for parent in (*reversed(folder.parents), folder)}
+    # Asked as that user, not read from mode bits: access lists and mounts have a say too.
+    script = 'for folder; do [ -x "$folder" ] || { printf %s "$folder"; exit 1; }; done'
+    code, blocked = user.run(["/bin/sh", "-c", script, "sh", *map(str, on_the_way)])
+    if code != 0:
+        raise EmbeddedError(
+            "PostgreSQL refuses to run as root, user namespaces can't be used here, and the user "
+            f"{pwd.getpwuid(user.uid).pw_name} may not pass the folder {blocked}. Either allow it yourself "
+            f"(chmod o+x {shlex.quote(blocked)}), or choose another --data-dir, or give a PostgreSQL of your "
+            "own by DATABASE_URL."
+        )
+
+
+def choose_server_user(programs: Path, cluster: Path, user_namespaces: bool) -> ServerUser:
+    """Who runs PostgreSQL's programs on a cluster that may not exist yet.
+
+    A user namespace comes before a system user: in it the server's files stay root's, so that a closed folder
+    (as /root is) need not be opened to anybody. Raises EmbeddedError when the cluster is somebody else's.
+    """
+    owner = cluster.stat().st_uid if cluster.exists() else os.geteuid()
+    if os.geteuid() != 0:
+        if owner != os.geteuid():
+            raise EmbeddedError(
+                f"{cluster} belongs to another user (uid {owner}): start Annals as that one, "
+                "or choose another --data-dir."
+            )
+        return ServerUser()
+    if owner != 0:
+        return ServerUser(uid=owner, gid=cluster.stat().st_gid)
+    system_user = _system_user()
+    # The name matters to initdb alone, which looks up whoever it runs as.
+    prefix = ("unshare", "--user", f"--map-user={system_user.pw_uid}", f"--map-group={system_user.pw_gid}")
+    if user_namespaces and shutil.which("unshare") is not None:
+        namespaced = ServerUser(prefix=prefix)
+        if namespaced.run([str(programs / "postgres"), "--version"])[0] == 0:
+            return namespaced
+    return ServerUser(uid=system_user.pw_uid, gid=system_user.pw_gid)
+
+
+def _system_user() -> pwd.struct_passwd:
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise EmbeddedError(
+        "PostgreSQL can't run as root, and there is no user postgres or nobody: start Annals as another user."
+    )
+
+
+def private_folder(name: str, user: ServerUser) -> Path:
+    """A folder that nobody but the user (and root) can enter, with a path short enough for a Unix socket.
+
+    Raises EmbeddedError when one of that name is there and not ours: somebody may have laid it out for us.
+    """
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
+    if (
+        user.uid is None
+        and runtime.is_absolute()
+        and len(str(runtime)) < 60
+        and os.access(runtime, os.W_OK | os.X_OK)
+    ):
+        folder = runtime / f"annals-{name}"
+    else:
+        folder = Path(f"/tmp/annals-{user.file_owner}-{name}")  # noqa: S108 - checked below
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        pass
+    else:
+        user.take_over(folder)
+    check_private(folder, user)
+    return folder
+
+
+def check_private(folder: Path, user: ServerUser) -> None:
+    """Raise EmbeddedError unless the folder is no link, the user's, and closed to everybody else."""
+    found = folder.lstat()
+    if (
+        not stat.S_ISDIR(found.st_mode)
+        or stat.S_IMODE(found.st_mode) != 0o700
+        or found.st_uid != user.file_owner
+    ):
+        raise EmbeddedError(
+            f"{folder} should be a folder with mode 0700 that belongs to uid {user.file_owner}, and is not. "
+            "Somebody else may have made it: look at it, remove it, and start again."
+        )

@@ -1,0 +1,106 @@
+"""A real `annals serve` for tests: started, found by its mark, killed, and gone afterwards."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+ANNALS = Path(sys.executable).with_name("annals")
+OPERATOR_KEY = "an-operator-key-of-the-tests-0123456789"
+READY_SECONDS = 60
+
+
+@dataclass
+class Server:
+    """A running `annals serve`, what it printed so far, and a mark by which its processes are found."""
+
+    process: subprocess.Popen[str]
+    data_dir: Path
+    mark: str
+    printed: str
+
+    @property
+    def url(self) -> str:
+        found = re.search(r"ready at (http://\S+)", self.printed)
+        assert found, self.printed
+        return found[1]
+
+    def processes(self) -> dict[int, str]:
+        """Every process that this server started and that still runs, with its command line."""
+        found = {}
+        for folder in Path("/proc").iterdir():
+            if not folder.name.isdigit():
+                continue
+            try:
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                environment = (folder / "environ").read_bytes()
+            except OSError:
+                continue
+            if command and (self.mark.encode() in environment or str(self.data_dir) in command):
+                found[int(folder.name)] = command
+        return found
+
+    def kill_everything(self) -> None:
+        """`kill -9` of every process at once, as a power cut would."""
+        for pid in self.processes():
+            # A child of one that was just killed may be gone already.
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(10)
+
+    def interrupt(self) -> int:
+        """Ctrl-C; answers the exit code."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(60)
+
+    def wait_for_no_processes(self, seconds: float) -> None:
+        """Until nothing of this server runs; fails with what is left."""
+        deadline = time.monotonic() + seconds
+        while self.processes() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert self.processes() == {}
+
+
+def start(data_dir: Path, *options: str, **environment: str) -> Server:
+    """Start a server and wait until it says that it is ready."""
+    mark = uuid4().hex
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("ANNALS_") and k != "DATABASE_URL"}
+    with (data_dir.parent / f"{data_dir.name}.log").open("a") as log:
+        process = subprocess.Popen(
+            [ANNALS, "serve", "--port", "0", "--data-dir", data_dir, *options],
+            env=clean | {"ANNALS_TEST_MARK": mark, "ANNALS_LOG_LEVEL": "warning"} | environment,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            # A Ctrl-C at the one who runs the tests is not one for the server.
+            start_new_session=True,
+        )
+    server = Server(process, data_dir, mark, "")
+    assert process.stdout is not None
+    for line in process.stdout:
+        server.printed += line
+        if line.startswith("Stop with Ctrl-C"):
+            return server
+    raise AssertionError((process.wait(), server.printed))
+
+
+@contextmanager
+def running(data_dir: Path, *options: str, **environment: str) -> Iterator[Server]:
+    """A server that is gone afterwards, whatever the test did to it."""
+    server = start(data_dir, *options, **environment)
+    try:
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.interrupt()
+        for pid in server.processes():
+            os.kill(pid, signal.SIGKILL)
+        if server.process.stdout is not None:
+            server.process.stdout.close()

@@ -1,0 +1,480 @@
+"""Serving clones and fetches with the real `git upload-pack`."""
+
+import asyncio
+import os
+import subprocess
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from gitstore.errors import RepositoryMissing, UploadPackBusy, UploadPackFailed
+from gitstore.history import CommitBuilder, Identity
+from gitstore.layout import Store
+from gitstore.refs import forward
+from gitstore.upload_pack import Negotiation, UploadPack, wants
+
+SUBSCRIPTION = "0190a1b2-0000-7000-8000-000000000001"
+Result = TypeVar("Result")
+FLUSH = b"0000"
+DELIMITER = b"0001"
+
+
+def line(text: str) -> bytes:
+    return b"%04x%s" % (len(text) + 4, text.encode())
+
+
+def fetch(*arguments: str) -> bytes:
+    head = line("command=fetch\n") + line("object-format=sha1") + DELIMITER
+    return head + b"".join(line(argument + "\n") for argument in arguments) + FLUSH
+
+
+LS_REFS = line("command=ls-refs\n") + DELIMITER + line("symrefs\n") + FLUSH
+
+
+class Served:
+    """A repository with one commit, of a blob that does not compress and fills any pipe."""
+
+    def __init__(self, root: Path) -> None:
+        self.store = Store(root)
+        self.path = self.store.ensure(SUBSCRIPTION)
+        self.content = os.urandom(4 * 2**20)
+        builder = CommitBuilder(self.path)
+        builder.begin(None)
+        ann = Identity("0190a1b2-0000-7000-8000-00000000000a", "ann")
+        commit = builder.commit(
+            writes={"jobs/00/a.json": self.content},
+            message="m\n",
+            actor=ann,
+            time=datetime(2026, 1, 1, tzinfo=UTC),
+        )
+        builder.write()
+        builder.close()
+        self.head = commit.commit_id
+        forward(self.path, "refs/heads/main", self.head)
+
+    def upload_pack(self, *, limit: int = 4, deadline: float = 30, queue: float = 5) -> UploadPack:
+        return UploadPack(self.store, limit=limit, deadline_seconds=deadline, queue_seconds=queue)
+
+    def running(self) -> list[str]:
+        """The command lines of live processes that serve this repository, zombies among them."""
+        found = []
+        for status in Path("/proc").glob("[0-9]*/status"):
+            try:
+                command = (status.parent / "cmdline").read_text().replace("\0", " ")
+                zombie = f"PPid:\t{os.getpid()}\n" in (text := status.read_text()) and "State:\tZ" in text
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if zombie or ("upload-pack" in command and str(self.path) in command):
+                found.append(command or "zombie")
+        return found
+
+    def environment(self) -> set[str]:
+        """The names of the variables that the live processes of `running` see."""
+        names = set()
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            if "upload-pack" in (command := path.read_text()) and str(self.path) in command:
+                pairs = (path.parent / "environ").read_text().split("\0")
+                names |= {pair.partition("=")[0] for pair in pairs}
+        return names
+
+    async def gone(self) -> bool:
+        """Whether those processes end within two seconds."""
+        end = time.monotonic() + 2
+        while self.running() and time.monotonic() < end:
+            await asyncio.sleep(0.01)  # noqa: ASYNC110 - there is no event to wait for
+        return not self.running()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Served:
+    return Served(tmp_path)
+
+
+async def everything(output: AsyncIterator[bytes]) -> bytes:
+    return b"".join([chunk async for chunk in output])
+
+
+def unpacked(answer: bytes) -> bytes:
+    """The pack in the side band of a v2 answer."""
+    section, position = b"", 0
+    pack = b""
+    while position < len(answer):
+        length = int(answer[position : position + 4], 16)
+        payload = answer[position + 4 : position + length] if length > 4 else b""
+        position += max(length, 4)
+        if payload.endswith(b"packfile\n"):
+            section = b"packfile"
+        elif section and payload[:1] == b"\1":
+            pack += payload[1:]
+    return pack
+
+
+def run(test: Callable[[], Awaitable[Result]]) -> Result:
+    async def bounded() -> Result:
+        async with asyncio.timeout(60):
+            return await test()
+
+    return asyncio.run(bounded())
+
+
+@pytest.mark.parametrize("protocol", [None, "version=1", "version=2", "version=2:x=1", "version=1:version=2"])
+def test_the_advertisement_is_that_of_gits_own_server(served: Served, protocol: str | None) -> None:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "GIT_HTTP_EXPORT_ALL": "1",
+        "GIT_PROJECT_ROOT": str(served.path.parent),
+        "PATH_INFO": f"/{served.path.name}/info/refs",
+        "REQUEST_METHOD": "GET",
+        "QUERY_STRING": "service=git-upload-pack",
+        "GIT_PROTOCOL": protocol or "",
+    }
+    done = subprocess.run(["git", "http-backend"], env=environment, capture_output=True, check=True)
+    wanted = done.stdout.partition(b"\r\n\r\n")[2]
+
+    async def test() -> None:
+        assert await everything(served.upload_pack().advertise(SUBSCRIPTION, protocol)) == wanted
+
+    run(test)
+
+
+@pytest.mark.parametrize("protocol", ["version=2\n", "version=2;x", "é", "version=2" * 20, ""])
+def test_a_protocol_of_other_characters_counts_as_none(served: Served, protocol: str) -> None:
+    async def test() -> None:
+        upload_pack = served.upload_pack()
+        plain = await everything(upload_pack.advertise(SUBSCRIPTION, None))
+        assert await everything(upload_pack.advertise(SUBSCRIPTION, protocol)) == plain
+        assert plain.startswith(b"001e# service=git-upload-pack\n0000")
+
+    run(test)
+
+
+def test_an_empty_repository_is_advertised(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.ensure(SUBSCRIPTION)
+    upload_pack = UploadPack(store, limit=1, deadline_seconds=5, queue_seconds=1)
+
+    async def test() -> None:
+        assert await everything(upload_pack.advertise(SUBSCRIPTION, None)) == (
+            b"001e# service=git-upload-pack\n" + FLUSH + FLUSH
+        )
+
+    run(test)
+
+
+def test_refs_are_listed(served: Served) -> None:
+    async def test() -> None:
+        answer = await everything(served.upload_pack().serve(SUBSCRIPTION, LS_REFS, "version=2"))
+        assert f"{served.head} refs/heads/main\n".encode() in answer
+        assert f"{served.head} HEAD symref-target:refs/heads/main\n".encode() in answer
+
+    run(test)
+
+
+def test_a_fetch_gives_a_pack_that_git_accepts(served: Served, tmp_path: Path) -> None:
+    async def test() -> bytes:
+        request = fetch(f"want {served.head}", "done")
+        return unpacked(await everything(served.upload_pack().serve(SUBSCRIPTION, request, "version=2")))
+
+    clone = str(Store(tmp_path / "clone").ensure(SUBSCRIPTION))
+    subprocess.run(["git", "-C", clone, "index-pack", "--strict", "--stdin"], input=run(test), check=True)
+    command = ["git", "-C", clone, "cat-file", "blob", f"{served.head}:jobs/00/a.json"]
+    assert subprocess.run(command, check=True, capture_output=True).stdout == served.content
+
+
+def test_a_fetch_without_blobs_is_small(served: Served) -> None:
+    async def test() -> None:
+        request = fetch("filter blob:none", f"want {served.head}", "done")
+        assert len(await everything(served.upload_pack().serve(SUBSCRIPTION, request, "version=2"))) < 4096
+
+    run(test)
+
+
+def test_before_protocol_2_a_reachable_blob_may_be_fetched_alone(served: Served) -> None:
+    # What the checkout after `git clone --filter=blob:none` does.
+    command = ["git", "-C", str(served.path), "rev-parse", f"{served.head}:jobs/00/a.json"]
+    blob = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    async def test() -> None:
+        request = line(f"want {blob}\n") + FLUSH + line("done\n")
+        assert b"PACK" in await everything(served.upload_pack().serve(SUBSCRIPTION, request, None))
+
+    run(test)
+
+
+def test_a_request_may_come_in_pieces(served: Served) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for byte in LS_REFS:
+            yield bytes([byte])
+            await asyncio.sleep(0)
+
+    async def test() -> None:
+        answer = await everything(served.upload_pack().serve(SUBSCRIPTION, pieces(), "version=2"))
+        assert b"refs/heads/main" in answer
+
+    run(test)
+
+
+def test_git_may_stop_reading_before_the_request_ends(served: Served) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        yield b"this is no pkt-line"
+        while True:
+            yield b"\0" * 2**16
+
+    async def test() -> None:
+        with pytest.raises(UploadPackFailed):
+            await everything(served.upload_pack().serve(SUBSCRIPTION, endless(), "version=2"))
+        assert await served.gone()
+
+    run(test)
+
+
+def test_a_request_larger_than_a_pipe_gets_its_whole_answer(served: Served) -> None:
+    # Git answers while it reads: whoever wrote first and read later would hang here.
+    haves = (f"have {number:040x}" for number in range(1, 20_001))
+    request = fetch(f"want {served.head}", *haves, "done")
+
+    async def test() -> None:
+        answer = await everything(served.upload_pack().serve(SUBSCRIPTION, request, "version=2"))
+        assert len(unpacked(answer)) > len(served.content)
+
+    run(test)
+
+
+def test_what_breaks_the_request_is_raised(served: Served) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield LS_REFS[:10]
+        raise ConnectionResetError("the client left")
+
+    async def test() -> None:
+        with pytest.raises(ConnectionResetError, match="the client left"):
+            await everything(served.upload_pack().serve(SUBSCRIPTION, broken(), "version=2"))
+        assert await served.gone()
+
+    run(test)
+
+
+def test_a_missing_repository_is_told_before_the_first_byte(served: Served) -> None:
+    async def test() -> None:
+        with pytest.raises(RepositoryMissing):
+            await anext(served.upload_pack().advertise(SUBSCRIPTION.replace("1", "2"), None))
+
+    run(test)
+
+
+def test_a_broken_repository_fails_before_the_first_byte_with_gits_words(served: Served) -> None:
+    (served.path / "HEAD").unlink()
+
+    async def test() -> None:
+        with pytest.raises(UploadPackFailed, match="does not appear to be a git repository"):
+            await anext(served.upload_pack().advertise(SUBSCRIPTION, None))
+
+    run(test)
+
+
+async def begun(served: Served, upload_pack: UploadPack) -> AsyncGenerator[bytes, None]:
+    """A fetch of which the first piece was read and the rest waits for its reader."""
+    request = fetch(f"want {served.head}", "done")
+    output = upload_pack.serve(SUBSCRIPTION, request, "version=2")
+    await anext(output)
+    assert served.running()
+    return output
+
+
+def test_closing_the_generator_ends_git(served: Served) -> None:
+    async def test() -> None:
+        output = await begun(served, served.upload_pack())
+        await output.aclose()
+        assert served.running() == []
+
+    run(test)
+
+
+def test_cancelling_the_reader_ends_git(served: Served) -> None:
+    stalled = asyncio.Event()
+
+    async def never() -> AsyncIterator[bytes]:
+        yield LS_REFS[:10]
+        stalled.set()
+        await asyncio.Event().wait()
+
+    async def test() -> None:
+        upload_pack = served.upload_pack(limit=1)
+        task = asyncio.create_task(everything(upload_pack.serve(SUBSCRIPTION, never(), "version=2")))
+        await stalled.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await served.gone()
+        assert await everything(upload_pack.serve(SUBSCRIPTION, LS_REFS, "version=2"))
+
+    run(test)
+
+
+def test_the_deadline_ends_git_while_the_request_stalls(served: Served) -> None:
+    async def never() -> AsyncIterator[bytes]:
+        yield LS_REFS[:10]
+        await asyncio.Event().wait()
+
+    async def test() -> None:
+        with pytest.raises(UploadPackFailed, match=r"longer than 0\.2 s"):
+            await everything(served.upload_pack(deadline=0.2).serve(SUBSCRIPTION, never(), "version=2"))
+        assert await served.gone()
+
+    run(test)
+
+
+def test_the_deadline_ends_git_while_the_client_reads_nothing(served: Served) -> None:
+    async def test() -> None:
+        output = await begun(served, served.upload_pack(deadline=0.5))
+        await asyncio.sleep(0.6)
+        assert await served.gone()
+        with pytest.raises(UploadPackFailed, match=r"longer than 0\.5 s"):
+            await everything(output)
+
+    run(test)
+
+
+def test_a_client_that_reads_slowly_holds_git_back(served: Served) -> None:
+    async def test() -> None:
+        async with aclosing(await begun(served, served.upload_pack())):
+            await asyncio.sleep(0.3)
+            assert served.running()
+
+    run(test)
+
+
+def test_more_than_the_limit_wait_and_are_then_refused(served: Served) -> None:
+    async def test() -> None:
+        upload_pack = served.upload_pack(limit=2, queue=0.1)
+        outputs = [await begun(served, upload_pack) for _ in range(2)]
+        with pytest.raises(UploadPackBusy):
+            await anext(upload_pack.advertise(SUBSCRIPTION, None))
+        for output in outputs:
+            await output.aclose()
+        assert await everything(upload_pack.advertise(SUBSCRIPTION, None))
+
+    run(test)
+
+
+def test_one_that_waits_goes_on_when_another_ends(served: Served) -> None:
+    async def test() -> None:
+        upload_pack = served.upload_pack(limit=1)
+        output = await begun(served, upload_pack)
+        waiting = asyncio.create_task(everything(upload_pack.advertise(SUBSCRIPTION, None)))
+        await asyncio.sleep(0.1)
+        assert not waiting.done()
+        await output.aclose()
+        assert await waiting
+
+    run(test)
+
+
+def test_a_failed_run_gives_its_place_back(served: Served) -> None:
+    async def test() -> None:
+        upload_pack = served.upload_pack(limit=1, queue=0.1)
+        for _ in range(3):
+            with pytest.raises(UploadPackFailed):
+                await everything(upload_pack.serve(SUBSCRIPTION, b"nonsense", "version=2"))
+        assert await everything(upload_pack.advertise(SUBSCRIPTION, None))
+
+    run(test)
+
+
+def test_git_sees_nothing_of_the_callers_environment(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    monkeypatch.setenv("GIT_TRACE", "2")
+    monkeypatch.setenv("ANNALS_OPERATOR_KEY", "secret")
+
+    async def test() -> None:
+        async with aclosing(await begun(served, served.upload_pack())):
+            assert not served.environment() & {"GIT_DIR", "GIT_TRACE", "ANNALS_OPERATOR_KEY"}
+            assert "GIT_PROTOCOL" in served.environment()
+
+    run(test)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_a_repository_of_another_owner_is_served(served: Served) -> None:
+    for path in (served.path, *served.path.rglob("*")):
+        os.chown(path, 65534, 65534)
+
+    async def test() -> None:
+        assert await everything(served.upload_pack().advertise(SUBSCRIPTION, "version=2"))
+        assert await everything(served.upload_pack().serve(SUBSCRIPTION, LS_REFS, "version=2"))
+
+    run(test)
+
+
+A = "a" * 40
+B = "b" * 40
+
+
+@pytest.mark.parametrize(
+    ("request_", "negotiation"),
+    [
+        (b"", Negotiation(None, 0, 0, False)),
+        (FLUSH, Negotiation(None, 0, 0, False)),
+        (LS_REFS, Negotiation("ls-refs", 0, 0, False)),
+        (fetch(f"want {A}", "done"), Negotiation("fetch", 1, 0, True)),
+        (fetch("thin-pack", f"want {A}", f"want {B}", f"have {A}"), Negotiation("fetch", 2, 1, False)),
+        (
+            line(f"want {A} multi_ack side-band-64k agent=git/2.39\n")
+            + line(f"want {B}\n")
+            + line("deepen 1")
+            + FLUSH
+            + line(f"have {A}\n")
+            + line("done\n"),
+            Negotiation(None, 2, 1, True),
+        ),
+    ],
+)
+def test_a_request_is_read_for_the_audit(request_: bytes, negotiation: Negotiation) -> None:
+    assert wants(request_) == negotiation
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"0",
+        b"xxxx",
+        b"+00a",
+        b"0_04",
+        b"0003",
+        b"0009abc",
+        line("want 12\n"),
+        line(f"want {A}a\n"),
+        line(f"have {'g' * 40}"),
+        line("want"),
+        b"000e" + b"command=\xff\n"[:10],
+    ],
+)
+def test_a_malformed_request_is_refused(request_: bytes) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        wants(request_)
+
+
+pieces = st.lists(
+    st.sampled_from(
+        [FLUSH, DELIMITER, b"0002", b"0003", LS_REFS, fetch(f"want {A}", "done"), line("want "), b"00"]
+    )
+    | st.binary(max_size=30)
+    | st.binary(max_size=30).map(lambda data: b"%04x%s" % (len(data) + 4, data)),
+    max_size=6,
+)
+
+
+@given(pieces.map(b"".join) | st.binary())
+@example(b"0004")
+def test_no_bytes_make_the_reader_fail_otherwise(request_: bytes) -> None:
+    try:
+        negotiation = wants(request_)
+    except ValueError:
+        return
+    assert negotiation.wants >= 0
