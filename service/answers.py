@@ -1,9 +1,11 @@
 """Turning what use cases return into JSON, and describing bodies to OpenAPI."""
 
+from types import GenericAlias
 from typing import Any
 
 import orjson
 from fastapi import Request, Response
+from pydantic import BaseModel, create_model
 
 from service.pages import Page
 from service.schemas import Body
@@ -27,6 +29,13 @@ def page_answer(request: Request, page: Page[Any]) -> Response:
         following = request.url.include_query_params(cursor=page.next_cursor)
         response.headers["Link"] = f'<{following}>; rel="next"'
     return response
+
+
+def page_of(item: type[Any]) -> type[BaseModel]:
+    """The OpenAPI description of a page of a list."""
+    return create_model(
+        f"{item.__name__}Page", items=(GenericAlias(list, (item,)), ...), next_cursor=(str | None, ...)
+    )
 
 
 def takes(model: type[Body], *, required: bool = True) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from typing import Annotated, Any, TypeVar, cast
 from uuid import UUID
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Path, Query, Request
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
@@ -108,16 +108,15 @@ class Access:
         )
 
 
-def access(right: Right) -> Callable[[Request], Access]:
+def access(right: Right) -> Callable[[Request, str], Access]:
     """A dependency that lets in whoever has `right` in the subscription of the path."""
 
-    def enter(request: Request) -> Access:
+    def enter(request: Request, subscription_id: str) -> Access:
         caller = caller_of(request)
         context = context_of(request)
-        wanted = ids.parse(request.path_params["subscription_id"])
-        subscription_id = tenancy.may_enter(context, caller, wanted)
+        entered = tenancy.may_enter(context, caller, ids.parse(subscription_id))
         caller.needs(right)
-        return Access(context, caller, subscription_id)
+        return Access(context, caller, entered)
 
     return enter
 
@@ -148,15 +147,17 @@ class Target:
     resource_id: UUID
 
 
-def _target(request: Request) -> Target:
-    collection, given = request.path_params["collection"], request.path_params["resource_id"]
+def _target(
+    collection: Annotated[str, Path(json_schema_extra={"enum": list(KIND_OF_COLLECTION)})],
+    resource_id: str,
+) -> Target:
     kind = KIND_OF_COLLECTION.get(collection)
     if kind is None:
         raise PathNotFound(f"There is no collection {collection!r}.")
-    resource_id = ids.parse(given)
-    if resource_id is None:
-        raise ResourceNotFound(f"There is no {kind} {given!r} in this subscription.")
-    return Target(kind, resource_id)
+    found = ids.parse(resource_id)
+    if found is None:
+        raise ResourceNotFound(f"There is no {kind} {resource_id!r} in this subscription.")
+    return Target(kind, found)
 
 
 Targeted = Annotated[Target, Depends(_target)]

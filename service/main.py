@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio.to_thread
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from gitstore.errors import GitStoreError
@@ -28,6 +30,12 @@ from sql.errors import DatabaseError
 GIT_QUEUE_SECONDS = 60
 # Besides one connection a thread: the committer's batch, and its second one that settles refs.
 COMMITTER_CONNECTIONS = 2
+
+
+_PROBLEM = {
+    "description": "A problem (RFC 9457); `type` resolves to what it means",
+    "content": {problems.MEDIA_TYPE: {}},
+}
 
 
 def create_app(settings: Settings, *, database_url: str, clock: Clock = system_clock) -> FastAPI:
@@ -56,12 +64,13 @@ def create_app(settings: Settings, *, database_url: str, clock: Clock = system_c
             await anyio.to_thread.run_sync(committer.stop)
             database.close()
 
-    app = FastAPI(
+    app = FastAPIOffline(
         title="Annals",
         version=version(),
         description="A git-backed versioning service with an audit store.",
         lifespan=lifespan,
         redoc_url=None,
+        responses={"4XX": _PROBLEM, "5XX": _PROBLEM, 422: _PROBLEM},
     )
     app.state.context = context
     app.state.upload_pack = UploadPack(
@@ -71,8 +80,10 @@ def create_app(settings: Settings, *, database_url: str, clock: Clock = system_c
         queue_seconds=GIT_QUEUE_SECONDS,
     )
     app.add_middleware(RequestMiddleware)
-    for router in (health, tenancy, logs, git, resources, versions, checkouts):
-        app.include_router(router.router)
+    app.include_router(health.router)
+    for router in (tenancy, logs, git, resources, versions, checkouts):
+        # For the description only: what a key may do is each route's own dependency.
+        app.include_router(router.router, dependencies=[Security(HTTPBearer(auto_error=False))])
     for kind, handler in (
         (AnnalsError, _refused),
         (DatabaseError, _failed),

@@ -8,14 +8,18 @@ from fastapi import APIRouter, Depends, Response
 from service.answers import answer, takes
 from service.deps import Targeted, Writing, body_of
 from service.schemas import CheckInRequest, CheckOutRequest
-from service.usecases import checkouts
+from service.usecases import checkouts, versions
 
 router = APIRouter(
     prefix="/v1/subscriptions/{subscription_id}/{collection}/{resource_id}", tags=["check-outs"]
 )
 
 
-@router.post("/check-out", openapi_extra=takes(CheckOutRequest, required=False))
+@router.post(
+    "/check-out",
+    response_model=checkouts.CheckedOutDocument,
+    openapi_extra=takes(CheckOutRequest, required=False),
+)
 def check_out(
     access: Writing,
     body: Annotated[CheckOutRequest, Depends(body_of(CheckOutRequest, may_be_empty=True))],
@@ -33,7 +37,12 @@ def check_out(
     return answer(found, etag=found.check_out.commit)
 
 
-@router.post("/check-in", status_code=201, openapi_extra=takes(CheckInRequest, required=False))
+@router.post(
+    "/check-in",
+    status_code=201,
+    response_model=versions.Saved,
+    openapi_extra=takes(CheckInRequest, required=False),
+)
 async def check_in(
     access: Writing,
     body: Annotated[CheckInRequest, Depends(body_of(CheckInRequest, may_be_empty=True))],

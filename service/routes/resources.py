@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from service.answers import answer, page_answer, takes
+from service.answers import answer, page_answer, page_of, takes
 from service.deps import Paged, Reading, Targeted, Writing, body_of
 from service.kinds import Kind, Place
 from service.schemas import (
@@ -91,6 +91,7 @@ for _kind in Kind:
         _creator(_kind),
         methods=["POST"],
         status_code=201,
+        response_model=resources.Resource,
         name=f"create_{_kind}",
         summary=f"Make a {_kind}; version 1 is committed",
         openapi_extra=takes(_BODIES[_kind]),
@@ -99,12 +100,13 @@ for _kind in Kind:
         f"/{_kind.collection}",
         _lister(_kind),
         methods=["GET"],
+        response_model=page_of(resources.ResourceSummary),
         name=f"list_{_kind.collection}",
         summary=f"The {_kind.collection}, newest first, without bodies",
     )
 
 
-@router.get("/{collection}/{resource_id}")
+@router.get("/{collection}/{resource_id}", response_model=resources.Resource)
 def get_resource(access: Reading, target: Targeted) -> Response:
     """One resource with its current definition, deleted or not."""
     resource = resources.get(access.context, access.subscription_id, target.kind, target.resource_id)

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from service import ids
-from service.answers import answer, page_answer, takes
+from service.answers import answer, page_answer, page_of, takes
 from service.callers import Role
 from service.deps import Calling, Creating, Managing, Paged, Seeing, body_of, context_of
 from service.schemas import NewApiKey, NewSubscription, NewUser, UserChange
@@ -14,7 +14,12 @@ from service.usecases import tenancy
 router = APIRouter(prefix="/v1", tags=["tenancy"])
 
 
-@router.post("/subscriptions", status_code=201, openapi_extra=takes(NewSubscription))
+@router.post(
+    "/subscriptions",
+    status_code=201,
+    response_model=tenancy.Subscription,
+    openapi_extra=takes(NewSubscription),
+)
 def create_subscription(
     request: Request, caller: Creating, body: Annotated[NewSubscription, Depends(body_of(NewSubscription))]
 ) -> Response:
@@ -22,19 +27,24 @@ def create_subscription(
     return answer(tenancy.create_subscription(context_of(request), caller, body.name), 201)
 
 
-@router.get("/subscriptions")
+@router.get("/subscriptions", response_model=page_of(tenancy.Subscription))
 def list_subscriptions(request: Request, caller: Calling, paging: Paged) -> Response:
     """All subscriptions for the operator, one's own otherwise."""
     return page_answer(request, tenancy.subscriptions(context_of(request), caller, paging))
 
 
-@router.get("/subscriptions/{subscription_id}")
+@router.get("/subscriptions/{subscription_id}", response_model=tenancy.Subscription)
 def get_subscription(access: Seeing) -> Response:
     """One subscription."""
     return answer(tenancy.subscription(access.context, access.subscription_id))
 
 
-@router.post("/subscriptions/{subscription_id}/users", status_code=201, openapi_extra=takes(NewUser))
+@router.post(
+    "/subscriptions/{subscription_id}/users",
+    status_code=201,
+    response_model=tenancy.User,
+    openapi_extra=takes(NewUser),
+)
 def create_user(access: Managing, body: Annotated[NewUser, Depends(body_of(NewUser))]) -> Response:
     """Add a user (admin, operator)."""
     user = tenancy.create_user(
@@ -48,13 +58,17 @@ def create_user(access: Managing, body: Annotated[NewUser, Depends(body_of(NewUs
     return answer(user, 201)
 
 
-@router.get("/subscriptions/{subscription_id}/users")
+@router.get("/subscriptions/{subscription_id}/users", response_model=page_of(tenancy.User))
 def list_users(request: Request, access: Managing, paging: Paged) -> Response:
     """The users (admin, operator)."""
     return page_answer(request, tenancy.users(access.context, access.subscription_id, paging))
 
 
-@router.patch("/subscriptions/{subscription_id}/users/{user_id}", openapi_extra=takes(UserChange))
+@router.patch(
+    "/subscriptions/{subscription_id}/users/{user_id}",
+    response_model=tenancy.User,
+    openapi_extra=takes(UserChange),
+)
 def change_user(
     access: Managing, user_id: str, body: Annotated[UserChange, Depends(body_of(UserChange))]
 ) -> Response:
@@ -73,7 +87,12 @@ def delete_user(access: Managing, user_id: str) -> Response:
     return Response(status_code=204)
 
 
-@router.post("/subscriptions/{subscription_id}/api-keys", status_code=201, openapi_extra=takes(NewApiKey))
+@router.post(
+    "/subscriptions/{subscription_id}/api-keys",
+    status_code=201,
+    response_model=tenancy.NewKey,
+    openapi_extra=takes(NewApiKey),
+)
 def create_key(access: Managing, body: Annotated[NewApiKey, Depends(body_of(NewApiKey))]) -> Response:
     """Make a key; its secret is shown this once (admin, operator)."""
     key = tenancy.create_key(
@@ -87,7 +106,7 @@ def create_key(access: Managing, body: Annotated[NewApiKey, Depends(body_of(NewA
     return answer(key, 201)
 
 
-@router.get("/subscriptions/{subscription_id}/api-keys")
+@router.get("/subscriptions/{subscription_id}/api-keys", response_model=page_of(tenancy.Key))
 def list_keys(request: Request, access: Managing, paging: Paged) -> Response:
     """The keys without their secrets (admin, operator)."""
     return page_answer(request, tenancy.keys(access.context, access.subscription_id, paging))

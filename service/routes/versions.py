@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from service.answers import answer, page_answer, takes
+from service.answers import answer, page_answer, page_of, takes
 from service.deps import Paged, Reading, Targeted, Writing, body_of
 from service.schemas import NewVersion, RollbackRequest
 from service.usecases import versions
@@ -13,14 +13,14 @@ from service.usecases import versions
 router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/{collection}/{resource_id}", tags=["versions"])
 
 
-@router.get("/versions")
+@router.get("/versions", response_model=page_of(versions.Version))
 def list_versions(request: Request, access: Reading, target: Targeted, paging: Paged) -> Response:
     """The history, newest first, without bodies."""
     found = versions.page(access.context, access.subscription_id, target.kind, target.resource_id, paging)
     return page_answer(request, found)
 
 
-@router.get("/versions/{ref}")
+@router.get("/versions/{ref}", response_model=versions.VersionWithData)
 def get_version(access: Reading, target: Targeted, ref: str) -> Response:
     """The version of a number, tag or commit, or `current`, `published`, `previous`."""
     version = versions.get(access.context, access.subscription_id, target.kind, target.resource_id, ref)
@@ -39,7 +39,7 @@ def get_version_data(
     return Response(data.content, headers=headers, media_type="application/json")
 
 
-@router.post("/versions", status_code=201, openapi_extra=takes(NewVersion))
+@router.post("/versions", status_code=201, response_model=versions.Saved, openapi_extra=takes(NewVersion))
 async def save_version(
     access: Writing, body: Annotated[NewVersion, Depends(body_of(NewVersion))], target: Targeted
 ) -> Response:
@@ -56,7 +56,9 @@ async def save_version(
     return answer(saved, 200 if saved.unchanged else 201, etag=saved.git_commit_hash)
 
 
-@router.post("/rollback", status_code=201, openapi_extra=takes(RollbackRequest))
+@router.post(
+    "/rollback", status_code=201, response_model=versions.Saved, openapi_extra=takes(RollbackRequest)
+)
 async def roll_back(
     access: Writing, body: Annotated[RollbackRequest, Depends(body_of(RollbackRequest))], target: Targeted
 ) -> Response:

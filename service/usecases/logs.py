@@ -7,12 +7,15 @@ from service.context import Context
 from service.ids import SubscriptionId
 from service.pages import Page, Paging, time_position
 from sql.queries import audit_logs
-from sql.queries.audit_logs import AuditFilter, AuditRead
+from sql.queries.audit_logs import AuditFilter
+from sql.queries.audit_logs import AuditRead as AuditEvent
+
+__all__ = ["AuditEvent"]
 
 
 def audit_page(
     context: Context, subscription_id: SubscriptionId, narrow: Mapping[str, Any], paging: Paging
-) -> Page[AuditRead]:
+) -> Page[AuditEvent]:
     """Events of a subscription that match the fields of AuditFilter in `narrow`, newest first."""
     filters = {"list": "audit-logs", "of": subscription_id, **narrow}
     before = time_position(paging.position(filters))

@@ -18,7 +18,11 @@ from sql.database import PLATFORM, Database, Transaction
 from sql.errors import UniqueConflict
 from sql.queries import audit_logs, check_outs, repositories, resources, tenancy
 from sql.queries.audit_logs import Values
-from sql.queries.tenancy import KeyRow, SubscriptionRow, UserRow
+from sql.queries.tenancy import KeyRow as Key
+from sql.queries.tenancy import SubscriptionRow
+from sql.queries.tenancy import UserRow as User
+
+__all__ = ["Key", "NewKey", "Subscription", "User"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,10 +137,10 @@ def create_user(
     username: str,
     email: str | None,
     role: Role,
-) -> UserRow:
+) -> User:
     """Add a user; raises UsernameTaken."""
     at = context.clock()
-    row = UserRow(user_id=mint(), username=username, email=email, role=role, created_at=at, updated_at=at)
+    row = User(user_id=mint(), username=username, email=email, role=role, created_at=at, updated_at=at)
     try:
         with context.database.transaction(subscription_id) as tx:
             tenancy.insert_user(
@@ -168,7 +172,7 @@ def create_user(
     return row
 
 
-def users(context: Context, subscription_id: SubscriptionId, paging: Paging) -> Page[UserRow]:
+def users(context: Context, subscription_id: SubscriptionId, paging: Paging) -> Page[User]:
     """The users of a subscription, newest first."""
     filters = {"list": "users", "of": subscription_id}
     before = uuid_position(paging.position(filters))
@@ -183,14 +187,14 @@ def change_user(
     subscription_id: SubscriptionId,
     user_id: UUID | None,
     changes: Values,
-) -> UserRow:
+) -> User:
     """Set what `changes` holds of email and role; raises UserNotFound."""
     at = context.clock()
     with context.database.transaction(subscription_id) as tx:
         before = _user(tx, subscription_id, user_id)
         email, role = changes.get("email", before.email), changes.get("role", before.role)
         tenancy.update_user(tx, subscription_id, before.user_id, email=email, role=role, at=at)
-        after = UserRow(before.user_id, before.username, email, role, before.created_at, at)
+        after = User(before.user_id, before.username, email, role, before.created_at, at)
         _record(
             tx,
             caller,
@@ -263,7 +267,7 @@ def create_key(
             at=at,
             expires_at=expires_at,
         )
-        row = KeyRow(key_id, user.user_id, user.username, name, at, expires_at)
+        row = Key(key_id, user.user_id, user.username, name, at, expires_at)
         _record(
             tx, caller, subscription_id, Action.CREATE, "api_key", key_id, name, at, None, _key_state(row)
         )
@@ -278,7 +282,7 @@ def create_key(
     )
 
 
-def keys(context: Context, subscription_id: SubscriptionId, paging: Paging) -> Page[KeyRow]:
+def keys(context: Context, subscription_id: SubscriptionId, paging: Paging) -> Page[Key]:
     """The keys of a subscription without their secrets, newest first."""
     filters = {"list": "api-keys", "of": subscription_id}
     before = uuid_position(paging.position(filters))
@@ -310,7 +314,7 @@ def delete_key(
         )
 
 
-def _user(tx: Transaction, subscription_id: SubscriptionId, user_id: UUID | None) -> UserRow:
+def _user(tx: Transaction, subscription_id: SubscriptionId, user_id: UUID | None) -> User:
     row = None if user_id is None else tenancy.user(tx, subscription_id, user_id, lock=True)
     if row is None:
         raise UserNotFound("There is no such user in this subscription.")
@@ -326,12 +330,12 @@ def _shown(context: Context, row: SubscriptionRow) -> Subscription:
     )
 
 
-def _state(row: UserRow) -> Values:
+def _state(row: User) -> Values:
     # The e-mail address stays out of the log: a person can be erased, a log row can't.
     return {"user_id": UserId(row.user_id), "username": row.username, "role": row.role}
 
 
-def _key_state(row: KeyRow) -> Values:
+def _key_state(row: Key) -> Values:
     return {"key_id": row.key_id, "user_id": row.user_id, "name": row.name, "expires_at": row.expires_at}
 
 
