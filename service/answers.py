@@ -33,9 +33,11 @@ def page_answer(request: Request, page: Page[Any]) -> Response:
 
 def page_of(item: type[Any]) -> type[BaseModel]:
     """The OpenAPI description of a page of a list."""
-    return create_model(
-        f"{item.__name__}Page", items=(GenericAlias(list, (item,)), ...), next_cursor=(str | None, ...)
-    )
+    fields: dict[str, Any] = {
+        "items": (GenericAlias(list, (item,)), ...),
+        "next_cursor": (str | None, ...),
+    }
+    return create_model(f"{item.__name__}Page", **fields)
 
 
 def takes(model: type[Body], *, required: bool = True) -> dict[str, Any]:

@@ -185,7 +185,7 @@ class EmbeddedPostgres:
         log_size = self._cluster.log_size()
         log = os.open(self._cluster.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            self._child = self._user.popen(self._cluster.server_command(programs, folder), log)
+            self._child = self._user.popen(self._cluster.server_command(programs, folder), log, log)
         finally:
             os.close(log)
         if not self._wait_until_it_answers(log_size):
@@ -289,6 +289,6 @@ def _explained() -> Iterator[None]:
         yield
     except (OSError, psycopg.Error) as error:
         raise EmbeddedError(
-            f"The embedded PostgreSQL can't be used: {error}. See that its data directory may be written "
-            "and its disk has room, or choose another --data-dir."
+            f"The embedded PostgreSQL can't be used: {str(error).rstrip('.')}. See that its data directory may be "
+            "written and its disk has room, or choose another --data-dir."
         ) from error

@@ -27,13 +27,13 @@ class ServerUser:
         """The uid that owns the server's files on disk."""
         return os.geteuid() if self.uid is None else self.uid
 
-    def popen(self, command: list[str], output: int) -> subprocess.Popen[bytes]:
-        """Start a program that outlives us and that no Ctrl-C reaches, its output going to a descriptor."""
+    def popen(self, command: list[str], output: int, errors: int) -> subprocess.Popen[bytes]:
+        """Start a program that outlives us and that no Ctrl-C reaches, its output going to descriptors."""
         return subprocess.Popen(
             [*self.prefix, *command],
             stdin=subprocess.DEVNULL,
             stdout=output,
-            stderr=output,
+            stderr=errors,
             cwd="/",
             # Made from nothing: PGDATA, PGOPTIONS, LANG and their like are meant for other programs.
             env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"},
@@ -44,10 +44,10 @@ class ServerUser:
         )
 
     def run(self, command: list[str]) -> tuple[int, str]:
-        """Run a program to its end; its exit code, and its output and error output as one text."""
-        with self.popen(command, subprocess.PIPE) as process:
-            output, _ = process.communicate()
-        return process.returncode, output.decode(errors="replace").strip()
+        """Run a program to its end; its exit code, and its output with its errors last, as one text."""
+        with self.popen(command, subprocess.PIPE, subprocess.PIPE) as process:
+            output, errors = process.communicate()
+        return process.returncode, (output + errors).decode(errors="replace").strip()
 
     def take_over(self, folder: Path) -> None:
         """Give the user a folder of ours with all that is in it, unless it is the user's already."""

@@ -118,38 +118,10 @@ def test_a_first_start_makes_a_cluster_that_answers(
     assert f"Starting PostgreSQL {status.server_version} …" == said[1]
 
 
-@pytest.mark.parametrize(
-    ("setting", "value"),
-    [
-        ("listen_addresses", ""),
-        ("fsync", "on"),
-        ("synchronous_commit", "on"),
-        ("full_page_writes", "on"),
-        ("data_checksums", "on"),
-        ("server_encoding", "UTF8"),
-        ("max_connections", "200"),
-    ],
-)
-def test_it_is_durable_and_has_no_port(setting: str, value: str, running: EmbeddedPostgres) -> None:
-    assert ask(running, f"SHOW {setting}") == value
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("running"), Said())
+def test_neither_the_terminal_nor_our_lock_is_handed_to_it(server: EmbeddedPostgres) -> None:
     server.start()
-    yield server
-    server.stop()
-
-
-def test_its_order_of_text_does_not_depend_on_the_system(running: EmbeddedPostgres) -> None:
-    query = "SELECT concat(datlocprovider, ' ', datlocale) FROM pg_database WHERE datname = 'annals'"
-    assert ask(running, query) == "b C.UTF-8"
-
-
-def test_neither_the_terminal_nor_our_lock_is_handed_to_it(running: EmbeddedPostgres) -> None:
-    process = Path(f"/proc/{pid_of(running)}")
-    assert os.getsid(pid_of(running)) == pid_of(running)
+    process = Path(f"/proc/{pid_of(server)}")
+    assert os.getsid(pid_of(server)) == pid_of(server)
     opened = [str(descriptor.readlink()) for descriptor in (process / "fd").iterdir()]
     assert (process / "fd" / "0").readlink() == Path("/dev/null")
     assert not [path for path in opened if path.endswith("postgres.lock")]

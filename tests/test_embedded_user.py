@@ -1,4 +1,4 @@
-"""As whom the embedded PostgreSQL runs: root in a user namespace or by a system user, anybody else as themselves."""
+"""As whom the embedded PostgreSQL runs: root through a namespace or a system user, others as themselves."""
 
 import os
 import pwd
@@ -184,7 +184,7 @@ def test_a_data_directory_that_may_not_be_written_is_named(open_folder: Path) ->
 def test_the_socket_lies_in_the_folder_of_the_login_session(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runtime = Path(tempfile.mkdtemp(prefix="annals-run-", dir="/tmp"))
+    runtime = Path(tempfile.mkdtemp(prefix="annals-test-", dir="/tmp"))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime))
     server = server_in(tmp_path)
     server.start()

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -62,18 +63,25 @@ class Served:
     def upload_pack(self, *, limit: int = 4, deadline: float = 30, queue: float = 5) -> UploadPack:
         return UploadPack(self.store, limit=limit, deadline_seconds=deadline, queue_seconds=queue)
 
-    def running(self) -> list[str]:
-        """The command lines of live processes that serve this repository, zombies among them."""
-        found = []
-        for status in Path("/proc").glob("[0-9]*/status"):
+    def running(self) -> dict[int, str]:
+        """The live processes that serve this repository, by id, and zombies of ours."""
+        found = {}
+        for folder in Path("/proc").glob("[0-9]*"):
             try:
-                command = (status.parent / "cmdline").read_text().replace("\0", " ")
-                zombie = f"PPid:\t{os.getpid()}\n" in (text := status.read_text()) and "State:\tZ" in text
+                command = (folder / "cmdline").read_text().replace("\0", " ")
+                status = (folder / "status").read_text()
             except (FileNotFoundError, ProcessLookupError):
                 continue
+            zombie = f"PPid:\t{os.getpid()}\n" in status and "State:\tZ" in status
             if zombie or ("upload-pack" in command and str(self.path) in command):
-                found.append(command or "zombie")
+                found[int(folder.name)] = command or "zombie"
         return found
+
+    def child(self) -> int:
+        """The one process that `upload-pack` has started."""
+        (parent,) = self.running()
+        (child,) = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        return int(child)
 
     def environment(self) -> set[str]:
         """The names of the variables that the live processes of `running` see."""
@@ -87,8 +95,8 @@ class Served:
     async def gone(self) -> bool:
         """Whether those processes end within two seconds."""
         end = time.monotonic() + 2
-        while self.running() and time.monotonic() < end:
-            await asyncio.sleep(0.01)  # noqa: ASYNC110 - there is no event to wait for
+        while self.running() and time.monotonic() < end:  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.01)
         return not self.running()
 
 
@@ -291,7 +299,21 @@ def test_closing_the_generator_ends_git(served: Served) -> None:
     async def test() -> None:
         output = await begun(served, served.upload_pack())
         await output.aclose()
-        assert served.running() == []
+        assert await served.gone()
+
+    run(test)
+
+
+def test_what_git_has_started_ends_with_it(served: Served) -> None:
+    async def test() -> None:
+        output = await begun(served, served.upload_pack())
+        child = served.child()
+        # Stopped, it would not notice that nobody reads from it.
+        os.kill(child, signal.SIGSTOP)
+        await output.aclose()
+        # Orphaned by then, it may wait as a zombie for the init process.
+        status = Path(f"/proc/{child}/status")
+        assert not status.exists() or "State:\tZ" in status.read_text()
 
     run(test)
 
