@@ -10,6 +10,10 @@ from pygit2.enums import ConfigLevel
 # libgit2 does not fsync unless told to: neither the file of a ref nor the folder that it is renamed in.
 pygit2.settings.enable_fsync_gitdir(True)
 
+# Libgit2 would look up every object that a tree, a commit or a ref is made to name. `history` names what it
+# has just made, and `refs` looks for itself.
+pygit2.settings.enable_strict_object_creation(False)
+
 # The configuration of whoever runs the service is none of a repository's business, and neither is who owns
 # the files: paths are computed from ids, and a volume mounted into a container has an owner of its own.
 for _level in (ConfigLevel.SYSTEM, ConfigLevel.XDG, ConfigLevel.GLOBAL, ConfigLevel.PROGRAMDATA):

@@ -289,6 +289,6 @@ def _explained() -> Iterator[None]:
         yield
     except (OSError, psycopg.Error) as error:
         raise EmbeddedError(
-            f"The embedded PostgreSQL can't be used: {str(error).rstrip('.')}. See that its data directory may be "
-            "written and its disk has room, or choose another --data-dir."
+            f"The embedded PostgreSQL can't be used: {str(error).rstrip('.')}. See that its data directory "
+            "may be written and its disk has room, or choose another --data-dir."
         ) from error

@@ -84,7 +84,7 @@ def test_the_index_is_the_one_that_git_writes(repository: Path, tmp_path: Path) 
     assert pack.with_suffix(".idx").read_bytes() == (tmp_path / "gits.idx").read_bytes()
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.binary(max_size=300), min_size=1, max_size=20))
 def test_git_reads_back_what_was_written(
     tmp_path_factory: pytest.TempPathFactory, contents: list[bytes]

@@ -68,6 +68,21 @@ def test_forward_moves_to_a_descendant(repository: Path, distance: int) -> None:
     assert read(repository, MAIN) == commits[-1]
 
 
+def test_forward_takes_the_callers_word_for_where_the_branch_was(repository: Path) -> None:
+    commits = chain(repository, 5)
+    forward(repository, MAIN, commits[0])
+    assert forward(repository, MAIN, commits[4], since=commits[0]) is True
+    assert read(repository, MAIN) == commits[4]
+
+
+def test_the_callers_word_about_another_commit_counts_for_nothing(repository: Path) -> None:
+    (one,) = chain(repository, 1)
+    (two,) = chain(repository, 1, None, "jobs/00/b.json")
+    forward(repository, MAIN, one)
+    with pytest.raises(RefDiverged):
+        forward(repository, MAIN, two, since=two)
+
+
 def test_forward_does_nothing_where_the_branch_is_there(repository: Path) -> None:
     (commit,) = chain(repository, 1)
     forward(repository, MAIN, commit)

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gitstore.snapshots import Snapshot, assemble, blob_id, canonical_definition, split
@@ -102,6 +102,7 @@ def test_split_refuses_what_is_no_snapshot(data: bytes) -> None:
         split(data)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 @example(b"")
 def test_a_blob_id_is_the_one_git_computes(data: bytes) -> None:

@@ -77,12 +77,6 @@ class Served:
                 found[int(folder.name)] = command or "zombie"
         return found
 
-    def child(self) -> int:
-        """The one process that `upload-pack` has started."""
-        (parent,) = self.running()
-        (child,) = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-        return int(child)
-
     def environment(self) -> set[str]:
         """The names of the variables that the live processes of `running` see."""
         names = set()
@@ -93,16 +87,30 @@ class Served:
         return names
 
     async def gone(self) -> bool:
-        """Whether those processes end within two seconds."""
-        end = time.monotonic() + 2
-        while self.running() and time.monotonic() < end:  # noqa: ASYNC110 - there is no event to wait for
-            await asyncio.sleep(0.01)
-        return not self.running()
+        return await soon(lambda: not self.running())
+
+
+async def soon(condition: Callable[[], bool]) -> bool:
+    """Whether it comes true within five seconds."""
+    end = time.monotonic() + 5
+    while not condition() and time.monotonic() < end:  # noqa: ASYNC110 - there is no event to wait for
+        await asyncio.sleep(0.01)
+    return condition()
 
 
 @pytest.fixture
 def served(tmp_path: Path) -> Served:
     return Served(tmp_path)
+
+
+def children(process: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def lives(process: int) -> bool:
+    """Whether it runs; an orphan may stay a zombie until the init process looks."""
+    status = Path(f"/proc/{process}/status")
+    return status.exists() and "State:\tZ" not in status.read_text()
 
 
 async def everything(output: AsyncIterator[bytes]) -> bytes:
@@ -307,13 +315,13 @@ def test_closing_the_generator_ends_git(served: Served) -> None:
 def test_what_git_has_started_ends_with_it(served: Served) -> None:
     async def test() -> None:
         output = await begun(served, served.upload_pack())
-        child = served.child()
+        (parent,) = children(os.getpid())
+        assert await soon(lambda: len(children(parent)) == 1)
+        (child,) = children(parent)
         # Stopped, it would not notice that nobody reads from it.
         os.kill(child, signal.SIGSTOP)
         await output.aclose()
-        # Orphaned by then, it may wait as a zombie for the init process.
-        status = Path(f"/proc/{child}/status")
-        assert not status.exists() or "State:\tZ" in status.read_text()
+        assert await soon(lambda: not lives(child))
 
     run(test)
 
