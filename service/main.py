@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio.to_thread
+import structlog
 from fastapi import FastAPI, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
@@ -25,6 +26,8 @@ from service.settings import Settings
 from service.usecases.health import version
 from sql.database import Database
 from sql.errors import DatabaseError
+
+log = structlog.get_logger(__name__)
 
 # A clone that can't start within this time is told to come back rather than kept waiting.
 GIT_QUEUE_SECONDS = 60
@@ -109,6 +112,7 @@ async def _failed(request: Request, error: Exception) -> Response:
     known = problems.from_store(error)
     if known is None:
         raise error
+    log.warning("a store failed", request_id=request.state.request_id, error=repr(error))
     return _problem(request, known)
 
 

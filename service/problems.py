@@ -54,7 +54,9 @@ def from_store(error: Exception) -> AnnalsError | None:
             return errors.DocumentTooLarge("The document unfolds to more than the database can store.")
         case git_errors.UploadPackBusy():
             return errors.Busy("Too many clones and fetches are running; try again shortly.")
-        case git_errors.StoreUnavailable():
+        case git_errors.UploadPackFailed():
+            return errors.MalformedGitRequest("git could not make sense of the request.")
+        case git_errors.GitStoreError():
             return errors.StoreNotWritable("The repository can't be read or written just now.")
         case _:
             return None

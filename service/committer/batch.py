@@ -56,6 +56,7 @@ class BatchWriter:
         self._clock = clock
         self._git_url = git_url
         self._builder = CommitBuilder(store.ensure(str(subscription_id)))
+        self._began_on: str | None = None
 
     def close(self) -> None:
         """Let go of the repository."""
@@ -94,6 +95,7 @@ class BatchWriter:
             with self._database.transaction(self._subscription_id) as tx:
                 head = repositories.lock(tx, self._subscription_id)
                 self._builder.begin(head)
+                self._began_on = head
                 planner = Planner(
                     tx,
                     self._subscription_id,
@@ -141,7 +143,7 @@ class BatchWriter:
 
     def _follow(self) -> None:
         try:
-            settle(self._database, self._store, self._subscription_id)
+            settle(self._database, self._store, self._subscription_id, since=self._began_on)
         except (git_errors.GitStoreError, sql_errors.DatabaseError) as error:
             # The versions are durable and acknowledged; the ref is moved before the next clone is served.
             log.warning(

@@ -9,9 +9,12 @@ from sql.queries import repositories
 MAIN = "refs/heads/main"
 
 
-def settle(database: Database, store: Store, subscription_id: SubscriptionId) -> bool:
+def settle(
+    database: Database, store: Store, subscription_id: SubscriptionId, *, since: str | None = None
+) -> bool:
     """Move `main` to where its row says, under the lock that orders all hosts; True where it was behind.
 
+    `since` is a commit that the row once stood at: where the ref stands there, no history has to be read.
     Raises RefDiverged where somebody else moved it, and the errors of `sql.errors`.
     """
     with database.transaction(subscription_id) as tx:
@@ -20,7 +23,7 @@ def settle(database: Database, store: Store, subscription_id: SubscriptionId) ->
         head = repositories.head(tx, subscription_id)
         if head is None:
             return False
-        return refs.forward(store.path(str(subscription_id)), MAIN, head)
+        return refs.forward(store.path(str(subscription_id)), MAIN, head, since=since)
 
 
 def settle_all(database: Database, store: Store) -> list[SubscriptionId]:

@@ -1,19 +1,24 @@
 """Git's smart HTTP protocol, for reading: the real upload-pack behind Annals' keys and audit."""
 
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated
 
+import structlog
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
+from gitstore.errors import UploadPackFailed
 from gitstore.upload_pack import Negotiation, UploadPack, wants
 from service.audit import Action
 from service.deps import MAX_BODY_BYTES, Reading
 from service.errors import BodyTooLarge, Forbidden, MalformedGitRequest, PathNotFound
 from service.metrics import CLONES
 from service.usecases import cloning
+
+log = structlog.get_logger(__name__)
 
 router = APIRouter(prefix="/git/{subscription_id}.git", tags=["git"])
 
@@ -38,10 +43,9 @@ async def info_refs(
     if service != "git-upload-pack":
         raise PathNotFound("Use a git client that speaks the smart HTTP protocol.")
     await run_in_threadpool(cloning.prepare, access.context, access.author)
-    stream = await _opened(_upload_pack(request).advertise(str(access.subscription_id), git_protocol))
-    return StreamingResponse(
-        stream, media_type="application/x-git-upload-pack-advertisement", headers=_UNCACHED
-    )
+    stream = _upload_pack(request).advertise(str(access.subscription_id), git_protocol)
+    first = await anext(stream, b"")
+    return _streamed(first, stream, "advertisement")
 
 
 @router.post("/git-upload-pack")
@@ -55,30 +59,37 @@ async def upload_pack(
     except ValueError as error:
         raise MalformedGitRequest(f"The request is not what git sends: {error}.") from None
     await run_in_threadpool(cloning.prepare, access.context, access.author)
+    stream = _upload_pack(request).serve(str(access.subscription_id), body, git_protocol)
+    # Before the status is sent, so that an error is still a proper answer, and nothing is recorded for it.
+    first = await anext(stream, b"")
     if negotiation.wants:
         action = Action.FETCH if negotiation.haves else Action.CLONE
-        await run_in_threadpool(
-            cloning.record, access.context, access.author, action, _about(negotiation, git_protocol)
-        )
+        about = _about(negotiation, git_protocol)
+        try:
+            await run_in_threadpool(cloning.record, access.context, access.author, action, about)
+        except BaseException:
+            await stream.aclose()
+            raise
         CLONES.labels(action).inc()
-    stream = await _opened(_upload_pack(request).serve(str(access.subscription_id), body, git_protocol))
-    return StreamingResponse(stream, media_type="application/x-git-upload-pack-result", headers=_UNCACHED)
+    return _streamed(first, stream, "result")
 
 
 def _about(negotiation: Negotiation, protocol: str | None) -> dict[str, object]:
     return {"wants": negotiation.wants, "haves": negotiation.haves, "protocol": protocol or "version=0"}
 
 
-async def _opened(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The stream after its first part was made, so that an error before it is still a proper answer."""
-    first = await anext(stream, b"")
+def _streamed(first: bytes, rest: AsyncGenerator[bytes, None], what: str) -> StreamingResponse:
+    async def whole() -> AsyncGenerator[bytes, None]:
+        async with aclosing(rest):
+            try:
+                yield first
+                async for part in rest:
+                    yield part
+            except UploadPackFailed as error:
+                # Git has told its client already; the status was sent long ago.
+                log.warning("a clone or fetch broke off", error=str(error))
 
-    async def whole() -> AsyncIterator[bytes]:
-        yield first
-        async for part in stream:
-            yield part
-
-    return whole()
+    return StreamingResponse(whole(), media_type=f"application/x-git-upload-pack-{what}", headers=_UNCACHED)
 
 
 async def _body(request: Request) -> bytes:
