@@ -23,10 +23,15 @@ class StartupError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PreparedDatabase:
-    """A database whose schema is up to date; `embedded` where it is the one that Annals runs itself."""
+    """A database whose schema is up to date: the one of DATABASE_URL, or the one that Annals runs itself."""
 
-    url: str
+    first_url: str
     embedded: EmbeddedPostgres | None
+
+    @property
+    def url(self) -> str:
+        """Where it is now: the embedded one may have to move its socket."""
+        return self.first_url if self.embedded is None else self.embedded.url
 
 
 @contextmanager

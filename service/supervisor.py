@@ -1,5 +1,6 @@
 """`annals serve`: the database, the API workers, restarted when they die and ended together."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ import structlog
 from service import metrics
 from service.clock import system_clock
 from service.settings import Settings
-from service.startup import StartupError, prepared_database
+from service.startup import PreparedDatabase, StartupError, prepared_database
 from service.usecases.tenancy import ensure_operator_key
 from sql.database import Database
 from sql.embedded import EmbeddedPostgres
@@ -37,6 +38,8 @@ READY_SECONDS = 60
 FAILED_STARTS = 3
 RESTART_PAUSE_SECONDS = 0.5
 STOP_SECONDS = 20
+RUNTIME_PREFIX = "annals-run-"
+STALE_SECONDS = 60
 
 
 class Worker:
@@ -100,9 +103,9 @@ class Supervisor:
             made = self._operator_key(database.url)
             runtime = stack.enter_context(_runtime_folder())
             url = _url(self._settings.host, listener.getsockname()[1])
-            handed = self._handed(database.url, listener, self._settings.public_url or url)
 
             def start() -> Worker:
+                handed = self._handed(database.url, listener, self._settings.public_url or url)
                 return Worker(handed, listener, runtime)
 
             self._starting = False
@@ -111,7 +114,7 @@ class Supervisor:
             self._wait_until_ready(listener, start)
             if not self._stop.is_set():
                 when_ready(url, made)
-            self._watch(start, database.embedded)
+            self._watch(start, database)
             self._progress("Stopping …")
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
@@ -146,15 +149,25 @@ class Supervisor:
                 raise StartupError("the API workers do not come up: the log above says why")
             self._stop.wait(WATCH_SECONDS / 4)
 
-    def _watch(self, start: Callable[[], Worker], embedded: EmbeddedPostgres | None) -> None:
+    def _watch(self, start: Callable[[], Worker], database: PreparedDatabase) -> None:
         look_at_database = time.monotonic()
         while not self._stop.wait(WATCH_SECONDS):
             if self._replace_dead(start):
                 self._stop.wait(RESTART_PAUSE_SECONDS)
-            if embedded is not None and time.monotonic() >= look_at_database:
-                if embedded.ensure_running():
-                    log.warning("PostgreSQL had died and was started again")
+            if database.embedded is not None and time.monotonic() >= look_at_database:
+                self._watch_database(start, database, database.embedded)
                 look_at_database = time.monotonic() + DATABASE_WATCH_SECONDS
+
+    def _watch_database(
+        self, start: Callable[[], Worker], database: PreparedDatabase, embedded: EmbeddedPostgres
+    ) -> None:
+        before = database.url
+        if embedded.ensure_running():
+            log.warning("PostgreSQL had died and was started again")
+        if database.url != before:
+            # Its socket had to move: only new workers know where to.
+            self._end_workers()
+            self._workers = [start() for _ in self._workers]
 
     def _replace_dead(self, start: Callable[[], Worker]) -> int:
         dead = [worker for worker in self._workers if worker.exit_code is not None]
@@ -188,11 +201,29 @@ def _listener(host: str, port: int) -> Iterator[socket.socket]:
 
 @contextmanager
 def _runtime_folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="annals-run-"))
-    try:
+    """A private folder for what lives as long as this process; those of killed ones are removed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{RUNTIME_PREFIX}*"):
+        # A young one may belong to a process that is about to lock it.
+        with suppress(OSError), _locked(folder):
+            if time.time() - folder.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(folder)
+    folder = Path(tempfile.mkdtemp(prefix=RUNTIME_PREFIX))
+    with _locked(folder, wait=True):
         yield folder
-    finally:
         shutil.rmtree(folder)
+
+
+@contextmanager
+def _locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a folder's lock; raises OSError where another process holds it or owns the folder."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if os.fstat(handle).st_uid != os.geteuid():
+            raise PermissionError(f"{folder} belongs to somebody else")
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(handle)
 
 
 def _url(host: str, port: int) -> str:

@@ -86,8 +86,8 @@ class EmbeddedPostgres:
             programs = programs_folder()
             data_dir = self._cluster.data_dir
             self._user = choose_server_user(programs, self._cluster.path, self._user_namespaces)
-            # A system user has to pass through it to the cluster; in neither case can others list it.
-            data_dir.mkdir(mode=0o700 if self._user.uid is None else 0o711, parents=True, exist_ok=True)
+            data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._user.be_let_through(data_dir)
             self._lock = take_lock(data_dir)
             try:
                 self._bring_up(programs)

@@ -56,6 +56,13 @@ class ServerUser:
         for path in (folder, *folder.rglob("*")):
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
+    def be_let_through(self, folder: Path) -> None:
+        """Let the user pass, and no more than pass, a folder of ours that is closed to everybody."""
+        found = folder.stat()
+        if self.gid is not None and found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) == 0o700:
+            os.chown(folder, -1, self.gid)
+            folder.chmod(0o710)
+
 
 def require_access(user: ServerUser, folders: list[Path]) -> None:
     """Raise EmbeddedError, naming the first folder on the way that the user may not pass."""

@@ -150,6 +150,17 @@ def test_a_stop_does_not_wait_for_clients(server: EmbeddedPostgres) -> None:
             connection.execute("SELECT 1")
 
 
+def test_a_stop_that_a_process_holds_up_becomes_an_immediate_one(
+    server: EmbeddedPostgres, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "_STOP_SECONDS", ((signal.SIGINT, 1.0), (signal.SIGQUIT, 15.0)))
+    server.start()
+    with psycopg.connect(server.url) as connection:
+        os.kill(connection.info.backend_pid, signal.SIGSTOP)
+        server.stop()
+    assert Cluster(data_dir).processes() == []
+
+
 def test_a_second_owner_is_told_who_the_first_is(
     server: EmbeddedPostgres, owner: subprocess.Popen[str]
 ) -> None:

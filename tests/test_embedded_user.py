@@ -114,6 +114,20 @@ def test_root_without_user_namespaces_uses_a_system_user(open_folder: Path) -> N
 
 
 @as_root
+def test_a_system_user_may_pass_the_data_directory_and_nothing_else(open_folder: Path) -> None:
+    data_dir = open_folder / "data"
+    data_dir.mkdir(mode=0o700)
+    server = server_in(data_dir, user_namespaces=False)
+    server.start()
+    found = data_dir.stat()
+    assert (found.st_uid, found.st_gid) == (0, (data_dir / "postgres").stat().st_gid)
+    assert found.st_mode & 0o777 == 0o710
+    assert (data_dir / "postgres").stat().st_mode & 0o777 == 0o700
+    assert (data_dir / "postgres.log").stat().st_mode & 0o777 == 0o600
+    server.stop()
+
+
+@as_root
 def test_root_without_the_program_unshare_uses_a_system_user(
     open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -119,7 +119,7 @@ def test_a_postgresql_that_dies_is_started_again_without_a_restart(tmp_path: Pat
             postmaster = (server.data_dir / "postgres" / "postmaster.pid").read_text().split()[0]
             os.kill(int(postmaster), signal.SIGKILL)
             deadline = time.monotonic() + 60
-            seen = set()
+            seen: set[int] = set()
             while (status := client.get("/workspaces").status_code) != 200 or not seen:
                 seen.add(status)
                 assert time.monotonic() < deadline, seen

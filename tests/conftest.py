@@ -1,0 +1,74 @@
+"""What tests share: databases on a real TimescaleDB, a real server on one of them, a tenant of it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service import log_format
+from service.main import create_app
+from service.settings import load
+from service.startup import make_folders
+from service.usecases.tenancy import ensure_operator_key
+from sql.database import Database as ServiceDatabase
+from tests.api import OPERATOR_KEY, Clock, Server, Tenant, served
+from tests.databases import Cluster, Database, cluster_url
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """The TimescaleDB server of the tests."""
+    cluster = Cluster(cluster_url(), os.environ.get("PYTEST_XDIST_WORKER", "main"))
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def database(server: Server) -> Database:
+    """The server's database."""
+    return server.database
+
+
+@pytest.fixture(scope="session")
+def server(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Annals itself, over HTTP; what tests do in it is kept apart by their tenants."""
+    database, clock = cluster.migrated(), Clock()
+    settings, _ = load({"data_dir": tmp_path_factory.mktemp("annals")}, {})
+    make_folders(settings)
+    set_operator_key(database, clock, OPERATOR_KEY)
+    log_format.configure("console", "error")
+    with served(create_app(settings, database_url=database.url, clock=clock), database, clock) as server:
+        yield server
+
+
+def set_operator_key(database: Database, clock: Clock, key: str) -> None:
+    pool = ServiceDatabase(database.url, pool_size=1)
+    try:
+        ensure_operator_key(pool, clock, key)
+    finally:
+        pool.close()
+
+
+@pytest.fixture
+def tenant(server: Server) -> Tenant:
+    """A new subscription."""
+    return Tenant(server)
+
+
+@pytest.fixture(scope="module")
+def shared(server: Server) -> Tenant:
+    """A subscription for the tests of one file that don't mind each other."""
+    return Tenant(server, "shared")
+
+
+@pytest.fixture
+def stranger(server: Server) -> Tenant:
+    """Another subscription."""
+    return Tenant(server, "stranger")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A folder for clones."""
+    return tmp_path

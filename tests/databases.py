@@ -1,0 +1,98 @@
+"""Databases for tests: made from one migrated template, gone at the end."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, LiteralString
+from uuid import uuid4
+
+import psycopg
+from psycopg import sql
+from sqlalchemy.engine import make_url
+
+from sql.upgrade import upgrade
+
+VARIABLE = "ANNALS_TEST_DATABASE_URL"
+Row = tuple[Any, ...]
+
+
+class Database:
+    """One database, seen as a superuser or as the service."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    @contextmanager
+    def connection(self, role: str | None = None, scope: object = None) -> Iterator[psycopg.Connection[Row]]:
+        """A connection that commits each statement; with a role, what that role may do within a scope."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            if role is not None:
+                connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+            if scope is not None:
+                connection.execute("SELECT set_config('annals.scope', %s, false)", [str(scope)])
+            yield connection
+
+    def rows(self, query: LiteralString, *values: object) -> list[Row]:
+        """What a superuser sees."""
+        with self.connection() as connection:
+            return connection.execute(query, values).fetchall()
+
+    def value(self, query: LiteralString, *values: object) -> Any:
+        """The one value that a query gives."""
+        [[value]] = self.rows(query, *values)
+        return value
+
+
+class Cluster:
+    """A PostgreSQL server on which tests make databases of their own."""
+
+    def __init__(self, url: str, prefix: str) -> None:
+        self._url = make_url(url)
+        self._prefix = f"annals_test_{prefix}_{uuid4().hex[:8]}"
+        self._made: list[str] = []
+        self._template: str | None = None
+        self._connection = psycopg.connect(url, autocommit=True)
+
+    def empty(self) -> Database:
+        """A new database without a schema."""
+        return self._create("template1")
+
+    def migrated(self) -> Database:
+        """A new database whose schema is up to date; the migrations ran once, for the template."""
+        if self._template is None:
+            template = self.empty()
+            upgrade(template.url, lambda _: None)
+            self._template = self._made[-1]
+            # TimescaleDB's scheduler sits in every database that lets it, and one in use can't be copied.
+            self._execute("ALTER DATABASE {} ALLOW_CONNECTIONS false", self._template)
+            self._connection.execute(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s",
+                [self._template],
+            )
+        return self._create(self._template)
+
+    def close(self) -> None:
+        """Drop every database that was made."""
+        for name in self._made:
+            self._execute("DROP DATABASE {} WITH (FORCE)", name)
+        self._connection.close()
+
+    def _create(self, template: str) -> Database:
+        name = f"{self._prefix}_{len(self._made)}"
+        self._execute("CREATE DATABASE {} TEMPLATE {}", name, template)
+        self._made.append(name)
+        return Database(self._url.set(database=name).render_as_string(hide_password=False))
+
+    def _execute(self, statement: LiteralString, *names: str) -> None:
+        self._connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+def cluster_url() -> str:
+    """The URL of the TimescaleDB that tests use; fails with what to do where there is none."""
+    url = os.environ.get(VARIABLE)
+    if not url:
+        raise RuntimeError(
+            f"{VARIABLE} is not set: `script/test` starts what the tests need, or run "
+            f"`script/timescaledb start` and `export {VARIABLE}=$(script/timescaledb url)`"
+        )
+    return url

@@ -1,0 +1,385 @@
+"""The committer: batches, what they refuse, and refs that follow their rows."""
+
+import asyncio
+import json
+import subprocess
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
+
+import pytest
+
+from gitstore.snapshots import canonical_definition
+from service.callers import Member, Origin
+from service.committer.change import Change, CheckIn, Create, RollBack, Save, Written
+from service.committer.refs import settle_all
+from service.errors import CheckedOut, NameTaken, NotCheckedOut, ParentNotFound, ResourceNotFound, TagTaken
+from service.ids import ResourceId, SubscriptionId, UserId, mint
+from service.kinds import Kind, Place
+from sql.errors import LimitExceeded
+from tests.api import Caller, Json, Tenant, git, ok, refused, snapshot_path
+
+ORIGIN = Origin(
+    request_id="a-batch", ip_address="192.0.2.1", user_agent="pytest", endpoint="/test", method="POST"
+)
+WRITERS = 16
+SAVES = 6
+
+
+def author(tenant: Tenant, caller: Caller) -> Member:
+    """A user as the author of a change."""
+    return Member(
+        user_id=UserId(UUID(caller.user_id)),
+        username=caller.username,
+        subscription_id=SubscriptionId(UUID(tenant.subscription_id)),
+        origin=ORIGIN,
+    )
+
+
+def save(
+    tenant: Tenant, resource: Json, data: Json, tag: str | None = None, by: Caller | None = None
+) -> Save:
+    return Save(
+        author=author(tenant, by or tenant.ana),
+        kind=Kind(resource["resource_type"]),
+        resource_id=ResourceId(UUID(resource["resource_id"])),
+        definition=canonical_definition(data),
+        description=None,
+        tag=tag,
+    )
+
+
+def create(tenant: Tenant, name: str, kind: Kind = Kind.WORKSPACE, **place: UUID) -> Create:
+    return Create(
+        author=author(tenant, tenant.ana),
+        kind=kind,
+        resource_id=ResourceId(mint()),
+        name=name,
+        description=None,
+        place=Place(**place),
+        definition=b"{}",
+    )
+
+
+def check_in(tenant: Tenant, resource: Json, data: Json, by: Caller) -> CheckIn:
+    return CheckIn(
+        author=author(tenant, by),
+        kind=Kind.WORKFLOW,
+        resource_id=ResourceId(UUID(resource["resource_id"])),
+        definition=canonical_definition(data),
+        comment=None,
+        tag=None,
+    )
+
+
+def submit(tenant: Tenant, changes: Sequence[Change]) -> list[Written | BaseException]:
+    """What becomes of changes that are handed over in one moment, and so in one batch.
+
+    The committer's first batch may take the first of them alone: one of another subscription goes ahead.
+    """
+    committer = tenant.server.context.committer
+
+    async def everything() -> list[Written | BaseException]:
+        return await asyncio.gather(*(committer.submit(change) for change in changes), return_exceptions=True)
+
+    return asyncio.run(everything())
+
+
+def check_history(tenant: Tenant) -> None:
+    """Every version has its commit on a straight `main`, in order, with its own content."""
+    assert tenant.git("fsck", "--strict", "--full") == ""
+    commits = tenant.git("rev-list", "--reverse", "--parents", "main").splitlines()
+    chain = [line.split() for line in commits]
+    assert [len(line) for line in chain] == [1] + [2] * (len(chain) - 1)
+    assert [line[1] for line in chain[1:]] == [line[0] for line in chain[:-1]]
+    rows = tenant.server.database.rows(
+        "SELECT git_commit_hash, resource_type, resource_id::text, version_number, git_blob_id,"
+        " version_data::text FROM versions WHERE subscription_id = %s ORDER BY version_id",
+        tenant.subscription_id,
+    )
+    assert sorted(row[0] for row in rows) == sorted(line[0] for line in chain)
+    numbers: dict[str, list[int]] = {}
+    position = {line[0]: index for index, line in enumerate(chain)}
+    for commit, kind, resource_id, number, blob, data in sorted(rows, key=lambda row: position[row[0]]):
+        numbers.setdefault(resource_id, []).append(number)
+        path = snapshot_path({"resource_type": kind, "resource_id": resource_id})
+        assert tenant.git("rev-parse", f"{commit}:{path}").strip() == blob
+        assert json.loads(tenant.git("cat-file", "blob", blob)) == json.loads(data)
+    for found in numbers.values():
+        assert found == list(range(1, len(found) + 1))
+    assert rows_head(tenant) == tenant.main() == chain[-1][0]
+
+
+def rows_head(tenant: Tenant) -> str:
+    """Where the row says that `main` is."""
+    return str(
+        tenant.server.database.value(
+            "SELECT head_commit FROM repositories WHERE subscription_id = %s", tenant.subscription_id
+        )
+    )
+
+
+def test_many_writers_of_one_resource_leave_no_gap(tenant: Tenant) -> None:
+    workflow = tenant.workflow()
+    callers = [tenant.ana, tenant.ben]
+
+    def write(writer: int) -> list[tuple[int, Json]]:
+        found = []
+        for number in range(SAVES):
+            data = {"writer": writer, "number": number}
+            saved = tenant.save(workflow, data, by=callers[writer % 2])
+            found.append((saved["version_number"], data))
+        return found
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        acknowledged = [pair for pairs in pool.map(write, range(WRITERS)) for pair in pairs]
+    assert sorted(number for number, _ in acknowledged) == list(range(2, WRITERS * SAVES + 2))
+    for number, data in acknowledged:
+        assert ok(tenant.vera.get(f"{tenant.at(workflow)}/versions/{number}"))["data"] == data
+    check_history(tenant)
+
+
+def test_many_writers_of_many_resources_share_one_history(tenant: Tenant) -> None:
+    workflows = [tenant.workflow() for _ in range(8)]
+    tenant.ben  # noqa: B018 - made before the threads start
+
+    def write(index: int) -> None:
+        for number in range(4):
+            tenant.save(workflows[index], {"n": number})
+            tenant.check_out(workflows[index], tenant.ben)
+            tenant.check_in(workflows[index], tenant.ben, data={"m": number})
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    check_history(tenant)
+
+
+def test_a_refused_change_fails_alone(tenant: Tenant) -> None:
+    one, two, held = tenant.workflow(), tenant.workflow(), tenant.workflow()
+    tenant.check_out(held, tenant.ben)
+    missing = {"resource_type": "workflow", "resource_id": str(mint())}
+    outcomes = submit(
+        tenant,
+        [
+            save(tenant, one, {"n": 1}, tag="v1"),
+            save(tenant, held, {"n": 1}),
+            save(tenant, missing, {"n": 1}),
+            save(tenant, one, {"n": 2}, tag="v1"),
+            create(tenant, "child", Kind.FOLDER, workspace_id=mint()),
+            check_in(tenant, two, {"n": 1}, tenant.ana),
+            check_in(tenant, held, {"n": 3}, tenant.ben),
+            save(tenant, held, {"n": 4}),
+            save(tenant, two, {"n": 1}),
+            save(tenant, one, {"n": 3}),
+        ],
+    )
+    kinds = [
+        *(Written, CheckedOut, ResourceNotFound, TagTaken, ParentNotFound, NotCheckedOut),
+        *(Written, Written, Written, Written),
+    ]
+    assert [type(outcome) for outcome in outcomes] == kinds
+    written = [outcome for outcome in outcomes if isinstance(outcome, Written)]
+    assert [outcome.version.version_number for outcome in written] == [2, 2, 3, 2, 3]
+    check_history(tenant)
+
+
+def test_changes_of_one_batch_see_each_other(tenant: Tenant) -> None:
+    workflow = tenant.workflow(definition={"n": 1})
+    ghost = create(tenant, "parent")
+    outcomes = submit(
+        tenant,
+        [
+            save(tenant, workflow, {"n": 2}),
+            save(tenant, workflow, {"n": 2}),
+            save(tenant, workflow, {"n": 1}),
+            save(tenant, workflow, {"n": 1}, tag="again"),
+            save(tenant, workflow, {"n": 5}),
+            ghost,
+        ],
+    )
+    assert all(isinstance(outcome, Written) for outcome in outcomes), outcomes
+    written = [outcome for outcome in outcomes if isinstance(outcome, Written)]
+    assert [(o.version.version_number, o.unchanged) for o in written[:5]] == [
+        *((2, False), (2, True), (3, False), (3, True), (4, False))
+    ]
+    tags = tenant.server.database.rows(
+        "SELECT version_number, version_tag, is_current FROM versions WHERE resource_id = %s"
+        " ORDER BY version_number",
+        workflow["resource_id"],
+    )
+    assert tags == [(1, None, False), (2, None, False), (3, "again", False), (4, None, True)]
+    check_history(tenant)
+
+
+def test_two_creations_of_one_name_in_a_batch_make_one(tenant: Tenant) -> None:
+    outcomes = submit(tenant, [create(tenant, "first"), create(tenant, "twin"), create(tenant, "twin")])
+    assert [type(outcome) for outcome in outcomes] == [Written, Written, NameTaken]
+    assert len(tenant.ana.pages(f"{tenant.path}/workspaces", name="twin")) == 1
+
+
+def test_a_batch_of_refusals_writes_nothing(tenant: Tenant) -> None:
+    workflow = tenant.workflow()
+    before = tenant.footprint()
+    outcomes = submit(tenant, [check_in(tenant, workflow, {"n": n}, tenant.ana) for n in range(5)])
+    assert [type(outcome) for outcome in outcomes] == [NotCheckedOut] * 5
+    assert tenant.footprint() == before
+
+
+# Each number has 301 digits where JSONB keeps it: past the 256 MiB that an array may hold.
+UNSTORABLE: Json = {"numbers": [1e300] * 1_900_000}
+
+
+def test_a_document_that_unfolds_past_the_database_fails_alone(tenant: Tenant) -> None:
+    one, two, three = tenant.workflow(), tenant.workflow(), tenant.workflow()
+    outcomes = submit(
+        tenant, [save(tenant, one, {"n": 1}), save(tenant, two, UNSTORABLE), save(tenant, three, {"n": 3})]
+    )
+    assert [type(outcome) for outcome in outcomes] == [Written, LimitExceeded, Written]
+    assert ok(tenant.ana.get(tenant.at(two)))["current_version"] == 1
+    check_history(tenant)
+
+
+def test_a_document_that_unfolds_past_the_database_is_413(tenant: Tenant) -> None:
+    workflow = tenant.workflow()
+    body = json.dumps({"data": UNSTORABLE}, separators=(",", ":")).replace("e+300", "e300").encode()
+    before = tenant.footprint()
+    response = tenant.ana.send(f"{tenant.at(workflow)}/versions", body)
+    refused(response, 413, "document_too_large")
+    assert tenant.footprint() == before
+
+
+def move_main_back(tenant: Tenant, commits: int) -> None:
+    """What a crash between COMMIT and the move of the ref leaves."""
+    tenant.git("update-ref", "refs/heads/main", f"main~{commits}")
+    assert tenant.main() != rows_head(tenant)
+
+
+def test_a_ref_left_behind_is_moved_before_a_clone_is_served(tenant: Tenant, tmp_path: object) -> None:
+    workflow = tenant.workflow()
+    saved = [tenant.save(workflow, {"n": number}) for number in range(3)]
+    move_main_back(tenant, 2)
+    listed = subprocess.run(
+        ["git", "ls-remote", tenant.clone_url(tenant.vera), "refs/heads/main"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert listed.stdout.split()[0] == saved[-1]["git_commit_hash"] == tenant.main()
+
+
+def test_a_ref_left_behind_is_moved_by_the_next_write(tenant: Tenant) -> None:
+    workflow = tenant.workflow()
+    for number in range(3):
+        tenant.save(workflow, {"n": number})
+    move_main_back(tenant, 3)
+    tenant.save(workflow, {"n": 9})
+    check_history(tenant)
+
+
+def test_refs_left_behind_are_moved_at_start(tenant: Tenant, stranger: Tenant) -> None:
+    for each in (tenant, stranger):
+        each.save(each.workflow(), {"n": 1})
+        move_main_back(each, 1)
+    context = tenant.server.context
+    moved = {str(subscription_id) for subscription_id in settle_all(context.database, context.store)}
+    assert moved >= {tenant.subscription_id, stranger.subscription_id}
+    for each in (tenant, stranger):
+        assert each.main() == rows_head(each)
+
+
+def test_a_missing_ref_is_made_again(tenant: Tenant) -> None:
+    tenant.workflow()
+    tenant.git("update-ref", "-d", "refs/heads/main")
+    tenant.save(tenant.workflow(), {"n": 1})
+    check_history(tenant)
+
+
+@pytest.mark.parametrize("lock", ["refs/heads/main.lock", "HEAD.lock", "packed-refs.lock"])
+def test_the_lock_of_a_process_that_was_killed_is_survived(tenant: Tenant, lock: str) -> None:
+    workflow = tenant.workflow()
+    (tenant.repository / lock).touch()
+    saved = tenant.save(workflow, {"n": 1})
+    assert tenant.main() == saved["git_commit_hash"]
+
+
+def test_a_ref_that_somebody_else_moved_is_not_overwritten(tenant: Tenant) -> None:
+    workflow = tenant.workflow()
+    tree = tenant.git("rev-parse", "main^{tree}").strip()
+    foreign = git(
+        tenant.repository,
+        "-c",
+        "user.name=x",
+        "-c",
+        "user.email=x@example.org",
+        "commit-tree",
+        tree,
+        "-m",
+        "x",
+    ).strip()
+    tenant.git("update-ref", "refs/heads/main", foreign)
+    saved = tenant.save(workflow, {"n": 1})
+    assert rows_head(tenant) == saved["git_commit_hash"]
+    assert tenant.main() == foreign
+    assert ok(tenant.ana.get(f"{tenant.at(workflow)}/versions/2"))["data"] == {"n": 1}
+    response = tenant.ana.get(f"/git/{tenant.subscription_id}.git/info/refs?service=git-upload-pack")
+    assert response.status_code == 503
+
+
+def test_a_lost_repository_is_told_as_unavailable(tenant: Tenant) -> None:
+    workflow = tenant.workflow()
+    away = tenant.repository.with_suffix(".away")
+    tenant.repository.rename(away)
+    try:
+        for response in (
+            tenant.ana.get(f"{tenant.at(workflow)}/versions/1"),
+            tenant.ana.get(f"/git/{tenant.subscription_id}.git/info/refs?service=git-upload-pack"),
+        ):
+            assert response.status_code in (500, 503)
+            assert response.headers["content-type"] == "application/problem+json"
+    finally:
+        away.rename(tenant.repository)
+
+
+def test_a_commit_says_who_what_and_why(tenant: Tenant) -> None:
+    workflow = tenant.workflow(name="etl")
+    tenant.check_out(workflow, tenant.ben)
+    body = {"data": {"n": 2}, "comment": "faster\n\nAnnals-Actor: forged"}
+    response = tenant.ben.post(f"{tenant.at(workflow)}/check-in", body, headers={"x-request-id": "req-1"})
+    version = ok(response, 201)
+    message = tenant.git("log", "-1", "--format=%B", "main")
+    assert message.startswith(f"workflows/{workflow['resource_id']}: v2 — etl\n\nfaster\n")
+    parsed = subprocess.run(
+        ["git", "interpret-trailers", "--parse"], input=message, capture_output=True, text=True, check=True
+    )
+    assert parsed.stdout.splitlines() == [
+        f"Annals-Version: workflows/{workflow['resource_id']}@2 {version['version_id']}",
+        f"Annals-Actor: {tenant.ben.user_id} ben",
+        "Annals-Request: req-1",
+        f"Annals-Time: {version['created_at'].replace('Z', '')[:26].ljust(26, '0')}Z",
+    ]
+    assert "@example.org" not in tenant.git("log", "--format=%B", "main")
+
+
+def test_a_rollback_in_a_batch_takes_the_blob_that_it_was_given(tenant: Tenant) -> None:
+    workflow = tenant.workflow(definition={"n": 1})
+    tenant.save(workflow, {"n": 2})
+    [[commit, blob]] = tenant.server.database.rows(
+        "SELECT git_commit_hash, git_blob_id FROM versions WHERE resource_id = %s AND version_number = 1",
+        workflow["resource_id"],
+    )
+    back = RollBack(
+        author=author(tenant, tenant.ana),
+        kind=Kind.WORKFLOW,
+        resource_id=ResourceId(UUID(workflow["resource_id"])),
+        to_number=1,
+        to_commit=commit,
+        to_blob=blob,
+        comment=None,
+    )
+    outcomes = submit(
+        tenant, [save(tenant, workflow, {"n": 3}), back, save(tenant, workflow, {"n": 4}), back]
+    )
+    assert [type(outcome) for outcome in outcomes] == [Written] * 4
+    history = tenant.ana.pages(f"{tenant.at(workflow)}/versions")
+    assert [version["version_number"] for version in history] == [6, 5, 4, 3, 2, 1]
+    check_history(tenant)
