@@ -3,6 +3,7 @@
 import itertools
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,6 +83,8 @@ def served(app: FastAPI, database: Database, clock: Clock) -> Iterator[Server]:
     socket = config.bind_socket()
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, name="server")
     thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.01)
     url = f"http://127.0.0.1:{socket.getsockname()[1]}"
     transport = httpx.HTTPTransport(limits=httpx.Limits(max_connections=None, max_keepalive_connections=64))
     try:

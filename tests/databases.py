@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, LiteralString
 from uuid import uuid4
 
@@ -14,6 +14,7 @@ from sql.upgrade import upgrade
 
 VARIABLE = "ANNALS_TEST_DATABASE_URL"
 Row = tuple[Any, ...]
+ATTEMPTS = 5
 
 
 class Database:
@@ -55,7 +56,7 @@ class Cluster:
 
     def empty(self) -> Database:
         """A new database without a schema."""
-        return self._create("template1")
+        return self._create("template0")
 
     def migrated(self) -> Database:
         """A new database whose schema is up to date; the migrations ran once, for the template."""
@@ -63,12 +64,7 @@ class Cluster:
             template = self.empty()
             upgrade(template.url, lambda _: None)
             self._template = self._made[-1]
-            # TimescaleDB's scheduler sits in every database that lets it, and one in use can't be copied.
             self._execute("ALTER DATABASE {} ALLOW_CONNECTIONS false", self._template)
-            self._connection.execute(
-                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s",
-                [self._template],
-            )
         return self._create(self._template)
 
     def close(self) -> None:
@@ -79,7 +75,14 @@ class Cluster:
 
     def _create(self, template: str) -> Database:
         name = f"{self._prefix}_{len(self._made)}"
-        self._execute("CREATE DATABASE {} TEMPLATE {}", name, template)
+        for _ in range(ATTEMPTS):
+            # TimescaleDB's scheduler comes to every database, and one that is in use can't be copied.
+            self._connection.execute(
+                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", [template]
+            )
+            with suppress(psycopg.errors.ObjectInUse):
+                self._execute("CREATE DATABASE {} TEMPLATE {}", name, template)
+                break
         self._made.append(name)
         return Database(self._url.set(database=name).render_as_string(hide_password=False))
 

@@ -1,13 +1,14 @@
 """The committer: batches, what they refuse, and refs that follow their rows."""
 
 import asyncio
-import json
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
+import psycopg
 import pytest
+from sqlalchemy.exc import DataError
 
 from gitstore.snapshots import canonical_definition
 from service.callers import Member, Origin
@@ -16,8 +17,9 @@ from service.committer.refs import settle_all
 from service.errors import CheckedOut, NameTaken, NotCheckedOut, ParentNotFound, ResourceNotFound, TagTaken
 from service.ids import ResourceId, SubscriptionId, UserId, mint
 from service.kinds import Kind, Place
-from sql.errors import LimitExceeded
-from tests.api import Caller, Json, Tenant, git, ok, refused, snapshot_path
+from tests.api import Caller, Json, Tenant, git, ok
+from tests.databases import Database
+from tests.histories import check_history, head_of_row
 
 ORIGIN = Origin(
     request_id="a-batch", ip_address="192.0.2.1", user_agent="pytest", endpoint="/test", method="POST"
@@ -73,50 +75,34 @@ def check_in(tenant: Tenant, resource: Json, data: Json, by: Caller) -> CheckIn:
 
 
 def submit(tenant: Tenant, changes: Sequence[Change]) -> list[Written | BaseException]:
-    """What becomes of changes that are handed over in one moment, and so in one batch.
+    """What becomes of changes that wait together, and so are one batch.
 
-    The committer's first batch may take the first of them alone: one of another subscription goes ahead.
+    Another subscription's change keeps the committer busy until all of them are queued.
     """
+    decoy, database = Tenant(tenant.server, "decoy"), tenant.server.database
+    busy = create(decoy, "decoy")
     committer = tenant.server.context.committer
 
     async def everything() -> list[Written | BaseException]:
-        return await asyncio.gather(*(committer.submit(change) for change in changes), return_exceptions=True)
+        with psycopg.connect(database.url) as blocker:
+            blocker.execute(
+                "SELECT 1 FROM repositories WHERE subscription_id = %s FOR UPDATE", [decoy.subscription_id]
+            )
+            first = asyncio.create_task(committer.submit(busy))
+            while not await asyncio.to_thread(waits_for_a_lock, database):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            rest = [asyncio.create_task(committer.submit(change)) for change in changes]
+            await asyncio.sleep(0)
+        await first
+        return await asyncio.gather(*rest, return_exceptions=True)
 
     return asyncio.run(everything())
 
 
-def check_history(tenant: Tenant) -> None:
-    """Every version has its commit on a straight `main`, in order, with its own content."""
-    assert tenant.git("fsck", "--strict", "--full") == ""
-    commits = tenant.git("rev-list", "--reverse", "--parents", "main").splitlines()
-    chain = [line.split() for line in commits]
-    assert [len(line) for line in chain] == [1] + [2] * (len(chain) - 1)
-    assert [line[1] for line in chain[1:]] == [line[0] for line in chain[:-1]]
-    rows = tenant.server.database.rows(
-        "SELECT git_commit_hash, resource_type, resource_id::text, version_number, git_blob_id,"
-        " version_data::text FROM versions WHERE subscription_id = %s ORDER BY version_id",
-        tenant.subscription_id,
-    )
-    assert sorted(row[0] for row in rows) == sorted(line[0] for line in chain)
-    numbers: dict[str, list[int]] = {}
-    position = {line[0]: index for index, line in enumerate(chain)}
-    for commit, kind, resource_id, number, blob, data in sorted(rows, key=lambda row: position[row[0]]):
-        numbers.setdefault(resource_id, []).append(number)
-        path = snapshot_path({"resource_type": kind, "resource_id": resource_id})
-        assert tenant.git("rev-parse", f"{commit}:{path}").strip() == blob
-        assert json.loads(tenant.git("cat-file", "blob", blob)) == json.loads(data)
-    for found in numbers.values():
-        assert found == list(range(1, len(found) + 1))
-    assert rows_head(tenant) == tenant.main() == chain[-1][0]
-
-
-def rows_head(tenant: Tenant) -> str:
-    """Where the row says that `main` is."""
-    return str(
-        tenant.server.database.value(
-            "SELECT head_commit FROM repositories WHERE subscription_id = %s", tenant.subscription_id
-        )
-    )
+def waits_for_a_lock(database: Database) -> bool:
+    """Whether a batch has begun and can't go on."""
+    query = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    return bool(database.rows(query))
 
 
 def test_many_writers_of_one_resource_leave_no_gap(tenant: Tenant) -> None:
@@ -180,6 +166,7 @@ def test_a_refused_change_fails_alone(tenant: Tenant) -> None:
     assert [type(outcome) for outcome in outcomes] == kinds
     written = [outcome for outcome in outcomes if isinstance(outcome, Written)]
     assert [outcome.version.version_number for outcome in written] == [2, 2, 3, 2, 3]
+    assert len({outcome.version.created_at for outcome in written}) == 1
     check_history(tenant)
 
 
@@ -225,36 +212,31 @@ def test_a_batch_of_refusals_writes_nothing(tenant: Tenant) -> None:
     assert tenant.footprint() == before
 
 
-# Each number has 301 digits where JSONB keeps it: past the 256 MiB that an array may hold.
-UNSTORABLE: Json = {"numbers": [1e300] * 1_900_000}
-
-
-def test_a_document_that_unfolds_past_the_database_fails_alone(tenant: Tenant) -> None:
-    one, two, three = tenant.workflow(), tenant.workflow(), tenant.workflow()
+@pytest.mark.parametrize("guilty", [0, 3, 6])
+def test_a_change_that_breaks_the_transaction_fails_alone(tenant: Tenant, guilty: int) -> None:
+    # The API refuses such a tag; here it stands for whatever a database may refuse at the last moment.
+    workflows = [tenant.workflow() for _ in range(7)]
     outcomes = submit(
-        tenant, [save(tenant, one, {"n": 1}), save(tenant, two, UNSTORABLE), save(tenant, three, {"n": 3})]
+        tenant,
+        [
+            save(tenant, workflow, {"n": 1}, tag="x" * 101 if index == guilty else "v1")
+            for index, workflow in enumerate(workflows)
+        ],
     )
-    assert [type(outcome) for outcome in outcomes] == [Written, LimitExceeded, Written]
-    assert ok(tenant.ana.get(tenant.at(two)))["current_version"] == 1
+    assert [isinstance(outcome, Written) for outcome in outcomes] == [n != guilty for n in range(7)]
+    assert isinstance(outcomes[guilty], DataError)
+    numbers = [ok(tenant.ana.get(tenant.at(workflow)))["current_version"] for workflow in workflows]
+    assert numbers == [1 if index == guilty else 2 for index in range(7)]
     check_history(tenant)
-
-
-def test_a_document_that_unfolds_past_the_database_is_413(tenant: Tenant) -> None:
-    workflow = tenant.workflow()
-    body = json.dumps({"data": UNSTORABLE}, separators=(",", ":")).replace("e+300", "e300").encode()
-    before = tenant.footprint()
-    response = tenant.ana.send(f"{tenant.at(workflow)}/versions", body)
-    refused(response, 413, "document_too_large")
-    assert tenant.footprint() == before
 
 
 def move_main_back(tenant: Tenant, commits: int) -> None:
     """What a crash between COMMIT and the move of the ref leaves."""
     tenant.git("update-ref", "refs/heads/main", f"main~{commits}")
-    assert tenant.main() != rows_head(tenant)
+    assert tenant.main() != head_of_row(tenant)
 
 
-def test_a_ref_left_behind_is_moved_before_a_clone_is_served(tenant: Tenant, tmp_path: object) -> None:
+def test_a_ref_left_behind_is_moved_before_a_clone_is_served(tenant: Tenant) -> None:
     workflow = tenant.workflow()
     saved = [tenant.save(workflow, {"n": number}) for number in range(3)]
     move_main_back(tenant, 2)
@@ -284,7 +266,7 @@ def test_refs_left_behind_are_moved_at_start(tenant: Tenant, stranger: Tenant) -
     moved = {str(subscription_id) for subscription_id in settle_all(context.database, context.store)}
     assert moved >= {tenant.subscription_id, stranger.subscription_id}
     for each in (tenant, stranger):
-        assert each.main() == rows_head(each)
+        assert each.main() == head_of_row(each)
 
 
 def test_a_missing_ref_is_made_again(tenant: Tenant) -> None:
@@ -318,7 +300,7 @@ def test_a_ref_that_somebody_else_moved_is_not_overwritten(tenant: Tenant) -> No
     ).strip()
     tenant.git("update-ref", "refs/heads/main", foreign)
     saved = tenant.save(workflow, {"n": 1})
-    assert rows_head(tenant) == saved["git_commit_hash"]
+    assert head_of_row(tenant) == saved["git_commit_hash"]
     assert tenant.main() == foreign
     assert ok(tenant.ana.get(f"{tenant.at(workflow)}/versions/2"))["data"] == {"n": 1}
     response = tenant.ana.get(f"/git/{tenant.subscription_id}.git/info/refs?service=git-upload-pack")

@@ -21,7 +21,7 @@ from sql.queries import resources, versions
 from sql.queries.versions import VersionRow
 
 RESERVED = frozenset({"current", "published", "previous"})
-# What the column holds; no resource comes near it.
+# Far below what the column holds, and far above what any resource will have.
 MAX_NUMBER = 999_999_999
 _NUMBER = re.compile(r"[0-9]{1,9}\Z")
 _COMMIT = re.compile(r"[0-9a-fA-F]{7,40}\Z")
@@ -146,9 +146,6 @@ def rollback_target(
     ref: str | int,
 ) -> VersionRow:
     """The version to roll back to; it never changes, so it can be found before the change is queued."""
-    if isinstance(ref, int):
-        # A JSON number is a version number, whatever commit begins with the same digits.
-        ref = str(ref) if 0 <= ref <= MAX_NUMBER else "0"
     return _find(context, subscription_id, kind, resource_id, ref)
 
 
@@ -181,7 +178,7 @@ def saved(context: Context, author: Member, written: Written) -> Saved:
 
 
 def _find(
-    context: Context, subscription_id: SubscriptionId, kind: Kind, resource_id: UUID, ref: str
+    context: Context, subscription_id: SubscriptionId, kind: Kind, resource_id: UUID, ref: str | int
 ) -> VersionRow:
     at = context.clock()
     with context.database.transaction(subscription_id) as tx:
@@ -197,10 +194,13 @@ def _resolve(
     subscription_id: SubscriptionId,
     kind: Kind,
     resource_id: UUID,
-    ref: str,
+    ref: str | int,
     at: datetime,
 ) -> VersionRow | None:
     of = (tx, subscription_id, kind, resource_id)
+    if isinstance(ref, int):
+        # A JSON number is a version number, whatever commit begins with the same digits.
+        return versions.by_number(*of, ref, at=at) if 0 < ref <= MAX_NUMBER else None
     match ref:
         case "published":
             return versions.published(*of, at=at)

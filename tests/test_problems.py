@@ -1,0 +1,214 @@
+"""Errors as clients see them, the pages that they point to, and the id that every request has."""
+
+import re
+from html import unescape
+from uuid import UUID
+
+import pytest
+
+from gitstore import errors as git_errors
+from service import errors, problems
+from service.errors import AnnalsError, leaves
+from sql import errors as sql_errors
+from tests.api import Json, Server, Tenant, ok, pointers, refused
+
+CODES = [error.code for error in leaves()]
+FIELDS = {"type", "title", "status", "detail", "code", "request_id"}
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_code_has_a_page(server: Server, code: str) -> None:
+    response = server.http.get(f"/docs/problems/{code}")
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/html")
+    assert code in response.text
+    assert str(problems.status_of(next(e for e in leaves() if e.code == code))) in response.text
+
+
+def test_all_problems_are_listed_on_one_page(server: Server) -> None:
+    page = server.http.get("/docs/problems").text
+    assert re.findall(r'href="/docs/problems/(\w+)"', page) == CODES
+
+
+@pytest.mark.parametrize("code", ["nonsense", "%00", "..%2f..%2fetc"])
+def test_a_code_that_is_none_has_no_page(server: Server, code: str) -> None:
+    refused(server.http.get(f"/docs/problems/{code}"), 404, "path_not_found")
+
+
+def test_codes_are_unique_and_every_concrete_error_has_one() -> None:
+    found: list[type[AnnalsError]] = []
+    pending = [AnnalsError]
+    while pending:
+        error = pending.pop()
+        pending += error.__subclasses__()
+        if not error.__subclasses__():
+            found.append(error)
+    assert sorted(error.code for error in found) == CODES
+    for error in found:
+        assert 400 <= problems.status_of(error) <= 503
+        assert problems.title_of(error)
+        assert problems.explanation_of(error)
+
+
+def occurrences(tenant: Tenant) -> list[tuple[int, str, Json]]:
+    """One problem of many a kind, as the server sends it."""
+    workflow = tenant.workflow()
+    tenant.save(workflow, {"n": 1}, tag="v1")
+    held = tenant.workflow()
+    tenant.check_out(held, tenant.ben)
+    path, server = tenant.at(workflow), tenant.server
+    unknown = "019a0000-0000-7000-8000-000000000000"
+    twin = {"name": workflow["name"], "job_id": tenant.job_id}
+    wanted = [
+        (401, "unauthenticated", server.nobody.get(path)),
+        (403, "forbidden", tenant.vera.post(f"{path}/check-out")),
+        (404, "subscription_not_found", server.operator.get(f"/v1/subscriptions/{unknown}")),
+        (404, "resource_not_found", tenant.ana.get(f"{tenant.path}/jobs/{unknown}")),
+        (404, "version_not_found", tenant.ana.get(f"{path}/versions/9")),
+        (404, "user_not_found", tenant.ana.delete(f"{tenant.path}/users/{unknown}")),
+        (404, "key_not_found", tenant.ana.delete(f"{tenant.path}/api-keys/{unknown}")),
+        (404, "path_not_found", tenant.ana.get("/v1/nothing")),
+        (405, "method_not_allowed", tenant.ana.request("PUT", path)),
+        (409, "name_taken", tenant.ana.post(f"{tenant.path}/workflows", twin)),
+        (409, "tag_taken", tenant.ana.post(f"{path}/versions", {"data": {"n": 2}, "tag": "v1"})),
+        (409, "not_checked_out", tenant.ana.post(f"{path}/check-in")),
+        (409, "not_holder", tenant.ana.post(f"{tenant.at(held)}/check-in")),
+        (415, "unsupported_media_type", tenant.ana.post(f"{path}/versions", content=b"x")),
+        (422, "invalid", tenant.ana.post(f"{path}/versions", {})),
+        (423, "checked_out", tenant.ana.post(f"{tenant.at(held)}/check-out")),
+    ]
+    return [(status, code, refused(response, status, code)) for status, code, response in wanted]
+
+
+def test_a_problem_says_what_rfc_9457_asks_for(tenant: Tenant) -> None:
+    for status, code, problem in occurrences(tenant):
+        assert set(problem) >= FIELDS
+        assert problem["status"] == status
+        assert problem["type"] == f"/docs/problems/{code}"
+        assert tenant.server.http.get(problem["type"]).status_code == 200
+        assert problem["detail"].endswith((".", "!", "?"))
+        assert problem["title"] in unescape(tenant.server.http.get("/docs/problems").text)
+        assert all(pointer is not None for pointer in pointers(problem))
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/v1", "/v2/subscriptions", "/git/x", "/%00", "/v1/subscriptions/", "//"]
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+def test_an_unknown_path_is_a_problem(server: Server, path: str, method: str) -> None:
+    response = server.http.request(method, path)
+    if response.status_code != 307:
+        assert response.status_code in (401, 404, 405)
+        assert response.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PUT", "/v1/subscriptions", {"GET", "POST"}),
+        ("DELETE", "/livez", {"GET"}),
+        ("POST", "/v1/whoami", {"GET"}),
+        ("PROPFIND", "/v1/whoami", {"GET"}),
+        ("PATCH", "{R}/versions", {"GET", "POST"}),
+        ("GET", "{R}/check-in", {"POST"}),
+        ("GET", "{R}/check-out", {"POST", "DELETE"}),
+        ("PUT", "{S}/users/x", {"PATCH", "DELETE"}),
+        ("POST", "{S}/audit-logs", {"GET"}),
+    ],
+)
+def test_a_method_that_does_not_apply_names_those_that_do(
+    shared: Tenant, method: str, path: str, allowed: set[str]
+) -> None:
+    at = f"{shared.path}/jobs/019a0000-0000-7000-8000-000000000000"
+    response = shared.ana.request(method, path.format(S=shared.path, R=at))
+    refused(response, 405, "method_not_allowed")
+    named = {name.strip() for name in response.headers["allow"].split(",")}
+    assert named - {"HEAD"} == allowed
+
+
+@pytest.mark.parametrize("request_id", ["a", "0.1_2-Z", "x" * 128])
+def test_a_request_id_is_taken_and_echoed(server: Server, request_id: str) -> None:
+    for path in ("/livez", "/v1/whoami", "/nothing", "/docs/problems"):
+        response = server.http.get(path, headers={"x-request-id": request_id})
+        assert response.headers["x-request-id"] == request_id
+
+
+@pytest.mark.parametrize("request_id", ["", "x" * 129, "a b", "a/b", "a\tb", "é", "a;b", "{}"])
+def test_a_request_id_that_breaks_the_rule_is_replaced(server: Server, request_id: str) -> None:
+    headers = [(b"x-request-id", request_id.encode("latin-1"))]
+    made = server.http.get("/livez", headers=headers).headers["x-request-id"]
+    assert UUID(made).version == 7
+
+
+def test_every_request_has_an_id_of_its_own(server: Server) -> None:
+    assert len({server.http.get("/livez").headers["x-request-id"] for _ in range(5)}) == 5
+
+
+def test_a_request_id_is_stored_with_the_rows_that_it_causes(tenant: Tenant) -> None:
+    body = {"name": "w"}
+    headers = {"x-request-id": "trace-me"}
+    made = ok(tenant.ana.post(f"{tenant.path}/workspaces", body, headers=headers), 201)
+    rows = tenant.server.database.rows(
+        "SELECT resource_id FROM audit_logs WHERE request_id = 'trace-me' AND subscription_id = %s",
+        tenant.subscription_id,
+    )
+    assert rows == [(made["resource_id"],)]
+    assert "Annals-Request: trace-me" in tenant.git("log", "-1", "--format=%b", "main")
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        (sql_errors.DatabaseUnavailable("x"), errors.DatabaseNotReachable),
+        (sql_errors.WriteConflict("x"), errors.DatabaseNotReachable),
+        (sql_errors.LimitExceeded("x"), errors.DocumentTooLarge),
+        (git_errors.StoreUnavailable("x"), errors.StoreNotWritable),
+        (git_errors.UploadPackBusy("x"), errors.Busy),
+    ],
+)
+def test_a_failure_of_a_store_is_told_without_its_words(
+    failure: Exception, expected: type[AnnalsError]
+) -> None:
+    told = problems.from_store(failure)
+    assert type(told) is expected
+    answer = problems.answer(told, "r")
+    assert answer.status_code in (413, 503)
+    assert ("retry-after" in answer.headers) == (answer.status_code == 503)
+    assert b'"x"' not in bytes(answer.body)
+
+
+def test_what_is_alive_says_so(server: Server) -> None:
+    assert ok(server.http.get("/livez")) == {"status": "alive"}
+
+
+def test_what_is_ready_says_so_by_name(server: Server) -> None:
+    answer = ok(server.http.get("/readyz"))
+    assert answer["ready"] is True
+    assert set(answer["checks"]) == {"database", "schema", "timescaledb", "repositories", "committer"}
+    assert all(check["ok"] and check["detail"] for check in answer["checks"].values())
+    assert "annals_service" in answer["checks"]["database"]["detail"]
+    assert answer["warnings"] == []
+
+
+def test_the_version_is_told(server: Server) -> None:
+    answer = ok(server.http.get("/version"))
+    assert answer["name"] == "annals"
+    assert re.fullmatch(r"\d+\.\d+\.\d+\S*", answer["version"])
+
+
+def test_the_figures_are_prometheus_text_without_ids(tenant: Tenant) -> None:
+    workflow = tenant.workflow()
+    response = tenant.server.http.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain")
+    assert 'annals_http_requests_total{method="POST"' in response.text
+    assert workflow["resource_id"] not in response.text
+    assert tenant.subscription_id not in response.text
+
+
+def test_the_description_of_the_api_is_served(server: Server) -> None:
+    description = ok(server.http.get("/openapi.json"))
+    assert description["info"]["title"] == "Annals"
+    for path, methods in description["paths"].items():
+        for method, operation in methods.items():
+            assert operation.get("summary") or operation.get("description"), (method, path)
+    assert server.http.get("/docs").status_code == 200
