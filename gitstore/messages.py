@@ -5,7 +5,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
 
 from gitstore.history import Identity
 
@@ -17,7 +16,7 @@ _TRAILER = re.compile(r"([A-Za-z0-9-]+): (.*)")
 
 @dataclass(frozen=True)
 class VersionLine:
-    """A version that a commit makes or publishes."""
+    """A version that a commit makes."""
 
     collection: str
     resource_id: str
@@ -26,21 +25,6 @@ class VersionLine:
 
     def __str__(self) -> str:
         return f"{self.collection}/{self.resource_id}@{self.number} {self.version_id}"
-
-
-@dataclass(frozen=True)
-class DeletionLine:
-    """A deletion that a commit carries out; `expiry` is when a soft one can no longer be undone."""
-
-    deletion_id: str
-    mode: Literal["soft", "permanent"]
-    expiry: datetime | None
-    reason: str | None
-
-    def __str__(self) -> str:
-        expiry = "-" if self.expiry is None else _timestamp(self.expiry)
-        reason = "" if self.reason is None else f" {_encode(self.reason)}"
-        return f"{self.deletion_id} {self.mode} {expiry}{reason}"
 
 
 def version_subject(collection: str, resource_id: str, number: int, name: str) -> str:
@@ -57,9 +41,6 @@ def compose(
     request_id: str | None,
     time: datetime,
     description: str | None = None,
-    published: Sequence[VersionLine] = (),
-    deletion: DeletionLine | None = None,
-    restore: str | None = None,
 ) -> str:
     """The message: `git interpret-trailers --parse` gives these trailers and no others, whatever the body.
 
@@ -69,17 +50,12 @@ def compose(
     if not subject:
         raise ValueError("a commit needs a subject")
     trailers = [("Annals-Version", str(version)) for version in versions]
-    trailers += [("Annals-Published", str(version)) for version in published]
     trailers.append(("Annals-Actor", f"{actor.user_id} {_encode(actor.username)}"))
     if request_id is not None:
         trailers.append(("Annals-Request", _encode(request_id)))
     trailers.append(("Annals-Time", _timestamp(time)))
     if description is not None:
         trailers.append(("Annals-Description", _encode(description)))
-    if deletion is not None:
-        trailers.append(("Annals-Deletion", str(deletion)))
-    if restore is not None:
-        trailers.append(("Annals-Restore", restore))
     paragraphs = [subject, _body(body or ""), "\n".join(f"{token}: {value}" for token, value in trailers)]
     return "\n\n".join(filter(None, paragraphs)) + "\n"
 

@@ -5,9 +5,8 @@ import math
 import os
 import re
 import signal
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -130,52 +129,6 @@ class UploadPack:
             )
         except OSError as error:
             raise UploadPackFailed(f"git can't be started: {error}") from error
-
-
-@dataclass(frozen=True)
-class Negotiation:
-    """What a client asked of `upload-pack`; `command` is None before protocol 2."""
-
-    command: str | None
-    wants: int
-    haves: int
-    done: bool
-
-
-def wants(request: bytes) -> Negotiation:
-    """Read a decompressed request of any protocol, for the audit; ValueError if it is malformed."""
-    command = None
-    counts = {b"want": 0, b"have": 0}
-    done = False
-    for line in _lines(request):
-        word, _, rest = line.removesuffix(b"\n").partition(b" ")
-        if word in counts:
-            if not re.match(rb"[0-9a-f]{40}(?![^ \0])", rest):
-                raise ValueError("an object id is malformed")
-            counts[word] += 1
-        elif word.startswith(b"command="):
-            command = word.removeprefix(b"command=").decode("ascii")
-        elif word == b"done":
-            done = True
-    return Negotiation(command, counts[b"want"], counts[b"have"], done)
-
-
-def _lines(request: bytes) -> Iterator[bytes]:
-    """The payloads of the pkt-lines, markers left out (gitprotocol-common(5))."""
-    position = 0
-    while position < len(request):
-        digits = request[position : position + 4]
-        if not re.fullmatch(rb"[0-9a-fA-F]{4}", digits):
-            raise ValueError("a pkt-line has no length")
-        length = int(digits, 16)
-        # Flush, delimiter and end of response.
-        if length in (0, 1, 2):
-            position += 4
-            continue
-        if length < 4 or position + length > len(request):
-            raise ValueError("a pkt-line has a wrong length")
-        yield request[position + 4 : position + length]
-        position += length
 
 
 def _valid(protocol: str | None) -> str:

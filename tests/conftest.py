@@ -37,7 +37,7 @@ def server(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     settings, _ = load({"data_dir": tmp_path_factory.mktemp("annals")}, {})
     make_folders(settings)
     set_operator_key(database, clock, OPERATOR_KEY)
-    log_format.configure("console", "error")
+    log_format.configure("json", "error")
     with served(create_app(settings, database_url=database.url, clock=clock), database, clock) as server:
         yield server
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, LiteralString
 from uuid import uuid4
 
@@ -75,13 +75,17 @@ class Cluster:
 
     def _create(self, template: str) -> Database:
         name = f"{self._prefix}_{len(self._made)}"
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             # TimescaleDB's scheduler comes to every database, and one that is in use can't be copied.
             self._connection.execute(
                 "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", [template]
             )
-            with suppress(psycopg.errors.ObjectInUse):
+            try:
                 self._execute("CREATE DATABASE {} TEMPLATE {}", name, template)
+            except psycopg.errors.ObjectInUse:
+                if attempt == ATTEMPTS - 1:
+                    raise
+            else:
                 break
         self._made.append(name)
         return Database(self._url.set(database=name).render_as_string(hide_password=False))

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from gitstore.history import Identity
 from gitstore.messages import (
-    DeletionLine,
     VersionLine,
     compose,
     decode_description,
@@ -188,39 +187,6 @@ def test_the_time_is_written_in_utc() -> None:
     there = NOON.astimezone(timezone(timedelta(hours=-7)))
     text = compose(subject="s", body=None, versions=[], actor=ANN, request_id=None, time=there)
     assert ("Annals-Time", "2026-01-02T12:00:00.004321Z") in parse(text)
-
-
-@pytest.mark.parametrize(
-    ("deletion", "value"),
-    [
-        (
-            DeletionLine("d1", "soft", NOON, "no longer needed"),
-            "d1 soft 2026-01-02T12:00:00.004321Z no longer needed",
-        ),
-        (DeletionLine("d1", "permanent", None, "two\nlines"), 'd1 permanent - "two\\nlines"'),
-        (DeletionLine("d1", "permanent", None, None), "d1 permanent -"),
-    ],
-)
-def test_a_deletion_is_a_trailer(deletion: DeletionLine, value: str) -> None:
-    text = compose(
-        subject="s", body=None, versions=[], actor=ANN, request_id=None, time=NOON, deletion=deletion
-    )
-    assert ("Annals-Deletion", value) in gits_trailers(text)
-
-
-def test_publication_and_restore_are_trailers() -> None:
-    text = compose(
-        subject="s",
-        body=None,
-        versions=[],
-        actor=ANN,
-        request_id=None,
-        time=NOON,
-        published=[VERSION],
-        restore="d1",
-    )
-    assert ("Annals-Published", str(VERSION)) in gits_trailers(text)
-    assert ("Annals-Restore", "d1") in gits_trailers(text)
 
 
 def test_a_subject_of_blanks_is_refused() -> None:

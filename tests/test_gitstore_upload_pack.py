@@ -12,31 +12,16 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from gitstore.errors import RepositoryMissing, UploadPackBusy, UploadPackFailed
 from gitstore.history import CommitBuilder, Identity
 from gitstore.layout import Store
 from gitstore.refs import forward
-from gitstore.upload_pack import Negotiation, UploadPack, wants
+from gitstore.upload_pack import UploadPack
+from tests.pkt_lines import FLUSH, LS_REFS, fetch, line
 
 SUBSCRIPTION = "0190a1b2-0000-7000-8000-000000000001"
 Result = TypeVar("Result")
-FLUSH = b"0000"
-DELIMITER = b"0001"
-
-
-def line(text: str) -> bytes:
-    return b"%04x%s" % (len(text) + 4, text.encode())
-
-
-def fetch(*arguments: str) -> bytes:
-    head = line("command=fetch\n") + line("object-format=sha1") + DELIMITER
-    return head + b"".join(line(argument + "\n") for argument in arguments) + FLUSH
-
-
-LS_REFS = line("command=ls-refs\n") + DELIMITER + line("symrefs\n") + FLUSH
 
 
 class Served:
@@ -440,71 +425,3 @@ def test_a_repository_of_another_owner_is_served(served: Served) -> None:
         assert await everything(served.upload_pack().serve(SUBSCRIPTION, LS_REFS, "version=2"))
 
     run(test)
-
-
-A = "a" * 40
-B = "b" * 40
-
-
-@pytest.mark.parametrize(
-    ("request_", "negotiation"),
-    [
-        (b"", Negotiation(None, 0, 0, False)),
-        (FLUSH, Negotiation(None, 0, 0, False)),
-        (LS_REFS, Negotiation("ls-refs", 0, 0, False)),
-        (fetch(f"want {A}", "done"), Negotiation("fetch", 1, 0, True)),
-        (fetch("thin-pack", f"want {A}", f"want {B}", f"have {A}"), Negotiation("fetch", 2, 1, False)),
-        (
-            line(f"want {A} multi_ack side-band-64k agent=git/2.39\n")
-            + line(f"want {B}\n")
-            + line("deepen 1")
-            + FLUSH
-            + line(f"have {A}\n")
-            + line("done\n"),
-            Negotiation(None, 2, 1, True),
-        ),
-    ],
-)
-def test_a_request_is_read_for_the_audit(request_: bytes, negotiation: Negotiation) -> None:
-    assert wants(request_) == negotiation
-
-
-@pytest.mark.parametrize(
-    "request_",
-    [
-        b"0",
-        b"xxxx",
-        b"+00a",
-        b"0_04",
-        b"0003",
-        b"0009abc",
-        line("want 12\n"),
-        line(f"want {A}a\n"),
-        line(f"have {'g' * 40}"),
-        line("want"),
-        b"000e" + b"command=\xff\n"[:10],
-    ],
-)
-def test_a_malformed_request_is_refused(request_: bytes) -> None:
-    with pytest.raises(ValueError, match=r".+"):
-        wants(request_)
-
-
-pieces = st.lists(
-    st.sampled_from(
-        [FLUSH, DELIMITER, b"0002", b"0003", LS_REFS, fetch(f"want {A}", "done"), line("want "), b"00"]
-    )
-    | st.binary(max_size=30)
-    | st.binary(max_size=30).map(lambda data: b"%04x%s" % (len(data) + 4, data)),
-    max_size=6,
-)
-
-
-@given(pieces.map(b"".join) | st.binary())
-@example(b"0004")
-def test_no_bytes_make_the_reader_fail_otherwise(request_: bytes) -> None:
-    try:
-        negotiation = wants(request_)
-    except ValueError:
-        return
-    assert negotiation.wants >= 0

@@ -11,7 +11,8 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from gitstore.errors import UploadPackFailed
-from gitstore.upload_pack import Negotiation, UploadPack, wants
+from gitstore.negotiation import Negotiation, wants
+from gitstore.upload_pack import UploadPack
 from service.audit import Action
 from service.deps import MAX_BODY_BYTES, Reading
 from service.errors import BodyTooLarge, Forbidden, MalformedGitRequest, PathNotFound
