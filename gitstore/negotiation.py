@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Negotiation:
-    """What a client asked of `upload-pack`; `command` is None before protocol 2."""
+    """How many objects a client of `upload-pack` wants and has; `command` is None before protocol 2."""
 
     command: str | None
     wants: int
@@ -18,19 +18,20 @@ class Negotiation:
 def wants(request: bytes) -> Negotiation:
     """Read a decompressed request of any protocol, for the audit; ValueError if it is malformed."""
     command = None
-    counts = {b"want": 0, b"have": 0}
+    # Sets, because a clone asks for one commit once a ref.
+    named: dict[bytes, set[bytes]] = {b"want": set(), b"have": set()}
     done = False
     for line in _lines(request):
         word, _, rest = line.removesuffix(b"\n").partition(b" ")
-        if word in counts:
+        if word in named:
             if not re.match(rb"[0-9a-f]{40}(?![^ \0])", rest):
                 raise ValueError("an object id is malformed")
-            counts[word] += 1
+            named[word].add(rest[:40])
         elif word.startswith(b"command="):
             command = word.removeprefix(b"command=").decode("ascii")
         elif word == b"done":
             done = True
-    return Negotiation(command, counts[b"want"], counts[b"have"], done)
+    return Negotiation(command, len(named[b"want"]), len(named[b"have"]), done)
 
 
 def _lines(request: bytes) -> Iterator[bytes]:

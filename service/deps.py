@@ -11,6 +11,7 @@ from uuid import UUID
 from fastapi import Depends, Path, Query, Request
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import Convertor, register_url_convertor
 
 from service import ids, json_body
 from service.callers import Caller, Member, Origin, Right
@@ -20,7 +21,6 @@ from service.errors import (
     Fault,
     Forbidden,
     Invalid,
-    PathNotFound,
     ResourceNotFound,
     Unauthenticated,
     UnsupportedMedia,
@@ -147,13 +147,29 @@ class Target:
     resource_id: UUID
 
 
+class CollectionConvertor(Convertor[str]):
+    """Lets a path parameter be a collection's name only, so that other nouns have other paths."""
+
+    regex = "|".join(KIND_OF_COLLECTION)
+
+    def convert(self, value: str) -> str:
+        """The name as it is."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """The name as it is."""
+        return value
+
+
+register_url_convertor("collection", CollectionConvertor())
+RESOURCE_PATH = "/v1/subscriptions/{subscription_id}/{collection:collection}/{resource_id}"
+
+
 def _target(
     collection: Annotated[str, Path(json_schema_extra={"enum": list(KIND_OF_COLLECTION)})],
     resource_id: str,
 ) -> Target:
-    kind = KIND_OF_COLLECTION.get(collection)
-    if kind is None:
-        raise PathNotFound(f"There is no collection {collection!r}.")
+    kind = KIND_OF_COLLECTION[collection]
     found = ids.parse(resource_id)
     if found is None:
         raise ResourceNotFound(f"There is no {kind} {resource_id!r} in this subscription.")

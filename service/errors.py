@@ -199,10 +199,10 @@ class BodyTooLarge(TooLarge):
 
 
 class DocumentTooLarge(TooLarge):
-    """The document is larger than the database can store
+    """The document is larger than can be stored
 
-    The body is within its limit but unfolds to more than a JSONB value may hold, as thousands of numbers
-    with hundreds of digits do.
+    The body is within its limit but unfolds to far more in its canonical, indented form, as long lists many
+    levels deep do, or to more than a JSONB value may hold. Keep long lists nearer to the root.
     """
 
     code = "document_too_large"

@@ -9,9 +9,12 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from service.errors import Fault, Invalid, MalformedJson
+from service.errors import DocumentTooLarge, Fault, Invalid, MalformedJson
 
 MAX_DEPTH = 64
+# The canonical form indents by two blanks a level: a small body of deep lists could unfold to gigabytes.
+INDENT = 2
+MAX_PRETTY_BYTES = 64 * 1024 * 1024
 # The union of what signed and unsigned 64-bit integers hold.
 MIN_INTEGER = -(2**63)
 MAX_INTEGER = 2**64 - 1
@@ -83,9 +86,13 @@ def parse(raw: bytes) -> Any:
     except RecursionError:
         # The parser gave up long before it could say where; the first branch that deep is found by counting.
         raise _invalid([Fault(_TOO_DEEP, pointer=_first_deep_pointer(text))]) from None
-    faults = _faults(value)
+    faults, indentation = _examine(value)
     if faults:
         raise _invalid(faults)
+    if len(raw) + indentation > MAX_PRETTY_BYTES:
+        raise DocumentTooLarge(
+            f"Pretty-printed, as it is stored, the document is larger than {MAX_PRETTY_BYTES // 1024**2} MiB."
+        )
     return value
 
 
@@ -97,11 +104,14 @@ def _invalid(faults: list[Fault]) -> Invalid:
     return Invalid(f"The document holds what can't be stored, at {places}.", faults=faults)
 
 
-def _faults(document: Any) -> list[Fault]:
+def _examine(document: Any) -> tuple[list[Fault], int]:
+    """What can't be stored, and how many bytes of blanks pretty-printing adds at least."""
+    indentation = 0
     faults: list[Fault] = []
     pending: list[tuple[str, Any, int]] = [("", document, 1)]
     while pending and len(faults) < MAX_FAULTS:
         pointer, value, depth = pending.pop()
+        indentation += INDENT * depth
         if isinstance(value, str):
             detail = unfit(value)
             if detail:
@@ -122,7 +132,7 @@ def _faults(document: Any) -> list[Fault]:
                     pending.append((at, value[key], depth + 1))
         elif isinstance(value, _Mark):
             faults.append(Fault(value.detail, pointer=pointer))
-    return faults
+    return faults, indentation
 
 
 def unfit(text: str) -> str | None:

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from gitstore.errors import GitStoreError
 from gitstore.history import Reader
@@ -130,8 +131,18 @@ async def _unserved(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
     if error.status_code == 405:
         response = _problem(request, MethodNotAllowed(f"{request.method} does not apply to this path."))
-        response.headers.update(error.headers or {})
+        response.headers["Allow"] = ", ".join(_methods(request))
         return response
     if error.status_code == 404:
         return _problem(request, PathNotFound("Nothing is served at this address."))
     raise error
+
+
+def _methods(request: Request) -> list[str]:
+    """What the address takes: Starlette names the methods of the first route that fits only."""
+    routes = request.app.router.routes
+    return [
+        method
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]

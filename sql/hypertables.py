@@ -17,6 +17,8 @@ class Hypertable:
     chunk: str
 
 
+CHUNK_SCHEMA = "annals_chunks"
+
 # A chunk is the unit of retention and of locking: a day where rows go after 90 days, a week where they go
 # after a year, a quarter where they stay for good (ten years of weekly chunks with six indexes each would
 # take some four thousand locks for one unbounded page; the default lock table holds about 6,400).
@@ -68,11 +70,23 @@ def plain_logs(connection: Connection) -> list[Hypertable]:
     return [log for log in HYPERTABLES if log.table not in known]
 
 
+def make_chunk_schema(connection: Connection, owner: str) -> None:
+    """The schema in which chunks lie, closed to all but the tables' owner.
+
+    In TimescaleDB's own schema, which everybody may use, a chunk that is read directly skips the row-level
+    security of its hypertable.
+    """
+    connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {CHUNK_SCHEMA} AUTHORIZATION {owner}"))
+
+
 def convert(connection: Connection, log: Hypertable) -> None:
     """Make a hypertable of a log, with the rows that it has; runs as the tables' owner."""
     # The indexes are the migrations' own: TimescaleDB's default one would be seen as a foreign object.
+    # The older form of the call: the newer, with by_range, can't choose the schema of the chunks.
     statement = text(
-        "SELECT create_hypertable(CAST(:log AS regclass), by_range(CAST(:time_column AS name), "
-        "CAST(:chunk AS interval)), create_default_indexes => false, migrate_data => true)"
+        "SELECT create_hypertable(CAST(:log AS regclass), CAST(:time_column AS name), "
+        "chunk_time_interval => CAST(:chunk AS interval), associated_schema_name => CAST(:schema AS name), "
+        "create_default_indexes => false, migrate_data => true)"
     )
-    connection.execute(statement, {"log": log.table, "time_column": log.time_column, "chunk": log.chunk})
+    values = {"log": log.table, "time_column": log.time_column, "chunk": log.chunk, "schema": CHUNK_SCHEMA}
+    connection.execute(statement, values)

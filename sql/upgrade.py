@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg.errors
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -52,7 +53,7 @@ def _session(url: str) -> Iterator[Connection]:
 def current_revision(url: str) -> str | None:
     """The revision that the database is at, None for one without a schema."""
     with _session(url) as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+        return _revision(connection)
 
 
 def upgrade(url: str, progress: Progress) -> None:
@@ -66,7 +67,7 @@ def upgrade(url: str, progress: Progress) -> None:
         if _may_own(connection):
             _migrate(connection, progress)
             _convert(connection, progress)
-        elif MigrationContext.configure(connection).get_current_revision() != newest_revision():
+        elif _revision(connection) != newest_revision():
             raise SchemaError(
                 "the schema is not at the revision that this version needs and this login may not "
                 "change it: run `annals db upgrade` with a DATABASE_URL whose user is a superuser or "
@@ -91,9 +92,21 @@ def _upgrade_lock(connection: Connection, progress: Progress) -> Iterator[None]:
             connection.commit()
 
 
+def _revision(connection: Connection) -> str | None:
+    try:
+        return MigrationContext.configure(connection).get_current_revision()
+    except exc.ProgrammingError as error:
+        if not isinstance(error.orig, psycopg.errors.InsufficientPrivilege):
+            raise
+        raise SchemaError(
+            "this login may not even read the schema: GRANT annals_service to it, as its administrator"
+        ) from error
+    finally:
+        connection.rollback()
+
+
 def _check_not_newer(connection: Connection) -> None:
-    revision = MigrationContext.configure(connection).get_current_revision()
-    connection.rollback()
+    revision = _revision(connection)
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
     if revision is not None and revision not in known:
         raise SchemaError(
@@ -113,8 +126,7 @@ def _may_own(connection: Connection) -> bool:
 
 
 def _migrate(connection: Connection, progress: Progress) -> None:
-    revision = MigrationContext.configure(connection).get_current_revision()
-    connection.rollback()
+    revision = _revision(connection)
     if revision == newest_revision():
         return
     progress("Creating the schema …" if revision is None else f"Migrating the schema from {revision} …")
@@ -137,8 +149,12 @@ def _convert(connection: Connection, progress: Progress) -> None:
             return
         progress("Adding TimescaleDB to the database …")
         hypertables.install(connection)
-    connection.commit()
-    for log in hypertables.plain_logs(connection):
+        connection.commit()
+    plain = hypertables.plain_logs(connection)
+    if plain:
+        hypertables.make_chunk_schema(connection, OWNER_ROLE)
+        connection.commit()
+    for log in plain:
         progress(f"Making a hypertable of {log.table} …")
         connection.execute(text(f"SET LOCAL ROLE {OWNER_ROLE}"))
         hypertables.convert(connection, log)

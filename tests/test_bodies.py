@@ -296,3 +296,11 @@ def test_no_ref_is_a_fault_of_the_server(writable: Tenant, target: str, ref: str
     for rest in ("", "/data"):
         response = writable.vera.get(f"{target}/versions/{path}{rest}")
         assert response.status_code in (200, 307, 404, 409), (ref, response.text)
+
+
+def test_a_small_body_that_unfolds_to_gigabytes_is_refused(shared: Tenant) -> None:
+    path = shared.at(shared.workflow())
+    before = shared.footprint()
+    raw = b'{"data":{"a":' + b"[" * 55 + b",".join([b"1"] * 2_000_000) + b"]" * 55 + b"}}"
+    refused(shared.ana.send(f"{path}/versions", raw), 413, "document_too_large")
+    assert shared.footprint() == before

@@ -6,13 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from service.answers import answer, takes
-from service.deps import Targeted, Writing, body_of
+from service.deps import RESOURCE_PATH, Targeted, Writing, body_of
 from service.schemas import CheckInRequest, CheckOutRequest
 from service.usecases import checkouts, versions
 
-router = APIRouter(
-    prefix="/v1/subscriptions/{subscription_id}/{collection}/{resource_id}", tags=["check-outs"]
-)
+router = APIRouter(prefix=RESOURCE_PATH, tags=["check-outs"])
 
 
 @router.post(

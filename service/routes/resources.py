@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.answers import answer, page_answer, page_of, takes
-from service.deps import Paged, Reading, Targeted, Writing, body_of
+from service.deps import RESOURCE_PATH, Paged, Reading, Targeted, Writing, body_of
 from service.kinds import Kind, Place
 from service.schemas import (
     NewConnector,
@@ -106,7 +106,7 @@ for _kind in Kind:
     )
 
 
-@router.get("/{collection}/{resource_id}", response_model=resources.Resource)
+@router.get(RESOURCE_PATH.removeprefix(router.prefix), response_model=resources.Resource)
 def get_resource(access: Reading, target: Targeted) -> Response:
     """One resource with its current definition, deleted or not."""
     resource = resources.get(access.context, access.subscription_id, target.kind, target.resource_id)

@@ -6,11 +6,11 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from service.answers import answer, page_answer, page_of, takes
-from service.deps import Paged, Reading, Targeted, Writing, body_of
+from service.deps import RESOURCE_PATH, Paged, Reading, Targeted, Writing, body_of
 from service.schemas import NewVersion, RollbackRequest
 from service.usecases import versions
 
-router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/{collection}/{resource_id}", tags=["versions"])
+router = APIRouter(prefix=RESOURCE_PATH, tags=["versions"])
 
 
 @router.get("/versions", response_model=page_of(versions.Version))
