@@ -10,7 +10,7 @@ from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import cast
 
-from gitstore.errors import RepositoryMissing, UploadPackBusy, UploadPackFailed
+from gitstore.errors import RepositoryMissing, StoreUnavailable, UploadPackBusy, UploadPackFailed
 from gitstore.layout import Store
 
 _CHUNK_BYTES = 64 * 1024
@@ -128,7 +128,7 @@ class UploadPack:
                 start_new_session=True,
             )
         except OSError as error:
-            raise UploadPackFailed(f"git can't be started: {error}") from error
+            raise StoreUnavailable(f"git can't be started: {error}") from error
 
 
 def _valid(protocol: str | None) -> str:

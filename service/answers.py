@@ -26,8 +26,9 @@ def page_answer(request: Request, page: Page[Any]) -> Response:
     """A page of a list, with a Link to the next."""
     response = answer({"items": page.items, "next_cursor": page.next_cursor})
     if page.next_cursor is not None:
+        # Relative, so that it holds whatever address the client used.
         following = request.url.include_query_params(cursor=page.next_cursor)
-        response.headers["Link"] = f'<{following}>; rel="next"'
+        response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
     return response
 
 

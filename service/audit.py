@@ -1,8 +1,9 @@
 """Making the row that records an event; whoever causes the event writes it in the same transaction."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import jsonpatch
@@ -10,7 +11,11 @@ import orjson
 
 from service.callers import Origin
 from service.ids import mint
+from sql.database import Transaction
+from sql.queries import audit_logs
 from sql.queries.audit_logs import AuditRow, Values
+from sql.queries.check_outs import CheckOutRow
+from sql.queries.resources import ResourceRow
 
 
 class Action(StrEnum):
@@ -27,34 +32,75 @@ class Action(StrEnum):
     FETCH = "FETCH"
 
 
-def event(
-    action: Action,
-    *,
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What an event is about, and where in the tree that is."""
+
+    resource_type: str
+    resource_id: UUID | None
+    name: str | None
+    workspace_id: UUID | None = None
+    folder_id: UUID | None = None
+
+    @classmethod
+    def of(cls, row: ResourceRow) -> "Subject":
+        """A resource."""
+        return cls(row.resource_type, row.resource_id, row.name, row.workspace_id, row.folder_id)
+
+
+class Author(Protocol):
+    """Who causes an event: a caller, or a member as the author of a change."""
+
+    @property
+    def user_id(self) -> UUID | None:
+        """The user, None for the operator."""
+
+    @property
+    def username(self) -> str:
+        """The name at the time of the event."""
+
+    @property
+    def origin(self) -> Origin:
+        """The request."""
+
+
+def record(
+    tx: Transaction,
+    author: Author,
     subscription_id: UUID | None,
-    user_id: UUID | None,
-    username: str,
-    origin: Origin,
+    subject: Subject,
+    action: Action,
     at: datetime,
-    resource_type: str,
-    resource_id: UUID | None,
-    resource_name: str | None,
+    *,
     old: Values | None = None,
     new: Values | None = None,
-    workspace_id: UUID | None = None,
-    folder_id: UUID | None = None,
+) -> None:
+    """Write an event in the transaction of what it records."""
+    audit_logs.insert_rows(tx, [event(author, subscription_id, subject, action, at, old=old, new=new)])
+
+
+def event(
+    author: Author,
+    subscription_id: UUID | None,
+    subject: Subject,
+    action: Action,
+    at: datetime,
+    *,
+    old: Values | None = None,
+    new: Values | None = None,
 ) -> AuditRow:
     """A successful event; `old` and `new` are the metadata before and after, None where there was nothing."""
-    before, after = _plain(old), _plain(new)
+    before, after, origin = _plain(old), _plain(new), author.origin
     return AuditRow(
         audit_id=mint(),
         created_at=at,
         subscription_id=subscription_id,
-        user_id=user_id,
-        username=username,
+        user_id=author.user_id,
+        username=author.username,
         action=action,
-        resource_type=resource_type,
-        resource_id=None if resource_id is None else str(resource_id),
-        resource_name=resource_name,
+        resource_type=subject.resource_type,
+        resource_id=None if subject.resource_id is None else str(subject.resource_id),
+        resource_name=subject.name,
         old_values=before,
         new_values=after,
         changes=changes(before, after),
@@ -63,11 +109,21 @@ def event(
         api_endpoint=origin.endpoint,
         http_method=origin.method,
         request_id=origin.request_id,
-        workspace_id=workspace_id,
-        folder_id=folder_id,
+        workspace_id=subject.workspace_id,
+        folder_id=subject.folder_id,
         status="success",
         error_message=None,
     )
+
+
+def check_out_state(row: CheckOutRow) -> Values:
+    """A check-out as log rows name it."""
+    return {
+        "checked_out_by": row.checked_out_by,
+        "version_id": row.version_id,
+        "expires_at": row.expires_at,
+        "reason": row.reason,
+    }
 
 
 def changes(old: Values | None, new: Values | None) -> list[dict[str, Any]] | None:

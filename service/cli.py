@@ -54,6 +54,11 @@ def _explained() -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
+def _command() -> Path:
+    """This program, as it can be typed from here."""
+    return Path(sys.executable).with_name("annals")
+
+
 @app.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
@@ -68,19 +73,23 @@ def serve(
     with _explained():
         settings, _ = load({"host": host, "port": port, "workers": workers, "data_dir": data_dir})
         log_format.configure(settings.log_format, settings.log_level)
-        Supervisor(settings, progress=_progress).run(lambda url, made: _welcome(settings, url, made))
+        Supervisor(settings, progress=_progress).run(
+            announce_key=_announce_key, when_ready=lambda url, made: _welcome(settings, url, made)
+        )
+
+
+def _announce_key(key: str) -> None:
+    out.print(f"Operator key, shown this once: {key}\n", markup=False)
+    sys.stdout.flush()
 
 
 def _welcome(settings: Settings, url: str, made: str | None) -> None:
     chosen = None if settings.operator_key is None else settings.operator_key.get_secret_value()
-    first = quickstart.existing(settings.data_dir) if settings.database_url is None else None
-    operator_key = made or chosen
-    if first is None and settings.database_url is None and operator_key is not None:
-        first = quickstart.create(settings.data_dir, url, operator_key)
+    first = None
+    if settings.database_url is None:
+        first = quickstart.existing(settings.data_dir) or _first_tenant(settings, url, made or chosen)
     public = settings.public_url or url
     lines = [f"Annals is ready at {public}  (API: {public}/docs)", ""]
-    if made is not None:
-        lines += [f"Operator key, shown this once: {made}", ""]
     if first is not None:
         clone = git_url(public, first.subscription_id).replace("://", f"://admin:{first.shown}@", 1)
         lines += [
@@ -97,10 +106,23 @@ def _welcome(settings: Settings, url: str, made: str | None) -> None:
         ]
     lines += [
         "",
-        f"A longer story: ANNALS_OPERATOR_KEY=… {shlex.quote(sys.argv[0])} demo --url {url}",
+        f"A longer story: ANNALS_OPERATOR_KEY=… {shlex.quote(str(_command()))} demo --url {url}",
         "Stop with Ctrl-C.",
     ]
     out.print("\n".join(lines), markup=False)
+
+
+def _first_tenant(settings: Settings, url: str, operator_key: str | None) -> quickstart.FirstKey | None:
+    from service.client import ApiError
+
+    if operator_key is None:
+        return None
+    try:
+        return quickstart.create(settings.data_dir, url, operator_key)
+    except (ApiError, OSError) as error:
+        # The server is up; only the example could not be made.
+        err.print(f"annals: the first subscription could not be made: {error}", markup=False)
+        return None
 
 
 @app.command()

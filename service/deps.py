@@ -29,7 +29,7 @@ from service.ids import SubscriptionId
 from service.kinds import KIND_OF_COLLECTION, Kind
 from service.pages import DEFAULT_LIMIT, MAX_LIMIT, Paging
 from service.schemas import Body
-from service.usecases import keys, tenancy
+from service.usecases import authentication, tenancy
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 # Above this size, reading a document would hold up every other request of the event loop.
@@ -48,10 +48,16 @@ def origin_of(request: Request) -> Origin:
     return Origin(
         request_id=request.state.request_id,
         ip_address=_address(request),
-        user_agent=request.headers.get("user-agent"),
+        user_agent=_user_agent(request),
         endpoint=request.url.path[:500],
         method=request.method,
     )
+
+
+def _user_agent(request: Request) -> str | None:
+    given = request.headers.get("user-agent")
+    # Headers come decoded as Latin-1, whatever their bytes are.
+    return None if given is None else given.encode("latin-1").decode("utf-8", "replace")
 
 
 def _address(request: Request) -> str | None:
@@ -59,7 +65,8 @@ def _address(request: Request) -> str | None:
         return None
     try:
         # PostgreSQL's INET has no scope of a link-local address.
-        return str(ip_address(request.client.host.partition("%")[0]))
+        address = ip_address(request.client.host.partition("%")[0])
+        return str(getattr(address, "ipv4_mapped", None) or address)
     except ValueError:
         return None
 
@@ -69,14 +76,19 @@ def caller_of(request: Request) -> Caller:
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     match scheme.lower():
         case "bearer":
-            key = credentials.strip()
+            key = _as_sent(credentials.strip())
         case "basic" if request.url.path.startswith("/git/"):
             key = _basic_password(credentials.strip())
         case _:
             raise Unauthenticated("Send an API key: `Authorization: Bearer <key>`.")
-    caller = keys.authenticate(context_of(request), key, origin_of(request))
+    caller = authentication.authenticate(context_of(request), key, origin_of(request))
     request.state.caller = caller
     return caller
+
+
+def _as_sent(header: str) -> str:
+    """A header's text in UTF-8: it comes decoded as Latin-1, whatever its bytes are."""
+    return header.encode("latin-1").decode("utf-8", "surrogateescape")
 
 
 def _basic_password(credentials: str) -> str:
@@ -116,9 +128,22 @@ def access(right: Right) -> Callable[[Request, str], Access]:
         context = context_of(request)
         entered = tenancy.may_enter(context, caller, ids.parse(subscription_id))
         caller.needs(right)
+        _refuse_unknown_parameters(request)
         return Access(context, caller, entered)
 
     return enter
+
+
+def _refuse_unknown_parameters(request: Request) -> None:
+    """Raise Invalid for a query parameter that the route does not have: a filter is never ignored."""
+    if not request.query_params:
+        return
+    operation = request.app.openapi()["paths"][request.scope["route"].path_format][request.method.lower()]
+    known = {given["name"] for given in operation.get("parameters", ()) if given["in"] == "query"}
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        faults = [Fault("there is no such parameter here", parameter=name) for name in unknown]
+        raise Invalid(f"The query is not valid: there is no parameter {unknown[0]!r} here.", faults=faults)
 
 
 Reading = Annotated[Access, Depends(access(Right.READ))]
@@ -196,18 +221,24 @@ def body_of(model: type[BodyT], *, may_be_empty: bool = False) -> Callable[[Requ
     duplicate keys.
     """
 
+    def made(raw: bytes) -> BodyT:
+        value = json_body.parse(raw)
+        # Before pydantic, which would make an error of its own for each of a million unknown keys.
+        unknown = json_body.unknown_fields(value, set(model.model_fields))
+        if unknown:
+            raise _invalid_body(unknown)
+        try:
+            return model.model_validate(value)
+        except ValidationError as error:
+            raise _invalid_body(_faults(error)) from None
+
     async def read(request: Request) -> BodyT:
         raw = await _read(request)
         if not raw and may_be_empty:
             return model()
         if len(raw) > PARSE_ASIDE_BYTES:
-            value = await run_in_threadpool(json_body.parse, raw)
-        else:
-            value = json_body.parse(raw)
-        try:
-            return model.model_validate(value)
-        except ValidationError as error:
-            raise _invalid(error) from None
+            return await run_in_threadpool(made, raw)
+        return made(raw)
 
     return read
 
@@ -236,18 +267,19 @@ def _too_large() -> BodyTooLarge:
     return BodyTooLarge(f"A JSON body is at most {MAX_BODY_BYTES // 1024**2} MiB.")
 
 
-def _invalid(error: ValidationError) -> Invalid:
-    faults = [
-        Fault(_message(problem), pointer="".join(f"/{_step(step)}" for step in problem["loc"]))
-        for problem in error.errors(include_url=False, include_input=False)
-    ]
+def _invalid_body(faults: list[Fault]) -> Invalid:
     shown = "; ".join(f"{fault.pointer or 'the body'}: {fault.detail}" for fault in faults[:3])
-    return Invalid(f"The body is not valid: {shown}.", faults=faults[: json_body.MAX_FAULTS])
+    return Invalid(f"The body is not valid: {shown}.", faults=faults)
+
+
+def _faults(error: ValidationError) -> list[Fault]:
+    return [
+        Fault(_message(problem), pointer=json_body.pointer_of(list(problem["loc"])))
+        for problem in error.errors(include_url=False, include_input=False)[: json_body.MAX_FAULTS]
+    ]
 
 
 def _message(problem: Any) -> str:
+    if problem["type"] == "model_type":
+        return "the body has to be a JSON object"
     return str(problem["msg"]).removeprefix("Value error, ")
-
-
-def _step(step: int | str) -> str:
-    return str(step).replace("~", "~0").replace("/", "~1")

@@ -69,6 +69,8 @@ def _data_dir(settings: Settings) -> list[Finding]:
         if not os.access(parent, os.W_OK | os.X_OK):
             return [Finding("fail", "data directory", f"{path} can't be made: {parent} is not writable")]
         return [Finding("ok", "data directory", f"{path} will be made by the first start")]
+    if not path.is_dir():
+        return [Finding("fail", "data directory", f"{path} is no folder")]
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         return [Finding("fail", "data directory", f"{path} is not writable for this user")]
     found = [Finding("ok", "data directory", str(path))]
@@ -82,14 +84,16 @@ def _data_dir(settings: Settings) -> list[Finding]:
 def _database(settings: Settings) -> list[Finding]:
     if settings.database_url is not None:
         return _schema(settings, settings.database_url.get_secret_value())
+    if settings.data_dir.exists() and not settings.data_dir.is_dir():
+        return []
     embedded = EmbeddedPostgres(settings.data_dir.absolute(), lambda _: None)
     try:
         status = embedded.status()
     except EmbeddedError as error:
         return [Finding("fail", "database", str(error))]
-    state = f"running (pid {status.pid})" if status.running else "not running; `annals serve` starts it"
+    state = f"is running (pid {status.pid})" if status.running else "is not running; `annals serve` starts it"
     return [
-        Finding("ok", "database", f"embedded PostgreSQL {status.server_version or ''}: {state}"),
+        Finding("ok", "database", f"the embedded PostgreSQL {state}"),
         Finding(
             "warn",
             "timescaledb",

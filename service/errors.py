@@ -13,7 +13,7 @@ AnnalsError
 ├── Conflict            NameTaken, UsernameTaken, TagTaken, AmbiguousRef, ResourceDeleted, NotCheckedOut,
 │                       NotHolder
 ├── Locked              CheckedOut
-├── Unavailable         DatabaseNotReachable, Busy, StoreNotWritable
+├── Unavailable         DatabaseNotReachable, Busy, StoreNotWritable, RefNotMoved
 └── Internal
 
 Each leaf has a stable `code`. The first line of its docstring is its title, the rest says what it means and
@@ -329,6 +329,17 @@ class StoreNotWritable(Unavailable):
     """
 
     code = "store_unavailable"
+
+
+class RefNotMoved(Unavailable):
+    """The change is stored, but the branch could not follow
+
+    The version and its audit row are durable, yet `main` could not be moved to it: the repository can't be
+    written, or somebody else moved the branch. Clones are refused until it is mended; the operator finds the
+    reason in the log. Look at the versions before you try again: the change is there.
+    """
+
+    code = "ref_not_moved"
 
 
 class Internal(AnnalsError):

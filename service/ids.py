@@ -8,7 +8,6 @@ from uuid_utils.compat import uuid7
 SubscriptionId = NewType("SubscriptionId", UUID)
 UserId = NewType("UserId", UUID)
 ResourceId = NewType("ResourceId", UUID)
-VersionId = NewType("VersionId", UUID)
 
 
 def mint() -> UUID:

@@ -2,11 +2,13 @@
 
 Python's own parser accepts NaN and duplicate keys, and orjson turns an integer past 64 bits into a float;
 both would change a customer's document in silence. So the parser here marks what is wrong where it stands,
-and one walk over the result finds the marks, the depth and the unfit strings.
+and one walk over the result finds the marks, the depth, the unfit strings and the size once indented.
 """
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from service.errors import DocumentTooLarge, Fault, Invalid, MalformedJson
@@ -15,12 +17,18 @@ MAX_DEPTH = 64
 # The canonical form indents by two blanks a level: a small body of deep lists could unfold to gigabytes.
 INDENT = 2
 MAX_PRETTY_BYTES = 64 * 1024 * 1024
-# The union of what signed and unsigned 64-bit integers hold.
+# The union of what signed and unsigned 64-bit integers hold, and the digits of the longest of them.
 MIN_INTEGER = -(2**63)
 MAX_INTEGER = 2**64 - 1
-_LONGEST_SAFE_LITERAL = 18
+LONGEST_INTEGER = 20
 # Enough to mend a document by, without an answer as large as the question.
 MAX_FAULTS = 20
+MAX_SHOWN_STEP = 100
+
+_TOO_DEEP = f"the document is more than {MAX_DEPTH} levels deep"
+_INFINITY = float("inf")
+
+Step = str | int
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +36,14 @@ class _Mark:
     """Stands in the parsed document for something that is not allowed."""
 
     detail: str
-    key: str | None = None
 
 
 def _integer(literal: str) -> int | _Mark:
-    if len(literal) > _LONGEST_SAFE_LITERAL:
-        if len(literal) > _LONGEST_SAFE_LITERAL + 3:
-            return _Mark("an integer has to fit 64 bits")
+    if len(literal) <= LONGEST_INTEGER:
         value = int(literal)
-        return value if MIN_INTEGER <= value <= MAX_INTEGER else _Mark("an integer has to fit 64 bits")
-    return int(literal)
+        if MIN_INTEGER <= value <= MAX_INTEGER:
+            return value
+    return _Mark("an integer has to fit 64 bits")
 
 
 def _real(literal: str) -> float | _Mark:
@@ -55,12 +61,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                found[key] = _Mark("the key stands twice in its object", key)
+                found[key] = _Mark("the key stands twice in its object")
             seen.add(key)
     return found
 
 
-_INFINITY = float("inf")
 _DECODER = json.JSONDecoder(
     parse_int=_integer, parse_float=_real, parse_constant=_constant, object_pairs_hook=_object
 )
@@ -69,7 +74,8 @@ _DECODER = json.JSONDecoder(
 def parse(raw: bytes) -> Any:
     """The value of a JSON text in UTF-8.
 
-    Raises MalformedJson for what is no JSON, Invalid with JSON pointers for what is JSON but not allowed.
+    Raises MalformedJson for what is no JSON, Invalid with JSON pointers for what is JSON but not allowed,
+    DocumentTooLarge for what would be too large once it is indented.
     """
     try:
         text = raw.decode("utf-8")
@@ -85,18 +91,16 @@ def parse(raw: bytes) -> Any:
         ) from None
     except RecursionError:
         # The parser gave up long before it could say where; the first branch that deep is found by counting.
-        raise _invalid([Fault(_TOO_DEEP, pointer=_first_deep_pointer(text))]) from None
-    faults, indentation = _examine(value)
-    if faults:
-        raise _invalid(faults)
-    if len(raw) + indentation > MAX_PRETTY_BYTES:
+        raise _invalid([Fault(_TOO_DEEP, pointer=pointer_of(_first_deep_path(text)))]) from None
+    walk = _Walk()
+    walk.value(value)
+    if walk.faults:
+        raise _invalid(walk.faults)
+    if len(raw) + walk.indentation > MAX_PRETTY_BYTES:
         raise DocumentTooLarge(
             f"Pretty-printed, as it is stored, the document is larger than {MAX_PRETTY_BYTES // 1024**2} MiB."
         )
     return value
-
-
-_TOO_DEEP = f"the document is more than {MAX_DEPTH} levels deep"
 
 
 def _invalid(faults: list[Fault]) -> Invalid:
@@ -104,35 +108,50 @@ def _invalid(faults: list[Fault]) -> Invalid:
     return Invalid(f"The document holds what can't be stored, at {places}.", faults=faults)
 
 
-def _examine(document: Any) -> tuple[list[Fault], int]:
-    """What can't be stored, and how many bytes of blanks pretty-printing adds at least."""
-    indentation = 0
-    faults: list[Fault] = []
-    pending: list[tuple[str, Any, int]] = [("", document, 1)]
-    while pending and len(faults) < MAX_FAULTS:
-        pointer, value, depth = pending.pop()
-        indentation += INDENT * depth
+class _Walk:
+    """Looks at every value once; pointers are made for faults only, however many values there are."""
+
+    def __init__(self) -> None:
+        self.faults: list[Fault] = []
+        # How many bytes of blanks pretty-printing adds at least.
+        self.indentation = 0
+        self._path: list[Step] = []
+
+    def value(self, value: Any) -> None:
+        """Look at a value and all below it; the depth bounds the recursion."""
         if isinstance(value, str):
-            detail = unfit(value)
-            if detail:
-                faults.append(Fault(detail, pointer=pointer))
-        elif isinstance(value, dict | list):
-            if depth > MAX_DEPTH:
-                faults.append(Fault(_TOO_DEEP, pointer=pointer))
-            elif isinstance(value, list):
-                pending.extend(
-                    (f"{pointer}/{index}", value[index], depth + 1) for index in range(len(value) - 1, -1, -1)
-                )
-            else:
-                for key in reversed(value):
-                    at = f"{pointer}/{_escape(key)}"
-                    detail = unfit(key)
-                    if detail:
-                        faults.append(Fault(f"the key: {detail}", pointer=at))
-                    pending.append((at, value[key], depth + 1))
+            self._text(value)
+        elif isinstance(value, dict):
+            self._children(value, value.items())
+        elif isinstance(value, list):
+            self._children(value, enumerate(value))
         elif isinstance(value, _Mark):
-            faults.append(Fault(value.detail, pointer=pointer))
-    return faults, indentation
+            self._fault(value.detail)
+
+    def _children(self, container: Any, items: Any) -> None:
+        depth = len(self._path) + 1
+        if depth > MAX_DEPTH:
+            self._fault(_TOO_DEEP)
+            return
+        self.indentation += INDENT * depth * len(container)
+        self._path.append(0)
+        for step, child in items:
+            if len(self.faults) >= MAX_FAULTS:
+                break
+            self._path[-1] = step
+            if isinstance(step, str):
+                self._text(step, "the key: ")
+            if not isinstance(child, int | float):
+                self.value(child)
+        self._path.pop()
+
+    def _text(self, text: str, prefix: str = "") -> None:
+        detail = unfit(text)
+        if detail:
+            self._fault(prefix + detail)
+
+    def _fault(self, detail: str) -> None:
+        self.faults.append(Fault(detail, pointer=pointer_of(self._path)))
 
 
 def unfit(text: str) -> str | None:
@@ -147,15 +166,39 @@ def unfit(text: str) -> str | None:
     return None
 
 
-def _escape(key: str) -> str:
-    shown = key.encode("utf-8", "backslashreplace").decode().replace("\0", "\\u0000")
+def pointer_of(path: list[Step]) -> str:
+    """The JSON pointer (RFC 6901) of a path; a step of inordinate length is cut."""
+    return "".join(f"/{_escaped(str(step))}" for step in path)
+
+
+def _escaped(step: str) -> str:
+    shown = step if len(step) <= MAX_SHOWN_STEP else step[:MAX_SHOWN_STEP] + "…"
+    shown = shown.encode("utf-8", "backslashreplace").decode().replace("\0", "\\u0000")
     return shown.replace("~", "~0").replace("/", "~1")
 
 
-def _first_deep_pointer(text: str) -> str:
-    """The pointer of the first value past MAX_DEPTH in a text too deep for the parser."""
-    path: list[str | int] = []
+def _first_deep_path(text: str) -> list[Step]:
+    """The path of the first value past MAX_DEPTH in a text too deep for the parser."""
+    path: list[Step] = []
     key = ""
+    for part in _parts(text):
+        if part[0] == '"':
+            key = part[1:-1]
+        elif part in "[{":
+            if path and isinstance(path[-1], str):
+                path[-1] = key
+            if len(path) == MAX_DEPTH:
+                break
+            path.append(0 if part == "[" else "")
+        elif part in "]}" and path:
+            path.pop()
+        elif part == "," and path and isinstance(path[-1], int):
+            path[-1] += 1
+    return path
+
+
+def _parts(text: str) -> Iterator[str]:
+    """The strings and the punctuation of a JSON text."""
     position = 0
     while position < len(text):
         character = text[position]
@@ -163,17 +206,18 @@ def _first_deep_pointer(text: str) -> str:
             end = position + 1
             while end < len(text) and text[end] != '"':
                 end += 2 if text[end] == "\\" else 1
-            key = text[position + 1 : end]
+            yield text[position : end + 1]
             position = end
-        elif character in "[{":
-            if path and isinstance(path[-1], str):
-                path[-1] = key
-            if len(path) == MAX_DEPTH:
-                break
-            path.append(0 if character == "[" else "")
-        elif character in "]}" and path:
-            path.pop()
-        elif character == "," and path and isinstance(path[-1], int):
-            path[-1] += 1
+        elif character in "[]{},":
+            yield character
         position += 1
-    return "".join(f"/{_escape(str(step))}" for step in path)
+
+
+def unknown_fields(value: Any, known: set[str]) -> list[Fault]:
+    """The keys of an object that are not `known`, as faults; few of them, however many there are."""
+    if not isinstance(value, dict):
+        return []
+    return [
+        Fault("there is no such field", pointer=pointer_of([key]))
+        for key in islice((key for key in value if key not in known), MAX_FAULTS)
+    ]

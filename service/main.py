@@ -74,6 +74,7 @@ def create_app(settings: Settings, *, database_url: str, clock: Clock = system_c
         description="A git-backed versioning service with an audit store.",
         lifespan=lifespan,
         redoc_url=None,
+        redirect_slashes=False,
         responses={"4XX": _PROBLEM, "5XX": _PROBLEM, 422: _PROBLEM},
     )
     app.state.context = context

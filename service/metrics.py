@@ -22,7 +22,6 @@ DURATION = Histogram(
 BATCH_SIZE = Histogram(
     "annals_commit_batch_changes", "Changes written by one batch", buckets=(1, 2, 4, 8, 16, 32, 64)
 )
-VERSIONS = Counter("annals_versions", "Versions written", ["kind"])
 CLONES = Counter("annals_git_requests", "Clones and fetches served", ["action"])
 
 

@@ -15,6 +15,8 @@ from service.errors import Fault, Invalid
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
+# Far below what a column of integers holds, and far above what any resource will have of versions.
+MAX_NUMBER = 999_999_999
 
 Item = TypeVar("Item")
 
@@ -76,7 +78,7 @@ def uuid_position(position: list[Any] | None) -> UUID | None:
 
 def number_position(position: list[Any] | None) -> int | None:
     """The number that a cursor holds; raises Invalid where it holds something else."""
-    return None if position is None else _checked(lambda: int(position[0]))
+    return None if position is None else _checked(lambda: min(int(position[0]), MAX_NUMBER))
 
 
 def time_position(position: list[Any] | None) -> tuple[datetime, UUID] | None:

@@ -52,6 +52,8 @@ def from_store(error: Exception) -> AnnalsError | None:
             return errors.DatabaseNotReachable("The database did not answer; try again shortly.")
         case sql_errors.LimitExceeded():
             return errors.DocumentTooLarge("The document unfolds to more than the database can store.")
+        case sql_errors.UnfitValue():
+            return errors.Invalid("A value in the request is past what can be stored or looked for.")
         case git_errors.UploadPackBusy():
             return errors.Busy("Too many clones and fetches are running; try again shortly.")
         case git_errors.UploadPackFailed():

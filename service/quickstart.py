@@ -1,6 +1,7 @@
 """The first tenant of a server that somebody tries out: so that there is something to call and to clone."""
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +22,12 @@ class FirstKey:
 def existing(data_dir: Path) -> FirstKey | None:
     """The key that an earlier start kept, shown by the file that it lies in."""
     path = data_dir.absolute() / FILE
-    if not path.exists():
+    try:
+        subscription_id, key = path.read_text().split()
+    except (OSError, ValueError):
+        # Absent, or cut short by a loss of power: then there is nothing to show.
         return None
-    subscription_id, key = path.read_text().split()
-    return FirstKey(key, f'$(cut -d" " -f2 {path})', subscription_id)
+    return FirstKey(key, f'$(cut -d" " -f2 {shlex.quote(str(path))})', subscription_id)
 
 
 def create(data_dir: Path, url: str, operator_key: str) -> FirstKey | None:
@@ -53,5 +56,7 @@ def create(data_dir: Path, url: str, operator_key: str) -> FirstKey | None:
     partial = path.with_suffix(".partial")
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(f"{subscription} {key}\n")
+        file.flush()
+        os.fsync(file.fileno())
     partial.rename(path)
     return FirstKey(key, key, subscription)

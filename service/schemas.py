@@ -5,7 +5,16 @@ import unicodedata
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StrictInt
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StrictInt,
+    WithJsonSchema,
+)
 
 from service.kinds import Place
 from service.usecases.checkouts import MAX_LEASE
@@ -54,6 +63,23 @@ def _storable(text: str) -> str:
 
 
 QueryText = Annotated[str, Field(max_length=500), AfterValidator(_storable)]
+
+
+def _ref(value: object) -> int | str:
+    # One validator instead of a union, whose errors would point at a branch of the union.
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and 0 < len(value) <= MAX_REF:
+        return value
+    raise ValueError("is a version number, a tag, a commit, or current, published or previous")
+
+
+MAX_REF = 100
+Ref = Annotated[
+    int | str,
+    PlainValidator(_ref),
+    WithJsonSchema({"type": ["integer", "string"], "minLength": 1, "maxLength": MAX_REF}),
+]
 Name = Annotated[str, Field(max_length=500), AfterValidator(_one_line)]
 ShortName = Annotated[str, Field(max_length=255), AfterValidator(_one_line)]
 Username = Annotated[str, Field(max_length=100), AfterValidator(_username)]
@@ -159,5 +185,5 @@ class CheckInRequest(Body):
 
 
 class RollbackRequest(Body):
-    to: StrictInt | Annotated[str, Field(min_length=1, max_length=100)]
+    to: Ref
     comment: Text | None = None

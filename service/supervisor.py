@@ -90,8 +90,12 @@ class Supervisor:
         self._starting = True
         self._workers: list[Worker] = []
 
-    def run(self, when_ready: Callable[[str, str | None], None]) -> None:
-        """Serve until SIGINT or SIGTERM; `when_ready` gets the URL, and the operator's key if it is new.
+    def run(
+        self, *, announce_key: Callable[[str], None], when_ready: Callable[[str, str | None], None]
+    ) -> None:
+        """Serve until SIGINT or SIGTERM.
+
+        `announce_key` gets the operator's key if it is new; `when_ready` gets the URL, and that key too.
 
         Raises StartupError, and the errors of `sql.embedded` and `sql.errors`.
         """
@@ -100,7 +104,6 @@ class Supervisor:
         with suppress(KeyboardInterrupt), ExitStack() as stack:
             listener = stack.enter_context(_listener(self._settings.host, self._settings.port))
             database = stack.enter_context(prepared_database(self._settings, self._progress))
-            made = self._operator_key(database.url)
             runtime = stack.enter_context(_runtime_folder())
             url = _url(self._settings.host, listener.getsockname()[1])
 
@@ -113,7 +116,7 @@ class Supervisor:
             self._workers = [start() for _ in range(self._settings.workers)]
             self._wait_until_ready(listener, start)
             if not self._stop.is_set():
-                when_ready(url, made)
+                when_ready(url, self._operator_key(database.url, announce_key))
             self._watch(start, database)
             self._progress("Stopping …")
 
@@ -124,12 +127,15 @@ class Supervisor:
             self._starting = False
             raise KeyboardInterrupt
 
-    def _operator_key(self, database_url: str) -> str | None:
+    def _operator_key(self, database_url: str, announce: Callable[[str], None]) -> str | None:
         chosen = self._settings.operator_key
         database = Database(database_url, pool_size=1)
         try:
             return ensure_operator_key(
-                database, system_clock, None if chosen is None else chosen.get_secret_value()
+                database,
+                system_clock,
+                None if chosen is None else chosen.get_secret_value(),
+                announce=announce,
             )
         finally:
             database.close()
@@ -209,8 +215,10 @@ def _runtime_folder() -> Iterator[Path]:
                 shutil.rmtree(folder)
     folder = Path(tempfile.mkdtemp(prefix=RUNTIME_PREFIX))
     with _locked(folder, wait=True):
-        yield folder
-        shutil.rmtree(folder)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder)
 
 
 @contextmanager
@@ -226,15 +234,19 @@ def _locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
         os.close(handle)
 
 
+def _reachable(host: str) -> str:
+    """An address of this machine at which a listener on `host` answers."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
+
+
 def _url(host: str, port: int) -> str:
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
+    reachable = _reachable(host)
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
 def _answers(listener: socket.socket) -> bool:
     host, port = listener.getsockname()[:2]
-    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
-    connection = HTTPConnection(reachable, port, timeout=1)
+    connection = HTTPConnection(_reachable(host), port, timeout=1)
     try:
         connection.request("GET", "/readyz")
         return connection.getresponse().status == 200

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
 from sqlmodel import Session
 
 from sql.errors import translated
@@ -22,8 +23,12 @@ CONNECT_TIMEOUT_SECONDS = 5
 POOL_TIMEOUT_SECONDS = 10
 # An abandoned transaction (a stopped process that still holds its socket) must not hold row locks for ever.
 IDLE_TRANSACTION_TIMEOUT = "60s"
+# Nor may a wait for one go on for ever: the caller is told to come back.
+LOCK_TIMEOUT = "15s"
+KEEPALIVE_SECONDS = 15
 
-_SET_SCOPE = text("SELECT set_config('annals.scope', :scope, true)")
+# In each transaction, not once a connection: behind a pooler the next one may have another connection.
+_ENTER = text("SELECT set_config('role', :role, true), set_config('annals.scope', :scope, true)")
 
 
 def driver_url(url: str) -> URL:
@@ -31,14 +36,17 @@ def driver_url(url: str) -> URL:
 
     Raises ValueError for what is no PostgreSQL URL.
     """
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise ValueError("not a URL: it reads postgresql://user:password@host:port/database") from None
     if parsed.drivername not in ("postgresql", "postgres", "postgresql+psycopg"):
         raise ValueError(f"not a PostgreSQL URL: it begins with {parsed.drivername}://")
     return parsed.set(drivername="postgresql+psycopg")
 
 
 class Database:
-    """A pool of connections that act as the service's role, never as the owner of the tables."""
+    """A pool of connections whose transactions act as the service's role, never as the tables' owner."""
 
     def __init__(self, url: str, *, pool_size: int) -> None:
         self.engine: Engine = create_engine(
@@ -47,9 +55,11 @@ class Database:
             max_overflow=0,
             pool_timeout=POOL_TIMEOUT_SECONDS,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS, "application_name": "annals"},
+            # Parameters are e-mail addresses, hashes and documents: no error message may hold them.
+            hide_parameters=True,
+            connect_args=connect_arguments("annals"),
         )
-        event.listen(self.engine, "connect", _become_service)
+        event.listen(self.engine, "connect", _configure)
 
     @contextmanager
     def transaction(self, scope: Scope) -> Iterator[Transaction]:
@@ -58,7 +68,7 @@ class Database:
         Raises the errors of `sql.errors`.
         """
         with translated(), Session(self.engine) as session, session.begin():
-            session.execute(_SET_SCOPE, {"scope": str(scope)})
+            session.execute(_ENTER, {"role": SERVICE_ROLE, "scope": str(scope)})
             yield session
 
     def close(self) -> None:
@@ -66,10 +76,22 @@ class Database:
         self.engine.dispose()
 
 
-def _become_service(connection: Any, _record: object) -> None:
-    # Once a connection, not once a transaction: outside one, so that a rollback does not undo it.
+def _configure(connection: Any, _record: object) -> None:
+    # Outside a transaction, so that a rollback does not undo it.
     connection.autocommit = True
-    connection.execute(f"SET ROLE {SERVICE_ROLE}")
     connection.execute("SET TIME ZONE 'UTC'")
     connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_TRANSACTION_TIMEOUT}'")
+    connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
     connection.autocommit = False
+
+
+def connect_arguments(application: str) -> dict[str, Any]:
+    """What libpq is told of every connection: how soon to give up on a server that is gone."""
+    return {
+        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+        "application_name": application,
+        "keepalives_idle": KEEPALIVE_SECONDS,
+        "keepalives_interval": KEEPALIVE_SECONDS // 3,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 2 * KEEPALIVE_SECONDS * 1000,
+    }

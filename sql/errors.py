@@ -5,6 +5,7 @@ DatabaseError
 ├── WriteConflict         a deadlock or a serialization failure: the same work may succeed when tried again
 ├── UniqueConflict        a unique constraint refused a row; `constraint` names it
 ├── LimitExceeded         a value is past what PostgreSQL can store
+├── UnfitValue            a value is none of its column's type: out of range, or a text that it can't hold
 └── SchemaError           the schema is missing, old, newer than this program, or may not be changed
 """
 
@@ -29,6 +30,10 @@ class WriteConflict(DatabaseError):
 
 class LimitExceeded(DatabaseError):
     """A value is larger than the database can store."""
+
+
+class UnfitValue(DatabaseError):
+    """A value does not fit its column."""
 
 
 class SchemaError(DatabaseError):
@@ -63,6 +68,8 @@ def translate(error: exc.DBAPIError) -> Exception:
         return WriteConflict(str(origin))
     if isinstance(origin, psycopg.errors.Error) and (origin.sqlstate or "").startswith("54"):
         return LimitExceeded(str(origin))
+    if isinstance(origin, psycopg.DataError):
+        return UnfitValue(str(origin))
     lost = error.connection_invalidated or isinstance(origin, psycopg.InterfaceError)
     if lost or isinstance(origin, psycopg.OperationalError):
         return DatabaseUnavailable(str(origin))

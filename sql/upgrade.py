@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, NullPool, create_engine, exc, text
 
 from sql import hypertables
-from sql.database import CONNECT_TIMEOUT_SECONDS, driver_url
+from sql.database import connect_arguments, driver_url
 from sql.errors import SchemaError, translated
 
 Progress = Callable[[str], None]
@@ -43,7 +43,8 @@ def _session(url: str) -> Iterator[Connection]:
     engine = create_engine(
         driver_url(url),
         poolclass=NullPool,
-        connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS, "application_name": "annals upgrade"},
+        hide_parameters=True,
+        connect_args=connect_arguments("annals upgrade"),
     )
     with translated(), engine.connect() as connection:
         yield connection
@@ -134,7 +135,11 @@ def _migrate(connection: Connection, progress: Progress) -> None:
         connection.execute(text(_ROLES))
         connection.commit()
     except exc.ProgrammingError as error:
-        raise SchemaError(f"the roles of Annals can't be made by this login: {error.orig}") from error
+        raise SchemaError(
+            f"the roles of Annals can't be made or taken by this login: {error.orig}. "
+            "As a superuser, run GRANT annals_owner, annals_service, annals_ingest, annals_retention TO it, "
+            "and let it own the database"
+        ) from error
     connection.execute(text(f"SET LOCAL ROLE {OWNER_ROLE}"))
     config = _config()
     config.attributes["connection"] = connection

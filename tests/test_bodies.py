@@ -298,9 +298,28 @@ def test_no_ref_is_a_fault_of_the_server(writable: Tenant, target: str, ref: str
         assert response.status_code in (200, 307, 404, 409), (ref, response.text)
 
 
-def test_a_small_body_that_unfolds_to_gigabytes_is_refused(shared: Tenant) -> None:
-    path = shared.at(shared.workflow())
-    before = shared.footprint()
+def test_a_small_body_that_unfolds_to_gigabytes_is_refused(writable: Tenant, target: str) -> None:
     raw = b'{"data":{"a":' + b"[" * 55 + b",".join([b"1"] * 2_000_000) + b"]" * 55 + b"}}"
-    refused(shared.ana.send(f"{path}/versions", raw), 413, "document_too_large")
-    assert shared.footprint() == before
+    refused(writable.ben.send(f"{target}/versions", raw), 413, "document_too_large")
+
+
+def test_a_long_key_above_many_values_costs_no_more_than_its_length(writable: Tenant, target: str) -> None:
+    raw = b'{"data":{"' + b"k" * 100_000 + b'":[' + b",".join([b"null"] * 50_000) + b',"\\u0000"]}}'
+    problem = refused(writable.ben.send(f"{target}/versions", raw), 422, "invalid")
+    [fault] = problem["errors"]
+    assert fault["pointer"].endswith("…/50000")
+    assert len(fault["pointer"]) < 200
+
+
+def test_many_unknown_fields_are_answered_by_a_few(writable: Tenant, target: str) -> None:
+    raw = b"{" + b",".join(b'"%d":0' % number for number in range(100_000)) + b"}"
+    problem = refused(writable.ben.send(f"{target}/versions", raw), 422, "invalid")
+    assert len(problem["errors"]) == 20
+
+
+@pytest.mark.parametrize("query", ["tagg=v1", "limit=1&sort=name", "limit"])
+def test_an_unknown_parameter_is_refused_rather_than_ignored(
+    writable: Tenant, target: str, query: str
+) -> None:
+    response = writable.vera.get(f"{target}/versions?{query}")
+    assert response.status_code == 422

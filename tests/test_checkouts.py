@@ -3,10 +3,16 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import pytest
 
-from tests.api import Caller, Json, Tenant, ok, pointers, refused
+from service.callers import Member, Origin
+from service.errors import Unauthenticated
+from service.ids import SubscriptionId, UserId
+from service.kinds import Kind
+from service.usecases.checkouts import check_out
+from tests.api import Caller, Json, Server, Tenant, ok, pointers, refused
 
 CHECK_OUT_FIELDS = {
     *("version_id", "version_number", "commit", "checked_out_by", "checked_out_by_username"),
@@ -330,3 +336,31 @@ def test_a_save_and_a_check_out_by_others_leave_no_hole(tenant: Tenant) -> None:
             assert held["version_number"] == ok(tenant.ana.get(path))["current_version"]
             assert taken.result()["data"] == ok(tenant.ana.get(path))["definition"]
             ok(tenant.ben.delete(f"{path}/check-out"), 204)
+
+
+def test_a_user_deleted_since_its_key_was_verified_takes_no_check_out(server: Server, tenant: Tenant) -> None:
+    workflow = tenant.workflow()
+    author = Member(
+        user_id=UserId(UUID(tenant.ben.user_id)),
+        username="ben",
+        subscription_id=SubscriptionId(UUID(tenant.subscription_id)),
+        origin=Origin(request_id="late", ip_address=None, user_agent=None, endpoint="/test", method="POST"),
+    )
+    assert tenant.ana.delete(f"{tenant.path}/users/{tenant.ben.user_id}").status_code == 204
+    with pytest.raises(Unauthenticated):
+        check_out(
+            server.context, author, Kind.WORKFLOW, UUID(workflow["resource_id"]), reason=None, lease=None
+        )
+    assert ok(tenant.ana.get(tenant.at(workflow)))["checked_out_by"] is None
+
+
+def test_the_end_of_a_deleted_users_check_outs_is_recorded(tenant: Tenant) -> None:
+    workflow = tenant.workflow()
+    ben = tenant.ben
+    tenant.check_out(workflow, ben)
+    tenant.ana.delete(f"{tenant.path}/users/{ben.user_id}")
+    [event] = tenant.aud.pages(
+        f"{tenant.path}/audit-logs", action="CANCEL_CHECK_OUT", resource_id=workflow["resource_id"]
+    )
+    assert event["username"] == "ana"
+    assert event["old_values"]["checked_out_by"] == ben.user_id

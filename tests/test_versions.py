@@ -1,5 +1,7 @@
 """Versions: history, every way to name one, saving, tags and rollback."""
 
+import base64
+import json
 from datetime import datetime
 
 import pytest
@@ -309,3 +311,14 @@ def test_times_are_in_utc(shared: Tenant, edited: tuple[Json, list[Json]]) -> No
     for version in edited[1]:
         assert version["created_at"].endswith("Z")
         assert datetime.fromisoformat(version["created_at"]).tzinfo is not None
+
+
+@pytest.mark.parametrize("position", [2**31, 2**70, 1e300, -1, "9" * 400, None, [], {}])
+def test_a_forged_cursor_is_no_fault_of_the_server(tenant: Tenant, position: object) -> None:
+    workflow = tenant.workflow()
+    tenant.save(workflow, {"n": 1})
+    path = f"{tenant.at(workflow)}/versions"
+    cursor = ok(tenant.ana.get(f"{path}?limit=1"))["next_cursor"]
+    stamp = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))[0]
+    forged = base64.urlsafe_b64encode(json.dumps([stamp, position]).encode()).decode().rstrip("=")
+    assert tenant.ana.get(f"{path}?cursor={forged}").status_code in (200, 422)

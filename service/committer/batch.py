@@ -14,7 +14,7 @@ from service.committer.planner import Planner
 from service.committer.refs import settle
 from service.committer.refusals import name_taken, tag_taken
 from service.committer.writes import Writes
-from service.errors import AnnalsError
+from service.errors import AnnalsError, RefNotMoved
 from service.ids import SubscriptionId
 from sql import errors as sql_errors
 from sql.database import Database
@@ -55,7 +55,7 @@ class BatchWriter:
         self._subscription_id = subscription_id
         self._clock = clock
         self._git_url = git_url
-        self._builder = CommitBuilder(store.ensure(str(subscription_id)))
+        self._builder = CommitBuilder(store.path(str(subscription_id)))
         self._began_on: str | None = None
 
     def close(self) -> None:
@@ -65,20 +65,20 @@ class BatchWriter:
     def write(self, changes: Sequence[Change]) -> list[Outcome]:
         """What became of each change, in order: once this returns, what is written is durable and visible."""
         outcomes = self._write(changes)
-        if any(isinstance(outcome, Written) for outcome in outcomes):
-            self._follow()
+        if any(isinstance(outcome, Written) for outcome in outcomes) and not self._follow():
+            unmoved = RefNotMoved("The change is stored, but main could not follow: ask the operator.")
+            return [unmoved if isinstance(outcome, Written) else outcome for outcome in outcomes]
         return outcomes
 
-    def _write(self, changes: Sequence[Change]) -> list[Outcome]:
+    def _write(self, changes: Sequence[Change], *, again: bool = False) -> list[Outcome]:
         try:
             return self._attempt(changes)
         except _InDoubt as doubt:
             return self._resolve(doubt)
-        except (
-            sql_errors.DatabaseUnavailable,
-            sql_errors.WriteConflict,
-            git_errors.StoreUnavailable,
-        ) as error:
+        except sql_errors.WriteConflict as error:
+            # PostgreSQL ended this transaction in favour of another, which is over by now.
+            return [error for _ in changes] if again else self._write(changes, again=True)
+        except (sql_errors.DatabaseUnavailable, git_errors.StoreUnavailable) as error:
             return [error for _ in changes]
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer to one change
             if len(changes) == 1:
@@ -88,12 +88,13 @@ class BatchWriter:
             return self._write(changes[:middle]) + self._write(changes[middle:])
 
     def _attempt(self, changes: Sequence[Change]) -> list[Outcome]:
-        at = self._clock()
         outcomes: list[Outcome] = []
         committing: Writes | None = None
         try:
             with self._database.transaction(self._subscription_id) as tx:
                 head = repositories.lock(tx, self._subscription_id)
+                # Under the lock, so that time runs in the order of the commits.
+                at = self._clock()
                 self._builder.begin(head)
                 self._began_on = head
                 planner = Planner(
@@ -141,14 +142,14 @@ class BatchWriter:
                 time.sleep(DOUBT_PAUSE_SECONDS)
         return [o if there or not isinstance(o, Written) else lost for o in doubt.outcomes]
 
-    def _follow(self) -> None:
+    def _follow(self) -> bool:
         try:
             settle(self._database, self._store, self._subscription_id, since=self._began_on)
-        except (git_errors.GitStoreError, sql_errors.DatabaseError) as error:
-            # The versions are durable and acknowledged; the ref is moved before the next clone is served.
-            log.warning(
-                "main could not follow its row", subscription_id=str(self._subscription_id), error=str(error)
-            )
+        except Exception:
+            # The versions are durable; the ref is tried again by the next batch and before the next clone.
+            log.exception("main could not follow its row", subscription_id=str(self._subscription_id))
+            return False
+        return True
 
 
 def _refusal(change: Change, error: Exception) -> Exception:

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 from uuid import UUID
@@ -11,10 +11,11 @@ from gitstore import messages, snapshots
 from gitstore.history import CommitBuilder, Identity
 from gitstore.layout import snapshot_path
 from service import audit
-from service.audit import Action
+from service.audit import Action, Subject
 from service.callers import Member
 from service.committer.change import Change, CheckIn, Create, RollBack, Save, Written
 from service.committer.refusals import checked_out, holder_facts, name_taken, tag_taken
+from service.committer.step import Entry, Step, folder_of, running, snapshot_of, version_state
 from service.committer.writes import Writes
 from service.errors import (
     Fault,
@@ -29,20 +30,10 @@ from service.kinds import PARENT_FIELDS, Kind
 from sql.database import Transaction
 from sql.queries import check_outs, resources, versions
 from sql.queries.audit_logs import Values
-from sql.queries.check_outs import CheckOutRow
 from sql.queries.resources import ResourceRow
 from sql.queries.versions import NewComment, NewVersion, VersionRow
 
 BRANCH = "main"
-
-
-@dataclass(slots=True)
-class Entry:
-    """A resource as it stands after the changes accepted so far."""
-
-    row: ResourceRow
-    current: VersionRow
-    check_out: CheckOutRow | None
 
 
 class Planner:
@@ -65,7 +56,8 @@ class Planner:
         self._git_url = git_url
         self._entries: dict[tuple[Kind, UUID], Entry] = {}
         self._names: set[tuple[Kind, UUID | None, str]] = set()
-        self._tags: dict[tuple[UUID, str], UUID] = {}
+        # Who has a tag by the changes accepted so far; None where it became free.
+        self._tags: dict[tuple[UUID, str], UUID | None] = {}
         self.writes = Writes()
         self._load(changes)
 
@@ -113,17 +105,17 @@ class Planner:
             description=change.description,
             parent_id=parent_id,
             workspace_id=change.resource_id if parent is None else parent.workspace_id,
-            folder_id=_folder_of(parent, change.resource_id, change.kind),
+            folder_id=folder_of(parent, change.resource_id, change.kind),
             created_by=change.author.user_id,
             created_at=self._at,
             updated_at=self._at,
             deleted_at=None,
         )
         step = Step(action=Action.CREATE, author=change.author, row=row, definition=change.definition)
-        version = self._commit(step, 1, _snapshot(row, change.definition))
+        version = self._commit(step, 1, snapshot_of(row, change.definition))
         self._names.add(name)
         self.writes.resources.append((row, change.place.ids()))
-        self._record(step, None, _state(version))
+        self._record(step, None, version_state(version))
         return Written(resource=row, version=version, unchanged=False)
 
     def _save(self, change: Save) -> Written:
@@ -215,9 +207,9 @@ class Planner:
             return parent
         return None
 
-    def _apply(self, entry: Entry, step: "Step") -> Written:
-        before = _state(entry.current)
-        snapshot = None if step.definition is None else _snapshot(step.row, step.definition)
+    def _apply(self, entry: Entry, step: Step) -> Written:
+        before = version_state(entry.current)
+        snapshot = None if step.definition is None else snapshot_of(step.row, step.definition)
         if snapshot is not None and snapshots.blob_id(snapshot) == entry.current.git_blob_id:
             snapshot = None
         if step.tag is not None:
@@ -240,28 +232,32 @@ class Planner:
                     commented_at=self._at,
                 )
             )
-        after = _state(entry.current) | ({"unchanged": True} if snapshot is None else {}) | step.about
+        after = version_state(entry.current) | ({"unchanged": True} if snapshot is None else {}) | step.about
         self._record(step, before, after)
         return Written(resource=entry.row, version=entry.current, unchanged=snapshot is None)
 
     def _check_tag(self, entry: Entry, tag: str, *, for_new_version: bool) -> None:
-        row = entry.row
-        owner = self._tags.get((row.resource_id, tag)) or versions.tagged(
-            self._tx, self._subscription_id, row.resource_type, row.resource_id, tag
-        )
+        row, key = entry.row, (entry.row.resource_id, tag)
+        if key in self._tags:
+            owner = self._tags[key]
+        else:
+            owner = versions.tagged(self._tx, self._subscription_id, row.resource_type, row.resource_id, tag)
         if owner is not None and (for_new_version or owner != entry.current.version_id):
             raise tag_taken(row.resource_type, tag)
 
-    def _keep(self, entry: Entry, step: "Step") -> None:
-        if step.tag is not None and step.tag != entry.current.version_tag:
-            self.writes.tags[entry.current.version_id] = step.tag
-            self._tags[entry.row.resource_id, step.tag] = entry.current.version_id
-            entry.current = replace(entry.current, version_tag=step.tag)
+    def _keep(self, entry: Entry, step: Step) -> None:
+        if step.tag is None or step.tag == entry.current.version_tag:
+            return
+        resource_id, version_id = entry.row.resource_id, entry.current.version_id
+        if entry.current.version_tag is not None:
+            self._tags[resource_id, entry.current.version_tag] = None
+        self._tags[resource_id, step.tag] = version_id
+        self.writes.tag(version_id, step.tag)
+        entry.current = replace(entry.current, version_tag=step.tag)
 
-    def _carry_check_out(self, entry: Entry, step: "Step") -> None:
+    def _carry_check_out(self, entry: Entry, step: Step) -> None:
         """End the check-out, or let it stand on what is now the current version."""
         if step.ends is not None:
-            self.writes.moved.pop(step.ends.check_out_id, None)
             self.writes.checked_in.append((step.ends, entry.current.version_id))
             entry.check_out = None
             entry.current = replace(
@@ -270,12 +266,14 @@ class Planner:
             return
         held = running(entry.check_out, self._at)
         if held is not None:
-            self.writes.moved[held.check_out_id] = (held, entry.current.version_id)
+            first, _ = self.writes.moved.get(held.check_out_id, (held, None))
+            self.writes.moved[held.check_out_id] = (first, entry.current.version_id)
+            entry.check_out = replace(held, version_id=entry.current.version_id)
             entry.current = replace(
                 entry.current, checked_out_by=held.checked_out_by, checked_out_at=held.checked_out_at
             )
 
-    def _commit(self, step: "Step", number: int, snapshot: bytes) -> VersionRow:
+    def _commit(self, step: Step, number: int, snapshot: bytes) -> VersionRow:
         row, author = step.row, step.author
         kind, version_id = Kind(row.resource_type), mint()
         collection, resource_id = kind.collection, str(row.resource_id)
@@ -317,70 +315,10 @@ class Planner:
             self._tags[row.resource_id, step.tag] = version_id
         return VersionRow.of(new, username=author.username)
 
-    def _record(self, step: "Step", before: Values | None, after: Values | None) -> None:
-        author, row = step.author, step.row
+    def _record(self, step: Step, before: Values | None, after: Values | None) -> None:
+        subject = Subject.of(step.row)
         self.writes.audit.append(
             audit.event(
-                step.action,
-                subscription_id=self._subscription_id,
-                user_id=author.user_id,
-                username=author.username,
-                origin=author.origin,
-                at=self._at,
-                resource_type=row.resource_type,
-                resource_id=row.resource_id,
-                resource_name=row.name,
-                old=before,
-                new=after,
-                workspace_id=row.workspace_id,
-                folder_id=row.folder_id,
+                step.author, self._subscription_id, subject, step.action, self._at, old=before, new=after
             )
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """What a change does to one resource, `row` being how it stands afterwards."""
-
-    action: Action
-    author: Member
-    row: ResourceRow
-    definition: bytes | None
-    description: str | None = None
-    tag: str | None = None
-    comment: str | None = None
-    body: str | None = None
-    ends: CheckOutRow | None = None
-    about: Values = field(default_factory=dict)
-
-
-def running(held: CheckOutRow | None, at: datetime) -> CheckOutRow | None:
-    """The check-out if its lease still runs: one that ran out counts as none."""
-    return None if held is None or held.expires_at <= at else held
-
-
-def _snapshot(row: ResourceRow, definition: bytes) -> bytes:
-    return snapshots.assemble(
-        definition=definition,
-        description=row.description,
-        name=row.name,
-        parent_id=None if row.parent_id is None else str(row.parent_id),
-        resource_id=str(row.resource_id),
-        resource_type=row.resource_type,
-    )
-
-
-def _state(version: VersionRow) -> Values:
-    """A version as log rows name it: its body lives once, in git."""
-    return {
-        "version_id": version.version_id,
-        "version_number": version.version_number,
-        "version_tag": version.version_tag,
-        "git_commit_hash": version.git_commit_hash,
-    }
-
-
-def _folder_of(parent: ResourceRow | None, row_id: UUID, kind: Kind) -> UUID | None:
-    if kind is Kind.FOLDER:
-        return row_id
-    return None if parent is None else parent.folder_id

@@ -1,12 +1,17 @@
 """Letting the refs follow the rows: after each batch, and before anybody clones."""
 
+import structlog
+
 from gitstore import refs
+from gitstore.errors import GitStoreError
 from gitstore.layout import Store
 from service.ids import SubscriptionId
 from sql.database import PLATFORM, Database
 from sql.queries import repositories
 
 MAIN = "refs/heads/main"
+
+log = structlog.get_logger(__name__)
 
 
 def settle(
@@ -30,9 +35,13 @@ def settle_all(database: Database, store: Store) -> list[SubscriptionId]:
     """Settle every repository that a crash left behind its row; says which those were."""
     with database.transaction(PLATFORM) as tx:
         heads = repositories.heads(tx)
-    behind = [
-        SubscriptionId(subscription_id)
-        for subscription_id, head in heads
-        if refs.read(store.path(str(subscription_id)), MAIN) != head
-    ]
-    return [subscription_id for subscription_id in behind if settle(database, store, subscription_id)]
+    moved = []
+    for subscription_id, head in heads:
+        try:
+            at_row = refs.read(store.path(str(subscription_id)), MAIN) == head
+            if not at_row and settle(database, store, SubscriptionId(subscription_id)):
+                moved.append(SubscriptionId(subscription_id))
+        except GitStoreError as error:
+            # One broken repository must not keep the others behind; its own clones are refused.
+            log.warning("a ref can't be settled", subscription_id=str(subscription_id), error=repr(error))
+    return moved

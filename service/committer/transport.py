@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections import OrderedDict, deque
 from concurrent.futures import Future
 
@@ -27,6 +28,8 @@ MAX_BATCH = 64
 MAX_BATCH_BYTES = 32 * 1024 * 1024
 # Open repositories; each holds a few file handles and a cache of trees.
 MAX_OPEN = 64
+# A batch takes milliseconds; one that takes this long waits for something that may never come.
+STUCK_SECONDS = 30
 
 
 class _Waiting:
@@ -55,6 +58,7 @@ class ThreadCommitter:
         self._queues: OrderedDict[SubscriptionId, deque[_Waiting]] = OrderedDict()
         self._waiting = 0
         self._stopping = False
+        self._batch_began: float | None = None
         self._wake = threading.Condition()
         self._writers: OrderedDict[SubscriptionId, BatchWriter] = OrderedDict()
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
@@ -71,8 +75,10 @@ class ThreadCommitter:
         self._thread.join()
 
     def is_alive(self) -> bool:
-        """Whether changes are being taken."""
-        return self._thread.is_alive() and not self._stopping
+        """Whether changes are being taken, and none has been stuck for long."""
+        began = self._batch_began
+        stuck = began is not None and time.monotonic() - began > STUCK_SECONDS
+        return self._thread.is_alive() and not self._stopping and not stuck
 
     async def submit(self, change: Change) -> Written:
         """Wait until the change is durable and its ref moved.
@@ -82,7 +88,7 @@ class ThreadCommitter:
         """
         waiting = _Waiting(change)
         with self._wake:
-            if self._stopping or self._waiting >= MAX_WAITING:
+            if not self._thread.is_alive() or self._stopping or self._waiting >= MAX_WAITING:
                 raise Busy("Too many changes are waiting to be written; nothing was changed, try again.")
             self._queues.setdefault(change.author.subscription_id, deque()).append(waiting)
             self._waiting += 1
@@ -97,7 +103,9 @@ class ThreadCommitter:
                 if not self._queues:
                     break
                 subscription_id, batch = self._take()
+            self._batch_began = time.monotonic()
             self._write(subscription_id, batch)
+            self._batch_began = None
         for writer in self._writers.values():
             writer.close()
 
@@ -130,8 +138,8 @@ class ThreadCommitter:
     def _write(self, subscription_id: SubscriptionId, batch: list[_Waiting]) -> None:
         if not batch:
             return
-        BATCH_SIZE.observe(len(batch))
         try:
+            BATCH_SIZE.observe(len(batch))
             outcomes = self._writer(subscription_id).write([waiting.change for waiting in batch])
         except Exception as error:
             log.exception("a batch failed", subscription_id=str(subscription_id))

@@ -1,6 +1,6 @@
 """The rows that the accepted changes of a batch make, written together before the one COMMIT."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -28,15 +28,24 @@ class Writes:
     audit: list[AuditRow] = field(default_factory=list)
     head: str | None = None
 
+    def tag(self, version_id: UUID, name: str) -> None:
+        """Name a version, be it one that is there or one of this batch."""
+        for index, new in enumerate(self.versions):
+            if new.version_id == version_id:
+                self.versions[index] = replace(new, version_tag=name)
+                return
+        self.tags[version_id] = name
+
     def flush(self, tx: Transaction, subscription_id: SubscriptionId, at: datetime) -> None:
         """Write all rows and advance the repository's head; the caller commits."""
         for row, place in self.resources:
             resources.insert_row(tx, subscription_id, row, place)
         for row in self.touched.values():
             resources.touch(tx, subscription_id, row)
-        versions.insert_rows(tx, subscription_id, self.versions, superseded=self.superseded)
+        # Before the new versions: a tag that one of them takes may have been freed by another.
         for version_id, tag in self.tags.items():
             versions.tag(tx, subscription_id, version_id, tag)
+        versions.insert_rows(tx, subscription_id, self.versions, superseded=self.superseded)
         for held, version_id in self.moved.values():
             check_outs.move(tx, subscription_id, held, version_id)
         for held, version_id in self.checked_in:

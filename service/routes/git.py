@@ -61,9 +61,9 @@ async def upload_pack(
         raise MalformedGitRequest(f"The request is not what git sends: {error}.") from None
     await run_in_threadpool(cloning.prepare, access.context, access.author)
     stream = _upload_pack(request).serve(str(access.subscription_id), body, git_protocol)
-    # Before the status is sent, so that an error is still a proper answer, and nothing is recorded for it.
+    # Before the status is sent, so that an error is still a proper answer, and no refusal counts as a clone.
     first = await anext(stream, b"")
-    if negotiation.wants:
+    if negotiation.wants and first[4:8] != b"ERR ":
         action = Action.FETCH if negotiation.haves else Action.CLONE
         about = _about(negotiation, git_protocol)
         try:
@@ -109,4 +109,6 @@ async def _body(request: Request) -> bytes:
         if size > MAX_BODY_BYTES or (inflate is not None and inflate.unconsumed_tail):
             raise BodyTooLarge("The negotiation of a fetch is larger than any client needs.")
         parts.append(plain)
+    if inflate is not None and not inflate.eof:
+        raise MalformedGitRequest("The gzip stream ends too early.")
     return b"".join(parts)

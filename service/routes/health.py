@@ -12,8 +12,8 @@ router = APIRouter(tags=["operations"])
 
 
 @router.get("/livez")
-def livez() -> Response:
-    """The process answers."""
+async def livez() -> Response:
+    """The process answers, also while every thread is busy."""
     return answer({"status": "alive"})
 
 

@@ -9,7 +9,7 @@ from service.answers import answer, page_answer, page_of, takes
 from service.callers import Role
 from service.deps import Calling, Creating, Managing, Paged, Seeing, body_of, context_of
 from service.schemas import NewApiKey, NewSubscription, NewUser, UserChange
-from service.usecases import tenancy
+from service.usecases import keys, tenancy
 
 router = APIRouter(prefix="/v1", tags=["tenancy"])
 
@@ -90,12 +90,12 @@ def delete_user(access: Managing, user_id: str) -> Response:
 @router.post(
     "/subscriptions/{subscription_id}/api-keys",
     status_code=201,
-    response_model=tenancy.NewKey,
+    response_model=keys.NewKey,
     openapi_extra=takes(NewApiKey),
 )
 def create_key(access: Managing, body: Annotated[NewApiKey, Depends(body_of(NewApiKey))]) -> Response:
     """Make a key; its secret is shown this once (admin, operator)."""
-    key = tenancy.create_key(
+    key = keys.create_key(
         access.context,
         access.caller,
         access.subscription_id,
@@ -106,16 +106,16 @@ def create_key(access: Managing, body: Annotated[NewApiKey, Depends(body_of(NewA
     return answer(key, 201)
 
 
-@router.get("/subscriptions/{subscription_id}/api-keys", response_model=page_of(tenancy.Key))
+@router.get("/subscriptions/{subscription_id}/api-keys", response_model=page_of(keys.Key))
 def list_keys(request: Request, access: Managing, paging: Paged) -> Response:
     """The keys without their secrets (admin, operator)."""
-    return page_answer(request, tenancy.keys(access.context, access.subscription_id, paging))
+    return page_answer(request, keys.keys(access.context, access.subscription_id, paging))
 
 
 @router.delete("/subscriptions/{subscription_id}/api-keys/{key_id}", status_code=204)
 def delete_key(access: Managing, key_id: str) -> Response:
     """Remove a key, with effect at once (admin, operator)."""
-    tenancy.delete_key(access.context, access.caller, access.subscription_id, ids.parse(key_id))
+    keys.delete_key(access.context, access.caller, access.subscription_id, ids.parse(key_id))
     return Response(status_code=204)
 
 

@@ -5,22 +5,20 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from gitstore import snapshots
 from service import audit
-from service.audit import Action
+from service.audit import Action, Subject, check_out_state
 from service.callers import Member
 from service.committer.change import CheckIn
-from service.committer.planner import running
 from service.committer.refusals import checked_out, holder_facts
+from service.committer.step import running
 from service.context import Context
-from service.errors import NotCheckedOut, NotHolder, ResourceDeleted, ResourceNotFound
+from service.errors import NotCheckedOut, NotHolder, ResourceDeleted, ResourceNotFound, Unauthenticated
 from service.ids import ResourceId, SubscriptionId, mint
 from service.kinds import Kind
-from service.usecases.documents import definition_of
+from service.usecases.documents import canonical, definition_of
 from service.usecases.versions import Saved, saved
 from sql.database import Transaction
-from sql.queries import audit_logs, check_outs, resources, versions
-from sql.queries.audit_logs import Values
+from sql.queries import check_outs, resources, tenancy, versions
 from sql.queries.check_outs import CheckOutRow
 from sql.queries.resources import ResourceRow
 
@@ -63,11 +61,14 @@ def check_out(
 
     Raises ResourceNotFound, ResourceDeleted, or CheckedOut where another's lease runs.
     """
-    at = context.clock()
     subscription_id = author.subscription_id
-    expires_at = at + (lease or DEFAULT_LEASE)
     with context.database.transaction(subscription_id) as tx:
+        if not tenancy.hold_user(tx, subscription_id, author.user_id):
+            # Deleted since the key was verified: nobody could end a lease of nobody.
+            raise Unauthenticated("The user of this API key was deleted.")
         resource, held = _hold(tx, subscription_id, kind, resource_id)
+        at = context.clock()
+        expires_at = at + (lease or DEFAULT_LEASE)
         still = running(held, at)
         if still is not None and still.checked_out_by != author.user_id:
             raise checked_out(kind, still)
@@ -89,8 +90,16 @@ def check_out(
             if held is not None:
                 check_outs.release(tx, subscription_id, held, at=held.expires_at, by=None, kind="expired")
             check_outs.take(tx, subscription_id, row)
-        old = None if still is None else _state(still)
-        _record(tx, author, Action.CHECK_OUT, resource, at, old, _state(row))
+        audit.record(
+            tx,
+            author,
+            subscription_id,
+            Subject.of(resource),
+            Action.CHECK_OUT,
+            at,
+            old=None if still is None else check_out_state(still),
+            new=check_out_state(row),
+        )
     return CheckedOutDocument(
         check_out=CheckOut(
             version_id=version.version_id,
@@ -124,7 +133,7 @@ async def check_in(
         author=author,
         kind=kind,
         resource_id=ResourceId(resource_id),
-        definition=None if definition is None else snapshots.canonical_definition(definition),
+        definition=None if definition is None else await canonical(definition),
         comment=comment,
         tag=tag,
     )
@@ -133,16 +142,24 @@ async def check_in(
 
 def cancel(context: Context, author: Member, kind: Kind, resource_id: UUID) -> None:
     """Give one's check-out back without a new version; raises NotCheckedOut, NotHolder."""
-    at = context.clock()
     with context.database.transaction(author.subscription_id) as tx:
         resource, held = _hold(tx, author.subscription_id, kind, resource_id)
+        at = context.clock()
         still = running(held, at)
         if still is None:
             raise NotCheckedOut(f"Nobody holds a check-out of this {kind}.")
         if still.checked_out_by != author.user_id:
             raise NotHolder(f"{still.username} holds the check-out.", facts=holder_facts(still))
         check_outs.release(tx, author.subscription_id, still, at=at, by=author.user_id, kind="cancel")
-        _record(tx, author, Action.CANCEL_CHECK_OUT, resource, at, _state(still), None)
+        audit.record(
+            tx,
+            author,
+            author.subscription_id,
+            Subject.of(resource),
+            Action.CANCEL_CHECK_OUT,
+            at,
+            old=check_out_state(still),
+        )
 
 
 def _hold(
@@ -155,39 +172,3 @@ def _hold(
     if row.deleted_at is not None:
         raise ResourceDeleted(f"The {kind} was deleted: restore it first.")
     return row, check_outs.unreleased(tx, subscription_id, kind, [resource_id]).get(resource_id)
-
-
-def _state(row: CheckOutRow) -> Values:
-    return {
-        "checked_out_by": row.checked_out_by,
-        "version_id": row.version_id,
-        "expires_at": row.expires_at,
-        "reason": row.reason,
-    }
-
-
-def _record(
-    tx: Transaction,
-    author: Member,
-    action: Action,
-    resource: ResourceRow,
-    at: datetime,
-    old: Values | None,
-    new: Values | None,
-) -> None:
-    row = audit.event(
-        action,
-        subscription_id=author.subscription_id,
-        user_id=author.user_id,
-        username=author.username,
-        origin=author.origin,
-        at=at,
-        resource_type=resource.resource_type,
-        resource_id=resource.resource_id,
-        resource_name=resource.name,
-        old=old,
-        new=new,
-        workspace_id=resource.workspace_id,
-        folder_id=resource.folder_id,
-    )
-    audit_logs.insert_rows(tx, [row])

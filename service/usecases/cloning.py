@@ -1,11 +1,10 @@
 """What comes before a clone or fetch is served: the refs are right, and the event is recorded."""
 
 from service import audit
-from service.audit import Action
+from service.audit import Action, Subject
 from service.callers import Member
 from service.committer.refs import settle
 from service.context import Context
-from sql.queries import audit_logs
 from sql.queries.audit_logs import Values
 
 
@@ -16,17 +15,6 @@ def prepare(context: Context, author: Member) -> None:
 
 def record(context: Context, author: Member, action: Action, about: Values) -> None:
     """Record a clone or fetch before its first byte is sent: no audit, no clone."""
-    row = audit.event(
-        action,
-        subscription_id=author.subscription_id,
-        user_id=author.user_id,
-        username=author.username,
-        origin=author.origin,
-        at=context.clock(),
-        resource_type="repository",
-        resource_id=author.subscription_id,
-        resource_name=None,
-        new=about,
-    )
+    subject = Subject("repository", author.subscription_id, None)
     with context.database.transaction(author.subscription_id) as tx:
-        audit_logs.insert_rows(tx, [row])
+        audit.record(tx, author, author.subscription_id, subject, action, context.clock(), new=about)

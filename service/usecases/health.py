@@ -4,10 +4,14 @@ import os
 from dataclasses import dataclass
 from importlib import metadata
 
+import structlog
+
 from service.context import Context
 from sql.database import PLATFORM
 from sql.errors import DatabaseError
-from sql.queries import schema
+from sql.queries import repositories, schema
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,9 @@ def _database(context: Context) -> tuple[dict[str, Check], list[str]]:
         with context.database.transaction(PLATFORM) as tx:
             state = schema.state(tx)
     except DatabaseError as error:
-        return {"database": Check(ok=False, detail=f"does not answer: {error}")}, []
+        # To whom the reason matters it is in the log: it names hosts and users.
+        log.warning("the database does not answer", error=str(error))
+        return {"database": Check(ok=False, detail="does not answer")}, []
     checks = {
         "database": Check(ok=True, detail=f"PostgreSQL {state.server_version} as {state.role}"),
         "schema": Check(ok=state.revision is not None, detail=f"revision {state.revision}"),
@@ -60,8 +66,18 @@ def _database(context: Context) -> tuple[dict[str, Check], list[str]]:
 
 def _repositories(context: Context) -> Check:
     root = context.settings.git_dir
-    writable = root.is_dir() and os.access(root, os.W_OK | os.X_OK)
-    return Check(ok=writable, detail=f"{root} is {'writable' if writable else 'not writable'}")
+    if not (root.is_dir() and os.access(root, os.W_OK | os.X_OK)):
+        return Check(ok=False, detail="the folder is not writable")
+    try:
+        with context.database.transaction(PLATFORM) as tx:
+            newest = repositories.newest(tx)
+    except DatabaseError:
+        return Check(ok=True, detail="writable; what has to be in it is not known just now")
+    if newest is not None and not context.store.exists(str(newest)):
+        return Check(
+            ok=False, detail="this database's repositories are missing: is it the right data directory?"
+        )
+    return Check(ok=True, detail="writable")
 
 
 def _committer(context: Context) -> Check:

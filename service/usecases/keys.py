@@ -1,77 +1,114 @@
-"""API keys: how they look, how they are kept and who they stand for."""
+"""API keys: made for a user, listed without their secrets, removed with effect at once."""
 
-import hashlib
-import hmac
-import secrets
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from service.callers import Caller, Origin, Role
+from service import audit
+from service.audit import Action, Subject
+from service.callers import Caller
 from service.context import Context
-from service.errors import Unauthenticated
-from service.ids import SubscriptionId, UserId
-from sql.database import PLATFORM
+from service.errors import KeyNotFound
+from service.ids import SubscriptionId, mint
+from service.pages import Page, Paging, uuid_position
+from service.usecases.authentication import mint_key
+from service.usecases.tenancy import held_user
 from sql.queries import tenancy
-from sql.queries.tenancy import Credential
+from sql.queries.audit_logs import Values
+from sql.queries.tenancy import KeyRow as Key
 
-PREFIX = "annals_"
-# 256 random bits: no password hash is needed against guessing, and none slows each request down.
-SECRET_BYTES = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Minted:
-    """A new key: the text for its owner, the hash for the database."""
-
-    text: str
-    secret_hash: bytes
+__all__ = ["Key", "NewKey"]
 
 
-def mint_key(key_id: UUID) -> Minted:
-    """A new key, `annals_<id>_<secret>`."""
-    text = f"{PREFIX}{key_id.hex}_{secrets.token_urlsafe(SECRET_BYTES)}"
-    return Minted(text, digest(text))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewKey:
+    """A key as it is shown once; `api_key` is the secret."""
+
+    key_id: UUID
+    user_id: UUID
+    username: str
+    name: str
+    created_at: datetime
+    expires_at: datetime | None
+    api_key: str
 
 
-def digest(key: str) -> bytes:
-    """The SHA-256 of a whole key."""
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
-
-
-def authenticate(context: Context, key: str, origin: Origin) -> Caller:
-    """Whom a key stands for; raises Unauthenticated for an unknown, expired or deleted one."""
-    with context.database.transaction(PLATFORM) as tx:
-        candidates = tenancy.credentials(tx, _key_id(key))
-    presented = digest(key)
+def create_key(
+    context: Context,
+    caller: Caller,
+    subscription_id: SubscriptionId,
+    *,
+    user_id: UUID,
+    name: str,
+    expires_in_days: int | None,
+) -> NewKey:
+    """Make a key for a user; raises UserNotFound."""
     at = context.clock()
-    for credential in candidates:
-        # Each candidate is compared in constant time: how long it takes tells nothing about the key.
-        if hmac.compare_digest(credential.secret_hash, presented):
-            if credential.expires_at is not None and credential.expires_at <= at:
-                raise Unauthenticated("The API key has expired: ask an admin for another.")
-            return _caller(credential, origin)
-    raise Unauthenticated("The API key is not known here.")
-
-
-def _key_id(key: str) -> UUID | None:
-    head, _, _ = key.removeprefix(PREFIX).partition("_")
-    if not key.startswith(PREFIX) or len(head) != 32:
-        return None
-    try:
-        return UUID(hex=head)
-    except ValueError:
-        return None
-
-
-def _caller(credential: Credential, origin: Origin) -> Caller:
-    if credential.subscription_id is None or credential.user_id is None or credential.role is None:
-        return Caller(
-            user_id=None, username="operator", role=Role.OPERATOR, subscription_id=None, origin=origin
+    expires_at = None if expires_in_days is None else at + timedelta(days=expires_in_days)
+    key_id = mint()
+    minted = mint_key(key_id)
+    with context.database.transaction(subscription_id) as tx:
+        user = held_user(tx, subscription_id, user_id)
+        tenancy.insert_key(
+            tx,
+            subscription_id,
+            key_id=key_id,
+            user_id=user.user_id,
+            name=name,
+            secret_hash=minted.secret_hash,
+            created_by=caller.user_id,
+            at=at,
+            expires_at=expires_at,
         )
-    return Caller(
-        user_id=UserId(credential.user_id),
-        username=credential.username or "",
-        role=Role(credential.role),
-        subscription_id=SubscriptionId(credential.subscription_id),
-        origin=origin,
+        row = Key(key_id, user.user_id, user.username, name, at, expires_at)
+        audit.record(
+            tx,
+            caller,
+            subscription_id,
+            Subject("api_key", key_id, name),
+            Action.CREATE,
+            at,
+            new=_key_state(row),
+        )
+    return NewKey(
+        key_id=key_id,
+        user_id=user.user_id,
+        username=user.username,
+        name=name,
+        created_at=at,
+        expires_at=expires_at,
+        api_key=minted.text,
     )
+
+
+def keys(context: Context, subscription_id: SubscriptionId, paging: Paging) -> Page[Key]:
+    """The keys of a subscription without their secrets, newest first."""
+    filters = {"list": "api-keys", "of": subscription_id}
+    before = uuid_position(paging.position(filters))
+    with context.database.transaction(subscription_id) as tx:
+        rows = tenancy.keys(tx, subscription_id, before=before, limit=paging.limit + 1)
+    return paging.page(rows, filters, lambda item: [str(item.key_id)])
+
+
+def delete_key(
+    context: Context, caller: Caller, subscription_id: SubscriptionId, key_id: UUID | None
+) -> None:
+    """Remove a key, with effect at once; raises KeyNotFound."""
+    at = context.clock()
+    with context.database.transaction(subscription_id) as tx:
+        row = None if key_id is None else tenancy.key(tx, subscription_id, key_id)
+        if row is None or not tenancy.delete_key(tx, subscription_id, row.key_id):
+            raise KeyNotFound("There is no such API key in this subscription.")
+        audit.record(
+            tx,
+            caller,
+            subscription_id,
+            Subject("api_key", row.key_id, row.name),
+            Action.DELETE,
+            at,
+            old=_key_state(row),
+        )
+
+
+def _key_state(row: Key) -> Values:
+    return {"key_id": row.key_id, "user_id": row.user_id, "name": row.name, "expires_at": row.expires_at}

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from gitstore import snapshots
 from service.callers import Member
 from service.committer.change import Create
 from service.context import Context
@@ -13,7 +12,7 @@ from service.errors import Fault, Invalid, ResourceNotFound
 from service.ids import ResourceId, SubscriptionId, mint
 from service.kinds import PLACE_FIELDS, Kind, Place
 from service.pages import Page, Paging, uuid_position
-from service.usecases.documents import definition_of
+from service.usecases.documents import canonical, definition_of
 from sql.queries import resources
 from sql.queries.resources import ResourceRead
 
@@ -62,7 +61,7 @@ async def create(
         name=name,
         description=description,
         place=place,
-        definition=snapshots.canonical_definition(definition),
+        definition=await canonical(definition),
     )
     written = await context.committer.submit(change)
     row, version = written.resource, written.version

@@ -1,28 +1,28 @@
-"""Subscriptions, users and keys."""
+"""Subscriptions and their users."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from service import audit
 from service.addresses import git_url
-from service.audit import Action
+from service.audit import Action, Subject, check_out_state
 from service.callers import Caller, Right, Role
 from service.clock import Clock
 from service.context import Context
-from service.errors import Fault, KeyNotFound, SubscriptionNotFound, UsernameTaken, UserNotFound
+from service.errors import Fault, SubscriptionNotFound, UsernameTaken, UserNotFound
 from service.ids import SubscriptionId, UserId, mint
 from service.pages import Page, Paging, uuid_position
-from service.usecases.keys import digest, mint_key
+from service.usecases.authentication import digest, mint_key
 from sql.database import PLATFORM, Database, Transaction
 from sql.errors import UniqueConflict
-from sql.queries import audit_logs, check_outs, repositories, resources, tenancy
+from sql.queries import check_outs, repositories, resources, tenancy
 from sql.queries.audit_logs import Values
-from sql.queries.tenancy import KeyRow as Key
 from sql.queries.tenancy import SubscriptionRow
 from sql.queries.tenancy import UserRow as User
 
-__all__ = ["Key", "NewKey", "Subscription", "User"]
+__all__ = ["Subscription", "User"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,19 +33,6 @@ class Subscription:
     name: str
     created_at: datetime
     git_url: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewKey:
-    """A key as it is shown once; `api_key` is the secret."""
-
-    key_id: UUID
-    user_id: UUID
-    username: str
-    name: str
-    created_at: datetime
-    expires_at: datetime | None
-    api_key: str
 
 
 def may_enter(context: Context, caller: Caller, subscription_id: UUID | None) -> SubscriptionId:
@@ -59,15 +46,28 @@ def may_enter(context: Context, caller: Caller, subscription_id: UUID | None) ->
     raise SubscriptionNotFound("There is no such subscription for this key.")
 
 
-def ensure_operator_key(database: Database, clock: Clock, chosen: str | None) -> str | None:
-    """Let the operator's key be the chosen one, or make one where there is none; the made one is returned."""
+def ensure_operator_key(
+    database: Database,
+    clock: Clock,
+    chosen: str | None,
+    *,
+    announce: Callable[[str], None] = lambda _: None,
+) -> str | None:
+    """Let the operator's key be the chosen one, or make one where there is none; the made one is returned.
+
+    A made key is announced before it is stored: one that was shown and is not valid can be seen to be so, one
+    that is valid and was never shown is lost.
+    """
     with database.transaction(PLATFORM) as tx:
+        tenancy.lock_operator(tx)
         stored = tenancy.operator_hash(tx)
         if chosen is None and stored is not None:
             return None
         key_id = mint()
         made = mint_key(key_id)
         secret_hash = made.secret_hash if chosen is None else digest(chosen)
+        if chosen is None:
+            announce(made.text)
         if stored is None:
             tenancy.insert_key(
                 tx,
@@ -95,17 +95,14 @@ def create_subscription(context: Context, caller: Caller, name: str) -> Subscrip
     with context.database.transaction(subscription_id) as tx:
         tenancy.insert_subscription(tx, subscription_id, name, at)
         repositories.create(tx, subscription_id, at)
-        _record(
+        audit.record(
             tx,
             caller,
             subscription_id,
+            Subject("subscription", subscription_id, name),
             Action.CREATE,
-            "subscription",
-            subscription_id,
-            name,
             at,
-            None,
-            {"name": name},
+            new={"name": name},
         )
     return _shown(context, SubscriptionRow(subscription_id, name, at))
 
@@ -152,17 +149,14 @@ def create_user(
                 role=role,
                 at=at,
             )
-            _record(
+            audit.record(
                 tx,
                 caller,
                 subscription_id,
+                Subject("user", row.user_id, username),
                 Action.CREATE,
-                "user",
-                row.user_id,
-                username,
                 at,
-                None,
-                _state(row),
+                new=_state(row),
             )
     except UniqueConflict as conflict:
         if conflict.constraint != "uq_users_subscription_id_username":
@@ -191,21 +185,21 @@ def change_user(
     """Set what `changes` holds of email and role; raises UserNotFound."""
     at = context.clock()
     with context.database.transaction(subscription_id) as tx:
-        before = _user(tx, subscription_id, user_id)
+        before = held_user(tx, subscription_id, user_id)
+        if not changes:
+            return before
         email, role = changes.get("email", before.email), changes.get("role", before.role)
         tenancy.update_user(tx, subscription_id, before.user_id, email=email, role=role, at=at)
         after = User(before.user_id, before.username, email, role, before.created_at, at)
-        _record(
+        audit.record(
             tx,
             caller,
             subscription_id,
+            Subject("user", before.user_id, before.username),
             Action.UPDATE,
-            "user",
-            before.user_id,
-            before.username,
             at,
-            _state(before),
-            _state(after) | ({"email_changed": True} if email != before.email else {}),
+            old=_state(before),
+            new=_state(after) | ({"email_changed": True} if email != before.email else {}),
         )
     return after
 
@@ -214,107 +208,50 @@ def delete_user(
     context: Context, caller: Caller, subscription_id: SubscriptionId, user_id: UUID | None
 ) -> None:
     """Remove a user with its keys and check-outs; raises UserNotFound."""
-    at = context.clock()
     with context.database.transaction(subscription_id) as tx:
-        row = _user(tx, subscription_id, user_id)
-        held = check_outs.held_by(tx, subscription_id, row.user_id)
-        kinds = sorted({check_out.resource_type for check_out in held})
-        for kind in kinds:
-            ids = [check_out.resource_id for check_out in held if check_out.resource_type == kind]
-            resources.lock(tx, subscription_id, kind, ids)
-        # Read again under the locks: one may have been checked in meanwhile.
-        for check_out in check_outs.held_by(tx, subscription_id, row.user_id):
-            check_outs.release(tx, subscription_id, check_out, at=at, by=caller.user_id, kind="user_deleted")
+        # As the committer does, so that neither waits for the other half-way.
+        repositories.lock(tx, subscription_id)
+        row = held_user(tx, subscription_id, user_id)
+        released = _release_all(tx, caller, subscription_id, row, context.clock())
         tenancy.delete_user(tx, subscription_id, row.user_id)
-        _record(
+        audit.record(
             tx,
             caller,
             subscription_id,
+            Subject("user", row.user_id, row.username),
             Action.DELETE,
-            "user",
-            row.user_id,
-            row.username,
-            at,
-            _state(row),
-            None,
+            context.clock(),
+            old=_state(row) | {"check_outs": released},
         )
 
 
-def create_key(
-    context: Context,
-    caller: Caller,
-    subscription_id: SubscriptionId,
-    *,
-    user_id: UUID,
-    name: str,
-    expires_in_days: int | None,
-) -> NewKey:
-    """Make a key for a user; raises UserNotFound."""
-    at = context.clock()
-    expires_at = None if expires_in_days is None else at + timedelta(days=expires_in_days)
-    key_id = mint()
-    minted = mint_key(key_id)
-    with context.database.transaction(subscription_id) as tx:
-        user = _user(tx, subscription_id, user_id)
-        tenancy.insert_key(
-            tx,
-            subscription_id,
-            key_id=key_id,
-            user_id=user.user_id,
-            name=name,
-            secret_hash=minted.secret_hash,
-            created_by=caller.user_id,
-            at=at,
-            expires_at=expires_at,
-        )
-        row = Key(key_id, user.user_id, user.username, name, at, expires_at)
-        _record(
-            tx, caller, subscription_id, Action.CREATE, "api_key", key_id, name, at, None, _key_state(row)
-        )
-    return NewKey(
-        key_id=key_id,
-        user_id=user.user_id,
-        username=user.username,
-        name=name,
-        created_at=at,
-        expires_at=expires_at,
-        api_key=minted.text,
-    )
+def _release_all(
+    tx: Transaction, caller: Caller, subscription_id: SubscriptionId, user: User, at: datetime
+) -> int:
+    """End what a user has checked out, each end recorded; the user's row is held, so no more can come."""
+    held = check_outs.held_by(tx, subscription_id, user.user_id)
+    for kind in sorted({check_out.resource_type for check_out in held}):
+        ids = [check_out.resource_id for check_out in held if check_out.resource_type == kind]
+        rows = resources.lock(tx, subscription_id, kind, ids)
+        # Read again under the locks: one may have been checked in meanwhile.
+        for check_out in check_outs.unreleased(tx, subscription_id, kind, ids).values():
+            if check_out.checked_out_by != user.user_id:
+                continue
+            check_outs.release(tx, subscription_id, check_out, at=at, by=caller.user_id, kind="user_deleted")
+            audit.record(
+                tx,
+                caller,
+                subscription_id,
+                Subject.of(rows[check_out.resource_id]),
+                Action.CANCEL_CHECK_OUT,
+                at,
+                old=check_out_state(check_out),
+            )
+    return len(held)
 
 
-def keys(context: Context, subscription_id: SubscriptionId, paging: Paging) -> Page[Key]:
-    """The keys of a subscription without their secrets, newest first."""
-    filters = {"list": "api-keys", "of": subscription_id}
-    before = uuid_position(paging.position(filters))
-    with context.database.transaction(subscription_id) as tx:
-        rows = tenancy.keys(tx, subscription_id, before=before, limit=paging.limit + 1)
-    return paging.page(rows, filters, lambda item: [str(item.key_id)])
-
-
-def delete_key(
-    context: Context, caller: Caller, subscription_id: SubscriptionId, key_id: UUID | None
-) -> None:
-    """Remove a key, with effect at once; raises KeyNotFound."""
-    at = context.clock()
-    with context.database.transaction(subscription_id) as tx:
-        row = None if key_id is None else tenancy.key(tx, subscription_id, key_id)
-        if row is None or not tenancy.delete_key(tx, subscription_id, row.key_id):
-            raise KeyNotFound("There is no such API key in this subscription.")
-        _record(
-            tx,
-            caller,
-            subscription_id,
-            Action.DELETE,
-            "api_key",
-            row.key_id,
-            row.name,
-            at,
-            _key_state(row),
-            None,
-        )
-
-
-def _user(tx: Transaction, subscription_id: SubscriptionId, user_id: UUID | None) -> User:
+def held_user(tx: Transaction, subscription_id: SubscriptionId, user_id: UUID | None) -> User:
+    """A user, kept from being deleted until the transaction ends; raises UserNotFound."""
     row = None if user_id is None else tenancy.user(tx, subscription_id, user_id, lock=True)
     if row is None:
         raise UserNotFound("There is no such user in this subscription.")
@@ -333,35 +270,3 @@ def _shown(context: Context, row: SubscriptionRow) -> Subscription:
 def _state(row: User) -> Values:
     # The e-mail address stays out of the log: a person can be erased, a log row can't.
     return {"user_id": UserId(row.user_id), "username": row.username, "role": row.role}
-
-
-def _key_state(row: Key) -> Values:
-    return {"key_id": row.key_id, "user_id": row.user_id, "name": row.name, "expires_at": row.expires_at}
-
-
-def _record(
-    tx: Transaction,
-    caller: Caller,
-    subscription_id: SubscriptionId,
-    action: Action,
-    resource_type: str,
-    resource_id: UUID,
-    resource_name: str,
-    at: datetime,
-    old: Values | None,
-    new: Values | None,
-) -> None:
-    row = audit.event(
-        action,
-        subscription_id=subscription_id,
-        user_id=caller.user_id,
-        username=caller.username,
-        origin=caller.origin,
-        at=at,
-        resource_type=resource_type,
-        resource_id=resource_id,
-        resource_name=resource_name,
-        old=old,
-        new=new,
-    )
-    audit_logs.insert_rows(tx, [row])

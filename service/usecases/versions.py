@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from gitstore import snapshots
 from service.addresses import git_url
 from service.callers import Member
 from service.committer.change import RollBack, Save, Written
@@ -14,15 +13,13 @@ from service.context import Context
 from service.errors import AmbiguousRef, ResourceNotFound, VersionNotFound
 from service.ids import ResourceId, SubscriptionId
 from service.kinds import Kind
-from service.pages import Page, Paging, number_position
-from service.usecases.documents import snapshot_bytes, snapshot_of
+from service.pages import MAX_NUMBER, Page, Paging, number_position
+from service.usecases.documents import canonical, snapshot_bytes, snapshot_of
 from sql.database import Transaction
 from sql.queries import resources, versions
 from sql.queries.versions import VersionRow
 
 RESERVED = frozenset({"current", "published", "previous"})
-# Far below what the column holds, and far above what any resource will have.
-MAX_NUMBER = 999_999_999
 _NUMBER = re.compile(r"[0-9]{1,9}\Z")
 _COMMIT = re.compile(r"[0-9a-fA-F]{7,40}\Z")
 
@@ -131,7 +128,7 @@ async def save(
         author=author,
         kind=kind,
         resource_id=ResourceId(resource_id),
-        definition=snapshots.canonical_definition(definition),
+        definition=await canonical(definition),
         description=description,
         tag=tag,
     )

@@ -40,6 +40,13 @@ def heads(tx: Transaction) -> list[tuple[UUID, str]]:
     return [(subscription_id, commit) for subscription_id, commit in rows]
 
 
+def newest(tx: Transaction) -> UUID | None:
+    """The repository that was made last: what has to be there if the folder is the right one."""
+    query = select(_REPOSITORIES.c.subscription_id).order_by(_REPOSITORIES.c.created_at.desc()).limit(1)
+    subscription_id: UUID | None = tx.execute(query).scalar_one_or_none()
+    return subscription_id
+
+
 def advance(tx: Transaction, subscription_id: UUID, commit: str) -> None:
     """Say where `main` stands from now on; the caller holds the row."""
     query = update(_REPOSITORIES).where(_REPOSITORIES.c.subscription_id == subscription_id)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import delete, func, insert, or_, select, update
 
 from sql.database import Transaction
 from sql.models import TABLES
@@ -13,6 +13,8 @@ _T = TABLES
 _SUBSCRIPTIONS, _ACTORS, _USERS, _KEYS = (_T[n] for n in ("subscriptions", "actors", "users", "api_keys"))
 
 OPERATOR_KEY_NAME = "operator"
+# Any fixed number that is no other advisory lock of this database.
+OPERATOR_LOCK = 0x6F70657261746F72
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,9 +229,23 @@ def credentials(tx: Transaction, key_id: UUID | None) -> list[Credential]:
     return [Credential(**row._mapping) for row in tx.execute(query)]
 
 
+def lock_operator(tx: Transaction) -> None:
+    """Wait to be the only one who looks for the operator's key and makes it."""
+    tx.execute(select(func.pg_advisory_xact_lock(OPERATOR_LOCK)))
+
+
+def hold_user(tx: Transaction, subscription_id: UUID, user_id: UUID) -> bool:
+    """Keep a user from being deleted until the transaction ends; False where it is deleted already."""
+    query = select(_USERS.c.user_id).where(
+        _USERS.c.subscription_id == subscription_id, _USERS.c.user_id == user_id
+    )
+    held = tx.execute(query.with_for_update(read=True, key_share=True)).one_or_none()
+    return held is not None
+
+
 def operator_hash(tx: Transaction) -> bytes | None:
     """The SHA-256 of the operator's key, None before there is one."""
-    query = select(_KEYS.c.secret_hash).where(_KEYS.c.subscription_id.is_(None)).with_for_update()
+    query = select(_KEYS.c.secret_hash).where(_KEYS.c.subscription_id.is_(None))
     stored: bytes | None = tx.execute(query).scalar_one_or_none()
     return stored
 

@@ -1,0 +1,73 @@
+"""One step of a plan: how a resource stands before it, and what a change does to it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from gitstore import snapshots
+from service.audit import Action
+from service.callers import Member
+from service.kinds import Kind
+from sql.queries.audit_logs import Values
+from sql.queries.check_outs import CheckOutRow
+from sql.queries.resources import ResourceRow
+from sql.queries.versions import VersionRow
+
+
+@dataclass(slots=True)
+class Entry:
+    """A resource as it stands after the changes accepted so far."""
+
+    row: ResourceRow
+    current: VersionRow
+    check_out: CheckOutRow | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What a change does to one resource, `row` being how it stands afterwards."""
+
+    action: Action
+    author: Member
+    row: ResourceRow
+    definition: bytes | None
+    description: str | None = None
+    tag: str | None = None
+    comment: str | None = None
+    body: str | None = None
+    ends: CheckOutRow | None = None
+    about: Values = field(default_factory=dict)
+
+
+def running(held: CheckOutRow | None, at: datetime) -> CheckOutRow | None:
+    """The check-out if its lease still runs: one that ran out counts as none."""
+    return None if held is None or held.expires_at <= at else held
+
+
+def snapshot_of(row: ResourceRow, definition: bytes) -> bytes:
+    """The canonical bytes of a resource as `row` has it, with a definition."""
+    return snapshots.assemble(
+        definition=definition,
+        description=row.description,
+        name=row.name,
+        parent_id=None if row.parent_id is None else str(row.parent_id),
+        resource_id=str(row.resource_id),
+        resource_type=row.resource_type,
+    )
+
+
+def version_state(version: VersionRow) -> Values:
+    """A version as log rows name it: its body lives once, in git."""
+    return {
+        "version_id": version.version_id,
+        "version_number": version.version_number,
+        "version_tag": version.version_tag,
+        "git_commit_hash": version.git_commit_hash,
+    }
+
+
+def folder_of(parent: ResourceRow | None, row_id: UUID, kind: Kind) -> UUID | None:
+    """The folder that a new resource lies in, for the audit: a folder itself, or its parent's."""
+    if kind is Kind.FOLDER:
+        return row_id
+    return None if parent is None else parent.folder_id

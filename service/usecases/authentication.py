@@ -1,0 +1,77 @@
+"""API keys: how they look, how they are kept and who they stand for."""
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from uuid import UUID
+
+from service.callers import Caller, Origin, Role
+from service.context import Context
+from service.errors import Unauthenticated
+from service.ids import SubscriptionId, UserId
+from sql.database import PLATFORM
+from sql.queries import tenancy
+from sql.queries.tenancy import Credential
+
+PREFIX = "annals_"
+# 256 random bits: no password hash is needed against guessing, and none slows each request down.
+SECRET_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Minted:
+    """A new key: the text for its owner, the hash for the database."""
+
+    text: str
+    secret_hash: bytes
+
+
+def mint_key(key_id: UUID) -> Minted:
+    """A new key, `annals_<id>_<secret>`."""
+    text = f"{PREFIX}{key_id.hex}_{secrets.token_urlsafe(SECRET_BYTES)}"
+    return Minted(text, digest(text))
+
+
+def digest(key: str) -> bytes:
+    """The SHA-256 of a whole key."""
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+
+
+def authenticate(context: Context, key: str, origin: Origin) -> Caller:
+    """Whom a key stands for; raises Unauthenticated for an unknown, expired or deleted one."""
+    with context.database.transaction(PLATFORM) as tx:
+        candidates = tenancy.credentials(tx, _key_id(key))
+    presented = digest(key)
+    at = context.clock()
+    for credential in candidates:
+        # Each candidate is compared in constant time: how long it takes tells nothing about the key.
+        if hmac.compare_digest(credential.secret_hash, presented):
+            if credential.expires_at is not None and credential.expires_at <= at:
+                raise Unauthenticated("The API key has expired: ask an admin for another.")
+            return _caller(credential, origin)
+    raise Unauthenticated("The API key is not known here.")
+
+
+def _key_id(key: str) -> UUID | None:
+    head, _, _ = key.removeprefix(PREFIX).partition("_")
+    if not key.startswith(PREFIX) or len(head) != 32:
+        return None
+    try:
+        return UUID(hex=head)
+    except ValueError:
+        return None
+
+
+def _caller(credential: Credential, origin: Origin) -> Caller:
+    if credential.subscription_id is None or credential.user_id is None or credential.role is None:
+        return Caller(
+            user_id=None, username="operator", role=Role.OPERATOR, subscription_id=None, origin=origin
+        )
+    return Caller(
+        user_id=UserId(credential.user_id),
+        username=credential.username or "",
+        role=Role(credential.role),
+        subscription_id=SubscriptionId(credential.subscription_id),
+        origin=origin,
+    )
