@@ -37,12 +37,16 @@ def status_of(error: type[AnnalsError]) -> int:
 
 def title_of(error: type[AnnalsError]) -> str:
     """One short sentence that is the same for every occurrence."""
-    return inspect.getdoc(error).splitlines()[0]  # type: ignore[union-attr]
+    return _page(error)[0]
 
 
 def explanation_of(error: type[AnnalsError]) -> str:
     """What it means and what to do next."""
-    return "\n".join(inspect.getdoc(error).splitlines()[2:])  # type: ignore[union-attr]
+    return "\n".join(_page(error)[2:])
+
+
+def _page(error: type[AnnalsError]) -> list[str]:
+    return inspect.cleandoc(error.__doc__ or error.__name__).splitlines()
 
 
 def from_store(error: Exception) -> AnnalsError | None:

@@ -109,14 +109,15 @@ def load(
     """
     values: dict[str, Any] = {}
     origins: dict[str, Origin] = dict.fromkeys(Settings.model_fields, "default")
-    for origin, source in (
+    sources: tuple[tuple[Origin, Mapping[str, Any]], ...] = (
         ("file", _from_file(environ)),
         ("environment", _from_environment(environ)),
         ("flag", {name: value for name, value in flags.items() if value is not None}),
-    ):
+    )
+    for origin, source in sources:
         for name, value in source.items():
             values[name] = value
-            origins[name] = origin  # type: ignore[assignment]
+            origins[name] = origin
     try:
         by_alias = {("DATABASE_URL" if name == "database_url" else name): v for name, v in values.items()}
         return Settings(**by_alias), origins

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from sql.embedded import EmbeddedPostgres
 from tests.server import ANNALS, OPERATOR_KEY, Server, running
 
 pytestmark = pytest.mark.embedded
@@ -197,3 +198,26 @@ def test_a_second_server_on_the_same_data_directory_is_refused(tmp_path: Path) -
         assert done.returncode == 1
         assert str(server.process.pid) in done.stderr
         assert httpx.get(f"{server.url}/readyz").status_code == 200
+
+
+def test_a_database_without_timescaledb_is_used_only_where_that_is_said(tmp_path: Path) -> None:
+    plain = EmbeddedPostgres(tmp_path / "plain", lambda _: None)
+    plain.start()
+    try:
+        refused = subprocess.run(
+            [ANNALS, "serve", "--port", "0", "--data-dir", tmp_path / "data"],
+            env=os.environ | {"DATABASE_URL": plain.url},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert refused.returncode == 1
+        assert "has no TimescaleDB" in refused.stderr
+        said = {"DATABASE_URL": plain.url, "ANNALS_REQUIRE_TIMESCALEDB": "false"}
+        with running(tmp_path / "data", ANNALS_OPERATOR_KEY=OPERATOR_KEY, **said) as server:
+            ready = httpx.get(f"{server.url}/readyz").json()
+            assert ready["ready"]
+            assert "no TimescaleDB" in ready["warnings"][0]
+    finally:
+        plain.stop()
