@@ -86,6 +86,8 @@ Username = Annotated[str, Field(max_length=100), AfterValidator(_username)]
 Email = Annotated[str, Field(max_length=255), AfterValidator(_email)]
 Tag = Annotated[str, AfterValidator(_tag)]
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
+# An empty field of a form says nothing: it is stored as nothing.
+Remark = Annotated[Text | None, AfterValidator(lambda text: text if text and text.strip() else None)]
 Definition = dict[str, Any]
 RoleName = Literal["viewer", "editor", "auditor", "admin"]
 
@@ -174,16 +176,16 @@ class NewVersion(Body):
 
 
 class CheckOutRequest(Body):
-    reason: Text | None = None
+    reason: Remark = None
     ttl_seconds: Annotated[StrictInt, Field(ge=1, le=int(MAX_LEASE.total_seconds()))] | None = None
 
 
 class CheckInRequest(Body):
     data: Definition | None = None
-    comment: Text | None = None
+    comment: Remark = None
     tag: Tag | None = None
 
 
 class RollbackRequest(Body):
     to: Ref
-    comment: Text | None = None
+    comment: Remark = None

@@ -13,6 +13,7 @@ from service.ids import SubscriptionId, UserId
 from service.kinds import Kind
 from service.usecases.checkouts import check_out
 from tests.api import Caller, Json, Server, Tenant, ok, pointers, refused
+from tests.databases import Database
 
 CHECK_OUT_FIELDS = {
     *("version_id", "version_number", "commit", "checked_out_by", "checked_out_by_username"),
@@ -364,3 +365,12 @@ def test_the_end_of_a_deleted_users_check_outs_is_recorded(tenant: Tenant) -> No
     )
     assert event["username"] == "ana"
     assert event["old_values"]["checked_out_by"] == ben.user_id
+
+
+@pytest.mark.parametrize("blank", ["", "  \n"])
+def test_a_blank_comment_is_none(tenant: Tenant, database: Database, blank: str) -> None:
+    workflow = tenant.workflow()
+    tenant.check_out(workflow, reason=blank)
+    saved = tenant.check_in(workflow, data={"n": 2}, comment=blank)
+    query = "SELECT count(*) FROM version_comments WHERE version_id = %s"
+    assert database.value(query, saved["version_id"]) == 0
