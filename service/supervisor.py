@@ -1,5 +1,6 @@
 """`annals serve`: the database, the API workers, restarted when they die and ended together."""
 
+import errno
 import fcntl
 import json
 import os
@@ -40,6 +41,7 @@ RESTART_PAUSE_SECONDS = 0.5
 STOP_SECONDS = 20
 RUNTIME_PREFIX = "annals-run-"
 STALE_SECONDS = 60
+PORT_SECONDS = 3
 
 
 class Worker:
@@ -194,13 +196,20 @@ class Supervisor:
 @contextmanager
 def _listener(host: str, port: int) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise StartupError(
-            f"can't listen on {host} port {port}: {error.strerror or error}. "
-            "Choose another with --host or --port."
-        ) from None
+    deadline = time.monotonic() + PORT_SECONDS
+    while True:
+        try:
+            listener = socket.create_server((host, port), family=family, backlog=2048)
+            break
+        except OSError as error:
+            # The workers of a server that was just killed need a moment to let go.
+            if error.errno == errno.EADDRINUSE and time.monotonic() < deadline:
+                time.sleep(WATCH_SECONDS)
+                continue
+            raise StartupError(
+                f"can't listen on {host} port {port}: {error.strerror or error}. "
+                "Choose another with --host or --port."
+            ) from None
     with listener:
         yield listener
 

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -184,6 +185,28 @@ def test_what_can_not_start_says_why(
     assert done.returncode == 1
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_start_right_after_a_kill_gets_the_port_that_was_held(tmp_path: Path) -> None:
+    with running(tmp_path / "data", "--workers", "2") as server:
+        port = server.url.rpartition(":")[2]
+        server.process.kill()
+        with running(tmp_path / "data", "--port", port) as second:
+            assert second.url == server.url
+
+
+def test_a_port_that_stays_taken_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            [ANNALS, "serve", "--port", port, "--data-dir", tmp_path / "data"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert f"can't listen on 127.0.0.1 port {port}" in done.stderr
 
 
 def test_a_second_server_on_the_same_data_directory_is_refused(tmp_path: Path) -> None:
