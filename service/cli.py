@@ -98,6 +98,13 @@ def _welcome(settings: Settings, url: str, made: str | None) -> None:
             f'  git clone "{clone}" first-steps',
         ]
     else:
+        if settings.database_url is None:
+            lines += [
+                "There is no key of a first subscription here: the first start was cut short, or it was removed.",
+                "Where there is no subscription yet, a start with ANNALS_OPERATOR_KEY set (it replaces the old",
+                "one) makes it.",
+                "",
+            ]
         lines += [
             "Try it:",
             f"  curl {public}/readyz",
