@@ -100,9 +100,9 @@ def _welcome(settings: Settings, url: str, made: str | None) -> None:
     else:
         if settings.database_url is None:
             lines += [
-                "There is no key of a first subscription here: the first start was cut short, or it was removed.",
-                "Where there is no subscription yet, a start with ANNALS_OPERATOR_KEY set (it replaces the old",
-                "one) makes it.",
+                "There is no key of a first subscription here: the first start was cut short, or the key",
+                "was removed. Where there is no subscription yet, a start with ANNALS_OPERATOR_KEY set (it",
+                "replaces the old one) makes it.",
                 "",
             ]
         lines += [
