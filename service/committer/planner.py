@@ -14,7 +14,14 @@ from service import audit
 from service.audit import Action, Subject
 from service.callers import Member
 from service.committer.change import Change, CheckIn, Create, RollBack, Save, Written
-from service.committer.refusals import checked_out, holder_facts, name_taken, tag_taken
+from service.committer.refusals import (
+    checked_out,
+    holder_facts,
+    name_taken,
+    resource_deleted,
+    resource_not_found,
+    tag_taken,
+)
 from service.committer.step import Entry, Step, folder_of, running, snapshot_of, version_state
 from service.committer.writes import Writes
 from service.errors import (
@@ -23,7 +30,6 @@ from service.errors import (
     NotHolder,
     ParentNotFound,
     ResourceDeleted,
-    ResourceNotFound,
 )
 from service.ids import SubscriptionId, mint
 from service.kinds import PARENT_FIELDS, Kind
@@ -173,9 +179,9 @@ class Planner:
     def _live(self, kind: Kind, resource_id: UUID) -> Entry:
         entry = self._entries.get((kind, resource_id))
         if entry is None:
-            raise ResourceNotFound(f"There is no {kind} {resource_id} in this subscription.")
+            raise resource_not_found(kind, resource_id)
         if entry.row.deleted_at is not None:
-            raise ResourceDeleted(f"The {kind} was deleted: restore it first.")
+            raise resource_deleted(kind)
         return entry
 
     def _touched(self, entry: Entry) -> ResourceRow:

@@ -1,8 +1,20 @@
 """The refusals that more than one place gives, so that they read the same everywhere."""
 
-from service.errors import CheckedOut, Fault, NameTaken, TagTaken
+from uuid import UUID
+
+from service.errors import CheckedOut, Fault, NameTaken, ResourceDeleted, ResourceNotFound, TagTaken
 from sql.queries.audit_logs import Values
 from sql.queries.check_outs import CheckOutRow
+
+
+def resource_not_found(kind: str, resource_id: UUID) -> ResourceNotFound:
+    """The refusal of what the subscription does not have."""
+    return ResourceNotFound(f"There is no {kind} {resource_id} in this subscription.")
+
+
+def resource_deleted(kind: str) -> ResourceDeleted:
+    """The refusal to change what is deleted."""
+    return ResourceDeleted(f"The {kind} was deleted: restore it first.")
 
 
 def name_taken(kind: str, name: str) -> NameTaken:

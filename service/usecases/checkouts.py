@@ -9,10 +9,10 @@ from service import audit
 from service.audit import Action, Subject, check_out_state
 from service.callers import Member
 from service.committer.change import CheckIn
-from service.committer.refusals import checked_out, holder_facts
+from service.committer.refusals import checked_out, holder_facts, resource_deleted, resource_not_found
 from service.committer.step import running
 from service.context import Context
-from service.errors import NotCheckedOut, NotHolder, ResourceDeleted, ResourceNotFound, Unauthenticated
+from service.errors import NotCheckedOut, NotHolder, Unauthenticated
 from service.ids import ResourceId, SubscriptionId, mint
 from service.kinds import Kind
 from service.usecases.documents import canonical, definition_of
@@ -168,7 +168,7 @@ def _hold(
     """The resource, its row held until the transaction ends, and its unreleased check-out."""
     row = resources.lock(tx, subscription_id, kind, [resource_id]).get(resource_id)
     if row is None:
-        raise ResourceNotFound(f"There is no {kind} {resource_id} in this subscription.")
+        raise resource_not_found(kind, resource_id)
     if row.deleted_at is not None:
-        raise ResourceDeleted(f"The {kind} was deleted: restore it first.")
+        raise resource_deleted(kind)
     return row, check_outs.unreleased(tx, subscription_id, kind, [resource_id]).get(resource_id)

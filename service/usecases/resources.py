@@ -7,8 +7,9 @@ from uuid import UUID
 
 from service.callers import Member
 from service.committer.change import Create
+from service.committer.refusals import resource_not_found
 from service.context import Context
-from service.errors import Fault, Invalid, ResourceNotFound
+from service.errors import Fault, Invalid
 from service.ids import ResourceId, SubscriptionId, mint
 from service.kinds import PLACE_FIELDS, Kind, Place
 from service.pages import Page, Paging, uuid_position
@@ -88,7 +89,7 @@ def get(context: Context, subscription_id: SubscriptionId, kind: Kind, resource_
     with context.database.transaction(subscription_id) as tx:
         row = resources.get(tx, subscription_id, kind, resource_id, at=context.clock())
     if row is None:
-        raise ResourceNotFound(f"There is no {kind} {resource_id} in this subscription.")
+        raise resource_not_found(kind, resource_id)
     definition = definition_of(context, subscription_id, row.git_blob_id)
     summary = _summary(row)
     return Resource(

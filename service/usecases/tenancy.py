@@ -212,7 +212,8 @@ def delete_user(
         # As the committer does, so that neither waits for the other half-way.
         repositories.lock(tx, subscription_id)
         row = held_user(tx, subscription_id, user_id)
-        released = _release_all(tx, caller, subscription_id, row, context.clock())
+        at = context.clock()
+        released = _release_all(tx, caller, subscription_id, row, at)
         tenancy.delete_user(tx, subscription_id, row.user_id)
         audit.record(
             tx,
@@ -220,7 +221,7 @@ def delete_user(
             subscription_id,
             Subject("user", row.user_id, row.username),
             Action.DELETE,
-            context.clock(),
+            at,
             old=_state(row) | {"check_outs": released},
         )
 

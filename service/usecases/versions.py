@@ -9,8 +9,9 @@ from uuid import UUID
 from service.addresses import git_url
 from service.callers import Member
 from service.committer.change import RollBack, Save, Written
+from service.committer.refusals import resource_not_found
 from service.context import Context
-from service.errors import AmbiguousRef, ResourceNotFound, VersionNotFound
+from service.errors import AmbiguousRef, VersionNotFound
 from service.ids import ResourceId, SubscriptionId
 from service.kinds import Kind
 from service.pages import MAX_NUMBER, Page, Paging, number_position
@@ -224,7 +225,7 @@ def _check_resource(
     tx: Transaction, subscription_id: SubscriptionId, kind: Kind, resource_id: UUID, at: datetime
 ) -> None:
     if resources.get(tx, subscription_id, kind, resource_id, at=at) is None:
-        raise ResourceNotFound(f"There is no {kind} {resource_id} in this subscription.")
+        raise resource_not_found(kind, resource_id)
 
 
 def _shown(context: Context, subscription_id: SubscriptionId, row: VersionRow) -> Version:
