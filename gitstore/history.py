@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 import pygit2
 from pygit2.enums import FileMode, ObjectType
@@ -30,7 +31,10 @@ _KIND: dict[int, Kind] = {
     ObjectType.COMMIT: "commit",
     ObjectType.TREE: "tree",
     ObjectType.BLOB: "blob",
+    ObjectType.TAG: "tag",
 }
+
+Branch = Literal["main", "published"]
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,14 @@ class Commit:
 _Changes = dict[str, dict[str, dict[str, pygit2.Oid | None]]]
 
 
+@dataclass(slots=True)
+class _Tip:
+    """Where a branch stands in the batch: its last commit and that one's tree."""
+
+    head: pygit2.Oid | None = None
+    tree: pygit2.Oid | None = None
+
+
 class CommitBuilder:
     """Builds batches of commits for one repository, in memory until `write`.
 
@@ -69,37 +81,36 @@ class CommitBuilder:
         odb.add_backend(self._scratch, 1)
         self._repository = pygit2.Repository()
         self._repository.set_odb(odb)
-        self._head: pygit2.Oid | None = None
-        self._tree: pygit2.Oid | None = None
+        self._tips: dict[Branch, _Tip] = {}
 
-    def begin(self, head: str | None) -> None:
-        """Start a batch on top of a commit, or of nothing; one that was not written is forgotten.
+    def begin(self, head: str | None, *, published: str | None = None) -> None:
+        """Start a batch on top of a commit of each branch, or of nothing; one not written is forgotten.
 
         Raises ObjectMissing if there is no such commit.
         """
         self.discard()
-        if head is None:
-            return
-        commit = find_commit(self._repository, head)
-        self._head, self._tree = commit.id, commit.tree_id
+        self._tips = {"main": self._tip(head), "published": self._tip(published)}
 
     def commit(
         self,
         *,
+        branch: Branch = "main",
         writes: Mapping[str, bytes],
+        places: Mapping[str, str] | None = None,
         removes: Collection[str] = (),
         message: str,
         actor: Identity,
         time: datetime,
     ) -> Commit:
-        """One commit on top of the previous one of the batch; paths are `collection/fan-out/file`.
+        """One commit on top of the branch's previous one; paths are `collection/fan-out/file`.
 
-        Without writes and removes the commit is empty. Author and committer are the actor, in UTC, to the
+        `writes` are contents, `places` the ids of blobs that the repository or the batch has already. Without
+        writes, places and removes the commit is empty. Author and committer are the actor, in UTC, to the
         second. Raises ValueError for another kind of path, a naive time, and a path to remove that is not
         there.
         """
-        if time.tzinfo is None:
-            raise ValueError("a commit's time needs a zone")
+        signature = _signature(actor, time)
+        tip = self._tips.setdefault(branch, _Tip())
         changes: _Changes = {}
         for path in removes:
             collection, fan_out, file = _parts(path)
@@ -111,13 +122,26 @@ class CommitBuilder:
             oid = pygit2.Oid(hex=blob_ids[path])
             self._scratch.write_cb(oid, data, ObjectType.BLOB)
             changes.setdefault(collection, {}).setdefault(fan_out, {})[file] = oid
-        signature = _signature(actor, int(time.timestamp()))
-        parents: list[str | pygit2.Oid] = [] if self._head is None else [self._head]
+        for path, blob in (places or {}).items():
+            collection, fan_out, file = _parts(path)
+            blob_ids[path] = blob
+            changes.setdefault(collection, {}).setdefault(fan_out, {})[file] = pygit2.Oid(hex=blob)
+        parents: list[str | pygit2.Oid] = [] if tip.head is None else [tip.head]
         with translated():
-            tree = self._rooted(changes) if changes or self._tree is None else self._tree
+            tree = self._rooted(tip.tree, changes) if changes or tip.tree is None else tip.tree
             head = self._repository.create_commit(None, signature, signature, message, tree, parents)
-        self._head, self._tree = head, tree
+        tip.head, tip.tree = head, tree
         return Commit(str(head), str(tree), blob_ids)
+
+    def tag(self, *, name: str, target: str, message: str, actor: Identity, time: datetime) -> str:
+        """The id of an annotated tag of a commit, made in the batch; `name` is that under `refs/tags/`."""
+        tagger = _signature(actor, time)
+        header = (
+            f"object {pygit2.Oid(hex=target)}\ntype commit\ntag {name}\n"
+            f"tagger {tagger.name} <{tagger.email}> {tagger.time} +0000\n\n"
+        )
+        with translated():
+            return str(self._repository.write(ObjectType.TAG, (header + message).encode()))
 
     def write(self) -> None:
         """Make the batch durable as one pack; refs are the caller's business.
@@ -134,7 +158,7 @@ class CommitBuilder:
     def discard(self) -> None:
         """Forget the batch."""
         self._scratch.written = {}
-        self._head = self._tree = None
+        self._tips = {}
 
     def read_blob(self, blob_id: str) -> bytes:
         """The content of a blob of the repository, whichever process wrote it; raises ObjectMissing."""
@@ -148,8 +172,13 @@ class CommitBuilder:
         # Libgit2 closes a database's files only when the last reference to it goes.
         del self._scratch, self._odb
 
-    def _rooted(self, changes: _Changes) -> pygit2.Oid:
-        root = self._tree
+    def _tip(self, head: str | None) -> _Tip:
+        if head is None:
+            return _Tip()
+        commit = find_commit(self._repository, head)
+        return _Tip(commit.id, commit.tree_id)
+
+    def _rooted(self, root: pygit2.Oid | None, changes: _Changes) -> pygit2.Oid:
         subtrees = {}
         for collection, fan_outs in changes.items():
             before = self._entry(root, collection)
@@ -212,8 +241,11 @@ def _parts(path: str) -> tuple[str, str, str]:
     return match[1], match[2], match[3]
 
 
-def _signature(actor: Identity, seconds: int) -> pygit2.Signature:
+def _signature(actor: Identity, time: datetime) -> pygit2.Signature:
     """The actor as git may name them: libgit2 drops what would break a commit's header, or refuses it."""
+    if time.tzinfo is None:
+        raise ValueError("a commit's time needs a zone")
+    seconds = int(time.timestamp())
     email = f"{actor.user_id}@annals.invalid"
     if actor.username.isprintable():
         try:

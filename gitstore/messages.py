@@ -27,6 +27,11 @@ class VersionLine:
         return f"{self.collection}/{self.resource_id}@{self.number} {self.version_id}"
 
 
+def tag_ref(collection: str, resource_id: str, tag: str) -> str:
+    """The name, under `refs/tags/`, of a tag of a resource."""
+    return f"{collection}/{resource_id}/{tag}"
+
+
 def version_subject(collection: str, resource_id: str, number: int, name: str) -> str:
     """The subject of a commit of one version."""
     return f"{collection}/{resource_id}: v{number} — {name}"
@@ -36,7 +41,9 @@ def compose(
     *,
     subject: str,
     body: str | None,
-    versions: Sequence[VersionLine],
+    versions: Sequence[VersionLine] = (),
+    published: Sequence[VersionLine] = (),
+    unpublished: Sequence[VersionLine] = (),
     actor: Identity,
     request_id: str | None,
     time: datetime,
@@ -50,6 +57,8 @@ def compose(
     if not subject:
         raise ValueError("a commit needs a subject")
     trailers = [("Annals-Version", str(version)) for version in versions]
+    trailers += [("Annals-Published", str(version)) for version in published]
+    trailers += [("Annals-Unpublished", str(version)) for version in unpublished]
     trailers.append(("Annals-Actor", f"{actor.user_id} {_encode(actor.username)}"))
     if request_id is not None:
         trailers.append(("Annals-Request", _encode(request_id)))

@@ -1,12 +1,13 @@
-"""Where a branch is, and moving it forward."""
+"""Where refs are, moving branches forward, and making and removing tags."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import pygit2
 
-from gitstore.errors import RefDiverged, translated
+from gitstore.durable import sync_folder
+from gitstore.errors import ObjectMissing, RefDiverged, translated
 from gitstore.layout import open_repository
 from gitstore.objects import find_commit
 
@@ -36,13 +37,27 @@ def forward(path: Path, ref: str, commit: str, *, since: str | None = None) -> b
             return False
         if present is None or present != since:
             _check_descent(repository, ref, commit, present)
-        try:
-            _move(repository, ref, reference, pygit2.Oid(hex=commit))
-        except OSError:
-            if not _remove_stale_locks(path, ref):
-                raise
-            _move(repository, ref, reference, pygit2.Oid(hex=commit))
+        _move(path, repository, ref, reference, commit)
     return True
+
+
+def settle_tags(path: Path, wanted: Mapping[str, str | None]) -> None:
+    """Let each ref under `refs/tags/` name its object, or be absent where that is None; durably.
+
+    The caller holds the lock on the refs, and says what its rows say: a tag that stands elsewhere was left by
+    a crash. Raises ObjectMissing, RepositoryMissing, StoreUnavailable.
+    """
+    with _opened(path) as repository:
+        for name, target in wanted.items():
+            ref = f"refs/tags/{name}"
+            reference = repository.references.get(ref)
+            present = None if reference is None else str(reference.target)
+            if present != target:
+                if target is not None and pygit2.Oid(hex=target) not in repository:
+                    raise ObjectMissing(target)
+                _move(path, repository, ref, reference, target)
+            # Also where it was right already: who made it so may have been killed before this.
+            _sync_parents(path / ref, path / "refs")
 
 
 @contextmanager
@@ -65,13 +80,40 @@ def _check_descent(repository: pygit2.Repository, ref: str, commit: str, present
 
 
 def _move(
-    repository: pygit2.Repository, ref: str, reference: pygit2.Reference | None, commit: pygit2.Oid
+    path: Path,
+    repository: pygit2.Repository,
+    ref: str,
+    reference: pygit2.Reference | None,
+    target: str | None,
+) -> None:
+    try:
+        _swap(repository, ref, reference, target)
+    except OSError:
+        if not _remove_stale_locks(path, ref):
+            raise
+        _swap(repository, ref, reference, target)
+
+
+def _swap(
+    repository: pygit2.Repository, ref: str, reference: pygit2.Reference | None, target: str | None
 ) -> None:
     """Compare and swap: libgit2 refuses if the ref is no longer what `reference` was read as."""
     if reference is None:
-        repository.references.create(ref, commit)
+        if target is not None:
+            repository.references.create(ref, pygit2.Oid(hex=target))
+    elif target is None:
+        reference.delete()
     else:
-        reference.set_target(commit)
+        reference.set_target(pygit2.Oid(hex=target))
+
+
+def _sync_parents(ref: Path, root: Path) -> None:
+    """Make folders durable that libgit2 made for a ref, and the names that it removed from them."""
+    for folder in ref.parents:
+        if folder.is_dir():
+            sync_folder(folder)
+        if folder == root:
+            return
 
 
 def _remove_stale_locks(path: Path, ref: str) -> bool:

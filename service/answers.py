@@ -24,10 +24,15 @@ def answer(value: Any, status: int = 200, *, etag: str | None = None) -> Respons
 
 def page_answer(request: Request, page: Page[Any]) -> Response:
     """A page of a list, with a Link to the next."""
-    response = answer({"items": page.items, "next_cursor": page.next_cursor})
-    if page.next_cursor is not None:
+    body = {"items": page.items, "next_cursor": page.next_cursor}
+    return linked(request, answer(body), page.next_cursor)
+
+
+def linked(request: Request, response: Response, next_cursor: str | None) -> Response:
+    """The answer with a Link to the next page, where there is one."""
+    if next_cursor is not None:
         # Relative, so that it holds whatever address the client used.
-        following = request.url.include_query_params(cursor=page.next_cursor)
+        following = request.url.include_query_params(cursor=next_cursor)
         response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
     return response
 

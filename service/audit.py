@@ -28,6 +28,12 @@ class Action(StrEnum):
     CANCEL_CHECK_OUT = "CANCEL_CHECK_OUT"
     CHECK_IN = "CHECK_IN"
     ROLLBACK = "ROLLBACK"
+    FORCE_CANCEL = "FORCE_CANCEL"
+    TAG = "TAG"
+    UNTAG = "UNTAG"
+    PUBLISH = "PUBLISH"
+    UNPUBLISH = "UNPUBLISH"
+    COMMENT = "COMMENT"
     CLONE = "CLONE"
     FETCH = "FETCH"
 
@@ -120,6 +126,7 @@ def check_out_state(row: CheckOutRow) -> Values:
     """A check-out as log rows name it."""
     return {
         "checked_out_by": row.checked_out_by,
+        "checked_out_by_username": row.username,
         "version_id": row.version_id,
         "expires_at": row.expires_at,
         "reason": row.reason,

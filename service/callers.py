@@ -25,6 +25,8 @@ class Right(StrEnum):
     READ_LOGS = "read logs"
     SEE_SUBSCRIPTION = "see the subscription"
     MANAGE_USERS = "manage users and keys"
+    FORCE = "take another's check-out away"
+    MANAGE_SUBSCRIPTION = "change the subscription"
     CREATE_SUBSCRIPTIONS = "create subscriptions"
 
 
@@ -33,7 +35,14 @@ _RIGHTS: dict[Role, frozenset[Right]] = {
     Role.EDITOR: frozenset({Right.READ, Right.SEE_SUBSCRIPTION, Right.WRITE}),
     Role.AUDITOR: frozenset({Right.READ, Right.SEE_SUBSCRIPTION, Right.READ_LOGS}),
     Role.ADMIN: frozenset(Right) - {Right.CREATE_SUBSCRIPTIONS},
-    Role.OPERATOR: frozenset({Right.SEE_SUBSCRIPTION, Right.MANAGE_USERS, Right.CREATE_SUBSCRIPTIONS}),
+    Role.OPERATOR: frozenset(
+        {
+            Right.SEE_SUBSCRIPTION,
+            Right.MANAGE_USERS,
+            Right.MANAGE_SUBSCRIPTION,
+            Right.CREATE_SUBSCRIPTIONS,
+        }
+    ),
 }
 
 
@@ -50,13 +59,17 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Somebody whose key was verified; user and subscription are None for the operator."""
+    """Somebody whose key was verified; user and subscription are None for the operator.
+
+    `demands_if_match` is what its subscription demands of changes.
+    """
 
     user_id: UserId | None
     username: str
     role: Role
     subscription_id: SubscriptionId | None
     origin: Origin
+    demands_if_match: bool = False
 
     def needs(self, right: Right) -> None:
         """Raise Forbidden where the role does not give `right`."""

@@ -2,8 +2,10 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from ipaddress import ip_address
 from typing import Annotated, Any, TypeVar, cast
 from uuid import UUID
@@ -13,18 +15,22 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.convertors import Convertor, register_url_convertor
 
-from service import ids, json_body
+from service import etags, ids, json_body
 from service.callers import Caller, Member, Origin, Right
 from service.context import Context
 from service.errors import (
     BodyTooLarge,
     Fault,
     Forbidden,
+    IfMatchRequired,
     Invalid,
     ResourceNotFound,
     Unauthenticated,
     UnsupportedMedia,
 )
+from service.etags import Match
+from service.idempotency import HEADER as IDEMPOTENCY_KEY
+from service.idempotency import Attempt
 from service.ids import SubscriptionId
 from service.kinds import KIND_OF_COLLECTION, Kind
 from service.pages import DEFAULT_LIMIT, MAX_LIMIT, Paging
@@ -34,6 +40,8 @@ from service.usecases import authentication, tenancy
 MAX_BODY_BYTES = 8 * 1024 * 1024
 # Above this size, reading a document would hold up every other request of the event loop.
 PARSE_ASIDE_BYTES = 64 * 1024
+# Printable ASCII, as RFC 9110 has the value of a header; long enough for any kind of unique id.
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 
 BodyT = TypeVar("BodyT", bound=Body)
 
@@ -146,11 +154,55 @@ def _refuse_unknown_parameters(request: Request) -> None:
         raise Invalid(f"The query is not valid: there is no parameter {unknown[0]!r} here.", faults=faults)
 
 
+def attempt_of(request: Request) -> Attempt | None:
+    """What the Idempotency-Key makes of this call, None without one; put it after the body, which counts.
+
+    Raises Invalid for a key that is none.
+    """
+    key = request.headers.get(IDEMPOTENCY_KEY)
+    if key is None:
+        return None
+    if not _IDEMPOTENCY_KEY.fullmatch(key):
+        detail = "a key is 1 to 255 printable ASCII characters"
+        raise Invalid(f"{IDEMPOTENCY_KEY}: {detail}.", faults=[Fault(detail, parameter=IDEMPOTENCY_KEY)])
+    caller: Caller = request.state.caller
+    return Attempt.of(
+        caller=str(caller.user_id or caller.role),
+        method=request.method,
+        path=request.url.path,
+        key=key,
+        body_digest=request.state.body_digest,
+    )
+
+
+Once = Annotated[Attempt | None, Depends(attempt_of)]
+
+
+def if_match_of(request: Request) -> Match | None:
+    """What `If-Match` names, None without one."""
+    return etags.parse(request.headers.get("if-match"))
+
+
+def demanded_if_match_of(request: Request) -> Match | None:
+    """What `If-Match` names; raises IfMatchRequired without one where the subscription demands it."""
+    match = if_match_of(request)
+    caller: Caller = request.state.caller
+    if match is None and caller.demands_if_match:
+        raise IfMatchRequired("This subscription takes such changes only with If-Match: send the ETag.")
+    return match
+
+
+# For what changes content or its names; the other is for what merely stands beside it.
+Based = Annotated[Match | None, Depends(demanded_if_match_of)]
+MaybeBased = Annotated[Match | None, Depends(if_match_of)]
+
+
 Reading = Annotated[Access, Depends(access(Right.READ))]
 Writing = Annotated[Access, Depends(access(Right.WRITE))]
 ReadingLogs = Annotated[Access, Depends(access(Right.READ_LOGS))]
 Seeing = Annotated[Access, Depends(access(Right.SEE_SUBSCRIPTION))]
 Managing = Annotated[Access, Depends(access(Right.MANAGE_USERS))]
+Configuring = Annotated[Access, Depends(access(Right.MANAGE_SUBSCRIPTION))]
 Calling = Annotated[Caller, Depends(caller_of)]
 
 
@@ -224,7 +276,7 @@ def body_of(model: type[BodyT], *, may_be_empty: bool = False) -> Callable[[Requ
     def made(raw: bytes) -> BodyT:
         value = json_body.parse(raw)
         # Before pydantic, which would make an error of its own for each of a million unknown keys.
-        unknown = json_body.unknown_fields(value, set(model.model_fields))
+        unknown = model.unknown_fields(value)
         if unknown:
             raise _invalid_body(unknown)
         try:
@@ -234,6 +286,8 @@ def body_of(model: type[BodyT], *, may_be_empty: bool = False) -> Callable[[Requ
 
     async def read(request: Request) -> BodyT:
         raw = await _read(request)
+        # For `attempt_of`: what a retry has to repeat.
+        request.state.body_digest = sha256(raw).digest()
         if not raw and may_be_empty:
             return model()
         if len(raw) > PARSE_ASIDE_BYTES:

@@ -4,15 +4,18 @@ AnnalsError
 ├── Unauthenticated
 ├── Forbidden
 ├── NotFound            SubscriptionNotFound, UserNotFound, KeyNotFound, ResourceNotFound, ParentNotFound,
-│                       VersionNotFound, PathNotFound
+│                       VersionNotFound, CommitNotFound, PathNotFound
 ├── MethodNotAllowed
 ├── Malformed           MalformedJson, MalformedGitRequest
 ├── Invalid
+├── KeyReused
 ├── TooLarge            BodyTooLarge, DocumentTooLarge
 ├── UnsupportedMedia
 ├── Conflict            NameTaken, UsernameTaken, TagTaken, AmbiguousRef, ResourceDeleted, NotCheckedOut,
-│                       NotHolder
+│                       NotHolder, RequestInFlight
 ├── Locked              CheckedOut
+├── PreconditionFailed  StaleVersion
+├── PreconditionMissing IfMatchRequired
 ├── Unavailable         DatabaseNotReachable, Busy, StoreNotWritable, RefNotMoved
 └── Internal
 
@@ -134,6 +137,16 @@ class VersionNotFound(NotFound):
     code = "version_not_found"
 
 
+class CommitNotFound(NotFound):
+    """No such commit
+
+    The history of the subscription has no such commit that made a version. `git log main` in a clone lists
+    them, and each version names its own.
+    """
+
+    code = "commit_not_found"
+
+
 class PathNotFound(NotFound):
     """No such path
 
@@ -183,6 +196,16 @@ class Invalid(AnnalsError):
     """
 
     code = "invalid"
+
+
+class KeyReused(AnnalsError):
+    """The Idempotency-Key was used for something else
+
+    A key stands for one call: the same caller, method, path and body. Send a retry with the body of the first
+    try, byte for byte, and a new call with a new key.
+    """
+
+    code = "idempotency_key_reused"
 
 
 class TooLarge(AnnalsError):
@@ -242,7 +265,7 @@ class UsernameTaken(Conflict):
 class TagTaken(Conflict):
     """The tag names another version
 
-    A tag names one version of a resource. Choose another tag.
+    A tag names one version of a resource. Choose another tag, or take it from that version first.
     """
 
     code = "tag_taken"
@@ -279,10 +302,49 @@ class NotCheckedOut(Conflict):
 class NotHolder(Conflict):
     """Somebody else holds the check-out
 
-    Only the holder can check in or cancel; the problem names the holder and when the lease ends.
+    Only the holder can check in or cancel; the problem names the holder and when the lease ends. An admin can
+    take it away with `DELETE .../check-out?force=true`.
     """
 
     code = "not_holder"
+
+
+class RequestInFlight(Conflict):
+    """The call is being carried out
+
+    Another request with the same Idempotency-Key has not ended yet. Try again shortly: the answer will be the
+    one that it gets.
+    """
+
+    code = "request_in_flight"
+
+
+class PreconditionFailed(AnnalsError):
+    """It is no longer as the caller saw it."""
+
+
+class StaleVersion(PreconditionFailed):
+    """It was changed since
+
+    `If-Match` names a commit that is no longer the current one; the problem has the current version and
+    commit. Look at what changed (`GET .../diff`), and send the change again with the current ETag.
+    """
+
+    code = "stale_version"
+
+
+class PreconditionMissing(AnnalsError):
+    """The caller has to say what the change is based on."""
+
+
+class IfMatchRequired(PreconditionMissing):
+    """If-Match is wanted
+
+    This subscription takes changes of a resource only with `If-Match`: send the ETag of the version that the
+    change is based on. An admin can switch that off with `PATCH` of the subscription.
+    """
+
+    code = "if_match_required"
 
 
 class Locked(AnnalsError):
@@ -332,11 +394,11 @@ class StoreNotWritable(Unavailable):
 
 
 class RefNotMoved(Unavailable):
-    """The change is stored, but the branch could not follow
+    """The change is stored, but its ref could not follow
 
-    The version and its audit row are durable, yet `main` could not be moved to it: the repository can't be
-    written, or somebody else moved the branch. Clones are refused until it is mended; the operator finds the
-    reason in the log. Look at the versions before you try again: the change is there.
+    The change and its audit row are durable, yet a branch or a tag in the repository could not be moved to
+    it: the repository can't be written, or somebody else moved the ref. Clones are refused until it is
+    mended; the operator finds the reason in the log. Look before you try again: the change is there.
     """
 
     code = "ref_not_moved"

@@ -6,7 +6,7 @@ and one walk over the result finds the marks, the depth, the unfit strings and t
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -213,11 +213,11 @@ def _parts(text: str) -> Iterator[str]:
         position += 1
 
 
-def unknown_fields(value: Any, known: set[str]) -> list[Fault]:
-    """The keys of an object that are not `known`, as faults; few of them, however many there are."""
+def unknown_fields(value: Any, known: set[str], path: Sequence[Step] = ()) -> list[Fault]:
+    """The keys of an object at `path` that are not `known`, as faults; few, however many there are."""
     if not isinstance(value, dict):
         return []
     return [
-        Fault("there is no such field", pointer=pointer_of([key]))
+        Fault("there is no such field", pointer=pointer_of([*path, key]))
         for key in islice((key for key in value if key not in known), MAX_FAULTS)
     ]

@@ -22,7 +22,19 @@ from service.committer.transport import ThreadCommitter
 from service.context import Context
 from service.errors import AnnalsError, Fault, Invalid, MethodNotAllowed, PathNotFound
 from service.middleware import RequestMiddleware
-from service.routes import checkouts, git, health, logs, resources, tenancy, versions
+from service.routes import (
+    checkouts,
+    comments,
+    git,
+    health,
+    logs,
+    publications,
+    resources,
+    rollbacks,
+    tags,
+    tenancy,
+    versions,
+)
 from service.settings import Settings
 from service.usecases.health import version
 from sql.database import Database
@@ -86,7 +98,8 @@ def create_app(settings: Settings, *, database_url: str, clock: Clock = system_c
     )
     app.add_middleware(RequestMiddleware)
     app.include_router(health.router)
-    for router in (tenancy, logs, git, resources, versions, checkouts):
+    nouns = (tenancy, logs, git, resources, versions, tags, publications, comments, checkouts, rollbacks)
+    for router in nouns:
         # For the description only: what a key may do is each route's own dependency.
         app.include_router(router.router, dependencies=[Security(HTTPBearer(auto_error=False))])
     for kind, handler in (

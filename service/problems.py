@@ -21,10 +21,13 @@ _STATUS: tuple[tuple[type[AnnalsError], int], ...] = (
     (errors.MethodNotAllowed, 405),
     (errors.Malformed, 400),
     (errors.Invalid, 422),
+    (errors.KeyReused, 422),
     (errors.TooLarge, 413),
     (errors.UnsupportedMedia, 415),
     (errors.Conflict, 409),
     (errors.Locked, 423),
+    (errors.PreconditionFailed, 412),
+    (errors.PreconditionMissing, 428),
     (errors.Unavailable, 503),
     (errors.Internal, 500),
 )

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -12,20 +13,31 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
+    StrictBool,
     StrictInt,
+    TypeAdapter,
+    ValidationError,
     WithJsonSchema,
+    model_validator,
 )
 
-from service.kinds import Place
+from service import json_body
+from service.errors import Fault
+from service.kinds import Kind, Place
 from service.usecases.checkouts import MAX_LEASE
-from service.usecases.versions import RESERVED
+from service.version_refs import RESERVED, is_commit
 
 MAX_TEXT = 10_000
 
 
-def _one_line(text: str) -> str:
+def _not_blank(text: str) -> str:
     if not text.strip():
         raise ValueError("may not be blank")
+    return text
+
+
+def _one_line(text: str) -> str:
+    _not_blank(text)
     if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in text):
         raise ValueError("may not hold line breaks or control characters")
     return text
@@ -49,7 +61,7 @@ def _email(text: str) -> str:
 def _tag(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", text):
         raise ValueError("begins with a letter or digit and holds up to 100 letters, digits, dots, _ and -")
-    if text.isdigit() or re.fullmatch(r"[0-9a-fA-F]{7,40}", text) or text in RESERVED:
+    if text.isdigit() or is_commit(text) or text in RESERVED:
         raise ValueError("would be read as a version number, a commit or a reserved word")
     if ".." in text or text.endswith((".", ".lock")):
         raise ValueError("is no valid git tag")
@@ -74,11 +86,31 @@ def _ref(value: object) -> int | str:
     raise ValueError("is a version number, a tag, a commit, or current, published or previous")
 
 
+_INSTANT = TypeAdapter(AwareDatetime)
+
+
+def _point(value: object) -> datetime | str:
+    if isinstance(value, str) and is_commit(value):
+        return value
+    if isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\d[Tt ]", value):
+        try:
+            return _INSTANT.validate_python(value)
+        except ValidationError:
+            pass
+    raise ValueError("is 7 to 40 hex digits of a commit, or an instant with its zone (RFC 3339)")
+
+
 MAX_REF = 100
+# As API.md has it: one bulk check-in is one commit of at most so many versions.
+MAX_ITEMS = 500
 Ref = Annotated[
     int | str,
     PlainValidator(_ref),
     WithJsonSchema({"type": ["integer", "string"], "minLength": 1, "maxLength": MAX_REF}),
+]
+# A point in the history of a subscription.
+Point = Annotated[
+    datetime | str, PlainValidator(_point), WithJsonSchema({"type": "string", "maxLength": MAX_REF})
 ]
 Name = Annotated[str, Field(max_length=500), AfterValidator(_one_line)]
 ShortName = Annotated[str, Field(max_length=255), AfterValidator(_one_line)]
@@ -86,6 +118,7 @@ Username = Annotated[str, Field(max_length=100), AfterValidator(_username)]
 Email = Annotated[str, Field(max_length=255), AfterValidator(_email)]
 Tag = Annotated[str, AfterValidator(_tag)]
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
+Words = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_not_blank)]
 # An empty field of a form says nothing: it is stored as nothing.
 Remark = Annotated[Text | None, AfterValidator(lambda text: text if text and text.strip() else None)]
 Definition = dict[str, Any]
@@ -106,14 +139,48 @@ class AuditQuery(BaseModel):
     until: AwareDatetime | None = None
 
 
+class VersionQuery(BaseModel):
+    """What narrows a history; `author` is a user's id or name, both ends of the time are inclusive."""
+
+    tag: QueryText | None = None
+    published: bool | None = None
+    author: QueryText | None = None
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+
+
+class DiffQuery(BaseModel):
+    """The two versions to compare."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    from_ref: QueryText = Field(default="previous", alias="from")
+    to_ref: QueryText = Field(default="current", alias="to")
+
+
 class Body(BaseModel):
     """A JSON object in which unknown fields are an error: a misspelt one is not ignored."""
 
     model_config = ConfigDict(extra="forbid")
 
+    @classmethod
+    def unknown_fields(cls, value: Any) -> list[Fault]:
+        """The fields of a value that this body does not have; few, however many there are."""
+        return json_body.unknown_fields(value, set(cls.model_fields))
+
+
+class Nothing(Body):
+    pass
+
 
 class NewSubscription(Body):
     name: ShortName
+    require_if_match: StrictBool = False
+
+
+class SubscriptionChange(Body):
+    name: ShortName = Field(default="")
+    require_if_match: StrictBool = Field(default=False)
 
 
 class NewUser(Body):
@@ -173,6 +240,7 @@ class NewVersion(Body):
     data: Definition
     description: Text | None = None
     tag: Tag | None = None
+    publish: StrictBool = False
 
 
 class CheckOutRequest(Body):
@@ -184,8 +252,61 @@ class CheckInRequest(Body):
     data: Definition | None = None
     comment: Remark = None
     tag: Tag | None = None
+    publish: StrictBool = False
+
+
+class CheckInItem(Body):
+    resource_type: Kind
+    resource_id: UUID
+    data: Definition
+    if_match: Annotated[str, Field(min_length=1, max_length=MAX_REF)] | None = None
+
+
+class CheckInsRequest(Body):
+    items: Annotated[list[CheckInItem], Field(min_length=1, max_length=MAX_ITEMS)]
+    comment: Remark = None
+
+    @classmethod
+    def unknown_fields(cls, value: Any) -> list[Fault]:
+        found = super().unknown_fields(value)
+        items = value.get("items") if isinstance(value, dict) else None
+        known = set(CheckInItem.model_fields)
+        for index, item in enumerate(items[:MAX_ITEMS] if isinstance(items, list) else ()):
+            if len(found) >= json_body.MAX_FAULTS:
+                break
+            found += json_body.unknown_fields(item, known, ("items", index))
+        return found[: json_body.MAX_FAULTS]
 
 
 class RollbackRequest(Body):
     to: Ref
     comment: Remark = None
+    dry_run: StrictBool = False
+
+
+class RollbackManyRequest(Body):
+    to: Point
+    workspace_id: UUID | None = None
+    folder_id: UUID | None = None
+    comment: Remark = None
+    dry_run: StrictBool = False
+
+    @model_validator(mode="after")
+    def _one_root(self) -> "RollbackManyRequest":
+        if self.workspace_id is not None and self.folder_id is not None:
+            raise ValueError("name a workspace or a folder, not both")
+        return self
+
+    def root(self) -> tuple[Kind, UUID] | None:
+        """What to roll back: a workspace or a folder with all below it, None for everything."""
+        if self.workspace_id is not None:
+            return Kind.WORKSPACE, self.workspace_id
+        return None if self.folder_id is None else (Kind.FOLDER, self.folder_id)
+
+
+class TagRequest(Body):
+    tag: Tag
+
+
+class CommentRequest(Body):
+    text: Words

@@ -26,8 +26,8 @@ OPERATOR_KEY = "the-operators-key-of-these-tests-0123456789"
 COLLECTIONS = ("workspaces", "folders", "jobs", "workflows", "jobpackages", "connectors")
 TENANT_TABLES = (
     *COLLECTIONS,
-    *("versions", "version_comments", "check_outs", "publications", "deletion_logs"),
-    *("audit_logs", "users", "actors", "api_keys"),
+    *("versions", "version_comments", "check_outs", "publications", "tags", "deletion_logs"),
+    *("audit_logs", "users", "actors", "api_keys", "idempotency_keys"),
 )
 
 
@@ -122,6 +122,9 @@ class Caller:
 
     def post(self, path: str, json: object = None, **how: Any) -> httpx.Response:
         return self.request("POST", path, json, **how)
+
+    def put(self, path: str, json: object = None, **how: Any) -> httpx.Response:
+        return self.request("PUT", path, json, **how)
 
     def patch(self, path: str, json: object = None, **how: Any) -> httpx.Response:
         return self.request("PATCH", path, json, **how)
@@ -288,7 +291,7 @@ class Tenant:
         return folder
 
     def footprint(self) -> Json:
-        """How much is stored: the rows of every table by count, and where `main` is."""
+        """How much is stored: the rows of every table by count, and where the refs are."""
         counts = sql.SQL(" UNION ALL ").join(
             sql.SQL("SELECT {}, count(*) FROM {} WHERE subscription_id = {}").format(
                 sql.Literal(table), sql.Identifier(table), sql.Literal(self.subscription_id)
@@ -296,7 +299,7 @@ class Tenant:
             for table in TENANT_TABLES
         )
         with self.server.database.connection() as connection:
-            return dict(connection.execute(counts).fetchall()) | {"main": self.main()}
+            return dict(connection.execute(counts).fetchall()) | {"refs": self.git("for-each-ref")}
 
 
 def snapshot_path(resource: Json) -> str:

@@ -139,7 +139,7 @@ def test_a_body_is_an_object(shared: Tenant, workflow: Json, body: object, call:
         ("versions", {"data": {}, "dta": 1}, "/dta"),
         ("versions", {"data": {}, "description": 1}, "/description"),
         ("versions", {"data": {}, "description": "x" * 10_001}, "/description"),
-        ("versions", {"data": {}, "publish": True}, "/publish"),
+        ("versions", {"data": {}, "publish": "yes"}, "/publish"),
         ("check-in", {"data": []}, "/data"),
         ("check-in", {"comment": ["x"]}, "/comment"),
         ("check-in", {"comment": "x" * 10_001}, "/comment"),
@@ -147,7 +147,7 @@ def test_a_body_is_an_object(shared: Tenant, workflow: Json, body: object, call:
         ("check-out", {"reason": "x" * 10_001}, "/reason"),
         ("check-out", {"ttl": 1}, "/ttl"),
         ("rollback", {}, "/to"),
-        ("rollback", {"to": 1, "dry_run": True}, "/dry_run"),
+        ("rollback", {"to": 1, "dry_run": 1}, "/dry_run"),
         ("rollback", {"to": 1, "a/b~c": True}, "/a~1b~0c"),
     ],
 )

@@ -11,9 +11,17 @@ import pytest
 
 from gitstore.snapshots import canonical_definition
 from service.callers import Member, Origin
-from service.committer.change import Change, CheckIn, Create, RollBack, Save, Written
+from service.committer.change import Change, CheckIn, Create, Result, RollBack, Save, Written
 from service.committer.refs import settle_all
-from service.errors import CheckedOut, NameTaken, NotCheckedOut, ParentNotFound, ResourceNotFound, TagTaken
+from service.errors import (
+    CheckedOut,
+    NameTaken,
+    NotCheckedOut,
+    ParentNotFound,
+    ResourceNotFound,
+    TagTaken,
+    VersionNotFound,
+)
 from service.ids import ResourceId, SubscriptionId, UserId, mint
 from service.kinds import Kind, Place
 from sql.errors import UnfitValue
@@ -74,7 +82,7 @@ def check_in(tenant: Tenant, resource: Json, data: Json, by: Caller) -> CheckIn:
     )
 
 
-def submit(tenant: Tenant, changes: Sequence[Change]) -> list[Written | BaseException]:
+def submit(tenant: Tenant, changes: Sequence[Change]) -> list[Result | BaseException]:
     """What becomes of changes that wait together, and so are one batch.
 
     Another subscription's change keeps the committer busy until all of them are queued.
@@ -83,7 +91,7 @@ def submit(tenant: Tenant, changes: Sequence[Change]) -> list[Written | BaseExce
     busy = create(decoy, "decoy")
     committer = tenant.server.context.committer
 
-    async def everything() -> list[Written | BaseException]:
+    async def everything() -> list[Result | BaseException]:
         with psycopg.connect(database.url) as blocker:
             blocker.execute(
                 "SELECT 1 FROM repositories WHERE subscription_id = %s FOR UPDATE", [decoy.subscription_id]
@@ -91,7 +99,10 @@ def submit(tenant: Tenant, changes: Sequence[Change]) -> list[Written | BaseExce
             first = asyncio.create_task(committer.submit(busy))
             while not await asyncio.to_thread(waits_for_a_lock, database):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-            rest = [asyncio.create_task(committer.submit(change)) for change in changes]
+            # Each kind of change has a result of its own; a batch may hold them all.
+            rest: list[asyncio.Task[Result]] = [
+                asyncio.create_task(committer.submit(change)) for change in changes
+            ]
             await asyncio.sleep(0)
         await first
         return await asyncio.gather(*rest, return_exceptions=True)
@@ -344,28 +355,30 @@ def test_a_commit_says_who_what_and_why(tenant: Tenant) -> None:
     assert "@example.org" not in tenant.git("log", "--format=%B", "main")
 
 
-def test_a_rollback_in_a_batch_takes_the_blob_that_it_was_given(tenant: Tenant) -> None:
+def test_a_rollback_in_a_batch_finds_what_the_batch_made(tenant: Tenant) -> None:
     workflow = tenant.workflow(definition={"n": 1})
     tenant.save(workflow, {"n": 2})
-    [[commit, blob]] = tenant.server.database.rows(
-        "SELECT git_commit_hash, git_blob_id FROM versions WHERE resource_id = %s AND version_number = 1",
-        workflow["resource_id"],
-    )
-    back = RollBack(
-        author=author(tenant, tenant.ana),
-        kind=Kind.WORKFLOW,
-        resource_id=ResourceId(UUID(workflow["resource_id"])),
-        to_number=1,
-        to_commit=commit,
-        to_blob=blob,
-        comment=None,
-    )
-    outcomes = submit(
-        tenant, [save(tenant, workflow, {"n": 3}), back, save(tenant, workflow, {"n": 4}), back]
-    )
-    assert [type(outcome) for outcome in outcomes] == [Written] * 4
-    history = tenant.ana.pages(f"{tenant.at(workflow)}/versions")
-    assert [version["version_number"] for version in history] == [6, 5, 4, 3, 2, 1]
+
+    def back(to: str | int) -> RollBack:
+        return RollBack(
+            author=author(tenant, tenant.ana),
+            kind=Kind.WORKFLOW,
+            resource_id=ResourceId(UUID(workflow["resource_id"])),
+            to=to,
+        )
+
+    changes: list[Change] = [
+        *(save(tenant, workflow, {"n": 3}, tag="three"), back(1), save(tenant, workflow, {"n": 4})),
+        *(back("previous"), back("three"), back("current"), back(9)),
+    ]
+    outcomes = submit(tenant, changes)
+    assert [type(outcome) for outcome in outcomes] == [Written] * 6 + [VersionNotFound]
+    written = [outcome for outcome in outcomes if isinstance(outcome, Written)]
+    assert [(o.version.version_number, o.unchanged) for o in written] == [
+        *((3, False), (4, False), (5, False), (6, False), (7, False), (7, True))
+    ]
+    data = [ok(tenant.ana.get(f"{tenant.at(workflow)}/versions/{number}"))["data"] for number in range(3, 8)]
+    assert data == [{"n": 3}, {"n": 1}, {"n": 4}, {"n": 1}, {"n": 3}]
     check_history(tenant)
 
 

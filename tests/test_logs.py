@@ -52,6 +52,25 @@ def edited(tenant: Tenant) -> str:
     return tenant.at(workflow)
 
 
+def published(tenant: Tenant) -> str:
+    workflow = tenant.workflow()
+    tenant.save(workflow, {"n": 2}, tag="v2", publish=True)
+    return tenant.at(workflow)
+
+
+def items(tenant: Tenant) -> Json:
+    workflow = tenant.workflow()
+    return {
+        "items": [{"resource_type": "workflow", "resource_id": workflow["resource_id"], "data": {"n": 2}}]
+    }
+
+
+def past_of(path: str, tenant: Tenant) -> str:
+    """The commit of a resource's first version."""
+    commit: str = ok(tenant.ana.get(f"{path}/versions/1"))["git_commit_hash"]
+    return commit
+
+
 def new(collection: str) -> Prepare:
     return lambda tenant: (f"{tenant.path}/{collection}", {"name": "new", **tenant.parent(collection)})
 
@@ -91,6 +110,38 @@ CALLS: dict[tuple[str, str], tuple[Prepare, str, str]] = {
     ("POST", "R/check-in"): (lambda t: (f"{held(t)}/check-in", {"data": {"n": 1}}), "CHECK_IN", "workflow"),
     ("DELETE", "R/check-out"): (lambda t: (f"{held(t)}/check-out", None), "CANCEL_CHECK_OUT", "workflow"),
     ("POST", "R/rollback"): (lambda t: (f"{edited(t)}/rollback", {"to": 1}), "ROLLBACK", "workflow"),
+    ("PATCH", "S"): (lambda t: (t.path, {"require_if_match": True}), "UPDATE", "subscription"),
+    ("POST", "S/check-ins"): (lambda t: (f"{t.path}/check-ins", items(t)), "CHECK_IN", "workflow"),
+    ("POST", "S/rollback"): (
+        lambda t: (f"{t.path}/rollback", {"to": past_of(edited(t), t)}),
+        "ROLLBACK",
+        "workflow",
+    ),
+    ("PUT", "R/versions/{ref}/tag"): (
+        lambda t: (f"{t.at(t.workflow())}/versions/1/tag", {"tag": "v1"}),
+        "TAG",
+        "workflow",
+    ),
+    ("DELETE", "R/versions/{ref}/tag"): (
+        lambda t: (f"{published(t)}/versions/v2/tag", None),
+        "UNTAG",
+        "workflow",
+    ),
+    ("POST", "R/versions/{ref}/publish"): (
+        lambda t: (f"{t.at(t.workflow())}/versions/1/publish", None),
+        "PUBLISH",
+        "workflow",
+    ),
+    ("POST", "R/versions/{ref}/unpublish"): (
+        lambda t: (f"{published(t)}/versions/2/unpublish", None),
+        "UNPUBLISH",
+        "workflow",
+    ),
+    ("POST", "R/versions/{ref}/comments"): (
+        lambda t: (f"{t.at(t.workflow())}/versions/1/comments", {"text": "well done"}),
+        "COMMENT",
+        "workflow",
+    ),
 }
 # Git has its own tests: `test_git_http` looks for CLONE and FETCH.
 NOT_HERE = {("POST", "/git/{subscription_id}.git/git-upload-pack")}

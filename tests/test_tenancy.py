@@ -10,7 +10,7 @@ from sql.database import Database as ServiceDatabase
 from tests.api import OPERATOR_KEY, Caller, Clock, Server, Tenant, ok, pointers, refused
 from tests.databases import Cluster
 
-SUBSCRIPTION_FIELDS = {"subscription_id", "name", "created_at", "git_url"}
+SUBSCRIPTION_FIELDS = {"subscription_id", "name", "created_at", "git_url", "require_if_match"}
 USER_FIELDS = {"user_id", "username", "email", "role", "created_at", "updated_at"}
 KEY_FIELDS = {"key_id", "user_id", "username", "name", "created_at", "expires_at"}
 
@@ -121,7 +121,8 @@ def test_a_key_shows_its_secret_once(tenant: Tenant) -> None:
     path = f"{tenant.path}/api-keys"
     body = {"user_id": tenant.ben.user_id, "name": "build server", "expires_in_days": 7}
     made = ok(tenant.ana.post(path, body), 201)
-    assert set(made) == KEY_FIELDS | {"api_key"}
+    assert set(made) == KEY_FIELDS | {"api_key", "secret_shown"}
+    assert made.pop("secret_shown") is True
     life = datetime.fromisoformat(made["expires_at"]) - datetime.fromisoformat(made["created_at"])
     assert life == timedelta(days=7)
     secret = made.pop("api_key")

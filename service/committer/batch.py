@@ -9,7 +9,7 @@ from gitstore import errors as git_errors
 from gitstore.history import CommitBuilder
 from gitstore.layout import Store
 from service.clock import Clock
-from service.committer.change import Change, Create, Written
+from service.committer.change import Change, Create, OneChange, Result
 from service.committer.planner import Planner
 from service.committer.refs import settle
 from service.committer.refusals import name_taken, tag_taken
@@ -19,8 +19,9 @@ from service.ids import SubscriptionId
 from sql import errors as sql_errors
 from sql.database import Database
 from sql.queries import audit_logs, repositories
+from sql.queries.repositories import Tips
 
-Outcome = Written | Exception
+Outcome = Result | Exception
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +57,7 @@ class BatchWriter:
         self._clock = clock
         self._git_url = git_url
         self._builder = CommitBuilder(store.path(str(subscription_id)))
-        self._began_on: str | None = None
+        self._began_on: Tips | None = None
 
     def close(self) -> None:
         """Let go of the repository."""
@@ -65,9 +66,9 @@ class BatchWriter:
     def write(self, changes: Sequence[Change]) -> list[Outcome]:
         """What became of each change, in order: once this returns, what is written is durable and visible."""
         outcomes = self._write(changes)
-        if any(isinstance(outcome, Written) for outcome in outcomes) and not self._follow():
-            unmoved = RefNotMoved("The change is stored, but main could not follow: ask the operator.")
-            return [unmoved if isinstance(outcome, Written) else outcome for outcome in outcomes]
+        if not all(isinstance(outcome, Exception) for outcome in outcomes) and not self._follow():
+            unmoved = RefNotMoved("The change is stored, but its ref could not follow: ask the operator.")
+            return [outcome if isinstance(outcome, Exception) else unmoved for outcome in outcomes]
         return outcomes
 
     def _write(self, changes: Sequence[Change], *, again: bool = False) -> list[Outcome]:
@@ -92,16 +93,17 @@ class BatchWriter:
         committing: Writes | None = None
         try:
             with self._database.transaction(self._subscription_id) as tx:
-                head = repositories.lock(tx, self._subscription_id)
+                tips = repositories.lock(tx, self._subscription_id)
                 # Under the lock, so that time runs in the order of the commits.
                 at = self._clock()
-                self._builder.begin(head)
-                self._began_on = head
+                self._builder.begin(tips.head, published=tips.published)
+                self._began_on = tips
                 planner = Planner(
                     tx,
                     self._subscription_id,
                     changes,
                     builder=self._builder,
+                    tips=tips,
                     at=at,
                     git_url=self._git_url,
                 )
@@ -110,8 +112,7 @@ class BatchWriter:
                         outcomes.append(planner.plan(change))
                     except AnnalsError as refusal:
                         outcomes.append(refusal)
-                if planner.writes.head is not None:
-                    self._builder.write()
+                self._builder.write()
                 planner.writes.flush(tx, self._subscription_id, at)
                 # Nothing may follow: leaving the block is the commit point.
                 committing = planner.writes
@@ -124,8 +125,8 @@ class BatchWriter:
         return outcomes
 
     def _resolve(self, doubt: _InDoubt) -> list[Outcome]:
-        """Look for the batch's audit rows: they are there exactly if the rest is."""
-        if not doubt.writes.audit:
+        """Look for one of the batch's audit rows: it is there exactly if the rest is."""
+        if doubt.writes.witness is None:
             return doubt.outcomes
         lost = sql_errors.DatabaseUnavailable("the answer to COMMIT was lost")
         deadline = time.monotonic() + DOUBT_SECONDS
@@ -134,20 +135,20 @@ class BatchWriter:
                 with self._database.transaction(self._subscription_id) as tx:
                     # Waits until the server has ended the transaction in question, one way or the other.
                     repositories.lock(tx, self._subscription_id)
-                    there = audit_logs.exists(tx, self._subscription_id, doubt.writes.audit[0])
+                    there = audit_logs.exists(tx, self._subscription_id, doubt.writes.witness)
                 break
             except sql_errors.DatabaseError:
                 if time.monotonic() > deadline:
-                    return [lost if isinstance(o, Written) else o for o in doubt.outcomes]
+                    return [o if isinstance(o, Exception) else lost for o in doubt.outcomes]
                 time.sleep(DOUBT_PAUSE_SECONDS)
-        return [o if there or not isinstance(o, Written) else lost for o in doubt.outcomes]
+        return [o if there or isinstance(o, Exception) else lost for o in doubt.outcomes]
 
     def _follow(self) -> bool:
         try:
             settle(self._database, self._store, self._subscription_id, since=self._began_on)
         except Exception:
             # The versions are durable; the ref is tried again by the next batch and before the next clone.
-            log.exception("main could not follow its row", subscription_id=str(self._subscription_id))
+            log.exception("a ref could not follow its row", subscription_id=str(self._subscription_id))
             return False
         return True
 
@@ -158,6 +159,10 @@ def _refusal(change: Change, error: Exception) -> Exception:
         if isinstance(change, Create) and error.constraint.endswith("_live_name"):
             return name_taken(change.kind, change.name)
         tag = getattr(change, "tag", None)
-        if tag is not None and error.constraint == "uq_versions_tag":
+        if (
+            isinstance(change, OneChange)
+            and tag is not None
+            and error.constraint in ("uq_versions_tag", "uq_tags_open_name")
+        ):
             return tag_taken(change.kind, tag)
     return error

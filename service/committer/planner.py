@@ -2,44 +2,46 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 from uuid import UUID
 
-from gitstore import messages, snapshots
-from gitstore.history import CommitBuilder, Identity
-from gitstore.layout import snapshot_path
-from service import audit
+from pydantic import TypeAdapter
+
+from gitstore import snapshots
+from gitstore.history import CommitBuilder
+from service import idempotency
 from service.audit import Action, Subject
-from service.callers import Member
-from service.committer.change import Change, CheckIn, Create, RollBack, Save, Written
-from service.committer.refusals import (
-    checked_out,
-    holder_facts,
-    name_taken,
-    resource_deleted,
-    resource_not_found,
-    tag_taken,
+from service.committer import many
+from service.committer.applying import Applier
+from service.committer.change import (
+    Change,
+    CheckIn,
+    CheckInMany,
+    Create,
+    Foreseen,
+    Result,
+    RollBack,
+    RollBackMany,
+    Save,
+    SetPublished,
+    SetTag,
+    Written,
 )
-from service.committer.step import Entry, Step, folder_of, running, snapshot_of, version_state
+from service.committer.ledger import Ledger
+from service.committer.refusals import check_match, holder_facts, name_taken, tag_taken
+from service.committer.step import Step, folder_of, running, version_state
 from service.committer.writes import Writes
-from service.errors import (
-    Fault,
-    NotCheckedOut,
-    NotHolder,
-    ParentNotFound,
-    ResourceDeleted,
-)
-from service.ids import SubscriptionId, mint
+from service.errors import Fault, NotCheckedOut, NotHolder, ParentNotFound, ResourceDeleted
+from service.idempotency import Attempt
+from service.ids import SubscriptionId
 from service.kinds import PARENT_FIELDS, Kind
 from sql.database import Transaction
-from sql.queries import check_outs, resources, versions
-from sql.queries.audit_logs import Values
+from sql.queries import resources
+from sql.queries.repositories import Tips
 from sql.queries.resources import ResourceRow
-from sql.queries.versions import NewComment, NewVersion, VersionRow
 
-BRANCH = "main"
+_RESULT: TypeAdapter[Result] = TypeAdapter(Result)
 
 
 class Planner:
@@ -52,36 +54,60 @@ class Planner:
         changes: Iterable[Change],
         *,
         builder: CommitBuilder,
+        tips: Tips,
         at: datetime,
         git_url: str,
     ) -> None:
         self._tx = tx
         self._subscription_id = subscription_id
-        self._builder = builder
         self._at = at
-        self._git_url = git_url
-        self._entries: dict[tuple[Kind, UUID], Entry] = {}
+        self.writes = Writes(tips)
+        self._ledger = Ledger(tx, subscription_id, at=at, writes=self.writes)
+        self._applier = Applier(self._ledger, builder=builder, git_url=git_url)
+        self._builder = builder
         self._names: set[tuple[Kind, UUID | None, str]] = set()
-        # Who has a tag by the changes accepted so far; None where it became free.
-        self._tags: dict[tuple[UUID, str], UUID | None] = {}
-        self.writes = Writes()
+        # What this batch did for calls with an Idempotency-Key: their retries may be in it as well.
+        self._done: dict[bytes, tuple[Attempt, Result]] = {}
         self._load(changes)
 
     def _load(self, changes: Iterable[Change]) -> None:
         wanted: dict[Kind, set[UUID]] = defaultdict(set)
         for change in changes:
-            if not isinstance(change, Create):
-                wanted[change.kind].add(change.resource_id)
+            match change:
+                case CheckInMany():
+                    for item in change.items:
+                        wanted[item.kind].add(item.resource_id)
+                case Create() | RollBackMany():
+                    pass
+                case _:
+                    wanted[change.kind].add(change.resource_id)
         for kind in sorted(wanted):
-            rows = resources.lock(self._tx, self._subscription_id, kind, wanted[kind])
-            current = versions.current(self._tx, self._subscription_id, kind, wanted[kind], at=self._at)
-            held = check_outs.unreleased(self._tx, self._subscription_id, kind, wanted[kind])
-            for resource_id, row in rows.items():
-                entry = Entry(row, current[resource_id], held.get(resource_id))
-                self._entries[kind, resource_id] = entry
+            self._ledger.load(kind, wanted[kind])
 
-    def plan(self, change: Change) -> Written:
-        """What the change does, its rows added to `writes`; raises the AnnalsError that refuses it."""
+    def plan(self, change: Change) -> Result:
+        """What the change does, its rows added to `writes`; raises the AnnalsError that refuses it.
+
+        A change whose Idempotency-Key was used for it before does nothing: its result is that of then.
+        """
+        if change.once is None:
+            return self._plan(change)
+        earlier = self._recall(change.once)
+        if earlier is not None:
+            return earlier
+        result = self._plan(change)
+        self._done[change.once.attempt_id] = (change.once, result)
+        self.writes.rows.kept.append((change.once, _RESULT.dump_json(result)))
+        return result
+
+    def _recall(self, attempt: Attempt) -> Result | None:
+        if attempt.attempt_id in self._done:
+            first, result = self._done[attempt.attempt_id]
+            idempotency.check_body(attempt, first.fingerprint)
+            return result
+        stored = idempotency.recall(self._tx, self._subscription_id, attempt, self._at)
+        return None if stored is None else _RESULT.validate_json(stored)
+
+    def _plan(self, change: Change) -> Result:
         match change:
             case Create():
                 return self._create(change)
@@ -91,10 +117,16 @@ class Planner:
                 return self._check_in(change)
             case RollBack():
                 return self._roll_back(change)
+            case SetTag():
+                return self._set_tag(change)
+            case SetPublished():
+                return self._set_published(change)
+            case CheckInMany():
+                return many.check_in(self._ledger, self._applier, change)
+            case RollBackMany():
+                return many.roll_back(self._ledger, self._applier, self._builder, change)
             case _:
                 assert_never(change)
-
-    # -- the four changes ---------------------------------------------------------------------------
 
     def _create(self, change: Create) -> Written:
         parent = self._parent(change)
@@ -117,82 +149,101 @@ class Planner:
             updated_at=self._at,
             deleted_at=None,
         )
-        step = Step(action=Action.CREATE, author=change.author, row=row, definition=change.definition)
-        version = self._commit(step, 1, snapshot_of(row, change.definition))
         self._names.add(name)
-        self.writes.resources.append((row, change.place.ids()))
-        self._record(step, None, version_state(version))
-        return Written(resource=row, version=version, unchanged=False)
+        self.writes.rows.resources.append((row, change.place.ids()))
+        return self._applier.create(row, change.author, change.definition)
 
     def _save(self, change: Save) -> Written:
-        entry = self._writable(change.kind, change.resource_id, change.author)
-        return self._apply(
-            entry,
-            Step(
-                action=Action.UPDATE,
-                author=change.author,
-                row=self._touched(entry),
-                definition=change.definition,
-                description=change.description,
-                tag=change.tag,
-            ),
+        entry = self._ledger.writable(change.kind, change.resource_id, change.author)
+        step = Step(
+            action=Action.UPDATE,
+            author=change.author,
+            entry=entry,
+            row=entry.row.touched(self._at, entry.row.description),
+            definition=change.definition,
+            if_match=change.if_match,
+            description=change.description,
+            tag=change.tag,
+            publish=change.publish,
         )
+        return self._applier.apply([step])[0]
 
     def _check_in(self, change: CheckIn) -> Written:
-        entry = self._live(change.kind, change.resource_id)
+        entry = self._ledger.live(change.kind, change.resource_id)
         held = running(entry.check_out, self._at)
         if held is None:
             raise NotCheckedOut("There is no check-out to end: check out first, or save a version.")
         if held.checked_out_by != change.author.user_id:
             raise NotHolder(f"{held.username} holds the check-out.", facts=holder_facts(held))
-        return self._apply(
-            entry,
-            Step(
-                action=Action.CHECK_IN,
-                author=change.author,
-                row=self._touched(entry),
-                definition=change.definition,
-                comment=change.comment,
-                tag=change.tag,
-                ends=held,
-            ),
+        step = Step(
+            action=Action.CHECK_IN,
+            author=change.author,
+            entry=entry,
+            row=entry.row.touched(self._at, entry.row.description),
+            definition=change.definition,
+            if_match=change.if_match,
+            comment=change.comment,
+            tag=change.tag,
+            publish=change.publish,
+            ends=held,
         )
+        return self._applier.apply([step])[0]
 
-    def _roll_back(self, change: RollBack) -> Written:
-        entry = self._writable(change.kind, change.resource_id, change.author)
-        target = snapshots.split(self._builder.read_blob(change.to_blob))
-        return self._apply(
-            entry,
-            Step(
-                action=Action.ROLLBACK,
-                author=change.author,
-                row=entry.row.touched(self._at, target.description),
-                definition=target.definition,
-                comment=change.comment,
-                body=f"Rolled back to version {change.to_number} ({change.to_commit[:12]}).",
-                about={"rolled_back_to": change.to_number},
-            ),
+    def _roll_back(self, change: RollBack) -> Written | Foreseen:
+        # What is not there comes before what is in the way: 404 before 409 and 423.
+        target = self._ledger.find(self._ledger.present(change.kind, change.resource_id), change.to)
+        entry = self._ledger.writable(change.kind, change.resource_id, change.author)
+        past = snapshots.split(self._builder.read_blob(target.git_blob_id))
+        row = entry.row.touched(self._at, past.description)
+        if change.dry_run:
+            check_match(change.kind, entry.current, change.if_match)
+            return Foreseen(resource=row, current=entry.current, target=target)
+        step = Step(
+            action=Action.ROLLBACK,
+            author=change.author,
+            entry=entry,
+            row=row,
+            definition=past.definition,
+            if_match=change.if_match,
+            comment=change.comment,
+            body=f"Rolled back to version {target.version_number} ({target.git_commit_hash[:12]}).",
+            about={"rolled_back_to": target.version_number},
         )
+        return self._applier.apply([step])[0]
 
-    # -- what they share ----------------------------------------------------------------------------
+    def _set_tag(self, change: SetTag) -> Written:
+        version = self._ledger.find(self._ledger.present(change.kind, change.resource_id), change.ref)
+        entry = self._ledger.live(change.kind, change.resource_id)
+        if change.tag is not None:
+            owner = self._ledger.tag_owner(entry, change.tag)
+            if owner is not None and owner != version.version_id:
+                raise tag_taken(change.kind, change.tag)
+        check_match(change.kind, entry.current, change.if_match)
+        after = self._applier.set_tag(entry, version, change.tag, change.author)
+        self._applier.record(
+            change.author,
+            Subject.of(entry.row),
+            Action.UNTAG if change.tag is None else Action.TAG,
+            old=version_state(version),
+            new=version_state(after) | ({"unchanged": True} if after is version else {}),
+        )
+        return Written(resource=entry.row, version=after, unchanged=after is version)
 
-    def _live(self, kind: Kind, resource_id: UUID) -> Entry:
-        entry = self._entries.get((kind, resource_id))
-        if entry is None:
-            raise resource_not_found(kind, resource_id)
-        if entry.row.deleted_at is not None:
-            raise resource_deleted(kind)
-        return entry
-
-    def _touched(self, entry: Entry) -> ResourceRow:
-        return entry.row.touched(self._at, entry.row.description)
-
-    def _writable(self, kind: Kind, resource_id: UUID, author: Member) -> Entry:
-        entry = self._live(kind, resource_id)
-        held = running(entry.check_out, self._at)
-        if held is not None and held.checked_out_by != author.user_id:
-            raise checked_out(kind, held)
-        return entry
+    def _set_published(self, change: SetPublished) -> Written:
+        version = self._ledger.find(self._ledger.present(change.kind, change.resource_id), change.ref)
+        entry = self._ledger.live(change.kind, change.resource_id)
+        check_match(change.kind, entry.current, change.if_match)
+        after = self._applier.set_published(entry, version, change.author, published=change.published)
+        self._applier.record(
+            change.author,
+            Subject.of(entry.row),
+            Action.PUBLISH if change.published else Action.UNPUBLISH,
+            old=version_state(version) | {"is_published": version.is_published},
+            new=version_state(after)
+            | {"is_published": after.is_published}
+            | ({"unchanged": True} if after is version else {}),
+        )
+        return Written(resource=entry.row, version=after, unchanged=after is version)
 
     def _parent(self, change: Create) -> ResourceRow | None:
         for field_name, kind in PARENT_FIELDS[change.kind]:
@@ -212,119 +263,3 @@ class Planner:
                 raise ParentNotFound(f"{pointer}: {detail}.", faults=[Fault(detail, pointer=pointer)])
             return parent
         return None
-
-    def _apply(self, entry: Entry, step: Step) -> Written:
-        before = version_state(entry.current)
-        snapshot = None if step.definition is None else snapshot_of(step.row, step.definition)
-        if snapshot is not None and snapshots.blob_id(snapshot) == entry.current.git_blob_id:
-            snapshot = None
-        if step.tag is not None:
-            self._check_tag(entry, step.tag, for_new_version=snapshot is not None)
-        if snapshot is None:
-            self._keep(entry, step)
-        else:
-            version = self._commit(step, entry.current.version_number + 1, snapshot)
-            self.writes.superseded.append(entry.current.version_id)
-            self.writes.touched[step.row.resource_id] = step.row
-            entry.row, entry.current = step.row, version
-        self._carry_check_out(entry, step)
-        if step.comment is not None:
-            self.writes.comments.append(
-                NewComment(
-                    comment_id=mint(),
-                    version_id=entry.current.version_id,
-                    comment_text=step.comment,
-                    commented_by=step.author.user_id,
-                    commented_at=self._at,
-                )
-            )
-        after = version_state(entry.current) | ({"unchanged": True} if snapshot is None else {}) | step.about
-        self._record(step, before, after)
-        return Written(resource=entry.row, version=entry.current, unchanged=snapshot is None)
-
-    def _check_tag(self, entry: Entry, tag: str, *, for_new_version: bool) -> None:
-        row, key = entry.row, (entry.row.resource_id, tag)
-        if key in self._tags:
-            owner = self._tags[key]
-        else:
-            owner = versions.tagged(self._tx, self._subscription_id, row.resource_type, row.resource_id, tag)
-        if owner is not None and (for_new_version or owner != entry.current.version_id):
-            raise tag_taken(row.resource_type, tag)
-
-    def _keep(self, entry: Entry, step: Step) -> None:
-        if step.tag is None or step.tag == entry.current.version_tag:
-            return
-        resource_id, version_id = entry.row.resource_id, entry.current.version_id
-        if entry.current.version_tag is not None:
-            self._tags[resource_id, entry.current.version_tag] = None
-        self._tags[resource_id, step.tag] = version_id
-        self.writes.tag(version_id, step.tag)
-        entry.current = replace(entry.current, version_tag=step.tag)
-
-    def _carry_check_out(self, entry: Entry, step: Step) -> None:
-        """End the check-out, or let it stand on what is now the current version."""
-        if step.ends is not None:
-            self.writes.checked_in.append((step.ends, entry.current.version_id))
-            entry.check_out = None
-            entry.current = replace(
-                entry.current, checked_out_by=None, checked_out_at=None, checked_in_at=self._at
-            )
-            return
-        held = running(entry.check_out, self._at)
-        if held is not None:
-            first, _ = self.writes.moved.get(held.check_out_id, (held, None))
-            self.writes.moved[held.check_out_id] = (first, entry.current.version_id)
-            entry.check_out = replace(held, version_id=entry.current.version_id)
-            entry.current = replace(
-                entry.current, checked_out_by=held.checked_out_by, checked_out_at=held.checked_out_at
-            )
-
-    def _commit(self, step: Step, number: int, snapshot: bytes) -> VersionRow:
-        row, author = step.row, step.author
-        kind, version_id = Kind(row.resource_type), mint()
-        collection, resource_id = kind.collection, str(row.resource_id)
-        path = snapshot_path(collection, resource_id)
-        actor = Identity(str(author.user_id), author.username)
-        commit = self._builder.commit(
-            writes={path: snapshot},
-            message=messages.compose(
-                subject=messages.version_subject(collection, resource_id, number, row.name),
-                body=step.comment or step.body,
-                versions=[messages.VersionLine(collection, resource_id, number, str(version_id))],
-                actor=actor,
-                request_id=author.origin.request_id,
-                time=self._at,
-                description=step.description,
-            ),
-            actor=actor,
-            time=self._at,
-        )
-        new = NewVersion(
-            version_id=version_id,
-            resource_type=kind,
-            resource_id=row.resource_id,
-            resource_name=row.name,
-            version_number=number,
-            version_tag=step.tag,
-            version_description=step.description,
-            snapshot=snapshot.decode(),
-            git_commit_hash=commit.commit_id,
-            git_blob_id=commit.blob_ids[path],
-            git_branch=BRANCH,
-            git_repo_url=self._git_url,
-            created_by=author.user_id,
-            created_at=self._at,
-        )
-        self.writes.versions.append(new)
-        self.writes.head = commit.commit_id
-        if step.tag is not None:
-            self._tags[row.resource_id, step.tag] = version_id
-        return VersionRow.of(new, username=author.username)
-
-    def _record(self, step: Step, before: Values | None, after: Values | None) -> None:
-        subject = Subject.of(step.row)
-        self.writes.audit.append(
-            audit.event(
-                step.author, self._subscription_id, subject, step.action, self._at, old=before, new=after
-            )
-        )

@@ -2,9 +2,21 @@
 
 from uuid import UUID
 
-from service.errors import CheckedOut, Fault, NameTaken, ResourceDeleted, ResourceNotFound, TagTaken
+from service import etags
+from service.errors import (
+    CheckedOut,
+    Fault,
+    NameTaken,
+    ResourceDeleted,
+    ResourceNotFound,
+    StaleVersion,
+    TagTaken,
+    VersionNotFound,
+)
+from service.etags import Match
 from sql.queries.audit_logs import Values
 from sql.queries.check_outs import CheckOutRow
+from sql.queries.versions import VersionRow
 
 
 def resource_not_found(kind: str, resource_id: UUID) -> ResourceNotFound:
@@ -15,6 +27,11 @@ def resource_not_found(kind: str, resource_id: UUID) -> ResourceNotFound:
 def resource_deleted(kind: str) -> ResourceDeleted:
     """The refusal to change what is deleted."""
     return ResourceDeleted(f"The {kind} was deleted: restore it first.")
+
+
+def version_not_found(kind: str, ref: str | int) -> VersionNotFound:
+    """The refusal of a ref that names nothing."""
+    return VersionNotFound(f"The {kind} has no version {ref!r}.")
 
 
 def name_taken(kind: str, name: str) -> NameTaken:
@@ -46,3 +63,29 @@ def checked_out(kind: str, held: CheckOutRow) -> CheckedOut:
         "ask for a check-in, or wait.",
         facts=holder_facts(held),
     )
+
+
+def check_match(kind: str, current: VersionRow, match: Match | None) -> None:
+    """Raise StaleVersion unless `match` is None or names the current version's commit."""
+    if match is None or etags.names(match, current.git_commit_hash):
+        return
+    raise StaleVersion(
+        f"The {kind} is at version {current.version_number} now, by {current.created_by_username}: "
+        "look at what changed, and send the change again with the current ETag.",
+        facts=head_facts(current),
+    )
+
+
+def head_facts(current: VersionRow) -> Values:
+    """The current version, named as a resource names it."""
+    return {"current_version": current.version_number, "git_commit_hash": current.git_commit_hash}
+
+
+def check_head_match(head: str | None, match: Match | None) -> None:
+    """Raise StaleVersion unless `match` is None or names the head of `main`."""
+    if match is not None and not etags.names(match, head or ""):
+        raise StaleVersion(
+            "The subscription's history has gone on: look at what changed, and send the change again with "
+            "the current head of main.",
+            facts={"git_commit_hash": head},
+        )

@@ -7,6 +7,7 @@ from uuid import UUID
 from gitstore import snapshots
 from service.audit import Action
 from service.callers import Member
+from service.etags import Match
 from service.kinds import Kind
 from sql.queries.audit_logs import Values
 from sql.queries.check_outs import CheckOutRow
@@ -16,11 +17,12 @@ from sql.queries.versions import VersionRow
 
 @dataclass(slots=True)
 class Entry:
-    """A resource as it stands after the changes accepted so far."""
+    """A resource as it stands after the changes accepted so far; `dirty` while the database knows less."""
 
     row: ResourceRow
     current: VersionRow
     check_out: CheckOutRow | None
+    dirty: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +31,13 @@ class Step:
 
     action: Action
     author: Member
+    entry: Entry
     row: ResourceRow
     definition: bytes | None
+    if_match: Match | None = None
     description: str | None = None
     tag: str | None = None
+    publish: bool = False
     comment: str | None = None
     body: str | None = None
     ends: CheckOutRow | None = None

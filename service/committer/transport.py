@@ -5,6 +5,7 @@ import threading
 import time
 from collections import OrderedDict, deque
 from concurrent.futures import Future
+from typing import Any
 
 import structlog
 
@@ -12,7 +13,7 @@ from gitstore.layout import Store
 from service.addresses import git_url
 from service.clock import Clock
 from service.committer.batch import BatchWriter
-from service.committer.change import Change, Written
+from service.committer.change import Change
 from service.committer.refs import settle_all
 from service.errors import Busy
 from service.ids import SubscriptionId
@@ -39,12 +40,7 @@ class _Waiting:
 
     def __init__(self, change: Change) -> None:
         self.change = change
-        self.future: Future[Written] = Future()
-
-    @property
-    def size(self) -> int:
-        definition = getattr(self.change, "definition", None)
-        return 0 if definition is None else len(definition)
+        self.future: Future[Any] = Future()
 
 
 class ThreadCommitter:
@@ -80,12 +76,9 @@ class ThreadCommitter:
         stuck = began is not None and time.monotonic() - began > STUCK_SECONDS
         return self._thread.is_alive() and not self._stopping and not stuck
 
-    async def submit(self, change: Change) -> Written:
-        """Wait until the change is durable and its ref moved.
-
-        Raises the AnnalsError that refused it, Busy where too much is queued, or an error of `sql.errors`
-        or `gitstore.errors` where a store failed.
-        """
+    # What a change comes to depends on its kind: `change.Committer` says how.
+    async def submit(self, change: Change) -> Any:
+        """Wait until the change is durable and its refs moved; raises as `change.Committer` says."""
         waiting = _Waiting(change)
         with self._wake:
             if not self._thread.is_alive() or self._stopping or self._waiting >= MAX_WAITING:
@@ -124,13 +117,15 @@ class ThreadCommitter:
         subscription_id, queue = self._queues.popitem(last=False)
         batch: list[_Waiting] = []
         size = 0
-        while queue and len(batch) < MAX_BATCH and (not batch or size + queue[0].size <= MAX_BATCH_BYTES):
+        while (
+            queue and len(batch) < MAX_BATCH and (not batch or size + queue[0].change.size <= MAX_BATCH_BYTES)
+        ):
             waiting = queue.popleft()
             self._waiting -= 1
             # A caller that hung up before its turn is not written: nobody was told yes.
             if waiting.future.set_running_or_notify_cancel():
                 batch.append(waiting)
-                size += waiting.size
+                size += waiting.change.size
         if queue:
             self._queues[subscription_id] = queue
         return subscription_id, batch
@@ -146,10 +141,10 @@ class ThreadCommitter:
             self._writers.pop(subscription_id, None)
             outcomes = [error for _ in batch]
         for waiting, outcome in zip(batch, outcomes, strict=True):
-            if isinstance(outcome, Written):
-                waiting.future.set_result(outcome)
-            else:
+            if isinstance(outcome, Exception):
                 waiting.future.set_exception(outcome)
+            else:
+                waiting.future.set_result(outcome)
 
     def _writer(self, subscription_id: SubscriptionId) -> BatchWriter:
         writer = self._writers.pop(subscription_id, None) or BatchWriter(

@@ -1,56 +1,85 @@
 """The rows that the accepted changes of a batch make, written together before the one COMMIT."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from service import idempotency
+from service.idempotency import Attempt
 from service.ids import SubscriptionId
 from sql.database import Transaction
-from sql.queries import audit_logs, check_outs, repositories, resources, versions
+from sql.queries import (
+    audit_logs,
+    check_outs,
+    comments,
+    publications,
+    repositories,
+    resources,
+    tags,
+    versions,
+)
 from sql.queries.audit_logs import AuditRow
 from sql.queries.check_outs import CheckOutRow
+from sql.queries.comments import NewComment
+from sql.queries.publications import Publication
+from sql.queries.repositories import Tips
 from sql.queries.resources import ResourceRow
-from sql.queries.versions import NewComment, NewVersion
+from sql.queries.tags import NewTag
+from sql.queries.versions import NewVersion
 
 
 @dataclass(slots=True)
-class Writes:
-    """Rows in the order of their dependence; `head` is the last commit, None where none was made."""
+class Rows:
+    """Rows in the order of their dependence; in one writing a resource has one change of tags at the most."""
 
     resources: list[tuple[ResourceRow, dict[str, UUID]]] = field(default_factory=list)
     touched: dict[UUID, ResourceRow] = field(default_factory=dict)
     superseded: list[UUID] = field(default_factory=list)
     versions: list[NewVersion] = field(default_factory=list)
-    tags: dict[UUID, str] = field(default_factory=dict)
+    untagged: list[tuple[UUID, UUID]] = field(default_factory=list)
+    tags: list[NewTag] = field(default_factory=list)
+    publications: list[Publication] = field(default_factory=list)
     moved: dict[UUID, tuple[CheckOutRow, UUID]] = field(default_factory=dict)
     checked_in: list[tuple[CheckOutRow, UUID]] = field(default_factory=list)
     comments: list[NewComment] = field(default_factory=list)
     audit: list[AuditRow] = field(default_factory=list)
-    head: str | None = None
+    kept: list[tuple[Attempt, bytes]] = field(default_factory=list)
 
-    def tag(self, version_id: UUID, name: str) -> None:
-        """Name a version, be it one that is there or one of this batch."""
-        for index, new in enumerate(self.versions):
-            if new.version_id == version_id:
-                self.versions[index] = replace(new, version_tag=name)
-                return
-        self.tags[version_id] = name
+
+class Writes:
+    """Collects rows, and writes them when told to; `witness` is there exactly if all of them are."""
+
+    def __init__(self, tips: Tips) -> None:
+        self.rows = Rows()
+        self.tips = tips
+        self.witness: AuditRow | None = None
+        self._written_tips = tips
 
     def flush(self, tx: Transaction, subscription_id: SubscriptionId, at: datetime) -> None:
-        """Write all rows and advance the repository's head; the caller commits."""
-        for row, place in self.resources:
+        """Write the rows collected since the last time, and where the branches stand; the caller commits."""
+        rows, self.rows = self.rows, Rows()
+        for row, place in rows.resources:
             resources.insert_row(tx, subscription_id, row, place)
-        for row in self.touched.values():
+        for row in rows.touched.values():
             resources.touch(tx, subscription_id, row)
-        # Before the new versions: a tag that one of them takes may have been freed by another.
-        for version_id, tag in self.tags.items():
-            versions.tag(tx, subscription_id, version_id, tag)
-        versions.insert_rows(tx, subscription_id, self.versions, superseded=self.superseded)
-        for held, version_id in self.moved.values():
+        versions.insert_rows(tx, subscription_id, rows.versions, superseded=rows.superseded)
+        # Before the new tags: one of them may be one that was taken away.
+        for version_id, user_id in rows.untagged:
+            tags.take_away(tx, subscription_id, version_id, by=user_id, at=at)
+        for tag in rows.tags:
+            tags.give(tx, subscription_id, tag, at)
+        for publication in rows.publications:
+            publications.record(tx, subscription_id, publication, at)
+        for held, version_id in rows.moved.values():
             check_outs.move(tx, subscription_id, held, version_id)
-        for held, version_id in self.checked_in:
+        for held, version_id in rows.checked_in:
             check_outs.check_in(tx, subscription_id, held, at=at, version_id=version_id)
-        versions.insert_comments(tx, subscription_id, self.comments)
-        audit_logs.insert_rows(tx, self.audit)
-        if self.head is not None:
-            repositories.advance(tx, subscription_id, self.head)
+        comments.insert_rows(tx, subscription_id, rows.comments)
+        audit_logs.insert_rows(tx, rows.audit)
+        for attempt, result in rows.kept:
+            idempotency.keep(tx, subscription_id, attempt, result, at)
+        if self.tips != self._written_tips:
+            repositories.advance(tx, subscription_id, self.tips)
+            self._written_tips = self.tips
+        if self.witness is None and rows.audit:
+            self.witness = rows.audit[0]

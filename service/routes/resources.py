@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.answers import answer, page_answer, page_of, takes
-from service.deps import RESOURCE_PATH, Paged, Reading, Targeted, Writing, body_of
+from service.deps import RESOURCE_PATH, Once, Paged, Reading, Targeted, Writing, body_of
 from service.kinds import Kind, Place
 from service.schemas import (
     NewConnector,
@@ -47,7 +47,7 @@ def _place(
 def _creator(kind: Kind) -> Callable[..., Awaitable[Response]]:
     read = body_of(_BODIES[kind])
 
-    async def create(access: Writing, body: Annotated[NewResource, Depends(read)]) -> Response:
+    async def create(access: Writing, body: Annotated[NewResource, Depends(read)], once: Once) -> Response:
         resource = await resources.create(
             access.context,
             access.author,
@@ -56,6 +56,7 @@ def _creator(kind: Kind) -> Callable[..., Awaitable[Response]]:
             description=body.description,
             place=body.place(),
             definition=body.definition,
+            once=once,
         )
         return answer(resource, 201, etag=resource.git_commit_hash)
 

@@ -7,8 +7,18 @@ from fastapi import APIRouter, Depends, Request, Response
 from service import ids
 from service.answers import answer, page_answer, page_of, takes
 from service.callers import Role
-from service.deps import Calling, Creating, Managing, Paged, Seeing, body_of, context_of
-from service.schemas import NewApiKey, NewSubscription, NewUser, UserChange
+from service.deps import (
+    Calling,
+    Configuring,
+    Creating,
+    Managing,
+    Once,
+    Paged,
+    Seeing,
+    body_of,
+    context_of,
+)
+from service.schemas import NewApiKey, NewSubscription, NewUser, SubscriptionChange, UserChange
 from service.usecases import keys, tenancy
 
 router = APIRouter(prefix="/v1", tags=["tenancy"])
@@ -21,10 +31,16 @@ router = APIRouter(prefix="/v1", tags=["tenancy"])
     openapi_extra=takes(NewSubscription),
 )
 def create_subscription(
-    request: Request, caller: Creating, body: Annotated[NewSubscription, Depends(body_of(NewSubscription))]
+    request: Request,
+    caller: Creating,
+    body: Annotated[NewSubscription, Depends(body_of(NewSubscription))],
+    once: Once,
 ) -> Response:
     """Add a tenant (operator)."""
-    return answer(tenancy.create_subscription(context_of(request), caller, body.name), 201)
+    made = tenancy.create_subscription(
+        context_of(request), caller, body.name, require_if_match=body.require_if_match, once=once
+    )
+    return answer(made, 201)
 
 
 @router.get("/subscriptions", response_model=page_of(tenancy.Subscription))
@@ -39,13 +55,28 @@ def get_subscription(access: Seeing) -> Response:
     return answer(tenancy.subscription(access.context, access.subscription_id))
 
 
+@router.patch(
+    "/subscriptions/{subscription_id}",
+    response_model=tenancy.Subscription,
+    openapi_extra=takes(SubscriptionChange),
+)
+def change_subscription(
+    access: Configuring, body: Annotated[SubscriptionChange, Depends(body_of(SubscriptionChange))]
+) -> Response:
+    """Set the name, and whether changes of resources need If-Match (admin, operator)."""
+    changes = body.model_dump(include=body.model_fields_set)
+    return answer(tenancy.change_subscription(access.context, access.caller, access.subscription_id, changes))
+
+
 @router.post(
     "/subscriptions/{subscription_id}/users",
     status_code=201,
     response_model=tenancy.User,
     openapi_extra=takes(NewUser),
 )
-def create_user(access: Managing, body: Annotated[NewUser, Depends(body_of(NewUser))]) -> Response:
+def create_user(
+    access: Managing, body: Annotated[NewUser, Depends(body_of(NewUser))], once: Once
+) -> Response:
     """Add a user (admin, operator)."""
     user = tenancy.create_user(
         access.context,
@@ -54,6 +85,7 @@ def create_user(access: Managing, body: Annotated[NewUser, Depends(body_of(NewUs
         username=body.username,
         email=body.email,
         role=Role(body.role),
+        once=once,
     )
     return answer(user, 201)
 
@@ -93,7 +125,9 @@ def delete_user(access: Managing, user_id: str) -> Response:
     response_model=keys.NewKey,
     openapi_extra=takes(NewApiKey),
 )
-def create_key(access: Managing, body: Annotated[NewApiKey, Depends(body_of(NewApiKey))]) -> Response:
+def create_key(
+    access: Managing, body: Annotated[NewApiKey, Depends(body_of(NewApiKey))], once: Once
+) -> Response:
     """Make a key; its secret is shown this once (admin, operator)."""
     key = keys.create_key(
         access.context,
@@ -102,6 +136,7 @@ def create_key(access: Managing, body: Annotated[NewApiKey, Depends(body_of(NewA
         user_id=body.user_id,
         name=body.name,
         expires_in_days=body.expires_in_days,
+        once=once,
     )
     return answer(key, 201)
 

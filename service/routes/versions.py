@@ -1,22 +1,35 @@
-"""Versions of a resource: history, reading, saving, rollback."""
+"""Versions of a resource: history, reading, differences, saving."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Request, Response
-from starlette.concurrency import run_in_threadpool
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
+from service import etags
 from service.answers import answer, page_answer, page_of, takes
-from service.deps import RESOURCE_PATH, Paged, Reading, Targeted, Writing, body_of
-from service.schemas import NewVersion, RollbackRequest
-from service.usecases import versions
+from service.deps import RESOURCE_PATH, Based, Once, Paged, Reading, Targeted, Writing, body_of
+from service.schemas import DiffQuery, NewVersion, VersionQuery
+from service.usecases import diffs, versions
 
 router = APIRouter(prefix=RESOURCE_PATH, tags=["versions"])
 
 
 @router.get("/versions", response_model=page_of(versions.Version))
-def list_versions(request: Request, access: Reading, target: Targeted, paging: Paged) -> Response:
+def list_versions(
+    request: Request,
+    access: Reading,
+    target: Targeted,
+    paging: Paged,
+    narrow: Annotated[VersionQuery, Query()],
+) -> Response:
     """The history, newest first, without bodies."""
-    found = versions.page(access.context, access.subscription_id, target.kind, target.resource_id, paging)
+    found = versions.page(
+        access.context,
+        access.subscription_id,
+        target.kind,
+        target.resource_id,
+        narrow.model_dump(exclude_none=True),
+        paging,
+    )
     return page_answer(request, found)
 
 
@@ -34,14 +47,33 @@ def get_version_data(
     """The canonical bytes of the snapshot; 304 where the client has them."""
     data = versions.data(access.context, access.subscription_id, target.kind, target.resource_id, ref)
     headers = {"ETag": f'"{data.commit}"'}
-    if versions.has(if_none_match, data.commit):
+    known = etags.parse(if_none_match, weak=True)
+    if known is not None and etags.names(known, data.commit):
         return Response(status_code=304, headers=headers)
     return Response(data.content, headers=headers, media_type="application/json")
 
 
+@router.get("/diff", response_model=diffs.Difference)
+def get_diff(access: Reading, target: Targeted, between: Annotated[DiffQuery, Query()]) -> Response:
+    """What differs between two versions, `previous` and `current` unless others are named."""
+    found: dict[str, Any] = diffs.between(
+        access.context,
+        access.subscription_id,
+        target.kind,
+        target.resource_id,
+        from_ref=between.from_ref,
+        to_ref=between.to_ref,
+    )
+    return answer(found)
+
+
 @router.post("/versions", status_code=201, response_model=versions.Saved, openapi_extra=takes(NewVersion))
 async def save_version(
-    access: Writing, body: Annotated[NewVersion, Depends(body_of(NewVersion))], target: Targeted
+    access: Writing,
+    body: Annotated[NewVersion, Depends(body_of(NewVersion))],
+    if_match: Based,
+    once: Once,
+    target: Targeted,
 ) -> Response:
     """Store the next version; equal content is 200 and makes none."""
     saved = await versions.save(
@@ -52,31 +84,8 @@ async def save_version(
         definition=body.data,
         description=body.description,
         tag=body.tag,
-    )
-    return answer(saved, 200 if saved.unchanged else 201, etag=saved.git_commit_hash)
-
-
-@router.post(
-    "/rollback", status_code=201, response_model=versions.Saved, openapi_extra=takes(RollbackRequest)
-)
-async def roll_back(
-    access: Writing, body: Annotated[RollbackRequest, Depends(body_of(RollbackRequest))], target: Targeted
-) -> Response:
-    """Make a version with the definition and description of an older one."""
-    older = await run_in_threadpool(
-        versions.rollback_target,
-        access.context,
-        access.subscription_id,
-        target.kind,
-        target.resource_id,
-        body.to,
-    )
-    saved = await versions.roll_back(
-        access.context,
-        access.author,
-        target.kind,
-        target.resource_id,
-        target=older,
-        comment=body.comment,
+        publish=body.publish,
+        if_match=if_match,
+        once=once,
     )
     return answer(saved, 200 if saved.unchanged else 201, etag=saved.git_commit_hash)

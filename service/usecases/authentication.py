@@ -74,4 +74,5 @@ def _caller(credential: Credential, origin: Origin) -> Caller:
         role=Role(credential.role),
         subscription_id=SubscriptionId(credential.subscription_id),
         origin=origin,
+        demands_if_match=bool(credential.require_if_match),
     )

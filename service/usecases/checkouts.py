@@ -1,24 +1,33 @@
-"""Check-out, check-in and cancel: one holder at a time, by a lease on the resource."""
+"""Check-out, check-in and release: one holder at a time, by a lease on the resource."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from service import audit
+from anyio import to_thread
+from pydantic import TypeAdapter
+
+from gitstore import snapshots
+from service import audit, etags
 from service.audit import Action, Subject, check_out_state
 from service.callers import Member
-from service.committer.change import CheckIn
-from service.committer.refusals import checked_out, holder_facts, resource_deleted, resource_not_found
+from service.committer.change import CheckIn, CheckInMany, Item
+from service.committer.refusals import check_match, checked_out, holder_facts
 from service.committer.step import running
 from service.context import Context
-from service.errors import NotCheckedOut, NotHolder, Unauthenticated
-from service.ids import ResourceId, SubscriptionId, mint
+from service.errors import Fault, IfMatchRequired, Invalid, NotCheckedOut, NotHolder, Unauthenticated
+from service.etags import Match
+from service.idempotency import Attempt
+from service.ids import ResourceId, SubscriptionId, UserId, mint
 from service.kinds import Kind
+from service.pages import Page, Paging, time_position
 from service.usecases.documents import canonical, definition_of
-from service.usecases.versions import Saved, saved
+from service.usecases.retries import run_once
+from service.usecases.versions import Saved, live_resource, saved
 from sql.database import Transaction
-from sql.queries import check_outs, resources, tenancy, versions
+from sql.queries import check_outs, tenancy, versions
 from sql.queries.check_outs import CheckOutRow
 from sql.queries.resources import ResourceRow
 
@@ -41,6 +50,54 @@ class CheckOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeldCheckOut(CheckOut):
+    """A check-out as lists show it, with what it is of."""
+
+    resource_type: str
+    resource_id: UUID
+    resource_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckOuts:
+    """A page of the running check-outs, the caller's own apart from the others'."""
+
+    ours: list[HeldCheckOut]
+    theirs: list[HeldCheckOut]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedInMany:
+    """What a bulk check-in came to; `commit` is None where nothing had changed."""
+
+    commit: str | None
+    versions: list[Saved]
+    unchanged: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewContent:
+    """What a bulk check-in is to store of one resource."""
+
+    kind: Kind
+    resource_id: UUID
+    definition: dict[str, Any]
+    if_match: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A check-out, and the blob that has its content: all that a retry's answer is made from."""
+
+    check_out: CheckOut
+    git_blob_id: str
+
+
+_TAKEN = TypeAdapter(_Taken)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedOutDocument:
     """A check-out with the definition to edit."""
 
@@ -56,37 +113,42 @@ def check_out(
     *,
     reason: str | None,
     lease: timedelta | None,
+    if_match: Match | None = None,
+    once: Attempt | None = None,
 ) -> CheckedOutDocument:
     """Take the lease on a resource, or renew one's own.
 
-    Raises ResourceNotFound, ResourceDeleted, or CheckedOut where another's lease runs.
+    Raises ResourceNotFound, ResourceDeleted, StaleVersion, or CheckedOut where another's lease runs.
     """
     subscription_id = author.subscription_id
-    with context.database.transaction(subscription_id) as tx:
+
+    def work(tx: Transaction) -> _Taken:
         if not tenancy.hold_user(tx, subscription_id, author.user_id):
             # Deleted since the key was verified: nobody could end a lease of nobody.
             raise Unauthenticated("The user of this API key was deleted.")
         resource, held = _hold(tx, subscription_id, kind, resource_id)
         at = context.clock()
-        expires_at = at + (lease or DEFAULT_LEASE)
         still = running(held, at)
         if still is not None and still.checked_out_by != author.user_id:
             raise checked_out(kind, still)
         version = versions.current(tx, subscription_id, kind, [resource_id], at=at)[resource_id]
-        row = CheckOutRow(
-            check_out_id=mint() if still is None else still.check_out_id,
-            resource_type=kind,
-            resource_id=resource_id,
-            version_id=version.version_id,
-            checked_out_by=author.user_id,
-            username=author.username,
-            checked_out_at=at if still is None else still.checked_out_at,
-            expires_at=expires_at,
-            reason=reason if still is None or reason is not None else still.reason,
-        )
+        check_match(kind, version, if_match)
+        expires_at = at + (lease or DEFAULT_LEASE)
         if still is not None:
+            row = replace(still, expires_at=expires_at, reason=still.reason if reason is None else reason)
             check_outs.renew(tx, subscription_id, still, expires_at=expires_at, reason=row.reason)
         else:
+            row = CheckOutRow(
+                check_out_id=mint(),
+                resource_type=kind,
+                resource_id=resource_id,
+                version_id=version.version_id,
+                checked_out_by=author.user_id,
+                username=author.username,
+                checked_out_at=at,
+                expires_at=expires_at,
+                reason=reason,
+            )
             if held is not None:
                 check_outs.release(tx, subscription_id, held, at=held.expires_at, by=None, kind="expired")
             check_outs.take(tx, subscription_id, row)
@@ -100,8 +162,7 @@ def check_out(
             old=None if still is None else check_out_state(still),
             new=check_out_state(row),
         )
-    return CheckedOutDocument(
-        check_out=CheckOut(
+        shown = CheckOut(
             version_id=version.version_id,
             version_number=version.version_number,
             commit=version.git_commit_hash,
@@ -110,8 +171,12 @@ def check_out(
             checked_out_at=row.checked_out_at,
             expires_at=row.expires_at,
             reason=row.reason,
-        ),
-        data=definition_of(context, subscription_id, version.git_blob_id),
+        )
+        return _Taken(shown, version.git_blob_id)
+
+    taken = run_once(context, subscription_id, once, _TAKEN, work)
+    return CheckedOutDocument(
+        check_out=taken.check_out, data=definition_of(context, subscription_id, taken.git_blob_id)
     )
 
 
@@ -124,51 +189,166 @@ async def check_in(
     definition: dict[str, Any] | None,
     comment: str | None,
     tag: str | None,
+    publish: bool,
+    if_match: Match | None,
+    once: Attempt | None,
 ) -> Saved:
     """End one's check-out, with a new version where the content is new.
 
-    Raises ResourceNotFound, ResourceDeleted, NotCheckedOut, NotHolder, TagTaken.
+    Raises ResourceNotFound, ResourceDeleted, NotCheckedOut, NotHolder, TagTaken, StaleVersion.
     """
     change = CheckIn(
         author=author,
         kind=kind,
         resource_id=ResourceId(resource_id),
+        if_match=if_match,
+        once=once,
         definition=None if definition is None else await canonical(definition),
         comment=comment,
         tag=tag,
+        publish=publish,
     )
     return saved(context, author, await context.committer.submit(change))
 
 
-def cancel(context: Context, author: Member, kind: Kind, resource_id: UUID) -> None:
-    """Give one's check-out back without a new version; raises NotCheckedOut, NotHolder."""
+async def check_in_many(
+    context: Context,
+    author: Member,
+    contents: Sequence[NewContent],
+    *,
+    comment: str | None,
+    if_match: Match | None,
+    demands_if_match: bool,
+    once: Attempt | None,
+) -> CheckedInMany:
+    """Store many resources in one commit and end one's check-outs of them, or nothing.
+
+    Raises Invalid where one is named twice, IfMatchRequired, and what `committer.many.check_in` raises.
+    """
+    _check_contents(contents, demands_if_match=demands_if_match)
+    change = CheckInMany(
+        author=author,
+        once=once,
+        items=await to_thread.run_sync(_items, contents),
+        comment=comment,
+        if_match=if_match,
+    )
+    result = await context.committer.submit(change)
+    return CheckedInMany(
+        commit=result.commit,
+        versions=[saved(context, author, written) for written in result.versions],
+        unchanged=result.commit is None,
+    )
+
+
+def _check_contents(contents: Sequence[NewContent], *, demands_if_match: bool) -> None:
+    seen: set[tuple[Kind, UUID]] = set()
+    faults = []
+    for index, each in enumerate(contents):
+        if (each.kind, each.resource_id) in seen:
+            faults.append(
+                Fault("this resource is in the list already", pointer=f"/items/{index}/resource_id")
+            )
+        seen.add((each.kind, each.resource_id))
+    if faults:
+        raise Invalid(f"{faults[0].pointer}: {faults[0].detail}.", faults=faults)
+    if demands_if_match:
+        faults = [
+            Fault("this subscription wants the current commit here", pointer=f"/items/{index}/if_match")
+            for index, each in enumerate(contents)
+            if each.if_match is None
+        ]
+        if faults:
+            raise IfMatchRequired(f"{faults[0].pointer}: {faults[0].detail}.", faults=faults)
+
+
+def _items(contents: Sequence[NewContent]) -> tuple[Item, ...]:
+    return tuple(
+        Item(
+            kind=each.kind,
+            resource_id=ResourceId(each.resource_id),
+            definition=snapshots.canonical_definition(each.definition),
+            if_match=etags.parse(each.if_match),
+        )
+        for each in contents
+    )
+
+
+def release(
+    context: Context,
+    author: Member,
+    kind: Kind,
+    resource_id: UUID,
+    *,
+    force: bool,
+    if_match: Match | None,
+) -> None:
+    """Give one's check-out back without a new version, or with `force` take anybody's away.
+
+    Raises ResourceNotFound, ResourceDeleted, NotCheckedOut, NotHolder, StaleVersion. That only an admin may
+    use force is the caller's to see to.
+    """
     with context.database.transaction(author.subscription_id) as tx:
         resource, held = _hold(tx, author.subscription_id, kind, resource_id)
         at = context.clock()
         still = running(held, at)
         if still is None:
             raise NotCheckedOut(f"Nobody holds a check-out of this {kind}.")
-        if still.checked_out_by != author.user_id:
+        forced = still.checked_out_by != author.user_id
+        if forced and not force:
             raise NotHolder(f"{still.username} holds the check-out.", facts=holder_facts(still))
-        check_outs.release(tx, author.subscription_id, still, at=at, by=author.user_id, kind="cancel")
+        current = versions.current(tx, author.subscription_id, kind, [resource_id], at=at)[resource_id]
+        check_match(kind, current, if_match)
+        check_outs.release(
+            tx,
+            author.subscription_id,
+            still,
+            at=at,
+            by=author.user_id,
+            kind="forced" if forced else "cancel",
+        )
         audit.record(
             tx,
             author,
             author.subscription_id,
             Subject.of(resource),
-            Action.CANCEL_CHECK_OUT,
+            Action.FORCE_CANCEL if forced else Action.CANCEL_CHECK_OUT,
             at,
             old=check_out_state(still),
         )
+
+
+def page(
+    context: Context, subscription_id: SubscriptionId, user_id: UserId | None, paging: Paging
+) -> CheckOuts:
+    """The check-outs that run now, newest first, those of the user apart."""
+    filters = {"list": "check-outs", "of": subscription_id, "for": user_id}
+    before = time_position(paging.position(filters))
+    at = context.clock()
+    with context.database.transaction(subscription_id) as tx:
+        rows = check_outs.page(tx, subscription_id, before=before, limit=paging.limit + 1, at=at)
+    found: Page[check_outs.HeldRow] = paging.page(
+        rows, filters, lambda row: [row.checked_out_at.isoformat(), str(row.check_out_id)]
+    )
+    ours: list[HeldCheckOut] = []
+    theirs: list[HeldCheckOut] = []
+    for row in found.items:
+        (ours if row.checked_out_by == user_id else theirs).append(_held(row))
+    return CheckOuts(ours=ours, theirs=theirs, next_cursor=found.next_cursor)
+
+
+def _held(row: check_outs.HeldRow) -> HeldCheckOut:
+    values = asdict(row)
+    return HeldCheckOut(
+        **{name: values[name] for name in HeldCheckOut.__dataclass_fields__ if name in values},
+        commit=row.git_commit_hash,
+        checked_out_by_username=row.username,
+    )
 
 
 def _hold(
     tx: Transaction, subscription_id: SubscriptionId, kind: Kind, resource_id: UUID
 ) -> tuple[ResourceRow, CheckOutRow | None]:
     """The resource, its row held until the transaction ends, and its unreleased check-out."""
-    row = resources.lock(tx, subscription_id, kind, [resource_id]).get(resource_id)
-    if row is None:
-        raise resource_not_found(kind, resource_id)
-    if row.deleted_at is not None:
-        raise resource_deleted(kind)
+    row = live_resource(tx, subscription_id, kind, resource_id)
     return row, check_outs.unreleased(tx, subscription_id, kind, [resource_id]).get(resource_id)

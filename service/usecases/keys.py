@@ -1,18 +1,23 @@
 """API keys: made for a user, listed without their secrets, removed with effect at once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
+
+from pydantic import TypeAdapter
 
 from service import audit
 from service.audit import Action, Subject
 from service.callers import Caller
 from service.context import Context
 from service.errors import KeyNotFound
+from service.idempotency import Attempt
 from service.ids import SubscriptionId, mint
 from service.pages import Page, Paging, uuid_position
 from service.usecases.authentication import mint_key
+from service.usecases.retries import run_once
 from service.usecases.tenancy import held_user
+from sql.database import Transaction
 from sql.queries import tenancy
 from sql.queries.audit_logs import Values
 from sql.queries.tenancy import KeyRow as Key
@@ -22,7 +27,7 @@ __all__ = ["Key", "NewKey"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewKey:
-    """A key as it is shown once; `api_key` is the secret."""
+    """A key as it is shown once; `api_key` is the secret, which a retry is not shown again."""
 
     key_id: UUID
     user_id: UUID
@@ -30,7 +35,11 @@ class NewKey:
     name: str
     created_at: datetime
     expires_at: datetime | None
-    api_key: str
+    api_key: str | None
+    secret_shown: bool
+
+
+_NEW_KEY = TypeAdapter(NewKey)
 
 
 def create_key(
@@ -41,13 +50,15 @@ def create_key(
     user_id: UUID,
     name: str,
     expires_in_days: int | None,
+    once: Attempt | None,
 ) -> NewKey:
     """Make a key for a user; raises UserNotFound."""
-    at = context.clock()
-    expires_at = None if expires_in_days is None else at + timedelta(days=expires_in_days)
-    key_id = mint()
-    minted = mint_key(key_id)
-    with context.database.transaction(subscription_id) as tx:
+
+    def work(tx: Transaction) -> NewKey:
+        at = context.clock()
+        expires_at = None if expires_in_days is None else at + timedelta(days=expires_in_days)
+        key_id = mint()
+        minted = mint_key(key_id)
         user = held_user(tx, subscription_id, user_id)
         tenancy.insert_key(
             tx,
@@ -61,23 +72,26 @@ def create_key(
             expires_at=expires_at,
         )
         row = Key(key_id, user.user_id, user.username, name, at, expires_at)
-        audit.record(
-            tx,
-            caller,
-            subscription_id,
-            Subject("api_key", key_id, name),
-            Action.CREATE,
-            at,
-            new=_key_state(row),
+        subject = Subject("api_key", key_id, name)
+        audit.record(tx, caller, subscription_id, subject, Action.CREATE, at, new=_key_state(row))
+        return NewKey(
+            key_id=key_id,
+            user_id=user.user_id,
+            username=user.username,
+            name=name,
+            created_at=at,
+            expires_at=expires_at,
+            api_key=minted.text,
+            secret_shown=True,
         )
-    return NewKey(
-        key_id=key_id,
-        user_id=user.user_id,
-        username=user.username,
-        name=name,
-        created_at=at,
-        expires_at=expires_at,
-        api_key=minted.text,
+
+    return run_once(
+        context,
+        subscription_id,
+        once,
+        _NEW_KEY,
+        work,
+        kept=lambda key: replace(key, api_key=None, secret_shown=False),
     )
 
 

@@ -10,6 +10,7 @@ from service.committer.change import Create
 from service.committer.refusals import resource_not_found
 from service.context import Context
 from service.errors import Fault, Invalid
+from service.idempotency import Attempt
 from service.ids import ResourceId, SubscriptionId, mint
 from service.kinds import PLACE_FIELDS, Kind, Place
 from service.pages import Page, Paging, uuid_position
@@ -53,10 +54,12 @@ async def create(
     description: str | None,
     place: Place,
     definition: dict[str, Any],
+    once: Attempt | None,
 ) -> Resource:
     """Make a resource and commit its version 1; raises ParentNotFound, ResourceDeleted or NameTaken."""
     change = Create(
         author=author,
+        once=once,
         kind=kind,
         resource_id=ResourceId(mint()),
         name=name,

@@ -1,9 +1,11 @@
 """Subscriptions and their users."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
+
+from pydantic import TypeAdapter
 
 from service import audit
 from service.addresses import git_url
@@ -12,9 +14,11 @@ from service.callers import Caller, Right, Role
 from service.clock import Clock
 from service.context import Context
 from service.errors import Fault, SubscriptionNotFound, UsernameTaken, UserNotFound
+from service.idempotency import Attempt
 from service.ids import SubscriptionId, UserId, mint
 from service.pages import Page, Paging, uuid_position
 from service.usecases.authentication import digest, mint_key
+from service.usecases.retries import run_once
 from sql.database import PLATFORM, Database, Transaction
 from sql.errors import UniqueConflict
 from sql.queries import check_outs, repositories, resources, tenancy
@@ -23,6 +27,9 @@ from sql.queries.tenancy import SubscriptionRow
 from sql.queries.tenancy import UserRow as User
 
 __all__ = ["Subscription", "User"]
+
+_SUBSCRIPTION = TypeAdapter(SubscriptionRow)
+_USER = TypeAdapter(User)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +40,7 @@ class Subscription:
     name: str
     created_at: datetime
     git_url: str
+    require_if_match: bool
 
 
 def may_enter(context: Context, caller: Caller, subscription_id: UUID | None) -> SubscriptionId:
@@ -85,26 +93,51 @@ def ensure_operator_key(
     return made.text if chosen is None else None
 
 
-def create_subscription(context: Context, caller: Caller, name: str) -> Subscription:
+def create_subscription(
+    context: Context, caller: Caller, name: str, *, require_if_match: bool, once: Attempt | None
+) -> Subscription:
     """Add a tenant and its empty repository."""
     caller.needs(Right.CREATE_SUBSCRIPTIONS)
+
+    def work(tx: Transaction) -> SubscriptionRow:
+        at = context.clock()
+        row = SubscriptionRow(SubscriptionId(mint()), name, at, require_if_match)
+        # Before the rows: a folder without rows is harmless, rows without a folder are not.
+        context.store.ensure(str(row.subscription_id))
+        tenancy.insert_subscription(tx, row)
+        repositories.create(tx, row.subscription_id, at)
+        audit.record(tx, caller, row.subscription_id, _subject(row), Action.CREATE, at, new=_settings(row))
+        return row
+
+    # Of the platform: before the subscription is there, no retry of this call can belong to it.
+    return _shown(context, run_once(context, PLATFORM, once, _SUBSCRIPTION, work))
+
+
+def change_subscription(
+    context: Context, caller: Caller, subscription_id: SubscriptionId, changes: Values
+) -> Subscription:
+    """Set what `changes` holds of name and require_if_match."""
     at = context.clock()
-    subscription_id = SubscriptionId(mint())
-    # Before the rows: a folder without rows is harmless, rows without a folder are not.
-    context.store.ensure(str(subscription_id))
     with context.database.transaction(subscription_id) as tx:
-        tenancy.insert_subscription(tx, subscription_id, name, at)
-        repositories.create(tx, subscription_id, at)
-        audit.record(
-            tx,
-            caller,
-            subscription_id,
-            Subject("subscription", subscription_id, name),
-            Action.CREATE,
-            at,
-            new={"name": name},
-        )
-    return _shown(context, SubscriptionRow(subscription_id, name, at))
+        before = tenancy.subscription(tx, subscription_id, lock=True)
+        if before is None:
+            raise SubscriptionNotFound("There is no such subscription for this key.")
+        after = replace(before, **changes)
+        if after != before:
+            tenancy.update_subscription(
+                tx, subscription_id, name=after.name, require_if_match=after.require_if_match
+            )
+            audit.record(
+                tx,
+                caller,
+                subscription_id,
+                _subject(after),
+                Action.UPDATE,
+                at,
+                old=_settings(before),
+                new=_settings(after),
+            )
+    return _shown(context, after)
 
 
 def subscriptions(context: Context, caller: Caller, paging: Paging) -> Page[Subscription]:
@@ -134,36 +167,31 @@ def create_user(
     username: str,
     email: str | None,
     role: Role,
+    once: Attempt | None,
 ) -> User:
     """Add a user; raises UsernameTaken."""
-    at = context.clock()
-    row = User(user_id=mint(), username=username, email=email, role=role, created_at=at, updated_at=at)
+
+    def work(tx: Transaction) -> User:
+        at = context.clock()
+        row = User(mint(), username, email, role, at, at)
+        tenancy.insert_user(
+            tx, subscription_id, user_id=row.user_id, username=username, email=email, role=role, at=at
+        )
+        subject = Subject("user", row.user_id, username)
+        audit.record(tx, caller, subscription_id, subject, Action.CREATE, at, new=_state(row))
+        return row
+
     try:
-        with context.database.transaction(subscription_id) as tx:
-            tenancy.insert_user(
-                tx,
-                subscription_id,
-                user_id=row.user_id,
-                username=username,
-                email=email,
-                role=role,
-                at=at,
-            )
-            audit.record(
-                tx,
-                caller,
-                subscription_id,
-                Subject("user", row.user_id, username),
-                Action.CREATE,
-                at,
-                new=_state(row),
-            )
+        # The address is kept in the actor's row alone; the retry brings the same one.
+        made = run_once(
+            context, subscription_id, once, _USER, work, kept=lambda user: replace(user, email=None)
+        )
     except UniqueConflict as conflict:
         if conflict.constraint != "uq_users_subscription_id_username":
             raise
         detail = f"the username {username!r} is taken"
         raise UsernameTaken(f"/username: {detail}.", faults=[Fault(detail, pointer="/username")]) from None
-    return row
+    return replace(made, email=email)
 
 
 def users(context: Context, subscription_id: SubscriptionId, paging: Paging) -> Page[User]:
@@ -265,7 +293,16 @@ def _shown(context: Context, row: SubscriptionRow) -> Subscription:
         name=row.name,
         created_at=row.created_at,
         git_url=git_url(context.public_url, row.subscription_id),
+        require_if_match=row.require_if_match,
     )
+
+
+def _subject(row: SubscriptionRow) -> Subject:
+    return Subject("subscription", row.subscription_id, row.name)
+
+
+def _settings(row: SubscriptionRow) -> Values:
+    return {"name": row.name, "require_if_match": row.require_if_match}
 
 
 def _state(row: User) -> Values:

@@ -1,28 +1,27 @@
-"""Versions of a resource: listed, found by any ref, saved and rolled back to."""
+"""Versions of a resource: listed, found by any ref, and saved."""
 
-import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from service import ids, version_refs
 from service.addresses import git_url
 from service.callers import Member
-from service.committer.change import RollBack, Save, Written
-from service.committer.refusals import resource_not_found
+from service.committer.change import Save, Written
+from service.committer.refusals import resource_deleted, resource_not_found, version_not_found
 from service.context import Context
-from service.errors import AmbiguousRef, VersionNotFound
+from service.etags import Match
+from service.idempotency import Attempt
 from service.ids import ResourceId, SubscriptionId
 from service.kinds import Kind
-from service.pages import MAX_NUMBER, Page, Paging, number_position
+from service.pages import Page, Paging, number_position
 from service.usecases.documents import canonical, snapshot_bytes, snapshot_of
 from sql.database import Transaction
 from sql.queries import resources, versions
-from sql.queries.versions import VersionRow
-
-RESERVED = frozenset({"current", "published", "previous"})
-_NUMBER = re.compile(r"[0-9]{1,9}\Z")
-_COMMIT = re.compile(r"[0-9a-fA-F]{7,40}\Z")
+from sql.queries.resources import ResourceRow
+from sql.queries.versions import VersionFilter, VersionRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,20 +72,40 @@ class Data:
 
 
 def page(
-    context: Context, subscription_id: SubscriptionId, kind: Kind, resource_id: UUID, paging: Paging
+    context: Context,
+    subscription_id: SubscriptionId,
+    kind: Kind,
+    resource_id: UUID,
+    narrow: Mapping[str, Any],
+    paging: Paging,
 ) -> Page[Version]:
-    """A resource's versions, newest first; raises ResourceNotFound."""
-    filters = {"list": "versions", "of": resource_id}
+    """A resource's versions that match `narrow`, newest first; raises ResourceNotFound.
+
+    `narrow` has fields of VersionFilter, and `author`: a user's id or name.
+    """
+    filters = {"list": "versions", "of": resource_id, **narrow}
     before = number_position(paging.position(filters))
     at = context.clock()
+    fields = dict(narrow)
+    author = fields.pop("author", None)
+    if author is not None:
+        user_id = ids.parse(author)
+        fields |= {"author_name": author} if user_id is None else {"author_id": user_id}
     with context.database.transaction(subscription_id) as tx:
         rows = versions.page(
-            tx, subscription_id, kind, resource_id, before=before, limit=paging.limit + 1, at=at
+            tx,
+            subscription_id,
+            kind,
+            resource_id,
+            VersionFilter(**fields),
+            before=before,
+            limit=paging.limit + 1,
+            at=at,
         )
         if not rows:
             _check_resource(tx, subscription_id, kind, resource_id, at)
-    shown = [_shown(context, subscription_id, row) for row in rows]
-    return paging.page(shown, filters, lambda item: [item.version_number])
+    items = [shown(context, subscription_id, row) for row in rows]
+    return paging.page(items, filters, lambda item: [item.version_number])
 
 
 def get(
@@ -98,7 +117,7 @@ def get(
     """
     row = _find(context, subscription_id, kind, resource_id, ref)
     snapshot = snapshot_of(context, subscription_id, row.git_blob_id)
-    version = _shown(context, subscription_id, row)
+    version = shown(context, subscription_id, row)
     return VersionWithData(**asdict(version), data=snapshot["definition"], snapshot=snapshot)
 
 
@@ -106,12 +125,6 @@ def data(context: Context, subscription_id: SubscriptionId, kind: Kind, resource
     """The canonical bytes of the version that `ref` names; raises like `get`."""
     row = _find(context, subscription_id, kind, resource_id, ref)
     return Data(snapshot_bytes(context, subscription_id, row.git_blob_id), row.git_commit_hash)
-
-
-def has(if_none_match: str | None, commit: str) -> bool:
-    """Whether a client's `If-None-Match` names that commit."""
-    given = [tag.strip().removeprefix("W/").strip('"') for tag in (if_none_match or "").split(",")]
-    return commit in given or "*" in given
 
 
 async def save(
@@ -123,102 +136,74 @@ async def save(
     definition: dict[str, Any],
     description: str | None,
     tag: str | None,
+    publish: bool,
+    if_match: Match | None,
+    once: Attempt | None,
 ) -> Saved:
-    """Store the next version; raises ResourceNotFound, ResourceDeleted, CheckedOut, TagTaken."""
+    """Store the next version.
+
+    Raises ResourceNotFound, CheckedOut, ResourceDeleted, TagTaken, StaleVersion.
+    """
     change = Save(
         author=author,
         kind=kind,
         resource_id=ResourceId(resource_id),
+        if_match=if_match,
+        once=once,
         definition=await canonical(definition),
         description=description,
         tag=tag,
-    )
-    return saved(context, author, await context.committer.submit(change))
-
-
-def rollback_target(
-    context: Context,
-    subscription_id: SubscriptionId,
-    kind: Kind,
-    resource_id: UUID,
-    ref: str | int,
-) -> VersionRow:
-    """The version to roll back to; it never changes, so it can be found before the change is queued."""
-    return _find(context, subscription_id, kind, resource_id, ref)
-
-
-async def roll_back(
-    context: Context,
-    author: Member,
-    kind: Kind,
-    resource_id: UUID,
-    *,
-    target: VersionRow,
-    comment: str | None,
-) -> Saved:
-    """Make a version with the target's definition and description; raises like `save`."""
-    change = RollBack(
-        author=author,
-        kind=kind,
-        resource_id=ResourceId(resource_id),
-        to_number=target.version_number,
-        to_commit=target.git_commit_hash,
-        to_blob=target.git_blob_id,
-        comment=comment,
+        publish=publish,
     )
     return saved(context, author, await context.committer.submit(change))
 
 
 def saved(context: Context, author: Member, written: Written) -> Saved:
     """A written version as the API answers it."""
-    version = _shown(context, author.subscription_id, written.version)
+    version = shown(context, author.subscription_id, written.version)
     return Saved(**asdict(version), unchanged=written.unchanged)
 
 
-def _find(
-    context: Context, subscription_id: SubscriptionId, kind: Kind, resource_id: UUID, ref: str | int
-) -> VersionRow:
-    at = context.clock()
-    with context.database.transaction(subscription_id) as tx:
-        row = _resolve(tx, subscription_id, kind, resource_id, ref, at)
-        if row is None:
-            _check_resource(tx, subscription_id, kind, resource_id, at)
-            raise VersionNotFound(f"The {kind} has no version {ref!r}.")
-    return row
-
-
-def _resolve(
+def find(
     tx: Transaction,
     subscription_id: SubscriptionId,
     kind: Kind,
     resource_id: UUID,
-    ref: str | int,
+    ref: str,
     at: datetime,
-) -> VersionRow | None:
-    of = (tx, subscription_id, kind, resource_id)
-    if isinstance(ref, int):
-        # A JSON number is a version number, whatever commit begins with the same digits.
-        return versions.by_number(*of, ref, at=at) if 0 < ref <= MAX_NUMBER else None
-    match ref:
-        case "published":
-            return versions.published(*of, at=at)
-        case "current" | "previous":
-            current = versions.current(tx, subscription_id, kind, [resource_id], at=at).get(resource_id)
-            if ref == "current" or current is None:
-                return current
-            return versions.by_number(*of, current.version_number - 1, at=at)
-    row = None
-    if _NUMBER.match(ref):
-        row = versions.by_number(*of, int(ref), at=at)
-    # Seven digits and more may also begin a commit; the rules for tags keep those apart from both.
-    if row is None and _COMMIT.match(ref):
-        found = versions.by_commit(*of, ref.lower(), at=at)
-        if len(found) > 1:
-            raise AmbiguousRef(f"More than one version has a commit that begins with {ref}.")
-        row = found[0] if found else None
-    elif row is None and "\0" not in ref:
-        row = versions.by_tag(*of, ref, at=at)
+) -> VersionRow:
+    """The version that `ref` names; raises ResourceNotFound, VersionNotFound, AmbiguousRef."""
+    row = version_refs.resolve(tx, subscription_id, kind, resource_id, ref, at)
+    if row is None:
+        _check_resource(tx, subscription_id, kind, resource_id, at)
+        raise version_not_found(kind, ref)
     return row
+
+
+def live_resource(
+    tx: Transaction, subscription_id: SubscriptionId, kind: Kind, resource_id: UUID
+) -> ResourceRow:
+    """A resource, its row held until the transaction ends; raises ResourceNotFound, ResourceDeleted."""
+    row = resources.lock(tx, subscription_id, kind, [resource_id]).get(resource_id)
+    if row is None:
+        raise resource_not_found(kind, resource_id)
+    if row.deleted_at is not None:
+        raise resource_deleted(kind)
+    return row
+
+
+def shown(context: Context, subscription_id: SubscriptionId, row: VersionRow) -> Version:
+    """A version's metadata as the API answers it."""
+    values = {name: getattr(row, name) for name in Version.__dataclass_fields__}
+    # The column keeps what it was when written; clients need where it is now.
+    return Version(**values | {"git_repo_url": git_url(context.public_url, subscription_id)})
+
+
+def _find(
+    context: Context, subscription_id: SubscriptionId, kind: Kind, resource_id: UUID, ref: str
+) -> VersionRow:
+    with context.database.transaction(subscription_id) as tx:
+        return find(tx, subscription_id, kind, resource_id, ref, context.clock())
 
 
 def _check_resource(
@@ -226,9 +211,3 @@ def _check_resource(
 ) -> None:
     if resources.get(tx, subscription_id, kind, resource_id, at=at) is None:
         raise resource_not_found(kind, resource_id)
-
-
-def _shown(context: Context, subscription_id: SubscriptionId, row: VersionRow) -> Version:
-    values = {name: getattr(row, name) for name in Version.__dataclass_fields__}
-    # The column keeps what it was when written; clients need where it is now.
-    return Version(**values | {"git_repo_url": git_url(context.public_url, subscription_id)})

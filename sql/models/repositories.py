@@ -3,17 +3,19 @@
 from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy import BigInteger
 from sqlmodel import Field, SQLModel
 
 from sql.models.columns import INSTANT
 
 
 class Repository(SQLModel, table=True):
-    """Locked by each batch; the refs follow what it says."""
+    """Locked by each batch; the refs follow what it says. `commits` is how many `main` has."""
 
     __tablename__ = "repositories"
 
     subscription_id: UUID = Field(primary_key=True, foreign_key="subscriptions.subscription_id")
     head_commit: str | None = Field(default=None, max_length=40)
     published_commit: str | None = Field(default=None, max_length=40)
+    commits: int = Field(default=0, sa_type=BigInteger(), sa_column_kwargs={"server_default": "0"})
     created_at: datetime = Field(sa_type=INSTANT)

@@ -10,13 +10,14 @@ from sql.models.columns import INSTANT, TEXT
 
 
 class Subscription(SQLModel, table=True):
-    """A tenant."""
+    """A tenant; with `require_if_match` each change of a resource has to say what it is based on."""
 
     __tablename__ = "subscriptions"
 
     subscription_id: UUID = Field(primary_key=True)
     name: str = Field(max_length=255)
     created_at: datetime = Field(sa_type=INSTANT)
+    require_if_match: bool = Field(default=False, sa_column_kwargs={"server_default": "false"})
 
 
 class Actor(SQLModel, table=True):

@@ -1,17 +1,20 @@
-"""Versions, their comments, and the check-outs and publications by which the past can be asked."""
+"""Versions, their comments, and the check-outs, publications and tags by which the past can be asked."""
 
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from sql.models.columns import INSTANT, JSON, TEXT
 
 
 class Version(SQLModel, table=True):
-    """One state of a resource's snapshot; its bytes are the git blob, `version_data` a queryable copy."""
+    """One state of a resource's snapshot; its bytes are the git blob, `version_data` a queryable copy.
+
+    `commit_number` is the place of its commit on `main`, from 1; versions of one commit share it.
+    """
 
     __tablename__ = "versions"
     __table_args__ = (
@@ -59,6 +62,7 @@ class Version(SQLModel, table=True):
     checked_in_at: datetime | None = Field(default=None, sa_type=INSTANT)
     git_commit_hash: str = Field(max_length=40)
     git_blob_id: str = Field(max_length=40)
+    commit_number: int = Field(sa_type=BigInteger())
     git_branch: str = Field(max_length=255)
     git_repo_url: str = Field(sa_type=TEXT)
     created_by: UUID = Field(foreign_key="actors.user_id")
@@ -93,6 +97,13 @@ class CheckOut(SQLModel, table=True):
         ),
         Index(None, "subscription_id", "checked_out_at"),
         Index(None, "checked_out_by", postgresql_where=text("released_at IS NULL")),
+        Index(
+            "ix_check_outs_running",
+            "subscription_id",
+            "checked_out_at",
+            "check_out_id",
+            postgresql_where=text("released_at IS NULL"),
+        ),
         Index(None, "version_id"),
         CheckConstraint(
             "release_kind IN ('check_in', 'cancel', 'expired', 'forced', 'user_deleted')",
@@ -140,3 +151,40 @@ class Publication(SQLModel, table=True):
     published_at: datetime = Field(sa_type=INSTANT)
     unpublished_by: UUID | None = Field(default=None, foreign_key="actors.user_id")
     unpublished_at: datetime | None = Field(default=None, sa_type=INSTANT)
+
+
+class Tag(SQLModel, table=True):
+    """The time during which a tag named a version, and the git object behind its ref.
+
+    A row whose ref has still to be made or removed in the repository is not `ref_is_settled`.
+    """
+
+    __tablename__ = "tags"
+    __table_args__ = (
+        Index(
+            "uq_tags_open_name",
+            "resource_type",
+            "resource_id",
+            "tag",
+            unique=True,
+            postgresql_where=text("untagged_at IS NULL"),
+        ),
+        Index(
+            "uq_tags_open_version", "version_id", unique=True, postgresql_where=text("untagged_at IS NULL")
+        ),
+        Index("ix_tags_unsettled", "subscription_id", postgresql_where=text("NOT ref_is_settled")),
+        Index(None, "subscription_id", "tagged_at"),
+    )
+
+    tag_id: UUID = Field(primary_key=True)
+    subscription_id: UUID = Field(foreign_key="subscriptions.subscription_id")
+    resource_type: str = Field(max_length=50)
+    resource_id: UUID
+    version_id: UUID = Field(foreign_key="versions.version_id")
+    tag: str = Field(max_length=100)
+    tag_object: str = Field(max_length=40)
+    tagged_by: UUID = Field(foreign_key="actors.user_id")
+    tagged_at: datetime = Field(sa_type=INSTANT)
+    untagged_by: UUID | None = Field(default=None, foreign_key="actors.user_id")
+    untagged_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    ref_is_settled: bool

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select, tuple_, update
 
-from sql.database import Transaction
+from sql.database import Transaction, among
 from sql.models import TABLES
 
 _CHECK_OUTS = TABLES["check_outs"]
@@ -54,7 +54,7 @@ def unreleased(
     query = _OPEN.where(
         _CHECK_OUTS.c.subscription_id == subscription_id,
         _CHECK_OUTS.c.resource_type == resource_type,
-        _CHECK_OUTS.c.resource_id.in_(resource_ids),
+        among(_CHECK_OUTS.c.resource_id, resource_ids),
     )
     return {row.resource_id: CheckOutRow(**row._mapping) for row in tx.execute(query)}
 
@@ -65,6 +65,37 @@ def held_by(tx: Transaction, subscription_id: UUID, user_id: UUID) -> list[Check
         _CHECK_OUTS.c.subscription_id == subscription_id, _CHECK_OUTS.c.checked_out_by == user_id
     )
     return [CheckOutRow(**row._mapping) for row in tx.execute(query)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldRow(CheckOutRow):
+    """A running check-out with what it is of and where it stands."""
+
+    resource_name: str
+    version_number: int
+    git_commit_hash: str
+
+
+def page(
+    tx: Transaction,
+    subscription_id: UUID,
+    *,
+    before: tuple[datetime, UUID] | None,
+    limit: int,
+    at: datetime,
+) -> list[HeldRow]:
+    """At most `limit` check-outs that run at `at`, taken before the position `before`, newest first."""
+    taken = (_CHECK_OUTS.c.checked_out_at, _CHECK_OUTS.c.check_out_id)
+    query = (
+        _OPEN.add_columns(_VERSIONS.c.resource_name, _VERSIONS.c.version_number, _VERSIONS.c.git_commit_hash)
+        .join(_VERSIONS, _VERSIONS.c.version_id == _CHECK_OUTS.c.version_id)
+        .where(_CHECK_OUTS.c.subscription_id == subscription_id, _CHECK_OUTS.c.expires_at > at)
+        .order_by(*(column.desc() for column in taken))
+        .limit(limit)
+    )
+    if before is not None:
+        query = query.where(tuple_(*taken) < before)
+    return [HeldRow(**row._mapping) for row in tx.execute(query)]
 
 
 def take(tx: Transaction, subscription_id: UUID, row: CheckOutRow) -> None:

@@ -3,12 +3,13 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Table, and_, func, insert, literal, null, select, update
+from sqlalchemy import ColumnElement, Select, Table, and_, func, insert, literal, null, select, text, update
 
-from sql.database import Transaction
+from sql.database import Transaction, among
 from sql.models import TABLES
 
 _VERSIONS, _CHECK_OUTS = TABLES["versions"], TABLES["check_outs"]
@@ -22,6 +23,11 @@ _TABLE_OF = {
     "connector": TABLES["connectors"],
 }
 
+
+_HERE = Path(__file__)
+_EVERYTHING, _WORKSPACE, _FOLDER = (
+    text(_HERE.with_name(f"below_{what}.sql").read_text()) for what in ("subscription", "workspace", "folder")
+)
 
 # The ids of where a resource hangs, by column: those of workspace_id, parent_folder_id, folder_id and job_id
 # that its kind has.
@@ -114,11 +120,24 @@ def lock(
     table = _TABLE_OF[kind]
     query = (
         select(*_columns(kind))
-        .where(table.c.subscription_id == subscription_id, _identity(kind).in_(resource_ids))
+        .where(table.c.subscription_id == subscription_id, among(_identity(kind), resource_ids))
         .order_by(_identity(kind))
         .with_for_update(of=table)
     )
     return {row.resource_id: ResourceRow(**row._mapping) for row in tx.execute(query)}
+
+
+def below(tx: Transaction, subscription_id: UUID, root: tuple[str, UUID] | None) -> dict[str, list[UUID]]:
+    """The ids by kind of all resources, deleted or not; with `root`, of that and all below it."""
+    kind, resource_id = root or (None, None)
+    values = {"subscription_id": subscription_id, f"{kind}_id": resource_id}
+    statement = {None: _EVERYTHING, "workspace": _WORKSPACE, "folder": _FOLDER}[kind]
+    found: dict[str, list[UUID]] = {}
+    for found_kind, found_id in tx.execute(
+        statement, values if root else {"subscription_id": subscription_id}
+    ):
+        found.setdefault(found_kind, []).append(found_id)
+    return found
 
 
 def hold_parent(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID) -> ResourceRow | None:

@@ -1,6 +1,6 @@
 """Subscriptions, users and API keys."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -22,6 +22,7 @@ class SubscriptionRow:
     subscription_id: UUID
     name: str
     created_at: datetime
+    require_if_match: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +56,25 @@ class Credential:
     user_id: UUID | None
     username: str | None
     role: str | None
+    require_if_match: bool | None
 
 
-def insert_subscription(tx: Transaction, subscription_id: UUID, name: str, at: datetime) -> None:
+def insert_subscription(tx: Transaction, row: SubscriptionRow) -> None:
     """Add a subscription."""
-    row = {"subscription_id": subscription_id, "name": name, "created_at": at}
-    tx.execute(insert(_SUBSCRIPTIONS), row)
+    tx.execute(insert(_SUBSCRIPTIONS), asdict(row))
 
 
-def subscription(tx: Transaction, subscription_id: UUID) -> SubscriptionRow | None:
-    """One subscription."""
+def update_subscription(tx: Transaction, subscription_id: UUID, *, name: str, require_if_match: bool) -> None:
+    """Set a subscription's name and what it demands."""
+    query = update(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.subscription_id == subscription_id)
+    tx.execute(query.values(name=name, require_if_match=require_if_match))
+
+
+def subscription(tx: Transaction, subscription_id: UUID, *, lock: bool = False) -> SubscriptionRow | None:
+    """One subscription; with `lock`, held until the transaction ends."""
     query = select(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.subscription_id == subscription_id)
+    if lock:
+        query = query.with_for_update(key_share=True)
     row = tx.execute(query).one_or_none()
     return None if row is None else SubscriptionRow(**row._mapping)
 
@@ -222,8 +231,10 @@ def credentials(tx: Transaction, key_id: UUID | None) -> list[Credential]:
             _USERS.c.user_id,
             _USERS.c.username,
             _USERS.c.role,
+            _SUBSCRIPTIONS.c.require_if_match,
         )
         .outerjoin(_USERS, _USERS.c.user_id == _KEYS.c.user_id)
+        .outerjoin(_SUBSCRIPTIONS, _SUBSCRIPTIONS.c.subscription_id == _KEYS.c.subscription_id)
         .where(or_(_KEYS.c.key_id == key_id, _KEYS.c.subscription_id.is_(None)))
     )
     return [Credential(**row._mapping) for row in tx.execute(query)]

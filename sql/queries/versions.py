@@ -6,15 +6,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, bindparam, cast, insert, select, update
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Select, Uuid, and_, bindparam, cast, func, insert, literal, select, update
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from sql.database import Transaction
+from sql.database import Transaction, among
 from sql.models import TABLES
 from sql.models.columns import TEXT
 
 _VERSIONS, _ACTORS, _CHECK_OUTS = TABLES["versions"], TABLES["actors"], TABLES["check_outs"]
-_COMMENTS = TABLES["version_comments"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,11 +25,11 @@ class NewVersion:
     resource_id: UUID
     resource_name: str
     version_number: int
-    version_tag: str | None
     version_description: str | None
     snapshot: str
     git_commit_hash: str
     git_blob_id: str
+    commit_number: int
     git_branch: str
     git_repo_url: str
     created_by: UUID
@@ -63,14 +62,14 @@ class VersionRow:
 
     @classmethod
     def of(cls, new: NewVersion, *, username: str) -> "VersionRow":
-        """A version that was just written, as it will be read: nobody holds it yet."""
+        """A version that was just written, as it will be read: without a tag, and nobody holds it yet."""
         return cls(
             version_id=new.version_id,
             resource_type=new.resource_type,
             resource_id=new.resource_id,
             resource_name=new.resource_name,
             version_number=new.version_number,
-            version_tag=new.version_tag,
+            version_tag=None,
             version_description=new.version_description,
             is_current=True,
             is_published=False,
@@ -88,14 +87,23 @@ class VersionRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewComment:
-    """What somebody says of a version."""
+class VersionFilter:
+    """What narrows a history; `since` and `until` are both inclusive."""
 
-    comment_id: UUID
-    version_id: UUID
-    comment_text: str
-    commented_by: UUID
-    commented_at: datetime
+    tag: str | None = None
+    published: bool | None = None
+    author_id: UUID | None = None
+    author_name: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitRow:
+    """A commit of `main` that made a version, and its place there."""
+
+    git_commit_hash: str
+    commit_number: int
 
 
 # The snapshot goes over as the text it already is: parsing it again would cost more than storing it.
@@ -117,7 +125,7 @@ def insert_rows(
     if superseded:
         tx.execute(
             update(_VERSIONS)
-            .where(_VERSIONS.c.subscription_id == subscription_id, _VERSIONS.c.version_id.in_(superseded))
+            .where(_VERSIONS.c.subscription_id == subscription_id, among(_VERSIONS.c.version_id, superseded))
             .values(is_current=False)
         )
     values = [
@@ -128,13 +136,13 @@ def insert_rows(
             "resource_id": row.resource_id,
             "resource_name": row.resource_name,
             "version_number": row.version_number,
-            "version_tag": row.version_tag,
             "version_description": row.version_description,
             "snapshot": row.snapshot,
             "is_current": last[row.resource_type, row.resource_id] == row.version_id,
             "is_published": False,
             "git_commit_hash": row.git_commit_hash,
             "git_blob_id": row.git_blob_id,
+            "commit_number": row.commit_number,
             "git_branch": row.git_branch,
             "git_repo_url": row.git_repo_url,
             "created_by": row.created_by,
@@ -144,44 +152,6 @@ def insert_rows(
     ]
     if values:
         tx.execute(_INSERT, values)
-
-
-def insert_comments(tx: Transaction, subscription_id: UUID, rows: Sequence[NewComment]) -> None:
-    """Add comments."""
-    values = [
-        {
-            "comment_id": row.comment_id,
-            "subscription_id": subscription_id,
-            "version_id": row.version_id,
-            "comment_text": row.comment_text,
-            "commented_by": row.commented_by,
-            "commented_at": row.commented_at,
-        }
-        for row in rows
-    ]
-    if values:
-        tx.execute(insert(_COMMENTS), values)
-
-
-def tag(tx: Transaction, subscription_id: UUID, version_id: UUID, name: str) -> None:
-    """Name a version; raises UniqueConflict where another version of the resource has that tag."""
-    tx.execute(
-        update(_VERSIONS)
-        .where(_VERSIONS.c.subscription_id == subscription_id, _VERSIONS.c.version_id == version_id)
-        .values(version_tag=name)
-    )
-
-
-def tagged(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID, name: str) -> UUID | None:
-    """The version of a resource that has a tag."""
-    query = select(_VERSIONS.c.version_id).where(
-        _VERSIONS.c.subscription_id == subscription_id,
-        _VERSIONS.c.resource_type == kind,
-        _VERSIONS.c.resource_id == resource_id,
-        _VERSIONS.c.version_tag == name,
-    )
-    version_id: UUID | None = tx.execute(query).scalar_one_or_none()
-    return version_id
 
 
 def _of_kind(subscription_id: UUID, kind: str, at: datetime) -> Select[Any]:
@@ -233,7 +203,7 @@ def current(
 ) -> dict[UUID, VersionRow]:
     """The current versions of some resources, by resource."""
     query = _of_kind(subscription_id, kind, at).where(
-        _VERSIONS.c.resource_id.in_(resource_ids), _VERSIONS.c.is_current
+        among(_VERSIONS.c.resource_id, resource_ids), _VERSIONS.c.is_current
     )
     return {row.resource_id: VersionRow(**row._mapping) for row in tx.execute(query)}
 
@@ -243,6 +213,7 @@ def page(
     subscription_id: UUID,
     kind: str,
     resource_id: UUID,
+    narrow: VersionFilter,
     *,
     before: int | None,
     limit: int,
@@ -250,6 +221,18 @@ def page(
 ) -> list[VersionRow]:
     """At most `limit` versions of a resource with numbers below `before`, newest first."""
     query = _of(subscription_id, kind, resource_id, at)
+    for column, value in (
+        (_VERSIONS.c.version_tag, narrow.tag),
+        (_VERSIONS.c.is_published, narrow.published),
+        (_VERSIONS.c.created_by, narrow.author_id),
+        (_ACTORS.c.username, narrow.author_name),
+    ):
+        if value is not None:
+            query = query.where(column == value)
+    if narrow.since is not None:
+        query = query.where(_VERSIONS.c.created_at >= narrow.since)
+    if narrow.until is not None:
+        query = query.where(_VERSIONS.c.created_at <= narrow.until)
     if before is not None:
         query = query.where(_VERSIONS.c.version_number < before)
     rows = tx.execute(query.order_by(_VERSIONS.c.version_number.desc()).limit(limit))
@@ -285,6 +268,46 @@ def by_commit(
     query = _of(subscription_id, kind, resource_id, at)
     query = query.where(_VERSIONS.c.git_commit_hash.startswith(prefix, autoescape=True))
     return [VersionRow(**row._mapping) for row in tx.execute(query.limit(2))]
+
+
+def commits(tx: Transaction, subscription_id: UUID, prefix: str) -> list[CommitRow]:
+    """The commits that made versions and begin with `prefix` (lower-case hex digits): two if ambiguous."""
+    v = _VERSIONS.c
+    # A range instead of LIKE, which an index serves only under the C collation.
+    first, last = prefix.ljust(40, "0"), prefix.ljust(40, "f")
+    query = select(v.git_commit_hash, v.commit_number).where(
+        v.subscription_id == subscription_id, v.git_commit_hash.between(first, last)
+    )
+    return [CommitRow(**row._mapping) for row in tx.execute(query.distinct().limit(2))]
+
+
+def as_of(
+    tx: Transaction,
+    subscription_id: UUID,
+    kind: str,
+    resource_ids: Collection[UUID],
+    *,
+    moment: datetime | int,
+    at: datetime,
+) -> dict[UUID, VersionRow]:
+    """The versions of some resources that were current at an instant, or at a commit by its number."""
+    wanted = func.unnest(literal(list(resource_ids), ARRAY(Uuid()))).table_valued("resource_id").render_derived()
+    past = _VERSIONS.alias("past")
+    column = past.c.commit_number if isinstance(moment, int) else past.c.created_at
+    newest = (
+        select(past.c.version_id)
+        .where(
+            past.c.subscription_id == subscription_id,
+            past.c.resource_type == kind,
+            past.c.resource_id == wanted.c.resource_id,
+            column <= moment,
+        )
+        .order_by(past.c.version_number.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    query = _of_kind(subscription_id, kind, at).join(wanted, _VERSIONS.c.version_id == newest)
+    return {row.resource_id: VersionRow(**row._mapping) for row in tx.execute(query)}
 
 
 def _one(tx: Transaction, query: Select[Any]) -> VersionRow | None:

@@ -1,0 +1,333 @@
+"""Carrying out what was decided: commits, tag objects and the rows that go with them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from gitstore import messages, snapshots
+from gitstore.history import Branch, Commit, CommitBuilder, Identity
+from gitstore.layout import snapshot_path
+from gitstore.messages import VersionLine
+from service import audit
+from service.audit import Action, Subject
+from service.callers import Member
+from service.committer.change import Written
+from service.committer.ledger import Ledger
+from service.committer.refusals import check_match, tag_taken
+from service.committer.step import Entry, Step, running, snapshot_of, version_state
+from service.ids import mint
+from service.kinds import Kind
+from sql.queries.audit_logs import Values
+from sql.queries.comments import NewComment
+from sql.queries.publications import Publication
+from sql.queries.resources import ResourceRow
+from sql.queries.tags import NewTag
+from sql.queries.versions import NewVersion, VersionRow
+
+MAIN: Branch = "main"
+PUBLISHED: Branch = "published"
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A version to be made of a resource."""
+
+    row: ResourceRow
+    number: int
+    snapshot: bytes
+    author: Member
+    description: str | None = None
+
+
+class Applier:
+    """Adds to the builder and to the ledger's writes; what is refused is refused before anything is added."""
+
+    def __init__(self, ledger: Ledger, *, builder: CommitBuilder, git_url: str) -> None:
+        self._ledger = ledger
+        self._writes = ledger.writes
+        self._at = ledger.at
+        self._builder = builder
+        self._git_url = git_url
+
+    def create(self, row: ResourceRow, author: Member, definition: bytes) -> Written:
+        """Make a resource's first version."""
+        [version] = self._commit([_Draft(row, 1, snapshot_of(row, definition), author)], None, None)
+        self.record(author, Subject.of(row), Action.CREATE, old=None, new=version_state(version))
+        return Written(resource=row, version=version, unchanged=False)
+
+    def apply(self, steps: Sequence[Step], *, title: str | None = None) -> list[Written]:
+        """Take steps of different resources in one commit, which has a `title` if they can be many.
+
+        Raises TagTaken and StaleVersion.
+        """
+        drafts = [self._draft(step) for step in steps]
+        for step, draft in zip(steps, drafts, strict=True):
+            self._check(step, for_new_version=draft is not None)
+        befores = [version_state(step.entry.current) for step in steps]
+        made = iter(
+            self._commit([d for d in drafts if d is not None], title, steps[0].comment or steps[0].body)
+        )
+        for step, draft in zip(steps, drafts, strict=True):
+            if draft is not None:
+                self._writes.rows.superseded.append(step.entry.current.version_id)
+                self._writes.rows.touched[step.row.resource_id] = step.row
+                step.entry.row, step.entry.current, step.entry.dirty = step.row, next(made), True
+        return [
+            self._finish(step, before, unchanged=draft is None)
+            for step, before, draft in zip(steps, befores, drafts, strict=True)
+        ]
+
+    def set_tag(self, entry: Entry, version: VersionRow, tag: str | None, author: Member) -> VersionRow:
+        """Give a version a tag that no other has, or none; the same version where it is so already."""
+        if version.version_tag == tag:
+            return version
+        if version.version_tag is not None:
+            self._writes.rows.untagged.append((version.version_id, author.user_id))
+        if tag is not None:
+            self._writes.rows.tags.append(self._new_tag(version, tag, author))
+        return self._became(entry, replace(version, version_tag=tag))
+
+    def set_published(
+        self, entry: Entry, version: VersionRow, author: Member, *, published: bool
+    ) -> VersionRow:
+        """Let a version be the published one of its resource, or not; the same where it is so already."""
+        if version.is_published == published:
+            return version
+        kind, resource_id = Kind(entry.row.resource_type), str(entry.row.resource_id)
+        path = snapshot_path(kind.collection, resource_id)
+        line = [_line(version)]
+        word = "published" if published else "unpublished"
+        commit = self._commit_to(
+            PUBLISHED,
+            places={path: version.git_blob_id} if published else {},
+            removes=() if published else (path,),
+            subject=f"{kind.collection}/{resource_id}: {word} v{version.version_number}"
+            f" — {version.resource_name}",
+            published=line if published else (),
+            unpublished=() if published else line,
+            author=author,
+        )
+        self._writes.tips = replace(self._writes.tips, published=commit.commit_id)
+        self._writes.rows.publications.append(
+            Publication(
+                publication_id=mint(),
+                resource_type=kind,
+                resource_id=entry.row.resource_id,
+                version_id=version.version_id if published else None,
+                by=author.user_id,
+            )
+        )
+        # At most one version is published: the current one is no longer, unless it is this.
+        entry.current = replace(entry.current, is_published=False)
+        return self._became(entry, replace(version, is_published=published))
+
+    def record(
+        self, author: Member, subject: Subject, action: Action, *, old: Values | None, new: Values | None
+    ) -> None:
+        """Add an audit row."""
+        subscription_id = self._ledger.subscription_id
+        self._writes.rows.audit.append(
+            audit.event(author, subscription_id, subject, action, self._at, old=old, new=new)
+        )
+
+    # -- the parts of a step ------------------------------------------------------------------------
+
+    def _draft(self, step: Step) -> _Draft | None:
+        if step.definition is None:
+            return None
+        snapshot = snapshot_of(step.row, step.definition)
+        if snapshots.blob_id(snapshot) == step.entry.current.git_blob_id:
+            return None
+        number = step.entry.current.version_number + 1
+        return _Draft(step.row, number, snapshot, step.author, step.description)
+
+    def _check(self, step: Step, *, for_new_version: bool) -> None:
+        entry = step.entry
+        if step.tag is not None:
+            owner = self._ledger.tag_owner(entry, step.tag)
+            if owner is not None and (for_new_version or owner != entry.current.version_id):
+                raise tag_taken(entry.row.resource_type, step.tag)
+        check_match(entry.row.resource_type, entry.current, step.if_match)
+
+    def _finish(self, step: Step, before: Values, *, unchanged: bool) -> Written:
+        entry = step.entry
+        self._carry_check_out(step)
+        if step.tag is not None:
+            self.set_tag(entry, entry.current, step.tag, step.author)
+        if step.publish:
+            self.set_published(entry, entry.current, step.author, published=True)
+        if step.comment is not None:
+            self._writes.rows.comments.append(
+                NewComment(
+                    comment_id=mint(),
+                    version_id=entry.current.version_id,
+                    comment_text=step.comment,
+                    commented_by=step.author.user_id,
+                    commented_at=self._at,
+                )
+            )
+        after = version_state(entry.current) | step.about
+        if unchanged:
+            after["unchanged"] = True
+        if step.publish:
+            after["is_published"] = True
+        self.record(step.author, Subject.of(step.row), step.action, old=before, new=after)
+        return Written(resource=entry.row, version=entry.current, unchanged=unchanged)
+
+    def _carry_check_out(self, step: Step) -> None:
+        """End the check-out, or let it stand on what is now the current version."""
+        entry, rows = step.entry, self._writes.rows
+        if step.ends is not None:
+            rows.checked_in.append((step.ends, entry.current.version_id))
+            entry.check_out = None
+            self._became(
+                entry,
+                replace(entry.current, checked_out_by=None, checked_out_at=None, checked_in_at=self._at),
+            )
+            return
+        held = running(entry.check_out, self._at)
+        if held is not None and held.version_id != entry.current.version_id:
+            first, _ = rows.moved.get(held.check_out_id, (held, None))
+            rows.moved[held.check_out_id] = (first, entry.current.version_id)
+            entry.check_out = replace(held, version_id=entry.current.version_id)
+            self._became(
+                entry,
+                replace(
+                    entry.current, checked_out_by=held.checked_out_by, checked_out_at=held.checked_out_at
+                ),
+            )
+
+    def _became(self, entry: Entry, version: VersionRow) -> VersionRow:
+        """Note that a version of the resource is otherwise than the database knows."""
+        if version.version_id == entry.current.version_id:
+            entry.current = version
+        entry.dirty = True
+        return version
+
+    # -- objects in git -----------------------------------------------------------------------------
+
+    def _commit(self, drafts: Sequence[_Draft], title: str | None, body: str | None) -> list[VersionRow]:
+        if not drafts:
+            return []
+        ids = [mint() for _ in drafts]
+        paths = [_path(draft.row) for draft in drafts]
+        [first, *_] = drafts
+        if title is None:
+            kind, row = Kind(first.row.resource_type), first.row
+            title = messages.version_subject(kind.collection, str(row.resource_id), first.number, row.name)
+        commit = self._commit_to(
+            MAIN,
+            writes={path: draft.snapshot for path, draft in zip(paths, drafts, strict=True)},
+            subject=title,
+            body=body,
+            versions=[
+                VersionLine(
+                    Kind(draft.row.resource_type).collection,
+                    str(draft.row.resource_id),
+                    draft.number,
+                    str(version_id),
+                )
+                for draft, version_id in zip(drafts, ids, strict=True)
+            ],
+            description=first.description,
+            author=first.author,
+        )
+        tips = self._writes.tips
+        self._writes.tips = tips = replace(tips, head=commit.commit_id, commits=tips.commits + 1)
+        made = []
+        for draft, version_id, path in zip(drafts, ids, paths, strict=True):
+            new = NewVersion(
+                version_id=version_id,
+                resource_type=draft.row.resource_type,
+                resource_id=draft.row.resource_id,
+                resource_name=draft.row.name,
+                version_number=draft.number,
+                version_description=draft.description,
+                snapshot=draft.snapshot.decode(),
+                git_commit_hash=commit.commit_id,
+                git_blob_id=commit.blob_ids[path],
+                commit_number=tips.commits,
+                git_branch=MAIN,
+                git_repo_url=self._git_url,
+                created_by=draft.author.user_id,
+                created_at=self._at,
+            )
+            self._writes.rows.versions.append(new)
+            made.append(VersionRow.of(new, username=draft.author.username))
+        return made
+
+    def _commit_to(
+        self,
+        branch: Branch,
+        *,
+        author: Member,
+        subject: str,
+        writes: dict[str, bytes] | None = None,
+        places: dict[str, str] | None = None,
+        removes: Sequence[str] = (),
+        body: str | None = None,
+        description: str | None = None,
+        versions: Sequence[VersionLine] = (),
+        published: Sequence[VersionLine] = (),
+        unpublished: Sequence[VersionLine] = (),
+    ) -> Commit:
+        actor = _identity(author)
+        return self._builder.commit(
+            branch=branch,
+            writes=writes or {},
+            places=places,
+            removes=removes,
+            message=messages.compose(
+                subject=subject,
+                body=body,
+                versions=versions,
+                published=published,
+                unpublished=unpublished,
+                actor=actor,
+                request_id=author.origin.request_id,
+                time=self._at,
+                description=description,
+            ),
+            actor=actor,
+            time=self._at,
+        )
+
+    def _new_tag(self, version: VersionRow, tag: str, author: Member) -> NewTag:
+        collection, resource_id = Kind(version.resource_type).collection, str(version.resource_id)
+        actor = _identity(author)
+        tag_object = self._builder.tag(
+            name=messages.tag_ref(collection, resource_id, tag),
+            target=version.git_commit_hash,
+            message=messages.compose(
+                subject=f"{collection}/{resource_id}: {tag} is v{version.version_number}"
+                f" — {version.resource_name}",
+                body=None,
+                versions=[_line(version)],
+                actor=actor,
+                request_id=author.origin.request_id,
+                time=self._at,
+            ),
+            actor=actor,
+            time=self._at,
+        )
+        return NewTag(
+            tag_id=mint(),
+            resource_type=version.resource_type,
+            resource_id=version.resource_id,
+            version_id=version.version_id,
+            tag=tag,
+            tag_object=tag_object,
+            tagged_by=author.user_id,
+        )
+
+
+def _identity(author: Member) -> Identity:
+    return Identity(str(author.user_id), author.username)
+
+
+def _path(row: ResourceRow) -> str:
+    return snapshot_path(Kind(row.resource_type).collection, str(row.resource_id))
+
+
+def _line(version: VersionRow) -> VersionLine:
+    collection = Kind(version.resource_type).collection
+    return VersionLine(collection, str(version.resource_id), version.version_number, str(version.version_id))

@@ -1,0 +1,21 @@
+"""Entity tags: the commits that a client says it has seen."""
+
+# What a header names: commits, or `*` for whatever is there.
+Match = tuple[str, ...]
+
+
+def parse(header: str | None, *, weak: bool = False) -> Match | None:
+    """The tags in an `If-Match` or `If-None-Match` header, None without one.
+
+    Weak tags count only where `weak` (RFC 9110, 13.1). Quotes may be missing; what is no tag names nothing.
+    """
+    if header is None:
+        return None
+    given = [tag.strip() for tag in header.split(",")]
+    strong = [tag.removeprefix("W/") for tag in given if weak or not tag.startswith("W/")]
+    return tuple(tag.strip('"') for tag in strong)
+
+
+def names(match: Match, commit: str) -> bool:
+    """Whether the tags name a commit."""
+    return commit in match or "*" in match

@@ -1,0 +1,70 @@
+"""What differs between two versions of a resource: as a patch for programs, and as text for people."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from gitstore import text_diffs
+from gitstore.layout import snapshot_path
+from service import diffs
+from service.context import Context
+from service.ids import SubscriptionId
+from service.kinds import Kind
+from service.usecases.documents import snapshot_bytes
+from service.usecases.versions import Version, find, shown
+from sql.queries.versions import VersionRow
+
+# Longer than any diff of documents that people edit takes; past it, the whole value is replaced.
+LIMIT_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """RFC 6902 operations from one snapshot to the other, and the unified diff of their canonical bytes."""
+
+    json_patch: list[dict[str, Any]]
+    text: str
+
+
+def between(
+    context: Context,
+    subscription_id: SubscriptionId,
+    kind: Kind,
+    resource_id: UUID,
+    *,
+    from_ref: str,
+    to_ref: str,
+) -> dict[str, Any]:
+    """`{from, to, json_patch, text}` of the versions that two refs name.
+
+    Raises ResourceNotFound, VersionNotFound, AmbiguousRef.
+    """
+    at = context.clock()
+    with context.database.transaction(subscription_id) as tx:
+        old = find(tx, subscription_id, kind, resource_id, from_ref, at)
+        new = find(tx, subscription_id, kind, resource_id, to_ref, at)
+    contents = [snapshot_bytes(context, subscription_id, row.git_blob_id) for row in (old, new)]
+    made = difference(kind, resource_id, contents[0], contents[1])
+    return described(context, subscription_id, old, new, made)
+
+
+def difference(kind: Kind, resource_id: UUID, old: bytes, new: bytes) -> Difference:
+    """The difference of two snapshots of a resource, in bounded time."""
+    path = snapshot_path(kind.collection, str(resource_id))
+    return Difference(
+        json_patch=diffs.json_patch(old, new, seconds=LIMIT_SECONDS),
+        text=text_diffs.unified(
+            old, new, old_label=f"a/{path}", new_label=f"b/{path}", seconds=LIMIT_SECONDS
+        ),
+    )
+
+
+def described(
+    context: Context, subscription_id: SubscriptionId, old: VersionRow, new: VersionRow, made: Difference
+) -> dict[str, Any]:
+    """A difference with the versions that it is between, as the API answers it."""
+    ends: dict[str, Version] = {
+        "from": shown(context, subscription_id, old),
+        "to": shown(context, subscription_id, new),
+    }
+    return {**ends, "json_patch": made.json_patch, "text": made.text}

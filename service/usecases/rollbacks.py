@@ -1,0 +1,137 @@
+"""Rollback of one resource, or of many at once: new versions with what older ones hold."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from anyio import to_thread
+
+from gitstore import snapshots
+from service.callers import Member
+from service.committer.change import Foreseen, RollBack, RollBackMany, Skipped, WrittenMany
+from service.committer.step import snapshot_of
+from service.context import Context
+from service.etags import Match
+from service.idempotency import Attempt
+from service.ids import ResourceId
+from service.kinds import Kind
+from service.usecases.diffs import described, difference
+from service.usecases.documents import snapshot_bytes
+from service.usecases.versions import Saved, saved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foretold:
+    """What a rollback of many would do to one resource."""
+
+    resource_type: str
+    resource_id: UUID
+    resource_name: str
+    from_version: int
+    to_version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolledBackMany:
+    """What a rollback of many did, or with `dry_run` would do; what it leaves as it is, and why."""
+
+    commit: str | None
+    versions: list[Saved] | list[Foretold]
+    skipped: list[Skipped]
+    unchanged: bool
+    dry_run: bool
+
+
+async def roll_back(
+    context: Context,
+    author: Member,
+    kind: Kind,
+    resource_id: UUID,
+    *,
+    to: str | int,
+    comment: str | None,
+    dry_run: bool,
+    if_match: Match | None,
+    once: Attempt | None,
+) -> Saved | dict[str, Any]:
+    """Make a version with the definition and description of an older one; a dry run answers the diff.
+
+    Raises ResourceNotFound, VersionNotFound, AmbiguousRef, ResourceDeleted, CheckedOut, StaleVersion.
+    """
+    change = RollBack(
+        author=author,
+        kind=kind,
+        resource_id=ResourceId(resource_id),
+        if_match=if_match,
+        once=once,
+        to=to,
+        comment=comment,
+        dry_run=dry_run,
+    )
+    result = await context.committer.submit(change)
+    if isinstance(result, Foreseen):
+        return await to_thread.run_sync(_foretold, context, author, kind, result)
+    return saved(context, author, result)
+
+
+def _foretold(context: Context, author: Member, kind: Kind, foreseen: Foreseen) -> dict[str, Any]:
+    subscription_id = author.subscription_id
+    now = snapshot_bytes(context, subscription_id, foreseen.current.git_blob_id)
+    past = snapshots.split(snapshot_bytes(context, subscription_id, foreseen.target.git_blob_id))
+    # The name and the place stay, so it is not simply the older snapshot.
+    then = snapshot_of(foreseen.resource, past.definition)
+    made = difference(kind, foreseen.resource.resource_id, now, then)
+    answer = described(context, subscription_id, foreseen.current, foreseen.target, made)
+    return answer | {"unchanged": now == then, "dry_run": True}
+
+
+async def roll_back_many(
+    context: Context,
+    author: Member,
+    *,
+    to: datetime | str,
+    root: tuple[Kind, UUID] | None,
+    comment: str | None,
+    dry_run: bool,
+    if_match: Match | None,
+    once: Attempt | None,
+) -> RolledBackMany:
+    """Give all resources below a folder or workspace, or all there are, what they held at an instant.
+
+    Raises ResourceNotFound, CommitNotFound, AmbiguousRef, ResourceDeleted, CheckedOut, StaleVersion.
+    """
+    change = RollBackMany(
+        author=author,
+        to=to,
+        root=None if root is None else (root[0], ResourceId(root[1])),
+        comment=comment,
+        dry_run=dry_run,
+        if_match=if_match,
+        once=once,
+    )
+    result = await context.committer.submit(change)
+    if isinstance(result, WrittenMany):
+        return RolledBackMany(
+            commit=result.commit,
+            versions=[saved(context, author, written) for written in result.versions],
+            skipped=list(result.skipped),
+            unchanged=result.commit is None,
+            dry_run=False,
+        )
+    return RolledBackMany(
+        commit=None,
+        versions=[
+            Foretold(
+                resource_type=each.resource.resource_type,
+                resource_id=each.resource.resource_id,
+                resource_name=each.resource.name,
+                from_version=each.current.version_number,
+                to_version=each.target.version_number,
+            )
+            for each in result.foreseen
+        ],
+        skipped=list(result.skipped),
+        unchanged=not result.foreseen,
+        dry_run=True,
+    )

@@ -1,0 +1,71 @@
+"""What people said of versions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import insert, select
+
+from sql.database import Transaction
+from sql.models import TABLES
+
+_COMMENTS, _ACTORS = TABLES["version_comments"], TABLES["actors"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewComment:
+    """What somebody says of a version."""
+
+    comment_id: UUID
+    version_id: UUID
+    comment_text: str
+    commented_by: UUID
+    commented_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommentRow(NewComment):
+    """A comment with its author's name."""
+
+    commented_by_username: str
+
+
+def insert_rows(tx: Transaction, subscription_id: UUID, rows: Sequence[NewComment]) -> None:
+    """Add comments."""
+    values = [
+        {
+            "comment_id": row.comment_id,
+            "subscription_id": subscription_id,
+            "version_id": row.version_id,
+            "comment_text": row.comment_text,
+            "commented_by": row.commented_by,
+            "commented_at": row.commented_at,
+        }
+        for row in rows
+    ]
+    if values:
+        tx.execute(insert(_COMMENTS), values)
+
+
+def page(
+    tx: Transaction, subscription_id: UUID, version_id: UUID, *, before: UUID | None, limit: int
+) -> list[CommentRow]:
+    """At most `limit` comments on a version with ids below `before`, newest first."""
+    query = (
+        select(
+            _COMMENTS.c.comment_id,
+            _COMMENTS.c.version_id,
+            _COMMENTS.c.comment_text,
+            _COMMENTS.c.commented_by,
+            _COMMENTS.c.commented_at,
+            _ACTORS.c.username.label("commented_by_username"),
+        )
+        .join(_ACTORS, _ACTORS.c.user_id == _COMMENTS.c.commented_by)
+        .where(_COMMENTS.c.subscription_id == subscription_id, _COMMENTS.c.version_id == version_id)
+        .order_by(_COMMENTS.c.comment_id.desc())
+        .limit(limit)
+    )
+    if before is not None:
+        query = query.where(_COMMENTS.c.comment_id < before)
+    return [CommentRow(**row._mapping) for row in tx.execute(query)]

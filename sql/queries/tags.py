@@ -1,0 +1,117 @@
+"""Tags, mirrored in `versions.version_tag`, and the refs that git still lacks for them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import insert, select, update
+
+from sql.database import Transaction
+from sql.models import TABLES
+
+_TAGS, _VERSIONS = TABLES["tags"], TABLES["versions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewTag:
+    """A tag to be given to a version, and the id of its git object."""
+
+    tag_id: UUID
+    resource_type: str
+    resource_id: UUID
+    version_id: UUID
+    tag: str
+    tag_object: str
+    tagged_by: UUID
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwedRef:
+    """A tag whose ref is not known to be right: `tag_object` is what it has to name, None where nothing."""
+
+    resource_type: str
+    resource_id: UUID
+    tag: str
+    tag_object: str | None
+
+
+def give(tx: Transaction, subscription_id: UUID, new: NewTag, at: datetime) -> None:
+    """Name a version; raises UniqueConflict where it, or another version by that name, has a tag."""
+    tx.execute(
+        insert(_TAGS),
+        {
+            "tag_id": new.tag_id,
+            "subscription_id": subscription_id,
+            "resource_type": new.resource_type,
+            "resource_id": new.resource_id,
+            "version_id": new.version_id,
+            "tag": new.tag,
+            "tag_object": new.tag_object,
+            "tagged_by": new.tagged_by,
+            "tagged_at": at,
+            "ref_is_settled": False,
+        },
+    )
+    _mirror(tx, subscription_id, new.version_id, new.tag)
+
+
+def take_away(tx: Transaction, subscription_id: UUID, version_id: UUID, *, by: UUID, at: datetime) -> None:
+    """Let a version have no tag."""
+    tx.execute(
+        update(_TAGS)
+        .where(
+            _TAGS.c.subscription_id == subscription_id,
+            _TAGS.c.version_id == version_id,
+            _TAGS.c.untagged_at.is_(None),
+        )
+        .values(untagged_by=by, untagged_at=at, ref_is_settled=False)
+    )
+    _mirror(tx, subscription_id, version_id, None)
+
+
+def owner(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID, tag: str) -> UUID | None:
+    """The version of a resource that has a tag."""
+    query = select(_TAGS.c.version_id).where(
+        _TAGS.c.subscription_id == subscription_id,
+        _TAGS.c.resource_type == kind,
+        _TAGS.c.resource_id == resource_id,
+        _TAGS.c.tag == tag,
+        _TAGS.c.untagged_at.is_(None),
+    )
+    version_id: UUID | None = tx.execute(query).scalar_one_or_none()
+    return version_id
+
+
+def owed(tx: Transaction, subscription_id: UUID) -> list[OwedRef]:
+    """The refs of tags that are not known to be right, and what each has to name."""
+    open_tag = _TAGS.alias("open_tag")
+    query = (
+        select(_TAGS.c.resource_type, _TAGS.c.resource_id, _TAGS.c.tag, open_tag.c.tag_object)
+        .outerjoin(
+            open_tag,
+            (open_tag.c.resource_type == _TAGS.c.resource_type)
+            & (open_tag.c.resource_id == _TAGS.c.resource_id)
+            & (open_tag.c.tag == _TAGS.c.tag)
+            & open_tag.c.untagged_at.is_(None),
+        )
+        .where(_TAGS.c.subscription_id == subscription_id, ~_TAGS.c.ref_is_settled)
+        .distinct()
+    )
+    return [OwedRef(**row._mapping) for row in tx.execute(query)]
+
+
+def settle(tx: Transaction, subscription_id: UUID) -> None:
+    """Say that every ref is right; the caller holds the lock on the refs since it asked what is owed."""
+    tx.execute(
+        update(_TAGS)
+        .where(_TAGS.c.subscription_id == subscription_id, ~_TAGS.c.ref_is_settled)
+        .values(ref_is_settled=True)
+    )
+
+
+def _mirror(tx: Transaction, subscription_id: UUID, version_id: UUID, tag: str | None) -> None:
+    tx.execute(
+        update(_VERSIONS)
+        .where(_VERSIONS.c.subscription_id == subscription_id, _VERSIONS.c.version_id == version_id)
+        .values(version_tag=tag)
+    )
