@@ -6,22 +6,22 @@ from tests.api import Tenant, snapshot_path
 
 
 def check_history(tenant: Tenant) -> None:
-    """Every version has its commit on a straight `main`, in order, with its own content."""
+    """Every version has its commit on a straight `main`, in order, with its own content; other refs alike."""
     assert tenant.git("fsck", "--strict", "--full", "--no-dangling") == ""
-    commits = tenant.git("rev-list", "--reverse", "--parents", "main").splitlines()
-    chain = [line.split() for line in commits]
-    assert [len(line) for line in chain] == [1] + [2] * (len(chain) - 1)
-    assert [line[1] for line in chain[1:]] == [line[0] for line in chain[:-1]]
+    chain = straight(tenant, "main")
     rows = tenant.server.database.rows(
-        "SELECT git_commit_hash, resource_type, resource_id::text, version_number, git_blob_id,"
-        " version_data::text FROM versions WHERE subscription_id = %s ORDER BY version_id",
+        "SELECT git_commit_hash, commit_number, resource_type, resource_id::text, version_number,"
+        " git_blob_id, version_data::text FROM versions WHERE subscription_id = %s ORDER BY version_id",
         tenant.subscription_id,
     )
-    assert sorted(row[0] for row in rows) == sorted(line[0] for line in chain)
+    assert {row[0] for row in rows} == set(chain)
     numbers: dict[str, list[int]] = {}
-    position = {line[0]: index for index, line in enumerate(chain)}
-    for commit, kind, resource_id, number, blob, data in sorted(rows, key=lambda row: position[row[0]]):
+    position = {commit: index for index, commit in enumerate(chain, 1)}
+    for commit, place, kind, resource_id, number, blob, data in sorted(
+        rows, key=lambda row: position[row[0]]
+    ):
         numbers.setdefault(resource_id, []).append(number)
+        assert place == position[commit]
         path = snapshot_path({"resource_type": kind, "resource_id": resource_id})
         assert tenant.git("rev-parse", f"{commit}:{path}").strip() == blob
         # JSONB normalises numbers: the copy for queries has their values, not their spelling.
@@ -30,7 +30,60 @@ def check_history(tenant: Tenant) -> None:
         )
     for found in numbers.values():
         assert found == list(range(1, len(found) + 1))
-    assert head_of_row(tenant) == tenant.main() == chain[-1][0]
+    assert head_of_row(tenant) == tenant.main() == chain[-1]
+    check_published(tenant)
+    check_tags(tenant)
+
+
+def check_published(tenant: Tenant) -> None:
+    """`published` holds exactly the published versions, on a straight line of its own."""
+    published = tenant.server.database.rows(
+        "SELECT resource_type, resource_id::text, git_blob_id FROM versions"
+        " WHERE subscription_id = %s AND is_published",
+        tenant.subscription_id,
+    )
+    expected = {
+        snapshot_path({"resource_type": kind, "resource_id": resource_id}): blob
+        for kind, resource_id, blob in published
+    }
+    head = tenant.server.database.value(
+        "SELECT published_commit FROM repositories WHERE subscription_id = %s", tenant.subscription_id
+    )
+    at = tenant.git("for-each-ref", "--format=%(objectname)", "refs/heads/published").strip()
+    assert at == (head or "")
+    if head is None:
+        assert not expected
+        return
+    assert straight(tenant, "published")[-1] == head
+    listed = tenant.git("ls-tree", "-r", "--format=%(path) %(objectname)", "published").splitlines()
+    assert dict(line.split() for line in listed) == expected
+
+
+def check_tags(tenant: Tenant) -> None:
+    """Each tagged version has its annotated tag, and git has no other."""
+    rows = tenant.server.database.rows(
+        "SELECT v.resource_type || 's/' || v.resource_id || '/' || v.version_tag, t.tag_object,"
+        " v.git_commit_hash FROM versions v JOIN tags t USING (version_id)"
+        " WHERE v.subscription_id = %s AND t.untagged_at IS NULL ORDER BY 1",
+        tenant.subscription_id,
+    )
+    form = "--format=%(refname:lstrip=2) %(objectname) %(*objectname)"
+    listed = tenant.git("for-each-ref", form, "refs/tags").splitlines()
+    assert sorted(tuple(line.split()) for line in listed) == sorted(rows)
+    mirrored = tenant.server.database.value(
+        "SELECT count(*) FROM versions WHERE subscription_id = %s AND version_tag IS NOT NULL",
+        tenant.subscription_id,
+    )
+    assert mirrored == len(rows)
+
+
+def straight(tenant: Tenant, branch: str) -> list[str]:
+    """The commits of a branch, oldest first, each the only parent of the next."""
+    commits = tenant.git("rev-list", "--reverse", "--parents", branch).splitlines()
+    chain = [line.split() for line in commits]
+    assert [len(line) for line in chain] == [1] + [2] * (len(chain) - 1)
+    assert [line[1] for line in chain[1:]] == [line[0] for line in chain[:-1]]
+    return [line[0] for line in chain]
 
 
 def head_of_row(tenant: Tenant) -> str:
