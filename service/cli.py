@@ -14,6 +14,7 @@ from rich.table import Table
 
 from service import quickstart
 from service.addresses import git_url
+from service.commands import resources, versions
 from service.settings import Settings, SettingsError, load, variable
 
 app = typer.Typer(
@@ -27,6 +28,8 @@ db = typer.Typer(help="The database's schema.", no_args_is_help=True)
 config = typer.Typer(help="Settings.", no_args_is_help=True)
 app.add_typer(db, name="db")
 app.add_typer(config, name="config")
+app.add_typer(versions.version, name="version")
+app.add_typer(resources.resource)
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -170,14 +173,6 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         out.print(table)
     if any(finding.verdict == "fail" for finding in findings):
         raise typer.Exit(1)
-
-
-@app.command()
-def version() -> None:
-    """Print the version."""
-    from service.usecases.health import version as installed
-
-    typer.echo(f"annals {installed()}")
 
 
 @db.command("upgrade")

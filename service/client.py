@@ -1,23 +1,68 @@
 """A client of the HTTP contract, for the commands that drive a server as any client would."""
 
+import json
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
 
 import httpx
 
 TIMEOUT_SECONDS = 30
+TRIES = 5
+FIRST_WAIT_SECONDS = 0.25
+# From the first try on: a longer wait is for the one who called to decide on.
+PATIENCE_SECONDS = 60
+
+Json = dict[str, Any]
+Parameters = Mapping[str, str | int]
 
 
 class ApiError(Exception):
-    """The server refused a call or did not answer; the message is its own."""
+    """The server refused a call or did not answer; the message says which call, `detail` the reason alone.
+
+    `status` is None where no answer came; `problem` is the RFC 9457 document, empty where there was none;
+    `retry_after` is in seconds.
+    """
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        call: str | None = None,
+        status: int | None = None,
+        problem: Json | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(detail if call is None else f"{call}: {status}: {detail}")
+        self.detail = detail
+        self.status = status
+        self.problem = problem or {}
+        self.retry_after = retry_after
+
+    @property
+    def code(self) -> str | None:
+        """The stable name of what happened, None where the answer was no problem document."""
+        return self.problem.get("code")
+
+
+def segment(text: str) -> str:
+    """Any text as one segment of a path; raises UnicodeEncodeError for what is no text."""
+    # One or two dots would be taken for a step in the path, were they not encoded.
+    return quote(text, safe="") if text.strip(".") else text.replace(".", "%2E")
 
 
 class Client:
-    """Calls with one key."""
+    """Calls with one key, tried again where that can't do a thing twice."""
 
     def __init__(self, base_url: str, key: str) -> None:
         self._http = httpx.Client(
             base_url=base_url,
-            headers={"Authorization": f"Bearer {key}"},
+            # As bytes: an operator's key may be any text, and text would have to be ASCII.
+            headers={b"Authorization": b"Bearer " + key.encode(errors="surrogateescape")},
             timeout=TIMEOUT_SECONDS,
             # A proxy for the way out of this network is none for the server named here.
             trust_env=False,
@@ -27,24 +72,122 @@ class Client:
         """Close the connections."""
         self._http.close()
 
-    def get(self, path: str) -> dict[str, Any]:
+    def get(self, path: str, parameters: Parameters | None = None) -> Json:
         """GET a JSON object; raises ApiError."""
-        return self._call("GET", path)
+        return self._object(self._call("GET", path, parameters))
 
-    def post(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """POST a JSON object and read the one that is answered; raises ApiError."""
-        return self._call("POST", path, body or {})
+    def get_bytes(self, path: str) -> bytes:
+        """GET what is there, unchanged; raises ApiError."""
+        return self._call("GET", path).content
 
-    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def post(self, path: str, body: Json | bytes | None = None, *, if_match: str | None = None) -> Json:
+        """POST a JSON object, or bytes that are one, and read the one that is answered; raises ApiError.
+
+        The idempotency key is new with each call and the same in its retries: so they are safe.
+        """
+        headers = {"Idempotency-Key": uuid4().hex, **_if_match(if_match)}
+        answer = self._object(self._call("POST", path, body=body or {}, headers=headers))
+        if answer.get("secret_shown") is False:
+            lost = "The secret was lost with the connection that carried it: make another key."
+            raise ApiError(lost, status=200)
+        return answer
+
+    def put(self, path: str, body: Json, *, if_match: str | None = None) -> Json:
+        """PUT a JSON object: it must be one that may be put twice; raises ApiError."""
+        return self._object(self._call("PUT", path, body=body, headers=_if_match(if_match)))
+
+    def delete(self, path: str, parameters: Parameters | None = None, *, if_match: str | None = None) -> Json:
+        """DELETE, not tried again on a lost connection; the answer may be empty; raises ApiError."""
+        headers = _if_match(if_match)
+        response = self._call("DELETE", path, parameters, headers=headers, repeatable=False)
+        return self._object(response) if response.content else {}
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        parameters: Parameters | None = None,
+        *,
+        body: Json | bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        repeatable: bool = True,
+    ) -> httpx.Response:
+        content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        given = dict(headers or {}) | ({} if content is None else {"Content-Type": "application/json"})
+        request = self._http.build_request(method, path, params=parameters, content=content, headers=given)
+        since = time.monotonic()
+        for wait in (FIRST_WAIT_SECONDS * 2**n for n in range(TRIES - 1)):
+            try:
+                return self._send(request, path)
+            except ApiError as error:
+                pause = max(wait, error.retry_after or 0)
+                if not _passes(error, repeatable) or time.monotonic() + pause > since + PATIENCE_SECONDS:
+                    raise
+            time.sleep(pause)
+        return self._send(request, path)
+
+    def _send(self, request: httpx.Request, path: str) -> httpx.Response:
         try:
-            response = self._http.request(method, path, json=body)
+            response = self._http.send(request)
         except httpx.HTTPError as error:
-            raise ApiError(f"{self._http.base_url} does not answer: {error}") from None
+            reason = str(error) or type(error).__name__
+            raise ApiError(f"{self._http.base_url} does not answer: {reason}") from None
         if response.is_success:
-            found: dict[str, Any] = response.json()
-            return found
+            return response
+        problem = _problem(response)
+        raise ApiError(
+            str(problem.get("detail") or _said(response)),
+            call=f"{request.method} {path}",
+            status=response.status_code,
+            problem=problem,
+            retry_after=_seconds(response.headers.get("Retry-After")),
+        )
+
+    def _object(self, response: httpx.Response) -> Json:
         try:
-            detail = response.json()["detail"]
-        except (ValueError, KeyError, TypeError):
-            detail = response.text[:200]
-        raise ApiError(f"{method} {path}: {response.status_code}: {detail}")
+            found = response.json()
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise ApiError(
+                f"{self._http.base_url} answers with no JSON object: is it an Annals server?",
+                status=response.status_code,
+            )
+        return found
+
+
+def _if_match(commit: str | None) -> dict[str, str]:
+    return {} if commit is None else {"If-Match": f'"{commit}"'}
+
+
+def _passes(error: ApiError, repeatable: bool) -> bool:
+    """Whether the same call may do better a little later."""
+    if error.status is None:
+        return repeatable
+    return error.status == 503 or error.code == "request_in_flight"
+
+
+def _problem(response: httpx.Response) -> Json:
+    try:
+        found = response.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _said(response: httpx.Response) -> str:
+    if response.has_redirect_location:
+        return f"the server is elsewhere: {response.headers['Location']}"
+    return response.text[:200] or response.reason_phrase
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """What the header says, which holds seconds or a date (RFC 9110, 10.2.3)."""
+    if retry_after is None:
+        return None
+    if retry_after.isascii() and retry_after.isdigit():
+        return float(retry_after)
+    try:
+        return max((parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds(), 0)
+    except (ValueError, TypeError):
+        return None

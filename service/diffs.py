@@ -16,15 +16,15 @@ from service.json_patches import NO_PATCH, patch_between
 
 log = structlog.get_logger(__name__)
 
-# In one process: each takes a processor, and up to a gibibyte.
+# In one process: each takes a processor, and up to a gibibyte of addresses.
 CHILDREN_AT_ONCE = 2
 # Documents that together are no larger than this, and whose lists take no more effort, are compared in this
-# process. At these limits 51 ms was the longest that was found: 300 changes below a key of 4,000 tildes; 34 ms
-# for lists of 40 numbers each reversed, 30 ms for most other shapes. At twice the bytes the tildes took 190 ms.
-# A child takes 45 ms before it begins.
-INLINE_BYTES = 16 * 1024
-# A list of one repeated number against one where every other number is new (the worst case of difflib, with the
-# cube of the length) took 21 ms for 126 items and 4,000,000 steps, but 650 ms for 400 and 1.2 s for 500.
+# process. The longest that was found within both limits takes 34 ms of a processor: the worst case below with
+# 100 items, and sixteen lists of 40 numbers reversed. 200 changes below a key of 3,000 tildes take 30 ms, but
+# 55 ms in 16 KiB and 190 ms in 32 KiB. Starting a child takes 40 ms.
+INLINE_BYTES = 12 * 1024
+# The worst case of difflib, one number repeated against a list where every other number is new, takes the
+# cube of the length: 22 ms for 126 items, which are four million steps, but 650 ms for 400 and 1.2 s for 500.
 INLINE_EFFORT = 4_000_000
 
 _SLOTS = threading.BoundedSemaphore(CHILDREN_AT_ONCE)
@@ -32,10 +32,10 @@ _COMPLAINT_BYTES = 4 * 1024
 
 
 def json_patch(old: bytes, new: bytes, *, seconds: float) -> list[dict[str, Any]]:
-    """The RFC 6902 operations that turn one canonical JSON document into exactly the other; none for equal ones.
+    """The RFC 6902 operations from one canonical JSON document to exactly the other; none for equal ones.
 
-    The whole value is replaced where finding them takes longer than `seconds`, waiting for other diffs included,
-    and where they would be too many to be of use. Raises ValueError for what is no JSON.
+    The whole value is replaced where finding them takes longer than `seconds`, waiting for other diffs
+    included, and where they would be too many to be of use. Raises ValueError where `new` is no JSON.
     """
     if old == new:
         return []
@@ -60,7 +60,7 @@ def _effort(value: Any) -> int:
 
 
 def _limited(old: bytes, new: bytes, deadline: float) -> bytes:
-    """What `patch_between` answers in a process of its own; NO_PATCH where that can't be had by the deadline."""
+    """What `patch_between` answers in a process of its own, NO_PATCH where the deadline comes first."""
     if not _SLOTS.acquire(timeout=_remaining(deadline)):
         return NO_PATCH
     try:

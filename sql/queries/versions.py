@@ -291,7 +291,8 @@ def as_of(
     at: datetime,
 ) -> dict[UUID, VersionRow]:
     """The versions of some resources that were current at an instant, or at a commit by its number."""
-    wanted = func.unnest(literal(list(resource_ids), ARRAY(Uuid()))).table_valued("resource_id").render_derived()
+    ids = literal(list(resource_ids), ARRAY(Uuid()))
+    wanted = func.unnest(ids).table_valued("resource_id").render_derived()
     past = _VERSIONS.alias("past")
     column = past.c.commit_number if isinstance(moment, int) else past.c.created_at
     newest = (
