@@ -93,17 +93,28 @@ def test_the_demo_tells_a_story_whose_commands_work(tmp_path: Path) -> None:
         told = annals("demo", "--url", server.url, ANNALS_OPERATOR_KEY=OPERATOR_KEY)
         assert told.returncode == 0, told.stderr
         assert "rolls back to v1.0: that is version 5" in told.stdout
-        commands = [line.strip() for line in told.stdout.splitlines() if re.match(r"  (git|curl) ", line)]
-        assert len(commands) == 5
+        assert "publishes version 3" in told.stdout
+        assert '+        "id": "deduplicate-audit-copy",' in told.stdout
+        assert "rollback of the workspace would do: 3 resources change" in told.stdout
+        assert "She does it: 3 new versions in one commit" in told.stdout
+        commands = [
+            line.strip()
+            for line in told.stdout.splitlines()
+            if re.match(r"  (git|curl|ANNALS_URL=\S+) ", line)
+        ]
+        assert len(commands) == 7
         seen = [
             subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True)
             for command in commands
         ]
-        assert seen[2].stdout.count("\ncommit ") + 1 == 5
-        version = json.loads(seen[3].stdout)
+        assert seen[2].stdout.count("\ncommit ") + 1 == 7
+        assert "1 file changed" not in seen[3].stdout
+        assert "files changed" in seen[3].stdout
+        assert [line.split()[0] for line in seen[4].stdout.splitlines()] == ["version", *"7654321"]
+        version = json.loads(seen[5].stdout)
         assert (version["version_number"], version["created_by_username"]) == (5, "ana")
         assert "validate" in {node["id"] for node in version["data"]["nodes"]}
-        assert json.loads(seen[4].stdout)["items"][0]["action"] in ("CLONE", "ROLLBACK")
+        assert json.loads(seen[6].stdout)["items"][0]["action"] in ("CLONE", "ROLLBACK")
 
 
 def test_the_demo_says_what_it_lacks(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 import json
 import shlex
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from service.client import Client
@@ -24,12 +26,16 @@ def tell(url: str, operator_key: str, say: Say) -> None:
     say(f"A subscription, {subscription['subscription_id']}, with two users: ana (admin) and ben (editor).")
     with _client(url, keys["ana"]) as ana, _client(url, keys["ben"]) as ben:
         etl, etl_version = _play(ana, ben, base, say)
+        _publish(ana, f"{base}/workflows/{etl}", say)
+        _restructure(ana, ben, base, say)
         history = ana.get(f"{base}/workflows/{etl}/versions")["items"]
         events = ana.get(f"{base}/audit-logs?limit=200")["items"]
     say("")
     say("The history of Order ETL, newest first:")
     for version in history:
-        tag = f" [{version['version_tag']}]" if version["version_tag"] else ""
+        marks = [version["version_tag"], "published" if version["is_published"] else None]
+        shown = ", ".join(filter(None, marks))
+        tag = f" [{shown}]" if shown else ""
         say(
             f"  v{version['version_number']}  {version['git_commit_hash'][:10]}  "
             f"by {version['created_by_username']}{tag}"
@@ -42,6 +48,9 @@ def tell(url: str, operator_key: str, say: Say) -> None:
     say(f"  git clone {shlex.quote(clone)} annals-demo")
     say("  git -C annals-demo log --stat")
     say(f"  git -C annals-demo log -p -- 'workflows/*/{etl}.json'")
+    say("  git -C annals-demo diff --stat origin/published origin/main")
+    command = shlex.quote(str(Path(sys.executable).with_name("annals")))
+    say(f"  ANNALS_URL={url} ANNALS_KEY={keys['ana']} {command} version log workflows/{etl}")
     say(f"  curl -H 'Authorization: Bearer {keys['ana']}' {url}{base}/workflows/{etl}/versions/{etl_version}")
     say(f"  curl -H 'Authorization: Bearer {keys['ana']}' {url}{base}/audit-logs")
 
@@ -98,6 +107,43 @@ def _play(ana: Client, ben: Client, base: str, say: Say) -> tuple[str, int]:
         f"ana rolls back to v1.0: that is version {back['version_number']}, and nothing was erased."
     )
     return flows["order_etl"], back["version_number"]
+
+
+def _publish(ana: Client, etl: str, say: Say) -> None:
+    """One version goes live, and what lies between it and the one before is shown."""
+    published = ana.post(f"{etl}/versions/v1.0/publish")
+    ana.post(f"{etl}/versions/v1.0/comments", {"text": "Live since the October close."})
+    say(f"ana publishes version {published['version_number']}: the branch `published` holds what runs.")
+    difference = ana.get(f"{etl}/diff?from=2&to=v1.0")
+    say("")
+    say(f"What v1.0 changed, as a patch of {len(difference['json_patch'])} operations and as text:")
+    for line in difference["text"].splitlines()[2:14]:
+        say(f"  {line}")
+    say("  …")
+    say("")
+
+
+def _restructure(ana: Client, ben: Client, base: str, say: Say) -> None:
+    """Many changes in one commit, and one call that takes them all back."""
+    workspace = ana.get(f"{base}/workspaces?name=Finance%20operations")["items"][0]["resource_id"]
+    flows = ana.get(f"{base}/workflows")["items"]
+    items = []
+    for flow in flows:
+        document = ana.get(f"{base}/workflows/{flow['resource_id']}")["definition"]
+        document["owner"] = "nobody"
+        item = {"resource_type": "workflow", "resource_id": flow["resource_id"], "data": document}
+        items.append(item | {"if_match": flow["git_commit_hash"]})
+    before = max(flow["updated_at"] for flow in flows)
+    bulk = ben.post(f"{base}/check-ins", {"items": items, "comment": "New owner everywhere"})
+    say(f"ben changes the owner of {len(bulk['versions'])} workflows in one commit, {bulk['commit'][:10]}.")
+    target = {"to": before, "workspace_id": workspace}
+    foreseen = ana.post(f"{base}/rollback", target | {"dry_run": True})
+    say(f"ana asks what a rollback of the workspace would do: {len(foreseen['versions'])} resources change.")
+    done = ana.post(f"{base}/rollback", target | {"comment": "The owner was wrong"})
+    say(
+        f"She does it: {len(done['versions'])} new versions in one commit, {done['commit'][:10]}; "
+        "what ben did stays in the history."
+    )
 
 
 @contextmanager
