@@ -1,4 +1,4 @@
-"""The README's words are true: its commands run as pasted, and its table is the settings' own."""
+"""The README and the pages it leads to are true: commands run as pasted, and its table is the settings' own."""
 
 import os
 import re
@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 
 from service.settings import Settings, variable
-from tests.server import running
+from tests.server import ANNALS, running
 
 README = Path(__file__).parent.parent / "README.md"
+VERSIONING = README.parent / "docs" / "versioning.md"
 PUBLISHED_URL = "http://127.0.0.1:8000"
 SEPARATOR = "----- next block -----"
 
 # What differs from run to run, and a name for it.
 VARYING = (
-    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", "<time>"),
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z", "<time>"),
     (r"Date:   .*", "Date: <time>"),
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<id>"),
     (r"127\.0\.0\.1:\d+", "<host>"),
@@ -25,6 +26,7 @@ VARYING = (
     (r"(?<=workflows/)[0-9a-f]{2}(?=/)", "<xx>"),
     (r"^[0-9a-f]{7,12}(?= )", "<commit>"),
     (r"\([0-9a-f]{12}\)", "(<commit>)"),
+    (r"(?<= )[0-9a-f]{10}(?=  )", "<commit>"),
 )
 
 
@@ -35,21 +37,20 @@ def masked(text: str) -> str:
     return "\n".join(line.rstrip() for line in text.strip().splitlines())
 
 
-def tour() -> list[tuple[str, str]]:
-    """The blocks of commands in the README's tour, each with the output that it shows."""
-    text = README.read_text()
-    section = text[text.index("## A tour") : text.index("## Documents")]
-    return re.findall(r"```sh\n(.*?)```\n```text\n(.*?)```", section, flags=re.DOTALL)
+def shown_blocks(page: Path) -> list[tuple[str, str]]:
+    """The blocks of commands of a page, each with the output that it shows."""
+    return re.findall(r"```sh\n(.*?)```\n```text\n(.*?)```", page.read_text(), flags=re.DOTALL)
 
 
 def outputs(blocks: list[str], url: str, folder: Path) -> list[str]:
     """What each block prints when all are pasted into one shell, one after the other."""
+    path = f"{ANNALS.parent}:{os.environ['PATH']}"
     script = f"\necho '{SEPARATOR}'\n".join(blocks).replace(PUBLISHED_URL, url)
     script = script.replace(PUBLISHED_URL.removeprefix("http://"), url.removeprefix("http://"))
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=folder,
-        env=os.environ | {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_PAGER": "cat"},
+        env=os.environ | {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_PAGER": "cat", "PATH": path},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -60,9 +61,10 @@ def outputs(blocks: list[str], url: str, folder: Path) -> list[str]:
 
 
 @pytest.mark.embedded
-def test_the_tour_prints_what_the_readme_shows(tmp_path: Path) -> None:
-    blocks = tour()
-    assert len(blocks) == 6
+@pytest.mark.parametrize(("page", "count"), [(README, 9), (VERSIONING, 9)])
+def test_the_blocks_of_a_page_print_what_it_shows(tmp_path: Path, page: Path, count: int) -> None:
+    blocks = shown_blocks(page)
+    assert len(blocks) == count
     with running(tmp_path / "annals-data") as server:
         printed = outputs([commands for commands, _ in blocks], server.url, tmp_path)
     for (commands, shown), seen in zip(blocks, printed, strict=True):
