@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from gitstore.environment import environment
 from gitstore.errors import GitStoreError, translated
 
 # In one process. Git takes some 15 times the bytes of a text in memory: 570 MB for two texts of 36 MB.
@@ -59,23 +60,15 @@ def _hunks(old: bytes, new: bytes, deadline: float) -> bytes | None:
 
 def _run(folder: Path, deadline: float) -> bool:
     """Write git's diff of `old` and `new` to `hunks`; False where the time ran out."""
-    environment = {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": "/nonexistent",
-        "LC_ALL": "C",
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_ATTR_NOSYSTEM": "1",
-        # The temporary folder may lie in somebody's working copy, whose configuration would count.
-        "GIT_CEILING_DIRECTORIES": str(folder.parent.resolve()),
-    }
+    # The temporary folder may lie in somebody's working copy, whose configuration would count.
+    outside = {"GIT_ATTR_NOSYSTEM": "1", "GIT_CEILING_DIRECTORIES": str(folder.parent.resolve())}
     with (
         # A file, because a pipe would be emptied in pieces, and each piece waits for the GIL.
         (folder / "hunks").open("wb") as output,
         subprocess.Popen(
             [*_DIFF, *_PLAIN, "--", "old", "new"],
             cwd=folder,
-            env=environment,
+            env=environment(**outside),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.PIPE,

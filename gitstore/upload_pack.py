@@ -10,6 +10,7 @@ from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import cast
 
+from gitstore.environment import environment
 from gitstore.errors import RepositoryMissing, StoreUnavailable, UploadPackBusy, UploadPackFailed
 from gitstore.layout import Store
 
@@ -103,19 +104,14 @@ class UploadPack:
     async def _start(
         self, path: Path, options: tuple[str, ...], protocol: str | None
     ) -> asyncio.subprocess.Process:
-        environment = {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": "/nonexistent",
-            "LC_ALL": "C",
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CONFIG_GLOBAL": os.devnull,
-            # A volume mounted into a container has an owner of its own, from which git would refuse to serve.
+        # A volume mounted into a container has an owner of its own, from which git would refuse to serve.
+        owned = {
             "GIT_CONFIG_COUNT": "1",
             "GIT_CONFIG_KEY_0": "safe.directory",
             "GIT_CONFIG_VALUE_0": str(path),
         }
         if valid := _valid(protocol):
-            environment["GIT_PROTOCOL"] = valid
+            owned["GIT_PROTOCOL"] = valid
         timeout = f"--timeout={math.ceil(self._deadline_seconds)}"
         command = ("git", "upload-pack", "--strict", timeout, "--stateless-rpc", *options, str(path))
         try:
@@ -124,7 +120,7 @@ class UploadPack:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
-                env=environment,
+                env=environment(**owned),
                 start_new_session=True,
             )
         except OSError as error:
