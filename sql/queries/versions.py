@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Uuid, and_, bindparam, cast, func, insert, literal, select, update
+from sqlalchemy import Select, Uuid, and_, bindparam, cast, func, insert, literal, select, true, update
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from sql.database import Transaction, among
@@ -305,9 +305,13 @@ def as_of(
         )
         .order_by(past.c.version_number.desc())
         .limit(1)
-        .scalar_subquery()
+        .lateral("newest")
     )
-    query = _of_kind(subscription_id, kind, at).join(wanted, _VERSIONS.c.version_id == newest)
+    query = (
+        _of_kind(subscription_id, kind, at)
+        .join(wanted, true())
+        .join(newest, newest.c.version_id == _VERSIONS.c.version_id)
+    )
     return {row.resource_id: VersionRow(**row._mapping) for row in tx.execute(query)}
 
 

@@ -1,0 +1,148 @@
+"""The queries that every reader waits for touch what they must and no more, however long the history is."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import event
+
+from sql.database import Database as ServiceDatabase
+from sql.database import Transaction
+from sql.queries import check_outs, comments, repositories, tags, versions
+from sql.queries.versions import VersionFilter
+from tests.databases import Cluster, Database
+
+AT = datetime(2026, 11, 24, tzinfo=UTC)
+SUBSCRIPTION = UUID(int=1)
+RESOURCE = UUID(int=7)
+RESOURCES, VERSIONS_EACH = 400, 100
+
+# Histories of many resources, with a check-out, a tag and a comment now and then.
+_ROWS = """
+INSERT INTO subscriptions VALUES (:s, 's', now());
+INSERT INTO actors (user_id, subscription_id, username) VALUES (:s, :s, 'ana');
+INSERT INTO repositories (subscription_id, head_commit, created_at, commits)
+    VALUES (:s, repeat('a', 40), now(), :resources * :each);
+INSERT INTO versions (version_id, subscription_id, resource_type, resource_id, resource_name, version_number,
+    version_data, is_current, is_published, git_commit_hash, git_blob_id, commit_number, git_branch,
+    git_repo_url, created_by, created_at)
+SELECT gen_random_uuid(), :s, 'workflow', lpad(to_hex(r), 32, '0')::uuid, 'w', n, '{}',
+    n = :each, n = 3, encode(sha256((r || '.' || n)::bytea), 'hex')::char(40), repeat('b', 40),
+    n * :resources + r, 'main', '', :s, '2026-01-01Z'::timestamptz + make_interval(mins => n * r)
+FROM generate_series(1, :resources) r, generate_series(1, :each) n;
+INSERT INTO check_outs (check_out_id, subscription_id, resource_type, resource_id, version_id, checked_out_by,
+    checked_out_at, expires_at, released_at, release_kind)
+SELECT gen_random_uuid(), subscription_id, resource_type, resource_id, version_id, created_by, created_at,
+    '2027-01-01Z', CASE WHEN is_current AND commit_number % 9 = 0 THEN NULL ELSE created_at END,
+    CASE WHEN is_current AND commit_number % 9 = 0 THEN NULL ELSE 'cancel' END FROM versions;
+INSERT INTO tags (tag_id, subscription_id, resource_type, resource_id, version_id, tag, tag_object,
+    tagged_by, tagged_at, ref_is_settled)
+SELECT gen_random_uuid(), subscription_id, resource_type, resource_id, version_id, 'v' || version_number,
+    repeat('c', 40), created_by, created_at, NOT (version_number = 5 AND commit_number % 97 = 0)
+FROM versions;
+UPDATE versions SET version_tag = 'v' || version_number;
+INSERT INTO version_comments (comment_id, subscription_id, version_id, comment_text, commented_by,
+    commented_at)
+SELECT gen_random_uuid(), subscription_id, version_id, 'c', created_by, created_at FROM versions;
+ANALYZE;
+"""
+
+
+@pytest.fixture(scope="module")
+def large(cluster: Cluster) -> Iterator[ServiceDatabase]:
+    """A database with 40,000 versions of 400 resources."""
+    database: Database = cluster.migrated()
+    with database.connection() as connection:
+        rows = _ROWS.replace(":s,", f"'{SUBSCRIPTION}',").replace(":each", str(VERSIONS_EACH))
+        connection.execute(rows.replace(":resources", str(RESOURCES)).encode())
+    pool = ServiceDatabase(database.url, pool_size=1)
+    yield pool
+    pool.close()
+
+
+Query = Callable[[Transaction], object]
+ANY = VersionFilter()
+
+# Each query, and the most rows that one step of its plan may read.
+QUERIES: dict[str, tuple[Query, int]] = {
+    "a page of a history": (
+        lambda tx: versions.page(tx, SUBSCRIPTION, "workflow", RESOURCE, ANY, before=90, limit=51, at=AT),
+        100,
+    ),
+    "a history by tag": (
+        lambda tx: versions.page(
+            tx, SUBSCRIPTION, "workflow", RESOURCE, VersionFilter(tag="v7"), before=None, limit=51, at=AT
+        ),
+        100,
+    ),
+    "a version by number": (
+        lambda tx: versions.by_number(tx, SUBSCRIPTION, "workflow", RESOURCE, 5, at=AT),
+        1,
+    ),
+    "a version by tag": (lambda tx: versions.by_tag(tx, SUBSCRIPTION, "workflow", RESOURCE, "v5", at=AT), 1),
+    "a version by commit": (
+        lambda tx: versions.by_commit(tx, SUBSCRIPTION, "workflow", RESOURCE, "abcdef0", at=AT),
+        100,
+    ),
+    "the published version": (
+        lambda tx: versions.published(tx, SUBSCRIPTION, "workflow", RESOURCE, at=AT),
+        1,
+    ),
+    "a commit by its beginning": (lambda tx: versions.commits(tx, SUBSCRIPTION, "abcdef0"), 10),
+    "the versions of 50 resources at an instant": (
+        lambda tx: versions.as_of(
+            tx, SUBSCRIPTION, "workflow", [UUID(int=n) for n in range(1, 51)], moment=AT, at=AT
+        ),
+        100,
+    ),
+    "the versions of 50 resources at a commit": (
+        lambda tx: versions.as_of(
+            tx, SUBSCRIPTION, "workflow", [UUID(int=n) for n in range(1, 51)], moment=20_000, at=AT
+        ),
+        100,
+    ),
+    "a page of the check-outs that run": (
+        lambda tx: check_outs.page(tx, SUBSCRIPTION, before=None, limit=51, at=AT),
+        100,
+    ),
+    "the comments on a version": (
+        lambda tx: comments.page(tx, SUBSCRIPTION, UUID(int=3), before=None, limit=51),
+        100,
+    ),
+    "the owner of a tag": (lambda tx: tags.owner(tx, SUBSCRIPTION, "workflow", RESOURCE, "v5"), 1),
+    "the refs that are owed": (lambda tx: tags.owed(tx, SUBSCRIPTION), 20),
+    "where the refs have to stand": (lambda tx: repositories.refs(tx, SUBSCRIPTION), 20),
+}
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_query_reads_no_more_than_it_must(large: ServiceDatabase, name: str) -> None:
+    query, most = QUERIES[name]
+    seen: list[tuple[str, Any]] = []
+
+    def note(_c: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        seen.append((statement, parameters))
+
+    with large.transaction(SUBSCRIPTION) as tx:
+        event.listen(large.engine, "before_cursor_execute", note)
+        try:
+            query(tx)
+        finally:
+            event.remove(large.engine, "before_cursor_execute", note)
+        [(statement, parameters)] = seen
+        explain = "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, FORMAT JSON) "
+        [[[plan]]] = tx.connection().exec_driver_sql(explain + statement, parameters).fetchall()
+    for node in nodes(plan["Plan"]):
+        read = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+        large_table = node.get("Relation Name") not in (None, "actors", "repositories")
+        assert not (large_table and node["Node Type"] == "Seq Scan"), plan
+        assert not large_table or read <= most, (read, plan)
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A plan and all that is below it."""
+    yield plan
+    for inner in plan.get("Plans", ()):
+        yield from nodes(inner)
