@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar, cast
 from uuid import UUID
 
 from fastapi import Depends, Path, Query, Request
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.convertors import Convertor, register_url_convertor
 
@@ -42,6 +42,8 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 PARSE_ASIDE_BYTES = 64 * 1024
 # Printable ASCII, as RFC 9110 has the value of a header; long enough for any kind of unique id.
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
+
+_FLAG = TypeAdapter(bool)
 
 BodyT = TypeVar("BodyT", bound=Body)
 
@@ -132,21 +134,45 @@ def access(right: Right) -> Callable[[Request, str], Access]:
     """A dependency that lets in whoever has `right` in the subscription of the path."""
 
     def enter(request: Request, subscription_id: str) -> Access:
-        caller = caller_of(request)
-        context = context_of(request)
-        entered = tenancy.may_enter(context, caller, ids.parse(subscription_id))
-        caller.needs(right)
-        _refuse_unknown_parameters(request)
-        return Access(context, caller, entered)
+        entered = _entered(request, subscription_id, right)
+        _refuse_unknown_parameters(request, with_body=False)
+        return entered
 
     return enter
 
 
-def _refuse_unknown_parameters(request: Request) -> None:
-    """Raise Invalid for a query parameter that the route does not have: a filter is never ignored."""
+def releasing(request: Request, subscription_id: str) -> Access:
+    """Whoever may release a check-out, by force only where the role gives that."""
+    entered = _entered(request, subscription_id, Right.WRITE)
+    try:
+        forced = _FLAG.validate_python(request.query_params.get("force", "false"))
+    except ValidationError:
+        # What is no flag is refused where the parameter is read.
+        forced = False
+    if forced:
+        entered.caller.needs(Right.FORCE)
+    _refuse_unknown_parameters(request, with_body=False)
+    return entered
+
+
+def _entered(request: Request, subscription_id: str, right: Right) -> Access:
+    caller = caller_of(request)
+    context = context_of(request)
+    entered = tenancy.may_enter(context, caller, ids.parse(subscription_id))
+    caller.needs(right)
+    return Access(context, caller, entered)
+
+
+def _refuse_unknown_parameters(request: Request, *, with_body: bool) -> None:
+    """Raise Invalid for a query parameter that the route does not have: a filter is never ignored.
+
+    Where a call has a body, 413 and 415 come first: then it is the reading of that which asks.
+    """
     if not request.query_params:
         return
     operation = request.app.openapi()["paths"][request.scope["route"].path_format][request.method.lower()]
+    if ("requestBody" in operation) is not with_body:
+        return
     known = {given["name"] for given in operation.get("parameters", ()) if given["in"] == "query"}
     unknown = [name for name in request.query_params if name not in known]
     if unknown:
@@ -180,7 +206,8 @@ Once = Annotated[Attempt | None, Depends(attempt_of)]
 
 def if_match_of(request: Request) -> Match | None:
     """What `If-Match` names, None without one."""
-    return etags.parse(request.headers.get("if-match"))
+    lines = request.headers.getlist("if-match")
+    return etags.parse(", ".join(lines)) if lines else None
 
 
 def demanded_if_match_of(request: Request) -> Match | None:
@@ -199,6 +226,7 @@ MaybeBased = Annotated[Match | None, Depends(if_match_of)]
 
 Reading = Annotated[Access, Depends(access(Right.READ))]
 Writing = Annotated[Access, Depends(access(Right.WRITE))]
+Releasing = Annotated[Access, Depends(releasing)]
 ReadingLogs = Annotated[Access, Depends(access(Right.READ_LOGS))]
 Seeing = Annotated[Access, Depends(access(Right.SEE_SUBSCRIPTION))]
 Managing = Annotated[Access, Depends(access(Right.MANAGE_USERS))]
@@ -221,7 +249,15 @@ class Target:
     """The resource that a path names; whether it is there is the use case's to say."""
 
     kind: Kind
-    resource_id: UUID
+    named: str
+
+    @property
+    def resource_id(self) -> UUID:
+        """Its id; raises ResourceNotFound for what is none, when all that is read has been found valid."""
+        found = ids.parse(self.named)
+        if found is None:
+            raise ResourceNotFound(f"There is no {self.kind} {self.named!r} in this subscription.")
+        return found
 
 
 class CollectionConvertor(Convertor[str]):
@@ -246,11 +282,7 @@ def _target(
     collection: Annotated[str, Path(json_schema_extra={"enum": list(KIND_OF_COLLECTION)})],
     resource_id: str,
 ) -> Target:
-    kind = KIND_OF_COLLECTION[collection]
-    found = ids.parse(resource_id)
-    if found is None:
-        raise ResourceNotFound(f"There is no {kind} {resource_id!r} in this subscription.")
-    return Target(kind, found)
+    return Target(KIND_OF_COLLECTION[collection], resource_id)
 
 
 Targeted = Annotated[Target, Depends(_target)]
@@ -286,6 +318,7 @@ def body_of(model: type[BodyT], *, may_be_empty: bool = False) -> Callable[[Requ
 
     async def read(request: Request) -> BodyT:
         raw = await _read(request)
+        _refuse_unknown_parameters(request, with_body=True)
         # For `attempt_of`: what a retry has to repeat.
         request.state.body_digest = sha256(raw).digest()
         if not raw and may_be_empty:

@@ -1,7 +1,8 @@
 """Entity tags: the commits that a client says it has seen."""
 
-# What a header names: commits, or `*` for whatever is there.
+# What a header names: commits, or ANY for whatever is there.
 Match = tuple[str, ...]
+ANY = "*"
 
 
 def parse(header: str | None, *, weak: bool = False) -> Match | None:
@@ -13,9 +14,10 @@ def parse(header: str | None, *, weak: bool = False) -> Match | None:
         return None
     given = [tag.strip() for tag in header.split(",")]
     strong = [tag.removeprefix("W/") for tag in given if weak or not tag.startswith("W/")]
-    return tuple(tag.strip('"') for tag in strong)
+    # An asterisk in quotes is a tag like another, which no commit has.
+    return tuple(tag if tag == f'"{ANY}"' else tag.strip('"') for tag in strong)
 
 
 def names(match: Match, commit: str) -> bool:
     """Whether the tags name a commit."""
-    return commit in match or "*" in match
+    return commit in match or ANY in match

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from uuid import UUID
 
+import httpx
 import pytest
 
 from service.callers import Member, Origin
@@ -14,6 +15,7 @@ from service.kinds import Kind
 from service.usecases.checkouts import check_out
 from tests.api import Caller, Json, Server, Tenant, ok, pointers, refused
 from tests.databases import Database
+from tests.test_resources import mark_deleted
 
 CHECK_OUT_FIELDS = {
     *("version_id", "version_number", "commit", "checked_out_by", "checked_out_by_username"),
@@ -374,3 +376,126 @@ def test_a_blank_comment_is_none(tenant: Tenant, database: Database, blank: str)
     saved = tenant.check_in(workflow, data={"n": 2}, comment=blank)
     query = "SELECT count(*) FROM version_comments WHERE version_id = %s"
     assert database.value(query, saved["version_id"]) == 0
+
+
+def test_a_blank_reason_leaves_that_of_the_check_out(shared: Tenant) -> None:
+    workflow = shared.workflow()
+    shared.check_out(workflow, shared.ben, reason="faster")
+    for reason in (None, "", " "):
+        assert shared.check_out(workflow, shared.ben, reason=reason)["check_out"]["reason"] == "faster"
+
+
+def test_a_renewal_is_recorded_with_both_ends(tenant: Tenant) -> None:
+    workflow = tenant.workflow()
+    first = tenant.check_out(workflow, tenant.ben, reason="faster", ttl_seconds=60)["check_out"]
+    second = tenant.check_out(workflow, tenant.ben, ttl_seconds=120)["check_out"]
+    [event, _] = tenant.aud.pages(f"{tenant.path}/audit-logs", action="CHECK_OUT")
+    assert event["old_values"]["expires_at"] == first["expires_at"]
+    assert event["new_values"]["expires_at"] == second["expires_at"]
+    assert event["new_values"]["reason"] == "faster"
+
+
+# -- taken away -------------------------------------------------------------------------------------
+
+
+def force(tenant: Tenant, resource: Json, name: str) -> httpx.Response:
+    """The answer to taking away whoever's check-out it is."""
+    return tenant.caller(name).delete(f"{tenant.at(resource)}/check-out?force=true")
+
+
+def test_an_admin_takes_anothers_check_out_away(tenant: Tenant, database: Database) -> None:
+    workflow = tenant.workflow(definition={"n": 1})
+    held = tenant.check_out(workflow, tenant.ben, reason="faster")["check_out"]
+    head = tenant.main()
+    response = force(tenant, workflow, "ana")
+    assert (response.status_code, response.content) == (204, b"")
+    assert tenant.main() == head
+    [state] = states(tenant, workflow)
+    assert (state["checked_out_by"], state["checked_out_at"], state["checked_in_at"]) == (None, None, None)
+    assert ok(tenant.vera.get(tenant.at(workflow)))["checked_out_by"] is None
+    rows = database.rows(
+        "SELECT release_kind, released_by::text, checked_out_by::text FROM check_outs WHERE resource_id = %s",
+        workflow["resource_id"],
+    )
+    assert rows == [("forced", tenant.ana.user_id, tenant.ben.user_id)]
+    [event] = tenant.aud.pages(f"{tenant.path}/audit-logs", action="FORCE_CANCEL")
+    assert (event["username"], event["user_id"]) == ("ana", tenant.ana.user_id)
+    assert (event["resource_type"], event["resource_id"]) == ("workflow", workflow["resource_id"])
+    assert (event["old_values"], event["new_values"]) == (
+        {
+            "checked_out_by": tenant.ben.user_id,
+            "checked_out_by_username": "ben",
+            "version_id": held["version_id"],
+            "expires_at": held["expires_at"],
+            "reason": "faster",
+        },
+        None,
+    )
+
+
+def test_who_lost_a_check_out_has_to_take_another(shared: Tenant) -> None:
+    workflow = shared.workflow()
+    shared.check_out(workflow, shared.ben)
+    assert force(shared, workflow, "ana").status_code == 204
+    path = shared.at(workflow)
+    refused(shared.ben.post(f"{path}/check-in", {"data": {"n": 2}}), 409, "not_checked_out")
+    refused(shared.ben.delete(f"{path}/check-out"), 409, "not_checked_out")
+    assert shared.save(workflow, {"n": 3})["version_number"] == 2
+    assert shared.check_out(workflow, shared.ben)["data"] == {"n": 3}
+    assert shared.check_in(workflow, shared.ben, data={"n": 4})["version_number"] == 3
+
+
+@pytest.mark.parametrize("name", ["vera", "aud", "ben", "operator"])
+@pytest.mark.parametrize("holder", ["ana", "ben", None])
+def test_none_but_an_admin_forces_a_release(shared: Tenant, name: str, holder: str | None) -> None:
+    # Not even of one's own check-out, nor where there is none: what the role may not do is not tried.
+    workflow = shared.workflow()
+    if holder is not None:
+        shared.check_out(workflow, shared.caller(holder))
+    _ = shared.caller(name)
+    before = shared.footprint()
+    refused(force(shared, workflow, name), 403, "forbidden")
+    assert shared.footprint() == before
+    expected = None if holder is None else shared.caller(holder).user_id
+    assert ok(shared.vera.get(shared.at(workflow)))["checked_out_by"] == expected
+
+
+def test_an_admins_own_check_out_is_cancelled_as_ever(tenant: Tenant) -> None:
+    workflow = tenant.workflow()
+    tenant.check_out(workflow, tenant.ana)
+    assert force(tenant, workflow, "ana").status_code == 204
+    actions = [event["action"] for event in tenant.aud.pages(f"{tenant.path}/audit-logs")]
+    assert "CANCEL_CHECK_OUT" in actions
+    assert "FORCE_CANCEL" not in actions
+
+
+def test_an_admin_without_force_is_told_whose_it_is(shared: Tenant) -> None:
+    workflow = shared.workflow()
+    held = shared.check_out(workflow, shared.ben)["check_out"]
+    for query in ("", "?force=false"):
+        response = shared.ana.delete(f"{shared.at(workflow)}/check-out{query}")
+        problem = refused(response, 409, "not_holder")
+        assert problem["checked_out_by"] == shared.ben.user_id
+        assert problem["checked_out_by_username"] == "ben"
+        assert problem["expires_at"] == held["expires_at"]
+
+
+def test_what_nobody_holds_is_not_taken_away(shared: Tenant) -> None:
+    free, expired, gone = (shared.workflow() for _ in range(3))
+    refused(force(shared, free, "ana"), 409, "not_checked_out")
+    shared.check_out(expired, shared.ben, ttl_seconds=60)
+    with shared.server.clock.moved(seconds=61):
+        refused(force(shared, expired, "ana"), 409, "not_checked_out")
+    mark_deleted(shared, gone)
+    refused(force(shared, gone, "ana"), 409, "resource_deleted")
+    free["resource_id"] = "019a0000-0000-7000-8000-000000000000"
+    refused(force(shared, free, "ana"), 404, "resource_not_found")
+
+
+@pytest.mark.parametrize("query", ["force=maybe", "force=", "force=2", "forced=true"])
+def test_a_force_that_is_neither_true_nor_false_is_422(shared: Tenant, query: str) -> None:
+    workflow = shared.workflow()
+    shared.check_out(workflow, shared.ben)
+    response = shared.ana.delete(f"{shared.at(workflow)}/check-out?{query}")
+    assert pointers(refused(response, 422, "invalid")) == [query.partition("=")[0]]
+    assert ok(shared.ana.get(shared.at(workflow)))["checked_out_by"] == shared.ben.user_id

@@ -4,6 +4,7 @@ import re
 from html import unescape
 from uuid import UUID
 
+import httpx
 import pytest
 
 from gitstore import errors as git_errors
@@ -11,6 +12,10 @@ from service import errors, problems
 from service.errors import AnnalsError, leaves
 from sql import errors as sql_errors
 from tests.api import Json, Server, Tenant, ok, pointers, refused
+from tests.test_idempotency import carried_out
+from tests.test_resources import mark_deleted
+from tests.test_tags import name_of
+from tests.test_versions import rename_commit
 
 CODES = [error.code for error in leaves()]
 FIELDS = {"type", "title", "status", "detail", "code", "request_id"}
@@ -50,16 +55,65 @@ def test_codes_are_unique_and_every_concrete_error_has_one() -> None:
         assert problems.explanation_of(error)
 
 
+def in_flight(tenant: Tenant, path: str) -> httpx.Response:
+    """The answer to a call that another transaction is at work on."""
+    with carried_out(tenant.ana, path, "k"):
+        return tenant.ana.post(path, {}, headers={"idempotency-key": "k"})
+
+
+def key_reused(tenant: Tenant, path: str) -> httpx.Response:
+    """The answer to a call with the key of another."""
+    headers = {"idempotency-key": "once"}
+    ok(tenant.ana.post(path, {"text": "x"}, headers=headers), 201)
+    return tenant.ana.post(path, {"text": "y"}, headers=headers)
+
+
+def demanded(tenant: Tenant, path: str) -> httpx.Response:
+    """The answer to a save without the If-Match that the subscription demands."""
+    ok(tenant.ana.patch(tenant.path, {"require_if_match": True}))
+    response = tenant.ana.post(path, {"data": {}})
+    ok(tenant.ana.patch(tenant.path, {"require_if_match": False}))
+    return response
+
+
+def unmoved(tenant: Tenant, resource: Json) -> httpx.Response:
+    """The answer to a tag that a ref below its name is in the way of."""
+    in_the_way = name_of(resource, "v9/x")
+    tenant.git("update-ref", in_the_way, "main")
+    response = tenant.ana.put(f"{tenant.at(resource)}/versions/1/tag", {"tag": "v9"})
+    tenant.git("update-ref", "-d", in_the_way)
+    return response
+
+
+def lost(tenant: Tenant, path: str) -> httpx.Response:
+    """The answer to a read while the repository is away."""
+    away = tenant.repository.with_suffix(".away")
+    tenant.repository.rename(away)
+    try:
+        return tenant.ana.get(path)
+    finally:
+        away.rename(tenant.repository)
+
+
 def occurrences(tenant: Tenant) -> list[tuple[int, str, Json]]:
     """One problem of many a kind, as the server sends it."""
     workflow = tenant.workflow()
     tenant.save(workflow, {"n": 1}, tag="v1")
-    held = tenant.workflow()
+    held, twins, deleted = (tenant.workflow() for _ in range(3))
     tenant.check_out(held, tenant.ben)
+    for digit in ("1", "2"):
+        rename_commit(tenant, tenant.save(twins, {"n": digit}), "abcdef0" + digit * 33)
+    mark_deleted(tenant, deleted)
     path, server = tenant.at(workflow), tenant.server
     unknown = "019a0000-0000-7000-8000-000000000000"
     twin = {"name": workflow["name"], "job_id": tenant.job_id}
+    namesake = {"username": "ana", "email": "ana@example.org", "role": "viewer"}
+    deep = b'{"data":{"a":' + b"[" * 55 + b",".join([b"1"] * 2_000_000) + b"]" * 55 + b"}}"
+    stale = {"if-match": f'"{workflow["git_commit_hash"]}"'}
+    git = f"/git/{tenant.subscription_id}.git/git-upload-pack"
     wanted = [
+        (400, "malformed_json", tenant.ana.send(f"{path}/versions", b"{")),
+        (400, "malformed_git_request", tenant.ana.post(git, content=b"nonsense")),
         (401, "unauthenticated", server.nobody.get(path)),
         (403, "forbidden", tenant.vera.post(f"{path}/check-out")),
         (404, "subscription_not_found", server.operator.get(f"/v1/subscriptions/{unknown}")),
@@ -68,20 +122,43 @@ def occurrences(tenant: Tenant) -> list[tuple[int, str, Json]]:
         (404, "user_not_found", tenant.ana.delete(f"{tenant.path}/users/{unknown}")),
         (404, "key_not_found", tenant.ana.delete(f"{tenant.path}/api-keys/{unknown}")),
         (404, "path_not_found", tenant.ana.get("/v1/nothing")),
+        (404, "parent_not_found", tenant.ana.post(f"{tenant.path}/workflows", twin | {"job_id": unknown})),
+        (404, "commit_not_found", tenant.ana.post(f"{tenant.path}/rollback", {"to": "f" * 40})),
         (405, "method_not_allowed", tenant.ana.request("PUT", path)),
         (409, "name_taken", tenant.ana.post(f"{tenant.path}/workflows", twin)),
         (409, "tag_taken", tenant.ana.post(f"{path}/versions", {"data": {"n": 2}, "tag": "v1"})),
+        (409, "username_taken", tenant.ana.post(f"{tenant.path}/users", namesake)),
+        (409, "ambiguous_ref", tenant.ana.get(f"{tenant.at(twins)}/versions/abcdef0")),
+        (409, "resource_deleted", tenant.ana.post(f"{tenant.at(deleted)}/check-out")),
+        (409, "request_in_flight", in_flight(tenant, f"{path}/check-out")),
         (409, "not_checked_out", tenant.ana.post(f"{path}/check-in")),
         (409, "not_holder", tenant.ana.post(f"{tenant.at(held)}/check-in")),
+        (412, "stale_version", tenant.ana.post(f"{path}/versions", {"data": {}}, headers=stale)),
+        (413, "body_too_large", tenant.ana.send(f"{path}/versions", b"[" * 9_000_000)),
+        (413, "document_too_large", tenant.ana.send(f"{path}/versions", deep)),
         (415, "unsupported_media_type", tenant.ana.post(f"{path}/versions", content=b"x")),
         (422, "invalid", tenant.ana.post(f"{path}/versions", {})),
+        (422, "idempotency_key_reused", key_reused(tenant, f"{path}/versions/1/comments")),
         (423, "checked_out", tenant.ana.post(f"{tenant.at(held)}/check-out")),
+        (428, "if_match_required", demanded(tenant, f"{path}/versions")),
+        (503, "ref_not_moved", unmoved(tenant, workflow)),
+        (503, "store_unavailable", lost(tenant, f"{path}/versions/1")),
     ]
-    return [(status, code, refused(response, status, code)) for status, code, response in wanted]
+    found = []
+    for status, code, response in wanted:
+        found.append((status, code, refused(response, status, code)))
+        assert ("retry-after" in response.headers) == (status == 503)
+    return found
+
+
+# Only a server that is broken, or more than busy, answers with these.
+UNPROVOKED = {"busy", "database_unavailable", "internal"}
 
 
 def test_a_problem_says_what_rfc_9457_asks_for(tenant: Tenant) -> None:
-    for status, code, problem in occurrences(tenant):
+    found = occurrences(tenant)
+    assert sorted(code for _, code, _ in found) == sorted(set(CODES) - UNPROVOKED)
+    for status, code, problem in found:
         assert set(problem) >= FIELDS
         assert problem["status"] == status
         assert problem["type"] == f"/docs/problems/{code}"

@@ -1,4 +1,4 @@
-"""The README and the pages it leads to are true: commands run as pasted, and its table is the settings' own."""
+"""The README and the page that it leads to are true: commands run as pasted, the table is that of the settings."""
 
 import os
 import re

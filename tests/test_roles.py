@@ -22,6 +22,20 @@ ALLOWED = {
     ("POST", "/workflows/{workflow}/rollback", 422): {"ben", "ana"},
     ("POST", "/workflows/{workflow}/check-in", 409): {"ben", "ana"},
     ("DELETE", "/workflows/{workflow}/check-out", 409): {"ben", "ana"},
+    ("DELETE", "/workflows/{workflow}/check-out?force=true", 409): {"ana"},
+    ("GET", "/workflows/{workflow}/versions?author=ana&published=false", 200): EVERYBODY,
+    ("GET", "/workflows/{workflow}/versions/1/comments", 200): EVERYBODY,
+    ("GET", "/workflows/{workflow}/diff?from=1&to=1", 200): EVERYBODY,
+    ("GET", "/check-outs", 200): EVERYBODY,
+    ("POST", "/workflows/{workflow}/check-out", 422): {"ben", "ana"},
+    ("POST", "/workflows/{workflow}/versions/1/comments", 422): {"ben", "ana"},
+    ("POST", "/workflows/{workflow}/versions/1/publish", 422): {"ben", "ana"},
+    ("POST", "/workflows/{workflow}/versions/1/unpublish", 200): {"ben", "ana"},
+    ("PUT", "/workflows/{workflow}/versions/1/tag", 422): {"ben", "ana"},
+    ("DELETE", "/workflows/{workflow}/versions/1/tag", 200): {"ben", "ana"},
+    ("POST", "/check-ins", 422): {"ben", "ana"},
+    ("POST", "/rollback", 422): {"ben", "ana"},
+    ("PATCH", "", 422): {"ana", "operator"},
     ("GET", "/users", 200): {"ana", "operator"},
     ("POST", "/users", 422): {"ana", "operator"},
     ("GET", "/api-keys", 200): {"ana", "operator"},
@@ -153,5 +167,44 @@ def test_anothers_resource_is_not_found_through_the_own_subscription(
         ("POST", "/check-in", {}),
         ("POST", "/rollback", {"to": 1}),
         ("DELETE", "/check-out", None),
+        ("DELETE", "/check-out?force=true", None),
+        ("GET", "/diff", None),
+        ("GET", "/versions/1/comments", None),
+        ("POST", "/versions/1/comments", {"text": "x"}),
+        ("POST", "/versions/1/publish", None),
+        ("POST", "/versions/1/unpublish", None),
+        ("PUT", "/versions/1/tag", {"tag": "v1"}),
+        ("DELETE", "/versions/1/tag", None),
     ):
         refused(stranger.ana.request(method, path + rest, body), 404, "resource_not_found")
+
+
+@pytest.mark.parametrize("collection", COLLECTIONS)
+def test_anothers_resource_is_no_item_and_no_root(
+    victim: tuple[Tenant, dict[str, str]], stranger: Tenant, collection: str
+) -> None:
+    tenant, ids = victim
+    kind = collection.removesuffix("s")
+    before = tenant.footprint()
+    item = {"resource_type": kind, "resource_id": ids[collection], "data": {"stolen": True}}
+    response = stranger.ana.post(f"{stranger.path}/check-ins", {"items": [item]})
+    refused(response, 404, "resource_not_found")
+    if collection in ("workspaces", "folders"):
+        body = {"to": "2026-01-01T00:00:00Z", f"{kind}_id": ids[collection]}
+        refused(stranger.ana.post(f"{stranger.path}/rollback", body), 404, "resource_not_found")
+    assert tenant.footprint() == before
+
+
+def test_who_may_only_read_changes_nothing_on_any_route(
+    server: Server, victim: tuple[Tenant, dict[str, str]]
+) -> None:
+    tenant, ids = victim
+    callers = [tenant.vera, tenant.aud]
+    before = tenant.footprint()
+    for method, template in routes(server):
+        if method == "GET" or template.startswith("/git/"):
+            continue
+        for path in filled(template, tenant, ids):
+            for caller in callers:
+                refused(knock(caller, method, path), 403, "forbidden")
+    assert tenant.footprint() == before

@@ -2,9 +2,11 @@
 
 from typing import Any
 
+import jsonpatch
 import pytest
 
 from tests.api import Json, Tenant, ok, pointers, refused, snapshot_path
+from tests.test_resources import mark_deleted
 
 
 def edited(tenant: Tenant) -> tuple[Json, list[Json]]:
@@ -159,3 +161,76 @@ def test_a_number_is_a_version_even_where_a_commit_begins_so(tenant: Tenant) -> 
     refused(tenant.ana.post(path, {"to": 1234567}), 404, "version_not_found")
     ok(tenant.ana.post(path, {"to": "1234567"}), 201)
     assert ok(tenant.ana.get(tenant.at(workflow)))["definition"] == {"n": 2}
+
+
+def dry_run(tenant: Tenant, resource: Json, to: object, **fields: Any) -> Json:
+    """What a rollback would do, which has to leave nothing behind."""
+    before = tenant.footprint()
+    answer = ok(tenant.ana.post(f"{tenant.at(resource)}/rollback", {"to": to, "dry_run": True, **fields}))
+    assert tenant.footprint() == before
+    return answer
+
+
+@pytest.mark.parametrize("to", [1, "v1", "previous"])
+def test_a_dry_run_foretells_exactly_what_then_happens(tenant: Tenant, to: object) -> None:
+    workflow, versions = edited(tenant)
+    rename(tenant, workflow, "renamed", "second")
+    current = tenant.save(workflow, {"n": 4})
+    foretold = dry_run(tenant, workflow, to, comment="back")
+    assert set(foretold) == {"from", "to", "json_patch", "text", "unchanged", "dry_run"}
+    assert (foretold["unchanged"], foretold["dry_run"]) == (False, True)
+    assert foretold["from"]["version_id"] == current["version_id"]
+    target = versions[2] if to == "previous" else versions[0]
+    assert foretold["to"]["version_id"] == target["version_id"]
+
+    made = roll_back(tenant, workflow, to, comment="back")
+
+    done = ok(tenant.ana.get(f"{tenant.at(workflow)}/diff?from=4&to=5"))
+    assert made["version_number"] == 5
+    assert (foretold["json_patch"], foretold["text"]) == (done["json_patch"], done["text"])
+    old, new = (ok(tenant.ana.get(f"{tenant.at(workflow)}/versions/{n}"))["snapshot"] for n in (4, 5))
+    assert jsonpatch.apply_patch(old, foretold["json_patch"]) == new
+
+
+@pytest.mark.parametrize("to", [3, "current"])
+def test_a_dry_run_of_nothing_says_so(tenant: Tenant, to: object) -> None:
+    workflow, _ = edited(tenant)
+    answer = dry_run(tenant, workflow, to)
+    assert (answer["unchanged"], answer["json_patch"], answer["text"]) == (True, [], "")
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_dry_run_is_refused_as_the_rollback_would_be(tenant: Tenant, dry_run: bool) -> None:
+    held, deleted = edited(tenant)[0], tenant.workflow()
+    tenant.save(deleted, {"n": 2})
+    tenant.check_out(held, tenant.ben)
+    mark_deleted(tenant, deleted)
+    before = tenant.footprint()
+    for resource, to, status, code in (
+        (held, 1, 423, "checked_out"),
+        (held, 9, 404, "version_not_found"),
+        (deleted, 1, 409, "resource_deleted"),
+        (deleted, 9, 404, "version_not_found"),
+    ):
+        body = {"to": to, "dry_run": dry_run}
+        refused(tenant.ana.post(f"{tenant.at(resource)}/rollback", body), status, code)
+    assert tenant.footprint() == before
+
+
+def test_a_rollback_to_what_is_published_is_one_to_any_ref(tenant: Tenant) -> None:
+    workflow, _ = edited(tenant)
+    ok(tenant.ana.post(f"{tenant.at(workflow)}/versions/2/publish"))
+    made = roll_back(tenant, workflow, "published")
+    assert (made["version_number"], made["is_published"]) == (4, False)
+    assert ok(tenant.ana.get(tenant.at(workflow)))["definition"] == {"n": 2}
+    assert ok(tenant.ana.get(f"{tenant.at(workflow)}/versions/published"))["version_number"] == 2
+
+
+def test_the_comment_of_a_rollback_that_changes_nothing_is_one_on_the_current_version(tenant: Tenant) -> None:
+    workflow, _ = edited(tenant)
+    head = tenant.main()
+    body = {"to": 3, "comment": "as it is"}
+    assert ok(tenant.ana.post(f"{tenant.at(workflow)}/rollback", body))["unchanged"] is True
+    [comment] = tenant.ana.pages(f"{tenant.at(workflow)}/versions/3/comments")
+    assert comment["text"] == "as it is"
+    assert tenant.main() == head

@@ -6,7 +6,6 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from service.answers import answer, linked, takes
-from service.callers import Right
 from service.deps import (
     RESOURCE_PATH,
     Based,
@@ -14,6 +13,7 @@ from service.deps import (
     Once,
     Paged,
     Reading,
+    Releasing,
     Targeted,
     Writing,
     body_of,
@@ -83,11 +83,9 @@ async def check_in(
 
 @router.delete(f"{RESOURCE_PATH}/check-out", status_code=204)
 def release_check_out(
-    access: Writing, if_match: MaybeBased, target: Targeted, force: bool = False
+    access: Releasing, if_match: MaybeBased, target: Targeted, force: bool = False
 ) -> Response:
     """Give one's check-out back without a new version; `force=true` takes another's away (admin)."""
-    if force:
-        access.caller.needs(Right.FORCE)
     checkouts.release(
         access.context,
         access.author,
