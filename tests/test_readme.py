@@ -1,4 +1,4 @@
-"""The README and the page that it leads to are true: commands run as pasted, the table is that of the settings."""
+"""What the README and the page that it leads to show is true: commands run as pasted, settings as they are."""
 
 import os
 import re
