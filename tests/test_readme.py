@@ -1,4 +1,4 @@
-"""What the README and the page that it leads to show is true: commands run as pasted, settings as they are."""
+"""What the README and the page that it leads to show: commands run as pasted, settings as they are."""
 
 import os
 import re
