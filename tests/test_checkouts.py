@@ -499,3 +499,18 @@ def test_a_force_that_is_neither_true_nor_false_is_422(shared: Tenant, query: st
     response = shared.ana.delete(f"{shared.at(workflow)}/check-out?{query}")
     assert pointers(refused(response, 422, "invalid")) == [query.partition("=")[0]]
     assert ok(shared.ana.get(shared.at(workflow)))["checked_out_by"] == shared.ben.user_id
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        *("force=True", "force=TRUE", "force=1", "force=on", "force=yes", "force=t", "force=%20true"),
+        *("force=true&force=true", "force=false&force=true", "force=true&force=false", "FORCE=true"),
+    ],
+)
+def test_no_spelling_of_force_is_for_an_editor(shared: Tenant, query: str) -> None:
+    workflow = shared.workflow()
+    shared.check_out(workflow, shared.ana)
+    response = shared.ben.delete(f"{shared.at(workflow)}/check-out?{query}")
+    assert response.status_code in (403, 409, 422), response.text
+    assert ok(shared.ana.get(shared.at(workflow)))["checked_out_by"] == shared.ana.user_id

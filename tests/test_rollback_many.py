@@ -491,3 +491,11 @@ def test_a_subscription_without_history_has_nothing_to_roll_back(tenant: Tenant)
 
 def test_every_kind_is_in_the_tree(tree: Tree) -> None:
     assert {f"{each['resource_type']}s" for each in tree.at.values()} == set(COLLECTIONS)
+
+
+def test_no_head_is_named_where_there_is_no_history(tenant: Tenant) -> None:
+    body = {"to": "2026-01-01T00:00:00Z"}
+    for given in ("", "*", '"0000000"'):
+        response = tenant.ana.post(f"{tenant.path}/rollback", body, headers={"if-match": given})
+        assert refused(response, 412, "stale_version")["git_commit_hash"] is None
+    assert ok(tenant.ana.post(f"{tenant.path}/rollback", body))["unchanged"] is True

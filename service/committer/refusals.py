@@ -83,7 +83,7 @@ def head_facts(current: VersionRow) -> Values:
 
 def check_head_match(head: str | None, match: Match | None) -> None:
     """Raise StaleVersion unless `match` is None or names the head of `main`."""
-    if match is not None and not etags.names(match, head or ""):
+    if match is not None and (head is None or not etags.names(match, head)):
         raise StaleVersion(
             "The subscription's history has gone on: look at what changed, and send the change again with "
             "the current head of main.",
