@@ -89,7 +89,8 @@ def owed(tx: Transaction, subscription_id: UUID) -> list[OwedRef]:
         select(_TAGS.c.resource_type, _TAGS.c.resource_id, _TAGS.c.tag, open_tag.c.tag_object)
         .outerjoin(
             open_tag,
-            (open_tag.c.resource_type == _TAGS.c.resource_type)
+            (open_tag.c.subscription_id == _TAGS.c.subscription_id)
+            & (open_tag.c.resource_type == _TAGS.c.resource_type)
             & (open_tag.c.resource_id == _TAGS.c.resource_id)
             & (open_tag.c.tag == _TAGS.c.tag)
             & open_tag.c.untagged_at.is_(None),
