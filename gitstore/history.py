@@ -161,8 +161,9 @@ class CommitBuilder:
         self._tips = {}
 
     def read_blob(self, blob_id: str) -> bytes:
-        """The content of a blob of the repository, whichever process wrote it; raises ObjectMissing."""
-        return read_blob(self._odb, blob_id)
+        """The content of a blob of the batch or the repository, whoever wrote it; raises ObjectMissing."""
+        written = self._scratch.written.get(pygit2.Oid(hex=blob_id).raw)
+        return read_blob(self._odb, blob_id) if written is None else written[1]
 
     def close(self) -> None:
         """Give back files and memory; the builder is of no use afterwards."""

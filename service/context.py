@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from anyio import CapacityLimiter
+
 from gitstore.history import Reader
 from gitstore.layout import Store
 from service.clock import Clock
@@ -21,3 +23,5 @@ class Context:
     committer: Committer
     clock: Clock
     public_url: str
+    # Diffs mostly wait, for a few seconds at the most: not on the threads that all other reads share.
+    diff_threads: CapacityLimiter

@@ -3,6 +3,7 @@
 What a call came to is written in the transaction of what it did, so that either both are there or neither.
 """
 
+import hmac
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -29,7 +30,9 @@ class Attempt:
     def of(cls, *, caller: str, method: str, path: str, key: str, body_digest: bytes) -> "Attempt":
         """The attempt of a caller at a method and path, by its key."""
         parts = (part.encode("utf-8", "surrogateescape") for part in (caller, method, path, key))
-        return cls(sha256(b"\0".join(parts)).digest(), body_digest)
+        # Keyed by what is stored nowhere: a body may hold an e-mail address, which could be guessed else.
+        fingerprint = hmac.digest(key.encode(), body_digest, "sha256")
+        return cls(sha256(b"\0".join(parts)).digest(), fingerprint)
 
 
 def recall(tx: Transaction, subscription_id: UUID | None, attempt: Attempt, at: datetime) -> bytes | None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import anyio
 import anyio.to_thread
 import structlog
 from fastapi import FastAPI, Request, Response, Security
@@ -46,6 +47,8 @@ log = structlog.get_logger(__name__)
 GIT_QUEUE_SECONDS = 60
 # Besides one connection a thread: the committer's batch, and its second one that settles refs.
 COMMITTER_CONNECTIONS = 2
+# More than are made at once, so that one of them waits for its turn while others are made.
+DIFF_THREADS = 4
 
 
 _PROBLEM = {
@@ -57,7 +60,7 @@ _PROBLEM = {
 def create_app(settings: Settings, *, database_url: str, clock: Clock = system_clock) -> FastAPI:
     """The application on a database whose schema is up to date."""
     public_url = settings.public_url or f"http://{settings.host}:{settings.port}"
-    database = Database(database_url, pool_size=settings.threads + COMMITTER_CONNECTIONS)
+    database = Database(database_url, pool_size=settings.threads + COMMITTER_CONNECTIONS + DIFF_THREADS)
     store = Store(settings.git_dir)
     committer = ThreadCommitter(database, store, clock=clock, public_url=public_url)
     context = Context(
@@ -68,6 +71,7 @@ def create_app(settings: Settings, *, database_url: str, clock: Clock = system_c
         committer=committer,
         clock=clock,
         public_url=public_url,
+        diff_threads=anyio.CapacityLimiter(DIFF_THREADS),
     )
 
     @asynccontextmanager

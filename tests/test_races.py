@@ -11,7 +11,16 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from service.committer.change import Change, CheckInMany, Item, SetPublished, SetTag, Written, WrittenMany
+from service.committer.change import (
+    Change,
+    CheckInMany,
+    Item,
+    RollBack,
+    SetPublished,
+    SetTag,
+    Written,
+    WrittenMany,
+)
 from service.errors import NotHolder, StaleVersion, TagTaken
 from service.ids import ResourceId
 from service.kinds import Kind
@@ -332,6 +341,35 @@ def test_two_hosts_write_one_history(tenant: Tenant, second_host: Server) -> Non
         tenant.ana.get(f"{at}/versions/{published['version_number']}/data").content
     )
     check_history(tenant)
+
+
+def test_two_hosts_that_tag_at_once_leave_no_ref_behind(tenant: Tenant, second_host: Server) -> None:
+    workflows = [tenant.workflow(), tenant.workflow()]
+    callers = [tenant.ana, replace(tenant.ana, server=second_host)]
+
+    def tag(host: int) -> None:
+        path = f"{tenant.at(workflows[host])}/versions/1/tag"
+        for number in range(60):
+            ok(callers[host].put(path, {"tag": f"t{number % 7}"}))
+            if number % 5 == 0:
+                ok(callers[host].delete(path))
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(tag, range(2)))
+    assert tenant.server.database.value("SELECT count(*) FROM tags WHERE NOT ref_is_settled") == 0
+    check_history(tenant)
+
+
+def test_a_rollback_to_what_the_batch_made_does_not_cut_the_batch(tenant: Tenant) -> None:
+    workflow = tenant.workflow(definition={"n": 0})
+    back = RollBack(
+        author=author(tenant, tenant.ana), kind=Kind.WORKFLOW, resource_id=resource_id(workflow), to=2
+    )
+    outcomes = submit(tenant, [save(tenant, workflow, {"n": 1}), save(tenant, workflow, {"n": 2}), back])
+    written = [outcome for outcome in outcomes if isinstance(outcome, Written)]
+    assert [o.version.version_number for o in written] == [2, 3, 4]
+    # One batch has one time.
+    assert len({o.version.created_at for o in written}) == 1
 
 
 def test_nobody_waits_after_the_races(server: Server) -> None:

@@ -9,7 +9,7 @@ from gitstore import errors as git_errors
 from gitstore.history import CommitBuilder
 from gitstore.layout import Store
 from service.clock import Clock
-from service.committer.change import Change, Create, OneChange, Result
+from service.committer.change import Change, Create, OneChange, Result, Written, WrittenMany
 from service.committer.planner import Planner
 from service.committer.refs import settle
 from service.committer.refusals import name_taken, tag_taken
@@ -66,9 +66,10 @@ class BatchWriter:
     def write(self, changes: Sequence[Change]) -> list[Outcome]:
         """What became of each change, in order: once this returns, what is written is durable and visible."""
         outcomes = self._write(changes)
-        if not all(isinstance(outcome, Exception) for outcome in outcomes) and not self._follow():
+        stored = [isinstance(outcome, Written | WrittenMany) for outcome in outcomes]
+        if any(stored) and not self._follow():
             unmoved = RefNotMoved("The change is stored, but its ref could not follow: ask the operator.")
-            return [outcome if isinstance(outcome, Exception) else unmoved for outcome in outcomes]
+            return [unmoved if is_stored else o for is_stored, o in zip(stored, outcomes, strict=True)]
         return outcomes
 
     def _write(self, changes: Sequence[Change], *, again: bool = False) -> list[Outcome]:

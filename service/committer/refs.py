@@ -45,7 +45,7 @@ def settle(
             }
             refs.settle_tags(path, names)
             # Committed after the refs are durable: a crash in between lets it be done again.
-            tags.settle(tx, subscription_id)
+            tags.settle(tx, subscription_id, owed)
             moved = True
         return moved
 

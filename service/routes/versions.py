@@ -54,9 +54,9 @@ def get_version_data(
 
 
 @router.get("/diff", response_model=diffs.Difference)
-def get_diff(access: Reading, target: Targeted, between: Annotated[DiffQuery, Query()]) -> Response:
+async def get_diff(access: Reading, target: Targeted, between: Annotated[DiffQuery, Query()]) -> Response:
     """What differs between two versions, `previous` and `current` unless others are named."""
-    found: dict[str, Any] = diffs.between(
+    found: dict[str, Any] = await diffs.between(
         access.context,
         access.subscription_id,
         target.kind,

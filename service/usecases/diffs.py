@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from anyio import to_thread
+
 from gitstore import text_diffs
 from gitstore.layout import snapshot_path
 from service import diffs
@@ -26,7 +28,7 @@ class Difference:
     text: str
 
 
-def between(
+async def between(
     context: Context,
     subscription_id: SubscriptionId,
     kind: Kind,
@@ -39,6 +41,18 @@ def between(
 
     Raises ResourceNotFound, VersionNotFound, AmbiguousRef.
     """
+    arguments = (context, subscription_id, kind, resource_id, from_ref, to_ref)
+    return await to_thread.run_sync(_between, *arguments, limiter=context.diff_threads)
+
+
+def _between(
+    context: Context,
+    subscription_id: SubscriptionId,
+    kind: Kind,
+    resource_id: UUID,
+    from_ref: str,
+    to_ref: str,
+) -> dict[str, Any]:
     at = context.clock()
     with context.database.transaction(subscription_id) as tx:
         old = find(tx, subscription_id, kind, resource_id, from_ref, at)

@@ -71,7 +71,8 @@ async def roll_back(
     )
     result = await context.committer.submit(change)
     if isinstance(result, Foreseen):
-        return await to_thread.run_sync(_foretold, context, author, kind, result)
+        arguments = (context, author, kind, result)
+        return await to_thread.run_sync(_foretold, *arguments, limiter=context.diff_threads)
     return saved(context, author, result)
 
 

@@ -1,5 +1,6 @@
 """Tags, mirrored in `versions.version_tag`, and the refs that git still lacks for them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -27,8 +28,10 @@ class NewTag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwedRef:
-    """A tag whose ref is not known to be right: `tag_object` is what it has to name, None where nothing."""
+    """A row whose ref is not known to be right: `tag_object` is what it has to name, None where nothing."""
 
+    tag_id: UUID
+    untagged_at: datetime | None
     resource_type: str
     resource_id: UUID
     tag: str
@@ -86,7 +89,14 @@ def owed(tx: Transaction, subscription_id: UUID) -> list[OwedRef]:
     """The refs of tags that are not known to be right, and what each has to name."""
     open_tag = _TAGS.alias("open_tag")
     query = (
-        select(_TAGS.c.resource_type, _TAGS.c.resource_id, _TAGS.c.tag, open_tag.c.tag_object)
+        select(
+            _TAGS.c.tag_id,
+            _TAGS.c.untagged_at,
+            _TAGS.c.resource_type,
+            _TAGS.c.resource_id,
+            _TAGS.c.tag,
+            open_tag.c.tag_object,
+        )
         .outerjoin(
             open_tag,
             (open_tag.c.subscription_id == _TAGS.c.subscription_id)
@@ -96,18 +106,25 @@ def owed(tx: Transaction, subscription_id: UUID) -> list[OwedRef]:
             & open_tag.c.untagged_at.is_(None),
         )
         .where(_TAGS.c.subscription_id == subscription_id, ~_TAGS.c.ref_is_settled)
-        .distinct()
     )
     return [OwedRef(**row._mapping) for row in tx.execute(query)]
 
 
-def settle(tx: Transaction, subscription_id: UUID) -> None:
-    """Say that every ref is right; the caller holds the lock on the refs since it asked what is owed."""
-    tx.execute(
-        update(_TAGS)
-        .where(_TAGS.c.subscription_id == subscription_id, ~_TAGS.c.ref_is_settled)
-        .values(ref_is_settled=True)
-    )
+def settle(tx: Transaction, subscription_id: UUID, paid: Sequence[OwedRef]) -> None:
+    """Say that the refs of these rows are right, unless a row has changed since it was read.
+
+    The lock on refs keeps others from settling, not from giving tags and taking them away meanwhile.
+    """
+    for row in paid:
+        tx.execute(
+            update(_TAGS)
+            .where(
+                _TAGS.c.subscription_id == subscription_id,
+                _TAGS.c.tag_id == row.tag_id,
+                _TAGS.c.untagged_at.is_not_distinct_from(row.untagged_at),
+            )
+            .values(ref_is_settled=True)
+        )
 
 
 def _mirror(tx: Transaction, subscription_id: UUID, version_id: UUID, tag: str | None) -> None:

@@ -307,11 +307,9 @@ def as_of(
         .limit(1)
         .lateral("newest")
     )
-    query = (
-        _of_kind(subscription_id, kind, at)
-        .join(wanted, true())
-        .join(newest, newest.c.version_id == _VERSIONS.c.version_id)
-    )
+    # On its own: joined with the rest, a planner that expects few versions asks this for each of them.
+    found = tx.execute(select(newest.c.version_id).select_from(wanted.join(newest, true()))).scalars().all()
+    query = _of_kind(subscription_id, kind, at).where(among(_VERSIONS.c.version_id, found))
     return {row.resource_id: VersionRow(**row._mapping) for row in tx.execute(query)}
 
 
