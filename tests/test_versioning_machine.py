@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
+from math import ceil
 from typing import Any, ClassVar, TypeVar, cast
 
 import pytest
@@ -42,7 +43,7 @@ STEPS_OF_ONE = 80
 # Few, so that steps meet.
 MAX_RESOURCES = 9
 # Reading all there is takes as long as some ten steps.
-STEPS_BETWEEN_FULL_CHECKS = 40
+STEPS_BETWEEN_FULL_CHECKS = 50
 # No lease ends by itself while an example runs: the clock is never moved to so short a time before an end.
 MARGIN = timedelta(minutes=20)
 NOWHERE = "00000000-0000-7000-8000-000000000000"
@@ -457,9 +458,7 @@ class VersioningMachine(RuleBasedStateMachine):
         else:
             for resource in self.touched:
                 self.check_resource(resource)
-            besides = self.model.resources[self.turns // 2 % len(self.model.resources)]
-            (self.check_state if self.turns % 2 else self.check_versions)(besides)
-            self.check_check_outs(self.users[("ana", "ben")[self.turns // 2 % 2]])
+            self.check_besides(self.turns // 4)
             for resource, version in self.model.discussed:
                 self.check_comments(resource, version)
         self.model.discussed.clear()
@@ -484,6 +483,17 @@ class VersioningMachine(RuleBasedStateMachine):
         answer = self.processes.all[self.reads % 2].request("GET", path, self.keys[reader])
         assert answer.status == 200, answer
         return answer.body
+
+    def check_besides(self, which: int) -> None:
+        """What no step has to do with: who holds what, or a resource."""
+        besides = self.model.resources[which % len(self.model.resources)]
+        match self.turns % 4:
+            case 0:
+                self.check_state(besides)
+            case 2:
+                self.check_versions(besides)
+            case _:
+                self.check_check_outs(self.users[("ana", "ben")[which % 2]])
 
     def check_everything(self) -> None:
         for resource in self.model.resources:
@@ -589,7 +599,7 @@ def test_two_processes_and_the_model_agree_after_every_step(processes: Processes
     run_state_machine_as_test(
         VersioningMachine,
         settings=settings(
-            max_examples=max(1, STEPS // STEPS_OF_ONE),
+            max_examples=ceil(STEPS / STEPS_OF_ONE),
             stateful_step_count=min(STEPS, STEPS_OF_ONE),
             deadline=None,
             backend="hypothesis-urandom",
