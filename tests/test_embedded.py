@@ -93,7 +93,11 @@ def pid_of(server: EmbeddedPostgres) -> int:
 
 
 def kill_server(server: EmbeddedPostgres) -> None:
-    os.kill(pid_of(server), signal.SIGKILL)
+    pid = pid_of(server)
+    os.kill(pid, signal.SIGKILL)
+    # A process that is ending has no command line any more, but for a while it can't be waited for yet.
+    with suppress(ChildProcessError):
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     while server.status().running:
         time.sleep(0.01)
 
