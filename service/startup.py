@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from service.settings import Settings
 from sql.database import PLATFORM, Database
-from sql.embedded import EmbeddedPostgres
+from sql.embedded import EmbeddedPostgres, running_url
 from sql.errors import DatabaseUnavailable
 from sql.queries import schema
 from sql.upgrade import upgrade
@@ -54,6 +54,22 @@ def prepared_database(settings: Settings, progress: Callable[[str], None]) -> It
         yield PreparedDatabase(embedded.url, embedded)
     finally:
         embedded.stop()
+
+
+@contextmanager
+def operated_database(settings: Settings, progress: Callable[[str], None]) -> Iterator[PreparedDatabase]:
+    """As `prepared_database`, but also beside a running `annals serve`: its embedded server is used as it is.
+
+    Raises as that does.
+    """
+    running = None if settings.database_url is not None else running_url(settings.data_dir.absolute())
+    if running is None:
+        with prepared_database(settings, progress) as database:
+            yield database
+        return
+    git_version()
+    _migrate(settings, running, progress)
+    yield PreparedDatabase(running, None)
 
 
 def make_folders(settings: Settings) -> None:

@@ -28,7 +28,7 @@ from sql.embedded_user import (
     require_access,
 )
 
-__all__ = ["EmbeddedError", "EmbeddedPostgres", "EmbeddedStatus"]
+__all__ = ["EmbeddedError", "EmbeddedPostgres", "EmbeddedStatus", "running_url"]
 
 _DATABASE: Final = "annals"
 _POLL_SECONDS: Final = 0.05
@@ -272,6 +272,14 @@ class EmbeddedPostgres:
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGTERM)
             time.sleep(_POLL_SECONDS)
+
+
+def running_url(data_dir: Path) -> str | None:
+    """The superuser's URL of the server that somebody runs for a data directory, None where nobody does."""
+    server = Cluster(data_dir.resolve()).postmaster()
+    if server is None or server.socket_folder is None or not server.ready:
+        return None
+    return server_url(server.socket_folder, _DATABASE)
 
 
 def _state(said: str, seconds: float) -> str:
