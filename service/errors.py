@@ -16,7 +16,7 @@ AnnalsError
 ├── Locked              CheckedOut
 ├── PreconditionFailed  StaleVersion
 ├── PreconditionMissing IfMatchRequired
-├── Unavailable         DatabaseNotReachable, Busy, StoreNotWritable, RefNotMoved
+├── Unavailable         DatabaseNotReachable, Busy, OutcomeUnknown, StoreNotWritable, RefNotMoved
 └── Internal
 
 Each leaf has a stable `code`. The first line of its docstring is its title, the rest says what it means and
@@ -381,6 +381,17 @@ class Busy(Unavailable):
     """
 
     code = "busy"
+
+
+class OutcomeUnknown(Unavailable):
+    """It is not known whether the change was stored
+
+    The process that writes history ended, or did not answer in time, while the change was in its hands. Send
+    it again with the same `Idempotency-Key`: it is then carried out once, whatever happened before. Without
+    one, look whether the change is there before you try again.
+    """
+
+    code = "outcome_unknown"
 
 
 class StoreNotWritable(Unavailable):

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import anyio
 import anyio.to_thread
@@ -19,7 +20,8 @@ from gitstore.layout import Store
 from gitstore.upload_pack import UploadPack
 from service import problems
 from service.clock import Clock, system_clock
-from service.committer.transport import ThreadCommitter
+from service.committer.group import WRITERS
+from service.committer.transport import SocketCommitter, ThreadCommitter
 from service.context import Context
 from service.errors import AnnalsError, Fault, Invalid, MethodNotAllowed, PathNotFound
 from service.middleware import RequestMiddleware
@@ -45,8 +47,6 @@ log = structlog.get_logger(__name__)
 
 # A clone that can't start within this time is told to come back rather than kept waiting.
 GIT_QUEUE_SECONDS = 60
-# Besides one connection a thread: the committer's batch, and its second one that settles refs.
-COMMITTER_CONNECTIONS = 2
 # More than are made at once, so that one of them waits for its turn while others are made.
 DIFF_THREADS = 4
 
@@ -57,12 +57,26 @@ _PROBLEM = {
 }
 
 
-def create_app(settings: Settings, *, database_url: str, clock: Clock = system_clock) -> FastAPI:
-    """The application on a database whose schema is up to date."""
+def create_app(
+    settings: Settings,
+    *,
+    database_url: str,
+    committer_socket: Path | None = None,
+    clock: Clock = system_clock,
+) -> FastAPI:
+    """The application on a database whose schema is up to date.
+
+    The committer is the process behind `committer_socket`, or where there is none threads of this process.
+    """
     public_url = settings.public_url or f"http://{settings.host}:{settings.port}"
-    database = Database(database_url, pool_size=settings.threads + COMMITTER_CONNECTIONS + DIFF_THREADS)
+    connections = settings.threads + DIFF_THREADS + (WRITERS + 1 if committer_socket is None else 0)
+    database = Database(database_url, pool_size=connections)
     store = Store(settings.git_dir)
-    committer = ThreadCommitter(database, store, clock=clock, public_url=public_url)
+    committer: ThreadCommitter | SocketCommitter = (
+        ThreadCommitter(database, store, clock=clock, public_url=public_url)
+        if committer_socket is None
+        else SocketCommitter(committer_socket)
+    )
     context = Context(
         settings=settings,
         database=database,
@@ -77,11 +91,11 @@ def create_app(settings: Settings, *, database_url: str, clock: Clock = system_c
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = settings.threads
-        committer.start()
+        await committer.start()
         try:
             yield
         finally:
-            await anyio.to_thread.run_sync(committer.stop)
+            await committer.stop()
             database.close()
 
     app = FastAPIOffline(

@@ -1,4 +1,4 @@
-"""`annals serve`: the database, the API workers, restarted when they die and ended together."""
+"""`annals serve`: the database, the committer, the API workers; restarted when they die, ended together."""
 
 import errno
 import fcntl
@@ -7,12 +7,10 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -20,7 +18,7 @@ from types import FrameType
 
 import structlog
 
-from service import metrics
+from service.children import Child, Children
 from service.clock import system_clock
 from service.settings import Settings
 from service.startup import PreparedDatabase, StartupError, prepared_database
@@ -38,48 +36,13 @@ READY_SECONDS = 60
 # Workers that die this often before one was ready won't come up by trying on.
 FAILED_STARTS = 3
 RESTART_PAUSE_SECONDS = 0.5
-STOP_SECONDS = 20
 RUNTIME_PREFIX = "annals-run-"
 STALE_SECONDS = 60
 PORT_SECONDS = 3
-
-
-class Worker:
-    """An API process and the pipe by which it knows that the supervisor lives."""
-
-    def __init__(self, handed: str, listener: socket.socket, metrics_dir: Path) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "service.worker"],
-            stdin=subprocess.PIPE,
-            pass_fds=[listener.fileno()],
-            # Ctrl-C goes to the supervisor alone, which then ends its workers in order.
-            start_new_session=True,
-            env=os.environ | {metrics.MULTIPROCESS_VARIABLE: str(metrics_dir)},
-            text=True,
-        )
-        pipe = self._process.stdin
-        if pipe is None:
-            raise StartupError("a worker could not be started: it has no pipe")
-        self._pipe = pipe
-        self._pipe.write(handed + "\n")
-        self._pipe.flush()
-
-    @property
-    def exit_code(self) -> int | None:
-        """Its exit code, None while it runs."""
-        return self._process.poll()
-
-    def ask_to_stop(self) -> None:
-        """Close the pipe: it finishes what it is at, then exits."""
-        self._pipe.close()
-
-    def wait(self, deadline: float) -> None:
-        """Wait for the end until `deadline` (monotonic), then kill."""
-        try:
-            self._process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+COMMITTER_SOCKET = "committer.sock"
+COMMITTER_BACKLOG = 128
+# sockaddr_un on Linux, without the NUL at its end.
+SOCKET_PATH_BYTES = 107
 
 
 class Supervisor:
@@ -90,7 +53,6 @@ class Supervisor:
         self._progress = progress
         self._stop = threading.Event()
         self._starting = True
-        self._workers: list[Worker] = []
 
     def run(
         self, *, announce_key: Callable[[str], None], when_ready: Callable[[str, str | None], None]
@@ -107,19 +69,27 @@ class Supervisor:
             listener = stack.enter_context(_listener(self._settings.host, self._settings.port))
             database = stack.enter_context(prepared_database(self._settings, self._progress))
             runtime = stack.enter_context(_runtime_folder())
+            changes = stack.enter_context(_committer_listener(runtime))
             url = _url(self._settings.host, listener.getsockname()[1])
 
-            def start() -> Worker:
-                handed = self._handed(database.url, listener, self._settings.public_url or url)
-                return Worker(handed, listener, runtime)
+            def start(module: str, socket_: socket.socket) -> Child:
+                handed = self._handed(database.url, socket_, self._settings.public_url or url, runtime)
+                return Child(module, handed, socket_, runtime)
 
+            # In the order in which they are started; they are ended in the other one, so that the committer
+            # answers the last requests.
+            families = [
+                Children("the committer", lambda: start("service.committer.process", changes), 1),
+                Children("an API worker", lambda: start("service.worker", listener), self._settings.workers),
+            ]
             self._starting = False
-            stack.callback(self._end_workers)
-            self._workers = [start() for _ in range(self._settings.workers)]
-            self._wait_until_ready(listener, start)
+            for family in families:
+                stack.callback(family.end)
+                family.start()
+            self._wait_until_ready(listener, families)
             if not self._stop.is_set():
                 when_ready(url, self._operator_key(database.url, announce_key))
-            self._watch(start, database)
+            self._watch(families, database)
             self._progress("Stopping …")
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
@@ -142,55 +112,50 @@ class Supervisor:
         finally:
             database.close()
 
-    def _handed(self, database_url: str, listener: socket.socket, public_url: str) -> str:
+    def _handed(self, database_url: str, listener: socket.socket, public_url: str, runtime: Path) -> str:
         plain = self._settings.model_dump(mode="json", exclude={"database_url", "operator_key"})
         plain["public_url"] = public_url
         plain["require_timescaledb"] = self._settings.timescaledb_is_required
-        return json.dumps({"settings": plain, "database_url": database_url, "listener": listener.fileno()})
+        return json.dumps(
+            {
+                "settings": plain,
+                "database_url": database_url,
+                "listener": listener.fileno(),
+                "runtime": str(runtime),
+                "committer_socket": str(runtime / COMMITTER_SOCKET),
+            }
+        )
 
-    def _wait_until_ready(self, listener: socket.socket, start: Callable[[], Worker]) -> None:
+    def _wait_until_ready(self, listener: socket.socket, families: Sequence[Children]) -> None:
         deadline = time.monotonic() + READY_SECONDS
         deaths = 0
         while not self._stop.is_set() and not _answers(listener):
-            deaths += self._replace_dead(start)
+            deaths += sum(family.replace_dead() for family in families)
             if deaths >= FAILED_STARTS or time.monotonic() > deadline:
-                raise StartupError("the API workers do not come up: the log above says why")
+                raise StartupError("the processes do not come up: the log above says why")
             self._stop.wait(WATCH_SECONDS / 4)
 
-    def _watch(self, start: Callable[[], Worker], database: PreparedDatabase) -> None:
+    def _watch(self, families: Sequence[Children], database: PreparedDatabase) -> None:
         look_at_database = time.monotonic()
         while not self._stop.wait(WATCH_SECONDS):
-            if self._replace_dead(start):
+            if sum(family.replace_dead() for family in families):
                 self._stop.wait(RESTART_PAUSE_SECONDS)
             if database.embedded is not None and time.monotonic() >= look_at_database:
-                self._watch_database(start, database, database.embedded)
+                self._watch_database(families, database, database.embedded)
                 look_at_database = time.monotonic() + DATABASE_WATCH_SECONDS
 
     def _watch_database(
-        self, start: Callable[[], Worker], database: PreparedDatabase, embedded: EmbeddedPostgres
+        self, families: Sequence[Children], database: PreparedDatabase, embedded: EmbeddedPostgres
     ) -> None:
         before = database.url
         if embedded.ensure_running():
             log.warning("PostgreSQL had died and was started again")
         if database.url != before:
-            # Its socket had to move: only new workers know where to.
-            self._end_workers()
-            self._workers = [start() for _ in self._workers]
-
-    def _replace_dead(self, start: Callable[[], Worker]) -> int:
-        dead = [worker for worker in self._workers if worker.exit_code is not None]
-        for worker in dead:
-            log.error("an API worker died and is started again", exit_code=worker.exit_code)
-            worker.ask_to_stop()
-            self._workers[self._workers.index(worker)] = start()
-        return len(dead)
-
-    def _end_workers(self) -> None:
-        for worker in self._workers:
-            worker.ask_to_stop()
-        deadline = time.monotonic() + STOP_SECONDS
-        for worker in self._workers:
-            worker.wait(deadline)
+            # Its socket had to move: only new processes know where to.
+            for family in reversed(families):
+                family.end()
+            for family in families:
+                family.start()
 
 
 @contextmanager
@@ -215,19 +180,36 @@ def _listener(host: str, port: int) -> Iterator[socket.socket]:
 
 
 @contextmanager
+def _committer_listener(runtime: Path) -> Iterator[socket.socket]:
+    """Where the committer takes changes: held here, so that those sent while it starts again only wait."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(runtime / COMMITTER_SOCKET))
+        listener.listen(COMMITTER_BACKLOG)
+        yield listener
+
+
+@contextmanager
 def _runtime_folder() -> Iterator[Path]:
     """A private folder for what lives as long as this process; those of killed ones are removed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{RUNTIME_PREFIX}*"):
+    parent = _short_temporary_folder()
+    for folder in parent.glob(f"{RUNTIME_PREFIX}*"):
         # A young one may belong to a process that is about to lock it.
         with suppress(OSError), _locked(folder):
             if time.time() - folder.stat().st_mtime > STALE_SECONDS:
                 shutil.rmtree(folder)
-    folder = Path(tempfile.mkdtemp(prefix=RUNTIME_PREFIX))
+    folder = Path(tempfile.mkdtemp(prefix=RUNTIME_PREFIX, dir=parent))
     with _locked(folder, wait=True):
         try:
             yield folder
         finally:
             shutil.rmtree(folder)
+
+
+def _short_temporary_folder() -> Path:
+    """The folder for temporary files, unless a socket in one of ours there would have too long a path."""
+    chosen = Path(tempfile.gettempdir())
+    longest = len(os.fsencode(chosen / f"{RUNTIME_PREFIX}xxxxxxxx" / COMMITTER_SOCKET))
+    return chosen if longest <= SOCKET_PATH_BYTES else Path("/tmp")  # noqa: S108 - made private by mkdtemp
 
 
 @contextmanager

@@ -1,46 +1,23 @@
-"""One API process of `annals serve`: it lives as long as its standard input stays open.
-
-The supervisor writes one line of JSON, the settings, and keeps the pipe; however it ends, the pipe closes
-with it, and so does this process.
-"""
+"""One API process of `annals serve`, which lives as long as its lifeline."""
 
 import json
-import os
 import socket
 import sys
-import threading
-import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    import uvicorn
+from service.lifeline import Lifeline
 
 # For requests under way when the server stops; a clone that takes longer is cut off.
 GRACE_SECONDS = 10
 KEEP_ALIVE_SECONDS = 30
 
 
-class Lifeline:
-    """Ends the process when the supervisor is gone: at once while it starts, in good order later."""
-
-    def __init__(self) -> None:
-        self.server: uvicorn.Server | None = None
-        threading.Thread(target=self._follow, name="lifeline", daemon=True).start()
-
-    def _follow(self) -> None:
-        sys.stdin.read()
-        if self.server is not None:
-            self.server.should_exit = True
-            time.sleep(GRACE_SECONDS + 5)
-        # Nothing was begun yet, or something blocks the way out.
-        os._exit(1)
-
-
 def main() -> None:
     """Serve until the supervisor closes the pipe."""
     handed: dict[str, Any] = json.loads(sys.stdin.readline())
     # Before the imports, which take a second: a supervisor that is killed meanwhile must free its port.
-    lifeline = Lifeline()
+    lifeline = Lifeline(grace_seconds=GRACE_SECONDS + 5)
 
     import uvicorn
 
@@ -50,7 +27,9 @@ def main() -> None:
 
     settings = Settings(**handed["settings"])
     log_format.configure(settings.log_format, settings.log_level)
-    app = create_app(settings, database_url=handed["database_url"])
+    app = create_app(
+        settings, database_url=handed["database_url"], committer_socket=Path(handed["committer_socket"])
+    )
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -62,8 +41,13 @@ def main() -> None:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    lifeline.server = uvicorn.Server(config)
-    lifeline.server.run(sockets=[socket.socket(fileno=handed["listener"])])
+    server = uvicorn.Server(config)
+
+    def end() -> None:
+        server.should_exit = True
+
+    lifeline.on_end = end
+    server.run(sockets=[socket.socket(fileno=handed["listener"])])
 
 
 if __name__ == "__main__":

@@ -1,161 +1,211 @@
-"""The committer as a thread of this process: changes queue per subscription, one batch runs at a time."""
+"""The two ways to the committer: as threads of this process, or as the process of this host."""
 
 import asyncio
+import itertools
 import threading
 import time
-from collections import OrderedDict, deque
+from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import Any
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
 
 import structlog
 
+from gitstore.failpoints import passing
 from gitstore.layout import Store
-from service.addresses import git_url
 from service.clock import Clock
-from service.committer.batch import BatchWriter
+from service.committer.batch import Outcome
 from service.committer.change import Change
-from service.committer.refs import settle_all
-from service.errors import Busy
-from service.ids import SubscriptionId
-from service.metrics import BATCH_SIZE
+from service.committer.frames import Decoder, encode
+from service.committer.group import GroupCommit
+from service.errors import Busy, OutcomeUnknown
 from sql.database import Database
 
 log = structlog.get_logger(__name__)
 
-# Past this many waiting changes a caller is better told to come back than kept waiting.
-MAX_WAITING = 1024
-# One batch holds its subscription's row lock: bounded, so that other hosts get their turn.
-MAX_BATCH = 64
-MAX_BATCH_BYTES = 32 * 1024 * 1024
-# Open repositories; each holds a few file handles and a cache of trees.
-MAX_OPEN = 64
-# A batch takes milliseconds; one that takes this long waits for something that may never come.
-STUCK_SECONDS = 30
-
-
-class _Waiting:
-    """A change and where its outcome goes."""
-
-    __slots__ = ("change", "future")
-
-    def __init__(self, change: Change) -> None:
-        self.change = change
-        self.future: Future[Any] = Future()
+# A committer that died is back within a second; one that is not back after some more won't be soon.
+CONNECT_SECONDS = 5
+RECONNECT_PAUSE_SECONDS = 0.05
+# Longer than the waits for locks and for the truth about a lost COMMIT take together.
+ANSWER_SECONDS = 60
+# The committer says every second that it lives.
+SILENCE_SECONDS = 5
 
 
 class ThreadCommitter:
-    """Takes changes from any thread or event loop and writes them in one thread of its own."""
+    """The committer as threads of this process; takes changes from any thread or event loop."""
 
     def __init__(self, database: Database, store: Store, *, clock: Clock, public_url: str) -> None:
-        self._database = database
-        self._store = store
-        self._clock = clock
-        self._public_url = public_url
-        self._queues: OrderedDict[SubscriptionId, deque[_Waiting]] = OrderedDict()
-        self._waiting = 0
-        self._stopping = False
-        self._batch_began: float | None = None
-        self._wake = threading.Condition()
-        self._writers: OrderedDict[SubscriptionId, BatchWriter] = OrderedDict()
-        self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
+        self._group = GroupCommit(database, store, clock=clock, public_url=public_url)
+        self._numbers = itertools.count()
+        self._futures: dict[int, Future[Any]] = {}
+        self._lock = threading.Lock()
 
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+    async def start(self) -> None:
+        """Start the threads."""
+        self._group.start()
 
-    def stop(self) -> None:
-        """Write what is waiting, then end the thread."""
-        with self._wake:
-            self._stopping = True
-            self._wake.notify()
-        self._thread.join()
+    async def stop(self) -> None:
+        """Write what is waiting, then end the threads."""
+        await asyncio.to_thread(self._group.stop)
 
     def is_alive(self) -> bool:
         """Whether changes are being taken, and none has been stuck for long."""
-        began = self._batch_began
-        stuck = began is not None and time.monotonic() - began > STUCK_SECONDS
-        return self._thread.is_alive() and not self._stopping and not stuck
+        return self._group.is_alive()
 
     # What a change comes to depends on its kind: `change.Committer` says how.
     async def submit(self, change: Change) -> Any:
         """Wait until the change is durable and its refs moved; raises as `change.Committer` says."""
-        waiting = _Waiting(change)
-        with self._wake:
-            if not self._thread.is_alive() or self._stopping or self._waiting >= MAX_WAITING:
-                raise Busy("Too many changes are waiting to be written; nothing was changed, try again.")
-            self._queues.setdefault(change.author.subscription_id, deque()).append(waiting)
-            self._waiting += 1
-            self._wake.notify()
-        return await asyncio.wrap_future(waiting.future)
-
-    def _run(self) -> None:
-        self._settle()
-        while True:
-            with self._wake:
-                self._wake.wait_for(lambda: self._queues or self._stopping)
-                if not self._queues:
-                    break
-                subscription_id, batch = self._take()
-            self._batch_began = time.monotonic()
-            self._write(subscription_id, batch)
-            self._batch_began = None
-        for writer in self._writers.values():
-            writer.close()
-
-    def _settle(self) -> None:
+        future: Future[Any] = Future()
+        number = next(self._numbers)
+        with self._lock:
+            self._futures[number] = future
         try:
-            moved = settle_all(self._database, self._store)
-        except Exception:
-            # Each repository is settled again before it is cloned, so a failure here loses nothing.
-            log.exception("refs could not be checked at start")
-        else:
-            if moved:
-                log.warning("refs that a crash left behind were moved", repositories=len(moved))
+            self._group.put(change, self, number)
+            return await asyncio.wrap_future(future)
+        finally:
+            with self._lock:
+                self._futures.pop(number, None)
 
-    def _take(self) -> tuple[SubscriptionId, list[_Waiting]]:
-        """The next batch, subscriptions taking turns; the lock is held."""
-        subscription_id, queue = self._queues.popitem(last=False)
-        batch: list[_Waiting] = []
-        size = 0
-        while (
-            queue and len(batch) < MAX_BATCH and (not batch or size + queue[0].change.size <= MAX_BATCH_BYTES)
-        ):
-            waiting = queue.popleft()
-            self._waiting -= 1
-            # A caller that hung up before its turn is not written: nobody was told yes.
-            if waiting.future.set_running_or_notify_cancel():
-                batch.append(waiting)
-                size += waiting.change.size
-        if queue:
-            self._queues[subscription_id] = queue
-        return subscription_id, batch
+    def still_wants(self, number: int) -> bool:
+        """Whether the caller has not given up."""
+        with self._lock:
+            future = self._futures.get(number)
+        return future is not None and future.set_running_or_notify_cancel()
 
-    def _write(self, subscription_id: SubscriptionId, batch: list[_Waiting]) -> None:
-        if not batch:
-            return
-        try:
-            BATCH_SIZE.observe(len(batch))
-            outcomes = self._writer(subscription_id).write([waiting.change for waiting in batch])
-        except Exception as error:
-            log.exception("a batch failed", subscription_id=str(subscription_id))
-            self._writers.pop(subscription_id, None)
-            outcomes = [error for _ in batch]
-        for waiting, outcome in zip(batch, outcomes, strict=True):
+    def deliver(self, outcomes: Sequence[tuple[int, Outcome]]) -> None:
+        """Let the callers go on."""
+        for number, outcome in outcomes:
+            with self._lock:
+                future = self._futures.get(number)
+            if future is None:
+                continue
             if isinstance(outcome, Exception):
-                waiting.future.set_exception(outcome)
+                future.set_exception(outcome)
             else:
-                waiting.future.set_result(outcome)
+                future.set_result(outcome)
 
-    def _writer(self, subscription_id: SubscriptionId) -> BatchWriter:
-        writer = self._writers.pop(subscription_id, None) or BatchWriter(
-            self._database,
-            self._store,
-            subscription_id,
-            clock=self._clock,
-            git_url=git_url(self._public_url, subscription_id),
+
+class _Channel(asyncio.Protocol):
+    """A connection to the committer process: numbered changes go out, their outcomes come back."""
+
+    def __init__(self) -> None:
+        self._decoder = Decoder()
+        self._futures: dict[int, asyncio.Future[Any]] = {}
+        self._numbers = itertools.count()
+        self._transport: asyncio.Transport | None = None
+        self.lost = asyncio.get_running_loop().create_future()
+        self.heard_at = float("-inf")
+        self.is_well = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are none of asyncio's classes.
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        for outcomes in self._decoder.feed(data):
+            if isinstance(outcomes, bool):
+                self.is_well, self.heard_at = outcomes, time.monotonic()
+                continue
+            for number, outcome in outcomes:
+                future = self._futures.pop(number, None)
+                if future is None or future.done():
+                    continue
+                if isinstance(outcome, Exception):
+                    future.set_exception(outcome)
+                else:
+                    future.set_result(outcome)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_well = False
+        for future in self._futures.values():
+            if not future.done():
+                future.set_exception(_unknown())
+        self._futures.clear()
+        if not self.lost.done():
+            self.lost.set_result(None)
+
+    async def ask(self, change: Change) -> Any:
+        number = next(self._numbers)
+        self._futures[number] = future = asyncio.get_running_loop().create_future()
+        assert self._transport is not None  # noqa: S101 - asyncio calls connection_made first
+        self._transport.write(encode((number, change)))
+        passing("change-sent")
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await future
+        except TimeoutError:
+            raise _unknown() from None
+        finally:
+            self._futures.pop(number, None)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+
+class SocketCommitter:
+    """The committer process of this host, found by its socket; used by one event loop."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._channel: _Channel | None = None
+        self._connected = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Connect, and again whenever the connection is lost."""
+        self._keeper = asyncio.create_task(self._keep_connected())
+
+    async def stop(self) -> None:
+        """Let go of the connection; who still waits for an answer is told that it is not known."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._keeper
+        if self._channel is not None:
+            self._channel.close()
+
+    def is_alive(self) -> bool:
+        """Whether the process says that it takes changes, and has said so lately."""
+        channel = self._channel
+        return (
+            channel is not None and channel.is_well and time.monotonic() - channel.heard_at < SILENCE_SECONDS
         )
-        self._writers[subscription_id] = writer
-        if len(self._writers) > MAX_OPEN:
-            _, oldest = self._writers.popitem(last=False)
-            oldest.close()
-        return writer
+
+    # What a change comes to depends on its kind: `change.Committer` says how.
+    async def submit(self, change: Change) -> Any:
+        """Wait until the change is durable and its refs moved; raises as `change.Committer` says."""
+        if self._channel is None:
+            try:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    await self._connected.wait()
+            except TimeoutError:
+                raise Busy("History can't be written just now; nothing was changed, try again.") from None
+        assert self._channel is not None  # noqa: S101 - set before the event is
+        outcome = await self._channel.ask(change)
+        passing("answer-received")
+        return outcome
+
+    async def _keep_connected(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                _, channel = await loop.create_unix_connection(_Channel, str(self._path))
+            except OSError:
+                await asyncio.sleep(RECONNECT_PAUSE_SECONDS)
+                continue
+            self._channel = channel
+            self._connected.set()
+            await channel.lost
+            self._channel = None
+            self._connected.clear()
+            log.warning("the connection to the committer was lost")
+
+
+def _unknown() -> OutcomeUnknown:
+    return OutcomeUnknown(
+        "The process that writes history ended before it answered: the change may be stored or not. "
+        "Send it again with the same Idempotency-Key, or look before you do."
+    )

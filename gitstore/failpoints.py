@@ -1,0 +1,95 @@
+"""Places where a test can let a process die, fail or wait: `ANNALS_FAILPOINT=<name>:kill|error|delay`.
+
+Several are separated by commas. After a second colon stands which passing of the place it is that dies or
+fails, the first if nothing is said (`pack-durable:kill:7`), or how many milliseconds each waits
+(`committed:delay:250`, 1,000 if nothing is said). Unset, a place costs a look at an empty dictionary.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+VARIABLE: Final = "ANNALS_FAILPOINT"
+
+# Every place, in the order in which a write passes them; what stands elsewhere is refused at start.
+NAMES: Final = (
+    "change-sent",
+    "change-received",
+    "batch-taken",
+    "repository-built",
+    "repository-named",
+    "repository-locked",
+    "batch-planned",
+    "pack-begun",
+    "pack-written",
+    "index-written",
+    "pack-named",
+    "index-named",
+    "pack-durable",
+    "rows-written",
+    "committed",
+    "refs-locked",
+    "ref-moved",
+    "tags-moved",
+    "tags-settled",
+    "refs-settled",
+    "answer-ready",
+    "answer-received",
+)
+_ACTIONS: Final = ("kill", "error", "delay")
+_DELAY_MILLISECONDS: Final = 1000
+
+
+class FailpointError(OSError):
+    """The failure that was asked for: the file system's, as far as the code around it can tell."""
+
+
+@dataclass(slots=True)
+class _Action:
+    kind: str
+    argument: int
+    passed: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def is_due(self) -> bool:
+        with self.lock:
+            self.passed += 1
+            return self.passed == self.argument
+
+
+def parse(text: str) -> dict[str, _Action]:
+    """The actions by place; raises ValueError for what is none."""
+    actions = {}
+    for item in filter(None, text.split(",")):
+        name, _, rest = item.partition(":")
+        kind, _, argument = rest.partition(":")
+        if name not in NAMES or kind not in _ACTIONS or not (argument.isdigit() or not argument):
+            raise ValueError(
+                f"{VARIABLE}: {item!r} is not <name>:kill|error|delay[:number] with one of {', '.join(NAMES)}"
+            )
+        default = _DELAY_MILLISECONDS if kind == "delay" else 1
+        actions[name] = _Action(kind, int(argument or default))
+    return actions
+
+
+_actions: Mapping[str, _Action] = parse(os.environ.get(VARIABLE, ""))
+
+
+def passing(name: str) -> None:
+    """Say that the process is at a place; raises FailpointError where one was asked for."""
+    action = _actions.get(name)
+    if action is not None:
+        _act(name, action)
+
+
+def _act(name: str, action: _Action) -> None:
+    if action.kind == "delay":
+        time.sleep(action.argument / 1000)
+    elif action.is_due():
+        if action.kind == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise FailpointError(f"the failpoint {name} was asked to fail")

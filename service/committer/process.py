@@ -1,0 +1,174 @@
+"""The committer process of a host: takes changes of the API workers by a Unix socket and writes them.
+
+`annals serve` starts it with a listening socket, so that a change sent while it is started again only waits.
+"""
+
+import json
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from service.lifeline import Lifeline
+
+if TYPE_CHECKING:
+    from service.committer.batch import Outcome
+    from service.committer.group import GroupCommit
+
+# For what is under way when the server stops: the workers finish their requests first, for up to 10 s.
+GRACE_SECONDS = 15
+HEARTBEAT_SECONDS = 1.0
+RECEIVE_BYTES = 256 * 1024
+# A worker reads at once or is stopped; its outcomes must not hold up those of the others.
+SEND_SECONDS = 5
+
+
+class Connection:
+    """A worker's connection: its changes go to the group, their outcomes back."""
+
+    def __init__(self, connected: socket.socket, group: "GroupCommit") -> None:
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_SECONDS, 0))
+        self._socket = connected
+        self._group = group
+        self._sending = threading.Lock()
+        self.is_open = True
+
+    def serve(self) -> None:
+        """Take changes until the worker is gone."""
+        from gitstore.failpoints import passing
+        from service.committer.frames import Decoder
+        from service.errors import Busy
+
+        decoder = Decoder()
+        with self._socket:
+            while data := self._receive():
+                for number, change in decoder.feed(data):
+                    passing("change-received")
+                    try:
+                        self._group.put(change, self, number)
+                    except Busy as refusal:
+                        self.deliver([(number, refusal)])
+            self.is_open = False
+
+    def still_wants(self, _number: int) -> bool:
+        """Whether the worker is there."""
+        return self.is_open
+
+    def deliver(self, outcomes: Sequence[tuple[int, "Outcome"]]) -> None:
+        """Send what became of changes."""
+        from service.committer.frames import portable
+
+        self.send([(n, portable(o) if isinstance(o, Exception) else o) for n, o in outcomes])
+
+    def send(self, value: Any) -> None:
+        """Send a value; a worker that does not take it within seconds is cut off."""
+        from service.committer.frames import encode
+
+        frame = encode(value)
+        try:
+            with self._sending:
+                self._socket.sendall(frame)
+        except OSError:
+            # Half a frame may have gone out. Its callers are told that the outcome is not known.
+            self.is_open = False
+            self._shut_down()
+
+    def _receive(self) -> bytes:
+        try:
+            return self._socket.recv(RECEIVE_BYTES)
+        except OSError:
+            return b""
+
+    def _shut_down(self) -> None:
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return
+
+
+class Server:
+    """Takes connections until told to stop, then waits until the workers have let go of theirs."""
+
+    def __init__(self, listener: socket.socket, group: "GroupCommit") -> None:
+        self._listener = listener
+        self._group = group
+        self._connections: list[Connection] = []
+        self._stop = threading.Event()
+
+    def run(self) -> None:
+        """Serve."""
+        threading.Thread(target=self._accept, name="accept", daemon=True).start()
+        while not self._stop.wait(HEARTBEAT_SECONDS):
+            self._connections = [each for each in self._connections if each.is_open]
+            for connection in list(self._connections):
+                connection.send(self._group.is_alive())
+        deadline = time.monotonic() + GRACE_SECONDS - 2
+        while any(each.is_open for each in self._connections) and time.monotonic() < deadline:
+            time.sleep(HEARTBEAT_SECONDS / 20)
+        self._group.stop()
+
+    def stop(self) -> None:
+        """Come to an end."""
+        self._stop.set()
+
+    def _accept(self) -> None:
+        while True:
+            connected, _ = self._listener.accept()
+            if not _is_ours(connected):
+                connected.close()
+                continue
+            connection = Connection(connected, self._group)
+            connection.send(self._group.is_alive())
+            self._connections.append(connection)
+            threading.Thread(target=connection.serve, name="worker", daemon=True).start()
+
+
+def _is_ours(connected: socket.socket) -> bool:
+    size = struct.calcsize("3i")
+    _pid, uid, _gid = struct.unpack("3i", connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    return bool(uid == os.geteuid())
+
+
+def _take_lock(runtime: Path) -> int:
+    """Be the only committer of this host until the process ends; raises BlockingIOError where another is."""
+    import fcntl
+
+    lock = os.open(runtime / "committer.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return lock
+
+
+def main() -> None:
+    """Serve until the supervisor closes the pipe."""
+    handed: dict[str, Any] = json.loads(sys.stdin.readline())
+    lifeline = Lifeline(grace_seconds=GRACE_SECONDS)
+
+    from gitstore.layout import Store
+    from service import log_format
+    from service.clock import system_clock
+    from service.committer.group import WRITERS, GroupCommit
+    from service.settings import Settings
+    from sql.database import Database
+
+    settings = Settings(**handed["settings"])
+    log_format.configure(settings.log_format, settings.log_level)
+    _take_lock(Path(handed["runtime"]))
+    # One more: the first thread looks at refs while others write.
+    database = Database(handed["database_url"], pool_size=WRITERS + 1)
+    group = GroupCommit(
+        database, Store(settings.git_dir), clock=system_clock, public_url=str(settings.public_url)
+    )
+    server = Server(socket.socket(fileno=handed["listener"]), group)
+    group.start()
+    lifeline.on_end = server.stop
+    server.run()
+    database.close()
+
+
+if __name__ == "__main__":
+    main()
