@@ -12,6 +12,7 @@ from pygit2.enums import RepositoryOpenFlag
 
 from gitstore.durable import sync_folder, write_file
 from gitstore.errors import RepositoryMissing, translated
+from gitstore.failpoints import passing
 
 # Format version 0 means SHA-1 and the `files` backend of refs, for every git there is.
 _FILES = {
@@ -69,7 +70,9 @@ class Store:
             if not path.is_dir():
                 _make_durable_folder(self._root)
                 with self._built() as built:
+                    passing("repository-built")
                     _rename_unless_there(built, path)
+                    passing("repository-named")
             elif subscription_id in self._durable:
                 return path
             # Also where another made it: that one may have died between its rename and its fsync.

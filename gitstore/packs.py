@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from gitstore.durable import sync_folder, write_file
 from gitstore.errors import RepositoryMissing, translated
+from gitstore.failpoints import passing
 
 Kind = Literal["commit", "tree", "blob", "tag"]
 
@@ -23,6 +24,8 @@ _TYPE: dict[Kind, int] = {"commit": 1, "tree": 2, "blob": 3, "tag": 4}
 # deltifies both.
 _LEVEL: dict[Kind, int] = {"commit": 1, "tree": 0, "blob": 1, "tag": 1}
 _READ_ONLY = 0o444
+_WRITTEN = {".pack": "pack-written", ".idx": "index-written"}
+_NAMED = {".pack": "pack-named", ".idx": "index-named"}
 # In the index, an offset from here on is a place in a second table of 64-bit offsets.
 _LARGE_OFFSET = 1 << 31
 
@@ -59,10 +62,12 @@ def write_pack(objects_dir: Path, objects: Sequence[PackObject]) -> Path | None:
     checksum = chunks[-1]
     final = {suffix: folder / f"pack-{checksum.hex()}{suffix}" for suffix in (".pack", ".idx")}
     with translated():
+        passing("pack-begun")
         # Named after its content: whoever wrote it before wrote the same, and synced it before naming it.
         if not all(path.exists() for path in final.values()):
             _publish(final, {".pack": chunks, ".idx": [encode_index(entries, checksum)]})
         sync_folder(folder)
+        passing("pack-durable")
     return final[".pack"]
 
 
@@ -73,10 +78,12 @@ def _publish(final: Mapping[str, Path], contents: Mapping[str, Sequence[bytes]])
             temporary[suffix] = path.with_name(f"tmp_{uuid4().hex}{suffix}")
             undo.callback(temporary[suffix].unlink, missing_ok=True)
             write_file(temporary[suffix], contents[suffix], _READ_ONLY)
+            passing(_WRITTEN[suffix])
         # The index is what makes git see the pack, hence it comes last.
         for suffix in (".pack", ".idx"):
             undo.callback(final[suffix].unlink, missing_ok=True)
             temporary[suffix].rename(final[suffix])
+            passing(_NAMED[suffix])
         undo.pop_all()
 
 

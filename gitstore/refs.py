@@ -8,6 +8,7 @@ import pygit2
 
 from gitstore.durable import sync_folder
 from gitstore.errors import ObjectMissing, RefDiverged, translated
+from gitstore.failpoints import passing
 from gitstore.layout import open_repository
 from gitstore.objects import find_commit
 
@@ -92,6 +93,7 @@ def _move(
         if not _remove_stale_locks(path, ref):
             raise
         _swap(repository, ref, reference, target)
+    passing("ref-moved")
 
 
 def _swap(

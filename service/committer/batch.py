@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import structlog
 
 from gitstore import errors as git_errors
+from gitstore.failpoints import passing
 from gitstore.history import CommitBuilder
 from gitstore.layout import Store
 from service.clock import Clock
@@ -95,6 +96,7 @@ class BatchWriter:
         try:
             with self._database.transaction(self._subscription_id) as tx:
                 tips = repositories.lock(tx, self._subscription_id)
+                passing("repository-locked")
                 # Under the lock, so that time runs in the order of the commits.
                 at = self._clock()
                 self._builder.begin(tips.head, published=tips.published)
@@ -113,8 +115,10 @@ class BatchWriter:
                         outcomes.append(planner.plan(change))
                     except AnnalsError as refusal:
                         outcomes.append(refusal)
+                passing("batch-planned")
                 self._builder.write()
                 planner.writes.flush(tx, self._subscription_id, at)
+                passing("rows-written")
                 # Nothing may follow: leaving the block is the commit point.
                 committing = planner.writes
         except sql_errors.DatabaseUnavailable:
@@ -146,6 +150,7 @@ class BatchWriter:
 
     def _follow(self) -> bool:
         try:
+            passing("committed")
             settle(self._database, self._store, self._subscription_id, since=self._began_on)
         except Exception:
             # The versions are durable; the ref is tried again by the next batch and before the next clone.

@@ -4,6 +4,7 @@ import structlog
 
 from gitstore import refs
 from gitstore.errors import GitStoreError
+from gitstore.failpoints import passing
 from gitstore.layout import Store
 from gitstore.messages import tag_ref
 from service.ids import SubscriptionId
@@ -29,6 +30,7 @@ def settle(
     path = store.path(str(subscription_id))
     with database.transaction(subscription_id) as tx:
         repositories.lock_refs(tx, subscription_id)
+        passing("refs-locked")
         # Read under the lock: another host's later batch may have advanced the rows meanwhile.
         state = repositories.refs(tx, subscription_id)
         if state is None or state.head is None:
@@ -44,10 +46,13 @@ def settle(
                 for each in owed
             }
             refs.settle_tags(path, names)
+            passing("tags-moved")
             # Committed after the refs are durable: a crash in between lets it be done again.
             tags.settle(tx, subscription_id, owed)
+            passing("tags-settled")
             moved = True
-        return moved
+    passing("refs-settled")
+    return moved
 
 
 def settle_all(database: Database, store: Store) -> list[SubscriptionId]:
