@@ -8,6 +8,7 @@ from gitstore.history import Reader
 from gitstore.layout import Store
 from service.clock import Clock
 from service.committer.change import Committer
+from service.credentials import CredentialReader
 from service.settings import Settings
 from sql.database import Database
 
@@ -18,6 +19,7 @@ class Context:
 
     settings: Settings
     database: Database
+    credentials: CredentialReader
     store: Store
     reader: Reader
     committer: Committer

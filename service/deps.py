@@ -81,7 +81,7 @@ def _address(request: Request) -> str | None:
         return None
 
 
-def caller_of(request: Request) -> Caller:
+async def caller_of(request: Request) -> Caller:
     """Who is calling; raises Unauthenticated."""
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     match scheme.lower():
@@ -91,7 +91,7 @@ def caller_of(request: Request) -> Caller:
             key = _basic_password(credentials.strip())
         case _:
             raise Unauthenticated("Send an API key: `Authorization: Bearer <key>`.")
-    caller = authentication.authenticate(context_of(request), key, origin_of(request))
+    caller = await authentication.authenticate(context_of(request), key, origin_of(request))
     request.state.caller = caller
     return caller
 
@@ -130,20 +130,20 @@ class Access:
         )
 
 
-def access(right: Right) -> Callable[[Request, str], Access]:
+def access(right: Right) -> Callable[[Request, str], Awaitable[Access]]:
     """A dependency that lets in whoever has `right` in the subscription of the path."""
 
-    def enter(request: Request, subscription_id: str) -> Access:
-        entered = _entered(request, subscription_id, right)
+    async def enter(request: Request, subscription_id: str) -> Access:
+        entered = await _entered(request, subscription_id, right)
         _refuse_unknown_parameters(request, with_body=False)
         return entered
 
     return enter
 
 
-def releasing(request: Request, subscription_id: str) -> Access:
+async def releasing(request: Request, subscription_id: str) -> Access:
     """Whoever may release a check-out, by force only where the role gives that."""
-    entered = _entered(request, subscription_id, Right.WRITE)
+    entered = await _entered(request, subscription_id, Right.WRITE)
     try:
         forced = _FLAG.validate_python(request.query_params.get("force", "false"))
     except ValidationError:
@@ -155,10 +155,10 @@ def releasing(request: Request, subscription_id: str) -> Access:
     return entered
 
 
-def _entered(request: Request, subscription_id: str, right: Right) -> Access:
-    caller = caller_of(request)
+async def _entered(request: Request, subscription_id: str, right: Right) -> Access:
+    caller = await caller_of(request)
     context = context_of(request)
-    entered = tenancy.may_enter(context, caller, ids.parse(subscription_id))
+    entered = await tenancy.may_enter(context, caller, ids.parse(subscription_id))
     caller.needs(right)
     return Access(context, caller, entered)
 
@@ -180,7 +180,7 @@ def _refuse_unknown_parameters(request: Request, *, with_body: bool) -> None:
         raise Invalid(f"The query is not valid: there is no parameter {unknown[0]!r} here.", faults=faults)
 
 
-def attempt_of(request: Request) -> Attempt | None:
+async def attempt_of(request: Request) -> Attempt | None:
     """What the Idempotency-Key makes of this call, None without one; put it after the body, which counts.
 
     Raises Invalid for a key that is none.
@@ -204,15 +204,15 @@ def attempt_of(request: Request) -> Attempt | None:
 Once = Annotated[Attempt | None, Depends(attempt_of)]
 
 
-def if_match_of(request: Request) -> Match | None:
+async def if_match_of(request: Request) -> Match | None:
     """What `If-Match` names, None without one."""
     lines = request.headers.getlist("if-match")
     return etags.parse(", ".join(lines)) if lines else None
 
 
-def demanded_if_match_of(request: Request) -> Match | None:
+async def demanded_if_match_of(request: Request) -> Match | None:
     """What `If-Match` names; raises IfMatchRequired without one where the subscription demands it."""
-    match = if_match_of(request)
+    match = await if_match_of(request)
     caller: Caller = request.state.caller
     if match is None and caller.demands_if_match:
         raise IfMatchRequired("This subscription takes such changes only with If-Match: send the ETag.")
@@ -234,9 +234,9 @@ Configuring = Annotated[Access, Depends(access(Right.MANAGE_SUBSCRIPTION))]
 Calling = Annotated[Caller, Depends(caller_of)]
 
 
-def creating(request: Request) -> Caller:
+async def creating(request: Request) -> Caller:
     """A caller that may create subscriptions."""
-    caller = caller_of(request)
+    caller = await caller_of(request)
     caller.needs(Right.CREATE_SUBSCRIPTIONS)
     return caller
 
@@ -278,7 +278,7 @@ register_url_convertor("collection", CollectionConvertor())
 RESOURCE_PATH = "/v1/subscriptions/{subscription_id}/{collection:collection}/{resource_id}"
 
 
-def _target(
+async def _target(
     collection: Annotated[str, Path(json_schema_extra={"enum": list(KIND_OF_COLLECTION)})],
     resource_id: str,
 ) -> Target:
@@ -288,7 +288,7 @@ def _target(
 Targeted = Annotated[Target, Depends(_target)]
 
 
-def _paging(
+async def _paging(
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
     cursor: Annotated[str | None, Query(max_length=1000, pattern=r"^[A-Za-z0-9_-]+$")] = None,
 ) -> Paging:

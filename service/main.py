@@ -23,6 +23,7 @@ from service.clock import Clock, system_clock
 from service.committer.group import WRITERS
 from service.committer.transport import SocketCommitter, ThreadCommitter
 from service.context import Context
+from service.credentials import CredentialReader
 from service.errors import AnnalsError, Fault, Invalid, MethodNotAllowed, PathNotFound
 from service.middleware import RequestMiddleware
 from service.routes import (
@@ -69,8 +70,9 @@ def create_app(
     The committer is the process behind `committer_socket`, or where there is none threads of this process.
     """
     public_url = settings.public_url or f"http://{settings.host}:{settings.port}"
-    connections = settings.threads + DIFF_THREADS + (WRITERS + 1 if committer_socket is None else 0)
+    connections = settings.threads + DIFF_THREADS + 1 + (WRITERS + 1 if committer_socket is None else 0)
     database = Database(database_url, pool_size=connections)
+    credentials = CredentialReader(database)
     store = Store(settings.git_dir)
     committer: ThreadCommitter | SocketCommitter = (
         ThreadCommitter(database, store, clock=clock, public_url=public_url)
@@ -80,6 +82,7 @@ def create_app(
     context = Context(
         settings=settings,
         database=database,
+        credentials=credentials,
         store=store,
         reader=Reader(store),
         committer=committer,
@@ -96,6 +99,7 @@ def create_app(
             yield
         finally:
             await committer.stop()
+            credentials.close()
             database.close()
 
     app = FastAPIOffline(
@@ -104,6 +108,8 @@ def create_app(
         description="A git-backed versioning service with an audit store.",
         lifespan=lifespan,
         redoc_url=None,
+        # `service.metrics` and the log say what is to be known; asking who else listens costs each request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         redirect_slashes=False,
         responses={"4XX": _PROBLEM, "5XX": _PROBLEM, 422: _PROBLEM},
     )

@@ -1,14 +1,17 @@
 """The engine, and transactions that are bound to a subscription."""
 
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Engine, Uuid, any_, create_engine, event, literal, text
+import psycopg
+from sqlalchemy import ColumnElement, Engine, Uuid, any_, bindparam, create_engine, event, exc, literal, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session
 
 from sql.errors import translated
@@ -27,6 +30,12 @@ IDLE_TRANSACTION_TIMEOUT = "60s"
 # Nor may a wait for one go on for ever: the caller is told to come back.
 LOCK_TIMEOUT = "15s"
 KEEPALIVE_SECONDS = 15
+# A connection used so lately is taken to be alive: asking it would be one more round trip of each call.
+FRESH_SECONDS = 1.0
+
+# For statements made once. The first is not named like its column: an UPDATE would take it for a value.
+OF_SUBSCRIPTION = bindparam("of_subscription", type_=Uuid())
+IDS = bindparam("ids", type_=ARRAY(Uuid()))
 
 # In each transaction, not once a connection: behind a pooler the next one may have another connection.
 _ENTER = text("SELECT set_config('role', :role, true), set_config('annals.scope', :scope, true)")
@@ -60,12 +69,13 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=POOL_TIMEOUT_SECONDS,
-            pool_pre_ping=True,
             # Parameters are e-mail addresses, hashes and documents: no error message may hold them.
             hide_parameters=True,
             connect_args=connect_arguments("annals"),
         )
         event.listen(self.engine, "connect", _configure)
+        event.listen(self.engine, "checkin", _note_use)
+        event.listen(self.engine, "checkout", _check_idle)
 
     @contextmanager
     def transaction(self, scope: Scope) -> Iterator[Transaction]:
@@ -89,6 +99,22 @@ def _configure(connection: Any, _record: object) -> None:
     connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_TRANSACTION_TIMEOUT}'")
     connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
     connection.autocommit = False
+
+
+def _note_use(_connection: Any, record: ConnectionPoolEntry) -> None:
+    record.info["used_at"] = time.monotonic()
+
+
+def _check_idle(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """Ask a connection that lay idle whether it still lives; raised, the pool makes another."""
+    if time.monotonic() - record.info.get("used_at", float("inf")) < FRESH_SECONDS:
+        return
+    try:
+        connection.autocommit = True
+        connection.execute("")
+        connection.autocommit = False
+    except psycopg.Error as error:
+        raise exc.DisconnectionError from error
 
 
 def connect_arguments(application: str) -> dict[str, Any]:

@@ -242,7 +242,7 @@ class Applier:
                 resource_name=draft.row.name,
                 version_number=draft.number,
                 version_description=draft.description,
-                snapshot=draft.snapshot.decode(),
+                snapshot=draft.snapshot,
                 git_commit_hash=commit.commit_id,
                 git_blob_id=commit.blob_ids[path],
                 commit_number=tips.commits,

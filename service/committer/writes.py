@@ -60,8 +60,7 @@ class Writes:
         rows, self.rows = self.rows, Rows()
         for row, place in rows.resources:
             resources.insert_row(tx, subscription_id, row, place)
-        for row in rows.touched.values():
-            resources.touch(tx, subscription_id, row)
+        resources.touch(tx, subscription_id, rows.touched.values())
         versions.insert_rows(tx, subscription_id, rows.versions, superseded=rows.superseded)
         # Before the new tags: one of them may be one that was taken away.
         for version_id, user_id in rows.untagged:

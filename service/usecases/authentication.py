@@ -10,8 +10,6 @@ from service.callers import Caller, Origin, Role
 from service.context import Context
 from service.errors import Unauthenticated
 from service.ids import SubscriptionId, UserId
-from sql.database import PLATFORM
-from sql.queries import tenancy
 from sql.queries.tenancy import Credential
 
 PREFIX = "annals_"
@@ -38,10 +36,9 @@ def digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
-def authenticate(context: Context, key: str, origin: Origin) -> Caller:
+async def authenticate(context: Context, key: str, origin: Origin) -> Caller:
     """Whom a key stands for; raises Unauthenticated for an unknown, expired or deleted one."""
-    with context.database.transaction(PLATFORM) as tx:
-        candidates = tenancy.credentials(tx, _key_id(key))
+    candidates = await context.credentials.candidates(_key_id(key))
     presented = digest(key)
     at = context.clock()
     for credential in candidates:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+import anyio.to_thread
 from pydantic import TypeAdapter
 
 from service import audit
@@ -43,15 +44,19 @@ class Subscription:
     require_if_match: bool
 
 
-def may_enter(context: Context, caller: Caller, subscription_id: UUID | None) -> SubscriptionId:
+async def may_enter(context: Context, caller: Caller, subscription_id: UUID | None) -> SubscriptionId:
     """The subscription, if the caller belongs to it or is the operator; raises SubscriptionNotFound."""
-    if subscription_id is not None and caller.subscription_id == subscription_id:
-        return SubscriptionId(subscription_id)
-    if subscription_id is not None and caller.role is Role.OPERATOR:
-        with context.database.transaction(subscription_id) as tx:
-            if tenancy.subscription(tx, subscription_id) is not None:
-                return SubscriptionId(subscription_id)
+    if subscription_id is not None:
+        if caller.subscription_id == subscription_id:
+            return SubscriptionId(subscription_id)
+        if caller.role is Role.OPERATOR and await anyio.to_thread.run_sync(_exists, context, subscription_id):
+            return SubscriptionId(subscription_id)
     raise SubscriptionNotFound("There is no such subscription for this key.")
+
+
+def _exists(context: Context, subscription_id: UUID) -> bool:
+    with context.database.transaction(subscription_id) as tx:
+        return tenancy.subscription(tx, subscription_id) is not None
 
 
 def ensure_operator_key(

@@ -1,13 +1,14 @@
 """The audit log: written in the transaction of what it records, read newest first."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select, tuple_
+from sqlalchemy import select, tuple_
 
+from sql import bulk
 from sql.database import Transaction
 from sql.models import TABLES
 
@@ -66,10 +67,12 @@ class AuditFilter:
     until: datetime | None = None
 
 
+_INSERT = bulk.insertion(_AUDIT_LOGS, *(field.name for field in fields(AuditRow)))
+
+
 def insert_rows(tx: Transaction, rows: Sequence[AuditRow]) -> None:
     """Add events."""
-    if rows:
-        tx.execute(insert(_AUDIT_LOGS), [asdict(row) for row in rows])
+    bulk.execute(tx, _INSERT, rows)
 
 
 def exists(tx: Transaction, subscription_id: UUID, row: AuditRow) -> bool:

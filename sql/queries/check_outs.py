@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import insert, select, tuple_, update
+from sqlalchemy import any_, bindparam, insert, select, tuple_, update
 
-from sql.database import Transaction, among
+from sql.database import IDS, OF_SUBSCRIPTION, Transaction
 from sql.models import TABLES
 
 _CHECK_OUTS = TABLES["check_outs"]
@@ -47,16 +47,20 @@ _OPEN = (
 )
 
 
+# Made once: the committer asks this of each batch.
+_UNRELEASED = _OPEN.where(
+    _CHECK_OUTS.c.subscription_id == OF_SUBSCRIPTION,
+    _CHECK_OUTS.c.resource_type == bindparam("kind"),
+    _CHECK_OUTS.c.resource_id == any_(IDS),
+)
+
+
 def unreleased(
     tx: Transaction, subscription_id: UUID, resource_type: str, resource_ids: Collection[UUID]
 ) -> dict[UUID, CheckOutRow]:
     """The unreleased check-outs of some resources, by resource; the caller holds the resources' rows."""
-    query = _OPEN.where(
-        _CHECK_OUTS.c.subscription_id == subscription_id,
-        _CHECK_OUTS.c.resource_type == resource_type,
-        among(_CHECK_OUTS.c.resource_id, resource_ids),
-    )
-    return {row.resource_id: CheckOutRow(**row._mapping) for row in tx.execute(query)}
+    wanted = {"of_subscription": subscription_id, "kind": resource_type, "ids": list(resource_ids)}
+    return {row.resource_id: CheckOutRow(**row._mapping) for row in tx.execute(_UNRELEASED, wanted)}
 
 
 def held_by(tx: Transaction, subscription_id: UUID, user_id: UUID) -> list[CheckOutRow]:

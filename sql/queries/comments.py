@@ -1,13 +1,14 @@
 """What people said of versions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
-from sql.database import Transaction
+from sql import bulk
+from sql.database import OF_SUBSCRIPTION, Transaction
 from sql.models import TABLES
 
 _COMMENTS, _ACTORS = TABLES["version_comments"], TABLES["actors"]
@@ -31,21 +32,16 @@ class CommentRow(NewComment):
     commented_by_username: str
 
 
+_INSERT = bulk.insertion(
+    _COMMENTS,
+    *(field.name for field in fields(NewComment)),
+    subscription_id=OF_SUBSCRIPTION,
+)
+
+
 def insert_rows(tx: Transaction, subscription_id: UUID, rows: Sequence[NewComment]) -> None:
     """Add comments."""
-    values = [
-        {
-            "comment_id": row.comment_id,
-            "subscription_id": subscription_id,
-            "version_id": row.version_id,
-            "comment_text": row.comment_text,
-            "commented_by": row.commented_by,
-            "commented_at": row.commented_at,
-        }
-        for row in rows
-    ]
-    if values:
-        tx.execute(insert(_COMMENTS), values)
+    bulk.execute(tx, _INSERT, rows, of_subscription=subscription_id)
 
 
 def page(

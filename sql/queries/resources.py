@@ -1,15 +1,31 @@
 """Resources of all six kinds: one table a kind, read and written by the same queries."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Table, and_, func, insert, literal, null, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Table,
+    Update,
+    and_,
+    any_,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    text,
+    update,
+)
 
-from sql.database import Transaction, among
+from sql import bulk
+from sql.database import IDS, OF_SUBSCRIPTION, Transaction
 from sql.models import TABLES
 
 _VERSIONS, _CHECK_OUTS = TABLES["versions"], TABLES["check_outs"]
@@ -29,6 +45,8 @@ _EVERYTHING, _WORKSPACE, _FOLDER = (
     text(_HERE.with_name(f"below_{what}.sql").read_text()) for what in ("subscription", "workspace", "folder")
 )
 
+
+Values = dict[str, Any]
 # The ids of where a resource hangs, by column: those of workspace_id, parent_folder_id, folder_id and job_id
 # that its kind has.
 PlaceIds = Mapping[str, UUID]
@@ -113,18 +131,26 @@ def _columns(kind: str) -> list[ColumnElement[Any]]:
     ]
 
 
+@cache
+def _lock(kind: str) -> Select[Any]:
+    table = _TABLE_OF[kind]
+    return (
+        select(*_columns(kind))
+        .where(
+            table.c.subscription_id == OF_SUBSCRIPTION,
+            _identity(kind) == any_(IDS),
+        )
+        .order_by(_identity(kind))
+        .with_for_update(of=table)
+    )
+
+
 def lock(
     tx: Transaction, subscription_id: UUID, kind: str, resource_ids: Collection[UUID]
 ) -> dict[UUID, ResourceRow]:
     """Hold the rows of some resources of a kind, in the order of their ids, and read them."""
-    table = _TABLE_OF[kind]
-    query = (
-        select(*_columns(kind))
-        .where(table.c.subscription_id == subscription_id, among(_identity(kind), resource_ids))
-        .order_by(_identity(kind))
-        .with_for_update(of=table)
-    )
-    return {row.resource_id: ResourceRow(**row._mapping) for row in tx.execute(query)}
+    wanted = {"of_subscription": subscription_id, "ids": list(resource_ids)}
+    return {row.resource_id: ResourceRow(**row._mapping) for row in tx.execute(_lock(kind), wanted)}
 
 
 def below(tx: Transaction, subscription_id: UUID, root: tuple[str, UUID] | None) -> dict[str, list[UUID]]:
@@ -179,17 +205,27 @@ def insert_row(tx: Transaction, subscription_id: UUID, row: ResourceRow, place: 
     tx.execute(insert(table), values)
 
 
-def touch(tx: Transaction, subscription_id: UUID, row: ResourceRow) -> None:
-    """Store a resource's description and time of change."""
-    table = _TABLE_OF[row.resource_type]
-    tx.execute(
+@cache
+def _touch(kind: str) -> Update:
+    table = _TABLE_OF[kind]
+    given = bulk.table_of(table.c[f"{kind}_id"], table.c.description, table.c.updated_at)
+    return (
         update(table)
-        .where(
-            table.c.subscription_id == subscription_id,
-            table.c[f"{row.resource_type}_id"] == row.resource_id,
-        )
-        .values(description=row.description, updated_at=row.updated_at)
+        .where(table.c.subscription_id == OF_SUBSCRIPTION, _identity(kind) == given.c[f"{kind}_id"])
+        .values(description=given.c.description, updated_at=given.c.updated_at)
     )
+
+
+def touch(tx: Transaction, subscription_id: UUID, rows: Iterable[ResourceRow]) -> None:
+    """Store the descriptions and times of change of resources, each given once."""
+    by_kind: dict[str, list[Values]] = {}
+    for row in rows:
+        kind = row.resource_type
+        by_kind.setdefault(kind, []).append(
+            {f"{kind}_id": row.resource_id, "description": row.description, "updated_at": row.updated_at}
+        )
+    for kind, given in by_kind.items():
+        bulk.execute(tx, _touch(kind), given, of_subscription=subscription_id)
 
 
 def _read(subscription_id: UUID, kind: str, at: datetime) -> Select[Any]:

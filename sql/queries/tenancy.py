@@ -1,12 +1,13 @@
 """Subscriptions, users and API keys."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import delete, func, insert, or_, select, update
 
-from sql.database import Transaction
+from sql.database import Transaction, among
 from sql.models import TABLES
 
 _T = TABLES
@@ -220,8 +221,8 @@ def delete_key(tx: Transaction, subscription_id: UUID, key_id: UUID) -> bool:
     return tx.execute(query).one_or_none() is not None
 
 
-def credentials(tx: Transaction, key_id: UUID | None) -> list[Credential]:
-    """The key of that id where there is one, and the operator's: at most two, to be compared by hash."""
+def credentials(tx: Transaction, key_ids: Collection[UUID]) -> list[Credential]:
+    """The keys of those ids as far as there are, and the operator's."""
     query = (
         select(
             _KEYS.c.key_id,
@@ -235,7 +236,7 @@ def credentials(tx: Transaction, key_id: UUID | None) -> list[Credential]:
         )
         .outerjoin(_USERS, _USERS.c.user_id == _KEYS.c.user_id)
         .outerjoin(_SUBSCRIPTIONS, _SUBSCRIPTIONS.c.subscription_id == _KEYS.c.subscription_id)
-        .where(or_(_KEYS.c.key_id == key_id, _KEYS.c.subscription_id.is_(None)))
+        .where(or_(among(_KEYS.c.key_id, key_ids), _KEYS.c.subscription_id.is_(None)))
     )
     return [Credential(**row._mapping) for row in tx.execute(query)]
 

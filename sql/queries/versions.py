@@ -6,19 +6,21 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Uuid, and_, bindparam, cast, func, insert, literal, select, true, update
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from orjson import Fragment
+from sqlalchemy import Select, Uuid, and_, any_, bindparam, func, literal, select, true, update
+from sqlalchemy.dialects.postgresql import ARRAY
 
-from sql.database import Transaction, among
+from sql import bulk
+from sql.database import IDS, OF_SUBSCRIPTION, Transaction, among
 from sql.models import TABLES
-from sql.models.columns import TEXT
+from sql.models.columns import INSTANT
 
 _VERSIONS, _ACTORS, _CHECK_OUTS = TABLES["versions"], TABLES["actors"], TABLES["check_outs"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewVersion:
-    """A version to be written; `snapshot` is the canonical bytes as text."""
+    """A version to be written; `snapshot` is the canonical bytes."""
 
     version_id: UUID
     resource_type: str
@@ -26,7 +28,7 @@ class NewVersion:
     resource_name: str
     version_number: int
     version_description: str | None
-    snapshot: str
+    snapshot: bytes
     git_commit_hash: str
     git_blob_id: str
     commit_number: int
@@ -106,8 +108,17 @@ class CommitRow:
     commit_number: int
 
 
-# The snapshot goes over as the text it already is: parsing it again would cost more than storing it.
-_INSERT = insert(_VERSIONS).values(version_data=cast(bindparam("snapshot", type_=TEXT), JSONB))
+_GIVEN = (
+    *("version_id", "resource_type", "resource_id", "resource_name", "version_number", "version_description"),
+    *("version_data", "is_current", "is_published", "git_commit_hash", "git_blob_id", "commit_number"),
+    *("git_branch", "git_repo_url", "created_by", "created_at"),
+)
+_INSERT = bulk.insertion(_VERSIONS, *_GIVEN, subscription_id=OF_SUBSCRIPTION)
+_SUPERSEDE = (
+    update(_VERSIONS)
+    .where(_VERSIONS.c.subscription_id == OF_SUBSCRIPTION, _VERSIONS.c.version_id == any_(IDS))
+    .values(is_current=False)
+)
 
 
 def insert_rows(
@@ -123,21 +134,17 @@ def insert_rows(
     """
     last = {(row.resource_type, row.resource_id): row.version_id for row in rows}
     if superseded:
-        tx.execute(
-            update(_VERSIONS)
-            .where(_VERSIONS.c.subscription_id == subscription_id, among(_VERSIONS.c.version_id, superseded))
-            .values(is_current=False)
-        )
-    values = [
+        tx.execute(_SUPERSEDE, {"of_subscription": subscription_id, "ids": list(superseded)})
+    given = [
         {
             "version_id": row.version_id,
-            "subscription_id": subscription_id,
             "resource_type": row.resource_type,
             "resource_id": row.resource_id,
             "resource_name": row.resource_name,
             "version_number": row.version_number,
             "version_description": row.version_description,
-            "snapshot": row.snapshot,
+            # The snapshot goes over as the text that it is: parsing it again would cost more than storing it.
+            "version_data": Fragment(row.snapshot),
             "is_current": last[row.resource_type, row.resource_id] == row.version_id,
             "is_published": False,
             "git_commit_hash": row.git_commit_hash,
@@ -150,11 +157,11 @@ def insert_rows(
         }
         for row in rows
     ]
-    if values:
-        tx.execute(_INSERT, values)
+    bulk.execute(tx, _INSERT, given, of_subscription=subscription_id)
 
 
-def _of_kind(subscription_id: UUID, kind: str, at: datetime) -> Select[Any]:
+def _of_kind(subscription_id: Any, kind: Any, at: Any) -> Select[Any]:
+    """The columns of VersionRow; the arguments are values, or parameters that stand for them."""
     v = _VERSIONS.c
     lease = and_(
         _CHECK_OUTS.c.version_id == v.version_id,
@@ -193,6 +200,12 @@ def _of(subscription_id: UUID, kind: str, resource_id: UUID, at: datetime) -> Se
     return _of_kind(subscription_id, kind, at).where(_VERSIONS.c.resource_id == resource_id)
 
 
+# Made once: the committer asks this of each batch.
+_CURRENT = _of_kind(OF_SUBSCRIPTION, bindparam("kind"), bindparam("at", type_=INSTANT)).where(
+    _VERSIONS.c.resource_id == any_(IDS), _VERSIONS.c.is_current
+)
+
+
 def current(
     tx: Transaction,
     subscription_id: UUID,
@@ -202,10 +215,8 @@ def current(
     at: datetime,
 ) -> dict[UUID, VersionRow]:
     """The current versions of some resources, by resource."""
-    query = _of_kind(subscription_id, kind, at).where(
-        among(_VERSIONS.c.resource_id, resource_ids), _VERSIONS.c.is_current
-    )
-    return {row.resource_id: VersionRow(**row._mapping) for row in tx.execute(query)}
+    wanted = {"of_subscription": subscription_id, "kind": kind, "ids": list(resource_ids), "at": at}
+    return {row.resource_id: VersionRow(**row._mapping) for row in tx.execute(_CURRENT, wanted)}
 
 
 def page(
