@@ -41,7 +41,7 @@ def canonical_definition(definition: dict[str, object]) -> bytes:
     except orjson.JSONEncodeError as error:
         raise ValueError(f"not a JSON document: {error}") from error
     # orjson writes NaN and infinity as null, so only a text with a null in it can have lost one.
-    if b"null" in whole and not _is_finite(definition):
+    if b"null" in whole and not is_finite(definition):
         raise ValueError("not a JSON document: a number is not finite")
     return whole[len(_HEAD) : -len(_DEFINITION_END)]
 
@@ -87,11 +87,12 @@ def blob_id(data: bytes) -> str:
     return sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
-def _is_finite(value: object) -> bool:
+def is_finite(value: object) -> bool:
+    """Whether no number in a JSON value is NaN or infinite."""
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, dict):
-        return all(map(_is_finite, value.values()))
+        return all(map(is_finite, value.values()))
     if isinstance(value, list | tuple):
-        return all(map(_is_finite, value))
+        return all(map(is_finite, value))
     return True

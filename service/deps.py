@@ -59,7 +59,7 @@ def origin_of(request: Request) -> Origin:
         request_id=request.state.request_id,
         ip_address=_address(request),
         user_agent=_user_agent(request),
-        endpoint=request.url.path[:500],
+        endpoint=request.scope["path"][:500],
         method=request.method,
     )
 
@@ -87,7 +87,7 @@ async def caller_of(request: Request) -> Caller:
     match scheme.lower():
         case "bearer":
             key = _as_sent(credentials.strip())
-        case "basic" if request.url.path.startswith("/git/"):
+        case "basic" if request.scope["path"].startswith("/git/"):
             key = _basic_password(credentials.strip())
         case _:
             raise Unauthenticated("Send an API key: `Authorization: Bearer <key>`.")
@@ -168,7 +168,7 @@ def _refuse_unknown_parameters(request: Request, *, with_body: bool) -> None:
 
     Where a call has a body, 413 and 415 come first: then it is the reading of that which asks.
     """
-    if not request.query_params:
+    if not request.scope["query_string"]:
         return
     operation = request.app.openapi()["paths"][request.scope["route"].path_format][request.method.lower()]
     if ("requestBody" in operation) is not with_body:

@@ -3,13 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
 import structlog
-from fastapi import FastAPI, Request, Response, Security
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
@@ -122,10 +122,11 @@ def create_app(
     )
     app.add_middleware(RequestMiddleware)
     app.include_router(health.router)
-    nouns = (tenancy, logs, git, resources, versions, tags, publications, comments, checkouts, rollbacks)
+    # Routes are tried one after the other: the calls of every day first.
+    nouns = (versions, checkouts, resources, git, tags, publications, comments, rollbacks, logs, tenancy)
     for router in nouns:
-        # For the description only: what a key may do is each route's own dependency.
-        app.include_router(router.router, dependencies=[Security(HTTPBearer(auto_error=False))])
+        app.include_router(router.router)
+    _describe_keys(app)
     for kind, handler in (
         (AnnalsError, _refused),
         (DatabaseError, _failed),
@@ -135,6 +136,27 @@ def create_app(
     ):
         app.add_exception_handler(kind, handler)
     return app
+
+
+def _describe_keys(app: FastAPI) -> None:
+    """Say in the description that calls take a key: what a key may do is each route's own dependency.
+
+    A security scheme of FastAPI's would be carried out in each request, to no end.
+    """
+    describe = app.openapi
+
+    def described() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            description = describe()
+            schemes = description.setdefault("components", {}).setdefault("securitySchemes", {})
+            schemes["HTTPBearer"] = {"type": "http", "scheme": "bearer"}
+            for path, methods in description["paths"].items():
+                if path.startswith(("/v1/", "/git/")):
+                    for operation in methods.values():
+                        operation["security"] = [{"HTTPBearer": []}]
+        return app.openapi_schema or describe()
+
+    app.openapi = described  # type: ignore[method-assign]
 
 
 def _problem(request: Request, error: AnnalsError) -> Response:

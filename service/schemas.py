@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from gitstore.snapshots import canonical_definition
 from service import json_body
 from service.errors import Fault
 from service.kinds import Kind, Place
@@ -77,6 +78,12 @@ def _storable(text: str) -> str:
 QueryText = Annotated[str, Field(max_length=500), AfterValidator(_storable)]
 
 
+def _definition(value: object) -> bytes:
+    if not isinstance(value, dict):
+        raise ValueError("has to be a JSON object")  # noqa: TRY004 - pydantic takes no other
+    return canonical_definition(value)
+
+
 def _ref(value: object) -> int | str:
     # One validator instead of a union, whose errors would point at a branch of the union.
     if isinstance(value, int) and not isinstance(value, bool):
@@ -121,7 +128,8 @@ Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Words = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_not_blank)]
 # An empty field of a form says nothing: it is stored as nothing.
 Remark = Annotated[Text | None, AfterValidator(lambda text: text if text and text.strip() else None)]
-Definition = dict[str, Any]
+# Canonical from here on: made where the body is read, which for a large one is not the event loop.
+Definition = Annotated[bytes, PlainValidator(_definition), WithJsonSchema({"type": "object"})]
 RoleName = Literal["viewer", "editor", "auditor", "admin"]
 
 
@@ -203,7 +211,7 @@ class NewApiKey(Body):
 class NewResource(Body):
     name: Name
     description: Text | None = None
-    definition: Definition = Field(default_factory=dict)
+    definition: Definition = Field(default=b"{}", json_schema_extra={"default": {}})
 
     def place(self) -> Place:
         """Where it is to hang: the ids that its kind has."""

@@ -6,10 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from anyio import to_thread
 from pydantic import TypeAdapter
 
-from gitstore import snapshots
 from service import audit, etags
 from service.audit import Action, Subject, check_out_state
 from service.callers import Member
@@ -23,7 +21,7 @@ from service.idempotency import Attempt
 from service.ids import ResourceId, SubscriptionId, UserId, mint
 from service.kinds import Kind
 from service.pages import Page, Paging, time_position
-from service.usecases.documents import canonical, definition_of
+from service.usecases.documents import definition_of
 from service.usecases.retries import run_once
 from service.usecases.versions import Saved, live_resource, saved
 from sql.database import Transaction
@@ -82,7 +80,7 @@ class NewContent:
 
     kind: Kind
     resource_id: UUID
-    definition: dict[str, Any]
+    definition: bytes
     if_match: str | None
 
 
@@ -186,7 +184,7 @@ async def check_in(
     kind: Kind,
     resource_id: UUID,
     *,
-    definition: dict[str, Any] | None,
+    definition: bytes | None,
     comment: str | None,
     tag: str | None,
     publish: bool,
@@ -203,7 +201,7 @@ async def check_in(
         resource_id=ResourceId(resource_id),
         if_match=if_match,
         once=once,
-        definition=None if definition is None else await canonical(definition),
+        definition=definition,
         comment=comment,
         tag=tag,
         publish=publish,
@@ -229,7 +227,7 @@ async def check_in_many(
     change = CheckInMany(
         author=author,
         once=once,
-        items=await to_thread.run_sync(_items, contents),
+        items=_items(contents),
         comment=comment,
         if_match=if_match,
     )
@@ -267,7 +265,7 @@ def _items(contents: Sequence[NewContent]) -> tuple[Item, ...]:
         Item(
             kind=each.kind,
             resource_id=ResourceId(each.resource_id),
-            definition=snapshots.canonical_definition(each.definition),
+            definition=each.definition,
             if_match=etags.parse(each.if_match),
         )
         for each in contents

@@ -3,9 +3,7 @@
 from typing import Any
 
 import orjson
-from anyio import to_thread
 
-from gitstore import snapshots
 from service.context import Context
 from service.ids import SubscriptionId
 
@@ -25,8 +23,3 @@ def definition_of(context: Context, subscription_id: SubscriptionId, blob_id: st
     """The definition in a snapshot."""
     definition: dict[str, Any] = snapshot_of(context, subscription_id, blob_id)["definition"]
     return definition
-
-
-async def canonical(definition: dict[str, Any]) -> bytes:
-    """The canonical bytes of a definition, made aside: a large one would hold up the event loop."""
-    return await to_thread.run_sync(snapshots.canonical_definition, definition)

@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import orjson
+
 from service.callers import Member
 from service.committer.change import Create
 from service.committer.refusals import resource_not_found
@@ -14,7 +16,7 @@ from service.idempotency import Attempt
 from service.ids import ResourceId, SubscriptionId, mint
 from service.kinds import PLACE_FIELDS, Kind, Place
 from service.pages import Page, Paging, uuid_position
-from service.usecases.documents import canonical, definition_of
+from service.usecases.documents import definition_of
 from sql.queries import resources
 from sql.queries.resources import ResourceRead
 
@@ -53,10 +55,13 @@ async def create(
     name: str,
     description: str | None,
     place: Place,
-    definition: dict[str, Any],
+    definition: bytes,
     once: Attempt | None,
 ) -> Resource:
-    """Make a resource and commit its version 1; raises ParentNotFound, ResourceDeleted or NameTaken."""
+    """Make a resource and commit its version 1; `definition` is in canonical bytes.
+
+    Raises ParentNotFound, ResourceDeleted, NameTaken.
+    """
     change = Create(
         author=author,
         once=once,
@@ -65,7 +70,7 @@ async def create(
         name=name,
         description=description,
         place=place,
-        definition=await canonical(definition),
+        definition=definition,
     )
     written = await context.committer.submit(change)
     row, version = written.resource, written.version
@@ -83,7 +88,7 @@ async def create(
         created_at=row.created_at,
         updated_at=row.updated_at,
         deleted_at=None,
-        definition=definition,
+        definition=orjson.loads(definition),
     )
 
 

@@ -1,7 +1,7 @@
 """Versions of a resource: listed, found by any ref, and saved."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,7 @@ from service.idempotency import Attempt
 from service.ids import ResourceId, SubscriptionId
 from service.kinds import Kind
 from service.pages import Page, Paging, number_position
-from service.usecases.documents import canonical, snapshot_bytes, snapshot_of
+from service.usecases.documents import snapshot_bytes, snapshot_of
 from sql.database import Transaction
 from sql.queries import resources, versions
 from sql.queries.resources import ResourceRow
@@ -117,8 +117,8 @@ def get(
     """
     row = _find(context, subscription_id, kind, resource_id, ref)
     snapshot = snapshot_of(context, subscription_id, row.git_blob_id)
-    version = shown(context, subscription_id, row)
-    return VersionWithData(**asdict(version), data=snapshot["definition"], snapshot=snapshot)
+    values = _values(context, subscription_id, row)
+    return VersionWithData(**values, data=snapshot["definition"], snapshot=snapshot)
 
 
 def data(context: Context, subscription_id: SubscriptionId, kind: Kind, resource_id: UUID, ref: str) -> Data:
@@ -133,14 +133,14 @@ async def save(
     kind: Kind,
     resource_id: UUID,
     *,
-    definition: dict[str, Any],
+    definition: bytes,
     description: str | None,
     tag: str | None,
     publish: bool,
     if_match: Match | None,
     once: Attempt | None,
 ) -> Saved:
-    """Store the next version.
+    """Store the next version; `definition` is in canonical bytes.
 
     Raises ResourceNotFound, CheckedOut, ResourceDeleted, TagTaken, StaleVersion.
     """
@@ -150,7 +150,7 @@ async def save(
         resource_id=ResourceId(resource_id),
         if_match=if_match,
         once=once,
-        definition=await canonical(definition),
+        definition=definition,
         description=description,
         tag=tag,
         publish=publish,
@@ -160,8 +160,7 @@ async def save(
 
 def saved(context: Context, author: Member, written: Written) -> Saved:
     """A written version as the API answers it."""
-    version = shown(context, author.subscription_id, written.version)
-    return Saved(**asdict(version), unchanged=written.unchanged)
+    return Saved(**_values(context, author.subscription_id, written.version), unchanged=written.unchanged)
 
 
 def find(
@@ -194,9 +193,14 @@ def live_resource(
 
 def shown(context: Context, subscription_id: SubscriptionId, row: VersionRow) -> Version:
     """A version's metadata as the API answers it."""
+    return Version(**_values(context, subscription_id, row))
+
+
+def _values(context: Context, subscription_id: SubscriptionId, row: VersionRow) -> dict[str, Any]:
     values = {name: getattr(row, name) for name in Version.__dataclass_fields__}
     # The column keeps what it was when written; clients need where it is now.
-    return Version(**values | {"git_repo_url": git_url(context.public_url, subscription_id)})
+    values["git_repo_url"] = git_url(context.public_url, subscription_id)
+    return values
 
 
 def _find(
