@@ -93,7 +93,7 @@ _DEEP = b"\n" + b" " * INDENT * MAX_DEPTH
 
 
 def _plainly(raw: bytes) -> Any:
-    """The value of a small text in which nothing could be wrong; raises ValueError for any other.
+    """The value of a small text in which nothing could be wrong; raises ValueError or TypeError for any other.
 
     Most texts are such: to read them by the decoder that marks faults, and to walk over the result, takes
     four times as long.
@@ -115,7 +115,7 @@ def parse(raw: bytes) -> Any:
     if len(raw) <= PLAIN_BYTES:
         try:
             return _plainly(raw)
-        except (ValueError, RecursionError):
+        except (ValueError, TypeError, RecursionError):
             # Something is wrong, or looks like it: from here on, what it is and where.
             pass
     return _carefully(raw)

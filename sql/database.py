@@ -1,7 +1,7 @@
 """The engine, and transactions that are bound to a subscription."""
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -15,6 +15,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session
 
 from sql.errors import translated
+from sql.pipelines import Pipeline, pipelined
 
 Transaction = Session
 
@@ -78,13 +79,18 @@ class Database:
         event.listen(self.engine, "checkout", _check_idle)
 
     @contextmanager
-    def transaction(self, scope: Scope) -> Iterator[Transaction]:
+    def transaction(
+        self, scope: Scope, *, first: Callable[[Pipeline], None] | None = None
+    ) -> Iterator[Transaction]:
         """A transaction that sees one subscription's rows, or with PLATFORM all; commits when left in peace.
 
-        Raises the errors of `sql.errors`.
+        What `first` sends goes over with its beginning. Raises the errors of `sql.errors`.
         """
         with translated(), Session(self.engine) as session, session.begin():
-            session.execute(_ENTER, {"role": SERVICE_ROLE, "scope": str(scope)})
+            with pipelined(session) as pipeline:
+                session.execute(_ENTER, {"role": SERVICE_ROLE, "scope": str(scope)})
+                if first is not None:
+                    first(pipeline)
             yield session
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ DatabaseError
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
 import psycopg.errors
 from sqlalchemy import exc
 
@@ -55,13 +56,14 @@ def translated() -> Iterator[None]:
         yield
     except exc.TimeoutError as error:
         raise DatabaseUnavailable("no database connection came free in time") from error
-    except exc.DBAPIError as error:
+    except (exc.DBAPIError, psycopg.Error) as error:
         raise translate(error) from error
 
 
-def translate(error: exc.DBAPIError) -> Exception:
+def translate(error: exc.DBAPIError | psycopg.Error) -> Exception:
     """The error of this module that `error` is, or `error` itself: then the fault is ours."""
-    origin = error.orig
+    # Those of a pipeline come from the driver as they are.
+    origin = error.orig if isinstance(error, exc.DBAPIError) else error
     if isinstance(origin, psycopg.errors.UniqueViolation):
         return UniqueConflict(origin.diag.constraint_name or "")
     if isinstance(origin, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure):
@@ -70,7 +72,8 @@ def translate(error: exc.DBAPIError) -> Exception:
         return LimitExceeded(str(origin))
     if isinstance(origin, psycopg.DataError):
         return UnfitValue(str(origin))
-    lost = error.connection_invalidated or isinstance(origin, psycopg.InterfaceError)
+    invalidated = isinstance(error, exc.DBAPIError) and error.connection_invalidated
+    lost = invalidated or isinstance(origin, psycopg.InterfaceError)
     if lost or isinstance(origin, psycopg.OperationalError):
         return DatabaseUnavailable(str(origin))
     return error

@@ -11,7 +11,7 @@ from gitstore.history import CommitBuilder
 from gitstore.layout import Store
 from service.clock import Clock
 from service.committer.change import Change, Create, OneChange, Result, Written, WrittenMany
-from service.committer.planner import Planner
+from service.committer.planner import Planner, named
 from service.committer.refs import settle
 from service.committer.refusals import name_taken, tag_taken
 from service.committer.writes import Writes
@@ -20,6 +20,7 @@ from service.ids import SubscriptionId
 from sql import errors as sql_errors
 from sql.database import Database
 from sql.queries import audit_logs, repositories
+from sql.queries.batches import Opening
 from sql.queries.repositories import Tips
 
 Outcome = Result | Exception
@@ -94,8 +95,9 @@ class BatchWriter:
         outcomes: list[Outcome] = []
         committing: Writes | None = None
         try:
-            with self._database.transaction(self._subscription_id) as tx:
-                tips = repositories.lock(tx, self._subscription_id)
+            opening = Opening(self._subscription_id, named(changes), at=self._clock())
+            with self._database.transaction(self._subscription_id, first=opening.send) as tx:
+                tips = opening.tips()
                 passing("repository-locked")
                 # Under the lock, so that time runs in the order of the commits.
                 at = self._clock()
@@ -104,7 +106,7 @@ class BatchWriter:
                 planner = Planner(
                     tx,
                     self._subscription_id,
-                    changes,
+                    opening.standing(),
                     builder=self._builder,
                     tips=tips,
                     at=at,

@@ -1,6 +1,7 @@
 """The resources of a batch as they stand after the changes accepted so far."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -12,7 +13,9 @@ from service.committer.writes import Writes
 from service.ids import SubscriptionId
 from service.kinds import Kind
 from sql.database import Transaction
-from sql.queries import check_outs, resources, tags, versions
+from sql.pipelines import pipelined
+from sql.queries import tags
+from sql.queries.batches import Resources, Standing
 from sql.queries.versions import VersionRow
 
 
@@ -26,18 +29,29 @@ class Ledger:
         self.subscription_id = subscription_id
         self.at = at
         self.writes = writes
-        self._entries: dict[tuple[Kind, UUID], Entry] = {}
+        self._entries: dict[tuple[str, UUID], Entry] = {}
 
-    def load(self, kind: Kind, resource_ids: Collection[UUID]) -> None:
-        """Hold and read some resources of a kind; those that are not there are left out."""
-        wanted = {each for each in resource_ids if (kind, each) not in self._entries}
-        if not wanted:
-            return
-        rows = resources.lock(self.tx, self.subscription_id, kind, wanted)
-        current = versions.current(self.tx, self.subscription_id, kind, wanted, at=self.at)
-        held = check_outs.unreleased(self.tx, self.subscription_id, kind, wanted)
-        for resource_id, row in rows.items():
-            self._entries[kind, resource_id] = Entry(row, current[resource_id], held.get(resource_id))
+    def load(self, wanted: Mapping[str, Collection[UUID]]) -> None:
+        """Hold and read resources by kind; those that are not there are left out."""
+        missing = {
+            kind: ids
+            for kind, all_ids in wanted.items()
+            if (ids := [each for each in all_ids if (kind, each) not in self._entries])
+        }
+        found = Resources(self.subscription_id, missing, at=self.at)
+        with pipelined(self.tx) as pipeline:
+            found.send(pipeline)
+        self.add(found.found())
+
+    def add(self, standing: Iterable[Standing]) -> None:
+        """Take up resources that are held."""
+        for each in standing:
+            current = each.current
+            if current.checked_out_by is not None and running(each.check_out, self.at) is None:
+                # Its lease ran out while the batch waited for its turn.
+                current = replace(current, checked_out_by=None, checked_out_at=None)
+            kind, resource_id = each.row.resource_type, each.row.resource_id
+            self._entries[kind, resource_id] = Entry(each.row, current, each.check_out)
 
     def get(self, kind: Kind, resource_id: UUID) -> Entry | None:
         """A loaded resource, deleted or not, None for what is not there."""

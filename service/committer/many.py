@@ -102,8 +102,7 @@ def roll_back(
     # What earlier changes of the batch made counts as well.
     ledger.writes.flush(tx, subscription_id, ledger.at)
     found = resources.below(tx, subscription_id, change.root)
-    for kind in sorted(found):
-        ledger.load(Kind(kind), found[kind])
+    ledger.load(found)
     if change.root is not None and ledger.get(*change.root) is None:
         raise resource_not_found(*change.root)
     moment = _moment(ledger, change.to)

@@ -38,10 +38,26 @@ from service.ids import SubscriptionId
 from service.kinds import PARENT_FIELDS, Kind
 from sql.database import Transaction
 from sql.queries import resources
+from sql.queries.batches import Standing
 from sql.queries.repositories import Tips
 from sql.queries.resources import ResourceRow
 
 _RESULT: TypeAdapter[Result] = TypeAdapter(Result)
+
+
+def named(changes: Iterable[Change]) -> dict[str, set[UUID]]:
+    """The resources that changes name, by kind: to be held and read before they are planned."""
+    wanted: dict[str, set[UUID]] = defaultdict(set)
+    for change in changes:
+        match change:
+            case CheckInMany():
+                for item in change.items:
+                    wanted[item.kind].add(item.resource_id)
+            case Create() | RollBackMany():
+                pass
+            case _:
+                wanted[change.kind].add(change.resource_id)
+    return wanted
 
 
 class Planner:
@@ -51,7 +67,7 @@ class Planner:
         self,
         tx: Transaction,
         subscription_id: SubscriptionId,
-        changes: Iterable[Change],
+        standing: Iterable[Standing],
         *,
         builder: CommitBuilder,
         tips: Tips,
@@ -68,21 +84,7 @@ class Planner:
         self._names: set[tuple[Kind, UUID | None, str]] = set()
         # What this batch did for calls with an Idempotency-Key: their retries may be in it as well.
         self._done: dict[bytes, tuple[Attempt, Result]] = {}
-        self._load(changes)
-
-    def _load(self, changes: Iterable[Change]) -> None:
-        wanted: dict[Kind, set[UUID]] = defaultdict(set)
-        for change in changes:
-            match change:
-                case CheckInMany():
-                    for item in change.items:
-                        wanted[item.kind].add(item.resource_id)
-                case Create() | RollBackMany():
-                    pass
-                case _:
-                    wanted[change.kind].add(change.resource_id)
-        for kind in sorted(wanted):
-            self._ledger.load(kind, wanted[kind])
+        self._ledger.add(standing)
 
     def plan(self, change: Change) -> Result:
         """What the change does, its rows added to `writes`; raises the AnnalsError that refuses it.

@@ -11,7 +11,7 @@ from service.ids import SubscriptionId
 from service.kinds import Kind
 from sql.database import PLATFORM, Database
 from sql.queries import repositories, tags
-from sql.queries.repositories import RefsState, Tips
+from sql.queries.repositories import OwnRefs, RefsState, Tips
 
 MAIN = "refs/heads/main"
 PUBLISHED = "refs/heads/published"
@@ -28,11 +28,11 @@ def settle(
     RefDiverged where somebody else moved one, and the errors of `sql.errors`.
     """
     path = store.path(str(subscription_id))
-    with database.transaction(subscription_id) as tx:
-        repositories.lock_refs(tx, subscription_id)
+    # Read under the lock: another host's later batch may have advanced the rows meanwhile.
+    own = OwnRefs(subscription_id)
+    with database.transaction(subscription_id, first=own.send) as tx:
         passing("refs-locked")
-        # Read under the lock: another host's later batch may have advanced the rows meanwhile.
-        state = repositories.refs(tx, subscription_id)
+        state = own.state()
         if state is None or state.head is None:
             return False
         moved = refs.forward(path, MAIN, state.head, since=None if since is None else since.head)

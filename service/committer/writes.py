@@ -8,6 +8,7 @@ from service import idempotency
 from service.idempotency import Attempt
 from service.ids import SubscriptionId
 from sql.database import Transaction
+from sql.pipelines import pipelined
 from sql.queries import (
     audit_logs,
     check_outs,
@@ -58,6 +59,12 @@ class Writes:
     def flush(self, tx: Transaction, subscription_id: SubscriptionId, at: datetime) -> None:
         """Write the rows collected since the last time, and where the branches stand; the caller commits."""
         rows, self.rows = self.rows, Rows()
+        with pipelined(tx):
+            self._send(tx, subscription_id, rows, at)
+        if self.witness is None and rows.audit:
+            self.witness = rows.audit[0]
+
+    def _send(self, tx: Transaction, subscription_id: SubscriptionId, rows: Rows, at: datetime) -> None:
         for row, place in rows.resources:
             resources.insert_row(tx, subscription_id, row, place)
         resources.touch(tx, subscription_id, rows.touched.values())
@@ -80,5 +87,3 @@ class Writes:
         if self.tips != self._written_tips:
             repositories.advance(tx, subscription_id, self.tips)
             self._written_tips = self.tips
-        if self.witness is None and rows.audit:
-            self.witness = rows.audit[0]

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import any_, bindparam, insert, select, tuple_, update
+from sqlalchemy import Text, any_, bindparam, insert, select, tuple_, update
 
 from sql.database import IDS, OF_SUBSCRIPTION, Transaction
 from sql.models import TABLES
+from sql.pipelines import Query
 
 _CHECK_OUTS = TABLES["check_outs"]
 _VERSIONS = TABLES["versions"]
@@ -48,10 +49,13 @@ _OPEN = (
 
 
 # Made once: the committer asks this of each batch.
-_UNRELEASED = _OPEN.where(
-    _CHECK_OUTS.c.subscription_id == OF_SUBSCRIPTION,
-    _CHECK_OUTS.c.resource_type == bindparam("kind"),
-    _CHECK_OUTS.c.resource_id == any_(IDS),
+UNRELEASED = Query(
+    _OPEN.where(
+        _CHECK_OUTS.c.subscription_id == OF_SUBSCRIPTION,
+        _CHECK_OUTS.c.resource_type == bindparam("kind", type_=Text()),
+        _CHECK_OUTS.c.resource_id == any_(IDS),
+    ),
+    CheckOutRow,
 )
 
 
@@ -59,8 +63,8 @@ def unreleased(
     tx: Transaction, subscription_id: UUID, resource_type: str, resource_ids: Collection[UUID]
 ) -> dict[UUID, CheckOutRow]:
     """The unreleased check-outs of some resources, by resource; the caller holds the resources' rows."""
-    wanted = {"of_subscription": subscription_id, "kind": resource_type, "ids": list(resource_ids)}
-    return {row.resource_id: CheckOutRow(**row._mapping) for row in tx.execute(_UNRELEASED, wanted)}
+    rows = UNRELEASED.all(tx, of_subscription=subscription_id, kind=resource_type, ids=list(resource_ids))
+    return {row.resource_id: row for row in rows}
 
 
 def held_by(tx: Transaction, subscription_id: UUID, user_id: UUID) -> list[CheckOutRow]:

@@ -30,14 +30,21 @@ def record(tx: Transaction, subscription_id: UUID, change: Publication, at: date
         _PUBLICATIONS.c.resource_type == change.resource_type,
         _PUBLICATIONS.c.resource_id == change.resource_id,
     )
-    former = tx.execute(
+    tx.execute(
+        update(_VERSIONS)
+        .where(
+            _VERSIONS.c.subscription_id == subscription_id,
+            _VERSIONS.c.resource_type == change.resource_type,
+            _VERSIONS.c.resource_id == change.resource_id,
+            _VERSIONS.c.is_published,
+        )
+        .values(is_published=False)
+    )
+    tx.execute(
         update(_PUBLICATIONS)
         .where(*of_resource, _PUBLICATIONS.c.unpublished_at.is_(None))
         .values(unpublished_by=change.by, unpublished_at=at)
-        .returning(_PUBLICATIONS.c.version_id)
-    ).scalar_one_or_none()
-    if former is not None:
-        _mark(tx, subscription_id, former, published=False)
+    )
     if change.version_id is None:
         return
     tx.execute(
@@ -52,12 +59,8 @@ def record(tx: Transaction, subscription_id: UUID, change: Publication, at: date
             "published_at": at,
         },
     )
-    _mark(tx, subscription_id, change.version_id, published=True)
-
-
-def _mark(tx: Transaction, subscription_id: UUID, version_id: UUID, *, published: bool) -> None:
     tx.execute(
         update(_VERSIONS)
-        .where(_VERSIONS.c.subscription_id == subscription_id, _VERSIONS.c.version_id == version_id)
-        .values(is_published=published)
+        .where(_VERSIONS.c.subscription_id == subscription_id, _VERSIONS.c.version_id == change.version_id)
+        .values(is_published=True)
     )

@@ -7,8 +7,9 @@ from uuid import UUID
 
 from sqlalchemy import Select, exists, func, insert, select, update
 
-from sql.database import Transaction
+from sql.database import OF_SUBSCRIPTION, Transaction
 from sql.models import TABLES
+from sql.pipelines import Later, Pipeline, Query
 
 _REPOSITORIES, _TAGS = TABLES["repositories"], TABLES["tags"]
 
@@ -37,14 +38,25 @@ class RefsState:
     owes_tags: bool
 
 
+LOCK = Query(
+    select(
+        _REPOSITORIES.c.head_commit.label("head"),
+        _REPOSITORIES.c.published_commit.label("published"),
+        _REPOSITORIES.c.commits,
+    )
+    .where(_REPOSITORIES.c.subscription_id == OF_SUBSCRIPTION)
+    .with_for_update(),
+    Tips,
+)
+
+
 def lock(tx: Transaction, subscription_id: UUID) -> Tips:
     """Wait to be the only writer of a repository, and read where it stands.
 
     Raises NoResultFound for a subscription that is not there.
     """
-    columns = (_REPOSITORIES.c.head_commit, _REPOSITORIES.c.published_commit, _REPOSITORIES.c.commits)
-    query = select(*columns).where(_REPOSITORIES.c.subscription_id == subscription_id)
-    return Tips(*tx.execute(query.with_for_update()).one())
+    [tips] = LOCK.all(tx, of_subscription=subscription_id)
+    return tips
 
 
 def _refs() -> Select[Any]:
@@ -53,16 +65,19 @@ def _refs() -> Select[Any]:
     )
     return select(
         _REPOSITORIES.c.subscription_id,
-        _REPOSITORIES.c.head_commit,
-        _REPOSITORIES.c.published_commit,
-        exists(owes),
+        _REPOSITORIES.c.head_commit.label("head"),
+        _REPOSITORIES.c.published_commit.label("published"),
+        exists(owes).label("owes_tags"),
     )
+
+
+REFS = Query(_refs().where(_REPOSITORIES.c.subscription_id == OF_SUBSCRIPTION), RefsState)
 
 
 def refs(tx: Transaction, subscription_id: UUID) -> RefsState | None:
     """Where the refs have to stand, without waiting for a writer; None for no such subscription."""
-    row = tx.execute(_refs().where(_REPOSITORIES.c.subscription_id == subscription_id)).one_or_none()
-    return None if row is None else RefsState(*row)
+    found = REFS.all(tx, of_subscription=subscription_id)
+    return found[0] if found else None
 
 
 def all_refs(tx: Transaction) -> list[RefsState]:
@@ -83,7 +98,20 @@ def advance(tx: Transaction, subscription_id: UUID, tips: Tips) -> None:
     tx.execute(query.values(head_commit=tips.head, published_commit=tips.published, commits=tips.commits))
 
 
-def lock_refs(tx: Transaction, subscription_id: UUID) -> None:
-    """Wait to be the only one, on any host, that moves the refs of a repository."""
-    key = int.from_bytes(subscription_id.bytes[-8:], "big", signed=True)
-    tx.execute(select(func.pg_advisory_xact_lock(key)))
+class OwnRefs:
+    """Waits to be the only one that moves the refs of a repository, and reads where they have to stand."""
+
+    def __init__(self, subscription_id: UUID) -> None:
+        self._subscription_id = subscription_id
+        self._found: Later[RefsState] = list
+
+    def send(self, pipeline: Pipeline) -> None:
+        """Ask; each statement sees what was committed before it begins, so the second after the wait."""
+        key = int.from_bytes(self._subscription_id.bytes[-8:], "big", signed=True)
+        pipeline.execute(select(func.pg_advisory_xact_lock(key)))
+        self._found = REFS.send(pipeline, of_subscription=self._subscription_id)
+
+    def state(self) -> RefsState | None:
+        """Where they have to stand, None for no such subscription."""
+        found = self._found()
+        return found[0] if found else None

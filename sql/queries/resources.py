@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sql import bulk
 from sql.database import IDS, OF_SUBSCRIPTION, Transaction
 from sql.models import TABLES
+from sql.pipelines import Query
 
 _VERSIONS, _CHECK_OUTS = TABLES["versions"], TABLES["check_outs"]
 
@@ -132,9 +133,10 @@ def _columns(kind: str) -> list[ColumnElement[Any]]:
 
 
 @cache
-def _lock(kind: str) -> Select[Any]:
+def lock_of(kind: str) -> Query[ResourceRow]:
+    """Holds the rows of some resources of a kind, in the order of their ids, and reads them."""
     table = _TABLE_OF[kind]
-    return (
+    statement = (
         select(*_columns(kind))
         .where(
             table.c.subscription_id == OF_SUBSCRIPTION,
@@ -143,14 +145,15 @@ def _lock(kind: str) -> Select[Any]:
         .order_by(_identity(kind))
         .with_for_update(of=table)
     )
+    return Query(statement, ResourceRow)
 
 
 def lock(
     tx: Transaction, subscription_id: UUID, kind: str, resource_ids: Collection[UUID]
 ) -> dict[UUID, ResourceRow]:
     """Hold the rows of some resources of a kind, in the order of their ids, and read them."""
-    wanted = {"of_subscription": subscription_id, "ids": list(resource_ids)}
-    return {row.resource_id: ResourceRow(**row._mapping) for row in tx.execute(_lock(kind), wanted)}
+    rows = lock_of(kind).all(tx, of_subscription=subscription_id, ids=list(resource_ids))
+    return {row.resource_id: row for row in rows}
 
 
 def below(tx: Transaction, subscription_id: UUID, root: tuple[str, UUID] | None) -> dict[str, list[UUID]]:

@@ -7,13 +7,14 @@ from typing import Any
 from uuid import UUID
 
 from orjson import Fragment
-from sqlalchemy import Select, Uuid, and_, any_, bindparam, func, literal, select, true, update
+from sqlalchemy import Select, Text, Uuid, and_, any_, bindparam, func, literal, select, true, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from sql import bulk
 from sql.database import IDS, OF_SUBSCRIPTION, Transaction, among
 from sql.models import TABLES
 from sql.models.columns import INSTANT
+from sql.pipelines import Query
 
 _VERSIONS, _ACTORS, _CHECK_OUTS = TABLES["versions"], TABLES["actors"], TABLES["check_outs"]
 
@@ -201,8 +202,11 @@ def _of(subscription_id: UUID, kind: str, resource_id: UUID, at: datetime) -> Se
 
 
 # Made once: the committer asks this of each batch.
-_CURRENT = _of_kind(OF_SUBSCRIPTION, bindparam("kind"), bindparam("at", type_=INSTANT)).where(
-    _VERSIONS.c.resource_id == any_(IDS), _VERSIONS.c.is_current
+CURRENT = Query(
+    _of_kind(OF_SUBSCRIPTION, bindparam("kind", type_=Text()), bindparam("at", type_=INSTANT)).where(
+        _VERSIONS.c.resource_id == any_(IDS), _VERSIONS.c.is_current
+    ),
+    VersionRow,
 )
 
 
@@ -215,8 +219,8 @@ def current(
     at: datetime,
 ) -> dict[UUID, VersionRow]:
     """The current versions of some resources, by resource."""
-    wanted = {"of_subscription": subscription_id, "kind": kind, "ids": list(resource_ids), "at": at}
-    return {row.resource_id: VersionRow(**row._mapping) for row in tx.execute(_CURRENT, wanted)}
+    rows = CURRENT.all(tx, of_subscription=subscription_id, kind=kind, ids=list(resource_ids), at=at)
+    return {row.resource_id: row for row in rows}
 
 
 def page(
