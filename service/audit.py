@@ -6,11 +6,11 @@ from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
-import jsonpatch
 import orjson
 
 from service.callers import Origin
 from service.ids import mint
+from service.structural_patches import structural_patch
 from sql.database import Transaction
 from sql.queries import audit_logs
 from sql.queries.audit_logs import AuditRow, Values
@@ -96,7 +96,9 @@ def event(
     new: Values | None = None,
 ) -> AuditRow:
     """A successful event; `old` and `new` are the metadata before and after, None where there was nothing."""
-    before, after, origin = _plain(old), _plain(new), author.origin
+    before = None if old is None else plain(old)
+    after = None if new is None else plain(new)
+    origin = author.origin
     return AuditRow(
         audit_id=mint(),
         created_at=at,
@@ -141,12 +143,10 @@ def changes(old: Values | None, new: Values | None) -> list[dict[str, Any]] | No
         return [{"op": "add", "path": "", "value": new}]
     if new is None:
         return [{"op": "remove", "path": ""}]
-    patch: list[dict[str, Any]] = jsonpatch.make_patch(old, new).patch
-    return patch
+    return structural_patch(old, new)
 
 
-def _plain(values: Values | None) -> Values | None:
-    if values is None:
-        return None
-    plain: Values = orjson.loads(orjson.dumps(values, option=orjson.OPT_UTC_Z))
-    return plain
+def plain(values: Values) -> Values:
+    """Values as JSON has them."""
+    found: Values = orjson.loads(orjson.dumps(values, option=orjson.OPT_UTC_Z))
+    return found

@@ -93,7 +93,7 @@ _DEEP = b"\n" + b" " * INDENT * MAX_DEPTH
 
 
 def _plainly(raw: bytes) -> Any:
-    """The value of a small text in which nothing could be wrong; raises ValueError or TypeError for any other.
+    """The value of a small text in which nothing is wrong; raises ValueError or TypeError for others.
 
     Most texts are such: to read them by the decoder that marks faults, and to walk over the result, takes
     four times as long.

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import orjson
+from orjson import Fragment
+
 from gitstore import messages, snapshots
 from gitstore.history import Branch, Commit, CommitBuilder, Identity
 from gitstore.layout import snapshot_path
@@ -16,8 +19,10 @@ from service.committer.refusals import check_match, tag_taken
 from service.committer.step import Entry, Step, running, snapshot_of, version_state
 from service.ids import mint
 from service.kinds import Kind
+from service.structural_patches import document_patch
 from sql.queries.audit_logs import Values
 from sql.queries.comments import NewComment
+from sql.queries.data_changes import NewChange
 from sql.queries.publications import Publication
 from sql.queries.resources import ResourceRow
 from sql.queries.tags import NewTag
@@ -36,6 +41,8 @@ class _Draft:
     snapshot: bytes
     author: Member
     description: str | None = None
+    before: VersionRow | None = None
+    reason: str | None = None
 
 
 class Applier:
@@ -138,7 +145,9 @@ class Applier:
         if snapshots.blob_id(snapshot) == step.entry.current.git_blob_id:
             return None
         number = step.entry.current.version_number + 1
-        return _Draft(step.row, number, snapshot, step.author, step.description)
+        return _Draft(
+            step.row, number, snapshot, step.author, step.description, step.entry.current, step.comment
+        )
 
     def _check(self, step: Step, *, for_new_version: bool) -> None:
         entry = step.entry
@@ -252,8 +261,34 @@ class Applier:
                 created_at=self._at,
             )
             self._writes.rows.versions.append(new)
-            made.append(VersionRow.of(new, username=draft.author.username))
+            version = VersionRow.of(new, username=draft.author.username)
+            made.append(version)
+            self._writes.rows.changes.append(self._change(draft, version))
         return made
+
+    def _change(self, draft: _Draft, version: VersionRow) -> NewChange:
+        """The row of the data change that a new version is; the body itself lives once, in git."""
+        before, after = draft.before, audit.plain(version_state(version))
+        if before is None:
+            diff = orjson.dumps([{"op": "add", "path": "", "value": after}])
+        else:
+            diff = document_patch(self._builder.read_blob(before.git_blob_id), draft.snapshot)
+        return NewChange(
+            change_id=mint(),
+            changed_at=self._at,
+            subscription_id=self._ledger.subscription_id,
+            table_name=Kind(version.resource_type).collection,
+            record_id=version.resource_id,
+            record_name=version.resource_name,
+            change_type="INSERT" if before is None else "UPDATE",
+            old_data=None if before is None else audit.plain(version_state(before)),
+            new_data=after,
+            diff=Fragment(diff),
+            changed_by=draft.author.user_id,
+            change_reason=draft.reason,
+            # So far each change of a resource is a version of it.
+            version_number=version.version_number,
+        )
 
     def _commit_to(
         self,

@@ -13,6 +13,7 @@ from sql.queries import (
     audit_logs,
     check_outs,
     comments,
+    data_changes,
     publications,
     repositories,
     resources,
@@ -22,6 +23,7 @@ from sql.queries import (
 from sql.queries.audit_logs import AuditRow
 from sql.queries.check_outs import CheckOutRow
 from sql.queries.comments import NewComment
+from sql.queries.data_changes import NewChange
 from sql.queries.publications import Publication
 from sql.queries.repositories import Tips
 from sql.queries.resources import ResourceRow
@@ -44,6 +46,7 @@ class Rows:
     checked_in: list[tuple[CheckOutRow, UUID]] = field(default_factory=list)
     comments: list[NewComment] = field(default_factory=list)
     audit: list[AuditRow] = field(default_factory=list)
+    changes: list[NewChange] = field(default_factory=list)
     kept: list[tuple[Attempt, bytes]] = field(default_factory=list)
 
 
@@ -82,6 +85,7 @@ class Writes:
             check_outs.check_in(tx, subscription_id, held, at=at, version_id=version_id)
         comments.insert_rows(tx, subscription_id, rows.comments)
         audit_logs.insert_rows(tx, rows.audit)
+        data_changes.insert_rows(tx, rows.changes)
         for attempt, result in rows.kept:
             idempotency.keep(tx, subscription_id, attempt, result, at)
         if self.tips != self._written_tips:
