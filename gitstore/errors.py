@@ -3,6 +3,7 @@
 GitStoreError
 ├── RepositoryMissing   the subscription has no repository yet, or no longer
 ├── ObjectMissing       no such commit, tree or blob in the repository
+├── NotUnderstood       a commit, tag or tree is none that Annals makes
 ├── RefDiverged         a ref is neither at nor behind the commit that its row names
 ├── UploadPackFailed    `git upload-pack` ended with an error or ran out of time
 ├── UploadPackBusy      as many clones run as may, and none ended in time
@@ -25,6 +26,10 @@ class RepositoryMissing(GitStoreError):
 
 class ObjectMissing(GitStoreError):
     """There is no such object in the repository."""
+
+
+class NotUnderstood(GitStoreError):
+    """A commit, tag or tree is none that Annals makes; the message names it and says why."""
 
 
 class RefDiverged(GitStoreError):

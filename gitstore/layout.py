@@ -60,6 +60,14 @@ class Store:
         """Whether the repository is there, which it is whole or not at all."""
         return self.path(subscription_id).is_dir()
 
+    def subscription_ids(self) -> list[str]:
+        """The subscriptions that have a repository here, in the order of their ids."""
+        if not self._root.is_dir():
+            return []
+        with translated():
+            names = [path.stem for path in self._root.iterdir() if path.suffix == ".git" and path.is_dir()]
+        return sorted(name for name in names if _is_canonical(name))
+
     def ensure(self, subscription_id: str) -> Path:
         """The repository's folder, made if missing, and durable on return.
 
@@ -97,6 +105,13 @@ class Store:
         finally:
             if folder.exists():
                 shutil.rmtree(folder)
+
+
+def _is_canonical(name: str) -> bool:
+    try:
+        return str(UUID(name)) == name
+    except ValueError:
+        return False
 
 
 def snapshot_path(collection: str, resource_id: str) -> str:
