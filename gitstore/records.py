@@ -1,4 +1,4 @@
-"""Reading commit and tag messages back, to the letter: what `messages.compose` can't have said is no record."""
+"""Reading commit and tag messages back, to the letter: what Annals can't have said is no record."""
 
 import re
 from dataclasses import dataclass

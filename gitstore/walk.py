@@ -167,7 +167,10 @@ class Walk:
         foreign = []
         with translated():
             for name in self._repository.listall_references():
-                target = str(self._repository.references[name].target)
+                oid = self._repository.references[name].target
+                if not isinstance(oid, pygit2.Oid):
+                    raise NotUnderstood(f"the ref {name} names another one")
+                target = str(oid)
                 if name in (_MAIN, _PUBLISHED):
                     branches[name] = target
                 elif name.startswith(_TAGS) and name.count("/") == 4:
@@ -178,9 +181,7 @@ class Walk:
 
     def _reached(self) -> set[str]:
         return {
-            str(commit.id)
-            for tip in (self.tips.main, self.tips.published)
-            for commit in self._back_from(tip)
+            str(commit.id) for tip in (self.tips.main, self.tips.published) for commit in self._back_from(tip)
         }
 
     # -- commits -------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ class Action(StrEnum):
     COMMENT = "COMMENT"
     CLONE = "CLONE"
     FETCH = "FETCH"
+    REBUILD = "REBUILD"
 
 
 @dataclass(frozen=True, slots=True)

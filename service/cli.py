@@ -187,6 +187,37 @@ def db_upgrade(data_dir: DataDir = None) -> None:
             out.print(f"The schema is at revision {current_revision(database.url)}.", markup=False)
 
 
+@app.command("rebuild")
+def rebuild_database(
+    from_git: Annotated[
+        bool, typer.Option("--from-git", help="Required: the repositories are what there is to rebuild from.")
+    ] = False,
+    only_missing: Annotated[
+        bool, typer.Option(help="Keep subscriptions that the database has, and add the others.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option(help="Read and judge everything, and write nothing.")] = False,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Recreate a lost database from the repositories; exit code 1 where a subscription was refused."""
+    from service.commands import operations_rebuild
+
+    if not from_git:
+        raise typer.BadParameter("say --from-git: there is nothing else to rebuild from")
+    with _explained():
+        settings, _ = load({"data_dir": data_dir})
+        done = operations_rebuild.run(
+            settings,
+            only_missing=only_missing,
+            dry_run=dry_run,
+            as_json=as_json,
+            say=typer.echo,
+            progress=_progress,
+        )
+    if not done:
+        raise typer.Exit(1)
+
+
 @config.command("show")
 def config_show(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Print each setting, its value and where that is from; secrets are masked."""

@@ -1,5 +1,6 @@
 """Identities, each a UUIDv7 of its own type, and how they are minted."""
 
+from datetime import UTC, datetime, timedelta
 from typing import NewType
 from uuid import UUID
 
@@ -22,3 +23,10 @@ def parse(text: str) -> UUID | None:
     except ValueError:
         return None
     return value if str(value) == text.lower() else None
+
+
+def minted_at(value: UUID) -> datetime | None:
+    """The instant in a UUIDv7, to the millisecond; None for an id of another kind."""
+    if value.version != 7:
+        return None
+    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=value.int >> 80)

@@ -1,0 +1,319 @@
+"""What a repository alone tells of a subscription: the rows that its history made, read from git."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+from uuid import UUID
+
+from gitstore import snapshots
+from gitstore.errors import NotUnderstood
+from gitstore.history import Identity
+from gitstore.messages import VersionLine
+from gitstore.snapshots import Snapshot
+from gitstore.walk import Tagged, Walk, Walked
+from service.callers import Role
+from service.ids import SubscriptionId, mint, minted_at
+from service.kinds import KIND_OF_COLLECTION, PARENT_FIELDS, Kind
+from sql.queries.history import PastActor, PastPublication, PastTag, PastUser, PastVersion
+from sql.queries.repositories import Tips
+
+# What a key may do until an admin says otherwise: roles are nowhere but in the database that was lost.
+LEAST_ROLE = Role.VIEWER
+
+_Key = tuple[Kind, UUID]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """The rows of a subscription; `resources` by kind in the order in which they can be added."""
+
+    subscription_id: SubscriptionId
+    created_at: datetime
+    tips: Tips
+    actors: list[PastActor]
+    users: list[PastUser]
+    resources: dict[Kind, list[dict[str, Any]]]
+    versions: list[PastVersion]
+    publications: list[PastPublication]
+    tags: list[PastTag]
+
+    def counts(self) -> dict[str, int]:
+        """How many rows each table gets."""
+        found = {kind.collection: len(rows) for kind, rows in self.resources.items()}
+        for name in ("versions", "publications", "tags", "actors", "users"):
+            found[name] = len(getattr(self, name))
+        return found
+
+
+@dataclass(slots=True)
+class _Resource:
+    """A resource as the history has brought it so far."""
+
+    snapshot: Snapshot
+    current: PastVersion
+    created_by: UUID
+    created_at: datetime
+    published: PastPublication | None = None
+
+
+def recover(walk: Walk, subscription_id: SubscriptionId, *, git_url: str, at: datetime) -> Recovered:
+    """Read a whole repository; `at` is the time of the rebuild, for what was nowhere before it.
+
+    Raises NotUnderstood where anything in it is not as Annals makes it, and the other errors of
+    `gitstore.errors`.
+    """
+    recovery = _Recovery(walk, git_url)
+    for place, commit in enumerate(walk.main(), 1):
+        recovery.add(commit, place)
+    for commit in walk.published():
+        recovery.publish(commit)
+    tags = recovery.tags()
+    first = next(iter(recovery.versions.values()), None)
+    created_at = minted_at(subscription_id) or (at if first is None else first.created_at)
+    return Recovered(
+        subscription_id=subscription_id,
+        created_at=created_at,
+        tips=Tips(walk.tips.main, walk.tips.published, recovery.commits),
+        actors=[PastActor(user_id=user_id, username=name) for user_id, name in recovery.actors.items()],
+        users=list(_users(recovery.actors, created_at, at)),
+        resources=recovery.resource_rows(),
+        versions=list(recovery.version_rows(tags)),
+        publications=recovery.publications(),
+        tags=tags,
+    )
+
+
+@dataclass(slots=True)
+class _Recovery:
+    """What was read so far."""
+
+    walk: Walk
+    git_url: str
+    commits: int = 0
+    actors: dict[UUID, str] = field(default_factory=dict)
+    versions: dict[UUID, PastVersion] = field(default_factory=dict)
+    _resources: dict[_Key, _Resource] = field(default_factory=dict)
+    _ended: list[PastPublication] = field(default_factory=list)
+
+    def add(self, commit: Walked, place: int) -> None:
+        """Take in a commit of `main`, the `place`th."""
+        self.commits = place
+        record = commit.record
+        if record.description is not None and len(record.versions) > 1:
+            raise NotUnderstood(f"commit {commit.commit_id}: many versions with one description")
+        author = self._actor(record.actor)
+        for line, blob_id in zip(record.versions, commit.blob_ids, strict=True):
+            kind, resource_id = self._key(line)
+            snapshot = self._snapshot(kind, resource_id, blob_id)
+            resource = self._resources.get((kind, resource_id))
+            number = 1 if resource is None else resource.current.version_number + 1
+            version_id = UUID(line.version_id)
+            if line.number != number or version_id in self.versions:
+                raise NotUnderstood(f"commit {commit.commit_id}: {line} is not version {number}, or is twice")
+            version = PastVersion(
+                version_id=version_id,
+                resource_type=kind,
+                resource_id=resource_id,
+                resource_name=snapshot.name,
+                version_number=number,
+                version_tag=None,
+                version_description=record.description,
+                is_current=False,
+                is_published=False,
+                git_commit_hash=commit.commit_id,
+                git_blob_id=blob_id,
+                commit_number=place,
+                git_branch="main",
+                git_repo_url=self.git_url,
+                created_by=author,
+                created_at=record.time,
+            )
+            self.versions[version_id] = version
+            if resource is None:
+                self._resources[kind, resource_id] = _Resource(snapshot, version, author, record.time)
+            else:
+                resource.snapshot, resource.current = snapshot, version
+
+    def publish(self, commit: Walked) -> None:
+        """Take in a commit of `published`."""
+        record = commit.record
+        [line] = record.published or record.unpublished
+        version = self._version(line, f"commit {commit.commit_id}")
+        resource = self._resources[Kind(version.resource_type), version.resource_id]
+        by, former = self._actor(record.actor), resource.published
+        if record.unpublished and (former is None or former.version_id != version.version_id):
+            raise NotUnderstood(f"commit {commit.commit_id}: {line} was not published")
+        if record.published and commit.blob_ids != (version.git_blob_id,):
+            raise NotUnderstood(f"commit {commit.commit_id}: what it publishes is not the content of {line}")
+        if former is not None:
+            self._ended.append(replace(former, unpublished_by=by, unpublished_at=record.time))
+        resource.published = None
+        if record.published:
+            resource.published = PastPublication(
+                publication_id=mint(),
+                resource_type=version.resource_type,
+                resource_id=version.resource_id,
+                version_id=version.version_id,
+                published_by=by,
+                published_at=record.time,
+                unpublished_by=None,
+                unpublished_at=None,
+            )
+
+    def publications(self) -> list[PastPublication]:
+        """Those that ended and those that have not."""
+        standing = [each.published for each in self._resources.values() if each.published is not None]
+        return sorted(self._ended + standing, key=lambda each: each.publication_id)
+
+    def tags(self) -> list[PastTag]:
+        """The tags that git has; of two on one version, the older one as taken away by the newer."""
+        by_version: dict[UUID, list[PastTag]] = {}
+        for tagged in self.walk.tags():
+            row = self._tag(tagged)
+            by_version.setdefault(row.version_id, []).append(row)
+        rows = []
+        for found in by_version.values():
+            found.sort(key=lambda row: row.tagged_at)
+            # A crash kept git from removing the older ref: the row says that it still has to.
+            rows += [
+                replace(
+                    old,
+                    untagged_by=new.tagged_by,
+                    untagged_at=new.tagged_at,
+                    ref_is_settled=False,
+                )
+                for old, new in pairwise(found)
+            ]
+            rows.append(found[-1])
+        return rows
+
+    def resource_rows(self) -> dict[Kind, list[dict[str, Any]]]:
+        """The rows of resources, a parent before what lies in it; raises NotUnderstood for an orphan."""
+        rows: dict[Kind, list[tuple[int, dict[str, Any]]]] = {kind: [] for kind in Kind}
+        for (kind, resource_id), resource in self._resources.items():
+            above = list(self._above(kind, resource_id))
+            workspace = above[-1][1] if above else resource_id
+            row: dict[str, Any] = {
+                f"{kind}_id": resource_id,
+                "workspace_id": workspace,
+                "name": resource.snapshot.name,
+                "description": resource.snapshot.description,
+                "created_by": resource.created_by,
+                "created_at": resource.created_at,
+                "updated_at": resource.current.created_at,
+            }
+            for field_name, parent_kind in PARENT_FIELDS[kind]:
+                if field_name != "workspace_id":
+                    row[field_name] = above[0][1] if above[0][0] is parent_kind else None
+            rows[kind].append((len(above), row))
+        return {
+            kind: [row for _, row in sorted(found, key=lambda pair: pair[0])] for kind, found in rows.items()
+        }
+
+    def version_rows(self, tags: list[PastTag]) -> Iterator[PastVersion]:
+        """The versions, in the order of their commits."""
+        tag_of = {row.version_id: row.tag for row in tags if row.untagged_at is None}
+        current = {each.current.version_id for each in self._resources.values()}
+        published = {each.published.version_id for each in self._resources.values() if each.published}
+        for version_id, version in self.versions.items():
+            yield replace(
+                version,
+                version_tag=tag_of.get(version_id),
+                is_current=version_id in current,
+                is_published=version_id in published,
+            )
+
+    def _actor(self, actor: Identity) -> UUID:
+        user_id = UUID(actor.user_id)
+        self.actors[user_id] = actor.username
+        return user_id
+
+    def _key(self, line: VersionLine) -> _Key:
+        kind = KIND_OF_COLLECTION.get(line.collection)
+        if kind is None:
+            raise NotUnderstood(f"{line}: there are no {line.collection}")
+        return kind, UUID(line.resource_id)
+
+    def _version(self, line: VersionLine, where: str) -> PastVersion:
+        kind, resource_id = self._key(line)
+        version = self.versions.get(UUID(line.version_id))
+        if version is None or (version.resource_type, version.resource_id, version.version_number) != (
+            kind,
+            resource_id,
+            line.number,
+        ):
+            raise NotUnderstood(f"{where}: main has no {line}")
+        return version
+
+    def _snapshot(self, kind: Kind, resource_id: UUID, blob_id: str) -> Snapshot:
+        try:
+            content = self.walk.read_blob(blob_id)
+            content.decode()
+            snapshot = snapshots.split(content)
+            if snapshot.parent_id is not None:
+                UUID(str(snapshot.parent_id))
+        except ValueError as error:
+            raise NotUnderstood(f"blob {blob_id} of {kind} {resource_id}: {error}") from error
+        if (snapshot.resource_type, snapshot.resource_id) != (kind, str(resource_id)):
+            raise NotUnderstood(f"blob {blob_id} is not a snapshot of the {kind} {resource_id}")
+        return snapshot
+
+    def _tag(self, tagged: Tagged) -> PastTag:
+        where = f"the tag {tagged.collection}/{tagged.resource_id}/{tagged.tag}"
+        if tagged.record is None:
+            # Of before there were tag objects: nothing tells who gave it.
+            found = [
+                version
+                for version in self.versions.values()
+                if version.git_commit_hash == tagged.commit_id
+                and KIND_OF_COLLECTION.get(tagged.collection) == version.resource_type
+                and str(version.resource_id) == tagged.resource_id
+            ]
+            if not found:
+                raise NotUnderstood(f"{where}: its commit made no version of its resource")
+            [version] = found
+            by, since = version.created_by, version.created_at
+        else:
+            version = self._version(tagged.record.versions[0], where)
+            by, since = self._actor(tagged.record.actor), tagged.record.time
+        if version.git_commit_hash != tagged.commit_id:
+            raise NotUnderstood(f"{where}: it is not on the commit of version {version.version_number}")
+        return PastTag(
+            tag_id=mint(),
+            resource_type=version.resource_type,
+            resource_id=version.resource_id,
+            version_id=version.version_id,
+            tag=tagged.tag,
+            tag_object=tagged.object_id,
+            tagged_by=by,
+            tagged_at=since,
+            untagged_by=None,
+            untagged_at=None,
+            ref_is_settled=True,
+        )
+
+    def _above(self, kind: Kind, resource_id: UUID) -> Iterator[_Key]:
+        """What a resource lies in, up to its workspace."""
+        seen = {(kind, resource_id)}
+        key = (kind, resource_id)
+        while key[0] is not Kind.WORKSPACE:
+            parent_id = self._resources[key].snapshot.parent_id
+            candidates = [(each, UUID(parent_id)) for _, each in PARENT_FIELDS[key[0]] if parent_id]
+            parents = [each for each in candidates if each in self._resources and each not in seen]
+            if not parents:
+                raise NotUnderstood(f"{key[0]} {key[1]} lies in {parent_id}, which main does not have")
+            key = parents[0]
+            seen.add(key)
+            yield key
+
+
+def _users(actors: dict[UUID, str], created_at: datetime, at: datetime) -> Iterator[PastUser]:
+    """Who may be given a key again: of two actors of one name, the earlier was deleted before the later."""
+    newest: dict[str, UUID] = {}
+    for user_id, username in actors.items():
+        newest[username] = max(user_id, newest.get(username, user_id))
+    for username, user_id in newest.items():
+        since = minted_at(user_id) or created_at
+        yield PastUser(user_id=user_id, username=username, role=LEAST_ROLE, created_at=since, updated_at=at)

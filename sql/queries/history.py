@@ -1,0 +1,203 @@
+"""A subscription's whole history, written at once and read back, as a rebuild from git does it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, cast, func, insert, literal, select, union_all
+from sqlalchemy.dialects.postgresql import JSONB
+
+from sql.database import Transaction, among
+from sql.models import TABLES
+from sql.models.columns import TEXT
+from sql.queries.repositories import Tips
+
+_KINDS = ("workspace", "folder", "job", "workflow", "jobpackage", "connector")
+_COUNTED = (*(f"{kind}s" for kind in _KINDS), "versions", "publications", "tags", "actors", "users")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastActor:
+    """Somebody whom the history names."""
+
+    user_id: UUID
+    username: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastUser(PastActor):
+    """An actor that may have keys."""
+
+    role: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastVersion:
+    """A version as it stands; its snapshot comes beside it."""
+
+    version_id: UUID
+    resource_type: str
+    resource_id: UUID
+    resource_name: str
+    version_number: int
+    version_tag: str | None
+    version_description: str | None
+    is_current: bool
+    is_published: bool
+    git_commit_hash: str
+    git_blob_id: str
+    commit_number: int
+    git_branch: str
+    git_repo_url: str
+    created_by: UUID
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastPublication:
+    """The time during which a version was the published one of its resource."""
+
+    publication_id: UUID
+    resource_type: str
+    resource_id: UUID
+    version_id: UUID
+    published_by: UUID
+    published_at: datetime
+    unpublished_by: UUID | None
+    unpublished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastTag:
+    """The time during which a tag named a version; not `ref_is_settled` while git still has to follow."""
+
+    tag_id: UUID
+    resource_type: str
+    resource_id: UUID
+    version_id: UUID
+    tag: str
+    tag_object: str
+    tagged_by: UUID
+    tagged_at: datetime
+    untagged_by: UUID | None
+    untagged_at: datetime | None
+    ref_is_settled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVersion:
+    """What is read back of a version to see that it is what was meant."""
+
+    version_id: UUID
+    resource_type: str
+    resource_id: UUID
+    version_number: int
+    git_commit_hash: str
+    git_blob_id: str
+    commit_number: int
+    is_current: bool
+    is_published: bool
+
+
+def present(tx: Transaction, subscription_ids: Sequence[UUID]) -> set[UUID]:
+    """Which of these subscriptions the database has."""
+    column = TABLES["subscriptions"].c.subscription_id
+    return set(tx.execute(select(column).where(among(column, subscription_ids))).scalars())
+
+
+def recorded(tx: Transaction, subscription_ids: Sequence[UUID], action: str) -> set[UUID]:
+    """Which of these subscriptions have an audit row of that action about themselves."""
+    log = TABLES["audit_logs"].c
+    query = select(log.subscription_id).where(
+        among(log.subscription_id, subscription_ids),
+        log.action == action,
+        log.resource_type == "subscription",
+    )
+    return set(tx.execute(query.distinct()).scalars())
+
+
+def insert_actors(tx: Transaction, subscription_id: UUID, rows: Sequence[PastActor]) -> None:
+    """Add those whom history names; their e-mail addresses are nowhere but in the database that was lost."""
+    _insert(tx, "actors", subscription_id, [asdict(row) | {"email": None} for row in rows])
+
+
+def insert_users(tx: Transaction, subscription_id: UUID, rows: Sequence[PastUser]) -> None:
+    """Add users whose actors are there."""
+    _insert(tx, "users", subscription_id, [asdict(row) for row in rows])
+
+
+def insert_resources(
+    tx: Transaction, subscription_id: UUID, kind: str, rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Add resources of a kind, a parent before what lies in it, by the columns of their table."""
+    _insert(tx, f"{kind}s", subscription_id, rows)
+
+
+_INSERT_VERSIONS = insert(TABLES["versions"]).values(
+    version_data=cast(bindparam("snapshot", type_=TEXT), JSONB)
+)
+
+
+def insert_versions(tx: Transaction, subscription_id: UUID, rows: Sequence[tuple[PastVersion, str]]) -> None:
+    """Add versions with their snapshots, canonical bytes as text."""
+    if rows:
+        values = [
+            asdict(row) | {"subscription_id": subscription_id, "snapshot": snapshot} for row, snapshot in rows
+        ]
+        tx.execute(_INSERT_VERSIONS, values)
+
+
+def insert_publications(tx: Transaction, subscription_id: UUID, rows: Sequence[PastPublication]) -> None:
+    """Add publications."""
+    _insert(tx, "publications", subscription_id, [asdict(row) for row in rows])
+
+
+def insert_tags(tx: Transaction, subscription_id: UUID, rows: Sequence[PastTag]) -> None:
+    """Add tags, which `versions` mirrors already."""
+    _insert(tx, "tags", subscription_id, [asdict(row) for row in rows])
+
+
+def insert_repository(tx: Transaction, subscription_id: UUID, tips: Tips, created_at: datetime) -> None:
+    """Add the row of a repository that has its commits already."""
+    row = {
+        "head_commit": tips.head,
+        "published_commit": tips.published,
+        "commits": tips.commits,
+        "created_at": created_at,
+    }
+    _insert(tx, "repositories", subscription_id, [row])
+
+
+def counts(tx: Transaction, subscription_id: UUID) -> dict[str, int]:
+    """How many rows each table has of a subscription's history."""
+    queries = [
+        select(literal(name), func.count()).where(TABLES[name].c.subscription_id == subscription_id)
+        for name in _COUNTED
+    ]
+    return {name: number for name, number in tx.execute(union_all(*queries)).tuples()}
+
+
+def stored_versions(tx: Transaction, subscription_id: UUID) -> Iterator[StoredVersion]:
+    """Every version of a subscription, in no order."""
+    v = TABLES["versions"].c
+    query = select(
+        v.version_id,
+        v.resource_type,
+        v.resource_id,
+        v.version_number,
+        v.git_commit_hash,
+        v.git_blob_id,
+        v.commit_number,
+        v.is_current,
+        v.is_published,
+    ).where(v.subscription_id == subscription_id)
+    return (StoredVersion(*row) for row in tx.execute(query.execution_options(yield_per=1000)))
+
+
+def _insert(tx: Transaction, table: str, subscription_id: UUID, rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
+        tx.execute(insert(TABLES[table]), [{**row, "subscription_id": subscription_id} for row in rows])
