@@ -67,6 +67,12 @@ class Cluster:
             self._execute("ALTER DATABASE {} ALLOW_CONNECTIONS false", self._template)
         return self._create(self._template)
 
+    def drop(self, database: Database) -> None:
+        """Lose a database, whoever uses it."""
+        name = make_url(database.url).database or ""
+        self._execute("DROP DATABASE {} WITH (FORCE)", name)
+        self._made.remove(name)
+
     def close(self) -> None:
         """Drop every database that was made."""
         for name in self._made:

@@ -147,7 +147,9 @@ class _Work:
         except GitStoreError as error:
             return self._refused(error, strays)
         except UniqueConflict as error:
-            return self._refused(f"the database refused a row: {error}; is another rebuild at work?", strays)
+            if error.constraint == "pk_subscriptions":
+                return self._refused("another rebuild has just written it", strays)
+            return self._refused(f"the database refused a row: {error}", strays)
         except (LimitExceeded, UnfitValue, WriteConflict) as error:
             return self._refused(f"the database refused a row: {error}", strays)
         return Outcome(

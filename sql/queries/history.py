@@ -178,7 +178,8 @@ def counts(tx: Transaction, subscription_id: UUID) -> dict[str, int]:
         select(literal(name), func.count()).where(TABLES[name].c.subscription_id == subscription_id)
         for name in _COUNTED
     ]
-    return {name: number for name, number in tx.execute(union_all(*queries)).tuples()}
+    rows = tx.execute(union_all(*queries))
+    return {str(name): int(number) for name, number in rows}
 
 
 def stored_versions(tx: Transaction, subscription_id: UUID) -> Iterator[StoredVersion]:
