@@ -84,7 +84,7 @@ def house(cluster: Cluster, folder: Path) -> House:
     return House(cluster, settings, cluster.migrated())
 
 
-def tell(tenant: Tenant, seed: int) -> None:
+def tell(tenant: Tenant, *, seed: int, random_steps: int) -> None:
     """Every kind of change to every kind of resource, first each by name and then at random."""
     ana, ben = tenant.ana, tenant.ben
     made = [tenant.make(collection, definition={"kind": collection}) for collection in COLLECTIONS]
@@ -121,16 +121,16 @@ def tell(tenant: Tenant, seed: int) -> None:
         201,
     )
     ok(ben.post(f"{tenant.path}/rollback", {"to": before, "comment": "all back"}), 201)
-    _at_random(tenant, [*made, workflow], random.Random(seed))
+    _at_random(tenant, [*made, workflow], random.Random(seed), random_steps)
 
 
 def _item(resource: Json, data: Json) -> Json:
     return {"resource_type": resource["resource_type"], "resource_id": resource["resource_id"], "data": data}
 
 
-def _at_random(tenant: Tenant, resources: list[Json], chance: random.Random) -> None:
+def _at_random(tenant: Tenant, resources: list[Json], chance: random.Random, steps: int) -> None:
     """Steps of which some are refused: what was not done is no part of the history."""
-    for number in range(120):
+    for number in range(steps):
         caller = chance.choice([tenant.ana, tenant.ben])
         resource = chance.choice(resources)
         at, data = tenant.at(resource), {"n": chance.randrange(9), "step": [number]}
@@ -174,16 +174,11 @@ def answers(tenant: Tenant, by: Caller) -> dict[str, Any]:
             found[f"{at}/versions"] = history
             tags = [version["version_tag"] for version in history if version["version_tag"]]
             numbers = [version["version_number"] for version in history]
-            for ref in (
-                *numbers,
-                *tags,
-                *{v["git_commit_hash"] for v in history},
-                "current",
-                "published",
-                "previous",
-            ):
+            for ref in (*numbers, "published"):
                 note(f"{at}/versions/{ref}")
                 note(f"{at}/versions/{ref}/data")
+            for ref in (*tags, "current", "previous", history[0]["git_commit_hash"]):
+                note(f"{at}/versions/{ref}")
             note(f"{at}/versions", published="true")
             for author in ("ana", "ben"):
                 note(f"{at}/versions", author=author)
