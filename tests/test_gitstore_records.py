@@ -1,0 +1,99 @@
+"""Messages read back: what `compose` said is what `read` finds, and nothing else is a record."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gitstore import records
+from gitstore.history import Identity
+from gitstore.messages import VersionLine, compose
+
+ID = "0190a1b2-0000-7000-8000-00000000000{}"
+ANN = Identity(ID.format("a"), "ann")
+NOON = datetime(2026, 1, 2, 12, 0, 0, 4321, tzinfo=UTC)
+LINE = VersionLine("workflows", ID.format("b"), 7, ID.format("c"))
+PLAIN = f"subject\n\nAnnals-Actor: {ANN.user_id} ann\nAnnals-Time: 2026-01-02T12:00:00.004321Z\n"
+
+words = st.text(max_size=40)
+lines = st.lists(
+    st.builds(
+        VersionLine,
+        collection=st.sampled_from(["workflows", "folders"]),
+        resource_id=st.uuids().map(str),
+        number=st.integers(1, 10**8),
+        version_id=st.uuids().map(str),
+    ),
+    max_size=3,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    body=st.none() | words | st.just("Annals-Version: forged\n\nAnnals-Time: forged"),
+    versions=lines,
+    published=lines,
+    unpublished=lines,
+    username=st.text(min_size=1, max_size=20),
+    request_id=st.none() | words,
+    time=st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+    description=st.none() | words | st.text(alphabet='"\\\n\r\t\x85\u2028 \ud800a:', max_size=20),
+)
+def test_what_was_composed_is_read_back(
+    body: str | None,
+    versions: list[VersionLine],
+    published: list[VersionLine],
+    unpublished: list[VersionLine],
+    username: str,
+    request_id: str | None,
+    time: datetime,
+    description: str | None,
+) -> None:
+    actor = Identity(ANN.user_id, username)
+    message = compose(
+        subject="subject",
+        body=body,
+        versions=versions,
+        published=published,
+        unpublished=unpublished,
+        actor=actor,
+        request_id=request_id,
+        time=time,
+        description=description,
+    )
+    # As it comes out of a commit: bytes in UTF-8.
+    found = records.read(message.encode().decode())
+    assert found == records.Record(
+        versions=tuple(versions),
+        published=tuple(published),
+        unpublished=tuple(unpublished),
+        actor=actor,
+        request_id=request_id,
+        time=time,
+        description=description,
+    )
+
+
+def test_a_plain_record_is_read() -> None:
+    assert records.read(PLAIN).time == NOON
+
+
+@pytest.mark.parametrize(
+    ("message", "why"),
+    [
+        ("a commit from outside\n", "no trailer Annals-Actor"),
+        ("merge\n\nSigned-off-by: x\n", "Signed-off-by is none that this version"),
+        (PLAIN + f"Annals-Deletion: {ANN.user_id} soft x\n", "Annals-Deletion is none that this version"),
+        (PLAIN + f"Annals-Restore: {ANN.user_id}\n", "Annals-Restore is none that this version"),
+        (PLAIN + "Annals-Time: 2026-01-02T12:00:00.004321Z\n", "more than one trailer Annals-Time"),
+        (PLAIN.replace("2026-01-02", "yesterday"), "does not match format"),
+        (PLAIN.replace(ANN.user_id, "ann"), "names no actor"),
+        (PLAIN + "Annals-Version: workflows/x@1 y\n", "names no version"),
+        (PLAIN + str(LINE).replace("@7", "@0").join(("Annals-Version: ", "\n")), "names no version"),
+        (PLAIN + 'Annals-Description: "open\n', "Unterminated string"),
+    ],
+)
+def test_what_annals_did_not_write_is_no_record(message: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        records.read(message)
