@@ -1,12 +1,19 @@
 """A lost database: what `annals rebuild --from-git` brings back, and what it refuses."""
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from service.client import Client
 from tests.api import COLLECTIONS, Caller, Json, Server, Tenant, git, ok
 from tests.databases import Cluster
 from tests.histories import check_history
 from tests.rebuilds import House, answers, house, rows, tell
+from tests.server import ANNALS, OPERATOR_KEY, running
 
 # What the repositories do not hold, field by field, and why.
 LOST_OF_VERSIONS = (
@@ -103,3 +110,44 @@ def goes_on(tenant: Tenant) -> None:
     events = tenant.ana.pages(f"{tenant.path}/audit-logs", action="REBUILD")
     assert [event["resource_id"] for event in events] == [tenant.subscription_id]
     assert events[0]["new_values"]["head_commit"] == head
+
+
+@pytest.mark.embedded
+def test_the_embedded_database_is_rebuilt_in_its_folders_place(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running(data, ANNALS_OPERATOR_KEY=OPERATOR_KEY) as server:
+        operator = Client(server.url, OPERATOR_KEY)
+        [first] = operator.get("/v1/subscriptions")["items"]
+        operator.close()
+    shutil.rmtree(data / "postgres")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ANNALS_") and k != "DATABASE_URL"}
+    done = subprocess.run(
+        [ANNALS, "rebuild", "--from-git", "--data-dir", data],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"{first['subscription_id']}: rebuilt" in done.stdout
+    assert not (data / "postgres" / "postmaster.pid").exists()
+    # Its key is lost: the operator gives another, here while the server runs.
+    with running(data, ANNALS_OPERATOR_KEY=OPERATOR_KEY) as server:
+        operator = Client(server.url, OPERATOR_KEY)
+        base = f"/v1/subscriptions/{first['subscription_id']}"
+        assert operator.get(base)["name"] == first["subscription_id"]
+        [user] = operator.get(f"{base}/users")["items"]
+        assert (user["username"], user["role"], user["email"]) == ("admin", "viewer", None)
+        key = operator.post(f"{base}/api-keys", {"user_id": user["user_id"], "name": "again"})["api_key"]
+        operator.close()
+        viewer = Client(server.url, key)
+        [workspace] = viewer.get(f"{base}/workspaces")["items"]
+        viewer.close()
+        assert (workspace["name"], workspace["current_version"]) == ("First steps", 1)
+        beside = subprocess.run(
+            [ANNALS, "rebuild", "--from-git", "--data-dir", data],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "skipped: an earlier rebuild finished it" in beside.stdout
