@@ -113,8 +113,8 @@ class Walk:
                 record = records.read(found.message or "")
             except ValueError as error:
                 raise NotUnderstood(f"the tag {name} can't be read: {error}") from error
-            [line] = record.versions or [None]
-            if line is None or tag_ref(line.collection, line.resource_id, tag) != name:
+            named = [tag_ref(line.collection, line.resource_id, tag) for line in record.versions]
+            if named != [name]:
                 raise NotUnderstood(f"the tag {name} does not name a version of its resource")
             yield Tagged(collection, resource_id, tag, object_id, str(found.target), record)
 

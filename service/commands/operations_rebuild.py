@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from gitstore.errors import GitStoreError
 from gitstore.layout import Store
 from gitstore.walk import Stray
 from service.clock import system_clock
@@ -42,7 +43,11 @@ def run(
     Raises StartupError where there are no repositories, and what `operated_database` raises.
     """
     store = Store(settings.git_dir)
-    if not store.subscription_ids():
+    try:
+        found = store.subscription_ids()
+    except GitStoreError as error:
+        raise StartupError(f"the repositories can't be read: {error}") from None
+    if not found:
         raise StartupError(f"there are no repositories in {settings.git_dir}: is --data-dir the right one?")
     public_url = settings.public_url or f"http://{settings.host}:{settings.port}"
     outcomes = []
