@@ -1,0 +1,234 @@
+"""What the service is compared with: a plain durable pygit2 loop (A), and `git fast-import` (B).
+
+Both write into a bare repository like the service's own, with the same 256-way fan-out and 10,000 documents
+that are there before the clock starts. Each runs in a process of its own: `python -m bench.reference a|b …`
+prints its figures as JSON.
+"""
+
+import argparse
+import json
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from uuid import UUID
+
+import pygit2
+from pygit2.enums import FileMode
+
+from bench import documents
+from gitstore.environment import environment
+from gitstore.layout import Store, open_repository
+
+RESOURCES = 10_000
+_SUBSCRIPTION = str(UUID(int=0))
+_PARENT = str(UUID(int=1))
+_AUTHOR = ("bench", "bench@annals.invalid")
+# Far more than a loop of pygit2 with fsync can commit; beyond it the loop ends early and says so.
+_PER_SECOND = 1_500
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a reference did: documents and commits in so many seconds, latencies in milliseconds."""
+
+    documents: int
+    commits: int
+    seconds: float
+    cpu_seconds: float
+    p50: float = 0.0
+    p99: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Documents a second."""
+        return self.documents / self.seconds
+
+
+class Corpus:
+    """The documents of a reference's repository, and edits of them in a seeded order."""
+
+    def __init__(self, resources: int) -> None:
+        self.ids = documents.identities(resources)
+        self._definitions: dict[int, bytes] = {}
+
+    def snapshot(self, number: int) -> bytes:
+        """The canonical bytes of a document as it now is."""
+        definition = self._definitions.get(number) or documents.document(number)
+        return documents.snapshot(definition, self.ids[number], f"workflow {number}", _PARENT)
+
+    def edits(self, count: int, seed: int) -> Iterator[tuple[str, bytes]]:
+        """Path and content of one edited document after the other."""
+        rng = random.Random(seed)
+        for _ in range(count):
+            number = rng.randrange(len(self.ids))
+            before = self._definitions.get(number) or documents.document(number)
+            self._definitions[number] = documents.edited(before, rng)
+            yield documents.path_of(self.ids[number]), self.snapshot(number)
+
+    def all(self) -> Iterator[tuple[str, bytes]]:
+        """Path and content of every document."""
+        for number, resource_id in enumerate(self.ids):
+            yield documents.path_of(resource_id), self.snapshot(number)
+
+
+def prepare(folder: Path, resources: int = RESOURCES) -> Path:
+    """A repository made as the service makes them, with one commit of all documents in one pack."""
+    repository = Store(folder).ensure(_SUBSCRIPTION)
+    stream = b"".join(stream_of([list(Corpus(resources).all())], has_parent=False))
+    fast_import(repository, stream)
+    return repository
+
+
+def stream_of(commits: Iterable[Sequence[tuple[str, bytes]]], *, has_parent: bool) -> Iterator[bytes]:
+    """The commits in the language of `git fast-import`."""
+    name, email = _AUTHOR
+    for number, writes in enumerate(commits):
+        message = b"workflows: %d documents" % len(writes)
+        yield b"commit refs/heads/main\n"
+        yield f"committer {name} <{email}> {1_700_000_000 + number} +0000\n".encode()
+        yield b"data %d\n%s\n" % (len(message), message)
+        if number == 0 and has_parent:
+            yield b"from refs/heads/main^0\n"
+        for path, content in writes:
+            yield b"M 100644 inline %s\ndata %d\n%s\n" % (path.encode(), len(content), content)
+
+
+def fast_import(repository: Path, stream: bytes) -> tuple[float, float]:
+    """Feed a stream to `git fast-import`; answers the seconds that it took, and of CPU.
+
+    The repository's own configuration makes git fsync what it writes, as the service does.
+    """
+    file = repository.parent / "stream"
+    file.write_bytes(stream)
+    before = _children_cpu()
+    with file.open("rb") as source:
+        began = time.perf_counter()
+        subprocess.run(
+            ["git", "fast-import", "--quiet"],
+            cwd=repository,
+            stdin=source,
+            env=environment(),
+            check=True,
+        )
+        seconds = time.perf_counter() - began
+    file.unlink()
+    return seconds, _children_cpu() - before
+
+
+def loop(repository: Path, seconds: float, resources: int = RESOURCES, seed: int = 1) -> Figures:
+    """Reference A: one commit per edit, each object and the ref fsynced, until the time is up."""
+    pygit2.settings.enable_fsync_gitdir(True)
+    edits = list(Corpus(resources).edits(int(seconds * _PER_SECOND) + 10, seed))
+    opened = open_repository(repository)
+    latencies = []
+    cpu, began = time.process_time(), time.perf_counter()
+    end, now = began + seconds, began
+    for path, content in edits:
+        _commit(opened, path, content)
+        before, now = now, time.perf_counter()
+        latencies.append(now - before)
+        if now >= end:
+            break
+    else:
+        raise RuntimeError("reference A ran out of documents: raise _PER_SECOND")
+    latencies_ms = sorted(latency * 1000 for latency in latencies)
+    return Figures(
+        documents=len(latencies),
+        commits=len(latencies),
+        seconds=now - began,
+        cpu_seconds=time.process_time() - cpu,
+        p50=latencies_ms[len(latencies) // 2],
+        p99=latencies_ms[len(latencies) * 99 // 100],
+    )
+
+
+def stream(repository: Path, commits: int, per_commit: int, resources: int = RESOURCES) -> Figures:
+    """Reference B: the edited documents, `per_commit` of them in each commit, by `git fast-import`."""
+    edits = list(Corpus(resources).edits(commits * per_commit, seed=2))
+    # In one commit, a path may come once only: the service demands that of a bulk check-in too.
+    parts = [dict(edits[at : at + per_commit]) for at in range(0, len(edits), per_commit)]
+    whole = b"".join(stream_of([list(part.items()) for part in parts], has_parent=True))
+    seconds, cpu = fast_import(repository, whole)
+    return Figures(documents=sum(map(len, parts)), commits=len(parts), seconds=seconds, cpu_seconds=cpu)
+
+
+def in_a_process(template: Path, *arguments: str) -> Figures:
+    """Run a reference on a fresh copy of the prepared repository, in a process of its own."""
+    copy = template.parent.parent / "reference-turn" / template.name
+    shutil.rmtree(copy.parent, ignore_errors=True)
+    shutil.copytree(template, copy)
+    # What the copy has still to write must not be the reference's to wait for.
+    subprocess.run(["sync", "--file-system", str(copy)], check=True)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "bench.reference", arguments[0], str(copy), *arguments[1:]],
+            cwd=Path(__file__).parent.parent,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+    finally:
+        shutil.rmtree(copy.parent)
+    return Figures(**json.loads(done.stdout))
+
+
+def _commit(repository: pygit2.Repository, path: str, content: bytes) -> None:
+    collection, fan_out, file = path.split("/")
+    head = repository.references["refs/heads/main"].target
+    root = repository[head].peel(pygit2.Tree)
+    folder = _subtree(root, collection)
+    leaf = _subtree(folder, fan_out)
+    blob = repository.create_blob(content)
+    tree = _with(repository, leaf, file, blob, FileMode.BLOB)
+    tree = _with(repository, folder, fan_out, tree, FileMode.TREE)
+    tree = _with(repository, root, collection, tree, FileMode.TREE)
+    author = pygit2.Signature(*_AUTHOR)
+    repository.create_commit("refs/heads/main", author, author, f"{path}: edited", tree, [head])
+
+
+def _subtree(tree: pygit2.Tree, name: str) -> pygit2.Tree:
+    found = tree[name]
+    if not isinstance(found, pygit2.Tree):
+        raise TypeError(f"{name} is no folder")
+    return found
+
+
+def _with(
+    repository: pygit2.Repository, tree: pygit2.Tree, name: str, oid: pygit2.Oid, mode: FileMode
+) -> pygit2.Oid:
+    builder = repository.TreeBuilder(tree)
+    builder.insert(name, oid, mode)
+    return builder.write()
+
+
+def _children_cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def main() -> None:
+    """Run one reference on a prepared repository."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("which", choices=("a", "b"))
+    parser.add_argument("repository", type=Path)
+    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--resources", type=int, default=RESOURCES)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--commits", type=int, default=20)
+    parser.add_argument("--per-commit", type=int, default=500)
+    given = parser.parse_args()
+    if given.which == "a":
+        figures = loop(given.repository, given.seconds, given.resources, given.seed)
+    else:
+        figures = stream(given.repository, given.commits, given.per_commit, given.resources)
+    sys.stdout.write(json.dumps(asdict(figures)) + "\n")
+
+
+if __name__ == "__main__":
+    main()

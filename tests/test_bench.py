@@ -1,0 +1,127 @@
+"""The benchmark's own parts, at sizes that take seconds: what they measure they measure right."""
+
+import http.server
+import itertools
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench import documents, load, reference
+
+RESOURCES = 20
+
+
+class Echo(http.server.BaseHTTPRequestHandler):
+    """Answers each POST with its body; a path may name another status."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(int(self.path[1:] or 200))
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def address() -> Iterator[tuple[str, int]]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield "127.0.0.1", server.server_port
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    return reference.prepare(tmp_path / "template", RESOURCES)
+
+
+def call(label: str, body: bytes, path: str = "/201", expected: int = 201) -> load.Call:
+    request = load.http_request("POST", path, host="test", key="key", request_id="1", body=body)
+    return load.Call(label, request, expected)
+
+
+def git(repository: Path, *arguments: str) -> str:
+    return subprocess.run(
+        ["git", "-C", str(repository), *arguments], check=True, capture_output=True, text=True
+    ).stdout
+
+
+def test_a_load_of_several_clients_makes_every_call_once_and_in_the_order_of_its_chain(
+    address: tuple[str, int],
+) -> None:
+    large = b"x" * 3_000_000
+    chains = [[call("first", b"%d" % number), call("second", large)] for number in range(12)]
+    outcome = load.run(address, chains, clients=4)
+    assert sorted(int(a.body) for a in outcome.answers if a.label == "first") == list(range(12))
+    assert [len(a.body) for a in outcome.answers if a.label == "second"] == [len(large)] * 12
+    assert outcome.count("first") == outcome.count("second") == 12
+    for number in range(12):
+        assert [a.call for a in outcome.answers if a.chain == number] == [0, 1]
+    assert 0 < load.percentile(outcome.latencies_ms("first"), 0.5) < 1000
+    assert outcome.cpu_seconds > 0
+
+
+def test_a_load_ends_when_its_time_is_up(address: tuple[str, int]) -> None:
+    outcome = load.run(address, iter(lambda: [call("save", b"x")], None), clients=2, seconds=0.3)
+    assert 0.2 < outcome.seconds <= 0.3
+    assert outcome.count("save") > 10
+
+
+def test_an_answer_that_was_not_expected_fails_the_load_and_is_counted(address: tuple[str, int]) -> None:
+    chains = [[call("save", b"fine")], [call("save", b"full up", path="/503")]]
+    with pytest.raises(load.LoadFailed, match=r"1 × save 503; 1 as expected; the first: full up"):
+        load.run(address, chains, clients=1)
+
+
+def test_documents_are_of_their_size_and_edits_are_small_and_never_none() -> None:
+    definition = documents.document(7)
+    assert definition == documents.document(7) != documents.document(8)
+    before = documents.snapshot(definition, "0" * 36, "workflow 7", "1" * 36)
+    assert 6_400 < len(before) < 6_800
+    corpus = reference.Corpus(1)
+    contents = [corpus.snapshot(0), *(content for _, content in corpus.edits(50, seed=1))]
+    for old, new in itertools.pairwise(contents):
+        changed = set(old.splitlines()) ^ set(new.splitlines())
+        assert 2 <= len(changed) <= 4
+
+
+def test_the_references_commit_what_they_say_into_a_sound_repository(repository: Path) -> None:
+    looped = reference.in_a_process(repository, "a", "--seconds", "0.2", "--resources", str(RESOURCES))
+    assert looped.documents == looped.commits > 0
+    assert 0 < looped.p50 <= looped.p99
+    streamed = reference.stream(repository, 3, 5, RESOURCES)
+    assert streamed.commits == 3
+    assert 3 <= streamed.documents <= 15
+    git(repository, "fsck", "--strict")
+    assert git(repository, "rev-list", "--count", "main") == "4\n"
+    assert len(git(repository, "ls-tree", "-r", "--name-only", "main").splitlines()) == RESOURCES
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
+def test_the_loop_waits_for_the_disk_with_every_object_and_every_move_of_the_branch(
+    repository: Path, tmp_path: Path
+) -> None:
+    trace = tmp_path / "trace"
+    strace = ["strace", "-f", "-y", "-o", str(trace), "-e", "trace=fsync"]
+    python = [".venv/bin/python", "-m", "bench.reference", "a", str(repository)]
+    run = [*strace, *python, "--seconds", "0.1", "--resources", str(RESOURCES)]
+    subprocess.run(run, cwd=Path(__file__).parent.parent, check=True, capture_output=True)
+    synced = trace.read_text()
+    commits = int(git(repository, "rev-list", "--count", "main")) - 1
+    assert commits > 0
+    # Blob, three trees and the commit; each file is synced before it gets its name.
+    assert synced.count("/objects/") >= 5 * commits
+    assert synced.count("/refs/heads") >= commits
