@@ -101,7 +101,7 @@ def run(
     seconds: float | None = None,
     until: Callable[[], bool] | None = None,
 ) -> Outcome:
-    """Let `clients` connections work through the chains until the time is up, `until` says so, or all are done.
+    """Let `clients` connections work through the chains until all are done, or the time is up, or `until`.
 
     A chain that was begun is finished; what is answered after the end of the time is not `in_time`. Raises
     LoadFailed on any answer that was not expected, and where the server hangs up or falls silent.
