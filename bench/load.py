@@ -23,11 +23,15 @@ class LoadFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request as it goes over the wire, the status that it must get, and the figure that it counts for."""
+    """A request as it goes over the wire, the status that it must get, and the figure that it counts for.
+
+    `request_id` is what the request says in X-Request-Id: by it the rows that the call causes are found.
+    """
 
     label: str
     request: bytes
     expected: int
+    request_id: str
 
 
 # Calls that one client makes one after the other; clients take the next chain when they are done with one.

@@ -46,10 +46,11 @@ class Tenant:
         """A POST of one of its users, with a request id by which its rows will be found."""
         number = next(_numbers)
         key = self.keys[number % len(self.keys)]
+        request_id = f"bench-{number}"
         request = http_request(
-            "POST", self.path + path, host=self.host, key=key, request_id=f"bench-{number}", body=body
+            "POST", self.path + path, host=self.host, key=key, request_id=request_id, body=body
         )
-        return Call(label, request, expected)
+        return Call(label, request, expected, request_id)
 
 
 def fill(service: Service, name: str, resources: int, *, seed: int, users: int = USERS) -> Tenant:

@@ -50,7 +50,7 @@ def repository(tmp_path: Path) -> Path:
 
 def call(label: str, body: bytes, path: str = "/201", expected: int = 201) -> load.Call:
     request = load.http_request("POST", path, host="test", key="key", request_id="1", body=body)
-    return load.Call(label, request, expected)
+    return load.Call(label, request, expected, "1")
 
 
 def git(repository: Path, *arguments: str) -> str:

@@ -1,0 +1,173 @@
+"""The figures of reading by git: a clone against `git daemon`, and many clones beside users who save."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench import tenants
+from bench.figures import Demand, Measured, Traffic
+from bench.stage import Stage
+from bench.tenants import Tenant
+from gitstore.environment import environment
+
+_SAVERS = 8
+_CLONE_SECONDS = 1800
+_POLL_SECONDS = 0.05
+# Requests made for as long as the clones may take; what is left over is not sent.
+_SAVES_RESERVE = 40_000
+
+CLONE = Demand(
+    "clone",
+    "`git clone` of 10,000 versions against `git daemon` on the repository",
+    1.2,
+    1.05,
+    "×",
+    at_most=True,
+)
+BESIDE = Demand(
+    "clones-p99", "50 clones at once while 8 clients save: saves' p99 against alone", 3, 2, "×", at_most=True
+)
+LASTING = Demand("clones-time", "the same: time of the 50 clones against alone", 2, 2, "×", at_most=True)
+
+
+class CloneFailed(Exception):
+    """A clone was refused or broken off; the message is git's."""
+
+
+def clone(stage: Stage) -> list[Measured]:
+    """A bare clone, because writing the files out would cost the same on both sides and hide a difference."""
+    tenant = stage.cloned()
+    service = stage.service()
+    measured = Measured(CLONE, measure="s")
+    with _daemon(service.data_dir / "git") as daemon:
+        for _ in range(stage.sizes.pairs):
+            [by_daemon] = _clone(stage, [f"{daemon}/{tenant.subscription_id}.git"])
+            [by_service] = _clone(stage, [_url(stage, tenant)])
+            measured.add(by_service, by_daemon)
+            stage.say(f"clone, pair {len(measured.ratios)}: {by_service:.2f} s against {by_daemon:.2f} s")
+    measured.notes.append(f"bare clones of {stage.sizes.cloned_versions:,} versions")
+    return [measured]
+
+
+def clones(stage: Stage) -> list[Measured]:
+    """Users save in the hot subscription while many clone another one."""
+    tenant, hot = stage.cloned(), stage.hot()
+    beside, lasting = Measured(BESIDE, measure="ms"), Measured(LASTING, measure="s")
+    urls = [_url(stage, tenant)] * stage.sizes.clones
+    for _ in range(stage.sizes.pairs):
+        alone = stage.turn(
+            lambda amount: list(tenants.saves([hot], amount, stage.rng)), "save", clients=_SAVERS
+        )
+        clones_alone = max(_clone(stage, urls))
+        clones_beside, turn = _clones_beside_saves(stage, hot, urls)
+        beside.add(turn.p99, alone.p99)
+        beside.traffic.append(turn)
+        lasting.add(clones_beside, clones_alone)
+        stage.say(
+            f"clones, pair {len(beside.ratios)}: p99 {turn.p99:.0f} ms against {alone.p99:.0f} ms alone, "
+            f"clones in {clones_beside:.1f} s against {clones_alone:.1f} s alone"
+        )
+    beside.notes.append(
+        f"{len(urls)} bare clones of {stage.sizes.cloned_versions:,} versions, their clients on this machine"
+    )
+    return [beside, lasting]
+
+
+def _clones_beside_saves(stage: Stage, hot: Tenant, urls: list[str]) -> tuple[float, Traffic]:
+    chains = list(tenants.saves([hot], _SAVES_RESERVE, stage.rng))
+    running = _Clones(stage, urls)
+    outcome, cpu = stage.service().measured(chains, clients=_SAVERS, until=running.are_done)
+    lasted = max(running.wait())
+    stage.note(chains, outcome)
+    return lasted, Traffic.of(outcome, "save", cpu)
+
+
+def _clone(stage: Stage, urls: list[str]) -> list[float]:
+    """Clone from each address at once; answers the seconds that each took."""
+    return _Clones(stage, urls).wait()
+
+
+class _Clones:
+    """Clones that run side by side, each in a process of its own."""
+
+    def __init__(self, stage: Stage, urls: list[str]) -> None:
+        self._folder = stage.scratch("clones")
+        self._began = time.perf_counter()
+        self._looked = 0.0
+        self._ended: dict[int, float] = {}
+        self._running = [
+            subprocess.Popen(
+                ["git", "clone", "--bare", "--quiet", url, str(self._folder / str(number))],
+                env=environment(GIT_TERMINAL_PROMPT="0"),
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for number, url in enumerate(urls)
+        ]
+
+    def are_done(self) -> bool:
+        """Whether all have ended; looks only so often, as the load generator asks at each answer."""
+        now = time.perf_counter()
+        if now - self._looked >= _POLL_SECONDS:
+            self._looked = now
+            for number, process in enumerate(self._running):
+                if number not in self._ended and process.poll() is not None:
+                    self._ended[number] = now - self._began
+        return len(self._ended) == len(self._running)
+
+    def wait(self) -> list[float]:
+        """The seconds of each; raises CloneFailed."""
+        try:
+            while not self.are_done():
+                if time.perf_counter() - self._began > _CLONE_SECONDS:
+                    raise CloneFailed(f"not done in {_CLONE_SECONDS} s")
+                time.sleep(_POLL_SECONDS / 10)
+            for process in self._running:
+                if process.returncode != 0:
+                    raise CloneFailed(process.stderr.read() if process.stderr else "")
+        finally:
+            for process in self._running:
+                process.kill()
+                process.wait()
+                if process.stderr:
+                    process.stderr.close()
+            shutil.rmtree(self._folder)
+        return [self._ended[number] for number in range(len(self._running))]
+
+
+def _url(stage: Stage, tenant: Tenant) -> str:
+    service = stage.service()
+    return f"http://bench:{tenant.keys[0]}@{service.host}/git/{tenant.subscription_id}.git"
+
+
+@contextmanager
+def _daemon(base: Path) -> Iterator[str]:
+    """`git daemon` on a folder of repositories, until the block ends."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [
+            *("git", "daemon", "--reuseaddr", "--listen=127.0.0.1", f"--port={port}", "--export-all"),
+            *(f"--base-path={base}", str(base)),
+        ],
+        env=environment(),
+        start_new_session=True,
+    )
+    try:
+        for _ in range(200):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.05)
+        yield f"git://127.0.0.1:{port}"
+    finally:
+        # Git starts the real daemon as a child of its own.
+        os.killpg(process.pid, 15)
+        process.wait()

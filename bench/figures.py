@@ -1,0 +1,97 @@
+"""A figure of the table: what was measured, in which turns, and how that stands to what is demanded."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bench.load import Outcome, percentile
+
+Verdict = Literal["goal", "must", "MISSED", "skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a figure must be and what it should be: at least, or where `at_most` at most, so much."""
+
+    key: str
+    figure: str
+    must: float
+    goal: float
+    unit: str
+    at_most: bool = False
+
+    def verdict(self, value: float) -> Verdict:
+        """Which of the two it reaches."""
+        if math.isnan(value):
+            return "skipped"
+        if self._reached(value, self.goal):
+            return "goal"
+        return "must" if self._reached(value, self.must) else "MISSED"
+
+    def _reached(self, value: float, limit: float) -> bool:
+        return value <= limit if self.at_most else value >= limit
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """One turn of load: requests a second, latencies in milliseconds, processor milliseconds a save."""
+
+    rate: float
+    p50: float
+    p99: float
+    cpu_ms: dict[str, float]
+
+    @classmethod
+    def of(cls, outcome: Outcome, label: str, cpu: dict[str, float], *, saves_each: int = 1) -> "Traffic":
+        """The calls of one label, each of which makes so many saves."""
+        latencies = outcome.latencies_ms(label)
+        # Also a call answered too late has cost something.
+        made = sum(answer.label == label for answer in outcome.answers) * saves_each
+        return cls(
+            rate=len(latencies) * saves_each / outcome.seconds,
+            p50=percentile(latencies, 0.5),
+            p99=percentile(latencies, 0.99),
+            cpu_ms={group: seconds * 1000 / made for group, seconds in cpu.items()} if made else {},
+        )
+
+
+@dataclass(slots=True)
+class Measured:
+    """A figure of every pair, with what the service and what the reference did in it."""
+
+    demand: Demand
+    ratios: list[float] = field(default_factory=list)
+    service: list[float] = field(default_factory=list)
+    reference: list[float] = field(default_factory=list)
+    measure: str = "/s"
+    traffic: list[Traffic] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, service: float, reference: float) -> None:
+        """A pair."""
+        self.service.append(service)
+        self.reference.append(reference)
+        self.ratios.append(service / reference)
+
+    @property
+    def value(self) -> float:
+        """The median of the pairs; no number where it was skipped."""
+        return statistics.median(self.ratios) if self.ratios else math.nan
+
+    @property
+    def verdict(self) -> Verdict:
+        """How the value stands to what is demanded."""
+        return self.demand.verdict(self.value)
+
+
+def median_traffic(turns: Sequence[Traffic]) -> Traffic:
+    """The median turn, each number for itself."""
+    groups = turns[0].cpu_ms
+    return Traffic(
+        rate=statistics.median(turn.rate for turn in turns),
+        p50=statistics.median(turn.p50 for turn in turns),
+        p99=statistics.median(turn.p99 for turn in turns),
+        cpu_ms={group: statistics.median(turn.cpu_ms.get(group, 0.0) for turn in turns) for group in groups},
+    )

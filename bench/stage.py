@@ -1,0 +1,241 @@
+"""What the figures share: the folder, the database, the server, the filled subscriptions, the sizes."""
+
+import random
+import shutil
+import subprocess
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from bench import completeness, reference, tenants
+from bench.completeness import Completeness
+from bench.figures import Traffic
+from bench.load import Chain, Outcome
+from bench.service import Database, Service, annals, serving
+from bench.tenants import Tenant
+from gitstore.environment import environment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """How much of everything."""
+
+    pairs: int
+    seconds: float
+    warm_up_seconds: float
+    resources: int = 10_000
+    subscriptions: int = 20
+    resources_each: int = 500
+    small: int = 1_000
+    large: int = 100_000
+    bulk_calls: int = 12
+    bulk_items: int = 500
+    stored_edits: int = 16_000
+    cloned_resources: int = 500
+    cloned_versions: int = 10_000
+    clones: int = 50
+
+
+FULL = Sizes(pairs=5, seconds=8, warm_up_seconds=1)
+# For development: it says whether everything works and where a figure roughly is, no more.
+QUICK = Sizes(
+    pairs=1,
+    seconds=3,
+    warm_up_seconds=0.5,
+    resources=2_000,
+    resources_each=50,
+    small=200,
+    large=2_000,
+    bulk_calls=4,
+    stored_edits=1_000,
+    cloned_resources=100,
+    cloned_versions=1_000,
+    clones=10,
+)
+# Requests are made before the clock starts: so many more than the warm-up needed in the same time.
+_RESERVE = 3
+_FIRST_GUESS = 1_500
+
+
+class Stage:
+    """Made once; each part of it is there when it is first asked for, and gone at the end."""
+
+    def __init__(
+        self,
+        folder: Path,
+        database: Database,
+        sizes: Sizes,
+        *,
+        workers: int = 1,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.folder = folder
+        self.database = database
+        self.sizes = sizes
+        self.say = say
+        self.rng = random.Random(4)
+        self.found = Completeness(wrong_history=[])
+        self._workers = workers
+        self._running: tuple[int, Service, ExitStack] | None = None
+        self._tenants: dict[str, Tenant] = {}
+        self._template: Path | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    # -- the server -----------------------------------------------------------------------------------
+
+    def service(self, workers: int | None = None) -> Service:
+        """The running server; started anew where another number of API workers is wanted."""
+        wanted = workers or self._workers
+        if self._running is not None and self._running[0] != wanted:
+            self._stop()
+        if self._running is None:
+            stack = ExitStack()
+            running = stack.enter_context(serving(self.database, self.folder / "data", workers=wanted))
+            self._running = (wanted, running, stack)
+        return self._running[1]
+
+    def _stop(self) -> None:
+        if self._running is not None:
+            self._running[2].close()
+            self._running = None
+
+    # -- what it holds --------------------------------------------------------------------------------
+
+    def hot(self) -> Tenant:
+        """One subscription that everybody works in."""
+        return self._tenant("hot", self.sizes.resources, seed=0)
+
+    def spread(self) -> list[Tenant]:
+        """Many subscriptions of a smaller size."""
+        return [
+            self._tenant(
+                f"spread {number}", self.sizes.resources_each, seed=200_000 + 1_000 * number, users=2
+            )
+            for number in range(self.sizes.subscriptions)
+        ]
+
+    def small(self) -> Tenant:
+        """One of few resources, to compare the large one with."""
+        return self._tenant("small", self.sizes.small, seed=300_000)
+
+    def large(self) -> Tenant:
+        """One of very many resources."""
+        return self._tenant("large", self.sizes.large, seed=400_000)
+
+    def cloned(self) -> Tenant:
+        """One of so many versions, each a commit, looked after as `annals git upkeep` does."""
+        is_new = "cloned" not in self._tenants
+        tenant = self._tenant("cloned", self.sizes.cloned_resources, seed=600_000)
+        if is_new:
+            edits = self.sizes.cloned_versions - self.sizes.cloned_resources
+            self.save([tenant], clients=64, amount=edits)
+            if not self.upkeep("--deep"):
+                self.say(
+                    "cloned: `annals git upkeep --deep` is not there: `git repack -adf` stands in for it"
+                )
+                self.git(tenant, "repack", "-adfq", "--window=50")
+        return tenant
+
+    def _tenant(self, name: str, resources: int, *, seed: int, users: int = tenants.USERS) -> Tenant:
+        if name not in self._tenants:
+            self.say(f"filling the subscription {name!r} with {resources:,} workflows")
+            self._tenants[name] = tenants.fill(self.service(), name, resources, seed=seed, users=users)
+        return self._tenants[name]
+
+    def template(self) -> Path:
+        """The repository that references start from: as many documents as the hot subscription has."""
+        if self._template is None:
+            self.say(f"preparing the references' repository of {self.sizes.resources:,} documents")
+            self._template = reference.prepare(self.folder / "reference", self.sizes.resources)
+        return self._template
+
+    # -- load -----------------------------------------------------------------------------------------
+
+    def turn(
+        self,
+        make: Callable[[int], list[Chain]],
+        label: str,
+        *,
+        clients: int,
+        workers: int | None = None,
+    ) -> Traffic:
+        """One turn of load: warm up, make requests by `make`, measure, and note what was acknowledged."""
+        service = self.service(workers)
+        warm = make(int(_FIRST_GUESS * self.sizes.warm_up_seconds))
+        outcome, _ = service.measured(warm, clients=clients, seconds=self.sizes.warm_up_seconds)
+        self.note(warm, outcome)
+        rate = outcome.count(label) / outcome.seconds
+        chains = make(int((rate * _RESERVE + 2 * clients) * self.sizes.seconds))
+        outcome, cpu = service.measured(chains, clients=clients, seconds=self.sizes.seconds)
+        self.note(chains, outcome)
+        return Traffic.of(outcome, label, cpu)
+
+    def save(self, among: list[Tenant], *, clients: int, amount: int) -> None:
+        """Save so many versions, unmeasured."""
+        chains = list(tenants.saves(among, amount, self.rng))
+        outcome, _ = self.service().measured(chains, clients=clients)
+        self.note(chains, outcome)
+
+    def reference_a(self) -> reference.Figures:
+        """One turn of reference A."""
+        size = self.sizes
+        return reference.in_a_process(
+            self.template(), "a", "--seconds", str(size.seconds), "--resources", str(size.resources)
+        )
+
+    def note(self, chains: list[Chain], outcome: Outcome) -> None:
+        """Look for the rows of what was acknowledged."""
+        found = completeness.examine(self.database, list(completeness.acknowledged(chains, outcome)))
+        self.found.acknowledged += found.acknowledged
+        self.found.without_version += found.without_version
+        self.found.without_audit += found.without_audit
+        self.found.without_change += found.without_change
+
+    def compare_histories(self) -> None:
+        """Count the commits of each repository, once at the end."""
+        self.found.repositories = len(self._tenants)
+        self.found.wrong_history = [
+            wrong
+            for tenant in self._tenants.values()
+            if (wrong := completeness.wrong_history(self.service(), tenant.subscription_id)) is not None
+        ]
+
+    # -- upkeep ---------------------------------------------------------------------------------------
+
+    def upkeep(self, *options: str) -> bool:
+        """Run `annals git upkeep` beside the server; False where this Annals has none."""
+        if annals(self.database, self.service().data_dir, "git", "upkeep", "--help").returncode != 0:
+            return False
+        done = annals(self.database, self.service().data_dir, "git", "upkeep", *options)
+        if done.returncode != 0:
+            raise RuntimeError(f"annals git upkeep failed: {done.stderr}")
+        return True
+
+    def git(self, tenant: Tenant, *arguments: str) -> str:
+        """Run git in a subscription's repository."""
+        repository = self.service().repository(tenant.subscription_id)
+        return subprocess.run(
+            ["git", *arguments],
+            cwd=repository,
+            env=environment(),
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+
+    def scratch(self, name: str) -> Path:
+        """An empty folder."""
+        folder = self.folder / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        return folder
