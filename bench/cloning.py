@@ -158,6 +158,8 @@ def _daemon(base: Path) -> Iterator[str]:
             *(f"--base-path={base}", str(base)),
         ],
         env=environment(),
+        # It complains of each probe below; a clone that fails has words of its own.
+        stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
     try:

@@ -1,6 +1,7 @@
 """A figure of the table: what was measured, in which turns, and how that stands to what is demanded."""
 
 import math
+import os
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from typing import Literal
 
 from bench.load import Outcome, percentile
 
-Verdict = Literal["goal", "must", "MISSED", "skipped"]
+Verdict = Literal["goal", "must", "MISSED", "FAILED", "skipped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class Traffic:
     p50: float
     p99: float
     cpu_ms: dict[str, float]
+    # Of the machine's processors, what others than service, database and load took: it makes figures worse.
+    others: float
 
     @classmethod
     def of(cls, outcome: Outcome, label: str, cpu: dict[str, float], *, saves_each: int = 1) -> "Traffic":
@@ -53,7 +56,8 @@ class Traffic:
             rate=len(latencies) * saves_each / outcome.seconds,
             p50=percentile(latencies, 0.5),
             p99=percentile(latencies, 0.99),
-            cpu_ms={group: seconds * 1000 / made for group, seconds in cpu.items()} if made else {},
+            cpu_ms={group: seconds * 1000 / max(1, made) for group, seconds in cpu.items()},
+            others=cpu["others"] / (outcome.seconds * (os.cpu_count() or 1)),
         )
 
 
@@ -68,6 +72,7 @@ class Measured:
     measure: str = "/s"
     traffic: list[Traffic] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    failed: bool = False
 
     def add(self, service: float, reference: float) -> None:
         """A pair."""
@@ -83,7 +88,7 @@ class Measured:
     @property
     def verdict(self) -> Verdict:
         """How the value stands to what is demanded."""
-        return self.demand.verdict(self.value)
+        return "FAILED" if self.failed else self.demand.verdict(self.value)
 
 
 def median_traffic(turns: Sequence[Traffic]) -> Traffic:
@@ -94,4 +99,5 @@ def median_traffic(turns: Sequence[Traffic]) -> Traffic:
         p50=statistics.median(turn.p50 for turn in turns),
         p99=statistics.median(turn.p99 for turn in turns),
         cpu_ms={group: statistics.median(turn.cpu_ms.get(group, 0.0) for turn in turns) for group in groups},
+        others=statistics.median(turn.others for turn in turns),
     )

@@ -39,6 +39,13 @@ def usage(supervisor: int, postmaster: int, database: str, database_oid: int) ->
     return groups
 
 
+def busy() -> float:
+    """Seconds of processor time that anything at all has used on this machine so far."""
+    fields = Path("/proc/stat").read_text().split(maxsplit=9)[1:9]
+    user, nice, system, _idle, _iowait, *interrupts = fields
+    return sum(map(int, (user, nice, system, *interrupts))) / _TICKS
+
+
 def has_committer(supervisor: int) -> bool:
     """Whether the committer is a process of its own; else it is a thread of the API worker."""
     found = {process.pid: process for process in _all()}

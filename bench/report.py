@@ -1,5 +1,6 @@
 """The printed tables, and the same as JSON."""
 
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -22,7 +23,7 @@ def text(
         _table(
             (
                 *("figure", "requests/s", "p50 ms", "p99 ms", "CPU ms a save: API", "committer"),
-                *("database", "load generator"),
+                *("database", "load generator", "others on the machine"),
             ),
             (_traffic(each, committer) for each in results if each.traffic),
         ),
@@ -46,27 +47,17 @@ def as_json(facts: Mapping[str, str], results: Sequence[Measured], found: Comple
 
 def _figure(each: Measured) -> tuple[str, ...]:
     demand = each.demand
+    limits = (_limit(demand, demand.must), _limit(demand, demand.goal))
     if not each.ratios:
-        return (
-            demand.figure,
-            "",
-            "",
-            "",
-            "",
-            _limit(demand, demand.must),
-            _limit(demand, demand.goal),
-            "skipped",
-        )
+        return (demand.figure, "", "", "", "", *limits, each.verdict)
     is_ratio = demand.unit != "KiB"
-    middle = len(each.ratios) // 2
     return (
         demand.figure,
-        f"{sorted(each.service)[middle]:,.4g} {each.measure}" if is_ratio else "",
-        f"{sorted(each.reference)[middle]:,.4g} {each.measure}" if is_ratio else "",
+        f"{statistics.median(each.service):,.4g} {each.measure}" if is_ratio else "",
+        f"{statistics.median(each.reference):,.4g} {each.measure}" if is_ratio else "",
         f"{each.value:.2f} {demand.unit}",
         f"{min(each.ratios):.2f}–{max(each.ratios):.2f}",
-        _limit(demand, demand.must),
-        _limit(demand, demand.goal),
+        *limits,
         each.verdict,
     )
 
@@ -85,8 +76,9 @@ def _traffic(each: Measured, committer: str) -> tuple[str, ...]:
         f"{turn.p99:.1f}",
         f"{cpu['API']:.2f}",
         f"{cpu['committer']:.2f}" if committer == "process" else "in the API's",
-        f"{cpu['database']:.2f}",
+        f"{cpu['database']:.2f}" if cpu["database"] else "not seen",
         f"{cpu['load']:.2f}",
+        f"{turn.others:.0%}",
     )
 
 

@@ -110,12 +110,15 @@ class Service:
     def measured(
         self, chains: Sequence[Chain], *, clients: int, seconds: float | None = None, **more: Any
     ) -> tuple[Outcome, dict[str, float]]:
-        """Run a load, and the seconds of processor time that each group of processes spent in it."""
-        before = self._usage()
+        """Run a load, and the seconds of processor time that each group of processes spent in it.
+
+        `others` is the rest of the machine, which should have been at rest.
+        """
+        before, busy = self._usage(), processes.busy()
         outcome = run(self.address, chains, clients=clients, seconds=seconds, **more)
-        after = self._usage()
-        spent = {group: after[group] - before[group] for group in after}
-        return outcome, spent | {"load": outcome.cpu_seconds}
+        after, busy = self._usage(), processes.busy() - busy
+        spent = {group: after[group] - before[group] for group in after} | {"load": outcome.cpu_seconds}
+        return outcome, spent | {"others": max(0.0, busy - sum(spent.values()))}
 
     def has_committer_process(self) -> bool:
         """Whether the committer is a process of its own."""

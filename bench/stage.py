@@ -194,7 +194,8 @@ class Stage:
         )
 
     def note(self, chains: list[Chain], outcome: Outcome) -> None:
-        """Look for the rows of what was acknowledged."""
+        """Look for the rows of what was acknowledged, and forget the edits that were not sent."""
+        tenants.forget_unsent(chains, outcome)
         found = completeness.examine(self.database, list(completeness.acknowledged(chains, outcome)))
         self.found.acknowledged += found.acknowledged
         self.found.without_version += found.without_version

@@ -1,14 +1,14 @@
 """Subscriptions full of workflows, made through the API, and the requests of users who work in them."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
 import orjson
 
 from bench import documents
-from bench.load import Call, Chain, http_request
+from bench.load import Call, Chain, Outcome, http_request
 from bench.service import Service
 
 USERS = 8
@@ -42,15 +42,31 @@ class Tenant:
         after = self.contents[number] = documents.edited(before, rng)
         return after
 
-    def call(self, label: str, path: str, body: bytes, expected: int) -> Call:
+    def call(self, label: str, path: str, body: bytes, expected: int, key: str | None = None) -> Call:
         """A POST of one of its users, with a request id by which its rows will be found."""
         number = next(_numbers)
-        key = self.keys[number % len(self.keys)]
+        key = key or self.keys[number % len(self.keys)]
         request_id = f"bench-{number}"
         request = http_request(
             "POST", self.path + path, host=self.host, key=key, request_id=request_id, body=body
         )
         return Call(label, request, expected, request_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Edit(Call):
+    """A call with the next content of a workflow, and how that stood before in its tenant's memory."""
+
+    contents: dict[int, bytes]
+    number: int
+    before: bytes | None
+
+    def forget(self) -> None:
+        """It was never sent: the next edit starts from what the server has."""
+        if self.before is None:
+            del self.contents[self.number]
+        else:
+            self.contents[self.number] = self.before
 
 
 def fill(service: Service, name: str, resources: int, *, seed: int, users: int = USERS) -> Tenant:
@@ -83,14 +99,24 @@ def fill(service: Service, name: str, resources: int, *, seed: int, users: int =
     return tenant
 
 
+def forget_unsent(chains: Sequence[Chain], outcome: Outcome) -> None:
+    """Undo the edits in chains that no client came to; chains are begun in their order, and then finished."""
+    begun = max((answer.chain for answer in outcome.answers), default=-1) + 1
+    for chain in reversed(chains[begun:]):
+        for call in chain:
+            if isinstance(call, Edit):
+                call.forget()
+
+
 def saves(tenants: list[Tenant], amount: int, rng: random.Random) -> Iterator[Chain]:
     """`POST R/versions` with small edits of workflows, the tenants in turn."""
     for at in range(amount):
         tenant = tenants[at % len(tenants)]
         number = rng.randrange(len(tenant.workflows))
+        before = tenant.contents.get(number)
         body = b'{"data":%s}' % tenant.next_content(number, rng)
         path = f"/{documents.COLLECTION}/{tenant.workflows[number]}/versions"
-        yield [tenant.call("save", path, body, 201)]
+        yield [_edit(tenant, tenant.call("save", path, body, 201), number, before)]
 
 
 def check_ins(tenant: Tenant, amount: int, rng: random.Random) -> Iterator[Chain]:
@@ -99,12 +125,13 @@ def check_ins(tenant: Tenant, amount: int, rng: random.Random) -> Iterator[Chain
     for at in range(amount):
         number = order[at % len(order)]
         path = f"/{documents.COLLECTION}/{tenant.workflows[number]}"
+        before = tenant.contents.get(number)
         body = b'{"data":%s,"comment":"a small edit"}' % tenant.next_content(number, rng)
-        # Both calls must be the same user's: the number of the key follows that of the request.
-        tenant_of_one = Tenant(tenant.subscription_id, [tenant.keys[at % len(tenant.keys)]], tenant.host, 0)
+        # Both calls must be the same user's.
+        key = tenant.keys[at % len(tenant.keys)]
         yield [
-            tenant_of_one.call("check-out", f"{path}/check-out", b"{}", 200),
-            tenant_of_one.call("check-in", f"{path}/check-in", body, 201),
+            tenant.call("check-out", f"{path}/check-out", b"{}", 200, key),
+            _edit(tenant, tenant.call("check-in", f"{path}/check-in", body, 201, key), number, before),
         ]
 
 
@@ -120,6 +147,10 @@ def bulks(tenant: Tenant, amount: int, size: int, rng: random.Random) -> Iterato
         )
         body = b'{"items":[%s],"comment":"many small edits"}' % items
         yield [tenant.call("bulk", "/check-ins", body, 201)]
+
+
+def _edit(tenant: Tenant, call: Call, number: int, before: bytes | None) -> Edit:
+    return Edit(call.label, call.request, call.expected, call.request_id, tenant.contents, number, before)
 
 
 def _creation(tenant: Tenant, jobs: list[str], number: int) -> Call:

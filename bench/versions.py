@@ -12,8 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench import cloning, report, saving, storing
+from bench.cloning import CloneFailed
 from bench.facts import NoDisk, facts
 from bench.figures import Demand, Measured
+from bench.load import LoadFailed
 from bench.service import ROOT, NotDurable, own_database
 from bench.stage import FULL, QUICK, Sizes, Stage
 
@@ -69,16 +71,29 @@ def _measure(folder: Path, sizes: Sizes, wanted: list[str], given: argparse.Name
         )
         for demands, measure in _GROUPS:
             if any(demand.key in wanted for demand in demands):
-                results += measure(stage)
+                results += _measured(stage, demands, measure)
         stage.compare_histories()
     title = "Versions: the service against git alone" + (" (quick)" if given.quick else "")
     print(report.text(known, results, stage.found, title=title, committer=committer))
     if given.json:
         given.json.write_text(json.dumps(report.as_json(known, results, stage.found), indent=2) + "\n")
-    missed = [each.demand.key for each in results if each.verdict == "MISSED"]
+    missed = [each.demand.key for each in results if each.verdict in ("MISSED", "FAILED")]
     if missed:
         _say(f"missed: {', '.join(missed)}")
     return 1 if missed or not stage.found.is_complete else 0
+
+
+def _measured(
+    stage: Stage, demands: tuple[Demand, ...], measure: Callable[[Stage], list[Measured]]
+) -> list[Measured]:
+    """The figures, or that they could not be taken: what was measured before is reported all the same."""
+    try:
+        return measure(stage)
+    except (LoadFailed, CloneFailed, OSError) as error:
+        _say(f"FAILED: {error}")
+        log = stage.folder / "serve.log"
+        _say(f"the last words of annals serve:\n{log.read_text()[-4000:]}")
+        return [Measured(demand, notes=[f"FAILED: {error}"], failed=True) for demand in demands]
 
 
 def _arguments() -> argparse.Namespace:

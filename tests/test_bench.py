@@ -2,15 +2,22 @@
 
 import http.server
 import itertools
+import math
+import random
 import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bench import documents, load, reference
+from bench import documents, load, reference, tenants
+from bench.figures import Demand
+from bench.service import own_database
+from bench.stage import QUICK, Stage
+from tests.databases import cluster_url
 
 RESOURCES = 20
 
@@ -125,3 +132,42 @@ def test_the_loop_waits_for_the_disk_with_every_object_and_every_move_of_the_bra
     # Blob, three trees and the commit; each file is synced before it gets its name.
     assert synced.count("/objects/") >= 5 * commits
     assert synced.count("/refs/heads") >= commits
+
+
+def test_a_turn_on_a_real_server_finds_the_rows_of_what_was_acknowledged(tmp_path: Path) -> None:
+    sizes = replace(QUICK, seconds=0.5, warm_up_seconds=0.1, resources=20)
+    with own_database(cluster_url()) as database, Stage(tmp_path, database, sizes) as stage:
+        hot = stage.hot()
+        saves = stage.turn(lambda amount: list(tenants.saves([hot], amount, stage.rng)), "save", clients=4)
+        cycles = stage.turn(
+            lambda amount: list(tenants.check_ins(hot, amount, stage.rng)), "check-in", clients=2
+        )
+        stage.compare_histories()
+    for turn in (saves, cycles):
+        assert turn.rate > 0
+        assert 0 < turn.p50 <= turn.p99
+        assert turn.cpu_ms["API"] > 0
+    found = stage.found
+    assert found.acknowledged > 0
+    assert (found.without_version, found.without_audit, found.wrong_history) == (0, 0, [])
+
+
+def test_what_was_never_sent_is_not_edited_upon() -> None:
+    tenant = tenants.Tenant("s", ["key"], "test", seed=0, workflows=["a", "b"])
+    chains = list(tenants.saves([tenant], 10, random.Random(1)))
+    sent = load.Outcome(answers=[load.Answer(3, 0, "save", b"", 0.1, in_time=True)])
+    tenants.forget_unsent(chains, sent)
+    known = {chain[0].request.partition(b"\r\n\r\n")[2] for chain in chains[:4]}
+    assert {b'{"data":%s}' % content for content in tenant.contents.values()} <= known
+
+
+@pytest.mark.parametrize(
+    ("value", "at_most", "verdict"),
+    [
+        *((2.5, False, "goal"), (2.0, False, "must"), (1.9, False, "MISSED"), (math.nan, False, "skipped")),
+        *((1.2, True, "goal"), (1.5, True, "must"), (1.6, True, "MISSED")),
+    ],
+)
+def test_a_figure_is_judged_by_both_limits(value: float, at_most: bool, verdict: str) -> None:
+    must, goal = (1.5, 1.2) if at_most else (2.0, 2.5)
+    assert Demand("key", "figure", must, goal, "×", at_most).verdict(value) == verdict
