@@ -18,6 +18,7 @@ from gitstore.environment import environment
 _SAVERS = 8
 _CLONE_SECONDS = 1800
 _POLL_SECONDS = 0.05
+_FINE_SECONDS = 0.005
 # Requests made for as long as the clones may take; what is left over is not sent.
 _SAVES_RESERVE = 40_000
 
@@ -111,10 +112,10 @@ class _Clones:
             for number, url in enumerate(urls)
         ]
 
-    def are_done(self) -> bool:
+    def are_done(self, pause: float = _POLL_SECONDS) -> bool:
         """Whether all have ended; looks only so often, as the load generator asks at each answer."""
         now = time.perf_counter()
-        if now - self._looked >= _POLL_SECONDS:
+        if now - self._looked >= pause:
             self._looked = now
             for number, process in enumerate(self._running):
                 if number not in self._ended and process.poll() is not None:
@@ -124,10 +125,10 @@ class _Clones:
     def wait(self) -> list[float]:
         """The seconds of each; raises CloneFailed."""
         try:
-            while not self.are_done():
+            while not self.are_done(_FINE_SECONDS):
                 if time.perf_counter() - self._began > _CLONE_SECONDS:
                     raise CloneFailed(f"not done in {_CLONE_SECONDS} s")
-                time.sleep(_POLL_SECONDS / 10)
+                time.sleep(_FINE_SECONDS)
             for process in self._running:
                 if process.returncode != 0:
                     raise CloneFailed(process.stderr.read() if process.stderr else "")
