@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Column, Executable, Insert, Table, Text, bindparam, cast, column, func, insert, select
+from sqlalchemy import Column, Table, Text, bindparam, cast, column, func, insert, select
 from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.sql.selectable import TableValuedAlias
 
 from sql.database import Transaction
+from sql.pipelines import Command
 
 _ROWS: Final = "rows"
 # PostgreSQL takes a text of 1 GiB at the most: many large documents are cut into several statements.
@@ -25,17 +26,17 @@ def table_of(*columns: Column[Any]) -> TableValuedAlias:
     return made.render_derived("given", with_types=True)
 
 
-def insertion(table: Table, *names: str, **constants: Any) -> Insert:
-    """The statement that adds rows with values for these columns, and the same constant values in each."""
+def insertion(table: Table, *names: str, **constants: Any) -> Command:
+    """What adds rows with values for these columns, and the same constant values in each."""
     new = table_of(*(table.c[name] for name in names))
     values = select(*(new.c[name] for name in names), *constants.values())
-    return insert(table).from_select([*names, *constants], values, include_defaults=False)
+    return Command(insert(table).from_select([*names, *constants], values, include_defaults=False))
 
 
-def execute(tx: Transaction, statement: Executable, rows: Sequence[Any], **parameters: Any) -> None:
-    """Execute a statement of `insertion` or over `table_of` for rows: dataclasses or dictionaries."""
+def execute(tx: Transaction, command: Command, rows: Sequence[Any], **parameters: Any) -> None:
+    """Execute what `insertion` made, or a command over `table_of`, for rows: dataclasses or dictionaries."""
     for text in _texts(rows):
-        tx.execute(statement, {_ROWS: text, **parameters})
+        command.execute(tx, **{_ROWS: text}, **parameters)
 
 
 def _texts(rows: Sequence[Any]) -> Iterator[str]:

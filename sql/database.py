@@ -15,7 +15,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session
 
 from sql.errors import translated
-from sql.pipelines import Pipeline, pipelined
+from sql.pipelines import Command, pipelined
 
 Transaction = Session
 
@@ -39,7 +39,7 @@ OF_SUBSCRIPTION = bindparam("of_subscription", type_=Uuid())
 IDS = bindparam("ids", type_=ARRAY(Uuid()))
 
 # In each transaction, not once a connection: behind a pooler the next one may have another connection.
-_ENTER = text("SELECT set_config('role', :role, true), set_config('annals.scope', :scope, true)")
+_ENTER = Command(text("SELECT set_config('role', :role, true), set_config('annals.scope', :scope, true)"))
 
 
 def among(column: ColumnElement[Any], ids: Collection[UUID]) -> ColumnElement[bool]:
@@ -80,17 +80,17 @@ class Database:
 
     @contextmanager
     def transaction(
-        self, scope: Scope, *, first: Callable[[Pipeline], None] | None = None
+        self, scope: Scope, *, first: Callable[[Transaction], None] | None = None
     ) -> Iterator[Transaction]:
         """A transaction that sees one subscription's rows, or with PLATFORM all; commits when left in peace.
 
         What `first` sends goes over with its beginning. Raises the errors of `sql.errors`.
         """
         with translated(), Session(self.engine) as session, session.begin():
-            with pipelined(session) as pipeline:
-                session.execute(_ENTER, {"role": SERVICE_ROLE, "scope": str(scope)})
+            with pipelined(session):
+                _ENTER.execute(session, role=SERVICE_ROLE, scope=str(scope))
                 if first is not None:
-                    first(pipeline)
+                    first(session)
             yield session
 
     def close(self) -> None:

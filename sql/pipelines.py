@@ -1,13 +1,17 @@
-"""Statements that go over together: one round trip, where each would wait for the answer to the last."""
+"""Statements that are made once, and go over together: one round trip, where each would wait for the last.
+
+They go to the driver as they are: SQLAlchemy's part of executing one takes longer than PostgreSQL's.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import psycopg
 from psycopg.rows import class_row
 from sqlalchemy import Executable, Select
 from sqlalchemy.dialects.postgresql import psycopg as dialect
+from sqlalchemy.sql.elements import CompilerElement
 from sqlmodel import Session
 
 Row = TypeVar("Row")
@@ -15,47 +19,57 @@ Row = TypeVar("Row")
 Later = Callable[[], list[Row]]
 
 _DIALECT = dialect.dialect()  # type: ignore[no-untyped-call]
+_DRIVER = "driver_connection"
 
 
-class Pipeline:
-    """A transaction's statements on their way to the server, in order."""
+def driver_of(tx: Session) -> psycopg.Connection[Any]:
+    """The driver's connection that a transaction is on."""
+    found = tx.info.get(_DRIVER)
+    if found is None:
+        tx.info[_DRIVER] = found = tx.connection().connection.driver_connection
+    return cast("psycopg.Connection[Any]", found)
 
-    def __init__(self, tx: Session, connection: psycopg.Connection[Any]) -> None:
-        self._tx = tx
-        self.connection = connection
 
-    def execute(self, statement: Executable) -> None:
-        """Send a statement whose result, if it has one, nobody needs."""
-        self._tx.execute(statement)
+class Command:
+    """A statement without a result that anybody needs; parameters are given by name."""
+
+    def __init__(self, statement: Executable) -> None:
+        self._text, self._constants = _compiled(statement)
+
+    def execute(self, tx: Session, **parameters: Any) -> None:
+        """Execute it, or send it where a pipeline is open."""
+        driver_of(tx).execute(self._text, self._constants | parameters)
 
 
 class Query(Generic[Row]):
-    """A selection made once, whose columns are the fields of `row`; parameters are given by name."""
+    """A selection, whose columns are the fields of `row`; parameters are given by name."""
 
     def __init__(self, statement: Select[Any], row: type[Row]) -> None:
         self._statement = statement
         self._row = row
-        compiled = statement.compile(dialect=_DIALECT)
-        self._text = str(compiled).encode()
-        self._constants = {name: value for name, value in compiled.params.items() if value is not None}
+        self._text, self._constants = _compiled(statement)
 
     def all(self, tx: Session, **parameters: Any) -> list[Row]:
         """Its rows."""
         return [self._row(**row._mapping) for row in tx.execute(self._statement, parameters)]
 
-    def send(self, pipeline: Pipeline, **parameters: Any) -> Later[Row]:
+    def send(self, tx: Session, **parameters: Any) -> Later[Row]:
         """Its rows, to be asked for when the pipeline is over."""
-        cursor = pipeline.connection.cursor(row_factory=class_row(self._row))
+        cursor = driver_of(tx).cursor(row_factory=class_row(self._row))
         return cursor.execute(self._text, self._constants | parameters).fetchall
 
 
 @contextmanager
-def pipelined(tx: Session) -> Iterator[Pipeline]:
+def pipelined(tx: Session) -> Iterator[None]:
     """Within, nothing waits: also `tx.execute` only sends, so that no result of it can be read.
 
     An error of any statement is raised at the end, as the driver's.
     """
-    connection = tx.connection().connection.driver_connection
-    assert isinstance(connection, psycopg.Connection)  # noqa: S101 - the engine's only driver
-    with connection.pipeline():
-        yield Pipeline(tx, connection)
+    with driver_of(tx).pipeline():
+        yield
+
+
+def _compiled(statement: Executable) -> tuple[bytes, dict[str, Any]]:
+    compiled = cast("CompilerElement", statement).compile(dialect=_DIALECT)
+    constants = {name: value for name, value in compiled.params.items() if value is not None}
+    return str(compiled).encode(), constants

@@ -39,8 +39,8 @@ class Ledger:
             if (ids := [each for each in all_ids if (kind, each) not in self._entries])
         }
         found = Resources(self.subscription_id, missing, at=self.at)
-        with pipelined(self.tx) as pipeline:
-            found.send(pipeline)
+        with pipelined(self.tx):
+            found.send(self.tx)
         self.add(found.found())
 
     def add(self, standing: Iterable[Standing]) -> None:

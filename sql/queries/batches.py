@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sql.pipelines import Later, Pipeline
+from sql.database import Transaction
+from sql.pipelines import Later
 from sql.queries import check_outs, repositories, resources, versions
 from sql.queries.check_outs import CheckOutRow
 from sql.queries.repositories import Tips
@@ -33,15 +34,15 @@ class Resources:
         self._at = at
         self._asked: list[tuple[Later[ResourceRow], Later[VersionRow], Later[CheckOutRow]]] = []
 
-    def send(self, pipeline: Pipeline) -> None:
+    def send(self, tx: Transaction) -> None:
         """Ask; what follows a lock sees what was committed while it was waited for."""
         for kind in sorted(self._wanted):
             scope = {"of_subscription": self._subscription_id, "ids": list(self._wanted[kind])}
             self._asked.append(
                 (
-                    resources.lock_of(kind).send(pipeline, **scope),
-                    versions.CURRENT.send(pipeline, **scope, kind=kind, at=self._at),
-                    check_outs.UNRELEASED.send(pipeline, **scope, kind=kind),
+                    resources.lock_of(kind).send(tx, **scope),
+                    versions.CURRENT.send(tx, **scope, kind=kind, at=self._at),
+                    check_outs.UNRELEASED.send(tx, **scope, kind=kind),
                 )
             )
 
@@ -68,10 +69,10 @@ class Opening:
         self._tips: Later[Tips] = list
         self._resources = Resources(subscription_id, wanted, at=at)
 
-    def send(self, pipeline: Pipeline) -> None:
+    def send(self, tx: Transaction) -> None:
         """Ask, in the transaction of the batch."""
-        self._tips = repositories.LOCK.send(pipeline, of_subscription=self._subscription_id)
-        self._resources.send(pipeline)
+        self._tips = repositories.LOCK.send(tx, of_subscription=self._subscription_id)
+        self._resources.send(tx)
 
     def tips(self) -> Tips:
         """Where the branches stand."""

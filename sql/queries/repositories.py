@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, exists, func, insert, select, update
+from sqlalchemy import BigInteger, Select, bindparam, exists, func, insert, select, update
 
 from sql.database import OF_SUBSCRIPTION, Transaction
 from sql.models import TABLES
-from sql.pipelines import Later, Pipeline, Query
+from sql.pipelines import Command, Later, Query
 
 _REPOSITORIES, _TAGS = TABLES["repositories"], TABLES["tags"]
 
@@ -92,10 +92,21 @@ def newest(tx: Transaction) -> UUID | None:
     return subscription_id
 
 
+_ADVANCE = Command(
+    update(_REPOSITORIES)
+    .where(_REPOSITORIES.c.subscription_id == OF_SUBSCRIPTION)
+    .values(
+        head_commit=bindparam("head"), published_commit=bindparam("published"), commits=bindparam("number")
+    )
+)
+_LOCK_REFS = Command(select(func.pg_advisory_xact_lock(bindparam("key", type_=BigInteger()))))
+
+
 def advance(tx: Transaction, subscription_id: UUID, tips: Tips) -> None:
     """Say where the branches stand from now on; the caller holds the row."""
-    query = update(_REPOSITORIES).where(_REPOSITORIES.c.subscription_id == subscription_id)
-    tx.execute(query.values(head_commit=tips.head, published_commit=tips.published, commits=tips.commits))
+    _ADVANCE.execute(
+        tx, of_subscription=subscription_id, head=tips.head, published=tips.published, number=tips.commits
+    )
 
 
 class OwnRefs:
@@ -105,11 +116,11 @@ class OwnRefs:
         self._subscription_id = subscription_id
         self._found: Later[RefsState] = list
 
-    def send(self, pipeline: Pipeline) -> None:
+    def send(self, tx: Transaction) -> None:
         """Ask; each statement sees what was committed before it begins, so the second after the wait."""
         key = int.from_bytes(self._subscription_id.bytes[-8:], "big", signed=True)
-        pipeline.execute(select(func.pg_advisory_xact_lock(key)))
-        self._found = REFS.send(pipeline, of_subscription=self._subscription_id)
+        _LOCK_REFS.execute(tx, key=key)
+        self._found = REFS.send(tx, of_subscription=self._subscription_id)
 
     def state(self) -> RefsState | None:
         """Where they have to stand, None for no such subscription."""

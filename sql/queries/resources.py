@@ -12,7 +12,6 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     Table,
-    Update,
     and_,
     any_,
     func,
@@ -27,7 +26,7 @@ from sqlalchemy import (
 from sql import bulk
 from sql.database import IDS, OF_SUBSCRIPTION, Transaction
 from sql.models import TABLES
-from sql.pipelines import Query
+from sql.pipelines import Command, Query
 
 _VERSIONS, _CHECK_OUTS = TABLES["versions"], TABLES["check_outs"]
 
@@ -209,10 +208,10 @@ def insert_row(tx: Transaction, subscription_id: UUID, row: ResourceRow, place: 
 
 
 @cache
-def _touch(kind: str) -> Update:
+def _touch(kind: str) -> Command:
     table = _TABLE_OF[kind]
     given = bulk.table_of(table.c[f"{kind}_id"], table.c.description, table.c.updated_at)
-    return (
+    return Command(
         update(table)
         .where(table.c.subscription_id == OF_SUBSCRIPTION, _identity(kind) == given.c[f"{kind}_id"])
         .values(description=given.c.description, updated_at=given.c.updated_at)

@@ -14,7 +14,7 @@ from sql import bulk
 from sql.database import IDS, OF_SUBSCRIPTION, Transaction, among
 from sql.models import TABLES
 from sql.models.columns import INSTANT
-from sql.pipelines import Query
+from sql.pipelines import Command, Query
 
 _VERSIONS, _ACTORS, _CHECK_OUTS = TABLES["versions"], TABLES["actors"], TABLES["check_outs"]
 
@@ -115,7 +115,7 @@ _GIVEN = (
     *("git_branch", "git_repo_url", "created_by", "created_at"),
 )
 _INSERT = bulk.insertion(_VERSIONS, *_GIVEN, subscription_id=OF_SUBSCRIPTION)
-_SUPERSEDE = (
+_SUPERSEDE = Command(
     update(_VERSIONS)
     .where(_VERSIONS.c.subscription_id == OF_SUBSCRIPTION, _VERSIONS.c.version_id == any_(IDS))
     .values(is_current=False)
@@ -135,7 +135,7 @@ def insert_rows(
     """
     last = {(row.resource_type, row.resource_id): row.version_id for row in rows}
     if superseded:
-        tx.execute(_SUPERSEDE, {"of_subscription": subscription_id, "ids": list(superseded)})
+        _SUPERSEDE.execute(tx, of_subscription=subscription_id, ids=list(superseded))
     given = [
         {
             "version_id": row.version_id,
