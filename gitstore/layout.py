@@ -50,6 +50,11 @@ class Store:
         self._root = root
         self._durable: set[str] = set()
 
+    @property
+    def root(self) -> Path:
+        """The folder."""
+        return self._root
+
     def path(self, subscription_id: str) -> Path:
         """The repository's folder, whether or not it exists; ValueError unless the id is a canonical UUID."""
         if str(UUID(subscription_id)) != subscription_id:

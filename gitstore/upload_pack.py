@@ -105,10 +105,13 @@ class UploadPack:
         self, path: Path, options: tuple[str, ...], protocol: str | None
     ) -> asyncio.subprocess.Process:
         # A volume mounted into a container has an owner of its own, from which git would refuse to serve.
+        # What reconcile found and kept is not part of the history.
         owned = {
-            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_COUNT": "2",
             "GIT_CONFIG_KEY_0": "safe.directory",
             "GIT_CONFIG_VALUE_0": str(path),
+            "GIT_CONFIG_KEY_1": "transfer.hideRefs",
+            "GIT_CONFIG_VALUE_1": "refs/annals",
         }
         if valid := _valid(protocol):
             owned["GIT_PROTOCOL"] = valid

@@ -37,6 +37,7 @@ class Action(StrEnum):
     CLONE = "CLONE"
     FETCH = "FETCH"
     REBUILD = "REBUILD"
+    REPAIR = "REPAIR"
 
 
 @dataclass(frozen=True, slots=True)

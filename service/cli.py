@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 from rich.console import Console
@@ -172,6 +173,30 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
             table.add_row(finding.verdict, finding.subject, finding.detail)
         out.print(table)
     if any(finding.verdict == "fail" for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify(
+    repair: Annotated[bool, typer.Option("--repair", help="Put right what is known to be wrong.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Read every object too, by `git fsck`.")] = False,
+    subscription: Annotated[UUID | None, typer.Option(help="Only this subscription.")] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the database with the repositories; exit code 1 where something is left to do."""
+    from service.commands import reconcile
+    from service.ids import SubscriptionId
+
+    only = None if subscription is None else SubscriptionId(subscription)
+    with _explained():
+        settings, _ = load({"data_dir": data_dir})
+        try:
+            report = reconcile.verify(settings, _progress, repair=repair, full=full, only=only)
+        except reconcile.UnknownSubscription as error:
+            raise typer.BadParameter(str(error), param_hint="--subscription") from None
+    reconcile.show(report, as_json=as_json, console=out)
+    if report.left:
         raise typer.Exit(1)
 
 

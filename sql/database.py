@@ -22,7 +22,9 @@ Transaction = Session
 PLATFORM: Final = "platform"
 Scope = UUID | Literal["platform"]
 
-SERVICE_ROLE = "annals_service"
+SERVICE_ROLE: Final = "annals_service"
+# Owns the tables and so may change what the service may not: for repairs alone, each of which is audited.
+OWNER_ROLE: Final = "annals_owner"
 
 CONNECT_TIMEOUT_SECONDS = 5
 POOL_TIMEOUT_SECONDS = 10
@@ -37,6 +39,9 @@ FRESH_SECONDS = 1.0
 # For statements made once. The first is not named like its column: an UPDATE would take it for a value.
 OF_SUBSCRIPTION = bindparam("of_subscription", type_=Uuid())
 IDS = bindparam("ids", type_=ARRAY(Uuid()))
+
+# Has to be the first statement of its transaction.
+_SNAPSHOT = Command(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
 
 # In each transaction, not once a connection: behind a pooler the next one may have another connection.
 _ENTER = Command(text("SELECT set_config('role', :role, true), set_config('annals.scope', :scope, true)"))
@@ -80,15 +85,23 @@ class Database:
 
     @contextmanager
     def transaction(
-        self, scope: Scope, *, first: Callable[[Transaction], None] | None = None
+        self,
+        scope: Scope,
+        *,
+        first: Callable[[Transaction], None] | None = None,
+        role: Literal["annals_service", "annals_owner"] = SERVICE_ROLE,
+        snapshot: bool = False,
     ) -> Iterator[Transaction]:
         """A transaction that sees one subscription's rows, or with PLATFORM all; commits when left in peace.
 
-        What `first` sends goes over with its beginning. Raises the errors of `sql.errors`.
+        What `first` sends goes over with its beginning. With `snapshot` all that it reads is of one instant,
+        and it writes nothing. Row-level security does not hold the owner. Raises the errors of `sql.errors`.
         """
         with translated(), Session(self.engine) as session, session.begin():
             with pipelined(session):
-                _ENTER.execute(session, role=SERVICE_ROLE, scope=str(scope))
+                if snapshot:
+                    _SNAPSHOT.execute(session)
+                _ENTER.execute(session, role=role, scope=str(scope))
                 if first is not None:
                     first(session)
             yield session

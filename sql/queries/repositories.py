@@ -109,6 +109,11 @@ def advance(tx: Transaction, subscription_id: UUID, tips: Tips) -> None:
     )
 
 
+def lock_refs(tx: Transaction, subscription_id: UUID) -> None:
+    """Wait to be the only one, on any host, that moves the refs of a repository."""
+    _LOCK_REFS.execute(tx, key=int.from_bytes(subscription_id.bytes[-8:], "big", signed=True))
+
+
 class OwnRefs:
     """Waits to be the only one that moves the refs of a repository, and reads where they have to stand."""
 
@@ -118,8 +123,7 @@ class OwnRefs:
 
     def send(self, tx: Transaction) -> None:
         """Ask; each statement sees what was committed before it begins, so the second after the wait."""
-        key = int.from_bytes(self._subscription_id.bytes[-8:], "big", signed=True)
-        _LOCK_REFS.execute(tx, key=key)
+        lock_refs(tx, self._subscription_id)
         self._found = REFS.send(tx, of_subscription=self._subscription_id)
 
     def state(self) -> RefsState | None:

@@ -1,0 +1,84 @@
+"""What killed processes leave behind: half-written files, unfinished repositories, locks nobody holds."""
+
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
+from uuid import UUID
+
+from gitstore.durable import sync_folder
+from gitstore.errors import translated
+
+_HALF_WRITTEN = ("objects/pack/tmp_*", "objects/pack/.tmp-*", "objects/??/tmp_obj_*")
+# Locks on refs are another matter: whoever holds the subscription's lock on its refs knows them to be stale.
+_LOCKS = ("config.lock", "objects/*.lock", "objects/info/**/*.lock", "objects/pack/*.lock")
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A file or folder, and when it was last written to, in seconds."""
+
+    path: Path
+    modified: float
+
+
+def half_written(repository: Path) -> list[Leftover]:
+    """Packs and objects of a repository that may be being written just now, or never will be."""
+    return _matching(repository, *_HALF_WRITTEN)
+
+
+def locks(repository: Path) -> list[Leftover]:
+    """Locks on anything but refs, which may be held."""
+    return _matching(repository, *_LOCKS)
+
+
+def unfinished(root: Path) -> list[Leftover]:
+    """Repositories, in the folder of all of them, that may be being made just now."""
+    return _matching(root, "tmp-*")
+
+
+def below(folder: Path, pattern: str) -> list[Leftover]:
+    """What has a name of that pattern in a folder."""
+    return _matching(folder, pattern)
+
+
+def repositories(root: Path) -> dict[UUID, float]:
+    """The repositories in the folder of all of them, and when each was last changed, in seconds."""
+    found = {}
+    for each in _matching(root, "*.git"):
+        try:
+            subscription_id = UUID(each.path.stem)
+        except ValueError:
+            continue
+        if str(subscription_id) == each.path.stem:
+            found[subscription_id] = each.modified
+    return found
+
+
+def holds_nothing(repository: Path) -> bool:
+    """Whether neither an object nor a ref was ever written to a repository."""
+    with translated():
+        files = (file for name in ("objects", "refs") for file in (repository / name).rglob("*"))
+        return not (repository / "packed-refs").exists() and not any(file.is_file() for file in files)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; one that is gone already is no error."""
+    with translated():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
+def _matching(folder: Path, *patterns: str) -> list[Leftover]:
+    found = []
+    for pattern in patterns:
+        # Unlike Path.glob, it puts up with folders that go meanwhile.
+        for name in glob(pattern, root_dir=folder, recursive=True):  # noqa: PTH207
+            path = folder / name
+            with translated(), suppress(FileNotFoundError):
+                found.append(Leftover(path, path.lstat().st_mtime))
+    return sorted(found, key=lambda each: each.path)

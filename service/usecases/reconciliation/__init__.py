@@ -1,0 +1,1 @@
+"""What reconcile looks for, one module for each place to look."""

@@ -1,0 +1,252 @@
+"""All that is looked at of one subscription, in an order in which nothing is told twice."""
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from uuid import UUID
+
+from gitstore import inspection
+from gitstore.branch_log import walk
+from gitstore.errors import GitStoreError
+from gitstore.inspection import Objects
+from gitstore.layout import Store
+from service.committer import mending
+from service.committer.refs import MAIN, PUBLISHED
+from service.ids import SubscriptionId
+from service.usecases.reconciliation import content, files, mirrors, tag_objects
+from service.usecases.reconciliation.findings import Code, Damage, Finding, Recorder
+from service.usecases.reconciliation.history import Correction, Facts, Main, read_main
+from service.usecases.reconciliation.publications import read_published
+from service.usecases.reconciliation.refs import RefsCheck
+from sql.database import OWNER_ROLE, Database
+from sql.errors import SchemaError
+from sql.queries import reconcile, repositories
+from sql.queries.reconcile import Mirror, TagFact
+from sql.queries.repositories import Tips
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """How closely to look at a subscription, and whom to tell how far that is."""
+
+    history: bool
+    objects: bool
+    grace_seconds: float
+    progress: Callable[[str], None]
+
+
+class SubscriptionCheck:
+    """Looks at one subscription; `versions` is how many it compared."""
+
+    def __init__(self, database: Database, store: Store, subscription_id: SubscriptionId, look: Look) -> None:
+        self.versions = 0
+        self._database = database
+        self._store = store
+        self._subscription_id = subscription_id
+        self._path = store.path(str(subscription_id))
+        self._look = look
+
+    def damages(self, now: datetime) -> Iterator[Damage]:
+        """What is wrong; what was yielded may be mended before the next is asked for.
+
+        Raises GitStoreError where the repository can't be read, and the errors of `sql.errors`.
+        """
+        if not self._path.is_dir():
+            yield from self._missing()
+            return
+        refs_check = RefsCheck(
+            self._database, self._store, self._subscription_id, grace_seconds=self._look.grace_seconds
+        )
+        yield from files.of_repository(self._path, self._subscription_id, now)
+        yield from refs_check.damages(now, ignored=self._tags_at_fault())
+        if self._look.history:
+            yield from self._history(refs_check.stand_ins)
+        if self._look.objects:
+            yield from self._objects()
+
+    def _missing(self) -> Iterator[Damage]:
+        facts = self._facts()
+        if facts is None:
+            return
+        empty = facts.tips == Tips(None, None, 0) and not facts.versions
+        finding = self._finding(
+            Code.REPOSITORY_MISSING, self._path.name, found=f"{len(facts.versions)} versions"
+        )
+        yield Damage(finding, self._make_repository if empty else None)
+
+    def _make_repository(self, record: Recorder) -> str:
+        record(done := "an empty one was made, as nothing was in it")
+        self._store.ensure(str(self._subscription_id))
+        return done
+
+    # -- history --------------------------------------------------------------------------------------
+
+    def _facts(self) -> Facts | None:
+        with self._database.transaction(self._subscription_id, snapshot=True) as tx:
+            tips = reconcile.tips(tx, self._subscription_id)
+            if tips is None:
+                return None
+            return Facts(
+                tips,
+                reconcile.versions(tx, self._subscription_id),
+                reconcile.tags(tx, self._subscription_id),
+                reconcile.publications(tx, self._subscription_id),
+                reconcile.deletions(tx, self._subscription_id),
+            )
+
+    def _history(self, stand_ins: dict[str, str]) -> Iterator[Damage]:
+        """Compare the history; `stand_ins` are refs to read where the row of a branch can't be trusted."""
+        facts = self._facts()
+        if facts is None:
+            return
+        self.versions = len(facts.versions)
+        objects = Objects(self._path)
+        with closing(objects):
+            head, published = (
+                stand_ins.get(ref, tip)
+                for ref, tip in ((MAIN, facts.tips.head), (PUBLISHED, facts.tips.published))
+            )
+            if head is not None and not objects.is_commit(head):
+                return
+            try:
+                main = self._main(facts, head, objects)
+            except GitStoreError as error:
+                yield Damage(self._finding(Code.NOT_VERIFIED, "main", found=str(error)))
+                return
+            yield from self._told(main)
+            branch = self._published(facts, main, published, objects)
+            if isinstance(branch, Finding):
+                yield Damage(branch)
+            else:
+                yield from self._told(branch)
+            yield from self._tag_objects(facts, main, objects)
+            untold = main.touched if isinstance(branch, Finding) else main.touched | branch.touched
+            yield from self._mirrors(facts, untold)
+            yield from self._content(facts, main, objects)
+
+    def _main(self, facts: Facts, head: str | None, objects: Objects) -> Main:
+        self._look.progress(f"  reading {len(facts.versions)} versions")
+
+        def read() -> Main:
+            commits = iter(()) if head is None else walk(self._path, head)
+            return read_main(self._subscription_id, facts, commits, exists=objects.exists)
+
+        return _twice(read)
+
+    def _published(self, facts: Facts, main: Main, published: str | None, objects: Objects) -> Main | Finding:
+        if published is not None and not objects.is_commit(published):
+            # Told of its ref.
+            return Main(self._subscription_id)
+
+        def read() -> Main:
+            return read_published(facts, main, iter(()) if published is None else walk(self._path, published))
+
+        try:
+            return _twice(read)
+        except GitStoreError as error:
+            return self._finding(Code.NOT_VERIFIED, "published", found=str(error))
+
+    def _told(self, branch: Main) -> Iterator[Damage]:
+        for finding, correction in branch.found:
+            if correction is not None:
+                yield Damage(finding, partial(self._correct, correction))
+            elif finding.code is Code.COMMIT_COUNT_DIFFERS:
+                yield Damage(finding, partial(self._correct_commits, finding))
+            else:
+                yield Damage(finding)
+
+    def _correct(self, correction: Correction, record: Recorder) -> str:
+        with self._database.transaction(self._subscription_id) as tx:
+            if not reconcile.may_correct(tx):
+                raise SchemaError(
+                    "this login may not change versions: run it with one that may be annals_owner"
+                )
+        with self._database.transaction(self._subscription_id, role=OWNER_ROLE) as tx:
+            reconcile.correct(
+                tx, self._subscription_id, correction.version_id, correction.column, correction.value
+            )
+            record.within(tx, done := f"{correction.column} was set to what git says")
+        return done
+
+    def _correct_commits(self, finding: Finding, record: Recorder) -> str:
+        expected, found = int(str(finding.expected)), int(str(finding.found))
+        with self._database.transaction(self._subscription_id) as tx:
+            if not reconcile.correct_commits(tx, self._subscription_id, since=found, by=expected - found):
+                raise mending.Changed("commits were added meanwhile")
+            record.within(tx, done := f"corrected by {expected - found}")
+        return done
+
+    # -- what repeats the history ---------------------------------------------------------------------
+
+    def _tags_at_fault(self) -> set[str]:
+        """Refs of tags whose row names an object that does not fit: the row is told of, not the ref."""
+        with self._database.transaction(self._subscription_id) as tx:
+            tags = reconcile.tags(tx, self._subscription_id)
+        with closing(Objects(self._path)) as objects:
+            return {
+                each.finding.subject
+                for each in tag_objects.differences(
+                    self._subscription_id, tags, lambda tag: tag.git_commit_hash, objects, {}
+                )
+            }
+
+    def _tag_objects(self, facts: Facts, main: Main, objects: Objects) -> Iterator[Damage]:
+        def commit_of(tag: TagFact) -> str:
+            named = main.named.get(tag.version_id)
+            return tag.git_commit_hash if named is None else named.commit_id
+
+        present = inspection.read_refs(self._path).named if facts.tags else {}
+        found = tag_objects.differences(self._subscription_id, facts.tags, commit_of, objects, present)
+        for finding, tag, right in found:
+            yield Damage(finding, None if right is None else partial(self._correct_tag, tag, right))
+
+    def _correct_tag(self, tag: TagFact, right: str, record: Recorder) -> str:
+        with self._database.transaction(self._subscription_id) as tx:
+            reconcile.correct_tag_object(tx, self._subscription_id, tag.tag_id, right)
+            record.within(tx, done := f"the row names {right} again")
+        return done
+
+    def _mirrors(self, facts: Facts, untold: Collection[UUID]) -> Iterator[Damage]:
+        for finding, version_id, column in mirrors.differences(self._subscription_id, facts, untold=untold):
+            yield Damage(finding, partial(self._mirror, version_id, column))
+
+    def _mirror(self, version_id: UUID, column: Mirror, record: Recorder) -> str:
+        with self._database.transaction(self._subscription_id) as tx:
+            # No batch changes it meanwhile.
+            repositories.lock(tx, self._subscription_id)
+            if not reconcile.mirror(tx, self._subscription_id, version_id, column):
+                return "it is right by now"
+            record.within(tx, done := f"{column} was set to what the other rows say")
+        return done
+
+    def _content(self, facts: Facts, main: Main, objects: Objects) -> Iterator[Damage]:
+        for finding, version_id, text in content.differences(
+            self._database, self._subscription_id, facts, main, objects, self._look.progress
+        ):
+            mend = None
+            if text is not None:
+                mend = partial(self._correct, Correction(version_id, "version_data", text))
+            yield Damage(finding, mend)
+
+    def _objects(self) -> Iterator[Damage]:
+        self._look.progress("  reading every object")
+        said = inspection.fsck(self._path)
+        if said:
+            # Beside writers a pack may come or go while git reads: what it says twice is true.
+            again = set(inspection.fsck(self._path))
+            said = [line for line in said if line in again]
+        for line in said:
+            yield Damage(self._finding(Code.OBJECT_CORRUPT, self._path.name, found=line))
+
+    def _finding(self, code: Code, about: str, *, found: str) -> Finding:
+        return Finding(code=code, subscription_id=self._subscription_id, subject=about, found=found)
+
+
+def _twice(read: Callable[[], Main]) -> Main:
+    """Read once more where git fails: upkeep may have removed a pack that it was about to read."""
+    try:
+        return read()
+    except GitStoreError:
+        return read()

@@ -1,0 +1,225 @@
+"""What the rows of a subscription say of its repository, and putting right those that git refutes."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Uuid, bindparam, cast, column, exists, or_, select, text, update, values
+from sqlalchemy.dialects.postgresql import JSONB
+
+from sql.database import OWNER_ROLE, Transaction, among
+from sql.models import TABLES
+from sql.models.columns import TEXT
+from sql.queries.repositories import Tips
+
+_SUBSCRIPTIONS, _VERSIONS, _TAGS, _PUBLICATIONS, _DELETIONS, _REPOSITORIES = (
+    TABLES[name]
+    for name in ("subscriptions", "versions", "tags", "publications", "deletion_logs", "repositories")
+)
+
+
+# What a version's row repeats of other rows, for reading.
+Mirror = Literal["is_current", "version_tag", "is_published"]
+
+
+class VersionFact(NamedTuple):
+    """A version's row without its document."""
+
+    version_id: UUID
+    resource_type: str
+    resource_id: UUID
+    version_number: int
+    git_commit_hash: str
+    git_blob_id: str
+    commit_number: int
+    version_tag: str | None
+    is_current: bool
+    is_published: bool
+
+
+class TagFact(NamedTuple):
+    """The row of a tag that stands, or whose ref has still to be made or removed."""
+
+    tag_id: UUID
+    version_id: UUID
+    resource_type: str
+    resource_id: UUID
+    tag: str
+    tag_object: str
+    untagged_at: datetime | None
+    ref_is_settled: bool
+    git_commit_hash: str
+
+    @property
+    def stands(self) -> bool:
+        """Whether the tag was not taken away."""
+        return self.untagged_at is None
+
+
+class PublicationFact(NamedTuple):
+    """The time during which a version was published."""
+
+    version_id: UUID
+    published_at: datetime
+    unpublished_at: datetime | None
+
+
+def subscriptions(tx: Transaction) -> list[UUID]:
+    """The ids of all subscriptions, in order."""
+    query = select(_SUBSCRIPTIONS.c.subscription_id).order_by(_SUBSCRIPTIONS.c.subscription_id)
+    return list(tx.execute(query).scalars())
+
+
+def tips(tx: Transaction, subscription_id: UUID) -> Tips | None:
+    """Where the branches have to stand, without waiting for a writer; None for no such row."""
+    columns = (_REPOSITORIES.c.head_commit, _REPOSITORIES.c.published_commit, _REPOSITORIES.c.commits)
+    row = tx.execute(select(*columns).where(_REPOSITORIES.c.subscription_id == subscription_id)).one_or_none()
+    return None if row is None else Tips(*row)
+
+
+def versions(tx: Transaction, subscription_id: UUID) -> list[VersionFact]:
+    """Every version, in the order of their commits."""
+    columns = [_VERSIONS.c[name] for name in VersionFact._fields]
+    query = select(*columns).where(_VERSIONS.c.subscription_id == subscription_id)
+    rows = tx.execute(query.order_by(_VERSIONS.c.commit_number, _VERSIONS.c.version_id))
+    return [VersionFact(*row) for row in rows]
+
+
+def tags(tx: Transaction, subscription_id: UUID) -> list[TagFact]:
+    """Every tag that stands, and every row whose ref is owed."""
+    columns = [_TAGS.c[name] for name in TagFact._fields[:-1]]
+    query = select(*columns, _VERSIONS.c.git_commit_hash).join(
+        _VERSIONS, _VERSIONS.c.version_id == _TAGS.c.version_id
+    )
+    query = query.where(
+        _TAGS.c.subscription_id == subscription_id,
+        or_(_TAGS.c.untagged_at.is_(None), ~_TAGS.c.ref_is_settled),
+    )
+    return [TagFact(*row) for row in tx.execute(query)]
+
+
+def publications(tx: Transaction, subscription_id: UUID) -> list[PublicationFact]:
+    """Every publication, also those that ended."""
+    columns = [_PUBLICATIONS.c[name] for name in PublicationFact._fields]
+    query = select(*columns).where(_PUBLICATIONS.c.subscription_id == subscription_id)
+    return [PublicationFact(*row) for row in tx.execute(query)]
+
+
+def deletions(tx: Transaction, subscription_id: UUID) -> set[UUID]:
+    """The ids of all deletions."""
+    query = select(_DELETIONS.c.deletion_id).where(_DELETIONS.c.subscription_id == subscription_id)
+    return set(tx.execute(query).scalars())
+
+
+def named_versions(tx: Transaction, subscription_id: UUID, version_ids: Collection[UUID]) -> set[UUID]:
+    """Those of the ids that versions have."""
+    query = select(_VERSIONS.c.version_id).where(
+        _VERSIONS.c.subscription_id == subscription_id, among(_VERSIONS.c.version_id, version_ids)
+    )
+    return set(tx.execute(query).scalars())
+
+
+def was_tag_object(tx: Transaction, subscription_id: UUID, object_id: str) -> bool:
+    """Whether a tag, also one that was taken away, has that object."""
+    query = select(_TAGS.c.tag_id).where(
+        _TAGS.c.subscription_id == subscription_id, _TAGS.c.tag_object == object_id
+    )
+    return tx.execute(query.limit(1)).one_or_none() is not None
+
+
+def differing(tx: Transaction, subscription_id: UUID, snapshots: Mapping[UUID, str]) -> set[UUID]:
+    """The versions whose `version_data` is another JSON value than their snapshot, as JSONB keeps it.
+
+    At most a few thousand at once. Raises UnfitValue where one of the snapshots is no JSON.
+    """
+    # Not an array, whose elements the driver would escape, which takes ten times as long as all else here.
+    given = values(column("version_id", Uuid), column("snapshot", TEXT), name="given").data(
+        [*snapshots.items()]
+    )
+    query = (
+        select(_VERSIONS.c.version_id)
+        .join(given, given.c.version_id == _VERSIONS.c.version_id)
+        .where(
+            _VERSIONS.c.subscription_id == subscription_id,
+            _VERSIONS.c.version_data.is_distinct_from(cast(given.c.snapshot, JSONB)),
+        )
+    )
+    return set(tx.execute(query).scalars())
+
+
+_MAY_OWN = text("SELECT pg_has_role(session_user, :owner, 'SET')")
+
+
+def may_correct(tx: Transaction) -> bool:
+    """Whether this login may change what the service may not."""
+    may: bool = tx.execute(_MAY_OWN, {"owner": OWNER_ROLE}).scalar_one()
+    return may
+
+
+def correct(tx: Transaction, subscription_id: UUID, version_id: UUID, column: str, value: str | int) -> None:
+    """Let a column of a version say what git says; the transaction is the owner's. Raises UniqueConflict."""
+    given: Any = value
+    if column == "version_data":
+        given = cast(bindparam("snapshot", value, type_=TEXT), JSONB)
+    tx.execute(
+        update(_VERSIONS)
+        .where(_VERSIONS.c.subscription_id == subscription_id, _VERSIONS.c.version_id == version_id)
+        .values({column: given})
+    )
+
+
+_LATER = _VERSIONS.alias("later")
+
+
+def mirror(tx: Transaction, subscription_id: UUID, version_id: UUID, column: Mirror) -> bool:
+    """Let a version repeat what other rows say of it; False where it does. The caller holds the repository.
+
+    Raises UniqueConflict where another version still says the same.
+    """
+    truth: dict[Mirror, Any] = {
+        "is_current": ~exists().where(
+            _LATER.c.subscription_id == _VERSIONS.c.subscription_id,
+            _LATER.c.resource_type == _VERSIONS.c.resource_type,
+            _LATER.c.resource_id == _VERSIONS.c.resource_id,
+            _LATER.c.version_number > _VERSIONS.c.version_number,
+        ),
+        "version_tag": select(_TAGS.c.tag)
+        .where(_TAGS.c.version_id == _VERSIONS.c.version_id, _TAGS.c.untagged_at.is_(None))
+        .scalar_subquery(),
+        "is_published": exists().where(
+            _PUBLICATIONS.c.version_id == _VERSIONS.c.version_id, _PUBLICATIONS.c.unpublished_at.is_(None)
+        ),
+    }
+    right = truth[column]
+    query = update(_VERSIONS).where(
+        _VERSIONS.c.subscription_id == subscription_id,
+        _VERSIONS.c.version_id == version_id,
+        _VERSIONS.c[column].is_distinct_from(right),
+    )
+    changed = tx.execute(query.values({column: right}).returning(_VERSIONS.c.version_id))
+    return changed.one_or_none() is not None
+
+
+def correct_tag_object(tx: Transaction, subscription_id: UUID, tag_id: UUID, tag_object: str) -> None:
+    """Let a tag's row name the object that it has in git."""
+    tx.execute(
+        update(_TAGS)
+        .where(_TAGS.c.subscription_id == subscription_id, _TAGS.c.tag_id == tag_id)
+        .values(tag_object=tag_object)
+    )
+
+
+def advance(tx: Transaction, subscription_id: UUID, *, main: bool, commit: str) -> None:
+    """Say where `main`, or `published`, has to stand; the caller holds the row."""
+    query = update(_REPOSITORIES).where(_REPOSITORIES.c.subscription_id == subscription_id)
+    tx.execute(query.values({"head_commit" if main else "published_commit": commit}))
+
+
+def correct_commits(tx: Transaction, subscription_id: UUID, *, since: int, by: int) -> bool:
+    """Correct how many commits `main` is said to have, unless that changed since it was read."""
+    query = update(_REPOSITORIES).where(
+        _REPOSITORIES.c.subscription_id == subscription_id, _REPOSITORIES.c.commits == since
+    )
+    changed = tx.execute(query.values(commits=since + by).returning(_REPOSITORIES.c.commits))
+    return changed.one_or_none() is not None
