@@ -12,7 +12,7 @@ from gitstore.failpoints import passing
 from gitstore.layout import Store
 from service.addresses import git_url
 from service.clock import Clock
-from service.committer.batch import BatchWriter, Outcome
+from service.committer.batch import BatchWriter, Outcome, Settling
 from service.committer.change import Change
 from service.committer.refs import settle_all
 from service.errors import Busy
@@ -126,9 +126,8 @@ class GroupCommit:
                 subscription_id, batch = self._take()
                 writer = self._idle.pop(subscription_id, None)
             self._began[number] = time.monotonic()
-            writer = self._write(subscription_id, writer, batch)
+            self._write(subscription_id, writer, batch)
             del self._began[number]
-            self._give_back(subscription_id, writer)
 
     def _settle(self) -> None:
         try:
@@ -180,31 +179,38 @@ class GroupCommit:
 
     def _write(
         self, subscription_id: SubscriptionId, writer: BatchWriter | None, batch: list[_Waiting]
-    ) -> BatchWriter | None:
+    ) -> None:
+        """Write a batch; while its refs follow, the subscription's next one can be written."""
         if not batch:
-            return writer
+            self._give_back(subscription_id, writer)
+            return
+        settling: Settling | None = None
         outcomes: Sequence[Outcome]
         try:
             BATCH_SIZE.observe(len(batch))
             passing("batch-taken")
             if writer is None:
-                writer = BatchWriter(
-                    self._database,
-                    self._store,
-                    subscription_id,
-                    clock=self._clock,
-                    git_url=git_url(self._public_url, subscription_id),
-                )
-            outcomes = writer.write([waiting.change for waiting in batch])
-            passing("answer-ready")
+                writer = self._new_writer(subscription_id)
+            settling = writer.write([waiting.change for waiting in batch])
         except Exception as error:
             log.exception("a batch failed", subscription_id=str(subscription_id))
+            outcomes = [error for _ in batch]
             if writer is not None:
                 writer.close()
                 writer = None
-            outcomes = [error for _ in batch]
+        self._give_back(subscription_id, writer)
+        if settling is not None:
+            outcomes = settling.outcomes()
         _deliver(zip(batch, outcomes, strict=True))
-        return writer
+
+    def _new_writer(self, subscription_id: SubscriptionId) -> BatchWriter:
+        return BatchWriter(
+            self._database,
+            self._store,
+            subscription_id,
+            clock=self._clock,
+            git_url=git_url(self._public_url, subscription_id),
+        )
 
 
 def _deliver(answered: Iterable[tuple[_Waiting, Outcome]]) -> None:

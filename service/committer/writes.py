@@ -1,5 +1,6 @@
 """The rows that the accepted changes of a batch make, written together before the one COMMIT."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -59,11 +60,22 @@ class Writes:
         self.witness: AuditRow | None = None
         self._written_tips = tips
 
-    def flush(self, tx: Transaction, subscription_id: SubscriptionId, at: datetime) -> None:
-        """Write the rows collected since the last time, and where the branches stand; the caller commits."""
+    def flush(
+        self,
+        tx: Transaction,
+        subscription_id: SubscriptionId,
+        at: datetime,
+        *,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Write the rows collected since the last time, and where the branches stand; the caller commits.
+
+        `meanwhile` is done while the database is at work on them.
+        """
         rows, self.rows = self.rows, Rows()
         with pipelined(tx):
             self._send(tx, subscription_id, rows, at)
+            meanwhile()
         if self.witness is None and rows.audit:
             self.witness = rows.audit[0]
 
@@ -81,8 +93,7 @@ class Writes:
             publications.record(tx, subscription_id, publication, at)
         for held, version_id in rows.moved.values():
             check_outs.move(tx, subscription_id, held, version_id)
-        for held, version_id in rows.checked_in:
-            check_outs.check_in(tx, subscription_id, held, at=at, version_id=version_id)
+        check_outs.check_in(tx, subscription_id, rows.checked_in, at=at)
         comments.insert_rows(tx, subscription_id, rows.comments)
         audit_logs.insert_rows(tx, rows.audit)
         data_changes.insert_rows(tx, rows.changes)

@@ -12,7 +12,13 @@ from service import audit, etags
 from service.audit import Action, Subject, check_out_state
 from service.callers import Member
 from service.committer.change import CheckIn, CheckInMany, Item
-from service.committer.refusals import check_match, checked_out, holder_facts
+from service.committer.refusals import (
+    check_match,
+    checked_out,
+    holder_facts,
+    resource_deleted,
+    resource_not_found,
+)
 from service.committer.step import running
 from service.context import Context
 from service.errors import Fault, IfMatchRequired, Invalid, NotCheckedOut, NotHolder, Unauthenticated
@@ -25,9 +31,12 @@ from service.usecases.documents import definition_of
 from service.usecases.retries import run_once
 from service.usecases.versions import Saved, live_resource, saved
 from sql.database import Transaction
-from sql.queries import check_outs, tenancy, versions
+from sql.pipelines import Later, pipelined
+from sql.queries import batches, check_outs, tenancy, versions
+from sql.queries.batches import Standing
 from sql.queries.check_outs import CheckOutRow
 from sql.queries.resources import ResourceRow
+from sql.queries.tenancy import HeldUser
 
 DEFAULT_LEASE = timedelta(hours=8)
 MAX_LEASE = timedelta(days=7)
@@ -120,21 +129,27 @@ def check_out(
     """
     subscription_id = author.subscription_id
 
+    found = batches.Resources(subscription_id, {kind: [resource_id]}, at=context.clock())
+    user: list[Later[HeldUser]] = []
+
+    def send(tx: Transaction) -> None:
+        user.append(tenancy.HOLD_USER.send(tx, of_subscription=subscription_id, held=author.user_id))
+        found.send(tx)
+
     def work(tx: Transaction) -> _Taken:
-        if not tenancy.hold_user(tx, subscription_id, author.user_id):
+        if not user[0]():
             # Deleted since the key was verified: nobody could end a lease of nobody.
             raise Unauthenticated("The user of this API key was deleted.")
-        resource, held = _hold(tx, subscription_id, kind, resource_id)
+        standing = _live(found.found(), kind, resource_id)
+        resource, version, held = standing.row, standing.current, standing.check_out
         at = context.clock()
         still = running(held, at)
         if still is not None and still.checked_out_by != author.user_id:
             raise checked_out(kind, still)
-        version = versions.current(tx, subscription_id, kind, [resource_id], at=at)[resource_id]
         check_match(kind, version, if_match)
         expires_at = at + (lease or DEFAULT_LEASE)
         if still is not None:
             row = replace(still, expires_at=expires_at, reason=still.reason if reason is None else reason)
-            check_outs.renew(tx, subscription_id, still, expires_at=expires_at, reason=row.reason)
         else:
             row = CheckOutRow(
                 check_out_id=mint(),
@@ -147,19 +162,16 @@ def check_out(
                 expires_at=expires_at,
                 reason=reason,
             )
-            if held is not None:
-                check_outs.release(tx, subscription_id, held, at=held.expires_at, by=None, kind="expired")
-            check_outs.take(tx, subscription_id, row)
-        audit.record(
-            tx,
-            author,
-            subscription_id,
-            Subject.of(resource),
-            Action.CHECK_OUT,
-            at,
-            old=None if still is None else check_out_state(still),
-            new=check_out_state(row),
-        )
+        before, after = None if still is None else check_out_state(still), check_out_state(row)
+        with pipelined(tx):
+            if still is not None:
+                check_outs.renew(tx, subscription_id, still, expires_at=expires_at, reason=row.reason)
+            else:
+                if held is not None:
+                    check_outs.release(tx, subscription_id, held, at=held.expires_at, by=None, kind="expired")
+                check_outs.take(tx, subscription_id, row)
+            subject = Subject.of(resource)
+            audit.record(tx, author, subscription_id, subject, Action.CHECK_OUT, at, old=before, new=after)
         shown = CheckOut(
             version_id=version.version_id,
             version_number=version.version_number,
@@ -172,7 +184,7 @@ def check_out(
         )
         return _Taken(shown, version.git_blob_id)
 
-    taken = run_once(context, subscription_id, once, _TAKEN, work)
+    taken = run_once(context, subscription_id, once, _TAKEN, work, first=send)
     return CheckedOutDocument(
         check_out=taken.check_out, data=definition_of(context, subscription_id, taken.git_blob_id)
     )
@@ -342,6 +354,15 @@ def _held(row: check_outs.HeldRow) -> HeldCheckOut:
         commit=row.git_commit_hash,
         checked_out_by_username=row.username,
     )
+
+
+def _live(found: Sequence[Standing], kind: Kind, resource_id: UUID) -> Standing:
+    """The one resource that was asked for; raises ResourceNotFound, ResourceDeleted."""
+    if not found:
+        raise resource_not_found(kind, resource_id)
+    if found[0].row.deleted_at is not None:
+        raise resource_deleted(kind)
+    return found[0]
 
 
 def _hold(

@@ -21,14 +21,16 @@ def run_once(
     work: Callable[[Transaction], Result],
     *,
     kept: Callable[[Result], Result] = lambda result: result,
+    first: Callable[[Transaction], None] | None = None,
 ) -> Result:
     """What `work` returns in a transaction of its own, or what it returned to an earlier try.
 
-    `kept` is what retries get of a result that holds a secret. Raises RequestInFlight and KeyReused besides
-    what `work` raises, which undoes all.
+    `kept` is what retries get of a result that holds a secret; what `first` sends goes over with the
+    beginning of the transaction. Raises RequestInFlight and KeyReused besides what `work` raises, which
+    undoes all.
     """
     subscription_id = None if scope == PLATFORM else scope
-    with context.database.transaction(scope) as tx:
+    with context.database.transaction(scope, first=first) as tx:
         if attempt is None:
             return work(tx)
         at = context.clock()

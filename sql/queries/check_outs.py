@@ -1,15 +1,17 @@
 """Check-outs: leases on resources. The specification's columns of `versions` mirror the open ones."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Text, any_, bindparam, insert, select, tuple_, update
+from sqlalchemy import Text, any_, bindparam, insert, null, select, tuple_, update
 
+from sql import bulk
 from sql.database import IDS, OF_SUBSCRIPTION, Transaction
 from sql.models import TABLES
-from sql.pipelines import Query
+from sql.models.columns import INSTANT
+from sql.pipelines import Command, Query
 
 _CHECK_OUTS = TABLES["check_outs"]
 _VERSIONS = TABLES["versions"]
@@ -160,16 +162,40 @@ def release(
     _end(tx, subscription_id, row, at=at, by=by, kind=kind)
 
 
-def check_in(
-    tx: Transaction, subscription_id: UUID, row: CheckOutRow, *, at: datetime, version_id: UUID
-) -> None:
-    """End a check-out by a check-in, which left `version_id` as the current version."""
-    _end(tx, subscription_id, row, at=at, by=row.checked_out_by, kind="check_in")
-    tx.execute(
-        update(_VERSIONS)
-        .where(_VERSIONS.c.subscription_id == subscription_id, _VERSIONS.c.version_id == version_id)
-        .values(checked_in_at=at)
+_GIVEN = bulk.table_of(_CHECK_OUTS.c.check_out_id, _CHECK_OUTS.c.released_by)
+_END_ALL = Command(
+    update(_CHECK_OUTS)
+    .where(
+        _CHECK_OUTS.c.subscription_id == OF_SUBSCRIPTION,
+        _CHECK_OUTS.c.check_out_id == _GIVEN.c.check_out_id,
     )
+    .values(
+        released_at=bindparam("at", type_=INSTANT), released_by=_GIVEN.c.released_by, release_kind="check_in"
+    )
+)
+_UNMARK_ALL = Command(
+    update(_VERSIONS)
+    .where(_VERSIONS.c.subscription_id == OF_SUBSCRIPTION, _VERSIONS.c.version_id == any_(IDS))
+    .values(checked_out_by=null(), checked_out_at=null())
+)
+_MARK_CHECKED_IN = Command(
+    update(_VERSIONS)
+    .where(_VERSIONS.c.subscription_id == OF_SUBSCRIPTION, _VERSIONS.c.version_id == any_(IDS))
+    .values(checked_in_at=bindparam("at", type_=INSTANT))
+)
+
+
+def check_in(
+    tx: Transaction, subscription_id: UUID, ended: Sequence[tuple[CheckOutRow, UUID]], *, at: datetime
+) -> None:
+    """End check-outs by check-ins, each of which left the version given with it as the current one."""
+    if not ended:
+        return
+    scope = {"of_subscription": subscription_id}
+    given = [{"check_out_id": row.check_out_id, "released_by": row.checked_out_by} for row, _ in ended]
+    bulk.execute(tx, _END_ALL, given, **scope, at=at)
+    _UNMARK_ALL.execute(tx, **scope, ids=[row.version_id for row, _ in ended])
+    _MARK_CHECKED_IN.execute(tx, **scope, ids=[version_id for _, version_id in ended], at=at)
 
 
 def _end(

@@ -5,10 +5,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import Uuid, bindparam, delete, func, insert, or_, select, update
 
-from sql.database import Transaction, among
+from sql.database import OF_SUBSCRIPTION, Transaction, among
 from sql.models import TABLES
+from sql.pipelines import Query
 
 _T = TABLES
 _SUBSCRIPTIONS, _ACTORS, _USERS, _KEYS = (_T[n] for n in ("subscriptions", "actors", "users", "api_keys"))
@@ -246,13 +247,19 @@ def lock_operator(tx: Transaction) -> None:
     tx.execute(select(func.pg_advisory_xact_lock(OPERATOR_LOCK)))
 
 
-def hold_user(tx: Transaction, subscription_id: UUID, user_id: UUID) -> bool:
-    """Keep a user from being deleted until the transaction ends; False where it is deleted already."""
-    query = select(_USERS.c.user_id).where(
-        _USERS.c.subscription_id == subscription_id, _USERS.c.user_id == user_id
-    )
-    held = tx.execute(query.with_for_update(read=True, key_share=True)).one_or_none()
-    return held is not None
+@dataclass(frozen=True, slots=True)
+class HeldUser:
+    """A user that can't be deleted until the transaction ends."""
+
+    user_id: UUID
+
+
+HOLD_USER = Query(
+    select(_USERS.c.user_id)
+    .where(_USERS.c.subscription_id == OF_SUBSCRIPTION, _USERS.c.user_id == bindparam("held", type_=Uuid()))
+    .with_for_update(read=True, key_share=True),
+    HeldUser,
+)
 
 
 def operator_hash(tx: Transaction) -> bytes | None:
