@@ -27,8 +27,8 @@ LONGEST_INTEGER = 20
 # Enough to mend a document by, without an answer as large as the question.
 MAX_FAULTS = 20
 MAX_SHOWN_STEP = 100
-# So small, a document can't unfold to much when it is indented.
-PLAIN_BYTES = 64 * 1024
+# What a document may unfold to, at the most, to be read without care: indented, each value begins a line.
+MAX_PLAIN_BYTES = 64 * 1024 * 1024
 
 _TOO_DEEP = f"the document is more than {MAX_DEPTH} levels deep"
 _INFINITY = float("inf")
@@ -93,7 +93,7 @@ _DEEP = b"\n" + b" " * INDENT * MAX_DEPTH
 
 
 def _plainly(raw: bytes) -> Any:
-    """The value of a small text in which nothing is wrong; raises ValueError or TypeError for others.
+    """The value of a text in which nothing is wrong; raises ValueError or TypeError for others.
 
     Most texts are such: to read them by the decoder that marks faults, and to walk over the result, takes
     four times as long.
@@ -112,7 +112,8 @@ def parse(raw: bytes) -> Any:
     Raises MalformedJson for what is no JSON, Invalid with JSON pointers for what is JSON but not allowed,
     DocumentTooLarge for what would be too large once it is indented.
     """
-    if len(raw) <= PLAIN_BYTES:
+    lines = raw.count(b",") + 2 * (raw.count(b"[") + raw.count(b"{")) + 1
+    if len(raw) + lines * len(_DEEP) <= MAX_PLAIN_BYTES:
         try:
             return _plainly(raw)
         except (ValueError, TypeError, RecursionError):

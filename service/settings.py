@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     )
     workers: Annotated[int, Field(ge=1, le=64)] = Field(default=1, description="API processes")
     threads: Annotated[int, Field(ge=2, le=100)] = Field(
-        default=16, description="threads, and database connections, of each API process"
+        default=6, description="threads, and database connections, of each API process"
     )
     require_timescaledb: bool | None = Field(
         default=None,
