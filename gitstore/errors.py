@@ -7,6 +7,7 @@ GitStoreError
 ├── RefDiverged         a ref is neither at nor behind the commit that its row names
 ├── UploadPackFailed    `git upload-pack` ended with an error or ran out of time
 ├── UploadPackBusy      as many clones run as may, and none ended in time
+├── MaintenanceFailed   upkeep could not do its work; nothing is lost by that
 └── StoreUnavailable    the file system refused: full, read-only, gone
 """
 
@@ -48,6 +49,10 @@ class UploadPackFailed(GitStoreError):
 
 class UploadPackBusy(GitStoreError):
     """As many clones and fetches run as may, and none ended in time."""
+
+
+class MaintenanceFailed(GitStoreError):
+    """Upkeep could not do its work; nothing is lost by that, and the next run tries again."""
 
 
 class StoreUnavailable(GitStoreError):

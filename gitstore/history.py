@@ -15,6 +15,7 @@ from pygit2.enums import FileMode, ObjectType
 from gitstore.errors import translated
 from gitstore.layout import Store, open_repository
 from gitstore.objects import find_commit, find_tree, read_blob
+from gitstore.pack_folder import last_replaced
 from gitstore.packs import Kind, PackObject, write_pack
 from gitstore.scratch import Scratch
 from gitstore.snapshots import blob_id
@@ -73,7 +74,9 @@ class CommitBuilder:
     """
 
     def __init__(self, path: Path, *, cache_bytes: int = _CACHE_BYTES) -> None:
+        self._path = path
         self._objects_dir = path / "objects"
+        self._replaced = last_replaced(path)
         self._real = open_repository(path)
         self._odb = self._real.odb
         self._scratch = Scratch(self._odb, cache_bytes)
@@ -89,6 +92,7 @@ class CommitBuilder:
         Raises ObjectMissing if there is no such commit.
         """
         self.discard()
+        self._forget_replaced_packs()
         self._tips = {"main": self._tip(head), "published": self._tip(published)}
 
     def commit(
@@ -173,6 +177,15 @@ class CommitBuilder:
         # Libgit2 closes a database's files only when the last reference to it goes.
         del self._scratch, self._odb
 
+    def _forget_replaced_packs(self) -> None:
+        replaced = last_replaced(self._path)
+        if replaced != self._replaced:
+            former, self._real = self._real, open_repository(self._path)
+            self._odb = self._real.odb
+            self._scratch.read_from(self._odb)
+            former.free()
+            self._replaced = replaced
+
     def _tip(self, head: str | None) -> _Tip:
         if head is None:
             return _Tip()
@@ -224,15 +237,19 @@ class Reader:
         return read_blob(self._opened(subscription_id).odb, blob_id)
 
     def _opened(self, subscription_id: str) -> pygit2.Repository:
-        opened: OrderedDict[str, pygit2.Repository] = self._thread.__dict__.setdefault(
+        opened: OrderedDict[str, tuple[int, pygit2.Repository]] = self._thread.__dict__.setdefault(
             "opened", OrderedDict()
         )
+        path = self._store.path(subscription_id)
+        replaced = last_replaced(path)
+        if subscription_id in opened and opened[subscription_id][0] != replaced:
+            opened.pop(subscription_id)[1].free()
         if subscription_id not in opened:
-            opened[subscription_id] = open_repository(self._store.path(subscription_id))
+            opened[subscription_id] = (replaced, open_repository(path))
         opened.move_to_end(subscription_id)
         if len(opened) > _OPEN_REPOSITORIES:
-            opened.popitem(last=False)[1].free()
-        return opened[subscription_id]
+            opened.popitem(last=False)[1][1].free()
+        return opened[subscription_id][1]
 
 
 def _parts(path: str) -> tuple[str, str, str]:

@@ -29,6 +29,10 @@ class Scratch(pygit2.OdbBackend):
         self._cache_bytes = cache_bytes
         self._cached_bytes = 0
 
+    def read_from(self, real: pygit2.Odb) -> None:
+        """Let reads fall through to another opening of the same database."""
+        self._real = real
+
     def settle(self) -> None:
         """Forget what was written, its trees and commits apart, which the next batch will read."""
         for oid, stored in self.written.items():

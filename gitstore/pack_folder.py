@@ -1,0 +1,207 @@
+"""The packs of a repository as files: which there are, which are worth merging, and removing them safely."""
+
+import fcntl
+import os
+import re
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitstore.durable import sync_folder
+from gitstore.errors import GitStoreError, MaintenanceFailed, RepositoryMissing, translated
+
+# No `.lock` at the end: it stays, and is no sign of a crash. Git has no file of this name.
+_UPKEEP = "upkeep"
+# An index, version 2: magic, version and fan-out, then the ids; at the end two checksums.
+_FAN_OUT, _IDS, _ENDING, _ENTRY = 8, 8 + 4 * 256, 40, 20 + 4 + 4
+# As git's own geometric repack: every pack holds at least twice as many objects as the next smaller one.
+_FACTOR = 2
+# The index goes first: without it no reader looks for the pack.
+_SUFFIXES = (".idx", ".pack", ".rev", ".bitmap", ".mtimes")
+# Git's names for what it has not finished; upkeep alone starts a git that writes here.
+_GITS_TEMPORARY = re.compile(r"(\.tmp-\d+-.*|tmp_(pack|idx|rev|bitmap|mtimes)_[A-Za-z0-9]{6})")
+_OUR_TEMPORARY = re.compile(r"tmp_[0-9a-f]{32}\.(pack|idx)")
+_PACK_FILE = re.compile(r"(pack-[0-9a-f]{40})(\.[a-z]+)")
+# A pack is without its index, and a temporary file nameless, for milliseconds; longer where disks are slow.
+LEFTOVER_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A pack that readers see; `bytes` are those of all its files."""
+
+    name: str
+    objects: int
+    bytes: int
+    has_bitmap: bool
+    is_kept: bool
+
+
+def packs(path: Path) -> list[Pack]:
+    """The packs of a repository, the smallest first; raises RepositoryMissing."""
+    suffixes: dict[str, dict[str, int]] = {}
+    for entry in _entries(path):
+        match = _PACK_FILE.fullmatch(entry.name)
+        if match is not None:
+            with suppress(FileNotFoundError):
+                suffixes.setdefault(match[1], {})[match[2]] = entry.stat().st_size
+    found = [
+        Pack(name, _objects(sizes[".idx"]), sum(sizes.values()), ".bitmap" in sizes, ".keep" in sizes)
+        for name, sizes in suffixes.items()
+        if {".idx", ".pack"} <= sizes.keys()
+    ]
+    return sorted(found, key=lambda pack: (pack.objects, pack.name))
+
+
+def count(path: Path) -> int:
+    """How many packs there are, by their names alone; raises RepositoryMissing."""
+    return sum(entry.name.endswith(".idx") for entry in _entries(path))
+
+
+def geometric(found: Sequence[Pack]) -> list[Pack]:
+    """Those that have to become one, so that each pack is twice as large as the next smaller one.
+
+    The pack with the bitmap is never among them: the merged one would have none.
+    """
+    ascending = [pack for pack in found if not pack.has_bitmap and not pack.is_kept]
+    split = 0
+    for index in range(len(ascending) - 1, 0, -1):
+        if ascending[index].objects < _FACTOR * ascending[index - 1].objects:
+            split = index + 1
+            break
+    total = sum(pack.objects for pack in ascending[:split])
+    while 0 < split < len(ascending) and ascending[split].objects < _FACTOR * total:
+        total += ascending[split].objects
+        split += 1
+    return ascending[:split]
+
+
+def object_ids(path: Path, pack: str) -> Iterator[list[bytes]]:
+    """The ids in a pack, in 256 lists by their first byte; raises StoreUnavailable."""
+    with translated(), (path / "objects" / "pack" / f"{pack}.idx").open("rb") as file:
+        file.seek(_FAN_OUT)
+        fan_out = file.read(_IDS - _FAN_OUT)
+        before = 0
+        for byte in range(256):
+            after = int.from_bytes(fan_out[4 * byte : 4 * byte + 4], "big")
+            ids = file.read(20 * (after - before))
+            before = after
+            yield [ids[at : at + 20] for at in range(0, len(ids), 20)]
+
+
+def replace(path: Path, old: Collection[str], new: str, *, without: Collection[bytes] = ()) -> None:
+    """Remove packs whose every object, except some, is in a new one; that is durable before.
+
+    Raises MaintenanceFailed, with nothing removed, where one is not.
+    """
+    replaced = [pack for pack in old if pack != new]
+    _check_holds_all(path, replaced, new, frozenset(without))
+    folder = path / "objects" / "pack"
+    with translated():
+        # Git syncs the files, not the folder that names them.
+        sync_folder(folder)
+        for pack in replaced:
+            for suffix in _SUFFIXES:
+                (folder / f"{pack}{suffix}").unlink(missing_ok=True)
+        _tell_readers(path)
+
+
+def last_replaced(path: Path) -> int:
+    """When packs were last removed, in nanoseconds, or 0.
+
+    Libgit2 never forgets a pack that it has seen: it searches those that are gone as well, and keeps their
+    indexes in memory, so whoever keeps a repository open for long has to open it anew then.
+    """
+    try:
+        return (path / _UPKEEP).stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+@contextmanager
+def held(path: Path) -> Iterator[int | None]:
+    """Be the only upkeep of a repository on this host, or get None.
+
+    Gives the descriptor of the lock: a process that inherits it holds the lock until it ends, so that a git
+    whose parent was killed is not joined by another. Raises RepositoryMissing.
+    """
+    if not path.is_dir():
+        raise RepositoryMissing(str(path))
+    with translated():
+        descriptor = os.open(path / _UPKEEP, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+            return
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(path: Path, *, older_than_seconds: float = LEFTOVER_SECONDS) -> int:
+    """Remove what killed processes left in the folder of packs and of the commit-graph; says how many files.
+
+    The caller holds the lock on upkeep, so git's own temporary files belong to nobody. A batch that is being
+    written has such files too: those are left alone until they are old.
+    """
+    removed = 0
+    entries = {entry.name: entry for entry in _entries(path)}
+    with translated():
+        for name, entry in entries.items():
+            match = _PACK_FILE.fullmatch(name)
+            # Also a pack whose removal was interrupted: the index goes first.
+            is_half = match is not None and f"{match[1]}.idx" not in entries and match[2] != ".keep"
+            if _GITS_TEMPORARY.fullmatch(name) or (
+                (is_half or _OUR_TEMPORARY.fullmatch(name)) and _is_older(entry, older_than_seconds)
+            ):
+                Path(entry.path).unlink(missing_ok=True)
+                removed += 1
+        info = path / "objects" / "info"
+        for pattern in ("commit-graph*.lock", "commit-graphs/*.lock", "commit-graphs/tmp_graph_*"):
+            for file in info.glob(pattern):
+                file.unlink(missing_ok=True)
+                removed += 1
+    return removed
+
+
+def _objects(index_bytes: int) -> int:
+    # A pack past 2 GiB has eight bytes more for some; nobody needs the number exactly.
+    return max(0, index_bytes - _IDS - _ENDING) // _ENTRY
+
+
+def _entries(path: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(path / "objects" / "pack") as entries:
+            return list(entries)
+    except FileNotFoundError as error:
+        raise RepositoryMissing(str(path)) from error
+
+
+def _is_older(entry: os.DirEntry[str], seconds: float) -> bool:
+    try:
+        # The change of its name counts, too.
+        return time.time() - entry.stat().st_ctime >= seconds
+    except FileNotFoundError:
+        return False
+
+
+def _check_holds_all(path: Path, old: Sequence[str], new: str, without: frozenset[bytes]) -> None:
+    try:
+        present = object_ids(path, new)
+        for among, *each in zip(present, *(object_ids(path, pack) for pack in old), strict=True):
+            there = set(among)
+            for pack, ids in zip(old, each, strict=True):
+                if missing := [oid for oid in ids if oid not in there and oid not in without]:
+                    raise MaintenanceFailed(f"{missing[0].hex()} of {pack} is not in {new}; nothing removed")
+    except MaintenanceFailed:
+        raise
+    except GitStoreError as error:
+        raise MaintenanceFailed(f"{new} can't be compared with what it replaces: {error}") from error
+
+
+def _tell_readers(path: Path) -> None:
+    os.utime(path / _UPKEEP)
