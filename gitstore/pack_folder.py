@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitstore.durable import sync_folder
-from gitstore.errors import GitStoreError, MaintenanceFailed, RepositoryMissing, translated
+from gitstore.errors import MaintenanceFailed, RepositoryMissing, StoreUnavailable, translated
 
 # No `.lock` at the end: it stays, and is no sign of a crash. Git has no file of this name.
 _UPKEEP = "upkeep"
@@ -60,12 +60,18 @@ def count(path: Path) -> int:
     return sum(entry.name.endswith(".idx") for entry in _entries(path))
 
 
+def deltified(found: Sequence[Pack]) -> Pack | None:
+    """The pack of the last deep run, which has a bitmap; the largest, where a crash left two."""
+    return max((pack for pack in found if pack.has_bitmap), key=lambda pack: pack.objects, default=None)
+
+
 def geometric(found: Sequence[Pack]) -> list[Pack]:
     """Those that have to become one, so that each pack is twice as large as the next smaller one.
 
-    The pack with the bitmap is never among them: the merged one would have none.
+    The deltified pack is never among them: the merged one would have no bitmap.
     """
-    ascending = [pack for pack in found if not pack.has_bitmap and not pack.is_kept]
+    base = deltified(found)
+    ascending = [pack for pack in found if pack is not base and not pack.is_kept]
     split = 0
     for index in range(len(ascending) - 1, 0, -1):
         if ascending[index].objects < _FACTOR * ascending[index - 1].objects:
@@ -91,21 +97,39 @@ def object_ids(path: Path, pack: str) -> Iterator[list[bytes]]:
             yield [ids[at : at + 20] for at in range(0, len(ids), 20)]
 
 
-def replace(path: Path, old: Collection[str], new: str, *, without: Collection[bytes] = ()) -> None:
-    """Remove packs whose every object, except some, is in a new one; that is durable before.
+def check_holds_all(
+    path: Path, old: Collection[str], new: Collection[str], *, without: Collection[bytes] = ()
+) -> None:
+    """Raise MaintenanceFailed unless every object of some packs, except `without`, is in the new ones too."""
+    excepted = frozenset(without)
+    try:
+        present = [object_ids(path, pack) for pack in new]
+        replaced = [object_ids(path, pack) for pack in old]
+        for _ in range(256):
+            there = {oid for ids in present for oid in next(ids)}
+            for pack, ids in zip(old, replaced, strict=True):
+                missing = [oid for oid in next(ids) if oid not in there and oid not in excepted]
+                if missing:
+                    raise MaintenanceFailed(
+                        f"{missing[0].hex()} of {pack} is in no new pack; nothing removed"
+                    )
+    except StoreUnavailable as error:
+        raise MaintenanceFailed(f"new packs can't be compared with the old ones: {error}") from error
 
-    Raises MaintenanceFailed, with nothing removed, where one is not.
+
+def remove(path: Path, packs: Collection[str]) -> None:
+    """Remove packs whose objects are in others, the names of which are made durable before.
+
+    Raises StoreUnavailable.
     """
-    replaced = [pack for pack in old if pack != new]
-    _check_holds_all(path, replaced, new, frozenset(without))
     folder = path / "objects" / "pack"
     with translated():
         # Git syncs the files, not the folder that names them.
         sync_folder(folder)
-        for pack in replaced:
+        for pack in packs:
             for suffix in _SUFFIXES:
                 (folder / f"{pack}{suffix}").unlink(missing_ok=True)
-        _tell_readers(path)
+        os.utime(path / _UPKEEP)
 
 
 def last_replaced(path: Path) -> int:
@@ -187,21 +211,3 @@ def _is_older(entry: os.DirEntry[str], seconds: float) -> bool:
         return time.time() - entry.stat().st_ctime >= seconds
     except FileNotFoundError:
         return False
-
-
-def _check_holds_all(path: Path, old: Sequence[str], new: str, without: frozenset[bytes]) -> None:
-    try:
-        present = object_ids(path, new)
-        for among, *each in zip(present, *(object_ids(path, pack) for pack in old), strict=True):
-            there = set(among)
-            for pack, ids in zip(old, each, strict=True):
-                if missing := [oid for oid in ids if oid not in there and oid not in without]:
-                    raise MaintenanceFailed(f"{missing[0].hex()} of {pack} is not in {new}; nothing removed")
-    except MaintenanceFailed:
-        raise
-    except GitStoreError as error:
-        raise MaintenanceFailed(f"{new} can't be compared with what it replaces: {error}") from error
-
-
-def _tell_readers(path: Path) -> None:
-    os.utime(path / _UPKEEP)

@@ -1,30 +1,26 @@
 """Keeping a repository quick to read: few packs, small packs, packed refs, a commit-graph.
 
-Every batch writes a pack of its own, without deltas. `consolidate` makes one of many as they come, by copying;
-`light` also packs refs and extends the commit-graph; `deep` finds deltas and makes the bitmap that clones are
-served from. All of them keep every object, reachable or not: a batch's are not before its transaction commits.
-Git merges packs, and this package removes those that were merged: after it has synced the folder, which git
-does not, and has seen that no object is missing. Packs that appear meanwhile stay as they are.
+Every batch writes a pack of its own, without deltas. `consolidate` makes one of many as they come, by
+copying; `light` also extends the commit-graph; `deep` finds deltas and makes the bitmap that clones are
+served from. All of them keep every object, reachable or not: a batch's are not before its transaction
+commits. Git merges packs, and this package removes those that were merged: after it has synced the folder,
+which git does not, and has seen that no object is missing. Packs that appear meanwhile stay as they are.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gitstore import pack_folder
 from gitstore.durable import sync_folder
-from gitstore.errors import MaintenanceFailed, translated
-from gitstore.maintenance import Watch, run
+from gitstore.errors import translated
+from gitstore.maintenance import MaintenanceGit, Watch
 from gitstore.pack_folder import Pack
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-# With so many packs, one commit takes half a millisecond more to build, and a merge 0.1 s: see docs/upkeep.md.
+# A miss then costs libgit2 half a millisecond, and a merge 0.2 s: docs/upkeep.md has the figures.
 MANY_PACKS = 64
 MANY_LOOSE_REFS = 64
 # Once half as many objects came as the deltified pack holds, all deltas are sought anew: each object is then
@@ -35,10 +31,11 @@ _FEW_OBJECTS = 500
 # Measured on small edits of 6.6 KB documents: 250 instead of 50 deltas in a row save 4 % of the bytes; the
 # newest version, which is read most, is at their beginning.
 _WINDOW, _DEPTH = 50, 250
-_DEEP_WINDOW_MEMORY = "256m"
 
 CONSOLIDATION_SECONDS = 300.0
 LIGHT_SECONDS = 1800.0
+# Batches wait for the lock on the refs. 12,000 take 4 s; what was done when the time is over stays done.
+REFS_SECONDS = 8.0
 DEEP_SECONDS = 6 * 3600.0
 
 
@@ -74,7 +71,8 @@ class State:
 def needs(path: Path) -> State:
     """How a repository is packed, from the names and sizes of its files; raises RepositoryMissing."""
     found = pack_folder.packs(path)
-    new = [pack for pack in found if not pack.has_bitmap]
+    deltified = pack_folder.deltified(found)
+    new = [pack for pack in found if pack is not deltified]
     with translated():
         return State(
             packs=len(found),
@@ -96,10 +94,9 @@ def has_many_packs(path: Path, limit: int = MANY_PACKS) -> bool:
 class Upkeep:
     """Works on one repository while it holds the lock of this host; every step can be killed at any time."""
 
-    def __init__(self, path: Path, lock: int, watch: Watch) -> None:
-        self._path = path
-        self._lock = lock
-        self._watch = watch
+    def __init__(self, git: MaintenanceGit) -> None:
+        self.git = git
+        self._path = git.path
 
     def consolidate(self) -> int:
         """Merge the small packs, copying objects as they are; says how many became one.
@@ -118,25 +115,27 @@ class Upkeep:
         """`consolidate`, and extend the commit-graph by what the new commits changed; raises as that does."""
         merged = self.consolidate()
         graph = ("commit-graph", "write", "--reachable", "--changed-paths", "--split", "--no-progress")
-        self._git(*graph, deadline_seconds=LIGHT_SECONDS)
+        self.git.run(*graph, deadline_seconds=LIGHT_SECONDS)
         return merged
 
-    def pack_refs(self) -> bool:
+    def pack_refs(self) -> None:
         """Make one file of many refs, durably; the caller holds the lock under which refs move.
 
-        False where there are few. Raises as `consolidate` does.
+        Raises as `consolidate` does.
         """
         with translated():
-            if _loose_refs(self._path) < MANY_LOOSE_REFS:
-                return False
             # Whoever holds the lock on the refs is alone with them: this is of one who was killed.
             (self._path / "packed-refs.lock").unlink(missing_ok=True)
         # Git removes the single files without having synced the folder that names the one.
         for how in ("--no-prune", "--prune"):
-            self._git("pack-refs", "--all", how, deadline_seconds=LIGHT_SECONDS)
+            self.git.run("pack-refs", "--all", how, deadline_seconds=REFS_SECONDS)
             with translated():
                 sync_folder(self._path)
-        return True
+
+    def has_many_refs(self) -> bool:
+        """Whether `pack_refs` is worth it; raises StoreUnavailable."""
+        with translated():
+            return _loose_refs(self._path) >= MANY_LOOSE_REFS
 
     def deep(self) -> bool:
         """Find deltas, make one pack with a bitmap of all; False where there is little that is new.
@@ -149,72 +148,54 @@ class Upkeep:
             return False
         old = [pack for pack in pack_folder.packs(self._path) if not pack.is_kept]
         if state.new_objects > _RENEWAL * (state.objects - state.new_objects):
-            again = ("--no-reuse-object",)
+            again = ["--no-reuse-object"]
         else:
-            again = ()
+            again = []
             old = self._deltified(old)
         everything = ("--all", "--reflog", "--indexed-objects", "--keep-unreachable")
         loose = ("--pack-loose-unreachable",) if state.has_loose_objects else ()
-        new = self._pack(
+        new = self.git.pack(
             *(*everything, *loose, *again, "--honor-pack-keep", "--write-bitmap-index"),
             *(f"--window={_WINDOW}", f"--depth={_DEPTH}"),
             deadline_seconds=DEEP_SECONDS,
         )
         self._replace(old, new)
         if loose:
-            self._git("prune-packed", "--quiet", deadline_seconds=LIGHT_SECONDS)
+            self.git.run("prune-packed", "--quiet", deadline_seconds=LIGHT_SECONDS)
         return True
 
     def _deltified(self, old: Sequence[Pack]) -> list[Pack]:
         """The packs after those that are new became one, with deltas, which then need not be sought again."""
-        added = [pack for pack in old if not pack.has_bitmap]
-        if not added:
-            return list(old)
+        deltified = pack_folder.deltified(old)
+        added = [pack for pack in old if pack is not deltified]
         how = ("--no-reuse-object", f"--window={_WINDOW}", f"--depth={_DEPTH}")
         new = self._merge(added, how, DEEP_SECONDS)
         self._replace(added, new)
-        names = {new, *(pack.name for pack in old if pack.has_bitmap)}
-        return [pack for pack in pack_folder.packs(self._path) if pack.name in names]
+        there = {pack.name: pack for pack in pack_folder.packs(self._path)}
+        names = {new, *(pack.name for pack in old)}
+        return [pack for name, pack in there.items() if name in names]
 
-    def _merge(self, packs: Sequence[Pack], how: Sequence[str], deadline_seconds: float) -> str:
+    def _merge(self, packs: Sequence[Pack], how: Sequence[str], deadline_seconds: float) -> str | None:
         names = "".join(f"{pack.name}.pack\n" for pack in packs).encode()
-        return self._pack("--stdin-packs", *how, given=names, deadline_seconds=deadline_seconds)
+        return self.git.pack("--stdin-packs", *how, given=names, deadline_seconds=deadline_seconds)
 
-    def _pack(self, *arguments: str, given: bytes = b"", deadline_seconds: float) -> str:
-        """The name of a new pack."""
-        folder = self._path.resolve() / "objects" / "pack"
-        command = ("pack-objects", "-q", "--non-empty", "--delta-base-offset", *arguments, f"{folder}/pack")
-        printed = self._git(*command, given=given, deadline_seconds=deadline_seconds).decode().split()
-        if len(printed) != 1:
-            raise MaintenanceFailed(f"git pack-objects made {len(printed)} packs instead of one")
-        return f"pack-{printed[0]}"
-
-    def _replace(self, old: Sequence[Pack], new: str) -> None:
-        # Before the last step, too: whoever lost the lock must not remove anything.
-        self._watch()
-        pack_folder.replace(self._path, [pack.name for pack in old], new)
-
-    def _git(self, *arguments: str, given: bytes = b"", deadline_seconds: float) -> bytes:
-        return run(
-            self._path,
-            *arguments,
-            given=given,
-            window_memory=_DEEP_WINDOW_MEMORY,
-            deadline_seconds=deadline_seconds,
-            watch=self._watch,
-            lock=self._lock,
-        )
+    def _replace(self, old: Sequence[Pack], new: str | None) -> None:
+        replaced = [pack.name for pack in old if pack.name != new]
+        pack_folder.check_holds_all(self._path, replaced, [] if new is None else [new])
+        # The last moment: whoever lost the lock among hosts must not remove anything.
+        self.git.watch()
+        pack_folder.remove(self._path, replaced)
 
 
 @contextmanager
-def upkeep(path: Path, watch: Watch = lambda: None) -> "Iterator[Upkeep | None]":
+def upkeep(path: Path, watch: Watch = lambda: None) -> Iterator[Upkeep | None]:
     """The upkeep of a repository, or None where this host is at it already; `watch` is called while git runs.
 
     What `watch` raises ends git and the upkeep. Other hosts are kept out by the caller. Raises
     RepositoryMissing.
     """
     with pack_folder.held(path) as lock:
-        yield None if lock is None else Upkeep(path, lock, watch)
+        yield None if lock is None else Upkeep(MaintenanceGit(path, lock, watch))
 
 
 def _loose_refs(path: Path) -> int:

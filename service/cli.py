@@ -27,8 +27,10 @@ app = typer.Typer(
 )
 db = typer.Typer(help="The database's schema.", no_args_is_help=True)
 config = typer.Typer(help="Settings.", no_args_is_help=True)
+git = typer.Typer(help="The repositories, where they lie.", no_args_is_help=True)
 app.add_typer(db, name="db")
 app.add_typer(config, name="config")
+app.add_typer(git, name="git")
 app.add_typer(versions.version, name="version")
 app.add_typer(resources.resource)
 
@@ -240,6 +242,37 @@ def rebuild_database(
             progress=_progress,
         )
     if not done:
+        raise typer.Exit(1)
+
+
+@git.command("upkeep")
+def git_upkeep(
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Find deltas too: slower, and clones get small.")
+    ] = False,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove what has been unreachable for two weeks, too.")
+    ] = False,
+    subscription: Annotated[
+        UUID | None, typer.Option(help="This repository, whether or not it needs it.")
+    ] = None,
+    budget: Annotated[float, typer.Option(help="Begin no repository after so many seconds.", min=0)] = 3600,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Merge the packs of the repositories that need it; exit code 1 where one failed."""
+    from service.commands import operations_upkeep
+
+    with _explained():
+        settings, _ = load({"data_dir": data_dir})
+        try:
+            done = operations_upkeep.run(
+                settings, _progress, deep=deep, prune=prune, only=subscription, budget_seconds=budget
+            )
+        except operations_upkeep.UnknownRepository as error:
+            raise typer.BadParameter(str(error), param_hint="--subscription") from None
+    operations_upkeep.show(done, as_json=as_json, console=out)
+    if any(report.outcome == "failed" for report in done.reports):
         raise typer.Exit(1)
 
 

@@ -130,3 +130,22 @@ class OwnRefs:
         """Where they have to stand, None for no such subscription."""
         found = self._found()
         return found[0] if found else None
+
+
+# The first half of a key of two numbers: apart from all that is one number.
+_UPKEEP_LOCK = 0x75706B65
+
+
+def try_lock_upkeep(tx: Transaction, subscription_id: UUID) -> bool:
+    """Be the only upkeep of a repository among all hosts until the transaction ends; False if another is.
+
+    Two repositories may share a lock, once in four thousand million: then one waits for its next turn.
+    """
+    key = int.from_bytes(subscription_id.bytes[-4:], "big", signed=True)
+    held: bool = tx.execute(select(func.pg_try_advisory_xact_lock(_UPKEEP_LOCK, key))).scalar_one()
+    return held
+
+
+def keep_lock(tx: Transaction) -> None:
+    """Show the server that an idle transaction is alive; raises, as any statement, once it is not."""
+    tx.execute(select(1))

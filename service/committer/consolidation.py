@@ -1,0 +1,73 @@
+"""Upkeep of one repository at a time among all hosts, and merging its packs while batches are written."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gitstore.layout import Store
+from gitstore.upkeep import MANY_PACKS, Upkeep, has_many_packs, upkeep
+from service.ids import SubscriptionId
+from sql.database import Database, Transaction
+from sql.queries import repositories
+
+# The server ends a transaction that is idle for a minute, and the lock with it.
+_KEEP_LOCK_SECONDS = 15.0
+
+
+class Stopped(Exception):
+    """Whoever asked for the upkeep wants it no longer."""
+
+
+@contextmanager
+def sole_upkeep(
+    database: Database, store: Store, subscription_id: SubscriptionId, *, stop: threading.Event | None = None
+) -> Iterator[Upkeep | None]:
+    """The upkeep of a subscription's repository, or None where any process is at it already.
+
+    While git runs, the lock is kept alive: one that is lost ends git before it removes a pack. So does
+    `stop`, by raising Stopped. Takes one connection for as long as it lasts. Raises the errors of
+    `sql.errors` and `gitstore.errors`.
+    """
+    with database.transaction(subscription_id) as tx:
+        if not repositories.try_lock_upkeep(tx, subscription_id):
+            yield None
+            return
+        with upkeep(store.path(str(subscription_id)), _Watch(tx, stop)) as work:
+            yield work
+
+
+def consolidate_if_needed(
+    database: Database,
+    store: Store,
+    subscription_id: SubscriptionId,
+    *,
+    many: int = MANY_PACKS,
+    stop: threading.Event | None = None,
+) -> int:
+    """Merge the packs of a repository where there are many; says how many became one.
+
+    Meant to be called after batches, from a thread of its own: where there is nothing to do it takes one look
+    at a folder. 0 also where another process is at it, and where `stop` was set. Raises as `sole_upkeep`.
+    """
+    if not has_many_packs(store.path(str(subscription_id)), many):
+        return 0
+    try:
+        with sole_upkeep(database, store, subscription_id, stop=stop) as work:
+            return 0 if work is None else work.consolidate()
+    except Stopped:
+        return 0
+
+
+class _Watch:
+    def __init__(self, tx: Transaction, stop: threading.Event | None) -> None:
+        self._tx = tx
+        self._stop = stop
+        self._kept = time.monotonic()
+
+    def __call__(self) -> None:
+        if self._stop is not None and self._stop.is_set():
+            raise Stopped
+        if time.monotonic() - self._kept >= _KEEP_LOCK_SECONDS:
+            repositories.keep_lock(self._tx)
+            self._kept = time.monotonic()
