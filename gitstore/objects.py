@@ -1,11 +1,27 @@
 """Objects by their full ids, never by what revparse makes of a text."""
 
-from typing import cast
+from collections.abc import Callable
+from typing import TypeVar, cast
 
 import pygit2
 from pygit2.enums import ObjectType
 
 from gitstore.errors import ObjectMissing, translated
+
+
+T = TypeVar("T")
+
+
+def persistently(lookup: Callable[[], T]) -> T:
+    """What a lookup finds, at the second try if need be; raises KeyError.
+
+    Libgit2 lists the packs, then opens them. One that upkeep removes in between has been replaced by another
+    that was not there when it listed them; the next look finds that.
+    """
+    try:
+        return lookup()
+    except KeyError:
+        return lookup()
 
 
 def find_commit(repository: pygit2.Repository, commit_id: str) -> pygit2.Commit:
@@ -27,7 +43,8 @@ def find_tree(repository: pygit2.Repository, tree_id: pygit2.Oid) -> pygit2.Tree
 def read_blob(odb: pygit2.Odb, blob_id: str) -> bytes:
     """The content of the blob of this id, whichever process wrote it; raises ObjectMissing."""
     with translated():
-        kind, data = odb.read(pygit2.Oid(hex=blob_id))
+        oid = pygit2.Oid(hex=blob_id)
+        kind, data = persistently(lambda: odb.read(oid))
     if kind != ObjectType.BLOB:
         raise ObjectMissing(f"{blob_id} is no blob")
     return data
@@ -36,4 +53,4 @@ def read_blob(odb: pygit2.Odb, blob_id: str) -> bytes:
 def _find(repository: pygit2.Repository, oid: pygit2.Oid) -> object:
     # pygit2's annotations leave commits out of what a lookup can find.
     with translated():
-        return cast("object", repository[oid])
+        return persistently(lambda: cast("object", repository[oid]))

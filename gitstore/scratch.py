@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import pygit2
 from pygit2.enums import ObjectType
 
+from gitstore.objects import persistently
+
 # An object's type, as libgit2 numbers them, and its content.
 Stored = tuple[int, bytes]
 
@@ -46,7 +48,7 @@ class Scratch(pygit2.OdbBackend):
         if oid.raw in self._cache:
             self._cache.move_to_end(oid.raw)
             return self._cache[oid.raw]
-        stored = self._real.read(oid)
+        stored = persistently(lambda: self._real.read(oid))
         self._remember(oid.raw, stored)
         return stored
 

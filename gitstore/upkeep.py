@@ -205,4 +205,5 @@ def _loose_refs(path: Path) -> int:
 
 
 def _has_loose_objects(path: Path) -> bool:
-    return any(len(entry.name) == 2 for entry in os.scandir(path / "objects"))
+    with os.scandir(path / "objects") as entries:
+        return any(len(entry.name) == 2 for entry in entries)

@@ -52,6 +52,7 @@ class History:
     def prepare(self, size: int = 4, *, keep: bool = True) -> None:
         """One batch, written and not yet referenced: as before its transaction commits."""
         self.builder.begin(self.head)
+        made: dict[str, bytes] = {}
         for _ in range(size):
             number = self.versions % self.documents
             place = self.versions if self.versions < self.documents else self._rng.randrange(self.documents)
@@ -66,9 +67,10 @@ class History:
             )
             self.head = commit.commit_id
             self.versions += 1
-            if keep:
-                self.blobs.update(dict.fromkeys(commit.blob_ids.values(), content))
+            made.update(dict.fromkeys(commit.blob_ids.values(), content))
         self.builder.write()
+        if keep:
+            self.blobs.update(made)
 
     def check(self) -> None:
         """Every version is readable by git, which finds nothing wrong."""
