@@ -22,6 +22,8 @@ from gitstore.snapshots import blob_id
 
 # All trees of 200,000 resources.
 _CACHE_BYTES = 16 * 2**20
+# Deltas that a tree may be away from a whole one: each is undone whenever it is read.
+_LONGEST_CHAIN = 32
 # Repositories that one thread keeps open for reading.
 _OPEN_REPOSITORIES = 32
 
@@ -85,6 +87,8 @@ class CommitBuilder:
         self._repository = pygit2.Repository()
         self._repository.set_odb(odb)
         self._tips: dict[Branch, _Tip] = {}
+        self._bases: dict[bytes, bytes] = {}
+        self._depths: dict[bytes, int] = {}
 
     def begin(self, head: str | None, *, published: str | None = None) -> None:
         """Start a batch on top of a commit of each branch, or of nothing; one not written is forgotten.
@@ -155,13 +159,17 @@ class CommitBuilder:
         batch stands, to be written again or discarded. Raises StoreUnavailable and RepositoryMissing.
         """
         written = self._scratch.written
-        objects = [PackObject(_KIND[kind], oid, data) for oid, (kind, data) in written.items()]
+        objects = [
+            PackObject(_KIND[kind], oid, data, self._bases.get(oid)) for oid, (kind, data) in written.items()
+        ]
         write_pack(self._objects_dir, objects)
         self._scratch.settle()
 
     def discard(self) -> None:
         """Forget the batch."""
         self._scratch.written = {}
+        self._bases = {}
+        self._depths = {}
         self._tips = {}
 
     def read_blob(self, blob_id: str) -> bytes:
@@ -222,7 +230,19 @@ class CommitBuilder:
                 raise ValueError(f"{name} is not in the tree")
             else:
                 builder.remove(name)
-        return builder.write() if len(builder) else None
+        if not len(builder):
+            return None
+        made = builder.write()
+        self._note_base(made, tree)
+        return made
+
+    def _note_base(self, made: pygit2.Oid, tree: pygit2.Oid | None) -> None:
+        """Let a tree be stored as a delta of the one that it was made of, where the batch has that too."""
+        if tree is None or tree.raw not in self._scratch.written or made.raw in self._depths:
+            return
+        depth = self._depths.get(tree.raw, 0) + 1
+        if made.raw != tree.raw and depth <= _LONGEST_CHAIN:
+            self._bases[made.raw], self._depths[made.raw] = tree.raw, depth
 
 
 class Reader:

@@ -8,7 +8,6 @@ from pygit2.enums import ObjectType
 
 from gitstore.errors import ObjectMissing, translated
 
-
 T = TypeVar("T")
 
 

@@ -75,7 +75,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=POOL_TIMEOUT_SECONDS,
-            # The one used last knows its tables and statements already: PostgreSQL keeps those per connection.
+            # The one used last knows its tables and statements: PostgreSQL keeps those per connection.
             pool_use_lifo=True,
             # Parameters are e-mail addresses, hashes and documents: no error message may hold them.
             hide_parameters=True,

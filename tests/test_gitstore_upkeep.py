@@ -304,7 +304,7 @@ def test_a_deep_run_leaves_one_small_pack_with_a_bitmap(history: History) -> Non
         assert work.deep()
     [pack] = pack_folder.packs(history.path)
     assert pack.has_bitmap
-    assert size(history.path) * 4 < before
+    assert size(history.path) * 3 < before
     assert not needs(history.path).wants_deep
     history.check()
 

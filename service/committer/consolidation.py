@@ -5,6 +5,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import structlog
+
 from gitstore.layout import Store
 from gitstore.upkeep import MANY_PACKS, Upkeep, has_many_packs, upkeep
 from service.ids import SubscriptionId
@@ -13,6 +15,10 @@ from sql.queries import repositories
 
 # The server ends a transaction that is idle for a minute, and the lock with it.
 _KEEP_LOCK_SECONDS = 15.0
+# How often the folders of the repositories that were written to are looked at.
+_LOOK_SECONDS = 0.5
+
+log = structlog.get_logger(__name__)
 
 
 class Stopped(Exception):
@@ -57,6 +63,47 @@ def consolidate_if_needed(
             return 0 if work is None else work.consolidate()
     except Stopped:
         return 0
+
+
+class Consolidator:
+    """Merges packs in a thread of its own, one repository after the other, of those that were written to."""
+
+    def __init__(self, database: Database, store: Store) -> None:
+        self._database = database
+        self._store = store
+        self._written: set[SubscriptionId] = set()
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="consolidation", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, and what git is at with it."""
+        self._stop.set()
+        self._thread.join()
+
+    def note(self, subscription_id: SubscriptionId) -> None:
+        """Say that a batch of a subscription was written."""
+        with self._lock:
+            self._written.add(subscription_id)
+
+    def _run(self) -> None:
+        while not self._stop.wait(_LOOK_SECONDS):
+            with self._lock:
+                written, self._written = self._written, set()
+            for subscription_id in written:
+                if not self._stop.is_set():
+                    self._consolidate(subscription_id)
+
+    def _consolidate(self, subscription_id: SubscriptionId) -> None:
+        try:
+            consolidate_if_needed(self._database, self._store, subscription_id, stop=self._stop)
+        except Exception:
+            # Nothing is lost by more packs than need be; the next batch asks again, and so does upkeep.
+            log.exception("packs could not be merged", subscription_id=str(subscription_id))
 
 
 class _Watch:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import structlog
@@ -60,7 +60,16 @@ class _Waiting:
 class GroupCommit:
     """Takes changes from any thread and writes them in threads of its own, one batch a subscription."""
 
-    def __init__(self, database: Database, store: Store, *, clock: Clock, public_url: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        store: Store,
+        *,
+        clock: Clock,
+        public_url: str,
+        when_written: Callable[[SubscriptionId], None] = lambda _: None,
+    ) -> None:
+        self._when_written = when_written
         self._database = database
         self._store = store
         self._clock = clock
@@ -200,6 +209,7 @@ class GroupCommit:
                 writer = None
         self._give_back(subscription_id, writer)
         if settling is not None:
+            self._when_written(subscription_id)
             outcomes = settling.outcomes()
         _deliver(zip(batch, outcomes, strict=True))
 

@@ -151,6 +151,7 @@ def main() -> None:
     from gitstore.layout import Store
     from service import log_format
     from service.clock import system_clock
+    from service.committer.consolidation import Consolidator
     from service.committer.group import WRITERS, GroupCommit
     from service.settings import Settings
     from sql.database import Database
@@ -158,15 +159,23 @@ def main() -> None:
     settings = Settings(**handed["settings"])
     log_format.configure(settings.log_format, settings.log_level)
     _take_lock(Path(handed["runtime"]))
-    # One more: the first thread looks at refs while others write.
+    # One more than the writers have, for upkeep.
     database = Database(handed["database_url"], pool_size=WRITERS + 1)
+    store = Store(settings.git_dir)
+    consolidator = Consolidator(database, store)
     group = GroupCommit(
-        database, Store(settings.git_dir), clock=system_clock, public_url=str(settings.public_url)
+        database,
+        store,
+        clock=system_clock,
+        public_url=str(settings.public_url),
+        when_written=consolidator.note,
     )
     server = Server(socket.socket(fileno=handed["listener"]), group)
     group.start()
+    consolidator.start()
     lifeline.on_end = server.stop
     server.run()
+    consolidator.stop()
     database.close()
 
 
