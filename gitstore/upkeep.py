@@ -138,13 +138,13 @@ class Upkeep:
             return _loose_refs(self._path) >= MANY_LOOSE_REFS
 
     def deep(self) -> bool:
-        """Find deltas, make one pack with a bitmap of all; False where there is little that is new.
+        """Find deltas, make one pack with a bitmap of all; False where nothing is new.
 
         Raises as `consolidate` does.
         """
         pack_folder.remove_leftovers(self._path)
         state = needs(self._path)
-        if not state.wants_deep and state.new_packs <= 1:
+        if state.new_objects == 0 and not state.has_loose_objects:
             return False
         old = [pack for pack in pack_folder.packs(self._path) if not pack.is_kept]
         if state.new_objects > _RENEWAL * (state.objects - state.new_objects):
