@@ -50,8 +50,9 @@ def prepare(git: MaintenanceGit, at: datetime, *, grace: timedelta = GRACE) -> P
     reachable = ("--all", "--reflog", "--indexed-objects", "--honor-pack-keep", "--write-bitmap-index")
     made = [git.pack(*reachable, deadline_seconds=PRUNE_SECONDS)]
     excepted = {bytes.fromhex(oid) for oid in due}
-    young = [oid for oid in _left_over(git.path, old, made[0]) if oid not in excepted]
-    given = "".join(f"{oid.hex()}\n" for oid in young).encode()
+    left = pack_folder.absent(git.path, old, [pack for pack in made if pack is not None])
+    young = [oid.hex() for portion in left for oid in portion.difference(excepted)]
+    given = "".join(f"{oid}\n" for oid in young).encode()
     made.append(git.pack(given=given, deadline_seconds=PRUNE_SECONDS))
     new = tuple(pack for pack in made if pack is not None)
     replaced = tuple(pack for pack in old if pack not in new)
@@ -90,14 +91,6 @@ def _unreachable(git: MaintenanceGit) -> Iterator[str]:
         state, _, oid = line.split()
         if state == "unreachable":
             yield oid
-
-
-def _left_over(path: Path, old: list[str], new: str | None) -> Iterator[bytes]:
-    """What is in old packs and not in the new one, each object once."""
-    before = [pack_folder.object_ids(path, pack) for pack in old]
-    after = iter([[]] * 256) if new is None else pack_folder.object_ids(path, new)
-    for ids in after:
-        yield from {oid for pack in before for oid in next(pack)}.difference(ids)
 
 
 def _noted(path: Path) -> dict[str, datetime]:

@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -177,9 +178,22 @@ def test_nothing_is_removed_where_an_object_would_be_missing(history: History) -
     first = pack_names(history.path)
     history.write()
     new = pack_names(history.path) - first
-    with pytest.raises(MaintenanceFailed, match="is in no new pack; nothing removed"):
+    with pytest.raises(MaintenanceFailed, match="is in no new pack; nothing was removed"):
         pack_folder.check_holds_all(history.path, first, new)
     assert pack_names(history.path) == first | new
+
+
+def test_more_packs_than_files_may_be_open_are_merged(history: History) -> None:
+    history.write(60, size=1)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    history.builder.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) + 20, limits[1]))
+    try:
+        with kept_up(history.path) as work:
+            assert work.consolidate() == 60
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    history.check()
 
 
 def test_a_damaged_pack_is_not_merged_into_a_sound_one(history: History) -> None:
