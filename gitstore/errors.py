@@ -42,6 +42,10 @@ class RefDiverged(GitStoreError):
         self.expected = expected
         self.found = found
 
+    def __reduce__(self) -> tuple[type["RefDiverged"], tuple[str, str, str]]:
+        # To cross a socket: exceptions are copied by their message alone.
+        return type(self), (self.ref, self.expected, self.found)
+
 
 class UploadPackFailed(GitStoreError):
     """`git upload-pack` ended with an error or ran out of time."""

@@ -48,6 +48,10 @@ class UniqueConflict(DatabaseError):
         super().__init__(f"unique constraint {constraint}")
         self.constraint = constraint
 
+    def __reduce__(self) -> tuple[type["UniqueConflict"], tuple[str]]:
+        # To cross a socket: exceptions are copied by their message alone.
+        return type(self), (self.constraint,)
+
 
 @contextmanager
 def translated() -> Iterator[None]:

@@ -9,9 +9,13 @@ from collections.abc import Iterator
 from struct import Struct
 from typing import Any
 
+import structlog
+
 from gitstore.errors import GitStoreError
 from service.errors import AnnalsError
 from sql.errors import DatabaseError
+
+log = structlog.get_logger(__name__)
 
 _LENGTH = Struct(">I")
 
@@ -27,10 +31,21 @@ def encode(value: Any) -> bytes:
 
 
 def portable(error: Exception) -> Exception:
-    """An error that the other end can read and tell apart: a driver's own may hold what can't be sent."""
-    if isinstance(error, AnnalsError | DatabaseError | GitStoreError):
+    """An error that the other end can read and tell apart; what is none of a family is logged here."""
+    if isinstance(error, AnnalsError | DatabaseError | GitStoreError) and _survives(error):
         return error
+    # The other end learns no more than its name: only here is it known where it came from.
+    log.error("a change failed", exc_info=error)
     return CommitterError(repr(error))
+
+
+def _survives(error: Exception) -> bool:
+    try:
+        # One that can be written but not read would break the connection for everybody else.
+        pickle.loads(pickle.dumps(error, protocol=pickle.HIGHEST_PROTOCOL))  # noqa: S301 - written just now
+    except Exception:  # noqa: BLE001 - what is in it may raise anything
+        return False
+    return True
 
 
 class Decoder:
