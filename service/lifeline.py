@@ -22,7 +22,9 @@ class Lifeline:
         threading.Thread(target=self._follow, name="lifeline", daemon=True).start()
 
     def _follow(self) -> None:
-        sys.stdin.read()
+        # Not by `read` of the stream, whose lock this thread would hold while the interpreter shuts down.
+        while os.read(sys.stdin.fileno(), 1):
+            pass
         if self.on_end is not None:
             self.on_end()
             time.sleep(self._grace_seconds)

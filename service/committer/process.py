@@ -36,6 +36,8 @@ class Connection:
         self._socket = connected
         self._group = group
         self._sending = threading.Lock()
+        self._unsent = bytearray()
+        self._is_behind = False
         self.is_open = True
 
     def serve(self) -> None:
@@ -45,7 +47,7 @@ class Connection:
         from service.errors import Busy
 
         decoder = Decoder()
-        with self._socket:
+        try:
             while data := self._receive():
                 for number, change in decoder.feed(data):
                     passing("change-received")
@@ -53,7 +55,9 @@ class Connection:
                         self._group.put(change, self, number)
                     except Busy as refusal:
                         self.deliver([(number, refusal)])
+        finally:
             self.is_open = False
+            self._socket.close()
 
     def still_wants(self, _number: int) -> bool:
         """Whether the worker is there."""
@@ -66,17 +70,43 @@ class Connection:
         self.send([(n, portable(o) if isinstance(o, Exception) else o) for n, o in outcomes])
 
     def send(self, value: Any) -> None:
-        """Send a value; a worker that does not take it within seconds is cut off."""
+        """Send a value without waiting; a worker that does not take it within seconds is cut off."""
         from service.committer.frames import encode
 
         frame = encode(value)
-        try:
+        with self._sending:
+            self._unsent += frame
+            if self._is_behind:
+                return
+            try:
+                del self._unsent[: self._socket.send(self._unsent, socket.MSG_DONTWAIT)]
+            except BlockingIOError:
+                pass
+            except OSError:
+                self._cut_off()
+                return
+            self._is_behind = bool(self._unsent)
+            if self._is_behind:
+                threading.Thread(target=self._catch_up, name="catch-up", daemon=True).start()
+
+    def _catch_up(self) -> None:
+        """Send what the worker did not take at once, while others are served."""
+        while True:
             with self._sending:
-                self._socket.sendall(frame)
-        except OSError:
-            # Half a frame may have gone out. Its callers are told that the outcome is not known.
-            self.is_open = False
-            self._shut_down()
+                unsent, self._unsent = self._unsent, bytearray()
+                if not unsent:
+                    self._is_behind = False
+                    return
+            try:
+                self._socket.sendall(unsent)
+            except OSError:
+                self._cut_off()
+                return
+
+    def _cut_off(self) -> None:
+        """Let go of the worker: half a frame may have gone out. Its callers learn that nobody knows."""
+        self.is_open = False
+        self._shut_down()
 
     def _receive(self) -> bytes:
         try:
@@ -98,17 +128,17 @@ class Server:
         self._listener = listener
         self._group = group
         self._connections: list[Connection] = []
+        self._changing = threading.Lock()
         self._stop = threading.Event()
 
     def run(self) -> None:
         """Serve."""
         threading.Thread(target=self._accept, name="accept", daemon=True).start()
         while not self._stop.wait(HEARTBEAT_SECONDS):
-            self._connections = [each for each in self._connections if each.is_open]
-            for connection in list(self._connections):
+            for connection in self._open():
                 connection.send(self._group.is_alive())
         deadline = time.monotonic() + GRACE_SECONDS - 2
-        while any(each.is_open for each in self._connections) and time.monotonic() < deadline:
+        while self._open() and time.monotonic() < deadline:
             time.sleep(HEARTBEAT_SECONDS / 20)
         self._group.stop()
 
@@ -116,16 +146,34 @@ class Server:
         """Come to an end."""
         self._stop.set()
 
+    def _open(self) -> list[Connection]:
+        """The connections of workers that are there, the others being forgotten."""
+        with self._changing:
+            self._connections = [each for each in self._connections if each.is_open]
+            return list(self._connections)
+
     def _accept(self) -> None:
+        import structlog
+
+        log = structlog.get_logger(__name__)
         while True:
-            connected, _ = self._listener.accept()
-            if not _is_ours(connected):
-                connected.close()
-                continue
-            connection = Connection(connected, self._group)
-            connection.send(self._group.is_alive())
+            try:
+                connected, _ = self._listener.accept()
+                self._take(connected)
+            except OSError:
+                # No file handle was left, or the worker is gone again: the next one has to get in.
+                log.exception("a worker could not connect")
+                time.sleep(HEARTBEAT_SECONDS)
+
+    def _take(self, connected: socket.socket) -> None:
+        if not _is_ours(connected):
+            connected.close()
+            return
+        connection = Connection(connected, self._group)
+        connection.send(self._group.is_alive())
+        with self._changing:
             self._connections.append(connection)
-            threading.Thread(target=connection.serve, name="worker", daemon=True).start()
+        threading.Thread(target=connection.serve, name="worker", daemon=True).start()
 
 
 def _is_ours(connected: socket.socket) -> bool:
@@ -158,7 +206,11 @@ def main() -> None:
 
     settings = Settings(**handed["settings"])
     log_format.configure(settings.log_format, settings.log_level)
-    _take_lock(Path(handed["runtime"]))
+    try:
+        # Held until the process ends.
+        _take_lock(Path(handed["runtime"]))
+    except BlockingIOError:
+        sys.exit("another committer is at work on this host")
     # One more than the writers have, for upkeep.
     database = Database(handed["database_url"], pool_size=WRITERS + 1)
     store = Store(settings.git_dir)
