@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -90,7 +90,8 @@ class ThreadCommitter:
 class _Channel(asyncio.Protocol):
     """A connection to the committer process: numbered changes go out, their outcomes come back."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_lost: Callable[["_Channel"], None]) -> None:
+        self._on_lost = on_lost
         self._decoder = Decoder()
         self._futures: dict[int, asyncio.Future[Any]] = {}
         self._numbers = itertools.count()
@@ -125,12 +126,14 @@ class _Channel(asyncio.Protocol):
         self._futures.clear()
         if not self.lost.done():
             self.lost.set_result(None)
+        self._on_lost(self)
 
     async def ask(self, change: Change) -> Any:
         number = next(self._numbers)
+        frame = encode((number, change))
         self._futures[number] = future = asyncio.get_running_loop().create_future()
         assert self._transport is not None  # noqa: S101 - asyncio calls connection_made first
-        self._transport.write(encode((number, change)))
+        self._transport.write(frame)
         passing("change-sent")
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -177,31 +180,41 @@ class SocketCommitter:
     # What a change comes to depends on its kind: `change.Committer` says how.
     async def submit(self, change: Change) -> Any:
         """Wait until the change is durable and its refs moved; raises as `change.Committer` says."""
-        if self._channel is None:
-            try:
-                async with asyncio.timeout(CONNECT_SECONDS):
-                    await self._connected.wait()
-            except TimeoutError:
-                raise Busy("History can't be written just now; nothing was changed, try again.") from None
-        assert self._channel is not None  # noqa: S101 - set before the event is
-        outcome = await self._channel.ask(change)
+        outcome = await (self._channel or await self._next_channel()).ask(change)
         passing("answer-received")
         return outcome
+
+    async def _next_channel(self) -> _Channel:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                # More than once where a connection is lost again before this goes on.
+                while self._channel is None:
+                    await self._connected.wait()
+        except TimeoutError:
+            raise Busy("History can't be written just now; nothing was changed, try again.") from None
+        return self._channel
 
     async def _keep_connected(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                _, channel = await loop.create_unix_connection(_Channel, str(self._path))
+                _, channel = await loop.create_unix_connection(
+                    lambda: _Channel(self._forget), str(self._path)
+                )
             except OSError:
                 await asyncio.sleep(RECONNECT_PAUSE_SECONDS)
                 continue
-            self._channel = channel
-            self._connected.set()
+            if not channel.lost.done():
+                self._channel = channel
+                self._connected.set()
             await channel.lost
+            log.warning("the connection to the committer was lost")
+
+    def _forget(self, lost: _Channel) -> None:
+        """At once, not when the task above goes on: what is sent meanwhile would wait for its time limit."""
+        if self._channel is lost:
             self._channel = None
             self._connected.clear()
-            log.warning("the connection to the committer was lost")
 
 
 def _unknown() -> OutcomeUnknown:
