@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.sql.selectable import TableValuedAlias
 
 from sql.database import Transaction
+from sql.errors import UnfitValue
 from sql.pipelines import Command
 
 _ROWS: Final = "rows"
@@ -34,7 +35,10 @@ def insertion(table: Table, *names: str, **constants: Any) -> Command:
 
 
 def execute(tx: Transaction, command: Command, rows: Sequence[Any], **parameters: Any) -> None:
-    """Execute what `insertion` made, or a command over `table_of`, for rows: dataclasses or dictionaries."""
+    """Execute what `insertion` made, or a command over `table_of`, for rows: dataclasses or dictionaries.
+
+    Raises UnfitValue for half of a surrogate pair and for an integer past 64 bits.
+    """
     for text in _texts(rows):
         command.execute(tx, **{_ROWS: text}, **parameters)
 
@@ -43,7 +47,10 @@ def _texts(rows: Sequence[Any]) -> Iterator[str]:
     parts: list[bytes] = []
     size = 0
     for row in rows:
-        part = orjson.dumps(row)
+        try:
+            part = orjson.dumps(row)
+        except orjson.JSONEncodeError as error:
+            raise UnfitValue(str(error)) from error
         if parts and size + len(part) > MAX_TEXT_BYTES:
             yield _array(parts)
             parts, size = [], 0
