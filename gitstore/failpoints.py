@@ -67,7 +67,7 @@ def parse(text: str) -> dict[str, _Action]:
     for item in filter(None, text.split(",")):
         name, _, rest = item.partition(":")
         kind, _, argument = rest.partition(":")
-        if name not in NAMES or kind not in _ACTIONS or not (argument.isdigit() or not argument):
+        if name not in NAMES or kind not in _ACTIONS or not (argument.isdecimal() or not argument):
             raise ValueError(
                 f"{VARIABLE}: {item!r} is not <name>:kill|error|delay[:number] with one of {', '.join(NAMES)}"
             )
