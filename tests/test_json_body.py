@@ -109,12 +109,11 @@ def test_what_json_writes_is_read_as_it_was(value: Any) -> None:
         assert json.dumps(json_body.parse(raw)) == json.dumps(value)
 
 
-@pytest.mark.parametrize(
-    "size", [json_body.PLAIN_BYTES - 1, json_body.PLAIN_BYTES, json_body.PLAIN_BYTES + 1]
-)
-def test_at_the_size_up_to_which_it_is_quick_nothing_changes(size: int) -> None:
-    raw = b'{"a": "%s"}' % (b"x" * (size - 9))
-    assert len(raw) == size
+@pytest.mark.parametrize("numbers", [400_000, 600_000])
+def test_about_the_size_up_to_which_it_is_quick_nothing_changes(numbers: int) -> None:
+    raw = b'{"a": [' + b",".join([b"1"] * numbers) + b"]}"
+    might_unfold = len(raw) + numbers * 2 * json_body.INDENT * json_body.MAX_DEPTH // 2
+    assert (might_unfold > json_body.MAX_PLAIN_BYTES) is (numbers > 500_000)
     check_agreement(raw)
 
 
