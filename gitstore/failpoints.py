@@ -3,15 +3,19 @@
 Several are separated by commas. After a second colon stands which passing of the place it is that dies or
 fails, the first if nothing is said (`pack-durable:kill:7`), or how many milliseconds each waits
 (`committed:delay:250`, 1,000 if nothing is said). Unset, a place costs a look at an empty dictionary.
+
+`ANNALS_FAILPOINT=@<path>` names a file that holds the same, and that may be made, replaced and removed while
+the server runs. What it says happens once among all processes: the first one in which it is due renames the
+file to `<path>.fired`, then acts.
 """
 
 import os
 import signal
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from pathlib import Path
+from typing import Final, Protocol
 
 VARIABLE: Final = "ANNALS_FAILPOINT"
 
@@ -76,7 +80,47 @@ def parse(text: str) -> dict[str, _Action]:
     return actions
 
 
-_actions: Mapping[str, _Action] = parse(os.environ.get(VARIABLE, ""))
+class _Actions(Protocol):
+    def get(self, name: str) -> _Action | None: ...
+
+
+class _OfFile:
+    """What a file says at the moment; what was done is no longer in it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read: tuple[int, int] | None = None
+        self._actions: dict[str, _Action] = {}
+        self._lock = threading.Lock()
+
+    def get(self, name: str) -> _Action | None:
+        with self._lock:
+            try:
+                found = self._path.stat()
+                if (found.st_ino, found.st_mtime_ns) != self._read:
+                    self._actions = parse(self._path.read_text(encoding="utf-8"))
+                    self._read = (found.st_ino, found.st_mtime_ns)
+            except FileNotFoundError:
+                return None
+            action = self._actions.get(name)
+            if action is None or (action.kind != "delay" and not action.is_due()) or not self._take():
+                return None
+        # It is due, and nobody else's.
+        return _Action(action.kind, action.argument if action.kind == "delay" else 1)
+
+    def _take(self) -> bool:
+        try:
+            self._path.rename(f"{self._path}.fired")
+        except FileNotFoundError:
+            return False
+        return True
+
+
+def _from(text: str) -> _Actions:
+    return _OfFile(Path(text[1:])) if text.startswith("@") else parse(text)
+
+
+_actions: _Actions = _from(os.environ.get(VARIABLE, ""))
 
 
 def passing(name: str) -> None:
