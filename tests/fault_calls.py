@@ -1,0 +1,173 @@
+"""Calls to a server that may die at any moment: repeated with the same key until the outcome is known."""
+
+import http.client
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+Json = dict[str, Any]
+
+PAUSE_SECONDS = 0.03
+# An answer may take as long as the committer looks for the truth about a lost COMMIT.
+TIMEOUT_SECONDS = 75
+# A server that was killed is back in seconds, and tells nobody for ever that it can't say.
+DEFINITE_SECONDS = 120
+
+NOT_REACHED = "not reached"
+LOST = "lost"
+
+
+class Stuck(Exception):
+    """No definite answer came for so long that none will."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One sending of a call: its request id, and what came of it: a status, `lost` or `not reached`."""
+
+    request_id: str
+    outcome: int | str
+    code: str = ""
+
+    @property
+    def is_definite(self) -> bool:
+        """Whether it says what became of the change, for a retry with the same key."""
+        return (
+            isinstance(self.outcome, int)
+            and self.outcome < 500
+            and (self.outcome, self.code) != (409, "request_in_flight")
+        )
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the change may have been stored, for all that the caller knows."""
+        return not self.is_definite and self.outcome != NOT_REACHED
+
+
+@dataclass(slots=True)
+class Operation:
+    """What a client did, and what it came to in the end."""
+
+    name: str
+    method: str
+    path: str
+    body: Json | None
+    attempts: list[Attempt] = field(default_factory=list)
+    status: int = 0
+    answer: Json = field(default_factory=dict)
+
+    @property
+    def is_keyed(self) -> bool:
+        """Whether an Idempotency-Key makes it happen once."""
+        return self.method == "POST"
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it was acknowledged."""
+        return 200 <= self.status < 300
+
+    @property
+    def was_unknown(self) -> bool:
+        """Whether one of its attempts had no definite outcome."""
+        return any(attempt.is_unknown for attempt in self.attempts)
+
+    def described(self) -> str:
+        """One line to find it by."""
+        tries = ", ".join(f"{a.request_id} → {a.outcome} {a.code}".strip() for a in self.attempts)
+        return f"{self.name} {self.method} {self.path}: {tries}"
+
+
+class Wire:
+    """One connection of one user, made anew when it is lost."""
+
+    def __init__(self, port: int, api_key: str) -> None:
+        self.port = port
+        self._api_key = api_key
+        self._connection: http.client.HTTPConnection | None = None
+
+    def call(
+        self,
+        name: str,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        *,
+        seen: Callable[[Operation], None] = lambda _: None,
+    ) -> Operation:
+        """Send until the outcome is definite; `seen` gets the operation first. Raises Stuck."""
+        operation = Operation(name, method, path, body)
+        seen(operation)
+        key = uuid4().hex
+        deadline = time.monotonic() + DEFINITE_SECONDS
+        while True:
+            request_id = f"{key}.{len(operation.attempts)}"
+            headers = {"X-Request-Id": request_id}
+            if operation.is_keyed:
+                headers["Idempotency-Key"] = key
+            attempt, answer = self.send(method, path, body, headers)
+            operation.attempts.append(attempt)
+            if attempt.is_definite:
+                operation.status, operation.answer = int(attempt.outcome), answer
+                return operation
+            if time.monotonic() > deadline:
+                raise Stuck(operation.described())
+            time.sleep(PAUSE_SECONDS)
+
+    def send(
+        self, method: str, path: str, body: Json | None = None, headers: dict[str, str] | None = None
+    ) -> tuple[Attempt, Json]:
+        """One attempt."""
+        given = {"Authorization": f"Bearer {self._api_key}", **(headers or {})}
+        sent = None if body is None else json.dumps(body)
+        if sent is not None:
+            given["Content-Type"] = "application/json"
+        request_id = given.get("X-Request-Id", "")
+        try:
+            connection = self._connected()
+        except OSError:
+            self.close()
+            return Attempt(request_id, NOT_REACHED), {}
+        try:
+            connection.request(method, path, sent, given)
+            response = connection.getresponse()
+            content = response.read()
+            answer: Json = json.loads(content) if content else {}
+        except (OSError, http.client.HTTPException, ValueError):
+            self.close()
+            return Attempt(request_id, LOST), {}
+        return Attempt(request_id, response.status, str(answer.get("code", ""))), answer
+
+    def read(self, path: str) -> bytes:
+        """The body of a GET that has to succeed; tried again while the server comes back. Raises Stuck."""
+        deadline = time.monotonic() + DEFINITE_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                connection = self._connected()
+                connection.request("GET", path, headers={"Authorization": f"Bearer {self._api_key}"})
+                response = connection.getresponse()
+                content = response.read()
+            except (OSError, http.client.HTTPException):
+                self.close()
+            else:
+                if response.status == 200:
+                    return content
+                if response.status not in (500, 503):
+                    raise Stuck(f"GET {path}: {response.status} {content[:300]!r}")
+            time.sleep(PAUSE_SECONDS)
+        raise Stuck(f"GET {path}: no answer")
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _connected(self) -> http.client.HTTPConnection:
+        if self._connection is None:
+            self._connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_SECONDS)
+        if self._connection.sock is None:
+            self._connection.connect()
+        return self._connection

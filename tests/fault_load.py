@@ -1,0 +1,405 @@
+"""Clients that write history side by side, and know of each answer what has to be stored from then on."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.fault_calls import Json, Operation, Stuck, Wire
+
+# Refusals that clients cause each other on what they share: a check-out, or a resource changed meanwhile.
+REFUSALS = {(423, "checked_out"), (409, "not_holder"), (409, "not_checked_out")}
+PAUSE_SECONDS = 60
+
+
+@dataclass(slots=True)
+class Acknowledged:
+    """A version that a client was told of; `content` is its definition where the client knows it."""
+
+    operation: Operation
+    version: Json
+    content: Json | None
+
+
+@dataclass(slots=True)
+class Own:
+    """A workflow that one client alone writes to: what it has to hold is known exactly."""
+
+    resource: Json
+    contents: list[Json]
+    tags: dict[int, str] = field(default_factory=dict)
+    published: int | None = None
+    held: bool = False
+
+    @property
+    def at(self) -> str:
+        """The end of its path."""
+        return path_of(self.resource)
+
+
+class Journal:
+    """What the clients of a subscription did and were told; safe to use from many threads."""
+
+    def __init__(self) -> None:
+        self.operations: list[Operation] = []
+        self.acknowledged: list[Acknowledged] = []
+        self.wrong: list[str] = []
+        self.done = 0
+        self._lock = threading.Lock()
+
+    def begun(self, operation: Operation) -> None:
+        """A call goes out."""
+        with self._lock:
+            self.operations.append(operation)
+
+    def told(self, acknowledged: Acknowledged) -> None:
+        """A version was acknowledged."""
+        with self._lock:
+            self.acknowledged.append(acknowledged)
+
+    def is_wrong(self, what: str) -> None:
+        """An answer that must not have been."""
+        with self._lock:
+            self.wrong.append(what)
+
+    def taken(self) -> tuple[list[Operation], list[Acknowledged]]:
+        """What came since the last time; the clients are paused."""
+        with self._lock:
+            taken = self.operations, self.acknowledged
+            self.done += len(self.operations)
+            self.operations, self.acknowledged = [], []
+            return taken
+
+
+class Gate:
+    """Lets clients begin a step, or pauses them between two."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._is_open = False
+        self._is_over = False
+        self._under_way = 0
+
+    @contextmanager
+    def step(self) -> Iterator[bool]:
+        """Wait for permission; False when all is over."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_open or self._is_over)
+            may = not self._is_over
+            self._under_way += may
+        try:
+            yield may
+        finally:
+            with self._changed:
+                self._under_way -= may
+                self._changed.notify_all()
+
+    def open(self) -> None:
+        """Let them go on."""
+        with self._changed:
+            self._is_open = True
+            self._changed.notify_all()
+
+    def close(self, seconds: float) -> bool:
+        """Wait until each has ended its step; False if one does not."""
+        with self._changed:
+            self._is_open = False
+            return self._changed.wait_for(lambda: self._under_way == 0, seconds)
+
+    def end(self) -> None:
+        """Let the clients end."""
+        with self._changed:
+            self._is_over = True
+            self._changed.notify_all()
+
+
+def path_of(resource: Json) -> str:
+    """The end of a resource's path."""
+    return f"/{resource['resource_type']}s/{resource['resource_id']}"
+
+
+def content(draw: random.Random) -> Json:
+    """A definition that no other version has."""
+    filling = draw.randrange(20, 3000)
+    return {"token": f"{draw.getrandbits(96):024x}", "nodes": [{"id": "a", "text": "x" * filling}]}
+
+
+class Client(threading.Thread):
+    """One user at work: takes a step after the other while the gate is open."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        base: str,
+        job_id: str,
+        shared: list[Json],
+        journal: Journal,
+        gate: Gate,
+        seed: str,
+    ) -> None:
+        super().__init__(daemon=True, name=f"client {seed}")
+        self._wire = wire
+        self._base = base
+        self._job_id = job_id
+        self._shared = shared
+        self._journal = journal
+        self._gate = gate
+        self._draw = random.Random(seed)
+        self._number = 0
+        self._seed = seed
+        self.own: list[Own] = []
+        self._steps: list[tuple[int, Callable[[], None]]] = [
+            (22, self._save_own),
+            (16, self._save_shared),
+            (10, self._check_in_own),
+            (12, self._check_in_shared),
+            (10, self._tag),
+            (4, self._untag),
+            (6, self._publish),
+            (2, self._unpublish),
+            (7, self._bulk),
+            (6, self._roll_back_own),
+            (4, self._roll_back_shared),
+            (6, self._create),
+        ]
+
+    def prepare(self) -> None:
+        """Make what the client has for itself."""
+        while len(self.own) < 2:
+            self._create()
+
+    def run(self) -> None:
+        """Work until the gate ends."""
+        while True:
+            with self._gate.step() as may:
+                if not may:
+                    self._wire.close()
+                    return
+                try:
+                    self._step()
+                except Stuck as stuck:
+                    self._journal.is_wrong(f"stuck: {stuck}")
+                    return
+                except Exception as error:  # noqa: BLE001 - whatever it is, the matrix has to say so
+                    self._journal.is_wrong(f"the client failed: {error!r}")
+                    return
+
+    def _step(self) -> None:
+        weights = [weight for weight, _ in self._steps]
+        [(_, step)] = self._draw.choices(self._steps, weights)
+        step()
+
+    # -- steps ------------------------------------------------------------------------------------------
+
+    def _create(self) -> None:
+        definition = content(self._draw)
+        name = self._new_name("flow")
+        body = {"name": name, "job_id": self._job_id, "definition": definition}
+        made = self._call("create", "POST", "/workflows", body)
+        if not self._is(made, 201):
+            return
+        self._journal.told(
+            Acknowledged(made, made.answer | {"version_number": 1, "resource_name": name}, definition)
+        )
+        own = Own(made.answer, [definition])
+        if len(self.own) < 3:
+            self.own.append(own)
+        else:
+            self.own[self._draw.randrange(3)] = own
+
+    def _save_own(self) -> None:
+        own = self._draw.choice(self.own)
+        body, tag, publish = self._extended({"data": content(self._draw)})
+        self._grew(own, self._call("save", "POST", f"{own.at}/versions", body), body["data"], tag, publish)
+
+    def _check_in_own(self) -> None:
+        own = self._draw.choice(self.own)
+        if not own.held and not self._is(self._call("check-out", "POST", f"{own.at}/check-out", {}), 200):
+            return
+        own.held = True
+        body, tag, publish = self._extended({"data": content(self._draw), "comment": "done"})
+        checked_in = self._call("check-in", "POST", f"{own.at}/check-in", body)
+        own.held = False
+        self._grew(own, checked_in, body["data"], tag, publish)
+
+    def _roll_back_own(self) -> None:
+        own = self._draw.choice(self.own)
+        to = self._draw.randrange(len(own.contents)) + 1
+        done = self._call("rollback", "POST", f"{own.at}/rollback", {"to": to})
+        if own.contents[to - 1] == own.contents[-1]:
+            if self._is(done, 200) and not done.answer["unchanged"]:
+                self._journal.is_wrong(f"not unchanged: {done.described()}")
+            return
+        self._grew(own, done, own.contents[to - 1], None, publish=False)
+
+    def _tag(self) -> None:
+        own = self._draw.choice(self.own)
+        number, tag = self._draw.randrange(len(own.contents)) + 1, self._new_name("t")
+        path = f"{own.at}/versions/{number}/tag"
+        if self._is(self._call("tag", "PUT", path, {"tag": tag}), 200):
+            own.tags[number] = tag
+
+    def _untag(self) -> None:
+        own = self._draw.choice(self.own)
+        number = self._draw.choice(sorted(own.tags) or [1])
+        if self._is(self._call("untag", "DELETE", f"{own.at}/versions/{number}/tag"), 200):
+            own.tags.pop(number, None)
+
+    def _publish(self) -> None:
+        own = self._draw.choice(self.own)
+        number = self._draw.randrange(len(own.contents)) + 1
+        if self._is(self._call("publish", "POST", f"{own.at}/versions/{number}/publish", {}), 200):
+            own.published = number
+
+    def _unpublish(self) -> None:
+        own = self._draw.choice(self.own)
+        number = own.published or 1
+        if self._is(self._call("unpublish", "POST", f"{own.at}/versions/{number}/unpublish", {}), 200):
+            own.published = None
+
+    def _bulk(self) -> None:
+        mine = self._draw.sample(self.own, 2)
+        shared = [self._draw.choice(self._shared)] if self._draw.random() < 0.5 else []
+        targets = [own.resource for own in mine] + shared
+        definitions = [content(self._draw) for _ in targets]
+        items = [
+            {
+                "resource_type": target["resource_type"],
+                "resource_id": target["resource_id"],
+                "data": definition,
+            }
+            for target, definition in zip(targets, definitions, strict=True)
+        ]
+        done = self._call("bulk", "POST", "/check-ins", {"items": items, "comment": "together"})
+        if shared and (done.status, done.answer.get("code")) in REFUSALS:
+            return
+        if not self._is(done, 201):
+            return
+        by_id = {version["resource_id"]: version for version in done.answer["versions"]}
+        for target, definition in zip(targets, definitions, strict=True):
+            self._journal.told(Acknowledged(done, by_id[target["resource_id"]], definition))
+        for own, definition in zip(mine, definitions, strict=False):
+            own.contents.append(definition)
+            own.held = False
+            self._numbered(own, done, by_id[own.resource["resource_id"]])
+
+    def _save_shared(self) -> None:
+        target = path_of(self._draw.choice(self._shared))
+        definition = content(self._draw)
+        saved = self._call("save", "POST", f"{target}/versions", {"data": definition})
+        self._became(saved, definition)
+
+    def _check_in_shared(self) -> None:
+        target = path_of(self._draw.choice(self._shared))
+        taken = self._call("check-out", "POST", f"{target}/check-out", {})
+        if not self._is_or_refused(taken, 200):
+            return
+        definition = content(self._draw)
+        self._became(self._call("check-in", "POST", f"{target}/check-in", {"data": definition}), definition)
+
+    def _roll_back_shared(self) -> None:
+        target = path_of(self._draw.choice(self._shared))
+        done = self._call("rollback", "POST", f"{target}/rollback", {"to": 1})
+        if done.status != 200:
+            self._became(done, None)
+
+    # -- answers ----------------------------------------------------------------------------------------
+
+    def _call(self, name: str, method: str, path: str, body: Json | None = None) -> Operation:
+        return self._wire.call(name, method, self._base + path, body, seen=self._journal.begun)
+
+    def _new_name(self, kind: str) -> str:
+        self._number += 1
+        return f"{kind}-{self._seed.replace(':', '-')}-{self._number}"
+
+    def _extended(self, body: dict[str, Any]) -> tuple[dict[str, Any], str | None, bool]:
+        tag = self._new_name("t") if self._draw.random() < 0.2 else None
+        publish = self._draw.random() < 0.15
+        return body | ({"tag": tag} if tag else {}) | ({"publish": True} if publish else {}), tag, publish
+
+    def _is(self, operation: Operation, status: int) -> bool:
+        if operation.status != status:
+            self._journal.is_wrong(
+                f"{status} was due: {operation.described()}: {str(operation.answer)[:500]}"
+            )
+        return operation.status == status
+
+    def _is_or_refused(self, operation: Operation, status: int) -> bool:
+        if (operation.status, operation.answer.get("code")) in REFUSALS:
+            return False
+        return self._is(operation, status)
+
+    def _became(self, operation: Operation, definition: Json | None) -> None:
+        if self._is_or_refused(operation, 201):
+            self._journal.told(Acknowledged(operation, operation.answer, definition))
+
+    def _grew(self, own: Own, operation: Operation, definition: Json, tag: str | None, publish: bool) -> None:
+        if not self._is(operation, 201):
+            return
+        self._journal.told(Acknowledged(operation, operation.answer, definition))
+        own.contents.append(definition)
+        self._numbered(own, operation, operation.answer)
+        if tag is not None:
+            own.tags[len(own.contents)] = tag
+        if publish:
+            own.published = len(own.contents)
+
+    def _numbered(self, own: Own, operation: Operation, version: Json) -> None:
+        if version["version_number"] != len(own.contents):
+            self._journal.is_wrong(
+                f"version {len(own.contents)} was due, not {version['version_number']}: "
+                f"{operation.described()}"
+            )
+
+
+def make(wire: Wire, method: str, path: str, body: Json, status: int = 201) -> Json:
+    """What a call of the preparation answers, which has to succeed."""
+    operation = wire.call("prepare", method, path, body)
+    if operation.status != status:
+        raise Stuck(f"{operation.described()}: {operation.answer}")
+    return operation.answer
+
+
+class Load:
+    """A subscription with clients at work."""
+
+    def __init__(self, port: int, operator_key: str, gate: Gate, *, clients: int, seed: str) -> None:
+        operator = Wire(port, operator_key)
+        self.created = operator.call("subscribe", "POST", "/v1/subscriptions", {"name": f"faults {seed}"})
+        self.subscription_id: str = self.created.answer["subscription_id"]
+        self.base = f"/v1/subscriptions/{self.subscription_id}"
+        self.journal = Journal()
+        self.keys: list[str] = []
+        for number in range(clients):
+            user = {"username": f"user{number}", "email": f"user{number}@example.org", "role": "editor"}
+            user_id = make(operator, "POST", f"{self.base}/users", user)["user_id"]
+            key = make(operator, "POST", f"{self.base}/api-keys", {"user_id": user_id, "name": "faults"})
+            self.keys.append(key["api_key"])
+        operator.close()
+        self.wire = Wire(port, self.keys[0])
+        workspace = make(self.wire, "POST", f"{self.base}/workspaces", {"name": "w"})
+        place = {"workspace_id": workspace["resource_id"], "name": "f"}
+        folder = make(self.wire, "POST", f"{self.base}/folders", place)
+        job = make(self.wire, "POST", f"{self.base}/jobs", {"folder_id": folder["resource_id"], "name": "j"})
+        job_id = job["resource_id"]
+        self.shared = [
+            make(self.wire, "POST", f"{self.base}/workflows", {"job_id": job_id, "name": f"shared {n}"})
+            for n in range(3)
+        ]
+        self.clients = [
+            Client(Wire(port, key), self.base, job_id, self.shared, self.journal, gate, f"{seed}:{number}")
+            for number, key in enumerate(self.keys)
+        ]
+        for client in self.clients:
+            client.prepare()
+            client.start()
+
+    def end(self) -> None:
+        """Wait until the clients have ended; the gate was told."""
+        deadline = time.monotonic() + PAUSE_SECONDS
+        for client in self.clients:
+            client.join(max(0.0, deadline - time.monotonic()))
+        self.wire.close()
