@@ -10,7 +10,9 @@ from uuid import uuid4
 
 Json = dict[str, Any]
 
-PAUSE_SECONDS = 0.03
+# Shorter than a client should wait, longer than would keep a server from coming back.
+PAUSE_SECONDS = 0.1
+NOT_REACHED_PAUSE_SECONDS = 0.3
 # An answer may take as long as the committer looks for the truth about a lost COMMIT.
 TIMEOUT_SECONDS = 75
 # A server that was killed is back in seconds, and tells nobody for ever that it can't say.
@@ -114,7 +116,7 @@ class Wire:
                 return operation
             if time.monotonic() > deadline:
                 raise Stuck(operation.described())
-            time.sleep(PAUSE_SECONDS)
+            time.sleep(NOT_REACHED_PAUSE_SECONDS if attempt.outcome == NOT_REACHED else PAUSE_SECONDS)
 
     def send(
         self, method: str, path: str, body: Json | None = None, headers: dict[str, str] | None = None
