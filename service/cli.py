@@ -187,17 +187,17 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Compare the database with the repositories; exit code 1 where something is left to do."""
-    from service.commands import reconcile
+    from service.commands import verify
     from service.ids import SubscriptionId
 
     only = None if subscription is None else SubscriptionId(subscription)
     with _explained():
         settings, _ = load({"data_dir": data_dir})
         try:
-            report = reconcile.verify(settings, _progress, repair=repair, full=full, only=only)
-        except reconcile.UnknownSubscription as error:
+            report = verify.verify(settings, _progress, repair=repair, full=full, only=only)
+        except verify.UnknownSubscription as error:
             raise typer.BadParameter(str(error), param_hint="--subscription") from None
-    reconcile.show(report, as_json=as_json, console=out)
+    verify.show(report, as_json=as_json, console=out)
     if report.left:
         raise typer.Exit(1)
 
@@ -227,13 +227,13 @@ def rebuild_database(
     as_json: AsJson = False,
 ) -> None:
     """Recreate a lost database from the repositories; exit code 1 where a subscription was refused."""
-    from service.commands import operations_rebuild
+    from service.commands import rebuild
 
     if not from_git:
         raise typer.BadParameter("say --from-git: there is nothing else to rebuild from")
     with _explained():
         settings, _ = load({"data_dir": data_dir})
-        done = operations_rebuild.run(
+        done = rebuild.run(
             settings,
             only_missing=only_missing,
             dry_run=dry_run,
@@ -261,17 +261,17 @@ def git_upkeep(
     as_json: AsJson = False,
 ) -> None:
     """Merge the packs of the repositories that need it; exit code 1 where one failed."""
-    from service.commands import operations_upkeep
+    from service.commands import upkeep
 
     with _explained():
         settings, _ = load({"data_dir": data_dir})
         try:
-            done = operations_upkeep.run(
+            done = upkeep.run(
                 settings, _progress, deep=deep, prune=prune, only=subscription, budget_seconds=budget
             )
-        except operations_upkeep.UnknownRepository as error:
+        except upkeep.UnknownRepository as error:
             raise typer.BadParameter(str(error), param_hint="--subscription") from None
-    operations_upkeep.show(done, as_json=as_json, console=out)
+    upkeep.show(done, as_json=as_json, console=out)
     if any(report.outcome == "failed" for report in done.reports):
         raise typer.Exit(1)
 
