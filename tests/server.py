@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,13 +68,13 @@ class Server:
         assert self.processes() == {}
 
 
-def start(data_dir: Path, *options: str, **environment: str) -> Server:
-    """Start a server and wait until it says that it is ready."""
+def start(data_dir: Path, *options: str, under: Sequence[str] = (), **environment: str) -> Server:
+    """Start a server, by another program if one is named, and wait until it says that it is ready."""
     mark = uuid4().hex
     clean = {k: v for k, v in os.environ.items() if not k.startswith("ANNALS_") and k != "DATABASE_URL"}
     with (data_dir.parent / f"{data_dir.name}.log").open("a") as log:
         process = subprocess.Popen(
-            [ANNALS, "serve", "--port", "0", "--data-dir", data_dir, *options],
+            [*under, ANNALS, "serve", "--port", "0", "--data-dir", data_dir, *options],
             env=clean | {"ANNALS_TEST_MARK": mark, "ANNALS_LOG_LEVEL": "warning"} | environment,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -92,9 +92,11 @@ def start(data_dir: Path, *options: str, **environment: str) -> Server:
 
 
 @contextmanager
-def running(data_dir: Path, *options: str, **environment: str) -> Iterator[Server]:
+def running(
+    data_dir: Path, *options: str, under: Sequence[str] = (), **environment: str
+) -> Iterator[Server]:
     """A server that is gone afterwards, whatever the test did to it."""
-    server = start(data_dir, *options, **environment)
+    server = start(data_dir, *options, under=under, **environment)
     try:
         yield server
     finally:
