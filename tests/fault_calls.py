@@ -173,3 +173,18 @@ class Wire:
         if self._connection.sock is None:
             self._connection.connect()
         return self._connection
+
+
+def make(wire: Wire, method: str, path: str, body: Json, status: int = 201) -> Json:
+    """What a call of the preparation answers, which has to succeed."""
+    operation = wire.call("prepare", method, path, body)
+    if operation.status != status:
+        raise Stuck(f"{operation.described()}: {operation.answer}")
+    return operation.answer
+
+
+def member(operator: Wire, base: str, username: str) -> Json:
+    """A new editor of a subscription, with a key."""
+    user = {"username": username, "email": f"{username}@example.org", "role": "editor"}
+    user_id = make(operator, "POST", f"{base}/users", user)["user_id"]
+    return make(operator, "POST", f"{base}/api-keys", {"user_id": user_id, "name": "faults"})

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.fault_calls import Json, Operation, Stuck, Wire
+from tests.fault_calls import Json, Operation, Stuck, Wire, make, member
 
 # Refusals that clients cause each other on what they share: a check-out, or a resource changed meanwhile.
 REFUSALS = {(423, "checked_out"), (409, "not_holder"), (409, "not_checked_out")}
@@ -355,14 +355,6 @@ class Client(threading.Thread):
             )
 
 
-def make(wire: Wire, method: str, path: str, body: Json, status: int = 201) -> Json:
-    """What a call of the preparation answers, which has to succeed."""
-    operation = wire.call("prepare", method, path, body)
-    if operation.status != status:
-        raise Stuck(f"{operation.described()}: {operation.answer}")
-    return operation.answer
-
-
 class Load:
     """A subscription with clients at work."""
 
@@ -374,10 +366,7 @@ class Load:
         self.journal = Journal()
         self.keys: list[str] = []
         for number in range(clients):
-            user = {"username": f"user{number}", "email": f"user{number}@example.org", "role": "editor"}
-            user_id = make(operator, "POST", f"{self.base}/users", user)["user_id"]
-            key = make(operator, "POST", f"{self.base}/api-keys", {"user_id": user_id, "name": "faults"})
-            self.keys.append(key["api_key"])
+            self.keys.append(member(operator, self.base, f"user{number}")["api_key"])
         operator.close()
         self.wire = Wire(port, self.keys[0])
         workspace = make(self.wire, "POST", f"{self.base}/workspaces", {"name": "w"})

@@ -1,0 +1,87 @@
+"""A version is on the disk before its COMMIT, and its refs before the answer: seen from outside, by strace."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.databases import Cluster
+from tests.durability import STRACE, Call, calls, lacking
+from tests.fault_calls import Json, Wire, make, member
+from tests.server import OPERATOR_KEY, running
+
+NO_FSYNC_OF_FILES = "import os\nos.fsync = lambda _: None\n"
+NO_FSYNC_OF_REFS = "import pygit2\ntype(pygit2.settings).enable_fsync_gitdir = lambda self, _: None\n"
+
+
+def traced_save(cluster: Cluster, folder: Path, **environment: str) -> tuple[list[Call], Path, list[str]]:
+    """What the committer does for a save that is tagged and published; the repository, and the refs."""
+    trace = folder / "trace"
+    database = cluster.migrated()
+    given = {"DATABASE_URL": database.url, "ANNALS_OPERATOR_KEY": OPERATOR_KEY, **environment}
+    with running(folder / "data", under=[*STRACE, str(trace)], **given) as server:
+        port = int(server.url.rpartition(":")[2])
+        operator = Wire(port, OPERATOR_KEY)
+        subscription_id = make(operator, "POST", "/v1/subscriptions", {"name": "d"})["subscription_id"]
+        base = f"/v1/subscriptions/{subscription_id}"
+        wire = Wire(port, member(operator, base, "ana")["api_key"])
+        resource_id = make(wire, "POST", f"{base}/workspaces", {"name": "w"})["resource_id"]
+        at = f"{base}/workspaces/{resource_id}/versions"
+        first: Json = {"data": {"n": 1}, "tag": "v1", "publish": True}
+        make(wire, "POST", at, first)
+        before = settled(trace)
+        make(wire, "POST", at, {"data": {"n": 2}, "tag": "v2", "publish": True})
+        lines = settled(trace)[len(before) :]
+        operator.close()
+        wire.close()
+    tag = f"refs/tags/workspaces/{resource_id}/v2"
+    repository = (folder / "data" / "git" / f"{subscription_id}.git").absolute()
+    return calls(lines), repository, ["refs/heads/main", "refs/heads/published", tag]
+
+
+def settled(trace: Path) -> list[str]:
+    """The lines of the trace, once it has held still but for heartbeats."""
+    time.sleep(1.5)
+    return trace.read_text(errors="replace").splitlines()
+
+
+def test_pack_index_and_folder_are_synced_before_the_commit_and_the_refs_before_the_answer(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    assert lacking(*traced_save(cluster, tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("without", "missing"),
+    [
+        (
+            NO_FSYNC_OF_FILES,
+            [
+                "the .pack was not synced before it was named",
+                "the .idx was not synced before it was named",
+                "the folder of packs was not synced before COMMIT",
+            ],
+        ),
+        (
+            NO_FSYNC_OF_REFS,
+            [
+                "main was not synced before it was named",
+                "the folder of main was not synced before the answer",
+                "published was not synced before it was named",
+                "the folder of published was not synced before the answer",
+                "v2 was not synced before it was named",
+            ],
+        ),
+    ],
+    ids=["without fsync of files", "without fsync of refs"],
+)
+def test_a_server_that_does_not_sync_is_found_out(
+    cluster: Cluster, tmp_path: Path, without: str, missing: list[str]
+) -> None:
+    # Python reads this module at its start, in every process of the server.
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(without)
+    root = str(Path(__file__).parent.parent)
+    found = lacking(*traced_save(cluster, tmp_path, PYTHONPATH=f"{folder}:{root}"))
+    assert found == missing
