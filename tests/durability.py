@@ -19,7 +19,7 @@ _COMMIT = r"COMMIT\0"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A system call that succeeded; `began` and `ended` are places in the trace, what came in between overlaps."""
+    """A system call that succeeded; `began` and `ended` are places in the trace: what lies between overlaps."""
 
     thread: str
     name: str
@@ -70,7 +70,9 @@ def lacking(traced: Sequence[Call], repository: Path, refs: Sequence[str]) -> li
     file of each ref before it is named, and its folder after, before the answer is sent.
     """
     packs = f"{repository}/objects/pack"
-    named = {Path(call.named[1]).suffix: call for call in traced if call.named and _is_pack(call.named, packs)}
+    named = {
+        Path(call.named[1]).suffix: call for call in traced if call.named and _is_pack(call.named, packs)
+    }
     if set(named) != {".pack", ".idx"}:
         return [f"no pack was named, but {sorted(named)}"]
     thread = named[".pack"].thread

@@ -92,9 +92,7 @@ def start(data_dir: Path, *options: str, under: Sequence[str] = (), **environmen
 
 
 @contextmanager
-def running(
-    data_dir: Path, *options: str, under: Sequence[str] = (), **environment: str
-) -> Iterator[Server]:
+def running(data_dir: Path, *options: str, under: Sequence[str] = (), **environment: str) -> Iterator[Server]:
     """A server that is gone afterwards, whatever the test did to it."""
     server = start(data_dir, *options, under=under, **environment)
     try:
