@@ -4,7 +4,7 @@ import fcntl
 import os
 import re
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +85,11 @@ def geometric(found: Sequence[Pack]) -> list[Pack]:
         total += ascending[split].objects
         split += 1
     return ascending[:split]
+
+
+def object_ids(path: Path, packs: Iterable[str]) -> Iterator[bytes]:
+    """The ids of the objects in some packs, pack by pack; raises StoreUnavailable."""
+    return (oid for pack in packs for ids in _object_ids(path, pack) for oid in ids)
 
 
 def absent(path: Path, old: Collection[str], new: Collection[str]) -> Iterator[set[bytes]]:

@@ -107,7 +107,10 @@ class Upkeep:
         merged = pack_folder.geometric(pack_folder.packs(self._path))
         if len(merged) < 2:
             return 0
-        new = self._merge(merged, ("--window=0",), CONSOLIDATION_SECONDS)
+        # Named one by one: given packs, git would walk the whole history below them in search of paths.
+        ids = pack_folder.object_ids(self._path, [pack.name for pack in merged])
+        given = "".join(f"{oid.hex()}\n" for oid in ids).encode()
+        new = self.git.pack("--window=0", given=given, deadline_seconds=CONSOLIDATION_SECONDS)
         self._replace(merged, new)
         return len(merged)
 
@@ -168,16 +171,13 @@ class Upkeep:
         """The packs after those that are new became one, with deltas, which then need not be sought again."""
         deltified = pack_folder.deltified(old)
         added = [pack for pack in old if pack is not deltified]
-        how = ("--no-reuse-object", f"--window={_WINDOW}", f"--depth={_DEPTH}")
-        new = self._merge(added, how, DEEP_SECONDS)
+        given = "".join(f"{pack.name}.pack\n" for pack in added).encode()
+        how = ("--stdin-packs", "--no-reuse-object", f"--window={_WINDOW}", f"--depth={_DEPTH}")
+        new = self.git.pack(*how, given=given, deadline_seconds=DEEP_SECONDS)
         self._replace(added, new)
         there = {pack.name: pack for pack in pack_folder.packs(self._path)}
         names = {new, *(pack.name for pack in old)}
         return [pack for name, pack in there.items() if name in names]
-
-    def _merge(self, packs: Sequence[Pack], how: Sequence[str], deadline_seconds: float) -> str | None:
-        names = "".join(f"{pack.name}.pack\n" for pack in packs).encode()
-        return self.git.pack("--stdin-packs", *how, given=names, deadline_seconds=deadline_seconds)
 
     def _replace(self, old: Sequence[Pack], new: str | None) -> None:
         replaced = [pack.name for pack in old if pack.name != new]
