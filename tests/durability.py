@@ -19,7 +19,7 @@ _COMMIT = r"COMMIT\0"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A system call that succeeded; `began` and `ended` are places in the trace: what is between overlaps."""
+    """A system call that succeeded; `began` and `ended` are places in the trace."""
 
     thread: str
     name: str

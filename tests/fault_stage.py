@@ -105,7 +105,7 @@ class Stage:
     # -- killing --------------------------------------------------------------------------------------
 
     def kill(self, target: Target, which: int = 0) -> bool:
-        """`kill -9`; `which` chooses among workers, and what of PostgreSQL dies. False if it was gone."""
+        """`kill -9`; `which` chooses a worker, or what of PostgreSQL dies. False if it was not there."""
         match target:
             case "committer":
                 return _kill(self._children("service.committer.process"))

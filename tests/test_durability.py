@@ -1,4 +1,4 @@
-"""A version is on the disk before its COMMIT, and its refs before the answer: seen by strace."""
+"""A version is on the disk before its COMMIT, its refs before the answer: seen from outside, by strace."""
 
 import time
 from pathlib import Path
