@@ -101,8 +101,8 @@ class GroupCommit:
             self._wake.notify_all()
         for thread in self._threads:
             thread.join()
-        for writer in self._idle.values():
-            writer.close()
+        while self._idle:
+            self._idle.popitem()[1].close()
 
     def is_alive(self) -> bool:
         """Whether changes are being taken, and none has been stuck for long."""
