@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -158,17 +159,19 @@ class Server:
         log = structlog.get_logger(__name__)
         while True:
             try:
-                connected, _ = self._listener.accept()
-                self._take(connected)
+                with ExitStack() as unless_taken:
+                    connected = unless_taken.enter_context(self._listener.accept()[0])
+                    if _is_ours(connected):
+                        self._take(connected)
+                        unless_taken.pop_all()
             except OSError:
+                if self._stop.is_set():
+                    return
                 # No file handle was left, or the worker is gone again: the next one has to get in.
                 log.exception("a worker could not connect")
-                time.sleep(HEARTBEAT_SECONDS)
+                self._stop.wait(HEARTBEAT_SECONDS)
 
     def _take(self, connected: socket.socket) -> None:
-        if not _is_ours(connected):
-            connected.close()
-            return
         connection = Connection(connected, self._group)
         connection.send(self._group.is_alive())
         with self._changing:
