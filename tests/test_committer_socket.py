@@ -10,7 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -363,7 +363,7 @@ def test_a_caller_that_gave_up_leaves_the_others_answers_in_their_places(
 def test_a_worker_that_reads_nothing_holds_up_no_other_and_is_cut_off(
     tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "SEND_SECONDS", 2)
+    monkeypatch.setattr(process, "SEND_SECONDS", 3)
     monkeypatch.setattr(process, "HEARTBEAT_SECONDS", 0.1)
     workflow = tenant.workflow()
     with (
@@ -377,12 +377,14 @@ def test_a_worker_that_reads_nothing_holds_up_no_other_and_is_cut_off(
         slowest = 0.0
         for number in range(20):
             began = time.monotonic()
-            stopped.send(100 + number, long_refusal(tenant, workflow))
+            # On a machine that does much else it may have been cut off by now.
+            with suppress(OSError):
+                stopped.send(100 + number, long_refusal(tenant, workflow))
             other.send(number, save(tenant, workflow, {"n": number}))
             [(answered, outcome)] = other.receive().items()
             slowest = max(slowest, time.monotonic() - began)
             assert (answered, type(outcome)) == (number, Written)
-        assert slowest < 1
+        assert slowest < 2
         deadline = time.monotonic() + SECONDS
         while len(committer.server._open()) > 1:
             assert time.monotonic() < deadline

@@ -3,8 +3,10 @@
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
+import httpx
 import psycopg
 import pytest
 from structlog.testing import capture_logs
@@ -17,7 +19,7 @@ from service.committer.group import GroupCommit
 from service.errors import Busy, ResourceNotFound
 from service.ids import mint
 from sql.database import Database as ServiceDatabase
-from tests.api import Json, Server, Tenant
+from tests.api import Json, Server, Tenant, refused
 from tests.histories import check_history
 from tests.test_committer import save
 from tests.test_races import resource_id
@@ -347,3 +349,33 @@ def test_many_threads_on_many_subscriptions_lose_nothing(server: Server) -> None
         assert newest == 1 + 8 * 5
         assert resource_id(workflow)
         check_history(tenant)
+
+
+def test_past_the_bound_a_caller_is_told_to_come_back(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_module, "MAX_WAITING", 2)
+    workflow, caller = tenant.workflow(), tenant.ana
+    path = f"{tenant.at(workflow)}/versions"
+
+    def post(number: int) -> httpx.Response:
+        return caller.post(path, {"data": {"n": number}}, headers={"idempotency-key": f"key {number}"})
+
+    with ThreadPoolExecutor(8) as threads:
+        with held(tenant):
+            sent = [threads.submit(post, 0)]
+            until_taken(tenant.server.context.committer._group)  # type: ignore[attr-defined]
+            sent += [threads.submit(post, number) for number in range(1, 8)]
+            busy: list[Future[httpx.Response]] = []
+            deadline = time.monotonic() + SECONDS
+            while len(busy) < 5 and time.monotonic() < deadline:
+                busy = [each for each in sent if each.done()]
+                time.sleep(0.01)
+            for each in busy:
+                answer = each.result()
+                refused(answer, 503, "busy")
+                assert int(answer.headers["retry-after"]) > 0
+        assert [each.result().status_code for each in sent if each not in busy] == [201] * 3
+    # Nothing was kept of those that were refused: their keys are as good as new.
+    assert [post(sent.index(each)).status_code for each in busy] == [201] * 5
+    check_history(tenant)
