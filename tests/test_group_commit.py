@@ -105,6 +105,15 @@ def put_saves(
     return numbers
 
 
+@contextmanager
+def begun(group: GroupCommit, sender: Sender, tenant: Tenant, workflow: Json) -> Iterator[None]:
+    """Change 0 is being written, and can't go on until the block ends: what comes meanwhile has to wait."""
+    with held(tenant):
+        put_saves(group, sender, tenant, workflow, 1)
+        until_taken(group)
+        yield
+
+
 def unknown(tenant: Tenant) -> Change:
     """A change that is refused."""
     return save(tenant, {"resource_type": "workflow", "resource_id": str(mint())}, {})
@@ -113,9 +122,7 @@ def unknown(tenant: Tenant) -> Change:
 def test_what_comes_while_a_batch_is_written_is_one_batch_in_its_order(tenant: Tenant) -> None:
     workflow, sender = tenant.workflow(), Sender()
     with committing(tenant.server) as group:
-        with held(tenant):
-            put_saves(group, sender, tenant, workflow, 1)
-            until_taken(group)
+        with begun(group, sender, tenant, workflow):
             put_saves(group, sender, tenant, workflow, 10, first=1)
         assert sender.written(*range(11)) == list(range(2, 13))
     assert sender.deliveries == [[0], list(range(1, 11))]
@@ -146,9 +153,7 @@ def test_a_subscription_that_another_host_holds_does_not_hold_up_the_others(
 ) -> None:
     ours, theirs, sender = tenant.workflow(), stranger.workflow(), Sender()
     with committing(tenant.server) as group:
-        with held(tenant):
-            put_saves(group, sender, tenant, ours, 1)
-            until_taken(group)
+        with begun(group, sender, tenant, ours):
             put_saves(group, sender, stranger, theirs, 5, first=10)
             assert all(sender.written(*range(10, 15)))
             assert 0 not in sender.outcomes
@@ -178,9 +183,7 @@ def test_past_the_number_that_may_wait_a_change_is_refused_and_nothing_of_it_is_
     monkeypatch.setattr(group_module, "MAX_WAITING", 3)
     workflow, sender = tenant.workflow(), Sender()
     with committing(tenant.server) as group:
-        with held(tenant):
-            put_saves(group, sender, tenant, workflow, 1)
-            until_taken(group)
+        with begun(group, sender, tenant, workflow):
             put_saves(group, sender, tenant, workflow, 3, first=1)
             for _ in range(3):
                 with pytest.raises(Busy):
@@ -218,9 +221,7 @@ def test_a_batch_is_bounded_and_the_rest_comes_next(
     monkeypatch.setattr(group_module, limit, value)
     workflow, sender = tenant.workflow(), Sender()
     with committing(tenant.server) as group:
-        with held(tenant):
-            put_saves(group, sender, tenant, workflow, 1)
-            until_taken(group)
+        with begun(group, sender, tenant, workflow):
             for number in range(1, 6):
                 group.put(save(tenant, workflow, {"n": number, "text": "x" * 600}), sender, number)
         assert sender.written(*range(1, 6)) == [3, 4, 5, 6, 7]
@@ -232,9 +233,7 @@ def test_subscriptions_take_turns(tenant: Tenant, stranger: Tenant, monkeypatch:
     monkeypatch.setattr(group_module, "MAX_BATCH", 2)
     ours, theirs, sender = tenant.workflow(), stranger.workflow(), Sender()
     with committing(tenant.server) as group:
-        with held(tenant):
-            put_saves(group, sender, tenant, ours, 1)
-            until_taken(group)
+        with begun(group, sender, tenant, ours):
             put_saves(group, sender, tenant, ours, 20, first=1)
             put_saves(group, sender, stranger, theirs, 3, first=50)
         sender.wait(*range(21), *range(50, 53))
@@ -245,9 +244,7 @@ def test_subscriptions_take_turns(tenant: Tenant, stranger: Tenant, monkeypatch:
 def test_what_waits_when_it_is_stopped_is_written_and_then_nothing_is_taken(tenant: Tenant) -> None:
     workflow, sender = tenant.workflow(), Sender()
     with committing(tenant.server) as group:
-        with held(tenant):
-            put_saves(group, sender, tenant, workflow, 1)
-            until_taken(group)
+        with begun(group, sender, tenant, workflow):
             put_saves(group, sender, tenant, workflow, 5, first=1)
             stopping = threading.Thread(target=group.stop)
             stopping.start()
@@ -264,9 +261,7 @@ def test_what_waits_when_it_is_stopped_is_written_and_then_nothing_is_taken(tena
 def test_a_change_whose_caller_gave_up_before_its_turn_is_not_written(tenant: Tenant) -> None:
     workflow, sender = tenant.workflow(), Sender()
     with committing(tenant.server) as group:
-        with held(tenant):
-            put_saves(group, sender, tenant, workflow, 1)
-            until_taken(group)
+        with begun(group, sender, tenant, workflow):
             put_saves(group, sender, tenant, workflow, 3, first=1)
             sender.gone = {1, 3}
         assert sender.written(0, 2) == [2, 3]
@@ -297,9 +292,7 @@ def test_a_batch_that_is_stuck_is_no_longer_alive_until_it_goes_on(
     workflow, sender = tenant.workflow(), Sender()
     with committing(tenant.server) as group:
         assert group.is_alive()
-        with held(tenant):
-            put_saves(group, sender, tenant, workflow, 1)
-            until_taken(group)
+        with begun(group, sender, tenant, workflow):
             time.sleep(0.1)
             assert not group.is_alive()
         sender.wait(0)
