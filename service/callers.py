@@ -46,7 +46,7 @@ _RIGHTS: dict[Role, frozenset[Right]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Origin:
     """The request that something is caused by, as the audit names it."""
 
@@ -77,7 +77,7 @@ class Caller:
             raise Forbidden(f"The role {self.role} may not {right}.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Member:
     """A caller that is a user of the subscription in question: the author of a change."""
 

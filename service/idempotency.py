@@ -19,7 +19,7 @@ HEADER = "Idempotency-Key"
 LIFETIME = timedelta(hours=24)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Attempt:
     """A call with an Idempotency-Key: digests of what it is, and of its body."""
 

@@ -34,7 +34,7 @@ PARENT_FIELDS: dict[Kind, tuple[tuple[str, Kind], ...]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Place:
     """Where a resource hangs: each id that its kind has, the others None."""
 

@@ -21,7 +21,7 @@ def main() -> None:
 
     import uvicorn
 
-    from service import log_format
+    from service import collector, log_format
     from service.main import create_app
     from service.settings import Settings
 
@@ -47,6 +47,7 @@ def main() -> None:
         server.should_exit = True
 
     lifeline.on_end = end
+    collector.spare_what_stays()
     server.run(sockets=[socket.socket(fileno=handed["listener"])])
 
 

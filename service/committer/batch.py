@@ -1,8 +1,7 @@
 """One batch: its transaction, its pack, its only commit point, and what to do when it fails."""
 
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 import structlog
 
@@ -66,16 +65,25 @@ class BatchWriter:
         """Let go of the repository."""
         self._builder.close()
 
-    def write(self, changes: Sequence[Change]) -> "Settling":
-        """Write changes: once this returns they are durable, and others may be written after them.
-
-        Who waits for them is answered when their refs have followed.
-        """
+    def write(self, changes: Sequence[Change]) -> list[Outcome]:
+        """Write changes and let the refs follow; what became of each, in order."""
         outcomes = self._write(changes)
-        settle_refs = partial(
-            settle, self._database, self._store, self._subscription_id, since=self._began_on
-        )
-        return Settling(self._subscription_id, outcomes, settle_refs)
+        stored = [isinstance(outcome, Written | WrittenMany) for outcome in outcomes]
+        if any(stored) and not self._follow():
+            unmoved = RefNotMoved("The change is stored, but its ref could not follow: ask the operator.")
+            return [unmoved if is_stored else o for is_stored, o in zip(stored, outcomes, strict=True)]
+        return outcomes
+
+    def _follow(self) -> bool:
+        try:
+            passing("committed")
+            settle(self._database, self._store, self._subscription_id, since=self._began_on)
+            passing("answer-ready")
+        except Exception:
+            # The versions are durable; the ref is tried again by the next batch and before the next clone.
+            log.exception("a ref could not follow its row", subscription_id=str(self._subscription_id))
+            return False
+        return True
 
     def _write(self, changes: Sequence[Change], *, again: bool = False) -> list[Outcome]:
         try:
@@ -152,36 +160,6 @@ class BatchWriter:
                     return [o if isinstance(o, Exception) else lost for o in doubt.outcomes]
                 time.sleep(DOUBT_PAUSE_SECONDS)
         return [o if there or isinstance(o, Exception) else lost for o in doubt.outcomes]
-
-
-class Settling:
-    """A batch that is durable, and what became of each of its changes, in order, once the refs follow."""
-
-    def __init__(
-        self, subscription_id: SubscriptionId, outcomes: list[Outcome], settle_refs: Callable[[], object]
-    ) -> None:
-        self._subscription_id = subscription_id
-        self._outcomes = outcomes
-        self._settle_refs = settle_refs
-
-    def outcomes(self) -> list[Outcome]:
-        """Let the refs follow, and say what became of each change."""
-        stored = [isinstance(outcome, Written | WrittenMany) for outcome in self._outcomes]
-        if any(stored) and not self._follow():
-            unmoved = RefNotMoved("The change is stored, but its ref could not follow: ask the operator.")
-            return [unmoved if is_stored else o for is_stored, o in zip(stored, self._outcomes, strict=True)]
-        return self._outcomes
-
-    def _follow(self) -> bool:
-        try:
-            passing("committed")
-            self._settle_refs()
-            passing("answer-ready")
-        except Exception:
-            # The versions are durable; the ref is tried again by the next batch and before the next clone.
-            log.exception("a ref could not follow its row", subscription_id=str(self._subscription_id))
-            return False
-        return True
 
 
 def _refusal(change: Change, error: Exception) -> Exception:

@@ -14,7 +14,7 @@ from sql.queries.resources import ResourceRow
 from sql.queries.versions import VersionRow
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """What every change has: who wants it, and by which Idempotency-Key, if any."""
 
@@ -27,7 +27,7 @@ class Request:
         return 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Create(Request):
     """Make a resource and its first version; `definition` is in canonical bytes."""
 
@@ -43,7 +43,7 @@ class Create(Request):
         return len(self.definition)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class OfResource(Request):
     """A change of one resource; with `if_match` only if its current version's commit is named there."""
 
@@ -52,7 +52,7 @@ class OfResource(Request):
     if_match: Match | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Save(OfResource):
     """Store a definition as the next version, without or beside a check-out of one's own."""
 
@@ -66,7 +66,7 @@ class Save(OfResource):
         return len(self.definition)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class CheckIn(OfResource):
     """End one's own check-out, with a new version where `definition` brings something new."""
 
@@ -80,7 +80,7 @@ class CheckIn(OfResource):
         return len(self.definition or b"")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RollBack(OfResource):
     """Make a new version with the definition and description of the one that `to` names."""
 
@@ -89,7 +89,7 @@ class RollBack(OfResource):
     dry_run: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SetTag(OfResource):
     """Give the version that `ref` names a tag in place of the one that it has, or none."""
 
@@ -97,7 +97,7 @@ class SetTag(OfResource):
     tag: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SetPublished(OfResource):
     """Publish the version that `ref` names in place of the one that is, or let it no longer be published."""
 
@@ -105,7 +105,7 @@ class SetPublished(OfResource):
     published: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Item:
     """One resource of a bulk check-in."""
 
@@ -115,7 +115,7 @@ class Item:
     if_match: Match | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class CheckInMany(Request):
     """Store definitions of many resources in one commit, and end the author's check-outs of them; or nothing.
 
@@ -131,7 +131,7 @@ class CheckInMany(Request):
         return sum(len(item.definition) for item in self.items)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RollBackMany(Request):
     """Give resources the definition and description that they had at an instant or a commit, in one commit.
 
@@ -151,7 +151,7 @@ ManyChange = CheckInMany | RollBackMany
 Change = OneChange | ManyChange
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Written:
     """What became of a change; `unchanged` where things were so already, and no commit was made."""
 
@@ -160,7 +160,7 @@ class Written:
     unchanged: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Foreseen:
     """What a rollback would do: `resource` as it would stand, from its current version to the target."""
 
@@ -169,7 +169,7 @@ class Foreseen:
     target: VersionRow
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Skipped:
     """A resource that a rollback leaves as it is: `newer` than the target, or `deleted` since."""
 
@@ -179,7 +179,7 @@ class Skipped:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class WrittenMany:
     """What became of a change of many resources; `commit` is None where nothing had to change."""
 
@@ -188,7 +188,7 @@ class WrittenMany:
     skipped: tuple[Skipped, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ForeseenMany:
     """What a rollback of many would do."""
 

@@ -12,7 +12,7 @@ from gitstore.failpoints import passing
 from gitstore.layout import Store
 from service.addresses import git_url
 from service.clock import Clock
-from service.committer.batch import BatchWriter, Outcome, Settling
+from service.committer.batch import BatchWriter, Outcome
 from service.committer.change import Change
 from service.committer.refs import settle_all
 from service.errors import Busy
@@ -189,18 +189,18 @@ class GroupCommit:
     def _write(
         self, subscription_id: SubscriptionId, writer: BatchWriter | None, batch: list[_Waiting]
     ) -> None:
-        """Write a batch; while its refs follow, the subscription's next one can be written."""
+        """Write a batch and answer who waits for it."""
         if not batch:
             self._give_back(subscription_id, writer)
             return
-        settling: Settling | None = None
         outcomes: Sequence[Outcome]
         try:
             BATCH_SIZE.observe(len(batch))
             passing("batch-taken")
             if writer is None:
                 writer = self._new_writer(subscription_id)
-            settling = writer.write([waiting.change for waiting in batch])
+            outcomes = writer.write([waiting.change for waiting in batch])
+            self._when_written(subscription_id)
         except Exception as error:
             log.exception("a batch failed", subscription_id=str(subscription_id))
             outcomes = [error for _ in batch]
@@ -208,9 +208,6 @@ class GroupCommit:
                 writer.close()
                 writer = None
         self._give_back(subscription_id, writer)
-        if settling is not None:
-            self._when_written(subscription_id)
-            outcomes = settling.outcomes()
         _deliver(zip(batch, outcomes, strict=True))
 
     def _new_writer(self, subscription_id: SubscriptionId) -> BatchWriter:

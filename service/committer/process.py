@@ -200,7 +200,7 @@ def main() -> None:
     lifeline = Lifeline(grace_seconds=GRACE_SECONDS)
 
     from gitstore.layout import Store
-    from service import log_format
+    from service import collector, log_format
     from service.clock import system_clock
     from service.committer.consolidation import Consolidator
     from service.committer.group import WRITERS, GroupCommit
@@ -229,6 +229,7 @@ def main() -> None:
     group.start()
     consolidator.start()
     lifeline.on_end = server.stop
+    collector.spare_what_stays()
     server.run()
     consolidator.stop()
     database.close()

@@ -167,6 +167,8 @@ _END_ALL = Command(
     update(_CHECK_OUTS)
     .where(
         _CHECK_OUTS.c.subscription_id == OF_SUBSCRIPTION,
+        # Also by a list of ids: of a function's rows PostgreSQL expects so many that it reads the whole table.
+        _CHECK_OUTS.c.check_out_id == any_(IDS),
         _CHECK_OUTS.c.check_out_id == _GIVEN.c.check_out_id,
     )
     .values(
@@ -193,7 +195,7 @@ def check_in(
         return
     scope = {"of_subscription": subscription_id}
     given = [{"check_out_id": row.check_out_id, "released_by": row.checked_out_by} for row, _ in ended]
-    bulk.execute(tx, _END_ALL, given, **scope, at=at)
+    bulk.execute(tx, _END_ALL, given, **scope, ids=[row.check_out_id for row, _ in ended], at=at)
     _UNMARK_ALL.execute(tx, **scope, ids=[row.version_id for row, _ in ended])
     _MARK_CHECKED_IN.execute(tx, **scope, ids=[version_id for _, version_id in ended], at=at)
 

@@ -52,7 +52,7 @@ Values = dict[str, Any]
 PlaceIds = Mapping[str, UUID]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ResourceRow:
     """A resource as its table has it; `folder_id` is the folder that it lies in, for the audit's context."""
 
@@ -213,7 +213,12 @@ def _touch(kind: str) -> Command:
     given = bulk.table_of(table.c[f"{kind}_id"], table.c.description, table.c.updated_at)
     return Command(
         update(table)
-        .where(table.c.subscription_id == OF_SUBSCRIPTION, _identity(kind) == given.c[f"{kind}_id"])
+        # Also by a list of ids: of a function's rows PostgreSQL expects so many that it reads the whole table.
+        .where(
+            table.c.subscription_id == OF_SUBSCRIPTION,
+            _identity(kind) == any_(IDS),
+            _identity(kind) == given.c[f"{kind}_id"],
+        )
         .values(description=given.c.description, updated_at=given.c.updated_at)
     )
 
@@ -227,7 +232,8 @@ def touch(tx: Transaction, subscription_id: UUID, rows: Iterable[ResourceRow]) -
             {f"{kind}_id": row.resource_id, "description": row.description, "updated_at": row.updated_at}
         )
     for kind, given in by_kind.items():
-        bulk.execute(tx, _touch(kind), given, of_subscription=subscription_id)
+        ids = [each[f"{kind}_id"] for each in given]
+        bulk.execute(tx, _touch(kind), given, of_subscription=subscription_id, ids=ids)
 
 
 def _read(subscription_id: UUID, kind: str, at: datetime) -> Select[Any]:

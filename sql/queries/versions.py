@@ -39,7 +39,7 @@ class NewVersion:
     created_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class VersionRow:
     """A version's metadata; `checked_out_by` is set while a lease on it runs."""
 
