@@ -12,9 +12,10 @@ from typing import Literal
 import pygit2
 from pygit2.enums import FileMode, ObjectType
 
-from gitstore.errors import translated
+from gitstore import trees
+from gitstore.errors import ObjectMissing, translated
 from gitstore.layout import Store, open_repository
-from gitstore.objects import find_commit, find_tree, read_blob
+from gitstore.objects import find_commit, read_blob
 from gitstore.pack_folder import last_replaced
 from gitstore.packs import Kind, PackObject, write_pack
 from gitstore.scratch import Scratch
@@ -24,6 +25,8 @@ from gitstore.snapshots import blob_id
 _CACHE_BYTES = 16 * 2**20
 # Deltas that a tree may be away from a whole one: each is undone whenever it is read.
 _LONGEST_CHAIN = 32
+# Entries up to which a splice each is quicker than to write the tree anew.
+_MOST_SPLICES = 4
 # Repositories that one thread keeps open for reading.
 _OPEN_REPOSITORIES = 32
 
@@ -213,15 +216,46 @@ class CommitBuilder:
         return self._edited(root, subtrees, FileMode.TREE) or self._repository.TreeBuilder().write()
 
     def _entry(self, tree: pygit2.Oid | None, name: str) -> pygit2.Oid | None:
-        if tree is None:
-            return None
-        found = find_tree(self._repository, tree)
-        return found[name].id if name in found else None
+        """The subtree of that name."""
+        found = None if tree is None else trees.entry(self._read_tree(tree), name, FileMode.TREE)
+        return None if found is None else pygit2.Oid(raw=found)
+
+    def _read_tree(self, tree: pygit2.Oid) -> bytes:
+        with translated():
+            kind, data = self._scratch.read_cb(tree)
+        if kind != ObjectType.TREE:
+            raise ObjectMissing(f"{tree} is no tree")
+        return data
 
     def _edited(
         self, tree: pygit2.Oid | None, entries: Mapping[str, pygit2.Oid | None], mode: FileMode
     ) -> pygit2.Oid | None:
         """The tree with these entries set, or removed where None; None if nothing is left."""
+        made = None
+        if tree is not None and len(entries) <= _MOST_SPLICES:
+            made = self._spliced(self._read_tree(tree), entries, mode)
+        if made is None:
+            made = self._built(tree, entries, mode)
+        if made is not None:
+            self._note_base(made, tree)
+        return made
+
+    def _spliced(
+        self, data: bytes, entries: Mapping[str, pygit2.Oid | None], mode: FileMode
+    ) -> pygit2.Oid | None:
+        """The tree with other objects in entries that it has; None where it has not all of them."""
+        for name, oid in entries.items():
+            edited = None if oid is None else trees.replaced(data, name, mode, oid.raw)
+            if edited is None:
+                return None
+            data = edited
+        made = pygit2.Oid(raw=trees.tree_id(data))
+        self._scratch.write_cb(made, data, ObjectType.TREE)
+        return made
+
+    def _built(
+        self, tree: pygit2.Oid | None, entries: Mapping[str, pygit2.Oid | None], mode: FileMode
+    ) -> pygit2.Oid | None:
         builder = self._repository.TreeBuilder() if tree is None else self._repository.TreeBuilder(tree)
         for name, oid in entries.items():
             if oid is not None:
@@ -232,9 +266,7 @@ class CommitBuilder:
                 builder.remove(name)
         if not len(builder):
             return None
-        made = builder.write()
-        self._note_base(made, tree)
-        return made
+        return builder.write()
 
     def _note_base(self, made: pygit2.Oid, tree: pygit2.Oid | None) -> None:
         """Let a tree be stored as a delta of the one that it was made of, where the batch has that too."""

@@ -31,14 +31,6 @@ def find_commit(repository: pygit2.Repository, commit_id: str) -> pygit2.Commit:
     return found
 
 
-def find_tree(repository: pygit2.Repository, tree_id: pygit2.Oid) -> pygit2.Tree:
-    """The tree of this id; raises ObjectMissing."""
-    found = _find(repository, tree_id)
-    if not isinstance(found, pygit2.Tree):
-        raise ObjectMissing(f"{tree_id} is no tree")
-    return found
-
-
 def read_blob(odb: pygit2.Odb, blob_id: str) -> bytes:
     """The content of the blob of this id, whichever process wrote it; raises ObjectMissing."""
     with translated():

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
-from sql.database import PLATFORM, Database
+from sql.database import PLATFORM, Database, Transaction
+from sql.pipelines import Later
 from sql.queries import tenancy
 from sql.queries.tenancy import Credential
 
@@ -56,5 +57,10 @@ class CredentialReader:
                     future.set_result([c for c in found if c.key_id == key_id or c.subscription_id is None])
 
     def _read(self, key_ids: Sequence[UUID]) -> list[Credential]:
-        with self._database.transaction(PLATFORM) as tx:
-            return tenancy.credentials(tx, key_ids)
+        asked: list[Later[Credential]] = []
+
+        def ask(tx: Transaction) -> None:
+            asked.append(tenancy.CREDENTIALS.send(tx, ids=key_ids))
+
+        with self._database.transaction(PLATFORM, first=ask):
+            return asked[0]()

@@ -5,12 +5,16 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from sqlalchemy import event
 
+from sql import pipelines
 from sql.database import Database as ServiceDatabase
 from sql.database import Transaction
-from sql.queries import check_outs, comments, repositories, tags, versions
+from sql.queries import check_outs, comments, repositories, resources, tags, versions
+from sql.queries.check_outs import CheckOutRow
+from sql.queries.resources import ResourceRow
 from sql.queries.versions import VersionFilter
 from tests.databases import Cluster, Database
 
@@ -42,6 +46,16 @@ INSERT INTO tags (tag_id, subscription_id, resource_type, resource_id, version_i
 SELECT gen_random_uuid(), subscription_id, resource_type, resource_id, version_id, 'v' || version_number,
     repeat('c', 40), created_by, created_at, NOT (version_number = 5 AND commit_number % 97 = 0)
 FROM versions;
+INSERT INTO workspaces (workspace_id, subscription_id, name, created_by, created_at, updated_at)
+    VALUES (:s, :s, 'w', :s, now(), now());
+INSERT INTO folders (folder_id, subscription_id, workspace_id, name, created_by, created_at, updated_at)
+    VALUES (:s, :s, :s, 'f', :s, now(), now());
+INSERT INTO jobs (job_id, subscription_id, workspace_id, folder_id, name, created_by, created_at, updated_at)
+    VALUES (:s, :s, :s, :s, 'j', :s, now(), now());
+INSERT INTO workflows (workflow_id, subscription_id, workspace_id, job_id, name, created_by, created_at,
+    updated_at)
+SELECT lpad(to_hex(r), 32, '0')::uuid, :s, :s, :s, r::text, :s, now(), now()
+FROM generate_series(1, :resources * 4) r;
 UPDATE versions SET version_tag = 'v' || version_number;
 INSERT INTO version_comments (comment_id, subscription_id, version_id, comment_text, commented_by,
     commented_at)
@@ -115,6 +129,77 @@ QUERIES: dict[str, tuple[Query, int]] = {
     "the refs that are owed": (lambda tx: tags.owed(tx, SUBSCRIPTION), 20),
     "where the refs have to stand": (lambda tx: repositories.refs(tx, SUBSCRIPTION), 20),
 }
+
+
+# What the committer does to ten resources; these go to the driver as they are.
+COMMANDS: dict[str, Query] = {
+    "the end of ten check-outs": lambda tx: check_outs.check_in(
+        tx, SUBSCRIPTION, [(held(n), UUID(int=n)) for n in range(1, 11)], at=AT
+    ),
+    "ten resources touched": lambda tx: resources.touch(
+        tx, SUBSCRIPTION, [workflow(n) for n in range(1, 11)]
+    ),
+    "ten versions superseded": lambda tx: versions.insert_rows(
+        tx, SUBSCRIPTION, [], superseded=[UUID(int=n) for n in range(1, 11)]
+    ),
+}
+
+
+def held(number: int) -> CheckOutRow:
+    return CheckOutRow(
+        check_out_id=UUID(int=number),
+        resource_type="workflow",
+        resource_id=UUID(int=number),
+        version_id=UUID(int=number),
+        checked_out_by=SUBSCRIPTION,
+        username="ana",
+        checked_out_at=AT,
+        expires_at=AT,
+        reason=None,
+    )
+
+
+def workflow(number: int) -> ResourceRow:
+    return ResourceRow(
+        resource_type="workflow",
+        resource_id=UUID(int=number),
+        name=str(number),
+        description=None,
+        parent_id=SUBSCRIPTION,
+        workspace_id=SUBSCRIPTION,
+        folder_id=SUBSCRIPTION,
+        created_by=SUBSCRIPTION,
+        created_at=AT,
+        updated_at=AT,
+        deleted_at=None,
+    )
+
+
+class Explaining:
+    """A connection of the driver that says how it would do what it is given."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+        self.plans: list[dict[str, Any]] = []
+
+    def execute(self, statement: bytes, parameters: dict[str, Any]) -> None:
+        row = self._connection.execute(b"EXPLAIN (FORMAT JSON) " + statement, parameters).fetchone()
+        assert row is not None
+        self.plans.append(row[0][0]["Plan"])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_finds_its_rows_by_an_index(
+    large: ServiceDatabase, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with large.transaction(SUBSCRIPTION) as tx:
+        explaining = Explaining(pipelines.driver_of(tx))
+        monkeypatch.setattr(pipelines, "driver_of", lambda _: explaining)
+        COMMANDS[name](tx)
+        monkeypatch.undo()
+    assert explaining.plans
+    for node in (node for plan in explaining.plans for node in nodes(plan)):
+        assert node["Node Type"] != "Seq Scan", explaining.plans
 
 
 @pytest.mark.parametrize("name", QUERIES)

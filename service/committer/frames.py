@@ -1,8 +1,8 @@
 """Changes and their outcomes as bytes on a socket: a length, then a pickle.
 
 Pickle, because both ends are this program, started by one supervisor, and meet in a folder that nobody else
-can enter (docs/decisions/0011-committer-process.md): it takes plain dataclasses and refusals as they are. Those
-that cross have no slots: such are pickled by functions in Python, at a seventh of an API worker's time.
+can enter (docs/decisions/0011-committer-process.md): it takes plain dataclasses and refusals as they are.
+Those that cross have no slots: such are pickled by functions in Python, at a seventh of a worker's time.
 """
 
 import pickle

@@ -167,7 +167,7 @@ _END_ALL = Command(
     update(_CHECK_OUTS)
     .where(
         _CHECK_OUTS.c.subscription_id == OF_SUBSCRIPTION,
-        # Also by a list of ids: of a function's rows PostgreSQL expects so many that it reads the whole table.
+        # Also by a list of ids: a function's rows count as a hundred, which is when the whole table is read.
         _CHECK_OUTS.c.check_out_id == any_(IDS),
         _CHECK_OUTS.c.check_out_id == _GIVEN.c.check_out_id,
     )

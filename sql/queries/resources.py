@@ -213,7 +213,7 @@ def _touch(kind: str) -> Command:
     given = bulk.table_of(table.c[f"{kind}_id"], table.c.description, table.c.updated_at)
     return Command(
         update(table)
-        # Also by a list of ids: of a function's rows PostgreSQL expects so many that it reads the whole table.
+        # Also by a list of ids: a function's rows count as a hundred, which is when the whole table is read.
         .where(
             table.c.subscription_id == OF_SUBSCRIPTION,
             _identity(kind) == any_(IDS),

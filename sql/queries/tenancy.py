@@ -1,13 +1,12 @@
 """Subscriptions, users and API keys."""
 
-from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Uuid, any_, bindparam, delete, func, insert, or_, select, update
 
-from sql.database import OF_SUBSCRIPTION, Transaction, among
+from sql.database import IDS, OF_SUBSCRIPTION, Transaction
 from sql.models import TABLES
 from sql.pipelines import Query
 
@@ -222,24 +221,23 @@ def delete_key(tx: Transaction, subscription_id: UUID, key_id: UUID) -> bool:
     return tx.execute(query).one_or_none() is not None
 
 
-def credentials(tx: Transaction, key_ids: Collection[UUID]) -> list[Credential]:
-    """The keys of those ids as far as there are, and the operator's."""
-    query = (
-        select(
-            _KEYS.c.key_id,
-            _KEYS.c.secret_hash,
-            _KEYS.c.expires_at,
-            _KEYS.c.subscription_id,
-            _USERS.c.user_id,
-            _USERS.c.username,
-            _USERS.c.role,
-            _SUBSCRIPTIONS.c.require_if_match,
-        )
-        .outerjoin(_USERS, _USERS.c.user_id == _KEYS.c.user_id)
-        .outerjoin(_SUBSCRIPTIONS, _SUBSCRIPTIONS.c.subscription_id == _KEYS.c.subscription_id)
-        .where(or_(among(_KEYS.c.key_id, key_ids), _KEYS.c.subscription_id.is_(None)))
+# The keys of some ids as far as there are, and the operator's.
+CREDENTIALS = Query(
+    select(
+        _KEYS.c.key_id,
+        _KEYS.c.secret_hash,
+        _KEYS.c.expires_at,
+        _KEYS.c.subscription_id,
+        _USERS.c.user_id,
+        _USERS.c.username,
+        _USERS.c.role,
+        _SUBSCRIPTIONS.c.require_if_match,
     )
-    return [Credential(**row._mapping) for row in tx.execute(query)]
+    .outerjoin(_USERS, _USERS.c.user_id == _KEYS.c.user_id)
+    .outerjoin(_SUBSCRIPTIONS, _SUBSCRIPTIONS.c.subscription_id == _KEYS.c.subscription_id)
+    .where(or_(_KEYS.c.key_id == any_(IDS), _KEYS.c.subscription_id.is_(None))),
+    Credential,
+)
 
 
 def lock_operator(tx: Transaction) -> None:
