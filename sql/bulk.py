@@ -16,8 +16,9 @@ from sql.errors import UnfitValue
 from sql.pipelines import Command
 
 _ROWS: Final = "rows"
-# PostgreSQL takes a text of 1 GiB at the most: many large documents are cut into several statements.
-MAX_TEXT_BYTES: Final = 64 * 1024 * 1024
+# Many large documents are cut into several statements: PostgreSQL is at work on the first while the next is
+# made, and takes a text of 1 GiB at the most.
+MAX_TEXT_BYTES: Final = 1024 * 1024
 
 
 def table_of(*columns: Column[Any]) -> TableValuedAlias:

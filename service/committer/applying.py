@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import orjson
 from orjson import Fragment
@@ -263,7 +264,7 @@ class Applier:
             self._writes.rows.versions.append(new)
             version = VersionRow.of(new, username=draft.author.username)
             made.append(version)
-            self._writes.rows.changes.append(self._change(draft, version))
+            self._writes.rows.changes.append(partial(self._change, draft, version))
         return made
 
     def _change(self, draft: _Draft, version: VersionRow) -> NewChange:

@@ -47,7 +47,8 @@ class Rows:
     checked_in: list[tuple[CheckOutRow, UUID]] = field(default_factory=list)
     comments: list[NewComment] = field(default_factory=list)
     audit: list[AuditRow] = field(default_factory=list)
-    changes: list[NewChange] = field(default_factory=list)
+    # Made when the others are on their way: comparing documents takes long, and PostgreSQL is busy meanwhile.
+    changes: list[Callable[[], NewChange]] = field(default_factory=list)
     kept: list[tuple[Attempt, bytes]] = field(default_factory=list)
 
 
@@ -96,9 +97,9 @@ class Writes:
         check_outs.check_in(tx, subscription_id, rows.checked_in, at=at)
         comments.insert_rows(tx, subscription_id, rows.comments)
         audit_logs.insert_rows(tx, rows.audit)
-        data_changes.insert_rows(tx, rows.changes)
         for attempt, result in rows.kept:
             idempotency.keep(tx, subscription_id, attempt, result, at)
         if self.tips != self._written_tips:
             repositories.advance(tx, subscription_id, self.tips)
             self._written_tips = self.tips
+        data_changes.insert_rows(tx, [change() for change in rows.changes])
