@@ -139,11 +139,7 @@ class Stage:
         if is_new:
             edits = self.sizes.cloned_versions - self.sizes.cloned_resources
             self.save([tenant], clients=64, amount=edits)
-            if not self.upkeep("--deep"):
-                self.say(
-                    "cloned: `annals git upkeep --deep` is not there: `git repack -adf` stands in for it"
-                )
-                self.git(tenant, "repack", "-adfq", "--window=50")
+            self.upkeep(tenant, "--deep")
         return tenant
 
     def _tenant(self, name: str, resources: int, *, seed: int, users: int = tenants.USERS) -> Tenant:
@@ -213,14 +209,12 @@ class Stage:
 
     # -- upkeep ---------------------------------------------------------------------------------------
 
-    def upkeep(self, *options: str) -> bool:
-        """Run `annals git upkeep` beside the server; False where this Annals has none."""
-        if annals(self.database, self.service().data_dir, "git", "upkeep", "--help").returncode != 0:
-            return False
-        done = annals(self.database, self.service().data_dir, "git", "upkeep", *options)
+    def upkeep(self, tenant: Tenant, *options: str) -> None:
+        """Run `annals git upkeep` on a subscription's repository, beside the server."""
+        wanted = ("--subscription", tenant.subscription_id, *options)
+        done = annals(self.database, self.service().data_dir, "git", "upkeep", *wanted)
         if done.returncode != 0:
             raise RuntimeError(f"annals git upkeep failed: {done.stderr}")
-        return True
 
     def git(self, tenant: Tenant, *arguments: str) -> str:
         """Run git in a subscription's repository."""
