@@ -64,7 +64,7 @@ def clones(stage: Stage) -> list[Measured]:
         alone = stage.turn(
             lambda amount: list(tenants.saves([hot], amount, stage.rng)), "save", clients=_SAVERS
         )
-        clones_alone = max(_clone(stage, urls))
+        clones_alone = max(_clone(stage, urls, elsewhere=True))
         clones_beside, turn = _clones_beside_saves(stage, hot, urls)
         beside.add(turn.p99, alone.p99)
         beside.traffic.append(turn)
@@ -74,36 +74,40 @@ def clones(stage: Stage) -> list[Measured]:
             f"clones in {clones_beside:.1f} s against {clones_alone:.1f} s alone"
         )
     beside.notes.append(
-        f"{len(urls)} bare clones of {stage.sizes.cloned_versions:,} versions, their clients on this machine"
+        f"{len(urls)} bare clones of {stage.sizes.cloned_versions:,} versions, their clients on this machine "
+        "at a low priority"
     )
     return [beside, lasting]
 
 
 def _clones_beside_saves(stage: Stage, hot: Tenant, urls: list[str]) -> tuple[float, Traffic]:
     chains = list(tenants.saves([hot], _SAVES_RESERVE, stage.rng))
-    running = _Clones(stage, urls)
+    running = _Clones(stage, urls, elsewhere=True)
     outcome, cpu = stage.service().measured(chains, clients=_SAVERS, until=running.are_done)
     lasted = max(running.wait())
     stage.note(chains, outcome)
     return lasted, Traffic.of(outcome, "save", cpu)
 
 
-def _clone(stage: Stage, urls: list[str]) -> list[float]:
+def _clone(stage: Stage, urls: list[str], *, elsewhere: bool = False) -> list[float]:
     """Clone from each address at once; answers the seconds that each took."""
-    return _Clones(stage, urls).wait()
+    return _Clones(stage, urls, elsewhere=elsewhere).wait()
 
 
 class _Clones:
     """Clones that run side by side, each in a process of its own."""
 
-    def __init__(self, stage: Stage, urls: list[str]) -> None:
+    def __init__(self, stage: Stage, urls: list[str], *, elsewhere: bool = False) -> None:
+        # Many clients would be on other machines: here they give way to the load generator, in whose session
+        # they are.
+        prefix = ("nice", "-n", "19") if elsewhere else ()
         self._folder = stage.scratch("clones")
         self._began = time.perf_counter()
         self._looked = 0.0
         self._ended: dict[int, float] = {}
         self._running = [
             subprocess.Popen(
-                ["git", "clone", "--bare", "--quiet", url, str(self._folder / str(number))],
+                [*prefix, "git", "clone", "--bare", "--quiet", url, str(self._folder / str(number))],
                 env=environment(GIT_TERMINAL_PROMPT="0"),
                 stdin=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,

@@ -13,6 +13,7 @@ from typing import cast
 from gitstore.environment import environment
 from gitstore.errors import RepositoryMissing, StoreUnavailable, UploadPackBusy, UploadPackFailed
 from gitstore.layout import Store
+from gitstore.priority import give_way
 
 _CHUNK_BYTES = 64 * 1024
 # Enough for git's last words; the rest is read and dropped, so that git never waits for it.
@@ -118,7 +119,7 @@ class UploadPack:
         timeout = f"--timeout={math.ceil(self._deadline_seconds)}"
         command = ("git", "upload-pack", "--strict", timeout, "--stateless-rpc", *options, str(path))
         try:
-            return await asyncio.create_subprocess_exec(
+            process = await asyncio.create_subprocess_exec(
                 *command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -128,6 +129,9 @@ class UploadPack:
             )
         except OSError as error:
             raise StoreUnavailable(f"git can't be started: {error}") from error
+        # Whoever clones waits for much data anyhow; who saves waits for one answer.
+        give_way(process.pid)
+        return process
 
 
 def _valid(protocol: str | None) -> str:
