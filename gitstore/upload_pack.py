@@ -2,18 +2,15 @@
 
 import asyncio
 import math
-import os
 import re
-import signal
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from pathlib import Path
-from typing import cast
 
 from gitstore.environment import environment
 from gitstore.errors import RepositoryMissing, StoreUnavailable, UploadPackBusy, UploadPackFailed
 from gitstore.layout import Store
-from gitstore.priority import give_way
+from gitstore.processes import Process, Starter
 
 _CHUNK_BYTES = 64 * 1024
 # Enough for git's last words; the rest is read and dropped, so that git never waits for it.
@@ -31,6 +28,11 @@ class UploadPack:
         self._slots = asyncio.Semaphore(limit)
         self._deadline_seconds = deadline_seconds
         self._queue_seconds = queue_seconds
+        self._starter = Starter()
+
+    def close(self) -> None:
+        """Start no more."""
+        self._starter.close()
 
     async def advertise(self, subscription_id: str, protocol: str | None) -> AsyncGenerator[bytes, None]:
         """What `GET info/refs?service=git-upload-pack` answers, for the client's `Git-Protocol` header.
@@ -68,13 +70,12 @@ class UploadPack:
         await self._take_slot()
         try:
             process = await self._start(self._store.path(subscription_id).resolve(), options, protocol)
-            output = cast("asyncio.StreamReader", process.stdout)
-            complaint = asyncio.create_task(_first_bytes(cast("asyncio.StreamReader", process.stderr)))
-            feeding = asyncio.create_task(_feed(cast("asyncio.StreamWriter", process.stdin), request))
+            complaint = asyncio.create_task(_first_bytes(process.stderr))
+            feeding = asyncio.create_task(_feed(process.stdin, request))
             late = asyncio.Event()
-            timer = asyncio.get_running_loop().call_later(self._deadline_seconds, _kill, process, late)
+            timer = asyncio.get_running_loop().call_later(self._deadline_seconds, _end, process, late)
             try:
-                while chunk := await output.read(_CHUNK_BYTES):
+                while chunk := await process.stdout.read(_CHUNK_BYTES):
                     yield chunk
                 status = await process.wait()
                 if feeding.done():
@@ -86,12 +87,13 @@ class UploadPack:
             finally:
                 timer.cancel()
                 feeding.cancel()
-                _kill(process)
-                # A pipe that nobody empties is never closed, and then neither is the process waited for.
-                while await output.read(_CHUNK_BYTES):
+                process.kill()
+                # A pipe that nobody empties is never closed.
+                while await process.stdout.read(_CHUNK_BYTES):
                     pass
                 await process.wait()
                 await asyncio.gather(feeding, complaint, return_exceptions=True)
+                process.close()
         finally:
             self._slots.release()
 
@@ -102,9 +104,7 @@ class UploadPack:
         except TimeoutError as error:
             raise UploadPackBusy(f"{self._limit} clones and fetches are running") from error
 
-    async def _start(
-        self, path: Path, options: tuple[str, ...], protocol: str | None
-    ) -> asyncio.subprocess.Process:
+    async def _start(self, path: Path, options: tuple[str, ...], protocol: str | None) -> Process:
         # A volume mounted into a container has an owner of its own, from which git would refuse to serve.
         # What reconcile found and kept is not part of the history.
         owned = {
@@ -119,18 +119,11 @@ class UploadPack:
         timeout = f"--timeout={math.ceil(self._deadline_seconds)}"
         command = ("git", "upload-pack", "--strict", timeout, "--stateless-rpc", *options, str(path))
         try:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env=environment(**owned),
-                start_new_session=True,
-            )
+            process = await self._starter.start(command, environment(**owned))
         except OSError as error:
             raise StoreUnavailable(f"git can't be started: {error}") from error
         # Whoever clones waits for much data anyhow; who saves waits for one answer.
-        give_way(process.pid)
+        process.give_way()
         return process
 
 
@@ -138,15 +131,10 @@ def _valid(protocol: str | None) -> str:
     return protocol if protocol is not None and _PROTOCOL.fullmatch(protocol) else ""
 
 
-def _kill(process: asyncio.subprocess.Process, reason: asyncio.Event | None = None) -> None:
-    """End git and what it started, unless it has ended by itself."""
-    if process.returncode is not None:
-        return
-    if reason is not None:
-        reason.set()
-    # Ended all the same where the event loop is about to learn of it.
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+def _end(process: Process, late: asyncio.Event) -> None:
+    if process.runs:
+        late.set()
+        process.kill()
 
 
 async def _feed(stdin: asyncio.StreamWriter, request: bytes | AsyncIterator[bytes]) -> None:

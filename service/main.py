@@ -99,6 +99,7 @@ def create_app(
             yield
         finally:
             await committer.stop()
+            app.state.upload_pack.close()
             credentials.close()
             database.close()
 
