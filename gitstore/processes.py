@@ -9,6 +9,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import threading
 from asyncio.streams import FlowControlMixin
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -51,10 +52,7 @@ class Process:
 
     def kill(self) -> None:
         """End it and what it started, unless it has ended by itself."""
-        if self.runs:
-            # Not waited for yet, its id is nobody else's.
-            with suppress(ProcessLookupError):
-                os.killpg(self._popen.pid, signal.SIGKILL)
+        _kill(self._popen)
 
     async def wait(self) -> int:
         """Its exit status, once it has ended; what it wrote may not be read yet."""
@@ -99,12 +97,11 @@ class Starter:
         except asyncio.CancelledError:
             starting.add_done_callback(_abandon)
             raise
-        process = Process(popen)
         try:
+            process = Process(popen)
             await process.connect()
         except BaseException:
-            process.kill()
-            process.close()
+            _discard(popen)
             raise
         return process
 
@@ -122,8 +119,19 @@ def _popen(command: Sequence[str], environment: Mapping[str, str]) -> "subproces
 
 
 def _abandon(starting: "asyncio.Future[subprocess.Popen[bytes]]") -> None:
-    if starting.cancelled() or starting.exception() is not None:
-        return
-    popen = starting.result()
-    popen.kill()
-    popen.communicate()
+    if not starting.cancelled() and starting.exception() is None:
+        _discard(starting.result())
+
+
+def _discard(popen: "subprocess.Popen[bytes]") -> None:
+    _kill(popen)
+    for pipe in (popen.stdin, popen.stdout, popen.stderr):
+        cast("IO[bytes]", pipe).close()
+    threading.Thread(target=popen.wait, name="git-discarded", daemon=True).start()
+
+
+def _kill(popen: "subprocess.Popen[bytes]") -> None:
+    if popen.poll() is None:
+        # Not waited for yet, its id is nobody else's.
+        with suppress(ProcessLookupError):
+            os.killpg(popen.pid, signal.SIGKILL)

@@ -85,15 +85,14 @@ class UploadPack:
                 if status != 0:
                     raise UploadPackFailed(f"status {status}: {await complaint}")
             finally:
+                # What has to be done comes before the first wait: whoever cancels may do so again in that.
                 timer.cancel()
                 feeding.cancel()
+                complaint.cancel()
                 process.kill()
-                # A pipe that nobody empties is never closed.
-                while await process.stdout.read(_CHUNK_BYTES):
-                    pass
+                process.close()
                 await process.wait()
                 await asyncio.gather(feeding, complaint, return_exceptions=True)
-                process.close()
         finally:
             self._slots.release()
 

@@ -2,7 +2,10 @@
 
 import gzip
 import json
+import os
 import subprocess
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -206,6 +209,46 @@ def test_a_want_that_is_not_there_is_told_by_git(tenant: Tenant) -> None:
     body = line(f"want {'1' * 40}\n") + FLUSH + line("done\n")
     response = tenant.ana.post(upload_pack(tenant), content=body)
     assert response.status_code < 500 or response.status_code == 503
+
+
+def test_a_clone_that_is_broken_off_leaves_no_pipe_and_no_process(tenant: Tenant) -> None:
+    # More than sockets and pipes hold, so that git is still writing.
+    for number in range(12):
+        tenant.workflow(name=f"large {number}", definition={"noise": os.urandom(3_500_000).hex()})
+    body = line(f"want {tenant.main()}\n") + FLUSH + line("done\n")
+    before = pipes()
+    for _ in range(3):
+        headers = {"authorization": f"Bearer {tenant.ana.key}"}
+        with tenant.server.http.stream("POST", upload_pack(tenant), content=body, headers=headers) as answer:
+            assert answer.status_code == 200
+            chunks = answer.iter_bytes()
+            assert next(chunks)
+            assert running(tenant.repository)
+    deadline = time.monotonic() + 20
+    while (pipes() != before or running(tenant.repository)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert pipes() == before
+    assert not running(tenant.repository)
+
+
+def pipes() -> int:
+    """The ends of pipes that this process, whose thread the server is, has open."""
+    found = 0
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            found += str(link.readlink()).startswith("pipe:")
+    return found
+
+
+def running(repository: Path) -> bool:
+    """Whether a git works in the repository."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (folder / "cwd").readlink() == repository:
+                return True
+            if str(repository).encode() in (folder / "cmdline").read_bytes().split(b"\0"):
+                return True
+    return False
 
 
 def test_the_audit_of_a_clone_says_what_was_wanted(tenant: Tenant, home: Path) -> None:

@@ -27,6 +27,10 @@ Outcome = Result | Exception
 
 log = structlog.get_logger(__name__)
 
+_UNMOVED = (
+    "The change is stored, but its ref could not follow: let the operator run `annals verify --repair`. "
+    "Sent again without its Idempotency-Key, it would be stored twice."
+)
 # How long to look for the truth about a COMMIT whose answer was lost, before saying that it is unknown.
 DOUBT_SECONDS = 10
 DOUBT_PAUSE_SECONDS = 0.5
@@ -70,7 +74,7 @@ class BatchWriter:
         outcomes = self._write(changes)
         stored = [isinstance(outcome, Written | WrittenMany) for outcome in outcomes]
         if any(stored) and not self._follow():
-            unmoved = RefNotMoved("The change is stored, but its ref could not follow: ask the operator.")
+            unmoved = RefNotMoved(_UNMOVED)
             return [unmoved if is_stored else o for is_stored, o in zip(stored, outcomes, strict=True)]
         return outcomes
 

@@ -200,7 +200,6 @@ class GroupCommit:
             if writer is None:
                 writer = self._new_writer(subscription_id)
             outcomes = writer.write([waiting.change for waiting in batch])
-            self._when_written(subscription_id)
         except Exception as error:
             log.exception("a batch failed", subscription_id=str(subscription_id))
             outcomes = [error for _ in batch]
@@ -208,6 +207,7 @@ class GroupCommit:
                 writer.close()
                 writer = None
         self._give_back(subscription_id, writer)
+        self._when_written(subscription_id)
         _deliver(zip(batch, outcomes, strict=True))
 
     def _new_writer(self, subscription_id: SubscriptionId) -> BatchWriter:

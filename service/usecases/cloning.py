@@ -1,5 +1,7 @@
 """What comes before a clone or fetch is served: the refs are right, and the event is recorded."""
 
+import structlog
+
 from service import audit
 from service.audit import Action, Subject
 from service.callers import Member
@@ -7,10 +9,13 @@ from service.committer.refs import settle
 from service.context import Context
 from sql.queries.audit_logs import Values
 
+log = structlog.get_logger(__name__)
+
 
 def prepare(context: Context, author: Member) -> None:
     """Let the refs equal their rows, so that a clone shows every acknowledged version."""
-    settle(context.database, context.store, author.subscription_id)
+    if settle(context.database, context.store, author.subscription_id):
+        log.info("refs were behind their rows and followed", subscription_id=str(author.subscription_id))
 
 
 def record(context: Context, author: Member, action: Action, about: Values) -> None:
