@@ -1,4 +1,4 @@
-"""Processes with pipes in an event loop, started without holding it up.
+"""Processes with streams in an event loop, started without holding it up.
 
 An event loop that starts a process itself copies the tables of its memory first and then waits until the
 process has begun: 25 ms on a busy machine, in which nobody is answered. Here a thread of its own waits, and
@@ -8,38 +8,46 @@ process has begun: 25 ms on a busy machine, in which nobody is answered. Here a 
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import threading
-from asyncio.streams import FlowControlMixin
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from typing import IO, cast
+from contextlib import ExitStack, suppress
+from typing import NamedTuple
 
 from gitstore.priority import give_way
+
+
+class _Started(NamedTuple):
+    """A process and this side's end of each of its three streams.
+
+    Sockets, not pipes: uvloop closes the descriptor of a pipe twice, and in between a thread may have got it
+    for something else.
+    """
+
+    popen: "subprocess.Popen[bytes]"
+    stdin: socket.socket
+    stdout: socket.socket
+    stderr: socket.socket
 
 
 class Process:
     """A process that runs, the leader of a session of its own, with a stream for each of its pipes."""
 
-    def __init__(self, popen: "subprocess.Popen[bytes]") -> None:
-        self._popen = popen
-        self._transports: list[asyncio.BaseTransport] = []
+    def __init__(self, started: _Started) -> None:
+        self._started = started
+        self._popen = started.popen
+        self._writers: list[asyncio.StreamWriter] = []
         self._ended = asyncio.Event()
-        self._watched = os.pidfd_open(popen.pid)
+        self._watched = os.pidfd_open(self._popen.pid)
         asyncio.get_running_loop().add_reader(self._watched, self._reap)
 
     async def connect(self) -> None:
-        """Make `stdin`, `stdout` and `stderr` of the pipes."""
-        loop = asyncio.get_running_loop()
-        pipes = [
-            cast("IO[bytes]", pipe) for pipe in (self._popen.stdin, self._popen.stdout, self._popen.stderr)
-        ]
-        transport, protocol = await loop.connect_write_pipe(FlowControlMixin, pipes[0])
-        self._transports.append(transport)
-        self.stdin = asyncio.StreamWriter(transport, protocol, None, loop)
-        self.stdout = await self._reading(pipes[1])
-        self.stderr = await self._reading(pipes[2])
+        """Make `stdin`, `stdout` and `stderr` of the sockets."""
+        _, self.stdin = await self._stream(self._started.stdin)
+        self.stdout, _ = await self._stream(self._started.stdout)
+        self.stderr, _ = await self._stream(self._started.stderr)
 
     @property
     def runs(self) -> bool:
@@ -60,17 +68,14 @@ class Process:
         return self._popen.wait()
 
     def close(self) -> None:
-        """Close the pipes."""
-        for transport in self._transports:
-            transport.close()
+        """Close the streams."""
+        for writer in self._writers:
+            writer.transport.abort()
 
-    async def _reading(self, pipe: IO[bytes]) -> asyncio.StreamReader:
-        reader = asyncio.StreamReader()
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), pipe
-        )
-        self._transports.append(transport)
-        return reader
+    async def _stream(self, end: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_unix_connection(sock=end)
+        self._writers.append(writer)
+        return reader, writer
 
     def _reap(self) -> None:
         self._popen.wait()
@@ -91,43 +96,46 @@ class Starter:
 
     async def start(self, command: Sequence[str], environment: Mapping[str, str]) -> Process:
         """Start a command; raises OSError where it can't be. Cancelled, it leaves no process behind."""
-        starting = asyncio.get_running_loop().run_in_executor(self._thread, _popen, command, environment)
+        starting = asyncio.get_running_loop().run_in_executor(self._thread, _start, command, environment)
         try:
-            popen = await asyncio.shield(starting)
+            started = await asyncio.shield(starting)
         except asyncio.CancelledError:
             starting.add_done_callback(_abandon)
             raise
         try:
-            process = Process(popen)
+            process = Process(started)
             await process.connect()
         except BaseException:
-            _discard(popen)
+            _discard(started)
             raise
         return process
 
 
-def _popen(command: Sequence[str], environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-        env=environment,
-        start_new_session=True,
-    )
+def _start(command: Sequence[str], environment: Mapping[str, str]) -> _Started:
+    with ExitStack() as on_error, ExitStack() as theirs:
+        ours, given = [], []
+        for _ in range(3):
+            own, other = socket.socketpair()
+            ours.append(on_error.enter_context(own))
+            given.append(theirs.enter_context(other).fileno())
+        stdin, stdout, stderr = given
+        popen = subprocess.Popen(
+            command, stdin=stdin, stdout=stdout, stderr=stderr, env=environment, start_new_session=True
+        )
+        on_error.pop_all()
+    return _Started(popen, *ours)
 
 
-def _abandon(starting: "asyncio.Future[subprocess.Popen[bytes]]") -> None:
+def _abandon(starting: "asyncio.Future[_Started]") -> None:
     if not starting.cancelled() and starting.exception() is None:
         _discard(starting.result())
 
 
-def _discard(popen: "subprocess.Popen[bytes]") -> None:
-    _kill(popen)
-    for pipe in (popen.stdin, popen.stdout, popen.stderr):
-        cast("IO[bytes]", pipe).close()
-    threading.Thread(target=popen.wait, name="git-discarded", daemon=True).start()
+def _discard(started: _Started) -> None:
+    _kill(started.popen)
+    for end in started[1:]:
+        end.close()
+    threading.Thread(target=started.popen.wait, name="git-discarded", daemon=True).start()
 
 
 def _kill(popen: "subprocess.Popen[bytes]") -> None:

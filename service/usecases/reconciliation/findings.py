@@ -60,7 +60,10 @@ class Code(StrEnum):
 
 _REPAIR = "run again with --repair"
 _RESTORE = "restore the repository from a back-up that is as new as the database"
-_ROWS = "restore the database from a back-up, or recreate the rows from git with `annals rebuild`"
+_ROWS = (
+    "restore the database from a back-up; where there is none, `annals rebuild --from-git` recreates all of "
+    "it from the repositories, in an empty database"
+)
 _OBJECTS = "fetch the object from a clone or a back-up into the repository (`git fsck` names what is missing)"
 
 ADVICE: dict[Code, str] = {
