@@ -226,6 +226,7 @@ def main() -> None:
     )
     server = uvicorn.Server(config)
     listener = config.bind_socket()
+    listener.listen()
 
     def follow() -> None:
         sys.stdin.read()
