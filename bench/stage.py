@@ -2,7 +2,6 @@
 
 import random
 import shutil
-import subprocess
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from bench.figures import Traffic
 from bench.load import Chain, Outcome
 from bench.service import Database, Service, annals, serving
 from bench.tenants import Tenant
-from gitstore.environment import environment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,18 +213,6 @@ class Stage:
         done = annals(self.database, self.service().data_dir, "git", "upkeep", *wanted)
         if done.returncode != 0:
             raise RuntimeError(f"annals git upkeep failed: {done.stderr}")
-
-    def git(self, tenant: Tenant, *arguments: str) -> str:
-        """Run git in a subscription's repository."""
-        repository = self.service().repository(tenant.subscription_id)
-        return subprocess.run(
-            ["git", *arguments],
-            cwd=repository,
-            env=environment(),
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
 
     def scratch(self, name: str) -> Path:
         """An empty folder."""

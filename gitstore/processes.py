@@ -33,7 +33,7 @@ class _Started(NamedTuple):
 
 
 class Process:
-    """A process that runs, the leader of a session of its own, with a stream for each of its pipes."""
+    """A process that runs, the leader of a session of its own, with its three streams."""
 
     def __init__(self, started: _Started) -> None:
         self._started = started
