@@ -17,7 +17,7 @@ TENANT_TABLES = (
     *("subscriptions", "actors", "users", "api_keys", "repositories"),
     *("workspaces", "folders", "jobs", "workflows", "jobpackages", "connectors"),
     *("versions", "version_comments", "check_outs", "publications", "tags", "deletion_logs"),
-    "idempotency_keys",
+    *("idempotency_keys", "change_numbers", "audit_policies"),
     *LOGS,
 )
 
@@ -57,6 +57,23 @@ def test_no_role_of_the_service_rewrites_a_log(
 ) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         attempt(database, role, statement(what, table))
+
+
+REWRITING = ["UPDATE {} SET subscription_id = NULL", "DELETE FROM {}", "TRUNCATE {}"]
+
+
+@pytest.mark.parametrize("table", LOGS)
+@pytest.mark.parametrize("what", REWRITING)
+@pytest.mark.parametrize("role", ["annals_service", None])
+def test_neither_a_grant_nor_a_superuser_rewrites_a_log(
+    database: Database, role: str | None, what: LiteralString, table: str
+) -> None:
+    with database.connection(scope="platform") as connection, connection.transaction(force_rollback=True):
+        connection.execute(statement("GRANT ALL ON {} TO annals_service", table))
+        if role is not None:
+            connection.execute(statement("SET ROLE {}", role))
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="append-only"):
+            connection.execute(statement(what, table))
 
 
 @pytest.mark.parametrize("table", HISTORY)
@@ -153,7 +170,7 @@ def test_without_a_scope_nothing_is_shown(
 def test_most_tables_have_rows_to_hide(database: Database, worked: tuple[Tenant, Tenant]) -> None:
     own = worked[0].subscription_id
     empty = {table for table in TENANT_TABLES if own not in seen(database, table, "platform")}
-    later = {"deletion_logs", *LOGS[1:]}
+    later = {"deletion_logs", "change_numbers", "audit_policies", *LOGS[1:]}
     assert empty <= later
 
 

@@ -15,6 +15,12 @@ from sqlmodel import Field, SQLModel
 
 from sql.models.columns import INSTANT, JSON, TEXT
 
+# What is looked for by its status is rare; the rest is found by its time.
+REFUSED = text("status <> 'success'")
+SEVERE = text("log_level IN ('ERROR', 'CRITICAL')")
+UNSUCCESSFUL = text("status IN ('failed', 'cancelled')")
+FAILED = text("response_status >= 400")
+
 
 class AuditLog(SQLModel, table=True):
     """User actions, for good; `subscription_id` is null for the platform's own events."""
@@ -22,9 +28,11 @@ class AuditLog(SQLModel, table=True):
     __tablename__ = "audit_logs"
     __table_args__ = (
         Index(None, "subscription_id", "created_at", "audit_id"),
+        Index(None, "subscription_id", "resource_type", "created_at"),
+        Index(None, "subscription_id", "action", "created_at"),
+        Index(None, "subscription_id", "status", "created_at", postgresql_where=REFUSED),
         Index(None, "user_id", "created_at"),
-        Index(None, "resource_type", "resource_id", "created_at"),
-        Index(None, "action", "created_at"),
+        Index(None, "resource_id", "created_at"),
         Index(None, "workspace_id", "created_at"),
         Index(None, "request_id", "created_at"),
     )
@@ -50,6 +58,7 @@ class AuditLog(SQLModel, table=True):
     folder_id: UUID | None
     status: str = Field(max_length=50)
     error_message: str | None = Field(sa_type=TEXT)
+    on_behalf_of: str | None = Field(max_length=255)
 
 
 class ExecutionColumns(SQLModel):
@@ -75,33 +84,34 @@ class ExecutionColumns(SQLModel):
     error_code: str | None = Field(max_length=100)
     error_details: Any = Field(default=None, sa_type=JSON, nullable=True)
     triggered_by: UUID | None
+    recorded_by: UUID | None
+    request_id: str | None = Field(max_length=128)
 
 
-SEVERE = text("log_level IN ('ERROR', 'CRITICAL')")
+def _execution_indexes() -> tuple[Index, ...]:
+    return (
+        Index(None, "subscription_id", "created_at", "log_id"),
+        Index(None, "subscription_id", "log_level", "created_at", postgresql_where=SEVERE),
+        Index(None, "subscription_id", "status", "created_at", postgresql_where=UNSUCCESSFUL),
+        Index(None, "execution_id", "created_at"),
+        Index(None, "workflow_id", "created_at"),
+        Index(None, "job_id", "created_at"),
+        Index(None, "node_id", "created_at", postgresql_where=text("node_id IS NOT NULL")),
+    )
 
 
 class ExecutionLog(ExecutionColumns, table=True):
     """Executions of workflows, jobs and job packages, kept a year."""
 
     __tablename__ = "execution_logs"
-    __table_args__ = (
-        Index(None, "subscription_id", "created_at", "log_id"),
-        Index(None, "execution_id", "created_at"),
-        Index(None, "workflow_id", "created_at"),
-        Index(None, "log_level", "created_at", postgresql_where=SEVERE),
-    )
+    __table_args__ = (*_execution_indexes(), Index(None, "subscription_id", "execution_type", "created_at"))
 
 
 class NodeExecutionLog(ExecutionColumns, table=True):
     """Executions of single nodes, kept 90 days: a hypertable of its own, so that whole chunks can go."""
 
     __tablename__ = "node_execution_logs"
-    __table_args__ = (
-        Index(None, "subscription_id", "created_at", "log_id"),
-        Index(None, "execution_id", "created_at"),
-        Index(None, "workflow_id", "created_at"),
-        Index(None, "log_level", "created_at", postgresql_where=SEVERE),
-    )
+    __table_args__ = _execution_indexes()
 
 
 class ServerLog(SQLModel, table=True):
@@ -109,10 +119,13 @@ class ServerLog(SQLModel, table=True):
 
     __tablename__ = "server_logs"
     __table_args__ = (
+        Index(None, "created_at", "log_id"),
+        Index(None, "response_status", "created_at", postgresql_where=FAILED),
+        Index(None, "subscription_id", "created_at", "log_id"),
+        Index(None, "subscription_id", "response_status", "created_at", postgresql_where=FAILED),
+        Index(None, "endpoint", "created_at"),
         Index(None, "request_id", "created_at"),
         Index(None, "user_id", "created_at"),
-        Index(None, "subscription_id", "created_at", "log_id"),
-        Index(None, "response_status", "created_at", postgresql_where=text("response_status >= 400")),
     )
 
     log_id: UUID = Field(primary_key=True)
@@ -133,6 +146,8 @@ class ServerLog(SQLModel, table=True):
     referer: str | None = Field(sa_type=TEXT)
     error_message: str | None = Field(sa_type=TEXT)
     error_traceback: str | None = Field(sa_type=TEXT)
+    request_bytes: int | None = Field(sa_type=BigInteger())
+    response_bytes: int | None = Field(sa_type=BigInteger())
 
 
 class DataChangeHistory(SQLModel, table=True):
@@ -141,7 +156,9 @@ class DataChangeHistory(SQLModel, table=True):
     __tablename__ = "data_change_history"
     __table_args__ = (
         Index(None, "subscription_id", "changed_at", "change_id"),
+        Index(None, "subscription_id", "table_name", "changed_at"),
         Index(None, "table_name", "record_id", "version_number"),
+        Index(None, "record_id", "changed_at"),
         Index(None, "changed_by", "changed_at"),
     )
 
@@ -158,3 +175,19 @@ class DataChangeHistory(SQLModel, table=True):
     changed_by: UUID | None
     change_reason: str | None = Field(sa_type=TEXT)
     version_number: int
+    request_id: str | None = Field(max_length=128)
+
+
+class ChangeNumber(SQLModel, table=True):
+    """How many changes a record has had, so that the next is numbered without a gap.
+
+    Resources need no row here: their changes are numbered under the lock on their repository.
+    """
+
+    __tablename__ = "change_numbers"
+    __table_args__ = (Index(None, "subscription_id"),)
+
+    table_name: str = Field(max_length=100, primary_key=True)
+    record_id: UUID = Field(primary_key=True)
+    subscription_id: UUID = Field(foreign_key="subscriptions.subscription_id")
+    changes: int

@@ -73,3 +73,20 @@ class ApiKey(SQLModel, table=True):
     created_by: UUID | None = Field(default=None)
     created_at: datetime = Field(sa_type=INSTANT)
     expires_at: datetime | None = Field(sa_type=INSTANT)
+    last_login_at: datetime | None = Field(default=None, sa_type=INSTANT)
+
+
+class AuditPolicy(SQLModel, table=True):
+    """A rule of what the audit log keeps of an action on a type of resource; the first that fits decides."""
+
+    __tablename__ = "audit_policies"
+    __table_args__ = (
+        CheckConstraint("depth IN ('none', 'metadata', 'changes', 'full')", name="depth"),
+        UniqueConstraint("subscription_id", "resource_type", "action"),
+    )
+
+    subscription_id: UUID = Field(foreign_key="subscriptions.subscription_id", primary_key=True)
+    position: int = Field(primary_key=True)
+    resource_type: str = Field(max_length=100)
+    action: str = Field(max_length=50)
+    depth: str = Field(max_length=20)
