@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 import orjson
 
+from service.actions import Action
 from service.callers import Origin
 from service.ids import mint
+from service.policies import Depth, Policy
 from service.structural_patches import structural_patch
 from sql.database import Transaction
 from sql.queries import audit_logs
@@ -18,34 +19,12 @@ from sql.queries.check_outs import CheckOutRow
 from sql.queries.resources import ResourceRow
 
 
-class Action(StrEnum):
-    """What was done."""
-
-    CREATE = "CREATE"
-    UPDATE = "UPDATE"
-    DELETE = "DELETE"
-    CHECK_OUT = "CHECK_OUT"
-    CANCEL_CHECK_OUT = "CANCEL_CHECK_OUT"
-    CHECK_IN = "CHECK_IN"
-    ROLLBACK = "ROLLBACK"
-    FORCE_CANCEL = "FORCE_CANCEL"
-    TAG = "TAG"
-    UNTAG = "UNTAG"
-    PUBLISH = "PUBLISH"
-    UNPUBLISH = "UNPUBLISH"
-    COMMENT = "COMMENT"
-    CLONE = "CLONE"
-    FETCH = "FETCH"
-    REBUILD = "REBUILD"
-    REPAIR = "REPAIR"
-
-
 @dataclass(frozen=True, slots=True)
 class Subject:
     """What an event is about, and where in the tree that is."""
 
     resource_type: str
-    resource_id: UUID | None
+    resource_id: UUID | str | None
     name: str | None
     workspace_id: UUID | None = None
     folder_id: UUID | None = None
@@ -71,6 +50,10 @@ class Author(Protocol):
     def origin(self) -> Origin:
         """The request."""
 
+    @property
+    def policy(self) -> Policy:
+        """What the subscription keeps of events."""
+
 
 def record(
     tx: Transaction,
@@ -83,7 +66,9 @@ def record(
     old: Values | None = None,
     new: Values | None = None,
 ) -> None:
-    """Write an event in the transaction of what it records."""
+    """Write an event in the transaction of what it records, unless the policy says that it is not kept."""
+    if author.policy.depth(subject.resource_type, action) is Depth.NONE:
+        return
     audit_logs.insert_rows(tx, [event(author, subscription_id, subject, action, at, old=old, new=new)])
 
 
@@ -98,22 +83,76 @@ def event(
     new: Values | None = None,
 ) -> AuditRow:
     """A successful event; `old` and `new` are the metadata before and after, None where there was nothing."""
-    before = None if old is None else plain(old)
-    after = None if new is None else plain(new)
-    origin = author.origin
+    has_states = author.policy.depth(subject.resource_type, action) in (Depth.CHANGES, Depth.FULL)
+    before = plain(old) if has_states and old is not None else None
+    after = plain(new) if has_states and new is not None else None
+    return _row(
+        author.origin,
+        subscription_id,
+        subject,
+        action,
+        at,
+        user_id=author.user_id,
+        username=author.username,
+        old_values=before,
+        new_values=after,
+        changes=changes(before, after),
+    )
+
+
+def refusal(
+    origin: Origin,
+    author: Author | None,
+    subscription_id: UUID | None,
+    subject: Subject,
+    action: Action,
+    at: datetime,
+    *,
+    status: Literal["failed", "unauthorized"],
+    error: str,
+) -> AuditRow:
+    """An attempt that came to nothing; without an author it is not known whose it was."""
+    return _row(
+        origin,
+        subscription_id,
+        subject,
+        action,
+        at,
+        user_id=None if author is None else author.user_id,
+        username=None if author is None else author.username,
+        status=status,
+        error_message=error,
+    )
+
+
+def _row(
+    origin: Origin,
+    subscription_id: UUID | None,
+    subject: Subject,
+    action: Action,
+    at: datetime,
+    *,
+    user_id: UUID | None,
+    username: str | None,
+    old_values: Values | None = None,
+    new_values: Values | None = None,
+    changes: list[Values] | None = None,
+    status: str = "success",
+    error_message: str | None = None,
+) -> AuditRow:
     return AuditRow(
         audit_id=mint(),
         created_at=at,
         subscription_id=subscription_id,
-        user_id=author.user_id,
-        username=author.username,
+        user_id=user_id,
+        username=username,
         action=action,
         resource_type=subject.resource_type,
         resource_id=None if subject.resource_id is None else str(subject.resource_id),
         resource_name=subject.name,
-        old_values=before,
-        new_values=after,
-        changes=changes(before, after),
+        old_values=old_values,
+        new_values=new_values,
+        changes=changes,
         ip_address=origin.ip_address,
         user_agent=origin.user_agent,
         api_endpoint=origin.endpoint,
@@ -121,8 +160,8 @@ def event(
         request_id=origin.request_id,
         workspace_id=subject.workspace_id,
         folder_id=subject.folder_id,
-        status="success",
-        error_message=None,
+        status=status,
+        error_message=error_message,
     )
 
 

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from service.errors import Forbidden
 from service.ids import SubscriptionId, UserId
+from service.policies import DEFAULT_POLICY, Policy
 
 
 class Role(StrEnum):
@@ -28,6 +29,7 @@ class Right(StrEnum):
     FORCE = "take another's check-out away"
     MANAGE_SUBSCRIPTION = "change the subscription"
     CREATE_SUBSCRIPTIONS = "create subscriptions"
+    MANAGE_POLICY = "change what the audit log keeps"
 
 
 _RIGHTS: dict[Role, frozenset[Right]] = {
@@ -48,20 +50,21 @@ _RIGHTS: dict[Role, frozenset[Right]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """The request that something is caused by, as the audit names it."""
+    """The request that something is caused by, and the reason that it gives, as the logs name them."""
 
     request_id: str
     ip_address: str | None
     user_agent: str | None
     endpoint: str
     method: str
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """Somebody whose key was verified; user and subscription are None for the operator.
 
-    `demands_if_match` is what its subscription demands of changes.
+    `demands_if_match` is what its subscription demands of changes, `policy` what it keeps of events.
     """
 
     user_id: UserId | None
@@ -70,6 +73,7 @@ class Caller:
     subscription_id: SubscriptionId | None
     origin: Origin
     demands_if_match: bool = False
+    policy: Policy = DEFAULT_POLICY
 
     def needs(self, right: Right) -> None:
         """Raise Forbidden where the role does not give `right`."""
@@ -85,3 +89,14 @@ class Member:
     username: str
     subscription_id: SubscriptionId
     origin: Origin
+    policy: Policy = DEFAULT_POLICY
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What acts without a user: a job (`system:<job>`), or whoever types a command on the server."""
+
+    username: str
+    origin: Origin
+    user_id: None = None
+    policy: Policy = DEFAULT_POLICY

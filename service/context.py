@@ -9,6 +9,8 @@ from gitstore.layout import Store
 from service.clock import Clock
 from service.committer.change import Committer
 from service.credentials import CredentialReader
+from service.logins import LoginRecorder
+from service.refusals import RefusalRecorder
 from service.settings import Settings
 from sql.database import Database
 
@@ -23,6 +25,8 @@ class Context:
     store: Store
     reader: Reader
     committer: Committer
+    logins: LoginRecorder
+    refusals: RefusalRecorder
     clock: Clock
     public_url: str
     # Diffs mostly wait, for a few seconds at the most: not on the threads that all other reads share.

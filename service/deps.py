@@ -37,6 +37,8 @@ from service.pages import DEFAULT_LIMIT, MAX_LIMIT, Paging
 from service.schemas import Body
 from service.usecases import authentication, tenancy
 
+CHANGE_REASON = "X-Change-Reason"
+MAX_REASON = 1_000
 MAX_BODY_BYTES = 8 * 1024 * 1024
 # Above this size, reading a document would hold up every other request of the event loop.
 PARSE_ASIDE_BYTES = 64 * 1024
@@ -61,7 +63,13 @@ def origin_of(request: Request) -> Origin:
         user_agent=_user_agent(request),
         endpoint=request.scope["path"][:500],
         method=request.method,
+        reason=_reason(request),
     )
+
+
+def _reason(request: Request) -> str | None:
+    given = request.headers.get(CHANGE_REASON)
+    return None if given is None else given.encode("latin-1").decode("utf-8", "replace").strip() or None
 
 
 def _user_agent(request: Request) -> str | None:
@@ -127,6 +135,7 @@ class Access:
             username=self.caller.username,
             subscription_id=self.subscription_id,
             origin=self.caller.origin,
+            policy=self.caller.policy,
         )
 
 
@@ -135,7 +144,7 @@ def access(right: Right) -> Callable[[Request, str], Awaitable[Access]]:
 
     async def enter(request: Request, subscription_id: str) -> Access:
         entered = await _entered(request, subscription_id, right)
-        _refuse_unknown_parameters(request, with_body=False)
+        _refuse_unfit_head(request, with_body=False)
         return entered
 
     return enter
@@ -151,7 +160,7 @@ async def releasing(request: Request, subscription_id: str) -> Access:
         forced = False
     if forced:
         entered.caller.needs(Right.FORCE)
-    _refuse_unknown_parameters(request, with_body=False)
+    _refuse_unfit_head(request, with_body=False)
     return entered
 
 
@@ -163,16 +172,21 @@ async def _entered(request: Request, subscription_id: str, right: Right) -> Acce
     return Access(context, caller, entered)
 
 
-def _refuse_unknown_parameters(request: Request, *, with_body: bool) -> None:
-    """Raise Invalid for a query parameter that the route does not have: a filter is never ignored.
+def _refuse_unfit_head(request: Request, *, with_body: bool) -> None:
+    """Raise Invalid for a query parameter that the route does not have, since a filter is never ignored.
 
-    Where a call has a body, 413 and 415 come first: then it is the reading of that which asks.
+    And for a reason that is too long. Where a call has a body, 413 and 415 come first: then it is the reading
+    of that which asks.
     """
-    if not request.scope["query_string"]:
+    reason = _reason(request)
+    if not request.scope["query_string"] and reason is None:
         return
     operation = request.app.openapi()["paths"][request.scope["route"].path_format][request.method.lower()]
     if ("requestBody" in operation) is not with_body:
         return
+    if reason is not None and len(reason) > MAX_REASON:
+        detail = f"a reason has at most {MAX_REASON} characters"
+        raise Invalid(f"{CHANGE_REASON}: {detail}.", faults=[Fault(detail, parameter=CHANGE_REASON)])
     known = {given["name"] for given in operation.get("parameters", ()) if given["in"] == "query"}
     unknown = [name for name in request.query_params if name not in known]
     if unknown:
@@ -231,6 +245,7 @@ ReadingLogs = Annotated[Access, Depends(access(Right.READ_LOGS))]
 Seeing = Annotated[Access, Depends(access(Right.SEE_SUBSCRIPTION))]
 Managing = Annotated[Access, Depends(access(Right.MANAGE_USERS))]
 Configuring = Annotated[Access, Depends(access(Right.MANAGE_SUBSCRIPTION))]
+ManagingPolicy = Annotated[Access, Depends(access(Right.MANAGE_POLICY))]
 Calling = Annotated[Caller, Depends(caller_of)]
 
 
@@ -318,7 +333,7 @@ def body_of(model: type[BodyT], *, may_be_empty: bool = False) -> Callable[[Requ
 
     async def read(request: Request) -> BodyT:
         raw = await _read(request)
-        _refuse_unknown_parameters(request, with_body=True)
+        _refuse_unfit_head(request, with_body=True)
         # For `attempt_of`: what a retry has to repeat.
         request.state.body_digest = sha256(raw).digest()
         if not raw and may_be_empty:

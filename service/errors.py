@@ -63,6 +63,8 @@ class Unauthenticated(AnnalsError):
     """
 
     code = "unauthenticated"
+    # The Caller that an expired key stood for; nobody else is known.
+    whose: Any = None
 
 
 class Forbidden(AnnalsError):

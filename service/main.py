@@ -7,26 +7,23 @@ from typing import Any
 
 import anyio
 import anyio.to_thread
-import structlog
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
+from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
-from starlette.exceptions import HTTPException
-from starlette.routing import Match
 
-from gitstore.errors import GitStoreError
 from gitstore.history import Reader
 from gitstore.layout import Store
 from gitstore.upload_pack import UploadPack
-from service import problems
+from service import handlers, problems
 from service.clock import Clock, system_clock
 from service.committer.group import WRITERS
 from service.committer.transport import SocketCommitter, ThreadCommitter
 from service.context import Context
 from service.credentials import CredentialReader
-from service.errors import AnnalsError, Fault, Invalid, MethodNotAllowed, PathNotFound
+from service.logins import LoginRecorder
 from service.middleware import RequestMiddleware
+from service.refusals import RefusalRecorder
 from service.routes import (
+    audit_policies,
     checkouts,
     comments,
     git,
@@ -42,9 +39,6 @@ from service.routes import (
 from service.settings import Settings
 from service.usecases.health import version
 from sql.database import Database
-from sql.errors import DatabaseError
-
-log = structlog.get_logger(__name__)
 
 # A clone that can't start within this time is told to come back rather than kept waiting.
 GIT_QUEUE_SECONDS = 60
@@ -70,9 +64,10 @@ def create_app(
     The committer is the process behind `committer_socket`, or where there is none threads of this process.
     """
     public_url = settings.public_url or f"http://{settings.host}:{settings.port}"
-    connections = settings.threads + DIFF_THREADS + 1 + (WRITERS + 1 if committer_socket is None else 0)
+    connections = settings.threads + DIFF_THREADS + 2 + (WRITERS + 1 if committer_socket is None else 0)
     database = Database(database_url, pool_size=connections)
     credentials = CredentialReader(database)
+    refusals = RefusalRecorder(database)
     store = Store(settings.git_dir)
     committer: ThreadCommitter | SocketCommitter = (
         ThreadCommitter(database, store, clock=clock, public_url=public_url)
@@ -86,6 +81,8 @@ def create_app(
         store=store,
         reader=Reader(store),
         committer=committer,
+        logins=LoginRecorder(database, clock),
+        refusals=refusals,
         clock=clock,
         public_url=public_url,
         diff_threads=anyio.CapacityLimiter(DIFF_THREADS),
@@ -100,6 +97,7 @@ def create_app(
         finally:
             await committer.stop()
             app.state.upload_pack.close()
+            await refusals.close()
             credentials.close()
             database.close()
 
@@ -124,18 +122,23 @@ def create_app(
     app.add_middleware(RequestMiddleware)
     app.include_router(health.router)
     # Routes are tried one after the other: the calls of every day first.
-    nouns = (versions, checkouts, resources, git, tags, publications, comments, rollbacks, logs, tenancy)
+    nouns = (
+        versions,
+        checkouts,
+        resources,
+        git,
+        tags,
+        publications,
+        comments,
+        rollbacks,
+        logs,
+        audit_policies,
+        tenancy,
+    )
     for router in nouns:
         app.include_router(router.router)
     _describe_keys(app)
-    for kind, handler in (
-        (AnnalsError, _refused),
-        (DatabaseError, _failed),
-        (GitStoreError, _failed),
-        (RequestValidationError, _unfit),
-        (HTTPException, _unserved),
-    ):
-        app.add_exception_handler(kind, handler)
+    handlers.install(app)
     return app
 
 
@@ -158,52 +161,3 @@ def _describe_keys(app: FastAPI) -> None:
         return app.openapi_schema or describe()
 
     app.openapi = described  # type: ignore[method-assign]
-
-
-def _problem(request: Request, error: AnnalsError) -> Response:
-    is_git = request.url.path.startswith("/git/")
-    return problems.answer(error, request.state.request_id, basic_realm=is_git)
-
-
-async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, AnnalsError)  # noqa: S101 - registered for nothing else
-    return _problem(request, error)
-
-
-async def _failed(request: Request, error: Exception) -> Response:
-    known = problems.from_store(error)
-    if known is None:
-        raise error
-    log.warning("a store failed", request_id=request.state.request_id, error=repr(error))
-    return _problem(request, known)
-
-
-async def _unfit(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for nothing else
-    faults = [
-        Fault(str(p["msg"]).removeprefix("Value error, "), parameter=str(p["loc"][-1]))
-        for p in error.errors()
-    ]
-    shown = "; ".join(f"{fault.parameter}: {fault.detail}" for fault in faults)
-    return _problem(request, Invalid(f"The query is not valid: {shown}.", faults=faults))
-
-
-async def _unserved(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
-    if error.status_code == 405:
-        response = _problem(request, MethodNotAllowed(f"{request.method} does not apply to this path."))
-        response.headers["Allow"] = ", ".join(_methods(request))
-        return response
-    if error.status_code == 404:
-        return _problem(request, PathNotFound("Nothing is served at this address."))
-    raise error
-
-
-def _methods(request: Request) -> list[str]:
-    """What the address takes: Starlette names the methods of the first route that fits only."""
-    routes = request.app.router.routes
-    return [
-        method
-        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
-        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
-    ]

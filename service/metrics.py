@@ -23,6 +23,7 @@ BATCH_SIZE = Histogram(
     "annals_commit_batch_changes", "Changes written by one batch", buckets=(1, 2, 4, 8, 16, 32, 64)
 )
 CLONES = Counter("annals_git_requests", "Clones and fetches served", ["action"])
+UNRECORDED = Counter("annals_refusals_unrecorded", "Refusals that the audit log lacks")
 
 
 def exposition() -> tuple[bytes, str]:

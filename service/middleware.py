@@ -6,11 +6,10 @@ from typing import Any
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service import problems
-from service.errors import Internal
+from service import handlers
 from service.ids import mint
 from service.metrics import DURATION, REQUESTS
 
@@ -51,7 +50,7 @@ class RequestMiddleware:
         except Exception:
             log.exception("request failed", request_id=request_id, path=scope["path"])
             if status == 0:
-                refusal = problems.answer(Internal("The server failed; the log has the details."), request_id)
+                refusal = await handlers.unexpected(Request(scope, receive))
                 await refusal(scope, receive, send_with_id)
         finally:
             self._measure(scope, request_id, status, time.perf_counter() - began)

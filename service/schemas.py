@@ -23,8 +23,10 @@ from pydantic import (
 
 from gitstore.snapshots import canonical_definition
 from service import json_body
+from service.actions import Action
 from service.errors import Fault
 from service.kinds import Kind, Place
+from service.policies import ANY, CAN_BE_OFF, RESOURCE_TYPES, Depth, Rule
 from service.usecases.checkouts import MAX_LEASE
 from service.version_refs import RESERVED, is_commit
 
@@ -69,6 +71,18 @@ def _tag(text: str) -> str:
     return text
 
 
+def _resource_type(text: str) -> str:
+    if text != ANY and text not in RESOURCE_TYPES:
+        raise ValueError(f"is one of {ANY}, {', '.join(sorted(RESOURCE_TYPES))}")
+    return text
+
+
+def _action(text: str) -> str:
+    if text != ANY and text not in Action.__members__:
+        raise ValueError(f"is one of {ANY}, {', '.join(Action)}")
+    return text
+
+
 def _storable(text: str) -> str:
     if "\0" in text:
         raise ValueError("may not hold NUL (U+0000)")
@@ -110,6 +124,7 @@ def _point(value: object) -> datetime | str:
 MAX_REF = 100
 # As API.md has it: one bulk check-in is one commit of at most so many versions.
 MAX_ITEMS = 500
+MAX_RULES = 100
 Ref = Annotated[
     int | str,
     PlainValidator(_ref),
@@ -175,6 +190,18 @@ class Body(BaseModel):
     def unknown_fields(cls, value: Any) -> list[Fault]:
         """The fields of a value that this body does not have; few, however many there are."""
         return json_body.unknown_fields(value, set(cls.model_fields))
+
+
+def unknown_in_items(value: Any, name: str, model: type[Body], most: int) -> list[Fault]:
+    """The fields that items of a list in a body do not have; few, however many there are."""
+    items = value.get(name) if isinstance(value, dict) else None
+    found: list[Fault] = []
+    known = set(model.model_fields)
+    for index, item in enumerate(items[:most] if isinstance(items, list) else ()):
+        if len(found) >= json_body.MAX_FAULTS:
+            break
+        found += json_body.unknown_fields(item, known, (name, index))
+    return found[: json_body.MAX_FAULTS]
 
 
 class Nothing(Body):
@@ -276,14 +303,40 @@ class CheckInsRequest(Body):
 
     @classmethod
     def unknown_fields(cls, value: Any) -> list[Fault]:
-        found = super().unknown_fields(value)
-        items = value.get("items") if isinstance(value, dict) else None
-        known = set(CheckInItem.model_fields)
-        for index, item in enumerate(items[:MAX_ITEMS] if isinstance(items, list) else ()):
-            if len(found) >= json_body.MAX_FAULTS:
-                break
-            found += json_body.unknown_fields(item, known, ("items", index))
-        return found[: json_body.MAX_FAULTS]
+        return super().unknown_fields(value) + unknown_in_items(value, "items", CheckInItem, MAX_ITEMS)
+
+
+class PolicyRule(Body):
+    resource_type: Annotated[str, AfterValidator(_resource_type)]
+    action: Annotated[str, AfterValidator(_action)]
+    depth: Depth
+
+    @model_validator(mode="after")
+    def _keeps_what_must_be(self) -> "PolicyRule":
+        if self.depth is Depth.NONE and self.action not in CAN_BE_OFF:
+            raise ValueError(f"only {', '.join(sorted(CAN_BE_OFF))} can be left out of the audit log")
+        return self
+
+    def made(self) -> Rule:
+        """The rule."""
+        return Rule(self.resource_type, self.action, self.depth)
+
+
+class NewAuditPolicy(Body):
+    rules: Annotated[list[PolicyRule], Field(max_length=MAX_RULES)]
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "NewAuditPolicy":
+        seen: set[tuple[str, str]] = set()
+        for index, rule in enumerate(self.rules):
+            if (rule.resource_type, rule.action) in seen:
+                raise ValueError(f"rule {index} is about the same type and action as one before it")
+            seen.add((rule.resource_type, rule.action))
+        return self
+
+    @classmethod
+    def unknown_fields(cls, value: Any) -> list[Fault]:
+        return super().unknown_fields(value) + unknown_in_items(value, "rules", PolicyRule, MAX_RULES)
 
 
 class RollbackRequest(Body):

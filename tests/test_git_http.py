@@ -16,10 +16,10 @@ FLUSH = b"0000"
 
 
 def audited(tenant: Tenant) -> list[tuple[str, str]]:
-    """The clones and fetches that the audit knows, oldest first, with who did them."""
+    """The clones and fetches that were served, as the audit knows them, oldest first, with who did them."""
     return tenant.server.database.rows(
         "SELECT action, username FROM audit_logs WHERE subscription_id = %s AND resource_type = 'repository'"
-        " ORDER BY created_at",
+        " AND status = 'success' ORDER BY created_at",
         tenant.subscription_id,
     )
 

@@ -4,15 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-import orjson
-from orjson import Fragment
-
 from gitstore import messages, snapshots
 from gitstore.history import Branch, Commit, CommitBuilder, Identity
 from gitstore.layout import snapshot_path
 from gitstore.messages import VersionLine
-from service import audit
-from service.audit import Action, Subject
+from service import audit, changes
+from service.actions import Action
+from service.audit import Subject
 from service.callers import Member
 from service.committer.change import Written
 from service.committer.ledger import Ledger
@@ -269,26 +267,23 @@ class Applier:
 
     def _change(self, draft: _Draft, version: VersionRow) -> NewChange:
         """The row of the data change that a new version is; the body itself lives once, in git."""
-        before, after = draft.before, audit.plain(version_state(version))
-        if before is None:
-            diff = orjson.dumps([{"op": "add", "path": "", "value": after}])
-        else:
+        before = draft.before
+        diff = None
+        if before is not None:
             diff = document_patch(self._builder.read_blob(before.git_blob_id), draft.snapshot)
-        return NewChange(
-            change_id=mint(),
-            changed_at=self._at,
-            subscription_id=self._ledger.subscription_id,
-            table_name=Kind(version.resource_type).collection,
-            record_id=version.resource_id,
-            record_name=version.resource_name,
-            change_type="INSERT" if before is None else "UPDATE",
-            old_data=None if before is None else audit.plain(version_state(before)),
-            new_data=after,
-            diff=Fragment(diff),
-            changed_by=draft.author.user_id,
-            change_reason=draft.reason,
+        return changes.change(
+            draft.author,
+            self._ledger.subscription_id,
+            changes.Record(
+                Kind(version.resource_type).collection, version.resource_id, version.resource_name
+            ),
+            self._at,
+            old=None if before is None else version_state(before),
+            new=version_state(version),
             # So far each change of a resource is a version of it.
-            version_number=version.version_number,
+            number=version.version_number,
+            diff=diff,
+            reason=draft.reason,
         )
 
     def _commit_to(

@@ -6,7 +6,8 @@ from datetime import datetime
 from gitstore import snapshots
 from gitstore.history import CommitBuilder
 from service import etags, version_refs
-from service.audit import Action, Subject
+from service.actions import Action
+from service.audit import Subject
 from service.committer.applying import Applier
 from service.committer.change import (
     CheckInMany,

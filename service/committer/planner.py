@@ -11,7 +11,8 @@ from pydantic import TypeAdapter
 from gitstore import snapshots
 from gitstore.history import CommitBuilder
 from service import idempotency
-from service.audit import Action, Subject
+from service.actions import Action
+from service.audit import Subject
 from service.committer import many
 from service.committer.applying import Applier
 from service.committer.change import (

@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from gitstore import snapshots
-from service.audit import Action
+from service.actions import Action
 from service.callers import Member
 from service.etags import Match
 from service.kinds import Kind

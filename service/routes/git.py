@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from gitstore.errors import UploadPackFailed
 from gitstore.negotiation import Negotiation, wants
 from gitstore.upload_pack import UploadPack
-from service.audit import Action
+from service.actions import Action
 from service.deps import MAX_BODY_BYTES, Reading
 from service.errors import BodyTooLarge, Forbidden, MalformedGitRequest, PathNotFound
 from service.metrics import CLONES

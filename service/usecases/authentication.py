@@ -4,13 +4,20 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
+from service import audit, changes
+from service.actions import Action
+from service.audit import Subject
 from service.callers import Caller, Origin, Role
 from service.context import Context
 from service.errors import Unauthenticated
 from service.ids import SubscriptionId, UserId
-from sql.queries.tenancy import Credential
+from service.policies import Policy
+from sql.database import Transaction
+from sql.queries.audit_logs import Values
+from sql.queries.tenancy import Credential, KeyRow
 
 PREFIX = "annals_"
 # 256 random bits: no password hash is needed against guessing, and none slows each request down.
@@ -44,9 +51,13 @@ async def authenticate(context: Context, key: str, origin: Origin) -> Caller:
     for credential in candidates:
         # Each candidate is compared in constant time: how long it takes tells nothing about the key.
         if hmac.compare_digest(credential.secret_hash, presented):
+            caller = _caller(credential, origin)
             if credential.expires_at is not None and credential.expires_at <= at:
-                raise Unauthenticated("The API key has expired: ask an admin for another.")
-            return _caller(credential, origin)
+                expired = Unauthenticated("The API key has expired: ask an admin for another.")
+                expired.whose = caller
+                raise expired
+            await context.logins.note(caller, credential.key_id)
+            return caller
     raise Unauthenticated("The API key is not known here.")
 
 
@@ -72,4 +83,21 @@ def _caller(credential: Credential, origin: Origin) -> Caller:
         subscription_id=SubscriptionId(credential.subscription_id),
         origin=origin,
         demands_if_match=bool(credential.require_if_match),
+        policy=Policy.of(credential.policy),
     )
+
+
+def key_state(key: KeyRow) -> Values:
+    """A key as log rows name it."""
+    return {"key_id": key.key_id, "user_id": key.user_id, "name": key.name, "expires_at": key.expires_at}
+
+
+def record_revocation(
+    tx: Transaction, caller: Caller, subscription_id: SubscriptionId, key: KeyRow, at: datetime
+) -> None:
+    """Record the end of a key: as the deletion that it is, and as its user's LOGOUT."""
+    subject = Subject("api_key", key.key_id, key.name)
+    state = key_state(key)
+    changes.record(tx, caller, subscription_id, subject, Action.DELETE, at, record_id=key.key_id, old=state)
+    about = {"user_id": key.user_id, "username": key.username}
+    audit.record(tx, caller, subscription_id, subject, Action.LOGOUT, at, old=about)

@@ -9,7 +9,8 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from service import audit, etags
-from service.audit import Action, Subject, check_out_state
+from service.actions import Action
+from service.audit import Subject, check_out_state
 from service.callers import Member
 from service.committer.change import CheckIn, CheckInMany, Item
 from service.committer.refusals import (

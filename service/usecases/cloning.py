@@ -3,7 +3,8 @@
 import structlog
 
 from service import audit
-from service.audit import Action, Subject
+from service.actions import Action
+from service.audit import Subject
 from service.callers import Member
 from service.committer.refs import settle
 from service.context import Context

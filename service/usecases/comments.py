@@ -7,7 +7,8 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from service import audit
-from service.audit import Action, Subject
+from service.actions import Action
+from service.audit import Subject
 from service.callers import Member
 from service.committer.refusals import check_match
 from service.committer.step import version_state

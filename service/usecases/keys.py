@@ -6,20 +6,20 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from service import audit
-from service.audit import Action, Subject
+from service import changes
+from service.actions import Action
+from service.audit import Subject
 from service.callers import Caller
 from service.context import Context
 from service.errors import KeyNotFound
 from service.idempotency import Attempt
 from service.ids import SubscriptionId, mint
 from service.pages import Page, Paging, uuid_position
-from service.usecases.authentication import mint_key
+from service.usecases.authentication import key_state, mint_key, record_revocation
 from service.usecases.retries import run_once
 from service.usecases.tenancy import held_user
 from sql.database import Transaction
 from sql.queries import tenancy
-from sql.queries.audit_logs import Values
 from sql.queries.tenancy import KeyRow as Key
 
 __all__ = ["Key", "NewKey"]
@@ -73,7 +73,8 @@ def create_key(
         )
         row = Key(key_id, user.user_id, user.username, name, at, expires_at)
         subject = Subject("api_key", key_id, name)
-        audit.record(tx, caller, subscription_id, subject, Action.CREATE, at, new=_key_state(row))
+        state = key_state(row)
+        changes.record(tx, caller, subscription_id, subject, Action.CREATE, at, record_id=key_id, new=state)
         return NewKey(
             key_id=key_id,
             user_id=user.user_id,
@@ -113,16 +114,4 @@ def delete_key(
         row = None if key_id is None else tenancy.key(tx, subscription_id, key_id)
         if row is None or not tenancy.delete_key(tx, subscription_id, row.key_id):
             raise KeyNotFound("There is no such API key in this subscription.")
-        audit.record(
-            tx,
-            caller,
-            subscription_id,
-            Subject("api_key", row.key_id, row.name),
-            Action.DELETE,
-            at,
-            old=_key_state(row),
-        )
-
-
-def _key_state(row: Key) -> Values:
-    return {"key_id": row.key_id, "user_id": row.user_id, "name": row.name, "expires_at": row.expires_at}
+        record_revocation(tx, caller, subscription_id, row, at)

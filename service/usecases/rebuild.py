@@ -11,9 +11,10 @@ from gitstore.errors import GitStoreError, NotUnderstood
 from gitstore.layout import Store, snapshot_path
 from gitstore.walk import Stray, Walk
 from service import audit
+from service.actions import Action
 from service.addresses import git_url
-from service.audit import Action, Subject
-from service.callers import Origin
+from service.audit import Subject
+from service.callers import Machine, Origin
 from service.clock import Clock
 from service.ids import SubscriptionId, mint
 from service.kinds import Kind
@@ -61,15 +62,6 @@ class Outcome:
     counts: dict[str, int] = field(default_factory=dict)
     strays: Sequence[Stray] = ()
     foreign: Sequence[str] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Rebuilder:
-    """Whoever types the command, as the audit names them."""
-
-    user_id: None
-    username: str
-    origin: Origin
 
 
 def rebuild(
@@ -214,7 +206,7 @@ class _Work:
         }
         audit.record(
             tx,
-            _Rebuilder(None, "operator", origin),
+            Machine(username="operator", origin=origin),
             self.subscription_id,
             Subject("subscription", self.subscription_id, str(self.subscription_id)),
             Action.REBUILD,

@@ -8,9 +8,10 @@ from uuid import UUID
 import anyio.to_thread
 from pydantic import TypeAdapter
 
-from service import audit
+from service import audit, changes
+from service.actions import Action
 from service.addresses import git_url
-from service.audit import Action, Subject, check_out_state
+from service.audit import Subject, check_out_state
 from service.callers import Caller, Right, Role
 from service.clock import Clock
 from service.context import Context
@@ -18,7 +19,7 @@ from service.errors import Fault, SubscriptionNotFound, UsernameTaken, UserNotFo
 from service.idempotency import Attempt
 from service.ids import SubscriptionId, UserId, mint
 from service.pages import Page, Paging, uuid_position
-from service.usecases.authentication import digest, mint_key
+from service.usecases.authentication import digest, mint_key, record_revocation
 from service.usecases.retries import run_once
 from sql.database import PLATFORM, Database, Transaction
 from sql.errors import UniqueConflict
@@ -111,7 +112,16 @@ def create_subscription(
         context.store.ensure(str(row.subscription_id))
         tenancy.insert_subscription(tx, row)
         repositories.create(tx, row.subscription_id, at)
-        audit.record(tx, caller, row.subscription_id, _subject(row), Action.CREATE, at, new=_settings(row))
+        changes.record(
+            tx,
+            caller,
+            row.subscription_id,
+            _subject(row),
+            Action.CREATE,
+            at,
+            record_id=row.subscription_id,
+            new=_settings(row),
+        )
         return row
 
     # Of the platform: before the subscription is there, no retry of this call can belong to it.
@@ -119,26 +129,27 @@ def create_subscription(
 
 
 def change_subscription(
-    context: Context, caller: Caller, subscription_id: SubscriptionId, changes: Values
+    context: Context, caller: Caller, subscription_id: SubscriptionId, wanted: Values
 ) -> Subscription:
-    """Set what `changes` holds of name and require_if_match."""
+    """Set what `wanted` holds of name and require_if_match."""
     at = context.clock()
     with context.database.transaction(subscription_id) as tx:
         before = tenancy.subscription(tx, subscription_id, lock=True)
         if before is None:
             raise SubscriptionNotFound("There is no such subscription for this key.")
-        after = replace(before, **changes)
+        after = replace(before, **wanted)
         if after != before:
             tenancy.update_subscription(
                 tx, subscription_id, name=after.name, require_if_match=after.require_if_match
             )
-            audit.record(
+            changes.record(
                 tx,
                 caller,
                 subscription_id,
                 _subject(after),
                 Action.UPDATE,
                 at,
+                record_id=subscription_id,
                 old=_settings(before),
                 new=_settings(after),
             )
@@ -183,7 +194,16 @@ def create_user(
             tx, subscription_id, user_id=row.user_id, username=username, email=email, role=role, at=at
         )
         subject = Subject("user", row.user_id, username)
-        audit.record(tx, caller, subscription_id, subject, Action.CREATE, at, new=_state(row))
+        changes.record(
+            tx,
+            caller,
+            subscription_id,
+            subject,
+            Action.CREATE,
+            at,
+            record_id=row.user_id,
+            new=_state(row),
+        )
         return row
 
     try:
@@ -213,24 +233,25 @@ def change_user(
     caller: Caller,
     subscription_id: SubscriptionId,
     user_id: UUID | None,
-    changes: Values,
+    wanted: Values,
 ) -> User:
-    """Set what `changes` holds of email and role; raises UserNotFound."""
+    """Set what `wanted` holds of email and role; raises UserNotFound."""
     at = context.clock()
     with context.database.transaction(subscription_id) as tx:
         before = held_user(tx, subscription_id, user_id)
-        if not changes:
+        email, role = wanted.get("email", before.email), wanted.get("role", before.role)
+        if (email, role) == (before.email, before.role):
             return before
-        email, role = changes.get("email", before.email), changes.get("role", before.role)
         tenancy.update_user(tx, subscription_id, before.user_id, email=email, role=role, at=at)
         after = User(before.user_id, before.username, email, role, before.created_at, at)
-        audit.record(
+        changes.record(
             tx,
             caller,
             subscription_id,
             Subject("user", before.user_id, before.username),
             Action.UPDATE,
             at,
+            record_id=before.user_id,
             old=_state(before),
             new=_state(after) | ({"email_changed": True} if email != before.email else {}),
         )
@@ -247,14 +268,17 @@ def delete_user(
         row = held_user(tx, subscription_id, user_id)
         at = context.clock()
         released = _release_all(tx, caller, subscription_id, row, at)
+        for key in tenancy.keys_of(tx, subscription_id, row.user_id):
+            record_revocation(tx, caller, subscription_id, key, at)
         tenancy.delete_user(tx, subscription_id, row.user_id)
-        audit.record(
+        changes.record(
             tx,
             caller,
             subscription_id,
             Subject("user", row.user_id, row.username),
             Action.DELETE,
             at,
+            record_id=row.user_id,
             old=_state(row) | {"check_outs": released},
         )
 

@@ -43,6 +43,8 @@ class AuditRow:
     folder_id: UUID | None
     status: str
     error_message: str | None
+    # Whom a platform says that it acts for; it is the caller that is known.
+    on_behalf_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

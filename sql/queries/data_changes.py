@@ -7,10 +7,13 @@ from typing import Any
 from uuid import UUID
 
 from orjson import Fragment
+from sqlalchemy.dialects.postgresql import insert
 
 from sql import bulk
 from sql.database import Transaction
 from sql.models import TABLES
+
+_NUMBERS = TABLES["change_numbers"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,7 @@ class NewChange:
     changed_by: UUID | None
     change_reason: str | None
     version_number: int
+    request_id: str | None
 
 
 _INSERT = bulk.insertion(TABLES["data_change_history"], *(field.name for field in fields(NewChange)))
@@ -38,3 +42,15 @@ _INSERT = bulk.insertion(TABLES["data_change_history"], *(field.name for field i
 def insert_rows(tx: Transaction, rows: Sequence[NewChange]) -> None:
     """Add changes."""
     bulk.execute(tx, _INSERT, rows)
+
+
+def next_number(tx: Transaction, subscription_id: UUID, table_name: str, record_id: UUID) -> int:
+    """The number of a record's next change; whoever asks after it waits until this transaction ends."""
+    first = insert(_NUMBERS).values(
+        table_name=table_name, record_id=record_id, subscription_id=subscription_id, changes=1
+    )
+    query = first.on_conflict_do_update(
+        constraint="pk_change_numbers", set_={"changes": _NUMBERS.c.changes + 1}
+    ).returning(_NUMBERS.c.changes)
+    number: int = tx.execute(query).scalar_one()
+    return number

@@ -272,6 +272,15 @@ def get(
     return None if row is None else ResourceRead(**row._mapping)
 
 
+def find(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID) -> ResourceRow | None:
+    """The row of one resource, deleted or not."""
+    query = select(*_columns(kind)).where(
+        _TABLE_OF[kind].c.subscription_id == subscription_id, _identity(kind) == resource_id
+    )
+    row = tx.execute(query).one_or_none()
+    return None if row is None else ResourceRow(**row._mapping)
+
+
 def page(
     tx: Transaction,
     subscription_id: UUID,

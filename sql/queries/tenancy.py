@@ -9,9 +9,11 @@ from sqlalchemy import Uuid, any_, bindparam, delete, func, insert, or_, select,
 from sql.database import IDS, OF_SUBSCRIPTION, Transaction
 from sql.models import TABLES
 from sql.pipelines import Query
+from sql.queries import audit_policies
 
 _T = TABLES
 _SUBSCRIPTIONS, _ACTORS, _USERS, _KEYS = (_T[n] for n in ("subscriptions", "actors", "users", "api_keys"))
+_POLICIES = _T["audit_policies"]
 
 OPERATOR_KEY_NAME = "operator"
 # Any fixed number that is no other advisory lock of this database.
@@ -58,6 +60,8 @@ class Credential:
     username: str | None
     role: str | None
     require_if_match: bool | None
+    # Type, action and depth of each rule of the subscription's audit policy, in their order.
+    policy: list[tuple[str, str, str]] | None
 
 
 def insert_subscription(tx: Transaction, row: SubscriptionRow) -> None:
@@ -232,6 +236,9 @@ CREDENTIALS = Query(
         _USERS.c.username,
         _USERS.c.role,
         _SUBSCRIPTIONS.c.require_if_match,
+        audit_policies.RULES.where(_POLICIES.c.subscription_id == _KEYS.c.subscription_id)
+        .scalar_subquery()
+        .label("policy"),
     )
     .outerjoin(_USERS, _USERS.c.user_id == _KEYS.c.user_id)
     .outerjoin(_SUBSCRIPTIONS, _SUBSCRIPTIONS.c.subscription_id == _KEYS.c.subscription_id)
@@ -271,3 +278,16 @@ def replace_operator_hash(tx: Transaction, secret_hash: bytes, at: datetime) -> 
     """Put another key in the place of the operator's."""
     query = update(_KEYS).where(_KEYS.c.subscription_id.is_(None))
     tx.execute(query.values(secret_hash=secret_hash, created_at=at))
+
+
+def note_login(tx: Transaction, key_id: UUID, *, at: datetime, since: datetime) -> bool:
+    """Note that a key was used; False where that was noted already at `since` or later."""
+    noted = _KEYS.c.last_login_at
+    query = update(_KEYS).where(_KEYS.c.key_id == key_id, or_(noted.is_(None), noted < since))
+    return tx.execute(query.values(last_login_at=at).returning(_KEYS.c.key_id)).one_or_none() is not None
+
+
+def keys_of(tx: Transaction, subscription_id: UUID, user_id: UUID) -> list[KeyRow]:
+    """The keys of a user, held until the transaction ends."""
+    query = _KEY.where(_KEYS.c.subscription_id == subscription_id, _KEYS.c.user_id == user_id)
+    return [KeyRow(**row._mapping) for row in tx.execute(query.with_for_update(of=_KEYS))]

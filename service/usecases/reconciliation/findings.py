@@ -6,8 +6,9 @@ from enum import StrEnum
 from uuid import UUID
 
 from service import audit
-from service.audit import Action, Subject
-from service.callers import Origin
+from service.actions import Action
+from service.audit import Subject
+from service.callers import Machine, Origin
 from service.clock import Clock
 from sql.database import PLATFORM, Database, Scope, Transaction
 
@@ -128,16 +129,7 @@ class Recorder:
         self._database = database
         self._clock = clock
         self._finding = finding
-        self.origin = origin
-
-    @property
-    def user_id(self) -> None:
-        """Nobody's."""
-
-    @property
-    def username(self) -> str:
-        """As the audit names who did it."""
-        return ACTOR
+        self._author = Machine(username=ACTOR, origin=origin)
 
     def __call__(self, done: str) -> None:
         """Record in a transaction of its own that something is about to be done."""
@@ -151,7 +143,7 @@ class Recorder:
         subject = Subject("repository", finding.subscription_id, finding.subject[:_SUBJECT_CHARACTERS])
         audit.record(
             tx,
-            self,
+            self._author,
             finding.subscription_id,
             subject,
             Action.REPAIR,

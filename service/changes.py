@@ -1,0 +1,90 @@
+"""The history of data changes: making the row of a change, in the transaction of what it records."""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import orjson
+from orjson import Fragment
+
+from service import audit
+from service.actions import Action
+from service.audit import Author, Subject
+from service.ids import mint
+from sql.database import Transaction
+from sql.queries import data_changes
+from sql.queries.audit_logs import Values
+from sql.queries.data_changes import NewChange
+
+
+class Record(NamedTuple):
+    """What was changed: the row of a table, and its name at that time."""
+
+    table_name: str
+    record_id: UUID
+    name: str | None
+
+
+# The table that has the records of a type of subject.
+_TABLES = {
+    "subscription": "subscriptions",
+    "user": "users",
+    "api_key": "api_keys",
+    "audit_policy": "audit_policies",
+}
+
+
+def record(
+    tx: Transaction,
+    author: Author,
+    subscription_id: UUID,
+    subject: Subject,
+    action: Action,
+    at: datetime,
+    *,
+    record_id: UUID,
+    old: Values | None = None,
+    new: Values | None = None,
+) -> None:
+    """Write an event with the change that it is, numbered after the last one of that record.
+
+    Whoever changes the same record waits from here on until the transaction ends.
+    """
+    audit.record(tx, author, subscription_id, subject, action, at, old=old, new=new)
+    changed = Record(_TABLES[subject.resource_type], record_id, subject.name)
+    number = data_changes.next_number(tx, subscription_id, changed.table_name, record_id)
+    row = change(author, subscription_id, changed, at, old=old, new=new, number=number)
+    data_changes.insert_rows(tx, [row])
+
+
+def change(
+    author: Author,
+    subscription_id: UUID,
+    changed: Record,
+    at: datetime,
+    *,
+    old: Values | None,
+    new: Values | None,
+    number: int,
+    diff: bytes | None = None,
+    reason: str | None = None,
+) -> NewChange:
+    """The row of a change; `diff` where it says more than the states do, `reason` where it is no header's."""
+    before = None if old is None else audit.plain(old)
+    after = None if new is None else audit.plain(new)
+    return NewChange(
+        change_id=mint(),
+        changed_at=at,
+        subscription_id=subscription_id,
+        table_name=changed.table_name,
+        record_id=changed.record_id,
+        record_name=changed.name,
+        change_type="INSERT" if before is None else "DELETE" if after is None else "UPDATE",
+        old_data=before,
+        new_data=after,
+        diff=Fragment(orjson.dumps(audit.changes(before, after)) if diff is None else diff),
+        changed_by=author.user_id,
+        change_reason=reason or author.origin.reason,
+        version_number=number,
+        request_id=author.origin.request_id,
+    )

@@ -1,0 +1,64 @@
+"""What a subscription's audit log keeps: its rules, read and replaced as a whole."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from service import changes
+from service.actions import Action
+from service.audit import Subject
+from service.callers import Caller
+from service.context import Context
+from service.errors import SubscriptionNotFound
+from service.ids import SubscriptionId
+from service.policies import DEFAULT_DEPTH, Depth, Policy, Rule
+from sql.queries import audit_policies, tenancy
+from sql.queries.audit_logs import Values
+
+__all__ = ["AuditPolicy"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditPolicy:
+    """The rules, the first of which that fits decides, and what is kept where none does."""
+
+    rules: Sequence[Rule]
+    default_depth: Depth = field(default=DEFAULT_DEPTH)
+
+
+def get(context: Context, subscription_id: SubscriptionId) -> AuditPolicy:
+    """The policy of a subscription."""
+    with context.database.transaction(subscription_id) as tx:
+        rules = Policy.of(audit_policies.rules(tx, subscription_id)).rules
+    return AuditPolicy(rules=rules)
+
+
+def replace(
+    context: Context, caller: Caller, subscription_id: SubscriptionId, rules: Sequence[Rule]
+) -> AuditPolicy:
+    """Put rules in the place of those that are there; calls that come later are recorded by these."""
+    wanted = tuple(rules)
+    with context.database.transaction(subscription_id) as tx:
+        # Two who replace it at once do so one after the other.
+        held = tenancy.subscription(tx, subscription_id, lock=True)
+        if held is None:
+            raise SubscriptionNotFound("There is no such subscription for this key.")
+        before = Policy.of(audit_policies.rules(tx, subscription_id)).rules
+        if wanted != before:
+            rows = [(rule.resource_type, rule.action, rule.depth.value) for rule in wanted]
+            audit_policies.replace(tx, subscription_id, rows)
+            changes.record(
+                tx,
+                caller,
+                subscription_id,
+                Subject("audit_policy", subscription_id, held.name),
+                Action.UPDATE,
+                context.clock(),
+                record_id=subscription_id,
+                old=_state(before),
+                new=_state(wanted),
+            )
+    return AuditPolicy(rules=wanted)
+
+
+def _state(rules: Sequence[Rule]) -> Values:
+    return {"rules": list(rules)}
