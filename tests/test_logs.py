@@ -185,8 +185,10 @@ def test_a_change_leaves_one_row_that_says_who_what_where_and_how(
     response = caller.request(method, where, body, headers=headers)
     assert response.is_success, response.text
     rows = tenant.server.database.rows(
-        "SELECT row_to_json(a) FROM audit_logs a WHERE request_id = %s AND action NOT IN ('LOGIN', 'LOGOUT')",
+        "SELECT row_to_json(a) FROM audit_logs a WHERE request_id = %s AND resource_type = %s"
+        " AND action NOT IN ('LOGIN', 'LOGOUT')",
         request_id,
+        resource_type,
     )
     [[row]] = rows
     answer = response.json() if response.content else {}
