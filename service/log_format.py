@@ -1,10 +1,15 @@
-"""Log lines: for people on a terminal, JSON elsewhere; the standard library's loggers go the same way."""
+"""Log lines: for people on a terminal, JSON elsewhere; the standard library's loggers go the same way.
+
+None shows a secret: what is printed is masked last, when nothing is added any more.
+"""
 
 import logging
 import sys
 from typing import Literal
 
 import structlog
+
+from service.masking import masked
 
 
 def configure(form: Literal["auto", "json", "console"], level: str) -> None:
@@ -20,9 +25,6 @@ def configure(form: Literal["auto", "json", "console"], level: str) -> None:
     if readable:
         # The default one prints the values of local variables: keys and documents would end up in the log.
         renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-    if readable:
-        # The console renderer formats exceptions itself, more readably.
-        shared.pop()
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -34,7 +36,7 @@ def configure(form: Literal["auto", "json", "console"], level: str) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, mask_event, renderer],
         )
     )
     root = logging.getLogger()
@@ -43,3 +45,11 @@ def configure(form: Literal["auto", "json", "console"], level: str) -> None:
     # These say at info what our own lines say already.
     for chatty in ("uvicorn.error", "httpx", "alembic"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+
+
+def mask_event(
+    _logger: structlog.types.WrappedLogger, _method: str, event: structlog.types.EventDict
+) -> structlog.types.EventDict:
+    """A processor for whatever a line holds: fields, the message and the exception, which is text by now."""
+    found: structlog.types.EventDict = masked(dict(event))
+    return found

@@ -180,3 +180,44 @@ def test_a_failure_is_logged_without_the_values_of_variables(form: str) -> None:
     assert "it failed" in done.stderr
     assert "r-1" in done.stderr
     assert "annals_SECRET" not in done.stderr
+
+
+SECRETS_LOGGED = """
+import logging
+import structlog
+from service import log_format
+
+class Connection:
+    def __repr__(self):
+        return "Connection(password='hunter2', host='h')"
+
+log_format.configure({form!r}, "info")
+try:
+    raise ValueError("could not connect to postgres://u:hunter2@h/d")
+except ValueError:
+    structlog.get_logger("x").exception(
+        "request failed with token=hunter2",
+        password="hunter2",
+        headers={{"Cookie": "hunter2", "Host": "h"}},
+        scope=[(b"authorization", b"hunter2")],
+        connection=Connection(),
+        seconds=1.5,
+    )
+    logging.getLogger("y").exception("sent %s", "Authorization: Bearer hunter2", stack_info=True)
+structlog.get_logger("x").bind(api_key="hunter2").info("bound")
+"""
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_no_line_shows_a_secret(form: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SECRETS_LOGGED.format(form=form)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "hunter2" not in done.stderr
+    assert done.stderr.count("[masked]") >= 9
+    for kept in ("request failed", "could not connect", "Traceback", "1.5", "sent", "bound", "Host"):
+        assert kept in done.stderr
