@@ -16,11 +16,12 @@ from service.secret_shapes import MASK, RULES, Rule
 # Deeper than any document (64) and than what JSON writers take (254): below, nothing is read, all is masked.
 MAX_DEPTH = 200
 # Each secret name holds one of these, in lower case, or writes its characters in one of the last two ways.
-_NAME_SIGNS = (*NAME_SIGNS, "%", "\\u00")
+_NAME_SIGNS = (*NAME_SIGNS, "%", "\\u")
 # How lists of settings and headers tell a name: [{"name": "API_KEY", "value": "…"}].
 _NAMING = ("name", "key", "header", "variable", "Name", "Key")
 _NAMED = ("value", "Value", "default")
 _LONGEST_REMEMBERED = 100
+_MOST_PASSES = 4
 
 
 class Hints(NamedTuple):
@@ -174,11 +175,18 @@ def _masked_text(text: str, hints: Hints) -> str:
     else:
         return text
     found = text
-    for rule in hints.rules:
-        found = rule.pattern.sub(rule.replacement, found)
-    if hints.names:
-        found = without_assignments(found)
+    # What is odd enough, half a quote and half an assignment, is read otherwise once a part of it is masked.
+    for _ in range(_MOST_PASSES):
+        before, found = found, _masked_once(found, hints)
+        if found == before:
+            break
     return text if found == text else found
+
+
+def _masked_once(text: str, hints: Hints) -> str:
+    for rule in hints.rules:
+        text = rule.pattern.sub(rule.replacement, text)
+    return without_assignments(text) if hints.names else text
 
 
 def _masked_operation(operation: dict[str, Any]) -> dict[str, Any]:

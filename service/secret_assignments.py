@@ -11,7 +11,10 @@ from service.secret_names import SIGNS, Secrecy, secrecy
 from service.secret_shapes import MASK
 
 # A letter of a name, also percent-encoded or escaped as in JSON; lower case, as the text that is searched.
-_LETTER_ESCAPE = r"%(?:2[de]|5f|3\d|[46][1-9a-f]|[57][\da])|\\u00[2-7][\da-f]"
+_LETTER_ESCAPE = (
+    r"%(?:2[de]|5f|3\d|[46][1-9a-f]|[57][\da])"
+    r"|\\{1,8}+u(?:00(?:2[de]|3\d|[4-7c-f][\da-f])|0[1-9a-f][\da-f]{2}|[1-9a-f][\da-f]{3})"
+)
 _LONGEST_BEFORE = 80
 _HIT = re.compile(
     rf"(?:{'|'.join(SIGNS)}|{_LETTER_ESCAPE})(?:[\w.$-]|{_LETTER_ESCAPE})*+"
@@ -24,7 +27,7 @@ _HIT = re.compile(
 )
 _LEFT = re.compile(r"[\w.$%-]*+")
 _PREVIOUS_WORD = re.compile(r" ([A-Za-z]{1,20}+)")
-_JSON_ESCAPE = re.compile(r"\\[uU]00([2-7][\dA-Fa-f])")
+_JSON_ESCAPE = re.compile(r"\\++[uU]([\dA-Fa-f]{4})")
 
 _BLANKS = re.compile(r"[ \t]{0,100}+")
 _OPENING = re.compile(r"[BbFfRrUu]{0,2}(\\*)([\"'`])")

@@ -88,7 +88,11 @@ def test_what_can_not_be_stored_is_replaced() -> None:
 
 
 def test_keys_that_become_the_same_stay_two() -> None:
-    assert clean({"\0": 1, "\ud800": 2, "\ufffd": 3}) == {"\ufffd 1": 1, "\ufffd 2": 2, "\ufffd": 3}
+    assert clean(dict(zip(("\0", "\ud800", "\ufffd"), (1, 2, 3), strict=True))) == {
+        "\ufffd 1": 1,
+        "\ufffd 2": 2,
+        "\ufffd": 3,
+    }
 
 
 def test_too_deep_is_cut_unread() -> None:

@@ -119,6 +119,7 @@ PLACES = [
     ("https://hooks.slack.com/services/T0/B0/§", "https://hooks.slack.com/services/¤"),
     (f"key {ANNALS_ID}_§!", f"key {ANNALS_ID}_¤!"),
     (f"-----BEGIN PRIVATE KEY-----\n{KEY_BODY} §", "¤"),
+    ('{"contrase\\u00f1a": "§"}', '{"contrase\\u00f1a": "¤"}'),
     ("PASSWORT=§ contraseña=§", "PASSWORT=¤ contraseña=¤"),
 ]
 
