@@ -8,15 +8,22 @@ from uuid import UUID
 import orjson
 
 from service.actions import Action
+from service.bounds import bounded, bounded_patch, bounded_text
 from service.callers import Origin
 from service.ids import mint
 from service.policies import Depth, Policy
-from service.structural_patches import structural_patch
+from service.structural_patches import Operation, structural_patch
 from sql.database import Transaction
 from sql.queries import audit_logs
 from sql.queries.audit_logs import AuditRow, Values
 from sql.queries.check_outs import CheckOutRow
 from sql.queries.resources import ResourceRow
+
+# As wide as the columns are at the least; the rest is for what people write, and for states.
+MAX_ID_BYTES = 255
+MAX_NAME_BYTES = 500
+MAX_TEXT_BYTES = 16 * 1024
+MAX_STATE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +152,14 @@ def _row(
         created_at=at,
         subscription_id=subscription_id,
         user_id=user_id,
-        username=username,
+        username=text(username, MAX_ID_BYTES),
         action=action,
         resource_type=subject.resource_type,
-        resource_id=None if subject.resource_id is None else str(subject.resource_id),
-        resource_name=subject.name,
-        old_values=old_values,
-        new_values=new_values,
-        changes=changes,
+        resource_id=None if subject.resource_id is None else text(str(subject.resource_id), MAX_ID_BYTES),
+        resource_name=text(subject.name, MAX_NAME_BYTES),
+        old_values=state(old_values),
+        new_values=state(new_values),
+        changes=operations(changes, MAX_STATE_BYTES),
         ip_address=origin.ip_address,
         user_agent=origin.user_agent,
         api_endpoint=origin.endpoint,
@@ -161,8 +168,23 @@ def _row(
         workspace_id=subject.workspace_id,
         folder_id=subject.folder_id,
         status=status,
-        error_message=error_message,
+        error_message=text(error_message, MAX_TEXT_BYTES),
     )
+
+
+def text(value: str | None, max_bytes: int) -> str | None:
+    """A text as a log has it: masked, and cut where it is too long."""
+    return None if value is None else bounded_text(value, max_bytes)
+
+
+def state(value: Values | None) -> Values | None:
+    """A state as a log has it: masked, and cut where it is too large."""
+    return None if value is None else bounded(value, MAX_STATE_BYTES)
+
+
+def operations(value: list[Operation] | None, max_bytes: int) -> Any:
+    """Operations as a log has them: masked, and cut where they are too large."""
+    return None if value is None else bounded_patch(value, max_bytes)
 
 
 def check_out_state(row: CheckOutRow) -> Values:

@@ -4,13 +4,11 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-import orjson
-from orjson import Fragment
-
 from service import audit
 from service.actions import Action
-from service.audit import Author, Subject
+from service.audit import MAX_NAME_BYTES, MAX_TEXT_BYTES, Author, Subject
 from service.ids import mint
+from service.structural_patches import Operation
 from sql.database import Transaction
 from sql.queries import data_changes
 from sql.queries.audit_logs import Values
@@ -24,6 +22,9 @@ class Record(NamedTuple):
     record_id: UUID
     name: str | None
 
+
+# Of a document in git, which has it whole.
+MAX_DIFF_BYTES = 1024 * 1024
 
 # The table that has the records of a type of subject.
 _TABLES = {
@@ -66,25 +67,27 @@ def change(
     old: Values | None,
     new: Values | None,
     number: int,
-    diff: bytes | None = None,
+    diff: list[Operation] | None = None,
     reason: str | None = None,
 ) -> NewChange:
     """The row of a change; `diff` where it says more than the states do, `reason` where it is no header's."""
     before = None if old is None else audit.plain(old)
     after = None if new is None else audit.plain(new)
+    operations = audit.changes(before, after) if diff is None else diff
+    why = reason or author.origin.reason
     return NewChange(
         change_id=mint(),
         changed_at=at,
         subscription_id=subscription_id,
         table_name=changed.table_name,
         record_id=changed.record_id,
-        record_name=changed.name,
+        record_name=audit.text(changed.name, MAX_NAME_BYTES),
         change_type="INSERT" if before is None else "DELETE" if after is None else "UPDATE",
-        old_data=before,
-        new_data=after,
-        diff=Fragment(orjson.dumps(audit.changes(before, after)) if diff is None else diff),
+        old_data=audit.state(before),
+        new_data=audit.state(after),
+        diff=audit.operations(operations, MAX_DIFF_BYTES),
         changed_by=author.user_id,
-        change_reason=reason or author.origin.reason,
+        change_reason=audit.text(why, MAX_TEXT_BYTES),
         version_number=number,
         request_id=author.origin.request_id,
     )

@@ -16,6 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.convertors import Convertor, register_url_convertor
 
 from service import etags, ids, json_body
+from service.bounds import bounded_text
 from service.callers import Caller, Member, Origin, Right
 from service.context import Context
 from service.errors import (
@@ -58,10 +59,10 @@ def context_of(request: Request) -> Context:
 def origin_of(request: Request) -> Origin:
     """What the audit says of a request."""
     return Origin(
-        request_id=request.state.request_id,
+        request_id=bounded_text(request.state.request_id, 128),
         ip_address=_address(request),
         user_agent=_user_agent(request),
-        endpoint=request.scope["path"][:500],
+        endpoint=bounded_text(request.scope["path"], 500),
         method=request.method,
         reason=_reason(request),
     )
@@ -75,7 +76,7 @@ def _reason(request: Request) -> str | None:
 def _user_agent(request: Request) -> str | None:
     given = request.headers.get("user-agent")
     # Headers come decoded as Latin-1, whatever their bytes are.
-    return None if given is None else given.encode("latin-1").decode("utf-8", "replace")
+    return None if given is None else bounded_text(given.encode("latin-1").decode("utf-8", "replace"), 1000)
 
 
 def _address(request: Request) -> str | None:

@@ -21,13 +21,13 @@ def structural_patch(old: Any, new: Any) -> list[Operation]:
     return operations
 
 
-def document_patch(old: bytes, new: bytes) -> bytes:
-    """The same between two JSON texts, as a JSON text; the whole value is replaced where that is shorter."""
-    operations = structural_patch(orjson.loads(old), orjson.loads(new))
-    text = orjson.dumps(operations)
-    if len(text) <= len(new):
-        return text
-    return orjson.dumps([{"op": "replace", "path": "", "value": orjson.Fragment(new)}])
+def document_patch(old: bytes, new: bytes) -> list[Operation]:
+    """The same between two JSON texts; the whole value is replaced where that is shorter."""
+    after = orjson.loads(new)
+    operations = structural_patch(orjson.loads(old), after)
+    if len(orjson.dumps(operations)) <= len(new):
+        return operations
+    return [{"op": "replace", "path": "", "value": after}]
 
 
 def _compare(old: Any, new: Any, path: str, operations: list[Operation]) -> None:

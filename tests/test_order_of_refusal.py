@@ -190,6 +190,7 @@ WRITES = {
     "a user's end": of_tenancy("DELETE", "S/users/{user_id}", missing="user_not_found"),
     "a key's end": of_tenancy("DELETE", "S/api-keys/{key_id}", missing="key_not_found"),
     "a subscription": of_tenancy("PATCH", "S", {"name": "x"}, {"name": ""}),
+    "a policy": of_tenancy("PUT", "S/audit-policy", {"rules": []}, {"rules": 7}),
     "subscriptions": of_tenancy("POST", "/v1/subscriptions", {"name": "x"}, {"name": ""}, has_tenant=False),
 }
 

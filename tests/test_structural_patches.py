@@ -50,7 +50,7 @@ def test_items_that_were_inserted_removed_and_changed_end_up_where_they_belong(
 @given(VALUES, VALUES)
 def test_the_patch_between_two_texts_is_a_text_that_does_the_same(old: Any, new: Any) -> None:
     patch = document_patch(canonical(old), canonical(new))
-    assert canonical(applied(orjson.loads(patch), old)) == canonical(new)
+    assert canonical(applied(patch, old)) == canonical(new)
 
 
 @given(VALUES)
@@ -84,7 +84,7 @@ def test_a_small_change_is_a_small_patch(old: Any, new: Any, patch: Any) -> None
 def test_where_all_is_new_the_whole_is_replaced_by_the_bytes_that_are_stored() -> None:
     old = canonical({f"old {n}": n for n in range(100)})
     new = canonical({f"new {n}": n * 1.0 for n in range(100)})
-    [operation] = orjson.loads(document_patch(old, new))
+    [operation] = document_patch(old, new)
     assert (operation["op"], operation["path"]) == ("replace", "")
     assert canonical(operation["value"]) == new
 
@@ -92,7 +92,7 @@ def test_where_all_is_new_the_whole_is_replaced_by_the_bytes_that_are_stored() -
 def test_a_patch_is_never_much_larger_than_the_document() -> None:
     old = list(range(10_000))
     new = old[::-1]
-    assert len(document_patch(canonical(old), canonical(new))) <= len(canonical(new)) + 100
+    assert len(orjson.dumps(document_patch(canonical(old), canonical(new)))) <= len(canonical(new)) + 100
 
 
 @pytest.mark.parametrize("shuffled", [True, False])
@@ -106,7 +106,7 @@ def test_a_list_of_100_000_numbers_takes_about_a_second_at_most(shuffled: bool) 
     began = time.process_time()
     patch = document_patch(canonical(old), canonical(new))
     assert time.process_time() - began < 1.5
-    assert shuffled or orjson.loads(patch) == [{"op": "add", "path": "/50000", "value": -1}]
+    assert shuffled or patch == [{"op": "add", "path": "/50000", "value": -1}]
 
 
 def test_time_grows_with_the_size_of_a_deep_document_and_no_faster() -> None:

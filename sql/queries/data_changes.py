@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from orjson import Fragment
 from sqlalchemy.dialects.postgresql import insert
 
 from sql import bulk
@@ -29,7 +28,7 @@ class NewChange:
     change_type: str
     old_data: dict[str, Any] | None
     new_data: dict[str, Any] | None
-    diff: Fragment
+    diff: Any
     changed_by: UUID | None
     change_reason: str | None
     version_number: int
