@@ -1,8 +1,10 @@
 """Reading commit and tag messages back, to the letter: what Annals can't have said is no record."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TypeVar
 from uuid import UUID
 
 from gitstore import messages
@@ -12,9 +14,12 @@ from gitstore.messages import VersionLine
 VERSION, PUBLISHED, UNPUBLISHED = "Annals-Version", "Annals-Published", "Annals-Unpublished"
 ACTOR, REQUEST, TIME, DESCRIPTION = "Annals-Actor", "Annals-Request", "Annals-Time", "Annals-Description"
 
+T = TypeVar("T")
+
 _LINES = (VERSION, PUBLISHED, UNPUBLISHED)
-# Deletions and restores will have trailers of their own (Annals-Deletion, Annals-Restore). Until they are
-# read here, a history with one is refused as a whole: leaving it out would bring back what was deleted.
+# Deletions and restores will have these trailers. Until all of them is read here, a history with one is no
+# record and refused as a whole: leaving it out would bring back what was deleted.
+_DELETIONS = ("Annals-Deletion", "Annals-Restore")
 _SINGLE = (ACTOR, REQUEST, TIME, DESCRIPTION)
 
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -35,29 +40,72 @@ class Record:
     description: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gleaned:
+    """What of a message can be read; `faults` say why Annals can't have written it, if so."""
+
+    versions: tuple[VersionLine, ...]
+    published: tuple[VersionLine, ...]
+    unpublished: tuple[VersionLine, ...]
+    # Ids of what deletes or restores.
+    deletions: tuple[UUID, ...]
+    actor: Identity | None
+    request_id: str | None
+    time: datetime | None
+    description: str | None
+    faults: tuple[str, ...]
+
+
 def read(message: str) -> Record:
     """What a message records; raises ValueError, which says why, for one that Annals did not write."""
+    found = glean(message)
+    if found.faults or found.actor is None or found.time is None:
+        raise ValueError(found.faults[0])
+    return Record(
+        versions=found.versions,
+        published=found.published,
+        unpublished=found.unpublished,
+        actor=found.actor,
+        request_id=found.request_id,
+        time=found.time,
+        description=found.description,
+    )
+
+
+def glean(message: str) -> Gleaned:
+    """What can be read of a message that anybody may have written."""
     found: dict[str, list[str]] = {}
     for token, value in messages.parse(message):
         found.setdefault(token, []).append(value)
     unknown = sorted(set(found) - {*_LINES, *_SINGLE})
-    if unknown:
-        raise ValueError(f"its trailer {unknown[0]} is none that this version of Annals can read")
-    for token in _SINGLE:
-        if len(found.get(token, ())) > 1:
-            raise ValueError(f"it has more than one trailer {token}")
-    for token in (ACTOR, TIME):
-        if token not in found:
-            raise ValueError(f"it has no trailer {token}")
-    versions, published, unpublished = (tuple(map(_line, found.get(token, ()))) for token in _LINES)
-    return Record(
-        versions=versions,
-        published=published,
-        unpublished=unpublished,
-        actor=_actor(found[ACTOR][0]),
-        request_id=_text(found, REQUEST),
-        time=_time(found[TIME][0]),
-        description=_text(found, DESCRIPTION),
+    faults = [f"its trailer {token} is none that this version of Annals can read" for token in unknown]
+    twice = [token for token in _SINGLE if len(found.get(token, ())) > 1]
+    faults += [f"it has more than one trailer {token}" for token in twice]
+    faults += [f"it has no trailer {token}" for token in (ACTOR, TIME) if token not in found]
+
+    def readable(read_one: Callable[[str], T], *tokens: str) -> tuple[T, ...]:
+        results = []
+        for value in (value for token in tokens for value in found.get(token, ())):
+            try:
+                results.append(read_one(value))
+            except ValueError as error:
+                faults.append(str(error))
+        return tuple(results)
+
+    def one(read_one: Callable[[str], T], token: str) -> T | None:
+        return next(iter(readable(read_one, token)), None)
+
+    return Gleaned(
+        versions=readable(_line, VERSION),
+        published=readable(_line, PUBLISHED),
+        unpublished=readable(_line, UNPUBLISHED),
+        deletions=readable(_deletion, *_DELETIONS),
+        actor=one(_actor, ACTOR),
+        request_id=one(messages.decode_description, REQUEST),
+        time=one(_time, TIME),
+        description=one(messages.decode_description, DESCRIPTION),
+        # Last: what was read before has its faults by now.
+        faults=tuple(faults),
     )
 
 
@@ -79,5 +127,5 @@ def _time(value: str) -> datetime:
     return datetime.strptime(value, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
 
 
-def _text(found: dict[str, list[str]], token: str) -> str | None:
-    return messages.decode_description(found[token][0]) if token in found else None
+def _deletion(value: str) -> UUID:
+    return UUID(value.partition(" ")[0])

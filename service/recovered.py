@@ -7,22 +7,20 @@ from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
-from gitstore import snapshots
 from gitstore.errors import NotUnderstood
 from gitstore.history import Identity
 from gitstore.messages import VersionLine
-from gitstore.snapshots import Snapshot
 from gitstore.walk import Tagged, Walk, Walked
+from service import past_resources
 from service.callers import Role
 from service.ids import SubscriptionId, mint, minted_at
-from service.kinds import KIND_OF_COLLECTION, PARENT_FIELDS, Kind
+from service.kinds import KIND_OF_COLLECTION, Kind
+from service.past_resources import Key, PastResource, read_snapshot
 from sql.queries.history import PastActor, PastPublication, PastTag, PastUser, PastVersion
 from sql.queries.repositories import Tips
 
 # What a key may do until an admin says otherwise: roles are nowhere but in the database that was lost.
 LEAST_ROLE = Role.VIEWER
-
-_Key = tuple[Kind, UUID]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,13 +46,10 @@ class Recovered:
 
 
 @dataclass(slots=True)
-class _Resource:
-    """A resource as the history has brought it so far."""
+class _Resource(PastResource):
+    """A resource as the history has brought it so far, with its newest version and the published one."""
 
-    snapshot: Snapshot
     current: PastVersion
-    created_by: UUID
-    created_at: datetime
     published: PastPublication | None = None
 
 
@@ -94,7 +89,7 @@ class _Recovery:
     commits: int = 0
     actors: dict[UUID, str] = field(default_factory=dict)
     versions: dict[UUID, PastVersion] = field(default_factory=dict)
-    _resources: dict[_Key, _Resource] = field(default_factory=dict)
+    _resources: dict[Key, _Resource] = field(default_factory=dict)
     _ended: list[PastPublication] = field(default_factory=list)
 
     def add(self, commit: Walked, place: int) -> None:
@@ -105,9 +100,9 @@ class _Recovery:
             raise NotUnderstood(f"commit {commit.commit_id}: many versions with one description")
         author = self._actor(record.actor)
         for line, blob_id in zip(record.versions, commit.blob_ids, strict=True):
-            kind, resource_id = self._key(line)
-            snapshot = self._snapshot(kind, resource_id, blob_id)
-            resource = self._resources.get((kind, resource_id))
+            kind, resource_id = key = self._key(line)
+            snapshot = read_snapshot(key, blob_id, self.walk.read_blob(blob_id))
+            resource = self._resources.get(key)
             number = 1 if resource is None else resource.current.version_number + 1
             version_id = UUID(line.version_id)
             if line.number != number or version_id in self.versions:
@@ -132,9 +127,9 @@ class _Recovery:
             )
             self.versions[version_id] = version
             if resource is None:
-                self._resources[kind, resource_id] = _Resource(snapshot, version, author, record.time)
+                self._resources[key] = _Resource(snapshot, author, record.time, record.time, version)
             else:
-                resource.snapshot, resource.current = snapshot, version
+                resource.snapshot, resource.current, resource.updated_at = snapshot, version, record.time
 
     def publish(self, commit: Walked) -> None:
         """Take in a commit of `published`."""
@@ -192,22 +187,8 @@ class _Recovery:
     def resource_rows(self) -> dict[Kind, list[dict[str, Any]]]:
         """The rows of resources, a parent before what lies in it; raises NotUnderstood for an orphan."""
         rows: dict[Kind, list[tuple[int, dict[str, Any]]]] = {kind: [] for kind in Kind}
-        for (kind, resource_id), resource in self._resources.items():
-            above = list(self._above(kind, resource_id))
-            workspace = above[-1][1] if above else resource_id
-            row: dict[str, Any] = {
-                f"{kind}_id": resource_id,
-                "workspace_id": workspace,
-                "name": resource.snapshot.name,
-                "description": resource.snapshot.description,
-                "created_by": resource.created_by,
-                "created_at": resource.created_at,
-                "updated_at": resource.current.created_at,
-            }
-            for field_name, parent_kind in PARENT_FIELDS[kind]:
-                if field_name != "workspace_id":
-                    row[field_name] = above[0][1] if above[0][0] is parent_kind else None
-            rows[kind].append((len(above), row))
+        for key in self._resources:
+            rows[key[0]].append(past_resources.row(key, self._resources))
         return {
             kind: [row for _, row in sorted(found, key=lambda pair: pair[0])] for kind, found in rows.items()
         }
@@ -230,7 +211,7 @@ class _Recovery:
         self.actors[user_id] = actor.username
         return user_id
 
-    def _key(self, line: VersionLine) -> _Key:
+    def _key(self, line: VersionLine) -> Key:
         kind = KIND_OF_COLLECTION.get(line.collection)
         if kind is None:
             raise NotUnderstood(f"{line}: there are no {line.collection}")
@@ -246,19 +227,6 @@ class _Recovery:
         ):
             raise NotUnderstood(f"{where}: main has no {line}")
         return version
-
-    def _snapshot(self, kind: Kind, resource_id: UUID, blob_id: str) -> Snapshot:
-        try:
-            content = self.walk.read_blob(blob_id)
-            content.decode()
-            snapshot = snapshots.split(content)
-            if snapshot.parent_id is not None:
-                UUID(str(snapshot.parent_id))
-        except ValueError as error:
-            raise NotUnderstood(f"blob {blob_id} of {kind} {resource_id}: {error}") from error
-        if (snapshot.resource_type, snapshot.resource_id) != (kind, str(resource_id)):
-            raise NotUnderstood(f"blob {blob_id} is not a snapshot of the {kind} {resource_id}")
-        return snapshot
 
     def _tag(self, tagged: Tagged) -> PastTag:
         where = f"the tag {tagged.collection}/{tagged.resource_id}/{tagged.tag}"
@@ -293,20 +261,6 @@ class _Recovery:
             untagged_at=None,
             ref_is_settled=True,
         )
-
-    def _above(self, kind: Kind, resource_id: UUID) -> Iterator[_Key]:
-        """What a resource lies in, up to its workspace."""
-        seen = {(kind, resource_id)}
-        key = (kind, resource_id)
-        while key[0] is not Kind.WORKSPACE:
-            parent_id = self._resources[key].snapshot.parent_id
-            candidates = [(each, UUID(parent_id)) for _, each in PARENT_FIELDS[key[0]] if parent_id]
-            parents = [each for each in candidates if each in self._resources and each not in seen]
-            if not parents:
-                raise NotUnderstood(f"{key[0]} {key[1]} lies in {parent_id}, which main does not have")
-            key = parents[0]
-            seen.add(key)
-            yield key
 
 
 def _users(actors: dict[UUID, str], created_at: datetime, at: datetime) -> Iterator[PastUser]:

@@ -1,17 +1,14 @@
 """What a commit says of itself in its trailers, as far as rows have to agree with it."""
 
-import re
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
+from gitstore import records
 from gitstore.layout import snapshot_path
-from gitstore.messages import parse
+from gitstore.messages import VersionLine
 from service.kinds import KIND_OF_COLLECTION, Kind
-
-_LINE = re.compile(r"([a-z]+)/([0-9a-f-]{36})@([1-9]\d{0,9}) ([0-9a-f-]{36})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,35 +31,45 @@ class Line:
         return snapshot_path(self.kind.collection, str(self.resource_id))
 
 
-@dataclass(slots=True)
-class Told:
-    """The trailers of a commit; those that Annals can't have written are left out."""
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who made a commit, by the name of then."""
 
-    versions: list[Line] = field(default_factory=list)
-    published: list[Line] = field(default_factory=list)
-    unpublished: list[Line] = field(default_factory=list)
-    deletions: list[UUID] = field(default_factory=list)
-    time: datetime | None = None
+    user_id: UUID
+    username: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """The trailers of a commit; those that Annals can't have written are left out.
+
+    `is_record` where Annals can have written all of it: then what is absent was never said.
+    """
+
+    versions: list[Line]
+    published: list[Line]
+    unpublished: list[Line]
+    deletions: tuple[UUID, ...]
+    author: Author | None
+    time: datetime | None
+    description: str | None
+    is_record: bool
 
 
 def told_by(message: str) -> Told:
     """Read a commit's message."""
-    told = Told()
-    lines = {
-        "Annals-Version": told.versions,
-        "Annals-Published": told.published,
-        "Annals-Unpublished": told.unpublished,
-    }
-    for name, value in parse(message):
-        if name in lines:
-            lines[name].extend(_line(value))
-        elif name in ("Annals-Deletion", "Annals-Restore"):
-            with suppress(ValueError):
-                told.deletions.append(UUID(value.partition(" ")[0]))
-        elif name == "Annals-Time":
-            with suppress(ValueError):
-                told.time = datetime.strptime(value, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
-    return told
+    found = records.glean(message)
+    actor = found.actor
+    return Told(
+        versions=_lines(found.versions),
+        published=_lines(found.published),
+        unpublished=_lines(found.unpublished),
+        deletions=found.deletions,
+        author=None if actor is None else Author(UUID(actor.user_id), actor.username),
+        time=found.time,
+        description=found.description,
+        is_record=not found.faults,
+    )
 
 
 def subject(kind: str, resource_id: UUID, number: int | None = None) -> str:
@@ -70,9 +77,9 @@ def subject(kind: str, resource_id: UUID, number: int | None = None) -> str:
     return f"{Kind(kind).collection}/{resource_id}" + ("" if number is None else f"@{number}")
 
 
-def _line(value: str) -> Iterator[Line]:
-    match = _LINE.fullmatch(value)
-    if match is None or match[1] not in KIND_OF_COLLECTION:
-        return
-    with suppress(ValueError):
-        yield Line(KIND_OF_COLLECTION[match[1]], UUID(match[2]), int(match[3]), UUID(match[4]))
+def _lines(lines: Iterable[VersionLine]) -> list[Line]:
+    return [
+        Line(KIND_OF_COLLECTION[line.collection], UUID(line.resource_id), line.number, UUID(line.version_id))
+        for line in lines
+        if line.collection in KIND_OF_COLLECTION
+    ]

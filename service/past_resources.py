@@ -1,0 +1,73 @@
+"""The row of a resource as its history alone tells it: its newest snapshot, when it was made and changed."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from gitstore import snapshots
+from gitstore.errors import NotUnderstood
+from gitstore.snapshots import Snapshot
+from service.kinds import PARENT_FIELDS, Kind
+
+Key = tuple[Kind, UUID]
+
+
+@dataclass(slots=True)
+class PastResource:
+    """A resource as the history has brought it: its newest snapshot, and who made its first."""
+
+    snapshot: Snapshot
+    created_by: UUID
+    created_at: datetime
+    updated_at: datetime
+
+
+def read_snapshot(key: Key, blob_id: str, content: bytes) -> Snapshot:
+    """The snapshot of a resource; raises NotUnderstood for a blob that is none of that resource."""
+    kind, resource_id = key
+    try:
+        content.decode()
+        snapshot = snapshots.split(content)
+        if snapshot.parent_id is not None:
+            UUID(str(snapshot.parent_id))
+    except ValueError as error:
+        raise NotUnderstood(f"blob {blob_id} of {kind} {resource_id}: {error}") from error
+    if (snapshot.resource_type, snapshot.resource_id) != (kind, str(resource_id)):
+        raise NotUnderstood(f"blob {blob_id} is not a snapshot of the {kind} {resource_id}")
+    return snapshot
+
+
+def row(key: Key, resources: Mapping[Key, PastResource]) -> tuple[int, dict[str, Any]]:
+    """How deep a resource lies, and its row by columns; raises NotUnderstood for an orphan."""
+    kind, resource_id = key
+    resource = resources[key]
+    above = list(_above(key, resources))
+    values: dict[str, Any] = {
+        f"{kind}_id": resource_id,
+        "workspace_id": above[-1][1] if above else resource_id,
+        "name": resource.snapshot.name,
+        "description": resource.snapshot.description,
+        "created_by": resource.created_by,
+        "created_at": resource.created_at,
+        "updated_at": resource.updated_at,
+    }
+    for field_name, parent_kind in PARENT_FIELDS[kind]:
+        if field_name != "workspace_id":
+            values[field_name] = above[0][1] if above[0][0] is parent_kind else None
+    return len(above), values
+
+
+def _above(key: Key, resources: Mapping[Key, PastResource]) -> Iterator[Key]:
+    """What a resource lies in, up to its workspace."""
+    seen = {key}
+    while key[0] is not Kind.WORKSPACE:
+        parent_id = resources[key].snapshot.parent_id
+        candidates = [(each, UUID(parent_id)) for _, each in PARENT_FIELDS[key[0]] if parent_id]
+        parents = [each for each in candidates if each in resources and each not in seen]
+        if not parents:
+            raise NotUnderstood(f"{key[0]} {key[1]} lies in {parent_id}, which main does not have")
+        key = parents[0]
+        seen.add(key)
+        yield key
