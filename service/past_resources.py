@@ -30,8 +30,11 @@ def read_snapshot(key: Key, blob_id: str, content: bytes) -> Snapshot:
     try:
         content.decode()
         snapshot = snapshots.split(content)
+        texts = (snapshot.name, snapshot.description or "", snapshot.parent_id or "")
+        if not all(isinstance(text, str) for text in texts):
+            raise ValueError("its name, description or parent is no text")  # noqa: TRY301
         if snapshot.parent_id is not None:
-            UUID(str(snapshot.parent_id))
+            UUID(snapshot.parent_id)
     except ValueError as error:
         raise NotUnderstood(f"blob {blob_id} of {kind} {resource_id}: {error}") from error
     if (snapshot.resource_type, snapshot.resource_id) != (kind, str(resource_id)):

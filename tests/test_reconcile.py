@@ -18,7 +18,7 @@ from service.usecases.reconcile import MAX_FINDINGS, Bounds, Depth, Report, reco
 from sql.database import Database as ServiceDatabase
 from tests.api import Server, Tenant, ok, run_git
 from tests.histories import check_history
-from tests.reconciled import History, audited, only, told, verify
+from tests.reconciled import History, found, left, mended, only, told, verify
 
 OLD = 2 * 24 * 3600
 
@@ -36,46 +36,6 @@ def age(path: Path, seconds: float = OLD) -> Path:
     then = time.time() - seconds
     os.utime(path, (then, then), follow_symlinks=False)
     return path
-
-
-def mended(history: History, code: str, subject: str, *, repair_says: str = "") -> None:
-    """A repair mends the one finding, records it, and the next run is clean."""
-    before = len(audited(history.tenant))
-    finding = only(verify(history.tenant, repair=True))
-    assert (finding.code, finding.subject, finding.failed) == (code, subject, None)
-    assert finding.repaired is not None
-    assert repair_says in finding.repaired
-    assert finding.to_do is None
-    assert told(verify(history.tenant)) == []
-    check_history(history.tenant)
-    events = audited(history.tenant)
-    assert len(events) == before + 1
-    event = events[-1]
-    assert (event["username"], event["user_id"], event["status"]) == ("system:reconcile", None, "success")
-    assert event["resource_type"] == "repository"
-    assert (event["old_values"]["code"], event["old_values"]["subject"]) == (code, subject)
-    assert event["old_values"]["value"] == finding.found
-    assert event["new_values"]["value"] == finding.expected
-    assert event["new_values"]["repair"] == finding.repaired
-
-
-def left(history: History, code: str, subject: str) -> None:
-    """A repair changes nothing about the one finding, and says what to do."""
-    for _ in range(2):
-        finding = only(verify(history.tenant, repair=True))
-        assert (finding.code, finding.subject, finding.repaired) == (code, subject, None)
-        assert finding.to_do is not None
-    assert audited(history.tenant) == []
-
-
-def found(history: History, code: str, subject: str, expected: object, found: object) -> None:
-    """A run without repair finds that alone, and changes nothing."""
-    footprint = history.footprint()
-    finding = only(verify(history.tenant))
-    assert (finding.code, finding.subject) == (code, subject)
-    assert (finding.expected, finding.found) == (expected, found)
-    assert str(finding.subscription_id) == history.tenant.subscription_id
-    assert history.footprint() == footprint
 
 
 # -- refs ---------------------------------------------------------------------------------------------

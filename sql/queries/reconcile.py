@@ -5,17 +5,19 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, cast, column, exists, or_, select, text, update, values
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Uuid, bindparam, cast, column, exists, func, or_, select, text, update, values
+from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from sql.database import OWNER_ROLE, Transaction, among
 from sql.models import TABLES
 from sql.models.columns import TEXT
 from sql.queries.repositories import Tips
 
-_SUBSCRIPTIONS, _VERSIONS, _TAGS, _PUBLICATIONS, _DELETIONS, _REPOSITORIES = (
+_SUBSCRIPTIONS, _VERSIONS, _TAGS, _PUBLICATIONS, _DELETIONS, _REPOSITORIES, _ACTORS = (
     TABLES[name]
-    for name in ("subscriptions", "versions", "tags", "publications", "deletion_logs", "repositories")
+    for name in (
+        *("subscriptions", "versions", "tags", "publications", "deletion_logs", "repositories", "actors"),
+    )
 )
 
 
@@ -36,6 +38,10 @@ class VersionFact(NamedTuple):
     version_tag: str | None
     is_current: bool
     is_published: bool
+    resource_name: str
+    version_description: str | None
+    created_by: UUID
+    created_at: datetime
 
 
 class TagFact(NamedTuple):
@@ -157,7 +163,13 @@ def may_correct(tx: Transaction) -> bool:
     return may
 
 
-def correct(tx: Transaction, subscription_id: UUID, version_id: UUID, column: str, value: str | int) -> None:
+def correct(
+    tx: Transaction,
+    subscription_id: UUID,
+    version_id: UUID,
+    column: str,
+    value: str | int | UUID | datetime | None,
+) -> None:
     """Let a column of a version say what git says; the transaction is the owner's. Raises UniqueConflict."""
     given: Any = value
     if column == "version_data":
@@ -167,6 +179,23 @@ def correct(tx: Transaction, subscription_id: UUID, version_id: UUID, column: st
         .where(_VERSIONS.c.subscription_id == subscription_id, _VERSIONS.c.version_id == version_id)
         .values({column: given})
     )
+
+
+def add_actor(tx: Transaction, subscription_id: UUID, user_id: UUID, username: str) -> None:
+    """Let an author that git names have a row, unless it is there; the e-mail address is not in git."""
+    values = {"user_id": user_id, "subscription_id": subscription_id, "username": username}
+    tx.execute(insert(_ACTORS).values(values).on_conflict_do_nothing())
+
+
+def newest(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID) -> int | None:
+    """The number of the newest version of a resource."""
+    query = select(func.max(_VERSIONS.c.version_number)).where(
+        _VERSIONS.c.subscription_id == subscription_id,
+        _VERSIONS.c.resource_type == kind,
+        _VERSIONS.c.resource_id == resource_id,
+    )
+    number: int | None = tx.execute(query).scalar_one()
+    return number
 
 
 _LATER = _VERSIONS.alias("later")

@@ -18,6 +18,7 @@ from sqlalchemy import (
     insert,
     literal,
     null,
+    or_,
     select,
     text,
     update,
@@ -155,6 +156,15 @@ def lock(
     return {row.resource_id: row for row in rows}
 
 
+def every(tx: Transaction, subscription_id: UUID) -> list[ResourceRow]:
+    """All resources of a subscription, deleted or not."""
+    queries = (
+        select(*_columns(kind)).where(table.c.subscription_id == subscription_id)
+        for kind, table in _TABLE_OF.items()
+    )
+    return [ResourceRow(**row._mapping) for query in queries for row in tx.execute(query)]
+
+
 def below(tx: Transaction, subscription_id: UUID, root: tuple[str, UUID] | None) -> dict[str, list[UUID]]:
     """The ids by kind of all resources, deleted or not; with `root`, of that and all below it."""
     kind, resource_id = root or (None, None)
@@ -234,6 +244,20 @@ def touch(tx: Transaction, subscription_id: UUID, rows: Iterable[ResourceRow]) -
     for kind, given in by_kind.items():
         ids = [each[f"{kind}_id"] for each in given]
         bulk.execute(tx, _touch(kind), given, of_subscription=subscription_id, ids=ids)
+
+
+def correct(
+    tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID, values: Mapping[str, Any]
+) -> bool:
+    """Let columns of a resource say what git says; False where they do. Raises UniqueConflict."""
+    table = _TABLE_OF[kind]
+    query = update(table).where(
+        table.c.subscription_id == subscription_id,
+        _identity(kind) == resource_id,
+        or_(*(table.c[name].is_distinct_from(value) for name, value in values.items())),
+    )
+    changed = tx.execute(query.values(dict(values)).returning(_identity(kind)))
+    return changed.one_or_none() is not None
 
 
 def _read(subscription_id: UUID, kind: str, at: datetime) -> Select[Any]:

@@ -1,12 +1,14 @@
-"""Whether the copy of each document that queries use is what its blob in git says, as JSONB keeps it."""
+"""Whether the copy of each document that queries use, as JSONB keeps it, and its name are as in its blob."""
 
 from collections.abc import Callable, Iterator, Mapping
 from uuid import UUID
 
+from gitstore.errors import NotUnderstood
 from gitstore.inspection import Objects
 from service.ids import SubscriptionId
+from service.past_resources import read_snapshot
 from service.usecases.reconciliation.findings import Code, Finding
-from service.usecases.reconciliation.history import Facts, Main
+from service.usecases.reconciliation.history import Correction, Facts, Found, Main
 from service.usecases.reconciliation.trailers import subject
 from sql.database import Database
 from sql.errors import LimitExceeded, UnfitValue
@@ -26,22 +28,20 @@ def differences(
     main: Main,
     objects: Objects,
     progress: Callable[[str], None],
-) -> Iterator[tuple[Finding, UUID, str | None]]:
-    """Versions whose copy differs, each with the document that it has to be, None where git has none."""
+) -> Iterator[Found]:
+    """Versions whose copy or name differs, each with what it has to be, None where git has none."""
     versions = {version.version_id: version for version in facts.versions}
     chunk: dict[UUID, str] = {}
     size = 0
     for count, version in enumerate(facts.versions, 1):
-        data = objects.blob(main.blob_of(version))
+        blob = main.blob_of(version)
+        data = objects.blob(blob)
         text = None if data is None else _text(data)
-        if text is None:
+        if data is None or text is None:
             found = "no such blob" if data is None else "no text"
-            yield (
-                _finding(Code.BLOB_MISSING, subscription_id, version, main.blob_of(version), found),
-                version.version_id,
-                None,
-            )
+            yield _finding(Code.BLOB_MISSING, subscription_id, version, blob, found), None
             continue
+        yield from _named(subscription_id, version, main, blob, data)
         chunk[version.version_id] = text
         size += len(text)
         if size >= _CHUNK_BYTES or len(chunk) == _CHUNK_DOCUMENTS:
@@ -53,13 +53,30 @@ def differences(
         yield from _compared(database, subscription_id, versions, main, chunk)
 
 
+def _named(
+    subscription_id: SubscriptionId, version: VersionFact, main: Main, blob: str, data: bytes
+) -> Iterator[Found]:
+    """The name in the snapshot, where it is known whose that has to be."""
+    named = main.named.get(version.version_id)
+    if named is None:
+        return
+    try:
+        name = read_snapshot((named.line.kind, named.line.resource_id), blob, data).name
+    except NotUnderstood:
+        yield _finding(Code.BLOB_MISSING, subscription_id, version, blob, "no snapshot of it"), None
+        return
+    if name != version.resource_name:
+        finding = _finding(Code.NAME_DIFFERS, subscription_id, version, name, version.resource_name)
+        yield finding, Correction(version.version_id, "resource_name", name)
+
+
 def _compared(
     database: Database,
     subscription_id: SubscriptionId,
     versions: Mapping[UUID, VersionFact],
     main: Main,
     chunk: Mapping[UUID, str],
-) -> Iterator[tuple[Finding, UUID, str | None]]:
+) -> Iterator[Found]:
     try:
         with database.transaction(subscription_id) as tx:
             differing = reconcile.differing(tx, subscription_id, chunk)
@@ -69,7 +86,7 @@ def _compared(
         if len(ids) == 1:
             version = versions[ids[0]]
             blob = main.blob_of(version)
-            yield _finding(Code.BLOB_MISSING, subscription_id, version, blob, "no JSON"), ids[0], None
+            yield _finding(Code.BLOB_MISSING, subscription_id, version, blob, "no JSON"), None
             return
         for half in (ids[: len(ids) // 2], ids[len(ids) // 2 :]):
             part = {each: chunk[each] for each in half}
@@ -81,7 +98,7 @@ def _compared(
         finding = _finding(
             Code.DATA_DIFFERS, subscription_id, version, expected, "another value in version_data"
         )
-        yield finding, version_id, chunk[version_id]
+        yield finding, Correction(version_id, "version_data", chunk[version_id])
 
 
 def _text(data: bytes) -> str | None:

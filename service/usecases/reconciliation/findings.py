@@ -48,11 +48,23 @@ class Code(StrEnum):
     BLOB_DIFFERS = "blob_differs"
     BLOB_MISSING = "blob_missing"
     DATA_DIFFERS = "data_differs"
+    AUTHOR_DIFFERS = "author_differs"
+    TIME_DIFFERS = "time_differs"
+    DESCRIPTION_DIFFERS = "description_differs"
+    NAME_DIFFERS = "name_differs"
     CURRENT_DIFFERS = "current_differs"
     TAG_DIFFERS = "tag_differs"
     PUBLISHED_DIFFERS = "published_differs"
     PUBLISHED_TREE_DIFFERS = "published_tree_differs"
     PUBLICATION_WITHOUT_COMMIT = "publication_without_commit"
+
+    RESOURCE_MISSING = "resource_missing"
+    RESOURCE_WITHOUT_COMMIT = "resource_without_commit"
+    RESOURCE_NAME_DIFFERS = "resource_name_differs"
+    RESOURCE_DESCRIPTION_DIFFERS = "resource_description_differs"
+    RESOURCE_PARENT_DIFFERS = "resource_parent_differs"
+    RESOURCE_AUTHOR_DIFFERS = "resource_author_differs"
+    RESOURCE_TIME_DIFFERS = "resource_time_differs"
 
     STALE_LOCK = "stale_lock"
     LEFTOVER = "leftover"
@@ -82,6 +94,7 @@ ADVICE: dict[Code, str] = {
     Code.BLOB_MISSING: _OBJECTS,
     Code.PUBLISHED_TREE_DIFFERS: "publish, or unpublish, the resource again over the API",
     Code.PUBLICATION_WITHOUT_COMMIT: "publish, or unpublish, the resource again over the API",
+    Code.RESOURCE_WITHOUT_COMMIT: f"{_RESTORE}; nothing of this resource is on main",
     Code.OBJECT_CORRUPT: _OBJECTS,
 }
 

@@ -3,13 +3,15 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from gitstore.branch_log import WalkedCommit
 from service.usecases.reconciliation.findings import Code, Finding
-from service.usecases.reconciliation.trailers import Line, subject, told_by
+from service.usecases.reconciliation.trailers import Author, Line, Told, subject, told_by
 from sql.queries.reconcile import PublicationFact, TagFact, VersionFact
 from sql.queries.repositories import Tips
+from sql.queries.resources import ResourceRow
 
 _SHOWN_NUMBERS = 20
 
@@ -23,15 +25,20 @@ class Facts:
     tags: list[TagFact]
     publications: list[PublicationFact]
     deletions: set[UUID]
+    resources: list[ResourceRow]
+
+
+Value = str | int | UUID | datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """What a column of a version's row has to be: what git says."""
+    """What a column of a version's row has to be: what git says, and who that is where it is somebody."""
 
     version_id: UUID
     column: str
-    value: str | int
+    value: Value
+    author: Author | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,7 @@ class Named:
     """A version as its commit has it: `place` counts from 1, the blob is None where nothing stands."""
 
     line: Line
+    told: Told
     commit_id: str
     place: int
     blob_id: str | None
@@ -56,6 +64,8 @@ class Main:
     named: dict[UUID, Named] = field(default_factory=dict)
     commits: set[str] = field(default_factory=set)
     deletions: dict[UUID, str] = field(default_factory=dict)
+    # The blobs in the newest tree by path, None for what was removed.
+    tree: dict[str, str | None] = field(default_factory=dict)
     is_linear: bool = True
     # Resources of which something is wrong that would be told again by what is derived from it.
     touched: set[UUID] = field(default_factory=set)
@@ -121,18 +131,17 @@ def check_parents(main: Main, commit: WalkedCommit, previous: str | None) -> Non
 
 
 def _read_commits(main: Main, commits: Iterable[WalkedCommit]) -> None:
-    tree: dict[str, str | None] = {}
     previous = None
     for place, commit in enumerate(commits, 1):
         check_parents(main, commit, previous)
         previous = commit.commit_id
         main.commits.add(commit.commit_id)
-        tree |= commit.changes
+        main.tree |= commit.changes
         told = told_by(commit.message)
         if not told.versions and not told.deletions:
             main.tell(Code.COMMIT_WITHOUT_ROW, commit.commit_id, found="a commit that names no version")
         for line in told.versions:
-            main.named[line.version_id] = Named(line, commit.commit_id, place, tree.get(line.path))
+            main.named[line.version_id] = Named(line, told, commit.commit_id, place, main.tree.get(line.path))
         for deletion_id in told.deletions:
             main.deletions[deletion_id] = commit.commit_id
 
@@ -181,17 +190,38 @@ def _check_row(main: Main, version: VersionFact, exists: Callable[[str], bool]) 
         return
     if line.number != version.version_number:
         main.touched.add(version.resource_id)
-    columns: list[tuple[Code, str, str | int | None, str | int]] = [
-        (Code.NUMBER_DIFFERS, "version_number", line.number, version.version_number),
-        (Code.COMMIT_DIFFERS, "git_commit_hash", named.commit_id, version.git_commit_hash),
-        (Code.BLOB_DIFFERS, "git_blob_id", named.blob_id, version.git_blob_id),
-    ]
-    if main.is_linear:
-        columns.append((Code.COMMIT_NUMBER_DIFFERS, "commit_number", named.place, version.commit_number))
-    for code, column, right, value in columns:
+    for code, column, right, value in _columns(named, version, is_linear=main.is_linear):
         if right != value:
-            correction = None if right is None else Correction(version.version_id, column, right)
-            main.tell(code, about, expected=right, found=value, correction=correction)
+            author = named.told.author if column == "created_by" else None
+            main.tell(
+                code,
+                about,
+                expected=right,
+                found=value,
+                correction=Correction(version.version_id, column, right, author),
+            )
+    if named.blob_id is None:
+        main.tell(Code.BLOB_DIFFERS, about, found=version.git_blob_id)
+
+
+def _columns(
+    named: Named, version: VersionFact, *, is_linear: bool
+) -> Iterator[tuple[Code, str, Value, Value]]:
+    """What git says of a version, and its row, column by column."""
+    yield Code.NUMBER_DIFFERS, "version_number", named.line.number, version.version_number
+    yield Code.COMMIT_DIFFERS, "git_commit_hash", named.commit_id, version.git_commit_hash
+    if named.blob_id is not None:
+        yield Code.BLOB_DIFFERS, "git_blob_id", named.blob_id, version.git_blob_id
+    if is_linear:
+        yield Code.COMMIT_NUMBER_DIFFERS, "commit_number", named.place, version.commit_number
+    told = named.told
+    if told.author is None or not told.is_record:
+        return
+    yield Code.AUTHOR_DIFFERS, "created_by", told.author.user_id, version.created_by
+    yield Code.TIME_DIFFERS, "created_at", told.time, version.created_at
+    # A commit of many has one description or none: it is not said of which.
+    if len(told.versions) == 1 or told.description is None:
+        yield Code.DESCRIPTION_DIFFERS, "version_description", told.description, version.version_description
 
 
 def _check_numbers(main: Main, facts: Facts) -> None:

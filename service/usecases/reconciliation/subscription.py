@@ -15,14 +15,16 @@ from gitstore.layout import Store
 from service.committer import mending
 from service.committer.refs import MAIN, PUBLISHED
 from service.ids import SubscriptionId
-from service.usecases.reconciliation import content, files, mirrors, tag_objects
+from service.usecases.reconciliation import content, files, mirrors, resources, tag_objects
 from service.usecases.reconciliation.findings import Code, Damage, Finding, Recorder
 from service.usecases.reconciliation.history import Correction, Facts, Main, read_main
 from service.usecases.reconciliation.publications import read_published
 from service.usecases.reconciliation.refs import RefsCheck
-from sql.database import OWNER_ROLE, Database
+from service.usecases.reconciliation.trailers import Author
+from sql.database import OWNER_ROLE, Database, Transaction
 from sql.errors import SchemaError
-from sql.queries import reconcile, repositories
+from sql.queries import history, reconcile, repositories
+from sql.queries import resources as resource_rows
 from sql.queries.reconcile import Mirror, TagFact
 from sql.queries.repositories import Tips
 
@@ -94,6 +96,7 @@ class SubscriptionCheck:
                 reconcile.tags(tx, self._subscription_id),
                 reconcile.publications(tx, self._subscription_id),
                 reconcile.deletions(tx, self._subscription_id),
+                resource_rows.every(tx, self._subscription_id),
             )
 
     def _history(self, stand_ins: dict[str, str]) -> Iterator[Damage]:
@@ -125,6 +128,7 @@ class SubscriptionCheck:
             untold = main.touched if isinstance(branch, Finding) else main.touched | branch.touched
             yield from self._mirrors(facts, untold)
             yield from self._content(facts, main, objects)
+            yield from self._resources(facts, main, untold, objects)
 
     def _main(self, facts: Facts, head: str | None, objects: Objects) -> Main:
         self._look.progress(f"  reading {len(facts.versions)} versions")
@@ -151,11 +155,14 @@ class SubscriptionCheck:
     def _told(self, branch: Main) -> Iterator[Damage]:
         for finding, correction in branch.found:
             if correction is not None:
-                yield Damage(finding, partial(self._correct, correction))
+                yield self._correctable(finding, correction)
             elif finding.code is Code.COMMIT_COUNT_DIFFERS:
                 yield Damage(finding, partial(self._correct_commits, finding))
             else:
                 yield Damage(finding)
+
+    def _correctable(self, finding: Finding, correction: Correction | None) -> Damage:
+        return Damage(finding, None if correction is None else partial(self._correct, correction))
 
     def _correct(self, correction: Correction, record: Recorder) -> str:
         with self._database.transaction(self._subscription_id) as tx:
@@ -164,11 +171,16 @@ class SubscriptionCheck:
                     "this login may not change versions: run it with one that may be annals_owner"
                 )
         with self._database.transaction(self._subscription_id, role=OWNER_ROLE) as tx:
+            if correction.author is not None:
+                self._add_author(tx, correction.author)
             reconcile.correct(
                 tx, self._subscription_id, correction.version_id, correction.column, correction.value
             )
             record.within(tx, done := f"{correction.column} was set to what git says")
         return done
+
+    def _add_author(self, tx: Transaction, author: Author) -> None:
+        reconcile.add_actor(tx, self._subscription_id, author.user_id, author.username)
 
     def _correct_commits(self, finding: Finding, record: Recorder) -> str:
         expected, found = int(str(finding.expected)), int(str(finding.found))
@@ -222,13 +234,37 @@ class SubscriptionCheck:
         return done
 
     def _content(self, facts: Facts, main: Main, objects: Objects) -> Iterator[Damage]:
-        for finding, version_id, text in content.differences(
+        for finding, correction in content.differences(
             self._database, self._subscription_id, facts, main, objects, self._look.progress
         ):
-            mend = None
-            if text is not None:
-                mend = partial(self._correct, Correction(version_id, "version_data", text))
+            yield self._correctable(finding, correction)
+
+    def _resources(
+        self, facts: Facts, main: Main, untold: Collection[UUID], objects: Objects
+    ) -> Iterator[Damage]:
+        for finding, correction in resources.differences(
+            self._subscription_id, facts, main, objects, untold=untold
+        ):
+            mend = None if correction is None else partial(self._correct_resource, correction)
             yield Damage(finding, mend)
+
+    def _correct_resource(self, correction: resources.Correction, record: Recorder) -> str:
+        (kind, resource_id), values = correction.key, correction.values
+        with self._database.transaction(self._subscription_id) as tx:
+            # No batch changes it meanwhile; one before may have made what was wrong part of a snapshot.
+            repositories.lock(tx, self._subscription_id)
+            if reconcile.newest(tx, self._subscription_id, kind, resource_id) != correction.number:
+                raise mending.Changed("a version was added meanwhile")
+            self._add_author(tx, correction.author)
+            if correction.is_new:
+                history.insert_resources(tx, self._subscription_id, kind, [values])
+                done = "made again as git says"
+            elif resource_rows.correct(tx, self._subscription_id, kind, resource_id, values):
+                done = f"{', '.join(values)} set to what git says"
+            else:
+                return "it is right by now"
+            record.within(tx, done)
+        return done
 
     def _objects(self) -> Iterator[Damage]:
         self._look.progress("  reading every object")
