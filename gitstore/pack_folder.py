@@ -58,6 +58,56 @@ def packs(path: Path) -> list[Pack]:
     return sorted(found, key=lambda pack: (pack.objects, pack.name))
 
 
+@dataclass(frozen=True, slots=True)
+class Halves:
+    """Of what packs one of two files is there: the index, with its number of objects, or the pack."""
+
+    indexes: dict[str, int]
+    packs: list[str]
+
+
+def halves(path: Path) -> Halves:
+    """Packs that lost a file, or that a killed process left so; raises RepositoryMissing.
+
+    Beside writers and upkeep an index is never alone: the pack comes first and goes last. What two looks see
+    is no listing that was overtaken.
+    """
+    first, second = _halves(path), _halves(path)
+    return Halves(
+        {name: objects for name, objects in second.indexes.items() if name in first.indexes},
+        [name for name in second.packs if name in first.packs],
+    )
+
+
+def _halves(path: Path) -> Halves:
+    sizes: dict[str, int] = {}
+    packs = set()
+    for entry in _entries(path):
+        match = _PACK_FILE.fullmatch(entry.name)
+        if match is not None and match[2] == ".pack":
+            packs.add(match[1])
+        elif match is not None and match[2] == ".idx":
+            with suppress(FileNotFoundError):
+                sizes[match[1]] = entry.stat().st_size
+    return Halves(
+        {name: _objects(size) for name, size in sorted(sizes.items()) if name not in packs},
+        sorted(packs - sizes.keys()),
+    )
+
+
+def lacking(path: Path, ids: Iterable[str]) -> set[str]:
+    """Those of the ids that neither a pack nor a file of its own has; what is damaged counts as there.
+
+    Raises RepositoryMissing, and StoreUnavailable where a pack went meanwhile.
+    """
+    rest = set(ids)
+    for pack in packs(path):
+        for found in _object_ids(path, pack.name):
+            rest.difference_update(oid.hex() for oid in found)
+    objects = path / "objects"
+    return {oid for oid in rest if not (objects / oid[:2] / oid[2:]).is_file()}
+
+
 def count(path: Path) -> int:
     """How many packs there are, by their names alone; raises RepositoryMissing."""
     return sum(entry.name.endswith(".idx") for entry in _entries(path))

@@ -301,3 +301,27 @@ def test_a_row_is_not_put_right_once_another_version_repeats_it(history: History
     assert row_of(history, history.workflow)["description"] == "by hand"
     assert told(verify(history.tenant)) == []
     assert audited(history.tenant) == []
+
+
+def test_a_resource_whose_file_a_deletion_removed_may_be_otherwise(history: History) -> None:
+    deletion, tree = str(uuid4()), history.git("mktree", input=b"")
+    message = f"gone\n\nAnnals-Deletion: {deletion} permanent never because"
+    stranger = history.foreign("main", message=message, tree=tree)
+    history.git("update-ref", "refs/heads/main", stranger)
+    history.sql(
+        "UPDATE repositories SET head_commit = %s, commits = commits + 1 WHERE subscription_id = %s",
+        stranger,
+        history.tenant.subscription_id,
+    )
+    history.sql(
+        "INSERT INTO deletion_logs (deletion_id, subscription_id, resource_type, resource_id, resource_name,"
+        " cascade_level, cascaded_workspaces, cascaded_folders, cascaded_jobs, cascaded_workflows,"
+        " cascaded_jobpackages, cascaded_connectors, is_soft_delete, can_be_restored, deleted_at)"
+        " VALUES (%s, %s, 'workflow', %s, 'etl', 0, 0, 0, 0, 0, 0, 0, false, false, now())",
+        deletion,
+        history.tenant.subscription_id,
+        history.workflow["resource_id"],
+    )
+    history.sql("DELETE FROM workflows WHERE workflow_id = %s", history.workflow["resource_id"])
+    set_resource(history, history.other, "name", "another")
+    assert told(verify(history.tenant)) == []

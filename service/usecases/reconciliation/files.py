@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
-from gitstore import leftovers
+from gitstore import leftovers, pack_folder
 from gitstore.layout import Store
 from gitstore.leftovers import Leftover
 from service.usecases.reconciliation.findings import Code, Damage, Finding, Mend, Recorder
@@ -20,11 +20,19 @@ _DIFFS = "annals-diff-*"
 
 
 def of_repository(path: Path, subscription_id: UUID, now: datetime) -> Iterator[Damage]:
-    """What is old and unfinished in a repository."""
+    """What is old and unfinished in a repository, and packs of which only the index is left."""
     for lock in _old(leftovers.locks(path), now):
         yield _leftover(Code.STALE_LOCK, subscription_id, str(lock.path.relative_to(path)), lock)
     for file in _old(leftovers.half_written(path), now):
         yield _leftover(Code.LEFTOVER, subscription_id, str(file.path.relative_to(path)), file)
+    for pack, objects in pack_folder.halves(path).indexes.items():
+        finding = Finding(
+            code=Code.PACK_MISSING,
+            subscription_id=subscription_id,
+            subject=f"objects/pack/{pack}.pack",
+            expected=f"a pack of {objects} objects",
+        )
+        yield Damage(finding)
 
 
 def of_store(store: Store, now: datetime) -> Iterator[Damage]:

@@ -68,6 +68,7 @@ class Code(StrEnum):
 
     STALE_LOCK = "stale_lock"
     LEFTOVER = "leftover"
+    PACK_MISSING = "pack_missing"
     OBJECT_CORRUPT = "object_corrupt"
 
 
@@ -95,6 +96,10 @@ ADVICE: dict[Code, str] = {
     Code.PUBLISHED_TREE_DIFFERS: "publish, or unpublish, the resource again over the API",
     Code.PUBLICATION_WITHOUT_COMMIT: "publish, or unpublish, the resource again over the API",
     Code.RESOURCE_WITHOUT_COMMIT: f"{_RESTORE}; nothing of this resource is on main",
+    Code.PACK_MISSING: (
+        "restore the file from a back-up; or copy a pack with its index from a clone that is as new into the "
+        "folder, and remove the index that has no pack"
+    ),
     Code.OBJECT_CORRUPT: _OBJECTS,
 }
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -96,10 +97,10 @@ class RefsCheck:
             yield _Suspect(Code.REF_BROKEN, ref, wanted.get(ref), content)
         for ref in sorted({*wanted, *refs.named} - set(refs.broken)):
             expected, found = wanted.get(ref), refs.named.get(ref)
-            if expected == found or ref.startswith(_KEPT):
-                continue
             if ref in (MAIN, PUBLISHED):
-                yield self._branch(ref, expected, found)
+                yield from self._branch(ref, expected, found)
+            elif expected == found or ref.startswith(_KEPT):
+                continue
             elif expected is None:
                 yield _Suspect(Code.REF_UNEXPECTED, ref, expected, found, ref in owed)
             elif found is None:
@@ -107,21 +108,11 @@ class RefsCheck:
             else:
                 yield _Suspect(Code.REF_DIFFERS, ref, expected, found, ref in owed)
 
-    def _branch(self, ref: str, expected: str | None, found: str | None) -> _Suspect:
-        objects = Objects(self._path)
-        try:
-            if expected is not None and not objects.is_commit(expected):
-                return _Suspect(Code.TIP_MISSING, ref, expected, found)
-            if found is None:
-                return _Suspect(Code.REF_MISSING, ref, expected, found)
-            if not objects.is_commit(found):
-                return _Suspect(Code.REF_DIVERGED, ref, expected, found)
-            if expected is None or objects.descends(found, expected):
-                return _Suspect(Code.REF_AHEAD, ref, expected, found)
-            behind = objects.descends(expected, found)
-            return _Suspect(Code.REF_BEHIND if behind else Code.REF_DIVERGED, ref, expected, found)
-        finally:
-            objects.close()
+    def _branch(self, ref: str, expected: str | None, found: str | None) -> Iterator[_Suspect]:
+        with closing(Objects(self._path)) as objects:
+            code = _branch_code(objects, expected, found)
+        if code is not None:
+            yield _Suspect(code, ref, expected, found)
 
     # -- what is to be done ---------------------------------------------------------------------------
 
@@ -198,3 +189,17 @@ class RefsCheck:
         return Finding(
             code=code, subscription_id=self._subscription_id, subject=ref, expected=expected, found=found
         )
+
+
+def _branch_code(objects: Objects, expected: str | None, found: str | None) -> Code | None:
+    if expected is not None and not objects.is_commit(expected):
+        return Code.TIP_MISSING
+    if expected == found:
+        return None
+    if found is None:
+        return Code.REF_MISSING
+    if not objects.is_commit(found):
+        return Code.REF_DIVERGED
+    if expected is None or objects.descends(found, expected):
+        return Code.REF_AHEAD
+    return Code.REF_BEHIND if objects.descends(expected, found) else Code.REF_DIVERGED

@@ -15,7 +15,7 @@ from gitstore.layout import Store
 from service.committer import mending
 from service.committer.refs import MAIN, PUBLISHED
 from service.ids import SubscriptionId
-from service.usecases.reconciliation import content, files, mirrors, resources, tag_objects
+from service.usecases.reconciliation import content, files, mirrors, resources, tag_objects, unreadable
 from service.usecases.reconciliation.findings import Code, Damage, Finding, Recorder
 from service.usecases.reconciliation.history import Correction, Facts, Main, read_main
 from service.usecases.reconciliation.publications import read_published
@@ -112,11 +112,15 @@ class SubscriptionCheck:
                 for ref, tip in ((MAIN, facts.tips.head), (PUBLISHED, facts.tips.published))
             )
             if head is not None and not objects.is_commit(head):
+                # Told of its ref; the versions that went with it are not.
+                if lost := unreadable.described(self._path, facts):
+                    yield Damage(self._finding(Code.NOT_VERIFIED, "main", found=lost))
                 return
             try:
                 main = self._main(facts, head, objects)
             except GitStoreError as error:
-                yield Damage(self._finding(Code.NOT_VERIFIED, "main", found=str(error)))
+                lost = unreadable.described(self._path, facts) or "every version's commit and blob are there"
+                yield Damage(self._finding(Code.NOT_VERIFIED, "main", found=f"{lost}; {error}"))
                 return
             yield from self._told(main)
             branch = self._published(facts, main, published, objects)
