@@ -16,9 +16,9 @@ from sqlalchemy.engine import make_url
 
 from service.usecases.reconcile import MAX_FINDINGS, Bounds, Depth, Report, reconcile
 from sql.database import Database as ServiceDatabase
-from tests.api import Server, Tenant, ok, run_git
+from tests.api import Server, Tenant, ok, refused, run_git
 from tests.histories import check_history
-from tests.reconciled import History, found, left, mended, only, told, verify
+from tests.reconciled import History, audited, found, left, mended, only, told, verify
 
 OLD = 2 * 24 * 3600
 
@@ -78,6 +78,21 @@ def test_a_branch_that_was_forked_is_put_back_and_the_commit_kept(history: Histo
     mended(history, "ref_diverged", "refs/heads/main", repair_says=stranger)
     history.git("gc", "--prune=now", "-q")
     assert history.git("cat-file", "-t", stranger) == "commit"
+
+
+def test_a_branch_that_was_moved_ahead_is_forked_once_a_save_goes_on_without_it(history: History) -> None:
+    stranger = history.foreign("main")
+    history.git("update-ref", "refs/heads/main", stranger)
+    for number in (4, 5):
+        refused(
+            history.tenant.ana.post(f"{history.at}/versions", {"data": {"n": number}}), 503, "ref_not_moved"
+        )
+    head, _, commits = history.tips()
+    assert head not in history.git("rev-list", stranger)
+    found(history, "ref_diverged", "refs/heads/main", head, stranger)
+    mended(history, "ref_diverged", "refs/heads/main", repair_says=stranger)
+    assert int(history.git("rev-list", "--count", "main")) == commits
+    assert history.tenant.save(history.workflow, {"n": 6})["version_number"] == 6
 
 
 def test_what_was_kept_is_in_no_clone(history: History, home: Path) -> None:
@@ -201,9 +216,22 @@ def test_a_branch_on_a_fork_whose_row_is_known_is_left(history: History) -> None
     head = history.git("rev-parse", "main")
     history.point("main", stranger)
     report = verify(history.tenant, repair=True)
-    assert told(report)[0] == ("tip_behind", "refs/heads/main")
+    assert told(report) == [("tip_behind", "refs/heads/main")]
     assert (report.findings[0].expected, report.findings[0].found) == (head, stranger)
     assert history.git("rev-parse", "main") == head
+
+
+def test_of_two_lines_that_both_have_rows_nothing_is_put_right(history: History) -> None:
+    head = history.git("rev-parse", "main")
+    history.point("main", history.git("rev-parse", "main~1"))
+    refused(history.tenant.ana.post(f"{history.at}/versions", {"data": {"n": 4}}), 503, "ref_not_moved")
+    tips = history.tips()
+    report = verify(history.tenant, repair=True)
+    assert told(report) == [("tip_behind", "refs/heads/main"), ("row_without_commit", f"{history.name}@4")]
+    assert (report.findings[0].expected, report.findings[0].found) == (head, tips[0])
+    assert len(report.left) == len(report.findings)
+    assert history.tips() == tips
+    assert audited(history.tenant) == []
 
 
 @pytest.mark.parametrize("branch", ["main", "published"])

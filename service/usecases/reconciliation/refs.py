@@ -60,6 +60,8 @@ class RefsCheck:
         self._grace_seconds = grace_seconds
         # Where to read a branch whose row does not tell it.
         self.stand_ins: dict[str, str] = {}
+        # Branches of two lines, both with rows: it is a person's to say which is to stand.
+        self.forked: set[str] = set()
 
     # Rows are committed before their refs move, and refs move only under the lock that the look holds: what
     # batches do meanwhile can leave a ref behind, and nothing else.
@@ -125,6 +127,8 @@ class RefsCheck:
             is_ahead, code = code is Code.REF_AHEAD, Code.TIP_BEHIND
             self.stand_ins[suspect.ref] = str(suspect.found)
             mend = partial(self._advance_row, suspect) if is_ahead else None
+            if not is_ahead:
+                self.forked.add(suspect.ref)
             finding = self._finding(code, suspect.ref, suspect.found, suspect.expected)
             return Damage(finding, mend)
         if suspect.owed:

@@ -64,7 +64,7 @@ class SubscriptionCheck:
         yield from files.of_repository(self._path, self._subscription_id, now)
         yield from refs_check.damages(now, ignored=self._tags_at_fault())
         if self._look.history:
-            yield from self._history(refs_check.stand_ins)
+            yield from self._history(refs_check)
         if self._look.objects:
             yield from self._objects()
 
@@ -99,8 +99,8 @@ class SubscriptionCheck:
                 resource_rows.every(tx, self._subscription_id),
             )
 
-    def _history(self, stand_ins: dict[str, str]) -> Iterator[Damage]:
-        """Compare the history; `stand_ins` are refs to read where the row of a branch can't be trusted."""
+    def _history(self, refs_check: RefsCheck) -> Iterator[Damage]:
+        """Compare the history, after the refs: where a branch's row can't be trusted, its ref is read."""
         facts = self._facts()
         if facts is None:
             return
@@ -108,7 +108,7 @@ class SubscriptionCheck:
         objects = Objects(self._path)
         with closing(objects):
             head, published = (
-                stand_ins.get(ref, tip)
+                refs_check.stand_ins.get(ref, tip)
                 for ref, tip in ((MAIN, facts.tips.head), (PUBLISHED, facts.tips.published))
             )
             if head is not None and not objects.is_commit(head):
@@ -122,7 +122,8 @@ class SubscriptionCheck:
                 lost = unreadable.described(self._path, facts) or "every version's commit and blob are there"
                 yield Damage(self._finding(Code.NOT_VERIFIED, "main", found=f"{lost}; {error}"))
                 return
-            yield from self._told(main)
+            # The row counts the other line.
+            yield from self._told(main, counted=MAIN not in refs_check.forked)
             branch = self._published(facts, main, published, objects)
             if isinstance(branch, Finding):
                 yield Damage(branch)
@@ -156,12 +157,13 @@ class SubscriptionCheck:
         except GitStoreError as error:
             return self._finding(Code.NOT_VERIFIED, "published", found=str(error))
 
-    def _told(self, branch: Main) -> Iterator[Damage]:
+    def _told(self, branch: Main, *, counted: bool = True) -> Iterator[Damage]:
         for finding, correction in branch.found:
             if correction is not None:
                 yield self._correctable(finding, correction)
             elif finding.code is Code.COMMIT_COUNT_DIFFERS:
-                yield Damage(finding, partial(self._correct_commits, finding))
+                if counted:
+                    yield Damage(finding, partial(self._correct_commits, finding))
             else:
                 yield Damage(finding)
 
