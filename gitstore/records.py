@@ -1,7 +1,7 @@
 """Reading commit and tag messages back, to the letter: what Annals can't have said is no record."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -82,31 +82,34 @@ def glean(message: str) -> Gleaned:
     twice = [token for token in _SINGLE if len(found.get(token, ())) > 1]
     faults += [f"it has more than one trailer {token}" for token in twice]
     faults += [f"it has no trailer {token}" for token in (ACTOR, TIME) if token not in found]
-
-    def readable(read_one: Callable[[str], T], *tokens: str) -> tuple[T, ...]:
-        results = []
-        for value in (value for token in tokens for value in found.get(token, ())):
-            try:
-                results.append(read_one(value))
-            except ValueError as error:
-                faults.append(str(error))
-        return tuple(results)
-
-    def one(read_one: Callable[[str], T], token: str) -> T | None:
-        return next(iter(readable(read_one, token)), None)
-
+    versions, published, unpublished = (_readable(_line, found.get(token), faults) for token in _LINES)
+    deletions = [_readable(_deletion, found.get(token), faults) for token in _DELETIONS]
+    actors = _readable(_actor, found.get(ACTOR), faults)
+    request_ids = _readable(messages.decode_description, found.get(REQUEST), faults)
+    times = _readable(_time, found.get(TIME), faults)
+    descriptions = _readable(messages.decode_description, found.get(DESCRIPTION), faults)
     return Gleaned(
-        versions=readable(_line, VERSION),
-        published=readable(_line, PUBLISHED),
-        unpublished=readable(_line, UNPUBLISHED),
-        deletions=readable(_deletion, *_DELETIONS),
-        actor=one(_actor, ACTOR),
-        request_id=one(messages.decode_description, REQUEST),
-        time=one(_time, TIME),
-        description=one(messages.decode_description, DESCRIPTION),
-        # Last: what was read before has its faults by now.
+        versions=versions,
+        published=published,
+        unpublished=unpublished,
+        deletions=deletions[0] + deletions[1],
+        actor=actors[0] if actors else None,
+        request_id=request_ids[0] if request_ids else None,
+        time=times[0] if times else None,
+        description=descriptions[0] if descriptions else None,
         faults=tuple(faults),
     )
+
+
+def _readable(read_one: Callable[[str], T], values: Iterable[str] | None, faults: list[str]) -> tuple[T, ...]:
+    """What can be read of some values; why the others can't joins the faults."""
+    results = []
+    for value in values or ():
+        try:
+            results.append(read_one(value))
+        except ValueError as error:
+            faults.append(str(error))
+    return tuple(results)
 
 
 def _line(value: str) -> VersionLine:
