@@ -1,4 +1,4 @@
-"""What the specification's first section asks to be captured, each shown by a query on rows that Annals wrote."""
+"""What the specification asks to be captured, each shown by a query on rows that the running service wrote."""
 
 from collections.abc import Iterator
 from typing import Any, LiteralString
@@ -12,7 +12,7 @@ AGENT = {"user-agent": "the platform/1.0"}
 
 
 @pytest.fixture(scope="module")
-def used(server: Server) -> Iterator[Tenant]:
+def used(server: Server) -> Tenant:
     """A subscription in which some of everything has happened."""
     tenant = Tenant(server, "captured")
     ana = Caller(server, tenant.ana.key, tenant.ana.user_id, "ana")
@@ -31,7 +31,7 @@ def used(server: Server) -> Iterator[Tenant]:
     ok(ana.post(f"{tenant.path}/audit-logs", events, headers=AGENT), 201)
     of = {"workflow_id": workflow["resource_id"], "job_id": tenant.job_id}
     ok(ana.post(f"{tenant.path}/execution-logs", list(executions(of)), headers=AGENT), 201)
-    yield tenant
+    return tenant
 
 
 def executions(of: Json) -> Iterator[Json]:
@@ -76,7 +76,8 @@ LINES: dict[str, LiteralString] = {
     " USING (workspace_id) WHERE l.subscription_id = %s AND l.request_id = 'save-7'",
     "server level: API requests": "SELECT 1 FROM server_logs WHERE subscription_id = %s"
     " AND response_status = 201 AND endpoint LIKE '/v1/%%' AND response_time_ms >= 0",
-    "server level: authentication": "SELECT 1 FROM audit_logs WHERE subscription_id = %s AND action = 'LOGIN'",
+    "server level: authentication": "SELECT 1 FROM audit_logs WHERE subscription_id = %s"
+    " AND action = 'LOGIN'",
     "workflow level: changes": "SELECT 1 FROM data_change_history WHERE subscription_id = %s"
     " AND table_name = 'workflows' AND change_type = 'UPDATE' AND diff IS NOT NULL",
     "workflow level: executions and status": "SELECT 1 FROM execution_logs a JOIN execution_logs b"

@@ -1,7 +1,7 @@
 """The faults of the specification's sample code, numbered as in the list of them; the sample fails each test.
 
-Each is one behaviour of the running service, asked for by HTTP or seen in the rows that it wrote. The faults of
-versions and deletions have tests of their own.
+Each is one behaviour of the running service, asked for by HTTP or seen in the rows that it wrote. The
+faults of versions and deletions have tests of their own.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -121,7 +121,8 @@ def test_12_missing_null_and_nested_are_told_apart(tenant: Tenant, old: Any, new
 
 def test_13_an_event_of_somebody_unknown_is_kept(tenant: Tenant) -> None:
     stranger = Caller(tenant.server, f"annals_{'0' * 32}_x", "", "")
-    refused(stranger.delete(f"{tenant.path}/users/x", headers={"x-request-id": "fault-13"}), 401, "unauthenticated")
+    response = stranger.delete(f"{tenant.path}/users/x", headers={"x-request-id": "fault-13"})
+    refused(response, 401, "unauthenticated")
     row = tenant.server.database.rows(
         "SELECT user_id, username, status FROM audit_logs WHERE request_id = 'fault-13'"
     )
@@ -172,8 +173,11 @@ def test_22_changes_of_a_record_at_once_have_different_numbers(tenant: Tenant) -
     path = f"{tenant.path}/users/{zed.user_id}"
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda role: tenant.ana.patch(path, {"role": role}), ["editor", "viewer"] * 12))
-    query = "SELECT array_agg(version_number ORDER BY version_number) FROM data_change_history WHERE record_id = %s"
-    numbers = tenant.server.database.value(query, zed.user_id)
+    numbers = tenant.server.database.value(
+        "SELECT array_agg(version_number ORDER BY version_number) FROM data_change_history"
+        " WHERE record_id = %s",
+        zed.user_id,
+    )
     assert numbers == list(range(1, len(numbers) + 1))
 
 
@@ -186,8 +190,14 @@ def test_23_what_is_secret_in_a_body_is_not_in_the_log(tenant: Tenant) -> None:
     assert row["request_body"]["definition"]["plain"] == "to be seen"
     assert row["response_body"]["name"] == "w"
     assert "hunter2" not in str(row)
-    key = ok(tenant.ana.post(f"{tenant.path}/api-keys", {"user_id": tenant.ben.user_id, "name": "k"},
-                             headers={"x-request-id": "fault-23-key"}), 201)["api_key"]
+    key = ok(
+        tenant.ana.post(
+            f"{tenant.path}/api-keys",
+            {"user_id": tenant.ben.user_id, "name": "k"},
+            headers={"x-request-id": "fault-23-key"},
+        ),
+        201,
+    )["api_key"]
     [row] = server_rows(tenant, "fault-23-key")
     assert row["response_body"]["name"] == "k"
     assert key not in str(row)
