@@ -1,4 +1,4 @@
-"""What the specification asks to be captured, each shown by a query on rows that the running service wrote."""
+"""What the specification asks to be captured, each shown by a query on rows that the service itself wrote."""
 
 from collections.abc import Iterator
 from typing import Any, LiteralString
