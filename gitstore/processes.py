@@ -1,71 +1,64 @@
 """Processes with streams in an event loop, started without holding it up.
 
-An event loop that starts a process itself copies the tables of its memory first and then waits until the
-process has begun: 25 ms on a busy machine, in which nobody is answered. Here a thread of its own waits, and
-`vfork` copies nothing.
+A process that starts another waits until that has begun, and Python lets no other thread run meanwhile: 10 ms
+on a busy machine, and 25 where the tables of its memory are copied first. Here a small program of its own
+waits (`starter.py`), which ends with whoever has it, and with it all that it started.
 """
 
 import asyncio
+import json
 import os
 import signal
 import socket
 import subprocess
-import threading
+import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from typing import NamedTuple
+from pathlib import Path
 
-from gitstore.priority import give_way
-
-
-class _Started(NamedTuple):
-    """A process and this side's end of each of its three streams.
-
-    Sockets, not pipes: uvloop closes the descriptor of a pipe twice, and in between a thread may have got it
-    for something else.
-    """
-
-    popen: "subprocess.Popen[bytes]"
-    stdin: socket.socket
-    stdout: socket.socket
-    stderr: socket.socket
+_PROGRAM = Path(__file__).with_name("starter.py")
+_NUMBER_BYTES = 16
 
 
 class Process:
-    """A process that runs, the leader of a session of its own, with its three streams."""
+    """A process that runs, the leader of a session of its own, with its three streams.
 
-    def __init__(self, started: _Started) -> None:
-        self._started = started
-        self._popen = started.popen
+    The streams are sockets, not pipes: uvloop closes the descriptor of a pipe twice, and in between a thread
+    may have got it for something else.
+    """
+
+    def __init__(self, leader: int, control: socket.socket) -> None:
+        self._leader = leader
+        self._control = control
+        self._status: int | None = None
         self._writers: list[asyncio.StreamWriter] = []
         self._ended = asyncio.Event()
-        self._watched = os.pidfd_open(self._popen.pid)
-        asyncio.get_running_loop().add_reader(self._watched, self._reap)
+        asyncio.get_running_loop().add_reader(control, self._hear)
 
-    async def connect(self) -> None:
+    async def connect(self, streams: Sequence[socket.socket]) -> None:
         """Make `stdin`, `stdout` and `stderr` of the sockets."""
-        _, self.stdin = await self._stream(self._started.stdin)
-        self.stdout, _ = await self._stream(self._started.stdout)
-        self.stderr, _ = await self._stream(self._started.stderr)
+        stdin, stdout, stderr = streams
+        _, self.stdin = await self._stream(stdin)
+        self.stdout, _ = await self._stream(stdout)
+        self.stderr, _ = await self._stream(stderr)
 
     @property
     def runs(self) -> bool:
-        """Whether it has not ended yet."""
-        return self._popen.poll() is None
-
-    def give_way(self) -> None:
-        """Lower its priority, and that of what it starts."""
-        give_way(self._popen.pid)
+        """Whether it is not known to have ended."""
+        return self._status is None
 
     def kill(self) -> None:
         """End it and what it started, unless it has ended by itself."""
-        _kill(self._popen)
+        if self.runs:
+            # Where the starter is gone, nobody is connected any more.
+            with suppress(OSError):
+                self._control.shutdown(socket.SHUT_WR)
 
     async def wait(self) -> int:
         """Its exit status, once it has ended; what it wrote may not be read yet."""
         await self._ended.wait()
-        return self._popen.wait()
+        assert self._status is not None  # noqa: S101 - set before the event is
+        return self._status
 
     def close(self) -> None:
         """Close the streams."""
@@ -77,69 +70,89 @@ class Process:
         self._writers.append(writer)
         return reader, writer
 
-    def _reap(self) -> None:
-        self._popen.wait()
-        asyncio.get_running_loop().remove_reader(self._watched)
-        os.close(self._watched)
+    def _hear(self) -> None:
+        try:
+            told = self._control.recv(_NUMBER_BYTES)
+        except ConnectionError:
+            told = b""
+        if not told:
+            # The starter has died. It would have told of an end at once: the id is still this process's.
+            with suppress(ProcessLookupError):
+                os.killpg(self._leader, signal.SIGKILL)
+        self._status = int(told or -signal.SIGKILL)
+        asyncio.get_running_loop().remove_reader(self._control)
+        self._control.close()
         self._ended.set()
 
 
 class Starter:
-    """Starts processes one after the other, for one event loop."""
+    """Starts processes one after the other, for one event loop, by a program that runs from the first on."""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="git-start")
+        self._turn = asyncio.Lock()
+        self._program: subprocess.Popen[bytes] | None = None
+        self._requests: socket.socket | None = None
 
     def close(self) -> None:
-        """Start no more."""
-        self._thread.shutdown()
+        """Start no more, and end what runs."""
+        if self._requests is not None:
+            self._requests.close()
+        if self._program is not None:
+            self._program.wait()
+        self._requests = self._program = None
 
     async def start(self, command: Sequence[str], environment: Mapping[str, str]) -> Process:
         """Start a command; raises OSError where it can't be. Cancelled, it leaves no process behind."""
-        starting = asyncio.get_running_loop().run_in_executor(self._thread, _start, command, environment)
+        request = json.dumps([list(command), dict(environment)]).encode()
+        async with self._turn:
+            with ExitStack() as on_error:
+                *streams, control = [on_error.enter_context(end) for end in self._ask(request)]
+                leader = await _answer(control)
+                on_error.pop_all()
+        process = Process(leader, control)
         try:
-            started = await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            starting.add_done_callback(_abandon)
-            raise
-        try:
-            process = Process(started)
-            await process.connect()
+            await process.connect(streams)
         except BaseException:
-            _discard(started)
+            process.kill()
+            for end in streams:
+                end.close()
             raise
         return process
 
+    def _ask(self, request: bytes) -> list[socket.socket]:
+        """This side's ends of the three streams, and of the socket on which the program answers."""
+        with ExitStack() as on_error, ExitStack() as given:
+            ours, theirs = [], []
+            for kind in (socket.SOCK_STREAM, socket.SOCK_STREAM, socket.SOCK_STREAM, socket.SOCK_SEQPACKET):
+                own, other = socket.socketpair(type=kind)
+                ours.append(on_error.enter_context(own))
+                theirs.append(given.enter_context(other).fileno())
+                own.setblocking(False)
+            socket.send_fds(self._connected(), [request], theirs)
+            on_error.pop_all()
+        return ours
 
-def _start(command: Sequence[str], environment: Mapping[str, str]) -> _Started:
-    with ExitStack() as on_error, ExitStack() as theirs:
-        ours, given = [], []
-        for _ in range(3):
-            own, other = socket.socketpair()
-            ours.append(on_error.enter_context(own))
-            given.append(theirs.enter_context(other).fileno())
-        stdin, stdout, stderr = given
-        popen = subprocess.Popen(
-            command, stdin=stdin, stdout=stdout, stderr=stderr, env=environment, start_new_session=True
-        )
-        on_error.pop_all()
-    return _Started(popen, *ours)
+    def _connected(self) -> socket.socket:
+        """The socket of a program that lives."""
+        if self._requests is None or self._program is None or self._program.poll() is not None:
+            self.close()
+            self._requests, other = socket.socketpair(type=socket.SOCK_SEQPACKET)
+            self._requests.setblocking(False)
+            with other:
+                self._program = subprocess.Popen(
+                    [sys.executable, "-I", "-S", str(_PROGRAM)],
+                    stdin=other.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+        return self._requests
 
 
-def _abandon(starting: "asyncio.Future[_Started]") -> None:
-    if not starting.cancelled() and starting.exception() is None:
-        _discard(starting.result())
-
-
-def _discard(started: _Started) -> None:
-    _kill(started.popen)
-    for end in started[1:]:
-        end.close()
-    threading.Thread(target=started.popen.wait, name="git-discarded", daemon=True).start()
-
-
-def _kill(popen: "subprocess.Popen[bytes]") -> None:
-    if popen.poll() is None:
-        # Not waited for yet, its id is nobody else's.
-        with suppress(ProcessLookupError):
-            os.killpg(popen.pid, signal.SIGKILL)
+async def _answer(control: socket.socket) -> int:
+    """The id of the process that was asked for; raises OSError."""
+    told = await asyncio.get_running_loop().sock_recv(control, _NUMBER_BYTES)
+    if not told:
+        raise ConnectionAbortedError("the program that starts git has ended")
+    if (number := int(told)) < 0:
+        raise OSError(-number, os.strerror(-number))
+    return number

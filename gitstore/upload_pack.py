@@ -31,7 +31,7 @@ class UploadPack:
         self._starter = Starter()
 
     def close(self) -> None:
-        """Start no more."""
+        """Start no more, and end what runs."""
         self._starter.close()
 
     async def advertise(self, subscription_id: str, protocol: str | None) -> AsyncGenerator[bytes, None]:
@@ -118,12 +118,9 @@ class UploadPack:
         timeout = f"--timeout={math.ceil(self._deadline_seconds)}"
         command = ("git", "upload-pack", "--strict", timeout, "--stateless-rpc", *options, str(path))
         try:
-            process = await self._starter.start(command, environment(**owned))
+            return await self._starter.start(command, environment(**owned))
         except OSError as error:
             raise StoreUnavailable(f"git can't be started: {error}") from error
-        # Whoever clones waits for much data anyhow; who saves waits for one answer.
-        process.give_way()
-        return process
 
 
 def _valid(protocol: str | None) -> str:

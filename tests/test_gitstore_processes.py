@@ -3,20 +3,22 @@
 import asyncio
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from gitstore.priority import NICENESS
 from gitstore.processes import Process, Starter
+from gitstore.starter import NICENESS
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
 
 
 @pytest.fixture
-def starter() -> Starter:
-    return Starter()
+def starter() -> Iterator[Starter]:
+    starter = Starter()
+    yield starter
+    starter.close()
 
 
 async def soon(condition: Callable[[], bool]) -> bool:
@@ -89,7 +91,6 @@ def test_a_start_that_is_cancelled_leaves_no_process(starter: Starter, tmp_path:
 def test_it_gives_way_with_what_it_starts(starter: Starter) -> None:
     async def test() -> None:
         process = await starter.start(["sh", "-c", "read a; nice; cat /proc/self/autogroup"], ENVIRONMENT)
-        process.give_way()
         process.stdin.write(b"\n")
         _, printed, _ = await over(process)
         own, *group = printed.decode().splitlines()

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +29,7 @@ class Served:
 
     def __init__(self, root: Path) -> None:
         self.store = Store(root)
+        self._upload_packs: list[UploadPack] = []
         self.path = self.store.ensure(SUBSCRIPTION)
         self.content = os.urandom(4 * 2**20)
         builder = CommitBuilder(self.path)
@@ -46,18 +47,26 @@ class Served:
         forward(self.path, "refs/heads/main", self.head)
 
     def upload_pack(self, *, limit: int = 4, deadline: float = 30, queue: float = 5) -> UploadPack:
-        return UploadPack(self.store, limit=limit, deadline_seconds=deadline, queue_seconds=queue)
+        """One that is closed after the test."""
+        made = UploadPack(self.store, limit=limit, deadline_seconds=deadline, queue_seconds=queue)
+        self._upload_packs.append(made)
+        return made
+
+    def close(self) -> None:
+        for upload_pack in self._upload_packs:
+            upload_pack.close()
 
     def running(self) -> dict[int, str]:
         """The live processes that serve this repository, by id, and zombies of ours."""
         found = {}
+        ours = {os.getpid(), *children(os.getpid())}
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 command = (folder / "cmdline").read_text().replace("\0", " ")
                 status = (folder / "status").read_text()
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            zombie = f"PPid:\t{os.getpid()}\n" in status and "State:\tZ" in status
+            zombie = any(f"PPid:\t{own}\n" in status for own in ours) and "State:\tZ" in status
             if zombie or ("upload-pack" in command and str(self.path) in command):
                 found[int(folder.name)] = command or "zombie"
         return found
@@ -84,8 +93,10 @@ async def soon(condition: Callable[[], bool]) -> bool:
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Served:
-    return Served(tmp_path)
+def served(tmp_path: Path) -> Iterator[Served]:
+    served = Served(tmp_path)
+    yield served
+    served.close()
 
 
 def children(process: int) -> list[int]:
@@ -158,13 +169,12 @@ def test_a_protocol_of_other_characters_counts_as_none(served: Served, protocol:
     run(test)
 
 
-def test_an_empty_repository_is_advertised(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    store.ensure(SUBSCRIPTION)
-    upload_pack = UploadPack(store, limit=1, deadline_seconds=5, queue_seconds=1)
+def test_an_empty_repository_is_advertised(served: Served) -> None:
+    other = SUBSCRIPTION.replace("1", "2")
+    served.store.ensure(other)
 
     async def test() -> None:
-        assert await everything(upload_pack.advertise(SUBSCRIPTION, None)) == (
+        assert await everything(served.upload_pack().advertise(other, None)) == (
             b"001e# service=git-upload-pack\n" + FLUSH + FLUSH
         )
 
@@ -302,7 +312,8 @@ def test_closing_the_generator_ends_git(served: Served) -> None:
 def test_what_git_has_started_ends_with_it(served: Served) -> None:
     async def test() -> None:
         output = await begun(served, served.upload_pack())
-        (parent,) = children(os.getpid())
+        (starter,) = children(os.getpid())
+        (parent,) = children(starter)
         assert await soon(lambda: len(children(parent)) == 1)
         (child,) = children(parent)
         # Stopped, it would not notice that nobody reads from it.
