@@ -4,11 +4,12 @@ import asyncio
 import math
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from gitstore.environment import environment
-from gitstore.errors import RepositoryMissing, StoreUnavailable, UploadPackBusy, UploadPackFailed
+from gitstore.errors import RepositoryMissing, StoreUnavailable, UploadPackBusy, UploadPackFailed, translated
 from gitstore.layout import Store
 from gitstore.processes import Process, Starter
 
@@ -16,16 +17,34 @@ _CHUNK_BYTES = 64 * 1024
 # Enough for git's last words; the rest is read and dropped, so that git never waits for it.
 _STDERR_BYTES = 4 * 1024
 _PROTOCOL = re.compile(r"[A-Za-z0-9=:.-]{1,64}")
+# What clients of version 2 send; to others git itself says what it makes of their words.
+_PROTOCOL_2 = "version=2"
+_ADVERTISE = ("--http-backend-info-refs",)
+# A git that is upgraded while the service runs is asked within this time.
+_KEPT_SECONDS = 10
 _PREFIX = b"001e# service=git-upload-pack\n0000"
 
 
+class _Capabilities(NamedTuple):
+    """What git says that it can do, where the repository has this configuration, until it is asked again."""
+
+    config: bytes
+    until: float
+    answer: bytes
+
+
 class UploadPack:
-    """Runs at most `limit` processes at once in one event loop, each for at most `deadline_seconds`."""
+    """Runs at most `limit` processes at once in one event loop, each for at most `deadline_seconds`.
+
+    One more may run to tell what git can do.
+    """
 
     def __init__(self, store: Store, *, limit: int, deadline_seconds: float, queue_seconds: float) -> None:
         self._store = store
         self._limit = limit
-        self._slots = asyncio.Semaphore(limit)
+        self._places = asyncio.Semaphore(limit)
+        self._asking = asyncio.Semaphore(1)
+        self._capabilities: _Capabilities | None = None
         self._deadline_seconds = deadline_seconds
         self._queue_seconds = queue_seconds
         self._starter = Starter()
@@ -39,15 +58,21 @@ class UploadPack:
 
         Raises as `serve` does.
         """
+        path = self._repository(subscription_id)
+        if not advertises_refs(protocol):
+            yield await self._advertised_capabilities(path)
+            return
         # As git-http-backend(1): from version 2 on there is no line that names the service.
         prefix = b"" if "version=2" in _valid(protocol).split(":") else _PREFIX
-        output = self._run(subscription_id, ("--http-backend-info-refs",), b"", protocol)
-        async with aclosing(output):
+        async with (
+            self._place(self._places),
+            aclosing(self._output(path, _ADVERTISE, b"", protocol)) as output,
+        ):
             async for chunk in output:
                 yield prefix + chunk
                 prefix = b""
 
-    def serve(
+    async def serve(
         self, subscription_id: str, request: bytes | AsyncIterator[bytes], protocol: str | None
     ) -> AsyncGenerator[bytes, None]:
         """What `POST git-upload-pack` answers to a decompressed request.
@@ -56,52 +81,72 @@ class UploadPack:
         RepositoryMissing, UploadPackBusy and UploadPackFailed before the first chunk; UploadPackFailed also
         after the last, when git has told its client what it could; and whatever reading the request raises.
         """
-        return self._run(subscription_id, (), request, protocol)
+        path = self._repository(subscription_id)
+        async with self._place(self._places), aclosing(self._output(path, (), request, protocol)) as output:
+            async for chunk in output:
+                yield chunk
 
-    async def _run(
+    async def _advertised_capabilities(self, path: Path) -> bytes:
+        """What git tells every client of protocol 2 first: it depends on git and its configuration alone."""
+        with translated():
+            config = (path / "config").read_bytes()
+        async with self._place(self._asking):
+            now = asyncio.get_running_loop().time()
+            known = self._capabilities
+            if known is None or known.config != config or known.until < now:
+                async with aclosing(self._output(path, _ADVERTISE, b"", _PROTOCOL_2)) as output:
+                    answer = b"".join([chunk async for chunk in output])
+                known = self._capabilities = _Capabilities(config, now + _KEPT_SECONDS, answer)
+        return known.answer
+
+    def _repository(self, subscription_id: str) -> Path:
+        if not self._store.exists(subscription_id):
+            raise RepositoryMissing(subscription_id)
+        return self._store.path(subscription_id).resolve()
+
+    @asynccontextmanager
+    async def _place(self, places: asyncio.Semaphore) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._queue_seconds):
+                await places.acquire()
+        except TimeoutError as error:
+            raise UploadPackBusy(f"{self._limit} clones and fetches are running") from error
+        try:
+            yield
+        finally:
+            places.release()
+
+    async def _output(
         self,
-        subscription_id: str,
+        path: Path,
         options: tuple[str, ...],
         request: bytes | AsyncIterator[bytes],
         protocol: str | None,
     ) -> AsyncGenerator[bytes, None]:
-        if not self._store.exists(subscription_id):
-            raise RepositoryMissing(subscription_id)
-        await self._take_slot()
+        process = await self._start(path, options, protocol)
+        complaint = asyncio.create_task(_first_bytes(process.stderr))
+        feeding = asyncio.create_task(_feed(process.stdin, request))
+        late = asyncio.Event()
+        timer = asyncio.get_running_loop().call_later(self._deadline_seconds, _end, process, late)
         try:
-            process = await self._start(self._store.path(subscription_id).resolve(), options, protocol)
-            complaint = asyncio.create_task(_first_bytes(process.stderr))
-            feeding = asyncio.create_task(_feed(process.stdin, request))
-            late = asyncio.Event()
-            timer = asyncio.get_running_loop().call_later(self._deadline_seconds, _end, process, late)
-            try:
-                while chunk := await process.stdout.read(_CHUNK_BYTES):
-                    yield chunk
-                status = await process.wait()
-                if feeding.done():
-                    feeding.result()
-                if late.is_set():
-                    raise UploadPackFailed(f"took longer than {self._deadline_seconds} s")
-                if status != 0:
-                    raise UploadPackFailed(f"status {status}: {await complaint}")
-            finally:
-                # What has to be done comes before the first wait: whoever cancels may do so again in that.
-                timer.cancel()
-                feeding.cancel()
-                complaint.cancel()
-                process.kill()
-                process.close()
-                await process.wait()
-                await asyncio.gather(feeding, complaint, return_exceptions=True)
+            while chunk := await process.stdout.read(_CHUNK_BYTES):
+                yield chunk
+            status = await process.wait()
+            if feeding.done():
+                feeding.result()
+            if late.is_set():
+                raise UploadPackFailed(f"took longer than {self._deadline_seconds} s")
+            if status != 0:
+                raise UploadPackFailed(f"status {status}: {await complaint}")
         finally:
-            self._slots.release()
-
-    async def _take_slot(self) -> None:
-        try:
-            async with asyncio.timeout(self._queue_seconds):
-                await self._slots.acquire()
-        except TimeoutError as error:
-            raise UploadPackBusy(f"{self._limit} clones and fetches are running") from error
+            # What has to be done comes before the first wait: whoever cancels may do so again in that.
+            timer.cancel()
+            feeding.cancel()
+            complaint.cancel()
+            process.kill()
+            process.close()
+            await process.wait()
+            await asyncio.gather(feeding, complaint, return_exceptions=True)
 
     async def _start(self, path: Path, options: tuple[str, ...], protocol: str | None) -> Process:
         # A volume mounted into a container has an owner of its own, from which git would refuse to serve.
@@ -121,6 +166,11 @@ class UploadPack:
             return await self._starter.start(command, environment(**owned))
         except OSError as error:
             raise StoreUnavailable(f"git can't be started: {error}") from error
+
+
+def advertises_refs(protocol: str | None) -> bool:
+    """Whether a client with this `Git-Protocol` header is told the refs in what is advertised."""
+    return protocol != _PROTOCOL_2
 
 
 def _valid(protocol: str | None) -> str:

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from gitstore.errors import UploadPackFailed
 from gitstore.negotiation import Negotiation, wants
-from gitstore.upload_pack import UploadPack
+from gitstore.upload_pack import UploadPack, advertises_refs
 from service.actions import Action
 from service.deps import MAX_BODY_BYTES, Reading
 from service.errors import BodyTooLarge, Forbidden, MalformedGitRequest, PathNotFound
@@ -38,12 +38,13 @@ async def info_refs(
     service: Annotated[str, Query()] = "",
     git_protocol: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """The refs, as a clone or fetch asks for them first."""
+    """What a clone or fetch asks for first: the refs, or in protocol 2 what git can do."""
     if service == "git-receive-pack":
         raise Forbidden("Annals takes no pushes: change resources through the API.")
     if service != "git-upload-pack":
         raise PathNotFound("Use a git client that speaks the smart HTTP protocol.")
-    await run_in_threadpool(cloning.prepare, access.context, access.author)
+    if advertises_refs(git_protocol):
+        await run_in_threadpool(cloning.prepare, access.context, access.author)
     stream = _upload_pack(request).advertise(str(access.subscription_id), git_protocol)
     first = await anext(stream, b"")
     return _streamed(first, stream, "advertisement")
