@@ -63,7 +63,9 @@ class Process:
     def close(self) -> None:
         """Close the streams."""
         for writer in self._writers:
-            writer.transport.abort()
+            # One that is closing ends with the process at the latest; asyncio may have let go of its loop.
+            if not writer.is_closing():
+                writer.transport.abort()
 
     async def _stream(self, end: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_unix_connection(sock=end)
@@ -152,7 +154,7 @@ async def _answer(control: socket.socket) -> int:
     """The id of the process that was asked for; raises OSError."""
     told = await asyncio.get_running_loop().sock_recv(control, _NUMBER_BYTES)
     if not told:
-        raise ConnectionAbortedError("the program that starts git has ended")
+        raise ConnectionAbortedError("no answer from the program that starts git")
     if (number := int(told)) < 0:
         raise OSError(-number, os.strerror(-number))
     return number

@@ -60,9 +60,7 @@ class _Children:
                 for key, _ in self._events.select():
                     child = key.data
                     if child is None:
-                        request, descriptors, _, _ = socket.recv_fds(
-                            requests, _REQUEST_BYTES, _DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
-                        )
+                        request, descriptors, _, _ = socket.recv_fds(requests, _REQUEST_BYTES, _DESCRIPTORS)
                         if not request:
                             return
                         self._take(request, descriptors)
@@ -78,6 +76,9 @@ class _Children:
                 child.reap()
 
     def _take(self, request: bytes, descriptors: list[int]) -> None:
+        for descriptor in descriptors:
+            # Nothing is started before: no process gets the streams of another.
+            os.set_inheritable(descriptor, False)
         if len(descriptors) < _DESCRIPTORS:
             # More are open than may be: closing them is what tells.
             for descriptor in descriptors:

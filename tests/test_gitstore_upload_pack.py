@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,12 +13,14 @@ from typing import TypeVar
 
 import pytest
 
-from gitstore.errors import RepositoryMissing, UploadPackBusy, UploadPackFailed
+from gitstore.errors import RepositoryMissing, StoreUnavailable, UploadPackBusy, UploadPackFailed
 from gitstore.history import CommitBuilder, Identity
 from gitstore.layout import Store
+from gitstore.processes import Process, Starter
 from gitstore.refs import forward
 from gitstore.upload_pack import UploadPack
 from tests.pkt_lines import FLUSH, LS_REFS, fetch, line
+from tests.process_table import children, lives, starters
 
 SUBSCRIPTION = "0190a1b2-0000-7000-8000-000000000001"
 Result = TypeVar("Result")
@@ -99,18 +101,6 @@ def served(tmp_path: Path) -> Iterator[Served]:
     served.close()
 
 
-def children(process: int) -> list[int]:
-    """The processes that any thread of a process has started."""
-    threads = Path(f"/proc/{process}/task").iterdir()
-    return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
-
-
-def lives(process: int) -> bool:
-    """Whether it runs; an orphan may stay a zombie until the init process looks."""
-    status = Path(f"/proc/{process}/status")
-    return status.exists() and "State:\tZ" not in status.read_text()
-
-
 async def everything(output: AsyncIterator[bytes]) -> bytes:
     return b"".join([chunk async for chunk in output])
 
@@ -177,6 +167,64 @@ def test_an_empty_repository_is_advertised(served: Served) -> None:
         assert await everything(served.upload_pack().advertise(other, None)) == (
             b"001e# service=git-upload-pack\n" + FLUSH + FLUSH
         )
+
+    run(test)
+
+
+def test_what_git_can_do_is_told_without_asking_it_each_time(served: Served) -> None:
+    async def test() -> None:
+        upload_pack = served.upload_pack(limit=1)
+        first = await everything(upload_pack.advertise(SUBSCRIPTION, "version=2"))
+        async with aclosing(await begun(served, upload_pack)):
+            # There is no place for another git, and it would find no repository.
+            (served.path / "HEAD").unlink()
+            assert await everything(upload_pack.advertise(SUBSCRIPTION, "version=2")) == first
+
+    run(test)
+
+
+def test_what_git_can_do_in_another_repository_is_told(served: Served) -> None:
+    other = SUBSCRIPTION.replace("1", "2")
+    with (served.store.ensure(other) / "config").open("a") as config:
+        config.write("[uploadpack]\n\tallowFilter = false\n")
+
+    async def test() -> None:
+        upload_pack = served.upload_pack()
+        for subscription, told in ((SUBSCRIPTION, True), (other, False), (SUBSCRIPTION, True)):
+            answer = await everything(upload_pack.advertise(subscription, "version=2"))
+            assert (b"filter" in answer) is told
+
+    run(test)
+
+
+def test_git_is_asked_again_after_a_while(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gitstore.upload_pack._KEPT_SECONDS", 0)
+
+    async def test() -> None:
+        upload_pack = served.upload_pack()
+        assert await everything(upload_pack.advertise(SUBSCRIPTION, "version=2"))
+        (served.path / "HEAD").unlink()
+        with pytest.raises(UploadPackFailed, match="does not appear to be a git repository"):
+            await everything(upload_pack.advertise(SUBSCRIPTION, "version=2"))
+
+    run(test)
+
+
+def test_many_who_ask_at_once_start_one_git(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+    start = Starter.start
+
+    async def counted(starter: Starter, command: Sequence[str], environment: Mapping[str, str]) -> Process:
+        started.append(command)
+        return await start(starter, command, environment)
+
+    monkeypatch.setattr(Starter, "start", counted)
+
+    async def test() -> None:
+        upload_pack = served.upload_pack()
+        asking = (everything(upload_pack.advertise(SUBSCRIPTION, "version=2")) for _ in range(20))
+        assert len(set(await asyncio.gather(*asking))) == 1
+        assert len(started) == 1
 
     run(test)
 
@@ -273,10 +321,39 @@ def test_what_breaks_the_request_is_raised(served: Served) -> None:
     run(test)
 
 
-def test_a_missing_repository_is_told_before_the_first_byte(served: Served) -> None:
+@pytest.mark.parametrize("protocol", [None, "version=2"])
+def test_a_missing_repository_is_told_before_the_first_byte(served: Served, protocol: str | None) -> None:
     async def test() -> None:
+        upload_pack = served.upload_pack()
+        assert await everything(upload_pack.advertise(SUBSCRIPTION, protocol))
         with pytest.raises(RepositoryMissing):
-            await anext(served.upload_pack().advertise(SUBSCRIPTION.replace("1", "2"), None))
+            await anext(upload_pack.advertise(SUBSCRIPTION.replace("1", "2"), protocol))
+
+    run(test)
+
+
+def test_a_git_that_is_not_there_is_a_store_that_is_not(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    async def test() -> None:
+        with pytest.raises(StoreUnavailable, match="No such file"):
+            await anext(served.upload_pack().serve(SUBSCRIPTION, LS_REFS, "version=2"))
+
+    run(test)
+
+
+def test_a_starter_that_is_killed_fails_what_runs_and_nothing_else(served: Served) -> None:
+    async def test() -> None:
+        upload_pack = served.upload_pack(limit=1)
+        output = await begun(served, upload_pack)
+        [starter] = starters(os.getpid())
+        os.kill(starter, signal.SIGKILL)
+        with pytest.raises(UploadPackFailed, match="status -9"):
+            await everything(output)
+        assert await everything(upload_pack.serve(SUBSCRIPTION, LS_REFS, "version=2"))
+        assert await served.gone()
 
     run(test)
 

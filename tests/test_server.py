@@ -12,6 +12,8 @@ import httpx
 import pytest
 
 from sql.embedded import EmbeddedPostgres
+from tests import pkt_lines
+from tests.process_table import children, lives, starters
 from tests.server import ANNALS, OPERATOR_KEY, Server, running
 
 pytestmark = pytest.mark.embedded
@@ -111,6 +113,32 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
             time.sleep(0.1)
         with tenant.client(server.url) as client:
             assert client.post("/workspaces", json={"name": "after"}).status_code == 201
+
+
+def test_a_worker_that_is_killed_takes_its_git_along(tmp_path: Path) -> None:
+    with running(tmp_path / "data", ANNALS_OPERATOR_KEY=OPERATOR_KEY) as server:
+        tenant = Tenant(server.url)
+        with tenant.client(server.url) as client:
+            # More than sockets and pipes hold, so that git is still writing.
+            for number in range(4):
+                large = {"name": f"{number}", "definition": {"noise": os.urandom(3_500_000).hex()}}
+                head = client.post("/workspaces", json=large).raise_for_status().json()["git_commit_hash"]
+            [worker] = [pid for pid, command in server.processes().items() if "service.worker" in command]
+            upload_pack = f"{server.url}/git/{tenant.subscription_id}.git/git-upload-pack"
+            body = pkt_lines.line(f"want {head}\n") + pkt_lines.FLUSH + pkt_lines.line("done\n")
+            with client.stream("POST", upload_pack, content=body) as answer:
+                assert next(answer.iter_bytes())
+                [starter] = starters(worker)
+                [git] = children(starter)
+                serving = [starter, git, *children(git)]
+                for pid in children(git):
+                    # Stopped, it would not notice that nobody reads from it.
+                    os.kill(pid, signal.SIGSTOP)
+                os.kill(worker, signal.SIGKILL)
+                deadline = time.monotonic() + 2
+                while any(map(lives, serving)):
+                    assert time.monotonic() < deadline, server.processes()
+                    time.sleep(0.02)
 
 
 def test_a_postgresql_that_dies_is_started_again_without_a_restart(tmp_path: Path) -> None:

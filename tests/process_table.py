@@ -1,0 +1,32 @@
+"""What Linux says of the processes that run."""
+
+from pathlib import Path
+
+
+def children(process: int) -> list[int]:
+    """The processes that any thread of a process has started."""
+    threads = Path(f"/proc/{process}/task").iterdir()
+    return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+
+
+def lives(process: int) -> bool:
+    """Whether it runs; an orphan may stay a zombie until the init process looks."""
+    status = Path(f"/proc/{process}/status")
+    try:
+        return "State:\tZ" not in status.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def starters(process: int) -> list[int]:
+    """The programs that start git for a process."""
+    return [
+        child
+        for child in children(process)
+        if lives(child) and b"starter.py" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+
+
+def descriptors(process: int) -> int:
+    """How many files it has open."""
+    return len(list(Path(f"/proc/{process}/fd").iterdir()))
