@@ -4,94 +4,17 @@ import asyncio
 import os
 import signal
 import subprocess
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
 from gitstore.errors import RepositoryMissing, StoreUnavailable, UploadPackBusy, UploadPackFailed
-from gitstore.history import CommitBuilder, Identity
 from gitstore.layout import Store
-from gitstore.processes import Process, Starter
-from gitstore.refs import forward
-from gitstore.upload_pack import UploadPack
 from tests.pkt_lines import FLUSH, LS_REFS, fetch, line
 from tests.process_table import children, lives, starters
-
-SUBSCRIPTION = "0190a1b2-0000-7000-8000-000000000001"
-Result = TypeVar("Result")
-
-
-class Served:
-    """A repository with one commit, of a blob that does not compress and fills any pipe."""
-
-    def __init__(self, root: Path) -> None:
-        self.store = Store(root)
-        self._upload_packs: list[UploadPack] = []
-        self.path = self.store.ensure(SUBSCRIPTION)
-        self.content = os.urandom(4 * 2**20)
-        builder = CommitBuilder(self.path)
-        builder.begin(None)
-        ann = Identity("0190a1b2-0000-7000-8000-00000000000a", "ann")
-        commit = builder.commit(
-            writes={"jobs/00/a.json": self.content},
-            message="m\n",
-            actor=ann,
-            time=datetime(2026, 1, 1, tzinfo=UTC),
-        )
-        builder.write()
-        builder.close()
-        self.head = commit.commit_id
-        forward(self.path, "refs/heads/main", self.head)
-
-    def upload_pack(self, *, limit: int = 4, deadline: float = 30, queue: float = 5) -> UploadPack:
-        """One that is closed after the test."""
-        made = UploadPack(self.store, limit=limit, deadline_seconds=deadline, queue_seconds=queue)
-        self._upload_packs.append(made)
-        return made
-
-    def close(self) -> None:
-        for upload_pack in self._upload_packs:
-            upload_pack.close()
-
-    def running(self) -> dict[int, str]:
-        """The live processes that serve this repository, by id, and zombies of ours."""
-        found = {}
-        ours = {os.getpid(), *children(os.getpid())}
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                command = (folder / "cmdline").read_text().replace("\0", " ")
-                status = (folder / "status").read_text()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            zombie = any(f"PPid:\t{own}\n" in status for own in ours) and "State:\tZ" in status
-            if zombie or ("upload-pack" in command and str(self.path) in command):
-                found[int(folder.name)] = command or "zombie"
-        return found
-
-    def environment(self) -> set[str]:
-        """The names of the variables that the live processes of `running` see."""
-        names = set()
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            if "upload-pack" in (command := path.read_text()) and str(self.path) in command:
-                pairs = (path.parent / "environ").read_text().split("\0")
-                names |= {pair.partition("=")[0] for pair in pairs}
-        return names
-
-    async def gone(self) -> bool:
-        return await soon(lambda: not self.running())
-
-
-async def soon(condition: Callable[[], bool]) -> bool:
-    """Whether it comes true within five seconds."""
-    end = time.monotonic() + 5
-    while not condition() and time.monotonic() < end:  # noqa: ASYNC110 - there is no event to wait for
-        await asyncio.sleep(0.01)
-    return condition()
+from tests.served_repository import SUBSCRIPTION, Served, begun, everything, run, soon, unpacked
 
 
 @pytest.fixture
@@ -99,134 +22,6 @@ def served(tmp_path: Path) -> Iterator[Served]:
     served = Served(tmp_path)
     yield served
     served.close()
-
-
-async def everything(output: AsyncIterator[bytes]) -> bytes:
-    return b"".join([chunk async for chunk in output])
-
-
-def unpacked(answer: bytes) -> bytes:
-    """The pack in the side band of a v2 answer."""
-    section, position = b"", 0
-    pack = b""
-    while position < len(answer):
-        length = int(answer[position : position + 4], 16)
-        payload = answer[position + 4 : position + length] if length > 4 else b""
-        position += max(length, 4)
-        if payload.endswith(b"packfile\n"):
-            section = b"packfile"
-        elif section and payload[:1] == b"\1":
-            pack += payload[1:]
-    return pack
-
-
-def run(test: Callable[[], Awaitable[Result]]) -> Result:
-    async def bounded() -> Result:
-        async with asyncio.timeout(60):
-            return await test()
-
-    return asyncio.run(bounded())
-
-
-@pytest.mark.parametrize("protocol", [None, "version=1", "version=2", "version=2:x=1", "version=1:version=2"])
-def test_the_advertisement_is_that_of_gits_own_server(served: Served, protocol: str | None) -> None:
-    environment = {
-        "PATH": os.environ["PATH"],
-        "GIT_HTTP_EXPORT_ALL": "1",
-        "GIT_PROJECT_ROOT": str(served.path.parent),
-        "PATH_INFO": f"/{served.path.name}/info/refs",
-        "REQUEST_METHOD": "GET",
-        "QUERY_STRING": "service=git-upload-pack",
-        "GIT_PROTOCOL": protocol or "",
-    }
-    done = subprocess.run(["git", "http-backend"], env=environment, capture_output=True, check=True)
-    wanted = done.stdout.partition(b"\r\n\r\n")[2]
-
-    async def test() -> None:
-        assert await everything(served.upload_pack().advertise(SUBSCRIPTION, protocol)) == wanted
-
-    run(test)
-
-
-@pytest.mark.parametrize("protocol", ["version=2\n", "version=2;x", "é", "version=2" * 20, ""])
-def test_a_protocol_of_other_characters_counts_as_none(served: Served, protocol: str) -> None:
-    async def test() -> None:
-        upload_pack = served.upload_pack()
-        plain = await everything(upload_pack.advertise(SUBSCRIPTION, None))
-        assert await everything(upload_pack.advertise(SUBSCRIPTION, protocol)) == plain
-        assert plain.startswith(b"001e# service=git-upload-pack\n0000")
-
-    run(test)
-
-
-def test_an_empty_repository_is_advertised(served: Served) -> None:
-    other = SUBSCRIPTION.replace("1", "2")
-    served.store.ensure(other)
-
-    async def test() -> None:
-        assert await everything(served.upload_pack().advertise(other, None)) == (
-            b"001e# service=git-upload-pack\n" + FLUSH + FLUSH
-        )
-
-    run(test)
-
-
-def test_what_git_can_do_is_told_without_asking_it_each_time(served: Served) -> None:
-    async def test() -> None:
-        upload_pack = served.upload_pack(limit=1)
-        first = await everything(upload_pack.advertise(SUBSCRIPTION, "version=2"))
-        async with aclosing(await begun(served, upload_pack)):
-            # There is no place for another git, and it would find no repository.
-            (served.path / "HEAD").unlink()
-            assert await everything(upload_pack.advertise(SUBSCRIPTION, "version=2")) == first
-
-    run(test)
-
-
-def test_what_git_can_do_in_another_repository_is_told(served: Served) -> None:
-    other = SUBSCRIPTION.replace("1", "2")
-    with (served.store.ensure(other) / "config").open("a") as config:
-        config.write("[uploadpack]\n\tallowFilter = false\n")
-
-    async def test() -> None:
-        upload_pack = served.upload_pack()
-        for subscription, told in ((SUBSCRIPTION, True), (other, False), (SUBSCRIPTION, True)):
-            answer = await everything(upload_pack.advertise(subscription, "version=2"))
-            assert (b"filter" in answer) is told
-
-    run(test)
-
-
-def test_git_is_asked_again_after_a_while(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gitstore.upload_pack._KEPT_SECONDS", 0)
-
-    async def test() -> None:
-        upload_pack = served.upload_pack()
-        assert await everything(upload_pack.advertise(SUBSCRIPTION, "version=2"))
-        (served.path / "HEAD").unlink()
-        with pytest.raises(UploadPackFailed, match="does not appear to be a git repository"):
-            await everything(upload_pack.advertise(SUBSCRIPTION, "version=2"))
-
-    run(test)
-
-
-def test_many_who_ask_at_once_start_one_git(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    started = []
-    start = Starter.start
-
-    async def counted(starter: Starter, command: Sequence[str], environment: Mapping[str, str]) -> Process:
-        started.append(command)
-        return await start(starter, command, environment)
-
-    monkeypatch.setattr(Starter, "start", counted)
-
-    async def test() -> None:
-        upload_pack = served.upload_pack()
-        asking = (everything(upload_pack.advertise(SUBSCRIPTION, "version=2")) for _ in range(20))
-        assert len(set(await asyncio.gather(*asking))) == 1
-        assert len(started) == 1
-
-    run(test)
 
 
 def test_refs_are_listed(served: Served) -> None:
@@ -366,15 +161,6 @@ def test_a_broken_repository_fails_before_the_first_byte_with_gits_words(served:
             await anext(served.upload_pack().advertise(SUBSCRIPTION, None))
 
     run(test)
-
-
-async def begun(served: Served, upload_pack: UploadPack) -> AsyncGenerator[bytes, None]:
-    """A fetch of which the first piece was read and the rest waits for its reader."""
-    request = fetch(f"want {served.head}", "done")
-    output = upload_pack.serve(SUBSCRIPTION, request, "version=2")
-    await anext(output)
-    assert served.running()
-    return output
 
 
 def test_closing_the_generator_ends_git(served: Served) -> None:
