@@ -41,6 +41,7 @@ FROM versions WHERE subscription_id = %s
 """
 _EVENTS: LiteralString = """
 SELECT DISTINCT request_id FROM audit_logs WHERE subscription_id = %s AND request_id = ANY(%s)
+  AND status = 'success' AND action <> 'LOGIN'
 """
 _SETTLED: LiteralString = """
 SELECT head_commit, published_commit, NOT EXISTS (SELECT 1 FROM tags t
@@ -163,7 +164,9 @@ class Watched:
             for resource_id, number, count in database.rows(query, self.subscription_id)
         ]
         changes = database.value(
-            "SELECT count(*) FROM data_change_history WHERE subscription_id = %s", self.subscription_id
+            "SELECT count(*) FROM data_change_history WHERE subscription_id = %s"
+            " AND table_name NOT IN ('subscriptions', 'users', 'api_keys', 'audit_policies')",
+            self.subscription_id,
         )
         versions = database.value(
             "SELECT count(*) FROM versions WHERE subscription_id = %s", self.subscription_id
