@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Index, Numeric, text
+from sqlalchemy import BigInteger, Index, Numeric, TextClause, text
 from sqlalchemy.dialects.postgresql import INET
 from sqlmodel import Field, SQLModel
 
@@ -17,9 +17,17 @@ from sql.models.columns import INSTANT, JSON, TEXT
 
 # What is looked for by its status is rare; the rest is found by its time.
 REFUSED = text("status <> 'success'")
-SEVERE = text("log_level IN ('ERROR', 'CRITICAL')")
+NOTABLE = text("log_level <> 'INFO'")
 UNSUCCESSFUL = text("status IN ('failed', 'cancelled')")
 FAILED = text("response_status >= 400")
+
+
+def _filters(table: str, time: str, row_id: str, /, **filters: TextClause | None) -> tuple[Index, ...]:
+    """An index for each filter, in the order of pages; with a condition, of the rows that are worth it."""
+    return tuple(
+        Index(f"ix_{table}_{name}", "subscription_id", name, time, row_id, postgresql_where=condition)
+        for name, condition in filters.items()
+    )
 
 
 class AuditLog(SQLModel, table=True):
@@ -28,13 +36,19 @@ class AuditLog(SQLModel, table=True):
     __tablename__ = "audit_logs"
     __table_args__ = (
         Index(None, "subscription_id", "created_at", "audit_id"),
-        Index(None, "subscription_id", "resource_type", "created_at"),
-        Index(None, "subscription_id", "action", "created_at"),
-        Index(None, "subscription_id", "status", "created_at", postgresql_where=REFUSED),
-        Index(None, "user_id", "created_at"),
-        Index(None, "resource_id", "created_at"),
-        Index(None, "workspace_id", "created_at"),
-        Index(None, "request_id", "created_at"),
+        *_filters(
+            "audit_logs",
+            "created_at",
+            "audit_id",
+            resource_type=None,
+            resource_id=None,
+            user_id=None,
+            action=None,
+            status=REFUSED,
+            workspace_id=None,
+            request_id=None,
+        ),
+        Index(None, "created_at", "audit_id", postgresql_where=text("subscription_id IS NULL")),
     )
 
     audit_id: UUID = Field(primary_key=True)
@@ -88,15 +102,21 @@ class ExecutionColumns(SQLModel):
     request_id: str | None = Field(max_length=128)
 
 
-def _execution_indexes() -> tuple[Index, ...]:
+def _execution_indexes(table: str, /, **filters: TextClause | None) -> tuple[Index, ...]:
     return (
         Index(None, "subscription_id", "created_at", "log_id"),
-        Index(None, "subscription_id", "log_level", "created_at", postgresql_where=SEVERE),
-        Index(None, "subscription_id", "status", "created_at", postgresql_where=UNSUCCESSFUL),
-        Index(None, "execution_id", "created_at"),
-        Index(None, "workflow_id", "created_at"),
-        Index(None, "job_id", "created_at"),
-        Index(None, "node_id", "created_at", postgresql_where=text("node_id IS NOT NULL")),
+        *_filters(
+            table,
+            "created_at",
+            "log_id",
+            execution_id=None,
+            workflow_id=text("workflow_id IS NOT NULL"),
+            job_id=text("job_id IS NOT NULL"),
+            node_id=text("node_id IS NOT NULL"),
+            log_level=NOTABLE,
+            status=UNSUCCESSFUL,
+            **filters,
+        ),
     )
 
 
@@ -104,14 +124,14 @@ class ExecutionLog(ExecutionColumns, table=True):
     """Executions of workflows, jobs and job packages, kept a year."""
 
     __tablename__ = "execution_logs"
-    __table_args__ = (*_execution_indexes(), Index(None, "subscription_id", "execution_type", "created_at"))
+    __table_args__ = _execution_indexes("execution_logs", execution_type=None)
 
 
 class NodeExecutionLog(ExecutionColumns, table=True):
     """Executions of single nodes, kept 90 days: a hypertable of its own, so that whole chunks can go."""
 
     __tablename__ = "node_execution_logs"
-    __table_args__ = _execution_indexes()
+    __table_args__ = _execution_indexes("node_execution_logs")
 
 
 class ServerLog(SQLModel, table=True):
@@ -156,10 +176,15 @@ class DataChangeHistory(SQLModel, table=True):
     __tablename__ = "data_change_history"
     __table_args__ = (
         Index(None, "subscription_id", "changed_at", "change_id"),
-        Index(None, "subscription_id", "table_name", "changed_at"),
+        *_filters(
+            "data_change_history",
+            "changed_at",
+            "change_id",
+            table_name=None,
+            record_id=None,
+            changed_by=None,
+        ),
         Index(None, "table_name", "record_id", "version_number"),
-        Index(None, "record_id", "changed_at"),
-        Index(None, "changed_by", "changed_at"),
     )
 
     change_id: UUID = Field(primary_key=True)

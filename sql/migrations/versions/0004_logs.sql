@@ -10,44 +10,69 @@ ALTER TABLE server_logs ADD COLUMN request_bytes BIGINT;
 ALTER TABLE server_logs ADD COLUMN response_bytes BIGINT;
 ALTER TABLE api_keys ADD COLUMN last_login_at TIMESTAMP WITH TIME ZONE;
 
--- Every filter of a log has an index that begins with what it names, or with the subscription and that.
-DROP INDEX ix_audit_logs_resource_type_resource_id_created_at;
+-- Every filter of a log has an index, in the order of its pages. It begins with the subscription: what a platform
+-- reports holds ids that others use as well, and one tenant's page must not read through the rows of another.
 DROP INDEX ix_audit_logs_action_created_at;
-CREATE INDEX ix_audit_logs_subscription_id_resource_type_created_at
-    ON audit_logs (subscription_id, resource_type, created_at);
-CREATE INDEX ix_audit_logs_subscription_id_action_created_at ON audit_logs (subscription_id, action, created_at);
-CREATE INDEX ix_audit_logs_subscription_id_status_created_at
-    ON audit_logs (subscription_id, status, created_at) WHERE status <> 'success';
-CREATE INDEX ix_audit_logs_resource_id_created_at ON audit_logs (resource_id, created_at);
+DROP INDEX ix_audit_logs_request_id_created_at;
+DROP INDEX ix_audit_logs_resource_type_resource_id_created_at;
+DROP INDEX ix_audit_logs_user_id_created_at;
+DROP INDEX ix_audit_logs_workspace_id_created_at;
+CREATE INDEX ix_audit_logs_resource_type ON audit_logs (subscription_id, resource_type, created_at, audit_id);
+CREATE INDEX ix_audit_logs_resource_id ON audit_logs (subscription_id, resource_id, created_at, audit_id);
+CREATE INDEX ix_audit_logs_user_id ON audit_logs (subscription_id, user_id, created_at, audit_id);
+CREATE INDEX ix_audit_logs_action ON audit_logs (subscription_id, action, created_at, audit_id);
+CREATE INDEX ix_audit_logs_status
+    ON audit_logs (subscription_id, status, created_at, audit_id) WHERE status <> 'success';
+CREATE INDEX ix_audit_logs_workspace_id ON audit_logs (subscription_id, workspace_id, created_at, audit_id);
+CREATE INDEX ix_audit_logs_request_id ON audit_logs (subscription_id, request_id, created_at, audit_id);
+CREATE INDEX ix_audit_logs_created_at_audit_id
+    ON audit_logs (created_at, audit_id) WHERE subscription_id IS NULL;
 
+DROP INDEX ix_execution_logs_execution_id_created_at;
 DROP INDEX ix_execution_logs_log_level_created_at;
-CREATE INDEX ix_execution_logs_subscription_id_log_level_created_at
-    ON execution_logs (subscription_id, log_level, created_at) WHERE log_level IN ('ERROR', 'CRITICAL');
-CREATE INDEX ix_execution_logs_subscription_id_status_created_at
-    ON execution_logs (subscription_id, status, created_at) WHERE status IN ('failed', 'cancelled');
-CREATE INDEX ix_execution_logs_subscription_id_execution_type_created_at
-    ON execution_logs (subscription_id, execution_type, created_at);
-CREATE INDEX ix_execution_logs_job_id_created_at ON execution_logs (job_id, created_at);
-CREATE INDEX ix_execution_logs_node_id_created_at
-    ON execution_logs (node_id, created_at) WHERE node_id IS NOT NULL;
+DROP INDEX ix_execution_logs_workflow_id_created_at;
+CREATE INDEX ix_execution_logs_execution_id ON execution_logs (subscription_id, execution_id, created_at, log_id);
+CREATE INDEX ix_execution_logs_execution_type
+    ON execution_logs (subscription_id, execution_type, created_at, log_id);
+CREATE INDEX ix_execution_logs_workflow_id
+    ON execution_logs (subscription_id, workflow_id, created_at, log_id) WHERE workflow_id IS NOT NULL;
+CREATE INDEX ix_execution_logs_job_id
+    ON execution_logs (subscription_id, job_id, created_at, log_id) WHERE job_id IS NOT NULL;
+CREATE INDEX ix_execution_logs_node_id
+    ON execution_logs (subscription_id, node_id, created_at, log_id) WHERE node_id IS NOT NULL;
+CREATE INDEX ix_execution_logs_log_level
+    ON execution_logs (subscription_id, log_level, created_at, log_id) WHERE log_level <> 'INFO';
+CREATE INDEX ix_execution_logs_status
+    ON execution_logs (subscription_id, status, created_at, log_id) WHERE status IN ('failed', 'cancelled');
 
+DROP INDEX ix_node_execution_logs_execution_id_created_at;
 DROP INDEX ix_node_execution_logs_log_level_created_at;
-CREATE INDEX ix_node_execution_logs_subscription_id_log_level_created_at
-    ON node_execution_logs (subscription_id, log_level, created_at) WHERE log_level IN ('ERROR', 'CRITICAL');
-CREATE INDEX ix_node_execution_logs_subscription_id_status_created_at
-    ON node_execution_logs (subscription_id, status, created_at) WHERE status IN ('failed', 'cancelled');
-CREATE INDEX ix_node_execution_logs_job_id_created_at ON node_execution_logs (job_id, created_at);
-CREATE INDEX ix_node_execution_logs_node_id_created_at
-    ON node_execution_logs (node_id, created_at) WHERE node_id IS NOT NULL;
+DROP INDEX ix_node_execution_logs_workflow_id_created_at;
+CREATE INDEX ix_node_execution_logs_execution_id
+    ON node_execution_logs (subscription_id, execution_id, created_at, log_id);
+CREATE INDEX ix_node_execution_logs_workflow_id
+    ON node_execution_logs (subscription_id, workflow_id, created_at, log_id) WHERE workflow_id IS NOT NULL;
+CREATE INDEX ix_node_execution_logs_job_id
+    ON node_execution_logs (subscription_id, job_id, created_at, log_id) WHERE job_id IS NOT NULL;
+CREATE INDEX ix_node_execution_logs_node_id
+    ON node_execution_logs (subscription_id, node_id, created_at, log_id) WHERE node_id IS NOT NULL;
+CREATE INDEX ix_node_execution_logs_log_level
+    ON node_execution_logs (subscription_id, log_level, created_at, log_id) WHERE log_level <> 'INFO';
+CREATE INDEX ix_node_execution_logs_status
+    ON node_execution_logs (subscription_id, status, created_at, log_id) WHERE status IN ('failed', 'cancelled');
 
 CREATE INDEX ix_server_logs_created_at_log_id ON server_logs (created_at, log_id);
 CREATE INDEX ix_server_logs_subscription_id_response_status_created_at
     ON server_logs (subscription_id, response_status, created_at) WHERE response_status >= 400;
 CREATE INDEX ix_server_logs_endpoint_created_at ON server_logs (endpoint, created_at);
 
-CREATE INDEX ix_data_change_history_subscription_id_table_name_changed_at
-    ON data_change_history (subscription_id, table_name, changed_at);
-CREATE INDEX ix_data_change_history_record_id_changed_at ON data_change_history (record_id, changed_at);
+DROP INDEX ix_data_change_history_changed_by_changed_at;
+CREATE INDEX ix_data_change_history_table_name
+    ON data_change_history (subscription_id, table_name, changed_at, change_id);
+CREATE INDEX ix_data_change_history_record_id
+    ON data_change_history (subscription_id, record_id, changed_at, change_id);
+CREATE INDEX ix_data_change_history_changed_by
+    ON data_change_history (subscription_id, changed_by, changed_at, change_id);
 
 CREATE TABLE change_numbers (
     table_name VARCHAR(100) NOT NULL,
