@@ -1,5 +1,6 @@
 """Turning what use cases return into JSON, and describing bodies to OpenAPI."""
 
+from collections.abc import Sequence
 from types import GenericAlias
 from typing import Any
 
@@ -44,6 +45,17 @@ def page_of(item: type[Any]) -> type[BaseModel]:
         "next_cursor": (str | None, ...),
     }
     return create_model(f"{item.__name__}Page", **fields)
+
+
+def statistics_answer(rows: Sequence[Any]) -> Response:
+    """Figures by buckets of time."""
+    return answer({"buckets": rows})
+
+
+def statistics_of(row: type[Any]) -> type[BaseModel]:
+    """The OpenAPI description of such figures."""
+    fields: dict[str, Any] = {"buckets": (GenericAlias(list, (row,)), ...)}
+    return create_model(f"{row.__name__}s", **fields)
 
 
 def takes(model: type[Body], *, required: bool = True) -> dict[str, Any]:

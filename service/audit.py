@@ -107,6 +107,44 @@ def event(
     )
 
 
+def reported(
+    author: Author,
+    subscription_id: UUID,
+    subject: Subject,
+    action: str,
+    at: datetime,
+    *,
+    old: Values | None,
+    new: Values | None,
+    changed: list[Values] | None,
+    status: str,
+    error: str | None,
+    on_behalf_of: str | None,
+) -> AuditRow:
+    """An event that a platform reports, kept whatever the policy is: it was asked for.
+
+    `changed` are the operations from one state to the other, computed where None.
+    """
+    before = None if old is None else plain(old)
+    after = None if new is None else plain(new)
+    return _row(
+        author.origin,
+        subscription_id,
+        subject,
+        action,
+        at,
+        user_id=author.user_id,
+        username=author.username,
+        old_values=before,
+        new_values=after,
+        # Before anything is masked: that a secret changed is told, though not to what.
+        changes=changes(before, after) if changed is None else changed,
+        status=status,
+        error_message=error,
+        on_behalf_of=on_behalf_of,
+    )
+
+
 def refusal(
     origin: Origin,
     author: Author | None,
@@ -136,7 +174,7 @@ def _row(
     origin: Origin,
     subscription_id: UUID | None,
     subject: Subject,
-    action: Action,
+    action: str,
     at: datetime,
     *,
     user_id: UUID | None,
@@ -146,6 +184,7 @@ def _row(
     changes: list[Values] | None = None,
     status: str = "success",
     error_message: str | None = None,
+    on_behalf_of: str | None = None,
 ) -> AuditRow:
     return AuditRow(
         audit_id=mint(),
@@ -169,6 +208,7 @@ def _row(
         folder_id=subject.folder_id,
         status=status,
         error_message=text(error_message, MAX_TEXT_BYTES),
+        on_behalf_of=text(on_behalf_of, MAX_ID_BYTES),
     )
 
 

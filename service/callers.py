@@ -24,27 +24,26 @@ class Right(StrEnum):
     READ = "read resources and their history"
     WRITE = "change resources"
     READ_LOGS = "read logs"
+    RECORD = "record events"
     SEE_SUBSCRIPTION = "see the subscription"
     MANAGE_USERS = "manage users and keys"
     FORCE = "take another's check-out away"
     MANAGE_SUBSCRIPTION = "change the subscription"
     CREATE_SUBSCRIPTIONS = "create subscriptions"
     MANAGE_POLICY = "change what the audit log keeps"
+    READ_PLATFORM_LOGS = "read the logs of the platform"
+
+
+# What is not of one subscription.
+_OF_THE_PLATFORM = frozenset({Right.CREATE_SUBSCRIPTIONS, Right.READ_PLATFORM_LOGS})
 
 
 _RIGHTS: dict[Role, frozenset[Right]] = {
     Role.VIEWER: frozenset({Right.READ, Right.SEE_SUBSCRIPTION}),
-    Role.EDITOR: frozenset({Right.READ, Right.SEE_SUBSCRIPTION, Right.WRITE}),
+    Role.EDITOR: frozenset({Right.READ, Right.SEE_SUBSCRIPTION, Right.WRITE, Right.RECORD}),
     Role.AUDITOR: frozenset({Right.READ, Right.SEE_SUBSCRIPTION, Right.READ_LOGS}),
-    Role.ADMIN: frozenset(Right) - {Right.CREATE_SUBSCRIPTIONS},
-    Role.OPERATOR: frozenset(
-        {
-            Right.SEE_SUBSCRIPTION,
-            Right.MANAGE_USERS,
-            Right.MANAGE_SUBSCRIPTION,
-            Right.CREATE_SUBSCRIPTIONS,
-        }
-    ),
+    Role.ADMIN: frozenset(Right) - _OF_THE_PLATFORM,
+    Role.OPERATOR: _OF_THE_PLATFORM | {Right.SEE_SUBSCRIPTION, Right.MANAGE_USERS, Right.MANAGE_SUBSCRIPTION},
 }
 
 

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from ipaddress import ip_address
@@ -49,6 +49,7 @@ _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 _FLAG = TypeAdapter(bool)
 
 BodyT = TypeVar("BodyT", bound=Body)
+Made = TypeVar("Made")
 
 
 def context_of(request: Request) -> Context:
@@ -243,6 +244,7 @@ Reading = Annotated[Access, Depends(access(Right.READ))]
 Writing = Annotated[Access, Depends(access(Right.WRITE))]
 Releasing = Annotated[Access, Depends(releasing)]
 ReadingLogs = Annotated[Access, Depends(access(Right.READ_LOGS))]
+Recording = Annotated[Access, Depends(access(Right.RECORD))]
 Seeing = Annotated[Access, Depends(access(Right.SEE_SUBSCRIPTION))]
 Managing = Annotated[Access, Depends(access(Right.MANAGE_USERS))]
 Configuring = Annotated[Access, Depends(access(Right.MANAGE_SUBSCRIPTION))]
@@ -257,7 +259,16 @@ async def creating(request: Request) -> Caller:
     return caller
 
 
+async def reading_platform_logs(request: Request) -> Context:
+    """The parts of this process, for a caller that may read the logs of all subscriptions."""
+    caller = await caller_of(request)
+    caller.needs(Right.READ_PLATFORM_LOGS)
+    _refuse_unfit_head(request, with_body=False)
+    return context_of(request)
+
+
 Creating = Annotated[Caller, Depends(creating)]
+ReadingPlatformLogs = Annotated[Context, Depends(reading_platform_logs)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,23 +333,29 @@ def body_of(model: type[BodyT], *, may_be_empty: bool = False) -> Callable[[Requ
     """
 
     def made(raw: bytes) -> BodyT:
+        if not raw and may_be_empty:
+            return model()
         value = json_body.parse(raw)
         # Before pydantic, which would make an error of its own for each of a million unknown keys.
         unknown = model.unknown_fields(value)
         if unknown:
-            raise _invalid_body(unknown)
+            raise invalid_body(unknown)
         try:
             return model.model_validate(value)
         except ValidationError as error:
-            raise _invalid_body(_faults(error)) from None
+            raise invalid_body(faults_of(error)) from None
 
-    async def read(request: Request) -> BodyT:
+    return body_read_by(made)
+
+
+def body_read_by(made: Callable[[bytes], Made]) -> Callable[[Request], Awaitable[Made]]:
+    """A dependency that is what `made` makes of the body's bytes."""
+
+    async def read(request: Request) -> Made:
         raw = await _read(request)
         _refuse_unfit_head(request, with_body=True)
         # For `attempt_of`: what a retry has to repeat.
         request.state.body_digest = sha256(raw).digest()
-        if not raw and may_be_empty:
-            return model()
         if len(raw) > PARSE_ASIDE_BYTES:
             return await run_in_threadpool(made, raw)
         return made(raw)
@@ -370,14 +387,16 @@ def _too_large() -> BodyTooLarge:
     return BodyTooLarge(f"A JSON body is at most {MAX_BODY_BYTES // 1024**2} MiB.")
 
 
-def _invalid_body(faults: list[Fault]) -> Invalid:
+def invalid_body(faults: list[Fault]) -> Invalid:
+    """The refusal of a body for its faults."""
     shown = "; ".join(f"{fault.pointer or 'the body'}: {fault.detail}" for fault in faults[:3])
     return Invalid(f"The body is not valid: {shown}.", faults=faults)
 
 
-def _faults(error: ValidationError) -> list[Fault]:
+def faults_of(error: ValidationError, path: Sequence[json_body.Step] = ()) -> list[Fault]:
+    """What a model has against a value at `path` of the body; few, however much it is."""
     return [
-        Fault(_message(problem), pointer=json_body.pointer_of(list(problem["loc"])))
+        Fault(_message(problem), pointer=json_body.pointer_of([*path, *problem["loc"]]))
         for problem in error.errors(include_url=False, include_input=False)[: json_body.MAX_FAULTS]
     ]
 

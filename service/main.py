@@ -23,12 +23,14 @@ from service.logins import LoginRecorder
 from service.middleware import RequestMiddleware
 from service.refusals import RefusalRecorder
 from service.routes import (
+    audit_logs,
     audit_policies,
     checkouts,
     comments,
+    data_changes,
+    execution_logs,
     git,
     health,
-    logs,
     publications,
     resources,
     rollbacks,
@@ -131,7 +133,9 @@ def create_app(
         publications,
         comments,
         rollbacks,
-        logs,
+        audit_logs,
+        execution_logs,
+        data_changes,
         audit_policies,
         tenancy,
     )

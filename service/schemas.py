@@ -148,20 +148,6 @@ Definition = Annotated[bytes, PlainValidator(_definition), WithJsonSchema({"type
 RoleName = Literal["viewer", "editor", "auditor", "admin"]
 
 
-class AuditQuery(BaseModel):
-    """What narrows a page of the audit log; both ends of the time are inclusive."""
-
-    resource_type: QueryText | None = None
-    resource_id: QueryText | None = None
-    user_id: UUID | None = None
-    action: QueryText | None = None
-    status: QueryText | None = None
-    workspace_id: UUID | None = None
-    request_id: QueryText | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
-
-
 class VersionQuery(BaseModel):
     """What narrows a history; `author` is a user's id or name, both ends of the time are inclusive."""
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any, Final, Literal
 from uuid import UUID
 
+import orjson
 import psycopg
 from sqlalchemy import ColumnElement, Engine, Uuid, any_, bindparam, create_engine, event, exc, literal, text
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -79,6 +80,8 @@ class Database:
             pool_use_lifo=True,
             # Parameters are e-mail addresses, hashes and documents: no error message may hold them.
             hide_parameters=True,
+            # JSONB writes a large double out as an integer: this reads it as the same double again.
+            json_deserializer=orjson.loads,
             connect_args=connect_arguments("annals"),
         )
         event.listen(self.engine, "connect", _configure)

@@ -1,6 +1,7 @@
 """TimescaleDB where it is present: which logs become hypertables, and in which chunks."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 import psycopg.errors
 from sqlalchemy import Connection, exc, text
@@ -14,7 +15,7 @@ class Hypertable:
 
     table: str
     time_column: str
-    chunk: str
+    chunk: timedelta
 
 
 CHUNK_SCHEMA = "annals_chunks"
@@ -23,12 +24,17 @@ CHUNK_SCHEMA = "annals_chunks"
 # after a year, a quarter where they stay for good (ten years of weekly chunks with six indexes each would
 # take some four thousand locks for one unbounded page; the default lock table holds about 6,400).
 HYPERTABLES = (
-    Hypertable("audit_logs", "created_at", "90 days"),
-    Hypertable("data_change_history", "changed_at", "90 days"),
-    Hypertable("execution_logs", "created_at", "7 days"),
-    Hypertable("node_execution_logs", "created_at", "1 day"),
-    Hypertable("server_logs", "created_at", "1 day"),
+    Hypertable("audit_logs", "created_at", timedelta(days=90)),
+    Hypertable("data_change_history", "changed_at", timedelta(days=90)),
+    Hypertable("execution_logs", "created_at", timedelta(days=7)),
+    Hypertable("node_execution_logs", "created_at", timedelta(days=1)),
+    Hypertable("server_logs", "created_at", timedelta(days=1)),
 )
+
+
+def chunk_of(table: str) -> timedelta:
+    """The span of one chunk of a log."""
+    return next(log.chunk for log in HYPERTABLES if log.table == table)
 
 
 def installed_version(connection: Connection) -> str | None:

@@ -58,7 +58,7 @@ def test_every_post_is_tried_here(server: Server) -> None:
     described = {
         short(path)
         for path, methods in server.app.openapi()["paths"].items()
-        if "post" in methods and ("POST", path) not in NOT_HERE
+        if "post" in methods and ("POST", short(path)) not in NOT_HERE
     }
     assert described == set(POSTS)
 
@@ -116,6 +116,8 @@ def changed(path: str, body: Json | None) -> Json:
             return {"text": "other"}
         case "R/check-out":
             return {"reason": "other"}
+        case "S/audit-logs":
+            return (body or {}) | {"resource_name": "other"}
         case "S/users":
             return (body or {}) | {"role": "editor"}
         case "R/rollback" | "S/rollback" | "S/check-ins":

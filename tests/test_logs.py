@@ -66,6 +66,13 @@ def items(tenant: Tenant) -> Json:
     }
 
 
+def executed(tenant: Tenant) -> Json:
+    """An event of the platform itself."""
+    workflow = tenant.workflow()
+    names = ("resource_type", "resource_id", "workspace_id")
+    return {"action": "EXECUTE", "new_values": {"n": 1}, **{name: workflow[name] for name in names}}
+
+
 def past_of(path: str, tenant: Tenant) -> str:
     """The commit of a resource's first version."""
     commit: str = ok(tenant.ana.get(f"{path}/versions/1"))["git_commit_hash"]
@@ -151,10 +158,12 @@ CALLS: dict[tuple[str, str], tuple[Prepare, str, str]] = {
         "COMMENT",
         "workflow",
     ),
+    ("POST", "S/audit-logs"): (lambda t: (f"{t.path}/audit-logs", executed(t)), "EXECUTE", "workflow"),
 }
-# Git has its own tests: `test_git_http` looks for CLONE and FETCH.
 WITHOUT_PLACE = ("subscription", "user", "api_key", "audit_policy")
-NOT_HERE = {("POST", "/git/{subscription_id}.git/git-upload-pack")}
+# Git has its own tests: `test_git_http` looks for CLONE and FETCH. What an execution says is a row of its own
+# log, which names who recorded it.
+NOT_HERE = {("POST", "/git/{subscription_id}.git/git-upload-pack"), ("POST", "S/execution-logs")}
 
 
 def short(path: str) -> str:
@@ -342,6 +351,7 @@ def test_events_are_narrowed_by_each_filter_and_by_all(tenant: Tenant) -> None:
         ({"since": "2026-01-01T00:00:00"}, "since"),
         ({"until": "2026-13-01T00:00:00Z"}, "until"),
         ({"action": "a\0b"}, "action"),
+        ({"status": "maybe"}, "status"),
         ({"resource_id": "\0"}, "resource_id"),
         ({"request_id": "x" * 501}, "request_id"),
         ({"limit": "201"}, "limit"),

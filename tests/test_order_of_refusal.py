@@ -62,7 +62,7 @@ class Target:
         return f"{self.path}/workflows/{self.workflow['resource_id']}/versions/{1 if self.is_there else 99}"
 
 
-Body = Json | None
+Body = Json | list[Json] | None
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,13 @@ def create(collection: str) -> Write:
 
 
 def of_tenancy(
-    method: str, path: str, body: Body = None, invalid: Body = None, missing: str | None = None, **has: bool
+    method: str,
+    path: str,
+    body: Body = None,
+    invalid: Body = None,
+    missing: str | None = None,
+    too_low: str = "ben",
+    **has: bool,
 ) -> Write:
     """A call about users, keys and the subscription itself."""
     where = path.format(user_id=UNKNOWN, key_id=UNKNOWN)
@@ -151,8 +157,15 @@ def of_tenancy(
     def make(target: Target) -> tuple[str, Body]:
         return where.replace("S", target.path, 1) if has.get("has_tenant", True) else where, body
 
-    return Write(method, path, make, invalid, missing, too_low="ben", **{"has_state": False, **has})
+    return Write(method, path, make, invalid, missing, too_low=too_low, **{"has_state": False, **has})
 
+
+EXECUTION: Json = {
+    "execution_id": UNKNOWN,
+    "execution_type": "job",
+    "log_level": "INFO",
+    "log_message": "begins",
+}
 
 WRITES = {
     "save": of_resource("POST", "/versions", {"data": {"n": 9}}, {"data": []}),
@@ -191,6 +204,16 @@ WRITES = {
     "a key's end": of_tenancy("DELETE", "S/api-keys/{key_id}", missing="key_not_found"),
     "a subscription": of_tenancy("PATCH", "S", {"name": "x"}, {"name": ""}),
     "a policy": of_tenancy("PUT", "S/audit-policy", {"rules": []}, {"rules": 7}),
+    "events": of_tenancy(
+        "POST",
+        "S/audit-logs",
+        {"action": "EXECUTE", "resource_type": "workflow"},
+        {"action": "execute", "resource_type": "workflow"},
+        too_low="vera",
+    ),
+    "executions": of_tenancy(
+        "POST", "S/execution-logs", EXECUTION, [{**EXECUTION, "duration_ms": -1}], too_low="vera"
+    ),
     "subscriptions": of_tenancy("POST", "/v1/subscriptions", {"name": "x"}, {"name": ""}, has_tenant=False),
 }
 
@@ -250,7 +273,8 @@ def check(response: httpx.Response, write: Write, level: str) -> None:
 
 
 def test_every_write_is_tried_here() -> None:
-    assert {(write.method, write.path) for write in WRITES.values()} == set(CALLS)
+    tried = {(write.method, write.path) for write in WRITES.values()}
+    assert tried == {*CALLS, ("POST", "S/execution-logs")}
 
 
 @pytest.mark.parametrize("name", WRITES)

@@ -191,7 +191,8 @@ def test_an_unknown_path_is_a_problem(server: Server, path: str, method: str) ->
         ("GET", "{R}/check-in", {"POST"}),
         ("GET", "{R}/check-out", {"POST", "DELETE"}),
         ("PUT", "{S}/users/x", {"PATCH", "DELETE"}),
-        ("POST", "{S}/audit-logs", {"GET"}),
+        ("PUT", "{S}/audit-logs", {"GET", "POST"}),
+        ("POST", "{S}/change-history", {"GET"}),
     ],
 )
 def test_a_method_that_does_not_apply_names_those_that_do(

@@ -44,6 +44,12 @@ ALLOWED = {
     ("DELETE", "/users/{nobody}", 404): {"ana", "operator"},
     ("DELETE", "/api-keys/{nobody}", 404): {"ana", "operator"},
     ("GET", "/audit-logs", 200): {"aud", "ana"},
+    ("GET", "/audit-logs/stats", 200): {"aud", "ana"},
+    ("GET", "/execution-logs", 200): {"aud", "ana"},
+    ("GET", "/execution-logs/stats", 200): {"aud", "ana"},
+    ("GET", "/change-history", 200): {"aud", "ana"},
+    ("POST", "/audit-logs", 422): {"ben", "ana"},
+    ("POST", "/execution-logs", 422): {"ben", "ana"},
 }
 
 

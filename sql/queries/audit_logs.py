@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import Text, cast, func, null, select
 
-from sql import bulk
+from sql import bulk, windows
+from sql.buckets import bucket_of
 from sql.database import Transaction
+from sql.hypertables import chunk_of
 from sql.models import TABLES
+from sql.windows import Part, Reach
 
 _AUDIT_LOGS = TABLES["audit_logs"]
 _ACTORS = TABLES["actors"]
@@ -20,7 +23,11 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRow:
-    """One event: who, what, when, where, how, and the state before and after."""
+    """One event: who, what, when, where, how, and the state before and after.
+
+    `on_behalf_of` is whom the recorder says that it was done for; nobody has checked that. `changes` are
+    RFC 6902 operations, or, where they were too large, what is left of them.
+    """
 
     audit_id: UUID
     created_at: datetime
@@ -33,7 +40,7 @@ class AuditRow:
     resource_name: str | None
     old_values: Values | None
     new_values: Values | None
-    changes: list[Values] | None
+    changes: list[Values] | Values | None
     ip_address: str | None
     user_agent: str | None
     api_endpoint: str | None
@@ -43,7 +50,6 @@ class AuditRow:
     folder_id: UUID | None
     status: str
     error_message: str | None
-    # Whom a platform says that it acts for; it is the caller that is known.
     on_behalf_of: str | None = None
 
 
@@ -69,6 +75,15 @@ class AuditFilter:
     until: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditBucket:
+    """How many events of a group there were from `time` on, for the width of a bucket."""
+
+    time: datetime
+    group: str | None
+    count: int
+
+
 _INSERT = bulk.insertion(_AUDIT_LOGS, *(field.name for field in fields(AuditRow)))
 
 
@@ -89,33 +104,55 @@ def exists(tx: Transaction, subscription_id: UUID, row: AuditRow) -> bool:
 
 def page(
     tx: Transaction,
-    subscription_id: UUID,
+    subscription_id: UUID | None,
     narrow: AuditFilter,
     *,
     before: tuple[datetime, UUID] | None,
     limit: int,
+    at: datetime,
 ) -> list[AuditRead]:
-    """At most `limit` events older than the position `before`, newest first."""
+    """At most `limit` events older than the position `before`, newest first; the platform's for None."""
     columns = _AUDIT_LOGS.c
     query = (
         select(_AUDIT_LOGS, _ACTORS.c.email.label("user_email"))
         .outerjoin(_ACTORS, _ACTORS.c.user_id == columns.user_id)
-        .where(columns.subscription_id == subscription_id)
-        .order_by(columns.created_at.desc(), columns.audit_id.desc())
-        .limit(limit)
+        .where(columns.subscription_id == subscription_id, *windows.matching(columns, narrow))
     )
-    for name in ("resource_type", "resource_id", "user_id", "action", "status", "workspace_id", "request_id"):
-        value = getattr(narrow, name)
-        if value is not None:
-            query = query.where(columns[name] == value)
-    if narrow.since is not None:
-        query = query.where(columns.created_at >= narrow.since)
-    if narrow.until is not None:
-        query = query.where(columns.created_at <= narrow.until)
-    if before is not None:
-        query = query.where(tuple_(columns.created_at, columns.audit_id) < before)
-    rows = tx.execute(query)
+    part = Part(query=query, time=columns.created_at, row_id=columns.audit_id)
+    reach = Reach(since=narrow.since, until=narrow.until, before=before, limit=limit, at=at)
+    rows = windows.newest(tx, [part], reach, span=chunk_of("audit_logs"))
     return [
         AuditRead(**{**row._mapping, "ip_address": None if row.ip_address is None else str(row.ip_address)})
         for row in rows
     ]
+
+
+def statistics(
+    tx: Transaction,
+    subscription_id: UUID,
+    narrow: AuditFilter,
+    *,
+    width: timedelta,
+    group_by: str | None,
+    limit: int,
+) -> list[AuditBucket]:
+    """At most `limit` counts, by buckets of time in ascending order and the values of a column."""
+    columns = _AUDIT_LOGS.c
+    group = cast(null() if group_by is None else columns[group_by], Text())
+    query = (
+        select(
+            bucket_of(tx, columns.created_at, width).label("time"),
+            group.label("group"),
+            func.count().label("count"),
+        )
+        .where(
+            columns.subscription_id == subscription_id,
+            *windows.matching(columns, narrow),
+            *windows.between(columns.created_at, narrow),
+        )
+        .group_by("time", "group")
+        .order_by("time", "group")
+        .limit(limit)
+    )
+    windows.plan_anew(tx)
+    return [AuditBucket(**row._mapping) for row in tx.execute(query)]

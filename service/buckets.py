@@ -1,0 +1,48 @@
+"""Statistics over time: how wide a bucket is, and how far back they go."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from service.errors import Fault, Invalid
+from sql.buckets import begin_of
+from sql.windows import FAR_PAST
+
+# Of those that end at `until` or now, where no `since` says otherwise.
+DEFAULT_BUCKETS = 100
+# What a chart can show, and what can be read in a moment; rows are buckets times groups.
+MAX_BUCKETS = 2_000
+MAX_ROWS = 10_000
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+Row = TypeVar("Row")
+
+
+def width_of(bucket: str) -> timedelta:
+    """The width that a text like 15m, 1h, 7d or 2w means."""
+    return timedelta(**{_UNITS[bucket[-1]]: int(bucket[:-1])})
+
+
+def bounded(narrow: Mapping[str, Any], width: timedelta, at: datetime) -> dict[str, Any]:
+    """The same filter with a `since`; raises Invalid where that makes too many buckets."""
+    until = narrow.get("until") or at
+    since = narrow.get("since")
+    if since is None:
+        whole = (DEFAULT_BUCKETS - 1) * width
+        since = FAR_PAST if until - FAR_PAST < whole else begin_of(until - whole, width)
+    elif (until - since) // width >= MAX_BUCKETS:
+        raise _too_many(f"more than {MAX_BUCKETS:,} buckets", "bucket")
+    return {**narrow, "since": since}
+
+
+def counted(rows: Sequence[Row]) -> Sequence[Row]:
+    """Rows that were asked for with one more than the limit; raises Invalid where that one came."""
+    if len(rows) > MAX_ROWS:
+        raise _too_many(f"more than {MAX_ROWS:,} groups in all buckets together", "group_by")
+    return rows
+
+
+def _too_many(what: str, parameter: str) -> Invalid:
+    detail = f"{what}: take wider buckets or a shorter time"
+    return Invalid(f"{parameter}: {detail}.", faults=[Fault(detail, parameter=parameter)])

@@ -1,0 +1,125 @@
+"""The audit log: what a platform records of its own, pages, and statistics."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from pydantic import TypeAdapter
+
+from service import audit, buckets
+from service.audit import Subject
+from service.callers import Caller
+from service.context import Context
+from service.event_batches import Accepted, Batch
+from service.idempotency import Attempt
+from service.ids import SubscriptionId
+from service.pages import Page, Paging, time_position
+from service.usecases.retries import run_once
+from sql.database import PLATFORM, Transaction
+from sql.queries import audit_logs
+from sql.queries.audit_logs import AuditBucket, AuditFilter, Values
+from sql.queries.audit_logs import AuditRead as AuditEvent
+
+__all__ = ["AuditBucket", "AuditEvent"]
+
+_ACCEPTED = TypeAdapter(Accepted)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedEvent:
+    """What a platform says that was done; who says it, when and from where is seen here."""
+
+    action: str
+    resource_type: str
+    resource_id: str | None
+    resource_name: str | None
+    old_values: Values | None
+    new_values: Values | None
+    changes: list[Values] | None
+    workspace_id: UUID | None
+    folder_id: UUID | None
+    status: str
+    error_message: str | None
+    on_behalf_of: str | None
+
+
+def record_events(
+    context: Context,
+    caller: Caller,
+    subscription_id: SubscriptionId,
+    batch: Batch[ReportedEvent],
+    *,
+    once: Attempt | None,
+) -> Accepted:
+    """Add events of a platform, all of them or none."""
+
+    def work(tx: Transaction) -> Accepted:
+        at = context.clock()
+        rows = [
+            audit.reported(
+                caller,
+                subscription_id,
+                Subject(
+                    event.resource_type,
+                    event.resource_id,
+                    event.resource_name,
+                    event.workspace_id,
+                    event.folder_id,
+                ),
+                event.action,
+                at,
+                old=event.old_values,
+                new=event.new_values,
+                changed=event.changes,
+                status=event.status,
+                error=event.error_message,
+                on_behalf_of=event.on_behalf_of,
+            )
+            for event in batch.events
+        ]
+        audit_logs.insert_rows(tx, rows)
+        return Accepted.of([row.audit_id for row in rows], is_single=batch.is_single)
+
+    return run_once(context, subscription_id, once, _ACCEPTED, work)
+
+
+def audit_page(
+    context: Context, subscription_id: SubscriptionId | None, narrow: Mapping[str, Any], paging: Paging
+) -> Page[AuditEvent]:
+    """Events that match the fields of AuditFilter in `narrow`, newest first; the platform's own for None."""
+    filters = {"list": "audit-logs", "of": subscription_id, **narrow}
+    before = time_position(paging.position(filters))
+    with context.database.transaction(subscription_id or PLATFORM) as tx:
+        rows = audit_logs.page(
+            tx,
+            subscription_id,
+            AuditFilter(**narrow),
+            before=before,
+            limit=paging.limit + 1,
+            at=context.clock(),
+        )
+    return paging.page(rows, filters, lambda item: [item.created_at.isoformat(), str(item.audit_id)])
+
+
+def audit_statistics(
+    context: Context,
+    subscription_id: SubscriptionId,
+    narrow: Mapping[str, Any],
+    *,
+    bucket: str,
+    group_by: str | None,
+) -> Sequence[AuditBucket]:
+    """How many events there were in each bucket of time; raises Invalid for too many buckets."""
+    width = buckets.width_of(bucket)
+    narrow = buckets.bounded(narrow, width, context.clock())
+    with context.database.transaction(subscription_id) as tx:
+        rows = audit_logs.statistics(
+            tx,
+            subscription_id,
+            AuditFilter(**narrow),
+            width=width,
+            group_by=group_by,
+            limit=buckets.MAX_ROWS + 1,
+        )
+    return buckets.counted(rows)

@@ -1,0 +1,143 @@
+"""The execution logs: what a platform records of workflows, jobs, job packages and nodes that run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from pydantic import TypeAdapter
+
+from service import audit, buckets
+from service.audit import MAX_TEXT_BYTES
+from service.bounds import bounded_text
+from service.callers import Caller
+from service.context import Context
+from service.event_batches import Accepted, Batch
+from service.idempotency import Attempt
+from service.ids import SubscriptionId, mint
+from service.pages import Page, Paging, time_position
+from service.usecases.retries import run_once
+from sql.database import Transaction
+from sql.queries import execution_logs
+from sql.queries.execution_logs import ExecutionBucket, ExecutionFilter
+from sql.queries.execution_logs import ExecutionRow as ExecutionEvent
+
+__all__ = ["ExecutionBucket", "ExecutionEvent"]
+
+# How far a platform's time may lie from ours: what it kept through an outage, and clocks that differ.
+OLDEST = timedelta(days=7)
+AHEAD = timedelta(minutes=5)
+
+_ACCEPTED = TypeAdapter(Accepted)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedExecution:
+    """What a platform says of an execution; without a `created_at`, it is of now."""
+
+    execution_id: UUID
+    execution_type: str
+    workflow_id: UUID | None
+    job_id: UUID | None
+    jobpackage_id: UUID | None
+    node_id: str | None
+    log_level: str
+    log_message: str
+    log_details: dict[str, Any] | None
+    duration_ms: int | None
+    rows_processed: int | None
+    memory_used_mb: float | None
+    cpu_percent: float | None
+    status: str | None
+    error_code: str | None
+    error_details: dict[str, Any] | None
+    triggered_by: UUID | None
+    created_at: datetime | None
+
+
+def record_executions(
+    context: Context,
+    caller: Caller,
+    subscription_id: SubscriptionId,
+    batch: Batch[ReportedExecution],
+    *,
+    once: Attempt | None,
+) -> Accepted:
+    """Add rows of a platform, all of them or none; raises Invalid for a time that is too far from now."""
+
+    def work(tx: Transaction) -> Accepted:
+        at = context.clock()
+        batch.check(lambda event: _fault(event, at))
+        rows = [_row(event, caller, subscription_id, at) for event in batch.events]
+        execution_logs.insert_rows(tx, rows)
+        return Accepted.of([row.log_id for row in rows], is_single=batch.is_single)
+
+    return run_once(context, subscription_id, once, _ACCEPTED, work)
+
+
+def _fault(event: ReportedExecution, at: datetime) -> tuple[str, str] | None:
+    if event.created_at is None or at - OLDEST <= event.created_at <= at + AHEAD:
+        return None
+    return "created_at", "lies more than 7 days back or 5 minutes ahead"
+
+
+def _row(
+    event: ReportedExecution, caller: Caller, subscription_id: SubscriptionId, at: datetime
+) -> ExecutionEvent:
+    """The row of an event, without secrets and within bounds: each one's is made here."""
+    given: dict[str, Any] = {field.name: getattr(event, field.name) for field in fields(event)}
+    kept = {
+        "created_at": event.created_at or at,
+        "log_message": bounded_text(event.log_message, MAX_TEXT_BYTES),
+        "log_details": audit.state(event.log_details),
+        "error_details": audit.state(event.error_details),
+    }
+    return ExecutionEvent(
+        **given | kept,
+        log_id=mint(),
+        subscription_id=subscription_id,
+        recorded_by=caller.user_id,
+        request_id=caller.origin.request_id,
+    )
+
+
+def execution_page(
+    context: Context, subscription_id: SubscriptionId, narrow: Mapping[str, Any], paging: Paging
+) -> Page[ExecutionEvent]:
+    """Rows that match the fields of ExecutionFilter in `narrow`, newest first."""
+    filters = {"list": "execution-logs", "of": subscription_id, **narrow}
+    before = time_position(paging.position(filters))
+    with context.database.transaction(subscription_id) as tx:
+        rows = execution_logs.page(
+            tx,
+            subscription_id,
+            ExecutionFilter(**narrow),
+            before=before,
+            limit=paging.limit + 1,
+            at=context.clock(),
+        )
+    return paging.page(rows, filters, lambda item: [item.created_at.isoformat(), str(item.log_id)])
+
+
+def execution_statistics(
+    context: Context,
+    subscription_id: SubscriptionId,
+    narrow: Mapping[str, Any],
+    *,
+    bucket: str,
+    group_by: str | None,
+) -> Sequence[ExecutionBucket]:
+    """What executions came to in each bucket of time; raises Invalid for too many buckets."""
+    width = buckets.width_of(bucket)
+    narrow = buckets.bounded(narrow, width, context.clock())
+    with context.database.transaction(subscription_id) as tx:
+        rows = execution_logs.statistics(
+            tx,
+            subscription_id,
+            ExecutionFilter(**narrow),
+            width=width,
+            group_by=group_by,
+            limit=buckets.MAX_ROWS + 1,
+        )
+    return buckets.counted(rows)

@@ -1,0 +1,28 @@
+"""Time cut into equal buckets: by TimescaleDB where it is present, else by PostgreSQL, with equal results."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from sqlalchemy import ColumnElement, Interval, func, literal
+
+from sql import hypertables
+from sql.database import Transaction
+from sql.models.columns import INSTANT
+
+# A Monday, so that weeks begin on one. It is time_bucket's own for most widths, and date_bin has none.
+ORIGIN: Final = datetime(2000, 1, 3, tzinfo=UTC)
+
+
+def bucket_of(tx: Transaction, time: ColumnElement[datetime], width: timedelta) -> ColumnElement[datetime]:
+    """The beginning of the bucket that a time lies in."""
+    has_timescaledb = hypertables.installed_version(tx.connection()) is not None
+    cut = func.time_bucket if has_timescaledb else func.date_bin
+    bucket: ColumnElement[datetime] = cut(
+        literal(width, Interval()), time, literal(ORIGIN, INSTANT), type_=INSTANT
+    )
+    return bucket
+
+
+def begin_of(moment: datetime, width: timedelta) -> datetime:
+    """The same of an instant."""
+    return ORIGIN + (moment - ORIGIN) // width * width
