@@ -1,5 +1,6 @@
 """Making the row that records an event; whoever causes the event writes it in the same transaction."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -105,6 +106,21 @@ def event(
         new_values=after,
         changes=changes(before, after),
     )
+
+
+def record_reading(
+    tx: Transaction,
+    reader: Author,
+    subscription_id: UUID | None,
+    log: str,
+    at: datetime,
+    *,
+    filters: Mapping[str, Any],
+    rows: int,
+) -> None:
+    """Write that somebody read a log, by which filters and how many rows: no audit, no reading."""
+    about = {"filters": dict(filters), "rows": rows}
+    record(tx, reader, subscription_id, Subject(log, subscription_id, None), Action.READ, at, new=about)
 
 
 def reported(

@@ -259,16 +259,16 @@ async def creating(request: Request) -> Caller:
     return caller
 
 
-async def reading_platform_logs(request: Request) -> Context:
-    """The parts of this process, for a caller that may read the logs of all subscriptions."""
+async def reading_platform_logs(request: Request) -> Caller:
+    """A caller that may read the logs of all subscriptions."""
     caller = await caller_of(request)
     caller.needs(Right.READ_PLATFORM_LOGS)
     _refuse_unfit_head(request, with_body=False)
-    return context_of(request)
+    return caller
 
 
 Creating = Annotated[Caller, Depends(creating)]
-ReadingPlatformLogs = Annotated[Context, Depends(reading_platform_logs)]
+ReadingPlatformLogs = Annotated[Caller, Depends(reading_platform_logs)]
 
 
 @dataclass(frozen=True, slots=True)

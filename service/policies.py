@@ -35,7 +35,7 @@ RESOURCE_TYPES: Final = frozenset(
 # All others are actions on versions, deletions, keys and permissions, or the service's own: a record of them
 # can't be switched off.
 CAN_BE_OFF: Final = frozenset(
-    {Action.READ, Action.CLONE, Action.FETCH, Action.CHECK_OUT, Action.CANCEL_CHECK_OUT}
+    {*(Action.READ, Action.RECORD, Action.CLONE, Action.FETCH), Action.CHECK_OUT, Action.CANCEL_CHECK_OUT}
 )
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.answers import answer, page_answer, page_of, statistics_answer, statistics_of
-from service.deps import Once, Paged, ReadingLogs, ReadingPlatformLogs, Recording
+from service.deps import Once, Paged, ReadingLogs, ReadingPlatformLogs, Recording, context_of
 from service.event_batches import Batch
 from service.event_bodies import Stored, batch_of, takes_batch
 from service.log_schemas import AuditQuery, AuditStatisticsQuery, NewAuditEvent
@@ -17,10 +17,12 @@ router = APIRouter(prefix="/v1", tags=["logs"])
 
 @router.get("/audit-logs", response_model=page_of(audit_logs.AuditEvent))
 def list_platform_audit_logs(
-    request: Request, context: ReadingPlatformLogs, paging: Paged, narrow: Annotated[AuditQuery, Query()]
+    request: Request, caller: ReadingPlatformLogs, paging: Paged, narrow: Annotated[AuditQuery, Query()]
 ) -> Response:
     """What was done that is no subscription's own, newest first (operator)."""
-    found = audit_logs.audit_page(context, None, narrow.model_dump(exclude_none=True), paging)
+    found = audit_logs.audit_page(
+        context_of(request), caller, None, narrow.model_dump(exclude_none=True), paging
+    )
     return page_answer(request, found)
 
 
@@ -30,7 +32,7 @@ def list_audit_logs(
 ) -> Response:
     """What was done, newest first (auditor, admin)."""
     found = audit_logs.audit_page(
-        access.context, access.subscription_id, narrow.model_dump(exclude_none=True), paging
+        access.context, access.caller, access.subscription_id, narrow.model_dump(exclude_none=True), paging
     )
     return page_answer(request, found)
 
@@ -65,6 +67,7 @@ def audit_statistics(access: ReadingLogs, query: Annotated[AuditStatisticsQuery,
     """How many events there were in each bucket of time, of each group (auditor, admin)."""
     found = audit_logs.audit_statistics(
         access.context,
+        access.caller,
         access.subscription_id,
         query.model_dump(exclude_none=True, exclude={"bucket", "group_by"}),
         bucket=query.bucket,

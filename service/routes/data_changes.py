@@ -18,6 +18,6 @@ def list_data_changes(
 ) -> Response:
     """How records changed, each with its difference to the one before, newest first (auditor, admin)."""
     found = data_changes.change_page(
-        access.context, access.subscription_id, narrow.model_dump(exclude_none=True), paging
+        access.context, access.caller, access.subscription_id, narrow.model_dump(exclude_none=True), paging
     )
     return page_answer(request, found)

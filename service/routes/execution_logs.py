@@ -21,7 +21,7 @@ def list_execution_logs(
 ) -> Response:
     """What workflows, jobs, job packages and nodes said while they ran, newest first (auditor, admin)."""
     found = execution_logs.execution_page(
-        access.context, access.subscription_id, narrow.model_dump(exclude_none=True), paging
+        access.context, access.caller, access.subscription_id, narrow.model_dump(exclude_none=True), paging
     )
     return page_answer(request, found)
 
@@ -50,6 +50,7 @@ def execution_statistics(
     """What executions came to in each bucket of time, of each group (auditor, admin)."""
     found = execution_logs.execution_statistics(
         access.context,
+        access.caller,
         access.subscription_id,
         query.model_dump(exclude_none=True, exclude={"bucket", "group_by"}),
         bucket=query.bucket,

@@ -85,11 +85,16 @@ def record_events(
 
 
 def audit_page(
-    context: Context, subscription_id: SubscriptionId | None, narrow: Mapping[str, Any], paging: Paging
+    context: Context,
+    caller: Caller,
+    subscription_id: SubscriptionId | None,
+    narrow: Mapping[str, Any],
+    paging: Paging,
 ) -> Page[AuditEvent]:
     """Events that match the fields of AuditFilter in `narrow`, newest first; the platform's own for None."""
     filters = {"list": "audit-logs", "of": subscription_id, **narrow}
     before = time_position(paging.position(filters))
+    at = context.clock()
     with context.database.transaction(subscription_id or PLATFORM) as tx:
         rows = audit_logs.page(
             tx,
@@ -97,13 +102,16 @@ def audit_page(
             AuditFilter(**narrow),
             before=before,
             limit=paging.limit + 1,
-            at=context.clock(),
+            at=at,
         )
+        shown = min(len(rows), paging.limit)
+        audit.record_reading(tx, caller, subscription_id, "audit_log", at, filters=narrow, rows=shown)
     return paging.page(rows, filters, lambda item: [item.created_at.isoformat(), str(item.audit_id)])
 
 
 def audit_statistics(
     context: Context,
+    caller: Caller,
     subscription_id: SubscriptionId,
     narrow: Mapping[str, Any],
     *,
@@ -112,7 +120,8 @@ def audit_statistics(
 ) -> Sequence[AuditBucket]:
     """How many events there were in each bucket of time; raises Invalid for too many buckets."""
     width = buckets.width_of(bucket)
-    narrow = buckets.bounded(narrow, width, context.clock())
+    at = context.clock()
+    narrow = buckets.bounded(narrow, width, at)
     with context.database.transaction(subscription_id) as tx:
         rows = audit_logs.statistics(
             tx,
@@ -122,4 +131,6 @@ def audit_statistics(
             group_by=group_by,
             limit=buckets.MAX_ROWS + 1,
         )
+        asked = {**narrow, "bucket": bucket}
+        audit.record_reading(tx, caller, subscription_id, "audit_log", at, filters=asked, rows=len(rows))
     return buckets.counted(rows)

@@ -9,7 +9,8 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from service import audit, buckets
-from service.audit import MAX_TEXT_BYTES
+from service.actions import Action
+from service.audit import MAX_TEXT_BYTES, Subject
 from service.bounds import bounded_text
 from service.callers import Caller
 from service.context import Context
@@ -71,6 +72,8 @@ def record_executions(
         batch.check(lambda event: _fault(event, at))
         rows = [_row(event, caller, subscription_id, at) for event in batch.events]
         execution_logs.insert_rows(tx, rows)
+        subject = Subject("execution_log", subscription_id, None)
+        audit.record(tx, caller, subscription_id, subject, Action.RECORD, at, new={"accepted": len(rows)})
         return Accepted.of([row.log_id for row in rows], is_single=batch.is_single)
 
     return run_once(context, subscription_id, once, _ACCEPTED, work)
@@ -103,11 +106,16 @@ def _row(
 
 
 def execution_page(
-    context: Context, subscription_id: SubscriptionId, narrow: Mapping[str, Any], paging: Paging
+    context: Context,
+    caller: Caller,
+    subscription_id: SubscriptionId,
+    narrow: Mapping[str, Any],
+    paging: Paging,
 ) -> Page[ExecutionEvent]:
     """Rows that match the fields of ExecutionFilter in `narrow`, newest first."""
     filters = {"list": "execution-logs", "of": subscription_id, **narrow}
     before = time_position(paging.position(filters))
+    at = context.clock()
     with context.database.transaction(subscription_id) as tx:
         rows = execution_logs.page(
             tx,
@@ -115,13 +123,23 @@ def execution_page(
             ExecutionFilter(**narrow),
             before=before,
             limit=paging.limit + 1,
-            at=context.clock(),
+            at=at,
+        )
+        audit.record_reading(
+            tx,
+            caller,
+            subscription_id,
+            "execution_log",
+            at,
+            filters=narrow,
+            rows=min(len(rows), paging.limit),
         )
     return paging.page(rows, filters, lambda item: [item.created_at.isoformat(), str(item.log_id)])
 
 
 def execution_statistics(
     context: Context,
+    caller: Caller,
     subscription_id: SubscriptionId,
     narrow: Mapping[str, Any],
     *,
@@ -130,7 +148,8 @@ def execution_statistics(
 ) -> Sequence[ExecutionBucket]:
     """What executions came to in each bucket of time; raises Invalid for too many buckets."""
     width = buckets.width_of(bucket)
-    narrow = buckets.bounded(narrow, width, context.clock())
+    at = context.clock()
+    narrow = buckets.bounded(narrow, width, at)
     with context.database.transaction(subscription_id) as tx:
         rows = execution_logs.statistics(
             tx,
@@ -139,5 +158,14 @@ def execution_statistics(
             width=width,
             group_by=group_by,
             limit=buckets.MAX_ROWS + 1,
+        )
+        audit.record_reading(
+            tx,
+            caller,
+            subscription_id,
+            "execution_log",
+            at,
+            filters={**narrow, "bucket": bucket},
+            rows=len(rows),
         )
     return buckets.counted(rows)
