@@ -17,15 +17,17 @@ from starlette.convertors import Convertor, register_url_convertor
 
 from service import etags, ids, json_body
 from service.bounds import bounded_text
-from service.callers import Caller, Member, Origin, Right
+from service.callers import Caller, Member, Origin, Right, Role
 from service.context import Context
 from service.errors import (
+    AnnalsError,
     BodyTooLarge,
     Fault,
     Forbidden,
     IfMatchRequired,
     Invalid,
     ResourceNotFound,
+    SubscriptionNotFound,
     Unauthenticated,
     UnsupportedMedia,
 )
@@ -69,15 +71,21 @@ def origin_of(request: Request) -> Origin:
     )
 
 
+def header_text(request: Request, name: str) -> str | None:
+    """A header as it was written, None without one."""
+    given = request.headers.get(name)
+    # Headers come decoded as Latin-1, whatever their bytes are.
+    return None if given is None else given.encode("latin-1").decode("utf-8", "replace")
+
+
 def _reason(request: Request) -> str | None:
-    given = request.headers.get(CHANGE_REASON)
-    return None if given is None else given.encode("latin-1").decode("utf-8", "replace").strip() or None
+    given = header_text(request, CHANGE_REASON)
+    return None if given is None else given.strip() or None
 
 
 def _user_agent(request: Request) -> str | None:
-    given = request.headers.get("user-agent")
-    # Headers come decoded as Latin-1, whatever their bytes are.
-    return None if given is None else bounded_text(given.encode("latin-1").decode("utf-8", "replace"), 1000)
+    given = header_text(request, "user-agent")
+    return None if given is None else bounded_text(given, 1000)
 
 
 def _address(request: Request) -> str | None:
@@ -89,6 +97,17 @@ def _address(request: Request) -> str | None:
         return str(getattr(address, "ipv4_mapped", None) or address)
     except ValueError:
         return None
+
+
+def log_of(request: Request, caller: Caller | None, error: AnnalsError | None) -> SubscriptionId | None:
+    """Whose log a call belongs to: its caller's; what strangers do is the platform's."""
+    if caller is None or caller.role is not Role.OPERATOR:
+        return None if caller is None else caller.subscription_id
+    # The operator has none: the one that the path names, where that is there.
+    if isinstance(error, SubscriptionNotFound):
+        return None
+    named = ids.parse(request.path_params.get("subscription_id", ""))
+    return None if named is None else SubscriptionId(named)
 
 
 async def caller_of(request: Request) -> Caller:

@@ -9,11 +9,11 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from gitstore.errors import GitStoreError
-from service import audit, ids, problems
+from service import audit, problems
 from service.audit import Subject
 from service.callers import Caller, Role
 from service.context import Context
-from service.deps import context_of, origin_of
+from service.deps import context_of, log_of, origin_of
 from service.errors import (
     AnnalsError,
     DatabaseNotReachable,
@@ -52,6 +52,8 @@ async def unexpected(request: Request) -> Response:
 
 
 async def _problem(request: Request, error: AnnalsError) -> Response:
+    # For the server log.
+    request.state.problem = error
     row = _event(request, error)
     if row is not None:
         await context_of(request).refusals.record(row)
@@ -123,7 +125,7 @@ def _event(request: Request, error: AnnalsError) -> AuditRow | None:
     return audit.refusal(
         origin_of(request),
         caller,
-        _subscription(request, error, caller),
+        log_of(request, caller, error),
         Subject(attempt.resource_type, attempt.resource_id, None),
         attempt.action,
         context.clock(),
@@ -144,13 +146,3 @@ def _counts(request: Request, attempt: Attempt, status: str) -> bool:
     """Git asks without a key first, each time: a read without credentials is no attempt of anybody."""
     is_anonymous_read = request.method == "GET" and "authorization" not in request.headers
     return (attempt.is_event or status == "unauthorized") and not is_anonymous_read
-
-
-def _subscription(request: Request, error: AnnalsError, caller: Caller | None) -> ids.SubscriptionId | None:
-    """Whose log it belongs to: the caller's; what strangers do is the platform's."""
-    if caller is None or isinstance(error, SubscriptionNotFound):
-        return None if caller is None else caller.subscription_id
-    if caller.role is not Role.OPERATOR:
-        return caller.subscription_id
-    named = ids.parse(request.path_params.get("subscription_id", ""))
-    return None if named is None else ids.SubscriptionId(named)

@@ -165,3 +165,16 @@ class NewExecutionEvent(Body):
     error_details: JsonObject | None = None
     triggered_by: UUID | None = None
     created_at: Instant | None = None
+
+
+class ServerLogQuery(BaseModel):
+    """What narrows a page of the server log; both ends of the time are inclusive."""
+
+    status: Annotated[str, StringConstraints(pattern=r"^[1-5](xx|[0-9]{2})$")] | None = Field(
+        default=None, description="a status, such as 404, or a class of them, such as 4xx"
+    )
+    endpoint: QueryText | None = None
+    user_id: UUID | None = None
+    request_id: QueryText | None = None
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None

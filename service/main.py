@@ -34,10 +34,12 @@ from service.routes import (
     publications,
     resources,
     rollbacks,
+    server_logs,
     tags,
     tenancy,
     versions,
 )
+from service.server_log.writer import ServerLog
 from service.settings import Settings
 from service.usecases.health import version
 from sql.database import Database
@@ -70,6 +72,7 @@ def create_app(
     database = Database(database_url, pool_size=connections)
     credentials = CredentialReader(database)
     refusals = RefusalRecorder(database)
+    server_log = ServerLog(database_url, clock)
     store = Store(settings.git_dir)
     committer: ThreadCommitter | SocketCommitter = (
         ThreadCommitter(database, store, clock=clock, public_url=public_url)
@@ -94,10 +97,12 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = settings.threads
         await committer.start()
+        server_log.start()
         try:
             yield
         finally:
             await committer.stop()
+            await anyio.to_thread.run_sync(server_log.stop)
             app.state.upload_pack.close()
             await refusals.close()
             credentials.close()
@@ -121,7 +126,7 @@ def create_app(
         deadline_seconds=settings.git_timeout,
         queue_seconds=GIT_QUEUE_SECONDS,
     )
-    app.add_middleware(RequestMiddleware)
+    app.add_middleware(RequestMiddleware, record=server_log.add, clock=clock)
     app.include_router(health.router)
     # Routes are tried one after the other: the calls of every day first.
     nouns = (
@@ -135,6 +140,7 @@ def create_app(
         rollbacks,
         audit_logs,
         execution_logs,
+        server_logs,
         data_changes,
         audit_policies,
         tenancy,

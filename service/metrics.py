@@ -22,6 +22,11 @@ DURATION = Histogram(
 BATCH_SIZE = Histogram(
     "annals_commit_batch_changes", "Changes written by one batch", buckets=(1, 2, 4, 8, 16, 32, 64)
 )
+SERVER_LOG_ROWS = Counter(
+    "annals_server_log_rows",
+    "Rows of the server log: stored, dropped for want of room, or refused",
+    ["outcome"],
+)
 CLONES = Counter("annals_git_requests", "Clones and fetches served", ["action"])
 UNRECORDED = Counter("annals_refusals_unrecorded", "Refusals that the audit log lacks")
 

@@ -1,71 +1,125 @@
-"""Around every request: its id, its measurement, its log line, and a problem where the code fails."""
+"""Around every request: its id, its measurement, its log line and row, and a problem where the code fails."""
 
 import re
 import time
-from typing import Any
+from collections.abc import Callable
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import handlers
+from service.clock import Clock, system_clock
+from service.deps import header_text, log_of, origin_of
 from service.ids import mint
 from service.metrics import DURATION, REQUESTS
+from service.operations import attempted
+from service.policies import Depth
+from service.server_log.exchange import CLIENT_GONE, Exchange
 
 HEADER = "x-request-id"
 _ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
+# Machines ask for these every few seconds, and `/metrics` counts them: a row of one that was answered well
+# says nothing. One that fails has its row.
+_PROBES = frozenset({"/livez", "/readyz", "/metrics"})
+
+# Whether the bodies of a request are kept; asked at its end, when the caller is known.
+KeepsBodies = Callable[[Scope], bool]
 
 log = structlog.get_logger("annals.access")
 
 
-class RequestMiddleware:
-    """Pure ASGI, so that streamed answers are not buffered."""
+def policy_keeps_bodies(scope: Scope) -> bool:
+    """Whether the policy of the caller's subscription wants the bodies of such a call."""
+    attempt, caller = attempted(scope), scope["state"].get("caller")
+    if attempt is None or caller is None:
+        return False
+    depth: Depth = caller.policy.depth(attempt.resource_type, attempt.action)
+    return depth is Depth.FULL
 
-    def __init__(self, app: ASGIApp) -> None:
+
+class RequestMiddleware:
+    """Pure ASGI, so that streamed answers are not buffered.
+
+    `record` takes what passed once it is over, and must not wait; `keeps_bodies` says whether with bodies.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        record: Callable[[Exchange], None],
+        keeps_bodies: KeepsBodies = policy_keeps_bodies,
+        clock: Clock = system_clock,
+    ) -> None:
         self._app = app
+        self._record = record
+        self._keeps_bodies = keeps_bodies
+        self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request; other kinds of connection pass through."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(HEADER, "")
+        request = Request(scope)
+        given = request.headers.get(HEADER, "")
         request_id = given if _ACCEPTED.match(given) else str(mint())
         scope.setdefault("state", {})["request_id"] = request_id
         began = time.perf_counter()
-        status = 0
+        exchange = Exchange(scope, receive, send, began_at=self._clock())
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
                 MutableHeaders(scope=message)[HEADER] = request_id
-            await send(message)
+            await exchange.send(message)
 
         try:
-            await self._app(scope, receive, send_with_id)
+            await self._app(scope, exchange.receive, send_with_id)
         except ClientDisconnect:
-            status = 499
-        except Exception:
+            exchange.status = CLIENT_GONE
+        except Exception as error:
             log.exception("request failed", request_id=request_id, path=scope["path"])
-            if status == 0:
-                refusal = await handlers.unexpected(Request(scope, receive))
-                await refusal(scope, receive, send_with_id)
+            exchange.failed(error)
+            if exchange.status is None:
+                refusal = await handlers.unexpected(request)
+                await refusal(scope, exchange.receive, send_with_id)
         finally:
-            self._measure(scope, request_id, status, time.perf_counter() - began)
+            exchange.seconds = time.perf_counter() - began
+            self._end(request, exchange)
+            self._measure(request, exchange)
 
-    def _measure(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
+    def _end(self, request: Request, exchange: Exchange) -> None:
+        state = request.scope["state"]
+        caller, problem = state.get("caller"), state.get("problem")
+        try:
+            exchange.end(
+                origin_of(request) if caller is None else caller.origin,
+                caller,
+                log_of(request, caller, problem),
+                problem,
+                referer=header_text(request, "referer"),
+                keeps_bodies=self._keeps_bodies(request.scope),
+            )
+            if request.scope["path"] not in _PROBES or (exchange.status or 0) >= 400:
+                self._record(exchange)
+        except Exception:
+            # The request was answered: its log must not undo that.
+            log.exception("a request has no row", request_id=request.state.request_id)
+
+    def _measure(self, request: Request, exchange: Exchange) -> None:
+        scope = request.scope
         route = getattr(scope.get("route"), "path", "unmatched")
+        status = exchange.status or 0
         REQUESTS.labels(scope["method"], route, status).inc()
-        DURATION.labels(scope["method"], route).observe(seconds)
-        caller: Any = scope["state"].get("caller")
+        DURATION.labels(scope["method"], route).observe(exchange.seconds)
         log.info(
             "request",
-            request_id=request_id,
+            request_id=request.state.request_id,
             method=scope["method"],
             path=scope["path"],
             status=status,
-            milliseconds=round(seconds * 1000, 1),
-            user=None if caller is None else caller.username,
+            milliseconds=round(exchange.seconds * 1000, 1),
+            user=None if exchange.caller is None else exchange.caller.username,
         )

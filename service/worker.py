@@ -10,6 +10,8 @@ from service.lifeline import Lifeline
 
 # For requests under way when the server stops; a clone that takes longer is cut off.
 GRACE_SECONDS = 10
+# After them: for the committer's and the server log's last batches. The supervisor waits a little longer.
+LEAVING_SECONDS = 8
 KEEP_ALIVE_SECONDS = 30
 
 
@@ -17,7 +19,7 @@ def main() -> None:
     """Serve until the supervisor closes the pipe."""
     handed: dict[str, Any] = json.loads(sys.stdin.readline())
     # Before the imports, which take a second: a supervisor that is killed meanwhile must free its port.
-    lifeline = Lifeline(grace_seconds=GRACE_SECONDS + 5)
+    lifeline = Lifeline(grace_seconds=GRACE_SECONDS + LEAVING_SECONDS)
 
     import uvicorn
 

@@ -5,6 +5,7 @@ DatabaseError
 ├── WriteConflict         a deadlock or a serialization failure: the same work may succeed when tried again
 ├── UniqueConflict        a unique constraint refused a row; `constraint` names it
 ├── LimitExceeded         a value is past what PostgreSQL can store
+├── RowsRefused           one row or more of a batch can't be stored as they are
 ├── UnfitValue            a value is none of its column's type: out of range, or a text that it can't hold
 └── SchemaError           the schema is missing, old, newer than this program, or may not be changed
 """
@@ -35,6 +36,10 @@ class LimitExceeded(DatabaseError):
 
 class UnfitValue(DatabaseError):
     """A value does not fit its column."""
+
+
+class RowsRefused(DatabaseError):
+    """A batch holds a row that the database does not take."""
 
 
 class SchemaError(DatabaseError):

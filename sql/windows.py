@@ -5,7 +5,7 @@ So the first window is as long as a chunk, and each further one twice as long as
 full.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -51,9 +51,12 @@ class Part:
     row_id: Column[Any]
 
 
-def matching(columns: ReadOnlyColumnCollection[str, Any], narrow: Any) -> list[ColumnElement[bool]]:
-    """The conditions of a filter, a dataclass whose fields are columns' names, but for those on time."""
-    values = {field.name: getattr(narrow, field.name) for field in fields(narrow) if field.name not in TIMES}
+def matching(
+    columns: ReadOnlyColumnCollection[str, Any], narrow: Any, *, leaving: Collection[str] = ()
+) -> list[ColumnElement[bool]]:
+    """The conditions of a filter, whose fields are columns' names, but for those on time and some others."""
+    names = [field.name for field in fields(narrow) if field.name not in (*TIMES, *leaving)]
+    values = {name: getattr(narrow, name) for name in names}
     return [columns[name] == value for name, value in values.items() if value is not None]
 
 

@@ -12,6 +12,7 @@ from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, LiteralString
+from uuid import uuid4
 
 import httpx
 import uvicorn
@@ -75,6 +76,15 @@ class Server:
     @property
     def nobody(self) -> "Caller":
         return Caller(self, None)
+
+    def flush_log(self) -> None:
+        """Wait until the server log has every request that was answered: its rows come in their order."""
+        mark = f"mark-{uuid4()}"
+        self.http.get("/version", headers={"x-request-id": mark})
+        deadline = time.monotonic() + 30
+        while not self.database.rows("SELECT 1 FROM server_logs WHERE request_id = %s", mark):
+            assert time.monotonic() < deadline, "the server log is not written"
+            time.sleep(0.05)
 
 
 @contextmanager

@@ -12,13 +12,15 @@ from sqlalchemy import event
 from sql import pipelines
 from sql.database import Database as ServiceDatabase
 from sql.database import Transaction
-from sql.queries import check_outs, comments, repositories, resources, tags, versions
+from sql.queries import check_outs, comments, repositories, resources, server_logs, tags, versions
 from sql.queries.check_outs import CheckOutRow
 from sql.queries.resources import ResourceRow
+from sql.queries.server_logs import ServerLogFilter
 from sql.queries.versions import VersionFilter
 from tests.databases import Cluster, Database
 
 AT = datetime(2026, 11, 24, tzinfo=UTC)
+LONG_AGO = datetime(2025, 11, 24, tzinfo=UTC)
 SUBSCRIPTION = UUID(int=1)
 RESOURCE = UUID(int=7)
 RESOURCES, VERSIONS_EACH = 400, 100
@@ -60,6 +62,11 @@ UPDATE versions SET version_tag = 'v' || version_number;
 INSERT INTO version_comments (comment_id, subscription_id, version_id, comment_text, commented_by,
     commented_at)
 SELECT gen_random_uuid(), subscription_id, version_id, 'c', created_by, created_at FROM versions;
+INSERT INTO server_logs (log_id, created_at, request_id, endpoint, user_id, subscription_id, response_status)
+SELECT gen_random_uuid(), '2026-01-01Z'::timestamptz + make_interval(secs => n), n::text, '/v1/' || n % 1000,
+    lpad(to_hex(n % 1000), 32, '0')::uuid, (ARRAY[:s, NULL]::uuid[])[n % 2 + 1],
+    CASE WHEN n % 100 = 0 THEN 500 ELSE 200 END
+FROM generate_series(1, :resources * 100) n;
 ANALYZE;
 """
 
@@ -127,6 +134,24 @@ QUERIES: dict[str, tuple[Query, int]] = {
     ),
     "the owner of a tag": (lambda tx: tags.owner(tx, SUBSCRIPTION, "workflow", RESOURCE, "v5"), 1),
     "the refs that are owed": (lambda tx: tags.owed(tx, SUBSCRIPTION), 20),
+    **{
+        f"a page of the server log by {' and '.join(narrow) or 'nothing'}, {whose}": (
+            lambda tx, narrow=narrow, of=of: server_logs.page(  # type: ignore[misc]
+                tx, of, ServerLogFilter(**narrow), before=(AT, RESOURCE), limit=51, at=AT
+            ),
+            # Failures are few: all those of the time may be read and put in order.
+            410 if "status" in narrow else 110,
+        )
+        for whose, of in (("of one", SUBSCRIPTION), ("of all", None))
+        for narrow in (
+            {},
+            {"status": (500, 599)},
+            {"status": (500, 500), "since": LONG_AGO, "until": AT},
+            {"endpoint": "/v1/8"},
+            {"user_id": UUID(int=8)},
+            {"request_id": "8"},
+        )
+    },
     "where the refs have to stand": (lambda tx: repositories.refs(tx, SUBSCRIPTION), 20),
 }
 

@@ -48,6 +48,8 @@ ALLOWED = {
     ("GET", "/execution-logs", 200): {"aud", "ana"},
     ("GET", "/execution-logs/stats", 200): {"aud", "ana"},
     ("GET", "/change-history", 200): {"aud", "ana"},
+    ("GET", "/server-logs", 200): {"aud", "ana"},
+    ("GET", "/audit-policy", 200): {"aud", "ana"},
     ("POST", "/audit-logs", 422): {"ben", "ana"},
     ("POST", "/execution-logs", 422): {"ben", "ana"},
 }

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.api import Caller, Json, Server, Tenant, ok, pointers, refused
+from tests.api import Caller, Json, Tenant, ok, pointers, refused
 from tests.test_logs import events
 
 LOGS = ("audit_logs", "execution_logs", "node_execution_logs", "server_logs", "data_change_history")
@@ -33,7 +33,7 @@ def execution(kind: str, **fields: Any) -> Json:
 
 def server_rows(tenant: Tenant, request_id: str) -> list[Json]:
     """What the server log has of a request."""
-    flushed(tenant.server)
+    tenant.server.flush_log()
     found = tenant.server.database.rows(
         "SELECT to_jsonb(s) FROM server_logs s WHERE request_id = %s", request_id
     )
@@ -217,7 +217,7 @@ def test_25_what_is_no_subscriptions_own_is_the_operators(tenant: Tenant) -> Non
     [event] = tenant.server.operator.pages("/v1/audit-logs", request_id="fault-25")
     assert event["subscription_id"] is None
     assert tenant.aud.pages(f"{tenant.path}/audit-logs", request_id="fault-25") == []
-    flushed(tenant.server)
+    tenant.server.flush_log()
     [row] = tenant.server.operator.pages("/v1/server-logs", request_id="fault-25")
     assert row["response_status"] == 401
     assert tenant.aud.pages(f"{tenant.path}/server-logs", request_id="fault-25") == []
@@ -245,13 +245,8 @@ def test_27_who_is_erased_is_in_no_log(tenant: Tenant) -> None:
     assert events(tenant, user_id=tenant.ben.user_id)[0]["user_email"] == address
     with tenant.server.database.connection() as connection:
         connection.execute("UPDATE actors SET email = NULL WHERE user_id = %s", [tenant.ben.user_id])
-        flushed(tenant.server)
+        tenant.server.flush_log()
         for log in LOGS:
             query = f"SELECT count(*) FROM {log} t WHERE to_jsonb(t)::text LIKE %s"  # noqa: S608
             assert connection.execute(query.encode(), [f"%{address}%"]).fetchone() == (0,), log
     assert events(tenant, user_id=tenant.ben.user_id)[0]["user_email"] is None
-
-
-def flushed(server: Server) -> Any:
-    """Wait until the server log has what happened."""
-    raise NotImplementedError

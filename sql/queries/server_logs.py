@@ -1,0 +1,153 @@
+"""The server log: written in batches by COPY, read newest first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+from zlib import crc32
+
+import orjson
+import psycopg
+from psycopg import errors, sql
+from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy.dialects import postgresql
+
+from sql import windows
+from sql.database import Transaction
+from sql.errors import RowsRefused
+from sql.hypertables import chunk_of
+from sql.models import TABLES
+from sql.models.logs import FAILED
+from sql.pipelines import driver_of
+from sql.windows import Part, Reach
+
+_SERVER_LOGS = TABLES["server_logs"]
+FIRST_FAILURE = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerLogRow:
+    """One request, or an event of the server itself; `subscription_id` is None at the platform's level."""
+
+    log_id: UUID
+    created_at: datetime
+    request_id: str
+    http_method: str | None = None
+    endpoint: str | None = None
+    query_params: dict[str, Any] | None = None
+    user_id: UUID | None = None
+    subscription_id: UUID | None = None
+    auth_method: str | None = None
+    request_body: Any = None
+    response_status: int | None = None
+    response_body: Any = None
+    response_time_ms: int | None = None
+    ip_address: str | None = None
+    user_agent: str | None = None
+    referer: str | None = None
+    error_message: str | None = None
+    error_traceback: str | None = None
+    request_bytes: int | None = None
+    response_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerLogFilter:
+    """What narrows a page; `status` is the lowest and the highest, both ends of the time are inclusive."""
+
+    status: tuple[int, int] | None = None
+    endpoint: str | None = None
+    user_id: UUID | None = None
+    request_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+_NAMES = [field.name for field in fields(ServerLogRow)]
+_DOCUMENTS = frozenset({"query_params", "request_body", "response_body"})
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+_TYPES = {name: _SERVER_LOGS.c[name].type.compile(_DIALECT) for name in _NAMES}
+
+# COPY into a table with row-level security is refused to all whom that binds, so it goes by way of a table of
+# the session's own. Behind a pooler one of another release may be there already: each shape has its own name.
+_PARTS = {
+    "incoming": sql.Identifier("pg_temp", f"incoming_server_logs_{crc32(repr(_TYPES).encode()):08x}"),
+    "names": sql.SQL(", ").join(map(sql.Identifier, _NAMES)),
+    "columns": sql.SQL(", ").join(
+        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind)) for name, kind in _TYPES.items()
+    ),
+}
+# A login that was granted no more than the service's role writes as that.
+_TAKE_ROLE = sql.SQL(
+    "SELECT set_config('role', name, true) FROM (VALUES ('annals_ingest')) ingest (name)"
+    " WHERE pg_has_role(session_user, name, 'SET')"
+)
+_MAKE = sql.SQL("CREATE TEMPORARY TABLE IF NOT EXISTS {incoming} ({columns}) ON COMMIT DELETE ROWS").format(
+    **_PARTS
+)
+_COPY = sql.SQL("COPY {incoming} ({names}) FROM STDIN").format(**_PARTS)
+# What a connection that broke in COMMIT left behind is there already. Without a conflict target, which would
+# need the right to read.
+_STORE = sql.SQL(
+    "INSERT INTO server_logs ({names}) SELECT {names} FROM {incoming} ON CONFLICT DO NOTHING"
+).format(**_PARTS)
+_REFUSALS = (psycopg.DataError, psycopg.IntegrityError, errors.RaiseException, errors.ProgramLimitExceeded)
+
+
+def copy_rows(tx: Transaction, rows: Sequence[ServerLogRow]) -> None:
+    """Add rows; one that is there already is left as it is.
+
+    Raises RowsRefused where PostgreSQL does not take one of them for what it holds.
+    """
+    connection = driver_of(tx)
+    try:
+        connection.execute(_TAKE_ROLE)
+        connection.execute(_MAKE)
+        with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+            for row in rows:
+                copy.write_row([_field(row, name) for name in _NAMES])
+        connection.execute(_STORE)
+    except (*_REFUSALS, UnicodeEncodeError) as error:
+        raise RowsRefused(str(error)) from error
+
+
+def _field(row: ServerLogRow, name: str) -> object:
+    value = getattr(row, name)
+    return orjson.dumps(value).decode() if name in _DOCUMENTS and value is not None else value
+
+
+def page(
+    tx: Transaction,
+    subscription_id: UUID | None,
+    narrow: ServerLogFilter,
+    *,
+    before: tuple[datetime, UUID] | None,
+    limit: int,
+    at: datetime,
+) -> list[ServerLogRow]:
+    """At most `limit` rows older than the position `before`, newest first; of all subscriptions with None."""
+    columns = _SERVER_LOGS.c
+    query = select(*(columns[name] for name in _NAMES))
+    query = query.where(*windows.matching(columns, narrow, leaving=("status",)))
+    if subscription_id is not None:
+        query = query.where(columns.subscription_id == subscription_id)
+    if narrow.status is not None:
+        query = query.where(_has_status(*narrow.status))
+    part = Part(query=query, time=columns.created_at, row_id=columns.log_id)
+    reach = Reach(since=narrow.since, until=narrow.until, before=before, limit=limit, at=at)
+    rows = windows.newest(tx, [part], reach, span=chunk_of("server_logs"))
+    return [
+        ServerLogRow(
+            **{**row._mapping, "ip_address": None if row.ip_address is None else str(row.ip_address)}
+        )
+        for row in rows
+    ]
+
+
+def _has_status(lowest: int, highest: int) -> ColumnElement[bool]:
+    status = _SERVER_LOGS.c.response_status
+    # One status is found in the order of time, a class of them is not.
+    found = status == lowest if lowest == highest else status.between(lowest, highest)
+    # In its own words, by which the planner finds the index of failures.
+    return and_(found, FAILED) if lowest >= FIRST_FAILURE else found
