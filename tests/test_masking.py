@@ -95,6 +95,7 @@ PLACES = [
     ("postgres://u:§@h:5432/d?x=1", "postgres://u:¤@h:5432/d?x=1"),
     ("postgres://u:§@§@h/d", "postgres://u:¤@h/d"),
     ("redis://:§@h/0", "redis://:¤@h/0"),
+    ("/postgres:~1~1u:§@h~1d: is unknown", "/postgres:~1~1u:¤@h~1d: is unknown"),
     ("https:\\/\\/u:§@h\\/p", "https:\\/\\/u:¤@h\\/p"),
     ("postgres%3A%2F%2Fu%3A§%40h%2Fd", "postgres%3A%2F%2Fu%3A¤%40h%2Fd"),
     ("Authorization: Bearer §", "Authorization: ¤"),

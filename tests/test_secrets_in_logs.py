@@ -4,6 +4,7 @@ import io
 import string
 import sys
 from collections.abc import Iterator
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
@@ -73,7 +74,12 @@ def plant_everywhere(tenant: Tenant, text: str, value: Json, request_id: str) ->
     """Put a text and an object into every field that takes them; answers the version that has the object."""
     ana = Caller(tenant.server, tenant.ana.key, tenant.ana.user_id, "ana")
     headers = {"x-request-id": request_id, "user-agent": text, "referer": text, "x-change-reason": text}
-    made = {"name": text, "description": text, "definition": value, **tenant.parent("workflows")}
+    made = {
+        "name": f"{text} {request_id}",
+        "description": text,
+        "definition": value,
+        **tenant.parent("workflows"),
+    }
     workflow = ok(ana.post(f"{tenant.path}/workflows", made, headers=headers), 201)
     at = tenant.at(workflow)
     ok(ana.post(f"{at}/check-out", {"reason": text}, headers=headers))
@@ -104,8 +110,7 @@ def plant_everywhere(tenant: Tenant, text: str, value: Json, request_id: str) ->
         ok(ana.post(f"{tenant.path}/execution-logs", said, headers=headers), 201)
     ok(ana.get(f"{tenant.path}/workflows", params={"name": text}, headers=headers))
     # Refusals: as a path, as an unknown field, and as a key.
-    ana.get(f"{tenant.path}/users/{text}", headers=headers)
-    ana.delete(f"{tenant.path}/users/{text.replace('/', '')}", headers=headers)
+    ana.delete(f"{tenant.path}/users/{quote(text, safe='')}", headers=headers)
     ana.post(f"{tenant.path}/jobs", {text: value}, headers=headers)
     return str(version["version_id"])
 
