@@ -228,7 +228,8 @@ def test_a_request_id_is_stored_with_the_rows_that_it_causes(tenant: Tenant) -> 
     headers = {"x-request-id": "trace-me"}
     made = ok(tenant.ana.post(f"{tenant.path}/workspaces", body, headers=headers), 201)
     rows = tenant.server.database.rows(
-        "SELECT resource_id FROM audit_logs WHERE request_id = 'trace-me' AND subscription_id = %s",
+        "SELECT resource_id FROM audit_logs"
+        " WHERE request_id = 'trace-me' AND action = 'CREATE' AND subscription_id = %s",
         tenant.subscription_id,
     )
     assert rows == [(made["resource_id"],)]
