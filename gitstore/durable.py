@@ -11,10 +11,14 @@ def write_file(path: Path, chunks: Sequence[bytes], mode: int) -> None:
     Raises OSError; a file half-written is then still there.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.writelines(chunks)
-        file.flush()
+    try:
+        rest = memoryview(b"".join(chunks))
+        # Each call lets go of the interpreter's lock and has to get it back: a file object would make six.
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(path: Path) -> None:

@@ -1,23 +1,25 @@
 """Where refs are, moving branches forward, and making and removing tags."""
 
+import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pygit2
 
-from gitstore.durable import sync_folder
-from gitstore.errors import ObjectMissing, RefDiverged, translated
+from gitstore.durable import sync_folder, write_file
+from gitstore.errors import GitStoreError, ObjectMissing, RefDiverged, translated
 from gitstore.failpoints import passing
 from gitstore.layout import open_repository
 from gitstore.objects import find_commit
 
+_MODE = 0o644
+_LOOSE = re.compile(rb"([0-9a-f]{40})\n")
+
 
 def read(path: Path, ref: str) -> str | None:
     """The commit that a branch, by its full name, is at, or None; raises RepositoryMissing."""
-    with _opened(path) as repository:
-        reference = repository.references.get(ref)
-        return None if reference is None else str(reference.target)
+    return _present(path, ref)
 
 
 def forward(path: Path, ref: str, commit: str, *, since: str | None = None) -> bool:
@@ -31,14 +33,14 @@ def forward(path: Path, ref: str, commit: str, *, since: str | None = None) -> b
     Raises RefDiverged if the branch is elsewhere, also if it is ahead; ObjectMissing, RepositoryMissing,
     StoreUnavailable.
     """
-    with _opened(path) as repository:
-        reference = repository.references.get(ref)
-        present = None if reference is None else str(reference.target)
-        if present == commit:
-            return False
-        if present is None or present != since:
+    present = _present(path, ref)
+    if present == commit:
+        return False
+    if present is None or present != since:
+        with _opened(path) as repository:
             _check_descent(repository, ref, commit, present)
-        _move(path, repository, ref, reference, commit)
+    with translated():
+        _write(path, ref, present, commit)
     return True
 
 
@@ -51,12 +53,14 @@ def settle_tags(path: Path, wanted: Mapping[str, str | None]) -> None:
     with _opened(path) as repository:
         for name, target in wanted.items():
             ref = f"refs/tags/{name}"
-            reference = repository.references.get(ref)
-            present = None if reference is None else str(reference.target)
-            if present != target:
-                if target is not None and pygit2.Oid(hex=target) not in repository:
+            present = _present(path, ref)
+            if target is None:
+                if present is not None:
+                    _remove(path, repository, ref)
+            elif target != present:
+                if pygit2.Oid(hex=target) not in repository:
                     raise ObjectMissing(target)
-                _move(path, repository, ref, reference, target)
+                _write(path, ref, present, target)
             # Also where it was right already: who made it so may have been killed before this.
             _sync_parents(path / ref, path / "refs")
 
@@ -80,33 +84,55 @@ def _check_descent(repository: pygit2.Repository, ref: str, commit: str, present
         raise RefDiverged(ref, commit, present)
 
 
-def _move(
-    path: Path,
-    repository: pygit2.Repository,
-    ref: str,
-    reference: pygit2.Reference | None,
-    target: str | None,
-) -> None:
-    try:
-        _swap(repository, ref, reference, target)
-    except OSError:
-        if not _remove_stale_locks(path, ref):
-            raise
-        _swap(repository, ref, reference, target)
+def _present(path: Path, ref: str) -> str | None:
+    """The object that a ref names, or None."""
+    with suppress(OSError):
+        # It has a file of its own, unless upkeep packed it: no repository has to be opened for that.
+        loose = _LOOSE.fullmatch((path / ref).read_bytes())
+        if loose is not None:
+            return loose[1].decode()
+    with _opened(path) as repository:
+        reference = repository.references.get(ref)
+        return None if reference is None else str(reference.target)
+
+
+def _write(path: Path, ref: str, present: str | None, target: str) -> None:
+    """Compare and swap, as git does it: who could make the lock file may rename it to the ref.
+
+    Not by libgit2, under which no other thread of the process goes on while the disk is waited for.
+    """
+    lock = path / f"{ref}.lock"
+    content = [f"{target}\n".encode()]
+    if not lock.parent.is_dir():
+        lock.parent.mkdir(parents=True)
+    with ExitStack() as undo:
+        undo.callback(lock.unlink, missing_ok=True)
+        try:
+            write_file(lock, content, _MODE)
+        except FileExistsError:
+            lock.unlink()
+            write_file(lock, content, _MODE)
+        _check_unmoved(path, ref, present)
+        lock.rename(path / ref)
+        undo.pop_all()
+    sync_folder(lock.parent)
     passing("ref-moved")
 
 
-def _swap(
-    repository: pygit2.Repository, ref: str, reference: pygit2.Reference | None, target: str | None
-) -> None:
-    """Compare and swap: libgit2 refuses if the ref is no longer what `reference` was read as."""
-    if reference is None:
-        if target is not None:
-            repository.references.create(ref, pygit2.Oid(hex=target))
-    elif target is None:
-        reference.delete()
-    else:
-        reference.set_target(pygit2.Oid(hex=target))
+def _check_unmoved(path: Path, ref: str, present: str | None) -> None:
+    found = _present(path, ref)
+    if found != present:
+        raise GitStoreError(f"{ref} was moved from {present} to {found} meanwhile")
+
+
+def _remove(path: Path, repository: pygit2.Repository, ref: str) -> None:
+    try:
+        repository.references.delete(ref)
+    except OSError:
+        if not _remove_stale_locks(path, ref):
+            raise
+        repository.references.delete(ref)
+    passing("ref-moved")
 
 
 def _sync_parents(ref: Path, root: Path) -> None:
