@@ -15,7 +15,7 @@ ORIGIN: Final = datetime(2000, 1, 3, tzinfo=UTC)
 
 def bucket_of(tx: Transaction, time: ColumnElement[datetime], width: timedelta) -> ColumnElement[datetime]:
     """The beginning of the bucket that a time lies in."""
-    has_timescaledb = hypertables.installed_version(tx.connection()) is not None
+    has_timescaledb = hypertables.installed_version(tx) is not None
     cut = func.time_bucket if has_timescaledb else func.date_bin
     bucket: ColumnElement[datetime] = cut(
         literal(width, Interval()), time, literal(ORIGIN, INSTANT), type_=INSTANT

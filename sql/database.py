@@ -8,17 +8,28 @@ from uuid import UUID
 
 import orjson
 import psycopg
-from sqlalchemy import ColumnElement, Engine, Uuid, any_, bindparam, create_engine, event, exc, literal, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Uuid,
+    any_,
+    bindparam,
+    create_engine,
+    event,
+    exc,
+    literal,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry
-from sqlmodel import Session
 
 from sql.errors import translated
 from sql.pipelines import Command, pipelined
 
-Transaction = Session
+Transaction = Connection
 
 PLATFORM: Final = "platform"
 Scope = UUID | Literal["platform"]
@@ -102,14 +113,14 @@ class Database:
         What `first` sends goes over with its beginning. With `snapshot` all that it reads is of one instant,
         and it writes nothing. Row-level security does not hold the owner. Raises the errors of `sql.errors`.
         """
-        with translated(), Session(self.engine) as session, session.begin():
-            with pipelined(session):
+        with translated(), self.engine.connect() as connection, connection.begin():
+            with pipelined(connection):
                 if snapshot:
-                    _SNAPSHOT.execute(session)
-                _ENTER.execute(session, role=role, scope=str(scope))
+                    _SNAPSHOT.execute(connection)
+                _ENTER.execute(connection, role=role, scope=str(scope))
                 if first is not None:
-                    first(session)
-            yield session
+                    first(connection)
+            yield connection
 
     def close(self) -> None:
         """Close the pool's connections."""

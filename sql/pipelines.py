@@ -9,25 +9,20 @@ from typing import Any, Generic, TypeVar, cast
 
 import psycopg
 from psycopg.rows import class_row
-from sqlalchemy import Executable, Select
+from sqlalchemy import Connection, Executable, Select
 from sqlalchemy.dialects.postgresql import psycopg as dialect
 from sqlalchemy.sql.elements import CompilerElement
-from sqlmodel import Session
 
 Row = TypeVar("Row")
 # What a statement came to, once the pipeline is over.
 Later = Callable[[], list[Row]]
 
 _DIALECT = dialect.dialect()  # type: ignore[no-untyped-call]
-_DRIVER = "driver_connection"
 
 
-def driver_of(tx: Session) -> psycopg.Connection[Any]:
+def driver_of(tx: Connection) -> psycopg.Connection[Any]:
     """The driver's connection that a transaction is on."""
-    found = tx.info.get(_DRIVER)
-    if found is None:
-        tx.info[_DRIVER] = found = tx.connection().connection.driver_connection
-    return cast("psycopg.Connection[Any]", found)
+    return cast("psycopg.Connection[Any]", tx.connection.driver_connection)
 
 
 class Command:
@@ -36,7 +31,7 @@ class Command:
     def __init__(self, statement: Executable) -> None:
         self._text, self._constants = _compiled(statement)
 
-    def execute(self, tx: Session, **parameters: Any) -> None:
+    def execute(self, tx: Connection, **parameters: Any) -> None:
         """Execute it, or send it where a pipeline is open."""
         driver_of(tx).execute(self._text, self._constants | parameters)
 
@@ -49,18 +44,18 @@ class Query(Generic[Row]):
         self._row = row
         self._text, self._constants = _compiled(statement)
 
-    def all(self, tx: Session, **parameters: Any) -> list[Row]:
+    def all(self, tx: Connection, **parameters: Any) -> list[Row]:
         """Its rows."""
         return [self._row(**row._mapping) for row in tx.execute(self._statement, parameters)]
 
-    def send(self, tx: Session, **parameters: Any) -> Later[Row]:
+    def send(self, tx: Connection, **parameters: Any) -> Later[Row]:
         """Its rows, to be asked for when the pipeline is over."""
         cursor = driver_of(tx).cursor(row_factory=class_row(self._row))
         return cursor.execute(self._text, self._constants | parameters).fetchall
 
 
 @contextmanager
-def pipelined(tx: Session) -> Iterator[None]:
+def pipelined(tx: Connection) -> Iterator[None]:
     """Within, nothing waits: also `tx.execute` only sends, so that no result of it can be read.
 
     An error of any statement is raised at the end, as the driver's.

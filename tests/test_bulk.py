@@ -85,7 +85,7 @@ def pool(cluster: Cluster) -> Iterator[ServiceDatabase]:
 def table(pool: ServiceDatabase) -> Iterator[Transaction]:
     """A transaction in which the table is there, and empty."""
     with pool.transaction(PLATFORM) as tx:
-        SAMPLES.create(tx.connection())
+        SAMPLES.create(tx)
         yield tx
 
 

@@ -126,7 +126,7 @@ def test_the_service_runs_as_its_role(server: Server) -> None:
     )
     assert rows
     with server.context.database.transaction("platform") as tx:
-        found = tx.connection().exec_driver_sql("SELECT current_user::text").scalar_one()
+        found = tx.exec_driver_sql("SELECT current_user::text").scalar_one()
     assert found == "annals_service"
 
 

@@ -194,7 +194,7 @@ def explained(database: ServiceDatabase, tx: Transaction, case: Case) -> tuple[l
         event.remove(database.engine, "before_cursor_execute", note)
     explain = "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, FORMAT JSON) "
     return rows, [
-        tx.connection().exec_driver_sql(explain + statement, parameters).scalar_one()[0]["Plan"]
+        tx.exec_driver_sql(explain + statement, parameters).scalar_one()[0]["Plan"]
         for statement, parameters in seen
     ]
 

@@ -243,7 +243,7 @@ def test_a_query_reads_no_more_than_it_must(large: ServiceDatabase, name: str) -
             event.remove(large.engine, "before_cursor_execute", note)
         explain = "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, FORMAT JSON) "
         plans = [
-            tx.connection().exec_driver_sql(explain + statement, parameters).scalar_one()[0]["Plan"]
+            tx.exec_driver_sql(explain + statement, parameters).scalar_one()[0]["Plan"]
             for statement, parameters in seen
         ]
     assert plans

@@ -102,7 +102,7 @@ def tags(tx: Transaction, subscription_id: UUID) -> list[TagFact]:
         _TAGS.c.subscription_id == subscription_id,
         or_(_TAGS.c.untagged_at.is_(None), ~_TAGS.c.ref_is_settled),
     )
-    return [TagFact(*row) for row in tx.execute(query)]
+    return [TagFact._make(row) for row in tx.execute(query)]
 
 
 def publications(tx: Transaction, subscription_id: UUID) -> list[PublicationFact]:
