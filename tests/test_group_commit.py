@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import httpx
 import psycopg
@@ -158,6 +158,21 @@ def test_a_subscription_that_another_host_holds_does_not_hold_up_the_others(
             assert all(sender.written(*range(10, 15)))
             assert 0 not in sender.outcomes
         sender.wait(0)
+
+
+def test_as_many_subscriptions_as_are_written_at_once_can_be_held_without_holding_up_another(
+    server: Server,
+) -> None:
+    tenants, sender = [Tenant(server, f"tenant {n}") for n in range(group_module.AT_ONCE + 1)], Sender()
+    workflows = [tenant.workflow() for tenant in tenants]
+    with committing(server) as group:
+        with ExitStack() as holding:
+            for number, (tenant, workflow) in enumerate(zip(tenants[1:], workflows[1:], strict=True)):
+                holding.enter_context(held(tenant))
+                put_saves(group, sender, tenant, workflow, 1, first=number)
+            assert sender.written(*put_saves(group, sender, tenants[0], workflows[0], 3, first=10))
+            assert sorted(sender.outcomes) == [10, 11, 12]
+        assert sender.written(*range(group_module.AT_ONCE)) == [2] * group_module.AT_ONCE
 
 
 def test_one_callers_refused_change_fails_no_other(tenant: Tenant) -> None:

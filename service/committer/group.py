@@ -28,7 +28,11 @@ MAX_WAITING_BYTES = 256 * 1024 * 1024
 # One batch holds its subscription's row lock: bounded, so that other hosts get their turn.
 MAX_BATCH = 64
 MAX_BATCH_BYTES = 32 * 1024 * 1024
-# Batches side by side, each with a connection: while one waits for its disk, another is planned.
+# Batches side by side, each with a connection: while one waits for its disk, another is planned. More of them
+# are smaller, and take the interpreter from each other.
+AT_ONCE = 2
+# One that has taken this long waits for a lock or for a slow disk: it counts no more, up to so many threads.
+PATIENCE_SECONDS = 0.1
 WRITERS = 4
 # Open repositories; each holds a few file handles and a cache of trees.
 MAX_OPEN = 64
@@ -129,14 +133,20 @@ class GroupCommit:
             self._settle()
         while True:
             with self._wake:
-                self._wake.wait_for(lambda: self._turns or (self._stopping and not self._queues))
-                if not self._turns:
-                    return
+                while not self._may_begin():
+                    if self._stopping and not self._queues:
+                        return
+                    self._wake.wait(PATIENCE_SECONDS if self._turns else None)
                 subscription_id, batch = self._take()
                 writer = self._idle.pop(subscription_id, None)
-            self._began[number] = time.monotonic()
+                self._began[number] = time.monotonic()
             self._write(subscription_id, writer, batch)
             del self._began[number]
+
+    def _may_begin(self) -> bool:
+        """Whether it is somebody's turn, and few enough batches are under way; the lock is held."""
+        since = time.monotonic() - PATIENCE_SECONDS
+        return bool(self._turns) and sum(began > since for began in list(self._began.values())) < AT_ONCE
 
     def _settle(self) -> None:
         try:
