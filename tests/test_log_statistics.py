@@ -17,6 +17,7 @@ from sql.queries import audit_logs, execution_logs
 from sql.queries.audit_logs import AuditFilter
 from sql.queries.execution_logs import ExecutionFilter
 from tests.api import Json, Server, Tenant, ok, pointers, refused
+from tests.databases import Cluster
 
 WIDTHS = {"1m": 60, "15m": 900, "1h": 3600, "6h": 21_600, "1d": 86_400, "7d": 604_800, "1w": 604_800}
 EPOCH = datetime(2000, 1, 3, tzinfo=UTC)
@@ -35,6 +36,7 @@ SELECT gen_random_uuid(), now() - n * interval '97 minutes', %(s)s, gen_random_u
     CASE WHEN n %% 3 = 0 THEN NULL ELSE n END, n * 10, 'node_' || n %% 3
 FROM generate_series(1, 400) n;
 """
+KINDS = {"execution_logs": "'workflow'", "node_execution_logs": "'node'"}
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +46,7 @@ def counted(server: Server) -> Tenant:
     with server.database.connection() as connection:
         values = {"s": tenant.subscription_id}
         connection.execute(FILL, values)
-        kinds = {"execution_logs": "'workflow'", "node_execution_logs": "'node'"}
-        for table, kind in kinds.items():
+        for table, kind in KINDS.items():
             connection.execute(FILL_EXECUTIONS.format(table, kind).encode(), values)
     return tenant
 
@@ -231,3 +232,27 @@ def test_the_statistics_are_the_same_without_timescaledb(
     assert all(by_timescaledb)
     monkeypatch.setattr(hypertables, "installed_version", lambda _: None)
     assert both() == by_timescaledb
+
+
+def test_pages_and_statistics_are_there_on_postgresql_alone(cluster: Cluster) -> None:
+    database = cluster.migrated()
+    with database.connection() as connection:
+        connection.execute("DROP EXTENSION timescaledb CASCADE")
+        subscription_id = uuid4()
+        connection.execute(FILL, {"s": subscription_id})
+        for table, kind in KINDS.items():
+            connection.execute(FILL_EXECUTIONS.format(table, kind).encode(), {"s": subscription_id})
+    pool = ServiceDatabase(database.url, pool_size=1)
+    at = datetime.now(UTC)
+    how: Any = {"width": timedelta(days=1), "limit": 1_000, "group_by": None}
+    whole: Any = {"before": None, "limit": 1_000, "at": at}
+    with pool.transaction(subscription_id) as tx:
+        audited = audit_logs.page(tx, subscription_id, AuditFilter(), **whole)
+        executed = execution_logs.page(
+            tx, subscription_id, ExecutionFilter(), before=None, limit=1_000, at=at
+        )
+        counts = audit_logs.statistics(tx, subscription_id, AuditFilter(), **how)
+        figures = execution_logs.statistics(tx, subscription_id, ExecutionFilter(), **how)
+    pool.close()
+    assert (len(audited), len(executed)) == (400, 800)
+    assert (sum(row.count for row in counts), sum(row.count for row in figures)) == (400, 800)
