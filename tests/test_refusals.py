@@ -8,8 +8,24 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from service.operations import OPERATIONS
 from tests.api import Caller, Json, Server, Tenant, ok, refused
 from tests.test_logs import CALLS, UNKNOWN, audit_refused
+
+
+def test_every_operation_that_is_an_event_is_one_of_the_api(server: Server) -> None:
+    described = {
+        f"{method.upper()} {path}"
+        for path, methods in server.app.openapi()["paths"].items()
+        for method in methods
+        if path.startswith(("/v1/", "/git/"))
+    }
+    assert set(OPERATIONS) <= described
+    writes = {operation for operation in described if not operation.startswith("GET ")}
+    assert writes <= set(OPERATIONS)
+    logs = {operation for operation in described if "-logs" in operation or "history" in operation}
+    assert logs <= set(OPERATIONS)
+
 
 Try = Callable[[Tenant, dict[str, str]], Any]
 
