@@ -5,6 +5,7 @@ import binascii
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from ipaddress import ip_address
 from typing import Annotated, Any, TypeVar, cast
@@ -85,7 +86,13 @@ def _reason(request: Request) -> str | None:
 
 def _user_agent(request: Request) -> str | None:
     given = header_text(request, "user-agent")
-    return None if given is None else bounded_text(given, 1000)
+    return None if given is None else _agent(given)
+
+
+# A client names itself alike in each of its requests.
+@lru_cache(maxsize=256)
+def _agent(given: str) -> str:
+    return bounded_text(given, 1000)
 
 
 def _address(request: Request) -> str | None:
