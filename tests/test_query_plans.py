@@ -233,7 +233,8 @@ def test_a_query_reads_no_more_than_it_must(large: ServiceDatabase, name: str) -
     seen: list[tuple[str, Any]] = []
 
     def note(_c: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
-        seen.append((statement, parameters))
+        if "SAVEPOINT" not in statement:
+            seen.append((statement, parameters))
 
     with large.transaction(SUBSCRIPTION) as tx:
         event.listen(large.engine, "before_cursor_execute", note)
