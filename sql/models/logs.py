@@ -143,6 +143,11 @@ class ServerLog(SQLModel, table=True):
         Index(None, "response_status", "created_at", postgresql_where=FAILED),
         Index(None, "subscription_id", "created_at", "log_id"),
         Index(None, "subscription_id", "response_status", "created_at", postgresql_where=FAILED),
+        Index("ix_server_logs_failures", "created_at", "log_id", postgresql_where=FAILED),
+        Index(
+            *("ix_server_logs_failures_of_subscription", "subscription_id", "created_at", "log_id"),
+            postgresql_where=FAILED,
+        ),
         Index(None, "endpoint", "created_at"),
         Index(None, "request_id", "created_at"),
         Index(None, "user_id", "created_at"),

@@ -64,6 +64,10 @@ CREATE INDEX ix_node_execution_logs_status
 CREATE INDEX ix_server_logs_created_at_log_id ON server_logs (created_at, log_id);
 CREATE INDEX ix_server_logs_subscription_id_response_status_created_at
     ON server_logs (subscription_id, response_status, created_at) WHERE response_status >= 400;
+-- A class of statuses is found among the failures in the order of its pages, one status by the index before.
+CREATE INDEX ix_server_logs_failures ON server_logs (created_at, log_id) WHERE response_status >= 400;
+CREATE INDEX ix_server_logs_failures_of_subscription
+    ON server_logs (subscription_id, created_at, log_id) WHERE response_status >= 400;
 CREATE INDEX ix_server_logs_endpoint_created_at ON server_logs (endpoint, created_at);
 
 DROP INDEX ix_data_change_history_changed_by_changed_at;
