@@ -13,10 +13,11 @@ from sqlalchemy import event, text
 from sql.database import PLATFORM, Scope, Transaction
 from sql.database import Database as ServiceDatabase
 from sql.hypertables import chunk_of
-from sql.queries import audit_logs, data_changes, execution_logs
+from sql.queries import audit_logs, data_changes, execution_logs, server_logs
 from sql.queries.audit_logs import AuditFilter
 from sql.queries.data_changes import ChangeFilter
 from sql.queries.execution_logs import ExecutionFilter
+from sql.queries.server_logs import ServerLogFilter
 from sql.windows import Reach, windows_of
 from tests.databases import Cluster, Database
 from tests.test_query_plans import nodes
@@ -56,6 +57,10 @@ INSERT INTO execution_logs {_EXECUTION_COLUMNS} SELECT {_COMMON} interval '3 min
     {_EXECUTION.format(kind="CASE WHEN n % 160 = 0 THEN 'jobpackage' ELSE 'workflow' END")}
 INSERT INTO node_execution_logs {_EXECUTION_COLUMNS} SELECT {_COMMON} interval '40 seconds',
     {_EXECUTION.format(kind="'node'")}
+INSERT INTO server_logs (log_id, subscription_id, created_at, request_id, endpoint, user_id, response_status)
+SELECT {_COMMON} interval '40 seconds', 'q' || n / 8, '/v1/' || n % 400, {_ID.format("n % 100")},
+    CASE WHEN n % 220 = 0 THEN 500 WHEN n % 152 = 4 THEN 404 ELSE 200 END
+FROM generate_series(1, {ROWS}) n;
 ANALYZE;
 """  # noqa: S608 - nothing but constants
 Page = Callable[[Transaction, Any, int, datetime], list[Any]]
@@ -77,6 +82,14 @@ def change_page(tx: Transaction, narrow: ChangeFilter, limit: int, at: datetime)
     return data_changes.page(tx, SUBSCRIPTION, narrow, before=None, limit=limit, at=at)
 
 
+def server_page(tx: Transaction, narrow: ServerLogFilter, limit: int, at: datetime) -> list[Any]:
+    return server_logs.page(tx, SUBSCRIPTION, narrow, before=None, limit=limit, at=at)
+
+
+def all_servers_page(tx: Transaction, narrow: ServerLogFilter, limit: int, at: datetime) -> list[Any]:
+    return server_logs.page(tx, None, narrow, before=None, limit=limit, at=at)
+
+
 @dataclass(frozen=True)
 class Case:
     """A page, the logs that it reads, and the column that an index has to find it by."""
@@ -89,6 +102,7 @@ class Case:
 
 AUDIT, CHANGES = ("audit_logs",), ("data_change_history",)
 EXECUTIONS, NODES = ("execution_logs",), ("node_execution_logs",)
+SERVER = ("server_logs",)
 BOTH = (*EXECUTIONS, *NODES)
 CASES = {
     "audit": Case(audit_page, AuditFilter(), None, AUDIT),
@@ -129,6 +143,20 @@ CASES = {
     "executions by the common log_level": Case(execution_page, ExecutionFilter(log_level="INFO"), None, BOTH),
     "executions by status": Case(execution_page, ExecutionFilter(status="failed"), "status", BOTH),
     "executions by success": Case(execution_page, ExecutionFilter(status="success"), None, BOTH),
+    "requests": Case(server_page, ServerLogFilter(), None, SERVER),
+    "requests of all": Case(all_servers_page, ServerLogFilter(), None, SERVER),
+    "requests by status": Case(server_page, ServerLogFilter(status=(404, 404)), None, SERVER),
+    "requests by a class of status": Case(server_page, ServerLogFilter(status=(400, 599)), None, SERVER),
+    "requests of all by a class of status": Case(
+        all_servers_page, ServerLogFilter(status=(400, 599)), None, SERVER
+    ),
+    "requests by success": Case(server_page, ServerLogFilter(status=(200, 299)), None, SERVER),
+    "requests by endpoint": Case(server_page, ServerLogFilter(endpoint="/v1/100"), "endpoint", SERVER),
+    "requests of all by endpoint": Case(
+        all_servers_page, ServerLogFilter(endpoint="/v1/100"), "endpoint", SERVER
+    ),
+    "requests by user_id": Case(server_page, ServerLogFilter(user_id=UUID(int=36)), "user_id", SERVER),
+    "requests by request_id": Case(server_page, ServerLogFilter(request_id="q4000"), "request_id", SERVER),
 }
 
 
@@ -159,7 +187,7 @@ def test_a_page_within_a_time_touches_the_chunks_of_that(long: ServiceDatabase, 
 
 def check(database: ServiceDatabase, case: Case) -> int:
     """How long a page is, whose statements have to read by the index, in their windows, and little else."""
-    scope: Scope = PLATFORM if case.page is platform_page else SUBSCRIPTION
+    scope: Scope = PLATFORM if case.page in (platform_page, all_servers_page) else SUBSCRIPTION
     with database.transaction(scope) as tx:
         rows, plans = explained(database, tx, case)
         reach = Reach(since=case.narrow.since, until=case.narrow.until, before=None, limit=LIMIT, at=AT)
