@@ -20,10 +20,10 @@ from sql.queries.audit_logs import AuditRow, Values
 from sql.queries.check_outs import CheckOutRow
 from sql.queries.resources import ResourceRow
 
-# As wide as the columns are at the least; the rest is for what people write, and for states.
-MAX_ID_BYTES = 255
-MAX_NAME_BYTES = 500
-MAX_TEXT_BYTES = 16 * 1024
+# Characters: as wide as the columns are, and what people may write; bytes of a state.
+MAX_ID = 255
+MAX_NAME = 500
+MAX_TEXT = 16 * 1024
 MAX_STATE_BYTES = 64 * 1024
 
 
@@ -207,11 +207,11 @@ def _row(
         created_at=at,
         subscription_id=subscription_id,
         user_id=user_id,
-        username=text(username, MAX_ID_BYTES),
+        username=text(username, MAX_ID),
         action=action,
         resource_type=subject.resource_type,
-        resource_id=None if subject.resource_id is None else text(str(subject.resource_id), MAX_ID_BYTES),
-        resource_name=text(subject.name, MAX_NAME_BYTES),
+        resource_id=None if subject.resource_id is None else text(str(subject.resource_id), MAX_ID),
+        resource_name=text(subject.name, MAX_NAME),
         old_values=state(old_values),
         new_values=state(new_values),
         changes=operations(changes, MAX_STATE_BYTES),
@@ -223,14 +223,18 @@ def _row(
         workspace_id=subject.workspace_id,
         folder_id=subject.folder_id,
         status=status,
-        error_message=text(error_message, MAX_TEXT_BYTES),
-        on_behalf_of=text(on_behalf_of, MAX_ID_BYTES),
+        error_message=text(error_message, MAX_TEXT),
+        on_behalf_of=text(on_behalf_of, MAX_ID),
     )
 
 
-def text(value: str | None, max_bytes: int) -> str | None:
+def text(value: str | None, max_characters: int) -> str | None:
     """A text as a log has it: masked, and cut where it is too long."""
-    return None if value is None else bounded_text(value, max_bytes)
+    if value is None:
+        return None
+    # Masks can be longer than what they hide.
+    kept = bounded_text(value, 4 * max_characters)
+    return kept if len(kept) <= max_characters else bounded_text(kept, max_characters)
 
 
 def state(value: Values | None) -> Values | None:

@@ -1,5 +1,6 @@
 """What Linux says of the processes that run."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 
@@ -18,12 +19,12 @@ def lives(process: int) -> bool:
         return False
 
 
-def starters(process: int) -> list[int]:
-    """The programs that start git for a process."""
+def starters(process: int, *, but: Collection[int] = ()) -> list[int]:
+    """The programs that start git for a process, but for some that are known."""
     return [
         child
         for child in children(process)
-        if lives(child) and b"starter.py" in Path(f"/proc/{child}/cmdline").read_bytes()
+        if child not in but and lives(child) and b"starter.py" in Path(f"/proc/{child}/cmdline").read_bytes()
     ]
 
 

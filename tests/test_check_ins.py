@@ -196,7 +196,7 @@ def test_each_version_of_a_bulk_has_its_audit_row(tenant: Tenant) -> None:
     resources = [tenant.workflow(), tenant.make("jobs")]
     body = {"items": [item(each) for each in resources]}
     ok(tenant.ben.post(f"{tenant.path}/check-ins", body, headers={"x-request-id": "bulk-3"}), 201)
-    found = tenant.aud.pages(f"{tenant.path}/audit-logs", request_id="bulk-3")
+    found = tenant.aud.pages(f"{tenant.path}/audit-logs", request_id="bulk-3", action="CHECK_IN")
     assert {(event["action"], event["resource_id"], event["username"]) for event in found} == {
         ("CHECK_IN", each["resource_id"], "ben") for each in resources
     }

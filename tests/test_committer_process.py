@@ -198,8 +198,12 @@ def test_death_in_the_middle_of_a_write_is_told_as_unknown_and_a_retry_tells_the
             assert (retried.status_code, retried.json()["version_number"]) == (201, 5)
             assert save(client, made, 4, "once").content == retried.content
             assert numbers(client, made) == [5, 4, 3, 2, 1]
-            recorded = "SELECT array_agg(version_number ORDER BY version_number) FROM data_change_history"
-            assert database.value(recorded) == [1, 2, 3, 4, 5]
+            recorded = database.value(
+                "SELECT array_agg(version_number ORDER BY version_number) FROM data_change_history"
+                " WHERE record_id = %s",
+                made["resource_id"],
+            )
+            assert recorded == [1, 2, 3, 4, 5]
             clone = tenant.clone(server.url, tmp_path / "clone")
         log = subprocess.run(
             ["git", "-C", clone, "log", "--format=%H"], capture_output=True, text=True, check=True

@@ -18,6 +18,12 @@ from tests.served_repository import SUBSCRIPTION, Served, begun, everything, run
 
 
 @pytest.fixture
+def others() -> list[int]:
+    """The starters of this process that are none of the test's own: a server of other tests may have one."""
+    return starters(os.getpid())
+
+
+@pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
     served = Served(tmp_path)
     yield served
@@ -139,11 +145,11 @@ def test_a_git_that_is_not_there_is_a_store_that_is_not(
     run(test)
 
 
-def test_a_starter_that_is_killed_fails_what_runs_and_nothing_else(served: Served) -> None:
+def test_a_starter_that_is_killed_fails_what_runs_and_nothing_else(served: Served, others: list[int]) -> None:
     async def test() -> None:
         upload_pack = served.upload_pack(limit=1)
         output = await begun(served, upload_pack)
-        [starter] = starters(os.getpid())
+        [starter] = starters(os.getpid(), but=others)
         os.kill(starter, signal.SIGKILL)
         with pytest.raises(UploadPackFailed, match="status -9"):
             await everything(output)

@@ -388,6 +388,8 @@ def counted(server: Server) -> Iterator[list[str]]:
 
 # To verify the key, to enter the scope, and what a list or a version takes: one or two statements.
 MOST_STATEMENTS = 6
+# A page of a log that is not full has looked into each window up to the far past, in a savepoint of its own.
+MOST_OF_A_LOG = 20
 
 LISTS = [
     *("{S}/workflows", "{S}/users", "{S}/api-keys", "{S}/audit-logs", "{S}/check-outs"),
@@ -435,7 +437,7 @@ def test_a_list_takes_as_many_statements_whatever_its_length(
     short, few_items = statements(few, path.format(S=few.path, R=few.at(one)))
     long, many_items = statements(lot, path.format(S=lot.path, R=lot.at(busy)))
     assert 0 < size(few_items) < size(many_items)
-    assert short == long <= MOST_STATEMENTS
+    assert short == long <= (MOST_OF_A_LOG if "logs" in path else MOST_STATEMENTS)
 
 
 READS = ["", "/versions/current", "/versions/previous", "/versions/published", "/versions/3", "/versions/t1"]

@@ -116,6 +116,8 @@ def changed(path: str, body: Json | None) -> Json:
             return {"text": "other"}
         case "R/check-out":
             return {"reason": "other"}
+        case "S/execution-logs":
+            return (body or {}) | {"log_message": "other"}
         case "S/audit-logs":
             return (body or {}) | {"resource_name": "other"}
         case "S/users":

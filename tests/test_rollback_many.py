@@ -276,7 +276,7 @@ def test_the_commit_says_each_version_and_why(tree: Tree) -> None:
     for version in answer["versions"]:
         [comment] = tenant.vera.pages(f"{tenant.at(version)}/versions/3/comments")
         assert comment["text"] == "the new ones lost orders"
-    events = tenant.aud.pages(f"{tenant.path}/audit-logs", request_id="back-1")
+    events = tenant.aud.pages(f"{tenant.path}/audit-logs", request_id="back-1", action="ROLLBACK")
     assert {(e["action"], e["resource_name"]) for e in events} == {("ROLLBACK", n) for n in BELOW["x"]}
     assert {e["new_values"]["rolled_back_to"] for e in events} == {1}
 

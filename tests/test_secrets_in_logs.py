@@ -21,7 +21,8 @@ FULL = {"rules": [{"resource_type": "*", "action": "*", "depth": "full"}]}
 
 
 def random_text(alphabet: str, size: int) -> st.SearchStrategy[str]:
-    return st.text(alphabet, min_size=size, max_size=size)
+    """A text that is found nowhere else: its end is new each time."""
+    return st.text(alphabet, min_size=size - 8, max_size=size - 8).map(lambda s: s + uuid4().hex[:8].upper())
 
 
 # A text with a secret in it, and the part of it that nobody may find.
