@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from service.errors import Fault, Invalid
 from sql.buckets import begin_of
@@ -15,8 +15,6 @@ MAX_BUCKETS = 2_000
 MAX_ROWS = 10_000
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-Row = TypeVar("Row")
 
 
 def width_of(bucket: str) -> timedelta:
@@ -36,11 +34,10 @@ def bounded(narrow: Mapping[str, Any], width: timedelta, at: datetime) -> dict[s
     return {**narrow, "since": since}
 
 
-def counted(rows: Sequence[Row]) -> Sequence[Row]:
-    """Rows that were asked for with one more than the limit; raises Invalid where that one came."""
+def check_rows(rows: Sequence[object]) -> None:
+    """Raise Invalid where rows, which were asked for with one more than the limit, have that one."""
     if len(rows) > MAX_ROWS:
         raise _too_many(f"more than {MAX_ROWS:,} groups in all buckets together", "group_by")
-    return rows
 
 
 def _too_many(what: str, parameter: str) -> Invalid:

@@ -175,8 +175,14 @@ def test_too_many_groups_are_refused(shared: Tenant, monkeypatch: pytest.MonkeyP
     for _ in range(3):
         body = {"action": f"RUN_{uuid4().hex.upper()}", "resource_type": "x"}
         ok(shared.ben.post(f"{shared.path}/audit-logs", body), 201)
-    response = shared.aud.get(f"{shared.path}/audit-logs/stats", params={"group_by": "action"})
+    headers = {"x-request-id": uuid4().hex}
+    response = shared.aud.get(
+        f"{shared.path}/audit-logs/stats", params={"group_by": "action"}, headers=headers
+    )
     assert pointers(refused(response, 422, "invalid")) == ["group_by"]
+    # It was read by nobody.
+    left = rows(shared, "audit-logs", request_id=headers["x-request-id"])
+    assert [row["status"] for row in left] == ["failed"]
 
 
 @pytest.fixture
