@@ -97,6 +97,8 @@ def test_changes_at_once_are_numbered_without_gaps(tenant: Tenant) -> None:
     rows = history(tenant, "users", zed.user_id)
     check_chain(rows)
     assert len(rows) > 4
+    times = [row["changed_at"] for row in rows]
+    assert times == sorted(times)
 
 
 def test_the_header_says_why_where_the_body_does_not(tenant: Tenant) -> None:

@@ -132,11 +132,12 @@ def change_subscription(
     context: Context, caller: Caller, subscription_id: SubscriptionId, wanted: Values
 ) -> Subscription:
     """Set what `wanted` holds of name and require_if_match."""
-    at = context.clock()
     with context.database.transaction(subscription_id) as tx:
         before = tenancy.subscription(tx, subscription_id, lock=True)
         if before is None:
             raise SubscriptionNotFound("There is no such subscription for this key.")
+        # Under the lock, so that changes have times in the order of their numbers.
+        at = context.clock()
         after = replace(before, **wanted)
         if after != before:
             tenancy.update_subscription(
@@ -236,9 +237,9 @@ def change_user(
     wanted: Values,
 ) -> User:
     """Set what `wanted` holds of email and role; raises UserNotFound."""
-    at = context.clock()
     with context.database.transaction(subscription_id) as tx:
         before = held_user(tx, subscription_id, user_id)
+        at = context.clock()
         email, role = wanted.get("email", before.email), wanted.get("role", before.role)
         if (email, role) == (before.email, before.role):
             return before
