@@ -1,6 +1,7 @@
 """What the logs take: the filters of their pages and statistics, and the events that a platform records."""
 
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -36,6 +37,14 @@ def _instant(value: object) -> object:
     return value
 
 
+def _in_utc(value: datetime) -> datetime:
+    # PostgreSQL reads no offset of 16 hours or more, RFC 3339 has them up to 23:59.
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("lies in no year from 1 to 9999") from None
+
+
 def _dated(value: object) -> object:
     # Pydantic takes a number for seconds since 1970: a bare year would be one.
     if not isinstance(value, str) or not _DATED.match(value):
@@ -57,7 +66,10 @@ def _two_decimals(value: float) -> float:
 
 
 Instant = Annotated[
-    AwareDatetime, BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})
+    AwareDatetime,
+    BeforeValidator(_instant),
+    AfterValidator(_in_utc),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 QueryInstant = Annotated[
     AwareDatetime, BeforeValidator(_dated), WithJsonSchema({"type": "string", "format": "date-time"})
@@ -167,8 +179,8 @@ class NewExecutionEvent(Body):
     created_at: Instant | None = None
 
 
-class ServerLogQuery(BaseModel):
-    """What narrows a page of the server log; both ends of the time are inclusive."""
+class ServerLogQuery(TimeQuery):
+    """What narrows a page of the server log."""
 
     status: Annotated[str, StringConstraints(pattern=r"^[1-5](xx|[0-9]{2})$")] | None = Field(
         default=None, description="a status, such as 404, or a class of them, such as 4xx"
@@ -176,5 +188,3 @@ class ServerLogQuery(BaseModel):
     endpoint: QueryText | None = None
     user_id: UUID | None = None
     request_id: QueryText | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None

@@ -1,7 +1,7 @@
 """What a platform records of executions: every column, two tables that are read as one, filters, pages."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from itertools import combinations
 from typing import Any
 from uuid import uuid4
@@ -148,6 +148,16 @@ def test_a_time_of_the_platforms_own_is_kept(tenant: Tenant) -> None:
     zoned = at.astimezone(tz=datetime.fromisoformat("2026-01-01T00:00:00+05:30").tzinfo)
     post(tenant, [{**EXECUTION, "created_at": zoned.isoformat()}, EXECUTION])
     assert [row["created_at"] for row in logged(tenant)][1] == at.isoformat().replace("+00:00", "Z")
+
+
+def test_an_offset_past_postgresqls_own_is_a_time_as_well(tenant: Tenant) -> None:
+    at = datetime.now(UTC)
+    far = at.astimezone(timezone(timedelta(hours=23, minutes=59))).isoformat()
+    post(tenant, [EXECUTION, {**EXECUTION, "created_at": far}])
+    assert at.isoformat().replace("+00:00", "Z") in [row["created_at"] for row in logged(tenant)]
+    for ends in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
+        response = tenant.ben.post(f"{tenant.path}/execution-logs", [{**EXECUTION, "created_at": ends}])
+        assert pointers(refused(response, 422, "invalid")) == ["/0/created_at"]
 
 
 @pytest.mark.parametrize(
