@@ -190,16 +190,17 @@ def _masked_once(text: str, hints: Hints) -> str:
 
 
 def _masked_operation(operation: dict[str, Any]) -> dict[str, Any]:
-    found = dict(operation)
+    # A platform's may have members that RFC 6902 does not know, and paths that are none.
+    found = dict(masked(operation))
     how = Secrecy.NONE
     if isinstance(path := operation.get("path"), str):
         found["path"], how = _masked_path(path)
     if isinstance(source := operation.get("from"), str):
         found["from"], _ = _masked_path(source)
-    if "value" in operation:
-        value = operation["value"]
-        found["value"] = masked(value) if how is Secrecy.NONE else _hidden(value, how)
-    return operation if all(map(_is, found.values(), operation.values())) else found
+    if "value" in operation and how is not Secrecy.NONE:
+        found["value"] = _hidden(operation["value"], how)
+    is_same = found.keys() == operation.keys() and all(map(_is, found.values(), operation.values()))
+    return operation if is_same else found
 
 
 def _masked_path(path: str) -> tuple[str, Secrecy]:

@@ -277,6 +277,14 @@ def test_a_patch_is_masked_as_the_values_and_keys_in_it() -> None:
     ]
 
 
+def test_members_that_no_operation_has_are_masked_as_well() -> None:
+    github = SHAPES["github"]
+    made = {"op": "test", "path": "/a", "value": 1, "said": "password=hunter2", "from": {"token": "hunter2"}}
+    assert masked_patch([made | {github: 1}]) == [
+        {"op": "test", "path": "/a", "value": 1, "said": f"password={MASK}", "from": {"token": MASK}, MASK: 1}
+    ]
+
+
 def test_a_patch_without_secrets_is_not_copied() -> None:
     operations = [{"op": "replace", "path": "/a/b~1c", "value": {"n": [1, "x"]}}]
     assert masked_patch(operations)[0] is operations[0]
