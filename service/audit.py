@@ -1,17 +1,18 @@
 """Making the row that records an event; whoever causes the event writes it in the same transaction."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, overload
 from uuid import UUID
 
 import orjson
 
 from service.actions import Action
-from service.bounds import bounded, bounded_patch, bounded_text
+from service.bounds import bounded, bounded_patch, bounded_text, clean_text
 from service.callers import Origin
 from service.ids import mint
+from service.masking import masked_text
 from service.policies import Depth, Policy
 from service.structural_patches import Operation, structural_patch
 from sql.database import Transaction
@@ -20,10 +21,12 @@ from sql.queries.audit_logs import AuditRow, Values
 from sql.queries.check_outs import CheckOutRow
 from sql.queries.resources import ResourceRow
 
-# Characters: as wide as the columns are, and what people may write; bytes of a state.
+# Characters, as wide as the columns are.
+MAX_TYPE = 100
 MAX_ID = 255
 MAX_NAME = 500
-MAX_TEXT = 16 * 1024
+# For what people write, and for states.
+MAX_TEXT_BYTES = 16 * 1024
 MAX_STATE_BYTES = 64 * 1024
 
 
@@ -143,11 +146,13 @@ def reported(
     """
     before = None if old is None else plain(old)
     after = None if new is None else plain(new)
+    # Annals' own are known words; a platform's are texts like all others.
+    resource_type = name(subject.resource_type, MAX_TYPE)
     return _row(
         author.origin,
         subscription_id,
-        subject,
-        action,
+        replace(subject, resource_type=resource_type),
+        masked_text(action),
         at,
         user_id=author.user_id,
         username=author.username,
@@ -207,11 +212,11 @@ def _row(
         created_at=at,
         subscription_id=subscription_id,
         user_id=user_id,
-        username=text(username, MAX_ID),
+        username=name(username, MAX_ID),
         action=action,
         resource_type=subject.resource_type,
-        resource_id=None if subject.resource_id is None else text(str(subject.resource_id), MAX_ID),
-        resource_name=text(subject.name, MAX_NAME),
+        resource_id=None if subject.resource_id is None else name(str(subject.resource_id), MAX_ID),
+        resource_name=name(subject.name, MAX_NAME),
         old_values=state(old_values),
         new_values=state(new_values),
         changes=operations(changes, MAX_STATE_BYTES),
@@ -223,18 +228,27 @@ def _row(
         workspace_id=subject.workspace_id,
         folder_id=subject.folder_id,
         status=status,
-        error_message=text(error_message, MAX_TEXT),
-        on_behalf_of=text(on_behalf_of, MAX_ID),
+        error_message=text(error_message, MAX_TEXT_BYTES),
+        on_behalf_of=name(on_behalf_of, MAX_ID),
     )
 
 
-def text(value: str | None, max_characters: int) -> str | None:
+def text(value: str | None, max_bytes: int) -> str | None:
     """A text as a log has it: masked, and cut where it is too long."""
-    if value is None:
-        return None
-    # Masks can be longer than what they hide.
-    kept = bounded_text(value, 4 * max_characters)
-    return kept if len(kept) <= max_characters else bounded_text(kept, max_characters)
+    return None if value is None else bounded_text(value, max_bytes)
+
+
+@overload
+def name(value: str, length: int) -> str: ...
+@overload
+def name(value: str | None, length: int) -> str | None: ...
+def name(value: str | None, length: int) -> str | None:
+    """A name as a log has it: masked, and cut only where it has more characters than its column takes."""
+    if value is not None and len(value) <= length:
+        found = masked_text(clean_text(value))
+        if len(found) <= length:
+            return found
+    return text(value, length)
 
 
 def state(value: Values | None) -> Values | None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from service import audit
 from service.actions import Action
-from service.audit import MAX_NAME, MAX_TEXT, Author, Subject
+from service.audit import MAX_NAME, MAX_TEXT_BYTES, Author, Subject
 from service.ids import mint
 from service.structural_patches import Operation
 from sql.database import Transaction
@@ -81,13 +81,13 @@ def change(
         subscription_id=subscription_id,
         table_name=changed.table_name,
         record_id=changed.record_id,
-        record_name=audit.text(changed.name, MAX_NAME),
+        record_name=audit.name(changed.name, MAX_NAME),
         change_type="INSERT" if before is None else "DELETE" if after is None else "UPDATE",
         old_data=audit.state(before),
         new_data=audit.state(after),
         diff=audit.operations(operations, MAX_DIFF_BYTES),
         changed_by=author.user_id,
-        change_reason=audit.text(why, MAX_TEXT),
+        change_reason=audit.text(why, MAX_TEXT_BYTES),
         version_number=number,
         request_id=author.origin.request_id,
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import structlog
 
-from service import ids
+from service import audit, ids
 from service.kinds import Kind
 from service.metrics import UNRECORDED
 from sql.database import PLATFORM, Database, Transaction
@@ -92,7 +92,8 @@ def _placed(tx: Transaction, row: AuditRow) -> AuditRow:
     found = resources.find(tx, row.subscription_id, row.resource_type, resource_id)
     if found is None:
         return row
-    return replace(row, resource_name=found.name, workspace_id=found.workspace_id, folder_id=found.folder_id)
+    name = audit.name(found.name, audit.MAX_NAME)
+    return replace(row, resource_name=name, workspace_id=found.workspace_id, folder_id=found.folder_id)
 
 
 def _lost(rows: int, why: str) -> None:

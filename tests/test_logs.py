@@ -397,6 +397,19 @@ def test_paging_gives_every_event_once_newest_first(shared: Tenant, limit: int) 
     assert times == sorted(times, reverse=True)
 
 
+def test_names_are_as_long_as_they_may_be_in_any_script(tenant: Tenant) -> None:
+    sent = {
+        "resource_type": "é" * 100,
+        "resource_id": "識" * 255,
+        "resource_name": "名" * 500,
+        "on_behalf_of": "😀" * 255,
+    }
+    ok(tenant.ben.post(f"{tenant.path}/audit-logs", {"action": "EXECUTE", **sent}), 201)
+    narrow = {key: sent[key] for key in ("resource_type", "resource_id")}
+    [found] = tenant.aud.pages(f"{tenant.path}/audit-logs", **narrow)
+    assert {key: found[key] for key in sent} == sent
+
+
 def test_a_page_is_stable_while_events_come_in(tenant: Tenant) -> None:
     workflow = tenant.workflow()
     for number in range(4):

@@ -92,9 +92,10 @@ def plant_everywhere(tenant: Tenant, text: str, value: Json, request_id: str) ->
     event = {
         **dict.fromkeys(("resource_id", "resource_name", "error_message", "on_behalf_of"), text),
         "action": "EXECUTE",
-        "resource_type": "workflow",
+        "resource_type": text,
         "old_values": {},
         "new_values": value,
+        "changes": [{"op": "add", "path": "/a", "value": value, "said": text, "from": value}],
         "status": "failed",
     }
     ok(ana.post(f"{tenant.path}/audit-logs", event, headers=headers), 201)
@@ -110,7 +111,8 @@ def plant_everywhere(tenant: Tenant, text: str, value: Json, request_id: str) ->
         }
         ok(ana.post(f"{tenant.path}/execution-logs", said, headers=headers), 201)
     ok(ana.get(f"{tenant.path}/workflows", params={"name": text}, headers=headers))
-    # Refusals: as a path, as an unknown field, and as a key.
+    # Refusals: of a resource with such a name, as a path, as an unknown field, and as a key.
+    ana.post(f"{at}/versions", {"none": 1}, headers=headers)
     ana.delete(f"{tenant.path}/users/{quote(text, safe='')}", headers=headers)
     ana.post(f"{tenant.path}/jobs", {text: value}, headers=headers)
     return str(version["version_id"])

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from service import audit, buckets
 from service.actions import Action
-from service.audit import MAX_ID, MAX_TEXT, Subject
+from service.audit import MAX_ID, MAX_TEXT_BYTES, Subject
 from service.bounds import bounded_text
 from service.callers import Caller
 from service.context import Context
@@ -30,7 +30,7 @@ __all__ = ["ExecutionBucket", "ExecutionEvent"]
 OLDEST = timedelta(days=7)
 AHEAD = timedelta(minutes=5)
 
-# As wide as the column.
+# Characters, as wide as the column is.
 MAX_CODE = 100
 
 _ACCEPTED = TypeAdapter(Accepted)
@@ -95,9 +95,9 @@ def _row(
     given: dict[str, Any] = {field.name: getattr(event, field.name) for field in fields(event)}
     kept = {
         "created_at": event.created_at or at,
-        "node_id": audit.text(event.node_id, MAX_ID),
-        "log_message": bounded_text(event.log_message, MAX_TEXT),
-        "error_code": audit.text(event.error_code, MAX_CODE),
+        "node_id": audit.name(event.node_id, MAX_ID),
+        "log_message": bounded_text(event.log_message, MAX_TEXT_BYTES),
+        "error_code": audit.name(event.error_code, MAX_CODE),
         "log_details": audit.state(event.log_details),
         "error_details": audit.state(event.error_details),
     }
