@@ -27,7 +27,7 @@ from service.errors import (
     Unauthenticated,
 )
 from service.operations import Attempt, attempted
-from service.policies import Depth
+from service.policies import DEFAULT_POLICY, Depth
 from sql.errors import DatabaseError
 from sql.queries.audit_logs import AuditRow
 
@@ -119,7 +119,9 @@ def _event(request: Request, error: AnnalsError) -> AuditRow | None:
     status = _status(error, caller)
     if not _counts(request, attempt, status):
         return None
-    if caller is not None and caller.policy.depth(attempt.resource_type, attempt.action) is Depth.NONE:
+    # Whoever reaches for what is not theirs is recorded, whatever may be left out otherwise.
+    policy = DEFAULT_POLICY if caller is None or status == "unauthorized" else caller.policy
+    if policy.depth(attempt.resource_type, attempt.action) is Depth.NONE:
         return None
     context: Context = context_of(request)
     return audit.refusal(

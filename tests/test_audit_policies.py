@@ -50,11 +50,15 @@ def test_what_may_be_left_out_is_left_out_refusals_too(tenant: Tenant) -> None:
     workflow = tenant.workflow()
     put(tenant, rule("*", "CHECK_OUT", "none"))
     tenant.check_out(workflow)
-    refused(tenant.vera.post(f"{tenant.at(workflow)}/check-out", {}), 403, "forbidden")
+    refused(tenant.ana.post(f"{tenant.at(workflow)}/check-out", {"x": 1}), 422, "invalid")
     assert events(tenant, action="CHECK_OUT") == []
+    # But for whoever tries what they may not.
+    refused(tenant.vera.post(f"{tenant.at(workflow)}/check-out", {}), 403, "forbidden")
+    [event] = events(tenant, action="CHECK_OUT")
+    assert (event["username"], event["status"]) == ("vera", "unauthorized")
     put(tenant)
     tenant.check_out(workflow)
-    assert len(events(tenant, action="CHECK_OUT")) == 1
+    assert len(events(tenant, action="CHECK_OUT")) == 2
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,27 @@ def test_neither_a_grant_nor_a_superuser_rewrites_a_log(
             connection.execute(statement(what, table))
 
 
+@pytest.mark.parametrize("what", ["UPDATE {} SET subscription_id = NULL", "DELETE FROM {}"])
+def test_not_even_a_superuser_rewrites_a_chunk(
+    database: Database, worked: tuple[Tenant, Tenant], what: LiteralString
+) -> None:
+    chunk = str(database.value("SELECT show_chunks('audit_logs') LIMIT 1")).split(".")
+    query = sql.SQL(what).format(sql.Identifier(*chunk))
+    with (
+        database.connection() as connection,
+        connection.transaction(force_rollback=True),
+        pytest.raises(psycopg.errors.InsufficientPrivilege, match="append-only"),
+    ):
+        connection.execute(query)
+
+
+def test_the_owner_alone_passes(database: Database, worked: tuple[Tenant, Tenant]) -> None:
+    with database.connection(scope="platform") as connection, connection.transaction(force_rollback=True):
+        connection.execute("SET ROLE annals_owner")
+        assert connection.execute("DELETE FROM audit_logs").rowcount > 0
+        assert connection.execute("SELECT count(*) FROM audit_logs").fetchone() == (0,)
+
+
 @pytest.mark.parametrize("table", HISTORY)
 @pytest.mark.parametrize(
     "what", ["DELETE FROM {}", "TRUNCATE {}", "ALTER TABLE {} DISABLE ROW LEVEL SECURITY"]

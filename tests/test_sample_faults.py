@@ -239,10 +239,13 @@ def test_26_the_current_change_is_told_without_rewriting_the_log(tenant: Tenant)
 
 
 def test_27_who_is_erased_is_in_no_log(tenant: Tenant) -> None:
+    rule = {"resource_type": "*", "action": "*", "depth": "full"}
+    ok(tenant.ana.put(f"{tenant.path}/audit-policy", {"rules": [rule]}))
     address = f"{uuid4()}@example.org"
     ok(tenant.ana.patch(f"{tenant.path}/users/{tenant.ben.user_id}", {"email": address}))
     tenant.make("workspaces", by=tenant.ben)
     assert events(tenant, user_id=tenant.ben.user_id)[0]["user_email"] == address
+    ok(tenant.ana.get(f"{tenant.path}/users"))
     with tenant.server.database.connection() as connection:
         connection.execute("UPDATE actors SET email = NULL WHERE user_id = %s", [tenant.ben.user_id])
         tenant.server.flush_log()

@@ -8,10 +8,12 @@ import orjson
 
 from service.bounds import bounded, bounded_text
 from service.ids import mint
+from service.secret_shapes import MASK
 from service.server_log.exchange import MAX_BODY_BYTES, Body, Exchange
 from sql.queries.server_logs import ServerLogRow
 
 MAX_METHOD = 10
+_ADDRESSES = frozenset({"email", "user_email"})
 MAX_TEXT_BYTES = 8 * 1024
 MAX_TRACEBACK_BYTES = 32 * 1024
 MAX_QUERY_BYTES = 16 * 1024
@@ -83,9 +85,19 @@ def _document(body: Body) -> Any:
     if body.parts is None:
         return _mark(body)
     try:
-        return bounded(orjson.loads(b"".join(body.parts)), MAX_BODY_BYTES)
+        return bounded(_without_addresses(orjson.loads(b"".join(body.parts))), MAX_BODY_BYTES)
     except (ValueError, RecursionError):
         return _mark(body)
+
+
+def _without_addresses(value: Any) -> Any:
+    """The same without e-mail addresses, which are kept in one place, where a person can be erased."""
+    if isinstance(value, list):
+        return [_without_addresses(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {name: _without_addresses(item) for name, item in value.items()}
+    return kept | {name: MASK for name in _ADDRESSES & kept.keys() if kept[name] is not None}
 
 
 def _mark(body: Body) -> dict[str, Any]:

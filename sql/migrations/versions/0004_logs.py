@@ -17,6 +17,11 @@ def upgrade() -> None:
             f"CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {log} "
             "FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting()"
         )
+        # Chunks have triggers for rows only: this one stands where somebody goes past the hypertable.
+        op.execute(
+            f"CREATE TRIGGER append_only_rows BEFORE UPDATE OR DELETE ON {log} "
+            "FOR EACH ROW EXECUTE FUNCTION refuse_rewriting()"
+        )
     for table in ("change_numbers", "audit_policies"):
         op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
         op.execute(

@@ -109,7 +109,8 @@ GRANT SELECT, INSERT, DELETE ON audit_policies TO annals_service;
 CREATE FUNCTION refuse_rewriting() RETURNS trigger LANGUAGE plpgsql AS $refuse$
 BEGIN
     IF current_user = 'annals_owner' THEN
-        RETURN NULL;
+        -- What a trigger FOR EACH STATEMENT returns is ignored.
+        RETURN CASE WHEN TG_LEVEL = 'ROW' AND TG_OP = 'DELETE' THEN OLD WHEN TG_LEVEL = 'ROW' THEN NEW END;
     END IF;
     RAISE EXCEPTION '% on % is refused: a log is append-only', TG_OP, TG_TABLE_NAME
         USING ERRCODE = 'insufficient_privilege';
