@@ -293,6 +293,12 @@ def test_an_operators_key_is_made_once_and_a_chosen_one_takes_its_place(cluster:
         second = database.value("SELECT secret_hash FROM api_keys")
         assert ensure_operator_key(pool, clock, OPERATOR_KEY) is None
         assert database.value("SELECT secret_hash FROM api_keys") == second != first
+        recorded = database.rows(
+            "SELECT action, username, resource_type, resource_name, subscription_id FROM audit_logs"
+            " ORDER BY created_at"
+        )
+        about = ("system:start", "api_key", "operator", None)
+        assert recorded == [("CREATE", *about), ("UPDATE", *about)]
     finally:
         pool.close()
 

@@ -12,7 +12,7 @@ from service import audit, changes
 from service.actions import Action
 from service.addresses import git_url
 from service.audit import Subject, check_out_state
-from service.callers import Caller, Right, Role
+from service.callers import Caller, Machine, Origin, Right, Role
 from service.clock import Clock
 from service.context import Context
 from service.errors import Fault, SubscriptionNotFound, UsernameTaken, UserNotFound
@@ -82,7 +82,9 @@ def ensure_operator_key(
         secret_hash = made.secret_hash if chosen is None else digest(chosen)
         if chosen is None:
             announce(made.text)
+        at = clock()
         if stored is None:
+            _record_operator_key(tx, key_id, Action.CREATE, at)
             tenancy.insert_key(
                 tx,
                 None,
@@ -91,12 +93,26 @@ def ensure_operator_key(
                 name=tenancy.OPERATOR_KEY_NAME,
                 secret_hash=secret_hash,
                 created_by=None,
-                at=clock(),
+                at=at,
                 expires_at=None,
             )
         elif stored != secret_hash:
-            tenancy.replace_operator_hash(tx, secret_hash, clock())
+            _record_operator_key(tx, None, Action.UPDATE, at)
+            tenancy.replace_operator_hash(tx, secret_hash, at)
     return made.text if chosen is None else None
+
+
+def _record_operator_key(tx: Transaction, key_id: UUID | None, action: Action, at: datetime) -> None:
+    origin = Origin(
+        request_id=f"start-{mint()}",
+        ip_address=None,
+        user_agent=None,
+        endpoint="annals serve",
+        method="START",
+    )
+    starter = Machine(username="system:start", origin=origin)
+    subject = Subject("api_key", key_id, tenancy.OPERATOR_KEY_NAME)
+    audit.record(tx, starter, None, subject, action, at, new={"name": tenancy.OPERATOR_KEY_NAME})
 
 
 def create_subscription(
