@@ -58,7 +58,8 @@ def statistics_of(row: type[Any]) -> type[BaseModel]:
     return create_model(f"{row.__name__}s", **fields)
 
 
-def takes(model: type[Body], *, required: bool = True) -> dict[str, Any]:
-    """The OpenAPI description of a body that `deps.body_of(model)` reads."""
-    content = {"application/json": {"schema": model.model_json_schema()}}
-    return {"requestBody": {"required": required, "content": content}}
+def takes(*models: type[Body], required: bool = True, media_type: str = "application/json") -> dict[str, Any]:
+    """The OpenAPI description of a body that `deps.body_of` reads as the model, or as one of some."""
+    schemas = [model.model_json_schema() for model in models]
+    schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+    return {"requestBody": {"required": required, "content": {media_type: {"schema": schema}}}}

@@ -50,6 +50,8 @@ PARSE_ASIDE_BYTES = 64 * 1024
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 
 _FLAG = TypeAdapter(bool)
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
 
 BodyT = TypeVar("BodyT", bound=Body)
 Made = TypeVar("Made")
@@ -351,7 +353,9 @@ async def _paging(
 Paged = Annotated[Paging, Depends(_paging)]
 
 
-def body_of(model: type[BodyT], *, may_be_empty: bool = False) -> Callable[[Request], Awaitable[BodyT]]:
+def body_of(
+    model: type[BodyT], *, may_be_empty: bool = False, media_type: str = JSON
+) -> Callable[[Request], Awaitable[BodyT]]:
     """A dependency that reads the body as `model`; put it after the access, so that strangers learn nothing.
 
     FastAPI's own body parameters are read before any dependency runs, by a parser that takes NaN and
@@ -371,14 +375,16 @@ def body_of(model: type[BodyT], *, may_be_empty: bool = False) -> Callable[[Requ
         except ValidationError as error:
             raise invalid_body(faults_of(error)) from None
 
-    return body_read_by(made)
+    return body_read_by(made, media_type)
 
 
-def body_read_by(made: Callable[[bytes], Made]) -> Callable[[Request], Awaitable[Made]]:
+def body_read_by(
+    made: Callable[[bytes], Made], media_type: str = JSON
+) -> Callable[[Request], Awaitable[Made]]:
     """A dependency that is what `made` makes of the body's bytes."""
 
     async def read(request: Request) -> Made:
-        raw = await _read(request)
+        raw = await _read(request, media_type)
         _refuse_unfit_head(request, with_body=True)
         # For `attempt_of`: what a retry has to repeat.
         request.state.body_digest = sha256(raw).digest()
@@ -389,14 +395,14 @@ def body_read_by(made: Callable[[bytes], Made]) -> Callable[[Request], Awaitable
     return read
 
 
-async def _read(request: Request) -> bytes:
+async def _read(request: Request, wanted: str) -> bytes:
     declared = request.headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
         raise _too_large()
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     has_body = declared != "0" or "transfer-encoding" in request.headers
-    if has_body and media_type != "application/json":
-        raise UnsupportedMedia(f"Send `Content-Type: application/json`, not {media_type or 'none'}.")
+    if has_body and media_type != wanted:
+        raise UnsupportedMedia(f"Send `Content-Type: {wanted}`, not {media_type or 'none'}.")
     if request.headers.get("content-encoding", "identity") != "identity":
         raise UnsupportedMedia("Send the body uncompressed: Annals reads no Content-Encoding.")
     parts: list[bytes] = []

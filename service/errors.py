@@ -11,8 +11,8 @@ AnnalsError
 ├── KeyReused
 ├── TooLarge            BodyTooLarge, DocumentTooLarge
 ├── UnsupportedMedia
-├── Conflict            NameTaken, UsernameTaken, TagTaken, AmbiguousRef, ResourceDeleted, NotCheckedOut,
-│                       NotHolder, RequestInFlight
+├── Conflict            NameTaken, UsernameTaken, TagTaken, FolderCycle, AmbiguousRef, ResourceDeleted,
+│                       NotCheckedOut, NotHolder, RequestInFlight
 ├── Locked              CheckedOut
 ├── PreconditionFailed  StaleVersion
 ├── PreconditionMissing IfMatchRequired
@@ -271,6 +271,16 @@ class TagTaken(Conflict):
     """
 
     code = "tag_taken"
+
+
+class FolderCycle(Conflict):
+    """A folder can't lie in itself
+
+    The parent that the body names is this folder, or lies in it at some depth. Move that one out first, or
+    choose another parent.
+    """
+
+    code = "folder_cycle"
 
 
 class AmbiguousRef(Conflict):

@@ -33,6 +33,7 @@ OPERATIONS: dict[str, Operation] = {
         f"POST {_SUBSCRIPTION}/{collection}": Operation(Action.CREATE, kind)
         for collection, kind in KIND_OF_COLLECTION.items()
     },
+    f"PATCH {_RESOURCE}": Operation(Action.UPDATE),
     f"POST {_RESOURCE}/versions": Operation(Action.UPDATE),
     f"POST {_RESOURCE}/check-out": Operation(Action.CHECK_OUT),
     f"DELETE {_RESOURCE}/check-out": Operation(Action.CANCEL_CHECK_OUT),

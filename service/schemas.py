@@ -25,7 +25,7 @@ from gitstore.snapshots import canonical_definition
 from service import json_body
 from service.actions import Action
 from service.errors import Fault
-from service.kinds import Kind, Place
+from service.kinds import Kind
 from service.policies import ANY, CAN_BE_OFF, RESOURCE_TYPES, Depth, Rule
 from service.usecases.checkouts import MAX_LEASE
 from service.version_refs import RESERVED, is_commit
@@ -219,42 +219,6 @@ class NewApiKey(Body):
     user_id: UUID
     name: ShortName
     expires_in_days: Annotated[StrictInt, Field(ge=1, le=3650)] | None = None
-
-
-class NewResource(Body):
-    name: Name
-    description: Text | None = None
-    definition: Definition = Field(default=b"{}", json_schema_extra={"default": {}})
-
-    def place(self) -> Place:
-        """Where it is to hang: the ids that its kind has."""
-        ids = ("workspace_id", "parent_folder_id", "folder_id", "job_id")
-        return Place(**{name: getattr(self, name, None) for name in ids})
-
-
-class NewWorkspace(NewResource):
-    pass
-
-
-class NewFolder(NewResource):
-    workspace_id: UUID
-    parent_folder_id: UUID | None = None
-
-
-class NewJob(NewResource):
-    folder_id: UUID
-
-
-class NewWorkflow(NewResource):
-    job_id: UUID
-
-
-class NewJobPackage(NewResource):
-    folder_id: UUID
-
-
-class NewConnector(NewResource):
-    workspace_id: UUID
 
 
 class NewVersion(Body):

@@ -1,6 +1,7 @@
 """Annals as its clients see it: a real server, callers with keys, and a subscription to work in."""
 
 import itertools
+import re
 import subprocess
 import threading
 import time
@@ -27,6 +28,7 @@ OPERATOR_KEY = "the-operators-key-of-these-tests-0123456789"
 # The events of the audit log that are successful changes.
 CHANGES: LiteralString = "status = 'success' AND action NOT IN ('LOGIN', 'READ')"
 COLLECTIONS = ("workspaces", "folders", "jobs", "workflows", "jobpackages", "connectors")
+_RESOURCE = re.compile(rf"/v1/subscriptions/[^/]+/({'|'.join(COLLECTIONS)})/[^/]+")
 TENANT_TABLES = (
     *COLLECTIONS,
     *("versions", "version_comments", "check_outs", "publications", "tags", "deletion_logs"),
@@ -127,6 +129,8 @@ class Caller:
     ) -> httpx.Response:
         """Call, with the key unless the headers say otherwise."""
         given = {} if self.key is None else {"authorization": f"Bearer {self.key}"}
+        if method == "PATCH" and _RESOURCE.fullmatch(path):
+            given["content-type"] = "application/merge-patch+json"
         return self.server.http.request(method, path, json=json, headers=given | (headers or {}), **how)
 
     def get(self, path: str, **how: Any) -> httpx.Response:
@@ -265,6 +269,10 @@ class Tenant:
     def at(self, resource: Json) -> str:
         """The path of a resource."""
         return f"{self.path}/{resource['resource_type']}s/{resource['resource_id']}"
+
+    def amend(self, resource: Json, by: Caller | None = None, **fields: Any) -> Json:
+        """Another name, description or parent."""
+        return ok((by or self.ana).patch(self.at(resource), fields))
 
     def save(self, resource: Json, data: Json, by: Caller | None = None, **fields: Any) -> Json:
         """A new version."""

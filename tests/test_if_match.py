@@ -26,6 +26,8 @@ class Write:
 WRITES = {
     "save": Write("POST", "/versions", {"data": {"n": 9}}, 201),
     "equal save": Write("POST", "/versions", {"data": {"n": 2}}, 200),
+    "rename": Write("PATCH", "", {"description": "another"}, 200),
+    "equal rename": Write("PATCH", "", {"description": None}, 200),
     "check-in": Write("POST", "/check-in", {"data": {"n": 9}}, 201, "held"),
     "equal check-in": Write("POST", "/check-in", None, 200, "held"),
     "check-out": Write("POST", "/check-out", None, 200, is_demanded=False),
@@ -67,6 +69,8 @@ class Based:
         headers = [("authorization", f"Bearer {self.tenant.ana.key}")]
         headers += [("if-match", line.format(commit=self.commit, stale=self.stale)) for line in if_match]
         path = self.tenant.at(self.workflow) + write.rest
+        if write.method == "PATCH":
+            headers.append(("content-type", "application/merge-patch+json"))
         return self.tenant.server.http.request(write.method, path, json=write.body, headers=headers)
 
 

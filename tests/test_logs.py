@@ -117,6 +117,7 @@ CALLS: dict[tuple[str, str], tuple[Prepare, str, str]] = {
     ("POST", "S/workflows"): (new("workflows"), "CREATE", "workflow"),
     ("POST", "S/jobpackages"): (new("jobpackages"), "CREATE", "jobpackage"),
     ("POST", "S/connectors"): (new("connectors"), "CREATE", "connector"),
+    ("PATCH", "R"): (lambda t: (t.at(t.workflow()), {"name": "renamed"}), "UPDATE", "workflow"),
     ("POST", "R/versions"): (
         lambda t: (f"{t.at(t.workflow())}/versions", {"data": {"n": 1}}),
         "UPDATE",

@@ -160,7 +160,16 @@ def of_tenancy(
     return Write(method, path, make, invalid, missing, too_low=too_low, **{"has_state": False, **has})
 
 
+def move(target: Target) -> tuple[str, Body]:
+    """A move below a job that may not be there."""
+    job_id = target.scene.tenant.job_id if target.is_there else UNKNOWN
+    path = f"{target.path}/workflows/{target.workflow['resource_id']}"
+    return path, {"name": "taken", "job_id": job_id}
+
+
 WRITES = {
+    "rename": of_resource("PATCH", "", {"name": "taken"}, {"name": ""}),
+    "move": Write("PATCH", "R", move, {"job_id": None}, "parent_not_found"),
     "save": of_resource("POST", "/versions", {"data": {"n": 9}}, {"data": []}),
     "check-out": of_resource("POST", "/check-out", {}, {"ttl_seconds": 0}),
     "check-in": of_resource("POST", "/check-in", {"data": {"n": 9}}, {"data": []}),
@@ -247,7 +256,8 @@ def send(scene: Scene, write: Write, wrong: set[str], workflow: Json) -> httpx.R
         if "422" in wrong:
             path += ("&" if "?" in path else "?") + "colour=blue"
         return caller.request(write.method, path, headers=headers)
-    headers["content-type"] = "text/plain" if "415" in wrong else "application/json"
+    json = "application/merge-patch+json" if write.path == "R" else "application/json"
+    headers["content-type"] = "text/plain" if "415" in wrong else json
     content = LARGE if "413" in wrong else b"{" if "400" in wrong else None
     if content is None:
         content = httpx.Request("POST", "/", json=write.invalid if "422" in wrong else body).content

@@ -287,6 +287,7 @@ def test_a_deleted_resource_is_read_but_not_written(tenant: Tenant) -> None:
     assert ok(tenant.vera.get(path))["deleted_at"] is not None
     assert ok(tenant.vera.get(f"{path}/versions/1"))["data"] == {"a": 1}
     for method, rest, body in (
+        ("PATCH", "", {"name": "x"}),
         ("POST", "/versions", {"data": {}}),
         ("POST", "/check-out", {}),
         ("POST", "/check-in", {}),

@@ -18,6 +18,7 @@ ALLOWED = {
     ("GET", "/workflows/{workflow}/versions/current", 200): EVERYBODY,
     ("GET", "/workflows/{workflow}/versions/1/data", 200): EVERYBODY,
     ("POST", "/workspaces", 422): {"ben", "ana"},
+    ("PATCH", "/workflows/{workflow}", 422): {"ben", "ana"},
     ("POST", "/workflows/{workflow}/versions", 422): {"ben", "ana"},
     ("POST", "/workflows/{workflow}/rollback", 422): {"ben", "ana"},
     ("POST", "/workflows/{workflow}/check-in", 409): {"ben", "ana"},

@@ -68,7 +68,7 @@ class Applier:
         drafts = [self._draft(step) for step in steps]
         for step, draft in zip(steps, drafts, strict=True):
             self._check(step, for_new_version=draft is not None)
-        befores = [version_state(step.entry.current) for step in steps]
+        befores = [version_state(step.entry.current) | step.was for step in steps]
         made = iter(
             self._commit([d for d in drafts if d is not None], title, steps[0].comment or steps[0].body)
         )

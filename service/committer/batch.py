@@ -10,7 +10,7 @@ from gitstore.failpoints import passing
 from gitstore.history import CommitBuilder
 from gitstore.layout import Store
 from service.clock import Clock
-from service.committer.change import Change, Create, OneChange, Result, Written, WrittenMany
+from service.committer.change import Amend, Change, Create, OneChange, Result, Written, WrittenMany
 from service.committer.planner import Planner, named
 from service.committer.refs import settle
 from service.committer.refusals import name_taken, tag_taken
@@ -169,8 +169,9 @@ class BatchWriter:
 def _refusal(change: Change, error: Exception) -> Exception:
     """What a constraint's refusal of a lone change means to its caller."""
     if isinstance(error, sql_errors.UniqueConflict):
-        if isinstance(change, Create) and error.constraint.endswith("_live_name"):
-            return name_taken(change.kind, change.name)
+        if isinstance(change, Create | Amend) and error.constraint.endswith("_live_name"):
+            name = change.name if isinstance(change, Create) else change.wanted.get("name")
+            return name_taken(change.kind, name)
         tag = getattr(change, "tag", None)
         if (
             isinstance(change, OneChange)

@@ -1,5 +1,6 @@
 """What callers hand the committer, and what it answers: plain data, so that it can cross a socket."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, overload
@@ -50,6 +51,16 @@ class OfResource(Request):
     kind: Kind
     resource_id: ResourceId
     if_match: Match | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amend(OfResource):
+    """Make a new version with another name, description or parent: as far as `wanted` has them.
+
+    It holds `name`, `description` and the ids by which a resource of that kind names its parent.
+    """
+
+    wanted: Mapping[str, str | UUID | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +157,7 @@ class RollBackMany(Request):
     dry_run: bool = False
 
 
-OneChange = Create | Save | CheckIn | RollBack | SetTag | SetPublished
+OneChange = Create | Amend | Save | CheckIn | RollBack | SetTag | SetPublished
 ManyChange = CheckInMany | RollBackMany
 Change = OneChange | ManyChange
 
@@ -211,7 +222,7 @@ class Committer(Protocol):
     async def submit(self, change: RollBack) -> Written | Foreseen: ...
 
     @overload
-    async def submit(self, change: Create | Save | CheckIn | SetTag | SetPublished) -> Written: ...
+    async def submit(self, change: Create | Amend | Save | CheckIn | SetTag | SetPublished) -> Written: ...
 
     @overload
     async def submit(self, change: CheckInMany) -> WrittenMany: ...

@@ -14,7 +14,7 @@ from service.ids import SubscriptionId
 from service.kinds import Kind
 from sql.database import Transaction
 from sql.pipelines import pipelined
-from sql.queries import tags
+from sql.queries import resources, tags
 from sql.queries.batches import Resources, Standing
 from sql.queries.versions import VersionRow
 
@@ -100,3 +100,13 @@ class Ledger:
             self.writes.flush(self.tx, self.subscription_id, self.at)
             for entry in self._entries.values():
                 entry.dirty = False
+
+    def reread(self) -> None:
+        """Read again where the resources of the batch hang: what one of them lies in was moved."""
+        of_kind: dict[str, list[UUID]] = {}
+        for kind, resource_id in self._entries:
+            of_kind.setdefault(kind, []).append(resource_id)
+        for kind in sorted(of_kind):
+            rows = resources.lock(self.tx, self.subscription_id, kind, of_kind[kind])
+            for resource_id, row in rows.items():
+                self._entries[kind, resource_id].row = row

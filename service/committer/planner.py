@@ -13,9 +13,10 @@ from gitstore.history import CommitBuilder
 from service import idempotency
 from service.actions import Action
 from service.audit import Subject
-from service.committer import many
+from service.committer import amending, many
 from service.committer.applying import Applier
 from service.committer.change import (
+    Amend,
     Change,
     CheckIn,
     CheckInMany,
@@ -30,15 +31,14 @@ from service.committer.change import (
     Written,
 )
 from service.committer.ledger import Ledger
-from service.committer.refusals import check_match, holder_facts, name_taken, tag_taken
+from service.committer.refusals import check_match, holder_facts, tag_taken
 from service.committer.step import Step, folder_of, running, version_state
+from service.committer.tree import Tree
 from service.committer.writes import Writes
-from service.errors import Fault, NotCheckedOut, NotHolder, ParentNotFound, ResourceDeleted
+from service.errors import NotCheckedOut, NotHolder
 from service.idempotency import Attempt
 from service.ids import SubscriptionId
-from service.kinds import PARENT_FIELDS, Kind
 from sql.database import Transaction
-from sql.queries import resources
 from sql.queries.batches import Standing
 from sql.queries.repositories import Tips
 from sql.queries.resources import ResourceRow
@@ -80,9 +80,9 @@ class Planner:
         self._at = at
         self.writes = Writes(tips)
         self._ledger = Ledger(tx, subscription_id, at=at, writes=self.writes)
+        self._tree = Tree(self._ledger)
         self._applier = Applier(self._ledger, builder=builder, git_url=git_url)
         self._builder = builder
-        self._names: set[tuple[Kind, UUID | None, str]] = set()
         # What this batch did for calls with an Idempotency-Key: their retries may be in it as well.
         self._done: dict[bytes, tuple[Attempt, Result]] = {}
         self._ledger.add(standing)
@@ -114,6 +114,8 @@ class Planner:
         match change:
             case Create():
                 return self._create(change)
+            case Amend():
+                return amending.amend(self._ledger, self._tree, self._applier, self._builder, change)
             case Save():
                 return self._save(change)
             case CheckIn():
@@ -132,13 +134,10 @@ class Planner:
                 assert_never(change)
 
     def _create(self, change: Create) -> Written:
-        parent = self._parent(change)
+        parent = self._tree.parent(change.kind, change.place)
+        self._tree.check_lives(parent, change.kind)
         parent_id = None if parent is None else parent.resource_id
-        name = (change.kind, parent_id, change.name)
-        if name in self._names or resources.name_is_taken(
-            self._tx, self._subscription_id, change.kind, parent_id, change.name
-        ):
-            raise name_taken(change.kind, change.name)
+        self._tree.check_name(change.kind, parent_id, change.name)
         row = ResourceRow(
             resource_type=change.kind,
             resource_id=change.resource_id,
@@ -152,8 +151,7 @@ class Planner:
             updated_at=self._at,
             deleted_at=None,
         )
-        self._names.add(name)
-        self.writes.rows.resources.append((row, change.place.ids()))
+        self._tree.add(row)
         return self._applier.create(row, change.author, change.definition)
 
     def _save(self, change: Save) -> Written:
@@ -247,22 +245,3 @@ class Planner:
             | ({"unchanged": True} if after is version else {}),
         )
         return Written(resource=entry.row, version=after, unchanged=after is version)
-
-    def _parent(self, change: Create) -> ResourceRow | None:
-        for field_name, kind in PARENT_FIELDS[change.kind]:
-            parent_id = getattr(change.place, field_name)
-            if parent_id is None:
-                continue
-            parent = resources.hold_parent(self._tx, self._subscription_id, kind, parent_id)
-            pointer = f"/{field_name}"
-            if parent is None:
-                detail = f"there is no {kind} {parent_id} in this subscription"
-                raise ParentNotFound(f"{pointer}: {detail}.", faults=[Fault(detail, pointer=pointer)])
-            if parent.deleted_at is not None:
-                detail = f"the {kind} {parent_id} is deleted"
-                raise ResourceDeleted(f"{pointer}: {detail}.", faults=[Fault(detail, pointer=pointer)])
-            if change.place.workspace_id not in (None, parent.workspace_id):
-                detail = f"the {kind} {parent_id} lies in another workspace"
-                raise ParentNotFound(f"{pointer}: {detail}.", faults=[Fault(detail, pointer=pointer)])
-            return parent
-        return None

@@ -34,10 +34,13 @@ def version_not_found(kind: str, ref: str | int) -> VersionNotFound:
     return VersionNotFound(f"The {kind} has no version {ref!r}.")
 
 
-def name_taken(kind: str, name: str) -> NameTaken:
-    """The refusal of a name that a live sibling has."""
-    detail = f"a live {kind} named {name!r} is already there"
-    return NameTaken(f"/name: {detail}.", faults=[Fault(detail, pointer="/name")])
+def name_taken(kind: str, name: object, pointer: str = "/name") -> NameTaken:
+    """The refusal of a name that a live sibling has; `pointer` is to what brought it there.
+
+    The name is None where the change leaves it as it is.
+    """
+    detail = f"a live {kind} {'of that name' if name is None else f'named {name!r}'} is already there"
+    return NameTaken(f"{pointer}: {detail}.", faults=[Fault(detail, pointer=pointer)])
 
 
 def tag_taken(kind: str, tag: str) -> TagTaken:

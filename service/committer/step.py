@@ -41,6 +41,8 @@ class Step:
     comment: str | None = None
     body: str | None = None
     ends: CheckOutRow | None = None
+    # What the audit says besides the versions, of before and after.
+    was: Values = field(default_factory=dict)
     about: Values = field(default_factory=dict)
 
 

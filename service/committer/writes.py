@@ -15,6 +15,7 @@ from sql.queries import (
     check_outs,
     comments,
     data_changes,
+    places,
     publications,
     repositories,
     resources,
@@ -34,10 +35,15 @@ from sql.queries.versions import NewVersion
 
 @dataclass(slots=True)
 class Rows:
-    """Rows in the order of their dependence; in one writing a resource has one change of tags at the most."""
+    """Rows in the order of their dependence.
 
-    resources: list[tuple[ResourceRow, dict[str, UUID]]] = field(default_factory=list)
+    In one writing a resource has one change of tags at the most, and one resource is put elsewhere.
+    """
+
+    resources: list[ResourceRow] = field(default_factory=list)
     touched: dict[UUID, ResourceRow] = field(default_factory=dict)
+    # Written at once, after what was made before it: names are unique after each row.
+    put: ResourceRow | None = None
     superseded: list[UUID] = field(default_factory=list)
     versions: list[NewVersion] = field(default_factory=list)
     untagged: list[tuple[UUID, UUID]] = field(default_factory=list)
@@ -81,9 +87,11 @@ class Writes:
             self.witness = rows.audit[0]
 
     def _send(self, tx: Transaction, subscription_id: SubscriptionId, rows: Rows, at: datetime) -> None:
-        for row, place in rows.resources:
-            resources.insert_row(tx, subscription_id, row, place)
+        for row in rows.resources:
+            places.insert_row(tx, subscription_id, row)
         resources.touch(tx, subscription_id, rows.touched.values())
+        if rows.put is not None:
+            places.put(tx, subscription_id, rows.put)
         versions.insert_rows(tx, subscription_id, rows.versions, superseded=rows.superseded)
         # Before the new tags: one of them may be one that was taken away.
         for version_id, user_id in rows.untagged:

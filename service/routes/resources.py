@@ -7,30 +7,29 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.answers import answer, page_answer, page_of, takes
-from service.deps import RESOURCE_PATH, Once, Paged, Reading, Targeted, Writing, body_of
-from service.kinds import Kind, Place
-from service.schemas import (
-    NewConnector,
-    NewFolder,
-    NewJob,
-    NewJobPackage,
-    NewResource,
-    NewWorkflow,
-    NewWorkspace,
-    QueryText,
+from service.deps import (
+    MERGE_PATCH,
+    RESOURCE_PATH,
+    Based,
+    Once,
+    Paged,
+    Reading,
+    Targeted,
+    Writing,
+    body_of,
 )
+from service.kinds import Kind, Place
+from service.resource_bodies import CHANGES, NEW, NewResource, ResourceChange
+from service.schemas import QueryText
 from service.usecases import resources
 
 router = APIRouter(prefix="/v1/subscriptions/{subscription_id}", tags=["resources"])
 
-_BODIES: dict[Kind, type[NewResource]] = {
-    Kind.WORKSPACE: NewWorkspace,
-    Kind.FOLDER: NewFolder,
-    Kind.JOB: NewJob,
-    Kind.WORKFLOW: NewWorkflow,
-    Kind.JOBPACKAGE: NewJobPackage,
-    Kind.CONNECTOR: NewConnector,
-}
+_READ_CHANGE = {kind: body_of(model, media_type=MERGE_PATCH) for kind, model in CHANGES.items()}
+
+
+async def _change(request: Request, target: Targeted) -> ResourceChange:
+    return await _READ_CHANGE[target.kind](request)
 
 
 def _place(
@@ -45,7 +44,7 @@ def _place(
 
 
 def _creator(kind: Kind) -> Callable[..., Awaitable[Response]]:
-    read = body_of(_BODIES[kind])
+    read = body_of(NEW[kind])
 
     async def create(access: Writing, body: Annotated[NewResource, Depends(read)], once: Once) -> Response:
         resource = await resources.create(
@@ -95,7 +94,7 @@ for _kind in Kind:
         response_model=resources.Resource,
         name=f"create_{_kind}",
         summary=f"Make a {_kind}; version 1 is committed",
-        openapi_extra=takes(_BODIES[_kind]),
+        openapi_extra=takes(NEW[_kind]),
     )
     router.add_api_route(
         f"/{_kind.collection}",
@@ -112,3 +111,26 @@ def get_resource(access: Reading, target: Targeted) -> Response:
     """One resource with its current definition, deleted or not."""
     resource = resources.get(access.context, access.subscription_id, target.kind, target.resource_id)
     return answer(resource, etag=resource.git_commit_hash)
+
+
+@router.patch(
+    RESOURCE_PATH.removeprefix(router.prefix),
+    response_model=resources.Changed,
+    openapi_extra=takes(*CHANGES.values(), media_type=MERGE_PATCH),
+)
+async def change_resource(
+    access: Writing,
+    target: Targeted,
+    body: Annotated[ResourceChange, Depends(_change)],
+    based: Based,
+) -> Response:
+    """Set name, description or parent, by a merge patch: a new version where anything changes."""
+    changed = await resources.change(
+        access.context,
+        access.author,
+        target.kind,
+        target.resource_id,
+        wanted=body.model_dump(include=body.model_fields_set),
+        if_match=based,
+    )
+    return answer(changed, etag=changed.git_commit_hash)

@@ -1,24 +1,27 @@
 """Resources of the six kinds: made, read and listed alike."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import orjson
+from anyio import to_thread
 
 from service.callers import Member
-from service.committer.change import Create
+from service.committer.change import Amend, Create, Written
 from service.committer.refusals import resource_not_found
 from service.context import Context
 from service.errors import Fault, Invalid
+from service.etags import Match
 from service.idempotency import Attempt
 from service.ids import ResourceId, SubscriptionId, mint
 from service.kinds import PLACE_FIELDS, Kind, Place
 from service.pages import Page, Paging, uuid_position
 from service.usecases.documents import definition_of
 from sql.queries import resources
-from sql.queries.resources import ResourceRead
+from sql.queries.resources import ResourceRead, ResourceRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,13 @@ class Resource(ResourceSummary):
     definition: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changed(Resource):
+    """A resource as a change of it answers; `unchanged` where it was so already, and no version was made."""
+
+    unchanged: bool
+
+
 async def create(
     context: Context,
     author: Member,
@@ -73,23 +83,31 @@ async def create(
         definition=definition,
     )
     written = await context.committer.submit(change)
-    row, version = written.resource, written.version
-    return Resource(
-        resource_type=row.resource_type,
-        resource_id=row.resource_id,
-        name=row.name,
-        description=row.description,
-        parent_id=row.parent_id,
-        workspace_id=row.workspace_id,
-        current_version=version.version_number,
-        git_commit_hash=version.git_commit_hash,
-        checked_out_by=None,
-        created_by=row.created_by,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        deleted_at=None,
-        definition=orjson.loads(definition),
+    return Resource(**_written(written), definition=orjson.loads(definition))
+
+
+async def change(
+    context: Context,
+    author: Member,
+    kind: Kind,
+    resource_id: UUID,
+    *,
+    wanted: Mapping[str, str | UUID | None],
+    if_match: Match | None,
+) -> Changed:
+    """Set what `wanted` holds of name, description and the ids of the parent, as the next version.
+
+    Raises ResourceNotFound, ParentNotFound, CheckedOut, ResourceDeleted, FolderCycle, NameTaken and
+    StaleVersion.
+    """
+    amend = Amend(
+        author=author, kind=kind, resource_id=ResourceId(resource_id), if_match=if_match, wanted=wanted
     )
+    written = await context.committer.submit(amend)
+    definition = await to_thread.run_sync(
+        definition_of, context, author.subscription_id, written.version.git_blob_id
+    )
+    return Changed(**_written(written), definition=definition, unchanged=written.unchanged)
 
 
 def get(context: Context, subscription_id: SubscriptionId, kind: Kind, resource_id: UUID) -> Resource:
@@ -149,3 +167,14 @@ def page(
 
 def _summary(row: ResourceRead) -> ResourceSummary:
     return ResourceSummary(**{name: getattr(row, name) for name in ResourceSummary.__dataclass_fields__})
+
+
+def _written(written: Written) -> dict[str, Any]:
+    """The fields of a summary, as a change left them."""
+    row, version = written.resource, written.version
+    names = ResourceRow.__dataclass_fields__.keys() & ResourceSummary.__dataclass_fields__.keys()
+    return {name: getattr(row, name) for name in names} | {
+        "current_version": version.version_number,
+        "git_commit_hash": version.git_commit_hash,
+        "checked_out_by": version.checked_out_by,
+    }

@@ -15,7 +15,6 @@ from sqlalchemy import (
     and_,
     any_,
     func,
-    insert,
     literal,
     null,
     or_,
@@ -31,7 +30,7 @@ from sql.pipelines import Command, Query
 
 _VERSIONS, _CHECK_OUTS = TABLES["versions"], TABLES["check_outs"]
 
-_TABLE_OF = {
+TABLE_OF = {
     "workspace": TABLES["workspaces"],
     "folder": TABLES["folders"],
     "job": TABLES["jobs"],
@@ -69,6 +68,11 @@ class ResourceRow:
     updated_at: datetime
     deleted_at: datetime | None
 
+    @property
+    def place(self) -> tuple[UUID | None, str]:
+        """What it has to itself among the live resources of its kind: the parent, and the name there."""
+        return self.parent_id, self.name
+
     def touched(self, at: datetime, description: str | None) -> "ResourceRow":
         """The same with a later change."""
         return replace(self, updated_at=at, description=description)
@@ -84,11 +88,13 @@ class ResourceRead(ResourceRow):
     checked_out_by: UUID | None
 
 
-def _identity(kind: str) -> ColumnElement[UUID]:
-    return _TABLE_OF[kind].c[f"{kind}_id"]
+def identity(kind: str) -> ColumnElement[UUID]:
+    """The column of a kind's ids."""
+    return TABLE_OF[kind].c[f"{kind}_id"]
 
 
-def _parent(kind: str, table: Table) -> ColumnElement[Any]:
+def parent_column(kind: str, table: Table) -> ColumnElement[Any]:
+    """What says which resource one of that kind lies in."""
     match kind:
         case "workspace":
             return null()
@@ -115,14 +121,15 @@ def _folder(kind: str, table: Table) -> ColumnElement[Any]:
             return null()
 
 
-def _columns(kind: str) -> list[ColumnElement[Any]]:
-    table = _TABLE_OF[kind]
+def columns(kind: str) -> list[ColumnElement[Any]]:
+    """The columns of ResourceRow."""
+    table = TABLE_OF[kind]
     return [
         literal(kind).label("resource_type"),
-        _identity(kind).label("resource_id"),
+        identity(kind).label("resource_id"),
         table.c.name,
         table.c.description,
-        _parent(kind, table).label("parent_id"),
+        parent_column(kind, table).label("parent_id"),
         table.c.workspace_id,
         _folder(kind, table).label("folder_id"),
         table.c.created_by,
@@ -135,14 +142,14 @@ def _columns(kind: str) -> list[ColumnElement[Any]]:
 @cache
 def lock_of(kind: str) -> Query[ResourceRow]:
     """Holds the rows of some resources of a kind, in the order of their ids, and reads them."""
-    table = _TABLE_OF[kind]
+    table = TABLE_OF[kind]
     statement = (
-        select(*_columns(kind))
+        select(*columns(kind))
         .where(
             table.c.subscription_id == OF_SUBSCRIPTION,
-            _identity(kind) == any_(IDS),
+            identity(kind) == any_(IDS),
         )
-        .order_by(_identity(kind))
+        .order_by(identity(kind))
         .with_for_update(of=table)
     )
     return Query(statement, ResourceRow)
@@ -159,8 +166,8 @@ def lock(
 def every(tx: Transaction, subscription_id: UUID) -> list[ResourceRow]:
     """All resources of a subscription, deleted or not."""
     queries = (
-        select(*_columns(kind)).where(table.c.subscription_id == subscription_id)
-        for kind, table in _TABLE_OF.items()
+        select(*columns(kind)).where(table.c.subscription_id == subscription_id)
+        for kind, table in TABLE_OF.items()
     )
     return [ResourceRow(**row._mapping) for query in queries for row in tx.execute(query)]
 
@@ -178,56 +185,17 @@ def below(tx: Transaction, subscription_id: UUID, root: tuple[str, UUID] | None)
     return found
 
 
-def hold_parent(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID) -> ResourceRow | None:
-    """Read a resource under which another is made, and keep it from being deleted or moved meanwhile."""
-    table = _TABLE_OF[kind]
-    query = select(*_columns(kind)).where(
-        table.c.subscription_id == subscription_id, _identity(kind) == resource_id
-    )
-    row = tx.execute(query.with_for_update(of=table, read=True)).one_or_none()
-    return None if row is None else ResourceRow(**row._mapping)
-
-
-def name_is_taken(
-    tx: Transaction, subscription_id: UUID, kind: str, parent_id: UUID | None, name: str
-) -> bool:
-    """Whether a live resource of that kind and name lies under that parent."""
-    table = _TABLE_OF[kind]
-    query = select(_identity(kind)).where(
-        table.c.subscription_id == subscription_id, table.c.name == name, table.c.deleted_at.is_(None)
-    )
-    if parent_id is not None:
-        query = query.where(_parent(kind, table) == parent_id)
-    return tx.execute(query.limit(1)).one_or_none() is not None
-
-
-def insert_row(tx: Transaction, subscription_id: UUID, row: ResourceRow, place: PlaceIds) -> None:
-    """Add a resource; raises UniqueConflict where a live sibling has its name."""
-    table = _TABLE_OF[row.resource_type]
-    values = dict(place) | {
-        "workspace_id": row.workspace_id,
-        f"{row.resource_type}_id": row.resource_id,
-        "subscription_id": subscription_id,
-        "name": row.name,
-        "description": row.description,
-        "created_by": row.created_by,
-        "created_at": row.created_at,
-        "updated_at": row.updated_at,
-    }
-    tx.execute(insert(table), values)
-
-
 @cache
 def _touch(kind: str) -> Command:
-    table = _TABLE_OF[kind]
+    table = TABLE_OF[kind]
     given = bulk.table_of(table.c[f"{kind}_id"], table.c.description, table.c.updated_at)
     return Command(
         update(table)
         # Also by a list of ids: a function's rows count as a hundred, which is when the whole table is read.
         .where(
             table.c.subscription_id == OF_SUBSCRIPTION,
-            _identity(kind) == any_(IDS),
-            _identity(kind) == given.c[f"{kind}_id"],
+            identity(kind) == any_(IDS),
+            identity(kind) == given.c[f"{kind}_id"],
         )
         .values(description=given.c.description, updated_at=given.c.updated_at)
     )
@@ -250,32 +218,32 @@ def correct(
     tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID, values: Mapping[str, Any]
 ) -> bool:
     """Let columns of a resource say what git says; False where they do. Raises UniqueConflict."""
-    table = _TABLE_OF[kind]
+    table = TABLE_OF[kind]
     query = update(table).where(
         table.c.subscription_id == subscription_id,
-        _identity(kind) == resource_id,
+        identity(kind) == resource_id,
         or_(*(table.c[name].is_distinct_from(value) for name, value in values.items())),
     )
-    changed = tx.execute(query.values(dict(values)).returning(_identity(kind)))
+    changed = tx.execute(query.values(dict(values)).returning(identity(kind)))
     return changed.one_or_none() is not None
 
 
 def _read(subscription_id: UUID, kind: str, at: datetime) -> Select[Any]:
-    table = _TABLE_OF[kind]
+    table = TABLE_OF[kind]
     current = and_(
         _VERSIONS.c.resource_type == kind,
-        _VERSIONS.c.resource_id == _identity(kind),
+        _VERSIONS.c.resource_id == identity(kind),
         _VERSIONS.c.is_current,
     )
     held = and_(
         _CHECK_OUTS.c.resource_type == kind,
-        _CHECK_OUTS.c.resource_id == _identity(kind),
+        _CHECK_OUTS.c.resource_id == identity(kind),
         _CHECK_OUTS.c.released_at.is_(None),
         _CHECK_OUTS.c.expires_at > at,
     )
     return (
         select(
-            *_columns(kind),
+            *columns(kind),
             _VERSIONS.c.version_number.label("current_version"),
             _VERSIONS.c.git_commit_hash,
             _VERSIONS.c.git_blob_id,
@@ -291,15 +259,15 @@ def get(
     tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID, *, at: datetime
 ) -> ResourceRead | None:
     """One resource as it stands at the instant `at`, deleted or not."""
-    query = _read(subscription_id, kind, at).where(_identity(kind) == resource_id)
+    query = _read(subscription_id, kind, at).where(identity(kind) == resource_id)
     row = tx.execute(query).one_or_none()
     return None if row is None else ResourceRead(**row._mapping)
 
 
 def find(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID) -> ResourceRow | None:
     """The row of one resource, deleted or not."""
-    query = select(*_columns(kind)).where(
-        _TABLE_OF[kind].c.subscription_id == subscription_id, _identity(kind) == resource_id
+    query = select(*columns(kind)).where(
+        TABLE_OF[kind].c.subscription_id == subscription_id, identity(kind) == resource_id
     )
     row = tx.execute(query).one_or_none()
     return None if row is None else ResourceRow(**row._mapping)
@@ -318,7 +286,7 @@ def page(
     at: datetime,
 ) -> list[ResourceRead]:
     """At most `limit` resources of a kind with ids below `before`, newest first."""
-    table = _TABLE_OF[kind]
+    table = TABLE_OF[kind]
     query = _read(subscription_id, kind, at)
     for column, parent_id in place.items():
         query = query.where(table.c[column] == parent_id)
@@ -327,6 +295,6 @@ def page(
     if not include_deleted:
         query = query.where(table.c.deleted_at.is_(None))
     if before is not None:
-        query = query.where(_identity(kind) < before)
-    rows = tx.execute(query.order_by(_identity(kind).desc()).limit(limit))
+        query = query.where(identity(kind) < before)
+    rows = tx.execute(query.order_by(identity(kind).desc()).limit(limit))
     return [ResourceRead(**row._mapping) for row in rows]

@@ -1,0 +1,86 @@
+"""Where resources hang: what is above them, whose name is whose, and putting them there."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import insert, select, update
+
+from sql.database import Transaction
+from sql.models import TABLES
+from sql.queries.resources import TABLE_OF, ResourceRow, columns, identity, parent_column
+
+_FOLDERS = TABLES["folders"]
+
+
+def hold_parent(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID) -> ResourceRow | None:
+    """Read a resource under which another is to lie, and keep it from being deleted or moved meanwhile."""
+    table = TABLE_OF[kind]
+    query = select(*columns(kind)).where(
+        table.c.subscription_id == subscription_id, identity(kind) == resource_id
+    )
+    row = tx.execute(query.with_for_update(of=table, read=True)).one_or_none()
+    return None if row is None else ResourceRow(**row._mapping)
+
+
+def name_is_taken(
+    tx: Transaction, subscription_id: UUID, kind: str, parent_id: UUID | None, name: str
+) -> bool:
+    """Whether a live resource of that kind and name lies under that parent."""
+    table = TABLE_OF[kind]
+    query = select(identity(kind)).where(
+        table.c.subscription_id == subscription_id, table.c.name == name, table.c.deleted_at.is_(None)
+    )
+    if parent_id is not None:
+        query = query.where(parent_column(kind, table) == parent_id)
+    return tx.execute(query.limit(1)).one_or_none() is not None
+
+
+def lies_in(tx: Transaction, subscription_id: UUID, folder_id: UUID, outer_id: UUID) -> bool:
+    """Whether a folder is another one, or lies in that at any depth."""
+    first = select(_FOLDERS.c.folder_id, _FOLDERS.c.parent_folder_id).where(
+        _FOLDERS.c.subscription_id == subscription_id, _FOLDERS.c.folder_id == folder_id
+    )
+    line = first.cte("line", recursive=True)
+    above = select(_FOLDERS.c.folder_id, _FOLDERS.c.parent_folder_id).where(
+        _FOLDERS.c.subscription_id == subscription_id, _FOLDERS.c.folder_id == line.c.parent_folder_id
+    )
+    line = line.union(above)
+    query = select(line.c.folder_id).where(line.c.folder_id == outer_id)
+    return tx.execute(query).one_or_none() is not None
+
+
+def insert_row(tx: Transaction, subscription_id: UUID, row: ResourceRow) -> None:
+    """Add a resource; raises UniqueConflict where a live sibling has its name."""
+    values = _place(row) | {
+        f"{row.resource_type}_id": row.resource_id,
+        "subscription_id": subscription_id,
+        "description": row.description,
+        "created_by": row.created_by,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+    }
+    tx.execute(insert(TABLE_OF[row.resource_type]), values)
+
+
+def put(tx: Transaction, subscription_id: UUID, row: ResourceRow) -> None:
+    """Give a resource its name and place; what lies in it follows it into its workspace.
+
+    Raises UniqueConflict where a live sibling has its name.
+    """
+    table, kind = TABLE_OF[row.resource_type], row.resource_type
+    query = update(table).where(table.c.subscription_id == subscription_id, identity(kind) == row.resource_id)
+    tx.execute(query.values(_place(row)))
+
+
+def _place(row: ResourceRow) -> dict[str, Any]:
+    """The columns that say where a resource hangs, and by which name."""
+    found: dict[str, Any] = {"name": row.name, "workspace_id": row.workspace_id}
+    match row.resource_type:
+        case "folder":
+            is_outermost = row.parent_id == row.workspace_id
+            found["parent_folder_id"] = None if is_outermost else row.parent_id
+        case "job" | "jobpackage":
+            found["folder_id"] = row.parent_id
+        case "workflow":
+            found["job_id"] = row.parent_id
+    return found
