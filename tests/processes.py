@@ -87,10 +87,10 @@ class Process:
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        """Call with a key; a body is JSON."""
+        """Call with a key; a body is JSON unless the headers say otherwise."""
         sent = {"Authorization": f"Bearer {key}"} | (headers or {})
         if body is not None:
-            sent["Content-Type"] = "application/json"
+            sent.setdefault("Content-Type", "application/json")
         self._connection.request(method, path, body, sent)
         response = self._connection.getresponse()
         content = response.read()

@@ -121,7 +121,19 @@ def tell(tenant: Tenant, *, seed: int, random_steps: int) -> None:
         201,
     )
     ok(ben.post(f"{tenant.path}/rollback", {"to": before, "comment": "all back"}), 201)
+    _amend(tenant, inner, workflow)
     _at_random(tenant, [*made, workflow], random.Random(seed), random_steps)
+
+
+def _amend(tenant: Tenant, folder: Json, workflow: Json) -> None:
+    """Other names and places: into what was made later, and across workspaces with all that lies below."""
+    tenant.amend(workflow, by=tenant.ben, name="another", description=None)
+    elsewhere = tenant.make("workspaces")["resource_id"]
+    outer = tenant.make("folders", workspace_id=elsewhere)
+    job = tenant.make("jobs", folder_id=folder["resource_id"])
+    tenant.amend(workflow, job_id=job["resource_id"])
+    tenant.amend(folder, name="moved", parent_folder_id=outer["resource_id"])
+    tenant.amend(tenant.make("connectors"), workspace_id=elsewhere)
 
 
 def _item(resource: Json, data: Json) -> Json:
@@ -135,7 +147,7 @@ def _at_random(tenant: Tenant, resources: list[Json], chance: random.Random, ste
         resource = chance.choice(resources)
         at, data = tenant.at(resource), {"n": chance.randrange(9), "step": [number]}
         ref = chance.choice(["current", "previous", "1", "2", "a", "published"])
-        match chance.randrange(7):
+        match chance.randrange(8):
             case 0 | 1:
                 tag = chance.choice([None, None, "a", "b"])
                 caller.post(f"{at}/versions", {"data": data, "tag": tag, "publish": chance.random() < 0.3})
@@ -150,6 +162,10 @@ def _at_random(tenant: Tenant, resources: list[Json], chance: random.Random, ste
             case 6:
                 some = chance.sample(resources, 3)
                 caller.post(f"{tenant.path}/check-ins", {"items": [_item(each, data) for each in some]})
+            case 7:
+                caller.patch(
+                    at, {"name": chance.choice(["x", "y"]), "description": chance.choice([None, "d"])}
+                )
 
 
 def answers(tenant: Tenant, by: Caller) -> dict[str, Any]:

@@ -209,6 +209,24 @@ def test_an_inner_folder_that_was_moved_to_the_top_is_put_back(history: History)
     assert row_of(history, inner) == before
 
 
+def test_names_and_places_are_those_of_the_newest_snapshot(history: History) -> None:
+    tenant, workflow = history.tenant, history.workflow
+    outer = tenant.make("folders", workspace_id=tenant.make("workspaces")["resource_id"])
+    folder = ok(tenant.ana.get(f"{tenant.path}/folders/{tenant.folder_id}"))
+    tenant.amend(workflow, name="renamed")
+    tenant.amend(folder, parent_folder_id=outer["resource_id"])
+    assert told(verify(tenant)) == []
+    before = [row_of(history, each) for each in (folder, workflow)]
+    set_resource(history, workflow, "name", workflow["name"])
+    found(history, "resource_name_differs", history.name, "renamed", workflow["name"])
+    mended(history, "resource_name_differs", history.name)
+    set_resource(history, folder, "parent_folder_id", None)
+    parents = outer["resource_id"], outer["workspace_id"]
+    found(history, "resource_parent_differs", name_of(folder), *parents)
+    mended(history, "resource_parent_differs", name_of(folder))
+    assert [row_of(history, each) for each in (folder, workflow)] == before
+
+
 def test_an_author_of_a_resource_is_that_of_its_first_version(history: History) -> None:
     ana, ben = history.tenant.ana.user_id, history.tenant.ben
     history.tenant.save(history.workflow, {"n": 4}, by=ben)

@@ -212,6 +212,21 @@ class VersioningMachine(RuleBasedStateMachine):
         plan = partial(self.model.save, by, resource, data, match, **more)
         self.post(turn, f"{self.at(resource)}/versions", {"data": data, **more}, match, plan)
 
+    @of_one(name=st.sampled_from([None, "one", "two"]), moves=MOSTLY, form=st.integers(0, 1), where=WHICH)
+    def amend(self, turn: Turn, which: int, name: Text, moves: bool, form: int, where: int) -> None:
+        by, resource, match = self.target(turn, which)
+        body: Json = {} if name is None else {"name": name}
+        parent_kind, field = PARENTS[resource.kind][form % len(PARENTS[resource.kind])]
+        parent = self.of_kind(parent_kind, where) if moves and parent_kind else resource.parent
+        if moves and parent is not None:
+            body |= {field: parent.resource_id}
+            if (resource.kind, field) == ("folder", "workspace_id"):
+                body |= {"parent_folder_id": None}
+        plan = partial(self.model.amend, by, resource, name or resource.name, parent, match)
+        content = json.dumps(body).encode()
+        self.perform(Call(by, "PATCH", self.at(resource), content, None, match, plan), turn.host)
+        self.learn_id(resource)
+
     @of_one(ref=REFS, tag=st.none() | TAGS)
     def set_tag(self, turn: Turn, which: int, ref: Ref, tag: Text) -> None:
         by, resource, match = self.target(turn, which)
@@ -399,8 +414,14 @@ class VersioningMachine(RuleBasedStateMachine):
         before = len(self.model.resources)
         self.post(turn, f"{self.path}/{kind}s", body, None, plan)
         for made in self.model.resources[before:]:
-            # The answer does not name the version, and the next step may be about it.
-            made.current.version_id = self.read(f"{self.at(made)}/versions/1")["version_id"]
+            self.learn_id(made)
+
+    def learn_id(self, resource: Resource) -> None:
+        """The answer about a resource does not name its version, and the next step may be about that."""
+        current = resource.current
+        if not current.version_id:
+            version = self.read(f"{self.at(resource)}/versions/{current.number}")
+            current.version_id = version["version_id"]
 
     # -- making it ------------------------------------------------------------------------------------
 
@@ -428,6 +449,8 @@ class VersioningMachine(RuleBasedStateMachine):
             expected = refusal
         based = call.match if call.match in (None, ANY, QUOTED) else f'"{call.match}"'
         given = {"Idempotency-Key": call.key, "If-Match": based}
+        if call.method == "PATCH":
+            given["Content-Type"] = "application/merge-patch+json"
         headers = {name: value for name, value in given.items() if value is not None}
         process = self.processes.all[host]
         answer = process.request(call.method, call.path, self.keys[call.by], call.body, headers)

@@ -53,6 +53,8 @@ class Version:
     commit: str
     place: int
     at: str
+    name: str
+    parent: "Resource | None"
     tag: Text = None
     checked_in_at: Text = None
     comments: list[Comment] = field(default_factory=list)
@@ -72,8 +74,6 @@ class Resource:
 
     kind: str
     resource_id: str
-    name: str
-    parent: "Resource | None"
     versions: list[Version]
     published: Version | None = None
     lease: Lease | None = None
@@ -81,6 +81,14 @@ class Resource:
     @property
     def current(self) -> Version:
         return self.versions[-1]
+
+    @property
+    def name(self) -> str:
+        return self.current.name
+
+    @property
+    def parent(self) -> "Resource | None":
+        return self.current.parent
 
     @property
     def path(self) -> str:
@@ -100,9 +108,9 @@ class Resource:
         return {
             "resource_type": self.kind,
             "resource_id": self.resource_id,
-            "name": self.name,
+            "name": version.name,
             "description": None,
-            "parent_id": None if self.parent is None else self.parent.resource_id,
+            "parent_id": None if version.parent is None else version.parent.resource_id,
             "definition": version.definition,
         }
 
@@ -127,10 +135,18 @@ class Edit:
     publish: bool = False
     comment: Text = None
     ends: bool = False
+    # Another name and parent.
+    to: tuple[str, Resource | None] | None = None
+
+    @property
+    def place(self) -> tuple[str, Resource | None]:
+        return self.to or (self.resource.name, self.resource.parent)
 
     @property
     def makes(self) -> bool:
-        return canonical(self.definition) != canonical(self.resource.current.definition)
+        current = self.resource.current
+        is_another = canonical(self.definition) != canonical(current.definition)
+        return is_another or self.place != (current.name, current.parent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,16 +199,16 @@ class Model:
     # -- calls ----------------------------------------------------------------------------------------
 
     def create(self, by: User, kind: str, name: str, parent: Resource | None, definition: Json) -> Plan:
-        if any((r.kind, r.name, r.parent) == (kind, name, parent) for r in self.resources):
-            raise Refused(409, "name_taken")
+        self._refuse_name(kind, name, parent)
         touched: list[Resource] = []
 
         def apply(answer: Json) -> Json:
             self.commits.append(answer["git_commit_hash"])
             at = self._now(answer["created_at"])
             # Whoever made the call has to read the version's id.
-            version = Version(1, definition, None, by, "", self.commits[-1], len(self.commits), at)
-            touched.append(Resource(kind, answer["resource_id"], name, parent, [version]))
+            commit, place = self.commits[-1], len(self.commits)
+            version = Version(1, definition, None, by, "", commit, place, at, name, parent)
+            touched.append(Resource(kind, answer["resource_id"], [version]))
             self.resources += touched
             return self.resource(touched[0])
 
@@ -223,6 +239,25 @@ class Model:
             resource.lease = None
 
         return Plan(204, [resource], apply)
+
+    def amend(self, by: User, resource: Resource, name: str, parent: Resource | None, match: Text) -> Plan:
+        self._refuse_anothers(by, resource)
+        if parent is not None and resource in parent.line():
+            raise Refused(409, "folder_cycle")
+        edit = Edit(resource, by, resource.current.definition, to=(name, parent))
+        if edit.makes:
+            self._refuse_name(resource.kind, name, parent)
+        self._refuse_stale(resource, match)
+        # What lies below may be in another workspace then.
+        touched = [each for each in self.resources if resource in each.line()]
+
+        def apply(answer: Json) -> Json:
+            makes = edit.makes
+            # Whoever made the call has to read the version's id.
+            self._carry_out([edit], [answer | {"version_id": "", "created_at": answer["updated_at"]}])
+            return self.resource(resource) | {"unchanged": not makes}
+
+        return Plan(200, touched, apply)
 
     def save(self, by: User, resource: Resource, data: Json, match: Text, **more: Any) -> Plan:
         self._refuse_anothers(by, resource)
@@ -262,7 +297,9 @@ class Model:
         self._refuse_stale(resource, match)
 
         def apply(answer: Json) -> Json:
-            now, then = resource.snapshot(resource.current), resource.snapshot(target)
+            # Name and place stay.
+            wanted = replace(target, name=resource.name, parent=resource.parent)
+            now, then = resource.snapshot(resource.current), resource.snapshot(wanted)
             assert canonical(jsonpatch.apply_patch(now, answer["json_patch"])) == canonical(then)
             assert bool(answer["text"]) == edit.makes
             return {
@@ -365,6 +402,7 @@ class Model:
         """A version's metadata."""
         lease = self.lease(resource) if version is resource.current else None
         return resource.named() | {
+            "resource_name": version.name,
             "version_id": version.version_id,
             "version_number": version.number,
             "version_tag": version.tag,
@@ -458,7 +496,9 @@ class Model:
         for edit, answer in made.items():
             versions, commit, place = edit.resource.versions, self.commits[-1], len(self.commits)
             what, version_id = (edit.definition, edit.description, edit.by), answer["version_id"]
-            versions.append(Version(len(versions) + 1, *what, version_id, commit, place, at or ""))
+            versions.append(
+                Version(len(versions) + 1, *what, version_id, commit, place, at or "", *edit.place)
+            )
         for edit in edits:
             resource, current = edit.resource, edit.resource.current
             if edit.ends:
@@ -513,6 +553,10 @@ class Model:
     def _refuse_any_anothers(self, by: User, resources: Sequence[Resource]) -> None:
         if any((lease := self.lease(r)) is not None and lease.by != by for r in resources):
             raise Refused(423, "checked_out")
+
+    def _refuse_name(self, kind: str, name: str, parent: Resource | None) -> None:
+        if any((r.kind, r.name, r.parent) == (kind, name, parent) for r in self.resources):
+            raise Refused(409, "name_taken")
 
     def _refuse_tag(self, resource: Resource, tag: Text, but: Version | None) -> None:
         if tag is not None and any(v.tag == tag and v is not but for v in resource.versions):
