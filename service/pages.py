@@ -61,7 +61,13 @@ class Paging:
         items = rows[: self.limit]
         if len(rows) <= self.limit:
             return Page(items, None)
-        raw = orjson.dumps([_stamp(filters), *position_of(items[-1])])
+        return self.page_to(items, filters, position_of(items[-1]))
+
+    def page_to(
+        self, items: Sequence[Item], filters: Mapping[str, Any], position: Sequence[Any]
+    ) -> Page[Item]:
+        """A page after which the list goes on behind a position."""
+        raw = orjson.dumps([_stamp(filters), *position])
         return Page(items, base64.urlsafe_b64encode(raw).decode().rstrip("="))
 
 

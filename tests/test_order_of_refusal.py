@@ -337,6 +337,7 @@ READS = {
     "/versions/99": "colour=blue",
     "/versions/99/data": "colour=blue",
     "/versions/99/comments": "limit=x",
+    "/references": "limit=0",
     "/diff": "from=" + "x" * 501,
 }
 

@@ -12,7 +12,17 @@ from sqlalchemy import event
 from sql import pipelines
 from sql.database import Database as ServiceDatabase
 from sql.database import Transaction
-from sql.queries import check_outs, comments, repositories, resources, server_logs, tags, versions
+from sql.queries import (
+    check_outs,
+    comments,
+    places,
+    references,
+    repositories,
+    resources,
+    server_logs,
+    tags,
+    versions,
+)
 from sql.queries.check_outs import CheckOutRow
 from sql.queries.resources import ResourceRow
 from sql.queries.server_logs import ServerLogFilter
@@ -23,6 +33,8 @@ AT = datetime(2026, 11, 24, tzinfo=UTC)
 LONG_AGO = datetime(2025, 11, 24, tzinfo=UTC)
 SUBSCRIPTION = UUID(int=1)
 RESOURCE = UUID(int=7)
+# Deep down in the tree of folders.
+FOLDER = UUID(int=1009)
 RESOURCES, VERSIONS_EACH = 400, 100
 
 # Histories of many resources, with a check-out, a tag and a comment now and then.
@@ -52,6 +64,11 @@ INSERT INTO workspaces (workspace_id, subscription_id, name, created_by, created
     VALUES (:s, :s, 'w', :s, now(), now());
 INSERT INTO folders (folder_id, subscription_id, workspace_id, name, created_by, created_at, updated_at)
     VALUES (:s, :s, :s, 'f', :s, now(), now());
+INSERT INTO folders (folder_id, subscription_id, workspace_id, parent_folder_id, name, created_by, created_at,
+    updated_at)
+SELECT lpad(to_hex(1000 + n), 32, '0')::uuid, :s, :s,
+    CASE WHEN n % 10 <> 0 THEN lpad(to_hex(999 + n), 32, '0')::uuid END, n::text, :s, now(), now()
+FROM generate_series(0, 999) n;
 INSERT INTO jobs (job_id, subscription_id, workspace_id, folder_id, name, created_by, created_at, updated_at)
     VALUES (:s, :s, :s, :s, 'j', :s, now(), now());
 INSERT INTO workflows (workflow_id, subscription_id, workspace_id, job_id, name, created_by, created_at,
@@ -152,6 +169,15 @@ QUERIES: dict[str, tuple[Query, int]] = {
             {"request_id": "8"},
         )
     },
+    "the workflows that name a connector": (
+        lambda tx: references.scan_workflows(tx, SUBSCRIPTION, RESOURCE, before=UUID(int=300), most=50),
+        50,
+    ),
+    "the name of a sibling": (
+        lambda tx: places.name_is_taken(tx, SUBSCRIPTION, "workflow", SUBSCRIPTION, "7"),
+        1,
+    ),
+    "what a folder lies in": (lambda tx: places.lies_in(tx, SUBSCRIPTION, FOLDER, UUID(int=1)), 10),
     "where the refs have to stand": (lambda tx: repositories.refs(tx, SUBSCRIPTION), 20),
 }
 

@@ -1,15 +1,15 @@
 """Where resources hang: what is above them, whose name is whose, and putting them there."""
 
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select, text, update
 
 from sql.database import Transaction
-from sql.models import TABLES
 from sql.queries.resources import TABLE_OF, ResourceRow, columns, identity, parent_column
 
-_FOLDERS = TABLES["folders"]
+_ABOVE = text(Path(__file__).with_name("folders_above.sql").read_text())
 
 
 def hold_parent(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID) -> ResourceRow | None:
@@ -37,16 +37,8 @@ def name_is_taken(
 
 def lies_in(tx: Transaction, subscription_id: UUID, folder_id: UUID, outer_id: UUID) -> bool:
     """Whether a folder is another one, or lies in that at any depth."""
-    first = select(_FOLDERS.c.folder_id, _FOLDERS.c.parent_folder_id).where(
-        _FOLDERS.c.subscription_id == subscription_id, _FOLDERS.c.folder_id == folder_id
-    )
-    line = first.cte("line", recursive=True)
-    above = select(_FOLDERS.c.folder_id, _FOLDERS.c.parent_folder_id).where(
-        _FOLDERS.c.subscription_id == subscription_id, _FOLDERS.c.folder_id == line.c.parent_folder_id
-    )
-    line = line.union(above)
-    query = select(line.c.folder_id).where(line.c.folder_id == outer_id)
-    return tx.execute(query).one_or_none() is not None
+    values = {"subscription_id": subscription_id, "folder_id": folder_id}
+    return outer_id in tx.execute(_ABOVE, values).scalars().all()
 
 
 def insert_row(tx: Transaction, subscription_id: UUID, row: ResourceRow) -> None:

@@ -1,0 +1,46 @@
+"""Which connectors workflows name."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from sqlalchemy import select, text
+
+from sql.database import Transaction, among
+from sql.models import TABLES
+
+_CONNECTORS = TABLES["connectors"]
+_WORKFLOWS_NAMING = text(Path(__file__).with_name("workflows_naming.sql").read_text())
+_LAST = UUID(int=2**128 - 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scanned:
+    """A live workflow, and whether its current version names the connector in question."""
+
+    resource_id: UUID
+    resource_name: str
+    is_naming: bool
+
+
+def live_connectors(tx: Transaction, subscription_id: UUID, ids: Collection[UUID]) -> dict[UUID, str]:
+    """The names of those of some connectors that are there and not deleted."""
+    c = _CONNECTORS.c
+    query = select(c.connector_id, c.name).where(
+        c.subscription_id == subscription_id, among(c.connector_id, ids), c.deleted_at.is_(None)
+    )
+    return {row.connector_id: row.name for row in tx.execute(query)}
+
+
+def scan_workflows(
+    tx: Transaction, subscription_id: UUID, connector_id: UUID, *, before: UUID | None, most: int
+) -> list[Scanned]:
+    """The newest live workflows with ids below `before`, at most so many, each looked into."""
+    values = {
+        "subscription_id": subscription_id,
+        "connector_id": str(connector_id),
+        "before": before or _LAST,
+        "most": most,
+    }
+    return [Scanned(**row._mapping) for row in tx.execute(_WORKFLOWS_NAMING, values)]
