@@ -127,6 +127,13 @@ def occurrences(tenant: Tenant) -> list[tuple[int, str, Json]]:
         (404, "commit_not_found", tenant.ana.post(f"{tenant.path}/rollback", {"to": "f" * 40})),
         (405, "method_not_allowed", tenant.ana.request("PUT", path)),
         (409, "name_taken", tenant.ana.post(f"{tenant.path}/workflows", twin)),
+        (
+            409,
+            "folder_cycle",
+            tenant.ana.patch(
+                f"{tenant.path}/folders/{tenant.folder_id}", {"parent_folder_id": tenant.folder_id}
+            ),
+        ),
         (409, "tag_taken", tenant.ana.post(f"{path}/versions", {"data": {"n": 2}, "tag": "v1"})),
         (409, "username_taken", tenant.ana.post(f"{tenant.path}/users", namesake)),
         (409, "ambiguous_ref", tenant.ana.get(f"{tenant.at(twins)}/versions/abcdef0")),

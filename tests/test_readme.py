@@ -61,7 +61,7 @@ def outputs(blocks: list[str], url: str, folder: Path) -> list[str]:
 
 
 @pytest.mark.embedded
-@pytest.mark.parametrize(("page", "count"), [(README, 9), (VERSIONING, 9)])
+@pytest.mark.parametrize(("page", "count"), [(README, 9), (VERSIONING, 11)])
 def test_the_blocks_of_a_page_print_what_it_shows(tmp_path: Path, page: Path, count: int) -> None:
     blocks = shown_blocks(page)
     assert len(blocks) == count
