@@ -170,7 +170,9 @@ QUERIES: dict[str, tuple[Query, int]] = {
         )
     },
     "the workflows that name a connector": (
-        lambda tx: references.scan_workflows(tx, SUBSCRIPTION, RESOURCE, before=UUID(int=300), most=50),
+        lambda tx: references.scan_workflows(
+            tx, SUBSCRIPTION, RESOURCE, before=UUID(int=300), most=50, most_bytes=1_000_000
+        ),
         50,
     ),
     "the name of a sibling": (

@@ -78,10 +78,11 @@ def test_a_connector_lists_the_live_workflows_that_name_it(tenant: Tenant, stran
         assert references_of(tenant, made, limit=limit) == expected
 
 
+@pytest.mark.parametrize(("bound", "value"), [("MAX_SCANNED", 3), ("MAX_SCANNED_BYTES", 600)])
 def test_a_page_looks_into_a_bounded_number_of_workflows(
-    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch, bound: str, value: int
 ) -> None:
-    monkeypatch.setattr(references, "MAX_SCANNED", 3)
+    monkeypatch.setattr(references, bound, value)
     made = tenant.make("connectors")
     first = tenant.workflow(definition=naming(made["resource_id"]))
     for _ in range(6):

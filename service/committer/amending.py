@@ -37,9 +37,10 @@ def amend(ledger: Ledger, tree: Tree, applier: Applier, builder: CommitBuilder, 
             folder_id=folder_of(parent, row.resource_id, kind),
         )
     if row.place != before.place:
-        # A resource that keeps its name meets it where it is moved to.
-        is_renamed = row.name != before.name or parent is None
-        pointer = "/name" if is_renamed or parent is None else f"/{field_of(kind, parent)}"
+        pointer = "/name"
+        if parent is not None and row.name == before.name:
+            # What keeps its name meets it where it is moved to.
+            pointer = f"/{field_of(kind, parent)}"
         tree.check_name(kind, row.parent_id, row.name, pointer)
     step = Step(
         action=Action.UPDATE,

@@ -16,8 +16,10 @@ from service.usecases.documents import definition_of
 from sql.queries import references, resources
 
 FIELD = "connector_id"
-# Looking into a workflow of 7 KB takes 0.08 ms: what one page may take of the database.
+# What one page may take of the database: looking into a workflow of 7 KB takes 0.08 ms, and a large one, as it is
+# stored, in proportion.
 MAX_SCANNED = 1_000
+MAX_SCANNED_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +107,14 @@ def _workflows(
     before = uuid_position(paging.position(filters))
     with context.database.transaction(subscription_id) as tx:
         scanned = references.scan_workflows(
-            tx, subscription_id, connector_id, before=before, most=MAX_SCANNED
+            tx,
+            subscription_id,
+            connector_id,
+            before=before,
+            most=MAX_SCANNED,
+            most_bytes=MAX_SCANNED_BYTES,
         )
+    looked_into = [row for row in scanned if row.is_naming is not None]
     naming = list(islice((row for row in scanned if row.is_naming), paging.limit + 1))
     items = [
         Reference(
@@ -117,6 +125,7 @@ def _workflows(
         )
         for row in naming
     ]
-    if len(items) <= paging.limit and len(scanned) == MAX_SCANNED:
-        return paging.page_to(items, filters, [str(scanned[-1].resource_id)])
+    saw_all = len(looked_into) == len(scanned) < MAX_SCANNED
+    if len(items) <= paging.limit and not saw_all:
+        return paging.page_to(items, filters, [str(looked_into[-1].resource_id)])
     return paging.page(items, filters, lambda item: [item.resource_id])

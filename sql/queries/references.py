@@ -17,11 +17,14 @@ _LAST = UUID(int=2**128 - 1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scanned:
-    """A live workflow, and whether its current version names the connector in question."""
+    """A live workflow, and whether its current version names the connector in question.
+
+    That is None where the workflow was not looked into any more.
+    """
 
     resource_id: UUID
     resource_name: str
-    is_naming: bool
+    is_naming: bool | None
 
 
 def live_connectors(tx: Transaction, subscription_id: UUID, ids: Collection[UUID]) -> dict[UUID, str]:
@@ -34,13 +37,23 @@ def live_connectors(tx: Transaction, subscription_id: UUID, ids: Collection[UUID
 
 
 def scan_workflows(
-    tx: Transaction, subscription_id: UUID, connector_id: UUID, *, before: UUID | None, most: int
+    tx: Transaction,
+    subscription_id: UUID,
+    connector_id: UUID,
+    *,
+    before: UUID | None,
+    most: int,
+    most_bytes: int,
 ) -> list[Scanned]:
-    """The newest live workflows with ids below `before`, at most so many, each looked into."""
+    """The newest live workflows with ids below `before`, at most `most`.
+
+    The first is looked into, and others as long as those before are less than `most_bytes`, as stored.
+    """
     values = {
         "subscription_id": subscription_id,
         "connector_id": str(connector_id),
         "before": before or _LAST,
         "most": most,
+        "most_bytes": most_bytes,
     }
     return [Scanned(**row._mapping) for row in tx.execute(_WORKFLOWS_NAMING, values)]

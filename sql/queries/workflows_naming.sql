@@ -1,21 +1,26 @@
 -- The newest live workflows below an id, at most so many, and whether the current version of each names a
--- connector: as the text of a `connector_id`, at any depth of the definition.
+-- connector: as the text of a `connector_id`, at any depth of the definition. NULL from where on all those
+-- before are more bytes, as they are stored, than one query looks into.
 WITH scanned AS MATERIALIZED (
     SELECT workflow_id, name FROM workflows
     WHERE subscription_id = :subscription_id AND deleted_at IS NULL AND workflow_id < :before
     ORDER BY workflow_id DESC LIMIT :most
+), sized AS (
+    SELECT workflow_id, name, version_data,
+        sum(pg_column_size(version_data)) OVER (ORDER BY workflow_id DESC) - pg_column_size(version_data) AS bytes
+    FROM scanned LEFT JOIN LATERAL (
+        SELECT version_data FROM versions
+        WHERE subscription_id = :subscription_id AND resource_type = 'workflow'
+        AND resource_id = scanned.workflow_id AND is_current
+        -- One at a time, by the index: a join would read all that are current.
+        LIMIT 1
+    ) AS current ON true
 )
-SELECT scanned.workflow_id AS resource_id, scanned.name AS resource_name, jsonb_path_exists(
-    current.version_data,
-    'strict $.definition.**.connector_id ? (@ == $id)',
-    jsonb_build_object('id', CAST(:connector_id AS TEXT)),
-    true
-) AS is_naming
-FROM scanned CROSS JOIN LATERAL (
-    SELECT version_data FROM versions
-    WHERE subscription_id = :subscription_id AND resource_type = 'workflow'
-    AND resource_id = scanned.workflow_id AND is_current
-    -- One at a time, by the index: a join would read all that are current.
-    LIMIT 1
-) AS current
-ORDER BY scanned.workflow_id DESC
+SELECT workflow_id AS resource_id, name AS resource_name, CASE WHEN coalesce(bytes, 0) < :most_bytes THEN
+    coalesce(jsonb_path_exists(
+        version_data,
+        'strict $.definition.**.connector_id ? (@ == $id)',
+        jsonb_build_object('id', CAST(:connector_id AS TEXT)),
+        true
+    ), false) END AS is_naming
+FROM sized ORDER BY workflow_id DESC
