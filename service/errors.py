@@ -236,7 +236,8 @@ class DocumentTooLarge(TooLarge):
 class UnsupportedMedia(AnnalsError):
     """The body's media type is not supported
 
-    Send JSON with `Content-Type: application/json`, uncompressed.
+    Send JSON with `Content-Type: application/json`, uncompressed; the change of a resource by `PATCH` with
+    `Content-Type: application/merge-patch+json`.
     """
 
     code = "unsupported_media_type"

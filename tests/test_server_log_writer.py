@@ -118,6 +118,12 @@ def test_bodies_are_kept_where_the_policy_says_so() -> None:
     assert (row.request_bytes, row.response_bytes) == (len(body), len(answer))
 
 
+def test_a_merge_patch_is_kept_as_json_is() -> None:
+    headers = ((b"content-type", b"application/merge-patch+json"),)
+    row = row_of(passed(b'{"name": "w"}', keeps_bodies=True, headers=headers))
+    assert row.request_body == {"name": "w"}
+
+
 def test_of_a_body_that_is_not_kept_the_size_is_told() -> None:
     large = b'"' + b"x" * MAX_BODY_BYTES + b'"'
     row = row_of(passed(large, large, keeps_bodies=True))

@@ -14,7 +14,7 @@ CLIENT_GONE = 499
 MAX_BODY_BYTES = 64 * 1024
 # What a row takes of memory beside its texts.
 _OVERHEAD_BYTES = 2048
-_JSON = ("application/json", "application/problem+json")
+_JSON = ("application/json", "application/merge-patch+json", "application/problem+json")
 
 
 class Body:
