@@ -16,8 +16,8 @@ from service.usecases.documents import definition_of
 from sql.queries import references, resources
 
 FIELD = "connector_id"
-# What one page may take of the database: looking into a workflow of 7 KB takes 0.08 ms, and a large one, as it
-# is stored, in proportion.
+# What one page may take of the database: looking into a workflow of 7 KB takes 0.08 ms, and a large one, as
+# it is stored, in proportion.
 MAX_SCANNED = 1_000
 MAX_SCANNED_BYTES = 8 * 1024 * 1024
 
