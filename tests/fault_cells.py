@@ -222,7 +222,7 @@ class Scene:
         ids = [attempt.request_id for operation in made for attempt in operation.attempts]
         rows = self._stage.database.rows(
             "SELECT count(*), count(DISTINCT subscription_id) FROM audit_logs"
-            " WHERE request_id = ANY(%s) AND resource_type = 'subscription'",
+            " WHERE request_id = ANY(%s) AND resource_type = 'subscription' AND status = 'success'",
             ids,
         )
         if rows != [(len(made), len(made))]:
