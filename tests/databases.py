@@ -1,6 +1,7 @@
 """Databases for tests: made from one migrated template, gone at the end."""
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, LiteralString
@@ -52,6 +53,7 @@ class Cluster:
         self._prefix = f"annals_test_{prefix}_{uuid4().hex[:8]}"
         self._made: list[str] = []
         self._template: str | None = None
+        self._migrating = threading.Lock()
         self._connection = psycopg.connect(url, autocommit=True)
 
     def empty(self) -> Database:
@@ -60,12 +62,14 @@ class Cluster:
 
     def migrated(self) -> Database:
         """A new database whose schema is up to date; the migrations ran once, for the template."""
-        if self._template is None:
-            template = self.empty()
-            upgrade(template.url, lambda _: None)
-            self._template = self._made[-1]
-            self._execute("ALTER DATABASE {} ALLOW_CONNECTIONS false", self._template)
-        return self._create(self._template)
+        # By one thread: alembic keeps what it is at in the module.
+        with self._migrating:
+            if self._template is None:
+                template = self.empty()
+                upgrade(template.url, lambda _: None)
+                self._template = self._made[-1]
+                self._execute("ALTER DATABASE {} ALLOW_CONNECTIONS false", self._template)
+            return self._create(self._template)
 
     def drop(self, database: Database) -> None:
         """Lose a database, whoever uses it."""
