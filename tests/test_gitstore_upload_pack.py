@@ -178,10 +178,10 @@ def test_closing_the_generator_ends_git(served: Served) -> None:
     run(test)
 
 
-def test_what_git_has_started_ends_with_it(served: Served) -> None:
+def test_what_git_has_started_ends_with_it(served: Served, others: list[int]) -> None:
     async def test() -> None:
         output = await begun(served, served.upload_pack())
-        (starter,) = children(os.getpid())
+        (starter,) = starters(os.getpid(), but=others)
         (parent,) = children(starter)
         assert await soon(lambda: len(children(parent)) == 1)
         (child,) = children(parent)
