@@ -14,9 +14,10 @@ from service.context import Context
 from service.event_batches import Accepted, Batch
 from service.idempotency import Attempt
 from service.ids import SubscriptionId
-from service.pages import Page, Paging, time_position
+from service.pages import Page, Paging
+from service.usecases.log_reading import figures_of_log, page_of_log
 from service.usecases.retries import run_once
-from sql.database import PLATFORM, Transaction
+from sql.database import Transaction
 from sql.queries import audit_logs
 from sql.queries.audit_logs import AuditBucket, AuditFilter, Values
 from sql.queries.audit_logs import AuditRead as AuditEvent
@@ -92,21 +93,17 @@ def audit_page(
     paging: Paging,
 ) -> Page[AuditEvent]:
     """Events that match the fields of AuditFilter in `narrow`, newest first; the platform's own for None."""
-    filters = {"list": "audit-logs", "of": subscription_id, **narrow}
-    before = time_position(paging.position(filters))
-    at = context.clock()
-    with context.database.transaction(subscription_id or PLATFORM) as tx:
-        rows = audit_logs.page(
-            tx,
-            subscription_id,
-            AuditFilter(**narrow),
-            before=before,
-            limit=paging.limit + 1,
-            at=at,
-        )
-        shown = min(len(rows), paging.limit)
-        audit.record_reading(tx, caller, subscription_id, "audit_log", at, filters=narrow, rows=shown)
-    return paging.page(rows, filters, lambda item: [item.created_at.isoformat(), str(item.audit_id)])
+    return page_of_log(
+        context,
+        caller,
+        subscription_id,
+        "audit_log",
+        narrow,
+        paging,
+        of="audit-logs",
+        read=lambda tx, reach: audit_logs.page(tx, subscription_id, AuditFilter(**narrow), **reach._asdict()),
+        position_of=lambda item: (item.created_at, item.audit_id),
+    )
 
 
 def audit_statistics(
@@ -119,20 +116,19 @@ def audit_statistics(
     group_by: str | None,
 ) -> Sequence[AuditBucket]:
     """How many events there were in each bucket of time; raises Invalid for too many buckets."""
-    width = buckets.width_of(bucket)
-    at = context.clock()
-    narrow = buckets.bounded(narrow, width, at)
-    with context.database.transaction(subscription_id) as tx:
-        rows = audit_logs.statistics(
+    return figures_of_log(
+        context,
+        caller,
+        subscription_id,
+        "audit_log",
+        narrow,
+        bucket,
+        lambda tx, within, width: audit_logs.statistics(
             tx,
             subscription_id,
-            AuditFilter(**narrow),
+            AuditFilter(**within),
             width=width,
             group_by=group_by,
             limit=buckets.MAX_ROWS + 1,
-        )
-        # Before the reading is recorded: one that is refused has its own row.
-        buckets.check_rows(rows)
-        asked = {**narrow, "bucket": bucket}
-        audit.record_reading(tx, caller, subscription_id, "audit_log", at, filters=asked, rows=len(rows))
-    return rows
+        ),
+    )

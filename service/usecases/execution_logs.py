@@ -17,7 +17,8 @@ from service.context import Context
 from service.event_batches import Accepted, Batch
 from service.idempotency import Attempt
 from service.ids import SubscriptionId, mint
-from service.pages import Page, Paging, time_position
+from service.pages import Page, Paging
+from service.usecases.log_reading import figures_of_log, page_of_log
 from service.usecases.retries import run_once
 from sql.database import Transaction
 from sql.queries import execution_logs
@@ -118,28 +119,19 @@ def execution_page(
     paging: Paging,
 ) -> Page[ExecutionEvent]:
     """Rows that match the fields of ExecutionFilter in `narrow`, newest first."""
-    filters = {"list": "execution-logs", "of": subscription_id, **narrow}
-    before = time_position(paging.position(filters))
-    at = context.clock()
-    with context.database.transaction(subscription_id) as tx:
-        rows = execution_logs.page(
-            tx,
-            subscription_id,
-            ExecutionFilter(**narrow),
-            before=before,
-            limit=paging.limit + 1,
-            at=at,
-        )
-        audit.record_reading(
-            tx,
-            caller,
-            subscription_id,
-            "execution_log",
-            at,
-            filters=narrow,
-            rows=min(len(rows), paging.limit),
-        )
-    return paging.page(rows, filters, lambda item: [item.created_at.isoformat(), str(item.log_id)])
+    return page_of_log(
+        context,
+        caller,
+        subscription_id,
+        "execution_log",
+        narrow,
+        paging,
+        of="execution-logs",
+        read=lambda tx, reach: execution_logs.page(
+            tx, subscription_id, ExecutionFilter(**narrow), **reach._asdict()
+        ),
+        position_of=lambda item: (item.created_at, item.log_id),
+    )
 
 
 def execution_statistics(
@@ -152,27 +144,19 @@ def execution_statistics(
     group_by: str | None,
 ) -> Sequence[ExecutionBucket]:
     """What executions came to in each bucket of time; raises Invalid for too many buckets."""
-    width = buckets.width_of(bucket)
-    at = context.clock()
-    narrow = buckets.bounded(narrow, width, at)
-    with context.database.transaction(subscription_id) as tx:
-        rows = execution_logs.statistics(
+    return figures_of_log(
+        context,
+        caller,
+        subscription_id,
+        "execution_log",
+        narrow,
+        bucket,
+        lambda tx, within, width: execution_logs.statistics(
             tx,
             subscription_id,
-            ExecutionFilter(**narrow),
+            ExecutionFilter(**within),
             width=width,
             group_by=group_by,
             limit=buckets.MAX_ROWS + 1,
-        )
-        # Before the reading is recorded: one that is refused has its own row.
-        buckets.check_rows(rows)
-        audit.record_reading(
-            tx,
-            caller,
-            subscription_id,
-            "execution_log",
-            at,
-            filters={**narrow, "bucket": bucket},
-            rows=len(rows),
-        )
-    return rows
+        ),
+    )

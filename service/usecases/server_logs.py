@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from service import audit
 from service.callers import Caller
 from service.context import Context
 from service.ids import SubscriptionId
-from service.pages import Page, Paging, time_position
-from sql.database import PLATFORM
+from service.pages import Page, Paging
+from service.usecases.log_reading import page_of_log
 from sql.queries import server_logs
 from sql.queries.server_logs import ServerLogFilter
 from sql.queries.server_logs import ServerLogRow as ServerEvent
@@ -27,16 +26,17 @@ def server_page(
 
     Those of one subscription, or with None all, those of nobody included. A status such as `4xx` is a class.
     """
-    filters = {"list": "server-logs", "of": subscription_id, **narrow}
-    before = time_position(paging.position(filters))
-    at = context.clock()
-    with context.database.transaction(subscription_id or PLATFORM) as tx:
-        rows = server_logs.page(
-            tx, subscription_id, _filter(narrow), before=before, limit=paging.limit + 1, at=at
-        )
-        shown = min(len(rows), paging.limit)
-        audit.record_reading(tx, caller, subscription_id, "server_log", at, filters=narrow, rows=shown)
-    return paging.page(rows, filters, lambda item: [item.created_at.isoformat(), str(item.log_id)])
+    return page_of_log(
+        context,
+        caller,
+        subscription_id,
+        "server_log",
+        narrow,
+        paging,
+        of="server-logs",
+        read=lambda tx, reach: server_logs.page(tx, subscription_id, _filter(narrow), **reach._asdict()),
+        position_of=lambda item: (item.created_at, item.log_id),
+    )
 
 
 def _filter(narrow: Mapping[str, Any]) -> ServerLogFilter:
