@@ -231,7 +231,7 @@ def test_without_a_committer_a_caller_is_told_soon_that_nothing_was_changed(
         began = time.monotonic()
         with pytest.raises(Busy):
             await committer.submit(change)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 5
         assert not committer.is_alive()
 
     connected(tmp_path / "c.sock", work)

@@ -82,7 +82,7 @@ def test_a_place_waits_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(2):
         began = time.monotonic()
         passing("committed")
-        assert 0.03 <= time.monotonic() - began < 1
+        assert 0.03 <= time.monotonic() - began < 5
 
 
 def test_without_a_number_the_first_passing_fails_and_a_wait_is_a_second() -> None:
