@@ -13,6 +13,10 @@ import pygit2
 from bench.service import DURABLE, Database
 
 _PROBES = 200
+_OTHER_DATABASES = (
+    "SELECT count(*) FROM pg_database"
+    " WHERE datallowconn AND datname NOT IN (current_database(), 'postgres', 'template1')"
+)
 
 
 class NoDisk(Exception):
@@ -37,6 +41,8 @@ def facts(folder: Path, database: Database) -> dict[str, str]:
         "pygit2": f"{importlib.metadata.version('pygit2')}, libgit2 {pygit2.LIBGIT2_VERSION}",
         "PostgreSQL": f"{database.value('SHOW server_version')}, {durable}",
         "TimescaleDB": extension[0][0] if extension else "none",
+        # Each has background workers of its own, whose processor time is counted as the service's.
+        "other databases on that server": str(database.value(_OTHER_DATABASES)),
         "commit": _commit(),
     }
 
