@@ -3,7 +3,7 @@
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -180,6 +180,31 @@ class CommitBuilder:
         written = self._scratch.written.get(pygit2.Oid(hex=blob_id).raw)
         return read_blob(self._odb, blob_id) if written is None else written[1]
 
+    def parent(self, commit_id: str) -> str | None:
+        """The commit before one of the batch or the repository; raises ObjectMissing."""
+        with translated():
+            parents = find_commit(self._repository, commit_id).parent_ids
+        return str(parents[0]) if parents else None
+
+    def blobs(self, commit_id: str | None, paths: Iterable[str]) -> dict[str, str | None]:
+        """The ids of the blobs at some paths of a commit's tree, None where there is none.
+
+        Raises ObjectMissing.
+        """
+        root = self._tip(commit_id).tree
+        known: dict[tuple[str, ...], pygit2.Oid | None] = {(): root}
+
+        def subtree(*names: str) -> pygit2.Oid | None:
+            if names not in known:
+                known[names] = self._entry(subtree(*names[:-1]), names[-1])
+            return known[names]
+
+        found = {}
+        for path in paths:
+            collection, fan_out, file = _parts(path)
+            found[path] = self._blob(subtree(collection, fan_out), file)
+        return found
+
     def close(self) -> None:
         """Give back files and memory; the builder is of no use afterwards."""
         self.discard()
@@ -219,6 +244,10 @@ class CommitBuilder:
         """The subtree of that name."""
         found = None if tree is None else trees.entry(self._read_tree(tree), name, FileMode.TREE)
         return None if found is None else pygit2.Oid(raw=found)
+
+    def _blob(self, tree: pygit2.Oid | None, name: str) -> str | None:
+        found = None if tree is None else trees.entry(self._read_tree(tree), name, FileMode.BLOB)
+        return None if found is None else found.hex()
 
     def _read_tree(self, tree: pygit2.Oid) -> bytes:
         with translated():

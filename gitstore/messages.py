@@ -27,6 +27,22 @@ class VersionLine:
         return f"{self.collection}/{self.resource_id}@{self.number} {self.version_id}"
 
 
+@dataclass(frozen=True)
+class DeletionLine:
+    """A deletion that a commit is; softly `until` when it can be undone, or, where that is None, for good.
+
+    `until` is aware. What fell with it is what the commit takes out of the tree.
+    """
+
+    deletion_id: str
+    until: datetime | None
+    reason: str | None
+
+    def __str__(self) -> str:
+        how = "permanent -" if self.until is None else f"soft {_timestamp(self.until)}"
+        return f"{self.deletion_id} {how}" + ("" if self.reason is None else f" {_encode(self.reason)}")
+
+
 def tag_ref(collection: str, resource_id: str, tag: str) -> str:
     """The name, under `refs/tags/`, of a tag of a resource."""
     return f"{collection}/{resource_id}/{tag}"
@@ -44,6 +60,8 @@ def compose(
     versions: Sequence[VersionLine] = (),
     published: Sequence[VersionLine] = (),
     unpublished: Sequence[VersionLine] = (),
+    deletion: DeletionLine | None = None,
+    restored: str | None = None,
     actor: Identity,
     request_id: str | None,
     time: datetime,
@@ -51,7 +69,8 @@ def compose(
 ) -> str:
     """The message: `git interpret-trailers --parse` gives these trailers and no others, whatever the body.
 
-    `time` is aware. Raises ValueError for a subject of blanks.
+    `restored` is the id of the deletion that the commit undoes; `time` is aware. Raises ValueError for a
+    subject of blanks.
     """
     subject = _DEFUSED.sub(" ", " ".join(_clean(subject).split()))
     if not subject:
@@ -59,6 +78,10 @@ def compose(
     trailers = [("Annals-Version", str(version)) for version in versions]
     trailers += [("Annals-Published", str(version)) for version in published]
     trailers += [("Annals-Unpublished", str(version)) for version in unpublished]
+    if deletion is not None:
+        trailers.append(("Annals-Deletion", str(deletion)))
+    if restored is not None:
+        trailers.append(("Annals-Restore", restored))
     trailers.append(("Annals-Actor", f"{actor.user_id} {_encode(actor.username)}"))
     if request_id is not None:
         trailers.append(("Annals-Request", _encode(request_id)))

@@ -9,6 +9,7 @@ class Action(StrEnum):
     CREATE = "CREATE"
     UPDATE = "UPDATE"
     DELETE = "DELETE"
+    RESTORE = "RESTORE"
     CHECK_OUT = "CHECK_OUT"
     CANCEL_CHECK_OUT = "CANCEL_CHECK_OUT"
     CHECK_IN = "CHECK_IN"

@@ -28,6 +28,7 @@ class Right(StrEnum):
     SEE_SUBSCRIPTION = "see the subscription"
     MANAGE_USERS = "manage users and keys"
     FORCE = "take another's check-out away"
+    PURGE = "delete for good"
     MANAGE_SUBSCRIPTION = "change the subscription"
     CREATE_SUBSCRIPTIONS = "create subscriptions"
     MANAGE_POLICY = "change what the audit log keeps"

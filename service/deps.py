@@ -180,18 +180,23 @@ def access(right: Right) -> Callable[[Request, str], Awaitable[Access]]:
     return enter
 
 
-async def releasing(request: Request, subscription_id: str) -> Access:
-    """Whoever may release a check-out, by force only where the role gives that."""
-    entered = await _entered(request, subscription_id, Right.WRITE)
-    try:
-        forced = _FLAG.validate_python(request.query_params.get("force", "false"))
-    except ValidationError:
-        # What is no flag is refused where the parameter is read.
-        forced = False
-    if forced:
-        entered.caller.needs(Right.FORCE)
-    _refuse_unfit_head(request, with_body=False)
-    return entered
+def taking_away(**flags: Right) -> Callable[[Request, str], Awaitable[Access]]:
+    """Whoever may write, and may what each flag of the query, where it is set, takes besides."""
+
+    async def enter(request: Request, subscription_id: str) -> Access:
+        entered = await _entered(request, subscription_id, Right.WRITE)
+        for name, right in flags.items():
+            try:
+                is_set = _FLAG.validate_python(request.query_params.get(name, "false"))
+            except ValidationError:
+                # What is no flag is refused where the parameter is read.
+                is_set = False
+            if is_set:
+                entered.caller.needs(right)
+        _refuse_unfit_head(request, with_body=False)
+        return entered
+
+    return enter
 
 
 async def _entered(request: Request, subscription_id: str, right: Right) -> Access:
@@ -270,7 +275,8 @@ MaybeBased = Annotated[Match | None, Depends(if_match_of)]
 
 Reading = Annotated[Access, Depends(access(Right.READ))]
 Writing = Annotated[Access, Depends(access(Right.WRITE))]
-Releasing = Annotated[Access, Depends(releasing)]
+Releasing = Annotated[Access, Depends(taking_away(force=Right.FORCE))]
+Deleting = Annotated[Access, Depends(taking_away(force=Right.FORCE, permanent=Right.PURGE))]
 ReadingLogs = Annotated[Access, Depends(access(Right.READ_LOGS))]
 Recording = Annotated[Access, Depends(access(Right.RECORD))]
 Seeing = Annotated[Access, Depends(access(Right.SEE_SUBSCRIPTION))]

@@ -4,7 +4,7 @@ AnnalsError
 ├── Unauthenticated
 ├── Forbidden
 ├── NotFound            SubscriptionNotFound, UserNotFound, KeyNotFound, ResourceNotFound, ParentNotFound,
-│                       VersionNotFound, CommitNotFound, PathNotFound
+│                       VersionNotFound, CommitNotFound, DeletionNotFound, PathNotFound
 ├── MethodNotAllowed
 ├── Malformed           MalformedJson, MalformedGitRequest
 ├── Invalid
@@ -12,7 +12,8 @@ AnnalsError
 ├── TooLarge            BodyTooLarge, DocumentTooLarge
 ├── UnsupportedMedia
 ├── Conflict            NameTaken, UsernameTaken, TagTaken, FolderCycle, AmbiguousRef, ResourceDeleted,
-│                       NotCheckedOut, NotHolder, RequestInFlight
+│                       NotDeleted, RestoreConflict, NotCheckedOut, NotHolder, RequestInFlight
+├── Gone                NotRestorable
 ├── Locked              CheckedOut
 ├── PreconditionFailed  StaleVersion
 ├── PreconditionMissing IfMatchRequired
@@ -147,6 +148,15 @@ class CommitNotFound(NotFound):
     """
 
     code = "commit_not_found"
+
+
+class DeletionNotFound(NotFound):
+    """No such deletion
+
+    The subscription has no deletion of that id. `GET .../deletions` lists them.
+    """
+
+    code = "deletion_not_found"
 
 
 class PathNotFound(NotFound):
@@ -302,6 +312,26 @@ class ResourceDeleted(Conflict):
     code = "resource_deleted"
 
 
+class NotDeleted(Conflict):
+    """Only what is deleted can be deleted for good
+
+    The resource lives. Delete it first, without `permanent`: until the deletion expires it can come back.
+    """
+
+    code = "not_deleted"
+
+
+class RestoreConflict(Conflict):
+    """The deletion can't be undone as it is
+
+    `conflicts` lists what is in the way; nothing was restored. A name that is taken by now or a parent that
+    is deleted can be got past by `resolve`, with `rename` and `new_parent_id`, and parts that were restored
+    on their own by `keep_restored`. With `dry_run` the same list is answered without trying.
+    """
+
+    code = "restore_conflict"
+
+
 class NotCheckedOut(Conflict):
     """Nobody holds a check-out of this
 
@@ -330,6 +360,20 @@ class RequestInFlight(Conflict):
     """
 
     code = "request_in_flight"
+
+
+class Gone(AnnalsError):
+    """It was there, and does not come back."""
+
+
+class NotRestorable(Gone):
+    """The deletion can no longer be undone
+
+    Its time to be restored is over, or it was permanent, or became so. The history stays: in git, and in the
+    versions, which an admin can read.
+    """
+
+    code = "not_restorable"
 
 
 class PreconditionFailed(AnnalsError):

@@ -1,6 +1,7 @@
 """Identities, each a UUIDv7 of its own type, and how they are minted."""
 
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import NewType
 from uuid import UUID
 
@@ -14,6 +15,14 @@ ResourceId = NewType("ResourceId", UUID)
 def mint() -> UUID:
     """A new UUIDv7: ordered by the time it was made, so that ids can serve as keyset positions."""
     return uuid7()
+
+
+def derived(value: UUID, part: UUID) -> UUID:
+    """A UUIDv7 of the same instant as `value`, always the same for the two: whoever knows them knows it."""
+    digest = int.from_bytes(sha256(value.bytes + part.bytes).digest()[:10], "big")
+    high = digest >> 68 & 0xFFF
+    low = digest & ((1 << 62) - 1)
+    return UUID(int=value.int >> 80 << 80 | 7 << 76 | high << 64 | 2 << 62 | low)
 
 
 def parse(text: str) -> UUID | None:

@@ -34,6 +34,8 @@ OPERATIONS: dict[str, Operation] = {
         for collection, kind in KIND_OF_COLLECTION.items()
     },
     f"PATCH {_RESOURCE}": Operation(Action.UPDATE),
+    f"DELETE {_RESOURCE}": Operation(Action.DELETE),
+    f"POST {_SUBSCRIPTION}/deletions/{{deletion_id}}/restore": Operation(Action.RESTORE, "deletion"),
     f"POST {_RESOURCE}/versions": Operation(Action.UPDATE),
     f"POST {_RESOURCE}/check-out": Operation(Action.CHECK_OUT),
     f"DELETE {_RESOURCE}/check-out": Operation(Action.CANCEL_CHECK_OUT),
@@ -89,5 +91,7 @@ def _named_id(resource_type: str, named: dict[str, str]) -> str | None:
             return named.get("user_id")
         case "api_key":
             return named.get("key_id")
+        case "deletion":
+            return named.get("deletion_id")
         case _:
             return named.get("resource_id") or named.get("subscription_id")

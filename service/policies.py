@@ -27,7 +27,7 @@ ANY: Final = "*"
 RESOURCE_TYPES: Final = frozenset(
     {
         *Kind,
-        *("subscription", "user", "api_key", "repository", "audit_policy"),
+        *("subscription", "user", "api_key", "repository", "audit_policy", "deletion"),
         *("audit_log", "execution_log", "change_history", "server_log"),
     }
 )

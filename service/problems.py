@@ -25,6 +25,7 @@ _STATUS: tuple[tuple[type[AnnalsError], int], ...] = (
     (errors.TooLarge, 413),
     (errors.UnsupportedMedia, 415),
     (errors.Conflict, 409),
+    (errors.Gone, 410),
     (errors.Locked, 423),
     (errors.PreconditionFailed, 412),
     (errors.PreconditionMissing, 428),

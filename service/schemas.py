@@ -26,6 +26,7 @@ from service import json_body
 from service.actions import Action
 from service.errors import Fault
 from service.kinds import Kind
+from service.pages import MAX_NUMBER
 from service.policies import ANY, CAN_BE_OFF, RESOURCE_TYPES, Depth, Rule
 from service.usecases.checkouts import MAX_LEASE
 from service.version_refs import RESERVED, is_commit
@@ -90,6 +91,12 @@ def _storable(text: str) -> str:
 
 
 QueryText = Annotated[str, Field(max_length=500), AfterValidator(_storable)]
+# An empty one says nothing.
+QueryReason = Annotated[
+    str | None,
+    Field(max_length=MAX_TEXT),
+    AfterValidator(lambda text: _storable(text) if text and text.strip() else None),
+]
 
 
 def _definition(value: object) -> bytes:
@@ -154,6 +161,19 @@ class VersionQuery(BaseModel):
     tag: QueryText | None = None
     published: bool | None = None
     author: QueryText | None = None
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+
+
+class DeletionQuery(BaseModel):
+    """What narrows deletions; `restorable` is about now, both ends of the time are inclusive."""
+
+    restorable: bool | None = None
+    resource_type: Kind | None = None
+    resource_id: UUID | None = None
+    root_deletion_id: UUID | None = None
+    cascade_level: Annotated[int, Field(ge=0, le=MAX_NUMBER)] | None = None
+    deleted_by: UUID | None = None
     since: AwareDatetime | None = None
     until: AwareDatetime | None = None
 
@@ -313,6 +333,24 @@ class RollbackManyRequest(Body):
         if self.workspace_id is not None:
             return Kind.WORKSPACE, self.workspace_id
         return None if self.folder_id is None else (Kind.FOLDER, self.folder_id)
+
+
+class ResolutionRequest(Body):
+    rename: Name | None = None
+    new_parent_id: UUID | None = None
+    keep_restored: StrictBool = False
+
+
+class RestoreRequest(Body):
+    dry_run: StrictBool = False
+    resolve: ResolutionRequest | None = None
+
+    @classmethod
+    def unknown_fields(cls, value: Any) -> list[Fault]:
+        resolve = value.get("resolve") if isinstance(value, dict) else None
+        known = set(ResolutionRequest.model_fields)
+        inner = json_body.unknown_fields(resolve, known, ("resolve",)) if isinstance(resolve, dict) else []
+        return super().unknown_fields(value) + inner
 
 
 class TagRequest(Body):

@@ -63,6 +63,9 @@ class Settings(BaseSettings):
     git_timeout: Annotated[int, Field(ge=1)] = Field(
         default=3600, description="seconds after which a clone or fetch is ended"
     )
+    restore_days: Annotated[int, Field(ge=1, le=3650)] = Field(
+        default=30, description="days for which what was deleted can be restored"
+    )
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="log lines; auto: console on a terminal, else JSON"
     )

@@ -274,6 +274,15 @@ class Tenant:
         """Another name, description or parent."""
         return ok((by or self.ana).patch(self.at(resource), fields))
 
+    def remove(self, resource: Json, by: Caller | None = None, **query: Any) -> Json:
+        """The deletion of a resource."""
+        return ok((by or self.ana).delete(self.at(resource), params=query))
+
+    def restore(self, deletion: Json, by: Caller | None = None, **fields: Any) -> Json:
+        """What came back by undoing a deletion."""
+        path = f"{self.path}/deletions/{deletion['deletion_id']}/restore"
+        return ok((by or self.ben).post(path, fields))
+
     def save(self, resource: Json, data: Json, by: Caller | None = None, **fields: Any) -> Json:
         """A new version."""
         path = f"{self.at(resource)}/versions"

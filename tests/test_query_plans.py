@@ -171,12 +171,12 @@ QUERIES: dict[str, tuple[Query, int]] = {
     },
     "the workflows that name a connector": (
         lambda tx: references.scan_workflows(
-            tx, SUBSCRIPTION, RESOURCE, before=UUID(int=300), most=50, most_bytes=1_000_000
+            tx, SUBSCRIPTION, [RESOURCE], before=UUID(int=300), most=50, most_bytes=1_000_000
         ),
         50,
     ),
     "the name of a sibling": (
-        lambda tx: places.name_is_taken(tx, SUBSCRIPTION, "workflow", SUBSCRIPTION, "7"),
+        lambda tx: places.name_owner(tx, SUBSCRIPTION, "workflow", SUBSCRIPTION, "7"),
         1,
     ),
     "what a folder lies in": (lambda tx: places.lies_in(tx, SUBSCRIPTION, FOLDER, UUID(int=1)), 10),

@@ -1,20 +1,21 @@
 """Carrying out what was decided: commits, tag objects and the rows that go with them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from uuid import UUID
 
 from gitstore import messages, snapshots
 from gitstore.history import Branch, Commit, CommitBuilder, Identity
 from gitstore.layout import snapshot_path
-from gitstore.messages import VersionLine
+from gitstore.messages import DeletionLine, VersionLine
 from service import audit, changes
 from service.actions import Action
 from service.audit import Subject
 from service.callers import Member
 from service.committer.change import Written
 from service.committer.ledger import Ledger
-from service.committer.refusals import check_match, tag_taken
+from service.committer.refusals import check_match, counted, tag_taken
 from service.committer.step import Entry, Step, running, snapshot_of, version_state
 from service.ids import mint
 from service.kinds import Kind
@@ -126,6 +127,108 @@ class Applier:
         entry.current = replace(entry.current, is_published=False)
         return self._became(entry, replace(version, is_published=published))
 
+    def take_away(
+        self, rows: Sequence[ResourceRow], line: DeletionLine, *, author: Member, root: ResourceRow, also: int
+    ) -> str:
+        """Commit that resources fall, or without any that the root goes for good, and so many `also`."""
+        word = "deleted" if rows else "deleted for good"
+        commit = self._commit_to(
+            MAIN,
+            removes=[_path(row) for row in rows],
+            subject=_subject(root, word),
+            body=_others(also),
+            deletion=line,
+            author=author,
+        )
+        return self._advance(commit)
+
+    def withdraw(
+        self, published: Sequence[VersionRow], line: DeletionLine, *, author: Member, root: ResourceRow
+    ) -> None:
+        """Let no version of what falls be published any longer."""
+        commit = self._commit_to(
+            PUBLISHED,
+            removes=[_place_of(version) for version in published],
+            subject=_subject(root, "deleted"),
+            unpublished=[_line(version) for version in published],
+            deletion=line,
+            author=author,
+        )
+        self._writes.tips = replace(self._writes.tips, published=commit.commit_id)
+        self._writes.rows.withdrawn += [version.version_id for version in published]
+        self._writes.rows.withdrawn_by = author.user_id
+
+    def bring_back(
+        self,
+        places: Mapping[str, str],
+        deletion_id: UUID,
+        *,
+        author: Member,
+        root: ResourceRow,
+        changed: Step | None,
+    ) -> tuple[str, VersionRow | None]:
+        """Commit that what fell is there again, by paths and blobs; the root perhaps as a new version.
+
+        Returns the commit and that version.
+        """
+        draft = None if changed is None else self._draft(changed)
+        others = {path: blob for path, blob in places.items() if draft is None or path != _path(root)}
+        commit, made = self._commit_versions(
+            [] if draft is None else [draft],
+            title=_subject(root, "restored"),
+            body=_others(len(places) - 1),
+            author=author,
+            places=others,
+            restored=str(deletion_id),
+        )
+        if draft is not None and changed is not None:
+            self._writes.rows.superseded.append(changed.entry.current.version_id)
+            self._writes.rows.touched[root.resource_id] = changed.row
+        return commit, made[0] if made else None
+
+    def publish_again(
+        self, published: Sequence[VersionRow], deletion_id: UUID, *, author: Member, root: ResourceRow
+    ) -> None:
+        """Publish what was published when it fell."""
+        commit = self._commit_to(
+            PUBLISHED,
+            places={_place_of(version): version.git_blob_id for version in published},
+            subject=_subject(root, "restored"),
+            published=[_line(version) for version in published],
+            restored=str(deletion_id),
+            author=author,
+        )
+        self._writes.tips = replace(self._writes.tips, published=commit.commit_id)
+        self._writes.rows.published += [
+            Publication(
+                publication_id=mint(),
+                resource_type=version.resource_type,
+                resource_id=version.resource_id,
+                version_id=version.version_id,
+                by=author.user_id,
+            )
+            for version in published
+        ]
+
+    def note_change(self, entry: Entry, author: Member, action: Action, *, reason: str | None) -> None:
+        """Count the fall or the return of a resource among the changes of it."""
+        version, row = entry.current, entry.row
+        state = version_state(version)
+        self._writes.rows.counted.append(version.version_id)
+        self._writes.rows.changes.append(
+            partial(
+                changes.change,
+                author,
+                self._ledger.subscription_id,
+                changes.Record(Kind(row.resource_type).collection, row.resource_id, row.name),
+                self._at,
+                old=state if action is Action.DELETE else None,
+                new=None if action is Action.DELETE else state,
+                number=version.changes + 1,
+                reason=reason,
+            )
+        )
+
     def record(
         self, author: Member, subject: Subject, action: Action, *, old: Values | None, new: Values | None
     ) -> None:
@@ -216,15 +319,30 @@ class Applier:
     def _commit(self, drafts: Sequence[_Draft], title: str | None, body: str | None) -> list[VersionRow]:
         if not drafts:
             return []
-        ids = [mint() for _ in drafts]
-        paths = [_path(draft.row) for draft in drafts]
         [first, *_] = drafts
         if title is None:
             kind, row = Kind(first.row.resource_type), first.row
             title = messages.version_subject(kind.collection, str(row.resource_id), first.number, row.name)
+        _, made = self._commit_versions(drafts, title=title, body=body, author=first.author)
+        return made
+
+    def _commit_versions(
+        self,
+        drafts: Sequence[_Draft],
+        *,
+        title: str,
+        body: str | None,
+        author: Member,
+        places: Mapping[str, str] | None = None,
+        restored: str | None = None,
+    ) -> tuple[str, list[VersionRow]]:
+        """One commit on `main` of new versions, and of what else is to stand at `places`."""
+        ids = [mint() for _ in drafts]
+        paths = [_path(draft.row) for draft in drafts]
         commit = self._commit_to(
             MAIN,
             writes={path: draft.snapshot for path, draft in zip(paths, drafts, strict=True)},
+            places=places,
             subject=title,
             body=body,
             versions=[
@@ -236,11 +354,11 @@ class Applier:
                 )
                 for draft, version_id in zip(drafts, ids, strict=True)
             ],
-            description=first.description,
-            author=first.author,
+            restored=restored,
+            description=drafts[0].description if drafts else None,
+            author=author,
         )
-        tips = self._writes.tips
-        self._writes.tips = tips = replace(tips, head=commit.commit_id, commits=tips.commits + 1)
+        self._advance(commit)
         made = []
         for draft, version_id, path in zip(drafts, ids, paths, strict=True):
             new = NewVersion(
@@ -253,7 +371,8 @@ class Applier:
                 snapshot=draft.snapshot,
                 git_commit_hash=commit.commit_id,
                 git_blob_id=commit.blob_ids[path],
-                commit_number=tips.commits,
+                commit_number=self._writes.tips.commits,
+                unversioned_changes=0 if draft.before is None else draft.before.unversioned_changes,
                 git_branch=MAIN,
                 git_repo_url=self._git_url,
                 created_by=draft.author.user_id,
@@ -263,7 +382,13 @@ class Applier:
             version = VersionRow.of(new, username=draft.author.username)
             made.append(version)
             self._writes.rows.changes.append(partial(self._change, draft, version))
-        return made
+        return commit.commit_id, made
+
+    def _advance(self, commit: Commit) -> str:
+        """Let `main` stand on a commit."""
+        tips = self._writes.tips
+        self._writes.tips = replace(tips, head=commit.commit_id, commits=tips.commits + 1)
+        return commit.commit_id
 
     def _change(self, draft: _Draft, version: VersionRow) -> NewChange:
         """The row of the data change that a new version is; the body itself lives once, in git."""
@@ -280,8 +405,7 @@ class Applier:
             self._at,
             old=None if before is None else version_state(before),
             new=version_state(version),
-            # So far each change of a resource is a version of it.
-            number=version.version_number,
+            number=version.changes,
             diff=diff,
             reason=draft.reason,
         )
@@ -293,13 +417,15 @@ class Applier:
         author: Member,
         subject: str,
         writes: dict[str, bytes] | None = None,
-        places: dict[str, str] | None = None,
+        places: Mapping[str, str] | None = None,
         removes: Sequence[str] = (),
         body: str | None = None,
         description: str | None = None,
         versions: Sequence[VersionLine] = (),
         published: Sequence[VersionLine] = (),
         unpublished: Sequence[VersionLine] = (),
+        deletion: DeletionLine | None = None,
+        restored: str | None = None,
     ) -> Commit:
         actor = _identity(author)
         return self._builder.commit(
@@ -313,6 +439,8 @@ class Applier:
                 versions=versions,
                 published=published,
                 unpublished=unpublished,
+                deletion=deletion,
+                restored=restored,
                 actor=actor,
                 request_id=author.origin.request_id,
                 time=self._at,
@@ -357,6 +485,19 @@ def _identity(author: Member) -> Identity:
 
 def _path(row: ResourceRow) -> str:
     return snapshot_path(Kind(row.resource_type).collection, str(row.resource_id))
+
+
+def _place_of(version: VersionRow) -> str:
+    return snapshot_path(Kind(version.resource_type).collection, str(version.resource_id))
+
+
+def _subject(root: ResourceRow, word: str) -> str:
+    return f"{Kind(root.resource_type).collection}/{root.resource_id}: {word} — {root.name}"
+
+
+def _others(number: int) -> str | None:
+    """The body of a commit by which others fall or come back too."""
+    return f"And {counted(number)} below it." if number else None
 
 
 def _line(version: VersionRow) -> VersionLine:

@@ -10,12 +10,12 @@ from gitstore.failpoints import passing
 from gitstore.history import CommitBuilder
 from gitstore.layout import Store
 from service.clock import Clock
-from service.committer.change import Amend, Change, Create, OneChange, Result, Written, WrittenMany
+from service.committer.change import STORED, Amend, Change, Create, OneChange, Restore, Result
 from service.committer.planner import Planner, named
 from service.committer.refs import settle
 from service.committer.refusals import name_taken, tag_taken
 from service.committer.writes import Writes
-from service.errors import AnnalsError, RefNotMoved
+from service.errors import AnnalsError, RefNotMoved, RestoreConflict
 from service.ids import SubscriptionId
 from sql import errors as sql_errors
 from sql.database import Database
@@ -72,7 +72,7 @@ class BatchWriter:
     def write(self, changes: Sequence[Change]) -> list[Outcome]:
         """Write changes and let the refs follow; what became of each, in order."""
         outcomes = self._write(changes)
-        stored = [isinstance(outcome, Written | WrittenMany) for outcome in outcomes]
+        stored = [isinstance(outcome, STORED) for outcome in outcomes]
         if any(stored) and not self._follow():
             unmoved = RefNotMoved(_UNMOVED)
             return [unmoved if is_stored else o for is_stored, o in zip(stored, outcomes, strict=True)]
@@ -172,6 +172,8 @@ def _refusal(change: Change, error: Exception) -> Exception:
         if isinstance(change, Create | Amend) and error.constraint.endswith("_live_name"):
             name = change.name if isinstance(change, Create) else change.wanted.get("name")
             return name_taken(change.kind, name)
+        if isinstance(change, Restore) and error.constraint.endswith("_live_name"):
+            return RestoreConflict("A name of what was deleted is taken meanwhile.", facts={"conflicts": []})
         tag = getattr(change, "tag", None)
         if (
             isinstance(change, OneChange)

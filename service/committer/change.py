@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol, overload
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from service.etags import Match
 from service.idempotency import Attempt
 from service.ids import ResourceId
 from service.kinds import Kind, Place
+from sql.queries.deletions import DeletionRow
 from sql.queries.resources import ResourceRow
 from sql.queries.versions import VersionRow
 
@@ -157,8 +158,49 @@ class RollBackMany(Request):
     dry_run: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Delete(OfResource):
+    """Let a resource and all that lives below it fall; for `restorable_for` they can come back.
+
+    `force` ends others' check-outs, which else are in the way.
+    """
+
+    reason: str | None
+    restorable_for: timedelta
+    force: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Purge(OfResource):
+    """Delete for good what is deleted already, and all below it."""
+
+    reason: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolution:
+    """How a restore gets past conflicts.
+
+    Another name and another parent are for what the deletion names; `keep_restored` leaves parts that were
+    restored on their own where they are.
+    """
+
+    rename: str | None = None
+    new_parent_id: UUID | None = None
+    keep_restored: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restore(Request):
+    """Bring back what fell by a deletion, or only the part of one that `deletion_id` names."""
+
+    deletion_id: UUID
+    resolution: Resolution = Resolution()
+    dry_run: bool = False
+
+
 OneChange = Create | Amend | Save | CheckIn | RollBack | SetTag | SetPublished
-ManyChange = CheckInMany | RollBackMany
+ManyChange = CheckInMany | RollBackMany | Delete | Purge | Restore
 Change = OneChange | ManyChange
 
 
@@ -207,7 +249,79 @@ class ForeseenMany:
     skipped: tuple[Skipped, ...]
 
 
-Result = Written | Foreseen | WrittenMany | ForeseenMany
+@dataclass(frozen=True, kw_only=True)
+class Deleted:
+    """What a deletion came to; `connectors` are those that fell, by id, with their names."""
+
+    deletion: DeletionRow
+    connectors: Mapping[UUID, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A resource that fell by a deletion."""
+
+    resource_type: str
+    resource_id: UUID
+    resource_name: str
+    deletion_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conflict:
+    """What keeps a deletion from being undone: `name_taken`, `parent_deleted` or `already_restored`.
+
+    `resource_…` are of what can't come back, `other_…` of what is in the way.
+    """
+
+    reason: str
+    detail: str
+    resource_type: str
+    resource_id: UUID
+    resource_name: str
+    other_type: str | None = None
+    other_id: UUID | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blobs:
+    """How many paths of git were compared with what they were before the deletion, and how many are equal.
+
+    A path that the restore itself changed, by another name or parent, is not among them.
+    """
+
+    compared: int
+    equal: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restored:
+    """What a restore brought back, by kind; `missing` was deleted for good since, `kept` was back already."""
+
+    deletion_id: UUID
+    commit: str
+    root: Written
+    counts: Mapping[str, int]
+    blobs: Blobs
+    missing: tuple[Part, ...]
+    kept: tuple[Part, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForeseenRestore:
+    """What a restore would bring back, and what is in its way."""
+
+    deletion_id: UUID
+    counts: Mapping[str, int]
+    conflicts: tuple[Conflict, ...]
+    missing: tuple[Part, ...]
+    kept: tuple[Part, ...]
+
+
+# What is in the history; all other results are answers alone.
+STORED = (Written, WrittenMany, Deleted, Restored)
+
+Result = Written | Foreseen | WrittenMany | ForeseenMany | Deleted | Restored | ForeseenRestore
 
 
 class Committer(Protocol):
@@ -229,6 +343,12 @@ class Committer(Protocol):
 
     @overload
     async def submit(self, change: RollBackMany) -> WrittenMany | ForeseenMany: ...
+
+    @overload
+    async def submit(self, change: Delete | Purge) -> Deleted: ...
+
+    @overload
+    async def submit(self, change: Restore) -> Restored | ForeseenRestore: ...
 
     def is_alive(self) -> bool:
         """Whether changes are being taken."""

@@ -97,9 +97,18 @@ class Ledger:
     def tell(self, entries: Iterable[Entry]) -> None:
         """Let the database know what the batch changed, where it is asked about something changed."""
         if any(entry.dirty for entry in entries):
-            self.writes.flush(self.tx, self.subscription_id, self.at)
-            for entry in self._entries.values():
-                entry.dirty = False
+            self.tell_all()
+
+    def tell_all(self) -> None:
+        """Let the database know all that the batch did so far."""
+        self.writes.flush(self.tx, self.subscription_id, self.at)
+        for entry in self._entries.values():
+            entry.dirty = False
+
+    def forget(self, entries: Iterable[Entry]) -> None:
+        """Let go of resources that are there no longer."""
+        for entry in entries:
+            del self._entries[entry.row.resource_type, entry.row.resource_id]
 
     def reread(self) -> None:
         """Read again where the resources of the batch hang: what one of them lies in was moved."""

@@ -20,14 +20,16 @@ from service.committer.change import (
 )
 from service.committer.ledger import Ledger
 from service.committer.refusals import (
+    all_checked_out,
     check_head_match,
+    counted,
     head_facts,
-    holder_facts,
+    named,
     resource_deleted,
     resource_not_found,
 )
 from service.committer.step import Entry, Step, running
-from service.errors import AnnalsError, CheckedOut, Fault, ResourceDeleted, ResourceNotFound, StaleVersion
+from service.errors import AnnalsError, Fault, ResourceDeleted, ResourceNotFound, StaleVersion
 from service.kinds import Kind
 from sql.queries import resources, versions
 from sql.queries.versions import VersionRow
@@ -53,7 +55,7 @@ def check_in(ledger: Ledger, applier: Applier, change: CheckInMany) -> WrittenMa
         )
         for item, entry in zip(change.items, entries, strict=True)
     ]
-    written = applier.apply(steps, title=f"check-in of {_counted(len(steps))}")
+    written = applier.apply(steps, title=f"check-in of {counted(len(steps))}")
     made = [each.version.git_commit_hash for each in written if not each.unchanged]
     return WrittenMany(commit=made[0] if made else None, versions=tuple(written))
 
@@ -69,7 +71,7 @@ def _entries(ledger: Ledger, change: CheckInMany) -> list[Entry]:
     entries = [entry for entry in found if entry is not None]
     held = [each for each in entries if _is_anothers(ledger, each, change)]
     if held:
-        raise _held(held)
+        raise all_checked_out(held)
     deleted = [
         _fault(index, "/resource_id", str(resource_deleted(entry.row.resource_type)))
         for index, entry in enumerate(entries)
@@ -86,7 +88,7 @@ def _entries(ledger: Ledger, change: CheckInMany) -> list[Entry]:
             _fault(index, "/if_match", f"it is at version {entry.current.version_number} now")
             for index, entry in stale
         ]
-        current = [_named(entry) | head_facts(entry.current) for _, entry in stale]
+        current = [named(entry) | head_facts(entry.current) for _, entry in stale]
         raise StaleVersion(_detail(faults), faults=faults, facts={"current": current})
     return entries
 
@@ -129,7 +131,7 @@ def roll_back(
     ]
     held = [step.entry for step in steps if _is_anothers(ledger, step.entry, change)]
     if held:
-        raise _held(held)
+        raise all_checked_out(held)
     check_head_match(ledger.writes.tips.head, change.if_match)
     if change.dry_run:
         targets = {entry.row.resource_id: then for entry, then in pairs}
@@ -141,7 +143,7 @@ def roll_back(
     if not steps:
         _record_nothing(ledger, applier, change)
         return WrittenMany(commit=None, versions=(), skipped=tuple(skipped))
-    title = f"rollback of {_counted(len(steps))} to {_shown(change.to)}"
+    title = f"rollback of {counted(len(steps))} to {_shown(change.to)}"
     written = applier.apply(steps, title=title)
     commit = written[0].version.git_commit_hash
     return WrittenMany(commit=commit, versions=tuple(written), skipped=tuple(skipped))
@@ -187,22 +189,8 @@ def _is_anothers(ledger: Ledger, entry: Entry, change: CheckInMany | RollBackMan
     return held is not None and held.checked_out_by != change.author.user_id
 
 
-def _held(entries: Sequence[Entry]) -> CheckedOut:
-    check_outs = [_named(entry) | holder_facts(entry.check_out) for entry in entries if entry.check_out]
-    names = ", ".join(sorted({str(each["checked_out_by_username"]) for each in check_outs}))
-    return CheckedOut(
-        f"Check-outs of {_counted(len(entries))} are held by {names}: ask for check-ins, or wait.",
-        facts={"check_outs": check_outs},
-    )
-
-
 def _matches(item: Item, entry: Entry) -> bool:
     return item.if_match is None or etags.names(item.if_match, entry.current.git_commit_hash)
-
-
-def _named(entry: Entry) -> dict[str, object]:
-    row = entry.row
-    return {"resource_type": row.resource_type, "resource_id": row.resource_id, "resource_name": row.name}
 
 
 def _skipped(entry: Entry, reason: str) -> Skipped:
@@ -226,10 +214,6 @@ def _refuse(error: type[AnnalsError], faults: Sequence[Fault]) -> None:
 
 def _detail(faults: Sequence[Fault]) -> str:
     return "; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults[:3]) + "."
-
-
-def _counted(number: int) -> str:
-    return "1 resource" if number == 1 else f"{number} resources"
 
 
 def _shown(to: datetime | str) -> str:

@@ -13,7 +13,7 @@ from gitstore.history import CommitBuilder
 from service import idempotency
 from service.actions import Action
 from service.audit import Subject
-from service.committer import amending, many
+from service.committer import amending, deleting, many, restoring
 from service.committer.applying import Applier
 from service.committer.change import (
     Amend,
@@ -21,7 +21,10 @@ from service.committer.change import (
     CheckIn,
     CheckInMany,
     Create,
+    Delete,
     Foreseen,
+    Purge,
+    Restore,
     Result,
     RollBack,
     RollBackMany,
@@ -54,7 +57,7 @@ def named(changes: Iterable[Change]) -> dict[str, set[UUID]]:
             case CheckInMany():
                 for item in change.items:
                     wanted[item.kind].add(item.resource_id)
-            case Create() | RollBackMany():
+            case Create() | RollBackMany() | Restore():
                 pass
             case _:
                 wanted[change.kind].add(change.resource_id)
@@ -130,6 +133,12 @@ class Planner:
                 return many.check_in(self._ledger, self._applier, change)
             case RollBackMany():
                 return many.roll_back(self._ledger, self._applier, self._builder, change)
+            case Delete():
+                return deleting.delete(self._ledger, self._tree, self._applier, change)
+            case Purge():
+                return deleting.purge(self._ledger, self._tree, self._applier, change)
+            case Restore():
+                return restoring.restore(self._ledger, self._tree, self._applier, self._builder, change)
             case _:
                 assert_never(change)
 

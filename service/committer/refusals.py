@@ -1,8 +1,10 @@
 """The refusals that more than one place gives, so that they read the same everywhere."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from service import etags
+from service.committer.step import Entry
 from service.errors import (
     CheckedOut,
     Fault,
@@ -66,6 +68,27 @@ def checked_out(kind: str, held: CheckOutRow) -> CheckedOut:
         "ask for a check-in, or wait.",
         facts=holder_facts(held),
     )
+
+
+def all_checked_out(entries: Sequence[Entry]) -> CheckedOut:
+    """The refusal of a write to many, some of which others hold."""
+    check_outs = [named(entry) | holder_facts(entry.check_out) for entry in entries if entry.check_out]
+    names = ", ".join(sorted({str(each["checked_out_by_username"]) for each in check_outs}))
+    return CheckedOut(
+        f"Check-outs of {counted(len(entries))} are held by {names}: ask for check-ins, or wait.",
+        facts={"check_outs": check_outs},
+    )
+
+
+def named(entry: Entry) -> Values:
+    """A resource as lists of many name it."""
+    row = entry.row
+    return {"resource_type": row.resource_type, "resource_id": row.resource_id, "resource_name": row.name}
+
+
+def counted(number: int) -> str:
+    """So many resources, in words."""
+    return "1 resource" if number == 1 else f"{number} resources"
 
 
 def check_match(kind: str, current: VersionRow, match: Match | None) -> None:

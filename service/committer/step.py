@@ -1,6 +1,6 @@
 """One step of a plan: how a resource stands before it, and what a change does to it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -23,6 +23,23 @@ class Entry:
     current: VersionRow
     check_out: CheckOutRow | None
     dirty: bool = False
+
+    def fell(self, at: datetime) -> None:
+        """Be deleted from an instant on: held by nobody, and not published."""
+        self.row = replace(self.row, deleted_at=at)
+        self.check_out = None
+        self.current = replace(
+            self.current,
+            is_published=False,
+            checked_out_by=None,
+            checked_out_at=None,
+            unversioned_changes=self.current.unversioned_changes + 1,
+        )
+
+    def rose(self) -> None:
+        """Live again, as it was."""
+        self.row = replace(self.row, deleted_at=None)
+        self.current = replace(self.current, unversioned_changes=self.current.unversioned_changes + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,9 +59,8 @@ class Tree:
     def check_name(self, kind: Kind, parent_id: UUID | None, name: str, pointer: str = "/name") -> None:
         """Raise NameTaken, with a pointer to what brings the name there, where a live sibling has it."""
         tx, subscription_id = self._ledger.tx, self._ledger.subscription_id
-        if (kind, parent_id, name) in self._made or places.name_is_taken(
-            tx, subscription_id, kind, parent_id, name
-        ):
+        is_made = (kind, parent_id, name) in self._made
+        if is_made or places.name_owner(tx, subscription_id, kind, parent_id, name) is not None:
             raise name_taken(kind, name, pointer)
 
     def add(self, row: ResourceRow) -> None:
@@ -69,12 +68,16 @@ class Tree:
         self._made.add((row.resource_type, row.parent_id, row.name))
         self._ledger.writes.rows.resources.append(row)
 
+    def tell(self) -> None:
+        """Let the database know all that the batch did so far: it is asked what lies where."""
+        self._ledger.tell_all()
+        self._made.clear()
+
     def put(self, before: ResourceRow, entry: Entry) -> None:
         """Let a resource hang where its entry says from here on, and what lies in it with it."""
         self._ledger.writes.rows.put = entry.row
         # At once, since the next change asks the database about names and places.
-        self._ledger.tell([entry])
-        self._made.clear()
+        self.tell()
         if entry.row.parent_id != before.parent_id:
             self._ledger.reread()
 

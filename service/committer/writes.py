@@ -15,6 +15,7 @@ from sql.queries import (
     check_outs,
     comments,
     data_changes,
+    deletions,
     places,
     publications,
     repositories,
@@ -26,6 +27,7 @@ from sql.queries.audit_logs import AuditRow
 from sql.queries.check_outs import CheckOutRow
 from sql.queries.comments import NewComment
 from sql.queries.data_changes import NewChange
+from sql.queries.deletions import NewDeletion, Restoration
 from sql.queries.publications import Publication
 from sql.queries.repositories import Tips
 from sql.queries.resources import ResourceRow
@@ -52,6 +54,20 @@ class Rows:
     moved: dict[UUID, tuple[CheckOutRow, UUID]] = field(default_factory=dict)
     checked_in: list[tuple[CheckOutRow, UUID]] = field(default_factory=list)
     comments: list[NewComment] = field(default_factory=list)
+    deletions: list[NewDeletion] = field(default_factory=list)
+    # Resources by kind that fall, rise again, and whose rows go.
+    fell: dict[str, list[UUID]] = field(default_factory=dict)
+    rose: dict[str, list[UUID]] = field(default_factory=dict)
+    removed: dict[str, list[UUID]] = field(default_factory=dict)
+    purged: list[UUID] = field(default_factory=list)
+    restored: list[Restoration] = field(default_factory=list)
+    # Current versions of resources with a change that made none.
+    counted: list[UUID] = field(default_factory=list)
+    withdrawn: list[UUID] = field(default_factory=list)
+    withdrawn_by: UUID | None = None
+    published: list[Publication] = field(default_factory=list)
+    # A check-out that a deletion ends, by whom, and how.
+    released: list[tuple[CheckOutRow, UUID, str]] = field(default_factory=list)
     audit: list[AuditRow] = field(default_factory=list)
     # Made when the others are on their way: comparing documents takes long, and PostgreSQL is busy meanwhile.
     changes: list[Callable[[], NewChange]] = field(default_factory=list)
@@ -100,6 +116,10 @@ class Writes:
             tags.give(tx, subscription_id, tag, at)
         for publication in rows.publications:
             publications.record(tx, subscription_id, publication, at)
+        if rows.withdrawn_by is not None:
+            publications.withdraw(tx, subscription_id, rows.withdrawn, by=rows.withdrawn_by, at=at)
+        publications.begin(tx, subscription_id, rows.published, at)
+        self._send_deletions(tx, subscription_id, rows, at)
         for held, version_id in rows.moved.values():
             check_outs.move(tx, subscription_id, held, version_id)
         check_outs.check_in(tx, subscription_id, rows.checked_in, at=at)
@@ -111,3 +131,17 @@ class Writes:
             repositories.advance(tx, subscription_id, self.tips)
             self._written_tips = self.tips
         data_changes.insert_rows(tx, [change() for change in rows.changes])
+
+    def _send_deletions(
+        self, tx: Transaction, subscription_id: SubscriptionId, rows: Rows, at: datetime
+    ) -> None:
+        for held, user_id, how in rows.released:
+            check_outs.release(tx, subscription_id, held, at=at, by=user_id, kind=how)
+        deletions.mark_purged(tx, subscription_id, rows.purged, at=at)
+        deletions.insert_rows(tx, subscription_id, rows.deletions)
+        deletions.fell(tx, subscription_id, rows.fell, at=at)
+        deletions.rose(tx, subscription_id, rows.rose)
+        deletions.remove_rows(tx, subscription_id, rows.removed)
+        for done in rows.restored:
+            deletions.mark_restored(tx, subscription_id, done, at=at)
+        deletions.count_changes(tx, subscription_id, rows.counted)

@@ -1,6 +1,6 @@
 """References between resources: the connectors that a workflow names, and the workflows that name one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -20,6 +20,9 @@ FIELD = "connector_id"
 # it is stored, in proportion.
 MAX_SCANNED = 1_000
 MAX_SCANNED_BYTES = 8 * 1024 * 1024
+# What a deletion searches, and how many of those that it finds it names.
+MAX_SEARCHED = 20_000
+MAX_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,30 @@ class Reference:
     resource_id: str
     resource_name: str | None
     is_live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Referring:
+    """A workflow that names a connector."""
+
+    resource_id: UUID
+    resource_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned:
+    """What a deletion leaves behind: `connector_referenced`, or `references_not_searched` for want of time.
+
+    `referenced_by` are some of the `references` that there are.
+    """
+
+    code: str
+    detail: str
+    resource_type: str | None = None
+    resource_id: UUID | None = None
+    resource_name: str | None = None
+    referenced_by: Sequence[Referring] = ()
+    references: int = 0
 
 
 def page(
@@ -55,6 +82,45 @@ def page(
         case _:
             paging.position(filters)
             return Page([], None)
+
+
+def warnings_of(
+    context: Context, subscription_id: SubscriptionId, fallen: Mapping[UUID, str]
+) -> list[Warned]:
+    """The connectors among those that fell, by id and name, that live workflows still name.
+
+    Looks into MAX_SEARCHED workflows at the most, the newest first; one warning says so where there are more.
+    """
+    naming: dict[str, list[Referring]] = {}
+    before, searched, saw_all = None, 0, False
+    while not saw_all and searched < MAX_SEARCHED:
+        with context.database.transaction(subscription_id) as tx:
+            scanned = references.scan_workflows(
+                tx, subscription_id, fallen, before=before, most=MAX_SCANNED, most_bytes=MAX_SCANNED_BYTES
+            )
+        looked_into = [row for row in scanned if row.named is not None]
+        for row in looked_into:
+            for text in set(row.named or ()):
+                naming.setdefault(text, []).append(Referring(row.resource_id, row.resource_name))
+        searched += len(looked_into)
+        saw_all = len(looked_into) == len(scanned) < MAX_SCANNED
+        before = looked_into[-1].resource_id if looked_into else None
+    warned = [
+        Warned(
+            code="connector_referenced",
+            detail=f"{len(found)} live workflow(s) name the deleted connector {fallen[UUID(text)]!r}.",
+            resource_type=Kind.CONNECTOR,
+            resource_id=UUID(text),
+            resource_name=fallen[UUID(text)],
+            referenced_by=found[:MAX_NAMED],
+            references=len(found),
+        )
+        for text, found in sorted(naming.items())
+    ]
+    if not saw_all:
+        detail = f"Only the newest {searched} workflows were searched for the deleted connectors."
+        warned.append(Warned(code="references_not_searched", detail=detail))
+    return warned
 
 
 def _connectors(
@@ -109,13 +175,13 @@ def _workflows(
         scanned = references.scan_workflows(
             tx,
             subscription_id,
-            connector_id,
+            [connector_id],
             before=before,
             most=MAX_SCANNED,
             most_bytes=MAX_SCANNED_BYTES,
         )
-    looked_into = [row for row in scanned if row.is_naming is not None]
-    naming = list(islice((row for row in scanned if row.is_naming), paging.limit + 1))
+    looked_into = [row for row in scanned if row.named is not None]
+    naming = list(islice((row for row in scanned if row.named), paging.limit + 1))
     items = [
         Reference(
             resource_type=Kind.WORKFLOW,

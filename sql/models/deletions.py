@@ -4,24 +4,48 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Index, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, text
 from sqlmodel import Field, SQLModel
 
 from sql.models.columns import INSTANT, JSON, TEXT
 
 
 class DeletionLog(SQLModel, table=True):
-    """One row for the root of a deletion (`cascade_level` 0) and one for each descendant."""
+    """One row for the root of a deletion (`cascade_level` 0) and one for each descendant that fell with it.
+
+    A permanent deletion has rows of its own; those of the soft one before it are `purged_at` that instant.
+    The counts are of what the row stands for: itself, and all that fell with it below.
+    """
 
     __tablename__ = "deletion_logs"
     __table_args__ = (
-        Index(None, "subscription_id", "deleted_at"),
-        Index(None, "resource_type", "resource_id"),
-        Index(None, "parent_resource_type", "parent_resource_id"),
+        Index(None, "subscription_id", "deleted_at", "deletion_id"),
+        Index(None, "subscription_id", "resource_id"),
+        Index(None, "subscription_id", "parent_resource_id"),
+        Index(None, "root_deletion_id"),
+        Index(None, "version_id"),
+        Index(None, "subscription_id", "git_commit_hash"),
+        Index(
+            None,
+            "subscription_id",
+            "restored_commit_hash",
+            postgresql_where=text("restored_commit_hash IS NOT NULL"),
+        ),
         Index("ix_deletion_logs_restorable", "restore_expiry_at", postgresql_where=text("can_be_restored")),
+        CheckConstraint(
+            "(restored_at IS NULL) = (restored_commit_hash IS NULL)"
+            " AND (restored_at IS NULL) = (restored_commit_number IS NULL)",
+            name="restored",
+        ),
+        CheckConstraint(
+            "NOT can_be_restored OR (is_soft_delete AND restore_expiry_at IS NOT NULL"
+            " AND restored_at IS NULL AND purged_at IS NULL)",
+            name="restorable",
+        ),
     )
 
     deletion_id: UUID = Field(primary_key=True)
+    root_deletion_id: UUID
     subscription_id: UUID = Field(foreign_key="subscriptions.subscription_id")
     resource_type: str = Field(max_length=50)
     resource_id: UUID
@@ -42,3 +66,13 @@ class DeletionLog(SQLModel, table=True):
     can_be_restored: bool
     restore_expiry_at: datetime | None = Field(default=None, sa_type=INSTANT)
     deleted_at: datetime = Field(sa_type=INSTANT)
+    # The current version when it fell, and the published one, if there was one.
+    version_id: UUID = Field(foreign_key="versions.version_id")
+    published_version_id: UUID | None = None
+    git_commit_hash: str = Field(max_length=40)
+    commit_number: int = Field(sa_type=BigInteger())
+    restored_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    restored_by: UUID | None = Field(default=None, foreign_key="actors.user_id")
+    restored_commit_hash: str | None = Field(default=None, max_length=40)
+    restored_commit_number: int | None = Field(default=None, sa_type=BigInteger())
+    purged_at: datetime | None = Field(default=None, sa_type=INSTANT)

@@ -14,6 +14,7 @@ class Version(SQLModel, table=True):
     """One state of a resource's snapshot; its bytes are the git blob, `version_data` a queryable copy.
 
     `commit_number` is the place of its commit on `main`, from 1; versions of one commit share it.
+    `unversioned_changes` are the deletions and restores of the resource up to the end of this version.
     """
 
     __tablename__ = "versions"
@@ -63,6 +64,7 @@ class Version(SQLModel, table=True):
     git_commit_hash: str = Field(max_length=40)
     git_blob_id: str = Field(max_length=40)
     commit_number: int = Field(sa_type=BigInteger())
+    unversioned_changes: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     git_branch: str = Field(max_length=255)
     git_repo_url: str = Field(sa_type=TEXT)
     created_by: UUID = Field(foreign_key="actors.user_id")
@@ -106,7 +108,7 @@ class CheckOut(SQLModel, table=True):
         ),
         Index(None, "version_id"),
         CheckConstraint(
-            "release_kind IN ('check_in', 'cancel', 'expired', 'forced', 'user_deleted')",
+            "release_kind IN ('check_in', 'cancel', 'expired', 'forced', 'user_deleted', 'deleted')",
             name="release_kind",
         ),
         CheckConstraint("(released_at IS NULL) = (release_kind IS NULL)", name="released"),

@@ -158,7 +158,7 @@ def move(tx: Transaction, subscription_id: UUID, row: CheckOutRow, version_id: U
 def release(
     tx: Transaction, subscription_id: UUID, row: CheckOutRow, *, at: datetime, by: UUID | None, kind: str
 ) -> None:
-    """End a check-out without a check-in; `kind` is one of cancel, expired, forced, user_deleted."""
+    """End a check-out without a check-in; `kind` is one of cancel, expired, forced, user_deleted, deleted."""
     _end(tx, subscription_id, row, at=at, by=by, kind=kind)
 
 

@@ -100,7 +100,7 @@ _LAST_NUMBER = func.coalesce(
     .where(_NUMBERS.c.table_name == _CHANGES.c.table_name, _NUMBERS.c.record_id == _CHANGES.c.record_id)
     .correlate(_CHANGES)
     .scalar_subquery(),
-    select(_VERSIONS.c.version_number)
+    select(_VERSIONS.c.version_number + _VERSIONS.c.unversioned_changes)
     .where(
         _VERSIONS.c.subscription_id == _CHANGES.c.subscription_id,
         _VERSIONS.c.resource_type == func.left(_CHANGES.c.table_name, -1),

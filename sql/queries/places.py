@@ -22,17 +22,18 @@ def hold_parent(tx: Transaction, subscription_id: UUID, kind: str, resource_id: 
     return None if row is None else ResourceRow(**row._mapping)
 
 
-def name_is_taken(
+def name_owner(
     tx: Transaction, subscription_id: UUID, kind: str, parent_id: UUID | None, name: str
-) -> bool:
-    """Whether a live resource of that kind and name lies under that parent."""
+) -> UUID | None:
+    """The live resource of that kind and name under that parent."""
     table = TABLE_OF[kind]
     query = select(identity(kind)).where(
         table.c.subscription_id == subscription_id, table.c.name == name, table.c.deleted_at.is_(None)
     )
     if parent_id is not None:
         query = query.where(parent_column(kind, table) == parent_id)
-    return tx.execute(query.limit(1)).one_or_none() is not None
+    owner: UUID | None = tx.execute(query.limit(1)).scalar_one_or_none()
+    return owner
 
 
 def lies_in(tx: Transaction, subscription_id: UUID, folder_id: UUID, outer_id: UUID) -> bool:

@@ -1,13 +1,17 @@
 """Publications: which version of a resource is published, and since when; mirrored in `versions`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import insert, update
+from sqlalchemy import Uuid, any_, bindparam, false, insert, true, update
 
-from sql.database import Transaction
+from sql import bulk
+from sql.database import IDS, OF_SUBSCRIPTION, Transaction
 from sql.models import TABLES
+from sql.models.columns import INSTANT
+from sql.pipelines import Command
 
 _PUBLICATIONS, _VERSIONS = TABLES["publications"], TABLES["versions"]
 
@@ -64,3 +68,57 @@ def record(tx: Transaction, subscription_id: UUID, change: Publication, at: date
         .where(_VERSIONS.c.subscription_id == subscription_id, _VERSIONS.c.version_id == change.version_id)
         .values(is_published=True)
     )
+
+
+_UNMARK = Command(
+    update(_VERSIONS)
+    .where(_VERSIONS.c.subscription_id == OF_SUBSCRIPTION, _VERSIONS.c.version_id == any_(IDS))
+    .values(is_published=false())
+)
+_MARK = Command(
+    update(_VERSIONS)
+    .where(_VERSIONS.c.subscription_id == OF_SUBSCRIPTION, _VERSIONS.c.version_id == any_(IDS))
+    .values(is_published=true())
+)
+_END = Command(
+    update(_PUBLICATIONS)
+    .where(
+        _PUBLICATIONS.c.subscription_id == OF_SUBSCRIPTION,
+        _PUBLICATIONS.c.version_id == any_(IDS),
+        _PUBLICATIONS.c.unpublished_at.is_(None),
+    )
+    .values(unpublished_by=bindparam("by", type_=Uuid()), unpublished_at=bindparam("at", type_=INSTANT))
+)
+_BEGIN = bulk.insertion(
+    _PUBLICATIONS,
+    *("publication_id", "resource_type", "resource_id", "version_id", "published_by", "published_at"),
+    subscription_id=OF_SUBSCRIPTION,
+)
+
+
+def withdraw(
+    tx: Transaction, subscription_id: UUID, version_ids: Sequence[UUID], *, by: UUID, at: datetime
+) -> None:
+    """End what is published of many resources."""
+    scope = {"of_subscription": subscription_id, "ids": list(version_ids)}
+    _UNMARK.execute(tx, **scope)
+    _END.execute(tx, **scope, by=by, at=at)
+
+
+def begin(tx: Transaction, subscription_id: UUID, rows: Sequence[Publication], at: datetime) -> None:
+    """Publish versions of resources of which none is."""
+    if not rows:
+        return
+    given = [
+        {
+            "publication_id": row.publication_id,
+            "resource_type": row.resource_type,
+            "resource_id": row.resource_id,
+            "version_id": row.version_id,
+            "published_by": row.by,
+            "published_at": at,
+        }
+        for row in rows
+    ]
+    bulk.execute(tx, _BEGIN, given, of_subscription=subscription_id)
+    _MARK.execute(tx, of_subscription=subscription_id, ids=[row.version_id for row in rows])

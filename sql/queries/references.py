@@ -17,14 +17,14 @@ _LAST = UUID(int=2**128 - 1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scanned:
-    """A live workflow, and whether its current version names the connector in question.
+    """A live workflow, and the ids, as texts, of those connectors in question that its current version names.
 
     That is None where the workflow was not looked into any more.
     """
 
     resource_id: UUID
     resource_name: str
-    is_naming: bool | None
+    named: list[str] | None
 
 
 def live_connectors(tx: Transaction, subscription_id: UUID, ids: Collection[UUID]) -> dict[UUID, str]:
@@ -39,7 +39,7 @@ def live_connectors(tx: Transaction, subscription_id: UUID, ids: Collection[UUID
 def scan_workflows(
     tx: Transaction,
     subscription_id: UUID,
-    connector_id: UUID,
+    connector_ids: Collection[UUID],
     *,
     before: UUID | None,
     most: int,
@@ -51,7 +51,7 @@ def scan_workflows(
     """
     values = {
         "subscription_id": subscription_id,
-        "connector_id": str(connector_id),
+        "connector_ids": [str(each) for each in connector_ids],
         "before": before or _LAST,
         "most": most,
         "most_bytes": most_bytes,

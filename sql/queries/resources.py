@@ -41,9 +41,12 @@ TABLE_OF = {
 
 
 _HERE = Path(__file__)
-_EVERYTHING, _WORKSPACE, _FOLDER = (
-    text(_HERE.with_name(f"below_{what}.sql").read_text()) for what in ("subscription", "workspace", "folder")
+_EVERYTHING, _WORKSPACE, _FOLDER, _JOB = (
+    text(_HERE.with_name(f"below_{what}.sql").read_text())
+    for what in ("subscription", "workspace", "folder", "job")
 )
+# The kinds in which others lie; None is the whole subscription.
+_BELOW = {None: _EVERYTHING, "workspace": _WORKSPACE, "folder": _FOLDER, "job": _JOB}
 
 
 Values = dict[str, Any]
@@ -175,8 +178,10 @@ def every(tx: Transaction, subscription_id: UUID) -> list[ResourceRow]:
 def below(tx: Transaction, subscription_id: UUID, root: tuple[str, UUID] | None) -> dict[str, list[UUID]]:
     """The ids by kind of all resources, deleted or not; with `root`, of that and all below it."""
     kind, resource_id = root or (None, None)
+    if kind is not None and resource_id is not None and kind not in _BELOW:
+        return {kind: [resource_id]}
     values = {"subscription_id": subscription_id, f"{kind}_id": resource_id}
-    statement = {None: _EVERYTHING, "workspace": _WORKSPACE, "folder": _FOLDER}[kind]
+    statement = _BELOW[kind]
     found: dict[str, list[UUID]] = {}
     for found_kind, found_id in tx.execute(
         statement, values if root else {"subscription_id": subscription_id}

@@ -33,6 +33,7 @@ class NewVersion:
     git_commit_hash: str
     git_blob_id: str
     commit_number: int
+    unversioned_changes: int
     git_branch: str
     git_repo_url: str
     created_by: UUID
@@ -41,7 +42,10 @@ class NewVersion:
 
 @dataclass(frozen=True, kw_only=True)
 class VersionRow:
-    """A version's metadata; `checked_out_by` is set while a lease on it runs."""
+    """A version's metadata; `checked_out_by` is set while a lease on it runs.
+
+    `unversioned_changes` are the deletions and restores of the resource so far, or up to the next version.
+    """
 
     version_id: UUID
     resource_type: str
@@ -62,6 +66,13 @@ class VersionRow:
     checked_out_by: UUID | None
     checked_out_at: datetime | None
     checked_in_at: datetime | None
+    # Of an earlier release there are results, kept for retries, that do not have it.
+    unversioned_changes: int = 0
+
+    @property
+    def changes(self) -> int:
+        """The number of the resource's last change, as the change history counts them."""
+        return self.version_number + self.unversioned_changes
 
     @classmethod
     def of(cls, new: NewVersion, *, username: str) -> "VersionRow":
@@ -86,6 +97,7 @@ class VersionRow:
             checked_out_by=None,
             checked_out_at=None,
             checked_in_at=None,
+            unversioned_changes=new.unversioned_changes,
         )
 
 
@@ -112,7 +124,7 @@ class CommitRow:
 _GIVEN = (
     *("version_id", "resource_type", "resource_id", "resource_name", "version_number", "version_description"),
     *("version_data", "is_current", "is_published", "git_commit_hash", "git_blob_id", "commit_number"),
-    *("git_branch", "git_repo_url", "created_by", "created_at"),
+    *("unversioned_changes", "git_branch", "git_repo_url", "created_by", "created_at"),
 )
 _INSERT = bulk.insertion(_VERSIONS, *_GIVEN, subscription_id=OF_SUBSCRIPTION)
 _SUPERSEDE = Command(
@@ -151,6 +163,7 @@ def insert_rows(
             "git_commit_hash": row.git_commit_hash,
             "git_blob_id": row.git_blob_id,
             "commit_number": row.commit_number,
+            "unversioned_changes": row.unversioned_changes,
             "git_branch": row.git_branch,
             "git_repo_url": row.git_repo_url,
             "created_by": row.created_by,
@@ -190,6 +203,7 @@ def _of_kind(subscription_id: Any, kind: Any, at: Any) -> Select[Any]:
             _CHECK_OUTS.c.checked_out_by,
             _CHECK_OUTS.c.checked_out_at,
             v.checked_in_at,
+            v.unversioned_changes,
         )
         .join(_ACTORS, _ACTORS.c.user_id == v.created_by)
         .outerjoin(_CHECK_OUTS, lease)
@@ -221,6 +235,14 @@ def current(
     """The current versions of some resources, by resource."""
     rows = CURRENT.all(tx, of_subscription=subscription_id, kind=kind, ids=list(resource_ids), at=at)
     return {row.resource_id: row for row in rows}
+
+
+def by_ids(
+    tx: Transaction, subscription_id: UUID, kind: str, version_ids: Collection[UUID], *, at: datetime
+) -> list[VersionRow]:
+    """Some versions of resources of a kind."""
+    query = _of_kind(subscription_id, kind, at).where(among(_VERSIONS.c.version_id, version_ids))
+    return [VersionRow(**row._mapping) for row in tx.execute(query)]
 
 
 def page(
@@ -259,6 +281,16 @@ def published(
 ) -> VersionRow | None:
     """The published version."""
     return _one(tx, _of(subscription_id, kind, resource_id, at).where(_VERSIONS.c.is_published))
+
+
+def published_of(
+    tx: Transaction, subscription_id: UUID, kind: str, resource_ids: Collection[UUID], *, at: datetime
+) -> list[VersionRow]:
+    """The published versions of some resources."""
+    query = _of_kind(subscription_id, kind, at).where(
+        among(_VERSIONS.c.resource_id, resource_ids), _VERSIONS.c.is_published
+    )
+    return [VersionRow(**row._mapping) for row in tx.execute(query)]
 
 
 def by_number(
@@ -324,8 +356,7 @@ def as_of(
     )
     # On its own: joined with the rest, a planner that expects few versions asks this for each of them.
     found = tx.execute(select(newest.c.version_id).select_from(wanted.join(newest, true()))).scalars().all()
-    query = _of_kind(subscription_id, kind, at).where(among(_VERSIONS.c.version_id, found))
-    return {row.resource_id: VersionRow(**row._mapping) for row in tx.execute(query)}
+    return {row.resource_id: row for row in by_ids(tx, subscription_id, kind, found, at=at)}
 
 
 def _one(tx: Transaction, query: Select[Any]) -> VersionRow | None:

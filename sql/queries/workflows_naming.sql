@@ -1,5 +1,5 @@
--- The newest live workflows below an id, at most so many, and whether the current version of each names a
--- connector: as the text of a `connector_id`, at any depth of the definition. NULL from where on all those
+-- The newest live workflows below an id, at most so many, and which of some connectors the current version of
+-- each names: as the text of a `connector_id`, at any depth of the definition. NULL from where on all those
 -- before are more bytes, as they are stored, than one query looks into.
 WITH scanned AS MATERIALIZED (
     SELECT workflow_id, name FROM workflows
@@ -17,10 +17,10 @@ WITH scanned AS MATERIALIZED (
     ) AS current ON true
 )
 SELECT workflow_id AS resource_id, name AS resource_name, CASE WHEN coalesce(bytes, 0) < :most_bytes THEN
-    coalesce(jsonb_path_exists(
+    coalesce(jsonb_path_query_array(
         version_data,
-        'strict $.definition.**.connector_id ? (@ == $id)',
-        jsonb_build_object('id', CAST(:connector_id AS TEXT)),
+        'strict $.definition.**.connector_id ? (@ == $ids[*])',
+        jsonb_build_object('ids', CAST(:connector_ids AS TEXT[])),
         true
-    ), false) END AS is_naming
+    ), '[]') END AS named
 FROM sized ORDER BY workflow_id DESC

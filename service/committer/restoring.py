@@ -1,0 +1,320 @@
+"""Bringing back what fell by a deletion: exactly that, from git, in one commit, or nothing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from gitstore import snapshots
+from gitstore.history import CommitBuilder
+from gitstore.layout import snapshot_path
+from service.actions import Action
+from service.audit import Subject
+from service.committer.applying import Applier
+from service.committer.change import (
+    Blobs,
+    Conflict,
+    ForeseenRestore,
+    Part,
+    Resolution,
+    Restore,
+    Restored,
+    Written,
+)
+from service.committer.deleting import count, parent_kind
+from service.committer.ledger import Ledger
+from service.committer.step import Entry, Step, folder_of
+from service.committer.tree import Tree
+from service.errors import DeletionNotFound, Fault, Invalid, NotRestorable, ParentNotFound, RestoreConflict
+from service.kinds import PARENT_FIELDS, Kind
+from sql.queries import deletions, places, versions
+from sql.queries.audit_logs import Values
+from sql.queries.deletions import DeletionRow, Restoration
+from sql.queries.resources import ResourceRow
+from sql.queries.versions import VersionRow
+
+_NEW_PARENT = "/resolve/new_parent_id"
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a restore comes to; `root` is how what it names will stand."""
+
+    root: ResourceRow
+    parts: Sequence[tuple[DeletionRow, Entry]]
+    missing: tuple[Part, ...]
+    kept: tuple[Part, ...]
+    conflicts: tuple[Conflict, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many come back, by collection."""
+        return count(entry.row for _, entry in self.parts)
+
+
+def restore(
+    ledger: Ledger, tree: Tree, applier: Applier, builder: CommitBuilder, change: Restore
+) -> Restored | ForeseenRestore:
+    """Bring back what fell by a deletion, or say what would come back and what is in its way.
+
+    Raises DeletionNotFound, NotRestorable, ParentNotFound, Invalid, and, but for a dry run, RestoreConflict
+    with all that is in the way.
+    """
+    tree.tell()
+    named = deletions.get(ledger.tx, ledger.subscription_id, change.deletion_id)
+    if named is None:
+        raise DeletionNotFound(f"There is no deletion {change.deletion_id} in this subscription.")
+    _check_time(ledger, named)
+    plan = _plan(ledger, builder, change, named)
+    if change.dry_run:
+        return ForeseenRestore(
+            deletion_id=named.deletion_id,
+            counts=plan.counts,
+            conflicts=plan.conflicts,
+            missing=plan.missing,
+            kept=plan.kept,
+        )
+    if plan.conflicts:
+        shown = "; ".join(conflict.detail for conflict in plan.conflicts[:3])
+        raise RestoreConflict(f"Nothing was restored: {shown}.", facts={"conflicts": list(plan.conflicts)})
+    return _carry_out(ledger, tree, applier, builder, change, named, plan)
+
+
+def _check_time(ledger: Ledger, named: DeletionRow) -> None:
+    if not named.is_soft_delete or named.purged_at is not None:
+        raise NotRestorable(f"The {named.resource_type} was deleted for good.")
+    if named.restore_expiry_at is not None and named.restore_expiry_at <= ledger.at:
+        raise NotRestorable(
+            f"The {named.resource_type} could be restored until {named.restore_expiry_at:%Y-%m-%dT%H:%M:%SZ}."
+        )
+
+
+# -- what comes back ---------------------------------------------------------------------------------
+
+
+def _plan(ledger: Ledger, builder: CommitBuilder, change: Restore, named: DeletionRow) -> _Plan:
+    conflicts = []
+    rows, missing, kept = _reached(ledger, named)
+    wanted: dict[str, list[UUID]] = {}
+    for row in rows:
+        wanted.setdefault(row.resource_type, []).append(row.resource_id)
+    ledger.load(wanted)
+    parts = [(row, ledger.present(Kind(row.resource_type), row.resource_id)) for row in rows]
+    if named.restored_at is not None:
+        detail = f"the {named.resource_type} {named.resource_name!r} was restored already"
+        conflicts.append(_conflict(named, "already_restored", detail))
+        root = ledger.get(Kind(named.resource_type), named.resource_id)
+        return _Plan(parts[0][1].row if root is None else root.row, [], missing, (), tuple(conflicts))
+    root_row = _placed(ledger, change.resolution, parts[0][1].row, named, conflicts)
+    if not change.resolution.keep_restored:
+        conflicts += [
+            _conflict(
+                row,
+                "already_restored",
+                f"the {row.resource_type} {row.resource_name!r} was restored on its own",
+            )
+            for row in kept
+        ]
+    then = _blobs_then(builder, named, rows)
+    conflicts += [
+        _conflict(row, "content_differs", f"git has another {row.resource_type} {row.resource_id}")
+        for row in rows
+        if then.get(_path(row)) != row.git_blob_id
+    ]
+    return _Plan(root_row, parts, missing, tuple(map(_part, kept)), tuple(conflicts))
+
+
+def _reached(
+    ledger: Ledger, named: DeletionRow
+) -> tuple[list[DeletionRow], tuple[Part, ...], list[DeletionRow]]:
+    """What a deletion took of what it names, itself included: what is still deleted by it, what is gone for
+    good since, and what is back already, the last two without what lies in them.
+    """
+    inside: dict[UUID | None, list[DeletionRow]] = {}
+    for row in deletions.together(ledger.tx, ledger.subscription_id, named.root_deletion_id):
+        if row.cascade_level > named.cascade_level:
+            inside.setdefault(row.parent_resource_id, []).append(row)
+    found, missing, kept = [named], [], []
+    for outer in found:
+        for row in inside.get(outer.resource_id, ()):
+            if row.purged_at is not None:
+                missing.append(_part(row))
+            elif row.restored_at is not None:
+                kept.append(row)
+            else:
+                found.append(row)
+    return found, tuple(missing), kept
+
+
+def _placed(
+    ledger: Ledger, resolution: Resolution, row: ResourceRow, named: DeletionRow, conflicts: list[Conflict]
+) -> ResourceRow:
+    """The root where it is to stand; what is in its way there joins the conflicts."""
+    parent = _parent(ledger, resolution, row)
+    if parent is not None and parent.deleted_at is not None:
+        detail = f"the {parent.resource_type} {parent.name!r} that it lies in is deleted"
+        conflicts.append(_conflict(named, "parent_deleted", detail, parent.resource_type, parent.resource_id))
+    placed = row if resolution.rename is None else replace(row, name=resolution.rename)
+    if parent is not None and resolution.new_parent_id is not None:
+        placed = replace(
+            placed,
+            parent_id=parent.resource_id,
+            workspace_id=parent.workspace_id,
+            folder_id=folder_of(parent, row.resource_id, Kind(row.resource_type)),
+        )
+    owner = places.name_owner(
+        ledger.tx, ledger.subscription_id, placed.resource_type, placed.parent_id, placed.name
+    )
+    if owner is not None:
+        detail = f"a live {placed.resource_type} named {placed.name!r} is there"
+        conflicts.append(_conflict(named, "name_taken", detail, placed.resource_type, owner))
+    return placed
+
+
+def _parent(ledger: Ledger, resolution: Resolution, row: ResourceRow) -> ResourceRow | None:
+    """What the root is to lie in, held; None for a workspace."""
+    tx, subscription_id = ledger.tx, ledger.subscription_id
+    if resolution.new_parent_id is None:
+        kind = parent_kind(row)
+        if kind is None or row.parent_id is None:
+            return None
+        return places.hold_parent(tx, subscription_id, kind, row.parent_id)
+    kinds = [kind for _, kind in PARENT_FIELDS[Kind(row.resource_type)]]
+    if not kinds:
+        fault = Fault("a workspace lies in nothing", pointer=_NEW_PARENT)
+        raise Invalid(f"{_NEW_PARENT}: {fault.detail}.", faults=[fault])
+    for kind in kinds:
+        parent = places.hold_parent(tx, subscription_id, kind, resolution.new_parent_id)
+        if parent is not None:
+            return parent
+    detail = f"there is no {' or '.join(kinds)} {resolution.new_parent_id} in this subscription"
+    raise ParentNotFound(f"{_NEW_PARENT}: {detail}.", faults=[Fault(detail, pointer=_NEW_PARENT)])
+
+
+# -- bringing it back --------------------------------------------------------------------------------
+
+
+def _carry_out(
+    ledger: Ledger,
+    tree: Tree,
+    applier: Applier,
+    builder: CommitBuilder,
+    change: Restore,
+    named: DeletionRow,
+    plan: _Plan,
+) -> Restored:
+    author, rows, root = change.author, ledger.writes.rows, plan.parts[0][1]
+    before = root.row
+    then = {_path(row): row.git_blob_id for row, _ in plan.parts}
+    for row, entry in plan.parts:
+        applier.note_change(entry, author, Action.RESTORE, reason=author.origin.reason)
+        rows.rose.setdefault(row.resource_type, []).append(row.resource_id)
+        entry.rose()
+    step = _step(ledger, builder, change, root, plan.root)
+    commit, version = applier.bring_back(then, named.deletion_id, author=author, root=plan.root, changed=step)
+    published = _published(ledger, [row for row, _ in plan.parts])
+    if published:
+        applier.publish_again(published, named.deletion_id, author=author, root=plan.root)
+    restored_ids = [row.deletion_id for row, _ in plan.parts]
+    number = ledger.writes.tips.commits
+    rows.restored.append(
+        Restoration(deletion_ids=restored_ids, by=author.user_id, commit=commit, number=number)
+    )
+    if version is not None and step is not None:
+        root.row, root.current = step.row, version
+        rows.put = step.row
+        # Compared is what came back as it was.
+        then.pop(_path(named))
+    is_published = {each.version_id for each in published}
+    for _, entry in plan.parts:
+        if entry.current.version_id in is_published:
+            entry.current = replace(entry.current, is_published=True)
+    now = builder.blobs(commit, then)
+    blobs = Blobs(compared=len(then), equal=sum(now[path] == blob for path, blob in then.items()))
+    about: Values = {
+        "deletion_id": named.deletion_id,
+        "git_commit_hash": commit,
+        "counts": plan.counts,
+        "blobs": {"compared": blobs.compared, "equal": blobs.equal},
+        "name": root.row.name,
+        "parent_id": root.row.parent_id,
+        "missing": len(plan.missing),
+        "kept": len(plan.kept),
+    }
+    applier.record(author, Subject.of(root.row), Action.RESTORE, old=None, new=about)
+    tree.tell()
+    if root.row.parent_id != before.parent_id:
+        ledger.reread()
+    return Restored(
+        deletion_id=named.deletion_id,
+        commit=commit,
+        root=Written(resource=root.row, version=root.current, unchanged=version is None),
+        counts=plan.counts,
+        blobs=blobs,
+        missing=plan.missing,
+        kept=plan.kept,
+    )
+
+
+def _step(
+    ledger: Ledger, builder: CommitBuilder, change: Restore, root: Entry, placed: ResourceRow
+) -> Step | None:
+    """The new version that another name or parent makes of the root."""
+    if placed.place == root.row.place:
+        return None
+    return Step(
+        action=Action.RESTORE,
+        author=change.author,
+        entry=root,
+        row=replace(placed, deleted_at=None, updated_at=ledger.at),
+        definition=snapshots.split(builder.read_blob(root.current.git_blob_id)).definition,
+    )
+
+
+def _published(ledger: Ledger, rows: Sequence[DeletionRow]) -> list[VersionRow]:
+    by_kind: dict[str, list[UUID]] = {}
+    for row in rows:
+        if row.published_version_id is not None:
+            by_kind.setdefault(row.resource_type, []).append(row.published_version_id)
+    return [
+        version
+        for kind, ids in by_kind.items()
+        for version in versions.by_ids(ledger.tx, ledger.subscription_id, kind, ids, at=ledger.at)
+    ]
+
+
+def _blobs_then(
+    builder: CommitBuilder, named: DeletionRow, rows: Sequence[DeletionRow]
+) -> Mapping[str, str | None]:
+    """What git had of each just before the deletion, by path."""
+    return builder.blobs(builder.parent(named.git_commit_hash), [_path(row) for row in rows])
+
+
+def _path(row: DeletionRow) -> str:
+    return snapshot_path(Kind(row.resource_type).collection, str(row.resource_id))
+
+
+def _part(row: DeletionRow) -> Part:
+    return Part(
+        resource_type=row.resource_type,
+        resource_id=row.resource_id,
+        resource_name=row.resource_name,
+        deletion_id=row.deletion_id,
+    )
+
+
+def _conflict(
+    row: DeletionRow,
+    reason: str,
+    detail: str,
+    other_type: str | None = None,
+    other_id: UUID | None = None,
+) -> Conflict:
+    return Conflict(
+        reason=reason,
+        detail=detail,
+        resource_type=row.resource_type,
+        resource_id=row.resource_id,
+        resource_name=row.resource_name,
+        other_type=other_type,
+        other_id=other_id,
+    )

@@ -1,0 +1,225 @@
+"""Deletion, softly or for good, what it took, and its undoing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from anyio import to_thread
+
+from service.callers import Member
+from service.committer.change import (
+    Blobs,
+    Conflict,
+    Delete,
+    Deleted,
+    Part,
+    Purge,
+    Resolution,
+    Restore,
+    Restored,
+)
+from service.context import Context
+from service.errors import DeletionNotFound
+from service.etags import Match
+from service.idempotency import Attempt
+from service.ids import ResourceId, SubscriptionId
+from service.kinds import Kind
+from service.pages import Page, Paging, time_position
+from service.usecases.documents import snapshot_of
+from service.usecases.references import Warned, warnings_of
+from sql.queries import deletions
+from sql.queries.deletions import DeletionFilter, DeletionRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deletion:
+    """A resource that fell; `counts` says what the record stands for: itself and all that fell with it below.
+
+    What fell by itself is its own root, of level 0. `can_be_restored` is about now; `purged_at` is when what
+    fell softly was deleted for good.
+    """
+
+    deletion_id: UUID
+    root_deletion_id: UUID
+    resource_type: str
+    resource_id: UUID
+    resource_name: str
+    parent_resource_type: str | None
+    parent_resource_id: UUID | None
+    cascade_level: int
+    cascaded_workspaces: int
+    cascaded_folders: int
+    cascaded_jobs: int
+    cascaded_workflows: int
+    cascaded_jobpackages: int
+    cascaded_connectors: int
+    counts: Mapping[str, int]
+    deleted_by: UUID
+    deleted_by_username: str
+    deletion_reason: str | None
+    is_soft_delete: bool
+    can_be_restored: bool
+    restore_expiry_at: datetime | None
+    deleted_at: datetime
+    git_commit_hash: str
+    restored_at: datetime | None
+    restored_by: UUID | None
+    restored_commit_hash: str | None
+    purged_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletionMade(Deletion):
+    """A deletion as the call that made it answers; `warnings` name live workflows whose connector fell."""
+
+    warnings: Sequence[Warned]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletionWithData(Deletion):
+    """A deletion with the snapshot of what the resource held when it fell."""
+
+    resource_data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restoration:
+    """What a restore brought back, or with `dry_run` would, by collection, and what is in its way.
+
+    `missing` was deleted for good since, `kept` was restored on its own before and stays where it is.
+    `blobs` is what a comparison with git before the deletion came to.
+    """
+
+    deletion_id: UUID
+    restored: Mapping[str, int]
+    conflicts: Sequence[Conflict]
+    dry_run: bool
+    commit: str | None = None
+    blobs: Blobs | None = None
+    missing: Sequence[Part] = field(default_factory=tuple)
+    kept: Sequence[Part] = field(default_factory=tuple)
+
+
+async def delete(
+    context: Context,
+    author: Member,
+    kind: Kind,
+    resource_id: UUID,
+    *,
+    reason: str | None,
+    force: bool,
+    if_match: Match | None,
+) -> DeletionMade:
+    """Let a resource and all below it fall; `force` ends others' check-outs, which only an admin may.
+
+    Raises ResourceNotFound, ResourceDeleted, CheckedOut, StaleVersion.
+    """
+    change = Delete(
+        author=author,
+        kind=kind,
+        resource_id=ResourceId(resource_id),
+        if_match=if_match,
+        reason=reason,
+        force=force,
+        restorable_for=timedelta(days=context.settings.restore_days),
+    )
+    return await _made(context, author, await context.committer.submit(change))
+
+
+async def purge(
+    context: Context,
+    author: Member,
+    kind: Kind,
+    resource_id: UUID,
+    *,
+    reason: str | None,
+    if_match: Match | None,
+) -> DeletionMade:
+    """Delete for good what is deleted already; raises ResourceNotFound, NotDeleted, StaleVersion."""
+    change = Purge(
+        author=author, kind=kind, resource_id=ResourceId(resource_id), if_match=if_match, reason=reason
+    )
+    return await _made(context, author, await context.committer.submit(change))
+
+
+async def restore(
+    context: Context,
+    author: Member,
+    deletion_id: UUID,
+    *,
+    resolution: Resolution,
+    dry_run: bool,
+    once: Attempt | None,
+) -> Restoration:
+    """Bring back what fell by a deletion, or the part of one, as it was.
+
+    Raises DeletionNotFound, NotRestorable, ParentNotFound, Invalid, and RestoreConflict, but for a dry run.
+    """
+    change = Restore(
+        author=author, once=once, deletion_id=deletion_id, resolution=resolution, dry_run=dry_run
+    )
+    done = await context.committer.submit(change)
+    if isinstance(done, Restored):
+        return Restoration(
+            deletion_id=done.deletion_id,
+            restored=done.counts,
+            conflicts=(),
+            dry_run=False,
+            commit=done.commit,
+            blobs=done.blobs,
+            missing=done.missing,
+            kept=done.kept,
+        )
+    return Restoration(
+        deletion_id=done.deletion_id,
+        restored=done.counts,
+        conflicts=done.conflicts,
+        dry_run=True,
+        missing=done.missing,
+        kept=done.kept,
+    )
+
+
+def get(context: Context, subscription_id: SubscriptionId, deletion_id: UUID) -> DeletionWithData:
+    """One deletion, with what the resource held; raises DeletionNotFound."""
+    with context.database.transaction(subscription_id) as tx:
+        row = deletions.get(tx, subscription_id, deletion_id)
+    if row is None:
+        raise DeletionNotFound(f"There is no deletion {deletion_id} in this subscription.")
+    held = snapshot_of(context, subscription_id, row.git_blob_id)
+    return DeletionWithData(**_values(row, context.clock()), resource_data=held)
+
+
+def page(
+    context: Context, subscription_id: SubscriptionId, narrow: Mapping[str, Any], paging: Paging
+) -> Page[Deletion]:
+    """Deletions that match `narrow`, which has fields of DeletionFilter, newest first."""
+    filters = {"list": "deletions", "of": subscription_id, **narrow}
+    before = time_position(paging.position(filters))
+    at = context.clock()
+    with context.database.transaction(subscription_id) as tx:
+        rows = deletions.page(
+            tx, subscription_id, DeletionFilter(**narrow), before=before, limit=paging.limit + 1, at=at
+        )
+    items = [Deletion(**_values(row, at)) for row in rows]
+    return paging.page(items, filters, lambda item: [item.deleted_at.isoformat(), str(item.deletion_id)])
+
+
+async def _made(context: Context, author: Member, done: Deleted) -> DeletionMade:
+    warnings: Sequence[Warned] = ()
+    if done.connectors and done.deletion.is_soft_delete:
+        warnings = await to_thread.run_sync(warnings_of, context, author.subscription_id, done.connectors)
+    return DeletionMade(**_values(done.deletion, context.clock()), warnings=warnings)
+
+
+def _values(row: DeletionRow, at: datetime) -> dict[str, Any]:
+    """The fields of a Deletion as it is at an instant."""
+    values: dict[str, Any] = {
+        each.name: getattr(row, each.name) for each in fields(Deletion) if each.name != "counts"
+    }
+    until = row.restore_expiry_at
+    values["can_be_restored"] = row.can_be_restored and until is not None and until > at
+    values["counts"] = {kind.collection: values[f"cascaded_{kind.collection}"] for kind in Kind}
+    return values

@@ -1,0 +1,301 @@
+"""Deletions: what fell by which, what came back, and the rows of resources that fall, rise and go."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Select,
+    Text,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    delete,
+    false,
+    insert,
+    null,
+    select,
+    tuple_,
+    update,
+)
+
+from sql import bulk
+from sql.database import IDS, OF_SUBSCRIPTION, Transaction
+from sql.models import TABLES
+from sql.models.columns import INSTANT
+from sql.pipelines import Command
+from sql.queries.resources import TABLE_OF, identity
+
+_DELETIONS, _VERSIONS, _ACTORS = TABLES["deletion_logs"], TABLES["versions"], TABLES["actors"]
+_AT = bindparam("at", type_=INSTANT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewDeletion:
+    """A resource that falls: by itself, where that is its own root, or with what it lies in.
+
+    The `cascaded_…` count what the row stands for: the resource, and all that fell with it below.
+    """
+
+    deletion_id: UUID
+    root_deletion_id: UUID
+    resource_type: str
+    resource_id: UUID
+    resource_name: str
+    parent_resource_type: str | None
+    parent_resource_id: UUID | None
+    cascade_level: int
+    cascaded_workspaces: int
+    cascaded_folders: int
+    cascaded_jobs: int
+    cascaded_workflows: int
+    cascaded_jobpackages: int
+    cascaded_connectors: int
+    deleted_by: UUID
+    deletion_reason: str | None
+    is_soft_delete: bool
+    can_be_restored: bool
+    restore_expiry_at: datetime | None
+    deleted_at: datetime
+    version_id: UUID
+    published_version_id: UUID | None
+    git_commit_hash: str
+    commit_number: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeletionRow(NewDeletion):
+    """A deletion as it stands; `purged_at` is when what fell softly was deleted for good."""
+
+    deleted_by_username: str
+    git_blob_id: str
+    restored_at: datetime | None = None
+    restored_by: UUID | None = None
+    restored_commit_hash: str | None = None
+    purged_at: datetime | None = None
+
+    @classmethod
+    def of(cls, new: NewDeletion, *, username: str, git_blob_id: str) -> "DeletionRow":
+        """One that was just made."""
+        values = {name: getattr(new, name) for name in _NAMES}
+        return cls(**values, deleted_by_username=username, git_blob_id=git_blob_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletionFilter:
+    """What narrows a page; `restorable` is about the instant of asking, both ends of the time inclusive."""
+
+    restorable: bool | None = None
+    resource_type: str | None = None
+    resource_id: UUID | None = None
+    root_deletion_id: UUID | None = None
+    cascade_level: int | None = None
+    deleted_by: UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+_NAMES = [field.name for field in fields(NewDeletion)]
+_GIVEN = bulk.table_of(*(_DELETIONS.c[name] for name in _NAMES))
+# What each resource held is in the database already: in its current version.
+_INSERT = Command(
+    insert(_DELETIONS).from_select(
+        [*_NAMES, "subscription_id", "resource_data"],
+        select(*(_GIVEN.c[name] for name in _NAMES), OF_SUBSCRIPTION, _VERSIONS.c.version_data).join_from(
+            _GIVEN,
+            _VERSIONS,
+            and_(
+                _VERSIONS.c.version_id == _GIVEN.c.version_id,
+                _VERSIONS.c.version_id == any_(IDS),
+                _VERSIONS.c.subscription_id == OF_SUBSCRIPTION,
+            ),
+        ),
+        include_defaults=False,
+    )
+)
+
+
+def insert_rows(tx: Transaction, subscription_id: UUID, rows: Sequence[NewDeletion]) -> None:
+    """Add deletions, each with the snapshot that its version has."""
+    ids = [row.version_id for row in rows]
+    bulk.execute(tx, _INSERT, rows, of_subscription=subscription_id, ids=ids)
+
+
+@cache
+def _set_deleted(kind: str, *, is_deleted: bool) -> Command:
+    table = TABLE_OF[kind]
+    return Command(
+        update(table)
+        .where(table.c.subscription_id == OF_SUBSCRIPTION, identity(kind) == any_(IDS))
+        .values(deleted_at=_AT if is_deleted else null())
+    )
+
+
+@cache
+def _remove(kind: str) -> Command:
+    table = TABLE_OF[kind]
+    return Command(
+        delete(table).where(table.c.subscription_id == OF_SUBSCRIPTION, identity(kind) == any_(IDS))
+    )
+
+
+def fell(
+    tx: Transaction, subscription_id: UUID, ids_by_kind: Mapping[str, Collection[UUID]], *, at: datetime
+) -> None:
+    """Let resources be deleted from `at` on."""
+    for kind, ids in ids_by_kind.items():
+        command = _set_deleted(kind, is_deleted=True)
+        command.execute(tx, of_subscription=subscription_id, ids=list(ids), at=at)
+
+
+def rose(tx: Transaction, subscription_id: UUID, ids_by_kind: Mapping[str, Collection[UUID]]) -> None:
+    """Let resources live again; raises UniqueConflict where a live sibling has the name of one."""
+    for kind, ids in ids_by_kind.items():
+        _set_deleted(kind, is_deleted=False).execute(tx, of_subscription=subscription_id, ids=list(ids))
+
+
+# Each before what it lies in.
+_INNERMOST_FIRST = ("workflow", "job", "jobpackage", "connector", "folder", "workspace")
+
+
+def remove_rows(tx: Transaction, subscription_id: UUID, ids_by_kind: Mapping[str, Collection[UUID]]) -> None:
+    """Let the rows of resources go, with all that lies in them."""
+    for kind in _INNERMOST_FIRST:
+        if ids := ids_by_kind.get(kind):
+            _remove(kind).execute(tx, of_subscription=subscription_id, ids=list(ids))
+
+
+_COUNT_CHANGE = Command(
+    update(_VERSIONS)
+    .where(_VERSIONS.c.subscription_id == OF_SUBSCRIPTION, _VERSIONS.c.version_id == any_(IDS))
+    .values(unversioned_changes=_VERSIONS.c.unversioned_changes + 1)
+)
+
+
+def count_changes(tx: Transaction, subscription_id: UUID, version_ids: Collection[UUID]) -> None:
+    """Count a change that made no version, of each resource whose current version is given."""
+    if version_ids:
+        _COUNT_CHANGE.execute(tx, of_subscription=subscription_id, ids=list(version_ids))
+
+
+_MARK_RESTORED = Command(
+    update(_DELETIONS)
+    .where(_DELETIONS.c.subscription_id == OF_SUBSCRIPTION, _DELETIONS.c.deletion_id == any_(IDS))
+    .values(
+        can_be_restored=false(),
+        restored_at=_AT,
+        restored_by=bindparam("by", type_=Uuid()),
+        restored_commit_hash=bindparam("commit", type_=Text()),
+        restored_commit_number=bindparam("number", type_=BigInteger()),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restoration:
+    """Deletions that one commit undid, wholly or in part."""
+
+    deletion_ids: Collection[UUID]
+    by: UUID
+    commit: str
+    number: int
+
+
+def mark_restored(tx: Transaction, subscription_id: UUID, done: Restoration, *, at: datetime) -> None:
+    """Say of deletions that they were undone."""
+    _MARK_RESTORED.execute(
+        tx,
+        of_subscription=subscription_id,
+        ids=list(done.deletion_ids),
+        at=at,
+        by=done.by,
+        commit=done.commit,
+        number=done.number,
+    )
+
+
+_MARK_PURGED = Command(
+    update(_DELETIONS)
+    .where(
+        _DELETIONS.c.subscription_id == OF_SUBSCRIPTION,
+        _DELETIONS.c.resource_id == any_(IDS),
+        _DELETIONS.c.is_soft_delete,
+        _DELETIONS.c.restored_at.is_(None),
+        _DELETIONS.c.purged_at.is_(None),
+    )
+    .values(can_be_restored=false(), purged_at=_AT)
+)
+
+
+def mark_purged(
+    tx: Transaction, subscription_id: UUID, resource_ids: Collection[UUID], *, at: datetime
+) -> None:
+    """Say of the soft deletions of resources that those are gone for good."""
+    if resource_ids:
+        _MARK_PURGED.execute(tx, of_subscription=subscription_id, ids=list(resource_ids), at=at)
+
+
+def _read() -> Select[Any]:
+    joined = {"deleted_by_username", "git_blob_id"}
+    return (
+        select(
+            *(_DELETIONS.c[field.name] for field in fields(DeletionRow) if field.name not in joined),
+            _ACTORS.c.username.label("deleted_by_username"),
+            _VERSIONS.c.git_blob_id,
+        )
+        .join(_ACTORS, _ACTORS.c.user_id == _DELETIONS.c.deleted_by)
+        .join(_VERSIONS, _VERSIONS.c.version_id == _DELETIONS.c.version_id)
+    )
+
+
+def get(tx: Transaction, subscription_id: UUID, deletion_id: UUID) -> DeletionRow | None:
+    """One deletion."""
+    query = _read().where(
+        _DELETIONS.c.subscription_id == subscription_id, _DELETIONS.c.deletion_id == deletion_id
+    )
+    row = tx.execute(query).one_or_none()
+    return None if row is None else DeletionRow(**row._mapping)
+
+
+def together(tx: Transaction, subscription_id: UUID, root_deletion_id: UUID) -> list[DeletionRow]:
+    """All that fell by one deletion, a parent before what lies in it."""
+    query = _read().where(
+        _DELETIONS.c.subscription_id == subscription_id, _DELETIONS.c.root_deletion_id == root_deletion_id
+    )
+    rows = tx.execute(query.order_by(_DELETIONS.c.cascade_level, _DELETIONS.c.deletion_id))
+    return [DeletionRow(**row._mapping) for row in rows]
+
+
+def page(
+    tx: Transaction,
+    subscription_id: UUID,
+    narrow: DeletionFilter,
+    *,
+    before: tuple[datetime, UUID] | None,
+    limit: int,
+    at: datetime,
+) -> list[DeletionRow]:
+    """At most `limit` deletions older than the position `before`, newest first."""
+    c = _DELETIONS.c
+    query = _read().where(c.subscription_id == subscription_id)
+    if narrow.restorable is not None:
+        can = and_(c.can_be_restored, c.restore_expiry_at > at)
+        query = query.where(can if narrow.restorable else ~can)
+    for name in ("resource_type", "resource_id", "root_deletion_id", "cascade_level", "deleted_by"):
+        value = getattr(narrow, name)
+        if value is not None:
+            query = query.where(c[name] == value)
+    if narrow.since is not None:
+        query = query.where(c.deleted_at >= narrow.since)
+    if narrow.until is not None:
+        query = query.where(c.deleted_at <= narrow.until)
+    position = (c.deleted_at, c.deletion_id)
+    if before is not None:
+        query = query.where(tuple_(*position) < before)
+    rows = tx.execute(query.order_by(*(column.desc() for column in position)).limit(limit))
+    return [DeletionRow(**row._mapping) for row in rows]
