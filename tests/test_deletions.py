@@ -85,9 +85,7 @@ def test_with_each_kind_falls_all_below_it_and_nothing_else(tenant: Tenant, root
     assert tenant.git("rev-parse", "main~1").strip() == before
     assert deletion["git_commit_hash"] == tenant.main()
     changed = tenant.git("diff", "--no-renames", "--name-status", "main~1", "main").splitlines()
-    assert sorted(changed) == sorted(
-        f"D\t{snapshot_path(made[name])}" for name in FALLING[root]
-    )
+    assert sorted(changed) == sorted(f"D\t{snapshot_path(made[name])}" for name in FALLING[root])
     counts = dict(COUNTS)
     for name in FALLING[root]:
         counts[name.rpartition(" ")[2]] += 1
@@ -307,7 +305,11 @@ def test_only_what_is_deleted_can_be_deleted_for_good(tenant: Tenant) -> None:
     soft = tenant.remove(made["folders"])
     before = tenant.git("rev-parse", "main^{tree}")
     hard = tenant.remove(made["folders"], permanent=True, reason="by law")
-    assert (hard["is_soft_delete"], hard["can_be_restored"], hard["restore_expiry_at"]) == (False, False, None)
+    assert (hard["is_soft_delete"], hard["can_be_restored"], hard["restore_expiry_at"]) == (
+        False,
+        False,
+        None,
+    )
     assert hard["counts"] == soft["counts"]
     assert len(fallen(tenant, hard)) == len(fallen(tenant, soft)) == 7
     # An empty commit, with what it is in its message.
