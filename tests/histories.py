@@ -51,7 +51,7 @@ def _packs(tenant: Tenant) -> set[str]:
 
 
 def check_history(tenant: Tenant, *, fsck: bool = True) -> None:
-    """Every version has its commit on a straight `main`, in order, with its own content; other refs alike."""
+    """Every version, deletion and restore has its commit on a straight `main`, in order; other refs alike."""
     if fsck:
         assert _fsck(tenant) == ""
     chain = straight(tenant, "main")
@@ -60,9 +60,17 @@ def check_history(tenant: Tenant, *, fsck: bool = True) -> None:
         " git_blob_id, version_data::text FROM versions WHERE subscription_id = %s ORDER BY version_id",
         tenant.subscription_id,
     )
-    assert {row[0] for row in rows} == set(chain)
+    unversioned = tenant.server.database.rows(
+        "SELECT git_commit_hash, commit_number FROM deletion_logs WHERE subscription_id = %s UNION"
+        " SELECT restored_commit_hash, restored_commit_number FROM deletion_logs"
+        " WHERE subscription_id = %s AND restored_at IS NOT NULL",
+        tenant.subscription_id,
+        tenant.subscription_id,
+    )
+    assert {row[0] for row in rows} | {commit for commit, _ in unversioned} == set(chain)
     numbers: dict[str, list[int]] = {}
     position = {commit: index for index, commit in enumerate(chain, 1)}
+    assert all(place == position[commit] for commit, place in unversioned)
     rows.sort(key=lambda row: position[row[0]])
     paths = [snapshot_path({"resource_type": row[2], "resource_id": row[3]}) for row in rows]
     stored = objects(tenant, (f"{row[0]}:{path}" for row, path in zip(rows, paths, strict=True)))
@@ -75,6 +83,7 @@ def check_history(tenant: Tenant, *, fsck: bool = True) -> None:
     for found in numbers.values():
         assert found == list(range(1, len(found) + 1))
     assert head_of_row(tenant) == tenant.main() == chain[-1]
+    check_main(tenant)
     check_published(tenant)
     check_tags(tenant)
 
@@ -93,6 +102,32 @@ def objects(tenant: Tenant, names: Iterable[str]) -> list[tuple[str, bytes]]:
         start = end + 1 + int(length) + 1
         found.append((oid, answer[end + 1 : start - 1]))
     return found
+
+
+_LIVE = " UNION ALL ".join(
+    f"SELECT '{kind}' AS resource_type, {kind}_id AS resource_id FROM {kind}s WHERE deleted_at IS NULL"
+    for kind in ("workspace", "folder", "job", "workflow", "jobpackage", "connector")
+)
+
+
+def check_main(tenant: Tenant) -> None:
+    """The tree of `main` is exactly the current versions of what lives."""
+    current = tenant.server.database.rows(
+        "SELECT resource_type, resource_id::text, git_blob_id FROM versions"
+        f" JOIN ({_LIVE}) AS live USING (resource_type, resource_id)"
+        " WHERE subscription_id = %s AND is_current",
+        tenant.subscription_id,
+    )
+    assert files(tenant, "main") == {
+        snapshot_path({"resource_type": kind, "resource_id": resource_id}): blob
+        for kind, resource_id, blob in current
+    }
+
+
+def files(tenant: Tenant, branch: str) -> dict[str, str]:
+    """The blobs in the tree of a branch, by path."""
+    listed = tenant.git("ls-tree", "-r", "--format=%(path) %(objectname)", branch).splitlines()
+    return dict(line.split() for line in listed)
 
 
 def check_published(tenant: Tenant) -> None:
@@ -115,8 +150,7 @@ def check_published(tenant: Tenant) -> None:
         assert not expected
         return
     assert straight(tenant, "published")[-1] == head
-    listed = tenant.git("ls-tree", "-r", "--format=%(path) %(objectname)", "published").splitlines()
-    assert dict(line.split() for line in listed) == expected
+    assert files(tenant, "published") == expected
 
 
 def check_tags(tenant: Tenant) -> None:

@@ -8,7 +8,6 @@ import pytest
 from tests.api import COLLECTIONS, Caller, Json, Tenant, ok, pointers, refused, snapshot_path
 from tests.databases import Database
 from tests.histories import check_history
-from tests.test_resources import mark_deleted
 from tests.test_tags import UNKNOWN, trailers
 from tests.test_versions import VERSION_FIELDS
 
@@ -238,7 +237,7 @@ def test_items_that_others_hold_are_listed_with_their_holders(shared: Tenant) ->
 def test_items_that_are_deleted_are_named(shared: Tenant) -> None:
     live, one, other = (shared.workflow() for _ in range(3))
     for each in (one, other):
-        mark_deleted(shared, each)
+        shared.remove(each)
     problem = refusal(shared, 409, "resource_deleted", *map(item, (one, live, other)))
     assert pointers(problem) == ["/items/0/resource_id", "/items/2/resource_id"]
 

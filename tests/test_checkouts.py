@@ -15,7 +15,6 @@ from service.kinds import Kind
 from service.usecases.checkouts import check_out
 from tests.api import Caller, Json, Server, Tenant, ok, pointers, refused
 from tests.databases import Database
-from tests.test_resources import mark_deleted
 
 CHECK_OUT_FIELDS = {
     *("version_id", "version_number", "commit", "checked_out_by", "checked_out_by_username"),
@@ -486,7 +485,7 @@ def test_what_nobody_holds_is_not_taken_away(shared: Tenant) -> None:
     shared.check_out(expired, shared.ben, ttl_seconds=60)
     with shared.server.clock.moved(seconds=61):
         refused(force(shared, expired, "ana"), 409, "not_checked_out")
-    mark_deleted(shared, gone)
+    shared.remove(gone)
     refused(force(shared, gone, "ana"), 409, "resource_deleted")
     free["resource_id"] = "019a0000-0000-7000-8000-000000000000"
     refused(force(shared, free, "ana"), 404, "resource_not_found")

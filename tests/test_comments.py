@@ -6,7 +6,6 @@ from uuid import UUID
 import pytest
 
 from tests.api import Caller, Json, Tenant, ok, pointers, refused
-from tests.test_resources import mark_deleted
 from tests.test_tags import NOWHERE, UNKNOWN, edited
 
 COMMENT_FIELDS = {
@@ -175,7 +174,7 @@ def test_a_version_that_is_not_there_is_404(shared: Tenant) -> None:
 def test_the_comments_of_a_deleted_resource_are_read_but_not_added_to(shared: Tenant) -> None:
     workflow = shared.workflow()
     made = say(shared, workflow, 1, "before")
-    mark_deleted(shared, workflow)
+    shared.remove(workflow)
     before = shared.footprint()
     response = shared.ana.post(f"{shared.at(workflow)}/versions/1/comments", {"text": "after"})
     refused(response, 409, "resource_deleted")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.api import COLLECTIONS, Json, Tenant, ok, pointers, refused, snapshot_path
+from tests.histories import check_history
 from tests.test_logs import events
 
 COUNTS = dict.fromkeys(COLLECTIONS, 0)
@@ -91,6 +92,7 @@ def test_with_each_kind_falls_all_below_it_and_nothing_else(tenant: Tenant, root
         counts[name.rpartition(" ")[2]] += 1
     assert deletion["counts"] == counts
     assert {name: deletion[f"cascaded_{name}"] for name in COLLECTIONS} == counts
+    check_history(tenant)
     for name in made:
         gone = ok(tenant.vera.get(tenant.at(made[name])))
         assert (gone["deleted_at"] == deletion["deleted_at"]) == (name in FALLING[root])
@@ -324,6 +326,7 @@ def test_only_what_is_deleted_can_be_deleted_for_good(tenant: Tenant) -> None:
     refused(tenant.ben.post(f"{path}/restore"), 410, "not_restorable")
     refused(tenant.ana.delete(at, params={"permanent": True}), 404, "resource_not_found")
     # The history stays.
+    check_history(tenant)
     workflow = made["workflows"]["resource_id"]
     count = "SELECT count(*) FROM versions WHERE resource_id = %s"
     assert tenant.server.database.value(count, workflow) == 1

@@ -11,7 +11,6 @@ from sqlalchemy import event
 
 from tests.api import COLLECTIONS, Caller, Json, Server, Tenant, ok, pointers, refused, run_git, snapshot_path
 from tests.test_checkouts import CHECK_OUT_FIELDS
-from tests.test_resources import mark_deleted
 from tests.test_tags import UNKNOWN
 from tests.test_versions import VERSION_FIELDS
 
@@ -157,7 +156,7 @@ def test_a_filter_that_finds_nothing_is_not_a_missing_resource(shared: Tenant, h
 def test_the_history_of_a_deleted_resource_is_read(shared: Tenant) -> None:
     workflow = shared.workflow()
     shared.save(workflow, {"n": 2}, tag="v2")
-    mark_deleted(shared, workflow)
+    shared.remove(workflow)
     assert numbers(shared, workflow) == [2, 1]
     assert numbers(shared, workflow, tag="v2") == [2]
     ok(shared.vera.get(f"{shared.at(workflow)}/diff"))

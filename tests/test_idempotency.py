@@ -15,7 +15,6 @@ from service.idempotency import Attempt
 from tests.api import Caller, Json, Server, Tenant, ok, pointers, refused
 from tests.test_check_ins import item
 from tests.test_logs import CALLS, NOT_HERE, short
-from tests.test_resources import mark_deleted
 from tests.test_tags import edited
 
 # How to make each call succeed once, by its path as API.md writes it.
@@ -114,6 +113,8 @@ def changed(path: str, body: Json | None) -> Json:
             return {"data": {"other": True}}
         case "R/versions/{ref}/comments":
             return {"text": "other"}
+        case "S/deletions/{deletion_id}/restore":
+            return {"dry_run": True}
         case "R/check-out":
             return {"reason": "other"}
         case "S/execution-logs":
@@ -178,7 +179,7 @@ def test_a_retry_gets_its_answer_whatever_happened_since(tenant: Tenant) -> None
     ok(tenant.ana.delete(f"{path}/2/tag"))
     tenant.check_out(workflow, tenant.ben)
     assert seen(tenant.ana.post(path, body, headers=headers)) == seen(first)
-    mark_deleted(tenant, workflow)
+    tenant.remove(workflow)
     assert seen(tenant.ana.post(path, body, headers=headers)) == seen(first)
 
 
@@ -319,7 +320,7 @@ def test_a_name_that_was_taken_can_be_taken_once_it_is_free(shared: Tenant) -> N
     workflow = shared.workflow()
     body = {"name": workflow["name"], "job_id": shared.job_id}
     refused_then_done(
-        shared, f"{shared.path}/workflows", body, 409, "name_taken", lambda: mark_deleted(shared, workflow)
+        shared, f"{shared.path}/workflows", body, 409, "name_taken", lambda: shared.remove(workflow)
     )
 
 

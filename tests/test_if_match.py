@@ -28,6 +28,7 @@ WRITES = {
     "equal save": Write("POST", "/versions", {"data": {"n": 2}}, 200),
     "rename": Write("PATCH", "", {"description": "another"}, 200),
     "equal rename": Write("PATCH", "", {"description": None}, 200),
+    "deletion": Write("DELETE", "", None, 200),
     "check-in": Write("POST", "/check-in", {"data": {"n": 9}}, 201, "held"),
     "equal check-in": Write("POST", "/check-in", None, 200, "held"),
     "check-out": Write("POST", "/check-out", None, 200, is_demanded=False),

@@ -73,6 +73,11 @@ def executed(tenant: Tenant) -> Json:
     return {"action": "EXECUTE", "new_values": {"n": 1}, **{name: workflow[name] for name in names}}
 
 
+def undone(tenant: Tenant) -> str:
+    """Where a deletion is undone."""
+    return f"{tenant.path}/deletions/{tenant.remove(tenant.workflow())['deletion_id']}/restore"
+
+
 def past_of(path: str, tenant: Tenant) -> str:
     """The commit of a resource's first version."""
     commit: str = ok(tenant.ana.get(f"{path}/versions/1"))["git_commit_hash"]
@@ -118,6 +123,8 @@ CALLS: dict[tuple[str, str], tuple[Prepare, str, str]] = {
     ("POST", "S/jobpackages"): (new("jobpackages"), "CREATE", "jobpackage"),
     ("POST", "S/connectors"): (new("connectors"), "CREATE", "connector"),
     ("PATCH", "R"): (lambda t: (t.at(t.workflow()), {"name": "renamed"}), "UPDATE", "workflow"),
+    ("DELETE", "R"): (lambda t: (t.at(t.workflow()), None), "DELETE", "workflow"),
+    ("POST", "S/deletions/{deletion_id}/restore"): (lambda t: (undone(t), None), "RESTORE", "workflow"),
     ("POST", "R/versions"): (
         lambda t: (f"{t.at(t.workflow())}/versions", {"data": {"n": 1}}),
         "UPDATE",

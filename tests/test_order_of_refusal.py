@@ -10,7 +10,6 @@ import pytest
 from tests.api import COLLECTIONS, Caller, Json, Server, Tenant, refused
 from tests.test_check_ins import item
 from tests.test_logs import CALLS, EXECUTION
-from tests.test_resources import mark_deleted
 from tests.test_tags import UNKNOWN
 
 # What can be wrong, in the order of the refusals, with the code of each.
@@ -38,6 +37,7 @@ class Scene:
     held: Json
     deleted: Json
     changed: Json
+    deletion: Json
 
     def workflows(self) -> tuple[Json, Json, Json]:
         return self.held, self.deleted, self.changed
@@ -167,9 +167,21 @@ def move(target: Target) -> tuple[str, Body]:
     return path, {"name": "taken", "job_id": job_id}
 
 
+def restore(target: Target) -> tuple[str, Body]:
+    """The restore of what has a name that is taken by now, or of a deletion that is not there."""
+    deletion_id = target.scene.deletion["deletion_id"] if target.is_there else UNKNOWN
+    return f"{target.path}/deletions/{deletion_id}/restore", {}
+
+
 WRITES = {
     "rename": of_resource("PATCH", "", {"name": "taken"}, {"name": ""}),
     "move": Write("PATCH", "R", move, {"job_id": None}, "parent_not_found"),
+    "deletion": of_resource("DELETE", ""),
+    "forced deletion": of_resource("DELETE", "?force=true"),
+    "deletion for good": of_resource("DELETE", "?permanent=true"),
+    "restore": Write(
+        "POST", "S/deletions/{deletion_id}/restore", restore, {"dry_run": 1}, "deletion_not_found"
+    ),
     "save": of_resource("POST", "/versions", {"data": {"n": 9}}, {"data": []}),
     "check-out": of_resource("POST", "/check-out", {}, {"ttl_seconds": 0}),
     "check-in": of_resource("POST", "/check-in", {"data": {"n": 9}}, {"data": []}),
@@ -229,9 +241,11 @@ def scene(server: Server) -> Scene:
     for each in (held, deleted, changed):
         tenant.save(each, {"n": 2}, tag="v1")
     tenant.check_out(held, tenant.ben)
-    mark_deleted(tenant, deleted)
+    tenant.remove(deleted)
+    deletion = tenant.remove(tenant.workflow(name="given away"))
+    tenant.workflow(name="given away")
     _ = tenant.vera, stranger.ana, stranger.vera
-    return Scene(tenant, stranger, held, deleted, changed)
+    return Scene(tenant, stranger, held, deleted, changed, deletion)
 
 
 @pytest.fixture(autouse=True)

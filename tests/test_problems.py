@@ -13,7 +13,6 @@ from service.errors import AnnalsError, leaves
 from sql import errors as sql_errors
 from tests.api import Json, Server, Tenant, ok, pointers, refused
 from tests.test_idempotency import carried_out
-from tests.test_resources import mark_deleted
 from tests.test_tags import name_of
 from tests.test_versions import rename_commit
 
@@ -104,7 +103,7 @@ def occurrences(tenant: Tenant) -> list[tuple[int, str, Json]]:
     tenant.check_out(held, tenant.ben)
     for digit in ("1", "2"):
         rename_commit(tenant, tenant.save(twins, {"n": digit}), "abcdef0" + digit * 33)
-    mark_deleted(tenant, deleted)
+    tenant.remove(deleted)
     path, server = tenant.at(workflow), tenant.server
     unknown = "019a0000-0000-7000-8000-000000000000"
     twin = {"name": workflow["name"], "job_id": tenant.job_id}

@@ -7,7 +7,6 @@ import pytest
 from tests.api import COLLECTIONS, Json, Tenant, git, ok, pointers, refused, run_git, snapshot_path
 from tests.databases import Database
 from tests.histories import check_published
-from tests.test_resources import mark_deleted
 from tests.test_tags import NOWHERE, UNKNOWN, edited, trailers
 from tests.test_versions import VERSION_FIELDS
 
@@ -239,7 +238,7 @@ def test_a_version_that_is_not_there_is_404(shared: Tenant, call: str) -> None:
 def test_of_a_deleted_resource_nothing_is_published_anew(tenant: Tenant, call: str) -> None:
     workflow, _ = edited(tenant)
     publish(tenant, workflow, 1)
-    mark_deleted(tenant, workflow)
+    tenant.remove(workflow)
     before = tenant.footprint()
     response = tenant.ana.post(f"{tenant.at(workflow)}/versions/1/{call}")
     refused(response, 409, "resource_deleted")

@@ -4,7 +4,7 @@ import pytest
 
 from service.usecases import references
 from tests.api import COLLECTIONS, Json, Tenant, ok, pointers, refused
-from tests.test_resources import UNKNOWN, mark_deleted
+from tests.test_resources import UNKNOWN
 
 
 def naming(*connector_ids: object) -> Json:
@@ -35,7 +35,7 @@ def workflow_named(resource: Json) -> Json:
 
 def test_a_workflow_lists_each_connector_once_and_whether_it_lives(tenant: Tenant, stranger: Tenant) -> None:
     live, dead, anothers = tenant.make("connectors"), tenant.make("connectors"), stranger.make("connectors")
-    mark_deleted(tenant, dead)
+    tenant.remove(dead)
     ids = [each["resource_id"] for each in (live, dead, anothers)]
     definition = naming(*ids, ids[0], UNKNOWN, ids[0].upper(), "not an id", "", tenant.job_id)
     # What is no text names nothing.
@@ -69,7 +69,7 @@ def test_a_connector_lists_the_live_workflows_that_name_it(tenant: Tenant, stran
     tenant.make("jobs", definition=naming(text))
     tenant.workflow(name=text, description=f'"connector_id": "{text}"')
     dead = tenant.workflow(definition=naming(text))
-    mark_deleted(tenant, dead)
+    tenant.remove(dead)
     workflows = [
         tenant.workflow(definition=naming(*(UNKNOWN, text) if n % 2 else (text, UNKNOWN))) for n in range(5)
     ]
@@ -116,6 +116,6 @@ def test_a_cursor_holds_for_one_version_of_a_workflow(tenant: Tenant) -> None:
 def test_what_is_deleted_still_has_its_references(tenant: Tenant) -> None:
     made = tenant.make("connectors")
     workflow = tenant.workflow(definition=naming(made["resource_id"]))
-    mark_deleted(tenant, made)
+    tenant.remove(made)
     assert references_of(tenant, workflow) == [connector(made["resource_id"])]
     assert references_of(tenant, made) == [workflow_named(workflow)]

@@ -51,6 +51,8 @@ def test_every_call_that_is_refused_leaves_one_row(tenant: Tenant, method: str, 
     if path == "S/audit-logs":
         # What is tried is to record: of what it would have been is not looked at.
         action, resource_type = "RECORD", "audit_log"
+    if path == "S/deletions/{deletion_id}/restore":
+        resource_type = "deletion"
     where, body = prepare(tenant)
     caller = tenant.vera
     request_id = f"refused-{uuid4()}"

@@ -9,7 +9,7 @@ from tests.api import COLLECTIONS, Json, Tenant, ok, pointers, refused, snapshot
 from tests.histories import check_history
 from tests.reconciled import told, verify
 from tests.test_logs import events
-from tests.test_resources import UNKNOWN, mark_deleted
+from tests.test_resources import UNKNOWN
 
 MERGE_PATCH = "application/merge-patch+json"
 
@@ -189,7 +189,7 @@ def test_a_live_siblings_name_can_not_be_taken(tenant: Tenant, collection: str) 
 
 def test_a_name_can_be_taken_where_its_resource_is_deleted_renamed_or_moved(tenant: Tenant) -> None:
     first, second, third, fourth = (tenant.make("jobs", name=f"job {number}") for number in range(4))
-    mark_deleted(tenant, first)
+    tenant.remove(first)
     tenant.amend(second, name="job 0")
     tenant.amend(third, name="job 1")
     tenant.amend(third, folder_id=folder(tenant)["resource_id"])
@@ -223,7 +223,7 @@ def test_a_parent_that_is_not_there_or_deleted_is_refused_as_for_creation(
     anothers = {**stranger.parent(collection), "parent_folder_id": stranger.folder_id}[field]
     tenant.begin_another_tree()
     dead = tenant.make(f"{field.removesuffix('_id').removeprefix('parent_')}s")
-    mark_deleted(tenant, dead)
+    tenant.remove(dead)
     before = tenant.footprint()
     for parent_id in (UNKNOWN, anothers):
         problem = refused(tenant.ana.patch(tenant.at(made), {field: parent_id}), 404, "parent_not_found")
@@ -293,7 +293,7 @@ def test_a_move_across_workspaces_carries_what_lies_below(tenant: Tenant) -> Non
     package = tenant.make("jobpackages", folder_id=inner["resource_id"])
     workflow = tenant.workflow(job_id=job["resource_id"])
     dead = tenant.workflow(job_id=job["resource_id"])
-    mark_deleted(tenant, dead)
+    tenant.remove(dead)
     other = tenant.make("workspaces")["resource_id"]
     carried = (inner, job, package, workflow, dead)
     before = [ok(tenant.ana.get(tenant.at(each))) for each in carried]

@@ -18,16 +18,6 @@ SUMMARY_FIELDS = {
 UNKNOWN = "019a0000-0000-7000-8000-000000000000"
 
 
-def mark_deleted(tenant: Tenant, resource: Json) -> None:
-    """What a deletion leaves behind; deleting is a later issue's call."""
-    kind = resource["resource_type"]
-    with tenant.server.database.connection() as connection:
-        connection.execute(
-            f"UPDATE {kind}s SET deleted_at = now() WHERE {kind}_id = %s",  # noqa: S608
-            [resource["resource_id"]],
-        )
-
-
 @pytest.mark.parametrize("collection", COLLECTIONS)
 def test_a_resource_answers_with_every_field(tenant: Tenant, collection: str) -> None:
     definition = {"b": [1, {"x": None}], "a": "é"}
@@ -117,7 +107,7 @@ def test_a_parent_of_another_kind_is_404(tenant: Tenant) -> None:
 
 def test_nothing_is_made_below_what_is_deleted(tenant: Tenant) -> None:
     job = tenant.make("jobs")
-    mark_deleted(tenant, job)
+    tenant.remove(job)
     body = {"name": "x", "job_id": job["resource_id"]}
     problem = refused(tenant.ana.post(f"{tenant.path}/workflows", body), 409, "resource_deleted")
     assert pointers(problem) == ["/job_id"]
@@ -145,7 +135,7 @@ def test_a_name_is_free_under_another_parent_and_for_another_kind(tenant: Tenant
 
 def test_an_old_name_given_again_is_a_new_identity(tenant: Tenant) -> None:
     old = tenant.workflow(name="phoenix")
-    mark_deleted(tenant, old)
+    tenant.remove(old)
     new = tenant.workflow(name="phoenix")
     assert new["resource_id"] != old["resource_id"]
     assert new["current_version"] == 1
@@ -272,7 +262,7 @@ def test_a_query_that_breaks_a_rule_is_refused(
 
 def test_deleted_resources_are_listed_only_on_request(tenant: Tenant) -> None:
     live, dead = tenant.workflow(), tenant.workflow()
-    mark_deleted(tenant, dead)
+    tenant.remove(dead)
     ids = [item["resource_id"] for item in tenant.ana.pages(f"{tenant.path}/workflows")]
     assert ids == [live["resource_id"]]
     everything = tenant.ana.pages(f"{tenant.path}/workflows", include_deleted="true")
@@ -282,7 +272,7 @@ def test_deleted_resources_are_listed_only_on_request(tenant: Tenant) -> None:
 
 def test_a_deleted_resource_is_read_but_not_written(tenant: Tenant) -> None:
     dead = tenant.workflow(definition={"a": 1})
-    mark_deleted(tenant, dead)
+    tenant.remove(dead)
     path = tenant.at(dead)
     assert ok(tenant.vera.get(path))["deleted_at"] is not None
     assert ok(tenant.vera.get(f"{path}/versions/1"))["data"] == {"a": 1}

@@ -19,6 +19,12 @@ ALLOWED = {
     ("GET", "/workflows/{workflow}/versions/1/data", 200): EVERYBODY,
     ("POST", "/workspaces", 422): {"ben", "ana"},
     ("PATCH", "/workflows/{workflow}", 422): {"ben", "ana"},
+    ("DELETE", "/workflows/{nobody}", 404): {"ben", "ana"},
+    ("DELETE", "/workflows/{nobody}?force=true", 404): {"ana"},
+    ("DELETE", "/workflows/{nobody}?permanent=true", 404): {"ana"},
+    ("GET", "/deletions", 200): EVERYBODY,
+    ("GET", "/deletions/{nobody}", 404): EVERYBODY,
+    ("POST", "/deletions/{nobody}/restore", 422): {"ben", "ana"},
     ("POST", "/workflows/{workflow}/versions", 422): {"ben", "ana"},
     ("POST", "/workflows/{workflow}/rollback", 422): {"ben", "ana"},
     ("POST", "/workflows/{workflow}/check-in", 409): {"ben", "ana"},
@@ -119,7 +125,9 @@ def victim(server: Server) -> tuple[Tenant, dict[str, str]]:
     tenant = Tenant(server, "victim")
     ids = {collection: str(tenant.make(collection)["resource_id"]) for collection in COLLECTIONS}
     [key] = tenant.ana.pages(f"{tenant.path}/api-keys")
-    return tenant, ids | {"user_id": tenant.ana.user_id, "key_id": key["key_id"]}
+    deletion = tenant.remove(tenant.workflow())
+    more = {"user_id": tenant.ana.user_id, "key_id": key["key_id"], "deletion_id": deletion["deletion_id"]}
+    return tenant, ids | more
 
 
 def knock(caller: Caller, method: str, path: str) -> Any:
@@ -182,6 +190,8 @@ def test_anothers_resource_is_not_found_through_the_own_subscription(
         ("GET", "/versions/1/comments", None),
         ("GET", "/references", None),
         ("PATCH", "", {"name": "x"}),
+        ("DELETE", "", None),
+        ("DELETE", "?permanent=true", None),
         ("POST", "/versions/1/comments", {"text": "x"}),
         ("POST", "/versions/1/publish", None),
         ("POST", "/versions/1/unpublish", None),

@@ -6,7 +6,6 @@ import jsonpatch
 import pytest
 
 from tests.api import Json, Tenant, ok, pointers, refused, snapshot_path
-from tests.test_resources import mark_deleted
 
 
 def edited(tenant: Tenant) -> tuple[Json, list[Json]]:
@@ -204,7 +203,7 @@ def test_a_dry_run_is_refused_as_the_rollback_would_be(tenant: Tenant, dry_run: 
     held, deleted = edited(tenant)[0], tenant.workflow()
     tenant.save(deleted, {"n": 2})
     tenant.check_out(held, tenant.ben)
-    mark_deleted(tenant, deleted)
+    tenant.remove(deleted)
     before = tenant.footprint()
     for resource, to, status, code in (
         (held, 1, 423, "checked_out"),

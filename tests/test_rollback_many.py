@@ -9,7 +9,6 @@ import pytest
 from tests.api import COLLECTIONS, Json, Tenant, ok, pointers, refused
 from tests.histories import check_history
 from tests.test_check_ins import check_in, item
-from tests.test_resources import mark_deleted
 from tests.test_rollback import rename
 from tests.test_tags import UNKNOWN, trailers
 from tests.test_versions import VERSION_FIELDS
@@ -178,7 +177,7 @@ def test_what_came_later_and_what_is_deleted_is_left_as_it_is(tree: Tree) -> Non
     tree.make("jobs", "later and gone", folder_id=tree.id_of("inner"))
     tree.edit()
     for name in ("workflow", "later and gone"):
-        mark_deleted(tenant, tree.at[name])
+        tenant.remove(tree.at[name])
     answer = roll_back(tenant, then, folder_id=tree.id_of("inner"))
     assert names(answer["versions"]) == {"inner", "innermost", "job"}
     assert all(
@@ -299,7 +298,7 @@ def test_a_dry_run_changes_nothing_and_foretells_what_then_happens(tree: Tree) -
     tree.make("jobs", "later", folder_id=tree.id_of("w folder"))
     tree.edit()
     tree.edit("job", "workflow")
-    mark_deleted(tenant, tree.at["w package"])
+    tenant.remove(tree.at["w package"])
     before = tenant.footprint()
     body: Json = {"workspace_id": tree.id_of("w"), "comment": "back"}
     foretold = roll_back(tenant, then, 200, dry_run=True, **body)
@@ -426,7 +425,7 @@ def test_a_root_that_is_not_there_is_404(shared: Tenant, stranger: Tenant, kind:
 @pytest.mark.parametrize("kind", ["workspace", "folder"])
 def test_a_root_that_is_deleted_is_409(tenant: Tenant, kind: str) -> None:
     root = tenant.make(f"{kind}s")
-    mark_deleted(tenant, root)
+    tenant.remove(root)
     refusal(
         tenant, 409, "resource_deleted", to=root["git_commit_hash"], **{f"{kind}_id": root["resource_id"]}
     )

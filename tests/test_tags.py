@@ -9,7 +9,6 @@ from service.committer.refs import settle_all
 from tests.api import COLLECTIONS, Json, Tenant, git, ok, pointers, refused, run_git, snapshot_path
 from tests.databases import Database
 from tests.histories import check_tags
-from tests.test_resources import mark_deleted
 from tests.test_versions import VERSION_FIELDS
 
 UNKNOWN = "019a0000-0000-7000-8000-000000000000"
@@ -248,7 +247,7 @@ def test_a_version_that_is_not_there_is_404(shared: Tenant, method: str) -> None
 def test_the_tags_of_a_deleted_resource_stay(shared: Tenant, method: str) -> None:
     workflow, _ = edited(shared)
     put(shared, workflow, 1, "v1")
-    mark_deleted(shared, workflow)
+    shared.remove(workflow)
     before = shared.footprint()
     body = {"tag": "v2"} if method == "PUT" else None
     response = shared.ana.request(method, f"{shared.at(workflow)}/versions/v1/tag", body)
