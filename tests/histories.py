@@ -104,20 +104,22 @@ def objects(tenant: Tenant, names: Iterable[str]) -> list[tuple[str, bytes]]:
     return found
 
 
-_LIVE = " UNION ALL ".join(
-    f"SELECT '{kind}' AS resource_type, {kind}_id AS resource_id FROM {kind}s WHERE deleted_at IS NULL"
-    for kind in ("workspace", "folder", "job", "workflow", "jobpackage", "connector")
-)
+_CURRENT = """
+SELECT resource_type, resource_id::text, git_blob_id FROM versions JOIN (
+    SELECT 'workspace', workspace_id FROM workspaces WHERE deleted_at IS NULL
+    UNION ALL SELECT 'folder', folder_id FROM folders WHERE deleted_at IS NULL
+    UNION ALL SELECT 'job', job_id FROM jobs WHERE deleted_at IS NULL
+    UNION ALL SELECT 'workflow', workflow_id FROM workflows WHERE deleted_at IS NULL
+    UNION ALL SELECT 'jobpackage', jobpackage_id FROM jobpackages WHERE deleted_at IS NULL
+    UNION ALL SELECT 'connector', connector_id FROM connectors WHERE deleted_at IS NULL
+) AS live (resource_type, resource_id) USING (resource_type, resource_id)
+WHERE subscription_id = %s AND is_current
+"""
 
 
 def check_main(tenant: Tenant) -> None:
     """The tree of `main` is exactly the current versions of what lives."""
-    current = tenant.server.database.rows(
-        "SELECT resource_type, resource_id::text, git_blob_id FROM versions"
-        f" JOIN ({_LIVE}) AS live USING (resource_type, resource_id)"
-        " WHERE subscription_id = %s AND is_current",
-        tenant.subscription_id,
-    )
+    current = tenant.server.database.rows(_CURRENT, tenant.subscription_id)
     assert files(tenant, "main") == {
         snapshot_path({"resource_type": kind, "resource_id": resource_id}): blob
         for kind, resource_id, blob in current
