@@ -104,6 +104,12 @@ def occurrences(tenant: Tenant) -> list[tuple[int, str, Json]]:
     for digit in ("1", "2"):
         rename_commit(tenant, tenant.save(twins, {"n": digit}), "abcdef0" + digit * 33)
     tenant.remove(deleted)
+    away = tenant.remove(tenant.workflow(name="given away"))
+    tenant.workflow(name="given away")
+    doomed = tenant.workflow()
+    tenant.remove(doomed)
+    gone = tenant.remove(doomed, permanent=True)
+    deletions = f"{tenant.path}/deletions"
     path, server = tenant.at(workflow), tenant.server
     unknown = "019a0000-0000-7000-8000-000000000000"
     twin = {"name": workflow["name"], "job_id": tenant.job_id}
@@ -124,6 +130,7 @@ def occurrences(tenant: Tenant) -> list[tuple[int, str, Json]]:
         (404, "path_not_found", tenant.ana.get("/v1/nothing")),
         (404, "parent_not_found", tenant.ana.post(f"{tenant.path}/workflows", twin | {"job_id": unknown})),
         (404, "commit_not_found", tenant.ana.post(f"{tenant.path}/rollback", {"to": "f" * 40})),
+        (404, "deletion_not_found", tenant.ana.get(f"{deletions}/{unknown}")),
         (405, "method_not_allowed", tenant.ana.request("PUT", path)),
         (409, "name_taken", tenant.ana.post(f"{tenant.path}/workflows", twin)),
         (
@@ -137,9 +144,12 @@ def occurrences(tenant: Tenant) -> list[tuple[int, str, Json]]:
         (409, "username_taken", tenant.ana.post(f"{tenant.path}/users", namesake)),
         (409, "ambiguous_ref", tenant.ana.get(f"{tenant.at(twins)}/versions/abcdef0")),
         (409, "resource_deleted", tenant.ana.post(f"{tenant.at(deleted)}/check-out")),
+        (409, "not_deleted", tenant.ana.delete(path, params={"permanent": True})),
+        (409, "restore_conflict", tenant.ana.post(f"{deletions}/{away['deletion_id']}/restore")),
         (409, "request_in_flight", in_flight(tenant, f"{path}/check-out")),
         (409, "not_checked_out", tenant.ana.post(f"{path}/check-in")),
         (409, "not_holder", tenant.ana.post(f"{tenant.at(held)}/check-in")),
+        (410, "not_restorable", tenant.ana.post(f"{deletions}/{gone['deletion_id']}/restore")),
         (412, "stale_version", tenant.ana.post(f"{path}/versions", {"data": {}}, headers=stale)),
         (413, "body_too_large", tenant.ana.send(f"{path}/versions", b"[" * 9_000_000)),
         (413, "document_too_large", tenant.ana.send(f"{path}/versions", deep)),

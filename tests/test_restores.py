@@ -85,10 +85,10 @@ def test_it_is_an_event_with_its_counts_and_a_change_of_each(tenant: Tenant) -> 
 
 
 def test_a_dry_run_says_what_would_come_back_and_does_nothing(tenant: Tenant) -> None:
-    made = tree(tenant)
+    made, ben = tree(tenant), tenant.ben
     deletion = tenant.remove(made["folders"])
     footprint = tenant.footprint()
-    foreseen = ok(tenant.ben.post(restoring(tenant, deletion), {"dry_run": True}))
+    foreseen = ok(ben.post(restoring(tenant, deletion), {"dry_run": True}))
     assert tenant.footprint() == footprint
     assert (foreseen["dry_run"], foreseen["conflicts"], foreseen["commit"]) == (True, [], None)
     assert tenant.restore(deletion)["restored"] == foreseen["restored"] == deletion["counts"]
@@ -126,11 +126,11 @@ def test_what_fell_before_stays_deleted(tenant: Tenant) -> None:
 
 
 def test_a_name_that_is_taken_can_be_another(tenant: Tenant) -> None:
-    old = tenant.make("connectors", name="db", definition={"n": 1})
+    old, ben = tenant.make("connectors", name="db", definition={"n": 1}), tenant.ben
     deletion = tenant.remove(old)
     tenant.make("connectors", name="db")
     footprint = tenant.footprint()
-    assert conflicts(tenant.ben.post(restoring(tenant, deletion))) == [("name_taken", old["resource_id"])]
+    assert conflicts(ben.post(restoring(tenant, deletion))) == [("name_taken", old["resource_id"])]
     assert tenant.footprint() == footprint
     body = {"resolve": {"rename": "db"}}
     assert conflicts(tenant.ben.post(restoring(tenant, deletion), body)) == [
