@@ -1,12 +1,16 @@
 """The figures of reading by git: a clone against `git daemon`, and many clones beside users who save."""
 
+import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bench import tenants
@@ -18,7 +22,8 @@ from gitstore.environment import environment
 _SAVERS = 8
 _CLONE_SECONDS = 1800
 _POLL_SECONDS = 0.05
-_FINE_SECONDS = 0.005
+_MEMORY = "/dev/shm"  # noqa: S108 - a folder in memory
+_ENVIRONMENT = environment(GIT_TERMINAL_PROMPT="0")
 # Requests made for as long as the clones may take; what is left over is not sent.
 _SAVES_RESERVE = 40_000
 
@@ -47,8 +52,8 @@ def clone(stage: Stage) -> list[Measured]:
     measured = Measured(CLONE, measure="s")
     with _daemon(service.data_dir / "git") as daemon:
         for _ in range(stage.sizes.pairs):
-            [by_daemon] = _clone(stage, [f"{daemon}/{tenant.subscription_id}.git"])
-            [by_service] = _clone(stage, [_url(stage, tenant)])
+            by_daemon = _clone(stage, f"{daemon}/{tenant.subscription_id}.git")
+            by_service = _clone(stage, _url(stage, tenant))
             measured.add(by_service, by_daemon)
             stage.say(f"clone, pair {len(measured.ratios)}: {by_service:.2f} s against {by_daemon:.2f} s")
     measured.notes.append(f"bare clones of {stage.sizes.cloned_versions:,} versions")
@@ -64,7 +69,7 @@ def clones(stage: Stage) -> list[Measured]:
         alone = stage.turn(
             lambda amount: list(tenants.saves([hot], amount, stage.rng)), "save", clients=_SAVERS
         )
-        clones_alone = max(_clone(stage, urls, elsewhere=True))
+        clones_alone = _Clones(urls).wait()
         clones_beside, turn = _clones_beside_saves(stage, hot, urls)
         beside.add(turn.p99, alone.p99)
         beside.traffic.append(turn)
@@ -75,75 +80,87 @@ def clones(stage: Stage) -> list[Measured]:
         )
     beside.notes.append(
         f"{len(urls)} bare clones of {stage.sizes.cloned_versions:,} versions, their clients on this machine "
-        "at a low priority"
+        "in memory and at a low priority"
     )
     return [beside, lasting]
 
 
 def _clones_beside_saves(stage: Stage, hot: Tenant, urls: list[str]) -> tuple[float, Traffic]:
     chains = list(tenants.saves([hot], _SAVES_RESERVE, stage.rng))
-    running = _Clones(stage, urls, elsewhere=True)
+    running = _Clones(urls)
     outcome, cpu = stage.service().measured(chains, clients=_SAVERS, until=running.are_done)
-    lasted = max(running.wait())
+    lasted = running.wait()
     stage.note(chains, outcome)
     return lasted, Traffic.of(outcome, "save", cpu)
 
 
-def _clone(stage: Stage, urls: list[str], *, elsewhere: bool = False) -> list[float]:
-    """Clone from each address at once; answers the seconds that each took."""
-    return _Clones(stage, urls, elsewhere=elsewhere).wait()
+def _clone(stage: Stage, url: str) -> float:
+    """Clone from an address; answers the seconds that it took."""
+    folder = stage.scratch("clones")
+    began = time.perf_counter()
+    done = subprocess.run(
+        _command(url, folder / "0"), env=_ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    seconds = time.perf_counter() - began
+    shutil.rmtree(folder)
+    if done.returncode != 0:
+        raise CloneFailed(done.stderr)
+    return seconds
+
+
+def _command(url: str, folder: Path) -> list[str]:
+    return ["git", "clone", "--bare", "--quiet", url, str(folder)]
 
 
 class _Clones:
-    """Clones that run side by side, each in a process of its own."""
+    """Clones that run side by side, as clients on other machines would."""
 
-    def __init__(self, stage: Stage, urls: list[str], *, elsewhere: bool = False) -> None:
-        # Many clients would be on other machines: here they give way to the load generator, in whose session
-        # they are.
-        prefix = ("nice", "-n", "19") if elsewhere else ()
-        self._folder = stage.scratch("clones")
-        self._began = time.perf_counter()
+    def __init__(self, urls: list[str]) -> None:
+        # In memory: what clients write is no load of the server's disk.
+        self._folder = Path(tempfile.mkdtemp(prefix="annals-bench-", dir=_MEMORY))
+        self._number = len(urls)
         self._looked = 0.0
-        self._ended: dict[int, float] = {}
-        self._running = [
-            subprocess.Popen(
-                [*prefix, "git", "clone", "--bare", "--quiet", url, str(self._folder / str(number))],
-                env=environment(GIT_TERMINAL_PROMPT="0"),
-                stdin=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for number, url in enumerate(urls)
-        ]
+        commands = [_command(url, self._folder / str(number)) for number, url in enumerate(urls)]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.elsewhere"],
+            env=_ENVIRONMENT | {"PYTHONPATH": str(Path(__file__).parents[1])},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        if self._process.stdin is not None:
+            self._process.stdin.write(json.dumps(commands))
+            self._process.stdin.close()
 
-    def are_done(self, pause: float = _POLL_SECONDS) -> bool:
+    def are_done(self) -> bool:
         """Whether all have ended; looks only so often, as the load generator asks at each answer."""
         now = time.perf_counter()
-        if now - self._looked >= pause:
-            self._looked = now
-            for number, process in enumerate(self._running):
-                if number not in self._ended and process.poll() is not None:
-                    self._ended[number] = now - self._began
-        return len(self._ended) == len(self._running)
+        if now - self._looked < _POLL_SECONDS:
+            return False
+        self._looked = now
+        return self._process.poll() is not None
 
-    def wait(self) -> list[float]:
-        """The seconds of each; raises CloneFailed."""
+    def wait(self) -> float:
+        """The seconds until the last was done; raises CloneFailed."""
         try:
-            while not self.are_done(_FINE_SECONDS):
-                if time.perf_counter() - self._began > _CLONE_SECONDS:
-                    raise CloneFailed(f"not done in {_CLONE_SECONDS} s")
-                time.sleep(_FINE_SECONDS)
-            for process in self._running:
-                if process.returncode != 0:
-                    raise CloneFailed(process.stderr.read() if process.stderr else "")
+            self._process.wait(_CLONE_SECONDS)
+            lines = [] if self._process.stdout is None else list(map(json.loads, self._process.stdout))
+        except subprocess.TimeoutExpired:
+            raise CloneFailed(f"not done in {_CLONE_SECONDS} s") from None
         finally:
-            for process in self._running:
-                process.kill()
-                process.wait()
-                if process.stderr:
-                    process.stderr.close()
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            if self._process.stdout is not None:
+                self._process.stdout.close()
             shutil.rmtree(self._folder)
-        return [self._ended[number] for number in range(len(self._running))]
+        for line in lines:
+            if line["returncode"] != 0:
+                raise CloneFailed(line["stderr"])
+        if len(lines) != self._number:
+            raise CloneFailed(f"{self._number - len(lines)} clones told nothing of how they ended")
+        return max(float(line["seconds"]) for line in lines)
 
 
 def _url(stage: Stage, tenant: Tenant) -> str:
