@@ -29,6 +29,7 @@ class Right(StrEnum):
     MANAGE_USERS = "manage users and keys"
     FORCE = "take another's check-out away"
     PURGE = "delete for good"
+    READ_PURGED = "read the history of what was deleted for good"
     MANAGE_SUBSCRIPTION = "change the subscription"
     CREATE_SUBSCRIPTIONS = "create subscriptions"
     MANAGE_POLICY = "change what the audit log keeps"
@@ -75,9 +76,13 @@ class Caller:
     demands_if_match: bool = False
     policy: Policy = DEFAULT_POLICY
 
+    def may(self, right: Right) -> bool:
+        """Whether the role gives `right`."""
+        return right in _RIGHTS[self.role]
+
     def needs(self, right: Right) -> None:
         """Raise Forbidden where the role does not give `right`."""
-        if right not in _RIGHTS[self.role]:
+        if not self.may(right):
             raise Forbidden(f"The role {self.role} may not {right}.")
 
 

@@ -156,6 +156,11 @@ class Access:
     subscription_id: SubscriptionId
 
     @property
+    def reads_purged(self) -> bool:
+        """Whether the caller may read the history of what was deleted for good."""
+        return self.caller.may(Right.READ_PURGED)
+
+    @property
     def author(self) -> Member:
         """The caller as the author of a change; raises Forbidden for the operator, who is nobody's user."""
         if self.caller.user_id is None:

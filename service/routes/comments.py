@@ -16,7 +16,13 @@ router = APIRouter(prefix=f"{RESOURCE_PATH}/versions/{{ref}}/comments", tags=["v
 def list_comments(request: Request, access: Reading, target: Targeted, ref: str, paging: Paged) -> Response:
     """What was said of a version, newest first."""
     found = comments.page(
-        access.context, access.subscription_id, target.kind, target.resource_id, ref, paging
+        access.context,
+        access.subscription_id,
+        target.kind,
+        target.resource_id,
+        ref,
+        paging,
+        purged=access.reads_purged,
     )
     return page_answer(request, found)
 

@@ -29,6 +29,7 @@ def list_versions(
         target.resource_id,
         narrow.model_dump(exclude_none=True),
         paging,
+        purged=access.reads_purged,
     )
     return page_answer(request, found)
 
@@ -36,7 +37,14 @@ def list_versions(
 @router.get("/versions/{ref}", response_model=versions.VersionWithData)
 def get_version(access: Reading, target: Targeted, ref: str) -> Response:
     """The version of a number, tag or commit, or `current`, `published`, `previous`."""
-    version = versions.get(access.context, access.subscription_id, target.kind, target.resource_id, ref)
+    version = versions.get(
+        access.context,
+        access.subscription_id,
+        target.kind,
+        target.resource_id,
+        ref,
+        purged=access.reads_purged,
+    )
     return answer(version, etag=version.git_commit_hash)
 
 
@@ -45,7 +53,14 @@ def get_version_data(
     access: Reading, target: Targeted, ref: str, if_none_match: Annotated[str | None, Header()] = None
 ) -> Response:
     """The canonical bytes of the snapshot; 304 where the client has them."""
-    data = versions.data(access.context, access.subscription_id, target.kind, target.resource_id, ref)
+    data = versions.data(
+        access.context,
+        access.subscription_id,
+        target.kind,
+        target.resource_id,
+        ref,
+        purged=access.reads_purged,
+    )
     headers = {"ETag": f'"{data.commit}"'}
     known = etags.parse(if_none_match, weak=True)
     if known is not None and etags.names(known, data.commit):
@@ -63,6 +78,7 @@ async def get_diff(access: Reading, target: Targeted, between: Annotated[DiffQue
         target.resource_id,
         from_ref=between.from_ref,
         to_ref=between.to_ref,
+        purged=access.reads_purged,
     )
     return answer(found)
 

@@ -10,7 +10,7 @@ from service import audit
 from service.actions import Action
 from service.audit import Subject
 from service.callers import Member
-from service.committer.refusals import check_match
+from service.committer.refusals import check_match, resource_deleted
 from service.committer.step import version_state
 from service.context import Context
 from service.etags import Match
@@ -19,7 +19,7 @@ from service.ids import SubscriptionId, mint
 from service.kinds import Kind
 from service.pages import Page, Paging, uuid_position
 from service.usecases.retries import run_once
-from service.usecases.versions import find, live_resource
+from service.usecases.versions import find, held_resource, reading
 from sql.database import Transaction
 from sql.queries import comments, versions
 from sql.queries.comments import CommentRow, NewComment
@@ -60,9 +60,11 @@ def add(
 
     def work(tx: Transaction) -> Comment:
         at = context.clock()
+        resource = held_resource(tx, subscription_id, kind, resource_id)
         # The version first: what is not there comes before what is in the way.
         version = find(tx, subscription_id, kind, resource_id, ref, at)
-        resource = live_resource(tx, subscription_id, kind, resource_id)
+        if resource.deleted_at is not None:
+            raise resource_deleted(kind)
         current = versions.current(tx, subscription_id, kind, [resource_id], at=at)[resource_id]
         check_match(kind, current, if_match)
         row = NewComment(
@@ -96,13 +98,20 @@ def add(
 
 
 def page(
-    context: Context, subscription_id: SubscriptionId, kind: Kind, resource_id: UUID, ref: str, paging: Paging
+    context: Context,
+    subscription_id: SubscriptionId,
+    kind: Kind,
+    resource_id: UUID,
+    ref: str,
+    paging: Paging,
+    *,
+    purged: bool,
 ) -> Page[Comment]:
     """The comments on the version that `ref` names, newest first.
 
     Raises ResourceNotFound, VersionNotFound, AmbiguousRef.
     """
-    with context.database.transaction(subscription_id) as tx:
+    with reading(context, subscription_id, kind, resource_id, purged=purged) as tx:
         version = find(tx, subscription_id, kind, resource_id, ref, context.clock())
         filters = {"list": "comments", "of": version.version_id}
         before = uuid_position(paging.position(filters))

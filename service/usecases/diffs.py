@@ -13,7 +13,7 @@ from service.context import Context
 from service.ids import SubscriptionId
 from service.kinds import Kind
 from service.usecases.documents import snapshot_bytes
-from service.usecases.versions import Version, find, shown
+from service.usecases.versions import Version, find, reading, shown
 from sql.queries.versions import VersionRow
 
 # Longer than any diff of documents that people edit takes; past it, the whole value is replaced.
@@ -36,12 +36,13 @@ async def between(
     *,
     from_ref: str,
     to_ref: str,
+    purged: bool,
 ) -> dict[str, Any]:
     """`{from, to, json_patch, text}` of the versions that two refs name.
 
     Raises ResourceNotFound, VersionNotFound, AmbiguousRef.
     """
-    arguments = (context, subscription_id, kind, resource_id, from_ref, to_ref)
+    arguments = (context, subscription_id, kind, resource_id, from_ref, to_ref, purged)
     return await to_thread.run_sync(_between, *arguments, limiter=context.diff_threads)
 
 
@@ -52,9 +53,10 @@ def _between(
     resource_id: UUID,
     from_ref: str,
     to_ref: str,
+    purged: bool,
 ) -> dict[str, Any]:
     at = context.clock()
-    with context.database.transaction(subscription_id) as tx:
+    with reading(context, subscription_id, kind, resource_id, purged=purged) as tx:
         old = find(tx, subscription_id, kind, resource_id, from_ref, at)
         new = find(tx, subscription_id, kind, resource_id, to_ref, at)
     contents = [snapshot_bytes(context, subscription_id, row.git_blob_id) for row in (old, new)]

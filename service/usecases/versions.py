@@ -1,6 +1,7 @@
 """Versions of a resource: listed, found by any ref, and saved."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,9 +20,10 @@ from service.kinds import Kind
 from service.pages import Page, Paging, number_position
 from service.usecases.documents import snapshot_bytes, snapshot_of
 from sql.database import Transaction
+from sql.pipelines import Later
 from sql.queries import resources, versions
 from sql.queries.resources import ResourceRow
-from sql.queries.versions import VersionFilter, VersionRow
+from sql.queries.versions import Traced, VersionFilter, VersionRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,27 @@ class Data:
     commit: str
 
 
+@contextmanager
+def reading(
+    context: Context, subscription_id: SubscriptionId, kind: Kind, resource_id: UUID, *, purged: bool
+) -> Iterator[Transaction]:
+    """A transaction that reads a resource's history; `purged`, also of what was deleted for good.
+
+    Raises ResourceNotFound.
+    """
+    asked: list[Later[Traced]] = []
+
+    def send(tx: Transaction) -> None:
+        query = versions.trace(kind)
+        asked.append(query.send(tx, of_subscription=subscription_id, ids=[resource_id]))
+
+    with context.database.transaction(subscription_id, first=send) as tx:
+        found = asked[0]()
+        if not found or (found[0].is_purged and not purged):
+            raise resource_not_found(kind, resource_id)
+        yield tx
+
+
 def page(
     context: Context,
     subscription_id: SubscriptionId,
@@ -78,6 +101,8 @@ def page(
     resource_id: UUID,
     narrow: Mapping[str, Any],
     paging: Paging,
+    *,
+    purged: bool,
 ) -> Page[Version]:
     """A resource's versions that match `narrow`, newest first; raises ResourceNotFound.
 
@@ -91,7 +116,7 @@ def page(
     if author is not None:
         user_id = ids.parse(author)
         fields |= {"author_name": author} if user_id is None else {"author_id": user_id}
-    with context.database.transaction(subscription_id) as tx:
+    with reading(context, subscription_id, kind, resource_id, purged=purged) as tx:
         rows = versions.page(
             tx,
             subscription_id,
@@ -102,28 +127,40 @@ def page(
             limit=paging.limit + 1,
             at=at,
         )
-        if not rows:
-            _check_resource(tx, subscription_id, kind, resource_id, at)
     items = [shown(context, subscription_id, row) for row in rows]
     return paging.page(items, filters, lambda item: [item.version_number])
 
 
 def get(
-    context: Context, subscription_id: SubscriptionId, kind: Kind, resource_id: UUID, ref: str
+    context: Context,
+    subscription_id: SubscriptionId,
+    kind: Kind,
+    resource_id: UUID,
+    ref: str,
+    *,
+    purged: bool,
 ) -> VersionWithData:
     """The version that `ref` names, with its content.
 
     Raises ResourceNotFound, VersionNotFound, AmbiguousRef.
     """
-    row = _find(context, subscription_id, kind, resource_id, ref)
+    row = _find(context, subscription_id, kind, resource_id, ref, purged=purged)
     snapshot = snapshot_of(context, subscription_id, row.git_blob_id)
     values = _values(context, subscription_id, row)
     return VersionWithData(**values, data=snapshot["definition"], snapshot=snapshot)
 
 
-def data(context: Context, subscription_id: SubscriptionId, kind: Kind, resource_id: UUID, ref: str) -> Data:
+def data(
+    context: Context,
+    subscription_id: SubscriptionId,
+    kind: Kind,
+    resource_id: UUID,
+    ref: str,
+    *,
+    purged: bool,
+) -> Data:
     """The canonical bytes of the version that `ref` names; raises like `get`."""
-    row = _find(context, subscription_id, kind, resource_id, ref)
+    row = _find(context, subscription_id, kind, resource_id, ref, purged=purged)
     return Data(snapshot_bytes(context, subscription_id, row.git_blob_id), row.git_commit_hash)
 
 
@@ -171,11 +208,20 @@ def find(
     ref: str,
     at: datetime,
 ) -> VersionRow:
-    """The version that `ref` names; raises ResourceNotFound, VersionNotFound, AmbiguousRef."""
+    """The version that `ref` names of a resource that is there; raises VersionNotFound, AmbiguousRef."""
     row = version_refs.resolve(tx, subscription_id, kind, resource_id, ref, at)
     if row is None:
-        _check_resource(tx, subscription_id, kind, resource_id, at)
         raise version_not_found(kind, ref)
+    return row
+
+
+def held_resource(
+    tx: Transaction, subscription_id: SubscriptionId, kind: Kind, resource_id: UUID
+) -> ResourceRow:
+    """A resource, deleted or not, its row held until the transaction ends; raises ResourceNotFound."""
+    row = resources.lock(tx, subscription_id, kind, [resource_id]).get(resource_id)
+    if row is None:
+        raise resource_not_found(kind, resource_id)
     return row
 
 
@@ -183,9 +229,7 @@ def live_resource(
     tx: Transaction, subscription_id: SubscriptionId, kind: Kind, resource_id: UUID
 ) -> ResourceRow:
     """A resource, its row held until the transaction ends; raises ResourceNotFound, ResourceDeleted."""
-    row = resources.lock(tx, subscription_id, kind, [resource_id]).get(resource_id)
-    if row is None:
-        raise resource_not_found(kind, resource_id)
+    row = held_resource(tx, subscription_id, kind, resource_id)
     if row.deleted_at is not None:
         raise resource_deleted(kind)
     return row
@@ -204,14 +248,13 @@ def _values(context: Context, subscription_id: SubscriptionId, row: VersionRow) 
 
 
 def _find(
-    context: Context, subscription_id: SubscriptionId, kind: Kind, resource_id: UUID, ref: str
+    context: Context,
+    subscription_id: SubscriptionId,
+    kind: Kind,
+    resource_id: UUID,
+    ref: str,
+    *,
+    purged: bool,
 ) -> VersionRow:
-    with context.database.transaction(subscription_id) as tx:
+    with reading(context, subscription_id, kind, resource_id, purged=purged) as tx:
         return find(tx, subscription_id, kind, resource_id, ref, context.clock())
-
-
-def _check_resource(
-    tx: Transaction, subscription_id: SubscriptionId, kind: Kind, resource_id: UUID, at: datetime
-) -> None:
-    if resources.get(tx, subscription_id, kind, resource_id, at=at) is None:
-        raise resource_not_found(kind, resource_id)

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from sql.database import IDS, OF_SUBSCRIPTION, Transaction, among
 from sql.models import TABLES
 from sql.models.columns import INSTANT
 from sql.pipelines import Command, Query
+from sql.queries.resources import TABLE_OF, identity
 
 _VERSIONS, _ACTORS, _CHECK_OUTS = TABLES["versions"], TABLES["actors"], TABLES["check_outs"]
 
@@ -99,6 +101,13 @@ class VersionRow:
             checked_in_at=None,
             unversioned_changes=new.unversioned_changes,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """A resource that has a history; where it `is_purged` that is all there is of it."""
+
+    is_purged: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,6 +244,23 @@ def current(
     """The current versions of some resources, by resource."""
     rows = CURRENT.all(tx, of_subscription=subscription_id, kind=kind, ids=list(resource_ids), at=at)
     return {row.resource_id: row for row in rows}
+
+
+@cache
+def trace(kind: str) -> Query[Traced]:
+    """Whether a resource has a history, and is there itself."""
+    v, table = _VERSIONS.c, TABLE_OF[kind]
+    statement = (
+        select(identity(kind).is_(None).label("is_purged"))
+        .select_from(_VERSIONS.outerjoin(table, identity(kind) == v.resource_id))
+        .where(
+            v.subscription_id == OF_SUBSCRIPTION,
+            v.resource_type == kind,
+            v.resource_id == any_(IDS),
+            v.is_current,
+        )
+    )
+    return Query(statement, Traced)
 
 
 def by_ids(
