@@ -143,8 +143,8 @@ class VersionNotFound(NotFound):
 class CommitNotFound(NotFound):
     """No such commit
 
-    The history of the subscription has no such commit that made a version. `git log main` in a clone lists
-    them, and each version names its own.
+    The branch `main` of the subscription has no such commit. `git log main` in a clone lists them; each
+    version, deletion and restore names its own.
     """
 
     code = "commit_not_found"

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -122,8 +122,9 @@ def _point(value: object) -> datetime | str:
         return value
     if isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\d[Tt ]", value):
         try:
-            return _INSTANT.validate_python(value)
-        except ValidationError:
+            # PostgreSQL reads no offset of 16 hours or more, and no year past the calendar's ends.
+            return _INSTANT.validate_python(value).astimezone(UTC)
+        except (ValidationError, OverflowError):
             pass
     raise ValueError("is 7 to 40 hex digits of a commit, or an instant with its zone (RFC 3339)")
 

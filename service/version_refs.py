@@ -7,8 +7,9 @@ from uuid import UUID
 from service.errors import AmbiguousRef, CommitNotFound
 from service.pages import MAX_NUMBER
 from sql.database import Transaction
-from sql.queries import versions
-from sql.queries.versions import CommitRow, VersionRow
+from sql.queries import past, versions
+from sql.queries.past import CommitRow
+from sql.queries.versions import VersionRow
 
 RESERVED = frozenset({"current", "published", "previous"})
 _NUMBER = re.compile(r"[0-9]{1,9}\Z")
@@ -55,11 +56,11 @@ def resolve(
     return row
 
 
-def commit(tx: Transaction, subscription_id: UUID, prefix: str) -> CommitRow:
-    """The commit of `main` that begins so; raises CommitNotFound and AmbiguousRef."""
-    found = versions.commits(tx, subscription_id, prefix.lower())
+def commit(tx: Transaction, subscription_id: UUID, prefix: str, *, given_as: str) -> CommitRow:
+    """The commit of `main` that begins as a field or parameter says; raises CommitNotFound, AmbiguousRef."""
+    found = past.commits(tx, subscription_id, prefix.lower())
     if not found:
-        raise CommitNotFound(f"/to: the history has no commit {prefix} that made a version.")
+        raise CommitNotFound(f"{given_as}: the branch `main` has no commit {prefix}.")
     if len(found) > 1:
         raise AmbiguousRef(f"More than one commit begins with {prefix}: give more digits.")
     return found[0]

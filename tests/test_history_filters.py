@@ -392,6 +392,7 @@ MOST_OF_A_LOG = 20
 
 LISTS = [
     *("{S}/workflows", "{S}/users", "{S}/api-keys", "{S}/audit-logs", "{S}/check-outs"),
+    "{S}/at/9999-12-31T00:00:00Z",
     *("{R}/versions", "{R}/versions?author=ana", "{R}/versions?published=false", "{R}/versions/1/comments"),
 ]
 

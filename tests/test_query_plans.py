@@ -15,6 +15,7 @@ from sql.database import Transaction
 from sql.queries import (
     check_outs,
     comments,
+    past,
     places,
     references,
     repositories,
@@ -31,6 +32,8 @@ from tests.databases import Cluster, Database
 
 AT = datetime(2026, 11, 24, tzinfo=UTC)
 LONG_AGO = datetime(2025, 11, 24, tzinfo=UTC)
+# Amid the histories.
+EARLY = datetime(2026, 1, 2, tzinfo=UTC)
 SUBSCRIPTION = UUID(int=1)
 RESOURCE = UUID(int=7)
 # Deep down in the tree of folders.
@@ -55,6 +58,20 @@ INSERT INTO check_outs (check_out_id, subscription_id, resource_type, resource_i
 SELECT gen_random_uuid(), subscription_id, resource_type, resource_id, version_id, created_by, created_at,
     '2027-01-01Z', CASE WHEN is_current AND commit_number % 9 = 0 THEN NULL ELSE created_at END,
     CASE WHEN is_current AND commit_number % 9 = 0 THEN NULL ELSE 'cancel' END FROM versions;
+INSERT INTO publications (publication_id, subscription_id, resource_type, resource_id, version_id,
+    published_by, published_at, unpublished_at)
+SELECT gen_random_uuid(), subscription_id, resource_type, resource_id, version_id, created_by, created_at,
+    created_at + '1 minute' FROM versions;
+INSERT INTO deletion_logs (deletion_id, root_deletion_id, subscription_id, resource_type, resource_id,
+    resource_name, cascade_level, cascaded_workspaces, cascaded_folders, cascaded_jobs, cascaded_workflows,
+    cascaded_jobpackages, cascaded_connectors, is_soft_delete, can_be_restored, deleted_at, version_id,
+    git_commit_hash, commit_number, restored_at, restored_commit_hash, restored_commit_number)
+SELECT v.version_id, v.version_id, v.subscription_id, v.resource_type, v.resource_id, 'w', 0, 0, 0, 0, 1, 0,
+    0, true, false, v.created_at, v.version_id, v.git_commit_hash, v.commit_number, back.created_at,
+    back.git_commit_hash, back.commit_number
+FROM versions v LEFT JOIN versions back
+    ON back.version_id = v.version_id AND NOT (back.is_current AND back.commit_number % 3 = 0)
+WHERE v.version_number % 10 = 0;
 INSERT INTO tags (tag_id, subscription_id, resource_type, resource_id, version_id, tag, tag_object,
     tagged_by, tagged_at, ref_is_settled)
 SELECT gen_random_uuid(), subscription_id, resource_type, resource_id, version_id, 'v' || version_number,
@@ -128,7 +145,28 @@ QUERIES: dict[str, tuple[Query, int]] = {
         lambda tx: versions.published(tx, SUBSCRIPTION, "workflow", RESOURCE, at=AT),
         1,
     ),
-    "a commit by its beginning": (lambda tx: versions.commits(tx, SUBSCRIPTION, "abcdef0"), 10),
+    "a commit by its beginning": (lambda tx: past.commits(tx, SUBSCRIPTION, "abcdef0"), 10),
+    "the commit at an instant": (lambda tx: past.last_commit(tx, SUBSCRIPTION, AT), 10),
+    "the commit at an instant long past": (lambda tx: past.last_commit(tx, SUBSCRIPTION, EARLY), 10),
+    **{
+        f"what there was {when}, {which}": (
+            lambda tx, number=number, kind=kind, before=before: past.page(  # type: ignore[misc]
+                tx, SUBSCRIPTION, kind, number=number, at=EARLY, before=before, limit=51
+            ),
+            120,
+        )
+        for when, number in (("lately", 50_000), ("long ago", 20_000))
+        for which, kind, before in (
+            ("the newest", None, None),
+            ("after a position", None, UUID(int=200)),
+            ("of a kind", "workflow", None),
+            ("of a kind that there is not", "folder", None),
+        )
+    },
+    "whether a history can be read": (
+        lambda tx: versions.trace("workflow").all(tx, of_subscription=SUBSCRIPTION, ids=[RESOURCE]),
+        1,
+    ),
     "the versions of 50 resources at an instant": (
         lambda tx: versions.as_of(
             tx, SUBSCRIPTION, "workflow", [UUID(int=n) for n in range(1, 51)], moment=AT, at=AT

@@ -35,6 +35,7 @@ ALLOWED = {
     ("GET", "/workflows/{workflow}/references", 200): EVERYBODY,
     ("GET", "/workflows/{workflow}/diff?from=1&to=1", 200): EVERYBODY,
     ("GET", "/check-outs", 200): EVERYBODY,
+    ("GET", "/at/2026-01-01T00:00:00Z", 200): EVERYBODY,
     ("POST", "/workflows/{workflow}/check-out", 422): {"ben", "ana"},
     ("POST", "/workflows/{workflow}/versions/1/comments", 422): {"ben", "ana"},
     ("POST", "/workflows/{workflow}/versions/1/publish", 422): {"ben", "ana"},
@@ -127,7 +128,7 @@ def victim(server: Server) -> tuple[Tenant, dict[str, str]]:
     [key] = tenant.ana.pages(f"{tenant.path}/api-keys")
     deletion = tenant.remove(tenant.workflow())
     more = {"user_id": tenant.ana.user_id, "key_id": key["key_id"], "deletion_id": deletion["deletion_id"]}
-    return tenant, ids | more
+    return tenant, ids | more | {"moment": deletion["git_commit_hash"]}
 
 
 def knock(caller: Caller, method: str, path: str) -> Any:

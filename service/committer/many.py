@@ -152,7 +152,7 @@ def roll_back(
 def _moment(ledger: Ledger, to: datetime | str) -> datetime | int:
     if isinstance(to, datetime):
         return to
-    return version_refs.commit(ledger.tx, ledger.subscription_id, to).commit_number
+    return version_refs.commit(ledger.tx, ledger.subscription_id, to, given_as="/to").commit_number
 
 
 def _step(

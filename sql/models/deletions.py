@@ -31,6 +31,13 @@ class DeletionLog(SQLModel, table=True):
             "restored_commit_hash",
             postgresql_where=text("restored_commit_hash IS NOT NULL"),
         ),
+        Index(
+            "ix_deletion_logs_restored",
+            "subscription_id",
+            "restored_at",
+            "restored_commit_number",
+            postgresql_where=text("restored_at IS NOT NULL"),
+        ),
         Index("ix_deletion_logs_restorable", "restore_expiry_at", postgresql_where=text("can_be_restored")),
         CheckConstraint(
             "(restored_at IS NULL) = (restored_commit_hash IS NULL)"

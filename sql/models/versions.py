@@ -44,6 +44,17 @@ class Version(SQLModel, table=True):
             postgresql_where=text("is_published"),
         ),
         Index(None, "subscription_id", "git_commit_hash"),
+        # By time, the commit that `main` was at.
+        Index(None, "subscription_id", "created_at", "commit_number"),
+        # The resources that there were at a commit, without their later versions.
+        Index(
+            "ix_versions_first",
+            "subscription_id",
+            "resource_id",
+            "commit_number",
+            "resource_type",
+            postgresql_where=text("version_number = 1"),
+        ),
         Index(None, "checked_out_by", postgresql_where=text("checked_out_by IS NOT NULL")),
     )
 
@@ -97,7 +108,7 @@ class CheckOut(SQLModel, table=True):
             unique=True,
             postgresql_where=text("released_at IS NULL"),
         ),
-        Index(None, "subscription_id", "checked_out_at"),
+        Index(None, "subscription_id", "resource_id", "checked_out_at"),
         Index(None, "checked_out_by", postgresql_where=text("released_at IS NULL")),
         Index(
             "ix_check_outs_running",
@@ -140,7 +151,7 @@ class Publication(SQLModel, table=True):
             unique=True,
             postgresql_where=text("unpublished_at IS NULL"),
         ),
-        Index(None, "subscription_id", "published_at"),
+        Index(None, "subscription_id", "resource_id", "published_at"),
         Index(None, "version_id"),
     )
 

@@ -122,14 +122,6 @@ class VersionFilter:
     until: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommitRow:
-    """A commit of `main` that made a version, and its place there."""
-
-    git_commit_hash: str
-    commit_number: int
-
-
 _GIVEN = (
     *("version_id", "resource_type", "resource_id", "resource_name", "version_number", "version_description"),
     *("version_data", "is_current", "is_published", "git_commit_hash", "git_blob_id", "commit_number"),
@@ -341,17 +333,6 @@ def by_commit(
     query = _of(subscription_id, kind, resource_id, at)
     query = query.where(_VERSIONS.c.git_commit_hash.startswith(prefix, autoescape=True))
     return [VersionRow(**row._mapping) for row in tx.execute(query.limit(2))]
-
-
-def commits(tx: Transaction, subscription_id: UUID, prefix: str) -> list[CommitRow]:
-    """The commits that made versions and begin with `prefix` (lower-case hex digits): two if ambiguous."""
-    v = _VERSIONS.c
-    # A range instead of LIKE, which an index serves only under the C collation.
-    first, last = prefix.ljust(40, "0"), prefix.ljust(40, "f")
-    query = select(v.git_commit_hash, v.commit_number).where(
-        v.subscription_id == subscription_id, v.git_commit_hash.between(first, last)
-    )
-    return [CommitRow(**row._mapping) for row in tx.execute(query.distinct().limit(2))]
 
 
 def as_of(

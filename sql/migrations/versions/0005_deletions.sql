@@ -32,6 +32,20 @@ CREATE INDEX ix_deletion_logs_version_id ON deletion_logs (version_id);
 CREATE INDEX ix_deletion_logs_subscription_id_git_commit_hash ON deletion_logs (subscription_id, git_commit_hash);
 CREATE INDEX ix_deletion_logs_subscription_id_restored_commit_hash
     ON deletion_logs (subscription_id, restored_commit_hash) WHERE restored_commit_hash IS NOT NULL;
+CREATE INDEX ix_deletion_logs_restored ON deletion_logs (subscription_id, restored_at, restored_commit_number)
+    WHERE restored_at IS NOT NULL;
+
+-- What was there at a commit or an instant, what was published then, and who held what.
+CREATE INDEX ix_versions_subscription_id_created_at_commit_number
+    ON versions (subscription_id, created_at, commit_number);
+CREATE INDEX ix_versions_first ON versions (subscription_id, resource_id, commit_number, resource_type)
+    WHERE version_number = 1;
+DROP INDEX ix_check_outs_subscription_id_checked_out_at;
+CREATE INDEX ix_check_outs_subscription_id_resource_id_checked_out_at
+    ON check_outs (subscription_id, resource_id, checked_out_at);
+DROP INDEX ix_publications_subscription_id_published_at;
+CREATE INDEX ix_publications_subscription_id_resource_id_published_at
+    ON publications (subscription_id, resource_id, published_at);
 
 -- A constant default: no row is written for it.
 ALTER TABLE versions ADD COLUMN unversioned_changes INTEGER NOT NULL DEFAULT 0;

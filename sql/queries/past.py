@@ -1,0 +1,209 @@
+"""The past of a subscription: commits of `main` by id and by time, and what was there at one of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Select,
+    Table,
+    Uuid,
+    and_,
+    cast,
+    exists,
+    literal_column,
+    or_,
+    select,
+    true,
+    union,
+    union_all,
+)
+from sqlalchemy.sql.selectable import LateralFromClause
+
+from sql.database import Transaction
+from sql.models import TABLES
+
+_VERSIONS, _DELETIONS, _ACTORS = TABLES["versions"], TABLES["deletion_logs"], TABLES["actors"]
+_PUBLICATIONS, _CHECK_OUTS = TABLES["publications"], TABLES["check_outs"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitRow:
+    """A commit of `main`, its place there, and its time."""
+
+    git_commit_hash: str
+    commit_number: int
+    committed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastCheckOut:
+    """A check-out that ran then; its end is as it was last renewed."""
+
+    checked_out_by: UUID
+    checked_out_by_username: str
+    checked_out_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastRow:
+    """A resource as it stood at a commit and an instant; `published_version` is a number."""
+
+    resource_type: str
+    resource_id: UUID
+    resource_name: str
+    parent_id: UUID | None
+    version_id: UUID
+    version_number: int
+    git_commit_hash: str
+    published_version: int | None
+    check_out: PastCheckOut | None
+
+
+# Each commit of `main` made versions, let something fall, or brought it back: its id, its place, its time.
+_COMMITS: tuple[tuple[Column[Any], Column[Any], Column[Any]], ...] = (
+    (_VERSIONS.c.git_commit_hash, _VERSIONS.c.commit_number, _VERSIONS.c.created_at),
+    (_DELETIONS.c.git_commit_hash, _DELETIONS.c.commit_number, _DELETIONS.c.deleted_at),
+    (_DELETIONS.c.restored_commit_hash, _DELETIONS.c.restored_commit_number, _DELETIONS.c.restored_at),
+)
+
+
+def commits(tx: Transaction, subscription_id: UUID, prefix: str) -> list[CommitRow]:
+    """The commits of `main` that begin with `prefix` (lower-case hex digits): two where it is ambiguous."""
+    # A range instead of LIKE, which an index serves only under the C collation.
+    first, last = prefix.ljust(40, "0"), prefix.ljust(40, "f")
+    parts = [
+        _commit(subscription_id, commit, number, at).where(commit.between(first, last))
+        for commit, number, at in _COMMITS
+    ]
+    rows = tx.execute(select(union(*parts).subquery()).limit(2))
+    return [CommitRow(**row._mapping) for row in rows]
+
+
+def last_commit(tx: Transaction, subscription_id: UUID, until: datetime) -> CommitRow | None:
+    """The commit that `main` was at, at an instant; time runs in the order of the commits."""
+    parts = [
+        _commit(subscription_id, commit, number, at)
+        .where(at <= until)
+        .order_by(at.desc(), number.desc())
+        .limit(1)
+        for commit, number, at in _COMMITS
+    ]
+    newest = union_all(*parts).subquery()
+    row = tx.execute(select(newest).order_by(newest.c.commit_number.desc()).limit(1)).one_or_none()
+    return None if row is None else CommitRow(**row._mapping)
+
+
+def page(
+    tx: Transaction,
+    subscription_id: UUID,
+    kind: str | None,
+    *,
+    number: int,
+    at: datetime,
+    before: UUID | None,
+    limit: int,
+) -> list[PastRow]:
+    """At most `limit` resources with ids below `before` that were there at a commit, newest first.
+
+    `number` is the commit's place on `main`; publications and check-outs are those of the instant `at`.
+    """
+    there = _there(subscription_id, number)
+    if kind is not None:
+        there = there.where(_VERSIONS.c.resource_type == kind)
+    if before is not None:
+        there = there.where(_VERSIONS.c.resource_id < before)
+    # Limited before it is joined: what follows is asked for each of the page, and for no other.
+    found = there.order_by(_VERSIONS.c.resource_id.desc()).limit(limit).subquery("found")
+
+    def of_found(table: Any) -> ColumnElement[bool]:
+        return and_(
+            table.c.subscription_id == subscription_id,
+            table.c.resource_type == found.c.resource_type,
+            table.c.resource_id == found.c.resource_id,
+        )
+
+    def last(table: Table, began: str) -> LateralFromClause:
+        # Of a resource they come one after the other: only the last can have been open.
+        order = (table.c[began], *table.primary_key)
+        found_before = select(table).where(of_found(table), table.c[began] <= at)
+        return found_before.order_by(*(column.desc() for column in order)).limit(1).lateral()
+
+    past, shown = _VERSIONS.alias("past"), _VERSIONS.alias("shown")
+    version = (
+        select(
+            past.c.resource_name,
+            cast(past.c.version_data["parent_id"].astext, Uuid()).label("parent_id"),
+            past.c.version_id,
+            past.c.version_number,
+            past.c.git_commit_hash,
+        )
+        .where(of_found(past), past.c.commit_number <= number)
+        .order_by(past.c.version_number.desc())
+        .limit(1)
+        .lateral("version")
+    )
+    publication, check_out = last(_PUBLICATIONS, "published_at"), last(_CHECK_OUTS, "checked_out_at")
+    query = (
+        select(
+            found.c.resource_type,
+            found.c.resource_id,
+            version.c.resource_name,
+            version.c.parent_id,
+            version.c.version_id,
+            version.c.version_number,
+            version.c.git_commit_hash,
+            shown.c.version_number.label("published_version"),
+            check_out.c.checked_out_by,
+            _ACTORS.c.username.label("checked_out_by_username"),
+            check_out.c.checked_out_at,
+            check_out.c.expires_at,
+        )
+        .select_from(found.join(version, true()))
+        .outerjoin(publication, _open(publication.c.unpublished_at, at))
+        .outerjoin(shown, shown.c.version_id == publication.c.version_id)
+        .outerjoin(check_out, and_(_open(check_out.c.released_at, at), check_out.c.expires_at > at))
+        .outerjoin(_ACTORS, _ACTORS.c.user_id == check_out.c.checked_out_by)
+        .order_by(found.c.resource_id.desc())
+    )
+    return [_past(row._asdict()) for row in tx.execute(query)]
+
+
+def _commit(subscription_id: UUID, commit: Column[Any], number: Column[Any], at: Column[Any]) -> Select[Any]:
+    """The columns of CommitRow."""
+    found = select(commit.label("git_commit_hash"), number.label("commit_number"), at.label("committed_at"))
+    return found.where(commit.table.c.subscription_id == subscription_id)
+
+
+def _there(subscription_id: UUID, number: int) -> Select[Any]:
+    """What was made by a commit of `main` and had not fallen, or was back."""
+    v, d = _VERSIONS.c, _DELETIONS.c
+    fallen = exists().where(
+        d.subscription_id == subscription_id,
+        d.resource_id == v.resource_id,
+        d.commit_number <= number,
+        or_(d.restored_commit_number.is_(None), d.restored_commit_number > number),
+    )
+    return select(v.resource_type, v.resource_id).where(
+        v.subscription_id == subscription_id,
+        # In the text, since the index of first versions is a partial one.
+        v.version_number == literal_column("1"),
+        v.commit_number <= number,
+        ~fallen,
+    )
+
+
+def _past(values: Mapping[str, Any]) -> PastRow:
+    held = {field.name: values[field.name] for field in fields(PastCheckOut)}
+    check_out = None if held["checked_out_by"] is None else PastCheckOut(**held)
+    others = {name: value for name, value in values.items() if name not in held}
+    return PastRow(**others, check_out=check_out)
+
+
+def _open(ended: ColumnElement[Any], at: datetime) -> ColumnElement[bool]:
+    return or_(ended.is_(None), ended > at)
