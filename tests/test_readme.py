@@ -1,4 +1,4 @@
-"""What the README and the page that it leads to show: commands run as pasted, settings as they are."""
+"""What the README and the pages that it leads to show: commands run as pasted, settings as they are."""
 
 import os
 import re
@@ -12,6 +12,7 @@ from tests.server import ANNALS, running
 
 README = Path(__file__).parent.parent / "README.md"
 VERSIONING = README.parent / "docs" / "versioning.md"
+DELETIONS = README.parent / "docs" / "deletions.md"
 PUBLISHED_URL = "http://127.0.0.1:8000"
 SEPARATOR = "----- next block -----"
 
@@ -61,7 +62,7 @@ def outputs(blocks: list[str], url: str, folder: Path) -> list[str]:
 
 
 @pytest.mark.embedded
-@pytest.mark.parametrize(("page", "count"), [(README, 9), (VERSIONING, 11)])
+@pytest.mark.parametrize(("page", "count"), [(README, 9), (VERSIONING, 11), (DELETIONS, 7)])
 def test_the_blocks_of_a_page_print_what_it_shows(tmp_path: Path, page: Path, count: int) -> None:
     blocks = shown_blocks(page)
     assert len(blocks) == count
