@@ -212,6 +212,37 @@ def test_each_commit_of_a_fall_and_a_return_can_be_named(tenant: Tenant) -> None
     assert then(tenant, soft["git_commit_hash"])["at"] == soft["deleted_at"]
 
 
+def test_a_rollback_leads_to_the_commit_of_a_deletion_or_a_restore(tenant: Tenant) -> None:
+    kept, away = tenant.workflow(definition={"n": 1}), tenant.workflow(definition={"n": 1})
+    deletion = tenant.remove(away)
+    gone = now(tenant)
+    tenant.save(kept, {"n": 2})
+    restored = tenant.restore(deletion)
+    for to, contents, skipped in (
+        (restored["commit"][:12], (2, 1), []),
+        # What was deleted then has no content of then, though it had versions before.
+        (deletion["git_commit_hash"], (1, 5), [(away["resource_id"], "was_deleted")]),
+        (gone.isoformat(), (1, 5), [(away["resource_id"], "was_deleted")]),
+    ):
+        for each in (kept, away):
+            tenant.save(each, {"n": 5, "before": to})
+        done = ok(tenant.ana.post(f"{tenant.path}/rollback", {"to": to}), 201)
+        assert [(each["resource_id"], each["reason"]) for each in done["skipped"]] == skipped
+        found = tuple(ok(tenant.vera.get(tenant.at(each)))["definition"]["n"] for each in (kept, away))
+        assert found == contents
+
+
+def test_what_is_deleted_now_and_was_then_is_none_of_a_rollback(tenant: Tenant) -> None:
+    workflow, other = tenant.workflow(), tenant.workflow(definition={"n": 1})
+    first = tenant.remove(workflow)
+    tenant.save(other, {"n": 2})
+    tenant.restore(first)
+    tenant.remove(workflow)
+    done = ok(tenant.ana.post(f"{tenant.path}/rollback", {"to": first["git_commit_hash"]}), 201)
+    assert done["skipped"] == []
+    assert [each["resource_id"] for each in done["versions"]] == [other["resource_id"]]
+
+
 # -- what was published, and who held what -----------------------------------------------------------
 
 

@@ -167,15 +167,13 @@ QUERIES: dict[str, tuple[Query, int]] = {
         lambda tx: versions.trace("workflow").all(tx, of_subscription=SUBSCRIPTION, ids=[RESOURCE]),
         1,
     ),
-    "the versions of 50 resources at an instant": (
-        lambda tx: versions.as_of(
-            tx, SUBSCRIPTION, "workflow", [UUID(int=n) for n in range(1, 51)], moment=AT, at=AT
-        ),
-        100,
+    "which of 50 resources had fallen": (
+        lambda tx: past.fallen(tx, SUBSCRIPTION, [UUID(int=n) for n in range(1, 51)], number=20_000),
+        500,
     ),
     "the versions of 50 resources at a commit": (
         lambda tx: versions.as_of(
-            tx, SUBSCRIPTION, "workflow", [UUID(int=n) for n in range(1, 51)], moment=20_000, at=AT
+            tx, SUBSCRIPTION, "workflow", [UUID(int=n) for n in range(1, 51)], number=20_000, at=AT
         ),
         100,
     ),

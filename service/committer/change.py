@@ -224,7 +224,7 @@ class Foreseen:
 
 @dataclass(frozen=True, kw_only=True)
 class Skipped:
-    """A resource that a rollback leaves as it is: `newer` than the target, or `deleted` since."""
+    """A resource that a rollback leaves as it is: `newer`, `was_deleted` at the target, `deleted` since."""
 
     resource_type: str
     resource_id: UUID

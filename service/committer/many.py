@@ -31,7 +31,7 @@ from service.committer.refusals import (
 from service.committer.step import Entry, Step, running
 from service.errors import AnnalsError, Fault, ResourceDeleted, ResourceNotFound, StaleVersion
 from service.kinds import Kind
-from sql.queries import resources, versions
+from sql.queries import past, resources, versions
 from sql.queries.versions import VersionRow
 
 
@@ -108,23 +108,24 @@ def roll_back(
     ledger.load(found)
     if change.root is not None and ledger.get(*change.root) is None:
         raise resource_not_found(*change.root)
-    moment = _moment(ledger, change.to)
+    number = _number(ledger, change.to)
     if change.root is not None:
         ledger.live(*change.root)
     pairs: list[tuple[Entry, VersionRow]] = []
     skipped: list[Skipped] = []
     for kind, ids in found.items():
-        past = versions.as_of(tx, subscription_id, kind, ids, moment=moment, at=ledger.at)
+        versions_then = versions.as_of(tx, subscription_id, kind, ids, number=number, at=ledger.at)
+        fallen = past.fallen(tx, subscription_id, ids, number=number)
         for resource_id in ids:
-            entry, then = ledger.get(Kind(kind), resource_id), past.get(resource_id)
+            entry, then = ledger.get(Kind(kind), resource_id), versions_then.get(resource_id)
             if entry is None:
                 continue
-            lives = entry.row.deleted_at is None
-            if lives and then is not None:
+            lives, lived = entry.row.deleted_at is None, resource_id not in fallen
+            if then is not None and lives and lived:
                 pairs.append((entry, then))
             elif lives:
-                skipped.append(_skipped(entry, "newer"))
-            elif then is not None:
+                skipped.append(_skipped(entry, "newer" if then is None else "was_deleted"))
+            elif then is not None and lived:
                 skipped.append(_skipped(entry, "deleted"))
     steps = [
         step for entry, then in pairs if (step := _step(ledger, builder, change, entry, then)) is not None
@@ -149,9 +150,11 @@ def roll_back(
     return WrittenMany(commit=commit, versions=tuple(written), skipped=tuple(skipped))
 
 
-def _moment(ledger: Ledger, to: datetime | str) -> datetime | int:
+def _number(ledger: Ledger, to: datetime | str) -> int:
+    """The place on `main` of the commit that it was at, 0 before the first."""
     if isinstance(to, datetime):
-        return to
+        commit = past.last_commit(ledger.tx, ledger.subscription_id, to)
+        return 0 if commit is None else commit.commit_number
     return version_refs.commit(ledger.tx, ledger.subscription_id, to, given_as="/to").commit_number
 
 

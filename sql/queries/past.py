@@ -1,6 +1,6 @@
 """The past of a subscription: commits of `main` by id and by time, and what was there at one of them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.selectable import LateralFromClause
 
-from sql.database import Transaction
+from sql.database import Transaction, among
 from sql.models import TABLES
 
 _VERSIONS, _DELETIONS, _ACTORS = TABLES["versions"], TABLES["deletion_logs"], TABLES["actors"]
@@ -97,6 +97,16 @@ def last_commit(tx: Transaction, subscription_id: UUID, until: datetime) -> Comm
     newest = union_all(*parts).subquery()
     row = tx.execute(select(newest).order_by(newest.c.commit_number.desc()).limit(1)).one_or_none()
     return None if row is None else CommitRow(**row._mapping)
+
+
+def fallen(
+    tx: Transaction, subscription_id: UUID, resource_ids: Collection[UUID], *, number: int
+) -> set[UUID]:
+    """Those of some resources that had fallen by a commit of `main`, and were not back."""
+    query = select(_DELETIONS.c.resource_id).where(
+        _has_fallen(subscription_id, number), among(_DELETIONS.c.resource_id, resource_ids)
+    )
+    return set(tx.execute(query).scalars())
 
 
 def page(
@@ -182,19 +192,23 @@ def _commit(subscription_id: UUID, commit: Column[Any], number: Column[Any], at:
 
 def _there(subscription_id: UUID, number: int) -> Select[Any]:
     """What was made by a commit of `main` and had not fallen, or was back."""
-    v, d = _VERSIONS.c, _DELETIONS.c
-    fallen = exists().where(
-        d.subscription_id == subscription_id,
-        d.resource_id == v.resource_id,
-        d.commit_number <= number,
-        or_(d.restored_commit_number.is_(None), d.restored_commit_number > number),
-    )
+    v = _VERSIONS.c
+    is_away = exists().where(_has_fallen(subscription_id, number), _DELETIONS.c.resource_id == v.resource_id)
     return select(v.resource_type, v.resource_id).where(
         v.subscription_id == subscription_id,
         # In the text, since the index of first versions is a partial one.
         v.version_number == literal_column("1"),
         v.commit_number <= number,
-        ~fallen,
+        ~is_away,
+    )
+
+
+def _has_fallen(subscription_id: UUID, number: int) -> ColumnElement[bool]:
+    d = _DELETIONS.c
+    return and_(
+        d.subscription_id == subscription_id,
+        d.commit_number <= number,
+        or_(d.restored_commit_number.is_(None), d.restored_commit_number > number),
     )
 
 

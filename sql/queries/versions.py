@@ -341,21 +341,20 @@ def as_of(
     kind: str,
     resource_ids: Collection[UUID],
     *,
-    moment: datetime | int,
+    number: int,
     at: datetime,
 ) -> dict[UUID, VersionRow]:
-    """The versions of some resources that were current at an instant, or at a commit by its number."""
+    """The versions of some resources that were current at a commit of `main`, by its place there."""
     ids = literal(list(resource_ids), ARRAY(Uuid()))
     wanted = func.unnest(ids).table_valued("resource_id").render_derived()
     past = _VERSIONS.alias("past")
-    column = past.c.commit_number if isinstance(moment, int) else past.c.created_at
     newest = (
         select(past.c.version_id)
         .where(
             past.c.subscription_id == subscription_id,
             past.c.resource_type == kind,
             past.c.resource_id == wanted.c.resource_id,
-            column <= moment,
+            past.c.commit_number <= number,
         )
         .order_by(past.c.version_number.desc())
         .limit(1)
