@@ -227,7 +227,8 @@ def test_a_scope_cannot_write_into_another(database: Database, worked: tuple[Ten
 def test_the_rows_of_a_chunk_are_not_read_past_the_wall(
     database: Database, worked: tuple[Tenant, Tenant]
 ) -> None:
-    [chunk] = {str(name) for (name,) in database.rows("SELECT show_chunks('audit_logs')")}
+    # More than one where a test has moved the time into another quarter.
+    chunk, *_ = sorted(str(name) for (name,) in database.rows("SELECT show_chunks('audit_logs')"))
     assert re.fullmatch(r"\w+\._hyper_\d+_\d+_chunk", chunk)
     schema, name = chunk.split(".")
     query = sql.SQL("SELECT subscription_id FROM {}.{}").format(sql.Identifier(schema), sql.Identifier(name))
