@@ -323,6 +323,11 @@ def test_only_what_is_deleted_can_be_deleted_for_good(tenant: Tenant) -> None:
     path = f"{tenant.path}/deletions/{soft['deletion_id']}"
     shown = ok(tenant.vera.get(path))
     assert (shown["can_be_restored"], shown["purged_at"]) == (False, hard["deleted_at"])
+    # Its content is for those who may read its history.
+    of_good = f"{tenant.path}/deletions/{hard['deletion_id']}"
+    for where in (path, of_good):
+        assert ok(tenant.vera.get(where))["resource_data"] is None
+        assert ok(tenant.ana.get(where))["resource_data"]["name"] == made["folders"]["name"]
     refused(tenant.ben.post(f"{path}/restore"), 410, "not_restorable")
     refused(tenant.ana.delete(at, params={"permanent": True}), 404, "resource_not_found")
     # The history stays.

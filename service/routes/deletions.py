@@ -65,8 +65,9 @@ def list_deletions(
 
 @router.get(f"{_DELETIONS}/{{deletion_id}}", response_model=deletions.DeletionWithData)
 def get_deletion(access: Reading, deletion_id: Named) -> Response:
-    """One deletion, with the snapshot of what the resource held."""
-    return answer(deletions.get(access.context, access.subscription_id, deletion_id))
+    """One deletion, with the snapshot of what the resource held; of what is gone for good, for admins."""
+    found = deletions.get(access.context, access.subscription_id, deletion_id, purged=access.reads_purged)
+    return answer(found)
 
 
 @router.post(

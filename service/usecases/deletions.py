@@ -79,9 +79,9 @@ class DeletionMade(Deletion):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeletionWithData(Deletion):
-    """A deletion with the snapshot of what the resource held when it fell."""
+    """A deletion with the snapshot of what the resource held; None for whom that is gone for good."""
 
-    resource_data: dict[str, Any]
+    resource_data: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,13 +182,19 @@ async def restore(
     )
 
 
-def get(context: Context, subscription_id: SubscriptionId, deletion_id: UUID) -> DeletionWithData:
-    """One deletion, with what the resource held; raises DeletionNotFound."""
+def get(
+    context: Context, subscription_id: SubscriptionId, deletion_id: UUID, *, purged: bool
+) -> DeletionWithData:
+    """One deletion, with what the resource held; `purged`, also where it was deleted for good.
+
+    Raises DeletionNotFound.
+    """
     with context.database.transaction(subscription_id) as tx:
         row = deletions.get(tx, subscription_id, deletion_id)
     if row is None:
         raise DeletionNotFound(f"There is no deletion {deletion_id} in this subscription.")
-    held = snapshot_of(context, subscription_id, row.git_blob_id)
+    is_gone = row.purged_at is not None or not row.is_soft_delete
+    held = None if is_gone and not purged else snapshot_of(context, subscription_id, row.git_blob_id)
     return DeletionWithData(**_values(row, context.clock()), resource_data=held)
 
 
