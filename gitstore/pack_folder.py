@@ -187,12 +187,15 @@ def last_replaced(path: Path) -> int:
     """When packs were last removed, in nanoseconds, or 0.
 
     Libgit2 never forgets a pack that it has seen: it searches those that are gone as well, and keeps their
-    indexes in memory, so whoever keeps a repository open for long has to open it anew then.
+    indexes in memory, so whoever keeps a repository open for long has to open it anew then. Raises
+    StoreUnavailable.
     """
     try:
         return (path / _UPKEEP).stat().st_mtime_ns
     except FileNotFoundError:
         return 0
+    except OSError as error:
+        raise StoreUnavailable(str(error)) from error
 
 
 @contextmanager

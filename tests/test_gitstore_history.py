@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gitstore.errors import ObjectMissing, RepositoryMissing
+from gitstore.errors import ObjectMissing, RepositoryMissing, StoreUnavailable
 from gitstore.history import Commit, CommitBuilder, Identity, Reader
 from gitstore.layout import Store, snapshot_path
 from gitstore.packs import PackObject, write_pack
@@ -285,6 +285,12 @@ def test_a_bounded_cache_changes_no_result(repository: Path, tmp_path: Path) -> 
 def test_a_builder_needs_a_repository(tmp_path: Path) -> None:
     with pytest.raises(RepositoryMissing):
         CommitBuilder(tmp_path / "none.git")
+
+
+def test_a_repository_that_the_file_system_refuses_is_unavailable(tmp_path: Path) -> None:
+    (tmp_path / "file.git").touch()
+    with pytest.raises(StoreUnavailable):
+        CommitBuilder(tmp_path / "file.git")
 
 
 def test_a_closed_builder_has_let_go_of_its_files(repository: Path) -> None:
