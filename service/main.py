@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -71,14 +72,20 @@ def create_app(
     The committer is the process behind `committer_socket`, or where there is none threads of this process.
     """
     public_url = settings.public_url or f"http://{settings.host}:{settings.port}"
-    connections = settings.threads + DIFF_THREADS + 2 + (WRITERS + 1 if committer_socket is None else 0)
+    connections = settings.threads + DIFF_THREADS + 2 + (WRITERS + 2 if committer_socket is None else 0)
     database = Database(database_url, pool_size=connections)
     credentials = CredentialReader(database)
     refusals = RefusalRecorder(database)
     server_log = ServerLog(database_url, clock)
     store = Store(settings.git_dir)
     committer: ThreadCommitter | SocketCommitter = (
-        ThreadCommitter(database, store, clock=clock, public_url=public_url)
+        ThreadCommitter(
+            database,
+            store,
+            clock=clock,
+            public_url=public_url,
+            restorable_for=timedelta(days=settings.restore_days),
+        )
         if committer_socket is None
         else SocketCommitter(committer_socket)
     )

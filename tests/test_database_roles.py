@@ -17,7 +17,7 @@ TENANT_TABLES = (
     *("subscriptions", "actors", "users", "api_keys", "repositories"),
     *("workspaces", "folders", "jobs", "workflows", "jobpackages", "connectors"),
     *("versions", "version_comments", "check_outs", "publications", "tags", "deletion_logs"),
-    *("idempotency_keys", "change_numbers", "audit_policies"),
+    *("idempotency_keys", "change_numbers", "audit_policies", "deletion_requests"),
     *LOGS,
 )
 
@@ -191,7 +191,7 @@ def test_without_a_scope_nothing_is_shown(
 def test_most_tables_have_rows_to_hide(database: Database, worked: tuple[Tenant, Tenant]) -> None:
     own = worked[0].subscription_id
     empty = {table for table in TENANT_TABLES if own not in seen(database, table, "platform")}
-    later = {"deletion_logs", "change_numbers", "audit_policies", *LOGS[1:]}
+    later = {"deletion_logs", "deletion_requests", "change_numbers", "audit_policies", *LOGS[1:]}
     assert empty <= later
 
 

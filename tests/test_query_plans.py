@@ -15,6 +15,7 @@ from sql.database import Transaction
 from sql.queries import (
     check_outs,
     comments,
+    deletion_requests,
     past,
     places,
     references,
@@ -101,6 +102,10 @@ SELECT gen_random_uuid(), '2026-01-01Z'::timestamptz + make_interval(secs => n),
     lpad(to_hex(n % 1000), 32, '0')::uuid, (ARRAY[:s, NULL]::uuid[])[n % 2 + 1],
     CASE WHEN n % 100 = 0 THEN 500 ELSE 200 END
 FROM generate_series(1, :resources * 100) n;
+INSERT INTO deletion_requests
+SELECT gen_random_uuid(), :s, gen_random_uuid(), :s, n % 2 = 0, now(), CASE WHEN n > 1 THEN now() END, NULL,
+    CASE WHEN n > 1 THEN 'checked_out' END
+FROM generate_series(1, :resources * 25) n;
 ANALYZE;
 """
 
@@ -216,6 +221,11 @@ QUERIES: dict[str, tuple[Query, int]] = {
         1,
     ),
     "what a folder lies in": (lambda tx: places.lies_in(tx, SUBSCRIPTION, FOLDER, UUID(int=1)), 10),
+    "where requests for deletions wait": (deletion_requests.subscriptions, 1),
+    "the request for a deletion that waits for longest": (
+        lambda tx: deletion_requests.oldest(tx, SUBSCRIPTION),
+        1,
+    ),
     "where the refs have to stand": (lambda tx: repositories.refs(tx, SUBSCRIPTION), 20),
 }
 

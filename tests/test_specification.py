@@ -1,4 +1,4 @@
-"""Every table and column that the specification names, and where it was corrected."""
+"""Every table, column and function that the specification names, and where it was corrected."""
 
 import pytest
 
@@ -173,6 +173,17 @@ def columns(database: Database, table: str) -> dict[str, str]:
 def test_a_table_has_every_column_of_the_specification(database: Database, table: str) -> None:
     found = columns(database, table)
     assert {name: found.get(name) for name in TABLES[table]} == TABLES[table]
+
+
+def test_the_function_of_the_specification_is_there_for_operators(database: Database) -> None:
+    function = "cascade_delete_workspace(uuid, uuid, boolean)"
+    told = database.rows(
+        "SELECT pg_get_function_arguments(oid), pg_get_function_result(oid), proacl::text FROM pg_proc"
+        " WHERE oid = %s::regprocedure",
+        function,
+    )
+    arguments = "p_workspace_id uuid, p_deleted_by uuid, p_is_soft_delete boolean DEFAULT true"
+    assert told == [(arguments, "jsonb", "{annals_owner=X/annals_owner}")]
 
 
 def test_no_address_is_kept_in_a_log(database: Database) -> None:

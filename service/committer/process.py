@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -203,6 +204,7 @@ def main() -> None:
     from service import collector, log_format
     from service.clock import system_clock
     from service.committer.consolidation import Consolidator
+    from service.committer.deletion_requests import DeletionRequests
     from service.committer.group import WRITERS, GroupCommit
     from service.settings import Settings
     from sql.database import Database
@@ -214,8 +216,8 @@ def main() -> None:
         _take_lock(Path(handed["runtime"]))
     except BlockingIOError:
         sys.exit("another committer is at work on this host")
-    # One more than the writers have, for upkeep.
-    database = Database(handed["database_url"], pool_size=WRITERS + 1)
+    # Two more than the writers have, for upkeep and for requests of operators.
+    database = Database(handed["database_url"], pool_size=WRITERS + 2)
     store = Store(settings.git_dir)
     consolidator = Consolidator(database, store)
     group = GroupCommit(
@@ -225,12 +227,17 @@ def main() -> None:
         public_url=str(settings.public_url),
         when_written=consolidator.note,
     )
+    requests = DeletionRequests(
+        database, group, clock=system_clock, restorable_for=timedelta(days=settings.restore_days)
+    )
     server = Server(socket.socket(fileno=handed["listener"]), group)
     group.start()
     consolidator.start()
+    requests.start()
     lifeline.on_end = server.stop
     collector.spare_what_stays()
     server.run()
+    requests.stop()
     consolidator.stop()
     database.close()
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,6 +18,7 @@ from gitstore.layout import Store
 from service.clock import Clock
 from service.committer.batch import Outcome
 from service.committer.change import Change
+from service.committer.deletion_requests import DeletionRequests
 from service.committer.frames import Decoder, encode
 from service.committer.group import GroupCommit
 from service.errors import Busy, OutcomeUnknown
@@ -36,8 +38,11 @@ SILENCE_SECONDS = 5
 class ThreadCommitter:
     """The committer as threads of this process; takes changes from any thread or event loop."""
 
-    def __init__(self, database: Database, store: Store, *, clock: Clock, public_url: str) -> None:
+    def __init__(
+        self, database: Database, store: Store, *, clock: Clock, public_url: str, restorable_for: timedelta
+    ) -> None:
         self._group = GroupCommit(database, store, clock=clock, public_url=public_url)
+        self._requests = DeletionRequests(database, self._group, clock=clock, restorable_for=restorable_for)
         self._numbers = itertools.count()
         self._futures: dict[int, Future[Any]] = {}
         self._lock = threading.Lock()
@@ -45,9 +50,11 @@ class ThreadCommitter:
     async def start(self) -> None:
         """Start the threads."""
         self._group.start()
+        self._requests.start()
 
     async def stop(self) -> None:
         """Write what is waiting, then end the threads."""
+        await asyncio.to_thread(self._requests.stop)
         await asyncio.to_thread(self._group.stop)
 
     def is_alive(self) -> bool:

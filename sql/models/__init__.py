@@ -2,8 +2,27 @@
 
 from sqlmodel import SQLModel
 
-from sql.models import deletions, idempotency, logs, repositories, resources, tenancy, versions
+from sql.models import (
+    deletion_requests,
+    deletions,
+    idempotency,
+    logs,
+    repositories,
+    resources,
+    tenancy,
+    versions,
+)
 
 TABLES = SQLModel.metadata.tables
 
-__all__ = ["TABLES", "deletions", "idempotency", "logs", "repositories", "resources", "tenancy", "versions"]
+__all__ = [
+    "TABLES",
+    "deletion_requests",
+    "deletions",
+    "idempotency",
+    "logs",
+    "repositories",
+    "resources",
+    "tenancy",
+    "versions",
+]

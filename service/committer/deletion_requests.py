@@ -1,0 +1,228 @@
+"""Deletions that operators asked for in SQL, carried out in their order, in each subscription by one host."""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from datetime import timedelta
+from functools import partial
+from typing import cast
+
+import structlog
+
+from gitstore.errors import GitStoreError
+from service import audit
+from service.actions import Action
+from service.audit import Subject
+from service.callers import Member, Origin
+from service.clock import Clock
+from service.committer.batch import Outcome
+from service.committer.change import Delete, Deleted, Purge
+from service.committer.group import GroupCommit
+from service.errors import AnnalsError, Internal, NotDeleted, RequestInFlight, Unavailable
+from service.idempotency import Attempt
+from service.ids import ResourceId, SubscriptionId, UserId
+from service.kinds import Kind
+from service.policies import Policy
+from sql.database import PLATFORM, Database, Transaction
+from sql.errors import DatabaseUnavailable, WriteConflict
+from sql.queries import audit_logs, audit_policies, deletion_requests, resources
+from sql.queries.deletion_requests import RequestRow
+
+log = structlog.get_logger(__name__)
+
+FUNCTION = "cascade_delete_workspace"
+METHOD = "SQL"
+# How often is looked for requests, and how soon again after a store was away.
+LOOK_SECONDS = 1.0
+RETRY_SECONDS = 10.0
+
+# What may be otherwise the next time: the request goes on waiting. All else is what it came to.
+_PASSING = (Unavailable, RequestInFlight, DatabaseUnavailable, WriteConflict, GitStoreError)
+
+
+class DeletionRequests:
+    """Carries out what waits, in a thread of its own; the next look is the retry of what could not be."""
+
+    def __init__(
+        self, database: Database, group: GroupCommit, *, clock: Clock, restorable_for: timedelta
+    ) -> None:
+        self._database = database
+        self._group = group
+        self._clock = clock
+        self._restorable_for = restorable_for
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="deletion-requests", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, after what it is at."""
+        self._stop.set()
+        self._thread.join()
+
+    def carry_out(self, subscription_id: SubscriptionId) -> bool:
+        """Carry out what waits in a subscription, the oldest first; False where a store was away.
+
+        Nothing where another host is at it. While a deletion is under way, a second connection is taken.
+        """
+        while not self._stop.is_set():
+            with self._database.transaction(subscription_id) as tx:
+                if not deletion_requests.try_lock(tx, subscription_id):
+                    return True
+                request = deletion_requests.oldest(tx, subscription_id)
+                if request is None:
+                    return True
+                if not self._carry_out(tx, subscription_id, request):
+                    return False
+        return True
+
+    def _run(self) -> None:
+        pause = LOOK_SECONDS
+        while not self._stop.wait(pause):
+            pause = LOOK_SECONDS if _succeeds(self._look) else RETRY_SECONDS
+
+    def _look(self) -> bool:
+        with self._database.transaction(PLATFORM) as tx:
+            waiting = deletion_requests.subscriptions(tx)
+        # Each, whatever becomes of the others.
+        done = [_succeeds(partial(self.carry_out, SubscriptionId(each))) for each in waiting]
+        return all(done)
+
+    def _carry_out(self, tx: Transaction, subscription_id: SubscriptionId, request: RequestRow) -> bool:
+        """Carry out a request and say what it came to, or leave it for later where a store is away."""
+        author = _author(tx, subscription_id, request)
+        try:
+            done = self._delete(author, request)
+        except _PASSING as error:
+            log.warning(
+                "a request for a deletion has to wait", request_id=str(request.request_id), error=repr(error)
+            )
+            return False
+        except AnnalsError as error:
+            self._refuse(tx, author, request, error)
+        except Exception:
+            log.exception("a request for a deletion failed", request_id=str(request.request_id))
+            self._refuse(tx, author, request, Internal("The service failed; its log has the details."))
+        else:
+            deletion_requests.finish(
+                tx,
+                subscription_id,
+                request.request_id,
+                at=self._clock(),
+                deletion_id=done.deletion.deletion_id,
+            )
+        return True
+
+    def _refuse(self, tx: Transaction, author: Member, request: RequestRow, error: AnnalsError) -> None:
+        """Say what kept a deletion from being made, in the request and, as of any other, in the audit log."""
+        at, problem = self._clock(), f"{error.code}: {error.detail}"
+        row = resources.find(tx, author.subscription_id, Kind.WORKSPACE, request.workspace_id)
+        subject = Subject(Kind.WORKSPACE, request.workspace_id, None) if row is None else Subject.of(row)
+        event = audit.refusal(
+            author.origin,
+            author,
+            author.subscription_id,
+            subject,
+            Action.DELETE,
+            at,
+            status="failed",
+            error=problem,
+        )
+        audit_logs.insert_rows(tx, [event])
+        deletion_requests.finish(
+            tx, author.subscription_id, request.request_id, at=at, problem=event.error_message
+        )
+
+    def _delete(self, author: Member, request: RequestRow) -> Deleted:
+        """Delete a workspace, softly or for good, once however often this is tried."""
+        delete = Delete(
+            author=author,
+            once=_attempt(request, "delete"),
+            kind=Kind.WORKSPACE,
+            resource_id=ResourceId(request.workspace_id),
+            reason=author.origin.reason,
+            restorable_for=self._restorable_for,
+        )
+        if request.is_soft_delete:
+            return self._write(delete)
+        purge = Purge(
+            author=author,
+            once=_attempt(request, "purge"),
+            kind=Kind.WORKSPACE,
+            resource_id=ResourceId(request.workspace_id),
+            reason=author.origin.reason,
+        )
+        try:
+            return self._write(purge)
+        except NotDeleted:
+            self._write(delete)
+            return self._write(purge)
+
+    def _write(self, change: Delete | Purge) -> Deleted:
+        asking = _Asking()
+        self._group.put(change, asking, 0)
+        return asking.wait()
+
+
+class _Asking:
+    """Waits in this thread for what becomes of one deletion."""
+
+    def __init__(self) -> None:
+        self._future: Future[Deleted] = Future()
+
+    def still_wants(self, _number: int) -> bool:
+        """Always: whoever asked is not there to hang up."""
+        return True
+
+    def deliver(self, outcomes: Sequence[tuple[int, Outcome]]) -> None:
+        """Let the thread go on."""
+        for _, outcome in outcomes:
+            if isinstance(outcome, Exception):
+                self._future.set_exception(outcome)
+            else:
+                self._future.set_result(cast("Deleted", outcome))
+
+    def wait(self) -> Deleted:
+        """The deletion; raises what refused it."""
+        return self._future.result()
+
+
+def _succeeds(work: Callable[[], bool]) -> bool:
+    try:
+        return work()
+    except DatabaseUnavailable as error:
+        log.warning("requests for deletions have to wait", error=repr(error))
+    except Exception:
+        log.exception("requests for deletions could not be carried out")
+    return False
+
+
+def _author(tx: Transaction, subscription_id: SubscriptionId, request: RequestRow) -> Member:
+    name = f"deletion-request-{request.request_id}"
+    return Member(
+        user_id=UserId(request.requested_by),
+        username=request.username,
+        subscription_id=subscription_id,
+        origin=Origin(
+            request_id=name,
+            ip_address=None,
+            user_agent=None,
+            endpoint=FUNCTION,
+            method=METHOD,
+            reason=f"requested in SQL: {name}",
+        ),
+        policy=Policy.of(audit_policies.rules(tx, subscription_id)),
+    )
+
+
+def _attempt(request: RequestRow, what: str) -> Attempt:
+    """What a change of a request is known by: one that was stored before a crash is not made again."""
+    return Attempt.of(
+        caller=str(request.requested_by),
+        method=METHOD,
+        path=f"{FUNCTION}/{what}",
+        key=str(request.request_id),
+        body_digest=request.workspace_id.bytes,
+    )

@@ -1,0 +1,49 @@
+"""Deletions that operators ask for in SQL, and what the service answered."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, Index, text
+from sqlmodel import Field, SQLModel
+
+from sql.models.columns import INSTANT, TEXT
+
+_WAITING = text("done_at IS NULL")
+
+
+class DeletionRequest(SQLModel, table=True):
+    """A call of `cascade_delete_workspace`: it waits until `done_at`, then has a deletion or a problem.
+
+    The workspace is no foreign key: a permanent deletion takes its row away, not the request.
+    """
+
+    __tablename__ = "deletion_requests"
+    __table_args__ = (
+        # Two that wait for the same are one.
+        Index(
+            "uq_deletion_requests_waiting",
+            "workspace_id",
+            "is_soft_delete",
+            unique=True,
+            postgresql_where=_WAITING,
+        ),
+        Index(
+            "ix_deletion_requests_waiting",
+            *("subscription_id", "requested_at", "request_id"),
+            postgresql_where=_WAITING,
+        ),
+        CheckConstraint(
+            "num_nonnulls(deletion_id, problem) = CASE WHEN done_at IS NULL THEN 0 ELSE 1 END", name="outcome"
+        ),
+    )
+
+    request_id: UUID = Field(primary_key=True)
+    subscription_id: UUID = Field(foreign_key="subscriptions.subscription_id")
+    workspace_id: UUID
+    requested_by: UUID = Field(foreign_key="actors.user_id")
+    is_soft_delete: bool
+    # By PostgreSQL's clock.
+    requested_at: datetime = Field(sa_type=INSTANT)
+    done_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    deletion_id: UUID | None = Field(default=None, foreign_key="deletion_logs.deletion_id")
+    problem: str | None = Field(default=None, sa_type=TEXT)
