@@ -9,6 +9,7 @@ from gitstore.messages import DeletionLine
 from service import ids
 from service.actions import Action
 from service.audit import Subject, check_out_state
+from service.cascades import Falling, cascade
 from service.committer.applying import Applier
 from service.committer.change import Delete, Deleted, Purge
 from service.committer.ledger import Ledger
@@ -150,14 +151,6 @@ def parent_kind(row: ResourceRow) -> Kind | None:
     return Kind.WORKSPACE if row.parent_id == row.workspace_id else kinds[0]
 
 
-def count(rows: Iterable[ResourceRow]) -> dict[str, int]:
-    """How many there are of each collection."""
-    found = {kind.collection: 0 for kind in Kind}
-    for row in rows:
-        found[Kind(row.resource_type).collection] += 1
-    return found
-
-
 def _finish(ledger: Ledger, tree: Tree, applier: Applier, fall: _Fall, fallen: Sequence[_Fallen]) -> Deleted:
     """Count the change of each, record the deletion, and let the rest of the batch see what is left."""
     change, root, rows = fall.change, fallen[0], ledger.writes.rows
@@ -198,21 +191,14 @@ def _below(ledger: Ledger, change: Delete | Purge) -> list[Entry]:
 
 def _fallen(root: Entry, entries: Sequence[Entry]) -> list[_Fallen]:
     """What falls with a root, a parent before what lies in it, with counts of what lies in each."""
-    inside: dict[UUID | None, list[Entry]] = {}
-    for entry in entries:
-        if entry is not root:
-            inside.setdefault(entry.row.parent_id, []).append(entry)
-    ordered: list[tuple[Entry, int]] = [(root, 0)]
-    for entry, level in ordered:
-        # The list grows while it is gone through.
-        ordered += [(each, level + 1) for each in inside.get(entry.row.resource_id, ())]
-    counts = {entry.row.resource_id: count([entry.row]) for entry, _ in ordered}
-    for entry, level in reversed(ordered):
-        if level:
-            outer = counts[entry.row.parent_id]  # type: ignore[index]
-            for collection, number in counts[entry.row.resource_id].items():
-                outer[collection] += number
-    return [_Fallen(entry, level, counts[entry.row.resource_id]) for entry, level in ordered]
+    by_id = {entry.row.resource_id: entry for entry in (root, *entries)}
+    found = cascade(_falling(root), map(_falling, entries))
+    return [_Fallen(by_id[each.resource_id], each.level, each.counts) for each in found]
+
+
+def _falling(entry: Entry) -> Falling:
+    row = entry.row
+    return Falling(Kind(row.resource_type), row.resource_id, row.parent_id)
 
 
 def _published(ledger: Ledger, fallen: Sequence[_Fallen]) -> list[VersionRow]:

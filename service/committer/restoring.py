@@ -9,6 +9,7 @@ from gitstore.history import CommitBuilder
 from gitstore.layout import snapshot_path
 from service.actions import Action
 from service.audit import Subject
+from service.cascades import count
 from service.committer.applying import Applier
 from service.committer.change import (
     Blobs,
@@ -20,7 +21,7 @@ from service.committer.change import (
     Restored,
     Written,
 )
-from service.committer.deleting import count, parent_kind
+from service.committer.deleting import parent_kind
 from service.committer.ledger import Ledger
 from service.committer.step import Entry, Step, folder_of
 from service.committer.tree import Tree
@@ -48,7 +49,7 @@ class _Plan:
     @property
     def counts(self) -> dict[str, int]:
         """How many come back, by collection."""
-        return count(entry.row for _, entry in self.parts)
+        return count(entry.row.resource_type for _, entry in self.parts)
 
 
 def restore(
