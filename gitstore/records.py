@@ -8,36 +8,59 @@ from typing import TypeVar
 from uuid import UUID
 
 from gitstore import messages
-from gitstore.history import Identity
-from gitstore.messages import VersionLine
+from gitstore.history import Branch, Identity
+from gitstore.messages import DeletionLine, VersionLine
 
 VERSION, PUBLISHED, UNPUBLISHED = "Annals-Version", "Annals-Published", "Annals-Unpublished"
+DELETION, RESTORE = "Annals-Deletion", "Annals-Restore"
 ACTOR, REQUEST, TIME, DESCRIPTION = "Annals-Actor", "Annals-Request", "Annals-Time", "Annals-Description"
 
 T = TypeVar("T")
 
 _LINES = (VERSION, PUBLISHED, UNPUBLISHED)
-# Deletions and restores will have these trailers. Until all of them is read here, a history with one is no
-# record and refused as a whole: leaving it out would bring back what was deleted.
-_DELETIONS = ("Annals-Deletion", "Annals-Restore")
-_SINGLE = (ACTOR, REQUEST, TIME, DESCRIPTION)
+_SINGLE = (DELETION, RESTORE, ACTOR, REQUEST, TIME, DESCRIPTION)
 
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _VERSION_LINE = re.compile(rf"([a-z]+)/({_UUID})@([1-9][0-9]{{0,8}}) ({_UUID})")
+_DELETION_LINE = re.compile(rf"({_UUID}) (?:soft (\S+)|permanent -)(?: (.+))?")
 _ACTOR = re.compile(rf"({_UUID}) (.+)")
+_SUBJECT = re.compile(rf"([a-z]+)/({_UUID}): ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What a commit or a tag object says of itself; `time` is in UTC, to the microsecond."""
+    """What a commit or a tag object says of itself; `time` is in UTC, to the microsecond.
+
+    `restored` is the id of the deletion that it undoes. `about` are the collection and id of the resource in
+    its subject: of what is deleted for good nothing else tells.
+    """
 
     versions: tuple[VersionLine, ...]
     published: tuple[VersionLine, ...]
     unpublished: tuple[VersionLine, ...]
+    deletion: DeletionLine | None
+    restored: str | None
+    about: tuple[str, str] | None
     actor: Identity
     request_id: str | None
     time: datetime
     description: str | None
+
+    @property
+    def branch(self) -> Branch | None:
+        """The branch that such a commit is for; None where it says of nothing what became of it."""
+        if self.published or self.unpublished:
+            return "published"
+        if self.versions or self.deletion is not None or self.restored is not None:
+            return "main"
+        return None
+
+    @property
+    def named(self) -> list[str]:
+        """All that it names, for people."""
+        deletion = [] if self.deletion is None else [f"deletion {self.deletion.deletion_id}"]
+        restored = [] if self.restored is None else [f"restore of deletion {self.restored}"]
+        return [*map(str, self.versions + self.published + self.unpublished), *deletion, *restored]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +70,9 @@ class Gleaned:
     versions: tuple[VersionLine, ...]
     published: tuple[VersionLine, ...]
     unpublished: tuple[VersionLine, ...]
-    # Ids of what deletes or restores.
-    deletions: tuple[UUID, ...]
+    deletion: DeletionLine | None
+    restored: str | None
+    about: tuple[str, str] | None
     actor: Identity | None
     request_id: str | None
     time: datetime | None
@@ -65,6 +89,9 @@ def read(message: str) -> Record:
         versions=found.versions,
         published=found.published,
         unpublished=found.unpublished,
+        deletion=found.deletion,
+        restored=found.restored,
+        about=found.about,
         actor=found.actor,
         request_id=found.request_id,
         time=found.time,
@@ -83,16 +110,20 @@ def glean(message: str) -> Gleaned:
     faults += [f"it has more than one trailer {token}" for token in twice]
     faults += [f"it has no trailer {token}" for token in (ACTOR, TIME) if token not in found]
     versions, published, unpublished = (_readable(_line, found.get(token), faults) for token in _LINES)
-    deletions = [_readable(_deletion, found.get(token), faults) for token in _DELETIONS]
+    deletions = _readable(_deletion, found.get(DELETION), faults)
+    restored = _readable(_restored, found.get(RESTORE), faults)
     actors = _readable(_actor, found.get(ACTOR), faults)
     request_ids = _readable(messages.decode_description, found.get(REQUEST), faults)
     times = _readable(_time, found.get(TIME), faults)
     descriptions = _readable(messages.decode_description, found.get(DESCRIPTION), faults)
+    subject = _SUBJECT.match(message)
     return Gleaned(
         versions=versions,
         published=published,
         unpublished=unpublished,
-        deletions=deletions[0] + deletions[1],
+        deletion=deletions[0] if deletions else None,
+        restored=restored[0] if restored else None,
+        about=None if subject is None else (subject[1], subject[2]),
         actor=actors[0] if actors else None,
         request_id=request_ids[0] if request_ids else None,
         time=times[0] if times else None,
@@ -130,5 +161,15 @@ def _time(value: str) -> datetime:
     return datetime.strptime(value, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
 
 
-def _deletion(value: str) -> UUID:
-    return UUID(value.partition(" ")[0])
+def _deletion(value: str) -> DeletionLine:
+    match = _DELETION_LINE.fullmatch(value)
+    if match is None:
+        raise ValueError(f"{value!r} is no deletion")
+    until = None if match[2] is None else _time(match[2])
+    return DeletionLine(match[1], until, None if match[3] is None else messages.decode_description(match[3]))
+
+
+def _restored(value: str) -> str:
+    if re.fullmatch(_UUID, value) is None:
+        raise ValueError(f"{value!r} names no deletion")
+    return value

@@ -1,11 +1,12 @@
 """Walking a repository from its refs: what each commit and tag records, held against what its tree holds.
 
 Nothing is believed that the trees do not bear out: a commit has one parent at the most, names every path that
-it changes, and each version that it names lies where it has to.
+it changes or is a deletion, which takes paths away, or a restore, which adds some; and each version that it
+names lies where it has to.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pygit2
@@ -24,11 +25,17 @@ _MAIN, _PUBLISHED, _TAGS = "refs/heads/main", "refs/heads/published", "refs/tags
 
 @dataclass(frozen=True, slots=True)
 class Walked:
-    """A commit; `blob_ids` has those of the versions, or publications, that it names, in their order."""
+    """A commit; `blob_ids` has those of the versions, or publications, that it names, in their order.
+
+    On `main`, `removed` are the paths that a deletion took away, and `returned` the blobs by path that came
+    back by a restore as they were.
+    """
 
     commit_id: str
     record: Record
     blob_ids: tuple[str, ...]
+    removed: tuple[str, ...] = ()
+    returned: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,14 @@ class Tips:
     foreign: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Changed:
+    """What a commit changed: blobs by path, None where removed; `added` are paths that were not there."""
+
+    blobs: Mapping[str, str | None]
+    added: Collection[str]
+
+
 class Walk:
     """One repository, open for one thread; `tips` is where its refs were when it was opened.
 
@@ -82,22 +97,26 @@ class Walk:
     def main(self) -> Iterator[Walked]:
         """The commits of `main`, oldest first."""
         for commit, record, changed in self._line(self.tips.main):
-            if not record.versions or record.published or record.unpublished:
-                raise _not_understood(commit, "it is on main and does not just make versions")
-            self._check_named(commit, changed, record.versions)
-            yield Walked(str(commit.id), record, self._places(commit, changed, record.versions))
+            if record.branch != "main":
+                raise _not_understood(
+                    commit, "it is on main and neither makes a version nor deletes or restores"
+                )
+            removed, returned = _fallen(commit, record, changed), _risen(commit, record, changed)
+            explained = {*removed, *returned}
+            blobs = {path: blob for path, blob in changed.blobs.items() if path not in explained}
+            self._check_named(commit, blobs, record.versions)
+            places = self._places(commit, blobs, record.versions)
+            yield Walked(str(commit.id), record, places, removed, returned)
 
     def published(self) -> Iterator[Walked]:
         """The commits of `published`, oldest first."""
         for commit, record, changed in self._line(self.tips.published):
-            named = record.published + record.unpublished
-            if record.versions or len(named) != 1:
-                raise _not_understood(commit, "it is on published and is not one publication")
-            self._check_named(commit, changed, named)
+            _check_publication(commit, record)
+            self._check_named(commit, changed.blobs, record.published + record.unpublished)
             for line in record.unpublished:
-                if changed.get(_path(line), "") is not None:
+                if changed.blobs.get(_path(line), "") is not None:
                     raise _not_understood(commit, f"it does not take {_path(line)} away")
-            yield Walked(str(commit.id), record, self._places(commit, changed, record.published))
+            yield Walked(str(commit.id), record, self._places(commit, changed.blobs, record.published))
 
     def tags(self) -> Iterator[Tagged]:
         """The tags of resources, by name."""
@@ -154,7 +173,7 @@ class Walk:
                     record = records.read(_message(commit))
                 except ValueError:
                     continue
-                if bool(record.versions) == (branch == "main"):
+                if record.branch == branch:
                     found.append(Stray(str(commit.id), end, branch, record))
                     ends.append((str(commit.id), branch))
         return found
@@ -195,8 +214,8 @@ class Walk:
             yield commit
             tip = _parent(commit)
 
-    def _line(self, tip: str | None) -> Iterator[tuple[pygit2.Commit, Record, dict[str, str | None]]]:
-        """The commits up to a tip, oldest first, and what each changed: blobs by path, None where removed."""
+    def _line(self, tip: str | None) -> Iterator[tuple[pygit2.Commit, Record, _Changed]]:
+        """The commits up to a tip, oldest first, and what each changed."""
         ids = [commit.id for commit in self._back_from(tip)]
         before: pygit2.Tree | None = None
         for oid in reversed(ids):
@@ -211,19 +230,20 @@ class Walk:
             yield commit, record, changed
             before = tree
 
-    def _changes(
-        self, commit: pygit2.Commit, before: pygit2.Tree | None, after: pygit2.Tree
-    ) -> dict[str, str | None]:
+    def _changes(self, commit: pygit2.Commit, before: pygit2.Tree | None, after: pygit2.Tree) -> _Changed:
         diff = after.diff_to_tree(swap=True) if before is None else before.diff_to_tree(after)
-        changed: dict[str, str | None] = {}
+        blobs: dict[str, str | None] = {}
+        added = set()
         for delta in diff.deltas:
             if delta.status_char() == "D":
-                changed[delta.old_file.path] = None
+                blobs[delta.old_file.path] = None
             elif delta.new_file.mode != FileMode.BLOB:
                 raise _not_understood(commit, f"{delta.new_file.path} is no plain file")
             else:
-                changed[delta.new_file.path] = str(delta.new_file.id)
-        return changed
+                blobs[delta.new_file.path] = str(delta.new_file.id)
+                if delta.status_char() == "A":
+                    added.add(delta.new_file.path)
+        return _Changed(blobs, added)
 
     def _check_named(
         self, commit: pygit2.Commit, changed: Mapping[str, str | None], lines: tuple[VersionLine, ...]
@@ -267,6 +287,46 @@ class Walk:
         if found is None:
             raise ObjectMissing(object_id)
         return found
+
+
+def _fallen(commit: pygit2.Commit, record: Record, changed: _Changed) -> tuple[str, ...]:
+    """The paths that a deletion takes away: none where it is for good, since they were before it."""
+    line = record.deletion
+    if line is None:
+        return ()
+    if record.versions or record.restored is not None:
+        raise _not_understood(commit, "it deletes, and not just that")
+    if line.until is None and (changed.blobs or record.about is None):
+        raise _not_understood(commit, "it deletes for good, and changes something or does not say of what")
+    if line.until is not None and (not changed.blobs or any(changed.blobs.values())):
+        raise _not_understood(commit, "it deletes, and does not just take paths away")
+    return tuple(changed.blobs)
+
+
+def _risen(commit: pygit2.Commit, record: Record, changed: _Changed) -> dict[str, str]:
+    """What a restore brings back as it was, beside a resource that it may change."""
+    if record.restored is None:
+        return {}
+    if len(record.versions) > 1 or not changed.blobs or changed.added != changed.blobs.keys():
+        raise _not_understood(commit, "it restores, and does not just add paths, one changed at the most")
+    named = {_path(line) for line in record.versions}
+    return {path: blob for path, blob in changed.blobs.items() if blob is not None and path not in named}
+
+
+def _check_publication(commit: pygit2.Commit, record: Record) -> None:
+    """One publication, or its end; of many only the end by a deletion, or the return by a restore."""
+    begun, ended = len(record.published), len(record.unpublished)
+    match record.deletion is not None, record.restored is not None:
+        case False, False:
+            fits = begun + ended == 1
+        case True, False:
+            fits = ended > 0 and not begun
+        case False, True:
+            fits = begun > 0 and not ended
+        case _:
+            fits = False
+    if record.versions or not fits:
+        raise _not_understood(commit, "it is on published and is not one publication, deletion or restore")
 
 
 def _path(line: VersionLine) -> str:

@@ -1,7 +1,7 @@
 """The row of a resource as its history alone tells it: its newest snapshot, when it was made and changed."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -16,12 +16,17 @@ Key = tuple[Kind, UUID]
 
 @dataclass(slots=True)
 class PastResource:
-    """A resource as the history has brought it: its newest snapshot, and who made its first."""
+    """A resource as the history has brought it: its newest snapshot, and who made its first.
+
+    What is deleted for good `is_gone`, too.
+    """
 
     snapshot: Snapshot
     created_by: UUID
     created_at: datetime
     updated_at: datetime
+    deleted_at: datetime | None = field(default=None, kw_only=True)
+    is_gone: bool = field(default=False, kw_only=True)
 
 
 def read_snapshot(key: Key, blob_id: str, content: bytes) -> Snapshot:
@@ -55,6 +60,7 @@ def row(key: Key, resources: Mapping[Key, PastResource]) -> tuple[int, dict[str,
         "created_by": resource.created_by,
         "created_at": resource.created_at,
         "updated_at": resource.updated_at,
+        "deleted_at": resource.deleted_at,
     }
     for field_name, parent_kind in PARENT_FIELDS[kind]:
         if field_name != "workspace_id":
@@ -62,15 +68,25 @@ def row(key: Key, resources: Mapping[Key, PastResource]) -> tuple[int, dict[str,
     return len(above), values
 
 
+def parent(key: Key, snapshot: Snapshot, known: Container[Key]) -> Key | None:
+    """What a resource lies in, None for a workspace; raises NotUnderstood for what is not known."""
+    kind, resource_id = key
+    if kind is Kind.WORKSPACE:
+        return None
+    if snapshot.parent_id is not None:
+        for _, each in PARENT_FIELDS[kind]:
+            found = each, UUID(snapshot.parent_id)
+            if found in known:
+                return found
+    raise NotUnderstood(f"{kind} {resource_id} lies in {snapshot.parent_id}, which main does not have")
+
+
 def _above(key: Key, resources: Mapping[Key, PastResource]) -> Iterator[Key]:
     """What a resource lies in, up to its workspace."""
     seen = {key}
-    while key[0] is not Kind.WORKSPACE:
-        parent_id = resources[key].snapshot.parent_id
-        candidates = [(each, UUID(parent_id)) for _, each in PARENT_FIELDS[key[0]] if parent_id]
-        parents = [each for each in candidates if each in resources and each not in seen]
-        if not parents:
-            raise NotUnderstood(f"{key[0]} {key[1]} lies in {parent_id}, which main does not have")
-        key = parents[0]
-        seen.add(key)
-        yield key
+    while (found := parent(key, resources[key].snapshot, resources)) is not None:
+        if found in seen:
+            raise NotUnderstood(f"{found[0]} {found[1]} lies in itself")
+        seen.add(found)
+        yield found
+        key = found

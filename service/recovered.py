@@ -9,14 +9,23 @@ from uuid import UUID
 
 from gitstore.errors import NotUnderstood
 from gitstore.history import Identity
-from gitstore.messages import VersionLine
+from gitstore.layout import snapshot_path
+from gitstore.messages import DeletionLine, VersionLine
 from gitstore.walk import Tagged, Walk, Walked
 from service import past_resources
 from service.callers import Role
 from service.ids import SubscriptionId, mint, minted_at
 from service.kinds import KIND_OF_COLLECTION, Kind
+from service.past_deletions import Moment, PastDeletions, Standing
 from service.past_resources import Key, PastResource, read_snapshot
-from sql.queries.history import PastActor, PastPublication, PastTag, PastUser, PastVersion
+from sql.queries.history import (
+    PastActor,
+    PastDeletion,
+    PastPublication,
+    PastTag,
+    PastUser,
+    PastVersion,
+)
 from sql.queries.repositories import Tips
 
 # What a key may do until an admin says otherwise: roles are nowhere but in the database that was lost.
@@ -36,11 +45,12 @@ class Recovered:
     versions: list[PastVersion]
     publications: list[PastPublication]
     tags: list[PastTag]
+    deletions: list[PastDeletion]
 
     def counts(self) -> dict[str, int]:
         """How many rows each table gets."""
         found = {kind.collection: len(rows) for kind, rows in self.resources.items()}
-        for name in ("versions", "publications", "tags", "actors", "users"):
+        for name in ("versions", "publications", "tags", "deletions", "actors", "users"):
             found[name] = len(getattr(self, name))
         return found
 
@@ -77,6 +87,7 @@ def recover(walk: Walk, subscription_id: SubscriptionId, *, git_url: str, at: da
         versions=list(recovery.version_rows(tags)),
         publications=recovery.publications(),
         tags=tags,
+        deletions=list(recovery.deletions.rows.values()),
     )
 
 
@@ -89,7 +100,9 @@ class _Recovery:
     commits: int = 0
     actors: dict[UUID, str] = field(default_factory=dict)
     versions: dict[UUID, PastVersion] = field(default_factory=dict)
+    deletions: PastDeletions = field(default_factory=PastDeletions)
     _resources: dict[Key, _Resource] = field(default_factory=dict)
+    _by_path: dict[str, Key] = field(default_factory=dict)
     _ended: list[PastPublication] = field(default_factory=list)
 
     def add(self, commit: Walked, place: int) -> None:
@@ -99,6 +112,11 @@ class _Recovery:
         if record.description is not None and len(record.versions) > 1:
             raise NotUnderstood(f"commit {commit.commit_id}: many versions with one description")
         author = self._actor(record.actor)
+        moment = Moment(commit.commit_id, place, author, record.time)
+        if record.deletion is not None:
+            self._delete(record.deletion, commit, moment)
+        if record.restored is not None:
+            self._restore(UUID(record.restored), commit, moment)
         for line, blob_id in zip(record.versions, commit.blob_ids, strict=True):
             kind, resource_id = key = self._key(line)
             snapshot = read_snapshot(key, blob_id, self.walk.read_blob(blob_id))
@@ -107,6 +125,8 @@ class _Recovery:
             version_id = UUID(line.version_id)
             if line.number != number or version_id in self.versions:
                 raise NotUnderstood(f"commit {commit.commit_id}: {line} is not version {number}, or is twice")
+            if resource is not None and resource.deleted_at is not None:
+                raise NotUnderstood(f"commit {commit.commit_id}: {line} is of what is deleted")
             version = PastVersion(
                 version_id=version_id,
                 resource_type=kind,
@@ -120,6 +140,7 @@ class _Recovery:
                 git_commit_hash=commit.commit_id,
                 git_blob_id=blob_id,
                 commit_number=place,
+                unversioned_changes=0 if resource is None else resource.current.unversioned_changes,
                 git_branch="main",
                 git_repo_url=self.git_url,
                 created_by=author,
@@ -128,24 +149,76 @@ class _Recovery:
             self.versions[version_id] = version
             if resource is None:
                 self._resources[key] = _Resource(snapshot, author, record.time, record.time, version)
+                self._by_path[_path(key)] = key
             else:
                 resource.snapshot, resource.current, resource.updated_at = snapshot, version, record.time
 
+    def _delete(self, line: DeletionLine, commit: Walked, moment: Moment) -> None:
+        if line.until is None:
+            collection, resource_id = commit.record.about or ("", "")
+            kind = KIND_OF_COLLECTION.get(collection)
+            if kind is None:
+                raise NotUnderstood(f"commit {commit.commit_id}: there are no {collection}")
+            fallen = self.deletions.purge(line, moment, (kind, UUID(resource_id)))
+        else:
+            fallen = [self._at(path, commit) for path in commit.removed]
+            self.deletions.fall(line, moment, [self._standing(key) for key in fallen])
+        for key in fallen:
+            resource = self._resources[key]
+            resource.deleted_at = resource.deleted_at or moment.at
+            resource.is_gone = line.until is None
+            self._count_change(resource)
+
+    def _restore(self, deletion_id: UUID, commit: Walked, moment: Moment) -> None:
+        changed = [self._key(line) for line in commit.record.versions]
+        back = [self._at(path, commit) for path in commit.returned] + changed
+        self.deletions.rise(deletion_id, moment, [resource_id for _, resource_id in back])
+        if changed and self.deletions.rows[deletion_id].resource_id != changed[0][1]:
+            raise NotUnderstood(f"commit {commit.commit_id}: it changes another one than it restores")
+        for path, blob_id in commit.returned.items():
+            if blob_id != self._resources[self._by_path[path]].current.git_blob_id:
+                raise NotUnderstood(f"commit {commit.commit_id}: {path} is not as it was")
+        for key in back:
+            resource = self._resources[key]
+            resource.deleted_at = None
+            self._count_change(resource)
+
+    def _at(self, path: str, commit: Walked) -> Key:
+        if path not in self._by_path:
+            raise NotUnderstood(f"commit {commit.commit_id}: nothing was ever at {path}")
+        return self._by_path[path]
+
+    def _standing(self, key: Key) -> Standing:
+        resource = self._resources[key]
+        parent = past_resources.parent(key, resource.snapshot, self._resources)
+        return Standing(key, resource.snapshot.name, parent, resource.current.version_id)
+
+    def _count_change(self, resource: _Resource) -> None:
+        """Count a change that makes no version."""
+        version = resource.current
+        resource.current = replace(version, unversioned_changes=version.unversioned_changes + 1)
+        self.versions[version.version_id] = resource.current
+
     def publish(self, commit: Walked) -> None:
         """Take in a commit of `published`."""
-        record = commit.record
-        [line] = record.published or record.unpublished
-        version = self._version(line, f"commit {commit.commit_id}")
-        resource = self._resources[Kind(version.resource_type), version.resource_id]
-        by, former = self._actor(record.actor), resource.published
-        if record.unpublished and (former is None or former.version_id != version.version_id):
-            raise NotUnderstood(f"commit {commit.commit_id}: {line} was not published")
-        if record.published and commit.blob_ids != (version.git_blob_id,):
-            raise NotUnderstood(f"commit {commit.commit_id}: what it publishes is not the content of {line}")
-        if former is not None:
-            self._ended.append(replace(former, unpublished_by=by, unpublished_at=record.time))
-        resource.published = None
-        if record.published:
+        record, where = commit.record, f"commit {commit.commit_id}"
+        by = self._actor(record.actor)
+        for line in record.unpublished:
+            version = self._version(line, where)
+            resource = self._resources[Kind(version.resource_type), version.resource_id]
+            if resource.published is None or resource.published.version_id != version.version_id:
+                raise NotUnderstood(f"{where}: {line} was not published")
+            self._end_publication(resource, by, record.time)
+            if record.deletion is not None:
+                self.deletions.withdraw(
+                    UUID(record.deletion.deletion_id), version.resource_id, version.version_id
+                )
+        for line, blob_id in zip(record.published, commit.blob_ids, strict=True):
+            version = self._version(line, where)
+            if blob_id != version.git_blob_id:
+                raise NotUnderstood(f"{where}: what it publishes is not the content of {line}")
+            resource = self._resources[Kind(version.resource_type), version.resource_id]
+            self._end_publication(resource, by, record.time)
             resource.published = PastPublication(
                 publication_id=mint(),
                 resource_type=version.resource_type,
@@ -156,9 +229,21 @@ class _Recovery:
                 unpublished_by=None,
                 unpublished_at=None,
             )
+        if record.restored is not None:
+            again = {UUID(line.version_id) for line in record.published}
+            if again != self.deletions.published_again(UUID(record.restored)):
+                raise NotUnderstood(f"{where}: it does not publish what was published when it fell")
+
+    def _end_publication(self, resource: _Resource, by: UUID, at: datetime) -> None:
+        former, resource.published = resource.published, None
+        if former is not None:
+            self._ended.append(replace(former, unpublished_by=by, unpublished_at=at))
 
     def publications(self) -> list[PastPublication]:
-        """Those that ended and those that have not."""
+        """Those that ended and those that have not; raises NotUnderstood for one of what is deleted."""
+        for (kind, resource_id), each in self._resources.items():
+            if each.published is not None and each.deleted_at is not None:
+                raise NotUnderstood(f"{kind} {resource_id} is deleted, and published has it")
         standing = [each.published for each in self._resources.values() if each.published is not None]
         return sorted(self._ended + standing, key=lambda each: each.publication_id)
 
@@ -187,8 +272,12 @@ class _Recovery:
     def resource_rows(self) -> dict[Kind, list[dict[str, Any]]]:
         """The rows of resources, a parent before what lies in it; raises NotUnderstood for an orphan."""
         rows: dict[Kind, list[tuple[int, dict[str, Any]]]] = {kind: [] for kind in Kind}
-        for key in self._resources:
-            rows[key[0]].append(past_resources.row(key, self._resources))
+        there = {key: resource for key, resource in self._resources.items() if not resource.is_gone}
+        for key, resource in there.items():
+            parent = past_resources.parent(key, resource.snapshot, there)
+            if parent is not None and resource.deleted_at is None and there[parent].deleted_at is not None:
+                raise NotUnderstood(f"{key[0]} {key[1]} lives, and lies in what is deleted")
+            rows[key[0]].append(past_resources.row(key, there))
         return {
             kind: [row for _, row in sorted(found, key=lambda pair: pair[0])] for kind, found in rows.items()
         }
@@ -261,6 +350,10 @@ class _Recovery:
             untagged_at=None,
             ref_is_settled=True,
         )
+
+
+def _path(key: Key) -> str:
+    return snapshot_path(key[0].collection, str(key[1]))
 
 
 def _users(actors: dict[UUID, str], created_at: datetime, at: datetime) -> Iterator[PastUser]:

@@ -180,8 +180,11 @@ def answers(tenant: Tenant, by: Caller) -> dict[str, Any]:
             body.pop("request_id", None)
         found[f"{path}?{query}"] = (response.status_code, response.headers.get("etag"), body)
 
+    found["deletions"] = by.pages(f"{tenant.path}/deletions")
+    for deletion in found["deletions"]:
+        note(f"{tenant.path}/deletions/{deletion['deletion_id']}")
     for collection in COLLECTIONS:
-        listed = by.pages(f"{tenant.path}/{collection}")
+        listed = by.pages(f"{tenant.path}/{collection}", include_deleted=True)
         found[collection] = listed
         for resource in listed:
             at = f"{tenant.path}/{collection}/{resource['resource_id']}"

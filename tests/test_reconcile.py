@@ -282,18 +282,6 @@ def test_a_commit_that_names_no_version_is_left(history: History) -> None:
     left(history, "commit_without_row", stranger)
 
 
-def test_a_deletion_whose_row_is_gone_is_left(history: History) -> None:
-    deletion = str(uuid4())
-    stranger = history.foreign("main", message=f"gone\n\nAnnals-Deletion: {deletion} soft never because")
-    history.git("update-ref", "refs/heads/main", stranger)
-    history.sql(
-        "UPDATE repositories SET head_commit = %s, commits = commits + 1 WHERE subscription_id = %s",
-        stranger,
-        history.tenant.subscription_id,
-    )
-    found(history, "commit_without_row", f"deletion {deletion}", "its row", f"commit {stranger}")
-
-
 NEW_VERSION = (
     "INSERT INTO versions (version_id, subscription_id, resource_type, resource_id, resource_name,"
     " version_number, version_data, is_current, is_published, git_commit_hash, git_blob_id, commit_number,"

@@ -14,7 +14,7 @@ from service.usecases.reconciliation.findings import Recorder
 from service.usecases.reconciliation.subscription import Look, SubscriptionCheck
 from sql.queries import reconcile as queries
 from tests.api import COLLECTIONS, Json, Tenant, ok
-from tests.reconciled import History, audited, found, left, mended, only, told, verify
+from tests.reconciled import History, audited, found, left, mended, told, verify
 
 LATE = "2031-02-03 04:05:06.000007+00:00"
 # Trailers hold it as a JSON string.
@@ -283,14 +283,6 @@ def test_a_resource_that_git_does_not_know_is_left(history: History) -> None:
     left(history, "resource_without_commit", subject)
 
 
-def test_a_resource_that_was_deleted_is_no_finding(history: History) -> None:
-    set_resource(history, history.workflow, "deleted_at", LATE)
-    set_resource(history, history.workflow, "updated_at", LATE)
-    assert told(verify(history.tenant)) == []
-    set_resource(history, history.workflow, "name", "another")
-    assert only(verify(history.tenant)).code == "resource_name_differs"
-
-
 def test_names_that_were_exchanged_are_left_with_what_the_database_says(history: History) -> None:
     for resource, name in ((history.workflow, "x"), (history.other, "etl"), (history.workflow, "other")):
         set_resource(history, resource, "name", name)
@@ -319,27 +311,3 @@ def test_a_row_is_not_put_right_once_another_version_repeats_it(history: History
     assert row_of(history, history.workflow)["description"] == "by hand"
     assert told(verify(history.tenant)) == []
     assert audited(history.tenant) == []
-
-
-def test_a_resource_whose_file_a_deletion_removed_may_be_otherwise(history: History) -> None:
-    deletion, tree = str(uuid4()), history.git("mktree", input=b"")
-    message = f"gone\n\nAnnals-Deletion: {deletion} permanent never because"
-    stranger = history.foreign("main", message=message, tree=tree)
-    history.git("update-ref", "refs/heads/main", stranger)
-    history.sql(
-        "UPDATE repositories SET head_commit = %s, commits = commits + 1 WHERE subscription_id = %s",
-        stranger,
-        history.tenant.subscription_id,
-    )
-    history.sql(
-        "INSERT INTO deletion_logs (deletion_id, subscription_id, resource_type, resource_id, resource_name,"
-        " cascade_level, cascaded_workspaces, cascaded_folders, cascaded_jobs, cascaded_workflows,"
-        " cascaded_jobpackages, cascaded_connectors, is_soft_delete, can_be_restored, deleted_at)"
-        " VALUES (%s, %s, 'workflow', %s, 'etl', 0, 0, 0, 0, 0, 0, 0, false, false, now())",
-        deletion,
-        history.tenant.subscription_id,
-        history.workflow["resource_id"],
-    )
-    history.sql("DELETE FROM workflows WHERE workflow_id = %s", history.workflow["resource_id"])
-    set_resource(history, history.other, "name", "another")
-    assert told(verify(history.tenant)) == []

@@ -106,7 +106,7 @@ def _lines(outcome: Outcome, repository: Path) -> list[str]:
 
 
 def _stray(stray: Stray, repository: Path) -> list[str]:
-    named = ", ".join(map(str, stray.record.versions + stray.record.published + stray.record.unpublished))
+    named = ", ".join(stray.record.named)
     move = f"update-ref refs/heads/{stray.branch} {stray.commit_id} {stray.parent_id or NOTHING}"
     return [
         f"    {stray.commit_id} of {stray.record.time.isoformat()} by {stray.record.actor.username}: {named}",
@@ -141,10 +141,7 @@ def _report(outcomes: Sequence[Outcome], public_url: str, dry_run: bool) -> dict
                 "branch": stray.branch,
                 "time": stray.record.time.isoformat(),
                 "by": stray.record.actor.username,
-                "names": [
-                    str(line)
-                    for line in stray.record.versions + stray.record.published + stray.record.unpublished
-                ],
+                "names": stray.record.named,
             }
             for stray in outcome.strays
         ]

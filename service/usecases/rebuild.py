@@ -21,7 +21,7 @@ from service.kinds import Kind
 from service.recovered import Recovered, recover
 from sql.database import PLATFORM, Database, Transaction
 from sql.errors import LimitExceeded, UnfitValue, UniqueConflict, WriteConflict
-from sql.queries import history, tenancy
+from sql.queries import history, resources, tenancy
 from sql.queries.audit_logs import Values
 from sql.queries.history import PastVersion
 from sql.queries.tenancy import SubscriptionRow
@@ -174,6 +174,7 @@ class _Work:
             self._write_versions(tx, walk, recovered.versions)
             history.insert_publications(tx, subscription_id, recovered.publications)
             history.insert_tags(tx, subscription_id, recovered.tags)
+            history.insert_deletions(tx, subscription_id, recovered.deletions)
             history.insert_repository(tx, subscription_id, recovered.tips, since)
             _verify(tx, walk, recovered)
             self._record(tx, recovered, at, strays)
@@ -221,24 +222,40 @@ def _verify(tx: Transaction, walk: Walk, recovered: Recovered) -> None:
     found = history.counts(tx, subscription_id)
     if found != recovered.counts():
         raise NotUnderstood(f"{found} rows were written instead of {recovered.counts()}")
+    if {row.deletion_id: row for row in history.stored_deletions(tx, subscription_id)} != {
+        row.deletion_id: row for row in recovered.deletions
+    }:
+        raise NotUnderstood("deletions were written otherwise than git has them")
+    living = {
+        (row.resource_type, row.resource_id)
+        for row in resources.every(tx, subscription_id)
+        if row.deleted_at is None
+    }
     meant = {version.version_id: version for version in recovered.versions}
     current: dict[str, str] = {}
     published: dict[str, str] = {}
     for row in history.stored_versions(tx, subscription_id):
         version = meant[row.version_id]
-        if (row.git_blob_id, row.git_commit_hash, row.version_number, row.commit_number) != (
+        if (
+            row.git_blob_id,
+            row.git_commit_hash,
+            row.version_number,
+            row.commit_number,
+            row.unversioned_changes,
+        ) != (
             version.git_blob_id,
             version.git_commit_hash,
             version.version_number,
             version.commit_number,
+            version.unversioned_changes,
         ):
             raise NotUnderstood(f"version {row.version_id} was written otherwise than git has it")
         path = snapshot_path(Kind(row.resource_type).collection, str(row.resource_id))
-        if row.is_current:
+        if row.is_current and (row.resource_type, row.resource_id) in living:
             current[path] = row.git_blob_id
         if row.is_published:
             published[path] = row.git_blob_id
     if current != walk.files(walk.tips.main):
-        raise NotUnderstood("the current versions are not what the tree of main holds")
+        raise NotUnderstood("the current versions of what lives are not what the tree of main holds")
     if published != walk.files(walk.tips.published):
         raise NotUnderstood("the published versions are not what the tree of published holds")

@@ -1,21 +1,25 @@
 """A subscription's whole history, written at once and read back, as a rebuild from git does it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, cast, func, insert, literal, select, union_all
+from sqlalchemy import Uuid, bindparam, cast, func, insert, literal, select, union_all
 from sqlalchemy.dialects.postgresql import JSONB
 
 from sql.database import Transaction, among
 from sql.models import TABLES
 from sql.models.columns import TEXT
+from sql.queries.deletions import NewDeletion
 from sql.queries.repositories import Tips
 
 _KINDS = ("workspace", "folder", "job", "workflow", "jobpackage", "connector")
-_COUNTED = (*(f"{kind}s" for kind in _KINDS), "versions", "publications", "tags", "actors", "users")
+_NAMES = (*(f"{kind}s" for kind in _KINDS), "versions", "publications", "tags", "actors", "users")
+# Tables by the name under which their rows are counted.
+_COUNTED = {name: name for name in _NAMES} | {"deletions": "deletion_logs"}
+_DELETIONS, _VERSIONS = TABLES["deletion_logs"], TABLES["versions"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +55,7 @@ class PastVersion:
     git_commit_hash: str
     git_blob_id: str
     commit_number: int
+    unversioned_changes: int
     git_branch: str
     git_repo_url: str
     created_by: UUID
@@ -88,6 +93,17 @@ class PastTag:
     ref_is_settled: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class PastDeletion(NewDeletion):
+    """A deletion as it stands, without what the resource held, which its version has."""
+
+    restored_at: datetime | None = None
+    restored_by: UUID | None = None
+    restored_commit_hash: str | None = None
+    restored_commit_number: int | None = None
+    purged_at: datetime | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class StoredVersion:
     """What is read back of a version to see that it is what was meant."""
@@ -99,6 +115,7 @@ class StoredVersion:
     git_commit_hash: str
     git_blob_id: str
     commit_number: int
+    unversioned_changes: int
     is_current: bool
     is_published: bool
 
@@ -162,6 +179,22 @@ def insert_tags(tx: Transaction, subscription_id: UUID, rows: Sequence[PastTag])
     _insert(tx, "tags", subscription_id, [_values(row) for row in rows])
 
 
+_INSERT_DELETIONS = insert(_DELETIONS).values(
+    resource_data=select(_VERSIONS.c.version_data)
+    .where(_VERSIONS.c.version_id == bindparam("of_version", type_=Uuid()))
+    .scalar_subquery()
+)
+
+
+def insert_deletions(tx: Transaction, subscription_id: UUID, rows: Sequence[PastDeletion]) -> None:
+    """Add deletions whose versions are there, with what those hold."""
+    if rows:
+        values = [
+            _values(row) | {"subscription_id": subscription_id, "of_version": row.version_id} for row in rows
+        ]
+        tx.execute(_INSERT_DELETIONS, values)
+
+
 def insert_repository(tx: Transaction, subscription_id: UUID, tips: Tips, created_at: datetime) -> None:
     """Add the row of a repository that has its commits already."""
     row = {
@@ -176,8 +209,8 @@ def insert_repository(tx: Transaction, subscription_id: UUID, tips: Tips, create
 def counts(tx: Transaction, subscription_id: UUID) -> dict[str, int]:
     """How many rows each table has of a subscription's history."""
     queries = [
-        select(literal(name), func.count()).where(TABLES[name].c.subscription_id == subscription_id)
-        for name in _COUNTED
+        select(literal(name), func.count()).where(TABLES[table].c.subscription_id == subscription_id)
+        for name, table in _COUNTED.items()
     ]
     rows = tx.execute(union_all(*queries))
     return {str(name): int(number) for name, number in rows}
@@ -185,19 +218,17 @@ def counts(tx: Transaction, subscription_id: UUID) -> dict[str, int]:
 
 def stored_versions(tx: Transaction, subscription_id: UUID) -> Iterator[StoredVersion]:
     """Every version of a subscription, in no order."""
-    v = TABLES["versions"].c
-    query = select(
-        v.version_id,
-        v.resource_type,
-        v.resource_id,
-        v.version_number,
-        v.git_commit_hash,
-        v.git_blob_id,
-        v.commit_number,
-        v.is_current,
-        v.is_published,
-    ).where(v.subscription_id == subscription_id)
+    columns = [_VERSIONS.c[field.name] for field in fields(StoredVersion)]
+    query = select(*columns).where(_VERSIONS.c.subscription_id == subscription_id)
     return (StoredVersion(*row) for row in tx.execute(query.execution_options(yield_per=1000)))
+
+
+def stored_deletions(tx: Transaction, subscription_id: UUID) -> list[PastDeletion]:
+    """Every deletion of a subscription, in the order of their commits."""
+    columns = [_DELETIONS.c[field.name] for field in fields(PastDeletion)]
+    query = select(*columns).where(_DELETIONS.c.subscription_id == subscription_id)
+    rows = tx.execute(query.order_by(_DELETIONS.c.commit_number, _DELETIONS.c.cascade_level))
+    return [PastDeletion(**row._mapping) for row in rows]
 
 
 def _insert(tx: Transaction, table: str, subscription_id: UUID, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -205,6 +236,6 @@ def _insert(tx: Transaction, table: str, subscription_id: UUID, rows: Sequence[M
         tx.execute(insert(TABLES[table]), [{**row, "subscription_id": subscription_id} for row in rows])
 
 
-def _values(row: PastActor | PastVersion | PastPublication | PastTag) -> dict[str, Any]:
+def _values(row: PastActor | PastVersion | PastPublication | PastTag | PastDeletion) -> dict[str, Any]:
     # `asdict` copies deeply, which took longer than the database did.
     return {name: getattr(row, name) for name in row.__dataclass_fields__}

@@ -5,7 +5,22 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Uuid, bindparam, cast, column, exists, func, or_, select, text, update, values
+from sqlalchemy import (
+    ARRAY,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    cast,
+    column,
+    exists,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+    values,
+)
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from sql.database import OWNER_ROLE, Transaction, among
@@ -35,6 +50,7 @@ class VersionFact(NamedTuple):
     git_commit_hash: str
     git_blob_id: str
     commit_number: int
+    unversioned_changes: int
     version_tag: str | None
     is_current: bool
     is_published: bool
@@ -112,10 +128,44 @@ def publications(tx: Transaction, subscription_id: UUID) -> list[PublicationFact
     return [PublicationFact(*row) for row in tx.execute(query)]
 
 
-def deletions(tx: Transaction, subscription_id: UUID) -> set[UUID]:
-    """The ids of all deletions."""
-    query = select(_DELETIONS.c.deletion_id).where(_DELETIONS.c.subscription_id == subscription_id)
+def has_deletions(tx: Transaction, subscription_id: UUID, commits: Collection[str]) -> bool:
+    """Whether any of the commits is one of a deletion or restore that has rows."""
+    c, given = _DELETIONS.c, literal(list(commits), ARRAY(Text()))
+    query = select(c.deletion_id).where(
+        c.subscription_id == subscription_id,
+        or_(c.git_commit_hash == any_(given), c.restored_commit_hash == any_(given)),
+    )
+    return tx.execute(query.limit(1)).one_or_none() is not None
+
+
+def deletions_of_other_data(
+    tx: Transaction, subscription_id: UUID, *, without: Collection[UUID]
+) -> set[UUID]:
+    """The deletions that hold another document than the version that fell, but for those of some versions."""
+    query = (
+        select(_DELETIONS.c.deletion_id)
+        .join(_VERSIONS, _VERSIONS.c.version_id == _DELETIONS.c.version_id)
+        .where(
+            _DELETIONS.c.subscription_id == subscription_id,
+            _DELETIONS.c.resource_data.is_distinct_from(_VERSIONS.c.version_data),
+            ~among(_VERSIONS.c.version_id, without),
+        )
+    )
     return set(tx.execute(query).scalars())
+
+
+def correct_deletion(
+    tx: Transaction, subscription_id: UUID, deletion_id: UUID, values: Mapping[str, Any]
+) -> None:
+    """Let columns of a deletion say what git says; the transaction is the owner's."""
+    of_deletion = (_DELETIONS.c.subscription_id == subscription_id, _DELETIONS.c.deletion_id == deletion_id)
+    tx.execute(update(_DELETIONS).where(*of_deletion).values(dict(values)))
+
+
+def refill_deletion(tx: Transaction, subscription_id: UUID, deletion_id: UUID) -> None:
+    """Let a deletion hold the document of the version that fell; the transaction is the owner's."""
+    held = select(_VERSIONS.c.version_data).where(_VERSIONS.c.version_id == _DELETIONS.c.version_id)
+    correct_deletion(tx, subscription_id, deletion_id, {"resource_data": held.scalar_subquery()})
 
 
 def named_versions(tx: Transaction, subscription_id: UUID, version_ids: Collection[UUID]) -> set[UUID]:
@@ -185,17 +235,6 @@ def add_actor(tx: Transaction, subscription_id: UUID, user_id: UUID, username: s
     """Let an author that git names have a row, unless it is there; the e-mail address is not in git."""
     values = {"user_id": user_id, "subscription_id": subscription_id, "username": username}
     tx.execute(insert(_ACTORS).values(values).on_conflict_do_nothing())
-
-
-def newest(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID) -> int | None:
-    """The number of the newest version of a resource."""
-    query = select(func.max(_VERSIONS.c.version_number)).where(
-        _VERSIONS.c.subscription_id == subscription_id,
-        _VERSIONS.c.resource_type == kind,
-        _VERSIONS.c.resource_id == resource_id,
-    )
-    number: int | None = tx.execute(query).scalar_one()
-    return number
 
 
 _LATER = _VERSIONS.alias("later")

@@ -42,6 +42,7 @@ class Code(StrEnum):
     RESOURCE_DIFFERS = "resource_differs"
     NUMBER_DIFFERS = "number_differs"
     NUMBER_GAP = "number_gap"
+    CHANGES_DIFFER = "changes_differ"
     COMMIT_DIFFERS = "commit_differs"
     COMMIT_NUMBER_DIFFERS = "commit_number_differs"
     COMMIT_COUNT_DIFFERS = "commit_count_differs"
@@ -65,6 +66,14 @@ class Code(StrEnum):
     RESOURCE_PARENT_DIFFERS = "resource_parent_differs"
     RESOURCE_AUTHOR_DIFFERS = "resource_author_differs"
     RESOURCE_TIME_DIFFERS = "resource_time_differs"
+    RESOURCE_DELETION_DIFFERS = "resource_deletion_differs"
+    RESOURCE_UNEXPECTED = "resource_unexpected"
+
+    DELETION_MISSING = "deletion_missing"
+    DELETION_WITHOUT_COMMIT = "deletion_without_commit"
+    DELETION_DIFFERS = "deletion_differs"
+    DELETION_DATA_DIFFERS = "deletion_data_differs"
+    MAIN_TREE_DIFFERS = "main_tree_differs"
 
     STALE_LOCK = "stale_lock"
     LEFTOVER = "leftover"
@@ -96,6 +105,9 @@ ADVICE: dict[Code, str] = {
     Code.PUBLISHED_TREE_DIFFERS: "publish, or unpublish, the resource again over the API",
     Code.PUBLICATION_WITHOUT_COMMIT: "publish, or unpublish, the resource again over the API",
     Code.RESOURCE_WITHOUT_COMMIT: f"{_RESTORE}; nothing of this resource is on main",
+    Code.RESOURCE_UNEXPECTED: "the row came back by hand, or from a back-up: remove it",
+    Code.DELETION_WITHOUT_COMMIT: _RESTORE,
+    Code.MAIN_TREE_DIFFERS: "Annals never makes such a tree: find out who wrote to the repository",
     Code.PACK_MISSING: (
         "restore the file from a back-up; or copy a pack with its index from a clone that is as new into the "
         "folder, and remove the index that has no pack"

@@ -9,6 +9,7 @@ from uuid import UUID
 from gitstore.branch_log import WalkedCommit
 from service.usecases.reconciliation.findings import Code, Finding
 from service.usecases.reconciliation.trailers import Author, Line, Told, subject, told_by
+from sql.queries.history import PastDeletion
 from sql.queries.reconcile import PublicationFact, TagFact, VersionFact
 from sql.queries.repositories import Tips
 from sql.queries.resources import ResourceRow
@@ -24,7 +25,7 @@ class Facts:
     versions: list[VersionFact]
     tags: list[TagFact]
     publications: list[PublicationFact]
-    deletions: set[UUID]
+    deletions: list[PastDeletion]
     resources: list[ResourceRow]
 
 
@@ -52,6 +53,17 @@ class Named:
     blob_id: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A commit that deletes or restores: `place` counts from 1; the paths that it takes away, and adds."""
+
+    told: Told
+    commit_id: str
+    place: int
+    removed: tuple[str, ...]
+    added: tuple[str, ...]
+
+
 Found = tuple[Finding, Correction | None]
 
 
@@ -63,7 +75,10 @@ class Main:
     found: list[Found] = field(default_factory=list)
     named: dict[UUID, Named] = field(default_factory=dict)
     commits: set[str] = field(default_factory=set)
-    deletions: dict[UUID, str] = field(default_factory=dict)
+    newest: str | None = None
+    turns: list[Turn] = field(default_factory=list)
+    # Of `published`: by which deletion which version of which resource ceased to be.
+    withdrawn: list[tuple[UUID, UUID, UUID]] = field(default_factory=list)
     # The blobs in the newest tree by path, None for what was removed.
     tree: dict[str, str | None] = field(default_factory=dict)
     is_linear: bool = True
@@ -134,16 +149,22 @@ def _read_commits(main: Main, commits: Iterable[WalkedCommit]) -> None:
     previous = None
     for place, commit in enumerate(commits, 1):
         check_parents(main, commit, previous)
-        previous = commit.commit_id
+        previous = main.newest = commit.commit_id
         main.commits.add(commit.commit_id)
-        main.tree |= commit.changes
         told = told_by(commit.message)
-        if not told.versions and not told.deletions:
+        if told.deletion is not None or told.restored is not None:
+            main.turns.append(_turn(main, commit, told, place))
+        main.tree |= commit.changes
+        if not told.versions and told.deletion is None and told.restored is None:
             main.tell(Code.COMMIT_WITHOUT_ROW, commit.commit_id, found="a commit that names no version")
         for line in told.versions:
             main.named[line.version_id] = Named(line, told, commit.commit_id, place, main.tree.get(line.path))
-        for deletion_id in told.deletions:
-            main.deletions[deletion_id] = commit.commit_id
+
+
+def _turn(main: Main, commit: WalkedCommit, told: Told, place: int) -> Turn:
+    removed = tuple(path for path, blob in commit.changes.items() if blob is None)
+    added = (path for path, blob in commit.changes.items() if blob and main.tree.get(path) is None)
+    return Turn(told, commit.commit_id, place, removed, tuple(added))
 
 
 def _check_commits(main: Main, facts: Facts) -> None:
@@ -156,14 +177,6 @@ def _check_commits(main: Main, facts: Facts) -> None:
                 named.line.subject,
                 expected=f"a row of version {version_id}",
                 found=f"commit {named.commit_id}",
-            )
-    for deletion_id, commit_id in main.deletions.items():
-        if deletion_id not in facts.deletions:
-            main.tell(
-                Code.COMMIT_WITHOUT_ROW,
-                f"deletion {deletion_id}",
-                expected="its row",
-                found=f"commit {commit_id}",
             )
     if main.is_linear and facts.tips.commits != len(main.commits):
         main.tell(Code.COMMIT_COUNT_DIFFERS, "main", expected=len(main.commits), found=facts.tips.commits)

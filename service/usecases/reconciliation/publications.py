@@ -57,6 +57,9 @@ def _check_commit(
         (told.unpublished, ended, "unpublished"),
     ):
         for line in lines:
+            if told.deletion is not None:
+                deletion_id = UUID(told.deletion.deletion_id)
+                branch.withdrawn.append((deletion_id, line.resource_id, line.version_id))
             event = (line.version_id, told.time)
             if events[event] > 0:
                 events[event] -= 1

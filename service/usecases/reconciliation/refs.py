@@ -180,7 +180,9 @@ class RefsCheck:
         with self._database.transaction(self._subscription_id) as tx:
             if suspect.ref == MAIN:
                 ids = {line.version_id for each in told for line in each.versions}
-                return bool(reconcile.named_versions(tx, self._subscription_id, ids))
+                return bool(
+                    reconcile.named_versions(tx, self._subscription_id, ids)
+                ) or reconcile.has_deletions(tx, self._subscription_id, [each.commit_id for each in commits])
             rows = reconcile.publications(tx, self._subscription_id)
         events = {(row.version_id, at) for row in rows for at in (row.published_at, row.unpublished_at)}
         return any(

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from gitstore.inspection import Objects
 from service import past_resources
 from service.kinds import PLACE_FIELDS
 from service.past_resources import Key, PastResource, read_snapshot
+from service.usecases.reconciliation.deletions import Past
 from service.usecases.reconciliation.findings import Code, Finding
 from service.usecases.reconciliation.history import Facts, Main, Named
 from service.usecases.reconciliation.trailers import Author, subject
@@ -18,10 +20,9 @@ from sql.queries.resources import ResourceRow
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """What columns of a row have to be while version `number` is the newest; all where there is no row."""
+    """What columns of a row have to be; all where there is no row."""
 
     key: Key
-    number: int
     author: Author
     values: dict[str, Any]
     is_new: bool = False
@@ -40,7 +41,6 @@ class _Told:
 
     key: Key
     author: Author
-    number: int
     past: PastResource
     row: dict[str, Any] | None
     depth: int
@@ -50,15 +50,15 @@ class _Told:
         if self.row is None:
             return None
         values = {column: self.row[column] for column in columns if column in self.row}
-        return Correction(self.key, self.number, self.author, values)
+        return Correction(self.key, self.author, values)
 
 
 def differences(
-    subscription_id: UUID, facts: Facts, main: Main, objects: Objects, *, untold: Collection[UUID]
+    subscription_id: UUID, facts: Facts, main: Main, past: Past, objects: Objects, *, untold: Collection[UUID]
 ) -> Iterator[Difference]:
     """Rows that differ, of resources that are not `untold`, a parent before what lies in it."""
     rows = {(row.resource_type, row.resource_id): row for row in facts.resources}
-    for told in _all_told(main, objects):
+    for told in _all_told(main, past, objects):
         if told.key[1] not in untold:
             for code, expected, found, correction in _compared(told, rows.get(told.key)):
                 yield Difference(
@@ -66,32 +66,42 @@ def differences(
                 )
     known = {_key(named) for named in main.named.values()}
     for key, row in rows.items():
-        if key not in known and row.resource_id not in untold:
+        if row.resource_id in untold:
+            continue
+        if key not in known:
             expected = "a commit of its first version"
             yield Difference(
                 _finding(Code.RESOURCE_WITHOUT_COMMIT, subscription_id, key, expected=expected), None
             )
+        elif key in past.gone:
+            found = f"the row of {row.name}, which was deleted for good"
+            yield Difference(_finding(Code.RESOURCE_UNEXPECTED, subscription_id, key, found=found), None)
 
 
-def _all_told(main: Main, objects: Objects) -> list[_Told]:
-    """What git says of each resource that it has a file of: of one that was deleted it is not asked."""
+def _all_told(main: Main, past: Past, objects: Objects) -> list[_Told]:
+    """What git says of each resource, but for those that were deleted for good."""
     firsts: dict[Key, Named] = {}
     newest: dict[Key, Named] = {}
     for named in main.named.values():
         key = _key(named)
-        if main.tree.get(named.line.path) is None:
+        if key in past.gone:
             continue
         if key not in firsts or named.line.number < firsts[key].line.number:
             firsts[key] = named
         if key not in newest or named.line.number > newest[key].line.number:
             newest[key] = named
-    found = {key: _past(key, first, newest[key], objects) for key, first in firsts.items()}
-    pasts = {key: past for key, past in found.items() if past is not None}
-    told = [_told(key, firsts[key], newest[key], pasts) for key in pasts]
+    found = {
+        key: _past(key, first, newest[key], past.deleted_at.get(key), objects)
+        for key, first in firsts.items()
+    }
+    pasts = {key: each for key, each in found.items() if each is not None}
+    told = [_told(key, firsts[key], pasts) for key in pasts]
     return sorted((each for each in told if each is not None), key=lambda each: each.depth)
 
 
-def _past(key: Key, first: Named, newest: Named, objects: Objects) -> PastResource | None:
+def _past(
+    key: Key, first: Named, newest: Named, deleted_at: datetime | None, objects: Objects
+) -> PastResource | None:
     """None where not all of it is known; a blob that can't be read is told of its version."""
     made, changed = first.told, newest.told
     if made.author is None or made.time is None or changed.time is None or newest.blob_id is None:
@@ -103,18 +113,18 @@ def _past(key: Key, first: Named, newest: Named, objects: Objects) -> PastResour
         snapshot = read_snapshot(key, newest.blob_id, content)
     except NotUnderstood:
         return None
-    return PastResource(snapshot, made.author.user_id, made.time, changed.time)
+    return PastResource(snapshot, made.author.user_id, made.time, changed.time, deleted_at=deleted_at)
 
 
-def _told(key: Key, first: Named, newest: Named, pasts: Mapping[Key, PastResource]) -> _Told | None:
+def _told(key: Key, first: Named, pasts: Mapping[Key, PastResource]) -> _Told | None:
     author = first.told.author
     if author is None:
         return None
     try:
         depth, row = past_resources.row(key, pasts)
     except NotUnderstood:
-        return _Told(key, author, newest.line.number, pasts[key], None, 0)
-    return _Told(key, author, newest.line.number, pasts[key], row, depth)
+        return _Told(key, author, pasts[key], None, 0)
+    return _Told(key, author, pasts[key], row, depth)
 
 
 def _compared(
@@ -124,7 +134,7 @@ def _compared(
     if row is None:
         whole = None
         if told.row is not None:
-            whole = Correction(told.key, told.number, told.author, told.row, is_new=True)
+            whole = Correction(told.key, told.author, told.row, is_new=True)
         yield Code.RESOURCE_MISSING, f"the row of {snapshot.name}", None, whole
         return
     if row.name != snapshot.name:
@@ -138,13 +148,17 @@ def _compared(
         yield Code.RESOURCE_PARENT_DIFFERS, snapshot.parent_id, parent, fix
     if row.created_by != past.created_by:
         yield Code.RESOURCE_AUTHOR_DIFFERS, past.created_by, row.created_by, told.correction("created_by")
-    # A deletion is a change too, and no version.
-    changed = past.updated_at if row.deleted_at is None else row.updated_at
-    if (row.created_at, row.updated_at) != (past.created_at, changed):
-        expected = f"made {past.created_at}, changed {changed}"
+    if (row.created_at, row.updated_at) != (past.created_at, past.updated_at):
+        expected = f"made {past.created_at}, changed {past.updated_at}"
         found = f"made {row.created_at}, changed {row.updated_at}"
-        columns = ("created_at",) if row.deleted_at is not None else ("created_at", "updated_at")
-        yield Code.RESOURCE_TIME_DIFFERS, expected, found, told.correction(*columns)
+        yield Code.RESOURCE_TIME_DIFFERS, expected, found, told.correction("created_at", "updated_at")
+    if row.deleted_at != past.deleted_at:
+        fix = told.correction("deleted_at")
+        yield Code.RESOURCE_DELETION_DIFFERS, _since(past.deleted_at), _since(row.deleted_at), fix
+
+
+def _since(deleted_at: datetime | None) -> str:
+    return "it lives" if deleted_at is None else f"deleted {deleted_at}"
 
 
 def _key(named: Named) -> Key:

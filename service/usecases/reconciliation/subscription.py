@@ -11,16 +11,25 @@ from gitstore import inspection
 from gitstore.branch_log import walk
 from gitstore.errors import GitStoreError
 from gitstore.inspection import Objects
-from gitstore.layout import Store
+from gitstore.layout import Store, snapshot_path
 from service.committer import mending
 from service.committer.refs import MAIN, PUBLISHED
 from service.ids import SubscriptionId
-from service.usecases.reconciliation import content, files, mirrors, resources, tag_objects, unreadable
+from service.usecases.reconciliation import (
+    content,
+    deletions,
+    files,
+    mirrors,
+    resources,
+    tag_objects,
+    unreadable,
+)
+from service.usecases.reconciliation.deletions import Past, read_past
 from service.usecases.reconciliation.findings import Code, Damage, Finding, Recorder
 from service.usecases.reconciliation.history import Correction, Facts, Main, read_main
 from service.usecases.reconciliation.publications import read_published
 from service.usecases.reconciliation.refs import RefsCheck
-from service.usecases.reconciliation.trailers import Author
+from service.usecases.reconciliation.trailers import Author, told_by
 from sql.database import OWNER_ROLE, Database, Transaction
 from sql.errors import SchemaError
 from sql.queries import history, reconcile, repositories
@@ -49,6 +58,8 @@ class SubscriptionCheck:
         self._subscription_id = subscription_id
         self._path = store.path(str(subscription_id))
         self._look = look
+        # Versions of whose document was told that it differs.
+        self._other_documents: set[UUID] = set()
 
     def damages(self, now: datetime) -> Iterator[Damage]:
         """What is wrong; what was yielded may be mended before the next is asked for.
@@ -64,7 +75,7 @@ class SubscriptionCheck:
         yield from files.of_repository(self._path, self._subscription_id, now)
         yield from refs_check.damages(now, ignored=self._tags_at_fault())
         if self._look.history:
-            yield from self._history(refs_check)
+            yield from self._history(refs_check, now)
         if self._look.objects:
             yield from self._objects()
 
@@ -95,11 +106,11 @@ class SubscriptionCheck:
                 reconcile.versions(tx, self._subscription_id),
                 reconcile.tags(tx, self._subscription_id),
                 reconcile.publications(tx, self._subscription_id),
-                reconcile.deletions(tx, self._subscription_id),
+                history.stored_deletions(tx, self._subscription_id),
                 resource_rows.every(tx, self._subscription_id),
             )
 
-    def _history(self, refs_check: RefsCheck) -> Iterator[Damage]:
+    def _history(self, refs_check: RefsCheck, now: datetime) -> Iterator[Damage]:
         """Compare the history, after the refs: where a branch's row can't be trusted, its ref is read."""
         facts = self._facts()
         if facts is None:
@@ -133,7 +144,9 @@ class SubscriptionCheck:
             untold = main.touched if isinstance(branch, Finding) else main.touched | branch.touched
             yield from self._mirrors(facts, untold)
             yield from self._content(facts, main, objects)
-            yield from self._resources(facts, main, untold, objects)
+            past = read_past(main, None if isinstance(branch, Finding) else branch, objects)
+            yield from self._deletions(facts, main, past, now)
+            yield from self._resources(facts, main, past, untold | past.untold, objects)
 
     def _main(self, facts: Facts, head: str | None, objects: Objects) -> Main:
         self._look.progress(f"  reading {len(facts.versions)} versions")
@@ -171,11 +184,7 @@ class SubscriptionCheck:
         return Damage(finding, None if correction is None else partial(self._correct, correction))
 
     def _correct(self, correction: Correction, record: Recorder) -> str:
-        with self._database.transaction(self._subscription_id) as tx:
-            if not reconcile.may_correct(tx):
-                raise SchemaError(
-                    "this login may not change versions: run it with one that may be annals_owner"
-                )
+        self._check_owner()
         with self._database.transaction(self._subscription_id, role=OWNER_ROLE) as tx:
             if correction.author is not None:
                 self._add_author(tx, correction.author)
@@ -184,6 +193,13 @@ class SubscriptionCheck:
             )
             record.within(tx, done := f"{correction.column} was set to what git says")
         return done
+
+    def _check_owner(self) -> None:
+        with self._database.transaction(self._subscription_id) as tx:
+            if not reconcile.may_correct(tx):
+                raise SchemaError(
+                    "this login may not change versions or deletions: run it as one that may be annals_owner"
+                )
 
     def _add_author(self, tx: Transaction, author: Author) -> None:
         reconcile.add_actor(tx, self._subscription_id, author.user_id, author.username)
@@ -243,24 +259,63 @@ class SubscriptionCheck:
         for finding, correction in content.differences(
             self._database, self._subscription_id, facts, main, objects, self._look.progress
         ):
+            if correction is not None and finding.code is Code.DATA_DIFFERS:
+                self._other_documents.add(correction.version_id)
             yield self._correctable(finding, correction)
 
+    def _deletions(self, facts: Facts, main: Main, past: Past, now: datetime) -> Iterator[Damage]:
+        with self._database.transaction(self._subscription_id) as tx:
+            other_data = reconcile.deletions_of_other_data(
+                tx, self._subscription_id, without=self._other_documents
+            )
+        found = deletions.differences(
+            self._subscription_id,
+            facts,
+            main,
+            past,
+            untold=main.touched | past.untold,
+            other_data=other_data,
+            now=now,
+        )
+        for finding, fix in found:
+            yield Damage(finding, None if fix is None else partial(self._fix, main.newest, fix))
+
+    def _fix(self, read_up_to: str | None, fix: deletions.Fix, record: Recorder) -> str:
+        self._check_owner()
+        with self._database.transaction(self._subscription_id, role=OWNER_ROLE) as tx:
+            self._hold(tx, read_up_to, fix.path)
+            for author in fix.authors:
+                self._add_author(tx, author)
+            record.within(tx, done := fix.put(tx, self._subscription_id))
+        return done
+
+    def _hold(self, tx: Transaction, read_up_to: str | None, path: str) -> None:
+        """Let no batch run; raises Changed where one since that commit may have changed what is at a path."""
+        head = repositories.lock(tx, self._subscription_id).head
+        if head is None or head == read_up_to:
+            return
+        for commit in walk(self._path, head, without=read_up_to):
+            deletion = told_by(commit.message).deletion
+            # One for good is an empty commit.
+            if path in commit.changes or (deletion is not None and deletion.until is None):
+                raise mending.Changed(f"{path} was changed meanwhile")
+
     def _resources(
-        self, facts: Facts, main: Main, untold: Collection[UUID], objects: Objects
+        self, facts: Facts, main: Main, past: Past, untold: Collection[UUID], objects: Objects
     ) -> Iterator[Damage]:
         for finding, correction in resources.differences(
-            self._subscription_id, facts, main, objects, untold=untold
+            self._subscription_id, facts, main, past, objects, untold=untold
         ):
-            mend = None if correction is None else partial(self._correct_resource, correction)
+            mend = None if correction is None else partial(self._correct_resource, main.newest, correction)
             yield Damage(finding, mend)
 
-    def _correct_resource(self, correction: resources.Correction, record: Recorder) -> str:
+    def _correct_resource(
+        self, read_up_to: str | None, correction: resources.Correction, record: Recorder
+    ) -> str:
         (kind, resource_id), values = correction.key, correction.values
         with self._database.transaction(self._subscription_id) as tx:
-            # No batch changes it meanwhile; one before may have made what was wrong part of a snapshot.
-            repositories.lock(tx, self._subscription_id)
-            if reconcile.newest(tx, self._subscription_id, kind, resource_id) != correction.number:
-                raise mending.Changed("a version was added meanwhile")
+            # A batch since may have made what was wrong part of a snapshot.
+            self._hold(tx, read_up_to, snapshot_path(kind.collection, str(resource_id)))
             self._add_author(tx, correction.author)
             if correction.is_new:
                 history.insert_resources(tx, self._subscription_id, kind, [values])

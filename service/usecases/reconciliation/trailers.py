@@ -7,7 +7,7 @@ from uuid import UUID
 
 from gitstore import records
 from gitstore.layout import snapshot_path
-from gitstore.messages import VersionLine
+from gitstore.messages import DeletionLine, VersionLine
 from service.kinds import KIND_OF_COLLECTION, Kind
 
 
@@ -49,7 +49,10 @@ class Told:
     versions: list[Line]
     published: list[Line]
     unpublished: list[Line]
-    deletions: tuple[UUID, ...]
+    deletion: DeletionLine | None
+    restored: UUID | None
+    # The resource in the subject, which alone says what was deleted for good.
+    about: tuple[Kind, UUID] | None
     author: Author | None
     time: datetime | None
     description: str | None
@@ -64,7 +67,9 @@ def told_by(message: str) -> Told:
         versions=_lines(found.versions),
         published=_lines(found.published),
         unpublished=_lines(found.unpublished),
-        deletions=found.deletions,
+        deletion=found.deletion,
+        restored=None if found.restored is None else UUID(found.restored),
+        about=None if found.about is None else _key(*found.about),
         author=None if actor is None else Author(UUID(actor.user_id), actor.username),
         time=found.time,
         description=found.description,
@@ -75,6 +80,11 @@ def told_by(message: str) -> Told:
 def subject(kind: str, resource_id: UUID, number: int | None = None) -> str:
     """How findings name a resource, or a version of it."""
     return f"{Kind(kind).collection}/{resource_id}" + ("" if number is None else f"@{number}")
+
+
+def _key(collection: str, resource_id: str) -> tuple[Kind, UUID] | None:
+    kind = KIND_OF_COLLECTION.get(collection)
+    return None if kind is None else (kind, UUID(resource_id))
 
 
 def _lines(lines: Iterable[VersionLine]) -> list[Line]:
