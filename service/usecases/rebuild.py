@@ -42,6 +42,7 @@ LOST = (
     "check-outs, and that a version was made by a check-in (`checked_in_at`)",
     "comments, though the first one of a version stays in its commit's message",
     "tags that were taken away: who did so, and when",
+    "requests of `cascade_delete_workspace`: ask again for what was not deleted",
     "audit logs and all other logs, and results kept for Idempotency-Keys",
 )
 
