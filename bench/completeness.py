@@ -1,11 +1,11 @@
 """Whether every row of every acknowledged save is there: what the speed was bought with must be nothing."""
 
-import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import orjson
 
+from bench import reference
 from bench.load import Chain, Outcome
 from bench.service import Database, Service
 
@@ -42,6 +42,20 @@ LEFT JOIN named ON named.version_id = acknowledged.version_id::text
 LEFT JOIN numbered
     ON numbered.record_id = acknowledged.resource_id
     AND numbered.version_number = acknowledged.version_number
+"""
+
+
+# How many commits of `main` the rows name: of versions, of deletions, and of what undid those.
+_HISTORY = """
+SELECT head_commit, commits, (
+    SELECT count(*) FROM (
+        SELECT git_commit_hash FROM versions WHERE subscription_id = repositories.subscription_id
+        UNION SELECT git_commit_hash FROM deletion_logs WHERE subscription_id = repositories.subscription_id
+        UNION SELECT restored_commit_hash FROM deletion_logs
+        WHERE subscription_id = repositories.subscription_id AND restored_commit_hash IS NOT NULL
+    ) named
+)
+FROM repositories WHERE subscription_id = %s
 """
 
 
@@ -119,24 +133,14 @@ def examine(database: Database, promised: Sequence[Acknowledged]) -> Completenes
 
 def wrong_history(service: Service, subscription_id: str) -> str | None:
     """Where a branch has not as many commits as the rows say, in words."""
-    [(head, said, named)] = service.database.rows(
-        "SELECT head_commit, commits, (SELECT count(DISTINCT git_commit_hash) FROM versions"
-        " WHERE subscription_id = repositories.subscription_id)"
-        " FROM repositories WHERE subscription_id = %s",
-        subscription_id,
-    )
-    repository = str(service.repository(subscription_id))
-    main = _git(repository, "rev-parse", "main")
-    reached = int(_git(repository, "rev-list", "--count", "main"))
+    [(head, said, named)] = service.database.rows(_HISTORY, subscription_id)
+    repository = service.repository(subscription_id)
+    main = reference.git(repository, "rev-parse", "main")
+    reached = int(reference.git(repository, "rev-list", "--count", "main"))
     if reached == said == named and main == head:
         return None
-    return f"{reached} commits, {said} in the row, {named} named by versions, in {subscription_id}"
+    return f"{reached} commits, {said} in the row, {named} named by rows, in {subscription_id}"
 
 
 def _said(rows: str, missing: int) -> str:
     return f"{rows} all there" if missing == 0 else f"{rows} MISSING for {missing:,}"
-
-
-def _git(repository: str, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", repository, *arguments], check=True, capture_output=True, text=True)
-    return done.stdout.strip()

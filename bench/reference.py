@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import UUID
@@ -87,16 +87,27 @@ def prepare(folder: Path, resources: int = RESOURCES) -> Path:
 
 def stream_of(commits: Iterable[Sequence[tuple[str, bytes]]], *, has_parent: bool) -> Iterator[bytes]:
     """The commits in the language of `git fast-import`."""
-    name, email = _AUTHOR
     for number, writes in enumerate(commits):
         message = b"workflows: %d documents" % len(writes)
-        yield b"commit refs/heads/main\n"
-        yield f"committer {name} <{email}> {1_700_000_000 + number} +0000\n".encode()
-        yield b"data %d\n%s\n" % (len(message), message)
-        if number == 0 and has_parent:
-            yield b"from refs/heads/main^0\n"
+        yield from _head(message, number, has_parent=number == 0 and has_parent)
         for path, content in writes:
             yield b"M 100644 inline %s\ndata %d\n%s\n" % (path.encode(), len(content), content)
+
+
+def change_of(places: Mapping[str, str | None]) -> bytes:
+    """One commit by which blobs stand at some paths, or where it says None nothing does."""
+    message = b"workspaces: %d paths" % len(places)
+    lines = (f"D {path}\n" if blob is None else f"M 100644 {blob} {path}\n" for path, blob in places.items())
+    return b"".join((*_head(message, 0, has_parent=True), "".join(lines).encode()))
+
+
+def _head(message: bytes, number: int, *, has_parent: bool) -> Iterator[bytes]:
+    name, email = _AUTHOR
+    yield b"commit refs/heads/main\n"
+    yield f"committer {name} <{email}> {1_700_000_000 + number} +0000\n".encode()
+    yield b"data %d\n%s\n" % (len(message), message)
+    if has_parent:
+        yield b"from refs/heads/main^0\n"
 
 
 def fast_import(repository: Path, stream: bytes) -> tuple[float, float]:
@@ -158,23 +169,35 @@ def stream(repository: Path, commits: int, per_commit: int, resources: int = RES
     return Figures(documents=sum(map(len, parts)), commits=len(parts), seconds=seconds, cpu_seconds=cpu)
 
 
+def git(repository: Path, *arguments: str) -> str:
+    """What git says."""
+    return subprocess.run(
+        ["git", *arguments], cwd=repository, env=environment(), check=True, stdout=subprocess.PIPE, text=True
+    ).stdout.strip()
+
+
+def copy(template: Path, to: Path) -> None:
+    """A fresh copy of a repository, on the disk."""
+    shutil.copytree(template, to)
+    # What it has still to write must not be the reference's to wait for.
+    subprocess.run(["sync", "--file-system", str(to)], check=True)
+
+
 def in_a_process(template: Path, *arguments: str) -> Figures:
     """Run a reference on a fresh copy of the prepared repository, in a process of its own."""
-    copy = template.parent.parent / "reference-turn" / template.name
-    shutil.rmtree(copy.parent, ignore_errors=True)
-    shutil.copytree(template, copy)
-    # What the copy has still to write must not be the reference's to wait for.
-    subprocess.run(["sync", "--file-system", str(copy)], check=True)
+    repository = template.parent.parent / "reference-turn" / template.name
+    shutil.rmtree(repository.parent, ignore_errors=True)
+    copy(template, repository)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "bench.reference", arguments[0], str(copy), *arguments[1:]],
+            [sys.executable, "-m", "bench.reference", arguments[0], str(repository), *arguments[1:]],
             cwd=Path(__file__).parent.parent,
             stdout=subprocess.PIPE,
             text=True,
             check=True,
         )
     finally:
-        shutil.rmtree(copy.parent)
+        shutil.rmtree(repository.parent)
     return Figures(**json.loads(done.stdout))
 
 

@@ -10,9 +10,15 @@ from bench.figures import Demand, Measured, median_traffic
 
 
 def text(
-    facts: Mapping[str, str], results: Sequence[Measured], found: Completeness, *, title: str, committer: str
+    facts: Mapping[str, str],
+    results: Sequence[Measured],
+    found: Completeness,
+    *,
+    title: str,
+    committer: str,
+    request: str,
 ) -> str:
-    """Machine, figures, traffic and completeness, as Markdown."""
+    """Machine, figures, traffic and completeness, as Markdown; `request` is what the service is asked for."""
     parts = [
         f"# {title}",
         "\n".join(f"- {name}: {value}" for name, value in facts.items()),
@@ -22,7 +28,7 @@ def text(
         ),
         _table(
             (
-                *("figure", "requests/s", "p50 ms", "p99 ms", "CPU ms a save: API", "committer"),
+                *("figure", "requests/s", "p50 ms", "p99 ms", f"CPU ms a {request}: API", "committer"),
                 *("database", "load generator", "others on the machine"),
             ),
             (_traffic(each, committer) for each in results if each.traffic),
@@ -50,7 +56,7 @@ def _figure(each: Measured) -> tuple[str, ...]:
     limits = (_limit(demand, demand.must), _limit(demand, demand.goal))
     if not each.ratios:
         return (demand.figure, "", "", "", "", *limits, each.verdict)
-    is_ratio = demand.unit != "KiB"
+    is_ratio = demand.unit.startswith("×")
     return (
         demand.figure,
         f"{statistics.median(each.service):,.4g} {each.measure}" if is_ratio else "",

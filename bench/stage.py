@@ -13,8 +13,11 @@ from bench import completeness, reference, tenants
 from bench.completeness import Completeness
 from bench.figures import Traffic
 from bench.load import Chain, Outcome
+from bench.plain import Plain
 from bench.service import Database, Service, annals, serving
-from bench.tenants import Tenant
+from bench.tenants import Shape, Tenant
+
+_TREE = Shape(folders=20, jobs=200, workflows=2_000, jobpackages=100, connectors=50)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +38,7 @@ class Sizes:
     cloned_resources: int = 500
     cloned_versions: int = 10_000
     clones: int = 50
+    tree: Shape = _TREE
 
 
 FULL = Sizes(pairs=5, seconds=8, warm_up_seconds=1)
@@ -52,10 +56,12 @@ QUICK = Sizes(
     cloned_resources=100,
     cloned_versions=1_000,
     clones=10,
+    tree=Shape(folders=5, jobs=20, workflows=200, jobpackages=10, connectors=5),
 )
 # Requests are made before the clock starts: so many more than the warm-up needed in the same time.
 _RESERVE = 3
 _FIRST_GUESS = 1_500
+_RELEASERS = 8
 
 
 class Stage:
@@ -80,6 +86,7 @@ class Stage:
         self._running: tuple[int, Service, ExitStack] | None = None
         self._tenants: dict[str, Tenant] = {}
         self._template: Path | None = None
+        self._plain: Plain | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -87,6 +94,8 @@ class Stage:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _at: TracebackType | None
     ) -> None:
+        if self._plain is not None:
+            self._plain.close()
         self._stop()
 
     # -- the server -----------------------------------------------------------------------------------
@@ -138,6 +147,30 @@ class Stage:
             edits = self.sizes.cloned_versions - self.sizes.cloned_resources
             self.save([tenant], clients=64, amount=edits)
             self.upkeep(tenant, "--deep")
+        return tenant
+
+    def tree(self) -> Tenant:
+        """One of a large tree, of whose workflows some are published and tagged."""
+        if "tree" not in self._tenants:
+            self._tenants["tree"] = self._tree("tree")
+        return self._tenants["tree"]
+
+    def plain(self) -> Plain:
+        """Another one just like it, which the service made and does not look after."""
+        if self._plain is None:
+            tenant = self._tree("plain")
+            repository = self.folder / "reference" / f"{tenant.subscription_id}.git"
+            reference.copy(self.service().repository(tenant.subscription_id), repository)
+            self._plain = Plain(self.database, repository, tenant.subscription_id, tenant.workspace)
+        return self._plain
+
+    def _tree(self, name: str) -> Tenant:
+        shape = self.sizes.tree
+        self.say(f"filling the subscription {name!r} with a tree of {shape.resources:,} resources")
+        tenant = tenants.fill_tree(self.service(), name, shape, seed=700_000)
+        chains = list(tenants.releases(tenant, self.rng))
+        outcome, _ = self.service().measured(chains, clients=_RELEASERS)
+        self.note(chains, outcome)
         return tenant
 
     def _tenant(self, name: str, resources: int, *, seed: int, users: int = tenants.USERS) -> Tenant:

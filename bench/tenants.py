@@ -1,7 +1,7 @@
 """Subscriptions full of workflows, made through the API, and the requests of users who work in them."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -17,17 +17,51 @@ WORKFLOWS_PER_JOB = 100
 _PORTION = 5_000
 _MAKERS = 32
 
+_FOLDERS_DEEP = 3
+# Of the workflows of a tree every tenth is published, and every other one of those has a tag.
+_PUBLISHED_EACH = 10
+_TAGGED_EACH = 20
+
 _numbers = count(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """How many of each kind lie in one workspace, the folders three deep."""
+
+    folders: int
+    jobs: int
+    workflows: int
+    jobpackages: int
+    connectors: int
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The same by collection, as the service counts what falls, the workspace included."""
+        return {
+            "workspaces": 1,
+            "folders": self.folders,
+            "jobs": self.jobs,
+            "workflows": self.workflows,
+            "jobpackages": self.jobpackages,
+            "connectors": self.connectors,
+        }
+
+    @property
+    def resources(self) -> int:
+        """All of them."""
+        return sum(self.counts.values())
 
 
 @dataclass
 class Tenant:
-    """A subscription: keys of its users, ids of its workflows, and the content that each has now."""
+    """A subscription: keys of its users, its workspace, its workflows, and the content that each has now."""
 
     subscription_id: str
     keys: list[str]
     host: str
     seed: int
+    workspace: str = ""
     workflows: list[str] = field(default_factory=list)
     contents: dict[int, bytes] = field(default_factory=dict)
 
@@ -42,13 +76,22 @@ class Tenant:
         after = self.contents[number] = documents.edited(before, rng)
         return after
 
-    def call(self, label: str, path: str, body: bytes, expected: int, key: str | None = None) -> Call:
-        """A POST of one of its users, with a request id by which its rows will be found."""
+    def call(
+        self,
+        label: str,
+        path: str,
+        body: bytes | None,
+        expected: int,
+        key: str | None = None,
+        *,
+        method: str = "POST",
+    ) -> Call:
+        """A request of one of its users, with a request id by which its rows will be found."""
         number = next(_numbers)
         key = key or self.keys[number % len(self.keys)]
         request_id = f"bench-{number}"
         request = http_request(
-            "POST", self.path + path, host=self.host, key=key, request_id=request_id, body=body
+            method, self.path + path, host=self.host, key=key, request_id=request_id, body=body
         )
         return Call(label, request, expected, request_id)
 
@@ -71,31 +114,43 @@ class Edit(Call):
 
 def fill(service: Service, name: str, resources: int, *, seed: int, users: int = USERS) -> Tenant:
     """A new subscription with so many workflows, each made by a POST of its own by concurrent clients."""
-    made = service.call("POST", "/v1/subscriptions", {"name": name})
-    path = f"/v1/subscriptions/{made['subscription_id']}"
-    tenant = Tenant(made["subscription_id"], [], service.host, seed)
-    for number in range(users):
-        user = {"username": f"user-{number}", "email": f"user-{number}@example.com"}
-        user_id = service.call("POST", f"{path}/users", user | {"role": "editor"})["user_id"]
-        key = service.call("POST", f"{path}/api-keys", {"user_id": user_id, "name": "bench"})
-        tenant.keys.append(key["api_key"])
-    key = tenant.keys[0]
-    workspace = service.call("POST", f"{path}/workspaces", {"name": "Bench"}, key)["resource_id"]
-    folder = {"name": "Bench", "workspace_id": workspace}
-    folder_id = service.call("POST", f"{path}/folders", folder, key)["resource_id"]
+    tenant = _opened(service, name, seed, users)
+    folder = _make(service, tenant, "folders", name="Bench", workspace_id=tenant.workspace)
     jobs = [
-        service.call("POST", f"{path}/jobs", {"name": f"job {at}", "folder_id": folder_id}, key)[
-            "resource_id"
-        ]
+        _make(service, tenant, "jobs", name=f"job {at}", folder_id=folder)
         for at in range(0, resources, WORKFLOWS_PER_JOB)
     ]
-    tenant.workflows = [""] * resources
-    for begin in range(0, resources, _PORTION):
-        numbers = range(begin, min(begin + _PORTION, resources))
-        chains = [[_creation(tenant, jobs, number)] for number in numbers]
-        outcome, _ = service.measured(chains, clients=_MAKERS)
-        for answer in outcome.answers:
-            tenant.workflows[begin + answer.chain] = orjson.loads(answer.body)["resource_id"]
+    tenant.workflows = _make_many(
+        service,
+        tenant,
+        "workflows",
+        resources,
+        lambda at: _workflow(tenant, at, jobs[at // WORKFLOWS_PER_JOB]),
+    )
+    return tenant
+
+
+def fill_tree(service: Service, name: str, shape: Shape, *, seed: int) -> Tenant:
+    """A new subscription with one workspace of that shape, each resource made by a POST of its own."""
+    tenant = _opened(service, name, seed, USERS)
+    folders: list[str] = []
+    for at in range(shape.folders):
+        outer = {"parent_folder_id": folders[-1]} if at % _FOLDERS_DEEP else {}
+        place = {"workspace_id": tenant.workspace, **outer}
+        folders.append(_make(service, tenant, "folders", name=f"folder {at}", **place))
+
+    def in_folder(at: int) -> bytes:
+        return orjson.dumps({"name": f"number {at}", "folder_id": folders[at % len(folders)]})
+
+    def in_workspace(at: int) -> bytes:
+        return orjson.dumps({"name": f"number {at}", "workspace_id": tenant.workspace})
+
+    jobs = _make_many(service, tenant, "jobs", shape.jobs, in_folder)
+    _make_many(service, tenant, "jobpackages", shape.jobpackages, in_folder)
+    _make_many(service, tenant, "connectors", shape.connectors, in_workspace)
+    tenant.workflows = _make_many(
+        service, tenant, "workflows", shape.workflows, lambda at: _workflow(tenant, at, jobs[at % len(jobs)])
+    )
     return tenant
 
 
@@ -149,12 +204,63 @@ def bulks(tenant: Tenant, amount: int, size: int, rng: random.Random) -> Iterato
         yield [tenant.call("bulk", "/check-ins", body, 201)]
 
 
+def releases(tenant: Tenant, rng: random.Random) -> Iterator[Chain]:
+    """A second version of every tenth workflow, which is published, and tagged in every other one of them."""
+    for number in range(0, len(tenant.workflows), _PUBLISHED_EACH):
+        tag = b',"tag":"release"' if number % _TAGGED_EACH == 0 else b""
+        before = tenant.contents.get(number)
+        body = b'{"data":%s,"publish":true%s}' % (tenant.next_content(number, rng), tag)
+        path = f"/{documents.COLLECTION}/{tenant.workflows[number]}/versions"
+        yield [_edit(tenant, tenant.call("save", path, body, 201), number, before)]
+
+
+def deletion(tenant: Tenant) -> Chain:
+    """`DELETE` of the workspace, with all that lies in it."""
+    path = f"/workspaces/{tenant.workspace}?reason=benchmark"
+    return [tenant.call("delete", path, None, 200, method="DELETE")]
+
+
+def restoration(tenant: Tenant, deletion_id: str) -> Chain:
+    """`POST S/deletions/{deletion_id}/restore`."""
+    return [tenant.call("restore", f"/deletions/{deletion_id}/restore", b"{}", 200)]
+
+
 def _edit(tenant: Tenant, call: Call, number: int, before: bytes | None) -> Edit:
     return Edit(call.label, call.request, call.expected, call.request_id, tenant.contents, number, before)
 
 
-def _creation(tenant: Tenant, jobs: list[str], number: int) -> Call:
+def _opened(service: Service, name: str, seed: int, users: int) -> Tenant:
+    """A new subscription with so many editors and a workspace."""
+    made = service.call("POST", "/v1/subscriptions", {"name": name})
+    tenant = Tenant(made["subscription_id"], [], service.host, seed)
+    for number in range(users):
+        user = {"username": f"user-{number}", "email": f"user-{number}@example.com"}
+        user_id = service.call("POST", f"{tenant.path}/users", user | {"role": "editor"})["user_id"]
+        key = service.call("POST", f"{tenant.path}/api-keys", {"user_id": user_id, "name": "bench"})
+        tenant.keys.append(key["api_key"])
+    tenant.workspace = _make(service, tenant, "workspaces", name="Bench")
+    return tenant
+
+
+def _make(service: Service, tenant: Tenant, collection: str, **fields: str) -> str:
+    made = service.call("POST", f"{tenant.path}/{collection}", fields, tenant.keys[0])
+    return str(made["resource_id"])
+
+
+def _make_many(
+    service: Service, tenant: Tenant, collection: str, amount: int, body: Callable[[int], bytes]
+) -> list[str]:
+    """The ids of so many resources, each made by a POST of its own by concurrent clients."""
+    made = [""] * amount
+    for begin in range(0, amount, _PORTION):
+        numbers = range(begin, min(begin + _PORTION, amount))
+        chains = [[tenant.call("create", f"/{collection}", body(number), 201)] for number in numbers]
+        outcome, _ = service.measured(chains, clients=_MAKERS)
+        for answer in outcome.answers:
+            made[begin + answer.chain] = orjson.loads(answer.body)["resource_id"]
+    return made
+
+
+def _workflow(tenant: Tenant, number: int, job_id: str) -> bytes:
     definition = documents.document(tenant.seed + number)
-    job_id = jobs[number // WORKFLOWS_PER_JOB].encode()
-    body = b'{"job_id":"%s","name":"workflow %d","definition":%s}' % (job_id, number, definition)
-    return tenant.call("create", f"/{documents.COLLECTION}", body, 201)
+    return b'{"job_id":"%s","name":"workflow %d","definition":%s}' % (job_id.encode(), number, definition)

@@ -1,0 +1,66 @@
+"""What a large deletion and its undoing are compared with: plain SQL, and one commit by `git fast-import`.
+
+The statements change the rows that the service changes, each kind of row by one of them. They run on a tree
+of their own in the same database, in one transaction and one round trip, as a superuser whom no policy holds
+up; the commit goes into a copy of that tree's repository, whose configuration makes git fsync what it writes.
+"""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+
+from bench import reference
+from bench.service import Database
+from service.ids import mint
+
+_HERE = Path(__file__)
+_DELETE = _HERE.with_name("plain_delete.sql").read_bytes()
+_RESTORE = _HERE.with_name("plain_restore.sql").read_bytes()
+
+
+class Plain:
+    """A tree in rows and in a repository, which nobody but this changes."""
+
+    def __init__(self, database: Database, repository: Path, subscription_id: str, workspace: str) -> None:
+        self.subscription_id = subscription_id
+        self.repository = repository
+        # Several statements with parameters in one round trip: the client puts the values in.
+        self._connection = psycopg.connect(database.url, autocommit=True, cursor_factory=psycopg.ClientCursor)
+        self._user_id: UUID = database.value(
+            "SELECT user_id FROM users WHERE subscription_id = %s ORDER BY username LIMIT 1", subscription_id
+        )
+        self._workspace = workspace
+        self._deletion_id = mint()
+        listed = reference.git(repository, "ls-tree", "-r", "main").splitlines()
+        self._blobs = {path: head.split()[2] for head, _, path in (line.partition("\t") for line in listed)}
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._connection.close()
+
+    def delete(self) -> float:
+        """Delete the tree; answers the seconds that it took."""
+        self._deletion_id = mint()
+        return self._change(dict.fromkeys(self._blobs), _DELETE)
+
+    def restore(self) -> float:
+        """Bring back what the last deletion took; answers the seconds that it took."""
+        return self._change(self._blobs, _RESTORE)
+
+    def _change(self, places: Mapping[str, str | None], statements: bytes) -> float:
+        in_git, _ = reference.fast_import(self.repository, reference.change_of(places))
+        values = {
+            "subscription": UUID(self.subscription_id),
+            "workspace": UUID(self._workspace),
+            "deletion": self._deletion_id,
+            "user": self._user_id,
+            "at": datetime.now(UTC),
+            "commit": reference.git(self.repository, "rev-parse", "main"),
+        }
+        began = time.perf_counter()
+        self._connection.execute(statements, values)
+        return in_git + time.perf_counter() - began
