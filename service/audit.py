@@ -1,6 +1,6 @@
 """Making the row that records an event; whoever causes the event writes it in the same transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, Protocol, overload
@@ -9,10 +9,18 @@ from uuid import UUID
 import orjson
 
 from service.actions import Action
-from service.bounds import bounded, bounded_patch, bounded_text, clean_text
+from service.bounds import (
+    bounded,
+    bounded_all,
+    bounded_patch,
+    bounded_patches,
+    bounded_text,
+    clean,
+    clean_text,
+)
 from service.callers import Origin
 from service.ids import mint
-from service.masking import masked_text
+from service.masking import masked, masked_text
 from service.policies import Depth, Policy
 from service.structural_patches import Operation, structural_patch
 from sql.database import Transaction
@@ -251,14 +259,33 @@ def name(value: str | None, length: int) -> str | None:
     return text(value, length)
 
 
+def names(values: Sequence[str], length: int) -> list[str]:
+    """Names of many as a log has each; mostly one look tells that none of them holds a secret."""
+    found = masked(clean(list(values)))
+    return [
+        kept if len(value) <= length >= len(kept) else bounded_text(value, length)
+        for value, kept in zip(values, found, strict=True)
+    ]
+
+
 def state(value: Values | None) -> Values | None:
     """A state as a log has it: masked, and cut where it is too large."""
     return None if value is None else bounded(value, MAX_STATE_BYTES)
 
 
+def states(values: Sequence[Values]) -> list[Values]:
+    """States of many as a log has each."""
+    return bounded_all(list(values), MAX_STATE_BYTES)
+
+
 def operations(value: list[Operation] | None, max_bytes: int) -> Any:
     """Operations as a log has them: masked, and cut where they are too large."""
     return None if value is None else bounded_patch(value, max_bytes)
+
+
+def patches(values: Sequence[list[Operation]], max_bytes: int) -> list[Any]:
+    """Operations of many as a log has each."""
+    return bounded_patches(list(values), max_bytes)
 
 
 def check_out_state(row: CheckOutRow) -> Values:
@@ -285,5 +312,10 @@ def changes(old: Values | None, new: Values | None) -> list[dict[str, Any]] | No
 
 def plain(values: Values) -> Values:
     """Values as JSON has them."""
-    found: Values = orjson.loads(orjson.dumps(values, option=orjson.OPT_UTC_Z))
+    return plain_all([values])[0]
+
+
+def plain_all(values: Sequence[Values]) -> list[Values]:
+    """Many values as JSON has them."""
+    found: list[Values] = orjson.loads(orjson.dumps(values, option=orjson.OPT_UTC_Z))
     return found

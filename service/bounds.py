@@ -5,6 +5,7 @@ Each function masks before it cuts, and takes out what PostgreSQL can't store.
 
 import json
 import re
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -36,10 +37,22 @@ def bounded(value: Any, max_bytes: int) -> Any:
     return _cut(value, masked(value), max_bytes)
 
 
+def bounded_all(values: list[Any], max_bytes: int) -> list[Any]:
+    """Many JSON values, each as `bounded` has it; mostly one look tells that none of them holds a secret."""
+    values = clean(values)
+    return [_cut(value, kept, max_bytes) for value, kept in zip(values, masked(values), strict=True)]
+
+
 def bounded_patch(operations: list[dict[str, Any]], max_bytes: int) -> Any:
     """RFC 6902 operations the same way, masked by their paths, too."""
-    operations = clean(operations)
-    return _cut(operations, masked_patch(operations), max_bytes)
+    return bounded_patches([operations], max_bytes)[0]
+
+
+def bounded_patches(patches: list[list[dict[str, Any]]], max_bytes: int) -> list[Any]:
+    """Many such lists of operations; again by one look at all of them."""
+    patches = clean(patches)
+    kept = iter(masked_patch([operation for patch in patches for operation in patch]))
+    return [_cut(patch, list(islice(kept, len(patch))), max_bytes) for patch in patches]
 
 
 def bounded_text(text: str, max_bytes: int) -> str:

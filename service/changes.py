@@ -1,7 +1,8 @@
 """The history of data changes: making the row of a change, in the transaction of what it records."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from service import audit
@@ -21,6 +22,16 @@ class Record(NamedTuple):
     table_name: str
     record_id: UUID
     name: str | None
+
+
+class Whole(NamedTuple):
+    """A record that comes or goes: how it stands then, and the number that this change of it has."""
+
+    table_name: str
+    record_id: UUID
+    name: str
+    state: Values
+    number: int
 
 
 # Of a document in git, which has it whole.
@@ -91,3 +102,41 @@ def change(
         version_number=number,
         request_id=author.origin.request_id,
     )
+
+
+def changes_of(
+    author: Author,
+    subscription_id: UUID,
+    records: Sequence[Whole],
+    at: datetime,
+    *,
+    change_type: Literal["INSERT", "DELETE"],
+    reason: str | None,
+) -> list[NewChange]:
+    """The rows of many records that come or go at once, as `change` makes each."""
+    is_insert = change_type == "INSERT"
+    plain = audit.plain_all([record.state for record in records])
+    names = audit.names([record.name for record in records], MAX_NAME)
+    states = audit.states(plain)
+    operations = [audit.changes(None, each) if is_insert else audit.changes(each, None) for each in plain]
+    diffs = audit.patches([each or [] for each in operations], MAX_DIFF_BYTES)
+    why = audit.text(reason or author.origin.reason, MAX_TEXT_BYTES)
+    return [
+        NewChange(
+            change_id=mint(),
+            changed_at=at,
+            subscription_id=subscription_id,
+            table_name=record.table_name,
+            record_id=record.record_id,
+            record_name=name,
+            change_type=change_type,
+            old_data=None if is_insert else state,
+            new_data=state if is_insert else None,
+            diff=diff,
+            changed_by=author.user_id,
+            change_reason=why,
+            version_number=record.number,
+            request_id=author.origin.request_id,
+        )
+        for record, name, state, diff in zip(records, names, states, diffs, strict=True)
+    ]

@@ -210,21 +210,29 @@ class Applier:
             for version in published
         ]
 
-    def note_change(self, entry: Entry, author: Member, action: Action, *, reason: str | None) -> None:
-        """Count the fall or the return of a resource among the changes of it."""
-        version, row = entry.current, entry.row
-        state = version_state(version)
-        self._writes.rows.counted.append(version.version_id)
+    def note_changes(
+        self, entries: Sequence[Entry], author: Member, action: Action, *, reason: str | None
+    ) -> None:
+        """Count the fall or the return of each resource among the changes of it."""
+        records = [
+            changes.Whole(
+                Kind(entry.row.resource_type).collection,
+                entry.row.resource_id,
+                entry.row.name,
+                version_state(entry.current),
+                entry.current.changes + 1,
+            )
+            for entry in entries
+        ]
+        self._writes.rows.counted += [entry.current.version_id for entry in entries]
         self._writes.rows.changes.append(
             partial(
-                changes.change,
+                changes.changes_of,
                 author,
                 self._ledger.subscription_id,
-                changes.Record(Kind(row.resource_type).collection, row.resource_id, row.name),
+                records,
                 self._at,
-                old=state if action is Action.DELETE else None,
-                new=None if action is Action.DELETE else state,
-                number=version.changes + 1,
+                change_type="DELETE" if action is Action.DELETE else "INSERT",
                 reason=reason,
             )
         )
@@ -390,13 +398,13 @@ class Applier:
         self._writes.tips = replace(tips, head=commit.commit_id, commits=tips.commits + 1)
         return commit.commit_id
 
-    def _change(self, draft: _Draft, version: VersionRow) -> NewChange:
+    def _change(self, draft: _Draft, version: VersionRow) -> list[NewChange]:
         """The row of the data change that a new version is; the body itself lives once, in git."""
         before = draft.before
         diff = None
         if before is not None:
             diff = document_patch(self._builder.read_blob(before.git_blob_id), draft.snapshot)
-        return changes.change(
+        made = changes.change(
             draft.author,
             self._ledger.subscription_id,
             changes.Record(
@@ -409,6 +417,7 @@ class Applier:
             diff=diff,
             reason=draft.reason,
         )
+        return [made]
 
     def _commit_to(
         self,

@@ -154,8 +154,7 @@ def parent_kind(row: ResourceRow) -> Kind | None:
 def _finish(ledger: Ledger, tree: Tree, applier: Applier, fall: _Fall, fallen: Sequence[_Fallen]) -> Deleted:
     """Count the change of each, record the deletion, and let the rest of the batch see what is left."""
     change, root, rows = fall.change, fallen[0], ledger.writes.rows
-    for each in fallen:
-        applier.note_change(each.entry, change.author, Action.DELETE, reason=fall.reason)
+    applier.note_changes([each.entry for each in fallen], change.author, Action.DELETE, reason=fall.reason)
     about: Values = {
         "deletion_id": fall.deletion_id,
         "permanent": fall.until is None,

@@ -206,8 +206,9 @@ def _carry_out(
     author, rows, root = change.author, ledger.writes.rows, plan.parts[0][1]
     before = root.row
     then = {_path(row): row.git_blob_id for row, _ in plan.parts}
+    entries = [entry for _, entry in plan.parts]
+    applier.note_changes(entries, author, Action.RESTORE, reason=author.origin.reason)
     for row, entry in plan.parts:
-        applier.note_change(entry, author, Action.RESTORE, reason=author.origin.reason)
         rows.rose.setdefault(row.resource_type, []).append(row.resource_id)
         entry.rose()
     step = _step(ledger, builder, change, root, plan.root)

@@ -70,7 +70,7 @@ class Rows:
     released: list[tuple[CheckOutRow, UUID, str]] = field(default_factory=list)
     audit: list[AuditRow] = field(default_factory=list)
     # Made when the others are on their way: comparing documents takes long, and PostgreSQL is busy meanwhile.
-    changes: list[Callable[[], NewChange]] = field(default_factory=list)
+    changes: list[Callable[[], list[NewChange]]] = field(default_factory=list)
     kept: list[tuple[Attempt, bytes]] = field(default_factory=list)
 
 
@@ -130,7 +130,7 @@ class Writes:
         if self.tips != self._written_tips:
             repositories.advance(tx, subscription_id, self.tips)
             self._written_tips = self.tips
-        data_changes.insert_rows(tx, [change() for change in rows.changes])
+        data_changes.insert_rows(tx, [row for make in rows.changes for row in make()])
 
     def _send_deletions(
         self, tx: Transaction, subscription_id: SubscriptionId, rows: Rows, at: datetime
