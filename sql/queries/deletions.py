@@ -102,7 +102,8 @@ class DeletionFilter:
 
 _NAMES = [field.name for field in fields(NewDeletion)]
 _GIVEN = bulk.table_of(*(_DELETIONS.c[name] for name in _NAMES))
-# What each resource held is in the database already: in its current version.
+# What each resource held is in the database already: in its current version. A list of their ids beside the rows
+# would be sorted anew for each of them.
 _INSERT = Command(
     insert(_DELETIONS).from_select(
         [*_NAMES, "subscription_id", "resource_data"],
@@ -111,7 +112,6 @@ _INSERT = Command(
             _VERSIONS,
             and_(
                 _VERSIONS.c.version_id == _GIVEN.c.version_id,
-                _VERSIONS.c.version_id == any_(IDS),
                 _VERSIONS.c.subscription_id == OF_SUBSCRIPTION,
             ),
         ),
@@ -122,8 +122,7 @@ _INSERT = Command(
 
 def insert_rows(tx: Transaction, subscription_id: UUID, rows: Sequence[NewDeletion]) -> None:
     """Add deletions, each with the snapshot that its version has."""
-    ids = [row.version_id for row in rows]
-    bulk.execute(tx, _INSERT, rows, of_subscription=subscription_id, ids=ids)
+    bulk.execute(tx, _INSERT, rows, of_subscription=subscription_id)
 
 
 @cache
