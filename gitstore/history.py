@@ -192,17 +192,21 @@ class CommitBuilder:
         Raises ObjectMissing.
         """
         root = self._tip(commit_id).tree
-        known: dict[tuple[str, ...], pygit2.Oid | None] = {(): root}
-
-        def subtree(*names: str) -> pygit2.Oid | None:
-            if names not in known:
-                known[names] = self._entry(subtree(*names[:-1]), names[-1])
-            return known[names]
-
+        # Each tree is read once, however many of its files are asked for.
+        folders: dict[str, pygit2.Oid | None] = {}
+        files: dict[tuple[str, str], dict[str, bytes]] = {}
         found = {}
         for path in paths:
             collection, fan_out, file = _parts(path)
-            found[path] = self._blob(subtree(collection, fan_out), file)
+            if collection not in folders:
+                folders[collection] = self._entry(root, collection)
+            if (collection, fan_out) not in files:
+                tree = self._entry(folders[collection], fan_out)
+                files[collection, fan_out] = (
+                    {} if tree is None else trees.entries(self._read_tree(tree), FileMode.BLOB)
+                )
+            blob = files[collection, fan_out].get(file)
+            found[path] = None if blob is None else blob.hex()
         return found
 
     def close(self) -> None:
@@ -244,10 +248,6 @@ class CommitBuilder:
         """The subtree of that name."""
         found = None if tree is None else trees.entry(self._read_tree(tree), name, FileMode.TREE)
         return None if found is None else pygit2.Oid(raw=found)
-
-    def _blob(self, tree: pygit2.Oid | None, name: str) -> str | None:
-        found = None if tree is None else trees.entry(self._read_tree(tree), name, FileMode.BLOB)
-        return None if found is None else found.hex()
 
     def _read_tree(self, tree: pygit2.Oid) -> bytes:
         with translated():

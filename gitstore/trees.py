@@ -10,6 +10,7 @@ from hashlib import sha1
 from pygit2.enums import FileMode
 
 _ID_SIZE = 20
+_ENTRY = re.compile(rb"([0-7]+) ([^\0]+)\0([\s\S]{20})")
 _ENTRIES = re.compile(rb"(?:[0-7]+ [^\0]+\0[\s\S]{20})*+")
 
 
@@ -22,6 +23,12 @@ def entry(tree: bytes, name: str, mode: FileMode) -> bytes | None:
     """The id, as 20 bytes, of the object of that name and mode, None if there is none."""
     at = _find(tree, name, mode)
     return None if at is None else tree[at : at + _ID_SIZE]
+
+
+def entries(tree: bytes, mode: FileMode) -> dict[str, bytes]:
+    """The ids, as 20 bytes, of all objects of a mode, by name."""
+    wanted = b"%o" % mode
+    return {name.decode(): oid for found, name, oid in _ENTRY.findall(tree) if found == wanted}
 
 
 def replaced(tree: bytes, name: str, mode: FileMode, object_id: bytes) -> bytes | None:

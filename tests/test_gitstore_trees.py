@@ -40,6 +40,8 @@ def test_an_entry_is_found_and_replaced_as_libgit2_would(
     before, _ = built(repository, entries)
     object_id, mode = entries[name]
     assert trees.entry(before, name, mode) == object_id
+    of_mode = {each: found for each, (found, its_mode) in entries.items() if its_mode == mode}
+    assert trees.entries(before, mode) == of_mode
     after = trees.replaced(before, name, mode, new)
     assert after is not None
     assert (after, trees.tree_id(after)) == built(repository, {**entries, name: (new, mode)})
