@@ -5,13 +5,16 @@ Each function masks before it cuts, and takes out what PostgreSQL can't store.
 
 import json
 import re
+from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
 from service.masking import MAX_DEPTH, free_key, masked, masked_patch, masked_text
 from service.secret_shapes import MASK
+
+T = TypeVar("T")
 
 # Below, the marker itself has no room.
 MIN_BYTES = 100
@@ -19,6 +22,9 @@ MIN_BYTES = 100
 # How much of a text is read for what is shown of it: masking makes it shorter. No key or token is longer.
 _READ_AHEAD = 4
 _LONGEST_SECRET = 16 * 1024
+
+# Looked at together: of more, some would look like a secret at a glance, as ids do here and there.
+_LOOKED_AT = 32
 
 # PostgreSQL takes no NUL, UTF-8 no lone surrogates.
 _UNFIT = re.compile("[\0\ud800-\udfff]")
@@ -38,9 +44,10 @@ def bounded(value: Any, max_bytes: int) -> Any:
 
 
 def bounded_all(values: list[Any], max_bytes: int) -> list[Any]:
-    """Many JSON values, each as `bounded` has it; mostly one look tells that none of them holds a secret."""
+    """Many JSON values, each as `bounded` has it; mostly one look tells that none of some holds a secret."""
     values = clean(values)
-    return [_cut(value, kept, max_bytes) for value, kept in zip(values, masked(values), strict=True)]
+    kept = (each for some in _parts(values) for each in masked(some))
+    return [_cut(value, each, max_bytes) for value, each in zip(values, kept, strict=True)]
 
 
 def bounded_patch(operations: list[dict[str, Any]], max_bytes: int) -> Any:
@@ -49,10 +56,16 @@ def bounded_patch(operations: list[dict[str, Any]], max_bytes: int) -> Any:
 
 
 def bounded_patches(patches: list[list[dict[str, Any]]], max_bytes: int) -> list[Any]:
-    """Many such lists of operations; again by one look at all of them."""
-    patches = clean(patches)
-    kept = iter(masked_patch([operation for patch in patches for operation in patch]))
-    return [_cut(patch, list(islice(kept, len(patch))), max_bytes) for patch in patches]
+    """Many such lists of operations; again by one look at some of them."""
+    found = []
+    for some in _parts(clean(patches)):
+        kept = iter(masked_patch([operation for patch in some for operation in patch]))
+        found += [_cut(patch, list(islice(kept, len(patch))), max_bytes) for patch in some]
+    return found
+
+
+def _parts(values: list[T]) -> Iterator[list[T]]:
+    return (values[at : at + _LOOKED_AT] for at in range(0, len(values), _LOOKED_AT))
 
 
 def bounded_text(text: str, max_bytes: int) -> str:

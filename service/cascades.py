@@ -1,5 +1,6 @@
 """What falls with a resource: how far below it, and how much of each collection goes with each."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
@@ -35,7 +36,7 @@ def cascade(root: Falling, others: Iterable[Falling]) -> list[Fallen]:
     for outer, level in ordered:
         # The list grows while it is gone through.
         ordered += [(each, level + 1) for each in inside.get(outer.resource_id, ())]
-    counts = {each.resource_id: count([each.kind]) for each, _ in ordered}
+    counts = {each.resource_id: dict(_ITSELF[each.kind]) for each, _ in ordered}
     for each, level in reversed(ordered):
         if level:
             around = counts[each.parent_id]  # type: ignore[index]
@@ -46,7 +47,9 @@ def cascade(root: Falling, others: Iterable[Falling]) -> list[Fallen]:
 
 def count(kinds: Iterable[str]) -> dict[str, int]:
     """How many there are of each collection."""
-    found = {kind.collection: 0 for kind in Kind}
-    for kind in kinds:
-        found[Kind(kind).collection] += 1
-    return found
+    found = Counter(kinds)
+    return {kind.collection: found[kind] for kind in Kind}
+
+
+# How many one alone stands for, by its kind.
+_ITSELF = {kind: count([kind]) for kind in Kind}

@@ -42,6 +42,8 @@ class _Plan:
 
     root: ResourceRow
     parts: Sequence[tuple[DeletionRow, Entry]]
+    # The blobs of those by their paths.
+    places: Mapping[str, str]
     missing: tuple[Part, ...]
     kept: tuple[Part, ...]
     conflicts: tuple[Conflict, ...]
@@ -104,7 +106,7 @@ def _plan(ledger: Ledger, builder: CommitBuilder, change: Restore, named: Deleti
         detail = f"the {named.resource_type} {named.resource_name!r} was restored already"
         conflicts.append(_conflict(named, "already_restored", detail))
         root = ledger.get(Kind(named.resource_type), named.resource_id)
-        return _Plan(parts[0][1].row if root is None else root.row, [], missing, (), tuple(conflicts))
+        return _Plan(parts[0][1].row if root is None else root.row, [], {}, missing, (), tuple(conflicts))
     root_row = _placed(ledger, change.resolution, parts[0][1].row, named, conflicts)
     if not change.resolution.keep_restored:
         conflicts += [
@@ -115,13 +117,16 @@ def _plan(ledger: Ledger, builder: CommitBuilder, change: Restore, named: Deleti
             )
             for row in kept
         ]
-    then = _blobs_then(builder, named, rows)
+    paths = [_path(row) for row in rows]
+    # What git had of each just before the deletion.
+    then = builder.blobs(builder.parent(named.git_commit_hash), paths)
     conflicts += [
         _conflict(row, "content_differs", f"git has another {row.resource_type} {row.resource_id}")
-        for row in rows
-        if then.get(_path(row)) != row.git_blob_id
+        for row, path in zip(rows, paths, strict=True)
+        if then[path] != row.git_blob_id
     ]
-    return _Plan(root_row, parts, missing, tuple(map(_part, kept)), tuple(conflicts))
+    places = {path: row.git_blob_id for row, path in zip(rows, paths, strict=True)}
+    return _Plan(root_row, parts, places, missing, tuple(map(_part, kept)), tuple(conflicts))
 
 
 def _reached(
@@ -205,7 +210,7 @@ def _carry_out(
 ) -> Restored:
     author, rows, root = change.author, ledger.writes.rows, plan.parts[0][1]
     before = root.row
-    then = {_path(row): row.git_blob_id for row, _ in plan.parts}
+    then = dict(plan.places)
     entries = [entry for _, entry in plan.parts]
     applier.note_changes(entries, author, Action.RESTORE, reason=author.origin.reason)
     for row, entry in plan.parts:
@@ -282,13 +287,6 @@ def _published(ledger: Ledger, rows: Sequence[DeletionRow]) -> list[VersionRow]:
         for kind, ids in by_kind.items()
         for version in versions.by_ids(ledger.tx, ledger.subscription_id, kind, ids, at=ledger.at)
     ]
-
-
-def _blobs_then(
-    builder: CommitBuilder, named: DeletionRow, rows: Sequence[DeletionRow]
-) -> Mapping[str, str | None]:
-    """What git had of each just before the deletion, by path."""
-    return builder.blobs(builder.parent(named.git_commit_hash), [_path(row) for row in rows])
 
 
 def _path(row: DeletionRow) -> str:

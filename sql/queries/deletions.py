@@ -28,7 +28,7 @@ from sql import bulk
 from sql.database import IDS, OF_SUBSCRIPTION, Transaction
 from sql.models import TABLES
 from sql.models.columns import INSTANT
-from sql.pipelines import Command
+from sql.pipelines import Command, Query
 from sql.queries.resources import TABLE_OF, identity
 
 _DELETIONS, _VERSIONS, _ACTORS = TABLES["deletion_logs"], TABLES["versions"], TABLES["actors"]
@@ -102,8 +102,8 @@ class DeletionFilter:
 
 _NAMES = [field.name for field in fields(NewDeletion)]
 _GIVEN = bulk.table_of(*(_DELETIONS.c[name] for name in _NAMES))
-# What each resource held is in the database already: in its current version. A list of their ids beside the rows
-# would be sorted anew for each of them.
+# What each resource held is in the database already: in its current version. A list of their ids beside the
+# rows would be sorted anew for each of them.
 _INSERT = Command(
     insert(_DELETIONS).from_select(
         [*_NAMES, "subscription_id", "resource_data"],
@@ -261,13 +261,21 @@ def get(tx: Transaction, subscription_id: UUID, deletion_id: UUID) -> DeletionRo
     return None if row is None else DeletionRow(**row._mapping)
 
 
+# Made once, and read by the driver: these can be thousands.
+_TOGETHER = Query(
+    _read()
+    .where(
+        _DELETIONS.c.subscription_id == OF_SUBSCRIPTION,
+        _DELETIONS.c.root_deletion_id == bindparam("root", type_=Uuid()),
+    )
+    .order_by(_DELETIONS.c.cascade_level, _DELETIONS.c.deletion_id),
+    DeletionRow,
+)
+
+
 def together(tx: Transaction, subscription_id: UUID, root_deletion_id: UUID) -> list[DeletionRow]:
     """All that fell by one deletion, a parent before what lies in it."""
-    query = _read().where(
-        _DELETIONS.c.subscription_id == subscription_id, _DELETIONS.c.root_deletion_id == root_deletion_id
-    )
-    rows = tx.execute(query.order_by(_DELETIONS.c.cascade_level, _DELETIONS.c.deletion_id))
-    return [DeletionRow(**row._mapping) for row in rows]
+    return _TOGETHER.send(tx, of_subscription=subscription_id, root=root_deletion_id)()
 
 
 def page(
