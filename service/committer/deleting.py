@@ -173,7 +173,7 @@ def _finish(ledger: Ledger, tree: Tree, applier: Applier, fall: _Fall, fallen: S
     }
     for each in fallen:
         each.entry.fell(ledger.at)
-    tree.tell()
+    tree.tell_next()
     deletion = DeletionRow.of(
         made, username=change.author.username, git_blob_id=root.entry.current.git_blob_id
     )

@@ -114,6 +114,7 @@ class Planner:
         return None if stored is None else _RESULT.validate_json(stored)
 
     def _plan(self, change: Change) -> Result:
+        self._tree.catch_up()
         match change:
             case Create():
                 return self._create(change)

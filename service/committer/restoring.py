@@ -248,8 +248,10 @@ def _carry_out(
         "kept": len(plan.kept),
     }
     applier.record(author, Subject.of(root.row), Action.RESTORE, old=None, new=about)
-    tree.tell()
-    if root.row.parent_id != before.parent_id:
+    if root.row.parent_id == before.parent_id:
+        tree.tell_next()
+    else:
+        tree.tell()
         ledger.reread()
     return Restored(
         deletion_id=named.deletion_id,

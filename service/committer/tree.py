@@ -20,6 +20,7 @@ class Tree:
         self._ledger = ledger
         # Of what was made in this batch, which the database may not know yet.
         self._made: set[_Name] = set()
+        self._is_behind = False
 
     def parent(self, kind: Kind, place: Place) -> ResourceRow | None:
         """What a place is in, deleted or not; None for that of a workspace. Raises ParentNotFound."""
@@ -72,6 +73,19 @@ class Tree:
         """Let the database know all that the batch did so far: it is asked what lies where."""
         self._ledger.tell_all()
         self._made.clear()
+        self._is_behind = False
+
+    def tell_next(self) -> None:
+        """Let the database know before the next change of the batch.
+
+        Where there is none, all rows go over together, and the pack is written meanwhile.
+        """
+        self._is_behind = True
+
+    def catch_up(self) -> None:
+        """Tell what a change before has left to be told."""
+        if self._is_behind:
+            self.tell()
 
     def put(self, before: ResourceRow, entry: Entry) -> None:
         """Let a resource hang where its entry says from here on, and what lies in it with it."""
