@@ -86,6 +86,7 @@ def check_history(tenant: Tenant, *, fsck: bool = True) -> None:
     check_main(tenant)
     check_published(tenant)
     check_tags(tenant)
+    check_deletions(tenant)
 
 
 def objects(tenant: Tenant, names: Iterable[str]) -> list[tuple[str, bytes]]:
@@ -124,6 +125,48 @@ def check_main(tenant: Tenant) -> None:
         snapshot_path({"resource_type": kind, "resource_id": resource_id}): blob
         for kind, resource_id, blob in current
     }
+
+
+_TREE = """
+WITH everything (subscription_id, resource_id, parent_id, deleted_at) AS (
+    SELECT subscription_id, workspace_id, NULL::uuid, deleted_at FROM workspaces
+    UNION ALL SELECT subscription_id, folder_id, coalesce(parent_folder_id, workspace_id), deleted_at
+    FROM folders
+    UNION ALL SELECT subscription_id, job_id, folder_id, deleted_at FROM jobs
+    UNION ALL SELECT subscription_id, workflow_id, job_id, deleted_at FROM workflows
+    UNION ALL SELECT subscription_id, jobpackage_id, folder_id, deleted_at FROM jobpackages
+    UNION ALL SELECT subscription_id, connector_id, workspace_id, deleted_at FROM connectors
+)
+SELECT resource_id, parent_id, deleted_at FROM everything WHERE subscription_id = %s
+"""
+_OPEN = """
+SELECT resource_id, deleted_at FROM deletion_logs
+WHERE subscription_id = %s AND is_soft_delete AND restored_at IS NULL AND purged_at IS NULL
+"""
+_FELL_TOGETHER = """
+SELECT root_deletion_id, min(cascade_level), count(*),
+    count(*) = sum(cascaded_workspaces + cascaded_folders + cascaded_jobs + cascaded_workflows
+        + cascaded_jobpackages + cascaded_connectors) FILTER (WHERE cascade_level = 0)
+FROM deletion_logs WHERE subscription_id = %s GROUP BY root_deletion_id
+"""
+_GONE = """
+SELECT resource_id FROM deletion_logs
+WHERE subscription_id = %s AND (purged_at IS NOT NULL OR NOT is_soft_delete)
+"""
+
+
+def check_deletions(tenant: Tenant) -> None:
+    """What is deleted has one open record, and nothing else has; nothing lives in what is deleted or gone."""
+    database, of_tenant = tenant.server.database, tenant.subscription_id
+    tree = {row[0]: row[1:] for row in database.rows(_TREE, of_tenant)}
+    deleted = {resource_id: at for resource_id, (_, at) in tree.items() if at is not None}
+    opened = database.rows(_OPEN, of_tenant)
+    assert dict(opened) == deleted
+    assert len(opened) == len(deleted)
+    for parent_id, at in tree.values():
+        assert at is not None or parent_id is None or (parent_id in tree and parent_id not in deleted)
+    assert all(row[1] == 0 and row[3] for row in database.rows(_FELL_TOGETHER, of_tenant))
+    assert not {gone for (gone,) in database.rows(_GONE, of_tenant)} & tree.keys()
 
 
 def files(tenant: Tenant, branch: str) -> dict[str, str]:
