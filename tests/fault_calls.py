@@ -183,8 +183,8 @@ def make(wire: Wire, method: str, path: str, body: Json, status: int = 201) -> J
     return operation.answer
 
 
-def member(operator: Wire, base: str, username: str) -> Json:
-    """A new editor of a subscription, with a key."""
-    user = {"username": username, "email": f"{username}@example.org", "role": "editor"}
+def member(operator: Wire, base: str, username: str, role: str = "editor") -> Json:
+    """A new user of a subscription, with a key."""
+    user = {"username": username, "email": f"{username}@example.org", "role": role}
     user_id = make(operator, "POST", f"{base}/users", user)["user_id"]
     return make(operator, "POST", f"{base}/api-keys", {"user_id": user_id, "name": "faults"})

@@ -37,7 +37,8 @@ ANY_SECONDS = 0.6
 SECOND_KILL_SECONDS = 1.5
 STILL_SECONDS = 150
 # Past 500 a problem would be undocumented; where a failure was asked for, it may be the server's fault.
-DOCUMENTED = {200, 201, 409, 423, 503}
+# What is deleted for good is not there when that is asked for again.
+DOCUMENTED = {200, 201, 404, 409, 423, 503}
 
 
 @dataclass(frozen=True, slots=True)

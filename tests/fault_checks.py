@@ -13,8 +13,10 @@ from typing import Any, LiteralString
 from tests.api import git, run_git, snapshot_path
 from tests.databases import Database
 from tests.fault_calls import Operation, Stuck
-from tests.fault_load import Acknowledged, Load
+from tests.fault_journal import Acknowledged, Own
+from tests.fault_load import Load
 from tests.fault_stage import Stage
+from tests.fault_trees import Tree
 from tests.histories import check_history, head_of_row, objects
 
 # The committer lets refs follow when it starts again, which takes about a second.
@@ -22,11 +24,16 @@ FOLLOW_SECONDS = 20
 # Read over HTTP after each kill; the others are read from git, and all by whoever clones.
 READ_OVER_HTTP = 6
 
+# A version is a change of its own; one that comes back is a change more of the version that it has then.
 _ONE_CHANGE_EACH: LiteralString = """
-SELECT v.resource_id, v.version_number, count(d.change_id) FROM versions v
-LEFT JOIN data_change_history d ON d.subscription_id = v.subscription_id AND d.record_id = v.resource_id
-  AND d.version_number = v.version_number
-WHERE v.subscription_id = %s GROUP BY v.version_id HAVING count(d.change_id) <> 1
+SELECT resource_id, version_number, changes - returns FROM (
+  SELECT v.resource_id, v.version_number, count(d.change_id) AS changes,
+    (SELECT count(restored_at) FROM deletion_logs l WHERE l.version_id = v.version_id) AS returns
+  FROM versions v
+  LEFT JOIN data_change_history d ON d.subscription_id = v.subscription_id AND d.record_id = v.resource_id
+    AND d.new_data ->> 'version_id' = v.version_id::text
+  WHERE v.subscription_id = %s GROUP BY v.version_id
+) AS each WHERE changes - returns <> 1
 """
 _ONE_EVENT_EACH: LiteralString = """
 SELECT v.resource_id, v.version_number, count(a.audit_id) FROM versions v
@@ -34,6 +41,25 @@ LEFT JOIN audit_logs a ON a.subscription_id = v.subscription_id
   AND a.action IN ('CREATE', 'UPDATE', 'CHECK_IN', 'ROLLBACK')
   AND a.new_values ->> 'version_id' = v.version_id::text AND NOT a.new_values ? 'unchanged'
 WHERE v.subscription_id = %s GROUP BY v.version_id HAVING count(a.audit_id) <> 1
+"""
+# What fell is a change as well; those of a record are numbered without a gap.
+_CHANGES: LiteralString = """
+SELECT record_id, count(*), min(version_number), max(version_number), count(DISTINCT version_number),
+  count(*) FILTER (WHERE change_type = 'DELETE'),
+  (SELECT count(*) FROM deletion_logs l
+    WHERE l.subscription_id = d.subscription_id AND l.resource_id = d.record_id)
+FROM data_change_history d WHERE subscription_id = %s
+  AND table_name NOT IN ('subscriptions', 'users', 'api_keys', 'audit_policies')
+GROUP BY subscription_id, record_id
+"""
+_DELETIONS: LiteralString = """
+SELECT root_deletion_id::text, git_commit_hash, count(*), count(restored_at), min(restored_commit_hash)
+FROM deletion_logs WHERE subscription_id = %s GROUP BY 1, 2
+"""
+_FALLEN: LiteralString = """
+SELECT count(*), count(restored_at), count(purged_at), count(*) FILTER (WHERE NOT is_soft_delete),
+  max(deletion_id::text) FILTER (WHERE can_be_restored)
+FROM deletion_logs WHERE subscription_id = %s AND resource_id = %s
 """
 _VERSIONS: LiteralString = """
 SELECT version_id::text, version_number, resource_id::text, git_commit_hash, version_tag, is_published
@@ -48,6 +74,10 @@ SELECT head_commit, published_commit, NOT EXISTS (SELECT 1 FROM tags t
   WHERE t.subscription_id = r.subscription_id AND NOT t.ref_is_settled)
 FROM repositories r WHERE subscription_id = %s
 """
+
+# Operations that make a commit of `main` each; those that delete have no key.
+_COMMITTING = {"create", "save", "check-in", "bulk", "rollback", "restore"}
+_DELETING = {"delete", "contend", "purge"}
 
 
 @dataclass(slots=True)
@@ -111,6 +141,7 @@ class Watched:
             found.wrong += self._rows_as_acknowledged(acknowledged)
             found.wrong += self._contents(acknowledged)
             found.wrong += self._own_as_known()
+            found.wrong += self._deletions_as_acknowledged(operations)
             self._judge(operations, found)
         except (AssertionError, Stuck, subprocess.CalledProcessError) as error:
             found.wrong.append(f"{error!r}\n{traceback.format_exc()}")
@@ -163,16 +194,22 @@ class Watched:
             for table, query in (("data_change_history", _ONE_CHANGE_EACH), ("audit_logs", _ONE_EVENT_EACH))
             for resource_id, number, count in database.rows(query, self.subscription_id)
         ]
-        changes = database.value(
-            "SELECT count(*) FROM data_change_history WHERE subscription_id = %s"
-            " AND table_name NOT IN ('subscriptions', 'users', 'api_keys', 'audit_policies')",
-            self.subscription_id,
-        )
+        changes = database.rows(_CHANGES, self.subscription_id)
+        wrong += [
+            f"the changes of {record_id}: {(first, last, many, each)}, {falls} deletions, {deleted} recorded"
+            for record_id, many, first, last, each, falls, deleted in changes
+            if (first, last, each, falls) != (1, many, many, deleted)
+        ]
         versions = database.value(
             "SELECT count(*) FROM versions WHERE subscription_id = %s", self.subscription_id
         )
-        if changes != versions:
-            wrong.append(f"{changes} rows of data_change_history for {versions} versions")
+        unversioned = database.value(
+            "SELECT count(*) + count(restored_at) FROM deletion_logs WHERE subscription_id = %s",
+            self.subscription_id,
+        )
+        due = versions + unversioned
+        if (found := sum(each[1] for each in changes)) != due:
+            wrong.append(f"{found} rows of data_change_history for {due} versions, deletions and returns")
         return wrong
 
     def _rows_as_acknowledged(self, acknowledged: Sequence[Acknowledged]) -> list[str]:
@@ -212,15 +249,47 @@ class Watched:
         rows = self._stage.database.rows(_VERSIONS, self.subscription_id)
         wrong = []
         for client in self._load.clients:
-            for own in client.own:
+            trees = client.grove.trees
+            known = [(own, True) for own in client.own]
+            known += [(own, tree.fallen is None) for tree in trees for own in tree.flows]
+            for own, lives in known:
                 mine = sorted(row[1:] for row in rows if row[2] == own.resource["resource_id"])
                 tags = {row[0]: row[3] for row in mine if row[3] is not None}
                 published = [row[0] for row in mine if row[4]]
-                expected = (len(own.contents), own.tags, [own.published] if own.published else [])
-                if (len(mine), tags, published) != expected:
-                    wrong.append(
-                        f"{own.at} is {(len(mine), tags, published)}, and was acknowledged as {expected}"
-                    )
+                due = _due(own, lives=lives)
+                if (len(mine), tags, published) != due:
+                    wrong.append(f"{own.at} is {(len(mine), tags, published)}, and was acknowledged as {due}")
+            wrong += [each for tree in trees for each in self._tree_as_known(tree)]
+        return wrong
+
+    def _tree_as_known(self, tree: Tree) -> list[str]:
+        """Each resource of a tree fell, came back and went as often as its client was told."""
+        # For good it goes from being deleted.
+        falls, returns, gone = tree.falls, tree.returns, int(tree.is_gone)
+        of_root = None if tree.is_gone else tree.fallen
+        wrong = []
+        for each in [tree.job, *(own.resource for own in tree.flows)]:
+            [row] = self._stage.database.rows(_FALLEN, self.subscription_id, each["resource_id"])
+            due = (falls + gone, returns, gone, gone)
+            root = row[4] if each is tree.job else of_root
+            if (row[:4], root, row[4] is None) != (due, of_root, of_root is None):
+                wrong.append(f"{each['resource_id']} has {row}, and was told {due}, {of_root}")
+        return wrong
+
+    def _deletions_as_acknowledged(self, operations: Sequence[Operation]) -> list[str]:
+        """Each acknowledged deletion and restore has the rows that it counted, all of one commit."""
+        rows = {row[0]: row[1:] for row in self._stage.database.rows(_DELETIONS, self.subscription_id)}
+        wrong = []
+        for each in operations:
+            told, row = each.answer, rows.get(each.answer.get("deletion_id", ""))
+            if not each.succeeded or each.name not in ("delete", "contend", "purge", "restore"):
+                continue
+            if each.name == "restore":
+                due, found = (sum(told["restored"].values()), told["commit"]), row and row[2:]
+            else:
+                due, found = (told["git_commit_hash"], sum(told["counts"].values())), row and row[:2]
+            if found != due:
+                wrong.append(f"{due} was acknowledged, and is {found}: {each.described()}")
         return wrong
 
     def _judge(self, operations: Sequence[Operation], found: Found) -> None:
@@ -230,7 +299,6 @@ class Watched:
         recorded = {request_id for (request_id,) in rows}
         lines = self.git("log", "main", "--format=%(trailers:key=Annals-Request,valueonly,separator=%x2C)")
         commits = Counter(filter(None, lines.splitlines()))
-        makes_version = {"create", "save", "check-in", "bulk", "rollback"}
         for each in operations:
             found.operations += each.succeeded
             by = [attempt.request_id in recorded for attempt in each.attempts]
@@ -238,14 +306,31 @@ class Watched:
                 found.answers[f"{attempt.outcome} {attempt.code}".strip()] += 1
             made = sum(commits[attempt.request_id] for attempt in each.attempts)
             changed = each.succeeded and not each.answer.get("unchanged", False)
-            if made != (each.name in makes_version and changed):
+            if each.name in _DELETING:
+                found.wrong += _judge_deletion(each, made, by)
+            elif made != (each.name in _COMMITTING and changed):
                 found.wrong.append(f"{made} commits: {each.described()}")
             if each.is_keyed and sum(by) != each.succeeded and (changed or sum(by)):
                 found.wrong.append(f"{sum(by)} attempts were recorded: {each.described()}")
             if each.was_unknown:
-                if not each.succeeded:
+                if not each.succeeded and not any(by):
                     found.became["not stored, then refused"] += 1
                 elif any(by[:-1]):
                     found.became["stored, and answered to the retry"] += 1
                 else:
                     found.became["not stored, done by the retry"] += 1
+
+
+def _due(own: Own, *, lives: bool) -> tuple[int, dict[int, str], list[int]]:
+    """How many versions a workflow has, which tags, and which are published."""
+    return len(own.contents), own.tags, [own.published] if own.published and lives else []
+
+
+def _judge_deletion(operation: Operation, commits: int, by: Sequence[bool]) -> list[str]:
+    """A call without a key may happen once an attempt; of what is a client's own, once in all."""
+    times = sum(by)
+    may = sum(attempt.is_unknown for attempt in operation.attempts) + operation.succeeded
+    once = operation.name != "contend"
+    if commits != times or not operation.succeeded <= times <= may or (once and times != 1):
+        return [f"{commits} commits, {times} attempts were recorded: {operation.described()}"]
+    return []

@@ -1,77 +1,16 @@
 """Clients that write history side by side, and know of each answer what has to be stored from then on."""
 
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from tests.fault_calls import Json, Operation, Stuck, Wire, make, member
+from tests.fault_journal import REFUSALS, Acknowledged, Hand, Journal, Own, content, path_of
+from tests.fault_trees import Contest, Grove
 
-# Refusals that clients cause each other on what they share: a check-out, or a resource changed meanwhile.
-REFUSALS = {(423, "checked_out"), (409, "not_holder"), (409, "not_checked_out")}
 PAUSE_SECONDS = 60
-
-
-@dataclass(slots=True)
-class Acknowledged:
-    """A version that a client was told of; `content` is its definition where the client knows it."""
-
-    operation: Operation
-    version: Json
-    content: Json | None
-
-
-@dataclass(slots=True)
-class Own:
-    """A workflow that one client alone writes to: what it has to hold is known exactly."""
-
-    resource: Json
-    contents: list[Json]
-    tags: dict[int, str] = field(default_factory=dict)
-    published: int | None = None
-    held: bool = False
-
-    @property
-    def at(self) -> str:
-        """The end of its path."""
-        return path_of(self.resource)
-
-
-class Journal:
-    """What the clients of a subscription did and were told; safe to use from many threads."""
-
-    def __init__(self) -> None:
-        self.operations: list[Operation] = []
-        self.acknowledged: list[Acknowledged] = []
-        self.wrong: list[str] = []
-        self.done = 0
-        self._lock = threading.Lock()
-
-    def begun(self, operation: Operation) -> None:
-        """A call goes out."""
-        with self._lock:
-            self.operations.append(operation)
-
-    def told(self, acknowledged: Acknowledged) -> None:
-        """A version was acknowledged."""
-        with self._lock:
-            self.acknowledged.append(acknowledged)
-
-    def is_wrong(self, what: str) -> None:
-        """An answer that must not have been."""
-        with self._lock:
-            self.wrong.append(what)
-
-    def taken(self) -> tuple[list[Operation], list[Acknowledged]]:
-        """What came since the last time; the clients are paused."""
-        with self._lock:
-            taken = self.operations, self.acknowledged
-            self.done += len(self.operations)
-            self.operations, self.acknowledged = [], []
-            return taken
 
 
 class Gate:
@@ -116,40 +55,21 @@ class Gate:
             self._changed.notify_all()
 
 
-def path_of(resource: Json) -> str:
-    """The end of a resource's path."""
-    return f"/{resource['resource_type']}s/{resource['resource_id']}"
-
-
-def content(draw: random.Random) -> Json:
-    """A definition that no other version has."""
-    filling = draw.randrange(20, 3000)
-    return {"token": f"{draw.getrandbits(96):024x}", "nodes": [{"id": "a", "text": "x" * filling}]}
-
-
 class Client(threading.Thread):
     """One user at work: takes a step after the other while the gate is open."""
 
     def __init__(
-        self,
-        wire: Wire,
-        base: str,
-        job_id: str,
-        shared: list[Json],
-        journal: Journal,
-        gate: Gate,
-        seed: str,
+        self, hand: Hand, job_id: str, shared: list[Json], grove: Grove, contest: Contest, gate: Gate
     ) -> None:
-        super().__init__(daemon=True, name=f"client {seed}")
-        self._wire = wire
-        self._base = base
+        super().__init__(daemon=True, name=f"client {hand.seed}")
+        self._wire, self._journal, self._draw = hand.wire, hand.journal, hand.draw
+        self._call, self._new_name = hand.call, hand.new_name
+        self._is, self._is_or_refused = hand.is_due, hand.is_due_or_refused
+        self._grew, self._numbered = hand.grew, hand.numbered
         self._job_id = job_id
         self._shared = shared
-        self._journal = journal
         self._gate = gate
-        self._draw = random.Random(seed)
-        self._number = 0
-        self._seed = seed
+        self.grove = grove
         self.own: list[Own] = []
         self._steps: list[tuple[int, Callable[[], None]]] = [
             (22, self._save_own),
@@ -164,6 +84,8 @@ class Client(threading.Thread):
             (6, self._roll_back_own),
             (4, self._roll_back_shared),
             (6, self._create),
+            (18, grove.tend),
+            (8, contest.enter),
         ]
 
     def prepare(self) -> None:
@@ -308,51 +230,14 @@ class Client(threading.Thread):
 
     # -- answers ----------------------------------------------------------------------------------------
 
-    def _call(self, name: str, method: str, path: str, body: Json | None = None) -> Operation:
-        return self._wire.call(name, method, self._base + path, body, seen=self._journal.begun)
-
-    def _new_name(self, kind: str) -> str:
-        self._number += 1
-        return f"{kind}-{self._seed.replace(':', '-')}-{self._number}"
-
     def _extended(self, body: dict[str, Any]) -> tuple[dict[str, Any], str | None, bool]:
         tag = self._new_name("t") if self._draw.random() < 0.2 else None
         publish = self._draw.random() < 0.15
         return body | ({"tag": tag} if tag else {}) | ({"publish": True} if publish else {}), tag, publish
 
-    def _is(self, operation: Operation, status: int) -> bool:
-        if operation.status != status:
-            self._journal.is_wrong(
-                f"{status} was due: {operation.described()}: {str(operation.answer)[:500]}"
-            )
-        return operation.status == status
-
-    def _is_or_refused(self, operation: Operation, status: int) -> bool:
-        if (operation.status, operation.answer.get("code")) in REFUSALS:
-            return False
-        return self._is(operation, status)
-
     def _became(self, operation: Operation, definition: Json | None) -> None:
         if self._is_or_refused(operation, 201):
             self._journal.told(Acknowledged(operation, operation.answer, definition))
-
-    def _grew(self, own: Own, operation: Operation, definition: Json, tag: str | None, publish: bool) -> None:
-        if not self._is(operation, 201):
-            return
-        self._journal.told(Acknowledged(operation, operation.answer, definition))
-        own.contents.append(definition)
-        self._numbered(own, operation, operation.answer)
-        if tag is not None:
-            own.tags[len(own.contents)] = tag
-        if publish:
-            own.published = len(own.contents)
-
-    def _numbered(self, own: Own, operation: Operation, version: Json) -> None:
-        if version["version_number"] != len(own.contents):
-            self._journal.is_wrong(
-                f"version {len(own.contents)} was due, not {version['version_number']}: "
-                f"{operation.described()}"
-            )
 
 
 class Load:
@@ -364,24 +249,27 @@ class Load:
         self.subscription_id: str = self.created.answer["subscription_id"]
         self.base = f"/v1/subscriptions/{self.subscription_id}"
         self.journal = Journal()
-        self.keys: list[str] = []
-        for number in range(clients):
-            self.keys.append(member(operator, self.base, f"user{number}")["api_key"])
+        # The first one may delete for good.
+        roles = ["admin"] + ["editor"] * (clients - 1)
+        self.keys: list[str] = [
+            member(operator, self.base, f"user{number}", role)["api_key"] for number, role in enumerate(roles)
+        ]
         operator.close()
         self.wire = Wire(port, self.keys[0])
-        workspace = make(self.wire, "POST", f"{self.base}/workspaces", {"name": "w"})
-        place = {"workspace_id": workspace["resource_id"], "name": "f"}
-        folder = make(self.wire, "POST", f"{self.base}/folders", place)
-        job = make(self.wire, "POST", f"{self.base}/jobs", {"folder_id": folder["resource_id"], "name": "j"})
-        job_id = job["resource_id"]
+        folder_id = self._made("folder", "f", workspace_id=self._made("workspace", "w"))
+        job_id = self._made("job", "j", folder_id=folder_id)
         self.shared = [
             make(self.wire, "POST", f"{self.base}/workflows", {"job_id": job_id, "name": f"shared {n}"})
             for n in range(3)
         ]
-        self.clients = [
-            Client(Wire(port, key), self.base, job_id, self.shared, self.journal, gate, f"{seed}:{number}")
-            for number, key in enumerate(self.keys)
-        ]
+        contested = self._made("job", "contested", folder_id=folder_id)
+        flows = [self._made("workflow", f"contested {n}", job_id=contested) for n in range(2)]
+        self.clients = []
+        for number, key in enumerate(self.keys):
+            hand = Hand(Wire(port, key), self.base, self.journal, f"{seed}:{number}")
+            grove = Grove(hand, folder_id, may_purge=roles[number] == "admin")
+            contest = Contest(hand, contested, flows)
+            self.clients.append(Client(hand, job_id, self.shared, grove, contest, gate))
         for client in self.clients:
             client.prepare()
             client.start()
@@ -392,3 +280,7 @@ class Load:
         for client in self.clients:
             client.join(max(0.0, deadline - time.monotonic()))
         self.wire.close()
+
+    def _made(self, kind: str, name: str, **place: str) -> str:
+        made = make(self.wire, "POST", f"{self.base}/{kind}s", {"name": name, **place})
+        return str(made["resource_id"])
