@@ -108,6 +108,18 @@ def test_what_is_restored_cannot_be_again(tenant: Tenant) -> None:
     tenant.restore(later)
 
 
+def test_what_was_restored_and_went_for_good_later_was_restored_already(tenant: Tenant) -> None:
+    made = tree(tenant)
+    deletion = tenant.remove(made["jobs"])
+    tenant.restore(deletion)
+    tenant.remove(made["jobs"])
+    tenant.remove(made["jobs"], permanent=True)
+    again = tenant.ben.post(restoring(tenant, deletion))
+    assert conflicts(again) == [("already_restored", made["jobs"]["resource_id"])]
+    foreseen = tenant.restore(deletion, dry_run=True)
+    assert (foreseen["restored"], len(foreseen["conflicts"])) == (COUNTS, 1)
+
+
 def test_what_fell_before_stays_deleted(tenant: Tenant) -> None:
     made = tree(tenant)
     first = tenant.remove(made["jobs"])

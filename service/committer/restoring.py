@@ -38,9 +38,9 @@ _NEW_PARENT = "/resolve/new_parent_id"
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What a restore comes to; `root` is how what it names will stand."""
+    """What a restore comes to; `root` is how what it names will stand, None where that is back already."""
 
-    root: ResourceRow
+    root: ResourceRow | None
     parts: Sequence[tuple[DeletionRow, Entry]]
     # The blobs of those by their paths.
     places: Mapping[str, str]
@@ -76,10 +76,10 @@ def restore(
             missing=plan.missing,
             kept=plan.kept,
         )
-    if plan.conflicts:
+    if plan.conflicts or plan.root is None:
         shown = "; ".join(conflict.detail for conflict in plan.conflicts[:3])
         raise RestoreConflict(f"Nothing was restored: {shown}.", facts={"conflicts": list(plan.conflicts)})
-    return _carry_out(ledger, tree, applier, builder, change, named, plan)
+    return _carry_out(ledger, tree, applier, builder, change, named, plan, plan.root)
 
 
 def _check_time(ledger: Ledger, named: DeletionRow) -> None:
@@ -95,18 +95,16 @@ def _check_time(ledger: Ledger, named: DeletionRow) -> None:
 
 
 def _plan(ledger: Ledger, builder: CommitBuilder, change: Restore, named: DeletionRow) -> _Plan:
-    conflicts = []
+    if named.restored_at is not None:
+        detail = f"the {named.resource_type} {named.resource_name!r} was restored already"
+        return _Plan(None, (), {}, (), (), (_conflict(named, "already_restored", detail),))
+    conflicts: list[Conflict] = []
     rows, missing, kept = _reached(ledger, named)
     wanted: dict[str, list[UUID]] = {}
     for row in rows:
         wanted.setdefault(row.resource_type, []).append(row.resource_id)
     ledger.load(wanted)
     parts = [(row, ledger.present(Kind(row.resource_type), row.resource_id)) for row in rows]
-    if named.restored_at is not None:
-        detail = f"the {named.resource_type} {named.resource_name!r} was restored already"
-        conflicts.append(_conflict(named, "already_restored", detail))
-        root = ledger.get(Kind(named.resource_type), named.resource_id)
-        return _Plan(parts[0][1].row if root is None else root.row, [], {}, missing, (), tuple(conflicts))
     root_row = _placed(ledger, change.resolution, parts[0][1].row, named, conflicts)
     if not change.resolution.keep_restored:
         conflicts += [
@@ -207,6 +205,7 @@ def _carry_out(
     change: Restore,
     named: DeletionRow,
     plan: _Plan,
+    placed: ResourceRow,
 ) -> Restored:
     author, rows, root = change.author, ledger.writes.rows, plan.parts[0][1]
     before = root.row
@@ -216,11 +215,11 @@ def _carry_out(
     for row, entry in plan.parts:
         rows.rose.setdefault(row.resource_type, []).append(row.resource_id)
         entry.rose()
-    step = _step(ledger, builder, change, root, plan.root)
-    commit, version = applier.bring_back(then, named.deletion_id, author=author, root=plan.root, changed=step)
+    step = _step(ledger, builder, change, root, placed)
+    commit, version = applier.bring_back(then, named.deletion_id, author=author, root=placed, changed=step)
     published = _published(ledger, [row for row, _ in plan.parts])
     if published:
-        applier.publish_again(published, named.deletion_id, author=author, root=plan.root)
+        applier.publish_again(published, named.deletion_id, author=author, root=placed)
     restored_ids = [row.deletion_id for row, _ in plan.parts]
     number = ledger.writes.tips.commits
     rows.restored.append(
