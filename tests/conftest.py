@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,15 +31,29 @@ def database(server: Server) -> Database:
     return server.database
 
 
-@pytest.fixture(scope="session")
-def server(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Annals itself, over HTTP; what tests do in it is kept apart by their tenants."""
+@contextmanager
+def serving(cluster: Cluster, folder: Path) -> Iterator[Server]:
+    """Annals itself, over HTTP, on a database of its own."""
     database, clock = cluster.migrated(), Clock()
-    settings, _ = load({"data_dir": tmp_path_factory.mktemp("annals")}, {})
+    settings, _ = load({"data_dir": folder}, {})
     make_folders(settings)
     set_operator_key(database, clock, OPERATOR_KEY)
     log_format.configure("json", "error")
     with served(create_app(settings, database_url=database.url, clock=clock), database, clock) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def server(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Annals for all tests; what they do in it is kept apart by their tenants."""
+    with serving(cluster, tmp_path_factory.mktemp("annals")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def lone_server(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Annals for the tests of one file, which may move its time by years."""
+    with serving(cluster, tmp_path_factory.mktemp("annals")) as server:
         yield server
 
 
