@@ -84,8 +84,8 @@ class Client(threading.Thread):
             (6, self._roll_back_own),
             (4, self._roll_back_shared),
             (6, self._create),
-            (18, grove.tend),
-            (8, contest.enter),
+            (30, grove.tend),
+            (12, contest.enter),
         ]
 
     def prepare(self) -> None:
