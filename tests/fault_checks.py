@@ -167,6 +167,8 @@ class Watched:
             run_git(self._stage.folder, "clone", "-q", url, str(folder))
             if git(folder, "rev-parse", "HEAD").strip() != head_of_row(self):
                 wrong.append("the clone is not at the row's head")
+            if said_of_it := self._stage.verify(self.subscription_id):
+                wrong.append(said_of_it)
         except (AssertionError, subprocess.CalledProcessError) as error:
             said = getattr(error, "stderr", b"") or b""
             wrong.append(f"{error!r} {said[:500]!r}\n{traceback.format_exc()}")

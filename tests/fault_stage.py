@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +15,7 @@ import psycopg
 from gitstore.failpoints import VARIABLE
 from sql.embedded import running_url
 from tests.databases import Cluster, Database, Row
-from tests.server import OPERATOR_KEY, Server, start
+from tests.server import ANNALS, OPERATOR_KEY, Server, start
 
 Target = Literal["committer", "worker", "everything", "postgres"]
 TARGETS: tuple[Target, ...] = ("committer", "worker", "everything", "postgres")
@@ -128,6 +129,21 @@ class Stage:
         """The committer's process."""
         found = self._children("service.committer.process")
         return found[0] if found else None
+
+    def verify(self, subscription_id: str) -> str:
+        """What `annals verify` says of a subscription, beside the server; empty where all is well."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("ANNALS_")}
+        if self._given is None:
+            clean["ANNALS_REQUIRE_TIMESCALEDB"] = "false"
+        options = ("--full", "--data-dir", self.folder / "data", "--subscription", subscription_id)
+        done = subprocess.run(
+            [ANNALS, "verify", *options],
+            env=clean | {"DATABASE_URL": self.database.url},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return "" if done.returncode == 0 else done.stdout + done.stderr
 
     def end(self) -> list[str]:
         """Stop the server; what was wrong with the way in which it stopped."""

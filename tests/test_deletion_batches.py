@@ -9,6 +9,7 @@ from service.ids import ResourceId
 from service.kinds import Kind
 from tests.api import Json, Tenant, ok
 from tests.histories import check_history
+from tests.reconciled import told, verify
 from tests.test_committer import author, create, save, submit
 from tests.test_deletions import fallen, in_git, live, tree
 from tests.test_races import publish, set_tag
@@ -82,6 +83,7 @@ def test_what_follows_a_deletion_in_its_batch_finds_it_deleted(tenant: Tenant) -
     shown = ok(tenant.vera.get(f"{tenant.path}/deletions/{record['deletion_id']}"))
     assert shown["resource_data"]["definition"] == {"n": 2}
     check_history(tenant)
+    assert told(verify(tenant)) == []
 
 
 def test_what_is_made_and_moved_in_a_batch_falls_with_what_it_lies_in(tenant: Tenant) -> None:
@@ -119,6 +121,7 @@ def test_what_is_made_and_moved_in_a_batch_falls_with_what_it_lies_in(tenant: Te
         made["inner workflows"]["resource_id"]: 2,
     }
     check_history(tenant)
+    assert told(verify(tenant)) == []
 
 
 def test_what_follows_a_restore_in_its_batch_finds_it_alive(tenant: Tenant) -> None:
@@ -145,6 +148,7 @@ def test_what_follows_a_restore_in_its_batch_finds_it_alive(tenant: Tenant) -> N
     assert commits(tenant) == before + 5
     assert live(tenant) == in_git(tenant) == ids(made, *made) - ids(made, "jobs", "workflows")
     check_history(tenant)
+    assert told(verify(tenant)) == []
 
 
 def test_a_restore_under_another_name_and_parent_moves_what_follows_with_it(tenant: Tenant) -> None:
@@ -165,6 +169,7 @@ def test_a_restore_under_another_name_and_parent_moves_what_follows_with_it(tena
         assert ok(tenant.vera.get(tenant.at(made[name])))["workspace_id"] == other["workspace_id"]
     assert ok(tenant.vera.get(tenant.at(made["inner jobs"])))["current_version"] == 3
     check_history(tenant)
+    assert told(verify(tenant)) == []
 
 
 def test_publications_and_tags_of_the_batch_go_down_and_come_back(tenant: Tenant) -> None:
@@ -193,3 +198,4 @@ def test_publications_and_tags_of_the_batch_go_down_and_come_back(tenant: Tenant
     assert (shown["version_number"], shown["version_tag"]) == (1, "v1")
     assert in_git(tenant, "published") == ids(made, "workflows")
     check_history(tenant)
+    assert told(verify(tenant)) == []

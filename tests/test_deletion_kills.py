@@ -173,6 +173,7 @@ def scene(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         scene = Scene(stage)
         yield scene
         check_history(scene)
+        assert stage.verify(scene.subscription_id) == ""
         scene.wire.close()
         assert stage.end() == []
 

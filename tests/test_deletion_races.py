@@ -10,6 +10,7 @@ import pytest
 
 from tests.api import Json, Tenant, ok
 from tests.histories import check_history
+from tests.reconciled import told, verify
 from tests.test_deletions import FALLING, fallen, in_git, live, tree
 from tests.test_restores import restoring
 
@@ -133,6 +134,7 @@ def test_a_check_in_beside_the_deletion_of_its_workspace_is_in_the_record_or_was
         current = ok(tenant.vera.get(f"{client.at}/versions/current"))
         assert current["data"] == client.acknowledged[-1]["data"]
     check_history(tenant)
+    assert told(verify(tenant)) == []
 
 
 # -- deletions and restores beside each other --------------------------------------------------------
@@ -148,6 +150,7 @@ def test_of_two_deletions_of_one_tree_at_once_one_takes_it(tenant: Tenant) -> No
         assert len(fallen(tenant, deletion)) == len(made)
     assert live(tenant) == in_git(tenant) == set()
     check_history(tenant)
+    assert told(verify(tenant)) == []
 
 
 def test_of_deletions_that_overlap_each_takes_what_is_left(tenant: Tenant) -> None:
@@ -160,8 +163,9 @@ def test_of_deletions_that_overlap_each_takes_what_is_left(tenant: Tenant) -> No
         assert {said(answer) for answer in answers} <= {(200, ""), (409, "resource_deleted")}
         taken = [ok(answer) for answer in answers if answer.is_success]
         assert sum(sum(each["counts"].values()) for each in taken) == len(made)
-        # In the order of their commits each can be undone once what it lay in is back.
-        for each in sorted(taken, key=lambda each: each["deleted_at"], reverse=True):
+        # Newest first, by their commits: those of one batch have one time.
+        newest = tenant.git("rev-list", "main").split()
+        for each in sorted(taken, key=lambda each: newest.index(each["git_commit_hash"])):
             tenant.restore(each)
         assert live(tenant) == in_git(tenant) == {each["resource_id"] for each in made.values()}
         check_history(tenant)
@@ -183,6 +187,7 @@ def test_of_two_restores_at_once_one_brings_it_back(tenant: Tenant) -> None:
                 )
         assert live(tenant) == in_git(tenant) == {each["resource_id"] for each in made.values()}
     check_history(tenant)
+    assert told(verify(tenant)) == []
 
 
 def test_a_part_restored_beside_the_whole_comes_back_once(tenant: Tenant) -> None:
@@ -262,6 +267,7 @@ def test_a_name_taken_beside_a_restore_is_one_ones(tenant: Tenant) -> None:
             [conflict] = restored.json()["conflicts"]
             assert (conflict["reason"], conflict["other_id"]) == ("name_taken", found["resource_id"])
     check_history(tenant)
+    assert told(verify(tenant)) == []
 
 
 def test_what_moves_in_or_out_beside_a_deletion_falls_or_is_outside(tenant: Tenant) -> None:
@@ -294,3 +300,4 @@ def test_what_moves_in_or_out_beside_a_deletion_falls_or_is_outside(tenant: Tena
         seen = set().union(*(each.result() for each in moving))
     assert seen <= {(200, ""), (409, "resource_deleted")}
     check_history(tenant)
+    assert told(verify(tenant)) == []
