@@ -371,11 +371,13 @@ def test_a_query_of_check_outs_that_breaks_a_rule_is_422(shared: Tenant, query: 
 
 @contextmanager
 def counted(server: Server) -> Iterator[list[str]]:
-    """Every statement that the server sends to its database until the block ends."""
+    """Every statement that calls send to the database until the block ends."""
     seen: list[str] = []
 
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        seen.append(statement)
+        # The committer looks for these once a second, whatever is called.
+        if "deletion_requests" not in statement:
+            seen.append(statement)
 
     engine = server.context.database.engine
     event.listen(engine, "before_cursor_execute", note)
