@@ -256,8 +256,10 @@ class Model:
             for each in together:
                 if each.parent is not outer.resource:
                     continue
-                to = found.missing if each.purged else found.kept if each.restored else found.parts
-                to.append(each)
+                if each.resource.is_gone:
+                    found.missing.append(each)
+                else:
+                    (found.kept if each.restored else found.parts).append(each)
         return found
 
     def _conflicts(

@@ -223,6 +223,22 @@ def test_what_was_deleted_for_good_since_is_missing(tenant: Tenant) -> None:
     assert done["blobs"] == {"compared": 7, "equal": 7}
 
 
+def test_a_part_that_was_restored_and_went_for_good_later_is_missing(tenant: Tenant) -> None:
+    made, other = tree(tenant), tree_of_another(tenant)
+    deletion = tenant.remove(made["workspaces"])
+    job = made["jobs"]["resource_id"]
+    [part] = [each for each in fallen(tenant, deletion) if each["resource_id"] == job]
+    tenant.restore(part, resolve={"new_parent_id": other["folders"]["resource_id"]})
+    tenant.remove(made["jobs"])
+    # It can come back by its own deletion, and stays away with this one.
+    assert conflicts(tenant.ben.post(restoring(tenant, deletion))) == [("already_restored", job)]
+    tenant.remove(made["jobs"], permanent=True)
+    done = tenant.restore(deletion)
+    assert [each["resource_id"] for each in done["missing"]] == [job]
+    assert done["kept"] == []
+    check_history(tenant)
+
+
 def test_a_folder_can_come_back_in_a_workspace(tenant: Tenant) -> None:
     made, other = tree(tenant), tree_of_another(tenant)
     deletion = tenant.remove(made["inner folders"])

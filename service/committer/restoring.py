@@ -100,10 +100,7 @@ def _plan(ledger: Ledger, builder: CommitBuilder, change: Restore, named: Deleti
         return _Plan(None, (), {}, (), (), (_conflict(named, "already_restored", detail),))
     conflicts: list[Conflict] = []
     rows, missing, kept = _reached(ledger, named)
-    wanted: dict[str, list[UUID]] = {}
-    for row in rows:
-        wanted.setdefault(row.resource_type, []).append(row.resource_id)
-    ledger.load(wanted)
+    ledger.load(_by_kind(rows))
     parts = [(row, ledger.present(Kind(row.resource_type), row.resource_id)) for row in rows]
     root_row = _placed(ledger, change.resolution, parts[0][1].row, named, conflicts)
     if not change.resolution.keep_restored:
@@ -137,16 +134,20 @@ def _reached(
     for row in deletions.together(ledger.tx, ledger.subscription_id, named.root_deletion_id):
         if row.cascade_level > named.cascade_level:
             inside.setdefault(row.parent_resource_id, []).append(row)
-    found, missing, kept = [named], [], []
+    found, gone, back = [named], [], []
     for outer in found:
         for row in inside.get(outer.resource_id, ()):
             if row.purged_at is not None:
-                missing.append(_part(row))
+                gone.append(row)
             elif row.restored_at is not None:
-                kept.append(row)
+                back.append(row)
             else:
                 found.append(row)
-    return found, tuple(missing), kept
+    # What was back can have fallen again, and have gone for good by that.
+    ledger.load(_by_kind(back))
+    kept = [row for row in back if ledger.get(Kind(row.resource_type), row.resource_id) is not None]
+    gone += [row for row in back if row not in kept]
+    return found, tuple(map(_part, gone)), kept
 
 
 def _placed(
@@ -288,6 +289,14 @@ def _published(ledger: Ledger, rows: Sequence[DeletionRow]) -> list[VersionRow]:
         for kind, ids in by_kind.items()
         for version in versions.by_ids(ledger.tx, ledger.subscription_id, kind, ids, at=ledger.at)
     ]
+
+
+def _by_kind(rows: Sequence[DeletionRow]) -> dict[str, list[UUID]]:
+    """The resources of deletions, as a ledger loads them."""
+    wanted: dict[str, list[UUID]] = {}
+    for row in rows:
+        wanted.setdefault(row.resource_type, []).append(row.resource_id)
+    return wanted
 
 
 def _path(row: DeletionRow) -> str:
