@@ -18,7 +18,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from service.schemas import Body, Name, QueryText, ShortName
+from service.schemas import Body, Name, QueryInstant, QueryText, ShortName
 
 AuditStatus = Literal["success", "failed", "unauthorized"]
 ExecutionType = Literal["workflow", "job", "jobpackage", "node"]
@@ -26,7 +26,6 @@ ExecutionStatus = Literal["running", "success", "failed", "cancelled"]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)")
-_DATED = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
 _OPERATIONS = ("add", "remove", "replace", "move", "copy", "test")
 
 
@@ -43,13 +42,6 @@ def _in_utc(value: datetime) -> datetime:
         return value.astimezone(UTC)
     except OverflowError:
         raise ValueError("lies in no year from 1 to 9999") from None
-
-
-def _dated(value: object) -> object:
-    # Pydantic takes a number for seconds since 1970: a bare year would be one.
-    if not isinstance(value, str) or not _DATED.match(value):
-        raise ValueError("is an instant with its zone (RFC 3339)")
-    return value
 
 
 def _operation(value: dict[str, Any]) -> dict[str, Any]:
@@ -70,9 +62,6 @@ Instant = Annotated[
     BeforeValidator(_instant),
     AfterValidator(_in_utc),
     WithJsonSchema({"type": "string", "format": "date-time"}),
-]
-QueryInstant = Annotated[
-    AwareDatetime, BeforeValidator(_dated), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
 JsonObject = dict[str, Any]
 Operation = Annotated[JsonObject, AfterValidator(_operation)]

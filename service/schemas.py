@@ -10,6 +10,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     PlainValidator,
@@ -90,7 +91,18 @@ def _storable(text: str) -> str:
     return text
 
 
+def _dated(value: object) -> object:
+    # Pydantic takes a number for seconds since 1970: a bare year would be one.
+    if not isinstance(value, str) or not _DATED.match(value):
+        raise ValueError("is an instant with its zone (RFC 3339)")
+    return value
+
+
+_DATED = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
 QueryText = Annotated[str, Field(max_length=500), AfterValidator(_storable)]
+QueryInstant = Annotated[
+    AwareDatetime, BeforeValidator(_dated), WithJsonSchema({"type": "string", "format": "date-time"})
+]
 # An empty one says nothing.
 QueryReason = Annotated[
     str | None,
@@ -120,7 +132,7 @@ _INSTANT = TypeAdapter(AwareDatetime)
 def _point(value: object) -> datetime | str:
     if isinstance(value, str) and is_commit(value):
         return value
-    if isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\d[Tt ]", value):
+    if isinstance(value, str) and _DATED.match(value):
         try:
             # PostgreSQL reads no offset of 16 hours or more, and no year past the calendar's ends.
             return _INSTANT.validate_python(value).astimezone(UTC)
@@ -162,8 +174,8 @@ class VersionQuery(BaseModel):
     tag: QueryText | None = None
     published: bool | None = None
     author: QueryText | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: QueryInstant | None = None
+    until: QueryInstant | None = None
 
 
 class DeletionQuery(BaseModel):
@@ -175,8 +187,8 @@ class DeletionQuery(BaseModel):
     root_deletion_id: UUID | None = None
     cascade_level: Annotated[int, Field(ge=0, le=MAX_NUMBER)] | None = None
     deleted_by: UUID | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: QueryInstant | None = None
+    until: QueryInstant | None = None
 
 
 class DiffQuery(BaseModel):

@@ -124,6 +124,7 @@ def test_a_cursor_holds_only_with_its_filters(shared: Tenant, history: Json, oth
     [
         *(({"published": "maybe"}, "published"), ({"published": ""}, "published")),
         *(({"since": "yesterday"}, "since"), ({"since": "2026-01-01T00:00:00"}, "since")),
+        *(({"since": "2026"}, "since"), ({"until": "1764028800.5"}, "until")),
         *(({"until": "2026-02-30T00:00:00Z"}, "until"), ({"tag": "a\0b"}, "tag")),
         *(({"author": "\0"}, "author"), ({"tag": "x" * 501}, "tag"), ({"limit": "201"}, "limit")),
         *(({"limit": "0"}, "limit"), ({"cursor": "AAAA"}, "cursor"), ({"version": "1"}, "version")),
