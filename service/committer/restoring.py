@@ -145,8 +145,10 @@ def _reached(
                 found.append(row)
     # What was back can have fallen again, and have gone for good by that.
     ledger.load(_by_kind(back))
-    kept = [row for row in back if ledger.get(Kind(row.resource_type), row.resource_id) is not None]
-    gone += [row for row in back if row not in kept]
+    kept = []
+    for row in back:
+        is_there = ledger.get(Kind(row.resource_type), row.resource_id) is not None
+        (kept if is_there else gone).append(row)
     return found, tuple(map(_part, gone)), kept
 
 
