@@ -411,7 +411,8 @@ class Locked(AnnalsError):
 class CheckedOut(Locked):
     """Checked out by another
 
-    The problem names the holder and when the lease ends. Ask for a check-in, or wait.
+    The problem names the holder and when the lease ends. Ask for a check-in, or wait. An admin can take it
+    away, by `DELETE .../check-out?force=true`, or by `force=true` with the deletion that it is in the way of.
     """
 
     code = "checked_out"

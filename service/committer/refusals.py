@@ -65,7 +65,7 @@ def checked_out(kind: str, held: CheckOutRow) -> CheckedOut:
     """The refusal of a write to what another holds."""
     return CheckedOut(
         f"{held.username} holds the check-out of this {kind} until {held.expires_at:%Y-%m-%dT%H:%M:%SZ}: "
-        "ask for a check-in, or wait.",
+        "ask for a check-in, wait, or let an admin take it away.",
         facts=holder_facts(held),
     )
 
@@ -75,7 +75,7 @@ def all_checked_out(entries: Sequence[Entry]) -> CheckedOut:
     check_outs = [named(entry) | holder_facts(entry.check_out) for entry in entries if entry.check_out]
     names = ", ".join(sorted({str(each["checked_out_by_username"]) for each in check_outs}))
     return CheckedOut(
-        f"Check-outs of {counted(len(entries))} are held by {names}: ask for check-ins, or wait.",
+        f"Check-outs of {counted(len(entries))} are held by {names}: ask for check-ins, wait, or let an admin take them away.",
         facts={"check_outs": check_outs},
     )
 

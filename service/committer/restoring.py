@@ -145,7 +145,7 @@ def _reached(
                 found.append(row)
     # What was back can have fallen again, and have gone for good by that.
     ledger.load(_by_kind(back))
-    kept = []
+    kept: list[DeletionRow] = []
     for row in back:
         is_there = ledger.get(Kind(row.resource_type), row.resource_id) is not None
         (kept if is_there else gone).append(row)
@@ -158,7 +158,8 @@ def _placed(
     """The root where it is to stand; what is in its way there joins the conflicts."""
     parent = _parent(ledger, resolution, row)
     if parent is not None and parent.deleted_at is not None:
-        detail = f"the {parent.resource_type} {parent.name!r} that it lies in is deleted"
+        where = "that it lies in" if resolution.new_parent_id is None else "that it is to lie in"
+        detail = f"the {parent.resource_type} {parent.name!r} {where} is deleted"
         conflicts.append(_conflict(named, "parent_deleted", detail, parent.resource_type, parent.resource_id))
     placed = row if resolution.rename is None else replace(row, name=resolution.rename)
     if parent is not None and resolution.new_parent_id is not None:
