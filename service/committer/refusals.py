@@ -75,8 +75,8 @@ def all_checked_out(entries: Sequence[Entry]) -> CheckedOut:
     check_outs = [named(entry) | holder_facts(entry.check_out) for entry in entries if entry.check_out]
     names = ", ".join(sorted({str(each["checked_out_by_username"]) for each in check_outs}))
     return CheckedOut(
-        f"Check-outs of {counted(len(entries))} are held by {names}: ask for check-ins, wait, or let an admin "
-        "take them away.",
+        f"Check-outs of {counted(len(entries))} are held by {names}: ask for check-ins, wait, or let an "
+        "admin take them away.",
         facts={"check_outs": check_outs},
     )
 
