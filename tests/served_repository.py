@@ -57,7 +57,7 @@ class Served:
         ours = {os.getpid(), *children(os.getpid())}
         for folder in Path("/proc").glob("[0-9]*"):
             try:
-                command = (folder / "cmdline").read_text().replace("\0", " ")
+                command = (folder / "cmdline").read_text(errors="replace").replace("\0", " ")
                 status = (folder / "status").read_text()
             except (FileNotFoundError, ProcessLookupError):
                 continue

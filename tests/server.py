@@ -39,7 +39,7 @@ class Server:
             if not folder.name.isdigit():
                 continue
             try:
-                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                 environment = (folder / "environ").read_bytes()
             except OSError:
                 continue
