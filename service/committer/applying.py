@@ -7,7 +7,6 @@ from uuid import UUID
 
 from gitstore import messages, snapshots
 from gitstore.history import Branch, Commit, CommitBuilder, Identity
-from gitstore.layout import snapshot_path
 from gitstore.messages import DeletionLine, VersionLine
 from service import audit, changes
 from service.actions import Action
@@ -16,7 +15,7 @@ from service.callers import Member
 from service.committer.change import Written
 from service.committer.ledger import Ledger
 from service.committer.refusals import check_match, counted, tag_taken
-from service.committer.step import Entry, Step, running, snapshot_of, version_state
+from service.committer.step import Entry, Step, path_of, running, snapshot_of, version_state
 from service.ids import mint
 from service.kinds import Kind
 from service.structural_patches import document_patch
@@ -100,7 +99,7 @@ class Applier:
         if version.is_published == published:
             return version
         kind, resource_id = Kind(entry.row.resource_type), str(entry.row.resource_id)
-        path = snapshot_path(kind.collection, resource_id)
+        path = path_of(version)
         line = [_line(version)]
         word = "published" if published else "unpublished"
         commit = self._commit_to(
@@ -113,7 +112,7 @@ class Applier:
             unpublished=() if published else line,
             author=author,
         )
-        self._writes.tips = replace(self._writes.tips, published=commit.commit_id)
+        self._advance_published(commit)
         self._writes.rows.publications.append(
             Publication(
                 publication_id=mint(),
@@ -134,7 +133,7 @@ class Applier:
         word = "deleted" if rows else "deleted for good"
         commit = self._commit_to(
             MAIN,
-            removes=[_path(row) for row in rows],
+            removes=[path_of(row) for row in rows],
             subject=_subject(root, word),
             body=_others(also),
             deletion=line,
@@ -148,13 +147,13 @@ class Applier:
         """Let no version of what falls be published any longer."""
         commit = self._commit_to(
             PUBLISHED,
-            removes=[_place_of(version) for version in published],
+            removes=[path_of(version) for version in published],
             subject=_subject(root, "deleted"),
             unpublished=[_line(version) for version in published],
             deletion=line,
             author=author,
         )
-        self._writes.tips = replace(self._writes.tips, published=commit.commit_id)
+        self._advance_published(commit)
         self._writes.rows.withdrawn += [version.version_id for version in published]
         self._writes.rows.withdrawn_by = author.user_id
 
@@ -172,7 +171,7 @@ class Applier:
         Returns the commit and that version.
         """
         draft = None if changed is None else self._draft(changed)
-        others = {path: blob for path, blob in places.items() if draft is None or path != _path(root)}
+        others = {path: blob for path, blob in places.items() if draft is None or path != path_of(root)}
         commit, made = self._commit_versions(
             [] if draft is None else [draft],
             title=_subject(root, "restored"),
@@ -192,13 +191,13 @@ class Applier:
         """Publish what was published when it fell."""
         commit = self._commit_to(
             PUBLISHED,
-            places={_place_of(version): version.git_blob_id for version in published},
+            places={path_of(version): version.git_blob_id for version in published},
             subject=_subject(root, "restored"),
             published=[_line(version) for version in published],
             restored=str(deletion_id),
             author=author,
         )
-        self._writes.tips = replace(self._writes.tips, published=commit.commit_id)
+        self._advance_published(commit)
         self._writes.rows.published += [
             Publication(
                 publication_id=mint(),
@@ -346,7 +345,7 @@ class Applier:
     ) -> tuple[str, list[VersionRow]]:
         """One commit on `main` of new versions, and of what else is to stand at `places`."""
         ids = [mint() for _ in drafts]
-        paths = [_path(draft.row) for draft in drafts]
+        paths = [path_of(draft.row) for draft in drafts]
         commit = self._commit_to(
             MAIN,
             writes={path: draft.snapshot for path, draft in zip(paths, drafts, strict=True)},
@@ -397,6 +396,10 @@ class Applier:
         tips = self._writes.tips
         self._writes.tips = replace(tips, head=commit.commit_id, commits=tips.commits + 1)
         return commit.commit_id
+
+    def _advance_published(self, commit: Commit) -> None:
+        """Let `published` stand on a commit."""
+        self._writes.tips = replace(self._writes.tips, published=commit.commit_id)
 
     def _change(self, draft: _Draft, version: VersionRow) -> list[NewChange]:
         """The row of the data change that a new version is; the body itself lives once, in git."""
@@ -490,14 +493,6 @@ class Applier:
 
 def _identity(author: Member) -> Identity:
     return Identity(str(author.user_id), author.username)
-
-
-def _path(row: ResourceRow) -> str:
-    return snapshot_path(Kind(row.resource_type).collection, str(row.resource_id))
-
-
-def _place_of(version: VersionRow) -> str:
-    return snapshot_path(Kind(version.resource_type).collection, str(version.resource_id))
 
 
 def _subject(root: ResourceRow, word: str) -> str:

@@ -14,7 +14,7 @@ from service.committer.applying import Applier
 from service.committer.change import Delete, Deleted, Purge
 from service.committer.ledger import Ledger
 from service.committer.refusals import all_checked_out, check_match, checked_out
-from service.committer.step import Entry, running
+from service.committer.step import Entry, by_kind, running
 from service.committer.tree import Tree
 from service.errors import NotDeleted
 from service.ids import mint
@@ -108,9 +108,7 @@ def delete(ledger: Ledger, tree: Tree, applier: Applier, change: Delete) -> Dele
     fall = _Fall(deletion_id, change, until, reason, _by_resource(published), commit, number)
     rows = ledger.writes.rows
     rows.deletions += [fall.row(each, ledger.at) for each in fallen]
-    for each in fallen:
-        kind = each.entry.row.resource_type
-        rows.fell.setdefault(kind, []).append(each.entry.row.resource_id)
+    rows.fell = by_kind(each.entry.row for each in fallen)
     return _finish(ledger, tree, applier, fall, fallen)
 
 
@@ -134,9 +132,7 @@ def purge(ledger: Ledger, tree: Tree, applier: Applier, change: Purge) -> Delete
     rows = ledger.writes.rows
     rows.purged += [each.entry.row.resource_id for each in fallen]
     rows.deletions += [fall.row(each, ledger.at) for each in fallen]
-    for each in fallen:
-        kind = each.entry.row.resource_type
-        rows.removed.setdefault(kind, []).append(each.entry.row.resource_id)
+    rows.removed = by_kind(each.entry.row for each in fallen)
     done = _finish(ledger, tree, applier, fall, fallen)
     ledger.forget(each.entry for each in fallen)
     return done
@@ -201,12 +197,9 @@ def _falling(entry: Entry) -> Falling:
 
 
 def _published(ledger: Ledger, fallen: Sequence[_Fallen]) -> list[VersionRow]:
-    by_kind: dict[str, list[UUID]] = {}
-    for each in fallen:
-        by_kind.setdefault(each.entry.row.resource_type, []).append(each.entry.row.resource_id)
     return [
         version
-        for kind, resource_ids in by_kind.items()
+        for kind, resource_ids in by_kind(each.entry.row for each in fallen).items()
         for version in versions.published_of(
             ledger.tx, ledger.subscription_id, kind, resource_ids, at=ledger.at
         )

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from gitstore import snapshots
 from gitstore.history import CommitBuilder
-from gitstore.layout import snapshot_path
 from service.actions import Action
 from service.audit import Subject
 from service.cascades import count
@@ -23,7 +22,7 @@ from service.committer.change import (
 )
 from service.committer.deleting import parent_kind
 from service.committer.ledger import Ledger
-from service.committer.step import Entry, Step, folder_of
+from service.committer.step import Entry, Step, by_kind, folder_of, path_of
 from service.committer.tree import Tree
 from service.errors import DeletionNotFound, Fault, Invalid, NotRestorable, ParentNotFound, RestoreConflict
 from service.kinds import PARENT_FIELDS, Kind
@@ -100,7 +99,7 @@ def _plan(ledger: Ledger, builder: CommitBuilder, change: Restore, named: Deleti
         return _Plan(None, (), {}, (), (), (_conflict(named, "already_restored", detail),))
     conflicts: list[Conflict] = []
     rows, missing, kept = _reached(ledger, named)
-    ledger.load(_by_kind(rows))
+    ledger.load(by_kind(rows))
     parts = [(row, ledger.present(Kind(row.resource_type), row.resource_id)) for row in rows]
     root_row = _placed(ledger, change.resolution, parts[0][1].row, named, conflicts)
     if not change.resolution.keep_restored:
@@ -112,7 +111,7 @@ def _plan(ledger: Ledger, builder: CommitBuilder, change: Restore, named: Deleti
             )
             for row in kept
         ]
-    paths = [_path(row) for row in rows]
+    paths = [path_of(row) for row in rows]
     # What git had of each just before the deletion.
     then = builder.blobs(builder.parent(named.git_commit_hash), paths)
     conflicts += [
@@ -144,7 +143,7 @@ def _reached(
             else:
                 found.append(row)
     # What was back can have fallen again, and have gone for good by that.
-    ledger.load(_by_kind(back))
+    ledger.load(by_kind(back))
     kept: list[DeletionRow] = []
     for row in back:
         is_there = ledger.get(Kind(row.resource_type), row.resource_id) is not None
@@ -216,8 +215,8 @@ def _carry_out(
     then = dict(plan.places)
     entries = [entry for _, entry in plan.parts]
     applier.note_changes(entries, author, Action.RESTORE, reason=author.origin.reason)
-    for row, entry in plan.parts:
-        rows.rose.setdefault(row.resource_type, []).append(row.resource_id)
+    rows.rose = by_kind(row for row, _ in plan.parts)
+    for entry in entries:
         entry.rose()
     step = _step(ledger, builder, change, root, placed)
     commit, version = applier.bring_back(then, named.deletion_id, author=author, root=placed, changed=step)
@@ -233,7 +232,7 @@ def _carry_out(
         root.row, root.current = step.row, version
         rows.put = step.row
         # Compared is what came back as it was.
-        then.pop(_path(named))
+        then.pop(path_of(named))
     is_published = {each.version_id for each in published}
     for _, entry in plan.parts:
         if entry.current.version_id in is_published:
@@ -283,27 +282,15 @@ def _step(
 
 
 def _published(ledger: Ledger, rows: Sequence[DeletionRow]) -> list[VersionRow]:
-    by_kind: dict[str, list[UUID]] = {}
-    for row in rows:
-        if row.published_version_id is not None:
-            by_kind.setdefault(row.resource_type, []).append(row.published_version_id)
-    return [
-        version
-        for kind, ids in by_kind.items()
-        for version in versions.by_ids(ledger.tx, ledger.subscription_id, kind, ids, at=ledger.at)
-    ]
-
-
-def _by_kind(rows: Sequence[DeletionRow]) -> dict[str, list[UUID]]:
-    """The resources of deletions, as a ledger loads them."""
     wanted: dict[str, list[UUID]] = {}
     for row in rows:
-        wanted.setdefault(row.resource_type, []).append(row.resource_id)
-    return wanted
-
-
-def _path(row: DeletionRow) -> str:
-    return snapshot_path(Kind(row.resource_type).collection, str(row.resource_id))
+        if row.published_version_id is not None:
+            wanted.setdefault(row.resource_type, []).append(row.published_version_id)
+    return [
+        version
+        for kind, ids in wanted.items()
+        for version in versions.by_ids(ledger.tx, ledger.subscription_id, kind, ids, at=ledger.at)
+    ]
 
 
 def _part(row: DeletionRow) -> Part:

@@ -1,10 +1,13 @@
 """One step of a plan: how a resource stands before it, and what a change does to it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Protocol
 from uuid import UUID
 
 from gitstore import snapshots
+from gitstore.layout import snapshot_path
 from service.actions import Action
 from service.callers import Member
 from service.etags import Match
@@ -13,6 +16,31 @@ from sql.queries.audit_logs import Values
 from sql.queries.check_outs import CheckOutRow
 from sql.queries.resources import ResourceRow
 from sql.queries.versions import VersionRow
+
+
+class Named(Protocol):
+    """Whatever is about one resource: its row, a version of it, its deletion."""
+
+    @property
+    def resource_type(self) -> str:
+        """The kind."""
+
+    @property
+    def resource_id(self) -> UUID:
+        """The id."""
+
+
+def path_of(named: Named) -> str:
+    """Where a resource's snapshot lies in the trees of both branches."""
+    return snapshot_path(Kind(named.resource_type).collection, str(named.resource_id))
+
+
+def by_kind(many: Iterable[Named]) -> dict[str, list[UUID]]:
+    """The ids of resources by their kinds, as a ledger loads them and writes take them."""
+    found: dict[str, list[UUID]] = {}
+    for each in many:
+        found.setdefault(each.resource_type, []).append(each.resource_id)
+    return found
 
 
 @dataclass(slots=True)
