@@ -8,7 +8,7 @@ from typing import Literal
 from uuid import UUID
 
 from gitstore.errors import GitStoreError, NotUnderstood
-from gitstore.layout import Store, snapshot_path
+from gitstore.layout import Store
 from gitstore.walk import Stray, Walk
 from service import audit
 from service.actions import Action
@@ -16,6 +16,7 @@ from service.addresses import git_url
 from service.audit import Subject
 from service.callers import Machine, Origin
 from service.clock import Clock
+from service.committer.step import path_of
 from service.ids import SubscriptionId, mint
 from service.kinds import Kind
 from service.recovered import Recovered, recover
@@ -251,7 +252,7 @@ def _verify(tx: Transaction, walk: Walk, recovered: Recovered) -> None:
             version.unversioned_changes,
         ):
             raise NotUnderstood(f"version {row.version_id} was written otherwise than git has it")
-        path = snapshot_path(Kind(row.resource_type).collection, str(row.resource_id))
+        path = path_of(row)
         if row.is_current and (row.resource_type, row.resource_id) in living:
             current[path] = row.git_blob_id
         if row.is_published:

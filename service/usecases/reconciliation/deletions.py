@@ -8,10 +8,9 @@ from uuid import UUID
 
 from gitstore.errors import NotUnderstood
 from gitstore.inspection import Objects
-from gitstore.layout import snapshot_path
 from gitstore.messages import DeletionLine
 from service import past_resources
-from service.kinds import Kind
+from service.committer.step import path_of
 from service.past_deletions import Moment, PastDeletions, Standing
 from service.past_resources import Key, read_snapshot
 from service.usecases.reconciliation.findings import Code, Finding
@@ -206,7 +205,7 @@ def _miscounted(
             continue
         about = subject(version.resource_type, version.resource_id, version.version_number)
         finding = tell(Code.CHANGES_DIFFER, about, expected=right, found=version.unversioned_changes)
-        path = snapshot_path(Kind(version.resource_type).collection, str(version.resource_id))
+        path = path_of(version)
         yield finding, Fix(path, (), partial(_recount, version.version_id, right))
 
 
@@ -241,7 +240,7 @@ def _columns(right: PastDeletion, found: PastDeletion, now: datetime, *, knows_p
 def _fix(past: Past, right: PastDeletion, put: Callable[[Transaction, UUID], str]) -> Fix:
     by = (right.deleted_by, right.restored_by)
     authors = tuple(past.authors[each] for each in by if each is not None)
-    path = snapshot_path(Kind(right.resource_type).collection, str(right.resource_id))
+    path = path_of(right)
     return Fix(path, authors, put)
 
 

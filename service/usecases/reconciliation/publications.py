@@ -6,8 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from gitstore.branch_log import WalkedCommit
-from gitstore.layout import snapshot_path
-from service.kinds import Kind
+from service.committer.step import path_of
 from service.usecases.reconciliation.findings import Code
 from service.usecases.reconciliation.history import Facts, Main, check_parents
 from service.usecases.reconciliation.trailers import Line, Told, subject, told_by
@@ -79,7 +78,7 @@ def _check_tree(branch: Main, facts: Facts, main: Main, tree: dict[str, str]) ->
     expected, subjects = {}, {}
     touched = set()
     for version in facts.versions:
-        path = snapshot_path(Kind(version.resource_type).collection, str(version.resource_id))
+        path = path_of(version)
         subjects[path] = subject(version.resource_type, version.resource_id)
         if version.resource_id in branch.touched | main.touched:
             touched.add(path)
