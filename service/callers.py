@@ -34,18 +34,25 @@ class Right(StrEnum):
     CREATE_SUBSCRIPTIONS = "create subscriptions"
     MANAGE_POLICY = "change what the audit log keeps"
     READ_PLATFORM_LOGS = "read the logs of the platform"
+    MAINTAIN = "run maintenance"
+    READ_HOLDS = "see legal holds"
+    HOLD = "place and release legal holds"
+    CLOSE = "close subscriptions"
 
 
 # What is not of one subscription.
-_OF_THE_PLATFORM = frozenset({Right.CREATE_SUBSCRIPTIONS, Right.READ_PLATFORM_LOGS})
+_OF_THE_PLATFORM = frozenset(
+    {Right.CREATE_SUBSCRIPTIONS, Right.READ_PLATFORM_LOGS, Right.MAINTAIN, Right.CLOSE}
+)
 
 
 _RIGHTS: dict[Role, frozenset[Right]] = {
     Role.VIEWER: frozenset({Right.READ, Right.SEE_SUBSCRIPTION}),
     Role.EDITOR: frozenset({Right.READ, Right.SEE_SUBSCRIPTION, Right.WRITE, Right.RECORD}),
-    Role.AUDITOR: frozenset({Right.READ, Right.SEE_SUBSCRIPTION, Right.READ_LOGS}),
+    Role.AUDITOR: frozenset({Right.READ, Right.SEE_SUBSCRIPTION, Right.READ_LOGS, Right.READ_HOLDS}),
     Role.ADMIN: frozenset(Right) - _OF_THE_PLATFORM,
-    Role.OPERATOR: _OF_THE_PLATFORM | {Right.SEE_SUBSCRIPTION, Right.MANAGE_USERS, Right.MANAGE_SUBSCRIPTION},
+    Role.OPERATOR: _OF_THE_PLATFORM
+    | {Right.SEE_SUBSCRIPTION, Right.MANAGE_USERS, Right.MANAGE_SUBSCRIPTION, Right.READ_HOLDS, Right.HOLD},
 }
 
 

@@ -8,6 +8,7 @@ from gitstore.history import Reader
 from gitstore.layout import Store
 from service.clock import Clock
 from service.committer.change import Committer
+from service.committer.group import GroupCommit
 from service.credentials import CredentialReader
 from service.logins import LoginRecorder
 from service.refusals import RefusalRecorder
@@ -31,3 +32,14 @@ class Context:
     public_url: str
     # Diffs mostly wait, for a few seconds at the most: not on the threads that all other reads share.
     diff_threads: CapacityLimiter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobContext:
+    """What jobs are made from: the parts of a scheduler, or of a command that runs one job."""
+
+    settings: Settings
+    database: Database
+    store: Store
+    group: GroupCommit
+    clock: Clock

@@ -66,6 +66,18 @@ class Settings(BaseSettings):
     restore_days: Annotated[int, Field(ge=1, le=3650)] = Field(
         default=30, description="days for which what was deleted can be restored"
     )
+    jobs: bool = Field(
+        default=True,
+        description="whether `annals serve` runs the scheduled jobs; else `annals jobs run` does",
+    )
+    archive_url: str | None = Field(
+        default=None,
+        description="where rows go before retention drops them: a folder, or `s3://bucket/prefix`; "
+        "default: nowhere, they are dropped",
+    )
+    purge_days: Annotated[int, Field(ge=1, le=3650)] = Field(
+        default=30, description="days for which a closed subscription is kept before it is purged"
+    )
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="log lines; auto: console on a terminal, else JSON"
     )

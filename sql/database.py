@@ -37,6 +37,8 @@ Scope = UUID | Literal["platform"]
 SERVICE_ROLE: Final = "annals_service"
 # Owns the tables and so may change what the service may not: for repairs alone, each of which is audited.
 OWNER_ROLE: Final = "annals_owner"
+# What may call the checked functions by which rows of logs go.
+RETENTION_ROLE: Final = "annals_retention"
 
 CONNECT_TIMEOUT_SECONDS = 5
 POOL_TIMEOUT_SECONDS = 10
@@ -105,7 +107,7 @@ class Database:
         scope: Scope,
         *,
         first: Callable[[Transaction], None] | None = None,
-        role: Literal["annals_service", "annals_owner"] = SERVICE_ROLE,
+        role: Literal["annals_service", "annals_owner", "annals_retention"] = SERVICE_ROLE,
         snapshot: bool = False,
     ) -> Iterator[Transaction]:
         """A transaction that sees one subscription's rows, or with PLATFORM all; commits when left in peace.

@@ -1,11 +1,9 @@
 """Deletions that operators asked for in SQL, carried out in their order, in each subscription by one host."""
 
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
-from typing import cast
 
 import structlog
 
@@ -15,9 +13,9 @@ from service.actions import Action
 from service.audit import Subject
 from service.callers import Member, Origin
 from service.clock import Clock
-from service.committer.batch import Outcome
 from service.committer.change import Delete, Deleted, Purge
 from service.committer.group import GroupCommit
+from service.committer.waiting import carry_out
 from service.errors import AnnalsError, Internal, NotDeleted, RequestInFlight, Unavailable
 from service.idempotency import Attempt
 from service.ids import ResourceId, SubscriptionId, UserId
@@ -146,7 +144,7 @@ class DeletionRequests:
             restorable_for=self._restorable_for,
         )
         if request.is_soft_delete:
-            return self._write(delete)
+            return carry_out(self._group, delete)
         purge = Purge(
             author=author,
             once=_attempt(request, "purge"),
@@ -155,38 +153,10 @@ class DeletionRequests:
             reason=author.origin.reason,
         )
         try:
-            return self._write(purge)
+            return carry_out(self._group, purge)
         except NotDeleted:
-            self._write(delete)
-            return self._write(purge)
-
-    def _write(self, change: Delete | Purge) -> Deleted:
-        asking = _Asking()
-        self._group.put(change, asking, 0)
-        return asking.wait()
-
-
-class _Asking:
-    """Waits in this thread for what becomes of one deletion."""
-
-    def __init__(self) -> None:
-        self._future: Future[Deleted] = Future()
-
-    def still_wants(self, _number: int) -> bool:
-        """Always: whoever asked is not there to hang up."""
-        return True
-
-    def deliver(self, outcomes: Sequence[tuple[int, Outcome]]) -> None:
-        """Let the thread go on."""
-        for _, outcome in outcomes:
-            if isinstance(outcome, Exception):
-                self._future.set_exception(outcome)
-            else:
-                self._future.set_result(cast("Deleted", outcome))
-
-    def wait(self) -> Deleted:
-        """The deletion; raises what refused it."""
-        return self._future.result()
+            carry_out(self._group, delete)
+            return carry_out(self._group, purge)
 
 
 def _succeeds(work: Callable[[], bool]) -> bool:

@@ -6,9 +6,11 @@ from sql.models import (
     deletion_requests,
     deletions,
     idempotency,
+    jobs,
     logs,
     repositories,
     resources,
+    retention,
     tenancy,
     versions,
 )
@@ -20,9 +22,11 @@ __all__ = [
     "deletion_requests",
     "deletions",
     "idempotency",
+    "jobs",
     "logs",
     "repositories",
     "resources",
+    "retention",
     "tenancy",
     "versions",
 ]

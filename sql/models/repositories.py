@@ -19,3 +19,7 @@ class Repository(SQLModel, table=True):
     published_commit: str | None = Field(default=None, max_length=40)
     commits: int = Field(default=0, sa_type=BigInteger(), sa_column_kwargs={"server_default": "0"})
     created_at: datetime = Field(sa_type=INSTANT)
+    # As upkeep saw it last.
+    packs: int | None = Field(default=None)
+    bytes: int | None = Field(default=None, sa_type=BigInteger())
+    measured_at: datetime | None = Field(default=None, sa_type=INSTANT)

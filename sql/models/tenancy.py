@@ -3,21 +3,43 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, LargeBinary, UniqueConstraint
+from sqlalchemy import CheckConstraint, Index, LargeBinary, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from sql.models.columns import INSTANT, TEXT
 
 
 class Subscription(SQLModel, table=True):
-    """A tenant; with `require_if_match` each change of a resource has to say what it is based on."""
+    """A tenant; with `require_if_match` each change of a resource has to say what it is based on.
+
+    A closed one can only be read, and past `purge_after` it is exported, then purged; its row stays.
+    """
 
     __tablename__ = "subscriptions"
+    __table_args__ = (
+        CheckConstraint(
+            "(closed_at IS NULL) = (purge_after IS NULL) AND (closed_at IS NULL) = (closed_by IS NULL)"
+            " AND (exported_at IS NULL OR closed_at IS NOT NULL)"
+            " AND (purged_at IS NULL OR exported_at IS NOT NULL)",
+            name="closed",
+        ),
+        Index(
+            "ix_subscriptions_closed",
+            "purge_after",
+            postgresql_where=text("closed_at IS NOT NULL AND purged_at IS NULL"),
+        ),
+    )
 
     subscription_id: UUID = Field(primary_key=True)
     name: str = Field(max_length=255)
     created_at: datetime = Field(sa_type=INSTANT)
     require_if_match: bool = Field(default=False, sa_column_kwargs={"server_default": "false"})
+    closed_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    closed_by: str | None = Field(default=None, max_length=255)
+    close_reason: str | None = Field(default=None, sa_type=TEXT)
+    purge_after: datetime | None = Field(default=None, sa_type=INSTANT)
+    exported_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    purged_at: datetime | None = Field(default=None, sa_type=INSTANT)
 
 
 class Actor(SQLModel, table=True):
@@ -63,6 +85,7 @@ class ApiKey(SQLModel, table=True):
             postgresql_where="subscription_id IS NULL",
         ),
         Index(None, "user_id"),
+        Index(None, "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
     )
 
     key_id: UUID = Field(primary_key=True)

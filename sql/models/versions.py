@@ -118,6 +118,7 @@ class CheckOut(SQLModel, table=True):
             postgresql_where=text("released_at IS NULL"),
         ),
         Index(None, "version_id"),
+        Index(None, "expires_at", postgresql_where=text("released_at IS NULL")),
         CheckConstraint(
             "release_kind IN ('check_in', 'cancel', 'expired', 'forced', 'user_deleted', 'deleted')",
             name="release_kind",

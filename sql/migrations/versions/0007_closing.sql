@@ -1,0 +1,1 @@
+-- How all rows of a closed subscription go, in bounded steps: a checked function that acts as the owner.

@@ -1,0 +1,1 @@
+-- The only ways by which rows of a log go: checked functions that act as the owner.
