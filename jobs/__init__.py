@@ -1,1 +1,1 @@
-"""Scheduled work: a job is a name, a trigger and one call into a use case; the first come with retention."""
+"""Scheduled work: which use case each job is, who runs it, and when."""

@@ -24,6 +24,7 @@ class Action(StrEnum):
     FETCH = "FETCH"
     READ = "READ"
     RECORD = "RECORD"
+    EXECUTE = "EXECUTE"
     LOGIN = "LOGIN"
     LOGOUT = "LOGOUT"
     REBUILD = "REBUILD"

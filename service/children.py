@@ -18,13 +18,13 @@ STOP_SECONDS = 20
 
 
 class Child:
-    """A process that serves a listening socket with what it is handed, until its pipe is closed."""
+    """A process that works with what it is handed, mostly at a socket, until its pipe is closed."""
 
-    def __init__(self, module: str, handed: str, listener: socket.socket, metrics_dir: Path) -> None:
+    def __init__(self, module: str, handed: str, listener: socket.socket | None, metrics_dir: Path) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
-            pass_fds=[listener.fileno()],
+            pass_fds=[] if listener is None else [listener.fileno()],
             # Ctrl-C goes to the supervisor alone, which then ends its processes in order.
             start_new_session=True,
             env=os.environ | {metrics.MULTIPROCESS_VARIABLE: str(metrics_dir)},

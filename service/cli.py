@@ -15,7 +15,7 @@ from rich.table import Table
 
 from service import quickstart
 from service.addresses import git_url
-from service.commands import resources, versions
+from service.commands import jobs, resources, versions
 from service.settings import Settings, SettingsError, load, variable
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ app.add_typer(config, name="config")
 app.add_typer(git, name="git")
 app.add_typer(versions.version, name="version")
 app.add_typer(resources.resource)
+app.add_typer(jobs.jobs, name="jobs")
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)

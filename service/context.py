@@ -1,6 +1,7 @@
 """What use cases are handed: the parts that the service is made of."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from anyio import CapacityLimiter
 
@@ -32,6 +33,26 @@ class Context:
     public_url: str
     # Diffs mostly wait, for a few seconds at the most: not on the threads that all other reads share.
     diff_threads: CapacityLimiter
+
+
+class Parts(Protocol):
+    """What is enough to say what a job would do."""
+
+    @property
+    def settings(self) -> Settings:
+        """What the operator chose."""
+
+    @property
+    def database(self) -> Database:
+        """The rows."""
+
+    @property
+    def store(self) -> Store:
+        """The repositories."""
+
+    @property
+    def clock(self) -> Clock:
+        """The time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

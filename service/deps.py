@@ -306,7 +306,16 @@ async def reading_platform_logs(request: Request) -> Caller:
     return caller
 
 
+async def maintaining(request: Request) -> Caller:
+    """A caller that may run maintenance."""
+    caller = await caller_of(request)
+    caller.needs(Right.MAINTAIN)
+    _refuse_unfit_head(request, with_body=False)
+    return caller
+
+
 Creating = Annotated[Caller, Depends(creating)]
+Maintaining = Annotated[Caller, Depends(maintaining)]
 ReadingPlatformLogs = Annotated[Caller, Depends(reading_platform_logs)]
 
 

@@ -4,7 +4,8 @@ AnnalsError
 ├── Unauthenticated
 ├── Forbidden
 ├── NotFound            SubscriptionNotFound, UserNotFound, KeyNotFound, ResourceNotFound, ParentNotFound,
-│                       VersionNotFound, CommitNotFound, DeletionNotFound, PathNotFound
+│                       VersionNotFound, CommitNotFound, DeletionNotFound, JobNotFound, RunNotFound,
+│                       PlanNotFound, PathNotFound
 ├── MethodNotAllowed
 ├── Malformed           MalformedJson, MalformedGitRequest
 ├── Invalid
@@ -12,7 +13,8 @@ AnnalsError
 ├── TooLarge            BodyTooLarge, DocumentTooLarge
 ├── UnsupportedMedia
 ├── Conflict            NameTaken, UsernameTaken, TagTaken, FolderCycle, AmbiguousRef, ResourceDeleted,
-│                       NotDeleted, RestoreConflict, NotCheckedOut, NotHolder, RequestInFlight
+│                       NotDeleted, RestoreConflict, NotCheckedOut, NotHolder, RequestInFlight, NoPlan,
+│                       PlanOutdated
 ├── Gone                NotRestorable
 ├── Locked              CheckedOut
 ├── PreconditionFailed  StaleVersion
@@ -148,6 +150,34 @@ class CommitNotFound(NotFound):
     """
 
     code = "commit_not_found"
+
+
+class JobNotFound(NotFound):
+    """No such job
+
+    There is no scheduled job of that name. `GET /v1/maintenance/jobs` lists them.
+    """
+
+    code = "job_not_found"
+
+
+class RunNotFound(NotFound):
+    """No such run
+
+    There is no run of that id, or its record was removed: they are kept for 90 days. `GET
+    /v1/maintenance/runs` lists them.
+    """
+
+    code = "run_not_found"
+
+
+class PlanNotFound(NotFound):
+    """No such plan
+
+    The job has no plan of that id. A run with `dry_run` makes one.
+    """
+
+    code = "plan_not_found"
 
 
 class DeletionNotFound(NotFound):
@@ -319,6 +349,27 @@ class NotDeleted(Conflict):
     """
 
     code = "not_deleted"
+
+
+class NoPlan(Conflict):
+    """The job can't be tried dry
+
+    It takes nothing away, so that there is nothing to foresee. `can_be_dry` of `GET /v1/maintenance/jobs`
+    says of each job whether it can.
+    """
+
+    code = "no_plan"
+
+
+class PlanOutdated(Conflict):
+    """The plan does not fit any more
+
+    Since it was made rows, policies or holds have changed, so that a run by it would take away something
+    else than it says; or it is more than 24 hours old. `plan` is what a run would do now. Nothing was done:
+    make a new plan with `dry_run`.
+    """
+
+    code = "plan_outdated"
 
 
 class RestoreConflict(Conflict):

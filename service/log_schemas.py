@@ -132,6 +132,13 @@ class ChangeQuery(TimeQuery):
     changed_by: UUID | None = None
 
 
+class RunQuery(TimeQuery):
+    """What narrows a page of the runs of jobs."""
+
+    job: QueryText | None = None
+    state: Literal["waiting", "running", "succeeded", "failed", "interrupted", "missed"] | None = None
+
+
 class NewAuditEvent(Body):
     action: Action
     resource_type: TypeName

@@ -33,6 +33,7 @@ from service.routes import (
     execution_logs,
     git,
     health,
+    maintenance,
     past,
     publications,
     references,
@@ -156,6 +157,7 @@ def create_app(
         server_logs,
         data_changes,
         audit_policies,
+        maintenance,
         tenancy,
     )
     for router in nouns:

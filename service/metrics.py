@@ -1,6 +1,8 @@
 """What Prometheus can ask for; with several workers, `/metrics` adds up what each of them counted."""
 
 import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -10,7 +12,8 @@ from prometheus_client import (
     generate_latest,
     multiprocess,
 )
-from prometheus_client.registry import REGISTRY
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import REGISTRY, Collector
 
 # Read by prometheus_client itself when it is imported: the supervisor sets it for its workers.
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -31,10 +34,40 @@ CLONES = Counter("annals_git_requests", "Clones and fetches served", ["action"])
 UNRECORDED = Counter("annals_refusals_unrecorded", "Refusals that the audit log lacks")
 
 
-def exposition() -> tuple[bytes, str]:
-    """The figures in Prometheus' text format, and its media type."""
-    registry = REGISTRY
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gauge:
+    """A figure that is read when it is asked for; of each job, where `by_job` has several."""
+
+    name: str
+    help: str
+    value: float | None = None
+    by_job: tuple[tuple[str, float], ...] = ()
+
+
+class _Read(Collector):
+    def __init__(self, read: Callable[[], Iterable[Gauge]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        for gauge in self._read():
+            if gauge.value is not None:
+                yield GaugeMetricFamily(gauge.name, gauge.help, value=gauge.value)
+                continue
+            family = GaugeMetricFamily(gauge.name, gauge.help, labels=["job"])
+            for job, value in gauge.by_job:
+                family.add_metric([job], value)
+            yield family
+
+
+def exposition(read: Callable[[], Iterable[Gauge]]) -> tuple[bytes, str]:
+    """The figures in Prometheus' text format, and its media type.
+
+    What the processes counted, and what `read` finds in the database: that is the same whoever is asked.
+    """
+    found = CollectorRegistry()
+    found.register(_Read(read))
+    counted = REGISTRY
     if os.environ.get(MULTIPROCESS_VARIABLE):
-        registry = CollectorRegistry()
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return generate_latest(registry), CONTENT_TYPE_LATEST
+        counted = CollectorRegistry()
+        multiprocess.MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
+    return generate_latest(counted) + generate_latest(found), CONTENT_TYPE_LATEST

@@ -58,6 +58,8 @@ OPERATIONS: dict[str, Operation] = {
     f"GET {_SUBSCRIPTION}/execution-logs/stats": Operation(Action.READ, "execution_log"),
     f"GET {_SUBSCRIPTION}/change-history": Operation(Action.READ, "change_history"),
     f"GET {_SUBSCRIPTION}/server-logs": Operation(Action.READ, "server_log"),
+    "PATCH /v1/maintenance/jobs/{name}": Operation(Action.UPDATE, "maintenance_job"),
+    "POST /v1/maintenance/jobs/{name}/run": Operation(Action.EXECUTE, "maintenance_job"),
     "GET /v1/audit-logs": Operation(Action.READ, "audit_log"),
     "GET /v1/server-logs": Operation(Action.READ, "server_log"),
 }
@@ -91,6 +93,8 @@ def _named_id(resource_type: str, named: dict[str, str]) -> str | None:
             return named.get("user_id")
         case "api_key":
             return named.get("key_id")
+        case "maintenance_job":
+            return named.get("name")
         case "deletion":
             return named.get("deletion_id")
         case _:

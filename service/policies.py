@@ -28,7 +28,7 @@ RESOURCE_TYPES: Final = frozenset(
     {
         *Kind,
         *("subscription", "user", "api_key", "repository", "audit_policy", "deletion"),
-        *("audit_log", "execution_log", "change_history", "server_log"),
+        *("audit_log", "execution_log", "change_history", "server_log", "maintenance_job"),
     }
 )
 

@@ -16,6 +16,7 @@ from pydantic import (
     PlainValidator,
     StrictBool,
     StrictInt,
+    StrictStr,
     TypeAdapter,
     ValidationError,
     WithJsonSchema,
@@ -29,6 +30,7 @@ from service.errors import Fault
 from service.kinds import Kind
 from service.pages import MAX_NUMBER
 from service.policies import ANY, CAN_BE_OFF, RESOURCE_TYPES, Depth, Rule
+from service.schedules import MAX_LENGTH
 from service.usecases.checkouts import MAX_LEASE
 from service.version_refs import RESERVED, is_commit
 
@@ -252,6 +254,23 @@ class NewApiKey(Body):
     user_id: UUID
     name: ShortName
     expires_in_days: Annotated[StrictInt, Field(ge=1, le=3650)] | None = None
+
+
+class JobChange(Body):
+    cron: Annotated[StrictStr, Field(min_length=1, max_length=MAX_LENGTH)] | None = None
+    time_zone: Annotated[StrictStr, Field(min_length=1, max_length=MAX_LENGTH)] | None = None
+    is_paused: StrictBool = False
+
+
+class RunRequest(Body):
+    dry_run: StrictBool = False
+    plan_id: UUID | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "RunRequest":
+        if self.dry_run and self.plan_id is not None:
+            raise ValueError("a plan is applied or made anew, not both: leave dry_run or plan_id out")
+        return self
 
 
 class NewVersion(Body):

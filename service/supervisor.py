@@ -1,4 +1,4 @@
-"""`annals serve`: the database, the committer, the API workers; restarted when they die, ended together."""
+"""`annals serve`: the database, the committer, the API workers, the scheduler; restarted when they die."""
 
 import errno
 import fcntl
@@ -72,7 +72,7 @@ class Supervisor:
             changes = stack.enter_context(_committer_listener(runtime))
             url = _url(self._settings.host, listener.getsockname()[1])
 
-            def start(module: str, socket_: socket.socket) -> Child:
+            def start(module: str, socket_: socket.socket | None) -> Child:
                 handed = self._handed(database.url, socket_, self._settings.public_url or url, runtime)
                 return Child(module, handed, socket_, runtime)
 
@@ -82,6 +82,8 @@ class Supervisor:
                 Children("the committer", lambda: start("service.committer.process", changes), 1),
                 Children("an API worker", lambda: start("service.worker", listener), self._settings.workers),
             ]
+            if self._settings.jobs:
+                families.append(Children("the scheduler", lambda: start("jobs.process", None), 1))
             self._starting = False
             for family in families:
                 stack.callback(family.end)
@@ -112,7 +114,9 @@ class Supervisor:
         finally:
             database.close()
 
-    def _handed(self, database_url: str, listener: socket.socket, public_url: str, runtime: Path) -> str:
+    def _handed(
+        self, database_url: str, listener: socket.socket | None, public_url: str, runtime: Path
+    ) -> str:
         plain = self._settings.model_dump(mode="json", exclude={"database_url", "operator_key"})
         plain["public_url"] = public_url
         plain["require_timescaledb"] = self._settings.timescaledb_is_required
@@ -120,7 +124,7 @@ class Supervisor:
             {
                 "settings": plain,
                 "database_url": database_url,
-                "listener": listener.fileno(),
+                "listener": None if listener is None else listener.fileno(),
                 "runtime": str(runtime),
                 "committer_socket": str(runtime / COMMITTER_SOCKET),
             }

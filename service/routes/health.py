@@ -31,9 +31,10 @@ def version() -> Response:
 
 
 @router.get("/metrics")
-def figures() -> Response:
+def figures(request: Request) -> Response:
     """Prometheus' text format."""
-    text, media_type = metrics.exposition()
+    context = context_of(request)
+    text, media_type = metrics.exposition(lambda: health.figures(context))
     return Response(text, headers={"Content-Type": media_type})
 
 

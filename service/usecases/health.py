@@ -1,12 +1,16 @@
 """Whether the parts that requests need are there."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 
 import structlog
 
 from service.context import Context
+from service.metrics import Gauge
+from service.usecases import maintenance
+from service.usecases.maintenance import Job
 from sql.database import PLATFORM
 from sql.errors import DatabaseError
 from sql.queries import repositories, schema
@@ -41,6 +45,7 @@ def readiness(context: Context) -> Readiness:
     checks, warnings = _database(context)
     checks["repositories"] = _repositories(context)
     checks["committer"] = _committer(context)
+    warnings += _overdue(context)
     return Readiness(all(check.ok for check in checks.values()), checks, warnings)
 
 
@@ -78,6 +83,64 @@ def _repositories(context: Context) -> Check:
             ok=False, detail="this database's repositories are missing: is it the right data directory?"
         )
     return Check(ok=True, detail="writable")
+
+
+def _overdue(context: Context) -> list[str]:
+    try:
+        return maintenance.overdue(context)
+    except DatabaseError:
+        # That it does not answer is told by its own check.
+        return []
+
+
+def figures(context: Context) -> list[Gauge]:
+    """Figures of jobs and repositories, none while the database does not answer."""
+    try:
+        jobs = maintenance.all_jobs(context)
+        with context.database.transaction(PLATFORM) as tx:
+            sizes = repositories.sizes(tx)
+    except DatabaseError as error:
+        log.warning("figures are missing: the database does not answer", error=str(error))
+        return []
+    return [
+        _gauge("annals_job_last_success_timestamp_seconds", "When a job last succeeded", jobs, _ended),
+        _gauge("annals_job_last_duration_seconds", "How long the last success of a job took", jobs, _took),
+        _gauge("annals_job_last_rows", "Rows that the last success of a job was about", jobs, _rows),
+        _gauge("annals_job_lag_seconds", "How long a job is overdue", jobs, lambda job: job.lag_seconds),
+        _gauge("annals_job_failed", "Whether the last run of a job failed", jobs, _failed),
+        Gauge(name="annals_repositories", help="Repositories", value=sizes.repositories),
+        Gauge(name="annals_repository_packs", help="Packs of all repositories", value=sizes.packs),
+        Gauge(name="annals_repository_bytes", help="Bytes of all repositories", value=sizes.bytes),
+        Gauge(name="annals_repository_largest_bytes", help="Bytes of the largest", value=sizes.largest),
+    ]
+
+
+def _gauge(name: str, about: str, jobs: list[Job], read: Callable[[Job], float | None]) -> Gauge:
+    values = [(job.name, read(job)) for job in jobs]
+    return Gauge(
+        name=name, help=about, by_job=tuple((job, value) for job, value in values if value is not None)
+    )
+
+
+def _ended(job: Job) -> float | None:
+    done = job.last_success
+    return None if done is None or done.ended_at is None else done.ended_at.timestamp()
+
+
+def _took(job: Job) -> float | None:
+    done = job.last_success
+    if done is None or done.started_at is None or done.ended_at is None:
+        return None
+    return (done.ended_at - done.started_at).total_seconds()
+
+
+def _rows(job: Job) -> float | None:
+    done = job.last_success
+    return None if done is None else (done.counts or {}).get("rows")
+
+
+def _failed(job: Job) -> float | None:
+    return None if job.last_run is None else float(job.last_run.state == "failed")
 
 
 def _committer(context: Context) -> Check:

@@ -109,14 +109,16 @@ def tend_all(
     budget_seconds: float = BUDGET_SECONDS,
     stop: threading.Event | None = None,
     tell: Callable[[Report], None] = lambda _: None,
+    measured: Callable[[SubscriptionId, State], None] = lambda _id, _state: None,
 ) -> Reports:
     """Tend every repository that needs it, the neediest first; none is begun once the time is over.
 
-    Each is bounded by the deadlines of `gitstore.upkeep`. Pruning looks at all. Raises DatabaseUnavailable
-    where the list can't be read.
+    Each is bounded by the deadlines of `gitstore.upkeep`. Pruning looks at all. `measured` gets the state of
+    every repository, and again of those that were tended. Raises DatabaseUnavailable where the list can't be
+    read.
     """
     deadline = time.monotonic() + budget_seconds
-    needy = _needy(database, store, deep=deep, prune=prune)
+    needy = _needy(database, store, deep=deep, prune=prune, measured=measured)
     reports: list[Report] = []
     for subscription_id in needy:
         if time.monotonic() >= deadline or (stop is not None and stop.is_set()):
@@ -126,16 +128,25 @@ def tend_all(
             report = tend(database, store, subscription_id, at=at, deep=deep, prune=prune, stop=stop)
             tell(report)
             reports.append(report)
+            measured(subscription_id, needs(store.path(str(subscription_id))))
     return Reports(reports=reports, left=len(needy) - len(reports))
 
 
-def _needy(database: Database, store: Store, *, deep: bool, prune: bool) -> list[SubscriptionId]:
+def _needy(
+    database: Database,
+    store: Store,
+    *,
+    deep: bool,
+    prune: bool,
+    measured: Callable[[SubscriptionId, State], None],
+) -> list[SubscriptionId]:
     with database.transaction(PLATFORM) as tx:
         found = [SubscriptionId(state.subscription_id) for state in repositories.all_refs(tx)]
     states: dict[SubscriptionId, State] = {}
     for subscription_id in found:
         with suppress(RepositoryMissing):
             state = needs(store.path(str(subscription_id)))
+            measured(subscription_id, state)
             if prune or state.wants_light or (deep and state.wants_deep):
                 states[subscription_id] = state
     return sorted(states, key=lambda each: states[each].urgency, reverse=True)

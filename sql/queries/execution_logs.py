@@ -90,7 +90,7 @@ def insert_rows(tx: Transaction, rows: Sequence[ExecutionRow]) -> None:
 
 def page(
     tx: Transaction,
-    subscription_id: UUID,
+    subscription_id: UUID | None,
     narrow: ExecutionFilter,
     *,
     before: tuple[datetime, UUID] | None,

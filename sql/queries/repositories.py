@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Select, bindparam, exists, func, insert, select, update
+from sqlalchemy import BigInteger, Select, bindparam, exists, func, insert, or_, select, update
 
 from sql.database import OF_SUBSCRIPTION, Transaction
 from sql.models import TABLES
@@ -149,3 +149,40 @@ def try_lock_upkeep(tx: Transaction, subscription_id: UUID) -> bool:
 def keep_lock(tx: Transaction) -> None:
     """Show the server that an idle transaction is alive; raises, as any statement, once it is not."""
     tx.execute(select(1))
+
+
+def note_size(tx: Transaction, subscription_id: UUID, *, packs: int, size: int, at: datetime) -> None:
+    """Say how large a repository is, where that is not what was said last."""
+    c = _REPOSITORIES.c
+    tx.execute(
+        update(_REPOSITORIES)
+        .where(
+            c.subscription_id == subscription_id,
+            or_(c.packs.is_distinct_from(packs), c.bytes.is_distinct_from(size)),
+        )
+        .values(packs=packs, bytes=size, measured_at=at)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What all repositories together take, and the largest, in bytes; those that upkeep has looked at."""
+
+    repositories: int
+    packs: int
+    bytes: int
+    largest: int
+
+
+def sizes(tx: Transaction) -> Sizes:
+    """How large all repositories are."""
+    c = _REPOSITORIES.c
+    row = tx.execute(
+        select(
+            func.count(),
+            func.coalesce(func.sum(c.packs), 0),
+            func.coalesce(func.sum(c.bytes), 0),
+            func.coalesce(func.max(c.bytes), 0),
+        )
+    ).one()
+    return Sizes(*map(int, row))

@@ -1,0 +1,200 @@
+"""One run of a job: its slot taken, its story told, its end recorded."""
+
+import os
+import socket
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from gitstore.errors import GitStoreError
+from jobs.table import TABLE, Work
+from service import audit
+from service.audit import MAX_TEXT_BYTES
+from service.bounds import bounded_text
+from service.context import JobContext
+from service.errors import AnnalsError
+from service.ids import mint
+from service.runs import Counts, JobRun
+from service.usecases.maintenance import checked_plan
+from sql.database import PLATFORM, Transaction
+from sql.errors import DatabaseError
+from sql.queries import execution_logs, jobs
+from sql.queries.execution_logs import ExecutionRow
+from sql.queries.jobs import RunRow
+
+log = structlog.get_logger(__name__)
+
+# Told as it is: it says what to do. Anything else is a fault of the program, with a traceback in the log.
+_EXPECTED = (AnnalsError, DatabaseError, GitStoreError, OSError)
+
+
+def process_name() -> str:
+    """This process, as runs name it."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+class Runner:
+    """Carries out runs, of each job one at a time; several threads may call."""
+
+    def __init__(
+        self, context: JobContext, *, process: str | None = None, table: Mapping[str, Work] = TABLE
+    ) -> None:
+        self._context = context
+        self._process = process or process_name()
+        self._table = table
+        self._busy = {job: threading.Lock() for job in table}
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """Let what runs come to its end as soon as it can, and begin nothing more."""
+        self._stop.set()
+
+    def run_slots(self, job: str, slots: Sequence[datetime]) -> None:
+        """Run a job for the last of some slots that have come; those before, which nobody saw, are missed."""
+        *late, slot = slots
+        self.miss(job, late, "the scheduler was late: a later slot had come")
+        if self._stop.is_set():
+            return
+        if not self._busy[job].acquire(blocking=False):
+            self.miss(job, [slot], "the run before was still at work")
+            return
+        try:
+            row = RunRow(
+                run_id=mint(),
+                job=job,
+                scheduled_for=slot,
+                trigger="schedule",
+                state=jobs.RUNNING,
+                process=self._process,
+                started_at=self._context.clock(),
+            )
+            with self._context.database.transaction(PLATFORM) as tx:
+                mine = jobs.add_run(tx, row)
+                if mine:
+                    self._say(tx, row, "started")
+            if mine:
+                self._carry_out(row)
+        finally:
+            self._busy[job].release()
+
+    def run_waiting(self, row: RunRow) -> bool:
+        """Run what an operator asked for; False where the job is at work, and it has to go on waiting."""
+        if not self._busy[row.job].acquire(blocking=False):
+            return False
+        try:
+            at = self._context.clock()
+            with self._context.database.transaction(PLATFORM) as tx:
+                mine = jobs.begin_waiting(tx, row.run_id, process=self._process, at=at)
+                begun = replace(row, state=jobs.RUNNING, process=self._process, started_at=at)
+                if mine:
+                    self._say(tx, begun, "started", {"requested_by": row.requested_by})
+            if mine:
+                self._carry_out(begun)
+        finally:
+            self._busy[row.job].release()
+        return True
+
+    def miss(self, job: str, slots: Sequence[datetime], why: str) -> None:
+        """Record slots in which the job did not run."""
+        if not slots:
+            return
+        at = self._context.clock()
+        rows = [
+            RunRow(
+                run_id=mint(),
+                job=job,
+                scheduled_for=slot,
+                trigger="schedule",
+                state=jobs.MISSED,
+                ended_at=at,
+                error=why,
+            )
+            for slot in slots
+        ]
+        with self._context.database.transaction(PLATFORM) as tx:
+            jobs.add_runs(tx, rows)
+        log.warning("runs of a job were missed", job=job, runs=len(rows), why=why)
+
+    def _carry_out(self, row: RunRow) -> None:
+        counts: Counts | None = None
+        error: str | None = None
+        try:
+            counts = self._table[row.job](self._context, self._handed(row))
+        except _EXPECTED as failure:
+            error = bounded_text(f"{type(failure).__name__}: {failure}", MAX_TEXT_BYTES)
+            log.warning("a job failed", job=row.job, run_id=str(row.run_id), error=error)
+        except Exception as failure:
+            error = bounded_text(f"{type(failure).__name__}: {failure}", MAX_TEXT_BYTES)
+            log.exception("a job failed", job=row.job, run_id=str(row.run_id))
+        at = self._context.clock()
+        state = jobs.SUCCEEDED if error is None else jobs.FAILED
+        kept = None if counts is None else audit.plain(dict(counts))
+        with self._context.database.transaction(PLATFORM) as tx:
+            if jobs.end_run(tx, row.run_id, state=state, at=at, counts=kept, error=error):
+                self._say(tx, row, "ended" if error is None else f"failed: {error}", kept, ended_at=at)
+
+    def _handed(self, row: RunRow) -> JobRun:
+        at = row.started_at or self._context.clock()
+        if row.plan_id is not None:
+            # Again: it may have waited.
+            at = checked_plan(self._context, row.job, row.plan_id)
+        return JobRun(
+            run_id=row.run_id,
+            job=row.job,
+            at=at,
+            stop=self._stop,
+            tell=lambda message, details: self._tell(row, message, details),
+            resume=self._resume(row.job),
+        )
+
+    def _resume(self, job: str) -> Any:
+        with self._context.database.transaction(PLATFORM) as tx:
+            last = jobs.last_runs(tx, [job], state=jobs.SUCCEEDED).get(job)
+        return None if last is None or last.counts is None else last.counts.get("resume")
+
+    def _tell(self, row: RunRow, message: str, details: Mapping[str, Any]) -> None:
+        with self._context.database.transaction(PLATFORM) as tx:
+            self._say(tx, row, message, details)
+
+    def _say(
+        self,
+        tx: Transaction,
+        row: RunRow,
+        message: str,
+        details: Mapping[str, Any] | None = None,
+        *,
+        ended_at: datetime | None = None,
+    ) -> None:
+        """Add to the run's story in the execution log, at the platform's level."""
+        failed = message.startswith("failed:")
+        took = None if ended_at is None or row.started_at is None else ended_at - row.started_at
+        rows = None if details is None else details.get("rows")
+        said = ExecutionRow(
+            log_id=mint(),
+            created_at=ended_at or self._context.clock(),
+            subscription_id=None,
+            execution_id=row.run_id,
+            execution_type="job",
+            workflow_id=None,
+            job_id=None,
+            jobpackage_id=None,
+            node_id=row.job,
+            log_level="ERROR" if failed else "INFO",
+            log_message=bounded_text(f"{row.job}: {message}", MAX_TEXT_BYTES),
+            log_details=audit.state(None if details is None else audit.plain(dict(details))),
+            duration_ms=None if took is None else int(took.total_seconds() * 1000),
+            rows_processed=rows if isinstance(rows, int) else None,
+            memory_used_mb=None,
+            cpu_percent=None,
+            status="running" if ended_at is None else "failed" if failed else "success",
+            error_code=None,
+            error_details=None,
+            triggered_by=None,
+            recorded_by=None,
+            request_id=f"job-{row.run_id}",
+        )
+        execution_logs.insert_rows(tx, [said])

@@ -1,0 +1,229 @@
+"""The leader's work: a slot of each job when it comes, what operators ask for, and slots that nobody saw."""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, Final
+
+import structlog
+from apscheduler.executors.base import BaseExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from jobs.leader import Leadership, elected
+from jobs.runner import Runner
+from jobs.table import TABLE, Work
+from service.context import JobContext
+from service.job_names import JOBS, JobKind
+from service.runs import JobRun
+from service.usecases.maintenance import schedule_of
+from sql.database import PLATFORM
+from sql.errors import DatabaseError
+from sql.queries import jobs
+from sql.queries.jobs import RunRow, ScheduleRow
+
+__all__ = ["JobRun", "Scheduler"]
+
+log = structlog.get_logger(__name__)
+
+BEAT_SECONDS: Final = 1.0
+# Several slots of a job can come while one run of it is at work.
+THREADS_PER_JOB: Final = 2
+# So many slots of one job are written as missed after a downtime, the latest ones; the first of them says
+# how many there were before.
+MAX_MISSED: Final = 10_000
+
+
+class Scheduler:
+    """Runs jobs while it is the leader, and tries to be while it is not."""
+
+    def __init__(
+        self,
+        context: JobContext,
+        *,
+        kinds: Mapping[str, JobKind] = JOBS,
+        table: Mapping[str, Work] = TABLE,
+        process: str | None = None,
+    ) -> None:
+        self._context = context
+        self._kinds = {name: kind for name, kind in kinds.items() if name in table}
+        self._table = table
+        self._process = process
+        self._stop = threading.Event()
+        self._term: _Term | None = None
+
+    def run(self) -> None:
+        """Work until `stop`."""
+        while not self._stop.is_set():
+            try:
+                with elected(self._context.database) as leadership:
+                    if leadership is not None:
+                        self._lead(leadership)
+            except DatabaseError as error:
+                log.warning("jobs have to wait for the database", error=str(error))
+            self._stop.wait(BEAT_SECONDS)
+
+    def stop(self) -> None:
+        """Come to an end: what runs is asked to stop."""
+        self._stop.set()
+        term = self._term
+        if term is not None:
+            term.stop()
+
+    def _lead(self, leadership: Leadership) -> None:
+        runner = Runner(self._context, process=self._process, table=self._table)
+        term = self._term = _Term(self._context, self._kinds, runner)
+        try:
+            term.begin()
+            while not self._stop.wait(BEAT_SECONDS):
+                leadership.beat()
+                if not term.look():
+                    log.warning("a run could not be recorded: this process no longer leads")
+                    return
+        finally:
+            self._term = None
+            term.end()
+
+
+class _Term:
+    """One time of being the leader."""
+
+    def __init__(self, context: JobContext, kinds: Mapping[str, JobKind], runner: Runner) -> None:
+        self._context = context
+        self._kinds = kinds
+        self._runner = runner
+        self._set: dict[str, ScheduleRow] = {}
+        # The last slot of each job that is accounted for.
+        self._done: dict[str, datetime] = {}
+        self._pool = ThreadPoolExecutor(THREADS_PER_JOB * len(kinds), thread_name_prefix="job")
+        self._asked: dict[str, Future[None]] = {}
+        self._failed = threading.Event()
+        self._scheduler = BackgroundScheduler(
+            timezone=UTC,
+            executors={"default": _Slots(self._slots_came)},
+            # Late is not too late, each slot counts, and which of them may run is the runner's to say.
+            job_defaults={"misfire_grace_time": None, "coalesce": False, "max_instances": 1_000_000},
+        )
+
+    def begin(self) -> None:
+        """Account for what happened while nobody led, then start."""
+        at = self._context.clock()
+        with self._context.database.transaction(PLATFORM) as tx:
+            interrupted = jobs.interrupt_all(tx, at, "its process is gone")
+            self._set = jobs.schedules(tx)
+            self._done = jobs.last_slots(tx, self._kinds)
+        for row in interrupted:
+            log.warning("a run was interrupted", job=row.job, run_id=str(row.run_id), process=row.process)
+        for job in self._kinds:
+            self._miss_until(job, at)
+            self._plan(job)
+        self._scheduler.start()
+
+    def look(self) -> bool:
+        """Take in what operators changed or asked for; False where a run could not be recorded."""
+        with self._context.database.transaction(PLATFORM) as tx:
+            schedules, waiting = jobs.schedules(tx), jobs.waiting(tx)
+        for job in self._kinds:
+            if schedules.get(job) != self._set.get(job):
+                self._reschedule(job, schedules.get(job))
+        for row in waiting:
+            self._begin_waiting(row)
+        return not self._failed.is_set()
+
+    def stop(self) -> None:
+        """Ask what runs to stop."""
+        self._runner.stop()
+
+    def end(self) -> None:
+        """Begin nothing more, and wait for what runs."""
+        self._runner.stop()
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _miss_until(self, job: str, at: datetime) -> None:
+        row, done = self._set.get(job), self._done.get(job)
+        self._done[job] = at
+        if done is None or (row is not None and row.is_paused):
+            return
+        after = done if row is None else max(done, row.changed_at)
+        slots = list(schedule_of(self._kinds[job], row).slots(after, at))
+        why = "no scheduler was at work"
+        if len(slots) > MAX_MISSED:
+            before = len(slots) - MAX_MISSED
+            self._runner.miss(job, slots[before : before + 1], f"{why}, nor in the {before} slots before")
+            slots = slots[before + 1 :]
+        for batch in _batches(slots):
+            self._runner.miss(job, batch, why)
+
+    def _plan(self, job: str) -> None:
+        """Let the scheduler know a job's slots from the last one on that is accounted for."""
+        row = self._set.get(job)
+        if row is not None and row.is_paused:
+            return
+        schedule = schedule_of(self._kinds[job], row)
+        after = self._done[job] if row is None else max(self._done[job], row.changed_at)
+        self._scheduler.add_job(
+            _nothing,
+            schedule.trigger,
+            id=job,
+            replace_existing=True,
+            # Without it, a slot between now and the start would be nobody's.
+            next_run_time=schedule.next_after(after),
+        )
+
+    def _reschedule(self, job: str, row: ScheduleRow | None) -> None:
+        if self._scheduler.get_job(job) is not None:
+            self._scheduler.remove_job(job)
+        if row is None:
+            self._set.pop(job, None)
+        else:
+            self._set[job] = row
+        self._plan(job)
+
+    def _slots_came(self, job: str, slots: Sequence[datetime]) -> Future[None]:
+        self._done[job] = max(self._done[job], slots[-1])
+        return self._submit(lambda: self._runner.run_slots(job, slots))
+
+    def _begin_waiting(self, row: RunRow) -> None:
+        going = self._asked.get(row.job)
+        if row.job in self._kinds and (going is None or going.done()):
+            self._asked[row.job] = self._submit(lambda: _forget(self._runner.run_waiting(row)))
+
+    def _submit(self, work: Callable[[], None]) -> Future[None]:
+        def guarded() -> None:
+            try:
+                work()
+            except Exception:
+                # What is not recorded is for the next leader to account for.
+                log.exception("a run could not be recorded")
+                self._failed.set()
+
+        return self._pool.submit(guarded)
+
+
+class _Slots(BaseExecutor):  # type: ignore[misc]
+    """Hands on which slots have come: APScheduler does not tell a job what it was scheduled for."""
+
+    def __init__(self, came: Callable[[str, Sequence[datetime]], Future[None]]) -> None:
+        super().__init__()
+        self._came = came
+
+    def _do_submit_job(self, job: Any, run_times: Sequence[datetime]) -> None:
+        slots = [slot.astimezone(UTC) for slot in run_times]
+        future = self._came(job.id, slots)
+        future.add_done_callback(lambda _: self._run_job_success(job.id, []))
+
+
+def _nothing() -> None:
+    """What APScheduler would call: `_Slots` runs jobs in its place."""
+
+
+def _forget(_: object) -> None:
+    pass
+
+
+def _batches(slots: Sequence[datetime], size: int = 1000) -> list[list[datetime]]:
+    it = iter(slots)
+    return list(iter(lambda: list(islice(it, size)), []))

@@ -1,0 +1,246 @@
+"""`annals jobs`: the scheduler alone, or one job now, typed by the operator beside the data."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from service.callers import Machine, Origin
+from service.errors import AnnalsError
+from service.ids import mint
+from service.settings import Settings, SettingsError, load
+from service.usecases import maintenance
+from service.usecases.maintenance import DryRun, Job, Run
+from sql.database import PLATFORM
+from sql.errors import DatabaseError
+
+jobs = typer.Typer(help="Scheduled jobs: retention, expiry, upkeep.", no_args_is_help=True)
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+LOOK_SECONDS = 0.2
+BEAT_SECONDS = 1.0
+RUNS_SHOWN = 20
+
+Name = Annotated[str, typer.Argument(metavar="JOB", help="A job, as `annals jobs list` names it.")]
+DataDir = Annotated[Path | None, typer.Option(help="Folder for repositories and embedded PostgreSQL.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+
+
+def _progress(step: str) -> None:
+    err.print(step, markup=False)
+
+
+@contextmanager
+def _opened(data_dir: Path | None) -> Iterator[tuple[Settings, str]]:
+    """The settings and the database's URL; errors that an operator can act on end the command."""
+    from service.startup import StartupError, operated_database
+    from sql.embedded import EmbeddedError
+
+    try:
+        settings, _ = load({"data_dir": data_dir})
+        with operated_database(settings, _progress) as prepared:
+            yield settings, prepared.url
+    except (SettingsError, StartupError, EmbeddedError, DatabaseError, AnnalsError) as error:
+        err.print(f"annals: {error}", markup=False)
+        raise typer.Exit(1) from None
+
+
+@contextmanager
+def _context(data_dir: Path | None) -> Iterator[Any]:
+    from jobs.process import job_context
+
+    with (
+        _opened(data_dir) as (settings, url),
+        job_context(settings, url, settings.public_url or url) as context,
+    ):
+        yield context
+
+
+def _operator() -> Machine:
+    origin = Origin(
+        request_id=f"command-{mint()}",
+        ip_address=None,
+        user_agent=None,
+        endpoint="annals jobs",
+        method="RUN",
+    )
+    return Machine(username="system:command", origin=origin)
+
+
+@jobs.command("list")
+def list_jobs(data_dir: DataDir = None, as_json: AsJson = False) -> None:
+    """Every job: when it runs, and how its last run went."""
+    with _context(data_dir) as context:
+        found = maintenance.all_jobs(context)
+    if as_json:
+        typer.echo(json.dumps([asdict(each) for each in found], indent=2, default=str))
+        return
+    table = Table("job", "schedule", "next", "last run", "does", box=None)
+    for each in found:
+        table.add_row(*_cells(each))
+    out.print(table)
+
+
+def _cells(job: Job) -> tuple[str, ...]:
+    last = "never" if job.last_run is None else f"{job.last_run.state} {_instant(job.last_run.scheduled_for)}"
+    upcoming = "paused" if job.is_paused else _instant(job.next_run_at)
+    return job.name, f"{job.cron} {job.time_zone}", upcoming, last, job.summary
+
+
+@jobs.command("run")
+def run_jobs(
+    job: Annotated[
+        str | None, typer.Argument(metavar="[JOB]", help="One job, now; without it, the scheduler runs.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what a run would take away.")] = False,
+    plan: Annotated[UUID | None, typer.Option(help="Do just what this plan of a dry run says.")] = None,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the scheduler until Ctrl-C, or one job now; exit code 1 where that did not succeed."""
+    if job is None:
+        if dry_run or plan is not None:
+            raise typer.BadParameter("name the job that is to be tried, or run by a plan")
+        _run_scheduler(data_dir)
+        return
+    if dry_run and plan is not None:
+        raise typer.BadParameter("a plan is applied or made anew, not both")
+    with _context(data_dir) as context:
+        done = _try(context, job) if dry_run else _run(context, job, plan)
+    _show(done, as_json=as_json)
+    if isinstance(done, Run) and done.state != "succeeded":
+        raise typer.Exit(1)
+
+
+def _run_scheduler(data_dir: Path | None) -> None:
+    from jobs.process import run_alone
+    from service import log_format
+
+    with _opened(data_dir) as (settings, url):
+        log_format.configure(settings.log_format, settings.log_level)
+        _progress("Running jobs; stop with Ctrl-C.")
+        run_alone(settings, url)
+
+
+def _try(context: Any, job: str) -> DryRun:
+    with context.database.transaction(PLATFORM) as tx:
+        return maintenance.keep_plan(tx, context, job, _operator().username)
+
+
+def _run(context: Any, job: str, plan: UUID | None) -> Run:
+    """Let the scheduler run a job, or where none is at work be it for so long."""
+    from jobs.leader import elected
+    from jobs.runner import Runner
+
+    maintenance.job(context, job)
+    if plan is not None:
+        maintenance.checked_plan(context, job, plan)
+    with context.database.transaction(PLATFORM) as tx:
+        asked = maintenance.request(tx, context, job, plan, caller=_operator())
+    found = asked
+    while found.ended_at is None:
+        with elected(context.database) as leadership:
+            if leadership is not None:
+                _beside(leadership.beat, lambda: Runner(context).run_waiting(asked))
+        time.sleep(LOOK_SECONDS)
+        found = maintenance.run(context, asked.run_id)
+    return found
+
+
+def _beside(beat: Callable[[], None], work: Callable[[], object]) -> None:
+    """Work in another thread, with a beat each second."""
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(work)
+        while not working.done():
+            beat()
+            time.sleep(LOOK_SECONDS)
+        working.result()
+
+
+@jobs.command("runs")
+def list_runs(
+    job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="Only this job's.")] = None,
+    limit: Annotated[int, typer.Option(help="So many, the newest first.", min=1, max=200)] = RUNS_SHOWN,
+    data_dir: DataDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """The last runs, and what each came to."""
+    with _context(data_dir) as context:
+        found = maintenance.last_runs(context, job, limit)
+    if as_json:
+        typer.echo(json.dumps([asdict(each) for each in found], indent=2, default=str))
+        return
+    table = Table("job", "scheduled for", "state", "by", "seconds", "came to", box=None)
+    for each in found:
+        table.add_row(
+            each.job,
+            _instant(each.scheduled_for),
+            each.state,
+            each.process or "",
+            _seconds(each),
+            each.error or json.dumps(each.counts or {}),
+        )
+    out.print(table)
+
+
+@jobs.command("pause")
+def pause(job: Name, data_dir: DataDir = None) -> None:
+    """Let a job rest until `annals jobs resume`."""
+    _set_paused(job, data_dir, is_paused=True)
+
+
+@jobs.command("resume")
+def resume(job: Name, data_dir: DataDir = None) -> None:
+    """Let a paused job run again, from its next slot on."""
+    _set_paused(job, data_dir, is_paused=False)
+
+
+def _set_paused(job: str, data_dir: Path | None, *, is_paused: bool) -> None:
+    with _context(data_dir) as context:
+        done = maintenance.change_schedule(context, _operator(), job, {"is_paused": is_paused})
+    out.print(f"{done.name}: {'paused' if done.is_paused else f'next at {_instant(done.next_run_at)}'}")
+
+
+def _show(done: Run | DryRun, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(asdict(done), indent=2, default=str))
+    elif isinstance(done, Run):
+        out.print(f"{done.job}: {done.state} after {_seconds(done)} s", markup=False)
+        out.print(done.error or json.dumps(done.counts or {}), markup=False)
+    else:
+        _show_plan(done)
+
+
+def _show_plan(done: DryRun) -> None:
+    plan = done.plan
+    table = Table("of", "level", "subscription", "rows", "bytes", "chunks", "oldest kept", box=None)
+    for part in plan["parts"]:
+        names = ("what", "level", "subscription_id", "rows", "bytes", "chunks", "oldest_kept")
+        table.add_row(*("" if part[name] is None else str(part[name]) for name in names))
+    out.print(f"A run at {plan['at']} would take away {plan['rows']} rows.", markup=False)
+    if plan["parts"]:
+        out.print(table)
+    for blocked in plan["blocked"]:
+        out.print(f"Held back by {blocked['hold_id']}: {blocked['rows']} of {blocked['what']}", markup=False)
+    out.print(f"Do just this within 24 hours: annals jobs run {done.job} --plan {done.plan_id}", markup=False)
+
+
+def _instant(value: Any) -> str:
+    return "" if value is None else f"{value:%Y-%m-%d %H:%M:%S}Z"
+
+
+def _seconds(run: Run) -> str:
+    if run.started_at is None or run.ended_at is None:
+        return ""
+    return f"{(run.ended_at - run.started_at).total_seconds():.1f}"
