@@ -4,8 +4,8 @@ AnnalsError
 ├── Unauthenticated
 ├── Forbidden
 ├── NotFound            SubscriptionNotFound, UserNotFound, KeyNotFound, ResourceNotFound, ParentNotFound,
-│                       VersionNotFound, CommitNotFound, DeletionNotFound, JobNotFound, RunNotFound,
-│                       PlanNotFound, PathNotFound
+│                       VersionNotFound, CommitNotFound, DeletionNotFound, HoldNotFound, JobNotFound,
+│                       RunNotFound, PlanNotFound, PathNotFound
 ├── MethodNotAllowed
 ├── Malformed           MalformedJson, MalformedGitRequest
 ├── Invalid
@@ -13,8 +13,8 @@ AnnalsError
 ├── TooLarge            BodyTooLarge, DocumentTooLarge
 ├── UnsupportedMedia
 ├── Conflict            NameTaken, UsernameTaken, TagTaken, FolderCycle, AmbiguousRef, ResourceDeleted,
-│                       NotDeleted, RestoreConflict, NotCheckedOut, NotHolder, RequestInFlight, NoPlan,
-│                       PlanOutdated
+│                       NotDeleted, Held, HoldReleased, RestoreConflict, NotCheckedOut, NotHolder,
+│                       RequestInFlight, NoPlan, PlanOutdated
 ├── Gone                NotRestorable
 ├── Locked              CheckedOut
 ├── PreconditionFailed  StaleVersion
@@ -187,6 +187,15 @@ class DeletionNotFound(NotFound):
     """
 
     code = "deletion_not_found"
+
+
+class HoldNotFound(NotFound):
+    """No such legal hold
+
+    The subscription has no hold of that id; those that were released are still listed.
+    """
+
+    code = "hold_not_found"
 
 
 class PathNotFound(NotFound):
@@ -370,6 +379,26 @@ class PlanOutdated(Conflict):
     """
 
     code = "plan_outdated"
+
+
+class Held(Conflict):
+    """A legal hold keeps it
+
+    What is under a hold is not deleted for good, nor is its subscription closed. The problem names the hold:
+    it is on the subscription, on the resource, on what that lies in or what lies in that, or on a user who
+    made or deleted any of it. Wait until it ends, or let an admin release it.
+    """
+
+    code = "held"
+
+
+class HoldReleased(Conflict):
+    """The hold was released already
+
+    A hold is released once. Place another where something is to be kept again.
+    """
+
+    code = "hold_released"
 
 
 class RestoreConflict(Conflict):

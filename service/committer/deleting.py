@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from gitstore.messages import DeletionLine
-from service import ids
+from service import holds, ids
 from service.actions import Action
 from service.audit import Subject, check_out_state
 from service.cascades import Falling, cascade
@@ -115,7 +115,7 @@ def delete(ledger: Ledger, tree: Tree, applier: Applier, change: Delete) -> Dele
 def purge(ledger: Ledger, tree: Tree, applier: Applier, change: Purge) -> Deleted:
     """Delete a resource for good that is deleted already, and all below it.
 
-    Raises ResourceNotFound, NotDeleted, StaleVersion.
+    Raises ResourceNotFound, NotDeleted, StaleVersion, Held.
     """
     tree.tell()
     entry = ledger.present(change.kind, change.resource_id)
@@ -124,6 +124,7 @@ def purge(ledger: Ledger, tree: Tree, applier: Applier, change: Purge) -> Delete
     check_match(change.kind, entry.current, change.if_match)
     # All of it is deleted: nothing lives below what does not.
     fallen = _fallen(entry, _below(ledger, change))
+    holds.check(ledger.tx, ledger.subscription_id, [each.entry.row for each in fallen], ledger.at)
     reason = _reason(change)
     deletion_id = mint()
     line = DeletionLine(str(deletion_id), None, reason)

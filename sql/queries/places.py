@@ -1,5 +1,6 @@
 """Where resources hang: what is above them, whose name is whose, and putting them there."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -38,8 +39,13 @@ def name_owner(
 
 def lies_in(tx: Transaction, subscription_id: UUID, folder_id: UUID, outer_id: UUID) -> bool:
     """Whether a folder is another one, or lies in that at any depth."""
+    return outer_id in above(tx, subscription_id, folder_id)
+
+
+def above(tx: Transaction, subscription_id: UUID, folder_id: UUID) -> Sequence[UUID]:
+    """A folder and those that it lies in."""
     values = {"subscription_id": subscription_id, "folder_id": folder_id}
-    return outer_id in tx.execute(_ABOVE, values).scalars().all()
+    return tx.execute(_ABOVE, values).scalars().all()
 
 
 def insert_row(tx: Transaction, subscription_id: UUID, row: ResourceRow) -> None:

@@ -1,0 +1,102 @@
+"""Legal holds: what must not go, why, until when, and who said so."""
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, and_, insert, or_, select, update
+
+from sql.database import Transaction, among
+from sql.models import TABLES
+
+_HOLDS, _VERSIONS, _DELETIONS = TABLES["legal_holds"], TABLES["versions"], TABLES["deletion_logs"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldRow:
+    """A hold of a subscription, or, where one is named, of a resource with all below it, or of a user."""
+
+    hold_id: UUID
+    subscription_id: UUID
+    resource_type: str | None
+    resource_id: UUID | None
+    user_id: UUID | None
+    reason: str
+    placed_by: str
+    placed_at: datetime
+    until: datetime | None
+    released_by: str | None = None
+    released_at: datetime | None = None
+    release_reason: str | None = None
+
+    def runs(self, at: datetime) -> bool:
+        """Whether it holds at an instant."""
+        return self.released_at is None and (self.until is None or self.until > at)
+
+
+_NAMES = [field.name for field in fields(HoldRow)]
+_COLUMNS = [_HOLDS.c[name] for name in _NAMES]
+
+
+def _runs(at: datetime) -> ColumnElement[bool]:
+    return and_(_HOLDS.c.released_at.is_(None), or_(_HOLDS.c.until.is_(None), _HOLDS.c.until > at))
+
+
+def running(tx: Transaction, subscription_id: UUID, at: datetime) -> list[HoldRow]:
+    """The holds of a subscription that hold at an instant, the oldest first."""
+    query = select(*_COLUMNS).where(_HOLDS.c.subscription_id == subscription_id, _runs(at))
+    return [HoldRow(**row._mapping) for row in tx.execute(query.order_by(_HOLDS.c.hold_id))]
+
+
+def all_running(tx: Transaction, at: datetime) -> list[HoldRow]:
+    """The holds of all subscriptions that hold at an instant, the oldest first."""
+    query = select(*_COLUMNS).where(_runs(at)).order_by(_HOLDS.c.hold_id)
+    return [HoldRow(**row._mapping) for row in tx.execute(query)]
+
+
+def insert_row(tx: Transaction, subscription_id: UUID, row: HoldRow) -> None:
+    """Add a hold."""
+    tx.execute(insert(_HOLDS), asdict(row) | {"subscription_id": subscription_id})
+
+
+def find(tx: Transaction, subscription_id: UUID, hold_id: UUID, *, lock: bool = False) -> HoldRow | None:
+    """One hold, released or not; with `lock` nobody else releases it meanwhile."""
+    query = select(*_COLUMNS).where(_HOLDS.c.subscription_id == subscription_id, _HOLDS.c.hold_id == hold_id)
+    row = tx.execute(query.with_for_update() if lock else query).one_or_none()
+    return None if row is None else HoldRow(**row._mapping)
+
+
+def page(tx: Transaction, subscription_id: UUID, *, before: UUID | None, limit: int) -> list[HoldRow]:
+    """At most `limit` holds with ids below `before`, newest first."""
+    query = select(*_COLUMNS).where(_HOLDS.c.subscription_id == subscription_id)
+    if before is not None:
+        query = query.where(_HOLDS.c.hold_id < before)
+    rows = tx.execute(query.order_by(_HOLDS.c.hold_id.desc()).limit(limit))
+    return [HoldRow(**row._mapping) for row in rows]
+
+
+def release(
+    tx: Transaction, subscription_id: UUID, hold_id: UUID, *, by: str, at: datetime, reason: str
+) -> None:
+    """End a hold."""
+    query = update(_HOLDS).where(_HOLDS.c.subscription_id == subscription_id, _HOLDS.c.hold_id == hold_id)
+    tx.execute(query.values(released_by=by, released_at=at, release_reason=reason))
+
+
+def was_there(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID) -> bool:
+    """Whether the subscription has or had a resource: its versions stay when it is deleted for good."""
+    query = select(_VERSIONS.c.version_id).where(
+        _VERSIONS.c.subscription_id == subscription_id,
+        _VERSIONS.c.resource_type == kind,
+        _VERSIONS.c.resource_id == resource_id,
+    )
+    return tx.execute(query.limit(1)).one_or_none() is not None
+
+
+def deleters(tx: Transaction, subscription_id: UUID, resource_ids: Collection[UUID]) -> set[UUID]:
+    """Who deleted any of some resources, whether or not they came back."""
+    query = select(_DELETIONS.c.deleted_by).where(
+        _DELETIONS.c.subscription_id == subscription_id, among(_DELETIONS.c.resource_id, resource_ids)
+    )
+    return set(tx.execute(query.distinct()).scalars())
