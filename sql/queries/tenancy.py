@@ -26,6 +26,12 @@ class SubscriptionRow:
     name: str
     created_at: datetime
     require_if_match: bool
+    closed_at: datetime | None = None
+    closed_by: str | None = None
+    close_reason: str | None = None
+    purge_after: datetime | None = None
+    exported_at: datetime | None = None
+    purged_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
