@@ -10,7 +10,10 @@ from sql.database import Database as ServiceDatabase
 from tests.api import OPERATOR_KEY, Caller, Clock, Server, Tenant, ok, pointers, refused
 from tests.databases import Cluster
 
-SUBSCRIPTION_FIELDS = {"subscription_id", "name", "created_at", "git_url", "require_if_match"}
+SUBSCRIPTION_FIELDS = {
+    *("subscription_id", "name", "created_at", "git_url", "require_if_match"),
+    *("closed_at", "closed_by", "close_reason", "purge_after", "exported_at", "purged_at"),
+}
 USER_FIELDS = {"user_id", "username", "email", "role", "created_at", "updated_at"}
 KEY_FIELDS = {"key_id", "user_id", "username", "name", "created_at", "expires_at"}
 

@@ -1,7 +1,7 @@
 """Subscriptions and their users."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -43,6 +43,12 @@ class Subscription:
     created_at: datetime
     git_url: str
     require_if_match: bool
+    closed_at: datetime | None
+    closed_by: str | None
+    close_reason: str | None
+    purge_after: datetime | None
+    exported_at: datetime | None
+    purged_at: datetime | None
 
 
 async def may_enter(context: Context, caller: Caller, subscription_id: UUID | None) -> SubscriptionId:
@@ -334,13 +340,7 @@ def held_user(tx: Transaction, subscription_id: SubscriptionId, user_id: UUID | 
 
 
 def _shown(context: Context, row: SubscriptionRow) -> Subscription:
-    return Subscription(
-        subscription_id=row.subscription_id,
-        name=row.name,
-        created_at=row.created_at,
-        git_url=git_url(context.public_url, row.subscription_id),
-        require_if_match=row.require_if_match,
-    )
+    return Subscription(**asdict(row), git_url=git_url(context.public_url, row.subscription_id))
 
 
 def _subject(row: SubscriptionRow) -> Subject:
