@@ -18,8 +18,10 @@ TENANT_TABLES = (
     *("workspaces", "folders", "jobs", "workflows", "jobpackages", "connectors"),
     *("versions", "version_comments", "check_outs", "publications", "tags", "deletion_logs"),
     *("idempotency_keys", "change_numbers", "audit_policies", "deletion_requests"),
+    *("retention_policies", "legal_holds", "archives"),
     *LOGS,
 )
+PLATFORM_TABLES = ("job_schedules", "job_plans", "job_runs")
 
 
 @pytest.fixture(scope="module")
@@ -192,6 +194,7 @@ def test_most_tables_have_rows_to_hide(database: Database, worked: tuple[Tenant,
     own = worked[0].subscription_id
     empty = {table for table in TENANT_TABLES if own not in seen(database, table, "platform")}
     later = {"deletion_logs", "deletion_requests", "change_numbers", "audit_policies", *LOGS[1:]}
+    later |= {"retention_policies", "legal_holds", "archives"}
     assert empty <= later
 
 
@@ -203,7 +206,26 @@ def test_every_table_of_a_subscription_is_guarded(database: Database) -> None:
     )
     assert unguarded == []
     guarded = database.rows("SELECT tablename FROM pg_policies WHERE schemaname = 'public'")
-    assert {name for (name,) in guarded} == set(TENANT_TABLES)
+    assert {name for (name,) in guarded} == {*TENANT_TABLES, *PLATFORM_TABLES}
+
+
+def test_what_is_the_platforms_is_hidden_from_every_subscription(
+    database: Database, worked: tuple[Tenant, Tenant]
+) -> None:
+    with database.connection() as connection, connection.transaction(force_rollback=True):
+        connection.execute("INSERT INTO job_schedules VALUES ('x', NULL, NULL, true, now(), 'ana')")
+        connection.execute("INSERT INTO job_plans VALUES (gen_random_uuid(), 'x', now(), 'ana', '{}', '')")
+        connection.execute(
+            "INSERT INTO job_runs (run_id, job, scheduled_for, trigger, state)"
+            " VALUES (gen_random_uuid(), 'x', now(), 'operator', 'waiting')"
+        )
+        connection.execute("SET ROLE annals_service")
+        for scope, shown in (("platform", 1), (worked[0].subscription_id, 0), ("", 0)):
+            connection.execute("SELECT set_config('annals.scope', %s, true)", [scope])
+            for table in PLATFORM_TABLES:
+                query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table))
+                [(count,)] = connection.execute(query).fetchall()
+                assert min(count, 1) == shown, (scope, table)
 
 
 def test_a_scope_cannot_write_into_another(database: Database, worked: tuple[Tenant, Tenant]) -> None:

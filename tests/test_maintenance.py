@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
@@ -114,7 +114,7 @@ def test_what_is_no_schedule_is_refused_with_the_field(operator: Caller, body: J
 
 
 def test_only_the_operator_maintains(scheduled: Server) -> None:
-    admin = Tenant(scheduled).admin
+    admin = Tenant(scheduled).ana
     for call in (
         admin.get(f"{PATH}/jobs"),
         admin.get(f"{PATH}/runs"),
@@ -169,5 +169,8 @@ def test_figures_and_readiness_tell_how_jobs_are(scheduled: Server, operator: Ca
         answer = scheduled.http.get("/readyz")
         assert answer.status_code == 200
         assert any(each.startswith("the job upkeep is overdue") for each in answer.json()["warnings"])
+
+
+def test_every_job_is_there_and_those_that_take_something_away_can_be_tried() -> None:
     assert set(TABLE) == set(JOBS)
-    assert timedelta(0) < maintenance.MIN_LAG
+    assert set(plans.PLANS) == {name for name, kind in JOBS.items() if kind.has_plan}

@@ -1,0 +1,75 @@
+"""`annals jobs`: what an operator types on the server, beside a scheduler or without one."""
+
+import json
+import threading
+from uuid import uuid4
+
+import pytest
+
+from jobs.process import job_context
+from jobs.scheduler import Scheduler
+from tests.api import Server
+from tests.commands import annals
+
+
+@pytest.fixture
+def jobs(lone_server: Server) -> "Jobs":
+    return Jobs(lone_server)
+
+
+class Jobs:
+    """The command on a server's database and data directory."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+
+    def __call__(self, *arguments: str, code: int = 0) -> str:
+        """What it prints, on stderr where it has to fail."""
+        folder = self.server.context.settings.data_dir
+        done = annals(
+            None,
+            *("jobs", *arguments, "--data-dir", folder),
+            code=code,
+            DATABASE_URL=self.server.database.url,
+        )
+        return (done.stderr if code else done.stdout).decode()
+
+
+def test_without_a_scheduler_the_command_runs_the_job_itself(jobs: Jobs) -> None:
+    run = json.loads(jobs("run", "reconcile", "--json"))
+    assert (run["state"], run["requested_by"], run["trigger"]) == ("succeeded", "system:command", "operator")
+    assert "reconcile: succeeded" in jobs("run", "reconcile")
+    shown = jobs("runs", "reconcile")
+    assert shown.count("succeeded") == 2
+    assert "succeeded" in next(line for line in jobs("list").splitlines() if line.startswith("reconcile "))
+    assert "no job 'none'" in jobs("run", "none", code=1)
+    assert "upkeep" in jobs("run", "upkeep", "--dry-run", code=1)
+    assert "no plan" in jobs("run", "retention", "--plan", str(uuid4()), code=1)
+
+
+def test_beside_a_scheduler_that_runs_it(jobs: Jobs) -> None:
+    context = jobs.server.context
+    with job_context(context.settings, jobs.server.database.url, context.public_url) as made:
+        scheduler = Scheduler(made, process="the-other:1")
+        thread = threading.Thread(target=scheduler.run)
+        thread.start()
+        try:
+            assert json.loads(jobs("run", "upkeep", "--json"))["process"] == "the-other:1"
+        finally:
+            scheduler.stop()
+            thread.join()
+
+
+def test_a_job_is_paused_and_resumed(jobs: Jobs) -> None:
+    assert jobs("pause", "upkeep") == "upkeep: paused\n"
+    listed = {job["name"]: job for job in json.loads(jobs("list", "--json"))}
+    assert [name for name, job in listed.items() if job["is_paused"]] == ["upkeep"]
+    assert jobs("resume", "upkeep").startswith("upkeep: next at 20")
+
+
+def test_a_dry_run_shows_its_plan_which_can_be_applied(jobs: Jobs) -> None:
+    shown = jobs("run", "clean-up", "--dry-run")
+    assert "would take away" in shown
+    plan = json.loads(jobs("run", "clean-up", "--dry-run", "--json"))["plan_id"]
+    applied = json.loads(jobs("run", "clean-up", "--plan", plan, "--json"))
+    assert (applied["state"], applied["plan_id"]) == ("succeeded", plan)
