@@ -43,6 +43,7 @@ _TABLES = {
     "user": "users",
     "api_key": "api_keys",
     "audit_policy": "audit_policies",
+    "legal_hold": "legal_holds",
 }
 
 

@@ -288,6 +288,8 @@ Seeing = Annotated[Access, Depends(access(Right.SEE_SUBSCRIPTION))]
 Managing = Annotated[Access, Depends(access(Right.MANAGE_USERS))]
 Configuring = Annotated[Access, Depends(access(Right.MANAGE_SUBSCRIPTION))]
 ManagingPolicy = Annotated[Access, Depends(access(Right.MANAGE_POLICY))]
+Holding = Annotated[Access, Depends(access(Right.HOLD))]
+ReadingHolds = Annotated[Access, Depends(access(Right.READ_HOLDS))]
 Calling = Annotated[Caller, Depends(caller_of)]
 
 

@@ -28,6 +28,9 @@ OPERATIONS: dict[str, Operation] = {
     f"DELETE {_SUBSCRIPTION}/users/{{user_id}}": Operation(Action.DELETE, "user"),
     f"POST {_SUBSCRIPTION}/api-keys": Operation(Action.CREATE, "api_key"),
     f"DELETE {_SUBSCRIPTION}/api-keys/{{key_id}}": Operation(Action.DELETE, "api_key"),
+    "PUT /v1/retention-policies": Operation(Action.UPDATE, "retention_policy"),
+    f"POST {_SUBSCRIPTION}/holds": Operation(Action.CREATE, "legal_hold"),
+    f"POST {_SUBSCRIPTION}/holds/{{hold_id}}/release": Operation(Action.UPDATE, "legal_hold"),
     f"PUT {_SUBSCRIPTION}/audit-policy": Operation(Action.UPDATE, "audit_policy"),
     **{
         f"POST {_SUBSCRIPTION}/{collection}": Operation(Action.CREATE, kind)
@@ -95,6 +98,8 @@ def _named_id(resource_type: str, named: dict[str, str]) -> str | None:
             return named.get("key_id")
         case "maintenance_job":
             return named.get("name")
+        case "legal_hold":
+            return named.get("hold_id")
         case "deletion":
             return named.get("deletion_id")
         case _:

@@ -28,6 +28,7 @@ RESOURCE_TYPES: Final = frozenset(
     {
         *Kind,
         *("subscription", "user", "api_key", "repository", "audit_policy", "deletion"),
+        *("legal_hold", "retention_policy"),
         *("audit_log", "execution_log", "change_history", "server_log", "maintenance_job"),
     }
 )

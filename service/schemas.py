@@ -93,7 +93,8 @@ def _storable(text: str) -> str:
     return text
 
 
-def _dated(value: object) -> object:
+def dated(value: object) -> object:
+    """Let a text through that may be an instant with its zone; raises ValueError for all else."""
     # Pydantic takes a number for seconds since 1970: a bare year would be one.
     if not isinstance(value, str) or not _DATED.match(value):
         raise ValueError("is an instant with its zone (RFC 3339)")
@@ -103,7 +104,7 @@ def _dated(value: object) -> object:
 _DATED = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
 QueryText = Annotated[str, Field(max_length=500), AfterValidator(_storable)]
 QueryInstant = Annotated[
-    AwareDatetime, BeforeValidator(_dated), WithJsonSchema({"type": "string", "format": "date-time"})
+    AwareDatetime, BeforeValidator(dated), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
 # An empty one says nothing.
 QueryReason = Annotated[

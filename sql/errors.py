@@ -2,6 +2,7 @@
 
 DatabaseError
 ├── DatabaseUnavailable   not reachable, shutting down, or no connection came free in time
+│   └── LockNotTaken      somebody else held a lock for longer than the wait was to be
 ├── WriteConflict         a deadlock or a serialization failure: the same work may succeed when tried again
 ├── UniqueConflict        a unique constraint refused a row; `constraint` names it
 ├── LimitExceeded         a value is past what PostgreSQL can store
@@ -24,6 +25,10 @@ class DatabaseError(Exception):
 
 class DatabaseUnavailable(DatabaseError):
     """The database can't be reached."""
+
+
+class LockNotTaken(DatabaseUnavailable):
+    """Another transaction is in the way of a lock: the same work may succeed when tried again."""
 
 
 class WriteConflict(DatabaseError):
@@ -77,6 +82,8 @@ def translate(error: exc.DBAPIError | psycopg.Error) -> Exception:
         return UniqueConflict(origin.diag.constraint_name or "")
     if isinstance(origin, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure):
         return WriteConflict(str(origin))
+    if isinstance(origin, psycopg.errors.LockNotAvailable):
+        return LockNotTaken(str(origin))
     if isinstance(origin, psycopg.errors.Error) and (origin.sqlstate or "").startswith("54"):
         return LimitExceeded(str(origin))
     if isinstance(origin, psycopg.DataError):

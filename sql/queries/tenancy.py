@@ -1,12 +1,13 @@
 """Subscriptions, users and API keys."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Uuid, any_, bindparam, delete, func, insert, or_, select, update
 
-from sql.database import IDS, OF_SUBSCRIPTION, Transaction
+from sql.database import IDS, OF_SUBSCRIPTION, Transaction, among
 from sql.models import TABLES
 from sql.pipelines import Query
 from sql.queries import audit_policies
@@ -116,6 +117,20 @@ def insert_user(
     actor = {"user_id": user_id, "subscription_id": subscription_id, "username": username}
     tx.execute(insert(_ACTORS), actor | {"email": email})
     tx.execute(insert(_USERS), actor | {"role": role, "created_at": at, "updated_at": at})
+
+
+def known(tx: Transaction, subscription_ids: Collection[UUID]) -> set[UUID]:
+    """Which of some subscriptions there are."""
+    query = select(_SUBSCRIPTIONS.c.subscription_id)
+    return set(tx.execute(query.where(among(_SUBSCRIPTIONS.c.subscription_id, subscription_ids))).scalars())
+
+
+def is_actor(tx: Transaction, subscription_id: UUID, user_id: UUID) -> bool:
+    """Whether history may name somebody: a user of the subscription, or one who was."""
+    query = select(_ACTORS.c.user_id).where(
+        _ACTORS.c.subscription_id == subscription_id, _ACTORS.c.user_id == user_id
+    )
+    return tx.execute(query).one_or_none() is not None
 
 
 _USER = select(
