@@ -84,6 +84,20 @@ def unmoved(tenant: Tenant, resource: Json) -> httpx.Response:
     return response
 
 
+def kept(tenant: Tenant, resource: Json) -> list[tuple[int, str, httpx.Response]]:
+    """The answers to deleting for good what is deleted and held, and to a second release of the hold."""
+    holds = f"{tenant.path}/holds"
+    about = {"resource_type": resource["resource_type"], "resource_id": resource["resource_id"]}
+    release = f"{holds}/{ok(tenant.ana.post(holds, about | {'reason': 'x'}), 201)['hold_id']}/release"
+    refusal = tenant.ana.delete(tenant.at(resource), params={"permanent": True})
+    ok(tenant.ana.post(release, {"reason": "x"}))
+    return [
+        (404, "hold_not_found", tenant.ana.get(f"{holds}/{resource['resource_id']}")),
+        (409, "held", refusal),
+        (409, "hold_released", tenant.ana.post(release, {"reason": "x"})),
+    ]
+
+
 def lost(tenant: Tenant) -> httpx.Response:
     """The answer to a read while the repository is away, of what no reader has read before."""
     path = f"{tenant.at(tenant.workflow())}/versions/1"
@@ -131,6 +145,7 @@ def occurrences(tenant: Tenant) -> list[tuple[int, str, Json]]:
         (404, "parent_not_found", tenant.ana.post(f"{tenant.path}/workflows", twin | {"job_id": unknown})),
         (404, "commit_not_found", tenant.ana.post(f"{tenant.path}/rollback", {"to": "f" * 40})),
         (404, "deletion_not_found", tenant.ana.get(f"{deletions}/{unknown}")),
+        *kept(tenant, deleted),
         (405, "method_not_allowed", tenant.ana.request("PUT", path)),
         (409, "name_taken", tenant.ana.post(f"{tenant.path}/workflows", twin)),
         (
