@@ -75,6 +75,10 @@ class Settings(BaseSettings):
         description="where rows go before retention drops them: a folder, or `s3://bucket/prefix`; "
         "default: nowhere, they are dropped",
     )
+    archive_format: Literal["ndjson", "parquet"] = Field(
+        default="ndjson",
+        description="what archives are written as: `ndjson`, or `parquet`, which takes `annals[parquet]`",
+    )
     purge_days: Annotated[int, Field(ge=1, le=3650)] = Field(
         default=30, description="days for which a closed subscription is kept before it is purged"
     )

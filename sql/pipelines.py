@@ -29,7 +29,7 @@ class Command:
     """A statement without a result that anybody needs; parameters are given by name."""
 
     def __init__(self, statement: Executable) -> None:
-        self._text, self._constants = _compiled(statement)
+        self._text, self._constants = compiled(statement)
 
     def execute(self, tx: Connection, **parameters: Any) -> None:
         """Execute it, or send it where a pipeline is open."""
@@ -42,7 +42,7 @@ class Query(Generic[Row]):
     def __init__(self, statement: Select[Any], row: type[Row]) -> None:
         self._statement = statement
         self._row = row
-        self._text, self._constants = _compiled(statement)
+        self._text, self._constants = compiled(statement)
 
     def all(self, tx: Connection, **parameters: Any) -> list[Row]:
         """Its rows."""
@@ -64,7 +64,8 @@ def pipelined(tx: Connection) -> Iterator[None]:
         yield
 
 
-def _compiled(statement: Executable) -> tuple[bytes, dict[str, Any]]:
+def compiled(statement: Executable) -> tuple[bytes, dict[str, Any]]:
+    """A statement as the driver takes it, and the values of the constants in it."""
     compiled = cast("CompilerElement", statement).compile(dialect=_DIALECT)
     constants = {name: value for name, value in compiled.params.items() if value is not None}
     return str(compiled).encode(), constants

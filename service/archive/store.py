@@ -1,0 +1,197 @@
+"""Where archives lie: a folder, or a bucket that is spoken to as S3, as one setting says."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import LocalStore, S3Store
+
+from service.archive.errors import ArchiveError
+from service.settings import Settings, SettingsError, variable
+
+if TYPE_CHECKING:
+    from obstore import WritableFile
+
+Format = Literal["ndjson", "parquet"]
+
+# One is filled while the other is on its way; S3 takes 10,000 of them for one file, so 80 GiB.
+_PART_BYTES = 8 * 1024 * 1024
+_PARTS_AT_A_TIME = 2
+_READ_BYTES = 1024 * 1024
+# Of a store that does not answer: the run of a job fails, and the next is the retry.
+_RETRIES = 3
+_RETRY_SECONDS = 30
+_CONNECT_SECONDS = 5
+_REQUEST_SECONDS = 60
+_WHAT_IT_MAY_BE = "it is a folder (a path, or file:///path) or s3://bucket/prefix"
+
+
+class ArchiveStore:
+    """The files of the archive; `format` is what new ones are written in.
+
+    Every method raises ArchiveError where the store refuses.
+    """
+
+    def __init__(self, url: str, form: Format = "ndjson") -> None:
+        self.format = form
+        # Where its files are on this machine; nowhere for a bucket.
+        self._folder: Path | None = None
+        scheme, place = _parsed(url)
+        if scheme == "s3":
+            self.url = url.rstrip("/")
+            self._store: LocalStore | S3Store = _bucket(self.url)
+        else:
+            self._folder = _made(Path(place))
+            self.url = self._folder.as_uri()
+            self._store = LocalStore(self._folder)
+
+    def location(self, path: str) -> str:
+        """The URL of a file."""
+        return f"{self.url}/{path}"
+
+    @contextmanager
+    def writer(self, path: str) -> Iterator["WritableFile"]:
+        """A new file, which is there, and on the disk, when the block ends; after an error it is not."""
+        with self._explained("written"):
+            writer = obstore.open_writer(
+                self._store, path, buffer_size=_PART_BYTES, max_concurrency=_PARTS_AT_A_TIME
+            )
+            try:
+                yield writer
+                writer.close()
+            except BaseException:
+                # Completed, since parts of it may be kept in a bucket, and taken away again.
+                with suppress(BaseError, OSError, ValueError):
+                    writer.close()
+                self.forget(path)
+                raise
+            self._settle(path)
+
+    def put(self, path: str, data: bytes) -> None:
+        """A small file, whole or not at all."""
+        with self._explained("written"):
+            if self._folder is None:
+                obstore.put(self._store, path, data)
+                return
+            beside = f"{path}.new"
+            obstore.put(self._store, beside, data)
+            self._settle(beside)
+            obstore.rename(self._store, beside, path)
+            self._settle(path)
+
+    def chunks(self, path: str) -> Iterator[bytes]:
+        """The bytes of a file, bit by bit."""
+        with self._explained("read"):
+            for chunk in obstore.get(self._store, path).stream(min_chunk_size=_READ_BYTES):
+                yield bytes(chunk)
+
+    def read(self, path: str) -> bytes:
+        """A small file."""
+        with self._explained("read"):
+            return bytes(obstore.get(self._store, path).bytes())
+
+    def paths(self, prefix: str | None = None) -> Iterator[str]:
+        """Every file, or those below a folder of the archive."""
+        with self._explained("listed"):
+            for batch in obstore.list(self._store, prefix):
+                for found in batch:
+                    yield found["path"]
+
+    def unfinished(self) -> list[str]:
+        """What writers that were killed left in a folder; a bucket hides such, and can expire it."""
+        if self._folder is None:
+            return []
+        return sorted(str(path.relative_to(self._folder)) for path in self._folder.rglob("*#*"))
+
+    def forget(self, path: str) -> None:
+        """Take away a file that never became an archive, if that is possible: `verify` names what is left."""
+        with suppress(BaseError, OSError):
+            obstore.delete(self._store, path)
+
+    def _settle(self, path: str) -> None:
+        """Wait until a file of a folder is on the disk, and the names that lead to it."""
+        if self._folder is None:
+            return
+        at = self._folder / path
+        _fsync(at)
+        while at != self._folder:
+            at = at.parent
+            _fsync(at)
+
+    @contextmanager
+    def _explained(self, done: str) -> Iterator[None]:
+        try:
+            yield
+        except (BaseError, OSError) as error:
+            # What follows the first line is the library's own view of the same.
+            reason = str(error).partition("\n")[0]
+            raise ArchiveError(f"the archive in {self.url} can't be {done}: {reason}") from error
+
+
+def opened(settings: Settings) -> ArchiveStore | None:
+    """The archive that the settings name, None where they name none.
+
+    Raises SettingsError where there can't be one.
+    """
+    if settings.archive_url is None:
+        return None
+    return ArchiveStore(settings.archive_url, settings.archive_format)
+
+
+def _parsed(url: str) -> tuple[str, str]:
+    """The scheme, `s3` or `file`, and the bucket or the folder."""
+    if "://" not in url:
+        return "file", url
+    parts = urlsplit(url)
+    if parts.scheme == "s3" and parts.netloc and not (parts.query or parts.fragment or "@" in parts.netloc):
+        return "s3", parts.netloc
+    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path:
+        return "file", unquote(parts.path)
+    raise SettingsError(f"archive_url ({variable('archive_url')}): {_WHAT_IT_MAY_BE}")
+
+
+def _made(folder: Path) -> Path:
+    """The folder, closed to others where it was not there."""
+    folder = folder.absolute()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"archive_url ({variable('archive_url')}): the folder {folder} can't be made: {error.strerror}"
+        ) from None
+    return folder
+
+
+def _bucket(url: str) -> S3Store:
+    # Endpoint, region and keys are from the variables that every program for S3 reads.
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    try:
+        return S3Store.from_url(
+            url,
+            client_options={
+                "allow_http": endpoint.startswith("http://"),
+                "connect_timeout": timedelta(seconds=_CONNECT_SECONDS),
+                "timeout": timedelta(seconds=_REQUEST_SECONDS),
+            },
+            retry_config={
+                "max_retries": _RETRIES,
+                "retry_timeout": timedelta(seconds=_RETRY_SECONDS),
+            },
+        )
+    except (BaseError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise SettingsError(f"archive_url ({variable('archive_url')}): {reason}") from None
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,225 @@
+"""How an archive is made: the file, which is then read again, and its manifest last of all."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Executable
+
+from service.archive import manifests, ndjson, reading
+from service.archive.errors import ArchiveError
+from service.archive.manifests import ArchivedColumn, Manifest
+from service.archive.store import ArchiveStore
+from service.ids import mint
+from sql.database import Transaction
+from sql.queries import archives, schema
+from sql.queries.archives import Batch
+
+if TYPE_CHECKING:
+    from obstore import WritableFile
+
+_FILE_READ_BYTES = 1024 * 1024
+_FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+_NAME_OF_TIME = "%Y%m%dT%H%M%SZ"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Whole rows of a table, by a query whose values are in it (a select, or a text with `bindparams`).
+
+    `log` is the table. The range, whose end is exclusive, is what the query was asked for. `time_column` is
+    never null in a row; without one the archive does not know its oldest and newest. An archive that belongs
+    to one subscription names it.
+    """
+
+    log: str
+    rows: Executable
+    range_start: datetime
+    range_end: datetime
+    time_column: str | None = "created_at"
+    subscription_id: UUID | None = None
+
+
+def write(
+    tx: Transaction, store: ArchiveStore, source: Source, *, at: datetime, run_id: UUID | None = None
+) -> Manifest | None:
+    """Copy the rows that a transaction sees into a new archive; None, and nothing written, for no rows.
+
+    When it returns, the archive is durable and was read again. In memory is a few MiB of it at a time. Raises
+    ArchiveError, and then there is no archive: a file without a manifest is none. `record` notes it.
+    """
+    columns = archives.columns_of(tx, source.rows)
+    revision = schema.state(tx).revision or ""
+    batches = archives.batches(tx, source.rows, source.time_column)
+    first = next(batches, None)
+    if first is None:
+        return None
+    counted = _Counted()
+    written = _written(
+        store,
+        _Place(source.log, source.range_start, source.range_end, ndjson.SUFFIX),
+        lambda sink: ndjson.encode(counted.blocks(chain([first], batches)), sink.write),
+    )
+    has_times = source.time_column is not None
+    return _sealed(
+        store,
+        Manifest(
+            archive_id=written.archive_id,
+            log=source.log,
+            subscription_id=source.subscription_id,
+            range_start=source.range_start,
+            range_end=source.range_end,
+            oldest=counted.oldest if has_times else None,
+            newest=counted.newest if has_times else None,
+            rows=counted.rows,
+            format="ndjson",
+            file=written.file,
+            bytes=written.size,
+            sha256=written.sha256,
+            schema_version=revision,
+            columns=tuple(ArchivedColumn(name=each.name, type=each.type) for each in columns),
+            made_at=at,
+            run_id=run_id,
+        ),
+    )
+
+
+def write_file(
+    store: ArchiveStore,
+    path: Path,
+    *,
+    log: str,
+    suffix: str,
+    subscription_id: UUID,
+    range_start: datetime,
+    range_end: datetime,
+    at: datetime,
+    run_id: UUID | None = None,
+) -> Manifest:
+    """Copy a file as it is, with a manifest like any other: no rows, and the suffix as its format.
+
+    Raises ArchiveError, and OSError where the file can't be read.
+    """
+
+    def copy(sink: _Sink) -> None:
+        while part := source.read(_FILE_READ_BYTES):
+            sink.write(part)
+
+    with path.open("rb") as source:
+        written = _written(store, _Place(log, range_start, range_end, suffix), copy)
+    return _sealed(
+        store,
+        Manifest(
+            archive_id=written.archive_id,
+            log=log,
+            subscription_id=subscription_id,
+            range_start=range_start,
+            range_end=range_end,
+            oldest=None,
+            newest=None,
+            rows=0,
+            format=suffix,
+            file=written.file,
+            bytes=written.size,
+            sha256=written.sha256,
+            schema_version="",
+            columns=(),
+            made_at=at,
+            run_id=run_id,
+        ),
+    )
+
+
+def record(tx: Transaction, store: ArchiveStore, manifest: Manifest) -> None:
+    """Note an archive in the database; the transaction's role may be the service's or that of retention."""
+    archives.add(
+        tx,
+        archive_id=manifest.archive_id,
+        log=manifest.log,
+        subscription_id=manifest.subscription_id,
+        range_start=manifest.range_start,
+        range_end=manifest.range_end,
+        rows=manifest.rows,
+        bytes=manifest.bytes,
+        sha256=manifest.sha256,
+        location=store.location(manifest.file),
+        run_id=manifest.run_id,
+        made_at=manifest.made_at,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What the name of a file says."""
+
+    log: str
+    range_start: datetime
+    range_end: datetime
+    suffix: str
+
+    def of(self, archive_id: UUID) -> str:
+        start = self.range_start.astimezone(UTC)
+        span = f"{start:{_NAME_OF_TIME}}-{self.range_end.astimezone(UTC):{_NAME_OF_TIME}}"
+        return f"{self.log}/{start:%Y/%m}/{span}-{archive_id}.{self.suffix}"
+
+
+@dataclass(slots=True)
+class _Sink:
+    """Takes the bytes of a file on their way to the store, and knows what they come to."""
+
+    writer: "WritableFile"
+    size: int = 0
+    digest: Any = field(default_factory=sha256)
+
+    def write(self, data: bytes) -> None:
+        self.digest.update(data)
+        self.size += len(data)
+        self.writer.write(data)
+
+
+@dataclass(slots=True)
+class _Counted:
+    """What the rows that went by come to."""
+
+    rows: int = 0
+    oldest: datetime = _LAST
+    newest: datetime = _FIRST
+
+    def blocks(self, batches: Iterable[Batch]) -> Iterator[bytes]:
+        for batch in batches:
+            self.rows += batch.rows
+            self.oldest = min(self.oldest, batch.oldest)
+            self.newest = max(self.newest, batch.newest)
+            yield batch.lines
+
+
+class _Written(NamedTuple):
+    archive_id: UUID
+    file: str
+    size: int
+    sha256: str
+
+
+def _written(store: ArchiveStore, place: _Place, fill: Callable[[_Sink], None]) -> _Written:
+    archive_id = mint()
+    file = place.of(archive_id)
+    with store.writer(file) as writer:
+        sink = _Sink(writer)
+        fill(sink)
+    return _Written(archive_id, file, sink.size, sink.digest.hexdigest())
+
+
+def _sealed(store: ArchiveStore, manifest: Manifest) -> Manifest:
+    """Make an archive of a file that is what was written there; else it goes."""
+    try:
+        reading.check(store, manifest)
+        manifests.write(store, manifest)
+    except ArchiveError:
+        store.forget(manifest.file)
+        raise
+    return manifest

@@ -1,0 +1,153 @@
+"""Rows on their way out to the archive, and the list of the archives that were made."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import Executable, insert
+
+from sql.database import Transaction
+from sql.models.retention import Archive
+from sql.pipelines import compiled, driver_of
+
+# Rows come one by one; what is done with them is done for so many bytes at once.
+BATCH_BYTES = 1024 * 1024
+# In its transaction nothing happens while what was written is read again.
+_PATIENCE = "SELECT set_config('idle_in_transaction_session_timeout', '1h', true)"
+
+# Binary COPY: a head of 19 bytes before the first row, a row as the number of its columns and each column
+# behind its length, and an end that is shorter than any row. https://www.postgresql.org/docs/17/sql-copy.html
+_HEAD_BYTES = 19
+_END = b"\xff\xff"
+_BEFORE_LINE = 6
+_AFTER_LINE = 12
+_TIME_BYTES = 8
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+# How the archive's other format keeps them: JSON numbers would not come back as they were.
+_KEPT_AS_TEXT = ("json", "jsonb", "numeric")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of what is read, with its type as PostgreSQL writes it."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some rows, a line of JSON each, and the oldest and newest of their times."""
+
+    lines: bytes
+    rows: int
+    oldest: datetime
+    newest: datetime
+
+
+def columns_of(tx: Transaction, query: Executable) -> list[Column]:
+    """The columns that a query has."""
+    cursor = driver_of(tx).execute(sql.SQL("SELECT * FROM ({}) r LIMIT 0").format(_literal(tx, query)))
+    return [Column(each.name, each.type_display) for each in cursor.description or ()]
+
+
+def batches(
+    tx: Transaction, query: Executable, time_column: str | None, *, documents_as_text: bool = False
+) -> Iterator[Batch]:
+    """The rows of a query, each as PostgreSQL writes it as JSON; nothing for none.
+
+    The time column is never null. With `documents_as_text` JSON and exact numbers are strings.
+    """
+    parts = {
+        "query": _literal(tx, query),
+        "time": sql.SQL("'epoch'::timestamptz") if time_column is None else sql.Identifier("r", time_column),
+    }
+    if documents_as_text:
+        columns = sql.SQL(", ").join(_as_text(column) for column in columns_of(tx, query))
+        rows = sql.SQL("SELECT row_to_json(t), {time} FROM ({query}) r, LATERAL (SELECT {columns}) t")
+        rows_out = rows.format(columns=columns, **parts)
+    else:
+        rows_out = sql.SQL("SELECT row_to_json(r), {time} FROM ({query}) r").format(**parts)
+    connection = driver_of(tx)
+    connection.execute(_PATIENCE)
+    copy_out = sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(rows_out)
+    with connection.cursor() as cursor, cursor.copy(copy_out) as copy:
+        yield from map(_batch, _groups(copy))
+
+
+def _groups(copy: psycopg.Copy) -> Iterator[list[bytes]]:
+    """The rows of a binary COPY, so many at once."""
+    held: list[bytes] = []
+    size = 0
+    # With the head comes the first row, or the end.
+    at = _HEAD_BYTES
+    for part in copy:
+        row = bytes(part)[at:]
+        at = 0
+        if row == _END:
+            continue
+        held.append(row)
+        size += len(row)
+        if size >= BATCH_BYTES:
+            yield held
+            held, size = [], 0
+    if held:
+        yield held
+
+
+def _batch(rows: list[bytes]) -> Batch:
+    times = [int.from_bytes(row[-_TIME_BYTES:], "big", signed=True) for row in rows]
+    lines = [row[_BEFORE_LINE:-_AFTER_LINE] for row in rows]
+    return Batch(b"\n".join([*lines, b""]), len(rows), _instant(min(times)), _instant(max(times)))
+
+
+def _instant(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def _as_text(column: Column) -> sql.Composable:
+    kept = column.type.partition("(")[0] in _KEPT_AS_TEXT
+    return sql.SQL("r.{0}::text AS {0}" if kept else "r.{0}").format(sql.Identifier(column.name))
+
+
+def _literal(tx: Transaction, query: Executable) -> sql.SQL:
+    """A query with its values in it, quoted by the driver: COPY takes no parameters."""
+    text, values = compiled(query)
+    with psycopg.ClientCursor(driver_of(tx)) as cursor:
+        return sql.SQL(cursor.mogrify(text, values))
+
+
+def add(
+    tx: Transaction,
+    *,
+    archive_id: UUID,
+    log: str,
+    subscription_id: UUID | None,
+    range_start: datetime,
+    range_end: datetime,
+    rows: int,
+    bytes: int,  # noqa: A002 - the column is called so
+    sha256: str,
+    location: str,
+    run_id: UUID | None,
+    made_at: datetime,
+) -> None:
+    """Note an archive that was made."""
+    tx.execute(
+        insert(Archive).values(
+            archive_id=archive_id,
+            log=log,
+            subscription_id=subscription_id,
+            range_start=range_start,
+            range_end=range_end,
+            rows=rows,
+            bytes=bytes,
+            sha256=sha256,
+            location=location,
+            run_id=run_id,
+            made_at=made_at,
+        )
+    )
