@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from hashlib import sha256
 from uuid import UUID
 
 import orjson
@@ -11,24 +11,19 @@ from pydantic import TypeAdapter, ValidationError
 
 from service.archive.errors import ArchiveDamaged
 from service.archive.store import ArchiveStore
+from sql.queries.archives import Column
 
 SUFFIX = ".manifest.json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArchivedColumn:
-    """A column, with its type as PostgreSQL writes it."""
-
-    name: str
-    type: str
+_OWN_DIGEST = "manifest_sha256"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """One archive: which rows of what, and the file that holds them.
 
-    `log` is the table; `range_end` is exclusive. `oldest` and `newest` are times of its rows, None where they
-    have none. Of a file that holds no rows `columns` are empty. `schema_version` is that of the database.
+    `log` is the table; `range_end` is exclusive. `oldest` and `newest` are times of its rows, in the column
+    `time_column`, None where they have none. Of a file that holds no rows `columns` are empty.
+    `schema_version` is that of the database.
     """
 
     archive_id: UUID
@@ -36,6 +31,7 @@ class Manifest:
     subscription_id: UUID | None
     range_start: datetime
     range_end: datetime
+    time_column: str | None
     oldest: datetime | None
     newest: datetime | None
     rows: int
@@ -44,7 +40,7 @@ class Manifest:
     bytes: int
     sha256: str
     schema_version: str
-    columns: tuple[ArchivedColumn, ...]
+    columns: tuple[Column, ...]
     made_at: datetime
     run_id: UUID | None
 
@@ -53,9 +49,15 @@ class Manifest:
         """Where the manifest itself is."""
         return path_of(self.file)
 
-    def shown(self) -> dict[str, Any]:
-        """As JSON has it."""
-        return asdict(self)
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of all that it says."""
+        return sha256(orjson.dumps(asdict(self))).hexdigest()
+
+    def overlaps(self, since: datetime | None, until: datetime | None) -> bool:
+        """Whether it may have rows from one instant until before another."""
+        first, last = self.oldest or self.range_start, self.newest or self.range_end
+        return (since is None or last >= since) and (until is None or first < until)
 
 
 _MANIFEST = TypeAdapter(Manifest)
@@ -68,19 +70,20 @@ def path_of(file: str) -> str:
 
 def write(store: ArchiveStore, manifest: Manifest) -> None:
     """Make an archive of a file; raises ArchiveError."""
-    store.put(manifest.path, orjson.dumps(manifest.shown(), option=orjson.OPT_INDENT_2))
+    content = asdict(manifest) | {_OWN_DIGEST: manifest.digest}
+    store.put(manifest.path, orjson.dumps(content, option=orjson.OPT_INDENT_2))
 
 
 def read(store: ArchiveStore, path: str) -> Manifest:
-    """A manifest; raises ArchiveDamaged for what is none, and ArchiveError."""
+    """A manifest; raises ArchiveDamaged for what is none, or was changed, and ArchiveError."""
     try:
-        manifest = _MANIFEST.validate_json(store.read(path))
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(map(str, problem["loc"]))
-        raise ArchiveDamaged(f"{path} is no manifest: {where} {problem['msg']}") from None
-    if manifest.path != path:
-        raise ArchiveDamaged(f"{path} is the manifest of another file, {manifest.file}")
+        content = orjson.loads(store.read(path))
+        digest = content.pop(_OWN_DIGEST)
+        manifest = _MANIFEST.validate_python(content)
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, ValidationError) as error:
+        raise ArchiveDamaged(f"{path} is no manifest: {str(error).partition(chr(10))[0]}") from None
+    if manifest.digest != digest or manifest.path != path:
+        raise ArchiveDamaged(f"{path} is not as it was written")
     return manifest
 
 

@@ -1,60 +1,201 @@
-"""Archives read again: that they are whole, and their rows."""
+"""Archives read again: which there are, that they are whole, and their rows."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
+from typing import Any
+from uuid import UUID
 
-from service.archive import ndjson
-from service.archive.errors import ArchiveDamaged
-from service.archive.manifests import Manifest
+import orjson
+
+from service.archive import manifests, ndjson, parquet
+from service.archive.errors import ArchiveDamaged, ArchiveError
+from service.archive.manifests import SUFFIX, Manifest
 from service.archive.store import ArchiveStore
 
+# Told how many bytes of a file were read.
+Seen = Callable[[int], object]
 
-def blocks(store: ArchiveStore, manifest: Manifest) -> Iterator[bytes]:
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """What lies in the archive: what is whole by its manifest, what is not, and files that have none."""
+
+    manifests: list[Manifest]
+    damaged: dict[str, str]
+    strays: list[str]
+
+    def narrowed(
+        self, ids: Iterable[UUID] = (), since: datetime | None = None, until: datetime | None = None
+    ) -> list[Manifest]:
+        """The archives of some ids, or else those that may have rows of a time.
+
+        Raises ArchiveError for an id that is not there.
+        """
+        if wanted := set(ids):
+            found = [each for each in self.manifests if each.archive_id in wanted]
+            if missing := wanted - {each.archive_id for each in found}:
+                raise ArchiveError(f"there is no archive {', '.join(sorted(map(str, missing)))}")
+            return found
+        return [each for each in self.manifests if each.overlaps(since, until)]
+
+
+def listing(store: ArchiveStore, log: str | None = None) -> Listing:
+    """What lies in the archive, of all logs or of one, in order of time; raises ArchiveError."""
+    files = sorted(store.paths(log))
+    found, damaged = [], {}
+    for path in files:
+        if path.endswith(SUFFIX):
+            try:
+                found.append(manifests.read(store, path))
+            except ArchiveDamaged as error:
+                damaged[path] = str(error)
+    known = {path.removesuffix(SUFFIX) for path in files if path.endswith(SUFFIX)}
+    strays = [path for path in files if not path.endswith(SUFFIX) and path not in known]
+    found.sort(key=lambda manifest: (manifest.log, manifest.range_start, manifest.archive_id))
+    return Listing(manifests=found, damaged=damaged, strays=strays + store.unfinished(log))
+
+
+def blocks(store: ArchiveStore, manifest: Manifest, seen: Seen = int) -> Generator[bytes, None, None]:
     """The rows of an archive, as blocks of whole lines of JSON; at the end it is known to be whole.
 
     Raises ArchiveDamaged where it is not, and ArchiveError.
     """
-    seen = _Seen(store, manifest)
-    rows = 0
+    left = b""
+    for piece in _pieces(store, manifest, seen):
+        end = piece.rfind(b"\n") + 1
+        if end:
+            yield left + piece[:end]
+            left = piece[end:]
+        else:
+            left += piece
+
+
+def check(store: ArchiveStore, manifest: Manifest, seen: Seen = int) -> None:
+    """Read an archive to its end, whatever it holds; raises as `blocks` does."""
+    for _ in _pieces(store, manifest, seen):
+        pass
+
+
+def check_rows(store: ArchiveStore, manifest: Manifest, seen: Seen = int) -> None:
+    """`check` it, and that each of its lines is a row; raises as `blocks` does."""
+    names = {column.name for column in manifest.columns}
+    for block in blocks(store, manifest, seen):
+        for line in block.splitlines():
+            try:
+                is_row = orjson.loads(line).keys() == names
+            except (orjson.JSONDecodeError, AttributeError):
+                is_row = False
+            if not is_row:
+                raise ArchiveDamaged(f"{manifest.file} holds a line that is no row of {manifest.log}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """Which rows are looked for; `until` is exclusive, and `where` compares columns with texts or numbers."""
+
+    subscription_id: UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    where: dict[str, str]
+
+
+def matching(store: ArchiveStore, archives: Iterable[Manifest], question: Question) -> Iterator[bytes]:
+    """The rows that are looked for, a line of JSON each.
+
+    Raises ArchiveError for a column that an archive does not have, and as `blocks` does.
+    """
+    for manifest in archives:
+        names = {column.name for column in manifest.columns}
+        unknown = sorted(question.where.keys() - names)
+        if unknown:
+            raise ArchiveError(
+                f"{manifest.log} has no column {', '.join(unknown)}: it has {', '.join(names)}"
+            )
+        with closing(blocks(store, manifest)) as read:
+            for block in read:
+                for line in block.splitlines():
+                    if _matches(line, question, manifest.time_column):
+                        yield line
+
+
+def _matches(line: bytes, question: Question, time_column: str | None) -> bool:
+    subscription_id = question.subscription_id
+    # Most rows are another's, and need not be taken apart.
+    if subscription_id is not None and str(subscription_id).encode() not in line:
+        return False
+    row = orjson.loads(line)
+    if subscription_id is not None and row.get("subscription_id") != str(subscription_id):
+        return False
+    if time_column is not None and (question.since or question.until):
+        time = datetime.fromisoformat(row[time_column])
+        if (question.since and time < question.since) or (question.until and time >= question.until):
+            return False
+    return all(_equals(row[name], text) for name, text in question.where.items())
+
+
+def _equals(value: Any, text: str) -> bool:
+    if isinstance(value, str):
+        return value == text
     try:
-        for block in ndjson.decode(seen.chunks()):
-            rows += block.count(b"\n")
-            yield block
-    except ArchiveDamaged as error:
-        raise ArchiveDamaged(f"{manifest.file}: {error}") from None
-    seen.check()
+        return bool(value == orjson.loads(text))
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _pieces(store: ArchiveStore, manifest: Manifest, seen: Seen) -> Iterator[bytes]:
+    """The lines of an archive in pieces that end anywhere, or nothing of a file that holds no rows."""
+    file = _File(store, manifest, seen)
+    if not manifest.columns:
+        file.read()
+        return
+    rows = 0
+    for piece in file.decoded():
+        rows += piece.count(b"\n")
+        yield piece
     if rows != manifest.rows:
         raise ArchiveDamaged(f"{manifest.file} holds {rows} rows, its manifest says {manifest.rows}")
 
 
-def check(store: ArchiveStore, manifest: Manifest) -> None:
-    """Read an archive to its end, whatever it holds; raises as `blocks` does."""
-    if manifest.columns:
-        for _ in blocks(store, manifest):
-            pass
-        return
-    seen = _Seen(store, manifest)
-    for _ in seen.chunks():
-        pass
-    seen.check()
+class _File:
+    """The file of an archive, compared with its manifest while it is read."""
 
-
-class _Seen:
-    """The bytes of a file, and what they come to."""
-
-    def __init__(self, store: ArchiveStore, manifest: Manifest) -> None:
+    def __init__(self, store: ArchiveStore, manifest: Manifest, seen: Seen) -> None:
         self._store = store
         self._manifest = manifest
+        self._seen = seen
         self._digest = sha256()
         self._bytes = 0
 
-    def chunks(self) -> Iterator[bytes]:
+    def decoded(self) -> Iterator[bytes]:
+        manifest = self._manifest
+        if manifest.format == parquet.SUFFIX:
+            # It begins at its end: whether it is whole is known before.
+            self.read()
+            with self._store.reader(manifest.file) as reader:
+                yield from parquet.decode(reader, manifest.columns)
+            return
+        try:
+            yield from ndjson.decode(self._chunks())
+        except ArchiveDamaged as error:
+            raise ArchiveDamaged(f"{manifest.file}: {error}") from None
+        self._check()
+
+    def read(self) -> None:
+        for _ in self._chunks():
+            pass
+        self._check()
+
+    def _chunks(self) -> Iterator[bytes]:
         for chunk in self._store.chunks(self._manifest.file):
             self._digest.update(chunk)
             self._bytes += len(chunk)
+            self._seen(len(chunk))
             yield chunk
 
-    def check(self) -> None:
+    def _check(self) -> None:
         manifest = self._manifest
         if self._bytes != manifest.bytes:
             raise ArchiveDamaged(

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
@@ -16,7 +17,7 @@ from service.archive.errors import ArchiveError
 from service.settings import Settings, SettingsError, variable
 
 if TYPE_CHECKING:
-    from obstore import WritableFile
+    from obstore import ReadableFile, WritableFile
 
 Format = Literal["ndjson", "parquet"]
 
@@ -96,6 +97,12 @@ class ArchiveStore:
         with self._explained("read"):
             return bytes(obstore.get(self._store, path).bytes())
 
+    @contextmanager
+    def reader(self, path: str) -> Iterator["ReadableFile"]:
+        """A file to be read here and there."""
+        with self._explained("read"):
+            yield obstore.open_reader(self._store, path)
+
     def paths(self, prefix: str | None = None) -> Iterator[str]:
         """Every file, or those below a folder of the archive."""
         with self._explained("listed"):
@@ -103,11 +110,12 @@ class ArchiveStore:
                 for found in batch:
                     yield found["path"]
 
-    def unfinished(self) -> list[str]:
+    def unfinished(self, prefix: str | None = None) -> list[str]:
         """What writers that were killed left in a folder; a bucket hides such, and can expire it."""
         if self._folder is None:
             return []
-        return sorted(str(path.relative_to(self._folder)) for path in self._folder.rglob("*#*"))
+        left = (self._folder / (prefix or "")).rglob("*#*")
+        return sorted(str(path.relative_to(self._folder)) for path in left)
 
     def forget(self, path: str) -> None:
         """Take away a file that never became an archive, if that is possible: `verify` names what is left."""
@@ -141,6 +149,11 @@ def opened(settings: Settings) -> ArchiveStore | None:
     """
     if settings.archive_url is None:
         return None
+    if settings.archive_format == "parquet" and find_spec("pyarrow") is None:
+        raise SettingsError(
+            f"archive_format ({variable('archive_format')}): parquet takes pyarrow: "
+            "pip install 'annals[parquet]'"
+        )
     return ArchiveStore(settings.archive_url, settings.archive_format)
 
 

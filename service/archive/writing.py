@@ -11,9 +11,8 @@ from uuid import UUID
 
 from sqlalchemy import Executable
 
-from service.archive import manifests, ndjson, reading
-from service.archive.errors import ArchiveError
-from service.archive.manifests import ArchivedColumn, Manifest
+from service.archive import manifests, ndjson, parquet, reading
+from service.archive.manifests import Manifest
 from service.archive.store import ArchiveStore
 from service.ids import mint
 from sql.database import Transaction
@@ -55,16 +54,22 @@ def write(
     """
     columns = archives.columns_of(tx, source.rows)
     revision = schema.state(tx).revision or ""
-    batches = archives.batches(tx, source.rows, source.time_column)
+    is_parquet = store.format == parquet.SUFFIX
+    batches = archives.batches(tx, source.rows, source.time_column, as_text=is_parquet)
     first = next(batches, None)
     if first is None:
         return None
     counted = _Counted()
-    written = _written(
-        store,
-        _Place(source.log, source.range_start, source.range_end, ndjson.SUFFIX),
-        lambda sink: ndjson.encode(counted.blocks(chain([first], batches)), sink.write),
-    )
+    blocks = counted.blocks(chain([first], batches))
+
+    def fill(sink: _Sink) -> None:
+        if is_parquet:
+            parquet.encode(blocks, columns, sink)
+        else:
+            ndjson.encode(blocks, sink)
+
+    suffix = parquet.SUFFIX if is_parquet else ndjson.SUFFIX
+    written = _written(store, _Place(source.log, source.range_start, source.range_end, suffix), fill)
     has_times = source.time_column is not None
     return _sealed(
         store,
@@ -74,15 +79,16 @@ def write(
             subscription_id=source.subscription_id,
             range_start=source.range_start,
             range_end=source.range_end,
+            time_column=source.time_column,
             oldest=counted.oldest if has_times else None,
             newest=counted.newest if has_times else None,
             rows=counted.rows,
-            format="ndjson",
+            format=store.format,
             file=written.file,
             bytes=written.size,
             sha256=written.sha256,
             schema_version=revision,
-            columns=tuple(ArchivedColumn(name=each.name, type=each.type) for each in columns),
+            columns=tuple(columns),
             made_at=at,
             run_id=run_id,
         ),
@@ -120,6 +126,7 @@ def write_file(
             subscription_id=subscription_id,
             range_start=range_start,
             range_end=range_end,
+            time_column=None,
             oldest=None,
             newest=None,
             rows=0,
@@ -219,7 +226,7 @@ def _sealed(store: ArchiveStore, manifest: Manifest) -> Manifest:
     try:
         reading.check(store, manifest)
         manifests.write(store, manifest)
-    except ArchiveError:
+    except BaseException:
         store.forget(manifest.file)
         raise
     return manifest

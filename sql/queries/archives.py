@@ -26,8 +26,8 @@ _BEFORE_LINE = 6
 _AFTER_LINE = 12
 _TIME_BYTES = 8
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-# How the archive's other format keeps them: JSON numbers would not come back as they were.
-_KEPT_AS_TEXT = ("json", "jsonb", "numeric")
+# What JSON has a value for that every reader takes as it is; other numbers may become doubles.
+_PLAIN = {"bool", "int2", "int4", "int8", "float8", "timestamptz", "uuid", "text", "varchar", "inet"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +49,23 @@ class Batch:
 
 
 def columns_of(tx: Transaction, query: Executable) -> list[Column]:
-    """The columns that a query has."""
+    """The columns that a query has; it is not carried out."""
     cursor = driver_of(tx).execute(sql.SQL("SELECT * FROM ({}) r LIMIT 0").format(_literal(tx, query)))
     return [Column(each.name, each.type_display) for each in cursor.description or ()]
 
 
 def batches(
-    tx: Transaction, query: Executable, time_column: str | None, *, documents_as_text: bool = False
+    tx: Transaction, query: Executable, time_column: str | None, *, as_text: bool = False
 ) -> Iterator[Batch]:
     """The rows of a query, each as PostgreSQL writes it as JSON; nothing for none.
 
-    The time column is never null. With `documents_as_text` JSON and exact numbers are strings.
+    The time column is never null. With `as_text` documents, exact numbers and rarer types are strings.
     """
     parts = {
         "query": _literal(tx, query),
         "time": sql.SQL("'epoch'::timestamptz") if time_column is None else sql.Identifier("r", time_column),
     }
-    if documents_as_text:
+    if as_text:
         columns = sql.SQL(", ").join(_as_text(column) for column in columns_of(tx, query))
         rows = sql.SQL("SELECT row_to_json(t), {time} FROM ({query}) r, LATERAL (SELECT {columns}) t")
         rows_out = rows.format(columns=columns, **parts)
@@ -109,8 +109,8 @@ def _instant(microseconds: int) -> datetime:
 
 
 def _as_text(column: Column) -> sql.Composable:
-    kept = column.type.partition("(")[0] in _KEPT_AS_TEXT
-    return sql.SQL("r.{0}::text AS {0}" if kept else "r.{0}").format(sql.Identifier(column.name))
+    is_plain = column.type.partition("(")[0] in _PLAIN
+    return sql.SQL("r.{0}" if is_plain else "r.{0}::text AS {0}").format(sql.Identifier(column.name))
 
 
 def _literal(tx: Transaction, query: Executable) -> sql.SQL:

@@ -1,0 +1,110 @@
+"""Rows of an archive made searchable again, in a table of their own that says where they are from."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from service import audit
+from service.actions import Action
+from service.archive import reading
+from service.archive.errors import ArchiveError
+from service.archive.manifests import Manifest
+from service.archive.reading import Seen
+from service.archive.store import ArchiveStore
+from service.audit import Subject
+from service.callers import Machine, Origin
+from service.clock import Clock
+from service.ids import mint
+from sql.database import OWNER_ROLE, PLATFORM, Database
+from sql.queries import restored
+
+# One transaction's.
+BATCH_BYTES = 8 * 1024 * 1024
+_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+ACTOR = "system:restore"
+_ENDPOINT = "annals archive restore"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """What came of one archive: the rows that it has, and those that the table did not have yet."""
+
+    archive_id: UUID
+    log: str
+    table: str
+    rows: int
+    added: int
+
+
+def table_of(log: str) -> str:
+    """Where rows of a log come back unless another table is named."""
+    return f"restored_{log}"
+
+
+def restore(
+    database: Database,
+    store: ArchiveStore,
+    archives: Sequence[Manifest],
+    *,
+    into: str | None,
+    clock: Clock,
+    seen: Seen = int,
+) -> Iterator[Restored]:
+    """Bring back each archive, which is checked first; again it changes nothing. Each is an audited event.
+
+    A part of its rows is one transaction. Raises ArchiveError where it is damaged or does not fit the table,
+    and the errors of `sql.errors`.
+    """
+    origin = Origin(
+        request_id=f"restore-{mint()}", ip_address=None, user_agent=None, endpoint=_ENDPOINT, method="RUN"
+    )
+    author = Machine(username=ACTOR, origin=origin)
+    for manifest in archives:
+        table = into or table_of(manifest.log)
+        reading.check(store, manifest, seen)
+        names = [column.name for column in manifest.columns]
+        _begin(database, author, manifest, table, names, clock())
+        added = 0
+        for lines in _parts(reading.blocks(store, manifest)):
+            with database.transaction(PLATFORM, role=OWNER_ROLE) as tx:
+                added += restored.add(tx, table, names, lines, manifest.archive_id, clock())
+        yield Restored(
+            archive_id=manifest.archive_id, log=manifest.log, table=table, rows=manifest.rows, added=added
+        )
+
+
+def _begin(
+    database: Database, author: Machine, manifest: Manifest, table: str, names: list[str], at: datetime
+) -> None:
+    if not _NAME.fullmatch(table):
+        raise ArchiveError(f"{table!r} is no name of a table: small letters, digits and _ make one")
+    if not names:
+        raise ArchiveError(f"{manifest.file} is a file without rows: it can't be restored into a table")
+    with database.transaction(PLATFORM, role=OWNER_ROLE) as tx:
+        try:
+            restored.prepare(tx, manifest.log, table)
+        except restored.NotForRestoring as error:
+            raise ArchiveError(str(error)) from None
+        if unknown := restored.unknown(tx, table, names):
+            raise ArchiveError(
+                f"archive {manifest.archive_id} has columns that {table} has not: {', '.join(unknown)}; "
+                "restore it into another table"
+            )
+        about = {"log": manifest.log, "rows": manifest.rows, "into": table, "file": manifest.file}
+        subject = Subject("archive", manifest.archive_id, manifest.log)
+        audit.record(tx, author, manifest.subscription_id, subject, Action.RESTORE, at, new=about)
+
+
+def _parts(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    held: list[bytes] = []
+    size = 0
+    for block in blocks:
+        held.append(block)
+        size += len(block)
+        if size >= BATCH_BYTES:
+            yield b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)
