@@ -3,20 +3,18 @@
 import json
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from service import quickstart
 from service.addresses import git_url
-from service.commands import jobs, resources, versions
-from service.settings import Settings, SettingsError, load, variable
+from service.commands import archive, jobs, resources, versions
+from service.commands.operating import AsJson, DataDir, err, explained, out, progress
+from service.settings import Settings, load, variable
 
 app = typer.Typer(
     name="annals",
@@ -34,31 +32,7 @@ app.add_typer(git, name="git")
 app.add_typer(versions.version, name="version")
 app.add_typer(resources.resource)
 app.add_typer(jobs.jobs, name="jobs")
-
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
-
-DataDir = Annotated[Path | None, typer.Option(help="Folder for repositories and embedded PostgreSQL.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-
-
-def _progress(step: str) -> None:
-    err.print(f"[dim]{step}[/dim]" if err.is_terminal else step, markup=err.is_terminal)
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Errors that an operator can act on end the command with their message, not with a traceback."""
-    from service.client import ApiError
-    from service.startup import StartupError
-    from sql.embedded import EmbeddedError
-    from sql.errors import DatabaseError
-
-    try:
-        yield
-    except (SettingsError, StartupError, EmbeddedError, DatabaseError, ApiError) as error:
-        err.print(f"annals: {error}", markup=False)
-        raise typer.Exit(1) from None
+app.add_typer(archive.archive, name="archive")
 
 
 def _command() -> Path:
@@ -77,10 +51,10 @@ def serve(
     from service import log_format
     from service.supervisor import Supervisor
 
-    with _explained():
+    with explained():
         settings, _ = load({"host": host, "port": port, "workers": workers, "data_dir": data_dir})
         log_format.configure(settings.log_format, settings.log_level)
-        Supervisor(settings, progress=_progress).run(
+        Supervisor(settings, progress=progress).run(
             announce_key=_announce_key, when_ready=lambda url, made: _welcome(settings, url, made)
         )
 
@@ -156,7 +130,7 @@ def demo(
             markup=False,
         )
         raise typer.Exit(1)
-    with _explained():
+    with explained():
         tell(url.rstrip("/"), operator_key, lambda line: out.print(line, markup=False))
 
 
@@ -165,7 +139,7 @@ def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Look at everything that Annals needs on this machine; exit code 1 where something is missing."""
     from service.doctor import examine
 
-    with _explained():
+    with explained():
         settings, _ = load({"data_dir": data_dir})
         findings = examine(settings)
     if as_json:
@@ -192,10 +166,10 @@ def verify(
     from service.ids import SubscriptionId
 
     only = None if subscription is None else SubscriptionId(subscription)
-    with _explained():
+    with explained():
         settings, _ = load({"data_dir": data_dir})
         try:
-            report = verify.verify(settings, _progress, repair=repair, full=full, only=only)
+            report = verify.verify(settings, progress, repair=repair, full=full, only=only)
         except verify.UnknownSubscription as error:
             raise typer.BadParameter(str(error), param_hint="--subscription") from None
     verify.show(report, as_json=as_json, console=out)
@@ -209,9 +183,9 @@ def db_upgrade(data_dir: DataDir = None) -> None:
     from service.startup import prepared_database
     from sql.upgrade import current_revision
 
-    with _explained():
+    with explained():
         settings, _ = load({"data_dir": data_dir})
-        with prepared_database(settings, _progress) as database:
+        with prepared_database(settings, progress) as database:
             out.print(f"The schema is at revision {current_revision(database.url)}.", markup=False)
 
 
@@ -232,7 +206,7 @@ def rebuild_database(
 
     if not from_git:
         raise typer.BadParameter("say --from-git: there is nothing else to rebuild from")
-    with _explained():
+    with explained():
         settings, _ = load({"data_dir": data_dir})
         done = rebuild.run(
             settings,
@@ -240,7 +214,7 @@ def rebuild_database(
             dry_run=dry_run,
             as_json=as_json,
             say=typer.echo,
-            progress=_progress,
+            progress=progress,
         )
     if not done:
         raise typer.Exit(1)
@@ -264,11 +238,11 @@ def git_upkeep(
     """Merge the packs of the repositories that need it; exit code 1 where one failed."""
     from service.commands import upkeep
 
-    with _explained():
+    with explained():
         settings, _ = load({"data_dir": data_dir})
         try:
             done = upkeep.run(
-                settings, _progress, deep=deep, prune=prune, only=subscription, budget_seconds=budget
+                settings, progress, deep=deep, prune=prune, only=subscription, budget_seconds=budget
             )
         except upkeep.UnknownRepository as error:
             raise typer.BadParameter(str(error), param_hint="--subscription") from None
@@ -280,7 +254,7 @@ def git_upkeep(
 @config.command("show")
 def config_show(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Print each setting, its value and where that is from; secrets are masked."""
-    with _explained():
+    with explained():
         settings, origins = load({"data_dir": data_dir})
     shown: dict[str, dict[str, Any]] = {
         name: {"value": value, "origin": origins[name], "variable": variable(name)}

@@ -63,11 +63,11 @@ def restore(
     author = Machine(username=ACTOR, origin=origin)
     for manifest in archives:
         table = into or table_of(manifest.log)
-        reading.check(store, manifest, seen)
+        reading.check(store, manifest)
         names = [column.name for column in manifest.columns]
         _begin(database, author, manifest, table, names, clock())
         added = 0
-        for lines in _parts(reading.blocks(store, manifest)):
+        for lines in _parts(reading.blocks(store, manifest, seen)):
             with database.transaction(PLATFORM, role=OWNER_ROLE) as tx:
                 added += restored.add(tx, table, names, lines, manifest.archive_id, clock())
         yield Restored(

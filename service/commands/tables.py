@@ -68,6 +68,16 @@ def history(versions: Iterable[Json]) -> None:
     _print_table(table)
 
 
+def plain(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Print a table."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    for row in rows:
+        table.add_row(*map(_cell, row))
+    _print_table(table)
+
+
 def facts(version: Json) -> None:
     """Print what is known of a version, one fact a line."""
     shown = {

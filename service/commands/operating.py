@@ -1,0 +1,38 @@
+"""What the commands share that an operator types on the server, beside the data."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from service.settings import SettingsError
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+DataDir = Annotated[Path | None, typer.Option(help="Folder for repositories and embedded PostgreSQL.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+
+
+def progress(step: str) -> None:
+    """Say on stderr what is being done."""
+    err.print(f"[dim]{step}[/dim]" if err.is_terminal else step, markup=err.is_terminal)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Errors that an operator can act on end the command with their message, not with a traceback."""
+    from service.archive.errors import ArchiveError
+    from service.client import ApiError
+    from service.startup import StartupError
+    from sql.embedded import EmbeddedError
+    from sql.errors import DatabaseError
+
+    try:
+        yield
+    except (SettingsError, StartupError, EmbeddedError, DatabaseError, ArchiveError, ApiError) as error:
+        err.print(f"annals: {error}", markup=False)
+        raise typer.Exit(1) from None
