@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Uuid, any_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sql.database import IDS, OF_SUBSCRIPTION, Transaction, among
 from sql.models import TABLES
@@ -131,6 +132,12 @@ def is_actor(tx: Transaction, subscription_id: UUID, user_id: UUID) -> bool:
         _ACTORS.c.subscription_id == subscription_id, _ACTORS.c.user_id == user_id
     )
     return tx.execute(query).one_or_none() is not None
+
+
+def ensure_actor(tx: Transaction, subscription_id: UUID, *, user_id: UUID, username: str) -> None:
+    """Add an actor that is no user, unless it is there."""
+    actor = {"user_id": user_id, "subscription_id": subscription_id, "username": username}
+    tx.execute(upsert(_ACTORS).values(actor).on_conflict_do_nothing(index_elements=["user_id"]))
 
 
 _USER = select(
