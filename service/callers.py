@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from service.errors import Forbidden
 from service.ids import SubscriptionId, UserId
 from service.policies import DEFAULT_POLICY, Policy
+
+# How the names of machines begin. No user has such a name: theirs have no colon.
+SYSTEM: Final = "system:"
 
 
 class Role(StrEnum):

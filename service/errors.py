@@ -13,8 +13,9 @@ AnnalsError
 ├── TooLarge            BodyTooLarge, DocumentTooLarge
 ├── UnsupportedMedia
 ├── Conflict            NameTaken, UsernameTaken, TagTaken, FolderCycle, AmbiguousRef, ResourceDeleted,
-│                       NotDeleted, Held, HoldReleased, RestoreConflict, NotCheckedOut, NotHolder,
-│                       RequestInFlight, NoPlan, PlanOutdated
+│                       NotDeleted, StillRestorable, Held, HoldReleased, RestoreConflict, NotCheckedOut,
+│                       NotHolder, RequestInFlight, NoPlan, PlanOutdated, SubscriptionClosed,
+│                       SubscriptionOpen
 ├── Gone                NotRestorable
 ├── Locked              CheckedOut
 ├── PreconditionFailed  StaleVersion
@@ -381,6 +382,16 @@ class PlanOutdated(Conflict):
     code = "plan_outdated"
 
 
+class StillRestorable(Conflict):
+    """Some of it can still be restored
+
+    What expires goes for good only when nothing in it can be brought back any longer. Nothing has to be done:
+    it goes when the time of the last part is over.
+    """
+
+    code = "still_restorable"
+
+
 class Held(Conflict):
     """A legal hold keeps it
 
@@ -440,6 +451,25 @@ class RequestInFlight(Conflict):
     """
 
     code = "request_in_flight"
+
+
+class SubscriptionClosed(Conflict):
+    """The subscription is closed
+
+    What is in it can be read, logs and git included, and nothing of it changes any more; when its time is
+    over it is exported and purged. Until then the operator can reopen it with `POST .../reopen`.
+    """
+
+    code = "subscription_closed"
+
+
+class SubscriptionOpen(Conflict):
+    """The subscription is not closed
+
+    Only what is closed can be reopened.
+    """
+
+    code = "subscription_open"
 
 
 class Gone(AnnalsError):

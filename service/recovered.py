@@ -13,7 +13,7 @@ from gitstore.layout import snapshot_path
 from gitstore.messages import DeletionLine, VersionLine
 from gitstore.walk import Tagged, Walk, Walked
 from service import past_resources
-from service.callers import Role
+from service.callers import SYSTEM, Role
 from service.ids import SubscriptionId, mint, minted_at
 from service.kinds import KIND_OF_COLLECTION, Kind
 from service.past_deletions import Moment, PastDeletions, Standing
@@ -360,6 +360,8 @@ def _users(actors: dict[UUID, str], created_at: datetime, at: datetime) -> Itera
     """Who may be given a key again: of two actors of one name, the earlier was deleted before the later."""
     newest: dict[str, UUID] = {}
     for user_id, username in actors.items():
+        if username.startswith(SYSTEM):
+            continue
         newest[username] = max(user_id, newest.get(username, user_id))
     for username, user_id in newest.items():
         since = minted_at(user_id) or created_at

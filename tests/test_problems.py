@@ -183,8 +183,8 @@ def occurrences(tenant: Tenant) -> list[tuple[int, str, Json]]:
     return found
 
 
-# Only a server that is broken, or more than busy, answers with these.
-UNPROVOKED = {"busy", "database_unavailable", "internal", "outcome_unknown"}
+# Only a server that is broken, or more than busy, answers with these, or a job is refused so.
+UNPROVOKED = {"busy", "database_unavailable", "internal", "outcome_unknown", "still_restorable"}
 
 
 def test_a_problem_says_what_rfc_9457_asks_for(tenant: Tenant) -> None:

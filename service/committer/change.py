@@ -172,9 +172,13 @@ class Delete(OfResource):
 
 @dataclass(frozen=True, kw_only=True)
 class Purge(OfResource):
-    """Delete for good what is deleted already, and all below it."""
+    """Delete for good what is deleted already, and all below it.
+
+    With `once_expired` only where nothing of it can be restored any longer.
+    """
 
     reason: str | None
+    once_expired: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,10 +16,10 @@ from service.committer.ledger import Ledger
 from service.committer.refusals import all_checked_out, check_match, checked_out
 from service.committer.step import Entry, by_kind, running
 from service.committer.tree import Tree
-from service.errors import NotDeleted
+from service.errors import NotDeleted, StillRestorable
 from service.ids import mint
 from service.kinds import PARENT_FIELDS, Kind
-from sql.queries import resources, versions
+from sql.queries import expiry, resources, versions
 from sql.queries.audit_logs import Values
 from sql.queries.deletions import DeletionRow, NewDeletion
 from sql.queries.resources import ResourceRow
@@ -115,7 +115,7 @@ def delete(ledger: Ledger, tree: Tree, applier: Applier, change: Delete) -> Dele
 def purge(ledger: Ledger, tree: Tree, applier: Applier, change: Purge) -> Deleted:
     """Delete a resource for good that is deleted already, and all below it.
 
-    Raises ResourceNotFound, NotDeleted, StaleVersion, Held.
+    Raises ResourceNotFound, NotDeleted, StaleVersion, StillRestorable, Held.
     """
     tree.tell()
     entry = ledger.present(change.kind, change.resource_id)
@@ -124,6 +124,8 @@ def purge(ledger: Ledger, tree: Tree, applier: Applier, change: Purge) -> Delete
     check_match(change.kind, entry.current, change.if_match)
     # All of it is deleted: nothing lives below what does not.
     fallen = _fallen(entry, _below(ledger, change))
+    if change.once_expired:
+        _check_expired(ledger, fallen)
     holds.check(ledger.tx, ledger.subscription_id, [each.entry.row for each in fallen], ledger.at)
     reason = _reason(change)
     deletion_id = mint()
@@ -137,6 +139,13 @@ def purge(ledger: Ledger, tree: Tree, applier: Applier, change: Purge) -> Delete
     done = _finish(ledger, tree, applier, fall, fallen)
     ledger.forget(each.entry for each in fallen)
     return done
+
+
+def _check_expired(ledger: Ledger, fallen: Sequence[_Fallen]) -> None:
+    ids = [each.entry.row.resource_id for each in fallen]
+    until = expiry.restorable_until(ledger.tx, ledger.subscription_id, ids, ledger.at)
+    if until is not None:
+        raise StillRestorable(f"Some of it can be restored until {until:%Y-%m-%dT%H:%M:%SZ}.")
 
 
 def parent_kind(row: ResourceRow) -> Kind | None:
