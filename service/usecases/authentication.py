@@ -9,7 +9,7 @@ from uuid import UUID
 
 from service import audit, changes
 from service.actions import Action
-from service.audit import Subject
+from service.audit import Author, Subject
 from service.callers import Caller, Origin, Role
 from service.context import Context
 from service.errors import Unauthenticated
@@ -93,11 +93,11 @@ def key_state(key: KeyRow) -> Values:
 
 
 def record_revocation(
-    tx: Transaction, caller: Caller, subscription_id: SubscriptionId, key: KeyRow, at: datetime
+    tx: Transaction, author: Author, subscription_id: UUID, key: KeyRow, at: datetime
 ) -> None:
     """Record the end of a key: as the deletion that it is, and as its user's LOGOUT."""
     subject = Subject("api_key", key.key_id, key.name)
     state = key_state(key)
-    changes.record(tx, caller, subscription_id, subject, Action.DELETE, at, record_id=key.key_id, old=state)
+    changes.record(tx, author, subscription_id, subject, Action.DELETE, at, record_id=key.key_id, old=state)
     about = {"user_id": key.user_id, "username": key.username}
-    audit.record(tx, caller, subscription_id, subject, Action.LOGOUT, at, old=about)
+    audit.record(tx, author, subscription_id, subject, Action.LOGOUT, at, old=about)

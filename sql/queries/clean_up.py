@@ -1,0 +1,96 @@
+"""What has served its purpose: old answers of calls, keys that expired long ago, records of jobs."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Table, and_, delete, exists, func, or_, select
+
+from sql.database import Transaction, among
+from sql.models import TABLES
+
+_ATTEMPTS, _KEYS, _RUNS, _PLANS = (
+    TABLES[name] for name in ("idempotency_keys", "api_keys", "job_runs", "job_plans")
+)
+_SUBSCRIPTIONS = TABLES["subscriptions"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Whose rows stay: those of some subscriptions, and of some users."""
+
+    subscriptions: Collection[UUID] = ()
+    users: Collection[UUID] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Rows of a table that may go."""
+
+    table: Table
+    key: ColumnElement[object]
+    condition: ColumnElement[bool]
+
+
+def attempts(before: datetime, kept: Kept) -> Spent:
+    """What calls with an Idempotency-Key came to, until then."""
+    of_kept = and_(
+        _ATTEMPTS.c.subscription_id.is_not(None), among(_ATTEMPTS.c.subscription_id, kept.subscriptions)
+    )
+    return Spent(_ATTEMPTS, _ATTEMPTS.c.attempt_id, and_(_ATTEMPTS.c.created_at <= before, ~of_kept))
+
+
+def keys(before: datetime, kept: Kept) -> Spent:
+    """Keys that expired until then, but for those of closed subscriptions."""
+    is_closed = exists().where(
+        _SUBSCRIPTIONS.c.subscription_id == _KEYS.c.subscription_id, _SUBSCRIPTIONS.c.closed_at.is_not(None)
+    )
+    # The operator's, which has no subscription, does not expire.
+    is_spent = and_(
+        _KEYS.c.expires_at <= before,
+        ~among(_KEYS.c.subscription_id, kept.subscriptions),
+        ~among(_KEYS.c.user_id, kept.users),
+        ~is_closed,
+    )
+    return Spent(_KEYS, _KEYS.c.key_id, is_spent)
+
+
+def runs(before: datetime) -> Spent:
+    """Runs of jobs until then that are over.
+
+    The last of each job stays, from which its schedule goes on, and the last that succeeded.
+    """
+    later = _RUNS.alias()
+    is_later = and_(later.c.job == _RUNS.c.job, later.c.scheduled_for > _RUNS.c.scheduled_for)
+    is_spent = and_(
+        _RUNS.c.scheduled_for <= before,
+        _RUNS.c.ended_at <= before,
+        exists().where(is_later),
+        or_(_RUNS.c.state != "succeeded", exists().where(is_later, later.c.state == "succeeded")),
+    )
+    return Spent(_RUNS, _RUNS.c.run_id, is_spent)
+
+
+def plans(before: datetime) -> Spent:
+    """Plans of jobs that were made until then."""
+    return Spent(_PLANS, _PLANS.c.plan_id, _PLANS.c.planned_at <= before)
+
+
+def count(tx: Transaction, spent: Spent) -> int:
+    """How many rows may go."""
+    found: int = tx.execute(select(func.count()).select_from(spent.table).where(spent.condition)).scalar_one()
+    return found
+
+
+def remove(tx: Transaction, spent: Spent, *, limit: int) -> int:
+    """Let some of the rows go, but for those that somebody is at, and say how many."""
+    found = select(spent.key).where(spent.condition).limit(limit).with_for_update(skip_locked=True)
+    return tx.execute(delete(spent.table).where(spent.key.in_(found))).rowcount
+
+
+def expired(tx: Transaction, spent: Spent, *, limit: int) -> list[tuple[UUID, UUID]]:
+    """Some of the keys that may go, each with its subscription, those first that expired first."""
+    query = select(_KEYS.c.subscription_id, _KEYS.c.key_id).where(spent.condition)
+    rows = tx.execute(query.order_by(_KEYS.c.expires_at, _KEYS.c.key_id).limit(limit))
+    return [(subscription_id, key_id) for subscription_id, key_id in rows]
