@@ -1,6 +1,7 @@
 """Who is calling, from where, and what each role may do."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
@@ -20,6 +21,21 @@ class Role(StrEnum):
     AUDITOR = "auditor"
     ADMIN = "admin"
     OPERATOR = "operator"
+
+
+class Standing(StrEnum):
+    """What a subscription can be used for: all, only to be read, or, where it goes or is gone, nothing."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    PURGED = "purged"
+
+    @classmethod
+    def of(cls, closed_at: datetime | None, exported_at: datetime | None) -> "Standing":
+        """How it stands by its row: what was exported is purged from then on."""
+        if exported_at is not None:
+            return cls.PURGED
+        return cls.OPEN if closed_at is None else cls.CLOSED
 
 
 class Right(StrEnum):
@@ -76,7 +92,8 @@ class Origin:
 class Caller:
     """Somebody whose key was verified; user and subscription are None for the operator.
 
-    `demands_if_match` is what its subscription demands of changes, `policy` what it keeps of events.
+    `demands_if_match` is what its subscription demands of changes, `policy` what it keeps of events,
+    `standing` what it can be used for.
     """
 
     user_id: UserId | None
@@ -85,6 +102,7 @@ class Caller:
     subscription_id: SubscriptionId | None
     origin: Origin
     demands_if_match: bool = False
+    standing: Standing = Standing.OPEN
     policy: Policy = DEFAULT_POLICY
 
     def may(self, right: Right) -> bool:

@@ -18,7 +18,7 @@ from starlette.convertors import Convertor, register_url_convertor
 
 from service import etags, ids, json_body
 from service.bounds import bounded_text
-from service.callers import Caller, Member, Origin, Right, Role
+from service.callers import Caller, Member, Origin, Right, Role, Standing
 from service.context import Context
 from service.errors import (
     AnnalsError,
@@ -28,6 +28,7 @@ from service.errors import (
     IfMatchRequired,
     Invalid,
     ResourceNotFound,
+    SubscriptionClosed,
     SubscriptionNotFound,
     Unauthenticated,
     UnsupportedMedia,
@@ -209,7 +210,22 @@ async def _entered(request: Request, subscription_id: str, right: Right) -> Acce
     context = context_of(request)
     entered = await tenancy.may_enter(context, caller, ids.parse(subscription_id))
     caller.needs(right)
-    return Access(context, caller, entered)
+    _check_standing(entered.standing, right, request.method)
+    return Access(context, caller, entered.subscription_id)
+
+
+# By whose other calls a closed subscription is only read, held or opened again; all else by GET.
+_OF_CLOSED = frozenset({Right.READ, Right.HOLD, Right.CLOSE})
+# What there is to see of one that is being purged, or was.
+_OF_PURGED = frozenset({Right.SEE_SUBSCRIPTION, Right.READ_HOLDS, Right.CLOSE})
+
+
+def _check_standing(standing: Standing, right: Right, method: str) -> None:
+    """Raise SubscriptionClosed for what a closed subscription is not used for."""
+    if standing is Standing.PURGED and right not in _OF_PURGED:
+        raise SubscriptionClosed("The subscription was closed, exported and purged.")
+    if standing is Standing.CLOSED and method not in ("GET", "HEAD") and right not in _OF_CLOSED:
+        raise SubscriptionClosed("The subscription is closed: it can be read, and not changed.")
 
 
 def _refuse_unfit_head(request: Request, *, with_body: bool) -> None:
@@ -286,6 +302,7 @@ ReadingLogs = Annotated[Access, Depends(access(Right.READ_LOGS))]
 Recording = Annotated[Access, Depends(access(Right.RECORD))]
 Seeing = Annotated[Access, Depends(access(Right.SEE_SUBSCRIPTION))]
 Managing = Annotated[Access, Depends(access(Right.MANAGE_USERS))]
+Closing = Annotated[Access, Depends(access(Right.CLOSE))]
 Configuring = Annotated[Access, Depends(access(Right.MANAGE_SUBSCRIPTION))]
 ManagingPolicy = Annotated[Access, Depends(access(Right.MANAGE_POLICY))]
 Holding = Annotated[Access, Depends(access(Right.HOLD))]

@@ -23,6 +23,8 @@ class Operation(NamedTuple):
 OPERATIONS: dict[str, Operation] = {
     "POST /v1/subscriptions": Operation(Action.CREATE, "subscription"),
     f"PATCH {_SUBSCRIPTION}": Operation(Action.UPDATE, "subscription"),
+    f"POST {_SUBSCRIPTION}/close": Operation(Action.UPDATE, "subscription"),
+    f"POST {_SUBSCRIPTION}/reopen": Operation(Action.UPDATE, "subscription"),
     f"POST {_SUBSCRIPTION}/users": Operation(Action.CREATE, "user"),
     f"PATCH {_SUBSCRIPTION}/users/{{user_id}}": Operation(Action.UPDATE, "user"),
     f"DELETE {_SUBSCRIPTION}/users/{{user_id}}": Operation(Action.DELETE, "user"),

@@ -240,6 +240,10 @@ class SubscriptionChange(Body):
     require_if_match: StrictBool = Field(default=False)
 
 
+class ClosingReason(Body):
+    reason: Words
+
+
 class NewUser(Body):
     username: Username
     email: Email

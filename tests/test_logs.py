@@ -182,8 +182,12 @@ CALLS: dict[tuple[str, str], tuple[Prepare, str, str]] = {
     ("POST", "S/audit-logs"): (lambda t: (f"{t.path}/audit-logs", executed(t)), "EXECUTE", "workflow"),
 }
 WITHOUT_PLACE = ("subscription", "user", "api_key", "audit_policy", "execution_log")
-# Git has its own tests: `test_git_http` looks for CLONE and FETCH.
-NOT_HERE = {("POST", "/git/{subscription_id}.git/git-upload-pack")}
+# Git has its own tests: `test_git_http` looks for CLONE and FETCH. So has closing: `test_closing`.
+NOT_HERE = {
+    ("POST", "/git/{subscription_id}.git/git-upload-pack"),
+    ("POST", "S/close"),
+    ("POST", "S/reopen"),
+}
 
 
 def short(path: str) -> str:

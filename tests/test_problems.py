@@ -98,6 +98,12 @@ def kept(tenant: Tenant, resource: Json) -> list[tuple[int, str, httpx.Response]
     ]
 
 
+def closed(tenant: Tenant) -> httpx.Response:
+    """The answer to a change of a subscription that was closed."""
+    ok(tenant.server.operator.post(f"{tenant.path}/close", {"reason": "x"}))
+    return tenant.server.operator.patch(tenant.path, {"name": "another"})
+
+
 def lost(tenant: Tenant) -> httpx.Response:
     """The answer to a read while the repository is away, of what no reader has read before."""
     path = f"{tenant.at(tenant.workflow())}/versions/1"
@@ -164,6 +170,8 @@ def occurrences(tenant: Tenant) -> list[tuple[int, str, Json]]:
         (409, "request_in_flight", in_flight(tenant, f"{path}/check-out")),
         (409, "not_checked_out", tenant.ana.post(f"{path}/check-in")),
         (409, "not_holder", tenant.ana.post(f"{tenant.at(held)}/check-in")),
+        (409, "subscription_open", tenant.server.operator.post(f"{tenant.path}/reopen", {"reason": "x"})),
+        (409, "subscription_closed", closed(Tenant(tenant.server))),
         (410, "not_restorable", tenant.ana.post(f"{deletions}/{gone['deletion_id']}/restore")),
         (412, "stale_version", tenant.ana.post(f"{path}/versions", {"data": {}}, headers=stale)),
         (413, "body_too_large", tenant.ana.send(f"{path}/versions", b"[" * 9_000_000)),

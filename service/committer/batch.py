@@ -15,7 +15,7 @@ from service.committer.planner import Planner, named
 from service.committer.refs import settle
 from service.committer.refusals import name_taken, tag_taken
 from service.committer.writes import Writes
-from service.errors import AnnalsError, RefNotMoved, RestoreConflict
+from service.errors import AnnalsError, RefNotMoved, RestoreConflict, SubscriptionClosed
 from service.ids import SubscriptionId
 from sql import errors as sql_errors
 from sql.database import Database
@@ -112,6 +112,11 @@ class BatchWriter:
         try:
             opening = Opening(self._subscription_id, named(changes), at=self._clock())
             with self._database.transaction(self._subscription_id, first=opening.send) as tx:
+                if opening.is_closed():
+                    closed = SubscriptionClosed(
+                        "The subscription is closed: it can be read, and not changed."
+                    )
+                    return [closed for _ in changes]
                 tips = opening.tips()
                 passing("repository-locked")
                 # Under the lock, so that time runs in the order of the commits.

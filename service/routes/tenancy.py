@@ -9,6 +9,7 @@ from service.answers import answer, page_answer, page_of, takes
 from service.callers import Role
 from service.deps import (
     Calling,
+    Closing,
     Configuring,
     Creating,
     Managing,
@@ -18,8 +19,8 @@ from service.deps import (
     body_of,
     context_of,
 )
-from service.schemas import NewApiKey, NewSubscription, NewUser, SubscriptionChange, UserChange
-from service.usecases import keys, tenancy
+from service.schemas import ClosingReason, NewApiKey, NewSubscription, NewUser, SubscriptionChange, UserChange
+from service.usecases import closing, keys, tenancy
 
 router = APIRouter(prefix="/v1", tags=["tenancy"])
 
@@ -66,6 +67,34 @@ def change_subscription(
     """Set the name, and whether changes of resources need If-Match (admin, operator)."""
     changes = body.model_dump(include=body.model_fields_set)
     return answer(tenancy.change_subscription(access.context, access.caller, access.subscription_id, changes))
+
+
+@router.post(
+    "/subscriptions/{subscription_id}/close",
+    response_model=tenancy.Subscription,
+    openapi_extra=takes(ClosingReason),
+)
+def close_subscription(
+    access: Closing, body: Annotated[ClosingReason, Depends(body_of(ClosingReason))], once: Once
+) -> Response:
+    """Let it only be read from now on, and be purged when its time is over (operator)."""
+    return answer(
+        closing.close(access.context, access.caller, access.subscription_id, body.reason, once=once)
+    )
+
+
+@router.post(
+    "/subscriptions/{subscription_id}/reopen",
+    response_model=tenancy.Subscription,
+    openapi_extra=takes(ClosingReason),
+)
+def reopen_subscription(
+    access: Closing, body: Annotated[ClosingReason, Depends(body_of(ClosingReason))], once: Once
+) -> Response:
+    """Let a closed one be as before, until its purge begins (operator)."""
+    return answer(
+        closing.reopen(access.context, access.caller, access.subscription_id, body.reason, once=once)
+    )
 
 
 @router.post(

@@ -10,7 +10,7 @@ from uuid import UUID
 from service import audit, changes
 from service.actions import Action
 from service.audit import Author, Subject
-from service.callers import Caller, Origin, Role
+from service.callers import Caller, Origin, Role, Standing
 from service.context import Context
 from service.errors import Unauthenticated
 from service.ids import SubscriptionId, UserId
@@ -83,6 +83,7 @@ def _caller(credential: Credential, origin: Origin) -> Caller:
         subscription_id=SubscriptionId(credential.subscription_id),
         origin=origin,
         demands_if_match=bool(credential.require_if_match),
+        standing=Standing.of(credential.closed_at, credential.exported_at),
         policy=Policy.of(credential.policy),
     )
 

@@ -12,7 +12,7 @@ from service import audit, changes
 from service.actions import Action
 from service.addresses import git_url
 from service.audit import Subject, check_out_state
-from service.callers import Caller, Machine, Origin, Right, Role
+from service.callers import Caller, Machine, Origin, Right, Role, Standing
 from service.clock import Clock
 from service.context import Context
 from service.errors import Fault, SubscriptionNotFound, UsernameTaken, UserNotFound
@@ -32,6 +32,7 @@ __all__ = ["Subscription", "User"]
 
 _SUBSCRIPTION = TypeAdapter(SubscriptionRow)
 _USER = TypeAdapter(User)
+_CLOSED = ("closed_at", "closed_by", "close_reason", "purge_after", "exported_at", "purged_at")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,19 +52,29 @@ class Subscription:
     purged_at: datetime | None
 
 
-async def may_enter(context: Context, caller: Caller, subscription_id: UUID | None) -> SubscriptionId:
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """A subscription that a caller is let into, and what it can be used for."""
+
+    subscription_id: SubscriptionId
+    standing: Standing
+
+
+async def may_enter(context: Context, caller: Caller, subscription_id: UUID | None) -> Entered:
     """The subscription, if the caller belongs to it or is the operator; raises SubscriptionNotFound."""
     if subscription_id is not None:
         if caller.subscription_id == subscription_id:
-            return SubscriptionId(subscription_id)
-        if caller.role is Role.OPERATOR and await anyio.to_thread.run_sync(_exists, context, subscription_id):
-            return SubscriptionId(subscription_id)
+            return Entered(SubscriptionId(subscription_id), caller.standing)
+        if caller.role is Role.OPERATOR:
+            row = await anyio.to_thread.run_sync(_row, context, subscription_id)
+            if row is not None:
+                return Entered(SubscriptionId(subscription_id), Standing.of(row.closed_at, row.exported_at))
     raise SubscriptionNotFound("There is no such subscription for this key.")
 
 
-def _exists(context: Context, subscription_id: UUID) -> bool:
+def _row(context: Context, subscription_id: UUID) -> SubscriptionRow | None:
     with context.database.transaction(subscription_id) as tx:
-        return tenancy.subscription(tx, subscription_id) is not None
+        return tenancy.subscription(tx, subscription_id)
 
 
 def ensure_operator_key(
@@ -138,16 +149,16 @@ def create_subscription(
             tx,
             caller,
             row.subscription_id,
-            _subject(row),
+            subject_of(row),
             Action.CREATE,
             at,
             record_id=row.subscription_id,
-            new=_settings(row),
+            new=settings_of(row),
         )
         return row
 
     # Of the platform: before the subscription is there, no retry of this call can belong to it.
-    return _shown(context, run_once(context, PLATFORM, once, _SUBSCRIPTION, work))
+    return shown(context, run_once(context, PLATFORM, once, _SUBSCRIPTION, work))
 
 
 def change_subscription(
@@ -169,14 +180,14 @@ def change_subscription(
                 tx,
                 caller,
                 subscription_id,
-                _subject(after),
+                subject_of(after),
                 Action.UPDATE,
                 at,
                 record_id=subscription_id,
-                old=_settings(before),
-                new=_settings(after),
+                old=settings_of(before),
+                new=settings_of(after),
             )
-    return _shown(context, after)
+    return shown(context, after)
 
 
 def subscriptions(context: Context, caller: Caller, paging: Paging) -> Page[Subscription]:
@@ -185,8 +196,8 @@ def subscriptions(context: Context, caller: Caller, paging: Paging) -> Page[Subs
     before = uuid_position(paging.position(filters))
     with context.database.transaction(caller.subscription_id or PLATFORM) as tx:
         rows = tenancy.subscriptions(tx, caller.subscription_id, before=before, limit=paging.limit + 1)
-    shown = [_shown(context, row) for row in rows]
-    return paging.page(shown, filters, lambda item: [str(item.subscription_id)])
+    items = [shown(context, row) for row in rows]
+    return paging.page(items, filters, lambda item: [str(item.subscription_id)])
 
 
 def subscription(context: Context, subscription_id: SubscriptionId) -> Subscription:
@@ -195,7 +206,7 @@ def subscription(context: Context, subscription_id: SubscriptionId) -> Subscript
         row = tenancy.subscription(tx, subscription_id)
     if row is None:
         raise SubscriptionNotFound("There is no such subscription for this key.")
-    return _shown(context, row)
+    return shown(context, row)
 
 
 def create_user(
@@ -339,16 +350,21 @@ def held_user(tx: Transaction, subscription_id: SubscriptionId, user_id: UUID | 
     return row
 
 
-def _shown(context: Context, row: SubscriptionRow) -> Subscription:
+def shown(context: Context, row: SubscriptionRow) -> Subscription:
+    """A subscription as the API shows it."""
     return Subscription(**asdict(row), git_url=git_url(context.public_url, row.subscription_id))
 
 
-def _subject(row: SubscriptionRow) -> Subject:
+def subject_of(row: SubscriptionRow) -> Subject:
+    """A subscription as events are about it."""
     return Subject("subscription", row.subscription_id, row.name)
 
 
-def _settings(row: SubscriptionRow) -> Values:
-    return {"name": row.name, "require_if_match": row.require_if_match}
+def settings_of(row: SubscriptionRow) -> Values:
+    """A subscription as log rows have it; of one that is not closed nothing is said of that."""
+    values = asdict(row)
+    closed = {name: values[name] for name in _CLOSED if values[name] is not None}
+    return {"name": row.name, "require_if_match": row.require_if_match, **closed}
 
 
 def _state(row: User) -> Values:

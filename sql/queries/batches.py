@@ -7,10 +7,11 @@ from uuid import UUID
 
 from sql.database import Transaction
 from sql.pipelines import Later
-from sql.queries import check_outs, repositories, resources, versions
+from sql.queries import check_outs, repositories, resources, tenancy, versions
 from sql.queries.check_outs import CheckOutRow
 from sql.queries.repositories import Tips
 from sql.queries.resources import ResourceRow
+from sql.queries.tenancy import ClosedAt
 from sql.queries.versions import VersionRow
 
 
@@ -67,12 +68,19 @@ class Opening:
     ) -> None:
         self._subscription_id = subscription_id
         self._tips: Later[Tips] = list
+        self._closed: Later[ClosedAt] = list
         self._resources = Resources(subscription_id, wanted, at=at)
 
     def send(self, tx: Transaction) -> None:
         """Ask, in the transaction of the batch."""
         self._tips = repositories.LOCK.send(tx, of_subscription=self._subscription_id)
+        # After the wait: who closes the subscription holds that row as well.
+        self._closed = tenancy.CLOSED_AT.send(tx, of_subscription=self._subscription_id)
         self._resources.send(tx)
+
+    def is_closed(self) -> bool:
+        """Whether nothing may change in the subscription any more."""
+        return any(row.closed_at is not None for row in self._closed())
 
     def tips(self) -> Tips:
         """Where the branches stand."""

@@ -68,6 +68,8 @@ class Credential:
     username: str | None
     role: str | None
     require_if_match: bool | None
+    closed_at: datetime | None
+    exported_at: datetime | None
     # Type, action and depth of each rule of the subscription's audit policy, in their order.
     policy: list[tuple[str, str, str]] | None
 
@@ -90,6 +92,29 @@ def subscription(tx: Transaction, subscription_id: UUID, *, lock: bool = False) 
         query = query.with_for_update(key_share=True)
     row = tx.execute(query).one_or_none()
     return None if row is None else SubscriptionRow(**row._mapping)
+
+
+_CLOSING = ("closed_at", "closed_by", "close_reason", "purge_after", "exported_at", "purged_at")
+
+
+def update_closing(tx: Transaction, row: SubscriptionRow) -> None:
+    """Set whether a subscription is closed, and how far it is on its way to be purged."""
+    values = {name: getattr(row, name) for name in _CLOSING}
+    tx.execute(
+        update(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.subscription_id == row.subscription_id).values(values)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedAt:
+    """Since when a subscription can only be read, None where it can be changed."""
+
+    closed_at: datetime | None
+
+
+CLOSED_AT = Query(
+    select(_SUBSCRIPTIONS.c.closed_at).where(_SUBSCRIPTIONS.c.subscription_id == OF_SUBSCRIPTION), ClosedAt
+)
 
 
 def subscriptions(
@@ -264,6 +289,8 @@ CREDENTIALS = Query(
         _USERS.c.username,
         _USERS.c.role,
         _SUBSCRIPTIONS.c.require_if_match,
+        _SUBSCRIPTIONS.c.closed_at,
+        _SUBSCRIPTIONS.c.exported_at,
         audit_policies.RULES.where(_POLICIES.c.subscription_id == _KEYS.c.subscription_id)
         .scalar_subquery()
         .label("policy"),

@@ -1,0 +1,107 @@
+"""Closing a subscription: from then on it can only be read, until it is opened again or purged."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from pydantic import TypeAdapter
+
+from service import changes, holds
+from service.actions import Action
+from service.audit import Author
+from service.callers import Caller
+from service.context import Context
+from service.errors import SubscriptionClosed, SubscriptionNotFound, SubscriptionOpen
+from service.idempotency import Attempt
+from service.ids import SubscriptionId
+from service.usecases.retries import run_once
+from service.usecases.tenancy import Subscription, settings_of, shown, subject_of
+from sql.database import Transaction
+from sql.queries import holds as held_rows
+from sql.queries import repositories, tenancy
+from sql.queries.tenancy import SubscriptionRow
+
+_SUBSCRIPTION = TypeAdapter(SubscriptionRow)
+
+
+def close(
+    context: Context, caller: Caller, subscription_id: SubscriptionId, reason: str, *, once: Attempt | None
+) -> Subscription:
+    """Let a subscription be only read, and be purged when its time is over.
+
+    Raises SubscriptionClosed where it is so already, and Held.
+    """
+
+    def work(tx: Transaction) -> SubscriptionRow:
+        before = _held(tx, subscription_id)
+        if before.closed_at is not None:
+            raise SubscriptionClosed("The subscription is closed already.")
+        # As the committer does: what is being written comes before, and nothing after.
+        repositories.lock(tx, subscription_id)
+        at = context.clock()
+        in_the_way = next(iter(held_rows.running(tx, subscription_id, at)), None)
+        if in_the_way is not None:
+            raise holds.held(in_the_way)
+        after = replace(
+            before,
+            closed_at=at,
+            closed_by=caller.username,
+            close_reason=reason,
+            purge_after=at + timedelta(days=context.settings.purge_days),
+        )
+        _store(tx, _because(caller, reason), before, after, at)
+        return after
+
+    return shown(context, run_once(context, subscription_id, once, _SUBSCRIPTION, work))
+
+
+def reopen(
+    context: Context, caller: Caller, subscription_id: SubscriptionId, reason: str, *, once: Attempt | None
+) -> Subscription:
+    """Let a closed subscription be as before.
+
+    Raises SubscriptionOpen where it is not closed, SubscriptionClosed once it has been exported to be purged.
+    """
+
+    def work(tx: Transaction) -> SubscriptionRow:
+        before = _held(tx, subscription_id)
+        if before.closed_at is None:
+            raise SubscriptionOpen("The subscription is not closed.")
+        if before.exported_at is not None:
+            raise SubscriptionClosed("It is too late: the subscription was exported, and is purged.")
+        after = SubscriptionRow(
+            before.subscription_id, before.name, before.created_at, before.require_if_match
+        )
+        _store(tx, _because(caller, reason), before, after, context.clock())
+        return after
+
+    return shown(context, run_once(context, subscription_id, once, _SUBSCRIPTION, work))
+
+
+def _because(caller: Caller, reason: str) -> Caller:
+    """The caller with a reason that came in the body."""
+    return replace(caller, origin=replace(caller.origin, reason=reason))
+
+
+def _held(tx: Transaction, subscription_id: SubscriptionId) -> SubscriptionRow:
+    """The subscription's row, held until the transaction ends."""
+    row = tenancy.subscription(tx, subscription_id, lock=True)
+    if row is None:
+        raise SubscriptionNotFound("There is no such subscription for this key.")
+    return row
+
+
+def _store(
+    tx: Transaction, author: Author, before: SubscriptionRow, after: SubscriptionRow, at: datetime
+) -> None:
+    tenancy.update_closing(tx, after)
+    changes.record(
+        tx,
+        author,
+        after.subscription_id,
+        subject_of(after),
+        Action.UPDATE,
+        at,
+        record_id=after.subscription_id,
+        old=settings_of(before),
+        new=settings_of(after),
+    )

@@ -1,0 +1,116 @@
+"""A closed subscription: only read at once, opened again, and what a change that races with it comes to."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from tests.api import Caller, Json, Tenant, ok, refused
+from tests.deletion_requests import ask, carry_out, outcome
+from tests.histories import check_history
+from tests.test_committer_process import until
+from tests.test_expiry import hold
+from tests.test_leases import WAITING
+from tests.test_logs import events
+
+REASON = {"reason": "the contract has ended"}
+
+
+def closed(tenant: Tenant) -> Json:
+    """A subscription as its closing shows it."""
+    return ok(tenant.server.operator.post(f"{tenant.path}/close", REASON))
+
+
+def test_a_closed_subscription_is_only_read_until_it_is_opened_again(tenant: Tenant, home: Path) -> None:
+    operator, vera, aud = tenant.server.operator, tenant.vera, tenant.aud
+    workflow, gone = tenant.workflow(), tenant.workflow()
+    tenant.save(workflow, {"n": 2})
+    deletion = tenant.remove(gone)
+    workspace = tenant.make("workspaces")
+    before = ok(operator.get(tenant.path))
+    for caller in (tenant.ana, tenant.ben):
+        refused(caller.post(f"{tenant.path}/close", REASON), 403, "forbidden")
+    refused(operator.post(f"{tenant.path}/reopen", REASON), 409, "subscription_open")
+    refused(operator.post(f"{tenant.path}/close", {}), 422, "invalid")
+    once = {"Idempotency-Key": "close"}
+    shown = ok(operator.post(f"{tenant.path}/close", REASON, headers=once))
+    assert ok(operator.post(f"{tenant.path}/close", REASON, headers=once)) == shown
+    other = {"reason": "another"}
+    refused(operator.post(f"{tenant.path}/close", other, headers=once), 422, "idempotency_key_reused")
+    assert ok(tenant.ana.get(tenant.path)) == ok(operator.get(tenant.path)) == shown
+    assert (shown["closed_by"], shown["close_reason"]) == ("operator", REASON["reason"])
+    at, then = (datetime.fromisoformat(shown[name]) for name in ("closed_at", "purge_after"))
+    assert then - at == timedelta(days=30)
+    assert (shown["exported_at"], shown["purged_at"]) == (None, None)
+
+    calls: list[tuple[Caller, str, str, object]] = [
+        (tenant.ana, "POST", f"{tenant.path}/workspaces", {"name": "w"}),
+        (tenant.ana, "POST", f"{tenant.at(workflow)}/versions", {"data": {"n": 3}}),
+        (tenant.ana, "PATCH", tenant.at(workflow), {"name": "another"}),
+        (tenant.ana, "DELETE", tenant.at(workflow), None),
+        (tenant.ana, "DELETE", f"{tenant.at(gone)}?permanent=true", None),
+        (tenant.ana, "POST", f"{tenant.at(workflow)}/check-out", {}),
+        (tenant.ana, "PUT", f"{tenant.at(workflow)}/versions/1/tag", {"tag": "v1"}),
+        (tenant.ana, "POST", f"{tenant.at(workflow)}/versions/1/comments", {"text": "late"}),
+        (tenant.ana, "POST", f"{tenant.path}/deletions/{deletion['deletion_id']}/restore", {}),
+        (tenant.ana, "POST", f"{tenant.path}/audit-logs", {"action": "RUN", "resource_type": "job"}),
+        (tenant.ana, "PATCH", tenant.path, {"name": "another"}),
+        (operator, "PATCH", tenant.path, {"name": "another"}),
+        (operator, "POST", f"{tenant.path}/users", {"username": "new", "email": "n@x", "role": "viewer"}),
+        (operator, "DELETE", f"{tenant.path}/users/{vera.user_id}", None),
+        (operator, "POST", f"{tenant.path}/api-keys", {"user_id": tenant.ana.user_id, "name": "k"}),
+        (operator, "POST", f"{tenant.path}/close", REASON),
+    ]
+    for caller, method, path, body in calls:
+        refused(caller.request(method, path, body), 409, "subscription_closed")
+    request = ask(tenant, workspace)
+    carry_out(tenant)
+    _, problem = outcome(tenant, request)
+    assert problem is not None
+    assert problem.startswith("subscription_closed: ")
+    assert ok(vera.get(f"{tenant.at(workflow)}/versions/current"))["data"] == {"n": 2}
+    [event] = events(tenant, action="UPDATE", resource_type="subscription", status="success")
+    assert (event["username"], event["resource_id"]) == ("operator", tenant.subscription_id)
+    assert "closed_at" not in event["old_values"]
+    assert (event["new_values"]["closed_at"], event["new_values"]["purge_after"]) == (
+        shown["closed_at"],
+        shown["purge_after"],
+    )
+    clone = tenant.clone(home / "clone", vera)
+    assert (clone / ".git").is_dir()
+
+    again = ok(operator.post(f"{tenant.path}/reopen", {"reason": "they pay again"}))
+    assert again == before
+    tenant.save(workflow, {"n": 3})
+    history = aud.pages(f"{tenant.path}/change-history", table_name="subscriptions")
+    assert [(row["change_type"], row["change_reason"]) for row in history][:2] == [
+        ("UPDATE", "they pay again"),
+        ("UPDATE", REASON["reason"]),
+    ]
+    assert history[0]["old_data"]["closed_by"] == history[1]["new_data"]["closed_by"] == "operator"
+    assert "closed_by" not in history[0]["new_data"]
+    check_history(tenant)
+
+
+def test_what_is_under_a_hold_is_not_closed(tenant: Tenant) -> None:
+    hold_id = hold(tenant, resource_type="workflow", resource_id=tenant.workflow()["resource_id"])
+    problem = refused(tenant.server.operator.post(f"{tenant.path}/close", REASON), 409, "held")
+    assert problem["hold_id"] == hold_id
+
+
+def test_a_change_that_races_with_closing_comes_before_it_or_is_refused(tenant: Tenant) -> None:
+    workflow = tenant.workflow()
+    database, path = tenant.server.database, f"{tenant.at(workflow)}/versions"
+    with ThreadPoolExecutor(2) as threads:
+        with database.connection() as connection, connection.transaction():
+            # Both wait for the repository's turn: who came first was let in before anything was closed.
+            lock = "SELECT 1 FROM repositories WHERE subscription_id = %s FOR UPDATE"
+            connection.execute(lock, [tenant.subscription_id])
+            closing = threads.submit(closed, tenant)
+            until(lambda: database.value(WAITING) == 1)
+            saving = threads.submit(tenant.ana.post, path, {"data": {"n": 2}})
+            until(lambda: database.value(WAITING) == 2)
+        shown = closing.result()
+        refused(saving.result(), 409, "subscription_closed")
+    assert shown["closed_at"] is not None
+    assert ok(tenant.ana.get(tenant.at(workflow)))["current_version"] == 1
+    check_history(tenant)
