@@ -186,6 +186,7 @@ class Tag(SQLModel, table=True):
         Index(
             "uq_tags_open_version", "version_id", unique=True, postgresql_where=text("untagged_at IS NULL")
         ),
+        Index(None, "version_id"),
         Index("ix_tags_unsettled", "subscription_id", postgresql_where=text("NOT ref_is_settled")),
         Index(None, "subscription_id", "tagged_at"),
     )
