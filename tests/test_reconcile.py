@@ -593,7 +593,7 @@ def test_a_login_that_may_not_be_the_owner_leaves_versions_as_they_are(history: 
 
 @dataclass
 class House:
-    """A server's whole store, beside whatever other tests left in it."""
+    """A server's whole store, in which there are two subscriptions besides what a test leaves."""
 
     server: Server
 
@@ -615,9 +615,12 @@ class House:
         return [(f.code.value, f.repaired is not None) for f in report.findings if name in f.subject]
 
 
-@pytest.fixture
-def house(server: Server) -> House:
-    return House(server)
+@pytest.fixture(scope="module")
+def house(lone_server: Server) -> House:
+    """Of this file alone: what all others left would be verified with each call."""
+    for name in ("acme", "stranger"):
+        Tenant(lone_server, name).workflow()
+    return House(lone_server)
 
 
 @pytest.mark.parametrize("make", ["store", "temporary"])
@@ -658,7 +661,8 @@ def test_a_repository_without_a_subscription_is_left_unless_nothing_is_in_it(hou
     assert not path.exists()
 
 
-def test_one_broken_repository_stops_nothing(house: House, tenant: Tenant, stranger: Tenant) -> None:
+def test_one_broken_repository_stops_nothing(house: House) -> None:
+    tenant, stranger = Tenant(house.server), Tenant(house.server, "stranger")
     for each in (tenant, stranger):
         each.workflow()
     (tenant.repository / "objects").rename(tenant.repository / "gone")
@@ -673,7 +677,7 @@ def test_one_broken_repository_stops_nothing(house: House, tenant: Tenant, stran
     (tenant.repository / "lost").rename(tenant.repository / "refs")
 
 
-def test_a_run_is_bounded_and_the_next_goes_on(house: House, tenant: Tenant, stranger: Tenant) -> None:
+def test_a_run_is_bounded_and_the_next_goes_on(house: House) -> None:
     seen, after = 0, None
     while True:
         report = house.verify(bounds=Bounds(subscriptions=1, after=after))
