@@ -23,7 +23,7 @@ EACH_SECOND = "* * * * * *"
 TAKEOVER_SECONDS = 5.0
 READY_SECONDS = 60
 # Their work is what an empty database has for them.
-JOBS = ("upkeep", "deep-upkeep", "reconcile")
+JOBS = ("upkeep", "reconcile", "expire-deletions", "release-check-outs", "clean-up")
 
 _SCHEDULE = """
 INSERT INTO job_schedules (job, cron, time_zone, is_paused, changed_at, changed_by)

@@ -41,7 +41,7 @@ def test_without_a_scheduler_the_command_runs_the_job_itself(jobs: Jobs) -> None
     assert "reconcile: succeeded" in jobs("run", "reconcile")
     shown = jobs("runs", "reconcile")
     assert shown.count("succeeded") == 2
-    assert "succeeded" in next(line for line in jobs("list").splitlines() if line.startswith("reconcile "))
+    assert "succeeded" in next(line for line in jobs("list").splitlines() if line.split()[0] == "reconcile")
     assert "no job 'none'" in jobs("run", "none", code=1)
     assert "upkeep" in jobs("run", "upkeep", "--dry-run", code=1)
     assert "no plan" in jobs("run", "retention", "--plan", str(uuid4()), code=1)
@@ -65,6 +65,14 @@ def test_a_job_is_paused_and_resumed(jobs: Jobs) -> None:
     listed = {job["name"]: job for job in json.loads(jobs("list", "--json"))}
     assert [name for name, job in listed.items() if job["is_paused"]] == ["upkeep"]
     assert jobs("resume", "upkeep").startswith("upkeep: next at 20")
+
+
+def test_a_job_is_given_another_time(jobs: Jobs) -> None:
+    set_to = jobs("schedule", "upkeep", "--cron", "0 6 * * 1", "--time-zone", "Europe/Berlin")
+    assert set_to.startswith("upkeep: 0 6 * * 1 Europe/Berlin, next at 20")
+    assert "can't be read" in jobs("schedule", "upkeep", "--cron", "x * * * *", code=1)
+    assert "--default" in jobs("schedule", "upkeep", code=2)
+    assert jobs("schedule", "upkeep", "--default").startswith("upkeep: */10 * * * * UTC")
 
 
 def test_a_dry_run_shows_its_plan_which_can_be_applied(jobs: Jobs) -> None:

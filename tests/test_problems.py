@@ -104,6 +104,14 @@ def closed(tenant: Tenant) -> httpx.Response:
     return tenant.server.operator.patch(tenant.path, {"name": "another"})
 
 
+def outdated(tenant: Tenant, path: str) -> httpx.Response:
+    """The answer to a run by a plan of yesterday."""
+    operator = tenant.server.operator
+    plan = ok(operator.post(path, {"dry_run": True}))
+    with tenant.server.clock.moved(hours=25):
+        return operator.post(path, {"plan_id": plan["plan_id"]})
+
+
 def lost(tenant: Tenant) -> httpx.Response:
     """The answer to a read while the repository is away, of what no reader has read before."""
     path = f"{tenant.at(tenant.workflow())}/versions/1"
@@ -136,6 +144,7 @@ def occurrences(tenant: Tenant) -> list[tuple[int, str, Json]]:
     namesake = {"username": "ana", "email": "ana@example.org", "role": "viewer"}
     deep = b'{"data":{"a":' + b"[" * 55 + b",".join([b"1"] * 2_000_000) + b"]" * 55 + b"}}"
     stale = {"if-match": f'"{workflow["git_commit_hash"]}"'}
+    run = "/v1/maintenance/jobs/clean-up/run"
     git = f"/git/{tenant.subscription_id}.git/git-upload-pack"
     wanted = [
         (400, "malformed_json", tenant.ana.send(f"{path}/versions", b"{")),
@@ -152,6 +161,9 @@ def occurrences(tenant: Tenant) -> list[tuple[int, str, Json]]:
         (404, "commit_not_found", tenant.ana.post(f"{tenant.path}/rollback", {"to": "f" * 40})),
         (404, "deletion_not_found", tenant.ana.get(f"{deletions}/{unknown}")),
         *kept(tenant, deleted),
+        (404, "job_not_found", server.operator.get("/v1/maintenance/jobs/none")),
+        (404, "run_not_found", server.operator.get(f"/v1/maintenance/runs/{unknown}")),
+        (404, "plan_not_found", server.operator.post(run, {"plan_id": unknown})),
         (405, "method_not_allowed", tenant.ana.request("PUT", path)),
         (409, "name_taken", tenant.ana.post(f"{tenant.path}/workflows", twin)),
         (
@@ -172,6 +184,8 @@ def occurrences(tenant: Tenant) -> list[tuple[int, str, Json]]:
         (409, "not_holder", tenant.ana.post(f"{tenant.at(held)}/check-in")),
         (409, "subscription_open", tenant.server.operator.post(f"{tenant.path}/reopen", {"reason": "x"})),
         (409, "subscription_closed", closed(Tenant(tenant.server))),
+        (409, "no_plan", server.operator.post("/v1/maintenance/jobs/upkeep/run", {"dry_run": True})),
+        (409, "plan_outdated", outdated(tenant, run)),
         (410, "not_restorable", tenant.ana.post(f"{deletions}/{gone['deletion_id']}/restore")),
         (412, "stale_version", tenant.ana.post(f"{path}/versions", {"data": {}}, headers=stale)),
         (413, "body_too_large", tenant.ana.send(f"{path}/versions", b"[" * 9_000_000)),

@@ -11,49 +11,34 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from service.callers import Machine, Origin
-from service.errors import AnnalsError
+from service.commands.operating import AsJson, DataDir, explained, out, progress
 from service.ids import mint
-from service.settings import Settings, SettingsError, load
+from service.settings import Settings, load
 from service.usecases import maintenance
 from service.usecases.maintenance import DryRun, Job, Run
 from sql.database import PLATFORM
-from sql.errors import DatabaseError
 
 jobs = typer.Typer(help="Scheduled jobs: retention, expiry, upkeep.", no_args_is_help=True)
-
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 LOOK_SECONDS = 0.2
 BEAT_SECONDS = 1.0
 RUNS_SHOWN = 20
 
 Name = Annotated[str, typer.Argument(metavar="JOB", help="A job, as `annals jobs list` names it.")]
-DataDir = Annotated[Path | None, typer.Option(help="Folder for repositories and embedded PostgreSQL.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
-
-
-def _progress(step: str) -> None:
-    err.print(step, markup=False)
 
 
 @contextmanager
 def _opened(data_dir: Path | None) -> Iterator[tuple[Settings, str]]:
     """The settings and the database's URL; errors that an operator can act on end the command."""
-    from service.startup import StartupError, operated_database
-    from sql.embedded import EmbeddedError
+    from service.startup import operated_database
 
-    try:
+    with explained():
         settings, _ = load({"data_dir": data_dir})
-        with operated_database(settings, _progress) as prepared:
+        with operated_database(settings, progress) as prepared:
             yield settings, prepared.url
-    except (SettingsError, StartupError, EmbeddedError, DatabaseError, AnnalsError) as error:
-        err.print(f"annals: {error}", markup=False)
-        raise typer.Exit(1) from None
 
 
 @contextmanager
@@ -129,7 +114,7 @@ def _run_scheduler(data_dir: Path | None) -> None:
 
     with _opened(data_dir) as (settings, url):
         log_format.configure(settings.log_format, settings.log_level)
-        _progress("Running jobs; stop with Ctrl-C.")
+        progress("Running jobs; stop with Ctrl-C.")
         run_alone(settings, url)
 
 
@@ -192,6 +177,24 @@ def list_runs(
             each.error or json.dumps(each.counts or {}),
         )
     out.print(table)
+
+
+@jobs.command("schedule")
+def schedule(
+    job: Name,
+    cron: Annotated[str | None, typer.Option(help="Five fields, or six with seconds first.")] = None,
+    time_zone: Annotated[str | None, typer.Option(help="As Europe/Berlin.")] = None,
+    default: Annotated[bool, typer.Option("--default", help="As it was made, in UTC.")] = False,
+    data_dir: DataDir = None,
+) -> None:
+    """Let a job run at other times."""
+    given = {"cron": cron, "time_zone": time_zone}
+    wanted = given if default else {name: value for name, value in given.items() if value is not None}
+    if default is (cron is not None or time_zone is not None):
+        raise typer.BadParameter("say --cron, --time-zone or both, or --default")
+    with _context(data_dir) as context:
+        done = maintenance.change_schedule(context, _operator(), job, wanted)
+    out.print(f"{done.name}: {done.cron} {done.time_zone}, next at {_instant(done.next_run_at)}")
 
 
 @jobs.command("pause")

@@ -27,12 +27,16 @@ def explained() -> Iterator[None]:
     """Errors that an operator can act on end the command with their message, not with a traceback."""
     from service.archive.errors import ArchiveError
     from service.client import ApiError
+    from service.errors import AnnalsError
     from service.startup import StartupError
     from sql.embedded import EmbeddedError
     from sql.errors import DatabaseError
 
     try:
         yield
-    except (SettingsError, StartupError, EmbeddedError, DatabaseError, ArchiveError, ApiError) as error:
+    except (
+        *(SettingsError, StartupError, EmbeddedError, DatabaseError),
+        *(AnnalsError, ArchiveError, ApiError),
+    ) as error:
         err.print(f"annals: {error}", markup=False)
         raise typer.Exit(1) from None
