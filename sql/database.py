@@ -58,7 +58,13 @@ IDS = bindparam("ids", type_=ARRAY(Uuid()))
 _SNAPSHOT = Command(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
 
 # In each transaction, not once a connection: behind a pooler the next one may have another connection.
-_ENTER = Command(text("SELECT set_config('role', :role, true), set_config('annals.scope', :scope, true)"))
+_ENTER = Command(
+    text(
+        "SELECT set_config('role', :role, true), set_config('annals.scope', :scope, true), "
+        f"set_config('lock_timeout', '{LOCK_TIMEOUT}', true), "
+        f"set_config('idle_in_transaction_session_timeout', '{IDLE_TRANSACTION_TIMEOUT}', true)"
+    )
+)
 
 
 def among(column: ColumnElement[Any], ids: Collection[UUID]) -> ColumnElement[bool]:
@@ -132,10 +138,21 @@ class Database:
 def _configure(connection: Any, _record: object) -> None:
     # Outside a transaction, so that a rollback does not undo it.
     connection.autocommit = True
+    # A pooler takes this one over to the connections that it gives instead.
     connection.execute("SET TIME ZONE 'UTC'")
-    connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_TRANSACTION_TIMEOUT}'")
-    connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+    if is_pooled(connection):
+        # Prepared on one connection, a statement is looked for on another.
+        connection.prepare_threshold = None
     connection.autocommit = False
+
+
+def is_pooled(connection: Any) -> bool:
+    """Whether a pooler answers in the place of the server: it makes up the process that a cancellation names.
+
+    `connection` is the driver's.
+    """
+    [process] = connection.execute("SELECT pg_backend_pid()").fetchone()
+    return bool(process != connection.info.backend_pid)
 
 
 def _note_use(_connection: Any, record: ConnectionPoolEntry) -> None:

@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, NullPool, create_engine, exc, text
 
 from sql import hypertables
-from sql.database import connect_arguments, driver_url
+from sql.database import connect_arguments, driver_url, is_pooled
 from sql.errors import SchemaError, translated
 
 Progress = Callable[[str], None]
@@ -44,7 +44,8 @@ def _session(url: str) -> Iterator[Connection]:
         driver_url(url),
         poolclass=NullPool,
         hide_parameters=True,
-        connect_args=connect_arguments("annals upgrade"),
+        # A pooler may give the next transaction another connection.
+        connect_args={**connect_arguments("annals upgrade"), "prepare_threshold": None},
     )
     with translated(), engine.connect() as connection:
         yield connection
@@ -63,18 +64,32 @@ def upgrade(url: str, progress: Progress) -> None:
     Idempotent; callers at the same time wait for each other. Raises SchemaError where this login may not,
     or where the database is newer than the program; DatabaseUnavailable where it can't be reached.
     """
-    with _session(url) as connection, _upgrade_lock(connection, progress):
+    with _session(url) as connection:
         _check_not_newer(connection)
-        if _may_own(connection):
-            _migrate(connection, progress)
-            _convert(connection, progress)
-        elif _revision(connection) != newest_revision():
-            raise SchemaError(
-                "the schema is not at the revision that this version needs and this login may not "
-                "change it: run `annals db upgrade` with a DATABASE_URL whose user is a superuser or "
-                "has CREATEROLE and owns the database"
+        if is_pooled(connection.connection.driver_connection):
+            _need_newest(
+                connection,
+                "it can't be changed through a connection pooler: run `annals db upgrade` with a "
+                "DATABASE_URL that goes to PostgreSQL itself",
             )
-        connection.rollback()
+            return
+        with _upgrade_lock(connection, progress):
+            _check_not_newer(connection)
+            if _may_own(connection):
+                _migrate(connection, progress)
+                _convert(connection, progress)
+            else:
+                _need_newest(
+                    connection,
+                    "this login may not change it: run `annals db upgrade` with a DATABASE_URL whose user is "
+                    "a superuser or has CREATEROLE and owns the database",
+                )
+            connection.rollback()
+
+
+def _need_newest(connection: Connection, why_not_made: str) -> None:
+    if _revision(connection) != newest_revision():
+        raise SchemaError(f"the schema is not at the revision that this version needs, and {why_not_made}")
 
 
 @contextmanager
