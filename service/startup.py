@@ -38,10 +38,14 @@ class PreparedDatabase:
 def prepared_database(settings: Settings, progress: Callable[[str], None]) -> Iterator[PreparedDatabase]:
     """Make the folders, start or find the database, migrate it; an embedded one is stopped at the end.
 
-    Raises StartupError, and the errors of `sql.embedded` and `sql.errors`.
+    Raises StartupError, SettingsError, and the errors of `sql.embedded` and `sql.errors`.
     """
     git_version()
     make_folders(settings)
+    if settings.archive_url is not None:
+        from service.archive import store
+
+        store.opened(settings)
     if settings.database_url is not None:
         url = settings.database_url.get_secret_value()
         _migrate(settings, url, progress)

@@ -108,9 +108,8 @@ def matching(store: ArchiveStore, archives: Iterable[Manifest], question: Questi
     Raises ArchiveError for a column that an archive does not have, and as `blocks` does.
     """
     for manifest in archives:
-        names = {column.name for column in manifest.columns}
-        unknown = sorted(question.where.keys() - names)
-        if unknown:
+        names = [column.name for column in manifest.columns]
+        if unknown := sorted(question.where.keys() - set(names)):
             raise ArchiveError(
                 f"{manifest.log} has no column {', '.join(unknown)}: it has {', '.join(names)}"
             )

@@ -85,7 +85,8 @@ def verify(ids: Ids = None, log: Log = None, as_json: AsJson = False) -> None:
         _, store = _opened()
         found = reading.listing(store, log)
         chosen = found.narrowed(ids or ())
-        rows = [{"archive_id": None, "file": path, "problem": text} for path, text in found.damaged.items()]
+        damaged, strays = ({}, []) if ids else (found.damaged, found.strays)
+        rows = [{"archive_id": None, "file": path, "problem": text} for path, text in damaged.items()]
         with _bar("verifying", chosen) as seen:
             for each in chosen:
                 problem = None
@@ -94,16 +95,16 @@ def verify(ids: Ids = None, log: Log = None, as_json: AsJson = False) -> None:
                 except ArchiveError as error:
                     problem = str(error)
                 rows.append({"archive_id": str(each.archive_id), "file": each.file, "problem": problem})
-    damaged = sum(row["problem"] is not None for row in rows)
+    wrong = sum(row["problem"] is not None for row in rows)
     if as_json:
-        typer.echo(json.dumps({"archives": rows, "damaged": damaged, "strays": found.strays}, indent=2))
+        typer.echo(json.dumps({"archives": rows, "damaged": wrong, "strays": strays}, indent=2))
     else:
         for row in rows:
             typer.echo(harmless(f"{row['file']}: {row['problem'] or 'whole'}"))
-        for path in found.strays:
+        for path in strays:
             typer.echo(harmless(f"{path}: no archive, it has no manifest; it may be removed"))
-        typer.echo(f"{len(rows)} archives, {damaged} damaged, {len(found.strays)} files without a manifest")
-    if damaged:
+        typer.echo(f"{len(rows)} archives, {wrong} damaged, {len(strays)} files without a manifest")
+    if wrong:
         raise typer.Exit(1)
 
 
