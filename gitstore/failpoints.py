@@ -19,7 +19,7 @@ from typing import Final, Protocol
 
 VARIABLE: Final = "ANNALS_FAILPOINT"
 
-# Every place, in the order in which a write passes them; what stands elsewhere is refused at start.
+# Every place of a write, in the order in which it passes them; what stands nowhere is refused at start.
 NAMES: Final = (
     "change-sent",
     "change-received",
@@ -43,6 +43,15 @@ NAMES: Final = (
     "refs-settled",
     "answer-ready",
     "answer-received",
+)
+# Every place of the job that lets rows of logs go, in the order in which it passes them.
+OF_RETENTION: Final = (
+    "chunk-archived",
+    "archive-recorded",
+    "chunk-dropped",
+    "rows-archived",
+    "rows-recorded",
+    "rows-gone",
 )
 _ACTIONS: Final = ("kill", "error", "delay")
 _DELAY_MILLISECONDS: Final = 1000
@@ -71,7 +80,11 @@ def parse(text: str) -> dict[str, _Action]:
     for item in filter(None, text.split(",")):
         name, _, rest = item.partition(":")
         kind, _, argument = rest.partition(":")
-        if name not in NAMES or kind not in _ACTIONS or not (argument.isdecimal() or not argument):
+        if (
+            name not in (*NAMES, *OF_RETENTION)
+            or kind not in _ACTIONS
+            or not (argument.isdecimal() or not argument)
+        ):
             raise ValueError(
                 f"{VARIABLE}: {item!r} is not <name>:kill|error|delay[:number] with one of {', '.join(NAMES)}"
             )

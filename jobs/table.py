@@ -4,13 +4,22 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from service.context import JobContext
-from service.job_names import CLEAN_UP, DEEP_UPKEEP, EXPIRE_DELETIONS, RECONCILE, RELEASE_CHECK_OUTS, UPKEEP
+from service.job_names import (
+    CLEAN_UP,
+    DEEP_UPKEEP,
+    EXPIRE_DELETIONS,
+    RECONCILE,
+    RELEASE_CHECK_OUTS,
+    RETENTION,
+    UPKEEP,
+)
 from service.runs import Counts, JobRun
-from service.usecases import clean_up, expiry, leases, repository_jobs
+from service.usecases import clean_up, expiry, leases, repository_jobs, retention
 
 Work = Callable[[JobContext, JobRun], Counts]
 
 TABLE: Final[Mapping[str, Work]] = {
+    RETENTION: retention.run,
     EXPIRE_DELETIONS: expiry.run,
     RELEASE_CHECK_OUTS: leases.run,
     CLEAN_UP: clean_up.run,

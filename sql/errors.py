@@ -4,6 +4,7 @@ DatabaseError
 ├── DatabaseUnavailable   not reachable, shutting down, or no connection came free in time
 │   └── LockNotTaken      somebody else held a lock for longer than the wait was to be
 ├── WriteConflict         a deadlock or a serialization failure: the same work may succeed when tried again
+├── RowsKept              rows of a log were to go that a rule or a hold keeps
 ├── UniqueConflict        a unique constraint refused a row; `constraint` names it
 ├── LimitExceeded         a value is past what PostgreSQL can store
 ├── RowsRefused           one row or more of a batch can't be stored as they are
@@ -17,6 +18,9 @@ from contextlib import contextmanager
 import psycopg
 import psycopg.errors
 from sqlalchemy import exc
+
+# Of the functions by which rows of logs go.
+ROWS_KEPT = "RK001"
 
 
 class DatabaseError(Exception):
@@ -51,6 +55,10 @@ class SchemaError(DatabaseError):
     """The schema does not fit this program."""
 
 
+class RowsKept(DatabaseError):
+    """A rule of retention, or a legal hold, keeps rows that were to go."""
+
+
 class UniqueConflict(DatabaseError):
     """A unique constraint refused a row."""
 
@@ -82,6 +90,8 @@ def translate(error: exc.DBAPIError | psycopg.Error) -> Exception:
         return UniqueConflict(origin.diag.constraint_name or "")
     if isinstance(origin, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure):
         return WriteConflict(str(origin))
+    if isinstance(origin, psycopg.errors.Error) and origin.sqlstate == ROWS_KEPT:
+        return RowsKept(str(origin))
     if isinstance(origin, psycopg.errors.LockNotAvailable):
         return LockNotTaken(str(origin))
     if isinstance(origin, psycopg.errors.Error) and (origin.sqlstate or "").startswith("54"):

@@ -94,7 +94,7 @@ BEGIN
     IF v_cutoff IS NULL OR p_until IS NULL OR p_until > v_cutoff THEN
         RAISE EXCEPTION 'rows of the level % in % are kept: they may go before %, not %',
             p_level, p_log, coalesce(v_cutoff::text, 'no instant'), p_until
-            USING ERRCODE = 'insufficient_privilege';
+            USING ERRCODE = 'RK001';
     END IF;
     RETURN format(
         'r.%I >= $2 AND r.%I < $3 AND %s = %L AND %s',
@@ -189,7 +189,7 @@ BEGIN
                 'SELECT held.hold_id, r.%I, r.%I FROM public.%I AS r JOIN held '
                 'ON held.scope = %L AND held.subscription_id = r.subscription_id AND %s WHERE %s',
                 v_log.id_column, v_log.time_column, p_log, names.scope,
-                coalesce(format('held.id = %s::text', names.named), 'true'), v_window
+                CASE WHEN names.named IS NULL THEN 'true' ELSE format('held.id = %s::text', names.named) END, v_window
             ), ' UNION ')
         )
         FROM (
@@ -294,13 +294,13 @@ BEGIN
     EXECUTE format('LOCK TABLE %s IN SHARE MODE', v_chunk);
     IF public.log_keeps(p_log, p_from, p_until, p_at) THEN
         RAISE EXCEPTION 'the chunk of % from % to % has rows that are kept', p_log, p_from, p_until
-            USING ERRCODE = 'insufficient_privilege';
+            USING ERRCODE = 'RK001';
     END IF;
     IF p_archived IS NOT NULL THEN
         EXECUTE format('SELECT count(*) FROM %s', v_chunk) INTO v_rows;
         IF v_rows <> p_archived THEN
             RAISE EXCEPTION 'the chunk of % from % to % has changed since it was archived: % rows, not %',
-                p_log, p_from, p_until, v_rows, p_archived USING ERRCODE = 'object_not_in_prerequisite_state';
+                p_log, p_from, p_until, v_rows, p_archived USING ERRCODE = 'serialization_failure';
         END IF;
     END IF;
     EXECUTE format('SELECT %I.drop_chunks($1::regclass, older_than => $2, newer_than => $3)', v_schema)

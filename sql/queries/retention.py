@@ -1,0 +1,159 @@
+"""Rows of logs that are past their term: found, counted, and let go by the functions of the migrations."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, func, literal, literal_column, select, text
+from sqlalchemy.dialects.postgresql import INTEGER, TEXT
+from sqlalchemy.dialects.postgresql import UUID as UUID_TYPE
+
+from sql.database import Transaction
+from sql.hypertables import HYPERTABLES
+from sql.models import TABLES
+from sql.models.columns import INSTANT
+
+_TIME_OF = {log.table: log.time_column for log in HYPERTABLES}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """A chunk of a log, `end` exclusive; `planned_rows` are what the planner takes it to have, -1 unknown."""
+
+    log: str
+    start: datetime
+    end: datetime
+    bytes: int
+    planned_rows: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Rows of a level of a log before `end`: of a subscription, or of all that have no rule of their own."""
+
+    log: str
+    level: str
+    subscription_id: UUID | None
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRows:
+    """How many rows a hold keeps past their term, and the oldest of them."""
+
+    hold_id: UUID
+    rows: int
+    oldest: datetime
+
+
+def time_column(log: str) -> str:
+    """The column by which a log is cut into chunks and rows get old."""
+    return _TIME_OF[log]
+
+
+def chunks(tx: Transaction, log: str) -> list[Chunk]:
+    """The chunks of a log, oldest first; none of one that is a plain table."""
+    rows = tx.execute(text("SELECT * FROM log_chunks(:log)"), {"log": log})
+    return [Chunk(log=log, start=row[0], end=row[1], bytes=row[2], planned_rows=row[3]) for row in rows]
+
+
+def keeps(tx: Transaction, chunk: Chunk, *, at: datetime) -> bool:
+    """Whether any row of a chunk has to stay, by a rule or by a hold."""
+    query = text("SELECT log_keeps(:log, :start, :end, :at)")
+    values = {"log": chunk.log, "start": chunk.start, "end": chunk.end, "at": at}
+    found: bool = tx.execute(query, values).scalar_one()
+    return found
+
+
+def rows_of(chunk: Chunk) -> Select[Any]:
+    """The query of a chunk's whole rows."""
+    table = TABLES[chunk.log]
+    time = table.c[_TIME_OF[chunk.log]]
+    return select(table).where(time >= chunk.start, time < chunk.end)
+
+
+def count_rows(tx: Transaction, chunk: Chunk) -> int:
+    """How many rows a chunk has."""
+    counted: int = tx.execute(rows_of(chunk).with_only_columns(func.count())).scalar_one()
+    return counted
+
+
+def drop(tx: Transaction, chunk: Chunk, *, at: datetime, archived: int | None) -> None:
+    """Drop a chunk whose rows may all go; counted first where so many rows of it are archived.
+
+    Raises RowsKept, WriteConflict where it has other rows by now, and LockNotTaken.
+    """
+    query = text("SELECT drop_expired_chunk(:log, :start, :end, :at, :archived)")
+    values = {"log": chunk.log, "start": chunk.start, "end": chunk.end, "at": at, "archived": archived}
+    tx.execute(query, values)
+
+
+def deletion(span: Span, *, at: datetime, limit: int) -> Select[Any]:
+    """The query that deletes at most so many rows of a span, and gives them whole.
+
+    Where it is carried out it raises RowsKept where their term is not over, and LockNotTaken.
+    """
+    gone = func.delete_expired(
+        literal_column(f"NULL::{span.log}"),
+        literal(span.level, TEXT),
+        literal(span.subscription_id, UUID_TYPE),
+        literal(span.start, INSTANT),
+        literal(span.end, INSTANT),
+        literal(at, INSTANT),
+        literal(limit, INTEGER),
+    )
+    table = TABLES[span.log]
+    return select(*gone.table_valued(*(column.name for column in table.c), name="gone").c)
+
+
+def delete(tx: Transaction, span: Span, *, at: datetime, limit: int) -> int:
+    """Delete at most so many rows of a span; how many it were. Raises RowsKept, LockNotTaken."""
+    gone = select(func.count()).select_from(deletion(span, at=at, limit=limit).subquery())
+    counted: int = tx.execute(gone).scalar_one()
+    return counted
+
+
+def count(tx: Transaction, span: Span, *, at: datetime) -> int:
+    """How many rows of a span may go."""
+    counted: int = tx.execute(_COUNT, _values(span, at)).scalar_one()
+    return counted
+
+
+def held(tx: Transaction, span: Span, *, at: datetime) -> list[HeldRows]:
+    """How many rows of a span would go if it were not for a hold, by each hold."""
+    return [HeldRows(*row) for row in tx.execute(_HELD, _values(span, at))]
+
+
+def oldest(
+    tx: Transaction, log: str, *, since: datetime | None = None, of: UUID | None = None
+) -> datetime | None:
+    """The time of the oldest row of a log, of all or of one subscription, None where there is none."""
+    table = TABLES[log]
+    time = table.c[_TIME_OF[log]]
+    query = select(time).order_by(time).limit(1)
+    if since is not None:
+        query = query.where(time >= since)
+    if of is not None:
+        query = query.where(table.c.subscription_id == of)
+    found: datetime | None = tx.execute(query).scalar_one_or_none()
+    return found
+
+
+_COUNT = text("SELECT count_expired(:log, :level, :subscription_id, :start, :end, :at)")
+_HELD = text(
+    "SELECT hold_id, rows, oldest FROM count_held(:log, :level, :subscription_id, :start, :end, :at)"
+    " ORDER BY hold_id"
+)
+
+
+def _values(span: Span, at: datetime) -> dict[str, object]:
+    return {
+        "log": span.log,
+        "level": span.level,
+        "subscription_id": span.subscription_id,
+        "start": span.start,
+        "end": span.end,
+        "at": at,
+    }

@@ -1,0 +1,201 @@
+"""The retention job: each level goes at its term, whole chunks at once, and held rows stay."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import pytest
+
+from tests.api import Json, Server, Tenant, ok
+from tests.conftest import serving
+from tests.databases import Cluster
+from tests.expired_logs import COLUMNS, Logs
+from tests.test_holds import on, place, release
+from tests.test_logs import UNKNOWN
+
+
+@pytest.fixture(scope="module")
+def ageing(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Annals whose logs nobody else writes to."""
+    with serving(cluster, tmp_path_factory.mktemp("ageing")) as server:
+        yield server
+
+
+@pytest.fixture
+def tenant(ageing: Server) -> Tenant:
+    return Tenant(ageing)
+
+
+@pytest.fixture
+def logs(ageing: Server, tenant: Tenant) -> Logs:
+    """Empty logs, all keys of the tenant made before."""
+    assert tenant.ana
+    logs = Logs(ageing)
+    logs.clear()
+    return logs
+
+
+def days_ago(logs: Logs, days: float) -> datetime:
+    return logs.server.clock() - timedelta(days=days)
+
+
+def left(logs: Logs) -> dict[str, int]:
+    return {log: logs.count(log) for log in COLUMNS}
+
+
+def test_each_level_goes_when_its_term_is_over_and_what_is_permanent_never(
+    logs: Logs, tenant: Tenant
+) -> None:
+    of = tenant.subscription_id
+    for log in COLUMNS:
+        for subscription_id in (of, None):
+            logs.add(log, logs.server.clock(), subscription_id=subscription_id, number=3)
+    for kind in ("job", "jobpackage", "other"):
+        logs.add("execution_logs", logs.server.clock(), execution_type=kind, subscription_id=of)
+    with logs.server.clock.moved(days=89):
+        assert logs.run()["rows"] == 0
+    with logs.server.clock.moved(days=91):
+        counts = logs.run()
+        assert counts["rows_by_log"] == {"server_logs": 6, "node_execution_logs": 6}
+        assert (counts["held_rows"], counts["is_complete"], counts["chunks"] >= 2) == (0, True, True)
+        assert left(logs) == {
+            "server_logs": 0,
+            "node_execution_logs": 0,
+            "execution_logs": 9,
+            "audit_logs": 6,
+            "data_change_history": 6,
+        }
+    with logs.server.clock.moved(days=366):
+        plan = logs.plan()
+        assert sum(part.rows for part in plan.parts) == 9
+        counts = logs.run()
+        assert (counts["rows"], logs.count("execution_logs")) == (9, 0)
+        assert logs.plan().parts == []
+    with logs.server.clock.moved(days=36_500):
+        assert logs.run()["rows"] == 0
+        assert (logs.count("audit_logs"), logs.count("data_change_history")) == (6, 6)
+
+
+def test_tenants_with_terms_of_their_own_keep_less_or_more_than_the_others(
+    logs: Logs, ageing: Server
+) -> None:
+    short, default, long, ever = (Tenant(ageing, name).subscription_id for name in "abcd")
+    logs.clear()
+    logs.rule("server", 10, short)
+    logs.rule("server", 400, long)
+    logs.rule("server", None, ever)
+    everybody = (short, default, long, ever, None)
+    for days in (5, 20, 100, 500):
+        for of in everybody:
+            logs.add("server_logs", days_ago(logs, days), subscription_id=of, number=2)
+    plan = logs.plan()
+    counts = logs.run()
+    assert {
+        of: logs.count("server_logs", subscription_id=of) for of in (short, default, long, ever, None)
+    } == {
+        short: 2,
+        default: 4,
+        long: 6,
+        ever: 8,
+        None: 4,
+    }
+    assert counts["rows"] == sum(part.rows for part in plan.parts) == 16
+    assert plan.digest != logs.plan().digest
+    assert logs.run()["rows"] == 0
+    # Past everybody's term but one's, the chunk has just that one's rows; without these it goes as a whole.
+    logs.rule("server", 400, ever)
+    counts = logs.run()
+    assert (counts["chunks"], counts["rows"]) == (1, 2)
+
+
+def test_a_chunk_with_held_rows_keeps_just_those_until_they_are_released(logs: Logs, tenant: Tenant) -> None:
+    of, old = tenant.subscription_id, days_ago(logs, 400)
+    workflow = tenant.workflow()
+    other = tenant.make("workflows", job_id=tenant.job_id)
+    folder = ok(tenant.ana.get(f"{tenant.path}/folders/{tenant.folder_id}"))
+    logs.clear()
+    about: Json = {"subscription_id": of}
+    flow, user = workflow["resource_id"], tenant.ana.user_id
+    logs.add("server_logs", old, **about, endpoint=f"{tenant.path}/workflows/{flow}/versions", number=2)
+    logs.add(
+        "server_logs", old, **about, endpoint=f"{tenant.path}/workflows/{other['resource_id']}", number=3
+    )
+    logs.add("server_logs", old, **about, endpoint="/v1/whoami", user_id=user, number=4)
+    logs.add("server_logs", old, subscription_id=None, user_id=user, number=5)
+    for log in ("execution_logs", "node_execution_logs"):
+        logs.add(log, old, **about, workflow_id=flow)
+        logs.add(log, old, **about, workflow_id=other["resource_id"], job_id=tenant.job_id, recorded_by=user)
+        logs.add(log, old, **about, workflow_id=UNKNOWN, number=3)
+    holds = [place(tenant, **on(workflow))]
+    plan = logs.plan()
+    assert {(str(b.hold_id), b.what): b.rows for b in plan.blocked} == {
+        (holds[0]["hold_id"], "server_logs"): 2,
+        (holds[0]["hold_id"], "node_execution_logs"): 1,
+        (holds[0]["hold_id"], "execution_logs"): 1,
+    }
+    assert all(part.chunks == 0 for part in plan.parts)
+    counts = logs.run()
+    assert (counts["rows"], counts["held_rows"]) == (12 + 4 + 4, 4) == (sum(p.rows for p in plan.parts), 4)
+    assert [logs.count(log) for log in ("server_logs", "node_execution_logs", "execution_logs")] == [2, 1, 1]
+    release(tenant, holds[0])
+    logs.clear()
+
+    # A folder, with all that is below it, and a user.
+    for log in ("execution_logs", "node_execution_logs"):
+        logs.add(log, old, **about, workflow_id=flow)
+        logs.add(log, old, **about, workflow_id=UNKNOWN, triggered_by=user)
+        logs.add(log, old, **about, workflow_id=UNKNOWN)
+    holds = [place(tenant, **on(folder)), place(tenant, user_id=user)]
+    assert logs.run()["rows"] == 2
+    release(tenant, holds[0])
+    assert logs.run()["rows"] == 2
+    release(tenant, holds[1])
+    counts = logs.run()
+    assert (counts["rows"], counts["chunks"]) == (2, 2)
+
+    # A whole subscription, and no other's; until it lapses.
+    logs.add("server_logs", old, **about, number=2)
+    logs.add("server_logs", old, subscription_id=None, number=2)
+    place(tenant, until=(logs.server.clock() + timedelta(days=1)).isoformat())
+    assert logs.run()["rows"] == 2
+    assert logs.run()["rows"] == 0
+    with logs.server.clock.moved(days=2):
+        assert logs.run()["chunks"] == 1
+        assert logs.count("server_logs", subscription_id=of) == 0
+
+
+def test_audit_rows_and_changes_of_what_is_held_or_was_below_it_stay(logs: Logs, tenant: Tenant) -> None:
+    of, old, user = tenant.subscription_id, days_ago(logs, 4000), tenant.ana.user_id
+    gone = tenant.workflow()
+    job = ok(tenant.ana.get(f"{tenant.path}/jobs/{tenant.job_id}"))
+    tenant.remove(gone)
+    tenant.remove(gone, permanent=True)
+    logs.clear()
+    logs.rule("user_actions", 30)
+    logs.rule("data_changes", 30, of)
+    logs.add("audit_logs", old, subscription_id=of, resource_id=gone["resource_id"].upper())
+    logs.add("audit_logs", old, subscription_id=of, workspace_id=tenant.job_id)
+    logs.add("audit_logs", old, subscription_id=of, user_id=user, number=2)
+    logs.add("audit_logs", old, subscription_id=of, number=3)
+    logs.add("data_change_history", old, subscription_id=of, record_id=gone["resource_id"])
+    logs.add("data_change_history", old, subscription_id=of, changed_by=user, number=2)
+    logs.add("data_change_history", old, subscription_id=None)
+    place(tenant, **on(job))
+    assert logs.run()["rows_by_log"]["audit_logs"] == 5
+    assert (logs.count("audit_logs", subscription_id=of), logs.count("data_change_history")) == (2, 2)
+    logs.rule("user_actions", None)
+
+
+def test_a_plan_has_rows_bytes_chunks_and_what_is_left(logs: Logs, tenant: Tenant) -> None:
+    of, kept = tenant.subscription_id, days_ago(logs, 5)
+    logs.rule("server", 10, of)
+    logs.add("server_logs", days_ago(logs, 100), subscription_id=of, number=3)
+    logs.add("server_logs", days_ago(logs, 20), subscription_id=of, number=2)
+    logs.add("server_logs", kept, subscription_id=of)
+    logs.add("server_logs", days_ago(logs, 20), subscription_id=None)
+    shown = logs.plan().shown()
+    [rows, chunks] = shown["parts"]
+    assert (rows["level"], rows["rows"], rows["oldest_kept"], rows["bytes"]) == ("server", 2, kept, None)
+    assert (chunks["what"], chunks["rows"], chunks["chunks"]) == ("server_logs", 3, 1)
+    assert (str(rows["subscription_id"]), chunks["subscription_id"]) == (of, None)
+    assert shown["bytes"] > 0
+    assert logs.plan().digest == logs.plan().digest
