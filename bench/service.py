@@ -160,6 +160,8 @@ def environment(database: Database, data_dir: Path) -> dict[str, str]:
         "ANNALS_CONFIG": str(settings),
         "ANNALS_OPERATOR_KEY": OPERATOR_KEY,
         "ANNALS_LOG_LEVEL": "warning",
+        # No job runs beside what is measured but one that the benchmark runs.
+        "ANNALS_JOBS": "false",
     }
 
 

@@ -39,6 +39,8 @@ class Sizes:
     cloned_versions: int = 10_000
     clones: int = 50
     tree: Shape = _TREE
+    day: int = 1_000_000
+    small_day: int = 100_000
 
 
 FULL = Sizes(pairs=5, seconds=8, warm_up_seconds=1)
@@ -56,6 +58,8 @@ QUICK = Sizes(
     cloned_resources=100,
     cloned_versions=1_000,
     clones=10,
+    day=50_000,
+    small_day=5_000,
     tree=Shape(folders=5, jobs=20, workflows=200, jobpackages=10, connectors=5),
 )
 # Requests are made before the clock starts: so many more than the warm-up needed in the same time.
