@@ -53,6 +53,9 @@ OF_RETENTION: Final = (
     "rows-recorded",
     "rows-gone",
 )
+# Every place of the job that purges closed subscriptions, in the order in which it passes them.
+OF_PURGING: Final = ("rows-exported", "export-noted", "rows-purged", "repository-removed")
+ALL: Final = (*NAMES, *OF_RETENTION, *OF_PURGING)
 _ACTIONS: Final = ("kill", "error", "delay")
 _DELAY_MILLISECONDS: Final = 1000
 
@@ -80,11 +83,7 @@ def parse(text: str) -> dict[str, _Action]:
     for item in filter(None, text.split(",")):
         name, _, rest = item.partition(":")
         kind, _, argument = rest.partition(":")
-        if (
-            name not in (*NAMES, *OF_RETENTION)
-            or kind not in _ACTIONS
-            or not (argument.isdecimal() or not argument)
-        ):
+        if name not in ALL or kind not in _ACTIONS or not (argument.isdecimal() or not argument):
             raise ValueError(
                 f"{VARIABLE}: {item!r} is not <name>:kill|error|delay[:number] with one of {', '.join(NAMES)}"
             )

@@ -93,6 +93,20 @@ class Store:
         self._durable.add(subscription_id)
         return path
 
+    def remove(self, subscription_id: str) -> None:
+        """Let a repository be there no longer; nothing where it is not. Raises StoreUnavailable.
+
+        What a crash leaves of one has a name that nobody looks for, and is a leftover like any other.
+        """
+        path = self.path(subscription_id)
+        with translated():
+            if path.is_dir():
+                gone = self._root / f"tmp-{uuid4()}"
+                path.rename(gone)
+                sync_folder(self._root)
+                shutil.rmtree(gone)
+        self._durable.discard(subscription_id)
+
     @contextmanager
     def _built(self) -> Iterator[Path]:
         """A whole, durable repository under a name that nobody looks for; removed unless renamed."""

@@ -8,13 +8,14 @@ from service.job_names import (
     CLEAN_UP,
     DEEP_UPKEEP,
     EXPIRE_DELETIONS,
+    PURGE_CLOSED,
     RECONCILE,
     RELEASE_CHECK_OUTS,
     RETENTION,
     UPKEEP,
 )
 from service.runs import Counts, JobRun
-from service.usecases import clean_up, expiry, leases, repository_jobs, retention
+from service.usecases import clean_up, expiry, leases, purging, repository_jobs, retention
 
 Work = Callable[[JobContext, JobRun], Counts]
 
@@ -23,6 +24,7 @@ TABLE: Final[Mapping[str, Work]] = {
     EXPIRE_DELETIONS: expiry.run,
     RELEASE_CHECK_OUTS: leases.run,
     CLEAN_UP: clean_up.run,
+    PURGE_CLOSED: purging.run,
     UPKEEP: repository_jobs.upkeep,
     DEEP_UPKEEP: repository_jobs.deep_upkeep,
     RECONCILE: repository_jobs.reconcile,

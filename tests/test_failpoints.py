@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gitstore import failpoints
-from gitstore.failpoints import NAMES, OF_RETENTION, VARIABLE, FailpointError, passing
+from gitstore.failpoints import ALL, NAMES, VARIABLE, FailpointError, passing
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,7 +41,7 @@ def test_every_name_is_a_place_in_the_code_and_there_are_enough() -> None:
     named = {name for text in texts for name in re.findall(r'passing\("([a-z-]+)"\)', text)}
     # Those of the two files of a pack are looked up by their suffix.
     named |= {"pack-written", "index-written", "pack-named", "index-named"}
-    assert named == {*NAMES, *OF_RETENTION}
+    assert named == set(ALL)
     assert len(NAMES) >= 12
 
 

@@ -5,13 +5,14 @@ from datetime import datetime
 from typing import Final
 
 from service.context import Parts
-from service.job_names import CLEAN_UP, EXPIRE_DELETIONS, RELEASE_CHECK_OUTS, RETENTION
+from service.job_names import CLEAN_UP, EXPIRE_DELETIONS, PURGE_CLOSED, RELEASE_CHECK_OUTS, RETENTION
 from service.runs import Plan
-from service.usecases import clean_up, expiry, leases, retention
+from service.usecases import clean_up, expiry, leases, purging, retention
 
 PLANS: Final[Mapping[str, Callable[[Parts, datetime], Plan]]] = {
     RETENTION: retention.plan,
     EXPIRE_DELETIONS: expiry.plan,
     RELEASE_CHECK_OUTS: leases.plan,
     CLEAN_UP: clean_up.plan,
+    PURGE_CLOSED: purging.plan,
 }

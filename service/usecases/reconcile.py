@@ -144,6 +144,7 @@ class _Run:
         folders = leftovers.repositories(self._store.root)
         with self._database.transaction(PLATFORM) as tx:
             known = queries.subscriptions(tx)
+            going = queries.going(tx)
         waiting = [each for each in known if bounds.after is None or each > bounds.after]
         for count, subscription_id in enumerate(waiting, 1):
             self.subscription(SubscriptionId(subscription_id))
@@ -152,7 +153,7 @@ class _Run:
                 return SubscriptionId(subscription_id)
         now = self._clock()
         strays = chain(
-            files.strangers(self._store, folders, set(known), now), files.of_store(self._store, now)
+            files.strangers(self._store, folders, {*known, *going}, now), files.of_store(self._store, now)
         )
         self._guarded(None, self._store.root.name, strays)
         return None

@@ -88,8 +88,16 @@ class PublicationFact(NamedTuple):
 
 
 def subscriptions(tx: Transaction) -> list[UUID]:
-    """The ids of all subscriptions, in order."""
-    query = select(_SUBSCRIPTIONS.c.subscription_id).order_by(_SUBSCRIPTIONS.c.subscription_id)
+    """The ids of all subscriptions that are not purged, nor about to be, in order."""
+    c = _SUBSCRIPTIONS.c
+    query = select(c.subscription_id).where(c.exported_at.is_(None)).order_by(c.subscription_id)
+    return list(tx.execute(query).scalars())
+
+
+def going(tx: Transaction) -> list[UUID]:
+    """The ids of those that are being purged: neither their rows nor their repositories are whole."""
+    c = _SUBSCRIPTIONS.c
+    query = select(c.subscription_id).where(c.exported_at.is_not(None), c.purged_at.is_(None))
     return list(tx.execute(query).scalars())
 
 

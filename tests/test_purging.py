@@ -1,0 +1,221 @@
+"""Closed subscriptions whose time is over: exported whole, then gone but for what stays for good."""
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import orjson
+import pytest
+from psycopg import sql
+
+from gitstore.failpoints import OF_PURGING
+from service.archive import manifests, reading
+from service.archive.store import ArchiveStore
+from service.job_names import PURGE_CLOSED, UPKEEP
+from service.runs import Counts
+from service.usecases import purging, repository_jobs
+from service.usecases.reconcile import reconcile
+from service.usecases.reconciliation.findings import Finding
+from sql.database import Database as ServiceDatabase
+from sql.queries.closing import EXPORTED, STAYING
+from tests.api import Json, Server, Tenant, git, ok, refused
+from tests.databases import Database
+from tests.job_runs import carried_out, job_context
+from tests.server import ANNALS
+from tests.test_closing import REASON, closed
+from tests.test_deletions import tree
+from tests.test_logs import EXECUTION
+
+DAYS = 31
+LEFT = {"subscriptions", "audit_logs", "data_change_history"}
+
+
+@pytest.fixture
+def lone(lone_server: Server) -> Tenant:
+    """A subscription of a server whose time may be moved."""
+    return Tenant(lone_server)
+
+
+def purge(server: Server) -> Counts:
+    """What a run of the job comes to."""
+    return carried_out(server, PURGE_CLOSED, purging.run)
+
+
+def lived(tenant: Tenant) -> dict[str, Json]:
+    """Something in every table."""
+    made = tree(tenant)
+    tenant.save(made["workflows"], {"n": 2}, tag="v2", publish=True)
+    tenant.save(made["inner workflows"], {"n": 2})
+    ok(tenant.ana.post(f"{tenant.at(made['jobs'])}/versions/1/comments", {"text": "well done"}), 201)
+    tenant.check_out(made["connectors"])
+    tenant.restore(tenant.remove(made["inner jobs"]))
+    tenant.remove(made["jobpackages"])
+    tenant.remove(made["jobpackages"], permanent=True)
+    tenant.make("jobpackages", folder_id=made["folders"]["resource_id"])
+    for more in ({}, {"execution_type": "node", "node_id": "n1"}):
+        ok(tenant.ana.post(f"{tenant.path}/execution-logs", EXECUTION | more), 201)
+    rules = {"rules": [{"resource_type": "*", "action": "READ", "depth": "none"}]}
+    ok(tenant.ana.put(f"{tenant.path}/audit-policy", rules))
+    return made
+
+
+def sizes(database: Database, subscription_id: str) -> dict[str, int]:
+    """How many rows of a subscription each table has."""
+    count = sql.SQL("SELECT {}, count(*) FROM {} WHERE subscription_id = {}")
+    of = sql.Literal(subscription_id)
+    queries = [count.format(sql.Literal(table), sql.Identifier(table), of) for table in EXPORTED]
+    with database.connection() as connection:
+        return dict(connection.execute(sql.SQL(" UNION ALL ").join(queries)).fetchall())
+
+
+def exports(folder: Path, subscription_id: str) -> dict[str, list[Json]]:
+    """What the archives of a subscription hold, each of which is whole."""
+    store = ArchiveStore(str(folder))
+    found: dict[str, list[Json]] = {}
+    for path in manifests.paths(store):
+        manifest = manifests.read(store, path)
+        reading.check(store, manifest)
+        if str(manifest.subscription_id) == subscription_id:
+            assert manifest.log not in found
+            lines = b"".join(reading.blocks(store, manifest)) if manifest.columns else b""
+            found[manifest.log] = [orjson.loads(line) for line in lines.splitlines()]
+    return found
+
+
+def test_a_closed_subscription_goes_whole_after_it_was_exported(lone: Tenant, home: Path) -> None:
+    server, other = lone.server, Tenant(lone.server, "other")
+    made, others = lived(lone), lived(other)
+    server.flush_log()
+    footprint = other.footprint()
+    main = lone.main()
+    before = sizes(server.database, lone.subscription_id)
+    assert [table for table, rows in before.items() if not rows] == [
+        *("deletion_requests", "retention_policies", "legal_holds"),
+    ]
+    closed(lone)
+    assert purge(server) == {"exported": 0, "purged": 0, "blocked": 0, "rows": 0}
+    with server.clock.moved(days=DAYS):
+        server.flush_log()
+        before = sizes(server.database, lone.subscription_id)
+        with job_context(server) as context:
+            plan = purging.plan(context, context.clock())
+        going = {table: rows for table, rows in before.items() if rows and table not in STAYING}
+        assert {part.what: part.rows for part in plan.parts} == going
+        counts = purge(server)
+        assert (counts["exported"], counts["purged"], counts["blocked"]) == (1, 1, 0)
+        # What is numbered and what is remembered for retries goes as well.
+        assert counts["rows"] > sum(going.values())
+        assert purge(server) == {"exported": 0, "purged": 0, "blocked": 0, "rows": 0}
+        shown = ok(server.operator.get(lone.path))
+        assert shown["exported_at"] < shown["purged_at"]
+        for call in (server.operator.get, server.operator.post):
+            refused(call(f"{lone.path}/users"), 409, "subscription_closed")
+        refused(server.operator.post(f"{lone.path}/reopen", REASON), 409, "subscription_closed")
+        refused(lone.ana.get(lone.path), 401, "unauthenticated")
+    after = sizes(server.database, lone.subscription_id)
+    # Of the calls since, which go in their time.
+    after.pop("server_logs")
+    assert {table for table, rows in after.items() if rows} == LEFT
+    assert after["audit_logs"] > before["audit_logs"]
+    last = server.database.rows(
+        "SELECT change_type, version_number FROM data_change_history"
+        " WHERE record_id = %s AND table_name = 'subscriptions' ORDER BY version_number",
+        lone.subscription_id,
+    )
+    assert last == [("INSERT", 1), ("UPDATE", 2), ("UPDATE", 3), ("UPDATE", 4)]
+    assert not lone.repository.exists()
+    # What was exported is all of it, but for secrets.
+    folder = server.context.settings.data_dir / "exports"
+    found = exports(folder, lone.subscription_id)
+    assert {table: len(rows) for table, rows in found.items()} == {
+        **{table: rows for table, rows in before.items() if rows},
+        "repository": 0,
+    }
+    assert not [key for row in found["api_keys"] for key in row if "secret" in key]
+    documents = {
+        row["resource_id"]: row["version_data"]["definition"]
+        for row in found["versions"]
+        if row["is_current"]
+    }
+    assert documents[made["workflows"]["resource_id"]] == {"n": 2}
+    [bundle] = folder.glob("repository/*/*/*.bundle")
+    git(home, "clone", "-q", "--bare", str(bundle), "again")
+    assert git(home / "again", "rev-parse", "main").strip() == main
+    # Nothing of anybody else, and nothing that would be damage.
+    assert other.footprint() == footprint
+    assert ok(other.ana.get(other.at(others["workflows"])))["current_version"] == 2
+    assert damages(server) == []
+
+
+def test_a_hold_that_came_after_the_closing_keeps_it(lone: Tenant) -> None:
+    lone.workflow()
+    closed(lone)
+    ok(lone.server.operator.post(f"{lone.path}/holds", {"reason": "a lawsuit"}), 201)
+    with lone.server.clock.moved(days=DAYS):
+        before = sizes(lone.server.database, lone.subscription_id)
+        with job_context(lone.server) as context:
+            plan = purging.plan(context, context.clock())
+        assert (plan.parts, [each.what for each in plan.blocked]) == ([], ["subscriptions"])
+        assert purge(lone.server) == {"exported": 0, "purged": 0, "blocked": 1, "rows": 0}
+        after = sizes(lone.server.database, lone.subscription_id)
+        assert after | {"server_logs": 0} == before | {"server_logs": 0}
+
+
+def test_a_purge_that_dies_anywhere_is_gone_on_with(lone: Tenant) -> None:
+    server = lone.server
+    lived(lone)
+    closed(lone)
+    server.flush_log()
+    # For processes whose time is the machine's.
+    server.database.rows(
+        "UPDATE subscriptions SET closed_at = closed_at - interval '40 days', purge_after = closed_at"
+        " WHERE subscription_id = %s RETURNING 1",
+        lone.subscription_id,
+    )
+    before = sizes(server.database, lone.subscription_id)
+    die(server, "rows-exported:kill:5")
+    die(server, "export-noted:kill")
+    die(server, "rows-purged:kill:9")
+    # What is half gone is no damage.
+    assert damages(server) == []
+    assert "failed" not in carried_out(server, UPKEEP, repository_jobs.upkeep)
+    die(server, "repository-removed:kill")
+    assert damages(server) == []
+    assert purge(server) == {"exported": 0, "purged": 1, "blocked": 0, "rows": 0}
+    after = sizes(server.database, lone.subscription_id)
+    assert {table for table, rows in after.items() if rows} == LEFT
+    found = exports(server.context.settings.data_dir / "exports", lone.subscription_id)
+    assert {table: len(rows) for table, rows in found.items()} == {
+        **{table: rows for table, rows in before.items() if rows},
+        "repository": 0,
+    }
+    assert lone.subscription_id not in server.context.store.subscription_ids()
+    assert ok(server.operator.get(lone.path))["purged_at"] is not None
+
+
+def damages(server: Server) -> list[Finding]:
+    """What is wrong in the eyes of `annals verify`."""
+    pool = ServiceDatabase(server.database.url, pool_size=2)
+    try:
+        return list(reconcile(pool, server.context.store, server.clock, repair=False).findings)
+    finally:
+        pool.close()
+
+
+def die(server: Server, point: str) -> None:
+    """Let the job be killed at a place."""
+    assert point.partition(":")[0] in OF_PURGING
+    done = subprocess.run(
+        [ANNALS, "jobs", "run", PURGE_CLOSED],
+        env=os.environ
+        | {
+            "DATABASE_URL": server.database.url,
+            "ANNALS_DATA_DIR": str(server.context.settings.data_dir),
+            "ANNALS_FAILPOINT": point,
+        },
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
