@@ -3,9 +3,12 @@
 import os
 import signal
 import subprocess
+from datetime import timedelta
 from pathlib import Path
+from typing import LiteralString
 
 import orjson
+import psycopg
 import pytest
 from psycopg import sql
 
@@ -25,6 +28,7 @@ from tests.job_runs import carried_out, job_context
 from tests.server import ANNALS
 from tests.test_closing import REASON, closed
 from tests.test_deletions import tree
+from tests.test_expiry import hold
 from tests.test_logs import EXECUTION
 
 DAYS = 31
@@ -160,6 +164,37 @@ def test_a_hold_that_came_after_the_closing_keeps_it(lone: Tenant) -> None:
         assert purge(lone.server) == {"exported": 0, "purged": 0, "blocked": 1, "rows": 0}
         after = sizes(lone.server.database, lone.subscription_id)
         assert after | {"server_logs": 0} == before | {"server_logs": 0}
+
+
+def test_rows_go_only_by_retention_and_only_from_what_is_due_exported_and_not_held(lone: Tenant) -> None:
+    database, path = lone.server.database, lone.subscription_id
+    lone.workflow()
+    query = "SELECT * FROM purge_subscription(%s, %s, 10)"
+    then = lone.server.clock() + timedelta(days=DAYS)
+    stages: list[LiteralString] = [
+        (
+            "UPDATE subscriptions SET closed_at = created_at, closed_by = 'x', purge_after = %s"
+            " WHERE subscription_id = %s"
+        ),
+        "UPDATE subscriptions SET exported_at = %s WHERE subscription_id = %s",
+    ]
+    with database.connection() as owner, database.connection("annals_retention", path) as connection:
+        for stage in stages:
+            with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+                connection.execute(query, [path, then])
+            owner.execute(stage, [then, path])
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
+            connection.execute(query, [path, then - timedelta(microseconds=1)])
+        hold_id = hold(lone)
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="legal hold"):
+            connection.execute(query, [path, then])
+        owner.execute("UPDATE legal_holds SET until = %s WHERE hold_id = %s", [then, hold_id])
+        assert connection.execute(query, [path, then]).fetchall() != []
+        with (
+            database.connection("annals_service", path) as service,
+            pytest.raises(psycopg.errors.InsufficientPrivilege),
+        ):
+            service.execute(query, [path, then])
 
 
 def test_a_purge_that_dies_anywhere_is_gone_on_with(lone: Tenant) -> None:
