@@ -15,7 +15,7 @@ import psycopg
 from gitstore.failpoints import VARIABLE
 from sql.embedded import running_url
 from tests.databases import Cluster, Database, Row
-from tests.server import ANNALS, OPERATOR_KEY, Server, start
+from tests.server import ANNALS, OPERATOR_KEY, Server, arm, start
 
 Target = Literal["committer", "worker", "everything", "postgres"]
 TARGETS: tuple[Target, ...] = ("committer", "worker", "everything", "postgres")
@@ -87,10 +87,7 @@ class Stage:
 
     def arm(self, action: str) -> None:
         """Let the next process that it concerns do this, once: `<name>:kill|error|delay[:number]`."""
-        Path(f"{self._failpoint}.fired").unlink(missing_ok=True)
-        written = self._failpoint.with_suffix(".new")
-        written.write_text(action)
-        written.replace(self._failpoint)
+        arm(self._failpoint, action)
 
     def fired(self, seconds: float) -> bool:
         """Whether it was done within the time; if not, it won't be any more."""

@@ -91,6 +91,15 @@ def start(data_dir: Path, *options: str, under: Sequence[str] = (), **environmen
     raise AssertionError((process.wait(), server.printed))
 
 
+def arm(failpoint: Path, action: str) -> None:
+    """Let the next process that it concerns do this, once: `<name>:kill|error|delay[:number]`."""
+    failpoint.with_name(f"{failpoint.name}.fired").unlink(missing_ok=True)
+    # Whole or not at all: a process may be reading.
+    written = failpoint.with_suffix(".new")
+    written.write_text(action)
+    written.replace(failpoint)
+
+
 @contextmanager
 def running(data_dir: Path, *options: str, under: Sequence[str] = (), **environment: str) -> Iterator[Server]:
     """A server that is gone afterwards, whatever the test did to it."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,11 @@ import pytest
 
 from tests.api import Json
 from tests.databases import Cluster, Database
-from tests.server import ANNALS, OPERATOR_KEY, Server, running
+from tests.server import ANNALS, OPERATOR_KEY, Server, arm, running
 from tests.test_server import Tenant
 
 COMMITTER, WORKER = "service.committer.process", "service.worker"
 SECONDS = 30
-# The change that is looked at is the fifth batch: what a new committer and retries pass by are fewer.
-FIFTH = 5
-# A workspace and its second version are two batches.
-THIRD = 3
 
 
 @contextmanager
@@ -38,6 +35,30 @@ def serving(
         folder / "data", *options, DATABASE_URL=database.url, ANNALS_OPERATOR_KEY=OPERATOR_KEY, **environment
     ) as server:
         yield server, database
+
+
+@dataclass
+class Standing:
+    """A server that many tests use, each with a subscription of its own: it stands, whatever dies in it."""
+
+    server: Server
+    database: Database
+    failpoint: Path
+
+
+@contextmanager
+def standing_server(cluster: Cluster, folder: Path) -> Iterator[Standing]:
+    """A server whose failpoint the file says."""
+    failpoint = folder / "failpoint"
+    with serving(cluster, folder, ANNALS_FAILPOINT=f"@{failpoint}") as (server, database):
+        yield Standing(server, database, failpoint)
+
+
+@pytest.fixture(scope="module")
+def standing(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    """A server for all of one file whose committer dies or fails at a place."""
+    with standing_server(cluster, tmp_path_factory.mktemp("standing")) as standing:
+        yield standing
 
 
 def pids(server: Server, module: str) -> list[int]:
@@ -177,39 +198,39 @@ def test_they_end_as_well_while_they_are_still_starting(cluster: Cluster, tmp_pa
     ],
 )
 def test_death_in_the_middle_of_a_write_is_told_as_unknown_and_a_retry_tells_the_truth(
-    cluster: Cluster, tmp_path: Path, place: str, is_stored: bool
+    standing: Standing, tmp_path: Path, place: str, is_stored: bool
 ) -> None:
-    # A ref is looked at before the first commit as well, but not moved.
-    with serving(cluster, tmp_path, ANNALS_FAILPOINT=f"{place}:kill:{FIFTH}") as (server, database):
-        tenant = Tenant(server.url)
-        with tenant.client(server.url) as client:
-            made = workspace(client, "w")
-            for number in (2, 3):
-                save(client, made, number).raise_for_status()
-            [before] = pids(server, COMMITTER)
+    server = standing.server
+    tenant = Tenant(server.url)
+    with tenant.client(server.url) as client:
+        made = workspace(client, "w")
+        for number in (2, 3):
+            save(client, made, number).raise_for_status()
+        [before] = pids(server, COMMITTER)
 
-            answer = save(client, made, 4, "once")
+        arm(standing.failpoint, f"{place}:kill")
+        answer = save(client, made, 4, "once")
 
-            assert (answer.status_code, answer.json()["code"]) == (503, "outcome_unknown")
-            assert int(answer.headers["retry-after"]) > 0
-            until(lambda: pids(server, COMMITTER) not in ([], [before]))
-            assert len(numbers(client, made)) == (5 if is_stored else 4)
-            retried = save(client, made, 4, "once")
-            assert (retried.status_code, retried.json()["version_number"]) == (201, 5)
-            assert save(client, made, 4, "once").content == retried.content
-            assert numbers(client, made) == [5, 4, 3, 2, 1]
-            recorded = database.value(
-                "SELECT array_agg(version_number ORDER BY version_number) FROM data_change_history"
-                " WHERE record_id = %s",
-                made["resource_id"],
-            )
-            assert recorded == [1, 2, 3, 4, 5]
-            clone = tenant.clone(server.url, tmp_path / "clone")
-        log = subprocess.run(
-            ["git", "-C", clone, "log", "--format=%H"], capture_output=True, text=True, check=True
-        ).stdout.split()
-        assert len(log) == 5
-        assert log[0] == retried.json()["git_commit_hash"]
+        assert (answer.status_code, answer.json()["code"]) == (503, "outcome_unknown")
+        assert int(answer.headers["retry-after"]) > 0
+        until(lambda: pids(server, COMMITTER) not in ([], [before]))
+        assert len(numbers(client, made)) == (5 if is_stored else 4)
+        retried = save(client, made, 4, "once")
+        assert (retried.status_code, retried.json()["version_number"]) == (201, 5)
+        assert save(client, made, 4, "once").content == retried.content
+        assert numbers(client, made) == [5, 4, 3, 2, 1]
+        recorded = standing.database.value(
+            "SELECT array_agg(version_number ORDER BY version_number) FROM data_change_history"
+            " WHERE record_id = %s",
+            made["resource_id"],
+        )
+        assert recorded == [1, 2, 3, 4, 5]
+        clone = tenant.clone(server.url, tmp_path / "clone")
+    log = subprocess.run(
+        ["git", "-C", clone, "log", "--format=%H"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert len(log) == 5
+    assert log[0] == retried.json()["git_commit_hash"]
 
 
 @pytest.mark.parametrize(
@@ -222,19 +243,21 @@ def test_death_in_the_middle_of_a_write_is_told_as_unknown_and_a_retry_tells_the
     ],
 )
 def test_what_fails_in_the_committer_is_answered_as_it_is_in_one_process_and_logged(
-    cluster: Cluster, tmp_path: Path, place: str, answered: tuple[int, str], is_stored: bool, logged: str
+    standing: Standing, place: str, answered: tuple[int, str], is_stored: bool, logged: str
 ) -> None:
-    with serving(cluster, tmp_path, ANNALS_FAILPOINT=f"{place}:error:{THIRD}") as (server, _):
-        with Tenant(server.url).client(server.url) as client:
-            made = workspace(client, "w")
-            answer = save(client, made, 2, "once")
-            assert (answer.status_code, answer.json()["code"]) == answered
-            assert len(numbers(client, made)) == (3 if is_stored else 2)
-            retried = save(client, made, 2, "once")
-            assert (retried.status_code, retried.json()["version_number"]) == (201, 3)
-            assert numbers(client, made) == [3, 2, 1]
-        assert logged in log_of(server)
-        assert f"the failpoint {place} was asked to fail" in log_of(server)
+    server = standing.server
+    said = len(log_of(server))
+    with Tenant(server.url).client(server.url) as client:
+        made = workspace(client, "w")
+        arm(standing.failpoint, f"{place}:error")
+        answer = save(client, made, 2, "once")
+        assert (answer.status_code, answer.json()["code"]) == answered
+        assert len(numbers(client, made)) == (3 if is_stored else 2)
+        retried = save(client, made, 2, "once")
+        assert (retried.status_code, retried.json()["version_number"]) == (201, 3)
+        assert numbers(client, made) == [3, 2, 1]
+    assert logged in log_of(server)[said:]
+    assert f"the failpoint {place} was asked to fail" in log_of(server)[said:]
 
 
 def test_death_under_load_loses_nothing_and_writes_nothing_twice(cluster: Cluster, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
@@ -20,7 +19,8 @@ from tests.api import OPERATOR_KEY, Clock, Json, Server, Tenant, ok, refused, se
 from tests.conftest import set_operator_key
 from tests.databases import Cluster
 from tests.deletion_requests import SECONDS, ask, carry_out, deletion, done, host, outcome, stored
-from tests.test_committer_process import COMMITTER, pids, serving, until, workspace
+from tests.server import arm
+from tests.test_committer_process import COMMITTER, Standing, pids, standing_server, until, workspace
 from tests.test_deletions import COUNTS, fallen, live, tree
 from tests.test_logs import events
 from tests.test_server import Tenant as SmallTenant
@@ -40,6 +40,13 @@ def quiet(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         assert isinstance(committer, ThreadCommitter)
         committer._requests.stop()
         yield server
+
+
+@pytest.fixture(scope="module")
+def standing(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    """Processes whose committer dies at a place."""
+    with standing_server(cluster, tmp_path_factory.mktemp("standing")) as standing:
+        yield standing
 
 
 @pytest.fixture
@@ -329,25 +336,26 @@ def test_not_even_where_it_was_restored_meanwhile(alone: Tenant) -> None:
     ("place", "softly"), [("committed", True), ("answer-ready", True), ("committed", False)]
 )
 def test_death_between_the_commit_and_its_note_deletes_once(
-    cluster: Cluster, tmp_path: Path, place: str, softly: bool
+    standing: Standing, place: str, softly: bool
 ) -> None:
-    failpoint = tmp_path / "failpoint"
-    with serving(cluster, tmp_path, ANNALS_FAILPOINT=f"@{failpoint}") as (server, database):
-        tenant = SmallTenant(server.url)
-        with tenant.client(server.url) as client:
-            made = workspace(client, "w")
-        [before] = pids(server, COMMITTER)
-        asked: list[Any] = [made["resource_id"], made["created_by"], softly]
-        armed = failpoint.with_suffix(".new")
-        armed.write_text(f"{place}:kill")
-        armed.replace(failpoint)
-        request = database.value("SELECT cascade_delete_workspace(%s, %s, %s)", *asked)
-        until(lambda: pids(server, COMMITTER) not in ([], [before]))
-        row = done(database, request)
-        assert failpoint.with_suffix(".fired").exists()
-        assert row["problem"] is None
-        found = database.rows("SELECT deletion_id::text, is_soft_delete FROM deletion_logs ORDER BY 2")
-        assert found[0] == (row["deletion_id"], softly)
-        assert len(found) == (1 if softly else 2)
-        # Two versions, and a commit of each deletion.
-        assert database.rows("SELECT commits FROM repositories") == [(2 + len(found),)]
+    server, database = standing.server, standing.database
+    tenant = SmallTenant(server.url)
+    with tenant.client(server.url) as client:
+        made = workspace(client, "w")
+    [before] = pids(server, COMMITTER)
+    asked: list[Any] = [made["resource_id"], made["created_by"], softly]
+    arm(standing.failpoint, f"{place}:kill")
+    request = database.value("SELECT cascade_delete_workspace(%s, %s, %s)", *asked)
+    until(lambda: pids(server, COMMITTER) not in ([], [before]))
+    row = done(database, request)
+    assert standing.failpoint.with_suffix(".fired").exists()
+    assert row["problem"] is None
+    found = database.rows(
+        "SELECT deletion_id::text, is_soft_delete FROM deletion_logs WHERE subscription_id = %s ORDER BY 2",
+        tenant.subscription_id,
+    )
+    assert found[0] == (row["deletion_id"], softly)
+    assert len(found) == (1 if softly else 2)
+    # Two versions, and a commit of each deletion.
+    commits = "SELECT commits FROM repositories WHERE subscription_id = %s"
+    assert database.value(commits, tenant.subscription_id) == 2 + len(found)
