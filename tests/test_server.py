@@ -98,12 +98,14 @@ def test_a_supervisor_killed_leaves_a_postgresql_that_the_next_start_takes_over(
             second.wait_for_no_processes(0)
 
 
-def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
+def test_a_worker_or_scheduler_that_dies_is_replaced(tmp_path: Path) -> None:
     with running(tmp_path / "data", "--workers", "2", ANNALS_OPERATOR_KEY=OPERATOR_KEY) as server:
         tenant = Tenant(server.url)
         workers = [pid for pid, command in server.processes().items() if "service.worker" in command]
         assert len(workers) == 2
+        [scheduler] = [pid for pid, command in server.processes().items() if "jobs.process" in command]
         os.kill(workers[0], signal.SIGKILL)
+        os.kill(scheduler, signal.SIGKILL)
         deadline = time.monotonic() + 20
         while True:
             now = [pid for pid, command in server.processes().items() if "service.worker" in command]
@@ -113,6 +115,15 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
             time.sleep(0.1)
         with tenant.client(server.url) as client:
             assert client.post("/workspaces", json={"name": "after"}).status_code == 201
+        headers = {"Authorization": f"Bearer {OPERATOR_KEY}"}
+        with httpx.Client(base_url=server.url, headers=headers, timeout=60) as operator:
+            run = operator.post("/v1/maintenance/jobs/reconcile/run").raise_for_status().json()
+            while run["ended_at"] is None:
+                assert time.monotonic() < deadline, run
+                time.sleep(0.2)
+                run = operator.get(f"/v1/maintenance/runs/{run['run_id']}").raise_for_status().json()
+            assert run["state"] == "succeeded"
+            assert int(run["process"].rpartition(":")[2]) not in (scheduler, os.getpid())
 
 
 def test_a_worker_that_is_killed_takes_its_git_along(tmp_path: Path) -> None:
