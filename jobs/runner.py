@@ -13,6 +13,7 @@ import structlog
 from gitstore.errors import GitStoreError
 from jobs.table import TABLE, Work
 from service import audit
+from service.archive.errors import ArchiveError
 from service.audit import MAX_TEXT_BYTES
 from service.bounds import bounded_text
 from service.context import JobContext
@@ -29,7 +30,7 @@ from sql.queries.jobs import RunRow
 log = structlog.get_logger(__name__)
 
 # Told as it is: it says what to do. Anything else is a fault of the program, with a traceback in the log.
-_EXPECTED = (AnnalsError, DatabaseError, GitStoreError, OSError)
+_EXPECTED = (AnnalsError, ArchiveError, DatabaseError, GitStoreError, OSError)
 
 
 def process_name() -> str:

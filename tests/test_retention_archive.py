@@ -1,0 +1,152 @@
+"""Archive, then drop: killed at each place between, or with a full disk, no row is in neither place."""
+
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import orjson
+import pytest
+from psycopg import sql
+
+from gitstore.failpoints import OF_RETENTION, VARIABLE
+from service.archive import reading
+from service.archive.errors import ArchiveError
+from service.archive.store import ArchiveStore
+from tests.api import Server, Tenant
+from tests.conftest import serving
+from tests.databases import Cluster
+from tests.expired_logs import MARK, Logs
+
+ROOT = Path(__file__).parents[1]
+JOB = """
+import sys
+from uuid import uuid4
+from jobs.process import job_context
+from service import log_format
+from service.runs import JobRun
+from service.settings import load
+from service.usecases import retention
+log_format.configure("json", "error")
+data_dir, archive_url, database_url = sys.argv[1:]
+settings, _ = load({"data_dir": data_dir, "archive_url": archive_url}, {})
+with job_context(settings, database_url, "http://annals.example") as context:
+    print(retention.run(context, JobRun(run_id=uuid4(), job="retention", at=context.clock()))["rows"])
+"""
+# A chunk goes as a whole, and rows of a tenant with a shorter term: of each log, in each test.
+EXPECTED = {"server_logs": 8, "node_execution_logs": 8}
+
+
+@pytest.fixture(scope="module")
+def ageing(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Annals whose logs nobody else writes to."""
+    with serving(cluster, tmp_path_factory.mktemp("ageing")) as server:
+        Tenant(server)
+        yield server
+
+
+@pytest.fixture
+def logs(ageing: Server) -> Logs:
+    """Logs with rows past their term, some in a chunk with others that are not."""
+    logs = Logs(ageing)
+    logs.clear()
+    [(of,)] = logs.database.rows("SELECT subscription_id::text FROM subscriptions LIMIT 1")
+    for log, level in (("server_logs", "server"), ("node_execution_logs", "node")):
+        logs.rule(level, 10, of)
+        logs.add(log, ageing.clock() - timedelta(days=100), subscription_id=None, number=5)
+        logs.add(log, ageing.clock() - timedelta(days=20), subscription_id=of, number=3)
+        logs.add(log, ageing.clock() - timedelta(days=20), subscription_id=None, number=2)
+    return logs
+
+
+def run(logs: Logs, archive: Path, failpoint: str = "") -> subprocess.CompletedProcess[str]:
+    """The job in a process of its own."""
+    data_dir = logs.server.context.settings.data_dir
+    return subprocess.run(
+        [sys.executable, "-c", JOB, str(data_dir), str(archive), logs.database.url],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", VARIABLE: failpoint},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def stored(logs: Logs, log: str) -> dict[str, bytes]:
+    """The rows of a test that a log has, by their ids, as JSON."""
+    [(column, value)] = MARK[log].items()
+    query = sql.SQL("SELECT r.log_id::text, row_to_json(r)::text FROM {} r WHERE {} = %s")
+    with logs.database.connection() as connection:
+        rows = connection.execute(query.format(sql.Identifier(log), sql.Identifier(column)), [value])
+        return {row[0]: orjson.dumps(orjson.loads(row[1])) for row in rows}
+
+
+def archived(folder: Path, log: str) -> Counter[tuple[str, bytes]]:
+    """The rows in whole archives, by their ids, and in how many each is."""
+    found: Counter[tuple[str, bytes]] = Counter()
+    if folder.exists():
+        store = ArchiveStore(str(folder))
+        for manifest in reading.listing(store, log).manifests:
+            for block in reading.blocks(store, manifest):
+                for row in map(orjson.loads, block.splitlines()):
+                    found[row["log_id"], orjson.dumps(row)] += 1
+    return found
+
+
+@pytest.mark.parametrize("place", OF_RETENTION)
+def test_killed_at_a_place_no_row_is_in_neither_and_the_next_run_ends_it(
+    logs: Logs, tmp_path: Path, place: str
+) -> None:
+    before = {log: stored(logs, log) for log in EXPECTED}
+    done = run(logs, tmp_path, f"{place}:kill")
+    assert (done.returncode, done.stdout, done.stderr) == (-9, "", "")
+    for log, rows in before.items():
+        left, kept = stored(logs, log), set(archived(tmp_path, log))
+        for row in rows.items():
+            assert row in left.items() or row in kept
+    assert run(logs, tmp_path).stdout.strip().isdecimal()
+    for log, rows in before.items():
+        left, kept = stored(logs, log), archived(tmp_path, log)
+        assert len(left) == 2
+        assert set(kept) == rows.items() - left.items()
+        # Each archive that is whole is known to the database, but for one that was written and no more.
+        [(known, of_them)] = logs.database.rows(
+            "SELECT count(*), coalesce(sum(rows), 0)::bigint FROM archives WHERE log = %s", log
+        )
+        assert known >= 2
+        assert of_them >= EXPECTED[log]
+
+
+def test_where_the_archive_takes_nothing_nothing_goes_and_the_next_run_recovers(
+    logs: Logs, tmp_path: Path
+) -> None:
+    in_the_way = tmp_path / "server_logs"
+    in_the_way.write_text("")
+    before = {log: stored(logs, log) for log in EXPECTED}
+    with pytest.raises(ArchiveError, match="can't be written"):
+        logs.run(archive_url=str(tmp_path))
+    assert stored(logs, "server_logs") == before["server_logs"]
+    in_the_way.unlink()
+    counts = logs.run(archive_url=str(tmp_path))
+    assert (counts["rows"], counts["archived_rows"]) == (16, 16)
+    for log, rows in before.items():
+        assert set(archived(tmp_path, log)) == rows.items() - stored(logs, log).items()
+
+
+def test_a_chunk_that_is_written_to_after_it_was_archived_is_archived_again(
+    logs: Logs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added = False
+
+    def late(place: str) -> None:
+        nonlocal added
+        if place == "archive-recorded" and not added:
+            added = True
+            logs.add("server_logs", logs.server.clock() - timedelta(days=100), subscription_id=None)
+
+    monkeypatch.setattr("service.usecases.retention.passing", late)
+    counts = logs.run(archive_url=str(tmp_path))
+    assert (counts["rows"], counts["archived_rows"]) == (17, 16 + 6)
+    assert len(archived(tmp_path, "server_logs")) == 9
