@@ -103,9 +103,9 @@ def test_killed_at_a_place_no_row_is_in_neither_and_the_next_run_ends_it(
     done = run(logs, tmp_path, f"{place}:kill")
     assert (done.returncode, done.stdout, done.stderr) == (-9, "", "")
     for log, rows in before.items():
-        left, kept = stored(logs, log), set(archived(tmp_path, log))
+        left, copied = stored(logs, log), set(archived(tmp_path, log))
         for row in rows.items():
-            assert row in left.items() or row in kept
+            assert row in left.items() or row in copied
     assert run(logs, tmp_path).stdout.strip().isdecimal()
     for log, rows in before.items():
         left, kept = stored(logs, log), archived(tmp_path, log)
