@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import documents, load, reference, tenants
+from bench import documents, load, reference, retaining, tenants
 from bench.figures import Demand
 from bench.service import own_database
 from bench.stage import QUICK, Stage
@@ -134,15 +134,19 @@ def test_the_loop_waits_for_the_disk_with_every_object_and_every_move_of_the_bra
     assert synced.count("/refs/heads") >= commits
 
 
-def test_a_turn_on_a_real_server_finds_the_rows_of_what_was_acknowledged(tmp_path: Path) -> None:
-    sizes = replace(QUICK, seconds=0.5, warm_up_seconds=0.1, resources=20)
-    with own_database(cluster_url()) as database, Stage(tmp_path, database, sizes) as stage:
-        hot = stage.hot()
-        saves = stage.turn(lambda amount: list(tenants.saves([hot], amount, stage.rng)), "save", clients=4)
-        cycles = stage.turn(
-            lambda amount: list(tenants.check_ins(hot, amount, stage.rng)), "check-in", clients=2
-        )
-        stage.compare_histories()
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    sizes = replace(QUICK, seconds=0.5, warm_up_seconds=0.1, resources=20, day=2_000, small_day=200)
+    folder = tmp_path_factory.mktemp("bench")
+    with own_database(cluster_url()) as database, Stage(folder, database, sizes) as stage:
+        yield stage
+
+
+def test_a_turn_on_a_real_server_finds_the_rows_of_what_was_acknowledged(stage: Stage) -> None:
+    hot = stage.hot()
+    saves = stage.turn(lambda amount: list(tenants.saves([hot], amount, stage.rng)), "save", clients=4)
+    cycles = stage.turn(lambda amount: list(tenants.check_ins(hot, amount, stage.rng)), "check-in", clients=2)
+    stage.compare_histories()
     for turn in (saves, cycles):
         assert turn.rate > 0
         assert 0 < turn.p50 <= turn.p99
@@ -150,6 +154,20 @@ def test_a_turn_on_a_real_server_finds_the_rows_of_what_was_acknowledged(tmp_pat
     found = stage.found
     assert found.acknowledged > 0
     assert (found.without_version, found.without_audit, found.wrong_history) == (0, 0, [])
+
+
+@pytest.mark.skipif(
+    not (shutil.which("psql") and shutil.which("zstd")), reason="psql or zstd is not installed"
+)
+def test_an_expired_day_is_archived_and_dropped_beside_inserts(stage: Stage) -> None:
+    for figure in (*retaining.expired_day(stage), *retaining.inserts(stage)):
+        assert len(figure.ratios) == 1
+        assert figure.value > 0
+    assert (
+        stage.database.value("SELECT count(*) FROM server_logs WHERE created_at < now() - '90 d'::interval")
+        == 0
+    )
+    assert stage.database.rows("SELECT rows FROM archives") == [(2_000,), (2_000,)]
 
 
 def test_what_was_never_sent_is_not_edited_upon() -> None:

@@ -11,10 +11,13 @@ from tests.commands import annals, environment
 from tests.server import ANNALS
 
 PAGE = Path(__file__).parent.parent / "docs" / "command-line.md"
-COMMANDS = (
-    *("version log", "version show", "version diff"),
-    *("check-out", "check-in", "rollback", "tag", "publish"),
-)
+COMMANDS = {
+    PAGE: (
+        *("version log", "version show", "version diff"),
+        *("check-out", "check-in", "rollback", "tag", "publish"),
+    ),
+    PAGE.with_name("archive.md"): ("archive list", "archive verify", "archive restore", "archive query"),
+}
 
 
 def test_the_page_has_the_exit_codes_of_the_program() -> None:
@@ -26,13 +29,14 @@ def test_the_page_has_the_exit_codes_of_the_program() -> None:
     assert statuses == {code: sorted(which) for code, which in of_code.items()}
 
 
-def test_the_page_describes_every_command_and_option(shared: Tenant) -> None:
-    text = PAGE.read_text()
-    for command in COMMANDS:
-        assert f"annals {command} " in text
-        told = annals(None, *command.split(), "--help").stdout.decode()
-        options = set(re.findall(r"--[a-z-]+", told)) - {"--help", "--url", "--key"}
-        assert [option for option in sorted(options) if option not in text] == []
+def test_the_pages_describe_every_command_and_option() -> None:
+    for page, commands in COMMANDS.items():
+        text = page.read_text()
+        for command in commands:
+            assert f"annals {command} " in text
+            told = annals(None, *command.split(), "--help").stdout.decode()
+            options = set(re.findall(r"--[a-z-]+", told)) - {"--help", "--url", "--key"}
+            assert [option for option in sorted(options) if option not in text] == []
 
 
 def test_the_examples_print_what_the_page_shows(tenant: Tenant, home: Path) -> None:
