@@ -1,35 +1,25 @@
 """The retention job: each level goes at its term, whole chunks at once, and held rows stay."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import pytest
 
 from tests.api import Json, Server, Tenant, ok
-from tests.conftest import serving
-from tests.databases import Cluster
 from tests.expired_logs import COLUMNS, Logs
 from tests.test_holds import on, place, release
 from tests.test_logs import UNKNOWN
 
 
-@pytest.fixture(scope="module")
-def ageing(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Annals whose logs nobody else writes to."""
-    with serving(cluster, tmp_path_factory.mktemp("ageing")) as server:
-        yield server
+@pytest.fixture
+def tenant(lone_server: Server) -> Tenant:
+    return Tenant(lone_server)
 
 
 @pytest.fixture
-def tenant(ageing: Server) -> Tenant:
-    return Tenant(ageing)
-
-
-@pytest.fixture
-def logs(ageing: Server, tenant: Tenant) -> Logs:
+def logs(lone_server: Server, tenant: Tenant) -> Logs:
     """Empty logs, all keys of the tenant made before."""
     assert tenant.ana
-    logs = Logs(ageing)
+    logs = Logs(lone_server)
     logs.clear()
     return logs
 
@@ -76,9 +66,9 @@ def test_each_level_goes_when_its_term_is_over_and_what_is_permanent_never(
 
 
 def test_tenants_with_terms_of_their_own_keep_less_or_more_than_the_others(
-    logs: Logs, ageing: Server
+    logs: Logs, lone_server: Server
 ) -> None:
-    short, default, long, ever = (Tenant(ageing, name).subscription_id for name in "abcd")
+    short, default, long, ever = (Tenant(lone_server, name).subscription_id for name in "abcd")
     logs.clear()
     logs.rule("server", 10, short)
     logs.rule("server", 400, long)

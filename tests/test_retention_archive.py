@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,8 +15,6 @@ from service.archive import reading
 from service.archive.errors import ArchiveError
 from service.archive.store import ArchiveStore
 from tests.api import Server, Tenant
-from tests.conftest import serving
-from tests.databases import Cluster
 from tests.expired_logs import MARK, Logs
 
 ROOT = Path(__file__).parents[1]
@@ -39,25 +36,16 @@ with job_context(settings, database_url, "http://annals.example") as context:
 EXPECTED = {"server_logs": 8, "node_execution_logs": 8}
 
 
-@pytest.fixture(scope="module")
-def ageing(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Annals whose logs nobody else writes to."""
-    with serving(cluster, tmp_path_factory.mktemp("ageing")) as server:
-        Tenant(server)
-        yield server
-
-
 @pytest.fixture
-def logs(ageing: Server) -> Logs:
+def logs(lone_server: Server) -> Logs:
     """Logs with rows past their term, some in a chunk with others that are not."""
-    logs = Logs(ageing)
+    logs, of = Logs(lone_server), Tenant(lone_server).subscription_id
     logs.clear()
-    [(of,)] = logs.database.rows("SELECT subscription_id::text FROM subscriptions LIMIT 1")
     for log, level in (("server_logs", "server"), ("node_execution_logs", "node")):
         logs.rule(level, 10, of)
-        logs.add(log, ageing.clock() - timedelta(days=100), subscription_id=None, number=5)
-        logs.add(log, ageing.clock() - timedelta(days=20), subscription_id=of, number=3)
-        logs.add(log, ageing.clock() - timedelta(days=20), subscription_id=None, number=2)
+        logs.add(log, lone_server.clock() - timedelta(days=100), subscription_id=None, number=5)
+        logs.add(log, lone_server.clock() - timedelta(days=20), subscription_id=of, number=3)
+        logs.add(log, lone_server.clock() - timedelta(days=20), subscription_id=None, number=2)
     return logs
 
 
@@ -103,14 +91,14 @@ def test_killed_at_a_place_no_row_is_in_neither_and_the_next_run_ends_it(
     done = run(logs, tmp_path, f"{place}:kill")
     assert (done.returncode, done.stdout, done.stderr) == (-9, "", "")
     for log, rows in before.items():
-        left, copied = stored(logs, log), set(archived(tmp_path, log))
-        for row in rows.items():
-            assert row in left.items() or row in copied
-    assert run(logs, tmp_path).stdout.strip().isdecimal()
-    for log, rows in before.items():
         left, kept = stored(logs, log), archived(tmp_path, log)
+        for row in rows.items():
+            assert row in left.items() or row in kept
+    logs.run(archive_url=str(tmp_path))
+    for log, rows in before.items():
+        left = stored(logs, log)
         assert len(left) == 2
-        assert set(kept) == rows.items() - left.items()
+        assert set(archived(tmp_path, log)) == rows.items() - left.items()
         # Each archive that is whole is known to the database, but for one that was written and no more.
         [(known, of_them)] = logs.database.rows(
             "SELECT count(*), coalesce(sum(rows), 0)::bigint FROM archives WHERE log = %s", log

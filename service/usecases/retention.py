@@ -24,7 +24,7 @@ from sql.queries.retention import Chunk, HeldRows, Span
 
 # In one transaction: short where it only deletes, fewer and larger files where it archives.
 ROWS_AT_ONCE: Final = 5_000
-ARCHIVED_AT_ONCE: Final = 50_000
+ARCHIVED_AT_ONCE: Final = 20_000
 # Of a chunk in which some are past their term already, those that are so for longer go at once: it takes more
 # than a day until it goes as a whole.
 GRACE: Final = timedelta(days=1)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, literal, literal_column, select, text
+from sqlalchemy import Select, cast, func, literal, literal_column, null, select, text
 from sqlalchemy.dialects.postgresql import INTEGER, TEXT
 from sqlalchemy.dialects.postgresql import UUID as UUID_TYPE
 
@@ -95,10 +95,12 @@ def deletion(span: Span, *, at: datetime, limit: int) -> Select[Any]:
 
     Where it is carried out it raises RowsKept where their term is not over, and LockNotTaken.
     """
+    of = span.subscription_id
     gone = func.delete_expired(
         literal_column(f"NULL::{span.log}"),
         literal(span.level, TEXT),
-        literal(span.subscription_id, UUID_TYPE),
+        # Not a parameter: those that are NULL are not there when the query is written out for COPY.
+        cast(null(), UUID_TYPE) if of is None else literal(of, UUID_TYPE),
         literal(span.start, INSTANT),
         literal(span.end, INSTANT),
         literal(at, INSTANT),

@@ -1,0 +1,199 @@
+"""The functions by which rows of logs go: for one role alone, never early, and in nobody's way."""
+
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, LiteralString
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from service.main import create_app
+from service.settings import load
+from service.startup import make_folders
+from sql.embedded import EmbeddedPostgres
+from sql.hypertables import CHUNK_SCHEMA
+from sql.upgrade import upgrade
+from tests.api import OPERATOR_KEY, Clock, Server, Tenant, served
+from tests.conftest import set_operator_key
+from tests.databases import Database
+from tests.expired_logs import COLUMNS, Logs
+
+DELETE: LiteralString = "SELECT count(*) FROM delete_expired(NULL::server_logs, %s, %s, %s, %s, %s, %s)"
+DROP: LiteralString = "SELECT drop_expired_chunk('server_logs', %s, %s, %s, %s)"
+EARLY = "RK001"
+EVER = datetime(2000, 1, 1, tzinfo=UTC)
+# Longer than anybody may wait for a lock.
+LOCK_TIMEOUT = "100ms"
+
+
+@pytest.fixture
+def logs(lone_server: Server) -> Logs:
+    logs = Logs(lone_server)
+    logs.clear()
+    return logs
+
+
+def refused(database: Database, query: LiteralString, *values: object) -> str | None:
+    """The SQLSTATE by which retention is refused."""
+    with database.connection("annals_retention", "platform") as connection:
+        with pytest.raises(psycopg.Error) as raised:
+            connection.execute(query, values)
+        return raised.value.sqlstate
+
+
+def test_only_the_role_of_retention_calls_them_and_it_has_no_other_way(logs: Logs) -> None:
+    at = logs.server.clock()
+    logs.add("server_logs", at - timedelta(days=100))
+    for role in ("annals_service", "annals_ingest"):
+        with logs.database.connection(role, "platform") as connection:
+            for query, values in (
+                (DELETE, ["server", None, EVER, at - timedelta(days=91), at, 10]),
+                (DROP, [EVER, at, at, None]),
+            ):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(query, values)
+    with logs.database.connection("annals_retention", "platform") as connection:
+        for log in map(sql.Identifier, COLUMNS):
+            for statement in ("DELETE FROM {}", "TRUNCATE {}", "DROP TABLE {}"):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(sql.SQL(statement).format(log))
+        for statement in (
+            f"SELECT drop_chunks('server_logs', older_than => '{at.isoformat()}'::timestamptz)",
+            "SELECT retention_cutoff('server', NULL, now())",
+            "SELECT * FROM retention_held(NULL, now())",
+        ):
+            with pytest.raises(psycopg.Error):
+                connection.execute(statement)
+        [(chunk,)] = logs.database.rows(
+            "SELECT chunk_name FROM timescaledb_information.chunks WHERE hypertable_name = 'server_logs'"
+        )
+        directly = sql.SQL("SELECT * FROM {}").format(sql.Identifier(CHUNK_SCHEMA, chunk))
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(directly)
+    assert logs.count("server_logs") == 1
+
+
+def test_they_refuse_what_a_rule_or_a_hold_keeps(logs: Logs) -> None:
+    at = logs.server.clock()
+    of = Tenant(logs.server).subscription_id
+    logs.add("server_logs", at - timedelta(days=50), subscription_id=of)
+    logs.add("server_logs", at - timedelta(days=100), subscription_id=None)
+    cutoff = at - timedelta(days=90)
+    late = cutoff + timedelta(microseconds=1)
+    for until in (late, at, None):
+        assert refused(logs.database, DELETE, "server", None, EVER, until, at, 10) == EARLY
+        assert refused(logs.database, DELETE, "server", of, EVER, until, at, 10) == EARLY
+    for level in ("workflow", "user_actions", "nonsense"):
+        # Of another log, or kept for good.
+        assert refused(logs.database, DELETE, level, None, EVER, cutoff, at, 10) == "22023"
+    audit = DELETE.replace("server_logs", "audit_logs")
+    assert refused(logs.database, audit, "user_actions", None, EVER, EVER, at, 10) == EARLY
+    assert refused(logs.database, DELETE, "server", None, EVER, cutoff, at, 100_001) == "22023"
+    assert refused(logs.database, DELETE, "server", None, EVER, cutoff, at, None) == "22023"
+    chunks = logs.database.rows(
+        "SELECT range_start, range_end FROM timescaledb_information.chunks"
+        " WHERE hypertable_name = 'server_logs' ORDER BY range_start"
+    )
+    [(old_from, old_until), (new_from, new_until)] = chunks
+    assert refused(logs.database, DROP, new_from, new_until, at, None) == EARLY
+    # Of no chunk.
+    assert refused(logs.database, DROP, old_from, new_until, at, None) == "P0002"
+    # Archived with another number of rows.
+    assert refused(logs.database, DROP, old_from, old_until, at, 2) == "40001"
+    logs.rule("server", None, of)
+    logs.add("server_logs", at - timedelta(days=100), subscription_id=of)
+    assert refused(logs.database, DROP, old_from, old_until, at, 2) == EARLY
+    logs.rule("server", 60, of)
+    with logs.database.connection("annals_owner") as connection:
+        connection.execute(
+            "INSERT INTO legal_holds (hold_id, subscription_id, reason, placed_by, placed_at)"
+            " VALUES (gen_random_uuid(), %s, 'x', 'x', now())",
+            [of],
+        )
+    assert refused(logs.database, DROP, old_from, old_until, at, 2) == EARLY
+    with logs.database.connection("annals_retention", "platform") as connection:
+        values = ["server", of, EVER, at - timedelta(days=60), at, 10]
+        assert connection.execute(DELETE, values).fetchone() == (0,)
+        with logs.database.connection("annals_owner") as owner:
+            owner.execute("DELETE FROM legal_holds")
+        assert connection.execute(DELETE, values).fetchone() == (1,)
+    assert logs.count("server_logs") == 2
+
+
+def test_beside_a_drop_nobody_waits_for_a_lock_and_a_long_reader_only_puts_it_off(logs: Logs) -> None:
+    at, waited = logs.server.clock(), list[Any]()
+    logs.add("server_logs", at - timedelta(days=100), number=500)
+    logs.add("server_logs", at)
+    over = threading.Event()
+
+    def work(statement: LiteralString) -> None:
+        try:
+            with logs.database.connection() as connection:
+                connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+                while not over.is_set():
+                    connection.execute(statement)
+        except psycopg.Error as error:
+            waited.append(error)
+
+    statements: tuple[LiteralString, ...] = (
+        "SELECT count(*) FROM server_logs",
+        "INSERT INTO server_logs (log_id, created_at, request_id) VALUES (gen_random_uuid(), now(), 'w')",
+    )
+    workers = [threading.Thread(target=work, args=[statement]) for statement in statements]
+    with logs.database.connection() as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM server_logs")
+        for worker in workers:
+            worker.start()
+        ended = threading.Timer(1.5, lambda: reader.execute("COMMIT"))
+        ended.start()
+        began = time.monotonic()
+        counts = logs.run()
+        took = time.monotonic() - began
+        over.set()
+        for worker in (*workers, ended):
+            worker.join()
+    assert waited == []
+    assert took > 1.4
+    assert (counts["chunks"], logs.count("server_logs")) == (1, 1)
+
+
+@pytest.mark.embedded
+def test_without_timescaledb_the_same_rows_go_one_by_one(tmp_path: Path) -> None:
+    postgres = EmbeddedPostgres(tmp_path, lambda _: None)
+    postgres.start()
+    try:
+        upgrade(postgres.url, lambda _: None)
+        database, clock = Database(postgres.url), Clock()
+        set_operator_key(database, clock, OPERATOR_KEY)
+        settings, _ = load({"data_dir": tmp_path, "require_timescaledb": False}, {})
+        make_folders(settings)
+        app = create_app(settings, database_url=postgres.url, clock=clock)
+        with served(app, database, clock) as server:
+            logs, of = Logs(server), Tenant(server).subscription_id
+            logs.clear()
+            at = clock()
+            for log in COLUMNS:
+                for days in (20, 100, 400):
+                    for whose in (of, None):
+                        logs.add(log, at - timedelta(days=days), subscription_id=whose, number=3)
+            logs.rule("server", 10, of)
+            plan = logs.plan()
+            counts = logs.run(archive_url=str(tmp_path / "archive"))
+            # Of servers and nodes 12 past 90 days, and of one tenant 3 more; of executions 6 past a year.
+            expected = {"server_logs": 15, "node_execution_logs": 12, "execution_logs": 6}
+            assert counts["rows_by_log"] == expected
+            assert counts["rows"] == counts["archived_rows"] == sum(part.rows for part in plan.parts) == 33
+            assert {log: logs.count(log) for log in COLUMNS} == {
+                "server_logs": 3,
+                "node_execution_logs": 6,
+                "execution_logs": 12,
+                "audit_logs": 18,
+                "data_change_history": 18,
+            }
+            assert (counts["chunks"], logs.run()["rows"]) == (0, 0)
+    finally:
+        postgres.stop()
