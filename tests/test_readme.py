@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from service.settings import Settings, variable
-from tests.server import ANNALS, running
+from tests.server import ANNALS, OPERATOR_KEY, running
 
 README = Path(__file__).parent.parent / "README.md"
 VERSIONING = README.parent / "docs" / "versioning.md"
 DELETIONS = README.parent / "docs" / "deletions.md"
+RETENTION = README.parent / "docs" / "retention.md"
 PUBLISHED_URL = "http://127.0.0.1:8000"
 SEPARATOR = "----- next block -----"
 
@@ -51,7 +52,13 @@ def outputs(blocks: list[str], url: str, folder: Path) -> list[str]:
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=folder,
-        env=os.environ | {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_PAGER": "cat", "PATH": path},
+        env=os.environ
+        | {
+            "GIT_CONFIG_GLOBAL": "/dev/null",
+            "GIT_PAGER": "cat",
+            "PATH": path,
+            "ANNALS_OPERATOR_KEY": OPERATOR_KEY,
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -62,11 +69,11 @@ def outputs(blocks: list[str], url: str, folder: Path) -> list[str]:
 
 
 @pytest.mark.embedded
-@pytest.mark.parametrize(("page", "count"), [(README, 9), (VERSIONING, 11), (DELETIONS, 7)])
+@pytest.mark.parametrize(("page", "count"), [(README, 9), (VERSIONING, 11), (DELETIONS, 7), (RETENTION, 4)])
 def test_the_blocks_of_a_page_print_what_it_shows(tmp_path: Path, page: Path, count: int) -> None:
     blocks = shown_blocks(page)
     assert len(blocks) == count
-    with running(tmp_path / "annals-data") as server:
+    with running(tmp_path / "annals-data", ANNALS_OPERATOR_KEY=OPERATOR_KEY) as server:
         printed = outputs([commands for commands, _ in blocks], server.url, tmp_path)
     for (commands, shown), seen in zip(blocks, printed, strict=True):
         assert masked(seen) == masked(shown), commands
