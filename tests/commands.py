@@ -5,10 +5,11 @@ import os
 import pty
 import re
 import subprocess
+from tempfile import TemporaryFile
 from typing import Any
 
+from tests import warm_program
 from tests.api import Caller, Json, Tenant, ok
-from tests.server import ANNALS
 
 NOBODY_LISTENS = "http://127.0.0.1:1"
 ESCAPE = "\x1b"
@@ -30,14 +31,15 @@ def annals(
     caller: Caller | None, *arguments: object, code: int = 0, given: bytes = b"", **changes: str
 ) -> Done:
     """A command that has to end with that code, and without a traceback."""
-    done = subprocess.run(
-        [ANNALS, *map(str, arguments)],
-        env=environment(caller, **changes),
-        input=given,
-        capture_output=True,
-        timeout=120,
-        check=False,
-    )
+    typed = [str(each) for each in arguments]
+    with TemporaryFile() as read, TemporaryFile() as written, TemporaryFile() as said:
+        read.write(given)
+        read.seek(0)
+        files = (read.fileno(), written.fileno(), said.fileno())
+        ended = warm_program.start(typed, environment(caller, **changes), files).wait()
+        written.seek(0)
+        said.seek(0)
+        done = Done(typed, ended, written.read(), said.read())
     assert b"Traceback" not in done.stderr, done.stderr.decode()
     assert done.returncode == code, (done.stdout.decode(), done.stderr.decode())
     return done
@@ -59,13 +61,9 @@ def rows(done: Done) -> list[list[str]]:
 def on_a_terminal(caller: Caller, *arguments: object, **changes: str) -> str:
     """What a command writes where its output is a terminal."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [ANNALS, *map(str, arguments)],
-        env=environment(caller, **changes),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=subprocess.DEVNULL,
-    )
+    with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
+        files = (theirs, theirs, nowhere.fileno())
+        program = warm_program.start([*map(str, arguments)], environment(caller, **changes), files)
     os.close(theirs)
     written = bytearray()
     try:
@@ -76,7 +74,7 @@ def on_a_terminal(caller: Caller, *arguments: object, **changes: str) -> str:
         pass
     finally:
         os.close(ours)
-    assert process.wait(60) == 0, written.decode()
+    assert program.wait() == 0, written.decode()
     return written.decode()
 
 
