@@ -117,6 +117,13 @@ def _schema(settings: Settings, url: str) -> list[Finding]:
     return [
         Finding("ok", "database", f"PostgreSQL {state.server_version}"),
         _revision(state),
+        Finding(
+            "ok" if state.may_let_rows_go else "warn",
+            "roles",
+            "this login may take the role of retention"
+            if state.may_let_rows_go
+            else "jobs can't let rows of logs go: GRANT annals_retention to this login",
+        ),
         _timescaledb(settings, state),
         Finding(
             "ok" if state.durable else "fail",

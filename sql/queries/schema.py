@@ -11,7 +11,9 @@ _STATE = text(
     "(SELECT max(version_num) FROM alembic_version) AS revision, "
     "(SELECT extversion FROM pg_extension WHERE extname = 'timescaledb') AS timescaledb, "
     "CAST(current_setting('max_locks_per_transaction') AS int) AS max_locks_per_transaction, "
-    "CAST(current_setting('fsync') AS bool) AND current_setting('synchronous_commit') <> 'off' AS durable"
+    "CAST(current_setting('fsync') AS bool) AND current_setting('synchronous_commit') <> 'off' AS durable, "
+    "coalesce((SELECT pg_has_role(session_user, oid, 'SET') FROM pg_roles WHERE rolname = 'annals_retention'), "
+    "false) AS may_let_rows_go"
 )
 
 
@@ -25,6 +27,8 @@ class DatabaseState:
     timescaledb: str | None
     max_locks_per_transaction: int
     durable: bool
+    # Whether the login may take the role of retention.
+    may_let_rows_go: bool
 
 
 def state(tx: Transaction) -> DatabaseState:
