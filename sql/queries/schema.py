@@ -12,7 +12,8 @@ _STATE = text(
     "(SELECT extversion FROM pg_extension WHERE extname = 'timescaledb') AS timescaledb, "
     "CAST(current_setting('max_locks_per_transaction') AS int) AS max_locks_per_transaction, "
     "CAST(current_setting('fsync') AS bool) AND current_setting('synchronous_commit') <> 'off' AS durable, "
-    "coalesce((SELECT pg_has_role(session_user, oid, 'SET') FROM pg_roles WHERE rolname = 'annals_retention'), "
+    "coalesce((SELECT pg_has_role(session_user, oid, 'SET') FROM pg_roles "
+    "WHERE rolname = 'annals_retention'), "
     "false) AS may_let_rows_go"
 )
 
