@@ -17,6 +17,7 @@ from service.archive import manifests, reading
 from service.archive.store import ArchiveStore
 from service.job_names import PURGE_CLOSED, UPKEEP
 from service.runs import Counts
+from service.settings import SettingsError
 from service.usecases import purging, repository_jobs
 from service.usecases.reconcile import reconcile
 from service.usecases.reconciliation.findings import Finding
@@ -164,6 +165,28 @@ def test_a_hold_that_came_after_the_closing_keeps_it(lone: Tenant) -> None:
         assert purge(lone.server) == {"exported": 0, "purged": 0, "blocked": 1, "rows": 0}
         after = sizes(lone.server.database, lone.subscription_id)
         assert after | {"server_logs": 0} == before | {"server_logs": 0}
+
+
+def test_what_can_not_be_exported_stays_and_the_run_fails(lone: Tenant) -> None:
+    lone.workflow()
+    closed(lone)
+    folder = lone.server.context.settings.data_dir / "exports"
+    away = folder.with_name("exports-away")
+    folder.mkdir(exist_ok=True)
+    folder.rename(away)
+    folder.write_text("no folder")
+    with lone.server.clock.moved(days=DAYS):
+        before = sizes(lone.server.database, lone.subscription_id)
+        with pytest.raises(SettingsError):
+            purge(lone.server)
+        shown = ok(lone.server.operator.get(lone.path))
+        assert (shown["exported_at"], shown["purged_at"]) == (None, None)
+        after = sizes(lone.server.database, lone.subscription_id)
+        assert after | {"server_logs": 0} == before | {"server_logs": 0}
+        folder.unlink()
+        away.rename(folder)
+        # The next run is the retry.
+        assert purge(lone.server)["purged"] == 1
 
 
 def test_rows_go_only_by_retention_and_only_from_what_is_due_exported_and_not_held(lone: Tenant) -> None:
