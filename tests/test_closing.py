@@ -1,8 +1,12 @@
 """A closed subscription: only read at once, opened again, and what a change that races with it comes to."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
+
+import httpx
+import pytest
 
 from tests.api import Caller, Json, Tenant, ok, refused
 from tests.deletion_requests import ask, carry_out, outcome
@@ -97,20 +101,34 @@ def test_what_is_under_a_hold_is_not_closed(tenant: Tenant) -> None:
     assert problem["hold_id"] == hold_id
 
 
-def test_a_change_that_races_with_closing_comes_before_it_or_is_refused(tenant: Tenant) -> None:
+@pytest.mark.parametrize("saved_first", [False, True])
+def test_a_change_that_races_with_closing_comes_before_it_or_is_refused(
+    tenant: Tenant, saved_first: bool
+) -> None:
     workflow = tenant.workflow()
-    database, path = tenant.server.database, f"{tenant.at(workflow)}/versions"
-    with ThreadPoolExecutor(2) as threads:
+    database = tenant.server.database
+    # What waits for its turn was let in before anything was closed.
+    calls: list[Callable[[], httpx.Response]] = [
+        lambda: tenant.server.operator.post(f"{tenant.path}/close", REASON),
+        lambda: tenant.ana.post(f"{tenant.at(workflow)}/versions", {"data": {"n": 2}}),
+    ]
+    with ThreadPoolExecutor(3) as threads:
         with database.connection() as connection, connection.transaction():
-            # Both wait for the repository's turn: who came first was let in before anything was closed.
             lock = "SELECT 1 FROM repositories WHERE subscription_id = %s FOR UPDATE"
             connection.execute(lock, [tenant.subscription_id])
-            closing = threads.submit(closed, tenant)
-            until(lambda: database.value(WAITING) == 1)
-            saving = threads.submit(tenant.ana.post, path, {"data": {"n": 2}})
-            until(lambda: database.value(WAITING) == 2)
-        shown = closing.result()
-        refused(saving.result(), 409, "subscription_closed")
-    assert shown["closed_at"] is not None
-    assert ok(tenant.ana.get(tenant.at(workflow)))["current_version"] == 1
+            asked = []
+            for number, call in enumerate(reversed(calls) if saved_first else calls, 1):
+                asked.append(threads.submit(call))
+                until(lambda number=number: database.value(WAITING) == number)  # type: ignore[misc]
+            renaming = threads.submit(tenant.ana.patch, tenant.path, {"name": "another"})
+            until(lambda: database.value(WAITING) == len(calls) + 1)
+        done = [each.result() for each in asked]
+        refused(renaming.result(), 409, "subscription_closed")
+    closing, saving = reversed(done) if saved_first else done
+    ok(closing)
+    if saved_first:
+        ok(saving, 201)
+    else:
+        refused(saving, 409, "subscription_closed")
+    assert ok(tenant.ana.get(tenant.at(workflow)))["current_version"] == 1 + saved_first
     check_history(tenant)

@@ -13,7 +13,7 @@ import pytest
 from psycopg import sql
 
 from gitstore.failpoints import OF_PURGING
-from service.archive import manifests, reading
+from service.archive import manifests, reading, restoring
 from service.archive.store import ArchiveStore
 from service.job_names import PURGE_CLOSED, UPKEEP
 from service.runs import Counts
@@ -144,6 +144,14 @@ def test_a_closed_subscription_goes_whole_after_it_was_exported(lone: Tenant, ho
         if row["is_current"]
     }
     assert documents[made["workflows"]["resource_id"]] == {"n": 2}
+    store = ArchiveStore(str(folder))
+    chosen = reading.listing(store, "versions").manifests
+    pool = ServiceDatabase(server.database.url, pool_size=1)
+    [again] = restoring.restore(pool, store, chosen, into=None, clock=server.clock)
+    pool.close()
+    assert (again.added, again.table) == (before["versions"], "restored_versions")
+    back = server.database.rows("SELECT version_id::text, version_data FROM restored_versions")
+    assert dict(back) == {row["version_id"]: row["version_data"] for row in found["versions"]}
     [bundle] = folder.glob("repository/*/*/*.bundle")
     git(home, "clone", "-q", "--bare", str(bundle), "again")
     assert git(home / "again", "rev-parse", "main").strip() == main

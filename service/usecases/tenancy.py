@@ -15,7 +15,7 @@ from service.audit import Subject, check_out_state
 from service.callers import Caller, Machine, Origin, Right, Role, Standing
 from service.clock import Clock
 from service.context import Context
-from service.errors import Fault, SubscriptionNotFound, UsernameTaken, UserNotFound
+from service.errors import Fault, SubscriptionClosed, SubscriptionNotFound, UsernameTaken, UserNotFound
 from service.idempotency import Attempt
 from service.ids import SubscriptionId, UserId, mint
 from service.pages import Page, Paging, uuid_position
@@ -169,6 +169,9 @@ def change_subscription(
         before = tenancy.subscription(tx, subscription_id, lock=True)
         if before is None:
             raise SubscriptionNotFound("There is no such subscription for this key.")
+        if before.closed_at is not None:
+            # Since the caller was let in.
+            raise SubscriptionClosed("The subscription was closed: it is only read.")
         # Under the lock, so that changes have times in the order of their numbers.
         at = context.clock()
         after = replace(before, **wanted)
