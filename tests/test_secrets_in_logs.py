@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service import log_format
+from service.server_log import writer
 from tests.api import Caller, Json, Server, Tenant, ok
 from tests.test_database_roles import LOGS
 from tests.test_logs import EXECUTION
@@ -51,12 +52,14 @@ def by_name(draw: st.DrawFn) -> tuple[Json, str]:
 
 
 @pytest.fixture(scope="module")
-def planted(server: Server) -> Tenant:
-    """A subscription that keeps all that can be kept."""
-    tenant = Tenant(server, "planted")
+def planted(lone_server: Server) -> Iterator[Tenant]:
+    """A subscription that keeps all that can be kept; its logs are read whole: no other test fills them."""
+    tenant = Tenant(lone_server, "planted")
     ok(tenant.ana.put(f"{tenant.path}/audit-policy", FULL))
     _ = tenant.aud, tenant.job_id
-    return tenant
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer, "FLUSH_SECONDS", 0.05)
+        yield tenant
 
 
 @pytest.fixture(scope="module")
