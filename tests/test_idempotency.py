@@ -111,6 +111,8 @@ def changed(path: str, body: Json | None) -> Json:
             return {}
         case "R/versions" | "R/check-in":
             return {"data": {"other": True}}
+        case "S/holds" | "S/holds/{hold_id}/release":
+            return {**(body or {}), "reason": "other"}
         case "R/versions/{ref}/comments":
             return {"text": "other"}
         case "S/deletions/{deletion_id}/restore":

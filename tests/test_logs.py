@@ -78,6 +78,17 @@ def undone(tenant: Tenant) -> str:
     return f"{tenant.path}/deletions/{tenant.remove(tenant.workflow())['deletion_id']}/restore"
 
 
+def to_hold(tenant: Tenant) -> Json:
+    """A hold on a new workflow."""
+    workflow = tenant.workflow()
+    return {"reason": "a dispute", **{name: workflow[name] for name in ("resource_type", "resource_id")}}
+
+
+def placed(tenant: Tenant) -> Json:
+    """A hold that runs."""
+    return ok(tenant.ana.post(f"{tenant.path}/holds", to_hold(tenant)), 201)
+
+
 def past_of(path: str, tenant: Tenant) -> str:
     """The commit of a resource's first version."""
     commit: str = ok(tenant.ana.get(f"{path}/versions/1"))["git_commit_hash"]
@@ -179,14 +190,23 @@ CALLS: dict[tuple[str, str], tuple[Prepare, str, str]] = {
         "COMMENT",
         "workflow",
     ),
+    ("POST", "S/holds"): (lambda t: (f"{t.path}/holds", to_hold(t)), "CREATE", "legal_hold"),
+    ("POST", "S/holds/{hold_id}/release"): (
+        lambda t: (f"{t.path}/holds/{placed(t)['hold_id']}/release", {"reason": "settled"}),
+        "UPDATE",
+        "legal_hold",
+    ),
     ("POST", "S/audit-logs"): (lambda t: (f"{t.path}/audit-logs", executed(t)), "EXECUTE", "workflow"),
 }
-WITHOUT_PLACE = ("subscription", "user", "api_key", "audit_policy", "execution_log")
-# Git has its own tests: `test_git_http` looks for CLONE and FETCH. So has closing: `test_closing`.
+WITHOUT_PLACE = ("subscription", "user", "api_key", "audit_policy", "execution_log", "legal_hold")
+# Git has its own tests: `test_git_http` looks for CLONE and FETCH. So have closing and the platform's calls.
 NOT_HERE = {
     ("POST", "/git/{subscription_id}.git/git-upload-pack"),
     ("POST", "S/close"),
     ("POST", "S/reopen"),
+    ("PATCH", "/v1/maintenance/jobs/{name}"),
+    ("POST", "/v1/maintenance/jobs/{name}/run"),
+    ("PUT", "/v1/retention-policies"),
 }
 
 
