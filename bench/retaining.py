@@ -5,12 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -51,6 +53,11 @@ _LOG = "server_logs"
 _NEWEST = timedelta(days=200)
 _FILL = Path(__file__).with_name("expired_day.sql").read_bytes()
 _DELETION = "DELETE FROM server_logs WHERE created_at >= %s AND created_at < %s"
+_CHUNK = """
+SELECT format('%%I.%%I', chunk_schema, chunk_name)::regclass::oid FROM timescaledb_information.chunks
+WHERE hypertable_name = %s AND range_start = %s
+"""
+_LOOK_SECONDS = 0.002
 _COPY = "COPY (SELECT * FROM server_logs WHERE created_at >= '{}' AND created_at < '{}') TO STDOUT"
 
 
@@ -61,7 +68,7 @@ def expired_day(stage: Stage) -> list[Measured]:
     archive = Measured(_ARCHIVE, measure="rows/s")
     days = _Days(stage)
     store = ArchiveStore(str(stage.scratch("archive")))
-    with _pool(stage) as pool:
+    with _pool(stage) as pool, psycopg.connect(stage.database.url, autocommit=True) as watcher:
         for number in range(stage.sizes.pairs):
             large, small = days.fill(stage.sizes.day), days.fill(stage.sizes.small_day)
             stage.database.vacuum()
@@ -70,9 +77,15 @@ def expired_day(stage: Stage) -> list[Measured]:
             )
             archive.add(stage.sizes.day / ours, stage.sizes.day / theirs)
             deleting = _delete(stage, large)
-            of_small, of_large = _drop(pool, small), _drop(pool, large)
+            (of_small, small_files), (of_large, large_files) = (
+                _drop(pool, watcher, chunk) for chunk in (small, large)
+            )
             drop.add(of_large * 1000, of_small * 1000)
             delete.add(deleting * 1000, of_large * 1000)
+            drop.notes.append(
+                f"with the files given back to the disk {large_files * 1000:.0f} ms, "
+                f"of a tenth of the rows {small_files * 1000:.0f} ms"
+            )
             stage.say(
                 f"expired day, pair {number + 1}: archived in {ours:.1f} s against {theirs:.1f} s, "
                 f"dropped in {of_large * 1000:.0f} ms, a tenth of it in {of_small * 1000:.0f} ms, "
@@ -187,11 +200,27 @@ def _delete(stage: Stage, chunk: Chunk) -> float:
     return took
 
 
-def _drop(pool: Pool, chunk: Chunk) -> float:
+def _drop(pool: Pool, watcher: psycopg.Connection[Any], chunk: Chunk) -> tuple[float, float]:
+    """The seconds until nobody has the day any more, and until its files are given back too.
+
+    PostgreSQL releases its locks first and then removes the files: nobody waits for that but this session.
+    """
+    gone: list[float] = []
+    [[oid]] = watcher.execute(_CHUNK, [_LOG, chunk.start]).fetchall()
+    watching = threading.Thread(target=_watch, args=(watcher, oid, gone))
+    watching.start()
     began = time.perf_counter()
     with pool.transaction(PLATFORM, role=RETENTION_ROLE) as tx:
         retention.drop(tx, chunk, at=system_clock(), archived=None)
-    return time.perf_counter() - began
+    ended = time.perf_counter()
+    watching.join()
+    return gone[0] - began, ended - began
+
+
+def _watch(watcher: psycopg.Connection[Any], oid: int, gone: list[float]) -> None:
+    while watcher.execute("SELECT FROM pg_class WHERE oid = %s", [oid]).rowcount:
+        time.sleep(_LOOK_SECONDS)
+    gone.append(time.perf_counter())
 
 
 def _inserting(stage: Stage, meanwhile: Callable[[], None]) -> list[float]:
