@@ -1,6 +1,7 @@
 """How an archive is made: the file, which is then read again, and its manifest last of all."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -55,21 +56,23 @@ def write(
     columns = archives.columns_of(tx, source.rows)
     revision = schema.state(tx).revision or ""
     is_parquet = store.format == parquet.SUFFIX
-    batches = archives.batches(tx, source.rows, source.time_column, as_text=is_parquet)
-    first = next(batches, None)
-    if first is None:
-        return None
-    counted = _Counted()
-    blocks = counted.blocks(chain([first], batches))
-
-    def fill(sink: _Sink) -> None:
-        if is_parquet:
-            parquet.encode(blocks, columns, sink)
-        else:
-            ndjson.encode(blocks, sink)
-
     suffix = parquet.SUFFIX if is_parquet else ndjson.SUFFIX
-    written = _written(store, _Place(source.log, source.range_start, source.range_end, suffix), fill)
+    place = _Place(source.log, source.range_start, source.range_end, suffix)
+    counted = _Counted()
+    # Closed whatever happens: the connection is in the midst of COPY.
+    with closing(archives.batches(tx, source.rows, source.time_column, as_text=is_parquet)) as batches:
+        first = next(batches, None)
+        if first is None:
+            return None
+        blocks = counted.blocks(chain([first], batches))
+
+        def fill(sink: _Sink) -> None:
+            if is_parquet:
+                parquet.encode(blocks, columns, sink)
+            else:
+                ndjson.encode(blocks, sink)
+
+        written = _written(store, place, fill)
     has_times = source.time_column is not None
     return _sealed(
         store,
@@ -109,7 +112,7 @@ def write_file(
 ) -> Manifest:
     """Copy a file as it is, with a manifest like any other: no rows, and the suffix as its format.
 
-    Raises ArchiveError, and OSError where the file can't be read.
+    Raises ArchiveError, and OSError where the file can't be opened.
     """
 
     def copy(sink: _Sink) -> None:

@@ -1,6 +1,6 @@
 """Rows on their way out to the archive, and the list of the archives that were made."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -56,7 +56,7 @@ def columns_of(tx: Transaction, query: Executable) -> list[Column]:
 
 def batches(
     tx: Transaction, query: Executable, time_column: str | None, *, as_text: bool = False
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """The rows of a query, each as PostgreSQL writes it as JSON; nothing for none.
 
     The time column is never null. With `as_text` documents, exact numbers and rarer types are strings.
