@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from service import collector
 from service.lifeline import Lifeline
 
 # For requests under way when the server stops; a clone that takes longer is cut off.
@@ -20,10 +21,11 @@ def main() -> None:
     handed: dict[str, Any] = json.loads(sys.stdin.readline())
     # Before the imports, which take a second: a supervisor that is killed meanwhile must free its port.
     lifeline = Lifeline(grace_seconds=GRACE_SECONDS + LEAVING_SECONDS)
+    collector.put_off()
 
     import uvicorn
 
-    from service import collector, log_format
+    from service import log_format
     from service.main import create_app
     from service.settings import Settings
 

@@ -16,6 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from service import collector
 from service.lifeline import Lifeline
 
 if TYPE_CHECKING:
@@ -199,9 +200,10 @@ def main() -> None:
     """Serve until the supervisor closes the pipe."""
     handed: dict[str, Any] = json.loads(sys.stdin.readline())
     lifeline = Lifeline(grace_seconds=GRACE_SECONDS)
+    collector.put_off()
 
     from gitstore.layout import Store
-    from service import collector, log_format
+    from service import log_format
     from service.clock import system_clock
     from service.committer.consolidation import Consolidator
     from service.committer.deletion_requests import DeletionRequests
