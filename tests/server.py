@@ -15,6 +15,8 @@ from uuid import uuid4
 ANNALS = Path(sys.executable).with_name("annals")
 OPERATOR_KEY = "an-operator-key-of-the-tests-0123456789"
 READY_SECONDS = 60
+# A scheduler takes a second of processor time to start, and few tests need one.
+DEFAULTS = {"ANNALS_LOG_LEVEL": "warning", "ANNALS_JOBS": "false"}
 
 
 @dataclass
@@ -75,7 +77,7 @@ def start(data_dir: Path, *options: str, under: Sequence[str] = (), **environmen
     with (data_dir.parent / f"{data_dir.name}.log").open("a") as log:
         process = subprocess.Popen(
             [*under, ANNALS, "serve", "--port", "0", "--data-dir", data_dir, *options],
-            env=clean | {"ANNALS_TEST_MARK": mark, "ANNALS_LOG_LEVEL": "warning"} | environment,
+            env=clean | DEFAULTS | {"ANNALS_TEST_MARK": mark} | environment,
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,

@@ -99,7 +99,8 @@ def test_a_supervisor_killed_leaves_a_postgresql_that_the_next_start_takes_over(
 
 
 def test_a_worker_or_scheduler_that_dies_is_replaced(tmp_path: Path) -> None:
-    with running(tmp_path / "data", "--workers", "2", ANNALS_OPERATOR_KEY=OPERATOR_KEY) as server:
+    chosen = {"ANNALS_OPERATOR_KEY": OPERATOR_KEY, "ANNALS_JOBS": "true"}
+    with running(tmp_path / "data", "--workers", "2", **chosen) as server:
         tenant = Tenant(server.url)
         workers = [pid for pid, command in server.processes().items() if "service.worker" in command]
         assert len(workers) == 2
