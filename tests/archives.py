@@ -1,10 +1,13 @@
 """Rows for the archive, and what of it was written and comes back."""
 
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import Executable, TextClause, column, except_, func, select, text, union_all
 
 from service.archive import reading, restoring, writing
@@ -32,6 +35,23 @@ DOCUMENTS = (
     '["\\\\", "\\"", "\\n"]',
     '{"a": {"b": [null, true, {"c": "\\u00e9\\ud83d\\udce6"}]}}', '"text"', None,
 )  # fmt: skip
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[Callable[[], None]]:
+    """A disk of a MiB at a folder, and what gives it more room; the test is left out where none may be made."""
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=1m", "tmpfs"]
+    if subprocess.run(["mount", *options, folder], capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small disk is not permitted here")
+
+    def give_room() -> None:
+        subprocess.run(["mount", "-o", "remount,size=64m", folder], check=True)
+
+    try:
+        yield give_room
+    finally:
+        subprocess.run(["umount", folder], check=True)
 
 
 def fill(database: Database) -> None:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections import Counter
 from datetime import timedelta
+from errno import ENOSPC
 from pathlib import Path
 
 import orjson
@@ -11,11 +12,14 @@ import pytest
 from psycopg import sql
 
 from gitstore.failpoints import OF_RETENTION, VARIABLE
+from jobs.runner import Runner
 from service.archive import reading
 from service.archive.errors import ArchiveError
 from service.archive.store import ArchiveStore
 from tests.api import Server, Tenant
-from tests.expired_logs import MARK, Logs
+from tests.archives import small_disk
+from tests.expired_logs import MARK, Logs, context_with
+from tests.job_runs import job_context
 
 ROOT = Path(__file__).parents[1]
 JOB = """
@@ -121,6 +125,41 @@ def test_where_the_archive_takes_nothing_nothing_goes_and_the_next_run_recovers(
     assert (counts["rows"], counts["archived_rows"]) == (16, 16)
     for log, rows in before.items():
         assert set(archived(tmp_path, log)) == rows.items() - stored(logs, log).items()
+
+
+def fill(file: Path) -> None:
+    """Leave no room on a disk."""
+    try:
+        file.write_bytes(bytes(2**21))
+    except OSError as error:
+        assert error.errno == ENOSPC
+
+
+def test_on_a_full_disk_nothing_goes_the_run_fails_visibly_and_the_next_one_recovers(
+    logs: Logs, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    before = {log: stored(logs, log) for log in EXPECTED}
+    with small_disk(disk) as give_room, job_context(logs.server) as context:
+        runner = Runner(context_with(context, {"archive_url": str(disk / "archive")}))
+        fill(disk / "ballast")
+        ran = logs.server.clock()
+        runner.run_slots("retention", [ran])
+        [(state, error)] = logs.database.rows(
+            "SELECT state, error FROM job_runs WHERE scheduled_for = %s", ran
+        )
+        assert (state, "No space left on device" in error) == ("failed", True)
+        assert {log: stored(logs, log) for log in EXPECTED} == before
+        give_room()
+        again = logs.server.clock()
+        runner.run_slots("retention", [again])
+        rows = logs.database.rows("SELECT state, counts FROM job_runs WHERE scheduled_for = %s", again)
+        assert [(state, counts["rows"], counts["archived_rows"]) for state, counts in rows] == [
+            ("succeeded", 16, 16)
+        ]
+        for log, rows_before in before.items():
+            gone = rows_before.items() - stored(logs, log).items()
+            assert set(archived(disk / "archive", log)) == gone
 
 
 def test_a_chunk_that_is_written_to_after_it_was_archived_is_archived_again(
