@@ -39,7 +39,7 @@ DOCUMENTS = (
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Callable[[], None]]:
-    """A disk of a MiB at a folder, and what gives it more room; where none may be made the test is left out."""
+    """A disk of a MiB at a folder, and what gives it more room; skips where none may be made."""
     folder.mkdir()
     options = ["-t", "tmpfs", "-o", "size=1m", "tmpfs"]
     if subprocess.run(["mount", *options, folder], capture_output=True, check=False).returncode:
