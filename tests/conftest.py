@@ -14,6 +14,8 @@ from service.settings import load
 from service.startup import make_folders
 from service.usecases.tenancy import ensure_operator_key
 from sql.database import Database as ServiceDatabase
+from sql.embedded import EmbeddedPostgres
+from sql.upgrade import upgrade
 from tests.api import OPERATOR_KEY, Clock, Server, Tenant, served
 from tests.databases import Cluster, Database, cluster_url
 
@@ -70,6 +72,30 @@ def lone_server(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> I
     """Annals for the tests of one file, which may move its time by years."""
     with serving(cluster, tmp_path_factory.mktemp("annals")) as server:
         yield server
+
+
+@pytest.fixture
+def lone(lone_server: Server) -> Tenant:
+    """A subscription of a server whose time may be moved."""
+    return Tenant(lone_server)
+
+
+@contextmanager
+def serving_embedded(folder: Path) -> Iterator[tuple[Server, EmbeddedPostgres]]:
+    """Annals on an embedded PostgreSQL of its own, which has no TimescaleDB."""
+    postgres = EmbeddedPostgres(folder, lambda _: None)
+    postgres.start()
+    try:
+        upgrade(postgres.url, lambda _: None)
+        database, clock = Database(postgres.url), Clock()
+        set_operator_key(database, clock, OPERATOR_KEY)
+        settings, _ = load({"data_dir": folder, "require_timescaledb": False}, {})
+        make_folders(settings)
+        app = create_app(settings, database_url=postgres.url, clock=clock)
+        with served(app, database, clock) as server:
+            yield server, postgres
+    finally:
+        postgres.stop()
 
 
 def set_operator_key(database: Database, clock: Clock, key: str) -> None:

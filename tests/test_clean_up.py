@@ -3,8 +3,6 @@
 from datetime import timedelta
 from uuid import uuid4
 
-import pytest
-
 from service.job_names import CLEAN_UP
 from service.runs import Counts, Plan
 from service.usecases import clean_up
@@ -14,12 +12,6 @@ from tests.test_expiry import hold
 from tests.test_logs import events
 
 NOTHING = dict.fromkeys(("idempotency_keys", "api_keys", "job_runs", "job_plans"), 0)
-
-
-@pytest.fixture
-def lone(lone_server: Server) -> Tenant:
-    """A subscription of a server whose time may be moved."""
-    return Tenant(lone_server)
 
 
 def clean(server: Server) -> Counts:

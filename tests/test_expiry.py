@@ -25,12 +25,6 @@ DAYS = 30
 MACHINE = f"system:{EXPIRE_DELETIONS}"
 
 
-@pytest.fixture
-def lone(lone_server: Server) -> Tenant:
-    """A subscription of a server whose time may be moved."""
-    return Tenant(lone_server)
-
-
 def expire(server: Server) -> Counts:
     """What a run of the job comes to."""
     return carried_out(server, EXPIRE_DELETIONS, expiry.run)

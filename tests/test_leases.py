@@ -3,8 +3,6 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, LiteralString
 
-import pytest
-
 from service.job_names import RELEASE_CHECK_OUTS
 from service.runs import Counts
 from service.usecases import leases
@@ -18,12 +16,6 @@ WAITING: LiteralString = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 )
 MACHINE = f"system:{RELEASE_CHECK_OUTS}"
-
-
-@pytest.fixture
-def lone(lone_server: Server) -> Tenant:
-    """A subscription of a server whose time may be moved."""
-    return Tenant(lone_server)
 
 
 def release(server: Server) -> Counts:

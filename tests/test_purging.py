@@ -36,12 +36,6 @@ DAYS = 31
 LEFT = {"subscriptions", "audit_logs", "data_change_history"}
 
 
-@pytest.fixture
-def lone(lone_server: Server) -> Tenant:
-    """A subscription of a server whose time may be moved."""
-    return Tenant(lone_server)
-
-
 def purge(server: Server) -> Counts:
     """What a run of the job comes to."""
     return carried_out(server, PURGE_CLOSED, purging.run)

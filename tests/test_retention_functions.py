@@ -10,14 +10,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from service.main import create_app
-from service.settings import load
-from service.startup import make_folders
-from sql.embedded import EmbeddedPostgres
 from sql.hypertables import CHUNK_SCHEMA
-from sql.upgrade import upgrade
-from tests.api import OPERATOR_KEY, Clock, Server, Tenant, served
-from tests.conftest import set_operator_key
+from tests.api import Server, Tenant
+from tests.conftest import serving_embedded
 from tests.databases import Database
 from tests.expired_logs import COLUMNS, Logs
 
@@ -163,37 +158,27 @@ def test_beside_a_drop_nobody_waits_for_a_lock_and_a_long_reader_only_puts_it_of
 
 @pytest.mark.embedded
 def test_without_timescaledb_the_same_rows_go_one_by_one(tmp_path: Path) -> None:
-    postgres = EmbeddedPostgres(tmp_path, lambda _: None)
-    postgres.start()
-    try:
-        upgrade(postgres.url, lambda _: None)
-        database, clock = Database(postgres.url), Clock()
-        set_operator_key(database, clock, OPERATOR_KEY)
-        settings, _ = load({"data_dir": tmp_path, "require_timescaledb": False}, {})
-        make_folders(settings)
-        app = create_app(settings, database_url=postgres.url, clock=clock)
-        with served(app, database, clock) as server:
-            logs, of = Logs(server), Tenant(server).subscription_id
-            logs.clear()
-            at = clock()
-            for log in COLUMNS:
-                for days in (20, 100, 400):
-                    for whose in (of, None):
-                        logs.add(log, at - timedelta(days=days), subscription_id=whose, number=3)
-            logs.rule("server", 10, of)
-            plan = logs.plan()
-            counts = logs.run(archive_url=str(tmp_path / "archive"))
-            # Of servers and nodes 12 past 90 days, and of one tenant 3 more; of executions 6 past a year.
-            expected = {"server_logs": 15, "node_execution_logs": 12, "execution_logs": 6}
-            assert counts["rows_by_log"] == expected
-            assert counts["rows"] == counts["archived_rows"] == sum(part.rows for part in plan.parts) == 33
-            assert {log: logs.count(log) for log in COLUMNS} == {
-                "server_logs": 3,
-                "node_execution_logs": 6,
-                "execution_logs": 12,
-                "audit_logs": 18,
-                "data_change_history": 18,
-            }
-            assert (counts["chunks"], logs.run()["rows"]) == (0, 0)
-    finally:
-        postgres.stop()
+    with serving_embedded(tmp_path) as (server, _):
+        clock = server.clock
+        logs, of = Logs(server), Tenant(server).subscription_id
+        logs.clear()
+        at = clock()
+        for log in COLUMNS:
+            for days in (20, 100, 400):
+                for whose in (of, None):
+                    logs.add(log, at - timedelta(days=days), subscription_id=whose, number=3)
+        logs.rule("server", 10, of)
+        plan = logs.plan()
+        counts = logs.run(archive_url=str(tmp_path / "archive"))
+        # Of servers and nodes 12 past 90 days, and of one tenant 3 more; of executions 6 past a year.
+        expected = {"server_logs": 15, "node_execution_logs": 12, "execution_logs": 6}
+        assert counts["rows_by_log"] == expected
+        assert counts["rows"] == counts["archived_rows"] == sum(part.rows for part in plan.parts) == 33
+        assert {log: logs.count(log) for log in COLUMNS} == {
+            "server_logs": 3,
+            "node_execution_logs": 6,
+            "execution_logs": 12,
+            "audit_logs": 18,
+            "data_change_history": 18,
+        }
+        assert (counts["chunks"], logs.run()["rows"]) == (0, 0)

@@ -23,17 +23,13 @@ from service.server_log import writer
 from service.server_log.exchange import MAX_BODY_BYTES, Exchange
 from service.server_log.rows import row_of
 from service.server_log.writer import ServerLog
-from service.settings import load
-from service.startup import make_folders
 from sql.database import PLATFORM
 from sql.database import Database as ServiceDatabase
-from sql.embedded import EmbeddedPostgres
 from sql.errors import RowsRefused
 from sql.queries import server_logs
 from sql.queries.server_logs import ServerLogFilter
-from sql.upgrade import upgrade
-from tests.api import OPERATOR_KEY, Clock, Server, served
-from tests.conftest import set_operator_key
+from tests.api import Clock, Server, served
+from tests.conftest import serving_embedded
 from tests.databases import Cluster, Database
 from tests.test_embedded import kill_server
 
@@ -388,33 +384,23 @@ def test_a_log_that_hangs_holds_no_request_up(server: Server) -> None:
 
 @pytest.mark.embedded
 def test_while_the_database_is_away_requests_are_answered_and_rows_wait(tmp_path: Path) -> None:
-    postgres = EmbeddedPostgres(tmp_path, lambda _: None)
-    postgres.start()
-    try:
-        upgrade(postgres.url, lambda _: None)
-        database, clock = Database(postgres.url), Clock()
-        set_operator_key(database, clock, OPERATOR_KEY)
-        settings, _ = load({"data_dir": tmp_path, "require_timescaledb": False}, {})
-        make_folders(settings)
-        app = create_app(settings, database_url=postgres.url, clock=clock)
-        with served(app, database, clock) as server:
-            assert server.operator.get("/v1/subscriptions").status_code == 200
-            wait_until(lambda: len(stored(database)) == 1)
-            kill_server(postgres)
-            took = []
-            for number in range(20):
-                began = time.monotonic()
-                headers = {"x-request-id": f"away-{number:02}"}
-                assert server.http.get("/livez").status_code == 200
-                assert server.http.get("/version", headers=headers).status_code == 200
-                took.append(time.monotonic() - began)
-                time.sleep(0.02)
-            assert median(took) < 0.5  # one slow answer is the machine's, half of them the log's
-            assert server.operator.get("/v1/subscriptions").status_code == 503
-            assert postgres.ensure_running()
-            wait_until(lambda: len(stored(database)) > 1)
-            query = "SELECT response_status FROM server_logs WHERE response_status >= 400"
-            wait_until(lambda: database.rows(query) == [(503,)])
-            assert stored(database)[1:] == [f"away-{number:02}" for number in range(20)]
-    finally:
-        postgres.stop()
+    with serving_embedded(tmp_path) as (server, postgres):
+        database = server.database
+        assert server.operator.get("/v1/subscriptions").status_code == 200
+        wait_until(lambda: len(stored(database)) == 1)
+        kill_server(postgres)
+        took = []
+        for number in range(20):
+            began = time.monotonic()
+            headers = {"x-request-id": f"away-{number:02}"}
+            assert server.http.get("/livez").status_code == 200
+            assert server.http.get("/version", headers=headers).status_code == 200
+            took.append(time.monotonic() - began)
+            time.sleep(0.02)
+        assert median(took) < 0.5  # one slow answer is the machine's, half of them the log's
+        assert server.operator.get("/v1/subscriptions").status_code == 503
+        assert postgres.ensure_running()
+        wait_until(lambda: len(stored(database)) > 1)
+        query = "SELECT response_status FROM server_logs WHERE response_status >= 400"
+        wait_until(lambda: database.rows(query) == [(503,)])
+        assert stored(database)[1:] == [f"away-{number:02}" for number in range(20)]
