@@ -46,7 +46,7 @@ INSERTS = Demand(
     "inserts", "p99 of inserts while retention and archive run, against without", 2, 1.5, "×", at_most=True
 )
 DAY = (_DROP, _DELETE, _ARCHIVE)
-INSERTS_A_SECOND = 100
+INSERTS_A_SECOND = 50
 
 _LOG = "server_logs"
 # Long past the term of the log, which is 90 days; each day of the benchmark is one before.
