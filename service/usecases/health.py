@@ -45,7 +45,8 @@ def readiness(context: Context) -> Readiness:
     checks, warnings = _database(context)
     checks["repositories"] = _repositories(context)
     checks["committer"] = _committer(context)
-    warnings += _overdue(context)
+    if checks["database"].ok:
+        warnings += _overdue(context)
     return Readiness(all(check.ok for check in checks.values()), checks, warnings)
 
 
@@ -89,7 +90,7 @@ def _overdue(context: Context) -> list[str]:
     try:
         return maintenance.overdue(context)
     except DatabaseError:
-        # That it does not answer is told by its own check.
+        # It answered just before: the next look tells more.
         return []
 
 
