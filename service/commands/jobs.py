@@ -7,19 +7,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
 from rich.table import Table
 
-from service.callers import Machine, Origin
 from service.commands.operating import AsJson, DataDir, explained, out, progress
-from service.ids import mint
 from service.settings import Settings, load
-from service.usecases import maintenance
-from service.usecases.maintenance import DryRun, Job, Run
-from sql.database import PLATFORM
+
+# Imported where they are used: every command would wait for them.
+if TYPE_CHECKING:
+    from service.callers import Machine
+    from service.usecases.maintenance import DryRun, Job, Run
 
 jobs = typer.Typer(help="Scheduled jobs: retention, expiry, upkeep.", no_args_is_help=True)
 
@@ -52,7 +52,10 @@ def _context(data_dir: Path | None) -> Iterator[Any]:
         yield context
 
 
-def _operator() -> Machine:
+def _operator() -> "Machine":
+    from service.callers import Machine, Origin
+    from service.ids import mint
+
     origin = Origin(
         request_id=f"command-{mint()}",
         ip_address=None,
@@ -66,6 +69,8 @@ def _operator() -> Machine:
 @jobs.command("list")
 def list_jobs(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Every job: when it runs, and how its last run went."""
+    from service.usecases import maintenance
+
     with _context(data_dir) as context:
         found = maintenance.all_jobs(context)
     if as_json:
@@ -77,7 +82,7 @@ def list_jobs(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     out.print(table)
 
 
-def _cells(job: Job) -> tuple[str, ...]:
+def _cells(job: "Job") -> tuple[str, ...]:
     last = "never" if job.last_run is None else f"{job.last_run.state} {_instant(job.last_run.scheduled_for)}"
     upcoming = "paused" if job.is_paused else _instant(job.next_run_at)
     return job.name, f"{job.cron} {job.time_zone}", upcoming, last, job.summary
@@ -101,10 +106,15 @@ def run_jobs(
         return
     if dry_run and plan is not None:
         raise typer.BadParameter("a plan is applied or made anew, not both")
+    if dry_run:
+        with _context(data_dir) as context:
+            tried = _try(context, job)
+        _show(tried, as_json=as_json, in_words=lambda: _show_plan(tried))
+        return
     with _context(data_dir) as context:
-        done = _try(context, job) if dry_run else _run(context, job, plan)
-    _show(done, as_json=as_json)
-    if isinstance(done, Run) and done.state != "succeeded":
+        done = _run(context, job, plan)
+    _show(done, as_json=as_json, in_words=lambda: _show_run(done))
+    if done.state != "succeeded":
         raise typer.Exit(1)
 
 
@@ -118,15 +128,20 @@ def _run_scheduler(data_dir: Path | None) -> None:
         run_alone(settings, url)
 
 
-def _try(context: Any, job: str) -> DryRun:
+def _try(context: Any, job: str) -> "DryRun":
+    from service.usecases import maintenance
+    from sql.database import PLATFORM
+
     with context.database.transaction(PLATFORM) as tx:
         return maintenance.keep_plan(tx, context, job, _operator().username)
 
 
-def _run(context: Any, job: str, plan: UUID | None) -> Run:
+def _run(context: Any, job: str, plan: UUID | None) -> "Run":
     """Let the scheduler run a job, or where none is at work be it for so long."""
     from jobs.leader import elected
     from jobs.runner import Runner
+    from service.usecases import maintenance
+    from sql.database import PLATFORM
 
     maintenance.job(context, job)
     if plan is not None:
@@ -161,6 +176,8 @@ def list_runs(
     as_json: AsJson = False,
 ) -> None:
     """The last runs, and what each came to."""
+    from service.usecases import maintenance
+
     with _context(data_dir) as context:
         found = maintenance.last_runs(context, job, limit)
     if as_json:
@@ -188,6 +205,8 @@ def schedule(
     data_dir: DataDir = None,
 ) -> None:
     """Let a job run at other times."""
+    from service.usecases import maintenance
+
     given = {"cron": cron, "time_zone": time_zone}
     wanted = given if default else {name: value for name, value in given.items() if value is not None}
     if default is (cron is not None or time_zone is not None):
@@ -210,22 +229,26 @@ def resume(job: Name, data_dir: DataDir = None) -> None:
 
 
 def _set_paused(job: str, data_dir: Path | None, *, is_paused: bool) -> None:
+    from service.usecases import maintenance
+
     with _context(data_dir) as context:
         done = maintenance.change_schedule(context, _operator(), job, {"is_paused": is_paused})
     out.print(f"{done.name}: {'paused' if done.is_paused else f'next at {_instant(done.next_run_at)}'}")
 
 
-def _show(done: Run | DryRun, *, as_json: bool) -> None:
+def _show(done: "Run | DryRun", *, as_json: bool, in_words: Callable[[], None]) -> None:
     if as_json:
         typer.echo(json.dumps(asdict(done), indent=2, default=str))
-    elif isinstance(done, Run):
-        out.print(f"{done.job}: {done.state} after {_seconds(done)} s", markup=False)
-        out.print(done.error or json.dumps(done.counts or {}), markup=False)
     else:
-        _show_plan(done)
+        in_words()
 
 
-def _show_plan(done: DryRun) -> None:
+def _show_run(done: "Run") -> None:
+    out.print(f"{done.job}: {done.state} after {_seconds(done)} s", markup=False)
+    out.print(done.error or json.dumps(done.counts or {}), markup=False)
+
+
+def _show_plan(done: "DryRun") -> None:
     plan = done.plan
     table = Table("of", "level", "subscription", "rows", "bytes", "chunks", "oldest kept", box=None)
     for part in plan["parts"]:
@@ -243,7 +266,7 @@ def _instant(value: Any) -> str:
     return "" if value is None else f"{value:%Y-%m-%d %H:%M:%S}Z"
 
 
-def _seconds(run: Run) -> str:
+def _seconds(run: "Run") -> str:
     if run.started_at is None or run.ended_at is None:
         return ""
     return f"{(run.ended_at - run.started_at).total_seconds():.1f}"
