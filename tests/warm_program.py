@@ -13,10 +13,11 @@ from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-# All that a client's command imports but `service.cli`, whose consoles look at the environment.
+# What commands of clients and of operators import but `service.cli`, whose consoles look at the environment.
 IMPORTED = (
     *("certifi", "h11", "httpcore", "service.client", "service.commands.resources"),
     *("service.commands.versions", "service.quickstart", "service.settings"),
+    *("jobs.process", "service.startup", "service.usecases.maintenance"),
 )
 SECONDS = 120
 MESSAGE_BYTES = 128 * 1024
