@@ -1,7 +1,7 @@
 """The leader's work: a slot of each job when it comes, what operators ask for, and slots that nobody saw."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import islice
@@ -17,7 +17,7 @@ from jobs.table import TABLE, Work
 from service.context import JobContext
 from service.job_names import JOBS, JobKind
 from service.runs import JobRun
-from service.usecases.maintenance import schedule_of
+from service.usecases.maintenance import last_of, schedule_of
 from sql.database import PLATFORM
 from sql.errors import DatabaseError
 from sql.queries import jobs
@@ -93,7 +93,7 @@ class _Term:
         self._context = context
         self._kinds = kinds
         self._runner = runner
-        self._set: dict[str, ScheduleRow] = {}
+        self._set: dict[str, list[ScheduleRow]] = {}
         # The last slot of each job that is accounted for.
         self._done: dict[str, datetime] = {}
         self._pool = ThreadPoolExecutor(THREADS_PER_JOB * len(kinds), thread_name_prefix="job")
@@ -125,8 +125,8 @@ class _Term:
         with self._context.database.transaction(PLATFORM) as tx:
             schedules, waiting = jobs.schedules(tx), jobs.waiting(tx)
         for job in self._kinds:
-            if schedules.get(job) != self._set.get(job):
-                self._reschedule(job, schedules.get(job))
+            if job in schedules and schedules[job] != self._set.get(job):
+                self._reschedule(job, schedules[job])
         for row in waiting:
             self._begin_waiting(row)
         return not self._failed.is_set()
@@ -143,12 +143,15 @@ class _Term:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _miss_until(self, job: str, at: datetime) -> None:
-        row, done = self._set.get(job), self._done.get(job)
+        done = self._done.get(job)
         self._done[job] = at
-        if done is None or (row is not None and row.is_paused):
+        if done is None:
             return
-        after = done if row is None else max(done, row.changed_at)
-        slots = list(schedule_of(self._kinds[job], row).slots(after, at))
+        slots = [
+            slot
+            for after, until, row in self._terms(job, done, at)
+            for slot in self._due(job, row, after, until)
+        ]
         why = "no scheduler was at work"
         if len(slots) > MAX_MISSED:
             before = len(slots) - MAX_MISSED
@@ -157,9 +160,24 @@ class _Term:
         for batch in _batches(slots):
             self._runner.miss(job, batch, why)
 
+    def _terms(
+        self, job: str, since: datetime, until: datetime
+    ) -> Iterator[tuple[datetime, datetime, ScheduleRow | None]]:
+        """Which schedule held from when until when, in a span of time."""
+        rows: list[ScheduleRow | None] = [None, *self._set.get(job, ())]
+        for row, following in zip(rows, [*rows[1:], None], strict=True):
+            begin = since if row is None else max(since, row.changed_at)
+            end = until if following is None else min(until, following.changed_at)
+            if begin < end:
+                yield begin, end, row
+
+    def _due(self, job: str, row: ScheduleRow | None, after: datetime, until: datetime) -> Iterator[datetime]:
+        if row is None or not row.is_paused:
+            yield from schedule_of(self._kinds[job], row).slots(after, until)
+
     def _plan(self, job: str) -> None:
         """Let the scheduler know a job's slots from the last one on that is accounted for."""
-        row = self._set.get(job)
+        row = last_of(self._set.get(job))
         if row is not None and row.is_paused:
             return
         schedule = schedule_of(self._kinds[job], row)
@@ -173,13 +191,10 @@ class _Term:
             next_run_time=schedule.next_after(after),
         )
 
-    def _reschedule(self, job: str, row: ScheduleRow | None) -> None:
+    def _reschedule(self, job: str, rows: list[ScheduleRow]) -> None:
         if self._scheduler.get_job(job) is not None:
             self._scheduler.remove_job(job)
-        if row is None:
-            self._set.pop(job, None)
-        else:
-            self._set[job] = row
+        self._set[job] = rows
         self._plan(job)
 
     def _slots_came(self, job: str, slots: Sequence[datetime]) -> Future[None]:

@@ -20,7 +20,7 @@ AnnalsError
 ├── Locked              CheckedOut
 ├── PreconditionFailed  StaleVersion
 ├── PreconditionMissing IfMatchRequired
-├── Unavailable         DatabaseNotReachable, Busy, OutcomeUnknown, StoreNotWritable, RefNotMoved
+├── Unavailable         DatabaseNotReachable, RoleMissing, Busy, OutcomeUnknown, StoreNotWritable, RefNotMoved
 └── Internal
 
 Each leaf has a stable `code`. The first line of its docstring is its title, the rest says what it means and
@@ -540,6 +540,17 @@ class DatabaseNotReachable(Unavailable):
     """
 
     code = "database_unavailable"
+
+
+class RoleMissing(Unavailable):
+    """The server's database login lacks a role
+
+    What was asked for needs a role of the database that the server's login was not granted: jobs that let
+    rows of logs go need `annals_retention`. `annals doctor` says what is missing; whoever runs the database
+    grants it. Nothing was changed.
+    """
+
+    code = "role_missing"
 
 
 class Busy(Unavailable):

@@ -23,7 +23,8 @@ def blocking(
 ) -> HoldRow | None:
     """The first hold that keeps a resource and all below it, which comes first in `tree`, from being purged.
 
-    It is on the subscription, on one of them, on what they lie in, or on a user who made or deleted any.
+    It is on the subscription, on one of them, on what they lie in, or lay in while it ran, or on a user who
+    made or deleted any.
     """
     running = holds.running(tx, subscription_id, at)
     if not running:
@@ -31,10 +32,18 @@ def blocking(
     ids = {row.resource_id for row in tree}
     is_on_resource = any(hold.resource_id is not None for hold in running)
     above = _above(tx, subscription_id, tree[0]) if is_on_resource else set()
+    moved = holds.moved(tx, subscription_id, ids | above) if is_on_resource else set()
     users = {row.created_by for row in tree}
     if any(hold.user_id is not None for hold in running):
         users |= holds.deleters(tx, subscription_id, ids)
-    return next((hold for hold in running if _keeps(hold, ids | above, users)), None)
+    return next((hold for hold in running if hold.hold_id in moved or _keeps(hold, ids | above, users)), None)
+
+
+def note_move(tx: Transaction, subscription_id: UUID, before: ResourceRow, at: datetime) -> None:
+    """Let the holds that keep a resource where it is keep it also where it is moved to."""
+    if any(hold.resource_id is not None for hold in holds.running(tx, subscription_id, at)):
+        above = _above(tx, subscription_id, before)
+        holds.note_move(tx, subscription_id, before.resource_id, above, at)
 
 
 def held(hold: HoldRow) -> Held:

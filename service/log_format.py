@@ -43,7 +43,7 @@ def configure(form: Literal["auto", "json", "console"], level: str) -> None:
     root.handlers = [handler]
     root.setLevel(level.upper())
     # These say at info what our own lines say already.
-    for chatty in ("uvicorn.error", "httpx", "alembic"):
+    for chatty in ("uvicorn.error", "httpx", "alembic", "apscheduler"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
 
 

@@ -58,6 +58,8 @@ def from_store(error: Exception) -> AnnalsError | None:
     match error:
         case sql_errors.DatabaseUnavailable() | sql_errors.WriteConflict():
             return errors.DatabaseNotReachable("The database did not answer; try again shortly.")
+        case sql_errors.RoleNotGranted():
+            return errors.RoleMissing(f"The database lets nobody do this: {error}.")
         case sql_errors.LimitExceeded():
             return errors.DocumentTooLarge("The document unfolds to more than the database can store.")
         case sql_errors.UnfitValue():

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, available_timezones
 
 from apscheduler.triggers.cron import CronTrigger
 
@@ -41,7 +41,7 @@ class Schedule:
     @cached_property
     def trigger(self) -> CronTrigger:
         """The same as APScheduler takes it."""
-        parts = self.cron.split()
+        parts = self.cron.split() if self.cron.isascii() else []
         if len(parts) not in (len(_FIELDS) - 1, len(_FIELDS)):
             raise BadSchedule("cron", "an expression has five fields, or six with seconds first")
         fields = dict(zip(_FIELDS, ["0", *parts][-len(_FIELDS) :], strict=True))
@@ -68,11 +68,12 @@ class Schedule:
             slot = self.next_after(slot)
 
 
+@cache
 def _zone(name: str) -> tzinfo:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise BadSchedule("time_zone", f"there is no time zone {name!r}: they are as Europe/Berlin") from None
+    # Each host has a `localtime` of its own.
+    if name not in available_timezones() - {"localtime"}:
+        raise BadSchedule("time_zone", f"there is no time zone {name!r}: they are as Europe/Berlin")
+    return ZoneInfo(name)
 
 
 def _named_days(field: str) -> str:

@@ -9,6 +9,7 @@ DatabaseError
 ├── LimitExceeded         a value is past what PostgreSQL can store
 ├── RowsRefused           one row or more of a batch can't be stored as they are
 ├── UnfitValue            a value is none of its column's type: out of range, or a text that it can't hold
+├── RoleNotGranted        the login was not granted a role that this needs
 └── SchemaError           the schema is missing, old, newer than this program, or may not be changed
 """
 
@@ -21,6 +22,9 @@ from sqlalchemy import exc
 
 # Of the functions by which rows of logs go.
 ROWS_KEPT = "RK001"
+
+
+_NO_ROLE = "permission denied to set role"
 
 
 class DatabaseError(Exception):
@@ -59,6 +63,10 @@ class RowsKept(DatabaseError):
     """A rule of retention, or a legal hold, keeps rows that were to go."""
 
 
+class RoleNotGranted(DatabaseError):
+    """The login may not take a role of Annals; only what needs that role is out of reach."""
+
+
 class UniqueConflict(DatabaseError):
     """A unique constraint refused a row."""
 
@@ -92,6 +100,9 @@ def translate(error: exc.DBAPIError | psycopg.Error) -> Exception:
         return WriteConflict(str(origin))
     if isinstance(origin, psycopg.errors.Error) and origin.sqlstate == ROWS_KEPT:
         return RowsKept(str(origin))
+    if isinstance(origin, psycopg.errors.InsufficientPrivilege) and _NO_ROLE in str(origin):
+        role = str(origin).partition(_NO_ROLE)[2].strip().split("\n")[0]
+        return RoleNotGranted(f"this login may not take the role {role}: GRANT it, as its administrator")
     if isinstance(origin, psycopg.errors.LockNotAvailable):
         return LockNotTaken(str(origin))
     if isinstance(origin, psycopg.errors.Error) and (origin.sqlstate or "").startswith("54"):

@@ -93,13 +93,19 @@ class Logs:
         query = "SELECT count(*) FROM timescaledb_information.chunks WHERE hypertable_name = %s"
         return int(self.database.value(query, log))
 
-    def clear(self) -> None:
-        """Let there be no rows, no rules but the specification's, and no holds."""
+    def clear_rows(self) -> None:
+        """Let there be no rows."""
         self.server.flush_log()
         with self.database.connection("annals_owner") as connection:
             connection.execute(
                 "TRUNCATE server_logs, node_execution_logs, execution_logs, audit_logs, data_change_history"
             )
+
+    def clear(self) -> None:
+        """Let there be no rows, no rules but the specification's, and no holds."""
+        self.clear_rows()
+        with self.database.connection("annals_owner") as connection:
+            connection.execute("DELETE FROM legal_hold_moves")
             connection.execute("DELETE FROM legal_holds")
             connection.execute("DELETE FROM archives")
             connection.execute("DELETE FROM retention_policies WHERE subscription_id IS NOT NULL")

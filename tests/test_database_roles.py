@@ -18,7 +18,7 @@ TENANT_TABLES = (
     *("workspaces", "folders", "jobs", "workflows", "jobpackages", "connectors"),
     *("versions", "version_comments", "check_outs", "publications", "tags", "deletion_logs"),
     *("idempotency_keys", "change_numbers", "audit_policies", "deletion_requests"),
-    *("retention_policies", "legal_holds", "archives"),
+    *("retention_policies", "legal_holds", "legal_hold_moves", "archives"),
     *LOGS,
 )
 PLATFORM_TABLES = ("job_schedules", "job_plans", "job_runs")
@@ -194,7 +194,7 @@ def test_most_tables_have_rows_to_hide(database: Database, worked: tuple[Tenant,
     own = worked[0].subscription_id
     empty = {table for table in TENANT_TABLES if own not in seen(database, table, "platform")}
     later = {"deletion_logs", "deletion_requests", "change_numbers", "audit_policies", *LOGS[1:]}
-    later |= {"retention_policies", "legal_holds", "archives"}
+    later |= {"retention_policies", "legal_holds", "legal_hold_moves", "archives"}
     assert empty <= later
 
 

@@ -171,6 +171,15 @@ def test_figures_and_readiness_tell_how_jobs_are(scheduled: Server, operator: Ca
         assert any(each.startswith("the job upkeep is overdue") for each in answer.json()["warnings"])
 
 
+def test_a_job_that_never_ran_is_overdue_in_time(scheduled: Server) -> None:
+    with scheduled.clock.moved(days=2):
+        warnings = ok(scheduled.http.get("/readyz"))["warnings"]
+    assert any(each.startswith("the job purge-closed is overdue") for each in warnings)
+    assert not any(
+        each.startswith("the job purge-closed") for each in ok(scheduled.http.get("/readyz"))["warnings"]
+    )
+
+
 def test_every_job_is_there_and_those_that_take_something_away_can_be_tried() -> None:
     assert set(TABLE) == set(JOBS)
     assert set(plans.PLANS) == {name for name, kind in JOBS.items() if kind.has_plan}

@@ -206,7 +206,14 @@ def occurrences(tenant: Tenant) -> list[tuple[int, str, Json]]:
 
 
 # Only a server that is broken, or more than busy, answers with these, or a job is refused so.
-UNPROVOKED = {"busy", "database_unavailable", "internal", "outcome_unknown", "still_restorable"}
+UNPROVOKED = {
+    "role_missing",
+    "busy",
+    "database_unavailable",
+    "internal",
+    "outcome_unknown",
+    "still_restorable",
+}
 
 
 def test_a_problem_says_what_rfc_9457_asks_for(tenant: Tenant) -> None:

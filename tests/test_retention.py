@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.api import Json, Server, Tenant, ok
+from tests.api import Json, Server, Tenant, ok, refused
 from tests.expired_logs import COLUMNS, Logs
 from tests.test_holds import on, place, release
 from tests.test_logs import UNKNOWN
@@ -151,6 +151,32 @@ def test_a_chunk_with_held_rows_keeps_just_those_until_they_are_released(logs: L
     with logs.server.clock.moved(days=2):
         assert logs.run()["chunks"] == 1
         assert logs.count("server_logs", subscription_id=of) == 0
+
+
+def test_what_is_moved_out_of_what_is_held_stays_held(logs: Logs, tenant: Tenant) -> None:
+    workflow, old = tenant.workflow(), days_ago(logs, 400)
+    held, other, third = (ok(tenant.ana.post(f"{tenant.path}/workspaces", {"name": n}), 201) for n in "abc")
+    folders = f"{tenant.path}/folders"
+    outer = ok(tenant.ana.post(folders, {"name": "f", "workspace_id": held["resource_id"]}), 201)
+    ok(
+        tenant.ana.patch(
+            f"{folders}/{tenant.folder_id}",
+            {"parent_folder_id": outer["resource_id"], "workspace_id": held["resource_id"]},
+        )
+    )
+    hold = place(tenant, **on(held))
+    # With all that lies in it, and then a part of it again: each is kept for what it was in.
+    ok(tenant.ana.patch(f"{folders}/{outer['resource_id']}", {"workspace_id": other["resource_id"]}))
+    ok(tenant.ana.patch(f"{folders}/{tenant.folder_id}", {"workspace_id": third["resource_id"]}))
+    logs.clear_rows()
+    logs.add(
+        "execution_logs", old, subscription_id=tenant.subscription_id, workflow_id=workflow["resource_id"]
+    )
+    assert (logs.run()["rows"], logs.count("execution_logs")) == (0, 1)
+    tenant.remove(workflow)
+    refused(tenant.ana.delete(tenant.at(workflow), params={"permanent": True}), 409, "held")
+    release(tenant, hold)
+    assert logs.run()["rows"] == 1
 
 
 def test_audit_rows_and_changes_of_what_is_held_or_was_below_it_stay(logs: Logs, tenant: Tenant) -> None:

@@ -160,6 +160,23 @@ def test_after_a_long_downtime_the_latest_slots_are_written_and_the_others_count
     assert missed[1:] == ["no scheduler was at work"] * 4
 
 
+def test_slots_of_a_schedule_that_was_changed_in_a_downtime_are_missed_by_it(
+    context: JobContext, database: Database
+) -> None:
+    now = second(datetime.now(UTC))
+    add_run(database, "tick", "succeeded", now - timedelta(seconds=30))
+    for ago, cron, is_paused in ((20, NEVER, False), (10, EACH_SECOND, True), (5, EACH_SECOND, False)):
+        with database.connection() as connection:
+            connection.execute(
+                "INSERT INTO job_schedules VALUES ('tick', %s, NULL, %s, %s, 'system:test')",
+                [cron, is_paused, now - timedelta(seconds=ago)],
+            )
+    with scheduling_by(context, EACH_SECOND, tick=nothing):
+        wait_until(lambda: states(database, "tick")[-1] == "succeeded")
+    missed = [(now - at).total_seconds() for at, state, _ in runs(database, "tick") if state == "missed"]
+    assert missed[:15] == [*range(29, 19, -1), *range(4, -1, -1)]
+
+
 def test_a_slot_that_comes_while_the_job_is_at_work_is_missed(
     context: JobContext, database: Database
 ) -> None:
@@ -218,13 +235,11 @@ def test_a_changed_schedule_and_a_pause_are_taken_up_at_once(context: JobContext
     def set_to(cron: str | None, *, is_paused: bool) -> None:
         with database.connection() as connection:
             connection.execute(
-                "INSERT INTO job_schedules VALUES ('tick', %s, NULL, %s, %s, 'system:test') ON CONFLICT (job)"
-                " DO UPDATE SET cron = excluded.cron, is_paused = excluded.is_paused,"
-                " changed_at = excluded.changed_at",
+                "INSERT INTO job_schedules VALUES ('tick', %s, NULL, %s, %s, 'system:test')",
                 [cron, is_paused, datetime.now(UTC)],
             )
 
-    add_run(database, "tick", "succeeded", datetime.now(UTC) - timedelta(days=800))
+    add_run(database, "tick", "succeeded", datetime.now(UTC) - timedelta(seconds=10))
     set_to(NEVER, is_paused=True)
     with scheduling_by(context, NEVER, tick=nothing, other=nothing):
         time.sleep(1.5)

@@ -62,6 +62,8 @@ def test_a_time_zone_moves_the_slots_also_over_its_change_of_clocks() -> None:
         ("0 0 1 * 1", "UTC", "cron", "together"),
         ("x * * * *", "UTC", "cron", "can't be read"),
         ("* * * * *", "Mars/Olympus", "time_zone", "no time zone"),
+        ("* * * * *", "localtime", "time_zone", "no time zone"),
+        ("٣ * * * *", "UTC", "cron", "five fields"),
         ("* * * * *", "../../etc/passwd", "time_zone", "no time zone"),
     ],
 )

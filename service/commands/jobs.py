@@ -76,7 +76,7 @@ def list_jobs(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in found], indent=2, default=str))
         return
-    table = Table("job", "schedule", "next", "last run", "does", box=None)
+    table = _table("job", "schedule", "next", "last run", "does")
     for each in found:
         table.add_row(*_cells(each))
     out.print(table)
@@ -183,7 +183,7 @@ def list_runs(
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in found], indent=2, default=str))
         return
-    table = Table("job", "scheduled for", "state", "by", "seconds", "came to", box=None)
+    table = _table("job", "scheduled for", "state", "by", "seconds", "came to")
     for each in found:
         table.add_row(
             each.job,
@@ -250,7 +250,7 @@ def _show_run(done: "Run") -> None:
 
 def _show_plan(done: "DryRun") -> None:
     plan = done.plan
-    table = Table("of", "level", "subscription", "rows", "bytes", "chunks", "oldest kept", box=None)
+    table = _table("of", "level", "subscription", "rows", "bytes", "chunks", "oldest kept")
     for part in plan["parts"]:
         names = ("what", "level", "subscription_id", "rows", "bytes", "chunks", "oldest_kept")
         table.add_row(*("" if part[name] is None else str(part[name]) for name in names))
@@ -260,6 +260,14 @@ def _show_plan(done: "DryRun") -> None:
     for blocked in plan["blocked"]:
         out.print(f"Held back by {blocked['hold_id']}: {blocked['rows']} of {blocked['what']}", markup=False)
     out.print(f"Do just this within 24 hours: annals jobs run {done.job} --plan {done.plan_id}", markup=False)
+
+
+def _table(*columns: str) -> Table:
+    """A table in which nothing is cut: what does not fit goes on below."""
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
 
 
 def _instant(value: Any) -> str:

@@ -8,6 +8,7 @@ from importlib import metadata
 import structlog
 
 from service.context import Context
+from service.job_names import JOBS
 from service.metrics import Gauge
 from service.usecases import maintenance
 from service.usecases.maintenance import Job
@@ -62,12 +63,15 @@ def _database(context: Context) -> tuple[dict[str, Check], list[str]]:
         "database": Check(ok=True, detail=f"PostgreSQL {state.server_version} as {state.role}"),
         "schema": Check(ok=state.revision is not None, detail=f"revision {state.revision}"),
     }
+    warnings = []
+    if not state.may_let_rows_go:
+        warnings.append("jobs can't let rows of logs go: GRANT annals_retention to the login of DATABASE_URL")
     if state.timescaledb is not None:
         checks["timescaledb"] = Check(ok=True, detail=f"TimescaleDB {state.timescaledb}")
-        return checks, []
+        return checks, warnings
     required = context.settings.timescaledb_is_required
     checks["timescaledb"] = Check(ok=not required, detail="not present")
-    return checks, ["no TimescaleDB: logs are plain tables, and retention deletes in batches"]
+    return checks, [*warnings, "no TimescaleDB: logs are plain tables, and retention deletes in batches"]
 
 
 def _repositories(context: Context) -> Check:
@@ -137,7 +141,8 @@ def _took(job: Job) -> float | None:
 
 def _rows(job: Job) -> float | None:
     done = job.last_success
-    return None if done is None else (done.counts or {}).get("rows")
+    counts = None if done is None else done.counts
+    return None if counts is None else sum(counts.get(name, 0) for name in JOBS[job.name].rows)
 
 
 def _failed(job: Job) -> float | None:

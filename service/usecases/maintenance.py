@@ -57,7 +57,8 @@ MIN_LAG: Final = timedelta(minutes=2)
 class Job:
     """A job: when it runs, how its last run went, and how far it is behind.
 
-    `lag_seconds` counts from the first slot after the last success; None where it never ran, or is paused.
+    `lag_seconds` counts from the first slot after the last success, or after the first start of Annals; None
+    where it is paused.
     """
 
     name: str
@@ -111,15 +112,22 @@ def schedule_of(kind: JobKind, row: ScheduleRow | None) -> Schedule:
     return Schedule(row.cron or kind.cron, row.time_zone or DEFAULT_ZONE)
 
 
+def last_of(rows: Sequence[ScheduleRow] | None) -> ScheduleRow | None:
+    """What holds now of what was set of a job's schedule."""
+    return rows[-1] if rows else None
+
+
 def all_jobs(context: Parts) -> list[Job]:
     """Every job."""
     with context.database.transaction(PLATFORM) as tx:
+        installed = jobs.installed_at(tx)
         rows = jobs.schedules(tx)
         last = jobs.last_runs(tx, JOBS)
         succeeded = jobs.last_runs(tx, JOBS, state=jobs.SUCCEEDED)
     at = context.clock()
     return [
-        _job(kind, rows.get(name), last.get(name), succeeded.get(name), at) for name, kind in JOBS.items()
+        _job(kind, last_of(rows.get(name)), last.get(name), succeeded.get(name), since=installed, at=at)
+        for name, kind in JOBS.items()
     ]
 
 
@@ -136,12 +144,20 @@ def _known(name: str) -> JobKind:
 
 
 def _job(
-    kind: JobKind, row: ScheduleRow | None, last: Run | None, succeeded: Run | None, at: datetime
+    kind: JobKind,
+    row: ScheduleRow | None,
+    last: Run | None,
+    succeeded: Run | None,
+    *,
+    since: datetime | None,
+    at: datetime,
 ) -> Job:
     schedule = schedule_of(kind, row)
     is_paused = row is not None and row.is_paused
     upcoming = None if is_paused else schedule.next_after(at)
-    lag = None if is_paused else _lag(schedule, row, last, succeeded, at)
+    if succeeded is not None:
+        since = succeeded.scheduled_for
+    lag = None if is_paused or since is None else _lag(schedule, row, since, at)
     allowed = MIN_LAG
     if upcoming is not None and (following := schedule.next_after(upcoming)) is not None:
         allowed = max(allowed, following - upcoming)
@@ -160,16 +176,8 @@ def _job(
     )
 
 
-def _lag(
-    schedule: Schedule, row: ScheduleRow | None, last: Run | None, succeeded: Run | None, at: datetime
-) -> timedelta | None:
+def _lag(schedule: Schedule, row: ScheduleRow | None, since: datetime, at: datetime) -> timedelta:
     """How long ago the first slot was that had no success yet."""
-    if succeeded is not None:
-        since = succeeded.scheduled_for
-    elif last is not None:
-        since = last.scheduled_for - timedelta(microseconds=1)
-    else:
-        return None
     if row is not None:
         # What was due before, by another schedule or in a pause, is not any more.
         since = max(since, row.changed_at)
@@ -185,7 +193,7 @@ def change_schedule(context: Parts, caller: audit.Author, name: str, wanted: Val
     kind = _known(name)
     with context.database.transaction(PLATFORM) as tx:
         jobs.lock_schedules(tx)
-        row = jobs.schedules(tx).get(name)
+        row = last_of(jobs.schedules(tx).get(name))
         at = context.clock()
         before = row or ScheduleRow(
             job=name, cron=None, time_zone=None, is_paused=False, changed_at=at, changed_by=caller.username

@@ -11,7 +11,10 @@ from sql.models.columns import INSTANT, JSON, TEXT
 
 
 class JobSchedule(SQLModel, table=True):
-    """What an operator changed of a job's schedule; without a row, or a value in it, the default holds."""
+    """What an operator set of a job's schedule, from `changed_at` until the next row.
+
+    Without a row, or a value in it, the default holds. Earlier rows tell which slots were missed.
+    """
 
     __tablename__ = "job_schedules"
 
@@ -19,7 +22,7 @@ class JobSchedule(SQLModel, table=True):
     cron: str | None = Field(default=None, sa_type=TEXT)
     time_zone: str | None = Field(default=None, sa_type=TEXT)
     is_paused: bool
-    changed_at: datetime = Field(sa_type=INSTANT)
+    changed_at: datetime = Field(sa_type=INSTANT, primary_key=True)
     changed_by: str = Field(max_length=255)
 
 

@@ -67,6 +67,17 @@ class LegalHold(SQLModel, table=True):
     release_reason: str | None = Field(default=None, sa_type=TEXT)
 
 
+class LegalHoldMove(SQLModel, table=True):
+    """A resource that was moved out of what is held: the hold goes on to keep it, and all in it."""
+
+    __tablename__ = "legal_hold_moves"
+    __table_args__ = (Index(None, "subscription_id", "resource_id"),)
+
+    hold_id: UUID = Field(primary_key=True, foreign_key="legal_holds.hold_id")
+    resource_id: UUID = Field(primary_key=True)
+    subscription_id: UUID = Field(foreign_key="subscriptions.subscription_id")
+
+
 class Archive(SQLModel, table=True):
     """A verified file of rows that may go, or of what a closed subscription had.
 

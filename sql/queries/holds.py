@@ -5,12 +5,14 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Uuid, and_, insert, literal, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sql.database import Transaction, among
 from sql.models import TABLES
 
 _HOLDS, _VERSIONS, _DELETIONS = TABLES["legal_holds"], TABLES["versions"], TABLES["deletion_logs"]
+_MOVES = TABLES["legal_hold_moves"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +94,31 @@ def was_there(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UU
         _VERSIONS.c.resource_id == resource_id,
     )
     return tx.execute(query.limit(1)).one_or_none() is not None
+
+
+def note_move(
+    tx: Transaction, subscription_id: UUID, resource_id: UUID, from_within: Collection[UUID], at: datetime
+) -> None:
+    """Let the holds on what a resource lay in, or on what that lay in when it was moved, go on to keep it."""
+    on_place = among(_HOLDS.c.resource_id, from_within)
+    on_moved = select(_MOVES.c.hold_id).where(
+        _MOVES.c.subscription_id == subscription_id, among(_MOVES.c.resource_id, from_within)
+    )
+    found = select(_HOLDS.c.hold_id, literal(resource_id, Uuid()), _HOLDS.c.subscription_id).where(
+        _HOLDS.c.subscription_id == subscription_id,
+        _runs(at),
+        or_(on_place, _HOLDS.c.hold_id.in_(on_moved)),
+    )
+    names = ["hold_id", "resource_id", "subscription_id"]
+    tx.execute(upsert(_MOVES).from_select(names, found).on_conflict_do_nothing())
+
+
+def moved(tx: Transaction, subscription_id: UUID, resource_ids: Collection[UUID]) -> set[UUID]:
+    """The holds that go on to keep any of some resources though they were moved away."""
+    query = select(_MOVES.c.hold_id).where(
+        _MOVES.c.subscription_id == subscription_id, among(_MOVES.c.resource_id, resource_ids)
+    )
+    return set(tx.execute(query).scalars())
 
 
 def deleters(tx: Transaction, subscription_id: UUID, resource_ids: Collection[UUID]) -> set[UUID]:

@@ -15,6 +15,7 @@ from sql.models import TABLES
 _SCHEDULES = TABLES["job_schedules"]
 _PLANS = TABLES["job_plans"]
 _RUNS = TABLES["job_runs"]
+_KEYS = TABLES["api_keys"]
 
 # Any fixed numbers: what must not coincide is another advisory lock in the same database.
 LEADER_LOCK: Final = 0x616E6E616C6A
@@ -86,10 +87,20 @@ def try_lead(tx: Transaction) -> bool:
     return leads
 
 
-def schedules(tx: Transaction) -> dict[str, ScheduleRow]:
-    """What was set, by job."""
-    rows = tx.execute(select(_SCHEDULES))
-    return {row.job: ScheduleRow(**row._mapping) for row in rows}
+def schedules(tx: Transaction) -> dict[str, list[ScheduleRow]]:
+    """What was set, by job, what holds now being the last."""
+    found: dict[str, list[ScheduleRow]] = {}
+    for row in tx.execute(select(_SCHEDULES).order_by(_SCHEDULES.c.changed_at)):
+        found.setdefault(row.job, []).append(ScheduleRow(**row._mapping))
+    return found
+
+
+def installed_at(tx: Transaction) -> datetime | None:
+    """Since when there is somebody to operate Annals, None before its first start."""
+    found: datetime | None = tx.execute(
+        select(func.min(_KEYS.c.created_at)).where(_KEYS.c.subscription_id.is_(None))
+    ).scalar_one()
+    return found
 
 
 def lock_schedules(tx: Transaction) -> None:
@@ -98,10 +109,8 @@ def lock_schedules(tx: Transaction) -> None:
 
 
 def set_schedule(tx: Transaction, row: ScheduleRow) -> None:
-    """Set a job's schedule in place of what was set."""
-    values = {field.name: getattr(row, field.name) for field in fields(row)}
-    statement = insert(_SCHEDULES).values(values)
-    tx.execute(statement.on_conflict_do_update(index_elements=["job"], set_=values))
+    """Let a job have another schedule from `changed_at` on."""
+    tx.execute(insert(_SCHEDULES).values({field.name: getattr(row, field.name) for field in fields(row)}))
 
 
 def add_run(tx: Transaction, row: RunRow) -> bool:

@@ -9,7 +9,7 @@ down_revision = "0006"
 
 PLATFORM_TABLES = ("job_schedules", "job_plans", "job_runs")
 # The operator's rules for all have no subscription; each subscription sees its own.
-TENANT_TABLES = ("retention_policies", "legal_holds", "archives")
+TENANT_TABLES = ("retention_policies", "legal_holds", "legal_hold_moves", "archives")
 
 
 def upgrade() -> None:

@@ -7,7 +7,7 @@ CREATE TABLE job_schedules (
     is_paused BOOLEAN NOT NULL,
     changed_at TIMESTAMP WITH TIME ZONE NOT NULL,
     changed_by VARCHAR(255) NOT NULL,
-    CONSTRAINT pk_job_schedules PRIMARY KEY (job)
+    CONSTRAINT pk_job_schedules PRIMARY KEY (job, changed_at)
 );
 
 CREATE TABLE job_plans (
@@ -99,6 +99,18 @@ CREATE TABLE legal_holds (
 CREATE INDEX ix_legal_holds_subscription_id_hold_id ON legal_holds (subscription_id, hold_id);
 CREATE INDEX ix_legal_holds_running ON legal_holds (subscription_id) WHERE released_at IS NULL;
 
+CREATE TABLE legal_hold_moves (
+    hold_id UUID NOT NULL,
+    resource_id UUID NOT NULL,
+    subscription_id UUID NOT NULL,
+    CONSTRAINT pk_legal_hold_moves PRIMARY KEY (hold_id, resource_id),
+    CONSTRAINT fk_legal_hold_moves_hold_id FOREIGN KEY(hold_id) REFERENCES legal_holds (hold_id),
+    CONSTRAINT fk_legal_hold_moves_subscription_id
+        FOREIGN KEY(subscription_id) REFERENCES subscriptions (subscription_id)
+);
+CREATE INDEX ix_legal_hold_moves_subscription_id_resource_id
+    ON legal_hold_moves (subscription_id, resource_id);
+
 CREATE TABLE archives (
     archive_id UUID NOT NULL,
     log VARCHAR(100) NOT NULL,
@@ -142,10 +154,10 @@ CREATE INDEX ix_check_outs_expires_at ON check_outs (expires_at) WHERE released_
 CREATE INDEX ix_api_keys_expires_at ON api_keys (expires_at) WHERE expires_at IS NOT NULL;
 
 GRANT SELECT ON
-    job_schedules, job_plans, job_runs, retention_policies, legal_holds, archives
+    job_schedules, job_plans, job_runs, retention_policies, legal_holds, legal_hold_moves, archives
 TO annals_service, annals_retention;
 GRANT INSERT, UPDATE, DELETE ON job_schedules, job_plans, job_runs, retention_policies TO annals_service;
-GRANT INSERT ON legal_holds, archives TO annals_service;
+GRANT INSERT ON legal_holds, legal_hold_moves, archives TO annals_service;
 GRANT INSERT ON archives TO annals_retention;
 GRANT UPDATE (released_by, released_at, release_reason) ON legal_holds TO annals_service;
 GRANT DELETE ON idempotency_keys TO annals_service;

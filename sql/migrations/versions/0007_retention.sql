@@ -55,6 +55,9 @@ WITH RECURSIVE running AS (
     SELECT running.hold_id, running.subscription_id, running.resource_id FROM running
     WHERE running.resource_id IS NOT NULL
     UNION
+    SELECT running.hold_id, running.subscription_id, moves.resource_id
+    FROM running JOIN public.legal_hold_moves AS moves ON moves.hold_id = running.hold_id
+    UNION
     SELECT tree.hold_id, tree.subscription_id, below.id FROM tree CROSS JOIN LATERAL (
         SELECT folders.folder_id FROM public.folders
         WHERE folders.workspace_id = tree.id AND folders.subscription_id = tree.subscription_id
