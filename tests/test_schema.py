@@ -22,7 +22,7 @@ from sql import models, upgrade
 from sql.database import PLATFORM, driver_url
 from sql.database import Database as ServiceDatabase
 from sql.embedded import EmbeddedPostgres
-from sql.errors import DatabaseUnavailable, SchemaError
+from sql.errors import DatabaseUnavailable, RoleNotGranted, SchemaError
 from sql.queries import schema
 from tests.databases import Cluster, Database
 
@@ -253,7 +253,13 @@ def test_a_login_that_is_the_services_may_use_what_is_up_to_date(
     pool = ServiceDatabase(as_login.url, pool_size=1)
     try:
         with pool.transaction(PLATFORM) as tx:
-            assert schema.state(tx).role == "annals_service"
+            state = schema.state(tx)
+            assert (state.role, state.may_let_rows_go) == ("annals_service", False)
+        with (
+            pytest.raises(RoleNotGranted, match='role "annals_retention": GRANT it'),
+            pool.transaction(PLATFORM, role="annals_retention"),
+        ):
+            pass
     finally:
         pool.close()
 
