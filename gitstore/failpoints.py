@@ -54,7 +54,14 @@ OF_RETENTION: Final = (
     "rows-gone",
 )
 # Every place of the job that purges closed subscriptions, in the order in which it passes them.
-OF_PURGING: Final = ("rows-exported", "export-noted", "rows-purged", "repository-removed")
+OF_PURGING: Final = (
+    "rows-exported",
+    "export-noted",
+    "leaving-archived",
+    "leaving-recorded",
+    "rows-purged",
+    "repository-removed",
+)
 ALL: Final = (*NAMES, *OF_RETENTION, *OF_PURGING)
 _ACTIONS: Final = ("kill", "error", "delay")
 _DELAY_MILLISECONDS: Final = 1000

@@ -3,7 +3,9 @@
 import os
 import signal
 import subprocess
-from datetime import timedelta
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import LiteralString
 
@@ -22,17 +24,25 @@ from service.usecases import purging, repository_jobs
 from service.usecases.reconcile import reconcile
 from service.usecases.reconciliation.findings import Finding
 from sql.database import Database as ServiceDatabase
-from sql.queries.closing import EXPORTED, STAYING
+from sql.queries.closing import EXPORTED, KEPT_UP, LOGS, STAYING
 from tests.api import Json, Server, Tenant, git, ok, refused
 from tests.databases import Database
+from tests.deletion_requests import ask
 from tests.job_runs import carried_out, job_context
 from tests.server import ANNALS
 from tests.test_closing import REASON, closed
+from tests.test_committer_process import until
 from tests.test_deletions import tree
 from tests.test_expiry import hold
 from tests.test_logs import EXECUTION
 
 DAYS = 31
+# Each row again on twenty days before, and so in many chunks.
+SPREAD = sql.SQL(
+    "INSERT INTO {0} SELECT (jsonb_populate_record(r, jsonb_build_object("
+    "'log_id', gen_random_uuid(), 'created_at', r.created_at - day * interval '1 day'))).*"
+    " FROM {0} AS r CROSS JOIN generate_series(1, 20) AS day WHERE subscription_id = %s"
+)
 LEFT = {"subscriptions", "audit_logs", "data_change_history"}
 
 
@@ -63,9 +73,17 @@ def sizes(database: Database, subscription_id: str) -> dict[str, int]:
     """How many rows of a subscription each table has."""
     count = sql.SQL("SELECT {}, count(*) FROM {} WHERE subscription_id = {}")
     of = sql.Literal(subscription_id)
-    queries = [count.format(sql.Literal(table), sql.Identifier(table), of) for table in EXPORTED]
+    tables = (*EXPORTED, *KEPT_UP, *LOGS)
+    queries = [count.format(sql.Literal(table), sql.Identifier(table), of) for table in tables]
     with database.connection() as connection:
         return dict(connection.execute(sql.SQL(" UNION ALL ").join(queries)).fetchall())
+
+
+def ids(database: Database, log: str, subscription_id: str) -> set[str]:
+    """The rows that a log has of a subscription."""
+    query = sql.SQL("SELECT log_id::text FROM {} WHERE subscription_id = %s").format(sql.Identifier(log))
+    with database.connection() as connection:
+        return {log_id for [log_id] in connection.execute(query, [subscription_id])}
 
 
 def exports(folder: Path, subscription_id: str) -> dict[str, list[Json]]:
@@ -76,9 +94,8 @@ def exports(folder: Path, subscription_id: str) -> dict[str, list[Json]]:
         manifest = manifests.read(store, path)
         reading.check(store, manifest)
         if str(manifest.subscription_id) == subscription_id:
-            assert manifest.log not in found
             lines = b"".join(reading.blocks(store, manifest)) if manifest.columns else b""
-            found[manifest.log] = [orjson.loads(line) for line in lines.splitlines()]
+            found.setdefault(manifest.log, []).extend(map(orjson.loads, lines.splitlines()))
     return found
 
 
@@ -89,9 +106,9 @@ def test_a_closed_subscription_goes_whole_after_it_was_exported(lone: Tenant, ho
     footprint = other.footprint()
     main = lone.main()
     before = sizes(server.database, lone.subscription_id)
-    assert [table for table, rows in before.items() if not rows] == [
+    assert {table for table, rows in before.items() if not rows} == {
         *("deletion_requests", "retention_policies", "legal_holds"),
-    ]
+    }
     closed(lone)
     assert purge(server) == {"exported": 0, "purged": 0, "blocked": 0, "rows": 0}
     with server.clock.moved(days=DAYS):
@@ -194,7 +211,11 @@ def test_what_can_not_be_exported_stays_and_the_run_fails(lone: Tenant) -> None:
 def test_rows_go_only_by_retention_and_only_from_what_is_due_exported_and_not_held(lone: Tenant) -> None:
     database, path = lone.server.database, lone.subscription_id
     lone.workflow()
-    query = "SELECT * FROM purge_subscription(%s, %s, 10)"
+    lone.server.flush_log()
+    queries: list[LiteralString] = [
+        "SELECT * FROM purge_rows(NULL::server_logs, %s, %s, 2)",
+        "SELECT * FROM purge_subscription(%s, %s, 10)",
+    ]
     then = lone.server.clock() + timedelta(days=DAYS)
     stages: list[LiteralString] = [
         (
@@ -204,27 +225,35 @@ def test_rows_go_only_by_retention_and_only_from_what_is_due_exported_and_not_he
         "UPDATE subscriptions SET exported_at = %s WHERE subscription_id = %s",
     ]
     with database.connection() as owner, database.connection("annals_retention", path) as connection:
+
+        def refuse(at: datetime, reason: str) -> None:
+            for query in queries:
+                with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match=reason):
+                    connection.execute(query, [path, at])
+
         for stage in stages:
-            with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
-                connection.execute(query, [path, then])
+            refuse(then, "not one to be purged")
             owner.execute(stage, [then, path])
-        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState):
-            connection.execute(query, [path, then - timedelta(microseconds=1)])
+        refuse(then - timedelta(microseconds=1), "not one to be purged")
         hold_id = hold(lone)
-        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="legal hold"):
-            connection.execute(query, [path, then])
+        refuse(then, "legal hold")
         owner.execute("UPDATE legal_holds SET until = %s WHERE hold_id = %s", [then, hold_id])
-        assert connection.execute(query, [path, then]).fetchall() != []
-        with (
-            database.connection("annals_service", path) as service,
-            pytest.raises(psycopg.errors.InsufficientPrivilege),
-        ):
-            service.execute(query, [path, then])
+        logged = "SELECT * FROM server_logs WHERE subscription_id = %s ORDER BY created_at, log_id"
+        rows = database.rows(logged, path)
+        assert sorted(connection.execute(queries[0], [path, then])) == sorted(rows[:2])
+        assert database.rows(logged, path)[: len(rows) - 2] == rows[2:]
+        assert connection.execute(queries[1], [path, then]).fetchall() != []
+        with pytest.raises(psycopg.errors.InvalidParameterValue, match="versions do not go"):
+            connection.execute("SELECT * FROM purge_rows(NULL::versions, %s, %s, 2)", [path, then])
+        with database.connection("annals_service", path) as service:
+            for query in queries:
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    service.execute(query, [path, then])
 
 
 def test_a_purge_that_dies_anywhere_is_gone_on_with(lone: Tenant) -> None:
     server = lone.server
-    lived(lone)
+    made = lived(lone)
     closed(lone)
     server.flush_log()
     # For processes whose time is the machine's.
@@ -233,10 +262,21 @@ def test_a_purge_that_dies_anywhere_is_gone_on_with(lone: Tenant) -> None:
         " WHERE subscription_id = %s RETURNING 1",
         lone.subscription_id,
     )
+    with server.database.connection() as connection:
+        for log in LOGS:
+            connection.execute(SPREAD.format(sql.Identifier(log)), [lone.subscription_id])
     before = sizes(server.database, lone.subscription_id)
     die(server, "rows-exported:kill:5")
+    logged: dict[str, set[str]] = {log: set() for log in LOGS}
     die(server, "export-noted:kill")
-    die(server, "rows-purged:kill:9")
+    request = ask(lone, made["workspaces"])
+    for point in ("leaving-archived:kill", "rows-purged:kill:9", "leaving-recorded:kill:2"):
+        # It goes on being called, and that is logged.
+        refused(server.operator.get(f"{lone.path}/users"), 409, "subscription_closed")
+        server.flush_log()
+        for log, found_ids in logged.items():
+            found_ids |= ids(server.database, log, lone.subscription_id)
+        die(server, point)
     # What is half gone is no damage.
     assert damages(server) == []
     assert "failed" not in carried_out(server, UPKEEP, repository_jobs.upkeep)
@@ -246,12 +286,52 @@ def test_a_purge_that_dies_anywhere_is_gone_on_with(lone: Tenant) -> None:
     after = sizes(server.database, lone.subscription_id)
     assert {table for table, rows in after.items() if rows} == LEFT
     found = exports(server.context.settings.data_dir / "exports", lone.subscription_id)
-    assert {table: len(rows) for table, rows in found.items()} == {
-        **{table: rows for table, rows in before.items() if rows},
-        "repository": 0,
-    }
+    assert {log: {row["log_id"] for row in found[log]} for log in LOGS} == logged
+    assert {row["request_id"] for row in found["deletion_requests"]} == {request["request_id"]}
+    # What a run that was killed had archived and not yet deleted is there twice.
+    once = {table: len({orjson.dumps(row) for row in rows}) for table, rows in found.items()}
+    whole = {table: rows for table, rows in before.items() if rows and table != "server_logs"}
+    assert once.items() >= whole.items()
+    assert "repository" in once
     assert lone.subscription_id not in server.context.store.subscription_ids()
     assert ok(server.operator.get(lone.path))["purged_at"] is not None
+
+
+def test_what_is_logged_while_rows_go_is_in_the_database_or_in_an_archive(
+    lone: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, database = lone.server, lone.server.database
+    lone.workflow()
+    closed(lone)
+    monkeypatch.setattr(purging, "ARCHIVED_AT_ONCE", 10)
+    answered: set[str] = set()
+    is_over = threading.Event()
+
+    def call() -> None:
+        while not is_over.is_set():
+            answer = server.operator.get(f"{lone.path}/users")
+            answered.add(answer.headers["x-request-id"])
+
+    with server.clock.moved(days=DAYS), ThreadPoolExecutor(1) as threads:
+        calls = threads.submit(call)
+        until(lambda: len(answered) > 50)
+        first = set(answered)
+        purge(server)
+        last = set(answered)
+        until(lambda: len(answered) > len(last))
+        is_over.set()
+        calls.result()
+        server.flush_log()
+        assert ok(server.operator.get(lone.path))["purged_at"] is not None
+    query = "SELECT request_id FROM server_logs WHERE subscription_id = %s"
+    left = {request_id for [request_id] in database.rows(query, lone.subscription_id)}
+    found = exports(server.context.settings.data_dir / "exports", lone.subscription_id)
+    archived = [row["request_id"] for row in found["server_logs"]]
+    assert answered <= left | set(archived)
+    assert left & set(archived) == set()
+    assert len(archived) == len(set(archived))
+    # Some came while rows went.
+    assert (last - first) & set(archived)
 
 
 def damages(server: Server) -> list[Finding]:

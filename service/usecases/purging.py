@@ -1,13 +1,15 @@
 """Purging closed subscriptions: exported first, then their rows and their repository go, for good.
 
-A run that dies is gone on with by the next: what was exported is not exported again, and each step takes away
-what is still there.
+What is written to until the end is no part of the export: its rows are archived in the transaction in which
+they go. A run that dies is gone on with by the next: what was exported is not exported again, and each step
+takes away what is still there.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -28,12 +30,14 @@ from service.usecases.tenancy import settings_of, subject_of
 from service.usecases.turns import take_turns
 from sql.database import PLATFORM, RETENTION_ROLE, Transaction
 from sql.queries import closing, holds, repositories, tenancy
+from sql.queries.closing import KEPT_UP, LOGS, Step
 from sql.queries.holds import HoldRow
 from sql.queries.tenancy import SubscriptionRow
 
 BUNDLE = "repository"
-# Rows of one transaction.
+# Rows of one transaction: short where it only deletes, fewer and larger files where it archives.
 BATCH = 5_000
+ARCHIVED_AT_ONCE = 50_000
 
 
 def run(context: JobContext, run: JobRun) -> Counts:
@@ -105,7 +109,7 @@ class _Purge:
     # -- the export ---------------------------------------------------------------------------------
 
     def _export(self) -> bool:
-        """Copy all of it into the archive, and say so in its row; False where that has to wait."""
+        """Copy what does not change any more, and say so in its row; False where that has to wait."""
         store = _archive(self._context)
         with self._context.database.transaction(self._subscription_id) as tx:
             done = closing.exported(tx, self._row)
@@ -185,24 +189,59 @@ class _Purge:
 
     def _remove_rows(self) -> bool:
         """Take away its rows, some at a time; False where the time is over or a hold came meanwhile."""
+        store = _archive(self._context)
         removed: Counter[str] = Counter()
+        stages: list[Callable[[Transaction], Step | None]] = [
+            *(partial(self._archive_some, store=store, table=table) for table in KEPT_UP),
+            self._purge_some,
+            *(partial(self._archive_some, store=store, table=table) for table in LOGS),
+        ]
         try:
-            while not self._run.is_over:
-                with self._context.database.transaction(self._subscription_id, role=RETENTION_ROLE) as tx:
-                    hold = _hold(tx, self._subscription_id, self._run.at)
-                    if hold is not None:
-                        self._keep(hold)
-                        return False
-                    step = closing.purge_some(tx, self._subscription_id, self._run.at, limit=BATCH)
-                if step is None:
-                    return True
-                removed[step.table] += step.rows
-                passing("rows-purged")
-            return False
+            return all(self._is_through(stage, removed) for stage in stages)
         finally:
             self._counts["rows"] += removed.total()
             if removed:
                 self._tell("rows of a closed subscription were removed", dict(removed))
+
+    def _is_through(self, stage: Callable[[Transaction], Step | None], removed: Counter[str]) -> bool:
+        """Go step by step to the end of a stage; False where there was no time for that, or a hold."""
+        while not self._run.is_over:
+            with self._context.database.transaction(self._subscription_id, role=RETENTION_ROLE) as tx:
+                hold = _hold(tx, self._subscription_id, self._run.at)
+                if hold is not None:
+                    self._keep(hold)
+                    return False
+                step = stage(tx)
+            if step is None:
+                return True
+            removed[step.table] += step.rows
+            passing("rows-purged")
+            if step.is_last:
+                return True
+        return False
+
+    def _purge_some(self, tx: Transaction) -> Step | None:
+        return closing.purge_some(tx, self._subscription_id, self._run.at, limit=BATCH)
+
+    def _archive_some(self, tx: Transaction, *, store: ArchiveStore, table: str) -> Step | None:
+        """Let rows go that are archived before they are gone: at worst they are archived twice."""
+        at = self._context.clock()
+        source = Source(
+            log=table,
+            rows=closing.deletion(table, self._subscription_id, self._run.at, limit=ARCHIVED_AT_ONCE),
+            range_start=self._row.created_at,
+            range_end=at,
+            time_column=closing.time_column(table),
+            subscription_id=self._subscription_id,
+        )
+        manifest = writing.write(tx, store, source, at=at, run_id=self._run.run_id)
+        if manifest is None:
+            return None
+        passing("leaving-archived")
+        writing.record(tx, store, manifest)
+        passing("leaving-recorded")
+        # Fewer than asked for were all; who keeps calling does not keep it from its end.
+        return Step(table, manifest.rows, is_last=manifest.rows < ARCHIVED_AT_ONCE)
 
     def _held(self, tx: Transaction) -> SubscriptionRow:
         """Its row, held until the transaction ends: the row of a subscription stays for good."""

@@ -4,22 +4,29 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, text
+from sqlalchemy import Select, func, literal, literal_column, select, text
+from sqlalchemy.dialects.postgresql import INTEGER
+from sqlalchemy.dialects.postgresql import UUID as UUID_TYPE
 
 from sql.database import Transaction
 from sql.models import TABLES
+from sql.models.columns import INSTANT
 from sql.queries.tenancy import SubscriptionRow
 
 _SUBSCRIPTIONS, _ARCHIVES = TABLES["subscriptions"], TABLES["archives"]
 
-# All but what follows from other rows (`change_numbers`), or is of use to nobody else (`idempotency_keys`).
+# What does not change any more, or stays; but not what follows from other rows (`change_numbers`), or is of
+# use to nobody else (`idempotency_keys`).
 EXPORTED = (
-    *("subscriptions", "repositories", "actors", "users", "api_keys"),
+    *("subscriptions", "repositories", "actors", "users"),
     *("workspaces", "folders", "jobs", "workflows", "jobpackages", "connectors"),
     *("versions", "version_comments", "tags", "publications", "check_outs", "deletion_logs"),
-    *("deletion_requests", "audit_policies", "retention_policies", "legal_holds"),
-    *("audit_logs", "data_change_history", "execution_logs", "node_execution_logs", "server_logs"),
+    *("audit_policies", "legal_holds", "audit_logs", "data_change_history"),
 )
+# What is written to until the end, and so is archived as it goes: before the others, whose rows it names,
+KEPT_UP = ("deletion_requests", "api_keys", "retention_policies")
+# and after them.
+LOGS = ("execution_logs", "node_execution_logs", "server_logs")
 _SECRET = ("secret_hash",)
 # What outlives it: that it was there, why it was kept, and who did what.
 STAYING = ("subscriptions", "legal_holds", "audit_logs", "data_change_history")
@@ -36,10 +43,30 @@ def due(tx: Transaction, at: datetime) -> list[SubscriptionRow]:
 
 
 def rows(table: str, subscription_id: UUID) -> Select[tuple[object, ...]]:
-    """All rows of a subscription in a table, without secrets."""
+    """All rows of a subscription in a table."""
     found = TABLES[table]
-    columns = [column for column in found.c if column.name not in _SECRET]
-    return select(*columns).where(found.c.subscription_id == subscription_id)
+    return select(found).where(found.c.subscription_id == subscription_id)
+
+
+def deletion(table: str, subscription_id: UUID, at: datetime, *, limit: int) -> Select[tuple[object, ...]]:
+    """The query that deletes at most so many rows of a subscription, the oldest first, and gives them.
+
+    They are whole but for secrets. It is for KEPT_UP and LOGS, in a transaction of retention.
+    """
+    gone = func.purge_rows(
+        literal_column(f"NULL::{table}"),
+        literal(subscription_id, UUID_TYPE),
+        literal(at, INSTANT),
+        literal(limit, INTEGER),
+    )
+    names = [column.name for column in TABLES[table].c]
+    columns = gone.table_valued(*names, name="gone").c
+    return select(*(columns[name] for name in names if name not in _SECRET))
+
+
+def time_column(table: str) -> str | None:
+    """The time of a log's rows, None for what is no log."""
+    return "created_at" if table in LOGS else None
 
 
 def exported(tx: Transaction, row: SubscriptionRow) -> set[str]:
@@ -56,7 +83,7 @@ def exported(tx: Transaction, row: SubscriptionRow) -> set[str]:
 def counts(tx: Transaction, subscription_id: UUID) -> dict[str, int]:
     """How many rows of each table a purge takes away."""
     found = {}
-    for name in EXPORTED:
+    for name in (*EXPORTED, *KEPT_UP, *LOGS):
         if name not in STAYING:
             query = select(func.count()).where(TABLES[name].c.subscription_id == subscription_id)
             found[name] = int(tx.execute(query).scalar_one())
@@ -65,10 +92,11 @@ def counts(tx: Transaction, subscription_id: UUID) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Rows that went, all of one table."""
+    """Rows that went, all of one table; after the last of a stage there are no more."""
 
     table: str
     rows: int
+    is_last: bool = False
 
 
 def purge_some(tx: Transaction, subscription_id: UUID, at: datetime, *, limit: int) -> Step | None:

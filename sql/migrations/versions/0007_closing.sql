@@ -1,28 +1,17 @@
--- The one way by which the rows of a closed subscription go: some of them a call, in the order of their dependence.
+-- The only ways by which the rows of a closed subscription go: some of them a call, and only while it is to be purged.
 
 -- Each version that goes is looked for among the tags.
 CREATE INDEX ix_tags_version_id ON tags (version_id);
 
--- Removes at most p_limit rows (of a log some more, where many have one time) of one table, and says of which and how
--- many; nothing at all where nothing is left. What stays: the row of the subscription, its legal holds, its audit log
--- and its change history.
-CREATE FUNCTION purge_subscription(
-    p_subscription_id UUID,
-    p_at TIMESTAMP WITH TIME ZONE,
-    p_limit INTEGER
-) RETURNS TABLE (purged_table TEXT, purged_rows BIGINT)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $purge$
-DECLARE
-    v_table TEXT;
-    v_condition TEXT;
-    v_until TIMESTAMP WITH TIME ZONE;
-    v_rows BIGINT;
+-- Raises where a subscription is not closed, due and exported, or is held. Until the transaction ends nobody opens it
+-- again, nor places a hold.
+CREATE FUNCTION check_purge(p_subscription_id UUID, p_at TIMESTAMP WITH TIME ZONE) RETURNS VOID
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $check$
 BEGIN
-    -- Held until the transaction ends, so that nobody opens it again meanwhile.
     PERFORM FROM public.subscriptions
     WHERE subscription_id = p_subscription_id
         AND purge_after <= p_at AND exported_at IS NOT NULL AND purged_at IS NULL
-    FOR NO KEY UPDATE;
+    FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'the subscription % is not one to be purged at %', p_subscription_id, p_at
             USING ERRCODE = 'object_not_in_prerequisite_state';
@@ -34,23 +23,74 @@ BEGIN
         RAISE EXCEPTION 'a legal hold keeps the subscription %', p_subscription_id
             USING ERRCODE = 'object_not_in_prerequisite_state';
     END IF;
-    FOREACH v_table IN ARRAY ARRAY['server_logs', 'execution_logs', 'node_execution_logs'] LOOP
-        EXECUTE format(
-            'SELECT created_at FROM public.%I WHERE subscription_id = $1 ORDER BY created_at OFFSET $2 LIMIT 1', v_table
-        ) INTO v_until USING p_subscription_id, p_limit - 1;
-        EXECUTE format('DELETE FROM public.%I WHERE subscription_id = $1 AND created_at <= $2', v_table)
-            USING p_subscription_id, coalesce(v_until, 'infinity');
-        GET DIAGNOSTICS v_rows = ROW_COUNT;
-        IF v_rows > 0 THEN
-            RETURN QUERY SELECT v_table, v_rows;
-            RETURN;
-        END IF;
-    END LOOP;
+END
+$check$;
+
+-- Deletes at most p_limit rows of a subscription, the oldest first, from the table whose row type `p_row` has, and
+-- returns them: to be archived in the transaction in which they go. It is for what is written to until the end.
+CREATE FUNCTION purge_rows(
+    p_row ANYELEMENT, p_subscription_id UUID, p_at TIMESTAMP WITH TIME ZONE, p_limit INTEGER
+) RETURNS SETOF ANYELEMENT LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $purge$
+DECLARE
+    v_table TEXT;
+    v_id TEXT;
+    v_time TEXT;
+    v_last_id UUID;
+    v_last TIMESTAMP WITH TIME ZONE;
+BEGIN
+    SELECT known.name, known.id, known.time INTO v_table, v_id, v_time
+    FROM (VALUES
+        ('deletion_requests', 'request_id', 'requested_at'),
+        ('api_keys', 'key_id', 'created_at'),
+        ('retention_policies', 'policy_id', 'changed_at'),
+        ('execution_logs', 'log_id', 'created_at'),
+        ('node_execution_logs', 'log_id', 'created_at'),
+        ('server_logs', 'log_id', 'created_at')
+    ) AS known (name, id, time)
+    WHERE to_regtype('public.' || known.name) = pg_typeof(p_row);
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'rows of % do not go this way', pg_typeof(p_row) USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 100000 THEN
+        RAISE EXCEPTION 'at most 100,000 rows go at once, not %', p_limit
+            USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    PERFORM public.check_purge(p_subscription_id, p_at);
+    EXECUTE format(
+        'SELECT r.%2$I, r.%3$I FROM public.%1$I AS r WHERE r.subscription_id = $1 '
+        'ORDER BY r.%2$I, r.%3$I OFFSET $2 LIMIT 1',
+        v_table, v_time, v_id
+    ) INTO v_last, v_last_id USING p_subscription_id, p_limit - 1;
+    RETURN QUERY EXECUTE format(
+        'DELETE FROM public.%1$I AS r WHERE r.subscription_id = $1 AND r.%2$I <= $2 '
+        'AND (r.%2$I, r.%3$I) <= ($2, $3) RETURNING r.*',
+        v_table, v_time, v_id
+    ) USING p_subscription_id, coalesce(v_last, 'infinity'),
+        coalesce(v_last_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
+END
+$purge$;
+
+-- Removes at most p_limit rows of one of the other tables, in the order of their dependence, and says of which and how
+-- many; nothing at all where nothing is left. What stays: the row of the subscription, its legal holds, its audit log
+-- and its change history.
+CREATE FUNCTION purge_subscription(
+    p_subscription_id UUID,
+    p_at TIMESTAMP WITH TIME ZONE,
+    p_limit INTEGER
+) RETURNS TABLE (purged_table TEXT, purged_rows BIGINT)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $purge$
+DECLARE
+    v_table TEXT;
+    v_condition TEXT;
+    v_rows BIGINT;
+BEGIN
+    PERFORM public.check_purge(p_subscription_id, p_at);
     FOREACH v_table IN ARRAY ARRAY[
-        'deletion_requests', 'idempotency_keys', 'version_comments', 'tags', 'publications', 'check_outs',
+        'idempotency_keys', 'version_comments', 'tags', 'publications', 'check_outs',
         'deletion_logs', 'versions',
         'connectors', 'workflows', 'jobpackages', 'jobs', 'folders', 'workspaces',
-        'api_keys', 'users', 'actors', 'change_numbers', 'audit_policies', 'retention_policies', 'repositories'
+        'users', 'actors', 'change_numbers', 'audit_policies', 'repositories'
     ] LOOP
         v_condition := CASE v_table
             -- Those that nothing lies in.
@@ -74,5 +114,13 @@ BEGIN
     END LOOP;
 END
 $purge$;
-REVOKE EXECUTE ON FUNCTION purge_subscription(UUID, TIMESTAMP WITH TIME ZONE, INTEGER) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION purge_subscription(UUID, TIMESTAMP WITH TIME ZONE, INTEGER) TO annals_retention;
+
+REVOKE EXECUTE ON FUNCTION
+    check_purge(UUID, TIMESTAMP WITH TIME ZONE),
+    purge_rows(ANYELEMENT, UUID, TIMESTAMP WITH TIME ZONE, INTEGER),
+    purge_subscription(UUID, TIMESTAMP WITH TIME ZONE, INTEGER)
+FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION
+    purge_rows(ANYELEMENT, UUID, TIMESTAMP WITH TIME ZONE, INTEGER),
+    purge_subscription(UUID, TIMESTAMP WITH TIME ZONE, INTEGER)
+TO annals_retention;
