@@ -58,7 +58,7 @@ def rows(done: Done) -> list[list[str]]:
     return [[line[start:end].strip() for start, end in zip(starts, ends, strict=True)] for line in lines[1:]]
 
 
-def on_a_terminal(caller: Caller, *arguments: object, **changes: str) -> str:
+def on_a_terminal(caller: Caller | None, *arguments: object, **changes: str) -> str:
     """What a command writes where its output is a terminal."""
     ours, theirs = pty.openpty()
     with open(os.devnull, "wb") as nowhere:  # noqa: PTH123

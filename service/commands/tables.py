@@ -69,10 +69,10 @@ def history(versions: Iterable[Json]) -> None:
 
 
 def plain(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """Print a table."""
+    """Print a table, whose cells are whole: folded where a terminal is too narrow."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, no_wrap=True)
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*map(_cell, row))
     _print_table(table)
