@@ -23,7 +23,10 @@ _DOCUMENTS = ("json", "jsonb")
 
 
 def encode(blocks: Iterable[bytes], columns: Sequence[Column], sink: Sink) -> None:
-    """Write blocks of whole lines of JSON, in which documents and exact numbers are strings."""
+    """Write blocks of whole lines of JSON, in which documents and exact numbers are strings.
+
+    Raises ArchiveError for a value that Parquet has no form for, as a NUMERIC that is NaN.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -32,10 +35,7 @@ def encode(blocks: Iterable[bytes], columns: Sequence[Column], sink: Sink) -> No
     with pq.ParquetWriter(pa.PythonFile(_Written(sink), mode="w"), schema, compression="zstd") as writer:
         while group := list(islice(source, _GROUP_BLOCKS)):
             rows = [orjson.loads(line) for block in group for line in block.splitlines()]
-            arrays = [
-                pa.array([_stored(row[field.name], field.type) for row in rows], field.type)
-                for field in schema
-            ]
+            arrays = [_array(field, [row[field.name] for row in rows]) for field in schema]
             writer.write_batch(pa.record_batch(arrays, schema=schema))
 
 
@@ -79,6 +79,15 @@ def _type(column: Column) -> Any:
         "float8": pa.float64(),
         "timestamptz": pa.timestamp("us", tz="UTC"),
     }.get(name, pa.string())
+
+
+def _array(field: Any, values: list[Any]) -> Any:
+    import pyarrow as pa
+
+    try:
+        return pa.array([_stored(value, field.type) for value in values], field.type)
+    except pa.ArrowException as error:
+        raise ArchiveError(f"{field.name} has a value that Parquet can't hold: {error}") from error
 
 
 def _stored(value: Any, kind: Any) -> Any:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from gitstore.failpoints import passing
 from service.archive import store, writing
+from service.archive.errors import ArchiveError
 from service.archive.manifests import Manifest
 from service.archive.store import ArchiveStore
 from service.archive.writing import Source
@@ -35,6 +36,7 @@ LOCK_PAUSE_SECONDS: Final = 0.5
 ARCHIVE_TRIES: Final = 3
 
 Result = TypeVar("Result")
+Rows = TypeVar("Rows", Chunk, Span)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,16 +107,19 @@ def plan(context: Parts, at: datetime) -> Plan:
 def run(context: JobContext, run: JobRun) -> Counts:
     """Let go what is past its term at the run's instant, archived first where there is an archive.
 
-    Raises ArchiveError, and then nothing is gone that is not archived.
+    What the archive does not take stays, and keeps nothing else: ArchiveError is raised when all had their
+    turn.
     """
     with context.database.transaction(PLATFORM, role=RETENTION_ROLE) as tx:
         works = list(_works(tx, run.at))
     letting_go = _LettingGo(context, run)
     for work in works:
         for chunk in work.chunks:
-            letting_go.drop(chunk)
+            letting_go.attempt(letting_go.drop, chunk)
         for span in work.spans:
-            letting_go.sweep(span)
+            letting_go.attempt(letting_go.sweep, span)
+    if letting_go.failures:
+        raise letting_go.failures[0]
     return letting_go.counts(works)
 
 
@@ -127,6 +132,15 @@ class _LettingGo:
         self._archive = store.opened(context.settings)
         self._rows: Counter[str] = Counter()
         self._done: Counter[str] = Counter()
+        self.failures: list[ArchiveError] = []
+
+    def attempt(self, let_go: Callable[[Rows], None], rows: Rows) -> None:
+        """Let a chunk or a span go; where the archive does not take it, it stays and the run will fail."""
+        try:
+            let_go(rows)
+        except ArchiveError as error:
+            self._leave(rows.log, rows.start, rows.end, error)
+            self.failures.append(error)
 
     def drop(self, chunk: Chunk) -> None:
         """Let a chunk go as a whole; whoever is at work in it is waited for a few times, then it stays."""
