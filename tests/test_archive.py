@@ -16,18 +16,19 @@ import httpx
 import orjson
 import pytest
 from moto.server import ThreadedMotoServer
-from sqlalchemy import literal, select
+from sqlalchemy import literal, select, text
 
-from service.archive import manifests, reading, writing
+from service.archive import comparing, manifests, reading, writing
 from service.archive.errors import ArchiveDamaged, ArchiveError
 from service.archive.store import ArchiveStore, Format, opened
 from service.settings import SettingsError, load
 from sql.database import PLATFORM
 from sql.database import Database as ServiceDatabase
 from sql.models import TABLES
+from sql.queries.archives import recorded
 from tests import archives
 from tests.archives import DAY, MADE_AT, NEXT_DAY, TEXTS, large_rows, of_day, restored, source, written
-from tests.commands import annals, rows
+from tests.commands import annals, on_a_terminal, rows
 from tests.databases import Cluster, Database
 
 LOGS = ("server_logs", "execution_logs")
@@ -150,17 +151,52 @@ def test_damage_is_found(pool: ServiceDatabase, store: ArchiveStore, tmp_path: P
     (folder / changed.path).write_text(told.replace('"range_end": "2026-03-02', '"range_end": "2026-03-03'))
     (folder / gone.file).unlink()
     verify = partial(annals, None, "archive", "verify", ANNALS_ARCHIVE_URL=str(folder))
-    report = json.loads(verify("--json", code=1).stdout)
+    alone = verify("--json", code=1)
+    assert b"not compared with the database" in alone.stderr
+    report = json.loads(alone.stdout)
     problems = {each["file"]: each["problem"] for each in report["archives"]}
     assert problems.pop(whole.file) is None
     assert sorted(problems) == sorted([flipped.file, cut.file, changed.path, gone.file])
     assert all(problems.values())
-    assert (report["damaged"], report["strays"]) == (4, [lost.file])
-    verify(whole.archive_id)
+    assert (report["damaged"], report["strays"], report["compared"]) == (4, [lost.file], False)
+    assert verify(whole.archive_id, "--no-database").stderr == b""
     with pytest.raises(ArchiveDamaged):
         restored(pool, store, [flipped], "from_damaged")
     with pytest.raises(ArchiveDamaged, match="its manifest says 10"):
         reading.check(store, replace(whole, rows=10))
+
+
+def test_what_the_database_knows_is_missed(
+    pool: ServiceDatabase, database: Database, store: ArchiveStore, tmp_path: Path
+) -> None:
+    kept, bare, lost = (written(pool, store, of_day("server_logs")) for _ in range(3))
+    folder = tmp_path / "archive"
+    for path in (bare.path, lost.path, lost.file):
+        (folder / path).unlink()
+    (folder / "stray").write_text("")
+    archive = partial(
+        annals, None, "archive", ANNALS_ARCHIVE_URL=str(folder), ANNALS_DATA_DIR=str(tmp_path / "data"),
+        DATABASE_URL=database.url,
+    )  # fmt: skip
+    report = json.loads(archive("verify", "--json", code=1).stdout)
+    known = "and the database knows the archive"
+    assert {each["file"]: each["problem"] for each in report["archives"]} == {
+        kept.file: None, bare.file: f"its manifest is missing, {known}", lost.file: f"it is missing, {known}"
+    }  # fmt: skip
+    assert (report["damaged"], report["strays"], report["compared"]) == (2, ["stray"], True)
+    # Those of other tests lie in archives of their own.
+    assert store.url not in report["elsewhere"]
+    named = archive("verify", lost.archive_id, kept.archive_id, code=1).stdout.decode()
+    assert (bare.file in named, "2 archives, 1 damaged or missing" in named) == (False, True)
+    which = ("--log", "server_logs", "--from", "2026-03-01", "--to", "2026-03-02")
+    done = archive("restore", *which, "--into", "after_a_loss", code=1)
+    assert f"{lost.file}: not restored: it is missing, {known}".encode() in done.stderr
+    assert archives.differing(pool, "server_logs", "after_a_loss") == 0
+    with pool.transaction(PLATFORM) as tx:
+        noted = {each.archive_id: each for each in recorded(tx, "server_logs")}
+    comparing.check_record(kept, noted[kept.archive_id])
+    with pytest.raises(ArchiveDamaged, match="something else than the database knows"):
+        comparing.check_record(replace(kept, sha256=bare.sha256[::-1]), noted[kept.archive_id])
 
 
 def test_the_commands_work_beside_the_data(pool: ServiceDatabase, database: Database, home: Path) -> None:
@@ -171,9 +207,17 @@ def test_the_commands_work_beside_the_data(pool: ServiceDatabase, database: Data
     )  # fmt: skip
     assert b"is empty" in archive("list").stderr
     made = written(pool, ArchiveStore(str(home / "archive")), of_day("server_logs"))
-    [[archive_id, log, first, _, number, *_]] = rows(archive("list"))
+    [[archive_id, log, first, _, number, *_]] = rows(archive("list", COLUMNS="80"))
     assert (archive_id, log, number) == (str(made.archive_id), "server_logs", str(len(TEXTS)))
     assert first == "2026-03-01T00:00:00Z"
+    narrow = on_a_terminal(
+        None, "archive", "list", ANNALS_ARCHIVE_URL=str(home / "archive"), COLUMNS="80", NO_COLOR="1"
+    )
+    assert "…" not in narrow
+    outside = archive("restore", "--log", "../../etc", "--from", "2026-03-01", code=2)
+    assert b"is no log" in outside.stderr
+    backwards = ("--log", "server_logs", "--from", "2026-03-02", "--to", "2026-03-01")
+    assert b"--from is later than --to" in archive("query", *backwards, code=2).stderr
     found = archive("query", "--log", "server_logs", "--where", "request_id=r5", "--limit", 1)
     assert json.loads(found.stdout)["error_message"] == TEXTS[5]
     which = ("--log", "server_logs", "--from", "2026-03-01", "--to", "2026-03-02T00:00:00Z")
@@ -192,6 +236,14 @@ def test_a_full_disk_leaves_nothing_and_room_heals(pool: ServiceDatabase, tmp_pa
         assert archives.files(disk) == []
         give_room()
         reading.check(store, written(pool, store, source(large_rows(60))))
+
+
+def test_what_parquet_has_no_form_for_is_refused_by_name(pool: ServiceDatabase, tmp_path: Path) -> None:
+    what = source(select(literal(DAY).label("created_at"), text("'NaN'::numeric(5, 2) AS cpu_percent")))
+    with pytest.raises(ArchiveError, match=r"cpu_percent has a value that Parquet can't hold: .*NaN"):
+        written(pool, ArchiveStore(str(tmp_path), "parquet"), what)
+    assert archives.files(tmp_path) == []
+    assert written(pool, ArchiveStore(str(tmp_path)), what).rows == 1
 
 
 def test_a_killed_writer_leaves_no_archive(database: Database, store: ArchiveStore, tmp_path: Path) -> None:

@@ -1,15 +1,17 @@
 """Rows on their way out to the archive, and the list of the archives that were made."""
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import Executable, insert
+from sqlalchemy import Executable, insert, select, text
 
 from sql.database import Transaction
+from sql.errors import SchemaError
+from sql.models import TABLES
 from sql.models.retention import Archive
 from sql.pipelines import compiled, driver_of
 
@@ -26,6 +28,7 @@ _BEFORE_LINE = 6
 _AFTER_LINE = 12
 _TIME_BYTES = 8
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+_IS_THERE = text("SELECT to_regclass('public.archives') IS NOT NULL")
 # What JSON has a value for that every reader takes as it is; other numbers may become doubles.
 _PLAIN = {"bool", "int2", "int4", "int8", "float8", "timestamptz", "uuid", "text", "varchar", "inet"}
 
@@ -151,3 +154,31 @@ def add(
             made_at=made_at,
         )
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An archive as it was noted; `location` is the URL of its file, and `range_end` is exclusive."""
+
+    archive_id: UUID
+    log: str
+    range_start: datetime
+    range_end: datetime
+    rows: int
+    sha256: str
+    location: str
+
+
+def recorded(tx: Transaction, log: str | None = None) -> list[Recorded]:
+    """The archives that were noted, wherever they lie, of all logs or of one, in order of time.
+
+    Raises SchemaError where the schema is from before there were any.
+    """
+    if not tx.execute(_IS_THERE).scalar_one():
+        raise SchemaError("its schema has no table of archives")
+    c = TABLES["archives"].c
+    query = select(*(c[field.name] for field in fields(Recorded)))
+    if log is not None:
+        query = query.where(c.log == log)
+    rows = tx.execute(query.order_by(c.log, c.range_start, c.archive_id))
+    return [Recorded(**row._mapping) for row in rows]

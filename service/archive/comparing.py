@@ -1,0 +1,84 @@
+"""What lies in the archive, compared with what the database knows of it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from service.archive.errors import ArchiveDamaged
+from service.archive.manifests import Manifest, path_of
+from service.archive.reading import Listing
+from service.archive.store import ArchiveStore
+from sql.queries.archives import Recorded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """An archive that the database knows, and what became of it."""
+
+    archive_id: UUID
+    file: str
+    problem: str
+    range_start: datetime
+    range_end: datetime
+
+    def overlaps(self, since: datetime | None, until: datetime | None) -> bool:
+        """Whether it may have had rows from one instant until before another."""
+        return (since is None or self.range_end > since) and (until is None or self.range_start < until)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Archives that are not there as the database knows them, and files that neither it nor a manifest knows.
+
+    `elsewhere` counts them by the URL they are below: they are not looked for.
+    """
+
+    lost: list[Lost]
+    strays: list[str]
+    elsewhere: Counter[str]
+
+
+def compared(store: ArchiveStore, found: Listing, recorded: Sequence[Recorded]) -> Comparison:
+    """Compare a listing with what the database knew before it was made."""
+    present = {each.archive_id for each in found.manifests}
+    strays = set(found.strays)
+    lost: list[Lost] = []
+    elsewhere: Counter[str] = Counter()
+    for row in recorded:
+        if row.archive_id in present:
+            continue
+        url, path = _parted(row)
+        # Of an archive that was moved the database knows where it was.
+        if url != store.url and path not in strays:
+            elsewhere[url] += 1
+            continue
+        file, problem = path, "it is missing, and the database knows the archive"
+        if path in strays:
+            problem = "its manifest is missing, and the database knows the archive"
+        elif damage := found.damaged.get(path_of(path)):
+            file, problem = path_of(path), damage
+        lost.append(
+            Lost(
+                archive_id=row.archive_id,
+                file=file,
+                problem=problem,
+                range_start=row.range_start,
+                range_end=row.range_end,
+            )
+        )
+    strays -= {each.file for each in lost}
+    return Comparison(lost=lost, strays=sorted(strays), elsewhere=elsewhere)
+
+
+def check_record(manifest: Manifest, recorded: Recorded | None) -> None:
+    """Compare a manifest with what was noted of its archive, if that was; raises ArchiveDamaged."""
+    if recorded is not None and (manifest.sha256, manifest.rows) != (recorded.sha256, recorded.rows):
+        raise ArchiveDamaged(f"{manifest.path} says something else than the database knows")
+
+
+def _parted(row: Recorded) -> tuple[str, str]:
+    """The URL of the archive, and where in it the file is."""
+    url, _, rest = row.location.rpartition(f"/{row.log}/")
+    return url, f"{row.log}/{rest}"
