@@ -152,7 +152,7 @@ def of_tenancy(
     **has: bool,
 ) -> Write:
     """A call about users, keys and the subscription itself."""
-    where = path.format(user_id=UNKNOWN, key_id=UNKNOWN)
+    where = path.format(user_id=UNKNOWN, key_id=UNKNOWN, hold_id=UNKNOWN)
 
     def make(target: Target) -> tuple[str, Body]:
         return where.replace("S", target.path, 1) if has.get("has_tenant", True) else where, body
@@ -217,6 +217,10 @@ WRITES = {
     "a user's end": of_tenancy("DELETE", "S/users/{user_id}", missing="user_not_found"),
     "a key's end": of_tenancy("DELETE", "S/api-keys/{key_id}", missing="key_not_found"),
     "a subscription": of_tenancy("PATCH", "S", {"name": "x"}, {"name": ""}),
+    "a hold": of_tenancy("POST", "S/holds", {"reason": "x"}, {"reason": ""}),
+    "a hold's end": of_tenancy(
+        "POST", "S/holds/{hold_id}/release", {"reason": "x"}, {"reason": ""}, "hold_not_found"
+    ),
     "a policy": of_tenancy("PUT", "S/audit-policy", {"rules": []}, {"rules": 7}),
     "events": of_tenancy(
         "POST",

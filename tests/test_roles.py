@@ -128,7 +128,9 @@ def victim(server: Server) -> tuple[Tenant, dict[str, str]]:
     [key] = tenant.ana.pages(f"{tenant.path}/api-keys")
     deletion = tenant.remove(tenant.workflow())
     more = {"user_id": tenant.ana.user_id, "key_id": key["key_id"], "deletion_id": deletion["deletion_id"]}
-    return tenant, ids | more | {"moment": deletion["git_commit_hash"]}
+    hold = ok(tenant.ana.post(f"{tenant.path}/holds", {"reason": "x", "user_id": tenant.ben.user_id}), 201)
+    more |= {"moment": deletion["git_commit_hash"], "hold_id": hold["hold_id"]}
+    return tenant, ids | more
 
 
 def knock(caller: Caller, method: str, path: str) -> Any:
