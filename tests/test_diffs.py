@@ -386,7 +386,8 @@ def test_a_child_takes_no_more_memory_than_it_may() -> None:
     program = (
         "import resource, time; from service.diffs import json_patch;"
         "old, new = (b'[%d' % last + b',1' * 13_000_000 + b']' for last in (1, 2));"
-        f"started = time.monotonic(); found = json_patch(old, new, seconds={SECONDS}); took = time.monotonic() - started;"
+        f"started = time.monotonic(); found = json_patch(old, new, seconds={SECONDS});"
+        "took = time.monotonic() - started;"
         "print(len(found), found[0]['path'], took, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
