@@ -150,7 +150,10 @@ def test_damage_is_found(pool: ServiceDatabase, store: ArchiveStore, tmp_path: P
     told = (folder / changed.path).read_text()
     (folder / changed.path).write_text(told.replace('"range_end": "2026-03-02', '"range_end": "2026-03-03'))
     (folder / gone.file).unlink()
-    verify = partial(annals, None, "archive", "verify", ANNALS_ARCHIVE_URL=str(folder))
+    verify = partial(
+        annals, None, "archive", "verify", ANNALS_ARCHIVE_URL=str(folder),
+        DATABASE_URL="postgresql://127.0.0.1:1/x",
+    )  # fmt: skip
     alone = verify("--json", code=1)
     assert b"not compared with the database" in alone.stderr
     report = json.loads(alone.stdout)

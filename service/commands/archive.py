@@ -42,9 +42,9 @@ def _instant(text: str) -> datetime:
 
 def _log(text: str) -> str:
     from service.usecases.purging import BUNDLE
-    from sql.queries.closing import EXPORTED
+    from sql.queries.closing import EXPORTED, KEPT_UP, LOGS
 
-    known = (*EXPORTED, BUNDLE)
+    known = (*EXPORTED, *KEPT_UP, *LOGS, BUNDLE)
     if text not in known:
         raise typer.BadParameter(
             f"{text!r} is no log or exported table: those are {', '.join(sorted(known))}"
