@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
-from rich.table import Table
 
 from service.commands.operating import AsJson, DataDir, explained, out, progress
+from service.commands.tables import plain
 from service.settings import Settings, load
 
 # Imported where they are used: every command would wait for them.
@@ -76,10 +76,7 @@ def list_jobs(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in found], indent=2, default=str))
         return
-    table = _table("job", "schedule", "next", "last run", "does")
-    for each in found:
-        table.add_row(*_cells(each))
-    out.print(table)
+    plain(("job", "schedule", "next", "last run", "does"), map(_cells, found))
 
 
 def _cells(job: "Job") -> tuple[str, ...]:
@@ -183,17 +180,14 @@ def list_runs(
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in found], indent=2, default=str))
         return
-    table = _table("job", "scheduled for", "state", "by", "seconds", "came to")
-    for each in found:
-        table.add_row(
-            each.job,
-            _instant(each.scheduled_for),
-            each.state,
-            each.process or "",
-            _seconds(each),
+    rows = (
+        (
+            *(each.job, _instant(each.scheduled_for), each.state, each.process or "", _seconds(each)),
             each.error or json.dumps(each.counts or {}),
         )
-    out.print(table)
+        for each in found
+    )
+    plain(("job", "scheduled for", "state", "by", "seconds", "came to"), rows)
 
 
 @jobs.command("schedule")
@@ -250,24 +244,14 @@ def _show_run(done: "Run") -> None:
 
 def _show_plan(done: "DryRun") -> None:
     plan = done.plan
-    table = _table("of", "level", "subscription", "rows", "bytes", "chunks", "oldest kept")
-    for part in plan["parts"]:
-        names = ("what", "level", "subscription_id", "rows", "bytes", "chunks", "oldest_kept")
-        table.add_row(*("" if part[name] is None else str(part[name]) for name in names))
+    names = ("what", "level", "subscription_id", "rows", "bytes", "chunks", "oldest_kept")
+    rows = [["" if part[name] is None else str(part[name]) for name in names] for part in plan["parts"]]
     out.print(f"A run at {plan['at']} would take away {plan['rows']} rows.", markup=False)
-    if plan["parts"]:
-        out.print(table)
+    if rows:
+        plain(("of", "level", "subscription", "rows", "bytes", "chunks", "oldest kept"), rows)
     for blocked in plan["blocked"]:
         out.print(f"Held back by {blocked['hold_id']}: {blocked['rows']} of {blocked['what']}", markup=False)
     out.print(f"Do just this within 24 hours: annals jobs run {done.job} --plan {done.plan_id}", markup=False)
-
-
-def _table(*columns: str) -> Table:
-    """A table in which nothing is cut: what does not fit goes on below."""
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
 
 
 def _instant(value: Any) -> str:
