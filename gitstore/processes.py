@@ -130,7 +130,12 @@ class Starter:
                 ours.append(on_error.enter_context(own))
                 theirs.append(given.enter_context(other).fileno())
                 own.setblocking(False)
-            socket.send_fds(self._connected(), [request], theirs)
+            try:
+                socket.send_fds(self._connected(), [request], theirs)
+            except ConnectionError:
+                # It has died, and is not known to be dead yet.
+                self.close()
+                socket.send_fds(self._connected(), [request], theirs)
             on_error.pop_all()
         return ours
 

@@ -208,13 +208,22 @@ def test_a_starter_that_dies_while_it_is_asked_is_told(starter: Starter, others:
     asyncio.run(test())
 
 
+async def fewest_descriptors(program: int) -> int:
+    """How many files a program has open when it has let go of those of what ended."""
+    seen = []
+    for _ in range(10):
+        seen.append(descriptors(program))
+        await asyncio.sleep(0.02)
+    return min(seen)
+
+
 def test_a_starter_without_room_for_more_files_refuses_and_goes_on(
     starter: Starter, others: list[int]
 ) -> None:
     async def test() -> None:
         assert (await over(await starter.start(["true"], ENVIRONMENT)))[0] == 0
         [program] = starters(os.getpid(), but=others)
-        open_files = descriptors(program)
+        open_files = await fewest_descriptors(program)
         before = resource.prlimit(program, resource.RLIMIT_NOFILE)
         # None of the four descriptors, some of them, all but not one for watching.
         for more in (0, 2, 4):

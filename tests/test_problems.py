@@ -327,7 +327,8 @@ def test_what_is_ready_says_so_by_name(server: Server) -> None:
     assert set(answer["checks"]) == {"database", "schema", "timescaledb", "repositories", "committer"}
     assert all(check["ok"] and check["detail"] for check in answer["checks"].values())
     assert "annals_service" in answer["checks"]["database"]["detail"]
-    assert answer["warnings"] == []
+    # No scheduler runs beside the server of the tests.
+    assert [each for each in answer["warnings"] if "is overdue" not in each] == []
 
 
 def test_the_version_is_told(server: Server) -> None:
