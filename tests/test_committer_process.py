@@ -359,11 +359,12 @@ def test_what_is_under_way_when_the_server_is_stopped_is_answered(cluster: Clust
 def test_a_long_folder_for_temporary_files_is_no_obstacle(cluster: Cluster, tmp_path: Path) -> None:
     long = tmp_path / ("x" * 100)
     long.mkdir()
-    before = set(Path("/tmp").glob("annals-run-*"))
     with serving(cluster, tmp_path, TMPDIR=str(long)) as (server, _):
         with Tenant(server.url).client(server.url) as client:
             assert numbers(client, workspace(client, "w")) == [2, 1]
-        [made] = set(Path("/tmp").glob("annals-run-*")) - before
+        # Held open by the supervisor, as its lock.
+        held = [each.readlink() for each in Path(f"/proc/{server.process.pid}/fd").iterdir()]
+        [made] = {each for each in held if each.match("/tmp/annals-run-*")}
         assert made.stat().st_mode & 0o777 == 0o700
         assert server.interrupt() == 0
     assert not made.exists()

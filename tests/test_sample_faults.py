@@ -201,7 +201,8 @@ def test_23_what_is_secret_in_a_body_is_not_in_the_log(tenant: Tenant) -> None:
     [row] = server_rows(tenant, "fault-23-key")
     assert row["response_body"]["name"] == "k"
     assert key not in str(row)
-    assert key.rpartition("_")[2] not in str(row)
+    # annals_<id>_<secret>, whose last part may have an underscore itself.
+    assert key.split("_", 2)[2] not in str(row)
 
 
 def test_24_a_request_id_is_text(tenant: Tenant) -> None:

@@ -132,7 +132,7 @@ def test_a_worker_that_is_killed_takes_its_git_along(tmp_path: Path) -> None:
         tenant = Tenant(server.url)
         with tenant.client(server.url) as client:
             # More than sockets and pipes hold, so that git is still writing.
-            for number in range(4):
+            for number in range(8):
                 large = {"name": f"{number}", "definition": {"noise": os.urandom(3_500_000).hex()}}
                 head = client.post("/workspaces", json=large).raise_for_status().json()["git_commit_hash"]
             [worker] = [pid for pid, command in server.processes().items() if "service.worker" in command]
