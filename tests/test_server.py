@@ -141,7 +141,12 @@ def test_a_worker_that_is_killed_takes_its_git_along(tmp_path: Path) -> None:
             with client.stream("POST", upload_pack, content=body) as answer:
                 assert next(answer.iter_bytes())
                 [starter] = starters(worker)
-                [git] = children(starter)
+                # What Linux says of children may leave some out while others come and go.
+                deadline = time.monotonic() + 5
+                while not (gits := children(starter)):
+                    assert time.monotonic() < deadline
+                    time.sleep(0.01)
+                [git] = gits
                 serving = [starter, git, *children(git)]
                 for pid in children(git):
                     # Stopped, it would not notice that nobody reads from it.
