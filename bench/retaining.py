@@ -100,7 +100,7 @@ def inserts(stage: Stage) -> list[Measured]:
     days = _Days(stage)
     archive_url = str(stage.scratch("archive"))
     settings, _ = load({"data_dir": stage.folder / "data", "archive_url": archive_url}, {})
-    with job_context(settings, stage.database.url, "http://127.0.0.1") as context:
+    with job_context(settings, stage.database.url) as context:
         for number in range(stage.sizes.pairs):
             days.fill(stage.sizes.day)
             stage.database.vacuum()
@@ -203,7 +203,7 @@ def _delete(stage: Stage, chunk: Chunk) -> float:
 def _drop(pool: Pool, watcher: psycopg.Connection[Any], chunk: Chunk) -> tuple[float, float]:
     """The seconds until nobody has the day any more, and until its files are given back too.
 
-    PostgreSQL releases its locks first and then removes the files: nobody waits for that but this session.
+    PostgreSQL releases its locks first and then removes the files: only who dropped them waits for that.
     """
     gone: list[float] = []
     [[oid]] = watcher.execute(_CHUNK, [_LOG, chunk.start]).fetchall()

@@ -25,11 +25,11 @@ SPARE_CONNECTIONS = 4
 
 
 @contextmanager
-def job_context(settings: Settings, database_url: str, public_url: str) -> Iterator[JobContext]:
+def job_context(settings: Settings, database_url: str) -> Iterator[JobContext]:
     """What jobs are made from; what they delete for good goes through a committer of this process."""
     database = Database(database_url, pool_size=WRITERS + 2 * len(TABLE) + SPARE_CONNECTIONS)
     store = Store(settings.git_dir)
-    group = GroupCommit(database, store, clock=system_clock, public_url=public_url)
+    group = GroupCommit(database, store, clock=system_clock, public_url=settings.reachable_url)
     group.start()
     try:
         yield JobContext(settings=settings, database=database, store=store, group=group, clock=system_clock)
@@ -40,8 +40,7 @@ def job_context(settings: Settings, database_url: str, public_url: str) -> Itera
 
 def run_alone(settings: Settings, database_url: str) -> None:
     """Run jobs until SIGINT or SIGTERM."""
-    public_url = settings.public_url or f"http://{settings.host}:{settings.port}"
-    with job_context(settings, database_url, public_url) as context:
+    with job_context(settings, database_url) as context:
         scheduler = Scheduler(context)
         working = threading.Thread(target=scheduler.run, name="scheduler")
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -59,7 +58,7 @@ def main() -> None:
 
     settings = Settings(**handed["settings"])
     log_format.configure(settings.log_format, settings.log_level)
-    with job_context(settings, handed["database_url"], str(settings.public_url)) as context:
+    with job_context(settings, handed["database_url"]) as context:
         scheduler = Scheduler(context)
         lifeline.on_end = scheduler.stop
         collector.spare_what_stays()

@@ -74,7 +74,7 @@ def create_app(
 
     The committer is the process behind `committer_socket`, or where there is none threads of this process.
     """
-    public_url = settings.public_url or f"http://{settings.host}:{settings.port}"
+    public_url = settings.reachable_url
     connections = settings.threads + DIFF_THREADS + 2 + (WRITERS + 2 if committer_socket is None else 0)
     database = Database(database_url, pool_size=connections)
     credentials = CredentialReader(database)

@@ -109,6 +109,11 @@ class Settings(BaseSettings):
         return self.require_timescaledb
 
     @property
+    def reachable_url(self) -> str:
+        """How clients reach a server of these settings: as it is said, else by host and port."""
+        return self.public_url or f"http://{self.host}:{self.port}"
+
+    @property
     def git_dir(self) -> Path:
         """Where the repositories lie."""
         return self.data_dir.absolute() / "git"

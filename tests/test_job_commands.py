@@ -49,7 +49,7 @@ def test_without_a_scheduler_the_command_runs_the_job_itself(jobs: Jobs) -> None
 
 def test_beside_a_scheduler_that_runs_it(jobs: Jobs) -> None:
     context = jobs.server.context
-    with job_context(context.settings, jobs.server.database.url, context.public_url) as made:
+    with job_context(context.settings, jobs.server.database.url) as made:
         scheduler = Scheduler(made, process="the-other:1")
         thread = threading.Thread(target=scheduler.run)
         thread.start()

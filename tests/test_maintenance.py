@@ -23,7 +23,7 @@ PATH = "/v1/maintenance"
 def scheduled(lone_server: Server) -> Iterator[Server]:
     """A server and a scheduler beside it."""
     context = lone_server.context
-    with job_context(context.settings, lone_server.database.url, context.public_url) as made:
+    with job_context(context.settings, lone_server.database.url) as made:
         scheduler = Scheduler(made)
         thread = threading.Thread(target=scheduler.run)
         thread.start()

@@ -92,7 +92,7 @@ def test_the_api_the_committer_and_the_jobs_work_through_it(
     kinds = {name: JobKind(name, name, "* * * * * *") for name in names}
     with (
         served(create_app(settings, database_url=url, clock=clock), database, clock) as server,
-        job_context(settings, url, server.url) as context,
+        job_context(settings, url) as context,
     ):
         scheduler = Scheduler(context, kinds=kinds, table=dict.fromkeys(names, work))
         thread = threading.Thread(target=scheduler.run)

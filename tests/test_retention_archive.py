@@ -32,7 +32,7 @@ from service.usecases import retention
 log_format.configure("json", "error")
 data_dir, archive_url, database_url = sys.argv[1:]
 settings, _ = load({"data_dir": data_dir, "archive_url": archive_url}, {})
-with job_context(settings, database_url, "http://annals.example") as context:
+with job_context(settings, database_url) as context:
     print(retention.run(context, JobRun(run_id=uuid4(), job="retention", at=context.clock()))["rows"])
 """
 # A chunk goes as a whole, and rows of a tenant with a shorter term: of each log, in each test.

@@ -35,7 +35,7 @@ def prepared(
     database = cluster.migrated()
     settings, _ = load({"data_dir": tmp_path_factory.mktemp("annals")}, {})
     make_folders(settings)
-    with job_context(settings, database.url, "http://annals.example") as made:
+    with job_context(settings, database.url) as made:
         yield made, database
 
 

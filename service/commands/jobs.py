@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 jobs = typer.Typer(help="Scheduled jobs: retention, expiry, upkeep.", no_args_is_help=True)
 
 LOOK_SECONDS = 0.2
-BEAT_SECONDS = 1.0
 RUNS_SHOWN = 20
 
 Name = Annotated[str, typer.Argument(metavar="JOB", help="A job, as `annals jobs list` names it.")]
@@ -45,10 +44,7 @@ def _opened(data_dir: Path | None) -> Iterator[tuple[Settings, str]]:
 def _context(data_dir: Path | None) -> Iterator[Any]:
     from jobs.process import job_context
 
-    with (
-        _opened(data_dir) as (settings, url),
-        job_context(settings, url, settings.public_url or url) as context,
-    ):
+    with _opened(data_dir) as (settings, url), job_context(settings, url) as context:
         yield context
 
 
@@ -156,7 +152,7 @@ def _run(context: Any, job: str, plan: UUID | None) -> "Run":
 
 
 def _beside(beat: Callable[[], None], work: Callable[[], object]) -> None:
-    """Work in another thread, with a beat each second."""
+    """Work in another thread, with a beat now and then."""
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(work)
         while not working.done():

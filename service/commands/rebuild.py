@@ -49,7 +49,7 @@ def run(
         raise StartupError(f"the repositories can't be read: {error}") from None
     if not found:
         raise StartupError(f"there are no repositories in {settings.git_dir}: is --data-dir the right one?")
-    public_url = settings.public_url or f"http://{settings.host}:{settings.port}"
+    public_url = settings.reachable_url
     outcomes = []
     for outcome in _outcomes(settings, store, public_url, only_missing, dry_run, progress):
         outcomes.append(outcome)
