@@ -3,7 +3,7 @@
 import os
 import socket
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -73,12 +73,7 @@ class Runner:
                 process=self._process,
                 started_at=self._context.clock(),
             )
-            with self._context.database.transaction(PLATFORM) as tx:
-                mine = jobs.add_run(tx, row)
-                if mine:
-                    self._say(tx, row, "started")
-            if mine:
-                self._carry_out(row)
+            self._take(row, lambda tx: jobs.add_run(tx, row))
         finally:
             self._busy[job].release()
 
@@ -88,13 +83,12 @@ class Runner:
             return False
         try:
             at = self._context.clock()
-            with self._context.database.transaction(PLATFORM) as tx:
-                mine = jobs.begin_waiting(tx, row.run_id, process=self._process, at=at)
-                begun = replace(row, state=jobs.RUNNING, process=self._process, started_at=at)
-                if mine:
-                    self._say(tx, begun, "started", {"requested_by": row.requested_by})
-            if mine:
-                self._carry_out(begun)
+            begun = replace(row, state=jobs.RUNNING, process=self._process, started_at=at)
+            self._take(
+                begun,
+                lambda tx: jobs.begin_waiting(tx, row.run_id, process=self._process, at=at),
+                {"requested_by": row.requested_by},
+            )
         finally:
             self._busy[row.job].release()
         return True
@@ -120,6 +114,17 @@ class Runner:
             jobs.add_runs(tx, rows)
         log.warning("runs of a job were missed", job=job, runs=len(rows), why=why)
 
+    def _take(
+        self, row: RunRow, take: Callable[[Transaction], bool], about: Mapping[str, Any] | None = None
+    ) -> None:
+        """Carry a run out, unless somebody else has taken it."""
+        with self._context.database.transaction(PLATFORM) as tx:
+            mine = take(tx)
+            if mine:
+                self._say(tx, row, "started", about)
+        if mine:
+            self._carry_out(row)
+
     def _carry_out(self, row: RunRow) -> None:
         counts: Counts | None = None
         error: str | None = None
@@ -136,7 +141,8 @@ class Runner:
         kept = None if counts is None else audit.plain(dict(counts))
         with self._context.database.transaction(PLATFORM) as tx:
             if jobs.end_run(tx, row.run_id, state=state, at=at, counts=kept, error=error):
-                self._say(tx, row, "ended" if error is None else f"failed: {error}", kept, ended_at=at)
+                message = "ended" if error is None else f"failed: {error}"
+                self._say(tx, row, message, kept, ended_at=at, failed=error is not None)
 
     def _handed(self, row: RunRow) -> JobRun:
         at = row.started_at or self._context.clock()
@@ -169,9 +175,9 @@ class Runner:
         details: Mapping[str, Any] | None = None,
         *,
         ended_at: datetime | None = None,
+        failed: bool = False,
     ) -> None:
         """Add to the run's story in the execution log, at the platform's level."""
-        failed = message.startswith("failed:")
         took = None if ended_at is None or row.started_at is None else ended_at - row.started_at
         rows = None if details is None else details.get("rows")
         said = ExecutionRow(

@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any, Final
 
 import structlog
@@ -16,14 +15,11 @@ from jobs.runner import Runner
 from jobs.table import TABLE, Work
 from service.context import JobContext
 from service.job_names import JOBS, JobKind
-from service.runs import JobRun
 from service.usecases.maintenance import last_of, schedule_of
 from sql.database import PLATFORM
 from sql.errors import DatabaseError
 from sql.queries import jobs
 from sql.queries.jobs import RunRow, ScheduleRow
-
-__all__ = ["JobRun", "Scheduler"]
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +29,8 @@ THREADS_PER_JOB: Final = 2
 # So many slots of one job are written as missed after a downtime, the latest ones; the first of them says
 # how many there were before.
 MAX_MISSED: Final = 10_000
+# In one transaction.
+MISSED_AT_ONCE: Final = 1_000
 
 
 class Scheduler:
@@ -157,8 +155,8 @@ class _Term:
             before = len(slots) - MAX_MISSED
             self._runner.miss(job, slots[before : before + 1], f"{why}, nor in the {before} slots before")
             slots = slots[before + 1 :]
-        for batch in _batches(slots):
-            self._runner.miss(job, batch, why)
+        for first in range(0, len(slots), MISSED_AT_ONCE):
+            self._runner.miss(job, slots[first : first + MISSED_AT_ONCE], why)
 
     def _terms(
         self, job: str, since: datetime, until: datetime
@@ -204,9 +202,9 @@ class _Term:
     def _begin_waiting(self, row: RunRow) -> None:
         going = self._asked.get(row.job)
         if row.job in self._kinds and (going is None or going.done()):
-            self._asked[row.job] = self._submit(lambda: _forget(self._runner.run_waiting(row)))
+            self._asked[row.job] = self._submit(lambda: self._runner.run_waiting(row))
 
-    def _submit(self, work: Callable[[], None]) -> Future[None]:
+    def _submit(self, work: Callable[[], object]) -> Future[None]:
         def guarded() -> None:
             try:
                 work()
@@ -233,12 +231,3 @@ class _Slots(BaseExecutor):  # type: ignore[misc]
 
 def _nothing() -> None:
     """What APScheduler would call: `_Slots` runs jobs in its place."""
-
-
-def _forget(_: object) -> None:
-    pass
-
-
-def _batches(slots: Sequence[datetime], size: int = 1000) -> list[list[datetime]]:
-    it = iter(slots)
-    return list(iter(lambda: list(islice(it, size)), []))

@@ -310,32 +310,21 @@ ReadingHolds = Annotated[Access, Depends(access(Right.READ_HOLDS))]
 Calling = Annotated[Caller, Depends(caller_of)]
 
 
-async def creating(request: Request) -> Caller:
-    """A caller that may create subscriptions."""
-    caller = await caller_of(request)
-    caller.needs(Right.CREATE_SUBSCRIPTIONS)
-    return caller
+def of_platform(right: Right) -> Callable[[Request], Awaitable[Caller]]:
+    """A dependency that lets in whoever has `right` in what belongs to no subscription."""
+
+    async def enter(request: Request) -> Caller:
+        caller = await caller_of(request)
+        caller.needs(right)
+        _refuse_unfit_head(request, with_body=False)
+        return caller
+
+    return enter
 
 
-async def reading_platform_logs(request: Request) -> Caller:
-    """A caller that may read the logs of all subscriptions."""
-    caller = await caller_of(request)
-    caller.needs(Right.READ_PLATFORM_LOGS)
-    _refuse_unfit_head(request, with_body=False)
-    return caller
-
-
-async def maintaining(request: Request) -> Caller:
-    """A caller that may run maintenance."""
-    caller = await caller_of(request)
-    caller.needs(Right.MAINTAIN)
-    _refuse_unfit_head(request, with_body=False)
-    return caller
-
-
-Creating = Annotated[Caller, Depends(creating)]
-Maintaining = Annotated[Caller, Depends(maintaining)]
-ReadingPlatformLogs = Annotated[Caller, Depends(reading_platform_logs)]
+Creating = Annotated[Caller, Depends(of_platform(Right.CREATE_SUBSCRIPTIONS))]
+Maintaining = Annotated[Caller, Depends(of_platform(Right.MAINTAIN))]
+ReadingPlatformLogs = Annotated[Caller, Depends(of_platform(Right.READ_PLATFORM_LOGS))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,12 +47,11 @@ class Schedule:
         fields = dict(zip(_FIELDS, ["0", *parts][-len(_FIELDS) :], strict=True))
         if fields["day"] != "*" and fields["day_of_week"] != "*":
             raise BadSchedule("cron", "a day of the month and one of the week together mean different things")
+        fields["day_of_week"] = _named_days(fields["day_of_week"])
+        zone = _zone(self.time_zone)
         try:
-            fields["day_of_week"] = _named_days(fields["day_of_week"])
-            return CronTrigger(**fields, timezone=_zone(self.time_zone))
+            return CronTrigger(**fields, timezone=zone)
         except (ValueError, TypeError, OverflowError) as error:
-            if isinstance(error, BadSchedule):
-                raise
             raise BadSchedule("cron", f"it can't be read: {error}") from None
 
     def next_after(self, moment: datetime) -> datetime | None:

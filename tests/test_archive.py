@@ -18,7 +18,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from sqlalchemy import literal, select, text
 
-from service.archive import comparing, manifests, reading, writing
+from service.archive import comparing, reading, writing
 from service.archive.errors import ArchiveDamaged, ArchiveError
 from service.archive.store import ArchiveStore, Format, opened
 from service.settings import SettingsError, load
@@ -313,7 +313,8 @@ def test_a_bucket_is_an_archive_like_a_folder(
     store.put(small.file, b"damaged")
     with pytest.raises(ArchiveDamaged):
         reading.check(store, small)
-    assert list(manifests.paths(store, "git")) == [kept.path]
+    listed = reading.listing(store, "git")
+    assert ([each.path for each in listed.manifests], listed.damaged) == ([kept.path], {})
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     nobody = opened(settings)
     assert nobody is not None

@@ -15,7 +15,7 @@ import pytest
 from psycopg import sql
 
 from gitstore.failpoints import OF_PURGING
-from service.archive import manifests, reading, restoring
+from service.archive import reading, restoring
 from service.archive.store import ArchiveStore
 from service.job_names import PURGE_CLOSED, UPKEEP
 from service.runs import Counts
@@ -90,8 +90,9 @@ def exports(folder: Path, subscription_id: str) -> dict[str, list[Json]]:
     """What the archives of a subscription hold, each of which is whole."""
     store = ArchiveStore(str(folder))
     found: dict[str, list[Json]] = {}
-    for path in manifests.paths(store):
-        manifest = manifests.read(store, path)
+    listing = reading.listing(store)
+    assert listing.damaged == {}
+    for manifest in listing.manifests:
         reading.check(store, manifest)
         if str(manifest.subscription_id) == subscription_id:
             lines = b"".join(reading.blocks(store, manifest)) if manifest.columns else b""

@@ -1,6 +1,5 @@
 """What an archive says of itself: a small JSON file beside it, written last. Without it, it is none."""
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -82,11 +81,6 @@ def read(store: ArchiveStore, path: str) -> Manifest:
     if not is_whole or manifest.path != path:
         raise ArchiveDamaged(f"{path} is not as it was written")
     return manifest
-
-
-def paths(store: ArchiveStore, log: str | None = None) -> Iterator[str]:
-    """Where the manifests are, of all logs or of one; raises ArchiveError."""
-    return (path for path in store.paths(log) if path.endswith(SUFFIX))
 
 
 def _digest(said: dict[str, Any]) -> str:

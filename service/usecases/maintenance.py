@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -117,24 +117,25 @@ def last_of(rows: Sequence[ScheduleRow] | None) -> ScheduleRow | None:
     return rows[-1] if rows else None
 
 
-def all_jobs(context: Parts) -> list[Job]:
-    """Every job."""
+def all_jobs(context: Parts, names: Collection[str] = JOBS) -> list[Job]:
+    """Every job, or some."""
     with context.database.transaction(PLATFORM) as tx:
         installed = jobs.installed_at(tx)
         rows = jobs.schedules(tx)
-        last = jobs.last_runs(tx, JOBS)
-        succeeded = jobs.last_runs(tx, JOBS, state=jobs.SUCCEEDED)
+        last = jobs.last_runs(tx, names)
+        succeeded = jobs.last_runs(tx, names, state=jobs.SUCCEEDED)
     at = context.clock()
     return [
-        _job(kind, last_of(rows.get(name)), last.get(name), succeeded.get(name), since=installed, at=at)
-        for name, kind in JOBS.items()
+        _job(JOBS[name], last_of(rows.get(name)), last.get(name), succeeded.get(name), since=installed, at=at)
+        for name in names
     ]
 
 
 def job(context: Parts, name: str) -> Job:
     """One job; raises JobNotFound."""
     _known(name)
-    return next(each for each in all_jobs(context) if each.name == name)
+    [found] = all_jobs(context, [name])
+    return found
 
 
 def _known(name: str) -> JobKind:

@@ -32,7 +32,6 @@ __all__ = ["Subscription", "User"]
 
 _SUBSCRIPTION = TypeAdapter(SubscriptionRow)
 _USER = TypeAdapter(User)
-_CLOSED = ("closed_at", "closed_by", "close_reason", "purge_after", "exported_at", "purged_at")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -366,7 +365,7 @@ def subject_of(row: SubscriptionRow) -> Subject:
 def settings_of(row: SubscriptionRow) -> Values:
     """A subscription as log rows have it; of one that is not closed nothing is said of that."""
     values = asdict(row)
-    closed = {name: values[name] for name in _CLOSED if values[name] is not None}
+    closed = {name: values[name] for name in tenancy.CLOSING if values[name] is not None}
     return {"name": row.name, "require_if_match": row.require_if_match, **closed}
 
 

@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Select, delete, func, select, tuple_, update
+from sqlalchemy import Select, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
+from sql import windows
 from sql.database import Transaction
 from sql.models import TABLES
 
@@ -176,10 +177,7 @@ def waiting(tx: Transaction) -> list[RunRow]:
 
 def last_slots(tx: Transaction, jobs: Collection[str]) -> dict[str, datetime]:
     """The last slot of each job's schedule that was taken or missed."""
-    return _last(tx, jobs, select(func.max(_RUNS.c.scheduled_for)).where(_RUNS.c.trigger == "schedule"))
-
-
-def _last(tx: Transaction, jobs: Collection[str], query: Select[Any]) -> dict[str, datetime]:
+    query = select(func.max(_RUNS.c.scheduled_for)).where(_RUNS.c.trigger == "schedule")
     # One look into the index for each: grouping would read all rows of all jobs.
     found = {job: tx.execute(query.where(_RUNS.c.job == job)).scalar_one() for job in jobs}
     return {job: slot for job, slot in found.items() if slot is not None}
@@ -208,14 +206,8 @@ def page(
     tx: Transaction, narrow: RunFilter, *, before: tuple[datetime, UUID] | None, limit: int
 ) -> list[RunRow]:
     """At most `limit` runs older than the position `before`, newest first."""
-    query = _read()
-    for name in ("job", "state"):
-        if (value := getattr(narrow, name)) is not None:
-            query = query.where(_RUNS.c[name] == value)
-    if narrow.since is not None:
-        query = query.where(_RUNS.c.scheduled_for >= narrow.since)
-    if narrow.until is not None:
-        query = query.where(_RUNS.c.scheduled_for <= narrow.until)
+    bounds = windows.between(_RUNS.c.scheduled_for, narrow)
+    query = _read().where(*windows.matching(_RUNS.c, narrow), *bounds)
     position = (_RUNS.c.scheduled_for, _RUNS.c.run_id)
     if before is not None:
         query = query.where(tuple_(*position) < before)
@@ -236,9 +228,3 @@ def plan(tx: Transaction, plan_id: UUID) -> PlanRow | None:
     """One plan."""
     row = tx.execute(select(_PLANS).where(_PLANS.c.plan_id == plan_id)).one_or_none()
     return None if row is None else PlanRow(**row._mapping)
-
-
-def drop_run(tx: Transaction, run_id: UUID) -> bool:
-    """Take back a run that nobody began; False where somebody did."""
-    statement = delete(_RUNS).where(_RUNS.c.run_id == run_id, _RUNS.c.state == WAITING)
-    return tx.execute(statement.returning(_RUNS.c.run_id)).scalar_one_or_none() is not None

@@ -94,12 +94,13 @@ def subscription(tx: Transaction, subscription_id: UUID, *, lock: bool = False) 
     return None if row is None else SubscriptionRow(**row._mapping)
 
 
-_CLOSING = ("closed_at", "closed_by", "close_reason", "purge_after", "exported_at", "purged_at")
+# What is known of a subscription that is closed.
+CLOSING = ("closed_at", "closed_by", "close_reason", "purge_after", "exported_at", "purged_at")
 
 
 def update_closing(tx: Transaction, row: SubscriptionRow) -> None:
     """Set whether a subscription is closed, and how far it is on its way to be purged."""
-    values = {name: getattr(row, name) for name in _CLOSING}
+    values = {name: getattr(row, name) for name in CLOSING}
     tx.execute(
         update(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.subscription_id == row.subscription_id).values(values)
     )
