@@ -13,7 +13,7 @@ import orjson
 import typer
 
 from service.commands import tables
-from service.commands.operating import AsJson, DataDir, err, explained, progress
+from service.commands.operating import AsJson, DataDir, err, explained, operated, progress
 from service.commands.tables import harmless, note
 from service.settings import Settings, SettingsError, load
 
@@ -176,7 +176,7 @@ def restore(
     lost: list[Lost] = []
     with explained():
         settings, store = _opened(data_dir)
-        with _database(settings) as database:
+        with operated(settings, progress, connections=_CONNECTIONS) as database:
             recorded = _noted(database, log)
             found = reading.listing(store, log)
             chosen = found.narrowed(ids or (), since, until)
@@ -293,19 +293,6 @@ def _opened(data_dir: Path | None = None) -> tuple[Settings, "ArchiveStore"]:
     if opened is None:
         raise ArchiveError("there is no archive: ANNALS_ARCHIVE_URL names a folder or s3://bucket/prefix")
     return settings, opened
-
-
-@contextmanager
-def _database(settings: Settings) -> Iterator["Database"]:
-    from service.startup import operated_database
-    from sql.database import Database
-
-    with operated_database(settings, progress) as prepared:
-        database = Database(prepared.url, pool_size=_CONNECTIONS)
-        try:
-            yield database
-        finally:
-            database.close()
 
 
 @contextmanager

@@ -1,14 +1,17 @@
 """What the commands share that an operator types on the server, beside the data."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from service.settings import SettingsError
+from service.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from sql.database import Database
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -20,6 +23,20 @@ AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")
 def progress(step: str) -> None:
     """Say on stderr what is being done."""
     err.print(f"[dim]{step}[/dim]" if err.is_terminal else step, markup=err.is_terminal)
+
+
+@contextmanager
+def operated(settings: Settings, say: Callable[[str], None], *, connections: int) -> Iterator["Database"]:
+    """The database, also beside a running `annals serve`; raises what `operated_database` raises."""
+    from service.startup import operated_database
+    from sql.database import Database
+
+    with operated_database(settings, say) as prepared:
+        database = Database(prepared.url, pool_size=connections)
+        try:
+            yield database
+        finally:
+            database.close()
 
 
 @contextmanager

@@ -11,11 +11,10 @@ from rich.table import Table
 from gitstore.errors import RepositoryMissing
 from gitstore.layout import Store
 from service.clock import system_clock
+from service.commands.operating import operated
 from service.ids import SubscriptionId
 from service.settings import Settings
-from service.startup import operated_database
 from service.usecases.upkeep import Report, Reports, tend, tend_all
-from sql.database import Database
 
 # One holds the lock on upkeep, one the repository's row while a third settles its refs.
 _CONNECTIONS = 3
@@ -39,30 +38,22 @@ def run(
     Raises UnknownRepository, and what `operated_database` raises.
     """
     store = Store(settings.git_dir)
-    with operated_database(settings, progress) as prepared:
-        database = Database(prepared.url, pool_size=_CONNECTIONS)
+    with operated(settings, progress, connections=_CONNECTIONS) as database:
+        if only is None:
+            return tend_all(
+                database,
+                store,
+                at=system_clock(),
+                deep=deep,
+                prune=prune,
+                budget_seconds=budget_seconds,
+                tell=lambda report: progress(f"{report.subscription_id}: {report.outcome}"),
+            )
         try:
-            if only is None:
-                return tend_all(
-                    database,
-                    store,
-                    at=system_clock(),
-                    deep=deep,
-                    prune=prune,
-                    budget_seconds=budget_seconds,
-                    tell=lambda report: progress(f"{report.subscription_id}: {report.outcome}"),
-                )
-            try:
-                report = tend(
-                    database, store, SubscriptionId(only), at=system_clock(), deep=deep, prune=prune
-                )
-            except RepositoryMissing:
-                raise UnknownRepository(
-                    f"subscription {only} has no repository in {settings.git_dir}"
-                ) from None
-            return Reports(reports=[report], left=0)
-        finally:
-            database.close()
+            report = tend(database, store, SubscriptionId(only), at=system_clock(), deep=deep, prune=prune)
+        except RepositoryMissing:
+            raise UnknownRepository(f"subscription {only} has no repository in {settings.git_dir}") from None
+        return Reports(reports=[report], left=0)
 
 
 def show(done: Reports, *, as_json: bool, console: Console) -> None:

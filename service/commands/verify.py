@@ -11,10 +11,10 @@ from rich.text import Text
 
 from gitstore.layout import Store
 from service.clock import system_clock
+from service.commands.operating import operated
 from service.commands.tables import harmless
 from service.ids import SubscriptionId
 from service.settings import Settings
-from service.startup import operated_database
 from service.usecases.reconcile import Depth, Report, reconcile
 from service.usecases.reconciliation.findings import Finding
 from sql.database import Database
@@ -37,23 +37,19 @@ def verify(
     only: SubscriptionId | None,
 ) -> Report:
     """Compare rows and repositories; raises UnknownSubscription and what `operated_database` raises."""
-    with operated_database(settings, progress) as prepared:
-        database = Database(prepared.url, pool_size=_CONNECTIONS)
-        try:
-            if only is not None:
-                _check_known(database, only)
-            return reconcile(
-                database,
-                Store(settings.git_dir),
-                system_clock,
-                repair=repair,
-                depth=Depth.OBJECTS if full else Depth.HISTORY,
-                only=only,
-                endpoint="annals verify --repair",
-                progress=progress,
-            )
-        finally:
-            database.close()
+    with operated(settings, progress, connections=_CONNECTIONS) as database:
+        if only is not None:
+            _check_known(database, only)
+        return reconcile(
+            database,
+            Store(settings.git_dir),
+            system_clock,
+            repair=repair,
+            depth=Depth.OBJECTS if full else Depth.HISTORY,
+            only=only,
+            endpoint="annals verify --repair",
+            progress=progress,
+        )
 
 
 def show(report: Report, *, as_json: bool, console: Console) -> None:
