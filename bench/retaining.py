@@ -71,7 +71,7 @@ def expired_day(stage: Stage) -> list[Measured]:
     with _pool(stage) as pool, psycopg.connect(stage.database.url, autocommit=True) as watcher:
         for number in range(stage.sizes.pairs):
             large, small = days.fill(stage.sizes.day), days.fill(stage.sizes.small_day)
-            stage.database.vacuum()
+            days.settle()
             ours, theirs = _by_turns(
                 number, partial(_archive, pool, store, large), partial(_copy, stage, large)
             )
@@ -103,7 +103,7 @@ def inserts(stage: Stage) -> list[Measured]:
     with job_context(settings, stage.database.url) as context:
         for number in range(stage.sizes.pairs):
             days.fill(stage.sizes.day)
-            stage.database.vacuum()
+            days.settle()
 
             def at_work() -> None:
                 run = JobRun(run_id=mint(), job=RETENTION, at=system_clock())
@@ -139,6 +139,11 @@ class _Days:
         with psycopg.connect(database.url, autocommit=True) as connection:
             connection.execute(_FILL, {"start": start, "rows": rows})
         return Chunk(log=_LOG, start=start, end=start + timedelta(days=1), bytes=0, planned_rows=rows)
+
+    def settle(self) -> None:
+        """Have them as days are that were written long ago: looked after, and on the disk."""
+        self._stage.database.vacuum()
+        self._stage.database.checkpoint()
 
 
 @contextmanager

@@ -59,6 +59,11 @@ class Database:
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute("VACUUM (ANALYZE)")
 
+    def checkpoint(self) -> None:
+        """Have all on the disk that was written so far, which else goes on for minutes."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("CHECKPOINT")
+
     def check_durability(self) -> None:
         """Raise NotDurable unless a COMMIT is on the disk when it returns."""
         off = [name for name in DURABLE if self.value("SELECT current_setting(%s)", name) != "on"]

@@ -79,6 +79,11 @@ class Settings(BaseSettings):
         default="ndjson",
         description="what archives are written as: `ndjson`, or `parquet`, which takes `annals[parquet]`",
     )
+    archive_rows_per_second: Annotated[int, Field(ge=0)] = Field(
+        default=20_000,
+        description="rows that jobs read a second for the archive, which leaves others their time; "
+        "0: as fast as it can",
+    )
     purge_days: Annotated[int, Field(ge=1, le=3650)] = Field(
         default=30, description="days for which a closed subscription is kept before it is purged"
     )

@@ -9,8 +9,10 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from threading import Event, Timer
 
 import httpx
 import orjson
@@ -19,11 +21,12 @@ from moto.server import ThreadedMotoServer
 from sqlalchemy import literal, select, text
 
 from service.archive import comparing, reading, writing
-from service.archive.errors import ArchiveDamaged, ArchiveError
+from service.archive.errors import ArchiveDamaged, ArchiveError, ArchiveStopped
 from service.archive.store import ArchiveStore, Format, opened
 from service.settings import SettingsError, load
 from sql.database import PLATFORM
 from sql.database import Database as ServiceDatabase
+from sql.errors import UnfitValue
 from sql.models import TABLES
 from sql.queries.archives import recorded
 from tests import archives
@@ -239,6 +242,47 @@ def test_a_full_disk_leaves_nothing_and_room_heals(pool: ServiceDatabase, tmp_pa
         assert archives.files(disk) == []
         give_room()
         reading.check(store, written(pool, store, source(large_rows(60))))
+
+
+@pytest.mark.parametrize("form", ["ndjson", "parquet"])
+@pytest.mark.parametrize("rate", [2_000, 100])
+def test_rows_are_read_no_faster_than_is_set(
+    pool: ServiceDatabase, tmp_path: Path, form: Format, rate: int
+) -> None:
+    store = ArchiveStore(str(tmp_path), form, rows_per_second=rate)
+    count = rate // 2
+    rows = text("SELECT :day + n * interval '1 s' AS created_at FROM generate_series(1, :count) AS n")
+    began = time.monotonic()
+    manifest = written(pool, store, source(rows.bindparams(day=DAY, count=count)))
+    assert manifest.rows == count
+    # It comes to half a second: the pauses are drawn by lot.
+    assert 0.25 < time.monotonic() - began < 5
+    assert (manifest.oldest, manifest.newest) == (
+        DAY + timedelta(seconds=1),
+        DAY + timedelta(seconds=count),
+    )
+
+
+def test_rows_that_fail_half_way_make_no_archive_and_say_why(pool: ServiceDatabase, tmp_path: Path) -> None:
+    rows = "SELECT CAST(:day AS timestamptz) AS created_at, 1 / (4000 - n) AS failing,"
+    rows += " repeat('x', 900) AS long FROM generate_series(1, 5000) AS n"
+    store = ArchiveStore(str(tmp_path))
+    with pytest.raises(UnfitValue, match="division by zero"):
+        written(pool, store, source(text(rows).bindparams(day=DAY)))
+    assert archives.files(tmp_path) == []
+    assert written(pool, store, of_day("server_logs")).rows == len(TEXTS)
+
+
+def test_who_is_asked_to_stop_leaves_no_archive(pool: ServiceDatabase, tmp_path: Path) -> None:
+    stop = Event()
+    stopper = Timer(0.5, stop.set)
+    store = ArchiveStore(str(tmp_path), rows_per_second=100)
+    began = time.monotonic()
+    stopper.start()
+    with pytest.raises(ArchiveStopped), pool.transaction(PLATFORM) as tx:
+        writing.write(tx, store, source(large_rows(1000)), at=MADE_AT, stop=stop)
+    assert time.monotonic() - began < 9
+    assert archives.files(tmp_path) == []
 
 
 def test_what_parquet_has_no_form_for_is_refused_by_name(pool: ServiceDatabase, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
+from threading import Timer
 
 import orjson
 import pytest
@@ -15,8 +16,9 @@ from jobs.runner import Runner
 from service.archive import reading
 from service.archive.errors import ArchiveError
 from service.archive.store import ArchiveStore
+from service.usecases import retention
 from tests.api import Server, Tenant
-from tests.archives import small_disk
+from tests.archives import files, small_disk
 from tests.expired_logs import MARK, Logs, context_with
 from tests.job_runs import job_context
 
@@ -125,6 +127,21 @@ def test_where_the_archive_does_not_take_a_log_others_go_and_the_next_run_recove
     assert (counts["rows"], counts["archived_rows"]) == (8, 8)
     for log, rows in before.items():
         assert set(archived(tmp_path, log)) == rows.items() - stored(logs, log).items()
+
+
+def test_a_run_that_is_asked_to_stop_leaves_what_it_is_at_to_the_next(logs: Logs, tmp_path: Path) -> None:
+    before = stored(logs, "server_logs")
+    settings = {"archive_url": str(tmp_path), "archive_rows_per_second": 5}
+    with job_context(logs.server) as context:
+        context = context_with(context, settings)
+        run = logs.run_of(context)
+        stopper = Timer(0.5, run.stop.set)
+        stopper.start()
+        counts = retention.run(context, run)
+    assert (counts["rows"], counts["left"], counts["is_complete"]) == (0, 1, False)
+    assert stored(logs, "server_logs") == before
+    assert files(tmp_path) == []
+    assert logs.run(archive_url=str(tmp_path))["rows"] == 16
 
 
 def fill(file: Path) -> None:

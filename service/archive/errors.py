@@ -1,7 +1,8 @@
 """What can go wrong with the archive, without the names of its store's library.
 
 ArchiveError          the store refused, is full or can't be reached, or what was asked for is not there
-└── ArchiveDamaged    a file or its manifest is not what was written
+├── ArchiveDamaged    a file or its manifest is not what was written
+└── ArchiveStopped    who asked for a new one does not want it any more
 """
 
 
@@ -11,3 +12,7 @@ class ArchiveError(Exception):
 
 class ArchiveDamaged(ArchiveError):
     """What lies in the archive is not what was written there."""
+
+
+class ArchiveStopped(ArchiveError):
+    """Whoever has an archive made was asked to stop; there is none."""

@@ -6,5 +6,5 @@ from typing import Protocol
 class Sink(Protocol):
     """Takes bytes, one part after the other."""
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> object:
         """Take some."""

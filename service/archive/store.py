@@ -14,6 +14,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
 from service.archive.errors import ArchiveError
+from service.archive.sinks import Sink
 from service.settings import Settings, SettingsError, variable
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ Format = Literal["ndjson", "parquet"]
 # One is filled while the other is on its way; S3 takes 10,000 of them for one file, so 80 GiB.
 _PART_BYTES = 8 * 1024 * 1024
 _PARTS_AT_A_TIME = 2
-_READ_BYTES = 1024 * 1024
+_READ_BYTES = 64 * 1024
 # Of a store that does not answer: the run of a job fails, and the next is the retry.
 _RETRIES = 3
 _RETRY_SECONDS = 30
@@ -36,11 +37,13 @@ _WHAT_IT_MAY_BE = "it is a folder (a path, or file:///path) or s3://bucket/prefi
 class ArchiveStore:
     """The files of the archive; `format` is what new ones are written in.
 
-    Every method raises ArchiveError where the store refuses.
+    Who makes them reads `rows_per_second` at the most, 0 for as many as it can. Every method raises
+    ArchiveError where the store refuses.
     """
 
-    def __init__(self, url: str, form: Format = "ndjson") -> None:
+    def __init__(self, url: str, form: Format = "ndjson", *, rows_per_second: int = 0) -> None:
         self.format = form
+        self.rows_per_second = rows_per_second
         # Where its files are on this machine; nowhere for a bucket.
         self._folder: Path | None = None
         scheme, place = _parsed(url)
@@ -57,14 +60,14 @@ class ArchiveStore:
         return f"{self.url}/{path}"
 
     @contextmanager
-    def writer(self, path: str) -> Iterator["WritableFile"]:
+    def writer(self, path: str) -> Iterator[Sink]:
         """A new file, which is there, and on the disk, when the block ends; after an error it is not."""
         with self._explained("written"):
             writer = obstore.open_writer(
                 self._store, path, buffer_size=_PART_BYTES, max_concurrency=_PARTS_AT_A_TIME
             )
             try:
-                yield writer
+                yield writer if self._folder is None else _Settling(writer, self._folder / path)
                 writer.close()
             except BaseException:
                 # Completed, since parts of it may be kept in a bucket, and taken away again.
@@ -114,7 +117,7 @@ class ArchiveStore:
         """What writers that were killed left in a folder; a bucket hides such, and can expire it."""
         if self._folder is None:
             return []
-        left = (self._folder / (prefix or "")).rglob("*#*")
+        left = _unfinished(self._folder / (prefix or ""))
         return sorted(str(path.relative_to(self._folder)) for path in left)
 
     def forget(self, path: str) -> None:
@@ -142,6 +145,26 @@ class ArchiveStore:
             raise ArchiveError(f"the archive in {self.url} can't be {done}: {reason}") from error
 
 
+class _Settling:
+    """A file of a folder that goes to the disk as it grows.
+
+    Else all of it would at its end, and a COMMIT of a database on the same disk would wait for that.
+    """
+
+    def __init__(self, writer: "WritableFile", path: Path) -> None:
+        self._writer = writer
+        self._path = path
+        self._unsettled = 0
+
+    def write(self, data: bytes) -> None:
+        self._writer.write(data)
+        self._unsettled += len(data)
+        if self._unsettled >= _PART_BYTES:
+            self._unsettled = 0
+            for unfinished in _unfinished(self._path.parent, self._path.name):
+                _fsync(unfinished)
+
+
 def opened(settings: Settings) -> ArchiveStore | None:
     """The archive that the settings name, None where they name none.
 
@@ -154,7 +177,9 @@ def opened(settings: Settings) -> ArchiveStore | None:
             f"archive_format ({variable('archive_format')}): parquet takes pyarrow: "
             "pip install 'annals[parquet]'"
         )
-    return ArchiveStore(settings.archive_url, settings.archive_format)
+    return ArchiveStore(
+        settings.archive_url, settings.archive_format, rows_per_second=settings.archive_rows_per_second
+    )
 
 
 def _parsed(url: str) -> tuple[str, str]:
@@ -200,6 +225,11 @@ def _bucket(url: str) -> S3Store:
     except (BaseError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise SettingsError(f"archive_url ({variable('archive_url')}): {reason}") from None
+
+
+def _unfinished(folder: Path, name: str = "") -> Iterator[Path]:
+    """What is being written below a folder, or was when its writer was killed."""
+    return folder.rglob(f"{name}*#*")
 
 
 def _fsync(path: Path) -> None:

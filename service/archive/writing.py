@@ -1,5 +1,6 @@
 """How an archive is made: the file, which is then read again, and its manifest last of all."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -7,21 +8,21 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from threading import Event
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Executable
 
 from service.archive import manifests, ndjson, parquet, reading
+from service.archive.errors import ArchiveStopped
 from service.archive.manifests import Manifest
+from service.archive.sinks import Sink
 from service.archive.store import ArchiveStore
 from service.ids import mint
 from sql.database import Transaction
 from sql.queries import archives, schema
 from sql.queries.archives import Batch
-
-if TYPE_CHECKING:
-    from obstore import WritableFile
 
 _FILE_READ_BYTES = 1024 * 1024
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
@@ -46,21 +47,31 @@ class Source:
 
 
 def write(
-    tx: Transaction, store: ArchiveStore, source: Source, *, at: datetime, run_id: UUID | None = None
+    tx: Transaction,
+    store: ArchiveStore,
+    source: Source,
+    *,
+    at: datetime,
+    run_id: UUID | None = None,
+    stop: Event | None = None,
 ) -> Manifest | None:
     """Copy the rows that a transaction sees into a new archive; None, and nothing written, for no rows.
 
     When it returns, the archive is durable and was read again. In memory is a few MiB of it at a time. Raises
-    ArchiveError, and then there is no archive: a file without a manifest is none. `record` notes it.
+    ArchiveError, and then there is no archive: a file without a manifest is none; ArchiveStopped soon after
+    `stop` is set. `record` notes it.
     """
     columns = archives.columns_of(tx, source.rows)
     revision = schema.state(tx).revision or ""
     is_parquet = store.format == parquet.SUFFIX
     suffix = parquet.SUFFIX if is_parquet else ndjson.SUFFIX
     place = _Place(source.log, source.range_start, source.range_end, suffix)
-    counted = _Counted()
+    counted = _Counted(stop or Event())
+    rows = archives.batches(
+        tx, source.rows, source.time_column, as_text=is_parquet, rows_per_second=store.rows_per_second
+    )
     # Closed whatever happens: the connection is in the midst of COPY.
-    with closing(archives.batches(tx, source.rows, source.time_column, as_text=is_parquet)) as batches:
+    with closing(rows) as batches:
         first = next(batches, None)
         if first is None:
             return None
@@ -182,7 +193,7 @@ class _Place:
 class _Sink:
     """Takes the bytes of a file on their way to the store, and knows what they come to."""
 
-    writer: "WritableFile"
+    writer: Sink
     size: int = 0
     digest: Any = field(default_factory=sha256)
 
@@ -194,14 +205,17 @@ class _Sink:
 
 @dataclass(slots=True)
 class _Counted:
-    """What the rows that went by come to."""
+    """What the rows that went by come to, until no more are wanted."""
 
+    stop: Event
     rows: int = 0
     oldest: datetime = _LAST
     newest: datetime = _FIRST
 
     def blocks(self, batches: Iterable[Batch]) -> Iterator[bytes]:
         for batch in batches:
+            if self.stop.is_set():
+                raise ArchiveStopped("asked to stop while it was written")
             self.rows += batch.rows
             self.oldest = min(self.oldest, batch.oldest)
             self.newest = max(self.newest, batch.newest)
@@ -227,9 +241,14 @@ def _written(store: ArchiveStore, place: _Place, fill: Callable[[_Sink], None]) 
 def _sealed(store: ArchiveStore, manifest: Manifest) -> Manifest:
     """Make an archive of a file that is what was written there; else it goes."""
     try:
-        reading.check(store, manifest)
+        reading.check(store, manifest, _rest if store.rows_per_second else int)
         manifests.write(store, manifest)
     except BaseException:
         store.forget(manifest.file)
         raise
     return manifest
+
+
+def _rest(_bytes: int) -> None:
+    """Leave others their time, as PostgreSQL does between rows, before some more of a file is read again."""
+    time.sleep(archives.PAUSE_SECONDS)

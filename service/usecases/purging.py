@@ -18,6 +18,7 @@ from gitstore.failpoints import passing
 from service import changes
 from service.actions import Action
 from service.archive import writing
+from service.archive.errors import ArchiveStopped
 from service.archive.store import ArchiveStore, opened
 from service.archive.writing import Source
 from service.committer.consolidation import sole_upkeep
@@ -117,7 +118,10 @@ class _Purge:
             if self._run.is_over:
                 return False
             if table not in done:
-                self._export_rows(store, table)
+                try:
+                    self._export_rows(store, table)
+                except ArchiveStopped:
+                    return False
                 passing("rows-exported")
         if BUNDLE not in done and not self._export_repository(store):
             return False
@@ -146,7 +150,7 @@ class _Purge:
             subscription_id=self._subscription_id,
         )
         with self._context.database.transaction(self._subscription_id) as tx:
-            manifest = writing.write(tx, store, source, at=at, run_id=self._run.run_id)
+            manifest = writing.write(tx, store, source, at=at, run_id=self._run.run_id, stop=self._run.stop)
             if manifest is not None:
                 writing.record(tx, store, manifest)
 
@@ -276,4 +280,7 @@ class _Purge:
 
 def _archive(context: JobContext) -> ArchiveStore:
     """Where the settings say that archives lie, else beside the repositories."""
-    return opened(context.settings) or ArchiveStore(str(context.settings.data_dir / "exports"))
+    settings = context.settings
+    return opened(settings) or ArchiveStore(
+        str(settings.data_dir / "exports"), rows_per_second=settings.archive_rows_per_second
+    )

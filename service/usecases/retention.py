@@ -11,7 +11,7 @@ from uuid import UUID
 
 from gitstore.failpoints import passing
 from service.archive import store, writing
-from service.archive.errors import ArchiveError
+from service.archive.errors import ArchiveError, ArchiveStopped
 from service.archive.manifests import Manifest
 from service.archive.store import ArchiveStore
 from service.archive.writing import Source
@@ -138,6 +138,8 @@ class _LettingGo:
         """Let a chunk or a span go; where the archive does not take it, it stays and the run will fail."""
         try:
             let_go(rows)
+        except ArchiveStopped as reason:
+            self._leave(rows.log, rows.start, rows.end, reason)
         except ArchiveError as error:
             self._leave(rows.log, rows.start, rows.end, error)
             self.failures.append(error)
@@ -213,7 +215,14 @@ class _LettingGo:
                 range_end=chunk.end,
                 time_column=retention.time_column(chunk.log),
             )
-            manifest = writing.write(tx, archive, source, at=self._context.clock(), run_id=self._run.run_id)
+            manifest = writing.write(
+                tx,
+                archive,
+                source,
+                at=self._context.clock(),
+                run_id=self._run.run_id,
+                stop=self._run.stop,
+            )
             passing("chunk-archived")
             if manifest is not None:
                 writing.record(tx, archive, manifest)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import psycopg
 from psycopg import sql
+from psycopg.errors import error_from_result
 from sqlalchemy import Executable, insert, select, text
 
 from sql.database import Transaction
@@ -16,9 +17,16 @@ from sql.models.retention import Archive
 from sql.pipelines import compiled, driver_of
 
 # Rows come one by one; what is done with them is done for so many bytes at once.
-BATCH_BYTES = 1024 * 1024
+BATCH_BYTES = 256 * 1024
+# Between some rows and the next. Some kernels let whoever computes go on until their clock's next tick, up to
+# 4 ms away (PREEMPT_NONE, HZ=250): who pauses before that keeps nobody waiting for it.
+PAUSE_SECONDS = 0.002
 # In its transaction nothing happens while what was written is read again.
 _PATIENCE = "SELECT set_config('idle_in_transaction_session_timeout', '1h', true)"
+# No other processes beside the one that pauses.
+_ALONE = "SELECT set_config('max_parallel_workers_per_gather', '0', true)"
+# PostgreSQL pauses by itself: whoever just reads slowly finds megabytes that wait already, written in one go.
+_PAUSES = "WHERE CASE WHEN random() < {odds} THEN pg_sleep({seconds}) IS NOT NULL ELSE true END"
 
 # Binary COPY: a head of 19 bytes before the first row, a row as the number of its columns and each column
 # behind its length, and an end that is shorter than any row. https://www.postgresql.org/docs/17/sql-copy.html
@@ -58,11 +66,18 @@ def columns_of(tx: Transaction, query: Executable) -> list[Column]:
 
 
 def batches(
-    tx: Transaction, query: Executable, time_column: str | None, *, as_text: bool = False
+    tx: Transaction,
+    query: Executable,
+    time_column: str | None,
+    *,
+    as_text: bool = False,
+    rows_per_second: int = 0,
 ) -> Generator[Batch, None, None]:
     """The rows of a query, each as PostgreSQL writes it as JSON; nothing for none.
 
-    The time column is never null. With `as_text` documents, exact numbers and rarer types are strings.
+    The time column is never null. With `as_text` documents, exact numbers and rarer types are strings. So
+    many rows a second at the most, 0 for as many as come; then the transaction goes without parallel
+    queries to its end.
     """
     parts = {
         "query": _literal(tx, query),
@@ -76,22 +91,28 @@ def batches(
         rows_out = sql.SQL("SELECT row_to_json(r), {time} FROM ({query}) r").format(**parts)
     connection = driver_of(tx)
     connection.execute(_PATIENCE)
-    copy_out = sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(rows_out)
+    if rows_per_second:
+        connection.execute(_ALONE)
+    copy_out = sql.SQL("COPY ({} {}) TO STDOUT (FORMAT binary)").format(rows_out, _pauses(rows_per_second))
     with connection.cursor() as cursor, cursor.copy(copy_out) as copy:
         yield from map(_batch, _groups(copy))
+
+
+def _pauses(rows_per_second: int) -> sql.Composable:
+    """The clause by which a query makes no more rows a second, nothing for 0."""
+    if not rows_per_second:
+        return sql.SQL("")
+    odds = min(1.0, 1 / (PAUSE_SECONDS * rows_per_second))
+    # Fewer than a row in each pause take longer ones.
+    seconds = max(PAUSE_SECONDS, 1 / rows_per_second)
+    return sql.SQL(_PAUSES).format(odds=sql.Literal(odds), seconds=sql.Literal(seconds))
 
 
 def _groups(copy: psycopg.Copy) -> Iterator[list[bytes]]:
     """The rows of a binary COPY, so many at once."""
     held: list[bytes] = []
     size = 0
-    # With the head comes the first row, or the end.
-    at = _HEAD_BYTES
-    for part in copy:
-        row = bytes(part)[at:]
-        at = 0
-        if row == _END:
-            continue
+    for row in _rows(copy):
         held.append(row)
         size += len(row)
         if size >= BATCH_BYTES:
@@ -99,6 +120,36 @@ def _groups(copy: psycopg.Copy) -> Iterator[list[bytes]]:
             held, size = [], 0
     if held:
         yield held
+
+
+def _rows(copy: psycopg.Copy) -> Iterator[bytes]:
+    """The rows of a binary COPY, one by one.
+
+    Of those that have come already none is waited for, which takes longer than all else that is done here.
+    """
+    # With the head comes the first row, or the end.
+    at = _HEAD_BYTES
+    come = copy.connection.pgconn.get_copy_data
+    while part := copy.read():
+        size = len(part)
+        while size > 0:
+            row = bytes(part)[at:]
+            at = 0
+            if row == _END:
+                # What follows, and what became of it all, is read by the driver.
+                break
+            yield row
+            size, part = come(1)
+        if size < 0:
+            # It ended early: the reason comes next, and is read up to its end as the driver would.
+            raise _reason(copy.connection.pgconn)
+
+
+def _reason(connection: psycopg.pq.abc.PGconn) -> psycopg.Error:
+    last = result = connection.get_result()
+    while result is not None:
+        last, result = result, connection.get_result()
+    return psycopg.OperationalError("COPY ended") if last is None else error_from_result(last)
 
 
 def _batch(rows: list[bytes]) -> Batch:
