@@ -80,7 +80,7 @@ class Settings(BaseSettings):
         description="what archives are written as: `ndjson`, or `parquet`, which takes `annals[parquet]`",
     )
     archive_rows_per_second: Annotated[int, Field(ge=0)] = Field(
-        default=20_000,
+        default=10_000,
         description="rows that jobs read a second for the archive, which leaves others their time; "
         "0: as fast as it can",
     )
