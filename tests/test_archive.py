@@ -18,7 +18,7 @@ import httpx
 import orjson
 import pytest
 from moto.server import ThreadedMotoServer
-from sqlalchemy import literal, select, text
+from sqlalchemy import literal, make_url, select, text
 
 from service.archive import comparing, reading, writing
 from service.archive.errors import ArchiveDamaged, ArchiveError, ArchiveStopped
@@ -261,6 +261,14 @@ def test_rows_are_read_no_faster_than_is_set(
         DAY + timedelta(seconds=1),
         DAY + timedelta(seconds=count),
     )
+
+
+def test_a_server_that_ends_long_statements_does_not_end_this_one(database: Database, tmp_path: Path) -> None:
+    url = make_url(database.url).update_query_dict({"options": "-c statement_timeout=300"})
+    impatient = ServiceDatabase(url.render_as_string(hide_password=False), pool_size=1)
+    store = ArchiveStore(str(tmp_path), rows_per_second=100)
+    assert written(impatient, store, source(large_rows(50))).rows == 50
+    impatient.close()
 
 
 def test_rows_that_fail_half_way_make_no_archive_and_say_why(pool: ServiceDatabase, tmp_path: Path) -> None:

@@ -267,11 +267,12 @@ def decade(cluster: Cluster) -> Iterator[ServiceDatabase]:
 
 @contextmanager
 def watched(database: ServiceDatabase, observer: ServiceDatabase) -> Iterator[list[int]]:
-    """How many locks the whole database has after each statement of a pool."""
+    """How many locks the clients of the whole database have after each statement of a pool."""
     found: list[int] = []
     query = text(
-        "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database WHERE datname = :name"
-        " AND pid <> pg_backend_pid()"
+        "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database"
+        " JOIN pg_stat_activity a USING (pid)"
+        " WHERE d.datname = :name AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
     )
 
     def note(*_: object) -> None:

@@ -21,8 +21,11 @@ BATCH_BYTES = 256 * 1024
 # Between some rows and the next. Some kernels let whoever computes go on until their clock's next tick, up to
 # 4 ms away (PREEMPT_NONE, HZ=250): who pauses before that keeps nobody waiting for it.
 PAUSE_SECONDS = 0.002
-# In its transaction nothing happens while what was written is read again.
-_PATIENCE = "SELECT set_config('idle_in_transaction_session_timeout', '1h', true)"
+# It takes as long as it takes, and nothing happens in its transaction while what was written is read again.
+_PATIENCE = (
+    "SELECT set_config('statement_timeout', '0', true), "
+    "set_config('idle_in_transaction_session_timeout', '1h', true)"
+)
 # No other processes beside the one that pauses.
 _ALONE = "SELECT set_config('max_parallel_workers_per_gather', '0', true)"
 # PostgreSQL pauses by itself: whoever just reads slowly finds megabytes that wait already, written in one go.
