@@ -10,7 +10,7 @@ from sql.pipelines import Later
 from sql.queries import tenancy
 from sql.queries.tenancy import Credential
 
-# Measured with 64 clients that save: a fifth less of PostgreSQL's time, and of the API's.
+# Seconds. With 64 clients that save through two workers PostgreSQL takes a sixth less for each save.
 GATHER_SECONDS = 0.004
 
 _Waiting = tuple[UUID | None, "asyncio.Future[list[Credential]]"]
