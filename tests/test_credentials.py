@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from sqlalchemy import event
 
+from service import credentials
 from service.credentials import CredentialReader
 from sql.database import Database as ServiceDatabase
 from sql.errors import DatabaseUnavailable
@@ -102,6 +103,32 @@ def test_those_who_come_while_one_is_read_share_the_next_query(tenant: Tenant) -
         ]
 
     assert reading(tenant.server, work) == 2
+
+
+def test_after_a_query_for_several_the_next_lets_some_more_come(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [key_id(tenant.ana), key_id(tenant.ben)]
+    monkeypatch.setattr(credentials, "GATHER_SECONDS", 0.5)
+
+    async def work(reader: CredentialReader) -> None:
+        await asyncio.gather(*map(reader.candidates, ids))
+        first = asyncio.create_task(reader.candidates(ids[0]))
+        await asyncio.sleep(0.1)
+        assert owners(await reader.candidates(ids[1])) == {ids[1]}
+        assert owners(await first) == {ids[0]}
+
+    assert reading(tenant.server, work) == 2
+
+
+def test_who_comes_alone_waits_for_nobody(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(credentials, "GATHER_SECONDS", 90)
+
+    async def work(reader: CredentialReader) -> None:
+        for _ in range(3):
+            assert owners(await reader.candidates(key_id(tenant.ana))) == {key_id(tenant.ana)}
+
+    assert reading(tenant.server, work) == 3
 
 
 def test_who_comes_after_a_query_began_is_not_answered_by_it(tenant: Tenant) -> None:
