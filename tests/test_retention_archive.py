@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
@@ -142,6 +143,25 @@ def test_a_run_that_is_asked_to_stop_leaves_what_it_is_at_to_the_next(logs: Logs
     assert stored(logs, "server_logs") == before
     assert files(tmp_path) == []
     assert logs.run(archive_url=str(tmp_path))["rows"] == 16
+
+
+def test_no_transaction_in_which_rows_go_takes_much_longer_than_two_seconds(
+    logs: Logs, tmp_path: Path
+) -> None:
+    of = Tenant(logs.server).subscription_id
+    logs.rule("server", 10, of)
+    logs.add("server_logs", logs.server.clock() - timedelta(days=20), subscription_id=of, number=7)
+    with job_context(logs.server) as context:
+        context = context_with(context, {"archive_url": str(tmp_path), "archive_rows_per_second": 1})
+        run = logs.run_of(context)
+        stopper = Timer(3, run.stop.set)
+        stopper.start()
+        began = time.monotonic()
+        retention.run(context, run)
+    assert time.monotonic() - began < 9
+    assert logs.count("server_logs", subscription_id=of) >= 3
+    assert logs.run(archive_url=str(tmp_path))["is_complete"]
+    assert logs.count("server_logs", subscription_id=of) == 0
 
 
 def fill(file: Path) -> None:

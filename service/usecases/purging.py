@@ -230,9 +230,10 @@ class _Purge:
     def _archive_some(self, tx: Transaction, *, store: ArchiveStore, table: str) -> Step | None:
         """Let rows go that are archived before they are gone: at worst they are archived twice."""
         at = self._context.clock()
+        limit = store.rows_at_once(ARCHIVED_AT_ONCE)
         source = Source(
             log=table,
-            rows=closing.deletion(table, self._subscription_id, self._run.at, limit=ARCHIVED_AT_ONCE),
+            rows=closing.deletion(table, self._subscription_id, self._run.at, limit=limit),
             range_start=self._row.created_at,
             range_end=at,
             time_column=closing.time_column(table),
@@ -245,7 +246,7 @@ class _Purge:
         writing.record(tx, store, manifest)
         passing("leaving-recorded")
         # Fewer than asked for were all; who keeps calling does not keep it from its end.
-        return Step(table, manifest.rows, is_last=manifest.rows < ARCHIVED_AT_ONCE)
+        return Step(table, manifest.rows, is_last=manifest.rows < limit)
 
     def _held(self, tx: Transaction) -> SubscriptionRow:
         """Its row, held until the transaction ends: the row of a subscription stays for good."""

@@ -169,7 +169,7 @@ class _LettingGo:
 
     def sweep(self, span: Span) -> None:
         """Delete rows of a span that may go, so many at once."""
-        limit = ROWS_AT_ONCE if self._archive is None else ARCHIVED_AT_ONCE
+        limit = ROWS_AT_ONCE if self._archive is None else self._archive.rows_at_once(ARCHIVED_AT_ONCE)
         gone, last = 0, limit
         while last == limit and not self._run.is_over:
             try:
