@@ -2,12 +2,14 @@
 
 import json
 import threading
+import time
 from uuid import uuid4
 
 import pytest
 
 from jobs.process import job_context
 from jobs.scheduler import Scheduler
+from service.commands import jobs as commands
 from tests.api import Server
 from tests.commands import annals
 
@@ -81,3 +83,25 @@ def test_a_dry_run_shows_its_plan_which_can_be_applied(jobs: Jobs) -> None:
     plan = json.loads(jobs("run", "clean-up", "--dry-run", "--json"))["plan_id"]
     applied = json.loads(jobs("run", "clean-up", "--plan", plan, "--json"))
     assert (applied["state"], applied["plan_id"]) == ("succeeded", plan)
+
+
+def test_ctrl_c_stops_a_run_whose_leader_goes_on_until_it_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "LOOK_SECONDS", 0.01)
+    asked, ended = threading.Event(), threading.Event()
+    beats: list[bool] = []
+
+    def beat() -> None:
+        beats.append(asked.is_set())
+        if len(beats) == 2:
+            raise KeyboardInterrupt
+
+    def work() -> None:
+        asked.wait(30)
+        time.sleep(0.2)
+        ended.set()
+
+    with pytest.raises(KeyboardInterrupt):
+        commands._beside(beat, work, asked.set)
+    assert ended.is_set()
+    assert beats[:2] == [False, False]
+    assert beats.count(True) > 1

@@ -56,7 +56,7 @@ class ArchiveStore:
             self._store = LocalStore(self._folder)
 
     def rows_at_once(self, most: int) -> int:
-        """How many rows to archive in a transaction that others wait for: those of two seconds at the most."""
+        """How many rows to archive in a transaction that others wait for: those of two seconds at most."""
         return min(most, 2 * self.rows_per_second) if self.rows_per_second else most
 
     def location(self, path: str) -> str:

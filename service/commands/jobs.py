@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -145,20 +146,28 @@ def _run(context: Any, job: str, plan: UUID | None) -> "Run":
     while found.ended_at is None:
         with elected(context.database) as leadership:
             if leadership is not None:
-                _beside(leadership.beat, lambda: Runner(context).run_waiting(asked))
+                runner = Runner(context)
+                _beside(leadership.beat, partial(runner.run_waiting, asked), runner.stop)
         time.sleep(LOOK_SECONDS)
         found = maintenance.run(context, asked.run_id)
     return found
 
 
-def _beside(beat: Callable[[], None], work: Callable[[], object]) -> None:
-    """Work in another thread, with a beat now and then."""
+def _beside(beat: Callable[[], None], work: Callable[[], object], stop: Callable[[], None]) -> None:
+    """Work in another thread, with a beat now and then; told to stop by Ctrl-C, and waited for even then."""
+    interrupted = False
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(work)
         while not working.done():
-            beat()
-            time.sleep(LOOK_SECONDS)
+            try:
+                beat()
+                time.sleep(LOOK_SECONDS)
+            except KeyboardInterrupt:
+                interrupted = True
+                stop()
         working.result()
+    if interrupted:
+        raise KeyboardInterrupt
 
 
 @jobs.command("runs")
