@@ -54,6 +54,13 @@ class Runner:
         """Let what runs come to its end as soon as it can, and begin nothing more."""
         self._stop.set()
 
+    def interrupt_others(self) -> None:
+        """Record that runs of others are over: who leads now, and has begun none, knows their processes gone."""
+        with self._context.database.transaction(PLATFORM) as tx:
+            interrupted = jobs.interrupt_all(tx, self._context.clock(), "its process is gone")
+        for row in interrupted:
+            log.warning("a run was interrupted", job=row.job, run_id=str(row.run_id), process=row.process)
+
     def run_slots(self, job: str, slots: Sequence[datetime]) -> None:
         """Run a job for the last of some slots that have come; those before, which nobody saw, are missed."""
         *late, slot = slots

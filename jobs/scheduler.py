@@ -107,12 +107,10 @@ class _Term:
     def begin(self) -> None:
         """Account for what happened while nobody led, then start."""
         at = self._context.clock()
+        self._runner.interrupt_others()
         with self._context.database.transaction(PLATFORM) as tx:
-            interrupted = jobs.interrupt_all(tx, at, "its process is gone")
             self._set = jobs.schedules(tx)
             self._done = jobs.last_slots(tx, self._kinds)
-        for row in interrupted:
-            log.warning("a run was interrupted", job=row.job, run_id=str(row.run_id), process=row.process)
         for job in self._kinds:
             self._miss_until(job, at)
             self._plan(job)

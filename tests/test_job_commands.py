@@ -105,3 +105,13 @@ def test_ctrl_c_stops_a_run_whose_leader_goes_on_until_it_ended(monkeypatch: pyt
     assert ended.is_set()
     assert beats[:2] == [False, False]
     assert beats.count(True) > 1
+
+
+def test_without_a_scheduler_the_command_records_that_a_run_died(jobs: Jobs) -> None:
+    jobs.server.database.rows(
+        "INSERT INTO job_runs (run_id, job, scheduled_for, trigger, state, process, started_at)"
+        " VALUES (gen_random_uuid(), 'upkeep', now(), 'operator', 'running', 'gone:1', now()) RETURNING 1"
+    )
+    jobs("run", "reconcile")
+    [row] = jobs.server.database.rows("SELECT state, error FROM job_runs WHERE process = 'gone:1'")
+    assert row == ("interrupted", "its process is gone")

@@ -147,6 +147,7 @@ def _run(context: Any, job: str, plan: UUID | None) -> "Run":
         with elected(context.database) as leadership:
             if leadership is not None:
                 runner = Runner(context)
+                runner.interrupt_others()
                 _beside(leadership.beat, partial(runner.run_waiting, asked), runner.stop)
         time.sleep(LOOK_SECONDS)
         found = maintenance.run(context, asked.run_id)
