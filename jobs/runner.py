@@ -55,7 +55,7 @@ class Runner:
         self._stop.set()
 
     def interrupt_others(self) -> None:
-        """Record that runs of others are over: who leads now, and has begun none, knows their processes gone."""
+        """Record that runs of others are over: who leads, and began none yet, knows their processes gone."""
         with self._context.database.transaction(PLATFORM) as tx:
             interrupted = jobs.interrupt_all(tx, self._context.clock(), "its process is gone")
         for row in interrupted:
