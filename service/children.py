@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -32,8 +33,10 @@ class Child:
         )
         assert self._process.stdin is not None  # noqa: S101 - it was asked for
         self._pipe = self._process.stdin
-        self._pipe.write(handed + "\n")
-        self._pipe.flush()
+        # One that was killed at once is found dead by who watches it.
+        with suppress(BrokenPipeError):
+            self._pipe.write(handed + "\n")
+            self._pipe.flush()
 
     @property
     def exit_code(self) -> int | None:
@@ -42,7 +45,9 @@ class Child:
 
     def ask_to_stop(self) -> None:
         """Close the pipe: it finishes what it is at, then exits."""
-        self._pipe.close()
+        # What it was to be handed and did not take is handed over here.
+        with suppress(BrokenPipeError):
+            self._pipe.close()
 
     def wait(self, deadline: float) -> None:
         """Wait for the end until `deadline` (monotonic), then kill."""
