@@ -46,6 +46,7 @@ NAMES: Final = (
 )
 # Every place of the job that lets rows of logs go, in the order in which it passes them.
 OF_RETENTION: Final = (
+    "chunk-guarded",
     "chunk-archived",
     "archive-recorded",
     "chunk-dropped",

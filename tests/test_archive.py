@@ -70,7 +70,7 @@ def test_rows_come_back_as_they_were_and_only_once(
         assert len({each.archive_id for each in both}) == 2
         for each in both:
             reading.check_rows(store, each)
-            assert (each.rows, each.oldest, each.schema_version) == (len(TEXTS), DAY, "0007")
+            assert (each.rows, each.oldest, each.schema_version) == (len(TEXTS), DAY, "0008")
         table = f"{form}_{log}"
         assert [each.added for each in restored(pool, store, both, table)] == [len(TEXTS), 0]
         assert archives.differing(pool, log, table) == 0

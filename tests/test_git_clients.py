@@ -94,7 +94,7 @@ def test_shallow_clones_have_one_commit_and_can_be_deepened(
     clone = cloned(tenant, home, "shallow", protocol, "--depth", "1")
     assert git(clone, "rev-list", "--count", "HEAD").strip() == "1"
     assert shown(clone, snapshot_path(quiet)).endswith("}\n")
-    # Git reads HEAD and main one after the other: with a save between the two, the clone has both commits' boundaries.
+    # Git reads HEAD and main one after the other: with a save between, the clone has the boundaries of both.
     boundaries = (clone / ".git" / "shallow").read_text().split()
     run_git(clone, "fetch", "-q", "--deepen", "2")
     commits = git(clone, "rev-list", "HEAD").split()

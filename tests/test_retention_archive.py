@@ -6,9 +6,11 @@ import time
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
-from threading import Timer
+from threading import Event, Thread, Timer
+from typing import LiteralString
 
 import orjson
+import psycopg
 import pytest
 from psycopg import sql
 
@@ -16,9 +18,10 @@ from gitstore.failpoints import OF_RETENTION, VARIABLE
 from jobs.runner import Runner
 from service.archive import reading
 from service.archive.errors import ArchiveError
+from service.archive.manifests import Manifest
 from service.archive.store import ArchiveStore
 from service.usecases import retention
-from tests.api import Server, Tenant
+from tests.api import Server, Tenant, ok
 from tests.archives import files, small_disk
 from tests.expired_logs import MARK, Logs, context_with
 from tests.job_runs import job_context
@@ -38,6 +41,9 @@ settings, _ = load({"data_dir": data_dir, "archive_url": archive_url}, {})
 with job_context(settings, database_url) as context:
     print(retention.run(context, JobRun(run_id=uuid4(), job="retention", at=context.clock()))["rows"])
 """
+LATE_ROW: LiteralString = (
+    "INSERT INTO server_logs (log_id, created_at, request_id) VALUES (gen_random_uuid(), %s, 'r')"
+)
 # A chunk goes as a whole, and rows of a tenant with a shorter term: of each log, in each test.
 EXPECTED = {"server_logs": 8, "node_execution_logs": 8}
 
@@ -139,29 +145,75 @@ def test_a_run_that_is_asked_to_stop_leaves_what_it_is_at_to_the_next(logs: Logs
         stopper = Timer(0.5, run.stop.set)
         stopper.start()
         counts = retention.run(context, run)
-    assert (counts["rows"], counts["left"], counts["is_complete"]) == (0, 1, False)
+    assert (counts["rows"], counts["left"], counts["is_complete"]) == (0, 4, False)
     assert stored(logs, "server_logs") == before
     assert files(tmp_path) == []
     assert logs.run(archive_url=str(tmp_path))["rows"] == 16
 
 
-def test_no_transaction_in_which_rows_go_takes_much_longer_than_two_seconds(
-    logs: Logs, tmp_path: Path
-) -> None:
+def add_late(logs: Logs, of: str, number: int) -> None:
+    """Rows of a tenant that are past a term of ten days, in a chunk with another that is not past its own."""
+    at = logs.server.clock() - timedelta(days=20)
+    logs.add("server_logs", at, subscription_id=of, number=number)
+    logs.add("server_logs", at, subscription_id=None)
+
+
+def test_rows_that_go_with_their_archive_are_those_of_two_seconds(logs: Logs, tmp_path: Path) -> None:
     of = Tenant(logs.server).subscription_id
+    logs.clear()
     logs.rule("server", 10, of)
-    logs.add("server_logs", logs.server.clock() - timedelta(days=20), subscription_id=of, number=7)
+    add_late(logs, of, number=7)
+    assert logs.run(archive_url=str(tmp_path), archive_rows_per_second=3)["archived_rows"] == 7
+    assert [each.rows for each in reading.listing(ArchiveStore(str(tmp_path))).manifests] == [6, 1]
+
+
+def test_an_order_to_stop_is_heard_while_an_archive_is_read_again(
+    logs: Logs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {log: stored(logs, log) for log in EXPECTED}
     with job_context(logs.server) as context:
-        context = context_with(context, {"archive_url": str(tmp_path), "archive_rows_per_second": 1})
         run = logs.run_of(context)
-        stopper = Timer(3, run.stop.set)
-        stopper.start()
-        began = time.monotonic()
-        retention.run(context, run)
-    assert time.monotonic() - began < 9
-    assert logs.count("server_logs", subscription_id=of) >= 3
-    assert logs.run(archive_url=str(tmp_path))["is_complete"]
-    assert logs.count("server_logs", subscription_id=of) == 0
+
+        def check(store: ArchiveStore, manifest: Manifest, seen: reading.Seen) -> None:
+            run.stop.set()
+            read_again(store, manifest, seen)
+
+        read_again = reading.check
+        monkeypatch.setattr("service.archive.writing.reading.check", check)
+        counts = retention.run(context_with(context, {"archive_url": str(tmp_path)}), run)
+    assert (counts["rows"], counts["archives"], counts["left"]) == (0, 0, 4)
+    assert {log: stored(logs, log) for log in EXPECTED} == before
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("is_rule", [False, True])
+def test_who_keeps_rows_while_they_are_archived_does_not_wait_and_they_stay(
+    logs: Logs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_rule: bool
+) -> None:
+    tenant = Tenant(logs.server)
+    of = tenant.subscription_id
+    logs.clear()
+    logs.rule("server", 10, of)
+    add_late(logs, of, number=3)
+    waited: list[float] = []
+
+    def keep(place: str) -> None:
+        # They are deleted, and recorded as archived; not yet committed.
+        if place == "rows-recorded" and not waited:
+            began = time.monotonic()
+            if is_rule:
+                policies = [{"level": "server", "keep_days": None, "subscription_id": of}]
+                ok(logs.server.operator.put("/v1/retention-policies", {"policies": policies}))
+            else:
+                ok(tenant.ana.post(f"{tenant.path}/holds", {"reason": "now"}), 201)
+            waited.append(time.monotonic() - began)
+
+    monkeypatch.setattr("service.usecases.retention.passing", keep)
+    counts = logs.run(archive_url=str(tmp_path))
+    assert (counts["rows"], counts["archives"], counts["left"]) == (0, 0, int(is_rule))
+    assert logs.count("server_logs", subscription_id=of) == 3
+    assert files(tmp_path) == []
+    assert waited[0] < 0.5
 
 
 def fill(file: Path) -> None:
@@ -212,3 +264,52 @@ def test_a_chunk_that_is_written_to_after_it_was_archived_is_archived_again(
     counts = logs.run(archive_url=str(tmp_path))
     assert (counts["rows"], counts["archived_rows"]) == (17, 16 + 6)
     assert len(archived(tmp_path, "server_logs")) == 9
+
+
+def test_who_writes_to_a_chunk_all_the_while_keeps_it_and_never_waits(logs: Logs, tmp_path: Path) -> None:
+    logs.clear()
+    at = logs.server.clock() - timedelta(days=100)
+    logs.add("server_logs", at, number=50)
+    over, waited = Event(), list[psycopg.errors.LockNotAvailable]()
+    written = 0
+
+    def write() -> None:
+        nonlocal written
+        with logs.database.connection() as connection:
+            connection.execute("SET lock_timeout = '100ms'")
+            while not over.wait(0.002):
+                try:
+                    connection.execute(LATE_ROW, [at])
+                    written += 1
+                except psycopg.errors.LockNotAvailable as error:
+                    waited.append(error)
+
+    writer = Thread(target=write)
+    writer.start()
+    try:
+        counts = logs.run(archive_url=str(tmp_path))
+    finally:
+        over.set()
+        writer.join()
+    assert (counts["chunks"], counts["left"], counts["archives"]) == (0, 1, retention.ARCHIVE_TRIES)
+    # One stall is the machine's.
+    assert len(waited) <= 1
+    before = stored(logs, "server_logs")
+    assert len(before) == 50 + written
+    assert logs.run(archive_url=str(tmp_path))["archived_rows"] == len(before)
+    assert before.items() <= set(archived(tmp_path, "server_logs"))
+    assert logs.chunks("server_logs") == 0
+
+
+def test_a_row_that_is_not_yet_committed_is_waited_for_and_archived(logs: Logs, tmp_path: Path) -> None:
+    logs.clear()
+    at = logs.server.clock() - timedelta(days=100)
+    logs.add("server_logs", at, number=5)
+    with logs.database.connection() as writer:
+        writer.execute("BEGIN")
+        writer.execute(LATE_ROW, [at])
+        ended = Timer(1, lambda: writer.execute("COMMIT"))
+        ended.start()
+        counts = logs.run(archive_url=str(tmp_path))
+        ended.join()
+    assert (counts["chunks"], counts["archives"], counts["archived_rows"]) == (1, 1, 6)

@@ -18,6 +18,7 @@ from tests.expired_logs import COLUMNS, Logs
 
 DELETE: LiteralString = "SELECT count(*) FROM delete_expired(NULL::server_logs, %s, %s, %s, %s, %s, %s)"
 DROP: LiteralString = "SELECT drop_expired_chunk('server_logs', %s, %s, %s, %s)"
+GUARD: LiteralString = "SELECT guard_chunk('server_logs', %s, %s)"
 EARLY = "RK001"
 EVER = datetime(2000, 1, 1, tzinfo=UTC)
 # Longer than anybody may wait for a lock.
@@ -39,6 +40,13 @@ def refused(database: Database, query: LiteralString, *values: object) -> str | 
         return raised.value.sqlstate
 
 
+def guarded(logs: Logs, start: datetime, end: datetime) -> int:
+    """How many transactions wrote to a chunk since it was guarded, as it is now."""
+    with logs.database.connection("annals_retention", "platform") as connection:
+        [number] = connection.execute(GUARD, [start, end]).fetchone() or [-1]
+    return int(number)
+
+
 def test_only_the_role_of_retention_calls_them_and_it_has_no_other_way(logs: Logs) -> None:
     at = logs.server.clock()
     logs.add("server_logs", at - timedelta(days=100))
@@ -47,6 +55,7 @@ def test_only_the_role_of_retention_calls_them_and_it_has_no_other_way(logs: Log
             for query, values in (
                 (DELETE, ["server", None, EVER, at - timedelta(days=91), at, 10]),
                 (DROP, [EVER, at, at, None]),
+                (GUARD, [EVER, at]),
             ):
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
                     connection.execute(query, values)
@@ -59,6 +68,9 @@ def test_only_the_role_of_retention_calls_them_and_it_has_no_other_way(logs: Log
             f"SELECT drop_chunks('server_logs', older_than => '{at.isoformat()}'::timestamptz)",
             "SELECT retention_cutoff('server', NULL, now())",
             "SELECT * FROM retention_held(NULL, now())",
+            "SELECT keep_rules('')",
+            "SELECT * FROM late_writes",
+            "DELETE FROM rules_seen",
         ):
             with pytest.raises(psycopg.Error):
                 connection.execute(statement)
@@ -97,11 +109,15 @@ def test_they_refuse_what_a_rule_or_a_hold_keeps(logs: Logs) -> None:
     assert refused(logs.database, DROP, new_from, new_until, at, None) == EARLY
     # Of no chunk.
     assert refused(logs.database, DROP, old_from, new_until, at, None) == "P0002"
-    # Archived with another number of rows.
-    assert refused(logs.database, DROP, old_from, old_until, at, 2) == "40001"
+    # Not guarded, or written to since so many had.
+    for late_writes in (None, 0):
+        assert refused(logs.database, DROP, old_from, old_until, at, late_writes) == "40001"
+    assert guarded(logs, old_from, old_until) == 0
+    assert refused(logs.database, DROP, old_from, old_until, at, 1) == "40001"
     logs.rule("server", None, of)
     logs.add("server_logs", at - timedelta(days=100), subscription_id=of)
-    assert refused(logs.database, DROP, old_from, old_until, at, 2) == EARLY
+    assert guarded(logs, old_from, old_until) == 1
+    assert refused(logs.database, DROP, old_from, old_until, at, 1) == EARLY
     logs.rule("server", 60, of)
     with logs.database.connection("annals_owner") as connection:
         connection.execute(
@@ -109,7 +125,7 @@ def test_they_refuse_what_a_rule_or_a_hold_keeps(logs: Logs) -> None:
             " VALUES (gen_random_uuid(), %s, 'x', 'x', now())",
             [of],
         )
-    assert refused(logs.database, DROP, old_from, old_until, at, 2) == EARLY
+    assert refused(logs.database, DROP, old_from, old_until, at, 1) == EARLY
     with logs.database.connection("annals_retention", "platform") as connection:
         values = ["server", of, EVER, at - timedelta(days=60), at, 10]
         assert connection.execute(DELETE, values).fetchone() == (0,)
@@ -117,6 +133,39 @@ def test_they_refuse_what_a_rule_or_a_hold_keeps(logs: Logs) -> None:
             owner.execute("DELETE FROM legal_holds")
         assert connection.execute(DELETE, values).fetchone() == (1,)
     assert logs.count("server_logs") == 2
+
+
+def test_while_a_rule_or_a_hold_is_being_changed_nothing_goes(logs: Logs) -> None:
+    at = logs.server.clock()
+    of = Tenant(logs.server).subscription_id
+    logs.add("server_logs", at - timedelta(days=100), subscription_id=of)
+    [(start, end)] = logs.database.rows(
+        "SELECT range_start, range_end FROM timescaledb_information.chunks"
+        " WHERE hypertable_name = 'server_logs' AND range_end < %s",
+        at - timedelta(days=90),
+    )
+    assert guarded(logs, start, end) == 0
+    for table in ("legal_holds", "retention_policies"):
+        with logs.database.connection("annals_owner") as connection, connection.transaction():
+            lock = sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE")
+            connection.execute(lock.format(sql.Identifier(table)))
+            began = time.monotonic()
+            assert refused(logs.database, DROP, start, end, at, 0) == "55P03"
+            # By its COMMIT.
+            assert (
+                refused(logs.database, DELETE, "server", None, EVER, at - timedelta(days=90), at, 9)
+                == "55P03"
+            )
+            assert time.monotonic() - began < 0.5
+    with logs.database.connection("annals_retention", "platform") as connection:
+        connection.execute("SET default_transaction_isolation = 'repeatable read'")
+        for query, values in (
+            (DROP, [start, end, at, 0]),
+            (DELETE, ["server", of, EVER, at - timedelta(days=90), at, 9]),
+        ):
+            with pytest.raises(psycopg.errors.InvalidTransactionState):
+                connection.execute(query, values)
+    assert logs.count("server_logs") == 1
 
 
 def test_beside_a_drop_nobody_waits_for_a_lock_and_a_long_reader_only_puts_it_off(logs: Logs) -> None:

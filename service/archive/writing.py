@@ -66,7 +66,8 @@ def write(
     is_parquet = store.format == parquet.SUFFIX
     suffix = parquet.SUFFIX if is_parquet else ndjson.SUFFIX
     place = _Place(source.log, source.range_start, source.range_end, suffix)
-    counted = _Counted(stop or Event())
+    stop = stop or Event()
+    counted = _Counted(stop)
     rows = archives.batches(
         tx, source.rows, source.time_column, as_text=is_parquet, rows_per_second=store.rows_per_second
     )
@@ -106,6 +107,7 @@ def write(
             made_at=at,
             run_id=run_id,
         ),
+        stop,
     )
 
 
@@ -120,14 +122,17 @@ def write_file(
     range_end: datetime,
     at: datetime,
     run_id: UUID | None = None,
+    stop: Event | None = None,
 ) -> Manifest:
     """Copy a file as it is, with a manifest like any other: no rows, and the suffix as its format.
 
-    Raises ArchiveError, and OSError where the file can't be opened.
+    Raises as `write` does, and OSError where the file can't be opened.
     """
+    stop = stop or Event()
 
     def copy(sink: _Sink) -> None:
         while part := source.read(_FILE_READ_BYTES):
+            _go_on(stop)
             sink.write(part)
 
     with path.open("rb") as source:
@@ -153,6 +158,7 @@ def write_file(
             made_at=at,
             run_id=run_id,
         ),
+        stop,
     )
 
 
@@ -172,6 +178,12 @@ def record(tx: Transaction, store: ArchiveStore, manifest: Manifest) -> None:
         run_id=manifest.run_id,
         made_at=manifest.made_at,
     )
+
+
+def withdraw(store: ArchiveStore, manifest: Manifest) -> None:
+    """Take an archive away whose rows stay, if that is possible: at worst they are in two."""
+    store.forget(manifest.path)
+    store.forget(manifest.file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +226,7 @@ class _Counted:
 
     def blocks(self, batches: Iterable[Batch]) -> Iterator[bytes]:
         for batch in batches:
-            if self.stop.is_set():
-                raise ArchiveStopped("asked to stop while it was written")
+            _go_on(self.stop)
             self.rows += batch.rows
             self.oldest = min(self.oldest, batch.oldest)
             self.newest = max(self.newest, batch.newest)
@@ -238,10 +249,17 @@ def _written(store: ArchiveStore, place: _Place, fill: Callable[[_Sink], None]) 
     return _Written(archive_id, file, sink.size, sink.digest.hexdigest())
 
 
-def _sealed(store: ArchiveStore, manifest: Manifest) -> Manifest:
+def _sealed(store: ArchiveStore, manifest: Manifest, stop: Event) -> Manifest:
     """Make an archive of a file that is what was written there; else it goes."""
+
+    def seen(_bytes: int) -> None:
+        _go_on(stop)
+        if store.rows_per_second:
+            # Others have their time, as PostgreSQL leaves it to them between rows.
+            time.sleep(archives.PAUSE_SECONDS)
+
     try:
-        reading.check(store, manifest, _rest if store.rows_per_second else int)
+        reading.check(store, manifest, seen)
         manifests.write(store, manifest)
     except BaseException:
         store.forget(manifest.file)
@@ -249,6 +267,6 @@ def _sealed(store: ArchiveStore, manifest: Manifest) -> Manifest:
     return manifest
 
 
-def _rest(_bytes: int) -> None:
-    """Leave others their time, as PostgreSQL does between rows, before some more of a file is read again."""
-    time.sleep(archives.PAUSE_SECONDS)
+def _go_on(stop: Event) -> None:
+    if stop.is_set():
+        raise ArchiveStopped("asked to stop while it was written")

@@ -7,6 +7,7 @@ takes away what is still there.
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -48,7 +49,9 @@ def run(context: JobContext, run: JobRun) -> Counts:
         due = {row.subscription_id: row for row in closing.due(tx, run.at)}
 
     def turn(subscription_id: SubscriptionId, _: None) -> None:
-        _Purge(context, run, due[subscription_id], counts).carry_out()
+        # What is left when it is asked to stop is the next run's.
+        with suppress(ArchiveStopped):
+            _Purge(context, run, due[subscription_id], counts).carry_out()
 
     take_turns(run, due, turn)
     return dict(counts)
@@ -118,10 +121,7 @@ class _Purge:
             if self._run.is_over:
                 return False
             if table not in done:
-                try:
-                    self._export_rows(store, table)
-                except ArchiveStopped:
-                    return False
+                self._export_rows(store, table)
                 passing("rows-exported")
         if BUNDLE not in done and not self._export_repository(store):
             return False
@@ -182,6 +182,7 @@ class _Purge:
                 range_end=at,
                 at=at,
                 run_id=self._run.run_id,
+                stop=self._run.stop,
             )
         finally:
             file.unlink(missing_ok=True)
@@ -239,7 +240,7 @@ class _Purge:
             time_column=closing.time_column(table),
             subscription_id=self._subscription_id,
         )
-        manifest = writing.write(tx, store, source, at=at, run_id=self._run.run_id)
+        manifest = writing.write(tx, store, source, at=at, run_id=self._run.run_id, stop=self._run.stop)
         if manifest is None:
             return None
         passing("leaving-archived")

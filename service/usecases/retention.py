@@ -135,63 +135,65 @@ class _LettingGo:
         self.failures: list[ArchiveError] = []
 
     def attempt(self, let_go: Callable[[Rows], None], rows: Rows) -> None:
-        """Let a chunk or a span go; where the archive does not take it, it stays and the run will fail."""
+        """Let a chunk or a span go, or leave it; where the archive does not take it the run will fail."""
+        if self._run.is_over:
+            self._leave(rows, "no time was left for it")
+            return
         try:
             let_go(rows)
-        except ArchiveStopped as reason:
-            self._leave(rows.log, rows.start, rows.end, reason)
+        except (RowsKept, LockNotTaken, ArchiveStopped) as reason:
+            self._leave(rows, reason)
         except ArchiveError as error:
-            self._leave(rows.log, rows.start, rows.end, error)
+            self._leave(rows, error)
             self.failures.append(error)
 
     def drop(self, chunk: Chunk) -> None:
         """Let a chunk go as a whole; whoever is at work in it is waited for a few times, then it stays."""
         for _ in range(ARCHIVE_TRIES):
-            if self._run.is_over:
-                return
+            late_writes = self._patiently(partial(self._guard, chunk))
+            passing("chunk-guarded")
             archived = None if self._archive is None else self._archived(self._archive, chunk)
             try:
-                rows = self._patiently(partial(self._drop, chunk=chunk, archived=archived))
+                rows = self._patiently(partial(self._drop, chunk, archived, late_writes))
             except WriteConflict:
-                # Something was added to it since it was archived.
+                # Something was added to it since it was guarded.
                 continue
-            except (RowsKept, LockNotTaken) as reason:
-                self._leave(chunk.log, chunk.start, chunk.end, reason)
-                return
             passing("chunk-dropped")
             self._rows[chunk.log] += rows
             self._done["chunks"] += 1
             self._done["bytes"] += chunk.bytes
             about = {"rows": rows, "bytes": chunk.bytes, "archived": archived is not None}
-            self._tell(chunk.log, chunk.start, chunk.end, "a chunk was dropped", **about)
+            self._tell(chunk, "a chunk was dropped", **about)
             return
-        self._leave(chunk.log, chunk.start, chunk.end, "it is written to while it is archived")
+        self._leave(chunk, "it is written to all the while")
 
     def sweep(self, span: Span) -> None:
         """Delete rows of a span that may go, so many at once."""
         limit = ROWS_AT_ONCE if self._archive is None else self._archive.rows_at_once(ARCHIVED_AT_ONCE)
+        delete = self._delete if self._archive is None else partial(self._delete_archived, self._archive)
         gone, last = 0, limit
-        while last == limit and not self._run.is_over:
-            try:
-                last = self._patiently(partial(self._delete, span=span, limit=limit))
-            except (RowsKept, LockNotTaken) as reason:
-                self._leave(span.log, span.start, span.end, reason)
-                break
-            passing("rows-gone")
-            gone += last
-        self._rows[span.log] += gone
-        if gone:
-            of = span.subscription_id
-            about = {"level": span.level, "subscription_id": None if of is None else str(of)}
-            self._tell(span.log, span.start, span.end, "rows were deleted", rows=gone, **about)
+        try:
+            while last == limit:
+                if self._run.is_over:
+                    self._leave(span, "no time was left for all of it")
+                    break
+                last = self._patiently(partial(delete, span, limit))
+                passing("rows-gone")
+                gone += last
+        finally:
+            self._rows[span.log] += gone
+            if gone:
+                of = span.subscription_id
+                about = {"level": span.level, "subscription_id": None if of is None else str(of)}
+                self._tell(span, "rows were deleted", rows=gone, **about)
 
     def counts(self, works: Sequence[_Work]) -> Counts:
         """What the run came to, what holds keep, and the oldest row of each log that is left."""
         held = 0
         kept: dict[str, datetime | None] = {}
-        with self._transaction() as tx:
-            for work in works:
-                held += sum(each.rows for span in work.spans for each in self._held(tx, span))
+        for work in works:
+            held += sum(each.rows for span in work.spans for each in self._held(span))
+            with self._transaction() as tx:
                 kept[work.log] = retention.oldest(tx, work.log)
         return {
             "rows": self._rows.total(),
@@ -229,17 +231,25 @@ class _LettingGo:
         passing("archive-recorded")
         return 0 if manifest is None else self._noted(manifest)
 
-    def _drop(self, tx: Transaction, *, chunk: Chunk, archived: int | None) -> int:
-        rows = archived
-        if rows is None:
-            # Where PostgreSQL knows it, not counted: that takes far longer than the drop.
-            rows = chunk.planned_rows if chunk.planned_rows >= 0 else retention.count_rows(tx, chunk)
-        retention.drop(tx, chunk, at=self._run.at, archived=archived)
-        return rows
+    def _guard(self, chunk: Chunk) -> int:
+        with self._transaction() as tx:
+            return retention.guard(tx, chunk)
 
-    def _delete(self, tx: Transaction, *, span: Span, limit: int) -> int:
-        if self._archive is None:
+    def _drop(self, chunk: Chunk, archived: int | None, late_writes: int) -> int:
+        with self._transaction() as tx:
+            rows = archived
+            if rows is None:
+                # Where PostgreSQL knows it, not counted: that takes far longer than the drop.
+                rows = chunk.planned_rows if chunk.planned_rows >= 0 else retention.count_rows(tx, chunk)
+            retention.drop(tx, chunk, at=self._run.at, late_writes=late_writes)
+            return rows
+
+    def _delete(self, span: Span, limit: int) -> int:
+        with self._transaction() as tx:
             return retention.delete(tx, span, at=self._run.at, limit=limit)
+
+    def _delete_archived(self, archive: ArchiveStore, span: Span, limit: int) -> int:
+        """Delete rows in the transaction in which they are archived: at worst they are so twice."""
         source = Source(
             log=span.log,
             rows=retention.deletion(span, at=self._run.at, limit=limit),
@@ -248,13 +258,27 @@ class _LettingGo:
             time_column=retention.time_column(span.log),
             subscription_id=span.subscription_id,
         )
-        # They go with the transaction, and until then they are there: at worst they are archived twice.
-        manifest = writing.write(tx, self._archive, source, at=self._context.clock(), run_id=self._run.run_id)
-        if manifest is None:
-            return 0
-        passing("rows-archived")
-        writing.record(tx, self._archive, manifest)
-        passing("rows-recorded")
+        manifest = None
+        try:
+            with self._transaction() as tx:
+                manifest = writing.write(
+                    tx,
+                    archive,
+                    source,
+                    at=self._context.clock(),
+                    run_id=self._run.run_id,
+                    stop=self._run.stop,
+                )
+                if manifest is None:
+                    return 0
+                passing("rows-archived")
+                writing.record(tx, archive, manifest)
+                passing("rows-recorded")
+        except LockNotTaken:
+            # It was refused, at the latest by its COMMIT: the rows stay.
+            if manifest is not None:
+                writing.withdraw(archive, manifest)
+            raise
         return self._noted(manifest)
 
     def _noted(self, manifest: Manifest) -> int:
@@ -262,32 +286,31 @@ class _LettingGo:
         self._done["archived_rows"] += manifest.rows
         return manifest.rows
 
-    def _patiently(self, work: Callable[[Transaction], Result]) -> Result:
-        """Work in a transaction, again where a lock is not free; raises LockNotTaken in the end."""
+    def _patiently(self, work: Callable[[], Result]) -> Result:
+        """Do a transaction's work, again where a lock is not free; raises LockNotTaken in the end."""
         for _ in range(LOCK_TRIES):
             try:
-                with self._transaction() as tx:
-                    return work(tx)
+                return work()
             except LockNotTaken:
                 if self._run.is_over or self._run.stop.wait(LOCK_PAUSE_SECONDS):
                     raise
-        with self._transaction() as tx:
-            return work(tx)
+        return work()
 
-    def _held(self, tx: Transaction, span: Span) -> list[HeldRows]:
+    def _held(self, span: Span) -> list[HeldRows]:
         try:
-            return retention.held(tx, span, at=self._run.at)
+            with self._transaction() as tx:
+                return retention.held(tx, span, at=self._run.at)
         except RowsKept:
             # A rule was made meanwhile by which none of it may go.
             return []
 
-    def _leave(self, log: str, start: datetime, end: datetime, reason: object) -> None:
+    def _leave(self, rows: Chunk | Span, reason: object) -> None:
         self._done["left"] += 1
-        self._tell(log, start, end, "left for the next run", reason=str(reason))
+        self._tell(rows, "left for the next run", reason=str(reason))
 
-    def _tell(self, log: str, start: datetime, end: datetime, message: str, **about: Any) -> None:
-        span = {"log": log, "since": start.isoformat(), "until": end.isoformat()}
-        self._run.tell(f"{log}: {message}", span | about)
+    def _tell(self, rows: Chunk | Span, message: str, /, **about: Any) -> None:
+        span = {"log": rows.log, "since": rows.start.isoformat(), "until": rows.end.isoformat()}
+        self._run.tell(f"{rows.log}: {message}", span | about)
 
 
 def _works(tx: Transaction, at: datetime) -> Iterator[_Work]:

@@ -102,3 +102,21 @@ class Archive(SQLModel, table=True):
     location: str = Field(sa_type=TEXT)
     run_id: UUID | None = Field(default=None)
     made_at: datetime = Field(sa_type=INSTANT)
+
+
+class LateWrite(SQLModel, table=True):
+    """A transaction that added to a chunk since it was guarded; the functions of 0008 alone use it."""
+
+    __tablename__ = "late_writes"
+
+    chunk: int = Field(sa_type=BigInteger(), primary_key=True, sa_column_kwargs={"autoincrement": False})
+    written_by: int = Field(sa_type=BigInteger(), primary_key=True)
+
+
+class RulesSeen(SQLModel, table=True):
+    """The rules by which a transaction found rows to delete, until it ends; used as LateWrite is."""
+
+    __tablename__ = "rules_seen"
+
+    seen_by: int = Field(sa_type=BigInteger(), primary_key=True, sa_column_kwargs={"autoincrement": False})
+    rules: str = Field(sa_type=TEXT)

@@ -80,20 +80,32 @@ def count_rows(tx: Transaction, chunk: Chunk) -> int:
     return counted
 
 
-def drop(tx: Transaction, chunk: Chunk, *, at: datetime, archived: int | None) -> None:
-    """Drop a chunk whose rows may all go; counted first where so many rows of it are archived.
+def guard(tx: Transaction, chunk: Chunk) -> int:
+    """Have it noted who adds to a chunk from now on, and say how many did before; raises LockNotTaken.
 
-    Raises RowsKept, WriteConflict where it has other rows by now, and LockNotTaken.
+    Later transactions see all its rows but those of who is noted.
     """
-    query = text("SELECT drop_expired_chunk(:log, :start, :end, :at, :archived)")
-    values = {"log": chunk.log, "start": chunk.start, "end": chunk.end, "at": at, "archived": archived}
+    query = text("SELECT guard_chunk(:log, :start, :end)")
+    values = {"log": chunk.log, "start": chunk.start, "end": chunk.end}
+    late_writes: int = tx.execute(query, values).scalar_one()
+    return late_writes
+
+
+def drop(tx: Transaction, chunk: Chunk, *, at: datetime, late_writes: int) -> None:
+    """Drop a chunk whose rows may all go, where nobody added to it since `guard` said `late_writes`.
+
+    Raises RowsKept, WriteConflict where somebody did, and LockNotTaken.
+    """
+    query = text("SELECT drop_expired_chunk(:log, :start, :end, :at, :late_writes)")
+    values = {"log": chunk.log, "start": chunk.start, "end": chunk.end, "at": at, "late_writes": late_writes}
     tx.execute(query, values)
 
 
 def deletion(span: Span, *, at: datetime, limit: int) -> Select[Any]:
     """The query that deletes at most so many rows of a span, and gives them whole.
 
-    Where it is carried out it raises RowsKept where their term is not over, and LockNotTaken.
+    Where it is carried out it raises RowsKept where their term is not over, and LockNotTaken; COMMIT raises
+    LockNotTaken where a rule or a hold was changed since.
     """
     of = span.subscription_id
     gone = func.delete_expired(
@@ -111,7 +123,7 @@ def deletion(span: Span, *, at: datetime, limit: int) -> Select[Any]:
 
 
 def delete(tx: Transaction, span: Span, *, at: datetime, limit: int) -> int:
-    """Delete at most so many rows of a span; how many it were. Raises RowsKept, LockNotTaken."""
+    """Delete at most so many rows of a span; how many it were. Raises as `deletion` does."""
     gone = select(func.count()).select_from(deletion(span, at=at, limit=limit).subquery())
     counted: int = tx.execute(gone).scalar_one()
     return counted
