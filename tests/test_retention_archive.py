@@ -275,7 +275,7 @@ def test_who_writes_to_a_chunk_all_the_while_keeps_it_and_never_waits(logs: Logs
 
     def write() -> None:
         nonlocal written
-        with logs.database.connection() as connection:
+        with logs.database.connection("annals_ingest", "platform") as connection:
             connection.execute("SET lock_timeout = '100ms'")
             while not over.wait(0.002):
                 try:
