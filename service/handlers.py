@@ -22,6 +22,7 @@ from service.errors import (
     Internal,
     Invalid,
     MethodNotAllowed,
+    OutcomeUnknown,
     PathNotFound,
     SubscriptionNotFound,
     Unauthenticated,
@@ -49,6 +50,17 @@ def install(app: FastAPI) -> None:
 async def unexpected(request: Request) -> Response:
     """The answer to what should not have happened."""
     return await _problem(request, Internal("The server failed; the log has the details."))
+
+
+async def given_up(request: Request) -> Response:
+    """The answer to what was under way when the server had to end."""
+    return await _problem(
+        request,
+        OutcomeUnknown(
+            "The server was stopped before this was done: a change may be stored or not. "
+            "Send it again with the same Idempotency-Key, or look before you do."
+        ),
+    )
 
 
 async def _problem(request: Request, error: AnnalsError) -> Response:

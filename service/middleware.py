@@ -1,5 +1,6 @@
 """Around every request: its id, its measurement, its log line and row, and a problem where the code fails."""
 
+import asyncio
 import re
 import time
 from collections.abc import Callable
@@ -79,6 +80,12 @@ class RequestMiddleware:
             await self._app(scope, exchange.receive, send_with_id)
         except ClientDisconnect:
             exchange.status = CLIENT_GONE
+        except asyncio.CancelledError:
+            # The server ends, and has waited for this request for as long as it may.
+            if exchange.status is None:
+                refusal = await handlers.given_up(request)
+                await refusal(scope, exchange.receive, send_with_id)
+            raise
         except Exception as error:
             log.exception("request failed", request_id=request_id, path=scope["path"])
             exchange.failed(error)

@@ -71,6 +71,8 @@ class Supervisor:
             runtime = stack.enter_context(_runtime_folder())
             changes = stack.enter_context(_committer_listener(runtime))
             url = _url(self._settings.host, listener.getsockname()[1])
+            # Before anybody is told that it is ready.
+            operator_key = self._operator_key(database.url, announce_key)
 
             def start(module: str, socket_: socket.socket | None) -> Child:
                 handed = self._handed(database.url, socket_, self._settings.public_url or url, runtime)
@@ -90,7 +92,7 @@ class Supervisor:
                 family.start()
             self._wait_until_ready(listener, families)
             if not self._stop.is_set():
-                when_ready(url, self._operator_key(database.url, announce_key))
+                when_ready(url, operator_key)
             self._watch(families, database)
             self._progress("Stopping …")
 

@@ -5,7 +5,9 @@ import re
 import signal
 import socket
 import subprocess
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -76,6 +78,27 @@ def test_the_key_of_the_first_start_opens_the_door_for_the_operator(tmp_path: Pa
         assert found
         answer = httpx.get(f"{server.url}/v1/whoami", headers={"Authorization": f"Bearer {found[1]}"})
         assert answer.json()["role"] == "operator"
+
+
+def test_the_chosen_operators_key_is_known_as_soon_as_the_server_is_ready(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    roles: list[str] = []
+
+    def ask() -> None:
+        headers = {"Authorization": f"Bearer {OPERATOR_KEY}"}
+        deadline = time.monotonic() + 60
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers) as client:
+            while not roles and time.monotonic() < deadline:
+                with suppress(httpx.TransportError):
+                    if client.get("/readyz").status_code == 200:
+                        roles.append(client.get("/v1/whoami").json()["role"])
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    with running(tmp_path / "data", "--port", str(port), ANNALS_OPERATOR_KEY=OPERATOR_KEY):
+        asking.join()
+    assert roles == ["operator"]
 
 
 def test_a_supervisor_killed_leaves_a_postgresql_that_the_next_start_takes_over(tmp_path: Path) -> None:

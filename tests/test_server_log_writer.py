@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NoReturn
 
+import orjson
 import psycopg
 import pytest
 from sqlalchemy.engine import make_url
@@ -178,6 +179,33 @@ def test_a_log_that_fails_does_not_undo_the_answer() -> None:
     asyncio.run(RequestMiddleware(app, record=fails)(dict(scope), receive, send))
     asyncio.run(RequestMiddleware(app, record=fails, keeps_bodies=fails)(dict(scope), receive, send))
     assert [message.get("body") for message in sent] == [None, b"done"] * 2
+
+
+def test_a_request_that_the_end_of_the_server_cuts_short_is_answered_as_not_known() -> None:
+    sent: list[Message] = []
+    found: list[Exchange] = []
+
+    async def app(_: Scope, __: Receive, ___: Send) -> None:
+        await asyncio.Event().wait()
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def serve_and_end() -> None:
+        scope = {"type": "http", "method": "POST", "path": "/v1/x", "query_string": b"", "headers": []}
+        request = asyncio.create_task(RequestMiddleware(app, record=found.append)(scope, receive, send))
+        await asyncio.sleep(0.01)
+        request.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await request
+
+    asyncio.run(serve_and_end())
+    assert sent[0]["status"] == 503
+    assert orjson.loads(sent[1]["body"])["code"] == "outcome_unknown"
+    assert [exchange.status for exchange in found] == [503]
 
 
 # -- the buffer -------------------------------------------------------------------------------------------
