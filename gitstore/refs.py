@@ -57,6 +57,9 @@ def settle_tags(path: Path, wanted: Mapping[str, str | None]) -> None:
             if target is None:
                 if present is not None:
                     _remove(path, repository, ref)
+                else:
+                    # Who removed it may have been killed before it removed its lock.
+                    (path / f"{ref}.lock").unlink(missing_ok=True)
             elif target != present:
                 if pygit2.Oid(hex=target) not in repository:
                     raise ObjectMissing(target)

@@ -143,6 +143,19 @@ def test_a_lock_that_a_killed_process_left_is_removed(repository: Path, exists: 
     assert not (repository / f"{MAIN}.lock").exists()
 
 
+@pytest.mark.parametrize("left", ["the tag and its lock", "its lock alone"])
+def test_of_a_tag_that_a_killed_process_was_removing_nothing_is_left(repository: Path, left: str) -> None:
+    (commit,) = chain(repository, 1)
+    refs.settle_tags(repository, {"v1": commit})
+    tag = repository / "refs/tags/v1"
+    if left == "its lock alone":
+        tag.unlink()
+    tag.with_name("v1.lock").write_text("")
+    refs.settle_tags(repository, {"v1": None})
+    assert not tag.exists()
+    assert list(repository.rglob("*.lock")) == []
+
+
 FORWARD = """
 import sys
 from pathlib import Path
