@@ -5,6 +5,7 @@ DatabaseError
 │   └── LockNotTaken      somebody else held a lock for longer than the wait was to be
 ├── WriteConflict         a deadlock or a serialization failure: the same work may succeed when tried again
 ├── RowsKept              rows of a log were to go that a rule or a hold keeps
+├── ChunkGone             a log has no chunk of that range, or not any more
 ├── UniqueConflict        a unique constraint refused a row; `constraint` names it
 ├── LimitExceeded         a value is past what PostgreSQL can store
 ├── RowsRefused           one row or more of a batch can't be stored as they are
@@ -24,6 +25,8 @@ from sqlalchemy import exc
 ROWS_KEPT = "RK001"
 
 
+# Of who waited to write to a chunk that another transaction then dropped: the next attempt makes a new one.
+_NO_RELATION = "could not open relation with OID"
 _NO_ROLE = "permission denied to set role"
 
 
@@ -63,6 +66,10 @@ class RowsKept(DatabaseError):
     """A rule of retention, or a legal hold, keeps rows that were to go."""
 
 
+class ChunkGone(DatabaseError):
+    """The chunk is not there: somebody else dropped it."""
+
+
 class RoleNotGranted(DatabaseError):
     """The login may not take a role of Annals; only what needs that role is out of reach."""
 
@@ -97,14 +104,18 @@ def translate(error: exc.DBAPIError | psycopg.Error) -> Exception:
     if isinstance(origin, psycopg.errors.UniqueViolation):
         return UniqueConflict(origin.diag.constraint_name or "")
     if isinstance(origin, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure):
-        return WriteConflict(str(origin))
+        return WriteConflict(_said(origin))
+    if isinstance(origin, psycopg.errors.InternalError_) and _NO_RELATION in str(origin):
+        return WriteConflict(_said(origin))
+    if isinstance(origin, psycopg.errors.NoDataFound):
+        return ChunkGone(_said(origin))
     if isinstance(origin, psycopg.errors.Error) and origin.sqlstate == ROWS_KEPT:
-        return RowsKept(str(origin))
+        return RowsKept(_said(origin))
     if isinstance(origin, psycopg.errors.InsufficientPrivilege) and _NO_ROLE in str(origin):
         role = str(origin).partition(_NO_ROLE)[2].strip().split("\n")[0]
         return RoleNotGranted(f"this login may not take the role {role}: GRANT it, as its administrator")
     if isinstance(origin, psycopg.errors.LockNotAvailable):
-        return LockNotTaken(str(origin))
+        return LockNotTaken(_said(origin))
     if isinstance(origin, psycopg.errors.Error) and (origin.sqlstate or "").startswith("54"):
         return LimitExceeded(str(origin))
     if isinstance(origin, psycopg.DataError):
@@ -114,3 +125,8 @@ def translate(error: exc.DBAPIError | psycopg.Error) -> Exception:
     if lost or isinstance(origin, psycopg.OperationalError):
         return DatabaseUnavailable(str(origin))
     return error
+
+
+def _said(origin: psycopg.Error) -> str:
+    """What went wrong, without where in which function."""
+    return origin.diag.message_primary or str(origin)

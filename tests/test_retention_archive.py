@@ -1,5 +1,7 @@
 """Archive, then drop: killed at each place between, or with a full disk, no row is in neither place."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -25,6 +27,7 @@ from tests.api import Server, Tenant, ok
 from tests.archives import files, small_disk
 from tests.expired_logs import MARK, Logs, context_with
 from tests.job_runs import job_context
+from tests.server import ANNALS
 
 ROOT = Path(__file__).parents[1]
 JOB = """
@@ -41,6 +44,7 @@ settings, _ = load({"data_dir": data_dir, "archive_url": archive_url}, {})
 with job_context(settings, database_url) as context:
     print(retention.run(context, JobRun(run_id=uuid4(), job="retention", at=context.clock()))["rows"])
 """
+LAST_RUN: LiteralString = "SELECT state, counts FROM job_runs ORDER BY scheduled_for DESC LIMIT 1"
 LATE_ROW: LiteralString = (
     "INSERT INTO server_logs (log_id, created_at, request_id) VALUES (gen_random_uuid(), %s, 'r')"
 )
@@ -149,6 +153,40 @@ def test_a_run_that_is_asked_to_stop_leaves_what_it_is_at_to_the_next(logs: Logs
     assert stored(logs, "server_logs") == before
     assert files(tmp_path) == []
     assert logs.run(archive_url=str(tmp_path))["rows"] == 16
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_is_told_to_end_stops_its_run_and_says_so(
+    logs: Logs, tmp_path: Path, number: signal.Signals
+) -> None:
+    logs.clear()
+    logs.add("server_logs", logs.server.clock() - timedelta(days=100), number=200)
+    settings = {
+        "DATABASE_URL": logs.database.url,
+        "ANNALS_ARCHIVE_URL": str(tmp_path / "archive"),
+        "ANNALS_ARCHIVE_ROWS_PER_SECOND": "50",
+    }
+    command: list[str | Path] = [
+        ANNALS,
+        "jobs",
+        "run",
+        "retention",
+        "--data-dir",
+        str(logs.server.context.settings.data_dir),
+    ]
+    process = subprocess.Popen(command, env=os.environ | settings, stderr=subprocess.PIPE, text=True)
+    state, deadline = None, time.monotonic() + 30
+    while state != "running" and time.monotonic() < deadline:
+        time.sleep(0.05)
+        state = next(iter(row[0] for row in logs.database.rows(LAST_RUN)), None)
+    time.sleep(0.5)
+    process.send_signal(number)
+    assert "what is left is done by the next" in process.communicate(timeout=30)[1]
+    assert process.returncode == 130
+    [(state, counts)] = logs.database.rows(LAST_RUN)
+    assert (state, counts["left"], counts["is_complete"]) == ("succeeded", 1, False)
+    assert logs.count("server_logs") == 200
+    assert files(tmp_path / "archive") == []
 
 
 def add_late(logs: Logs, of: str, number: int) -> None:
@@ -264,6 +302,23 @@ def test_a_chunk_that_is_written_to_after_it_was_archived_is_archived_again(
     counts = logs.run(archive_url=str(tmp_path))
     assert (counts["rows"], counts["archived_rows"]) == (17, 16 + 6)
     assert len(archived(tmp_path, "server_logs")) == 9
+
+
+def test_what_is_held_elsewhere_does_not_keep_rows_from_going(
+    logs: Logs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, of = Tenant(logs.server), Tenant(logs.server).subscription_id
+    logs.clear()
+    logs.rule("server", 10, of)
+    add_late(logs, of, number=3)
+
+    def hold(place: str) -> None:
+        if place == "rows-recorded":
+            ok(other.ana.post(f"{other.path}/holds", {"reason": "elsewhere"}), 201)
+
+    monkeypatch.setattr("service.usecases.retention.passing", hold)
+    counts = logs.run(archive_url=str(tmp_path))
+    assert (counts["rows"], counts["archives"], counts["left"]) == (3, 1, 0)
 
 
 def test_who_writes_to_a_chunk_all_the_while_keeps_it_and_never_waits(logs: Logs, tmp_path: Path) -> None:

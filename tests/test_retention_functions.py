@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, LiteralString
@@ -9,16 +10,22 @@ from typing import Any, LiteralString
 import psycopg
 import pytest
 from psycopg import sql
+from sqlalchemy import exc, text
 
+from sql.database import PLATFORM, RETENTION_ROLE
+from sql.database import Database as ServiceDatabase
+from sql.errors import ChunkGone, DatabaseError, WriteConflict, translate
 from sql.hypertables import CHUNK_SCHEMA
+from sql.queries import retention
+from sql.queries.retention import Chunk
 from tests.api import Server, Tenant
 from tests.conftest import serving_embedded
 from tests.databases import Database
 from tests.expired_logs import COLUMNS, Logs
 
 DELETE: LiteralString = "SELECT count(*) FROM delete_expired(NULL::server_logs, %s, %s, %s, %s, %s, %s)"
-DROP: LiteralString = "SELECT drop_expired_chunk('server_logs', %s, %s, %s, %s)"
-GUARD: LiteralString = "SELECT guard_chunk('server_logs', %s, %s)"
+DROP: LiteralString = "SELECT drop_expired_chunk('server_logs', %s, %s, %s, %s, %s)"
+GUARD: LiteralString = "SELECT chunk, late_writes FROM guard_chunk('server_logs', %s, %s)"
 EARLY = "RK001"
 EVER = datetime(2000, 1, 1, tzinfo=UTC)
 # Longer than anybody may wait for a lock.
@@ -40,11 +47,11 @@ def refused(database: Database, query: LiteralString, *values: object) -> str | 
         return raised.value.sqlstate
 
 
-def guarded(logs: Logs, start: datetime, end: datetime) -> int:
-    """How many transactions wrote to a chunk since it was guarded, as it is now."""
+def guarded(logs: Logs, start: datetime, end: datetime) -> tuple[int, int]:
+    """Guard a chunk: which it is, and how many transactions wrote to it since it is guarded."""
     with logs.database.connection("annals_retention", "platform") as connection:
-        [number] = connection.execute(GUARD, [start, end]).fetchone() or [-1]
-    return int(number)
+        [(chunk, late_writes)] = connection.execute(GUARD, [start, end]).fetchall()
+    return chunk, late_writes
 
 
 def test_only_the_role_of_retention_calls_them_and_it_has_no_other_way(logs: Logs) -> None:
@@ -54,7 +61,7 @@ def test_only_the_role_of_retention_calls_them_and_it_has_no_other_way(logs: Log
         with logs.database.connection(role, "platform") as connection:
             for query, values in (
                 (DELETE, ["server", None, EVER, at - timedelta(days=91), at, 10]),
-                (DROP, [EVER, at, at, None]),
+                (DROP, [EVER, at, at, 1, 0]),
                 (GUARD, [EVER, at]),
             ):
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -106,18 +113,19 @@ def test_they_refuse_what_a_rule_or_a_hold_keeps(logs: Logs) -> None:
     )
     # The last may be of requests of today.
     (old_from, old_until), (new_from, new_until) = chunks[:2]
-    assert refused(logs.database, DROP, new_from, new_until, at, None) == EARLY
+    assert refused(logs.database, DROP, new_from, new_until, at, 1, 0) == EARLY
     # Of no chunk.
-    assert refused(logs.database, DROP, old_from, new_until, at, None) == "P0002"
-    # Not guarded, or written to since so many had.
-    for late_writes in (None, 0):
-        assert refused(logs.database, DROP, old_from, old_until, at, late_writes) == "40001"
-    assert guarded(logs, old_from, old_until) == 0
-    assert refused(logs.database, DROP, old_from, old_until, at, 1) == "40001"
+    assert refused(logs.database, DROP, old_from, new_until, at, 1, 0) == "P0002"
+    # Not guarded, another chunk, or written to since so many had.
+    assert refused(logs.database, DROP, old_from, old_until, at, None, None) == "40001"
+    chunk, late_writes = guarded(logs, old_from, old_until)
+    assert late_writes == 0
+    for wrong in ((chunk, 1), (chunk, None), (chunk + 1, 0), (None, 0)):
+        assert refused(logs.database, DROP, old_from, old_until, at, *wrong) == "40001"
     logs.rule("server", None, of)
     logs.add("server_logs", at - timedelta(days=100), subscription_id=of)
-    assert guarded(logs, old_from, old_until) == 1
-    assert refused(logs.database, DROP, old_from, old_until, at, 1) == EARLY
+    assert guarded(logs, old_from, old_until) == (chunk, 1)
+    assert refused(logs.database, DROP, old_from, old_until, at, chunk, 1) == EARLY
     logs.rule("server", 60, of)
     with logs.database.connection("annals_owner") as connection:
         connection.execute(
@@ -125,7 +133,7 @@ def test_they_refuse_what_a_rule_or_a_hold_keeps(logs: Logs) -> None:
             " VALUES (gen_random_uuid(), %s, 'x', 'x', now())",
             [of],
         )
-    assert refused(logs.database, DROP, old_from, old_until, at, 1) == EARLY
+    assert refused(logs.database, DROP, old_from, old_until, at, chunk, 1) == EARLY
     with logs.database.connection("annals_retention", "platform") as connection:
         values = ["server", of, EVER, at - timedelta(days=60), at, 10]
         assert connection.execute(DELETE, values).fetchone() == (0,)
@@ -144,13 +152,13 @@ def test_while_a_rule_or_a_hold_is_being_changed_nothing_goes(logs: Logs) -> Non
         " WHERE hypertable_name = 'server_logs' AND range_end < %s",
         at - timedelta(days=90),
     )
-    assert guarded(logs, start, end) == 0
+    chunk, _ = guarded(logs, start, end)
     for table in ("legal_holds", "retention_policies"):
         with logs.database.connection("annals_owner") as connection, connection.transaction():
             lock = sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE")
             connection.execute(lock.format(sql.Identifier(table)))
             began = time.monotonic()
-            assert refused(logs.database, DROP, start, end, at, 0) == "55P03"
+            assert refused(logs.database, DROP, start, end, at, chunk, 0) == "55P03"
             # By its COMMIT.
             assert (
                 refused(logs.database, DELETE, "server", None, EVER, at - timedelta(days=90), at, 9)
@@ -160,12 +168,77 @@ def test_while_a_rule_or_a_hold_is_being_changed_nothing_goes(logs: Logs) -> Non
     with logs.database.connection("annals_retention", "platform") as connection:
         connection.execute("SET default_transaction_isolation = 'repeatable read'")
         for query, values in (
-            (DROP, [start, end, at, 0]),
+            (DROP, [start, end, at, chunk, 0]),
             (DELETE, ["server", of, EVER, at - timedelta(days=90), at, 9]),
         ):
             with pytest.raises(psycopg.errors.InvalidTransactionState):
                 connection.execute(query, values)
     assert logs.count("server_logs") == 1
+
+
+def test_what_was_guarded_and_archived_is_not_taken_for_a_chunk_that_was_made_since(logs: Logs) -> None:
+    at = logs.server.clock()
+    logs.add("server_logs", at - timedelta(days=100))
+    [(start, end)] = logs.database.rows(
+        "SELECT range_start, range_end FROM timescaledb_information.chunks"
+        " WHERE hypertable_name = 'server_logs' AND range_end < %s",
+        at - timedelta(days=90),
+    )
+    first = guarded(logs, start, end)
+    with logs.database.connection("annals_retention", "platform") as connection:
+        connection.execute(DROP, [start, end, at, *first])
+    logs.add("server_logs", at - timedelta(days=100))
+    second = guarded(logs, start, end)
+    assert second[1] == first[1] == 0
+    assert refused(logs.database, DROP, start, end, at, *first) == "40001"
+    assert logs.count("server_logs") == 1
+
+
+def test_who_waited_to_write_to_a_chunk_that_was_dropped_may_try_again(logs: Logs) -> None:
+    at = logs.server.clock() - timedelta(days=100)
+    logs.add("server_logs", at)
+    pool = ServiceDatabase(logs.database.url, pool_size=1)
+    insert = text(
+        "INSERT INTO server_logs (log_id, created_at, request_id) VALUES (gen_random_uuid(), :at, 'r')"
+    )
+
+    def write() -> None:
+        with pool.transaction(PLATFORM) as tx:
+            tx.execute(insert, {"at": at})
+
+    write()
+    [(start, end)] = logs.database.rows(
+        "SELECT range_start, range_end FROM timescaledb_information.chunks"
+        " WHERE hypertable_name = 'server_logs' AND range_start <= %s AND range_end > %s",
+        at,
+        at,
+    )
+    chunk = Chunk(log="server_logs", start=start, end=end, bytes=0, planned_rows=-1)
+    failures: list[Exception] = []
+
+    def write_beside() -> None:
+        try:
+            write()
+        except DatabaseError as error:
+            failures.append(error)
+
+    other = ServiceDatabase(logs.database.url, pool_size=1)
+    with other.transaction(PLATFORM, role=RETENTION_ROLE) as tx:
+        known = retention.guard(tx, chunk)
+    writer = threading.Thread(target=write_beside)
+    with other.transaction(PLATFORM, role=RETENTION_ROLE) as tx:
+        retention.drop(tx, chunk, known, at=logs.server.clock())
+        writer.start()
+        time.sleep(0.3)
+    writer.join()
+    assert [type(error) for error in failures] == [WriteConflict]
+    write()
+    assert logs.count("server_logs") == 1
+    with other.transaction(PLATFORM, role=RETENTION_ROLE) as tx, pytest.raises(exc.DBAPIError) as raised:
+        retention.guard(tx, replace(chunk, end=start))
+    assert isinstance(translate(raised.value), ChunkGone)
+    pool.close()
+    other.close()
 
 
 def test_beside_a_drop_nobody_waits_for_a_lock_and_a_long_reader_only_puts_it_off(logs: Logs) -> None:

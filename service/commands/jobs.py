@@ -1,6 +1,7 @@
 """`annals jobs`: the scheduler alone, or one job now, typed by the operator beside the data."""
 
 import json
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -142,15 +143,24 @@ def _run(context: Any, job: str, plan: UUID | None) -> "Run":
         maintenance.checked_plan(context, job, plan)
     with context.database.transaction(PLATFORM) as tx:
         asked = maintenance.request(tx, context, job, plan, caller=_operator())
+    # A service manager's order to end is as good as Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     found = asked
-    while found.ended_at is None:
-        with elected(context.database) as leadership:
-            if leadership is not None:
-                runner = Runner(context)
-                runner.interrupt_others()
-                _beside(leadership.beat, partial(runner.run_waiting, asked), runner.stop)
-        time.sleep(LOOK_SECONDS)
-        found = maintenance.run(context, asked.run_id)
+    try:
+        while found.ended_at is None:
+            with elected(context.database) as leadership:
+                if leadership is not None:
+                    runner = Runner(context)
+                    runner.interrupt_others()
+                    _beside(leadership.beat, partial(runner.run_waiting, asked), runner.stop)
+            time.sleep(LOOK_SECONDS)
+            found = maintenance.run(context, asked.run_id)
+    except KeyboardInterrupt:
+        if maintenance.run(context, asked.run_id).ended_at is None:
+            progress("The run goes on without this command: `annals jobs runs` shows what becomes of it.")
+        else:
+            progress("The run was stopped: what is left is done by the next.")
+        raise
     return found
 
 

@@ -19,9 +19,9 @@ from service.context import JobContext, Parts
 from service.levels import LEVELS_OF
 from service.runs import Blocked, Counts, JobRun, Part, Plan
 from sql.database import PLATFORM, RETENTION_ROLE, Transaction
-from sql.errors import LockNotTaken, RowsKept, WriteConflict
+from sql.errors import ChunkGone, LockNotTaken, RowsKept, WriteConflict
 from sql.queries import retention, retention_policies
-from sql.queries.retention import Chunk, HeldRows, Span
+from sql.queries.retention import Chunk, Guarded, HeldRows, Span
 
 # In one transaction: short where it only deletes, fewer and larger files where it archives.
 ROWS_AT_ONCE: Final = 5_000
@@ -141,7 +141,9 @@ class _LettingGo:
             return
         try:
             let_go(rows)
-        except (RowsKept, LockNotTaken, ArchiveStopped) as reason:
+        except ChunkGone:
+            self._tell(rows, "somebody else dropped it")
+        except (RowsKept, LockNotTaken, WriteConflict, ArchiveStopped) as reason:
             self._leave(rows, reason)
         except ArchiveError as error:
             self._leave(rows, error)
@@ -150,11 +152,11 @@ class _LettingGo:
     def drop(self, chunk: Chunk) -> None:
         """Let a chunk go as a whole; whoever is at work in it is waited for a few times, then it stays."""
         for _ in range(ARCHIVE_TRIES):
-            late_writes = self._patiently(partial(self._guard, chunk))
+            guarded = self._patiently(partial(self._guard, chunk))
             passing("chunk-guarded")
             archived = None if self._archive is None else self._archived(self._archive, chunk)
             try:
-                rows = self._patiently(partial(self._drop, chunk, archived, late_writes))
+                rows = self._patiently(partial(self._drop, chunk, archived, guarded))
             except WriteConflict:
                 # Something was added to it since it was guarded.
                 continue
@@ -231,17 +233,17 @@ class _LettingGo:
         passing("archive-recorded")
         return 0 if manifest is None else self._noted(manifest)
 
-    def _guard(self, chunk: Chunk) -> int:
+    def _guard(self, chunk: Chunk) -> Guarded:
         with self._transaction() as tx:
             return retention.guard(tx, chunk)
 
-    def _drop(self, chunk: Chunk, archived: int | None, late_writes: int) -> int:
+    def _drop(self, chunk: Chunk, archived: int | None, guarded: Guarded) -> int:
         with self._transaction() as tx:
             rows = archived
             if rows is None:
                 # Where PostgreSQL knows it, not counted: that takes far longer than the drop.
                 rows = chunk.planned_rows if chunk.planned_rows >= 0 else retention.count_rows(tx, chunk)
-            retention.drop(tx, chunk, at=self._run.at, late_writes=late_writes)
+            retention.drop(tx, chunk, guarded, at=self._run.at)
             return rows
 
     def _delete(self, span: Span, limit: int) -> int:

@@ -119,4 +119,4 @@ class RulesSeen(SQLModel, table=True):
     __tablename__ = "rules_seen"
 
     seen_by: int = Field(sa_type=BigInteger(), primary_key=True, sa_column_kwargs={"autoincrement": False})
-    rules: str = Field(sa_type=TEXT)
+    rules: str = Field(sa_type=TEXT, primary_key=True)

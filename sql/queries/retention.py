@@ -80,25 +80,32 @@ def count_rows(tx: Transaction, chunk: Chunk) -> int:
     return counted
 
 
-def guard(tx: Transaction, chunk: Chunk) -> int:
-    """Have it noted who adds to a chunk from now on, and say how many did before; raises LockNotTaken.
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """Which chunk it is that is guarded, by its oid, and how many transactions were noted before."""
+
+    chunk: int
+    late_writes: int
+
+
+def guard(tx: Transaction, chunk: Chunk) -> Guarded:
+    """Have it noted who adds to a chunk from now on; raises ChunkGone, LockNotTaken.
 
     Later transactions see all its rows but those of who is noted.
     """
-    query = text("SELECT guard_chunk(:log, :start, :end)")
+    query = text("SELECT chunk, late_writes FROM guard_chunk(:log, :start, :end)")
     values = {"log": chunk.log, "start": chunk.start, "end": chunk.end}
-    late_writes: int = tx.execute(query, values).scalar_one()
-    return late_writes
+    return Guarded(*tx.execute(query, values).one())
 
 
-def drop(tx: Transaction, chunk: Chunk, *, at: datetime, late_writes: int) -> None:
-    """Drop a chunk whose rows may all go, where nobody added to it since `guard` said `late_writes`.
+def drop(tx: Transaction, chunk: Chunk, guarded: Guarded, *, at: datetime) -> None:
+    """Drop a chunk whose rows may all go, where nobody added to it since it was guarded.
 
-    Raises RowsKept, WriteConflict where somebody did, and LockNotTaken.
+    Raises RowsKept, WriteConflict where somebody did, ChunkGone and LockNotTaken.
     """
-    query = text("SELECT drop_expired_chunk(:log, :start, :end, :at, :late_writes)")
-    values = {"log": chunk.log, "start": chunk.start, "end": chunk.end, "at": at, "late_writes": late_writes}
-    tx.execute(query, values)
+    query = text("SELECT drop_expired_chunk(:log, :start, :end, :at, :chunk, :late_writes)")
+    values = {"log": chunk.log, "start": chunk.start, "end": chunk.end, "at": at}
+    tx.execute(query, values | {"chunk": guarded.chunk, "late_writes": guarded.late_writes})
 
 
 def deletion(span: Span, *, at: datetime, limit: int) -> Select[Any]:

@@ -12,14 +12,21 @@ CREATE TABLE late_writes (
 CREATE UNLOGGED TABLE rules_seen (
     seen_by BIGINT NOT NULL,
     rules TEXT NOT NULL,
-    CONSTRAINT pk_rules_seen PRIMARY KEY (seen_by)
+    CONSTRAINT pk_rules_seen PRIMARY KEY (seen_by, rules)
 );
 
--- What the rules of retention and the holds are at this moment: another text after any change of them.
-CREATE FUNCTION retention_rules() RETURNS TEXT LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $rules$
-SELECT md5(coalesce(string_agg(rule, E'\n' ORDER BY rule COLLATE "C"), '')) FROM (
+-- What the rules of retention and the holds are at this moment for one subscription, or for all: another text after any
+-- change of them. It begins with whose they are.
+CREATE FUNCTION retention_rules(p_subscription_id UUID) RETURNS TEXT LANGUAGE sql
+SET search_path = pg_catalog, pg_temp AS $rules$
+SELECT coalesce(p_subscription_id::text, 'all') || ' '
+    || md5(coalesce(string_agg(rule, E'\n' ORDER BY rule COLLATE "C"), ''))
+FROM (
     SELECT policies::text FROM public.retention_policies AS policies
-    UNION ALL SELECT holds::text FROM public.legal_holds AS holds WHERE released_at IS NULL
+    WHERE p_subscription_id IS NULL OR subscription_id IS NULL OR subscription_id = p_subscription_id
+    UNION ALL
+    SELECT holds::text FROM public.legal_holds AS holds
+    WHERE released_at IS NULL AND (p_subscription_id IS NULL OR subscription_id = p_subscription_id)
 ) AS rules (rule)
 $rules$;
 
@@ -32,7 +39,7 @@ BEGIN
         RAISE EXCEPTION 'rows go in transactions that are read committed' USING ERRCODE = 'invalid_transaction_state';
     END IF;
     LOCK TABLE public.retention_policies, public.legal_holds IN SHARE MODE;
-    IF public.retention_rules() <> p_rules THEN
+    IF public.retention_rules(nullif(split_part(p_rules, ' ', 1), 'all')::uuid) <> p_rules THEN
         RAISE EXCEPTION 'a rule or a hold was changed meanwhile' USING ERRCODE = 'lock_not_available';
     END IF;
 END
@@ -43,7 +50,7 @@ CREATE FUNCTION check_rules_seen() RETURNS TRIGGER LANGUAGE plpgsql SECURITY DEF
 SET search_path = pg_catalog, pg_temp AS $check$
 BEGIN
     PERFORM public.keep_rules(NEW.rules);
-    DELETE FROM public.rules_seen WHERE seen_by = NEW.seen_by;
+    DELETE FROM public.rules_seen WHERE seen_by = NEW.seen_by AND rules = NEW.rules;
     RETURN NULL;
 END
 $check$;
@@ -72,7 +79,8 @@ BEGIN
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     INSERT INTO public.rules_seen (seen_by, rules)
-    VALUES (pg_current_xact_id()::text::bigint, public.retention_rules()) ON CONFLICT DO NOTHING;
+    VALUES (pg_current_xact_id()::text::bigint, public.retention_rules(p_subscription_id))
+    ON CONFLICT DO NOTHING;
     EXECUTE format(
         'WITH held AS MATERIALIZED (SELECT * FROM public.retention_held($1, $4)) '
         'SELECT array_agg(id), array_agg(at), min(at), max(at) FROM (SELECT r.%3$I, r.%2$I FROM public.%1$I AS r '
@@ -121,10 +129,12 @@ BEGIN
 END
 $chunk$;
 
--- Have it noted from now on who adds to a chunk, and say how many did before: what is committed by then, and no more, is
--- what a transaction sees that begins afterwards and is not late. Who writes to it does so as ever.
-CREATE FUNCTION guard_chunk(p_log TEXT, p_from TIMESTAMP WITH TIME ZONE, p_until TIMESTAMP WITH TIME ZONE)
-RETURNS BIGINT LANGUAGE plpgsql SECURITY DEFINER
+-- Have it noted from now on who adds to a chunk, and say which chunk it is and how many did before: what is committed by
+-- then, and no more, is what a transaction sees that begins afterwards and is not late. Who writes to it does so as ever.
+CREATE FUNCTION guard_chunk(
+    p_log TEXT, p_from TIMESTAMP WITH TIME ZONE, p_until TIMESTAMP WITH TIME ZONE,
+    OUT chunk BIGINT, OUT late_writes BIGINT
+) LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms' AS $guard$
 DECLARE
     v_chunk REGCLASS := public.log_chunk(p_log, p_from, p_until);
@@ -138,7 +148,8 @@ BEGIN
             v_chunk
         );
     END IF;
-    RETURN (SELECT count(*) FROM public.late_writes WHERE chunk = v_chunk::oid::bigint);
+    chunk := v_chunk::oid::bigint;
+    late_writes := (SELECT count(*) FROM public.late_writes AS noted WHERE noted.chunk = v_chunk::oid::bigint);
 END
 $guard$;
 
@@ -147,16 +158,16 @@ DROP FUNCTION drop_expired_chunk(
 );
 
 -- Drop the chunk of a log that has exactly that range, all of whose rows are past their term and not held, and to which
--- nobody has added since it was guarded and so many had.
+-- nobody has added since it was guarded and so many had. Another may have been dropped, and this one made, since then.
 CREATE FUNCTION drop_expired_chunk(
     p_log TEXT, p_from TIMESTAMP WITH TIME ZONE, p_until TIMESTAMP WITH TIME ZONE, p_at TIMESTAMP WITH TIME ZONE,
-    p_late_writes BIGINT
+    p_chunk BIGINT, p_late_writes BIGINT
 ) RETURNS VOID LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms' AS $drop$
 DECLARE
     v_chunk REGCLASS := public.log_chunk(p_log, p_from, p_until);
     v_schema TEXT;
-    v_rules TEXT := public.retention_rules();
+    v_rules TEXT := public.retention_rules(NULL);
 BEGIN
     IF public.log_keeps(p_log, p_from, p_until, p_at) THEN
         RAISE EXCEPTION 'the chunk of % from % to % has rows that are kept', p_log, p_from, p_until
@@ -165,9 +176,11 @@ BEGIN
     -- From here on others wait: of the two locks, for 70 ms at the very most.
     PERFORM public.keep_rules(v_rules);
     EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', v_chunk);
-    IF p_late_writes IS NULL
+    IF p_chunk IS DISTINCT FROM v_chunk::oid::bigint
         OR NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = v_chunk AND tgname = 'note_late_write')
-        OR (SELECT count(*) FROM public.late_writes WHERE chunk = v_chunk::oid::bigint) <> p_late_writes
+        OR p_late_writes IS DISTINCT FROM (
+            SELECT count(*) FROM public.late_writes AS noted WHERE noted.chunk = v_chunk::oid::bigint
+        )
     THEN
         RAISE EXCEPTION 'the chunk of % from % to % was written to since it was guarded', p_log, p_from, p_until
             USING ERRCODE = 'serialization_failure';
@@ -182,16 +195,16 @@ $drop$;
 
 -- Those that are not granted below serve these functions only.
 REVOKE EXECUTE ON FUNCTION
-    retention_rules(), keep_rules(TEXT), check_rules_seen(), note_late_write(),
+    retention_rules(UUID), keep_rules(TEXT), check_rules_seen(), note_late_write(),
     log_chunk(TEXT, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE),
     guard_chunk(TEXT, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE),
     drop_expired_chunk(
-        TEXT, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE, BIGINT
+        TEXT, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE, BIGINT, BIGINT
     )
 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION
     guard_chunk(TEXT, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE),
     drop_expired_chunk(
-        TEXT, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE, BIGINT
+        TEXT, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE, BIGINT, BIGINT
     )
 TO annals_retention;
