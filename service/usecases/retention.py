@@ -9,6 +9,8 @@ from functools import partial
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
+from sqlalchemy import Executable
+
 from gitstore.failpoints import passing
 from service.archive import store, writing
 from service.archive.errors import ArchiveError, ArchiveStopped
@@ -212,21 +214,7 @@ class _LettingGo:
     def _archived(self, archive: ArchiveStore, chunk: Chunk) -> int:
         """How many rows a chunk's new archive has."""
         with self._transaction() as tx:
-            source = Source(
-                log=chunk.log,
-                rows=retention.rows_of(chunk),
-                range_start=chunk.start,
-                range_end=chunk.end,
-                time_column=retention.time_column(chunk.log),
-            )
-            manifest = writing.write(
-                tx,
-                archive,
-                source,
-                at=self._context.clock(),
-                run_id=self._run.run_id,
-                stop=self._run.stop,
-            )
+            manifest = self._write(tx, archive, chunk, retention.rows_of(chunk))
             passing("chunk-archived")
             if manifest is not None:
                 writing.record(tx, archive, manifest)
@@ -252,25 +240,11 @@ class _LettingGo:
 
     def _delete_archived(self, archive: ArchiveStore, span: Span, limit: int) -> int:
         """Delete rows in the transaction in which they are archived: at worst they are so twice."""
-        source = Source(
-            log=span.log,
-            rows=retention.deletion(span, at=self._run.at, limit=limit),
-            range_start=span.start,
-            range_end=span.end,
-            time_column=retention.time_column(span.log),
-            subscription_id=span.subscription_id,
-        )
+        gone = retention.deletion(span, at=self._run.at, limit=limit)
         manifest = None
         try:
             with self._transaction() as tx:
-                manifest = writing.write(
-                    tx,
-                    archive,
-                    source,
-                    at=self._context.clock(),
-                    run_id=self._run.run_id,
-                    stop=self._run.stop,
-                )
+                manifest = self._write(tx, archive, span, gone, of=span.subscription_id)
                 if manifest is None:
                     return 0
                 passing("rows-archived")
@@ -282,6 +256,27 @@ class _LettingGo:
                 writing.withdraw(archive, manifest)
             raise
         return self._noted(manifest)
+
+    def _write(
+        self,
+        tx: Transaction,
+        archive: ArchiveStore,
+        rows: Chunk | Span,
+        query: Executable,
+        *,
+        of: UUID | None = None,
+    ) -> Manifest | None:
+        """A new archive of what a query gives; None for no rows."""
+        source = Source(
+            log=rows.log,
+            rows=query,
+            range_start=rows.start,
+            range_end=rows.end,
+            time_column=retention.time_column(rows.log),
+            subscription_id=of,
+        )
+        at = self._context.clock()
+        return writing.write(tx, archive, source, at=at, run_id=self._run.run_id, stop=self._run.stop)
 
     def _noted(self, manifest: Manifest) -> int:
         self._done["archives"] += 1
