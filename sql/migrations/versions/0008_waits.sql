@@ -109,25 +109,36 @@ BEGIN
 END
 $note$;
 
--- The chunk of a log that has exactly that range; raises where there is none.
+-- The name of the chunk of a log that has exactly that range; raises where there is none.
 CREATE FUNCTION log_chunk(p_log TEXT, p_from TIMESTAMP WITH TIME ZONE, p_until TIMESTAMP WITH TIME ZONE)
-RETURNS REGCLASS LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $chunk$
+RETURNS TEXT LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $chunk$
 DECLARE
-    v_chunk REGCLASS;
+    v_name TEXT;
 BEGIN
     PERFORM public.retention_log(p_log);
     IF EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb') THEN
         EXECUTE
-            'SELECT format(''%I.%I'', chunk_schema, chunk_name)::regclass FROM timescaledb_information.chunks '
+            'SELECT format(''%I.%I'', chunk_schema, chunk_name) FROM timescaledb_information.chunks '
             'WHERE hypertable_schema = ''public'' AND hypertable_name = $1 AND range_start = $2 AND range_end = $3'
-            INTO v_chunk USING p_log, p_from, p_until;
+            INTO v_name USING p_log, p_from, p_until;
     END IF;
-    IF v_chunk IS NULL THEN
+    IF v_name IS NULL THEN
         RAISE EXCEPTION '% has no chunk from % to %', p_log, p_from, p_until USING ERRCODE = 'no_data_found';
     END IF;
-    RETURN v_chunk;
+    RETURN v_name;
 END
 $chunk$;
+
+-- Lock a chunk; raises as `log_chunk` does where somebody else drops it meanwhile.
+CREATE FUNCTION lock_chunk(p_name TEXT, p_mode TEXT) RETURNS REGCLASS LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms' AS $lock$
+BEGIN
+    EXECUTE format('LOCK TABLE %s IN %s MODE', p_name, p_mode);
+    RETURN p_name::regclass;
+EXCEPTION WHEN undefined_table THEN
+    RAISE EXCEPTION 'the chunk % was dropped meanwhile', p_name USING ERRCODE = 'no_data_found';
+END
+$lock$;
 
 -- Have it noted from now on who adds to a chunk, and say which chunk it is and how many did before: what is committed by
 -- then, and no more, is what a transaction sees that begins afterwards and is not late. Who writes to it does so as ever.
@@ -137,10 +148,9 @@ CREATE FUNCTION guard_chunk(
 ) LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms' AS $guard$
 DECLARE
-    v_chunk REGCLASS := public.log_chunk(p_log, p_from, p_until);
-BEGIN
     -- Nobody has rows in it that are not committed.
-    EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', v_chunk);
+    v_chunk REGCLASS := public.lock_chunk(public.log_chunk(p_log, p_from, p_until), 'SHARE ROW EXCLUSIVE');
+BEGIN
     IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = v_chunk AND tgname = 'note_late_write') THEN
         EXECUTE format(
             'CREATE TRIGGER note_late_write AFTER INSERT ON %s FOR EACH ROW '
@@ -165,7 +175,8 @@ CREATE FUNCTION drop_expired_chunk(
 ) RETURNS VOID LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms' AS $drop$
 DECLARE
-    v_chunk REGCLASS := public.log_chunk(p_log, p_from, p_until);
+    v_name TEXT := public.log_chunk(p_log, p_from, p_until);
+    v_chunk REGCLASS;
     v_schema TEXT;
     v_rules TEXT := public.retention_rules(NULL);
 BEGIN
@@ -175,7 +186,7 @@ BEGIN
     END IF;
     -- From here on others wait: of the two locks, for 70 ms at the very most.
     PERFORM public.keep_rules(v_rules);
-    EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', v_chunk);
+    v_chunk := public.lock_chunk(v_name, 'ACCESS EXCLUSIVE');
     IF p_chunk IS DISTINCT FROM v_chunk::oid::bigint
         OR NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = v_chunk AND tgname = 'note_late_write')
         OR p_late_writes IS DISTINCT FROM (
@@ -196,7 +207,7 @@ $drop$;
 -- Those that are not granted below serve these functions only.
 REVOKE EXECUTE ON FUNCTION
     retention_rules(UUID), keep_rules(TEXT), check_rules_seen(), note_late_write(),
-    log_chunk(TEXT, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE),
+    log_chunk(TEXT, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE), lock_chunk(TEXT, TEXT),
     guard_chunk(TEXT, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE),
     drop_expired_chunk(
         TEXT, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE, BIGINT, BIGINT
