@@ -26,7 +26,7 @@ from tests.deletion_records import Record, Resolve, Resource
 from tests.reconciled import told, verify
 from tests.versioning_model import Refused, Text, User
 
-STEPS = int(os.environ.get("ANNALS_TEST_STEPS", "600"))
+STEPS = int(os.environ.get("ANNALS_TEST_STEPS", "400"))
 STEPS_OF_ONE = 50
 # Few, so that names and places meet.
 MAX_RESOURCES = 16
