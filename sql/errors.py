@@ -3,7 +3,8 @@
 DatabaseError
 ├── DatabaseUnavailable   not reachable, shutting down, or no connection came free in time
 │   └── LockNotTaken      somebody else held a lock for longer than the wait was to be
-├── WriteConflict         a deadlock or a serialization failure: the same work may succeed when tried again
+├── WriteConflict         a deadlock, a serialization failure, or a chunk that was dropped while its lock was
+│                         waited for: the same work may succeed when tried again
 ├── RowsKept              rows of a log were to go that a rule or a hold keeps
 ├── ChunkGone             a log has no chunk of that range, or not any more
 ├── UniqueConflict        a unique constraint refused a row; `constraint` names it

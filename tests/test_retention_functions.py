@@ -47,6 +47,17 @@ def refused(database: Database, query: LiteralString, *values: object) -> str | 
         return raised.value.sqlstate
 
 
+def chunk_of(logs: Logs, at: datetime) -> tuple[datetime, datetime]:
+    """From when until when the chunk reaches in which an instant lies."""
+    [(start, end)] = logs.database.rows(
+        "SELECT range_start, range_end FROM timescaledb_information.chunks"
+        " WHERE hypertable_name = 'server_logs' AND range_start <= %s AND range_end > %s",
+        at,
+        at,
+    )
+    return start, end
+
+
 def guarded(logs: Logs, start: datetime, end: datetime) -> tuple[int, int]:
     """Guard a chunk: which it is, and how many transactions wrote to it since it is guarded."""
     with logs.database.connection("annals_retention", "platform") as connection:
@@ -147,11 +158,7 @@ def test_while_a_rule_or_a_hold_is_being_changed_nothing_goes(logs: Logs) -> Non
     at = logs.server.clock()
     of = Tenant(logs.server).subscription_id
     logs.add("server_logs", at - timedelta(days=100), subscription_id=of)
-    [(start, end)] = logs.database.rows(
-        "SELECT range_start, range_end FROM timescaledb_information.chunks"
-        " WHERE hypertable_name = 'server_logs' AND range_end < %s",
-        at - timedelta(days=90),
-    )
+    start, end = chunk_of(logs, at - timedelta(days=100))
     chunk, _ = guarded(logs, start, end)
     for table in ("legal_holds", "retention_policies"):
         with logs.database.connection("annals_owner") as connection, connection.transaction():
@@ -179,11 +186,7 @@ def test_while_a_rule_or_a_hold_is_being_changed_nothing_goes(logs: Logs) -> Non
 def test_what_was_guarded_and_archived_is_not_taken_for_a_chunk_that_was_made_since(logs: Logs) -> None:
     at = logs.server.clock()
     logs.add("server_logs", at - timedelta(days=100))
-    [(start, end)] = logs.database.rows(
-        "SELECT range_start, range_end FROM timescaledb_information.chunks"
-        " WHERE hypertable_name = 'server_logs' AND range_end < %s",
-        at - timedelta(days=90),
-    )
+    start, end = chunk_of(logs, at - timedelta(days=100))
     first = guarded(logs, start, end)
     with logs.database.connection("annals_retention", "platform") as connection:
         connection.execute(DROP, [start, end, at, *first])
@@ -207,12 +210,7 @@ def test_who_waited_to_write_to_a_chunk_that_was_dropped_may_try_again(logs: Log
             tx.execute(insert, {"at": at})
 
     write()
-    [(start, end)] = logs.database.rows(
-        "SELECT range_start, range_end FROM timescaledb_information.chunks"
-        " WHERE hypertable_name = 'server_logs' AND range_start <= %s AND range_end > %s",
-        at,
-        at,
-    )
+    start, end = chunk_of(logs, at)
     chunk = Chunk(log="server_logs", start=start, end=end, bytes=0, planned_rows=-1)
     failures: list[Exception] = []
 

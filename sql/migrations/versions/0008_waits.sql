@@ -57,6 +57,7 @@ $check$;
 CREATE CONSTRAINT TRIGGER check_rules_seen AFTER INSERT ON rules_seen
 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_rules_seen();
 
+-- As 0007 has it, but for the rules: noted, and compared at COMMIT, instead of locked from here on.
 CREATE OR REPLACE FUNCTION delete_expired(
     p_row ANYELEMENT, p_level TEXT, p_subscription_id UUID,
     p_from TIMESTAMP WITH TIME ZONE, p_until TIMESTAMP WITH TIME ZONE, p_at TIMESTAMP WITH TIME ZONE, p_limit INTEGER
