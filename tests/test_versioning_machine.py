@@ -225,7 +225,6 @@ class VersioningMachine(RuleBasedStateMachine):
         plan = partial(self.model.amend, by, resource, name or resource.name, parent, match)
         content = json.dumps(body).encode()
         self.perform(Call(by, "PATCH", self.at(resource), content, None, match, plan), turn.host)
-        self.learn_id(resource)
 
     @of_one(ref=REFS, tag=st.none() | TAGS)
     def set_tag(self, turn: Turn, which: int, ref: Ref, tag: Text) -> None:
@@ -411,10 +410,7 @@ class VersioningMachine(RuleBasedStateMachine):
             place = {"workspace_id": parent.line()[-1].resource_id} if kind == "folder" else {}
             body |= place | {field: parent.resource_id}
         plan = partial(self.model.create, self.users[turn.by], kind, name, parent, data)
-        before = len(self.model.resources)
         self.post(turn, f"{self.path}/{kind}s", body, None, plan)
-        for made in self.model.resources[before:]:
-            self.learn_id(made)
 
     def learn_id(self, resource: Resource) -> None:
         """The answer about a resource does not name its version, and the next step may be about that."""
@@ -467,6 +463,8 @@ class VersioningMachine(RuleBasedStateMachine):
             assert answer.etag == etag_of(body)
             model.keep(*identity, answer.status, answer.body)
             self.touched = list(expected.touched)
+            for resource in self.touched:
+                self.learn_id(resource)
         if call.key is not None:
             self.calls.append(call)
 
