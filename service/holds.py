@@ -39,11 +39,16 @@ def blocking(
     return next((hold for hold in running if hold.hold_id in moved or _keeps(hold, ids | above, users)), None)
 
 
-def note_move(tx: Transaction, subscription_id: UUID, before: ResourceRow, at: datetime) -> None:
-    """Let the holds that keep a resource where it is keep it also where it is moved to."""
+def note_move(
+    tx: Transaction, subscription_id: UUID, before: ResourceRow, after: ResourceRow, at: datetime
+) -> None:
+    """Let the holds that keep a resource where it was, or where it is now, go on to keep it wherever it goes.
+
+    By the row of a move, the job that is letting rows go at that moment sees that these are held now.
+    """
     if any(hold.resource_id is not None for hold in holds.running(tx, subscription_id, at)):
-        above = _above(tx, subscription_id, before)
-        holds.note_move(tx, subscription_id, before.resource_id, above, at)
+        around = _above(tx, subscription_id, before) | _above(tx, subscription_id, after)
+        holds.note_move(tx, subscription_id, before.resource_id, around, at)
 
 
 def held(hold: HoldRow) -> Held:

@@ -1,7 +1,9 @@
 """The retention job: each level goes at its term, whole chunks at once, and held rows stay."""
 
 from datetime import datetime, timedelta
+from typing import LiteralString
 
+import psycopg
 import pytest
 
 from tests.api import Json, Server, Tenant, ok, refused
@@ -177,6 +179,29 @@ def test_what_is_moved_out_of_what_is_held_stays_held(logs: Logs, tenant: Tenant
     refused(tenant.ana.delete(tenant.at(workflow), params={"permanent": True}), 409, "held")
     release(tenant, hold)
     assert logs.run()["rows"] == 1
+
+
+def test_what_is_moved_into_what_is_held_while_its_rows_go_keeps_them(logs: Logs, tenant: Tenant) -> None:
+    workflow, at = tenant.workflow(), logs.server.clock()
+    held = ok(tenant.ana.post(f"{tenant.path}/workspaces", {"name": "held"}), 201)
+    place(tenant, **on(held))
+    logs.add(
+        "execution_logs",
+        days_ago(logs, 400),
+        subscription_id=tenant.subscription_id,
+        workflow_id=workflow["resource_id"],
+    )
+    delete: LiteralString = (
+        "SELECT count(*) FROM delete_expired(NULL::execution_logs, 'workflow', NULL, '2000-01-01', %s, %s, 9)"
+    )
+    with logs.database.connection("annals_retention", "platform") as connection:
+        connection.autocommit = False
+        assert connection.execute(delete, [at - timedelta(days=365), at]).fetchall() == [(1,)]
+        folder = f"{tenant.path}/folders/{tenant.folder_id}"
+        ok(tenant.ana.patch(folder, {"workspace_id": held["resource_id"]}))
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            connection.commit()
+    assert (logs.run()["rows"], logs.count("execution_logs")) == (0, 1)
 
 
 def test_audit_rows_and_changes_of_what_is_held_or_was_below_it_stay(logs: Logs, tenant: Tenant) -> None:

@@ -55,7 +55,7 @@ def amend(ledger: Ledger, tree: Tree, applier: Applier, builder: CommitBuilder, 
     )
     [written] = applier.apply([step])
     if row.parent_id != before.parent_id:
-        holds.note_move(ledger.tx, ledger.subscription_id, before, ledger.at)
+        holds.note_move(ledger.tx, ledger.subscription_id, before, row, ledger.at)
     if row.place != before.place:
         tree.put(before, entry)
     return written

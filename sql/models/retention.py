@@ -68,7 +68,7 @@ class LegalHold(SQLModel, table=True):
 
 
 class LegalHoldMove(SQLModel, table=True):
-    """A resource that was moved out of what is held: the hold goes on to keep it, and all in it."""
+    """A resource that was moved out of or into what is held: the hold goes on to keep it, and all in it."""
 
     __tablename__ = "legal_hold_moves"
     __table_args__ = (Index(None, "subscription_id", "resource_id"),)

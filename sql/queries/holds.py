@@ -97,12 +97,12 @@ def was_there(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UU
 
 
 def note_move(
-    tx: Transaction, subscription_id: UUID, resource_id: UUID, from_within: Collection[UUID], at: datetime
+    tx: Transaction, subscription_id: UUID, resource_id: UUID, around: Collection[UUID], at: datetime
 ) -> None:
-    """Let the holds on what a resource lay in, or on what that lay in when it was moved, go on to keep it."""
-    on_place = among(_HOLDS.c.resource_id, from_within)
+    """Let the holds on what a resource lay or lies in, or on what was moved with that, go on to keep it."""
+    on_place = among(_HOLDS.c.resource_id, around)
     on_moved = select(_MOVES.c.hold_id).where(
-        _MOVES.c.subscription_id == subscription_id, among(_MOVES.c.resource_id, from_within)
+        _MOVES.c.subscription_id == subscription_id, among(_MOVES.c.resource_id, around)
     )
     found = select(_HOLDS.c.hold_id, literal(resource_id, Uuid()), _HOLDS.c.subscription_id).where(
         _HOLDS.c.subscription_id == subscription_id,

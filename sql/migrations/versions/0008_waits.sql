@@ -15,8 +15,8 @@ CREATE UNLOGGED TABLE rules_seen (
     CONSTRAINT pk_rules_seen PRIMARY KEY (seen_by, rules)
 );
 
--- What the rules of retention and the holds are at this moment for one subscription, or for all: another text after any
--- change of them. It begins with whose they are.
+-- What the rules of retention and the holds are at this moment for one subscription, or for all, and what was moved into
+-- or out of what is held: another text after any change of them. It begins with whose they are.
 CREATE FUNCTION retention_rules(p_subscription_id UUID) RETURNS TEXT LANGUAGE sql
 SET search_path = pg_catalog, pg_temp AS $rules$
 SELECT coalesce(p_subscription_id::text, 'all') || ' '
@@ -27,6 +27,9 @@ FROM (
     UNION ALL
     SELECT holds::text FROM public.legal_holds AS holds
     WHERE released_at IS NULL AND (p_subscription_id IS NULL OR subscription_id = p_subscription_id)
+    UNION ALL
+    SELECT moves::text FROM public.legal_hold_moves AS moves
+    WHERE p_subscription_id IS NULL OR subscription_id = p_subscription_id
 ) AS rules (rule)
 $rules$;
 
