@@ -167,6 +167,7 @@ def stored(stage: Stage, query: LiteralString, asked: set[str]) -> set[str]:
     return {str(row[0]) for row in rows}
 
 
+@pytest.mark.long
 def test_a_database_that_pauses_loses_nothing_and_needs_no_restart(stage: Stage) -> None:
     told = Told()
     under_load(stage, told, PAUSE_SECONDS)

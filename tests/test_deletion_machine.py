@@ -9,6 +9,7 @@ from functools import partial
 from math import ceil
 from typing import Any, ClassVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -316,6 +317,7 @@ def normal(body: Json) -> Json:
     return found
 
 
+@pytest.mark.long
 def test_the_service_and_the_model_agree_after_every_step(lone_server: Server) -> None:
     DeletionMachine.server, DeletionMachine.steps, DeletionMachine.restored = lone_server, 0, 0
     run_state_machine_as_test(

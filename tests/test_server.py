@@ -19,6 +19,7 @@ from tests.process_table import children, lives, starters
 from tests.server import ANNALS, OPERATOR_KEY, Server, running
 
 pytestmark = pytest.mark.embedded
+KILLS = int(os.environ.get("ANNALS_TEST_KILLS", "8"))
 
 
 def pasted(server: Server, program: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -199,11 +200,12 @@ def test_a_postgresql_that_dies_is_started_again_without_a_restart(tmp_path: Pat
             assert names == ["before"]
 
 
-def test_what_was_acknowledged_survives_twenty_kills_of_everything(tmp_path: Path) -> None:
+@pytest.mark.long
+def test_what_was_acknowledged_survives_kills_of_everything(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     tenant: Tenant | None = None
     acknowledged: dict[str, str] = {}
-    for round_number in range(21):
+    for round_number in range(KILLS + 1):
         with running(data_dir, ANNALS_OPERATOR_KEY=OPERATOR_KEY) as server:
             tenant = tenant or Tenant(server.url)
             with tenant.client(server.url) as client:
@@ -225,7 +227,7 @@ def test_what_was_acknowledged_survives_twenty_kills_of_everything(tmp_path: Pat
             server.kill_everything()
             assert answer.status_code == 201
             acknowledged[answer.json()["resource_id"]] = answer.json()["git_commit_hash"]
-    assert len(acknowledged) == 21
+    assert len(acknowledged) == KILLS + 1
 
 
 @pytest.mark.parametrize(

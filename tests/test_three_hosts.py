@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.databases import Cluster
 from tests.three_hosts import hosts, prepared, stress
 
 THREADS = 16
 
 
+@pytest.mark.long
 def test_three_hosts_write_one_history_and_each_resource_has_one_holder_at_a_time(
     cluster: Cluster, tmp_path: Path
 ) -> None:

@@ -615,6 +615,7 @@ def processes(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield found
 
 
+@pytest.mark.long
 def test_two_processes_and_the_model_agree_after_every_step(processes: Processes) -> None:
     VersioningMachine.processes, VersioningMachine.steps = processes, 0
     run_state_machine_as_test(
