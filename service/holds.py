@@ -39,16 +39,14 @@ def blocking(
     return next((hold for hold in running if hold.hold_id in moved or _keeps(hold, ids | above, users)), None)
 
 
-def note_move(
-    tx: Transaction, subscription_id: UUID, before: ResourceRow, after: ResourceRow, at: datetime
-) -> None:
-    """Let the holds that keep a resource where it was, or where it is now, go on to keep it wherever it goes.
+def note_place(tx: Transaction, subscription_id: UUID, row: ResourceRow, at: datetime) -> None:
+    """Let the holds that keep a resource where it lies, as the database has it, keep it wherever it goes.
 
-    By the row of a move, the job that is letting rows go at that moment sees that these are held now.
+    Called before and after a move. By what this notes, a job that lets rows go at that moment sees that those
+    of what was moved are held now.
     """
     if any(hold.resource_id is not None for hold in holds.running(tx, subscription_id, at)):
-        around = _above(tx, subscription_id, before) | _above(tx, subscription_id, after)
-        holds.note_move(tx, subscription_id, before.resource_id, around, at)
+        holds.note_place(tx, subscription_id, row.resource_id, _above(tx, subscription_id, row), at)
 
 
 def held(hold: HoldRow) -> Held:

@@ -130,7 +130,8 @@ def test_an_older_schema_restores_and_an_unknown_column_is_named(
     with pytest.raises(ArchiveError, match=r"that few_columns has not: future, other;"):
         restored(pool, store, [written(pool, store, source(newer))], "few_columns")
     before = archives.count(pool, "audit_logs")
-    for table in ("server_logs", "users", "restored_execution_logs", "a b", 'x"; DROP TABLE users'):
+    bad = ("a b", "", "pg_class", 'x"; DROP TABLE users')
+    for table in ("server_logs", "users", "restored_execution_logs", *bad):
         with pytest.raises(ArchiveError, match=r"choose another|no name of a table"):
             restored(pool, store, [few], table) if table != "restored_execution_logs" else _clash(pool, store)
     assert archives.count(pool, "audit_logs") == before + 1
@@ -211,6 +212,9 @@ def test_the_commands_work_beside_the_data(pool: ServiceDatabase, database: Data
         annals, None, "archive", ANNALS_ARCHIVE_URL=str(home / "archive"), ANNALS_DATA_DIR=str(home / "data"),
         DATABASE_URL=database.url,
     )  # fmt: skip
+    for command in (["list"], ["verify"], ["query", "--log", "server_logs"]):
+        assert b"archive is not there" in archive(*command, code=1).stderr
+    (home / "archive").mkdir()
     assert b"is empty" in archive("list").stderr
     made = written(pool, ArchiveStore(str(home / "archive")), of_day("server_logs"))
     [[archive_id, log, first, _, number, *_]] = rows(archive("list", COLUMNS="80"))

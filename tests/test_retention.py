@@ -181,10 +181,21 @@ def test_what_is_moved_out_of_what_is_held_stays_held(logs: Logs, tenant: Tenant
     assert logs.run()["rows"] == 1
 
 
-def test_what_is_moved_into_what_is_held_while_its_rows_go_keeps_them(logs: Logs, tenant: Tenant) -> None:
+@pytest.mark.parametrize("depth", [0, 1, 3])
+@pytest.mark.parametrize("by", ["move", "restore"])
+def test_what_comes_into_what_is_held_while_its_rows_go_keeps_them(
+    logs: Logs, tenant: Tenant, by: str, depth: int
+) -> None:
     workflow, at = tenant.workflow(), logs.server.clock()
-    held = ok(tenant.ana.post(f"{tenant.path}/workspaces", {"name": "held"}), 201)
+    held = inner = tenant.make("workspaces")
+    within = {"workspace_id": held["resource_id"]}
+    for _ in range(depth):
+        inner = tenant.make("folders", **within)
+        within["parent_folder_id"] = inner["resource_id"]
+    folder = ok(tenant.ana.get(f"{tenant.path}/folders/{tenant.folder_id}"))
+    deletion = tenant.remove(folder) if by == "restore" else {}
     place(tenant, **on(held))
+    logs.clear_rows()
     logs.add(
         "execution_logs",
         days_ago(logs, 400),
@@ -197,11 +208,35 @@ def test_what_is_moved_into_what_is_held_while_its_rows_go_keeps_them(logs: Logs
     with logs.database.connection("annals_retention", "platform") as connection:
         connection.autocommit = False
         assert connection.execute(delete, [at - timedelta(days=365), at]).fetchall() == [(1,)]
-        folder = f"{tenant.path}/folders/{tenant.folder_id}"
-        ok(tenant.ana.patch(folder, {"workspace_id": held["resource_id"]}))
+        if by == "restore":
+            tenant.restore(deletion, resolve={"new_parent_id": inner["resource_id"]})
+        else:
+            tenant.amend(folder, **within)
         with pytest.raises(psycopg.errors.LockNotAvailable):
             connection.commit()
     assert (logs.run()["rows"], logs.count("execution_logs")) == (0, 1)
+
+
+def test_what_is_restored_elsewhere_goes_on_to_be_held_but_only_by_holds_of_before(
+    logs: Logs, tenant: Tenant
+) -> None:
+    workflow, of, old = tenant.workflow(), tenant.subscription_id, days_ago(logs, 400)
+    job = ok(tenant.ana.get(f"{tenant.path}/jobs/{tenant.job_id}"))
+    first = ok(tenant.ana.get(f"{tenant.path}/folders/{tenant.folder_id}"))
+    tenant.begin_another_tree()
+    second = tenant.folder_id
+    hold = place(tenant, **on(first))
+    tenant.restore(tenant.remove(job), resolve={"new_parent_id": second})
+    logs.clear_rows()
+    logs.add("execution_logs", old, subscription_id=of, workflow_id=workflow["resource_id"])
+    assert (logs.run()["rows"], logs.count("execution_logs")) == (0, 1)
+    tenant.remove(job)
+    refused(tenant.ana.delete(tenant.at(job), params={"permanent": True}), 409, "held")
+    release(tenant, hold)
+    # It lay there once, and fell from there.
+    place(tenant, **on(first))
+    assert logs.run()["rows"] == 1
+    ok(tenant.ana.delete(tenant.at(job), params={"permanent": True}))
 
 
 def test_audit_rows_and_changes_of_what_is_held_or_was_below_it_stay(logs: Logs, tenant: Tenant) -> None:

@@ -160,7 +160,7 @@ def test_while_a_rule_or_a_hold_is_being_changed_nothing_goes(logs: Logs) -> Non
     logs.add("server_logs", at - timedelta(days=100), subscription_id=of)
     start, end = chunk_of(logs, at - timedelta(days=100))
     chunk, _ = guarded(logs, start, end)
-    for table in ("legal_holds", "retention_policies"):
+    for table in ("legal_holds", "legal_hold_moves", "retention_policies"):
         with logs.database.connection("annals_owner") as connection, connection.transaction():
             lock = sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE")
             connection.execute(lock.format(sql.Identifier(table)))

@@ -22,7 +22,7 @@ from sql.queries import restored
 
 # One transaction's.
 BATCH_BYTES = 8 * 1024 * 1024
-_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_NAME = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,62}")
 ACTOR = "system:restore"
 _ENDPOINT = "annals archive restore"
 
@@ -62,7 +62,7 @@ def restore(
     )
     author = Machine(username=ACTOR, origin=origin)
     for manifest in archives:
-        table = into or table_of(manifest.log)
+        table = table_of(manifest.log) if into is None else into
         reading.check(store, manifest)
         names = [column.name for column in manifest.columns]
         _begin(database, author, manifest, table, names, clock())
@@ -79,7 +79,10 @@ def _begin(
     database: Database, author: Machine, manifest: Manifest, table: str, names: list[str], at: datetime
 ) -> None:
     if not _NAME.fullmatch(table):
-        raise ArchiveError(f"{table!r} is no name of a table: small letters, digits and _ make one")
+        raise ArchiveError(
+            f"{table!r} is no name of a table: small letters, digits and _ make one, "
+            "but for pg_ at its beginning"
+        )
     if not names:
         raise ArchiveError(f"{manifest.file} is a file without rows: it can't be restored into a table")
     with database.transaction(PLATFORM, role=OWNER_ROLE) as tx:

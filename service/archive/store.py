@@ -41,7 +41,9 @@ class ArchiveStore:
     ArchiveError where the store refuses.
     """
 
-    def __init__(self, url: str, form: Format = "ndjson", *, rows_per_second: int = 0) -> None:
+    def __init__(
+        self, url: str, form: Format = "ndjson", *, rows_per_second: int = 0, make: bool = True
+    ) -> None:
         self.format = form
         self.rows_per_second = rows_per_second
         # Where its files are on this machine; nowhere for a bucket.
@@ -51,7 +53,7 @@ class ArchiveStore:
             self.url = url.rstrip("/")
             self._store: LocalStore | S3Store = _bucket(self.url)
         else:
-            self._folder = _made(Path(place))
+            self._folder = _made(Path(place)) if make else _found(Path(place))
             self.url = self._folder.as_uri()
             self._store = LocalStore(self._folder)
 
@@ -169,10 +171,10 @@ class _Settling:
                 _fsync(unfinished)
 
 
-def opened(settings: Settings) -> ArchiveStore | None:
+def opened(settings: Settings, *, make: bool = True) -> ArchiveStore | None:
     """The archive that the settings name, None where they name none.
 
-    Raises SettingsError where there can't be one.
+    Raises SettingsError where there can't be one, or where `make` is false and its folder is not there.
     """
     if settings.archive_url is None:
         return None
@@ -182,7 +184,10 @@ def opened(settings: Settings) -> ArchiveStore | None:
             "pip install 'annals[parquet]'"
         )
     return ArchiveStore(
-        settings.archive_url, settings.archive_format, rows_per_second=settings.archive_rows_per_second
+        settings.archive_url,
+        settings.archive_format,
+        rows_per_second=settings.archive_rows_per_second,
+        make=make,
     )
 
 
@@ -207,6 +212,14 @@ def _made(folder: Path) -> Path:
         raise SettingsError(
             f"archive_url ({variable('archive_url')}): the folder {folder} can't be made: {error.strerror}"
         ) from None
+    return folder
+
+
+def _found(folder: Path) -> Path:
+    """The folder, for who only reads: what a mistyped name would make is empty, and empty looks whole."""
+    folder = folder.absolute()
+    if not folder.is_dir():
+        raise SettingsError(f"archive_url ({variable('archive_url')}): the folder {folder} is not there")
     return folder
 
 

@@ -289,7 +289,7 @@ def _opened(data_dir: Path | None = None) -> tuple[Settings, "ArchiveStore"]:
     from service.archive.errors import ArchiveError
 
     settings, _ = load({"data_dir": data_dir})
-    opened = store.opened(settings)
+    opened = store.opened(settings, make=False)
     if opened is None:
         raise ArchiveError("there is no archive: ANNALS_ARCHIVE_URL names a folder or s3://bucket/prefix")
     return settings, opened

@@ -5,7 +5,6 @@ from typing import Any
 
 from gitstore import snapshots
 from gitstore.history import CommitBuilder
-from service import holds
 from service.actions import Action
 from service.committer.applying import Applier
 from service.committer.change import Amend, Written
@@ -54,8 +53,6 @@ def amend(ledger: Ledger, tree: Tree, applier: Applier, builder: CommitBuilder, 
         about=_state(row),
     )
     [written] = applier.apply([step])
-    if row.parent_id != before.parent_id:
-        holds.note_move(ledger.tx, ledger.subscription_id, before, row, ledger.at)
     if row.place != before.place:
         tree.put(before, entry)
     return written

@@ -230,7 +230,6 @@ def _carry_out(
     )
     if version is not None and step is not None:
         root.row, root.current = step.row, version
-        rows.put = step.row
         # Compared is what came back as it was.
         then.pop(path_of(named))
     is_published = {each.version_id for each in published}
@@ -250,11 +249,10 @@ def _carry_out(
         "kept": len(plan.kept),
     }
     applier.record(author, Subject.of(root.row), Action.RESTORE, old=None, new=about)
-    if root.row.parent_id == before.parent_id:
+    if root.row.place == before.place:
         tree.tell_next()
     else:
-        tree.tell()
-        ledger.reread()
+        tree.put(before, root)
     return Restored(
         deletion_id=named.deletion_id,
         commit=commit,

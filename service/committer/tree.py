@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from service import holds
 from service.committer.ledger import Ledger
 from service.committer.refusals import name_taken
 from service.committer.step import Entry
@@ -88,12 +89,19 @@ class Tree:
             self.tell()
 
     def put(self, before: ResourceRow, entry: Entry) -> None:
-        """Let a resource hang where its entry says from here on, and what lies in it with it."""
-        self._ledger.writes.rows.put = entry.row
+        """Let a resource hang where its entry says from here on, and what lies in it with it.
+
+        The holds that keep it where it hung, or keep it there, go on to keep it wherever it goes.
+        """
+        ledger, moves = self._ledger, entry.row.parent_id != before.parent_id
+        if moves:
+            holds.note_place(ledger.tx, ledger.subscription_id, before, ledger.at)
+        ledger.writes.rows.put = entry.row
         # At once, since the next change asks the database about names and places.
         self.tell()
-        if entry.row.parent_id != before.parent_id:
-            self._ledger.reread()
+        if moves:
+            holds.note_place(ledger.tx, ledger.subscription_id, entry.row, ledger.at)
+            ledger.reread()
 
 
 def field_of(kind: Kind, parent: ResourceRow) -> str:

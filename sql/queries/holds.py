@@ -96,13 +96,13 @@ def was_there(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UU
     return tx.execute(query.limit(1)).one_or_none() is not None
 
 
-def note_move(
-    tx: Transaction, subscription_id: UUID, resource_id: UUID, around: Collection[UUID], at: datetime
+def note_place(
+    tx: Transaction, subscription_id: UUID, resource_id: UUID, within: Collection[UUID], at: datetime
 ) -> None:
-    """Let the holds on what a resource lay or lies in, or on what was moved with that, go on to keep it."""
-    on_place = among(_HOLDS.c.resource_id, around)
+    """Let the holds on what a resource lies in, or on what was moved with that, go on to keep it."""
+    on_place = among(_HOLDS.c.resource_id, within)
     on_moved = select(_MOVES.c.hold_id).where(
-        _MOVES.c.subscription_id == subscription_id, among(_MOVES.c.resource_id, around)
+        _MOVES.c.subscription_id == subscription_id, among(_MOVES.c.resource_id, within)
     )
     found = select(_HOLDS.c.hold_id, literal(resource_id, Uuid()), _HOLDS.c.subscription_id).where(
         _HOLDS.c.subscription_id == subscription_id,
