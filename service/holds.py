@@ -39,14 +39,23 @@ def blocking(
     return next((hold for hold in running if hold.hold_id in moved or _keeps(hold, ids | above, users)), None)
 
 
-def note_place(tx: Transaction, subscription_id: UUID, row: ResourceRow, at: datetime) -> None:
-    """Let the holds that keep a resource where it lies, as the database has it, keep it wherever it goes.
+def keeping(tx: Transaction, subscription_id: UUID, row: ResourceRow, at: datetime) -> set[UUID]:
+    """The holds on resources that keep one for where the database has it, or for where it was moved from."""
+    if all(hold.resource_id is None for hold in holds.running(tx, subscription_id, at)):
+        return set()
+    return holds.keeping(tx, subscription_id, row.resource_id, _above(tx, subscription_id, row), at)
 
-    Called before and after a move. By what this notes, a job that lets rows go at that moment sees that those
-    of what was moved are held now.
+
+def note_move(
+    tx: Transaction, subscription_id: UUID, resource_id: UUID, before: set[UUID], after: set[UUID]
+) -> None:
+    """Let the holds that kept a resource before a move, or keep it after that, go on to keep it.
+
+    By what this notes, a job that lets rows go at that moment sees that those of what came are held now. So
+    nothing is where the same holds keep it as before.
     """
-    if any(hold.resource_id is not None for hold in holds.running(tx, subscription_id, at)):
-        holds.note_place(tx, subscription_id, row.resource_id, _above(tx, subscription_id, row), at)
+    if before != after:
+        holds.note_move(tx, subscription_id, resource_id, before ^ after)
 
 
 def held(hold: HoldRow) -> Held:

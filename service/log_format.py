@@ -11,6 +11,9 @@ import structlog
 
 from service.masking import masked
 
+# One list, however often `configure` is called: a logger that was used before has it and no other.
+_processors: list[structlog.types.Processor] = []
+
 
 def configure(form: Literal["auto", "json", "console"], level: str) -> None:
     """Send every log line of this process to standard error in one format."""
@@ -25,8 +28,9 @@ def configure(form: Literal["auto", "json", "console"], level: str) -> None:
     if readable:
         # The default one prints the values of local variables: keys and documents would end up in the log.
         renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    _processors[:] = [*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter]
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=_processors,
         logger_factory=structlog.stdlib.LoggerFactory(),
         # What is below the level costs nothing.
         wrapper_class=structlog.make_filtering_bound_logger(level),

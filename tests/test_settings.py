@@ -5,8 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
+from service import log_format
 from service.cli import app
 from service.settings import Settings, SettingsError, load, variable
 
@@ -180,6 +183,16 @@ def test_a_failure_is_logged_without_the_values_of_variables(form: str) -> None:
     assert "it failed" in done.stderr
     assert "r-1" in done.stderr
     assert "annals_SECRET" not in done.stderr
+
+
+def test_a_logger_goes_on_to_follow_what_is_configured_after_its_first_line() -> None:
+    log = structlog.get_logger("used")
+    log_format.configure("json", "error")
+    log.error("the first line")
+    log_format.configure("json", "error")
+    with capture_logs() as logged:
+        log.error("the second line")
+    assert [line["event"] for line in logged] == ["the second line"]
 
 
 SECRETS_LOGGED = """

@@ -93,14 +93,16 @@ class Tree:
 
         The holds that keep it where it hung, or keep it there, go on to keep it wherever it goes.
         """
-        ledger, moves = self._ledger, entry.row.parent_id != before.parent_id
-        if moves:
-            holds.note_place(ledger.tx, ledger.subscription_id, before, ledger.at)
-        ledger.writes.rows.put = entry.row
+        ledger, row = self._ledger, entry.row
+        tx, subscription_id, at = ledger.tx, ledger.subscription_id, ledger.at
+        moves = row.parent_id != before.parent_id
+        held = holds.keeping(tx, subscription_id, before, at) if moves else set()
+        ledger.writes.rows.put = row
         # At once, since the next change asks the database about names and places.
         self.tell()
         if moves:
-            holds.note_place(ledger.tx, ledger.subscription_id, entry.row, ledger.at)
+            now_held = holds.keeping(tx, subscription_id, row, at)
+            holds.note_move(tx, subscription_id, row.resource_id, held, now_held)
             ledger.reread()
 
 

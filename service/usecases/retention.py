@@ -31,7 +31,7 @@ ARCHIVED_AT_ONCE: Final = 20_000
 # Of a chunk in which some are past their term already, those that are so for longer go at once: it takes more
 # than a day until it goes as a whole.
 GRACE: Final = timedelta(days=1)
-# Somebody reads or writes what is to go: each try makes others wait for 50 ms at the most, and seldom.
+# Somebody reads or writes what is to go: each try makes others wait for 80 ms at the most, and seldom.
 LOCK_TRIES: Final = 40
 LOCK_PAUSE_SECONDS: Final = 0.5
 # A chunk that was written to while it was archived is archived again.

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Uuid, and_, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, and_, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sql.database import Transaction, among
@@ -96,21 +96,28 @@ def was_there(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UU
     return tx.execute(query.limit(1)).one_or_none() is not None
 
 
-def note_place(
+def keeping(
     tx: Transaction, subscription_id: UUID, resource_id: UUID, within: Collection[UUID], at: datetime
-) -> None:
-    """Let the holds on what a resource lies in, or on what was moved with that, go on to keep it."""
-    on_place = among(_HOLDS.c.resource_id, within)
+) -> set[UUID]:
+    """The holds on what a resource lies in, and those that it, or what it lies in, was moved from or to."""
     on_moved = select(_MOVES.c.hold_id).where(
-        _MOVES.c.subscription_id == subscription_id, among(_MOVES.c.resource_id, within)
+        _MOVES.c.subscription_id == subscription_id, among(_MOVES.c.resource_id, {*within, resource_id})
     )
-    found = select(_HOLDS.c.hold_id, literal(resource_id, Uuid()), _HOLDS.c.subscription_id).where(
+    query = select(_HOLDS.c.hold_id).where(
         _HOLDS.c.subscription_id == subscription_id,
         _runs(at),
-        or_(on_place, _HOLDS.c.hold_id.in_(on_moved)),
+        or_(among(_HOLDS.c.resource_id, within), _HOLDS.c.hold_id.in_(on_moved)),
     )
-    names = ["hold_id", "resource_id", "subscription_id"]
-    tx.execute(upsert(_MOVES).from_select(names, found).on_conflict_do_nothing())
+    return set(tx.execute(query).scalars())
+
+
+def note_move(tx: Transaction, subscription_id: UUID, resource_id: UUID, hold_ids: Collection[UUID]) -> None:
+    """Let holds keep a resource, which was moved out of or into what they are on, wherever it goes."""
+    rows = [
+        {"hold_id": hold_id, "resource_id": resource_id, "subscription_id": subscription_id}
+        for hold_id in hold_ids
+    ]
+    tx.execute(upsert(_MOVES).on_conflict_do_nothing(), rows)
 
 
 def moved(tx: Transaction, subscription_id: UUID, resource_ids: Collection[UUID]) -> set[UUID]:
