@@ -1,6 +1,7 @@
 """What legal holds keep from being deleted for good."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from uuid import UUID
 
@@ -39,23 +40,23 @@ def blocking(
     return next((hold for hold in running if hold.hold_id in moved or _keeps(hold, ids | above, users)), None)
 
 
-def keeping(tx: Transaction, subscription_id: UUID, row: ResourceRow, at: datetime) -> set[UUID]:
-    """The holds on resources that keep one for where the database has it, or for where it was moved from."""
-    if all(hold.resource_id is None for hold in holds.running(tx, subscription_id, at)):
-        return set()
-    return holds.keeping(tx, subscription_id, row.resource_id, _above(tx, subscription_id, row), at)
-
-
-def note_move(
-    tx: Transaction, subscription_id: UUID, resource_id: UUID, before: set[UUID], after: set[UUID]
-) -> None:
-    """Let the holds that kept a resource before a move, or keep it after that, go on to keep it.
+@contextmanager
+def following(
+    tx: Transaction, subscription_id: UUID, before: ResourceRow, after: ResourceRow, at: datetime
+) -> Iterator[None]:
+    """While the database is told of a move: the holds that keep it before or after keep it wherever it goes.
 
     By what this notes, a job that lets rows go at that moment sees that those of what came are held now. So
     nothing is where the same holds keep it as before.
     """
-    if before != after:
-        holds.note_move(tx, subscription_id, resource_id, before ^ after)
+    is_moved = before.parent_id != after.parent_id
+    if not is_moved or all(hold.resource_id is None for hold in holds.running(tx, subscription_id, at)):
+        yield
+        return
+    keeping = _holders(tx, subscription_id, before, at)
+    yield
+    if changed := keeping ^ _holders(tx, subscription_id, after, at):
+        holds.note_move(tx, subscription_id, after.resource_id, changed)
 
 
 def held(hold: HoldRow) -> Held:
@@ -71,6 +72,11 @@ def _keeps(hold: HoldRow, resource_ids: set[UUID], user_ids: set[UUID]) -> bool:
     if hold.resource_id is not None:
         return hold.resource_id in resource_ids
     return hold.user_id is None or hold.user_id in user_ids
+
+
+def _holders(tx: Transaction, subscription_id: UUID, row: ResourceRow, at: datetime) -> set[UUID]:
+    """The holds on resources that keep one for where the database has it, or for a move."""
+    return holds.keeping(tx, subscription_id, row.resource_id, _above(tx, subscription_id, row), at)
 
 
 def _above(tx: Transaction, subscription_id: UUID, row: ResourceRow) -> set[UUID]:

@@ -94,15 +94,11 @@ class Tree:
         The holds that keep it where it hung, or keep it there, go on to keep it wherever it goes.
         """
         ledger, row = self._ledger, entry.row
-        tx, subscription_id, at = ledger.tx, ledger.subscription_id, ledger.at
-        moves = row.parent_id != before.parent_id
-        held = holds.keeping(tx, subscription_id, before, at) if moves else set()
-        ledger.writes.rows.put = row
-        # At once, since the next change asks the database about names and places.
-        self.tell()
-        if moves:
-            now_held = holds.keeping(tx, subscription_id, row, at)
-            holds.note_move(tx, subscription_id, row.resource_id, held, now_held)
+        with holds.following(ledger.tx, ledger.subscription_id, before, row, ledger.at):
+            ledger.writes.rows.put = row
+            # At once, since the next change asks the database about names and places.
+            self.tell()
+        if row.parent_id != before.parent_id:
             ledger.reread()
 
 

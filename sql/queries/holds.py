@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sql.database import Transaction, among
@@ -100,9 +100,7 @@ def keeping(
     tx: Transaction, subscription_id: UUID, resource_id: UUID, within: Collection[UUID], at: datetime
 ) -> set[UUID]:
     """The holds on what a resource lies in, and those that it, or what it lies in, was moved from or to."""
-    on_moved = select(_MOVES.c.hold_id).where(
-        _MOVES.c.subscription_id == subscription_id, among(_MOVES.c.resource_id, {*within, resource_id})
-    )
+    on_moved = _on_moved(subscription_id, {*within, resource_id})
     query = select(_HOLDS.c.hold_id).where(
         _HOLDS.c.subscription_id == subscription_id,
         _runs(at),
@@ -122,10 +120,13 @@ def note_move(tx: Transaction, subscription_id: UUID, resource_id: UUID, hold_id
 
 def moved(tx: Transaction, subscription_id: UUID, resource_ids: Collection[UUID]) -> set[UUID]:
     """The holds that go on to keep any of some resources though they were moved away."""
-    query = select(_MOVES.c.hold_id).where(
+    return set(tx.execute(_on_moved(subscription_id, resource_ids)).scalars())
+
+
+def _on_moved(subscription_id: UUID, resource_ids: Collection[UUID]) -> Select[UUID]:
+    return select(_MOVES.c.hold_id).where(
         _MOVES.c.subscription_id == subscription_id, among(_MOVES.c.resource_id, resource_ids)
     )
-    return set(tx.execute(query).scalars())
 
 
 def deleters(tx: Transaction, subscription_id: UUID, resource_ids: Collection[UUID]) -> set[UUID]:
