@@ -7,7 +7,7 @@ from uuid import UUID
 import orjson
 
 from gitstore import snapshots
-from gitstore.layout import snapshot_path
+from gitstore.store import snapshot_path
 
 COLLECTION = "workflows"
 # The size of the canonical snapshot, which is the blob in git.

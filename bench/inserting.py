@@ -11,8 +11,8 @@ import time
 
 import psycopg
 
-from service.clock import system_clock
-from service.ids import mint
+from service.domain.ids import mint
+from service.runtime.clock import system_clock
 
 _INSERT = "INSERT INTO server_logs (log_id, created_at, request_id) VALUES (%s, %s, 'a row of the benchmark')"
 

@@ -15,7 +15,7 @@ import psycopg
 
 from bench import reference
 from bench.service import Database
-from service.ids import mint
+from service.domain.ids import mint
 
 _HERE = Path(__file__)
 _DELETE = _HERE.with_name("plain_delete.sql").read_bytes()

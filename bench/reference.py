@@ -22,8 +22,8 @@ import pygit2
 from pygit2.enums import FileMode
 
 from bench import documents
-from gitstore.environment import environment
-from gitstore.layout import Store, open_repository
+from gitstore.git_environment import environment
+from gitstore.store import Store, open_repository
 
 RESOURCES = 10_000
 _SUBSCRIPTION = str(UUID(int=0))

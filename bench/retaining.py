@@ -20,16 +20,16 @@ from bench.figures import Demand, Measured
 from bench.load import LoadFailed, percentile
 from bench.service import ROOT
 from bench.stage import Stage
-from jobs.process import job_context
 from service.archive import writing
 from service.archive.store import ArchiveStore
 from service.archive.writing import Source
-from service.clock import system_clock
-from service.ids import mint
-from service.job_names import RETENTION
-from service.runs import JobRun
-from service.settings import load
-from service.usecases import retention as job
+from service.domain.ids import mint
+from service.domain.job_runs import JobRun
+from service.processes.scheduler import job_context
+from service.runtime.clock import system_clock
+from service.runtime.settings import load
+from service.usecases.maintenance import retention as job
+from service.usecases.maintenance.table import RETENTION
 from sql.database import OWNER_ROLE, PLATFORM, RETENTION_ROLE
 from sql.database import Database as Pool
 from sql.queries import retention

@@ -10,8 +10,8 @@ import pygit2
 from gitstore.durable import sync_folder, write_file
 from gitstore.errors import GitStoreError, ObjectMissing, RefDiverged, translated
 from gitstore.failpoints import passing
-from gitstore.layout import open_repository
 from gitstore.objects import find_commit
+from gitstore.store import open_repository
 
 _MODE = 0o644
 _LOOSE = re.compile(rb"([0-9a-f]{40})\n")

@@ -12,15 +12,15 @@ import structlog
 
 from gitstore.errors import GitStoreError
 from jobs.table import TABLE, Work
-from service import audit
 from service.archive.errors import ArchiveError
-from service.audit import MAX_TEXT_BYTES
-from service.bounds import bounded_text
-from service.context import JobContext
-from service.errors import AnnalsError
-from service.ids import mint
-from service.runs import Counts, JobRun
-from service.usecases.maintenance import checked_plan
+from service.audit import events
+from service.audit.events import MAX_TEXT_BYTES
+from service.domain.errors import AnnalsError
+from service.domain.ids import mint
+from service.domain.job_runs import Counts, JobRun
+from service.masking.truncation import bounded_text
+from service.usecases.context import JobContext
+from service.usecases.maintenance.control import checked_plan
 from sql.database import PLATFORM, Transaction
 from sql.errors import DatabaseError
 from sql.queries import execution_logs, jobs
@@ -145,7 +145,7 @@ class Runner:
             log.exception("a job failed", job=row.job, run_id=str(row.run_id))
         at = self._context.clock()
         state = jobs.SUCCEEDED if error is None else jobs.FAILED
-        kept = None if counts is None else audit.plain(dict(counts))
+        kept = None if counts is None else events.plain(dict(counts))
         with self._context.database.transaction(PLATFORM) as tx:
             if jobs.end_run(tx, row.run_id, state=state, at=at, counts=kept, error=error):
                 message = "ended" if error is None else f"failed: {error}"
@@ -199,7 +199,7 @@ class Runner:
             node_id=row.job,
             log_level="ERROR" if failed else "INFO",
             log_message=bounded_text(f"{row.job}: {message}", MAX_TEXT_BYTES),
-            log_details=audit.state(None if details is None else audit.plain(dict(details))),
+            log_details=events.state(None if details is None else events.plain(dict(details))),
             duration_ms=None if took is None else int(took.total_seconds() * 1000),
             rows_processed=rows if isinstance(rows, int) else None,
             memory_used_mb=None,

@@ -13,9 +13,9 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from jobs.leader import Leadership, elected
 from jobs.runner import Runner
 from jobs.table import TABLE, Work
-from service.context import JobContext
-from service.job_names import JOBS, JobKind
-from service.usecases.maintenance import last_of, schedule_of
+from service.usecases.context import JobContext
+from service.usecases.maintenance.control import last_of, schedule_of
+from service.usecases.maintenance.table import JOBS, JobKind
 from sql.database import PLATFORM
 from sql.errors import DatabaseError
 from sql.queries import jobs

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from service.errors import Fault, Invalid
-from sql.buckets import begin_of
-from sql.windows import FAR_PAST
+from service.domain.errors import Fault, Invalid
+from sql.log_windows import FAR_PAST
+from sql.time_buckets import begin_of
 
 # Of those that end at `until` or now, where no `since` says otherwise.
 DEFAULT_BUCKETS = 100

@@ -2,8 +2,8 @@
 
 from html import escape
 
-from service.errors import PathNotFound, leaves
-from service.problems import explanation_of, status_of, title_of
+from service.domain.errors import PathNotFound, leaves
+from service.http.problems import explanation_of, status_of, title_of
 
 _FRAME = """<!doctype html>
 <html lang="en">

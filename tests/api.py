@@ -20,7 +20,7 @@ import uvicorn
 from fastapi import FastAPI
 from psycopg import sql
 
-from service.context import Context
+from service.usecases.context import Context
 from tests.databases import Database
 
 Json = dict[str, Any]

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from service import log_format
-from service.main import create_app
-from service.settings import load
-from service.startup import make_folders
+from service.http.app import create_app
+from service.processes.startup import make_folders
+from service.runtime import log_setup
+from service.runtime.settings import load
 from service.usecases.tenancy import ensure_operator_key
 from sql.database import Database as ServiceDatabase
-from sql.embedded import EmbeddedPostgres
+from sql.embedded.server import EmbeddedPostgres
 from sql.upgrade import upgrade
 from tests.api import OPERATOR_KEY, Clock, Server, Tenant, served
 from tests.databases import Cluster, Database, cluster_url
@@ -60,7 +60,7 @@ def serving(cluster: Cluster, folder: Path) -> Iterator[Server]:
     settings, _ = load({"data_dir": folder}, {})
     make_folders(settings)
     set_operator_key(database, clock, OPERATOR_KEY)
-    log_format.configure("json", "error")
+    log_setup.configure("json", "error")
     with served(create_app(settings, database_url=database.url, clock=clock), database, clock) as server:
         yield server
 

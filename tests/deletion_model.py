@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from service.ids import derived
+from service.domain.ids import derived
 from tests import versioning_model
 from tests.deletion_records import Reach, Record, Resolve, Resource, counted
 from tests.versioning_model import Json, Refused, Text, User, Version, canonical, instant

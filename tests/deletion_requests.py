@@ -7,7 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from service.committer.deletion_requests import DeletionRequests
-from service.ids import SubscriptionId
+from service.domain.ids import SubscriptionId
 from sql.database import Database as ServiceDatabase
 from tests.api import Json, Server, Tenant, ok
 from tests.databases import Database

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 from psycopg import sql
 
-from service.runs import Counts, JobRun, Plan
-from service.usecases import retention
+from service.domain.job_runs import Counts, JobRun, Plan
+from service.usecases.maintenance import retention
 from tests.api import Json, Server
 from tests.databases import Database
 from tests.job_runs import job_context, run_of

@@ -13,7 +13,7 @@ from typing import Literal
 import psycopg
 
 from gitstore.failpoints import VARIABLE
-from sql.embedded import running_url
+from sql.embedded.server import running_url
 from tests.databases import Cluster, Database, Row
 from tests.server import ANNALS, OPERATOR_KEY, Server, arm, start
 
@@ -106,9 +106,9 @@ class Stage:
         """`kill -9`; `which` chooses a worker, or what of PostgreSQL dies. False if it was not there."""
         match target:
             case "committer":
-                return _kill(self._children("service.committer.process"))
+                return _kill(self._children("service.committer.server"))
             case "worker":
-                workers = self._children("service.worker")
+                workers = self._children("service.processes.api_worker")
                 return _kill(workers[which % len(workers) :][:1]) if workers else False
             case "everything":
                 self.server.kill_everything()
@@ -124,7 +124,7 @@ class Stage:
 
     def committer(self) -> int | None:
         """The committer's process."""
-        found = self._children("service.committer.process")
+        found = self._children("service.committer.server")
         return found[0] if found else None
 
     def verify(self, subscription_id: str) -> str:

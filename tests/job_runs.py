@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import uuid4
 
-from service.context import JobContext
-from service.runs import Counts, JobRun
+from service.domain.job_runs import Counts, JobRun
+from service.usecases.context import JobContext
 from sql.database import Database as ServiceDatabase
 from tests.api import Server
 from tests.test_group_commit import committing

@@ -16,10 +16,10 @@ import pygit2
 import uvicorn
 from pygit2.enums import FileMode, RepositoryOpenFlag
 
-from service import log_format
-from service.main import create_app
-from service.settings import load
-from service.startup import make_folders
+from service.http.app import create_app
+from service.processes.startup import make_folders
+from service.runtime import log_setup
+from service.runtime.settings import load
 from service.usecases.tenancy import ensure_operator_key
 from sql.database import Database as ServiceDatabase
 from tests.api import OPERATOR_KEY
@@ -213,7 +213,7 @@ def main() -> None:
     """Serve what one line of standard input says, until that is closed; the port goes to standard output."""
     handed = json.loads(sys.stdin.readline())
     settings, _ = load({"data_dir": Path(handed["data_dir"]), "public_url": PUBLIC_URL}, {})
-    log_format.configure("json", "error")
+    log_setup.configure("json", "error")
     app = create_app(settings, database_url=handed["database_url"], clock=FileClock(Path(handed["clock"])))
     config = uvicorn.Config(
         app,

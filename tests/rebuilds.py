@@ -12,10 +12,10 @@ from typing import Any
 
 from psycopg import sql
 
-from service import log_format
-from service.main import create_app
-from service.settings import Settings, load
-from service.startup import make_folders
+from service.http.app import create_app
+from service.processes.startup import make_folders
+from service.runtime import log_setup
+from service.runtime.settings import Settings, load
 from tests.api import COLLECTIONS, OPERATOR_KEY, Caller, Clock, Json, Server, Tenant, ok, served
 from tests.conftest import set_operator_key
 from tests.databases import Cluster, Database
@@ -80,7 +80,7 @@ def house(cluster: Cluster, folder: Path) -> House:
     """An empty house."""
     settings, _ = load({"data_dir": folder / "data", "public_url": PUBLIC_URL}, {})
     make_folders(settings)
-    log_format.configure("json", "error")
+    log_setup.configure("json", "error")
     return House(cluster, settings, cluster.migrated())
 
 

@@ -5,9 +5,9 @@ from uuid import UUID
 
 from psycopg import sql
 
-from service.ids import SubscriptionId
-from service.usecases.reconcile import Report, reconcile
-from service.usecases.reconciliation.findings import Finding
+from service.domain.ids import SubscriptionId
+from service.recovery.checks.findings import Finding
+from service.recovery.reconcile import Report, reconcile
 from sql.database import Database
 from tests.api import Json, Tenant, ok, run_git, snapshot_path
 from tests.histories import check_history

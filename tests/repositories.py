@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from gitstore import messages, snapshots
-from gitstore.history import Branch, CommitBuilder, Identity
-from gitstore.layout import Store, snapshot_path
-from gitstore.messages import DeletionLine, VersionLine
-from service.ids import mint
+from gitstore import commit_messages, snapshots
+from gitstore.commit_messages import DeletionLine, VersionLine
+from gitstore.store import Store, snapshot_path
+from gitstore.write.commit_builder import Branch, CommitBuilder, Identity
+from service.domain.ids import mint
 from tests.api import git
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 654321, tzinfo=UTC)
@@ -122,7 +122,7 @@ class Story:
     ) -> str:
         """A commit on top of a branch."""
         self.at += timedelta(seconds=1)
-        message = messages.compose(
+        message = commit_messages.compose(
             subject=subject,
             body=None,
             versions=versions,
@@ -149,8 +149,8 @@ class Story:
     def tag(self, workspace: Workspace, number: int, tag: str, commit: str, *, ref: str | None = None) -> str:
         """A tag object of a version on a commit, and its ref."""
         self.at += timedelta(seconds=1)
-        name = messages.tag_ref("workspaces", workspace.resource_id, tag)
-        message = messages.compose(
+        name = commit_messages.tag_ref("workspaces", workspace.resource_id, tag)
+        message = commit_messages.compose(
             subject="a tag",
             body=None,
             versions=[workspace.lines[number - 1]],

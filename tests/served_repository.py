@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from gitstore.history import CommitBuilder, Identity
-from gitstore.layout import Store
 from gitstore.refs import forward
-from gitstore.upload_pack import UploadPack
+from gitstore.serve.upload_pack import UploadPack
+from gitstore.store import Store
+from gitstore.write.commit_builder import CommitBuilder, Identity
 from tests.pkt_lines import fetch
 from tests.process_table import children
 

@@ -23,7 +23,7 @@ from sqlalchemy import literal, make_url, select, text
 from service.archive import comparing, reading, writing
 from service.archive.errors import ArchiveDamaged, ArchiveError, ArchiveStopped
 from service.archive.store import ArchiveStore, Format, opened
-from service.settings import SettingsError, load
+from service.runtime.settings import SettingsError, load
 from sql.database import PLATFORM
 from sql.database import Database as ServiceDatabase
 from sql.errors import UnfitValue

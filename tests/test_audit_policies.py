@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.policies import CAN_BE_OFF
+from service.domain.audit_policy import CAN_BE_OFF
 from tests.api import Json, Tenant, ok, pointers, refused
 from tests.test_logs import events
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.bounds import MIN_BYTES, bounded, bounded_patch, bounded_text, clean, clean_text
-from service.secret_shapes import MASK
+from service.masking.patterns import MASK
+from service.masking.truncation import MIN_BYTES, bounded, bounded_patch, bounded_text, clean, clean_text
 
 TOKEN = "ghp_" + "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF"
 ANY_TEXT = st.text(st.characters(), max_size=400)

@@ -7,10 +7,10 @@ from uuid import UUID
 
 import pytest
 
-from service import changes
-from service.callers import Origin
-from service.changes import Record, Whole
-from service.policies import Policy
+from service.audit import data_changes
+from service.audit.data_changes import Record, Whole
+from service.domain.audit_policy import Policy
+from service.domain.callers import Origin
 from sql.queries.data_changes import NewChange
 
 AT = datetime(2026, 11, 25, tzinfo=UTC)
@@ -56,9 +56,9 @@ def told(row: NewChange) -> dict[str, Any]:
 def test_many_that_come_or_go_have_the_rows_that_each_has_alone(
     kind: Literal["INSERT", "DELETE"], reason: str | None
 ) -> None:
-    many = changes.changes_of(Somebody(), SUBSCRIPTION, records(), AT, change_type=kind, reason=reason)
+    many = data_changes.changes_of(Somebody(), SUBSCRIPTION, records(), AT, change_type=kind, reason=reason)
     alone = [
-        changes.change(
+        data_changes.change(
             Somebody(),
             SUBSCRIPTION,
             Record(record.table_name, record.record_id, record.name),

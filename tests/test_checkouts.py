@@ -8,10 +8,10 @@ from uuid import UUID
 import httpx
 import pytest
 
-from service.callers import Member, Origin
-from service.errors import Unauthenticated
-from service.ids import SubscriptionId, UserId
-from service.kinds import Kind
+from service.domain.callers import Member, Origin
+from service.domain.errors import Unauthenticated
+from service.domain.ids import SubscriptionId, UserId
+from service.domain.resource_kinds import Kind
 from service.usecases.checkouts import check_out
 from tests.api import Caller, Json, Server, Tenant, ok, pointers, refused
 from tests.databases import Database

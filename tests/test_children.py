@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.children import Child, Children
+from service.processes.children import Child, Children
 
 # More than a pipe holds: who writes it waits for the process, which ends without having read it.
 HANDED = "x" * 2**20

@@ -3,9 +3,9 @@
 from datetime import timedelta
 from uuid import uuid4
 
-from service.job_names import CLEAN_UP
-from service.runs import Counts, Plan
-from service.usecases import clean_up
+from service.domain.job_runs import Counts, Plan
+from service.usecases.maintenance import clean_up
+from service.usecases.maintenance.table import CLEAN_UP
 from tests.api import Server, Tenant, ok
 from tests.job_runs import carried_out, job_context
 from tests.test_expiry import hold

@@ -12,7 +12,7 @@ from threading import Thread
 
 import pytest
 
-from service.client import TRIES
+from service.cli.client import TRIES
 from tests.api import Server, Tenant
 from tests.commands import NOBODY_LISTENS, annals, at, current, edited, rows
 

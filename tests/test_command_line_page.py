@@ -5,7 +5,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from service.commands.calls import EXIT_OF_STATUS, Exit
+from service.cli.calls import EXIT_OF_STATUS, Exit
 from tests.api import Tenant
 from tests.commands import annals, environment
 from tests.server import ANNALS

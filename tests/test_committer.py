@@ -10,10 +10,10 @@ import psycopg
 import pytest
 
 from gitstore.snapshots import canonical_definition
-from service.callers import Member, Origin
-from service.committer.change import Change, CheckIn, Create, Result, RollBack, Save, Written
+from service.committer.changes import Change, CheckIn, Create, Result, RollBack, Save, Written
 from service.committer.refs import settle_all
-from service.errors import (
+from service.domain.callers import Member, Origin
+from service.domain.errors import (
     CheckedOut,
     NameTaken,
     NotCheckedOut,
@@ -22,8 +22,8 @@ from service.errors import (
     TagTaken,
     VersionNotFound,
 )
-from service.ids import ResourceId, SubscriptionId, UserId, mint
-from service.kinds import Kind, Place
+from service.domain.ids import ResourceId, SubscriptionId, UserId, mint
+from service.domain.resource_kinds import Kind, Place
 from sql.errors import UnfitValue
 from tests.api import Caller, Json, Tenant, git, ok, refused
 from tests.databases import Database

@@ -14,14 +14,14 @@ from structlog.testing import capture_logs
 
 from gitstore import errors as git_errors
 from gitstore.errors import GitStoreError, RefDiverged
-from service import errors
-from service.callers import Member, Origin
-from service.committer.change import CheckInMany, Create, Item, RollBackMany, WrittenMany
+from service.committer.changes import CheckInMany, Create, Item, RollBackMany, WrittenMany
 from service.committer.frames import CommitterError, Decoder, encode, portable
-from service.errors import AnnalsError, Fault
-from service.idempotency import Attempt
-from service.ids import ResourceId, SubscriptionId, UserId, mint
-from service.kinds import Kind, Place
+from service.domain import errors
+from service.domain.callers import Member, Origin
+from service.domain.errors import AnnalsError, Fault
+from service.domain.idempotency import Attempt
+from service.domain.ids import ResourceId, SubscriptionId, UserId, mint
+from service.domain.resource_kinds import Kind, Place
 from sql import errors as sql_errors
 from sql.errors import DatabaseError, UniqueConflict
 

@@ -19,14 +19,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from gitstore import failpoints
-from service.committer import process, transport
-from service.committer.change import RollBack, Written
+from service.committer import client
+from service.committer import server as committer_server
+from service.committer.changes import RollBack, Written
+from service.committer.client import SocketCommitter
 from service.committer.frames import CommitterError, Decoder, encode
-from service.committer.group import WRITERS, GroupCommit
-from service.committer.transport import SocketCommitter
-from service.errors import Busy, OutcomeUnknown, ResourceNotFound, VersionNotFound
-from service.ids import SubscriptionId, mint
-from service.kinds import Kind
+from service.committer.group_commit import WRITERS, GroupCommit
+from service.domain.errors import Busy, OutcomeUnknown, ResourceNotFound, VersionNotFound
+from service.domain.ids import SubscriptionId, mint
+from service.domain.resource_kinds import Kind
 from sql.database import Database as ServiceDatabase
 from tests.api import Json, Tenant
 from tests.histories import check_history
@@ -43,7 +44,7 @@ class Listening:
 
     path: Path
     group: GroupCommit
-    server: process.Server
+    server: committer_server.Server
     thread: threading.Thread
 
 
@@ -56,7 +57,7 @@ def listening(tenant: Tenant, folder: Path) -> Iterator[Listening]:
     )
     group.start()
     with bound(folder / "c.sock") as listener:
-        server = process.Server(listener, group)
+        server = committer_server.Server(listener, group)
         thread = threading.Thread(target=server.run)
         thread.start()
         try:
@@ -189,7 +190,7 @@ def test_a_fault_of_the_committer_is_logged_there_and_told_by_name(tenant: Tenan
 def test_a_committer_that_takes_nothing_is_not_alive_and_its_outcome_is_unknown_in_time(
     tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(client, "ANSWER_SECONDS", 0.2)
     change = save(tenant, tenant.workflow(), {})
 
     async def work(committer: SocketCommitter) -> None:
@@ -204,7 +205,7 @@ def test_a_committer_that_takes_nothing_is_not_alive_and_its_outcome_is_unknown_
 def test_one_that_falls_silent_is_no_longer_alive(
     tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr(client, "SILENCE_SECONDS", 0.2)
 
     async def work(committer: SocketCommitter) -> None:
         taken, _ = await asyncio.to_thread(listener.accept)
@@ -224,7 +225,7 @@ def test_one_that_falls_silent_is_no_longer_alive(
 def test_without_a_committer_a_caller_is_told_soon_that_nothing_was_changed(
     tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(client, "CONNECT_SECONDS", 0.2)
     change = save(tenant, tenant.workflow(), {})
 
     async def work(committer: SocketCommitter) -> None:
@@ -363,8 +364,8 @@ def test_a_caller_that_gave_up_leaves_the_others_answers_in_their_places(
 def test_a_worker_that_reads_nothing_holds_up_no_other_and_is_cut_off(
     tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "SEND_SECONDS", 3)
-    monkeypatch.setattr(process, "HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr(committer_server, "SEND_SECONDS", 3)
+    monkeypatch.setattr(committer_server, "HEARTBEAT_SECONDS", 0.1)
     workflow = tenant.workflow()
     with (
         listening(tenant, tmp_path) as committer,
@@ -442,7 +443,7 @@ def test_what_a_worker_sent_that_is_gone_before_its_turn_is_not_written(
 def test_past_the_bound_a_worker_is_told_busy(
     tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.committer.group.MAX_WAITING", 2)
+    monkeypatch.setattr("service.committer.group_commit.MAX_WAITING", 2)
     workflow = tenant.workflow()
     with listening(tenant, tmp_path) as committer, Worker(committer.path) as worker:
         with held(tenant):
@@ -473,13 +474,13 @@ def test_when_it_is_stopped_what_was_sent_is_answered_and_then_it_ends(
         began = time.monotonic()
         committer.thread.join(SECONDS)
         assert not committer.thread.is_alive()
-        assert time.monotonic() - began < 2 + process.HEARTBEAT_SECONDS
+        assert time.monotonic() - began < 2 + committer_server.HEARTBEAT_SECONDS
 
 
 def test_a_worker_that_does_not_let_go_is_not_waited_for_for_ever(
     tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "GRACE_SECONDS", 2.5)
+    monkeypatch.setattr(committer_server, "GRACE_SECONDS", 2.5)
     with listening(tenant, tmp_path) as committer, Worker(committer.path):
         committer.server.stop()
         committer.thread.join(SECONDS)
@@ -489,7 +490,7 @@ def test_a_worker_that_does_not_let_go_is_not_waited_for_for_ever(
 def test_a_worker_that_can_not_be_taken_keeps_no_other_out(
     tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr(committer_server, "HEARTBEAT_SECONDS", 0.1)
     refused = iter([True])
 
     def is_ours(_connected: socket.socket) -> bool:
@@ -497,7 +498,7 @@ def test_a_worker_that_can_not_be_taken_keeps_no_other_out(
             raise OSError("gone again")
         return True
 
-    monkeypatch.setattr(process, "_is_ours", is_ours)
+    monkeypatch.setattr(committer_server, "_is_ours", is_ours)
     with listening(tenant, tmp_path) as committer, Worker(committer.path), Worker(committer.path) as second:
         second.send(1, unknown(tenant))
         assert isinstance(second.receive()[1], ResourceNotFound)

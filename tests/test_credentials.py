@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from sqlalchemy import event
 
-from service import credentials
-from service.credentials import CredentialReader
+from service.http.auth import credentials
+from service.http.auth.credentials import CredentialReader
 from sql.database import Database as ServiceDatabase
 from sql.errors import DatabaseUnavailable
 from sql.queries.tenancy import Credential

@@ -13,7 +13,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from sql.embedded import EmbeddedPostgres
+from sql.embedded.server import EmbeddedPostgres
 from tests.databases import Database
 from tests.server import ANNALS, OPERATOR_KEY, Server, start
 

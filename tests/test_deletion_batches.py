@@ -4,9 +4,9 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from service.committer.change import Change, Delete, Deleted, Purge, Resolution, Restore, Written
-from service.ids import ResourceId
-from service.kinds import Kind
+from service.committer.changes import Change, Delete, Deleted, Purge, Resolution, Restore, Written
+from service.domain.ids import ResourceId
+from service.domain.resource_kinds import Kind
 from tests.api import Json, Tenant, ok
 from tests.histories import check_history
 from tests.reconciled import told, verify

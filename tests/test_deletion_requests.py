@@ -10,11 +10,11 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from service.committer.transport import ThreadCommitter
-from service.ids import SubscriptionId
-from service.main import create_app
-from service.settings import load
-from service.startup import make_folders
+from service.committer.client import ThreadCommitter
+from service.domain.ids import SubscriptionId
+from service.http.app import create_app
+from service.processes.startup import make_folders
+from service.runtime.settings import load
 from tests.api import OPERATOR_KEY, Clock, Json, Server, Tenant, ok, refused, served
 from tests.conftest import set_operator_key
 from tests.databases import Cluster

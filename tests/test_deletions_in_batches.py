@@ -3,10 +3,10 @@
 from datetime import timedelta
 from uuid import UUID
 
-from service.committer.change import Change, Delete, Deleted, Restore, Restored, Written
-from service.errors import ResourceDeleted
-from service.ids import ResourceId
-from service.kinds import Kind
+from service.committer.changes import Change, Delete, Deleted, Restore, Restored, Written
+from service.domain.errors import ResourceDeleted
+from service.domain.ids import ResourceId
+from service.domain.resource_kinds import Kind
 from tests.api import Json, Tenant, ok
 from tests.histories import check_history
 from tests.test_committer import author, create, save, submit

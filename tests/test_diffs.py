@@ -22,9 +22,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitstore.errors import GitStoreError, StoreUnavailable
-from gitstore.text_diffs import RUNNING_AT_ONCE, unified
-from service.diffs import CHILDREN_AT_ONCE, INLINE_BYTES, json_patch
-from service.json_patches import MAX_OPERATIONS, MAX_SMALL_PATCH_BYTES
+from gitstore.read.text_diff import RUNNING_AT_ONCE, unified
+from service.documents.diff import CHILDREN_AT_ONCE, INLINE_BYTES, json_patch
+from service.documents.diff_program import MAX_OPERATIONS, MAX_SMALL_PATCH_BYTES
 from tests.seeded_documents import DOCUMENTS, ODD, mutated
 
 Patch = list[dict[str, Any]]
@@ -375,7 +375,7 @@ def test_more_callers_than_slots_all_return_in_time(
 
 def test_a_child_ends_itself_when_nobody_does() -> None:
     old, new = shuffled(100_000)
-    command = [sys.executable, "-m", "service.json_patches", str(len(old)), "1.0"]
+    command = [sys.executable, "-m", "service.documents.diff_program", str(len(old)), "1.0"]
     ended = subprocess.run(command, input=old + new, capture_output=True, timeout=1.0 + MARGIN, check=False)
     assert ended.returncode == -signal.SIGALRM
     assert ended.stdout == b""
@@ -384,7 +384,7 @@ def test_a_child_ends_itself_when_nobody_does() -> None:
 def test_a_child_takes_no_more_memory_than_it_may() -> None:
     # In a small process of its own: what it held before its start is counted as a child's.
     program = (
-        "import resource, time; from service.diffs import json_patch;"
+        "import resource, time; from service.documents.diff import json_patch;"
         "old, new = (b'[%d' % last + b',1' * 13_000_000 + b']' for last in (1, 2));"
         f"started = time.monotonic(); found = json_patch(old, new, seconds={SECONDS});"
         "took = time.monotonic() - started;"
@@ -401,7 +401,8 @@ def test_a_child_takes_no_more_memory_than_it_may() -> None:
 def test_a_child_starts_wherever_the_server_was_started() -> None:
     old, new = canonical(list(range(10_000))), canonical([*range(9_999), -1])
     program = (
-        "import sys; from service.diffs import json_patch; old, new = sys.stdin.buffer.read().split(b'|');"
+        "import sys; from service.documents.diff import json_patch;"
+        "old, new = sys.stdin.buffer.read().split(b'|');"
         "print(json_patch(old, new, seconds=20))"
     )
     command = [sys.executable, "-c", program]

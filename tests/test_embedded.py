@@ -14,9 +14,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from sql import embedded
-from sql.embedded import EmbeddedError, EmbeddedPostgres
-from sql.embedded_cluster import Cluster
+from sql.embedded import server as embedded_server
+from sql.embedded.cluster import Cluster
+from sql.embedded.server import EmbeddedError, EmbeddedPostgres
 
 pytestmark = pytest.mark.embedded
 
@@ -24,7 +24,7 @@ REPOSITORY = Path(__file__).parent.parent
 OWNER = """
 import sys, time
 from pathlib import Path
-from sql.embedded import EmbeddedPostgres
+from sql.embedded.server import EmbeddedPostgres
 server = EmbeddedPostgres(Path(sys.argv[1]), lambda text: print(text, flush=True))
 server.start()
 print("started", flush=True)
@@ -157,7 +157,7 @@ def test_a_stop_does_not_wait_for_clients(server: EmbeddedPostgres) -> None:
 def test_a_stop_that_a_process_holds_up_becomes_an_immediate_one(
     server: EmbeddedPostgres, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "_STOP_SECONDS", ((signal.SIGINT, 1.0), (signal.SIGQUIT, 15.0)))
+    monkeypatch.setattr(embedded_server, "_STOP_SECONDS", ((signal.SIGINT, 1.0), (signal.SIGQUIT, 15.0)))
     server.start()
     with psycopg.connect(server.url) as connection:
         os.kill(connection.info.backend_pid, signal.SIGSTOP)
@@ -241,7 +241,7 @@ def test_a_pid_that_became_another_process_is_no_server(
 def test_processes_of_a_killed_server_are_waited_for(
     server: EmbeddedPostgres, said: Said, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "_PROGRESS_SECONDS", 0.5)
+    monkeypatch.setattr(embedded_server, "_PROGRESS_SECONDS", 0.5)
     server.start()
     # Computing, a process does not see that its postmaster is gone; stopped, it does not see a signal either.
     with psycopg.connect(server.url) as connection:

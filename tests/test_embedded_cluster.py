@@ -14,8 +14,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from sql.embedded import EmbeddedError, EmbeddedPostgres
-from sql.embedded_cluster import Cluster
+from sql.embedded.cluster import Cluster
+from sql.embedded.server import EmbeddedError, EmbeddedPostgres
 
 pytestmark = pytest.mark.embedded
 
@@ -23,7 +23,7 @@ REPOSITORY = Path(__file__).parent.parent
 START = """
 import sys
 from pathlib import Path
-from sql.embedded import EmbeddedError, EmbeddedPostgres
+from sql.embedded.server import EmbeddedError, EmbeddedPostgres
 server = EmbeddedPostgres(Path(sys.argv[1]), print)
 try:
     server.start()

@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from sql.embedded import EmbeddedError, EmbeddedPostgres
+from sql.embedded.server import EmbeddedError, EmbeddedPostgres
 
 pytestmark = pytest.mark.embedded
 
@@ -23,7 +23,7 @@ START_AND_STOP = """
 import sys
 from pathlib import Path
 import psycopg
-from sql.embedded import EmbeddedError, EmbeddedPostgres
+from sql.embedded.server import EmbeddedError, EmbeddedPostgres
 server = EmbeddedPostgres(Path(sys.argv[1]), print)
 try:
     server.start()
@@ -64,7 +64,7 @@ def start_as_nobody(data_dir: Path) -> subprocess.CompletedProcess[str]:
     nobody = pwd.getpwnam("nobody")
     packages = f"{REPOSITORY}:{sysconfig.get_path('purelib')}"
     for python in (sys.executable, "/usr/bin/python3"):
-        command = [python, "-c", "import sql.embedded"]
+        command = [python, "-c", "import sql.embedded.server"]
         environment = {"PATH": os.defpath, "PYTHONPATH": packages, "PYTHONDONTWRITEBYTECODE": "1"}
         try:
             subprocess.run(

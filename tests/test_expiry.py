@@ -8,13 +8,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from gitstore.walk import Walk
-from service.ids import SubscriptionId
-from service.job_names import EXPIRE_DELETIONS
-from service.recovered import recover
-from service.runs import Counts, Plan
-from service.usecases import expiry
-from service.usecases.machines import actor_id
+from gitstore.read.walk import Walk
+from service.domain.ids import SubscriptionId
+from service.domain.job_runs import Counts, Plan
+from service.recovery.history_to_rows import recover
+from service.usecases.maintenance import expire_deletions
+from service.usecases.maintenance.actors import actor_id
+from service.usecases.maintenance.table import EXPIRE_DELETIONS
 from tests.api import Json, Server, Tenant, ok, refused
 from tests.histories import check_history
 from tests.job_runs import carried_out, job_context, run_of
@@ -27,13 +27,13 @@ MACHINE = f"system:{EXPIRE_DELETIONS}"
 
 def expire(server: Server) -> Counts:
     """What a run of the job comes to."""
-    return carried_out(server, EXPIRE_DELETIONS, expiry.run)
+    return carried_out(server, EXPIRE_DELETIONS, expire_deletions.run)
 
 
 def planned(server: Server) -> Plan:
     """What a run would come to."""
     with job_context(server) as context:
-        return expiry.plan(context, context.clock())
+        return expire_deletions.plan(context, context.clock())
 
 
 def deletions_of(tenant: Tenant, resource: Json) -> list[Json]:
@@ -165,7 +165,7 @@ def test_what_was_decided_meanwhile_stands_and_the_run_goes_on(lone: Tenant) -> 
 
     with lone.server.clock.moved(days=DAYS), job_context(lone.server) as context:
         run = replace(run_of(context, EXPIRE_DELETIONS), tell=tell)
-        assert expiry.run(context, run) == {"deletions": 2, "resources": 2, "blocked": 0}
+        assert expire_deletions.run(context, run) == {"deletions": 2, "resources": 2, "blocked": 0}
         assert told == [
             "what had expired was deleted for good",
             *["what had expired is so no longer"] * 2,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gitstore.errors import UploadPackFailed
-from gitstore.processes import Process, Starter
+from gitstore.serve.processes import Process, Starter
 from tests.pkt_lines import FLUSH
 from tests.served_repository import SUBSCRIPTION, Served, begun, everything, run
 
@@ -92,7 +92,7 @@ def test_what_git_can_do_in_another_repository_is_told(served: Served) -> None:
 
 
 def test_git_is_asked_again_after_a_while(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gitstore.upload_pack._KEPT_SECONDS", 0)
+    monkeypatch.setattr("gitstore.serve.upload_pack._KEPT_SECONDS", 0)
 
     async def test() -> None:
         upload_pack = served.upload_pack()

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from gitstore.errors import ObjectMissing, RepositoryMissing, StoreUnavailable
-from gitstore.history import Commit, CommitBuilder, Identity, Reader
-from gitstore.layout import Store, snapshot_path
-from gitstore.packs import PackObject, write_pack
 from gitstore.snapshots import blob_id
+from gitstore.store import Store, snapshot_path
+from gitstore.write.commit_builder import Commit, CommitBuilder, Identity, Reader
+from gitstore.write.pack_writer import PackObject, write_pack
 
 SUBSCRIPTION = "0190a1b2-0000-7000-8000-000000000001"
 ANN = Identity("0190a1b2-0000-7000-8000-00000000000a", "ann")

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from gitstore.errors import StoreUnavailable
-from gitstore.layout import Store, snapshot_path
+from gitstore.store import Store, snapshot_path
 
 SUBSCRIPTION = "0190a1b2-0000-7000-8000-000000000001"
 
 ENSURE = f"""
 import sys
 from pathlib import Path
-from gitstore.layout import Store
+from gitstore.store import Store
 sys.stdin.read()
 Store(Path(sys.argv[1])).ensure({SUBSCRIPTION!r})
 """

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gitstore.negotiation import Negotiation, wants
+from gitstore.serve.negotiation import Negotiation, wants
 from tests.pkt_lines import DELIMITER, FLUSH, LS_REFS, fetch, line
 
 A = "a" * 40

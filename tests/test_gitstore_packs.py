@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitstore.errors import RepositoryMissing, StoreUnavailable
-from gitstore.layout import Store
-from gitstore.packs import IndexEntry, Kind, PackObject, encode_index, write_pack
+from gitstore.store import Store
+from gitstore.write.pack_writer import IndexEntry, Kind, PackObject, encode_index, write_pack
 
 SUBSCRIPTION = "0190a1b2-0000-7000-8000-000000000001"
 
@@ -21,7 +21,7 @@ WRITE = """
 import sys
 from hashlib import sha1
 from pathlib import Path
-from gitstore.packs import PackObject, write_pack
+from gitstore.write.pack_writer import PackObject, write_pack
 write_pack(Path(sys.argv[1]) / "objects", [
     PackObject("blob", sha1(b"blob 4\\0" + data).digest(), data) for data in (b"one.", b"two.")
 ])

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from gitstore.processes import Process, Starter
-from gitstore.starter import NICENESS
+from gitstore.serve.processes import Process, Starter
+from gitstore.serve.starter import NICENESS
 from tests.process_table import children, descriptors, lives, starters
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
 USER = """
 import asyncio, sys
-from gitstore.processes import Starter
+from gitstore.serve.processes import Starter
 
 async def main():
     starter = Starter()

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gitstore import records
-from gitstore.history import Identity
-from gitstore.messages import DeletionLine, VersionLine, compose
+from gitstore import commit_records
+from gitstore.commit_messages import DeletionLine, VersionLine, compose
+from gitstore.write.commit_builder import Identity
 
 ID = "0190a1b2-0000-7000-8000-00000000000{}"
 ANN = Identity(ID.format("a"), "ann")
@@ -76,8 +76,8 @@ def test_what_was_composed_is_read_back(
         description=description,
     )
     # As it comes out of a commit: bytes in UTF-8.
-    found = records.read(message.encode().decode())
-    assert found == records.Record(
+    found = commit_records.read(message.encode().decode())
+    assert found == commit_records.Record(
         versions=tuple(versions),
         published=tuple(published),
         unpublished=tuple(unpublished),
@@ -92,7 +92,7 @@ def test_what_was_composed_is_read_back(
 
 
 def test_a_plain_record_is_read() -> None:
-    assert records.read(PLAIN).time == NOON
+    assert commit_records.read(PLAIN).time == NOON
 
 
 @pytest.mark.parametrize(
@@ -118,4 +118,4 @@ def test_a_plain_record_is_read() -> None:
 )
 def test_what_annals_did_not_write_is_no_record(message: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
-        records.read(message)
+        commit_records.read(message)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pygit2.enums import FileMode
 
-from gitstore import trees
+from gitstore.write import trees
 
 IDS = st.binary(min_size=20, max_size=20).filter(any)
 NAMES = st.text(alphabet="0123456789abcdef", min_size=1, max_size=4)

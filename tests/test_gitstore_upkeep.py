@@ -15,13 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from gitstore import pack_folder, pruning
+from gitstore import pack_folder
 from gitstore.errors import MaintenanceFailed, ObjectMissing, RepositoryMissing
-from gitstore.history import CommitBuilder, Reader
-from gitstore.layout import Store
-from gitstore.maintenance import MaintenanceGit
 from gitstore.pack_folder import Pack
-from gitstore.upkeep import MANY_LOOSE_REFS, MANY_PACKS, has_many_packs, needs, upkeep
+from gitstore.store import Store
+from gitstore.upkeep import pruning
+from gitstore.upkeep.git_process import MaintenanceGit
+from gitstore.upkeep.repack import MANY_LOOSE_REFS, MANY_PACKS, has_many_packs, needs, upkeep
+from gitstore.write.commit_builder import CommitBuilder, Reader
 from tests.packed import SUBSCRIPTION, History, git, kept_up, new_history, pack_names, size
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -453,7 +454,7 @@ def test_git_is_ended_at_its_deadline(history: History) -> None:
 KILLED = """
 import sys
 from pathlib import Path
-from gitstore.upkeep import upkeep
+from gitstore.upkeep.repack import upkeep
 with upkeep(Path(sys.argv[1])) as work:
     print("began", flush=True)
     getattr(work, sys.argv[2])()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gitstore.errors import RepositoryMissing, StoreUnavailable, UploadPackBusy, UploadPackFailed
-from gitstore.layout import Store
+from gitstore.store import Store
 from tests.pkt_lines import FLUSH, LS_REFS, fetch, line
 from tests.process_table import children, lives, starters
 from tests.served_repository import SUBSCRIPTION, Served, begun, everything, run, soon, unpacked

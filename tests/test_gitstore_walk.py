@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from gitstore.commit_messages import DeletionLine
 from gitstore.errors import NotUnderstood, ObjectMissing, RepositoryMissing
-from gitstore.layout import Store
-from gitstore.messages import DeletionLine
-from gitstore.walk import Walk
+from gitstore.read.walk import Walk
+from gitstore.store import Store
 from tests.api import git, run_git
 from tests.repositories import Story
 

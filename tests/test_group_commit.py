@@ -12,12 +12,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from gitstore import failpoints
-from service.committer import group as group_module
+from service.committer import group_commit as group_module
 from service.committer.batch import Outcome
-from service.committer.change import Change, Save, Written
-from service.committer.group import GroupCommit
-from service.errors import Busy, ResourceNotFound
-from service.ids import mint
+from service.committer.changes import Change, Save, Written
+from service.committer.group_commit import GroupCommit
+from service.domain.errors import Busy, ResourceNotFound
+from service.domain.ids import mint
 from sql.database import Database as ServiceDatabase
 from tests.api import Json, Server, Tenant, refused
 from tests.histories import check_history

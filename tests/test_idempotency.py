@@ -11,7 +11,7 @@ import httpx
 import psycopg
 import pytest
 
-from service.idempotency import Attempt
+from service.domain.idempotency import Attempt
 from tests.api import Caller, Json, Server, Tenant, ok, pointers, refused
 from tests.test_check_ins import item
 from tests.test_logs import CALLS, NOT_HERE, short

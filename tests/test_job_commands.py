@@ -7,9 +7,9 @@ from uuid import uuid4
 
 import pytest
 
-from jobs.process import job_context
 from jobs.scheduler import Scheduler
-from service.commands import jobs as commands
+from service.cli import jobs as commands
+from service.processes.scheduler import job_context
 from tests.api import Server
 from tests.commands import annals
 

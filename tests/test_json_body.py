@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from service import json_body
-from service.errors import AnnalsError
+from service.documents import strict_json
+from service.domain.errors import AnnalsError
 
 ODD_NUMBERS = st.sampled_from(
     [
@@ -49,15 +49,15 @@ def outcome(read: Any, raw: bytes) -> tuple[str, Any]:
 
 def check_agreement(raw: bytes) -> None:
     """The quick way either gives up or reads what the careful one reads; together they say what that says."""
-    careful = outcome(json_body._carefully, raw)
+    careful = outcome(strict_json._carefully, raw)
     try:
-        quick = json_body._plainly(raw)
+        quick = strict_json._plainly(raw)
     except (ValueError, TypeError, RecursionError):
         pass
     else:
         # By type as well: the texts tell 1 from 1.0 and both zeros apart.
         assert ("read", orjson.dumps(quick, option=orjson.OPT_INDENT_2)) == careful
-    assert outcome(json_body.parse, raw) == careful
+    assert outcome(strict_json.parse, raw) == careful
 
 
 @given(TEXTS)
@@ -106,17 +106,17 @@ def test_what_json_writes_is_read_as_it_was(value: Any) -> None:
     raw = json.dumps(value).encode()
     check_agreement(raw)
     if b"\\u0000" not in raw:
-        assert json.dumps(json_body.parse(raw)) == json.dumps(value)
+        assert json.dumps(strict_json.parse(raw)) == json.dumps(value)
 
 
 @pytest.mark.parametrize("numbers", [400_000, 600_000])
 def test_about_the_size_up_to_which_it_is_quick_nothing_changes(numbers: int) -> None:
     raw = b'{"a": [' + b",".join([b"1"] * numbers) + b"]}"
-    might_unfold = len(raw) + numbers * 2 * json_body.INDENT * json_body.MAX_DEPTH // 2
-    assert (might_unfold > json_body.MAX_PLAIN_BYTES) is (numbers > 500_000)
+    might_unfold = len(raw) + numbers * 2 * strict_json.INDENT * strict_json.MAX_DEPTH // 2
+    assert (might_unfold > strict_json.MAX_PLAIN_BYTES) is (numbers > 500_000)
     check_agreement(raw)
 
 
 def test_most_texts_are_read_the_quick_way() -> None:
     document = {"nodes": [{"id": n, "x": n / 7, "on": None, "name": f"é {n}"} for n in range(100)]}
-    assert json_body._plainly(json.dumps(document).encode()) == document
+    assert strict_json._plainly(json.dumps(document).encode()) == document

@@ -3,9 +3,9 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, LiteralString
 
-from service.job_names import RELEASE_CHECK_OUTS
-from service.runs import Counts
-from service.usecases import leases
+from service.domain.job_runs import Counts
+from service.usecases.maintenance import release_check_outs
+from service.usecases.maintenance.table import RELEASE_CHECK_OUTS
 from tests.api import Json, Server, Tenant
 from tests.histories import check_history
 from tests.job_runs import carried_out, job_context
@@ -20,7 +20,7 @@ MACHINE = f"system:{RELEASE_CHECK_OUTS}"
 
 def release(server: Server) -> Counts:
     """What a run of the job comes to."""
-    return carried_out(server, RELEASE_CHECK_OUTS, leases.run)
+    return carried_out(server, RELEASE_CHECK_OUTS, release_check_outs.run)
 
 
 def check_outs(tenant: Tenant, resource: Json) -> list[Any]:
@@ -44,7 +44,7 @@ def test_a_lease_ends_by_itself_and_the_resource_can_be_checked_out(lone: Tenant
         lone.remove(gone, by=lone.ben)
         lone.remove(gone, permanent=True)
         with job_context(lone.server) as context:
-            [part] = leases.plan(context, context.clock()).parts
+            [part] = release_check_outs.plan(context, context.clock()).parts
         assert (part.rows, str(part.subscription_id)) == (2, lone.subscription_id)
         assert release(lone.server) == {"check_outs": 2}
         assert release(lone.server) == {"check_outs": 0}

@@ -13,13 +13,13 @@ from sqlalchemy import event, text
 from sql.database import PLATFORM, Scope, Transaction
 from sql.database import Database as ServiceDatabase
 from sql.hypertables import chunk_of
+from sql.log_windows import Reach, windows_of
 from sql.pipelines import driver_of
 from sql.queries import audit_logs, data_changes, execution_logs, server_logs
 from sql.queries.audit_logs import AuditFilter
 from sql.queries.data_changes import ChangeFilter
 from sql.queries.execution_logs import ExecutionFilter
 from sql.queries.server_logs import ServerLogFilter
-from sql.windows import Reach, windows_of
 from tests.databases import Cluster, Database
 from tests.test_query_plans import nodes
 

@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import literal, select
 
 from sql import hypertables
-from sql.buckets import begin_of, bucket_of
 from sql.database import Database as ServiceDatabase
 from sql.models.columns import INSTANT
 from sql.queries import audit_logs, execution_logs
 from sql.queries.audit_logs import AuditFilter
 from sql.queries.execution_logs import ExecutionFilter
+from sql.time_buckets import begin_of, bucket_of
 from tests.api import Json, Server, Tenant, ok, pointers, refused
 from tests.databases import Cluster
 

@@ -7,13 +7,14 @@ from uuid import uuid4
 
 import pytest
 
-from jobs.process import job_context
 from jobs.scheduler import Scheduler
 from jobs.table import TABLE
-from service.context import Parts
-from service.job_names import JOBS
-from service.runs import Blocked, Part, Plan
-from service.usecases import maintenance, plans
+from service.domain.job_runs import Blocked, Part, Plan
+from service.processes.scheduler import job_context
+from service.usecases import plans
+from service.usecases.context import Parts
+from service.usecases.maintenance import control
+from service.usecases.maintenance.table import JOBS
 from tests.api import Caller, Json, Server, Tenant, ok, pointers, refused
 
 PATH = "/v1/maintenance"
@@ -136,7 +137,7 @@ def test_a_dry_run_makes_a_plan_which_is_applied_only_while_it_fits(
         return Plan(at=at, parts=parts, blocked=[Blocked(hold_id=hold, what="server_logs", rows=2)])
 
     monkeypatch.setattr(plans, "PLANS", {"upkeep": plan})
-    monkeypatch.setattr(maintenance, "PLANS", {"upkeep": plan})
+    monkeypatch.setattr(control, "PLANS", {"upkeep": plan})
     dry = ok(operator.post(f"{PATH}/jobs/upkeep/run", {"dry_run": True}))
     assert (dry["plan"]["rows"], dry["plan"]["bytes"], dry["plan"]["chunks"]) == (5, 80, 1)
     assert dry["plan"]["blocked"] == [{"hold_id": str(hold), "what": "server_logs", "rows": 2}]

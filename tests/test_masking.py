@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from service.masking import masked, masked_patch, masked_text
-from service.secret_names import Secrecy, secrecy
-from service.secret_shapes import MASK
+from service.masking.names import Secrecy, secrecy
+from service.masking.patterns import MASK
+from service.masking.values import masked, masked_patch, masked_text
 
 # Put together at run time: scanners of source code look for the same shapes.
 JWT = ".".join(

@@ -7,10 +7,10 @@ from uuid import UUID, uuid4
 from alembic import command
 from sqlalchemy import text
 
-from gitstore.history import CommitBuilder, Identity
-from gitstore.layout import Store, snapshot_path
+from gitstore.store import Store, snapshot_path
+from gitstore.write.commit_builder import CommitBuilder, Identity
 from service.committer.refs import settle_all
-from service.ids import mint
+from service.domain.ids import mint
 from sql import upgrade
 from sql.database import Database as ServiceDatabase
 from tests.api import git

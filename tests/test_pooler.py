@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 
-from jobs.process import job_context
 from jobs.scheduler import Scheduler
-from service.context import JobContext
-from service.job_names import JobKind
-from service.main import create_app
-from service.runs import Counts, JobRun
-from service.settings import load
-from service.startup import make_folders
+from service.domain.job_runs import Counts, JobRun
+from service.http.app import create_app
+from service.processes.scheduler import job_context
+from service.processes.startup import make_folders
+from service.runtime.settings import load
+from service.usecases.context import JobContext
+from service.usecases.maintenance.table import JobKind
 from sql.errors import SchemaError
 from sql.upgrade import upgrade
 from tests.api import OPERATOR_KEY, Clock, Tenant, ok, served

@@ -8,8 +8,9 @@ import httpx
 import pytest
 
 from gitstore import errors as git_errors
-from service import errors, problems
-from service.errors import AnnalsError, leaves
+from service.domain import errors
+from service.domain.errors import AnnalsError, leaves
+from service.http import problems
 from sql import errors as sql_errors
 from tests.api import Json, Server, Tenant, ok, pointers, refused
 from tests.test_idempotency import carried_out

@@ -17,14 +17,14 @@ from psycopg import sql
 from gitstore.failpoints import OF_PURGING
 from service.archive import reading, restoring
 from service.archive.store import ArchiveStore
-from service.job_names import PURGE_CLOSED, UPKEEP
-from service.runs import Counts
-from service.settings import SettingsError
-from service.usecases import purging, repository_jobs
-from service.usecases.reconcile import reconcile
-from service.usecases.reconciliation.findings import Finding
+from service.domain.job_runs import Counts
+from service.recovery.checks.findings import Finding
+from service.recovery.reconcile import reconcile
+from service.runtime.settings import SettingsError
+from service.usecases.maintenance import purge_closed, repositories
+from service.usecases.maintenance.table import PURGE_CLOSED, UPKEEP
 from sql.database import Database as ServiceDatabase
-from sql.queries.closing import EXPORTED, KEPT_UP, LOGS, STAYING
+from sql.queries.purge_closed import EXPORTED, KEPT_UP, LOGS, STAYING
 from tests.api import Json, Server, Tenant, git, ok, refused
 from tests.databases import Database
 from tests.deletion_requests import ask
@@ -48,7 +48,7 @@ LEFT = {"subscriptions", "audit_logs", "data_change_history"}
 
 def purge(server: Server) -> Counts:
     """What a run of the job comes to."""
-    return carried_out(server, PURGE_CLOSED, purging.run)
+    return carried_out(server, PURGE_CLOSED, purge_closed.run)
 
 
 def lived(tenant: Tenant) -> dict[str, Json]:
@@ -116,7 +116,7 @@ def test_a_closed_subscription_goes_whole_after_it_was_exported(lone: Tenant, ho
         server.flush_log()
         before = sizes(server.database, lone.subscription_id)
         with job_context(server) as context:
-            plan = purging.plan(context, context.clock())
+            plan = purge_closed.plan(context, context.clock())
         going = {table: rows for table, rows in before.items() if rows and table not in STAYING}
         assert {part.what: part.rows for part in plan.parts} == going
         counts = purge(server)
@@ -180,7 +180,7 @@ def test_a_hold_that_came_after_the_closing_keeps_it(lone: Tenant) -> None:
     with lone.server.clock.moved(days=DAYS):
         before = sizes(lone.server.database, lone.subscription_id)
         with job_context(lone.server) as context:
-            plan = purging.plan(context, context.clock())
+            plan = purge_closed.plan(context, context.clock())
         assert (plan.parts, [each.what for each in plan.blocked]) == ([], ["subscriptions"])
         assert purge(lone.server) == {"exported": 0, "purged": 0, "blocked": 1, "rows": 0}
         after = sizes(lone.server.database, lone.subscription_id)
@@ -280,7 +280,7 @@ def test_a_purge_that_dies_anywhere_is_gone_on_with(lone: Tenant) -> None:
         die(server, point)
     # What is half gone is no damage.
     assert damages(server) == []
-    assert "failed" not in carried_out(server, UPKEEP, repository_jobs.upkeep)
+    assert "failed" not in carried_out(server, UPKEEP, repositories.upkeep)
     die(server, "repository-removed:kill")
     assert damages(server) == []
     assert purge(server) == {"exported": 0, "purged": 1, "blocked": 0, "rows": 0}
@@ -304,7 +304,7 @@ def test_what_is_logged_while_rows_go_is_in_the_database_or_in_an_archive(
     server, database = lone.server, lone.server.database
     lone.workflow()
     closed(lone)
-    monkeypatch.setattr(purging, "ARCHIVED_AT_ONCE", 10)
+    monkeypatch.setattr(purge_closed, "ARCHIVED_AT_ONCE", 10)
     answered: set[str] = set()
     is_over = threading.Event()
 
@@ -324,7 +324,7 @@ def test_what_is_logged_while_rows_go_is_in_the_database_or_in_an_archive(
             during.add(ask())
             server.flush_log()
 
-    monkeypatch.setattr(purging, "passing", pass_by)
+    monkeypatch.setattr(purge_closed, "passing", pass_by)
 
     with server.clock.moved(days=DAYS), ThreadPoolExecutor(1) as threads:
         calls = threads.submit(call)

@@ -13,10 +13,10 @@ from sql import pipelines
 from sql.database import Database as ServiceDatabase
 from sql.database import Transaction
 from sql.queries import (
+    as_of,
     check_outs,
     comments,
     deletion_requests,
-    past,
     places,
     references,
     repositories,
@@ -176,12 +176,12 @@ QUERIES: dict[str, tuple[Query, int]] = {
         lambda tx: versions.published(tx, SUBSCRIPTION, "workflow", RESOURCE, at=AT),
         1,
     ),
-    "a commit by its beginning": (lambda tx: past.commits(tx, SUBSCRIPTION, "abcdef0"), 10),
-    "the commit at an instant": (lambda tx: past.last_commit(tx, SUBSCRIPTION, AT), 10),
-    "the commit at an instant long past": (lambda tx: past.last_commit(tx, SUBSCRIPTION, EARLY), 10),
+    "a commit by its beginning": (lambda tx: as_of.commits(tx, SUBSCRIPTION, "abcdef0"), 10),
+    "the commit at an instant": (lambda tx: as_of.last_commit(tx, SUBSCRIPTION, AT), 10),
+    "the commit at an instant long past": (lambda tx: as_of.last_commit(tx, SUBSCRIPTION, EARLY), 10),
     **{
         f"what there was {when}, {which}": (
-            lambda tx, number=number, kind=kind, before=before: past.page(  # type: ignore[misc]
+            lambda tx, number=number, kind=kind, before=before: as_of.page(  # type: ignore[misc]
                 tx, SUBSCRIPTION, kind, number=number, at=EARLY, before=before, limit=51
             ),
             120,
@@ -199,7 +199,7 @@ QUERIES: dict[str, tuple[Query, int]] = {
         1,
     ),
     "which of 50 resources had fallen": (
-        lambda tx: past.fallen(tx, SUBSCRIPTION, [UUID(int=n) for n in range(1, 51)], number=20_000),
+        lambda tx: as_of.fallen(tx, SUBSCRIPTION, [UUID(int=n) for n in range(1, 51)], number=20_000),
         500,
     ),
     "the versions of 50 resources at a commit": (
@@ -345,7 +345,7 @@ def test_what_there_was_is_found_as_soon_where_statistics_know_nothing_of_it(
     plans = plans_of(
         large,
         NEW_SUBSCRIPTION,
-        lambda tx: past.page(tx, NEW_SUBSCRIPTION, None, number=number, at=AT, before=None, limit=51),
+        lambda tx: as_of.page(tx, NEW_SUBSCRIPTION, None, number=number, at=AT, before=None, limit=51),
     )
     read = sum(
         node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from service.committer.change import (
+from service.committer.changes import (
     Change,
     CheckInMany,
     Item,
@@ -21,10 +21,10 @@ from service.committer.change import (
     Written,
     WrittenMany,
 )
-from service.errors import NotHolder, StaleVersion, TagTaken
-from service.ids import ResourceId
-from service.kinds import Kind
-from service.main import create_app
+from service.domain.errors import NotHolder, StaleVersion, TagTaken
+from service.domain.ids import ResourceId
+from service.domain.resource_kinds import Kind
+from service.http.app import create_app
 from tests.api import Json, Server, Tenant, ok, refused, served
 from tests.histories import check_history
 from tests.test_committer import author, check_in, save, submit, waits_for_a_lock

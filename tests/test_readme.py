@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from service.settings import Settings, variable
+from service.runtime.settings import Settings, variable
 from tests.server import ANNALS, OPERATOR_KEY, running
 
 README = Path(__file__).parent.parent / "README.md"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.client import Client
+from service.cli.client import Client
 from tests.api import COLLECTIONS, Caller, Json, Server, Tenant, git, ok
 from tests.databases import Cluster
 from tests.histories import check_history

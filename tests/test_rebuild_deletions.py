@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from gitstore.layout import Store, snapshot_path
-from gitstore.messages import DeletionLine
-from service.clock import system_clock
-from service.ids import mint
-from service.usecases.rebuild import rebuild
-from service.usecases.reconcile import Depth
+from gitstore.commit_messages import DeletionLine
+from gitstore.store import Store, snapshot_path
+from service.domain.ids import mint
+from service.recovery.rebuild import rebuild
+from service.recovery.reconcile import Depth
+from service.runtime.clock import system_clock
 from sql.database import Database as ServiceDatabase
 from tests.api import Json, Tenant, ok, refused
 from tests.databases import Cluster, Database

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from gitstore.history import Identity
-from gitstore.layout import Store
-from service.clock import system_clock
+from gitstore.store import Store
+from gitstore.write.commit_builder import Identity
 from service.committer.refs import settle_all
-from service.ids import mint
-from service.usecases.rebuild import Outcome, rebuild
+from service.domain.ids import mint
+from service.recovery.rebuild import Outcome, rebuild
+from service.runtime.clock import system_clock
 from sql.database import Database as ServiceDatabase
 from tests.api import git
 from tests.databases import Cluster, Database

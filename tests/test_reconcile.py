@@ -14,7 +14,7 @@ import pytest
 from psycopg import sql
 from sqlalchemy.engine import make_url
 
-from service.usecases.reconcile import MAX_FINDINGS, Bounds, Depth, Report, reconcile
+from service.recovery.reconcile import MAX_FINDINGS, Bounds, Depth, Report, reconcile
 from sql.database import Database as ServiceDatabase
 from tests.api import Server, Tenant, ok, refused, run_git
 from tests.histories import check_history

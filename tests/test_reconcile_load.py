@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from service.usecases.reconcile import GRACE_SECONDS, Depth
+from service.recovery.reconcile import GRACE_SECONDS, Depth
 from tests.api import Caller, Json, Tenant, ok, run_git
 from tests.histories import check_history
 from tests.reconciled import audited, told, verify

@@ -7,11 +7,11 @@ from uuid import UUID, uuid4
 import pytest
 from psycopg import sql
 
-from service.callers import Origin
-from service.committer.mending import Changed
-from service.ids import SubscriptionId
-from service.usecases.reconciliation.findings import Recorder
-from service.usecases.reconciliation.subscription import Look, SubscriptionCheck
+from service.domain.callers import Origin
+from service.domain.ids import SubscriptionId
+from service.recovery.checks.findings import Recorder
+from service.recovery.checks.subscription import Look, SubscriptionCheck
+from service.recovery.ref_repairs import Changed
 from sql.queries import reconcile as queries
 from tests.api import COLLECTIONS, Json, Tenant, ok
 from tests.reconciled import History, audited, found, left, mended, told, verify

@@ -8,7 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from service.operations import OPERATIONS
+from service.http.audited_operations import OPERATIONS
 from tests.api import Caller, Json, Server, Tenant, ok, refused
 from tests.test_logs import CALLS, UNKNOWN, audit_refused
 

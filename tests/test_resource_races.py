@@ -7,10 +7,10 @@ from uuid import UUID
 
 import psycopg
 
-from service.committer.change import Amend, Change, Result, Written
-from service.errors import FolderCycle, NameTaken, ResourceDeleted
-from service.ids import ResourceId
-from service.kinds import Kind
+from service.committer.changes import Amend, Change, Result, Written
+from service.domain.errors import FolderCycle, NameTaken, ResourceDeleted
+from service.domain.ids import ResourceId
+from service.domain.resource_kinds import Kind
 from tests.api import Caller, Json, Tenant, ok, refused
 from tests.databases import Database
 from tests.histories import check_history

@@ -22,7 +22,7 @@ from service.archive import reading
 from service.archive.errors import ArchiveError
 from service.archive.manifests import Manifest
 from service.archive.store import ArchiveStore
-from service.usecases import retention
+from service.usecases.maintenance import retention
 from tests.api import Server, Tenant, ok
 from tests.archives import files, small_disk
 from tests.expired_logs import MARK, Logs, context_with
@@ -33,10 +33,10 @@ ROOT = Path(__file__).parents[1]
 JOB = """
 import sys
 from uuid import uuid4
-from jobs.process import job_context
+from service.processes.scheduler import job_context
 from service import log_format
-from service.runs import JobRun
-from service.settings import load
+from service.domain.job_runs import JobRun
+from service.runtime.settings import load
 from service.usecases import retention
 log_format.configure("json", "error")
 data_dir, archive_url, database_url = sys.argv[1:]
@@ -244,7 +244,7 @@ def test_who_keeps_rows_while_they_are_archived_does_not_wait_and_they_stay(
                 ok(tenant.ana.post(f"{tenant.path}/holds", {"reason": "now"}), 201)
             waited.append(time.monotonic() - began)
 
-    monkeypatch.setattr("service.usecases.retention.passing", keep)
+    monkeypatch.setattr("service.usecases.maintenance.retention.passing", keep)
     counts = logs.run(archive_url=str(tmp_path))
     assert (counts["rows"], counts["archives"], counts["left"]) == (0, 0, int(is_rule))
     assert logs.count("server_logs", subscription_id=of) == 3
@@ -296,7 +296,7 @@ def test_a_chunk_that_is_written_to_after_it_was_archived_is_archived_again(
             added = True
             logs.add("server_logs", logs.server.clock() - timedelta(days=100), subscription_id=None)
 
-    monkeypatch.setattr("service.usecases.retention.passing", late)
+    monkeypatch.setattr("service.usecases.maintenance.retention.passing", late)
     counts = logs.run(archive_url=str(tmp_path))
     assert (counts["rows"], counts["archived_rows"]) == (17, 16 + 6)
     assert len(archived(tmp_path, "server_logs")) == 9
@@ -314,7 +314,7 @@ def test_what_is_held_elsewhere_does_not_keep_rows_from_going(
         if place == "rows-recorded":
             ok(other.ana.post(f"{other.path}/holds", {"reason": "elsewhere"}), 201)
 
-    monkeypatch.setattr("service.usecases.retention.passing", hold)
+    monkeypatch.setattr("service.usecases.maintenance.retention.passing", hold)
     counts = logs.run(archive_url=str(tmp_path))
     assert (counts["rows"], counts["archives"], counts["left"]) == (3, 1, 0)
 

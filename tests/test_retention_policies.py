@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.levels import DEFAULT_DAYS, Level
+from service.domain.retention_levels import DEFAULT_DAYS, Level
 from tests.api import Json, Server, Tenant, ok, pointers, refused
 from tests.test_logs import UNKNOWN, events
 

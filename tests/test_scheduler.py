@@ -12,14 +12,14 @@ from uuid import uuid4
 import pytest
 
 from jobs import scheduler as scheduling
-from jobs.process import job_context
 from jobs.scheduler import Scheduler
-from service.context import JobContext
-from service.errors import Invalid
-from service.job_names import JobKind
-from service.runs import Counts, JobRun
-from service.settings import load
-from service.startup import make_folders
+from service.domain.errors import Invalid
+from service.domain.job_runs import Counts, JobRun
+from service.processes.scheduler import job_context
+from service.processes.startup import make_folders
+from service.runtime.settings import load
+from service.usecases.context import JobContext
+from service.usecases.maintenance.table import JobKind
 from tests.databases import Cluster, Database
 
 Work = Callable[[JobContext, JobRun], Counts]

@@ -5,8 +5,8 @@ from itertools import islice
 
 import pytest
 
-from service.job_names import JOBS
-from service.schedules import BadSchedule, Schedule
+from service.domain.schedules import BadSchedule, Schedule
+from service.usecases.maintenance.table import JOBS
 
 # A Thursday.
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)

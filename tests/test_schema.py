@@ -21,7 +21,7 @@ from sqlmodel import SQLModel
 from sql import models, upgrade
 from sql.database import PLATFORM, driver_url
 from sql.database import Database as ServiceDatabase
-from sql.embedded import EmbeddedPostgres
+from sql.embedded.server import EmbeddedPostgres
 from sql.errors import DatabaseUnavailable, RoleNotGranted, SchemaError
 from sql.queries import schema
 from tests.databases import Cluster, Database

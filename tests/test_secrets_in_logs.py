@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service import log_format
-from service.server_log import writer
+from service.http.server_log import writer
+from service.runtime import log_setup
 from tests.api import Caller, Json, Server, Tenant, ok
 from tests.test_database_roles import LOGS
 from tests.test_logs import EXECUTION
@@ -67,11 +67,11 @@ def printed() -> Iterator[io.StringIO]:
     """What the process prints, at its most talkative."""
     real, sys.stderr = sys.stderr, io.StringIO()
     try:
-        log_format.configure("json", "debug")
+        log_setup.configure("json", "debug")
         yield sys.stderr
     finally:
         sys.stderr = real
-        log_format.configure("json", "error")
+        log_setup.configure("json", "error")
 
 
 def plant_everywhere(tenant: Tenant, text: str, value: Json, request_id: str) -> str:

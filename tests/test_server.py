@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from sql.embedded import EmbeddedPostgres
+from sql.embedded.server import EmbeddedPostgres
 from tests import pkt_lines
 from tests.process_table import children, lives, starters
 from tests.server import ANNALS, OPERATOR_KEY, Server, running
@@ -126,14 +126,22 @@ def test_a_worker_or_scheduler_that_dies_is_replaced(tmp_path: Path) -> None:
     chosen = {"ANNALS_OPERATOR_KEY": OPERATOR_KEY, "ANNALS_JOBS": "true"}
     with running(tmp_path / "data", "--workers", "2", **chosen) as server:
         tenant = Tenant(server.url)
-        workers = [pid for pid, command in server.processes().items() if "service.worker" in command]
+        workers = [
+            pid for pid, command in server.processes().items() if "service.processes.api_worker" in command
+        ]
         assert len(workers) == 2
-        [scheduler] = [pid for pid, command in server.processes().items() if "jobs.process" in command]
+        [scheduler] = [
+            pid for pid, command in server.processes().items() if "service.processes.scheduler" in command
+        ]
         os.kill(workers[0], signal.SIGKILL)
         os.kill(scheduler, signal.SIGKILL)
         deadline = time.monotonic() + 20
         while True:
-            now = [pid for pid, command in server.processes().items() if "service.worker" in command]
+            now = [
+                pid
+                for pid, command in server.processes().items()
+                if "service.processes.api_worker" in command
+            ]
             if len(now) == 2 and workers[0] not in now:
                 break
             assert time.monotonic() < deadline, now
@@ -159,7 +167,11 @@ def test_a_worker_that_is_killed_takes_its_git_along(tmp_path: Path) -> None:
             for number in range(8):
                 large = {"name": f"{number}", "definition": {"noise": os.urandom(3_500_000).hex()}}
                 head = client.post("/workspaces", json=large).raise_for_status().json()["git_commit_hash"]
-            [worker] = [pid for pid, command in server.processes().items() if "service.worker" in command]
+            [worker] = [
+                pid
+                for pid, command in server.processes().items()
+                if "service.processes.api_worker" in command
+            ]
             upload_pack = f"{server.url}/git/{tenant.subscription_id}.git/git-upload-pack"
             body = pkt_lines.line(f"want {head}\n") + pkt_lines.FLUSH + pkt_lines.line("done\n")
             with client.stream("POST", upload_pack, content=body) as answer:

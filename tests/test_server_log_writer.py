@@ -16,14 +16,14 @@ import pytest
 from sqlalchemy.engine import make_url
 from starlette.types import Message, Receive, Scope, Send
 
-from service.ids import mint
-from service.main import create_app
-from service.metrics import SERVER_LOG_ROWS
-from service.middleware import RequestMiddleware
-from service.server_log import writer
-from service.server_log.exchange import MAX_BODY_BYTES, Exchange
-from service.server_log.rows import row_of
-from service.server_log.writer import ServerLog
+from service.domain.ids import mint
+from service.http.app import create_app
+from service.http.middleware import RequestMiddleware
+from service.http.server_log import writer
+from service.http.server_log.exchange import MAX_BODY_BYTES, Exchange
+from service.http.server_log.rows import row_of
+from service.http.server_log.writer import ServerLog
+from service.runtime.metrics import SERVER_LOG_ROWS
 from sql.database import PLATFORM
 from sql.database import Database as ServiceDatabase
 from sql.errors import RowsRefused

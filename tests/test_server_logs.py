@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from service.server_log import writer
+from service.http.server_log import writer
 from tests.api import Caller, Json, Server, Tenant, ok, pointers, refused
 from tests.test_git_http import FLUSH, line, upload_pack
 from tests.test_logs import audit_refused

@@ -9,9 +9,9 @@ import structlog
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
-from service import log_format
-from service.cli import app
-from service.settings import Settings, SettingsError, load, variable
+from service.cli.main import app
+from service.runtime import log_setup
+from service.runtime.settings import Settings, SettingsError, load, variable
 
 KEY = "a-key-of-an-operator-0123456789-abcdef"
 REPOSITORY = Path(__file__).parent.parent
@@ -187,9 +187,9 @@ def test_a_failure_is_logged_without_the_values_of_variables(form: str) -> None:
 
 def test_a_logger_goes_on_to_follow_what_is_configured_after_its_first_line() -> None:
     log = structlog.get_logger("used")
-    log_format.configure("json", "error")
+    log_setup.configure("json", "error")
     log.error("the first line")
-    log_format.configure("json", "error")
+    log_setup.configure("json", "error")
     with capture_logs() as logged:
         log.error("the second line")
     assert [line["event"] for line in logged] == ["the second line"]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.structural_patches import document_patch, structural_patch
+from service.documents.structural_diff import document_patch, structural_patch
 
 # Few keys and few numbers, so that two documents have much in common and differ in what is easily lost.
 KEYS = st.sampled_from(["", "a", "b", "~", "/", "~1", "a/b~c", "0", "-", "é", "😀"])

@@ -12,11 +12,11 @@ import pytest
 
 from gitstore import pack_folder
 from gitstore.errors import RepositoryMissing
-from gitstore.history import CommitBuilder
-from gitstore.upkeep import MANY_LOOSE_REFS, MANY_PACKS, needs, upkeep
+from gitstore.upkeep.repack import MANY_LOOSE_REFS, MANY_PACKS, needs, upkeep
+from gitstore.write.commit_builder import CommitBuilder
 from service.committer.consolidation import consolidate_if_needed, sole_upkeep
-from service.ids import SubscriptionId, mint
-from service.usecases.upkeep import tend, tend_all
+from service.domain.ids import SubscriptionId, mint
+from service.usecases.maintenance.upkeep import tend, tend_all
 from sql.database import Database
 from sql.errors import DatabaseUnavailable
 from sql.queries import repositories

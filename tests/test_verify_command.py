@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from service.usecases.reconciliation.findings import ADVICE, Code
+from service.recovery.checks.findings import ADVICE, Code
 from tests.api import Tenant
 from tests.commands import annals
 from tests.reconciled import History

@@ -13,11 +13,11 @@ from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-# What commands of clients and of operators import but `service.cli`, whose consoles look at the environment.
+# What commands of clients and of operators import but `cli.main`, whose consoles look at the environment.
 IMPORTED = (
-    *("certifi", "h11", "httpcore", "service.client", "service.commands.resources"),
-    *("service.commands.versions", "service.quickstart", "service.settings"),
-    *("jobs.process", "service.startup", "service.usecases.maintenance"),
+    *("certifi", "h11", "httpcore", "service.cli.client", "service.cli.resources"),
+    *("service.cli.versions", "service.cli.first_tenant", "service.runtime.settings"),
+    *("service.processes.scheduler", "service.processes.startup", "service.usecases.maintenance.control"),
 )
 SECONDS = 120
 MESSAGE_BYTES = 128 * 1024
@@ -111,7 +111,7 @@ def _run(arguments: list[str], environment: dict[str, str], folder: str) -> None
     # Last of what is done at an exit. To take a fork's memory apart copies it all: that took 0.8 s.
     atexit.register(leave)
 
-    from service.cli import app
+    from service.cli.main import app
 
     try:
         app()

@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from service import audit
-from service.actions import Action
 from service.archive import reading
 from service.archive.errors import ArchiveError
 from service.archive.manifests import Manifest
 from service.archive.reading import Seen
 from service.archive.store import ArchiveStore
-from service.audit import Subject
-from service.callers import Machine, Origin
-from service.clock import Clock
-from service.ids import mint
+from service.audit import events
+from service.audit.events import Subject
+from service.domain.actions import Action
+from service.domain.callers import Machine, Origin
+from service.domain.ids import mint
+from service.runtime.clock import Clock
 from sql.database import OWNER_ROLE, PLATFORM, Database
-from sql.queries import restored
+from sql.queries import archive_restore
 
 # One transaction's.
 BATCH_BYTES = 8 * 1024 * 1024
@@ -69,7 +69,7 @@ def restore(
         added = 0
         for lines in _parts(reading.blocks(store, manifest, seen)):
             with database.transaction(PLATFORM, role=OWNER_ROLE) as tx:
-                added += restored.add(tx, table, names, lines, manifest.archive_id, clock())
+                added += archive_restore.add(tx, table, names, lines, manifest.archive_id, clock())
         yield Restored(
             archive_id=manifest.archive_id, log=manifest.log, table=table, rows=manifest.rows, added=added
         )
@@ -87,17 +87,17 @@ def _begin(
         raise ArchiveError(f"{manifest.file} is a file without rows: it can't be restored into a table")
     with database.transaction(PLATFORM, role=OWNER_ROLE) as tx:
         try:
-            restored.prepare(tx, manifest.log, table)
-        except restored.NotForRestoring as error:
+            archive_restore.prepare(tx, manifest.log, table)
+        except archive_restore.NotForRestoring as error:
             raise ArchiveError(str(error)) from None
-        if unknown := restored.unknown(tx, table, names):
+        if unknown := archive_restore.unknown(tx, table, names):
             raise ArchiveError(
                 f"archive {manifest.archive_id} has columns that {table} has not: {', '.join(unknown)}; "
                 "restore it into another table"
             )
         about = {"log": manifest.log, "rows": manifest.rows, "into": table, "file": manifest.file}
         subject = Subject("archive", manifest.archive_id, manifest.log)
-        audit.record(tx, author, manifest.subscription_id, subject, Action.RESTORE, at, new=about)
+        events.record(tx, author, manifest.subscription_id, subject, Action.RESTORE, at, new=about)
 
 
 def _parts(blocks: Iterator[bytes]) -> Iterator[bytes]:

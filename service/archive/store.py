@@ -15,7 +15,7 @@ from obstore.store import LocalStore, S3Store
 
 from service.archive.errors import ArchiveError
 from service.archive.sinks import Sink
-from service.settings import Settings, SettingsError, variable
+from service.runtime.settings import Settings, SettingsError, variable
 
 if TYPE_CHECKING:
     from obstore import ReadableFile, WritableFile

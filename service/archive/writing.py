@@ -19,7 +19,7 @@ from service.archive.errors import ArchiveStopped
 from service.archive.manifests import Manifest
 from service.archive.sinks import Sink
 from service.archive.store import ArchiveStore
-from service.ids import mint
+from service.domain.ids import mint
 from sql.database import Transaction
 from sql.queries import archives, schema
 from sql.queries.archives import Batch

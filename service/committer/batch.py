@@ -7,20 +7,20 @@ import structlog
 
 from gitstore import errors as git_errors
 from gitstore.failpoints import passing
-from gitstore.history import CommitBuilder
-from gitstore.layout import Store
-from service.clock import Clock
-from service.committer.change import STORED, Amend, Change, Create, OneChange, Restore, Result
-from service.committer.planner import Planner, named
+from gitstore.store import Store
+from gitstore.write.commit_builder import CommitBuilder
+from service.committer.changes import STORED, Amend, Change, Create, OneChange, Restore, Result
+from service.committer.plan.planner import Planner, named
+from service.committer.plan.writes import Writes
 from service.committer.refs import settle
 from service.committer.refusals import name_taken, tag_taken
-from service.committer.writes import Writes
-from service.errors import AnnalsError, RefNotMoved, RestoreConflict, SubscriptionClosed
-from service.ids import SubscriptionId
+from service.domain.errors import AnnalsError, RefNotMoved, RestoreConflict, SubscriptionClosed
+from service.domain.ids import SubscriptionId
+from service.runtime.clock import Clock
 from sql import errors as sql_errors
 from sql.database import Database
 from sql.queries import audit_logs, repositories
-from sql.queries.batches import Opening
+from sql.queries.batch_opening import Opening
 from sql.queries.repositories import Tips
 
 Outcome = Result | Exception

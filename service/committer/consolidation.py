@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import structlog
 
-from gitstore.layout import Store
-from gitstore.upkeep import MANY_PACKS, Upkeep, has_many_packs, upkeep
-from service.ids import SubscriptionId
+from gitstore.store import Store
+from gitstore.upkeep.repack import MANY_PACKS, Upkeep, has_many_packs, upkeep
+from service.domain.ids import SubscriptionId
 from sql.database import Database, Transaction
 from sql.queries import repositories
 

@@ -8,19 +8,19 @@ from functools import partial
 import structlog
 
 from gitstore.errors import GitStoreError
-from service import audit
-from service.actions import Action
-from service.audit import Subject
-from service.callers import Member, Origin
-from service.clock import Clock
-from service.committer.change import Delete, Deleted, Purge
-from service.committer.group import GroupCommit
+from service.audit import events
+from service.audit.events import Subject
+from service.committer.changes import Delete, Deleted, Purge
+from service.committer.group_commit import GroupCommit
 from service.committer.waiting import carry_out
-from service.errors import AnnalsError, Internal, NotDeleted, RequestInFlight, Unavailable
-from service.idempotency import Attempt
-from service.ids import ResourceId, SubscriptionId, UserId
-from service.kinds import Kind
-from service.policies import Policy
+from service.domain.actions import Action
+from service.domain.audit_policy import Policy
+from service.domain.callers import Member, Origin
+from service.domain.errors import AnnalsError, Internal, NotDeleted, RequestInFlight, Unavailable
+from service.domain.idempotency import Attempt
+from service.domain.ids import ResourceId, SubscriptionId, UserId
+from service.domain.resource_kinds import Kind
+from service.runtime.clock import Clock
 from sql.database import PLATFORM, Database, Transaction
 from sql.errors import DatabaseUnavailable, WriteConflict
 from sql.queries import audit_logs, audit_policies, deletion_requests, resources
@@ -118,7 +118,7 @@ class DeletionRequests:
         at, problem = self._clock(), f"{error.code}: {error.detail}"
         row = resources.find(tx, author.subscription_id, Kind.WORKSPACE, request.workspace_id)
         subject = Subject(Kind.WORKSPACE, request.workspace_id, None) if row is None else Subject.of(row)
-        event = audit.refusal(
+        event = events.refusal(
             author.origin,
             author,
             author.subscription_id,

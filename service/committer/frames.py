@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from gitstore.errors import GitStoreError
-from service.errors import AnnalsError
+from service.domain.errors import AnnalsError
 from sql.errors import DatabaseError
 
 log = structlog.get_logger(__name__)

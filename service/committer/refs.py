@@ -3,12 +3,12 @@
 import structlog
 
 from gitstore import refs
+from gitstore.commit_messages import tag_ref
 from gitstore.errors import GitStoreError
 from gitstore.failpoints import passing
-from gitstore.layout import Store
-from gitstore.messages import tag_ref
-from service.ids import SubscriptionId
-from service.kinds import Kind
+from gitstore.store import Store
+from service.domain.ids import SubscriptionId
+from service.domain.resource_kinds import Kind
 from sql.database import PLATFORM, Database
 from sql.queries import repositories, tags
 from sql.queries.repositories import OwnRefs, RefsState, Tips

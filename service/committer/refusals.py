@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from service import etags
 from service.committer.step import Entry
-from service.errors import (
+from service.domain import etags
+from service.domain.errors import (
     CheckedOut,
     Fault,
     NameTaken,
@@ -15,7 +15,7 @@ from service.errors import (
     TagTaken,
     VersionNotFound,
 )
-from service.etags import Match
+from service.domain.etags import Match
 from sql.queries.audit_logs import Values
 from sql.queries.check_outs import CheckOutRow
 from sql.queries.versions import VersionRow

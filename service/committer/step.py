@@ -7,11 +7,11 @@ from typing import Protocol
 from uuid import UUID
 
 from gitstore import snapshots
-from gitstore.layout import snapshot_path
-from service.actions import Action
-from service.callers import Member
-from service.etags import Match
-from service.kinds import Kind
+from gitstore.store import snapshot_path
+from service.domain.actions import Action
+from service.domain.callers import Member
+from service.domain.etags import Match
+from service.domain.resource_kinds import Kind
 from sql.queries.audit_logs import Values
 from sql.queries.check_outs import CheckOutRow
 from sql.queries.resources import ResourceRow

@@ -5,8 +5,8 @@ from concurrent.futures import Future
 from typing import cast
 
 from service.committer.batch import Outcome
-from service.committer.change import Delete, Deleted, Purge
-from service.committer.group import GroupCommit
+from service.committer.changes import Delete, Deleted, Purge
+from service.committer.group_commit import GroupCommit
 
 
 class _Asking:

@@ -7,14 +7,15 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from service import audit, buckets
-from service.audit import Subject
-from service.callers import Caller
-from service.context import Context
-from service.event_batches import Accepted, Batch
-from service.idempotency import Attempt
-from service.ids import SubscriptionId
-from service.pages import Page, Paging
+from service import buckets
+from service.audit import events
+from service.audit.events import Subject
+from service.domain.callers import Caller
+from service.domain.idempotency import Attempt
+from service.domain.ids import SubscriptionId
+from service.domain.pagination import Page, Paging
+from service.usecases.context import Context
+from service.usecases.event_batches import Accepted, Batch
 from service.usecases.log_reading import figures_of_log, page_of_log
 from service.usecases.retries import run_once
 from sql.database import Transaction
@@ -58,7 +59,7 @@ def record_events(
     def work(tx: Transaction) -> Accepted:
         at = context.clock()
         rows = [
-            audit.reported(
+            events.reported(
                 caller,
                 subscription_id,
                 Subject(

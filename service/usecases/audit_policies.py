@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from service import changes
-from service.actions import Action
-from service.audit import Subject
-from service.callers import Caller
-from service.context import Context
-from service.errors import SubscriptionNotFound
-from service.ids import SubscriptionId
-from service.policies import DEFAULT_DEPTH, Depth, Policy, Rule
+from service.audit import data_changes
+from service.audit.events import Subject
+from service.domain.actions import Action
+from service.domain.audit_policy import DEFAULT_DEPTH, Depth, Policy, Rule
+from service.domain.callers import Caller
+from service.domain.errors import SubscriptionNotFound
+from service.domain.ids import SubscriptionId
+from service.usecases.context import Context
 from sql.queries import audit_policies, tenancy
 from sql.queries.audit_logs import Values
 
@@ -46,7 +46,7 @@ def replace(
         if wanted != before:
             rows = [(rule.resource_type, rule.action, rule.depth.value) for rule in wanted]
             audit_policies.replace(tx, subscription_id, rows)
-            changes.record(
+            data_changes.record(
                 tx,
                 caller,
                 subscription_id,

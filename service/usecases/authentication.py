@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from service import audit, changes
-from service.actions import Action
-from service.audit import Author, Subject
-from service.callers import Caller, Origin, Role, Standing
-from service.context import Context
-from service.errors import Unauthenticated
-from service.ids import SubscriptionId, UserId
-from service.policies import Policy
+from service.audit import data_changes, events
+from service.audit.events import Author, Subject
+from service.domain.actions import Action
+from service.domain.audit_policy import Policy
+from service.domain.callers import Caller, Origin, Role, Standing
+from service.domain.errors import Unauthenticated
+from service.domain.ids import SubscriptionId, UserId
+from service.usecases.context import Context
 from sql.database import Transaction
 from sql.queries.audit_logs import Values
 from sql.queries.tenancy import Credential, KeyRow
@@ -99,6 +99,8 @@ def record_revocation(
     """Record the end of a key: as the deletion that it is, and as its user's LOGOUT."""
     subject = Subject("api_key", key.key_id, key.name)
     state = key_state(key)
-    changes.record(tx, author, subscription_id, subject, Action.DELETE, at, record_id=key.key_id, old=state)
+    data_changes.record(
+        tx, author, subscription_id, subject, Action.DELETE, at, record_id=key.key_id, old=state
+    )
     about = {"user_id": key.user_id, "username": key.username}
-    audit.record(tx, author, subscription_id, subject, Action.LOGOUT, at, old=about)
+    events.record(tx, author, subscription_id, subject, Action.LOGOUT, at, old=about)

@@ -8,11 +8,9 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from service import audit, etags
-from service.actions import Action
-from service.audit import Subject, check_out_state
-from service.callers import Member
-from service.committer.change import CheckIn, CheckInMany, Item
+from service.audit import events
+from service.audit.events import Subject, check_out_state
+from service.committer.changes import CheckIn, CheckInMany, Item
 from service.committer.refusals import (
     check_match,
     checked_out,
@@ -21,20 +19,23 @@ from service.committer.refusals import (
     resource_not_found,
 )
 from service.committer.step import running
-from service.context import Context
-from service.errors import Fault, IfMatchRequired, Invalid, NotCheckedOut, NotHolder, Unauthenticated
-from service.etags import Match
-from service.idempotency import Attempt
-from service.ids import ResourceId, SubscriptionId, UserId, mint
-from service.kinds import Kind
-from service.pages import Page, Paging, time_position
+from service.domain import etags
+from service.domain.actions import Action
+from service.domain.callers import Member
+from service.domain.errors import Fault, IfMatchRequired, Invalid, NotCheckedOut, NotHolder, Unauthenticated
+from service.domain.etags import Match
+from service.domain.idempotency import Attempt
+from service.domain.ids import ResourceId, SubscriptionId, UserId, mint
+from service.domain.pagination import Page, Paging, time_position
+from service.domain.resource_kinds import Kind
+from service.usecases.context import Context
 from service.usecases.documents import definition_of
 from service.usecases.retries import run_once
 from service.usecases.versions import Saved, live_resource, saved
 from sql.database import Transaction
 from sql.pipelines import Later, pipelined
-from sql.queries import batches, check_outs, tenancy, versions
-from sql.queries.batches import Standing
+from sql.queries import batch_opening, check_outs, tenancy, versions
+from sql.queries.batch_opening import Standing
 from sql.queries.check_outs import CheckOutRow
 from sql.queries.resources import ResourceRow
 from sql.queries.tenancy import HeldUser
@@ -130,7 +131,7 @@ def check_out(
     """
     subscription_id = author.subscription_id
 
-    found = batches.Resources(subscription_id, {kind: [resource_id]}, at=context.clock())
+    found = batch_opening.Resources(subscription_id, {kind: [resource_id]}, at=context.clock())
     user: list[Later[HeldUser]] = []
 
     def send(tx: Transaction) -> None:
@@ -172,7 +173,7 @@ def check_out(
                     check_outs.release(tx, subscription_id, held, at=held.expires_at, by=None, kind="expired")
                 check_outs.take(tx, subscription_id, row)
             subject = Subject.of(resource)
-            audit.record(tx, author, subscription_id, subject, Action.CHECK_OUT, at, old=before, new=after)
+            events.record(tx, author, subscription_id, subject, Action.CHECK_OUT, at, old=before, new=after)
         shown = CheckOut(
             version_id=version.version_id,
             version_number=version.version_number,
@@ -318,7 +319,7 @@ def release(
             by=author.user_id,
             kind="forced" if forced else "cancel",
         )
-        audit.record(
+        events.record(
             tx,
             author,
             author.subscription_id,

@@ -2,12 +2,12 @@
 
 import structlog
 
-from service import audit
-from service.actions import Action
-from service.audit import Subject
-from service.callers import Member
+from service.audit import events
+from service.audit.events import Subject
 from service.committer.refs import settle
-from service.context import Context
+from service.domain.actions import Action
+from service.domain.callers import Member
+from service.usecases.context import Context
 from sql.queries.audit_logs import Values
 
 log = structlog.get_logger(__name__)
@@ -23,4 +23,4 @@ def record(context: Context, author: Member, action: Action, about: Values) -> N
     """Record a clone or fetch before its first byte is sent: no audit, no clone."""
     subject = Subject("repository", author.subscription_id, None)
     with context.database.transaction(author.subscription_id) as tx:
-        audit.record(tx, author, author.subscription_id, subject, action, context.clock(), new=about)
+        events.record(tx, author, author.subscription_id, subject, action, context.clock(), new=about)

@@ -5,14 +5,15 @@ from datetime import datetime, timedelta
 
 from pydantic import TypeAdapter
 
-from service import changes, holds
-from service.actions import Action
-from service.audit import Author
-from service.callers import Caller
-from service.context import Context
-from service.errors import SubscriptionClosed, SubscriptionNotFound, SubscriptionOpen
-from service.idempotency import Attempt
-from service.ids import SubscriptionId
+from service.audit import data_changes
+from service.audit.events import Author
+from service.domain import legal_holds
+from service.domain.actions import Action
+from service.domain.callers import Caller
+from service.domain.errors import SubscriptionClosed, SubscriptionNotFound, SubscriptionOpen
+from service.domain.idempotency import Attempt
+from service.domain.ids import SubscriptionId
+from service.usecases.context import Context
 from service.usecases.retries import run_once
 from service.usecases.tenancy import Subscription, settings_of, shown, subject_of
 from sql.database import Transaction
@@ -40,7 +41,7 @@ def close(
         at = context.clock()
         in_the_way = next(iter(held_rows.running(tx, subscription_id, at)), None)
         if in_the_way is not None:
-            raise holds.held(in_the_way)
+            raise legal_holds.held(in_the_way)
         after = replace(
             before,
             closed_at=at,
@@ -94,7 +95,7 @@ def _store(
     tx: Transaction, author: Author, before: SubscriptionRow, after: SubscriptionRow, at: datetime
 ) -> None:
     tenancy.update_closing(tx, after)
-    changes.record(
+    data_changes.record(
         tx,
         author,
         after.subscription_id,

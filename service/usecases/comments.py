@@ -6,18 +6,18 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from service import audit
-from service.actions import Action
-from service.audit import Subject
-from service.callers import Member
+from service.audit import events
+from service.audit.events import Subject
 from service.committer.refusals import check_match, resource_deleted
 from service.committer.step import version_state
-from service.context import Context
-from service.etags import Match
-from service.idempotency import Attempt
-from service.ids import SubscriptionId, mint
-from service.kinds import Kind
-from service.pages import Page, Paging, uuid_position
+from service.domain.actions import Action
+from service.domain.callers import Member
+from service.domain.etags import Match
+from service.domain.idempotency import Attempt
+from service.domain.ids import SubscriptionId, mint
+from service.domain.pagination import Page, Paging, uuid_position
+from service.domain.resource_kinds import Kind
+from service.usecases.context import Context
 from service.usecases.retries import run_once
 from service.usecases.versions import find, held_resource, reading
 from sql.database import Transaction
@@ -75,7 +75,7 @@ def add(
             commented_at=at,
         )
         comments.insert_rows(tx, subscription_id, [row])
-        audit.record(
+        events.record(
             tx,
             author,
             subscription_id,

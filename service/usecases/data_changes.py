@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from service.callers import Caller
-from service.context import Context
-from service.ids import SubscriptionId
-from service.pages import Page, Paging
+from service.domain.callers import Caller
+from service.domain.ids import SubscriptionId
+from service.domain.pagination import Page, Paging
+from service.usecases.context import Context
 from service.usecases.log_reading import page_of_log
 from sql.queries import data_changes
 from sql.queries.data_changes import ChangeFilter

@@ -8,8 +8,7 @@ from uuid import UUID
 
 from anyio import to_thread
 
-from service.callers import Member
-from service.committer.change import (
+from service.committer.changes import (
     Blobs,
     Conflict,
     Delete,
@@ -20,13 +19,14 @@ from service.committer.change import (
     Restore,
     Restored,
 )
-from service.context import Context
-from service.errors import DeletionNotFound
-from service.etags import Match
-from service.idempotency import Attempt
-from service.ids import ResourceId, SubscriptionId
-from service.kinds import Kind
-from service.pages import Page, Paging, time_position
+from service.domain.callers import Member
+from service.domain.errors import DeletionNotFound
+from service.domain.etags import Match
+from service.domain.idempotency import Attempt
+from service.domain.ids import ResourceId, SubscriptionId
+from service.domain.pagination import Page, Paging, time_position
+from service.domain.resource_kinds import Kind
+from service.usecases.context import Context
 from service.usecases.documents import snapshot_of
 from service.usecases.references import Warned, warnings_of
 from sql.queries import deletions

@@ -6,12 +6,12 @@ from uuid import UUID
 
 from anyio import to_thread
 
-from gitstore import text_diffs
-from gitstore.layout import snapshot_path
-from service import diffs
-from service.context import Context
-from service.ids import SubscriptionId
-from service.kinds import Kind
+from gitstore.read import text_diff
+from gitstore.store import snapshot_path
+from service.documents import diff
+from service.domain.ids import SubscriptionId
+from service.domain.resource_kinds import Kind
+from service.usecases.context import Context
 from service.usecases.documents import snapshot_bytes
 from service.usecases.versions import Version, find, reading, shown
 from sql.queries.versions import VersionRow
@@ -68,10 +68,8 @@ def difference(kind: Kind, resource_id: UUID, old: bytes, new: bytes) -> Differe
     """The difference of two snapshots of a resource, in bounded time."""
     path = snapshot_path(kind.collection, str(resource_id))
     return Difference(
-        json_patch=diffs.json_patch(old, new, seconds=LIMIT_SECONDS),
-        text=text_diffs.unified(
-            old, new, old_label=f"a/{path}", new_label=f"b/{path}", seconds=LIMIT_SECONDS
-        ),
+        json_patch=diff.json_patch(old, new, seconds=LIMIT_SECONDS),
+        text=text_diff.unified(old, new, old_label=f"a/{path}", new_label=f"b/{path}", seconds=LIMIT_SECONDS),
     )
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import orjson
 
-from service.context import Context
-from service.ids import SubscriptionId
+from service.domain.ids import SubscriptionId
+from service.usecases.context import Context
 
 
 def snapshot_bytes(context: Context, subscription_id: SubscriptionId, blob_id: str) -> bytes:

@@ -8,16 +8,17 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from service import audit, buckets
-from service.actions import Action
-from service.audit import MAX_ID, MAX_TEXT_BYTES, Subject
-from service.bounds import bounded_text
-from service.callers import Caller
-from service.context import Context
-from service.event_batches import Accepted, Batch
-from service.idempotency import Attempt
-from service.ids import SubscriptionId, mint
-from service.pages import Page, Paging
+from service import buckets
+from service.audit import events
+from service.audit.events import MAX_ID, MAX_TEXT_BYTES, Subject
+from service.domain.actions import Action
+from service.domain.callers import Caller
+from service.domain.idempotency import Attempt
+from service.domain.ids import SubscriptionId, mint
+from service.domain.pagination import Page, Paging
+from service.masking.truncation import bounded_text
+from service.usecases.context import Context
+from service.usecases.event_batches import Accepted, Batch
 from service.usecases.log_reading import figures_of_log, page_of_log
 from service.usecases.retries import run_once
 from sql.database import Transaction
@@ -77,7 +78,7 @@ def record_executions(
         rows = [_row(event, caller, subscription_id, at) for event in batch.events]
         execution_logs.insert_rows(tx, rows)
         subject = Subject("execution_log", subscription_id, None)
-        audit.record(tx, caller, subscription_id, subject, Action.RECORD, at, new={"accepted": len(rows)})
+        events.record(tx, caller, subscription_id, subject, Action.RECORD, at, new={"accepted": len(rows)})
         return Accepted.of([row.log_id for row in rows], is_single=batch.is_single)
 
     return run_once(context, subscription_id, once, _ACCEPTED, work)
@@ -96,11 +97,11 @@ def _row(
     given: dict[str, Any] = {field.name: getattr(event, field.name) for field in fields(event)}
     kept = {
         "created_at": event.created_at or at,
-        "node_id": audit.name(event.node_id, MAX_ID),
+        "node_id": events.name(event.node_id, MAX_ID),
         "log_message": bounded_text(event.log_message, MAX_TEXT_BYTES),
-        "error_code": audit.name(event.error_code, MAX_CODE),
-        "log_details": audit.state(event.log_details),
-        "error_details": audit.state(event.error_details),
+        "error_code": events.name(event.error_code, MAX_CODE),
+        "log_details": events.state(event.log_details),
+        "error_details": events.state(event.error_details),
     }
     return ExecutionEvent(
         **given | kept,

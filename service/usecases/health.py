@@ -7,11 +7,11 @@ from importlib import metadata
 
 import structlog
 
-from service.context import Context
-from service.job_names import JOBS
-from service.metrics import Gauge
-from service.usecases import maintenance
-from service.usecases.maintenance import Job
+from service.runtime.metrics import Gauge
+from service.usecases.context import Context
+from service.usecases.maintenance import control
+from service.usecases.maintenance.control import Job
+from service.usecases.maintenance.table import JOBS
 from sql.database import PLATFORM
 from sql.errors import DatabaseError
 from sql.queries import repositories, schema
@@ -92,7 +92,7 @@ def _repositories(context: Context) -> Check:
 
 def _overdue(context: Context) -> list[str]:
     try:
-        return maintenance.overdue(context)
+        return control.overdue(context)
     except DatabaseError:
         # It answered just before: the next look tells more.
         return []
@@ -101,7 +101,7 @@ def _overdue(context: Context) -> list[str]:
 def figures(context: Context) -> list[Gauge]:
     """Figures of jobs and repositories, none while the database does not answer."""
     try:
-        jobs = maintenance.all_jobs(context)
+        jobs = control.all_jobs(context)
         with context.database.transaction(PLATFORM) as tx:
             sizes = repositories.sizes(tx)
     except DatabaseError as error:

@@ -7,16 +7,16 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from service import changes
-from service.actions import Action
-from service.audit import Subject
-from service.callers import Caller
-from service.context import Context
-from service.errors import Fault, HoldNotFound, HoldReleased, Invalid
-from service.idempotency import Attempt
-from service.ids import SubscriptionId, mint
-from service.kinds import Kind
-from service.pages import Page, Paging, uuid_position
+from service.audit import data_changes
+from service.audit.events import Subject
+from service.domain.actions import Action
+from service.domain.callers import Caller
+from service.domain.errors import Fault, HoldNotFound, HoldReleased, Invalid
+from service.domain.idempotency import Attempt
+from service.domain.ids import SubscriptionId, mint
+from service.domain.pagination import Page, Paging, uuid_position
+from service.domain.resource_kinds import Kind
+from service.usecases.context import Context
 from service.usecases.retries import run_once
 from sql.database import Transaction
 from sql.queries import holds, repositories, tenancy
@@ -145,7 +145,7 @@ def _found(tx: Transaction, subscription_id: UUID, hold_id: UUID | None, *, lock
 def _record(
     tx: Transaction, caller: Caller, row: HoldRow, action: Action, at: datetime, *, old: Values | None
 ) -> None:
-    changes.record(
+    data_changes.record(
         tx,
         caller,
         row.subscription_id,

@@ -6,16 +6,16 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from service import changes
-from service.actions import Action
-from service.audit import Subject
-from service.callers import Caller
-from service.context import Context
-from service.errors import KeyNotFound
-from service.idempotency import Attempt
-from service.ids import SubscriptionId, mint
-from service.pages import Page, Paging, uuid_position
+from service.audit import data_changes
+from service.audit.events import Subject
+from service.domain.actions import Action
+from service.domain.callers import Caller
+from service.domain.errors import KeyNotFound
+from service.domain.idempotency import Attempt
+from service.domain.ids import SubscriptionId, mint
+from service.domain.pagination import Page, Paging, uuid_position
 from service.usecases.authentication import key_state, mint_key, record_revocation
+from service.usecases.context import Context
 from service.usecases.retries import run_once
 from service.usecases.tenancy import held_user
 from sql.database import Transaction
@@ -74,7 +74,9 @@ def create_key(
         row = Key(key_id, user.user_id, user.username, name, at, expires_at)
         subject = Subject("api_key", key_id, name)
         state = key_state(row)
-        changes.record(tx, caller, subscription_id, subject, Action.CREATE, at, record_id=key_id, new=state)
+        data_changes.record(
+            tx, caller, subscription_id, subject, Action.CREATE, at, record_id=key_id, new=state
+        )
         return NewKey(
             key_id=key_id,
             user_id=user.user_id,

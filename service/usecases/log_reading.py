@@ -5,11 +5,12 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
-from service import audit, buckets
-from service.callers import Caller
-from service.context import Context
-from service.ids import SubscriptionId
-from service.pages import Page, Paging, time_position
+from service import buckets
+from service.audit import events
+from service.domain.callers import Caller
+from service.domain.ids import SubscriptionId
+from service.domain.pagination import Page, Paging, time_position
+from service.usecases.context import Context
 from sql.database import PLATFORM, Transaction
 
 Item = TypeVar("Item")
@@ -42,7 +43,7 @@ def page_of_log(
     with context.database.transaction(subscription_id or PLATFORM) as tx:
         rows = read(tx, Reach(before, paging.limit + 1, at))
         shown = min(len(rows), paging.limit)
-        audit.record_reading(tx, caller, subscription_id, log, at, filters=narrow, rows=shown)
+        events.record_reading(tx, caller, subscription_id, log, at, filters=narrow, rows=shown)
 
     def position(item: Item) -> list[str]:
         time, row_id = position_of(item)
@@ -69,5 +70,5 @@ def figures_of_log(
         # Before the reading is recorded: one that is refused has its own row.
         buckets.check_rows(rows)
         asked = {**narrow, "bucket": bucket}
-        audit.record_reading(tx, caller, subscription_id, log, at, filters=asked, rows=len(rows))
+        events.record_reading(tx, caller, subscription_id, log, at, filters=asked, rows=len(rows))
     return rows

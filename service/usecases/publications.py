@@ -2,13 +2,13 @@
 
 from uuid import UUID
 
-from service.callers import Member
-from service.committer.change import SetPublished
-from service.context import Context
-from service.etags import Match
-from service.idempotency import Attempt
-from service.ids import ResourceId
-from service.kinds import Kind
+from service.committer.changes import SetPublished
+from service.domain.callers import Member
+from service.domain.etags import Match
+from service.domain.idempotency import Attempt
+from service.domain.ids import ResourceId
+from service.domain.resource_kinds import Kind
+from service.usecases.context import Context
 from service.usecases.versions import Saved, saved
 
 

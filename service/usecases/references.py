@@ -6,12 +6,12 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from service import ids
 from service.committer.refusals import resource_not_found
-from service.context import Context
-from service.ids import SubscriptionId
-from service.kinds import Kind
-from service.pages import Page, Paging, number_position, uuid_position
+from service.domain import ids
+from service.domain.ids import SubscriptionId
+from service.domain.pagination import Page, Paging, number_position, uuid_position
+from service.domain.resource_kinds import Kind
+from service.usecases.context import Context
 from service.usecases.documents import definition_of
 from sql.queries import references, resources
 

@@ -9,16 +9,16 @@ from uuid import UUID
 import orjson
 from anyio import to_thread
 
-from service.callers import Member
-from service.committer.change import Amend, Create, Written
+from service.committer.changes import Amend, Create, Written
 from service.committer.refusals import resource_not_found
-from service.context import Context
-from service.errors import Fault, Invalid
-from service.etags import Match
-from service.idempotency import Attempt
-from service.ids import ResourceId, SubscriptionId, mint
-from service.kinds import PLACE_FIELDS, Kind, Place
-from service.pages import Page, Paging, uuid_position
+from service.domain.callers import Member
+from service.domain.errors import Fault, Invalid
+from service.domain.etags import Match
+from service.domain.idempotency import Attempt
+from service.domain.ids import ResourceId, SubscriptionId, mint
+from service.domain.pagination import Page, Paging, uuid_position
+from service.domain.resource_kinds import PLACE_FIELDS, Kind, Place
+from service.usecases.context import Context
 from service.usecases.documents import definition_of
 from sql.queries import resources
 from sql.queries.resources import ResourceRead, ResourceRow

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from service import audit
-from service.actions import Action
-from service.audit import Subject
-from service.callers import Caller
-from service.context import Context
-from service.errors import Fault, Invalid
-from service.levels import DEFAULT_DAYS, PERMANENT, Level
+from service.audit import events
+from service.audit.events import Subject
+from service.domain.actions import Action
+from service.domain.callers import Caller
+from service.domain.errors import Fault, Invalid
+from service.domain.retention_levels import DEFAULT_DAYS, PERMANENT, Level
+from service.usecases.context import Context
 from sql.database import PLATFORM, Transaction
 from sql.queries import retention_policies, tenancy
 from sql.queries.audit_logs import Values
@@ -106,7 +106,7 @@ def _record(tx: Transaction, caller: Caller, before: Rules, after: Rules, at: da
     for of in sorted(changed, key=str):
         subject = Subject("retention_policy", of, None)
         old, new = _state(before, of), _state(after, of)
-        audit.record(tx, caller, of, subject, Action.UPDATE, at, old=old, new=new)
+        events.record(tx, caller, of, subject, Action.UPDATE, at, old=old, new=new)
 
 
 def _state(rules: Rules, subscription_id: UUID | None) -> Values:

@@ -5,9 +5,9 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter
 
-from service import idempotency
-from service.context import Context
-from service.idempotency import Attempt
+from service.domain import idempotency
+from service.domain.idempotency import Attempt
+from service.usecases.context import Context
 from sql.database import PLATFORM, Scope, Transaction
 
 Result = TypeVar("Result")

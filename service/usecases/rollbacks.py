@@ -8,14 +8,14 @@ from uuid import UUID
 from anyio import to_thread
 
 from gitstore import snapshots
-from service.callers import Member
-from service.committer.change import Foreseen, RollBack, RollBackMany, Skipped, WrittenMany
+from service.committer.changes import Foreseen, RollBack, RollBackMany, Skipped, WrittenMany
 from service.committer.step import snapshot_of
-from service.context import Context
-from service.etags import Match
-from service.idempotency import Attempt
-from service.ids import ResourceId
-from service.kinds import Kind
+from service.domain.callers import Member
+from service.domain.etags import Match
+from service.domain.idempotency import Attempt
+from service.domain.ids import ResourceId
+from service.domain.resource_kinds import Kind
+from service.usecases.context import Context
 from service.usecases.diffs import described, difference
 from service.usecases.documents import snapshot_bytes
 from service.usecases.versions import Saved, saved

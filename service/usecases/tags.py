@@ -2,12 +2,12 @@
 
 from uuid import UUID
 
-from service.callers import Member
-from service.committer.change import SetTag
-from service.context import Context
-from service.etags import Match
-from service.ids import ResourceId
-from service.kinds import Kind
+from service.committer.changes import SetTag
+from service.domain.callers import Member
+from service.domain.etags import Match
+from service.domain.ids import ResourceId
+from service.domain.resource_kinds import Kind
+from service.usecases.context import Context
 from service.usecases.versions import Saved, saved
 
 

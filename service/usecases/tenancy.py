@@ -8,18 +8,18 @@ from uuid import UUID
 import anyio.to_thread
 from pydantic import TypeAdapter
 
-from service import audit, changes
-from service.actions import Action
 from service.addresses import git_url
-from service.audit import Subject, check_out_state
-from service.callers import Caller, Machine, Origin, Right, Role, Standing
-from service.clock import Clock
-from service.context import Context
-from service.errors import Fault, SubscriptionClosed, SubscriptionNotFound, UsernameTaken, UserNotFound
-from service.idempotency import Attempt
-from service.ids import SubscriptionId, UserId, mint
-from service.pages import Page, Paging, uuid_position
+from service.audit import data_changes, events
+from service.audit.events import Subject, check_out_state
+from service.domain.actions import Action
+from service.domain.callers import Caller, Machine, Origin, Right, Role, Standing
+from service.domain.errors import Fault, SubscriptionClosed, SubscriptionNotFound, UsernameTaken, UserNotFound
+from service.domain.idempotency import Attempt
+from service.domain.ids import SubscriptionId, UserId, mint
+from service.domain.pagination import Page, Paging, uuid_position
+from service.runtime.clock import Clock
 from service.usecases.authentication import digest, mint_key, record_revocation
+from service.usecases.context import Context
 from service.usecases.retries import run_once
 from sql.database import PLATFORM, Database, Transaction
 from sql.errors import UniqueConflict
@@ -128,7 +128,7 @@ def _record_operator_key(tx: Transaction, key_id: UUID | None, action: Action, a
     )
     starter = Machine(username="system:start", origin=origin)
     subject = Subject("api_key", key_id, tenancy.OPERATOR_KEY_NAME)
-    audit.record(tx, starter, None, subject, action, at, new={"name": tenancy.OPERATOR_KEY_NAME})
+    events.record(tx, starter, None, subject, action, at, new={"name": tenancy.OPERATOR_KEY_NAME})
 
 
 def create_subscription(
@@ -144,7 +144,7 @@ def create_subscription(
         context.store.ensure(str(row.subscription_id))
         tenancy.insert_subscription(tx, row)
         repositories.create(tx, row.subscription_id, at)
-        changes.record(
+        data_changes.record(
             tx,
             caller,
             row.subscription_id,
@@ -178,7 +178,7 @@ def change_subscription(
             tenancy.update_subscription(
                 tx, subscription_id, name=after.name, require_if_match=after.require_if_match
             )
-            changes.record(
+            data_changes.record(
                 tx,
                 caller,
                 subscription_id,
@@ -230,7 +230,7 @@ def create_user(
             tx, subscription_id, user_id=row.user_id, username=username, email=email, role=role, at=at
         )
         subject = Subject("user", row.user_id, username)
-        changes.record(
+        data_changes.record(
             tx,
             caller,
             subscription_id,
@@ -280,7 +280,7 @@ def change_user(
             return before
         tenancy.update_user(tx, subscription_id, before.user_id, email=email, role=role, at=at)
         after = User(before.user_id, before.username, email, role, before.created_at, at)
-        changes.record(
+        data_changes.record(
             tx,
             caller,
             subscription_id,
@@ -307,7 +307,7 @@ def delete_user(
         for key in tenancy.keys_of(tx, subscription_id, row.user_id):
             record_revocation(tx, caller, subscription_id, key, at)
         tenancy.delete_user(tx, subscription_id, row.user_id)
-        changes.record(
+        data_changes.record(
             tx,
             caller,
             subscription_id,
@@ -332,7 +332,7 @@ def _release_all(
             if check_out.checked_out_by != user.user_id:
                 continue
             check_outs.release(tx, subscription_id, check_out, at=at, by=caller.user_id, kind="user_deleted")
-            audit.record(
+            events.record(
                 tx,
                 caller,
                 subscription_id,

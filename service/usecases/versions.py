@@ -7,17 +7,17 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from service import ids, version_refs
 from service.addresses import git_url
-from service.callers import Member
-from service.committer.change import Save, Written
+from service.committer.changes import Save, Written
 from service.committer.refusals import resource_deleted, resource_not_found, version_not_found
-from service.context import Context
-from service.etags import Match
-from service.idempotency import Attempt
-from service.ids import ResourceId, SubscriptionId
-from service.kinds import Kind
-from service.pages import Page, Paging, number_position
+from service.domain import ids, version_refs
+from service.domain.callers import Member
+from service.domain.etags import Match
+from service.domain.idempotency import Attempt
+from service.domain.ids import ResourceId, SubscriptionId
+from service.domain.pagination import Page, Paging, number_position
+from service.domain.resource_kinds import Kind
+from service.usecases.context import Context
 from service.usecases.documents import snapshot_bytes, snapshot_of
 from sql.database import Transaction
 from sql.pipelines import Later

@@ -8,12 +8,12 @@ from uuid import UUID
 
 from sqlalchemy import Text, cast, func, null, select
 
-from sql import bulk, windows
-from sql.buckets import bucket_of
+from sql import bulk, log_windows
 from sql.database import Transaction
 from sql.hypertables import chunk_of
+from sql.log_windows import Part, Reach
 from sql.models import TABLES
-from sql.windows import Part, Reach
+from sql.time_buckets import bucket_of
 
 _AUDIT_LOGS = TABLES["audit_logs"]
 _ACTORS = TABLES["actors"]
@@ -116,11 +116,11 @@ def page(
     query = (
         select(_AUDIT_LOGS, _ACTORS.c.email.label("user_email"))
         .outerjoin(_ACTORS, _ACTORS.c.user_id == columns.user_id)
-        .where(columns.subscription_id == subscription_id, *windows.matching(columns, narrow))
+        .where(columns.subscription_id == subscription_id, *log_windows.matching(columns, narrow))
     )
     part = Part(query=query, time=columns.created_at, row_id=columns.audit_id)
     reach = Reach(since=narrow.since, until=narrow.until, before=before, limit=limit, at=at)
-    rows = windows.newest(tx, [part], reach, span=chunk_of("audit_logs"))
+    rows = log_windows.newest(tx, [part], reach, span=chunk_of("audit_logs"))
     return [
         AuditRead(**{**row._mapping, "ip_address": None if row.ip_address is None else str(row.ip_address)})
         for row in rows
@@ -147,12 +147,12 @@ def statistics(
         )
         .where(
             columns.subscription_id == subscription_id,
-            *windows.matching(columns, narrow),
-            *windows.between(columns.created_at, narrow),
+            *log_windows.matching(columns, narrow),
+            *log_windows.between(columns.created_at, narrow),
         )
         .group_by("time", "group")
         .order_by("time", "group")
         .limit(limit)
     )
-    windows.plan_anew(tx)
+    log_windows.plan_anew(tx)
     return [AuditBucket(**row._mapping) for row in tx.execute(query)]

@@ -9,11 +9,11 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from sql import bulk, windows
+from sql import bulk, log_windows
 from sql.database import Transaction
 from sql.hypertables import chunk_of
+from sql.log_windows import Part, Reach
 from sql.models import TABLES
-from sql.windows import Part, Reach
 
 _CHANGES, _NUMBERS, _VERSIONS = TABLES["data_change_history"], TABLES["change_numbers"], TABLES["versions"]
 
@@ -126,9 +126,9 @@ def page(
     """At most `limit` changes older than the position `before`, newest first."""
     columns = _CHANGES.c
     query = select(*_STORED, _IS_CURRENT.label("is_current_version")).where(
-        columns.subscription_id == subscription_id, *windows.matching(columns, narrow)
+        columns.subscription_id == subscription_id, *log_windows.matching(columns, narrow)
     )
     part = Part(query=query, time=columns.changed_at, row_id=columns.change_id)
     reach = Reach(since=narrow.since, until=narrow.until, before=before, limit=limit, at=at)
-    rows = windows.newest(tx, [part], reach, span=chunk_of("data_change_history"))
+    rows = log_windows.newest(tx, [part], reach, span=chunk_of("data_change_history"))
     return [ChangeRead(**row._mapping) for row in rows]

@@ -8,12 +8,12 @@ from uuid import UUID
 
 from sqlalchemy import Double, Table, Text, cast, func, null, select, union_all
 
-from sql import bulk, windows
-from sql.buckets import bucket_of
+from sql import bulk, log_windows
 from sql.database import Transaction
 from sql.hypertables import chunk_of
+from sql.log_windows import Part, Reach
 from sql.models import TABLES
-from sql.windows import Part, Reach
+from sql.time_buckets import bucket_of
 
 NODE: Final = "node"
 _EXECUTION_LOGS, _NODE_LOGS = TABLES["execution_logs"], TABLES["node_execution_logs"]
@@ -102,7 +102,7 @@ def page(
     parts = [
         Part(
             query=select(*(table.c[name] for name in _COLUMNS)).where(
-                table.c.subscription_id == subscription_id, *windows.matching(table.c, narrow)
+                table.c.subscription_id == subscription_id, *log_windows.matching(table.c, narrow)
             ),
             time=table.c.created_at,
             row_id=table.c.log_id,
@@ -111,7 +111,7 @@ def page(
     ]
     reach = Reach(since=narrow.since, until=narrow.until, before=before, limit=limit, at=at)
     span = min(chunk_of(table.name) for table in tables)
-    return [_row(found._mapping) for found in windows.newest(tx, parts, reach, span=span)]
+    return [_row(found._mapping) for found in log_windows.newest(tx, parts, reach, span=span)]
 
 
 def _tables(narrow: ExecutionFilter) -> list[Table]:
@@ -149,8 +149,8 @@ def statistics(
                 table.c.rows_processed,
             ).where(
                 table.c.subscription_id == subscription_id,
-                *windows.matching(table.c, narrow),
-                *windows.between(table.c.created_at, narrow),
+                *log_windows.matching(table.c, narrow),
+                *log_windows.between(table.c.created_at, narrow),
             )
             for table in _tables(narrow)
         )
@@ -169,7 +169,7 @@ def statistics(
         .order_by(rows.c.time, rows.c.group)
         .limit(limit)
     )
-    windows.plan_anew(tx)
+    log_windows.plan_anew(tx)
     return [
         ExecutionBucket(**{**row._mapping, "rows_processed": int(row.rows_processed)})
         for row in tx.execute(query)

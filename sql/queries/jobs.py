@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Select, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
-from sql import windows
+from sql import log_windows
 from sql.database import Transaction
 from sql.models import TABLES
 
@@ -206,8 +206,8 @@ def page(
     tx: Transaction, narrow: RunFilter, *, before: tuple[datetime, UUID] | None, limit: int
 ) -> list[RunRow]:
     """At most `limit` runs older than the position `before`, newest first."""
-    bounds = windows.between(_RUNS.c.scheduled_for, narrow)
-    query = _read().where(*windows.matching(_RUNS.c, narrow), *bounds)
+    bounds = log_windows.between(_RUNS.c.scheduled_for, narrow)
+    query = _read().where(*log_windows.matching(_RUNS.c, narrow), *bounds)
     position = (_RUNS.c.scheduled_for, _RUNS.c.run_id)
     if before is not None:
         query = query.where(tuple_(*position) < before)

@@ -13,14 +13,14 @@ from psycopg import errors, sql
 from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.dialects import postgresql
 
-from sql import windows
+from sql import log_windows
 from sql.database import Transaction
 from sql.errors import RowsRefused
 from sql.hypertables import chunk_of
+from sql.log_windows import Part, Reach
 from sql.models import TABLES
 from sql.models.logs import FAILED
 from sql.pipelines import driver_of
-from sql.windows import Part, Reach
 
 _SERVER_LOGS = TABLES["server_logs"]
 FIRST_FAILURE = 400
@@ -129,14 +129,14 @@ def page(
     """At most `limit` rows older than the position `before`, newest first; of all subscriptions with None."""
     columns = _SERVER_LOGS.c
     query = select(*(columns[name] for name in _NAMES))
-    query = query.where(*windows.matching(columns, narrow, leaving=("status",)))
+    query = query.where(*log_windows.matching(columns, narrow, leaving=("status",)))
     if subscription_id is not None:
         query = query.where(columns.subscription_id == subscription_id)
     if narrow.status is not None:
         query = query.where(_has_status(*narrow.status))
     part = Part(query=query, time=columns.created_at, row_id=columns.log_id)
     reach = Reach(since=narrow.since, until=narrow.until, before=before, limit=limit, at=at)
-    rows = windows.newest(tx, [part], reach, span=chunk_of("server_logs"))
+    rows = log_windows.newest(tx, [part], reach, span=chunk_of("server_logs"))
     return [
         ServerLogRow(
             **{**row._mapping, "ip_address": None if row.ip_address is None else str(row.ip_address)}

@@ -1,0 +1,1 @@
+"""Reading repositories: commits, trees, blobs and differences."""

@@ -1,0 +1,196 @@
+"""A look at a repository as it lies on the disk: its refs and the locks on them, and what git says of it.
+
+Refs are read from the files themselves, which is what `files` refs are, so that also a ref that git would
+skip is seen.
+"""
+
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, cast
+
+import pygit2
+
+from gitstore.errors import GitStoreError, RepositoryMissing, StoreUnavailable, translated
+from gitstore.git_environment import environment
+from gitstore.store import open_repository
+
+HEAD = "ref: refs/heads/main"
+LOCK = ".lock"
+
+_CHUNK_BYTES = 1024 * 1024
+_COMPLAINT_BYTES = 4 * 1024
+_SHOWN_CHARACTERS = 100
+_OBJECT_ID = re.compile(rb"[0-9a-f]{40}")
+_PACKED = re.compile(rb"([0-9a-f]{40}) (refs/\S+)")
+
+
+@dataclass(slots=True)
+class Refs:
+    """Refs by full name: what each names, the content of those that name nothing, and the locks on them.
+
+    Of a lock, when it was made, in seconds.
+    """
+
+    head: str
+    named: dict[str, str] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+    locks: dict[Path, float] = field(default_factory=dict)
+
+
+def read_refs(path: Path) -> Refs:
+    """Every ref of a repository; raises RepositoryMissing and StoreUnavailable.
+
+    The caller who wants them not to move meanwhile holds the lock on them.
+    """
+    if not path.is_dir():
+        raise RepositoryMissing(str(path))
+    with translated():
+        refs = Refs(_shown(_content(path / "HEAD") or b""))
+        locks = [path / "HEAD.lock", path / "packed-refs.lock"]
+        # Loose ones first: pack-refs writes the packed file before it removes them.
+        loose = {}
+        # Unlike rglob, it puts up with folders that go meanwhile.
+        for folder, _, names in os.walk(path / "refs"):
+            for file in (Path(folder, name) for name in names):
+                if file.name.endswith(LOCK):
+                    locks.append(file)
+                elif (content := _content(file)) is not None:
+                    loose[str(file.relative_to(path))] = content
+        for lock in locks:
+            with suppress(FileNotFoundError):
+                refs.locks[lock] = lock.lstat().st_mtime
+        for line in (_content(path / "packed-refs") or b"").splitlines():
+            if match := _PACKED.fullmatch(line):
+                refs.named[match[2].decode("utf-8", "replace")] = match[1].decode()
+        for name, content in loose.items():
+            if _OBJECT_ID.fullmatch(content):
+                refs.named[name] = content.decode()
+            else:
+                refs.named.pop(name, None)
+                refs.broken[name] = _shown(content)
+        return refs
+
+
+def _content(file: Path) -> bytes | None:
+    try:
+        return file.read_bytes().strip()
+    except FileNotFoundError:
+        return None
+
+
+def _shown(content: bytes) -> str:
+    return ascii(content[:_SHOWN_CHARACTERS].decode("utf-8", "replace"))[1:-1] if content else "nothing"
+
+
+class Objects:
+    """Objects of one repository by id, for one thread; raises RepositoryMissing."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._repository = open_repository(path)
+
+    def close(self) -> None:
+        """Let go of its files."""
+        self._repository.free()
+
+    def is_commit(self, object_id: str) -> bool:
+        """Whether there is such a commit."""
+        return isinstance(self._get(object_id), pygit2.Commit)
+
+    def exists(self, object_id: str) -> bool:
+        """Whether there is such an object."""
+        return self._get(object_id) is not None
+
+    def descends(self, commit: str, ancestor: str) -> bool:
+        """Whether one commit has another in its past; both are there."""
+        with translated():
+            return self._repository.descendant_of(pygit2.Oid(hex=commit), pygit2.Oid(hex=ancestor))
+
+    def tag_of(self, object_id: str) -> tuple[str | None, str] | None:
+        """The name that a tag object bears and what it names; of a light tag None and the commit."""
+        found = self._get(object_id)
+        if isinstance(found, pygit2.Tag):
+            return found.name, str(found.target)
+        return (None, object_id) if isinstance(found, pygit2.Commit) else None
+
+    def blob(self, object_id: str) -> bytes | None:
+        """The content of a blob, None where it is not there or can't be read."""
+        found = self._get(object_id)
+        return found.data if isinstance(found, pygit2.Blob) else None
+
+    def _get(self, object_id: str) -> object:
+        try:
+            oid = pygit2.Oid(hex=object_id)
+        except ValueError:
+            return None
+        with suppress(KeyError, pygit2.GitError):
+            return cast("object", self._repository[oid])
+        # Upkeep may have put it into another pack than the one that libgit2 knows of: look once more, afresh.
+        self._repository.free()
+        self._repository = open_repository(self._path)
+        with suppress(KeyError, pygit2.GitError):
+            return cast("object", self._repository[oid])
+        return None
+
+
+def output_of(path: Path, *arguments: str) -> Iterator[bytes]:
+    """What git prints in a repository, in pieces; raises as `fsck` does, and where git ends with an error."""
+    with tempfile.TemporaryFile() as complaint, _started(path, arguments, complaint) as process:
+        output = cast("IO[bytes]", process.stdout)
+        try:
+            while chunk := output.read(_CHUNK_BYTES):
+                yield chunk
+        except GeneratorExit:
+            process.kill()
+            raise
+        if process.wait() != 0:
+            complaint.seek(0)
+            said = complaint.read(_COMPLAINT_BYTES).decode("utf-8", "replace").strip()
+            raise GitStoreError(f"git {arguments[0]} ended with status {process.returncode}: {said}")
+
+
+def fsck(path: Path) -> list[str]:
+    """What `git fsck --strict` has to say of every object and ref, a line each.
+
+    Beside writers it may miss an object that was not there when it began: what it says twice is true. Raises
+    RepositoryMissing and StoreUnavailable.
+    """
+    with tempfile.TemporaryFile() as complaint:
+        arguments = ("fsck", "--strict", "--full", "--no-dangling", "--no-progress", "--no-reflogs")
+        with _started(path, arguments, complaint) as process:
+            output = cast("IO[bytes]", process.stdout).read()
+        complaint.seek(0)
+        lines = (output + b"\n" + complaint.read()).decode("utf-8", "replace").splitlines()
+    found = [line.strip() for line in lines if line.strip() and not line.startswith(("notice:", "hint:"))]
+    if process.returncode != 0 and not found:
+        found = [f"git fsck ended with status {process.returncode}"]
+    return found
+
+
+def _started(path: Path, arguments: tuple[str, ...], complaint: IO[bytes]) -> subprocess.Popen[bytes]:
+    if not path.is_dir():
+        raise RepositoryMissing(str(path))
+    # Whoever owns the files of a volume, git is to read them, and as they are: not as refs/replace has it.
+    owned = {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "safe.directory",
+        "GIT_CONFIG_VALUE_0": str(path),
+        "GIT_NO_REPLACE_OBJECTS": "1",
+    }
+    try:
+        return subprocess.Popen(
+            ["git", f"--git-dir={path}", *arguments],
+            env=environment(**owned),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=complaint,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise StoreUnavailable(f"git can't be started: {error}") from error

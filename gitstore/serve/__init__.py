@@ -1,0 +1,1 @@
+"""Serving clones and fetches: git processes and their protocol."""

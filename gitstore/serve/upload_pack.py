@@ -1,0 +1,211 @@
+"""Serving clones and fetches: the real `git upload-pack`, kept on a short lead."""
+
+import asyncio
+import math
+import re
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from gitstore.errors import RepositoryMissing, StoreUnavailable, UploadPackBusy, UploadPackFailed, translated
+from gitstore.git_environment import environment
+from gitstore.serve.processes import Process, Starter
+from gitstore.store import Store
+
+_CHUNK_BYTES = 64 * 1024
+# Enough for git's last words; the rest is read and dropped, so that git never waits for it.
+_STDERR_BYTES = 4 * 1024
+_PROTOCOL = re.compile(r"[A-Za-z0-9=:.-]{1,64}")
+# What clients of version 2 send; to others git itself says what it makes of their words.
+_PROTOCOL_2 = "version=2"
+_ADVERTISE = ("--http-backend-info-refs",)
+# A git that is upgraded while the service runs is asked within this time.
+_KEPT_SECONDS = 10
+_PREFIX = b"001e# service=git-upload-pack\n0000"
+
+
+class _Capabilities(NamedTuple):
+    """What git says that it can do, where the repository has this configuration, until it is asked again."""
+
+    config: bytes
+    until: float
+    answer: bytes
+
+
+class UploadPack:
+    """Runs at most `limit` processes at once in one event loop, each for at most `deadline_seconds`.
+
+    One more may run to tell what git can do.
+    """
+
+    def __init__(self, store: Store, *, limit: int, deadline_seconds: float, queue_seconds: float) -> None:
+        self._store = store
+        self._limit = limit
+        self._places = asyncio.Semaphore(limit)
+        self._asking = asyncio.Semaphore(1)
+        self._capabilities: _Capabilities | None = None
+        self._deadline_seconds = deadline_seconds
+        self._queue_seconds = queue_seconds
+        self._starter = Starter()
+
+    def close(self) -> None:
+        """Start no more, and end what runs."""
+        self._starter.close()
+
+    async def advertise(self, subscription_id: str, protocol: str | None) -> AsyncGenerator[bytes, None]:
+        """What `GET info/refs?service=git-upload-pack` answers, for the client's `Git-Protocol` header.
+
+        Raises as `serve` does.
+        """
+        path = self._repository(subscription_id)
+        if not advertises_refs(protocol):
+            yield await self._advertised_capabilities(path)
+            return
+        # As git-http-backend(1): from version 2 on there is no line that names the service.
+        prefix = b"" if "version=2" in _valid(protocol).split(":") else _PREFIX
+        async with (
+            self._place(self._places),
+            aclosing(self._output(path, _ADVERTISE, b"", protocol)) as output,
+        ):
+            async for chunk in output:
+                yield prefix + chunk
+                prefix = b""
+
+    async def serve(
+        self, subscription_id: str, request: bytes | AsyncIterator[bytes], protocol: str | None
+    ) -> AsyncGenerator[bytes, None]:
+        """What `POST git-upload-pack` answers to a decompressed request.
+
+        Closing the generator, or cancelling the task that reads it, ends git at once. Raises
+        RepositoryMissing, UploadPackBusy and UploadPackFailed before the first chunk; UploadPackFailed also
+        after the last, when git has told its client what it could; and whatever reading the request raises.
+        """
+        path = self._repository(subscription_id)
+        async with self._place(self._places), aclosing(self._output(path, (), request, protocol)) as output:
+            async for chunk in output:
+                yield chunk
+
+    async def _advertised_capabilities(self, path: Path) -> bytes:
+        """What git tells every client of protocol 2 first: it depends on git and its configuration alone."""
+        with translated():
+            config = (path / "config").read_bytes()
+        async with self._place(self._asking):
+            now = asyncio.get_running_loop().time()
+            known = self._capabilities
+            if known is None or known.config != config or known.until < now:
+                async with aclosing(self._output(path, _ADVERTISE, b"", _PROTOCOL_2)) as output:
+                    answer = b"".join([chunk async for chunk in output])
+                known = self._capabilities = _Capabilities(config, now + _KEPT_SECONDS, answer)
+        return known.answer
+
+    def _repository(self, subscription_id: str) -> Path:
+        if not self._store.exists(subscription_id):
+            raise RepositoryMissing(subscription_id)
+        return self._store.path(subscription_id).resolve()
+
+    @asynccontextmanager
+    async def _place(self, places: asyncio.Semaphore) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._queue_seconds):
+                await places.acquire()
+        except TimeoutError as error:
+            raise UploadPackBusy(f"{self._limit} clones and fetches are running") from error
+        try:
+            yield
+        finally:
+            places.release()
+
+    async def _output(
+        self,
+        path: Path,
+        options: tuple[str, ...],
+        request: bytes | AsyncIterator[bytes],
+        protocol: str | None,
+    ) -> AsyncGenerator[bytes, None]:
+        process = await self._start(path, options, protocol)
+        complaint = asyncio.create_task(_first_bytes(process.stderr))
+        feeding = asyncio.create_task(_feed(process.stdin, request))
+        late = asyncio.Event()
+        timer = asyncio.get_running_loop().call_later(self._deadline_seconds, _end, process, late)
+        try:
+            while chunk := await process.stdout.read(_CHUNK_BYTES):
+                yield chunk
+            status = await process.wait()
+            if feeding.done():
+                feeding.result()
+            if late.is_set():
+                raise UploadPackFailed(f"took longer than {self._deadline_seconds} s")
+            if status != 0:
+                raise UploadPackFailed(f"status {status}: {await complaint}")
+        finally:
+            # What has to be done comes before the first wait: whoever cancels may do so again in that.
+            timer.cancel()
+            feeding.cancel()
+            complaint.cancel()
+            process.kill()
+            process.close()
+            await process.wait()
+            await asyncio.gather(feeding, complaint, return_exceptions=True)
+
+    async def _start(self, path: Path, options: tuple[str, ...], protocol: str | None) -> Process:
+        # A volume mounted into a container has an owner of its own, from which git would refuse to serve.
+        # What reconcile found and kept is not part of the history.
+        owned = {
+            "GIT_CONFIG_COUNT": "2",
+            "GIT_CONFIG_KEY_0": "safe.directory",
+            "GIT_CONFIG_VALUE_0": str(path),
+            "GIT_CONFIG_KEY_1": "transfer.hideRefs",
+            "GIT_CONFIG_VALUE_1": "refs/annals",
+        }
+        if valid := _valid(protocol):
+            owned["GIT_PROTOCOL"] = valid
+        timeout = f"--timeout={math.ceil(self._deadline_seconds)}"
+        command = ("git", "upload-pack", "--strict", timeout, "--stateless-rpc", *options, str(path))
+        try:
+            return await self._starter.start(command, environment(**owned))
+        except OSError as error:
+            raise StoreUnavailable(f"git can't be started: {error}") from error
+
+
+def advertises_refs(protocol: str | None) -> bool:
+    """Whether a client with this `Git-Protocol` header is told the refs in what is advertised."""
+    return protocol != _PROTOCOL_2
+
+
+def _valid(protocol: str | None) -> str:
+    return protocol if protocol is not None and _PROTOCOL.fullmatch(protocol) else ""
+
+
+def _end(process: Process, late: asyncio.Event) -> None:
+    if process.runs:
+        late.set()
+        process.kill()
+
+
+async def _feed(stdin: asyncio.StreamWriter, request: bytes | AsyncIterator[bytes]) -> None:
+    chunks = _once(request) if isinstance(request, bytes) else request
+    try:
+        async for chunk in chunks:
+            # Asked first because uvloop, unlike asyncio, refuses to write to a pipe that git has closed.
+            if stdin.is_closing():
+                return
+            stdin.write(chunk)
+            try:
+                await stdin.drain()
+            except (BrokenPipeError, ConnectionResetError):
+                # Git needed no more, or failed: its status tells, and the pipe has nothing to add.
+                return
+    finally:
+        stdin.close()
+
+
+async def _once(request: bytes) -> AsyncIterator[bytes]:
+    yield request
+
+
+async def _first_bytes(stderr: asyncio.StreamReader) -> str:
+    kept = b""
+    while chunk := await stderr.read(_STDERR_BYTES):
+        kept = (kept + chunk)[:_STDERR_BYTES]
+    return kept.decode("utf-8", "replace").strip()

@@ -1,0 +1,1 @@
+"""Upkeep of repositories: repacking, pruning, leftovers and bundles."""

@@ -1,0 +1,112 @@
+"""Running git for upkeep: last in line for the machine, within bounds, and gone with all that it started."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from gitstore.errors import MaintenanceFailed, StoreUnavailable
+from gitstore.git_environment import environment
+
+# Called several times a second while git runs; what it raises ends git.
+Watch = Callable[[], None]
+
+POLL_SECONDS = 0.1
+# Upkeep gives way to whoever answers requests, and ends with whoever started it. Each is used where it is
+# installed, as it is on every Debian.
+_PREFIXES = (
+    ("setpriv", "--pdeathsig", "KILL"),
+    ("nice", "-n", "10"),
+    ("ionice", "-c", "3"),
+)
+_STDERR_BYTES = 4 * 1024
+# The repository's own configuration asks for durability; one that was restored from a backup may not.
+_CONFIGURATION = {
+    "core.fsync": "all",
+    "core.fsyncMethod": "fsync",
+    "core.multiPackIndex": "false",
+    "gc.auto": "0",
+    "pack.threads": "1",
+    "pack.deltaCacheSize": "64m",
+    "pack.packSizeLimit": "0",
+    "pack.windowMemory": "256m",
+}
+
+
+class MaintenanceGit:
+    """Runs git in one repository for whoever holds the lock on its upkeep, which every git inherits."""
+
+    def __init__(self, path: Path, lock: int, watch: Watch) -> None:
+        self.path = path
+        self.watch = watch
+        self._lock = lock
+
+    def run(self, *arguments: str, given: bytes = b"", deadline_seconds: float) -> bytes:
+        """What git prints, given some input.
+
+        Raises MaintenanceFailed where it fails or takes too long, StoreUnavailable where it can't be started,
+        and what the watch raises.
+        """
+        configuration = _CONFIGURATION | {"safe.directory": str(self.path.resolve())}
+        options = [part for name, value in configuration.items() for part in ("-c", f"{name}={value}")]
+        polite = [part for each in _PREFIXES if shutil.which(each[0]) for part in each]
+        with (
+            tempfile.TemporaryFile() as stdin,
+            tempfile.TemporaryFile() as stdout,
+            tempfile.TemporaryFile() as stderr,
+        ):
+            stdin.write(given)
+            stdin.seek(0)
+            try:
+                process = subprocess.Popen(
+                    [*polite, "git", f"--git-dir={self.path.resolve()}", *options, *arguments],
+                    stdin=stdin,
+                    stdout=stdout,
+                    stderr=stderr,
+                    env=environment(),
+                    pass_fds=(self._lock,),
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise StoreUnavailable(f"git can't be started: {error}") from error
+            try:
+                status = _wait(process, deadline_seconds, self.watch)
+            finally:
+                if process.poll() is None:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+            if status is None:
+                raise MaintenanceFailed(f"git {arguments[0]} took longer than {deadline_seconds:g} s")
+            if status != 0:
+                stderr.seek(0)
+                said = stderr.read(_STDERR_BYTES).decode("utf-8", "replace").strip()
+                raise MaintenanceFailed(f"git {arguments[0]} ended with status {status}: {said}")
+            stdout.seek(0)
+            return stdout.read()
+
+    def pack(self, *arguments: str, given: bytes = b"", deadline_seconds: float) -> str | None:
+        """The name of a new pack, synced but for its folder's names; None if there was nothing to pack.
+
+        Raises as `run` does.
+        """
+        base = self.path.resolve() / "objects" / "pack" / "pack"
+        command = ("pack-objects", "-q", "--non-empty", "--delta-base-offset", *arguments, str(base))
+        printed = self.run(*command, given=given, deadline_seconds=deadline_seconds).decode().split()
+        if len(printed) > 1:
+            raise MaintenanceFailed(f"git pack-objects made {len(printed)} packs instead of one")
+        return f"pack-{printed[0]}" if printed else None
+
+
+def _wait(process: subprocess.Popen[bytes], deadline_seconds: float, watch: Watch) -> int | None:
+    deadline = time.monotonic() + deadline_seconds
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(POLL_SECONDS)
+        if time.monotonic() > deadline:
+            return None
+        watch()

@@ -1,0 +1,1 @@
+"""Writing repositories: objects, trees, commits and packs."""

@@ -1,0 +1,356 @@
+"""Building commits, and reading what they hold."""
+
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import pygit2
+from pygit2.enums import FileMode, ObjectType
+
+from gitstore.errors import ObjectMissing, translated
+from gitstore.objects import find_commit, read_blob
+from gitstore.pack_folder import last_replaced
+from gitstore.snapshots import blob_id
+from gitstore.store import Store, open_repository
+from gitstore.write import trees
+from gitstore.write.pack_writer import Kind, PackObject, write_pack
+from gitstore.write.scratch_odb import Scratch
+
+# All trees of 200,000 resources.
+_CACHE_BYTES = 16 * 2**20
+# Deltas that a tree may be away from a whole one: each is undone whenever it is read.
+_LONGEST_CHAIN = 32
+# Entries up to which a splice each is quicker than to write the tree anew.
+_MOST_SPLICES = 4
+# Repositories that one thread keeps open for reading.
+_OPEN_REPOSITORIES = 32
+
+_NAME = r"([A-Za-z0-9_-][A-Za-z0-9._-]*)"
+_PATH = re.compile(f"{_NAME}/{_NAME}/{_NAME}")
+
+_KIND: dict[int, Kind] = {
+    ObjectType.COMMIT: "commit",
+    ObjectType.TREE: "tree",
+    ObjectType.BLOB: "blob",
+    ObjectType.TAG: "tag",
+}
+
+Branch = Literal["main", "published"]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who made a change; the e-mail stays out of git, so that a person can be erased without rewriting it."""
+
+    user_id: str
+    username: str
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit that was built: ids of 40 hex digits, `blob_ids` by path for what it wrote."""
+
+    commit_id: str
+    tree_id: str
+    blob_ids: dict[str, str]
+
+
+# What is to stand at a path of the tree: a blob's id, or None for nothing.
+_Changes = dict[str, dict[str, dict[str, pygit2.Oid | None]]]
+
+
+@dataclass(slots=True)
+class _Tip:
+    """Where a branch stands in the batch: its last commit and that one's tree."""
+
+    head: pygit2.Oid | None = None
+    tree: pygit2.Oid | None = None
+
+
+class CommitBuilder:
+    """Builds batches of commits for one repository, in memory until `write`.
+
+    Not thread-safe: libgit2's repositories are not. Raises RepositoryMissing.
+    """
+
+    def __init__(self, path: Path, *, cache_bytes: int = _CACHE_BYTES) -> None:
+        self._path = path
+        self._objects_dir = path / "objects"
+        self._replaced = last_replaced(path)
+        self._real = open_repository(path)
+        self._odb = self._real.odb
+        self._scratch = Scratch(self._odb, cache_bytes)
+        odb = pygit2.Odb()
+        odb.add_backend(self._scratch, 1)
+        self._repository = pygit2.Repository()
+        self._repository.set_odb(odb)
+        self._tips: dict[Branch, _Tip] = {}
+        self._bases: dict[bytes, bytes] = {}
+        self._depths: dict[bytes, int] = {}
+
+    def begin(self, head: str | None, *, published: str | None = None) -> None:
+        """Start a batch on top of a commit of each branch, or of nothing; one not written is forgotten.
+
+        Raises ObjectMissing if there is no such commit.
+        """
+        self.discard()
+        self._forget_replaced_packs()
+        self._tips = {"main": self._tip(head), "published": self._tip(published)}
+
+    def commit(
+        self,
+        *,
+        branch: Branch = "main",
+        writes: Mapping[str, bytes],
+        places: Mapping[str, str] | None = None,
+        removes: Collection[str] = (),
+        message: str,
+        actor: Identity,
+        time: datetime,
+    ) -> Commit:
+        """One commit on top of the branch's previous one; paths are `collection/fan-out/file`.
+
+        `writes` are contents, `places` the ids of blobs that the repository or the batch has already. Without
+        writes, places and removes the commit is empty. Author and committer are the actor, in UTC, to the
+        second. Raises ValueError for another kind of path, a naive time, and a path to remove that is not
+        there.
+        """
+        signature = _signature(actor, time)
+        tip = self._tips.setdefault(branch, _Tip())
+        changes: _Changes = {}
+        for path in removes:
+            collection, fan_out, file = _parts(path)
+            changes.setdefault(collection, {}).setdefault(fan_out, {})[file] = None
+        blob_ids = {}
+        for path, data in writes.items():
+            collection, fan_out, file = _parts(path)
+            blob_ids[path] = blob_id(data)
+            oid = pygit2.Oid(hex=blob_ids[path])
+            self._scratch.write_cb(oid, data, ObjectType.BLOB)
+            changes.setdefault(collection, {}).setdefault(fan_out, {})[file] = oid
+        for path, blob in (places or {}).items():
+            collection, fan_out, file = _parts(path)
+            blob_ids[path] = blob
+            changes.setdefault(collection, {}).setdefault(fan_out, {})[file] = pygit2.Oid(hex=blob)
+        parents: list[str | pygit2.Oid] = [] if tip.head is None else [tip.head]
+        with translated():
+            tree = self._rooted(tip.tree, changes) if changes or tip.tree is None else tip.tree
+            head = self._repository.create_commit(None, signature, signature, message, tree, parents)
+        tip.head, tip.tree = head, tree
+        return Commit(str(head), str(tree), blob_ids)
+
+    def tag(self, *, name: str, target: str, message: str, actor: Identity, time: datetime) -> str:
+        """The id of an annotated tag of a commit, made in the batch; `name` is that under `refs/tags/`."""
+        tagger = _signature(actor, time)
+        header = (
+            f"object {pygit2.Oid(hex=target)}\ntype commit\ntag {name}\n"
+            f"tagger {tagger.name} <{tagger.email}> {tagger.time} +0000\n\n"
+        )
+        with translated():
+            return str(self._repository.write(ObjectType.TAG, (header + message).encode()))
+
+    def write(self) -> None:
+        """Make the batch durable as one pack; refs are the caller's business.
+
+        It holds all that the batch made, also where an older object may be the same: only what `head` reaches
+        is certain to outlive upkeep. Libgit2 finds the pack when it first misses an object. On an error the
+        batch stands, to be written again or discarded. Raises StoreUnavailable and RepositoryMissing.
+        """
+        written = self._scratch.written
+        objects = [
+            PackObject(_KIND[kind], oid, data, self._bases.get(oid)) for oid, (kind, data) in written.items()
+        ]
+        write_pack(self._objects_dir, objects)
+        self._scratch.settle()
+
+    def discard(self) -> None:
+        """Forget the batch."""
+        self._scratch.written = {}
+        self._bases = {}
+        self._depths = {}
+        self._tips = {}
+
+    def read_blob(self, blob_id: str) -> bytes:
+        """The content of a blob of the batch or the repository, whoever wrote it; raises ObjectMissing."""
+        written = self._scratch.written.get(pygit2.Oid(hex=blob_id).raw)
+        return read_blob(self._odb, blob_id) if written is None else written[1]
+
+    def parent(self, commit_id: str) -> str | None:
+        """The commit before one of the batch or the repository; raises ObjectMissing."""
+        with translated():
+            parents = find_commit(self._repository, commit_id).parent_ids
+        return str(parents[0]) if parents else None
+
+    def blobs(self, commit_id: str | None, paths: Iterable[str]) -> dict[str, str | None]:
+        """The ids of the blobs at some paths of a commit's tree, None where there is none.
+
+        Raises ObjectMissing.
+        """
+        root = self._tip(commit_id).tree
+        # Each tree is read once, however many of its files are asked for.
+        folders: dict[str, pygit2.Oid | None] = {}
+        files: dict[tuple[str, str], dict[str, bytes]] = {}
+        found = {}
+        for path in paths:
+            collection, fan_out, file = _parts(path)
+            if collection not in folders:
+                folders[collection] = self._entry(root, collection)
+            if (collection, fan_out) not in files:
+                tree = self._entry(folders[collection], fan_out)
+                files[collection, fan_out] = (
+                    {} if tree is None else trees.entries(self._read_tree(tree), FileMode.BLOB)
+                )
+            blob = files[collection, fan_out].get(file)
+            found[path] = None if blob is None else blob.hex()
+        return found
+
+    def close(self) -> None:
+        """Give back files and memory; the builder is of no use afterwards."""
+        self.discard()
+        self._repository.free()
+        self._real.free()
+        # Libgit2 closes a database's files only when the last reference to it goes.
+        del self._scratch, self._odb
+
+    def _forget_replaced_packs(self) -> None:
+        replaced = last_replaced(self._path)
+        if replaced != self._replaced:
+            former, self._real = self._real, open_repository(self._path)
+            self._odb = self._real.odb
+            self._scratch.read_from(self._odb)
+            former.free()
+            self._replaced = replaced
+
+    def _tip(self, head: str | None) -> _Tip:
+        if head is None:
+            return _Tip()
+        commit = find_commit(self._repository, head)
+        return _Tip(commit.id, commit.tree_id)
+
+    def _rooted(self, root: pygit2.Oid | None, changes: _Changes) -> pygit2.Oid:
+        subtrees = {}
+        for collection, fan_outs in changes.items():
+            before = self._entry(root, collection)
+            files = {
+                fan_out: self._edited(self._entry(before, fan_out), entries, FileMode.BLOB)
+                for fan_out, entries in fan_outs.items()
+            }
+            subtrees[collection] = self._edited(before, files, FileMode.TREE)
+        # Also an empty root is a tree: that of a subscription whose last resource was deleted.
+        return self._edited(root, subtrees, FileMode.TREE) or self._repository.TreeBuilder().write()
+
+    def _entry(self, tree: pygit2.Oid | None, name: str) -> pygit2.Oid | None:
+        """The subtree of that name."""
+        found = None if tree is None else trees.entry(self._read_tree(tree), name, FileMode.TREE)
+        return None if found is None else pygit2.Oid(raw=found)
+
+    def _read_tree(self, tree: pygit2.Oid) -> bytes:
+        with translated():
+            kind, data = self._scratch.read_cb(tree)
+        if kind != ObjectType.TREE:
+            raise ObjectMissing(f"{tree} is no tree")
+        return data
+
+    def _edited(
+        self, tree: pygit2.Oid | None, entries: Mapping[str, pygit2.Oid | None], mode: FileMode
+    ) -> pygit2.Oid | None:
+        """The tree with these entries set, or removed where None; None if nothing is left."""
+        made = None
+        if tree is not None and len(entries) <= _MOST_SPLICES:
+            made = self._spliced(self._read_tree(tree), entries, mode)
+        if made is None:
+            made = self._built(tree, entries, mode)
+        if made is not None:
+            self._note_base(made, tree)
+        return made
+
+    def _spliced(
+        self, data: bytes, entries: Mapping[str, pygit2.Oid | None], mode: FileMode
+    ) -> pygit2.Oid | None:
+        """The tree with other objects in entries that it has; None where it has not all of them."""
+        for name, oid in entries.items():
+            edited = None if oid is None else trees.replaced(data, name, mode, oid.raw)
+            if edited is None:
+                return None
+            data = edited
+        made = pygit2.Oid(raw=trees.tree_id(data))
+        self._scratch.write_cb(made, data, ObjectType.TREE)
+        return made
+
+    def _built(
+        self, tree: pygit2.Oid | None, entries: Mapping[str, pygit2.Oid | None], mode: FileMode
+    ) -> pygit2.Oid | None:
+        builder = self._repository.TreeBuilder() if tree is None else self._repository.TreeBuilder(tree)
+        for name, oid in entries.items():
+            if oid is not None:
+                builder.insert(name, oid, mode)
+            elif builder.get(name) is None:
+                raise ValueError(f"{name} is not in the tree")
+            else:
+                builder.remove(name)
+        if not len(builder):
+            return None
+        return builder.write()
+
+    def _note_base(self, made: pygit2.Oid, tree: pygit2.Oid | None) -> None:
+        """Let a tree be stored as a delta of the one that it was made of, where the batch has that too."""
+        if tree is None or tree.raw not in self._scratch.written or made.raw in self._depths:
+            return
+        depth = self._depths.get(tree.raw, 0) + 1
+        if made.raw != tree.raw and depth <= _LONGEST_CHAIN:
+            self._bases[made.raw], self._depths[made.raw] = tree.raw, depth
+
+
+class Reader:
+    """Reads blobs from any thread: each keeps the repositories that it used last open for itself."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._thread = threading.local()
+
+    def read_blob(self, subscription_id: str, blob_id: str) -> bytes:
+        """The content of a blob; raises RepositoryMissing and ObjectMissing, ValueError for what is no id."""
+        return read_blob(self._opened(subscription_id).odb, blob_id)
+
+    def _opened(self, subscription_id: str) -> pygit2.Repository:
+        opened: OrderedDict[str, tuple[int, pygit2.Repository]] = self._thread.__dict__.setdefault(
+            "opened", OrderedDict()
+        )
+        path = self._store.path(subscription_id)
+        replaced = last_replaced(path)
+        if subscription_id in opened and opened[subscription_id][0] != replaced:
+            opened.pop(subscription_id)[1].free()
+        if subscription_id not in opened:
+            opened[subscription_id] = (replaced, open_repository(path))
+        opened.move_to_end(subscription_id)
+        if len(opened) > _OPEN_REPOSITORIES:
+            opened.popitem(last=False)[1][1].free()
+        return opened[subscription_id][1]
+
+
+def _parts(path: str) -> tuple[str, str, str]:
+    match = _PATH.fullmatch(path)
+    if match is None:
+        raise ValueError(f"not a path of three plain names: {path!r}")
+    return match[1], match[2], match[3]
+
+
+def _signature(actor: Identity, time: datetime) -> pygit2.Signature:
+    """The actor as git may name them: libgit2 drops what would break a commit's header, or refuses it."""
+    if time.tzinfo is None:
+        raise ValueError("a commit's time needs a zone")
+    seconds = int(time.timestamp())
+    email = f"{actor.user_id}@annals.invalid"
+    if actor.username.isprintable():
+        try:
+            signature = pygit2.Signature(actor.username, email, seconds, 0, "utf-8")
+        except (pygit2.GitError, ValueError):
+            signature = None
+        if signature is not None and signature.name == actor.username:
+            return signature
+    return pygit2.Signature(actor.user_id, email, seconds, 0, "utf-8")

@@ -1,0 +1,1 @@
+"""The audit log and the data change history: writing their rows."""

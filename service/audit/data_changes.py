@@ -1,0 +1,143 @@
+"""The history of data changes: making the row of a change, in the transaction of what it records."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal, NamedTuple
+from uuid import UUID
+
+from service.audit import events
+from service.audit.events import MAX_NAME, MAX_TEXT_BYTES, Author, Subject
+from service.documents.structural_diff import Operation
+from service.domain.actions import Action
+from service.domain.ids import mint
+from sql.database import Transaction
+from sql.queries import data_changes
+from sql.queries.audit_logs import Values
+from sql.queries.data_changes import NewChange
+
+
+class Record(NamedTuple):
+    """What was changed: the row of a table, and its name at that time."""
+
+    table_name: str
+    record_id: UUID
+    name: str | None
+
+
+class Whole(NamedTuple):
+    """A record that comes or goes: how it stands then, and the number that this change of it has."""
+
+    table_name: str
+    record_id: UUID
+    name: str
+    state: Values
+    number: int
+
+
+# Of a document in git, which has it whole.
+MAX_DIFF_BYTES = 1024 * 1024
+
+# The table that has the records of a type of subject.
+_TABLES = {
+    "subscription": "subscriptions",
+    "user": "users",
+    "api_key": "api_keys",
+    "audit_policy": "audit_policies",
+    "legal_hold": "legal_holds",
+}
+
+
+def record(
+    tx: Transaction,
+    author: Author,
+    subscription_id: UUID,
+    subject: Subject,
+    action: Action,
+    at: datetime,
+    *,
+    record_id: UUID,
+    old: Values | None = None,
+    new: Values | None = None,
+) -> None:
+    """Write an event with the change that it is, numbered after the last one of that record.
+
+    Whoever changes the same record waits from here on until the transaction ends.
+    """
+    events.record(tx, author, subscription_id, subject, action, at, old=old, new=new)
+    changed = Record(_TABLES[subject.resource_type], record_id, subject.name)
+    number = data_changes.next_number(tx, subscription_id, changed.table_name, record_id)
+    row = change(author, subscription_id, changed, at, old=old, new=new, number=number)
+    data_changes.insert_rows(tx, [row])
+
+
+def change(
+    author: Author,
+    subscription_id: UUID,
+    changed: Record,
+    at: datetime,
+    *,
+    old: Values | None,
+    new: Values | None,
+    number: int,
+    diff: list[Operation] | None = None,
+    reason: str | None = None,
+) -> NewChange:
+    """The row of a change; `diff` where it says more than the states do, `reason` where it is no header's."""
+    before = None if old is None else events.plain(old)
+    after = None if new is None else events.plain(new)
+    operations = events.changes(before, after) if diff is None else diff
+    why = reason or author.origin.reason
+    return NewChange(
+        change_id=mint(),
+        changed_at=at,
+        subscription_id=subscription_id,
+        table_name=changed.table_name,
+        record_id=changed.record_id,
+        record_name=events.name(changed.name, MAX_NAME),
+        change_type="INSERT" if before is None else "DELETE" if after is None else "UPDATE",
+        old_data=events.state(before),
+        new_data=events.state(after),
+        diff=events.operations(operations, MAX_DIFF_BYTES),
+        changed_by=author.user_id,
+        change_reason=events.text(why, MAX_TEXT_BYTES),
+        version_number=number,
+        request_id=author.origin.request_id,
+    )
+
+
+def changes_of(
+    author: Author,
+    subscription_id: UUID,
+    records: Sequence[Whole],
+    at: datetime,
+    *,
+    change_type: Literal["INSERT", "DELETE"],
+    reason: str | None,
+) -> list[NewChange]:
+    """The rows of many records that come or go at once, as `change` makes each."""
+    is_insert = change_type == "INSERT"
+    plain = events.plain_all([record.state for record in records])
+    names = events.names([record.name for record in records], MAX_NAME)
+    states = events.states(plain)
+    operations = [events.changes(None, each) if is_insert else events.changes(each, None) for each in plain]
+    diffs = events.patches([each or [] for each in operations], MAX_DIFF_BYTES)
+    why = events.text(reason or author.origin.reason, MAX_TEXT_BYTES)
+    return [
+        NewChange(
+            change_id=mint(),
+            changed_at=at,
+            subscription_id=subscription_id,
+            table_name=record.table_name,
+            record_id=record.record_id,
+            record_name=name,
+            change_type=change_type,
+            old_data=None if is_insert else state,
+            new_data=state if is_insert else None,
+            diff=diff,
+            changed_by=author.user_id,
+            change_reason=why,
+            version_number=record.number,
+            request_id=author.origin.request_id,
+        )
+        for record, name, state, diff in zip(records, names, states, diffs, strict=True)
+    ]

@@ -1,0 +1,1 @@
+"""The `annals` command: one file a subcommand, and what they share."""

@@ -1,0 +1,154 @@
+"""A look at everything that Annals needs on this machine, for `annals doctor`."""
+
+import os
+import platform
+import shutil
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Literal
+
+import pygit2
+
+from service.processes.startup import StartupError, git_version
+from service.runtime.settings import Settings
+from sql.database import PLATFORM, Database
+from sql.embedded.server import EmbeddedError, EmbeddedPostgres
+from sql.errors import DatabaseError
+from sql.queries import schema
+from sql.upgrade import newest_revision
+
+# Older ones have known holes.
+OLDEST_LIBGIT2 = (1, 9, 7)
+LITTLE_DISK_BYTES = 2 * 1024**3
+# A page that touches every chunk of ten years of permanent logs, each with its indexes, needs that many.
+FEWEST_LOCKS = 64
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was looked at, and how it is."""
+
+    verdict: Literal["ok", "warn", "fail"]
+    subject: str
+    detail: str
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Every finding; nothing is changed and nothing started."""
+    return [
+        Finding("ok", "python", f"{platform.python_version()} at {sys.executable}"),
+        _git(),
+        _libgit2(),
+        *_data_dir(settings),
+        *_database(settings),
+    ]
+
+
+def _git() -> Finding:
+    try:
+        return Finding("ok", "git", git_version())
+    except StartupError as error:
+        return Finding("fail", "git", str(error))
+
+
+def _libgit2() -> Finding:
+    version = pygit2.LIBGIT2_VERSION
+    if tuple(int(part) for part in version.split(".")) < OLDEST_LIBGIT2:
+        wanted = ".".join(map(str, OLDEST_LIBGIT2))
+        return Finding(
+            "fail", "libgit2", f"{version} has known holes: install a pygit2 with {wanted} or newer"
+        )
+    return Finding("ok", "libgit2", f"{version} (pygit2 {metadata.version('pygit2')})")
+
+
+def _data_dir(settings: Settings) -> list[Finding]:
+    path = settings.data_dir.absolute()
+    if not path.exists():
+        parent = next(folder for folder in path.parents if folder.exists())
+        if not os.access(parent, os.W_OK | os.X_OK):
+            return [Finding("fail", "data directory", f"{path} can't be made: {parent} is not writable")]
+        return [Finding("ok", "data directory", f"{path} will be made by the first start")]
+    if not path.is_dir():
+        return [Finding("fail", "data directory", f"{path} is no folder")]
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        return [Finding("fail", "data directory", f"{path} is not writable for this user")]
+    found = [Finding("ok", "data directory", str(path))]
+    if path.stat().st_mode & 0o077:
+        found.append(Finding("warn", "data directory", f"{path} is open to other users: chmod 700 it"))
+    free = shutil.disk_usage(path).free
+    verdict: Literal["ok", "warn"] = "warn" if free < LITTLE_DISK_BYTES else "ok"
+    return [*found, Finding(verdict, "disk", f"{free / 1024**3:.1f} GiB free")]
+
+
+def _database(settings: Settings) -> list[Finding]:
+    if settings.database_url is not None:
+        return _schema(settings, settings.database_url.get_secret_value())
+    if settings.data_dir.exists() and not settings.data_dir.is_dir():
+        return []
+    embedded = EmbeddedPostgres(settings.data_dir.absolute(), lambda _: None)
+    try:
+        status = embedded.status()
+    except EmbeddedError as error:
+        return [Finding("fail", "database", str(error))]
+    state = f"is running (pid {status.pid})" if status.running else "is not running; `annals serve` starts it"
+    return [
+        Finding("ok", "database", f"the embedded PostgreSQL {state}"),
+        Finding(
+            "warn",
+            "timescaledb",
+            "the embedded PostgreSQL has none: logs are plain tables, and retention deletes in batches",
+        ),
+    ]
+
+
+def _schema(settings: Settings, url: str) -> list[Finding]:
+    try:
+        database = Database(url, pool_size=1)
+    except ValueError as error:
+        return [Finding("fail", "database", f"DATABASE_URL: {error}")]
+    try:
+        with database.transaction(PLATFORM) as tx:
+            state = schema.state(tx)
+    except DatabaseError as error:
+        return [Finding("fail", "database", f"does not answer as Annals needs it: {error}")]
+    finally:
+        database.close()
+    return [
+        Finding("ok", "database", f"PostgreSQL {state.server_version}"),
+        _revision(state),
+        Finding(
+            "ok" if state.may_let_rows_go else "warn",
+            "roles",
+            "this login may take the role of retention"
+            if state.may_let_rows_go
+            else "jobs can't let rows of logs go: GRANT annals_retention to this login",
+        ),
+        _timescaledb(settings, state),
+        Finding(
+            "ok" if state.durable else "fail",
+            "durability",
+            "fsync and synchronous_commit are on"
+            if state.durable
+            else "fsync or synchronous_commit is off: an acknowledged version could be lost",
+        ),
+        Finding(
+            "ok" if state.max_locks_per_transaction >= FEWEST_LOCKS else "warn",
+            "locks",
+            f"max_locks_per_transaction = {state.max_locks_per_transaction}",
+        ),
+    ]
+
+
+def _revision(state: schema.DatabaseState) -> Finding:
+    if state.revision == newest_revision():
+        return Finding("ok", "schema", f"revision {state.revision}")
+    return Finding("warn", "schema", f"revision {state.revision}: `annals db upgrade` brings it up to date")
+
+
+def _timescaledb(settings: Settings, state: schema.DatabaseState) -> Finding:
+    if state.timescaledb is not None:
+        return Finding("ok", "timescaledb", state.timescaledb)
+    return Finding(
+        "fail" if settings.timescaledb_is_required else "warn", "timescaledb", "not in this database"
+    )

@@ -1,0 +1,62 @@
+"""The first tenant of a server that somebody tries out: so that there is something to call and to clone."""
+
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.cli.client import Client
+
+FILE = "first-key"
+
+
+@dataclass(frozen=True, slots=True)
+class FirstKey:
+    """A user's key, how to write it in a command, and where its repository is."""
+
+    key: str
+    shown: str
+    subscription_id: str
+
+
+def existing(data_dir: Path) -> FirstKey | None:
+    """The key that an earlier start kept, shown by the file that it lies in."""
+    path = data_dir.absolute() / FILE
+    try:
+        subscription_id, key = path.read_text().split()
+    except (OSError, ValueError):
+        # Absent, or cut short by a loss of power: then there is nothing to show.
+        return None
+    return FirstKey(key, f'$(cut -d" " -f2 {shlex.quote(str(path))})', subscription_id)
+
+
+def create(data_dir: Path, url: str, operator_key: str) -> FirstKey | None:
+    """Make a subscription, its admin and a workspace where there is none; None where there is one already."""
+    operator = Client(url, operator_key)
+    try:
+        if operator.get("/v1/subscriptions?limit=1")["items"]:
+            return None
+        subscription = operator.post("/v1/subscriptions", {"name": "First steps"})["subscription_id"]
+        base = f"/v1/subscriptions/{subscription}"
+        user = operator.post(
+            f"{base}/users", {"username": "admin", "email": "admin@localhost", "role": "admin"}
+        )
+        key = operator.post(f"{base}/api-keys", {"user_id": user["user_id"], "name": "first steps"})[
+            "api_key"
+        ]
+    finally:
+        operator.close()
+    admin = Client(url, key)
+    try:
+        admin.post(f"{base}/workspaces", {"name": "First steps", "description": "Made by the first start."})
+    finally:
+        admin.close()
+    path = data_dir.absolute() / FILE
+    # Written last and whole: a start that was cut short leaves no file that promises too much.
+    partial = path.with_suffix(".partial")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(f"{subscription} {key}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    partial.rename(path)
+    return FirstKey(key, key, subscription)

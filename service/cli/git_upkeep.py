@@ -1,0 +1,87 @@
+"""`annals git upkeep`: packs merged, deltified and pruned, typed by the operator beside the data."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from uuid import UUID
+
+from rich.console import Console
+from rich.table import Table
+
+from gitstore.errors import RepositoryMissing
+from gitstore.store import Store
+from service.cli.console import operated
+from service.domain.ids import SubscriptionId
+from service.runtime.clock import system_clock
+from service.runtime.settings import Settings
+from service.usecases.maintenance.upkeep import Report, Reports, tend, tend_all
+
+# One holds the lock on upkeep, one the repository's row while a third settles its refs.
+_CONNECTIONS = 3
+
+
+class UnknownRepository(Exception):
+    """No subscription of that id has a repository here."""
+
+
+def run(
+    settings: Settings,
+    progress: Callable[[str], None],
+    *,
+    deep: bool,
+    prune: bool,
+    only: UUID | None,
+    budget_seconds: float,
+) -> Reports:
+    """Tend one repository, or those that need it.
+
+    Raises UnknownRepository, and what `operated_database` raises.
+    """
+    store = Store(settings.git_dir)
+    with operated(settings, progress, connections=_CONNECTIONS) as database:
+        if only is None:
+            return tend_all(
+                database,
+                store,
+                at=system_clock(),
+                deep=deep,
+                prune=prune,
+                budget_seconds=budget_seconds,
+                tell=lambda report: progress(f"{report.subscription_id}: {report.outcome}"),
+            )
+        try:
+            report = tend(database, store, SubscriptionId(only), at=system_clock(), deep=deep, prune=prune)
+        except RepositoryMissing:
+            raise UnknownRepository(f"subscription {only} has no repository in {settings.git_dir}") from None
+        return Reports(reports=[report], left=0)
+
+
+def show(done: Reports, *, as_json: bool, console: Console) -> None:
+    """Print what was done, a line a repository or as JSON."""
+    if as_json:
+        console.print(json.dumps(asdict(done), indent=2, default=str), markup=False)
+        return
+    if not done.reports:
+        console.print("No repository needs upkeep.")
+    else:
+        table = Table("subscription", "outcome", "packs", "size", "pruned", "seconds", box=None)
+        for report in done.reports:
+            table.add_row(*_cells(report))
+        console.print(table)
+    if done.left:
+        console.print(f"{done.left} more need it; the time was over.")
+
+
+def _cells(report: Report) -> tuple[str, ...]:
+    return (
+        str(report.subscription_id),
+        report.outcome if report.error is None else f"{report.outcome}: {report.error}",
+        f"{report.packs_before} → {report.packs_after}",
+        f"{_mebibytes(report.bytes_before)} → {_mebibytes(report.bytes_after)}",
+        str(report.objects_pruned),
+        f"{report.seconds:.1f}",
+    )
+
+
+def _mebibytes(count: int) -> str:
+    return f"{count / 2**20:.1f} MiB"

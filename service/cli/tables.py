@@ -1,0 +1,215 @@
+"""How versions, differences and documents are shown: for people on a terminal, as plain data elsewhere."""
+
+import io
+import json
+import os
+import re
+import sys
+import unicodedata
+from collections.abc import Iterable
+from enum import StrEnum
+
+import typer
+from rich.console import Console
+from rich.highlighter import JSONHighlighter
+from rich.table import Table
+from rich.text import Text
+
+from service.cli.client import Json
+
+# No line of a table is cut for a reader that is a program.
+PIPE_WIDTH = 100_000
+# Above this size, colours would keep the reader waiting for seconds.
+HIGHLIGHT_CHARACTERS = 200_000
+COMMIT_DIGITS = 10
+# Scripts and emoji need these two; other invisible characters can make text look like what it is not.
+_JOINERS = "\u200c\u200d"
+_HARMFUL_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+class Format(StrEnum):
+    """How a command answers."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+def harmless(text: str) -> str:
+    """The text with what a terminal would obey, or not show, written as JSON escapes."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(json.dumps(each)[1:-1] if _is_harmful(each) else each for each in text)
+
+
+def _is_harmful(character: str) -> bool:
+    return unicodedata.category(character) in _HARMFUL_CATEGORIES and character not in _JOINERS
+
+
+def note(line: str) -> None:
+    """Say something beside the output, on stderr."""
+    typer.echo(harmless(line), err=True)
+
+
+def history(versions: Iterable[Json]) -> None:
+    """Print one line a version."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("version", "tag", "state", "commit", "author", "time", "description"):
+        table.add_column(column, overflow="fold", no_wrap=column in ("version", "commit", "time"))
+    for version in versions:
+        table.add_row(
+            _cell(version["version_number"], "bold"),
+            _cell(version["version_tag"], "cyan"),
+            _cell(_state(version), "green"),
+            _cell(version["git_commit_hash"][:COMMIT_DIGITS], "yellow"),
+            _cell(version["created_by_username"]),
+            _cell(instant(version["created_at"]), "dim"),
+            _cell(version["version_description"]),
+        )
+    _print_table(table)
+
+
+def plain(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Print a table, whose cells are whole: folded where a terminal is too narrow."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*map(_cell, row))
+    _print_table(table)
+
+
+def facts(version: Json) -> None:
+    """Print what is known of a version, one fact a line."""
+    shown = {
+        "resource": f"{version['resource_type']}s/{version['resource_id']}",
+        "name": version["resource_name"],
+        "version": version["version_number"],
+        "state": _state(version),
+        "tag": version["version_tag"],
+        "description": version["version_description"],
+        "commit": version["git_commit_hash"],
+        "branch": version["git_branch"],
+        "author": version["created_by_username"],
+        "time": instant(version["created_at"]),
+        "checked out": version["checked_out_by"] and instant(version["checked_out_at"]),
+        "checked in": version["checked_in_at"] and instant(version["checked_in_at"]),
+        "repository": version["git_repo_url"],
+    }
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in shown.items():
+        if value not in (None, ""):
+            table.add_row(_cell(name, "dim"), _cell(value))
+    _print_table(table)
+
+
+def document(value: object) -> None:
+    """Print JSON, in colours on a terminal."""
+    text = as_json(value)
+    console = _console()
+    if not console.is_terminal:
+        write((text + "\n").encode())
+        return
+    # In JSON text these characters stand in strings alone, where an escape is the same value.
+    shown = Text("\n".join(map(harmless, text.split("\n"))))
+    if console.color_system is not None and len(text) <= HIGHLIGHT_CHARACTERS:
+        JSONHighlighter().highlight(shown)
+    console.print(shown, soft_wrap=True)
+
+
+def written(version: Json, output: Format, unchanged: str) -> None:
+    """Print the version that a write answers; where it wrote nothing say `unchanged`, which may name it."""
+    if output is Format.JSON:
+        document(version)
+    else:
+        history([version])
+    if version.get("unchanged"):
+        note(unchanged.format(name=version["resource_name"], number=version["version_number"]))
+
+
+def difference(found: Json, output: Format) -> None:
+    """Print what differs between two versions, and say where nothing does."""
+    if output is Format.JSON:
+        document(found)
+    elif found["text"]:
+        _unified_diff(found["text"])
+    if not found["text"]:
+        note("nothing differs")
+
+
+def _unified_diff(text: str) -> None:
+    """In colours on a terminal, unchanged elsewhere."""
+    console = _console()
+    if not console.is_terminal:
+        write(text.encode())
+        return
+    within = False
+    for line in text.removesuffix("\n").split("\n"):
+        within = within or line.startswith("@@")
+        console.print(Text(harmless(line), style=_diff_style(line) if within else "bold"), soft_wrap=True)
+
+
+def as_json(value: object) -> str:
+    """JSON for people: indented, and not escaped more than needed."""
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def write(data: bytes) -> None:
+    """Bytes to stdout, as they are."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def _diff_style(line: str) -> str:
+    match line[:1]:
+        case "+":
+            return "green"
+        case "-":
+            return "red"
+        case "@":
+            return "cyan"
+        case _:
+            return ""
+
+
+def _state(version: Json) -> str:
+    return ", ".join(state for state in ("current", "published") if version[f"is_{state}"])
+
+
+def instant(text: str) -> str:
+    """An instant of the API to the second."""
+    return re.sub(r"\.\d+", "", text)
+
+
+def _cell(value: object, style: str = "") -> Text:
+    return Text("" if value is None else harmless(str(value)), style=style)
+
+
+def _print_table(table: Table) -> None:
+    console = _console()
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()).encode())
+
+
+def _console() -> Console:
+    terminal = sys.stdout.isatty()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Not every terminal has every character.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    coloured = terminal and not os.environ.get("NO_COLOR")
+    return Console(
+        force_terminal=terminal,
+        # Not `no_color`, which leaves bold and dim.
+        color_system="auto" if coloured else None,
+        width=None if terminal else PIPE_WIDTH,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=False,
+    )

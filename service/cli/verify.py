@@ -1,0 +1,108 @@
+"""What `annals verify` does with an operator's database and repositories, and how it shows what it found."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from gitstore.store import Store
+from service.cli.console import operated
+from service.cli.tables import harmless
+from service.domain.ids import SubscriptionId
+from service.recovery.checks.findings import Finding
+from service.recovery.reconcile import Depth, Report, reconcile
+from service.runtime.clock import system_clock
+from service.runtime.settings import Settings
+from sql.database import Database
+from sql.queries import reconcile as queries
+
+# A repair records itself while another connection holds the lock.
+_CONNECTIONS = 2
+
+
+class UnknownSubscription(Exception):
+    """There is no subscription of that id."""
+
+
+def verify(
+    settings: Settings,
+    progress: Callable[[str], None],
+    *,
+    repair: bool,
+    full: bool,
+    only: SubscriptionId | None,
+) -> Report:
+    """Compare rows and repositories; raises UnknownSubscription and what `operated_database` raises."""
+    with operated(settings, progress, connections=_CONNECTIONS) as database:
+        if only is not None:
+            _check_known(database, only)
+        return reconcile(
+            database,
+            Store(settings.git_dir),
+            system_clock,
+            repair=repair,
+            depth=Depth.OBJECTS if full else Depth.HISTORY,
+            only=only,
+            endpoint="annals verify --repair",
+            progress=progress,
+        )
+
+
+def show(report: Report, *, as_json: bool, console: Console) -> None:
+    """Print a report: JSON, or for each finding what it is and what became of it."""
+    if as_json:
+        typer.echo(json.dumps(_plain(report), indent=2))
+        return
+    for finding in report.findings:
+        for line in _lines(finding):
+            console.print(Text(harmless(line)))
+    repaired = len(report.findings) - len(report.left)
+    counted = f"{report.subscriptions} subscriptions, {report.versions} versions"
+    if not report.findings:
+        console.print(Text(f"{counted}: all is as it has to be"))
+        return
+    console.print(
+        Text(f"{counted}: {len(report.findings)} findings, {repaired} repaired, {len(report.left)} left")
+    )
+
+
+def _lines(finding: Finding) -> list[str]:
+    state = "left" if finding.repaired is None else "repaired"
+    where = "" if finding.subscription_id is None else f"subscription {finding.subscription_id}  "
+    lines = [f"{state:<8}  {finding.code}  {where}{finding.subject}"]
+    for name, value in (
+        ("expected", finding.expected),
+        ("found", finding.found),
+        ("repair", finding.repaired),
+        ("failed", finding.failed),
+        ("to do", finding.to_do),
+    ):
+        if value is not None:
+            lines.append(f"          {name:<8}  {value}")
+    return lines
+
+
+def _plain(report: Report) -> dict[str, Any]:
+    findings = []
+    for finding in report.findings:
+        shown = asdict(finding)
+        subscription_id = finding.subscription_id
+        shown["subscription_id"] = None if subscription_id is None else str(subscription_id)
+        findings.append({**shown, "to_do": finding.to_do})
+    return {
+        "subscriptions": report.subscriptions,
+        "versions": report.versions,
+        "repaired": len(report.findings) - len(report.left),
+        "left": len(report.left),
+        "findings": findings,
+    }
+
+
+def _check_known(database: Database, subscription_id: SubscriptionId) -> None:
+    with database.transaction(subscription_id) as tx:
+        if subscription_id not in queries.subscriptions(tx):
+            raise UnknownSubscription(f"there is no subscription {subscription_id}")

@@ -1,0 +1,359 @@
+"""What callers hand the committer, and what it answers: plain data, so that it can cross a socket."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol, overload
+from uuid import UUID
+
+from service.domain.callers import Member
+from service.domain.etags import Match
+from service.domain.idempotency import Attempt
+from service.domain.ids import ResourceId
+from service.domain.resource_kinds import Kind, Place
+from sql.queries.deletions import DeletionRow
+from sql.queries.resources import ResourceRow
+from sql.queries.versions import VersionRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What every change has: who wants it, and by which Idempotency-Key, if any."""
+
+    author: Member
+    once: Attempt | None = None
+
+    @property
+    def size(self) -> int:
+        """The bytes of the documents in it."""
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Create(Request):
+    """Make a resource and its first version; `definition` is in canonical bytes."""
+
+    kind: Kind
+    resource_id: ResourceId
+    name: str
+    description: str | None
+    place: Place
+    definition: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.definition)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfResource(Request):
+    """A change of one resource; with `if_match` only if its current version's commit is named there."""
+
+    kind: Kind
+    resource_id: ResourceId
+    if_match: Match | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amend(OfResource):
+    """Make a new version with another name, description or parent: as far as `wanted` has them.
+
+    It holds `name`, `description` and the ids by which a resource of that kind names its parent.
+    """
+
+    wanted: Mapping[str, str | UUID | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Save(OfResource):
+    """Store a definition as the next version, without or beside a check-out of one's own."""
+
+    definition: bytes
+    description: str | None = None
+    tag: str | None = None
+    publish: bool = False
+
+    @property
+    def size(self) -> int:
+        return len(self.definition)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckIn(OfResource):
+    """End one's own check-out, with a new version where `definition` brings something new."""
+
+    definition: bytes | None = None
+    comment: str | None = None
+    tag: str | None = None
+    publish: bool = False
+
+    @property
+    def size(self) -> int:
+        return len(self.definition or b"")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollBack(OfResource):
+    """Make a new version with the definition and description of the one that `to` names."""
+
+    to: str | int
+    comment: str | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetTag(OfResource):
+    """Give the version that `ref` names a tag in place of the one that it has, or none."""
+
+    ref: str
+    tag: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetPublished(OfResource):
+    """Publish the version that `ref` names in place of the one that is, or let it no longer be published."""
+
+    ref: str
+    published: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One resource of a bulk check-in."""
+
+    kind: Kind
+    resource_id: ResourceId
+    definition: bytes
+    if_match: Match | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckInMany(Request):
+    """Store definitions of many resources in one commit, and end the author's check-outs of them; or nothing.
+
+    `if_match` is about the head of `main`, that of an item about its resource.
+    """
+
+    items: tuple[Item, ...]
+    comment: str | None = None
+    if_match: Match | None = None
+
+    @property
+    def size(self) -> int:
+        return sum(len(item.definition) for item in self.items)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollBackMany(Request):
+    """Give resources the definition and description that they had at an instant or a commit, in one commit.
+
+    `to` is an instant or the beginning of a commit's id; `root` a workspace or folder, None for the whole
+    subscription; `if_match` is about the head of `main`.
+    """
+
+    to: datetime | str
+    root: tuple[Kind, ResourceId] | None = None
+    comment: str | None = None
+    if_match: Match | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delete(OfResource):
+    """Let a resource and all that lives below it fall; for `restorable_for` they can come back.
+
+    `force` ends others' check-outs, which else are in the way.
+    """
+
+    reason: str | None
+    restorable_for: timedelta
+    force: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Purge(OfResource):
+    """Delete for good what is deleted already, and all below it.
+
+    With `once_expired` only where nothing of it can be restored any longer.
+    """
+
+    reason: str | None
+    once_expired: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolution:
+    """How a restore gets past conflicts.
+
+    Another name and another parent are for what the deletion names; `keep_restored` leaves parts that were
+    restored on their own where they are.
+    """
+
+    rename: str | None = None
+    new_parent_id: UUID | None = None
+    keep_restored: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restore(Request):
+    """Bring back what fell by a deletion, or only the part of one that `deletion_id` names."""
+
+    deletion_id: UUID
+    resolution: Resolution = Resolution()
+    dry_run: bool = False
+
+
+OneChange = Create | Amend | Save | CheckIn | RollBack | SetTag | SetPublished
+ManyChange = CheckInMany | RollBackMany | Delete | Purge | Restore
+Change = OneChange | ManyChange
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What became of a change; `unchanged` where things were so already, and no commit was made."""
+
+    resource: ResourceRow
+    version: VersionRow
+    unchanged: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foreseen:
+    """What a rollback would do: `resource` as it would stand, from its current version to the target."""
+
+    resource: ResourceRow
+    current: VersionRow
+    target: VersionRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skipped:
+    """A resource that a rollback leaves as it is: `newer`, `was_deleted` at the target, `deleted` since."""
+
+    resource_type: str
+    resource_id: UUID
+    resource_name: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenMany:
+    """What became of a change of many resources; `commit` is None where nothing had to change."""
+
+    commit: str | None
+    versions: tuple[Written, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForeseenMany:
+    """What a rollback of many would do."""
+
+    foreseen: tuple[Foreseen, ...]
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deleted:
+    """What a deletion came to; `connectors` are those that fell, by id, with their names."""
+
+    deletion: DeletionRow
+    connectors: Mapping[UUID, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A resource that fell by a deletion."""
+
+    resource_type: str
+    resource_id: UUID
+    resource_name: str
+    deletion_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conflict:
+    """What keeps a deletion from being undone: `name_taken`, `parent_deleted` or `already_restored`.
+
+    `resource_…` are of what can't come back, `other_…` of what is in the way.
+    """
+
+    reason: str
+    detail: str
+    resource_type: str
+    resource_id: UUID
+    resource_name: str
+    other_type: str | None = None
+    other_id: UUID | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blobs:
+    """How many paths of git were compared with what they were before the deletion, and how many are equal.
+
+    A path that the restore itself changed, by another name or parent, is not among them.
+    """
+
+    compared: int
+    equal: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restored:
+    """What a restore brought back, by kind; `missing` was deleted for good since, `kept` was back already."""
+
+    deletion_id: UUID
+    commit: str
+    root: Written
+    counts: Mapping[str, int]
+    blobs: Blobs
+    missing: tuple[Part, ...]
+    kept: tuple[Part, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForeseenRestore:
+    """What a restore would bring back, and what is in its way."""
+
+    deletion_id: UUID
+    counts: Mapping[str, int]
+    conflicts: tuple[Conflict, ...]
+    missing: tuple[Part, ...]
+    kept: tuple[Part, ...]
+
+
+# What is in the history; all other results are answers alone.
+STORED = (Written, WrittenMany, Deleted, Restored)
+
+Result = Written | Foreseen | WrittenMany | ForeseenMany | Deleted | Restored | ForeseenRestore
+
+
+class Committer(Protocol):
+    """Whoever takes changes, in this process or another.
+
+    `submit` waits until the change is durable and its refs moved. It raises the AnnalsError that refused the
+    change, Busy where too much is queued, or an error of `sql.errors` or `gitstore.errors` where a store
+    failed.
+    """
+
+    @overload
+    async def submit(self, change: RollBack) -> Written | Foreseen: ...
+
+    @overload
+    async def submit(self, change: Create | Amend | Save | CheckIn | SetTag | SetPublished) -> Written: ...
+
+    @overload
+    async def submit(self, change: CheckInMany) -> WrittenMany: ...
+
+    @overload
+    async def submit(self, change: RollBackMany) -> WrittenMany | ForeseenMany: ...
+
+    @overload
+    async def submit(self, change: Delete | Purge) -> Deleted: ...
+
+    @overload
+    async def submit(self, change: Restore) -> Restored | ForeseenRestore: ...
+
+    def is_alive(self) -> bool:
+        """Whether changes are being taken."""
+        ...

@@ -1,0 +1,240 @@
+"""Group commit: changes queue per subscription while a batch is written, subscriptions side by side."""
+
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+import structlog
+
+from gitstore.failpoints import passing
+from gitstore.store import Store
+from service.addresses import git_url
+from service.committer.batch import BatchWriter, Outcome
+from service.committer.changes import Change
+from service.committer.refs import settle_all
+from service.domain.errors import Busy
+from service.domain.ids import SubscriptionId
+from service.runtime.clock import Clock
+from service.runtime.metrics import BATCH_SIZE
+from sql.database import Database
+
+log = structlog.get_logger(__name__)
+
+# Past this much, a caller is better told to come back than kept waiting.
+MAX_WAITING = 1024
+MAX_WAITING_BYTES = 256 * 1024 * 1024
+# One batch holds its subscription's row lock: bounded, so that other hosts get their turn.
+MAX_BATCH = 64
+MAX_BATCH_BYTES = 32 * 1024 * 1024
+# Batches side by side, each with a connection: while one waits for its disk, another is planned. More of them
+# are smaller, and take the interpreter from each other.
+AT_ONCE = 2
+# One that has taken this long waits for a lock or for a slow disk: it counts no more, up to so many threads.
+PATIENCE_SECONDS = 0.1
+WRITERS = 4
+# Open repositories; each holds a few file handles and a cache of trees.
+MAX_OPEN = 64
+# A batch takes milliseconds; one that takes this long waits for something that may never come.
+STUCK_SECONDS = 30
+
+
+class Sender(Protocol):
+    """Who handed changes over, each under a number of its own."""
+
+    def still_wants(self, number: int) -> bool:
+        """Whether anybody waits for what becomes of a change; asked before it is begun."""
+        ...
+
+    def deliver(self, outcomes: Sequence[tuple[int, Outcome]]) -> None:
+        """Take what became of changes; never waits for long, never raises."""
+        ...
+
+
+class _Waiting:
+    __slots__ = ("change", "number", "sender")
+
+    def __init__(self, change: Change, sender: Sender, number: int) -> None:
+        self.change = change
+        self.sender = sender
+        self.number = number
+
+
+class GroupCommit:
+    """Takes changes from any thread and writes them in threads of its own, one batch a subscription."""
+
+    def __init__(
+        self,
+        database: Database,
+        store: Store,
+        *,
+        clock: Clock,
+        public_url: str,
+        when_written: Callable[[SubscriptionId], None] = lambda _: None,
+    ) -> None:
+        self._when_written = when_written
+        self._database = database
+        self._store = store
+        self._clock = clock
+        self._public_url = public_url
+        self._queues: dict[SubscriptionId, deque[_Waiting]] = {}
+        # Whose turn it is: subscriptions with a queue, of which no batch is being written.
+        self._turns: OrderedDict[SubscriptionId, None] = OrderedDict()
+        self._written: set[SubscriptionId] = set()
+        self._waiting = 0
+        self._waiting_bytes = 0
+        self._stopping = False
+        self._wake = threading.Condition()
+        self._idle: OrderedDict[SubscriptionId, BatchWriter] = OrderedDict()
+        self._began: dict[int, float] = {}
+        self._threads = [
+            threading.Thread(target=self._run, args=(number,), name=f"committer-{number}", daemon=True)
+            for number in range(WRITERS)
+        ]
+
+    def start(self) -> None:
+        """Start the threads; the first of them lets the refs follow that a crash left behind."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Write what is waiting, then end the threads."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify_all()
+        for thread in self._threads:
+            thread.join()
+        while self._idle:
+            self._idle.popitem()[1].close()
+
+    def is_alive(self) -> bool:
+        """Whether changes are being taken, and none has been stuck for long."""
+        now = time.monotonic()
+        stuck = any(now - began > STUCK_SECONDS for began in list(self._began.values()))
+        return not stuck and not self._stopping and all(thread.is_alive() for thread in self._threads)
+
+    def put(self, change: Change, sender: Sender, number: int) -> None:
+        """Queue a change, whose outcome its sender gets under that number; raises Busy past the bounds."""
+        subscription_id, size = change.author.subscription_id, change.size
+        with self._wake:
+            full = self._waiting >= MAX_WAITING or self._waiting_bytes + size > MAX_WAITING_BYTES
+            if self._stopping or (full and self._waiting):
+                raise Busy("Too many changes are waiting to be written; nothing was changed, try again.")
+            self._queues.setdefault(subscription_id, deque()).append(_Waiting(change, sender, number))
+            self._waiting += 1
+            self._waiting_bytes += size
+            if subscription_id not in self._written and subscription_id not in self._turns:
+                self._turns[subscription_id] = None
+                self._wake.notify()
+
+    def _run(self, number: int) -> None:
+        if number == 0:
+            self._settle()
+        while True:
+            with self._wake:
+                while not self._may_begin():
+                    if self._stopping and not self._queues:
+                        return
+                    self._wake.wait(PATIENCE_SECONDS if self._turns else None)
+                subscription_id, batch = self._take()
+                writer = self._idle.pop(subscription_id, None)
+                self._began[number] = time.monotonic()
+            self._write(subscription_id, writer, batch)
+            del self._began[number]
+
+    def _may_begin(self) -> bool:
+        """Whether it is somebody's turn, and few enough batches are under way; the lock is held."""
+        since = time.monotonic() - PATIENCE_SECONDS
+        return bool(self._turns) and sum(began > since for began in list(self._began.values())) < AT_ONCE
+
+    def _settle(self) -> None:
+        try:
+            moved = settle_all(self._database, self._store)
+        except Exception:
+            # Each repository is settled again before it is cloned, so a failure here loses nothing.
+            log.exception("refs could not be checked at start")
+        else:
+            if moved:
+                log.warning("refs that a crash left behind were moved", repositories=len(moved))
+
+    def _take(self) -> tuple[SubscriptionId, list[_Waiting]]:
+        """The next batch, subscriptions taking turns; the lock is held."""
+        subscription_id, _ = self._turns.popitem(last=False)
+        queue = self._queues[subscription_id]
+        batch: list[_Waiting] = []
+        size = 0
+        while (
+            queue and len(batch) < MAX_BATCH and (not batch or size + queue[0].change.size <= MAX_BATCH_BYTES)
+        ):
+            waiting = queue.popleft()
+            self._waiting -= 1
+            self._waiting_bytes -= waiting.change.size
+            # A caller that hung up before its turn is not written: nobody was told yes.
+            if waiting.sender.still_wants(waiting.number):
+                batch.append(waiting)
+                size += waiting.change.size
+        if not queue:
+            del self._queues[subscription_id]
+        self._written.add(subscription_id)
+        return subscription_id, batch
+
+    def _give_back(self, subscription_id: SubscriptionId, writer: BatchWriter | None) -> None:
+        """Let others write the subscription; close the repositories that were not used for longest."""
+        closed = []
+        with self._wake:
+            self._written.remove(subscription_id)
+            if subscription_id in self._queues:
+                self._turns[subscription_id] = None
+                self._wake.notify()
+            elif self._stopping:
+                self._wake.notify_all()
+            if writer is not None:
+                self._idle[subscription_id] = writer
+            while len(self._idle) > MAX_OPEN:
+                closed.append(self._idle.popitem(last=False)[1])
+        for each in closed:
+            each.close()
+
+    def _write(
+        self, subscription_id: SubscriptionId, writer: BatchWriter | None, batch: list[_Waiting]
+    ) -> None:
+        """Write a batch and answer who waits for it."""
+        if not batch:
+            self._give_back(subscription_id, writer)
+            return
+        outcomes: Sequence[Outcome]
+        try:
+            BATCH_SIZE.observe(len(batch))
+            passing("batch-taken")
+            if writer is None:
+                writer = self._new_writer(subscription_id)
+            outcomes = writer.write([waiting.change for waiting in batch])
+        except Exception as error:
+            log.exception("a batch failed", subscription_id=str(subscription_id))
+            outcomes = [error for _ in batch]
+            if writer is not None:
+                writer.close()
+                writer = None
+        self._give_back(subscription_id, writer)
+        self._when_written(subscription_id)
+        _deliver(zip(batch, outcomes, strict=True))
+
+    def _new_writer(self, subscription_id: SubscriptionId) -> BatchWriter:
+        return BatchWriter(
+            self._database,
+            self._store,
+            subscription_id,
+            clock=self._clock,
+            git_url=git_url(self._public_url, subscription_id),
+        )
+
+
+def _deliver(answered: Iterable[tuple[_Waiting, Outcome]]) -> None:
+    """Give each sender what became of its changes, all at once."""
+    by_sender: dict[int, tuple[Sender, list[tuple[int, Outcome]]]] = {}
+    for waiting, outcome in answered:
+        _, outcomes = by_sender.setdefault(id(waiting.sender), (waiting.sender, []))
+        outcomes.append((waiting.number, outcome))
+    for sender, outcomes in by_sender.values():
+        sender.deliver(outcomes)

@@ -1,0 +1,1 @@
+"""Planning one change: from a command and the current state to commits and rows."""

@@ -1,0 +1,511 @@
+"""Carrying out what was decided: commits, tag objects and the rows that go with them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from uuid import UUID
+
+from gitstore import commit_messages, snapshots
+from gitstore.commit_messages import DeletionLine, VersionLine
+from gitstore.write.commit_builder import Branch, Commit, CommitBuilder, Identity
+from service.audit import data_changes, events
+from service.audit.events import Subject
+from service.committer.changes import Written
+from service.committer.plan.ledger import Ledger
+from service.committer.refusals import check_match, counted, tag_taken
+from service.committer.step import Entry, Step, path_of, running, snapshot_of, version_state
+from service.documents.structural_diff import document_patch
+from service.domain.actions import Action
+from service.domain.callers import Member
+from service.domain.ids import mint
+from service.domain.resource_kinds import Kind
+from sql.queries.audit_logs import Values
+from sql.queries.comments import NewComment
+from sql.queries.data_changes import NewChange
+from sql.queries.publications import Publication
+from sql.queries.resources import ResourceRow
+from sql.queries.tags import NewTag
+from sql.queries.versions import NewVersion, VersionRow
+
+MAIN: Branch = "main"
+PUBLISHED: Branch = "published"
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A version to be made of a resource."""
+
+    row: ResourceRow
+    number: int
+    snapshot: bytes
+    author: Member
+    description: str | None = None
+    before: VersionRow | None = None
+    reason: str | None = None
+
+
+class Applier:
+    """Adds to the builder and to the ledger's writes; what is refused is refused before anything is added."""
+
+    def __init__(self, ledger: Ledger, *, builder: CommitBuilder, git_url: str) -> None:
+        self._ledger = ledger
+        self._writes = ledger.writes
+        self._at = ledger.at
+        self._builder = builder
+        self._git_url = git_url
+
+    def create(self, row: ResourceRow, author: Member, definition: bytes) -> Written:
+        """Make a resource's first version."""
+        [version] = self._commit([_Draft(row, 1, snapshot_of(row, definition), author)], None, None)
+        self.record(author, Subject.of(row), Action.CREATE, old=None, new=version_state(version))
+        return Written(resource=row, version=version, unchanged=False)
+
+    def apply(self, steps: Sequence[Step], *, title: str | None = None) -> list[Written]:
+        """Take steps of different resources in one commit, which has a `title` if they can be many.
+
+        Raises TagTaken and StaleVersion.
+        """
+        drafts = [self._draft(step) for step in steps]
+        for step, draft in zip(steps, drafts, strict=True):
+            self._check(step, for_new_version=draft is not None)
+        befores = [version_state(step.entry.current) | step.was for step in steps]
+        made = iter(
+            self._commit([d for d in drafts if d is not None], title, steps[0].comment or steps[0].body)
+        )
+        for step, draft in zip(steps, drafts, strict=True):
+            if draft is not None:
+                self._writes.rows.superseded.append(step.entry.current.version_id)
+                self._writes.rows.touched[step.row.resource_id] = step.row
+                step.entry.row, step.entry.current, step.entry.dirty = step.row, next(made), True
+        return [
+            self._finish(step, before, unchanged=draft is None)
+            for step, before, draft in zip(steps, befores, drafts, strict=True)
+        ]
+
+    def set_tag(self, entry: Entry, version: VersionRow, tag: str | None, author: Member) -> VersionRow:
+        """Give a version a tag that no other has, or none; the same version where it is so already."""
+        if version.version_tag == tag:
+            return version
+        if version.version_tag is not None:
+            self._writes.rows.untagged.append((version.version_id, author.user_id))
+        if tag is not None:
+            self._writes.rows.tags.append(self._new_tag(version, tag, author))
+        return self._became(entry, replace(version, version_tag=tag))
+
+    def set_published(
+        self, entry: Entry, version: VersionRow, author: Member, *, published: bool
+    ) -> VersionRow:
+        """Let a version be the published one of its resource, or not; the same where it is so already."""
+        if version.is_published == published:
+            return version
+        kind, resource_id = Kind(entry.row.resource_type), str(entry.row.resource_id)
+        path = path_of(version)
+        line = [_line(version)]
+        word = "published" if published else "unpublished"
+        commit = self._commit_to(
+            PUBLISHED,
+            places={path: version.git_blob_id} if published else {},
+            removes=() if published else (path,),
+            subject=f"{kind.collection}/{resource_id}: {word} v{version.version_number}"
+            f" — {version.resource_name}",
+            published=line if published else (),
+            unpublished=() if published else line,
+            author=author,
+        )
+        self._advance_published(commit)
+        self._writes.rows.publications.append(
+            Publication(
+                publication_id=mint(),
+                resource_type=kind,
+                resource_id=entry.row.resource_id,
+                version_id=version.version_id if published else None,
+                by=author.user_id,
+            )
+        )
+        # At most one version is published: the current one is no longer, unless it is this.
+        entry.current = replace(entry.current, is_published=False)
+        return self._became(entry, replace(version, is_published=published))
+
+    def take_away(
+        self, rows: Sequence[ResourceRow], line: DeletionLine, *, author: Member, root: ResourceRow, also: int
+    ) -> str:
+        """Commit that resources fall, or without any that the root goes for good, and so many `also`."""
+        word = "deleted" if rows else "deleted for good"
+        commit = self._commit_to(
+            MAIN,
+            removes=[path_of(row) for row in rows],
+            subject=_subject(root, word),
+            body=_others(also),
+            deletion=line,
+            author=author,
+        )
+        return self._advance(commit)
+
+    def withdraw(
+        self, published: Sequence[VersionRow], line: DeletionLine, *, author: Member, root: ResourceRow
+    ) -> None:
+        """Let no version of what falls be published any longer."""
+        commit = self._commit_to(
+            PUBLISHED,
+            removes=[path_of(version) for version in published],
+            subject=_subject(root, "deleted"),
+            unpublished=[_line(version) for version in published],
+            deletion=line,
+            author=author,
+        )
+        self._advance_published(commit)
+        self._writes.rows.withdrawn += [version.version_id for version in published]
+        self._writes.rows.withdrawn_by = author.user_id
+
+    def bring_back(
+        self,
+        places: Mapping[str, str],
+        deletion_id: UUID,
+        *,
+        author: Member,
+        root: ResourceRow,
+        changed: Step | None,
+    ) -> tuple[str, VersionRow | None]:
+        """Commit that what fell is there again, by paths and blobs; the root perhaps as a new version.
+
+        Returns the commit and that version.
+        """
+        draft = None if changed is None else self._draft(changed)
+        others = {path: blob for path, blob in places.items() if draft is None or path != path_of(root)}
+        commit, made = self._commit_versions(
+            [] if draft is None else [draft],
+            title=_subject(root, "restored"),
+            body=_others(len(places) - 1),
+            author=author,
+            places=others,
+            restored=str(deletion_id),
+        )
+        if draft is not None and changed is not None:
+            self._writes.rows.superseded.append(changed.entry.current.version_id)
+            self._writes.rows.touched[root.resource_id] = changed.row
+        return commit, made[0] if made else None
+
+    def publish_again(
+        self, published: Sequence[VersionRow], deletion_id: UUID, *, author: Member, root: ResourceRow
+    ) -> None:
+        """Publish what was published when it fell."""
+        commit = self._commit_to(
+            PUBLISHED,
+            places={path_of(version): version.git_blob_id for version in published},
+            subject=_subject(root, "restored"),
+            published=[_line(version) for version in published],
+            restored=str(deletion_id),
+            author=author,
+        )
+        self._advance_published(commit)
+        self._writes.rows.published += [
+            Publication(
+                publication_id=mint(),
+                resource_type=version.resource_type,
+                resource_id=version.resource_id,
+                version_id=version.version_id,
+                by=author.user_id,
+            )
+            for version in published
+        ]
+
+    def note_changes(
+        self, entries: Sequence[Entry], author: Member, action: Action, *, reason: str | None
+    ) -> None:
+        """Count the fall or the return of each resource among the changes of it."""
+        records = [
+            data_changes.Whole(
+                Kind(entry.row.resource_type).collection,
+                entry.row.resource_id,
+                entry.row.name,
+                version_state(entry.current),
+                entry.current.changes + 1,
+            )
+            for entry in entries
+        ]
+        self._writes.rows.counted += [entry.current.version_id for entry in entries]
+        self._writes.rows.changes.append(
+            partial(
+                data_changes.changes_of,
+                author,
+                self._ledger.subscription_id,
+                records,
+                self._at,
+                change_type="DELETE" if action is Action.DELETE else "INSERT",
+                reason=reason,
+            )
+        )
+
+    def record(
+        self, author: Member, subject: Subject, action: Action, *, old: Values | None, new: Values | None
+    ) -> None:
+        """Add an audit row."""
+        subscription_id = self._ledger.subscription_id
+        self._writes.rows.audit.append(
+            events.event(author, subscription_id, subject, action, self._at, old=old, new=new)
+        )
+
+    # -- the parts of a step ------------------------------------------------------------------------
+
+    def _draft(self, step: Step) -> _Draft | None:
+        if step.definition is None:
+            return None
+        snapshot = snapshot_of(step.row, step.definition)
+        if snapshots.blob_id(snapshot) == step.entry.current.git_blob_id:
+            return None
+        number = step.entry.current.version_number + 1
+        return _Draft(
+            step.row, number, snapshot, step.author, step.description, step.entry.current, step.comment
+        )
+
+    def _check(self, step: Step, *, for_new_version: bool) -> None:
+        entry = step.entry
+        if step.tag is not None:
+            owner = self._ledger.tag_owner(entry, step.tag)
+            if owner is not None and (for_new_version or owner != entry.current.version_id):
+                raise tag_taken(entry.row.resource_type, step.tag)
+        check_match(entry.row.resource_type, entry.current, step.if_match)
+
+    def _finish(self, step: Step, before: Values, *, unchanged: bool) -> Written:
+        entry = step.entry
+        self._carry_check_out(step)
+        if step.tag is not None:
+            self.set_tag(entry, entry.current, step.tag, step.author)
+        if step.publish:
+            self.set_published(entry, entry.current, step.author, published=True)
+        if step.comment is not None:
+            self._writes.rows.comments.append(
+                NewComment(
+                    comment_id=mint(),
+                    version_id=entry.current.version_id,
+                    comment_text=step.comment,
+                    commented_by=step.author.user_id,
+                    commented_at=self._at,
+                )
+            )
+        after = version_state(entry.current) | step.about
+        if unchanged:
+            after["unchanged"] = True
+        if step.publish:
+            after["is_published"] = True
+        self.record(step.author, Subject.of(step.row), step.action, old=before, new=after)
+        return Written(resource=entry.row, version=entry.current, unchanged=unchanged)
+
+    def _carry_check_out(self, step: Step) -> None:
+        """End the check-out, or let it stand on what is now the current version."""
+        entry, rows = step.entry, self._writes.rows
+        if step.ends is not None:
+            rows.checked_in.append((step.ends, entry.current.version_id))
+            entry.check_out = None
+            self._became(
+                entry,
+                replace(entry.current, checked_out_by=None, checked_out_at=None, checked_in_at=self._at),
+            )
+            return
+        held = running(entry.check_out, self._at)
+        if held is not None and held.version_id != entry.current.version_id:
+            first, _ = rows.moved.get(held.check_out_id, (held, None))
+            rows.moved[held.check_out_id] = (first, entry.current.version_id)
+            entry.check_out = replace(held, version_id=entry.current.version_id)
+            self._became(
+                entry,
+                replace(
+                    entry.current, checked_out_by=held.checked_out_by, checked_out_at=held.checked_out_at
+                ),
+            )
+
+    def _became(self, entry: Entry, version: VersionRow) -> VersionRow:
+        """Note that a version of the resource is otherwise than the database knows."""
+        if version.version_id == entry.current.version_id:
+            entry.current = version
+        entry.dirty = True
+        return version
+
+    # -- objects in git -----------------------------------------------------------------------------
+
+    def _commit(self, drafts: Sequence[_Draft], title: str | None, body: str | None) -> list[VersionRow]:
+        if not drafts:
+            return []
+        [first, *_] = drafts
+        if title is None:
+            kind, row = Kind(first.row.resource_type), first.row
+            title = commit_messages.version_subject(
+                kind.collection, str(row.resource_id), first.number, row.name
+            )
+        _, made = self._commit_versions(drafts, title=title, body=body, author=first.author)
+        return made
+
+    def _commit_versions(
+        self,
+        drafts: Sequence[_Draft],
+        *,
+        title: str,
+        body: str | None,
+        author: Member,
+        places: Mapping[str, str] | None = None,
+        restored: str | None = None,
+    ) -> tuple[str, list[VersionRow]]:
+        """One commit on `main` of new versions, and of what else is to stand at `places`."""
+        ids = [mint() for _ in drafts]
+        paths = [path_of(draft.row) for draft in drafts]
+        commit = self._commit_to(
+            MAIN,
+            writes={path: draft.snapshot for path, draft in zip(paths, drafts, strict=True)},
+            places=places,
+            subject=title,
+            body=body,
+            versions=[
+                VersionLine(
+                    Kind(draft.row.resource_type).collection,
+                    str(draft.row.resource_id),
+                    draft.number,
+                    str(version_id),
+                )
+                for draft, version_id in zip(drafts, ids, strict=True)
+            ],
+            restored=restored,
+            description=drafts[0].description if drafts else None,
+            author=author,
+        )
+        self._advance(commit)
+        made = []
+        for draft, version_id, path in zip(drafts, ids, paths, strict=True):
+            new = NewVersion(
+                version_id=version_id,
+                resource_type=draft.row.resource_type,
+                resource_id=draft.row.resource_id,
+                resource_name=draft.row.name,
+                version_number=draft.number,
+                version_description=draft.description,
+                snapshot=draft.snapshot,
+                git_commit_hash=commit.commit_id,
+                git_blob_id=commit.blob_ids[path],
+                commit_number=self._writes.tips.commits,
+                unversioned_changes=0 if draft.before is None else draft.before.unversioned_changes,
+                git_branch=MAIN,
+                git_repo_url=self._git_url,
+                created_by=draft.author.user_id,
+                created_at=self._at,
+            )
+            self._writes.rows.versions.append(new)
+            version = VersionRow.of(new, username=draft.author.username)
+            made.append(version)
+            self._writes.rows.changes.append(partial(self._change, draft, version))
+        return commit.commit_id, made
+
+    def _advance(self, commit: Commit) -> str:
+        """Let `main` stand on a commit."""
+        tips = self._writes.tips
+        self._writes.tips = replace(tips, head=commit.commit_id, commits=tips.commits + 1)
+        return commit.commit_id
+
+    def _advance_published(self, commit: Commit) -> None:
+        """Let `published` stand on a commit."""
+        self._writes.tips = replace(self._writes.tips, published=commit.commit_id)
+
+    def _change(self, draft: _Draft, version: VersionRow) -> list[NewChange]:
+        """The row of the data change that a new version is; the body itself lives once, in git."""
+        before = draft.before
+        diff = None
+        if before is not None:
+            diff = document_patch(self._builder.read_blob(before.git_blob_id), draft.snapshot)
+        made = data_changes.change(
+            draft.author,
+            self._ledger.subscription_id,
+            data_changes.Record(
+                Kind(version.resource_type).collection, version.resource_id, version.resource_name
+            ),
+            self._at,
+            old=None if before is None else version_state(before),
+            new=version_state(version),
+            number=version.changes,
+            diff=diff,
+            reason=draft.reason,
+        )
+        return [made]
+
+    def _commit_to(
+        self,
+        branch: Branch,
+        *,
+        author: Member,
+        subject: str,
+        writes: dict[str, bytes] | None = None,
+        places: Mapping[str, str] | None = None,
+        removes: Sequence[str] = (),
+        body: str | None = None,
+        description: str | None = None,
+        versions: Sequence[VersionLine] = (),
+        published: Sequence[VersionLine] = (),
+        unpublished: Sequence[VersionLine] = (),
+        deletion: DeletionLine | None = None,
+        restored: str | None = None,
+    ) -> Commit:
+        actor = _identity(author)
+        return self._builder.commit(
+            branch=branch,
+            writes=writes or {},
+            places=places,
+            removes=removes,
+            message=commit_messages.compose(
+                subject=subject,
+                body=body,
+                versions=versions,
+                published=published,
+                unpublished=unpublished,
+                deletion=deletion,
+                restored=restored,
+                actor=actor,
+                request_id=author.origin.request_id,
+                time=self._at,
+                description=description,
+            ),
+            actor=actor,
+            time=self._at,
+        )
+
+    def _new_tag(self, version: VersionRow, tag: str, author: Member) -> NewTag:
+        collection, resource_id = Kind(version.resource_type).collection, str(version.resource_id)
+        actor = _identity(author)
+        tag_object = self._builder.tag(
+            name=commit_messages.tag_ref(collection, resource_id, tag),
+            target=version.git_commit_hash,
+            message=commit_messages.compose(
+                subject=f"{collection}/{resource_id}: {tag} is v{version.version_number}"
+                f" — {version.resource_name}",
+                body=None,
+                versions=[_line(version)],
+                actor=actor,
+                request_id=author.origin.request_id,
+                time=self._at,
+            ),
+            actor=actor,
+            time=self._at,
+        )
+        return NewTag(
+            tag_id=mint(),
+            resource_type=version.resource_type,
+            resource_id=version.resource_id,
+            version_id=version.version_id,
+            tag=tag,
+            tag_object=tag_object,
+            tagged_by=author.user_id,
+        )
+
+
+def _identity(author: Member) -> Identity:
+    return Identity(str(author.user_id), author.username)
+
+
+def _subject(root: ResourceRow, word: str) -> str:
+    return f"{Kind(root.resource_type).collection}/{root.resource_id}: {word} — {root.name}"
+
+
+def _others(number: int) -> str | None:
+    """The body of a commit by which others fall or come back too."""
+    return f"And {counted(number)} below it." if number else None
+
+
+def _line(version: VersionRow) -> VersionLine:
+    collection = Kind(version.resource_type).collection
+    return VersionLine(collection, str(version.resource_id), version.version_number, str(version.version_id))

@@ -1,0 +1,121 @@
+"""The resources of a batch as they stand after the changes accepted so far."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from service.committer.plan.writes import Writes
+from service.committer.refusals import checked_out, resource_deleted, resource_not_found, version_not_found
+from service.committer.step import Entry, running
+from service.domain import version_refs
+from service.domain.callers import Member
+from service.domain.ids import SubscriptionId
+from service.domain.resource_kinds import Kind
+from sql.database import Transaction
+from sql.pipelines import pipelined
+from sql.queries import resources, tags
+from sql.queries.batch_opening import Resources, Standing
+from sql.queries.versions import VersionRow
+
+
+class Ledger:
+    """Reads resources, their rows held, once; what the batch changed of them is told to it in its entries."""
+
+    def __init__(
+        self, tx: Transaction, subscription_id: SubscriptionId, *, at: datetime, writes: Writes
+    ) -> None:
+        self.tx = tx
+        self.subscription_id = subscription_id
+        self.at = at
+        self.writes = writes
+        self._entries: dict[tuple[str, UUID], Entry] = {}
+
+    def load(self, wanted: Mapping[str, Collection[UUID]]) -> None:
+        """Hold and read resources by kind; those that are not there are left out."""
+        missing = {
+            kind: ids
+            for kind, all_ids in wanted.items()
+            if (ids := [each for each in all_ids if (kind, each) not in self._entries])
+        }
+        found = Resources(self.subscription_id, missing, at=self.at)
+        with pipelined(self.tx):
+            found.send(self.tx)
+        self.add(found.found())
+
+    def add(self, standing: Iterable[Standing]) -> None:
+        """Take up resources that are held."""
+        for each in standing:
+            current = each.current
+            if current.checked_out_by is not None and running(each.check_out, self.at) is None:
+                # Its lease ran out while the batch waited for its turn.
+                current = replace(current, checked_out_by=None, checked_out_at=None)
+            kind, resource_id = each.row.resource_type, each.row.resource_id
+            self._entries[kind, resource_id] = Entry(each.row, current, each.check_out)
+
+    def get(self, kind: Kind, resource_id: UUID) -> Entry | None:
+        """A loaded resource, deleted or not, None for what is not there."""
+        return self._entries.get((kind, resource_id))
+
+    def present(self, kind: Kind, resource_id: UUID) -> Entry:
+        """A loaded resource, deleted or not; raises ResourceNotFound."""
+        entry = self.get(kind, resource_id)
+        if entry is None:
+            raise resource_not_found(kind, resource_id)
+        return entry
+
+    def live(self, kind: Kind, resource_id: UUID) -> Entry:
+        """A resource that may be changed; raises ResourceNotFound, ResourceDeleted."""
+        entry = self.present(kind, resource_id)
+        if entry.row.deleted_at is not None:
+            raise resource_deleted(kind)
+        return entry
+
+    def writable(self, kind: Kind, resource_id: UUID, author: Member) -> Entry:
+        """A resource whose content the author may change; raises CheckedOut too."""
+        entry = self.live(kind, resource_id)
+        held = running(entry.check_out, self.at)
+        if held is not None and held.checked_out_by != author.user_id:
+            raise checked_out(kind, held)
+        return entry
+
+    def find(self, entry: Entry, ref: str | int) -> VersionRow:
+        """The version of a resource that `ref` names; raises VersionNotFound, AmbiguousRef."""
+        self.tell([entry])
+        kind, resource_id = entry.row.resource_type, entry.row.resource_id
+        found = version_refs.resolve(self.tx, self.subscription_id, kind, resource_id, ref, self.at)
+        if found is None:
+            raise version_not_found(kind, ref)
+        return found
+
+    def tag_owner(self, entry: Entry, tag: str) -> UUID | None:
+        """The version of a resource that has a tag."""
+        self.tell([entry])
+        row = entry.row
+        return tags.owner(self.tx, self.subscription_id, row.resource_type, row.resource_id, tag)
+
+    def tell(self, entries: Iterable[Entry]) -> None:
+        """Let the database know what the batch changed, where it is asked about something changed."""
+        if any(entry.dirty for entry in entries):
+            self.tell_all()
+
+    def tell_all(self) -> None:
+        """Let the database know all that the batch did so far."""
+        self.writes.flush(self.tx, self.subscription_id, self.at)
+        for entry in self._entries.values():
+            entry.dirty = False
+
+    def forget(self, entries: Iterable[Entry]) -> None:
+        """Let go of resources that are there no longer."""
+        for entry in entries:
+            del self._entries[entry.row.resource_type, entry.row.resource_id]
+
+    def reread(self) -> None:
+        """Read again where the resources of the batch hang: what one of them lies in was moved."""
+        of_kind: dict[str, list[UUID]] = {}
+        for kind, resource_id in self._entries:
+            of_kind.setdefault(kind, []).append(resource_id)
+        for kind in sorted(of_kind):
+            rows = resources.lock(self.tx, self.subscription_id, kind, of_kind[kind])
+            for resource_id, row in rows.items():
+                self._entries[kind, resource_id].row = row

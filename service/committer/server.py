@@ -1,0 +1,248 @@
+"""The committer process of a host: takes changes of the API workers by a Unix socket and writes them.
+
+`annals serve` starts it with a listening socket, so that a change sent while it is started again only waits.
+"""
+
+import json
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from service.runtime import garbage_collector
+from service.runtime.lifeline import Lifeline
+
+if TYPE_CHECKING:
+    from service.committer.batch import Outcome
+    from service.committer.group_commit import GroupCommit
+
+# For what is under way when the server stops: the workers finish their requests first, for up to 10 s.
+GRACE_SECONDS = 15
+HEARTBEAT_SECONDS = 1.0
+RECEIVE_BYTES = 256 * 1024
+# A worker reads at once or is stopped; its outcomes must not hold up those of the others.
+SEND_SECONDS = 5
+
+
+class Connection:
+    """A worker's connection: its changes go to the group, their outcomes back."""
+
+    def __init__(self, connected: socket.socket, group: "GroupCommit") -> None:
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_SECONDS, 0))
+        self._socket = connected
+        self._group = group
+        self._sending = threading.Lock()
+        self._unsent = bytearray()
+        self._is_behind = False
+        self.is_open = True
+
+    def serve(self) -> None:
+        """Take changes until the worker is gone."""
+        from gitstore.failpoints import passing
+        from service.committer.frames import Decoder
+        from service.domain.errors import Busy
+
+        decoder = Decoder()
+        try:
+            while data := self._receive():
+                for number, change in decoder.feed(data):
+                    passing("change-received")
+                    try:
+                        self._group.put(change, self, number)
+                    except Busy as refusal:
+                        self.deliver([(number, refusal)])
+        finally:
+            self.is_open = False
+            self._socket.close()
+
+    def still_wants(self, _number: int) -> bool:
+        """Whether the worker is there."""
+        return self.is_open
+
+    def deliver(self, outcomes: Sequence[tuple[int, "Outcome"]]) -> None:
+        """Send what became of changes."""
+        from service.committer.frames import portable
+
+        self.send([(n, portable(o) if isinstance(o, Exception) else o) for n, o in outcomes])
+
+    def send(self, value: Any) -> None:
+        """Send a value without waiting; a worker that does not take it within seconds is cut off."""
+        from service.committer.frames import encode
+
+        frame = encode(value)
+        with self._sending:
+            self._unsent += frame
+            if self._is_behind:
+                return
+            try:
+                del self._unsent[: self._socket.send(self._unsent, socket.MSG_DONTWAIT)]
+            except BlockingIOError:
+                pass
+            except OSError:
+                self._cut_off()
+                return
+            self._is_behind = bool(self._unsent)
+            if self._is_behind:
+                threading.Thread(target=self._catch_up, name="catch-up", daemon=True).start()
+
+    def _catch_up(self) -> None:
+        """Send what the worker did not take at once, while others are served."""
+        while True:
+            with self._sending:
+                unsent, self._unsent = self._unsent, bytearray()
+                if not unsent:
+                    self._is_behind = False
+                    return
+            try:
+                self._socket.sendall(unsent)
+            except OSError:
+                self._cut_off()
+                return
+
+    def _cut_off(self) -> None:
+        """Let go of the worker: half a frame may have gone out. Its callers learn that nobody knows."""
+        self.is_open = False
+        self._shut_down()
+
+    def _receive(self) -> bytes:
+        try:
+            return self._socket.recv(RECEIVE_BYTES)
+        except OSError:
+            return b""
+
+    def _shut_down(self) -> None:
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return
+
+
+class Server:
+    """Takes connections until told to stop, then waits until the workers have let go of theirs."""
+
+    def __init__(self, listener: socket.socket, group: "GroupCommit") -> None:
+        self._listener = listener
+        self._group = group
+        self._connections: list[Connection] = []
+        self._changing = threading.Lock()
+        self._stop = threading.Event()
+
+    def run(self) -> None:
+        """Serve."""
+        threading.Thread(target=self._accept, name="accept", daemon=True).start()
+        while not self._stop.wait(HEARTBEAT_SECONDS):
+            for connection in self._open():
+                connection.send(self._group.is_alive())
+        deadline = time.monotonic() + GRACE_SECONDS - 2
+        while self._open() and time.monotonic() < deadline:
+            time.sleep(HEARTBEAT_SECONDS / 20)
+        self._group.stop()
+
+    def stop(self) -> None:
+        """Come to an end."""
+        self._stop.set()
+
+    def _open(self) -> list[Connection]:
+        """The connections of workers that are there, the others being forgotten."""
+        with self._changing:
+            self._connections = [each for each in self._connections if each.is_open]
+            return list(self._connections)
+
+    def _accept(self) -> None:
+        import structlog
+
+        log = structlog.get_logger(__name__)
+        while True:
+            try:
+                with ExitStack() as unless_taken:
+                    connected = unless_taken.enter_context(self._listener.accept()[0])
+                    if _is_ours(connected):
+                        self._take(connected)
+                        unless_taken.pop_all()
+            except OSError:
+                if self._stop.is_set():
+                    return
+                # No file handle was left, or the worker is gone again: the next one has to get in.
+                log.exception("a worker could not connect")
+                self._stop.wait(HEARTBEAT_SECONDS)
+
+    def _take(self, connected: socket.socket) -> None:
+        connection = Connection(connected, self._group)
+        connection.send(self._group.is_alive())
+        with self._changing:
+            self._connections.append(connection)
+        threading.Thread(target=connection.serve, name="worker", daemon=True).start()
+
+
+def _is_ours(connected: socket.socket) -> bool:
+    size = struct.calcsize("3i")
+    _pid, uid, _gid = struct.unpack("3i", connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    return bool(uid == os.geteuid())
+
+
+def _take_lock(runtime: Path) -> int:
+    """Be the only committer of this host until the process ends; raises BlockingIOError where another is."""
+    import fcntl
+
+    lock = os.open(runtime / "committer.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return lock
+
+
+def main() -> None:
+    """Serve until the supervisor closes the pipe."""
+    handed: dict[str, Any] = json.loads(sys.stdin.readline())
+    lifeline = Lifeline(grace_seconds=GRACE_SECONDS)
+    garbage_collector.put_off()
+
+    from gitstore.store import Store
+    from service.committer.consolidation import Consolidator
+    from service.committer.deletion_requests import DeletionRequests
+    from service.committer.group_commit import WRITERS, GroupCommit
+    from service.runtime import log_setup
+    from service.runtime.clock import system_clock
+    from service.runtime.settings import Settings
+    from sql.database import Database
+
+    settings = Settings(**handed["settings"])
+    log_setup.configure(settings.log_format, settings.log_level)
+    try:
+        # Held until the process ends.
+        _take_lock(Path(handed["runtime"]))
+    except BlockingIOError:
+        sys.exit("another committer is at work on this host")
+    # Two more than the writers have, for upkeep and for requests of operators.
+    database = Database(handed["database_url"], pool_size=WRITERS + 2)
+    store = Store(settings.git_dir)
+    consolidator = Consolidator(database, store)
+    group = GroupCommit(
+        database,
+        store,
+        clock=system_clock,
+        public_url=str(settings.public_url),
+        when_written=consolidator.note,
+    )
+    requests = DeletionRequests(
+        database, group, clock=system_clock, restorable_for=timedelta(days=settings.restore_days)
+    )
+    server = Server(socket.socket(fileno=handed["listener"]), group)
+    group.start()
+    consolidator.start()
+    requests.start()
+    lifeline.on_end = server.stop
+    garbage_collector.spare_what_stays()
+    server.run()
+    requests.stop()
+    consolidator.stop()
+    database.close()
+
+
+if __name__ == "__main__":
+    main()

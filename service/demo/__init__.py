@@ -1,1 +1,0 @@
-"""The demonstration: documents written for it, and the story that two users play on a running server."""

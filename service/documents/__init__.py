@@ -1,0 +1,1 @@
+"""Documents: strict parsing of JSON, and differences between two documents."""

@@ -1,0 +1,269 @@
+"""Reading a JSON document strictly: what can't be stored faithfully is refused, with a pointer to it.
+
+Python's own parser accepts NaN and duplicate keys, and orjson turns an integer past 64 bits into a float;
+both would change a customer's document in silence. So the parser here marks what is wrong where it stands,
+and one walk over the result finds the marks, the depth, the unfit strings and the size once indented.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import orjson
+
+from gitstore.snapshots import is_finite
+from service.domain.errors import DocumentTooLarge, Fault, Invalid, MalformedJson
+
+MAX_DEPTH = 64
+# The canonical form indents by two blanks a level: a small body of deep lists could unfold to gigabytes.
+INDENT = 2
+MAX_PRETTY_BYTES = 64 * 1024 * 1024
+# The union of what signed and unsigned 64-bit integers hold, and the digits of the longest of them.
+MIN_INTEGER = -(2**63)
+MAX_INTEGER = 2**64 - 1
+LONGEST_INTEGER = 20
+# Enough to mend a document by, without an answer as large as the question.
+MAX_FAULTS = 20
+MAX_SHOWN_STEP = 100
+# What a document may unfold to, at the most, to be read without care: indented, each value begins a line.
+MAX_PLAIN_BYTES = 64 * 1024 * 1024
+
+_TOO_DEEP = f"the document is more than {MAX_DEPTH} levels deep"
+_INFINITY = float("inf")
+
+Step = str | int
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """Stands in the parsed document for something that is not allowed."""
+
+    detail: str
+
+
+def _integer(literal: str) -> int | _Mark:
+    if len(literal) <= LONGEST_INTEGER:
+        value = int(literal)
+        if MIN_INTEGER <= value <= MAX_INTEGER:
+            return value
+    return _Mark("an integer has to fit 64 bits")
+
+
+def _real(literal: str) -> float | _Mark:
+    value = float(literal)
+    return _Mark("a number has to be finite as a double") if value in (_INFINITY, -_INFINITY) else value
+
+
+def _constant(literal: str) -> _Mark:
+    return _Mark(f"{literal} is no JSON value: a number has to be finite")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                found[key] = _Mark("the key stands twice in its object")
+            seen.add(key)
+    return found
+
+
+_DECODER = json.JSONDecoder(
+    parse_int=_integer, parse_float=_real, parse_constant=_constant, object_pairs_hook=_object
+)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _no_constant(literal: str) -> Any:
+    raise ValueError(literal)
+
+
+_PLAIN = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_unique)
+# As deep as this, a document is read with care, whether or not it is too deep.
+_DEEP = b"\n" + b" " * INDENT * MAX_DEPTH
+
+
+def _plainly(raw: bytes) -> Any:
+    """The value of a text in which nothing is wrong; raises ValueError or TypeError for others.
+
+    Most texts are such: to read them by the decoder that marks faults, and to walk over the result, takes
+    four times as long.
+    """
+    value = _PLAIN.decode(raw.decode("utf-8"))
+    # Refuses integers past 64 bits and lone surrogates, and writes as null what is not finite.
+    pretty = orjson.dumps(value, option=orjson.OPT_INDENT_2)
+    if b"\\u0000" in pretty or _DEEP in pretty or (b"null" in pretty and not is_finite(value)):
+        raise ValueError("to be read with care")
+    return value
+
+
+def parse(raw: bytes) -> Any:
+    """The value of a JSON text in UTF-8.
+
+    Raises MalformedJson for what is no JSON, Invalid with JSON pointers for what is JSON but not allowed,
+    DocumentTooLarge for what would be too large once it is indented.
+    """
+    lines = raw.count(b",") + 2 * (raw.count(b"[") + raw.count(b"{")) + 1
+    if len(raw) + lines * len(_DEEP) <= MAX_PLAIN_BYTES:
+        try:
+            return _plainly(raw)
+        except (ValueError, TypeError, RecursionError):
+            # Something is wrong, or looks like it: from here on, what it is and where.
+            pass
+    return _carefully(raw)
+
+
+def _carefully(raw: bytes) -> Any:
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedJson(f"The body is not UTF-8: byte {error.start} can't be decoded.") from None
+    try:
+        value = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        fault = Fault(f"line {error.lineno} column {error.colno}: {error.msg}", pointer="")
+        raise MalformedJson(
+            f"The body is not JSON: {error.msg} at line {error.lineno} column {error.colno}.",
+            faults=[fault],
+        ) from None
+    except RecursionError:
+        # The parser gave up long before it could say where; the first branch that deep is found by counting.
+        raise _invalid([Fault(_TOO_DEEP, pointer=pointer_of(_first_deep_path(text)))]) from None
+    walk = _Walk()
+    walk.value(value)
+    if walk.faults:
+        raise _invalid(walk.faults)
+    if len(raw) + walk.indentation > MAX_PRETTY_BYTES:
+        raise DocumentTooLarge(
+            f"Pretty-printed, as it is stored, the document is larger than {MAX_PRETTY_BYTES // 1024**2} MiB."
+        )
+    return value
+
+
+def _invalid(faults: list[Fault]) -> Invalid:
+    places = ", ".join(fault.pointer or "the document" for fault in faults[:3])
+    return Invalid(f"The document holds what can't be stored, at {places}.", faults=faults)
+
+
+class _Walk:
+    """Looks at every value once; pointers are made for faults only, however many values there are."""
+
+    def __init__(self) -> None:
+        self.faults: list[Fault] = []
+        # How many bytes of blanks pretty-printing adds at least.
+        self.indentation = 0
+        self._path: list[Step] = []
+
+    def value(self, value: Any) -> None:
+        """Look at a value and all below it; the depth bounds the recursion."""
+        if isinstance(value, str):
+            self._text(value)
+        elif isinstance(value, dict):
+            self._children(value, value.items())
+        elif isinstance(value, list):
+            self._children(value, enumerate(value))
+        elif isinstance(value, _Mark):
+            self._fault(value.detail)
+
+    def _children(self, container: Any, items: Any) -> None:
+        depth = len(self._path) + 1
+        if depth > MAX_DEPTH:
+            self._fault(_TOO_DEEP)
+            return
+        self.indentation += INDENT * depth * len(container)
+        self._path.append(0)
+        for step, child in items:
+            if len(self.faults) >= MAX_FAULTS:
+                break
+            self._path[-1] = step
+            if isinstance(step, str):
+                self._text(step, "the key: ")
+            if not isinstance(child, int | float):
+                self.value(child)
+        self._path.pop()
+
+    def _text(self, text: str, prefix: str = "") -> None:
+        detail = unfit(text)
+        if detail:
+            self._fault(prefix + detail)
+
+    def _fault(self, detail: str) -> None:
+        self.faults.append(Fault(detail, pointer=pointer_of(self._path)))
+
+
+def unfit(text: str) -> str | None:
+    """Why a string can't be stored, None where it can."""
+    if "\0" in text:
+        return "a string may not hold NUL (U+0000)"
+    if not text.isascii():
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            return "a string may not hold half of a surrogate pair"
+    return None
+
+
+def pointer_of(path: list[Step]) -> str:
+    """The JSON pointer (RFC 6901) of a path; a step of inordinate length is cut."""
+    return "".join(f"/{_escaped(str(step))}" for step in path)
+
+
+def _escaped(step: str) -> str:
+    shown = step if len(step) <= MAX_SHOWN_STEP else step[:MAX_SHOWN_STEP] + "…"
+    shown = shown.encode("utf-8", "backslashreplace").decode().replace("\0", "\\u0000")
+    return shown.replace("~", "~0").replace("/", "~1")
+
+
+def _first_deep_path(text: str) -> list[Step]:
+    """The path of the first value past MAX_DEPTH in a text too deep for the parser."""
+    path: list[Step] = []
+    key = ""
+    for part in _parts(text):
+        if part[0] == '"':
+            key = part[1:-1]
+        elif part in "[{":
+            if path and isinstance(path[-1], str):
+                path[-1] = key
+            if len(path) == MAX_DEPTH:
+                break
+            path.append(0 if part == "[" else "")
+        elif part in "]}" and path:
+            path.pop()
+        elif part == "," and path and isinstance(path[-1], int):
+            path[-1] += 1
+    return path
+
+
+def _parts(text: str) -> Iterator[str]:
+    """The strings and the punctuation of a JSON text."""
+    position = 0
+    while position < len(text):
+        character = text[position]
+        if character == '"':
+            end = position + 1
+            while end < len(text) and text[end] != '"':
+                end += 2 if text[end] == "\\" else 1
+            yield text[position : end + 1]
+            position = end
+        elif character in "[]{},":
+            yield character
+        position += 1
+
+
+def unknown_fields(value: Any, known: set[str], path: Sequence[Step] = ()) -> list[Fault]:
+    """The keys of an object at `path` that are not `known`, as faults; few, however many there are."""
+    if not isinstance(value, dict):
+        return []
+    return [
+        Fault("there is no such field", pointer=pointer_of([*path, key]))
+        for key in islice((key for key in value if key not in known), MAX_FAULTS)
+    ]

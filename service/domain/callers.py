@@ -1,0 +1,136 @@
+"""Who is calling, from where, and what each role may do."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from service.domain.audit_policy import DEFAULT_POLICY, Policy
+from service.domain.errors import Forbidden
+from service.domain.ids import SubscriptionId, UserId
+
+# How the names of machines begin. No user has such a name: theirs have no colon.
+SYSTEM: Final = "system:"
+
+
+class Role(StrEnum):
+    """What a user is in its subscription; the operator belongs to none."""
+
+    VIEWER = "viewer"
+    EDITOR = "editor"
+    AUDITOR = "auditor"
+    ADMIN = "admin"
+    OPERATOR = "operator"
+
+
+class Standing(StrEnum):
+    """What a subscription can be used for: all, only to be read, or, where it goes or is gone, nothing."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    PURGED = "purged"
+
+    @classmethod
+    def of(cls, closed_at: datetime | None, exported_at: datetime | None) -> "Standing":
+        """How it stands by its row: what was exported is purged from then on."""
+        if exported_at is not None:
+            return cls.PURGED
+        return cls.OPEN if closed_at is None else cls.CLOSED
+
+
+class Right(StrEnum):
+    """What a call needs."""
+
+    READ = "read resources and their history"
+    WRITE = "change resources"
+    READ_LOGS = "read logs"
+    RECORD = "record events"
+    SEE_SUBSCRIPTION = "see the subscription"
+    MANAGE_USERS = "manage users and keys"
+    FORCE = "take another's check-out away"
+    PURGE = "delete for good"
+    READ_PURGED = "read the history of what was deleted for good"
+    MANAGE_SUBSCRIPTION = "change the subscription"
+    CREATE_SUBSCRIPTIONS = "create subscriptions"
+    MANAGE_POLICY = "change what the audit log keeps"
+    READ_PLATFORM_LOGS = "read the logs of the platform"
+    MAINTAIN = "run maintenance"
+    READ_HOLDS = "see legal holds"
+    HOLD = "place and release legal holds"
+    CLOSE = "close subscriptions"
+
+
+# What is not of one subscription.
+_OF_THE_PLATFORM = frozenset(
+    {Right.CREATE_SUBSCRIPTIONS, Right.READ_PLATFORM_LOGS, Right.MAINTAIN, Right.CLOSE}
+)
+
+
+_RIGHTS: dict[Role, frozenset[Right]] = {
+    Role.VIEWER: frozenset({Right.READ, Right.SEE_SUBSCRIPTION}),
+    Role.EDITOR: frozenset({Right.READ, Right.SEE_SUBSCRIPTION, Right.WRITE, Right.RECORD}),
+    Role.AUDITOR: frozenset({Right.READ, Right.SEE_SUBSCRIPTION, Right.READ_LOGS, Right.READ_HOLDS}),
+    Role.ADMIN: frozenset(Right) - _OF_THE_PLATFORM,
+    Role.OPERATOR: _OF_THE_PLATFORM
+    | {Right.SEE_SUBSCRIPTION, Right.MANAGE_USERS, Right.MANAGE_SUBSCRIPTION, Right.READ_HOLDS, Right.HOLD},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """The request that something is caused by, and the reason that it gives, as the logs name them."""
+
+    request_id: str
+    ip_address: str | None
+    user_agent: str | None
+    endpoint: str
+    method: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Somebody whose key was verified; user and subscription are None for the operator.
+
+    `demands_if_match` is what its subscription demands of changes, `policy` what it keeps of events,
+    `standing` what it can be used for.
+    """
+
+    user_id: UserId | None
+    username: str
+    role: Role
+    subscription_id: SubscriptionId | None
+    origin: Origin
+    demands_if_match: bool = False
+    standing: Standing = Standing.OPEN
+    policy: Policy = DEFAULT_POLICY
+
+    def may(self, right: Right) -> bool:
+        """Whether the role gives `right`."""
+        return right in _RIGHTS[self.role]
+
+    def needs(self, right: Right) -> None:
+        """Raise Forbidden where the role does not give `right`."""
+        if not self.may(right):
+            raise Forbidden(f"The role {self.role} may not {right}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """A caller that is a user of the subscription in question: the author of a change."""
+
+    user_id: UserId
+    username: str
+    subscription_id: SubscriptionId
+    origin: Origin
+    policy: Policy = DEFAULT_POLICY
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What acts without a user: a job (`system:<job>`), or whoever types a command on the server."""
+
+    username: str
+    origin: Origin
+    user_id: None = None
+    policy: Policy = DEFAULT_POLICY

@@ -1,0 +1,615 @@
+"""Errors of the domain, in families; `service/http/problems.py` alone knows which status each family has.
+
+AnnalsError
+├── Unauthenticated
+├── Forbidden
+├── NotFound            SubscriptionNotFound, UserNotFound, KeyNotFound, ResourceNotFound, ParentNotFound,
+│                       VersionNotFound, CommitNotFound, DeletionNotFound, HoldNotFound, JobNotFound,
+│                       RunNotFound, PlanNotFound, PathNotFound
+├── MethodNotAllowed
+├── Malformed           MalformedJson, MalformedGitRequest
+├── Invalid
+├── KeyReused
+├── TooLarge            BodyTooLarge, DocumentTooLarge
+├── UnsupportedMedia
+├── Conflict            NameTaken, UsernameTaken, TagTaken, FolderCycle, AmbiguousRef, ResourceDeleted,
+│                       NotDeleted, StillRestorable, Held, HoldReleased, RestoreConflict, NotCheckedOut,
+│                       NotHolder, RequestInFlight, NoPlan, PlanOutdated, SubscriptionClosed,
+│                       SubscriptionOpen
+├── Gone                NotRestorable
+├── Locked              CheckedOut
+├── PreconditionFailed  StaleVersion
+├── PreconditionMissing IfMatchRequired
+├── Unavailable         DatabaseNotReachable, RoleMissing, Busy, OutcomeUnknown, StoreNotWritable, RefNotMoved
+└── Internal
+
+Each leaf has a stable `code`. The first line of its docstring is its title, the rest says what it means and
+what to do next: that is the page at /docs/problems/{code}.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with the input: a JSON pointer into the body, or a query parameter's name."""
+
+    detail: str
+    pointer: str | None = None
+    parameter: str | None = None
+
+
+class AnnalsError(Exception):
+    """Something that the caller has to know."""
+
+    code: ClassVar[str]
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        faults: Sequence[Fault] = (),
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.faults = tuple(faults)
+        self.facts = dict(facts or {})
+
+
+class Unauthenticated(AnnalsError):
+    """No valid credentials
+
+    The request has no key, or one that is unknown, expired or deleted. Send `Authorization: Bearer <key>`;
+    for git, give the key as the password.
+    """
+
+    code = "unauthenticated"
+    # The Caller that an expired key stood for; nobody else is known.
+    whose: Any = None
+
+
+class Forbidden(AnnalsError):
+    """The role does not permit this
+
+    The key is valid and the subscription is its own, but its user's role is too low for this call. An admin
+    of the subscription can change the role. The operator's key creates subscriptions, users and keys, and
+    reads none of their content.
+    """
+
+    code = "forbidden"
+
+
+class NotFound(AnnalsError):
+    """It is not there, or not for this caller."""
+
+
+class SubscriptionNotFound(NotFound):
+    """No such subscription
+
+    There is no subscription of that id, or the key belongs to another one: the two are not told apart.
+    """
+
+    code = "subscription_not_found"
+
+
+class UserNotFound(NotFound):
+    """No such user
+
+    The subscription has no user of that id; deleted users are not listed, though history still names them.
+    """
+
+    code = "user_not_found"
+
+
+class KeyNotFound(NotFound):
+    """No such API key
+
+    The subscription has no key of that id; a deleted key is gone at once.
+    """
+
+    code = "key_not_found"
+
+
+class ResourceNotFound(NotFound):
+    """No such resource
+
+    The subscription has no resource of that kind and id. Collections are workspaces, folders, jobs,
+    workflows, jobpackages and connectors.
+    """
+
+    code = "resource_not_found"
+
+
+class ParentNotFound(NotFound):
+    """No such parent
+
+    The body names a parent that the subscription does not have; the pointer says which field.
+    """
+
+    code = "parent_not_found"
+
+
+class VersionNotFound(NotFound):
+    """No such version
+
+    The resource has no version by that number, tag or commit, nothing is published, or there is no previous
+    one. A commit is found only where it made a version of this very resource. `GET .../versions` lists
+    what there is.
+    """
+
+    code = "version_not_found"
+
+
+class CommitNotFound(NotFound):
+    """No such commit
+
+    The branch `main` of the subscription has no such commit. `git log main` in a clone lists them; each
+    version, deletion and restore names its own.
+    """
+
+    code = "commit_not_found"
+
+
+class JobNotFound(NotFound):
+    """No such job
+
+    There is no scheduled job of that name. `GET /v1/maintenance/jobs` lists them.
+    """
+
+    code = "job_not_found"
+
+
+class RunNotFound(NotFound):
+    """No such run
+
+    There is no run of that id, or its record was removed: they are kept for 90 days. `GET
+    /v1/maintenance/runs` lists them.
+    """
+
+    code = "run_not_found"
+
+
+class PlanNotFound(NotFound):
+    """No such plan
+
+    The job has no plan of that id. A run with `dry_run` makes one.
+    """
+
+    code = "plan_not_found"
+
+
+class DeletionNotFound(NotFound):
+    """No such deletion
+
+    The subscription has no deletion of that id. `GET .../deletions` lists them.
+    """
+
+    code = "deletion_not_found"
+
+
+class HoldNotFound(NotFound):
+    """No such legal hold
+
+    The subscription has no hold of that id; those that were released are still listed.
+    """
+
+    code = "hold_not_found"
+
+
+class PathNotFound(NotFound):
+    """No such path
+
+    Nothing is served at this address. `/openapi.json` lists every path.
+    """
+
+    code = "path_not_found"
+
+
+class MethodNotAllowed(AnnalsError):
+    """The method does not apply to this path
+
+    The address exists, for other methods: see the `Allow` header and `/openapi.json`.
+    """
+
+    code = "method_not_allowed"
+
+
+class Malformed(AnnalsError):
+    """The request can't be read."""
+
+
+class MalformedJson(Malformed):
+    """The body is not JSON
+
+    The body is not well-formed JSON in UTF-8; the detail names the line and column where reading stopped.
+    """
+
+    code = "malformed_json"
+
+
+class MalformedGitRequest(Malformed):
+    """The git request can't be read
+
+    The body is not what a git client sends to fetch: pkt-lines, as they are or compressed by gzip.
+    """
+
+    code = "malformed_git_request"
+
+
+class Invalid(AnnalsError):
+    """The input does not hold what it must
+
+    The request can be read but breaks a rule; `errors` lists each fault with a JSON pointer into the body,
+    or the name of a query parameter. Documents are at most 64 levels deep, integers fit 64 bits, doubles are
+    finite, strings are valid Unicode without NUL, and the keys of an object are unique.
+    """
+
+    code = "invalid"
+
+
+class KeyReused(AnnalsError):
+    """The Idempotency-Key was used for something else
+
+    A key stands for one call: the same caller, method, path and body. Send a retry with the body of the first
+    try, byte for byte, and a new call with a new key.
+    """
+
+    code = "idempotency_key_reused"
+
+
+class TooLarge(AnnalsError):
+    """It is larger than Annals takes."""
+
+
+class BodyTooLarge(TooLarge):
+    """The body is too large
+
+    A JSON body is at most 8 MiB. Split the document, or keep large data elsewhere and refer to it.
+    """
+
+    code = "body_too_large"
+
+
+class DocumentTooLarge(TooLarge):
+    """The document is larger than can be stored
+
+    The body is within its limit but unfolds to far more in its canonical, indented form, as long lists many
+    levels deep do, or to more than a JSONB value may hold. Keep long lists nearer to the root.
+    """
+
+    code = "document_too_large"
+
+
+class UnsupportedMedia(AnnalsError):
+    """The body's media type is not supported
+
+    Send JSON with `Content-Type: application/json`, uncompressed; the change of a resource by `PATCH` with
+    `Content-Type: application/merge-patch+json`.
+    """
+
+    code = "unsupported_media_type"
+
+
+class Conflict(AnnalsError):
+    """It does not fit the present state."""
+
+
+class NameTaken(Conflict):
+    """A live sibling has that name
+
+    A name is unique among the live resources of a kind under one parent. Choose another, or rename that one.
+    """
+
+    code = "name_taken"
+
+
+class UsernameTaken(Conflict):
+    """The username is taken
+
+    Another user of the subscription has it. Choose another, or delete that user first.
+    """
+
+    code = "username_taken"
+
+
+class TagTaken(Conflict):
+    """The tag names another version
+
+    A tag names one version of a resource. Choose another tag, or take it from that version first.
+    """
+
+    code = "tag_taken"
+
+
+class FolderCycle(Conflict):
+    """A folder can't lie in itself
+
+    The parent that the body names is this folder, or lies in it at some depth. Move that one out first, or
+    choose another parent.
+    """
+
+    code = "folder_cycle"
+
+
+class AmbiguousRef(Conflict):
+    """The commit prefix is ambiguous
+
+    More than one version of the resource has a commit that begins so. Give more digits.
+    """
+
+    code = "ambiguous_ref"
+
+
+class ResourceDeleted(Conflict):
+    """The resource is deleted
+
+    A deleted resource, and one below a deleted parent, can be read but not changed. Restore it first.
+    """
+
+    code = "resource_deleted"
+
+
+class NotDeleted(Conflict):
+    """Only what is deleted can be deleted for good
+
+    The resource lives. Delete it first, without `permanent`: until the deletion expires it can come back.
+    """
+
+    code = "not_deleted"
+
+
+class NoPlan(Conflict):
+    """The job can't be tried dry
+
+    It takes nothing away, so that there is nothing to foresee. `can_be_dry` of `GET /v1/maintenance/jobs`
+    says of each job whether it can.
+    """
+
+    code = "no_plan"
+
+
+class PlanOutdated(Conflict):
+    """The plan does not fit any more
+
+    Since it was made rows, policies or holds have changed, so that a run by it would take away something
+    else than it says; or it is more than 24 hours old. `plan` is what a run would do now. Nothing was done:
+    make a new plan with `dry_run`.
+    """
+
+    code = "plan_outdated"
+
+
+class StillRestorable(Conflict):
+    """Some of it can still be restored
+
+    What expires goes for good only when nothing in it can be brought back any longer. Nothing has to be done:
+    it goes when the time of the last part is over.
+    """
+
+    code = "still_restorable"
+
+
+class Held(Conflict):
+    """A legal hold keeps it
+
+    What is under a hold is not deleted for good, nor is its subscription closed. The problem names the hold:
+    it is on the subscription, on the resource, on what that lies in or what lies in that, or on a user who
+    made or deleted any of it. Wait until it ends, or let an admin release it.
+    """
+
+    code = "held"
+
+
+class HoldReleased(Conflict):
+    """The hold was released already
+
+    A hold is released once. Place another where something is to be kept again.
+    """
+
+    code = "hold_released"
+
+
+class RestoreConflict(Conflict):
+    """The deletion can't be undone as it is
+
+    `conflicts` lists what is in the way; nothing was restored. A name that is taken by now or a parent that
+    is deleted can be got past by `resolve`, with `rename` and `new_parent_id`, and parts that were restored
+    on their own by `keep_restored`. With `dry_run` the same list is answered without trying.
+    """
+
+    code = "restore_conflict"
+
+
+class NotCheckedOut(Conflict):
+    """Nobody holds a check-out of this
+
+    A check-in ends a check-out of one's own, and there is none that is still running: a lease that ran out
+    counts as none. Check out again, or save with `POST .../versions`.
+    """
+
+    code = "not_checked_out"
+
+
+class NotHolder(Conflict):
+    """Somebody else holds the check-out
+
+    Only the holder can check in or cancel; the problem names the holder and when the lease ends. An admin can
+    take it away with `DELETE .../check-out?force=true`.
+    """
+
+    code = "not_holder"
+
+
+class RequestInFlight(Conflict):
+    """The call is being carried out
+
+    Another request with the same Idempotency-Key has not ended yet. Try again shortly: the answer will be the
+    one that it gets.
+    """
+
+    code = "request_in_flight"
+
+
+class SubscriptionClosed(Conflict):
+    """The subscription is closed
+
+    What is in it can be read, logs and git included, and nothing of it changes any more; when its time is
+    over it is exported and purged. Until then the operator can reopen it with `POST .../reopen`.
+    """
+
+    code = "subscription_closed"
+
+
+class SubscriptionOpen(Conflict):
+    """The subscription is not closed
+
+    Only what is closed can be reopened.
+    """
+
+    code = "subscription_open"
+
+
+class Gone(AnnalsError):
+    """It was there, and does not come back."""
+
+
+class NotRestorable(Gone):
+    """The deletion can no longer be undone
+
+    Its time to be restored is over, or it was permanent, or became so. The history stays: in git, and in the
+    versions, which an admin can read.
+    """
+
+    code = "not_restorable"
+
+
+class PreconditionFailed(AnnalsError):
+    """It is no longer as the caller saw it."""
+
+
+class StaleVersion(PreconditionFailed):
+    """It was changed since
+
+    `If-Match` names a commit that is no longer the current one; the problem has the current version and
+    commit. Look at what changed (`GET .../diff`), and send the change again with the current ETag.
+    """
+
+    code = "stale_version"
+
+
+class PreconditionMissing(AnnalsError):
+    """The caller has to say what the change is based on."""
+
+
+class IfMatchRequired(PreconditionMissing):
+    """If-Match is wanted
+
+    This subscription takes changes of a resource only with `If-Match`: send the ETag of the version that the
+    change is based on. An admin can switch that off with `PATCH` of the subscription.
+    """
+
+    code = "if_match_required"
+
+
+class Locked(AnnalsError):
+    """Somebody else is at work on it."""
+
+
+class CheckedOut(Locked):
+    """Checked out by another
+
+    The problem names the holder and when the lease ends. Ask for a check-in, or wait. An admin can take it
+    away, by `DELETE .../check-out?force=true`, or by `force=true` with the deletion that it is in the way of.
+    """
+
+    code = "checked_out"
+
+
+class Unavailable(AnnalsError):
+    """It can't be done now, but can be tried again."""
+
+
+class DatabaseNotReachable(Unavailable):
+    """The database can't be reached
+
+    Nothing is known to have been changed. Try again after the seconds in `Retry-After`; `/readyz` says
+    whether the server recovered.
+    """
+
+    code = "database_unavailable"
+
+
+class RoleMissing(Unavailable):
+    """The server's database login lacks a role
+
+    What was asked for needs a role of the database that the server's login was not granted: jobs that let
+    rows of logs go need `annals_retention`. `annals doctor` says what is missing; whoever runs the database
+    grants it. Nothing was changed.
+    """
+
+    code = "role_missing"
+
+
+class Busy(Unavailable):
+    """Too much is waiting already
+
+    More work is queued than the server takes on. Nothing was changed; try again after `Retry-After`.
+    """
+
+    code = "busy"
+
+
+class OutcomeUnknown(Unavailable):
+    """It is not known whether the change was stored
+
+    The process that writes history ended, or did not answer in time, while the change was in its hands. Send
+    it again with the same `Idempotency-Key`: it is then carried out once, whatever happened before. Without
+    one, look whether the change is there before you try again.
+    """
+
+    code = "outcome_unknown"
+
+
+class StoreNotWritable(Unavailable):
+    """The repository can't be read or written
+
+    The file system of the repositories refused: full, read-only, or damaged. Nothing was acknowledged.
+    The operator finds the reason in the log by the request id.
+    """
+
+    code = "store_unavailable"
+
+
+class RefNotMoved(Unavailable):
+    """The change is stored, but its ref could not follow
+
+    The change and its audit row are durable, yet a branch or a tag in the repository could not be moved to
+    it: the repository can't be written, or somebody else moved the ref. Clones are refused until it is
+    mended; the operator finds the reason in the log. Look before you try again: the change is there.
+    """
+
+    code = "ref_not_moved"
+
+
+class Internal(AnnalsError):
+    """A fault of the server
+
+    This should not happen. Please report it with the request id, by which the log has the details.
+    """
+
+    code = "internal"
+
+
+def leaves() -> list[type[AnnalsError]]:
+    """Every error that a client can see, ordered by code."""
+    found: dict[str, type[AnnalsError]] = {}
+    pending: list[type[AnnalsError]] = [AnnalsError]
+    while pending:
+        error = pending.pop()
+        pending.extend(error.__subclasses__())
+        if "code" in vars(error):
+            found[error.code] = error
+    return [found[code] for code in sorted(found)]

@@ -1,0 +1,64 @@
+"""Idempotency keys: a retry of a POST gets the answer of the first try, by one mechanism for every call.
+
+What a call came to is written in the transaction of what it did, so that either both are there or neither.
+"""
+
+import hmac
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from uuid import UUID
+
+from service.domain.errors import Fault, KeyReused, RequestInFlight
+from sql.database import Transaction
+from sql.queries import idempotency
+from sql.queries.idempotency import StoredResult
+
+HEADER = "Idempotency-Key"
+# As long as API.md promises.
+LIFETIME = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A call with an Idempotency-Key: digests of what it is, and of its body."""
+
+    attempt_id: bytes
+    fingerprint: bytes
+
+    @classmethod
+    def of(cls, *, caller: str, method: str, path: str, key: str, body_digest: bytes) -> "Attempt":
+        """The attempt of a caller at a method and path, by its key."""
+        parts = (part.encode("utf-8", "surrogateescape") for part in (caller, method, path, key))
+        # Keyed by what is stored nowhere: a body may hold an e-mail address, which could be guessed else.
+        fingerprint = hmac.digest(key.encode(), body_digest, "sha256")
+        return cls(sha256(b"\0".join(parts)).digest(), fingerprint)
+
+
+def recall(tx: Transaction, subscription_id: UUID | None, attempt: Attempt, at: datetime) -> bytes | None:
+    """What an earlier try came to, None for the first one.
+
+    Raises RequestInFlight where another transaction is at it, KeyReused where its body was another.
+    """
+    if not idempotency.hold(tx, attempt.attempt_id):
+        raise RequestInFlight("A call with this Idempotency-Key is being carried out: try again shortly.")
+    stored = idempotency.find(tx, subscription_id, attempt.attempt_id, since=at - LIFETIME)
+    if stored is None:
+        return None
+    check_body(attempt, stored.fingerprint)
+    return stored.result
+
+
+def check_body(attempt: Attempt, fingerprint: bytes) -> None:
+    """Raise KeyReused unless the body is that of the first try."""
+    if fingerprint != attempt.fingerprint:
+        detail = "it was used with another body: take a new key for a new call"
+        raise KeyReused(f"{HEADER}: {detail}.", faults=[Fault(detail, parameter=HEADER)])
+
+
+def keep(
+    tx: Transaction, subscription_id: UUID | None, attempt: Attempt, result: bytes, at: datetime
+) -> None:
+    """Store what an attempt came to, for its retries."""
+    stored = StoredResult(attempt.fingerprint, result)
+    idempotency.keep(tx, subscription_id, attempt.attempt_id, stored, at)

@@ -1,0 +1,102 @@
+"""Pages of lists: cursors that are opaque to clients and bound to the filters that they came from."""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+import orjson
+
+from service.domain.errors import Fault, Invalid
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 200
+# Far below what a column of integers holds, and far above what any resource will have of versions.
+MAX_NUMBER = 999_999_999
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """One page and the cursor of the next, None on the last."""
+
+    items: Sequence[Item]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """What a caller asks of a list: how many items, and after which position."""
+
+    limit: int = DEFAULT_LIMIT
+    cursor: str | None = None
+
+    def position(self, filters: Mapping[str, Any]) -> list[Any] | None:
+        """The position that the cursor holds, None without one; raises Invalid for another list's."""
+        if self.cursor is None:
+            return None
+        try:
+            padding = "=" * (-len(self.cursor) % 4)
+            stamp, *found = orjson.loads(base64.urlsafe_b64decode(self.cursor + padding))
+        except (binascii.Error, ValueError, TypeError):
+            stamp, found = None, []
+        position: list[Any] = found
+        if stamp != _stamp(filters) or not position:
+            detail = "this is no cursor of this list with these filters: take `next_cursor` of the last page"
+            raise Invalid(f"cursor: {detail}.", faults=[Fault(detail, parameter="cursor")])
+        return position
+
+    def page(
+        self,
+        rows: Sequence[Item],
+        filters: Mapping[str, Any],
+        position_of: Callable[[Item], Sequence[Any]],
+    ) -> Page[Item]:
+        """The page of `rows`, which were asked for with `limit + 1` to see whether more follow."""
+        items = rows[: self.limit]
+        if len(rows) <= self.limit:
+            return Page(items, None)
+        return self.page_to(items, filters, position_of(items[-1]))
+
+    def page_to(
+        self, items: Sequence[Item], filters: Mapping[str, Any], position: Sequence[Any]
+    ) -> Page[Item]:
+        """A page after which the list goes on behind a position."""
+        raw = orjson.dumps([_stamp(filters), *position])
+        return Page(items, base64.urlsafe_b64encode(raw).decode().rstrip("="))
+
+
+def _stamp(filters: Mapping[str, Any]) -> str:
+    """A short digest of the list and its filters; it guards against mistakes, not against forgery."""
+    raw = orjson.dumps(filters, option=orjson.OPT_SORT_KEYS, default=str)
+    return hashlib.sha256(raw).hexdigest()[:12]
+
+
+def uuid_position(position: list[Any] | None) -> UUID | None:
+    """The id that a cursor holds; raises Invalid where it holds something else."""
+    return None if position is None else _checked(lambda: UUID(position[0]))
+
+
+def number_position(position: list[Any] | None) -> int | None:
+    """The number that a cursor holds; raises Invalid where it holds something else."""
+    return None if position is None else _checked(lambda: min(int(position[0]), MAX_NUMBER))
+
+
+def time_position(position: list[Any] | None) -> tuple[datetime, UUID] | None:
+    """The instant and id that a cursor holds; raises Invalid where it holds something else."""
+    if position is None:
+        return None
+    return _checked(lambda: (datetime.fromisoformat(position[0]).astimezone(UTC), UUID(position[1])))
+
+
+def _checked(read: Callable[[], Item]) -> Item:
+    try:
+        return read()
+    except (ValueError, TypeError, IndexError, AttributeError, OverflowError):
+        detail = "the cursor was altered"
+        raise Invalid(f"cursor: {detail}.", faults=[Fault(detail, parameter="cursor")]) from None

@@ -1,0 +1,192 @@
+"""The composition root: settings in, application out."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from gitstore.serve.upload_pack import UploadPack
+from gitstore.store import Store
+from gitstore.write.commit_builder import Reader
+from service.committer.client import SocketCommitter, ThreadCommitter
+from service.committer.group_commit import WRITERS
+from service.http import error_handlers, problems
+from service.http.auth.credentials import CredentialReader
+from service.http.auth.logins import LoginRecorder
+from service.http.middleware import RequestMiddleware
+from service.http.refusals import RefusalRecorder
+from service.http.routes import (
+    as_of,
+    audit_logs,
+    audit_policies,
+    checkouts,
+    comments,
+    data_changes,
+    deletions,
+    execution_logs,
+    git,
+    health,
+    holds,
+    maintenance,
+    publications,
+    references,
+    resources,
+    retention_policies,
+    rollbacks,
+    server_logs,
+    tags,
+    tenancy,
+    versions,
+)
+from service.http.server_log.writer import ServerLog
+from service.runtime.clock import Clock, system_clock
+from service.runtime.settings import Settings
+from service.usecases.context import Context
+from service.usecases.health import version
+from sql.database import Database
+
+# A clone that can't start within this time is told to come back rather than kept waiting.
+GIT_QUEUE_SECONDS = 60
+# More than are made at once, so that one of them waits for its turn while others are made.
+DIFF_THREADS = 4
+
+
+_PROBLEM = {
+    "description": "A problem (RFC 9457); `type` resolves to what it means",
+    "content": {problems.MEDIA_TYPE: {}},
+}
+
+
+def create_app(
+    settings: Settings,
+    *,
+    database_url: str,
+    committer_socket: Path | None = None,
+    clock: Clock = system_clock,
+) -> FastAPI:
+    """The application on a database whose schema is up to date.
+
+    The committer is the process behind `committer_socket`, or where there is none threads of this process.
+    """
+    public_url = settings.reachable_url
+    connections = settings.threads + DIFF_THREADS + 2 + (WRITERS + 2 if committer_socket is None else 0)
+    database = Database(database_url, pool_size=connections)
+    credentials = CredentialReader(database)
+    refusals = RefusalRecorder(database)
+    server_log = ServerLog(database_url, clock)
+    store = Store(settings.git_dir)
+    committer: ThreadCommitter | SocketCommitter = (
+        ThreadCommitter(
+            database,
+            store,
+            clock=clock,
+            public_url=public_url,
+            restorable_for=timedelta(days=settings.restore_days),
+        )
+        if committer_socket is None
+        else SocketCommitter(committer_socket)
+    )
+    context = Context(
+        settings=settings,
+        database=database,
+        credentials=credentials,
+        store=store,
+        reader=Reader(store),
+        committer=committer,
+        logins=LoginRecorder(database, clock),
+        refusals=refusals,
+        clock=clock,
+        public_url=public_url,
+        diff_threads=anyio.CapacityLimiter(DIFF_THREADS),
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = settings.threads
+        await committer.start()
+        server_log.start()
+        try:
+            yield
+        finally:
+            await committer.stop()
+            await anyio.to_thread.run_sync(server_log.stop)
+            app.state.upload_pack.close()
+            await refusals.close()
+            credentials.close()
+            database.close()
+
+    app = FastAPIOffline(
+        title="Annals",
+        version=version(),
+        description="A git-backed versioning service with an audit store.",
+        lifespan=lifespan,
+        redoc_url=None,
+        # `runtime.metrics` and the log say what is to be known; asking who else listens costs each request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+        redirect_slashes=False,
+        responses={"4XX": _PROBLEM, "5XX": _PROBLEM, 422: _PROBLEM},
+    )
+    app.state.context = context
+    app.state.upload_pack = UploadPack(
+        store,
+        limit=settings.git_processes,
+        deadline_seconds=settings.git_timeout,
+        queue_seconds=GIT_QUEUE_SECONDS,
+    )
+    app.add_middleware(RequestMiddleware, record=server_log.add, clock=clock)
+    app.include_router(health.router)
+    # Routes are tried one after the other: the calls of every day first.
+    nouns = (
+        versions,
+        checkouts,
+        resources,
+        git,
+        tags,
+        publications,
+        comments,
+        references,
+        rollbacks,
+        deletions,
+        as_of,
+        audit_logs,
+        execution_logs,
+        server_logs,
+        data_changes,
+        audit_policies,
+        holds,
+        retention_policies,
+        maintenance,
+        tenancy,
+    )
+    for router in nouns:
+        app.include_router(router.router)
+    _describe_keys(app)
+    error_handlers.install(app)
+    return app
+
+
+def _describe_keys(app: FastAPI) -> None:
+    """Say in the description that calls take a key: what a key may do is each route's own dependency.
+
+    A security scheme of FastAPI's would be carried out in each request, to no end.
+    """
+    describe = app.openapi
+
+    def described() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            description = describe()
+            schemes = description.setdefault("components", {}).setdefault("securitySchemes", {})
+            schemes["HTTPBearer"] = {"type": "http", "scheme": "bearer"}
+            for path, methods in description["paths"].items():
+                if path.startswith(("/v1/", "/git/")):
+                    for operation in methods.values():
+                        operation["security"] = [{"HTTPBearer": []}]
+        return app.openapi_schema or describe()
+
+    app.openapi = described  # type: ignore[method-assign]

@@ -1,0 +1,1 @@
+"""Authentication at the edge: reading credentials, and what a caller's role permits."""

@@ -1,0 +1,163 @@
+"""Every error on its way out: recorded where it is an event, then answered as a problem."""
+
+from typing import Literal
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+
+from gitstore.errors import GitStoreError
+from service.audit import events
+from service.audit.events import Subject
+from service.domain.audit_policy import DEFAULT_POLICY, Depth
+from service.domain.callers import Caller, Role
+from service.domain.errors import (
+    AnnalsError,
+    DatabaseNotReachable,
+    Fault,
+    Forbidden,
+    Internal,
+    Invalid,
+    MethodNotAllowed,
+    OutcomeUnknown,
+    PathNotFound,
+    SubscriptionNotFound,
+    Unauthenticated,
+)
+from service.http import problems
+from service.http.audited_operations import Attempt, attempted
+from service.http.requests import context_of, log_of, origin_of
+from service.usecases.context import Context
+from sql.errors import DatabaseError
+from sql.queries.audit_logs import AuditRow
+
+log = structlog.get_logger(__name__)
+
+
+def install(app: FastAPI) -> None:
+    """Let the application answer errors by problems."""
+    for kind, handler in (
+        (AnnalsError, _refused),
+        (DatabaseError, _failed),
+        (GitStoreError, _failed),
+        (RequestValidationError, _unfit),
+        (HTTPException, _unserved),
+    ):
+        app.add_exception_handler(kind, handler)
+
+
+async def unexpected(request: Request) -> Response:
+    """The answer to what should not have happened."""
+    return await _problem(request, Internal("The server failed; the log has the details."))
+
+
+async def given_up(request: Request) -> Response:
+    """The answer to what was under way when the server had to end."""
+    return await _problem(
+        request,
+        OutcomeUnknown(
+            "The server was stopped before this was done: a change may be stored or not. "
+            "Send it again with the same Idempotency-Key, or look before you do."
+        ),
+    )
+
+
+async def _problem(request: Request, error: AnnalsError) -> Response:
+    # For the server log.
+    request.state.problem = error
+    row = _event(request, error)
+    if row is not None:
+        await context_of(request).refusals.record(row)
+    is_git = request.url.path.startswith("/git/")
+    return problems.answer(error, request.state.request_id, basic_realm=is_git)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, AnnalsError)  # noqa: S101 - registered for nothing else
+    return await _problem(request, error)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    known = problems.from_store(error)
+    if known is None:
+        raise error
+    log.warning("a store failed", request_id=request.state.request_id, error=repr(error))
+    return await _problem(request, known)
+
+
+async def _unfit(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for nothing else
+    faults = [
+        Fault(str(p["msg"]).removeprefix("Value error, "), parameter=str(p["loc"][-1]))
+        for p in error.errors()
+    ]
+    shown = "; ".join(f"{fault.parameter}: {fault.detail}" for fault in faults)
+    return await _problem(request, Invalid(f"The query is not valid: {shown}.", faults=faults))
+
+
+async def _unserved(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
+    if error.status_code == 405:
+        response = await _problem(request, MethodNotAllowed(f"{request.method} does not apply to this path."))
+        response.headers["Allow"] = ", ".join(_methods(request))
+        return response
+    if error.status_code == 404:
+        return await _problem(request, PathNotFound("Nothing is served at this address."))
+    raise error
+
+
+def _methods(request: Request) -> list[str]:
+    """What the address takes: Starlette names the methods of the first route that fits only."""
+    routes = request.app.router.routes
+    return [
+        method
+        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
+
+
+# -- what is an event -----------------------------------------------------------------------------
+
+
+def _event(request: Request, error: AnnalsError) -> AuditRow | None:
+    """The audit row of a refusal; None for a read that finds nothing, or where the database is away."""
+    attempt = attempted(request.scope)
+    if attempt is None or isinstance(error, DatabaseNotReachable):
+        return None
+    caller: Caller | None = getattr(request.state, "caller", None)
+    if isinstance(error, Unauthenticated):
+        caller = error.whose
+    status = _status(error, caller)
+    if not _counts(request, attempt, status):
+        return None
+    # Whoever reaches for what is not theirs is recorded, whatever may be left out otherwise.
+    policy = DEFAULT_POLICY if caller is None or status == "unauthorized" else caller.policy
+    if policy.depth(attempt.resource_type, attempt.action) is Depth.NONE:
+        return None
+    context: Context = context_of(request)
+    return events.refusal(
+        origin_of(request),
+        caller,
+        log_of(request, caller, error),
+        Subject(attempt.resource_type, attempt.resource_id, None),
+        attempt.action,
+        context.clock(),
+        status=status,
+        error=f"{type(error).code}: {error.detail}",
+    )
+
+
+def _status(error: AnnalsError, caller: Caller | None) -> Literal["failed", "unauthorized"]:
+    """Another tenant's anything is answered as not found, but to the audit it is what it is."""
+    if isinstance(error, Unauthenticated | Forbidden):
+        return "unauthorized"
+    is_stranger = caller is not None and caller.role is not Role.OPERATOR
+    return "unauthorized" if is_stranger and isinstance(error, SubscriptionNotFound) else "failed"
+
+
+def _counts(request: Request, attempt: Attempt, status: str) -> bool:
+    """Git asks without a key first, each time: a read without credentials is no attempt of anybody."""
+    is_anonymous_read = request.method == "GET" and "authorization" not in request.headers
+    return (attempt.is_event or status == "unauthorized") and not is_anonymous_read

@@ -1,0 +1,67 @@
+"""Reading bodies that are one event or an array of them, and describing such bodies to OpenAPI."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+
+from service.documents import strict_json
+from service.documents.strict_json import Step
+from service.domain.errors import Fault
+from service.http.requests import body_read_by, faults_of, invalid_body
+from service.http.schemas.fields import Body
+from service.usecases.event_batches import MAX_EVENTS, Batch
+
+BodyT = TypeVar("BodyT", bound=Body)
+
+
+class Stored(BaseModel):
+    """The OpenAPI description of the answer; `ids` is there for a single event only."""
+
+    accepted: int
+    ids: list[str] = []
+
+
+def batch_of(model: type[BodyT]) -> Callable[[Request], Awaitable[Batch[BodyT]]]:
+    """A dependency that reads the body as one or many of `model`; put it after the access."""
+
+    def made(raw: bytes) -> Batch[BodyT]:
+        value = strict_json.parse(raw)
+        is_single = not isinstance(value, list)
+        items = [value] if is_single else value
+        if not 0 < len(items) <= MAX_EVENTS:
+            raise invalid_body([Fault(f"an array holds 1 to {MAX_EVENTS:,} events", pointer="")])
+        found: list[BodyT] = []
+        faults: list[Fault] = []
+        for index, item in enumerate(items):
+            checked = _checked(model, item, [] if is_single else [index])
+            if isinstance(checked, list):
+                faults += checked
+            else:
+                found.append(checked)
+            if len(faults) >= strict_json.MAX_FAULTS:
+                break
+        if faults:
+            raise invalid_body(faults[: strict_json.MAX_FAULTS])
+        return Batch(found, is_single)
+
+    return body_read_by(made)
+
+
+def _checked(model: type[BodyT], item: Any, path: list[Step]) -> BodyT | list[Fault]:
+    unknown = strict_json.unknown_fields(item, set(model.model_fields), path)
+    if unknown:
+        return unknown
+    try:
+        return model.model_validate(item)
+    except ValidationError as error:
+        return faults_of(error, path)
+
+
+def takes_batch(model: type[Body]) -> dict[str, Any]:
+    """The OpenAPI description of a body that `batch_of(model)` reads."""
+    one = model.model_json_schema()
+    many = {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_EVENTS}
+    content = {"application/json": {"schema": {"oneOf": [one, many]}}}
+    return {"requestBody": {"required": True, "content": content}}

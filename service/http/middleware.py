@@ -1,0 +1,132 @@
+"""Around every request: its id, its measurement, its log line and row, and a problem where the code fails."""
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.domain.audit_policy import Depth
+from service.domain.ids import mint
+from service.http import error_handlers
+from service.http.audited_operations import attempted
+from service.http.requests import header_text, log_of, origin_of
+from service.http.server_log.exchange import CLIENT_GONE, Exchange
+from service.runtime.clock import Clock, system_clock
+from service.runtime.metrics import DURATION, REQUESTS
+
+HEADER = "x-request-id"
+_ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
+# Machines ask for these every few seconds, and `/metrics` counts them: a row of one that was answered well
+# says nothing. One that fails has its row.
+_PROBES = frozenset({"/livez", "/readyz", "/metrics"})
+
+# Whether the bodies of a request are kept; asked at its end, when the caller is known.
+KeepsBodies = Callable[[Scope], bool]
+
+log = structlog.get_logger("annals.access")
+
+
+def policy_keeps_bodies(scope: Scope) -> bool:
+    """Whether the policy of the caller's subscription wants the bodies of such a call."""
+    attempt, caller = attempted(scope), scope["state"].get("caller")
+    if attempt is None or caller is None:
+        return False
+    depth: Depth = caller.policy.depth(attempt.resource_type, attempt.action)
+    return depth is Depth.FULL
+
+
+class RequestMiddleware:
+    """Pure ASGI, so that streamed answers are not buffered.
+
+    `record` takes what passed once it is over, and must not wait; `keeps_bodies` says whether with bodies.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        record: Callable[[Exchange], None],
+        keeps_bodies: KeepsBodies = policy_keeps_bodies,
+        clock: Clock = system_clock,
+    ) -> None:
+        self._app = app
+        self._record = record
+        self._keeps_bodies = keeps_bodies
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request; other kinds of connection pass through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        given = request.headers.get(HEADER, "")
+        request_id = given if _ACCEPTED.match(given) else str(mint())
+        scope.setdefault("state", {})["request_id"] = request_id
+        began = time.perf_counter()
+        exchange = Exchange(scope, receive, send, began_at=self._clock())
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)[HEADER] = request_id
+            await exchange.send(message)
+
+        try:
+            await self._app(scope, exchange.receive, send_with_id)
+        except ClientDisconnect:
+            exchange.status = CLIENT_GONE
+        except asyncio.CancelledError:
+            # The server ends, and has waited for this request for as long as it may.
+            if exchange.status is None:
+                refusal = await error_handlers.given_up(request)
+                await refusal(scope, exchange.receive, send_with_id)
+            raise
+        except Exception as error:
+            log.exception("request failed", request_id=request_id, path=scope["path"])
+            exchange.failed(error)
+            if exchange.status is None:
+                refusal = await error_handlers.unexpected(request)
+                await refusal(scope, exchange.receive, send_with_id)
+        finally:
+            exchange.seconds = time.perf_counter() - began
+            self._end(request, exchange)
+            self._measure(request, exchange)
+
+    def _end(self, request: Request, exchange: Exchange) -> None:
+        state = request.scope["state"]
+        caller, problem = state.get("caller"), state.get("problem")
+        try:
+            exchange.end(
+                origin_of(request) if caller is None else caller.origin,
+                caller,
+                log_of(request, caller, problem),
+                problem,
+                referer=header_text(request, "referer"),
+                keeps_bodies=self._keeps_bodies(request.scope),
+            )
+            if request.scope["path"] not in _PROBES or (exchange.status or 0) >= 400:
+                self._record(exchange)
+        except Exception:
+            # The request was answered: its log must not undo that.
+            log.exception("a request has no row", request_id=request.state.request_id)
+
+    def _measure(self, request: Request, exchange: Exchange) -> None:
+        scope = request.scope
+        route = getattr(scope.get("route"), "path", "unmatched")
+        status = exchange.status or 0
+        REQUESTS.labels(scope["method"], route, status).inc()
+        DURATION.labels(scope["method"], route).observe(exchange.seconds)
+        log.info(
+            "request",
+            request_id=request.state.request_id,
+            method=scope["method"],
+            path=scope["path"],
+            status=status,
+            milliseconds=round(exchange.seconds * 1000, 1),
+            user=None if exchange.caller is None else exchange.caller.username,
+        )

@@ -1,0 +1,104 @@
+"""RFC 9457 answers: the one place where an error becomes a status."""
+
+import inspect
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+from gitstore import errors as git_errors
+from service.domain import errors
+from service.domain.errors import AnnalsError, Fault
+from sql import errors as sql_errors
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = 2
+
+_STATUS: tuple[tuple[type[AnnalsError], int], ...] = (
+    (errors.Unauthenticated, 401),
+    (errors.Forbidden, 403),
+    (errors.NotFound, 404),
+    (errors.MethodNotAllowed, 405),
+    (errors.Malformed, 400),
+    (errors.Invalid, 422),
+    (errors.KeyReused, 422),
+    (errors.TooLarge, 413),
+    (errors.UnsupportedMedia, 415),
+    (errors.Conflict, 409),
+    (errors.Gone, 410),
+    (errors.Locked, 423),
+    (errors.PreconditionFailed, 412),
+    (errors.PreconditionMissing, 428),
+    (errors.Unavailable, 503),
+    (errors.Internal, 500),
+)
+
+
+def status_of(error: type[AnnalsError]) -> int:
+    """The HTTP status of an error's family."""
+    return next(status for family, status in _STATUS if issubclass(error, family))
+
+
+def title_of(error: type[AnnalsError]) -> str:
+    """One short sentence that is the same for every occurrence."""
+    return _page(error)[0]
+
+
+def explanation_of(error: type[AnnalsError]) -> str:
+    """What it means and what to do next."""
+    return "\n".join(_page(error)[2:])
+
+
+def _page(error: type[AnnalsError]) -> list[str]:
+    return inspect.cleandoc(error.__doc__ or error.__name__).splitlines()
+
+
+def from_store(error: Exception) -> AnnalsError | None:
+    """What an error of the database or of the git store is to a client, None for a fault of ours."""
+    match error:
+        case sql_errors.DatabaseUnavailable() | sql_errors.WriteConflict():
+            return errors.DatabaseNotReachable("The database did not answer; try again shortly.")
+        case sql_errors.RoleNotGranted():
+            return errors.RoleMissing(f"The database lets nobody do this: {error}.")
+        case sql_errors.LimitExceeded():
+            return errors.DocumentTooLarge("The document unfolds to more than the database can store.")
+        case sql_errors.UnfitValue():
+            return errors.Invalid("A value in the request is past what can be stored or looked for.")
+        case git_errors.UploadPackBusy():
+            return errors.Busy("Too many clones and fetches are running; try again shortly.")
+        case git_errors.UploadPackFailed():
+            return errors.MalformedGitRequest("git could not make sense of the request.")
+        case git_errors.GitStoreError():
+            return errors.StoreNotWritable("The repository can't be read or written just now.")
+        case _:
+            return None
+
+
+def answer(error: AnnalsError, request_id: str, *, basic_realm: bool = False) -> Response:
+    """The problem document; with `basic_realm` a 401 asks for HTTP Basic, as git clients expect."""
+    kind = type(error)
+    status = status_of(kind)
+    body: dict[str, Any] = {
+        "type": f"/docs/problems/{kind.code}",
+        "title": title_of(kind),
+        "status": status,
+        "detail": error.detail,
+        "code": kind.code,
+        "request_id": request_id,
+        **error.facts,
+    }
+    if error.faults:
+        body["errors"] = [_fault(fault) for fault in error.faults]
+    headers = {}
+    if status == 401:
+        headers["WWW-Authenticate"] = 'Basic realm="annals", charset="UTF-8"' if basic_realm else "Bearer"
+    if status == 503:
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return Response(
+        orjson.dumps(body, option=orjson.OPT_UTC_Z), status, headers=headers, media_type=MEDIA_TYPE
+    )
+
+
+def _fault(fault: Fault) -> dict[str, str]:
+    place = {"pointer": fault.pointer, "parameter": fault.parameter}
+    return {name: value for name, value in place.items() if value is not None} | {"detail": fault.detail}

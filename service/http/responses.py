@@ -1,0 +1,65 @@
+"""Turning what use cases return into JSON, and describing bodies to OpenAPI."""
+
+from collections.abc import Sequence
+from types import GenericAlias
+from typing import Any
+
+import orjson
+from fastapi import Request, Response
+from pydantic import BaseModel, create_model
+
+from service.domain.pagination import Page
+from service.http.schemas.fields import Body
+
+# The newline is for people with curl.
+_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
+
+
+def answer(value: Any, status: int = 200, *, etag: str | None = None) -> Response:
+    """A JSON answer of dataclasses and plain values; numbers keep the text that they were stored with."""
+    headers = {} if etag is None else {"ETag": f'"{etag}"'}
+    return Response(
+        orjson.dumps(value, option=_OPTIONS), status, headers=headers, media_type="application/json"
+    )
+
+
+def page_answer(request: Request, page: Page[Any]) -> Response:
+    """A page of a list, with a Link to the next."""
+    body = {"items": page.items, "next_cursor": page.next_cursor}
+    return linked(request, answer(body), page.next_cursor)
+
+
+def linked(request: Request, response: Response, next_cursor: str | None) -> Response:
+    """The answer with a Link to the next page, where there is one."""
+    if next_cursor is not None:
+        # Relative, so that it holds whatever address the client used.
+        following = request.url.include_query_params(cursor=next_cursor)
+        response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
+    return response
+
+
+def page_of(item: type[Any]) -> type[BaseModel]:
+    """The OpenAPI description of a page of a list."""
+    fields: dict[str, Any] = {
+        "items": (GenericAlias(list, (item,)), ...),
+        "next_cursor": (str | None, ...),
+    }
+    return create_model(f"{item.__name__}Page", **fields)
+
+
+def statistics_answer(rows: Sequence[Any]) -> Response:
+    """Figures by buckets of time."""
+    return answer({"buckets": rows})
+
+
+def statistics_of(row: type[Any]) -> type[BaseModel]:
+    """The OpenAPI description of such figures."""
+    fields: dict[str, Any] = {"buckets": (GenericAlias(list, (row,)), ...)}
+    return create_model(f"{row.__name__}s", **fields)
+
+
+def takes(*models: type[Body], required: bool = True, media_type: str = "application/json") -> dict[str, Any]:
+    """The OpenAPI description of a body that `deps.body_of` reads as the model, or as one of some."""
+    schemas = [model.model_json_schema() for model in models]
+    schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+    return {"requestBody": {"required": required, "content": {media_type: {"schema": schema}}}}

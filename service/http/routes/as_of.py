@@ -1,0 +1,26 @@
+"""The tree of resources as it was."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
+
+from service.domain.resource_kinds import Kind
+from service.http.requests import Paged, Reading
+from service.http.responses import answer, linked
+from service.http.schemas.fields import Point
+from service.usecases import as_of
+
+router = APIRouter(tags=["resources"])
+
+
+@router.get("/v1/subscriptions/{subscription_id}/at/{moment}", response_model=as_of.TreeThen)
+def list_resources_then(
+    request: Request,
+    access: Reading,
+    moment: Annotated[Point, Path()],
+    paging: Paged,
+    resource_type: Kind | None = None,
+) -> Response:
+    """What there was at a commit or an instant, newest first: versions, what was published, who held what."""
+    found = as_of.page(access.context, access.subscription_id, moment, resource_type, paging)
+    return linked(request, answer(found), found.next_cursor)

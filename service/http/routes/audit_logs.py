@@ -1,0 +1,76 @@
+"""The audit log."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from service.http.event_bodies import Stored, batch_of, takes_batch
+from service.http.requests import Once, Paged, ReadingLogs, ReadingPlatformLogs, Recording, context_of
+from service.http.responses import answer, page_answer, page_of, statistics_answer, statistics_of
+from service.http.schemas.logs import AuditQuery, AuditStatisticsQuery, NewAuditEvent
+from service.usecases import audit_logs
+from service.usecases.audit_logs import ReportedEvent
+from service.usecases.event_batches import Batch
+
+router = APIRouter(prefix="/v1", tags=["logs"])
+
+
+@router.get("/audit-logs", response_model=page_of(audit_logs.AuditEvent))
+def list_platform_audit_logs(
+    request: Request, caller: ReadingPlatformLogs, paging: Paged, narrow: Annotated[AuditQuery, Query()]
+) -> Response:
+    """What was done that is no subscription's own, newest first (operator)."""
+    found = audit_logs.audit_page(
+        context_of(request), caller, None, narrow.model_dump(exclude_none=True), paging
+    )
+    return page_answer(request, found)
+
+
+@router.get("/subscriptions/{subscription_id}/audit-logs", response_model=page_of(audit_logs.AuditEvent))
+def list_audit_logs(
+    request: Request, access: ReadingLogs, paging: Paged, narrow: Annotated[AuditQuery, Query()]
+) -> Response:
+    """What was done, newest first (auditor, admin)."""
+    found = audit_logs.audit_page(
+        access.context, access.caller, access.subscription_id, narrow.model_dump(exclude_none=True), paging
+    )
+    return page_answer(request, found)
+
+
+@router.post(
+    "/subscriptions/{subscription_id}/audit-logs",
+    status_code=201,
+    response_model=Stored,
+    openapi_extra=takes_batch(NewAuditEvent),
+)
+def record_audit_logs(
+    access: Recording,
+    batch: Annotated[Batch[NewAuditEvent], Depends(batch_of(NewAuditEvent))],
+    once: Once,
+) -> Response:
+    """Record what was done elsewhere in the platform, one event or up to 1,000 (editor, admin)."""
+    accepted = audit_logs.record_events(
+        access.context,
+        access.caller,
+        access.subscription_id,
+        batch.map(lambda body: ReportedEvent(**dict(body))),
+        once=once,
+    )
+    return answer(accepted.shown(), 201)
+
+
+@router.get(
+    "/subscriptions/{subscription_id}/audit-logs/stats",
+    response_model=statistics_of(audit_logs.AuditBucket),
+)
+def audit_statistics(access: ReadingLogs, query: Annotated[AuditStatisticsQuery, Query()]) -> Response:
+    """How many events there were in each bucket of time, of each group (auditor, admin)."""
+    found = audit_logs.audit_statistics(
+        access.context,
+        access.caller,
+        access.subscription_id,
+        query.model_dump(exclude_none=True, exclude={"bucket", "group_by"}),
+        bucket=query.bucket,
+        group_by=query.group_by,
+    )
+    return statistics_answer(found)

@@ -1,0 +1,27 @@
+"""The policy of the audit log."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+
+from service.http.requests import ManagingPolicy, ReadingLogs, body_of
+from service.http.responses import answer, takes
+from service.http.schemas.fields import NewAuditPolicy
+from service.usecases import audit_policies
+
+router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/audit-policy", tags=["logs"])
+
+
+@router.get("", response_model=audit_policies.AuditPolicy)
+def get_audit_policy(access: ReadingLogs) -> Response:
+    """What the audit log keeps (auditor, admin)."""
+    return answer(audit_policies.get(access.context, access.subscription_id))
+
+
+@router.put("", response_model=audit_policies.AuditPolicy, openapi_extra=takes(NewAuditPolicy))
+def put_audit_policy(
+    access: ManagingPolicy, body: Annotated[NewAuditPolicy, Depends(body_of(NewAuditPolicy))]
+) -> Response:
+    """Set what the audit log keeps (admin)."""
+    rules = [rule.made() for rule in body.rules]
+    return answer(audit_policies.replace(access.context, access.caller, access.subscription_id, rules))

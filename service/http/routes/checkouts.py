@@ -1,0 +1,137 @@
+"""Check-out, check-in of one and of many, release, and who holds what."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from service.http.requests import (
+    RESOURCE_PATH,
+    Based,
+    MaybeBased,
+    Once,
+    Paged,
+    Reading,
+    Releasing,
+    Targeted,
+    Writing,
+    body_of,
+)
+from service.http.responses import answer, linked, takes
+from service.http.schemas.fields import CheckInRequest, CheckInsRequest, CheckOutRequest
+from service.usecases import checkouts, versions
+
+router = APIRouter(tags=["check-outs"])
+
+_SUBSCRIPTION = "/v1/subscriptions/{subscription_id}"
+
+
+@router.post(
+    f"{RESOURCE_PATH}/check-out",
+    response_model=checkouts.CheckedOutDocument,
+    openapi_extra=takes(CheckOutRequest, required=False),
+)
+def check_out(
+    access: Writing,
+    body: Annotated[CheckOutRequest, Depends(body_of(CheckOutRequest, may_be_empty=True))],
+    if_match: MaybeBased,
+    once: Once,
+    target: Targeted,
+) -> Response:
+    """Take the lease on a resource and its content; one's own is renewed, another's is 423."""
+    found = checkouts.check_out(
+        access.context,
+        access.author,
+        target.kind,
+        target.resource_id,
+        reason=body.reason,
+        lease=None if body.ttl_seconds is None else timedelta(seconds=body.ttl_seconds),
+        if_match=if_match,
+        once=once,
+    )
+    return answer(found, etag=found.check_out.commit)
+
+
+@router.post(
+    f"{RESOURCE_PATH}/check-in",
+    status_code=201,
+    response_model=versions.Saved,
+    openapi_extra=takes(CheckInRequest, required=False),
+)
+async def check_in(
+    access: Writing,
+    body: Annotated[CheckInRequest, Depends(body_of(CheckInRequest, may_be_empty=True))],
+    if_match: Based,
+    once: Once,
+    target: Targeted,
+) -> Response:
+    """End the check-out with a new version; equal content is 200 and makes none."""
+    saved = await checkouts.check_in(
+        access.context,
+        access.author,
+        target.kind,
+        target.resource_id,
+        definition=body.data,
+        comment=body.comment,
+        tag=body.tag,
+        publish=body.publish,
+        if_match=if_match,
+        once=once,
+    )
+    return answer(saved, 200 if saved.unchanged else 201, etag=saved.git_commit_hash)
+
+
+@router.delete(f"{RESOURCE_PATH}/check-out", status_code=204)
+def release_check_out(
+    access: Releasing, if_match: MaybeBased, target: Targeted, force: bool = False
+) -> Response:
+    """Give one's check-out back without a new version; `force=true` takes another's away (admin)."""
+    checkouts.release(
+        access.context,
+        access.author,
+        target.kind,
+        target.resource_id,
+        force=force,
+        if_match=if_match,
+    )
+    return Response(status_code=204)
+
+
+@router.get(f"{_SUBSCRIPTION}/check-outs", response_model=checkouts.CheckOuts)
+def list_check_outs(request: Request, access: Reading, paging: Paged) -> Response:
+    """The check-outs that run now, newest first: the caller's own, and the others'."""
+    found = checkouts.page(access.context, access.subscription_id, access.caller.user_id, paging)
+    return linked(request, answer(found), found.next_cursor)
+
+
+@router.post(
+    f"{_SUBSCRIPTION}/check-ins",
+    status_code=201,
+    response_model=checkouts.CheckedInMany,
+    openapi_extra=takes(CheckInsRequest),
+)
+async def check_in_many(
+    access: Writing,
+    body: Annotated[CheckInsRequest, Depends(body_of(CheckInsRequest))],
+    if_match: MaybeBased,
+    once: Once,
+) -> Response:
+    """Store many resources in one commit, and end one's check-outs of them; all or nothing."""
+    done = await checkouts.check_in_many(
+        access.context,
+        access.author,
+        [
+            checkouts.NewContent(
+                kind=item.resource_type,
+                resource_id=item.resource_id,
+                definition=item.data,
+                if_match=item.if_match,
+            )
+            for item in body.items
+        ],
+        comment=body.comment,
+        if_match=if_match,
+        demands_if_match=access.caller.demands_if_match,
+        once=once,
+    )
+    return answer(done, 200 if done.unchanged else 201, etag=done.commit)

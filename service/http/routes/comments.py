@@ -1,0 +1,50 @@
+"""Comments on versions."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from service.http.requests import RESOURCE_PATH, MaybeBased, Once, Paged, Reading, Targeted, Writing, body_of
+from service.http.responses import answer, page_answer, page_of, takes
+from service.http.schemas.fields import CommentRequest
+from service.usecases import comments
+
+router = APIRouter(prefix=f"{RESOURCE_PATH}/versions/{{ref}}/comments", tags=["versions"])
+
+
+@router.get("", response_model=page_of(comments.Comment))
+def list_comments(request: Request, access: Reading, target: Targeted, ref: str, paging: Paged) -> Response:
+    """What was said of a version, newest first."""
+    found = comments.page(
+        access.context,
+        access.subscription_id,
+        target.kind,
+        target.resource_id,
+        ref,
+        paging,
+        purged=access.reads_purged,
+    )
+    return page_answer(request, found)
+
+
+@router.post("", status_code=201, response_model=comments.Comment, openapi_extra=takes(CommentRequest))
+def add_comment(
+    access: Writing,
+    body: Annotated[CommentRequest, Depends(body_of(CommentRequest))],
+    if_match: MaybeBased,
+    once: Once,
+    target: Targeted,
+    ref: str,
+) -> Response:
+    """Say something of a version."""
+    comment = comments.add(
+        access.context,
+        access.author,
+        target.kind,
+        target.resource_id,
+        ref,
+        body.text,
+        if_match=if_match,
+        once=once,
+    )
+    return answer(comment, 201)

@@ -1,0 +1,23 @@
+"""The history of data changes."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from service.http.requests import Paged, ReadingLogs
+from service.http.responses import page_answer, page_of
+from service.http.schemas.logs import ChangeQuery
+from service.usecases import data_changes
+
+router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/change-history", tags=["logs"])
+
+
+@router.get("", response_model=page_of(data_changes.DataChange))
+def list_data_changes(
+    request: Request, access: ReadingLogs, paging: Paged, narrow: Annotated[ChangeQuery, Query()]
+) -> Response:
+    """How records changed, each with its difference to the one before, newest first (auditor, admin)."""
+    found = data_changes.change_page(
+        access.context, access.caller, access.subscription_id, narrow.model_dump(exclude_none=True), paging
+    )
+    return page_answer(request, found)

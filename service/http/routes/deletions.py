@@ -1,0 +1,105 @@
+"""Deletion of resources, the record of it, and its undoing."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+
+from service.committer.changes import Resolution
+from service.domain import ids
+from service.domain.errors import DeletionNotFound
+from service.http.requests import (
+    RESOURCE_PATH,
+    Based,
+    Deleting,
+    Once,
+    Paged,
+    Reading,
+    Targeted,
+    Writing,
+    body_of,
+)
+from service.http.responses import answer, page_answer, page_of, takes
+from service.http.schemas.fields import DeletionQuery, QueryReason, RestoreRequest
+from service.usecases import deletions
+
+router = APIRouter(tags=["deletions"])
+_DELETIONS = "/v1/subscriptions/{subscription_id}/deletions"
+
+
+async def _deletion_id(deletion_id: Annotated[str, Path()]) -> UUID:
+    found = ids.parse(deletion_id)
+    if found is None:
+        raise DeletionNotFound(f"There is no deletion {deletion_id!r} in this subscription.")
+    return found
+
+
+Named = Annotated[UUID, Depends(_deletion_id)]
+
+
+@router.delete(RESOURCE_PATH, response_model=deletions.DeletionMade)
+async def delete_resource(
+    access: Deleting,
+    target: Targeted,
+    based: Based,
+    reason: Annotated[QueryReason | None, Query()] = None,
+    force: bool = False,
+    permanent: bool = False,
+) -> Response:
+    """Delete a resource and all below it, to be restored for a time; `permanent`, what is deleted, for good.
+
+    `force` ends others' check-outs below it. Both are for admins.
+    """
+    context, author = access.context, access.author
+    if permanent:
+        made = await deletions.purge(
+            context, author, target.kind, target.resource_id, reason=reason, if_match=based
+        )
+    else:
+        made = await deletions.delete(
+            context, author, target.kind, target.resource_id, reason=reason, force=force, if_match=based
+        )
+    return answer(made)
+
+
+@router.get(_DELETIONS, response_model=page_of(deletions.Deletion))
+def list_deletions(
+    request: Request, access: Reading, paging: Paged, narrow: Annotated[DeletionQuery, Query()]
+) -> Response:
+    """What was deleted, newest first: roots, and what fell with each, by `cascade_level`."""
+    found = deletions.page(
+        access.context, access.subscription_id, narrow.model_dump(exclude_none=True), paging
+    )
+    return page_answer(request, found)
+
+
+@router.get(f"{_DELETIONS}/{{deletion_id}}", response_model=deletions.DeletionWithData)
+def get_deletion(access: Reading, deletion_id: Named) -> Response:
+    """One deletion, with the snapshot of what the resource held; of what is gone for good, for admins."""
+    found = deletions.get(access.context, access.subscription_id, deletion_id, purged=access.reads_purged)
+    return answer(found)
+
+
+@router.post(
+    f"{_DELETIONS}/{{deletion_id}}/restore",
+    response_model=deletions.Restoration,
+    openapi_extra=takes(RestoreRequest, required=False),
+)
+async def restore_deletion(
+    access: Writing,
+    body: Annotated[RestoreRequest, Depends(body_of(RestoreRequest, may_be_empty=True))],
+    once: Once,
+    deletion_id: Named,
+) -> Response:
+    """Bring back exactly what fell, to the same ids, names and places; `dry_run` says what would."""
+    resolve = body.resolve
+    resolution = Resolution() if resolve is None else Resolution(**resolve.model_dump())
+    done = await deletions.restore(
+        access.context,
+        access.author,
+        deletion_id,
+        resolution=resolution,
+        dry_run=body.dry_run,
+        once=once,
+    )
+    return answer(done)

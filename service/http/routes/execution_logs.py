@@ -1,0 +1,59 @@
+"""The execution logs."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from service.http.event_bodies import Stored, batch_of, takes_batch
+from service.http.requests import Once, Paged, ReadingLogs, Recording
+from service.http.responses import answer, page_answer, page_of, statistics_answer, statistics_of
+from service.http.schemas.logs import ExecutionQuery, ExecutionStatisticsQuery, NewExecutionEvent
+from service.usecases import execution_logs
+from service.usecases.event_batches import Batch
+from service.usecases.execution_logs import ReportedExecution
+
+router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/execution-logs", tags=["logs"])
+
+
+@router.get("", response_model=page_of(execution_logs.ExecutionEvent))
+def list_execution_logs(
+    request: Request, access: ReadingLogs, paging: Paged, narrow: Annotated[ExecutionQuery, Query()]
+) -> Response:
+    """What workflows, jobs, job packages and nodes said while they ran, newest first (auditor, admin)."""
+    found = execution_logs.execution_page(
+        access.context, access.caller, access.subscription_id, narrow.model_dump(exclude_none=True), paging
+    )
+    return page_answer(request, found)
+
+
+@router.post("", status_code=201, response_model=Stored, openapi_extra=takes_batch(NewExecutionEvent))
+def record_execution_logs(
+    access: Recording,
+    batch: Annotated[Batch[NewExecutionEvent], Depends(batch_of(NewExecutionEvent))],
+    once: Once,
+) -> Response:
+    """Record what an execution says, one event or up to 1,000 (editor, admin)."""
+    accepted = execution_logs.record_executions(
+        access.context,
+        access.caller,
+        access.subscription_id,
+        batch.map(lambda body: ReportedExecution(**dict(body))),
+        once=once,
+    )
+    return answer(accepted.shown(), 201)
+
+
+@router.get("/stats", response_model=statistics_of(execution_logs.ExecutionBucket))
+def execution_statistics(
+    access: ReadingLogs, query: Annotated[ExecutionStatisticsQuery, Query()]
+) -> Response:
+    """What executions came to in each bucket of time, of each group (auditor, admin)."""
+    found = execution_logs.execution_statistics(
+        access.context,
+        access.caller,
+        access.subscription_id,
+        query.model_dump(exclude_none=True, exclude={"bucket", "group_by"}),
+        bucket=query.bucket,
+        group_by=query.group_by,
+    )
+    return statistics_answer(found)

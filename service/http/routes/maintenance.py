@@ -1,0 +1,80 @@
+"""Scheduled jobs, for the operator: when they run, what became of each run, and running one now."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from service.domain import ids
+from service.http.requests import Maintaining, Once, Paged, body_of, context_of
+from service.http.responses import answer, page_answer, page_of, takes
+from service.http.schemas.fields import JobChange, RunRequest
+from service.http.schemas.logs import RunQuery
+from service.usecases.maintenance import control
+
+router = APIRouter(prefix="/v1/maintenance", tags=["maintenance"])
+
+
+@router.get("/jobs", response_model=page_of(control.Job))
+def list_jobs(request: Request, _caller: Maintaining) -> Response:
+    """Every job: its schedule, its last run, and how far it is behind (operator)."""
+    return answer({"items": control.all_jobs(context_of(request)), "next_cursor": None})
+
+
+@router.get("/jobs/{name}", response_model=control.Job)
+def get_job(request: Request, _caller: Maintaining, name: str) -> Response:
+    """One job (operator)."""
+    return answer(control.job(context_of(request), name))
+
+
+@router.patch("/jobs/{name}", response_model=control.Job, openapi_extra=takes(JobChange))
+def change_job(
+    request: Request,
+    caller: Maintaining,
+    name: str,
+    body: Annotated[JobChange, Depends(body_of(JobChange))],
+) -> Response:
+    """Set a job's cron expression and time zone, null being the default, or pause it (operator)."""
+    changes = body.model_dump(include=body.model_fields_set)
+    return answer(control.change_schedule(context_of(request), caller, name, changes))
+
+
+@router.post(
+    "/jobs/{name}/run",
+    response_model=control.Run | control.DryRun,
+    openapi_extra=takes(RunRequest, required=False),
+    responses={202: {"description": "The run has not ended yet", "model": control.Run}},
+)
+async def run_job(
+    request: Request,
+    caller: Maintaining,
+    name: str,
+    body: Annotated[RunRequest, Depends(body_of(RunRequest, may_be_empty=True))],
+    once: Once,
+) -> Response:
+    """Run a job now, or with `dry_run` say what it would take away: a plan, applied by `plan_id` (operator).
+
+    202 where the run has not ended within ten seconds: the Location says where it is to be seen.
+    """
+    context = context_of(request)
+    if body.dry_run:
+        return answer(await run_in_threadpool(control.try_dry, context, caller, name, once=once))
+    run = await control.ask_for_run(context, caller, name, body.plan_id, once=once)
+    response = answer(run, 202 if run.ended_at is None else 200)
+    response.headers["Location"] = f"/v1/maintenance/runs/{run.run_id}"
+    return response
+
+
+@router.get("/runs", response_model=page_of(control.Run))
+def list_runs(
+    request: Request, _caller: Maintaining, paging: Paged, narrow: Annotated[RunQuery, Query()]
+) -> Response:
+    """The runs of jobs, newest first (operator)."""
+    found = control.runs(context_of(request), narrow.model_dump(exclude_none=True), paging)
+    return page_answer(request, found)
+
+
+@router.get("/runs/{run_id}", response_model=control.RunStory)
+def get_run(request: Request, _caller: Maintaining, run_id: str) -> Response:
+    """One run, with what it told while it was at work (operator)."""
+    return answer(control.run_story(context_of(request), ids.parse(run_id)))

@@ -1,0 +1,52 @@
+"""Publishing and unpublishing versions."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+
+from service.http.requests import RESOURCE_PATH, Based, Once, Targeted, Writing, body_of
+from service.http.responses import answer, takes
+from service.http.schemas.fields import Nothing
+from service.usecases import publications, versions
+
+router = APIRouter(prefix=f"{RESOURCE_PATH}/versions/{{ref}}", tags=["versions"])
+
+
+def _setter(published: bool) -> Callable[..., Awaitable[Response]]:
+    async def set_published(
+        access: Writing,
+        _: Annotated[Nothing, Depends(body_of(Nothing, may_be_empty=True))],
+        if_match: Based,
+        once: Once,
+        target: Targeted,
+        ref: str,
+    ) -> Response:
+        version = await publications.set_published(
+            access.context,
+            access.author,
+            target.kind,
+            target.resource_id,
+            ref,
+            published=published,
+            if_match=if_match,
+            once=once,
+        )
+        return answer(version, etag=version.git_commit_hash)
+
+    return set_published
+
+
+for _call, _summary in (
+    ("publish", "Let a version be the published one of its resource"),
+    ("unpublish", "Let a version no longer be published"),
+):
+    router.add_api_route(
+        f"/{_call}",
+        _setter(_call == "publish"),
+        methods=["POST"],
+        response_model=versions.Saved,
+        name=_call,
+        summary=_summary,
+        openapi_extra=takes(Nothing, required=False),
+    )

@@ -1,0 +1,136 @@
+"""Resources of the six kinds: the same calls for each, with the parents that it has."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from service.domain.resource_kinds import Kind, Place
+from service.http.requests import (
+    MERGE_PATCH,
+    RESOURCE_PATH,
+    Based,
+    Once,
+    Paged,
+    Reading,
+    Targeted,
+    Writing,
+    body_of,
+)
+from service.http.responses import answer, page_answer, page_of, takes
+from service.http.schemas.fields import QueryText
+from service.http.schemas.resources import CHANGES, NEW, NewResource, ResourceChange
+from service.usecases import resources
+
+router = APIRouter(prefix="/v1/subscriptions/{subscription_id}", tags=["resources"])
+
+_READ_CHANGE = {kind: body_of(model, media_type=MERGE_PATCH) for kind, model in CHANGES.items()}
+
+
+async def _change(request: Request, target: Targeted) -> ResourceChange:
+    return await _READ_CHANGE[target.kind](request)
+
+
+def _place(
+    workspace_id: UUID | None = None,
+    parent_folder_id: UUID | None = None,
+    folder_id: UUID | None = None,
+    job_id: UUID | None = None,
+) -> Place:
+    return Place(
+        workspace_id=workspace_id, parent_folder_id=parent_folder_id, folder_id=folder_id, job_id=job_id
+    )
+
+
+def _creator(kind: Kind) -> Callable[..., Awaitable[Response]]:
+    read = body_of(NEW[kind])
+
+    async def create(access: Writing, body: Annotated[NewResource, Depends(read)], once: Once) -> Response:
+        resource = await resources.create(
+            access.context,
+            access.author,
+            kind,
+            name=body.name,
+            description=body.description,
+            place=body.place(),
+            definition=body.definition,
+            once=once,
+        )
+        return answer(resource, 201, etag=resource.git_commit_hash)
+
+    return create
+
+
+def _lister(kind: Kind) -> Callable[..., Response]:
+    def page(
+        request: Request,
+        access: Reading,
+        paging: Paged,
+        place: Annotated[Place, Depends(_place)],
+        name: Annotated[QueryText | None, Query()] = None,
+        include_deleted: bool = False,
+    ) -> Response:
+        found = resources.page(
+            access.context,
+            access.subscription_id,
+            kind,
+            paging,
+            place=place,
+            name=name,
+            include_deleted=include_deleted,
+        )
+        return page_answer(request, found)
+
+    return page
+
+
+for _kind in Kind:
+    router.add_api_route(
+        f"/{_kind.collection}",
+        _creator(_kind),
+        methods=["POST"],
+        status_code=201,
+        response_model=resources.Resource,
+        name=f"create_{_kind}",
+        summary=f"Make a {_kind}; version 1 is committed",
+        openapi_extra=takes(NEW[_kind]),
+    )
+    router.add_api_route(
+        f"/{_kind.collection}",
+        _lister(_kind),
+        methods=["GET"],
+        response_model=page_of(resources.ResourceSummary),
+        name=f"list_{_kind.collection}",
+        summary=f"The {_kind.collection}, newest first, without bodies",
+    )
+
+
+@router.get(RESOURCE_PATH.removeprefix(router.prefix), response_model=resources.Resource)
+def get_resource(access: Reading, target: Targeted) -> Response:
+    """One resource with its current definition, deleted or not."""
+    resource = resources.get(access.context, access.subscription_id, target.kind, target.resource_id)
+    return answer(resource, etag=resource.git_commit_hash)
+
+
+@router.patch(
+    RESOURCE_PATH.removeprefix(router.prefix),
+    response_model=resources.Changed,
+    openapi_extra=takes(*CHANGES.values(), media_type=MERGE_PATCH),
+)
+async def change_resource(
+    access: Writing,
+    target: Targeted,
+    body: Annotated[ResourceChange, Depends(_change)],
+    based: Based,
+) -> Response:
+    """Set name, description or parent, by a merge patch: a new version where anything changes."""
+    changed = await resources.change(
+        access.context,
+        access.author,
+        target.kind,
+        target.resource_id,
+        wanted=body.model_dump(include=body.model_fields_set),
+        if_match=based,
+    )
+    return answer(changed, etag=changed.git_commit_hash)

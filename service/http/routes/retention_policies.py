@@ -1,0 +1,31 @@
+"""For how long logs are kept."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from service.http.requests import Maintaining, body_of, context_of
+from service.http.responses import answer, takes
+from service.http.schemas.retention import NewRetentionPolicies
+from service.usecases import retention_policies
+
+router = APIRouter(prefix="/v1/retention-policies", tags=["maintenance"])
+
+
+@router.get("", response_model=retention_policies.RetentionPolicies)
+def get_retention_policies(request: Request, _: Maintaining) -> Response:
+    """For how long each level is kept (operator)."""
+    return answer(retention_policies.get(context_of(request)))
+
+
+@router.put(
+    "", response_model=retention_policies.RetentionPolicies, openapi_extra=takes(NewRetentionPolicies)
+)
+def put_retention_policies(
+    request: Request,
+    caller: Maintaining,
+    body: Annotated[NewRetentionPolicies, Depends(body_of(NewRetentionPolicies))],
+) -> Response:
+    """Set for how long each level is kept (operator)."""
+    wanted = [rule.made() for rule in body.policies]
+    return answer(retention_policies.replace(context_of(request), caller, wanted, confirm=body.confirm))

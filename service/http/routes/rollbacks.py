@@ -1,0 +1,68 @@
+"""Rollback of a resource, or of all below a folder, a workspace or the subscription."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+
+from service.http.requests import RESOURCE_PATH, Based, Once, Targeted, Writing, body_of
+from service.http.responses import answer, takes
+from service.http.schemas.fields import RollbackManyRequest, RollbackRequest
+from service.usecases import rollbacks, versions
+
+router = APIRouter(tags=["rollback"])
+
+
+@router.post(
+    f"{RESOURCE_PATH}/rollback",
+    status_code=201,
+    response_model=versions.Saved,
+    openapi_extra=takes(RollbackRequest),
+)
+async def roll_back(
+    access: Writing,
+    body: Annotated[RollbackRequest, Depends(body_of(RollbackRequest))],
+    if_match: Based,
+    once: Once,
+    target: Targeted,
+) -> Response:
+    """Make a version with the definition and description of an older one; `dry_run` answers the diff."""
+    done = await rollbacks.roll_back(
+        access.context,
+        access.author,
+        target.kind,
+        target.resource_id,
+        to=body.to,
+        comment=body.comment,
+        dry_run=body.dry_run,
+        if_match=if_match,
+        once=once,
+    )
+    if not isinstance(done, versions.Saved):
+        return answer(done)
+    return answer(done, 200 if done.unchanged else 201, etag=done.git_commit_hash)
+
+
+@router.post(
+    "/v1/subscriptions/{subscription_id}/rollback",
+    status_code=201,
+    response_model=rollbacks.RolledBackMany,
+    openapi_extra=takes(RollbackManyRequest),
+)
+async def roll_back_many(
+    access: Writing,
+    body: Annotated[RollbackManyRequest, Depends(body_of(RollbackManyRequest))],
+    if_match: Based,
+    once: Once,
+) -> Response:
+    """Give all below a folder or workspace, or all, what they held at a commit or an instant; all or none."""
+    done = await rollbacks.roll_back_many(
+        access.context,
+        access.author,
+        to=body.to,
+        root=body.root(),
+        comment=body.comment,
+        dry_run=body.dry_run,
+        if_match=if_match,
+        once=once,
+    )
+    return answer(done, 200 if done.commit is None else 201, etag=done.commit)

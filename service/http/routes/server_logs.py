@@ -1,0 +1,37 @@
+"""The server log."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+
+from service.http.requests import Paged, ReadingLogs, ReadingPlatformLogs, context_of
+from service.http.responses import page_answer, page_of
+from service.http.schemas.logs import ServerLogQuery
+from service.usecases import server_logs
+
+router = APIRouter(prefix="/v1", tags=["logs"])
+
+
+@router.get("/subscriptions/{subscription_id}/server-logs", response_model=page_of(server_logs.ServerEvent))
+def list_server_logs(
+    request: Request, access: ReadingLogs, paging: Paged, narrow: Annotated[ServerLogQuery, Query()]
+) -> Response:
+    """The requests of this subscription's callers, newest first (auditor, admin)."""
+    found = server_logs.server_page(
+        access.context, access.caller, access.subscription_id, narrow.model_dump(exclude_none=True), paging
+    )
+    return page_answer(request, found)
+
+
+@router.get("/server-logs", response_model=page_of(server_logs.ServerEvent))
+def list_all_server_logs(
+    request: Request,
+    caller: ReadingPlatformLogs,
+    paging: Paged,
+    narrow: Annotated[ServerLogQuery, Query()],
+) -> Response:
+    """All requests, also those of nobody that is known, newest first (operator)."""
+    found = server_logs.server_page(
+        context_of(request), caller, None, narrow.model_dump(exclude_none=True), paging
+    )
+    return page_answer(request, found)

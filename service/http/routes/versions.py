@@ -1,0 +1,107 @@
+"""Versions of a resource: history, reading, differences, saving."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+
+from service.domain import etags
+from service.http.requests import RESOURCE_PATH, Based, Once, Paged, Reading, Targeted, Writing, body_of
+from service.http.responses import answer, page_answer, page_of, takes
+from service.http.schemas.fields import DiffQuery, NewVersion, VersionQuery
+from service.usecases import diffs, versions
+
+router = APIRouter(prefix=RESOURCE_PATH, tags=["versions"])
+
+
+@router.get("/versions", response_model=page_of(versions.Version))
+def list_versions(
+    request: Request,
+    access: Reading,
+    target: Targeted,
+    paging: Paged,
+    narrow: Annotated[VersionQuery, Query()],
+) -> Response:
+    """The history, newest first, without bodies."""
+    found = versions.page(
+        access.context,
+        access.subscription_id,
+        target.kind,
+        target.resource_id,
+        narrow.model_dump(exclude_none=True),
+        paging,
+        purged=access.reads_purged,
+    )
+    return page_answer(request, found)
+
+
+@router.get("/versions/{ref}", response_model=versions.VersionWithData)
+def get_version(access: Reading, target: Targeted, ref: str) -> Response:
+    """The version of a number, tag or commit, or `current`, `published`, `previous`."""
+    version = versions.get(
+        access.context,
+        access.subscription_id,
+        target.kind,
+        target.resource_id,
+        ref,
+        purged=access.reads_purged,
+    )
+    return answer(version, etag=version.git_commit_hash)
+
+
+@router.get("/versions/{ref}/data")
+def get_version_data(
+    access: Reading, target: Targeted, ref: str, if_none_match: Annotated[str | None, Header()] = None
+) -> Response:
+    """The canonical bytes of the snapshot; 304 where the client has them."""
+    data = versions.data(
+        access.context,
+        access.subscription_id,
+        target.kind,
+        target.resource_id,
+        ref,
+        purged=access.reads_purged,
+    )
+    headers = {"ETag": f'"{data.commit}"'}
+    known = etags.parse(if_none_match, weak=True)
+    if known is not None and etags.names(known, data.commit):
+        return Response(status_code=304, headers=headers)
+    return Response(data.content, headers=headers, media_type="application/json")
+
+
+@router.get("/diff", response_model=diffs.Difference)
+async def get_diff(access: Reading, target: Targeted, between: Annotated[DiffQuery, Query()]) -> Response:
+    """What differs between two versions, `previous` and `current` unless others are named."""
+    found: dict[str, Any] = await diffs.between(
+        access.context,
+        access.subscription_id,
+        target.kind,
+        target.resource_id,
+        from_ref=between.from_ref,
+        to_ref=between.to_ref,
+        purged=access.reads_purged,
+    )
+    return answer(found)
+
+
+@router.post("/versions", status_code=201, response_model=versions.Saved, openapi_extra=takes(NewVersion))
+async def save_version(
+    access: Writing,
+    body: Annotated[NewVersion, Depends(body_of(NewVersion))],
+    if_match: Based,
+    once: Once,
+    target: Targeted,
+) -> Response:
+    """Store the next version; equal content is 200 and makes none."""
+    saved = await versions.save(
+        access.context,
+        access.author,
+        target.kind,
+        target.resource_id,
+        definition=body.data,
+        description=body.description,
+        tag=body.tag,
+        publish=body.publish,
+        if_match=if_match,
+        once=once,
+    )
+    return answer(saved, 200 if saved.unchanged else 201, etag=saved.git_commit_hash)

@@ -1,0 +1,398 @@
+"""Request bodies: what each field may hold. Answers are the use cases' own dataclasses."""
+
+import re
+import unicodedata
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+
+from gitstore.snapshots import canonical_definition
+from service.documents import strict_json
+from service.domain.actions import Action
+from service.domain.audit_policy import ANY, CAN_BE_OFF, RESOURCE_TYPES, Depth, Rule
+from service.domain.errors import Fault
+from service.domain.pagination import MAX_NUMBER
+from service.domain.resource_kinds import Kind
+from service.domain.schedules import MAX_LENGTH
+from service.domain.version_refs import RESERVED, is_commit
+from service.usecases.checkouts import MAX_LEASE
+
+MAX_TEXT = 10_000
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("may not be blank")
+    return text
+
+
+def _one_line(text: str) -> str:
+    _not_blank(text)
+    if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in text):
+        raise ValueError("may not hold line breaks or control characters")
+    return text
+
+
+def _username(text: str) -> str:
+    # It becomes a commit's author, where git would strip or misread other characters.
+    if not re.fullmatch(r"\w(?:[\w.@+ -]*\w)?", text):
+        raise ValueError(
+            "begins and ends with a letter or digit, and holds letters, digits, and _.@+- and blanks"
+        )
+    return text
+
+
+def _email(text: str) -> str:
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", text):
+        raise ValueError("is no e-mail address")
+    return text
+
+
+def _tag(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", text):
+        raise ValueError("begins with a letter or digit and holds up to 100 letters, digits, dots, _ and -")
+    if text.isdigit() or is_commit(text) or text in RESERVED:
+        raise ValueError("would be read as a version number, a commit or a reserved word")
+    if ".." in text or text.endswith((".", ".lock")):
+        raise ValueError("is no valid git tag")
+    return text
+
+
+def _resource_type(text: str) -> str:
+    if text != ANY and text not in RESOURCE_TYPES:
+        raise ValueError(f"is one of {ANY}, {', '.join(sorted(RESOURCE_TYPES))}")
+    return text
+
+
+def _action(text: str) -> str:
+    if text != ANY and text not in Action.__members__:
+        raise ValueError(f"is one of {ANY}, {', '.join(Action)}")
+    return text
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("may not hold NUL (U+0000)")
+    return text
+
+
+def dated(value: object) -> object:
+    """Let a text through that may be an instant with its zone; raises ValueError for all else."""
+    # Pydantic takes a number for seconds since 1970: a bare year would be one.
+    if not isinstance(value, str) or not _DATED.match(value):
+        raise ValueError("is an instant with its zone (RFC 3339)")
+    return value
+
+
+_DATED = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
+QueryText = Annotated[str, Field(max_length=500), AfterValidator(_storable)]
+QueryInstant = Annotated[
+    AwareDatetime, BeforeValidator(dated), WithJsonSchema({"type": "string", "format": "date-time"})
+]
+# An empty one says nothing.
+QueryReason = Annotated[
+    str | None,
+    Field(max_length=MAX_TEXT),
+    AfterValidator(lambda text: _storable(text) if text and text.strip() else None),
+]
+
+
+def _definition(value: object) -> bytes:
+    if not isinstance(value, dict):
+        raise ValueError("has to be a JSON object")  # noqa: TRY004 - pydantic takes no other
+    return canonical_definition(value)
+
+
+def _ref(value: object) -> int | str:
+    # One validator instead of a union, whose errors would point at a branch of the union.
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and 0 < len(value) <= MAX_REF:
+        return value
+    raise ValueError("is a version number, a tag, a commit, or current, published or previous")
+
+
+_INSTANT = TypeAdapter(AwareDatetime)
+
+
+def _point(value: object) -> datetime | str:
+    if isinstance(value, str) and is_commit(value):
+        return value
+    if isinstance(value, str) and _DATED.match(value):
+        try:
+            # PostgreSQL reads no offset of 16 hours or more, and no year past the calendar's ends.
+            return _INSTANT.validate_python(value).astimezone(UTC)
+        except (ValidationError, OverflowError):
+            pass
+    raise ValueError("is 7 to 40 hex digits of a commit, or an instant with its zone (RFC 3339)")
+
+
+MAX_REF = 100
+# As API.md has it: one bulk check-in is one commit of at most so many versions.
+MAX_ITEMS = 500
+MAX_RULES = 100
+Ref = Annotated[
+    int | str,
+    PlainValidator(_ref),
+    WithJsonSchema({"type": ["integer", "string"], "minLength": 1, "maxLength": MAX_REF}),
+]
+# A point in the history of a subscription.
+Point = Annotated[
+    datetime | str, PlainValidator(_point), WithJsonSchema({"type": "string", "maxLength": MAX_REF})
+]
+Name = Annotated[str, Field(max_length=500), AfterValidator(_one_line)]
+ShortName = Annotated[str, Field(max_length=255), AfterValidator(_one_line)]
+Username = Annotated[str, Field(max_length=100), AfterValidator(_username)]
+Email = Annotated[str, Field(max_length=255), AfterValidator(_email)]
+Tag = Annotated[str, AfterValidator(_tag)]
+Text = Annotated[str, Field(max_length=MAX_TEXT)]
+Words = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_not_blank)]
+# An empty field of a form says nothing: it is stored as nothing.
+Remark = Annotated[Text | None, AfterValidator(lambda text: text if text and text.strip() else None)]
+# Canonical from here on: made where the body is read, which for a large one is not the event loop.
+Definition = Annotated[bytes, PlainValidator(_definition), WithJsonSchema({"type": "object"})]
+RoleName = Literal["viewer", "editor", "auditor", "admin"]
+
+
+class VersionQuery(BaseModel):
+    """What narrows a history; `author` is a user's id or name, both ends of the time are inclusive."""
+
+    tag: QueryText | None = None
+    published: bool | None = None
+    author: QueryText | None = None
+    since: QueryInstant | None = None
+    until: QueryInstant | None = None
+
+
+class DeletionQuery(BaseModel):
+    """What narrows deletions; `restorable` is about now, both ends of the time are inclusive."""
+
+    restorable: bool | None = None
+    resource_type: Kind | None = None
+    resource_id: UUID | None = None
+    root_deletion_id: UUID | None = None
+    cascade_level: Annotated[int, Field(ge=0, le=MAX_NUMBER)] | None = None
+    deleted_by: UUID | None = None
+    since: QueryInstant | None = None
+    until: QueryInstant | None = None
+
+
+class DiffQuery(BaseModel):
+    """The two versions to compare."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    from_ref: QueryText = Field(default="previous", alias="from")
+    to_ref: QueryText = Field(default="current", alias="to")
+
+
+class Body(BaseModel):
+    """A JSON object in which unknown fields are an error: a misspelt one is not ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @classmethod
+    def unknown_fields(cls, value: Any) -> list[Fault]:
+        """The fields of a value that this body does not have; few, however many there are."""
+        return strict_json.unknown_fields(value, set(cls.model_fields))
+
+
+def unknown_in_items(value: Any, name: str, model: type[Body], most: int) -> list[Fault]:
+    """The fields that items of a list in a body do not have; few, however many there are."""
+    items = value.get(name) if isinstance(value, dict) else None
+    found: list[Fault] = []
+    known = set(model.model_fields)
+    for index, item in enumerate(items[:most] if isinstance(items, list) else ()):
+        if len(found) >= strict_json.MAX_FAULTS:
+            break
+        found += strict_json.unknown_fields(item, known, (name, index))
+    return found[: strict_json.MAX_FAULTS]
+
+
+class Nothing(Body):
+    pass
+
+
+class NewSubscription(Body):
+    name: ShortName
+    require_if_match: StrictBool = False
+
+
+class SubscriptionChange(Body):
+    name: ShortName = Field(default="")
+    require_if_match: StrictBool = Field(default=False)
+
+
+class ClosingReason(Body):
+    reason: Words
+
+
+class NewUser(Body):
+    username: Username
+    email: Email
+    role: RoleName
+
+
+class UserChange(Body):
+    email: Email = Field(default="")
+    role: RoleName = Field(default="viewer")
+
+
+class NewApiKey(Body):
+    user_id: UUID
+    name: ShortName
+    expires_in_days: Annotated[StrictInt, Field(ge=1, le=3650)] | None = None
+
+
+class JobChange(Body):
+    cron: Annotated[StrictStr, Field(min_length=1, max_length=MAX_LENGTH)] | None = None
+    time_zone: Annotated[StrictStr, Field(min_length=1, max_length=MAX_LENGTH)] | None = None
+    is_paused: StrictBool = False
+
+
+class RunRequest(Body):
+    dry_run: StrictBool = False
+    plan_id: UUID | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "RunRequest":
+        if self.dry_run and self.plan_id is not None:
+            raise ValueError("a plan is applied or made anew, not both: leave dry_run or plan_id out")
+        return self
+
+
+class NewVersion(Body):
+    data: Definition
+    description: Text | None = None
+    tag: Tag | None = None
+    publish: StrictBool = False
+
+
+class CheckOutRequest(Body):
+    reason: Remark = None
+    ttl_seconds: Annotated[StrictInt, Field(ge=1, le=int(MAX_LEASE.total_seconds()))] | None = None
+
+
+class CheckInRequest(Body):
+    data: Definition | None = None
+    comment: Remark = None
+    tag: Tag | None = None
+    publish: StrictBool = False
+
+
+class CheckInItem(Body):
+    resource_type: Kind
+    resource_id: UUID
+    data: Definition
+    if_match: Annotated[str, Field(min_length=1, max_length=MAX_REF)] | None = None
+
+
+class CheckInsRequest(Body):
+    items: Annotated[list[CheckInItem], Field(min_length=1, max_length=MAX_ITEMS)]
+    comment: Remark = None
+
+    @classmethod
+    def unknown_fields(cls, value: Any) -> list[Fault]:
+        return super().unknown_fields(value) + unknown_in_items(value, "items", CheckInItem, MAX_ITEMS)
+
+
+class PolicyRule(Body):
+    resource_type: Annotated[str, AfterValidator(_resource_type)]
+    action: Annotated[str, AfterValidator(_action)]
+    depth: Depth
+
+    @model_validator(mode="after")
+    def _keeps_what_must_be(self) -> "PolicyRule":
+        if self.depth is Depth.NONE and self.action not in CAN_BE_OFF:
+            raise ValueError(f"only {', '.join(sorted(CAN_BE_OFF))} can be left out of the audit log")
+        return self
+
+    def made(self) -> Rule:
+        """The rule."""
+        return Rule(self.resource_type, self.action, self.depth)
+
+
+class NewAuditPolicy(Body):
+    rules: Annotated[list[PolicyRule], Field(max_length=MAX_RULES)]
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "NewAuditPolicy":
+        seen: set[tuple[str, str]] = set()
+        for index, rule in enumerate(self.rules):
+            if (rule.resource_type, rule.action) in seen:
+                raise ValueError(f"rule {index} is about the same type and action as one before it")
+            seen.add((rule.resource_type, rule.action))
+        return self
+
+    @classmethod
+    def unknown_fields(cls, value: Any) -> list[Fault]:
+        return super().unknown_fields(value) + unknown_in_items(value, "rules", PolicyRule, MAX_RULES)
+
+
+class RollbackRequest(Body):
+    to: Ref
+    comment: Remark = None
+    dry_run: StrictBool = False
+
+
+class RollbackManyRequest(Body):
+    to: Point
+    workspace_id: UUID | None = None
+    folder_id: UUID | None = None
+    comment: Remark = None
+    dry_run: StrictBool = False
+
+    @model_validator(mode="after")
+    def _one_root(self) -> "RollbackManyRequest":
+        if self.workspace_id is not None and self.folder_id is not None:
+            raise ValueError("name a workspace or a folder, not both")
+        return self
+
+    def root(self) -> tuple[Kind, UUID] | None:
+        """What to roll back: a workspace or a folder with all below it, None for everything."""
+        if self.workspace_id is not None:
+            return Kind.WORKSPACE, self.workspace_id
+        return None if self.folder_id is None else (Kind.FOLDER, self.folder_id)
+
+
+class ResolutionRequest(Body):
+    rename: Name | None = None
+    new_parent_id: UUID | None = None
+    keep_restored: StrictBool = False
+
+
+class RestoreRequest(Body):
+    dry_run: StrictBool = False
+    resolve: ResolutionRequest | None = None
+
+    @classmethod
+    def unknown_fields(cls, value: Any) -> list[Fault]:
+        resolve = value.get("resolve") if isinstance(value, dict) else None
+        known = set(ResolutionRequest.model_fields)
+        inner = strict_json.unknown_fields(resolve, known, ("resolve",)) if isinstance(resolve, dict) else []
+        return super().unknown_fields(value) + inner
+
+
+class TagRequest(Body):
+    tag: Tag
+
+
+class CommentRequest(Body):
+    text: Words

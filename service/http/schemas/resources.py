@@ -1,0 +1,99 @@
+"""The bodies that make and change resources of the six kinds, with the parents that each kind has."""
+
+from uuid import UUID
+
+from pydantic import Field
+
+from service.domain.resource_kinds import Kind, Place
+from service.http.schemas.fields import Body, Definition, Name, Text
+
+
+class NewResource(Body):
+    name: Name
+    description: Text | None = None
+    definition: Definition = Field(default=b"{}", json_schema_extra={"default": {}})
+
+    def place(self) -> Place:
+        """Where it is to hang: the ids that its kind has."""
+        ids = ("workspace_id", "parent_folder_id", "folder_id", "job_id")
+        return Place(**{name: getattr(self, name, None) for name in ids})
+
+
+class NewWorkspace(NewResource):
+    pass
+
+
+class NewFolder(NewResource):
+    workspace_id: UUID
+    parent_folder_id: UUID | None = None
+
+
+class NewJob(NewResource):
+    folder_id: UUID
+
+
+class NewWorkflow(NewResource):
+    job_id: UUID
+
+
+class NewJobPackage(NewResource):
+    folder_id: UUID
+
+
+class NewConnector(NewResource):
+    workspace_id: UUID
+
+
+def _never() -> UUID:
+    """Stands for an id that a body leaves out: only fields that were set are looked at."""
+    return UUID(int=0)
+
+
+class ResourceChange(Body):
+    """A merge patch (RFC 7386) of a resource: what is missing stays, and null removes what may be missing."""
+
+    name: Name = Field(default="")
+    description: Text | None = None
+
+
+class WorkspaceChange(ResourceChange):
+    pass
+
+
+class FolderChange(ResourceChange):
+    workspace_id: UUID = Field(default_factory=_never)
+    parent_folder_id: UUID | None = None
+
+
+class JobChange(ResourceChange):
+    folder_id: UUID = Field(default_factory=_never)
+
+
+class WorkflowChange(ResourceChange):
+    job_id: UUID = Field(default_factory=_never)
+
+
+class JobPackageChange(ResourceChange):
+    folder_id: UUID = Field(default_factory=_never)
+
+
+class ConnectorChange(ResourceChange):
+    workspace_id: UUID = Field(default_factory=_never)
+
+
+NEW: dict[Kind, type[NewResource]] = {
+    Kind.WORKSPACE: NewWorkspace,
+    Kind.FOLDER: NewFolder,
+    Kind.JOB: NewJob,
+    Kind.WORKFLOW: NewWorkflow,
+    Kind.JOBPACKAGE: NewJobPackage,
+    Kind.CONNECTOR: NewConnector,
+}
+CHANGES: dict[Kind, type[ResourceChange]] = {
+    Kind.WORKSPACE: WorkspaceChange,
+    Kind.FOLDER: FolderChange,
+    Kind.JOB: JobChange,
+    Kind.WORKFLOW: WorkflowChange,
+    Kind.JOBPACKAGE: JobPackageChange,
+    Kind.CONNECTOR: ConnectorChange,
+}

@@ -1,0 +1,135 @@
+"""One HTTP request and its answer, seen while they pass: nothing waits for it, and nothing is copied."""
+
+import traceback
+from datetime import datetime
+
+from starlette.types import Message, Receive, Scope, Send
+
+from service.domain.callers import Caller, Origin
+from service.domain.errors import AnnalsError
+from service.domain.ids import SubscriptionId
+
+# nginx's status for a client that did not wait for its answer.
+CLIENT_GONE = 499
+MAX_BODY_BYTES = 64 * 1024
+# What a row takes of memory beside its texts.
+_OVERHEAD_BYTES = 2048
+_JSON = ("application/json", "application/merge-patch+json", "application/problem+json")
+
+
+class Body:
+    """A body that passes: its size, and its parts while it is JSON of no more than MAX_BODY_BYTES."""
+
+    __slots__ = ("is_json", "parts", "size")
+
+    def __init__(self, *, is_json: bool) -> None:
+        self.is_json = is_json
+        self.size = 0
+        self.parts: list[bytes] | None = [] if is_json else None
+
+    def take(self, part: bytes) -> None:
+        """Note one part."""
+        self.size += len(part)
+        if self.parts is not None:
+            if self.size <= MAX_BODY_BYTES:
+                self.parts.append(part)
+            else:
+                self.parts = None
+
+    def let_go(self) -> None:
+        """Keep its size alone."""
+        self.is_json = False
+        self.parts = None
+
+    @property
+    def weight(self) -> int:
+        """The bytes that it holds."""
+        return 0 if self.parts is None else self.size
+
+
+class Exchange:
+    """What is known of a request; `receive` and `send` stand in for the server's own.
+
+    `status` is None until an answer begins, and CLIENT_GONE where the client did not wait for its end. After
+    `end` it holds nothing of the request's scope, only what the log needs: `weight` is about how many bytes.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, *, began_at: datetime) -> None:
+        self.began_at = began_at
+        self.query: bytes = scope["query_string"]
+        self.status: int | None = None
+        self.seconds = 0.0
+        self.origin: Origin | None = None
+        self.caller: Caller | None = None
+        self.subscription_id: SubscriptionId | None = None
+        self.referer: str | None = None
+        self.error: str | None = None
+        self.traceback: str | None = None
+        self.weight = 0
+        self._bodies_may_be_kept = not scope["path"].startswith("/git/")
+        self.request_body = Body(is_json=self._bodies_may_be_kept and _is_json(scope["headers"]))
+        self.response_body = Body(is_json=False)
+        self._receive, self._send = receive, send
+        self._is_complete = False
+
+    async def receive(self) -> Message:
+        """The server's next message."""
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self.request_body.take(message.get("body", b""))
+        elif not self._is_complete:
+            # What listens for this while it answers is a stream, and ends with it.
+            self.status = CLIENT_GONE
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Pass a message on to the client."""
+        if message["type"] == "http.response.start":
+            if self.status is None:
+                self.status = message["status"]
+            self.response_body.is_json = self._bodies_may_be_kept and _is_json(message["headers"])
+        elif message["type"] == "http.response.body":
+            self._note(message.get("body", b""), more=message.get("more_body", False))
+        await self._send(message)
+
+    def _note(self, part: bytes, *, more: bool) -> None:
+        body = self.response_body
+        # A streamed answer is never held together: only one that comes in one piece is kept.
+        body.parts = [] if body.is_json and body.size == 0 and not more else None
+        body.take(part)
+        self._is_complete = not more
+
+    def failed(self, error: BaseException) -> None:
+        """Note what the code did not expect."""
+        self.error = "internal: the server failed while it answered"
+        self.traceback = "".join(traceback.format_exception(error))
+
+    def end(
+        self,
+        origin: Origin,
+        caller: Caller | None,
+        subscription_id: SubscriptionId | None,
+        problem: AnnalsError | None,
+        *,
+        referer: str | None,
+        keeps_bodies: bool,
+    ) -> None:
+        """Note what only the end of a request shows."""
+        self.origin, self.caller, self.subscription_id = origin, caller, subscription_id
+        self.referer = referer
+        if problem is not None:
+            self.error = f"{problem.code}: {problem.detail}"
+        if not keeps_bodies:
+            self.request_body.let_go()
+            self.response_body.let_go()
+        texts = (self.query, origin.endpoint, origin.user_agent, referer, self.error, self.traceback)
+        held = sum(len(text) for text in texts if text is not None)
+        self.weight = _OVERHEAD_BYTES + held + self.request_body.weight + self.response_body.weight
+        del self._receive, self._send
+
+
+def _is_json(headers: list[tuple[bytes, bytes]]) -> bool:
+    for name, value in headers:
+        if name == b"content-type":
+            return value.partition(b";")[0].strip().lower().decode("latin-1") in _JSON
+    return False

@@ -1,0 +1,104 @@
+"""Making the row of an exchange: here all that came from outside is masked and cut."""
+
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+
+from service.domain.ids import mint
+from service.http.server_log.exchange import MAX_BODY_BYTES, Body, Exchange
+from service.masking.patterns import MASK
+from service.masking.truncation import bounded, bounded_text
+from sql.queries.server_logs import ServerLogRow
+
+MAX_METHOD = 10
+_ADDRESSES = frozenset({"email", "user_email"})
+MAX_TEXT_BYTES = 8 * 1024
+MAX_TRACEBACK_BYTES = 32 * 1024
+MAX_QUERY_BYTES = 16 * 1024
+
+
+def row_of(exchange: Exchange) -> ServerLogRow:
+    """The row of one request, which is over."""
+    origin, caller = exchange.origin, exchange.caller
+    assert origin is not None  # noqa: S101 - `end` was called
+    return ServerLogRow(
+        log_id=mint(),
+        created_at=exchange.began_at,
+        request_id=origin.request_id,
+        http_method=origin.method[:MAX_METHOD],
+        # What an origin holds is masked and cut already.
+        endpoint=origin.endpoint,
+        query_params=_parameters(exchange.query),
+        user_id=None if caller is None else caller.user_id,
+        subscription_id=exchange.subscription_id,
+        auth_method=None if caller is None else "api_key",
+        request_body=_document(exchange.request_body),
+        response_status=exchange.status,
+        response_body=_document(exchange.response_body),
+        response_time_ms=round(exchange.seconds * 1000),
+        ip_address=origin.ip_address,
+        user_agent=origin.user_agent,
+        referer=_text(exchange.referer),
+        error_message=_text(exchange.error),
+        error_traceback=_text(exchange.traceback, MAX_TRACEBACK_BYTES),
+        request_bytes=exchange.request_body.size,
+        response_bytes=exchange.response_body.size,
+    )
+
+
+def row_of_dropped(number: int, *, since: datetime, until: datetime) -> ServerLogRow:
+    """The row that stands for those which found no room, at the platform's level."""
+    return ServerLogRow(
+        log_id=mint(),
+        created_at=until,
+        request_id=str(mint()),
+        error_message=f"server_log_overflow: {number} requests since {since.isoformat()} have no row: "
+        "the database did not take them in time, and no more could be held.",
+    )
+
+
+def _text(text: str | None, max_bytes: int = MAX_TEXT_BYTES) -> str | None:
+    return None if text is None else bounded_text(text, max_bytes)
+
+
+def _parameters(query: bytes) -> dict[str, Any] | None:
+    if not query:
+        return None
+    found: dict[str, Any] = {}
+    for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True, errors="replace"):
+        if name not in found:
+            found[name] = value
+        elif isinstance(found[name], list):
+            found[name].append(value)
+        else:
+            found[name] = [found[name], value]
+    made: dict[str, Any] = bounded(found, MAX_QUERY_BYTES)
+    return made
+
+
+def _document(body: Body) -> Any:
+    """A body as it is kept, or a mark of its size where it is too large, came in parts or can't be read."""
+    if not body.is_json or body.size == 0:
+        return None
+    if body.parts is None:
+        return _mark(body)
+    try:
+        return bounded(_without_addresses(orjson.loads(b"".join(body.parts))), MAX_BODY_BYTES)
+    except (ValueError, RecursionError):
+        return _mark(body)
+
+
+def _without_addresses(value: Any) -> Any:
+    """The same without e-mail addresses, which are kept in one place, where a person can be erased."""
+    if isinstance(value, list):
+        return [_without_addresses(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {name: _without_addresses(item) for name, item in value.items()}
+    return kept | {name: MASK for name in _ADDRESSES & kept.keys() if kept[name] is not None}
+
+
+def _mark(body: Body) -> dict[str, Any]:
+    return {"truncated": True, "bytes": body.size}

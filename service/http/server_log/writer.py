@@ -1,0 +1,196 @@
+"""What is to be written of requests: held within bounds, and stored by a thread of its own."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import structlog
+
+from service.http.server_log.exchange import Exchange
+from service.http.server_log.rows import row_of, row_of_dropped
+from service.runtime.clock import Clock
+from service.runtime.metrics import SERVER_LOG_ROWS
+from sql.database import PLATFORM, Database
+from sql.errors import RowsRefused
+from sql.queries import server_logs
+from sql.queries.server_logs import ServerLogRow
+
+log = structlog.get_logger(__name__)
+
+# Half a minute of a busy process, or some 60 MB.
+MAX_ROWS = 20_000
+MAX_BYTES = 64 * 1024 * 1024
+BATCH_ROWS = 500
+BATCH_BYTES = 4 * 1024 * 1024
+FLUSH_SECONDS = 1.0
+# Between so many rows requests get the interpreter, which a busy thread gives up only every 5 ms.
+ROWS_AT_A_TIME = 20
+BREATH_SECONDS = 0.0002
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 5.0
+# For what is held when the server stops.
+STOP_SECONDS = 6.0
+
+
+class _OutOfTime(Exception):
+    """The server stops, and the database does not answer."""
+
+
+class ServerLog:
+    """Takes exchanges without waiting and writes them by COPY, at the latest a second later or every 500.
+
+    While the database is away they are held, up to the bounds; what comes then is dropped and counted: the
+    oldest show how the trouble began. When all is stored again, one row says how many are missing. What is
+    held when the process is killed is lost.
+    """
+
+    def __init__(
+        self, database_url: str, clock: Clock, *, max_rows: int = MAX_ROWS, max_bytes: int = MAX_BYTES
+    ) -> None:
+        # Of its own: it never waits for requests, nor they for it.
+        self._database = Database(database_url, pool_size=1)
+        self._clock = clock
+        self._max_rows, self._max_bytes = max_rows, max_bytes
+        self._lock = threading.Lock()
+        self._waiting: deque[Exchange] = deque()
+        # With what is being written just now.
+        self._rows = self._bytes = 0
+        self._dropped = 0
+        self._dropped_since: datetime | None = None
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._deadline = float("inf")
+        self._is_failing = False
+        # Not waited for by the interpreter: a database that hangs must not keep the process from its end.
+        self._thread = threading.Thread(target=self._run, name="server log", daemon=True)
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def add(self, exchange: Exchange) -> None:
+        """Take one exchange; never waits."""
+        weight = exchange.weight
+        with self._lock:
+            fits = self._rows < self._max_rows and self._bytes + weight <= self._max_bytes
+            if fits:
+                self._waiting.append(exchange)
+                self._rows += 1
+                self._bytes += weight
+            else:
+                self._dropped += 1
+                self._dropped_since = self._dropped_since or exchange.began_at
+            is_full_batch = len(self._waiting) == BATCH_ROWS
+        if not fits:
+            SERVER_LOG_ROWS.labels("dropped").inc()
+        if is_full_batch:
+            self._wake.set()
+
+    def stop(self) -> None:
+        """Write what is held, for STOP_SECONDS at the most."""
+        self._deadline = time.monotonic() + STOP_SECONDS
+        self._stopping.set()
+        self._wake.set()
+        self._thread.join(STOP_SECONDS)
+        with self._lock:
+            left = self._rows
+        if left:
+            SERVER_LOG_ROWS.labels("dropped").inc(left)
+            log.error("the server log lost rows: the database did not take them in time", rows=left)
+        if not self._thread.is_alive():
+            self._database.close()
+
+    # -- the thread -----------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        is_last = False
+        while not is_last:
+            self._wake.wait(FLUSH_SECONDS)
+            self._wake.clear()
+            is_last = self._stopping.is_set()
+            try:
+                self._drain()
+            except _OutOfTime:
+                return
+
+    def _drain(self) -> None:
+        while batch := self._take():
+            self._store(self._made(batch))
+            with self._lock:
+                self._rows -= len(batch)
+                self._bytes -= sum(exchange.weight for exchange in batch)
+        self._tell_of_dropped()
+
+    def _take(self) -> list[Exchange]:
+        batch: list[Exchange] = []
+        weight = 0
+        with self._lock:
+            while self._waiting and len(batch) < BATCH_ROWS and weight < BATCH_BYTES:
+                batch.append(self._waiting.popleft())
+                weight += batch[-1].weight
+        return batch
+
+    def _made(self, batch: Iterable[Exchange]) -> list[ServerLogRow]:
+        rows = []
+        for number, exchange in enumerate(batch, 1):
+            if number % ROWS_AT_A_TIME == 0:
+                time.sleep(BREATH_SECONDS)
+            try:
+                rows.append(row_of(exchange))
+            except Exception:
+                SERVER_LOG_ROWS.labels("refused").inc()
+                log.exception("no row could be made of a request")
+        return rows
+
+    def _store(self, rows: Sequence[ServerLogRow]) -> None:
+        """Write rows, however long it takes, but for those that the database refuses for what they hold."""
+        pause = FIRST_PAUSE_SECONDS
+        while rows:
+            try:
+                with self._database.transaction(PLATFORM) as tx:
+                    server_logs.copy_rows(tx, rows)
+            except RowsRefused as error:
+                self._store_parts(rows, error)
+                return
+            except Exception as error:  # noqa: BLE001 - whatever it is, it may be over next time
+                self._wait(error, pause)
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            else:
+                SERVER_LOG_ROWS.labels("stored").inc(len(rows))
+                self._note_recovery()
+                return
+
+    def _store_parts(self, rows: Sequence[ServerLogRow], error: RowsRefused) -> None:
+        if len(rows) == 1:
+            SERVER_LOG_ROWS.labels("refused").inc()
+            log.error("a row of the server log was refused", request_id=rows[0].request_id, error=str(error))
+            return
+        middle = len(rows) // 2
+        self._store(rows[:middle])
+        self._store(rows[middle:])
+
+    def _wait(self, error: Exception, seconds: float) -> None:
+        if not self._is_failing:
+            self._is_failing = True
+            log.warning("the server log can't be written; it is held meanwhile", error=str(error))
+        if time.monotonic() + seconds >= self._deadline:
+            raise _OutOfTime
+        # A stop ends the pause, but what comes after it is waited for again.
+        if self._stopping.is_set():
+            time.sleep(seconds)
+        else:
+            self._stopping.wait(seconds)
+
+    def _note_recovery(self) -> None:
+        if self._is_failing:
+            self._is_failing = False
+            log.info("the server log is written again")
+
+    def _tell_of_dropped(self) -> None:
+        with self._lock:
+            number, since = self._dropped, self._dropped_since
+            self._dropped, self._dropped_since = 0, None
+        if since is not None:
+            self._store([row_of_dropped(number, since=since, until=self._clock())])

@@ -1,0 +1,1 @@
+"""Masking: removing secrets from everything that is logged."""

@@ -1,0 +1,197 @@
+"""Secrets known by the name before them, in any text: `password=…`, `"token": "…"`, `Cookie: …`, `--key …`.
+
+The text may be a command line, a URL, a DSN, JSON (also within a JSON string, or cut), YAML, XML or prose:
+first a name is found, then where its value ends. Where that is unclear, rather too much is masked.
+"""
+
+import re
+from urllib.parse import unquote
+
+from service.masking.names import SIGNS, Secrecy, secrecy
+from service.masking.patterns import MASK
+
+# A letter of a name, also percent-encoded or escaped as in JSON; lower case, as the text that is searched.
+_LETTER_ESCAPE = (
+    r"%(?:2[de]|5f|3\d|[46][1-9a-f]|[57][\da])"
+    r"|\\{1,8}+u(?:00(?:2[de]|3\d|[4-7c-f][\da-f])|0[1-9a-f][\da-f]{2}|[1-9a-f][\da-f]{3})"
+)
+_LONGEST_BEFORE = 80
+_HIT = re.compile(
+    rf"(?:{'|'.join(SIGNS)}|{_LETTER_ESCAPE})(?:[\w.$-]|{_LETTER_ESCAPE})*+"
+    r"(?: (?:code|header|id|key|phrase|string)s?\b)?+"
+    # Without a separator it matches, too: so that no part of a name is read twice.
+    r"(?:(?P<close>(?:\\*+[\"'`]|%2[27])?\]?)"
+    r"(?P<sign>\s{0,20}(?:=>|:=|={1,3}|:(?!:)|%3[ad])"
+    # {"name": "API_KEY", "value": "…"}, and (b"x-api-key", b"…"), as headers are printed.
+    r"|\s{0,20},\s{0,20}\\*[\"'](?:value|default)\\*[\"']\s{0,20}:|,(?=\s?b?[\"'])|>|\s))?+"
+)
+_LEFT = re.compile(r"[\w.$%-]*+")
+_PREVIOUS_WORD = re.compile(r" ([A-Za-z]{1,20}+)")
+_JSON_ESCAPE = re.compile(r"\\++[uU]([\dA-Fa-f]{4})")
+
+_BLANKS = re.compile(r"[ \t]{0,100}+")
+_OPENING = re.compile(r"[BbFfRrUu]{0,2}(\\*)([\"'`])")
+_QUOTE = re.compile(r"(\\*+)([\"'`])")
+_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[({})\]]', re.DOTALL)
+_INDENTED = re.compile(r"[|>][+-]?\d?[ \t]*+(?:\r?\n(?:[ \t]++[^\n]*+|(?=\r?\n)))++")
+# A line within JSON ends with the string that it is in.
+_LINE = re.compile(
+    r"(?:[^\r\n\\\"'`]++|\\++(?![\\nr\"'`])|\\*+[\"'`](?!\s{0,20}(?:,\s{0,20}\\*[\"'{\[]|[}\])]|\Z)))*+"
+)
+_CONTENT = re.compile(r"[^<]*+")
+# A separator ends a value before another name, a blank or nothing; a quote or bracket before what may follow.
+_BARE_PARTS = (
+    r"[,;&|](?!\s|\Z|[\w.$-]{1,64}+\s?[=:]|\\*+[\"'`][\w.$ -]{1,64}+\\*+[\"'`]\s?[=:])"
+    r"|\\*+[\"'`)\]}>](?![\s,;:.&)\]}>\"'`\\]|\Z)"
+    r"|\\++(?![\\\"'`)\]}>])|[(\[{]|<(?!/)"
+)
+_BARE = re.compile(rf"(?:[^\s,;&|\"'`()\[\]{{}}<>\\]++|{_BARE_PARTS})*+")
+# Within what was percent-encoded as a whole, what would end it is so, too.
+_ENCODED = re.compile(
+    rf"(?:[^\s,;&|\"'`()\[\]{{}}<>\\%]++|%(?!0[AaDd]|2[02367Cc]|3[Bb]|7[Dd])|{_BARE_PARTS})*+"
+)
+_AFTER_QUOTE = re.compile(r"[^\s,;&|\"'`()\[\]{}<>\\%]*+")
+
+_NUMBER = re.compile(r"[+-]?\d{1,20}(?:\.\d{1,20})?", re.ASCII)
+_NOTHING = frozenset({"", "null", "none", "nil", "undefined", "true", "false", "[]", "{}", "()"})
+# The value is what remains of the line: schemes, parameters and several words belong to it.
+_WHOLE_LINE = re.compile(r"authori[sz]ation|cookie|phrase|mnemonic|auth[_-]?header", re.IGNORECASE)
+
+
+def without_assignments(text: str) -> str:
+    """The text with the values after secret-looking names replaced."""
+    # The only character that is longer in lower case; places have to be the same in both.
+    lowered = text.replace("\u0130", "I").lower()
+    pieces: list[str] = []
+    done = position = 0
+    while hit := _HIT.search(lowered, position):
+        position = hit.end()
+        if hit["sign"] is None:
+            continue
+        name_start, name = _name(text, hit.start(), hit.start("close"), done)
+        position = hit.end("close")
+        how = _secrecy(text, name_start, name, hit, done)
+        if how is Secrecy.NONE:
+            continue
+        begin = _BLANKS.match(text, hit.end()).end()  # type: ignore[union-attr]
+        end = _value_end(text, begin, name_start, name, hit)
+        shown = _shown(text[begin:end], how, hit["close"])
+        position = max(position, end)
+        if shown is not None:
+            pieces += [text[done:begin], shown]
+            done = end
+    return "".join([*pieces, text[done:]]) if pieces else text
+
+
+def _name(text: str, hit: int, end: int, done: int) -> tuple[int, str]:
+    """Where the name around a hit begins, and it."""
+    before = text[max(done, hit - _LONGEST_BEFORE) : hit][::-1]
+    start = hit - _LEFT.match(before).end()  # type: ignore[union-attr]
+    # The n of an escaped line break is no letter of the name.
+    if start < hit and start > done and text[start - 1] == "\\" and text[start] in "bfnrt":
+        start += 1
+    return start, _decoded(text[start:end])
+
+
+def _decoded(name: str) -> str:
+    if "\\" in name:
+        name = _JSON_ESCAPE.sub(lambda found: chr(int(found[1], 16)), name)
+    return unquote(name) if "%" in name else name
+
+
+def _secrecy(text: str, start: int, name: str, hit: re.Match[str], done: int) -> Secrecy:
+    sign = hit["sign"]
+    if (
+        (sign.isspace() and not (name.startswith("-") and not hit["close"]))
+        or (sign == ">" and not (start > done and text[start - 1] in "<:"))
+        or (sign == "," and text[max(done, start - 3) : start].strip("\"'`\\bu") != "(")
+    ):
+        return Secrecy.NONE
+    how = secrecy(name)
+    if how is Secrecy.NONE and start > done and text[start - 1] == " ":
+        word = _PREVIOUS_WORD.match(text[max(done, start - 21) : start][::-1])
+        # "API key", "connection string": none of the two words says it alone.
+        how = secrecy(f"{word[1][::-1]} {name}") if word else how
+    return how
+
+
+def _value_end(text: str, begin: int, name_start: int, name: str, hit: re.Match[str]) -> int:
+    if hit["sign"] == ">":
+        return _end(_CONTENT, text, begin)
+    encoded = hit["sign"].lstrip().startswith("%") or hit["close"].startswith("%")
+    bare = _ENCODED if encoded else _BARE
+    if opening := _OPENING.match(text, begin):
+        return _end(_AFTER_QUOTE, text, _quoted_end(text, opening))
+    if encoded and text[begin : begin + 3] in ("%22", "%27"):
+        closing = text.find(text[begin : begin + 3], begin + 3)
+        return len(text) if closing < 0 else closing + 3
+    if text.startswith(MASK, begin):
+        return _end(bare, text, begin + len(MASK))
+    if text[begin : begin + 1] in ("[", "{", "("):
+        return _end(bare, text, _bracketed_end(text, begin))
+    if block := _INDENTED.match(text, begin):
+        return block.end()
+    before = text[name_start - 1 : name_start] if name_start else ""
+    if _WHOLE_LINE.search(name) and not hit["close"] and not encoded and before not in ("?", "&"):
+        line = _end(_LINE, text, begin)
+        closing = text.find(before, begin, line) if before in ('"', "'", "`") else -1
+        return line if closing < 0 else closing
+    return _end(bare, text, begin)
+
+
+def _end(pattern: re.Pattern[str], text: str, begin: int) -> int:
+    found = pattern.match(text, begin)
+    return begin if found is None else found.end()
+
+
+def _quoted_end(text: str, opening: re.Match[str]) -> int:
+    """Where a quoted value ends, at whatever depth of escaping; the end of the text where it was cut."""
+    depth, quote = len(opening[1]), opening[2]
+    position = opening.end()
+    while found := _QUOTE.search(text, position):
+        position = found.end()
+        # Within it, a quote has more backslashes before it, an escaped backslash twice as many.
+        if found[2] != quote or len(found[1]) % (2 * (depth + 1)) != depth:
+            continue
+        doubled = text.startswith(quote, position) and not depth and found.start() > opening.end()
+        if not doubled:
+            return position
+        position += 1
+    return len(text)
+
+
+def _bracketed_end(text: str, begin: int) -> int:
+    """Where what a bracket opens is closed; the end of the text where it was cut."""
+    depth = 0
+    position = begin
+    while found := _BRACKET.search(text, position):
+        position = found.end()
+        if found[0] in "[({":
+            depth += 1
+        elif found[0] in "])}":
+            depth -= 1
+            if not depth:
+                return position
+    return len(text)
+
+
+def _shown(value: str, how: Secrecy, close: str) -> str | None:
+    """What stands for the value, None for itself."""
+    if opening := _OPENING.match(value):
+        quote = opening[1] + opening[2]
+        inner = value[opening.end() :]
+        inner = inner.removesuffix(quote)
+        return None if inner in ("", MASK) or _is_cut_mask(inner) else f"{opening[0]}{MASK}{quote}"
+    if value.lower() in _NOTHING or value == MASK or _is_cut_mask(value):
+        return None
+    if how is Secrecy.ALL_BUT_NUMBERS and _NUMBER.fullmatch(value):
+        return None
+    if value.startswith("%2"):
+        return None if value[3:-3] == MASK else f"{value[:3]}{MASK}{value[:3]}"
+    # After a quoted name, as in JSON, a bare value becomes a quoted one: it stays JSON.
+    quote = close.rstrip("]")
+    return f"{quote}{MASK}{quote}" if quote and not close.endswith("]") else MASK
+
+
+def _is_cut_mask(value: str) -> bool:
+    return value != "" and MASK.startswith(value)

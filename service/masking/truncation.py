@@ -1,0 +1,155 @@
+"""Cutting what is too large for a log: its beginning and its true size stay, no half of a secret does.
+
+Each function masks before it cuts, and takes out what PostgreSQL can't store.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, TypeVar
+
+import orjson
+
+from service.masking.patterns import MASK
+from service.masking.values import MAX_DEPTH, free_key, masked, masked_patch, masked_text
+
+T = TypeVar("T")
+
+# Below, the marker itself has no room.
+MIN_BYTES = 100
+
+# How much of a text is read for what is shown of it: masking makes it shorter. No key or token is longer.
+_READ_AHEAD = 4
+_LONGEST_SECRET = 16 * 1024
+
+# Looked at together: of more, some would look like a secret at a glance, as ids do here and there.
+_LOOKED_AT = 32
+
+# PostgreSQL takes no NUL, UTF-8 no lone surrogates.
+_UNFIT = re.compile("[\0\ud800-\udfff]")
+_SUBSTITUTE = "\ufffd"
+# The escapes as the JSON writer makes them; a backslash that is itself escaped costs a look in vain.
+_ESCAPED_NUL = b"\\u0000"
+
+
+def bounded(value: Any, max_bytes: int) -> Any:
+    """A JSON value, masked; where its text would be larger, what it was instead.
+
+    That is `{"truncated": true, "bytes": <size of the whole>, "beginning": "<its masked text, cut>"}`, of at
+    most `max_bytes` as compact JSON.
+    """
+    value = clean(value)
+    return _cut(value, masked(value), max_bytes)
+
+
+def bounded_all(values: list[Any], max_bytes: int) -> list[Any]:
+    """Many JSON values, each as `bounded` has it; mostly one look tells that none of some holds a secret."""
+    values = clean(values)
+    kept = (each for some in _parts(values) for each in masked(some))
+    return [_cut(value, each, max_bytes) for value, each in zip(values, kept, strict=True)]
+
+
+def bounded_patch(operations: list[dict[str, Any]], max_bytes: int) -> Any:
+    """RFC 6902 operations the same way, masked by their paths, too."""
+    return bounded_patches([operations], max_bytes)[0]
+
+
+def bounded_patches(patches: list[list[dict[str, Any]]], max_bytes: int) -> list[Any]:
+    """Many such lists of operations; again by one look at some of them."""
+    found = []
+    for some in _parts(clean(patches)):
+        kept = iter(masked_patch([operation for patch in some for operation in patch]))
+        found += [_cut(patch, list(islice(kept, len(patch))), max_bytes) for patch in some]
+    return found
+
+
+def _parts(values: list[T]) -> Iterator[list[T]]:
+    return (values[at : at + _LOOKED_AT] for at in range(0, len(values), _LOOKED_AT))
+
+
+def bounded_text(text: str, max_bytes: int) -> str:
+    """A text, masked; where it is larger in UTF-8, its beginning and ` … [cut: <its size> bytes]`."""
+    _check(max_bytes)
+    text = clean_text(text)
+    read = _READ_AHEAD * max_bytes + _LONGEST_SECRET
+    if len(text) <= read:
+        found = masked_text(text)
+        if len(found.encode()) <= max_bytes:
+            return found
+    else:
+        # What can't be shown is not searched: the last of what is may be half a secret, and is left out.
+        found = masked_text(text[:read])[:-_LONGEST_SECRET]
+    marker = f" … [cut: {len(text.encode())} bytes]"
+    return found.encode()[: max_bytes - len(marker.encode())].decode(errors="ignore") + marker
+
+
+def clean_text(text: str) -> str:
+    """A text with U+FFFD for each NUL and lone surrogate: PostgreSQL takes neither."""
+    if text.isascii():
+        return text.replace("\0", _SUBSTITUTE) if "\0" in text else text
+    return _UNFIT.sub(_SUBSTITUTE, text)
+
+
+def clean(value: Any) -> Any:
+    """A JSON value with all its strings and keys clean, and what is too deep to be read masked."""
+    try:
+        if _ESCAPED_NUL not in orjson.dumps(value):
+            return value
+    except TypeError:
+        # A lone surrogate, or nothing but a number that this writer does not know.
+        pass
+    return _clean(value, 0)
+
+
+def _clean(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return clean_text(value)
+    if not isinstance(value, dict | list):
+        return value
+    if depth >= MAX_DEPTH:
+        return MASK
+    if isinstance(value, list):
+        return [_clean(item, depth + 1) for item in value]
+    found: dict[str, Any] = {}
+    numbers: dict[str, int] = {}
+    for key, item in value.items():
+        shown = clean_text(key)
+        if shown != key:
+            shown = free_key(shown, value, numbers)
+        found[shown] = _clean(item, depth + 1)
+    return found
+
+
+def _cut(value: Any, kept: Any, max_bytes: int) -> Any:
+    _check(max_bytes)
+    text = _json(kept)
+    if len(text) <= max_bytes:
+        return kept
+    size = len(text) if kept is value else len(_json(value))
+    # Quotes are escaped once more in the beginning: how much of it fits is found by halving.
+    fits, too_many = 0, max_bytes
+    while fits + 1 < too_many:
+        middle = (fits + too_many) // 2
+        if len(_json(_truncated(text[:middle], size))) <= max_bytes:
+            fits = middle
+        else:
+            too_many = middle
+    return _truncated(text[:fits], size)
+
+
+def _truncated(beginning: bytes, size: int) -> dict[str, Any]:
+    return {"truncated": True, "bytes": size, "beginning": beginning.decode(errors="ignore")}
+
+
+def _json(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        # Integers past 64 bits, and more levels than the fast writer takes.
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str).encode()
+
+
+def _check(max_bytes: int) -> None:
+    if max_bytes < MIN_BYTES:
+        raise ValueError(f"at least {MIN_BYTES} bytes are needed, not {max_bytes}")

@@ -1,0 +1,213 @@
+"""Masking: what is stored in a log or printed as one holds no secret, by the name above it or by its shape.
+
+Pure functions, in time linear in the size of what they get; a value without secrets is returned as it is.
+"""
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import orjson
+
+from service.masking.assignments import without_assignments
+from service.masking.names import SIGNS as NAME_SIGNS
+from service.masking.names import Secrecy, secrecy
+from service.masking.patterns import MASK, RULES, Rule
+
+# Deeper than any document (64) and than what JSON writers take (254): below, nothing is read, all is masked.
+MAX_DEPTH = 200
+# Each secret name holds one of these, in lower case, or writes its characters in one of the last two ways.
+_NAME_SIGNS = (*NAME_SIGNS, "%", "\\u")
+# How lists of settings and headers tell a name: [{"name": "API_KEY", "value": "…"}].
+_NAMING = ("name", "key", "header", "variable", "Name", "Key")
+_NAMED = ("value", "Value", "default")
+_LONGEST_REMEMBERED = 100
+_MOST_PASSES = 4
+
+
+class Hints(NamedTuple):
+    """What a value may hold, at a glance: mostly little, and each of its texts is searched for that only."""
+
+    signs: tuple[str, ...]
+    rules: tuple[Rule, ...]
+    names: bool
+
+
+def masked(value: Any) -> Any:
+    """A JSON value without its secrets: the same structure, the same value where there are none.
+
+    Under a secret-looking key everything but booleans, null and what is empty is replaced as a whole. What is
+    no JSON, as a log line may hold, is replaced by its text where that tells a secret.
+    """
+    hints = _hints_in(value)
+    return _masked(value, hints, 0) if hints.signs else value
+
+
+def masked_text(text: str) -> str:
+    """A text without its secrets."""
+    return _masked_text(text, _hints(text.lower()))
+
+
+def masked_patch(operations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """RFC 6902 operations without their secrets: all below a secret-looking step of the path is one."""
+    # One look at all of them, since mostly there is nothing; what a `~` stands for is seen step by step only.
+    paths = (f"{operation.get('path')}{operation.get('from')}" for operation in operations)
+    if not _hints_in(operations).signs and not any("~" in path for path in paths):
+        return operations
+    return [_masked_operation(operation) for operation in operations]
+
+
+def _hints_in(value: Any) -> Hints:
+    try:
+        return _hints(orjson.dumps(value).decode().lower())
+    except TypeError:
+        return _ALL_HINTS
+
+
+def _hints(lowered: str) -> Hints:
+    names = tuple(sign for sign in _NAME_SIGNS if sign in lowered)
+    signs = list(names)
+    rules = []
+    for rule in RULES:
+        if present := [sign for sign in rule.signs if sign in lowered]:
+            signs += present
+            rules.append(rule)
+    return Hints(tuple(dict.fromkeys(signs)), tuple(rules), bool(names))
+
+
+_ALL_HINTS = Hints(("",), RULES, names=True)
+
+
+def _masked(value: Any, hints: Hints, depth: int) -> Any:
+    if isinstance(value, str):
+        return _masked_text(value, hints)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if depth >= MAX_DEPTH:
+        return MASK
+    if isinstance(value, dict):
+        return _masked_object(value, hints, depth + 1)
+    if isinstance(value, list):
+        items = [_masked(item, hints, depth + 1) for item in value]
+        return value if all(map(_is, items, value)) else items
+    return _masked_other(value, hints)
+
+
+def _is(one: object, other: object) -> bool:
+    return one is other
+
+
+def _masked_object(value: dict[Any, Any], hints: Hints, depth: int) -> dict[Any, Any]:
+    told = _named_secrecy(value)
+    found: dict[Any, Any] = {}
+    numbers: dict[str, int] = {}
+    changed = False
+    for key, item in value.items():
+        shown, how = _key(key) if isinstance(key, str) else (key, Secrecy.NONE)
+        if told is not Secrecy.NONE and key in _NAMED:
+            how = max(how, told)
+        kept = _masked(item, hints, depth) if how is Secrecy.NONE else _hidden(item, how)
+        renamed = shown != key
+        if renamed:
+            shown = free_key(shown, value, numbers)
+        changed = changed or kept is not item or renamed
+        found[shown] = kept
+    return found if changed else value
+
+
+def _named_secrecy(value: dict[Any, Any]) -> Secrecy:
+    """What an object that names its value elsewhere says about it."""
+    if "value" not in value and "Value" not in value and "default" not in value:
+        return Secrecy.NONE
+    names = (value.get(key) for key in _NAMING)
+    return max((secrecy(name) for name in names if isinstance(name, str)), default=Secrecy.NONE)
+
+
+def free_key(key: str, value: dict[Any, Any], numbers: dict[str, int]) -> str:
+    """A changed key that no other has: two keys stay two. `numbers` keeps how often each was asked for."""
+    number = numbers.get(key, 0)
+    free = key
+    while number or free in value:
+        number += 1
+        free = f"{key} {number}"
+        if free not in value:
+            break
+    numbers[key] = max(number, 1)
+    return free
+
+
+def _hidden(value: Any, how: Secrecy) -> Any:
+    """What is under a secret name."""
+    if value is None or isinstance(value, bool) or value in ("", [], {}, MASK):
+        return value
+    return value if how is Secrecy.ALL_BUT_NUMBERS and _counts(value, 0) else MASK
+
+
+def _counts(value: Any, depth: int) -> bool:
+    if isinstance(value, dict | list):
+        items = value.values() if isinstance(value, dict) else value
+        return depth < MAX_DEPTH and all(_counts(item, depth + 1) for item in items)
+    return value is None or isinstance(value, int | float)
+
+
+def _masked_other(value: Any, hints: Hints) -> Any:
+    """What is no JSON, as it would be printed."""
+    text = repr(value)
+    found = _masked_text(text, hints)
+    return value if found is text else found
+
+
+def _key(key: str) -> tuple[str, Secrecy]:
+    """A key without secrets, and what it says about its value."""
+    return _remembered_key(key) if len(key) <= _LONGEST_REMEMBERED else _read_key(key)
+
+
+def _read_key(key: str) -> tuple[str, Secrecy]:
+    shown = masked_text(key)
+    how = secrecy(key)
+    # Without what was masked, the key may say something else, and masking again must change nothing.
+    return shown, how if shown is key else max(how, secrecy(shown))
+
+
+_remembered_key = lru_cache(maxsize=4096)(_read_key)
+
+
+def _masked_text(text: str, hints: Hints) -> str:
+    lowered = text.lower()
+    for sign in hints.signs:
+        if sign in lowered:
+            break
+    else:
+        return text
+    found = text
+    # What is odd enough, half a quote and half an assignment, is read otherwise once a part of it is masked.
+    for _ in range(_MOST_PASSES):
+        before, found = found, _masked_once(found, hints)
+        if found == before:
+            break
+    return text if found == text else found
+
+
+def _masked_once(text: str, hints: Hints) -> str:
+    for rule in hints.rules:
+        text = rule.pattern.sub(rule.replacement, text)
+    return without_assignments(text) if hints.names else text
+
+
+def _masked_operation(operation: dict[str, Any]) -> dict[str, Any]:
+    # A platform's may have members that RFC 6902 does not know, and paths that are none.
+    found = dict(masked(operation))
+    how = Secrecy.NONE
+    if isinstance(path := operation.get("path"), str):
+        found["path"], how = _masked_path(path)
+    if isinstance(source := operation.get("from"), str):
+        found["from"], _ = _masked_path(source)
+    if "value" in operation and how is not Secrecy.NONE:
+        found["value"] = _hidden(operation["value"], how)
+    is_same = found.keys() == operation.keys() and all(map(_is, found.values(), operation.values()))
+    return operation if is_same else found
+
+
+def _masked_path(path: str) -> tuple[str, Secrecy]:
+    keys = [_key(token.replace("~1", "/").replace("~0", "~")) for token in path.split("/")]
+    shown = "/".join(key.replace("~", "~0").replace("/", "~1") for key, _ in keys)
+    return path if shown == path else shown, max(how for _, how in keys)

@@ -1,0 +1,1 @@
+"""The programs that `annals serve` runs: supervisor, API worker, committer, scheduler."""

@@ -1,0 +1,69 @@
+"""The scheduler as a process: of `annals serve`, or alone as `annals jobs run`."""
+
+import json
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from gitstore.store import Store
+from jobs.scheduler import Scheduler
+from jobs.table import TABLE
+from service.committer.group_commit import WRITERS, GroupCommit
+from service.runtime.clock import system_clock
+from service.runtime.lifeline import Lifeline
+from service.runtime.settings import Settings
+from service.usecases.context import JobContext
+from sql.database import Database
+
+# After the order to stop, for runs to come to the end of their step.
+GRACE_SECONDS = 15
+# For the leader's own transaction, its looks, and what a run takes beside its first connection.
+SPARE_CONNECTIONS = 4
+
+
+@contextmanager
+def job_context(settings: Settings, database_url: str) -> Iterator[JobContext]:
+    """What jobs are made from; what they delete for good goes through a committer of this process."""
+    database = Database(database_url, pool_size=WRITERS + 2 * len(TABLE) + SPARE_CONNECTIONS)
+    store = Store(settings.git_dir)
+    group = GroupCommit(database, store, clock=system_clock, public_url=settings.reachable_url)
+    group.start()
+    try:
+        yield JobContext(settings=settings, database=database, store=store, group=group, clock=system_clock)
+    finally:
+        group.stop()
+        database.close()
+
+
+def run_alone(settings: Settings, database_url: str) -> None:
+    """Run jobs until SIGINT or SIGTERM."""
+    with job_context(settings, database_url) as context:
+        scheduler = Scheduler(context)
+        working = threading.Thread(target=scheduler.run, name="scheduler")
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: scheduler.stop())
+        working.start()
+        working.join()
+
+
+def main() -> None:
+    """Run jobs until the supervisor closes the pipe."""
+    handed: dict[str, Any] = json.loads(sys.stdin.readline())
+    lifeline = Lifeline(grace_seconds=GRACE_SECONDS)
+
+    from service.runtime import garbage_collector, log_setup
+
+    settings = Settings(**handed["settings"])
+    log_setup.configure(settings.log_format, settings.log_level)
+    with job_context(settings, handed["database_url"]) as context:
+        scheduler = Scheduler(context)
+        lifeline.on_end = scheduler.stop
+        garbage_collector.spare_what_stays()
+        scheduler.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,259 @@
+"""`annals serve`: the database, the committer, the API workers, the scheduler; restarted when they die."""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from types import FrameType
+
+import structlog
+
+from service.processes.children import Child, Children
+from service.processes.startup import PreparedDatabase, StartupError, prepared_database
+from service.runtime.clock import system_clock
+from service.runtime.settings import Settings
+from service.usecases.tenancy import ensure_operator_key
+from sql.database import Database
+from sql.embedded.server import EmbeddedPostgres
+
+log = structlog.get_logger(__name__)
+
+Progress = Callable[[str], None]
+
+WATCH_SECONDS = 0.2
+DATABASE_WATCH_SECONDS = 1.0
+READY_SECONDS = 60
+# Workers that die this often before one was ready won't come up by trying on.
+FAILED_STARTS = 3
+RESTART_PAUSE_SECONDS = 0.5
+RUNTIME_PREFIX = "annals-run-"
+STALE_SECONDS = 60
+PORT_SECONDS = 3
+COMMITTER_SOCKET = "committer.sock"
+COMMITTER_BACKLOG = 128
+# sockaddr_un on Linux, without the NUL at its end.
+SOCKET_PATH_BYTES = 107
+
+
+class Supervisor:
+    """Starts everything in order, watches it, and leaves nothing behind."""
+
+    def __init__(self, settings: Settings, *, progress: Progress) -> None:
+        self._settings = settings
+        self._progress = progress
+        self._stop = threading.Event()
+        self._starting = True
+
+    def run(
+        self, *, announce_key: Callable[[str], None], when_ready: Callable[[str, str | None], None]
+    ) -> None:
+        """Serve until SIGINT or SIGTERM.
+
+        `announce_key` gets the operator's key if it is new; `when_ready` gets the URL, and that key too.
+
+        Raises StartupError, and the errors of `sql.embedded.server` and `sql.errors`.
+        """
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+        with suppress(KeyboardInterrupt), ExitStack() as stack:
+            listener = stack.enter_context(_listener(self._settings.host, self._settings.port))
+            database = stack.enter_context(prepared_database(self._settings, self._progress))
+            runtime = stack.enter_context(_runtime_folder())
+            changes = stack.enter_context(_committer_listener(runtime))
+            url = _url(self._settings.host, listener.getsockname()[1])
+            # Before anybody is told that it is ready.
+            operator_key = self._operator_key(database.url, announce_key)
+
+            def start(module: str, socket_: socket.socket | None) -> Child:
+                handed = self._handed(database.url, socket_, self._settings.public_url or url, runtime)
+                return Child(module, handed, socket_, runtime)
+
+            # In the order in which they are started; they are ended in the other one, so that the committer
+            # answers the last requests.
+            families = [
+                Children("the committer", lambda: start("service.committer.server", changes), 1),
+                Children(
+                    "an API worker",
+                    lambda: start("service.processes.api_worker", listener),
+                    self._settings.workers,
+                ),
+            ]
+            if self._settings.jobs:
+                families.append(
+                    Children("the scheduler", lambda: start("service.processes.scheduler", None), 1)
+                )
+            self._starting = False
+            for family in families:
+                stack.callback(family.end)
+                family.start()
+            self._wait_until_ready(listener, families)
+            if not self._stop.is_set():
+                when_ready(url, operator_key)
+            self._watch(families, database)
+            self._progress("Stopping …")
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._stop.set()
+        if self._starting:
+            # A recovery of PostgreSQL may take minutes: leave now, in order, and only once.
+            self._starting = False
+            raise KeyboardInterrupt
+
+    def _operator_key(self, database_url: str, announce: Callable[[str], None]) -> str | None:
+        chosen = self._settings.operator_key
+        database = Database(database_url, pool_size=1)
+        try:
+            return ensure_operator_key(
+                database,
+                system_clock,
+                None if chosen is None else chosen.get_secret_value(),
+                announce=announce,
+            )
+        finally:
+            database.close()
+
+    def _handed(
+        self, database_url: str, listener: socket.socket | None, public_url: str, runtime: Path
+    ) -> str:
+        plain = self._settings.model_dump(mode="json", exclude={"database_url", "operator_key"})
+        plain["public_url"] = public_url
+        plain["require_timescaledb"] = self._settings.timescaledb_is_required
+        return json.dumps(
+            {
+                "settings": plain,
+                "database_url": database_url,
+                "listener": None if listener is None else listener.fileno(),
+                "runtime": str(runtime),
+                "committer_socket": str(runtime / COMMITTER_SOCKET),
+            }
+        )
+
+    def _wait_until_ready(self, listener: socket.socket, families: Sequence[Children]) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        deaths = 0
+        while not self._stop.is_set() and not _answers(listener):
+            deaths += sum(family.replace_dead() for family in families)
+            if deaths >= FAILED_STARTS or time.monotonic() > deadline:
+                raise StartupError("the processes do not come up: the log above says why")
+            self._stop.wait(WATCH_SECONDS / 4)
+
+    def _watch(self, families: Sequence[Children], database: PreparedDatabase) -> None:
+        look_at_database = time.monotonic()
+        while not self._stop.wait(WATCH_SECONDS):
+            if sum(family.replace_dead() for family in families):
+                self._stop.wait(RESTART_PAUSE_SECONDS)
+            if database.embedded is not None and time.monotonic() >= look_at_database:
+                self._watch_database(families, database, database.embedded)
+                look_at_database = time.monotonic() + DATABASE_WATCH_SECONDS
+
+    def _watch_database(
+        self, families: Sequence[Children], database: PreparedDatabase, embedded: EmbeddedPostgres
+    ) -> None:
+        before = database.url
+        if embedded.ensure_running():
+            log.warning("PostgreSQL had died and was started again")
+        if database.url != before:
+            # Its socket had to move: only new processes know where to.
+            for family in reversed(families):
+                family.end()
+            for family in families:
+                family.start()
+
+
+@contextmanager
+def _listener(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    deadline = time.monotonic() + PORT_SECONDS
+    while True:
+        try:
+            listener = socket.create_server((host, port), family=family, backlog=2048)
+            break
+        except OSError as error:
+            # The workers of a server that was just killed need a moment to let go.
+            if error.errno == errno.EADDRINUSE and time.monotonic() < deadline:
+                time.sleep(WATCH_SECONDS)
+                continue
+            raise StartupError(
+                f"can't listen on {host} port {port}: {error.strerror or error}. "
+                "Choose another with --host or --port."
+            ) from None
+    with listener:
+        yield listener
+
+
+@contextmanager
+def _committer_listener(runtime: Path) -> Iterator[socket.socket]:
+    """Where the committer takes changes: held here, so that those sent while it starts again only wait."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(runtime / COMMITTER_SOCKET))
+        listener.listen(COMMITTER_BACKLOG)
+        yield listener
+
+
+@contextmanager
+def _runtime_folder() -> Iterator[Path]:
+    """A private folder for what lives as long as this process; those of killed ones are removed."""
+    parent = _short_temporary_folder()
+    for folder in parent.glob(f"{RUNTIME_PREFIX}*"):
+        # A young one may belong to a process that is about to lock it.
+        with suppress(OSError), _locked(folder):
+            if time.time() - folder.stat().st_mtime > STALE_SECONDS:
+                shutil.rmtree(folder)
+    folder = Path(tempfile.mkdtemp(prefix=RUNTIME_PREFIX, dir=parent))
+    with _locked(folder, wait=True):
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder)
+
+
+def _short_temporary_folder() -> Path:
+    """The folder for temporary files, unless a socket in one of ours there would have too long a path."""
+    chosen = Path(tempfile.gettempdir())
+    longest = len(os.fsencode(chosen / f"{RUNTIME_PREFIX}xxxxxxxx" / COMMITTER_SOCKET))
+    return chosen if longest <= SOCKET_PATH_BYTES else Path("/tmp")  # noqa: S108 - made private by mkdtemp
+
+
+@contextmanager
+def _locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a folder's lock; raises OSError where another process holds it or owns the folder."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if os.fstat(handle).st_uid != os.geteuid():
+            raise PermissionError(f"{folder} belongs to somebody else")
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        yield
+    finally:
+        os.close(handle)
+
+
+def _reachable(host: str) -> str:
+    """An address of this machine at which a listener on `host` answers."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
+
+
+def _url(host: str, port: int) -> str:
+    reachable = _reachable(host)
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
+
+def _answers(listener: socket.socket) -> bool:
+    host, port = listener.getsockname()[:2]
+    connection = HTTPConnection(_reachable(host), port, timeout=1)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()

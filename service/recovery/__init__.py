@@ -1,0 +1,1 @@
+"""Recovery: comparing the database with the repositories, repairing and rebuilding it."""

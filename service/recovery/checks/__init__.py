@@ -1,0 +1,1 @@
+"""The checks of `annals verify`: one file a subject."""

@@ -1,0 +1,62 @@
+"""Whether versions mirror what other rows say: which is current, which is published, which has what tag."""
+
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+from uuid import UUID
+
+from service.recovery.checks.findings import Code, Finding
+from service.recovery.checks.main_branch import Facts
+from service.recovery.checks.trailers import subject
+from sql.queries.reconcile import Mirror
+
+
+class Difference(NamedTuple):
+    """A finding about one column of a version."""
+
+    finding: Finding
+    version_id: UUID
+    column: Mirror
+
+
+_CODES: tuple[tuple[Mirror, Code], ...] = (
+    ("is_current", Code.CURRENT_DIFFERS),
+    ("version_tag", Code.TAG_DIFFERS),
+    ("is_published", Code.PUBLISHED_DIFFERS),
+)
+
+
+def differences(subscription_id: UUID, facts: Facts, *, untold: Collection[UUID]) -> Iterator[Difference]:
+    """Columns that differ, of resources that are not `untold`; those that have to be empty come first."""
+    last: dict[tuple[str, UUID], int] = {}
+    for version in facts.versions:
+        key = (version.resource_type, version.resource_id)
+        last[key] = max(last.get(key, 0), version.version_number)
+    tags = {tag.version_id: tag.tag for tag in facts.tags if tag.stands}
+    published = {each.version_id for each in facts.publications if each.unpublished_at is None}
+    found: list[tuple[bool, Difference]] = []
+    for version in facts.versions:
+        if version.resource_id in untold:
+            continue
+        truth: dict[Mirror, bool | str | None] = {
+            "is_current": version.version_number == last[version.resource_type, version.resource_id],
+            "version_tag": tags.get(version.version_id),
+            "is_published": version.version_id in published,
+        }
+        for column, code in _CODES:
+            value: bool | str | None = getattr(version, column)
+            if value != truth[column]:
+                finding = Finding(
+                    code=code,
+                    subscription_id=subscription_id,
+                    subject=subject(version.resource_type, version.resource_id, version.version_number),
+                    expected=_shown(truth[column]),
+                    found=_shown(value),
+                )
+                found.append((bool(truth[column]), Difference(finding, version.version_id, column)))
+    # Of a resource one version at the most is current, or published, or has a tag, at any instant.
+    found.sort(key=lambda each: each[0])
+    yield from (difference for _, difference in found)
+
+
+def _shown(value: bool | str | None) -> str | None:
+    return str(value).lower() if isinstance(value, bool) else value

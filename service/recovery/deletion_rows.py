@@ -1,0 +1,172 @@
+"""What fell by which deletion, and what became of it, as the commits of `main` tell it in their order."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from gitstore.commit_messages import DeletionLine
+from gitstore.errors import NotUnderstood
+from service.domain import ids
+from service.domain.cascades import Falling, cascade
+from service.domain.resource_kinds import Kind
+from service.recovery.resource_rows import Key
+from sql.queries.rebuild import PastDeletion
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A commit that deletes or restores: its place on `main`, counted from 1, by whom it is, and of when."""
+
+    commit_id: str
+    place: int
+    by: UUID
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A resource as a deletion finds it; `parent` is None for a workspace."""
+
+    key: Key
+    name: str
+    parent: Key | None
+    version_id: UUID
+
+
+class PastDeletions:
+    """The rows of deletions by their ids; where one raises NotUnderstood, it has done nothing."""
+
+    def __init__(self) -> None:
+        self.rows: dict[UUID, PastDeletion] = {}
+        # Of what is deleted now, by resource: its row, and what of it lies in it.
+        self._open: dict[UUID, UUID] = {}
+        self._inside: dict[UUID | None, set[UUID]] = {}
+        self._risen: dict[UUID, list[UUID]] = {}
+
+    def fall(self, line: DeletionLine, moment: Moment, fallen: Sequence[Standing]) -> None:
+        """Let resources fall that live: one, and others that lie below it."""
+        own = {each.key[1] for each in fallen}
+        root = next((each for each in fallen if each.parent is None or each.parent[1] not in own), None)
+        if root is None or not own.isdisjoint(self._open):
+            raise NotUnderstood(f"{_of(line, moment)} takes what is deleted already, or lies in itself")
+        for row in self._add(line, moment, root, fallen):
+            self._open[row.resource_id] = row.deletion_id
+            self._inside.setdefault(row.parent_resource_id, set()).add(row.resource_id)
+
+    def purge(self, line: DeletionLine, moment: Moment, root: Key) -> list[Key]:
+        """Let a deleted resource go for good, with all below it; returns them."""
+        before = self._standing(root[1])
+        if before is None or before.key != root:
+            raise NotUnderstood(
+                f"{_of(line, moment)} takes for good what is not deleted, {root[0]} {root[1]}"
+            )
+        gone = [before]
+        for outer in gone:
+            found = (self._standing(each) for each in self._inside.get(outer.key[1], ()))
+            gone += [each for each in found if each is not None]
+        self._add(line, moment, before, gone)
+        for each in gone:
+            self._close(each.key[1], can_be_restored=False, purged_at=moment.at)
+        return [each.key for each in gone]
+
+    def rise(self, deletion_id: UUID, moment: Moment, back: Collection[UUID]) -> None:
+        """Let resources live again: what a deletion names, and others that fell with it."""
+        named = self.rows.get(deletion_id)
+        rows = [self.rows[self._open[each]] for each in back if each in self._open]
+        if (
+            named is None
+            or len(rows) != len(back)
+            or deletion_id not in {row.deletion_id for row in rows}
+            or {row.root_deletion_id for row in rows} != {named.root_deletion_id}
+        ):
+            raise NotUnderstood(
+                f"commit {moment.commit_id}: it restores what did not fall by deletion {deletion_id}"
+            )
+        self._risen[deletion_id] = [row.deletion_id for row in rows]
+        for row in rows:
+            self._close(
+                row.resource_id,
+                can_be_restored=False,
+                restored_at=moment.at,
+                restored_by=moment.by,
+                restored_commit_hash=moment.commit_id,
+                restored_commit_number=moment.place,
+            )
+
+    def withdraw(self, deletion_id: UUID, resource_id: UUID, version_id: UUID) -> None:
+        """Note that a version was published when its resource fell."""
+        root = self.rows.get(deletion_id)
+        is_root = root is not None and root.resource_id == resource_id
+        row = root if is_root else self.rows.get(ids.derived(deletion_id, resource_id))
+        if row is None or not row.is_soft_delete:
+            raise NotUnderstood(f"deletion {deletion_id} did not take {resource_id}, which it withdraws")
+        self.rows[row.deletion_id] = replace(row, published_version_id=version_id)
+
+    def published_again(self, deletion_id: UUID) -> set[UUID]:
+        """The versions that a restore has to publish, since they were published when they fell."""
+        rows = (self.rows[each] for each in self._risen.get(deletion_id, ()))
+        return {row.published_version_id for row in rows if row.published_version_id is not None}
+
+    def _standing(self, resource_id: UUID) -> Standing | None:
+        """What is deleted, as it fell: nothing can change it meanwhile."""
+        if resource_id not in self._open:
+            return None
+        row = self.rows[self._open[resource_id]]
+        parent = None
+        if row.parent_resource_type is not None and row.parent_resource_id is not None:
+            parent = Kind(row.parent_resource_type), row.parent_resource_id
+        return Standing((Kind(row.resource_type), resource_id), row.resource_name, parent, row.version_id)
+
+    def _close(self, resource_id: UUID, **values: object) -> None:
+        row = self.rows[self._open.pop(resource_id)]
+        self._inside[row.parent_resource_id].discard(resource_id)
+        self.rows[row.deletion_id] = replace(row, **values)  # type: ignore[arg-type]
+
+    def _add(
+        self, line: DeletionLine, moment: Moment, root: Standing, fallen: Sequence[Standing]
+    ) -> list[PastDeletion]:
+        by_id = {each.key[1]: each for each in fallen}
+        found = cascade(_falling(root), map(_falling, fallen))
+        deletion_id = UUID(line.deletion_id)
+        if len(found) != len(by_id) or deletion_id in self.rows:
+            raise NotUnderstood(f"{_of(line, moment)} takes what does not lie in its root, or is told twice")
+        made = []
+        for each in found:
+            standing = by_id[each.resource_id]
+            kind, parent = standing.key[0], standing.parent
+            counts: dict[str, Any] = {f"cascaded_{name}": number for name, number in each.counts.items()}
+            row = PastDeletion(
+                deletion_id=ids.derived(deletion_id, each.resource_id) if each.level else deletion_id,
+                root_deletion_id=deletion_id,
+                resource_type=kind,
+                resource_id=each.resource_id,
+                resource_name=standing.name,
+                parent_resource_type=None if parent is None else parent[0],
+                parent_resource_id=None if parent is None else parent[1],
+                cascade_level=each.level,
+                **counts,
+                deleted_by=moment.by,
+                deletion_reason=line.reason,
+                is_soft_delete=line.until is not None,
+                can_be_restored=line.until is not None,
+                restore_expiry_at=line.until,
+                deleted_at=moment.at,
+                version_id=standing.version_id,
+                published_version_id=None,
+                git_commit_hash=moment.commit_id,
+                commit_number=moment.place,
+            )
+            self.rows[row.deletion_id] = row
+            made.append(row)
+        return made
+
+
+def _falling(standing: Standing) -> Falling:
+    kind, resource_id = standing.key
+    return Falling(kind, resource_id, None if standing.parent is None else standing.parent[1])
+
+
+def _of(line: DeletionLine, moment: Moment) -> str:
+    return f"commit {moment.commit_id}: deletion {line.deletion_id}"

@@ -1,0 +1,206 @@
+"""Comparing the rows with the repositories, and putting right what is known to be wrong.
+
+The rows say where refs have to stand, and git says what is in a version. Safe beside writers on any number
+of hosts: rows are read as of one instant, what they name is in git before them, and refs are looked at under
+the lock under which they move.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import chain
+
+import structlog
+
+from gitstore.errors import GitStoreError
+from gitstore.store import Store
+from gitstore.upkeep import leftovers
+from service.domain.callers import Origin
+from service.domain.ids import SubscriptionId, mint
+from service.recovery.checks import files
+from service.recovery.checks.findings import Code, Damage, Finding, Recorder, failed, repaired
+from service.recovery.checks.subscription import Look, SubscriptionCheck
+from service.runtime.clock import Clock
+from sql.database import PLATFORM, Database
+from sql.errors import DatabaseError, DatabaseUnavailable
+from sql.queries import reconcile as queries
+
+log = structlog.get_logger(__name__)
+
+# A committer moves a ref within milliseconds of its COMMIT; one that stood still for so long is left behind.
+GRACE_SECONDS = 5.0
+# Of one subscription in one run; the next run goes on.
+MAX_FINDINGS = 1_000
+
+
+class Depth(StrEnum):
+    """How closely to look: at refs and files, at the whole history and its documents, at every object."""
+
+    REFS = "refs"
+    HISTORY = "history"
+    OBJECTS = "objects"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """How much one run does: so many subscriptions, for about so long, from behind one of them."""
+
+    subscriptions: int | None = None
+    seconds: float | None = None
+    after: SubscriptionId | None = None
+
+
+UNBOUNDED = Bounds()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What a run came to; `resume_after` is where the next one goes on, None where this one saw the last."""
+
+    subscriptions: int
+    versions: int
+    findings: tuple[Finding, ...]
+    resume_after: SubscriptionId | None
+
+    @property
+    def left(self) -> tuple[Finding, ...]:
+        """What was not repaired."""
+        return tuple(finding for finding in self.findings if finding.repaired is None)
+
+
+def reconcile(
+    database: Database,
+    store: Store,
+    clock: Clock,
+    *,
+    repair: bool,
+    depth: Depth = Depth.HISTORY,
+    only: SubscriptionId | None = None,
+    bounds: Bounds = UNBOUNDED,
+    grace_seconds: float = GRACE_SECONDS,
+    endpoint: str = "reconcile",
+    progress: Callable[[str], None] = lambda _: None,
+) -> Report:
+    """Look for every kind of damage that `Code` names; with `repair`, mend what can be, each recorded.
+
+    `only` looks at one subscription and leaves out what belongs to none. A repair takes a second connection.
+    A broken repository is a finding, and stops nothing. Raises DatabaseUnavailable where the database does
+    not answer.
+    """
+    look = Look(
+        history=depth is not Depth.REFS,
+        objects=depth is Depth.OBJECTS,
+        grace_seconds=grace_seconds,
+        progress=progress,
+    )
+    run = _Run(database, store, clock, look, repair=repair, endpoint=endpoint)
+    if only is not None:
+        run.subscription(only)
+        return run.report(None)
+    return run.report(run.everything(bounds))
+
+
+class _Run:
+    def __init__(
+        self,
+        database: Database,
+        store: Store,
+        clock: Clock,
+        look: Look,
+        *,
+        repair: bool,
+        endpoint: str,
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._clock = clock
+        self._look = look
+        self._repair = repair
+        self._origin = Origin(
+            request_id=f"reconcile-{mint()}",
+            ip_address=None,
+            user_agent=None,
+            endpoint=endpoint,
+            method="RUN",
+        )
+        self._findings: list[Finding] = []
+        self._subscriptions = 0
+        self._versions = 0
+
+    def report(self, resume_after: SubscriptionId | None) -> Report:
+        """What was found so far."""
+        return Report(
+            subscriptions=self._subscriptions,
+            versions=self._versions,
+            findings=tuple(self._findings),
+            resume_after=resume_after,
+        )
+
+    def everything(self, bounds: Bounds) -> SubscriptionId | None:
+        """Look at subscriptions in order, then at what belongs to none; says where the bounds ended it."""
+        deadline = None if bounds.seconds is None else time.monotonic() + bounds.seconds
+        # Before the subscriptions: a folder is made before its rows.
+        folders = leftovers.repositories(self._store.root)
+        with self._database.transaction(PLATFORM) as tx:
+            known = queries.subscriptions(tx)
+            going = queries.going(tx)
+        waiting = [each for each in known if bounds.after is None or each > bounds.after]
+        for count, subscription_id in enumerate(waiting, 1):
+            self.subscription(SubscriptionId(subscription_id))
+            late = deadline is not None and time.monotonic() > deadline
+            if count < len(waiting) and (late or count == bounds.subscriptions):
+                return SubscriptionId(subscription_id)
+        now = self._clock()
+        strays = chain(
+            files.strangers(self._store, folders, {*known, *going}, now), files.of_store(self._store, now)
+        )
+        self._guarded(None, self._store.root.name, strays)
+        return None
+
+    def subscription(self, subscription_id: SubscriptionId) -> None:
+        """Look at one subscription."""
+        self._look.progress(f"subscription {subscription_id}")
+        self._subscriptions += 1
+        check = SubscriptionCheck(self._database, self._store, subscription_id, self._look)
+        self._guarded(subscription_id, str(subscription_id), check.damages(self._clock()))
+        self._versions += check.versions
+
+    def _guarded(self, subscription_id: SubscriptionId | None, about: str, damages: Iterable[Damage]) -> None:
+        """Take in, and mend, what is found, up to a limit; what goes wrong in looking is a finding too."""
+        before = len(self._findings)
+        try:
+            for damage in damages:
+                if len(self._findings) - before >= MAX_FINDINGS:
+                    raise GitStoreError(f"more than {MAX_FINDINGS} findings: mend these, then verify again")  # noqa: TRY301
+                self._findings.append(self._mended(damage))
+        except Exception as error:
+            if isinstance(error, DatabaseUnavailable):
+                # A lock that did not come free is a matter of this subscription, a lost server of the run.
+                self._ping()
+            elif not isinstance(error, GitStoreError):
+                log.exception("a repository could not be verified", subscription_id=about)
+            finding = Finding(
+                code=Code.NOT_VERIFIED, subscription_id=subscription_id, subject=about, found=_said(error)
+            )
+            self._findings.append(finding)
+
+    def _mended(self, damage: Damage) -> Finding:
+        finding = damage.finding
+        self._look.progress(f"  {finding.code}: {finding.subject}")
+        if not self._repair or damage.mend is None:
+            return finding
+        try:
+            return repaired(
+                finding, damage.mend(Recorder(self._database, self._clock, finding, self._origin))
+            )
+        except (GitStoreError, DatabaseError) as error:
+            return failed(finding, _said(error))
+
+    def _ping(self) -> None:
+        with self._database.transaction(PLATFORM):
+            pass
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

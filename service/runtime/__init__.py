@@ -1,0 +1,1 @@
+"""Settings, logging, metrics and the clock: the needs of every process."""

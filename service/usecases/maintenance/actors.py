@@ -1,0 +1,35 @@
+"""Jobs as authors of changes: an actor of each subscription that history can name, and that has no key."""
+
+from dataclasses import replace
+from uuid import UUID, uuid5
+
+from service.domain.audit_policy import Policy
+from service.domain.callers import Machine, Member
+from service.domain.ids import SubscriptionId, UserId, derived
+from sql.database import Database, Transaction
+from sql.queries import audit_policies, tenancy
+
+
+def author(database: Database, subscription_id: SubscriptionId, machine: Machine) -> Member:
+    """A machine as the author of changes in a subscription, its actor made where there is none yet."""
+    user_id = actor_id(subscription_id, machine.username)
+    with database.transaction(subscription_id) as tx:
+        tenancy.ensure_actor(tx, subscription_id, user_id=user_id, username=machine.username)
+        machine = with_policy(tx, subscription_id, machine)
+    return Member(
+        user_id=user_id,
+        username=machine.username,
+        subscription_id=subscription_id,
+        origin=machine.origin,
+        policy=machine.policy,
+    )
+
+
+def with_policy(tx: Transaction, subscription_id: UUID, machine: Machine) -> Machine:
+    """A machine as it acts in a subscription, whose policy says what is kept of that."""
+    return replace(machine, policy=Policy.of(audit_policies.rules(tx, subscription_id)))
+
+
+def actor_id(subscription_id: UUID, username: str) -> UserId:
+    """The id of a machine's actor: always the same, so that a rebuilt database has the same one."""
+    return UserId(derived(subscription_id, uuid5(subscription_id, username)))

@@ -1,0 +1,105 @@
+"""Removing what has served its purpose: answers kept for retries, keys that expired, records of jobs."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from service.domain.idempotency import LIFETIME
+from service.domain.job_runs import Blocked, Counts, JobRun, Part, Plan
+from service.usecases.authentication import record_revocation
+from service.usecases.context import JobContext, Parts
+from service.usecases.maintenance.actors import with_policy
+from sql.database import PLATFORM, Transaction
+from sql.queries import clean_up, holds, tenancy
+from sql.queries.clean_up import Kept, Spent
+from sql.queries.holds import HoldRow
+
+# So long whoever calls with an expired key is told that it has expired, and not that it is unknown.
+KEYS_FOR: Final = timedelta(days=30)
+RECORDS_FOR: Final = timedelta(days=90)
+KEYS: Final = "api_keys"
+# Rows of one transaction.
+BATCH = 1000
+
+
+def run(context: JobContext, run: JobRun) -> Counts:
+    """Remove it, each kind for as long as there is time."""
+    with context.database.transaction(PLATFORM) as tx:
+        spent = _spent(run.at, _kept(holds.all_running(tx, run.at)))
+    ways = {KEYS: _revoke}
+    return {what: ways.get(what, _remove)(context, run, each) for what, each in spent.items()}
+
+
+def plan(context: Parts, at: datetime) -> Plan:
+    """What a run would remove, and what legal holds keep from that."""
+    with context.database.transaction(PLATFORM) as tx:
+        held = holds.all_running(tx, at)
+        parts = [
+            Part(what=what, rows=clean_up.count(tx, each)) for what, each in _spent(at, _kept(held)).items()
+        ]
+        return Plan(at=at, parts=parts, blocked=_blocked(tx, held, at))
+
+
+def _remove(context: JobContext, run: JobRun, spent: Spent) -> int:
+    removed = 0
+    while not run.is_over:
+        with context.database.transaction(PLATFORM) as tx:
+            number = clean_up.remove(tx, spent, limit=BATCH)
+        removed += number
+        if number < BATCH:
+            break
+    return removed
+
+
+def _revoke(context: JobContext, run: JobRun, spent: Spent) -> int:
+    """Remove keys, each with the records of its end."""
+    revoked = 0
+    while not run.is_over:
+        with context.database.transaction(PLATFORM) as tx:
+            found = clean_up.expired(tx, spent, limit=BATCH)
+        for subscription_id, key_id in found:
+            revoked += _revoke_one(context, run, subscription_id, key_id)
+        if len(found) < BATCH:
+            break
+    return revoked
+
+
+def _revoke_one(context: JobContext, run: JobRun, subscription_id: UUID, key_id: UUID) -> bool:
+    """Remove a key; False where somebody did so first."""
+    with context.database.transaction(subscription_id) as tx:
+        row = tenancy.key(tx, subscription_id, key_id)
+        if row is None or not tenancy.delete_key(tx, subscription_id, key_id):
+            return False
+        author = with_policy(tx, subscription_id, run.machine)
+        record_revocation(tx, author, subscription_id, row, context.clock())
+    return True
+
+
+def _kept(held: Sequence[HoldRow]) -> Kept:
+    return Kept(
+        [hold.subscription_id for hold in held if hold.resource_id is None and hold.user_id is None],
+        [hold.user_id for hold in held if hold.user_id is not None],
+    )
+
+
+def _spent(at: datetime, kept: Kept) -> dict[str, Spent]:
+    """What may go, by the names of the tables; records of jobs are nobody's, so nothing holds them."""
+    return {
+        "idempotency_keys": clean_up.attempts(at - LIFETIME, kept),
+        KEYS: clean_up.keys(at - KEYS_FOR, kept),
+        "job_runs": clean_up.runs(at - RECORDS_FOR),
+        "job_plans": clean_up.plans(at - RECORDS_FOR),
+    }
+
+
+def _blocked(tx: Transaction, held: Sequence[HoldRow], at: datetime) -> list[Blocked]:
+    """What each hold keeps: the difference that it makes alone."""
+    found = []
+    for hold in held:
+        without = _spent(at, Kept())
+        for what, spent in _spent(at, _kept([hold])).items():
+            rows = clean_up.count(tx, without[what]) - clean_up.count(tx, spent)
+            if rows:
+                found.append(Blocked(hold_id=hold.hold_id, what=what, rows=rows))
+    return found

@@ -1,0 +1,288 @@
+"""Purging closed subscriptions: exported first, then their rows and their repository go, for good.
+
+What is written to until the end is no part of the export: its rows are archived in the transaction in which
+they go. A run that dies is gone on with by the next: what was exported is not exported again, and each step
+takes away what is still there.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from gitstore.failpoints import passing
+from gitstore.upkeep import bundle
+from service.archive import writing
+from service.archive.errors import ArchiveStopped
+from service.archive.store import ArchiveStore, opened
+from service.archive.writing import Source
+from service.audit import data_changes
+from service.committer.consolidation import sole_upkeep
+from service.committer.refs import settle
+from service.domain.actions import Action
+from service.domain.ids import SubscriptionId
+from service.domain.job_runs import Blocked, Counts, JobRun, Part, Plan
+from service.usecases.context import JobContext, Parts
+from service.usecases.maintenance.actors import with_policy
+from service.usecases.maintenance.turns import take_turns
+from service.usecases.tenancy import settings_of, subject_of
+from sql.database import PLATFORM, RETENTION_ROLE, Transaction
+from sql.queries import holds, purge_closed, repositories, tenancy
+from sql.queries.holds import HoldRow
+from sql.queries.purge_closed import KEPT_UP, LOGS, Step
+from sql.queries.tenancy import SubscriptionRow
+
+BUNDLE = "repository"
+# Rows of one transaction: short where it only deletes, fewer and larger files where it archives.
+BATCH = 5_000
+ARCHIVED_AT_ONCE = 50_000
+
+
+def run(context: JobContext, run: JobRun) -> Counts:
+    """Export and purge the subscriptions that were closed for long enough, the first that were due first."""
+    counts: Counter[str] = Counter(exported=0, purged=0, blocked=0, rows=0)
+    with context.database.transaction(PLATFORM) as tx:
+        due = {row.subscription_id: row for row in purge_closed.due(tx, run.at)}
+
+    def turn(subscription_id: SubscriptionId, _: None) -> None:
+        # What is left when it is asked to stop is the next run's.
+        with suppress(ArchiveStopped):
+            _Purge(context, run, due[subscription_id], counts).carry_out()
+
+    take_turns(run, due, turn)
+    return dict(counts)
+
+
+def plan(context: Parts, at: datetime) -> Plan:
+    """What a run would purge, and what legal holds keep from that."""
+    parts: list[Part] = []
+    blocked: list[Blocked] = []
+    with context.database.transaction(PLATFORM) as tx:
+        for row in purge_closed.due(tx, at):
+            found = purge_closed.counts(tx, row.subscription_id)
+            hold = _hold(tx, row.subscription_id, at)
+            if hold is not None:
+                blocked.append(Blocked(hold_id=hold.hold_id, what="subscriptions", rows=sum(found.values())))
+                continue
+            parts += [
+                Part(what=table, subscription_id=row.subscription_id, rows=rows)
+                for table, rows in found.items()
+                if rows
+            ]
+    return Plan(at=at, parts=parts, blocked=blocked)
+
+
+def _hold(tx: Transaction, subscription_id: UUID, at: datetime) -> HoldRow | None:
+    return next(iter(holds.running(tx, subscription_id, at)), None)
+
+
+class _Purge:
+    """The way of one subscription out."""
+
+    def __init__(self, context: JobContext, run: JobRun, row: SubscriptionRow, counts: Counter[str]) -> None:
+        self._context = context
+        self._run = run
+        self._row = row
+        self._subscription_id = SubscriptionId(row.subscription_id)
+        self._counts = counts
+
+    def carry_out(self) -> None:
+        """Go as far as there is time, and nothing is in the way."""
+        with self._context.database.transaction(self._subscription_id) as tx:
+            hold = _hold(tx, self._subscription_id, self._run.at)
+        if hold is not None:
+            self._keep(hold)
+            return
+        if self._row.exported_at is None and not self._export():
+            return
+        if not self._remove_rows():
+            return
+        self._context.store.remove(str(self._subscription_id))
+        passing("repository-removed")
+        with self._context.database.transaction(self._subscription_id) as tx:
+            before = self._held(tx)
+            at = self._context.clock()
+            self._store(tx, before, replace(before, purged_at=at), Action.DELETE, at)
+        self._counts["purged"] += 1
+        self._tell("a closed subscription was purged")
+
+    # -- the export ---------------------------------------------------------------------------------
+
+    def _export(self) -> bool:
+        """Copy what does not change any more, and say so in its row; False where that has to wait."""
+        store = _archive(self._context)
+        with self._context.database.transaction(self._subscription_id) as tx:
+            done = purge_closed.exported(tx, self._row)
+        for table in purge_closed.EXPORTED:
+            if self._run.is_over:
+                return False
+            if table not in done:
+                self._export_rows(store, table)
+                passing("rows-exported")
+        if BUNDLE not in done and not self._export_repository(store):
+            return False
+        with self._context.database.transaction(self._subscription_id) as tx:
+            before = self._held(tx)
+            hold = _hold(tx, self._subscription_id, self._run.at)
+            if before.closed_at != self._row.closed_at or hold is not None:
+                # Opened again, or held, while it was copied: then it stays.
+                self._tell("a closed subscription was not purged after all")
+                return False
+            at = self._context.clock()
+            self._store(tx, before, replace(before, exported_at=at), Action.UPDATE, at)
+        self._counts["exported"] += 1
+        self._tell("a closed subscription was exported", {"to": store.url})
+        passing("export-noted")
+        return True
+
+    def _export_rows(self, store: ArchiveStore, table: str) -> None:
+        at = self._context.clock()
+        source = Source(
+            log=table,
+            rows=purge_closed.rows(table, self._subscription_id),
+            range_start=self._row.created_at,
+            range_end=at,
+            time_column=None,
+            subscription_id=self._subscription_id,
+        )
+        with self._context.database.transaction(self._subscription_id) as tx:
+            manifest = writing.write(tx, store, source, at=at, run_id=self._run.run_id, stop=self._run.stop)
+            if manifest is not None:
+                writing.record(tx, store, manifest)
+
+    def _export_repository(self, store: ArchiveStore) -> bool:
+        """Copy the repository with all its history; False where its upkeep has the lock."""
+        settle(self._context.database, self._context.store, self._subscription_id)
+        with self._context.database.transaction(self._subscription_id) as tx:
+            state = repositories.refs(tx, self._subscription_id)
+        if state is None or state.head is None:
+            # Nothing was ever in it.
+            return True
+        file = self._context.settings.data_dir / f"export-{self._subscription_id}.bundle"
+        try:
+            with sole_upkeep(
+                self._context.database, self._context.store, self._subscription_id, stop=self._run.stop
+            ) as work:
+                if work is None:
+                    self._tell("upkeep is at the repository: the next run exports it")
+                    return False
+                bundle.write(work.git, file)
+            at = self._context.clock()
+            manifest = writing.write_file(
+                store,
+                file,
+                log=BUNDLE,
+                suffix="bundle",
+                subscription_id=self._subscription_id,
+                range_start=self._row.created_at,
+                range_end=at,
+                at=at,
+                run_id=self._run.run_id,
+                stop=self._run.stop,
+            )
+        finally:
+            file.unlink(missing_ok=True)
+        with self._context.database.transaction(self._subscription_id) as tx:
+            writing.record(tx, store, manifest)
+        return True
+
+    # -- the end ------------------------------------------------------------------------------------
+
+    def _remove_rows(self) -> bool:
+        """Take away its rows, some at a time; False where the time is over or a hold came meanwhile."""
+        store = _archive(self._context)
+        removed: Counter[str] = Counter()
+        stages: list[Callable[[Transaction], Step | None]] = [
+            *(partial(self._archive_some, store=store, table=table) for table in KEPT_UP),
+            self._purge_some,
+            *(partial(self._archive_some, store=store, table=table) for table in LOGS),
+        ]
+        try:
+            return all(self._is_through(stage, removed) for stage in stages)
+        finally:
+            self._counts["rows"] += removed.total()
+            if removed:
+                self._tell("rows of a closed subscription were removed", dict(removed))
+
+    def _is_through(self, stage: Callable[[Transaction], Step | None], removed: Counter[str]) -> bool:
+        """Go step by step to the end of a stage; False where there was no time for that, or a hold."""
+        while not self._run.is_over:
+            with self._context.database.transaction(self._subscription_id, role=RETENTION_ROLE) as tx:
+                hold = _hold(tx, self._subscription_id, self._run.at)
+                if hold is not None:
+                    self._keep(hold)
+                    return False
+                step = stage(tx)
+            if step is None:
+                return True
+            removed[step.table] += step.rows
+            passing("rows-purged")
+            if step.is_last:
+                return True
+        return False
+
+    def _purge_some(self, tx: Transaction) -> Step | None:
+        return purge_closed.purge_some(tx, self._subscription_id, self._run.at, limit=BATCH)
+
+    def _archive_some(self, tx: Transaction, *, store: ArchiveStore, table: str) -> Step | None:
+        """Let rows go that are archived before they are gone: at worst they are archived twice."""
+        at = self._context.clock()
+        limit = store.rows_at_once(ARCHIVED_AT_ONCE)
+        source = Source(
+            log=table,
+            rows=purge_closed.deletion(table, self._subscription_id, self._run.at, limit=limit),
+            range_start=self._row.created_at,
+            range_end=at,
+            time_column=purge_closed.time_column(table),
+            subscription_id=self._subscription_id,
+        )
+        manifest = writing.write(tx, store, source, at=at, run_id=self._run.run_id, stop=self._run.stop)
+        if manifest is None:
+            return None
+        passing("leaving-archived")
+        writing.record(tx, store, manifest)
+        passing("leaving-recorded")
+        # Fewer than asked for were all; who keeps calling does not keep it from its end.
+        return Step(table, manifest.rows, is_last=manifest.rows < limit)
+
+    def _held(self, tx: Transaction) -> SubscriptionRow:
+        """Its row, held until the transaction ends: the row of a subscription stays for good."""
+        row = tenancy.subscription(tx, self._subscription_id, lock=True)
+        if row is None:
+            raise LookupError(f"the row of the subscription {self._subscription_id} is gone")
+        return row
+
+    def _store(
+        self, tx: Transaction, before: SubscriptionRow, after: SubscriptionRow, action: Action, at: datetime
+    ) -> None:
+        tenancy.update_closing(tx, after)
+        data_changes.record(
+            tx,
+            with_policy(tx, self._subscription_id, self._run.machine),
+            self._subscription_id,
+            subject_of(after),
+            action,
+            at,
+            record_id=self._subscription_id,
+            old=settings_of(before),
+            new=settings_of(after),
+        )
+
+    def _keep(self, hold: HoldRow) -> None:
+        self._counts["blocked"] += 1
+        self._tell("a legal hold keeps a closed subscription", {"hold_id": hold.hold_id})
+
+    def _tell(self, message: str, about: Mapping[str, Any] | None = None) -> None:
+        self._run.tell(message, {"subscription_id": self._subscription_id, **(about or {})})
+
+
+def _archive(context: JobContext) -> ArchiveStore:
+    """Where the settings say that archives lie, else beside the repositories."""
+    settings = context.settings
+    return opened(settings) or ArchiveStore(
+        str(settings.data_dir / "exports"), rows_per_second=settings.archive_rows_per_second
+    )

