@@ -1,7 +1,5 @@
 """What routes depend on, in the order of refusal: 401, 404 (tenant), 403, 413, 415, 400/422, 404."""
 
-import base64
-import binascii
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -12,24 +10,21 @@ from typing import Annotated, Any, TypeVar, cast
 from uuid import UUID
 
 from fastapi import Depends, Path, Query, Request
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.convertors import Convertor, register_url_convertor
 
 from service.documents import strict_json
 from service.domain import etags, ids
-from service.domain.callers import Caller, Member, Origin, Right, Role, Standing
+from service.domain.callers import Caller, Origin, Role
 from service.domain.errors import (
     AnnalsError,
     BodyTooLarge,
     Fault,
-    Forbidden,
     IfMatchRequired,
     Invalid,
     ResourceNotFound,
-    SubscriptionClosed,
     SubscriptionNotFound,
-    Unauthenticated,
     UnsupportedMedia,
 )
 from service.domain.etags import Match
@@ -40,7 +35,6 @@ from service.domain.pagination import DEFAULT_LIMIT, MAX_LIMIT, Paging
 from service.domain.resource_kinds import KIND_OF_COLLECTION, Kind
 from service.http.schemas.fields import Body
 from service.masking.truncation import bounded_text
-from service.usecases import authentication, tenancy
 from service.usecases.context import Context
 
 CHANGE_REASON = "X-Change-Reason"
@@ -51,7 +45,6 @@ PARSE_ASIDE_BYTES = 64 * 1024
 # Printable ASCII, as RFC 9110 has the value of a header; long enough for any kind of unique id.
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 
-_FLAG = TypeAdapter(bool)
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 
@@ -121,114 +114,6 @@ def log_of(request: Request, caller: Caller | None, error: AnnalsError | None) -
     return None if named is None else SubscriptionId(named)
 
 
-async def caller_of(request: Request) -> Caller:
-    """Who is calling; raises Unauthenticated."""
-    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-    match scheme.lower():
-        case "bearer":
-            key = _as_sent(credentials.strip())
-        case "basic" if request.scope["path"].startswith("/git/"):
-            key = _basic_password(credentials.strip())
-        case _:
-            raise Unauthenticated("Send an API key: `Authorization: Bearer <key>`.")
-    caller = await authentication.authenticate(context_of(request), key, origin_of(request))
-    request.state.caller = caller
-    return caller
-
-
-def _as_sent(header: str) -> str:
-    """A header's text in UTF-8: it comes decoded as Latin-1, whatever its bytes are."""
-    return header.encode("latin-1").decode("utf-8", "surrogateescape")
-
-
-def _basic_password(credentials: str) -> str:
-    try:
-        decoded = base64.b64decode(credentials, validate=True).decode("utf-8")
-    except (binascii.Error, UnicodeDecodeError):
-        raise Unauthenticated("The Basic credentials can't be read.") from None
-    return decoded.partition(":")[2]
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """A caller that may do what the route needs in this subscription."""
-
-    context: Context
-    caller: Caller
-    subscription_id: SubscriptionId
-
-    @property
-    def reads_purged(self) -> bool:
-        """Whether the caller may read the history of what was deleted for good."""
-        return self.caller.may(Right.READ_PURGED)
-
-    @property
-    def author(self) -> Member:
-        """The caller as the author of a change; raises Forbidden for the operator, who is nobody's user."""
-        if self.caller.user_id is None:
-            raise Forbidden("The operator's key changes no content: use a user's key.")
-        return Member(
-            user_id=self.caller.user_id,
-            username=self.caller.username,
-            subscription_id=self.subscription_id,
-            origin=self.caller.origin,
-            policy=self.caller.policy,
-        )
-
-
-def access(right: Right) -> Callable[[Request, str], Awaitable[Access]]:
-    """A dependency that lets in whoever has `right` in the subscription of the path."""
-
-    async def enter(request: Request, subscription_id: str) -> Access:
-        entered = await _entered(request, subscription_id, right)
-        _refuse_unfit_head(request, with_body=False)
-        return entered
-
-    return enter
-
-
-def taking_away(**flags: Right) -> Callable[[Request, str], Awaitable[Access]]:
-    """Whoever may write, and may what each flag of the query, where it is set, takes besides."""
-
-    async def enter(request: Request, subscription_id: str) -> Access:
-        entered = await _entered(request, subscription_id, Right.WRITE)
-        for name, right in flags.items():
-            try:
-                is_set = _FLAG.validate_python(request.query_params.get(name, "false"))
-            except ValidationError:
-                # What is no flag is refused where the parameter is read.
-                is_set = False
-            if is_set:
-                entered.caller.needs(right)
-        _refuse_unfit_head(request, with_body=False)
-        return entered
-
-    return enter
-
-
-async def _entered(request: Request, subscription_id: str, right: Right) -> Access:
-    caller = await caller_of(request)
-    context = context_of(request)
-    entered = await tenancy.may_enter(context, caller, ids.parse(subscription_id))
-    caller.needs(right)
-    _check_standing(entered.standing, right, request.method)
-    return Access(context, caller, entered.subscription_id)
-
-
-# By whose other calls a closed subscription is only read, held or opened again; all else by GET.
-_OF_CLOSED = frozenset({Right.READ, Right.HOLD, Right.CLOSE})
-# What there is to see of one that is being purged, or was.
-_OF_PURGED = frozenset({Right.SEE_SUBSCRIPTION, Right.READ_HOLDS, Right.CLOSE})
-
-
-def _check_standing(standing: Standing, right: Right, method: str) -> None:
-    """Raise SubscriptionClosed for what a closed subscription is not used for."""
-    if standing is Standing.PURGED and right not in _OF_PURGED:
-        raise SubscriptionClosed("The subscription was closed, exported and purged.")
-    if standing is Standing.CLOSED and method not in ("GET", "HEAD") and right not in _OF_CLOSED:
-        raise SubscriptionClosed("The subscription is closed: it can be read, and not changed.")
-
-
 def _refuse_unfit_head(request: Request, *, with_body: bool) -> None:
     """Raise Invalid for a query parameter that the route does not have, since a filter is never ignored.
 
@@ -293,39 +178,6 @@ async def demanded_if_match_of(request: Request) -> Match | None:
 # For what changes content or its names; the other is for what merely stands beside it.
 Based = Annotated[Match | None, Depends(demanded_if_match_of)]
 MaybeBased = Annotated[Match | None, Depends(if_match_of)]
-
-
-Reading = Annotated[Access, Depends(access(Right.READ))]
-Writing = Annotated[Access, Depends(access(Right.WRITE))]
-Releasing = Annotated[Access, Depends(taking_away(force=Right.FORCE))]
-Deleting = Annotated[Access, Depends(taking_away(force=Right.FORCE, permanent=Right.PURGE))]
-ReadingLogs = Annotated[Access, Depends(access(Right.READ_LOGS))]
-Recording = Annotated[Access, Depends(access(Right.RECORD))]
-Seeing = Annotated[Access, Depends(access(Right.SEE_SUBSCRIPTION))]
-Managing = Annotated[Access, Depends(access(Right.MANAGE_USERS))]
-Closing = Annotated[Access, Depends(access(Right.CLOSE))]
-Configuring = Annotated[Access, Depends(access(Right.MANAGE_SUBSCRIPTION))]
-ManagingPolicy = Annotated[Access, Depends(access(Right.MANAGE_POLICY))]
-Holding = Annotated[Access, Depends(access(Right.HOLD))]
-ReadingHolds = Annotated[Access, Depends(access(Right.READ_HOLDS))]
-Calling = Annotated[Caller, Depends(caller_of)]
-
-
-def of_platform(right: Right) -> Callable[[Request], Awaitable[Caller]]:
-    """A dependency that lets in whoever has `right` in what belongs to no subscription."""
-
-    async def enter(request: Request) -> Caller:
-        caller = await caller_of(request)
-        caller.needs(right)
-        _refuse_unfit_head(request, with_body=False)
-        return caller
-
-    return enter
-
-
-Creating = Annotated[Caller, Depends(of_platform(Right.CREATE_SUBSCRIPTIONS))]
-Maintaining = Annotated[Caller, Depends(of_platform(Right.MAINTAIN))]
-ReadingPlatformLogs = Annotated[Caller, Depends(of_platform(Right.READ_PLATFORM_LOGS))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,8 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from service.committer.changes import Resolution
 from service.domain import ids
 from service.domain.errors import DeletionNotFound
-from service.http.requests import (
-    RESOURCE_PATH,
-    Based,
-    Deleting,
-    Once,
-    Paged,
-    Reading,
-    Targeted,
-    Writing,
-    body_of,
-)
+from service.http.auth.access import Deleting, Reading, Writing
+from service.http.requests import RESOURCE_PATH, Based, Once, Paged, Targeted, body_of
 from service.http.responses import answer, page_answer, page_of, takes
 from service.http.schemas.fields import DeletionQuery, QueryReason, RestoreRequest
 from service.usecases import deletions

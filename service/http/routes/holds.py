@@ -5,7 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from service.domain import ids
-from service.http.requests import Holding, Once, Paged, ReadingHolds, body_of
+from service.http.auth.access import Holding, ReadingHolds
+from service.http.requests import Once, Paged, body_of
 from service.http.responses import answer, page_answer, page_of, takes
 from service.http.schemas.retention import HoldRelease, NewHold
 from service.usecases import holds

@@ -2,7 +2,8 @@
 
 from fastapi import APIRouter, Request, Response
 
-from service.http.requests import RESOURCE_PATH, Paged, Reading, Targeted
+from service.http.auth.access import Reading
+from service.http.requests import RESOURCE_PATH, Paged, Targeted
 from service.http.responses import page_answer, page_of
 from service.usecases import references
 

@@ -7,17 +7,8 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.domain.resource_kinds import Kind, Place
-from service.http.requests import (
-    MERGE_PATCH,
-    RESOURCE_PATH,
-    Based,
-    Once,
-    Paged,
-    Reading,
-    Targeted,
-    Writing,
-    body_of,
-)
+from service.http.auth.access import Reading, Writing
+from service.http.requests import MERGE_PATCH, RESOURCE_PATH, Based, Once, Paged, Targeted, body_of
 from service.http.responses import answer, page_answer, page_of, takes
 from service.http.schemas.fields import QueryText
 from service.http.schemas.resources import CHANGES, NEW, NewResource, ResourceChange

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
-from service.http.requests import RESOURCE_PATH, Based, Targeted, Writing, body_of
+from service.http.auth.access import Writing
+from service.http.requests import RESOURCE_PATH, Based, Targeted, body_of
 from service.http.responses import answer, takes
 from service.http.schemas.fields import TagRequest
 from service.usecases import tags, versions

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from service.domain import etags
-from service.http.requests import RESOURCE_PATH, Based, Once, Paged, Reading, Targeted, Writing, body_of
+from service.http.auth.access import Reading, Writing
+from service.http.requests import RESOURCE_PATH, Based, Once, Paged, Targeted, body_of
 from service.http.responses import answer, page_answer, page_of, takes
 from service.http.schemas.fields import DiffQuery, NewVersion, VersionQuery
 from service.usecases import diffs, versions

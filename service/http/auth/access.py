@@ -1,0 +1,165 @@
+"""Access to routes: who calls, what the role permits, and what a closed subscription still answers."""
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from pydantic import TypeAdapter, ValidationError
+
+from service.domain import ids
+from service.domain.callers import Caller, Member, Right, Standing
+from service.domain.errors import (
+    Forbidden,
+    SubscriptionClosed,
+    Unauthenticated,
+)
+from service.domain.ids import SubscriptionId
+from service.http.requests import _refuse_unfit_head, context_of, origin_of
+from service.usecases import authentication, tenancy
+from service.usecases.context import Context
+
+_FLAG = TypeAdapter(bool)
+
+
+async def caller_of(request: Request) -> Caller:
+    """Who is calling; raises Unauthenticated."""
+    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+    match scheme.lower():
+        case "bearer":
+            key = _as_sent(credentials.strip())
+        case "basic" if request.scope["path"].startswith("/git/"):
+            key = _basic_password(credentials.strip())
+        case _:
+            raise Unauthenticated("Send an API key: `Authorization: Bearer <key>`.")
+    caller = await authentication.authenticate(context_of(request), key, origin_of(request))
+    request.state.caller = caller
+    return caller
+
+
+def _as_sent(header: str) -> str:
+    """A header's text in UTF-8: it comes decoded as Latin-1, whatever its bytes are."""
+    return header.encode("latin-1").decode("utf-8", "surrogateescape")
+
+
+def _basic_password(credentials: str) -> str:
+    try:
+        decoded = base64.b64decode(credentials, validate=True).decode("utf-8")
+    except (binascii.Error, UnicodeDecodeError):
+        raise Unauthenticated("The Basic credentials can't be read.") from None
+    return decoded.partition(":")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A caller that may do what the route needs in this subscription."""
+
+    context: Context
+    caller: Caller
+    subscription_id: SubscriptionId
+
+    @property
+    def reads_purged(self) -> bool:
+        """Whether the caller may read the history of what was deleted for good."""
+        return self.caller.may(Right.READ_PURGED)
+
+    @property
+    def author(self) -> Member:
+        """The caller as the author of a change; raises Forbidden for the operator, who is nobody's user."""
+        if self.caller.user_id is None:
+            raise Forbidden("The operator's key changes no content: use a user's key.")
+        return Member(
+            user_id=self.caller.user_id,
+            username=self.caller.username,
+            subscription_id=self.subscription_id,
+            origin=self.caller.origin,
+            policy=self.caller.policy,
+        )
+
+
+def access(right: Right) -> Callable[[Request, str], Awaitable[Access]]:
+    """A dependency that lets in whoever has `right` in the subscription of the path."""
+
+    async def enter(request: Request, subscription_id: str) -> Access:
+        entered = await _entered(request, subscription_id, right)
+        _refuse_unfit_head(request, with_body=False)
+        return entered
+
+    return enter
+
+
+def taking_away(**flags: Right) -> Callable[[Request, str], Awaitable[Access]]:
+    """Whoever may write, and may what each flag of the query, where it is set, takes besides."""
+
+    async def enter(request: Request, subscription_id: str) -> Access:
+        entered = await _entered(request, subscription_id, Right.WRITE)
+        for name, right in flags.items():
+            try:
+                is_set = _FLAG.validate_python(request.query_params.get(name, "false"))
+            except ValidationError:
+                # What is no flag is refused where the parameter is read.
+                is_set = False
+            if is_set:
+                entered.caller.needs(right)
+        _refuse_unfit_head(request, with_body=False)
+        return entered
+
+    return enter
+
+
+async def _entered(request: Request, subscription_id: str, right: Right) -> Access:
+    caller = await caller_of(request)
+    context = context_of(request)
+    entered = await tenancy.may_enter(context, caller, ids.parse(subscription_id))
+    caller.needs(right)
+    _check_standing(entered.standing, right, request.method)
+    return Access(context, caller, entered.subscription_id)
+
+
+# By whose other calls a closed subscription is only read, held or opened again; all else by GET.
+_OF_CLOSED = frozenset({Right.READ, Right.HOLD, Right.CLOSE})
+# What there is to see of one that is being purged, or was.
+_OF_PURGED = frozenset({Right.SEE_SUBSCRIPTION, Right.READ_HOLDS, Right.CLOSE})
+
+
+def _check_standing(standing: Standing, right: Right, method: str) -> None:
+    """Raise SubscriptionClosed for what a closed subscription is not used for."""
+    if standing is Standing.PURGED and right not in _OF_PURGED:
+        raise SubscriptionClosed("The subscription was closed, exported and purged.")
+    if standing is Standing.CLOSED and method not in ("GET", "HEAD") and right not in _OF_CLOSED:
+        raise SubscriptionClosed("The subscription is closed: it can be read, and not changed.")
+
+
+Reading = Annotated[Access, Depends(access(Right.READ))]
+Writing = Annotated[Access, Depends(access(Right.WRITE))]
+Releasing = Annotated[Access, Depends(taking_away(force=Right.FORCE))]
+Deleting = Annotated[Access, Depends(taking_away(force=Right.FORCE, permanent=Right.PURGE))]
+ReadingLogs = Annotated[Access, Depends(access(Right.READ_LOGS))]
+Recording = Annotated[Access, Depends(access(Right.RECORD))]
+Seeing = Annotated[Access, Depends(access(Right.SEE_SUBSCRIPTION))]
+Managing = Annotated[Access, Depends(access(Right.MANAGE_USERS))]
+Closing = Annotated[Access, Depends(access(Right.CLOSE))]
+Configuring = Annotated[Access, Depends(access(Right.MANAGE_SUBSCRIPTION))]
+ManagingPolicy = Annotated[Access, Depends(access(Right.MANAGE_POLICY))]
+Holding = Annotated[Access, Depends(access(Right.HOLD))]
+ReadingHolds = Annotated[Access, Depends(access(Right.READ_HOLDS))]
+Calling = Annotated[Caller, Depends(caller_of)]
+
+
+def of_platform(right: Right) -> Callable[[Request], Awaitable[Caller]]:
+    """A dependency that lets in whoever has `right` in what belongs to no subscription."""
+
+    async def enter(request: Request) -> Caller:
+        caller = await caller_of(request)
+        caller.needs(right)
+        _refuse_unfit_head(request, with_body=False)
+        return caller
+
+    return enter
+
+
+Creating = Annotated[Caller, Depends(of_platform(Right.CREATE_SUBSCRIPTIONS))]
+Maintaining = Annotated[Caller, Depends(of_platform(Right.MAINTAIN))]
+ReadingPlatformLogs = Annotated[Caller, Depends(of_platform(Right.READ_PLATFORM_LOGS))]
