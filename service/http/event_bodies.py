@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from service.documents import strict_json
 from service.documents.strict_json import Step
 from service.domain.errors import Fault
-from service.http.requests import body_read_by, faults_of, invalid_body
+from service.http.bodies import body_read_by, faults_of, invalid_body
 from service.http.schemas.fields import Body
 from service.usecases.event_batches import MAX_EVENTS, Batch
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from service.http.auth.access import ManagingPolicy, ReadingLogs
-from service.http.requests import body_of
+from service.http.bodies import body_of
 from service.http.responses import answer, takes
 from service.http.schemas.fields import NewAuditPolicy
 from service.usecases import audit_policies

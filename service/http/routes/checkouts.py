@@ -6,7 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from service.http.auth.access import Reading, Releasing, Writing
-from service.http.requests import RESOURCE_PATH, Based, MaybeBased, Once, Paged, Targeted, body_of
+from service.http.bodies import body_of
+from service.http.requests import RESOURCE_PATH, Based, MaybeBased, Once, Paged, Targeted
 from service.http.responses import answer, linked, takes
 from service.http.schemas.fields import CheckInRequest, CheckInsRequest, CheckOutRequest
 from service.usecases import checkouts, versions

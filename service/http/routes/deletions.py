@@ -9,7 +9,8 @@ from service.committer.changes import Resolution
 from service.domain import ids
 from service.domain.errors import DeletionNotFound
 from service.http.auth.access import Deleting, Reading, Writing
-from service.http.requests import RESOURCE_PATH, Based, Once, Paged, Targeted, body_of
+from service.http.bodies import body_of
+from service.http.requests import RESOURCE_PATH, Based, Once, Paged, Targeted
 from service.http.responses import answer, page_answer, page_of, takes
 from service.http.schemas.fields import DeletionQuery, QueryReason, RestoreRequest
 from service.usecases import deletions

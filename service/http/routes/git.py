@@ -16,7 +16,7 @@ from gitstore.serve.upload_pack import UploadPack, advertises_refs
 from service.domain.actions import Action
 from service.domain.errors import BodyTooLarge, Forbidden, MalformedGitRequest, PathNotFound
 from service.http.auth.access import Reading
-from service.http.requests import MAX_BODY_BYTES
+from service.http.bodies import MAX_BODY_BYTES
 from service.runtime.metrics import CLONES
 from service.usecases import cloning
 

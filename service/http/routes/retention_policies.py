@@ -5,7 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from service.http.auth.access import Maintaining
-from service.http.requests import body_of, context_of
+from service.http.bodies import body_of
+from service.http.requests import context_of
 from service.http.responses import answer, takes
 from service.http.schemas.retention import NewRetentionPolicies
 from service.usecases import retention_policies

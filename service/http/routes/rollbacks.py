@@ -5,7 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from service.http.auth.access import Writing
-from service.http.requests import RESOURCE_PATH, Based, Once, Targeted, body_of
+from service.http.bodies import body_of
+from service.http.requests import RESOURCE_PATH, Based, Once, Targeted
 from service.http.responses import answer, takes
 from service.http.schemas.fields import RollbackManyRequest, RollbackRequest
 from service.usecases import rollbacks, versions

@@ -1,0 +1,117 @@
+"""Bodies of requests: read within bounds, strictly parsed, and validated by a model."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from hashlib import sha256
+from typing import Any, TypeVar
+
+from fastapi import Request
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from service.documents import strict_json
+from service.domain.errors import (
+    BodyTooLarge,
+    Fault,
+    Invalid,
+    UnsupportedMedia,
+)
+from service.http.requests import _refuse_unfit_head
+from service.http.schemas.fields import Body
+
+MAX_BODY_BYTES = 8 * 1024 * 1024
+# Above this size, reading a document would hold up every other request of the event loop.
+PARSE_ASIDE_BYTES = 64 * 1024
+
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+
+
+BodyT = TypeVar("BodyT", bound=Body)
+Made = TypeVar("Made")
+
+
+def body_of(
+    model: type[BodyT], *, may_be_empty: bool = False, media_type: str = JSON
+) -> Callable[[Request], Awaitable[BodyT]]:
+    """A dependency that reads the body as `model`; put it after the access, so that strangers learn nothing.
+
+    FastAPI's own body parameters are read before any dependency runs, by a parser that takes NaN and
+    duplicate keys.
+    """
+
+    def made(raw: bytes) -> BodyT:
+        if not raw and may_be_empty:
+            return model()
+        value = strict_json.parse(raw)
+        # Before pydantic, which would make an error of its own for each of a million unknown keys.
+        unknown = model.unknown_fields(value)
+        if unknown:
+            raise invalid_body(unknown)
+        try:
+            return model.model_validate(value)
+        except ValidationError as error:
+            raise invalid_body(faults_of(error)) from None
+
+    return body_read_by(made, media_type)
+
+
+def body_read_by(
+    made: Callable[[bytes], Made], media_type: str = JSON
+) -> Callable[[Request], Awaitable[Made]]:
+    """A dependency that is what `made` makes of the body's bytes."""
+
+    async def read(request: Request) -> Made:
+        raw = await _read(request, media_type)
+        _refuse_unfit_head(request, with_body=True)
+        # For `attempt_of`: what a retry has to repeat.
+        request.state.body_digest = sha256(raw).digest()
+        if len(raw) > PARSE_ASIDE_BYTES:
+            return await run_in_threadpool(made, raw)
+        return made(raw)
+
+    return read
+
+
+async def _read(request: Request, wanted: str) -> bytes:
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
+        raise _too_large()
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    has_body = declared != "0" or "transfer-encoding" in request.headers
+    if has_body and media_type != wanted:
+        raise UnsupportedMedia(f"Send `Content-Type: {wanted}`, not {media_type or 'none'}.")
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedMedia("Send the body uncompressed: Annals reads no Content-Encoding.")
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > MAX_BODY_BYTES:
+            raise _too_large()
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _too_large() -> BodyTooLarge:
+    return BodyTooLarge(f"A JSON body is at most {MAX_BODY_BYTES // 1024**2} MiB.")
+
+
+def invalid_body(faults: list[Fault]) -> Invalid:
+    """The refusal of a body for its faults."""
+    shown = "; ".join(f"{fault.pointer or 'the body'}: {fault.detail}" for fault in faults[:3])
+    return Invalid(f"The body is not valid: {shown}.", faults=faults)
+
+
+def faults_of(error: ValidationError, path: Sequence[strict_json.Step] = ()) -> list[Fault]:
+    """What a model has against a value at `path` of the body; few, however much it is."""
+    return [
+        Fault(_message(problem), pointer=strict_json.pointer_of([*path, *problem["loc"]]))
+        for problem in error.errors(include_url=False, include_input=False)[: strict_json.MAX_FAULTS]
+    ]
+
+
+def _message(problem: Any) -> str:
+    if problem["type"] == "model_type":
+        return "the body has to be a JSON object"
+    return str(problem["msg"]).removeprefix("Value error, ")
