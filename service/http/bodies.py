@@ -15,7 +15,7 @@ from service.domain.errors import (
     Invalid,
     UnsupportedMedia,
 )
-from service.http.requests import _refuse_unfit_head
+from service.http.requests import refuse_unfit_head
 from service.http.schemas.fields import Body
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -63,7 +63,7 @@ def body_read_by(
 
     async def read(request: Request) -> Made:
         raw = await _read(request, media_type)
-        _refuse_unfit_head(request, with_body=True)
+        refuse_unfit_head(request, with_body=True)
         # For `attempt_of`: what a retry has to repeat.
         request.state.body_digest = sha256(raw).digest()
         if len(raw) > PARSE_ASIDE_BYTES:

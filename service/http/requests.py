@@ -1,38 +1,25 @@
-"""What routes depend on, in the order of refusal: 401, 404 (tenant), 403, 413, 415, 400/422, 404."""
+"""Reading a request: its origin, headers, query, and the log that records it."""
 
-import re
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Annotated, cast
-from uuid import UUID
+from typing import cast
 
-from fastapi import Depends, Path, Query, Request
-from starlette.convertors import Convertor, register_url_convertor
+from fastapi import Request
 
-from service.domain import etags, ids
+from service.domain import ids
 from service.domain.callers import Caller, Origin, Role
 from service.domain.errors import (
     AnnalsError,
     Fault,
-    IfMatchRequired,
     Invalid,
-    ResourceNotFound,
     SubscriptionNotFound,
 )
-from service.domain.etags import Match
-from service.domain.idempotency import HEADER as IDEMPOTENCY_KEY
-from service.domain.idempotency import Attempt
 from service.domain.ids import SubscriptionId
-from service.domain.pagination import DEFAULT_LIMIT, MAX_LIMIT, Paging
-from service.domain.resource_kinds import KIND_OF_COLLECTION, Kind
 from service.masking.truncation import bounded_text
 from service.usecases.context import Context
 
 CHANGE_REASON = "X-Change-Reason"
 MAX_REASON = 1_000
-# Printable ASCII, as RFC 9110 has the value of a header; long enough for any kind of unique id.
-_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 
 
 def context_of(request: Request) -> Context:
@@ -97,7 +84,7 @@ def log_of(request: Request, caller: Caller | None, error: AnnalsError | None) -
     return None if named is None else SubscriptionId(named)
 
 
-def _refuse_unfit_head(request: Request, *, with_body: bool) -> None:
+def refuse_unfit_head(request: Request, *, with_body: bool) -> None:
     """Raise Invalid for a query parameter that the route does not have, since a filter is never ignored.
 
     And for a reason that is too long. Where a call has a body, 413 and 415 come first: then it is the reading
@@ -117,101 +104,3 @@ def _refuse_unfit_head(request: Request, *, with_body: bool) -> None:
     if unknown:
         faults = [Fault("there is no such parameter here", parameter=name) for name in unknown]
         raise Invalid(f"The query is not valid: there is no parameter {unknown[0]!r} here.", faults=faults)
-
-
-async def attempt_of(request: Request) -> Attempt | None:
-    """What the Idempotency-Key makes of this call, None without one; put it after the body, which counts.
-
-    Raises Invalid for a key that is none.
-    """
-    key = request.headers.get(IDEMPOTENCY_KEY)
-    if key is None:
-        return None
-    if not _IDEMPOTENCY_KEY.fullmatch(key):
-        detail = "a key is 1 to 255 printable ASCII characters"
-        raise Invalid(f"{IDEMPOTENCY_KEY}: {detail}.", faults=[Fault(detail, parameter=IDEMPOTENCY_KEY)])
-    caller: Caller = request.state.caller
-    return Attempt.of(
-        caller=str(caller.user_id or caller.role),
-        method=request.method,
-        path=request.url.path,
-        key=key,
-        body_digest=request.state.body_digest,
-    )
-
-
-Once = Annotated[Attempt | None, Depends(attempt_of)]
-
-
-async def if_match_of(request: Request) -> Match | None:
-    """What `If-Match` names, None without one."""
-    lines = request.headers.getlist("if-match")
-    return etags.parse(", ".join(lines)) if lines else None
-
-
-async def demanded_if_match_of(request: Request) -> Match | None:
-    """What `If-Match` names; raises IfMatchRequired without one where the subscription demands it."""
-    match = await if_match_of(request)
-    caller: Caller = request.state.caller
-    if match is None and caller.demands_if_match:
-        raise IfMatchRequired("This subscription takes such changes only with If-Match: send the ETag.")
-    return match
-
-
-# For what changes content or its names; the other is for what merely stands beside it.
-Based = Annotated[Match | None, Depends(demanded_if_match_of)]
-MaybeBased = Annotated[Match | None, Depends(if_match_of)]
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The resource that a path names; whether it is there is the use case's to say."""
-
-    kind: Kind
-    named: str
-
-    @property
-    def resource_id(self) -> UUID:
-        """Its id; raises ResourceNotFound for what is none, when all that is read has been found valid."""
-        found = ids.parse(self.named)
-        if found is None:
-            raise ResourceNotFound(f"There is no {self.kind} {self.named!r} in this subscription.")
-        return found
-
-
-class CollectionConvertor(Convertor[str]):
-    """Lets a path parameter be a collection's name only, so that other nouns have other paths."""
-
-    regex = "|".join(KIND_OF_COLLECTION)
-
-    def convert(self, value: str) -> str:
-        """The name as it is."""
-        return value
-
-    def to_string(self, value: str) -> str:
-        """The name as it is."""
-        return value
-
-
-register_url_convertor("collection", CollectionConvertor())
-RESOURCE_PATH = "/v1/subscriptions/{subscription_id}/{collection:collection}/{resource_id}"
-
-
-async def _target(
-    collection: Annotated[str, Path(json_schema_extra={"enum": list(KIND_OF_COLLECTION)})],
-    resource_id: str,
-) -> Target:
-    return Target(KIND_OF_COLLECTION[collection], resource_id)
-
-
-Targeted = Annotated[Target, Depends(_target)]
-
-
-async def _paging(
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
-    cursor: Annotated[str | None, Query(max_length=1000, pattern=r"^[A-Za-z0-9_-]+$")] = None,
-) -> Paging:
-    return Paging(limit, cursor)
-
-
-Paged = Annotated[Paging, Depends(_paging)]

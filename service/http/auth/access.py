@@ -1,4 +1,7 @@
-"""Access to routes: who calls, what the role permits, and what a closed subscription still answers."""
+"""Access to routes: who calls, what the role permits, and what a closed subscription still answers.
+
+The order of refusal is 401, 404 (tenant), 403, 413, 415, 400 or 422, 404 (resource).
+"""
 
 import base64
 import binascii
@@ -17,7 +20,7 @@ from service.domain.errors import (
     Unauthenticated,
 )
 from service.domain.ids import SubscriptionId
-from service.http.requests import _refuse_unfit_head, context_of, origin_of
+from service.http.requests import context_of, origin_of, refuse_unfit_head
 from service.usecases import authentication, tenancy
 from service.usecases.context import Context
 
@@ -84,7 +87,7 @@ def access(right: Right) -> Callable[[Request, str], Awaitable[Access]]:
 
     async def enter(request: Request, subscription_id: str) -> Access:
         entered = await _entered(request, subscription_id, right)
-        _refuse_unfit_head(request, with_body=False)
+        refuse_unfit_head(request, with_body=False)
         return entered
 
     return enter
@@ -103,7 +106,7 @@ def taking_away(**flags: Right) -> Callable[[Request, str], Awaitable[Access]]:
                 is_set = False
             if is_set:
                 entered.caller.needs(right)
-        _refuse_unfit_head(request, with_body=False)
+        refuse_unfit_head(request, with_body=False)
         return entered
 
     return enter
@@ -154,7 +157,7 @@ def of_platform(right: Right) -> Callable[[Request], Awaitable[Caller]]:
     async def enter(request: Request) -> Caller:
         caller = await caller_of(request)
         caller.needs(right)
-        _refuse_unfit_head(request, with_body=False)
+        refuse_unfit_head(request, with_body=False)
         return caller
 
     return enter

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Request, Response
 
 from service.domain.resource_kinds import Kind
 from service.http.auth.access import Reading
-from service.http.requests import Paged
+from service.http.parameters import Paged
 from service.http.responses import answer, linked
 from service.http.schemas.fields import Point
 from service.usecases import as_of

@@ -6,7 +6,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.http.auth.access import ReadingLogs, ReadingPlatformLogs, Recording
 from service.http.event_bodies import Stored, batch_of, takes_batch
-from service.http.requests import Once, Paged, context_of
+from service.http.parameters import Once, Paged
+from service.http.requests import context_of
 from service.http.responses import answer, page_answer, page_of, statistics_answer, statistics_of
 from service.http.schemas.logs import AuditQuery, AuditStatisticsQuery, NewAuditEvent
 from service.usecases import audit_logs

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from service.http.auth.access import Reading, Writing
 from service.http.bodies import body_of
-from service.http.requests import RESOURCE_PATH, MaybeBased, Once, Paged, Targeted
+from service.http.parameters import RESOURCE_PATH, MaybeBased, Once, Paged, Targeted
 from service.http.responses import answer, page_answer, page_of, takes
 from service.http.schemas.fields import CommentRequest
 from service.usecases import comments

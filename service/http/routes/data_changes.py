@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from service.http.auth.access import ReadingLogs
-from service.http.requests import Paged
+from service.http.parameters import Paged
 from service.http.responses import page_answer, page_of
 from service.http.schemas.logs import ChangeQuery
 from service.usecases import data_changes

@@ -10,7 +10,7 @@ from service.domain import ids
 from service.domain.errors import DeletionNotFound
 from service.http.auth.access import Deleting, Reading, Writing
 from service.http.bodies import body_of
-from service.http.requests import RESOURCE_PATH, Based, Once, Paged, Targeted
+from service.http.parameters import RESOURCE_PATH, Based, Once, Paged, Targeted
 from service.http.responses import answer, page_answer, page_of, takes
 from service.http.schemas.fields import DeletionQuery, QueryReason, RestoreRequest
 from service.usecases import deletions

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.http.auth.access import ReadingLogs, Recording
 from service.http.event_bodies import Stored, batch_of, takes_batch
-from service.http.requests import Once, Paged
+from service.http.parameters import Once, Paged
 from service.http.responses import answer, page_answer, page_of, statistics_answer, statistics_of
 from service.http.schemas.logs import ExecutionQuery, ExecutionStatisticsQuery, NewExecutionEvent
 from service.usecases import execution_logs

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from service.domain import ids
 from service.http.auth.access import Holding, ReadingHolds
 from service.http.bodies import body_of
-from service.http.requests import Once, Paged
+from service.http.parameters import Once, Paged
 from service.http.responses import answer, page_answer, page_of, takes
 from service.http.schemas.retention import HoldRelease, NewHold
 from service.usecases import holds

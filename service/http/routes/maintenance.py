@@ -8,7 +8,8 @@ from fastapi.concurrency import run_in_threadpool
 from service.domain import ids
 from service.http.auth.access import Maintaining
 from service.http.bodies import body_of
-from service.http.requests import Once, Paged, context_of
+from service.http.parameters import Once, Paged
+from service.http.requests import context_of
 from service.http.responses import answer, page_answer, page_of, takes
 from service.http.schemas.fields import JobChange, RunRequest
 from service.http.schemas.logs import RunQuery

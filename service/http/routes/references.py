@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 
 from service.http.auth.access import Reading
-from service.http.requests import RESOURCE_PATH, Paged, Targeted
+from service.http.parameters import RESOURCE_PATH, Paged, Targeted
 from service.http.responses import page_answer, page_of
 from service.usecases import references
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from service.domain.resource_kinds import Kind, Place
 from service.http.auth.access import Reading, Writing
 from service.http.bodies import MERGE_PATCH, body_of
-from service.http.requests import RESOURCE_PATH, Based, Once, Paged, Targeted
+from service.http.parameters import RESOURCE_PATH, Based, Once, Paged, Targeted
 from service.http.responses import answer, page_answer, page_of, takes
 from service.http.schemas.fields import QueryText
 from service.http.schemas.resources import CHANGES, NEW, NewResource, ResourceChange

@@ -5,7 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from service.http.auth.access import ReadingLogs, ReadingPlatformLogs
-from service.http.requests import Paged, context_of
+from service.http.parameters import Paged
+from service.http.requests import context_of
 from service.http.responses import page_answer, page_of
 from service.http.schemas.logs import ServerLogQuery
 from service.usecases import server_logs

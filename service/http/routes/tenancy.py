@@ -8,7 +8,8 @@ from service.domain import ids
 from service.domain.callers import Role
 from service.http.auth.access import Calling, Closing, Configuring, Creating, Managing, Seeing
 from service.http.bodies import body_of
-from service.http.requests import Once, Paged, context_of
+from service.http.parameters import Once, Paged
+from service.http.requests import context_of
 from service.http.responses import answer, page_answer, page_of, takes
 from service.http.schemas.fields import (
     ClosingReason,

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from service.domain import etags
 from service.http.auth.access import Reading, Writing
 from service.http.bodies import body_of
-from service.http.requests import RESOURCE_PATH, Based, Once, Paged, Targeted
+from service.http.parameters import RESOURCE_PATH, Based, Once, Paged, Targeted
 from service.http.responses import answer, page_answer, page_of, takes
 from service.http.schemas.fields import DiffQuery, NewVersion, VersionQuery
 from service.usecases import diffs, versions

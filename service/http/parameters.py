@@ -1,0 +1,125 @@
+"""Parameters of routes: the resource of a path, pages, and the headers If-Match and Idempotency-Key."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Path, Query, Request
+from starlette.convertors import Convertor, register_url_convertor
+
+from service.domain import etags, ids
+from service.domain.callers import Caller
+from service.domain.errors import (
+    Fault,
+    IfMatchRequired,
+    Invalid,
+    ResourceNotFound,
+)
+from service.domain.etags import Match
+from service.domain.idempotency import HEADER as IDEMPOTENCY_KEY
+from service.domain.idempotency import Attempt
+from service.domain.pagination import DEFAULT_LIMIT, MAX_LIMIT, Paging
+from service.domain.resource_kinds import KIND_OF_COLLECTION, Kind
+
+# Printable ASCII, as RFC 9110 has the value of a header; long enough for any kind of unique id.
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
+
+
+async def attempt_of(request: Request) -> Attempt | None:
+    """What the Idempotency-Key makes of this call, None without one; put it after the body, which counts.
+
+    Raises Invalid for a key that is none.
+    """
+    key = request.headers.get(IDEMPOTENCY_KEY)
+    if key is None:
+        return None
+    if not _IDEMPOTENCY_KEY.fullmatch(key):
+        detail = "a key is 1 to 255 printable ASCII characters"
+        raise Invalid(f"{IDEMPOTENCY_KEY}: {detail}.", faults=[Fault(detail, parameter=IDEMPOTENCY_KEY)])
+    caller: Caller = request.state.caller
+    return Attempt.of(
+        caller=str(caller.user_id or caller.role),
+        method=request.method,
+        path=request.url.path,
+        key=key,
+        body_digest=request.state.body_digest,
+    )
+
+
+Once = Annotated[Attempt | None, Depends(attempt_of)]
+
+
+async def if_match_of(request: Request) -> Match | None:
+    """What `If-Match` names, None without one."""
+    lines = request.headers.getlist("if-match")
+    return etags.parse(", ".join(lines)) if lines else None
+
+
+async def demanded_if_match_of(request: Request) -> Match | None:
+    """What `If-Match` names; raises IfMatchRequired without one where the subscription demands it."""
+    match = await if_match_of(request)
+    caller: Caller = request.state.caller
+    if match is None and caller.demands_if_match:
+        raise IfMatchRequired("This subscription takes such changes only with If-Match: send the ETag.")
+    return match
+
+
+# For what changes content or its names; the other is for what merely stands beside it.
+Based = Annotated[Match | None, Depends(demanded_if_match_of)]
+MaybeBased = Annotated[Match | None, Depends(if_match_of)]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The resource that a path names; whether it is there is the use case's to say."""
+
+    kind: Kind
+    named: str
+
+    @property
+    def resource_id(self) -> UUID:
+        """Its id; raises ResourceNotFound for what is none, when all that is read has been found valid."""
+        found = ids.parse(self.named)
+        if found is None:
+            raise ResourceNotFound(f"There is no {self.kind} {self.named!r} in this subscription.")
+        return found
+
+
+class CollectionConvertor(Convertor[str]):
+    """Lets a path parameter be a collection's name only, so that other nouns have other paths."""
+
+    regex = "|".join(KIND_OF_COLLECTION)
+
+    def convert(self, value: str) -> str:
+        """The name as it is."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """The name as it is."""
+        return value
+
+
+register_url_convertor("collection", CollectionConvertor())
+
+RESOURCE_PATH = "/v1/subscriptions/{subscription_id}/{collection:collection}/{resource_id}"
+
+
+async def _target(
+    collection: Annotated[str, Path(json_schema_extra={"enum": list(KIND_OF_COLLECTION)})],
+    resource_id: str,
+) -> Target:
+    return Target(KIND_OF_COLLECTION[collection], resource_id)
+
+
+Targeted = Annotated[Target, Depends(_target)]
+
+
+async def _paging(
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
+    cursor: Annotated[str | None, Query(max_length=1000, pattern=r"^[A-Za-z0-9_-]+$")] = None,
+) -> Paging:
+    return Paging(limit, cursor)
+
+
+Paged = Annotated[Paging, Depends(_paging)]
