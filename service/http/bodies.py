@@ -16,7 +16,7 @@ from service.domain.errors import (
     UnsupportedMedia,
 )
 from service.http.requests import refuse_unfit_head
-from service.http.schemas.fields import Body
+from service.http.schemas.body import Body
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 # Above this size, reading a document would hold up every other request of the event loop.

@@ -10,7 +10,7 @@ from service.documents import strict_json
 from service.documents.strict_json import Step
 from service.domain.errors import Fault
 from service.http.bodies import body_read_by, faults_of, invalid_body
-from service.http.schemas.fields import Body
+from service.http.schemas.body import Body
 from service.usecases.event_batches import MAX_EVENTS, Batch
 
 BodyT = TypeVar("BodyT", bound=Body)

@@ -9,7 +9,7 @@ from fastapi import Request, Response
 from pydantic import BaseModel, create_model
 
 from service.domain.pagination import Page
-from service.http.schemas.fields import Body
+from service.http.schemas.body import Body
 
 # The newline is for people with curl.
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE

@@ -9,7 +9,7 @@ from service.http.auth.access import Writing
 from service.http.bodies import body_of
 from service.http.parameters import RESOURCE_PATH, Based, Once, Targeted
 from service.http.responses import answer, takes
-from service.http.schemas.fields import Nothing
+from service.http.schemas.body import Nothing
 from service.usecases import publications, versions
 
 router = APIRouter(prefix=f"{RESOURCE_PATH}/versions/{{ref}}", tags=["versions"])

@@ -32,6 +32,7 @@ from service.domain.pagination import MAX_NUMBER
 from service.domain.resource_kinds import Kind
 from service.domain.schedules import MAX_LENGTH
 from service.domain.version_refs import RESERVED, is_commit
+from service.http.schemas.body import Body, unknown_in_items
 from service.usecases.checkouts import MAX_LEASE
 
 MAX_TEXT = 10_000
@@ -201,33 +202,6 @@ class DiffQuery(BaseModel):
 
     from_ref: QueryText = Field(default="previous", alias="from")
     to_ref: QueryText = Field(default="current", alias="to")
-
-
-class Body(BaseModel):
-    """A JSON object in which unknown fields are an error: a misspelt one is not ignored."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    @classmethod
-    def unknown_fields(cls, value: Any) -> list[Fault]:
-        """The fields of a value that this body does not have; few, however many there are."""
-        return strict_json.unknown_fields(value, set(cls.model_fields))
-
-
-def unknown_in_items(value: Any, name: str, model: type[Body], most: int) -> list[Fault]:
-    """The fields that items of a list in a body do not have; few, however many there are."""
-    items = value.get(name) if isinstance(value, dict) else None
-    found: list[Fault] = []
-    known = set(model.model_fields)
-    for index, item in enumerate(items[:most] if isinstance(items, list) else ()):
-        if len(found) >= strict_json.MAX_FAULTS:
-            break
-        found += strict_json.unknown_fields(item, known, (name, index))
-    return found[: strict_json.MAX_FAULTS]
-
-
-class Nothing(Body):
-    pass
 
 
 class NewSubscription(Body):

@@ -18,7 +18,8 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from service.http.schemas.fields import Body, Name, QueryInstant, QueryText, ShortName
+from service.http.schemas.body import Body
+from service.http.schemas.fields import Name, QueryInstant, QueryText, ShortName
 
 AuditStatus = Literal["success", "failed", "unauthorized"]
 ExecutionType = Literal["workflow", "job", "jobpackage", "node"]

@@ -5,7 +5,8 @@ from uuid import UUID
 from pydantic import Field
 
 from service.domain.resource_kinds import Kind, Place
-from service.http.schemas.fields import Body, Definition, Name, Text
+from service.http.schemas.body import Body
+from service.http.schemas.fields import Definition, Name, Text
 
 
 class NewResource(Body):

@@ -18,7 +18,8 @@ from pydantic import (
 from service.domain.errors import Fault
 from service.domain.resource_kinds import Kind
 from service.domain.retention_levels import MAX_DAYS, Level
-from service.http.schemas.fields import Body, Words, dated, unknown_in_items
+from service.http.schemas.body import Body, unknown_in_items
+from service.http.schemas.fields import Words, dated
 from service.usecases import holds, retention_policies
 
 MAX_RETENTION_RULES = 10_000

@@ -1,0 +1,38 @@
+"""Body: the base of every request body, which refuses unknown fields."""
+
+from typing import Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+)
+
+from service.documents import strict_json
+from service.domain.errors import Fault
+
+
+class Body(BaseModel):
+    """A JSON object in which unknown fields are an error: a misspelt one is not ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    @classmethod
+    def unknown_fields(cls, value: Any) -> list[Fault]:
+        """The fields of a value that this body does not have; few, however many there are."""
+        return strict_json.unknown_fields(value, set(cls.model_fields))
+
+
+def unknown_in_items(value: Any, name: str, model: type[Body], most: int) -> list[Fault]:
+    """The fields that items of a list in a body do not have; few, however many there are."""
+    items = value.get(name) if isinstance(value, dict) else None
+    found: list[Fault] = []
+    known = set(model.model_fields)
+    for index, item in enumerate(items[:most] if isinstance(items, list) else ()):
+        if len(found) >= strict_json.MAX_FAULTS:
+            break
+        found += strict_json.unknown_fields(item, known, (name, index))
+    return found[: strict_json.MAX_FAULTS]
+
+
+class Nothing(Body):
+    pass
