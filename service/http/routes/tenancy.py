@@ -11,7 +11,7 @@ from service.http.bodies import body_of
 from service.http.parameters import Once, Paged
 from service.http.requests import context_of
 from service.http.responses import answer, page_answer, page_of, takes
-from service.http.schemas.fields import (
+from service.http.schemas.tenancy import (
     ClosingReason,
     NewApiKey,
     NewSubscription,

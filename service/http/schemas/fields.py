@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import (
@@ -48,21 +48,6 @@ def _one_line(text: str) -> str:
     _not_blank(text)
     if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in text):
         raise ValueError("may not hold line breaks or control characters")
-    return text
-
-
-def _username(text: str) -> str:
-    # It becomes a commit's author, where git would strip or misread other characters.
-    if not re.fullmatch(r"\w(?:[\w.@+ -]*\w)?", text):
-        raise ValueError(
-            "begins and ends with a letter or digit, and holds letters, digits, and _.@+- and blanks"
-        )
-    return text
-
-
-def _email(text: str) -> str:
-    if not re.fullmatch(r"[^@\s]+@[^@\s]+", text):
-        raise ValueError("is no e-mail address")
     return text
 
 
@@ -160,8 +145,6 @@ Point = Annotated[
 ]
 Name = Annotated[str, Field(max_length=500), AfterValidator(_one_line)]
 ShortName = Annotated[str, Field(max_length=255), AfterValidator(_one_line)]
-Username = Annotated[str, Field(max_length=100), AfterValidator(_username)]
-Email = Annotated[str, Field(max_length=255), AfterValidator(_email)]
 Tag = Annotated[str, AfterValidator(_tag)]
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Words = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_not_blank)]
@@ -169,7 +152,6 @@ Words = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_not_blank)]
 Remark = Annotated[Text | None, AfterValidator(lambda text: text if text and text.strip() else None)]
 # Canonical from here on: made where the body is read, which for a large one is not the event loop.
 Definition = Annotated[bytes, PlainValidator(_definition), WithJsonSchema({"type": "object"})]
-RoleName = Literal["viewer", "editor", "auditor", "admin"]
 
 
 class VersionQuery(BaseModel):
@@ -202,37 +184,6 @@ class DiffQuery(BaseModel):
 
     from_ref: QueryText = Field(default="previous", alias="from")
     to_ref: QueryText = Field(default="current", alias="to")
-
-
-class NewSubscription(Body):
-    name: ShortName
-    require_if_match: StrictBool = False
-
-
-class SubscriptionChange(Body):
-    name: ShortName = Field(default="")
-    require_if_match: StrictBool = Field(default=False)
-
-
-class ClosingReason(Body):
-    reason: Words
-
-
-class NewUser(Body):
-    username: Username
-    email: Email
-    role: RoleName
-
-
-class UserChange(Body):
-    email: Email = Field(default="")
-    role: RoleName = Field(default="viewer")
-
-
-class NewApiKey(Body):
-    user_id: UUID
-    name: ShortName
-    expires_in_days: Annotated[StrictInt, Field(ge=1, le=3650)] | None = None
 
 
 class JobChange(Body):
