@@ -11,8 +11,8 @@ from service.http.bodies import body_of
 from service.http.parameters import Once, Paged
 from service.http.requests import context_of
 from service.http.responses import answer, page_answer, page_of, takes
-from service.http.schemas.fields import JobChange, RunRequest
 from service.http.schemas.logs import RunQuery
+from service.http.schemas.maintenance import JobChange, RunRequest
 from service.usecases.maintenance import control
 
 router = APIRouter(prefix="/v1/maintenance", tags=["maintenance"])

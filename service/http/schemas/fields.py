@@ -16,7 +16,6 @@ from pydantic import (
     PlainValidator,
     StrictBool,
     StrictInt,
-    StrictStr,
     TypeAdapter,
     ValidationError,
     WithJsonSchema,
@@ -30,7 +29,6 @@ from service.domain.audit_policy import ANY, CAN_BE_OFF, RESOURCE_TYPES, Depth, 
 from service.domain.errors import Fault
 from service.domain.pagination import MAX_NUMBER
 from service.domain.resource_kinds import Kind
-from service.domain.schedules import MAX_LENGTH
 from service.domain.version_refs import RESERVED, is_commit
 from service.http.schemas.body import Body, unknown_in_items
 from service.usecases.checkouts import MAX_LEASE
@@ -184,23 +182,6 @@ class DiffQuery(BaseModel):
 
     from_ref: QueryText = Field(default="previous", alias="from")
     to_ref: QueryText = Field(default="current", alias="to")
-
-
-class JobChange(Body):
-    cron: Annotated[StrictStr, Field(min_length=1, max_length=MAX_LENGTH)] | None = None
-    time_zone: Annotated[StrictStr, Field(min_length=1, max_length=MAX_LENGTH)] | None = None
-    is_paused: StrictBool = False
-
-
-class RunRequest(Body):
-    dry_run: StrictBool = False
-    plan_id: UUID | None = None
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> "RunRequest":
-        if self.dry_run and self.plan_id is not None:
-            raise ValueError("a plan is applied or made anew, not both: leave dry_run or plan_id out")
-        return self
 
 
 class NewVersion(Body):

@@ -1,0 +1,31 @@
+"""Bodies about scheduled jobs and their runs."""
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import (
+    Field,
+    StrictBool,
+    StrictStr,
+    model_validator,
+)
+
+from service.domain.schedules import MAX_LENGTH
+from service.http.schemas.body import Body
+
+
+class JobChange(Body):
+    cron: Annotated[StrictStr, Field(min_length=1, max_length=MAX_LENGTH)] | None = None
+    time_zone: Annotated[StrictStr, Field(min_length=1, max_length=MAX_LENGTH)] | None = None
+    is_paused: StrictBool = False
+
+
+class RunRequest(Body):
+    dry_run: StrictBool = False
+    plan_id: UUID | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "RunRequest":
+        if self.dry_run and self.plan_id is not None:
+            raise ValueError("a plan is applied or made anew, not both: leave dry_run or plan_id out")
+        return self
