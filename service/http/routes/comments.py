@@ -8,7 +8,7 @@ from service.http.auth.access import Reading, Writing
 from service.http.bodies import body_of
 from service.http.parameters import RESOURCE_PATH, MaybeBased, Once, Paged, Targeted
 from service.http.responses import answer, page_answer, page_of, takes
-from service.http.schemas.fields import CommentRequest
+from service.http.schemas.versions import CommentRequest
 from service.usecases import comments
 
 router = APIRouter(prefix=f"{RESOURCE_PATH}/versions/{{ref}}/comments", tags=["versions"])

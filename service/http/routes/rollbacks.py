@@ -8,7 +8,7 @@ from service.http.auth.access import Writing
 from service.http.bodies import body_of
 from service.http.parameters import RESOURCE_PATH, Based, Once, Targeted
 from service.http.responses import answer, takes
-from service.http.schemas.fields import RollbackManyRequest, RollbackRequest
+from service.http.schemas.versions import RollbackManyRequest, RollbackRequest
 from service.usecases import rollbacks, versions
 
 router = APIRouter(tags=["rollback"])

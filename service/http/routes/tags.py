@@ -8,7 +8,7 @@ from service.http.auth.access import Writing
 from service.http.bodies import body_of
 from service.http.parameters import RESOURCE_PATH, Based, Targeted
 from service.http.responses import answer, takes
-from service.http.schemas.fields import TagRequest
+from service.http.schemas.versions import TagRequest
 from service.usecases import tags, versions
 
 router = APIRouter(prefix=f"{RESOURCE_PATH}/versions/{{ref}}/tag", tags=["versions"])

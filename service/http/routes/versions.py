@@ -9,7 +9,7 @@ from service.http.auth.access import Reading, Writing
 from service.http.bodies import body_of
 from service.http.parameters import RESOURCE_PATH, Based, Once, Paged, Targeted
 from service.http.responses import answer, page_answer, page_of, takes
-from service.http.schemas.fields import DiffQuery, NewVersion, VersionQuery
+from service.http.schemas.versions import DiffQuery, NewVersion, VersionQuery
 from service.usecases import diffs, versions
 
 router = APIRouter(prefix=RESOURCE_PATH, tags=["versions"])

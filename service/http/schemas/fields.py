@@ -11,7 +11,6 @@ from pydantic import (
     AwareDatetime,
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainValidator,
     StrictBool,
@@ -152,16 +151,6 @@ Remark = Annotated[Text | None, AfterValidator(lambda text: text if text and tex
 Definition = Annotated[bytes, PlainValidator(_definition), WithJsonSchema({"type": "object"})]
 
 
-class VersionQuery(BaseModel):
-    """What narrows a history; `author` is a user's id or name, both ends of the time are inclusive."""
-
-    tag: QueryText | None = None
-    published: bool | None = None
-    author: QueryText | None = None
-    since: QueryInstant | None = None
-    until: QueryInstant | None = None
-
-
 class DeletionQuery(BaseModel):
     """What narrows deletions; `restorable` is about now, both ends of the time are inclusive."""
 
@@ -173,22 +162,6 @@ class DeletionQuery(BaseModel):
     deleted_by: UUID | None = None
     since: QueryInstant | None = None
     until: QueryInstant | None = None
-
-
-class DiffQuery(BaseModel):
-    """The two versions to compare."""
-
-    model_config = ConfigDict(populate_by_name=True)
-
-    from_ref: QueryText = Field(default="previous", alias="from")
-    to_ref: QueryText = Field(default="current", alias="to")
-
-
-class NewVersion(Body):
-    data: Definition
-    description: Text | None = None
-    tag: Tag | None = None
-    publish: StrictBool = False
 
 
 class CheckOutRequest(Body):
@@ -252,32 +225,6 @@ class NewAuditPolicy(Body):
         return super().unknown_fields(value) + unknown_in_items(value, "rules", PolicyRule, MAX_RULES)
 
 
-class RollbackRequest(Body):
-    to: Ref
-    comment: Remark = None
-    dry_run: StrictBool = False
-
-
-class RollbackManyRequest(Body):
-    to: Point
-    workspace_id: UUID | None = None
-    folder_id: UUID | None = None
-    comment: Remark = None
-    dry_run: StrictBool = False
-
-    @model_validator(mode="after")
-    def _one_root(self) -> "RollbackManyRequest":
-        if self.workspace_id is not None and self.folder_id is not None:
-            raise ValueError("name a workspace or a folder, not both")
-        return self
-
-    def root(self) -> tuple[Kind, UUID] | None:
-        """What to roll back: a workspace or a folder with all below it, None for everything."""
-        if self.workspace_id is not None:
-            return Kind.WORKSPACE, self.workspace_id
-        return None if self.folder_id is None else (Kind.FOLDER, self.folder_id)
-
-
 class ResolutionRequest(Body):
     rename: Name | None = None
     new_parent_id: UUID | None = None
@@ -294,11 +241,3 @@ class RestoreRequest(Body):
         known = set(ResolutionRequest.model_fields)
         inner = strict_json.unknown_fields(resolve, known, ("resolve",)) if isinstance(resolve, dict) else []
         return super().unknown_fields(value) + inner
-
-
-class TagRequest(Body):
-    tag: Tag
-
-
-class CommentRequest(Body):
-    text: Words
