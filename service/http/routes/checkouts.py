@@ -9,7 +9,7 @@ from service.http.auth.access import Reading, Releasing, Writing
 from service.http.bodies import body_of
 from service.http.parameters import RESOURCE_PATH, Based, MaybeBased, Once, Paged, Targeted
 from service.http.responses import answer, linked, takes
-from service.http.schemas.fields import CheckInRequest, CheckInsRequest, CheckOutRequest
+from service.http.schemas.checkouts import CheckInRequest, CheckInsRequest, CheckOutRequest
 from service.usecases import checkouts, versions
 
 router = APIRouter(tags=["check-outs"])

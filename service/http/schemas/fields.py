@@ -14,7 +14,6 @@ from pydantic import (
     Field,
     PlainValidator,
     StrictBool,
-    StrictInt,
     TypeAdapter,
     ValidationError,
     WithJsonSchema,
@@ -30,7 +29,6 @@ from service.domain.pagination import MAX_NUMBER
 from service.domain.resource_kinds import Kind
 from service.domain.version_refs import RESERVED, is_commit
 from service.http.schemas.body import Body, unknown_in_items
-from service.usecases.checkouts import MAX_LEASE
 
 MAX_TEXT = 10_000
 
@@ -128,8 +126,6 @@ def _point(value: object) -> datetime | str:
 
 
 MAX_REF = 100
-# As API.md has it: one bulk check-in is one commit of at most so many versions.
-MAX_ITEMS = 500
 MAX_RULES = 100
 Ref = Annotated[
     int | str,
@@ -162,34 +158,6 @@ class DeletionQuery(BaseModel):
     deleted_by: UUID | None = None
     since: QueryInstant | None = None
     until: QueryInstant | None = None
-
-
-class CheckOutRequest(Body):
-    reason: Remark = None
-    ttl_seconds: Annotated[StrictInt, Field(ge=1, le=int(MAX_LEASE.total_seconds()))] | None = None
-
-
-class CheckInRequest(Body):
-    data: Definition | None = None
-    comment: Remark = None
-    tag: Tag | None = None
-    publish: StrictBool = False
-
-
-class CheckInItem(Body):
-    resource_type: Kind
-    resource_id: UUID
-    data: Definition
-    if_match: Annotated[str, Field(min_length=1, max_length=MAX_REF)] | None = None
-
-
-class CheckInsRequest(Body):
-    items: Annotated[list[CheckInItem], Field(min_length=1, max_length=MAX_ITEMS)]
-    comment: Remark = None
-
-    @classmethod
-    def unknown_fields(cls, value: Any) -> list[Fault]:
-        return super().unknown_fields(value) + unknown_in_items(value, "items", CheckInItem, MAX_ITEMS)
 
 
 class PolicyRule(Body):

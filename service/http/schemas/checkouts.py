@@ -1,0 +1,47 @@
+"""Bodies about check-outs and check-ins."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import (
+    Field,
+    StrictBool,
+    StrictInt,
+)
+
+from service.domain.errors import Fault
+from service.domain.resource_kinds import Kind
+from service.http.schemas.body import Body, unknown_in_items
+from service.http.schemas.fields import MAX_REF, Definition, Remark, Tag
+from service.usecases.checkouts import MAX_LEASE
+
+# As API.md has it: one bulk check-in is one commit of at most so many versions.
+MAX_ITEMS = 500
+
+
+class CheckOutRequest(Body):
+    reason: Remark = None
+    ttl_seconds: Annotated[StrictInt, Field(ge=1, le=int(MAX_LEASE.total_seconds()))] | None = None
+
+
+class CheckInRequest(Body):
+    data: Definition | None = None
+    comment: Remark = None
+    tag: Tag | None = None
+    publish: StrictBool = False
+
+
+class CheckInItem(Body):
+    resource_type: Kind
+    resource_id: UUID
+    data: Definition
+    if_match: Annotated[str, Field(min_length=1, max_length=MAX_REF)] | None = None
+
+
+class CheckInsRequest(Body):
+    items: Annotated[list[CheckInItem], Field(min_length=1, max_length=MAX_ITEMS)]
+    comment: Remark = None
+
+    @classmethod
+    def unknown_fields(cls, value: Any) -> list[Fault]:
+        return super().unknown_fields(value) + unknown_in_items(value, "items", CheckInItem, MAX_ITEMS)
