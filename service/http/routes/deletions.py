@@ -12,7 +12,8 @@ from service.http.auth.access import Deleting, Reading, Writing
 from service.http.bodies import body_of
 from service.http.parameters import RESOURCE_PATH, Based, Once, Paged, Targeted
 from service.http.responses import answer, page_answer, page_of, takes
-from service.http.schemas.fields import DeletionQuery, QueryReason, RestoreRequest
+from service.http.schemas.deletions import DeletionQuery, RestoreRequest
+from service.http.schemas.fields import QueryReason
 from service.usecases import deletions
 
 router = APIRouter(tags=["deletions"])

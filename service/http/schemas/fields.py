@@ -4,16 +4,13 @@ import re
 import unicodedata
 from datetime import UTC, datetime
 from typing import Annotated, Any
-from uuid import UUID
 
 from pydantic import (
     AfterValidator,
     AwareDatetime,
-    BaseModel,
     BeforeValidator,
     Field,
     PlainValidator,
-    StrictBool,
     TypeAdapter,
     ValidationError,
     WithJsonSchema,
@@ -21,12 +18,9 @@ from pydantic import (
 )
 
 from gitstore.snapshots import canonical_definition
-from service.documents import strict_json
 from service.domain.actions import Action
 from service.domain.audit_policy import ANY, CAN_BE_OFF, RESOURCE_TYPES, Depth, Rule
 from service.domain.errors import Fault
-from service.domain.pagination import MAX_NUMBER
-from service.domain.resource_kinds import Kind
 from service.domain.version_refs import RESERVED, is_commit
 from service.http.schemas.body import Body, unknown_in_items
 
@@ -147,19 +141,6 @@ Remark = Annotated[Text | None, AfterValidator(lambda text: text if text and tex
 Definition = Annotated[bytes, PlainValidator(_definition), WithJsonSchema({"type": "object"})]
 
 
-class DeletionQuery(BaseModel):
-    """What narrows deletions; `restorable` is about now, both ends of the time are inclusive."""
-
-    restorable: bool | None = None
-    resource_type: Kind | None = None
-    resource_id: UUID | None = None
-    root_deletion_id: UUID | None = None
-    cascade_level: Annotated[int, Field(ge=0, le=MAX_NUMBER)] | None = None
-    deleted_by: UUID | None = None
-    since: QueryInstant | None = None
-    until: QueryInstant | None = None
-
-
 class PolicyRule(Body):
     resource_type: Annotated[str, AfterValidator(_resource_type)]
     action: Annotated[str, AfterValidator(_action)]
@@ -191,21 +172,3 @@ class NewAuditPolicy(Body):
     @classmethod
     def unknown_fields(cls, value: Any) -> list[Fault]:
         return super().unknown_fields(value) + unknown_in_items(value, "rules", PolicyRule, MAX_RULES)
-
-
-class ResolutionRequest(Body):
-    rename: Name | None = None
-    new_parent_id: UUID | None = None
-    keep_restored: StrictBool = False
-
-
-class RestoreRequest(Body):
-    dry_run: StrictBool = False
-    resolve: ResolutionRequest | None = None
-
-    @classmethod
-    def unknown_fields(cls, value: Any) -> list[Fault]:
-        resolve = value.get("resolve") if isinstance(value, dict) else None
-        known = set(ResolutionRequest.model_fields)
-        inner = strict_json.unknown_fields(resolve, known, ("resolve",)) if isinstance(resolve, dict) else []
-        return super().unknown_fields(value) + inner

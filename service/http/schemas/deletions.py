@@ -1,0 +1,48 @@
+"""Queries and bodies about deletions and restores."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import (
+    BaseModel,
+    Field,
+    StrictBool,
+)
+
+from service.documents import strict_json
+from service.domain.errors import Fault
+from service.domain.pagination import MAX_NUMBER
+from service.domain.resource_kinds import Kind
+from service.http.schemas.body import Body
+from service.http.schemas.fields import Name, QueryInstant
+
+
+class DeletionQuery(BaseModel):
+    """What narrows deletions; `restorable` is about now, both ends of the time are inclusive."""
+
+    restorable: bool | None = None
+    resource_type: Kind | None = None
+    resource_id: UUID | None = None
+    root_deletion_id: UUID | None = None
+    cascade_level: Annotated[int, Field(ge=0, le=MAX_NUMBER)] | None = None
+    deleted_by: UUID | None = None
+    since: QueryInstant | None = None
+    until: QueryInstant | None = None
+
+
+class ResolutionRequest(Body):
+    rename: Name | None = None
+    new_parent_id: UUID | None = None
+    keep_restored: StrictBool = False
+
+
+class RestoreRequest(Body):
+    dry_run: StrictBool = False
+    resolve: ResolutionRequest | None = None
+
+    @classmethod
+    def unknown_fields(cls, value: Any) -> list[Fault]:
+        resolve = value.get("resolve") if isinstance(value, dict) else None
+        known = set(ResolutionRequest.model_fields)
+        inner = strict_json.unknown_fields(resolve, known, ("resolve",)) if isinstance(resolve, dict) else []
+        return super().unknown_fields(value) + inner
