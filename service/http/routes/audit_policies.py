@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Response
 from service.http.auth.access import ManagingPolicy, ReadingLogs
 from service.http.bodies import body_of
 from service.http.responses import answer, takes
-from service.http.schemas.fields import NewAuditPolicy
+from service.http.schemas.audit_policies import NewAuditPolicy
 from service.usecases import audit_policies
 
 router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/audit-policy", tags=["logs"])

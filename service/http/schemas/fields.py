@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import (
     AfterValidator,
@@ -14,15 +14,10 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
     WithJsonSchema,
-    model_validator,
 )
 
 from gitstore.snapshots import canonical_definition
-from service.domain.actions import Action
-from service.domain.audit_policy import ANY, CAN_BE_OFF, RESOURCE_TYPES, Depth, Rule
-from service.domain.errors import Fault
 from service.domain.version_refs import RESERVED, is_commit
-from service.http.schemas.body import Body, unknown_in_items
 
 MAX_TEXT = 10_000
 
@@ -47,18 +42,6 @@ def _tag(text: str) -> str:
         raise ValueError("would be read as a version number, a commit or a reserved word")
     if ".." in text or text.endswith((".", ".lock")):
         raise ValueError("is no valid git tag")
-    return text
-
-
-def _resource_type(text: str) -> str:
-    if text != ANY and text not in RESOURCE_TYPES:
-        raise ValueError(f"is one of {ANY}, {', '.join(sorted(RESOURCE_TYPES))}")
-    return text
-
-
-def _action(text: str) -> str:
-    if text != ANY and text not in Action.__members__:
-        raise ValueError(f"is one of {ANY}, {', '.join(Action)}")
     return text
 
 
@@ -120,7 +103,6 @@ def _point(value: object) -> datetime | str:
 
 
 MAX_REF = 100
-MAX_RULES = 100
 Ref = Annotated[
     int | str,
     PlainValidator(_ref),
@@ -139,36 +121,3 @@ Words = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_not_blank)]
 Remark = Annotated[Text | None, AfterValidator(lambda text: text if text and text.strip() else None)]
 # Canonical from here on: made where the body is read, which for a large one is not the event loop.
 Definition = Annotated[bytes, PlainValidator(_definition), WithJsonSchema({"type": "object"})]
-
-
-class PolicyRule(Body):
-    resource_type: Annotated[str, AfterValidator(_resource_type)]
-    action: Annotated[str, AfterValidator(_action)]
-    depth: Depth
-
-    @model_validator(mode="after")
-    def _keeps_what_must_be(self) -> "PolicyRule":
-        if self.depth is Depth.NONE and self.action not in CAN_BE_OFF:
-            raise ValueError(f"only {', '.join(sorted(CAN_BE_OFF))} can be left out of the audit log")
-        return self
-
-    def made(self) -> Rule:
-        """The rule."""
-        return Rule(self.resource_type, self.action, self.depth)
-
-
-class NewAuditPolicy(Body):
-    rules: Annotated[list[PolicyRule], Field(max_length=MAX_RULES)]
-
-    @model_validator(mode="after")
-    def _each_once(self) -> "NewAuditPolicy":
-        seen: set[tuple[str, str]] = set()
-        for index, rule in enumerate(self.rules):
-            if (rule.resource_type, rule.action) in seen:
-                raise ValueError(f"rule {index} is about the same type and action as one before it")
-            seen.add((rule.resource_type, rule.action))
-        return self
-
-    @classmethod
-    def unknown_fields(cls, value: Any) -> list[Fault]:
-        return super().unknown_fields(value) + unknown_in_items(value, "rules", PolicyRule, MAX_RULES)
