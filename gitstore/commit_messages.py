@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from gitstore.write.commit_builder import Identity
+from gitstore.identity import Identity
 
 # Lines that git would read as the end of the message (`---`, and the scissors line of `git commit -v` with
 # any comment character), and those that a search for `^Annals-` would find. A space in front defuses them.

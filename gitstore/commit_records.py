@@ -9,7 +9,7 @@ from uuid import UUID
 
 from gitstore import commit_messages
 from gitstore.commit_messages import DeletionLine, VersionLine
-from gitstore.write.commit_builder import Branch, Identity
+from gitstore.identity import Branch, Identity
 
 VERSION, PUBLISHED, UNPUBLISHED = "Annals-Version", "Annals-Published", "Annals-Unpublished"
 DELETION, RESTORE = "Annals-Deletion", "Annals-Restore"

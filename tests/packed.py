@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from gitstore.identity import Identity
 from gitstore.store import Store, snapshot_path
 from gitstore.upkeep.repack import Upkeep, upkeep
-from gitstore.write.commit_builder import CommitBuilder, Identity
+from gitstore.write.commit_builder import CommitBuilder
 
 ANN = Identity("0190a1b2-0000-7000-8000-00000000000a", "ann")
 SUBSCRIPTION = "0190a1b2-0000-7000-8000-000000000001"

@@ -8,8 +8,9 @@ from typing import Any
 
 from gitstore import commit_messages, snapshots
 from gitstore.commit_messages import DeletionLine, VersionLine
+from gitstore.identity import Branch, Identity
 from gitstore.store import Store, snapshot_path
-from gitstore.write.commit_builder import Branch, CommitBuilder, Identity
+from gitstore.write.commit_builder import CommitBuilder
 from service.domain.ids import mint
 from tests.api import git
 

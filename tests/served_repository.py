@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+from gitstore.identity import Identity
 from gitstore.refs import forward
 from gitstore.serve.upload_pack import UploadPack
 from gitstore.store import Store
-from gitstore.write.commit_builder import CommitBuilder, Identity
+from gitstore.write.commit_builder import CommitBuilder
 from tests.pkt_lines import fetch
 from tests.process_table import children
 

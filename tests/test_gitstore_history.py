@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from gitstore.errors import ObjectMissing, RepositoryMissing, StoreUnavailable
+from gitstore.identity import Identity
+from gitstore.read.blob_reader import Reader
 from gitstore.snapshots import blob_id
 from gitstore.store import Store, snapshot_path
-from gitstore.write.commit_builder import Commit, CommitBuilder, Identity, Reader
+from gitstore.write.commit_builder import Commit, CommitBuilder
 from gitstore.write.pack_writer import PackObject, write_pack
 
 SUBSCRIPTION = "0190a1b2-0000-7000-8000-000000000001"

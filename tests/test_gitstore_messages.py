@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gitstore.commit_messages import VersionLine, compose, decode_description, parse, version_subject
-from gitstore.write.commit_builder import Identity
+from gitstore.identity import Identity
 
 ANN = Identity("0190a1b2-0000-7000-8000-00000000000a", "ann")
 NOON = datetime(2026, 1, 2, 12, 0, 0, 4321, tzinfo=UTC)

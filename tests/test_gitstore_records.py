@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gitstore import commit_records
 from gitstore.commit_messages import DeletionLine, VersionLine, compose
-from gitstore.write.commit_builder import Identity
+from gitstore.identity import Identity
 
 ID = "0190a1b2-0000-7000-8000-00000000000{}"
 ANN = Identity(ID.format("a"), "ann")

@@ -10,9 +10,10 @@ import pytest
 from gitstore import refs
 from gitstore.durable import write_file
 from gitstore.errors import GitStoreError, ObjectMissing, RefDiverged, RepositoryMissing
+from gitstore.identity import Identity
 from gitstore.refs import forward, read
 from gitstore.store import Store
-from gitstore.write.commit_builder import CommitBuilder, Identity
+from gitstore.write.commit_builder import CommitBuilder
 
 SUBSCRIPTION = "0190a1b2-0000-7000-8000-000000000001"
 ANN = Identity("0190a1b2-0000-7000-8000-00000000000a", "ann")

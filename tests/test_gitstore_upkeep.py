@@ -18,11 +18,12 @@ import pytest
 from gitstore import pack_folder
 from gitstore.errors import MaintenanceFailed, ObjectMissing, RepositoryMissing
 from gitstore.pack_folder import Pack
+from gitstore.read.blob_reader import Reader
 from gitstore.store import Store
 from gitstore.upkeep import pruning
 from gitstore.upkeep.git_process import MaintenanceGit
 from gitstore.upkeep.repack import MANY_LOOSE_REFS, MANY_PACKS, has_many_packs, needs, upkeep
-from gitstore.write.commit_builder import CommitBuilder, Reader
+from gitstore.write.commit_builder import CommitBuilder
 from tests.packed import SUBSCRIPTION, History, git, kept_up, new_history, pack_names, size
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)

@@ -7,8 +7,9 @@ from uuid import UUID, uuid4
 from alembic import command
 from sqlalchemy import text
 
+from gitstore.identity import Identity
 from gitstore.store import Store, snapshot_path
-from gitstore.write.commit_builder import CommitBuilder, Identity
+from gitstore.write.commit_builder import CommitBuilder
 from service.committer.refs import settle_all
 from service.domain.ids import mint
 from sql import upgrade

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from gitstore.identity import Identity
 from gitstore.store import Store
-from gitstore.write.commit_builder import Identity
 from service.committer.refs import settle_all
 from service.domain.ids import mint
 from service.recovery.rebuild import Outcome, rebuild

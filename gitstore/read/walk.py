@@ -16,9 +16,9 @@ from gitstore import commit_records
 from gitstore.commit_messages import VersionLine, tag_ref
 from gitstore.commit_records import Record
 from gitstore.errors import NotUnderstood, ObjectMissing, translated
+from gitstore.identity import Branch
 from gitstore.objects import find_commit, read_blob
 from gitstore.store import open_repository, snapshot_path
-from gitstore.write.commit_builder import Branch
 
 _MAIN, _PUBLISHED, _TAGS = "refs/heads/main", "refs/heads/published", "refs/tags/"
 

@@ -1,22 +1,20 @@
-"""Building commits, and reading what they hold."""
+"""Building commits."""
 
 import re
-import threading
-from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
 import pygit2
 from pygit2.enums import FileMode, ObjectType
 
 from gitstore.errors import ObjectMissing, translated
+from gitstore.identity import Branch, Identity
 from gitstore.objects import find_commit, read_blob
 from gitstore.pack_folder import last_replaced
 from gitstore.snapshots import blob_id
-from gitstore.store import Store, open_repository
+from gitstore.store import open_repository
 from gitstore.write import trees
 from gitstore.write.pack_writer import Kind, PackObject, write_pack
 from gitstore.write.scratch_odb import Scratch
@@ -27,8 +25,6 @@ _CACHE_BYTES = 16 * 2**20
 _LONGEST_CHAIN = 32
 # Entries up to which a splice each is quicker than to write the tree anew.
 _MOST_SPLICES = 4
-# Repositories that one thread keeps open for reading.
-_OPEN_REPOSITORIES = 32
 
 _NAME = r"([A-Za-z0-9_-][A-Za-z0-9._-]*)"
 _PATH = re.compile(f"{_NAME}/{_NAME}/{_NAME}")
@@ -39,16 +35,6 @@ _KIND: dict[int, Kind] = {
     ObjectType.BLOB: "blob",
     ObjectType.TAG: "tag",
 }
-
-Branch = Literal["main", "published"]
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Who made a change; the e-mail stays out of git, so that a person can be erased without rewriting it."""
-
-    user_id: str
-    username: str
 
 
 @dataclass(frozen=True)
@@ -304,33 +290,6 @@ class CommitBuilder:
         depth = self._depths.get(tree.raw, 0) + 1
         if made.raw != tree.raw and depth <= _LONGEST_CHAIN:
             self._bases[made.raw], self._depths[made.raw] = tree.raw, depth
-
-
-class Reader:
-    """Reads blobs from any thread: each keeps the repositories that it used last open for itself."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._thread = threading.local()
-
-    def read_blob(self, subscription_id: str, blob_id: str) -> bytes:
-        """The content of a blob; raises RepositoryMissing and ObjectMissing, ValueError for what is no id."""
-        return read_blob(self._opened(subscription_id).odb, blob_id)
-
-    def _opened(self, subscription_id: str) -> pygit2.Repository:
-        opened: OrderedDict[str, tuple[int, pygit2.Repository]] = self._thread.__dict__.setdefault(
-            "opened", OrderedDict()
-        )
-        path = self._store.path(subscription_id)
-        replaced = last_replaced(path)
-        if subscription_id in opened and opened[subscription_id][0] != replaced:
-            opened.pop(subscription_id)[1].free()
-        if subscription_id not in opened:
-            opened[subscription_id] = (replaced, open_repository(path))
-        opened.move_to_end(subscription_id)
-        if len(opened) > _OPEN_REPOSITORIES:
-            opened.popitem(last=False)[1][1].free()
-        return opened[subscription_id][1]
 
 
 def _parts(path: str) -> tuple[str, str, str]:

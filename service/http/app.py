@@ -11,9 +11,9 @@ import anyio.to_thread
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from gitstore.read.blob_reader import Reader
 from gitstore.serve.upload_pack import UploadPack
 from gitstore.store import Store
-from gitstore.write.commit_builder import Reader
 from service.committer.client import SocketCommitter, ThreadCommitter
 from service.committer.group_commit import WRITERS
 from service.http import error_handlers, problems

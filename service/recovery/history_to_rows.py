@@ -9,9 +9,9 @@ from uuid import UUID
 
 from gitstore.commit_messages import DeletionLine, VersionLine
 from gitstore.errors import NotUnderstood
+from gitstore.identity import Identity
 from gitstore.read.walk import Tagged, Walk, Walked
 from gitstore.store import snapshot_path
-from gitstore.write.commit_builder import Identity
 from service.domain.callers import SYSTEM, Role
 from service.domain.ids import SubscriptionId, mint, minted_at
 from service.domain.resource_kinds import KIND_OF_COLLECTION, Kind

@@ -5,8 +5,8 @@ from typing import Protocol
 
 from anyio import CapacityLimiter
 
+from gitstore.read.blob_reader import Reader
 from gitstore.store import Store
-from gitstore.write.commit_builder import Reader
 from service.committer.changes import Committer
 from service.committer.group_commit import GroupCommit
 from service.http.auth.credentials import CredentialReader

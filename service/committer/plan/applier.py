@@ -7,7 +7,8 @@ from uuid import UUID
 
 from gitstore import commit_messages, snapshots
 from gitstore.commit_messages import DeletionLine, VersionLine
-from gitstore.write.commit_builder import Branch, Commit, CommitBuilder, Identity
+from gitstore.identity import Branch, Identity
+from gitstore.write.commit_builder import Commit, CommitBuilder
 from service.audit import data_changes, events
 from service.audit.events import Subject
 from service.committer.changes import Written

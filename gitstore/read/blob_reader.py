@@ -1,0 +1,40 @@
+"""Reading blobs from any thread."""
+
+import threading
+from collections import OrderedDict
+
+import pygit2
+
+from gitstore.objects import read_blob
+from gitstore.pack_folder import last_replaced
+from gitstore.store import Store, open_repository
+
+# Repositories that one thread keeps open for reading.
+_OPEN_REPOSITORIES = 32
+
+
+class Reader:
+    """Reads blobs from any thread: each keeps the repositories that it used last open for itself."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._thread = threading.local()
+
+    def read_blob(self, subscription_id: str, blob_id: str) -> bytes:
+        """The content of a blob; raises RepositoryMissing and ObjectMissing, ValueError for what is no id."""
+        return read_blob(self._opened(subscription_id).odb, blob_id)
+
+    def _opened(self, subscription_id: str) -> pygit2.Repository:
+        opened: OrderedDict[str, tuple[int, pygit2.Repository]] = self._thread.__dict__.setdefault(
+            "opened", OrderedDict()
+        )
+        path = self._store.path(subscription_id)
+        replaced = last_replaced(path)
+        if subscription_id in opened and opened[subscription_id][0] != replaced:
+            opened.pop(subscription_id)[1].free()
+        if subscription_id not in opened:
+            opened[subscription_id] = (replaced, open_repository(path))
+        opened.move_to_end(subscription_id)
+        if len(opened) > _OPEN_REPOSITORIES:
+            opened.popitem(last=False)[1][1].free()
+        return opened[subscription_id][1]
