@@ -7,7 +7,7 @@ from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 # Who a process of `annals serve` works for, by what stands in its command line.
-_SERVICE = {"service.processes.api_worker": "API", "service.committer": "committer"}
+_SERVICE = {"service.processes.api_worker": "API", "service.processes.committer": "committer"}
 _OTHERS = "supervisor"
 DATABASE = "database"
 

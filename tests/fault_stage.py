@@ -106,7 +106,7 @@ class Stage:
         """`kill -9`; `which` chooses a worker, or what of PostgreSQL dies. False if it was not there."""
         match target:
             case "committer":
-                return _kill(self._children("service.committer.server"))
+                return _kill(self._children("service.processes.committer"))
             case "worker":
                 workers = self._children("service.processes.api_worker")
                 return _kill(workers[which % len(workers) :][:1]) if workers else False
@@ -124,7 +124,7 @@ class Stage:
 
     def committer(self) -> int | None:
         """The committer's process."""
-        found = self._children("service.committer.server")
+        found = self._children("service.processes.committer")
         return found[0] if found else None
 
     def verify(self, subscription_id: str) -> str:

@@ -21,7 +21,7 @@ from tests.databases import Cluster, Database
 from tests.server import ANNALS, OPERATOR_KEY, Server, arm, running
 from tests.test_server import Tenant
 
-COMMITTER, WORKER = "service.committer.server", "service.processes.api_worker"
+COMMITTER, WORKER = "service.processes.committer", "service.processes.api_worker"
 SECONDS = 30
 
 

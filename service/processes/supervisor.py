@@ -81,7 +81,7 @@ class Supervisor:
             # In the order in which they are started; they are ended in the other one, so that the committer
             # answers the last requests.
             families = [
-                Children("the committer", lambda: start("service.committer.server", changes), 1),
+                Children("the committer", lambda: start("service.processes.committer", changes), 1),
                 Children(
                     "an API worker",
                     lambda: start("service.processes.api_worker", listener),
