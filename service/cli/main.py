@@ -10,10 +10,9 @@ from uuid import UUID
 import typer
 from rich.table import Table
 
-from service.addresses import git_url
 from service.cli import archive, first_tenant, jobs, resources, versions
 from service.cli.console import AsJson, DataDir, err, explained, out, progress
-from service.runtime.settings import Settings, load, variable
+from service.runtime.settings import Settings, git_url, load, variable
 
 app = typer.Typer(
     name="annals",

@@ -10,7 +10,6 @@ import structlog
 
 from gitstore.failpoints import passing
 from gitstore.store import Store
-from service.addresses import git_url
 from service.committer.batch import BatchWriter, Outcome
 from service.committer.changes import Change
 from service.committer.refs import settle_all
@@ -18,6 +17,7 @@ from service.domain.errors import Busy
 from service.domain.ids import SubscriptionId
 from service.runtime.clock import Clock
 from service.runtime.metrics import BATCH_SIZE
+from service.runtime.settings import git_url
 from sql.database import Database
 
 log = structlog.get_logger(__name__)

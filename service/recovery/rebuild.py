@@ -10,7 +10,6 @@ from uuid import UUID
 from gitstore.errors import GitStoreError, NotUnderstood
 from gitstore.read.walk import Stray, Walk
 from gitstore.store import Store
-from service.addresses import git_url
 from service.audit import events
 from service.audit.events import Subject
 from service.committer.step import path_of
@@ -20,6 +19,7 @@ from service.domain.ids import SubscriptionId, mint
 from service.domain.resource_kinds import Kind
 from service.recovery.history_to_rows import Recovered, recover
 from service.runtime.clock import Clock
+from service.runtime.settings import git_url
 from sql.database import PLATFORM, Database, Transaction
 from sql.errors import LimitExceeded, UnfitValue, UniqueConflict, WriteConflict
 from sql.queries import rebuild as rows

@@ -182,3 +182,8 @@ def _explain(problem: Any, origins: Mapping[str, Origin]) -> str:
     field = "database_url" if name == "DATABASE_URL" else name
     # The value itself is left out: it may be a secret.
     return f"{field} (from the {origins[field]}; {variable(field)}): {problem['msg']}"
+
+
+def git_url(public_url: str, subscription_id: object) -> str:
+    """Where a server that clients reach at `public_url` serves a subscription's repository."""
+    return f"{public_url.rstrip('/')}/git/{subscription_id}.git"

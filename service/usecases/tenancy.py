@@ -8,7 +8,6 @@ from uuid import UUID
 import anyio.to_thread
 from pydantic import TypeAdapter
 
-from service.addresses import git_url
 from service.audit import data_changes, events
 from service.audit.events import Subject, check_out_state
 from service.domain.actions import Action
@@ -18,6 +17,7 @@ from service.domain.idempotency import Attempt
 from service.domain.ids import SubscriptionId, UserId, mint
 from service.domain.pagination import Page, Paging, uuid_position
 from service.runtime.clock import Clock
+from service.runtime.settings import git_url
 from service.usecases.authentication import digest, mint_key, record_revocation
 from service.usecases.context import Context
 from service.usecases.retries import run_once

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from service.addresses import git_url
 from service.committer.changes import Save, Written
 from service.committer.refusals import resource_deleted, resource_not_found, version_not_found
 from service.domain import ids, version_refs
@@ -17,6 +16,7 @@ from service.domain.idempotency import Attempt
 from service.domain.ids import ResourceId, SubscriptionId
 from service.domain.pagination import Page, Paging, number_position
 from service.domain.resource_kinds import Kind
+from service.runtime.settings import git_url
 from service.usecases.context import Context
 from service.usecases.documents import snapshot_bytes, snapshot_of
 from sql.database import Transaction
