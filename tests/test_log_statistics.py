@@ -171,7 +171,7 @@ def test_any_width_is_taken(shared: Tenant, width: str) -> None:
 
 
 def test_too_many_groups_are_refused(shared: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.buckets.MAX_ROWS", 2)
+    monkeypatch.setattr("service.usecases.log_reading.MAX_ROWS", 2)
     for _ in range(3):
         body = {"action": f"RUN_{uuid4().hex.upper()}", "resource_type": "x"}
         ok(shared.ben.post(f"{shared.path}/audit-logs", body), 201)

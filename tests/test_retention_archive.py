@@ -34,11 +34,11 @@ JOB = """
 import sys
 from uuid import uuid4
 from service.processes.scheduler import job_context
-from service import log_format
+from service.runtime import log_setup
 from service.domain.job_runs import JobRun
 from service.runtime.settings import load
-from service.usecases import retention
-log_format.configure("json", "error")
+from service.usecases.maintenance import retention
+log_setup.configure("json", "error")
 data_dir, archive_url, database_url = sys.argv[1:]
 settings, _ = load({"data_dir": data_dir, "archive_url": archive_url}, {})
 with job_context(settings, database_url) as context:

@@ -158,12 +158,12 @@ def test_the_command_tells_a_wrong_setting_in_one_line(folder: Path, monkeypatch
 
 LOGGING = """
 import structlog
-from service import log_format
+from service.runtime import log_setup
 
 def authenticate(key):
     raise ValueError("it failed")
 
-log_format.configure({form!r}, "info")
+log_setup.configure({form!r}, "info")
 try:
     authenticate("annals_" + "SECRET")
 except ValueError:
@@ -198,13 +198,13 @@ def test_a_logger_goes_on_to_follow_what_is_configured_after_its_first_line() ->
 SECRETS_LOGGED = """
 import logging
 import structlog
-from service import log_format
+from service.runtime import log_setup
 
 class Connection:
     def __repr__(self):
         return "Connection(password='hunter2', host='h')"
 
-log_format.configure({form!r}, "info")
+log_setup.configure({form!r}, "info")
 try:
     raise ValueError("could not connect to postgres://u:hunter2@h/d")
 except ValueError:

@@ -6,7 +6,7 @@ from typing import IO, cast
 import zstandard
 
 from service.archive.errors import ArchiveDamaged
-from service.archive.sinks import Sink
+from service.archive.store import Sink
 
 SUFFIX = "ndjson.zst"
 # Measured on rows of the server log: smaller than level 3, and three times as fast.

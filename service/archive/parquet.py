@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from service.archive.errors import ArchiveError
-from service.archive.sinks import Sink
+from service.archive.store import Sink
 from sql.queries.archives import Column
 
 if TYPE_CHECKING:

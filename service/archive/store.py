@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -14,7 +14,6 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
 from service.archive.errors import ArchiveError
-from service.archive.sinks import Sink
 from service.runtime.settings import Settings, SettingsError, variable
 
 if TYPE_CHECKING:
@@ -32,6 +31,13 @@ _RETRY_SECONDS = 30
 _CONNECT_SECONDS = 5
 _REQUEST_SECONDS = 60
 _WHAT_IT_MAY_BE = "it is a folder (a path, or file:///path) or s3://bucket/prefix"
+
+
+class Sink(Protocol):
+    """Takes bytes, one part after the other."""
+
+    def write(self, data: bytes) -> object:
+        """Take some."""
 
 
 class ArchiveStore:

@@ -17,8 +17,7 @@ from sqlalchemy import Executable
 from service.archive import manifests, ndjson, parquet, reading
 from service.archive.errors import ArchiveStopped
 from service.archive.manifests import Manifest
-from service.archive.sinks import Sink
-from service.archive.store import ArchiveStore
+from service.archive.store import ArchiveStore, Sink
 from service.domain.ids import mint
 from sql.database import Transaction
 from sql.queries import archives, schema

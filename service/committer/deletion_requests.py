@@ -11,8 +11,7 @@ from gitstore.errors import GitStoreError
 from service.audit import events
 from service.audit.events import Subject
 from service.committer.changes import Delete, Deleted, Purge
-from service.committer.group_commit import GroupCommit
-from service.committer.waiting import carry_out
+from service.committer.group_commit import GroupCommit, carry_out
 from service.domain.actions import Action
 from service.domain.audit_policy import Policy
 from service.domain.callers import Member, Origin

@@ -4,14 +4,15 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from concurrent.futures import Future
+from typing import Protocol, cast
 
 import structlog
 
 from gitstore.failpoints import passing
 from gitstore.store import Store
 from service.committer.batch import BatchWriter, Outcome
-from service.committer.changes import Change
+from service.committer.changes import Change, Delete, Deleted, Purge
 from service.committer.refs import settle_all
 from service.domain.errors import Busy
 from service.domain.ids import SubscriptionId
@@ -238,3 +239,33 @@ def _deliver(answered: Iterable[tuple[_Waiting, Outcome]]) -> None:
         outcomes.append((waiting.number, outcome))
     for sender, outcomes in by_sender.values():
         sender.deliver(outcomes)
+
+
+class _Asking:
+    """Waits in this thread for what becomes of one deletion."""
+
+    def __init__(self) -> None:
+        self._future: Future[Deleted] = Future()
+
+    def still_wants(self, _number: int) -> bool:
+        """Always: whoever asked is not there to hang up."""
+        return True
+
+    def deliver(self, outcomes: Sequence[tuple[int, Outcome]]) -> None:
+        """Let the thread go on."""
+        for _, outcome in outcomes:
+            if isinstance(outcome, Exception):
+                self._future.set_exception(outcome)
+            else:
+                self._future.set_result(cast("Deleted", outcome))
+
+    def wait(self) -> Deleted:
+        """The deletion; raises what refused it."""
+        return self._future.result()
+
+
+def carry_out(group: GroupCommit, change: Delete | Purge) -> Deleted:
+    """Hand a deletion to the group and wait for it; raises what refused it."""
+    asking = _Asking()
+    group.put(change, asking, 0)
+    return asking.wait()

@@ -7,13 +7,13 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from service import buckets
 from service.audit import events
 from service.audit.events import Subject
 from service.domain.callers import Caller
 from service.domain.idempotency import Attempt
 from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page, Paging
+from service.usecases import log_reading
 from service.usecases.context import Context
 from service.usecases.event_batches import Accepted, Batch
 from service.usecases.log_reading import figures_of_log, page_of_log
@@ -130,6 +130,6 @@ def audit_statistics(
             AuditFilter(**within),
             width=width,
             group_by=group_by,
-            limit=buckets.MAX_ROWS + 1,
+            limit=log_reading.MAX_ROWS + 1,
         ),
     )

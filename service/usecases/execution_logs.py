@@ -8,7 +8,6 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from service import buckets
 from service.audit import events
 from service.audit.events import MAX_ID, MAX_TEXT_BYTES, Subject
 from service.domain.actions import Action
@@ -17,6 +16,7 @@ from service.domain.idempotency import Attempt
 from service.domain.ids import SubscriptionId, mint
 from service.domain.pagination import Page, Paging
 from service.masking.truncation import bounded_text
+from service.usecases import log_reading
 from service.usecases.context import Context
 from service.usecases.event_batches import Accepted, Batch
 from service.usecases.log_reading import figures_of_log, page_of_log
@@ -158,6 +158,6 @@ def execution_statistics(
             ExecutionFilter(**within),
             width=width,
             group_by=group_by,
-            limit=buckets.MAX_ROWS + 1,
+            limit=log_reading.MAX_ROWS + 1,
         ),
     )

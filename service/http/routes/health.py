@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
 
-from service import problem_pages
+from service.http import problems
 from service.http.requests import context_of
 from service.http.responses import answer
 from service.runtime import metrics
@@ -42,10 +42,10 @@ def figures(request: Request) -> Response:
 @router.get("/docs/problems", include_in_schema=False)
 def problem_index() -> HTMLResponse:
     """Every problem that a client can see."""
-    return HTMLResponse(problem_pages.index())
+    return HTMLResponse(problems.index())
 
 
 @router.get("/docs/problems/{code}", include_in_schema=False)
 def problem_page(code: str) -> HTMLResponse:
     """What one problem means and what to do next."""
-    return HTMLResponse(problem_pages.page(code))
+    return HTMLResponse(problems.page(code))

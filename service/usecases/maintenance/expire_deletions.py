@@ -11,7 +11,7 @@ from datetime import datetime
 from uuid import UUID
 
 from service.committer.changes import Purge
-from service.committer.waiting import carry_out
+from service.committer.group_commit import carry_out
 from service.domain import legal_holds
 from service.domain.callers import Member
 from service.domain.cascades import Falling, cascade
