@@ -16,8 +16,8 @@ from service.usecases.tenancy import ensure_operator_key
 from sql.database import Database as ServiceDatabase
 from sql.embedded.server import EmbeddedPostgres
 from sql.upgrade import upgrade
-from tests.api import OPERATOR_KEY, Clock, Server, Tenant, served
-from tests.databases import Cluster, Database, cluster_url
+from tests.support.api import OPERATOR_KEY, Clock, Server, Tenant, served
+from tests.support.databases import Cluster, Database, cluster_url
 
 SHARED_MEMORY = Path("/dev/shm")
 # Some ten times what a run has there at once, and more than a container's usual 64 MiB.

@@ -1,0 +1,194 @@
+"""The database stops for 20 seconds under load: nothing acknowledged is lost, nobody restarts anything."""
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, LiteralString
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from sql.embedded.server import EmbeddedPostgres
+from tests.support.databases import Database
+from tests.support.running_server import ANNALS, OPERATOR_KEY, Server, start
+
+PAUSE_SECONDS = 20
+SAVERS = 4
+# The answers that need no database, and how long they may take while there is none.
+FREE = ("/livez", "/version", "/openapi.json", "/metrics")
+FREE_SECONDS = 2.0
+RECOVERY_SECONDS = 30
+
+
+@dataclass
+class Told:
+    """What clients were answered: what was acknowledged, and what else there was, by status."""
+
+    versions: set[str] = field(default_factory=set)
+    events: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
+    free: list[float] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    last_success: float = 0.0
+
+
+@dataclass
+class Stage:
+    """A server on a PostgreSQL that can be stopped, with a key and a workflow for each client."""
+
+    server: Server
+    postgres: EmbeddedPostgres
+    base: str
+    headers: dict[str, str]
+    workflows: list[str]
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    folder = tmp_path_factory.mktemp("pause")
+    postgres = EmbeddedPostgres(folder / "postgres", lambda _: None)
+    postgres.start()
+    given = {
+        "DATABASE_URL": postgres.url,
+        "ANNALS_REQUIRE_TIMESCALEDB": "false",
+        "ANNALS_OPERATOR_KEY": OPERATOR_KEY,
+    }
+    server = start(folder / "data", "--workers", "2", **given)
+    try:
+        yield prepared(server, postgres)
+        assert server.interrupt() == 0
+    finally:
+        server.kill_everything()
+        postgres.stop()
+        if server.process.stdout is not None:
+            server.process.stdout.close()
+
+
+def prepared(server: Server, postgres: EmbeddedPostgres) -> Stage:
+    operator = {"authorization": f"Bearer {OPERATOR_KEY}"}
+
+    def made(path: str, body: dict[str, Any], headers: dict[str, str]) -> Any:
+        answer = httpx.post(server.url + path, json=body, headers=headers, timeout=30)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    subscription = made("/v1/subscriptions", {"name": "pause"}, operator)["subscription_id"]
+    base = f"/v1/subscriptions/{subscription}"
+    body = {"username": "ana", "email": "ana@example.org", "role": "admin"}
+    user = made(f"{base}/users", body, operator)["user_id"]
+    key = made(f"{base}/api-keys", {"user_id": user, "name": "k"}, operator)["api_key"]
+    headers = {"authorization": f"Bearer {key}"}
+    workspace = made(f"{base}/workspaces", {"name": "w"}, headers)["resource_id"]
+    connectors = [
+        made(f"{base}/connectors", {"name": f"c{n}", "workspace_id": workspace}, headers)["resource_id"]
+        for n in range(SAVERS)
+    ]
+    return Stage(server, postgres, base, headers, connectors)
+
+
+def call(stage: Stage, told: Told, path: str, body: Any, request_id: str) -> httpx.Response | None:
+    """A POST: its answer where it is a success; 503 has to say when to come back."""
+    headers = {**stage.headers, "x-request-id": request_id}
+    try:
+        answer = httpx.post(stage.server.url + stage.base + path, json=body, headers=headers, timeout=60)
+    except httpx.HTTPError as error:
+        told.wrong.append(repr(error))
+        return None
+    if answer.status_code == 201:
+        told.last_success = time.monotonic()
+        return answer
+    if answer.status_code == 503 and answer.headers.get("retry-after", "").isdigit():
+        told.refused.add(request_id)
+        time.sleep(0.1)
+    else:
+        told.wrong.append(f"{answer.status_code} {answer.text}")
+    return None
+
+
+def save(stage: Stage, told: Told, workflow: str, stop: threading.Event) -> None:
+    number = 0
+    while not stop.is_set():
+        number += 1
+        body = {"data": {"number": number, "by": str(uuid4())}}
+        answer = call(stage, told, f"/connectors/{workflow}/versions", body, f"save-{uuid4()}")
+        if answer is not None:
+            told.versions.add(answer.json()["version_id"])
+
+
+def send_events(stage: Stage, told: Told, stop: threading.Event) -> None:
+    while not stop.is_set():
+        request_id = f"event-{uuid4()}"
+        body = {"action": "EXECUTE", "resource_type": "workflow", "resource_id": request_id}
+        if call(stage, told, "/audit-logs", body, request_id) is not None:
+            told.events.add(request_id)
+
+
+def ask_freely(stage: Stage, told: Told, stop: threading.Event) -> None:
+    while not stop.is_set():
+        for path in FREE:
+            began = time.monotonic()
+            answer = httpx.get(stage.server.url + path, timeout=30)
+            told.free.append(time.monotonic() - began)
+            if answer.status_code != 200:
+                told.wrong.append(f"{path}: {answer.status_code}")
+        time.sleep(0.2)
+
+
+def under_load(stage: Stage, told: Told, pause: float) -> None:
+    """Clients work while the database stops, is away and comes back."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(SAVERS + 2) as pool:
+        running = [pool.submit(save, stage, told, workflow, stop) for workflow in stage.workflows]
+        running += [pool.submit(send_events, stage, told, stop), pool.submit(ask_freely, stage, told, stop)]
+        try:
+            time.sleep(3)
+            stage.postgres.stop()
+            time.sleep(pause)
+            back = time.monotonic()
+            stage.postgres.start()
+            while told.last_success < back and time.monotonic() < back + RECOVERY_SECONDS:
+                time.sleep(0.1)
+            time.sleep(3)
+        finally:
+            stop.set()
+        for each in running:
+            each.result()
+    assert told.last_success > back, "no change succeeded after the database was back"
+
+
+def stored(stage: Stage, query: LiteralString, asked: set[str]) -> set[str]:
+    """Which of some ids the database has."""
+    rows = Database(stage.postgres.url).rows(query, list(asked))
+    return {str(row[0]) for row in rows}
+
+
+@pytest.mark.long
+def test_a_database_that_pauses_loses_nothing_and_needs_no_restart(stage: Stage) -> None:
+    told = Told()
+    under_load(stage, told, PAUSE_SECONDS)
+    assert told.wrong == []
+    assert told.refused
+    assert max(told.free) < FREE_SECONDS
+    known = "SELECT version_id::text FROM versions WHERE version_id = ANY(%s::uuid[])"
+    assert stored(stage, known, told.versions) == told.versions
+    known = "SELECT request_id FROM audit_logs WHERE request_id = ANY(%s) AND status = 'success'"
+    assert stored(stage, known, told.events) == told.events
+    # What was refused meanwhile is told by the server log, which waited for the database, too.
+    deadline = time.monotonic() + RECOVERY_SECONDS
+    known = "SELECT request_id FROM server_logs WHERE response_status = 503 AND request_id = ANY(%s)"
+    while stored(stage, known, told.refused) != told.refused and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert stored(stage, known, told.refused) == told.refused
+    verify = subprocess.run(
+        [ANNALS, "verify", "--data-dir", stage.server.data_dir, "--full"],
+        env={**os.environ, "DATABASE_URL": stage.postgres.url, "ANNALS_REQUIRE_TIMESCALEDB": "false"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert verify.returncode == 0, verify.stdout + verify.stderr

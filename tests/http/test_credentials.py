@@ -1,0 +1,243 @@
+"""Keys are read for all who ask together: nobody gets an old answer, or pays for another's misfortune."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from sqlalchemy import event
+
+from service.http.auth import credentials
+from service.http.auth.credentials import CredentialReader
+from sql.database import Database as ServiceDatabase
+from sql.errors import DatabaseUnavailable
+from sql.queries.tenancy import Credential
+from tests.support.api import OPERATOR_KEY, Caller, Server, Tenant, ok, refused
+from tests.support.databases import Cluster, Database
+from tests.support.processes import serving
+
+TOGETHER = 12
+BLOCKED = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+@contextmanager
+def blocked(database: Database) -> Iterator[None]:
+    """Nobody can read a key until the block ends."""
+    with psycopg.connect(database.url) as blocker:
+        blocker.execute("LOCK TABLE api_keys")
+        yield
+
+
+def key_id(caller: Caller) -> UUID:
+    assert caller.key is not None
+    return UUID(caller.key.split("_")[1])
+
+
+async def until_it_waits(database: Database) -> int:
+    """The server process of the reader, once its query waits."""
+    while True:
+        if found := await asyncio.to_thread(database.rows, BLOCKED):
+            return int(found[0][0])
+        await asyncio.sleep(0.01)
+
+
+def reading(server: Server, work: Callable[[CredentialReader], Awaitable[None]]) -> int:
+    """Do something with a reader of its own; how often it went to the database."""
+    pool = ServiceDatabase(server.database.url, pool_size=1)
+    visits: list[object] = []
+
+    def note(connection: object, *_: object) -> None:
+        visits.append(connection)
+
+    event.listen(pool.engine, "checkout", note)
+
+    async def run() -> None:
+        reader = CredentialReader(pool)
+        try:
+            await asyncio.wait_for(work(reader), 60)
+        finally:
+            reader.close()
+
+    try:
+        asyncio.run(run())
+    finally:
+        pool.close()
+    return len(visits)
+
+
+def owners(found: list[Credential]) -> set[UUID | None]:
+    return {each.key_id for each in found if each.subscription_id is not None}
+
+
+def test_each_gets_its_own_key_and_the_operators_and_no_other(tenant: Tenant) -> None:
+    callers = [tenant.ana, tenant.ben, tenant.vera]
+
+    async def work(reader: CredentialReader) -> None:
+        found = await asyncio.gather(*(reader.candidates(key_id(caller)) for caller in callers))
+        assert [owners(each) for each in found] == [{key_id(caller)} for caller in callers]
+        assert all(len(each) == 2 for each in found)
+        [operator] = await reader.candidates(None)
+        assert operator.subscription_id is None
+        assert owners(await reader.candidates(uuid4())) == set()
+
+    reading(tenant.server, work)
+
+
+def test_those_who_come_while_one_is_read_share_the_next_query(tenant: Tenant) -> None:
+    ids = [key_id(tenant.ana), key_id(tenant.ben)]
+
+    async def work(reader: CredentialReader) -> None:
+        with blocked(tenant.server.database):
+            first = asyncio.create_task(reader.candidates(ids[0]))
+            await until_it_waits(tenant.server.database)
+            rest = [asyncio.create_task(reader.candidates(ids[n % 2])) for n in range(TOGETHER)]
+            await asyncio.sleep(0.05)
+        assert owners(await first) == {ids[0]}
+        assert [owners(found) for found in await asyncio.gather(*rest)] == [
+            {ids[n % 2]} for n in range(TOGETHER)
+        ]
+
+    assert reading(tenant.server, work) == 2
+
+
+def test_after_a_query_for_several_the_next_lets_some_more_come(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [key_id(tenant.ana), key_id(tenant.ben)]
+    monkeypatch.setattr(credentials, "GATHER_SECONDS", 0.5)
+
+    async def work(reader: CredentialReader) -> None:
+        await asyncio.gather(*map(reader.candidates, ids))
+        first = asyncio.create_task(reader.candidates(ids[0]))
+        await asyncio.sleep(0.1)
+        assert owners(await reader.candidates(ids[1])) == {ids[1]}
+        assert owners(await first) == {ids[0]}
+
+    assert reading(tenant.server, work) == 2
+
+
+def test_who_comes_alone_waits_for_nobody(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(credentials, "GATHER_SECONDS", 90)
+
+    async def work(reader: CredentialReader) -> None:
+        for _ in range(3):
+            assert owners(await reader.candidates(key_id(tenant.ana))) == {key_id(tenant.ana)}
+
+    assert reading(tenant.server, work) == 3
+
+
+def test_who_comes_after_a_query_began_is_not_answered_by_it(tenant: Tenant) -> None:
+    """A key deleted before a request comes is never let in by what was read before."""
+    database, deleted = tenant.server.database, key_id(tenant.ben)
+
+    async def work(reader: CredentialReader) -> None:
+        with psycopg.connect(database.url) as blocker:
+            blocker.execute("LOCK TABLE api_keys")
+            first = asyncio.create_task(reader.candidates(deleted))
+            await until_it_waits(database)
+            late = asyncio.create_task(reader.candidates(deleted))
+            await asyncio.sleep(0.05)
+            blocker.execute("DELETE FROM api_keys WHERE key_id = %s", [deleted])
+        # The first waited for the lock, so it may see either; the late one has to see what was committed.
+        await first
+        assert owners(await late) == set()
+
+    reading(tenant.server, work)
+
+
+def test_a_lost_connection_is_told_to_all_who_waited_for_it_and_the_next_query_works(tenant: Tenant) -> None:
+    database, ana = tenant.server.database, key_id(tenant.ana)
+
+    async def work(reader: CredentialReader) -> None:
+        with blocked(database):
+            first = asyncio.create_task(reader.candidates(ana))
+            backend = await until_it_waits(database)
+            rest = [asyncio.create_task(reader.candidates(ana)) for _ in range(TOGETHER)]
+            await asyncio.sleep(0)
+            database.value("SELECT pg_terminate_backend(%s, 10000)", backend)
+            with pytest.raises(DatabaseUnavailable):
+                await first
+            database.value("SELECT pg_terminate_backend(%s, 10000)", await until_it_waits(database))
+            outcomes = await asyncio.gather(*rest, return_exceptions=True)
+            assert [type(outcome) for outcome in outcomes] == [DatabaseUnavailable] * TOGETHER
+        assert owners(await reader.candidates(ana)) == {ana}
+
+    reading(tenant.server, work)
+
+
+def test_callers_that_gave_up_break_nothing_for_others(tenant: Tenant) -> None:
+    database, ana = tenant.server.database, key_id(tenant.ana)
+
+    async def work(reader: CredentialReader) -> None:
+        with blocked(database):
+            first = asyncio.create_task(reader.candidates(ana))
+            await until_it_waits(database)
+            rest = [asyncio.create_task(reader.candidates(ana)) for _ in range(TOGETHER)]
+            await asyncio.sleep(0)
+            # The one that made the query run, and every second of those who wait for the next.
+            for task in (first, *rest[::2]):
+                task.cancel()
+            await asyncio.sleep(0.05)
+        kept = await asyncio.gather(*rest[1::2])
+        assert [owners(found) for found in kept] == [{ana}] * (TOGETHER // 2)
+        gone = await asyncio.gather(first, *rest[::2], return_exceptions=True)
+        assert all(isinstance(each, asyncio.CancelledError) for each in gone)
+        assert owners(await reader.candidates(ana)) == {ana}
+
+    reading(tenant.server, work)
+
+
+def test_a_failing_database_is_503_to_all_who_waited_and_the_next_is_let_in(tenant: Tenant) -> None:
+    server, workflow = tenant.server, tenant.workflow()
+    path = tenant.at(workflow)
+    with ThreadPoolExecutor(TOGETHER) as threads, blocked(server.database):
+        asked = [threads.submit(tenant.ana.get, path) for _ in range(TOGETHER)]
+        while not all(each.done() for each in asked):
+            for [backend] in server.database.rows(BLOCKED):
+                server.database.rows("SELECT pg_terminate_backend(%s, 10000)", backend)
+        for each in asked:
+            answer = each.result()
+            refused(answer, 503, "database_unavailable")
+            assert int(answer.headers["retry-after"]) > 0
+    assert ok(tenant.ana.get(path))["resource_id"] == workflow["resource_id"]
+
+
+def test_a_deleted_key_is_refused_at_once_by_every_process(cluster: Cluster, tmp_path: Path) -> None:
+    with serving(cluster, tmp_path, 2) as processes:
+        one, other = processes.all
+        created = one.request("POST", "/v1/subscriptions", OPERATOR_KEY, b'{"name": "s"}').body
+        base = f"/v1/subscriptions/{created['subscription_id']}"
+        body = b'{"username": "ana", "email": "ana@example.org", "role": "admin"}'
+        user = one.request("POST", f"{base}/users", OPERATOR_KEY, body).body["user_id"]
+        for _ in range(5):
+            body = b'{"user_id": "%s", "name": "laptop"}' % user.encode()
+            key = one.request("POST", f"{base}/api-keys", OPERATOR_KEY, body).body
+            for process in (one, other):
+                assert process.request("GET", f"{base}/workspaces", key["api_key"]).status == 200
+            assert one.request("DELETE", f"{base}/api-keys/{key['key_id']}", OPERATOR_KEY).status == 204
+            for process in (other, one):
+                assert process.request("GET", f"{base}/workspaces", key["api_key"]).status == 401
+
+
+def test_a_key_deleted_under_load_is_let_in_by_no_request_that_comes_later(tenant: Tenant) -> None:
+    ben, other, stop = tenant.ben, tenant.ana, threading.Event()
+
+    def load() -> None:
+        while not stop.is_set():
+            ok(other.get("/v1/whoami"))
+
+    with ThreadPoolExecutor(8) as threads:
+        running = [threads.submit(load) for _ in range(8)]
+        try:
+            ok(ben.get("/v1/whoami"))
+            assert tenant.ana.delete(f"{tenant.path}/api-keys/{key_id(ben)}").status_code == 204
+            assert {ben.get("/v1/whoami").status_code for _ in range(20)} == {401}
+        finally:
+            stop.set()
+        for each in running:
+            each.result()

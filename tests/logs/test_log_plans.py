@@ -1,0 +1,324 @@
+"""Pages of the logs touch the chunks of their window alone, by the index of their filter, and few rows."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import event, text
+
+from sql.database import PLATFORM, Scope, Transaction
+from sql.database import Database as ServiceDatabase
+from sql.hypertables import chunk_of
+from sql.log_windows import Reach, windows_of
+from sql.pipelines import driver_of
+from sql.queries import audit_logs, data_changes, execution_logs, server_logs
+from sql.queries.audit_logs import AuditFilter
+from sql.queries.data_changes import ChangeFilter
+from sql.queries.execution_logs import ExecutionFilter
+from sql.queries.server_logs import ServerLogFilter
+from tests.database.test_query_plans import nodes
+from tests.support.databases import Cluster, Database
+
+AT = datetime(2026, 11, 24, 15, tzinfo=UTC)
+SUBSCRIPTION, OTHER = UUID(int=1), UUID(int=2)
+LIMIT = 51
+ROWS = 40_000
+
+# Row n of each log: one in four of the subscription, values that are seldom there and some that mostly are,
+# and ids that all subscriptions use.
+_ID = "lpad(to_hex({}), 32, '0')::uuid"
+_COMMON = f"gen_random_uuid(), {_ID.format('n % 4 + 1')}, '{AT.isoformat()}'::timestamptz - n * "
+_EXECUTION = f"""
+{_ID.format("n / 40")}, {{kind}}, {_ID.format("n % 300")}, {_ID.format("n % 200")}, 'node_' || n % 400,
+CASE WHEN n % 150 = 0 THEN 'ERROR' WHEN n % 152 = 4 THEN 'WARNING' ELSE 'INFO' END, 'm',
+CASE WHEN n % 120 = 0 THEN 'failed' ELSE 'success' END FROM generate_series(1, {ROWS}) n;
+"""
+_EXECUTION_COLUMNS = """(log_id, subscription_id, created_at, execution_id, execution_type, workflow_id,
+job_id, node_id, log_level, log_message, status)"""
+_FILL = f"""
+INSERT INTO audit_logs (audit_id, subscription_id, created_at, action, resource_type, resource_id, user_id,
+    workspace_id, request_id, status)
+SELECT {_COMMON} interval '40 minutes', CASE WHEN n % 200 = 0 THEN 'DELETE' ELSE 'UPDATE' END,
+    CASE WHEN n % 180 = 0 THEN 'connector' ELSE 'workflow' END, 'r' || n % 500, {_ID.format("n % 100")},
+    {_ID.format("n % 160")}, 'q' || n / 8, CASE WHEN n % 140 = 0 THEN 'failed' ELSE 'success' END
+FROM generate_series(1, {ROWS}) n;
+INSERT INTO audit_logs (audit_id, created_at, action, resource_type, status)
+SELECT gen_random_uuid(), '{AT.isoformat()}'::timestamptz - n * interval '7 hours', 'CREATE', 'x', 'success'
+FROM generate_series(1, 2000) n;
+INSERT INTO data_change_history (change_id, subscription_id, changed_at, table_name, record_id, changed_by,
+    change_type, version_number)
+SELECT {_COMMON} interval '40 minutes', CASE WHEN n % 180 = 0 THEN 'connectors' ELSE 'workflows' END,
+    {_ID.format("n % 500")}, {_ID.format("n % 100")}, 'UPDATE', n
+FROM generate_series(1, {ROWS}) n;
+INSERT INTO execution_logs {_EXECUTION_COLUMNS} SELECT {_COMMON} interval '3 minutes',
+    {_EXECUTION.format(kind="CASE WHEN n % 160 = 0 THEN 'jobpackage' ELSE 'workflow' END")}
+INSERT INTO node_execution_logs {_EXECUTION_COLUMNS} SELECT {_COMMON} interval '40 seconds',
+    {_EXECUTION.format(kind="'node'")}
+INSERT INTO server_logs (log_id, subscription_id, created_at, request_id, endpoint, user_id, response_status)
+SELECT {_COMMON} interval '40 seconds', 'q' || n / 8, '/v1/' || n % 400, {_ID.format("n % 100")},
+    CASE WHEN n % 220 = 0 THEN 500 WHEN n % 152 = 4 THEN 404 ELSE 200 END
+FROM generate_series(1, {ROWS}) n;
+ANALYZE;
+"""  # noqa: S608 - nothing but constants
+Page = Callable[[Transaction, Any, int, datetime], list[Any]]
+
+
+def audit_page(tx: Transaction, narrow: AuditFilter, limit: int, at: datetime) -> list[Any]:
+    return audit_logs.page(tx, SUBSCRIPTION, narrow, before=None, limit=limit, at=at)
+
+
+def platform_page(tx: Transaction, narrow: AuditFilter, limit: int, at: datetime) -> list[Any]:
+    return audit_logs.page(tx, None, narrow, before=None, limit=limit, at=at)
+
+
+def execution_page(tx: Transaction, narrow: ExecutionFilter, limit: int, at: datetime) -> list[Any]:
+    return execution_logs.page(tx, SUBSCRIPTION, narrow, before=None, limit=limit, at=at)
+
+
+def change_page(tx: Transaction, narrow: ChangeFilter, limit: int, at: datetime) -> list[Any]:
+    return data_changes.page(tx, SUBSCRIPTION, narrow, before=None, limit=limit, at=at)
+
+
+def server_page(tx: Transaction, narrow: ServerLogFilter, limit: int, at: datetime) -> list[Any]:
+    return server_logs.page(tx, SUBSCRIPTION, narrow, before=None, limit=limit, at=at)
+
+
+def all_servers_page(tx: Transaction, narrow: ServerLogFilter, limit: int, at: datetime) -> list[Any]:
+    return server_logs.page(tx, None, narrow, before=None, limit=limit, at=at)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A page, the logs that it reads, and the column that an index has to find it by."""
+
+    page: Page
+    narrow: Any
+    column: str | None
+    tables: tuple[str, ...]
+
+
+AUDIT, CHANGES = ("audit_logs",), ("data_change_history",)
+EXECUTIONS, NODES = ("execution_logs",), ("node_execution_logs",)
+SERVER = ("server_logs",)
+BOTH = (*EXECUTIONS, *NODES)
+CASES = {
+    "audit": Case(audit_page, AuditFilter(), None, AUDIT),
+    "audit of the platform": Case(platform_page, AuditFilter(), None, AUDIT),
+    "audit by resource_type": Case(
+        audit_page, AuditFilter(resource_type="connector"), "resource_type", AUDIT
+    ),
+    "audit by resource_id": Case(audit_page, AuditFilter(resource_id="r100"), "resource_id", AUDIT),
+    "audit by user_id": Case(audit_page, AuditFilter(user_id=UUID(int=36)), "user_id", AUDIT),
+    "audit by action": Case(audit_page, AuditFilter(action="DELETE"), "action", AUDIT),
+    "audit by a common action": Case(audit_page, AuditFilter(action="UPDATE"), None, AUDIT),
+    "audit by status": Case(audit_page, AuditFilter(status="failed"), "status", AUDIT),
+    "audit by success": Case(audit_page, AuditFilter(status="success"), None, AUDIT),
+    "audit by workspace_id": Case(audit_page, AuditFilter(workspace_id=UUID(int=80)), "workspace_id", AUDIT),
+    "audit by action and user_id": Case(
+        audit_page, AuditFilter(action="DELETE", user_id=UUID(int=0)), "action", AUDIT
+    ),
+    "audit by request_id": Case(audit_page, AuditFilter(request_id="q4000"), "request_id", AUDIT),
+    "changes": Case(change_page, ChangeFilter(), None, CHANGES),
+    "changes by table_name": Case(change_page, ChangeFilter(table_name="connectors"), "table_name", CHANGES),
+    "changes by record_id": Case(change_page, ChangeFilter(record_id=UUID(int=100)), "record_id", CHANGES),
+    "changes by changed_by": Case(change_page, ChangeFilter(changed_by=UUID(int=36)), "changed_by", CHANGES),
+    "executions": Case(execution_page, ExecutionFilter(), None, BOTH),
+    "executions by execution_id": Case(
+        execution_page, ExecutionFilter(execution_id=UUID(int=700)), "execution_id", BOTH
+    ),
+    "executions by execution_type": Case(
+        execution_page, ExecutionFilter(execution_type="jobpackage"), "execution_type", EXECUTIONS
+    ),
+    "executions of nodes": Case(execution_page, ExecutionFilter(execution_type="node"), None, NODES),
+    "executions by workflow_id": Case(
+        execution_page, ExecutionFilter(workflow_id=UUID(int=100)), "workflow_id", BOTH
+    ),
+    "executions by job_id": Case(execution_page, ExecutionFilter(job_id=UUID(int=100)), "job_id", BOTH),
+    "executions by node_id": Case(execution_page, ExecutionFilter(node_id="node_100"), "node_id", BOTH),
+    "executions by log_level": Case(execution_page, ExecutionFilter(log_level="ERROR"), "log_level", BOTH),
+    "executions by warnings": Case(execution_page, ExecutionFilter(log_level="WARNING"), "log_level", BOTH),
+    "executions by the common log_level": Case(execution_page, ExecutionFilter(log_level="INFO"), None, BOTH),
+    "executions by status": Case(execution_page, ExecutionFilter(status="failed"), "status", BOTH),
+    "executions by success": Case(execution_page, ExecutionFilter(status="success"), None, BOTH),
+    "requests": Case(server_page, ServerLogFilter(), None, SERVER),
+    "requests of all": Case(all_servers_page, ServerLogFilter(), None, SERVER),
+    "requests by status": Case(server_page, ServerLogFilter(status=(404, 404)), None, SERVER),
+    "requests by a class of status": Case(server_page, ServerLogFilter(status=(400, 599)), None, SERVER),
+    "requests of all by a class of status": Case(
+        all_servers_page, ServerLogFilter(status=(400, 599)), None, SERVER
+    ),
+    "requests by success": Case(server_page, ServerLogFilter(status=(200, 299)), None, SERVER),
+    "requests by endpoint": Case(server_page, ServerLogFilter(endpoint="/v1/100"), "endpoint", SERVER),
+    "requests of all by endpoint": Case(
+        all_servers_page, ServerLogFilter(endpoint="/v1/100"), "endpoint", SERVER
+    ),
+    "requests by user_id": Case(server_page, ServerLogFilter(user_id=UUID(int=36)), "user_id", SERVER),
+    "requests by request_id": Case(server_page, ServerLogFilter(request_id="q4000"), "request_id", SERVER),
+}
+
+
+@pytest.fixture(scope="module")
+def long(cluster: Cluster) -> Iterator[ServiceDatabase]:
+    """A database with logs over many chunks."""
+    database: Database = cluster.migrated()
+    with database.connection() as connection:
+        connection.execute(_FILL.encode())
+    pool = ServiceDatabase(database.url, pool_size=1)
+    yield pool
+    pool.close()
+    cluster.drop(database)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_page_touches_the_chunks_of_its_window_by_its_index(long: ServiceDatabase, name: str) -> None:
+    assert check(long, CASES[name])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_page_within_a_time_touches_the_chunks_of_that(long: ServiceDatabase, name: str) -> None:
+    case = CASES[name]
+    until = AT - timedelta(days=3)
+    since = until - chunk_of(case.tables[-1]) / 2
+    check(long, replace(case, narrow=replace(case.narrow, since=since, until=until)))
+
+
+def check(database: ServiceDatabase, case: Case) -> int:
+    """How long a page is, whose statements have to read by the index, in their windows, and little else."""
+    scope: Scope = PLATFORM if case.page in (platform_page, all_servers_page) else SUBSCRIPTION
+    with database.transaction(scope) as tx:
+        rows, plans = explained(database, tx, case)
+        reach = Reach(since=case.narrow.since, until=case.narrow.until, before=None, limit=LIMIT, at=AT)
+        windows = list(windows_of(reach, min(map(chunk_of, case.tables))))
+        assert 0 < len(plans) <= len(windows)
+        read = 0
+        for plan, (begin, end) in zip(plans, windows, strict=False):
+            scans = [node for node in nodes(plan) if str(node.get("Relation Name")).startswith("_hyper")]
+            touched = {node["Relation Name"] for node in scans}
+            assert touched <= chunks(tx, case.tables, begin, end or case.narrow.until), plan
+            for scan in scans:
+                if scan["Actual Loops"]:
+                    assert "Index" in scan["Node Type"] or "Bitmap" in scan["Node Type"], plan
+                    assert case.column is None or case.column in condition(scan, plan), plan
+                read += scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0)
+        # Both execution logs are asked for a whole page.
+        assert read <= len(case.tables) * (len(rows) + 20), (read, len(rows), plans)
+        return len(rows)
+
+
+def explained(database: ServiceDatabase, tx: Transaction, case: Case) -> tuple[list[Any], list[Any]]:
+    """The page, and the plans of the statements that it took."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(_c: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        if "set_config" not in statement and "SAVEPOINT" not in statement:
+            seen.append((statement, parameters))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    try:
+        rows = case.page(tx, case.narrow, LIMIT, AT)
+    finally:
+        event.remove(database.engine, "before_cursor_execute", note)
+    explain = "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, FORMAT JSON) "
+    return rows, [
+        tx.exec_driver_sql(explain + statement, parameters).scalar_one()[0]["Plan"]
+        for statement, parameters in seen
+    ]
+
+
+def condition(scan: dict[str, Any], plan: dict[str, Any]) -> str:
+    """What an index is asked for; of a bitmap scan, all that its bitmaps are asked for."""
+    if "Index Cond" in scan:
+        return str(scan["Index Cond"])
+    return " ".join(str(node.get("Index Cond")) for node in nodes(plan))
+
+
+def chunks(
+    tx: Transaction, tables: tuple[str, ...], begin: datetime | None, end: datetime | None
+) -> set[str]:
+    """The chunks that have to do with a time."""
+    query = text(
+        "SELECT chunk_name FROM timescaledb_information.chunks WHERE hypertable_name = ANY(:tables)"
+        " AND range_end > coalesce(:begin, '-infinity'::timestamptz)"
+        " AND range_start <= coalesce(:end, 'infinity'::timestamptz)"
+    )
+    found = tx.execute(query, {"tables": list(tables), "begin": begin, "end": end}).scalars()
+    return set(found)
+
+
+@pytest.fixture(scope="module")
+def decade(cluster: Cluster) -> Iterator[ServiceDatabase]:
+    """A database with ten years of audit rows, one a day."""
+    database: Database = cluster.migrated()
+    with database.connection() as connection:
+        connection.execute(
+            "INSERT INTO audit_logs (audit_id, subscription_id, created_at, action, resource_type, status)"
+            " SELECT gen_random_uuid(), %s, %s::timestamptz - n * interval '1 day', 'UPDATE', 'job',"
+            " 'success' FROM generate_series(1, 3650) n",
+            [SUBSCRIPTION, AT],
+        )
+    pool = ServiceDatabase(database.url, pool_size=1)
+    yield pool
+    pool.close()
+    cluster.drop(database)
+
+
+@contextmanager
+def watched(database: ServiceDatabase, observer: ServiceDatabase) -> Iterator[list[int]]:
+    """How many locks the connection of a pool has after each of its statements."""
+    found: list[int] = []
+    query = text("SELECT count(*) FROM pg_locks WHERE pid = :pid")
+
+    def note(connection: Transaction, *_: object) -> None:
+        pid = driver_of(connection).info.backend_pid
+        with observer.transaction(PLATFORM) as tx:
+            found.append(tx.execute(query, {"pid": pid}).scalar_one())
+
+    event.listen(database.engine, "after_cursor_execute", note)
+    try:
+        yield found
+    finally:
+        event.remove(database.engine, "after_cursor_execute", note)
+
+
+@pytest.fixture
+def observer(decade: ServiceDatabase) -> Iterator[ServiceDatabase]:
+    pool = ServiceDatabase(decade.engine.url.render_as_string(hide_password=False), pool_size=1)
+    yield pool
+    pool.close()
+
+
+def test_a_full_page_of_ten_years_locks_a_chunk_or_two(
+    decade: ServiceDatabase, observer: ServiceDatabase
+) -> None:
+    # More often than a statement is planned anew for its parameters where nobody asks for that.
+    for _ in range(15):
+        with watched(decade, observer) as locks, decade.transaction(SUBSCRIPTION) as tx:
+            assert len(audit_page(tx, AuditFilter(), LIMIT, AT)) == LIMIT
+        assert 0 < max(locks) < 50
+
+
+def test_a_page_that_finds_nothing_in_ten_years_never_locks_them_all(
+    decade: ServiceDatabase, observer: ServiceDatabase
+) -> None:
+    with watched(decade, observer) as locks, decade.transaction(SUBSCRIPTION) as tx:
+        assert audit_page(tx, AuditFilter(action="NONE"), LIMIT, AT) == []
+        assert len(chunks(tx, AUDIT, None, None)) >= 40
+    # Each chunk has eleven: itself and its indexes.
+    assert 50 < max(locks) < 400
+
+
+def test_every_row_of_ten_years_is_found_page_by_page(decade: ServiceDatabase) -> None:
+    found: list[UUID] = []
+    before = None
+    with decade.transaction(SUBSCRIPTION) as tx:
+        while True:
+            page = audit_logs.page(tx, SUBSCRIPTION, AuditFilter(), before=before, limit=200, at=AT)
+            if not page:
+                break
+            found += [row.audit_id for row in page]
+            before = (page[-1].created_at, page[-1].audit_id)
+    assert len(set(found)) == len(found) == 3650

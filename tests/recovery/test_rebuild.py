@@ -1,0 +1,154 @@
+"""A lost database: what `annals rebuild --from-git` brings back, and what it refuses."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.cli.client import Client
+from tests.support.api import COLLECTIONS, Caller, Json, Server, Tenant, git, ok
+from tests.support.databases import Cluster
+from tests.support.histories import check_history
+from tests.support.rebuilds import House, answers, house, rows, tell
+from tests.support.running_server import ANNALS, OPERATOR_KEY, running
+
+# What the repositories do not hold, field by field, and why.
+LOST_OF_VERSIONS = (
+    "checked_in_at",  # a check-in leaves the same commit as a save
+    "checked_out_by",  # check-outs are leases, no history
+    "checked_out_at",
+)
+LOST_OF_ROWS = {
+    "versions": LOST_OF_VERSIONS,
+    "publications": ("publication_id",),  # minted anew; nothing names it
+    "tags": ("tag_id",),  # likewise
+    "repositories": ("created_at",),  # to the millisecond of the subscription's id
+    "deletion_logs": (),
+    "actors": ("email",),  # kept out of git, so that a person can be erased
+    **dict.fromkeys(COLLECTIONS, ()),
+}
+
+
+def admin_again(tenant: Tenant, server: Server) -> Caller:
+    """Ana after the rebuild: the operator gives her role and key anew."""
+    operator, path = server.operator, tenant.path
+    users = {user["username"]: user for user in ok(operator.get(f"{path}/users"))["items"]}
+    user_id = users["ana"]["user_id"]
+    ok(operator.patch(f"{path}/users/{user_id}", {"role": "admin"}))
+    key = ok(operator.post(f"{path}/api-keys", {"user_id": user_id, "name": "again"}), 201)["api_key"]
+    return Caller(server, key, user_id, "ana")
+
+
+def without_lost(value: Any) -> Any:
+    """An answer less the fields that can't come back."""
+    if isinstance(value, dict):
+        return {name: without_lost(each) for name, each in value.items() if name not in LOST_OF_VERSIONS}
+    if isinstance(value, list | tuple):
+        return [without_lost(each) for each in value]
+    return value
+
+
+def stored(home: House) -> dict[str, list[Json]]:
+    """The rows of all that the repositories hold; tags that were taken away left no trace there."""
+    found = {table: rows(home.database, table, without) for table, without in LOST_OF_ROWS.items()}
+    found["tags"] = [row for row in found["tags"] if row["untagged_at"] is None]
+    # Who wrote nothing is in no commit.
+    found["actors"] = [row for row in found["actors"] if row["username"] in ("ana", "ben")]
+    return found
+
+
+def test_the_api_answers_after_a_rebuild_as_before_and_writing_goes_on(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    home = house(cluster, tmp_path)
+    with home.serving() as server:
+        tenants = [Tenant(server, "acme"), Tenant(server, "other")]
+        for seed, tenant in enumerate(tenants):
+            _ = tenant.vera
+            tell(tenant, seed=seed, random_steps=80 * seed)
+        before = [answers(tenant, tenant.ana) for tenant in tenants]
+        refs = [tenant.git("for-each-ref") for tenant in tenants]
+    was = stored(home)
+    # The story has publications that ended, and tags that moved.
+    assert sum(row["unpublished_at"] is not None for row in was["publications"]) > 5
+    assert len(was["tags"]) > 5
+    home.lose_database()
+    home.annals("db", "upgrade")
+    told = home.annals("rebuild", "--from-git").stdout
+    assert "2 rebuilt." in told
+    assert "API keys" in told
+    now = stored(home)
+    for table in LOST_OF_ROWS:
+        assert now[table] == was[table], table
+    with home.serving() as server:
+        for tenant, answered, named in zip(tenants, before, refs, strict=True):
+            tenant.server = server
+            tenant.ana = admin_again(tenant, server)
+            after = answers(tenant, tenant.ana)
+            assert after.keys() == answered.keys()
+            for path, answer in answered.items():
+                assert without_lost(after[path]) == without_lost(answer), path
+            assert tenant.git("for-each-ref") == named
+            clone = tenant.clone(tmp_path / tenant.subscription_id, tenant.ana)
+            assert git(clone, "rev-parse", "HEAD").strip() == tenant.main()
+            check_history(tenant)
+            goes_on(tenant)
+            check_history(tenant)
+
+
+def goes_on(tenant: Tenant) -> None:
+    """The next save is the next version on the same history, and takes a tag and a publication along."""
+    [workflow, *_] = tenant.ana.pages(f"{tenant.path}/workflows")
+    head = tenant.main()
+    version = tenant.save(workflow, {"goes": "on"}, tag="after", publish=True)
+    assert version["version_number"] == workflow["current_version"] + 1
+    assert tenant.git("rev-parse", f"{version['git_commit_hash']}^").strip() == head
+    made = tenant.make("connectors", name="after")
+    assert made["current_version"] == 1
+    events = tenant.ana.pages(f"{tenant.path}/audit-logs", action="REBUILD")
+    assert [event["resource_id"] for event in events] == [tenant.subscription_id]
+    assert events[0]["new_values"]["head_commit"] == head
+
+
+@pytest.mark.embedded
+def test_the_embedded_database_is_rebuilt_in_its_folders_place(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with running(data, ANNALS_OPERATOR_KEY=OPERATOR_KEY) as server:
+        operator = Client(server.url, OPERATOR_KEY)
+        [first] = operator.get("/v1/subscriptions")["items"]
+        operator.close()
+    shutil.rmtree(data / "postgres")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ANNALS_") and k != "DATABASE_URL"}
+    done = subprocess.run(
+        [ANNALS, "rebuild", "--from-git", "--data-dir", data],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"{first['subscription_id']}: rebuilt" in done.stdout
+    assert not (data / "postgres" / "postmaster.pid").exists()
+    # Its key is lost: the operator gives another, here while the server runs.
+    with running(data, ANNALS_OPERATOR_KEY=OPERATOR_KEY) as server:
+        operator = Client(server.url, OPERATOR_KEY)
+        base = f"/v1/subscriptions/{first['subscription_id']}"
+        assert operator.get(base)["name"] == first["subscription_id"]
+        [user] = operator.get(f"{base}/users")["items"]
+        assert (user["username"], user["role"], user["email"]) == ("admin", "viewer", None)
+        key = operator.post(f"{base}/api-keys", {"user_id": user["user_id"], "name": "again"})["api_key"]
+        operator.close()
+        viewer = Client(server.url, key)
+        [workspace] = viewer.get(f"{base}/workspaces")["items"]
+        viewer.close()
+        assert (workspace["name"], workspace["current_version"]) == ("First steps", 1)
+        beside = subprocess.run(
+            [ANNALS, "rebuild", "--from-git", "--data-dir", data],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "skipped: an earlier rebuild finished it" in beside.stdout

@@ -1,0 +1,89 @@
+"""What has served its purpose goes in time, but for what is held and what a schedule goes on from."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+from service.domain.job_runs import Counts, Plan
+from service.usecases.maintenance import clean_up
+from service.usecases.maintenance.table import CLEAN_UP
+from tests.logs.test_audit_logs import events
+from tests.retention.test_expire_deletions import hold
+from tests.support.api import Server, Tenant, ok
+from tests.support.job_runs import carried_out, job_context
+
+NOTHING = dict.fromkeys(("idempotency_keys", "api_keys", "job_runs", "job_plans"), 0)
+
+
+def clean(server: Server) -> Counts:
+    """What a run of the job comes to."""
+    return carried_out(server, CLEAN_UP, clean_up.run)
+
+
+def planned(server: Server) -> Plan:
+    """What a run would come to."""
+    with job_context(server) as context:
+        return clean_up.plan(context, context.clock())
+
+
+def test_old_answers_and_keys_go_in_time_unless_they_are_held(lone: Tenant) -> None:
+    server, held = lone.server, Tenant(lone.server)
+    ids = []
+    for tenant in (lone, held):
+        headers = {"Idempotency-Key": "once"}
+        ok(tenant.ana.post(f"{tenant.path}/workspaces", {"name": "w"}, headers=headers), 201)
+        body = {"user_id": tenant.ben.user_id, "name": "short", "expires_in_days": 1}
+        ids.append(ok(server.operator.post(f"{tenant.path}/api-keys", body), 201))
+    key = ids[0]["api_key"]
+    hold_id = hold(held)
+    with server.clock.moved(hours=23):
+        assert clean(server) == NOTHING
+    with server.clock.moved(days=30):
+        assert clean(server) == NOTHING | {"idempotency_keys": 1}
+        problem = server.http.get("/v1/whoami", headers={"authorization": f"Bearer {key}"}).json()
+        assert problem["detail"].startswith("The API key has expired")
+    with server.clock.moved(days=31, minutes=1):
+        plan = planned(server)
+        assert {part.what: part.rows for part in plan.parts} == NOTHING | {"api_keys": 1}
+        kept = {each.what: each.rows for each in plan.blocked if str(each.hold_id) == hold_id}
+        assert kept == {"idempotency_keys": 1, "api_keys": 1}
+        assert clean(server) == NOTHING | {"api_keys": 1}
+        assert clean(server) == NOTHING
+        listed = [each["key_id"] for each in lone.ana.pages(f"{lone.path}/api-keys")]
+        assert ids[0]["key_id"] not in listed
+        assert len(listed) == 2
+        assert ids[1]["key_id"] in [each["key_id"] for each in held.ana.pages(f"{held.path}/api-keys")]
+        [event] = [each for each in events(lone, action="DELETE") if each["resource_type"] == "api_key"]
+        assert (event["username"], event["resource_id"]) == (f"system:{CLEAN_UP}", ids[0]["key_id"])
+        problem = server.http.get("/v1/whoami", headers={"authorization": f"Bearer {key}"}).json()
+        assert problem["detail"].startswith("The API key is not known")
+
+
+def test_records_of_jobs_go_but_for_the_last_ones(lone_server: Server) -> None:
+    server = lone_server
+    begin = server.clock() - timedelta(days=100)
+    states = ["succeeded", "running", "failed", "succeeded", "failed", "missed"]
+    for hours, state in enumerate(states):
+        at = begin + timedelta(hours=hours)
+        has_begun, is_over = state != "missed", state != "running"
+        server.database.rows(
+            "INSERT INTO job_runs (run_id, job, scheduled_for, trigger, state, process, started_at, ended_at)"
+            " VALUES (%s, 'quiet', %s, 'schedule', %s, %s, %s, %s) RETURNING 1",
+            uuid4(),
+            at,
+            state,
+            "host:1" if has_begun else None,
+            at if has_begun else None,
+            at if is_over else None,
+        )
+    for age in (91, 89):
+        server.database.rows(
+            "INSERT INTO job_plans (plan_id, job, planned_at, made_by, content, digest)"
+            " VALUES (%s, 'quiet', %s, 'operator', '{}', '') RETURNING 1",
+            uuid4(),
+            server.clock() - timedelta(days=age),
+        )
+    assert clean(server) == NOTHING | {"job_runs": 3, "job_plans": 1}
+    left = server.database.rows("SELECT state FROM job_runs WHERE job = 'quiet' ORDER BY scheduled_for")
+    # What may still run, the last success, and the last one at all.
+    assert [state for (state,) in left] == ["running", "succeeded", "missed"]
+    assert clean(server) == NOTHING

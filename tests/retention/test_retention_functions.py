@@ -1,0 +1,306 @@
+"""The functions by which rows of logs go: for one role alone, never early, and in nobody's way."""
+
+import threading
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, LiteralString
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy import exc, text
+
+from sql.database import PLATFORM, RETENTION_ROLE
+from sql.database import Database as ServiceDatabase
+from sql.errors import ChunkGone, DatabaseError, WriteConflict, translate
+from sql.hypertables import CHUNK_SCHEMA
+from sql.queries import retention
+from sql.queries.retention import Chunk
+from tests.conftest import serving_embedded
+from tests.support.api import Server, Tenant
+from tests.support.databases import Database
+from tests.support.expired_logs import COLUMNS, Logs
+
+DELETE: LiteralString = "SELECT count(*) FROM delete_expired(NULL::server_logs, %s, %s, %s, %s, %s, %s)"
+DROP: LiteralString = "SELECT drop_expired_chunk('server_logs', %s, %s, %s, %s, %s)"
+GUARD: LiteralString = "SELECT chunk, late_writes FROM guard_chunk('server_logs', %s, %s)"
+EARLY = "RK001"
+EVER = datetime(2000, 1, 1, tzinfo=UTC)
+# Longer than anybody may wait for a lock.
+LOCK_TIMEOUT = "100ms"
+
+
+@pytest.fixture
+def logs(lone_server: Server) -> Logs:
+    logs = Logs(lone_server)
+    logs.clear()
+    return logs
+
+
+def refused(database: Database, query: LiteralString, *values: object) -> str | None:
+    """The SQLSTATE by which retention is refused."""
+    with database.connection("annals_retention", "platform") as connection:
+        with pytest.raises(psycopg.Error) as raised:
+            connection.execute(query, values)
+        return raised.value.sqlstate
+
+
+def chunk_of(logs: Logs, at: datetime) -> tuple[datetime, datetime]:
+    """From when until when the chunk reaches in which an instant lies."""
+    [(start, end)] = logs.database.rows(
+        "SELECT range_start, range_end FROM timescaledb_information.chunks"
+        " WHERE hypertable_name = 'server_logs' AND range_start <= %s AND range_end > %s",
+        at,
+        at,
+    )
+    return start, end
+
+
+def guarded(logs: Logs, start: datetime, end: datetime) -> tuple[int, int]:
+    """Guard a chunk: which it is, and how many transactions wrote to it since it is guarded."""
+    with logs.database.connection("annals_retention", "platform") as connection:
+        [(chunk, late_writes)] = connection.execute(GUARD, [start, end]).fetchall()
+    return chunk, late_writes
+
+
+def test_only_the_role_of_retention_calls_them_and_it_has_no_other_way(logs: Logs) -> None:
+    at = logs.server.clock()
+    logs.add("server_logs", at - timedelta(days=100))
+    for role in ("annals_service", "annals_ingest"):
+        with logs.database.connection(role, "platform") as connection:
+            for query, values in (
+                (DELETE, ["server", None, EVER, at - timedelta(days=91), at, 10]),
+                (DROP, [EVER, at, at, 1, 0]),
+                (GUARD, [EVER, at]),
+            ):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(query, values)
+    with logs.database.connection("annals_retention", "platform") as connection:
+        for log in map(sql.Identifier, COLUMNS):
+            for statement in ("DELETE FROM {}", "TRUNCATE {}", "DROP TABLE {}"):
+                with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                    connection.execute(sql.SQL(statement).format(log))
+        for statement in (
+            f"SELECT drop_chunks('server_logs', older_than => '{at.isoformat()}'::timestamptz)",
+            "SELECT retention_cutoff('server', NULL, now())",
+            "SELECT * FROM retention_held(NULL, now())",
+            "SELECT keep_rules('')",
+            "SELECT * FROM late_writes",
+            "DELETE FROM rules_seen",
+        ):
+            with pytest.raises(psycopg.Error):
+                connection.execute(statement)
+        [(chunk,)] = logs.database.rows(
+            "SELECT chunk_name FROM timescaledb_information.chunks WHERE hypertable_name = 'server_logs'"
+        )
+        directly = sql.SQL("SELECT * FROM {}").format(sql.Identifier(CHUNK_SCHEMA, chunk))
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(directly)
+    assert logs.count("server_logs") == 1
+
+
+def test_they_refuse_what_a_rule_or_a_hold_keeps(logs: Logs) -> None:
+    at = logs.server.clock()
+    of = Tenant(logs.server).subscription_id
+    logs.add("server_logs", at - timedelta(days=50), subscription_id=of)
+    logs.add("server_logs", at - timedelta(days=100), subscription_id=None)
+    cutoff = at - timedelta(days=90)
+    late = cutoff + timedelta(microseconds=1)
+    for until in (late, at, None):
+        assert refused(logs.database, DELETE, "server", None, EVER, until, at, 10) == EARLY
+        assert refused(logs.database, DELETE, "server", of, EVER, until, at, 10) == EARLY
+    for level in ("workflow", "user_actions", "nonsense"):
+        # Of another log, or kept for good.
+        assert refused(logs.database, DELETE, level, None, EVER, cutoff, at, 10) == "22023"
+    audit = DELETE.replace("server_logs", "audit_logs")
+    assert refused(logs.database, audit, "user_actions", None, EVER, EVER, at, 10) == EARLY
+    assert refused(logs.database, DELETE, "server", None, EVER, cutoff, at, 100_001) == "22023"
+    assert refused(logs.database, DELETE, "server", None, EVER, cutoff, at, None) == "22023"
+    chunks = logs.database.rows(
+        "SELECT range_start, range_end FROM timescaledb_information.chunks"
+        " WHERE hypertable_name = 'server_logs' ORDER BY range_start"
+    )
+    # The last may be of requests of today.
+    (old_from, old_until), (new_from, new_until) = chunks[:2]
+    assert refused(logs.database, DROP, new_from, new_until, at, 1, 0) == EARLY
+    # Of no chunk.
+    assert refused(logs.database, DROP, old_from, new_until, at, 1, 0) == "P0002"
+    # Not guarded, another chunk, or written to since so many had.
+    assert refused(logs.database, DROP, old_from, old_until, at, None, None) == "40001"
+    chunk, late_writes = guarded(logs, old_from, old_until)
+    assert late_writes == 0
+    for wrong in ((chunk, 1), (chunk, None), (chunk + 1, 0), (None, 0)):
+        assert refused(logs.database, DROP, old_from, old_until, at, *wrong) == "40001"
+    logs.rule("server", None, of)
+    logs.add("server_logs", at - timedelta(days=100), subscription_id=of)
+    assert guarded(logs, old_from, old_until) == (chunk, 1)
+    assert refused(logs.database, DROP, old_from, old_until, at, chunk, 1) == EARLY
+    logs.rule("server", 60, of)
+    with logs.database.connection("annals_owner") as connection:
+        connection.execute(
+            "INSERT INTO legal_holds (hold_id, subscription_id, reason, placed_by, placed_at)"
+            " VALUES (gen_random_uuid(), %s, 'x', 'x', now())",
+            [of],
+        )
+    assert refused(logs.database, DROP, old_from, old_until, at, chunk, 1) == EARLY
+    with logs.database.connection("annals_retention", "platform") as connection:
+        values = ["server", of, EVER, at - timedelta(days=60), at, 10]
+        assert connection.execute(DELETE, values).fetchone() == (0,)
+        with logs.database.connection("annals_owner") as owner:
+            owner.execute("DELETE FROM legal_holds")
+        assert connection.execute(DELETE, values).fetchone() == (1,)
+    assert logs.count("server_logs") == 2
+
+
+def test_while_a_rule_or_a_hold_is_being_changed_nothing_goes(logs: Logs) -> None:
+    at = logs.server.clock()
+    of = Tenant(logs.server).subscription_id
+    logs.add("server_logs", at - timedelta(days=100), subscription_id=of)
+    start, end = chunk_of(logs, at - timedelta(days=100))
+    chunk, _ = guarded(logs, start, end)
+    for table in ("legal_holds", "legal_hold_moves", "retention_policies"):
+        with logs.database.connection("annals_owner") as connection, connection.transaction():
+            lock = sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE")
+            connection.execute(lock.format(sql.Identifier(table)))
+            began = time.monotonic()
+            assert refused(logs.database, DROP, start, end, at, chunk, 0) == "55P03"
+            # By its COMMIT.
+            assert (
+                refused(logs.database, DELETE, "server", None, EVER, at - timedelta(days=90), at, 9)
+                == "55P03"
+            )
+            assert time.monotonic() - began < 0.5
+    with logs.database.connection("annals_retention", "platform") as connection:
+        connection.execute("SET default_transaction_isolation = 'repeatable read'")
+        for query, values in (
+            (DROP, [start, end, at, chunk, 0]),
+            (DELETE, ["server", of, EVER, at - timedelta(days=90), at, 9]),
+        ):
+            with pytest.raises(psycopg.errors.InvalidTransactionState):
+                connection.execute(query, values)
+    assert logs.count("server_logs") == 1
+
+
+def test_what_was_guarded_and_archived_is_not_taken_for_a_chunk_that_was_made_since(logs: Logs) -> None:
+    at = logs.server.clock()
+    logs.add("server_logs", at - timedelta(days=100))
+    start, end = chunk_of(logs, at - timedelta(days=100))
+    first = guarded(logs, start, end)
+    with logs.database.connection("annals_retention", "platform") as connection:
+        connection.execute(DROP, [start, end, at, *first])
+    logs.add("server_logs", at - timedelta(days=100))
+    second = guarded(logs, start, end)
+    assert second[1] == first[1] == 0
+    assert refused(logs.database, DROP, start, end, at, *first) == "40001"
+    assert logs.count("server_logs") == 1
+
+
+def test_who_waited_to_write_to_a_chunk_that_was_dropped_may_try_again(logs: Logs) -> None:
+    at = logs.server.clock() - timedelta(days=100)
+    logs.add("server_logs", at)
+    pool = ServiceDatabase(logs.database.url, pool_size=1)
+    insert = text(
+        "INSERT INTO server_logs (log_id, created_at, request_id) VALUES (gen_random_uuid(), :at, 'r')"
+    )
+
+    def write() -> None:
+        with pool.transaction(PLATFORM) as tx:
+            tx.execute(insert, {"at": at})
+
+    write()
+    start, end = chunk_of(logs, at)
+    chunk = Chunk(log="server_logs", start=start, end=end, bytes=0, planned_rows=-1)
+    failures: list[Exception] = []
+
+    def write_beside() -> None:
+        try:
+            write()
+        except DatabaseError as error:
+            failures.append(error)
+
+    other = ServiceDatabase(logs.database.url, pool_size=1)
+    with other.transaction(PLATFORM, role=RETENTION_ROLE) as tx:
+        known = retention.guard(tx, chunk)
+    writer = threading.Thread(target=write_beside)
+    with other.transaction(PLATFORM, role=RETENTION_ROLE) as tx:
+        retention.drop(tx, chunk, known, at=logs.server.clock())
+        writer.start()
+        time.sleep(0.3)
+    writer.join()
+    assert [type(error) for error in failures] == [WriteConflict]
+    write()
+    assert logs.count("server_logs") == 1
+    with other.transaction(PLATFORM, role=RETENTION_ROLE) as tx, pytest.raises(exc.DBAPIError) as raised:
+        retention.guard(tx, replace(chunk, end=start))
+    assert isinstance(translate(raised.value), ChunkGone)
+    pool.close()
+    other.close()
+
+
+def test_beside_a_drop_nobody_waits_for_a_lock_and_a_long_reader_only_puts_it_off(logs: Logs) -> None:
+    at, waited = logs.server.clock(), list[Any]()
+    logs.add("server_logs", at - timedelta(days=100), number=500)
+    logs.add("server_logs", at)
+    over = threading.Event()
+
+    def work(statement: LiteralString) -> None:
+        with logs.database.connection() as connection:
+            connection.execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+            while not over.wait(0.005):
+                try:
+                    connection.execute(statement)
+                except psycopg.errors.LockNotAvailable as error:
+                    waited.append(error)
+
+    statements: tuple[LiteralString, ...] = (
+        "SELECT count(*) FROM server_logs",
+        "INSERT INTO server_logs (log_id, created_at, request_id) VALUES (gen_random_uuid(), now(), 'w')",
+    )
+    workers = [threading.Thread(target=work, args=[statement]) for statement in statements]
+    with logs.database.connection() as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM server_logs")
+        for worker in workers:
+            worker.start()
+        ended = threading.Timer(1.5, lambda: reader.execute("COMMIT"))
+        ended.start()
+        began = time.monotonic()
+        counts = logs.run()
+        took = time.monotonic() - began
+        over.set()
+        for worker in (*workers, ended):
+            worker.join()
+    # One stall is the machine's.
+    assert len(waited) <= 1
+    assert took > 1.4
+    assert (counts["chunks"], logs.count("server_logs")) == (1, 1)
+
+
+@pytest.mark.embedded
+def test_without_timescaledb_the_same_rows_go_one_by_one(tmp_path: Path) -> None:
+    with serving_embedded(tmp_path) as (server, _):
+        clock = server.clock
+        logs, of = Logs(server), Tenant(server).subscription_id
+        logs.clear()
+        at = clock()
+        for log in COLUMNS:
+            for days in (20, 100, 400):
+                for whose in (of, None):
+                    logs.add(log, at - timedelta(days=days), subscription_id=whose, number=3)
+        logs.rule("server", 10, of)
+        plan = logs.plan()
+        counts = logs.run(archive_url=str(tmp_path / "archive"))
+        # Of servers and nodes 12 past 90 days, and of one tenant 3 more; of executions 6 past a year.
+        expected = {"server_logs": 15, "node_execution_logs": 12, "execution_logs": 6}
+        assert counts["rows_by_log"] == expected
+        assert counts["rows"] == counts["archived_rows"] == sum(part.rows for part in plan.parts) == 33
+        assert {log: logs.count(log) for log in COLUMNS} == {
+            "server_logs": 3,
+            "node_execution_logs": 6,
+            "execution_logs": 12,
+            "audit_logs": 18,
+            "data_change_history": 18,
+        }
+        assert (counts["chunks"], logs.run()["rows"]) == (0, 0)

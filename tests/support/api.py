@@ -1,0 +1,357 @@
+"""Annals as its clients see it: a real server, callers with keys, and a subscription to work in."""
+
+import itertools
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, LiteralString
+from uuid import uuid4
+
+import httpx
+import uvicorn
+from fastapi import FastAPI
+from psycopg import sql
+
+from service.usecases.context import Context
+from tests.support.databases import Database
+
+Json = dict[str, Any]
+OPERATOR_KEY = "the-operators-key-of-these-tests-0123456789"
+# The events of the audit log that are successful changes.
+CHANGES: LiteralString = "status = 'success' AND action NOT IN ('LOGIN', 'READ')"
+COLLECTIONS = ("workspaces", "folders", "jobs", "workflows", "jobpackages", "connectors")
+_RESOURCE = re.compile(rf"/v1/subscriptions/[^/]+/({'|'.join(COLLECTIONS)})/[^/]+")
+TENANT_TABLES = (
+    *COLLECTIONS,
+    *("versions", "version_comments", "check_outs", "publications", "tags", "deletion_logs"),
+    *("audit_logs", "users", "actors", "api_keys", "idempotency_keys"),
+)
+
+
+class Clock:
+    """The time, which a test can move."""
+
+    def __init__(self) -> None:
+        self._offset = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self._offset
+
+    @contextmanager
+    def moved(self, **by: float) -> Iterator[None]:
+        """Let the time be later by so many seconds, hours or days."""
+        self._offset += timedelta(**by)
+        try:
+            yield
+        finally:
+            self._offset -= timedelta(**by)
+
+
+@dataclass
+class Server:
+    """The application under uvicorn on a port of its own, in a thread."""
+
+    url: str
+    app: FastAPI
+    database: Database
+    clock: Clock
+    http: httpx.Client
+
+    @property
+    def context(self) -> Context:
+        found = self.app.state.context
+        assert isinstance(found, Context)
+        return found
+
+    @property
+    def operator(self) -> "Caller":
+        return Caller(self, OPERATOR_KEY)
+
+    @property
+    def nobody(self) -> "Caller":
+        return Caller(self, None)
+
+    def flush_log(self) -> None:
+        """Wait until the server log has every request that was answered: its rows come in their order."""
+        mark = f"mark-{uuid4()}"
+        self.http.get("/version", headers={"x-request-id": mark})
+        deadline = time.monotonic() + 30
+        while not self.database.rows("SELECT 1 FROM server_logs WHERE request_id = %s", mark):
+            assert time.monotonic() < deadline, "the server log is not written"
+            time.sleep(0.05)
+
+
+@contextmanager
+def served(app: FastAPI, database: Database, clock: Clock) -> Iterator[Server]:
+    """Run an application until the block ends."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False)
+    server = uvicorn.Server(config)
+    socket = config.bind_socket()
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, name="server")
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.01)
+    url = f"http://127.0.0.1:{socket.getsockname()[1]}"
+    transport = httpx.HTTPTransport(limits=httpx.Limits(max_connections=None, max_keepalive_connections=64))
+    try:
+        with httpx.Client(base_url=url, timeout=60, transport=transport, trust_env=False) as http:
+            yield Server(url, app, database, clock, http)
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@dataclass
+class Caller:
+    """Somebody who calls with a key, or with none."""
+
+    server: Server
+    key: str | None
+    user_id: str = ""
+    username: str = ""
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        json: object = None,
+        *,
+        headers: dict[str, str] | None = None,
+        **how: Any,
+    ) -> httpx.Response:
+        """Call, with the key unless the headers say otherwise."""
+        given = {} if self.key is None else {"authorization": f"Bearer {self.key}"}
+        if method == "PATCH" and _RESOURCE.fullmatch(path):
+            given["content-type"] = "application/merge-patch+json"
+        return self.server.http.request(method, path, json=json, headers=given | (headers or {}), **how)
+
+    def get(self, path: str, **how: Any) -> httpx.Response:
+        return self.request("GET", path, **how)
+
+    def post(self, path: str, json: object = None, **how: Any) -> httpx.Response:
+        return self.request("POST", path, json, **how)
+
+    def put(self, path: str, json: object = None, **how: Any) -> httpx.Response:
+        return self.request("PUT", path, json, **how)
+
+    def patch(self, path: str, json: object = None, **how: Any) -> httpx.Response:
+        return self.request("PATCH", path, json, **how)
+
+    def delete(self, path: str, **how: Any) -> httpx.Response:
+        return self.request("DELETE", path, **how)
+
+    def send(self, path: str, content: bytes, **headers: str) -> httpx.Response:
+        """Post bytes as they are, as JSON unless the headers say otherwise."""
+        return self.post(path, content=content, headers={"content-type": "application/json"} | headers)
+
+    def pages(self, path: str, **query: Any) -> list[Json]:
+        """Every item of a list, page by page."""
+        found: list[Json] = []
+        while True:
+            page = ok(self.get(path, params=query))
+            found += page["items"]
+            if page["next_cursor"] is None:
+                return found
+            query["cursor"] = page["next_cursor"]
+
+
+def ok(response: httpx.Response, status: int = 200) -> Json:
+    """The JSON of an answer that has to have that status."""
+    assert response.status_code == status, (response.request.method, str(response.url), response.text)
+    found: Json = response.json() if response.content else {}
+    return found
+
+
+def refused(response: httpx.Response, status: int, code: str) -> Json:
+    """The problem of an answer that has to refuse with that status and code."""
+    assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json"), (
+        response.text
+    )
+    problem: Json = response.json()
+    assert problem["code"] == code, problem
+    assert problem["request_id"] == response.headers["x-request-id"]
+    return problem
+
+
+def pointers(problem: Json) -> list[str]:
+    """Where a problem says that the input is at fault."""
+    return [fault.get("pointer", fault.get("parameter")) for fault in problem.get("errors", [])]
+
+
+class Tenant:
+    """A subscription with users of every role, who are made when first used."""
+
+    def __init__(self, server: Server, name: str = "acme") -> None:
+        self.server = server
+        self.subscription = ok(server.operator.post("/v1/subscriptions", {"name": name}), 201)
+        self.subscription_id: str = self.subscription["subscription_id"]
+        self.path = f"/v1/subscriptions/{self.subscription_id}"
+        self._numbers = itertools.count(1)
+
+    def user(self, username: str, role: str) -> Caller:
+        """A new user with a key."""
+        operator = self.server.operator
+        body = {"username": username, "email": f"{username}@example.org", "role": role}
+        user = ok(operator.post(f"{self.path}/users", body), 201)
+        key = ok(operator.post(f"{self.path}/api-keys", {"user_id": user["user_id"], "name": "laptop"}), 201)
+        return Caller(self.server, key["api_key"], user["user_id"], username)
+
+    @cached_property
+    def ana(self) -> Caller:
+        return self.user("ana", "admin")
+
+    @cached_property
+    def ben(self) -> Caller:
+        return self.user("ben", "editor")
+
+    @cached_property
+    def vera(self) -> Caller:
+        return self.user("vera", "viewer")
+
+    @cached_property
+    def aud(self) -> Caller:
+        return self.user("aud", "auditor")
+
+    def caller(self, name: str) -> Caller:
+        """A user by its name, or the operator."""
+        found = self.server.operator if name == "operator" else getattr(self, name)
+        assert isinstance(found, Caller)
+        return found
+
+    # -- resources ------------------------------------------------------------------------------------
+
+    @cached_property
+    def workspace_id(self) -> str:
+        return str(self.make("workspaces")["resource_id"])
+
+    @cached_property
+    def folder_id(self) -> str:
+        return str(self.make("folders")["resource_id"])
+
+    @cached_property
+    def job_id(self) -> str:
+        return str(self.make("jobs")["resource_id"])
+
+    def begin_another_tree(self) -> None:
+        """Let what is made from now on lie in another workspace, folder and job."""
+        for name in ("workspace_id", "folder_id", "job_id"):
+            self.__dict__.pop(name, None)
+
+    def parent(self, collection: str) -> Json:
+        """The field that names a parent for that kind."""
+        match collection:
+            case "workspaces":
+                return {}
+            case "folders" | "connectors":
+                return {"workspace_id": self.workspace_id}
+            case "workflows":
+                return {"job_id": self.job_id}
+            case _:
+                return {"folder_id": self.folder_id}
+
+    def make(self, collection: str, by: Caller | None = None, **fields: Any) -> Json:
+        """A new resource below this tenant's own parent for it, unless the fields say otherwise."""
+        body = {"name": f"{collection} {next(self._numbers)}", **self.parent(collection), **fields}
+        return ok((by or self.ana).post(f"{self.path}/{collection}", body), 201)
+
+    def workflow(self, **fields: Any) -> Json:
+        """A new workflow."""
+        return self.make("workflows", **fields)
+
+    def at(self, resource: Json) -> str:
+        """The path of a resource."""
+        return f"{self.path}/{resource['resource_type']}s/{resource['resource_id']}"
+
+    def amend(self, resource: Json, by: Caller | None = None, **fields: Any) -> Json:
+        """Another name, description or parent."""
+        return ok((by or self.ana).patch(self.at(resource), fields))
+
+    def remove(self, resource: Json, by: Caller | None = None, **query: Any) -> Json:
+        """The deletion of a resource."""
+        return ok((by or self.ana).delete(self.at(resource), params=query))
+
+    def restore(self, deletion: Json, by: Caller | None = None, **fields: Any) -> Json:
+        """What came back by undoing a deletion."""
+        path = f"{self.path}/deletions/{deletion['deletion_id']}/restore"
+        return ok((by or self.ben).post(path, fields))
+
+    def save(self, resource: Json, data: Json, by: Caller | None = None, **fields: Any) -> Json:
+        """A new version."""
+        path = f"{self.at(resource)}/versions"
+        return ok((by or self.ana).post(path, {"data": data, **fields}), 201)
+
+    def check_out(self, resource: Json, by: Caller | None = None, **fields: Any) -> Json:
+        """A check-out."""
+        return ok((by or self.ana).post(f"{self.at(resource)}/check-out", fields))
+
+    def check_in(self, resource: Json, by: Caller | None = None, **fields: Any) -> Json:
+        """A check-in that makes a version."""
+        return ok((by or self.ana).post(f"{self.at(resource)}/check-in", fields), 201)
+
+    # -- what is stored -------------------------------------------------------------------------------
+
+    @property
+    def repository(self) -> Path:
+        return self.server.context.store.path(self.subscription_id)
+
+    def git(self, *arguments: str) -> str:
+        """What git says in the bare repository on the server."""
+        return git(self.repository, *arguments)
+
+    def main(self) -> str:
+        """The commit that `main` is at, empty before the first."""
+        return self.git("for-each-ref", "--format=%(objectname)", "refs/heads/main").strip()
+
+    def clone_url(self, caller: Caller) -> str:
+        """Where a caller clones from, with the key."""
+        return f"{self.server.url}/git/{self.subscription_id}.git".replace("//", f"//git:{caller.key}@")
+
+    def clone(self, folder: Path, by: Caller | None = None, *options: str) -> Path:
+        """A clone into that folder."""
+        run_git(folder.parent, "clone", "-q", *options, self.clone_url(by or self.ana), str(folder))
+        return folder
+
+    def footprint(self) -> Json:
+        """How much is stored: the rows of every table by count, and where the refs are.
+
+        What is recorded of refusals, logins and the reading of logs is no part of it.
+        """
+        counts = sql.SQL(" UNION ALL ").join(
+            sql.SQL("SELECT {}, count(*) FROM {} WHERE subscription_id = {} AND {}").format(
+                sql.Literal(table),
+                sql.Identifier(table),
+                sql.Literal(self.subscription_id),
+                sql.SQL(CHANGES if table == "audit_logs" else "true"),
+            )
+            for table in TENANT_TABLES
+        )
+        with self.server.database.connection() as connection:
+            return dict(connection.execute(counts).fetchall()) | {"refs": self.git("for-each-ref")}
+
+
+def snapshot_path(resource: Json) -> str:
+    """Where a resource's snapshot lies in the tree, as API.md says."""
+    resource_id = resource["resource_id"]
+    digest = sha256(resource_id.encode()).hexdigest()
+    return f"{resource['resource_type']}s/{digest[:2]}/{resource_id}.json"
+
+
+def run_git(folder: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    """Git, without anything that the machine's configuration may say; fails where git does."""
+    environment = {"PATH": "/usr/bin:/bin:/usr/local/bin", "GIT_CONFIG_NOSYSTEM": "1", "HOME": str(folder)}
+    environment |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    defaults = {"check": True, "capture_output": True, "env": environment}
+    return subprocess.run(["git", "-C", str(folder), *arguments], **{**defaults, **options})
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """What git says."""
+    return bytes(run_git(folder, *arguments).stdout).decode()

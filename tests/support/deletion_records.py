@@ -1,0 +1,143 @@
+"""Resources that fall and come back, and the records of it, as the deletion machine's model knows them."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from tests.machines import versioning_model
+from tests.machines.versioning_model import Json, Text, User, Version, instant
+from tests.support.api import COLLECTIONS
+
+
+@dataclass(slots=True, eq=False)
+class Resource(versioning_model.Resource):
+    """A resource; `fallen` says by what while it is deleted, and stays when it is gone for good.
+
+    `changes` is how many changes of it the history has.
+    """
+
+    fallen: "Record | None" = None
+    is_gone: bool = False
+    changes: int = 1
+    # Who has it checked out, and until when.
+    held: tuple[User, datetime] | None = None
+
+    @property
+    def lives(self) -> bool:
+        """Whether it is not deleted."""
+        return self.fallen is None
+
+    @property
+    def collection(self) -> str:
+        """The name of its kind in paths."""
+        return f"{self.kind}s"
+
+    @property
+    def place(self) -> "tuple[str, versioning_model.Resource | None, str]":
+        """What no two that live have in common."""
+        return self.kind, self.parent, self.name
+
+    def row(self) -> Json:
+        """What a list shows of it, as far as this model knows."""
+        return {
+            "resource_type": self.kind,
+            "resource_id": self.resource_id,
+            "name": self.name,
+            "parent_id": None if self.parent is None else self.parent.resource_id,
+            "workspace_id": self.line()[-1].resource_id,
+            "current_version": self.current.number,
+            "git_commit_hash": self.current.commit,
+            "deleted_at": None if self.fallen is None else self.fallen.at,
+        }
+
+
+@dataclass(slots=True, eq=False)
+class Record:
+    """That a resource fell, by itself or with what it lay in; `until` is None where that was for good."""
+
+    deletion_id: str
+    root: "Record | None"
+    resource: Resource
+    name: str
+    parent: versioning_model.Resource | None
+    level: int
+    counts: dict[str, int]
+    by: User
+    reason: Text
+    at: str
+    until: Text
+    commit: str
+    published: Version | None
+    restored: Text = None
+    purged: Text = None
+
+    def can_be_restored(self, at: datetime) -> bool:
+        """Whether it can be undone at an instant."""
+        open_until = None if self.restored or self.purged else self.until
+        return open_until is not None and instant(open_until) > at
+
+    def part(self) -> Json:
+        """How a restore names it."""
+        return {
+            "resource_type": self.resource.kind,
+            "resource_id": self.resource.resource_id,
+            "resource_name": self.name,
+            "deletion_id": self.deletion_id,
+        }
+
+    def shown(self, at: datetime) -> Json:
+        """The record as it is read at an instant, but for who restored it and when."""
+        parent = self.parent
+        return self.part() | {
+            "root_deletion_id": (self.root or self).deletion_id,
+            "parent_resource_type": None if parent is None else parent.kind,
+            "parent_resource_id": None if parent is None else parent.resource_id,
+            "cascade_level": self.level,
+            "counts": self.counts,
+            "deleted_by": self.by.user_id,
+            "deleted_by_username": self.by.name,
+            "deletion_reason": self.reason,
+            "is_soft_delete": self.until is not None,
+            "can_be_restored": self.can_be_restored(at),
+            "restore_expiry_at": self.until,
+            "deleted_at": self.at,
+            "git_commit_hash": self.commit,
+            "restored_commit_hash": self.restored,
+            "purged_at": self.purged,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """How a restore is to get past what is in its way."""
+
+    rename: Text = None
+    new_parent: Resource | None = None
+    keep_restored: bool = False
+
+    def body(self) -> Json:
+        """As it is sent."""
+        new_parent_id = None if self.new_parent is None else self.new_parent.resource_id
+        return {"rename": self.rename, "new_parent_id": new_parent_id, "keep_restored": self.keep_restored}
+
+
+@dataclass(slots=True)
+class Reach:
+    """What a restore reaches: records that come back, and those that do not."""
+
+    parts: list[Record] = field(default_factory=list)
+    missing: list[Record] = field(default_factory=list)
+    kept: list[Record] = field(default_factory=list)
+
+    def lists(self) -> Json:
+        return {
+            "missing": [each.part() for each in self.missing],
+            "kept": [each.part() for each in self.kept],
+        }
+
+
+def counted(resources: Iterable[Resource]) -> dict[str, int]:
+    """How many there are of each collection."""
+    found = Counter(each.collection for each in resources)
+    return {collection: found[collection] for collection in COLLECTIONS}
