@@ -20,7 +20,7 @@ from gitstore.errors import translated
 from gitstore.pack_folder import Pack
 from gitstore.upkeep.git_process import MaintenanceGit, Watch
 
-# A miss then costs libgit2 half a millisecond, and a merge 0.2 s: docs/upkeep.md has the figures.
+# A miss then costs libgit2 half a millisecond, and a merge 0.2 s: docs/operations/upkeep.md has the figures.
 MANY_PACKS = 64
 MANY_LOOSE_REFS = 64
 # Once half as many objects came as the deltified pack holds, all deltas are sought anew: each object is then

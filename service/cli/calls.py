@@ -23,7 +23,7 @@ FULL_COMMIT_DIGITS = 40
 
 
 class Exit(IntEnum):
-    """What an exit code says; docs/command-line.md has the table."""
+    """What an exit code says; docs/guide/command-line.md has the table."""
 
     UNEXPECTED = 1
     USAGE = 2

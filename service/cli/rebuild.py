@@ -99,7 +99,8 @@ def _lines(outcome: Outcome, repository: Path) -> list[str]:
     if outcome.strays:
         lines.append(
             f"  {len(outcome.strays)} commits go on where a branch ends and no ref reaches them: they were "
-            "never answered with a 2xx, and are left out. docs/recovery.md says how to take one in:"
+            "never answered with a 2xx, and are left out. "
+            "docs/operations/recovery.md says how to take one in:"
         )
         lines += [line for stray in outcome.strays for line in _stray(stray, repository)]
     return lines

@@ -11,7 +11,7 @@ from tests.support.commands import annals, environment
 from tests.support.project import ROOT
 from tests.support.running_server import ANNALS
 
-PAGE = ROOT / "docs" / "command-line.md"
+PAGE = ROOT / "docs" / "guide" / "command-line.md"
 COMMANDS = {
     PAGE: (
         *("version log", "version show", "version diff"),

@@ -14,7 +14,7 @@ from tests.support.project import ROOT
 from tests.support.reconciled import History
 from tests.support.running_server import ANNALS, running
 
-PAGE = ROOT / "docs" / "upkeep.md"
+PAGE = ROOT / "docs" / "operations" / "upkeep.md"
 Done = subprocess.CompletedProcess[bytes]
 
 

@@ -358,7 +358,7 @@ def test_bytes_a_version(tmp_path: Path) -> None:
         work.light()
         work.deep()
     tended = size(history.path) / history.versions / 1024
-    # The musts; docs/upkeep.md has the figures for 10,000 versions.
+    # The musts; docs/operations/upkeep.md has the figures for 10,000 versions.
     assert written < 10
     assert tended < 1.5
     history.check()

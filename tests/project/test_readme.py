@@ -12,9 +12,9 @@ from tests.support.project import ROOT
 from tests.support.running_server import ANNALS, OPERATOR_KEY, running
 
 README = ROOT / "README.md"
-VERSIONING = README.parent / "docs" / "versioning.md"
-DELETIONS = README.parent / "docs" / "deletions.md"
-RETENTION = README.parent / "docs" / "retention.md"
+VERSIONING = README.parent / "docs" / "guide" / "versioning.md"
+DELETIONS = README.parent / "docs" / "guide" / "deletions.md"
+RETENTION = README.parent / "docs" / "operations" / "retention.md"
 PUBLISHED_URL = "http://127.0.0.1:8000"
 SEPARATOR = "----- next block -----"
 
