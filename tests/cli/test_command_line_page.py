@@ -17,7 +17,12 @@ COMMANDS = {
         *("version log", "version show", "version diff"),
         *("check-out", "check-in", "rollback", "tag", "publish"),
     ),
-    PAGE.with_name("archive.md"): ("archive list", "archive verify", "archive restore", "archive query"),
+    ROOT / "docs" / "operations" / "archive.md": (
+        "archive list",
+        "archive verify",
+        "archive restore",
+        "archive query",
+    ),
 }
 
 

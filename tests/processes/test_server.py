@@ -41,10 +41,12 @@ class Tenant:
             key = {"user_id": user_id, "name": "test"}
             self.key = operator.post(f"{self.base}/api-keys", json=key).raise_for_status().json()["api_key"]
 
-    def client(self, url: str) -> httpx.Client:
-        """A client with the admin's key."""
+    def client(self, url: str, *, receive_bytes: int | None = None) -> httpx.Client:
+        """A client with the admin's key; `receive_bytes` bounds the receive buffer of each socket."""
         headers = {"Authorization": f"Bearer {self.key}"}
-        return httpx.Client(base_url=url + self.base, headers=headers, timeout=30)
+        options = None if receive_bytes is None else [(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)]
+        transport = httpx.HTTPTransport(socket_options=options)
+        return httpx.Client(base_url=url + self.base, headers=headers, timeout=30, transport=transport)
 
     def clone(self, url: str, folder: Path) -> Path:
         """A fresh clone."""
@@ -162,7 +164,8 @@ def test_a_worker_or_scheduler_that_dies_is_replaced(tmp_path: Path) -> None:
 def test_a_worker_that_is_killed_takes_its_git_along(tmp_path: Path) -> None:
     with running(tmp_path / "data", ANNALS_OPERATOR_KEY=OPERATOR_KEY) as server:
         tenant = Tenant(server.url)
-        with tenant.client(server.url) as client:
+        # Linux lets an unbounded receive buffer grow to all that git sends.
+        with tenant.client(server.url, receive_bytes=64 * 1024) as client:
             # More than sockets and pipes hold, so that git is still writing.
             for number in range(8):
                 large = {"name": f"{number}", "definition": {"noise": os.urandom(3_500_000).hex()}}
