@@ -29,7 +29,6 @@ from service.processes.scheduler import job_context
 from service.runtime.clock import system_clock
 from service.runtime.settings import load
 from service.usecases.maintenance import retention as job
-from service.usecases.maintenance.table import RETENTION
 from sql.database import OWNER_ROLE, PLATFORM, RETENTION_ROLE
 from sql.database import Database as Pool
 from sql.queries import retention
@@ -106,7 +105,7 @@ def inserts(stage: Stage) -> list[Measured]:
             days.settle()
 
             def at_work() -> None:
-                run = JobRun(run_id=mint(), job=RETENTION, at=system_clock())
+                run = JobRun(run_id=mint(), job=job.NAME, at=system_clock())
                 done = job.run(context, run)
                 if done["chunks"] != 1 or done["archives"] != 1:
                     raise LoadFailed(f"retention did something else: {done}")

@@ -11,7 +11,6 @@ from typing import Any
 import structlog
 
 from gitstore.errors import GitStoreError
-from jobs.table import TABLE, Work
 from service.archive.errors import ArchiveError
 from service.audit import events
 from service.audit.events import MAX_TEXT_BYTES
@@ -21,6 +20,7 @@ from service.domain.job_runs import Counts, JobRun
 from service.masking.truncation import bounded_text
 from service.usecases.context import JobContext
 from service.usecases.maintenance.control import checked_plan
+from service.usecases.maintenance.table import SCHEDULED_JOBS, ScheduledJob
 from sql.database import PLATFORM, Transaction
 from sql.errors import DatabaseError
 from sql.queries import execution_logs, jobs
@@ -42,7 +42,11 @@ class Runner:
     """Carries out runs, of each job one at a time; several threads may call."""
 
     def __init__(
-        self, context: JobContext, *, process: str | None = None, table: Mapping[str, Work] = TABLE
+        self,
+        context: JobContext,
+        *,
+        process: str | None = None,
+        table: Mapping[str, ScheduledJob] = SCHEDULED_JOBS,
     ) -> None:
         self._context = context
         self._process = process or process_name()
@@ -136,7 +140,7 @@ class Runner:
         counts: Counts | None = None
         error: str | None = None
         try:
-            counts = self._table[row.job](self._context, self._handed(row))
+            counts = self._table[row.job].run(self._context, self._handed(row))
         except _EXPECTED as failure:
             error = bounded_text(f"{type(failure).__name__}: {failure}", MAX_TEXT_BYTES)
             log.warning("a job failed", job=row.job, run_id=str(row.run_id), error=error)

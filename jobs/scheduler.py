@@ -12,10 +12,9 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from jobs.leader import Leadership, elected
 from jobs.runner import Runner
-from jobs.table import TABLE, Work
 from service.usecases.context import JobContext
 from service.usecases.maintenance.control import last_of, schedule_of
-from service.usecases.maintenance.table import JOBS, JobKind
+from service.usecases.maintenance.table import SCHEDULED_JOBS, ScheduledJob
 from sql.database import PLATFORM
 from sql.errors import DatabaseError
 from sql.queries import jobs
@@ -40,12 +39,10 @@ class Scheduler:
         self,
         context: JobContext,
         *,
-        kinds: Mapping[str, JobKind] = JOBS,
-        table: Mapping[str, Work] = TABLE,
+        table: Mapping[str, ScheduledJob] = SCHEDULED_JOBS,
         process: str | None = None,
     ) -> None:
         self._context = context
-        self._kinds = {name: kind for name, kind in kinds.items() if name in table}
         self._table = table
         self._process = process
         self._stop = threading.Event()
@@ -71,7 +68,7 @@ class Scheduler:
 
     def _lead(self, leadership: Leadership) -> None:
         runner = Runner(self._context, process=self._process, table=self._table)
-        term = self._term = _Term(self._context, self._kinds, runner)
+        term = self._term = _Term(self._context, self._table, runner)
         try:
             term.begin()
             while not self._stop.wait(BEAT_SECONDS):
@@ -87,14 +84,14 @@ class Scheduler:
 class _Term:
     """One time of being the leader."""
 
-    def __init__(self, context: JobContext, kinds: Mapping[str, JobKind], runner: Runner) -> None:
+    def __init__(self, context: JobContext, table: Mapping[str, ScheduledJob], runner: Runner) -> None:
         self._context = context
-        self._kinds = kinds
+        self._table = table
         self._runner = runner
         self._set: dict[str, list[ScheduleRow]] = {}
         # The last slot of each job that is accounted for.
         self._done: dict[str, datetime] = {}
-        self._pool = ThreadPoolExecutor(THREADS_PER_JOB * len(kinds), thread_name_prefix="job")
+        self._pool = ThreadPoolExecutor(THREADS_PER_JOB * len(table), thread_name_prefix="job")
         self._asked: dict[str, Future[None]] = {}
         self._failed = threading.Event()
         self._scheduler = BackgroundScheduler(
@@ -110,8 +107,8 @@ class _Term:
         self._runner.interrupt_others()
         with self._context.database.transaction(PLATFORM) as tx:
             self._set = jobs.schedules(tx)
-            self._done = jobs.last_slots(tx, self._kinds)
-        for job in self._kinds:
+            self._done = jobs.last_slots(tx, self._table)
+        for job in self._table:
             self._miss_until(job, at)
             self._plan(job)
         self._scheduler.start()
@@ -120,7 +117,7 @@ class _Term:
         """Take in what operators changed or asked for; False where a run could not be recorded."""
         with self._context.database.transaction(PLATFORM) as tx:
             schedules, waiting = jobs.schedules(tx), jobs.waiting(tx)
-        for job in self._kinds:
+        for job in self._table:
             if job in schedules and schedules[job] != self._set.get(job):
                 self._reschedule(job, schedules[job])
         for row in waiting:
@@ -169,14 +166,14 @@ class _Term:
 
     def _due(self, job: str, row: ScheduleRow | None, after: datetime, until: datetime) -> Iterator[datetime]:
         if row is None or not row.is_paused:
-            yield from schedule_of(self._kinds[job], row).slots(after, until)
+            yield from schedule_of(self._table[job], row).slots(after, until)
 
     def _plan(self, job: str) -> None:
         """Let the scheduler know a job's slots from the last one on that is accounted for."""
         row = last_of(self._set.get(job))
         if row is not None and row.is_paused:
             return
-        schedule = schedule_of(self._kinds[job], row)
+        schedule = schedule_of(self._table[job], row)
         after = self._done[job] if row is None else max(self._done[job], row.changed_at)
         self._scheduler.add_job(
             _nothing,
@@ -199,7 +196,7 @@ class _Term:
 
     def _begin_waiting(self, row: RunRow) -> None:
         going = self._asked.get(row.job)
-        if row.job in self._kinds and (going is None or going.done()):
+        if row.job in self._table and (going is None or going.done()):
             self._asked[row.job] = self._submit(lambda: self._runner.run_waiting(row))
 
     def _submit(self, work: Callable[[], object]) -> Future[None]:

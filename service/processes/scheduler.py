@@ -10,12 +10,12 @@ from typing import Any
 
 from gitstore.store import Store
 from jobs.scheduler import Scheduler
-from jobs.table import TABLE
 from service.committer.group_commit import WRITERS, GroupCommit
 from service.runtime.clock import system_clock
 from service.runtime.lifeline import Lifeline
 from service.runtime.settings import Settings
 from service.usecases.context import JobContext
+from service.usecases.maintenance.table import SCHEDULED_JOBS
 from sql.database import Database
 
 # After the order to stop, for runs to come to the end of their step.
@@ -27,7 +27,7 @@ SPARE_CONNECTIONS = 4
 @contextmanager
 def job_context(settings: Settings, database_url: str) -> Iterator[JobContext]:
     """What jobs are made from; what they delete for good goes through a committer of this process."""
-    database = Database(database_url, pool_size=WRITERS + 2 * len(TABLE) + SPARE_CONNECTIONS)
+    database = Database(database_url, pool_size=WRITERS + 2 * len(SCHEDULED_JOBS) + SPARE_CONNECTIONS)
     store = Store(settings.git_dir)
     group = GroupCommit(database, store, clock=system_clock, public_url=settings.reachable_url)
     group.start()

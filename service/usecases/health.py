@@ -11,7 +11,7 @@ from service.runtime.metrics import Gauge
 from service.usecases.context import Context
 from service.usecases.maintenance import control
 from service.usecases.maintenance.control import Job
-from service.usecases.maintenance.table import JOBS
+from service.usecases.maintenance.table import SCHEDULED_JOBS
 from sql.database import PLATFORM
 from sql.errors import DatabaseError
 from sql.queries import repositories, schema
@@ -142,7 +142,7 @@ def _took(job: Job) -> float | None:
 def _rows(job: Job) -> float | None:
     done = job.last_success
     counts = None if done is None else done.counts
-    return None if counts is None else sum(counts.get(name, 0) for name in JOBS[job.name].rows)
+    return None if counts is None else sum(counts.get(name, 0) for name in SCHEDULED_JOBS[job.name].rows)
 
 
 def _failed(job: Job) -> float | None:

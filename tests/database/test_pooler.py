@@ -20,7 +20,7 @@ from service.processes.scheduler import job_context
 from service.processes.startup import make_folders
 from service.runtime.settings import load
 from service.usecases.context import JobContext
-from service.usecases.maintenance.table import JobKind
+from service.usecases.maintenance.table import ScheduledJob
 from sql.errors import SchemaError
 from sql.upgrade import upgrade
 from tests.conftest import set_operator_key
@@ -89,12 +89,12 @@ def test_the_api_the_committer_and_the_jobs_work_through_it(
         return {}
 
     names = ("one", "two", "three")
-    kinds = {name: JobKind(name, name, "* * * * * *") for name in names}
+    table = {name: ScheduledJob(name=name, summary=name, cron="* * * * * *", run=work) for name in names}
     with (
         served(create_app(settings, database_url=url, clock=clock), database, clock) as server,
         job_context(settings, url) as context,
     ):
-        scheduler = Scheduler(context, kinds=kinds, table=dict.fromkeys(names, work))
+        scheduler = Scheduler(context, table=table)
         thread = threading.Thread(target=scheduler.run)
         thread.start()
         try:

@@ -19,10 +19,9 @@ from service.processes.scheduler import job_context
 from service.processes.startup import make_folders
 from service.runtime.settings import load
 from service.usecases.context import JobContext
-from service.usecases.maintenance.table import JobKind
+from service.usecases.maintenance.table import ScheduledJob, Work
 from tests.support.databases import Cluster, Database
 
-Work = Callable[[JobContext, JobRun], Counts]
 EACH_SECOND = "* * * * * *"
 NEVER = "0 0 1 1 *"
 
@@ -53,11 +52,15 @@ def database(prepared: tuple[JobContext, Database]) -> Database:
     return prepared[1]
 
 
+def scheduled(cron: str, **works: Work) -> dict[str, ScheduledJob]:
+    """A table of scheduled jobs with one schedule."""
+    return {name: ScheduledJob(name=name, summary=name, cron=cron, run=run) for name, run in works.items()}
+
+
 @contextmanager
 def scheduling_by(context: JobContext, cron: str, **table: Work) -> Iterator[Scheduler]:
     """A scheduler of some jobs, in a thread, until the block ends."""
-    kinds = {name: JobKind(name, name, cron) for name in table}
-    made = Scheduler(context, kinds=kinds, table=table)
+    made = Scheduler(context, table=scheduled(cron, **table))
     thread = threading.Thread(target=made.run)
     thread.start()
     try:

@@ -6,7 +6,7 @@ from itertools import islice
 import pytest
 
 from service.domain.schedules import BadSchedule, Schedule
-from service.usecases.maintenance.table import JOBS
+from service.usecases.maintenance.table import SCHEDULED_JOBS
 
 # A Thursday.
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -74,6 +74,6 @@ def test_what_is_no_schedule_is_refused_and_says_why(cron: str, zone: str, field
 
 
 def test_every_job_has_a_schedule_by_default() -> None:
-    assert JOBS
-    for kind in JOBS.values():
+    assert SCHEDULED_JOBS
+    for kind in SCHEDULED_JOBS.values():
         assert Schedule(kind.cron).next_after(START) is not None

@@ -5,7 +5,6 @@ from uuid import uuid4
 
 from service.domain.job_runs import Counts, Plan
 from service.usecases.maintenance import clean_up
-from service.usecases.maintenance.table import CLEAN_UP
 from tests.logs.test_audit_logs import events
 from tests.retention.test_expire_deletions import hold
 from tests.support.api import Server, Tenant, ok
@@ -16,7 +15,7 @@ NOTHING = dict.fromkeys(("idempotency_keys", "api_keys", "job_runs", "job_plans"
 
 def clean(server: Server) -> Counts:
     """What a run of the job comes to."""
-    return carried_out(server, CLEAN_UP, clean_up.run)
+    return carried_out(server, clean_up.NAME, clean_up.run)
 
 
 def planned(server: Server) -> Plan:
@@ -53,7 +52,7 @@ def test_old_answers_and_keys_go_in_time_unless_they_are_held(lone: Tenant) -> N
         assert len(listed) == 2
         assert ids[1]["key_id"] in [each["key_id"] for each in held.ana.pages(f"{held.path}/api-keys")]
         [event] = [each for each in events(lone, action="DELETE") if each["resource_type"] == "api_key"]
-        assert (event["username"], event["resource_id"]) == (f"system:{CLEAN_UP}", ids[0]["key_id"])
+        assert (event["username"], event["resource_id"]) == (f"system:{clean_up.NAME}", ids[0]["key_id"])
         problem = server.http.get("/v1/whoami", headers={"authorization": f"Bearer {key}"}).json()
         assert problem["detail"].startswith("The API key is not known")
 

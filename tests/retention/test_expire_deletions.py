@@ -14,7 +14,6 @@ from service.domain.job_runs import Counts, Plan
 from service.recovery.history_to_rows import recover
 from service.usecases.maintenance import expire_deletions
 from service.usecases.maintenance.actors import actor_id
-from service.usecases.maintenance.table import EXPIRE_DELETIONS
 from tests.deletions.test_deletions import FALLING, live, tree
 from tests.logs.test_audit_logs import events
 from tests.support.api import Json, Server, Tenant, ok, refused
@@ -22,12 +21,12 @@ from tests.support.histories import check_history
 from tests.support.job_runs import carried_out, job_context, run_of
 
 DAYS = 30
-MACHINE = f"system:{EXPIRE_DELETIONS}"
+MACHINE = f"system:{expire_deletions.NAME}"
 
 
 def expire(server: Server) -> Counts:
     """What a run of the job comes to."""
-    return carried_out(server, EXPIRE_DELETIONS, expire_deletions.run)
+    return carried_out(server, expire_deletions.NAME, expire_deletions.run)
 
 
 def planned(server: Server) -> Plan:
@@ -164,7 +163,7 @@ def test_what_was_decided_meanwhile_stands_and_the_run_goes_on(lone: Tenant) -> 
         told.append(message)
 
     with lone.server.clock.moved(days=DAYS), job_context(lone.server) as context:
-        run = replace(run_of(context, EXPIRE_DELETIONS), tell=tell)
+        run = replace(run_of(context, expire_deletions.NAME), tell=tell)
         assert expire_deletions.run(context, run) == {"deletions": 2, "resources": 2, "blocked": 0}
         assert told == [
             "what had expired was deleted for good",

@@ -22,7 +22,6 @@ from service.recovery.checks.findings import Finding
 from service.recovery.reconcile import reconcile
 from service.runtime.settings import SettingsError
 from service.usecases.maintenance import purge_closed, repositories
-from service.usecases.maintenance.table import PURGE_CLOSED, UPKEEP
 from sql.database import Database as ServiceDatabase
 from sql.queries.purge_closed import EXPORTED, KEPT_UP, LOGS, STAYING
 from tests.committer.test_committer_process import until
@@ -48,7 +47,7 @@ LEFT = {"subscriptions", "audit_logs", "data_change_history"}
 
 def purge(server: Server) -> Counts:
     """What a run of the job comes to."""
-    return carried_out(server, PURGE_CLOSED, purge_closed.run)
+    return carried_out(server, purge_closed.NAME, purge_closed.run)
 
 
 def lived(tenant: Tenant) -> dict[str, Json]:
@@ -280,7 +279,7 @@ def test_a_purge_that_dies_anywhere_is_gone_on_with(lone: Tenant) -> None:
         die(server, point)
     # What is half gone is no damage.
     assert damages(server) == []
-    assert "failed" not in carried_out(server, UPKEEP, repositories.upkeep)
+    assert "failed" not in carried_out(server, repositories.UPKEEP, repositories.upkeep)
     die(server, "repository-removed:kill")
     assert damages(server) == []
     assert purge(server) == {"exported": 0, "purged": 1, "blocked": 0, "rows": 0}
@@ -361,7 +360,7 @@ def die(server: Server, point: str) -> None:
     """Let the job be killed at a place."""
     assert point.partition(":")[0] in OF_PURGING
     done = subprocess.run(
-        [ANNALS, "jobs", "run", PURGE_CLOSED],
+        [ANNALS, "jobs", "run", purge_closed.NAME],
         env=os.environ
         | {
             "DATABASE_URL": server.database.url,

@@ -5,7 +5,6 @@ from typing import Any, LiteralString
 
 from service.domain.job_runs import Counts
 from service.usecases.maintenance import release_check_outs
-from service.usecases.maintenance.table import RELEASE_CHECK_OUTS
 from tests.committer.test_committer_process import until
 from tests.logs.test_audit_logs import events
 from tests.support.api import Json, Server, Tenant
@@ -15,12 +14,12 @@ from tests.support.job_runs import carried_out, job_context
 WAITING: LiteralString = (
     "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 )
-MACHINE = f"system:{RELEASE_CHECK_OUTS}"
+MACHINE = f"system:{release_check_outs.NAME}"
 
 
 def release(server: Server) -> Counts:
     """What a run of the job comes to."""
-    return carried_out(server, RELEASE_CHECK_OUTS, release_check_outs.run)
+    return carried_out(server, release_check_outs.NAME, release_check_outs.run)
 
 
 def check_outs(tenant: Tenant, resource: Json) -> list[Any]:

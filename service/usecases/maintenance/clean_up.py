@@ -15,10 +15,14 @@ from sql.queries import clean_up, holds, tenancy
 from sql.queries.clean_up import Kept, Spent
 from sql.queries.holds import HoldRow
 
+NAME: Final = "clean-up"
+
 # So long whoever calls with an expired key is told that it has expired, and not that it is unknown.
 KEYS_FOR: Final = timedelta(days=30)
 RECORDS_FOR: Final = timedelta(days=90)
 KEYS: Final = "api_keys"
+# The names in a run's counts.
+COUNTED: Final = ("idempotency_keys", KEYS, "job_runs", "job_plans")
 # Rows of one transaction.
 BATCH = 1000
 

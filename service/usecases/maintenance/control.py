@@ -22,8 +22,7 @@ from service.domain.job_runs import Plan
 from service.domain.pagination import Page, Paging, time_position
 from service.domain.schedules import DEFAULT_ZONE, BadSchedule, Schedule
 from service.usecases.context import Context, Parts
-from service.usecases.maintenance.table import JOBS, JobKind
-from service.usecases.plans import PLANS
+from service.usecases.maintenance.table import SCHEDULED_JOBS, ScheduledJob
 from service.usecases.retries import run_once
 from sql.database import PLATFORM, Transaction
 from sql.queries import execution_logs, jobs
@@ -97,11 +96,11 @@ _RUN = TypeAdapter(Run)
 _DRY = TypeAdapter(DryRun)
 
 
-def schedule_of(kind: JobKind, row: ScheduleRow | None) -> Schedule:
+def schedule_of(job: ScheduledJob, row: ScheduleRow | None) -> Schedule:
     """When a job runs: as it was set, else by default."""
     if row is None:
-        return Schedule(kind.cron)
-    return Schedule(row.cron or kind.cron, row.time_zone or DEFAULT_ZONE)
+        return Schedule(job.cron)
+    return Schedule(row.cron or job.cron, row.time_zone or DEFAULT_ZONE)
 
 
 def last_of(rows: Sequence[ScheduleRow] | None) -> ScheduleRow | None:
@@ -109,7 +108,7 @@ def last_of(rows: Sequence[ScheduleRow] | None) -> ScheduleRow | None:
     return rows[-1] if rows else None
 
 
-def all_jobs(context: Parts, names: Collection[str] = JOBS) -> list[Job]:
+def all_jobs(context: Parts, names: Collection[str] = SCHEDULED_JOBS) -> list[Job]:
     """Every job, or some."""
     with context.database.transaction(PLATFORM) as tx:
         installed = jobs.installed_at(tx)
@@ -118,7 +117,14 @@ def all_jobs(context: Parts, names: Collection[str] = JOBS) -> list[Job]:
         succeeded = jobs.last_runs(tx, names, state=jobs.SUCCEEDED)
     at = context.clock()
     return [
-        _job(JOBS[name], last_of(rows.get(name)), last.get(name), succeeded.get(name), since=installed, at=at)
+        _job(
+            SCHEDULED_JOBS[name],
+            last_of(rows.get(name)),
+            last.get(name),
+            succeeded.get(name),
+            since=installed,
+            at=at,
+        )
         for name in names
     ]
 
@@ -130,14 +136,14 @@ def job(context: Parts, name: str) -> Job:
     return found
 
 
-def _known(name: str) -> JobKind:
-    if name not in JOBS:
-        raise JobNotFound(f"There is no job {name!r}: they are {', '.join(JOBS)}.")
-    return JOBS[name]
+def _known(name: str) -> ScheduledJob:
+    if name not in SCHEDULED_JOBS:
+        raise JobNotFound(f"There is no job {name!r}: they are {', '.join(SCHEDULED_JOBS)}.")
+    return SCHEDULED_JOBS[name]
 
 
 def _job(
-    kind: JobKind,
+    job: ScheduledJob,
     row: ScheduleRow | None,
     last: Run | None,
     succeeded: Run | None,
@@ -145,7 +151,7 @@ def _job(
     since: datetime | None,
     at: datetime,
 ) -> Job:
-    schedule = schedule_of(kind, row)
+    schedule = schedule_of(job, row)
     is_paused = row is not None and row.is_paused
     upcoming = None if is_paused else schedule.next_after(at)
     if succeeded is not None:
@@ -155,12 +161,12 @@ def _job(
     if upcoming is not None and (following := schedule.next_after(upcoming)) is not None:
         allowed = max(allowed, following - upcoming)
     return Job(
-        name=kind.name,
-        summary=kind.summary,
+        name=job.name,
+        summary=job.summary,
         cron=schedule.cron,
         time_zone=schedule.time_zone,
         is_paused=is_paused,
-        can_be_dry=kind.has_plan,
+        can_be_dry=job.plan is not None,
         next_run_at=upcoming,
         last_run=last,
         last_success=succeeded,
@@ -215,10 +221,10 @@ def _subject(name: str) -> Subject:
 
 def plan_of(context: Parts, name: str, at: datetime) -> Plan:
     """What a run at an instant would take away; raises JobNotFound, NoPlan."""
-    _known(name)
-    if name not in PLANS:
+    plan = _known(name).plan
+    if plan is None:
         raise NoPlan(f"The job {name} takes nothing away: there is nothing to try.")
-    return PLANS[name](context, at)
+    return plan(context, at)
 
 
 def try_dry(context: Context, caller: Caller, name: str, *, once: Attempt | None) -> DryRun:

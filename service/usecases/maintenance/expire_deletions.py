@@ -8,6 +8,7 @@ subscriptions nothing expires: they are read-only, and purged as a whole.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from service.committer.changes import Purge
@@ -27,6 +28,8 @@ from sql.database import PLATFORM, Transaction
 from sql.queries import expire_deletions, resources
 from sql.queries import holds as held_rows
 from sql.queries.expire_deletions import ExpiredRow
+
+NAME: Final = "expire-deletions"
 
 # Of one subscription, before it is another's turn.
 TURN = 100

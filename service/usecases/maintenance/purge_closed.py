@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from gitstore.failpoints import passing
@@ -35,6 +35,8 @@ from sql.queries import holds, purge_closed, repositories, tenancy
 from sql.queries.holds import HoldRow
 from sql.queries.purge_closed import KEPT_UP, LOGS, Step
 from sql.queries.tenancy import SubscriptionRow
+
+NAME: Final = "purge-closed"
 
 BUNDLE = "repository"
 # Rows of one transaction: short where it only deletes, fewer and larger files where it archives.

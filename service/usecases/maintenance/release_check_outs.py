@@ -5,6 +5,7 @@ stays. In closed subscriptions they stay as they are.
 """
 
 from datetime import datetime
+from typing import Final
 
 from service.audit import events
 from service.audit.events import Subject, check_out_state
@@ -18,6 +19,8 @@ from service.usecases.maintenance.turns import take_turns
 from sql.database import PLATFORM
 from sql.queries import check_outs, release_check_outs, resources
 from sql.queries.release_check_outs import Leased
+
+NAME: Final = "release-check-outs"
 
 # Of one subscription, before it is another's turn.
 TURN = 100

@@ -14,6 +14,10 @@ from service.usecases.context import JobContext
 from service.usecases.maintenance import upkeep as keeping
 from sql.queries import repositories
 
+UPKEEP: Final = "upkeep"
+DEEP_UPKEEP: Final = "deep-upkeep"
+RECONCILE: Final = "reconcile"
+
 # A light one every few minutes must leave the disk to those who save.
 LIGHT_SECONDS: Final = 240.0
 RECONCILE_SECONDS: Final = 300.0

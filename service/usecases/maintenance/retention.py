@@ -25,6 +25,8 @@ from sql.errors import ChunkGone, LockNotTaken, RowsKept, WriteConflict
 from sql.queries import retention, retention_policies
 from sql.queries.retention import Chunk, Guarded, HeldRows, Span
 
+NAME: Final = "retention"
+
 # In one transaction: short where it only deletes, fewer and larger files where it archives.
 ROWS_AT_ONCE: Final = 5_000
 ARCHIVED_AT_ONCE: Final = 20_000

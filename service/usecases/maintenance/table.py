@@ -1,70 +1,101 @@
-"""The jobs by name: what each does, and when it runs unless an operator says otherwise."""
+"""The table of scheduled jobs: name, schedule, use case and, where a run deletes something, its plan."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
+from service.domain.job_runs import Counts, JobRun, Plan
+from service.usecases.context import JobContext, Parts
+from service.usecases.maintenance import (
+    clean_up,
+    expire_deletions,
+    purge_closed,
+    release_check_outs,
+    repositories,
+    retention,
+)
 
-@dataclass(frozen=True, slots=True)
-class JobKind:
-    """A job; `cron` has five fields, or six with seconds first, in UTC. One with a plan can be tried dry."""
+Work = Callable[[JobContext, JobRun], Counts]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduledJob:
+    """A scheduled job.
+
+    `cron` has five fields, or six with seconds first, in UTC; it holds unless an operator sets another.
+    `plan` reports the deletions of a run at an instant, for dry runs. `rows` names the counts whose sum is
+    the number of rows that a run processed.
+    """
 
     name: str
     summary: str
     cron: str
-    has_plan: bool = False
-    # Which of its counts, together, are the rows that it was about.
+    run: Work
+    plan: Callable[[Parts, datetime], Plan] | None = None
     rows: tuple[str, ...] = ("rows",)
 
 
-RETENTION: Final = "retention"
-EXPIRE_DELETIONS: Final = "expire-deletions"
-RELEASE_CHECK_OUTS: Final = "release-check-outs"
-CLEAN_UP: Final = "clean-up"
-PURGE_CLOSED: Final = "purge-closed"
-UPKEEP: Final = "upkeep"
-DEEP_UPKEEP: Final = "deep-upkeep"
-RECONCILE: Final = "reconcile"
-
-# What `clean-up` counts.
-CLEANED: Final = ("idempotency_keys", "api_keys", "job_runs", "job_plans")
-
-JOBS: Final = {
-    kind.name: kind
-    for kind in (
-        JobKind(RETENTION, "Drops logs past their term, archived first where that is on", "15 2 * * *", True),
-        JobKind(
-            EXPIRE_DELETIONS,
-            "Deletes for good what can no longer be restored",
-            "*/5 * * * *",
-            True,
-            ("resources",),
+SCHEDULED_JOBS: Final[Mapping[str, ScheduledJob]] = {
+    job.name: job
+    for job in (
+        ScheduledJob(
+            name=retention.NAME,
+            summary="Drops logs past their term, archived first where that is on",
+            cron="15 2 * * *",
+            run=retention.run,
+            plan=retention.plan,
         ),
-        JobKind(
-            RELEASE_CHECK_OUTS, "Ends check-outs whose lease is over", "* * * * *", True, ("check_outs",)
+        ScheduledJob(
+            name=expire_deletions.NAME,
+            summary="Deletes for good what can no longer be restored",
+            cron="*/5 * * * *",
+            run=expire_deletions.run,
+            plan=expire_deletions.plan,
+            rows=("resources",),
         ),
-        JobKind(
-            CLEAN_UP,
-            "Removes idempotency keys, API keys and job records past use",
-            "40 * * * *",
-            True,
-            CLEANED,
+        ScheduledJob(
+            name=release_check_outs.NAME,
+            summary="Ends check-outs whose lease is over",
+            cron="* * * * *",
+            run=release_check_outs.run,
+            plan=release_check_outs.plan,
+            rows=("check_outs",),
         ),
-        JobKind(
-            PURGE_CLOSED, "Exports, then purges subscriptions closed for long enough", "30 3 * * *", True
+        ScheduledJob(
+            name=clean_up.NAME,
+            summary="Removes idempotency keys, API keys and job records past use",
+            cron="40 * * * *",
+            run=clean_up.run,
+            plan=clean_up.plan,
+            rows=clean_up.COUNTED,
         ),
-        JobKind(
-            UPKEEP,
-            "Merges packs of the repositories that need it most",
-            "*/10 * * * *",
+        ScheduledJob(
+            name=purge_closed.NAME,
+            summary="Exports, then purges subscriptions closed for long enough",
+            cron="30 3 * * *",
+            run=purge_closed.run,
+            plan=purge_closed.plan,
+        ),
+        ScheduledJob(
+            name=repositories.UPKEEP,
+            summary="Merges packs of the repositories that need it most",
+            cron="*/10 * * * *",
+            run=repositories.upkeep,
             rows=("repositories",),
         ),
-        JobKind(
-            DEEP_UPKEEP, "Finds deltas and prunes what nothing reaches", "0 4 * * *", rows=("repositories",)
+        ScheduledJob(
+            name=repositories.DEEP_UPKEEP,
+            summary="Finds deltas and prunes what nothing reaches",
+            cron="0 4 * * *",
+            run=repositories.deep_upkeep,
+            rows=("repositories",),
         ),
-        JobKind(
-            RECONCILE,
-            "Compares rows with repositories and repairs what is known",
-            "5,35 * * * *",
+        ScheduledJob(
+            name=repositories.RECONCILE,
+            summary="Compares rows with repositories and repairs what is known",
+            cron="5,35 * * * *",
+            run=repositories.reconcile,
             rows=("subscriptions",),
         ),
     )
