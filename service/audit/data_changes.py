@@ -37,15 +37,6 @@ class Whole(NamedTuple):
 # Of a document in git, which has it whole.
 MAX_DIFF_BYTES = 1024 * 1024
 
-# The table that has the records of a type of subject.
-_TABLES = {
-    "subscription": "subscriptions",
-    "user": "users",
-    "api_key": "api_keys",
-    "audit_policy": "audit_policies",
-    "legal_hold": "legal_holds",
-}
-
 
 def record(
     tx: Transaction,
@@ -55,16 +46,17 @@ def record(
     action: Action,
     at: datetime,
     *,
+    table: str,
     record_id: UUID,
     old: Values | None = None,
     new: Values | None = None,
 ) -> None:
-    """Write an event with the change that it is, numbered after the last one of that record.
+    """Write an event with the data change that it is, of a record of `table`: numbered after its last one.
 
     Whoever changes the same record waits from here on until the transaction ends.
     """
     events.record(tx, author, subscription_id, subject, action, at, old=old, new=new)
-    changed = Record(_TABLES[subject.resource_type], record_id, subject.name)
+    changed = Record(table, record_id, subject.name)
     number = data_changes.next_number(tx, subscription_id, changed.table_name, record_id)
     row = change(author, subscription_id, changed, at, old=old, new=new, number=number)
     data_changes.insert_rows(tx, [row])

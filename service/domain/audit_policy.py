@@ -6,7 +6,6 @@ from enum import StrEnum
 from typing import Final
 
 from service.domain.actions import Action
-from service.domain.resource_kinds import Kind
 
 
 class Depth(StrEnum):
@@ -23,15 +22,6 @@ class Depth(StrEnum):
 
 DEFAULT_DEPTH: Final = Depth.CHANGES
 ANY: Final = "*"
-
-RESOURCE_TYPES: Final = frozenset(
-    {
-        *Kind,
-        *("subscription", "user", "api_key", "repository", "audit_policy", "deletion"),
-        *("legal_hold", "retention_policy"),
-        *("audit_log", "execution_log", "change_history", "server_log", "maintenance_job"),
-    }
-)
 
 # All others are actions on versions, deletions, keys and permissions, or the service's own: a record of them
 # can't be switched off.

@@ -160,4 +160,4 @@ def _status(error: AnnalsError, caller: Caller | None) -> Literal["failed", "una
 def _counts(request: Request, attempt: Attempt, status: str) -> bool:
     """Git asks without a key first, each time: a read without credentials is no attempt of anybody."""
     is_anonymous_read = request.method == "GET" and "authorization" not in request.headers
-    return (attempt.is_event or status == "unauthorized") and not is_anonymous_read
+    return (attempt.is_audited or status == "unauthorized") and not is_anonymous_read

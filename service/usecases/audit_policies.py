@@ -53,6 +53,7 @@ def replace(
                 Subject("audit_policy", subscription_id, held.name),
                 Action.UPDATE,
                 context.clock(),
+                table="audit_policies",
                 record_id=subscription_id,
                 old=_state(before),
                 new=_state(wanted),

@@ -100,7 +100,15 @@ def record_revocation(
     subject = Subject("api_key", key.key_id, key.name)
     state = key_state(key)
     data_changes.record(
-        tx, author, subscription_id, subject, Action.DELETE, at, record_id=key.key_id, old=state
+        tx,
+        author,
+        subscription_id,
+        subject,
+        Action.DELETE,
+        at,
+        table="api_keys",
+        record_id=key.key_id,
+        old=state,
     )
     about = {"user_id": key.user_id, "username": key.username}
     events.record(tx, author, subscription_id, subject, Action.LOGOUT, at, old=about)

@@ -102,6 +102,7 @@ def _store(
         subject_of(after),
         Action.UPDATE,
         at,
+        table="subscriptions",
         record_id=after.subscription_id,
         old=settings_of(before),
         new=settings_of(after),

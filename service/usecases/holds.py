@@ -152,6 +152,7 @@ def _record(
         Subject("legal_hold", row.hold_id, None),
         action,
         at,
+        table="legal_holds",
         record_id=row.hold_id,
         old=old,
         new=asdict(row),

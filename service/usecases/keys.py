@@ -75,7 +75,15 @@ def create_key(
         subject = Subject("api_key", key_id, name)
         state = key_state(row)
         data_changes.record(
-            tx, caller, subscription_id, subject, Action.CREATE, at, record_id=key_id, new=state
+            tx,
+            caller,
+            subscription_id,
+            subject,
+            Action.CREATE,
+            at,
+            table="api_keys",
+            record_id=key_id,
+            new=state,
         )
         return NewKey(
             key_id=key_id,

@@ -151,6 +151,7 @@ def create_subscription(
             subject_of(row),
             Action.CREATE,
             at,
+            table="subscriptions",
             record_id=row.subscription_id,
             new=settings_of(row),
         )
@@ -185,6 +186,7 @@ def change_subscription(
                 subject_of(after),
                 Action.UPDATE,
                 at,
+                table="subscriptions",
                 record_id=subscription_id,
                 old=settings_of(before),
                 new=settings_of(after),
@@ -237,6 +239,7 @@ def create_user(
             subject,
             Action.CREATE,
             at,
+            table="users",
             record_id=row.user_id,
             new=_state(row),
         )
@@ -287,6 +290,7 @@ def change_user(
             Subject("user", before.user_id, before.username),
             Action.UPDATE,
             at,
+            table="users",
             record_id=before.user_id,
             old=_state(before),
             new=_state(after) | ({"email_changed": True} if email != before.email else {}),
@@ -314,6 +318,7 @@ def delete_user(
             Subject("user", row.user_id, row.username),
             Action.DELETE,
             at,
+            table="users",
             record_id=row.user_id,
             old=_state(row) | {"check_outs": released},
         )

@@ -4,6 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from service.domain.actions import Action
+from service.http.audited_operations import audits
 from service.http.auth.access import ReadingLogs, ReadingPlatformLogs, Recording
 from service.http.event_bodies import Stored, batch_of, takes_batch
 from service.http.parameters import Once, Paged
@@ -18,6 +20,7 @@ router = APIRouter(prefix="/v1", tags=["logs"])
 
 
 @router.get("/audit-logs", response_model=page_of(audit_logs.AuditEvent))
+@audits(Action.READ, "audit_log")
 def list_platform_audit_logs(
     request: Request, caller: ReadingPlatformLogs, paging: Paged, narrow: Annotated[AuditQuery, Query()]
 ) -> Response:
@@ -29,6 +32,7 @@ def list_platform_audit_logs(
 
 
 @router.get("/subscriptions/{subscription_id}/audit-logs", response_model=page_of(audit_logs.AuditEvent))
+@audits(Action.READ, "audit_log")
 def list_audit_logs(
     request: Request, access: ReadingLogs, paging: Paged, narrow: Annotated[AuditQuery, Query()]
 ) -> Response:
@@ -45,6 +49,7 @@ def list_audit_logs(
     response_model=Stored,
     openapi_extra=takes_batch(NewAuditEvent),
 )
+@audits(Action.RECORD, "audit_log")
 def record_audit_logs(
     access: Recording,
     batch: Annotated[Batch[NewAuditEvent], Depends(batch_of(NewAuditEvent))],
@@ -65,6 +70,7 @@ def record_audit_logs(
     "/subscriptions/{subscription_id}/audit-logs/stats",
     response_model=statistics_of(audit_logs.AuditBucket),
 )
+@audits(Action.READ, "audit_log")
 def audit_statistics(access: ReadingLogs, query: Annotated[AuditStatisticsQuery, Query()]) -> Response:
     """How many events there were in each bucket of time, of each group (auditor, admin)."""
     found = audit_logs.audit_statistics(

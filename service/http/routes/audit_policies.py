@@ -4,6 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
+from service.domain.actions import Action
+from service.http.audited_operations import audits
 from service.http.auth.access import ManagingPolicy, ReadingLogs
 from service.http.bodies import body_of
 from service.http.responses import answer, takes
@@ -20,6 +22,7 @@ def get_audit_policy(access: ReadingLogs) -> Response:
 
 
 @router.put("", response_model=audit_policies.AuditPolicy, openapi_extra=takes(NewAuditPolicy))
+@audits(Action.UPDATE, "audit_policy")
 def put_audit_policy(
     access: ManagingPolicy, body: Annotated[NewAuditPolicy, Depends(body_of(NewAuditPolicy))]
 ) -> Response:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from service.domain.actions import Action
+from service.http.audited_operations import audits
 from service.http.auth.access import Reading, Releasing, Writing
 from service.http.bodies import body_of
 from service.http.parameters import RESOURCE_PATH, Based, MaybeBased, Once, Paged, Targeted
@@ -22,6 +24,7 @@ _SUBSCRIPTION = "/v1/subscriptions/{subscription_id}"
     response_model=checkouts.CheckedOutDocument,
     openapi_extra=takes(CheckOutRequest, required=False),
 )
+@audits(Action.CHECK_OUT)
 def check_out(
     access: Writing,
     body: Annotated[CheckOutRequest, Depends(body_of(CheckOutRequest, may_be_empty=True))],
@@ -49,6 +52,7 @@ def check_out(
     response_model=versions.Saved,
     openapi_extra=takes(CheckInRequest, required=False),
 )
+@audits(Action.CHECK_IN)
 async def check_in(
     access: Writing,
     body: Annotated[CheckInRequest, Depends(body_of(CheckInRequest, may_be_empty=True))],
@@ -73,6 +77,7 @@ async def check_in(
 
 
 @router.delete(f"{RESOURCE_PATH}/check-out", status_code=204)
+@audits(Action.CANCEL_CHECK_OUT)
 def release_check_out(
     access: Releasing, if_match: MaybeBased, target: Targeted, force: bool = False
 ) -> Response:
@@ -101,6 +106,7 @@ def list_check_outs(request: Request, access: Reading, paging: Paged) -> Respons
     response_model=checkouts.CheckedInMany,
     openapi_extra=takes(CheckInsRequest),
 )
+@audits(Action.CHECK_IN, "subscription")
 async def check_in_many(
     access: Writing,
     body: Annotated[CheckInsRequest, Depends(body_of(CheckInsRequest))],

@@ -4,6 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from service.domain.actions import Action
+from service.http.audited_operations import audits
 from service.http.auth.access import Reading, Writing
 from service.http.bodies import body_of
 from service.http.parameters import RESOURCE_PATH, MaybeBased, Once, Paged, Targeted
@@ -30,6 +32,7 @@ def list_comments(request: Request, access: Reading, target: Targeted, ref: str,
 
 
 @router.post("", status_code=201, response_model=comments.Comment, openapi_extra=takes(CommentRequest))
+@audits(Action.COMMENT)
 def add_comment(
     access: Writing,
     body: Annotated[CommentRequest, Depends(body_of(CommentRequest))],

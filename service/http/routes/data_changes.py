@@ -4,6 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from service.domain.actions import Action
+from service.http.audited_operations import audits
 from service.http.auth.access import ReadingLogs
 from service.http.parameters import Paged
 from service.http.responses import page_answer, page_of
@@ -14,6 +16,7 @@ router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/change-history", 
 
 
 @router.get("", response_model=page_of(data_changes.DataChange))
+@audits(Action.READ, "change_history")
 def list_data_changes(
     request: Request, access: ReadingLogs, paging: Paged, narrow: Annotated[ChangeQuery, Query()]
 ) -> Response:

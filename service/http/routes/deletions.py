@@ -7,7 +7,9 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from service.committer.changes import Resolution
 from service.domain import ids
+from service.domain.actions import Action
 from service.domain.errors import DeletionNotFound
+from service.http.audited_operations import audits
 from service.http.auth.access import Deleting, Reading, Writing
 from service.http.bodies import body_of
 from service.http.parameters import RESOURCE_PATH, Based, Once, Paged, Targeted
@@ -31,6 +33,7 @@ Named = Annotated[UUID, Depends(_deletion_id)]
 
 
 @router.delete(RESOURCE_PATH, response_model=deletions.DeletionMade)
+@audits(Action.DELETE)
 async def delete_resource(
     access: Deleting,
     target: Targeted,
@@ -78,6 +81,7 @@ def get_deletion(access: Reading, deletion_id: Named) -> Response:
     response_model=deletions.Restoration,
     openapi_extra=takes(RestoreRequest, required=False),
 )
+@audits(Action.RESTORE, "deletion", id_in="deletion_id")
 async def restore_deletion(
     access: Writing,
     body: Annotated[RestoreRequest, Depends(body_of(RestoreRequest, may_be_empty=True))],

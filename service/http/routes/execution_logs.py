@@ -4,6 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from service.domain.actions import Action
+from service.http.audited_operations import audits
 from service.http.auth.access import ReadingLogs, Recording
 from service.http.event_bodies import Stored, batch_of, takes_batch
 from service.http.parameters import Once, Paged
@@ -17,6 +19,7 @@ router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/execution-logs", 
 
 
 @router.get("", response_model=page_of(execution_logs.ExecutionEvent))
+@audits(Action.READ, "execution_log")
 def list_execution_logs(
     request: Request, access: ReadingLogs, paging: Paged, narrow: Annotated[ExecutionQuery, Query()]
 ) -> Response:
@@ -28,6 +31,7 @@ def list_execution_logs(
 
 
 @router.post("", status_code=201, response_model=Stored, openapi_extra=takes_batch(NewExecutionEvent))
+@audits(Action.RECORD, "execution_log")
 def record_execution_logs(
     access: Recording,
     batch: Annotated[Batch[NewExecutionEvent], Depends(batch_of(NewExecutionEvent))],
@@ -45,6 +49,7 @@ def record_execution_logs(
 
 
 @router.get("/stats", response_model=statistics_of(execution_logs.ExecutionBucket))
+@audits(Action.READ, "execution_log")
 def execution_statistics(
     access: ReadingLogs, query: Annotated[ExecutionStatisticsQuery, Query()]
 ) -> Response:

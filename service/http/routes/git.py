@@ -15,6 +15,7 @@ from gitstore.serve.negotiation import Negotiation, wants
 from gitstore.serve.upload_pack import UploadPack, advertises_refs
 from service.domain.actions import Action
 from service.domain.errors import BodyTooLarge, Forbidden, MalformedGitRequest, PathNotFound
+from service.http.audited_operations import audits
 from service.http.auth.access import Reading
 from service.http.bodies import MAX_BODY_BYTES
 from service.runtime.metrics import CLONES
@@ -33,6 +34,7 @@ def _upload_pack(request: Request) -> UploadPack:
 
 
 @router.get("/info/refs")
+@audits(Action.CLONE, "repository")
 async def info_refs(
     request: Request,
     access: Reading,
@@ -52,6 +54,7 @@ async def info_refs(
 
 
 @router.post("/git-upload-pack")
+@audits(Action.CLONE, "repository")
 async def upload_pack(
     request: Request, access: Reading, git_protocol: Annotated[str | None, Header()] = None
 ) -> Response:

@@ -5,6 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from service.domain import ids
+from service.domain.actions import Action
+from service.http.audited_operations import audits
 from service.http.auth.access import Holding, ReadingHolds
 from service.http.bodies import body_of
 from service.http.parameters import Once, Paged
@@ -22,6 +24,7 @@ def list_holds(request: Request, access: ReadingHolds, paging: Paged) -> Respons
 
 
 @router.post("", status_code=201, response_model=holds.Hold, openapi_extra=takes(NewHold))
+@audits(Action.CREATE, "legal_hold", id_in="hold_id")
 def place_hold(access: Holding, body: Annotated[NewHold, Depends(body_of(NewHold))], once: Once) -> Response:
     """Keep the subscription, a resource or a user from all that takes away (admin, operator)."""
     hold = holds.place(access.context, access.caller, access.subscription_id, body.made(), once=once)
@@ -35,6 +38,7 @@ def get_hold(access: ReadingHolds, hold_id: str) -> Response:
 
 
 @router.post("/{hold_id}/release", response_model=holds.Hold, openapi_extra=takes(HoldRelease))
+@audits(Action.UPDATE, "legal_hold", id_in="hold_id")
 def release_hold(
     access: Holding, hold_id: str, body: Annotated[HoldRelease, Depends(body_of(HoldRelease))], once: Once
 ) -> Response:

@@ -6,6 +6,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from service.domain import ids
+from service.domain.actions import Action
+from service.http.audited_operations import audits
 from service.http.auth.access import Maintaining
 from service.http.bodies import body_of
 from service.http.parameters import Once, Paged
@@ -31,6 +33,7 @@ def get_job(request: Request, _caller: Maintaining, name: str) -> Response:
 
 
 @router.patch("/jobs/{name}", response_model=control.Job, openapi_extra=takes(JobChange))
+@audits(Action.UPDATE, "maintenance_job", id_in="name")
 def change_job(
     request: Request,
     caller: Maintaining,
@@ -48,6 +51,7 @@ def change_job(
     openapi_extra=takes(RunRequest, required=False),
     responses={202: {"description": "The run has not ended yet", "model": control.Run}},
 )
+@audits(Action.EXECUTE, "maintenance_job", id_in="name")
 async def run_job(
     request: Request,
     caller: Maintaining,

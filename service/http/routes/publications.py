@@ -5,6 +5,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
+from service.domain.actions import Action
+from service.http.audited_operations import audits
 from service.http.auth.access import Writing
 from service.http.bodies import body_of
 from service.http.parameters import RESOURCE_PATH, Based, Once, Targeted
@@ -39,13 +41,13 @@ def _setter(published: bool) -> Callable[..., Awaitable[Response]]:
     return set_published
 
 
-for _call, _summary in (
-    ("publish", "Let a version be the published one of its resource"),
-    ("unpublish", "Let a version no longer be published"),
+for _call, _action, _summary in (
+    ("publish", Action.PUBLISH, "Let a version be the published one of its resource"),
+    ("unpublish", Action.UNPUBLISH, "Let a version no longer be published"),
 ):
     router.add_api_route(
         f"/{_call}",
-        _setter(_call == "publish"),
+        audits(_action)(_setter(_call == "publish")),
         methods=["POST"],
         response_model=versions.Saved,
         name=_call,

@@ -6,7 +6,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from service.domain.actions import Action
 from service.domain.resource_kinds import Kind, Place
+from service.http.audited_operations import audits
 from service.http.auth.access import Reading, Writing
 from service.http.bodies import MERGE_PATCH, body_of
 from service.http.parameters import RESOURCE_PATH, Based, Once, Paged, Targeted
@@ -80,7 +82,7 @@ def _lister(kind: Kind) -> Callable[..., Response]:
 for _kind in Kind:
     router.add_api_route(
         f"/{_kind.collection}",
-        _creator(_kind),
+        audits(Action.CREATE, _kind)(_creator(_kind)),
         methods=["POST"],
         status_code=201,
         response_model=resources.Resource,
@@ -110,6 +112,7 @@ def get_resource(access: Reading, target: Targeted) -> Response:
     response_model=resources.Changed,
     openapi_extra=takes(*CHANGES.values(), media_type=MERGE_PATCH),
 )
+@audits(Action.UPDATE)
 async def change_resource(
     access: Writing,
     target: Targeted,

@@ -4,6 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from service.domain.actions import Action
+from service.http.audited_operations import audits
 from service.http.auth.access import Maintaining
 from service.http.bodies import body_of
 from service.http.requests import context_of
@@ -23,6 +25,7 @@ def get_retention_policies(request: Request, _: Maintaining) -> Response:
 @router.put(
     "", response_model=retention_policies.RetentionPolicies, openapi_extra=takes(NewRetentionPolicies)
 )
+@audits(Action.UPDATE, "retention_policy")
 def put_retention_policies(
     request: Request,
     caller: Maintaining,

@@ -4,6 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
+from service.domain.actions import Action
+from service.http.audited_operations import audits
 from service.http.auth.access import Writing
 from service.http.bodies import body_of
 from service.http.parameters import RESOURCE_PATH, Based, Once, Targeted
@@ -20,6 +22,7 @@ router = APIRouter(tags=["rollback"])
     response_model=versions.Saved,
     openapi_extra=takes(RollbackRequest),
 )
+@audits(Action.ROLLBACK)
 async def roll_back(
     access: Writing,
     body: Annotated[RollbackRequest, Depends(body_of(RollbackRequest))],
@@ -50,6 +53,7 @@ async def roll_back(
     response_model=rollbacks.RolledBackMany,
     openapi_extra=takes(RollbackManyRequest),
 )
+@audits(Action.ROLLBACK, "subscription")
 async def roll_back_many(
     access: Writing,
     body: Annotated[RollbackManyRequest, Depends(body_of(RollbackManyRequest))],

@@ -4,6 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
+from service.domain.actions import Action
+from service.http.audited_operations import audits
 from service.http.auth.access import ReadingLogs, ReadingPlatformLogs
 from service.http.parameters import Paged
 from service.http.requests import context_of
@@ -15,6 +17,7 @@ router = APIRouter(prefix="/v1", tags=["logs"])
 
 
 @router.get("/subscriptions/{subscription_id}/server-logs", response_model=page_of(server_logs.ServerEvent))
+@audits(Action.READ, "server_log")
 def list_server_logs(
     request: Request, access: ReadingLogs, paging: Paged, narrow: Annotated[ServerLogQuery, Query()]
 ) -> Response:
@@ -26,6 +29,7 @@ def list_server_logs(
 
 
 @router.get("/server-logs", response_model=page_of(server_logs.ServerEvent))
+@audits(Action.READ, "server_log")
 def list_all_server_logs(
     request: Request,
     caller: ReadingPlatformLogs,

@@ -4,6 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
+from service.domain.actions import Action
+from service.http.audited_operations import audits
 from service.http.auth.access import Writing
 from service.http.bodies import body_of
 from service.http.parameters import RESOURCE_PATH, Based, Targeted
@@ -15,6 +17,7 @@ router = APIRouter(prefix=f"{RESOURCE_PATH}/versions/{{ref}}/tag", tags=["versio
 
 
 @router.put("", response_model=versions.Saved, openapi_extra=takes(TagRequest))
+@audits(Action.TAG)
 async def put_tag(
     access: Writing,
     body: Annotated[TagRequest, Depends(body_of(TagRequest))],
@@ -36,6 +39,7 @@ async def put_tag(
 
 
 @router.delete("", response_model=versions.Saved)
+@audits(Action.UNTAG)
 async def delete_tag(access: Writing, if_match: Based, target: Targeted, ref: str) -> Response:
     """Take a version's tag away."""
     untagged = await tags.set_tag(

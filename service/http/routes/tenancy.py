@@ -5,7 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from service.domain import ids
+from service.domain.actions import Action
 from service.domain.callers import Role
+from service.http.audited_operations import audits
 from service.http.auth.access import Calling, Closing, Configuring, Creating, Managing, Seeing
 from service.http.bodies import body_of
 from service.http.parameters import Once, Paged
@@ -30,6 +32,7 @@ router = APIRouter(prefix="/v1", tags=["tenancy"])
     response_model=tenancy.Subscription,
     openapi_extra=takes(NewSubscription),
 )
+@audits(Action.CREATE, "subscription")
 def create_subscription(
     request: Request,
     caller: Creating,
@@ -60,6 +63,7 @@ def get_subscription(access: Seeing) -> Response:
     response_model=tenancy.Subscription,
     openapi_extra=takes(SubscriptionChange),
 )
+@audits(Action.UPDATE, "subscription")
 def change_subscription(
     access: Configuring, body: Annotated[SubscriptionChange, Depends(body_of(SubscriptionChange))]
 ) -> Response:
@@ -73,6 +77,7 @@ def change_subscription(
     response_model=tenancy.Subscription,
     openapi_extra=takes(ClosingReason),
 )
+@audits(Action.UPDATE, "subscription")
 def close_subscription(
     access: Closing, body: Annotated[ClosingReason, Depends(body_of(ClosingReason))], once: Once
 ) -> Response:
@@ -87,6 +92,7 @@ def close_subscription(
     response_model=tenancy.Subscription,
     openapi_extra=takes(ClosingReason),
 )
+@audits(Action.UPDATE, "subscription")
 def reopen_subscription(
     access: Closing, body: Annotated[ClosingReason, Depends(body_of(ClosingReason))], once: Once
 ) -> Response:
@@ -102,6 +108,7 @@ def reopen_subscription(
     response_model=tenancy.User,
     openapi_extra=takes(NewUser),
 )
+@audits(Action.CREATE, "user", id_in="user_id")
 def create_user(
     access: Managing, body: Annotated[NewUser, Depends(body_of(NewUser))], once: Once
 ) -> Response:
@@ -129,6 +136,7 @@ def list_users(request: Request, access: Managing, paging: Paged) -> Response:
     response_model=tenancy.User,
     openapi_extra=takes(UserChange),
 )
+@audits(Action.UPDATE, "user", id_in="user_id")
 def change_user(
     access: Managing, user_id: str, body: Annotated[UserChange, Depends(body_of(UserChange))]
 ) -> Response:
@@ -141,6 +149,7 @@ def change_user(
 
 
 @router.delete("/subscriptions/{subscription_id}/users/{user_id}", status_code=204)
+@audits(Action.DELETE, "user", id_in="user_id")
 def delete_user(access: Managing, user_id: str) -> Response:
     """Remove a user, its keys and its check-outs; history keeps its name (admin, operator)."""
     tenancy.delete_user(access.context, access.caller, access.subscription_id, ids.parse(user_id))
@@ -153,6 +162,7 @@ def delete_user(access: Managing, user_id: str) -> Response:
     response_model=keys.NewKey,
     openapi_extra=takes(NewApiKey),
 )
+@audits(Action.CREATE, "api_key", id_in="key_id")
 def create_key(
     access: Managing, body: Annotated[NewApiKey, Depends(body_of(NewApiKey))], once: Once
 ) -> Response:
@@ -176,6 +186,7 @@ def list_keys(request: Request, access: Managing, paging: Paged) -> Response:
 
 
 @router.delete("/subscriptions/{subscription_id}/api-keys/{key_id}", status_code=204)
+@audits(Action.DELETE, "api_key", id_in="key_id")
 def delete_key(access: Managing, key_id: str) -> Response:
     """Remove a key, with effect at once (admin, operator)."""
     keys.delete_key(access.context, access.caller, access.subscription_id, ids.parse(key_id))

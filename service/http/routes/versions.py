@@ -5,6 +5,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from service.domain import etags
+from service.domain.actions import Action
+from service.http.audited_operations import audits
 from service.http.auth.access import Reading, Writing
 from service.http.bodies import body_of
 from service.http.parameters import RESOURCE_PATH, Based, Once, Paged, Targeted
@@ -86,6 +88,7 @@ async def get_diff(access: Reading, target: Targeted, between: Annotated[DiffQue
 
 
 @router.post("/versions", status_code=201, response_model=versions.Saved, openapi_extra=takes(NewVersion))
+@audits(Action.UPDATE)
 async def save_version(
     access: Writing,
     body: Annotated[NewVersion, Depends(body_of(NewVersion))],

@@ -9,14 +9,16 @@ from pydantic import (
 )
 
 from service.domain.actions import Action
-from service.domain.audit_policy import ANY, CAN_BE_OFF, RESOURCE_TYPES, Depth, Rule
+from service.domain.audit_policy import ANY, CAN_BE_OFF, Depth, Rule
 from service.domain.errors import Fault
+from service.http.audited_operations import resource_types
 from service.http.schemas.body import Body, unknown_in_items
 
 
 def _resource_type(text: str) -> str:
-    if text != ANY and text not in RESOURCE_TYPES:
-        raise ValueError(f"is one of {ANY}, {', '.join(sorted(RESOURCE_TYPES))}")
+    known = resource_types()
+    if text != ANY and text not in known:
+        raise ValueError(f"is one of {ANY}, {', '.join(sorted(known))}")
     return text
 
 

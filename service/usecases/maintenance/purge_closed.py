@@ -269,6 +269,7 @@ class _Purge:
             subject_of(after),
             action,
             at,
+            table="subscriptions",
             record_id=self._subscription_id,
             old=settings_of(before),
             new=settings_of(after),
