@@ -31,7 +31,10 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Create(Request):
-    """Make a resource and its first version; `definition` is in canonical bytes."""
+    """Make a resource and its first version; `definition` is in canonical bytes.
+
+    Refused with ParentNotFound, ResourceDeleted, NameTaken.
+    """
 
     kind: Kind
     resource_id: ResourceId
@@ -58,7 +61,9 @@ class OfResource(Request):
 class Amend(OfResource):
     """Make a new version with another name, description or parent: as far as `wanted` has them.
 
-    It holds `name`, `description` and the ids by which a resource of that kind names its parent.
+    `wanted` holds `name`, `description` and the ids by which a resource of that kind names its parent.
+    Refused with ResourceNotFound, ParentNotFound, CheckedOut, ResourceDeleted, FolderCycle, NameTaken,
+    StaleVersion.
     """
 
     wanted: Mapping[str, str | UUID | None]
@@ -66,7 +71,10 @@ class Amend(OfResource):
 
 @dataclass(frozen=True, kw_only=True)
 class Save(OfResource):
-    """Store a definition as the next version, without or beside a check-out of one's own."""
+    """Store a definition, in canonical bytes, as the next version, with or without a check-out of one's own.
+
+    Refused with ResourceNotFound, CheckedOut, ResourceDeleted, TagTaken, StaleVersion.
+    """
 
     definition: bytes
     description: str | None = None
@@ -80,7 +88,10 @@ class Save(OfResource):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckIn(OfResource):
-    """End one's own check-out, with a new version where `definition` brings something new."""
+    """End one's own check-out, with a new version where `definition` differs from the current one.
+
+    Refused with ResourceNotFound, ResourceDeleted, NotCheckedOut, NotHolder, TagTaken, StaleVersion.
+    """
 
     definition: bytes | None = None
     comment: str | None = None
@@ -94,7 +105,10 @@ class CheckIn(OfResource):
 
 @dataclass(frozen=True, kw_only=True)
 class RollBack(OfResource):
-    """Make a new version with the definition and description of the one that `to` names."""
+    """Make a new version with the definition and description of the one that `to` names.
+
+    Refused with ResourceNotFound, VersionNotFound, AmbiguousRef, ResourceDeleted, CheckedOut, StaleVersion.
+    """
 
     to: str | int
     comment: str | None = None
@@ -103,7 +117,10 @@ class RollBack(OfResource):
 
 @dataclass(frozen=True, kw_only=True)
 class SetTag(OfResource):
-    """Give the version that `ref` names a tag in place of the one that it has, or none."""
+    """Give the version that `ref` names another tag in place of its own, or none.
+
+    Refused with ResourceNotFound, VersionNotFound, AmbiguousRef, ResourceDeleted, TagTaken, StaleVersion.
+    """
 
     ref: str
     tag: str | None
@@ -111,7 +128,10 @@ class SetTag(OfResource):
 
 @dataclass(frozen=True, kw_only=True)
 class SetPublished(OfResource):
-    """Publish the version that `ref` names in place of the one that is, or let it no longer be published."""
+    """Publish the version that `ref` names in place of the published one, or unpublish it.
+
+    Refused with ResourceNotFound, VersionNotFound, AmbiguousRef, ResourceDeleted, StaleVersion.
+    """
 
     ref: str
     published: bool
@@ -131,7 +151,9 @@ class Item:
 class CheckInMany(Request):
     """Store definitions of many resources in one commit, and end the author's check-outs of them; or nothing.
 
-    `if_match` is about the head of `main`, that of an item about its resource.
+    `if_match` names the head of `main`, that of an item the current commit of its resource. Refused with the
+    first that applies to any item, with a fault for each such item: ResourceNotFound, CheckedOut,
+    ResourceDeleted, StaleVersion.
     """
 
     items: tuple[Item, ...]
@@ -148,7 +170,8 @@ class RollBackMany(Request):
     """Give resources the definition and description that they had at an instant or a commit, in one commit.
 
     `to` is an instant or the beginning of a commit's id; `root` a workspace or folder, None for the whole
-    subscription; `if_match` is about the head of `main`.
+    subscription; `if_match` names the head of `main`. Refused with ResourceNotFound, ResourceDeleted,
+    CommitNotFound, AmbiguousRef, StaleVersion, and CheckedOut where another user holds any that would change.
     """
 
     to: datetime | str
@@ -160,9 +183,10 @@ class RollBackMany(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class Delete(OfResource):
-    """Let a resource and all that lives below it fall; for `restorable_for` they can come back.
+    """Delete a resource and all live ones below it; for `restorable_for` they can be restored.
 
-    `force` ends others' check-outs, which else are in the way.
+    `force` ends others' check-outs, which otherwise refuse the deletion. Refused with ResourceNotFound,
+    ResourceDeleted, CheckedOut, StaleVersion.
     """
 
     reason: str | None
@@ -172,9 +196,10 @@ class Delete(OfResource):
 
 @dataclass(frozen=True, kw_only=True)
 class Purge(OfResource):
-    """Delete for good what is deleted already, and all below it.
+    """Delete a deleted resource for good, and all below it.
 
-    With `once_expired` only where nothing of it can be restored any longer.
+    With `once_expired` only where none of them can be restored any longer. Refused with ResourceNotFound,
+    NotDeleted, StaleVersion, StillRestorable, Held.
     """
 
     reason: str | None
@@ -196,7 +221,11 @@ class Resolution:
 
 @dataclass(frozen=True, kw_only=True)
 class Restore(Request):
-    """Bring back what fell by a deletion, or only the part of one that `deletion_id` names."""
+    """Restore the resources of a deletion, or only the part of one that `deletion_id` names.
+
+    Refused with DeletionNotFound, NotRestorable, ParentNotFound, Invalid, and, but for a dry run,
+    RestoreConflict with all conflicts.
+    """
 
     deletion_id: UUID
     resolution: Resolution = Resolution()

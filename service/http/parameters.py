@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import Depends, Path, Query, Request
 from starlette.convertors import Convertor, register_url_convertor
@@ -19,6 +18,7 @@ from service.domain.errors import (
 from service.domain.etags import Match
 from service.domain.idempotency import HEADER as IDEMPOTENCY_KEY
 from service.domain.idempotency import Attempt
+from service.domain.ids import ResourceId
 from service.domain.pagination import DEFAULT_LIMIT, MAX_LIMIT, Paging
 from service.domain.resource_kinds import KIND_OF_COLLECTION, Kind
 
@@ -78,12 +78,12 @@ class Target:
     named: str
 
     @property
-    def resource_id(self) -> UUID:
+    def resource_id(self) -> ResourceId:
         """Its id; raises ResourceNotFound for what is none, when all that is read has been found valid."""
         found = ids.parse(self.named)
         if found is None:
             raise ResourceNotFound(f"There is no {self.kind} {self.named!r} in this subscription.")
-        return found
+        return ResourceId(found)
 
 
 class CollectionConvertor(Convertor[str]):

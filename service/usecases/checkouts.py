@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from service.audit import events
 from service.audit.events import Subject, check_out_state
-from service.committer.changes import CheckIn, CheckInMany, Item
+from service.committer.changes import CheckInMany, Item
 from service.committer.refusals import (
     check_match,
     checked_out,
@@ -19,13 +19,12 @@ from service.committer.refusals import (
     resource_not_found,
 )
 from service.committer.step import running
-from service.domain import etags
 from service.domain.actions import Action
 from service.domain.callers import Member
 from service.domain.errors import Fault, IfMatchRequired, Invalid, NotCheckedOut, NotHolder, Unauthenticated
 from service.domain.etags import Match
 from service.domain.idempotency import Attempt
-from service.domain.ids import ResourceId, SubscriptionId, UserId, mint
+from service.domain.ids import SubscriptionId, UserId, mint
 from service.domain.pagination import Page, Paging, time_position
 from service.domain.resource_kinds import Kind
 from service.usecases.context import Context
@@ -83,16 +82,6 @@ class CheckedInMany:
     commit: str | None
     versions: list[Saved]
     unchanged: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewContent:
-    """What a bulk check-in is to store of one resource."""
-
-    kind: Kind
-    resource_id: UUID
-    definition: bytes
-    if_match: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,71 +181,24 @@ def check_out(
     )
 
 
-async def check_in(
-    context: Context,
-    author: Member,
-    kind: Kind,
-    resource_id: UUID,
-    *,
-    definition: bytes | None,
-    comment: str | None,
-    tag: str | None,
-    publish: bool,
-    if_match: Match | None,
-    once: Attempt | None,
-) -> Saved:
-    """End one's check-out, with a new version where the content is new.
-
-    Raises ResourceNotFound, ResourceDeleted, NotCheckedOut, NotHolder, TagTaken, StaleVersion.
-    """
-    change = CheckIn(
-        author=author,
-        kind=kind,
-        resource_id=ResourceId(resource_id),
-        if_match=if_match,
-        once=once,
-        definition=definition,
-        comment=comment,
-        tag=tag,
-        publish=publish,
-    )
-    return saved(context, author, await context.committer.submit(change))
-
-
-async def check_in_many(
-    context: Context,
-    author: Member,
-    contents: Sequence[NewContent],
-    *,
-    comment: str | None,
-    if_match: Match | None,
-    demands_if_match: bool,
-    once: Attempt | None,
-) -> CheckedInMany:
+async def check_in_many(context: Context, change: CheckInMany, *, demands_if_match: bool) -> CheckedInMany:
     """Store many resources in one commit and end one's check-outs of them, or nothing.
 
-    Raises Invalid where one is named twice, IfMatchRequired, and what `committer.many.check_in` raises.
+    Raises Invalid where one is named twice, IfMatchRequired, and the refusals that the change names.
     """
-    _check_contents(contents, demands_if_match=demands_if_match)
-    change = CheckInMany(
-        author=author,
-        once=once,
-        items=_items(contents),
-        comment=comment,
-        if_match=if_match,
-    )
+    _check_items(change.items, demands_if_match=demands_if_match)
     result = await context.committer.submit(change)
     return CheckedInMany(
         commit=result.commit,
-        versions=[saved(context, author, written) for written in result.versions],
+        versions=[saved(context, change.author.subscription_id, written) for written in result.versions],
         unchanged=result.commit is None,
     )
 
 
-def _check_contents(contents: Sequence[NewContent], *, demands_if_match: bool) -> None:
+def _check_items(items: Sequence[Item], *, demands_if_match: bool) -> None:
     seen: set[tuple[Kind, UUID]] = set()
     faults = []
-    for index, each in enumerate(contents):
+    for index, each in enumerate(items):
         if (each.kind, each.resource_id) in seen:
             faults.append(
                 Fault("this resource is in the list already", pointer=f"/items/{index}/resource_id")
@@ -267,23 +209,11 @@ def _check_contents(contents: Sequence[NewContent], *, demands_if_match: bool) -
     if demands_if_match:
         faults = [
             Fault("this subscription wants the current commit here", pointer=f"/items/{index}/if_match")
-            for index, each in enumerate(contents)
+            for index, each in enumerate(items)
             if each.if_match is None
         ]
         if faults:
             raise IfMatchRequired(f"{faults[0].pointer}: {faults[0].detail}.", faults=faults)
-
-
-def _items(contents: Sequence[NewContent]) -> tuple[Item, ...]:
-    return tuple(
-        Item(
-            kind=each.kind,
-            resource_id=ResourceId(each.resource_id),
-            definition=each.definition,
-            if_match=etags.parse(each.if_match),
-        )
-        for each in contents
-    )
 
 
 def release(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,18 +12,14 @@ from service.committer.changes import (
     Blobs,
     Conflict,
     Delete,
-    Deleted,
+    ForeseenRestore,
     Part,
     Purge,
-    Resolution,
     Restore,
     Restored,
 )
-from service.domain.callers import Member
 from service.domain.errors import DeletionNotFound
-from service.domain.etags import Match
-from service.domain.idempotency import Attempt
-from service.domain.ids import ResourceId, SubscriptionId
+from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page, Paging, time_position
 from service.domain.resource_kinds import Kind
 from service.usecases.context import Context
@@ -102,81 +98,26 @@ class Restoration:
     kept: Sequence[Part] = field(default_factory=tuple)
 
 
-async def delete(
-    context: Context,
-    author: Member,
-    kind: Kind,
-    resource_id: UUID,
-    *,
-    reason: str | None,
-    force: bool,
-    if_match: Match | None,
-) -> DeletionMade:
-    """Let a resource and all below it fall; `force` ends others' check-outs, which only an admin may.
-
-    Raises ResourceNotFound, ResourceDeleted, CheckedOut, StaleVersion.
-    """
-    change = Delete(
-        author=author,
-        kind=kind,
-        resource_id=ResourceId(resource_id),
-        if_match=if_match,
-        reason=reason,
-        force=force,
-        restorable_for=timedelta(days=context.settings.restore_days),
-    )
-    return await _made(context, author, await context.committer.submit(change))
-
-
-async def purge(
-    context: Context,
-    author: Member,
-    kind: Kind,
-    resource_id: UUID,
-    *,
-    reason: str | None,
-    if_match: Match | None,
-) -> DeletionMade:
-    """Delete for good what is deleted already; raises ResourceNotFound, NotDeleted, StaleVersion."""
-    change = Purge(
-        author=author, kind=kind, resource_id=ResourceId(resource_id), if_match=if_match, reason=reason
-    )
-    return await _made(context, author, await context.committer.submit(change))
-
-
-async def restore(
-    context: Context,
-    author: Member,
-    deletion_id: UUID,
-    *,
-    resolution: Resolution,
-    dry_run: bool,
-    once: Attempt | None,
-) -> Restoration:
-    """Bring back what fell by a deletion, or the part of one, as it was.
-
-    Raises DeletionNotFound, NotRestorable, ParentNotFound, Invalid, and RestoreConflict, but for a dry run.
-    """
-    change = Restore(
-        author=author, once=once, deletion_id=deletion_id, resolution=resolution, dry_run=dry_run
-    )
+async def delete(context: Context, change: Delete | Purge) -> DeletionMade:
+    """Delete a resource and all below it; raises the refusals that the change names."""
     done = await context.committer.submit(change)
-    if isinstance(done, Restored):
-        return Restoration(
-            deletion_id=done.deletion_id,
-            restored=done.counts,
-            conflicts=(),
-            dry_run=False,
-            commit=done.commit,
-            blobs=done.blobs,
-            missing=done.missing,
-            kept=done.kept,
-        )
+    warnings: Sequence[Warned] = ()
+    if done.connectors and done.deletion.is_soft_delete:
+        subscription_id = change.author.subscription_id
+        warnings = await to_thread.run_sync(warnings_of, context, subscription_id, done.connectors)
+    return DeletionMade(**_values(done.deletion, context.clock()), warnings=warnings)
+
+
+async def restore(context: Context, change: Restore) -> Restoration:
+    """Restore a deletion, or the part of one. Raises the refusals that the change names."""
+    done = await context.committer.submit(change)
     return Restoration(
         deletion_id=done.deletion_id,
         restored=done.counts,
-        conflicts=done.conflicts,
-        dry_run=True,
+        conflicts=done.conflicts if isinstance(done, ForeseenRestore) else (),
+        dry_run=isinstance(done, ForeseenRestore),
+        commit=done.commit if isinstance(done, Restored) else None,
+        blobs=done.blobs if isinstance(done, Restored) else None,
         missing=done.missing,
         kept=done.kept,
     )
@@ -211,13 +152,6 @@ def page(
         )
     items = [Deletion(**_values(row, at)) for row in rows]
     return paging.page(items, filters, lambda item: [item.deleted_at.isoformat(), str(item.deletion_id)])
-
-
-async def _made(context: Context, author: Member, done: Deleted) -> DeletionMade:
-    warnings: Sequence[Warned] = ()
-    if done.connectors and done.deletion.is_soft_delete:
-        warnings = await to_thread.run_sync(warnings_of, context, author.subscription_id, done.connectors)
-    return DeletionMade(**_values(done.deletion, context.clock()), warnings=warnings)
 
 
 def _values(row: DeletionRow, at: datetime) -> dict[str, Any]:

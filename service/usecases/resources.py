@@ -1,6 +1,5 @@
 """Resources of the six kinds: made, read and listed alike."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,11 +10,8 @@ from anyio import to_thread
 
 from service.committer.changes import Amend, Create, Written
 from service.committer.refusals import resource_not_found
-from service.domain.callers import Member
 from service.domain.errors import Fault, Invalid
-from service.domain.etags import Match
-from service.domain.idempotency import Attempt
-from service.domain.ids import ResourceId, SubscriptionId, mint
+from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page, Paging, uuid_position
 from service.domain.resource_kinds import PLACE_FIELDS, Kind, Place
 from service.usecases.context import Context
@@ -57,55 +53,17 @@ class Changed(Resource):
     unchanged: bool
 
 
-async def create(
-    context: Context,
-    author: Member,
-    kind: Kind,
-    *,
-    name: str,
-    description: str | None,
-    place: Place,
-    definition: bytes,
-    once: Attempt | None,
-) -> Resource:
-    """Make a resource and commit its version 1; `definition` is in canonical bytes.
-
-    Raises ParentNotFound, ResourceDeleted, NameTaken.
-    """
-    change = Create(
-        author=author,
-        once=once,
-        kind=kind,
-        resource_id=ResourceId(mint()),
-        name=name,
-        description=description,
-        place=place,
-        definition=definition,
-    )
+async def create(context: Context, change: Create) -> Resource:
+    """Make a resource and commit its version 1. Raises the refusals that the change names."""
     written = await context.committer.submit(change)
-    return Resource(**_written(written), definition=orjson.loads(definition))
+    return Resource(**_written(written), definition=orjson.loads(change.definition))
 
 
-async def change(
-    context: Context,
-    author: Member,
-    kind: Kind,
-    resource_id: UUID,
-    *,
-    wanted: Mapping[str, str | UUID | None],
-    if_match: Match | None,
-) -> Changed:
-    """Set what `wanted` holds of name, description and the ids of the parent, as the next version.
-
-    Raises ResourceNotFound, ParentNotFound, CheckedOut, ResourceDeleted, FolderCycle, NameTaken and
-    StaleVersion.
-    """
-    amend = Amend(
-        author=author, kind=kind, resource_id=ResourceId(resource_id), if_match=if_match, wanted=wanted
-    )
-    written = await context.committer.submit(amend)
+async def amend(context: Context, change: Amend) -> Changed:
+    """Set name, description or parent, as the next version. Raises the refusals that the change names."""
+    written = await context.committer.submit(change)
     definition = await to_thread.run_sync(
-        definition_of, context, author.subscription_id, written.version.git_blob_id
+        definition_of, context, change.author.subscription_id, written.version.git_blob_id
     )
     return Changed(**_written(written), definition=definition, unchanged=written.unchanged)
 

@@ -1,7 +1,6 @@
 """Rollback of one resource, or of many at once: new versions with what older ones hold."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,11 +9,6 @@ from anyio import to_thread
 from gitstore import snapshots
 from service.committer.changes import Foreseen, RollBack, RollBackMany, Skipped, WrittenMany
 from service.committer.step import snapshot_of
-from service.domain.callers import Member
-from service.domain.etags import Match
-from service.domain.idempotency import Attempt
-from service.domain.ids import ResourceId
-from service.domain.resource_kinds import Kind
 from service.usecases.context import Context
 from service.usecases.diffs import described, difference
 from service.usecases.documents import snapshot_bytes
@@ -43,79 +37,35 @@ class RolledBackMany:
     dry_run: bool
 
 
-async def roll_back(
-    context: Context,
-    author: Member,
-    kind: Kind,
-    resource_id: UUID,
-    *,
-    to: str | int,
-    comment: str | None,
-    dry_run: bool,
-    if_match: Match | None,
-    once: Attempt | None,
-) -> Saved | dict[str, Any]:
-    """Make a version with the definition and description of an older one; a dry run answers the diff.
-
-    Raises ResourceNotFound, VersionNotFound, AmbiguousRef, ResourceDeleted, CheckedOut, StaleVersion.
-    """
-    change = RollBack(
-        author=author,
-        kind=kind,
-        resource_id=ResourceId(resource_id),
-        if_match=if_match,
-        once=once,
-        to=to,
-        comment=comment,
-        dry_run=dry_run,
-    )
+async def roll_back(context: Context, change: RollBack) -> Saved | dict[str, Any]:
+    """Roll one resource back; a dry run answers the diff. Raises the refusals that the change names."""
     result = await context.committer.submit(change)
     if isinstance(result, Foreseen):
-        arguments = (context, author, kind, result)
-        return await to_thread.run_sync(_foretold, *arguments, limiter=context.diff_threads)
-    return saved(context, author, result)
+        return await to_thread.run_sync(_foretold, context, change, result, limiter=context.diff_threads)
+    return saved(context, change.author.subscription_id, result)
 
 
-def _foretold(context: Context, author: Member, kind: Kind, foreseen: Foreseen) -> dict[str, Any]:
-    subscription_id = author.subscription_id
+def _foretold(context: Context, change: RollBack, foreseen: Foreseen) -> dict[str, Any]:
+    subscription_id = change.author.subscription_id
     now = snapshot_bytes(context, subscription_id, foreseen.current.git_blob_id)
     past = snapshots.split(snapshot_bytes(context, subscription_id, foreseen.target.git_blob_id))
     # The name and the place stay, so it is not simply the older snapshot.
     then = snapshot_of(foreseen.resource, past.definition)
-    made = difference(kind, foreseen.resource.resource_id, now, then)
+    made = difference(change.kind, foreseen.resource.resource_id, now, then)
     answer = described(context, subscription_id, foreseen.current, foreseen.target, made)
     return answer | {"unchanged": now == then, "dry_run": True}
 
 
-async def roll_back_many(
-    context: Context,
-    author: Member,
-    *,
-    to: datetime | str,
-    root: tuple[Kind, UUID] | None,
-    comment: str | None,
-    dry_run: bool,
-    if_match: Match | None,
-    once: Attempt | None,
-) -> RolledBackMany:
-    """Give all resources below a folder or workspace, or all there are, what they held at an instant.
+async def roll_back_many(context: Context, change: RollBackMany) -> RolledBackMany:
+    """Roll many resources back; a dry run answers the resources that would change.
 
-    Raises ResourceNotFound, CommitNotFound, AmbiguousRef, ResourceDeleted, CheckedOut, StaleVersion.
+    Raises the refusals that the change names.
     """
-    change = RollBackMany(
-        author=author,
-        to=to,
-        root=None if root is None else (root[0], ResourceId(root[1])),
-        comment=comment,
-        dry_run=dry_run,
-        if_match=if_match,
-        once=once,
-    )
     result = await context.committer.submit(change)
     if isinstance(result, WrittenMany):
         return RolledBackMany(
             commit=result.commit,
-            versions=[saved(context, author, written) for written in result.versions],
+            versions=[saved(context, change.author.subscription_id, written) for written in result.versions],
             skipped=list(result.skipped),
             unchanged=result.commit is None,
             dry_run=False,

@@ -7,13 +7,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from service.committer.changes import Save, Written
+from service.committer.changes import CheckIn, Save, SetPublished, SetTag, Written
 from service.committer.refusals import resource_deleted, resource_not_found, version_not_found
 from service.domain import ids, version_refs
-from service.domain.callers import Member
-from service.domain.etags import Match
-from service.domain.idempotency import Attempt
-from service.domain.ids import ResourceId, SubscriptionId
+from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page, Paging, number_position
 from service.domain.resource_kinds import Kind
 from service.runtime.settings import git_url
@@ -164,40 +161,17 @@ def data(
     return Data(snapshot_bytes(context, subscription_id, row.git_blob_id), row.git_commit_hash)
 
 
-async def save(
-    context: Context,
-    author: Member,
-    kind: Kind,
-    resource_id: UUID,
-    *,
-    definition: bytes,
-    description: str | None,
-    tag: str | None,
-    publish: bool,
-    if_match: Match | None,
-    once: Attempt | None,
-) -> Saved:
-    """Store the next version; `definition` is in canonical bytes.
+async def write(context: Context, change: Save | CheckIn | SetTag | SetPublished) -> Saved:
+    """Hand a change of one resource to the committer and answer the version that it wrote or found.
 
-    Raises ResourceNotFound, CheckedOut, ResourceDeleted, TagTaken, StaleVersion.
+    Raises the refusals that the change names.
     """
-    change = Save(
-        author=author,
-        kind=kind,
-        resource_id=ResourceId(resource_id),
-        if_match=if_match,
-        once=once,
-        definition=definition,
-        description=description,
-        tag=tag,
-        publish=publish,
-    )
-    return saved(context, author, await context.committer.submit(change))
+    return saved(context, change.author.subscription_id, await context.committer.submit(change))
 
 
-def saved(context: Context, author: Member, written: Written) -> Saved:
+def saved(context: Context, subscription_id: SubscriptionId, written: Written) -> Saved:
     """A written version as the API answers it."""
-    return Saved(**_values(context, author.subscription_id, written.version), unchanged=written.unchanged)
+    return Saved(**_values(context, subscription_id, written.version), unchanged=written.unchanged)
 
 
 def find(

@@ -5,7 +5,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
+from service.committer.changes import CheckIn, CheckInMany, Item
+from service.domain import etags
 from service.domain.actions import Action
+from service.domain.ids import ResourceId
 from service.http.audited_operations import audits
 from service.http.auth.access import Reading, Releasing, Writing
 from service.http.bodies import body_of
@@ -61,11 +64,10 @@ async def check_in(
     target: Targeted,
 ) -> Response:
     """End the check-out with a new version; equal content is 200 and makes none."""
-    saved = await checkouts.check_in(
-        access.context,
-        access.author,
-        target.kind,
-        target.resource_id,
+    change = CheckIn(
+        author=access.author,
+        kind=target.kind,
+        resource_id=target.resource_id,
         definition=body.data,
         comment=body.comment,
         tag=body.tag,
@@ -73,6 +75,7 @@ async def check_in(
         if_match=if_match,
         once=once,
     )
+    saved = await versions.write(access.context, change)
     return answer(saved, 200 if saved.unchanged else 201, etag=saved.git_commit_hash)
 
 
@@ -114,21 +117,21 @@ async def check_in_many(
     once: Once,
 ) -> Response:
     """Store many resources in one commit, and end one's check-outs of them; all or nothing."""
-    done = await checkouts.check_in_many(
-        access.context,
-        access.author,
-        [
-            checkouts.NewContent(
+    change = CheckInMany(
+        author=access.author,
+        items=tuple(
+            Item(
                 kind=item.resource_type,
-                resource_id=item.resource_id,
+                resource_id=ResourceId(item.resource_id),
                 definition=item.data,
-                if_match=item.if_match,
+                if_match=etags.parse(item.if_match),
             )
             for item in body.items
-        ],
+        ),
         comment=body.comment,
         if_match=if_match,
-        demands_if_match=access.caller.demands_if_match,
         once=once,
     )
+    demands_if_match = access.caller.demands_if_match
+    done = await checkouts.check_in_many(access.context, change, demands_if_match=demands_if_match)
     return answer(done, 200 if done.unchanged else 201, etag=done.commit)

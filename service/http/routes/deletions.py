@@ -1,11 +1,12 @@
 """Deletion of resources, the record of it, and its undoing."""
 
+from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from service.committer.changes import Resolution
+from service.committer.changes import Delete, Purge, Resolution, Restore
 from service.domain import ids
 from service.domain.actions import Action
 from service.domain.errors import DeletionNotFound
@@ -46,16 +47,21 @@ async def delete_resource(
 
     `force` ends others' check-outs below it. Both are for admins.
     """
-    context, author = access.context, access.author
+    context, author, kind, resource_id = access.context, access.author, target.kind, target.resource_id
+    change: Delete | Purge
     if permanent:
-        made = await deletions.purge(
-            context, author, target.kind, target.resource_id, reason=reason, if_match=based
-        )
+        change = Purge(author=author, kind=kind, resource_id=resource_id, reason=reason, if_match=based)
     else:
-        made = await deletions.delete(
-            context, author, target.kind, target.resource_id, reason=reason, force=force, if_match=based
+        change = Delete(
+            author=author,
+            kind=kind,
+            resource_id=resource_id,
+            reason=reason,
+            force=force,
+            restorable_for=timedelta(days=context.settings.restore_days),
+            if_match=based,
         )
-    return answer(made)
+    return answer(await deletions.delete(context, change))
 
 
 @router.get(_DELETIONS, response_model=page_of(deletions.Deletion))
@@ -91,12 +97,11 @@ async def restore_deletion(
     """Bring back exactly what fell, to the same ids, names and places; `dry_run` says what would."""
     resolve = body.resolve
     resolution = Resolution() if resolve is None else Resolution(**resolve.model_dump())
-    done = await deletions.restore(
-        access.context,
-        access.author,
-        deletion_id,
+    change = Restore(
+        author=access.author,
+        deletion_id=deletion_id,
         resolution=resolution,
         dry_run=body.dry_run,
         once=once,
     )
-    return answer(done)
+    return answer(await deletions.restore(access.context, change))

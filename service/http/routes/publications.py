@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
+from service.committer.changes import SetPublished
 from service.domain.actions import Action
 from service.http.audited_operations import audits
 from service.http.auth.access import Writing
@@ -12,7 +13,7 @@ from service.http.bodies import body_of
 from service.http.parameters import RESOURCE_PATH, Based, Once, Targeted
 from service.http.responses import answer, takes
 from service.http.schemas.body import Nothing
-from service.usecases import publications, versions
+from service.usecases import versions
 
 router = APIRouter(prefix=f"{RESOURCE_PATH}/versions/{{ref}}", tags=["versions"])
 
@@ -26,16 +27,16 @@ def _setter(published: bool) -> Callable[..., Awaitable[Response]]:
         target: Targeted,
         ref: str,
     ) -> Response:
-        version = await publications.set_published(
-            access.context,
-            access.author,
-            target.kind,
-            target.resource_id,
-            ref,
+        change = SetPublished(
+            author=access.author,
+            kind=target.kind,
+            resource_id=target.resource_id,
+            ref=ref,
             published=published,
             if_match=if_match,
             once=once,
         )
+        version = await versions.write(access.context, change)
         return answer(version, etag=version.git_commit_hash)
 
     return set_published

@@ -6,7 +6,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from service.committer.changes import Amend, Create
+from service.domain import ids
 from service.domain.actions import Action
+from service.domain.ids import ResourceId
 from service.domain.resource_kinds import Kind, Place
 from service.http.audited_operations import audits
 from service.http.auth.access import Reading, Writing
@@ -41,16 +44,17 @@ def _creator(kind: Kind) -> Callable[..., Awaitable[Response]]:
     read = body_of(NEW[kind])
 
     async def create(access: Writing, body: Annotated[NewResource, Depends(read)], once: Once) -> Response:
-        resource = await resources.create(
-            access.context,
-            access.author,
-            kind,
+        change = Create(
+            author=access.author,
+            kind=kind,
+            resource_id=ResourceId(ids.mint()),
             name=body.name,
             description=body.description,
             place=body.place(),
             definition=body.definition,
             once=once,
         )
+        resource = await resources.create(access.context, change)
         return answer(resource, 201, etag=resource.git_commit_hash)
 
     return create
@@ -120,12 +124,12 @@ async def change_resource(
     based: Based,
 ) -> Response:
     """Set name, description or parent, by a merge patch: a new version where anything changes."""
-    changed = await resources.change(
-        access.context,
-        access.author,
-        target.kind,
-        target.resource_id,
+    change = Amend(
+        author=access.author,
+        kind=target.kind,
+        resource_id=target.resource_id,
         wanted=body.model_dump(include=body.model_fields_set),
         if_match=based,
     )
+    changed = await resources.amend(access.context, change)
     return answer(changed, etag=changed.git_commit_hash)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
+from service.committer.changes import RollBack, RollBackMany
 from service.domain.actions import Action
 from service.http.audited_operations import audits
 from service.http.auth.access import Writing
@@ -31,17 +32,17 @@ async def roll_back(
     target: Targeted,
 ) -> Response:
     """Make a version with the definition and description of an older one; `dry_run` answers the diff."""
-    done = await rollbacks.roll_back(
-        access.context,
-        access.author,
-        target.kind,
-        target.resource_id,
+    change = RollBack(
+        author=access.author,
+        kind=target.kind,
+        resource_id=target.resource_id,
         to=body.to,
         comment=body.comment,
         dry_run=body.dry_run,
         if_match=if_match,
         once=once,
     )
+    done = await rollbacks.roll_back(access.context, change)
     if not isinstance(done, versions.Saved):
         return answer(done)
     return answer(done, 200 if done.unchanged else 201, etag=done.git_commit_hash)
@@ -61,9 +62,8 @@ async def roll_back_many(
     once: Once,
 ) -> Response:
     """Give all below a folder or workspace, or all, what they held at a commit or an instant; all or none."""
-    done = await rollbacks.roll_back_many(
-        access.context,
-        access.author,
+    change = RollBackMany(
+        author=access.author,
         to=body.to,
         root=body.root(),
         comment=body.comment,
@@ -71,4 +71,5 @@ async def roll_back_many(
         if_match=if_match,
         once=once,
     )
+    done = await rollbacks.roll_back_many(access.context, change)
     return answer(done, 200 if done.commit is None else 201, etag=done.commit)

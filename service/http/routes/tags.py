@@ -4,14 +4,16 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
+from service.committer.changes import SetTag
 from service.domain.actions import Action
+from service.domain.etags import Match
 from service.http.audited_operations import audits
-from service.http.auth.access import Writing
+from service.http.auth.access import Access, Writing
 from service.http.bodies import body_of
-from service.http.parameters import RESOURCE_PATH, Based, Targeted
+from service.http.parameters import RESOURCE_PATH, Based, Target, Targeted
 from service.http.responses import answer, takes
 from service.http.schemas.versions import TagRequest
-from service.usecases import tags, versions
+from service.usecases import versions
 
 router = APIRouter(prefix=f"{RESOURCE_PATH}/versions/{{ref}}/tag", tags=["versions"])
 
@@ -26,23 +28,26 @@ async def put_tag(
     ref: str,
 ) -> Response:
     """Name a version, in place of the tag that it has; a name of another version is 409."""
-    tagged = await tags.set_tag(
-        access.context,
-        access.author,
-        target.kind,
-        target.resource_id,
-        ref,
-        body.tag,
-        if_match=if_match,
-    )
-    return answer(tagged, etag=tagged.git_commit_hash)
+    return await _set_tag(access, target, ref, body.tag, if_match)
 
 
 @router.delete("", response_model=versions.Saved)
 @audits(Action.UNTAG)
 async def delete_tag(access: Writing, if_match: Based, target: Targeted, ref: str) -> Response:
     """Take a version's tag away."""
-    untagged = await tags.set_tag(
-        access.context, access.author, target.kind, target.resource_id, ref, None, if_match=if_match
+    return await _set_tag(access, target, ref, None, if_match)
+
+
+async def _set_tag(
+    access: Access, target: Target, ref: str, tag: str | None, if_match: Match | None
+) -> Response:
+    change = SetTag(
+        author=access.author,
+        kind=target.kind,
+        resource_id=target.resource_id,
+        ref=ref,
+        tag=tag,
+        if_match=if_match,
     )
-    return answer(untagged, etag=untagged.git_commit_hash)
+    version = await versions.write(access.context, change)
+    return answer(version, etag=version.git_commit_hash)

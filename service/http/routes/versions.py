@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
+from service.committer.changes import Save
 from service.domain import etags
 from service.domain.actions import Action
 from service.http.audited_operations import audits
@@ -97,11 +98,10 @@ async def save_version(
     target: Targeted,
 ) -> Response:
     """Store the next version; equal content is 200 and makes none."""
-    saved = await versions.save(
-        access.context,
-        access.author,
-        target.kind,
-        target.resource_id,
+    save = Save(
+        author=access.author,
+        kind=target.kind,
+        resource_id=target.resource_id,
         definition=body.data,
         description=body.description,
         tag=body.tag,
@@ -109,4 +109,5 @@ async def save_version(
         if_match=if_match,
         once=once,
     )
+    saved = await versions.write(access.context, save)
     return answer(saved, 200 if saved.unchanged else 201, etag=saved.git_commit_hash)

@@ -10,6 +10,7 @@ from pydantic import (
     model_validator,
 )
 
+from service.domain.ids import ResourceId
 from service.domain.resource_kinds import Kind
 from service.http.schemas.body import Body
 from service.http.schemas.fields import (
@@ -70,11 +71,11 @@ class RollbackManyRequest(Body):
             raise ValueError("name a workspace or a folder, not both")
         return self
 
-    def root(self) -> tuple[Kind, UUID] | None:
+    def root(self) -> tuple[Kind, ResourceId] | None:
         """What to roll back: a workspace or a folder with all below it, None for everything."""
         if self.workspace_id is not None:
-            return Kind.WORKSPACE, self.workspace_id
-        return None if self.folder_id is None else (Kind.FOLDER, self.folder_id)
+            return Kind.WORKSPACE, ResourceId(self.workspace_id)
+        return None if self.folder_id is None else (Kind.FOLDER, ResourceId(self.folder_id))
 
 
 class TagRequest(Body):
