@@ -1,48 +1,29 @@
-"""Carrying out what was decided: commits, tag objects and the rows that go with them."""
+"""Carrying out the steps of accepted changes: their commits, and the rows besides those of versions."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
-from gitstore import commit_messages, snapshots
-from gitstore.commit_messages import DeletionLine, VersionLine
-from gitstore.identity import Branch, Identity
-from gitstore.write.commit_builder import Commit, CommitBuilder
+from gitstore import snapshots
+from gitstore.commit_messages import DeletionLine
+from gitstore.write.commit_builder import CommitBuilder
 from service.audit import data_changes, events
 from service.audit.events import Subject
 from service.committer.changes import Written
+from service.committer.plan.commits import MAIN, PUBLISHED, Commits, Draft, body_of, line_of, subject_of
 from service.committer.plan.ledger import Ledger
-from service.committer.refusals import check_match, counted, tag_taken
+from service.committer.refusals import check_match, tag_taken
 from service.committer.step import Entry, Step, path_of, running, snapshot_of, version_state
-from service.documents.structural_diff import document_patch
 from service.domain.actions import Action
 from service.domain.callers import Member
 from service.domain.ids import mint
 from service.domain.resource_kinds import Kind
 from sql.queries.audit_logs import Values
 from sql.queries.comments import NewComment
-from sql.queries.data_changes import NewChange
 from sql.queries.publications import Publication
 from sql.queries.resources import ResourceRow
-from sql.queries.tags import NewTag
-from sql.queries.versions import NewVersion, VersionRow
-
-MAIN: Branch = "main"
-PUBLISHED: Branch = "published"
-
-
-@dataclass(frozen=True, slots=True)
-class _Draft:
-    """A version to be made of a resource."""
-
-    row: ResourceRow
-    number: int
-    snapshot: bytes
-    author: Member
-    description: str | None = None
-    before: VersionRow | None = None
-    reason: str | None = None
+from sql.queries.versions import VersionRow
 
 
 class Applier:
@@ -52,12 +33,11 @@ class Applier:
         self._ledger = ledger
         self._writes = ledger.writes
         self._at = ledger.at
-        self._builder = builder
-        self._git_url = git_url
+        self._commits = Commits(ledger, builder=builder, git_url=git_url)
 
     def create(self, row: ResourceRow, author: Member, definition: bytes) -> Written:
         """Make a resource's first version."""
-        [version] = self._commit([_Draft(row, 1, snapshot_of(row, definition), author)], None, None)
+        [version] = self._commits.add_versions([Draft(row, 1, snapshot_of(row, definition), author)])
         self.record(author, Subject.of(row), Action.CREATE, old=None, new=version_state(version))
         return Written(resource=row, version=version, unchanged=False)
 
@@ -71,7 +51,9 @@ class Applier:
             self._check(step, for_new_version=draft is not None)
         befores = [version_state(step.entry.current) | step.was for step in steps]
         made = iter(
-            self._commit([d for d in drafts if d is not None], title, steps[0].comment or steps[0].body)
+            self._commits.add_versions(
+                [d for d in drafts if d is not None], title, steps[0].comment or steps[0].body
+            )
         )
         for step, draft in zip(steps, drafts, strict=True):
             if draft is not None:
@@ -90,7 +72,7 @@ class Applier:
         if version.version_tag is not None:
             self._writes.rows.untagged.append((version.version_id, author.user_id))
         if tag is not None:
-            self._writes.rows.tags.append(self._new_tag(version, tag, author))
+            self._writes.rows.tags.append(self._commits.new_tag(version, tag, author))
         return self._became(entry, replace(version, version_tag=tag))
 
     def set_published(
@@ -101,9 +83,9 @@ class Applier:
             return version
         kind, resource_id = Kind(entry.row.resource_type), str(entry.row.resource_id)
         path = path_of(version)
-        line = [_line(version)]
+        line = [line_of(version)]
         word = "published" if published else "unpublished"
-        commit = self._commit_to(
+        self._commits.add(
             PUBLISHED,
             places={path: version.git_blob_id} if published else {},
             removes=() if published else (path,),
@@ -113,7 +95,6 @@ class Applier:
             unpublished=() if published else line,
             author=author,
         )
-        self._advance_published(commit)
         self._writes.rows.publications.append(
             Publication(
                 publication_id=mint(),
@@ -127,38 +108,37 @@ class Applier:
         entry.current = replace(entry.current, is_published=False)
         return self._became(entry, replace(version, is_published=published))
 
-    def take_away(
+    def delete(
         self, rows: Sequence[ResourceRow], line: DeletionLine, *, author: Member, root: ResourceRow, also: int
     ) -> str:
         """Commit that resources fall, or without any that the root goes for good, and so many `also`."""
         word = "deleted" if rows else "deleted for good"
-        commit = self._commit_to(
+        commit = self._commits.add(
             MAIN,
             removes=[path_of(row) for row in rows],
-            subject=_subject(root, word),
-            body=_others(also),
+            subject=subject_of(root, word),
+            body=body_of(also),
             deletion=line,
             author=author,
         )
-        return self._advance(commit)
+        return commit.commit_id
 
     def withdraw(
         self, published: Sequence[VersionRow], line: DeletionLine, *, author: Member, root: ResourceRow
     ) -> None:
         """Let no version of what falls be published any longer."""
-        commit = self._commit_to(
+        self._commits.add(
             PUBLISHED,
             removes=[path_of(version) for version in published],
-            subject=_subject(root, "deleted"),
-            unpublished=[_line(version) for version in published],
+            subject=subject_of(root, "deleted"),
+            unpublished=[line_of(version) for version in published],
             deletion=line,
             author=author,
         )
-        self._advance_published(commit)
         self._writes.rows.withdrawn += [version.version_id for version in published]
         self._writes.rows.withdrawn_by = author.user_id
 
-    def bring_back(
+    def restore(
         self,
         places: Mapping[str, str],
         deletion_id: UUID,
@@ -173,10 +153,10 @@ class Applier:
         """
         draft = None if changed is None else self._draft(changed)
         others = {path: blob for path, blob in places.items() if draft is None or path != path_of(root)}
-        commit, made = self._commit_versions(
+        commit, made = self._commits.add_versions_and_blobs(
             [] if draft is None else [draft],
-            title=_subject(root, "restored"),
-            body=_others(len(places) - 1),
+            title=subject_of(root, "restored"),
+            body=body_of(len(places) - 1),
             author=author,
             places=others,
             restored=str(deletion_id),
@@ -186,19 +166,18 @@ class Applier:
             self._writes.rows.touched[root.resource_id] = changed.row
         return commit, made[0] if made else None
 
-    def publish_again(
+    def republish(
         self, published: Sequence[VersionRow], deletion_id: UUID, *, author: Member, root: ResourceRow
     ) -> None:
         """Publish what was published when it fell."""
-        commit = self._commit_to(
+        self._commits.add(
             PUBLISHED,
             places={path_of(version): version.git_blob_id for version in published},
-            subject=_subject(root, "restored"),
-            published=[_line(version) for version in published],
+            subject=subject_of(root, "restored"),
+            published=[line_of(version) for version in published],
             restored=str(deletion_id),
             author=author,
         )
-        self._advance_published(commit)
         self._writes.rows.published += [
             Publication(
                 publication_id=mint(),
@@ -210,7 +189,7 @@ class Applier:
             for version in published
         ]
 
-    def note_changes(
+    def count_changes(
         self, entries: Sequence[Entry], author: Member, action: Action, *, reason: str | None
     ) -> None:
         """Count the fall or the return of each resource among the changes of it."""
@@ -248,14 +227,14 @@ class Applier:
 
     # -- the parts of a step ------------------------------------------------------------------------
 
-    def _draft(self, step: Step) -> _Draft | None:
+    def _draft(self, step: Step) -> Draft | None:
         if step.definition is None:
             return None
         snapshot = snapshot_of(step.row, step.definition)
         if snapshots.blob_id(snapshot) == step.entry.current.git_blob_id:
             return None
         number = step.entry.current.version_number + 1
-        return _Draft(
+        return Draft(
             step.row, number, snapshot, step.author, step.description, step.entry.current, step.comment
         )
 
@@ -321,192 +300,3 @@ class Applier:
             entry.current = version
         entry.dirty = True
         return version
-
-    # -- objects in git -----------------------------------------------------------------------------
-
-    def _commit(self, drafts: Sequence[_Draft], title: str | None, body: str | None) -> list[VersionRow]:
-        if not drafts:
-            return []
-        [first, *_] = drafts
-        if title is None:
-            kind, row = Kind(first.row.resource_type), first.row
-            title = commit_messages.version_subject(
-                kind.collection, str(row.resource_id), first.number, row.name
-            )
-        _, made = self._commit_versions(drafts, title=title, body=body, author=first.author)
-        return made
-
-    def _commit_versions(
-        self,
-        drafts: Sequence[_Draft],
-        *,
-        title: str,
-        body: str | None,
-        author: Member,
-        places: Mapping[str, str] | None = None,
-        restored: str | None = None,
-    ) -> tuple[str, list[VersionRow]]:
-        """One commit on `main` of new versions, and of what else is to stand at `places`."""
-        ids = [mint() for _ in drafts]
-        paths = [path_of(draft.row) for draft in drafts]
-        commit = self._commit_to(
-            MAIN,
-            writes={path: draft.snapshot for path, draft in zip(paths, drafts, strict=True)},
-            places=places,
-            subject=title,
-            body=body,
-            versions=[
-                VersionLine(
-                    Kind(draft.row.resource_type).collection,
-                    str(draft.row.resource_id),
-                    draft.number,
-                    str(version_id),
-                )
-                for draft, version_id in zip(drafts, ids, strict=True)
-            ],
-            restored=restored,
-            description=drafts[0].description if drafts else None,
-            author=author,
-        )
-        self._advance(commit)
-        made = []
-        for draft, version_id, path in zip(drafts, ids, paths, strict=True):
-            new = NewVersion(
-                version_id=version_id,
-                resource_type=draft.row.resource_type,
-                resource_id=draft.row.resource_id,
-                resource_name=draft.row.name,
-                version_number=draft.number,
-                version_description=draft.description,
-                snapshot=draft.snapshot,
-                git_commit_hash=commit.commit_id,
-                git_blob_id=commit.blob_ids[path],
-                commit_number=self._writes.tips.commits,
-                unversioned_changes=0 if draft.before is None else draft.before.unversioned_changes,
-                git_branch=MAIN,
-                git_repo_url=self._git_url,
-                created_by=draft.author.user_id,
-                created_at=self._at,
-            )
-            self._writes.rows.versions.append(new)
-            version = VersionRow.of(new, username=draft.author.username)
-            made.append(version)
-            self._writes.rows.changes.append(partial(self._change, draft, version))
-        return commit.commit_id, made
-
-    def _advance(self, commit: Commit) -> str:
-        """Let `main` stand on a commit."""
-        tips = self._writes.tips
-        self._writes.tips = replace(tips, head=commit.commit_id, commits=tips.commits + 1)
-        return commit.commit_id
-
-    def _advance_published(self, commit: Commit) -> None:
-        """Let `published` stand on a commit."""
-        self._writes.tips = replace(self._writes.tips, published=commit.commit_id)
-
-    def _change(self, draft: _Draft, version: VersionRow) -> list[NewChange]:
-        """The row of the data change that a new version is; the body itself lives once, in git."""
-        before = draft.before
-        diff = None
-        if before is not None:
-            diff = document_patch(self._builder.read_blob(before.git_blob_id), draft.snapshot)
-        made = data_changes.change(
-            draft.author,
-            self._ledger.subscription_id,
-            data_changes.Record(
-                Kind(version.resource_type).collection, version.resource_id, version.resource_name
-            ),
-            self._at,
-            old=None if before is None else version_state(before),
-            new=version_state(version),
-            number=version.changes,
-            diff=diff,
-            reason=draft.reason,
-        )
-        return [made]
-
-    def _commit_to(
-        self,
-        branch: Branch,
-        *,
-        author: Member,
-        subject: str,
-        writes: dict[str, bytes] | None = None,
-        places: Mapping[str, str] | None = None,
-        removes: Sequence[str] = (),
-        body: str | None = None,
-        description: str | None = None,
-        versions: Sequence[VersionLine] = (),
-        published: Sequence[VersionLine] = (),
-        unpublished: Sequence[VersionLine] = (),
-        deletion: DeletionLine | None = None,
-        restored: str | None = None,
-    ) -> Commit:
-        actor = _identity(author)
-        return self._builder.commit(
-            branch=branch,
-            writes=writes or {},
-            places=places,
-            removes=removes,
-            message=commit_messages.compose(
-                subject=subject,
-                body=body,
-                versions=versions,
-                published=published,
-                unpublished=unpublished,
-                deletion=deletion,
-                restored=restored,
-                actor=actor,
-                request_id=author.origin.request_id,
-                time=self._at,
-                description=description,
-            ),
-            actor=actor,
-            time=self._at,
-        )
-
-    def _new_tag(self, version: VersionRow, tag: str, author: Member) -> NewTag:
-        collection, resource_id = Kind(version.resource_type).collection, str(version.resource_id)
-        actor = _identity(author)
-        tag_object = self._builder.tag(
-            name=commit_messages.tag_ref(collection, resource_id, tag),
-            target=version.git_commit_hash,
-            message=commit_messages.compose(
-                subject=f"{collection}/{resource_id}: {tag} is v{version.version_number}"
-                f" — {version.resource_name}",
-                body=None,
-                versions=[_line(version)],
-                actor=actor,
-                request_id=author.origin.request_id,
-                time=self._at,
-            ),
-            actor=actor,
-            time=self._at,
-        )
-        return NewTag(
-            tag_id=mint(),
-            resource_type=version.resource_type,
-            resource_id=version.resource_id,
-            version_id=version.version_id,
-            tag=tag,
-            tag_object=tag_object,
-            tagged_by=author.user_id,
-        )
-
-
-def _identity(author: Member) -> Identity:
-    return Identity(str(author.user_id), author.username)
-
-
-def _subject(root: ResourceRow, word: str) -> str:
-    return f"{Kind(root.resource_type).collection}/{root.resource_id}: {word} — {root.name}"
-
-
-def _others(number: int) -> str | None:
-    """The body of a commit by which others fall or come back too."""
-    return f"And {counted(number)} below it." if number else None
-
-
-def _line(version: VersionRow) -> VersionLine:
-    collection = Kind(version.resource_type).collection
-    return VersionLine(collection, str(version.resource_id), version.version_number, str(version.version_id))

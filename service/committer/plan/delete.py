@@ -93,7 +93,7 @@ def delete(ledger: Ledger, tree: Tree, applier: Applier, change: Delete) -> Dele
     deletion_id = mint()
     published = _published(ledger, fallen)
     line = DeletionLine(str(deletion_id), until, reason)
-    commit = applier.take_away(
+    commit = applier.delete(
         [each.entry.row for each in fallen],
         line,
         author=change.author,
@@ -130,7 +130,7 @@ def purge(ledger: Ledger, tree: Tree, applier: Applier, change: Purge) -> Delete
     reason = _reason(change)
     deletion_id = mint()
     line = DeletionLine(str(deletion_id), None, reason)
-    commit = applier.take_away([], line, author=change.author, root=entry.row, also=len(fallen) - 1)
+    commit = applier.delete([], line, author=change.author, root=entry.row, also=len(fallen) - 1)
     fall = _Fall(deletion_id, change, None, reason, {}, commit, ledger.writes.tips.commits)
     rows = ledger.writes.rows
     rows.purged += [each.entry.row.resource_id for each in fallen]
@@ -160,7 +160,7 @@ def parent_kind(row: ResourceRow) -> Kind | None:
 def _finish(ledger: Ledger, tree: Tree, applier: Applier, fall: _Fall, fallen: Sequence[_Fallen]) -> Deleted:
     """Count the change of each, record the deletion, and let the rest of the batch see what is left."""
     change, root, rows = fall.change, fallen[0], ledger.writes.rows
-    applier.note_changes([each.entry for each in fallen], change.author, Action.DELETE, reason=fall.reason)
+    applier.count_changes([each.entry for each in fallen], change.author, Action.DELETE, reason=fall.reason)
     about: Values = {
         "deletion_id": fall.deletion_id,
         "permanent": fall.until is None,

@@ -221,15 +221,15 @@ def _carry_out(
     before = root.row
     then = dict(plan.places)
     entries = [entry for _, entry in plan.parts]
-    applier.note_changes(entries, author, Action.RESTORE, reason=author.origin.reason)
+    applier.count_changes(entries, author, Action.RESTORE, reason=author.origin.reason)
     rows.rose = by_kind(row for row, _ in plan.parts)
     for entry in entries:
         entry.rose()
     step = _step(ledger, builder, change, root, placed)
-    commit, version = applier.bring_back(then, named.deletion_id, author=author, root=placed, changed=step)
+    commit, version = applier.restore(then, named.deletion_id, author=author, root=placed, changed=step)
     published = _published(ledger, [row for row, _ in plan.parts])
     if published:
-        applier.publish_again(published, named.deletion_id, author=author, root=placed)
+        applier.republish(published, named.deletion_id, author=author, root=placed)
     restored_ids = [row.deletion_id for row, _ in plan.parts]
     number = ledger.writes.tips.commits
     rows.restored.append(

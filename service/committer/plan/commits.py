@@ -1,0 +1,238 @@
+"""Building commits and tags in git, with the rows of the versions in them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from gitstore import commit_messages
+from gitstore.commit_messages import DeletionLine, VersionLine
+from gitstore.identity import Branch, Identity
+from gitstore.write.commit_builder import Commit, CommitBuilder
+from service.audit import data_changes
+from service.committer.plan.ledger import Ledger
+from service.committer.refusals import counted
+from service.committer.step import path_of, version_state
+from service.documents.structural_diff import document_patch
+from service.domain.callers import Member
+from service.domain.ids import mint
+from service.domain.resource_kinds import Kind
+from sql.queries.data_changes import NewChange
+from sql.queries.resources import ResourceRow
+from sql.queries.tags import NewTag
+from sql.queries.versions import NewVersion, VersionRow
+
+MAIN: Branch = "main"
+PUBLISHED: Branch = "published"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A version to be made of a resource, `before` being the one that it supersedes."""
+
+    row: ResourceRow
+    number: int
+    snapshot: bytes
+    author: Member
+    description: str | None = None
+    before: VersionRow | None = None
+    reason: str | None = None
+
+
+class Commits:
+    """Adds commits and tag objects to the builder, and to the ledger's writes the versions and the tips."""
+
+    def __init__(self, ledger: Ledger, *, builder: CommitBuilder, git_url: str) -> None:
+        self._subscription_id = ledger.subscription_id
+        self._writes = ledger.writes
+        self._at = ledger.at
+        self._builder = builder
+        self._git_url = git_url
+
+    def add_versions(
+        self, drafts: Sequence[Draft], title: str | None = None, body: str | None = None
+    ) -> list[VersionRow]:
+        """Commit versions on `main`; without a title, the commit has that of the first. No commit of none."""
+        if not drafts:
+            return []
+        [first, *_] = drafts
+        if title is None:
+            kind, row = Kind(first.row.resource_type), first.row
+            title = commit_messages.version_subject(
+                kind.collection, str(row.resource_id), first.number, row.name
+            )
+        _, made = self.add_versions_and_blobs(drafts, title=title, body=body, author=first.author)
+        return made
+
+    def add_versions_and_blobs(
+        self,
+        drafts: Sequence[Draft],
+        *,
+        title: str,
+        body: str | None,
+        author: Member,
+        places: Mapping[str, str] | None = None,
+        restored: str | None = None,
+    ) -> tuple[str, list[VersionRow]]:
+        """Commit versions on `main` with blobs that git has already, by path; the commit and the versions."""
+        ids = [mint() for _ in drafts]
+        paths = [path_of(draft.row) for draft in drafts]
+        commit = self.add(
+            MAIN,
+            writes={path: draft.snapshot for path, draft in zip(paths, drafts, strict=True)},
+            places=places,
+            subject=title,
+            body=body,
+            versions=[
+                VersionLine(
+                    Kind(draft.row.resource_type).collection,
+                    str(draft.row.resource_id),
+                    draft.number,
+                    str(version_id),
+                )
+                for draft, version_id in zip(drafts, ids, strict=True)
+            ],
+            restored=restored,
+            description=drafts[0].description if drafts else None,
+            author=author,
+        )
+        made = []
+        for draft, version_id, path in zip(drafts, ids, paths, strict=True):
+            new = NewVersion(
+                version_id=version_id,
+                resource_type=draft.row.resource_type,
+                resource_id=draft.row.resource_id,
+                resource_name=draft.row.name,
+                version_number=draft.number,
+                version_description=draft.description,
+                snapshot=draft.snapshot,
+                git_commit_hash=commit.commit_id,
+                git_blob_id=commit.blob_ids[path],
+                commit_number=self._writes.tips.commits,
+                unversioned_changes=0 if draft.before is None else draft.before.unversioned_changes,
+                git_branch=MAIN,
+                git_repo_url=self._git_url,
+                created_by=draft.author.user_id,
+                created_at=self._at,
+            )
+            self._writes.rows.versions.append(new)
+            version = VersionRow.of(new, username=draft.author.username)
+            made.append(version)
+            self._writes.rows.changes.append(partial(self._data_change, draft, version))
+        return commit.commit_id, made
+
+    def add(
+        self,
+        branch: Branch,
+        *,
+        author: Member,
+        subject: str,
+        writes: Mapping[str, bytes] | None = None,
+        places: Mapping[str, str] | None = None,
+        removes: Sequence[str] = (),
+        body: str | None = None,
+        description: str | None = None,
+        versions: Sequence[VersionLine] = (),
+        published: Sequence[VersionLine] = (),
+        unpublished: Sequence[VersionLine] = (),
+        deletion: DeletionLine | None = None,
+        restored: str | None = None,
+    ) -> Commit:
+        """Commit on a branch and advance its tip; the arguments are those of the builder and of a message."""
+        actor = _identity(author)
+        commit = self._builder.commit(
+            branch=branch,
+            writes=writes or {},
+            places=places,
+            removes=removes,
+            message=commit_messages.compose(
+                subject=subject,
+                body=body,
+                versions=versions,
+                published=published,
+                unpublished=unpublished,
+                deletion=deletion,
+                restored=restored,
+                actor=actor,
+                request_id=author.origin.request_id,
+                time=self._at,
+                description=description,
+            ),
+            actor=actor,
+            time=self._at,
+        )
+        tips = self._writes.tips
+        if branch == MAIN:
+            self._writes.tips = replace(tips, head=commit.commit_id, commits=tips.commits + 1)
+        else:
+            self._writes.tips = replace(tips, published=commit.commit_id)
+        return commit
+
+    def new_tag(self, version: VersionRow, tag: str, author: Member) -> NewTag:
+        """Make the tag object of a version; the row that its ref follows."""
+        collection, resource_id = Kind(version.resource_type).collection, str(version.resource_id)
+        actor = _identity(author)
+        tag_object = self._builder.tag(
+            name=commit_messages.tag_ref(collection, resource_id, tag),
+            target=version.git_commit_hash,
+            message=commit_messages.compose(
+                subject=f"{collection}/{resource_id}: {tag} is v{version.version_number}"
+                f" — {version.resource_name}",
+                body=None,
+                versions=[line_of(version)],
+                actor=actor,
+                request_id=author.origin.request_id,
+                time=self._at,
+            ),
+            actor=actor,
+            time=self._at,
+        )
+        return NewTag(
+            tag_id=mint(),
+            resource_type=version.resource_type,
+            resource_id=version.resource_id,
+            version_id=version.version_id,
+            tag=tag,
+            tag_object=tag_object,
+            tagged_by=author.user_id,
+        )
+
+    def _data_change(self, draft: Draft, version: VersionRow) -> list[NewChange]:
+        """The row of the data change of a new version; the document itself is stored once, in git."""
+        before = draft.before
+        diff = None
+        if before is not None:
+            diff = document_patch(self._builder.read_blob(before.git_blob_id), draft.snapshot)
+        made = data_changes.change(
+            draft.author,
+            self._subscription_id,
+            data_changes.Record(
+                Kind(version.resource_type).collection, version.resource_id, version.resource_name
+            ),
+            self._at,
+            old=None if before is None else version_state(before),
+            new=version_state(version),
+            number=version.changes,
+            diff=diff,
+            reason=draft.reason,
+        )
+        return [made]
+
+
+def subject_of(root: ResourceRow, word: str) -> str:
+    """The subject of a commit that deletes or restores a resource with all below it."""
+    return f"{Kind(root.resource_type).collection}/{root.resource_id}: {word} — {root.name}"
+
+
+def body_of(others: int) -> str | None:
+    """The body of a commit that deletes or restores so many others with a resource."""
+    return f"And {counted(others)} below it." if others else None
+
+
+def line_of(version: VersionRow) -> VersionLine:
+    """The trailer of a commit message that names a version."""
+    collection = Kind(version.resource_type).collection
+    return VersionLine(collection, str(version.resource_id), version.version_number, str(version.version_id))
+
+
+def _identity(author: Member) -> Identity:
+    return Identity(str(author.user_id), author.username)
