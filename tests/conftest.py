@@ -3,21 +3,13 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from service.http.app import create_app
-from service.processes.startup import make_folders
-from service.runtime import log_setup
-from service.runtime.settings import load
-from service.usecases.tenancy import ensure_operator_key
-from sql.database import Database as ServiceDatabase
-from sql.embedded.server import EmbeddedPostgres
-from sql.upgrade import upgrade
-from tests.support.api import OPERATOR_KEY, Clock, Server, Tenant, served
+from tests.support.api import Server, Tenant
 from tests.support.databases import Cluster, Database, cluster_url
+from tests.support.serving import serving
 
 SHARED_MEMORY = Path("/dev/shm")
 # Some ten times what a run has there at once, and more than a container's usual 64 MiB.
@@ -53,18 +45,6 @@ def database(server: Server) -> Database:
     return server.database
 
 
-@contextmanager
-def serving(cluster: Cluster, folder: Path) -> Iterator[Server]:
-    """Annals itself, over HTTP, on a database of its own."""
-    database, clock = cluster.migrated(), Clock()
-    settings, _ = load({"data_dir": folder}, {})
-    make_folders(settings)
-    set_operator_key(database, clock, OPERATOR_KEY)
-    log_setup.configure("json", "error")
-    with served(create_app(settings, database_url=database.url, clock=clock), database, clock) as server:
-        yield server
-
-
 @pytest.fixture(scope="session")
 def server(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Annals for all tests; what they do in it is kept apart by their tenants."""
@@ -83,32 +63,6 @@ def lone_server(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> I
 def lone(lone_server: Server) -> Tenant:
     """A subscription of a server whose time may be moved."""
     return Tenant(lone_server)
-
-
-@contextmanager
-def serving_embedded(folder: Path) -> Iterator[tuple[Server, EmbeddedPostgres]]:
-    """Annals on an embedded PostgreSQL of its own, which has no TimescaleDB."""
-    postgres = EmbeddedPostgres(folder, lambda _: None)
-    postgres.start()
-    try:
-        upgrade(postgres.url, lambda _: None)
-        database, clock = Database(postgres.url), Clock()
-        set_operator_key(database, clock, OPERATOR_KEY)
-        settings, _ = load({"data_dir": folder, "require_timescaledb": False}, {})
-        make_folders(settings)
-        app = create_app(settings, database_url=postgres.url, clock=clock)
-        with served(app, database, clock) as server:
-            yield server, postgres
-    finally:
-        postgres.stop()
-
-
-def set_operator_key(database: Database, clock: Clock, key: str) -> None:
-    pool = ServiceDatabase(database.url, pool_size=1)
-    try:
-        ensure_operator_key(pool, clock, key)
-    finally:
-        pool.close()
 
 
 @pytest.fixture

@@ -1,18 +1,13 @@
 """The committer: batches, what they refuse, and refs that follow their rows."""
 
-import asyncio
 import subprocess
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
-import psycopg
 import pytest
 
-from gitstore.snapshots import canonical_definition
-from service.committer.changes import Change, CheckIn, Create, Result, RollBack, Save, Written
+from service.committer.changes import Change, RollBack, Written
 from service.committer.refs import settle_all
-from service.domain.callers import Member, Origin
 from service.domain.errors import (
     CheckedOut,
     NameTaken,
@@ -22,98 +17,15 @@ from service.domain.errors import (
     TagTaken,
     VersionNotFound,
 )
-from service.domain.ids import ResourceId, SubscriptionId, UserId, mint
-from service.domain.resource_kinds import Kind, Place
+from service.domain.ids import ResourceId, mint
+from service.domain.resource_kinds import Kind
 from sql.errors import UnfitValue
-from tests.support.api import Caller, Json, Tenant, git, ok, refused
-from tests.support.databases import Database
+from tests.support.api import Json, Tenant, git, ok, refused
+from tests.support.changes import author, check_in, create, save, submit
 from tests.support.histories import check_history, head_of_row
 
-ORIGIN = Origin(
-    request_id="a-batch", ip_address="192.0.2.1", user_agent="pytest", endpoint="/test", method="POST"
-)
 WRITERS = 16
 SAVES = 6
-
-
-def author(tenant: Tenant, caller: Caller) -> Member:
-    """A user as the author of a change."""
-    return Member(
-        user_id=UserId(UUID(caller.user_id)),
-        username=caller.username,
-        subscription_id=SubscriptionId(UUID(tenant.subscription_id)),
-        origin=ORIGIN,
-    )
-
-
-def save(
-    tenant: Tenant, resource: Json, data: Json, tag: str | None = None, by: Caller | None = None
-) -> Save:
-    return Save(
-        author=author(tenant, by or tenant.ana),
-        kind=Kind(resource["resource_type"]),
-        resource_id=ResourceId(UUID(resource["resource_id"])),
-        definition=canonical_definition(data),
-        description=None,
-        tag=tag,
-    )
-
-
-def create(tenant: Tenant, name: str, kind: Kind = Kind.WORKSPACE, **place: UUID) -> Create:
-    return Create(
-        author=author(tenant, tenant.ana),
-        kind=kind,
-        resource_id=ResourceId(mint()),
-        name=name,
-        description=None,
-        place=Place(**place),
-        definition=b"{}",
-    )
-
-
-def check_in(tenant: Tenant, resource: Json, data: Json, by: Caller) -> CheckIn:
-    return CheckIn(
-        author=author(tenant, by),
-        kind=Kind.WORKFLOW,
-        resource_id=ResourceId(UUID(resource["resource_id"])),
-        definition=canonical_definition(data),
-        comment=None,
-        tag=None,
-    )
-
-
-def submit(tenant: Tenant, changes: Sequence[Change]) -> list[Result | BaseException]:
-    """What becomes of changes that wait together, and so are one batch.
-
-    Another subscription's change keeps the committer busy until all of them are queued.
-    """
-    decoy, database = Tenant(tenant.server, "decoy"), tenant.server.database
-    busy = create(decoy, "decoy")
-    committer = tenant.server.context.committer
-
-    async def everything() -> list[Result | BaseException]:
-        with psycopg.connect(database.url) as blocker:
-            blocker.execute(
-                "SELECT 1 FROM repositories WHERE subscription_id = %s FOR UPDATE", [decoy.subscription_id]
-            )
-            first = asyncio.create_task(committer.submit(busy))
-            while not await asyncio.to_thread(waits_for_a_lock, database):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-            # Each kind of change has a result of its own; a batch may hold them all.
-            rest: list[asyncio.Task[Result]] = [
-                asyncio.create_task(committer.submit(change)) for change in changes
-            ]
-            await asyncio.sleep(0)
-        await first
-        return await asyncio.gather(*rest, return_exceptions=True)
-
-    return asyncio.run(everything())
-
-
-def waits_for_a_lock(database: Database) -> bool:
-    """Whether a batch has begun and can't go on."""
-    query = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    return bool(database.rows(query))
 
 
 def test_many_writers_of_one_resource_leave_no_gap(tenant: Tenant) -> None:

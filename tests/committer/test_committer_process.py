@@ -6,52 +6,28 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
-from tests.processes.test_server import Tenant
 from tests.support.api import Json
-from tests.support.databases import Cluster, Database
-from tests.support.running_server import ANNALS, OPERATOR_KEY, Server, arm, running
-
-COMMITTER, WORKER = "service.processes.committer", "service.processes.api_worker"
-SECONDS = 30
-
-
-@contextmanager
-def serving(
-    cluster: Cluster, folder: Path, *options: str, **environment: str
-) -> Iterator[tuple[Server, Database]]:
-    """A server on a database of its own."""
-    database = cluster.migrated()
-    with running(
-        folder / "data", *options, DATABASE_URL=database.url, ANNALS_OPERATOR_KEY=OPERATOR_KEY, **environment
-    ) as server:
-        yield server, database
-
-
-@dataclass
-class Standing:
-    """A server that many tests use, each with a subscription of its own: it stands, whatever dies in it."""
-
-    server: Server
-    database: Database
-    failpoint: Path
-
-
-@contextmanager
-def standing_server(cluster: Cluster, folder: Path) -> Iterator[Standing]:
-    """A server whose failpoint the file says."""
-    failpoint = folder / "failpoint"
-    with serving(cluster, folder, ANNALS_FAILPOINT=f"@{failpoint}") as (server, database):
-        yield Standing(server, database, failpoint)
+from tests.support.databases import Cluster
+from tests.support.running_server import ANNALS, Server, arm
+from tests.support.standing_server import (
+    COMMITTER,
+    WORKER,
+    Standing,
+    Tenant,
+    pids,
+    save,
+    serving,
+    standing_server,
+    workspace,
+)
+from tests.support.waiting import SECONDS, until
 
 
 @pytest.fixture(scope="module")
@@ -59,35 +35,6 @@ def standing(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """A server for all of one file whose committer dies or fails at a place."""
     with standing_server(cluster, tmp_path_factory.mktemp("standing")) as standing:
         yield standing
-
-
-def pids(server: Server, module: str) -> list[int]:
-    """The processes of a module, as `python -m` shows them."""
-    return sorted(
-        pid for pid, command in server.processes().items() if command.rstrip().endswith(f"-m {module}")
-    )
-
-
-def until(holds: Callable[[], Any], seconds: float = SECONDS) -> float:
-    """Look again and again until it holds; how long that took."""
-    began = time.monotonic()
-    while not holds():
-        assert time.monotonic() - began < seconds
-        time.sleep(0.01)
-    return time.monotonic() - began
-
-
-def workspace(client: httpx.Client, name: str) -> Json:
-    """A workspace with two versions: two batches."""
-    made: Json = client.post("/workspaces", json={"name": name}).raise_for_status().json()
-    save(client, made, 1).raise_for_status()
-    return made
-
-
-def save(client: httpx.Client, resource: Json, number: int, key: str | None = None) -> httpx.Response:
-    headers = {} if key is None else {"Idempotency-Key": key}
-    path = f"/workspaces/{resource['resource_id']}/versions"
-    return client.post(path, json={"data": {"n": number}}, headers=headers)
 
 
 def numbers(client: httpx.Client, resource: Json) -> list[int]:

@@ -29,11 +29,10 @@ from service.domain.errors import Busy, OutcomeUnknown, ResourceNotFound, Versio
 from service.domain.ids import SubscriptionId, mint
 from service.domain.resource_kinds import Kind
 from sql.database import Database as ServiceDatabase
-from tests.committer.test_committer import author, save
-from tests.committer.test_group_commit import held, unknown, until_taken
 from tests.support.api import Json, Tenant
+from tests.support.changes import author, resource_id, save, unknown
+from tests.support.group_commits import held, until_taken
 from tests.support.histories import check_history
-from tests.versioning.test_races import resource_id
 
 SECONDS = 20
 

@@ -7,22 +7,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 import httpx
-import psycopg
 import pytest
 from structlog.testing import capture_logs
 
 from gitstore import failpoints
 from service.committer import group_commit as group_module
 from service.committer.batch import Outcome
-from service.committer.changes import Change, Save, Written
+from service.committer.changes import Save, Written
 from service.committer.group_commit import GroupCommit
 from service.domain.errors import Busy, ResourceNotFound
-from service.domain.ids import mint
-from sql.database import Database as ServiceDatabase
-from tests.committer.test_committer import save
 from tests.support.api import Json, Server, Tenant, refused
+from tests.support.changes import resource_id, save, unknown
+from tests.support.group_commits import committing, held, until_taken
 from tests.support.histories import check_history
-from tests.versioning.test_races import resource_id
 
 SECONDS = 30
 
@@ -65,37 +62,6 @@ class Sender:
         return found
 
 
-@contextmanager
-def committing(server: Server) -> Iterator[GroupCommit]:
-    """A group of its own on the server's database and repositories, as another host's."""
-    pool = ServiceDatabase(server.database.url, pool_size=group_module.WRITERS + 1)
-    made = GroupCommit(pool, server.context.store, clock=server.clock, public_url="http://annals.example")
-    made.start()
-    try:
-        yield made
-    finally:
-        made.stop()
-        pool.close()
-
-
-@contextmanager
-def held(tenant: Tenant) -> Iterator[None]:
-    """Another host is writing the subscription until the block ends."""
-    with psycopg.connect(tenant.server.database.url) as blocker:
-        blocker.execute(
-            "SELECT 1 FROM repositories WHERE subscription_id = %s FOR UPDATE", [tenant.subscription_id]
-        )
-        yield
-
-
-def until_taken(group: GroupCommit) -> None:
-    """Until a thread is at a batch."""
-    deadline = time.monotonic() + SECONDS
-    while not group._began:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 def put_saves(
     group: GroupCommit, sender: Sender, tenant: Tenant, workflow: Json, count: int, first: int = 0
 ) -> range:
@@ -112,11 +78,6 @@ def begun(group: GroupCommit, sender: Sender, tenant: Tenant, workflow: Json) ->
         put_saves(group, sender, tenant, workflow, 1)
         until_taken(group)
         yield
-
-
-def unknown(tenant: Tenant) -> Change:
-    """A change that is refused."""
-    return save(tenant, {"resource_type": "workflow", "resource_id": str(mint())}, {})
 
 
 def test_what_comes_while_a_batch_is_written_is_one_batch_in_its_order(tenant: Tenant) -> None:

@@ -9,8 +9,8 @@ from psycopg import sql
 
 from tests.support.api import Server, Tenant, ok
 from tests.support.databases import Database
+from tests.support.events import LOGS
 
-LOGS = ("audit_logs", "execution_logs", "node_execution_logs", "server_logs", "data_change_history")
 HISTORY = ("versions", "version_comments", "deletion_logs")
 ROLES = ("annals_owner", "annals_service", "annals_ingest", "annals_retention")
 TENANT_TABLES = (

@@ -17,6 +17,7 @@ import pytest
 from sql.embedded import server as embedded_server
 from sql.embedded.cluster import Cluster
 from sql.embedded.server import EmbeddedError, EmbeddedPostgres
+from tests.support.embedded import kill_server, pid_of
 from tests.support.project import ROOT
 
 pytestmark = pytest.mark.embedded
@@ -84,22 +85,6 @@ def until_started(owner: subprocess.Popen[str]) -> None:
 def kill(owner: subprocess.Popen[str]) -> None:
     owner.kill()
     owner.wait()
-
-
-def pid_of(server: EmbeddedPostgres) -> int:
-    pid = server.status().pid
-    assert pid is not None
-    return pid
-
-
-def kill_server(server: EmbeddedPostgres) -> None:
-    pid = pid_of(server)
-    os.kill(pid, signal.SIGKILL)
-    # A process that is ending has no command line any more, but for a while it can't be waited for yet.
-    with suppress(ChildProcessError):
-        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    while server.status().running:
-        time.sleep(0.01)
 
 
 def ask(server: EmbeddedPostgres, query: str) -> str:

@@ -23,9 +23,9 @@ from service.usecases.context import JobContext
 from service.usecases.maintenance.table import ScheduledJob
 from sql.errors import SchemaError
 from sql.upgrade import upgrade
-from tests.conftest import set_operator_key
 from tests.support.api import OPERATOR_KEY, Clock, Tenant, ok, served
 from tests.support.databases import Cluster, Database
+from tests.support.serving import set_operator_key
 
 READY_SECONDS = 20
 NOBODY = 65534

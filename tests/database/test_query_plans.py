@@ -30,6 +30,7 @@ from sql.queries.resources import ResourceRow
 from sql.queries.server_logs import ServerLogFilter
 from sql.queries.versions import VersionFilter
 from tests.support.databases import Cluster, Database
+from tests.support.query_plans import nodes
 
 AT = datetime(2026, 11, 24, tzinfo=UTC)
 LONG_AGO = datetime(2025, 11, 24, tzinfo=UTC)
@@ -377,10 +378,3 @@ def plans_of(large: ServiceDatabase, subscription_id: UUID, query: Query) -> lis
         ]
     assert plans
     return plans
-
-
-def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A plan and all that is below it."""
-    yield plan
-    for inner in plan.get("Plans", ()):
-        yield from nodes(inner)

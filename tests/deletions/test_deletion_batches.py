@@ -7,13 +7,11 @@ from uuid import UUID
 from service.committer.changes import Change, Delete, Deleted, Purge, Resolution, Restore, Written
 from service.domain.ids import ResourceId
 from service.domain.resource_kinds import Kind
-from tests.committer.test_committer import author, create, save, submit
-from tests.deletions.test_deletions import fallen, in_git, live, tree
 from tests.support.api import Json, Tenant, ok
+from tests.support.changes import amend, author, create, publish, save, set_tag, submit
 from tests.support.histories import check_history
 from tests.support.reconciled import told, verify
-from tests.versioning.test_races import publish, set_tag
-from tests.versioning.test_resource_races import amend
+from tests.support.trees import in_git, live, records_of, tree
 
 
 def named(tenant: Tenant, resource: Json) -> dict[str, Any]:
@@ -186,7 +184,7 @@ def test_publications_and_tags_of_the_batch_go_down_and_come_back(tenant: Tenant
     ) == ["Written", "Written", "Deleted", "ResourceDeleted", "ResourceDeleted", "Written"]
     assert in_git(tenant, "published") == ids(made, "inner workflows")
     [deletion] = tenant.vera.pages(f"{tenant.path}/deletions", cascade_level=0)
-    assert len(fallen(tenant, deletion)) == 2
+    assert len(records_of(tenant, deletion)) == 2
     assert outcomes(
         tenant,
         publish(tenant, made["inner workflows"], "1", published=False),

@@ -8,11 +8,10 @@ from functools import partial
 import httpx
 import pytest
 
-from tests.deletions.test_deletions import FALLING, fallen, in_git, live, tree
-from tests.deletions.test_restores import restoring
 from tests.support.api import Json, Tenant, ok
 from tests.support.histories import check_history
 from tests.support.reconciled import told, verify
+from tests.support.trees import DELETED_WITH, in_git, live, records_of, restoring, tree
 
 CLIENTS = 8
 ROUNDS = 6
@@ -109,7 +108,7 @@ def test_a_check_in_beside_the_deletion_of_its_workspace_is_in_the_record_or_was
         deletion = pool.submit(delete).result()
         for each in working:
             each.result()
-    records = {each["resource_id"]: each for each in fallen(tenant, deletion)}
+    records = {each["resource_id"]: each for each in records_of(tenant, deletion)}
     assert len(records) == CLIENTS + len(made)
     commits = tenant.git("rev-list", "--reverse", "main").split()
     deleted_at = commits.index(deletion["git_commit_hash"])
@@ -147,7 +146,7 @@ def test_of_two_deletions_of_one_tree_at_once_one_takes_it(tenant: Tenant) -> No
         answers = at_once(*[partial(by.delete, at) for by in (tenant.ana, tenant.ben) * 2])
         assert sorted(map(said, answers)) == [(200, ""), *[(409, "resource_deleted")] * 3]
         [deletion] = [ok(answer) for answer in answers if answer.is_success]
-        assert len(fallen(tenant, deletion)) == len(made)
+        assert len(records_of(tenant, deletion)) == len(made)
     assert live(tenant) == in_git(tenant) == set()
     check_history(tenant)
     assert told(verify(tenant)) == []
@@ -196,7 +195,7 @@ def test_a_part_restored_beside_the_whole_comes_back_once(tenant: Tenant) -> Non
         made = tree(tenant)
         deletion = tenant.remove(made["workspaces"])
         job = made["inner jobs"]["resource_id"]
-        [part] = [each for each in fallen(tenant, deletion) if each["resource_id"] == job]
+        [part] = [each for each in records_of(tenant, deletion) if each["resource_id"] == job]
         resolve = {"new_parent_id": elsewhere["resource_id"], "rename": f"job {job}"}
         answers = at_once(
             partial(tenant.ana.post, restoring(tenant, deletion)),
@@ -224,7 +223,7 @@ def test_a_deletion_beside_a_restore_leaves_it_deleted_or_alive_and_never_half(t
         )
         ok(restored)
         assert said(deleted) in [(200, ""), (409, "resource_deleted")]
-        gone = {made[name]["resource_id"] for name in FALLING["folders"]}
+        gone = {made[name]["resource_id"] for name in DELETED_WITH["folders"]}
         assert live(tenant) == in_git(tenant) == (everything - gone if deleted.is_success else everything)
         check_history(tenant)
         deletion = ok(deleted) if deleted.is_success else tenant.remove(made["folders"])
@@ -290,7 +289,7 @@ def test_what_moves_in_or_out_beside_a_deletion_falls_or_is_outside(tenant: Tena
         try:
             for number in range(2 * ROUNDS):
                 deletion = tenant.remove(made["folders" if number % 2 else "workspaces"], tenant.ben)
-                taken = {each["resource_id"] for each in fallen(tenant, deletion)}
+                taken = {each["resource_id"] for each in records_of(tenant, deletion)}
                 for job, flow in zip(movers, flows, strict=True):
                     assert (job["resource_id"] in taken) == (flow["resource_id"] in taken)
                 done = tenant.restore(deletion)

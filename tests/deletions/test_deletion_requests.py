@@ -15,22 +15,16 @@ from service.domain.ids import SubscriptionId
 from service.http.app import create_app
 from service.processes.startup import make_folders
 from service.runtime.settings import load
-from tests.committer.test_committer_process import (
-    COMMITTER,
-    Standing,
-    pids,
-    standing_server,
-    until,
-    workspace,
-)
-from tests.conftest import set_operator_key
-from tests.deletions.test_deletions import COUNTS, fallen, live, tree
-from tests.logs.test_audit_logs import events
-from tests.processes.test_server import Tenant as SmallTenant
 from tests.support.api import OPERATOR_KEY, Clock, Json, Server, Tenant, ok, refused, served
 from tests.support.databases import Cluster
 from tests.support.deletion_requests import SECONDS, ask, carry_out, deletion, done, host, outcome, stored
+from tests.support.events import events
 from tests.support.running_server import arm
+from tests.support.serving import set_operator_key
+from tests.support.standing_server import COMMITTER, Standing, pids, standing_server, workspace
+from tests.support.standing_server import Tenant as SmallTenant
+from tests.support.trees import COUNTS, live, records_of, tree
+from tests.support.waiting import until
 
 WHOLE_TREE = {"workspaces": 1, "folders": 2, "jobs": 2, "workflows": 2, "jobpackages": 1, "connectors": 1}
 
@@ -91,7 +85,7 @@ def test_a_running_service_deletes_what_was_asked_for_as_if_by_a_call(
     assert expiry - at == timedelta(days=30)
     assert len(tenant.git("log", "--format=%H", "main").split()) == commits + 1
     assert live(tenant) == others != set()
-    assert gone["resource_id"] not in {each["resource_id"] for each in fallen(tenant, found)}
+    assert gone["resource_id"] not in {each["resource_id"] for each in records_of(tenant, found)}
     assert tenant.restore(found)["restored"] == WHOLE_TREE
     assert stranger.footprint() == footprint
 

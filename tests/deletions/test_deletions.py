@@ -6,102 +6,43 @@ from typing import Any
 
 import pytest
 
-from tests.logs.test_audit_logs import events
-from tests.support.api import COLLECTIONS, Json, Tenant, ok, pointers, refused, snapshot_path
+from tests.support.api import COLLECTIONS, Tenant, ok, pointers, refused, snapshot_path
+from tests.support.events import events
 from tests.support.histories import check_history
-
-COUNTS = dict.fromkeys(COLLECTIONS, 0)
-
-
-def tree(tenant: Tenant) -> dict[str, Json]:
-    """One resource of each kind, and a folder in the folder with a job and a workflow in it."""
-    made: dict[str, Json] = {}
-
-    def make(name: str, **parents: str) -> None:
-        collection = name.rpartition(" ")[2]
-        body = {field: made[parent]["resource_id"] for field, parent in parents.items()}
-        response = tenant.ana.post(f"{tenant.path}/{collection}", {"name": f"{name} of a tree"} | body)
-        made[name] = ok(response, 201)
-
-    make("workspaces")
-    make("folders", workspace_id="workspaces")
-    make("connectors", workspace_id="workspaces")
-    make("jobs", folder_id="folders")
-    make("jobpackages", folder_id="folders")
-    make("workflows", job_id="jobs")
-    make("inner folders", workspace_id="workspaces", parent_folder_id="folders")
-    make("inner jobs", folder_id="inner folders")
-    make("inner workflows", job_id="inner jobs")
-    return made
+from tests.support.trees import COUNTS, DELETED_WITH, in_git, live, records_of, tree
 
 
-def fallen(tenant: Tenant, deletion: Json) -> list[Json]:
-    """The records of all that fell by one deletion."""
-    return tenant.vera.pages(f"{tenant.path}/deletions", root_deletion_id=deletion["root_deletion_id"])
-
-
-def live(tenant: Tenant) -> set[str]:
-    """The ids of what lives, by the API."""
-    return {
-        each["resource_id"] for kind in COLLECTIONS for each in tenant.vera.pages(f"{tenant.path}/{kind}")
-    }
-
-
-def in_git(tenant: Tenant, ref: str = "main") -> set[str]:
-    """The ids of what has a file at a commit."""
-    names = tenant.git("ls-tree", "-r", "--name-only", ref).split()
-    return {name.rpartition("/")[2].removesuffix(".json") for name in names}
-
-
-# What falls with each of the tree, itself included.
-FALLING = {
-    "workspaces": {
-        *("workspaces", "folders", "jobs", "workflows", "jobpackages", "connectors"),
-        *("inner folders", "inner jobs", "inner workflows"),
-    },
-    "folders": {
-        *("folders", "jobs", "workflows", "jobpackages"),
-        *("inner folders", "inner jobs", "inner workflows"),
-    },
-    "inner folders": {"inner folders", "inner jobs", "inner workflows"},
-    "jobs": {"jobs", "workflows"},
-    "workflows": {"workflows"},
-    "jobpackages": {"jobpackages"},
-    "connectors": {"connectors"},
-}
-
-
-@pytest.mark.parametrize("root", sorted(FALLING))
+@pytest.mark.parametrize("root", sorted(DELETED_WITH))
 def test_with_each_kind_falls_all_below_it_and_nothing_else(tenant: Tenant, root: str) -> None:
     made = tree(tenant)
     untouched = tenant.make("workspaces", name="elsewhere")["resource_id"]
     before, commits = tenant.main(), len(tenant.git("log", "--format=%H", "main").split())
     deletion = tenant.remove(made[root], reason="tidying up")
     names = {each["resource_id"]: name for name, each in made.items()}
-    assert {names[each["resource_id"]] for each in fallen(tenant, deletion)} == FALLING[root]
-    expected = {each["resource_id"] for name, each in made.items() if name not in FALLING[root]}
+    assert {names[each["resource_id"]] for each in records_of(tenant, deletion)} == DELETED_WITH[root]
+    expected = {each["resource_id"] for name, each in made.items() if name not in DELETED_WITH[root]}
     assert live(tenant) == in_git(tenant) == expected | {untouched}
     # One commit, whose tree lacks just those paths.
     assert len(tenant.git("log", "--format=%H", "main").split()) == commits + 1
     assert tenant.git("rev-parse", "main~1").strip() == before
     assert deletion["git_commit_hash"] == tenant.main()
     changed = tenant.git("diff", "--no-renames", "--name-status", "main~1", "main").splitlines()
-    assert sorted(changed) == sorted(f"D\t{snapshot_path(made[name])}" for name in FALLING[root])
+    assert sorted(changed) == sorted(f"D\t{snapshot_path(made[name])}" for name in DELETED_WITH[root])
     counts = dict(COUNTS)
-    for name in FALLING[root]:
+    for name in DELETED_WITH[root]:
         counts[name.rpartition(" ")[2]] += 1
     assert deletion["counts"] == counts
     assert {name: deletion[f"cascaded_{name}"] for name in COLLECTIONS} == counts
     check_history(tenant)
     for name in made:
         gone = ok(tenant.vera.get(tenant.at(made[name])))
-        assert (gone["deleted_at"] == deletion["deleted_at"]) == (name in FALLING[root])
+        assert (gone["deleted_at"] == deletion["deleted_at"]) == (name in DELETED_WITH[root])
 
 
 def test_each_that_falls_has_a_record_with_level_parent_snapshot_and_counts(tenant: Tenant) -> None:
     made = tree(tenant)
     deletion = tenant.remove(made["workspaces"], reason="over")
-    by_id = {each["resource_id"]: each for each in fallen(tenant, deletion)}
+    by_id = {each["resource_id"]: each for each in records_of(tenant, deletion)}
     levels = {name: by_id[each["resource_id"]]["cascade_level"] for name, each in made.items()}
     assert levels == {
         "workspaces": 0,
@@ -147,7 +88,7 @@ def test_what_was_deleted_before_keeps_its_own_record(tenant: Tenant) -> None:
         "jobpackages": 1,
         "connectors": 1,
     }
-    assert {each["resource_id"] for each in fallen(tenant, first)} == {
+    assert {each["resource_id"] for each in records_of(tenant, first)} == {
         made["jobs"]["resource_id"],
         made["workflows"]["resource_id"],
     }
@@ -313,12 +254,12 @@ def test_only_what_is_deleted_can_be_deleted_for_good(tenant: Tenant) -> None:
         None,
     )
     assert hard["counts"] == soft["counts"]
-    assert len(fallen(tenant, hard)) == len(fallen(tenant, soft)) == 7
+    assert len(records_of(tenant, hard)) == len(records_of(tenant, soft)) == 7
     # An empty commit, with what it is in its message.
     assert tenant.git("rev-parse", "main^{tree}") == before
     assert tenant.main() == hard["git_commit_hash"]
     assert f"Annals-Deletion: {hard['deletion_id']} permanent - by law" in tenant.git("log", "-1", "main")
-    for name in FALLING["folders"]:
+    for name in DELETED_WITH["folders"]:
         refused(tenant.vera.get(tenant.at(made[name])), 404, "resource_not_found")
     path = f"{tenant.path}/deletions/{soft['deletion_id']}"
     shown = ok(tenant.vera.get(path))
@@ -407,7 +348,7 @@ def test_deletions_are_listed_by_every_filter(tenant: Tenant) -> None:
     assert ids(resource_type="connector") == [made["connectors"]["resource_id"]]
     assert ids(cascade_level=0) == [made["folders"]["resource_id"], made["connectors"]["resource_id"]]
     assert set(ids(root_deletion_id=second["deletion_id"])) == {
-        made[name]["resource_id"] for name in FALLING["folders"]
+        made[name]["resource_id"] for name in DELETED_WITH["folders"]
     }
     assert ids(deleted_by=tenant.ana.user_id) == [made["connectors"]["resource_id"]]
     assert ids(resource_id=made["jobs"]["resource_id"]) == [made["jobs"]["resource_id"]]

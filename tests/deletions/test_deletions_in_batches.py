@@ -7,8 +7,8 @@ from service.committer.changes import Change, Delete, Deleted, Restore, Restored
 from service.domain.errors import ResourceDeleted
 from service.domain.ids import ResourceId
 from service.domain.resource_kinds import Kind
-from tests.committer.test_committer import author, create, save, submit
 from tests.support.api import Json, Tenant, ok
+from tests.support.changes import author, create, save, submit
 from tests.support.histories import check_history
 
 

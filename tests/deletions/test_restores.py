@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from tests.deletions.test_deletions import COUNTS, FALLING, fallen, in_git, live, tree
-from tests.logs.test_audit_logs import events
 from tests.support.api import Json, Tenant, ok, pointers, refused
+from tests.support.events import events
 from tests.support.histories import check_history
+from tests.support.trees import COUNTS, DELETED_WITH, in_git, live, records_of, restoring, tree
 
 
 def states(tenant: Tenant, made: dict[str, Json]) -> dict[str, Any]:
@@ -30,15 +30,10 @@ def conflicts(response: Any) -> list[tuple[str, str]]:
     return [(each["reason"], each["resource_id"]) for each in problem["conflicts"]]
 
 
-def restoring(tenant: Tenant, deletion: Json) -> str:
-    """Where a deletion is undone."""
-    return f"{tenant.path}/deletions/{deletion['deletion_id']}/restore"
-
-
-@pytest.mark.parametrize("root", sorted(FALLING))
+@pytest.mark.parametrize("root", sorted(DELETED_WITH))
 def test_all_that_fell_comes_back_as_it_was(tenant: Tenant, root: str) -> None:
     made = tree(tenant)
-    for name in FALLING[root]:
+    for name in DELETED_WITH[root]:
         tenant.save(made[name], {"n": 2}, tag="second")
         tenant.save(made[name], {"n": 3})
         ok(tenant.ben.post(f"{tenant.at(made[name])}/versions/second/publish"))
@@ -56,9 +51,9 @@ def test_all_that_fell_comes_back_as_it_was(tenant: Tenant, root: str) -> None:
     assert f"Annals-Restore: {deletion['deletion_id']}\n" in tenant.git("log", "-1", "published")
     assert done["commit"] == tenant.main()
     assert done["restored"] == deletion["counts"]
-    assert done["blobs"] == {"compared": len(FALLING[root]), "equal": len(FALLING[root])}
+    assert done["blobs"] == {"compared": len(DELETED_WITH[root]), "equal": len(DELETED_WITH[root])}
     assert (done["conflicts"], done["missing"], done["kept"], done["dry_run"]) == ([], [], [], False)
-    for record in fallen(tenant, deletion):
+    for record in records_of(tenant, deletion):
         assert (record["can_be_restored"], record["restored_commit_hash"]) == (False, done["commit"])
         assert record["restored_by"] == tenant.ben.user_id
     check_history(tenant)
@@ -196,7 +191,7 @@ def test_a_part_that_was_restored_on_its_own_is_a_conflict_or_kept(tenant: Tenan
     made, other = tree(tenant), tree_of_another(tenant)
     deletion = tenant.remove(made["workspaces"])
     part = next(
-        each for each in fallen(tenant, deletion) if each["resource_id"] == made["jobs"]["resource_id"]
+        each for each in records_of(tenant, deletion) if each["resource_id"] == made["jobs"]["resource_id"]
     )
     tenant.restore(part, resolve={"new_parent_id": other["folders"]["resource_id"]})
     assert conflicts(tenant.ben.post(restoring(tenant, deletion))) == [
@@ -227,7 +222,7 @@ def test_a_part_that_was_restored_and_went_for_good_later_is_missing(tenant: Ten
     made, other = tree(tenant), tree_of_another(tenant)
     deletion = tenant.remove(made["workspaces"])
     job = made["jobs"]["resource_id"]
-    [part] = [each for each in fallen(tenant, deletion) if each["resource_id"] == job]
+    [part] = [each for each in records_of(tenant, deletion) if each["resource_id"] == job]
     tenant.restore(part, resolve={"new_parent_id": other["folders"]["resource_id"]})
     tenant.remove(made["jobs"])
     # It can come back by its own deletion, and stays away with this one.

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.deletions.test_deletions import tree
 from tests.support.api import COLLECTIONS, Json, Tenant, ok, refused
 from tests.support.deletion_requests import ask, deletion, done
+from tests.support.trees import tree
 
 # As the specification has it: its table of deletions without the keys to tables that it does not define, and
 # its function word for word.

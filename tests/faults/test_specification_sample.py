@@ -11,8 +11,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.logs.test_audit_logs import events
 from tests.support.api import Caller, Json, Tenant, ok, pointers, refused
+from tests.support.events import events
 
 LOGS = ("audit_logs", "execution_logs", "node_execution_logs", "server_logs", "data_change_history")
 

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.api import Caller, Json, Tenant, git, refused, run_git, snapshot_path
-
-FLUSH = b"0000"
+from tests.support.pkt_lines import FLUSH, line, upload_pack
 
 
 def audited(tenant: Tenant) -> list[tuple[str, str]]:
@@ -138,10 +137,6 @@ def info_refs(tenant: Tenant) -> str:
     return f"/git/{tenant.subscription_id}.git/info/refs"
 
 
-def upload_pack(tenant: Tenant) -> str:
-    return f"/git/{tenant.subscription_id}.git/git-upload-pack"
-
-
 def test_the_operators_key_clones_nothing(tenant: Tenant) -> None:
     path = f"{info_refs(tenant)}?service=git-upload-pack"
     refused(tenant.server.operator.get(path), 403, "forbidden")
@@ -163,10 +158,6 @@ def test_the_advertisement_is_not_cached(tenant: Tenant) -> None:
     assert response.headers["content-type"] == "application/x-git-upload-pack-advertisement"
     assert "no-cache" in response.headers["cache-control"]
     assert response.content.startswith(b"001e# service=git-upload-pack\n")
-
-
-def line(text: str) -> bytes:
-    return f"{len(text) + 4:04x}{text}".encode()
 
 
 @pytest.mark.parametrize("compressed", [False, True])

@@ -1,21 +1,19 @@
 """Idempotency-Key: a retry gets the answer of the first try, and nothing is done twice."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
 import httpx
-import psycopg
 import pytest
 
-from service.domain.idempotency import Attempt
-from tests.logs.test_audit_logs import CALLS, NOT_HERE, short
 from tests.support.api import Caller, Json, Server, Tenant, ok, pointers, refused
-from tests.versioning.test_bulk_check_in import item
-from tests.versioning.test_tags import edited
+from tests.support.audited_calls import CALLS, NOT_HERE, short
+from tests.support.bulk_check_ins import item
+from tests.support.idempotency import carried_out
+from tests.support.tags import edited
 
 # How to make each call succeed once, by its path as API.md writes it.
 POSTS = {path: prepare for (method, path), (prepare, *_) in CALLS.items() if method == "POST"}
@@ -442,17 +440,6 @@ def test_a_key_of_control_characters_is_no_request_at_all(shared: Tenant, key: b
 
 
 # -- at the same moment -----------------------------------------------------------------------------
-
-
-@contextmanager
-def carried_out(caller: Caller, path: str, key: str) -> Iterator[None]:
-    """Let another transaction be at work on a call until the block ends."""
-    who = caller.user_id or "operator"
-    attempt = Attempt.of(caller=who, method="POST", path=path, key=key, body_digest=b"")
-    lock = int.from_bytes(attempt.attempt_id[:8], "big", signed=True)
-    with psycopg.connect(caller.server.database.url) as connection:
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [lock])
-        yield
 
 
 @pytest.mark.parametrize("path", POSTS)

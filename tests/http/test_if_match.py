@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from tests.support.api import Caller, Json, Server, Tenant, ok, pointers, refused
-from tests.versioning.test_bulk_check_in import item
+from tests.support.bulk_check_ins import item
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.logs.test_audit_logs import CALLS, EXECUTION
-from tests.support.api import COLLECTIONS, Caller, Json, Server, Tenant, refused
-from tests.versioning.test_bulk_check_in import item
-from tests.versioning.test_tags import UNKNOWN
+from tests.support.api import COLLECTIONS, UNKNOWN, Caller, Json, Server, Tenant, refused
+from tests.support.audited_calls import CALLS
+from tests.support.bulk_check_ins import item
+from tests.support.events import EXECUTION
 
 # What can be wrong, in the order of the refusals, with the code of each.
 CODES = {

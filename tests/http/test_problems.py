@@ -12,10 +12,10 @@ from service.domain import errors
 from service.domain.errors import AnnalsError, leaves
 from service.http import problems
 from sql import errors as sql_errors
-from tests.http.test_idempotency import carried_out
+from tests.support.altered_rows import rename_commit
 from tests.support.api import Json, Server, Tenant, ok, pointers, refused
-from tests.versioning.test_tags import name_of
-from tests.versioning.test_versions import rename_commit
+from tests.support.idempotency import carried_out
+from tests.support.tags import name_of
 
 CODES = [error.code for error in leaves()]
 FIELDS = {"type", "title", "status", "detail", "code", "request_id"}

@@ -12,8 +12,9 @@ import pytest
 
 from service.http import routes
 from service.http.audited_operations import declared
-from tests.logs.test_audit_logs import CALLS, UNKNOWN, audit_refused
-from tests.support.api import Caller, Json, Server, Tenant, ok, refused
+from tests.support.api import UNKNOWN, Caller, Json, Server, Tenant, ok, refused
+from tests.support.audited_calls import CALLS
+from tests.support.events import audit_refused
 
 
 def endpoints() -> dict[str, Callable[..., Any]]:

@@ -6,8 +6,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.logs.test_audit_logs import audit_refused, events
 from tests.support.api import Json, Tenant, ok, pointers, refused
+from tests.support.events import audit_refused, events
 
 EVENT: Json = {"action": "EXECUTE", "resource_type": "workflow"}
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from service.domain.audit_policy import CAN_BE_OFF
-from tests.logs.test_audit_logs import events
 from tests.support.api import Json, Tenant, ok, pointers, refused
+from tests.support.events import events
 
 
 def rule(resource_type: str, action: str, depth: str) -> Json:

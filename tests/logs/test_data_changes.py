@@ -9,10 +9,10 @@ import jsonpatch
 import pytest
 
 from sql.queries.data_changes import NewChange
-from tests.committer.test_committer import author, check_in, save, submit
 from tests.support.api import COLLECTIONS, Json, Tenant, ok
+from tests.support.bulk_check_ins import item
+from tests.support.changes import author, check_in, save, submit
 from tests.support.seeded_documents import ODD
-from tests.versioning.test_bulk_check_in import item
 
 COLUMNS = tuple(NewChange.__dataclass_fields__)
 

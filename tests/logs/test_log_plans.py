@@ -20,8 +20,8 @@ from sql.queries.audit_logs import AuditFilter
 from sql.queries.data_changes import ChangeFilter
 from sql.queries.execution_logs import ExecutionFilter
 from sql.queries.server_logs import ServerLogFilter
-from tests.database.test_query_plans import nodes
 from tests.support.databases import Cluster, Database
+from tests.support.query_plans import nodes
 
 AT = datetime(2026, 11, 24, 15, tzinfo=UTC)
 SUBSCRIPTION, OTHER = UUID(int=1), UUID(int=2)

@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.logs.test_audit_logs import UNKNOWN, audit_refused
-from tests.support.api import Json, Tenant, ok
+from tests.support.api import UNKNOWN, Json, Tenant, ok
+from tests.support.events import audit_refused
 
 # Each way to read a log: its filters, and what the audit calls it.
 READINGS: dict[str, tuple[dict[str, Any], str]] = {

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 
 from service.http.server_log import writer
 from service.runtime import log_setup
-from tests.database.test_database_roles import LOGS
-from tests.logs.test_audit_logs import EXECUTION
 from tests.support.api import Caller, Json, Server, Tenant, ok
+from tests.support.events import EXECUTION, LOGS
 
 WORD = string.ascii_letters + string.digits
 FULL = {"rules": [{"resource_type": "*", "action": "*", "depth": "full"}]}

@@ -29,10 +29,10 @@ from sql.database import Database as ServiceDatabase
 from sql.errors import RowsRefused
 from sql.queries import server_logs
 from sql.queries.server_logs import ServerLogFilter
-from tests.conftest import serving_embedded
-from tests.database.test_embedded import kill_server
 from tests.support.api import Clock, Server, served
 from tests.support.databases import Cluster, Database
+from tests.support.embedded import kill_server
+from tests.support.serving import serving_embedded
 
 JSON_HEADERS = ((b"content-type", b"application/json"),)
 

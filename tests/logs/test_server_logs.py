@@ -13,9 +13,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from service.http.server_log import writer
-from tests.git.test_git_http import FLUSH, line, upload_pack
-from tests.logs.test_audit_logs import audit_refused
 from tests.support.api import Caller, Json, Server, Tenant, ok, pointers, refused
+from tests.support.events import audit_refused
+from tests.support.pkt_lines import FLUSH, line, upload_pack
 
 FIELDS = {
     *("log_id", "request_id", "http_method", "endpoint", "query_params", "user_id", "subscription_id"),

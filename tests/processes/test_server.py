@@ -17,6 +17,7 @@ from sql.embedded.server import EmbeddedPostgres
 from tests.support import pkt_lines
 from tests.support.process_table import children, lives, starters
 from tests.support.running_server import ANNALS, OPERATOR_KEY, Server, running
+from tests.support.standing_server import Tenant
 
 pytestmark = pytest.mark.embedded
 KILLS = int(os.environ.get("ANNALS_TEST_KILLS", "8"))
@@ -26,33 +27,6 @@ def pasted(server: Server, program: str, folder: Path) -> subprocess.CompletedPr
     """What a line that the server printed does when it is pasted into a shell."""
     line = next(line.strip() for line in server.printed.splitlines() if line.strip().startswith(program))
     return subprocess.run(["bash", "-c", line], cwd=folder, capture_output=True, text=True, check=False)
-
-
-class Tenant:
-    """A subscription with an admin, on a server, for as long as the database lives."""
-
-    def __init__(self, url: str) -> None:
-        with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {OPERATOR_KEY}"}) as operator:
-            created = operator.post("/v1/subscriptions", json={"name": "Crash Ltd"}).raise_for_status().json()
-            self.base = f"/v1/subscriptions/{created['subscription_id']}"
-            self.subscription_id = created["subscription_id"]
-            user = {"username": "ana", "email": "ana@example.org", "role": "admin"}
-            user_id = operator.post(f"{self.base}/users", json=user).raise_for_status().json()["user_id"]
-            key = {"user_id": user_id, "name": "test"}
-            self.key = operator.post(f"{self.base}/api-keys", json=key).raise_for_status().json()["api_key"]
-
-    def client(self, url: str, *, receive_bytes: int | None = None) -> httpx.Client:
-        """A client with the admin's key; `receive_bytes` bounds the receive buffer of each socket."""
-        headers = {"Authorization": f"Bearer {self.key}"}
-        options = None if receive_bytes is None else [(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)]
-        transport = httpx.HTTPTransport(socket_options=options)
-        return httpx.Client(base_url=url + self.base, headers=headers, timeout=30, transport=transport)
-
-    def clone(self, url: str, folder: Path) -> Path:
-        """A fresh clone."""
-        address = f"{url.replace('://', f'://ana:{self.key}@')}/git/{self.subscription_id}.git"
-        subprocess.run(["git", "clone", "--quiet", address, folder], check=True)
-        return folder
 
 
 def test_the_first_start_prints_the_key_once_and_commands_that_work(tmp_path: Path) -> None:

@@ -4,60 +4,23 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from service.cli.client import Client
-from tests.support.api import COLLECTIONS, Caller, Json, Server, Tenant, git, ok
+from tests.support.api import Tenant, git
 from tests.support.databases import Cluster
 from tests.support.histories import check_history
-from tests.support.rebuilds import House, answers, house, rows, tell
-from tests.support.running_server import ANNALS, OPERATOR_KEY, running
-
-# What the repositories do not hold, field by field, and why.
-LOST_OF_VERSIONS = (
-    "checked_in_at",  # a check-in leaves the same commit as a save
-    "checked_out_by",  # check-outs are leases, no history
-    "checked_out_at",
+from tests.support.rebuilds import (
+    LOST_OF_ROWS,
+    admin_again,
+    answers,
+    house,
+    stored,
+    tell,
+    without_lost,
 )
-LOST_OF_ROWS = {
-    "versions": LOST_OF_VERSIONS,
-    "publications": ("publication_id",),  # minted anew; nothing names it
-    "tags": ("tag_id",),  # likewise
-    "repositories": ("created_at",),  # to the millisecond of the subscription's id
-    "deletion_logs": (),
-    "actors": ("email",),  # kept out of git, so that a person can be erased
-    **dict.fromkeys(COLLECTIONS, ()),
-}
-
-
-def admin_again(tenant: Tenant, server: Server) -> Caller:
-    """Ana after the rebuild: the operator gives her role and key anew."""
-    operator, path = server.operator, tenant.path
-    users = {user["username"]: user for user in ok(operator.get(f"{path}/users"))["items"]}
-    user_id = users["ana"]["user_id"]
-    ok(operator.patch(f"{path}/users/{user_id}", {"role": "admin"}))
-    key = ok(operator.post(f"{path}/api-keys", {"user_id": user_id, "name": "again"}), 201)["api_key"]
-    return Caller(server, key, user_id, "ana")
-
-
-def without_lost(value: Any) -> Any:
-    """An answer less the fields that can't come back."""
-    if isinstance(value, dict):
-        return {name: without_lost(each) for name, each in value.items() if name not in LOST_OF_VERSIONS}
-    if isinstance(value, list | tuple):
-        return [without_lost(each) for each in value]
-    return value
-
-
-def stored(home: House) -> dict[str, list[Json]]:
-    """The rows of all that the repositories hold; tags that were taken away left no trace there."""
-    found = {table: rows(home.database, table, without) for table, without in LOST_OF_ROWS.items()}
-    found["tags"] = [row for row in found["tags"] if row["untagged_at"] is None]
-    # Who wrote nothing is in no commit.
-    found["actors"] = [row for row in found["actors"] if row["username"] in ("ana", "ben")]
-    return found
+from tests.support.running_server import ANNALS, OPERATOR_KEY, running
 
 
 def test_the_api_answers_after_a_rebuild_as_before_and_writing_goes_on(

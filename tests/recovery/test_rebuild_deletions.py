@@ -13,14 +13,13 @@ from service.recovery.rebuild import rebuild
 from service.recovery.reconcile import Depth
 from service.runtime.clock import system_clock
 from sql.database import Database as ServiceDatabase
-from tests.deletions.test_deletions import fallen, live, tree
-from tests.recovery.test_rebuild import LOST_OF_ROWS, admin_again, stored, without_lost
 from tests.support.api import Json, Tenant, ok, refused
 from tests.support.databases import Cluster, Database
 from tests.support.histories import check_history
-from tests.support.rebuilds import PUBLIC_URL, answers, house
+from tests.support.rebuilds import LOST_OF_ROWS, PUBLIC_URL, admin_again, answers, house, stored, without_lost
 from tests.support.reconciled import told, verify
 from tests.support.repositories import Story, Workspace
+from tests.support.trees import live, records_of, tree
 
 
 def tell_of_deletions(tenant: Tenant, *, seed: int, random_steps: int) -> None:
@@ -38,7 +37,7 @@ def tell_of_deletions(tenant: Tenant, *, seed: int, random_steps: int) -> None:
     tenant.save(made["jobs"], {"n": 4}, publish=True)
     # A part of it alone, and then the rest.
     whole = tenant.remove(made["folders"])
-    [part] = [each for each in fallen(tenant, whole) if each["resource_name"] == "inner jobs of a tree"]
+    [part] = [each for each in records_of(tenant, whole) if each["resource_name"] == "inner jobs of a tree"]
     tenant.restore(part, resolve={"new_parent_id": tenant.folder_id})
     tenant.restore(whole, resolve={"keep_restored": True})
     # A name anew, and the old one under another.

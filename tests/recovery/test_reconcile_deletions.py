@@ -13,10 +13,22 @@ from service.recovery.checks.findings import Recorder
 from service.recovery.checks.subscription import Look, SubscriptionCheck
 from service.recovery.reconcile import Depth
 from service.recovery.ref_repairs import Changed
-from tests.deletions.test_deletions import fallen, tree
-from tests.recovery.test_reconcile_rows import LATE, name_of, row_of, set_resource
 from tests.support.api import COLLECTIONS, Json, Tenant, ok, snapshot_path
-from tests.support.reconciled import History, audited, found, left, mended, only, told, verify
+from tests.support.reconciled import (
+    LATE,
+    History,
+    audited,
+    found,
+    left,
+    mended,
+    name_of,
+    only,
+    row_of,
+    set_resource,
+    told,
+    verify,
+)
+from tests.support.trees import records_of, tree
 
 
 class Fallen(History):
@@ -37,7 +49,7 @@ class Fallen(History):
     def of(self, name: str, deletion: Json) -> str:
         """How findings name what fell of the tree by a deletion."""
         resource_id = self.made[name]["resource_id"]
-        [row] = [each for each in fallen(self.tenant, deletion) if each["resource_id"] == resource_id]
+        [row] = [each for each in records_of(self.tenant, deletion) if each["resource_id"] == resource_id]
         return f"deletion {row['deletion_id']}"
 
     def deletion(self, subject: str) -> Json:

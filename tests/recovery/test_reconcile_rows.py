@@ -13,10 +13,21 @@ from service.recovery.checks.findings import Recorder
 from service.recovery.checks.subscription import Look, SubscriptionCheck
 from service.recovery.ref_repairs import Changed
 from sql.queries import reconcile as queries
-from tests.support.api import COLLECTIONS, Json, Tenant, ok
-from tests.support.reconciled import History, audited, found, left, mended, told, verify
+from tests.support.api import COLLECTIONS, Tenant, ok
+from tests.support.reconciled import (
+    LATE,
+    History,
+    audited,
+    found,
+    left,
+    mended,
+    name_of,
+    row_of,
+    set_resource,
+    told,
+    verify,
+)
 
-LATE = "2031-02-03 04:05:06.000007+00:00"
 # Trailers hold it as a JSON string.
 ODD = ' two lines:\n"quoted"\u2028 and a tail '
 
@@ -28,33 +39,6 @@ def history(tenant: Tenant) -> History:
     tenant.save(history.other, {"n": 2}, description=ODD)
     assert told(verify(tenant)) == []
     return history
-
-
-def set_resource(history: History, resource: Json, column: LiteralString, value: object) -> None:
-    """Change a column of a resource's row, as the owner of the tables."""
-    kind = resource["resource_type"]
-    query = sql.SQL("UPDATE {} SET {} = %s WHERE {} = %s").format(
-        *(sql.Identifier(name) for name in (f"{kind}s", column, f"{kind}_id"))
-    )
-    with history.tenant.server.database.connection() as connection:
-        connection.execute(query, [value, resource["resource_id"]])
-
-
-def row_of(history: History, resource: Json) -> Json:
-    """The whole row of a resource."""
-    kind = resource["resource_type"]
-    query = sql.SQL("SELECT to_jsonb(r) FROM {} r WHERE {} = %s").format(
-        *(sql.Identifier(name) for name in (f"{kind}s", f"{kind}_id"))
-    )
-    with history.tenant.server.database.connection() as connection:
-        [[row]] = connection.execute(query, [resource["resource_id"]]).fetchall()
-    assert isinstance(row, dict)
-    return row
-
-
-def name_of(resource: Json) -> str:
-    """How findings name a resource."""
-    return f"{resource['resource_type']}s/{resource['resource_id']}"
 
 
 # -- versions -----------------------------------------------------------------------------------------

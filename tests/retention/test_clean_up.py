@@ -5,10 +5,10 @@ from uuid import uuid4
 
 from service.domain.job_runs import Counts, Plan
 from service.usecases.maintenance import clean_up
-from tests.logs.test_audit_logs import events
-from tests.retention.test_expire_deletions import hold
 from tests.support.api import Server, Tenant, ok
+from tests.support.events import events
 from tests.support.job_runs import carried_out, job_context
+from tests.support.legal_holds import hold
 
 NOTHING = dict.fromkeys(("idempotency_keys", "api_keys", "job_runs", "job_plans"), 0)
 

@@ -8,20 +8,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.committer.test_committer_process import until
-from tests.logs.test_audit_logs import events
-from tests.retention.test_expire_deletions import hold
-from tests.retention.test_release_check_outs import WAITING
-from tests.support.api import Caller, Json, Tenant, ok, refused
+from tests.support.api import Caller, Tenant, ok, refused
+from tests.support.closings import REASON
 from tests.support.deletion_requests import ask, carry_out, outcome
+from tests.support.events import events
 from tests.support.histories import check_history
-
-REASON = {"reason": "the contract has ended"}
-
-
-def closed(tenant: Tenant) -> Json:
-    """A subscription as its closing shows it."""
-    return ok(tenant.server.operator.post(f"{tenant.path}/close", REASON))
+from tests.support.legal_holds import hold
+from tests.support.waiting import WAITING, until
 
 
 def test_a_closed_subscription_is_only_read_until_it_is_opened_again(tenant: Tenant, home: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
@@ -14,11 +14,12 @@ from service.domain.job_runs import Counts, Plan
 from service.recovery.history_to_rows import recover
 from service.usecases.maintenance import expire_deletions
 from service.usecases.maintenance.actors import actor_id
-from tests.deletions.test_deletions import FALLING, live, tree
-from tests.logs.test_audit_logs import events
 from tests.support.api import Json, Server, Tenant, ok, refused
+from tests.support.events import events
 from tests.support.histories import check_history
 from tests.support.job_runs import carried_out, job_context, run_of
+from tests.support.legal_holds import hold
+from tests.support.trees import DELETED_WITH, live, tree
 
 DAYS = 30
 MACHINE = f"system:{expire_deletions.NAME}"
@@ -40,21 +41,6 @@ def deletions_of(tenant: Tenant, resource: Json) -> list[Json]:
     return tenant.ana.pages(f"{tenant.path}/deletions", resource_id=resource["resource_id"])
 
 
-def hold(tenant: Tenant, **about: Any) -> str:
-    """A legal hold, as it stands in the database."""
-    hold_id = str(uuid4())
-    tenant.server.database.rows(
-        "INSERT INTO legal_holds (hold_id, subscription_id, resource_type, resource_id, reason, placed_by,"
-        " placed_at) VALUES (%s, %s, %s, %s, 'a lawsuit', 'ana', %s) RETURNING hold_id",
-        hold_id,
-        tenant.subscription_id,
-        about.get("resource_type"),
-        about.get("resource_id"),
-        tenant.server.clock(),
-    )
-    return hold_id
-
-
 def test_a_deletion_becomes_one_for_good_when_its_time_is_over(lone: Tenant) -> None:
     made = tree(lone)
     stays = lone.workflow()
@@ -62,10 +48,14 @@ def test_a_deletion_becomes_one_for_good_when_its_time_is_over(lone: Tenant) -> 
     commits = len(lone.git("log", "--format=%H", "main").split())
     assert expire(lone.server)["deletions"] == 0
     with lone.server.clock.moved(days=DAYS):
-        assert [part.rows for part in planned(lone.server).parts] == [len(FALLING["folders"])]
-        assert expire(lone.server) == {"deletions": 1, "resources": len(FALLING["folders"]), "blocked": 0}
+        assert [part.rows for part in planned(lone.server).parts] == [len(DELETED_WITH["folders"])]
+        assert expire(lone.server) == {
+            "deletions": 1,
+            "resources": len(DELETED_WITH["folders"]),
+            "blocked": 0,
+        }
         assert expire(lone.server) == {"deletions": 0, "resources": 0, "blocked": 0}
-        for name in FALLING["folders"]:
+        for name in DELETED_WITH["folders"]:
             refused(lone.ana.get(lone.at(made[name])), 404, "resource_not_found")
         refused(
             lone.ana.post(f"{lone.path}/deletions/{deletion['deletion_id']}/restore", {}),
@@ -130,7 +120,7 @@ def test_what_is_held_stays_until_the_hold_is_released(lone: Tenant) -> None:
     with lone.server.clock.moved(days=DAYS):
         plan = planned(lone.server)
         assert [(part.rows, str(part.subscription_id)) for part in plan.parts] == [(1, lone.subscription_id)]
-        size = len(FALLING["folders"])
+        size = len(DELETED_WITH["folders"])
         assert [(str(each.hold_id), each.rows) for each in plan.blocked] == [(hold_id, size)]
         assert expire(lone.server) == {"deletions": 1, "resources": 1, "blocked": 1}
         refused(lone.ana.get(lone.at(free)), 404, "resource_not_found")

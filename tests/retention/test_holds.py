@@ -6,23 +6,10 @@ from uuid import uuid4
 
 import pytest
 
-from tests.logs.test_audit_logs import UNKNOWN, events
-from tests.support.api import Json, Tenant, ok, pointers, refused
+from tests.support.api import UNKNOWN, Json, Tenant, ok, pointers, refused
 from tests.support.deletion_requests import ask, done
-
-
-def place(tenant: Tenant, **fields: Any) -> Json:
-    """A new hold."""
-    body = {"reason": "case 12", **fields}
-    return ok(tenant.ana.post(f"{tenant.path}/holds", body), 201)
-
-
-def on(resource: Json) -> Json:
-    return {"resource_type": resource["resource_type"], "resource_id": resource["resource_id"]}
-
-
-def release(tenant: Tenant, hold: Json) -> Json:
-    return ok(tenant.ana.post(f"{tenant.path}/holds/{hold['hold_id']}/release", {"reason": "over"}))
+from tests.support.events import events
+from tests.support.legal_holds import on, place, release
 
 
 def purge(tenant: Tenant, resource: Json) -> Any:

@@ -24,16 +24,16 @@ from service.runtime.settings import SettingsError
 from service.usecases.maintenance import purge_closed, repositories
 from sql.database import Database as ServiceDatabase
 from sql.queries.purge_closed import EXPORTED, KEPT_UP, LOGS, STAYING
-from tests.committer.test_committer_process import until
-from tests.deletions.test_deletions import tree
-from tests.logs.test_audit_logs import EXECUTION
-from tests.retention.test_closing import REASON, closed
-from tests.retention.test_expire_deletions import hold
 from tests.support.api import Json, Server, Tenant, git, ok, refused
+from tests.support.closings import REASON, closed
 from tests.support.databases import Database
 from tests.support.deletion_requests import ask
+from tests.support.events import EXECUTION
 from tests.support.job_runs import carried_out, job_context
+from tests.support.legal_holds import hold
 from tests.support.running_server import ANNALS
+from tests.support.trees import tree
+from tests.support.waiting import until
 
 DAYS = 31
 # Each row again on twenty days before, and so in many chunks.

@@ -1,19 +1,16 @@
 """Check-outs whose lease is over: released by a job as if when it ended, and never one that runs again."""
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, LiteralString
+from typing import Any
 
 from service.domain.job_runs import Counts
 from service.usecases.maintenance import release_check_outs
-from tests.committer.test_committer_process import until
-from tests.logs.test_audit_logs import events
 from tests.support.api import Json, Server, Tenant
+from tests.support.events import events
 from tests.support.histories import check_history
 from tests.support.job_runs import carried_out, job_context
+from tests.support.waiting import WAITING, until
 
-WAITING: LiteralString = (
-    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-)
 MACHINE = f"system:{release_check_outs.NAME}"
 
 

@@ -6,10 +6,9 @@ from typing import LiteralString
 import psycopg
 import pytest
 
-from tests.logs.test_audit_logs import UNKNOWN
-from tests.retention.test_holds import on, place, release
-from tests.support.api import Json, Server, Tenant, ok, refused
+from tests.support.api import UNKNOWN, Json, Server, Tenant, ok, refused
 from tests.support.expired_logs import COLUMNS, Logs
+from tests.support.legal_holds import on, place, release
 
 
 @pytest.fixture

@@ -18,10 +18,10 @@ from sql.errors import ChunkGone, DatabaseError, WriteConflict, translate
 from sql.hypertables import CHUNK_SCHEMA
 from sql.queries import retention
 from sql.queries.retention import Chunk
-from tests.conftest import serving_embedded
 from tests.support.api import Server, Tenant
 from tests.support.databases import Database
 from tests.support.expired_logs import COLUMNS, Logs
+from tests.support.serving import serving_embedded
 
 DELETE: LiteralString = "SELECT count(*) FROM delete_expired(NULL::server_logs, %s, %s, %s, %s, %s, %s)"
 DROP: LiteralString = "SELECT drop_expired_chunk('server_logs', %s, %s, %s, %s, %s)"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from service.domain.retention_levels import DEFAULT_DAYS, Level
-from tests.logs.test_audit_logs import UNKNOWN, events
-from tests.support.api import Json, Server, Tenant, ok, pointers, refused
+from tests.support.api import UNKNOWN, Json, Server, Tenant, ok, pointers, refused
+from tests.support.events import events
 
 PATH = "/v1/retention-policies"
 DEFAULTS = {(None, level.value): days for level, days in DEFAULT_DAYS.items()}

@@ -25,6 +25,8 @@ from tests.support.databases import Database
 
 Json = dict[str, Any]
 OPERATOR_KEY = "the-operators-key-of-these-tests-0123456789"
+# The id of no resource.
+UNKNOWN = "019a0000-0000-7000-8000-000000000000"
 # The events of the audit log that are successful changes.
 CHANGES: LiteralString = "status = 'success' AND action NOT IN ('LOGIN', 'READ')"
 COLLECTIONS = ("workspaces", "folders", "jobs", "workflows", "jobpackages", "connectors")

@@ -9,9 +9,9 @@ from uuid import UUID
 from service.committer.deletion_requests import DeletionRequests
 from service.domain.ids import SubscriptionId
 from sql.database import Database as ServiceDatabase
-from tests.committer.test_group_commit import committing
 from tests.support.api import Json, Server, Tenant, ok
 from tests.support.databases import Database
+from tests.support.group_commits import committing
 
 SECONDS = 30
 

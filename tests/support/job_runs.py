@@ -7,8 +7,8 @@ from uuid import uuid4
 from service.domain.job_runs import Counts, JobRun
 from service.usecases.context import JobContext
 from sql.database import Database as ServiceDatabase
-from tests.committer.test_group_commit import committing
 from tests.support.api import Server
+from tests.support.group_commits import committing
 
 Job = Callable[[JobContext, JobRun], Counts]
 

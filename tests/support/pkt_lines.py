@@ -1,5 +1,7 @@
 """Requests to upload-pack, made by hand (gitprotocol-common(5), gitprotocol-v2(5))."""
 
+from tests.support.api import Tenant
+
 FLUSH = b"0000"
 DELIMITER = b"0001"
 
@@ -14,3 +16,7 @@ def fetch(*arguments: str) -> bytes:
 
 
 LS_REFS = line("command=ls-refs\n") + DELIMITER + line("symrefs\n") + FLUSH
+
+
+def upload_pack(tenant: Tenant) -> str:
+    return f"/git/{tenant.subscription_id}.git/git-upload-pack"

@@ -177,3 +177,33 @@ def found(history: History, code: str, subject: str, expected: object, found: ob
     assert (finding.expected, finding.found) == (expected, found)
     assert str(finding.subscription_id) == history.tenant.subscription_id
     assert history.footprint() == footprint
+
+
+LATE = "2031-02-03 04:05:06.000007+00:00"
+
+
+def set_resource(history: History, resource: Json, column: LiteralString, value: object) -> None:
+    """Change a column of a resource's row, as the owner of the tables."""
+    kind = resource["resource_type"]
+    query = sql.SQL("UPDATE {} SET {} = %s WHERE {} = %s").format(
+        *(sql.Identifier(name) for name in (f"{kind}s", column, f"{kind}_id"))
+    )
+    with history.tenant.server.database.connection() as connection:
+        connection.execute(query, [value, resource["resource_id"]])
+
+
+def row_of(history: History, resource: Json) -> Json:
+    """The whole row of a resource."""
+    kind = resource["resource_type"]
+    query = sql.SQL("SELECT to_jsonb(r) FROM {} r WHERE {} = %s").format(
+        *(sql.Identifier(name) for name in (f"{kind}s", f"{kind}_id"))
+    )
+    with history.tenant.server.database.connection() as connection:
+        [[row]] = connection.execute(query, [resource["resource_id"]]).fetchall()
+    assert isinstance(row, dict)
+    return row
+
+
+def name_of(resource: Json) -> str:
+    """How findings name a resource."""
+    return f"{resource['resource_type']}s/{resource['resource_id']}"

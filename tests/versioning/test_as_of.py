@@ -2,10 +2,10 @@
 
 import json
 from datetime import datetime, timedelta
-from typing import Any
 
-from tests.deletions.test_deletions import in_git, tree
 from tests.support.api import Json, Tenant, ok, refused, snapshot_path
+from tests.support.as_of import now, path, story, then
+from tests.support.trees import in_git, tree
 
 TREE_FIELDS = {"commit", "at", "items", "next_cursor"}
 ITEM_FIELDS = {
@@ -15,47 +15,10 @@ ITEM_FIELDS = {
 CHECK_OUT_FIELDS = {"checked_out_by", "checked_out_by_username", "checked_out_at", "expires_at"}
 
 
-def then(tenant: Tenant, moment: str | datetime, **query: Any) -> Json:
-    """The first page of the tree at a commit or an instant."""
-    return ok(tenant.vera.get(path(tenant, moment), params=query))
-
-
-def path(tenant: Tenant, moment: str | datetime) -> str:
-    """Where the tree at a moment is."""
-    return f"{tenant.path}/at/{moment if isinstance(moment, str) else moment.isoformat()}"
-
-
 def one(tenant: Tenant, moment: str | datetime, resource: Json) -> Json | None:
     """A resource as it was, None where it was not there."""
     found = tenant.vera.pages(path(tenant, moment), resource_type=resource["resource_type"])
     return next((each for each in found if each["resource_id"] == resource["resource_id"]), None)
-
-
-def now(tenant: Tenant) -> datetime:
-    """An instant after all that was answered so far, and before all to come."""
-    return tenant.server.clock()
-
-
-def story(tenant: Tenant) -> None:
-    """A history with every kind of change that a tree can have."""
-    made = tree(tenant)
-    tenant.save(made["workflows"], {"n": 2})
-    tenant.amend(made["inner jobs"], name="renamed")
-    tenant.amend(made["inner folders"], parent_folder_id=None)
-    alone = tenant.remove(made["workflows"])
-    fallen = tenant.remove(made["folders"])
-    again = ok(
-        tenant.ana.post(
-            f"{tenant.path}/folders",
-            {"workspace_id": made["workspaces"]["resource_id"], "name": "folders of a tree"},
-        ),
-        201,
-    )
-    tenant.restore(fallen, resolve={"rename": "folders of old"})
-    tenant.restore(alone)
-    tenant.remove(again)
-    tenant.remove(again, permanent=True)
-    tenant.save(made["workflows"], {"n": 3})
 
 
 # -- what there was ---------------------------------------------------------------------------------

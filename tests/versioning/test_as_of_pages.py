@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.api import COLLECTIONS, Tenant, ok, pointers, refused
-from tests.versioning.test_as_of import now, path, story, then
+from tests.support.as_of import now, path, story, then
 
 
 def test_pages_are_the_list_in_pieces_newest_first(tenant: Tenant) -> None:

@@ -5,25 +5,15 @@ from typing import Any
 
 import pytest
 
-from tests.support.api import COLLECTIONS, Caller, Json, Tenant, ok, pointers, refused, snapshot_path
+from tests.support.answers import VERSION_FIELDS
+from tests.support.api import COLLECTIONS, UNKNOWN, Json, Tenant, ok, pointers, refused, snapshot_path
+from tests.support.bulk_check_ins import check_in, item
 from tests.support.databases import Database
 from tests.support.histories import check_history
-from tests.versioning.test_tags import UNKNOWN, trailers
-from tests.versioning.test_versions import VERSION_FIELDS
+from tests.support.tags import trailers
 
 ANSWER_FIELDS = {"commit", "versions", "unchanged"}
 MAX_ITEMS = 500
-
-
-def item(resource: Json, data: Json | None = None, **fields: Any) -> Json:
-    """An item of a bulk check-in."""
-    named = {name: resource[name] for name in ("resource_type", "resource_id")}
-    return named | {"data": {"bulk": True} if data is None else data} | fields
-
-
-def check_in(tenant: Tenant, *items: Json, by: Caller | None = None, **fields: Any) -> Json:
-    """A bulk check-in that makes versions."""
-    return ok((by or tenant.ana).post(f"{tenant.path}/check-ins", {"items": items, **fields}), 201)
 
 
 def refusal(tenant: Tenant, status: int, code: str, *items: Json, **fields: Any) -> Json:

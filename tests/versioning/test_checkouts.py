@@ -13,13 +13,10 @@ from service.domain.errors import Unauthenticated
 from service.domain.ids import SubscriptionId, UserId
 from service.domain.resource_kinds import Kind
 from service.usecases.checkouts import check_out
+from tests.support.answers import CHECK_OUT_FIELDS
 from tests.support.api import Caller, Json, Server, Tenant, ok, pointers, refused
 from tests.support.databases import Database
 
-CHECK_OUT_FIELDS = {
-    *("version_id", "version_number", "commit", "checked_out_by", "checked_out_by_username"),
-    *("checked_out_at", "expires_at", "reason"),
-}
 RACES = 200
 
 

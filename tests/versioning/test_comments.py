@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from tests.support.api import Caller, Json, Tenant, ok, pointers, refused
-from tests.versioning.test_tags import NOWHERE, UNKNOWN, edited
+from tests.support.api import UNKNOWN, Caller, Json, Tenant, ok, pointers, refused
+from tests.support.tags import NOWHERE, edited
 
 COMMENT_FIELDS = {
     *("comment_id", "version_id", "version_number", "text"),

@@ -9,8 +9,10 @@ import jsonpatch
 import pytest
 from sqlalchemy import event
 
+from tests.support.answers import CHECK_OUT_FIELDS, VERSION_FIELDS
 from tests.support.api import (
     COLLECTIONS,
+    UNKNOWN,
     Caller,
     Json,
     Server,
@@ -21,9 +23,6 @@ from tests.support.api import (
     run_git,
     snapshot_path,
 )
-from tests.versioning.test_checkouts import CHECK_OUT_FIELDS
-from tests.versioning.test_tags import UNKNOWN
-from tests.versioning.test_versions import VERSION_FIELDS
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.api import COLLECTIONS, Json, Tenant, git, ok, pointers, refused, run_git, snapshot_path
+from tests.support.answers import VERSION_FIELDS
+from tests.support.api import (
+    COLLECTIONS,
+    UNKNOWN,
+    Json,
+    Tenant,
+    git,
+    ok,
+    pointers,
+    refused,
+    run_git,
+    snapshot_path,
+)
 from tests.support.databases import Database
 from tests.support.histories import check_published
-from tests.versioning.test_tags import NOWHERE, UNKNOWN, edited, trailers
-from tests.versioning.test_versions import VERSION_FIELDS
+from tests.support.tags import NOWHERE, edited, trailers
 
 
 def publish(tenant: Tenant, resource: Json, ref: object) -> Json:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from uuid import UUID
 
 import psycopg
 import pytest
@@ -16,45 +15,19 @@ from service.committer.changes import (
     CheckInMany,
     Item,
     RollBack,
-    SetPublished,
-    SetTag,
     Written,
     WrittenMany,
 )
 from service.domain.errors import NotHolder, StaleVersion, TagTaken
-from service.domain.ids import ResourceId
 from service.domain.resource_kinds import Kind
 from service.http.app import create_app
-from tests.committer.test_committer import author, check_in, save, submit, waits_for_a_lock
 from tests.support.api import Json, Server, Tenant, ok, refused, served
+from tests.support.changes import author, check_in, publish, resource_id, save, set_tag, submit
 from tests.support.histories import check_history
+from tests.support.waiting import waits_for_a_lock
 
 # Any number that is no other advisory lock of a test.
 GATE = 424242
-
-
-def resource_id(resource: Json) -> ResourceId:
-    return ResourceId(UUID(resource["resource_id"]))
-
-
-def set_tag(tenant: Tenant, resource: Json, ref: str, tag: str | None) -> SetTag:
-    return SetTag(
-        author=author(tenant, tenant.ana),
-        kind=Kind.WORKFLOW,
-        resource_id=resource_id(resource),
-        ref=ref,
-        tag=tag,
-    )
-
-
-def publish(tenant: Tenant, resource: Json, ref: str, *, published: bool = True) -> SetPublished:
-    return SetPublished(
-        author=author(tenant, tenant.ana),
-        kind=Kind.WORKFLOW,
-        resource_id=resource_id(resource),
-        ref=ref,
-        published=published,
-    )
 
 
 def kinds_of(outcomes: list[object]) -> list[type]:

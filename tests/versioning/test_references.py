@@ -3,8 +3,7 @@
 import pytest
 
 from service.usecases import references
-from tests.support.api import COLLECTIONS, Json, Tenant, ok, pointers, refused
-from tests.versioning.test_resources import UNKNOWN
+from tests.support.api import COLLECTIONS, UNKNOWN, Json, Tenant, ok, pointers, refused
 
 
 def naming(*connector_ids: object) -> Json:

@@ -1,30 +1,16 @@
 """Another name, description or parent by PATCH: a new version, in a tree that stays one."""
 
 import json
-from typing import Any
 
 import pytest
 
-from tests.logs.test_audit_logs import events
-from tests.support.api import COLLECTIONS, Json, Tenant, ok, pointers, refused, snapshot_path
+from tests.support.api import COLLECTIONS, UNKNOWN, Json, Tenant, ok, pointers, refused, snapshot_path
+from tests.support.events import events
 from tests.support.histories import check_history
 from tests.support.reconciled import told, verify
-from tests.versioning.test_resources import UNKNOWN
+from tests.support.trees import folder, place_of
 
 MERGE_PATCH = "application/merge-patch+json"
-
-
-def place_of(tenant: Tenant, resource: Json) -> tuple[str | None, str]:
-    """Where a resource hangs by its answer: parent and workspace."""
-    found = ok(tenant.vera.get(tenant.at(resource)))
-    return found["parent_id"], found["workspace_id"]
-
-
-def folder(tenant: Tenant, within: Json | None = None, **fields: Any) -> Json:
-    """A new folder, in another where that is given."""
-    if within is not None:
-        fields |= {"parent_folder_id": within["resource_id"], "workspace_id": within["workspace_id"]}
-    return tenant.make("folders", **fields)
 
 
 # -- a new version ----------------------------------------------------------------------------------

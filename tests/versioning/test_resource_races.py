@@ -2,32 +2,21 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 from uuid import UUID
 
 import psycopg
 
-from service.committer.changes import Amend, Change, Result, Written
+from service.committer.changes import Change, Result, Written
 from service.domain.errors import FolderCycle, NameTaken, ResourceDeleted
-from service.domain.ids import ResourceId
 from service.domain.resource_kinds import Kind
-from tests.committer.test_committer import author, create, save, submit, waits_for_a_lock
-from tests.logs.test_audit_logs import events
 from tests.support.api import Caller, Json, Tenant, ok, refused
+from tests.support.changes import amend, create, save, submit
 from tests.support.databases import Database
+from tests.support.events import events
 from tests.support.histories import check_history
 from tests.support.reconciled import told, verify
-from tests.versioning.test_resource_changes import folder, place_of
-
-
-def amend(tenant: Tenant, resource: Json, **wanted: Any) -> Amend:
-    """A change to wait in a batch; ids are given as texts."""
-    return Amend(
-        author=author(tenant, tenant.ana),
-        kind=Kind(resource["resource_type"]),
-        resource_id=ResourceId(UUID(resource["resource_id"])),
-        wanted={name: UUID(v) if name.endswith("_id") and v else v for name, v in wanted.items()},
-    )
+from tests.support.trees import folder, place_of
+from tests.support.waiting import waits_for_a_lock
 
 
 def kinds_of(outcomes: Sequence[Result | BaseException]) -> list[type]:

@@ -8,14 +8,13 @@ from uuid import UUID
 
 import pytest
 
-from tests.support.api import COLLECTIONS, Json, Tenant, ok, pointers, refused, snapshot_path
+from tests.support.api import COLLECTIONS, UNKNOWN, Json, Tenant, ok, pointers, refused, snapshot_path
 
 SUMMARY_FIELDS = {
     *("resource_type", "resource_id", "name", "description", "parent_id", "workspace_id"),
     *("current_version", "git_commit_hash", "checked_out_by"),
     *("created_by", "created_at", "updated_at", "deleted_at"),
 }
-UNKNOWN = "019a0000-0000-7000-8000-000000000000"
 
 
 @pytest.mark.parametrize("collection", COLLECTIONS)

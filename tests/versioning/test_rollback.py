@@ -5,6 +5,7 @@ from typing import Any
 import jsonpatch
 import pytest
 
+from tests.support.altered_rows import rename
 from tests.support.api import Json, Tenant, ok, pointers, refused, snapshot_path
 
 
@@ -71,15 +72,6 @@ def test_a_rollback_to_equal_content_changes_nothing(tenant: Tenant, to: object)
     assert (answer["unchanged"], answer["version_number"]) == (True, 3)
     assert answer["version_id"] == versions[2]["version_id"]
     assert tenant.main() == head
-
-
-def rename(tenant: Tenant, resource: Json, name: str, description: str | None) -> None:
-    """What PATCH, a later issue's call, will do to the row."""
-    with tenant.server.database.connection() as connection:
-        connection.execute(
-            "UPDATE workflows SET name = %s, description = %s WHERE workflow_id = %s",
-            [name, description, resource["resource_id"]],
-        )
 
 
 def test_a_rollback_brings_the_description_back_but_never_the_name(tenant: Tenant) -> None:

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.api import COLLECTIONS, Json, Tenant, ok, pointers, refused
+from tests.support.altered_rows import rename
+from tests.support.answers import VERSION_FIELDS
+from tests.support.api import COLLECTIONS, UNKNOWN, Json, Tenant, ok, pointers, refused
+from tests.support.bulk_check_ins import check_in, item
 from tests.support.histories import check_history
-from tests.versioning.test_bulk_check_in import check_in, item
-from tests.versioning.test_rollback import rename
-from tests.versioning.test_tags import UNKNOWN, trailers
-from tests.versioning.test_versions import VERSION_FIELDS
+from tests.support.tags import trailers
 
 ANSWER_FIELDS = {"commit", "versions", "skipped", "unchanged", "dry_run"}
 SKIPPED_FIELDS = {"resource_type", "resource_id", "resource_name", "reason"}

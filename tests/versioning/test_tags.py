@@ -6,14 +6,22 @@ from typing import Any
 import pytest
 
 from service.committer.refs import settle_all
-from tests.support.api import COLLECTIONS, Json, Tenant, git, ok, pointers, refused, run_git, snapshot_path
+from tests.support.answers import VERSION_FIELDS
+from tests.support.api import (
+    COLLECTIONS,
+    UNKNOWN,
+    Json,
+    Tenant,
+    git,
+    ok,
+    pointers,
+    refused,
+    run_git,
+    snapshot_path,
+)
 from tests.support.databases import Database
 from tests.support.histories import check_tags
-from tests.versioning.test_versions import VERSION_FIELDS
-
-UNKNOWN = "019a0000-0000-7000-8000-000000000000"
-# Refs that name no version of what has one version, without a tag, and is not published.
-NOWHERE = ["2", "0", "v9", "published", "previous", "f" * 40, "%00"]
+from tests.support.tags import NOWHERE, edited, name_of, trailers
 
 
 def put(tenant: Tenant, resource: Json, ref: object, tag: str, **how: Any) -> Json:
@@ -26,11 +34,6 @@ def take(tenant: Tenant, resource: Json, ref: object) -> Json:
     return ok(tenant.ana.delete(f"{tenant.at(resource)}/versions/{ref}/tag"))
 
 
-def name_of(resource: Json, tag: str) -> str:
-    """The full name of a tag's ref, as API.md has it."""
-    return f"refs/tags/{resource['resource_type']}s/{resource['resource_id']}/{tag}"
-
-
 def refs(tenant: Tenant, resource: Json) -> dict[str, str]:
     """The tags that git has of a resource, each with the commit that it names."""
     where = name_of(resource, "*")
@@ -38,19 +41,6 @@ def refs(tenant: Tenant, resource: Json) -> dict[str, str]:
     found = [line.split() for line in listed.splitlines()]
     assert {kind for _, kind, _ in found} <= {"tag"}
     return {tag: commit for tag, _, commit in found}
-
-
-def trailers(message: str) -> list[tuple[str, str]]:
-    """The trailers of a message as git itself finds them."""
-    parsed = run_git(Path("/"), "interpret-trailers", "--parse", input=message.encode()).stdout.decode()
-    return [(name, value) for name, _, value in (line.partition(": ") for line in parsed.splitlines())]
-
-
-def edited(tenant: Tenant) -> tuple[Json, list[Json]]:
-    """A workflow with three versions."""
-    workflow = tenant.workflow(definition={"n": 1})
-    first = ok(tenant.ana.get(f"{tenant.at(workflow)}/versions/1"))
-    return workflow, [first, tenant.save(workflow, {"n": 2}), tenant.save(workflow, {"n": 3})]
 
 
 def tags(tenant: Tenant, resource: Json) -> list[str | None]:

@@ -6,14 +6,9 @@ from datetime import datetime
 
 import pytest
 
+from tests.support.altered_rows import rename_commit
+from tests.support.answers import VERSION_FIELDS
 from tests.support.api import Json, Tenant, ok, pointers, refused, snapshot_path
-
-VERSION_FIELDS = {
-    *("version_id", "resource_type", "resource_id", "resource_name", "version_number", "version_tag"),
-    *("version_description", "is_current", "is_published", "git_commit_hash", "git_branch", "git_repo_url"),
-    *("created_by", "created_by_username", "created_at"),
-    *("checked_out_by", "checked_out_at", "checked_in_at"),
-}
 
 
 @pytest.fixture(scope="module")
@@ -136,14 +131,6 @@ def test_a_ref_that_names_nothing_is_404(shared: Tenant, edited: tuple[Json, lis
 def test_version_1_has_no_previous(tenant: Tenant) -> None:
     workflow = tenant.workflow()
     refused(tenant.ana.get(f"{tenant.at(workflow)}/versions/previous"), 404, "version_not_found")
-
-
-def rename_commit(tenant: Tenant, version: Json, commit: str) -> None:
-    """Let the row of a version claim another commit: such ones can't be made on purpose."""
-    with tenant.server.database.connection() as connection:
-        connection.execute(
-            "UPDATE versions SET git_commit_hash = %s WHERE version_id = %s", [commit, version["version_id"]]
-        )
 
 
 def test_a_prefix_of_two_commits_is_ambiguous(tenant: Tenant) -> None:

@@ -1,0 +1,10 @@
+"""Subscriptions that an operator closes."""
+
+from tests.support.api import Json, Tenant, ok
+
+REASON = {"reason": "the contract has ended"}
+
+
+def closed(tenant: Tenant) -> Json:
+    """A subscription as its closing shows it."""
+    return ok(tenant.server.operator.post(f"{tenant.path}/close", REASON))

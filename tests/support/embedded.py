@@ -1,0 +1,24 @@
+"""Embedded PostgreSQL servers, killed."""
+
+import os
+import signal
+import time
+from contextlib import suppress
+
+from sql.embedded.server import EmbeddedPostgres
+
+
+def pid_of(server: EmbeddedPostgres) -> int:
+    pid = server.status().pid
+    assert pid is not None
+    return pid
+
+
+def kill_server(server: EmbeddedPostgres) -> None:
+    pid = pid_of(server)
+    os.kill(pid, signal.SIGKILL)
+    # A process that is ending has no command line any more, but for a while it can't be waited for yet.
+    with suppress(ChildProcessError):
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    while server.status().running:
+        time.sleep(0.01)
