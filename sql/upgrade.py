@@ -1,4 +1,8 @@
-"""Bringing a database's schema to what this program needs, once, however many try at the same time."""
+"""Upgrade of a database's schema to the revision that this program needs, once, however many processes try.
+
+Each migration expands or contracts (docs/decisions/0022-migrations.md): it adds what the processes of the
+release before can ignore, or it removes what they have already stopped to use. No migration does both.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,8 +22,11 @@ from sql.errors import SchemaError, translated
 Progress = Callable[[str], None]
 
 OWNER_ROLE = "annals_owner"
-# Any fixed number: what must not coincide is another program's advisory lock in the same database.
+# Any fixed number that no other program uses for its advisory locks in the same database.
 UPGRADE_LOCK = 0x616E6E616C73
+
+# Of version 0.1.0. No migration leads from them: the schema was folded before the first release.
+_UNRELEASED = frozenset(f"000{number}" for number in range(1, 9))
 
 _ROLES = Path(__file__).with_name("roles.sql").read_text()
 
@@ -53,19 +60,20 @@ def _session(url: str) -> Iterator[Connection]:
 
 
 def current_revision(url: str) -> str | None:
-    """The revision that the database is at, None for one without a schema."""
+    """The revision of the database, None without a schema."""
     with _session(url) as connection:
         return _revision(connection)
 
 
 def upgrade(url: str, progress: Progress) -> None:
-    """Create or migrate the schema, and make hypertables of the logs where TimescaleDB is to be had.
+    """Create or migrate the schema, and make hypertables of the logs where TimescaleDB is available.
 
-    Idempotent; callers at the same time wait for each other. Raises SchemaError where this login may not,
-    or where the database is newer than the program; DatabaseUnavailable where it can't be reached.
+    Idempotent; callers at the same time wait for each other. Raises SchemaError where this login may not
+    change the schema, or where the database is of version 0.1.0 or newer than the program;
+    DatabaseUnavailable where it can't be reached.
     """
     with _session(url) as connection:
-        _check_not_newer(connection)
+        _check_upgradable(connection)
         if is_pooled(connection.connection.driver_connection):
             _need_newest(
                 connection,
@@ -74,7 +82,7 @@ def upgrade(url: str, progress: Progress) -> None:
             )
             return
         with _upgrade_lock(connection, progress):
-            _check_not_newer(connection)
+            _check_upgradable(connection)
             if _may_own(connection):
                 _migrate(connection, progress)
                 _convert(connection, progress)
@@ -121,14 +129,28 @@ def _revision(connection: Connection) -> str | None:
         connection.rollback()
 
 
-def _check_not_newer(connection: Connection) -> None:
-    revision = _revision(connection)
+def refusal(revision: str | None) -> str | None:
+    """The reason why a database at a revision can't be upgraded by this program, None where it can."""
+    if revision in _UNRELEASED:
+        return (
+            f"the database is at revision {revision} of Annals 0.1.0, which can't be upgraded: "
+            "run `annals rebuild --from-git` with a new, empty database, which restores resources, "
+            "versions, tags, publications, deletions and user names, but no logs, audit, change history, "
+            "API keys, roles, e-mail addresses, comments, check-outs, retention policies or legal holds "
+            "(docs/operations/recovery.md)"
+        )
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
     if revision is not None and revision not in known:
-        raise SchemaError(
+        return (
             f"the database is at revision {revision}, which this version does not know: "
             "it was upgraded by a newer Annals; install that one"
         )
+    return None
+
+
+def _check_upgradable(connection: Connection) -> None:
+    if (reason := refusal(_revision(connection))) is not None:
+        raise SchemaError(reason)
 
 
 def _may_own(connection: Connection) -> bool:

@@ -16,7 +16,7 @@ from sql.database import PLATFORM, Database
 from sql.embedded.server import EmbeddedError, EmbeddedPostgres
 from sql.errors import DatabaseError
 from sql.queries import schema
-from sql.upgrade import newest_revision
+from sql.upgrade import newest_revision, refusal
 
 # Older ones have known holes.
 OLDEST_LIBGIT2 = (1, 9, 7)
@@ -143,6 +143,8 @@ def _schema(settings: Settings, url: str) -> list[Finding]:
 def _revision(state: schema.DatabaseState) -> Finding:
     if state.revision == newest_revision():
         return Finding("ok", "schema", f"revision {state.revision}")
+    if (reason := refusal(state.revision)) is not None:
+        return Finding("fail", "schema", reason)
     return Finding("warn", "schema", f"revision {state.revision}: `annals db upgrade` brings it up to date")
 
 

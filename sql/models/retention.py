@@ -105,7 +105,7 @@ class Archive(SQLModel, table=True):
 
 
 class LateWrite(SQLModel, table=True):
-    """A transaction that added to a chunk since it was guarded; the functions of 0008 alone use it."""
+    """A transaction that added to a chunk since it was guarded; used by functions of `chunks.sql` alone."""
 
     __tablename__ = "late_writes"
 

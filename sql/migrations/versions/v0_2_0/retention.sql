@@ -1,6 +1,34 @@
--- The only ways by which rows of a log go: checked functions that act as the owner. What is past its term is
--- decided here, by the rules and holds of this moment, whatever the caller takes for expired; the time of now is
--- the caller's, as everywhere. Nothing of TimescaleDB is named but in texts: without it, rows go one by one.
+CREATE TABLE retention_policies (
+    policy_id UUID NOT NULL,
+    subscription_id UUID,
+    level VARCHAR(20) NOT NULL,
+    keep_days INTEGER,
+    changed_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    changed_by VARCHAR(255) NOT NULL,
+    CONSTRAINT pk_retention_policies PRIMARY KEY (policy_id),
+    CONSTRAINT ck_retention_policies_level CHECK (
+        level IN ('server', 'workflow', 'node', 'job', 'jobpackage', 'user_actions', 'data_changes')
+    ),
+    CONSTRAINT ck_retention_policies_keep_days CHECK (keep_days BETWEEN 1 AND 36500),
+    CONSTRAINT fk_retention_policies_subscription_id
+        FOREIGN KEY(subscription_id) REFERENCES subscriptions (subscription_id)
+);
+CREATE UNIQUE INDEX uq_retention_policies_platform ON retention_policies (level) WHERE subscription_id IS NULL;
+CREATE UNIQUE INDEX uq_retention_policies_subscription_id_level ON retention_policies (subscription_id, level);
+
+CREATE UNLOGGED TABLE rules_seen (
+    seen_by BIGINT NOT NULL,
+    rules TEXT NOT NULL,
+    CONSTRAINT pk_rules_seen PRIMARY KEY (seen_by, rules)
+);
+
+-- The specification's table; without a number of days a level is kept for good.
+INSERT INTO retention_policies (policy_id, level, keep_days, changed_at, changed_by)
+SELECT gen_random_uuid(), level, keep_days, TIMESTAMP WITH TIME ZONE '2026-01-01 00:00:00Z', 'system:default'
+FROM (VALUES
+    ('server', 90), ('workflow', 365), ('node', 90), ('job', 365), ('jobpackage', 365),
+    ('user_actions', NULL::integer), ('data_changes', NULL)
+) AS specified (level, keep_days);
 
 -- What retention has to know of a log: its time and id, the level of a row, and what names a user or a resource.
 CREATE FUNCTION retention_log(
@@ -40,47 +68,6 @@ SELECT p_at - make_interval(hours => 24 * keep_days) FROM public.retention_polic
 WHERE level = p_level AND (subscription_id = p_subscription_id OR subscription_id IS NULL)
 ORDER BY subscription_id NULLS LAST LIMIT 1
 $cutoff$;
-
--- What is held at an instant, of one subscription or of all: the whole of it, a user, or a resource and each that lies
--- or lay below it, also where that is gone for good. By indexes: there are many steps, and most find nothing.
-CREATE FUNCTION retention_held(p_subscription_id UUID, p_at TIMESTAMP WITH TIME ZONE)
-RETURNS TABLE (hold_id UUID, subscription_id UUID, scope TEXT, id TEXT)
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_nestloop = on AS $held$
-WITH RECURSIVE running AS (
-    SELECT holds.* FROM public.legal_holds AS holds
-    WHERE holds.released_at IS NULL AND (holds.until IS NULL OR holds.until > p_at)
-    AND (p_subscription_id IS NULL OR holds.subscription_id = p_subscription_id)
-), tree (hold_id, subscription_id, id) AS (
-    SELECT running.hold_id, running.subscription_id, running.resource_id FROM running
-    WHERE running.resource_id IS NOT NULL
-    UNION
-    SELECT running.hold_id, running.subscription_id, moves.resource_id
-    FROM running JOIN public.legal_hold_moves AS moves ON moves.hold_id = running.hold_id
-    UNION
-    SELECT tree.hold_id, tree.subscription_id, below.id FROM tree CROSS JOIN LATERAL (
-        SELECT folders.folder_id FROM public.folders
-        WHERE folders.workspace_id = tree.id AND folders.subscription_id = tree.subscription_id
-        UNION ALL SELECT folders.folder_id FROM public.folders
-        WHERE folders.parent_folder_id = tree.id AND folders.subscription_id = tree.subscription_id
-        UNION ALL SELECT connectors.connector_id FROM public.connectors
-        WHERE connectors.workspace_id = tree.id AND connectors.subscription_id = tree.subscription_id
-        UNION ALL SELECT jobs.job_id FROM public.jobs
-        WHERE jobs.folder_id = tree.id AND jobs.subscription_id = tree.subscription_id
-        UNION ALL SELECT jobpackages.jobpackage_id FROM public.jobpackages
-        WHERE jobpackages.folder_id = tree.id AND jobpackages.subscription_id = tree.subscription_id
-        UNION ALL SELECT workflows.workflow_id FROM public.workflows
-        WHERE workflows.job_id = tree.id AND workflows.subscription_id = tree.subscription_id
-        UNION ALL SELECT deletion_logs.resource_id FROM public.deletion_logs
-        WHERE deletion_logs.subscription_id = tree.subscription_id AND deletion_logs.parent_resource_id = tree.id
-    ) AS below (id)
-)
-SELECT running.hold_id, running.subscription_id, 'subscription', NULL FROM running
-WHERE running.resource_id IS NULL AND running.user_id IS NULL
-UNION ALL SELECT running.hold_id, running.subscription_id, 'user', running.user_id::text FROM running
-WHERE running.user_id IS NOT NULL
-UNION ALL SELECT tree.hold_id, tree.subscription_id, 'resource', tree.id::text FROM tree
-$held$;
 
 -- Which rows `r` of a log a caller asks for, as the text of a condition: those of a level, of the subscription $1, or
 -- where that is NULL of all that have no rule of their own, from $2 until before $3. Raises where one of them may
@@ -124,9 +111,58 @@ CROSS JOIN LATERAL (
 ) AS names (scope, named)
 $is_held$;
 
--- Delete at most so many rows of the log whose row type `p_row` has, which are past their term and not held, and
--- return them: to be archived in the transaction in which they go. Each is found by its key: the planner would rather
--- read the whole log.
+-- What the rules of retention and the holds are at this moment for one subscription, or for all, and what was moved into
+-- or out of what is held: another text after any change of them. It begins with whose they are.
+CREATE FUNCTION retention_rules(p_subscription_id UUID) RETURNS TEXT LANGUAGE sql
+SET search_path = pg_catalog, pg_temp AS $rules$
+SELECT coalesce(p_subscription_id::text, 'all') || ' '
+    || md5(coalesce(string_agg(rule, E'\n' ORDER BY rule COLLATE "C"), ''))
+FROM (
+    SELECT policies::text FROM public.retention_policies AS policies
+    WHERE p_subscription_id IS NULL OR subscription_id IS NULL OR subscription_id = p_subscription_id
+    UNION ALL
+    SELECT holds::text FROM public.legal_holds AS holds
+    WHERE released_at IS NULL AND (p_subscription_id IS NULL OR subscription_id = p_subscription_id)
+    UNION ALL
+    -- To which rows are only added while a hold runs.
+    SELECT holds.hold_id || ' ' || count(*) FROM public.legal_holds AS holds
+    JOIN public.legal_hold_moves AS moves ON moves.hold_id = holds.hold_id
+    WHERE holds.released_at IS NULL AND (p_subscription_id IS NULL OR holds.subscription_id = p_subscription_id)
+    GROUP BY holds.hold_id
+) AS rules (rule)
+$rules$;
+
+-- Raises where the rules are not those any more, or are being changed; else they stay until the transaction ends.
+CREATE FUNCTION keep_rules(p_rules TEXT) RETURNS VOID LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '10ms' AS $keep$
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        -- It would not see what was changed.
+        RAISE EXCEPTION 'rows go in transactions that are read committed' USING ERRCODE = 'invalid_transaction_state';
+    END IF;
+    -- One after the other, each no longer than that.
+    LOCK TABLE public.legal_hold_moves, public.legal_holds, public.retention_policies IN SHARE MODE;
+    IF public.retention_rules(nullif(split_part(p_rules, ' ', 1), 'all')::uuid) <> p_rules THEN
+        RAISE EXCEPTION 'a rule or a hold was changed meanwhile' USING ERRCODE = 'lock_not_available';
+    END IF;
+END
+$keep$;
+
+-- At COMMIT: a hold or a rule that was made since rows were found to go keeps them, and is never waited with for long.
+CREATE FUNCTION check_rules_seen() RETURNS TRIGGER LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $check$
+BEGIN
+    PERFORM public.keep_rules(NEW.rules);
+    DELETE FROM public.rules_seen WHERE seen_by = NEW.seen_by AND rules = NEW.rules;
+    RETURN NULL;
+END
+$check$;
+CREATE CONSTRAINT TRIGGER check_rules_seen AFTER INSERT ON rules_seen
+DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_rules_seen();
+
+-- Delete at most p_limit rows of the log whose row type `p_row` has, which are past their term and not held, and return
+-- them: they are archived in the transaction that deletes them. Its rules are noted here and compared at COMMIT. Each row
+-- is found by its key: the planner would rather read the whole log.
 CREATE FUNCTION delete_expired(
     p_row ANYELEMENT, p_level TEXT, p_subscription_id UUID,
     p_from TIMESTAMP WITH TIME ZONE, p_until TIMESTAMP WITH TIME ZONE, p_at TIMESTAMP WITH TIME ZONE, p_limit INTEGER
@@ -148,8 +184,9 @@ BEGIN
         RAISE EXCEPTION 'at most 100,000 rows go at once, not %', p_limit
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
-    -- A hold or a rule that is made meanwhile waits until these rows are gone, and keeps what is left.
-    LOCK TABLE public.retention_policies, public.legal_holds IN SHARE MODE;
+    INSERT INTO public.rules_seen (seen_by, rules)
+    VALUES (pg_current_xact_id()::text::bigint, public.retention_rules(p_subscription_id))
+    ON CONFLICT DO NOTHING;
     EXECUTE format(
         'WITH held AS MATERIALIZED (SELECT * FROM public.retention_held($1, $4)) '
         'SELECT array_agg(id), array_agg(at), min(at), max(at) FROM (SELECT r.%3$I, r.%2$I FROM public.%1$I AS r '
@@ -264,92 +301,3 @@ BEGIN
     RETURN v_keeps;
 END
 $keeps$;
-
--- The chunks of a log, oldest first, with what the disk gets back and how many rows the planner thinks that each has;
--- none where it is a plain table.
-CREATE FUNCTION log_chunks(p_log TEXT) RETURNS TABLE (
-    range_start TIMESTAMP WITH TIME ZONE, range_end TIMESTAMP WITH TIME ZONE, bytes BIGINT, planned_rows BIGINT
-) LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $chunks$
-BEGIN
-    IF EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb') THEN
-        RETURN QUERY EXECUTE
-            'SELECT chunks.range_start, chunks.range_end, pg_total_relation_size(pg_class.oid), reltuples::bigint '
-            'FROM timescaledb_information.chunks JOIN pg_class '
-            'ON pg_class.oid = format(''%I.%I'', chunk_schema, chunk_name)::regclass '
-            'WHERE hypertable_schema = ''public'' AND hypertable_name = $1 ORDER BY chunks.range_start'
-            USING p_log;
-    END IF;
-END
-$chunks$;
-
--- Drop the chunk of a log that has exactly that range, all of whose rows are past their term and not held. With the
--- number of rows that its archive has, it is counted first, while nobody can add to it.
-CREATE FUNCTION drop_expired_chunk(
-    p_log TEXT, p_from TIMESTAMP WITH TIME ZONE, p_until TIMESTAMP WITH TIME ZONE, p_at TIMESTAMP WITH TIME ZONE,
-    p_archived BIGINT
-) RETURNS VOID LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms' AS $drop$
-DECLARE
-    v_chunk TEXT;
-    v_schema TEXT;
-    v_rows BIGINT;
-BEGIN
-    PERFORM public.retention_log(p_log);
-    LOCK TABLE public.retention_policies, public.legal_holds IN SHARE MODE;
-    SELECT nspname INTO v_schema FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace
-    WHERE extname = 'timescaledb';
-    IF FOUND THEN
-        EXECUTE
-            'SELECT format(''%I.%I'', chunk_schema, chunk_name) FROM timescaledb_information.chunks '
-            'WHERE hypertable_schema = ''public'' AND hypertable_name = $1 AND range_start = $2 AND range_end = $3'
-            INTO v_chunk USING p_log, p_from, p_until;
-    END IF;
-    IF v_chunk IS NULL THEN
-        RAISE EXCEPTION '% has no chunk from % to %', p_log, p_from, p_until USING ERRCODE = 'no_data_found';
-    END IF;
-    -- Readers go on, writers wait: nothing is added between the look and the drop.
-    EXECUTE format('LOCK TABLE %s IN SHARE MODE', v_chunk);
-    IF public.log_keeps(p_log, p_from, p_until, p_at) THEN
-        RAISE EXCEPTION 'the chunk of % from % to % has rows that are kept', p_log, p_from, p_until
-            USING ERRCODE = 'RK001';
-    END IF;
-    IF p_archived IS NOT NULL THEN
-        EXECUTE format('SELECT count(*) FROM %s', v_chunk) INTO v_rows;
-        IF v_rows <> p_archived THEN
-            RAISE EXCEPTION 'the chunk of % from % to % has changed since it was archived: % rows, not %',
-                p_log, p_from, p_until, v_rows, p_archived USING ERRCODE = 'serialization_failure';
-        END IF;
-    END IF;
-    EXECUTE format('SELECT %I.drop_chunks($1::regclass, older_than => $2, newer_than => $3)', v_schema)
-        USING 'public.' || p_log, p_until, p_from;
-END
-$drop$;
-
--- Those that are not granted below serve these functions only.
-REVOKE EXECUTE ON FUNCTION
-    retention_log(TEXT), retention_cutoff(TEXT, UUID, TIMESTAMP WITH TIME ZONE),
-    retention_held(UUID, TIMESTAMP WITH TIME ZONE),
-    retention_window(TEXT, TEXT, UUID, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE), retention_is_held(TEXT),
-    delete_expired(
-        ANYELEMENT, TEXT, UUID, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE, INTEGER
-    ),
-    count_expired(TEXT, TEXT, UUID, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE),
-    count_held(TEXT, TEXT, UUID, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE),
-    log_keeps(TEXT, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE),
-    log_chunks(TEXT),
-    drop_expired_chunk(
-        TEXT, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE, BIGINT
-    )
-FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION
-    delete_expired(
-        ANYELEMENT, TEXT, UUID, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE, INTEGER
-    ),
-    count_expired(TEXT, TEXT, UUID, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE),
-    count_held(TEXT, TEXT, UUID, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE),
-    log_keeps(TEXT, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE),
-    log_chunks(TEXT),
-    drop_expired_chunk(
-        TEXT, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE, TIMESTAMP WITH TIME ZONE, BIGINT
-    )
-TO annals_retention;

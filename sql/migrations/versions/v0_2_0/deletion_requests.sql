@@ -22,9 +22,6 @@ CREATE UNIQUE INDEX uq_deletion_requests_waiting
 CREATE INDEX ix_deletion_requests_waiting
     ON deletion_requests (subscription_id, requested_at, request_id) WHERE done_at IS NULL;
 
-GRANT SELECT ON deletion_requests TO annals_service, annals_retention;
-GRANT UPDATE (done_at, deletion_id, problem) ON deletion_requests TO annals_service;
-
 -- The specification's function, for operators. SQL can't write git, so it asks: the service deletes, within about a
 -- second, in one commit and with all its records (docs/decisions/0017-cascade-in-sql.md). What it counts is what lives
 -- now. It acts as the owner, so that whom an operator grants EXECUTE needs no right on any table.
@@ -87,4 +84,3 @@ BEGIN
     RETURN jsonb_build_object('request_id', v_request_id, 'state', 'waiting') || v_counts;
 END
 $cascade$;
-REVOKE EXECUTE ON FUNCTION cascade_delete_workspace(UUID, UUID, BOOLEAN) FROM PUBLIC;

@@ -1,7 +1,5 @@
--- The only ways by which the rows of a closed subscription go: some of them a call, and only while it is to be purged.
-
--- Each version that goes is looked for among the tags.
-CREATE INDEX ix_tags_version_id ON tags (version_id);
+-- The only ways by which rows of a closed subscription are deleted: a number of them a call, while it is due to be
+-- purged.
 
 -- Raises where a subscription is not closed, due and exported, or is held. Until the transaction ends nobody opens it
 -- again, nor places a hold.
@@ -114,13 +112,3 @@ BEGIN
     END LOOP;
 END
 $purge$;
-
-REVOKE EXECUTE ON FUNCTION
-    check_purge(UUID, TIMESTAMP WITH TIME ZONE),
-    purge_rows(ANYELEMENT, UUID, TIMESTAMP WITH TIME ZONE, INTEGER),
-    purge_subscription(UUID, TIMESTAMP WITH TIME ZONE, INTEGER)
-FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION
-    purge_rows(ANYELEMENT, UUID, TIMESTAMP WITH TIME ZONE, INTEGER),
-    purge_subscription(UUID, TIMESTAMP WITH TIME ZONE, INTEGER)
-TO annals_retention;

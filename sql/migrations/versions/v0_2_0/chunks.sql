@@ -1,0 +1,123 @@
+CREATE TABLE late_writes (
+    chunk BIGINT NOT NULL,
+    written_by BIGINT NOT NULL,
+    CONSTRAINT pk_late_writes PRIMARY KEY (chunk, written_by)
+);
+
+-- The chunks of a log, oldest first, with what the disk gets back and how many rows the planner thinks that each has;
+-- none where it is a plain table.
+CREATE FUNCTION log_chunks(p_log TEXT) RETURNS TABLE (
+    range_start TIMESTAMP WITH TIME ZONE, range_end TIMESTAMP WITH TIME ZONE, bytes BIGINT, planned_rows BIGINT
+) LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $chunks$
+BEGIN
+    IF EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb') THEN
+        RETURN QUERY EXECUTE
+            'SELECT chunks.range_start, chunks.range_end, pg_total_relation_size(pg_class.oid), reltuples::bigint '
+            'FROM timescaledb_information.chunks JOIN pg_class '
+            'ON pg_class.oid = format(''%I.%I'', chunk_schema, chunk_name)::regclass '
+            'WHERE hypertable_schema = ''public'' AND hypertable_name = $1 ORDER BY chunks.range_start'
+            USING p_log;
+    END IF;
+END
+$chunks$;
+
+-- Of a row that is added to a chunk which is guarded.
+CREATE FUNCTION note_late_write() RETURNS TRIGGER LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $note$
+BEGIN
+    INSERT INTO public.late_writes (chunk, written_by)
+    VALUES (TG_RELID::bigint, pg_current_xact_id()::text::bigint) ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$note$;
+
+-- The name of the chunk of a log that has exactly that range; raises where there is none.
+CREATE FUNCTION log_chunk(p_log TEXT, p_from TIMESTAMP WITH TIME ZONE, p_until TIMESTAMP WITH TIME ZONE)
+RETURNS TEXT LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $chunk$
+DECLARE
+    v_name TEXT;
+BEGIN
+    PERFORM public.retention_log(p_log);
+    IF EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb') THEN
+        EXECUTE
+            'SELECT format(''%I.%I'', chunk_schema, chunk_name) FROM timescaledb_information.chunks '
+            'WHERE hypertable_schema = ''public'' AND hypertable_name = $1 AND range_start = $2 AND range_end = $3'
+            INTO v_name USING p_log, p_from, p_until;
+    END IF;
+    IF v_name IS NULL THEN
+        RAISE EXCEPTION '% has no chunk from % to %', p_log, p_from, p_until USING ERRCODE = 'no_data_found';
+    END IF;
+    RETURN v_name;
+END
+$chunk$;
+
+-- Lock a chunk; raises as `log_chunk` does where somebody else drops it meanwhile.
+CREATE FUNCTION lock_chunk(p_name TEXT, p_mode TEXT) RETURNS REGCLASS LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms' AS $lock$
+BEGIN
+    EXECUTE format('LOCK TABLE %s IN %s MODE', p_name, p_mode);
+    RETURN p_name::regclass;
+EXCEPTION WHEN undefined_table THEN
+    RAISE EXCEPTION 'the chunk % was dropped meanwhile', p_name USING ERRCODE = 'no_data_found';
+END
+$lock$;
+
+-- Have it noted from now on who adds to a chunk, and say which chunk it is and how many did before: what is committed by
+-- then, and no more, is what a transaction sees that begins afterwards and is not late. Who writes to it does so as ever.
+CREATE FUNCTION guard_chunk(
+    p_log TEXT, p_from TIMESTAMP WITH TIME ZONE, p_until TIMESTAMP WITH TIME ZONE,
+    OUT chunk BIGINT, OUT late_writes BIGINT
+) LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms' AS $guard$
+DECLARE
+    -- Nobody has rows in it that are not committed.
+    v_chunk REGCLASS := public.lock_chunk(public.log_chunk(p_log, p_from, p_until), 'SHARE ROW EXCLUSIVE');
+BEGIN
+    IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = v_chunk AND tgname = 'note_late_write') THEN
+        EXECUTE format(
+            'CREATE TRIGGER note_late_write AFTER INSERT ON %s FOR EACH ROW '
+            'EXECUTE FUNCTION public.note_late_write()',
+            v_chunk
+        );
+    END IF;
+    chunk := v_chunk::oid::bigint;
+    late_writes := (SELECT count(*) FROM public.late_writes AS noted WHERE noted.chunk = v_chunk::oid::bigint);
+END
+$guard$;
+
+-- Drop the chunk of a log that has exactly that range, all of whose rows are past their term and not held, and to which
+-- nobody has added since it was guarded and so many had. Another may have been dropped, and this one made, since then.
+CREATE FUNCTION drop_expired_chunk(
+    p_log TEXT, p_from TIMESTAMP WITH TIME ZONE, p_until TIMESTAMP WITH TIME ZONE, p_at TIMESTAMP WITH TIME ZONE,
+    p_chunk BIGINT, p_late_writes BIGINT
+) RETURNS VOID LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms' AS $drop$
+DECLARE
+    v_name TEXT := public.log_chunk(p_log, p_from, p_until);
+    v_chunk REGCLASS;
+    v_schema TEXT;
+    v_rules TEXT := public.retention_rules(NULL);
+BEGIN
+    IF public.log_keeps(p_log, p_from, p_until, p_at) THEN
+        RAISE EXCEPTION 'the chunk of % from % to % has rows that are kept', p_log, p_from, p_until
+            USING ERRCODE = 'RK001';
+    END IF;
+    -- From here on others wait: for the rules 30 ms and for the chunk 50, at the very most.
+    PERFORM public.keep_rules(v_rules);
+    v_chunk := public.lock_chunk(v_name, 'ACCESS EXCLUSIVE');
+    IF p_chunk IS DISTINCT FROM v_chunk::oid::bigint
+        OR NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = v_chunk AND tgname = 'note_late_write')
+        OR p_late_writes IS DISTINCT FROM (
+            SELECT count(*) FROM public.late_writes AS noted WHERE noted.chunk = v_chunk::oid::bigint
+        )
+    THEN
+        RAISE EXCEPTION 'the chunk of % from % to % was written to since it was guarded', p_log, p_from, p_until
+            USING ERRCODE = 'serialization_failure';
+    END IF;
+    DELETE FROM public.late_writes WHERE chunk = v_chunk::oid::bigint;
+    SELECT nspname INTO STRICT v_schema FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace
+    WHERE extname = 'timescaledb';
+    EXECUTE format('SELECT %I.drop_chunks($1::regclass, older_than => $2, newer_than => $3)', v_schema)
+        USING 'public.' || p_log, p_until, p_from;
+END
+$drop$;
