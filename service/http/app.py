@@ -17,11 +17,10 @@ from gitstore.store import Store
 from service.committer.client import SocketCommitter, ThreadCommitter
 from service.committer.group_commit import WRITERS
 from service.http import error_handlers, problems
-from service.http.auth.credentials import CredentialReader
-from service.http.auth.logins import LoginRecorder
 from service.http.middleware import RequestMiddleware
 from service.http.refusals import RefusalRecorder
 from service.http.routes import (
+    api_keys,
     as_of,
     audit_logs,
     audit_policies,
@@ -40,15 +39,19 @@ from service.http.routes import (
     retention_policies,
     rollbacks,
     server_logs,
+    subscriptions,
     tags,
-    tenancy,
+    users,
     versions,
 )
 from service.http.server_log.writer import ServerLog
 from service.runtime.clock import Clock, system_clock
 from service.runtime.settings import Settings
+from service.usecases.authentication import Authenticator
 from service.usecases.context import Context
+from service.usecases.credentials import CredentialReader
 from service.usecases.health import version
+from service.usecases.logins import LoginRecorder
 from sql.database import Database
 
 # A clone that can't start within this time is told to come back rather than kept waiting.
@@ -77,7 +80,7 @@ def create_app(
     public_url = settings.reachable_url
     connections = settings.threads + DIFF_THREADS + 2 + (WRITERS + 2 if committer_socket is None else 0)
     database = Database(database_url, pool_size=connections)
-    credentials = CredentialReader(database)
+    authenticator = Authenticator(CredentialReader(database), LoginRecorder(database, clock), clock)
     refusals = RefusalRecorder(database)
     server_log = ServerLog(database_url, clock)
     store = Store(settings.git_dir)
@@ -95,12 +98,9 @@ def create_app(
     context = Context(
         settings=settings,
         database=database,
-        credentials=credentials,
         store=store,
         reader=Reader(store),
         committer=committer,
-        logins=LoginRecorder(database, clock),
-        refusals=refusals,
         clock=clock,
         public_url=public_url,
         diff_threads=anyio.CapacityLimiter(DIFF_THREADS),
@@ -118,7 +118,7 @@ def create_app(
             await anyio.to_thread.run_sync(server_log.stop)
             app.state.upload_pack.close()
             await refusals.close()
-            credentials.close()
+            await authenticator.credentials.close()
             database.close()
 
     app = FastAPIOffline(
@@ -133,6 +133,8 @@ def create_app(
         responses={"4XX": _PROBLEM, "5XX": _PROBLEM, 422: _PROBLEM},
     )
     app.state.context = context
+    app.state.authenticator = authenticator
+    app.state.refusals = refusals
     app.state.upload_pack = UploadPack(
         store,
         limit=settings.git_processes,
@@ -162,7 +164,9 @@ def create_app(
         holds,
         retention_policies,
         maintenance,
-        tenancy,
+        subscriptions,
+        users,
+        api_keys,
     )
     for router in nouns:
         app.include_router(router.router)

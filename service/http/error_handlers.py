@@ -28,6 +28,7 @@ from service.domain.errors import (
 )
 from service.http import problems
 from service.http.audited_operations import Attempt, attempted
+from service.http.refusals import RefusalRecorder
 from service.http.requests import context_of, log_of, origin_of
 from service.usecases.context import Context
 from sql.errors import DatabaseError
@@ -69,7 +70,8 @@ async def _problem(request: Request, error: AnnalsError) -> Response:
     request.state.problem = error
     row = _event(request, error)
     if row is not None:
-        await context_of(request).refusals.record(row)
+        refusals: RefusalRecorder = request.app.state.refusals
+        await refusals.record(row)
     is_git = request.url.path.startswith("/git/")
     return problems.answer(error, request.state.request_id, basic_realm=is_git)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -10,6 +10,7 @@ import structlog
 from service.audit import events
 from service.domain import ids
 from service.domain.resource_kinds import Kind
+from service.runtime.coalescer import Coalescer
 from service.runtime.metrics import UNRECORDED
 from sql.database import PLATFORM, Database, Transaction
 from sql.errors import DatabaseUnavailable
@@ -25,64 +26,40 @@ WAIT_SECONDS = 2.0
 
 
 class RefusalRecorder:
-    """Writes the rows that come while one transaction is under way by the next; for one event loop.
+    """Writes the rows that come together in one transaction; for one event loop.
 
     A flood of bad keys thus costs one thread and one connection.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="refusals")
-        self._waiting: list[tuple[AuditRow, asyncio.Future[None]]] = []
-        self._writing: asyncio.Task[None] | None = None
+        self._rows: Coalescer[AuditRow, None] = Coalescer("refusals", self._write)
 
     async def record(self, row: AuditRow) -> None:
         """Write a row; where that can't be done in time, count it: the caller has to be answered."""
-        if len(self._waiting) >= MAX_WAITING:
+        if self._rows.waiting >= MAX_WAITING:
             _lost(1, "too many wait already")
             return
-        written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((row, written))
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write_all())
-        await asyncio.wait([written], timeout=WAIT_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WAIT_SECONDS):
+                await self._rows.result(row)
 
     async def close(self) -> None:
-        """Write what waits, and let go of the thread."""
-        if self._writing is not None:
-            await self._writing
-        self._thread.shutdown()
+        """Write the rows that wait, and end the thread."""
+        await self._rows.close()
 
-    async def _write_all(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting, []
-            loop = asyncio.get_running_loop()
-            try:
-                await loop.run_in_executor(self._thread, self._write, [row for row, _ in batch])
-            except Exception as error:  # noqa: BLE001 - whatever it is, the callers have to be answered
-                _lost(len(batch), repr(error))
-            for _, written in batch:
-                if not written.done():
-                    written.set_result(None)
-
-    def _write(self, rows: Sequence[AuditRow]) -> None:
+    def _write(self, rows: Sequence[AuditRow]) -> list[None]:
+        """Write rows together, or else each in a transaction of its own; raises nothing."""
         try:
             with self._database.transaction(PLATFORM) as tx:
                 audit_logs.insert_rows(tx, [_placed(tx, row) for row in rows])
-        except DatabaseUnavailable:
-            raise
-        except Exception:
-            # One that can't be stored takes no other with it.
-            if len(rows) == 1:
-                raise
-            for row in rows:
-                self._write_alone(row)
-
-    def _write_alone(self, row: AuditRow) -> None:
-        try:
-            self._write([row])
-        except Exception as error:  # noqa: BLE001 - the next one may be written
-            _lost(1, repr(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the callers have to be answered
+            if len(rows) == 1 or isinstance(error, DatabaseUnavailable):
+                _lost(len(rows), repr(error))
+            else:
+                for row in rows:
+                    self._write([row])
+        return [None] * len(rows)
 
 
 def _placed(tx: Transaction, row: AuditRow) -> AuditRow:

@@ -22,7 +22,7 @@ from service.processes.children import Child, Children
 from service.processes.startup import PreparedDatabase, StartupError, prepared_database
 from service.runtime.clock import system_clock
 from service.runtime.settings import Settings
-from service.usecases.tenancy import ensure_operator_key
+from service.usecases.api_keys import ensure_operator_key
 from sql.database import Database
 from sql.embedded.server import EmbeddedPostgres
 

@@ -15,7 +15,7 @@ from service.domain.idempotency import Attempt
 from service.domain.ids import SubscriptionId
 from service.usecases.context import Context
 from service.usecases.retries import run_once
-from service.usecases.tenancy import Subscription, settings_of, shown, subject_of
+from service.usecases.subscriptions import Subscription, settings_of, shown, subject_of
 from sql.database import Transaction
 from sql.queries import holds as held_rows
 from sql.queries import repositories, tenancy

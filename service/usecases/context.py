@@ -9,9 +9,6 @@ from gitstore.read.blob_reader import Reader
 from gitstore.store import Store
 from service.committer.changes import Committer
 from service.committer.group_commit import GroupCommit
-from service.http.auth.credentials import CredentialReader
-from service.http.auth.logins import LoginRecorder
-from service.http.refusals import RefusalRecorder
 from service.runtime.clock import Clock
 from service.runtime.settings import Settings
 from sql.database import Database
@@ -23,12 +20,9 @@ class Context:
 
     settings: Settings
     database: Database
-    credentials: CredentialReader
     store: Store
     reader: Reader
     committer: Committer
-    logins: LoginRecorder
-    refusals: RefusalRecorder
     clock: Clock
     public_url: str
     # Diffs mostly wait, for a few seconds at the most: not on the threads that all other reads share.

@@ -12,8 +12,8 @@ import psycopg
 import pytest
 from sqlalchemy import event
 
-from service.http.auth import credentials
-from service.http.auth.credentials import CredentialReader
+from service.usecases import credentials
+from service.usecases.credentials import CredentialReader
 from sql.database import Database as ServiceDatabase
 from sql.errors import DatabaseUnavailable
 from sql.queries.tenancy import Credential
@@ -61,7 +61,7 @@ def reading(server: Server, work: Callable[[CredentialReader], Awaitable[None]])
         try:
             await asyncio.wait_for(work(reader), 60)
         finally:
-            reader.close()
+            await reader.close()
 
     try:
         asyncio.run(run())

@@ -249,7 +249,7 @@ def test_a_login_that_another_process_recorded_is_not_recorded_again(tenant: Ten
     with tenant.server.clock.moved(hours=50):
         ok(ben.get(tenant.path))
         count = len(logins(tenant, ben))
-        forgetful = tenant.server.context.logins
+        forgetful = tenant.server.app.state.authenticator.logins
         forgetful._noted.clear()
         ok(ben.get(tenant.path))
         assert len(logins(tenant, ben)) == count

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from service.usecases.tenancy import ensure_operator_key
+from service.usecases.api_keys import ensure_operator_key
 from sql.database import Database as ServiceDatabase
 from tests.support.api import OPERATOR_KEY, Caller, Clock, Server, Tenant, ok, pointers, refused
 from tests.support.databases import Cluster

@@ -20,7 +20,7 @@ from service.http.app import create_app
 from service.processes.startup import make_folders
 from service.runtime import log_setup
 from service.runtime.settings import load
-from service.usecases.tenancy import ensure_operator_key
+from service.usecases.api_keys import ensure_operator_key
 from sql.database import Database as ServiceDatabase
 from tests.support.api import OPERATOR_KEY
 from tests.support.databases import Cluster

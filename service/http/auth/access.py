@@ -3,8 +3,6 @@
 The order of refusal is 401, 404 (tenant), 403, 413, 415, 400 or 422, 404 (resource).
 """
 
-import base64
-import binascii
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
@@ -14,45 +12,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from service.domain import ids
 from service.domain.callers import Caller, Member, Right, Standing
-from service.domain.errors import (
-    Forbidden,
-    SubscriptionClosed,
-    Unauthenticated,
-)
+from service.domain.errors import Forbidden, SubscriptionClosed
 from service.domain.ids import SubscriptionId
-from service.http.requests import context_of, origin_of, refuse_unfit_head
-from service.usecases import authentication, tenancy
+from service.http.auth.headers import caller_of
+from service.http.requests import context_of, refuse_unfit_head
+from service.usecases import tenancy
 from service.usecases.context import Context
 
 _FLAG = TypeAdapter(bool)
-
-
-async def caller_of(request: Request) -> Caller:
-    """Who is calling; raises Unauthenticated."""
-    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-    match scheme.lower():
-        case "bearer":
-            key = _as_sent(credentials.strip())
-        case "basic" if request.scope["path"].startswith("/git/"):
-            key = _basic_password(credentials.strip())
-        case _:
-            raise Unauthenticated("Send an API key: `Authorization: Bearer <key>`.")
-    caller = await authentication.authenticate(context_of(request), key, origin_of(request))
-    request.state.caller = caller
-    return caller
-
-
-def _as_sent(header: str) -> str:
-    """A header's text in UTF-8: it comes decoded as Latin-1, whatever its bytes are."""
-    return header.encode("latin-1").decode("utf-8", "surrogateescape")
-
-
-def _basic_password(credentials: str) -> str:
-    try:
-        decoded = base64.b64decode(credentials, validate=True).decode("utf-8")
-    except (binascii.Error, UnicodeDecodeError):
-        raise Unauthenticated("The Basic credentials can't be read.") from None
-    return decoded.partition(":")[2]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from service.domain.idempotency import LIFETIME
 from service.domain.job_runs import Blocked, Counts, JobRun, Part, Plan
-from service.usecases.authentication import record_revocation
+from service.usecases.api_keys import record_revocation
 from service.usecases.context import JobContext, Parts
 from service.usecases.maintenance.actors import with_policy
 from sql.database import PLATFORM, Transaction

@@ -29,7 +29,7 @@ from service.domain.job_runs import Blocked, Counts, JobRun, Part, Plan
 from service.usecases.context import JobContext, Parts
 from service.usecases.maintenance.actors import with_policy
 from service.usecases.maintenance.turns import take_turns
-from service.usecases.tenancy import settings_of, subject_of
+from service.usecases.subscriptions import settings_of, subject_of
 from sql.database import PLATFORM, RETENTION_ROLE, Transaction
 from sql.queries import holds, purge_closed, repositories, tenancy
 from sql.queries.holds import HoldRow

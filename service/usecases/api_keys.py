@@ -1,25 +1,30 @@
 """API keys: made for a user, listed without their secrets, removed with effect at once."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from service.audit import data_changes
-from service.audit.events import Subject
+from service.audit import data_changes, events
+from service.audit.events import Author, Subject
 from service.domain.actions import Action
-from service.domain.callers import Caller
-from service.domain.errors import KeyNotFound
+from service.domain.api_keys import digest, mint_key
+from service.domain.callers import Caller, Machine, Origin
+from service.domain.errors import (
+    KeyNotFound,
+)
 from service.domain.idempotency import Attempt
 from service.domain.ids import SubscriptionId, mint
 from service.domain.pagination import Page, Paging, uuid_position
-from service.usecases.authentication import key_state, mint_key, record_revocation
+from service.runtime.clock import Clock
 from service.usecases.context import Context
 from service.usecases.retries import run_once
-from service.usecases.tenancy import held_user
-from sql.database import Transaction
+from service.usecases.tenancy import locked_user
+from sql.database import PLATFORM, Database, Transaction
 from sql.queries import tenancy
+from sql.queries.audit_logs import Values
 from sql.queries.tenancy import KeyRow as Key
 
 __all__ = ["Key", "NewKey"]
@@ -59,7 +64,7 @@ def create_key(
         expires_at = None if expires_in_days is None else at + timedelta(days=expires_in_days)
         key_id = mint()
         minted = mint_key(key_id)
-        user = held_user(tx, subscription_id, user_id)
+        user = locked_user(tx, subscription_id, user_id)
         tenancy.insert_key(
             tx,
             subscription_id,
@@ -125,3 +130,82 @@ def delete_key(
         if row is None or not tenancy.delete_key(tx, subscription_id, row.key_id):
             raise KeyNotFound("There is no such API key in this subscription.")
         record_revocation(tx, caller, subscription_id, row, at)
+
+
+def key_state(key: Key) -> Values:
+    """A key as log rows name it."""
+    return {"key_id": key.key_id, "user_id": key.user_id, "name": key.name, "expires_at": key.expires_at}
+
+
+def record_revocation(tx: Transaction, author: Author, subscription_id: UUID, key: Key, at: datetime) -> None:
+    """Record the end of a key: as the deletion that it is, and as its user's LOGOUT."""
+    subject = Subject("api_key", key.key_id, key.name)
+    state = key_state(key)
+    data_changes.record(
+        tx,
+        author,
+        subscription_id,
+        subject,
+        Action.DELETE,
+        at,
+        table="api_keys",
+        record_id=key.key_id,
+        old=state,
+    )
+    about = {"user_id": key.user_id, "username": key.username}
+    events.record(tx, author, subscription_id, subject, Action.LOGOUT, at, old=about)
+
+
+def ensure_operator_key(
+    database: Database,
+    clock: Clock,
+    chosen: str | None,
+    *,
+    announce: Callable[[str], None] = lambda _: None,
+) -> str | None:
+    """Let the operator's key be the chosen one, or make one where there is none; the made one is returned.
+
+    A made key is announced before it is stored: one that was shown and is not valid can be seen to be so, one
+    that is valid and was never shown is lost.
+    """
+    with database.transaction(PLATFORM) as tx:
+        tenancy.lock_operator(tx)
+        stored = tenancy.operator_hash(tx)
+        if chosen is None and stored is not None:
+            return None
+        key_id = mint()
+        made = mint_key(key_id)
+        secret_hash = made.secret_hash if chosen is None else digest(chosen)
+        if chosen is None:
+            announce(made.text)
+        at = clock()
+        if stored is None:
+            _record_operator_key(tx, key_id, Action.CREATE, at)
+            tenancy.insert_key(
+                tx,
+                None,
+                key_id=key_id,
+                user_id=None,
+                name=tenancy.OPERATOR_KEY_NAME,
+                secret_hash=secret_hash,
+                created_by=None,
+                at=at,
+                expires_at=None,
+            )
+        elif stored != secret_hash:
+            _record_operator_key(tx, None, Action.UPDATE, at)
+            tenancy.replace_operator_hash(tx, secret_hash, at)
+    return made.text if chosen is None else None
+
+
+def _record_operator_key(tx: Transaction, key_id: UUID | None, action: Action, at: datetime) -> None:
+    origin = Origin(
+        request_id=f"start-{mint()}",
+        ip_address=None,
+        user_agent=None,
+        endpoint="annals serve",
+        method="START",
+    )
+    starter = Machine(username="system:start", origin=origin)
+    subject = Subject("api_key", key_id, tenancy.OPERATOR_KEY_NAME)
+    events.record(tx, starter, None, subject, action, at, new={"name": tenancy.OPERATOR_KEY_NAME})

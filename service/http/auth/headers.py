@@ -1,0 +1,40 @@
+"""Reading the API key in the headers of a request."""
+
+import base64
+import binascii
+
+from fastapi import Request
+
+from service.domain.callers import Caller
+from service.domain.errors import Unauthenticated
+from service.http.requests import origin_of
+from service.usecases.authentication import Authenticator
+
+
+async def caller_of(request: Request) -> Caller:
+    """Who is calling; raises Unauthenticated."""
+    scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
+    match scheme.lower():
+        case "bearer":
+            key = _as_sent(credentials.strip())
+        case "basic" if request.scope["path"].startswith("/git/"):
+            key = _basic_password(credentials.strip())
+        case _:
+            raise Unauthenticated("Send an API key: `Authorization: Bearer <key>`.")
+    authenticator: Authenticator = request.app.state.authenticator
+    caller = await authenticator.authenticate(key, origin_of(request))
+    request.state.caller = caller
+    return caller
+
+
+def _as_sent(header: str) -> str:
+    """A header's text in UTF-8: it comes decoded as Latin-1, whatever its bytes are."""
+    return header.encode("latin-1").decode("utf-8", "surrogateescape")
+
+
+def _basic_password(credentials: str) -> str:
+    try:
+        decoded = base64.b64decode(credentials, validate=True).decode("utf-8")
+    except (binascii.Error, UnicodeDecodeError):
+        raise Unauthenticated("The Basic credentials can't be read.") from None
+    return decoded.partition(":")[2]

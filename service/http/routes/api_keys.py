@@ -1,0 +1,69 @@
+"""API keys, and the caller that a key stands for."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from service.domain import ids
+from service.domain.actions import Action
+from service.http.audited_operations import audits
+from service.http.auth.access import Calling, Managing
+from service.http.bodies import body_of
+from service.http.parameters import Once, Paged
+from service.http.responses import answer, page_answer, page_of, takes
+from service.http.schemas.tenancy import (
+    NewApiKey,
+)
+from service.usecases import api_keys
+
+router = APIRouter(prefix="/v1", tags=["tenancy"])
+
+
+@router.post(
+    "/subscriptions/{subscription_id}/api-keys",
+    status_code=201,
+    response_model=api_keys.NewKey,
+    openapi_extra=takes(NewApiKey),
+)
+@audits(Action.CREATE, "api_key", id_in="key_id")
+def create_key(
+    access: Managing, body: Annotated[NewApiKey, Depends(body_of(NewApiKey))], once: Once
+) -> Response:
+    """Make a key; its secret is shown this once (admin, operator)."""
+    key = api_keys.create_key(
+        access.context,
+        access.caller,
+        access.subscription_id,
+        user_id=body.user_id,
+        name=body.name,
+        expires_in_days=body.expires_in_days,
+        once=once,
+    )
+    return answer(key, 201)
+
+
+@router.get("/subscriptions/{subscription_id}/api-keys", response_model=page_of(api_keys.Key))
+def list_keys(request: Request, access: Managing, paging: Paged) -> Response:
+    """The keys without their secrets (admin, operator)."""
+    return page_answer(request, api_keys.keys(access.context, access.subscription_id, paging))
+
+
+@router.delete("/subscriptions/{subscription_id}/api-keys/{key_id}", status_code=204)
+@audits(Action.DELETE, "api_key", id_in="key_id")
+def delete_key(access: Managing, key_id: str) -> Response:
+    """Remove a key, with effect at once (admin, operator)."""
+    api_keys.delete_key(access.context, access.caller, access.subscription_id, ids.parse(key_id))
+    return Response(status_code=204)
+
+
+@router.get("/whoami")
+def whoami(caller: Calling) -> Response:
+    """Whom the key stands for."""
+    return answer(
+        {
+            "user_id": caller.user_id,
+            "username": caller.username,
+            "role": caller.role,
+            "subscription_id": caller.subscription_id,
+        }
+    )

@@ -1,0 +1,99 @@
+"""Subscriptions."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from service.domain.actions import Action
+from service.http.audited_operations import audits
+from service.http.auth.access import Calling, Closing, Configuring, Creating, Seeing
+from service.http.bodies import body_of
+from service.http.parameters import Once, Paged
+from service.http.requests import context_of
+from service.http.responses import answer, page_answer, page_of, takes
+from service.http.schemas.tenancy import (
+    ClosingReason,
+    NewSubscription,
+    SubscriptionChange,
+)
+from service.usecases import closing, subscriptions
+
+router = APIRouter(prefix="/v1", tags=["tenancy"])
+
+
+@router.post(
+    "/subscriptions",
+    status_code=201,
+    response_model=subscriptions.Subscription,
+    openapi_extra=takes(NewSubscription),
+)
+@audits(Action.CREATE, "subscription")
+def create_subscription(
+    request: Request,
+    caller: Creating,
+    body: Annotated[NewSubscription, Depends(body_of(NewSubscription))],
+    once: Once,
+) -> Response:
+    """Add a tenant (operator)."""
+    made = subscriptions.create_subscription(
+        context_of(request), caller, body.name, require_if_match=body.require_if_match, once=once
+    )
+    return answer(made, 201)
+
+
+@router.get("/subscriptions", response_model=page_of(subscriptions.Subscription))
+def list_subscriptions(request: Request, caller: Calling, paging: Paged) -> Response:
+    """All subscriptions for the operator, one's own otherwise."""
+    return page_answer(request, subscriptions.subscriptions(context_of(request), caller, paging))
+
+
+@router.get("/subscriptions/{subscription_id}", response_model=subscriptions.Subscription)
+def get_subscription(access: Seeing) -> Response:
+    """One subscription."""
+    return answer(subscriptions.subscription(access.context, access.subscription_id))
+
+
+@router.patch(
+    "/subscriptions/{subscription_id}",
+    response_model=subscriptions.Subscription,
+    openapi_extra=takes(SubscriptionChange),
+)
+@audits(Action.UPDATE, "subscription")
+def change_subscription(
+    access: Configuring, body: Annotated[SubscriptionChange, Depends(body_of(SubscriptionChange))]
+) -> Response:
+    """Set the name, and whether changes of resources need If-Match (admin, operator)."""
+    changes = body.model_dump(include=body.model_fields_set)
+    return answer(
+        subscriptions.change_subscription(access.context, access.caller, access.subscription_id, changes)
+    )
+
+
+@router.post(
+    "/subscriptions/{subscription_id}/close",
+    response_model=subscriptions.Subscription,
+    openapi_extra=takes(ClosingReason),
+)
+@audits(Action.UPDATE, "subscription")
+def close_subscription(
+    access: Closing, body: Annotated[ClosingReason, Depends(body_of(ClosingReason))], once: Once
+) -> Response:
+    """Let it only be read from now on, and be purged when its time is over (operator)."""
+    return answer(
+        closing.close(access.context, access.caller, access.subscription_id, body.reason, once=once)
+    )
+
+
+@router.post(
+    "/subscriptions/{subscription_id}/reopen",
+    response_model=subscriptions.Subscription,
+    openapi_extra=takes(ClosingReason),
+)
+@audits(Action.UPDATE, "subscription")
+def reopen_subscription(
+    access: Closing, body: Annotated[ClosingReason, Depends(body_of(ClosingReason))], once: Once
+) -> Response:
+    """Let a closed one be as before, until its purge begins (operator)."""
+    return answer(
+        closing.reopen(access.context, access.caller, access.subscription_id, body.reason, once=once)
+    )

@@ -1,0 +1,75 @@
+"""Users."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from service.domain import ids
+from service.domain.actions import Action
+from service.domain.callers import Role
+from service.http.audited_operations import audits
+from service.http.auth.access import Managing
+from service.http.bodies import body_of
+from service.http.parameters import Once, Paged
+from service.http.responses import answer, page_answer, page_of, takes
+from service.http.schemas.tenancy import (
+    NewUser,
+    UserChange,
+)
+from service.usecases import users
+
+router = APIRouter(prefix="/v1", tags=["tenancy"])
+
+
+@router.post(
+    "/subscriptions/{subscription_id}/users",
+    status_code=201,
+    response_model=users.User,
+    openapi_extra=takes(NewUser),
+)
+@audits(Action.CREATE, "user", id_in="user_id")
+def create_user(
+    access: Managing, body: Annotated[NewUser, Depends(body_of(NewUser))], once: Once
+) -> Response:
+    """Add a user (admin, operator)."""
+    user = users.create_user(
+        access.context,
+        access.caller,
+        access.subscription_id,
+        username=body.username,
+        email=body.email,
+        role=Role(body.role),
+        once=once,
+    )
+    return answer(user, 201)
+
+
+@router.get("/subscriptions/{subscription_id}/users", response_model=page_of(users.User))
+def list_users(request: Request, access: Managing, paging: Paged) -> Response:
+    """The users (admin, operator)."""
+    return page_answer(request, users.users(access.context, access.subscription_id, paging))
+
+
+@router.patch(
+    "/subscriptions/{subscription_id}/users/{user_id}",
+    response_model=users.User,
+    openapi_extra=takes(UserChange),
+)
+@audits(Action.UPDATE, "user", id_in="user_id")
+def change_user(
+    access: Managing, user_id: str, body: Annotated[UserChange, Depends(body_of(UserChange))]
+) -> Response:
+    """Set a user's e-mail address or role (admin, operator)."""
+    changes = body.model_dump(include=body.model_fields_set)
+    user = users.change_user(
+        access.context, access.caller, access.subscription_id, ids.parse(user_id), changes
+    )
+    return answer(user)
+
+
+@router.delete("/subscriptions/{subscription_id}/users/{user_id}", status_code=204)
+@audits(Action.DELETE, "user", id_in="user_id")
+def delete_user(access: Managing, user_id: str) -> Response:
+    """Remove a user, its keys and its check-outs; history keeps its name (admin, operator)."""
+    users.delete_user(access.context, access.caller, access.subscription_id, ids.parse(user_id))
+    return Response(status_code=204)

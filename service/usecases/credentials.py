@@ -1,0 +1,44 @@
+"""Read the credentials that API keys are compared with: requests that come together share one query."""
+
+from uuid import UUID
+
+from service.runtime.coalescer import Coalescer
+from sql.database import PLATFORM, Database, Transaction
+from sql.pipelines import Later
+from sql.queries import tenancy
+from sql.queries.tenancy import Credential
+
+# Seconds. With 64 clients that save through two workers PostgreSQL takes a sixth less for each save.
+GATHER_SECONDS = 0.004
+
+
+class CredentialReader:
+    """Ask the database after each request came, so that a deleted key ends at once; for one event loop."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._reads: Coalescer[UUID | None, list[Credential]] = Coalescer(
+            "credentials", self._read, gather_seconds=GATHER_SECONDS
+        )
+
+    async def candidates(self, key_id: UUID | None) -> list[Credential]:
+        """The key of that id where there is one, and the operator's: at most two, to be compared by hash.
+
+        Raises the errors of `sql.errors`.
+        """
+        return await self._reads.result(key_id)
+
+    async def close(self) -> None:
+        """End the thread."""
+        await self._reads.close()
+
+    def _read(self, key_ids: list[UUID | None]) -> list[list[Credential]]:
+        asked: list[Later[Credential]] = []
+        ids = list({key_id for key_id in key_ids if key_id is not None})
+
+        def ask(tx: Transaction) -> None:
+            asked.append(tenancy.CREDENTIALS.send(tx, ids=ids))
+
+        with self._database.transaction(PLATFORM, first=ask):
+            found = asked[0]()
+        return [[c for c in found if c.key_id == key_id or c.subscription_id is None] for key_id in key_ids]

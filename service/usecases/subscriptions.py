@@ -1,0 +1,143 @@
+"""Subscriptions: made, changed, listed and shown."""
+
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from pydantic import TypeAdapter
+
+from service.audit import data_changes
+from service.audit.events import Subject
+from service.domain.actions import Action
+from service.domain.callers import Caller, Right
+from service.domain.errors import SubscriptionClosed, SubscriptionNotFound
+from service.domain.idempotency import Attempt
+from service.domain.ids import SubscriptionId, mint
+from service.domain.pagination import Page, Paging, uuid_position
+from service.runtime.settings import git_url
+from service.usecases.context import Context
+from service.usecases.retries import run_once
+from sql.database import PLATFORM, Transaction
+from sql.queries import repositories, tenancy
+from sql.queries.audit_logs import Values
+from sql.queries.tenancy import SubscriptionRow
+
+__all__ = ["Subscription"]
+
+_SUBSCRIPTION = TypeAdapter(SubscriptionRow)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """A tenant as the API shows it."""
+
+    subscription_id: UUID
+    name: str
+    created_at: datetime
+    git_url: str
+    require_if_match: bool
+    closed_at: datetime | None
+    closed_by: str | None
+    close_reason: str | None
+    purge_after: datetime | None
+    exported_at: datetime | None
+    purged_at: datetime | None
+
+
+def create_subscription(
+    context: Context, caller: Caller, name: str, *, require_if_match: bool, once: Attempt | None
+) -> Subscription:
+    """Add a tenant and its empty repository."""
+    caller.needs(Right.CREATE_SUBSCRIPTIONS)
+
+    def work(tx: Transaction) -> SubscriptionRow:
+        at = context.clock()
+        row = SubscriptionRow(SubscriptionId(mint()), name, at, require_if_match)
+        # Before the rows: a folder without rows is harmless, rows without a folder are not.
+        context.store.ensure(str(row.subscription_id))
+        tenancy.insert_subscription(tx, row)
+        repositories.create(tx, row.subscription_id, at)
+        data_changes.record(
+            tx,
+            caller,
+            row.subscription_id,
+            subject_of(row),
+            Action.CREATE,
+            at,
+            table="subscriptions",
+            record_id=row.subscription_id,
+            new=settings_of(row),
+        )
+        return row
+
+    # Of the platform: before the subscription is there, no retry of this call can belong to it.
+    return shown(context, run_once(context, PLATFORM, once, _SUBSCRIPTION, work))
+
+
+def change_subscription(
+    context: Context, caller: Caller, subscription_id: SubscriptionId, wanted: Values
+) -> Subscription:
+    """Set what `wanted` holds of name and require_if_match."""
+    with context.database.transaction(subscription_id) as tx:
+        before = tenancy.subscription(tx, subscription_id, lock=True)
+        if before is None:
+            raise SubscriptionNotFound("There is no such subscription for this key.")
+        if before.closed_at is not None:
+            # Since the caller was let in.
+            raise SubscriptionClosed("The subscription was closed: it is only read.")
+        # Under the lock, so that changes have times in the order of their numbers.
+        at = context.clock()
+        after = replace(before, **wanted)
+        if after != before:
+            tenancy.update_subscription(
+                tx, subscription_id, name=after.name, require_if_match=after.require_if_match
+            )
+            data_changes.record(
+                tx,
+                caller,
+                subscription_id,
+                subject_of(after),
+                Action.UPDATE,
+                at,
+                table="subscriptions",
+                record_id=subscription_id,
+                old=settings_of(before),
+                new=settings_of(after),
+            )
+    return shown(context, after)
+
+
+def subscriptions(context: Context, caller: Caller, paging: Paging) -> Page[Subscription]:
+    """All subscriptions for the operator, its own one for anybody else; newest first."""
+    filters = {"list": "subscriptions", "of": caller.subscription_id}
+    before = uuid_position(paging.position(filters))
+    with context.database.transaction(caller.subscription_id or PLATFORM) as tx:
+        rows = tenancy.subscriptions(tx, caller.subscription_id, before=before, limit=paging.limit + 1)
+    items = [shown(context, row) for row in rows]
+    return paging.page(items, filters, lambda item: [str(item.subscription_id)])
+
+
+def subscription(context: Context, subscription_id: SubscriptionId) -> Subscription:
+    """One subscription."""
+    with context.database.transaction(subscription_id) as tx:
+        row = tenancy.subscription(tx, subscription_id)
+    if row is None:
+        raise SubscriptionNotFound("There is no such subscription for this key.")
+    return shown(context, row)
+
+
+def shown(context: Context, row: SubscriptionRow) -> Subscription:
+    """A subscription as the API shows it."""
+    return Subscription(**asdict(row), git_url=git_url(context.public_url, row.subscription_id))
+
+
+def subject_of(row: SubscriptionRow) -> Subject:
+    """A subscription as events are about it."""
+    return Subject("subscription", row.subscription_id, row.name)
+
+
+def settings_of(row: SubscriptionRow) -> Values:
+    """A subscription as log rows have it; of one that is not closed nothing is said of that."""
+    values = asdict(row)
+    closed = {name: values[name] for name in tenancy.CLOSING if values[name] is not None}
+    return {"name": row.name, "require_if_match": row.require_if_match, **closed}
