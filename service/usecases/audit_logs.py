@@ -1,8 +1,7 @@
 """The audit log: what a platform records of its own, pages, and statistics."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -13,17 +12,16 @@ from service.domain.callers import Caller
 from service.domain.idempotency import Attempt
 from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page, Paging
-from service.usecases import log_reading
 from service.usecases.context import Context
 from service.usecases.event_batches import Accepted, Batch
 from service.usecases.log_reading import figures_of_log, page_of_log
 from service.usecases.retries import run_once
 from sql.database import Transaction
 from sql.queries import audit_logs
-from sql.queries.audit_logs import AuditBucket, AuditFilter, Values
+from sql.queries.audit_logs import AUDIT_LOG, COUNTS, AuditBucket, AuditFilter, Values
 from sql.queries.audit_logs import AuditRead as AuditEvent
 
-__all__ = ["AuditBucket", "AuditEvent"]
+__all__ = ["AuditBucket", "AuditEvent", "AuditFilter"]
 
 _ACCEPTED = TypeAdapter(Accepted)
 
@@ -90,46 +88,21 @@ def audit_page(
     context: Context,
     caller: Caller,
     subscription_id: SubscriptionId | None,
-    narrow: Mapping[str, Any],
+    filters: AuditFilter,
     paging: Paging,
 ) -> Page[AuditEvent]:
-    """Events that match the fields of AuditFilter in `narrow`, newest first; the platform's own for None."""
-    return page_of_log(
-        context,
-        caller,
-        subscription_id,
-        "audit_log",
-        narrow,
-        paging,
-        of="audit-logs",
-        read=lambda tx, reach: audit_logs.page(tx, subscription_id, AuditFilter(**narrow), **reach._asdict()),
-        position_of=lambda item: (item.created_at, item.audit_id),
-    )
+    """Events that match, newest first; the platform's own for None."""
+    return page_of_log(context, caller, subscription_id, AUDIT_LOG, filters, paging)
 
 
 def audit_statistics(
     context: Context,
     caller: Caller,
     subscription_id: SubscriptionId,
-    narrow: Mapping[str, Any],
+    filters: AuditFilter,
     *,
     bucket: str,
     group_by: str | None,
 ) -> Sequence[AuditBucket]:
-    """How many events there were in each bucket of time; raises Invalid for too many buckets."""
-    return figures_of_log(
-        context,
-        caller,
-        subscription_id,
-        "audit_log",
-        narrow,
-        bucket,
-        lambda tx, within, width: audit_logs.statistics(
-            tx,
-            subscription_id,
-            AuditFilter(**within),
-            width=width,
-            group_by=group_by,
-            limit=log_reading.MAX_ROWS + 1,
-        ),
-    )
+    """The number of events in each bucket of time; raises Invalid for too many buckets."""
+    return figures_of_log(context, caller, subscription_id, COUNTS, filters, bucket=bucket, group_by=group_by)

@@ -1,6 +1,6 @@
 """The execution logs: what a platform records of workflows, jobs, job packages and nodes that run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,17 +16,16 @@ from service.domain.idempotency import Attempt
 from service.domain.ids import SubscriptionId, mint
 from service.domain.pagination import Page, Paging
 from service.masking.truncation import bounded_text
-from service.usecases import log_reading
 from service.usecases.context import Context
 from service.usecases.event_batches import Accepted, Batch
 from service.usecases.log_reading import figures_of_log, page_of_log
 from service.usecases.retries import run_once
 from sql.database import Transaction
 from sql.queries import execution_logs
-from sql.queries.execution_logs import ExecutionBucket, ExecutionFilter
+from sql.queries.execution_logs import EXECUTION_LOG, FIGURES, ExecutionBucket, ExecutionFilter
 from sql.queries.execution_logs import ExecutionRow as ExecutionEvent
 
-__all__ = ["ExecutionBucket", "ExecutionEvent"]
+__all__ = ["ExecutionBucket", "ExecutionEvent", "ExecutionFilter"]
 
 # How far a platform's time may lie from ours: what it kept through an outage, and clocks that differ.
 OLDEST = timedelta(days=7)
@@ -116,48 +115,23 @@ def execution_page(
     context: Context,
     caller: Caller,
     subscription_id: SubscriptionId,
-    narrow: Mapping[str, Any],
+    filters: ExecutionFilter,
     paging: Paging,
 ) -> Page[ExecutionEvent]:
-    """Rows that match the fields of ExecutionFilter in `narrow`, newest first."""
-    return page_of_log(
-        context,
-        caller,
-        subscription_id,
-        "execution_log",
-        narrow,
-        paging,
-        of="execution-logs",
-        read=lambda tx, reach: execution_logs.page(
-            tx, subscription_id, ExecutionFilter(**narrow), **reach._asdict()
-        ),
-        position_of=lambda item: (item.created_at, item.log_id),
-    )
+    """Events that match, newest first."""
+    return page_of_log(context, caller, subscription_id, EXECUTION_LOG, filters, paging)
 
 
 def execution_statistics(
     context: Context,
     caller: Caller,
     subscription_id: SubscriptionId,
-    narrow: Mapping[str, Any],
+    filters: ExecutionFilter,
     *,
     bucket: str,
     group_by: str | None,
 ) -> Sequence[ExecutionBucket]:
-    """What executions came to in each bucket of time; raises Invalid for too many buckets."""
+    """Figures of executions in each bucket of time; raises Invalid for too many buckets."""
     return figures_of_log(
-        context,
-        caller,
-        subscription_id,
-        "execution_log",
-        narrow,
-        bucket,
-        lambda tx, within, width: execution_logs.statistics(
-            tx,
-            subscription_id,
-            ExecutionFilter(**within),
-            width=width,
-            group_by=group_by,
-            limit=log_reading.MAX_ROWS + 1,
-        ),
+        context, caller, subscription_id, FIGURES, filters, bucket=bucket, group_by=group_by
     )

@@ -2,18 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Text, cast, func, null, select
+from sqlalchemy import Select, Table, func, select
 
-from sql import bulk, log_windows
+from sql import bulk
 from sql.database import Transaction
-from sql.hypertables import chunk_of
-from sql.log_windows import Part, Reach
+from sql.log_reading import Log, Statistics
+from sql.log_windows import TimeFilter
 from sql.models import TABLES
-from sql.time_buckets import bucket_of
 
 _AUDIT_LOGS = TABLES["audit_logs"]
 _ACTORS = TABLES["actors"]
@@ -61,8 +60,8 @@ class AuditRead(AuditRow):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AuditFilter:
-    """What narrows a page; `since` and `until` are both inclusive, as in the specification."""
+class AuditFilter(TimeFilter):
+    """Conditions on events; both ends of the time are inclusive, as in the specification."""
 
     resource_type: str | None = None
     resource_id: str | None = None
@@ -71,8 +70,6 @@ class AuditFilter:
     status: str | None = None
     workspace_id: UUID | None = None
     request_id: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,57 +99,18 @@ def exists(tx: Transaction, subscription_id: UUID, row: AuditRow) -> bool:
     return tx.execute(query).one_or_none() is not None
 
 
-def page(
-    tx: Transaction,
-    subscription_id: UUID | None,
-    narrow: AuditFilter,
-    *,
-    before: tuple[datetime, UUID] | None,
-    limit: int,
-    at: datetime,
-) -> list[AuditRead]:
-    """At most `limit` events older than the position `before`, newest first; the platform's for None."""
-    columns = _AUDIT_LOGS.c
-    query = (
-        select(_AUDIT_LOGS, _ACTORS.c.email.label("user_email"))
-        .outerjoin(_ACTORS, _ACTORS.c.user_id == columns.user_id)
-        .where(columns.subscription_id == subscription_id, *log_windows.matching(columns, narrow))
+def _selected(table: Table) -> Select[Any]:
+    return select(table, _ACTORS.c.email.label("user_email")).outerjoin(
+        _ACTORS, _ACTORS.c.user_id == table.c.user_id
     )
-    part = Part(query=query, time=columns.created_at, row_id=columns.audit_id)
-    reach = Reach(since=narrow.since, until=narrow.until, before=before, limit=limit, at=at)
-    rows = log_windows.newest(tx, [part], reach, span=chunk_of("audit_logs"))
-    return [
-        AuditRead(**{**row._mapping, "ip_address": None if row.ip_address is None else str(row.ip_address)})
-        for row in rows
-    ]
 
 
-def statistics(
-    tx: Transaction,
-    subscription_id: UUID,
-    narrow: AuditFilter,
-    *,
-    width: timedelta,
-    group_by: str | None,
-    limit: int,
-) -> list[AuditBucket]:
-    """At most `limit` counts, by buckets of time in ascending order and the values of a column."""
-    columns = _AUDIT_LOGS.c
-    group = cast(null() if group_by is None else columns[group_by], Text())
-    query = (
-        select(
-            bucket_of(tx, columns.created_at, width).label("time"),
-            group.label("group"),
-            func.count().label("count"),
-        )
-        .where(
-            columns.subscription_id == subscription_id,
-            *log_windows.matching(columns, narrow),
-            *log_windows.between(columns.created_at, narrow),
-        )
-        .group_by("time", "group")
-        .order_by("time", "group")
-        .limit(limit)
-    )
-    log_windows.plan_anew(tx)
-    return [AuditBucket(**row._mapping) for row in tx.execute(query)]
+AUDIT_LOG: Log[AuditRead, AuditFilter] = Log(
+    name="audit_log",
+    row=AuditRead,
+    tables=lambda _: [_AUDIT_LOGS],
+    row_id="audit_id",
+    selected=_selected,
+    conversions={"ip_address": str},
+)
+COUNTS = Statistics(log=AUDIT_LOG, bucket=AuditBucket, figures=lambda _: {"count": func.count()})

@@ -9,10 +9,10 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from sql import bulk, log_windows
+from sql import bulk
 from sql.database import Transaction
-from sql.hypertables import chunk_of
-from sql.log_windows import Part, Reach
+from sql.log_reading import Log
+from sql.log_windows import TimeFilter
 from sql.models import TABLES
 
 _CHANGES, _NUMBERS, _VERSIONS = TABLES["data_change_history"], TABLES["change_numbers"], TABLES["versions"]
@@ -63,14 +63,12 @@ class ChangeRead:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChangeFilter:
-    """What narrows a page; `since` and `until` are both inclusive."""
+class ChangeFilter(TimeFilter):
+    """Conditions on data changes."""
 
     table_name: str | None = None
     record_id: UUID | None = None
     changed_by: UUID | None = None
-    since: datetime | None = None
-    until: datetime | None = None
 
 
 _INSERT = bulk.insertion(_CHANGES, *(field.name for field in fields(NewChange)))
@@ -114,21 +112,11 @@ _IS_CURRENT = func.coalesce(_CHANGES.c.version_number == _LAST_NUMBER, False)
 _STORED = [_CHANGES.c[field.name] for field in fields(ChangeRead) if field.name != "is_current_version"]
 
 
-def page(
-    tx: Transaction,
-    subscription_id: UUID,
-    narrow: ChangeFilter,
-    *,
-    before: tuple[datetime, UUID] | None,
-    limit: int,
-    at: datetime,
-) -> list[ChangeRead]:
-    """At most `limit` changes older than the position `before`, newest first."""
-    columns = _CHANGES.c
-    query = select(*_STORED, _IS_CURRENT.label("is_current_version")).where(
-        columns.subscription_id == subscription_id, *log_windows.matching(columns, narrow)
-    )
-    part = Part(query=query, time=columns.changed_at, row_id=columns.change_id)
-    reach = Reach(since=narrow.since, until=narrow.until, before=before, limit=limit, at=at)
-    rows = log_windows.newest(tx, [part], reach, span=chunk_of("data_change_history"))
-    return [ChangeRead(**row._mapping) for row in rows]
+CHANGE_HISTORY: Log[ChangeRead, ChangeFilter] = Log(
+    name="change_history",
+    row=ChangeRead,
+    tables=lambda _: [_CHANGES],
+    time="changed_at",
+    row_id="change_id",
+    selected=lambda _: select(*_STORED, _IS_CURRENT.label("is_current_version")),
+)

@@ -2,18 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Double, Table, Text, cast, func, null, select, union_all
+from sqlalchemy import ColumnElement, Double, Table, cast, func, select
 
-from sql import bulk, log_windows
+from sql import bulk
 from sql.database import Transaction
-from sql.hypertables import chunk_of
-from sql.log_windows import Part, Reach
+from sql.log_reading import Columns, Log, Statistics
+from sql.log_windows import TimeFilter
 from sql.models import TABLES
-from sql.time_buckets import bucket_of
 
 NODE: Final = "node"
 _EXECUTION_LOGS, _NODE_LOGS = TABLES["execution_logs"], TABLES["node_execution_logs"]
@@ -50,8 +49,8 @@ class ExecutionRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutionFilter:
-    """What narrows a page; `since` and `until` are both inclusive."""
+class ExecutionFilter(TimeFilter):
+    """Conditions on executions."""
 
     execution_id: UUID | None = None
     execution_type: str | None = None
@@ -60,8 +59,6 @@ class ExecutionFilter:
     node_id: str | None = None
     log_level: str | None = None
     status: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,89 +85,36 @@ def insert_rows(tx: Transaction, rows: Sequence[ExecutionRow]) -> None:
     bulk.execute(tx, _INSERT_NODES, [row for row in rows if row.execution_type == NODE])
 
 
-def page(
-    tx: Transaction,
-    subscription_id: UUID | None,
-    narrow: ExecutionFilter,
-    *,
-    before: tuple[datetime, UUID] | None,
-    limit: int,
-    at: datetime,
-) -> list[ExecutionRow]:
-    """At most `limit` rows of both tables older than the position `before`, newest first."""
-    tables = _tables(narrow)
-    parts = [
-        Part(
-            query=select(*(table.c[name] for name in _COLUMNS)).where(
-                table.c.subscription_id == subscription_id, *log_windows.matching(table.c, narrow)
-            ),
-            time=table.c.created_at,
-            row_id=table.c.log_id,
-        )
-        for table in tables
-    ]
-    reach = Reach(since=narrow.since, until=narrow.until, before=before, limit=limit, at=at)
-    span = min(chunk_of(table.name) for table in tables)
-    return [_row(found._mapping) for found in log_windows.newest(tx, parts, reach, span=span)]
-
-
-def _tables(narrow: ExecutionFilter) -> list[Table]:
-    """The tables that can have what is looked for."""
-    if narrow.execution_type is None:
+def _tables(filters: ExecutionFilter) -> list[Table]:
+    if filters.execution_type is None:
         return [_EXECUTION_LOGS, _NODE_LOGS]
-    return [_NODE_LOGS if narrow.execution_type == NODE else _EXECUTION_LOGS]
+    return [_NODE_LOGS if filters.execution_type == NODE else _EXECUTION_LOGS]
 
 
-def _row(values: Any) -> ExecutionRow:
+EXECUTION_LOG: Log[ExecutionRow, ExecutionFilter] = Log(
+    name="execution_log",
+    row=ExecutionRow,
+    tables=_tables,
+    selected=lambda table: select(*(table.c[name] for name in _COLUMNS)),
     # Of ten digits at the most: a double holds them exactly.
-    decimals = ("memory_used_mb", "cpu_percent")
-    return ExecutionRow(
-        **{**values, **{name: None if values[name] is None else float(values[name]) for name in decimals}}
-    )
+    conversions={"memory_used_mb": float, "cpu_percent": float},
+)
 
 
-def statistics(
-    tx: Transaction,
-    subscription_id: UUID,
-    narrow: ExecutionFilter,
-    *,
-    width: timedelta,
-    group_by: str | None,
-    limit: int,
-) -> list[ExecutionBucket]:
-    """At most `limit` figures, by buckets of time in ascending order and the values of a column."""
-    rows = union_all(
-        *(
-            select(
-                bucket_of(tx, table.c.created_at, width).label("time"),
-                cast(null() if group_by is None else table.c[group_by], Text()).label("group"),
-                table.c.status,
-                table.c.duration_ms,
-                table.c.rows_processed,
-            ).where(
-                table.c.subscription_id == subscription_id,
-                *log_windows.matching(table.c, narrow),
-                *log_windows.between(table.c.created_at, narrow),
-            )
-            for table in _tables(narrow)
-        )
-    ).subquery()
-    query = (
-        select(
-            rows.c.time,
-            rows.c.group,
-            func.count().label("count"),
-            func.count().filter(rows.c.status == "failed").label("failed"),
-            cast(func.avg(rows.c.duration_ms), Double()).label("avg_duration_ms"),
-            func.max(rows.c.duration_ms).label("max_duration_ms"),
-            func.least(func.coalesce(func.sum(rows.c.rows_processed), 0), _MAX_SUM).label("rows_processed"),
-        )
-        .group_by(rows.c.time, rows.c.group)
-        .order_by(rows.c.time, rows.c.group)
-        .limit(limit)
-    )
-    log_windows.plan_anew(tx)
-    return [
-        ExecutionBucket(**{**row._mapping, "rows_processed": int(row.rows_processed)})
-        for row in tx.execute(query)
-    ]
+def _figures(rows: Columns) -> dict[str, ColumnElement[Any]]:
+    return {
+        "count": func.count(),
+        "failed": func.count().filter(rows.status == "failed"),
+        "avg_duration_ms": cast(func.avg(rows.duration_ms), Double()),
+        "max_duration_ms": func.max(rows.duration_ms),
+        "rows_processed": func.least(func.coalesce(func.sum(rows.rows_processed), 0), _MAX_SUM),
+    }
+
+
+FIGURES = Statistics(
+    log=EXECUTION_LOG,
+    bucket=ExecutionBucket,
+    measured=("status", "duration_ms", "rows_processed"),
+    figures=_figures,
+    conversions={"rows_processed": int},
+)

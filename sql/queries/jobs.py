@@ -9,8 +9,9 @@ from uuid import UUID
 from sqlalchemy import Select, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
-from sql import log_windows
 from sql.database import Transaction
+from sql.log_reading import between, matching
+from sql.log_windows import TimeFilter
 from sql.models import TABLES
 
 _SCHEDULES = TABLES["job_schedules"]
@@ -67,13 +68,11 @@ class PlanRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunFilter:
+class RunFilter(TimeFilter):
     """What narrows a page; both ends of the time are inclusive."""
 
     job: str | None = None
     state: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
 
 
 _RUN_COLUMNS = tuple(field.name for field in fields(RunRow))
@@ -206,8 +205,8 @@ def page(
     tx: Transaction, narrow: RunFilter, *, before: tuple[datetime, UUID] | None, limit: int
 ) -> list[RunRow]:
     """At most `limit` runs older than the position `before`, newest first."""
-    bounds = log_windows.between(_RUNS.c.scheduled_for, narrow)
-    query = _read().where(*log_windows.matching(_RUNS.c, narrow), *bounds)
+    bounds = between(_RUNS.c.scheduled_for, narrow)
+    query = _read().where(*matching(_RUNS.c, narrow), *bounds)
     position = (_RUNS.c.scheduled_for, _RUNS.c.run_id)
     if before is not None:
         query = query.where(tuple_(*position) < before)

@@ -13,11 +13,10 @@ from psycopg import errors, sql
 from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.dialects import postgresql
 
-from sql import log_windows
 from sql.database import Transaction
 from sql.errors import RowsRefused
-from sql.hypertables import chunk_of
-from sql.log_windows import Part, Reach
+from sql.log_reading import Log
+from sql.log_windows import TimeFilter
 from sql.models import TABLES
 from sql.models.logs import FAILED
 from sql.pipelines import driver_of
@@ -53,15 +52,13 @@ class ServerLogRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServerLogFilter:
-    """What narrows a page; `status` is the lowest and the highest, both ends of the time are inclusive."""
+class ServerLogFilter(TimeFilter):
+    """Conditions on requests; `status` is one such as 404, or a class of them such as 4xx."""
 
-    status: tuple[int, int] | None = None
+    status: str | None = None
     endpoint: str | None = None
     user_id: UUID | None = None
     request_id: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
 
 
 _NAMES = [field.name for field in fields(ServerLogRow)]
@@ -117,37 +114,21 @@ def _field(row: ServerLogRow, name: str) -> object:
     return orjson.dumps(value).decode() if name in _DOCUMENTS and value is not None else value
 
 
-def page(
-    tx: Transaction,
-    subscription_id: UUID | None,
-    narrow: ServerLogFilter,
-    *,
-    before: tuple[datetime, UUID] | None,
-    limit: int,
-    at: datetime,
-) -> list[ServerLogRow]:
-    """At most `limit` rows older than the position `before`, newest first; of all subscriptions with None."""
-    columns = _SERVER_LOGS.c
-    query = select(*(columns[name] for name in _NAMES))
-    query = query.where(*log_windows.matching(columns, narrow, leaving=("status",)))
-    if subscription_id is not None:
-        query = query.where(columns.subscription_id == subscription_id)
-    if narrow.status is not None:
-        query = query.where(_has_status(*narrow.status))
-    part = Part(query=query, time=columns.created_at, row_id=columns.log_id)
-    reach = Reach(since=narrow.since, until=narrow.until, before=before, limit=limit, at=at)
-    rows = log_windows.newest(tx, [part], reach, span=chunk_of("server_logs"))
-    return [
-        ServerLogRow(
-            **{**row._mapping, "ip_address": None if row.ip_address is None else str(row.ip_address)}
-        )
-        for row in rows
-    ]
-
-
-def _has_status(lowest: int, highest: int) -> ColumnElement[bool]:
-    status = _SERVER_LOGS.c.response_status
+def _has_status(status: str) -> ColumnElement[bool]:
+    lowest, highest = int(status.replace("x", "0")), int(status.replace("x", "9"))
+    column = _SERVER_LOGS.c.response_status
     # One status is found in the order of time, a class of them is not.
-    found = status == lowest if lowest == highest else status.between(lowest, highest)
+    found = column == lowest if lowest == highest else column.between(lowest, highest)
     # In its own words, by which the planner finds the index of failures.
     return and_(found, FAILED) if lowest >= FIRST_FAILURE else found
+
+
+SERVER_LOG: Log[ServerLogRow, ServerLogFilter] = Log(
+    name="server_log",
+    row=ServerLogRow,
+    tables=lambda _: [_SERVER_LOGS],
+    selected=lambda table: select(*(table.c[name] for name in _NAMES)),
+    conditions={"status": _has_status},
+    conversions={"ip_address": str},
+    none_is_all=True,
+)

@@ -9,9 +9,10 @@ import psycopg
 import pytest
 from sqlalchemy import event
 
-from sql import pipelines
+from sql import log_reading, pipelines
 from sql.database import Database as ServiceDatabase
 from sql.database import Transaction
+from sql.log_windows import LogPaging
 from sql.queries import (
     as_of,
     check_outs,
@@ -21,13 +22,12 @@ from sql.queries import (
     references,
     repositories,
     resources,
-    server_logs,
     tags,
     versions,
 )
 from sql.queries.check_outs import CheckOutRow
 from sql.queries.resources import ResourceRow
-from sql.queries.server_logs import ServerLogFilter
+from sql.queries.server_logs import SERVER_LOG, ServerLogFilter
 from sql.queries.versions import VersionFilter
 from tests.support.databases import Cluster, Database
 from tests.support.query_plans import nodes
@@ -221,8 +221,12 @@ QUERIES: dict[str, tuple[Query, int]] = {
     "the refs that are owed": (lambda tx: tags.owed(tx, SUBSCRIPTION), 20),
     **{
         f"a page of the server log by {' and '.join(narrow) or 'nothing'}, {whose}": (
-            lambda tx, narrow=narrow, of=of: server_logs.page(  # type: ignore[misc]
-                tx, of, ServerLogFilter(**narrow), before=(AT, RESOURCE), limit=51, at=AT
+            lambda tx, narrow=narrow, of=of: log_reading.page(  # type: ignore[misc]
+                tx,
+                SERVER_LOG,
+                of,
+                ServerLogFilter(**narrow),
+                LogPaging(limit=51, at=AT, before=(AT, RESOURCE)),
             ),
             # Failures are few: all those of the time may be read and put in order.
             410 if "status" in narrow else 110,
@@ -230,8 +234,8 @@ QUERIES: dict[str, tuple[Query, int]] = {
         for whose, of in (("of one", SUBSCRIPTION), ("of all", None))
         for narrow in (
             {},
-            {"status": (500, 599)},
-            {"status": (500, 500), "since": LONG_AGO, "until": AT},
+            {"status": "5xx"},
+            {"status": "500", "since": LONG_AGO, "until": AT},
             {"endpoint": "/v1/8"},
             {"user_id": UUID(int=8)},
             {"request_id": "8"},

@@ -1,6 +1,6 @@
 """Pages of the logs touch the chunks of their window alone, by the index of their filter, and few rows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -10,26 +10,27 @@ from uuid import UUID
 import pytest
 from sqlalchemy import event, text
 
-from sql.database import PLATFORM, Scope, Transaction
+from sql.database import PLATFORM, Transaction
 from sql.database import Database as ServiceDatabase
 from sql.hypertables import chunk_of
-from sql.log_windows import Reach, windows_of
+from sql.log_reading import Log, page
+from sql.log_windows import LogPaging, windows_of
 from sql.pipelines import driver_of
-from sql.queries import audit_logs, data_changes, execution_logs, server_logs
-from sql.queries.audit_logs import AuditFilter
-from sql.queries.data_changes import ChangeFilter
-from sql.queries.execution_logs import ExecutionFilter
-from sql.queries.server_logs import ServerLogFilter
+from sql.queries.audit_logs import AUDIT_LOG, AuditFilter
+from sql.queries.data_changes import CHANGE_HISTORY, ChangeFilter
+from sql.queries.execution_logs import EXECUTION_LOG, ExecutionFilter
+from sql.queries.server_logs import SERVER_LOG, ServerLogFilter
 from tests.support.databases import Cluster, Database
 from tests.support.query_plans import nodes
 
 AT = datetime(2026, 11, 24, 15, tzinfo=UTC)
 SUBSCRIPTION, OTHER = UUID(int=1), UUID(int=2)
 LIMIT = 51
+PAGING = LogPaging(limit=LIMIT, at=AT)
 ROWS = 40_000
 
-# Row n of each log: one in four of the subscription, values that are seldom there and some that mostly are,
-# and ids that all subscriptions use.
+# Row n of each log: one in four of the subscription, values that are rare and some that are common, few
+# failures of the server among those of clients, and ids that all subscriptions use.
 _ID = "lpad(to_hex({}), 32, '0')::uuid"
 _COMMON = f"gen_random_uuid(), {_ID.format('n % 4 + 1')}, '{AT.isoformat()}'::timestamptz - n * "
 _EXECUTION = f"""
@@ -60,43 +61,25 @@ INSERT INTO node_execution_logs {_EXECUTION_COLUMNS} SELECT {_COMMON} interval '
     {_EXECUTION.format(kind="'node'")}
 INSERT INTO server_logs (log_id, subscription_id, created_at, request_id, endpoint, user_id, response_status)
 SELECT {_COMMON} interval '40 seconds', 'q' || n / 8, '/v1/' || n % 400, {_ID.format("n % 100")},
-    CASE WHEN n % 220 = 0 THEN 500 WHEN n % 152 = 4 THEN 404 ELSE 200 END
+    CASE WHEN n % 660 = 0 THEN 500 WHEN n % 152 = 4 THEN 404 ELSE 200 END
 FROM generate_series(1, {ROWS}) n;
 ANALYZE;
 """  # noqa: S608 - nothing but constants
-Page = Callable[[Transaction, Any, int, datetime], list[Any]]
-
-
-def audit_page(tx: Transaction, narrow: AuditFilter, limit: int, at: datetime) -> list[Any]:
-    return audit_logs.page(tx, SUBSCRIPTION, narrow, before=None, limit=limit, at=at)
-
-
-def platform_page(tx: Transaction, narrow: AuditFilter, limit: int, at: datetime) -> list[Any]:
-    return audit_logs.page(tx, None, narrow, before=None, limit=limit, at=at)
-
-
-def execution_page(tx: Transaction, narrow: ExecutionFilter, limit: int, at: datetime) -> list[Any]:
-    return execution_logs.page(tx, SUBSCRIPTION, narrow, before=None, limit=limit, at=at)
-
-
-def change_page(tx: Transaction, narrow: ChangeFilter, limit: int, at: datetime) -> list[Any]:
-    return data_changes.page(tx, SUBSCRIPTION, narrow, before=None, limit=limit, at=at)
-
-
-def server_page(tx: Transaction, narrow: ServerLogFilter, limit: int, at: datetime) -> list[Any]:
-    return server_logs.page(tx, SUBSCRIPTION, narrow, before=None, limit=limit, at=at)
-
-
-def all_servers_page(tx: Transaction, narrow: ServerLogFilter, limit: int, at: datetime) -> list[Any]:
-    return server_logs.page(tx, None, narrow, before=None, limit=limit, at=at)
+# A log, and whose rows.
+AUDIT_PAGE = (AUDIT_LOG, SUBSCRIPTION)
+PLATFORM_PAGE = (AUDIT_LOG, None)
+EXECUTION_PAGE = (EXECUTION_LOG, SUBSCRIPTION)
+CHANGE_PAGE = (CHANGE_HISTORY, SUBSCRIPTION)
+SERVER_PAGE = (SERVER_LOG, SUBSCRIPTION)
+ALL_SERVERS_PAGE = (SERVER_LOG, None)
 
 
 @dataclass(frozen=True)
 class Case:
     """A page, the logs that it reads, and the column that an index has to find it by."""
 
-    page: Page
-    narrow: Any
+    page: tuple[Log[Any, Any], UUID | None]
+    filters: Any
     column: str | None
     tables: tuple[str, ...]
 
@@ -106,58 +89,58 @@ EXECUTIONS, NODES = ("execution_logs",), ("node_execution_logs",)
 SERVER = ("server_logs",)
 BOTH = (*EXECUTIONS, *NODES)
 CASES = {
-    "audit": Case(audit_page, AuditFilter(), None, AUDIT),
-    "audit of the platform": Case(platform_page, AuditFilter(), None, AUDIT),
+    "audit": Case(AUDIT_PAGE, AuditFilter(), None, AUDIT),
+    "audit of the platform": Case(PLATFORM_PAGE, AuditFilter(), None, AUDIT),
     "audit by resource_type": Case(
-        audit_page, AuditFilter(resource_type="connector"), "resource_type", AUDIT
+        AUDIT_PAGE, AuditFilter(resource_type="connector"), "resource_type", AUDIT
     ),
-    "audit by resource_id": Case(audit_page, AuditFilter(resource_id="r100"), "resource_id", AUDIT),
-    "audit by user_id": Case(audit_page, AuditFilter(user_id=UUID(int=36)), "user_id", AUDIT),
-    "audit by action": Case(audit_page, AuditFilter(action="DELETE"), "action", AUDIT),
-    "audit by a common action": Case(audit_page, AuditFilter(action="UPDATE"), None, AUDIT),
-    "audit by status": Case(audit_page, AuditFilter(status="failed"), "status", AUDIT),
-    "audit by success": Case(audit_page, AuditFilter(status="success"), None, AUDIT),
-    "audit by workspace_id": Case(audit_page, AuditFilter(workspace_id=UUID(int=80)), "workspace_id", AUDIT),
+    "audit by resource_id": Case(AUDIT_PAGE, AuditFilter(resource_id="r100"), "resource_id", AUDIT),
+    "audit by user_id": Case(AUDIT_PAGE, AuditFilter(user_id=UUID(int=36)), "user_id", AUDIT),
+    "audit by action": Case(AUDIT_PAGE, AuditFilter(action="DELETE"), "action", AUDIT),
+    "audit by a common action": Case(AUDIT_PAGE, AuditFilter(action="UPDATE"), None, AUDIT),
+    "audit by status": Case(AUDIT_PAGE, AuditFilter(status="failed"), "status", AUDIT),
+    "audit by success": Case(AUDIT_PAGE, AuditFilter(status="success"), None, AUDIT),
+    "audit by workspace_id": Case(AUDIT_PAGE, AuditFilter(workspace_id=UUID(int=80)), "workspace_id", AUDIT),
     "audit by action and user_id": Case(
-        audit_page, AuditFilter(action="DELETE", user_id=UUID(int=0)), "action", AUDIT
+        AUDIT_PAGE, AuditFilter(action="DELETE", user_id=UUID(int=0)), "action", AUDIT
     ),
-    "audit by request_id": Case(audit_page, AuditFilter(request_id="q4000"), "request_id", AUDIT),
-    "changes": Case(change_page, ChangeFilter(), None, CHANGES),
-    "changes by table_name": Case(change_page, ChangeFilter(table_name="connectors"), "table_name", CHANGES),
-    "changes by record_id": Case(change_page, ChangeFilter(record_id=UUID(int=100)), "record_id", CHANGES),
-    "changes by changed_by": Case(change_page, ChangeFilter(changed_by=UUID(int=36)), "changed_by", CHANGES),
-    "executions": Case(execution_page, ExecutionFilter(), None, BOTH),
+    "audit by request_id": Case(AUDIT_PAGE, AuditFilter(request_id="q4000"), "request_id", AUDIT),
+    "changes": Case(CHANGE_PAGE, ChangeFilter(), None, CHANGES),
+    "changes by table_name": Case(CHANGE_PAGE, ChangeFilter(table_name="connectors"), "table_name", CHANGES),
+    "changes by record_id": Case(CHANGE_PAGE, ChangeFilter(record_id=UUID(int=100)), "record_id", CHANGES),
+    "changes by changed_by": Case(CHANGE_PAGE, ChangeFilter(changed_by=UUID(int=36)), "changed_by", CHANGES),
+    "executions": Case(EXECUTION_PAGE, ExecutionFilter(), None, BOTH),
     "executions by execution_id": Case(
-        execution_page, ExecutionFilter(execution_id=UUID(int=700)), "execution_id", BOTH
+        EXECUTION_PAGE, ExecutionFilter(execution_id=UUID(int=700)), "execution_id", BOTH
     ),
     "executions by execution_type": Case(
-        execution_page, ExecutionFilter(execution_type="jobpackage"), "execution_type", EXECUTIONS
+        EXECUTION_PAGE, ExecutionFilter(execution_type="jobpackage"), "execution_type", EXECUTIONS
     ),
-    "executions of nodes": Case(execution_page, ExecutionFilter(execution_type="node"), None, NODES),
+    "executions of nodes": Case(EXECUTION_PAGE, ExecutionFilter(execution_type="node"), None, NODES),
     "executions by workflow_id": Case(
-        execution_page, ExecutionFilter(workflow_id=UUID(int=100)), "workflow_id", BOTH
+        EXECUTION_PAGE, ExecutionFilter(workflow_id=UUID(int=100)), "workflow_id", BOTH
     ),
-    "executions by job_id": Case(execution_page, ExecutionFilter(job_id=UUID(int=100)), "job_id", BOTH),
-    "executions by node_id": Case(execution_page, ExecutionFilter(node_id="node_100"), "node_id", BOTH),
-    "executions by log_level": Case(execution_page, ExecutionFilter(log_level="ERROR"), "log_level", BOTH),
-    "executions by warnings": Case(execution_page, ExecutionFilter(log_level="WARNING"), "log_level", BOTH),
-    "executions by the common log_level": Case(execution_page, ExecutionFilter(log_level="INFO"), None, BOTH),
-    "executions by status": Case(execution_page, ExecutionFilter(status="failed"), "status", BOTH),
-    "executions by success": Case(execution_page, ExecutionFilter(status="success"), None, BOTH),
-    "requests": Case(server_page, ServerLogFilter(), None, SERVER),
-    "requests of all": Case(all_servers_page, ServerLogFilter(), None, SERVER),
-    "requests by status": Case(server_page, ServerLogFilter(status=(404, 404)), None, SERVER),
-    "requests by a class of status": Case(server_page, ServerLogFilter(status=(400, 599)), None, SERVER),
+    "executions by job_id": Case(EXECUTION_PAGE, ExecutionFilter(job_id=UUID(int=100)), "job_id", BOTH),
+    "executions by node_id": Case(EXECUTION_PAGE, ExecutionFilter(node_id="node_100"), "node_id", BOTH),
+    "executions by log_level": Case(EXECUTION_PAGE, ExecutionFilter(log_level="ERROR"), "log_level", BOTH),
+    "executions by warnings": Case(EXECUTION_PAGE, ExecutionFilter(log_level="WARNING"), "log_level", BOTH),
+    "executions by the common log_level": Case(EXECUTION_PAGE, ExecutionFilter(log_level="INFO"), None, BOTH),
+    "executions by status": Case(EXECUTION_PAGE, ExecutionFilter(status="failed"), "status", BOTH),
+    "executions by success": Case(EXECUTION_PAGE, ExecutionFilter(status="success"), None, BOTH),
+    "requests": Case(SERVER_PAGE, ServerLogFilter(), None, SERVER),
+    "requests of all": Case(ALL_SERVERS_PAGE, ServerLogFilter(), None, SERVER),
+    "requests by status": Case(SERVER_PAGE, ServerLogFilter(status="404"), None, SERVER),
+    "requests by a class of status": Case(SERVER_PAGE, ServerLogFilter(status="4xx"), None, SERVER),
     "requests of all by a class of status": Case(
-        all_servers_page, ServerLogFilter(status=(400, 599)), None, SERVER
+        ALL_SERVERS_PAGE, ServerLogFilter(status="4xx"), None, SERVER
     ),
-    "requests by success": Case(server_page, ServerLogFilter(status=(200, 299)), None, SERVER),
-    "requests by endpoint": Case(server_page, ServerLogFilter(endpoint="/v1/100"), "endpoint", SERVER),
+    "requests by success": Case(SERVER_PAGE, ServerLogFilter(status="2xx"), None, SERVER),
+    "requests by endpoint": Case(SERVER_PAGE, ServerLogFilter(endpoint="/v1/100"), "endpoint", SERVER),
     "requests of all by endpoint": Case(
-        all_servers_page, ServerLogFilter(endpoint="/v1/100"), "endpoint", SERVER
+        ALL_SERVERS_PAGE, ServerLogFilter(endpoint="/v1/100"), "endpoint", SERVER
     ),
-    "requests by user_id": Case(server_page, ServerLogFilter(user_id=UUID(int=36)), "user_id", SERVER),
-    "requests by request_id": Case(server_page, ServerLogFilter(request_id="q4000"), "request_id", SERVER),
+    "requests by user_id": Case(SERVER_PAGE, ServerLogFilter(user_id=UUID(int=36)), "user_id", SERVER),
+    "requests by request_id": Case(SERVER_PAGE, ServerLogFilter(request_id="q4000"), "request_id", SERVER),
 }
 
 
@@ -183,22 +166,20 @@ def test_a_page_within_a_time_touches_the_chunks_of_that(long: ServiceDatabase, 
     case = CASES[name]
     until = AT - timedelta(days=3)
     since = until - chunk_of(case.tables[-1]) / 2
-    check(long, replace(case, narrow=replace(case.narrow, since=since, until=until)))
+    check(long, replace(case, filters=replace(case.filters, since=since, until=until)))
 
 
 def check(database: ServiceDatabase, case: Case) -> int:
     """How long a page is, whose statements have to read by the index, in their windows, and little else."""
-    scope: Scope = PLATFORM if case.page in (platform_page, all_servers_page) else SUBSCRIPTION
-    with database.transaction(scope) as tx:
+    with database.transaction(case.page[1] or PLATFORM) as tx:
         rows, plans = explained(database, tx, case)
-        reach = Reach(since=case.narrow.since, until=case.narrow.until, before=None, limit=LIMIT, at=AT)
-        windows = list(windows_of(reach, min(map(chunk_of, case.tables))))
+        windows = list(windows_of(case.filters, PAGING, min(map(chunk_of, case.tables))))
         assert 0 < len(plans) <= len(windows)
         read = 0
         for plan, (begin, end) in zip(plans, windows, strict=False):
             scans = [node for node in nodes(plan) if str(node.get("Relation Name")).startswith("_hyper")]
             touched = {node["Relation Name"] for node in scans}
-            assert touched <= chunks(tx, case.tables, begin, end or case.narrow.until), plan
+            assert touched <= chunks(tx, case.tables, begin, end or case.filters.until), plan
             for scan in scans:
                 if scan["Actual Loops"]:
                     assert "Index" in scan["Node Type"] or "Bitmap" in scan["Node Type"], plan
@@ -219,7 +200,7 @@ def explained(database: ServiceDatabase, tx: Transaction, case: Case) -> tuple[l
 
     event.listen(database.engine, "before_cursor_execute", note)
     try:
-        rows = case.page(tx, case.narrow, LIMIT, AT)
+        rows = page(tx, *case.page, case.filters, PAGING)
     finally:
         event.remove(database.engine, "before_cursor_execute", note)
     explain = "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, FORMAT JSON) "
@@ -297,7 +278,7 @@ def test_a_full_page_of_ten_years_locks_a_chunk_or_two(
     # More often than a statement is planned anew for its parameters where nobody asks for that.
     for _ in range(15):
         with watched(decade, observer) as locks, decade.transaction(SUBSCRIPTION) as tx:
-            assert len(audit_page(tx, AuditFilter(), LIMIT, AT)) == LIMIT
+            assert len(page(tx, *AUDIT_PAGE, AuditFilter(), PAGING)) == LIMIT
         assert 0 < max(locks) < 50
 
 
@@ -305,7 +286,7 @@ def test_a_page_that_finds_nothing_in_ten_years_never_locks_them_all(
     decade: ServiceDatabase, observer: ServiceDatabase
 ) -> None:
     with watched(decade, observer) as locks, decade.transaction(SUBSCRIPTION) as tx:
-        assert audit_page(tx, AuditFilter(action="NONE"), LIMIT, AT) == []
+        assert page(tx, *AUDIT_PAGE, AuditFilter(action="NONE"), PAGING) == []
         assert len(chunks(tx, AUDIT, None, None)) >= 40
     # Each chunk has eleven: itself and its indexes.
     assert 50 < max(locks) < 400
@@ -316,9 +297,10 @@ def test_every_row_of_ten_years_is_found_page_by_page(decade: ServiceDatabase) -
     before = None
     with decade.transaction(SUBSCRIPTION) as tx:
         while True:
-            page = audit_logs.page(tx, SUBSCRIPTION, AuditFilter(), before=before, limit=200, at=AT)
-            if not page:
+            paging = LogPaging(limit=200, at=AT, before=before)
+            rows = page(tx, *AUDIT_PAGE, AuditFilter(), paging)
+            if not rows:
                 break
-            found += [row.audit_id for row in page]
-            before = (page[-1].created_at, page[-1].audit_id)
+            found += [row.audit_id for row in rows]
+            before = AUDIT_LOG.position_of(rows[-1])
     assert len(set(found)) == len(found) == 3650

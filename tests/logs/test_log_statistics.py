@@ -11,10 +11,11 @@ from sqlalchemy import literal, select
 
 from sql import hypertables
 from sql.database import Database as ServiceDatabase
+from sql.log_reading import page, statistics
+from sql.log_windows import LogPaging
 from sql.models.columns import INSTANT
-from sql.queries import audit_logs, execution_logs
-from sql.queries.audit_logs import AuditFilter
-from sql.queries.execution_logs import ExecutionFilter
+from sql.queries.audit_logs import AUDIT_LOG, COUNTS, AuditFilter
+from sql.queries.execution_logs import EXECUTION_LOG, FIGURES, ExecutionFilter
 from sql.time_buckets import begin_of, bucket_of
 from tests.support.api import Json, Server, Tenant, ok, pointers, refused
 from tests.support.databases import Cluster
@@ -226,11 +227,9 @@ def test_the_statistics_are_the_same_without_timescaledb(
     def both() -> tuple[Any, Any]:
         with pool.transaction(subscription_id) as tx:
             return (
-                audit_logs.statistics(
-                    tx, subscription_id, AuditFilter(since=since), group_by="status", **how
-                ),
-                execution_logs.statistics(
-                    tx, subscription_id, ExecutionFilter(since=since), group_by="status", **how
+                statistics(tx, COUNTS, subscription_id, AuditFilter(since=since), group_by="status", **how),
+                statistics(
+                    tx, FIGURES, subscription_id, ExecutionFilter(since=since), group_by="status", **how
                 ),
             )
 
@@ -251,14 +250,12 @@ def test_pages_and_statistics_are_there_on_postgresql_alone(cluster: Cluster) ->
     pool = ServiceDatabase(database.url, pool_size=1)
     at = datetime.now(UTC)
     how: Any = {"width": timedelta(days=1), "limit": 1_000, "group_by": None}
-    whole: Any = {"before": None, "limit": 1_000, "at": at}
+    whole = LogPaging(limit=1_000, at=at)
     with pool.transaction(subscription_id) as tx:
-        audited = audit_logs.page(tx, subscription_id, AuditFilter(), **whole)
-        executed = execution_logs.page(
-            tx, subscription_id, ExecutionFilter(), before=None, limit=1_000, at=at
-        )
-        counts = audit_logs.statistics(tx, subscription_id, AuditFilter(), **how)
-        figures = execution_logs.statistics(tx, subscription_id, ExecutionFilter(), **how)
+        audited = page(tx, AUDIT_LOG, subscription_id, AuditFilter(), whole)
+        executed = page(tx, EXECUTION_LOG, subscription_id, ExecutionFilter(), whole)
+        counts = statistics(tx, COUNTS, subscription_id, AuditFilter(), **how)
+        figures = statistics(tx, FIGURES, subscription_id, ExecutionFilter(), **how)
     pool.close()
     assert (len(audited), len(executed)) == (400, 800)
     assert (sum(row.count for row in counts), sum(row.count for row in figures)) == (400, 800)

@@ -24,11 +24,13 @@ from service.http.server_log.exchange import MAX_BODY_BYTES, Exchange
 from service.http.server_log.rows import row_of
 from service.http.server_log.writer import ServerLog
 from service.runtime.metrics import SERVER_LOG_ROWS
+from sql import log_reading
 from sql.database import PLATFORM
 from sql.database import Database as ServiceDatabase
 from sql.errors import RowsRefused
+from sql.log_windows import LogPaging
 from sql.queries import server_logs
-from sql.queries.server_logs import ServerLogFilter
+from sql.queries.server_logs import SERVER_LOG, ServerLogFilter
 from tests.support.api import Clock, Server, served
 from tests.support.databases import Cluster, Database
 from tests.support.embedded import kill_server
@@ -290,7 +292,8 @@ def test_a_batch_that_is_written_again_is_stored_once(quiet: Database) -> None:
     with pytest.raises(RowsRefused), pool.transaction(PLATFORM) as tx:
         server_logs.copy_rows(tx, [replace(rows[0], log_id=mint(), http_method="x" * 11)])
     with pool.transaction(PLATFORM) as tx:
-        found = server_logs.page(tx, None, ServerLogFilter(), before=None, limit=10, at=datetime.now(UTC))
+        paging = LogPaging(limit=10, at=datetime.now(UTC))
+        found = log_reading.page(tx, SERVER_LOG, None, ServerLogFilter(), paging)
     pool.close()
     assert found == rows[::-1]
 

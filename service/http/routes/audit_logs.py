@@ -22,24 +22,22 @@ router = APIRouter(prefix="/v1", tags=["logs"])
 @router.get("/audit-logs", response_model=page_of(audit_logs.AuditEvent))
 @audits(Action.READ, "audit_log")
 def list_platform_audit_logs(
-    request: Request, caller: ReadingPlatformLogs, paging: Paged, narrow: Annotated[AuditQuery, Query()]
+    request: Request, caller: ReadingPlatformLogs, paging: Paged, query: Annotated[AuditQuery, Query()]
 ) -> Response:
     """What was done that is no subscription's own, newest first (operator)."""
-    found = audit_logs.audit_page(
-        context_of(request), caller, None, narrow.model_dump(exclude_none=True), paging
-    )
+    filters = audit_logs.AuditFilter(**query.model_dump())
+    found = audit_logs.audit_page(context_of(request), caller, None, filters, paging)
     return page_answer(request, found)
 
 
 @router.get("/subscriptions/{subscription_id}/audit-logs", response_model=page_of(audit_logs.AuditEvent))
 @audits(Action.READ, "audit_log")
 def list_audit_logs(
-    request: Request, access: ReadingLogs, paging: Paged, narrow: Annotated[AuditQuery, Query()]
+    request: Request, access: ReadingLogs, paging: Paged, query: Annotated[AuditQuery, Query()]
 ) -> Response:
     """What was done, newest first (auditor, admin)."""
-    found = audit_logs.audit_page(
-        access.context, access.caller, access.subscription_id, narrow.model_dump(exclude_none=True), paging
-    )
+    filters = audit_logs.AuditFilter(**query.model_dump())
+    found = audit_logs.audit_page(access.context, access.caller, access.subscription_id, filters, paging)
     return page_answer(request, found)
 
 
@@ -73,11 +71,12 @@ def record_audit_logs(
 @audits(Action.READ, "audit_log")
 def audit_statistics(access: ReadingLogs, query: Annotated[AuditStatisticsQuery, Query()]) -> Response:
     """How many events there were in each bucket of time, of each group (auditor, admin)."""
+    filters = audit_logs.AuditFilter(**query.model_dump(exclude={"bucket", "group_by"}))
     found = audit_logs.audit_statistics(
         access.context,
         access.caller,
         access.subscription_id,
-        query.model_dump(exclude_none=True, exclude={"bucket", "group_by"}),
+        filters,
         bucket=query.bucket,
         group_by=query.group_by,
     )

@@ -18,10 +18,9 @@ router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/change-history", 
 @router.get("", response_model=page_of(data_changes.DataChange))
 @audits(Action.READ, "change_history")
 def list_data_changes(
-    request: Request, access: ReadingLogs, paging: Paged, narrow: Annotated[ChangeQuery, Query()]
+    request: Request, access: ReadingLogs, paging: Paged, query: Annotated[ChangeQuery, Query()]
 ) -> Response:
     """How records changed, each with its difference to the one before, newest first (auditor, admin)."""
-    found = data_changes.change_page(
-        access.context, access.caller, access.subscription_id, narrow.model_dump(exclude_none=True), paging
-    )
+    filters = data_changes.ChangeFilter(**query.model_dump())
+    found = data_changes.change_page(access.context, access.caller, access.subscription_id, filters, paging)
     return page_answer(request, found)

@@ -21,11 +21,12 @@ router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/execution-logs", 
 @router.get("", response_model=page_of(execution_logs.ExecutionEvent))
 @audits(Action.READ, "execution_log")
 def list_execution_logs(
-    request: Request, access: ReadingLogs, paging: Paged, narrow: Annotated[ExecutionQuery, Query()]
+    request: Request, access: ReadingLogs, paging: Paged, query: Annotated[ExecutionQuery, Query()]
 ) -> Response:
     """What workflows, jobs, job packages and nodes said while they ran, newest first (auditor, admin)."""
+    filters = execution_logs.ExecutionFilter(**query.model_dump())
     found = execution_logs.execution_page(
-        access.context, access.caller, access.subscription_id, narrow.model_dump(exclude_none=True), paging
+        access.context, access.caller, access.subscription_id, filters, paging
     )
     return page_answer(request, found)
 
@@ -54,11 +55,12 @@ def execution_statistics(
     access: ReadingLogs, query: Annotated[ExecutionStatisticsQuery, Query()]
 ) -> Response:
     """What executions came to in each bucket of time, of each group (auditor, admin)."""
+    filters = execution_logs.ExecutionFilter(**query.model_dump(exclude={"bucket", "group_by"}))
     found = execution_logs.execution_statistics(
         access.context,
         access.caller,
         access.subscription_id,
-        query.model_dump(exclude_none=True, exclude={"bucket", "group_by"}),
+        filters,
         bucket=query.bucket,
         group_by=query.group_by,
     )

@@ -19,12 +19,11 @@ router = APIRouter(prefix="/v1", tags=["logs"])
 @router.get("/subscriptions/{subscription_id}/server-logs", response_model=page_of(server_logs.ServerEvent))
 @audits(Action.READ, "server_log")
 def list_server_logs(
-    request: Request, access: ReadingLogs, paging: Paged, narrow: Annotated[ServerLogQuery, Query()]
+    request: Request, access: ReadingLogs, paging: Paged, query: Annotated[ServerLogQuery, Query()]
 ) -> Response:
     """The requests of this subscription's callers, newest first (auditor, admin)."""
-    found = server_logs.server_page(
-        access.context, access.caller, access.subscription_id, narrow.model_dump(exclude_none=True), paging
-    )
+    filters = server_logs.ServerLogFilter(**query.model_dump())
+    found = server_logs.server_page(access.context, access.caller, access.subscription_id, filters, paging)
     return page_answer(request, found)
 
 
@@ -34,10 +33,9 @@ def list_all_server_logs(
     request: Request,
     caller: ReadingPlatformLogs,
     paging: Paged,
-    narrow: Annotated[ServerLogQuery, Query()],
+    query: Annotated[ServerLogQuery, Query()],
 ) -> Response:
     """All requests, also those of nobody that is known, newest first (operator)."""
-    found = server_logs.server_page(
-        context_of(request), caller, None, narrow.model_dump(exclude_none=True), paging
-    )
+    filters = server_logs.ServerLogFilter(**query.model_dump())
+    found = server_logs.server_page(context_of(request), caller, None, filters, paging)
     return page_answer(request, found)

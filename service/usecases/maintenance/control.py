@@ -24,10 +24,12 @@ from service.domain.schedules import DEFAULT_ZONE, BadSchedule, Schedule
 from service.usecases.context import Context, Parts
 from service.usecases.maintenance.table import SCHEDULED_JOBS, ScheduledJob
 from service.usecases.retries import run_once
+from sql import log_reading
 from sql.database import PLATFORM, Transaction
-from sql.queries import execution_logs, jobs
+from sql.log_windows import LogPaging
+from sql.queries import jobs
 from sql.queries.audit_logs import Values
-from sql.queries.execution_logs import ExecutionFilter
+from sql.queries.execution_logs import EXECUTION_LOG, ExecutionFilter
 from sql.queries.jobs import PlanRow, RunFilter, ScheduleRow
 from sql.queries.jobs import RunRow as Run
 
@@ -339,7 +341,8 @@ def run_story(context: Parts, run_id: UUID | None) -> RunStory:
         return RunStory(**asdict(row))
     narrow = ExecutionFilter(execution_id=run_id, since=row.started_at, until=row.ended_at)
     with context.database.transaction(PLATFORM) as tx:
-        told = execution_logs.page(tx, None, narrow, before=None, limit=MAX_EVENTS, at=context.clock())
+        newest = LogPaging(limit=MAX_EVENTS, at=context.clock())
+        told = log_reading.page(tx, EXECUTION_LOG, None, narrow, newest)
     story = [
         Event(
             created_at=each.created_at,

@@ -1,0 +1,182 @@
+"""Reading a log: a page of its rows, newest first, and figures by buckets of time."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, Table, Text, cast, null, select, text, tuple_, union_all
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
+
+from sql.database import Transaction
+from sql.hypertables import chunk_of
+from sql.log_windows import LogPaging, TimeFilter, windows_of
+from sql.time_buckets import bucket_of
+
+RowT = TypeVar("RowT")
+FilterT = TypeVar("FilterT", bound=TimeFilter)
+BucketT = TypeVar("BucketT")
+Columns = ReadOnlyColumnCollection[str, Any]
+Conversions = Mapping[str, Callable[[Any], object]]
+
+# A plan that is kept for all parameters can't leave chunks out: making one, and using it, locks them all.
+_PLAN_ANEW = text("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
+# The planner takes row-level security to let one row in a hundred pass, and so would rather read and sort a
+# whole window than read no more rows than it needs in an index's order. Where it must sort all the same, the
+# price that it now puts on that is no reason to compile.
+_IN_ORDER = text("SELECT set_config('enable_sort', 'off', true), set_config('jit', 'off', true)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log(Generic[RowT, FilterT]):
+    """A log: the tables that can hold rows of a filter, and the making of its rows.
+
+    `name` is its name in events and cursors. `time` and `row_id` are the columns that order it. `selected` is
+    a query for all that `row` takes, without conditions; `conversions` are applied to values that are not
+    None. `conditions` are for fields of the filter that are no column's value.
+    """
+
+    name: str
+    row: Callable[..., RowT]
+    tables: Callable[[FilterT], Sequence[Table]]
+    time: str = "created_at"
+    row_id: str = "log_id"
+    selected: Callable[[Table], Select[Any]]
+    conditions: Mapping[str, Callable[[Any], ColumnElement[bool]]] = field(default_factory=dict)
+    conversions: Conversions = field(default_factory=dict)
+    # None as the subscription asks for rows of all, not for the platform's own.
+    none_is_all: bool = False
+
+    def position_of(self, row: RowT) -> tuple[datetime, UUID]:
+        """The position of a row in the order of the log."""
+        return getattr(row, self.time), getattr(row, self.row_id)
+
+    def of(self, table: Table, subscription_id: UUID | None, filters: FilterT) -> list[ColumnElement[bool]]:
+        """The conditions on a table, but for those on time."""
+        found = matching(table.c, filters, self.conditions)
+        if subscription_id is None and self.none_is_all:
+            return found
+        return [table.c.subscription_id == subscription_id, *found]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics(Generic[FilterT, BucketT]):
+    """Figures of a log: each is computed for a bucket of time and a group from the columns `measured`."""
+
+    log: Log[Any, FilterT]
+    bucket: Callable[..., BucketT]
+    measured: Sequence[str] = ()
+    figures: Callable[[Columns], Mapping[str, ColumnElement[Any]]]
+    conversions: Conversions = field(default_factory=dict)
+
+
+def matching(
+    columns: Columns,
+    filters: TimeFilter,
+    conditions: Mapping[str, Callable[[Any], ColumnElement[bool]]] | None = None,
+) -> list[ColumnElement[bool]]:
+    """The conditions of a filter, but for those on time: a field's name is a column's, or in `conditions`."""
+    special = conditions or {}
+    return [
+        special[name](value) if name in special else columns[name] == value
+        for name, value in filters.given().items()
+        if name not in ("since", "until")
+    ]
+
+
+def between(time: ColumnElement[datetime], filters: TimeFilter) -> list[ColumnElement[bool]]:
+    """The conditions of a filter on time, both ends inclusive."""
+    bounds = [] if filters.since is None else [time >= filters.since]
+    return bounds + ([] if filters.until is None else [time <= filters.until])
+
+
+def page(
+    tx: Transaction,
+    log: Log[RowT, FilterT],
+    subscription_id: UUID | None,
+    filters: FilterT,
+    paging: LogPaging,
+) -> list[RowT]:
+    """The rows of a page, newest first; the platform's own for None, or all where the log says so."""
+    tables = log.tables(filters)
+    queries = [
+        (table, log.selected(table).where(*log.of(table, subscription_id, filters))) for table in tables
+    ]
+    tx.execute(_PLAN_ANEW)
+    tx.execute(_IN_ORDER)
+    found: list[RowT] = []
+    for begin, end in windows_of(filters, paging, min(chunk_of(table.name) for table in tables)):
+        parts = []
+        for table, query in queries:
+            time, row_id = table.c[log.time], table.c[log.row_id]
+            bounds = [] if begin is None else [time >= begin]
+            bounds += [time < end] if end is not None else _upper_bounds(time, row_id, filters, paging)
+            parts.append(query.where(*bounds).order_by(time.desc(), row_id.desc()))
+        newest = _newest(log, parts, paging.limit - len(found))
+        # The locks of a window are given back before the next is looked at: the server has few thousand.
+        with tx.begin_nested() as savepoint:
+            found += [_made(log.row, log.conversions, row._mapping) for row in tx.execute(newest)]
+            savepoint.rollback()
+        if len(found) == paging.limit:
+            break
+    return found
+
+
+def _upper_bounds(
+    time: ColumnElement[datetime], row_id: ColumnElement[UUID], filters: TimeFilter, paging: LogPaging
+) -> list[ColumnElement[bool]]:
+    bounds = [] if filters.until is None else [time <= filters.until]
+    if paging.before is not None:
+        # The second condition implies the first, but only by the first are chunks left out.
+        bounds += [time <= paging.before[0], tuple_(time, row_id) < paging.before]
+    return bounds
+
+
+def _newest(log: Log[Any, Any], parts: Sequence[Select[Any]], limit: int) -> Any:
+    """The newest rows of ordered selections together."""
+    selections = [part.limit(limit) for part in parts]
+    if len(selections) == 1:
+        return selections[0]
+    everything = union_all(*selections)
+    names = everything.selected_columns
+    return everything.order_by(names[log.time].desc(), names[log.row_id].desc()).limit(limit)
+
+
+def statistics(
+    tx: Transaction,
+    wanted: Statistics[FilterT, BucketT],
+    subscription_id: UUID,
+    filters: FilterT,
+    *,
+    width: timedelta,
+    group_by: str | None,
+    limit: int,
+) -> list[BucketT]:
+    """At most `limit` rows of figures, by buckets of time in ascending order and the values of a column."""
+    log = wanted.log
+    selections = [
+        select(
+            bucket_of(tx, table.c[log.time], width).label("time"),
+            cast(null() if group_by is None else table.c[group_by], Text()).label("group"),
+            *(table.c[name] for name in wanted.measured),
+        ).where(*log.of(table, subscription_id, filters), *between(table.c[log.time], filters))
+        for table in log.tables(filters)
+    ]
+    rows = union_all(*selections).subquery().c
+    figures = [figure.label(name) for name, figure in wanted.figures(rows).items()]
+    query = (
+        select(rows.time, rows.group, *figures)
+        .group_by(rows.time, rows.group)
+        .order_by(rows.time, rows.group)
+        .limit(limit)
+    )
+    tx.execute(_PLAN_ANEW)
+    return [_made(wanted.bucket, wanted.conversions, row._mapping) for row in tx.execute(query)]
+
+
+def _made(kind: Callable[..., RowT], conversions: Conversions, values: Mapping[Any, Any]) -> RowT:
+    converted = {
+        name: convert(values[name]) for name, convert in conversions.items() if values[name] is not None
+    }
+    return kind(**{**values, **converted})
