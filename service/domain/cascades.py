@@ -9,7 +9,7 @@ from service.domain.resource_kinds import Kind
 
 
 @dataclass(frozen=True, slots=True)
-class Falling:
+class Candidate:
     """A resource that may fall, and what it lies in."""
 
     kind: Kind
@@ -18,7 +18,7 @@ class Falling:
 
 
 @dataclass(frozen=True, slots=True)
-class Fallen:
+class Cascaded:
     """One that falls, its level below the root, and by collection how many it stands for."""
 
     resource_id: UUID
@@ -26,9 +26,9 @@ class Fallen:
     counts: Mapping[str, int]
 
 
-def cascade(root: Falling, others: Iterable[Falling]) -> list[Fallen]:
+def cascade(root: Candidate, others: Iterable[Candidate]) -> list[Cascaded]:
     """The root and those of the others that lie below it, a parent before what lies in it."""
-    inside: dict[UUID | None, list[Falling]] = {}
+    inside: dict[UUID | None, list[Candidate]] = {}
     for each in others:
         if each.resource_id != root.resource_id:
             inside.setdefault(each.parent_id, []).append(each)
@@ -42,7 +42,7 @@ def cascade(root: Falling, others: Iterable[Falling]) -> list[Fallen]:
             around = counts[each.parent_id]  # type: ignore[index]
             for collection, number in counts[each.resource_id].items():
                 around[collection] += number
-    return [Fallen(each.resource_id, level, counts[each.resource_id]) for each, level in ordered]
+    return [Cascaded(each.resource_id, level, counts[each.resource_id]) for each, level in ordered]
 
 
 def count(kinds: Iterable[str]) -> dict[str, int]:

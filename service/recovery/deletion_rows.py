@@ -9,7 +9,7 @@ from uuid import UUID
 from gitstore.commit_messages import DeletionLine
 from gitstore.errors import NotUnderstood
 from service.domain import ids
-from service.domain.cascades import Falling, cascade
+from service.domain.cascades import Candidate, cascade
 from service.domain.resource_kinds import Kind
 from service.recovery.resource_rows import Key
 from sql.queries.rebuild import PastDeletion
@@ -163,9 +163,9 @@ class PastDeletions:
         return made
 
 
-def _falling(standing: Standing) -> Falling:
+def _falling(standing: Standing) -> Candidate:
     kind, resource_id = standing.key
-    return Falling(kind, resource_id, None if standing.parent is None else standing.parent[1])
+    return Candidate(kind, resource_id, None if standing.parent is None else standing.parent[1])
 
 
 def _of(line: DeletionLine, moment: Moment) -> str:

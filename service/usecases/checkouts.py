@@ -34,7 +34,7 @@ from service.usecases.versions import Saved, live_resource, saved
 from sql.database import Transaction
 from sql.pipelines import Later, pipelined
 from sql.queries import batch_opening, check_outs, tenancy, versions
-from sql.queries.batch_opening import Standing
+from sql.queries.batch_opening import LockedResource
 from sql.queries.check_outs import CheckOutRow
 from sql.queries.resources import ResourceRow
 from sql.queries.tenancy import HeldUser
@@ -288,7 +288,7 @@ def _held(row: check_outs.HeldRow) -> HeldCheckOut:
     )
 
 
-def _live(found: Sequence[Standing], kind: Kind, resource_id: UUID) -> Standing:
+def _live(found: Sequence[LockedResource], kind: Kind, resource_id: UUID) -> LockedResource:
     """The one resource that was asked for; raises ResourceNotFound, ResourceDeleted."""
     if not found:
         raise resource_not_found(kind, resource_id)

@@ -33,7 +33,7 @@ def close(
     """
 
     def work(tx: Transaction) -> SubscriptionRow:
-        before = _held(tx, subscription_id)
+        before = _locked(tx, subscription_id)
         if before.closed_at is not None:
             raise SubscriptionClosed("The subscription is closed already.")
         # As the committer does: what is being written comes before, and nothing after.
@@ -64,7 +64,7 @@ def reopen(
     """
 
     def work(tx: Transaction) -> SubscriptionRow:
-        before = _held(tx, subscription_id)
+        before = _locked(tx, subscription_id)
         if before.closed_at is None:
             raise SubscriptionOpen("The subscription is not closed.")
         if before.exported_at is not None:
@@ -83,8 +83,8 @@ def _because(caller: Caller, reason: str) -> Caller:
     return replace(caller, origin=replace(caller.origin, reason=reason))
 
 
-def _held(tx: Transaction, subscription_id: SubscriptionId) -> SubscriptionRow:
-    """The subscription's row, held until the transaction ends."""
+def _locked(tx: Transaction, subscription_id: SubscriptionId) -> SubscriptionRow:
+    """The subscription's row, locked until the transaction ends."""
     row = tenancy.subscription(tx, subscription_id, lock=True)
     if row is None:
         raise SubscriptionNotFound("There is no such subscription for this key.")

@@ -34,7 +34,7 @@ class Hold(HoldRow):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class HoldTerms:
     """What is to be held, why, and until when: a resource, a user, or the whole subscription."""
 
     resource_type: Kind | None
@@ -48,7 +48,12 @@ _HOLD = TypeAdapter(HoldRow)
 
 
 def place(
-    context: Context, caller: Caller, subscription_id: SubscriptionId, wanted: Wanted, *, once: Attempt | None
+    context: Context,
+    caller: Caller,
+    subscription_id: SubscriptionId,
+    wanted: HoldTerms,
+    *,
+    once: Attempt | None,
 ) -> Hold:
     """Keep rows and resources from every job, and from being deleted for good."""
 
@@ -119,7 +124,7 @@ def page(context: Context, subscription_id: SubscriptionId, paging: Paging) -> P
     return paging.page(shown, filters, lambda item: [str(item.hold_id)])
 
 
-def _check(tx: Transaction, subscription_id: UUID, wanted: Wanted, at: datetime) -> None:
+def _check(tx: Transaction, subscription_id: UUID, wanted: HoldTerms, at: datetime) -> None:
     """Raise Invalid for what the subscription never had, and for a time that is over."""
     faults = []
     kind, resource_id, user_id = wanted.resource_type, wanted.resource_id, wanted.user_id

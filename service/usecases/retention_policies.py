@@ -29,7 +29,7 @@ class RetentionPolicies:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class PolicyTerms:
     """A rule that somebody asks for: of all without a subscription, for good without a number of days."""
 
     level: Level
@@ -44,7 +44,7 @@ def get(context: Context) -> RetentionPolicies:
 
 
 def replace(
-    context: Context, caller: Caller, wanted: Sequence[Wanted], *, confirm: bool
+    context: Context, caller: Caller, wanted: Sequence[PolicyTerms], *, confirm: bool
 ) -> RetentionPolicies:
     """Put rules in the place of those that are there; a level that is not named for all has its default.
 
@@ -67,7 +67,7 @@ def replace(
         return RetentionPolicies(items=_ordered(retention_policies.rules(tx)))
 
 
-def _whole(tx: Transaction, wanted: Sequence[Wanted]) -> Rules:
+def _whole(tx: Transaction, wanted: Sequence[PolicyTerms]) -> Rules:
     """The rules that are to be there; raises Invalid for one named twice, or of no subscription."""
     given: dict[RuleKey, int | None] = {}
     faults: list[Fault] = []

@@ -11,7 +11,7 @@ from sql.models.columns import INSTANT, TEXT
 _WAITING = text("done_at IS NULL")
 
 
-class DeletionRequest(SQLModel, table=True):
+class DeletionRequestTable(SQLModel, table=True):
     """A call of `cascade_delete_workspace`: it waits until `done_at`, then has a deletion or a problem.
 
     The workspace is no foreign key: a permanent deletion takes its row away, not the request.

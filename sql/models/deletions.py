@@ -10,7 +10,7 @@ from sqlmodel import Field, SQLModel
 from sql.models.columns import INSTANT, JSON, TEXT
 
 
-class DeletionLog(SQLModel, table=True):
+class DeletionLogTable(SQLModel, table=True):
     """One row for the root of a deletion (`cascade_level` 0) and one for each descendant that fell with it.
 
     A permanent deletion has rows of its own; those of the soft one before it are `purged_at` that instant.

@@ -9,7 +9,7 @@ from sqlmodel import Field, SQLModel
 from sql.models.columns import INSTANT
 
 
-class IdempotencyKey(SQLModel, table=True):
+class IdempotencyKeyTable(SQLModel, table=True):
     """The result of one call; `attempt_id` is a digest of caller, method, path and key."""
 
     __tablename__ = "idempotency_keys"

@@ -10,7 +10,7 @@ from sqlmodel import Field, SQLModel
 from sql.models.columns import INSTANT, JSON, TEXT
 
 
-class JobSchedule(SQLModel, table=True):
+class JobScheduleTable(SQLModel, table=True):
     """What an operator set of a job's schedule, from `changed_at` until the next row.
 
     Without a row, or a value in it, the default holds. Earlier rows tell which slots were missed.
@@ -26,7 +26,7 @@ class JobSchedule(SQLModel, table=True):
     changed_by: str = Field(max_length=255)
 
 
-class JobPlan(SQLModel, table=True):
+class JobPlanTable(SQLModel, table=True):
     """What a run would have done at `planned_at`; applied only where that still has the same digest."""
 
     __tablename__ = "job_plans"
@@ -40,7 +40,7 @@ class JobPlan(SQLModel, table=True):
     digest: str = Field(max_length=64)
 
 
-class JobRun(SQLModel, table=True):
+class JobRunTable(SQLModel, table=True):
     """One slot of a job, which happens once: whoever adds the row does it."""
 
     __tablename__ = "job_runs"

@@ -30,7 +30,7 @@ def _filters(table: str, time: str, row_id: str, /, **filters: TextClause | None
     )
 
 
-class AuditLog(SQLModel, table=True):
+class AuditLogTable(SQLModel, table=True):
     """User actions, for good; `subscription_id` is null for the platform's own events."""
 
     __tablename__ = "audit_logs"
@@ -120,21 +120,21 @@ def _execution_indexes(table: str, /, **filters: TextClause | None) -> tuple[Ind
     )
 
 
-class ExecutionLog(ExecutionColumns, table=True):
+class ExecutionLogTable(ExecutionColumns, table=True):
     """Executions of workflows, jobs and job packages, kept a year."""
 
     __tablename__ = "execution_logs"
     __table_args__ = _execution_indexes("execution_logs", execution_type=None)
 
 
-class NodeExecutionLog(ExecutionColumns, table=True):
+class NodeExecutionLogTable(ExecutionColumns, table=True):
     """Executions of single nodes, kept 90 days: a hypertable of its own, so that whole chunks can go."""
 
     __tablename__ = "node_execution_logs"
     __table_args__ = _execution_indexes("node_execution_logs")
 
 
-class ServerLog(SQLModel, table=True):
+class ServerLogTable(SQLModel, table=True):
     """HTTP requests and system errors, kept 90 days."""
 
     __tablename__ = "server_logs"
@@ -175,7 +175,7 @@ class ServerLog(SQLModel, table=True):
     response_bytes: int | None = Field(sa_type=BigInteger())
 
 
-class DataChangeHistory(SQLModel, table=True):
+class DataChangeHistoryTable(SQLModel, table=True):
     """Inserts, updates and deletes of records, numbered per record, for good."""
 
     __tablename__ = "data_change_history"
@@ -208,7 +208,7 @@ class DataChangeHistory(SQLModel, table=True):
     request_id: str | None = Field(max_length=128)
 
 
-class ChangeNumber(SQLModel, table=True):
+class ChangeNumberTable(SQLModel, table=True):
     """How many changes a record has had, so that the next is numbered without a gap.
 
     Resources need no row here: their changes are numbered under the lock on their repository.

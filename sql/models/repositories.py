@@ -9,7 +9,7 @@ from sqlmodel import Field, SQLModel
 from sql.models.columns import INSTANT
 
 
-class Repository(SQLModel, table=True):
+class RepositoryTable(SQLModel, table=True):
     """Locked by each batch; the refs follow what it says. `commits` is how many `main` has."""
 
     __tablename__ = "repositories"

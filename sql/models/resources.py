@@ -50,7 +50,7 @@ class ResourceColumns(SQLModel):
     deleted_at: datetime | None = Field(default=None, sa_type=INSTANT)
 
 
-class Workspace(ResourceColumns, table=True):
+class WorkspaceTable(ResourceColumns, table=True):
     __tablename__ = "workspaces"
     __table_args__ = (
         UniqueConstraint("workspace_id", "subscription_id"),
@@ -62,7 +62,7 @@ class Workspace(ResourceColumns, table=True):
     soft_deleted: bool = soft_deleted()
 
 
-class Folder(ResourceColumns, table=True):
+class FolderTable(ResourceColumns, table=True):
     __tablename__ = "folders"
     __table_args__ = (
         UniqueConstraint("folder_id", "workspace_id", "subscription_id"),
@@ -86,7 +86,7 @@ class Folder(ResourceColumns, table=True):
     soft_deleted: bool = soft_deleted()
 
 
-class Job(ResourceColumns, table=True):
+class JobTable(ResourceColumns, table=True):
     __tablename__ = "jobs"
     __table_args__ = (
         UniqueConstraint("job_id", "workspace_id", "subscription_id"),
@@ -103,7 +103,7 @@ class Job(ResourceColumns, table=True):
     soft_deleted: bool = soft_deleted()
 
 
-class Workflow(ResourceColumns, table=True):
+class WorkflowTable(ResourceColumns, table=True):
     __tablename__ = "workflows"
     __table_args__ = (
         parent_key("jobs", "job_id", "job_id"),
@@ -119,7 +119,7 @@ class Workflow(ResourceColumns, table=True):
     soft_deleted: bool = soft_deleted()
 
 
-class JobPackage(ResourceColumns, table=True):
+class JobPackageTable(ResourceColumns, table=True):
     __tablename__ = "jobpackages"
     __table_args__ = (
         parent_key("folders", "folder_id", "folder_id"),
@@ -135,7 +135,7 @@ class JobPackage(ResourceColumns, table=True):
     soft_deleted: bool = soft_deleted()
 
 
-class Connector(ResourceColumns, table=True):
+class ConnectorTable(ResourceColumns, table=True):
     __tablename__ = "connectors"
     __table_args__ = (
         workspace_key(),

@@ -9,7 +9,7 @@ from sqlmodel import Field, SQLModel
 from sql.models.columns import INSTANT, TEXT
 
 
-class RetentionPolicy(SQLModel, table=True):
+class RetentionPolicyTable(SQLModel, table=True):
     """The days for which a level is kept, by default and in one subscription; without a number for good."""
 
     __tablename__ = "retention_policies"
@@ -36,7 +36,7 @@ class RetentionPolicy(SQLModel, table=True):
     changed_by: str = Field(max_length=255)
 
 
-class LegalHold(SQLModel, table=True):
+class LegalHoldTable(SQLModel, table=True):
     """Keeps rows from every job: those of a whole subscription, of a resource and all in it, or of a user.
 
     It ends when it is released, or at `until` where that is said.
@@ -67,7 +67,7 @@ class LegalHold(SQLModel, table=True):
     release_reason: str | None = Field(default=None, sa_type=TEXT)
 
 
-class LegalHoldMove(SQLModel, table=True):
+class LegalHoldMoveTable(SQLModel, table=True):
     """A resource that was moved out of or into what is held: the hold goes on to keep it, and all in it."""
 
     __tablename__ = "legal_hold_moves"
@@ -78,7 +78,7 @@ class LegalHoldMove(SQLModel, table=True):
     subscription_id: UUID = Field(foreign_key="subscriptions.subscription_id")
 
 
-class Archive(SQLModel, table=True):
+class ArchiveTable(SQLModel, table=True):
     """A verified file of rows that may go, or of what a closed subscription had.
 
     No foreign key: it outlives both. `range_end` is exclusive, `bytes` are the file's, compressed.
@@ -104,7 +104,7 @@ class Archive(SQLModel, table=True):
     made_at: datetime = Field(sa_type=INSTANT)
 
 
-class LateWrite(SQLModel, table=True):
+class LateWriteTable(SQLModel, table=True):
     """A transaction that added to a chunk since it was guarded; used by functions of `chunks.sql` alone."""
 
     __tablename__ = "late_writes"
@@ -113,7 +113,7 @@ class LateWrite(SQLModel, table=True):
     written_by: int = Field(sa_type=BigInteger(), primary_key=True)
 
 
-class RulesSeen(SQLModel, table=True):
+class RulesSeenTable(SQLModel, table=True):
     """The rules by which a transaction found rows to delete, until it ends; used as LateWrite is."""
 
     __tablename__ = "rules_seen"

@@ -9,7 +9,7 @@ from sqlmodel import Field, SQLModel
 from sql.models.columns import INSTANT, TEXT
 
 
-class Subscription(SQLModel, table=True):
+class SubscriptionTable(SQLModel, table=True):
     """A tenant; with `require_if_match` each change of a resource has to say what it is based on.
 
     A closed one can only be read, and past `purge_after` it is exported, then purged; its row stays.
@@ -42,7 +42,7 @@ class Subscription(SQLModel, table=True):
     purged_at: datetime | None = Field(default=None, sa_type=INSTANT)
 
 
-class Actor(SQLModel, table=True):
+class ActorTable(SQLModel, table=True):
     """Somebody whom history names: outlives the user, and is the one place that holds an e-mail address."""
 
     __tablename__ = "actors"
@@ -54,7 +54,7 @@ class Actor(SQLModel, table=True):
     email: str | None = Field(max_length=255)
 
 
-class User(SQLModel, table=True):
+class UserTable(SQLModel, table=True):
     """An actor that may call, with a role in one subscription."""
 
     __tablename__ = "users"
@@ -71,7 +71,7 @@ class User(SQLModel, table=True):
     updated_at: datetime = Field(sa_type=INSTANT)
 
 
-class ApiKey(SQLModel, table=True):
+class ApiKeyTable(SQLModel, table=True):
     """The SHA-256 of a key; the operator's key is the one row without subscription and user."""
 
     __tablename__ = "api_keys"
@@ -99,7 +99,7 @@ class ApiKey(SQLModel, table=True):
     last_login_at: datetime | None = Field(default=None, sa_type=INSTANT)
 
 
-class AuditPolicy(SQLModel, table=True):
+class AuditPolicyTable(SQLModel, table=True):
     """A rule of what the audit log keeps of an action on a type of resource; the first that fits decides."""
 
     __tablename__ = "audit_policies"

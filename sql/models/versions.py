@@ -10,7 +10,7 @@ from sqlmodel import Field, SQLModel
 from sql.models.columns import INSTANT, JSON, TEXT
 
 
-class Version(SQLModel, table=True):
+class VersionTable(SQLModel, table=True):
     """One state of a resource's snapshot; its bytes are the git blob, `version_data` a queryable copy.
 
     `commit_number` is the place of its commit on `main`, from 1; versions of one commit share it.
@@ -82,7 +82,7 @@ class Version(SQLModel, table=True):
     created_at: datetime = Field(sa_type=INSTANT)
 
 
-class VersionComment(SQLModel, table=True):
+class VersionCommentTable(SQLModel, table=True):
     """What somebody said of a version; the first one is the commit's body."""
 
     __tablename__ = "version_comments"
@@ -96,7 +96,7 @@ class VersionComment(SQLModel, table=True):
     commented_at: datetime = Field(sa_type=INSTANT)
 
 
-class CheckOut(SQLModel, table=True):
+class CheckOutTable(SQLModel, table=True):
     """A lease on a resource: at most one is open, and an open one past `expires_at` counts as none."""
 
     __tablename__ = "check_outs"
@@ -140,7 +140,7 @@ class CheckOut(SQLModel, table=True):
     release_kind: str | None = Field(default=None, max_length=20)
 
 
-class Publication(SQLModel, table=True):
+class PublicationTable(SQLModel, table=True):
     """The time during which a version was the published one of its resource."""
 
     __tablename__ = "publications"
@@ -167,7 +167,7 @@ class Publication(SQLModel, table=True):
     unpublished_at: datetime | None = Field(default=None, sa_type=INSTANT)
 
 
-class Tag(SQLModel, table=True):
+class TagTable(SQLModel, table=True):
     """The time during which a tag named a version, and the git object behind its ref.
 
     A row whose ref has still to be made or removed in the repository is not `ref_is_settled`.

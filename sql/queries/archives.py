@@ -13,7 +13,7 @@ from sqlalchemy import Executable, insert, select, text
 from sql.database import Transaction
 from sql.errors import SchemaError
 from sql.models import TABLES
-from sql.models.retention import Archive
+from sql.models.retention import ArchiveTable
 from sql.pipelines import compiled, driver_of
 
 # Rows come one by one; what is done with them is done for so many bytes at once.
@@ -194,7 +194,7 @@ def add(
 ) -> None:
     """Note an archive that was made."""
     tx.execute(
-        insert(Archive).values(
+        insert(ArchiveTable).values(
             archive_id=archive_id,
             log=log,
             subscription_id=subscription_id,

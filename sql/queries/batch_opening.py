@@ -16,7 +16,7 @@ from sql.queries.versions import VersionRow
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class LockedResource:
     """A resource, its row held, with its current version and its unreleased check-out."""
 
     row: ResourceRow
@@ -47,14 +47,14 @@ class Resources:
                 )
             )
 
-    def found(self) -> list[Standing]:
+    def found(self) -> list[LockedResource]:
         """How they stand, when the pipeline is over."""
         standing = []
         for rows, current, held in self._asked:
             versions_by_id = {version.resource_id: version for version in current()}
             held_by_id = {check_out.resource_id: check_out for check_out in held()}
             standing += [
-                Standing(row, versions_by_id[row.resource_id], held_by_id.get(row.resource_id))
+                LockedResource(row, versions_by_id[row.resource_id], held_by_id.get(row.resource_id))
                 for row in rows()
             ]
         return standing
@@ -87,6 +87,6 @@ class Opening:
         [tips] = self._tips()
         return tips
 
-    def standing(self) -> list[Standing]:
+    def standing(self) -> list[LockedResource]:
         """How the resources stand."""
         return self._resources.found()

@@ -196,7 +196,7 @@ _MARK_RESTORED = Command(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Restoration:
+class RestoredDeletions:
     """Deletions that one commit undid, wholly or in part."""
 
     deletion_ids: Collection[UUID]
@@ -205,7 +205,7 @@ class Restoration:
     number: int
 
 
-def mark_restored(tx: Transaction, subscription_id: UUID, done: Restoration, *, at: datetime) -> None:
+def mark_restored(tx: Transaction, subscription_id: UUID, done: RestoredDeletions, *, at: datetime) -> None:
     """Say of deletions that they were undone."""
     _MARK_RESTORED.execute(
         tx,

@@ -13,7 +13,7 @@ from sql.queries.resources import TABLE_OF, ResourceRow, columns, identity, pare
 _ABOVE = text(Path(__file__).with_name("folders_above.sql").read_text())
 
 
-def hold_parent(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID) -> ResourceRow | None:
+def lock_parent(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID) -> ResourceRow | None:
     """Read a resource under which another is to lie, and keep it from being deleted or moved meanwhile."""
     table = TABLE_OF[kind]
     query = select(*columns(kind)).where(

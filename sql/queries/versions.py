@@ -22,7 +22,7 @@ _VERSIONS, _ACTORS, _CHECK_OUTS = TABLES["versions"], TABLES["actors"], TABLES["
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewVersion:
+class NewVersionRow:
     """A version to be written; `snapshot` is the canonical bytes."""
 
     version_id: UUID
@@ -77,7 +77,7 @@ class VersionRow:
         return self.version_number + self.unversioned_changes
 
     @classmethod
-    def of(cls, new: NewVersion, *, username: str) -> "VersionRow":
+    def of(cls, new: NewVersionRow, *, username: str) -> "VersionRow":
         """A version that was just written, as it will be read: without a tag, and nobody holds it yet."""
         return cls(
             version_id=new.version_id,
@@ -138,7 +138,7 @@ _SUPERSEDE = Command(
 def insert_rows(
     tx: Transaction,
     subscription_id: UUID,
-    rows: Sequence[NewVersion],
+    rows: Sequence[NewVersionRow],
     *,
     superseded: Collection[UUID],
 ) -> None:

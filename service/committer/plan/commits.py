@@ -19,7 +19,7 @@ from service.domain.resource_kinds import Kind
 from sql.queries.data_changes import NewChange
 from sql.queries.resources import ResourceRow
 from sql.queries.tags import NewTag
-from sql.queries.versions import NewVersion, VersionRow
+from sql.queries.versions import NewVersionRow, VersionRow
 
 MAIN: Branch = "main"
 PUBLISHED: Branch = "published"
@@ -97,7 +97,7 @@ class Commits:
         )
         made = []
         for draft, version_id, path in zip(drafts, ids, paths, strict=True):
-            new = NewVersion(
+            new = NewVersionRow(
                 version_id=version_id,
                 resource_type=draft.row.resource_type,
                 resource_id=draft.row.resource_id,

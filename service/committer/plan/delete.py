@@ -15,7 +15,7 @@ from service.committer.refusals import all_checked_out, check_match, checked_out
 from service.committer.step import Entry, by_kind, running
 from service.domain import ids, legal_holds
 from service.domain.actions import Action
-from service.domain.cascades import Falling, cascade
+from service.domain.cascades import Candidate, cascade
 from service.domain.errors import NotDeleted, StillRestorable
 from service.domain.ids import mint
 from service.domain.resource_kinds import PARENT_FIELDS, Kind
@@ -201,9 +201,9 @@ def _fallen(root: Entry, entries: Sequence[Entry]) -> list[_Fallen]:
     return [_Fallen(by_id[each.resource_id], each.level, each.counts) for each in found]
 
 
-def _falling(entry: Entry) -> Falling:
+def _falling(entry: Entry) -> Candidate:
     row = entry.row
-    return Falling(Kind(row.resource_type), row.resource_id, row.parent_id)
+    return Candidate(Kind(row.resource_type), row.resource_id, row.parent_id)
 
 
 def _published(ledger: Ledger, fallen: Sequence[_Fallen]) -> list[VersionRow]:

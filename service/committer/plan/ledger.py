@@ -15,7 +15,7 @@ from service.domain.resource_kinds import Kind
 from sql.database import Transaction
 from sql.pipelines import pipelined
 from sql.queries import resources, tags
-from sql.queries.batch_opening import Resources, Standing
+from sql.queries.batch_opening import LockedResource, Resources
 from sql.queries.versions import VersionRow
 
 
@@ -43,7 +43,7 @@ class Ledger:
             found.send(self.tx)
         self.add(found.found())
 
-    def add(self, standing: Iterable[Standing]) -> None:
+    def add(self, standing: Iterable[LockedResource]) -> None:
         """Take up resources that are held."""
         for each in standing:
             current = each.current

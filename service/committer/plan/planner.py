@@ -42,7 +42,7 @@ from service.domain.errors import NotCheckedOut, NotHolder
 from service.domain.idempotency import Attempt
 from service.domain.ids import SubscriptionId
 from sql.database import Transaction
-from sql.queries.batch_opening import Standing
+from sql.queries.batch_opening import LockedResource
 from sql.queries.repositories import Tips
 from sql.queries.resources import ResourceRow
 
@@ -71,7 +71,7 @@ class Planner:
         self,
         tx: Transaction,
         subscription_id: SubscriptionId,
-        standing: Iterable[Standing],
+        standing: Iterable[LockedResource],
         *,
         builder: CommitBuilder,
         tips: Tips,

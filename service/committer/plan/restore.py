@@ -35,7 +35,7 @@ from service.domain.errors import (
 from service.domain.resource_kinds import PARENT_FIELDS, Kind
 from sql.queries import deletions, places, versions
 from sql.queries.audit_logs import Values
-from sql.queries.deletions import DeletionRow, Restoration
+from sql.queries.deletions import DeletionRow, RestoredDeletions
 from sql.queries.resources import ResourceRow
 from sql.queries.versions import VersionRow
 
@@ -191,13 +191,13 @@ def _parent(ledger: Ledger, resolution: Resolution, row: ResourceRow) -> Resourc
         kind = parent_kind(row)
         if kind is None or row.parent_id is None:
             return None
-        return places.hold_parent(tx, subscription_id, kind, row.parent_id)
+        return places.lock_parent(tx, subscription_id, kind, row.parent_id)
     kinds = [kind for _, kind in PARENT_FIELDS[Kind(row.resource_type)]]
     if not kinds:
         fault = Fault("a workspace lies in nothing", pointer=_NEW_PARENT)
         raise Invalid(f"{_NEW_PARENT}: {fault.detail}.", faults=[fault])
     for kind in kinds:
-        parent = places.hold_parent(tx, subscription_id, kind, resolution.new_parent_id)
+        parent = places.lock_parent(tx, subscription_id, kind, resolution.new_parent_id)
         if parent is not None:
             return parent
     detail = f"there is no {' or '.join(kinds)} {resolution.new_parent_id} in this subscription"
@@ -233,7 +233,7 @@ def _carry_out(
     restored_ids = [row.deletion_id for row, _ in plan.parts]
     number = ledger.writes.tips.commits
     rows.restored.append(
-        Restoration(deletion_ids=restored_ids, by=author.user_id, commit=commit, number=number)
+        RestoredDeletions(deletion_ids=restored_ids, by=author.user_id, commit=commit, number=number)
     )
     if version is not None and step is not None:
         root.row, root.current = step.row, version

@@ -30,7 +30,7 @@ class Tree:
             parent_id = getattr(place, field_name)
             if parent_id is None:
                 continue
-            parent = places.hold_parent(tx, subscription_id, parent_kind, parent_id)
+            parent = places.lock_parent(tx, subscription_id, parent_kind, parent_id)
             if parent is None:
                 detail = f"there is no {parent_kind} {parent_id} in this subscription"
             elif place.workspace_id not in (None, parent.workspace_id):

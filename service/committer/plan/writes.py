@@ -27,12 +27,12 @@ from sql.queries.audit_logs import AuditRow
 from sql.queries.check_outs import CheckOutRow
 from sql.queries.comments import NewComment
 from sql.queries.data_changes import NewChange
-from sql.queries.deletions import NewDeletion, Restoration
+from sql.queries.deletions import NewDeletion, RestoredDeletions
 from sql.queries.publications import Publication
 from sql.queries.repositories import Tips
 from sql.queries.resources import ResourceRow
 from sql.queries.tags import NewTag
-from sql.queries.versions import NewVersion
+from sql.queries.versions import NewVersionRow
 
 
 @dataclass(slots=True)
@@ -47,7 +47,7 @@ class Rows:
     # Written at once, after what was made before it: names are unique after each row.
     put: ResourceRow | None = None
     superseded: list[UUID] = field(default_factory=list)
-    versions: list[NewVersion] = field(default_factory=list)
+    versions: list[NewVersionRow] = field(default_factory=list)
     untagged: list[tuple[UUID, UUID]] = field(default_factory=list)
     tags: list[NewTag] = field(default_factory=list)
     publications: list[Publication] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Rows:
     rose: dict[str, list[UUID]] = field(default_factory=dict)
     removed: dict[str, list[UUID]] = field(default_factory=dict)
     purged: list[UUID] = field(default_factory=list)
-    restored: list[Restoration] = field(default_factory=list)
+    restored: list[RestoredDeletions] = field(default_factory=list)
     # Current versions of resources with a change that made none.
     counted: list[UUID] = field(default_factory=list)
     withdrawn: list[UUID] = field(default_factory=list)

@@ -46,9 +46,9 @@ class RetentionRule(Body):
     keep_days: Annotated[StrictInt, Field(ge=1, le=MAX_DAYS)] | None
     subscription_id: UUID | None = None
 
-    def made(self) -> retention_policies.Wanted:
+    def made(self) -> retention_policies.PolicyTerms:
         """The rule."""
-        return retention_policies.Wanted(
+        return retention_policies.PolicyTerms(
             level=self.level, keep_days=self.keep_days, subscription_id=self.subscription_id
         )
 
@@ -79,9 +79,9 @@ class NewHold(Body):
             raise ValueError("name a resource or a user, not both")
         return self
 
-    def made(self) -> holds.Wanted:
+    def made(self) -> holds.HoldTerms:
         """What is to be held."""
-        return holds.Wanted(
+        return holds.HoldTerms(
             resource_type=self.resource_type,
             resource_id=self.resource_id,
             user_id=self.user_id,

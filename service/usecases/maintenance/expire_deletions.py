@@ -15,7 +15,7 @@ from service.committer.changes import Purge
 from service.committer.group_commit import carry_out
 from service.domain import legal_holds
 from service.domain.callers import Member
-from service.domain.cascades import Falling, cascade
+from service.domain.cascades import Candidate, cascade
 from service.domain.errors import Held, NotDeleted, ResourceNotFound, StillRestorable, SubscriptionClosed
 from service.domain.idempotency import Attempt
 from service.domain.ids import ResourceId, SubscriptionId
@@ -128,10 +128,10 @@ def _kept(
 ) -> Iterator[tuple[UUID, int]]:
     """Of each of what has expired and is held, the hold, and how many resources it keeps."""
     rows = {row.resource_id: row for row in resources.every(tx, subscription_id)}
-    others = [Falling(Kind(row.resource_type), row.resource_id, row.parent_id) for row in rows.values()]
+    others = [Candidate(Kind(row.resource_type), row.resource_id, row.parent_id) for row in rows.values()]
     for root in found:
         row = rows[root.resource_id]
-        falling = Falling(Kind(row.resource_type), row.resource_id, row.parent_id)
+        falling = Candidate(Kind(row.resource_type), row.resource_id, row.parent_id)
         tree = [rows[each.resource_id] for each in cascade(falling, others)]
         hold = legal_holds.blocking(tx, subscription_id, tree, at)
         if hold is not None:
