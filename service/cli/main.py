@@ -13,6 +13,7 @@ from rich.table import Table
 from service.cli import archive, first_tenant, jobs, resources, versions
 from service.cli.console import AsJson, DataDir, err, explained, out, progress
 from service.runtime.settings import Settings, git_url, load, variable
+from service.runtime.version import version
 
 app = typer.Typer(
     name="annals",
@@ -31,6 +32,24 @@ app.add_typer(versions.version, name="version")
 app.add_typer(resources.resource)
 app.add_typer(jobs.jobs, name="jobs")
 app.add_typer(archive.archive, name="archive")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"annals {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version of Annals.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Take the options that come before a command."""
 
 
 def _command() -> Path:

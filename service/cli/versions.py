@@ -10,6 +10,7 @@ from service.cli.client import Json, Parameters
 from service.cli.options import LOCAL, REFS, Key, Output, Url, Which
 from service.cli.tables import Format, note
 from service.domain.pagination import MAX_LIMIT
+from service.runtime import version as installed
 
 version = typer.Typer(
     help="Print the version of Annals; its commands show the versions of a resource.",
@@ -21,9 +22,7 @@ version = typer.Typer(
 def print_version(context: typer.Context) -> None:
     """Print the version of Annals; its commands show the versions of a resource."""
     if context.invoked_subcommand is None:
-        from service.usecases.health import version as installed
-
-        typer.echo(f"annals {installed()}")
+        typer.echo(f"annals {installed.version()}")
 
 
 @version.command("log")

@@ -47,10 +47,10 @@ from service.http.routes import (
 from service.http.server_log.writer import ServerLog
 from service.runtime.clock import Clock, system_clock
 from service.runtime.settings import Settings
+from service.runtime.version import version
 from service.usecases.authentication import Authenticator
 from service.usecases.context import Context
 from service.usecases.credentials import CredentialReader
-from service.usecases.health import version
 from service.usecases.logins import LoginRecorder
 from sql.database import Database
 

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata
 
 import structlog
 
@@ -34,11 +33,6 @@ class Readiness:
     ready: bool
     checks: dict[str, Check]
     warnings: list[str]
-
-
-def version() -> str:
-    """The installed version."""
-    return metadata.version("annals")
 
 
 def readiness(context: Context) -> Readiness:

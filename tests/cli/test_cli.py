@@ -32,7 +32,8 @@ def annals(
 
 
 def test_version_is_that_of_the_package() -> None:
-    assert annals("version").stdout == f"annals {metadata.version('annals')}\n"
+    for asked in ("version", "--version"):
+        assert annals(asked).stdout == f"annals {metadata.version('annals')}\n"
 
 
 def test_config_show_names_the_origin_of_each_value_and_masks_secrets(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from service.http import problems
 from service.http.requests import context_of
 from service.http.responses import answer
 from service.runtime import metrics
+from service.runtime import version as installed
 from service.usecases import health
 
 router = APIRouter(tags=["operations"])
@@ -28,7 +29,7 @@ def readyz(request: Request) -> Response:
 @router.get("/version")
 def version() -> Response:
     """The version of this server."""
-    return answer({"name": "annals", "version": health.version()})
+    return answer({"name": "annals", "version": installed.version()})
 
 
 @router.get("/metrics")
