@@ -1,1 +1,1 @@
-"""Scheduled work: which use case each job is, who runs it, and when."""
+"""Scheduled jobs: election of a leader, its scheduler, and the runner of each job run."""

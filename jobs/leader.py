@@ -1,4 +1,7 @@
-"""Who runs the jobs: one process among all hosts, by an advisory lock that its death sets free."""
+"""Election of the one process among all hosts that runs scheduled jobs, by an advisory lock.
+
+PostgreSQL frees the lock when the process dies.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,22 +15,22 @@ _BEAT = text("SELECT 1")
 
 
 class Leadership:
-    """Held while its transaction is open; `beat` raises DatabaseUnavailable when it was lost.
+    """Leadership for as long as its transaction is open; `beat` raises DatabaseUnavailable when it was lost.
 
-    The lock is the transaction's, not the session's: PgBouncer and its like keep a transaction on one
-    connection, and nothing else. Between beats it holds no snapshot, and so keeps no row from being vacuumed.
+    The lock belongs to the transaction, not to the session: PgBouncer in transaction mode keeps only a
+    transaction on one connection. Between beats the transaction has no snapshot, so it delays no vacuum.
     """
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
 
     def beat(self) -> None:
-        """Show that the process lives; an idle transaction is ended by the server after a minute."""
+        """Keep the transaction open: the server ends one that is idle for a minute."""
         self._tx.execute(_BEAT)
 
 
 @contextmanager
 def elected(database: Database) -> Iterator[Leadership | None]:
-    """Be the leader within the block; None where another process is."""
+    """Lead within the block; None where another process leads."""
     with database.transaction(PLATFORM) as tx:
         yield Leadership(tx) if jobs.try_lead(tx) else None

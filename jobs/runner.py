@@ -1,4 +1,4 @@
-"""One run of a job: its slot taken, its story told, its end recorded."""
+"""Runner of job runs: takes the slot, carries out the use case, writes its log and records its end."""
 
 import os
 import socket
@@ -29,17 +29,17 @@ from sql.queries.jobs import RunRow
 
 log = structlog.get_logger(__name__)
 
-# Told as it is: it says what to do. Anything else is a fault of the program, with a traceback in the log.
+# These errors say what to do. Any other is a fault of the program, logged with its traceback.
 _EXPECTED = (AnnalsError, ArchiveError, DatabaseError, GitStoreError, OSError)
 
 
 def process_name() -> str:
-    """This process, as runs name it."""
+    """Name of this process in job runs, as host:pid."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
 class Runner:
-    """Carries out runs, of each job one at a time; several threads may call."""
+    """Carries out runs, one at a time of each job; safe for several threads."""
 
     def __init__(
         self,
@@ -55,18 +55,18 @@ class Runner:
         self._stop = threading.Event()
 
     def stop(self) -> None:
-        """Let what runs come to its end as soon as it can, and begin nothing more."""
+        """Ask running jobs to stop soon, and begin none."""
         self._stop.set()
 
     def interrupt_others(self) -> None:
-        """Record that runs of others are over: who leads, and began none yet, knows their processes gone."""
+        """Record running runs as interrupted; a new leader, which began none, calls this first."""
         with self._context.database.transaction(PLATFORM) as tx:
             interrupted = jobs.interrupt_all(tx, self._context.clock(), "its process is gone")
         for row in interrupted:
             log.warning("a run was interrupted", job=row.job, run_id=str(row.run_id), process=row.process)
 
     def run_slots(self, job: str, slots: Sequence[datetime]) -> None:
-        """Run a job for the last of some slots that have come; those before, which nobody saw, are missed."""
+        """Run a job for the last of the slots that have come; the earlier ones are recorded as missed."""
         *late, slot = slots
         self.miss(job, late, "the scheduler was late: a later slot had come")
         if self._stop.is_set():
@@ -89,7 +89,7 @@ class Runner:
             self._busy[job].release()
 
     def run_waiting(self, row: RunRow) -> bool:
-        """Run what an operator asked for; False where the job is at work, and it has to go on waiting."""
+        """Carry out a run that an operator asked for; False while another run of that job is under way."""
         if not self._busy[row.job].acquire(blocking=False):
             return False
         try:
@@ -105,7 +105,7 @@ class Runner:
         return True
 
     def miss(self, job: str, slots: Sequence[datetime], why: str) -> None:
-        """Record slots in which the job did not run."""
+        """Record slots as missed."""
         if not slots:
             return
         at = self._context.clock()
@@ -128,7 +128,7 @@ class Runner:
     def _take(
         self, row: RunRow, take: Callable[[Transaction], bool], about: Mapping[str, Any] | None = None
     ) -> None:
-        """Carry a run out, unless somebody else has taken it."""
+        """Carry out a run unless another process has taken it."""
         with self._context.database.transaction(PLATFORM) as tx:
             mine = take(tx)
             if mine:
@@ -158,7 +158,7 @@ class Runner:
     def _handed(self, row: RunRow) -> JobRun:
         at = row.started_at or self._context.clock()
         if row.plan_id is not None:
-            # Again: it may have waited.
+            # Checked again: the run may have waited.
             at = checked_plan(self._context, row.job, row.plan_id)
         return JobRun(
             run_id=row.run_id,
@@ -188,7 +188,7 @@ class Runner:
         ended_at: datetime | None = None,
         failed: bool = False,
     ) -> None:
-        """Add to the run's story in the execution log, at the platform's level."""
+        """Write an entry of the run's log to the execution log of the platform."""
         took = None if ended_at is None or row.started_at is None else ended_at - row.started_at
         rows = None if details is None else details.get("rows")
         said = ExecutionRow(

@@ -1,4 +1,4 @@
-"""The leader's work: a slot of each job when it comes, what operators ask for, and slots that nobody saw."""
+"""Scheduler: runs each job at its slots, runs that operators ask for, and records missed slots."""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,17 +23,17 @@ from sql.queries.jobs import RunRow, ScheduleRow
 log = structlog.get_logger(__name__)
 
 BEAT_SECONDS: Final = 1.0
-# Several slots of a job can come while one run of it is at work.
+# Further slots of a job can come during one of its runs.
 THREADS_PER_JOB: Final = 2
-# So many slots of one job are written as missed after a downtime, the latest ones; the first of them says
-# how many there were before.
+# Most slots of one job recorded as missed after a downtime: the latest ones. The first of them says how many
+# came before it.
 MAX_MISSED: Final = 10_000
-# In one transaction.
+# Missed slots in one transaction.
 MISSED_AT_ONCE: Final = 1_000
 
 
 class Scheduler:
-    """Runs jobs while it is the leader, and tries to be while it is not."""
+    """Runs scheduled jobs while this process is the leader, and stands for election while it is not."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Scheduler:
         self._term: _Term | None = None
 
     def run(self) -> None:
-        """Work until `stop`."""
+        """Run until `stop` is called."""
         while not self._stop.is_set():
             try:
                 with elected(self._context.database) as leadership:
@@ -60,7 +60,7 @@ class Scheduler:
             self._stop.wait(BEAT_SECONDS)
 
     def stop(self) -> None:
-        """Come to an end: what runs is asked to stop."""
+        """End; running jobs are asked to stop."""
         self._stop.set()
         term = self._term
         if term is not None:
@@ -73,7 +73,7 @@ class Scheduler:
             term.begin()
             while not self._stop.wait(BEAT_SECONDS):
                 leadership.beat()
-                if not term.look():
+                if not term.refresh():
                     log.warning("a run could not be recorded: this process no longer leads")
                     return
         finally:
@@ -82,14 +82,14 @@ class Scheduler:
 
 
 class _Term:
-    """One time of being the leader."""
+    """One leadership term."""
 
     def __init__(self, context: JobContext, table: Mapping[str, ScheduledJob], runner: Runner) -> None:
         self._context = context
         self._table = table
         self._runner = runner
         self._set: dict[str, list[ScheduleRow]] = {}
-        # The last slot of each job that is accounted for.
+        # Last slot of each job that has a run or was recorded as missed.
         self._done: dict[str, datetime] = {}
         self._pool = ThreadPoolExecutor(THREADS_PER_JOB * len(table), thread_name_prefix="job")
         self._asked: dict[str, Future[None]] = {}
@@ -97,12 +97,12 @@ class _Term:
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
             executors={"default": _Slots(self._slots_came)},
-            # Late is not too late, each slot counts, and which of them may run is the runner's to say.
+            # No slot is too late, and each counts: the runner decides which of them run.
             job_defaults={"misfire_grace_time": None, "coalesce": False, "max_instances": 1_000_000},
         )
 
     def begin(self) -> None:
-        """Account for what happened while nobody led, then start."""
+        """Record runs and slots of the time without a leader, then start."""
         at = self._context.clock()
         self._runner.interrupt_others()
         with self._context.database.transaction(PLATFORM) as tx:
@@ -113,8 +113,8 @@ class _Term:
             self._plan(job)
         self._scheduler.start()
 
-    def look(self) -> bool:
-        """Take in what operators changed or asked for; False where a run could not be recorded."""
+    def refresh(self) -> bool:
+        """Apply changed schedules and begin requested runs; False where a run could not be recorded."""
         with self._context.database.transaction(PLATFORM) as tx:
             schedules, waiting = jobs.schedules(tx), jobs.waiting(tx)
         for job in self._table:
@@ -125,11 +125,11 @@ class _Term:
         return not self._failed.is_set()
 
     def stop(self) -> None:
-        """Ask what runs to stop."""
+        """Ask running jobs to stop."""
         self._runner.stop()
 
     def end(self) -> None:
-        """Begin nothing more, and wait for what runs."""
+        """Begin no more runs, and wait for those under way."""
         self._runner.stop()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
@@ -156,7 +156,7 @@ class _Term:
     def _terms(
         self, job: str, since: datetime, until: datetime
     ) -> Iterator[tuple[datetime, datetime, ScheduleRow | None]]:
-        """Which schedule held from when until when, in a span of time."""
+        """Yield the schedules within a span of time, each with its begin and end."""
         rows: list[ScheduleRow | None] = [None, *self._set.get(job, ())]
         for row, following in zip(rows, [*rows[1:], None], strict=True):
             begin = since if row is None else max(since, row.changed_at)
@@ -169,7 +169,7 @@ class _Term:
             yield from schedule_of(self._table[job], row).slots(after, until)
 
     def _plan(self, job: str) -> None:
-        """Let the scheduler know a job's slots from the last one on that is accounted for."""
+        """Schedule a job's slots after the last recorded one."""
         row = last_of(self._set.get(job))
         if row is not None and row.is_paused:
             return
@@ -180,7 +180,7 @@ class _Term:
             schedule.trigger,
             id=job,
             replace_existing=True,
-            # Without it, a slot between now and the start would be nobody's.
+            # Without it, a slot between now and the start would be lost.
             next_run_time=schedule.next_after(after),
         )
 
@@ -204,7 +204,7 @@ class _Term:
             try:
                 work()
             except Exception:
-                # What is not recorded is for the next leader to account for.
+                # The next leader records it.
                 log.exception("a run could not be recorded")
                 self._failed.set()
 
@@ -212,7 +212,7 @@ class _Term:
 
 
 class _Slots(BaseExecutor):  # type: ignore[misc]
-    """Hands on which slots have come: APScheduler does not tell a job what it was scheduled for."""
+    """Executor that passes on the slots themselves: APScheduler does not give a job its scheduled time."""
 
     def __init__(self, came: Callable[[str, Sequence[datetime]], Future[None]]) -> None:
         super().__init__()
@@ -225,4 +225,4 @@ class _Slots(BaseExecutor):  # type: ignore[misc]
 
 
 def _nothing() -> None:
-    """What APScheduler would call: `_Slots` runs jobs in its place."""
+    """Placeholder for APScheduler's job function: `_Slots` runs jobs instead."""

@@ -14,7 +14,7 @@ from service.cli.console import operated
 from service.domain.ids import SubscriptionId
 from service.runtime.clock import system_clock
 from service.runtime.settings import Settings
-from service.usecases.maintenance.upkeep import Report, Reports, tend, tend_all
+from service.usecases.maintenance.upkeep import UpkeepReport, UpkeepReports, tend, tend_all
 
 # One holds the lock on upkeep, one the repository's row while a third settles its refs.
 _CONNECTIONS = 3
@@ -32,7 +32,7 @@ def run(
     prune: bool,
     only: UUID | None,
     budget_seconds: float,
-) -> Reports:
+) -> UpkeepReports:
     """Tend one repository, or those that need it.
 
     Raises UnknownRepository, and what `operated_database` raises.
@@ -53,10 +53,10 @@ def run(
             report = tend(database, store, SubscriptionId(only), at=system_clock(), deep=deep, prune=prune)
         except RepositoryMissing:
             raise UnknownRepository(f"subscription {only} has no repository in {settings.git_dir}") from None
-        return Reports(reports=[report], left=0)
+        return UpkeepReports(reports=[report], left=0)
 
 
-def show(done: Reports, *, as_json: bool, console: Console) -> None:
+def show(done: UpkeepReports, *, as_json: bool, console: Console) -> None:
     """Print what was done, a line a repository or as JSON."""
     if as_json:
         console.print(json.dumps(asdict(done), indent=2, default=str), markup=False)
@@ -72,7 +72,7 @@ def show(done: Reports, *, as_json: bool, console: Console) -> None:
         console.print(f"{done.left} more need it; the time was over.")
 
 
-def _cells(report: Report) -> tuple[str, ...]:
+def _cells(report: UpkeepReport) -> tuple[str, ...]:
     return (
         str(report.subscription_id),
         report.outcome if report.error is None else f"{report.outcome}: {report.error}",

@@ -21,7 +21,7 @@ from service.runtime.settings import Settings, load
 # Imported where they are used: every command would wait for them.
 if TYPE_CHECKING:
     from service.domain.callers import Machine
-    from service.usecases.maintenance.control import DryRun, Job, Run
+    from service.usecases.maintenance.control import DryRun, Run, ScheduledJobStatus
 
 jobs = typer.Typer(help="Scheduled jobs: retention, expiry, upkeep.", no_args_is_help=True)
 
@@ -77,7 +77,7 @@ def list_jobs(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     plain(("job", "schedule", "next", "last run", "does"), map(_cells, found))
 
 
-def _cells(job: "Job") -> tuple[str, ...]:
+def _cells(job: "ScheduledJobStatus") -> tuple[str, ...]:
     last = "never" if job.last_run is None else f"{job.last_run.state} {_instant(job.last_run.scheduled_for)}"
     upcoming = "paused" if job.is_paused else _instant(job.next_run_at)
     return job.name, f"{job.cron} {job.time_zone}", upcoming, last, job.summary

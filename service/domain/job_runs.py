@@ -1,4 +1,4 @@
-"""What one run of a job is handed, what it tells, and what a run would take away."""
+"""Runs of scheduled jobs, and plans of the deletions that a run would make."""
 
 import threading
 import time
@@ -13,22 +13,23 @@ import orjson
 
 from service.domain.callers import Machine, Origin
 
-# What a run came to, as `job_runs.counts` has it: numbers by name, and where the next run goes on.
+# Result of a run, as stored in `job_runs.counts`: numbers by name, and where the next run resumes.
 Counts = Mapping[str, Any]
-# Of one run; the next goes on where it ended.
+# Time of one run; the next run continues where it ended.
 BUDGET_SECONDS = 3600.0
 
 
 def silent(_message: str, _details: Mapping[str, Any]) -> None:
-    """Tell nobody."""
+    """Discard a message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRun:
-    """A run: the time that it takes for now, who acts, when to stop, and whom to tell what it does.
+    """A run of a scheduled job, as its use case gets it.
 
-    `at` is what every term is counted from: the beginning of the run, or the instant of the plan that it
-    applies. `resume` is what the counts of the last run said under that name.
+    Every term counts from `at`: the beginning of the run, or the instant of the plan that it applies.
+    `resume` is the value of that name in the counts of the last successful run. `tell` adds to the log of
+    the run.
     """
 
     run_id: UUID
@@ -42,12 +43,12 @@ class JobRun:
 
     @property
     def is_over(self) -> bool:
-        """Whether to begin nothing more: it was asked to stop, or its time is used up."""
+        """True once the run was asked to stop or its time is used up: begin nothing more."""
         return self.stop.is_set() or time.monotonic() >= self.deadline
 
     @property
     def machine(self) -> Machine:
-        """The author of what the run does, as the audit log names it."""
+        """Author of the changes of this run in the audit log."""
         origin = Origin(
             request_id=f"job-{self.run_id}",
             ip_address=None,
@@ -59,11 +60,11 @@ class JobRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """What a run would take away of one thing: rows of a log at a level, or anything else that it names.
+class PlannedPart:
+    """Part of a plan: the rows of one table, or of a log at one level, that a run would delete.
 
-    `bytes` are those that the disk gets back at once, None where that is not known; `chunks` go as a whole.
-    `oldest_kept` is the oldest row that stays, None where none does.
+    `bytes` is the disk space freed at once, None if unknown. `chunks` counts chunks dropped as a whole.
+    `oldest_kept` is the time of the oldest row that stays, None if none stays.
     """
 
     what: str
@@ -77,7 +78,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blocked:
-    """What a hold keeps from being taken away."""
+    """Rows that a legal hold keeps from being deleted."""
 
     hold_id: UUID
     what: str
@@ -85,22 +86,22 @@ class Blocked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What a run at an instant would do."""
+class RunPlan:
+    """Plan of a run at an instant: deletions, and rows that legal holds keep."""
 
     at: datetime
-    parts: Sequence[Part]
+    parts: Sequence[PlannedPart]
     blocked: Sequence[Blocked] = ()
 
     @property
     def digest(self) -> str:
-        """The SHA-256 of what would go and what is blocked: equal for a plan that still fits."""
+        """SHA-256 of the deletions and the kept rows: equal for a plan that still fits."""
         parts = [(p.what, p.level, str(p.subscription_id), p.rows, p.chunks) for p in self.parts if p.rows]
         blocked = [(str(b.hold_id), b.what, b.rows) for b in self.blocked if b.rows]
         return sha256(orjson.dumps([sorted(map(str, parts)), sorted(map(str, blocked))])).hexdigest()
 
     def shown(self) -> dict[str, Any]:
-        """The plan as JSON has it, with totals."""
+        """Plan as a JSON object, with totals."""
         sizes = [part.bytes for part in self.parts if part.bytes is not None]
         kept = [part.oldest_kept for part in self.parts if part.oldest_kept is not None]
         return {

@@ -1,4 +1,4 @@
-"""The levels of logging, and for how long each is kept unless an operator says otherwise."""
+"""Retention levels of log rows, and their default terms."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import Final
 
 
 class Level(StrEnum):
-    """What a log row is about, as the specification's table of retention has it."""
+    """Retention level of a log row, from the specification's table of retention."""
 
     SERVER = "server"
     WORKFLOW = "workflow"
@@ -17,7 +17,7 @@ class Level(StrEnum):
     DATA_CHANGES = "data_changes"
 
 
-# In days, None for good; the migration stores the same.
+# In days; None keeps for good. The migration stores the same terms.
 DEFAULT_DAYS: Final[Mapping[Level, int | None]] = {
     Level.SERVER: 90,
     Level.WORKFLOW: 365,
@@ -29,7 +29,7 @@ DEFAULT_DAYS: Final[Mapping[Level, int | None]] = {
 }
 MAX_DAYS: Final = 36_500
 
-# The levels of a log's rows: of executions by their type, where that is none of the three a workflow's.
+# Levels by log. Execution logs have one by type; a type other than these three counts as a workflow.
 LEVELS_OF: Final[Mapping[str, tuple[Level, ...]]] = {
     "server_logs": (Level.SERVER,),
     "node_execution_logs": (Level.NODE,),
@@ -38,5 +38,5 @@ LEVELS_OF: Final[Mapping[str, tuple[Level, ...]]] = {
     "data_change_history": (Level.DATA_CHANGES,),
 }
 
-# What nobody can bring back and the specification keeps for good: only shortened by who says so twice.
+# Kept for good by the specification, and not to be regained: shortening one takes a confirmation.
 PERMANENT: Final = frozenset(level for level, days in DEFAULT_DAYS.items() if days is None)

@@ -1,4 +1,4 @@
-"""When a job runs: cron expressions in a time zone, read as cron reads them."""
+"""Schedules: cron expressions in a time zone, read as cron reads them."""
 
 import re
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _STEP = timedelta(microseconds=1)
 
 
 class BadSchedule(ValueError):
-    """An expression or time zone that is none; the message says why."""
+    """Invalid cron expression or time zone; the message gives the reason."""
 
     def __init__(self, field: str, detail: str) -> None:
         super().__init__(detail)
@@ -29,7 +29,7 @@ class BadSchedule(ValueError):
 
 @dataclass(frozen=True)
 class Schedule:
-    """Five fields of cron, or six with seconds first, in an IANA time zone; raises BadSchedule."""
+    """Cron expression of five fields, or six with seconds first, in an IANA time zone; raises BadSchedule."""
 
     cron: str
     time_zone: str = DEFAULT_ZONE
@@ -40,7 +40,7 @@ class Schedule:
 
     @cached_property
     def trigger(self) -> CronTrigger:
-        """The same as APScheduler takes it."""
+        """Trigger of APScheduler for this schedule."""
         parts = self.cron.split() if self.cron.isascii() else []
         if len(parts) not in (len(_FIELDS) - 1, len(_FIELDS)):
             raise BadSchedule("cron", "an expression has five fields, or six with seconds first")
@@ -55,12 +55,12 @@ class Schedule:
             raise BadSchedule("cron", f"it can't be read: {error}") from None
 
     def next_after(self, moment: datetime) -> datetime | None:
-        """The first slot after a moment, None where there is none."""
+        """First slot after a moment; None where there is none."""
         found = self.trigger.get_next_fire_time(None, moment + _STEP)
         return None if found is None else found.astimezone(UTC)
 
     def slots(self, after: datetime, until: datetime) -> Iterator[datetime]:
-        """The slots after one moment and up to another, oldest first."""
+        """Yield the slots after one moment and up to another, oldest first."""
         slot = self.next_after(after)
         while slot is not None and slot <= until:
             yield slot
@@ -69,14 +69,14 @@ class Schedule:
 
 @cache
 def _zone(name: str) -> tzinfo:
-    # Each host has a `localtime` of its own.
+    # `localtime` differs from host to host.
     if name not in available_timezones() - {"localtime"}:
         raise BadSchedule("time_zone", f"there is no time zone {name!r}: they are as Europe/Berlin")
     return ZoneInfo(name)
 
 
 def _named_days(field: str) -> str:
-    """The days of a week by their names, where cron counts them; a step goes over the days from Sunday on."""
+    """Translate the days of a week from cron's numbers to names; a step counts from Sunday."""
     names = []
     for part in field.lower().split(","):
         days, _, step = part.partition("/")

@@ -9,7 +9,7 @@ import structlog
 from service.runtime.metrics import Gauge
 from service.usecases.context import Context
 from service.usecases.maintenance import control
-from service.usecases.maintenance.control import Job
+from service.usecases.maintenance.control import ScheduledJobStatus
 from service.usecases.maintenance.table import SCHEDULED_JOBS
 from sql.database import PLATFORM
 from sql.errors import DatabaseError
@@ -114,32 +114,34 @@ def figures(context: Context) -> list[Gauge]:
     ]
 
 
-def _gauge(name: str, about: str, jobs: list[Job], read: Callable[[Job], float | None]) -> Gauge:
+def _gauge(
+    name: str, about: str, jobs: list[ScheduledJobStatus], read: Callable[[ScheduledJobStatus], float | None]
+) -> Gauge:
     values = [(job.name, read(job)) for job in jobs]
     return Gauge(
         name=name, help=about, by_job=tuple((job, value) for job, value in values if value is not None)
     )
 
 
-def _ended(job: Job) -> float | None:
+def _ended(job: ScheduledJobStatus) -> float | None:
     done = job.last_success
     return None if done is None or done.ended_at is None else done.ended_at.timestamp()
 
 
-def _took(job: Job) -> float | None:
+def _took(job: ScheduledJobStatus) -> float | None:
     done = job.last_success
     if done is None or done.started_at is None or done.ended_at is None:
         return None
     return (done.ended_at - done.started_at).total_seconds()
 
 
-def _rows(job: Job) -> float | None:
+def _rows(job: ScheduledJobStatus) -> float | None:
     done = job.last_success
     counts = None if done is None else done.counts
     return None if counts is None else sum(counts.get(name, 0) for name in SCHEDULED_JOBS[job.name].rows)
 
 
-def _failed(job: Job) -> float | None:
+def _failed(job: ScheduledJobStatus) -> float | None:
     return None if job.last_run is None else float(job.last_run.state == "failed")
 
 

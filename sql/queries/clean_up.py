@@ -1,4 +1,4 @@
-"""What has served its purpose: old answers of calls, keys that expired long ago, records of jobs."""
+"""Queries of rows to clean up: results kept for retries, expired API keys, records of job runs."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _SUBSCRIPTIONS = TABLES["subscriptions"]
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Whose rows stay: those of some subscriptions, and of some users."""
+    """Subscriptions and users whose rows legal holds keep."""
 
     subscriptions: Collection[UUID] = ()
     users: Collection[UUID] = ()
@@ -26,7 +26,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Rows of a table that may go."""
+    """Rows of a table that may be deleted."""
 
     table: Table
     key: ColumnElement[object]
@@ -34,7 +34,7 @@ class Spent:
 
 
 def attempts(before: datetime, kept: Kept) -> Spent:
-    """What calls with an Idempotency-Key came to, until then."""
+    """Results of calls with an Idempotency-Key until an instant."""
     of_kept = and_(
         _ATTEMPTS.c.subscription_id.is_not(None), among(_ATTEMPTS.c.subscription_id, kept.subscriptions)
     )
@@ -42,11 +42,11 @@ def attempts(before: datetime, kept: Kept) -> Spent:
 
 
 def keys(before: datetime, kept: Kept) -> Spent:
-    """Keys that expired until then, but for those of closed subscriptions."""
+    """API keys that expired until an instant, but for those of closed subscriptions."""
     is_closed = exists().where(
         _SUBSCRIPTIONS.c.subscription_id == _KEYS.c.subscription_id, _SUBSCRIPTIONS.c.closed_at.is_not(None)
     )
-    # The operator's, which has no subscription, does not expire.
+    # The operator's key has no subscription and does not expire.
     is_spent = and_(
         _KEYS.c.expires_at <= before,
         ~among(_KEYS.c.subscription_id, kept.subscriptions),
@@ -57,9 +57,9 @@ def keys(before: datetime, kept: Kept) -> Spent:
 
 
 def runs(before: datetime) -> Spent:
-    """Runs of jobs until then that are over.
+    """Ended job runs until an instant.
 
-    The last of each job stays, from which its schedule goes on, and the last that succeeded.
+    The last run of each job stays, from which its schedule continues, and so does the last that succeeded.
     """
     later = _RUNS.alias()
     is_later = and_(later.c.job == _RUNS.c.job, later.c.scheduled_for > _RUNS.c.scheduled_for)
@@ -73,24 +73,24 @@ def runs(before: datetime) -> Spent:
 
 
 def plans(before: datetime) -> Spent:
-    """Plans of jobs that were made until then."""
+    """Plans of job runs made until an instant."""
     return Spent(_PLANS, _PLANS.c.plan_id, _PLANS.c.planned_at <= before)
 
 
 def count(tx: Transaction, spent: Spent) -> int:
-    """How many rows may go."""
+    """Count the rows that may be deleted."""
     found: int = tx.execute(select(func.count()).select_from(spent.table).where(spent.condition)).scalar_one()
     return found
 
 
 def remove(tx: Transaction, spent: Spent, *, limit: int) -> int:
-    """Let some of the rows go, but for those that somebody is at, and say how many."""
+    """Delete some of the rows, skipping locked ones; returns their number."""
     found = select(spent.key).where(spent.condition).limit(limit).with_for_update(skip_locked=True)
     return tx.execute(delete(spent.table).where(spent.key.in_(found))).rowcount
 
 
 def expired(tx: Transaction, spent: Spent, *, limit: int) -> list[tuple[UUID, UUID]]:
-    """Some of the keys that may go, each with its subscription, those first that expired first."""
+    """Some of the keys to delete, each with its subscription, the earliest expiry first."""
     query = select(_KEYS.c.subscription_id, _KEYS.c.key_id).where(spent.condition)
     rows = tx.execute(query.order_by(_KEYS.c.expires_at, _KEYS.c.key_id).limit(limit))
     return [(subscription_id, key_id) for subscription_id, key_id in rows]

@@ -1,4 +1,4 @@
-"""Soft deletions whose time to be restored is over."""
+"""Queries of soft deletions that can no longer be restored."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,9 +17,9 @@ _ROOTS = text(Path(__file__).with_name("expire_deletions.sql").read_text())
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpiredRow:
-    """A deleted resource that can go for good with all that lies in it, and by which deletion it fell.
+    """A soft-deleted resource to be purged with its descendants, and its deletion.
 
-    `total` are the resources of the subscription that can go.
+    `total` counts all resources of the subscription to be purged.
     """
 
     deletion_id: UUID
@@ -30,7 +30,7 @@ class ExpiredRow:
 
 
 def subscriptions(tx: Transaction, at: datetime) -> list[UUID]:
-    """The subscriptions, other than closed ones, in which deletions are past their time, oldest first."""
+    """Open subscriptions with expired deletions, the earliest expiry first."""
     c = _DELETIONS.c
     query = (
         select(c.subscription_id)
@@ -50,7 +50,7 @@ def roots(
     after: tuple[datetime, UUID] | None = None,
     limit: int | None,
 ) -> list[ExpiredRow]:
-    """What can go for good and lies in nothing that can, those first whose time was over first."""
+    """Topmost resources to be purged, the earliest expiry first."""
     time, deletion_id = after or (None, None)
     values = {"of_subscription": subscription_id, "at": at, "limit": limit}
     rows = tx.execute(_ROOTS, values | {"after_time": time, "after_id": deletion_id})
@@ -60,7 +60,7 @@ def roots(
 def restorable_until(
     tx: Transaction, subscription_id: UUID, resource_ids: list[UUID], at: datetime
 ) -> datetime | None:
-    """Until when the last of some deleted resources can be restored, None where none can at that instant."""
+    """Latest time until which one of some deleted resources can be restored; None where none can at `at`."""
     c = _DELETIONS.c
     query = select(func.max(c.restore_expiry_at)).where(
         c.subscription_id == subscription_id,

@@ -1,5 +1,5 @@
--- What can no longer be restored, each with all that lies in it. A part with a time of its own that still runs can be
--- brought back elsewhere: what it lies in waits for it.
+-- Topmost resources that can no longer be restored. A descendant that was deleted separately and can still be restored,
+-- to another parent, keeps its ancestors from being purged.
 WITH RECURSIVE due AS MATERIALIZED (
     SELECT deletion_id, resource_type, resource_id, parent_resource_id, restore_expiry_at
     FROM deletion_logs

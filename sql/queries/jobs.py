@@ -1,4 +1,4 @@
-"""Jobs: their schedules, their runs, each slot of which is taken once, and plans of what a run would do."""
+"""Queries of scheduled jobs: their schedules, their runs (each slot is taken once) and their plans."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -19,7 +19,7 @@ _PLANS = TABLES["job_plans"]
 _RUNS = TABLES["job_runs"]
 _KEYS = TABLES["api_keys"]
 
-# Any fixed numbers: what must not coincide is another advisory lock in the same database.
+# Any fixed number that no other advisory lock in the same database has.
 LEADER_LOCK: Final = 0x616E6E616C6A
 WAITING, RUNNING, MISSED, INTERRUPTED = "waiting", "running", "missed", "interrupted"
 SUCCEEDED, FAILED = "succeeded", "failed"
@@ -27,7 +27,7 @@ SUCCEEDED, FAILED = "succeeded", "failed"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleRow:
-    """What an operator set of a job's schedule; None where the default holds."""
+    """Schedule of a job as an operator set it; None where the default holds."""
 
     job: str
     cron: str | None
@@ -39,7 +39,7 @@ class ScheduleRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:
-    """A run; one that was asked for by an operator has a name in `requested_by`."""
+    """A job run; `requested_by` names the operator who asked for it."""
 
     run_id: UUID
     job: str
@@ -57,7 +57,7 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanRow:
-    """What a run would have done at `planned_at`."""
+    """Plan of the run that would have been carried out at `planned_at`."""
 
     plan_id: UUID
     job: str
@@ -69,7 +69,7 @@ class PlanRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFilter(TimeFilter):
-    """What narrows a page; both ends of the time are inclusive."""
+    """Filter of a page of runs; both ends of the time are inclusive."""
 
     job: str | None = None
     state: str | None = None
@@ -79,16 +79,16 @@ _RUN_COLUMNS = tuple(field.name for field in fields(RunRow))
 
 
 def try_lead(tx: Transaction) -> bool:
-    """Be the one process that runs jobs until the transaction ends; False where another is.
+    """Take the leader's lock until the transaction ends; False where another process has it.
 
-    In a transaction, and so also behind a pooler that gives each of them another connection.
+    A lock of the transaction works behind a pooler in transaction mode too.
     """
     leads: bool = tx.execute(select(func.pg_try_advisory_xact_lock(LEADER_LOCK))).scalar_one()
     return leads
 
 
 def schedules(tx: Transaction) -> dict[str, list[ScheduleRow]]:
-    """What was set, by job, what holds now being the last."""
+    """Settings of schedules by job, oldest first; the last one holds now."""
     found: dict[str, list[ScheduleRow]] = {}
     for row in tx.execute(select(_SCHEDULES).order_by(_SCHEDULES.c.changed_at)):
         found.setdefault(row.job, []).append(ScheduleRow(**row._mapping))
@@ -96,7 +96,7 @@ def schedules(tx: Transaction) -> dict[str, list[ScheduleRow]]:
 
 
 def installed_at(tx: Transaction) -> datetime | None:
-    """Since when there is somebody to operate Annals, None before its first start."""
+    """Time of the first start of Annals (its first operator key); None before."""
     found: datetime | None = tx.execute(
         select(func.min(_KEYS.c.created_at)).where(_KEYS.c.subscription_id.is_(None))
     ).scalar_one()
@@ -104,17 +104,17 @@ def installed_at(tx: Transaction) -> datetime | None:
 
 
 def lock_schedules(tx: Transaction) -> None:
-    """Let no one else change a schedule until the transaction ends."""
+    """Lock the schedules until the transaction ends."""
     tx.execute(select(func.pg_advisory_xact_lock(LEADER_LOCK + 1)))
 
 
 def set_schedule(tx: Transaction, row: ScheduleRow) -> None:
-    """Let a job have another schedule from `changed_at` on."""
+    """Add a setting of a job's schedule, which holds from `changed_at` on."""
     tx.execute(insert(_SCHEDULES).values({field.name: getattr(row, field.name) for field in fields(row)}))
 
 
 def add_run(tx: Transaction, row: RunRow) -> bool:
-    """Take a slot; False where it was taken before."""
+    """Add a run, which takes its slot; False where the slot is taken."""
     values = {name: getattr(row, name) for name in _RUN_COLUMNS}
     statement = (
         insert(_RUNS).values(values).on_conflict_do_nothing(constraint="uq_job_runs_job_scheduled_for")
@@ -123,14 +123,14 @@ def add_run(tx: Transaction, row: RunRow) -> bool:
 
 
 def add_runs(tx: Transaction, rows: Sequence[RunRow]) -> None:
-    """Take slots, those that were not taken before."""
+    """Add runs for those slots that are not taken."""
     if rows:
         values = [{name: getattr(row, name) for name in _RUN_COLUMNS} for row in rows]
         tx.execute(insert(_RUNS).on_conflict_do_nothing(constraint="uq_job_runs_job_scheduled_for"), values)
 
 
 def begin_waiting(tx: Transaction, run_id: UUID, *, process: str, at: datetime) -> bool:
-    """Let a run that waits be running; False where it does not wait any more."""
+    """Begin a waiting run; False where it no longer waits."""
     statement = (
         update(_RUNS)
         .where(_RUNS.c.run_id == run_id, _RUNS.c.state == WAITING)
@@ -148,7 +148,7 @@ def end_run(
     counts: Mapping[str, Any] | None,
     error: str | None,
 ) -> bool:
-    """Say what a run came to; False where it was taken for interrupted meanwhile."""
+    """Record the end of a run; False where it was recorded as interrupted meanwhile."""
     statement = (
         update(_RUNS)
         .where(_RUNS.c.run_id == run_id, _RUNS.c.state == RUNNING)
@@ -158,7 +158,7 @@ def end_run(
 
 
 def interrupt_all(tx: Transaction, at: datetime, error: str) -> list[RunRow]:
-    """End the runs of processes that are gone; whoever leads now has none of its own yet."""
+    """Record all running runs as interrupted; a new leader calls this before it begins one."""
     statement = (
         update(_RUNS)
         .where(_RUNS.c.state == RUNNING)
@@ -169,21 +169,21 @@ def interrupt_all(tx: Transaction, at: datetime, error: str) -> list[RunRow]:
 
 
 def waiting(tx: Transaction) -> list[RunRow]:
-    """The runs that operators asked for and nobody began, oldest first."""
+    """Requested runs that were not begun, oldest first."""
     query = _read().where(_RUNS.c.state == WAITING).order_by(_RUNS.c.scheduled_for, _RUNS.c.run_id)
     return [RunRow(**row._mapping) for row in tx.execute(query)]
 
 
 def last_slots(tx: Transaction, jobs: Collection[str]) -> dict[str, datetime]:
-    """The last slot of each job's schedule that was taken or missed."""
+    """Last slot of each job's schedule that was run or missed."""
     query = select(func.max(_RUNS.c.scheduled_for)).where(_RUNS.c.trigger == "schedule")
-    # One look into the index for each: grouping would read all rows of all jobs.
+    # One index lookup a job: grouping would read all rows of all jobs.
     found = {job: tx.execute(query.where(_RUNS.c.job == job)).scalar_one() for job in jobs}
     return {job: slot for job, slot in found.items() if slot is not None}
 
 
 def last_runs(tx: Transaction, jobs: Collection[str], *, state: str | None = None) -> dict[str, RunRow]:
-    """The run of the latest slot of each job, or of the latest that came to `state`."""
+    """Latest run of each job, or its latest run in a state."""
     found = {}
     for job in jobs:
         query = _read().where(_RUNS.c.job == job)
@@ -204,7 +204,7 @@ def run(tx: Transaction, run_id: UUID) -> RunRow | None:
 def page(
     tx: Transaction, narrow: RunFilter, *, before: tuple[datetime, UUID] | None, limit: int
 ) -> list[RunRow]:
-    """At most `limit` runs older than the position `before`, newest first."""
+    """Page of at most `limit` runs older than the position `before`, newest first."""
     bounds = between(_RUNS.c.scheduled_for, narrow)
     query = _read().where(*matching(_RUNS.c, narrow), *bounds)
     position = (_RUNS.c.scheduled_for, _RUNS.c.run_id)
@@ -219,7 +219,7 @@ def _read() -> Select[Any]:
 
 
 def add_plan(tx: Transaction, row: PlanRow) -> None:
-    """Keep a plan."""
+    """Store a plan."""
     tx.execute(insert(_PLANS).values({field.name: getattr(row, field.name) for field in fields(row)}))
 
 

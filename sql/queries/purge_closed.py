@@ -1,4 +1,4 @@
-"""Closed subscriptions whose time is over: what of them is exported, and its rows on their way out."""
+"""Queries of purging closed subscriptions: exported tables, and deletion of their rows."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,27 +15,28 @@ from sql.queries.tenancy import SubscriptionRow
 
 _SUBSCRIPTIONS, _ARCHIVES = TABLES["subscriptions"], TABLES["archives"]
 
-# What does not change any more, or stays; but not what follows from other rows (`change_numbers`), or is of
-# use to nobody else (`idempotency_keys`).
+# Tables that no longer change, or stay. Without those that follow from other rows (`change_numbers`) or serve
+# Annals alone (`idempotency_keys`).
 EXPORTED = (
     *("subscriptions", "repositories", "actors", "users"),
     *("workspaces", "folders", "jobs", "workflows", "jobpackages", "connectors"),
     *("versions", "version_comments", "tags", "publications", "check_outs", "deletion_logs"),
     *("audit_policies", "legal_holds", "audit_logs", "data_change_history"),
 )
-# What is written to until the end, and so is archived as it goes: before the others, whose rows it names,
+# Tables that are written to until the end, and archived as they are deleted: these before the others, whose
+# rows they name,
 KEPT_UP = ("deletion_requests", "api_keys", "retention_policies")
-# and after them.
+# and these after them.
 LOGS = ("execution_logs", "node_execution_logs", "server_logs")
 _SECRET = ("secret_hash",)
-# What outlives it: that it was there, why it was kept, and who did what.
+# Tables that outlive the subscription: its existence, its legal holds, and who did what.
 STAYING = ("subscriptions", "legal_holds", "audit_logs", "data_change_history")
 
 _STEP = text("SELECT * FROM purge_subscription(:subscription_id, :at, :limit)")
 
 
 def due(tx: Transaction, at: datetime) -> list[SubscriptionRow]:
-    """The closed subscriptions that are to be purged, those first whose time was over first."""
+    """Closed subscriptions due to be purged, in the order of their due times."""
     c = _SUBSCRIPTIONS.c
     query = select(_SUBSCRIPTIONS).where(c.closed_at.is_not(None), c.purged_at.is_(None), c.purge_after <= at)
     rows = tx.execute(query.order_by(c.purge_after, c.subscription_id))
@@ -49,9 +50,9 @@ def rows(table: str, subscription_id: UUID) -> Select[tuple[object, ...]]:
 
 
 def deletion(table: str, subscription_id: UUID, at: datetime, *, limit: int) -> Select[tuple[object, ...]]:
-    """The query that deletes at most so many rows of a subscription, the oldest first, and gives them.
+    """Query that deletes at most `limit` rows of a subscription, the oldest first, and returns them.
 
-    They are whole but for secrets. It is for KEPT_UP and LOGS, in a transaction of retention.
+    Rows are whole but for secrets. For tables of KEPT_UP and LOGS, in a transaction of the retention role.
     """
     gone = func.purge_rows(
         literal_column(f"NULL::{table}"),
@@ -65,15 +66,15 @@ def deletion(table: str, subscription_id: UUID, at: datetime, *, limit: int) -> 
 
 
 def time_column(table: str) -> str | None:
-    """The time of a log's rows, None for what is no log."""
+    """Name of a log's time column; None for other tables."""
     return "created_at" if table in LOGS else None
 
 
 def exported(tx: Transaction, row: SubscriptionRow) -> set[str]:
-    """What of a subscription was exported since it was closed, by the names of its archives."""
+    """Names of the tables exported since a subscription was closed."""
     query = select(_ARCHIVES.c.log).where(
         _ARCHIVES.c.subscription_id == row.subscription_id,
-        # Retention's archives begin at other instants.
+        # Archives of the retention job begin at other instants.
         _ARCHIVES.c.range_start == row.created_at,
         _ARCHIVES.c.made_at >= row.closed_at,
     )
@@ -81,7 +82,7 @@ def exported(tx: Transaction, row: SubscriptionRow) -> set[str]:
 
 
 def counts(tx: Transaction, subscription_id: UUID) -> dict[str, int]:
-    """How many rows of each table a purge takes away."""
+    """Count the rows that a purge would delete, by table."""
     found = {}
     for name in (*EXPORTED, *KEPT_UP, *LOGS):
         if name not in STAYING:
@@ -91,15 +92,15 @@ def counts(tx: Transaction, subscription_id: UUID) -> dict[str, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """Rows that went, all of one table; after the last of a stage there are no more."""
+class PurgeStep:
+    """Deleted rows of one table; `is_last` ends its stage."""
 
     table: str
     rows: int
     is_last: bool = False
 
 
-def purge_some(tx: Transaction, subscription_id: UUID, at: datetime, *, limit: int) -> Step | None:
-    """Take away some rows of a subscription, None where none is left; the transaction is retention's."""
+def purge_some(tx: Transaction, subscription_id: UUID, at: datetime, *, limit: int) -> PurgeStep | None:
+    """Delete some rows of a subscription, in a transaction of the retention role; None where none is left."""
     row = tx.execute(_STEP, {"subscription_id": subscription_id, "at": at, "limit": limit}).one_or_none()
-    return None if row is None else Step(*row)
+    return None if row is None else PurgeStep(*row)

@@ -1,4 +1,4 @@
-"""Check-outs whose lease is over and that nobody released."""
+"""Queries of check-outs whose lease has expired and that nobody released."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -15,7 +15,7 @@ _VERSIONS = TABLES["versions"]
 
 
 class Leased(NamedTuple):
-    """A resource that somebody has checked out."""
+    """A checked-out resource."""
 
     resource_type: str
     resource_id: UUID
@@ -26,7 +26,7 @@ def _over(at: datetime) -> ColumnElement[bool]:
 
 
 def subscriptions(tx: Transaction, at: datetime) -> list[tuple[UUID, int]]:
-    """The subscriptions, other than closed ones, with leases that are over, oldest first, and how many."""
+    """Open subscriptions with expired leases and their number, the oldest lease first."""
     c = _CHECK_OUTS.c
     query = (
         select(c.subscription_id, func.count())
@@ -39,7 +39,7 @@ def subscriptions(tx: Transaction, at: datetime) -> list[tuple[UUID, int]]:
 
 
 def over(tx: Transaction, subscription_id: UUID, at: datetime, *, limit: int) -> list[Leased]:
-    """Resources whose lease is over, those first where it was over first."""
+    """Resources with an expired lease, the earliest expiry first."""
     c = _CHECK_OUTS.c
     query = (
         select(c.resource_type, c.resource_id)
@@ -51,7 +51,7 @@ def over(tx: Transaction, subscription_id: UUID, at: datetime, *, limit: int) ->
 
 
 def name_then(tx: Transaction, subscription_id: UUID, row: CheckOutRow) -> str:
-    """The name of a resource when it was checked out: it may be gone for good since."""
+    """Name of a resource at its check-out; its own row may have been purged since."""
     query = select(_VERSIONS.c.resource_name).where(
         _VERSIONS.c.subscription_id == subscription_id, _VERSIONS.c.version_id == row.version_id
     )

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from jobs.scheduler import Scheduler
-from service.domain.job_runs import Blocked, Part, Plan
+from service.domain.job_runs import Blocked, PlannedPart, RunPlan
 from service.processes.scheduler import job_context
 from service.usecases.context import Parts
 from service.usecases.maintenance import control
@@ -131,9 +131,9 @@ def test_a_dry_run_makes_a_plan_which_is_applied_only_while_it_fits(
     rows = 5
     hold = uuid4()
 
-    def plan(_context: Parts, at: datetime) -> Plan:
-        parts = [Part(what="server_logs", level="server", rows=rows, bytes=80, chunks=1)]
-        return Plan(at=at, parts=parts, blocked=[Blocked(hold_id=hold, what="server_logs", rows=2)])
+    def plan(_context: Parts, at: datetime) -> RunPlan:
+        parts = [PlannedPart(what="server_logs", level="server", rows=rows, bytes=80, chunks=1)]
+        return RunPlan(at=at, parts=parts, blocked=[Blocked(hold_id=hold, what="server_logs", rows=2)])
 
     planned = replace(SCHEDULED_JOBS["upkeep"], plan=plan)
     monkeypatch.setattr(control, "SCHEDULED_JOBS", {**SCHEDULED_JOBS, "upkeep": planned})

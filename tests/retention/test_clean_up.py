@@ -3,7 +3,7 @@
 from datetime import timedelta
 from uuid import uuid4
 
-from service.domain.job_runs import Counts, Plan
+from service.domain.job_runs import Counts, RunPlan
 from service.usecases.maintenance import clean_up
 from tests.support.api import Server, Tenant, ok
 from tests.support.events import events
@@ -18,7 +18,7 @@ def clean(server: Server) -> Counts:
     return carried_out(server, clean_up.NAME, clean_up.run)
 
 
-def planned(server: Server) -> Plan:
+def planned(server: Server) -> RunPlan:
     """What a run would come to."""
     with job_context(server) as context:
         return clean_up.plan(context, context.clock())

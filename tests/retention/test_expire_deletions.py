@@ -10,7 +10,7 @@ import pytest
 
 from gitstore.read.walk import Walk
 from service.domain.ids import SubscriptionId
-from service.domain.job_runs import Counts, Plan
+from service.domain.job_runs import Counts, RunPlan
 from service.recovery.history_to_rows import recover
 from service.usecases.maintenance import expire_deletions
 from service.usecases.maintenance.actors import actor_id
@@ -30,7 +30,7 @@ def expire(server: Server) -> Counts:
     return carried_out(server, expire_deletions.NAME, expire_deletions.run)
 
 
-def planned(server: Server) -> Plan:
+def planned(server: Server) -> RunPlan:
     """What a run would come to."""
     with job_context(server) as context:
         return expire_deletions.plan(context, context.clock())

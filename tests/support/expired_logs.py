@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from psycopg import sql
 
-from service.domain.job_runs import Counts, JobRun, Plan
+from service.domain.job_runs import Counts, JobRun, RunPlan
 from service.usecases.maintenance import retention
 from tests.support.api import Json, Server
 from tests.support.databases import Database
@@ -122,7 +122,7 @@ class Logs:
                 [of, level, keep_days],
             )
 
-    def plan(self) -> Plan:
+    def plan(self) -> RunPlan:
         """What a run would do now."""
         return retention.plan(self.server.context, self.server.clock())
 

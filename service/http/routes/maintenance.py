@@ -20,19 +20,19 @@ from service.usecases.maintenance import control
 router = APIRouter(prefix="/v1/maintenance", tags=["maintenance"])
 
 
-@router.get("/jobs", response_model=page_of(control.Job))
+@router.get("/jobs", response_model=page_of(control.ScheduledJobStatus))
 def list_jobs(request: Request, _caller: Maintaining) -> Response:
     """Every job: its schedule, its last run, and how far it is behind (operator)."""
     return answer({"items": control.all_jobs(context_of(request)), "next_cursor": None})
 
 
-@router.get("/jobs/{name}", response_model=control.Job)
+@router.get("/jobs/{name}", response_model=control.ScheduledJobStatus)
 def get_job(request: Request, _caller: Maintaining, name: str) -> Response:
     """One job (operator)."""
     return answer(control.job(context_of(request), name))
 
 
-@router.patch("/jobs/{name}", response_model=control.Job, openapi_extra=takes(JobChange))
+@router.patch("/jobs/{name}", response_model=control.ScheduledJobStatus, openapi_extra=takes(JobChange))
 @audits(Action.UPDATE, "maintenance_job", id_in="name")
 def change_job(
     request: Request,
@@ -81,7 +81,7 @@ def list_runs(
     return page_answer(request, found)
 
 
-@router.get("/runs/{run_id}", response_model=control.RunStory)
+@router.get("/runs/{run_id}", response_model=control.RunWithLog)
 def get_run(request: Request, _caller: Maintaining, run_id: str) -> Response:
     """One run, with what it told while it was at work (operator)."""
-    return answer(control.run_story(context_of(request), ids.parse(run_id)))
+    return answer(control.run_with_log(context_of(request), ids.parse(run_id)))

@@ -1,4 +1,4 @@
-"""Jobs as authors of changes: an actor of each subscription that history can name, and that has no key."""
+"""Authors of the changes that scheduled jobs make: one actor in each subscription, without a key."""
 
 from dataclasses import replace
 from uuid import UUID, uuid5
@@ -11,7 +11,7 @@ from sql.queries import audit_policies, tenancy
 
 
 def author(database: Database, subscription_id: SubscriptionId, machine: Machine) -> Member:
-    """A machine as the author of changes in a subscription, its actor made where there is none yet."""
+    """Return a machine as the author of changes in a subscription; its actor is created if missing."""
     user_id = actor_id(subscription_id, machine.username)
     with database.transaction(subscription_id) as tx:
         tenancy.ensure_actor(tx, subscription_id, user_id=user_id, username=machine.username)
@@ -26,10 +26,10 @@ def author(database: Database, subscription_id: SubscriptionId, machine: Machine
 
 
 def with_policy(tx: Transaction, subscription_id: UUID, machine: Machine) -> Machine:
-    """A machine as it acts in a subscription, whose policy says what is kept of that."""
+    """Return a machine with the audit policy of a subscription."""
     return replace(machine, policy=Policy.of(audit_policies.rules(tx, subscription_id)))
 
 
 def actor_id(subscription_id: UUID, username: str) -> UserId:
-    """The id of a machine's actor: always the same, so that a rebuilt database has the same one."""
+    """Derive the id of a machine's actor: always the same one, so that a rebuilt database has it too."""
     return UserId(derived(subscription_id, uuid5(subscription_id, username)))

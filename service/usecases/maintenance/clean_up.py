@@ -1,4 +1,4 @@
-"""Removing what has served its purpose: answers kept for retries, keys that expired, records of jobs."""
+"""Delete expired rows: results kept for retries, expired API keys, and records of job runs."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -6,7 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from service.domain.idempotency import LIFETIME
-from service.domain.job_runs import Blocked, Counts, JobRun, Part, Plan
+from service.domain.job_runs import Blocked, Counts, JobRun, PlannedPart, RunPlan
 from service.usecases.api_keys import record_revocation
 from service.usecases.context import JobContext, Parts
 from service.usecases.maintenance.actors import with_policy
@@ -17,32 +17,33 @@ from sql.queries.holds import HoldRow
 
 NAME: Final = "clean-up"
 
-# So long whoever calls with an expired key is told that it has expired, and not that it is unknown.
+# Until then, a caller with an expired key reads that the key has expired, and not that it is unknown.
 KEYS_FOR: Final = timedelta(days=30)
 RECORDS_FOR: Final = timedelta(days=90)
 KEYS: Final = "api_keys"
 # The names in a run's counts.
 COUNTED: Final = ("idempotency_keys", KEYS, "job_runs", "job_plans")
-# Rows of one transaction.
+# Rows in one transaction.
 BATCH = 1000
 
 
 def run(context: JobContext, run: JobRun) -> Counts:
-    """Remove it, each kind for as long as there is time."""
+    """Delete expired rows, table by table, until the time of the run is over."""
     with context.database.transaction(PLATFORM) as tx:
         spent = _spent(run.at, _kept(holds.all_running(tx, run.at)))
     ways = {KEYS: _revoke}
     return {what: ways.get(what, _remove)(context, run, each) for what, each in spent.items()}
 
 
-def plan(context: Parts, at: datetime) -> Plan:
-    """What a run would remove, and what legal holds keep from that."""
+def plan(context: Parts, at: datetime) -> RunPlan:
+    """Count the rows that a run would delete, and the rows that legal holds keep."""
     with context.database.transaction(PLATFORM) as tx:
         held = holds.all_running(tx, at)
         parts = [
-            Part(what=what, rows=clean_up.count(tx, each)) for what, each in _spent(at, _kept(held)).items()
+            PlannedPart(what=what, rows=clean_up.count(tx, each))
+            for what, each in _spent(at, _kept(held)).items()
         ]
-        return Plan(at=at, parts=parts, blocked=_blocked(tx, held, at))
+        return RunPlan(at=at, parts=parts, blocked=_blocked(tx, held, at))
 
 
 def _remove(context: JobContext, run: JobRun, spent: Spent) -> int:
@@ -57,7 +58,7 @@ def _remove(context: JobContext, run: JobRun, spent: Spent) -> int:
 
 
 def _revoke(context: JobContext, run: JobRun, spent: Spent) -> int:
-    """Remove keys, each with the records of its end."""
+    """Delete expired keys; each revocation is recorded in the audit log."""
     revoked = 0
     while not run.is_over:
         with context.database.transaction(PLATFORM) as tx:
@@ -70,7 +71,7 @@ def _revoke(context: JobContext, run: JobRun, spent: Spent) -> int:
 
 
 def _revoke_one(context: JobContext, run: JobRun, subscription_id: UUID, key_id: UUID) -> bool:
-    """Remove a key; False where somebody did so first."""
+    """Delete a key; False where it was deleted meanwhile."""
     with context.database.transaction(subscription_id) as tx:
         row = tenancy.key(tx, subscription_id, key_id)
         if row is None or not tenancy.delete_key(tx, subscription_id, key_id):
@@ -88,7 +89,7 @@ def _kept(held: Sequence[HoldRow]) -> Kept:
 
 
 def _spent(at: datetime, kept: Kept) -> dict[str, Spent]:
-    """What may go, by the names of the tables; records of jobs are nobody's, so nothing holds them."""
+    """Expired rows by table; records of job runs belong to no tenant, so no legal hold keeps them."""
     return {
         "idempotency_keys": clean_up.attempts(at - LIFETIME, kept),
         KEYS: clean_up.keys(at - KEYS_FOR, kept),
@@ -98,7 +99,7 @@ def _spent(at: datetime, kept: Kept) -> dict[str, Spent]:
 
 
 def _blocked(tx: Transaction, held: Sequence[HoldRow], at: datetime) -> list[Blocked]:
-    """What each hold keeps: the difference that it makes alone."""
+    """Rows that each legal hold keeps: the difference that this hold alone makes."""
     found = []
     for hold in held:
         without = _spent(at, Kept())

@@ -1,4 +1,4 @@
-"""Jobs as an operator sees them: schedules, runs, plans, and how long ago each did its work."""
+"""Operation of scheduled jobs: schedules, runs, dry runs and their plans, and lag."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ from service.domain.callers import Caller, Right
 from service.domain.errors import Fault, Invalid, JobNotFound, NoPlan, PlanNotFound, PlanOutdated, RunNotFound
 from service.domain.idempotency import Attempt
 from service.domain.ids import mint
-from service.domain.job_runs import Plan
+from service.domain.job_runs import RunPlan
 from service.domain.pagination import Page, Paging, time_position
 from service.domain.schedules import DEFAULT_ZONE, BadSchedule, Schedule
 from service.usecases.context import Context, Parts
@@ -35,23 +35,23 @@ from sql.queries.jobs import RunRow as Run
 
 __all__ = ["Run"]
 
-# A scheduler looks for runs that wait once a second: most are over by then.
+# The scheduler looks for waiting runs once a second; most runs have ended by then.
 WAIT_SECONDS: Final = 10.0
 LOOK_SECONDS: Final = 0.1
-# Of one run's story.
+# Log entries in the story of one run.
 MAX_EVENTS: Final = 1000
-# A plan is of its instant: later it is made anew.
+# A plan holds for its instant: a later one needs a new plan.
 PLAN_LIFETIME: Final = timedelta(hours=24)
-# Less is no lag: a run takes its time.
+# Below this a job counts as on time: a run takes a while.
 MIN_LAG: Final = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """A job: when it runs, how its last run went, and how far it is behind.
+class ScheduledJobStatus:
+    """Status of a scheduled job: its schedule, its last run and its lag.
 
     `lag_seconds` counts from the first slot after the last success, or after the first start of Annals; None
-    where it is paused.
+    while the job is paused.
     """
 
     name: str
@@ -68,8 +68,8 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """What a run told while it was at work."""
+class RunLogEntry:
+    """Entry of a run's log."""
 
     created_at: datetime
     log_level: str
@@ -78,15 +78,15 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunStory(Run):
-    """A run and what it told, oldest first."""
+class RunWithLog(Run):
+    """A run with its log, oldest entry first."""
 
-    events: Sequence[Event] = ()
+    events: Sequence[RunLogEntry] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DryRun:
-    """What a run would take away, and the plan by which just that can be done."""
+    """Deletions that a run would make, and the id of the plan that permits exactly these."""
 
     plan_id: UUID
     job: str
@@ -99,19 +99,19 @@ _DRY = TypeAdapter(DryRun)
 
 
 def schedule_of(job: ScheduledJob, row: ScheduleRow | None) -> Schedule:
-    """When a job runs: as it was set, else by default."""
+    """Schedule of a job: the operator's, or the default."""
     if row is None:
         return Schedule(job.cron)
     return Schedule(row.cron or job.cron, row.time_zone or DEFAULT_ZONE)
 
 
 def last_of(rows: Sequence[ScheduleRow] | None) -> ScheduleRow | None:
-    """What holds now of what was set of a job's schedule."""
+    """Setting of a job's schedule that holds now."""
     return rows[-1] if rows else None
 
 
-def all_jobs(context: Parts, names: Collection[str] = SCHEDULED_JOBS) -> list[Job]:
-    """Every job, or some."""
+def all_jobs(context: Parts, names: Collection[str] = SCHEDULED_JOBS) -> list[ScheduledJobStatus]:
+    """Statuses of all scheduled jobs, or of some."""
     with context.database.transaction(PLATFORM) as tx:
         installed = jobs.installed_at(tx)
         rows = jobs.schedules(tx)
@@ -131,8 +131,8 @@ def all_jobs(context: Parts, names: Collection[str] = SCHEDULED_JOBS) -> list[Jo
     ]
 
 
-def job(context: Parts, name: str) -> Job:
-    """One job; raises JobNotFound."""
+def job(context: Parts, name: str) -> ScheduledJobStatus:
+    """Status of one scheduled job; raises JobNotFound."""
     _known(name)
     [found] = all_jobs(context, [name])
     return found
@@ -152,7 +152,7 @@ def _job(
     *,
     since: datetime | None,
     at: datetime,
-) -> Job:
+) -> ScheduledJobStatus:
     schedule = schedule_of(job, row)
     is_paused = row is not None and row.is_paused
     upcoming = None if is_paused else schedule.next_after(at)
@@ -162,7 +162,7 @@ def _job(
     allowed = MIN_LAG
     if upcoming is not None and (following := schedule.next_after(upcoming)) is not None:
         allowed = max(allowed, following - upcoming)
-    return Job(
+    return ScheduledJobStatus(
         name=job.name,
         summary=job.summary,
         cron=schedule.cron,
@@ -178,16 +178,16 @@ def _job(
 
 
 def _lag(schedule: Schedule, row: ScheduleRow | None, since: datetime, at: datetime) -> timedelta:
-    """How long ago the first slot was that had no success yet."""
+    """Time since the first slot that has no successful run yet."""
     if row is not None:
-        # What was due before, by another schedule or in a pause, is not any more.
+        # Slots of an earlier schedule, or of a pause, are no longer due.
         since = max(since, row.changed_at)
     due = schedule.next_after(since)
     return timedelta(0) if due is None else max(timedelta(0), at - due)
 
 
-def change_schedule(context: Parts, caller: events.Author, name: str, wanted: Values) -> Job:
-    """Set what `wanted` holds of cron, time_zone (None: the default again) and is_paused.
+def change_schedule(context: Parts, caller: events.Author, name: str, wanted: Values) -> ScheduledJobStatus:
+    """Update cron, time_zone (None: back to the default) and is_paused, as far as `wanted` has them.
 
     Raises JobNotFound, and Invalid for an expression or time zone that is none.
     """
@@ -221,8 +221,8 @@ def _subject(name: str) -> Subject:
     return Subject("maintenance_job", name, name)
 
 
-def plan_of(context: Parts, name: str, at: datetime) -> Plan:
-    """What a run at an instant would take away; raises JobNotFound, NoPlan."""
+def plan_of(context: Parts, name: str, at: datetime) -> RunPlan:
+    """Plan of a run at an instant; raises JobNotFound, NoPlan."""
     plan = _known(name).plan
     if plan is None:
         raise NoPlan(f"The job {name} takes nothing away: there is nothing to try.")
@@ -230,13 +230,13 @@ def plan_of(context: Parts, name: str, at: datetime) -> Plan:
 
 
 def try_dry(context: Context, caller: Caller, name: str, *, once: Attempt | None) -> DryRun:
-    """Say what a run would take away, and keep that as a plan; raises JobNotFound, NoPlan."""
+    """Plan a run without carrying it out, and keep the plan; raises JobNotFound, NoPlan."""
     caller.needs(Right.MAINTAIN)
     return run_once(context, PLATFORM, once, _DRY, lambda tx: keep_plan(tx, context, name, caller.username))
 
 
 def keep_plan(tx: Transaction, context: Parts, name: str, made_by: str) -> DryRun:
-    """Make a plan and keep it; raises JobNotFound, NoPlan."""
+    """Make and store a plan; raises JobNotFound, NoPlan."""
     plan = plan_of(context, name, context.clock())
     content = events.plain(plan.shown())
     plan_id = mint()
@@ -255,9 +255,9 @@ def keep_plan(tx: Transaction, context: Parts, name: str, made_by: str) -> DryRu
 
 
 def checked_plan(context: Parts, name: str, plan_id: UUID) -> datetime:
-    """The instant of a plan that still fits.
+    """Check that a plan still fits, and return its instant.
 
-    Raises PlanNotFound, and PlanOutdated where it is too old, or a run by it would do something else.
+    Raises PlanNotFound, and PlanOutdated where the plan is too old or a run would now differ from it.
     """
     with context.database.transaction(PLATFORM) as tx:
         row = jobs.plan(tx, plan_id)
@@ -278,7 +278,7 @@ def checked_plan(context: Parts, name: str, plan_id: UUID) -> datetime:
 async def ask_for_run(
     context: Context, caller: Caller, name: str, plan_id: UUID | None, *, once: Attempt | None
 ) -> Run:
-    """Let the scheduler run a job now, and say what came of it if that takes some seconds only.
+    """Ask the scheduler to run a job now; waits up to WAIT_SECONDS for its end.
 
     Raises JobNotFound, PlanNotFound, PlanOutdated.
     """
@@ -304,7 +304,7 @@ def _ask(context: Context, caller: Caller, name: str, plan_id: UUID | None, once
 def request(
     tx: Transaction, context: Parts, name: str, plan_id: UUID | None, *, caller: events.Author
 ) -> Run:
-    """Add a run that waits for the scheduler, and the record of who asked for it."""
+    """Add a run that waits for the scheduler, and record the request in the audit log."""
     at = context.clock()
     row = Run(
         run_id=mint(),
@@ -316,7 +316,7 @@ def request(
         plan_id=plan_id,
     )
     while not jobs.add_run(tx, row):
-        # Another run has just this instant.
+        # Another run has this very instant.
         row = replace(row, scheduled_for=row.scheduled_for + timedelta(microseconds=1))
     about: Values = {"run_id": row.run_id, "plan_id": plan_id}
     events.record(tx, caller, None, _subject(name), Action.EXECUTE, at, new=about)
@@ -332,19 +332,19 @@ def run(context: Parts, run_id: UUID) -> Run:
     return row
 
 
-def run_story(context: Parts, run_id: UUID | None) -> RunStory:
-    """One run with what it told; raises RunNotFound."""
+def run_with_log(context: Parts, run_id: UUID | None) -> RunWithLog:
+    """One run with its log; raises RunNotFound."""
     if run_id is None:
         raise RunNotFound("There is no such run.")
     row = run(context, run_id)
     if row.started_at is None:
-        return RunStory(**asdict(row))
+        return RunWithLog(**asdict(row))
     narrow = ExecutionFilter(execution_id=run_id, since=row.started_at, until=row.ended_at)
     with context.database.transaction(PLATFORM) as tx:
         newest = LogPaging(limit=MAX_EVENTS, at=context.clock())
         told = log_reading.page(tx, EXECUTION_LOG, None, narrow, newest)
     story = [
-        Event(
+        RunLogEntry(
             created_at=each.created_at,
             log_level=each.log_level,
             log_message=each.log_message,
@@ -352,11 +352,11 @@ def run_story(context: Parts, run_id: UUID | None) -> RunStory:
         )
         for each in reversed(told)
     ]
-    return RunStory(**asdict(row), events=story)
+    return RunWithLog(**asdict(row), events=story)
 
 
 def runs(context: Context, narrow: Mapping[str, Any], paging: Paging) -> Page[Run]:
-    """Runs that match the fields of RunFilter in `narrow`, newest first."""
+    """Page of the runs that match `narrow` (fields of RunFilter), newest first."""
     filters = {"list": "job-runs", **narrow}
     before = time_position(paging.position(filters))
     with context.database.transaction(PLATFORM) as tx:
@@ -365,7 +365,7 @@ def runs(context: Context, narrow: Mapping[str, Any], paging: Paging) -> Page[Ru
 
 
 def last_runs(context: Parts, name: str | None, limit: int) -> list[Run]:
-    """The newest runs, of one job or all; raises JobNotFound."""
+    """Newest runs of one job or of all; raises JobNotFound."""
     if name is not None:
         _known(name)
     with context.database.transaction(PLATFORM) as tx:

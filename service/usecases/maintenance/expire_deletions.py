@@ -1,8 +1,8 @@
-"""Soft deletions past their time to be restored: they become deletions for good, each with its own record.
+"""Delete for good the soft-deleted resources that can no longer be restored, each with its own record.
 
-What is deleted goes with all that lies in it, and nothing goes before its own time: a part that was deleted
-on its own and can be restored for longer, which is possible elsewhere, is what the rest waits for. In closed
-subscriptions nothing expires: they are read-only, and purged as a whole.
+A resource is purged together with all its descendants, and nothing is purged before its own time. Where a
+descendant was deleted separately and can be restored for longer, to another parent, its ancestors wait for
+it. In closed subscriptions nothing expires: they are read-only, and purged as a whole.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ from service.domain.cascades import Candidate, cascade
 from service.domain.errors import Held, NotDeleted, ResourceNotFound, StillRestorable, SubscriptionClosed
 from service.domain.idempotency import Attempt
 from service.domain.ids import ResourceId, SubscriptionId
-from service.domain.job_runs import Blocked, Counts, JobRun, Part, Plan
+from service.domain.job_runs import Blocked, Counts, JobRun, PlannedPart, RunPlan
 from service.domain.resource_kinds import Kind
 from service.usecases.context import JobContext, Parts
 from service.usecases.maintenance import actors
@@ -31,17 +31,18 @@ from sql.queries.expire_deletions import ExpiredRow
 
 NAME: Final = "expire-deletions"
 
-# Of one subscription, before it is another's turn.
+# Deletions of one subscription before the next subscription has its turn.
 TURN = 100
 WHAT = "deleted resources"
 _Position = tuple[datetime, UUID]
 
-# Somebody was faster: it was deleted for good, or restored, or restored and deleted again, or all is closed.
+# Overtaken by another caller: deleted for good, restored, restored and deleted again, or the subscription
+# was closed.
 _OVERTAKEN = (ResourceNotFound, NotDeleted, StillRestorable, SubscriptionClosed)
 
 
 def run(context: JobContext, run: JobRun) -> Counts:
-    """Delete for good what is past its time, the oldest first, subscriptions taking turns."""
+    """Delete expired resources for good, the oldest first; subscriptions take turns."""
     counts: Counter[str] = Counter(deletions=0, resources=0, blocked=0)
 
     def turn(subscription_id: SubscriptionId, after: _Position | None) -> _Position | None:
@@ -62,9 +63,9 @@ def run(context: JobContext, run: JobRun) -> Counts:
     return dict(counts)
 
 
-def plan(context: Parts, at: datetime) -> Plan:
-    """What a run would delete for good, and what legal holds keep from that."""
-    parts: list[Part] = []
+def plan(context: Parts, at: datetime) -> RunPlan:
+    """Count the resources that a run would delete for good, and those that legal holds keep."""
+    parts: list[PlannedPart] = []
     blocked: list[Blocked] = []
     with context.database.transaction(PLATFORM) as tx:
         under_hold = {hold.subscription_id for hold in held_rows.all_running(tx, at)}
@@ -78,13 +79,13 @@ def plan(context: Parts, at: datetime) -> Plan:
                     kept[hold_id] += size
             rows = found[0].total - kept.total() if found else 0
             if rows:
-                parts.append(Part(what=WHAT, subscription_id=subscription_id, rows=rows))
+                parts.append(PlannedPart(what=WHAT, subscription_id=subscription_id, rows=rows))
             blocked += [Blocked(hold_id=hold_id, what=WHAT, rows=size) for hold_id, size in kept.items()]
-    return Plan(at=at, parts=parts, blocked=blocked)
+    return RunPlan(at=at, parts=parts, blocked=blocked)
 
 
 def _expire(context: JobContext, run: JobRun, author: Member, row: ExpiredRow) -> dict[str, int]:
-    """Delete a resource for good with all that lies in it, and say what that comes to."""
+    """Delete a resource and its descendants for good; returns the counts."""
     about = {
         "subscription_id": author.subscription_id,
         "resource_type": row.resource_type,
@@ -113,7 +114,7 @@ def _expire(context: JobContext, run: JobRun, author: Member, row: ExpiredRow) -
 
 
 def _attempt(author: Member, row: ExpiredRow) -> Attempt:
-    """What the end of a deletion is known by: one that was stored before a crash is not made again."""
+    """Attempt that identifies the expiry of a deletion: one stored before a crash is not repeated."""
     return Attempt.of(
         caller=author.username,
         method=author.origin.method,
@@ -126,7 +127,7 @@ def _attempt(author: Member, row: ExpiredRow) -> Attempt:
 def _kept(
     tx: Transaction, subscription_id: UUID, found: Sequence[ExpiredRow], at: datetime
 ) -> Iterator[tuple[UUID, int]]:
-    """Of each of what has expired and is held, the hold, and how many resources it keeps."""
+    """Yield, for each expired resource under a legal hold, the hold and the number of resources it keeps."""
     rows = {row.resource_id: row for row in resources.every(tx, subscription_id)}
     others = [Candidate(Kind(row.resource_type), row.resource_id, row.parent_id) for row in rows.values()]
     for root in found:

@@ -1,8 +1,8 @@
-"""Purging closed subscriptions: exported first, then their rows and their repository go, for good.
+"""Export and purge closed subscriptions: their rows and their repository are deleted for good.
 
-What is written to until the end is no part of the export: its rows are archived in the transaction in which
-they go. A run that dies is gone on with by the next: what was exported is not exported again, and each step
-takes away what is still there.
+Tables that are written to until the end are no part of the export: their rows are archived in the transaction
+that deletes them. The next run continues where a killed run ended: it exports no table twice, and each step
+deletes the rows that are still there.
 """
 
 from collections import Counter
@@ -25,7 +25,7 @@ from service.committer.consolidation import sole_upkeep
 from service.committer.refs import settle
 from service.domain.actions import Action
 from service.domain.ids import SubscriptionId
-from service.domain.job_runs import Blocked, Counts, JobRun, Part, Plan
+from service.domain.job_runs import Blocked, Counts, JobRun, PlannedPart, RunPlan
 from service.usecases.context import JobContext, Parts
 from service.usecases.maintenance.actors import with_policy
 from service.usecases.maintenance.turns import take_turns
@@ -33,35 +33,35 @@ from service.usecases.subscriptions import settings_of, subject_of
 from sql.database import PLATFORM, RETENTION_ROLE, Transaction
 from sql.queries import holds, purge_closed, repositories, tenancy
 from sql.queries.holds import HoldRow
-from sql.queries.purge_closed import KEPT_UP, LOGS, Step
+from sql.queries.purge_closed import KEPT_UP, LOGS, PurgeStep
 from sql.queries.tenancy import SubscriptionRow
 
 NAME: Final = "purge-closed"
 
 BUNDLE = "repository"
-# Rows of one transaction: short where it only deletes, fewer and larger files where it archives.
+# Rows in one transaction: few where they are only deleted, more where each makes an archive file.
 BATCH = 5_000
 ARCHIVED_AT_ONCE = 50_000
 
 
 def run(context: JobContext, run: JobRun) -> Counts:
-    """Export and purge the subscriptions that were closed for long enough, the first that were due first."""
+    """Export and purge the subscriptions whose time is over, those due first at first."""
     counts: Counter[str] = Counter(exported=0, purged=0, blocked=0, rows=0)
     with context.database.transaction(PLATFORM) as tx:
         due = {row.subscription_id: row for row in purge_closed.due(tx, run.at)}
 
     def turn(subscription_id: SubscriptionId, _: None) -> None:
-        # What is left when it is asked to stop is the next run's.
+        # A run that is asked to stop leaves the rest to the next run.
         with suppress(ArchiveStopped):
-            _Purge(context, run, due[subscription_id], counts).carry_out()
+            _PurgeRun(context, run, due[subscription_id], counts).carry_out()
 
     take_turns(run, due, turn)
     return dict(counts)
 
 
-def plan(context: Parts, at: datetime) -> Plan:
-    """What a run would purge, and what legal holds keep from that."""
-    parts: list[Part] = []
+def plan(context: Parts, at: datetime) -> RunPlan:
+    """Count the rows that a run would purge, and those that legal holds keep."""
+    parts: list[PlannedPart] = []
     blocked: list[Blocked] = []
     with context.database.transaction(PLATFORM) as tx:
         for row in purge_closed.due(tx, at):
@@ -71,19 +71,19 @@ def plan(context: Parts, at: datetime) -> Plan:
                 blocked.append(Blocked(hold_id=hold.hold_id, what="subscriptions", rows=sum(found.values())))
                 continue
             parts += [
-                Part(what=table, subscription_id=row.subscription_id, rows=rows)
+                PlannedPart(what=table, subscription_id=row.subscription_id, rows=rows)
                 for table, rows in found.items()
                 if rows
             ]
-    return Plan(at=at, parts=parts, blocked=blocked)
+    return RunPlan(at=at, parts=parts, blocked=blocked)
 
 
 def _hold(tx: Transaction, subscription_id: UUID, at: datetime) -> HoldRow | None:
     return next(iter(holds.running(tx, subscription_id, at)), None)
 
 
-class _Purge:
-    """The way of one subscription out."""
+class _PurgeRun:
+    """Export and purge of one subscription."""
 
     def __init__(self, context: JobContext, run: JobRun, row: SubscriptionRow, counts: Counter[str]) -> None:
         self._context = context
@@ -93,7 +93,7 @@ class _Purge:
         self._counts = counts
 
     def carry_out(self) -> None:
-        """Go as far as there is time, and nothing is in the way."""
+        """Continue until the subscription is purged, the time is over or a legal hold keeps it."""
         with self._context.database.transaction(self._subscription_id) as tx:
             hold = _hold(tx, self._subscription_id, self._run.at)
         if hold is not None:
@@ -106,7 +106,7 @@ class _Purge:
         self._context.store.remove(str(self._subscription_id))
         passing("repository-removed")
         with self._context.database.transaction(self._subscription_id) as tx:
-            before = self._held(tx)
+            before = self._locked(tx)
             at = self._context.clock()
             self._store(tx, before, replace(before, purged_at=at), Action.DELETE, at)
         self._counts["purged"] += 1
@@ -115,7 +115,7 @@ class _Purge:
     # -- the export ---------------------------------------------------------------------------------
 
     def _export(self) -> bool:
-        """Copy what does not change any more, and say so in its row; False where that has to wait."""
+        """Export the tables that no longer change, and record the export; False where that must wait."""
         store = _archive(self._context)
         with self._context.database.transaction(self._subscription_id) as tx:
             done = purge_closed.exported(tx, self._row)
@@ -128,10 +128,10 @@ class _Purge:
         if BUNDLE not in done and not self._export_repository(store):
             return False
         with self._context.database.transaction(self._subscription_id) as tx:
-            before = self._held(tx)
+            before = self._locked(tx)
             hold = _hold(tx, self._subscription_id, self._run.at)
             if before.closed_at != self._row.closed_at or hold is not None:
-                # Opened again, or held, while it was copied: then it stays.
+                # Reopened, or put under a legal hold, during the export: the subscription stays.
                 self._tell("a closed subscription was not purged after all")
                 return False
             at = self._context.clock()
@@ -157,12 +157,12 @@ class _Purge:
                 writing.record(tx, store, manifest)
 
     def _export_repository(self, store: ArchiveStore) -> bool:
-        """Copy the repository with all its history; False where its upkeep has the lock."""
+        """Export the repository with all its history; False where upkeep has its lock."""
         settle(self._context.database, self._context.store, self._subscription_id)
         with self._context.database.transaction(self._subscription_id) as tx:
             state = repositories.refs(tx, self._subscription_id)
         if state is None or state.head is None:
-            # Nothing was ever in it.
+            # The repository was never written to.
             return True
         file = self._context.settings.data_dir / f"export-{self._subscription_id}.bundle"
         try:
@@ -195,10 +195,10 @@ class _Purge:
     # -- the end ------------------------------------------------------------------------------------
 
     def _remove_rows(self) -> bool:
-        """Take away its rows, some at a time; False where the time is over or a hold came meanwhile."""
+        """Delete its rows in bounded steps; False where the time is over or a legal hold was placed."""
         store = _archive(self._context)
         removed: Counter[str] = Counter()
-        stages: list[Callable[[Transaction], Step | None]] = [
+        stages: list[Callable[[Transaction], PurgeStep | None]] = [
             *(partial(self._archive_some, store=store, table=table) for table in KEPT_UP),
             self._purge_some,
             *(partial(self._archive_some, store=store, table=table) for table in LOGS),
@@ -210,8 +210,8 @@ class _Purge:
             if removed:
                 self._tell("rows of a closed subscription were removed", dict(removed))
 
-    def _is_through(self, stage: Callable[[Transaction], Step | None], removed: Counter[str]) -> bool:
-        """Go step by step to the end of a stage; False where there was no time for that, or a hold."""
+    def _is_through(self, stage: Callable[[Transaction], PurgeStep | None], removed: Counter[str]) -> bool:
+        """Repeat a stage's step until its end; False where the time is over or a legal hold was placed."""
         while not self._run.is_over:
             with self._context.database.transaction(self._subscription_id, role=RETENTION_ROLE) as tx:
                 hold = _hold(tx, self._subscription_id, self._run.at)
@@ -227,11 +227,11 @@ class _Purge:
                 return True
         return False
 
-    def _purge_some(self, tx: Transaction) -> Step | None:
+    def _purge_some(self, tx: Transaction) -> PurgeStep | None:
         return purge_closed.purge_some(tx, self._subscription_id, self._run.at, limit=BATCH)
 
-    def _archive_some(self, tx: Transaction, *, store: ArchiveStore, table: str) -> Step | None:
-        """Let rows go that are archived before they are gone: at worst they are archived twice."""
+    def _archive_some(self, tx: Transaction, *, store: ArchiveStore, table: str) -> PurgeStep | None:
+        """Delete rows in the transaction that archives them: at worst they are archived twice."""
         at = self._context.clock()
         limit = store.rows_at_once(ARCHIVED_AT_ONCE)
         source = Source(
@@ -248,11 +248,11 @@ class _Purge:
         passing("leaving-archived")
         writing.record(tx, store, manifest)
         passing("leaving-recorded")
-        # Fewer than asked for were all; who keeps calling does not keep it from its end.
-        return Step(table, manifest.rows, is_last=manifest.rows < limit)
+        # Fewer rows than the limit were all: callers who keep writing must not delay the end.
+        return PurgeStep(table, manifest.rows, is_last=manifest.rows < limit)
 
-    def _held(self, tx: Transaction) -> SubscriptionRow:
-        """Its row, held until the transaction ends: the row of a subscription stays for good."""
+    def _locked(self, tx: Transaction) -> SubscriptionRow:
+        """Lock its row until the transaction ends: the row of a subscription is never deleted."""
         row = tenancy.subscription(tx, self._subscription_id, lock=True)
         if row is None:
             raise LookupError(f"the row of the subscription {self._subscription_id} is gone")
@@ -284,7 +284,7 @@ class _Purge:
 
 
 def _archive(context: JobContext) -> ArchiveStore:
-    """Where the settings say that archives lie, else beside the repositories."""
+    """Archive of the settings, or else a folder beside the repositories."""
     settings = context.settings
     return opened(settings) or ArchiveStore(
         str(settings.data_dir / "exports"), rows_per_second=settings.archive_rows_per_second

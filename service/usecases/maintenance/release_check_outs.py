@@ -1,7 +1,8 @@
-"""Check-outs whose lease is over: they count as none at once, and are released by a job.
+"""Release the check-outs whose lease has expired.
 
-Each is released under the lock of its resource, as by its holder, so that one that was renewed meanwhile
-stays. In closed subscriptions they stay as they are.
+An expired lease locks nothing from that instant on; this job records its end. Each check-out is released
+under the lock of its resource, as its holder would, so that a lease renewed meanwhile stays. In closed
+subscriptions nothing is released.
 """
 
 from datetime import datetime
@@ -11,7 +12,7 @@ from service.audit import events
 from service.audit.events import Subject, check_out_state
 from service.domain.actions import Action
 from service.domain.ids import SubscriptionId
-from service.domain.job_runs import Counts, JobRun, Part, Plan
+from service.domain.job_runs import Counts, JobRun, PlannedPart, RunPlan
 from service.domain.resource_kinds import Kind
 from service.usecases.context import JobContext, Parts
 from service.usecases.maintenance.actors import with_policy
@@ -22,13 +23,13 @@ from sql.queries.release_check_outs import Leased
 
 NAME: Final = "release-check-outs"
 
-# Of one subscription, before it is another's turn.
+# Check-outs of one subscription before the next subscription has its turn.
 TURN = 100
 WHAT = "check-outs"
 
 
 def run(context: JobContext, run: JobRun) -> Counts:
-    """Release what is past its lease, the oldest first, subscriptions taking turns."""
+    """Release expired check-outs, the oldest first; subscriptions take turns."""
     released = 0
 
     def turn(subscription_id: SubscriptionId, _: bool | None) -> bool | None:
@@ -39,7 +40,7 @@ def run(context: JobContext, run: JobRun) -> Counts:
         if ended:
             run.tell("check-outs were released", {"subscription_id": subscription_id, "check_outs": ended})
         released += ended
-        # Where nothing of it could be released, all of it was renewed or released meanwhile.
+        # Where none could be released, all were renewed or released meanwhile.
         return True if ended else None
 
     with context.database.transaction(PLATFORM) as tx:
@@ -48,18 +49,21 @@ def run(context: JobContext, run: JobRun) -> Counts:
     return {"check_outs": released}
 
 
-def plan(context: Parts, at: datetime) -> Plan:
-    """What a run would release."""
+def plan(context: Parts, at: datetime) -> RunPlan:
+    """Count the check-outs that a run would release."""
     with context.database.transaction(PLATFORM) as tx:
         found = release_check_outs.subscriptions(tx, at)
-    return Plan(at=at, parts=[Part(what=WHAT, subscription_id=each, rows=rows) for each, rows in found])
+    return RunPlan(
+        at=at, parts=[PlannedPart(what=WHAT, subscription_id=each, rows=rows) for each, rows in found]
+    )
 
 
 def _release(context: JobContext, run: JobRun, subscription_id: SubscriptionId, leased: Leased) -> bool:
-    """End the check-out of a resource when its lease did; False where it does not stand any more."""
+    """Record the end of a check-out at the end of its lease; False where it was renewed or released."""
     kind = Kind(leased.resource_type)
     with context.database.transaction(subscription_id) as tx:
-        # First, as whoever takes or renews one does. A resource may be gone for good: nobody checks that out.
+        # The resource is locked first, in the order of check-out and renewal. A purged resource has no row:
+        # nobody can check it out.
         row = resources.lock(tx, subscription_id, kind, [leased.resource_id]).get(leased.resource_id)
         held = check_outs.unreleased(tx, subscription_id, kind, [leased.resource_id]).get(leased.resource_id)
         if held is None or held.expires_at > run.at:

@@ -1,4 +1,4 @@
-"""Upkeep and reconcile of repositories as scheduled jobs: bounded, the neediest first, sizes noted."""
+"""Scheduled upkeep and reconciliation of repositories: bounded, the neediest first, sizes recorded."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -18,20 +18,20 @@ UPKEEP: Final = "upkeep"
 DEEP_UPKEEP: Final = "deep-upkeep"
 RECONCILE: Final = "reconcile"
 
-# A light one every few minutes must leave the disk to those who save.
+# Light upkeep runs every few minutes and must leave the disk to saves.
 LIGHT_SECONDS: Final = 240.0
 RECONCILE_SECONDS: Final = 300.0
-# Of one run's story: more findings than that are told by their number.
+# Findings in the log of one run; beyond that only their number is recorded.
 MAX_TOLD: Final = 100
 
 
 def upkeep(context: JobContext, run: JobRun) -> Counts:
-    """Merge packs of the repositories that need it most, for some minutes at the most."""
+    """Merge packs of the repositories that need it most, for at most LIGHT_SECONDS."""
     return _tend(context, run, seconds=LIGHT_SECONDS, deep=False)
 
 
 def deep_upkeep(context: JobContext, run: JobRun) -> Counts:
-    """Find deltas too, and remove what nothing has reached for two weeks."""
+    """Merge packs, find deltas, and prune objects that were unreachable for two weeks."""
     return _tend(context, run, seconds=float("inf"), deep=True)
 
 
@@ -39,7 +39,7 @@ def _tend(context: JobContext, run: JobRun, *, seconds: float, deep: bool) -> Co
     outcomes: Counter[str] = Counter()
     freed = 0
 
-    def tell(report: keeping.Report) -> None:
+    def tell(report: keeping.UpkeepReport) -> None:
         nonlocal freed
         outcomes[report.outcome] += 1
         freed += report.bytes_before - report.bytes_after
@@ -78,9 +78,9 @@ def _noting(context: JobContext, run: JobRun) -> Callable[[SubscriptionId, State
 
 
 def reconcile(context: JobContext, run: JobRun) -> Counts:
-    """Compare rows and refs of one subscription after the other, and repair what is known to be wrong.
+    """Compare rows with refs, subscription by subscription, and repair known faults.
 
-    For some minutes; the next run goes on behind the last one that was looked at.
+    A run takes at most RECONCILE_SECONDS; the next run continues after the last subscription compared.
     """
     after = None if run.resume is None else SubscriptionId(run.resume)
     report = reconciling.reconcile(

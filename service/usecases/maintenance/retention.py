@@ -1,4 +1,4 @@
-"""The job that lets rows of logs go when their term is over: whole chunks, or rows, so many at once."""
+"""Delete log rows whose retention term is over: whole chunks where possible, else rows in bounded steps."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ from service.archive.errors import ArchiveError, ArchiveStopped
 from service.archive.manifests import Manifest
 from service.archive.store import ArchiveStore
 from service.archive.writing import Source
-from service.domain.job_runs import Blocked, Counts, JobRun, Part, Plan
+from service.domain.job_runs import Blocked, Counts, JobRun, PlannedPart, RunPlan
 from service.domain.retention_levels import LEVELS_OF
 from service.usecases.context import JobContext, Parts
 from sql.database import PLATFORM, RETENTION_ROLE, Transaction
@@ -27,16 +27,16 @@ from sql.queries.retention import Chunk, Guarded, HeldRows, Span
 
 NAME: Final = "retention"
 
-# In one transaction: short where it only deletes, fewer and larger files where it archives.
+# Rows in one transaction: few where they are only deleted, more where each makes an archive file.
 ROWS_AT_ONCE: Final = 5_000
 ARCHIVED_AT_ONCE: Final = 20_000
-# Of a chunk in which some are past their term already, those that are so for longer go at once: it takes more
-# than a day until it goes as a whole.
+# Rows that expired before their whole chunk are deleted singly only after this grace: a chunk spans a day, so
+# that most rows are dropped with it.
 GRACE: Final = timedelta(days=1)
-# Somebody reads or writes what is to go: each try makes others wait for 80 ms at the most, and seldom.
+# A try that waits for a reader or writer of the chunk delays others by at most 80 ms.
 LOCK_TRIES: Final = 40
 LOCK_PAUSE_SECONDS: Final = 0.5
-# A chunk that was written to while it was archived is archived again.
+# A chunk that was written to during its archiving is archived again.
 ARCHIVE_TRIES: Final = 3
 
 Result = TypeVar("Result")
@@ -44,8 +44,8 @@ Rows = TypeVar("Rows", Chunk, Span)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Work:
-    """What may go of a log: chunks as a whole, and rows of others."""
+class _Expired:
+    """Expired rows of a log: whole chunks, and spans of rows in other chunks."""
 
     log: str
     chunks: Sequence[Chunk] = ()
@@ -53,7 +53,7 @@ class _Work:
 
 
 class _Terms:
-    """The instants before which rows of a level may go, None for good: for all, and by subscriptions."""
+    """Cut-offs by level, for all subscriptions and for those with own rules; None keeps rows for good."""
 
     def __init__(self, tx: Transaction, at: datetime) -> None:
         self._for_all: dict[str, datetime | None] = {}
@@ -66,24 +66,24 @@ class _Terms:
                 self._own.setdefault(rule.level, []).append((rule.subscription_id, cutoff))
 
     def of(self, level: str) -> Iterator[tuple[UUID | None, datetime]]:
-        """Whose rows of a level may go, and before when; None for all that have no rule of their own."""
+        """Yield the cut-offs of a level by subscription; None stands for all without a rule of their own."""
         for of, cutoff in ((None, self._for_all[level]), *self._own.get(level, ())):
             if cutoff is not None:
                 yield of, cutoff
 
     def newest(self, log: str) -> datetime | None:
-        """Before when any row of a log may go."""
+        """Latest cut-off of a log over all its levels and rules."""
         return max((cutoff for level in LEVELS_OF[log] for _, cutoff in self.of(level)), default=None)
 
 
-def plan(context: Parts, at: datetime) -> Plan:
-    """What a run at an instant would let go, by log, level and whose rule it is, and what holds keep."""
-    parts: list[Part] = []
+def plan(context: Parts, at: datetime) -> RunPlan:
+    """Plan of a run at an instant: rows to delete by log, level and rule, and rows that legal holds keep."""
+    parts: list[PlannedPart] = []
     blocked: dict[tuple[UUID, str], int] = {}
     with context.database.transaction(PLATFORM, role=RETENTION_ROLE) as tx:
-        for work in _works(tx, at):
+        for found in _expired(tx, at):
             kept: list[datetime] = []
-            for span in work.spans:
+            for span in found.spans:
                 held = retention.held(tx, span, at=at)
                 for each in held:
                     blocked[each.hold_id, span.log] = blocked.get((each.hold_id, span.log), 0) + each.rows
@@ -91,7 +91,7 @@ def plan(context: Parts, at: datetime) -> Plan:
                 kept += [] if oldest is None else [oldest]
                 if rows := retention.count(tx, span, at=at):
                     parts.append(
-                        Part(
+                        PlannedPart(
                             what=span.log,
                             level=span.level,
                             subscription_id=span.subscription_id,
@@ -99,9 +99,9 @@ def plan(context: Parts, at: datetime) -> Plan:
                             oldest_kept=oldest,
                         )
                     )
-            if work.chunks:
-                parts.append(_part_of(tx, work, kept))
-    return Plan(
+            if found.chunks:
+                parts.append(_part_of(tx, found, kept))
+    return RunPlan(
         at=at,
         parts=parts,
         blocked=[Blocked(hold_id=hold, what=log, rows=rows) for (hold, log), rows in blocked.items()],
@@ -109,26 +109,26 @@ def plan(context: Parts, at: datetime) -> Plan:
 
 
 def run(context: JobContext, run: JobRun) -> Counts:
-    """Let go what is past its term at the run's instant, archived first where there is an archive.
+    """Delete the rows whose term is over at the run's instant, archived first where an archive is set.
 
-    What the archive does not take stays, and keeps nothing else: ArchiveError is raised when all had their
-    turn.
+    Rows that the archive refuses stay, and the run continues with the others: ArchiveError is raised at the
+    end.
     """
     with context.database.transaction(PLATFORM, role=RETENTION_ROLE) as tx:
-        works = list(_works(tx, run.at))
-    letting_go = _LettingGo(context, run)
-    for work in works:
-        for chunk in work.chunks:
-            letting_go.attempt(letting_go.drop, chunk)
-        for span in work.spans:
-            letting_go.attempt(letting_go.sweep, span)
-    if letting_go.failures:
-        raise letting_go.failures[0]
-    return letting_go.counts(works)
+        expired = list(_expired(tx, run.at))
+    removal = _RetentionRun(context, run)
+    for found in expired:
+        for chunk in found.chunks:
+            removal.attempt(removal.drop, chunk)
+        for span in found.spans:
+            removal.attempt(removal.sweep, span)
+    if removal.failures:
+        raise removal.failures[0]
+    return removal.counts(expired)
 
 
-class _LettingGo:
-    """One run at work: what it does to a chunk or to a span of rows, and what that came to."""
+class _RetentionRun:
+    """One run of retention: deletes chunks and spans of rows, and counts them."""
 
     def __init__(self, context: JobContext, run: JobRun) -> None:
         self._context = context
@@ -138,13 +138,13 @@ class _LettingGo:
         self._done: Counter[str] = Counter()
         self.failures: list[ArchiveError] = []
 
-    def attempt(self, let_go: Callable[[Rows], None], rows: Rows) -> None:
-        """Let a chunk or a span go, or leave it; where the archive does not take it the run will fail."""
+    def attempt(self, delete: Callable[[Rows], None], rows: Rows) -> None:
+        """Delete a chunk or a span, or leave it to the next run; a refusal of the archive is a failure."""
         if self._run.is_over:
             self._leave(rows, "no time was left for it")
             return
         try:
-            let_go(rows)
+            delete(rows)
         except ChunkGone:
             self._tell(rows, "somebody else dropped it")
         except (RowsKept, LockNotTaken, WriteConflict, ArchiveStopped) as reason:
@@ -154,7 +154,7 @@ class _LettingGo:
             self.failures.append(error)
 
     def drop(self, chunk: Chunk) -> None:
-        """Let a chunk go as a whole; whoever is at work in it is waited for a few times, then it stays."""
+        """Drop a whole chunk; its readers and writers are waited for a few times, then the chunk stays."""
         for _ in range(ARCHIVE_TRIES):
             guarded = self._patiently(partial(self._guard, chunk))
             passing("chunk-guarded")
@@ -162,7 +162,7 @@ class _LettingGo:
             try:
                 rows = self._patiently(partial(self._drop, chunk, archived, guarded))
             except WriteConflict:
-                # Something was added to it since it was guarded.
+                # Rows were added since the chunk was guarded.
                 continue
             passing("chunk-dropped")
             self._rows[chunk.log] += rows
@@ -174,7 +174,7 @@ class _LettingGo:
         self._leave(chunk, "it is written to all the while")
 
     def sweep(self, span: Span) -> None:
-        """Delete rows of a span that may go, so many at once."""
+        """Delete the expired rows of a span, in bounded steps."""
         limit = ROWS_AT_ONCE if self._archive is None else self._archive.rows_at_once(ARCHIVED_AT_ONCE)
         delete = self._delete if self._archive is None else partial(self._delete_archived, self._archive)
         gone, last = 0, limit
@@ -193,14 +193,14 @@ class _LettingGo:
                 about = {"level": span.level, "subscription_id": None if of is None else str(of)}
                 self._tell(span, "rows were deleted", rows=gone, **about)
 
-    def counts(self, works: Sequence[_Work]) -> Counts:
-        """What the run came to, what holds keep, and the oldest row of each log that is left."""
+    def counts(self, expired: Sequence[_Expired]) -> Counts:
+        """Counts of the run, the number of rows under legal holds, and the oldest row left of each log."""
         held = 0
         kept: dict[str, datetime | None] = {}
-        for work in works:
-            held += sum(each.rows for span in work.spans for each in self._held(span))
+        for found in expired:
+            held += sum(each.rows for span in found.spans for each in self._held(span))
             with self._transaction() as tx:
-                kept[work.log] = retention.oldest(tx, work.log)
+                kept[found.log] = retention.oldest(tx, found.log)
         return {
             "rows": self._rows.total(),
             "rows_by_log": dict(self._rows),
@@ -214,7 +214,7 @@ class _LettingGo:
         return self._context.database.transaction(PLATFORM, role=RETENTION_ROLE)
 
     def _archived(self, archive: ArchiveStore, chunk: Chunk) -> int:
-        """How many rows a chunk's new archive has."""
+        """Archive a chunk; returns the number of rows archived."""
         with self._transaction() as tx:
             manifest = self._write(tx, archive, chunk, retention.rows_of(chunk))
             passing("chunk-archived")
@@ -231,7 +231,7 @@ class _LettingGo:
         with self._transaction() as tx:
             rows = archived
             if rows is None:
-                # Where PostgreSQL knows it, not counted: that takes far longer than the drop.
+                # PostgreSQL's estimate where there is one: counting takes far longer than the drop.
                 rows = chunk.planned_rows if chunk.planned_rows >= 0 else retention.count_rows(tx, chunk)
             retention.drop(tx, chunk, guarded, at=self._run.at)
             return rows
@@ -241,7 +241,7 @@ class _LettingGo:
             return retention.delete(tx, span, at=self._run.at, limit=limit)
 
     def _delete_archived(self, archive: ArchiveStore, span: Span, limit: int) -> int:
-        """Delete rows in the transaction in which they are archived: at worst they are so twice."""
+        """Delete rows in the transaction that archives them: at worst they are archived twice."""
         gone = retention.deletion(span, at=self._run.at, limit=limit)
         manifest = None
         try:
@@ -253,7 +253,7 @@ class _LettingGo:
                 writing.record(tx, archive, manifest)
                 passing("rows-recorded")
         except LockNotTaken:
-            # It was refused, at the latest by its COMMIT: the rows stay.
+            # The transaction was refused, at the latest at COMMIT: the rows stay.
             if manifest is not None:
                 writing.withdraw(archive, manifest)
             raise
@@ -268,7 +268,7 @@ class _LettingGo:
         *,
         of: UUID | None = None,
     ) -> Manifest | None:
-        """A new archive of what a query gives; None for no rows."""
+        """Write an archive of the rows that a query returns; None where there are none."""
         source = Source(
             log=rows.log,
             rows=query,
@@ -286,7 +286,7 @@ class _LettingGo:
         return manifest.rows
 
     def _patiently(self, work: Callable[[], Result]) -> Result:
-        """Do a transaction's work, again where a lock is not free; raises LockNotTaken in the end."""
+        """Carry out a transaction, again while a lock is not free; raises LockNotTaken in the end."""
         for _ in range(LOCK_TRIES):
             try:
                 return work()
@@ -300,7 +300,7 @@ class _LettingGo:
             with self._transaction() as tx:
                 return retention.held(tx, span, at=self._run.at)
         except RowsKept:
-            # A rule was made meanwhile by which none of it may go.
+            # A new rule keeps all rows of the span.
             return []
 
     def _leave(self, rows: Chunk | Span, reason: object) -> None:
@@ -312,8 +312,8 @@ class _LettingGo:
         self._run.tell(f"{rows.log}: {message}", span | about)
 
 
-def _works(tx: Transaction, at: datetime) -> Iterator[_Work]:
-    """What may go of each log, by the rules and holds of this moment."""
+def _expired(tx: Transaction, at: datetime) -> Iterator[_Expired]:
+    """Yield the expired rows of each log by the present rules and legal holds."""
     terms = _Terms(tx, at)
     for log in LEVELS_OF:
         newest = terms.newest(log)
@@ -322,12 +322,12 @@ def _works(tx: Transaction, at: datetime) -> Iterator[_Work]:
         old = [chunk for chunk in retention.chunks(tx, log) if chunk.start < newest]
         whole = [chunk for chunk in old if chunk.end <= newest and not retention.keeps(tx, chunk, at=at)]
         spans = [span for part in _parted(old, whole) for span in _spans(log, part, terms)]
-        # A log without chunks is a plain table, or has no rows.
-        yield _Work(log=log, chunks=whole, spans=spans if old else _plain(tx, log, terms))
+        # A log without chunks is a plain table or has no rows.
+        yield _Expired(log=log, chunks=whole, spans=spans if old else _plain(tx, log, terms))
 
 
 def _parted(old: Sequence[Chunk], whole: Sequence[Chunk]) -> Iterator[list[Chunk]]:
-    """The chunks that stay, those together that no chunk that goes lies between."""
+    """Group the chunks to keep; a chunk to drop ends a group."""
     part: list[Chunk] = []
     for chunk in old:
         if chunk not in whole:
@@ -340,7 +340,7 @@ def _parted(old: Sequence[Chunk], whole: Sequence[Chunk]) -> Iterator[list[Chunk
 
 
 def _spans(log: str, part: Sequence[Chunk], terms: _Terms) -> Iterator[Span]:
-    """The rows of some chunks that may go before these do."""
+    """Yield the rows that expire before their chunks do."""
     start, end = part[0].start, part[-1].end
     for level in LEVELS_OF[log]:
         for of, cutoff in terms.of(level):
@@ -353,7 +353,7 @@ def _spans(log: str, part: Sequence[Chunk], terms: _Terms) -> Iterator[Span]:
 
 
 def _plain(tx: Transaction, log: str, terms: _Terms) -> list[Span]:
-    """The rows of a plain table that may go."""
+    """Expired rows of a plain table."""
     oldest = retention.oldest(tx, log)
     return [
         Span(log=log, level=level, subscription_id=of, start=oldest, end=cutoff)
@@ -368,15 +368,15 @@ def _oldest_kept(tx: Transaction, span: Span, held: Iterable[HeldRows]) -> datet
     return min([each.oldest for each in held] + ([] if after is None else [after]), default=None)
 
 
-def _part_of(tx: Transaction, work: _Work, kept: Sequence[datetime]) -> Part:
-    """What goes of a log in whole chunks."""
-    levels = LEVELS_OF[work.log]
-    after = retention.oldest(tx, work.log, since=work.chunks[-1].end)
-    return Part(
-        what=work.log,
+def _part_of(tx: Transaction, found: _Expired, kept: Sequence[datetime]) -> PlannedPart:
+    """Part of a plan for the chunks of a log to be dropped."""
+    levels = LEVELS_OF[found.log]
+    after = retention.oldest(tx, found.log, since=found.chunks[-1].end)
+    return PlannedPart(
+        what=found.log,
         level=levels[0] if len(levels) == 1 else None,
-        rows=sum(retention.count_rows(tx, chunk) for chunk in work.chunks),
-        bytes=sum(chunk.bytes for chunk in work.chunks),
-        chunks=len(work.chunks),
+        rows=sum(retention.count_rows(tx, chunk) for chunk in found.chunks),
+        bytes=sum(chunk.bytes for chunk in found.chunks),
+        chunks=len(found.chunks),
         oldest_kept=min([*kept, *([] if after is None else [after])], default=None),
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from service.domain.job_runs import Counts, JobRun, Plan
+from service.domain.job_runs import Counts, JobRun, RunPlan
 from service.usecases.context import JobContext, Parts
 from service.usecases.maintenance import (
     clean_up,
@@ -32,7 +32,7 @@ class ScheduledJob:
     summary: str
     cron: str
     run: Work
-    plan: Callable[[Parts, datetime], Plan] | None = None
+    plan: Callable[[Parts, datetime], RunPlan] | None = None
     rows: tuple[str, ...] = ("rows",)
 
 

@@ -1,4 +1,4 @@
-"""Subscriptions that take turns in a run of a job, so that a large one keeps none of the others waiting."""
+"""Turns of subscriptions in a job run, so that a large subscription does not delay the others."""
 
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -20,9 +20,11 @@ def take_turns(
     subscription_ids: Iterable[UUID],
     turn: Callable[[SubscriptionId, Position | None], Position | None],
 ) -> None:
-    """Let each have turns until `turn`, which gets where the last one ended, returns None.
+    """Call `turn` for one subscription after the other, round after round.
 
-    Or until the run is over. What fails in one ends its turns; it is raised when the others had theirs.
+    `turn` gets the position that it returned last, None at first; a subscription is done when it returns
+    None. All end when the run is over. An exception ends the turns of its subscription; the first exception
+    is raised after the others are done.
     """
     waiting: deque[tuple[SubscriptionId, Position | None]] = deque(
         (SubscriptionId(each), None) for each in subscription_ids

@@ -1,4 +1,4 @@
-"""Upkeep of repositories: of one, and of all, the neediest first, for as long as there is time."""
+"""Upkeep of one repository, or of all, the neediest first, within a time budget."""
 
 import threading
 import time
@@ -28,8 +28,8 @@ BUDGET_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """What upkeep did to one repository; `busy` where another process was at it."""
+class UpkeepReport:
+    """Outcome of the upkeep of one repository; `busy` where another process has its upkeep lock."""
 
     subscription_id: SubscriptionId
     outcome: Outcome
@@ -43,10 +43,10 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reports:
-    """What upkeep did, and how many repositories its time did not suffice for."""
+class UpkeepReports:
+    """Outcomes by repository; `left` counts the repositories for which there was no time."""
 
-    reports: Sequence[Report]
+    reports: Sequence[UpkeepReport]
     left: int
 
 
@@ -60,10 +60,10 @@ def tend(
     prune: bool = False,
     grace: timedelta = pruning.GRACE,
     stop: threading.Event | None = None,
-) -> Report:
-    """Merge packs and pack refs; `deep` also finds deltas, `prune` removes what is unreachable for `grace`.
+) -> UpkeepReport:
+    """Merge packs and pack refs; `deep` also finds deltas, `prune` removes objects unreachable for `grace`.
 
-    What fails is in the report: the next run tries again. Raises RepositoryMissing.
+    A failure is in the report: the next run tries again. Raises RepositoryMissing.
     """
     began = time.monotonic()
     before = needs(store.path(str(subscription_id)))
@@ -86,7 +86,7 @@ def tend(
         outcome, error = "failed", str(failure)
         log.warning("upkeep failed", subscription_id=str(subscription_id), error=repr(failure))
     after = needs(store.path(str(subscription_id)))
-    return Report(
+    return UpkeepReport(
         subscription_id=subscription_id,
         outcome=outcome,
         packs_before=before.packs,
@@ -108,28 +108,28 @@ def tend_all(
     prune: bool = False,
     budget_seconds: float = BUDGET_SECONDS,
     stop: threading.Event | None = None,
-    tell: Callable[[Report], None] = lambda _: None,
+    tell: Callable[[UpkeepReport], None] = lambda _: None,
     measured: Callable[[SubscriptionId, State], None] = lambda _id, _state: None,
-) -> Reports:
-    """Tend every repository that needs it, the neediest first; none is begun once the time is over.
+) -> UpkeepReports:
+    """Tend the repositories that need upkeep, the neediest first; none is begun after the time budget.
 
-    Each is bounded by the deadlines of `gitstore.upkeep.repack`. Pruning looks at all. `measured` gets the
-    state of every repository, and again of those that were tended. Raises DatabaseUnavailable where the list
-    can't be read.
+    Each is bounded by the deadlines of `gitstore.upkeep.repack`. Pruning visits all repositories. `measured`
+    gets the state of every repository, and the new state of each tended one. Raises DatabaseUnavailable where
+    the list of repositories can't be read.
     """
     deadline = time.monotonic() + budget_seconds
     needy = _needy(database, store, deep=deep, prune=prune, measured=measured)
-    reports: list[Report] = []
+    reports: list[UpkeepReport] = []
     for subscription_id in needy:
         if time.monotonic() >= deadline or (stop is not None and stop.is_set()):
             break
-        # Its subscription may have been purged since the list was made.
+        # Its subscription may have been purged since the list was read.
         with suppress(RepositoryMissing):
             report = tend(database, store, subscription_id, at=at, deep=deep, prune=prune, stop=stop)
             tell(report)
             reports.append(report)
             measured(subscription_id, needs(store.path(str(subscription_id))))
-    return Reports(reports=reports, left=len(needy) - len(reports))
+    return UpkeepReports(reports=reports, left=len(needy) - len(reports))
 
 
 def _needy(
@@ -168,13 +168,13 @@ def _prune(
     at: datetime,
     grace: timedelta,
 ) -> int:
-    # What only a row reaches would look unreachable.
+    # Commits that only a row names would look unreachable.
     settle(database, store, subscription_id)
     prepared = pruning.prepare(work.git, at, grace=grace)
     if prepared is None:
         return 0
     with database.transaction(subscription_id) as tx:
-        # No batch is being written from here on: whatever is stored is in the rows, and then in the refs.
+        # No batch is written from here on: each stored commit is in the rows, and after `settle` in the refs.
         repositories.lock(tx, subscription_id)
         settle(database, store, subscription_id)
         return pruning.finish(work.git, prepared)
