@@ -1,7 +1,7 @@
 """Making the row that records an event; whoever causes the event writes it in the same transaction."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol, overload
 from uuid import UUID
@@ -52,6 +52,27 @@ class Subject:
     def of(cls, row: ResourceRow) -> "Subject":
         """A resource."""
         return cls(row.resource_type, row.resource_id, row.name, row.workspace_id, row.folder_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedEvent:
+    """An event as a platform reports it; its reporter, time and request are Annals' own observation.
+
+    `changes` are the RFC 6902 operations from one state to the other, computed where None.
+    """
+
+    action: str
+    resource_type: str
+    resource_id: str | None
+    resource_name: str | None
+    old_values: Values | None
+    new_values: Values | None
+    changes: list[Values] | None
+    workspace_id: UUID | None
+    folder_id: UUID | None
+    status: str
+    error_message: str | None
+    on_behalf_of: str | None
 
 
 class Author(Protocol):
@@ -134,43 +155,34 @@ def record_reading(
     record(tx, reader, subscription_id, Subject(log, subscription_id, None), Action.READ, at, new=about)
 
 
-def reported(
-    author: Author,
-    subscription_id: UUID,
-    subject: Subject,
-    action: str,
-    at: datetime,
-    *,
-    old: Values | None,
-    new: Values | None,
-    changed: list[Values] | None,
-    status: str,
-    error: str | None,
-    on_behalf_of: str | None,
-) -> AuditRow:
-    """An event that a platform reports, kept whatever the policy is: it was asked for.
-
-    `changed` are the operations from one state to the other, computed where None.
-    """
-    before = None if old is None else plain(old)
-    after = None if new is None else plain(new)
-    # Annals' own are known words; a platform's are texts like all others.
-    resource_type = name(subject.resource_type, MAX_TYPE)
+def reported(author: Author, subscription_id: UUID, report: ReportedEvent, at: datetime) -> AuditRow:
+    """The row of an event that a platform reports, kept whatever the policy is: its record was asked for."""
+    before = None if report.old_values is None else plain(report.old_values)
+    after = None if report.new_values is None else plain(report.new_values)
+    # Annals' own types and actions are known words; a platform's are texts like all others.
+    subject = Subject(
+        name(report.resource_type, MAX_TYPE),
+        report.resource_id,
+        report.resource_name,
+        report.workspace_id,
+        report.folder_id,
+    )
+    # Computed before anything is masked: the log says that a secret changed, though not to which.
+    operations = changes(before, after) if report.changes is None else report.changes
     return _row(
         author.origin,
         subscription_id,
-        replace(subject, resource_type=resource_type),
-        masked_text(action),
+        subject,
+        masked_text(report.action),
         at,
         user_id=author.user_id,
         username=author.username,
         old_values=before,
         new_values=after,
-        # Before anything is masked: that a secret changed is told, though not to what.
-        changes=changes(before, after) if changed is None else changed,
-        status=status,
-        error_message=error,
-        on_behalf_of=on_behalf_of,
+        changes=operations,
+        status=report.status,
+        error_message=report.error_message,
+        on_behalf_of=report.on_behalf_of,
     )
 
 

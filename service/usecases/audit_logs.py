@@ -1,13 +1,11 @@
 """The audit log: what a platform records of its own, pages, and statistics."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from uuid import UUID
 
 from pydantic import TypeAdapter
 
 from service.audit import events
-from service.audit.events import Subject
+from service.audit.events import ReportedEvent
 from service.domain.callers import Caller
 from service.domain.idempotency import Attempt
 from service.domain.ids import SubscriptionId
@@ -18,30 +16,12 @@ from service.usecases.log_reading import figures_of_log, page_of_log
 from service.usecases.retries import run_once
 from sql.database import Transaction
 from sql.queries import audit_logs
-from sql.queries.audit_logs import AUDIT_LOG, COUNTS, AuditBucket, AuditFilter, Values
+from sql.queries.audit_logs import AUDIT_LOG, COUNTS, AuditBucket, AuditFilter
 from sql.queries.audit_logs import AuditRead as AuditEvent
 
-__all__ = ["AuditBucket", "AuditEvent", "AuditFilter"]
+__all__ = ["AuditBucket", "AuditEvent", "AuditFilter", "ReportedEvent"]
 
 _ACCEPTED = TypeAdapter(Accepted)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportedEvent:
-    """What a platform says that was done; who says it, when and from where is seen here."""
-
-    action: str
-    resource_type: str
-    resource_id: str | None
-    resource_name: str | None
-    old_values: Values | None
-    new_values: Values | None
-    changes: list[Values] | None
-    workspace_id: UUID | None
-    folder_id: UUID | None
-    status: str
-    error_message: str | None
-    on_behalf_of: str | None
 
 
 def record_events(
@@ -56,28 +36,7 @@ def record_events(
 
     def work(tx: Transaction) -> Accepted:
         at = context.clock()
-        rows = [
-            events.reported(
-                caller,
-                subscription_id,
-                Subject(
-                    event.resource_type,
-                    event.resource_id,
-                    event.resource_name,
-                    event.workspace_id,
-                    event.folder_id,
-                ),
-                event.action,
-                at,
-                old=event.old_values,
-                new=event.new_values,
-                changed=event.changes,
-                status=event.status,
-                error=event.error_message,
-                on_behalf_of=event.on_behalf_of,
-            )
-            for event in batch.events
-        ]
+        rows = [events.reported(caller, subscription_id, event, at) for event in batch.events]
         audit_logs.insert_rows(tx, rows)
         return Accepted.of([row.audit_id for row in rows], is_single=batch.is_single)
 

@@ -20,29 +20,9 @@ _CHANGES, _NUMBERS, _VERSIONS = TABLES["data_change_history"], TABLES["change_nu
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewChange:
-    """A record's change: the states before and after as log rows name them, and the RFC 6902 operations."""
+    """A record's change: the states before and after as log rows name them, and the RFC 6902 operations.
 
-    change_id: UUID
-    changed_at: datetime
-    subscription_id: UUID | None
-    table_name: str
-    record_id: UUID
-    record_name: str | None
-    change_type: str
-    old_data: dict[str, Any] | None
-    new_data: dict[str, Any] | None
-    diff: Any
-    changed_by: UUID | None
-    change_reason: str | None
-    version_number: int
-    request_id: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChangeRead:
-    """A change as it is read; `is_current_version` says whether it is still the last of its record.
-
-    `diff` are RFC 6902 operations, or, where they were too large, what is left of them.
+    Operations that were too large are cut: `diff` is what is left of them.
     """
 
     change_id: UUID
@@ -58,8 +38,14 @@ class ChangeRead:
     changed_by: UUID | None
     change_reason: str | None
     version_number: int
-    is_current_version: bool
     request_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeRead(NewChange):
+    """A data change as it is read; `is_current_version` says whether it is still the last of its record."""
+
+    is_current_version: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +95,7 @@ _LAST_NUMBER = func.coalesce(
     .scalar_subquery(),
 )
 _IS_CURRENT = func.coalesce(_CHANGES.c.version_number == _LAST_NUMBER, False)
-_STORED = [_CHANGES.c[field.name] for field in fields(ChangeRead) if field.name != "is_current_version"]
+_STORED = [_CHANGES.c[field.name] for field in fields(NewChange)]
 
 
 CHANGE_HISTORY: Log[ChangeRead, ChangeFilter] = Log(
