@@ -31,7 +31,7 @@ def decode(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
     A file that is cut off just ends: whoever reads has to count.
     """
-    with zstandard.ZstdDecompressor().stream_reader(cast("IO[bytes]", _Source(chunks))) as reader:
+    with zstandard.ZstdDecompressor().stream_reader(cast("IO[bytes]", _ChunkReader(chunks))) as reader:
         try:
             while block := reader.read(_BLOCK_BYTES):
                 yield block
@@ -39,7 +39,7 @@ def decode(chunks: Iterator[bytes]) -> Iterator[bytes]:
             raise ArchiveDamaged(str(error)) from None
 
 
-class _Source:
+class _ChunkReader:
     """Chunks for a reader that asks for bytes."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:

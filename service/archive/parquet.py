@@ -32,7 +32,7 @@ def encode(blocks: Iterable[bytes], columns: Sequence[Column], sink: Sink) -> No
 
     schema = pa.schema([(column.name, _type(column)) for column in columns])
     source = iter(blocks)
-    with pq.ParquetWriter(pa.PythonFile(_Written(sink), mode="w"), schema, compression="zstd") as writer:
+    with pq.ParquetWriter(pa.PythonFile(_SinkFile(sink), mode="w"), schema, compression="zstd") as writer:
         while group := list(islice(source, _GROUP_BLOCKS)):
             rows = [orjson.loads(line) for block in group for line in block.splitlines()]
             arrays = [_array(field, [row[field.name] for row in rows]) for field in schema]
@@ -48,7 +48,7 @@ def decode(reader: "ReadableFile", columns: Sequence[Column]) -> Iterator[bytes]
         raise ArchiveError("reading Parquet takes pyarrow: pip install 'annals[parquet]'") from None
 
     raw = {column.name for column in columns if column.type in _DOCUMENTS or _is_number(column)}
-    with pq.ParquetFile(pa.PythonFile(_Read(reader), mode="r")) as file:
+    with pq.ParquetFile(pa.PythonFile(_StoredFile(reader), mode="r")) as file:
         for batch in file.iter_batches(batch_size=_BATCH_ROWS):
             lines = (_line(row, raw) for row in batch.to_pylist())
             yield b"".join(lines)
@@ -101,7 +101,7 @@ def _stored(value: Any, kind: Any) -> Any:
     return value
 
 
-class _Written:
+class _SinkFile:
     """A sink as the file that pyarrow wants."""
 
     closed = False
@@ -119,7 +119,7 @@ class _Written:
         self.closed = True
 
 
-class _Read:
+class _StoredFile:
     """A file of the store as the one that pyarrow wants."""
 
     closed = False

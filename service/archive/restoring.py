@@ -28,7 +28,7 @@ _ENDPOINT = "annals archive restore"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Restored:
+class RestoredArchive:
     """What came of one archive: the rows that it has, and those that the table did not have yet."""
 
     archive_id: UUID
@@ -51,7 +51,7 @@ def restore(
     into: str | None,
     clock: Clock,
     seen: Seen = int,
-) -> Iterator[Restored]:
+) -> Iterator[RestoredArchive]:
     """Bring back each archive, which is checked first; again it changes nothing. Each is an audited event.
 
     A part of its rows is one transaction. Raises ArchiveError where it is damaged or does not fit the table,
@@ -70,7 +70,7 @@ def restore(
         for lines in _parts(reading.blocks(store, manifest, seen)):
             with database.transaction(PLATFORM, role=OWNER_ROLE) as tx:
                 added += archive_restore.add(tx, table, names, lines, manifest.archive_id, clock())
-        yield Restored(
+        yield RestoredArchive(
             archive_id=manifest.archive_id, log=manifest.log, table=table, rows=manifest.rows, added=added
         )
 

@@ -21,7 +21,7 @@ from service.archive.store import ArchiveStore, Sink
 from service.domain.ids import mint
 from sql.database import Transaction
 from sql.queries import archives, schema
-from sql.queries.archives import Batch
+from sql.queries.archives import ArchiveBatch
 
 _FILE_READ_BYTES = 1024 * 1024
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
@@ -64,9 +64,9 @@ def write(
     revision = schema.state(tx).revision or ""
     is_parquet = store.format == parquet.SUFFIX
     suffix = parquet.SUFFIX if is_parquet else ndjson.SUFFIX
-    place = _Place(source.log, source.range_start, source.range_end, suffix)
+    place = _FileName(source.log, source.range_start, source.range_end, suffix)
     stop = stop or Event()
-    counted = _Counted(stop)
+    counted = _RowCounter(stop)
     rows = archives.batches(
         tx, source.rows, source.time_column, as_text=is_parquet, rows_per_second=store.rows_per_second
     )
@@ -77,7 +77,7 @@ def write(
             return None
         blocks = counted.blocks(chain([first], batches))
 
-        def fill(sink: _Sink) -> None:
+        def fill(sink: _HashingSink) -> None:
             if is_parquet:
                 parquet.encode(blocks, columns, sink)
             else:
@@ -129,13 +129,13 @@ def write_file(
     """
     stop = stop or Event()
 
-    def copy(sink: _Sink) -> None:
+    def copy(sink: _HashingSink) -> None:
         while part := source.read(_FILE_READ_BYTES):
             _go_on(stop)
             sink.write(part)
 
     with path.open("rb") as source:
-        written = _written(store, _Place(log, range_start, range_end, suffix), copy)
+        written = _written(store, _FileName(log, range_start, range_end, suffix), copy)
     return _sealed(
         store,
         Manifest(
@@ -186,7 +186,7 @@ def withdraw(store: ArchiveStore, manifest: Manifest) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _FileName:
     """What the name of a file says."""
 
     log: str
@@ -201,7 +201,7 @@ class _Place:
 
 
 @dataclass(slots=True)
-class _Sink:
+class _HashingSink:
     """Takes the bytes of a file on their way to the store, and knows what they come to."""
 
     writer: Sink
@@ -215,7 +215,7 @@ class _Sink:
 
 
 @dataclass(slots=True)
-class _Counted:
+class _RowCounter:
     """What the rows that went by come to, until no more are wanted."""
 
     stop: Event
@@ -223,7 +223,7 @@ class _Counted:
     oldest: datetime = _LAST
     newest: datetime = _FIRST
 
-    def blocks(self, batches: Iterable[Batch]) -> Iterator[bytes]:
+    def blocks(self, batches: Iterable[ArchiveBatch]) -> Iterator[bytes]:
         for batch in batches:
             _go_on(self.stop)
             self.rows += batch.rows
@@ -232,20 +232,20 @@ class _Counted:
             yield batch.lines
 
 
-class _Written(NamedTuple):
+class _WrittenFile(NamedTuple):
     archive_id: UUID
     file: str
     size: int
     sha256: str
 
 
-def _written(store: ArchiveStore, place: _Place, fill: Callable[[_Sink], None]) -> _Written:
+def _written(store: ArchiveStore, place: _FileName, fill: Callable[[_HashingSink], None]) -> _WrittenFile:
     archive_id = mint()
     file = place.of(archive_id)
     with store.writer(file) as writer:
-        sink = _Sink(writer)
+        sink = _HashingSink(writer)
         fill(sink)
-    return _Written(archive_id, file, sink.size, sink.digest.hexdigest())
+    return _WrittenFile(archive_id, file, sink.size, sink.digest.hexdigest())
 
 
 def _sealed(store: ArchiveStore, manifest: Manifest, stop: Event) -> Manifest:

@@ -13,10 +13,10 @@ from service.domain.ids import mint
 from sql.database import Transaction
 from sql.queries import data_changes
 from sql.queries.audit_logs import Values
-from sql.queries.data_changes import NewChange
+from sql.queries.data_changes import NewDataChange
 
 
-class Record(NamedTuple):
+class RecordRef(NamedTuple):
     """What was changed: the row of a table, and its name at that time."""
 
     table_name: str
@@ -24,7 +24,7 @@ class Record(NamedTuple):
     name: str | None
 
 
-class Whole(NamedTuple):
+class RecordState(NamedTuple):
     """A record that comes or goes: how it stands then, and the number that this change of it has."""
 
     table_name: str
@@ -56,16 +56,16 @@ def record(
     Whoever changes the same record waits from here on until the transaction ends.
     """
     events.record(tx, author, subscription_id, subject, action, at, old=old, new=new)
-    changed = Record(table, record_id, subject.name)
+    changed = RecordRef(table, record_id, subject.name)
     number = data_changes.next_number(tx, subscription_id, changed.table_name, record_id)
-    row = change(author, subscription_id, changed, at, old=old, new=new, number=number)
+    row = row_of(author, subscription_id, changed, at, old=old, new=new, number=number)
     data_changes.insert_rows(tx, [row])
 
 
-def change(
+def row_of(
     author: Author,
     subscription_id: UUID,
-    changed: Record,
+    changed: RecordRef,
     at: datetime,
     *,
     old: Values | None,
@@ -73,13 +73,13 @@ def change(
     number: int,
     diff: list[Operation] | None = None,
     reason: str | None = None,
-) -> NewChange:
+) -> NewDataChange:
     """The row of a change; `diff` where it says more than the states do, `reason` where it is no header's."""
     before = None if old is None else events.plain(old)
     after = None if new is None else events.plain(new)
     operations = events.changes(before, after) if diff is None else diff
     why = reason or author.origin.reason
-    return NewChange(
+    return NewDataChange(
         change_id=mint(),
         changed_at=at,
         subscription_id=subscription_id,
@@ -97,16 +97,16 @@ def change(
     )
 
 
-def changes_of(
+def rows_of(
     author: Author,
     subscription_id: UUID,
-    records: Sequence[Whole],
+    records: Sequence[RecordState],
     at: datetime,
     *,
     change_type: Literal["INSERT", "DELETE"],
     reason: str | None,
-) -> list[NewChange]:
-    """The rows of many records that come or go at once, as `change` makes each."""
+) -> list[NewDataChange]:
+    """The rows of many records that come or go at once, as `row_of` makes each."""
     is_insert = change_type == "INSERT"
     plain = events.plain_all([record.state for record in records])
     names = events.names([record.name for record in records], MAX_NAME)
@@ -115,7 +115,7 @@ def changes_of(
     diffs = events.patches([each or [] for each in operations], MAX_DIFF_BYTES)
     why = events.text(reason or author.origin.reason, MAX_TEXT_BYTES)
     return [
-        NewChange(
+        NewDataChange(
             change_id=mint(),
             changed_at=at,
             subscription_id=subscription_id,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from service.archive.comparing import Lost
     from service.archive.manifests import Manifest
     from service.archive.reading import Listing, Seen
-    from service.archive.restoring import Restored
+    from service.archive.restoring import RestoredArchive
     from service.archive.store import ArchiveStore
     from sql.database import Database
     from sql.queries.archives import Recorded
@@ -172,7 +172,7 @@ def restore(
     if not ids and log is None:
         raise typer.BadParameter("say which: an ARCHIVE_ID, or --log")
     _check_span(since, until)
-    done: list[Restored] = []
+    done: list[RestoredArchive] = []
     lost: list[Lost] = []
     with explained():
         settings, store = _opened(data_dir)

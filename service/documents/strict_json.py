@@ -138,7 +138,7 @@ def _carefully(raw: bytes) -> Any:
     except RecursionError:
         # The parser gave up long before it could say where; the first branch that deep is found by counting.
         raise _invalid([Fault(_TOO_DEEP, pointer=pointer_of(_first_deep_path(text)))]) from None
-    walk = _Walk()
+    walk = _FaultSearch()
     walk.value(value)
     if walk.faults:
         raise _invalid(walk.faults)
@@ -154,7 +154,7 @@ def _invalid(faults: list[Fault]) -> Invalid:
     return Invalid(f"The document holds what can't be stored, at {places}.", faults=faults)
 
 
-class _Walk:
+class _FaultSearch:
     """Looks at every value once; pointers are made for faults only, however many values there are."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from service.documents.strict_json import Step
 from service.domain.errors import Fault
 from service.http.bodies import body_read_by, faults_of, invalid_body
 from service.http.schemas.body import Body
-from service.usecases.event_batches import MAX_EVENTS, Batch
+from service.usecases.event_batches import MAX_EVENTS, EventBatch
 
 BodyT = TypeVar("BodyT", bound=Body)
 
@@ -23,10 +23,10 @@ class Stored(BaseModel):
     ids: list[str] = []
 
 
-def batch_of(model: type[BodyT]) -> Callable[[Request], Awaitable[Batch[BodyT]]]:
+def batch_of(model: type[BodyT]) -> Callable[[Request], Awaitable[EventBatch[BodyT]]]:
     """A dependency that reads the body as one or many of `model`; put it after the access."""
 
-    def made(raw: bytes) -> Batch[BodyT]:
+    def made(raw: bytes) -> EventBatch[BodyT]:
         value = strict_json.parse(raw)
         is_single = not isinstance(value, list)
         items = [value] if is_single else value
@@ -44,7 +44,7 @@ def batch_of(model: type[BodyT]) -> Callable[[Request], Awaitable[Batch[BodyT]]]
                 break
         if faults:
             raise invalid_body(faults[: strict_json.MAX_FAULTS])
-        return Batch(found, is_single)
+        return EventBatch(found, is_single)
 
     return body_read_by(made)
 

@@ -103,7 +103,7 @@ _TOKEN_SIGNS = (
 )
 
 
-class Rule(NamedTuple):
+class SecretPattern(NamedTuple):
     """What is replaced, and what is in every text that holds it: one of the signs, in lower case."""
 
     signs: tuple[str, ...]
@@ -112,7 +112,7 @@ class Rule(NamedTuple):
 
 
 RULES = tuple(
-    Rule(*rule)
+    SecretPattern(*rule)
     for rule in (
         (("-----begin",), _PEM, MASK),
         (("eyj",), _JWT, _jwt),

@@ -11,7 +11,7 @@ import orjson
 from service.masking.assignments import without_assignments
 from service.masking.names import SIGNS as NAME_SIGNS
 from service.masking.names import Secrecy, secrecy
-from service.masking.patterns import MASK, RULES, Rule
+from service.masking.patterns import MASK, RULES, SecretPattern
 
 # Deeper than any document (64) and than what JSON writers take (254): below, nothing is read, all is masked.
 MAX_DEPTH = 200
@@ -28,7 +28,7 @@ class Hints(NamedTuple):
     """What a value may hold, at a glance: mostly little, and each of its texts is searched for that only."""
 
     signs: tuple[str, ...]
-    rules: tuple[Rule, ...]
+    rules: tuple[SecretPattern, ...]
     names: bool
 
 

@@ -11,7 +11,7 @@ from service.domain.idempotency import Attempt
 from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page, Paging
 from service.usecases.context import Context
-from service.usecases.event_batches import Accepted, Batch
+from service.usecases.event_batches import Accepted, EventBatch
 from service.usecases.log_reading import figures_of_log, page_of_log
 from service.usecases.retries import run_once
 from sql.database import Transaction
@@ -28,7 +28,7 @@ def record_events(
     context: Context,
     caller: Caller,
     subscription_id: SubscriptionId,
-    batch: Batch[ReportedEvent],
+    batch: EventBatch[ReportedEvent],
     *,
     once: Attempt | None,
 ) -> Accepted:

@@ -15,7 +15,7 @@ Other = TypeVar("Other")
 
 
 @dataclass(frozen=True, slots=True)
-class Batch(Generic[Event]):
+class EventBatch(Generic[Event]):
     """Events in the order in which they were sent, and whether it was a single one, not an array."""
 
     events: Sequence[Event]
@@ -25,9 +25,9 @@ class Batch(Generic[Event]):
         """Where in the body an event stands."""
         return [] if self.is_single else [index]
 
-    def map(self, made_of: Callable[[Event], Other]) -> "Batch[Other]":
+    def map(self, made_of: Callable[[Event], Other]) -> "EventBatch[Other]":
         """The same batch of other things."""
-        return Batch([made_of(event) for event in self.events], self.is_single)
+        return EventBatch([made_of(event) for event in self.events], self.is_single)
 
     def check(self, fault_of: Callable[[Event], tuple[str, str] | None]) -> None:
         """Raise Invalid for events that have a fault: the name of a field, and what is wrong with it."""

@@ -17,7 +17,7 @@ from service.domain.ids import SubscriptionId, mint
 from service.domain.pagination import Page, Paging
 from service.masking.truncation import bounded_text
 from service.usecases.context import Context
-from service.usecases.event_batches import Accepted, Batch
+from service.usecases.event_batches import Accepted, EventBatch
 from service.usecases.log_reading import figures_of_log, page_of_log
 from service.usecases.retries import run_once
 from sql.database import Transaction
@@ -65,7 +65,7 @@ def record_executions(
     context: Context,
     caller: Caller,
     subscription_id: SubscriptionId,
-    batch: Batch[ReportedExecution],
+    batch: EventBatch[ReportedExecution],
     *,
     once: Attempt | None,
 ) -> Accepted:

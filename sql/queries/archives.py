@@ -53,7 +53,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class ArchiveBatch:
     """Some rows, a line of JSON each, and the oldest and newest of their times."""
 
     lines: bytes
@@ -75,7 +75,7 @@ def batches(
     *,
     as_text: bool = False,
     rows_per_second: int = 0,
-) -> Generator[Batch, None, None]:
+) -> Generator[ArchiveBatch, None, None]:
     """The rows of a query, each as PostgreSQL writes it as JSON; nothing for none.
 
     The time column is never null. With `as_text` documents, exact numbers and rarer types are strings. So
@@ -155,10 +155,10 @@ def _reason(connection: psycopg.pq.abc.PGconn) -> psycopg.Error:
     return psycopg.OperationalError("COPY ended") if last is None else error_from_result(last)
 
 
-def _batch(rows: list[bytes]) -> Batch:
+def _batch(rows: list[bytes]) -> ArchiveBatch:
     times = [int.from_bytes(row[-_TIME_BYTES:], "big", signed=True) for row in rows]
     lines = [row[_BEFORE_LINE:-_AFTER_LINE] for row in rows]
-    return Batch(b"\n".join([*lines, b""]), len(rows), _instant(min(times)), _instant(max(times)))
+    return ArchiveBatch(b"\n".join([*lines, b""]), len(rows), _instant(min(times)), _instant(max(times)))
 
 
 def _instant(microseconds: int) -> datetime:

@@ -19,7 +19,7 @@ _CHANGES, _NUMBERS, _VERSIONS = TABLES["data_change_history"], TABLES["change_nu
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewChange:
+class NewDataChange:
     """A record's change: the states before and after as log rows name them, and the RFC 6902 operations.
 
     Operations that were too large are cut: `diff` is what is left of them.
@@ -42,14 +42,14 @@ class NewChange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChangeRead(NewChange):
+class ChangeRead(NewDataChange):
     """A data change as it is read; `is_current_version` says whether it is still the last of its record."""
 
     is_current_version: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChangeFilter(TimeFilter):
+class DataChangeFilter(TimeFilter):
     """Conditions on data changes."""
 
     table_name: str | None = None
@@ -57,10 +57,10 @@ class ChangeFilter(TimeFilter):
     changed_by: UUID | None = None
 
 
-_INSERT = bulk.insertion(_CHANGES, *(field.name for field in fields(NewChange)))
+_INSERT = bulk.insertion(_CHANGES, *(field.name for field in fields(NewDataChange)))
 
 
-def insert_rows(tx: Transaction, rows: Sequence[NewChange]) -> None:
+def insert_rows(tx: Transaction, rows: Sequence[NewDataChange]) -> None:
     """Add changes."""
     bulk.execute(tx, _INSERT, rows)
 
@@ -95,10 +95,10 @@ _LAST_NUMBER = func.coalesce(
     .scalar_subquery(),
 )
 _IS_CURRENT = func.coalesce(_CHANGES.c.version_number == _LAST_NUMBER, False)
-_STORED = [_CHANGES.c[field.name] for field in fields(NewChange)]
+_STORED = [_CHANGES.c[field.name] for field in fields(NewDataChange)]
 
 
-CHANGE_HISTORY: Log[ChangeRead, ChangeFilter] = Log(
+CHANGE_HISTORY: Log[ChangeRead, DataChangeFilter] = Log(
     name="change_history",
     row=ChangeRead,
     tables=lambda _: [_CHANGES],

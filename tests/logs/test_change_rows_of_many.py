@@ -8,10 +8,10 @@ from uuid import UUID
 import pytest
 
 from service.audit import data_changes
-from service.audit.data_changes import Record, Whole
+from service.audit.data_changes import RecordRef, RecordState
 from service.domain.audit_policy import Policy
 from service.domain.callers import Origin
-from sql.queries.data_changes import NewChange
+from sql.queries.data_changes import NewDataChange
 
 AT = datetime(2026, 11, 25, tzinfo=UTC)
 SUBSCRIPTION = UUID(int=1)
@@ -38,16 +38,16 @@ class Somebody:
     )
 
 
-def records() -> list[Whole]:
+def records() -> list[RecordState]:
     return [
-        Whole(
+        RecordState(
             "workflows", UUID(int=number), name, {"version_id": UUID(int=number), "version_tag": tag}, number
         )
         for number, (name, tag) in enumerate((name, tag) for name in NAMES for tag in TAGS)
     ]
 
 
-def told(row: NewChange) -> dict[str, Any]:
+def told(row: NewDataChange) -> dict[str, Any]:
     return {name: value for name, value in asdict(row).items() if name != "change_id"}
 
 
@@ -56,12 +56,12 @@ def told(row: NewChange) -> dict[str, Any]:
 def test_many_that_come_or_go_have_the_rows_that_each_has_alone(
     kind: Literal["INSERT", "DELETE"], reason: str | None
 ) -> None:
-    many = data_changes.changes_of(Somebody(), SUBSCRIPTION, records(), AT, change_type=kind, reason=reason)
+    many = data_changes.rows_of(Somebody(), SUBSCRIPTION, records(), AT, change_type=kind, reason=reason)
     alone = [
-        data_changes.change(
+        data_changes.row_of(
             Somebody(),
             SUBSCRIPTION,
-            Record(record.table_name, record.record_id, record.name),
+            RecordRef(record.table_name, record.record_id, record.name),
             AT,
             old=record.state if kind == "DELETE" else None,
             new=record.state if kind == "INSERT" else None,

@@ -8,13 +8,13 @@ from uuid import UUID
 import jsonpatch
 import pytest
 
-from sql.queries.data_changes import NewChange
+from sql.queries.data_changes import NewDataChange
 from tests.support.api import COLLECTIONS, Json, Tenant, ok
 from tests.support.bulk_check_ins import item
 from tests.support.changes import author, check_in, save, submit
 from tests.support.seeded_documents import ODD
 
-COLUMNS = tuple(NewChange.__dataclass_fields__)
+COLUMNS = tuple(NewDataChange.__dataclass_fields__)
 
 
 def changes(tenant: Tenant) -> list[Json]:

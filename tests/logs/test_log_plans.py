@@ -17,7 +17,7 @@ from sql.log_reading import Log, page
 from sql.log_windows import LogPaging, windows_of
 from sql.pipelines import driver_of
 from sql.queries.audit_logs import AUDIT_LOG, AuditFilter
-from sql.queries.data_changes import CHANGE_HISTORY, ChangeFilter
+from sql.queries.data_changes import CHANGE_HISTORY, DataChangeFilter
 from sql.queries.execution_logs import EXECUTION_LOG, ExecutionFilter
 from sql.queries.server_logs import SERVER_LOG, ServerLogFilter
 from tests.support.databases import Cluster, Database
@@ -105,10 +105,16 @@ CASES = {
         AUDIT_PAGE, AuditFilter(action="DELETE", user_id=UUID(int=0)), "action", AUDIT
     ),
     "audit by request_id": Case(AUDIT_PAGE, AuditFilter(request_id="q4000"), "request_id", AUDIT),
-    "changes": Case(CHANGE_PAGE, ChangeFilter(), None, CHANGES),
-    "changes by table_name": Case(CHANGE_PAGE, ChangeFilter(table_name="connectors"), "table_name", CHANGES),
-    "changes by record_id": Case(CHANGE_PAGE, ChangeFilter(record_id=UUID(int=100)), "record_id", CHANGES),
-    "changes by changed_by": Case(CHANGE_PAGE, ChangeFilter(changed_by=UUID(int=36)), "changed_by", CHANGES),
+    "changes": Case(CHANGE_PAGE, DataChangeFilter(), None, CHANGES),
+    "changes by table_name": Case(
+        CHANGE_PAGE, DataChangeFilter(table_name="connectors"), "table_name", CHANGES
+    ),
+    "changes by record_id": Case(
+        CHANGE_PAGE, DataChangeFilter(record_id=UUID(int=100)), "record_id", CHANGES
+    ),
+    "changes by changed_by": Case(
+        CHANGE_PAGE, DataChangeFilter(changed_by=UUID(int=36)), "changed_by", CHANGES
+    ),
     "executions": Case(EXECUTION_PAGE, ExecutionFilter(), None, BOTH),
     "executions by execution_id": Case(
         EXECUTION_PAGE, ExecutionFilter(execution_id=UUID(int=700)), "execution_id", BOTH

@@ -12,7 +12,7 @@ from sqlalchemy import Executable, TextClause, column, except_, func, select, te
 
 from service.archive import reading, restoring, writing
 from service.archive.manifests import Manifest
-from service.archive.restoring import Restored
+from service.archive.restoring import RestoredArchive
 from service.archive.store import ArchiveStore
 from service.archive.writing import Source
 from sql.database import PLATFORM
@@ -111,7 +111,7 @@ def written(pool: ServiceDatabase, store: ArchiveStore, what: Source) -> Manifes
 
 def restored(
     pool: ServiceDatabase, store: ArchiveStore, archives: Sequence[Manifest], into: str | None = None
-) -> list[Restored]:
+) -> list[RestoredArchive]:
     return list(restoring.restore(pool, store, archives, into=into, clock=lambda: MADE_AT))
 
 

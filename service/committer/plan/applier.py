@@ -194,7 +194,7 @@ class Applier:
     ) -> None:
         """Count the fall or the return of each resource among the changes of it."""
         records = [
-            data_changes.Whole(
+            data_changes.RecordState(
                 Kind(entry.row.resource_type).collection,
                 entry.row.resource_id,
                 entry.row.name,
@@ -206,7 +206,7 @@ class Applier:
         self._writes.rows.counted += [entry.current.version_id for entry in entries]
         self._writes.rows.changes.append(
             partial(
-                data_changes.changes_of,
+                data_changes.rows_of,
                 author,
                 self._ledger.subscription_id,
                 records,

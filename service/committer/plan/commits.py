@@ -16,7 +16,7 @@ from service.documents.structural_diff import document_patch
 from service.domain.callers import Member
 from service.domain.ids import mint
 from service.domain.resource_kinds import Kind
-from sql.queries.data_changes import NewChange
+from sql.queries.data_changes import NewDataChange
 from sql.queries.resources import ResourceRow
 from sql.queries.tags import NewTag
 from sql.queries.versions import NewVersionRow, VersionRow
@@ -196,16 +196,16 @@ class Commits:
             tagged_by=author.user_id,
         )
 
-    def _data_change(self, draft: Draft, version: VersionRow) -> list[NewChange]:
+    def _data_change(self, draft: Draft, version: VersionRow) -> list[NewDataChange]:
         """The row of the data change of a new version; the document itself is stored once, in git."""
         before = draft.before
         diff = None
         if before is not None:
             diff = document_patch(self._builder.read_blob(before.git_blob_id), draft.snapshot)
-        made = data_changes.change(
+        made = data_changes.row_of(
             draft.author,
             self._subscription_id,
-            data_changes.Record(
+            data_changes.RecordRef(
                 Kind(version.resource_type).collection, version.resource_id, version.resource_name
             ),
             self._at,

@@ -26,7 +26,7 @@ from sql.queries import (
 from sql.queries.audit_logs import AuditRow
 from sql.queries.check_outs import CheckOutRow
 from sql.queries.comments import NewComment
-from sql.queries.data_changes import NewChange
+from sql.queries.data_changes import NewDataChange
 from sql.queries.deletions import NewDeletion, RestoredDeletions
 from sql.queries.publications import Publication
 from sql.queries.repositories import Tips
@@ -70,7 +70,7 @@ class Rows:
     released: list[tuple[CheckOutRow, UUID, str]] = field(default_factory=list)
     audit: list[AuditRow] = field(default_factory=list)
     # Made when the others are on their way: comparing documents takes long, and PostgreSQL is busy meanwhile.
-    changes: list[Callable[[], list[NewChange]]] = field(default_factory=list)
+    changes: list[Callable[[], list[NewDataChange]]] = field(default_factory=list)
     kept: list[tuple[Attempt, bytes]] = field(default_factory=list)
 
 

@@ -14,7 +14,7 @@ from service.http.responses import answer, page_answer, page_of, statistics_answ
 from service.http.schemas.logs import AuditQuery, AuditStatisticsQuery, NewAuditEvent
 from service.usecases import audit_logs
 from service.usecases.audit_logs import ReportedEvent
-from service.usecases.event_batches import Batch
+from service.usecases.event_batches import EventBatch
 
 router = APIRouter(prefix="/v1", tags=["logs"])
 
@@ -50,7 +50,7 @@ def list_audit_logs(
 @audits(Action.RECORD, "audit_log")
 def record_audit_logs(
     access: Recording,
-    batch: Annotated[Batch[NewAuditEvent], Depends(batch_of(NewAuditEvent))],
+    batch: Annotated[EventBatch[NewAuditEvent], Depends(batch_of(NewAuditEvent))],
     once: Once,
 ) -> Response:
     """Record what was done elsewhere in the platform, one event or up to 1,000 (editor, admin)."""

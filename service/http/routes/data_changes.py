@@ -21,6 +21,6 @@ def list_data_changes(
     request: Request, access: ReadingLogs, paging: Paged, query: Annotated[ChangeQuery, Query()]
 ) -> Response:
     """How records changed, each with its difference to the one before, newest first (auditor, admin)."""
-    filters = data_changes.ChangeFilter(**query.model_dump())
+    filters = data_changes.DataChangeFilter(**query.model_dump())
     found = data_changes.change_page(access.context, access.caller, access.subscription_id, filters, paging)
     return page_answer(request, found)

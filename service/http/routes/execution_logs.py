@@ -12,7 +12,7 @@ from service.http.parameters import Once, Paged
 from service.http.responses import answer, page_answer, page_of, statistics_answer, statistics_of
 from service.http.schemas.logs import ExecutionQuery, ExecutionStatisticsQuery, NewExecutionEvent
 from service.usecases import execution_logs
-from service.usecases.event_batches import Batch
+from service.usecases.event_batches import EventBatch
 from service.usecases.execution_logs import ReportedExecution
 
 router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/execution-logs", tags=["logs"])
@@ -35,7 +35,7 @@ def list_execution_logs(
 @audits(Action.RECORD, "execution_log")
 def record_execution_logs(
     access: Recording,
-    batch: Annotated[Batch[NewExecutionEvent], Depends(batch_of(NewExecutionEvent))],
+    batch: Annotated[EventBatch[NewExecutionEvent], Depends(batch_of(NewExecutionEvent))],
     once: Once,
 ) -> Response:
     """Record what an execution says, one event or up to 1,000 (editor, admin)."""
