@@ -23,7 +23,7 @@ class Role(StrEnum):
     OPERATOR = "operator"
 
 
-class Standing(StrEnum):
+class SubscriptionState(StrEnum):
     """What a subscription can be used for: all, only to be read, or, where it goes or is gone, nothing."""
 
     OPEN = "open"
@@ -31,7 +31,7 @@ class Standing(StrEnum):
     PURGED = "purged"
 
     @classmethod
-    def of(cls, closed_at: datetime | None, exported_at: datetime | None) -> "Standing":
+    def of(cls, closed_at: datetime | None, exported_at: datetime | None) -> "SubscriptionState":
         """How it stands by its row: what was exported is purged from then on."""
         if exported_at is not None:
             return cls.PURGED
@@ -93,7 +93,7 @@ class Caller:
     """Somebody whose key was verified; user and subscription are None for the operator.
 
     `demands_if_match` is what its subscription demands of changes, `policy` what it keeps of events,
-    `standing` what it can be used for.
+    `subscription_state` what it can be used for.
     """
 
     user_id: UserId | None
@@ -102,7 +102,7 @@ class Caller:
     subscription_id: SubscriptionId | None
     origin: Origin
     demands_if_match: bool = False
-    standing: Standing = Standing.OPEN
+    subscription_state: SubscriptionState = SubscriptionState.OPEN
     policy: Policy = DEFAULT_POLICY
 
     def may(self, right: Right) -> bool:

@@ -44,7 +44,7 @@ from service.http.routes import (
     users,
     versions,
 )
-from service.http.server_log.writer import ServerLog
+from service.http.server_log.writer import ServerLogWriter
 from service.runtime.clock import Clock, system_clock
 from service.runtime.settings import Settings
 from service.runtime.version import version
@@ -82,7 +82,7 @@ def create_app(
     database = Database(database_url, pool_size=connections)
     authenticator = Authenticator(CredentialReader(database), LoginRecorder(database, clock), clock)
     refusals = RefusalRecorder(database)
-    server_log = ServerLog(database_url, clock)
+    server_log = ServerLogWriter(database_url, clock)
     store = Store(settings.git_dir)
     committer: ThreadCommitter | SocketCommitter = (
         ThreadCommitter(

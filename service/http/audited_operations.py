@@ -23,7 +23,7 @@ class AuditedOperation(NamedTuple):
     id_in: str | None = None
 
 
-class Attempt(NamedTuple):
+class AttemptedOperation(NamedTuple):
     """A call of an operation: its action, what it is on, and whether the operation is audited."""
 
     action: Action
@@ -61,7 +61,7 @@ def resource_types() -> set[str]:
     return {operation.resource_type for operation in _declared.values() if operation.resource_type}
 
 
-def attempted(scope: Scope) -> Attempt | None:
+def attempted(scope: Scope) -> AttemptedOperation | None:
     """The attempt that a routed request is; None where nobody needs a key."""
     route, path = scope.get("route"), scope["path"]
     if route is None or not path.startswith(("/v1/", "/git/")):
@@ -69,6 +69,6 @@ def attempted(scope: Scope) -> Attempt | None:
     named = scope.get("path_params", {})
     operation = declared(route.endpoint)
     action, resource_type, id_in = operation or _UNDECLARED
-    kind = KIND_OF_COLLECTION.get(named.get("collection", ""))
+    about = resource_type or KIND_OF_COLLECTION.get(named.get("collection", "")) or "subscription"
     resource_id = named.get(id_in) if id_in else named.get("resource_id") or named.get("subscription_id")
-    return Attempt(action, resource_type or kind or "subscription", resource_id, operation is not None)
+    return AttemptedOperation(action, about, resource_id, operation is not None)

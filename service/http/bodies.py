@@ -9,12 +9,7 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from service.documents import strict_json
-from service.domain.errors import (
-    BodyTooLarge,
-    Fault,
-    Invalid,
-    UnsupportedMedia,
-)
+from service.domain.errors import BodyTooLarge, Fault, Invalid, UnsupportedMedia
 from service.http.requests import refuse_unfit_head
 from service.http.schemas.body import Body
 

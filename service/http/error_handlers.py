@@ -27,7 +27,7 @@ from service.domain.errors import (
     Unauthenticated,
 )
 from service.http import problems
-from service.http.audited_operations import Attempt, attempted
+from service.http.audited_operations import AttemptedOperation, attempted
 from service.http.refusals import RefusalRecorder
 from service.http.requests import context_of, log_of, origin_of
 from service.usecases.context import Context
@@ -159,7 +159,7 @@ def _status(error: AnnalsError, caller: Caller | None) -> Literal["failed", "una
     return "unauthorized" if is_stranger and isinstance(error, SubscriptionNotFound) else "failed"
 
 
-def _counts(request: Request, attempt: Attempt, status: str) -> bool:
+def _counts(request: Request, attempt: AttemptedOperation, status: str) -> bool:
     """Git asks without a key first, each time: a read without credentials is no attempt of anybody."""
     is_anonymous_read = request.method == "GET" and "authorization" not in request.headers
     return (attempt.is_audited or status == "unauthorized") and not is_anonymous_read

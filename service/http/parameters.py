@@ -9,12 +9,7 @@ from starlette.convertors import Convertor, register_url_convertor
 
 from service.domain import etags, ids
 from service.domain.callers import Caller
-from service.domain.errors import (
-    Fault,
-    IfMatchRequired,
-    Invalid,
-    ResourceNotFound,
-)
+from service.domain.errors import Fault, IfMatchRequired, Invalid, ResourceNotFound
 from service.domain.etags import Match
 from service.domain.idempotency import HEADER as IDEMPOTENCY_KEY
 from service.domain.idempotency import Attempt

@@ -8,12 +8,7 @@ from fastapi import Request
 
 from service.domain import ids
 from service.domain.callers import Caller, Origin, Role
-from service.domain.errors import (
-    AnnalsError,
-    Fault,
-    Invalid,
-    SubscriptionNotFound,
-)
+from service.domain.errors import AnnalsError, Fault, Invalid, SubscriptionNotFound
 from service.domain.ids import SubscriptionId
 from service.masking.truncation import bounded_text
 from service.usecases.context import Context

@@ -44,7 +44,7 @@ class Gauge:
     by_job: tuple[tuple[str, float], ...] = ()
 
 
-class _Read(Collector):
+class _Figures(Collector):
     def __init__(self, read: Callable[[], Iterable[Gauge]]) -> None:
         self._read = read
 
@@ -65,7 +65,7 @@ def exposition(read: Callable[[], Iterable[Gauge]]) -> tuple[bytes, str]:
     What the processes counted, and what `read` finds in the database: that is the same whoever is asked.
     """
     found = CollectorRegistry()
-    found.register(_Read(read))
+    found.register(_Figures(read))
     counted = REGISTRY
     if os.environ.get(MULTIPROCESS_VARIABLE):
         counted = CollectorRegistry()

@@ -12,9 +12,7 @@ from service.audit.events import Author, Subject
 from service.domain.actions import Action
 from service.domain.api_keys import digest, mint_key
 from service.domain.callers import Caller, Machine, Origin
-from service.domain.errors import (
-    KeyNotFound,
-)
+from service.domain.errors import KeyNotFound
 from service.domain.idempotency import Attempt
 from service.domain.ids import SubscriptionId, mint
 from service.domain.pagination import Page, Paging, uuid_position

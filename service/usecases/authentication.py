@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from service.domain import api_keys
 from service.domain.audit_policy import Policy
-from service.domain.callers import Caller, Origin, Role, Standing
+from service.domain.callers import Caller, Origin, Role, SubscriptionState
 from service.domain.errors import Unauthenticated
 from service.domain.ids import SubscriptionId, UserId
 from service.runtime.clock import Clock
@@ -52,6 +52,6 @@ def _caller(credential: Credential, origin: Origin) -> Caller:
         subscription_id=SubscriptionId(credential.subscription_id),
         origin=origin,
         demands_if_match=bool(credential.require_if_match),
-        standing=Standing.of(credential.closed_at, credential.exported_at),
+        subscription_state=SubscriptionState.of(credential.closed_at, credential.exported_at),
         policy=Policy.of(credential.policy),
     )

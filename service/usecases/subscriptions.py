@@ -74,7 +74,7 @@ def create_subscription(
     return shown(context, run_once(context, PLATFORM, once, _SUBSCRIPTION, work))
 
 
-def change_subscription(
+def update_subscription(
     context: Context, caller: Caller, subscription_id: SubscriptionId, wanted: Values
 ) -> Subscription:
     """Set what `wanted` holds of name and require_if_match."""

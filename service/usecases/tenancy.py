@@ -5,7 +5,7 @@ from uuid import UUID
 
 import anyio.to_thread
 
-from service.domain.callers import Caller, Role, Standing
+from service.domain.callers import Caller, Role, SubscriptionState
 from service.domain.errors import SubscriptionNotFound, UserNotFound
 from service.domain.ids import SubscriptionId
 from service.usecases.context import Context
@@ -20,18 +20,19 @@ class Entered:
     """A subscription that a caller is let into, and what it can be used for."""
 
     subscription_id: SubscriptionId
-    standing: Standing
+    state: SubscriptionState
 
 
 async def may_enter(context: Context, caller: Caller, subscription_id: UUID | None) -> Entered:
     """The subscription, if the caller belongs to it or is the operator; raises SubscriptionNotFound."""
     if subscription_id is not None:
         if caller.subscription_id == subscription_id:
-            return Entered(SubscriptionId(subscription_id), caller.standing)
+            return Entered(SubscriptionId(subscription_id), caller.subscription_state)
         if caller.role is Role.OPERATOR:
             row = await anyio.to_thread.run_sync(_row, context, subscription_id)
             if row is not None:
-                return Entered(SubscriptionId(subscription_id), Standing.of(row.closed_at, row.exported_at))
+                state = SubscriptionState.of(row.closed_at, row.exported_at)
+                return Entered(SubscriptionId(subscription_id), state)
     raise SubscriptionNotFound("There is no such subscription for this key.")
 
 

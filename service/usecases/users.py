@@ -83,7 +83,7 @@ def users(context: Context, subscription_id: SubscriptionId, paging: Paging) -> 
     return paging.page(rows, filters, lambda item: [str(item.user_id)])
 
 
-def change_user(
+def update_user(
     context: Context,
     caller: Caller,
     subscription_id: SubscriptionId,

@@ -22,7 +22,7 @@ from service.http.middleware import RequestMiddleware
 from service.http.server_log import writer
 from service.http.server_log.exchange import MAX_BODY_BYTES, Exchange
 from service.http.server_log.rows import row_of
-from service.http.server_log.writer import ServerLog
+from service.http.server_log.writer import ServerLogWriter
 from service.runtime.metrics import SERVER_LOG_ROWS
 from sql import log_reading
 from sql.database import PLATFORM
@@ -215,7 +215,7 @@ def test_a_request_that_the_end_of_the_server_cuts_short_is_answered_as_not_know
 
 def test_what_finds_no_room_is_counted_and_told_by_one_row(quiet: Database) -> None:
     before, clock = figures(), Clock()
-    log = ServerLog(quiet.url, clock, max_rows=5)
+    log = ServerLogWriter(quiet.url, clock, max_rows=5)
     exchanges = [passed(request_id=str(number)) for number in range(8)]
     for exchange in exchanges:
         log.add(exchange)
@@ -230,7 +230,7 @@ def test_what_finds_no_room_is_counted_and_told_by_one_row(quiet: Database) -> N
 
 
 def test_the_buffer_is_bounded_in_bytes(quiet: Database) -> None:
-    log = ServerLog(quiet.url, Clock(), max_bytes=10_000)
+    log = ServerLogWriter(quiet.url, Clock(), max_bytes=10_000)
     for number in range(8):
         log.add(passed(query=b"x" * 1000, request_id=str(number)))
     log.start()
@@ -240,7 +240,7 @@ def test_the_buffer_is_bounded_in_bytes(quiet: Database) -> None:
 
 def test_room_comes_free_with_what_is_stored(quiet: Database) -> None:
     before = figures()
-    log = ServerLog(quiet.url, Clock(), max_rows=1000)
+    log = ServerLogWriter(quiet.url, Clock(), max_rows=1000)
     log.start()
     for first in range(0, 2700, 900):
         for number in range(first, first + 900):
@@ -256,7 +256,7 @@ def test_room_comes_free_with_what_is_stored(quiet: Database) -> None:
 
 def test_a_row_that_the_database_refuses_takes_no_other_with_it(quiet: Database) -> None:
     before = figures()
-    log = ServerLog(quiet.url, Clock())
+    log = ServerLogWriter(quiet.url, Clock())
     for number in range(50):
         log.add(passed(request_id="x" * 200 if number in (0, 17, 18) else str(number)))
     log.start()
@@ -274,7 +274,7 @@ def test_a_row_that_can_not_be_made_takes_no_other_with_it(
 
     monkeypatch.setattr(writer, "row_of", row)
     before = figures()
-    log = ServerLog(quiet.url, Clock())
+    log = ServerLogWriter(quiet.url, Clock())
     for number in range(3):
         log.add(passed(request_id=str(number)))
     log.start()
@@ -309,7 +309,7 @@ def test_rows_are_written_by_the_role_of_ingest_for_one_transaction(quiet: Datab
             " $$ BEGIN INSERT INTO seen VALUES (current_user); RETURN NEW; END $$;"
             " CREATE TRIGGER see BEFORE INSERT ON server_logs FOR EACH ROW EXECUTE FUNCTION see()"
         )
-    log = ServerLog(quiet.url, Clock())
+    log = ServerLogWriter(quiet.url, Clock())
     log.add(passed())
     log.start()
     log.stop()
@@ -322,7 +322,7 @@ def test_a_login_that_may_only_serve_writes_too(quiet: Database) -> None:
         create = psycopg.sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'x'; GRANT annals_service TO {}")
         connection.execute(create.format(psycopg.sql.Identifier(name), psycopg.sql.Identifier(name)))
     url = make_url(quiet.url).set(username=name, password="x").render_as_string(hide_password=False)
-    log = ServerLog(url, Clock())
+    log = ServerLogWriter(url, Clock())
     log.add(passed(request_id="1"))
     log.start()
     log.stop()
@@ -335,7 +335,7 @@ def test_a_login_that_may_only_serve_writes_too(quiet: Database) -> None:
 
 
 def test_a_connection_that_was_cut_is_made_anew(quiet: Database) -> None:
-    log = ServerLog(quiet.url, Clock())
+    log = ServerLogWriter(quiet.url, Clock())
     log.start()
     for number in range(3):
         log.add(passed(request_id=str(number)))
@@ -368,7 +368,7 @@ def test_a_stop_does_not_wait_for_a_database_that_hangs(
 ) -> None:
     monkeypatch.setattr(writer, "STOP_SECONDS", 0.5)
     before = figures()
-    log = ServerLog(quiet.url, Clock())
+    log = ServerLogWriter(quiet.url, Clock())
     log.start()
     with locked(quiet):
         log.add(passed())
@@ -381,7 +381,7 @@ def test_a_stop_does_not_wait_for_a_database_that_hangs(
 def test_a_stop_gives_up_where_nothing_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "STOP_SECONDS", 0.5)
     before = figures()
-    log = ServerLog("postgresql://nobody@127.0.0.1:1/none", Clock())
+    log = ServerLogWriter("postgresql://nobody@127.0.0.1:1/none", Clock())
     log.start()
     log.add(passed())
     log.stop()

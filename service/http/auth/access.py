@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 from pydantic import TypeAdapter, ValidationError
 
 from service.domain import ids
-from service.domain.callers import Caller, Member, Right, Standing
+from service.domain.callers import Caller, Member, Right, SubscriptionState
 from service.domain.errors import Forbidden, SubscriptionClosed
 from service.domain.ids import SubscriptionId
 from service.http.auth.headers import caller_of
@@ -84,7 +84,7 @@ async def _entered(request: Request, subscription_id: str, right: Right) -> Acce
     context = context_of(request)
     entered = await tenancy.may_enter(context, caller, ids.parse(subscription_id))
     caller.needs(right)
-    _check_standing(entered.standing, right, request.method)
+    _check_state(entered.state, right, request.method)
     return Access(context, caller, entered.subscription_id)
 
 
@@ -94,11 +94,11 @@ _OF_CLOSED = frozenset({Right.READ, Right.HOLD, Right.CLOSE})
 _OF_PURGED = frozenset({Right.SEE_SUBSCRIPTION, Right.READ_HOLDS, Right.CLOSE})
 
 
-def _check_standing(standing: Standing, right: Right, method: str) -> None:
+def _check_state(state: SubscriptionState, right: Right, method: str) -> None:
     """Raise SubscriptionClosed for what a closed subscription is not used for."""
-    if standing is Standing.PURGED and right not in _OF_PURGED:
+    if state is SubscriptionState.PURGED and right not in _OF_PURGED:
         raise SubscriptionClosed("The subscription was closed, exported and purged.")
-    if standing is Standing.CLOSED and method not in ("GET", "HEAD") and right not in _OF_CLOSED:
+    if state is SubscriptionState.CLOSED and method not in ("GET", "HEAD") and right not in _OF_CLOSED:
         raise SubscriptionClosed("The subscription is closed: it can be read, and not changed.")
 
 

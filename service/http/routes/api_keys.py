@@ -11,9 +11,7 @@ from service.http.auth.access import Calling, Managing
 from service.http.bodies import body_of
 from service.http.parameters import Once, Paged
 from service.http.responses import answer, page_answer, page_of, takes
-from service.http.schemas.tenancy import (
-    NewApiKey,
-)
+from service.http.schemas.api_keys import NewApiKey
 from service.usecases import api_keys
 
 router = APIRouter(prefix="/v1", tags=["tenancy"])

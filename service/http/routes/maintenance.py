@@ -14,7 +14,7 @@ from service.http.parameters import Once, Paged
 from service.http.requests import context_of
 from service.http.responses import answer, page_answer, page_of, takes
 from service.http.schemas.logs import RunQuery
-from service.http.schemas.maintenance import JobChange, RunRequest
+from service.http.schemas.maintenance import RunRequest, ScheduleUpdate
 from service.usecases.maintenance import control
 
 router = APIRouter(prefix="/v1/maintenance", tags=["maintenance"])
@@ -32,13 +32,13 @@ def get_job(request: Request, _caller: Maintaining, name: str) -> Response:
     return answer(control.job(context_of(request), name))
 
 
-@router.patch("/jobs/{name}", response_model=control.ScheduledJobStatus, openapi_extra=takes(JobChange))
+@router.patch("/jobs/{name}", response_model=control.ScheduledJobStatus, openapi_extra=takes(ScheduleUpdate))
 @audits(Action.UPDATE, "maintenance_job", id_in="name")
 def change_job(
     request: Request,
     caller: Maintaining,
     name: str,
-    body: Annotated[JobChange, Depends(body_of(JobChange))],
+    body: Annotated[ScheduleUpdate, Depends(body_of(ScheduleUpdate))],
 ) -> Response:
     """Set a job's cron expression and time zone, null being the default, or pause it (operator)."""
     changes = body.model_dump(include=body.model_fields_set)

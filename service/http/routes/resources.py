@@ -17,16 +17,16 @@ from service.http.bodies import MERGE_PATCH, body_of
 from service.http.parameters import RESOURCE_PATH, Based, Once, Paged, Targeted
 from service.http.responses import answer, page_answer, page_of, takes
 from service.http.schemas.fields import QueryText
-from service.http.schemas.resources import CHANGES, NEW, NewResource, ResourceChange
+from service.http.schemas.resources import NEW, UPDATES, NewResource, ResourceUpdate
 from service.usecases import resources
 
 router = APIRouter(prefix="/v1/subscriptions/{subscription_id}", tags=["resources"])
 
-_READ_CHANGE = {kind: body_of(model, media_type=MERGE_PATCH) for kind, model in CHANGES.items()}
+_READ_UPDATE = {kind: body_of(model, media_type=MERGE_PATCH) for kind, model in UPDATES.items()}
 
 
-async def _change(request: Request, target: Targeted) -> ResourceChange:
-    return await _READ_CHANGE[target.kind](request)
+async def _update(request: Request, target: Targeted) -> ResourceUpdate:
+    return await _READ_UPDATE[target.kind](request)
 
 
 def _place(
@@ -114,13 +114,13 @@ def get_resource(access: Reading, target: Targeted) -> Response:
 @router.patch(
     RESOURCE_PATH.removeprefix(router.prefix),
     response_model=resources.Changed,
-    openapi_extra=takes(*CHANGES.values(), media_type=MERGE_PATCH),
+    openapi_extra=takes(*UPDATES.values(), media_type=MERGE_PATCH),
 )
 @audits(Action.UPDATE)
 async def change_resource(
     access: Writing,
     target: Targeted,
-    body: Annotated[ResourceChange, Depends(_change)],
+    body: Annotated[ResourceUpdate, Depends(_update)],
     based: Based,
 ) -> Response:
     """Set name, description or parent, by a merge patch: a new version where anything changes."""

@@ -11,11 +11,7 @@ from service.http.bodies import body_of
 from service.http.parameters import Once, Paged
 from service.http.requests import context_of
 from service.http.responses import answer, page_answer, page_of, takes
-from service.http.schemas.tenancy import (
-    ClosingReason,
-    NewSubscription,
-    SubscriptionChange,
-)
+from service.http.schemas.subscriptions import ClosingReason, NewSubscription, SubscriptionUpdate
 from service.usecases import closing, subscriptions
 
 router = APIRouter(prefix="/v1", tags=["tenancy"])
@@ -56,16 +52,16 @@ def get_subscription(access: Seeing) -> Response:
 @router.patch(
     "/subscriptions/{subscription_id}",
     response_model=subscriptions.Subscription,
-    openapi_extra=takes(SubscriptionChange),
+    openapi_extra=takes(SubscriptionUpdate),
 )
 @audits(Action.UPDATE, "subscription")
 def change_subscription(
-    access: Configuring, body: Annotated[SubscriptionChange, Depends(body_of(SubscriptionChange))]
+    access: Configuring, body: Annotated[SubscriptionUpdate, Depends(body_of(SubscriptionUpdate))]
 ) -> Response:
     """Set the name, and whether changes of resources need If-Match (admin, operator)."""
     changes = body.model_dump(include=body.model_fields_set)
     return answer(
-        subscriptions.change_subscription(access.context, access.caller, access.subscription_id, changes)
+        subscriptions.update_subscription(access.context, access.caller, access.subscription_id, changes)
     )
 
 

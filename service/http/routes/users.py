@@ -12,10 +12,7 @@ from service.http.auth.access import Managing
 from service.http.bodies import body_of
 from service.http.parameters import Once, Paged
 from service.http.responses import answer, page_answer, page_of, takes
-from service.http.schemas.tenancy import (
-    NewUser,
-    UserChange,
-)
+from service.http.schemas.users import NewUser, UserUpdate
 from service.usecases import users
 
 router = APIRouter(prefix="/v1", tags=["tenancy"])
@@ -53,15 +50,15 @@ def list_users(request: Request, access: Managing, paging: Paged) -> Response:
 @router.patch(
     "/subscriptions/{subscription_id}/users/{user_id}",
     response_model=users.User,
-    openapi_extra=takes(UserChange),
+    openapi_extra=takes(UserUpdate),
 )
 @audits(Action.UPDATE, "user", id_in="user_id")
 def change_user(
-    access: Managing, user_id: str, body: Annotated[UserChange, Depends(body_of(UserChange))]
+    access: Managing, user_id: str, body: Annotated[UserUpdate, Depends(body_of(UserUpdate))]
 ) -> Response:
     """Set a user's e-mail address or role (admin, operator)."""
     changes = body.model_dump(include=body.model_fields_set)
-    user = users.change_user(
+    user = users.update_user(
         access.context, access.caller, access.subscription_id, ids.parse(user_id), changes
     )
     return answer(user)

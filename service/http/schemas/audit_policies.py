@@ -2,11 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, model_validator
 
 from service.domain.actions import Action
 from service.domain.audit_policy import ANY, CAN_BE_OFF, Depth, Rule

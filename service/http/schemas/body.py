@@ -2,10 +2,7 @@
 
 from typing import Any
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-)
+from pydantic import BaseModel, ConfigDict
 
 from service.documents import strict_json
 from service.domain.errors import Fault

@@ -3,11 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import (
-    Field,
-    StrictBool,
-    StrictInt,
-)
+from pydantic import Field, StrictBool, StrictInt
 
 from service.domain.errors import Fault
 from service.domain.resource_kinds import Kind

@@ -3,11 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import (
-    BaseModel,
-    Field,
-    StrictBool,
-)
+from pydantic import BaseModel, Field, StrictBool
 
 from service.documents import strict_json
 from service.domain.errors import Fault

@@ -50,35 +50,35 @@ def _never() -> UUID:
     return UUID(int=0)
 
 
-class ResourceChange(Body):
+class ResourceUpdate(Body):
     """A merge patch (RFC 7386) of a resource: what is missing stays, and null removes what may be missing."""
 
     name: Name = Field(default="")
     description: Text | None = None
 
 
-class WorkspaceChange(ResourceChange):
+class WorkspaceUpdate(ResourceUpdate):
     pass
 
 
-class FolderChange(ResourceChange):
+class FolderUpdate(ResourceUpdate):
     workspace_id: UUID = Field(default_factory=_never)
     parent_folder_id: UUID | None = None
 
 
-class JobChange(ResourceChange):
+class JobUpdate(ResourceUpdate):
     folder_id: UUID = Field(default_factory=_never)
 
 
-class WorkflowChange(ResourceChange):
+class WorkflowUpdate(ResourceUpdate):
     job_id: UUID = Field(default_factory=_never)
 
 
-class JobPackageChange(ResourceChange):
+class JobPackageUpdate(ResourceUpdate):
     folder_id: UUID = Field(default_factory=_never)
 
 
-class ConnectorChange(ResourceChange):
+class ConnectorUpdate(ResourceUpdate):
     workspace_id: UUID = Field(default_factory=_never)
 
 
@@ -90,11 +90,11 @@ NEW: dict[Kind, type[NewResource]] = {
     Kind.JOBPACKAGE: NewJobPackage,
     Kind.CONNECTOR: NewConnector,
 }
-CHANGES: dict[Kind, type[ResourceChange]] = {
-    Kind.WORKSPACE: WorkspaceChange,
-    Kind.FOLDER: FolderChange,
-    Kind.JOB: JobChange,
-    Kind.WORKFLOW: WorkflowChange,
-    Kind.JOBPACKAGE: JobPackageChange,
-    Kind.CONNECTOR: ConnectorChange,
+UPDATES: dict[Kind, type[ResourceUpdate]] = {
+    Kind.WORKSPACE: WorkspaceUpdate,
+    Kind.FOLDER: FolderUpdate,
+    Kind.JOB: JobUpdate,
+    Kind.WORKFLOW: WorkflowUpdate,
+    Kind.JOBPACKAGE: JobPackageUpdate,
+    Kind.CONNECTOR: ConnectorUpdate,
 }

@@ -2,13 +2,7 @@
 
 from uuid import UUID
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictBool,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from service.domain.ids import ResourceId
 from service.domain.resource_kinds import Kind

@@ -17,7 +17,7 @@ _OVERHEAD_BYTES = 2048
 _JSON = ("application/json", "application/merge-patch+json", "application/problem+json")
 
 
-class Body:
+class CapturedBody:
     """A body that passes: its size, and its parts while it is JSON of no more than MAX_BODY_BYTES."""
 
     __slots__ = ("is_json", "parts", "size")
@@ -67,8 +67,8 @@ class Exchange:
         self.traceback: str | None = None
         self.weight = 0
         self._bodies_may_be_kept = not scope["path"].startswith("/git/")
-        self.request_body = Body(is_json=self._bodies_may_be_kept and _is_json(scope["headers"]))
-        self.response_body = Body(is_json=False)
+        self.request_body = CapturedBody(is_json=self._bodies_may_be_kept and _is_json(scope["headers"]))
+        self.response_body = CapturedBody(is_json=False)
         self._receive, self._send = receive, send
         self._is_complete = False
 

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from service.domain.ids import mint
-from service.http.server_log.exchange import MAX_BODY_BYTES, Body, Exchange
+from service.http.server_log.exchange import MAX_BODY_BYTES, CapturedBody, Exchange
 from service.masking.patterns import MASK
 from service.masking.truncation import bounded, bounded_text
 from sql.queries.server_logs import ServerLogRow
@@ -78,7 +78,7 @@ def _parameters(query: bytes) -> dict[str, Any] | None:
     return made
 
 
-def _document(body: Body) -> Any:
+def _document(body: CapturedBody) -> Any:
     """A body as it is kept, or a mark of its size where it is too large, came in parts or can't be read."""
     if not body.is_json or body.size == 0:
         return None
@@ -100,5 +100,5 @@ def _without_addresses(value: Any) -> Any:
     return kept | {name: MASK for name in _ADDRESSES & kept.keys() if kept[name] is not None}
 
 
-def _mark(body: Body) -> dict[str, Any]:
+def _mark(body: CapturedBody) -> dict[str, Any]:
     return {"truncated": True, "bytes": body.size}

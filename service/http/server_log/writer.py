@@ -38,7 +38,7 @@ class _OutOfTime(Exception):
     """The server stops, and the database does not answer."""
 
 
-class ServerLog:
+class ServerLogWriter:
     """Takes exchanges without waiting and writes them by COPY, at the latest a second later or every 500.
 
     While the database is away they are held, up to the bounds; what comes then is dropped and counted: the

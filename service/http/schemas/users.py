@@ -1,18 +1,11 @@
-"""Bodies about subscriptions, users and API keys."""
+"""Bodies about users."""
 
 import re
 from typing import Annotated, Literal
-from uuid import UUID
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    StrictBool,
-    StrictInt,
-)
+from pydantic import AfterValidator, Field
 
 from service.http.schemas.body import Body
-from service.http.schemas.fields import ShortName, Words
 
 
 def _username(text: str) -> str:
@@ -37,32 +30,12 @@ Email = Annotated[str, Field(max_length=255), AfterValidator(_email)]
 RoleName = Literal["viewer", "editor", "auditor", "admin"]
 
 
-class NewSubscription(Body):
-    name: ShortName
-    require_if_match: StrictBool = False
-
-
-class SubscriptionChange(Body):
-    name: ShortName = Field(default="")
-    require_if_match: StrictBool = Field(default=False)
-
-
-class ClosingReason(Body):
-    reason: Words
-
-
 class NewUser(Body):
     username: Username
     email: Email
     role: RoleName
 
 
-class UserChange(Body):
+class UserUpdate(Body):
     email: Email = Field(default="")
     role: RoleName = Field(default="viewer")
-
-
-class NewApiKey(Body):
-    user_id: UUID
-    name: ShortName
-    expires_in_days: Annotated[StrictInt, Field(ge=1, le=3650)] | None = None
