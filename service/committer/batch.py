@@ -139,7 +139,7 @@ class BatchWriter:
                         outcomes.append(refusal)
                 passing("batch-planned")
                 # The pack is written while PostgreSQL takes the rows; COMMIT waits for both.
-                planner.writes.flush(tx, self._subscription_id, at, meanwhile=self._builder.write)
+                planner.writes.flush(meanwhile=self._builder.write)
                 passing("rows-written")
                 # Nothing may follow: leaving the block is the commit point.
                 committing = planner.writes

@@ -291,8 +291,8 @@ class Deleted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
-    """A resource that fell by a deletion."""
+class DeletedPart:
+    """A resource of a deletion."""
 
     resource_type: str
     resource_id: UUID
@@ -301,10 +301,10 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Conflict:
-    """What keeps a deletion from being undone: `name_taken`, `parent_deleted` or `already_restored`.
+class RestoreObstacle:
+    """A conflict of a restore: `name_taken`, `parent_deleted`, `already_restored` or `content_differs`.
 
-    `resource_…` are of what can't come back, `other_…` of what is in the way.
+    `resource_…` name the resource that cannot be restored, `other_…` the one that it conflicts with.
     """
 
     reason: str
@@ -336,8 +336,8 @@ class Restored:
     root: Written
     counts: Mapping[str, int]
     blobs: Blobs
-    missing: tuple[Part, ...]
-    kept: tuple[Part, ...]
+    missing: tuple[DeletedPart, ...]
+    kept: tuple[DeletedPart, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -346,9 +346,9 @@ class ForeseenRestore:
 
     deletion_id: UUID
     counts: Mapping[str, int]
-    conflicts: tuple[Conflict, ...]
-    missing: tuple[Part, ...]
-    kept: tuple[Part, ...]
+    conflicts: tuple[RestoreObstacle, ...]
+    missing: tuple[DeletedPart, ...]
+    kept: tuple[DeletedPart, ...]
 
 
 # What is in the history; all other results are answers alone.

@@ -1,4 +1,4 @@
-"""One step of a plan: how a resource stands before it, and what a change does to it."""
+"""One step of a plan: a resource's state, and the change of it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -45,15 +45,15 @@ def by_kind(many: Iterable[Named]) -> dict[str, list[UUID]]:
 
 @dataclass(slots=True)
 class Entry:
-    """A resource as it stands after the changes accepted so far; `dirty` while the database knows less."""
+    """A resource after the changes accepted so far; `dirty` while rows of it are not flushed."""
 
     row: ResourceRow
     current: VersionRow
     check_out: CheckOutRow | None
     dirty: bool = False
 
-    def fell(self, at: datetime) -> None:
-        """Be deleted from an instant on: held by nobody, and not published."""
+    def delete(self, at: datetime) -> None:
+        """Mark the resource as deleted at an instant: not checked out, and not published."""
         self.row = replace(self.row, deleted_at=at)
         self.check_out = None
         self.current = replace(
@@ -64,8 +64,8 @@ class Entry:
             unversioned_changes=self.current.unversioned_changes + 1,
         )
 
-    def rose(self) -> None:
-        """Live again, as it was."""
+    def restore(self) -> None:
+        """Mark the resource as live again."""
         self.row = replace(self.row, deleted_at=None)
         self.current = replace(self.current, unversioned_changes=self.current.unversioned_changes + 1)
 

@@ -10,13 +10,13 @@ from anyio import to_thread
 
 from service.committer.changes import (
     Blobs,
-    Conflict,
     Delete,
+    DeletedPart,
     ForeseenRestore,
-    Part,
     Purge,
     Restore,
     Restored,
+    RestoreObstacle,
 )
 from service.domain.errors import DeletionNotFound
 from service.domain.ids import SubscriptionId
@@ -90,12 +90,12 @@ class Restoration:
 
     deletion_id: UUID
     restored: Mapping[str, int]
-    conflicts: Sequence[Conflict]
+    conflicts: Sequence[RestoreObstacle]
     dry_run: bool
     commit: str | None = None
     blobs: Blobs | None = None
-    missing: Sequence[Part] = field(default_factory=tuple)
-    kept: Sequence[Part] = field(default_factory=tuple)
+    missing: Sequence[DeletedPart] = field(default_factory=tuple)
+    kept: Sequence[DeletedPart] = field(default_factory=tuple)
 
 
 async def delete(context: Context, change: Delete | Purge) -> DeletionMade:

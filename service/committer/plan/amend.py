@@ -1,14 +1,12 @@
-"""Another name, description or place of a resource: a new version with the same definition."""
+"""A resource's new name, description or parent: a new version with the same definition."""
 
 from dataclasses import replace
 from typing import Any
 
 from gitstore import snapshots
-from gitstore.write.commit_builder import CommitBuilder
 from service.committer.changes import Amend, Written
-from service.committer.plan.applier import Applier
-from service.committer.plan.ledger import Ledger
-from service.committer.plan.tree import Tree, field_of
+from service.committer.plan.planning import Planning
+from service.committer.plan.tree import field_of
 from service.committer.step import Step, folder_of
 from service.domain.actions import Action
 from service.domain.resource_kinds import PARENT_FIELDS, Kind, Place
@@ -16,12 +14,13 @@ from sql.queries.audit_logs import Values
 from sql.queries.resources import ResourceRow
 
 
-def amend(ledger: Ledger, tree: Tree, applier: Applier, builder: CommitBuilder, change: Amend) -> Written:
-    """Give a resource what the change wants.
+def amend(planning: Planning, change: Amend) -> Written:
+    """Set the name, description or parent that the change holds.
 
     Raises ResourceNotFound, ParentNotFound, ResourceDeleted, CheckedOut, FolderCycle, NameTaken and
     StaleVersion.
     """
+    ledger, tree = planning.ledger, planning.tree
     kind, before = change.kind, ledger.present(change.kind, change.resource_id).row
     place = _place(before, change)
     parent = None if place is None else tree.parent(kind, place)
@@ -39,7 +38,7 @@ def amend(ledger: Ledger, tree: Tree, applier: Applier, builder: CommitBuilder, 
     if row.place != before.place:
         pointer = "/name"
         if parent is not None and row.name == before.name:
-            # What keeps its name meets it where it is moved to.
+            # A resource that keeps its name meets the same name under its new parent.
             pointer = f"/{field_of(kind, parent)}"
         tree.check_name(kind, row.parent_id, row.name, pointer)
     step = Step(
@@ -47,14 +46,14 @@ def amend(ledger: Ledger, tree: Tree, applier: Applier, builder: CommitBuilder, 
         author=change.author,
         entry=entry,
         row=row,
-        definition=snapshots.split(builder.read_blob(entry.current.git_blob_id)).definition,
+        definition=snapshots.split(planning.builder.read_blob(entry.current.git_blob_id)).definition,
         if_match=change.if_match,
         was=_state(before),
         about=_state(row),
     )
-    [written] = applier.apply([step])
+    [written] = planning.applier.apply([step])
     if row.place != before.place:
-        tree.put(before, entry)
+        tree.move(before, entry)
     return written
 
 
@@ -63,7 +62,7 @@ def _texts(change: Amend) -> dict[str, Any]:
 
 
 def _place(row: ResourceRow, change: Amend) -> Place | None:
-    """The place that a change names, as it would in making a resource; None where it names none."""
+    """The place that a change names, as a new resource would name it; None if it names none."""
     fields = [name for name, _ in PARENT_FIELDS[change.kind]]
     wanted = {name: change.wanted[name] for name in fields if name in change.wanted}
     if not wanted:
@@ -74,7 +73,7 @@ def _place(row: ResourceRow, change: Amend) -> Place | None:
 
 
 def _place_of_folder(row: ResourceRow, wanted: dict[str, Any]) -> dict[str, Any]:
-    """A folder stays in its folder unless it is taken out of it, or named another workspace."""
+    """The ids of a folder's place: it stays in its folder unless the change names another place."""
     inner = None if row.parent_id == row.workspace_id else row.parent_id
     if "parent_folder_id" not in wanted and wanted["workspace_id"] == row.workspace_id:
         return wanted | {"parent_folder_id": inner}
@@ -84,7 +83,7 @@ def _place_of_folder(row: ResourceRow, wanted: dict[str, Any]) -> dict[str, Any]
 
 
 def _state(row: ResourceRow) -> Values:
-    """What an event says of a resource before and after."""
+    """The values of a resource in an audit event."""
     return {
         "name": row.name,
         "description": row.description,

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from gitstore import snapshots
-from gitstore.write.commit_builder import CommitBuilder
 from service.audit.events import Subject
 from service.committer.changes import (
     CheckInMany,
@@ -15,8 +14,8 @@ from service.committer.changes import (
     Skipped,
     WrittenMany,
 )
-from service.committer.plan.applier import Applier
 from service.committer.plan.ledger import Ledger
+from service.committer.plan.planning import Planning
 from service.committer.refusals import (
     all_checked_out,
     check_head_match,
@@ -35,12 +34,13 @@ from sql.queries import as_of, resources, versions
 from sql.queries.versions import VersionRow
 
 
-def check_in(ledger: Ledger, applier: Applier, change: CheckInMany) -> WrittenMany:
+def check_in(planning: Planning, change: CheckInMany) -> WrittenMany:
     """Store every item, and end the author's check-outs of them.
 
-    Raises the first that applies to any item: ResourceNotFound, CheckedOut, ResourceDeleted, StaleVersion,
-    each with the faults of all such items.
+    Raises the first error that applies to any item, with a fault for each such item: ResourceNotFound,
+    CheckedOut, ResourceDeleted, StaleVersion.
     """
+    ledger = planning.ledger
     entries = _entries(ledger, change)
     check_head_match(ledger.writes.tips.head, change.if_match)
     steps = [
@@ -55,7 +55,7 @@ def check_in(ledger: Ledger, applier: Applier, change: CheckInMany) -> WrittenMa
         )
         for item, entry in zip(change.items, entries, strict=True)
     ]
-    written = applier.apply(steps, title=f"check-in of {counted(len(steps))}")
+    written = planning.applier.apply(steps, title=f"check-in of {counted(len(steps))}")
     made = [each.version.git_commit_hash for each in written if not each.unchanged]
     return WrittenMany(commit=made[0] if made else None, versions=tuple(written))
 
@@ -93,17 +93,16 @@ def _entries(ledger: Ledger, change: CheckInMany) -> list[Entry]:
     return entries
 
 
-def roll_back(
-    ledger: Ledger, applier: Applier, builder: CommitBuilder, change: RollBackMany
-) -> WrittenMany | ForeseenMany:
-    """Give each resource that lives now and lived then the definition and description of then.
+def roll_back(planning: Planning, change: RollBackMany) -> WrittenMany | ForeseenMany:
+    """Give each resource that is live now and was live then its definition and description of then.
 
-    Raises ResourceNotFound, ResourceDeleted, CommitNotFound, AmbiguousRef, StaleVersion, and CheckedOut where
-    another holds any that would change.
+    Raises ResourceNotFound, ResourceDeleted, CommitNotFound, AmbiguousRef, StaleVersion, and CheckedOut if
+    another user holds a resource that would change.
     """
+    ledger = planning.ledger
     tx, subscription_id = ledger.tx, ledger.subscription_id
-    # What earlier changes of the batch made counts as well.
-    ledger.writes.flush(tx, subscription_id, ledger.at)
+    # Resources of earlier changes of the batch are rolled back too.
+    ledger.flush()
     found = resources.below(tx, subscription_id, change.root)
     ledger.load(found)
     if change.root is not None and ledger.get(*change.root) is None:
@@ -115,21 +114,19 @@ def roll_back(
     skipped: list[Skipped] = []
     for kind, ids in found.items():
         versions_then = versions.as_of(tx, subscription_id, kind, ids, number=number, at=ledger.at)
-        fallen = as_of.fallen(tx, subscription_id, ids, number=number)
+        were_deleted = as_of.fallen(tx, subscription_id, ids, number=number)
         for resource_id in ids:
             entry, then = ledger.get(Kind(kind), resource_id), versions_then.get(resource_id)
             if entry is None:
                 continue
-            lives, lived = entry.row.deleted_at is None, resource_id not in fallen
+            lives, lived = entry.row.deleted_at is None, resource_id not in were_deleted
             if then is not None and lives and lived:
                 pairs.append((entry, then))
             elif lives:
                 skipped.append(_skipped(entry, "newer" if then is None else "was_deleted"))
             elif then is not None and lived:
                 skipped.append(_skipped(entry, "deleted"))
-    steps = [
-        step for entry, then in pairs if (step := _step(ledger, builder, change, entry, then)) is not None
-    ]
+    steps = [step for entry, then in pairs if (step := _step(planning, change, entry, then)) is not None]
     held = [step.entry for step in steps if _is_anothers(ledger, step.entry, change)]
     if held:
         raise all_checked_out(held)
@@ -142,49 +139,48 @@ def roll_back(
         )
         return ForeseenMany(foreseen=foreseen, skipped=tuple(skipped))
     if not steps:
-        _record_nothing(ledger, applier, change)
+        _record_nothing(planning, change)
         return WrittenMany(commit=None, versions=(), skipped=tuple(skipped))
     title = f"rollback of {counted(len(steps))} to {_shown(change.to)}"
-    written = applier.apply(steps, title=title)
+    written = planning.applier.apply(steps, title=title)
     commit = written[0].version.git_commit_hash
     return WrittenMany(commit=commit, versions=tuple(written), skipped=tuple(skipped))
 
 
 def _number(ledger: Ledger, to: datetime | str) -> int:
-    """The place on `main` of the commit that it was at, 0 before the first."""
+    """The number on `main` of the commit to roll back to, 0 before the first."""
     if isinstance(to, datetime):
         commit = as_of.last_commit(ledger.tx, ledger.subscription_id, to)
         return 0 if commit is None else commit.commit_number
     return version_refs.commit(ledger.tx, ledger.subscription_id, to, given_as="/to").commit_number
 
 
-def _step(
-    ledger: Ledger, builder: CommitBuilder, change: RollBackMany, entry: Entry, then: VersionRow
-) -> Step | None:
-    """What brings a resource back, None where it is so already."""
+def _step(planning: Planning, change: RollBackMany, entry: Entry, then: VersionRow) -> Step | None:
+    """The rollback of one resource, None if its content is the same already."""
     if then.git_blob_id == entry.current.git_blob_id:
         return None
-    as_of = snapshots.split(builder.read_blob(then.git_blob_id))
-    now = snapshots.split(builder.read_blob(entry.current.git_blob_id))
-    # Name and place are not rolled back, so content may be equal where the blobs are not.
+    as_of = snapshots.split(planning.builder.read_blob(then.git_blob_id))
+    now = snapshots.split(planning.builder.read_blob(entry.current.git_blob_id))
+    # Name and parent are not rolled back, so the content can be equal while the blobs differ.
     if (as_of.definition, as_of.description) == (now.definition, now.description):
         return None
     return Step(
         action=Action.ROLLBACK,
         author=change.author,
         entry=entry,
-        row=entry.row.touched(ledger.at, as_of.description),
+        row=entry.row.touched(planning.ledger.at, as_of.description),
         definition=as_of.definition,
         comment=change.comment,
         about={"rolled_back_to": then.version_number},
     )
 
 
-def _record_nothing(ledger: Ledger, applier: Applier, change: RollBackMany) -> None:
+def _record_nothing(planning: Planning, change: RollBackMany) -> None:
+    ledger = planning.ledger
     root = None if change.root is None else ledger.get(*change.root)
     subject = Subject("subscription", ledger.subscription_id, None) if root is None else Subject.of(root.row)
     about = {"rolled_back_to": _shown(change.to), "unchanged": True}
-    applier.record(change.author, subject, Action.ROLLBACK, old=None, new=about)
+    planning.applier.record(change.author, subject, Action.ROLLBACK, old=None, new=about)
 
 
 def _is_anothers(ledger: Ledger, entry: Entry, change: CheckInMany | RollBackMany) -> bool:

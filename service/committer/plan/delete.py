@@ -1,4 +1,4 @@
-"""Deletion, softly with all that lives below, or for good of what is deleted already; all or nothing."""
+"""Deletion of a resource with all live ones below it, and purge of a deleted one; all or nothing."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,8 @@ from uuid import UUID
 from gitstore.commit_messages import DeletionLine
 from service.audit.events import Subject, check_out_state
 from service.committer.changes import Delete, Deleted, Purge
-from service.committer.plan.applier import Applier
 from service.committer.plan.ledger import Ledger
-from service.committer.plan.tree import Tree
+from service.committer.plan.planning import Planning
 from service.committer.refusals import all_checked_out, check_match, checked_out
 from service.committer.step import Entry, by_kind, running
 from service.domain import ids, legal_holds
@@ -29,8 +28,8 @@ Counts = Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class _Fallen:
-    """A resource that falls, how far below the root, and how much of each collection falls with it."""
+class _DeletedEntry:
+    """A resource to delete, its level below the root, and how many of each collection its row stands for."""
 
     entry: Entry
     level: int
@@ -38,8 +37,8 @@ class _Fallen:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fall:
-    """What a deletion is, apart from what falls by it: `until` is None where that is for good."""
+class _Common:
+    """The facts that all rows of a deletion share; `until` is None for a deletion for good."""
 
     deletion_id: UUID
     change: Delete | Purge
@@ -49,9 +48,9 @@ class _Fall:
     commit: str
     commit_number: int
 
-    def row(self, fallen: _Fallen, at: datetime) -> NewDeletion:
-        """The row of one that falls."""
-        row, is_root = fallen.entry.row, fallen.level == 0
+    def row(self, cascaded: _DeletedEntry, at: datetime) -> NewDeletion:
+        """The row of one resource."""
+        row, is_root = cascaded.entry.row, cascaded.level == 0
         published = self.published.get(row.resource_id)
         return NewDeletion(
             deletion_id=self.deletion_id if is_root else ids.derived(self.deletion_id, row.resource_id),
@@ -61,95 +60,96 @@ class _Fall:
             resource_name=row.name,
             parent_resource_type=parent_kind(row),
             parent_resource_id=row.parent_id,
-            cascade_level=fallen.level,
-            **{f"cascaded_{collection}": number for collection, number in fallen.counts.items()},
+            cascade_level=cascaded.level,
+            **{f"cascaded_{collection}": number for collection, number in cascaded.counts.items()},
             deleted_by=self.change.author.user_id,
             deletion_reason=self.reason,
             is_soft_delete=self.until is not None,
             can_be_restored=self.until is not None,
             restore_expiry_at=self.until,
             deleted_at=at,
-            version_id=fallen.entry.current.version_id,
+            version_id=cascaded.entry.current.version_id,
             published_version_id=None if published is None else published.version_id,
             git_commit_hash=self.commit,
             commit_number=self.commit_number,
         )
 
 
-def delete(ledger: Ledger, tree: Tree, applier: Applier, change: Delete) -> Deleted:
-    """Let a resource and all that lives below it fall.
+def delete(planning: Planning, change: Delete) -> Deleted:
+    """Delete a resource and all live ones below it.
 
-    Raises ResourceNotFound, ResourceDeleted, CheckedOut where another holds any of it, StaleVersion.
+    Raises ResourceNotFound, ResourceDeleted, CheckedOut if another user holds any of them, StaleVersion.
     """
-    tree.tell()
+    ledger, applier = planning.ledger, planning.applier
+    ledger.flush()
     entry = ledger.live(change.kind, change.resource_id)
-    fallen = _fallen(entry, [each for each in _below(ledger, change) if each.row.deleted_at is None])
-    held = [each.entry for each in fallen if running(each.entry.check_out, ledger.at) is not None]
+    cascaded = _cascaded(entry, [each for each in _below(ledger, change) if each.row.deleted_at is None])
+    held = [each.entry for each in cascaded if running(each.entry.check_out, ledger.at) is not None]
     anothers = [holder for holder in held if not _is_of(holder, change)]
     if anothers and not change.force:
         raise _refusal(entry, anothers)
     check_match(change.kind, entry.current, change.if_match)
     until, reason = ledger.at + change.restorable_for, _reason(change)
     deletion_id = mint()
-    published = _published(ledger, fallen)
+    published = _published(ledger, cascaded)
     line = DeletionLine(str(deletion_id), until, reason)
     commit = applier.delete(
-        [each.entry.row for each in fallen],
+        [each.entry.row for each in cascaded],
         line,
         author=change.author,
         root=entry.row,
-        also=len(fallen) - 1,
+        also=len(cascaded) - 1,
     )
     if published:
         applier.withdraw(published, line, author=change.author, root=entry.row)
     for holder in held:
-        _end_check_out(ledger, applier, holder, change)
+        _end_check_out(planning, holder, change)
     number = ledger.writes.tips.commits
-    fall = _Fall(deletion_id, change, until, reason, _by_resource(published), commit, number)
+    common = _Common(deletion_id, change, until, reason, _by_resource(published), commit, number)
     rows = ledger.writes.rows
-    rows.deletions += [fall.row(each, ledger.at) for each in fallen]
-    rows.fell = by_kind(each.entry.row for each in fallen)
-    return _finish(ledger, tree, applier, fall, fallen)
+    rows.deletions += [common.row(each, ledger.at) for each in cascaded]
+    rows.to_delete = by_kind(each.entry.row for each in cascaded)
+    return _finish(planning, common, cascaded)
 
 
-def purge(ledger: Ledger, tree: Tree, applier: Applier, change: Purge) -> Deleted:
-    """Delete a resource for good that is deleted already, and all below it.
+def purge(planning: Planning, change: Purge) -> Deleted:
+    """Delete a deleted resource for good, and all below it.
 
     Raises ResourceNotFound, NotDeleted, StaleVersion, StillRestorable, Held.
     """
-    tree.tell()
+    ledger = planning.ledger
+    ledger.flush()
     entry = ledger.present(change.kind, change.resource_id)
     if entry.row.deleted_at is None:
         raise NotDeleted(f"The {change.kind} lives: delete it first, without `permanent`.")
     check_match(change.kind, entry.current, change.if_match)
-    # All of it is deleted: nothing lives below what does not.
-    fallen = _fallen(entry, _below(ledger, change))
+    # All of them are deleted: below a deleted resource there is no live one.
+    cascaded = _cascaded(entry, _below(ledger, change))
     if change.once_expired:
-        _check_expired(ledger, fallen)
-    legal_holds.check(ledger.tx, ledger.subscription_id, [each.entry.row for each in fallen], ledger.at)
+        _check_expired(ledger, cascaded)
+    legal_holds.check(ledger.tx, ledger.subscription_id, [each.entry.row for each in cascaded], ledger.at)
     reason = _reason(change)
     deletion_id = mint()
     line = DeletionLine(str(deletion_id), None, reason)
-    commit = applier.delete([], line, author=change.author, root=entry.row, also=len(fallen) - 1)
-    fall = _Fall(deletion_id, change, None, reason, {}, commit, ledger.writes.tips.commits)
+    commit = planning.applier.delete([], line, author=change.author, root=entry.row, also=len(cascaded) - 1)
+    common = _Common(deletion_id, change, None, reason, {}, commit, ledger.writes.tips.commits)
     rows = ledger.writes.rows
-    rows.purged += [each.entry.row.resource_id for each in fallen]
-    rows.deletions += [fall.row(each, ledger.at) for each in fallen]
-    rows.removed = by_kind(each.entry.row for each in fallen)
-    done = _finish(ledger, tree, applier, fall, fallen)
-    ledger.forget(each.entry for each in fallen)
+    rows.deletions += [common.row(each, ledger.at) for each in cascaded]
+    rows.to_purge = by_kind(each.entry.row for each in cascaded)
+    done = _finish(planning, common, cascaded)
+    ledger.forget(each.entry for each in cascaded)
     return done
 
 
-def _check_expired(ledger: Ledger, fallen: Sequence[_Fallen]) -> None:
-    ids = [each.entry.row.resource_id for each in fallen]
+def _check_expired(ledger: Ledger, cascaded: Sequence[_DeletedEntry]) -> None:
+    ids = [each.entry.row.resource_id for each in cascaded]
     until = expire_deletions.restorable_until(ledger.tx, ledger.subscription_id, ids, ledger.at)
     if until is not None:
         raise StillRestorable(f"Some of it can be restored until {until:%Y-%m-%dT%H:%M:%SZ}.")
 
 
 def parent_kind(row: ResourceRow) -> Kind | None:
-    """The kind of what a resource lies in; None for a workspace."""
+    """The kind of a resource's parent; None for a workspace."""
     kinds = [kind for _, kind in PARENT_FIELDS[Kind(row.resource_type)]]
     if not kinds:
         return None
@@ -157,29 +157,31 @@ def parent_kind(row: ResourceRow) -> Kind | None:
     return Kind.WORKSPACE if row.parent_id == row.workspace_id else kinds[0]
 
 
-def _finish(ledger: Ledger, tree: Tree, applier: Applier, fall: _Fall, fallen: Sequence[_Fallen]) -> Deleted:
-    """Count the change of each, record the deletion, and let the rest of the batch see what is left."""
-    change, root, rows = fall.change, fallen[0], ledger.writes.rows
-    applier.count_changes([each.entry for each in fallen], change.author, Action.DELETE, reason=fall.reason)
+def _finish(planning: Planning, common: _Common, cascaded: Sequence[_DeletedEntry]) -> Deleted:
+    """Count the change of each resource, record the deletion, and mark the entries as deleted."""
+    ledger, applier = planning.ledger, planning.applier
+    change, root, rows = common.change, cascaded[0], ledger.writes.rows
+    entries = [each.entry for each in cascaded]
+    applier.count_changes(entries, change.author, Action.DELETE, reason=common.reason)
     about: Values = {
-        "deletion_id": fall.deletion_id,
-        "permanent": fall.until is None,
-        "restore_expiry_at": fall.until,
-        "reason": fall.reason,
-        "git_commit_hash": fall.commit,
+        "deletion_id": common.deletion_id,
+        "permanent": common.until is None,
+        "restore_expiry_at": common.until,
+        "reason": common.reason,
+        "git_commit_hash": common.commit,
         "counts": dict(root.counts),
     }
     subject = Subject.of(root.entry.row)
     applier.record(change.author, subject, Action.DELETE, old=None, new=about)
-    made = next(row for row in rows.deletions if row.deletion_id == fall.deletion_id)
+    made = next(row for row in rows.deletions if row.deletion_id == common.deletion_id)
     connectors = {
-        each.entry.row.resource_id: each.entry.row.name
-        for each in fallen
-        if each.entry.row.resource_type == Kind.CONNECTOR
+        entry.row.resource_id: entry.row.name
+        for entry in entries
+        if entry.row.resource_type == Kind.CONNECTOR
     }
-    for each in fallen:
-        each.entry.fell(ledger.at)
-    tree.tell_next()
+    for entry in entries:
+        entry.delete(ledger.at)
+    ledger.flush_before_next()
     deletion = DeletionRow.of(
         made, username=change.author.username, git_blob_id=root.entry.current.git_blob_id
     )
@@ -187,18 +189,18 @@ def _finish(ledger: Ledger, tree: Tree, applier: Applier, fall: _Fall, fallen: S
 
 
 def _below(ledger: Ledger, change: Delete | Purge) -> list[Entry]:
-    """A resource and all below it, deleted or not, each row held."""
+    """A resource and all below it, deleted or not, their rows locked."""
     found = resources.below(ledger.tx, ledger.subscription_id, (change.kind, change.resource_id))
     ledger.load(found)
     entries = (ledger.get(Kind(kind), each) for kind, all_ids in found.items() for each in all_ids)
     return [entry for entry in entries if entry is not None]
 
 
-def _fallen(root: Entry, entries: Sequence[Entry]) -> list[_Fallen]:
-    """What falls with a root, a parent before what lies in it, with counts of what lies in each."""
+def _cascaded(root: Entry, entries: Sequence[Entry]) -> list[_DeletedEntry]:
+    """The root and the resources below it, each parent before its children, with counts."""
     by_id = {entry.row.resource_id: entry for entry in (root, *entries)}
     found = cascade(_falling(root), map(_falling, entries))
-    return [_Fallen(by_id[each.resource_id], each.level, each.counts) for each in found]
+    return [_DeletedEntry(by_id[each.resource_id], each.level, each.counts) for each in found]
 
 
 def _falling(entry: Entry) -> Candidate:
@@ -206,10 +208,10 @@ def _falling(entry: Entry) -> Candidate:
     return Candidate(Kind(row.resource_type), row.resource_id, row.parent_id)
 
 
-def _published(ledger: Ledger, fallen: Sequence[_Fallen]) -> list[VersionRow]:
+def _published(ledger: Ledger, cascaded: Sequence[_DeletedEntry]) -> list[VersionRow]:
     return [
         version
-        for kind, resource_ids in by_kind(each.entry.row for each in fallen).items()
+        for kind, resource_ids in by_kind(each.entry.row for each in cascaded).items()
         for version in versions.published_of(
             ledger.tx, ledger.subscription_id, kind, resource_ids, at=ledger.at
         )
@@ -234,13 +236,14 @@ def _refusal(root: Entry, held: Sequence[Entry]) -> Exception:
     return all_checked_out(held)
 
 
-def _end_check_out(ledger: Ledger, applier: Applier, entry: Entry, change: Delete) -> None:
+def _end_check_out(planning: Planning, entry: Entry, change: Delete) -> None:
     held = entry.check_out
     if held is None:
         return
     is_own = _is_of(entry, change)
-    ledger.writes.rows.released.append((held, change.author.user_id, "deleted" if is_own else "forced"))
-    applier.record(
+    how = "deleted" if is_own else "forced"
+    planning.ledger.writes.rows.released.append((held, change.author.user_id, how))
+    planning.applier.record(
         change.author,
         Subject.of(entry.row),
         Action.CANCEL_CHECK_OUT if is_own else Action.FORCE_CANCEL,

@@ -1,4 +1,4 @@
-"""The resources of a batch as they stand after the changes accepted so far."""
+"""The resources of a batch as the changes accepted so far leave them."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
@@ -20,7 +20,10 @@ from sql.queries.versions import VersionRow
 
 
 class Ledger:
-    """Reads resources, their rows held, once; what the batch changed of them is told to it in its entries."""
+    """Reads resources once, their rows locked; the planning functions keep its entries up to date.
+
+    The database knows the accepted changes after a flush. Reading a changed resource needs one.
+    """
 
     def __init__(
         self, tx: Transaction, subscription_id: SubscriptionId, *, at: datetime, writes: Writes
@@ -29,10 +32,13 @@ class Ledger:
         self.subscription_id = subscription_id
         self.at = at
         self.writes = writes
+        # Kind, parent and name of each resource made since the last flush.
+        self.new_names: set[tuple[str, UUID | None, str]] = set()
         self._entries: dict[tuple[str, UUID], Entry] = {}
+        self._is_flush_due = False
 
     def load(self, wanted: Mapping[str, Collection[UUID]]) -> None:
-        """Hold and read resources by kind; those that are not there are left out."""
+        """Lock and read resources by kind; ids without a resource are left out."""
         missing = {
             kind: ids
             for kind, all_ids in wanted.items()
@@ -44,7 +50,7 @@ class Ledger:
         self.add(found.found())
 
     def add(self, standing: Iterable[LockedResource]) -> None:
-        """Take up resources that are held."""
+        """Add resources whose rows are locked."""
         for each in standing:
             current = each.current
             if current.checked_out_by is not None and running(each.check_out, self.at) is None:
@@ -54,7 +60,7 @@ class Ledger:
             self._entries[kind, resource_id] = Entry(each.row, current, each.check_out)
 
     def get(self, kind: Kind, resource_id: UUID) -> Entry | None:
-        """A loaded resource, deleted or not, None for what is not there."""
+        """A loaded resource, deleted or not; None if there is none."""
         return self._entries.get((kind, resource_id))
 
     def present(self, kind: Kind, resource_id: UUID) -> Entry:
@@ -65,14 +71,14 @@ class Ledger:
         return entry
 
     def live(self, kind: Kind, resource_id: UUID) -> Entry:
-        """A resource that may be changed; raises ResourceNotFound, ResourceDeleted."""
+        """A loaded resource that is not deleted; raises ResourceNotFound, ResourceDeleted."""
         entry = self.present(kind, resource_id)
         if entry.row.deleted_at is not None:
             raise resource_deleted(kind)
         return entry
 
     def writable(self, kind: Kind, resource_id: UUID, author: Member) -> Entry:
-        """A resource whose content the author may change; raises CheckedOut too."""
+        """A resource whose content the author may change; raises as `live` does, and CheckedOut."""
         entry = self.live(kind, resource_id)
         held = running(entry.check_out, self.at)
         if held is not None and held.checked_out_by != author.user_id:
@@ -81,7 +87,7 @@ class Ledger:
 
     def find(self, entry: Entry, ref: str | int) -> VersionRow:
         """The version of a resource that `ref` names; raises VersionNotFound, AmbiguousRef."""
-        self.tell([entry])
+        self.flush_if_dirty([entry])
         kind, resource_id = entry.row.resource_type, entry.row.resource_id
         found = version_refs.resolve(self.tx, self.subscription_id, kind, resource_id, ref, self.at)
         if found is None:
@@ -90,28 +96,42 @@ class Ledger:
 
     def tag_owner(self, entry: Entry, tag: str) -> UUID | None:
         """The version of a resource that has a tag."""
-        self.tell([entry])
+        self.flush_if_dirty([entry])
         row = entry.row
         return tags.owner(self.tx, self.subscription_id, row.resource_type, row.resource_id, tag)
 
-    def tell(self, entries: Iterable[Entry]) -> None:
-        """Let the database know what the batch changed, where it is asked about something changed."""
-        if any(entry.dirty for entry in entries):
-            self.tell_all()
-
-    def tell_all(self) -> None:
-        """Let the database know all that the batch did so far."""
-        self.writes.flush(self.tx, self.subscription_id, self.at)
+    def flush(self) -> None:
+        """Write the rows of all changes accepted so far."""
+        self.writes.flush()
         for entry in self._entries.values():
             entry.dirty = False
+        self.new_names.clear()
+        self._is_flush_due = False
+
+    def flush_if_dirty(self, entries: Iterable[Entry]) -> None:
+        """Flush if the batch changed one of these resources."""
+        if any(entry.dirty for entry in entries):
+            self.flush()
+
+    def flush_before_next(self) -> None:
+        """Flush before the next change of the batch is planned.
+
+        After the last change, all rows are sent together, and the pack is written meanwhile.
+        """
+        self._is_flush_due = True
+
+    def flush_if_due(self) -> None:
+        """Flush if the change before asked for it."""
+        if self._is_flush_due:
+            self.flush()
 
     def forget(self, entries: Iterable[Entry]) -> None:
-        """Let go of resources that are there no longer."""
+        """Drop resources that were purged."""
         for entry in entries:
             del self._entries[entry.row.resource_type, entry.row.resource_id]
 
     def reread(self) -> None:
-        """Read again where the resources of the batch hang: what one of them lies in was moved."""
+        """Read the rows of all resources again: a move changed the workspace or folder of its descendants."""
         of_kind: dict[str, list[UUID]] = {}
         for kind, resource_id in self._entries:
             of_kind.setdefault(kind, []).append(resource_id)

@@ -1,4 +1,4 @@
-"""Deciding what each change of a batch does, against the database and the changes accepted before it."""
+"""Planning each change of a batch, against the database and the changes accepted before it."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -8,9 +8,7 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from gitstore import snapshots
 from gitstore.write.commit_builder import CommitBuilder
-from service.audit.events import Subject
 from service.committer.changes import (
     Amend,
     Change,
@@ -18,7 +16,6 @@ from service.committer.changes import (
     CheckInMany,
     Create,
     Delete,
-    Foreseen,
     Purge,
     Restore,
     Result,
@@ -27,30 +24,25 @@ from service.committer.changes import (
     Save,
     SetPublished,
     SetTag,
-    Written,
 )
-from service.committer.plan import amend, bulk, delete, restore
+from service.committer.plan import amend, bulk, delete, restore, single
 from service.committer.plan.applier import Applier
 from service.committer.plan.ledger import Ledger
+from service.committer.plan.planning import Planning
 from service.committer.plan.tree import Tree
 from service.committer.plan.writes import Writes
-from service.committer.refusals import check_match, holder_facts, tag_taken
-from service.committer.step import Step, folder_of, running, version_state
 from service.domain import idempotency
-from service.domain.actions import Action
-from service.domain.errors import NotCheckedOut, NotHolder
 from service.domain.idempotency import Attempt
 from service.domain.ids import SubscriptionId
 from sql.database import Transaction
 from sql.queries.batch_opening import LockedResource
 from sql.queries.repositories import Tips
-from sql.queries.resources import ResourceRow
 
 _RESULT: TypeAdapter[Result] = TypeAdapter(Result)
 
 
 def named(changes: Iterable[Change]) -> dict[str, set[UUID]]:
-    """The resources that changes name, by kind: to be held and read before they are planned."""
+    """The resources that changes name, by kind: to lock and read before the changes are planned."""
     wanted: dict[str, set[UUID]] = defaultdict(set)
     for change in changes:
         match change:
@@ -81,19 +73,18 @@ class Planner:
         self._tx = tx
         self._subscription_id = subscription_id
         self._at = at
-        self.writes = Writes(tips)
-        self._ledger = Ledger(tx, subscription_id, at=at, writes=self.writes)
-        self._tree = Tree(self._ledger)
-        self._applier = Applier(self._ledger, builder=builder, git_url=git_url)
-        self._builder = builder
-        # What this batch did for calls with an Idempotency-Key: their retries may be in it as well.
+        self.writes = Writes(tx, subscription_id, tips, at=at)
+        ledger = Ledger(tx, subscription_id, at=at, writes=self.writes)
+        ledger.add(standing)
+        applier = Applier(ledger, builder=builder, git_url=git_url)
+        self._planning = Planning(ledger, Tree(ledger), applier, builder)
+        # Results of changes with an Idempotency-Key: their retries may be in the same batch.
         self._done: dict[bytes, tuple[Attempt, Result]] = {}
-        self._ledger.add(standing)
 
     def plan(self, change: Change) -> Result:
-        """What the change does, its rows added to `writes`; raises the AnnalsError that refuses it.
+        """Plan a change and add its rows to `writes`; raises the AnnalsError that refuses it.
 
-        A change whose Idempotency-Key was used for it before does nothing: its result is that of then.
+        A retry, by its Idempotency-Key, changes nothing and has the result of the first try.
         """
         if change.once is None:
             return self._plan(change)
@@ -114,144 +105,32 @@ class Planner:
         return None if stored is None else _RESULT.validate_json(stored)
 
     def _plan(self, change: Change) -> Result:
-        self._tree.catch_up()
+        planning = self._planning
+        planning.ledger.flush_if_due()
         match change:
             case Create():
-                return self._create(change)
+                return single.create(planning, change)
             case Amend():
-                return amend.amend(self._ledger, self._tree, self._applier, self._builder, change)
+                return amend.amend(planning, change)
             case Save():
-                return self._save(change)
+                return single.save(planning, change)
             case CheckIn():
-                return self._check_in(change)
+                return single.check_in(planning, change)
             case RollBack():
-                return self._roll_back(change)
+                return single.roll_back(planning, change)
             case SetTag():
-                return self._set_tag(change)
+                return single.set_tag(planning, change)
             case SetPublished():
-                return self._set_published(change)
+                return single.set_published(planning, change)
             case CheckInMany():
-                return bulk.check_in(self._ledger, self._applier, change)
+                return bulk.check_in(planning, change)
             case RollBackMany():
-                return bulk.roll_back(self._ledger, self._applier, self._builder, change)
+                return bulk.roll_back(planning, change)
             case Delete():
-                return delete.delete(self._ledger, self._tree, self._applier, change)
+                return delete.delete(planning, change)
             case Purge():
-                return delete.purge(self._ledger, self._tree, self._applier, change)
+                return delete.purge(planning, change)
             case Restore():
-                return restore.restore(self._ledger, self._tree, self._applier, self._builder, change)
+                return restore.restore(planning, change)
             case _:
                 assert_never(change)
-
-    def _create(self, change: Create) -> Written:
-        parent = self._tree.parent(change.kind, change.place)
-        self._tree.check_lives(parent, change.kind)
-        parent_id = None if parent is None else parent.resource_id
-        self._tree.check_name(change.kind, parent_id, change.name)
-        row = ResourceRow(
-            resource_type=change.kind,
-            resource_id=change.resource_id,
-            name=change.name,
-            description=change.description,
-            parent_id=parent_id,
-            workspace_id=change.resource_id if parent is None else parent.workspace_id,
-            folder_id=folder_of(parent, change.resource_id, change.kind),
-            created_by=change.author.user_id,
-            created_at=self._at,
-            updated_at=self._at,
-            deleted_at=None,
-        )
-        self._tree.add(row)
-        return self._applier.create(row, change.author, change.definition)
-
-    def _save(self, change: Save) -> Written:
-        entry = self._ledger.writable(change.kind, change.resource_id, change.author)
-        step = Step(
-            action=Action.UPDATE,
-            author=change.author,
-            entry=entry,
-            row=entry.row.touched(self._at, entry.row.description),
-            definition=change.definition,
-            if_match=change.if_match,
-            description=change.description,
-            tag=change.tag,
-            publish=change.publish,
-        )
-        return self._applier.apply([step])[0]
-
-    def _check_in(self, change: CheckIn) -> Written:
-        entry = self._ledger.live(change.kind, change.resource_id)
-        held = running(entry.check_out, self._at)
-        if held is None:
-            raise NotCheckedOut("There is no check-out to end: check out first, or save a version.")
-        if held.checked_out_by != change.author.user_id:
-            raise NotHolder(f"{held.username} holds the check-out.", facts=holder_facts(held))
-        step = Step(
-            action=Action.CHECK_IN,
-            author=change.author,
-            entry=entry,
-            row=entry.row.touched(self._at, entry.row.description),
-            definition=change.definition,
-            if_match=change.if_match,
-            comment=change.comment,
-            tag=change.tag,
-            publish=change.publish,
-            ends=held,
-        )
-        return self._applier.apply([step])[0]
-
-    def _roll_back(self, change: RollBack) -> Written | Foreseen:
-        # What is not there comes before what is in the way: 404 before 409 and 423.
-        target = self._ledger.find(self._ledger.present(change.kind, change.resource_id), change.to)
-        entry = self._ledger.writable(change.kind, change.resource_id, change.author)
-        past = snapshots.split(self._builder.read_blob(target.git_blob_id))
-        row = entry.row.touched(self._at, past.description)
-        if change.dry_run:
-            check_match(change.kind, entry.current, change.if_match)
-            return Foreseen(resource=row, current=entry.current, target=target)
-        step = Step(
-            action=Action.ROLLBACK,
-            author=change.author,
-            entry=entry,
-            row=row,
-            definition=past.definition,
-            if_match=change.if_match,
-            comment=change.comment,
-            body=f"Rolled back to version {target.version_number} ({target.git_commit_hash[:12]}).",
-            about={"rolled_back_to": target.version_number},
-        )
-        return self._applier.apply([step])[0]
-
-    def _set_tag(self, change: SetTag) -> Written:
-        version = self._ledger.find(self._ledger.present(change.kind, change.resource_id), change.ref)
-        entry = self._ledger.live(change.kind, change.resource_id)
-        if change.tag is not None:
-            owner = self._ledger.tag_owner(entry, change.tag)
-            if owner is not None and owner != version.version_id:
-                raise tag_taken(change.kind, change.tag)
-        check_match(change.kind, entry.current, change.if_match)
-        after = self._applier.set_tag(entry, version, change.tag, change.author)
-        self._applier.record(
-            change.author,
-            Subject.of(entry.row),
-            Action.UNTAG if change.tag is None else Action.TAG,
-            old=version_state(version),
-            new=version_state(after) | ({"unchanged": True} if after is version else {}),
-        )
-        return Written(resource=entry.row, version=after, unchanged=after is version)
-
-    def _set_published(self, change: SetPublished) -> Written:
-        version = self._ledger.find(self._ledger.present(change.kind, change.resource_id), change.ref)
-        entry = self._ledger.live(change.kind, change.resource_id)
-        check_match(change.kind, entry.current, change.if_match)
-        after = self._applier.set_published(entry, version, change.author, published=change.published)
-        self._applier.record(
-            change.author,
-            Subject.of(entry.row),
-            Action.PUBLISH if change.published else Action.UNPUBLISH,
-            old=version_state(version) | {"is_published": version.is_published},
-            new=version_state(after)
-            | {"is_published": after.is_published}
-            | ({"unchanged": True} if after is version else {}),
-        )
-        return Written(resource=entry.row, version=after, unchanged=after is version)

@@ -1,26 +1,24 @@
-"""Bringing back what fell by a deletion: exactly that, from git, in one commit, or nothing."""
+"""Restore of a deletion: exactly its resources, from git, in one commit, or nothing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
 from gitstore import snapshots
-from gitstore.write.commit_builder import CommitBuilder
 from service.audit.events import Subject
 from service.committer.changes import (
     Blobs,
-    Conflict,
+    DeletedPart,
     ForeseenRestore,
-    Part,
     Resolution,
     Restore,
     Restored,
+    RestoreObstacle,
     Written,
 )
-from service.committer.plan.applier import Applier
 from service.committer.plan.delete import parent_kind
 from service.committer.plan.ledger import Ledger
-from service.committer.plan.tree import Tree
+from service.committer.plan.planning import Planning
 from service.committer.step import Entry, Step, by_kind, folder_of, path_of
 from service.domain.actions import Action
 from service.domain.cascades import count
@@ -43,37 +41,36 @@ _NEW_PARENT = "/resolve/new_parent_id"
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
-    """What a restore comes to; `root` is how what it names will stand, None where that is back already."""
+class _RestorePlan:
+    """The effects of a restore; `root` is the row that the named resource will have, None if it is live."""
 
     root: ResourceRow | None
     parts: Sequence[tuple[DeletionRow, Entry]]
-    # The blobs of those by their paths.
+    # The blobs of the parts by their paths.
     places: Mapping[str, str]
-    missing: tuple[Part, ...]
-    kept: tuple[Part, ...]
-    conflicts: tuple[Conflict, ...]
+    missing: tuple[DeletedPart, ...]
+    kept: tuple[DeletedPart, ...]
+    conflicts: tuple[RestoreObstacle, ...]
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many come back, by collection."""
+        """The number of resources to restore, by collection."""
         return count(entry.row.resource_type for _, entry in self.parts)
 
 
-def restore(
-    ledger: Ledger, tree: Tree, applier: Applier, builder: CommitBuilder, change: Restore
-) -> Restored | ForeseenRestore:
-    """Bring back what fell by a deletion, or say what would come back and what is in its way.
+def restore(planning: Planning, change: Restore) -> Restored | ForeseenRestore:
+    """Restore the resources of a deletion; a dry run answers the resources and conflicts only.
 
     Raises DeletionNotFound, NotRestorable, ParentNotFound, Invalid, and, but for a dry run, RestoreConflict
-    with all that is in the way.
+    with all conflicts.
     """
-    tree.tell()
+    ledger = planning.ledger
+    ledger.flush()
     named = deletions.get(ledger.tx, ledger.subscription_id, change.deletion_id)
     if named is None:
         raise DeletionNotFound(f"There is no deletion {change.deletion_id} in this subscription.")
     _check_time(ledger, named)
-    plan = _plan(ledger, builder, change, named)
+    plan = _plan(planning, change, named)
     if change.dry_run:
         return ForeseenRestore(
             deletion_id=named.deletion_id,
@@ -85,7 +82,7 @@ def restore(
     if plan.conflicts or plan.root is None:
         shown = "; ".join(conflict.detail for conflict in plan.conflicts[:3])
         raise RestoreConflict(f"Nothing was restored: {shown}.", facts={"conflicts": list(plan.conflicts)})
-    return _carry_out(ledger, tree, applier, builder, change, named, plan, plan.root)
+    return _carry_out(planning, change, named, plan, plan.root)
 
 
 def _check_time(ledger: Ledger, named: DeletionRow) -> None:
@@ -97,14 +94,15 @@ def _check_time(ledger: Ledger, named: DeletionRow) -> None:
         )
 
 
-# -- what comes back ---------------------------------------------------------------------------------
+# -- the resources to restore ------------------------------------------------------------------------
 
 
-def _plan(ledger: Ledger, builder: CommitBuilder, change: Restore, named: DeletionRow) -> _Plan:
+def _plan(planning: Planning, change: Restore, named: DeletionRow) -> _RestorePlan:
+    ledger, builder = planning.ledger, planning.builder
     if named.restored_at is not None:
         detail = f"the {named.resource_type} {named.resource_name!r} was restored already"
-        return _Plan(None, (), {}, (), (), (_conflict(named, "already_restored", detail),))
-    conflicts: list[Conflict] = []
+        return _RestorePlan(None, (), {}, (), (), (_conflict(named, "already_restored", detail),))
+    conflicts: list[RestoreObstacle] = []
     rows, missing, kept = _reached(ledger, named)
     ledger.load(by_kind(rows))
     parts = [(row, ledger.present(Kind(row.resource_type), row.resource_id)) for row in rows]
@@ -119,7 +117,7 @@ def _plan(ledger: Ledger, builder: CommitBuilder, change: Restore, named: Deleti
             for row in kept
         ]
     paths = [path_of(row) for row in rows]
-    # What git had of each just before the deletion.
+    # The blobs that git had just before the deletion.
     then = builder.blobs(builder.parent(named.git_commit_hash), paths)
     conflicts += [
         _conflict(row, "content_differs", f"git has another {row.resource_type} {row.resource_id}")
@@ -127,14 +125,15 @@ def _plan(ledger: Ledger, builder: CommitBuilder, change: Restore, named: Deleti
         if then[path] != row.git_blob_id
     ]
     places = {path: row.git_blob_id for row, path in zip(rows, paths, strict=True)}
-    return _Plan(root_row, parts, places, missing, tuple(map(_part, kept)), tuple(conflicts))
+    return _RestorePlan(root_row, parts, places, missing, tuple(map(_part, kept)), tuple(conflicts))
 
 
 def _reached(
     ledger: Ledger, named: DeletionRow
-) -> tuple[list[DeletionRow], tuple[Part, ...], list[DeletionRow]]:
-    """What a deletion took of what it names, itself included: what is still deleted by it, what is gone for
-    good since, and what is back already, the last two without what lies in them.
+) -> tuple[list[DeletionRow], tuple[DeletedPart, ...], list[DeletionRow]]:
+    """The rows of a deletion at and below the named one: to restore, purged since, and restored already.
+
+    Rows below a purged or a restored resource are left out.
     """
     inside: dict[UUID | None, list[DeletionRow]] = {}
     for row in deletions.together(ledger.tx, ledger.subscription_id, named.root_deletion_id):
@@ -149,7 +148,7 @@ def _reached(
                 back.append(row)
             else:
                 found.append(row)
-    # What was back can have fallen again, and have gone for good by that.
+    # A restored resource can have been deleted again since, and purged.
     ledger.load(by_kind(back))
     kept: list[DeletionRow] = []
     for row in back:
@@ -159,9 +158,13 @@ def _reached(
 
 
 def _placed(
-    ledger: Ledger, resolution: Resolution, row: ResourceRow, named: DeletionRow, conflicts: list[Conflict]
+    ledger: Ledger,
+    resolution: Resolution,
+    row: ResourceRow,
+    named: DeletionRow,
+    conflicts: list[RestoreObstacle],
 ) -> ResourceRow:
-    """The root where it is to stand; what is in its way there joins the conflicts."""
+    """The row of the root with its name and parent after the restore; adds the conflicts of that place."""
     parent = _parent(ledger, resolution, row)
     if parent is not None and parent.deleted_at is not None:
         where = "that it lies in" if resolution.new_parent_id is None else "that it is to lie in"
@@ -185,7 +188,7 @@ def _placed(
 
 
 def _parent(ledger: Ledger, resolution: Resolution, row: ResourceRow) -> ResourceRow | None:
-    """What the root is to lie in, held; None for a workspace."""
+    """The parent of the root after the restore, its row locked; None for a workspace."""
     tx, subscription_id = ledger.tx, ledger.subscription_id
     if resolution.new_parent_id is None:
         kind = parent_kind(row)
@@ -204,46 +207,40 @@ def _parent(ledger: Ledger, resolution: Resolution, row: ResourceRow) -> Resourc
     raise ParentNotFound(f"{_NEW_PARENT}: {detail}.", faults=[Fault(detail, pointer=_NEW_PARENT)])
 
 
-# -- bringing it back --------------------------------------------------------------------------------
+# -- the restore -------------------------------------------------------------------------------------
 
 
 def _carry_out(
-    ledger: Ledger,
-    tree: Tree,
-    applier: Applier,
-    builder: CommitBuilder,
-    change: Restore,
-    named: DeletionRow,
-    plan: _Plan,
-    placed: ResourceRow,
+    planning: Planning, change: Restore, named: DeletionRow, plan: _RestorePlan, placed: ResourceRow
 ) -> Restored:
+    ledger, applier = planning.ledger, planning.applier
     author, rows, root = change.author, ledger.writes.rows, plan.parts[0][1]
     before = root.row
     then = dict(plan.places)
     entries = [entry for _, entry in plan.parts]
     applier.count_changes(entries, author, Action.RESTORE, reason=author.origin.reason)
-    rows.rose = by_kind(row for row, _ in plan.parts)
+    rows.to_restore = by_kind(row for row, _ in plan.parts)
     for entry in entries:
-        entry.rose()
-    step = _step(ledger, builder, change, root, placed)
+        entry.restore()
+    step = _step(planning, change, root, placed)
     commit, version = applier.restore(then, named.deletion_id, author=author, root=placed, changed=step)
     published = _published(ledger, [row for row, _ in plan.parts])
     if published:
         applier.republish(published, named.deletion_id, author=author, root=placed)
     restored_ids = [row.deletion_id for row, _ in plan.parts]
     number = ledger.writes.tips.commits
-    rows.restored.append(
+    rows.restorations.append(
         RestoredDeletions(deletion_ids=restored_ids, by=author.user_id, commit=commit, number=number)
     )
     if version is not None and step is not None:
         root.row, root.current = step.row, version
-        # Compared is what came back as it was.
+        # Only unchanged resources are compared.
         then.pop(path_of(named))
     is_published = {each.version_id for each in published}
     for _, entry in plan.parts:
         if entry.current.version_id in is_published:
             entry.current = replace(entry.current, is_published=True)
-    now = builder.blobs(commit, then)
+    now = planning.builder.blobs(commit, then)
     blobs = Blobs(compared=len(then), equal=sum(now[path] == blob for path, blob in then.items()))
     about: Values = {
         "deletion_id": named.deletion_id,
@@ -257,9 +254,9 @@ def _carry_out(
     }
     applier.record(author, Subject.of(root.row), Action.RESTORE, old=None, new=about)
     if root.row.place == before.place:
-        tree.tell_next()
+        ledger.flush_before_next()
     else:
-        tree.put(before, root)
+        planning.tree.move(before, root)
     return Restored(
         deletion_id=named.deletion_id,
         commit=commit,
@@ -271,18 +268,16 @@ def _carry_out(
     )
 
 
-def _step(
-    ledger: Ledger, builder: CommitBuilder, change: Restore, root: Entry, placed: ResourceRow
-) -> Step | None:
-    """The new version that another name or parent makes of the root."""
+def _step(planning: Planning, change: Restore, root: Entry, placed: ResourceRow) -> Step | None:
+    """The new version of the root, if the restore gives it another name or parent."""
     if placed.place == root.row.place:
         return None
     return Step(
         action=Action.RESTORE,
         author=change.author,
         entry=root,
-        row=replace(placed, deleted_at=None, updated_at=ledger.at),
-        definition=snapshots.split(builder.read_blob(root.current.git_blob_id)).definition,
+        row=replace(placed, deleted_at=None, updated_at=planning.ledger.at),
+        definition=snapshots.split(planning.builder.read_blob(root.current.git_blob_id)).definition,
     )
 
 
@@ -298,8 +293,8 @@ def _published(ledger: Ledger, rows: Sequence[DeletionRow]) -> list[VersionRow]:
     ]
 
 
-def _part(row: DeletionRow) -> Part:
-    return Part(
+def _part(row: DeletionRow) -> DeletedPart:
+    return DeletedPart(
         resource_type=row.resource_type,
         resource_id=row.resource_id,
         resource_name=row.resource_name,
@@ -313,8 +308,8 @@ def _conflict(
     detail: str,
     other_type: str | None = None,
     other_id: UUID | None = None,
-) -> Conflict:
-    return Conflict(
+) -> RestoreObstacle:
+    return RestoreObstacle(
         reason=reason,
         detail=detail,
         resource_type=row.resource_type,

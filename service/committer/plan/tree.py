@@ -1,4 +1,4 @@
-"""The tree that resources hang in, as the changes accepted so far in a batch have left it."""
+"""The tree of resources as the changes accepted so far in a batch leave it."""
 
 from uuid import UUID
 
@@ -11,20 +11,15 @@ from service.domain.resource_kinds import PARENT_FIELDS, Kind, Place
 from sql.queries import places
 from sql.queries.resources import ResourceRow
 
-_Name = tuple[str, UUID | None, str]
-
 
 class Tree:
-    """Finds parents, and keeps names and places as they have to be."""
+    """Finds parents, checks names and places, and moves resources."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        # Of what was made in this batch, which the database may not know yet.
-        self._made: set[_Name] = set()
-        self._is_behind = False
 
     def parent(self, kind: Kind, place: Place) -> ResourceRow | None:
-        """What a place is in, deleted or not; None for that of a workspace. Raises ParentNotFound."""
+        """The parent that a place names, deleted or not; None for a workspace's. Raises ParentNotFound."""
         tx, subscription_id = self._ledger.tx, self._ledger.subscription_id
         for field_name, parent_kind in PARENT_FIELDS[kind]:
             parent_id = getattr(place, field_name)
@@ -41,7 +36,7 @@ class Tree:
         return None
 
     def check_lives(self, parent: ResourceRow | None, kind: Kind) -> None:
-        """Raise ResourceDeleted where nothing may be put under what was found as the parent of a kind."""
+        """Raise ResourceDeleted if the parent of a resource of a kind is deleted."""
         if parent is None or parent.deleted_at is None:
             return
         field_name = field_of(kind, parent)
@@ -49,7 +44,7 @@ class Tree:
         raise ResourceDeleted(f"/{field_name}: {detail}.", faults=[_fault(field_name, detail)])
 
     def check_outside(self, entry: Entry, parent: ResourceRow | None) -> None:
-        """Raise FolderCycle where a folder is to lie in itself, at whatever depth."""
+        """Raise FolderCycle if the parent of a folder is the folder itself or below it."""
         row, tx, subscription_id = entry.row, self._ledger.tx, self._ledger.subscription_id
         if parent is None or not row.resource_type == parent.resource_type == Kind.FOLDER:
             return
@@ -59,45 +54,27 @@ class Tree:
             raise FolderCycle(f"{fault.pointer}: {detail}.", faults=[fault])
 
     def check_name(self, kind: Kind, parent_id: UUID | None, name: str, pointer: str = "/name") -> None:
-        """Raise NameTaken, with a pointer to what brings the name there, where a live sibling has it."""
+        """Raise NameTaken if a live sibling has the name; `pointer` is to the field at fault."""
         tx, subscription_id = self._ledger.tx, self._ledger.subscription_id
-        is_made = (kind, parent_id, name) in self._made
-        if is_made or places.name_owner(tx, subscription_id, kind, parent_id, name) is not None:
+        is_new = (kind, parent_id, name) in self._ledger.new_names
+        if is_new or places.name_owner(tx, subscription_id, kind, parent_id, name) is not None:
             raise name_taken(kind, name, pointer)
 
     def add(self, row: ResourceRow) -> None:
-        """Take in a new resource."""
-        self._made.add((row.resource_type, row.parent_id, row.name))
+        """Add a new resource."""
+        self._ledger.new_names.add((row.resource_type, row.parent_id, row.name))
         self._ledger.writes.rows.resources.append(row)
 
-    def tell(self) -> None:
-        """Let the database know all that the batch did so far: it is asked what lies where."""
-        self._ledger.tell_all()
-        self._made.clear()
-        self._is_behind = False
+    def move(self, before: ResourceRow, entry: Entry) -> None:
+        """Record the resource's new parent or name; its descendants move with it.
 
-    def tell_next(self) -> None:
-        """Let the database know before the next change of the batch.
-
-        Where there is none, all rows go over together, and the pack is written meanwhile.
-        """
-        self._is_behind = True
-
-    def catch_up(self) -> None:
-        """Tell what a change before has left to be told."""
-        if self._is_behind:
-            self.tell()
-
-    def put(self, before: ResourceRow, entry: Entry) -> None:
-        """Let a resource hang where its entry says from here on, and what lies in it with it.
-
-        The holds that keep it where it hung, or keep it there, go on to keep it wherever it goes.
+        The legal holds that cover it where it was, or where it is now, keep covering it wherever it moves.
         """
         ledger, row = self._ledger, entry.row
         with legal_holds.following(ledger.tx, ledger.subscription_id, before, row, ledger.at):
-            ledger.writes.rows.put = row
-            # At once, since the next change asks the database about names and places.
-            self.tell()
+            ledger.writes.rows.placed = row
+            # At once: the next change asks the database about names and places.
+            ledger.flush()
         if row.parent_id != before.parent_id:
             ledger.reread()
 
