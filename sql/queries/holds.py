@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from sql.database import Transaction, among
@@ -97,36 +97,27 @@ def was_there(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UU
 
 
 def keeping(
-    tx: Transaction, subscription_id: UUID, resource_id: UUID, within: Collection[UUID], at: datetime
+    tx: Transaction, subscription_id: UUID, resource_ids: Collection[UUID], at: datetime
 ) -> set[UUID]:
-    """The holds on what a resource lies in, and those that it, or what it lies in, was moved from or to."""
-    on_moved = _on_moved(subscription_id, {*within, resource_id})
+    """The running holds on any of some resources, and those with a noted move of any of them."""
+    noted = select(_MOVES.c.hold_id).where(
+        _MOVES.c.subscription_id == subscription_id, among(_MOVES.c.resource_id, resource_ids)
+    )
     query = select(_HOLDS.c.hold_id).where(
         _HOLDS.c.subscription_id == subscription_id,
         _runs(at),
-        or_(among(_HOLDS.c.resource_id, within), _HOLDS.c.hold_id.in_(on_moved)),
+        or_(among(_HOLDS.c.resource_id, resource_ids), _HOLDS.c.hold_id.in_(noted)),
     )
     return set(tx.execute(query).scalars())
 
 
 def note_move(tx: Transaction, subscription_id: UUID, resource_id: UUID, hold_ids: Collection[UUID]) -> None:
-    """Let holds keep a resource, which was moved out of or into what they are on, wherever it goes."""
+    """Make holds keep a resource that was moved out of or into their tree, wherever it is moved next."""
     rows = [
         {"hold_id": hold_id, "resource_id": resource_id, "subscription_id": subscription_id}
         for hold_id in hold_ids
     ]
     tx.execute(upsert(_MOVES).on_conflict_do_nothing(), rows)
-
-
-def moved(tx: Transaction, subscription_id: UUID, resource_ids: Collection[UUID]) -> set[UUID]:
-    """The holds that go on to keep any of some resources though they were moved away."""
-    return set(tx.execute(_on_moved(subscription_id, resource_ids)).scalars())
-
-
-def _on_moved(subscription_id: UUID, resource_ids: Collection[UUID]) -> Select[UUID]:
-    return select(_MOVES.c.hold_id).where(
-        _MOVES.c.subscription_id == subscription_id, among(_MOVES.c.resource_id, resource_ids)
-    )
 
 
 def deleters(tx: Transaction, subscription_id: UUID, resource_ids: Collection[UUID]) -> set[UUID]:
