@@ -20,31 +20,12 @@ from sql.database import Transaction
 from sql.pipelines import Later
 from sql.queries import resources, versions
 from sql.queries.resources import ResourceRow
-from sql.queries.versions import Traced, VersionFilter, VersionRow
+from sql.queries.versions import Traced, VersionColumns, VersionFilter, VersionRow
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Version:
+@dataclass(frozen=True, kw_only=True)
+class Version(VersionColumns):
     """A version's metadata, as lists show it."""
-
-    version_id: UUID
-    resource_type: str
-    resource_id: UUID
-    resource_name: str
-    version_number: int
-    version_tag: str | None
-    version_description: str | None
-    is_current: bool
-    is_published: bool
-    git_commit_hash: str
-    git_branch: str
-    git_repo_url: str
-    created_by: UUID
-    created_by_username: str
-    created_at: datetime
-    checked_out_by: UUID | None
-    checked_out_at: datetime | None
-    checked_in_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

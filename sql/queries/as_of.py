@@ -42,7 +42,7 @@ class CommitRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PastCheckOut:
+class CheckOutThen:
     """A check-out that ran then; its end is as it was last renewed."""
 
     checked_out_by: UUID
@@ -52,7 +52,7 @@ class PastCheckOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PastRow:
+class ResourceThen:
     """A resource as it stood at a commit and an instant; `published_version` is a number."""
 
     resource_type: str
@@ -63,7 +63,7 @@ class PastRow:
     version_number: int
     git_commit_hash: str
     published_version: int | None
-    check_out: PastCheckOut | None
+    check_out: CheckOutThen | None
 
 
 # Each commit of `main` made versions, let something fall, or brought it back: its id, its place, its time.
@@ -119,7 +119,7 @@ def page(
     at: datetime,
     before: UUID | None,
     limit: int,
-) -> list[PastRow]:
+) -> list[ResourceThen]:
     """At most `limit` resources with ids below `before` that were there at a commit, newest first.
 
     `number` is the commit's place on `main`; publications and check-outs are those of the instant `at`.
@@ -216,11 +216,11 @@ def _has_fallen(subscription_id: UUID | ScalarSelect[UUID], number: int) -> Colu
     )
 
 
-def _past(values: Mapping[str, Any]) -> PastRow:
-    held = {field.name: values[field.name] for field in fields(PastCheckOut)}
-    check_out = None if held["checked_out_by"] is None else PastCheckOut(**held)
+def _past(values: Mapping[str, Any]) -> ResourceThen:
+    held = {field.name: values[field.name] for field in fields(CheckOutThen)}
+    check_out = None if held["checked_out_by"] is None else CheckOutThen(**held)
     others = {name: value for name, value in values.items() if name not in held}
-    return PastRow(**others, check_out=check_out)
+    return ResourceThen(**others, check_out=check_out)
 
 
 def _open(ended: ColumnElement[Any], at: datetime) -> ColumnElement[bool]:

@@ -21,33 +21,9 @@ from sql.queries.resources import TABLE_OF, identity
 _VERSIONS, _ACTORS, _CHECK_OUTS = TABLES["versions"], TABLES["actors"], TABLES["check_outs"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewVersionRow:
-    """A version to be written; `snapshot` is the canonical bytes."""
-
-    version_id: UUID
-    resource_type: str
-    resource_id: UUID
-    resource_name: str
-    version_number: int
-    version_description: str | None
-    snapshot: bytes
-    git_commit_hash: str
-    git_blob_id: str
-    commit_number: int
-    unversioned_changes: int
-    git_branch: str
-    git_repo_url: str
-    created_by: UUID
-    created_at: datetime
-
-
 @dataclass(frozen=True, kw_only=True)
-class VersionRow:
-    """A version's metadata; `checked_out_by` is set while a lease on it runs.
-
-    `unversioned_changes` are the deletions and restores of the resource so far, or up to the next version.
-    """
+class VersionColumns:
+    """A version's metadata as the API shows it; `checked_out_by` is set while a lease on it runs."""
 
     version_id: UUID
     resource_type: str
@@ -59,7 +35,6 @@ class VersionRow:
     is_current: bool
     is_published: bool
     git_commit_hash: str
-    git_blob_id: str
     git_branch: str
     git_repo_url: str
     created_by: UUID
@@ -68,6 +43,16 @@ class VersionRow:
     checked_out_by: UUID | None
     checked_out_at: datetime | None
     checked_in_at: datetime | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionRow(VersionColumns):
+    """A version's metadata, and what the API does not show.
+
+    `unversioned_changes` are the deletions and restores of the resource so far, or up to the next version.
+    """
+
+    git_blob_id: str
     # Of an earlier release there are results, kept for retries, that do not have it.
     unversioned_changes: int = 0
 
@@ -76,31 +61,14 @@ class VersionRow:
         """The number of the resource's last change, as the change history counts them."""
         return self.version_number + self.unversioned_changes
 
-    @classmethod
-    def of(cls, new: NewVersionRow, *, username: str) -> "VersionRow":
-        """A version that was just written, as it will be read: without a tag, and nobody holds it yet."""
-        return cls(
-            version_id=new.version_id,
-            resource_type=new.resource_type,
-            resource_id=new.resource_id,
-            resource_name=new.resource_name,
-            version_number=new.version_number,
-            version_tag=None,
-            version_description=new.version_description,
-            is_current=True,
-            is_published=False,
-            git_commit_hash=new.git_commit_hash,
-            git_blob_id=new.git_blob_id,
-            git_branch=new.git_branch,
-            git_repo_url=new.git_repo_url,
-            created_by=new.created_by,
-            created_by_username=username,
-            created_at=new.created_at,
-            checked_out_by=None,
-            checked_out_at=None,
-            checked_in_at=None,
-            unversioned_changes=new.unversioned_changes,
-        )
+
+@dataclass(frozen=True, slots=True)
+class NewVersionRow:
+    """A version to be written, without a tag and unpublished; `snapshot` is the canonical bytes."""
+
+    row: VersionRow
+    snapshot: bytes
+    commit_number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +114,7 @@ def insert_rows(
 
     Raises LimitExceeded where a snapshot is past what JSONB holds.
     """
-    last = {(row.resource_type, row.resource_id): row.version_id for row in rows}
+    last = {(new.row.resource_type, new.row.resource_id): new.row.version_id for new in rows}
     if superseded:
         _SUPERSEDE.execute(tx, of_subscription=subscription_id, ids=list(superseded))
     given = [
@@ -158,19 +126,20 @@ def insert_rows(
             "version_number": row.version_number,
             "version_description": row.version_description,
             # The snapshot goes over as the text that it is: parsing it again would cost more than storing it.
-            "version_data": Fragment(row.snapshot),
+            "version_data": Fragment(new.snapshot),
             "is_current": last[row.resource_type, row.resource_id] == row.version_id,
             "is_published": False,
             "git_commit_hash": row.git_commit_hash,
             "git_blob_id": row.git_blob_id,
-            "commit_number": row.commit_number,
+            "commit_number": new.commit_number,
             "unversioned_changes": row.unversioned_changes,
             "git_branch": row.git_branch,
             "git_repo_url": row.git_repo_url,
             "created_by": row.created_by,
             "created_at": row.created_at,
         }
-        for row in rows
+        for new in rows
+        for row in (new.row,)
     ]
     bulk.execute(tx, _INSERT, given, of_subscription=subscription_id)
 

@@ -97,25 +97,31 @@ class Commits:
         )
         made = []
         for draft, version_id, path in zip(drafts, ids, paths, strict=True):
-            new = NewVersionRow(
+            version = VersionRow(
                 version_id=version_id,
                 resource_type=draft.row.resource_type,
                 resource_id=draft.row.resource_id,
                 resource_name=draft.row.name,
                 version_number=draft.number,
+                version_tag=None,
                 version_description=draft.description,
-                snapshot=draft.snapshot,
+                is_current=True,
+                is_published=False,
                 git_commit_hash=commit.commit_id,
                 git_blob_id=commit.blob_ids[path],
-                commit_number=self._writes.tips.commits,
-                unversioned_changes=0 if draft.before is None else draft.before.unversioned_changes,
                 git_branch=MAIN,
                 git_repo_url=self._git_url,
                 created_by=draft.author.user_id,
+                created_by_username=draft.author.username,
                 created_at=self._at,
+                checked_out_by=None,
+                checked_out_at=None,
+                checked_in_at=None,
+                unversioned_changes=0 if draft.before is None else draft.before.unversioned_changes,
             )
-            self._writes.rows.versions.append(new)
-            version = VersionRow.of(new, username=draft.author.username)
+            self._writes.rows.versions.append(
+                NewVersionRow(version, draft.snapshot, self._writes.tips.commits)
+            )
             made.append(version)
             self._writes.rows.changes.append(partial(self._data_change, draft, version))
         return commit.commit_id, made
