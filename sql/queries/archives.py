@@ -1,13 +1,12 @@
 """Rows on their way out to the archive, and the list of the archives that were made."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 import psycopg
 from psycopg import sql
-from psycopg.errors import error_from_result
 from sqlalchemy import Executable, insert, select, text
 
 from sql.database import Transaction
@@ -31,14 +30,8 @@ _ALONE = "SELECT set_config('max_parallel_workers_per_gather', '0', true)"
 # PostgreSQL pauses by itself: whoever just reads slowly finds megabytes that wait already, written in one go.
 _PAUSES = "WHERE CASE WHEN random() < {odds} THEN pg_sleep({seconds}) IS NOT NULL ELSE true END"
 
-# Binary COPY: a head of 19 bytes before the first row, a row as the number of its columns and each column
-# behind its length, and an end that is shorter than any row. https://www.postgresql.org/docs/17/sql-copy.html
-_HEAD_BYTES = 19
-_END = b"\xff\xff"
-_BEFORE_LINE = 6
-_AFTER_LINE = 12
-_TIME_BYTES = 8
-_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+# The JSON as the bytes that PostgreSQL sends, not parsed, and the time of the row.
+_ROW_TYPES = ("bytea", "timestamptz")
 _IS_THERE = text("SELECT to_regclass('public.archives') IS NOT NULL")
 # What JSON has a value for that every reader takes as it is; other numbers may become doubles.
 _PLAIN = {"bool", "int2", "int4", "int8", "float8", "timestamptz", "uuid", "text", "varchar", "inet"}
@@ -98,7 +91,19 @@ def batches(
         connection.execute(_ALONE)
     copy_out = sql.SQL("COPY ({} {}) TO STDOUT (FORMAT binary)").format(rows_out, _pauses(rows_per_second))
     with connection.cursor() as cursor, cursor.copy(copy_out) as copy:
-        yield from map(_batch, _groups(copy))
+        copy.set_types(_ROW_TYPES)
+        lines: list[bytes] = []
+        times: list[datetime] = []
+        size = 0
+        for line, time in copy.rows():
+            lines.append(line)
+            times.append(time)
+            size += len(line)
+            if size >= BATCH_BYTES:
+                yield _batch(lines, times)
+                lines, times, size = [], [], 0
+        if lines:
+            yield _batch(lines, times)
 
 
 def _pauses(rows_per_second: int) -> sql.Composable:
@@ -111,58 +116,8 @@ def _pauses(rows_per_second: int) -> sql.Composable:
     return sql.SQL(_PAUSES).format(odds=sql.Literal(odds), seconds=sql.Literal(seconds))
 
 
-def _groups(copy: psycopg.Copy) -> Iterator[list[bytes]]:
-    """The rows of a binary COPY, so many at once."""
-    held: list[bytes] = []
-    size = 0
-    for row in _rows(copy):
-        held.append(row)
-        size += len(row)
-        if size >= BATCH_BYTES:
-            yield held
-            held, size = [], 0
-    if held:
-        yield held
-
-
-def _rows(copy: psycopg.Copy) -> Iterator[bytes]:
-    """The rows of a binary COPY, one by one.
-
-    Of those that have come already none is waited for, which takes longer than all else that is done here.
-    """
-    # With the head comes the first row, or the end.
-    at = _HEAD_BYTES
-    come = copy.connection.pgconn.get_copy_data
-    while part := copy.read():
-        size = len(part)
-        while size > 0:
-            row = bytes(part)[at:]
-            at = 0
-            if row == _END:
-                # What follows, and what became of it all, is read by the driver.
-                break
-            yield row
-            size, part = come(1)
-        if size < 0:
-            # It ended early: the reason comes next, and is read up to its end as the driver would.
-            raise _reason(copy.connection.pgconn)
-
-
-def _reason(connection: psycopg.pq.abc.PGconn) -> psycopg.Error:
-    last = result = connection.get_result()
-    while result is not None:
-        last, result = result, connection.get_result()
-    return psycopg.OperationalError("COPY ended") if last is None else error_from_result(last)
-
-
-def _batch(rows: list[bytes]) -> ArchiveBatch:
-    times = [int.from_bytes(row[-_TIME_BYTES:], "big", signed=True) for row in rows]
-    lines = [row[_BEFORE_LINE:-_AFTER_LINE] for row in rows]
-    return ArchiveBatch(b"\n".join([*lines, b""]), len(rows), _instant(min(times)), _instant(max(times)))
-
-
-def _instant(microseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=microseconds)
+def _batch(lines: Sequence[bytes], times: Sequence[datetime]) -> ArchiveBatch:
+    return ArchiveBatch(b"\n".join([*lines, b""]), len(lines), min(times), max(times))
 
 
 def _as_text(column: Column) -> sql.Composable:
