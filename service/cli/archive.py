@@ -1,4 +1,4 @@
-"""`annals archive`: what lies there, whether it is whole, and its rows, as they are or in a table again."""
+"""`annals archive`: list, verify, restore and query archived rows."""
 
 import json
 from collections.abc import Iterator
@@ -75,7 +75,7 @@ Until = Annotated[
 
 @archive.command("list")
 def list_archives(log: Log = None, as_json: AsJson = False) -> None:
-    """What lies in the archive, by its manifests."""
+    """List the archives by their manifests."""
     from service.archive import reading
 
     with explained():
@@ -103,7 +103,7 @@ def verify(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Read archives to their end and compare them with their manifests, and with what the database knows.
+    """Read archives to their end and compare them with their manifests, and with the records of the database.
 
     Exit code 1 where one is damaged or missing.
     """
@@ -112,7 +112,7 @@ def verify(
 
     with explained():
         settings, store = _opened(data_dir)
-        # Before the listing: what is noted was there already.
+        # Read before the listing: a recorded archive exists already.
         recorded = None if no_database else _recorded(settings, log)
         found = reading.listing(store, log)
         known = comparing.compared(store, found, recorded or ())
@@ -139,7 +139,7 @@ def verify(
     else:
         for row in rows:
             typer.echo(harmless(f"{row['file']}: {row['problem'] or 'whole'}"))
-        # What the database was not asked about may be an archive that lost its manifest.
+        # Without the database, such a file may be an archive that lost its manifest.
         advice = "" if recorded is None else "; it may be removed where no job is at work"
         for path in strays:
             typer.echo(harmless(f"{path}: no archive, it has no manifest{advice}"))
@@ -165,7 +165,7 @@ def restore(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make the rows of archives searchable again, in a table of their own; once more changes nothing."""
+    """Restore archived rows into a table of their own; a repetition changes nothing."""
     from service.archive import comparing, reading, restoring
     from service.runtime.clock import system_clock
 
@@ -217,7 +217,7 @@ def query(
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
 ) -> None:
-    """Write rows of a log as lines of JSON, straight from the archive."""
+    """Print rows of a log as lines of JSON, read from the archive."""
     from itertools import islice
 
     from service.archive import reading
@@ -245,7 +245,7 @@ def _verified(archive_id: UUID | None, file: str, problem: str | None) -> dict[s
 
 
 def _there(found: "Listing", ids: list[UUID] | None, lost: list["Lost"]) -> list["Manifest"]:
-    """The archives that are asked for, but for those that are known to be lost."""
+    """Archives asked for, without those known to be lost."""
     if not ids:
         return found.manifests
     rest = set(ids) - {each.archive_id for each in lost}
@@ -253,7 +253,7 @@ def _there(found: "Listing", ids: list[UUID] | None, lost: list["Lost"]) -> list
 
 
 def _recorded(settings: Settings, log: str | None) -> list["Recorded"] | None:
-    """What the database knows of archives, None where it can't be asked; none is started for that."""
+    """Archives recorded in the database; None where none answers, and none is started for this."""
     from sql.database import Database
     from sql.embedded.server import running_url
     from sql.errors import DatabaseError
@@ -297,7 +297,7 @@ def _opened(data_dir: Path | None = None) -> tuple[Settings, "ArchiveStore"]:
 
 @contextmanager
 def _bar(doing: str, archives: list["Manifest"]) -> Iterator["Seen"]:
-    """A bar on a terminal, nothing elsewhere."""
+    """Show a progress bar on a terminal, and nothing elsewhere."""
     from rich.progress import Progress
 
     with Progress(console=err, disable=not err.is_terminal, transient=True) as bar:

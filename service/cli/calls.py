@@ -1,4 +1,4 @@
-"""The resource that a command is about, found by its argument, and the exit code of each failure."""
+"""Find the resource that a command names, and end the command with the exit code of its failure."""
 
 import re
 import sys
@@ -16,14 +16,14 @@ from service.cli.tables import instant, note
 from service.domain import ids
 from service.domain.resource_kinds import KIND_OF_COLLECTION, Kind
 
-# As many as one page of the API holds; who has more of one name finds the id elsewhere.
+# One page of the API; with more resources of one name, the user has to give an id.
 NAMESAKES = 200
 MAX_PORT = 65535
 FULL_COMMIT_DIGITS = 40
 
 
 class Exit(IntEnum):
-    """What an exit code says; docs/guide/command-line.md has the table."""
+    """Exit codes; docs/guide/command-line.md has the table."""
 
     UNEXPECTED = 1
     USAGE = 2
@@ -52,7 +52,7 @@ EXIT_OF_STATUS = {
 
 
 def fail(reason: str, code: Exit, *more: str) -> NoReturn:
-    """End the command with a reason, and lines that say more, on stderr."""
+    """End the command with a reason and further lines on stderr."""
     note(f"annals: {reason}")
     for line in more:
         note(f"  {line}")
@@ -60,45 +60,45 @@ def fail(reason: str, code: Exit, *more: str) -> NoReturn:
 
 
 @dataclass(frozen=True, slots=True)
-class Resource:
-    """A resource on a server, and the paths of what it has."""
+class RemoteResource:
+    """A resource on a server, and the paths below it."""
 
     client: Client
     path: str
 
     def at(self, below: str) -> str:
-        """The path of something below the resource's."""
+        """Path below the resource."""
         return f"{self.path}/{below}"
 
     def version(self, ref: str, below: str = "") -> str:
-        """The path of a version, or of something below it."""
+        """Path of a version, or a path below it."""
         if not ref:
             fail("a REF is not empty", Exit.USAGE)
         if "/" in ref:
-            # The server would speak of a path that the user never gave.
+            # The server would name a path that the user never gave.
             fail(f"there is no version {ref!r}: no REF holds a slash", Exit.NOT_FOUND)
         return self.at(f"versions/{segment(ref)}{below}")
 
     def whole(self, commit: str | None) -> str | None:
-        """The commit with all its digits, of which tables show the first ten."""
+        """Full commit hash of an abbreviated one; tables show its first ten digits."""
         if commit is None or len(commit) == FULL_COMMIT_DIGITS:
             return commit
         return str(self.client.get(self.version(commit))["git_commit_hash"])
 
 
 @contextmanager
-def opened(url: str, key: str | None, argument: str) -> Iterator[Resource]:
-    """The resource of an argument, for a block whose failures end the command with their exit code."""
+def opened(url: str, key: str | None, argument: str) -> Iterator[RemoteResource]:
+    """Open the resource of an argument; failures within the block end the command with their exit code."""
     kind, rest = _parsed(argument)
     client = Client(_checked_url(url), _checked_key(key))
     try:
         yield _found(client, kind, rest)
-        # Here, since what can't be written at the end of the program is a traceback's.
+        # Flushed here: a failure to write at the end of the program would be a traceback.
         sys.stdout.flush()
     except ApiError as error:
         _refused(error)
     except BrokenPipeError:
-        # The reader has seen enough; the framework ends the program without a word.
+        # The reader closed the pipe; the framework ends the program without a message.
         raise
     except OSError as error:
         fail(str(error), Exit.UNEXPECTED)
@@ -139,7 +139,7 @@ def _is_a_servers(url: str) -> bool:
         parsed.scheme in ("http", "https")
         and re.fullmatch(r"[\w.:-]+", parsed.host) is not None
         and (parsed.port or 0) <= MAX_PORT
-        # Credentials in it would take the place of the key, and be shown in messages.
+        # Credentials in the URL would replace the key, and messages would show them.
         and not (parsed.userinfo or parsed.query or parsed.fragment)
     )
 
@@ -153,7 +153,7 @@ def _checked_key(key: str | None) -> str:
     return key
 
 
-def _found(client: Client, kind: Kind, rest: str) -> Resource:
+def _found(client: Client, kind: Kind, rest: str) -> RemoteResource:
     me = client.get("/v1/whoami")
     if "subscription_id" not in me:
         fail("the server answers, but not as an Annals server does: is the URL right?", Exit.UNEXPECTED)
@@ -164,7 +164,7 @@ def _found(client: Client, kind: Kind, rest: str) -> Resource:
         )
     collection = f"/v1/subscriptions/{segment(str(me['subscription_id']))}/{kind.collection}"
     resource_id = ids.parse(rest) or _id_of_name(client, collection, kind, rest)
-    return Resource(client, f"{collection}/{segment(str(resource_id))}")
+    return RemoteResource(client, f"{collection}/{segment(str(resource_id))}")
 
 
 def _id_of_name(client: Client, collection: str, kind: Kind, name: str) -> str:
@@ -184,7 +184,7 @@ def _refused(error: ApiError) -> NoReturn:
     problem, lines = error.problem, []
     for fault in problem.get("errors", []):
         line = f"{fault.get('pointer') or fault.get('parameter') or 'the body'}: {fault.get('detail')}"
-        # A problem with one fault often says just that.
+        # The detail of a problem with one fault often repeats it.
         if line not in error.detail:
             lines.append(line)
     if "checked_out_by_username" in problem:

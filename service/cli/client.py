@@ -1,4 +1,4 @@
-"""A client of the HTTP contract, for the commands that drive a server as any client would."""
+"""HTTP client of the commands that call a running server."""
 
 import json
 import time
@@ -14,7 +14,7 @@ import httpx
 TIMEOUT_SECONDS = 30
 TRIES = 5
 FIRST_WAIT_SECONDS = 0.25
-# From the first try on: a longer wait is for the one who called to decide on.
+# Counted from the first try; the caller decides on any longer wait.
 PATIENCE_SECONDS = 60
 
 Json = dict[str, Any]
@@ -22,7 +22,7 @@ Parameters = Mapping[str, str | int]
 
 
 class ApiError(Exception):
-    """The server refused a call or did not answer; the message says which call, `detail` the reason alone.
+    """Refusal of a call by the server, or no answer; the message names the call, `detail` the reason alone.
 
     `status` is None where no answer came; `problem` is the RFC 9457 document, empty where there was none;
     `retry_after` is in seconds.
@@ -45,26 +45,26 @@ class ApiError(Exception):
 
     @property
     def code(self) -> str | None:
-        """The stable name of what happened, None where the answer was no problem document."""
+        """Code of the problem document; None where the answer was none."""
         return self.problem.get("code")
 
 
 def segment(text: str) -> str:
-    """Any text as one segment of a path; raises UnicodeEncodeError for what is no text."""
-    # One or two dots would be taken for a step in the path, were they not encoded.
+    """Quote a text as one segment of a path; raises UnicodeEncodeError for lone surrogates."""
+    # One or two plain dots would be resolved as steps of the path.
     return quote(text, safe="") if text.strip(".") else text.replace(".", "%2E")
 
 
 class Client:
-    """Calls with one key, tried again where that can't do a thing twice."""
+    """Client with one key; a call is retried where it can't take effect twice."""
 
     def __init__(self, base_url: str, key: str) -> None:
         self._http = httpx.Client(
             base_url=base_url,
-            # As bytes: an operator's key may be any text, and text would have to be ASCII.
+            # As bytes: an operator's key may be any text, and httpx takes only ASCII text.
             headers={b"Authorization": b"Bearer " + key.encode(errors="surrogateescape")},
             timeout=TIMEOUT_SECONDS,
-            # A proxy for the way out of this network is none for the server named here.
+            # A proxy for the internet is not meant for the server named here.
             trust_env=False,
         )
 
@@ -77,13 +77,13 @@ class Client:
         return self._object(self._call("GET", path, parameters))
 
     def get_bytes(self, path: str) -> bytes:
-        """GET what is there, unchanged; raises ApiError."""
+        """GET raw bytes; raises ApiError."""
         return self._call("GET", path).content
 
     def post(self, path: str, body: Json | bytes | None = None, *, if_match: str | None = None) -> Json:
-        """POST a JSON object, or bytes that are one, and read the one that is answered; raises ApiError.
+        """POST a JSON object, or its bytes, and return the JSON object of the answer; raises ApiError.
 
-        The idempotency key is new with each call and the same in its retries: so they are safe.
+        The idempotency key is new for each call and the same in its retries, which makes them safe.
         """
         headers = {"Idempotency-Key": uuid4().hex, **_if_match(if_match)}
         answer = self._object(self._call("POST", path, body=body or {}, headers=headers))
@@ -93,11 +93,11 @@ class Client:
         return answer
 
     def put(self, path: str, body: Json, *, if_match: str | None = None) -> Json:
-        """PUT a JSON object: it must be one that may be put twice; raises ApiError."""
+        """PUT a JSON object; the call must be idempotent, since it is retried; raises ApiError."""
         return self._object(self._call("PUT", path, body=body, headers=_if_match(if_match)))
 
     def delete(self, path: str, parameters: Parameters | None = None, *, if_match: str | None = None) -> Json:
-        """DELETE, not tried again on a lost connection; the answer may be empty; raises ApiError."""
+        """DELETE, without a retry after a lost connection; the answer may be empty; raises ApiError."""
         headers = _if_match(if_match)
         response = self._call("DELETE", path, parameters, headers=headers, repeatable=False)
         return self._object(response) if response.content else {}
@@ -161,7 +161,7 @@ def _if_match(commit: str | None) -> dict[str, str]:
 
 
 def _passes(error: ApiError, repeatable: bool) -> bool:
-    """Whether the same call may do better a little later."""
+    """True where the same call may succeed a little later."""
     if error.status is None:
         return repeatable
     return error.status == 503 or error.code == "request_in_flight"
@@ -182,7 +182,7 @@ def _said(response: httpx.Response) -> str:
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """What the header says, which holds seconds or a date (RFC 9110, 10.2.3)."""
+    """Seconds of a Retry-After header, which holds seconds or a date (RFC 9110, 10.2.3)."""
     if retry_after is None:
         return None
     if retry_after.isascii() and retry_after.isdigit():

@@ -1,4 +1,4 @@
-"""What the commands share that an operator types on the server, beside the data."""
+"""Console, options and error handling of the commands that an operator runs on the server."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,13 +21,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")
 
 
 def progress(step: str) -> None:
-    """Say on stderr what is being done."""
+    """Print a step of progress on stderr."""
     err.print(f"[dim]{step}[/dim]" if err.is_terminal else step, markup=err.is_terminal)
 
 
 @contextmanager
 def operated(settings: Settings, say: Callable[[str], None], *, connections: int) -> Iterator["Database"]:
-    """The database, also beside a running `annals serve`; raises what `operated_database` raises."""
+    """Open the database, also beside a running `annals serve`; raises the errors of `operated_database`."""
     from service.processes.startup import operated_database
     from sql.database import Database
 
@@ -41,7 +41,7 @@ def operated(settings: Settings, say: Callable[[str], None], *, connections: int
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Errors that an operator can act on end the command with their message, not with a traceback."""
+    """End the command with the message of an error that an operator can act on, without a traceback."""
     from service.archive.errors import ArchiveError
     from service.cli.client import ApiError
     from service.domain.errors import AnnalsError

@@ -16,7 +16,7 @@ Document = dict[str, Any]
 
 
 def tell(url: str, operator_key: str, say: Say) -> None:
-    """Play the story and say what happened; raises ApiError where the server refuses or does not answer."""
+    """Play the story and report each step; raises ApiError where the server refuses or does not answer."""
     with _client(url, operator_key) as operator:
         subscription = operator.post("/v1/subscriptions", {"name": "Demo: Kiln Ltd"})
         base = f"/v1/subscriptions/{subscription['subscription_id']}"
@@ -56,7 +56,7 @@ def tell(url: str, operator_key: str, say: Say) -> None:
 
 
 def _play(ana: Client, ben: Client, base: str, say: Say) -> tuple[str, int]:
-    """The edits; answers the order ETL's id and last version number."""
+    """Make the edits; returns the id and last version number of the order ETL."""
     workspace = ana.post(f"{base}/workspaces", {"name": "Finance operations"})["resource_id"]
     folder = ana.post(f"{base}/folders", {"workspace_id": workspace, "name": "Pipelines"})["resource_id"]
     job = ana.post(f"{base}/jobs", {"folder_id": folder, "name": "Daily"})["resource_id"]
@@ -110,7 +110,7 @@ def _play(ana: Client, ben: Client, base: str, say: Say) -> tuple[str, int]:
 
 
 def _publish(ana: Client, etl: str, say: Say) -> None:
-    """One version goes live, and what lies between it and the one before is shown."""
+    """Publish a version, and show its diff to the version before."""
     published = ana.post(f"{etl}/versions/v1.0/publish")
     ana.post(f"{etl}/versions/v1.0/comments", {"text": "Live since the October close."})
     say(f"ana publishes version {published['version_number']}: the branch `published` holds what runs.")
@@ -124,7 +124,7 @@ def _publish(ana: Client, etl: str, say: Say) -> None:
 
 
 def _restructure(ana: Client, ben: Client, base: str, say: Say) -> None:
-    """Many changes in one commit, and one call that takes them all back."""
+    """Make many changes in one commit, and roll them all back by one call."""
     workspace = ana.get(f"{base}/workspaces?name=Finance%20operations")["items"][0]["resource_id"]
     flows = ana.get(f"{base}/workflows")["items"]
     items = []

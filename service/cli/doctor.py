@@ -1,4 +1,4 @@
-"""A look at everything that Annals needs on this machine, for `annals doctor`."""
+"""Checks of `annals doctor`: everything that Annals needs on this machine."""
 
 import os
 import platform
@@ -18,26 +18,26 @@ from sql.errors import DatabaseError
 from sql.queries import schema
 from sql.upgrade import newest_revision, refusal
 
-# Older ones have known holes.
+# Older versions have known vulnerabilities.
 OLDEST_LIBGIT2 = (1, 9, 7)
 LITTLE_DISK_BYTES = 2 * 1024**3
-# A page that touches every chunk of ten years of permanent logs, each with its indexes, needs that many.
+# A page that touches every chunk of ten years of permanent logs, with their indexes, takes that many locks.
 FEWEST_LOCKS = 64
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What was looked at, and how it is."""
+class Diagnosis:
+    """Result of one check."""
 
     verdict: Literal["ok", "warn", "fail"]
     subject: str
     detail: str
 
 
-def examine(settings: Settings) -> list[Finding]:
-    """Every finding; nothing is changed and nothing started."""
+def examine(settings: Settings) -> list[Diagnosis]:
+    """Run every check; nothing is changed or started."""
     return [
-        Finding("ok", "python", f"{platform.python_version()} at {sys.executable}"),
+        Diagnosis("ok", "python", f"{platform.python_version()} at {sys.executable}"),
         _git(),
         _libgit2(),
         *_data_dir(settings),
@@ -45,43 +45,43 @@ def examine(settings: Settings) -> list[Finding]:
     ]
 
 
-def _git() -> Finding:
+def _git() -> Diagnosis:
     try:
-        return Finding("ok", "git", git_version())
+        return Diagnosis("ok", "git", git_version())
     except StartupError as error:
-        return Finding("fail", "git", str(error))
+        return Diagnosis("fail", "git", str(error))
 
 
-def _libgit2() -> Finding:
+def _libgit2() -> Diagnosis:
     version = pygit2.LIBGIT2_VERSION
     if tuple(int(part) for part in version.split(".")) < OLDEST_LIBGIT2:
         wanted = ".".join(map(str, OLDEST_LIBGIT2))
-        return Finding(
+        return Diagnosis(
             "fail", "libgit2", f"{version} has known holes: install a pygit2 with {wanted} or newer"
         )
-    return Finding("ok", "libgit2", f"{version} (pygit2 {metadata.version('pygit2')})")
+    return Diagnosis("ok", "libgit2", f"{version} (pygit2 {metadata.version('pygit2')})")
 
 
-def _data_dir(settings: Settings) -> list[Finding]:
+def _data_dir(settings: Settings) -> list[Diagnosis]:
     path = settings.data_dir.absolute()
     if not path.exists():
         parent = next(folder for folder in path.parents if folder.exists())
         if not os.access(parent, os.W_OK | os.X_OK):
-            return [Finding("fail", "data directory", f"{path} can't be made: {parent} is not writable")]
-        return [Finding("ok", "data directory", f"{path} will be made by the first start")]
+            return [Diagnosis("fail", "data directory", f"{path} can't be made: {parent} is not writable")]
+        return [Diagnosis("ok", "data directory", f"{path} will be made by the first start")]
     if not path.is_dir():
-        return [Finding("fail", "data directory", f"{path} is no folder")]
+        return [Diagnosis("fail", "data directory", f"{path} is no folder")]
     if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-        return [Finding("fail", "data directory", f"{path} is not writable for this user")]
-    found = [Finding("ok", "data directory", str(path))]
+        return [Diagnosis("fail", "data directory", f"{path} is not writable for this user")]
+    found = [Diagnosis("ok", "data directory", str(path))]
     if path.stat().st_mode & 0o077:
-        found.append(Finding("warn", "data directory", f"{path} is open to other users: chmod 700 it"))
+        found.append(Diagnosis("warn", "data directory", f"{path} is open to other users: chmod 700 it"))
     free = shutil.disk_usage(path).free
     verdict: Literal["ok", "warn"] = "warn" if free < LITTLE_DISK_BYTES else "ok"
-    return [*found, Finding(verdict, "disk", f"{free / 1024**3:.1f} GiB free")]
+    return [*found, Diagnosis(verdict, "disk", f"{free / 1024**3:.1f} GiB free")]
 
 
-def _database(settings: Settings) -> list[Finding]:
+def _database(settings: Settings) -> list[Diagnosis]:
     if settings.database_url is not None:
         return _schema(settings, settings.database_url.get_secret_value())
     if settings.data_dir.exists() and not settings.data_dir.is_dir():
@@ -90,11 +90,11 @@ def _database(settings: Settings) -> list[Finding]:
     try:
         status = embedded.status()
     except EmbeddedError as error:
-        return [Finding("fail", "database", str(error))]
+        return [Diagnosis("fail", "database", str(error))]
     state = f"is running (pid {status.pid})" if status.running else "is not running; `annals serve` starts it"
     return [
-        Finding("ok", "database", f"the embedded PostgreSQL {state}"),
-        Finding(
+        Diagnosis("ok", "database", f"the embedded PostgreSQL {state}"),
+        Diagnosis(
             "warn",
             "timescaledb",
             "the embedded PostgreSQL has none: logs are plain tables, and retention deletes in batches",
@@ -102,22 +102,22 @@ def _database(settings: Settings) -> list[Finding]:
     ]
 
 
-def _schema(settings: Settings, url: str) -> list[Finding]:
+def _schema(settings: Settings, url: str) -> list[Diagnosis]:
     try:
         database = Database(url, pool_size=1)
     except ValueError as error:
-        return [Finding("fail", "database", f"DATABASE_URL: {error}")]
+        return [Diagnosis("fail", "database", f"DATABASE_URL: {error}")]
     try:
         with database.transaction(PLATFORM) as tx:
             state = schema.state(tx)
     except DatabaseError as error:
-        return [Finding("fail", "database", f"does not answer as Annals needs it: {error}")]
+        return [Diagnosis("fail", "database", f"does not answer as Annals needs it: {error}")]
     finally:
         database.close()
     return [
-        Finding("ok", "database", f"PostgreSQL {state.server_version}"),
+        Diagnosis("ok", "database", f"PostgreSQL {state.server_version}"),
         _revision(state),
-        Finding(
+        Diagnosis(
             "ok" if state.may_let_rows_go else "warn",
             "roles",
             "this login may take the role of retention"
@@ -125,14 +125,14 @@ def _schema(settings: Settings, url: str) -> list[Finding]:
             else "jobs can't let rows of logs go: GRANT annals_retention to this login",
         ),
         _timescaledb(settings, state),
-        Finding(
+        Diagnosis(
             "ok" if state.durable else "fail",
             "durability",
             "fsync and synchronous_commit are on"
             if state.durable
             else "fsync or synchronous_commit is off: an acknowledged version could be lost",
         ),
-        Finding(
+        Diagnosis(
             "ok" if state.max_locks_per_transaction >= FEWEST_LOCKS else "warn",
             "locks",
             f"max_locks_per_transaction = {state.max_locks_per_transaction}",
@@ -140,17 +140,17 @@ def _schema(settings: Settings, url: str) -> list[Finding]:
     ]
 
 
-def _revision(state: schema.DatabaseState) -> Finding:
+def _revision(state: schema.DatabaseState) -> Diagnosis:
     if state.revision == newest_revision():
-        return Finding("ok", "schema", f"revision {state.revision}")
+        return Diagnosis("ok", "schema", f"revision {state.revision}")
     if (reason := refusal(state.revision)) is not None:
-        return Finding("fail", "schema", reason)
-    return Finding("warn", "schema", f"revision {state.revision}: `annals db upgrade` brings it up to date")
+        return Diagnosis("fail", "schema", reason)
+    return Diagnosis("warn", "schema", f"revision {state.revision}: `annals db upgrade` brings it up to date")
 
 
-def _timescaledb(settings: Settings, state: schema.DatabaseState) -> Finding:
+def _timescaledb(settings: Settings, state: schema.DatabaseState) -> Diagnosis:
     if state.timescaledb is not None:
-        return Finding("ok", "timescaledb", state.timescaledb)
-    return Finding(
+        return Diagnosis("ok", "timescaledb", state.timescaledb)
+    return Diagnosis(
         "fail" if settings.timescaledb_is_required else "warn", "timescaledb", "not in this database"
     )

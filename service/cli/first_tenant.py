@@ -1,4 +1,4 @@
-"""The first tenant of a server that somebody tries out: so that there is something to call and to clone."""
+"""The first subscription of a new server, so that there is something to call and to clone."""
 
 import os
 import shlex
@@ -12,7 +12,7 @@ FILE = "first-key"
 
 @dataclass(frozen=True, slots=True)
 class FirstKey:
-    """A user's key, how to write it in a command, and where its repository is."""
+    """Key of the first user; `shown` is the way to write it in a shell command."""
 
     key: str
     shown: str
@@ -20,18 +20,18 @@ class FirstKey:
 
 
 def existing(data_dir: Path) -> FirstKey | None:
-    """The key that an earlier start kept, shown by the file that it lies in."""
+    """Key that an earlier start stored; `shown` reads it from its file."""
     path = data_dir.absolute() / FILE
     try:
         subscription_id, key = path.read_text().split()
     except (OSError, ValueError):
-        # Absent, or cut short by a loss of power: then there is nothing to show.
+        # Absent, or truncated by a loss of power.
         return None
     return FirstKey(key, f'$(cut -d" " -f2 {shlex.quote(str(path))})', subscription_id)
 
 
 def create(data_dir: Path, url: str, operator_key: str) -> FirstKey | None:
-    """Make a subscription, its admin and a workspace where there is none; None where there is one already."""
+    """Create a subscription, its admin and a workspace; None where a subscription exists."""
     operator = Client(url, operator_key)
     try:
         if operator.get("/v1/subscriptions?limit=1")["items"]:
@@ -52,7 +52,7 @@ def create(data_dir: Path, url: str, operator_key: str) -> FirstKey | None:
     finally:
         admin.close()
     path = data_dir.absolute() / FILE
-    # Written last and whole: a start that was cut short leaves no file that promises too much.
+    # Written last and whole: an interrupted start leaves no file with a key that does not work.
     partial = path.with_suffix(".partial")
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(f"{subscription} {key}\n")

@@ -1,4 +1,4 @@
-"""`annals git upkeep`: packs merged, deltified and pruned, typed by the operator beside the data."""
+"""`annals git upkeep`: merge packs, find deltas and prune, run by the operator on the server."""
 
 import json
 from collections.abc import Callable
@@ -16,12 +16,12 @@ from service.runtime.clock import system_clock
 from service.runtime.settings import Settings
 from service.usecases.maintenance.upkeep import UpkeepReport, UpkeepReports, tend, tend_all
 
-# One holds the lock on upkeep, one the repository's row while a third settles its refs.
+# One holds the upkeep lock, one the lock on the repository's row, and a third settles its refs.
 _CONNECTIONS = 3
 
 
 class UnknownRepository(Exception):
-    """No subscription of that id has a repository here."""
+    """Subscription without a repository here."""
 
 
 def run(
@@ -33,9 +33,9 @@ def run(
     only: UUID | None,
     budget_seconds: float,
 ) -> UpkeepReports:
-    """Tend one repository, or those that need it.
+    """Tend one repository, or all that need upkeep.
 
-    Raises UnknownRepository, and what `operated_database` raises.
+    Raises UnknownRepository and the errors of `operated_database`.
     """
     store = Store(settings.git_dir)
     with operated(settings, progress, connections=_CONNECTIONS) as database:
@@ -57,7 +57,7 @@ def run(
 
 
 def show(done: UpkeepReports, *, as_json: bool, console: Console) -> None:
-    """Print what was done, a line a repository or as JSON."""
+    """Print the outcomes: a line a repository, or JSON."""
     if as_json:
         console.print(json.dumps(asdict(done), indent=2, default=str), markup=False)
         return

@@ -1,4 +1,4 @@
-"""`annals jobs`: the scheduler alone, or one job now, typed by the operator beside the data."""
+"""`annals jobs`: run the scheduler or one scheduled job, and set schedules, by the operator on the server."""
 
 import json
 import signal
@@ -18,7 +18,7 @@ from service.cli.console import AsJson, DataDir, explained, out, progress
 from service.cli.tables import plain
 from service.runtime.settings import Settings, load
 
-# Imported where they are used: every command would wait for them.
+# Imported where they are used: at the top, every command would wait for them.
 if TYPE_CHECKING:
     from service.domain.callers import Machine
     from service.usecases.maintenance.control import DryRun, Run, ScheduledJobStatus
@@ -33,7 +33,7 @@ Name = Annotated[str, typer.Argument(metavar="JOB", help="A job, as `annals jobs
 
 @contextmanager
 def _opened(data_dir: Path | None) -> Iterator[tuple[Settings, str]]:
-    """The settings and the database's URL; errors that an operator can act on end the command."""
+    """Open settings and database URL; an error that an operator can act on ends the command."""
     from service.processes.startup import operated_database
 
     with explained():
@@ -66,7 +66,7 @@ def _operator() -> "Machine":
 
 @jobs.command("list")
 def list_jobs(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Every job: when it runs, and how its last run went."""
+    """List the scheduled jobs: schedule, next run, last run."""
     from service.usecases.maintenance import control
 
     with _context(data_dir) as context:
@@ -132,7 +132,7 @@ def _try(context: Any, job: str) -> "DryRun":
 
 
 def _run(context: Any, job: str, plan: UUID | None) -> "Run":
-    """Let the scheduler run a job, or where none is at work be it for so long."""
+    """Ask the scheduler to run a job; without a running scheduler, run it in this process."""
     from jobs.leader import elected
     from jobs.runner import Runner
     from service.usecases.maintenance import control
@@ -143,7 +143,7 @@ def _run(context: Any, job: str, plan: UUID | None) -> "Run":
         control.checked_plan(context, job, plan)
     with context.database.transaction(PLATFORM) as tx:
         asked = control.request(tx, context, job, plan, caller=_operator())
-    # A service manager's order to end is as good as Ctrl-C.
+    # SIGTERM of a service manager ends the command like Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     found = asked
     try:
@@ -165,7 +165,7 @@ def _run(context: Any, job: str, plan: UUID | None) -> "Run":
 
 
 def _beside(beat: Callable[[], None], work: Callable[[], object], stop: Callable[[], None]) -> None:
-    """Work in another thread, with a beat now and then; told to stop by Ctrl-C, and waited for even then."""
+    """Carry out `work` in another thread, with beats meanwhile; Ctrl-C stops it, and its end is awaited."""
     interrupted = False
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(work)
@@ -188,7 +188,7 @@ def list_runs(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """The last runs, and what each came to."""
+    """List the last job runs with their results."""
     from service.usecases.maintenance import control
 
     with _context(data_dir) as context:
@@ -214,7 +214,7 @@ def schedule(
     default: Annotated[bool, typer.Option("--default", help="As it was made, in UTC.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Let a job run at other times."""
+    """Set the schedule of a job."""
     from service.usecases.maintenance import control
 
     given = {"cron": cron, "time_zone": time_zone}
@@ -228,13 +228,13 @@ def schedule(
 
 @jobs.command("pause")
 def pause(job: Name, data_dir: DataDir = None) -> None:
-    """Let a job rest until `annals jobs resume`."""
+    """Pause a job until `annals jobs resume`."""
     _set_paused(job, data_dir, is_paused=True)
 
 
 @jobs.command("resume")
 def resume(job: Name, data_dir: DataDir = None) -> None:
-    """Let a paused job run again, from its next slot on."""
+    """Resume a paused job from its next slot on."""
     _set_paused(job, data_dir, is_paused=False)
 
 

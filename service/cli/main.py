@@ -49,11 +49,11 @@ def options(
         ),
     ] = False,
 ) -> None:
-    """Take the options that come before a command."""
+    """Options before a command."""
 
 
 def _command() -> Path:
-    """This program, as it can be typed from here."""
+    """Path of this program, to be typed as it is."""
     return Path(sys.executable).with_name("annals")
 
 
@@ -125,7 +125,7 @@ def _first_tenant(settings: Settings, url: str, operator_key: str | None) -> fir
     try:
         return first_tenant.create(settings.data_dir, url, operator_key)
     except (ApiError, OSError) as error:
-        # The server is up; only the example could not be made.
+        # The server runs; only the example could not be created.
         err.print(f"annals: the first subscription could not be made: {error}", markup=False)
         return None
 
@@ -137,7 +137,7 @@ def demo(
         str | None, typer.Option(envvar="ANNALS_OPERATOR_KEY", help="The key that the server printed.")
     ] = None,
 ) -> None:
-    """Let two users edit three workflows on a running server, and tell what happened."""
+    """Play a story on a running server: two users edit three workflows."""
     from service.cli.demo import tell
 
     if operator_key is None:
@@ -153,7 +153,7 @@ def demo(
 
 @app.command()
 def doctor(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Look at everything that Annals needs on this machine; exit code 1 where something is missing."""
+    """Check everything that Annals needs on this machine; exit code 1 where something is missing."""
     from service.cli.doctor import examine
 
     with explained():
@@ -178,7 +178,7 @@ def verify(
     data_dir: DataDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the database with the repositories; exit code 1 where something is left to do."""
+    """Compare the database with the repositories; exit code 1 where a finding is left."""
     from service.cli import verify
     from service.domain.ids import SubscriptionId
 
@@ -270,7 +270,7 @@ def upkeep(
 
 @config.command("show")
 def config_show(data_dir: DataDir = None, as_json: AsJson = False) -> None:
-    """Print each setting, its value and where that is from; secrets are masked."""
+    """Print each setting, its value and its origin; secrets are masked."""
     with explained():
         settings, origins = load({"data_dir": data_dir})
     shown: dict[str, dict[str, Any]] = {

@@ -1,4 +1,4 @@
-"""The arguments and options that the commands for one resource share."""
+"""Arguments and options of the commands for one resource."""
 
 from typing import Annotated
 

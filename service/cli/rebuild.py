@@ -1,4 +1,4 @@
-"""`annals rebuild`: a lost database from the repositories alone, typed by the operator beside the data."""
+"""`annals rebuild`: recreate a lost database from the repositories, run by the operator on the server."""
 
 import json
 import shlex
@@ -18,7 +18,7 @@ from service.runtime.settings import Settings
 from sql.database import Database
 
 _CONNECTIONS = 2
-# What git calls the commit of a ref that is not there.
+# Git's name for the commit of a missing ref.
 NOTHING = "0" * 40
 _SAID = {
     "rebuilt": "rebuilt",
@@ -38,9 +38,9 @@ def run(
     say: Callable[[str], None],
     progress: Callable[[str], None],
 ) -> bool:
-    """Rebuild, and report; True if nothing was refused.
+    """Rebuild and report; True if no subscription was refused.
 
-    Raises StartupError where there are no repositories, and what `operated_database` raises.
+    Raises StartupError where there are no repositories, and the errors of `operated_database`.
     """
     store = Store(settings.git_dir)
     try:

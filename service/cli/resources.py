@@ -1,4 +1,4 @@
-"""The commands that change one resource of a running server: check-out, check-in, rollback, tag, publish."""
+"""Commands that change one resource of a running server: check-out, check-in, rollback, tag, publish."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def check_out(
     url: Url = LOCAL,
     key: Key = None,
 ) -> None:
-    """Take the check-out of a resource and print its definition."""
+    """Check out a resource and print its definition."""
     if cancel and (reason is not None or ttl is not None or to is not None or overwrite):
         fail("--cancel goes with --force alone", Exit.USAGE)
     if force and not cancel:
@@ -72,7 +72,7 @@ def _check_target(file: Path, overwrite: bool) -> None:
 
 def _write_definition(file: Path, definition: Json, overwrite: bool) -> None:
     try:
-        # "x" for a file that came since it was looked for.
+        # "x" fails for a file created since the check.
         with file.open("w" if overwrite else "x", encoding="utf-8") as opened_file:
             opened_file.write(tables.as_json(definition) + "\n")
     except OSError as error:
@@ -108,7 +108,7 @@ def check_in(
 
 
 def _read_object(file: str) -> str:
-    """The text of a JSON object, as it is: what Python's reader would change is for the server to see."""
+    """Read the text of a JSON object, unchanged: the server judges what Python's parser would normalise."""
     name = "stdin" if file == "-" else file
     try:
         with open(0 if file == "-" else file, "rb", closefd=file != "-") as opened_file:
@@ -168,7 +168,7 @@ def tag(
     url: Url = LOCAL,
     key: Key = None,
 ) -> None:
-    """Tag a version, or take its tag away."""
+    """Tag a version, or remove its tag."""
     if (name is None) is not delete:
         fail("give a TAG, or --delete", Exit.USAGE)
     expected = _commit(if_match)
@@ -193,7 +193,7 @@ def publish(
     url: Url = LOCAL,
     key: Key = None,
 ) -> None:
-    """Publish a version; of a resource, one at most is published."""
+    """Publish a version; at most one version of a resource is published."""
     expected = _commit(if_match)
     with opened(url, key, which) as found:
         path = (
@@ -209,7 +209,7 @@ def _given(fields: dict[str, Any]) -> Json:
 
 
 def _commit(text: str | None) -> str | None:
-    """The commit that an option names, as `If-Match` may carry it."""
+    """Commit of an option, in the form of `If-Match`."""
     if text is not None and not re.fullmatch("[0-9a-fA-F]{7,40}", text):
         fail(f"--if-match takes a commit of 7 to 40 hex digits, not {text!r}", Exit.USAGE)
     return text and text.lower()

@@ -1,4 +1,4 @@
-"""How versions, differences and documents are shown: for people on a terminal, as plain data elsewhere."""
+"""Output of versions, diffs and documents: tables and colours on a terminal, plain text elsewhere."""
 
 import io
 import json
@@ -17,25 +17,25 @@ from rich.text import Text
 
 from service.cli.client import Json
 
-# No line of a table is cut for a reader that is a program.
+# A line of a table is never cut for a program that reads it.
 PIPE_WIDTH = 100_000
-# Above this size, colours would keep the reader waiting for seconds.
+# Above this size, colouring takes seconds.
 HIGHLIGHT_CHARACTERS = 200_000
 COMMIT_DIGITS = 10
-# Scripts and emoji need these two; other invisible characters can make text look like what it is not.
+# Scripts and emoji need these two; other invisible characters can make a text look like another.
 _JOINERS = "\u200c\u200d"
 _HARMFUL_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 class Format(StrEnum):
-    """How a command answers."""
+    """Output format of a command."""
 
     TABLE = "table"
     JSON = "json"
 
 
 def harmless(text: str) -> str:
-    """The text with what a terminal would obey, or not show, written as JSON escapes."""
+    """Escape control and invisible characters of a text as JSON does, for a terminal."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(json.dumps(each)[1:-1] if _is_harmful(each) else each for each in text)
@@ -46,7 +46,7 @@ def _is_harmful(character: str) -> bool:
 
 
 def note(line: str) -> None:
-    """Say something beside the output, on stderr."""
+    """Print a remark on stderr."""
     typer.echo(harmless(line), err=True)
 
 
@@ -69,7 +69,7 @@ def history(versions: Iterable[Json]) -> None:
 
 
 def plain(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    """Print a table, whose cells are whole: folded where a terminal is too narrow."""
+    """Print a table; cells are folded, never cut, where a terminal is too narrow."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
@@ -79,7 +79,7 @@ def plain(columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
 
 
 def facts(version: Json) -> None:
-    """Print what is known of a version, one fact a line."""
+    """Print the fields of a version, one a line."""
     shown = {
         "resource": f"{version['resource_type']}s/{version['resource_id']}",
         "name": version["resource_name"],
@@ -111,7 +111,7 @@ def document(value: object) -> None:
     if not console.is_terminal:
         write((text + "\n").encode())
         return
-    # In JSON text these characters stand in strings alone, where an escape is the same value.
+    # In JSON these characters occur in strings only, where the escape has the same value.
     shown = Text("\n".join(map(harmless, text.split("\n"))))
     if console.color_system is not None and len(text) <= HIGHLIGHT_CHARACTERS:
         JSONHighlighter().highlight(shown)
@@ -119,7 +119,7 @@ def document(value: object) -> None:
 
 
 def written(version: Json, output: Format, unchanged: str) -> None:
-    """Print the version that a write answers; where it wrote nothing say `unchanged`, which may name it."""
+    """Print the version of a write; where nothing was written, also `unchanged` with {name} and {number}."""
     if output is Format.JSON:
         document(version)
     else:
@@ -129,7 +129,7 @@ def written(version: Json, output: Format, unchanged: str) -> None:
 
 
 def difference(found: Json, output: Format) -> None:
-    """Print what differs between two versions, and say where nothing does."""
+    """Print the diff of two versions, or that nothing differs."""
     if output is Format.JSON:
         document(found)
     elif found["text"]:
@@ -139,7 +139,7 @@ def difference(found: Json, output: Format) -> None:
 
 
 def _unified_diff(text: str) -> None:
-    """In colours on a terminal, unchanged elsewhere."""
+    """Print a unified diff: in colours on a terminal, unchanged elsewhere."""
     console = _console()
     if not console.is_terminal:
         write(text.encode())
@@ -151,12 +151,12 @@ def _unified_diff(text: str) -> None:
 
 
 def as_json(value: object) -> str:
-    """JSON for people: indented, and not escaped more than needed."""
+    """JSON for people: indented, with Unicode unescaped."""
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def write(data: bytes) -> None:
-    """Bytes to stdout, as they are."""
+    """Write bytes to stdout."""
     sys.stdout.flush()
     sys.stdout.buffer.write(data)
     sys.stdout.buffer.flush()
@@ -179,7 +179,7 @@ def _state(version: Json) -> str:
 
 
 def instant(text: str) -> str:
-    """An instant of the API to the second."""
+    """Cut an instant of the API to whole seconds."""
     return re.sub(r"\.\d+", "", text)
 
 
@@ -200,12 +200,12 @@ def _print_table(table: Table) -> None:
 def _console() -> Console:
     terminal = sys.stdout.isatty()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # Not every terminal has every character.
+        # A terminal may lack a character.
         sys.stdout.reconfigure(errors="backslashreplace")
     coloured = terminal and not os.environ.get("NO_COLOR")
     return Console(
         force_terminal=terminal,
-        # Not `no_color`, which leaves bold and dim.
+        # `no_color` would leave bold and dim.
         color_system="auto" if coloured else None,
         width=None if terminal else PIPE_WIDTH,
         highlight=False,

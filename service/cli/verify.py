@@ -1,4 +1,4 @@
-"""What `annals verify` does with an operator's database and repositories, and how it shows what it found."""
+"""`annals verify`: compare the database with the repositories, and print the findings."""
 
 import json
 from collections.abc import Callable
@@ -20,12 +20,12 @@ from service.runtime.settings import Settings
 from sql.database import Database
 from sql.queries import reconcile as queries
 
-# A repair records itself while another connection holds the lock.
+# A repair is recorded while another connection holds the lock.
 _CONNECTIONS = 2
 
 
 class UnknownSubscription(Exception):
-    """There is no subscription of that id."""
+    """Unknown subscription."""
 
 
 def verify(
@@ -36,7 +36,7 @@ def verify(
     full: bool,
     only: SubscriptionId | None,
 ) -> Report:
-    """Compare rows and repositories; raises UnknownSubscription and what `operated_database` raises."""
+    """Compare rows with repositories; raises UnknownSubscription and the errors of `operated_database`."""
     with operated(settings, progress, connections=_CONNECTIONS) as database:
         if only is not None:
             _check_known(database, only)
@@ -53,7 +53,7 @@ def verify(
 
 
 def show(report: Report, *, as_json: bool, console: Console) -> None:
-    """Print a report: JSON, or for each finding what it is and what became of it."""
+    """Print a report as JSON, or each finding with its repair."""
     if as_json:
         typer.echo(json.dumps(_plain(report), indent=2))
         return

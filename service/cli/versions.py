@@ -1,11 +1,11 @@
-"""The commands that show the versions of one resource of a running server: log, show, diff."""
+"""Commands that show the versions of one resource of a running server: log, show, diff."""
 
 from typing import Annotated
 
 import typer
 
 from service.cli import tables
-from service.cli.calls import Exit, Resource, fail, opened
+from service.cli.calls import Exit, RemoteResource, fail, opened
 from service.cli.client import Json, Parameters
 from service.cli.options import LOCAL, REFS, Key, Output, Url, Which
 from service.cli.tables import Format, note
@@ -40,7 +40,7 @@ def log(
     url: Url = LOCAL,
     key: Key = None,
 ) -> None:
-    """The history of a resource, newest first."""
+    """List the versions of a resource, newest first."""
     filters: dict[str, str | int] = {
         name: value
         for name, value in {"tag": tag, "author": author, "since": since, "until": until}.items()
@@ -60,8 +60,8 @@ def log(
             note(f"these are the newest {limit}; --limit shows more")
 
 
-def _versions(of: Resource, filters: Parameters, limit: int) -> tuple[list[Json], bool]:
-    """So many versions, and whether these are all."""
+def _versions(of: RemoteResource, filters: Parameters, limit: int) -> tuple[list[Json], bool]:
+    """At most `limit` versions, and True where these are all."""
     versions: list[Json] = []
     more: dict[str, str | int] = {}
     while True:
@@ -86,7 +86,7 @@ def show(
     url: Url = LOCAL,
     key: Key = None,
 ) -> None:
-    """A version and its definition."""
+    """Show a version and its definition."""
     if raw and output is Format.JSON:
         fail("--raw has a form of its own: leave out -o json", Exit.USAGE)
     with opened(url, key, which) as found:
@@ -111,6 +111,6 @@ def diff(
     url: Url = LOCAL,
     key: Key = None,
 ) -> None:
-    """What differs between two versions."""
+    """Show the diff of two versions."""
     with opened(url, key, which) as found:
         tables.difference(found.client.get(found.at("diff"), {"from": older, "to": newer}), output)
