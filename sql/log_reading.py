@@ -1,4 +1,4 @@
-"""Reading a log: a page of its rows, newest first, and figures by buckets of time."""
+"""Reading of logs: a page of rows, newest first, and figures by buckets of time."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,21 +20,22 @@ BucketT = TypeVar("BucketT")
 Columns = ReadOnlyColumnCollection[str, Any]
 Conversions = Mapping[str, Callable[[Any], object]]
 
-# A plan that is kept for all parameters can't leave chunks out: making one, and using it, locks them all.
+# A plan that is kept for all parameters cannot leave chunks out: making it, and using it, locks them all.
 _PLAN_ANEW = text("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
-# The planner takes row-level security to let one row in a hundred pass, and so would rather read and sort a
+# The planner assumes that row-level security passes one row in a hundred. It would rather read and sort a
 # whole window than read no more rows than it needs in an index's order. Where it must sort all the same, the
-# price that it now puts on that is no reason to compile.
+# price that it now puts on a sort is no reason to compile.
 _IN_ORDER = text("SELECT set_config('enable_sort', 'off', true), set_config('jit', 'off', true)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Log(Generic[RowT, FilterT]):
-    """A log: the tables that can hold rows of a filter, and the making of its rows.
+    """A log: its name, its tables and order, and the making of its rows.
 
-    `name` is its name in events and cursors. `time` and `row_id` are the columns that order it. `selected` is
-    a query for all that `row` takes, without conditions; `conversions` are applied to values that are not
-    None. `conditions` are for fields of the filter that are no column's value.
+    `name` is its name in events and cursors. `tables` are those that can have rows of a filter. `time` and
+    `row_id` are the columns that order it. `selected` is a query without conditions for all that `row` takes;
+    `conversions` are applied to values that are not None. `conditions` are for fields of the filter that are
+    no column's value.
     """
 
     name: str
@@ -45,15 +46,15 @@ class Log(Generic[RowT, FilterT]):
     selected: Callable[[Table], Select[Any]]
     conditions: Mapping[str, Callable[[Any], ColumnElement[bool]]] = field(default_factory=dict)
     conversions: Conversions = field(default_factory=dict)
-    # None as the subscription asks for rows of all, not for the platform's own.
+    # A subscription of None asks for the rows of all, not for the platform's own.
     none_is_all: bool = False
 
     def position_of(self, row: RowT) -> tuple[datetime, UUID]:
-        """The position of a row in the order of the log."""
+        """Return the position of a row in the order of the log."""
         return getattr(row, self.time), getattr(row, self.row_id)
 
     def of(self, table: Table, subscription_id: UUID | None, filters: FilterT) -> list[ColumnElement[bool]]:
-        """The conditions on a table, but for those on time."""
+        """Make the conditions on a table, but for those on time."""
         found = matching(table.c, filters, self.conditions)
         if subscription_id is None and self.none_is_all:
             return found
@@ -62,7 +63,7 @@ class Log(Generic[RowT, FilterT]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics(Generic[FilterT, BucketT]):
-    """Figures of a log: each is computed for a bucket of time and a group from the columns `measured`."""
+    """Figures of a log for each bucket of time and each group, made from the columns `measured`."""
 
     log: Log[Any, FilterT]
     bucket: Callable[..., BucketT]
@@ -76,7 +77,10 @@ def matching(
     filters: TimeFilter,
     conditions: Mapping[str, Callable[[Any], ColumnElement[bool]]] | None = None,
 ) -> list[ColumnElement[bool]]:
-    """The conditions of a filter, but for those on time: a field's name is a column's, or in `conditions`."""
+    """Make the conditions of a filter, but for those on time.
+
+    The name of a field is a column's, unless `conditions` has it.
+    """
     special = conditions or {}
     return [
         special[name](value) if name in special else columns[name] == value
@@ -86,7 +90,7 @@ def matching(
 
 
 def between(time: ColumnElement[datetime], filters: TimeFilter) -> list[ColumnElement[bool]]:
-    """The conditions of a filter on time, both ends inclusive."""
+    """Make the conditions of a filter on time, both ends inclusive."""
     bounds = [] if filters.since is None else [time >= filters.since]
     return bounds + ([] if filters.until is None else [time <= filters.until])
 
@@ -98,7 +102,10 @@ def page(
     filters: FilterT,
     paging: LogPaging,
 ) -> list[RowT]:
-    """The rows of a page, newest first; the platform's own for None, or all where the log says so."""
+    """Read the rows of a page, newest first.
+
+    A `subscription_id` of None asks for the platform's own, or for all where the log says so.
+    """
     tables = log.tables(filters)
     queries = [
         (table, log.selected(table).where(*log.of(table, subscription_id, filters))) for table in tables
@@ -114,7 +121,7 @@ def page(
             bounds += [time < end] if end is not None else _upper_bounds(time, row_id, filters, paging)
             parts.append(query.where(*bounds).order_by(time.desc(), row_id.desc()))
         newest = _newest(log, parts, paging.limit - len(found))
-        # The locks of a window are given back before the next is looked at: the server has few thousand.
+        # The locks of a window are released before the next window is read: the server has few thousand.
         with tx.begin_nested() as savepoint:
             found += [_made(log.row, log.conversions, row._mapping) for row in tx.execute(newest)]
             savepoint.rollback()
@@ -128,13 +135,13 @@ def _upper_bounds(
 ) -> list[ColumnElement[bool]]:
     bounds = [] if filters.until is None else [time <= filters.until]
     if paging.before is not None:
-        # The second condition implies the first, but only by the first are chunks left out.
+        # The second condition implies the first, but only the first excludes chunks.
         bounds += [time <= paging.before[0], tuple_(time, row_id) < paging.before]
     return bounds
 
 
 def _newest(log: Log[Any, Any], parts: Sequence[Select[Any]], limit: int) -> Any:
-    """The newest rows of ordered selections together."""
+    """Select the newest rows of several ordered selections together."""
     selections = [part.limit(limit) for part in parts]
     if len(selections) == 1:
         return selections[0]
@@ -153,7 +160,7 @@ def statistics(
     group_by: str | None,
     limit: int,
 ) -> list[BucketT]:
-    """At most `limit` rows of figures, by buckets of time in ascending order and the values of a column."""
+    """Compute at most `limit` rows of figures, by ascending buckets of time and the values of a column."""
     log = wanted.log
     selections = [
         select(

@@ -1,4 +1,4 @@
-"""Time cut into equal buckets: by TimescaleDB where it is present, else by PostgreSQL, with equal results."""
+"""Equal buckets of time: cut by TimescaleDB where it is present, else by PostgreSQL, with equal results."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -9,12 +9,12 @@ from sql import hypertables
 from sql.database import Transaction
 from sql.models.columns import INSTANT
 
-# A Monday, so that weeks begin on one. It is time_bucket's own for most widths, and date_bin has none.
+# A Monday, so that weeks begin on Mondays. It is time_bucket's own origin for most widths; date_bin has none.
 ORIGIN: Final = datetime(2000, 1, 3, tzinfo=UTC)
 
 
 def bucket_of(tx: Transaction, time: ColumnElement[datetime], width: timedelta) -> ColumnElement[datetime]:
-    """The beginning of the bucket that a time lies in."""
+    """Cut a time to the beginning of its bucket, in SQL."""
     has_timescaledb = hypertables.installed_version(tx) is not None
     cut = func.time_bucket if has_timescaledb else func.date_bin
     bucket: ColumnElement[datetime] = cut(
@@ -24,5 +24,5 @@ def bucket_of(tx: Transaction, time: ColumnElement[datetime], width: timedelta) 
 
 
 def begin_of(moment: datetime, width: timedelta) -> datetime:
-    """The same of an instant."""
+    """Cut an instant to the beginning of its bucket."""
     return ORIGIN + (moment - ORIGIN) // width * width

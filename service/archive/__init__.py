@@ -1,1 +1,1 @@
-"""Rows that leave the database: files that say what they hold, in a folder or a bucket."""
+"""The archive: rows that left the database, in files with manifests, in a folder or a bucket."""

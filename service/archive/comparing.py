@@ -1,4 +1,4 @@
-"""What lies in the archive, compared with what the database knows of it."""
+"""Comparison of the archive with the archives that the database knows."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from sql.queries.archives import Recorded
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost:
-    """An archive that the database knows, and what became of it."""
+    """An archive that the database knows, and its damage."""
 
     archive_id: UUID
     file: str
@@ -24,15 +24,15 @@ class Lost:
     range_end: datetime
 
     def overlaps(self, since: datetime | None, until: datetime | None) -> bool:
-        """Whether it may have had rows from one instant until before another."""
+        """Return whether it may have had rows from one instant until before another."""
         return (since is None or self.range_end > since) and (until is None or self.range_start < until)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Archives that are not there as the database knows them, and files that neither it nor a manifest knows.
+    """Archives that are lost or damaged, and files that neither the database nor a manifest knows.
 
-    `elsewhere` counts them by the URL they are below: they are not looked for.
+    `elsewhere` counts archives below another URL, which are not looked for, by that URL.
     """
 
     lost: list[Lost]
@@ -41,7 +41,7 @@ class Comparison:
 
 
 def compared(store: ArchiveStore, found: Listing, recorded: Sequence[Recorded]) -> Comparison:
-    """Compare a listing with what the database knew before it was made."""
+    """Compare a listing with the archives that the database knew before the listing was made."""
     present = {each.archive_id for each in found.manifests}
     strays = set(found.strays)
     lost: list[Lost] = []
@@ -50,7 +50,7 @@ def compared(store: ArchiveStore, found: Listing, recorded: Sequence[Recorded]) 
         if row.archive_id in present:
             continue
         url, path = _parted(row)
-        # Of an archive that was moved the database knows where it was.
+        # Of an archive that was moved the database knows the old place.
         if url != store.url and path not in strays:
             elsewhere[url] += 1
             continue
@@ -73,12 +73,12 @@ def compared(store: ArchiveStore, found: Listing, recorded: Sequence[Recorded]) 
 
 
 def check_record(manifest: Manifest, recorded: Recorded | None) -> None:
-    """Compare a manifest with what was noted of its archive, if that was; raises ArchiveDamaged."""
+    """Compare a manifest with the database's row of its archive, if there is one; raises ArchiveDamaged."""
     if recorded is not None and (manifest.sha256, manifest.rows) != (recorded.sha256, recorded.rows):
         raise ArchiveDamaged(f"{manifest.path} says something else than the database knows")
 
 
 def _parted(row: Recorded) -> tuple[str, str]:
-    """The URL of the archive, and where in it the file is."""
+    """Return the URL of the archive, and the path of the file below it."""
     url, _, rest = row.location.rpartition(f"/{row.log}/")
     return url, f"{row.log}/{rest}"

@@ -1,18 +1,18 @@
-"""What can go wrong with the archive, without the names of its store's library.
+"""Errors of the archive, without the names of its store's library.
 
-ArchiveError          the store refused, is full or can't be reached, or what was asked for is not there
-├── ArchiveDamaged    a file or its manifest is not what was written
-└── ArchiveStopped    who asked for a new one does not want it any more
+ArchiveError          the store refused, is full or cannot be reached, or a wanted archive is not there
+├── ArchiveDamaged    a file or its manifest is not as it was written
+└── ArchiveStopped    the maker of an archive was asked to stop
 """
 
 
 class ArchiveError(Exception):
-    """The archive could not be written or read; the message says which part of it, and why."""
+    """The archive could not be written or read; the message names the part of it, and the reason."""
 
 
 class ArchiveDamaged(ArchiveError):
-    """What lies in the archive is not what was written there."""
+    """A file in the archive is not as it was written."""
 
 
 class ArchiveStopped(ArchiveError):
-    """Whoever has an archive made was asked to stop; there is none."""
+    """The maker of an archive was asked to stop; there is no archive."""

@@ -1,4 +1,4 @@
-"""What an archive says of itself: a small JSON file beside it, written last. Without it, it is none."""
+"""Manifests: a small JSON file beside each archive, written last. Without it, a file is no archive."""
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -19,10 +19,10 @@ _OWN_DIGEST = "manifest_sha256"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """One archive: which rows of what, and the file that holds them.
+    """One archive: its log and range, and the file that has the rows.
 
     `log` is the table; `range_end` is exclusive. `oldest` and `newest` are times of its rows, in the column
-    `time_column`, None where they have none. Of a file that holds no rows `columns` are empty.
+    `time_column`, None where they have none. `columns` are empty for a file that has no rows.
     `schema_version` is that of the database.
     """
 
@@ -46,11 +46,11 @@ class Manifest:
 
     @property
     def path(self) -> str:
-        """Where the manifest itself is."""
+        """The path of the manifest itself."""
         return path_of(self.file)
 
     def overlaps(self, since: datetime | None, until: datetime | None) -> bool:
-        """Whether it may have rows from one instant until before another."""
+        """Return whether it may have rows from one instant until before another."""
         first, last = self.oldest or self.range_start, self.newest or self.range_end
         return (since is None or last >= since) and (until is None or first < until)
 
@@ -59,19 +59,19 @@ _MANIFEST = TypeAdapter(Manifest)
 
 
 def path_of(file: str) -> str:
-    """Where the manifest of a file is."""
+    """Return the path of the manifest of a file."""
     return file + SUFFIX
 
 
 def write(store: ArchiveStore, manifest: Manifest) -> None:
-    """Make an archive of a file; raises ArchiveError."""
+    """Write the manifest of a file, which makes it an archive; raises ArchiveError."""
     said = asdict(manifest)
     content = said | {_OWN_DIGEST: _digest(said)}
     store.put(manifest.path, orjson.dumps(content, option=orjson.OPT_INDENT_2))
 
 
 def read(store: ArchiveStore, path: str) -> Manifest:
-    """A manifest; raises ArchiveDamaged for what is none, or was changed, and ArchiveError."""
+    """Read a manifest; raises ArchiveDamaged for another or a changed file, and ArchiveError."""
     try:
         content = orjson.loads(store.read(path))
         is_whole = content.pop(_OWN_DIGEST) == _digest(content)

@@ -11,7 +11,7 @@ from service.archive.store import Sink
 SUFFIX = "ndjson.zst"
 # Measured on rows of the server log: smaller than level 3, and three times as fast.
 _LEVEL = 1
-# Of its own, so that the next rows come while these are compressed.
+# A thread of its own, so that the next rows arrive while these are compressed.
 _COMPRESSION_THREADS = 1
 _BLOCK_BYTES = 1024 * 1024
 
@@ -27,9 +27,9 @@ def encode(blocks: Iterable[bytes], sink: Sink) -> None:
 
 
 def decode(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The lines again, in blocks that end anywhere; raises ArchiveDamaged.
+    """Read the lines, in blocks that end anywhere; raises ArchiveDamaged.
 
-    A file that is cut off just ends: whoever reads has to count.
+    A truncated file ends without an error: the reader has to count rows.
     """
     with zstandard.ZstdDecompressor().stream_reader(cast("IO[bytes]", _ChunkReader(chunks))) as reader:
         try:

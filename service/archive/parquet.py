@@ -1,4 +1,4 @@
-"""Rows as a Parquet file, for who asks them elsewhere; documents and exact numbers in it are as they were."""
+"""Rows as a Parquet file, for queries elsewhere; documents and exact numbers keep their texts."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from obstore import ReadableFile
 
 SUFFIX = "parquet"
-# A row group, which readers take into memory as a whole, is so many blocks of rows.
+# Blocks of rows in a row group, which readers take into memory as a whole.
 _GROUP_BLOCKS = 16
 _BATCH_ROWS = 1000
 _DOCUMENTS = ("json", "jsonb")
@@ -25,7 +25,7 @@ _DOCUMENTS = ("json", "jsonb")
 def encode(blocks: Iterable[bytes], columns: Sequence[Column], sink: Sink) -> None:
     """Write blocks of whole lines of JSON, in which documents and exact numbers are strings.
 
-    Raises ArchiveError for a value that Parquet has no form for, as a NUMERIC that is NaN.
+    Raises ArchiveError for a value that Parquet has no form for, such as a NUMERIC that is NaN.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -40,7 +40,7 @@ def encode(blocks: Iterable[bytes], columns: Sequence[Column], sink: Sink) -> No
 
 
 def decode(reader: "ReadableFile", columns: Sequence[Column]) -> Iterator[bytes]:
-    """The rows as blocks of whole lines of JSON, in which documents and numbers are such again."""
+    """Read the rows as blocks of whole lines of JSON, with documents and numbers instead of their strings."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -102,7 +102,7 @@ def _stored(value: Any, kind: Any) -> Any:
 
 
 class _SinkFile:
-    """A sink as the file that pyarrow wants."""
+    """A sink, as the file that pyarrow wants."""
 
     closed = False
 
@@ -120,7 +120,7 @@ class _SinkFile:
 
 
 class _StoredFile:
-    """A file of the store as the one that pyarrow wants."""
+    """A file of the store, as the file that pyarrow wants."""
 
     closed = False
 

@@ -1,4 +1,4 @@
-"""Archives read again: which there are, that they are whole, and their rows."""
+"""Reading of archives: list them, check that they are whole, and read their rows."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
@@ -15,13 +15,13 @@ from service.archive.errors import ArchiveDamaged, ArchiveError
 from service.archive.manifests import SUFFIX, Manifest
 from service.archive.store import ArchiveStore
 
-# Told how many bytes of a file were read.
+# Called with the number of bytes that were read of a file.
 Seen = Callable[[int], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """What lies in the archive: what is whole by its manifest, what is not, and files that have none."""
+    """The files of the archive: whole manifests, damage of others by their paths, and strays without one."""
 
     manifests: list[Manifest]
     damaged: dict[str, str]
@@ -30,7 +30,7 @@ class Listing:
     def narrowed(
         self, ids: Iterable[UUID] = (), since: datetime | None = None, until: datetime | None = None
     ) -> list[Manifest]:
-        """The archives of some ids, or else those that may have rows of a time.
+        """Choose the archives of some ids, or else those that may have rows of a time.
 
         Raises ArchiveError for an id that is not there.
         """
@@ -43,7 +43,7 @@ class Listing:
 
 
 def listing(store: ArchiveStore, log: str | None = None) -> Listing:
-    """What lies in the archive, of all logs or of one, in order of time; raises ArchiveError."""
+    """List the archives of all logs or of one, in order of time; raises ArchiveError."""
     files = sorted(store.paths(log))
     found, damaged = [], {}
     for path in files:
@@ -59,9 +59,9 @@ def listing(store: ArchiveStore, log: str | None = None) -> Listing:
 
 
 def blocks(store: ArchiveStore, manifest: Manifest, seen: Seen = int) -> Generator[bytes, None, None]:
-    """The rows of an archive, as blocks of whole lines of JSON; at the end it is known to be whole.
+    """Read the rows of an archive, as blocks of whole lines of JSON, and at the end check that it is whole.
 
-    Raises ArchiveDamaged where it is not, and ArchiveError.
+    Raises ArchiveDamaged where it is not whole, and ArchiveError.
     """
     left = b""
     for piece in _pieces(store, manifest, seen):
@@ -74,13 +74,13 @@ def blocks(store: ArchiveStore, manifest: Manifest, seen: Seen = int) -> Generat
 
 
 def check(store: ArchiveStore, manifest: Manifest, seen: Seen = int) -> None:
-    """Read an archive to its end, whatever it holds; raises as `blocks` does."""
+    """Read an archive to its end, of rows or not, and check that it is whole; raises as `blocks` does."""
     for _ in _pieces(store, manifest, seen):
         pass
 
 
 def check_rows(store: ArchiveStore, manifest: Manifest, seen: Seen = int) -> None:
-    """`check` it, and that each of its lines is a row; raises as `blocks` does."""
+    """Check an archive as `check` does, and that each of its lines is a row; raises as `blocks` does."""
     names = {column.name for column in manifest.columns}
     for block in blocks(store, manifest, seen):
         for line in block.splitlines():
@@ -94,7 +94,7 @@ def check_rows(store: ArchiveStore, manifest: Manifest, seen: Seen = int) -> Non
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """Which rows are looked for; `until` is exclusive, and `where` compares columns with texts or numbers."""
+    """A search for rows; `until` is exclusive, and `where` compares columns with texts or numbers."""
 
     subscription_id: UUID | None = None
     since: datetime | None = None
@@ -103,7 +103,7 @@ class Question:
 
 
 def matching(store: ArchiveStore, archives: Iterable[Manifest], question: Question) -> Iterator[bytes]:
-    """The rows that are looked for, a line of JSON each.
+    """Find the rows of a search, a line of JSON each.
 
     Raises ArchiveError for a column that an archive does not have, and as `blocks` does.
     """
@@ -122,7 +122,7 @@ def matching(store: ArchiveStore, archives: Iterable[Manifest], question: Questi
 
 def _matches(line: bytes, question: Question, time_column: str | None) -> bool:
     subscription_id = question.subscription_id
-    # Most rows are another's, and need not be taken apart.
+    # Most rows belong to other subscriptions, and need not be parsed.
     if subscription_id is not None and str(subscription_id).encode() not in line:
         return False
     row = orjson.loads(line)
@@ -145,7 +145,7 @@ def _equals(value: Any, text: str) -> bool:
 
 
 def _pieces(store: ArchiveStore, manifest: Manifest, seen: Seen) -> Iterator[bytes]:
-    """The lines of an archive in pieces that end anywhere, or nothing of a file that holds no rows."""
+    """Read the lines of an archive in pieces that end anywhere; nothing for a file that has no rows."""
     file = _File(store, manifest, seen)
     if not manifest.columns:
         file.read()
@@ -171,7 +171,7 @@ class _File:
     def decoded(self) -> Iterator[bytes]:
         manifest = self._manifest
         if manifest.format == parquet.SUFFIX:
-            # It begins at its end: whether it is whole is known before.
+            # Readers of Parquet begin at the end of a file, so it is checked as a whole before.
             self.read()
             with self._store.reader(manifest.file) as reader:
                 yield from parquet.decode(reader, manifest.columns)

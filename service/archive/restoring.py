@@ -1,4 +1,4 @@
-"""Rows of an archive made searchable again, in a table of their own that says where they are from."""
+"""Restoring of archives: make rows searchable again, in a table of their own that names their archive."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ from service.runtime.clock import Clock
 from sql.database import OWNER_ROLE, PLATFORM, Database
 from sql.queries import archive_restore
 
-# One transaction's.
+# Of one transaction.
 BATCH_BYTES = 8 * 1024 * 1024
 _NAME = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,62}")
 ACTOR = "system:restore"
@@ -29,7 +29,7 @@ _ENDPOINT = "annals archive restore"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoredArchive:
-    """What came of one archive: the rows that it has, and those that the table did not have yet."""
+    """A restored archive: its number of rows, and how many of them the table did not have yet."""
 
     archive_id: UUID
     log: str
@@ -39,7 +39,7 @@ class RestoredArchive:
 
 
 def table_of(log: str) -> str:
-    """Where rows of a log come back unless another table is named."""
+    """Return the name of the table for restored rows of a log, unless another is named."""
     return f"restored_{log}"
 
 
@@ -52,10 +52,10 @@ def restore(
     clock: Clock,
     seen: Seen = int,
 ) -> Iterator[RestoredArchive]:
-    """Bring back each archive, which is checked first; again it changes nothing. Each is an audited event.
+    """Check and restore each archive; a second time changes nothing. Each is an audited event.
 
-    A part of its rows is one transaction. Raises ArchiveError where it is damaged or does not fit the table,
-    and the errors of `sql.errors`.
+    Rows are added in parts of BATCH_BYTES, a transaction each. Raises ArchiveError where an archive is
+    damaged or does not fit the table, and the errors of `sql.errors`.
     """
     origin = Origin(
         request_id=f"restore-{mint()}", ip_address=None, user_agent=None, endpoint=_ENDPOINT, method="RUN"

@@ -1,4 +1,4 @@
-"""Where archives lie: a folder, or a bucket that is spoken to as S3, as one setting says."""
+"""The store of archives: a folder, or a bucket of S3, as one setting says."""
 
 import os
 from collections.abc import Iterator
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 Format = Literal["ndjson", "parquet"]
 
-# One is filled while the other is on its way; S3 takes 10,000 of them for one file, so 80 GiB.
+# One part is filled while the other is sent; S3 takes 10,000 parts of a file, so 80 GiB.
 _PART_BYTES = 8 * 1024 * 1024
 _PARTS_AT_A_TIME = 2
 _READ_BYTES = 64 * 1024
-# Of a store that does not answer: the run of a job fails, and the next is the retry.
+# For a store that does not answer: the job run fails, and the next one is the retry.
 _RETRIES = 3
 _RETRY_SECONDS = 30
 _CONNECT_SECONDS = 5
@@ -34,17 +34,17 @@ _WHAT_IT_MAY_BE = "it is a folder (a path, or file:///path) or s3://bucket/prefi
 
 
 class Sink(Protocol):
-    """Takes bytes, one part after the other."""
+    """A receiver of bytes, one part after the other."""
 
     def write(self, data: bytes) -> object:
-        """Take some."""
+        """Take a part."""
 
 
 class ArchiveStore:
-    """The files of the archive; `format` is what new ones are written in.
+    """The files of the archive; `format` is that of new ones.
 
-    Who makes them reads `rows_per_second` at the most, 0 for as many as it can. Every method raises
-    ArchiveError where the store refuses.
+    A maker of archives reads at most `rows_per_second`, 0 for no limit. Every method raises ArchiveError
+    where the store refuses.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class ArchiveStore:
     ) -> None:
         self.format = form
         self.rows_per_second = rows_per_second
-        # Where its files are on this machine; nowhere for a bucket.
+        # The folder on this machine, None for a bucket.
         self._folder: Path | None = None
         scheme, place = _parsed(url)
         if scheme == "s3":
@@ -64,16 +64,16 @@ class ArchiveStore:
             self._store = LocalStore(self._folder)
 
     def rows_at_once(self, most: int) -> int:
-        """How many rows to archive in a transaction that others wait for: those of two seconds at most."""
+        """Limit the rows of a transaction that others wait for: at most `most`, and two seconds' worth."""
         return min(most, 2 * self.rows_per_second) if self.rows_per_second else most
 
     def location(self, path: str) -> str:
-        """The URL of a file."""
+        """Return the URL of a file."""
         return f"{self.url}/{path}"
 
     @contextmanager
     def writer(self, path: str) -> Iterator[Sink]:
-        """A new file, which is there, and on the disk, when the block ends; after an error it is not."""
+        """Open a new file, which is complete and durable when the block ends, and deleted after an error."""
         with self._explained("written"):
             writer = obstore.open_writer(
                 self._store, path, buffer_size=_PART_BYTES, max_concurrency=_PARTS_AT_A_TIME
@@ -82,7 +82,7 @@ class ArchiveStore:
                 yield writer if self._folder is None else _Settling(writer, self._folder / path)
                 writer.close()
             except BaseException:
-                # Completed, since parts of it may be kept in a bucket, and taken away again.
+                # Closed before it is deleted, since a bucket may keep parts of an unfinished file.
                 with suppress(BaseError, OSError, ValueError):
                     writer.close()
                 self.forget(path)
@@ -90,7 +90,7 @@ class ArchiveStore:
             self._settle(path)
 
     def put(self, path: str, data: bytes) -> None:
-        """A small file, whole or not at all."""
+        """Write a small file, whole or not at all."""
         with self._explained("written"):
             if self._folder is None:
                 obstore.put(self._store, path, data)
@@ -102,43 +102,43 @@ class ArchiveStore:
             self._settle(path)
 
     def chunks(self, path: str) -> Iterator[bytes]:
-        """The bytes of a file, bit by bit."""
+        """Read the bytes of a file, chunk by chunk."""
         with self._explained("read"):
             for chunk in obstore.get(self._store, path).stream(min_chunk_size=_READ_BYTES):
                 yield bytes(chunk)
 
     def read(self, path: str) -> bytes:
-        """A small file."""
+        """Read a small file."""
         with self._explained("read"):
             return bytes(obstore.get(self._store, path).bytes())
 
     @contextmanager
     def reader(self, path: str) -> Iterator["ReadableFile"]:
-        """A file to be read here and there."""
+        """Open a file for random access."""
         with self._explained("read"):
             yield obstore.open_reader(self._store, path)
 
     def paths(self, prefix: str | None = None) -> Iterator[str]:
-        """Every file, or those below a folder of the archive."""
+        """List every file, or the files below a folder of the archive."""
         with self._explained("listed"):
             for batch in obstore.list(self._store, prefix):
                 for found in batch:
                     yield found["path"]
 
     def unfinished(self, prefix: str | None = None) -> list[str]:
-        """What writers that were killed left in a folder; a bucket hides such, and can expire it."""
+        """List unfinished files of killed writers in a folder; a bucket hides them, and can expire them."""
         if self._folder is None:
             return []
         left = _unfinished(self._folder / (prefix or ""))
         return sorted(str(path.relative_to(self._folder)) for path in left)
 
     def forget(self, path: str) -> None:
-        """Take away a file that never became an archive, if that is possible: `verify` names what is left."""
+        """Delete a file that never became an archive, if possible; `verify` reports a remaining one."""
         with suppress(BaseError, OSError):
             obstore.delete(self._store, path)
 
     def _settle(self, path: str) -> None:
-        """Wait until a file of a folder is on the disk, and the names that lead to it."""
+        """Wait until a file of a folder, and the names that lead to it, are on the disk."""
         if self._folder is None:
             return
         at = self._folder / path
@@ -152,15 +152,15 @@ class ArchiveStore:
         try:
             yield
         except (BaseError, OSError) as error:
-            # What follows the first line is the library's own view of the same.
+            # The lines after the first are the library's own description of the same error.
             reason = str(error).partition("\n")[0]
             raise ArchiveError(f"the archive in {self.url} can't be {done}: {reason}") from error
 
 
 class _Settling:
-    """A file of a folder that goes to the disk as it grows.
+    """A file of a folder that is written to the disk as it grows.
 
-    Else all of it would at its end, and a COMMIT of a database on the same disk would wait for that.
+    Else the whole file would be written at its end, and a COMMIT of a database on the same disk would wait.
     """
 
     def __init__(self, writer: "WritableFile", path: Path) -> None:
@@ -178,9 +178,9 @@ class _Settling:
 
 
 def opened(settings: Settings, *, make: bool = True) -> ArchiveStore | None:
-    """The archive that the settings name, None where they name none.
+    """Open the archive that the settings name, None where they name none.
 
-    Raises SettingsError where there can't be one, or where `make` is false and its folder is not there.
+    Raises SettingsError where it cannot be made, or where `make` is false and its folder is not there.
     """
     if settings.archive_url is None:
         return None
@@ -198,7 +198,7 @@ def opened(settings: Settings, *, make: bool = True) -> ArchiveStore | None:
 
 
 def _parsed(url: str) -> tuple[str, str]:
-    """The scheme, `s3` or `file`, and the bucket or the folder."""
+    """Return the scheme, `s3` or `file`, and the bucket or the folder."""
     if "://" not in url:
         return "file", url
     parts = urlsplit(url)
@@ -210,7 +210,7 @@ def _parsed(url: str) -> tuple[str, str]:
 
 
 def _made(folder: Path) -> Path:
-    """The folder, closed to others where it was not there."""
+    """Make the folder, closed to others where it was not there."""
     folder = folder.absolute()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -222,7 +222,10 @@ def _made(folder: Path) -> Path:
 
 
 def _found(folder: Path) -> Path:
-    """The folder, for who only reads: what a mistyped name would make is empty, and empty looks whole."""
+    """Return an existing folder for a reader.
+
+    A new folder of a mistyped name would be empty, and look like a whole archive.
+    """
     folder = folder.absolute()
     if not folder.is_dir():
         raise SettingsError(f"archive_url ({variable('archive_url')}): the folder {folder} is not there")
@@ -251,7 +254,7 @@ def _bucket(url: str) -> S3Store:
 
 
 def _unfinished(folder: Path, name: str = "") -> Iterator[Path]:
-    """What is being written below a folder, or was when its writer was killed."""
+    """Find unfinished files below a folder, of running writers and of killed ones."""
     return folder.rglob(f"{name}*#*")
 
 

@@ -1,4 +1,4 @@
-"""How an archive is made: the file, which is then read again, and its manifest last of all."""
+"""Writing of archives: the file, which is then read again, and its manifest last of all."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -30,11 +30,11 @@ _NAME_OF_TIME = "%Y%m%dT%H%M%SZ"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Whole rows of a table, by a query whose values are in it (a select, or a text with `bindparams`).
+    """Whole rows of a table, by a query with its values in it (a select, or a text with `bindparams`).
 
-    `log` is the table. The range, whose end is exclusive, is what the query was asked for. `time_column` is
-    never null in a row; without one the archive does not know its oldest and newest. An archive that belongs
-    to one subscription names it.
+    `log` is the table. The range, whose end is exclusive, is the one of the query. `time_column` is never
+    null in a row; without one the archive does not know its oldest and newest. An archive that belongs to one
+    subscription names it.
     """
 
     log: str
@@ -56,9 +56,9 @@ def write(
 ) -> Manifest | None:
     """Copy the rows that a transaction sees into a new archive; None, and nothing written, for no rows.
 
-    When it returns, the archive is durable and was read again. In memory is a few MiB of it at a time. Raises
-    ArchiveError, and then there is no archive: a file without a manifest is none; ArchiveStopped soon after
-    `stop` is set. `record` notes it.
+    When it returns, the archive is durable and was read again. A few MiB of it are in memory at a time.
+    Raises ArchiveError, and ArchiveStopped soon after `stop` is set; then there is no archive, since a file
+    without a manifest is none. `record` adds its row.
     """
     columns = archives.columns_of(tx, source.rows)
     revision = schema.state(tx).revision or ""
@@ -70,7 +70,7 @@ def write(
     rows = archives.batches(
         tx, source.rows, source.time_column, as_text=is_parquet, rows_per_second=store.rows_per_second
     )
-    # Closed whatever happens: the connection is in the midst of COPY.
+    # Closed on errors, too: the connection is in the midst of COPY.
     with closing(rows) as batches:
         first = next(batches, None)
         if first is None:
@@ -125,7 +125,7 @@ def write_file(
 ) -> Manifest:
     """Copy a file as it is, with a manifest like any other: no rows, and the suffix as its format.
 
-    Raises as `write` does, and OSError where the file can't be opened.
+    Raises as `write` does, and OSError where the file cannot be opened.
     """
     stop = stop or Event()
 
@@ -162,7 +162,7 @@ def write_file(
 
 
 def record(tx: Transaction, store: ArchiveStore, manifest: Manifest) -> None:
-    """Note an archive in the database; the transaction's role may be the service's or that of retention."""
+    """Add the row of an archive; the transaction's role may be the service's or that of retention."""
     archives.add(
         tx,
         archive_id=manifest.archive_id,
@@ -180,14 +180,14 @@ def record(tx: Transaction, store: ArchiveStore, manifest: Manifest) -> None:
 
 
 def withdraw(store: ArchiveStore, manifest: Manifest) -> None:
-    """Take an archive away whose rows stay, if that is possible: at worst they are in two."""
+    """Delete an archive whose rows stay in the database, if that is possible; else the rows are in both."""
     store.forget(manifest.path)
     store.forget(manifest.file)
 
 
 @dataclass(frozen=True, slots=True)
 class _FileName:
-    """What the name of a file says."""
+    """The parts of a file's name."""
 
     log: str
     range_start: datetime
@@ -202,7 +202,7 @@ class _FileName:
 
 @dataclass(slots=True)
 class _HashingSink:
-    """Takes the bytes of a file on their way to the store, and knows what they come to."""
+    """A sink that passes the bytes of a file to the store, and computes their number and digest."""
 
     writer: Sink
     size: int = 0
@@ -216,7 +216,7 @@ class _HashingSink:
 
 @dataclass(slots=True)
 class _RowCounter:
-    """What the rows that went by come to, until no more are wanted."""
+    """The number and times of the rows that passed, until a stop is asked for."""
 
     stop: Event
     rows: int = 0
@@ -249,12 +249,12 @@ def _written(store: ArchiveStore, place: _FileName, fill: Callable[[_HashingSink
 
 
 def _sealed(store: ArchiveStore, manifest: Manifest, stop: Event) -> Manifest:
-    """Make an archive of a file that is what was written there; else it goes."""
+    """Check the file that was written and write its manifest, or delete the file."""
 
     def seen(_bytes: int) -> None:
         _go_on(stop)
         if store.rows_per_second:
-            # Others have their time, as PostgreSQL leaves it to them between rows.
+            # Pause for other processes, as PostgreSQL does between rows.
             time.sleep(archives.PAUSE_SECONDS)
 
     try:

@@ -1,1 +1,1 @@
-"""The audit log and the data change history: writing their rows."""
+"""Audit: the rows of the audit log and of the data change history."""

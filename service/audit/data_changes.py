@@ -1,4 +1,4 @@
-"""The history of data changes: making the row of a change, in the transaction of what it records."""
+"""The data change history: make its rows, in the transaction of the change that they record."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,7 +17,7 @@ from sql.queries.data_changes import NewDataChange
 
 
 class RecordRef(NamedTuple):
-    """What was changed: the row of a table, and its name at that time."""
+    """A changed record: its table, its id, and its name at that time."""
 
     table_name: str
     record_id: UUID
@@ -25,7 +25,7 @@ class RecordRef(NamedTuple):
 
 
 class RecordState(NamedTuple):
-    """A record that comes or goes: how it stands then, and the number that this change of it has."""
+    """A created or deleted record: its state then, and the number of this change."""
 
     table_name: str
     record_id: UUID
@@ -34,7 +34,7 @@ class RecordState(NamedTuple):
     number: int
 
 
-# Of a document in git, which has it whole.
+# For changes of a document in git, which has the document whole.
 MAX_DIFF_BYTES = 1024 * 1024
 
 
@@ -51,9 +51,9 @@ def record(
     old: Values | None = None,
     new: Values | None = None,
 ) -> None:
-    """Write an event with the data change that it is, of a record of `table`: numbered after its last one.
+    """Write an event and the data change of a record of `table`, numbered after the record's last one.
 
-    Whoever changes the same record waits from here on until the transaction ends.
+    Another transaction that changes the same record waits until this one ends.
     """
     events.record(tx, author, subscription_id, subject, action, at, old=old, new=new)
     changed = RecordRef(table, record_id, subject.name)
@@ -74,7 +74,11 @@ def row_of(
     diff: list[Operation] | None = None,
     reason: str | None = None,
 ) -> NewDataChange:
-    """The row of a change; `diff` where it says more than the states do, `reason` where it is no header's."""
+    """Make the row of a data change.
+
+    A `diff` replaces the one computed from the two states; a `reason` replaces the one of the request's
+    header.
+    """
     before = None if old is None else events.plain(old)
     after = None if new is None else events.plain(new)
     operations = events.changes(before, after) if diff is None else diff
@@ -106,7 +110,7 @@ def rows_of(
     change_type: Literal["INSERT", "DELETE"],
     reason: str | None,
 ) -> list[NewDataChange]:
-    """The rows of many records that come or go at once, as `row_of` makes each."""
+    """Make the rows of many records that are created or deleted at once, each as `row_of` would."""
     is_insert = change_type == "INSERT"
     plain = events.plain_all([record.state for record in records])
     names = events.names([record.name for record in records], MAX_NAME)

@@ -1,4 +1,4 @@
-"""Making the row that records an event; whoever causes the event writes it in the same transaction."""
+"""Audit events: make their rows. The cause of an event writes the row in its own transaction."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,18 +29,18 @@ from sql.queries.audit_logs import AuditRow, Values
 from sql.queries.check_outs import CheckOutRow
 from sql.queries.resources import ResourceRow
 
-# Characters, as wide as the columns are.
+# In characters, as wide as the columns are.
 MAX_TYPE = 100
 MAX_ID = 255
 MAX_NAME = 500
-# For what people write, and for states.
+# For texts of people, and for states.
 MAX_TEXT_BYTES = 16 * 1024
 MAX_STATE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What an event is about, and where in the tree that is."""
+    """The object of an event, and its place in the tree."""
 
     resource_type: str
     resource_id: UUID | str | None
@@ -50,13 +50,13 @@ class Subject:
 
     @classmethod
     def of(cls, row: ResourceRow) -> "Subject":
-        """A resource."""
+        """Make the subject of a resource."""
         return cls(row.resource_type, row.resource_id, row.name, row.workspace_id, row.folder_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedEvent:
-    """An event as a platform reports it; its reporter, time and request are Annals' own observation.
+    """An event as a platform reports it; Annals itself observes the reporter, the time and the request.
 
     `changes` are the RFC 6902 operations from one state to the other, computed where None.
     """
@@ -76,7 +76,7 @@ class ReportedEvent:
 
 
 class Author(Protocol):
-    """Who causes an event: a caller, or a member as the author of a change."""
+    """The cause of an event: a caller, or a member as the author of a change."""
 
     @property
     def user_id(self) -> UUID | None:
@@ -92,7 +92,7 @@ class Author(Protocol):
 
     @property
     def policy(self) -> Policy:
-        """What the subscription keeps of events."""
+        """The subscription's policy of events to keep."""
 
 
 def record(
@@ -106,7 +106,7 @@ def record(
     old: Values | None = None,
     new: Values | None = None,
 ) -> None:
-    """Write an event in the transaction of what it records, unless the policy says that it is not kept."""
+    """Write an event in the transaction that it records, unless the policy excludes it."""
     if author.policy.depth(subject.resource_type, action) is Depth.NONE:
         return
     audit_logs.insert_rows(tx, [event(author, subscription_id, subject, action, at, old=old, new=new)])
@@ -122,7 +122,10 @@ def event(
     old: Values | None = None,
     new: Values | None = None,
 ) -> AuditRow:
-    """A successful event; `old` and `new` are the metadata before and after, None where there was nothing."""
+    """Make the row of a successful event.
+
+    `old` and `new` are the metadata before and after, None where there was nothing.
+    """
     has_states = author.policy.depth(subject.resource_type, action) in (Depth.CHANGES, Depth.FULL)
     before = plain(old) if has_states and old is not None else None
     after = plain(new) if has_states and new is not None else None
@@ -150,13 +153,13 @@ def record_reading(
     filters: Mapping[str, Any],
     rows: int,
 ) -> None:
-    """Write that somebody read a log, by which filters and how many rows: no audit, no reading."""
+    """Write that a log was read, with the filters and the number of rows: no audit, no reading."""
     about = {"filters": dict(filters), "rows": rows}
     record(tx, reader, subscription_id, Subject(log, subscription_id, None), Action.READ, at, new=about)
 
 
 def reported(author: Author, subscription_id: UUID, report: ReportedEvent, at: datetime) -> AuditRow:
-    """The row of an event that a platform reports, kept whatever the policy is: its record was asked for."""
+    """Make the row of an event that a platform reports; no policy excludes it, since it was asked for."""
     before = None if report.old_values is None else plain(report.old_values)
     after = None if report.new_values is None else plain(report.new_values)
     # Annals' own types and actions are known words; a platform's are texts like all others.
@@ -167,7 +170,7 @@ def reported(author: Author, subscription_id: UUID, report: ReportedEvent, at: d
         report.workspace_id,
         report.folder_id,
     )
-    # Computed before anything is masked: the log says that a secret changed, though not to which.
+    # Computed before masking: the log says that a secret changed, but not its value.
     operations = changes(before, after) if report.changes is None else report.changes
     return _row(
         author.origin,
@@ -197,7 +200,7 @@ def refusal(
     status: Literal["failed", "unauthorized"],
     error: str,
 ) -> AuditRow:
-    """An attempt that came to nothing; without an author it is not known whose it was."""
+    """Make the row of an attempt that failed or was refused; without an author nobody knows the caller."""
     return _row(
         origin,
         subscription_id,
@@ -254,7 +257,7 @@ def _row(
 
 
 def text(value: str | None, max_bytes: int) -> str | None:
-    """A text as a log has it: masked, and cut where it is too long."""
+    """Mask a text for a log, and cut it to `max_bytes`."""
     return None if value is None else bounded_text(value, max_bytes)
 
 
@@ -263,7 +266,7 @@ def name(value: str, length: int) -> str: ...
 @overload
 def name(value: str | None, length: int) -> str | None: ...
 def name(value: str | None, length: int) -> str | None:
-    """A name as a log has it: masked, and cut only where it has more characters than its column takes."""
+    """Mask a name for a log, and cut it to `length` characters, the width of its column."""
     if value is not None and len(value) <= length:
         found = masked_text(clean_text(value))
         if len(found) <= length:
@@ -272,7 +275,7 @@ def name(value: str | None, length: int) -> str | None:
 
 
 def names(values: Sequence[str], length: int) -> list[str]:
-    """Names of many as a log has each; mostly one look tells that none of them holds a secret."""
+    """Mask and cut many names; one search over all of them mostly finds no secret."""
     found = masked(clean(list(values)))
     return [
         kept if len(value) <= length >= len(kept) else bounded_text(value, length)
@@ -281,27 +284,27 @@ def names(values: Sequence[str], length: int) -> list[str]:
 
 
 def state(value: Values | None) -> Values | None:
-    """A state as a log has it: masked, and cut where it is too large."""
+    """Mask a state for a log, and cut it to MAX_STATE_BYTES."""
     return None if value is None else bounded(value, MAX_STATE_BYTES)
 
 
 def states(values: Sequence[Values]) -> list[Values]:
-    """States of many as a log has each."""
+    """Mask and cut many states."""
     return bounded_all(list(values), MAX_STATE_BYTES)
 
 
 def operations(value: list[Operation] | None, max_bytes: int) -> Any:
-    """Operations as a log has them: masked, and cut where they are too large."""
+    """Mask RFC 6902 operations for a log, and cut them to `max_bytes`."""
     return None if value is None else bounded_patch(value, max_bytes)
 
 
 def patches(values: Sequence[list[Operation]], max_bytes: int) -> list[Any]:
-    """Operations of many as a log has each."""
+    """Mask and cut many lists of operations."""
     return bounded_patches(list(values), max_bytes)
 
 
 def check_out_state(row: CheckOutRow) -> Values:
-    """A check-out as log rows name it."""
+    """Make the state of a check-out as log rows name its fields."""
     return {
         "checked_out_by": row.checked_out_by,
         "checked_out_by_username": row.username,
@@ -312,7 +315,7 @@ def check_out_state(row: CheckOutRow) -> Values:
 
 
 def changes(old: Values | None, new: Values | None) -> list[dict[str, Any]] | None:
-    """The RFC 6902 operations from one state to another; a missing state is not an empty one."""
+    """Compute the RFC 6902 operations from one state to another; a missing state is not an empty one."""
     if old is None and new is None:
         return None
     if old is None:
@@ -323,11 +326,11 @@ def changes(old: Values | None, new: Values | None) -> list[dict[str, Any]] | No
 
 
 def plain(values: Values) -> Values:
-    """Values as JSON has them."""
+    """Convert values to plain JSON values."""
     return plain_all([values])[0]
 
 
 def plain_all(values: Sequence[Values]) -> list[Values]:
-    """Many values as JSON has them."""
+    """Convert many values to plain JSON values."""
     found: list[Values] = orjson.loads(orjson.dumps(values, option=orjson.OPT_UTC_Z))
     return found

@@ -1,4 +1,4 @@
-"""The JSON patch between two documents within a time limit, without holding up the threads around it."""
+"""The JSON patch between two documents within a time limit, without blocking the threads around it."""
 
 import os
 import signal
@@ -16,15 +16,16 @@ from service.documents.diff_program import NO_PATCH, patch_between
 
 log = structlog.get_logger(__name__)
 
-# In one process: each takes a processor, and up to a gibibyte of addresses.
+# In one process: each child takes a processor, and up to a gibibyte of addresses.
 CHILDREN_AT_ONCE = 2
-# Documents that together are no larger than this, and whose lists take no more effort, are compared in this
-# process. The longest that was found within both limits takes 34 ms of a processor: the worst case below with
-# 100 items, and sixteen lists of 40 numbers reversed. 200 changes below a key of 3,000 tildes take 30 ms, but
-# 55 ms in 16 KiB and 190 ms in 32 KiB. Starting a child takes 40 ms.
+# Documents that together are no larger, and whose lists take no more steps, are compared in this process. The
+# longest comparison found within both limits takes 34 ms of a processor: the worst case below with 100 items,
+# and sixteen lists of 40 numbers reversed. 200 changes below a key of 3,000 tildes take 30 ms, but 55 ms in
+# 16 KiB and 190 ms in 32 KiB. Starting a child takes 40 ms.
 INLINE_BYTES = 12 * 1024
-# The worst case of difflib, one number repeated against a list where every other number is new, takes the
-# cube of the length: 22 ms for 126 items, which are four million steps, but 650 ms for 400 and 1.2 s for 500.
+# The worst case of difflib is one number repeated against a list where every other number is new. It takes
+# the cube of the length: 22 ms for 126 items, which are four million steps, but 650 ms for 400 and 1.2 s for
+# 500.
 INLINE_EFFORT = 4_000_000
 
 _SLOTS = threading.BoundedSemaphore(CHILDREN_AT_ONCE)
@@ -32,10 +33,11 @@ _COMPLAINT_BYTES = 4 * 1024
 
 
 def json_patch(old: bytes, new: bytes, *, seconds: float) -> list[dict[str, Any]]:
-    """The RFC 6902 operations from one canonical JSON document to exactly the other; none for equal ones.
+    """Compute the RFC 6902 operations from one canonical JSON document to exactly the other.
 
-    The whole value is replaced where finding them takes longer than `seconds`, waiting for other diffs
-    included, and where they would be too many to be of use. Raises ValueError where `new` is no JSON.
+    Equal documents have none. The whole value is replaced where the search takes longer than `seconds`,
+    waiting for other diffs included, and where the operations would be too many to be of use. Raises
+    ValueError where `new` is no JSON.
     """
     if old == new:
         return []
@@ -51,7 +53,7 @@ def _is_quick(old: bytes, new: bytes) -> bool:
 
 
 def _effort(value: Any) -> int:
-    """At most how many steps difflib takes for the lists in a document."""
+    """Return an upper bound of the steps that difflib takes for the lists in a document."""
     if isinstance(value, dict):
         return sum(map(_effort, value.values()))
     if isinstance(value, list):
@@ -60,7 +62,7 @@ def _effort(value: Any) -> int:
 
 
 def _limited(old: bytes, new: bytes, deadline: float) -> bytes:
-    """What `patch_between` answers in a process of its own, NO_PATCH where the deadline comes first."""
+    """Run `patch_between` in a process of its own; NO_PATCH at the deadline."""
     if not _SLOTS.acquire(timeout=_remaining(deadline)):
         return NO_PATCH
     try:
@@ -85,13 +87,13 @@ def _memory_file() -> IO[bytes]:
 
 
 def _run_child(old_bytes: int, documents: IO[bytes], patch: IO[bytes], deadline: float) -> bool:
-    """Whether the child wrote a patch; it is gone either way."""
+    """Run the child until it ends or is killed; return whether it wrote a patch."""
     seconds = _remaining(deadline)
     if not seconds:
         return False
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "service.documents.diff_program", str(old_bytes), str(seconds)],
-        # It finds what this process finds, however that was started, and knows no secrets.
+        # It imports from the paths of this process, however that was started, and gets no secrets.
         env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         stdin=documents,
         stdout=patch,
@@ -106,7 +108,7 @@ def _run_child(old_bytes: int, documents: IO[bytes], patch: IO[bytes], deadline:
             if process.returncode is None:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
-    # A signal is one of its limits.
+    # A negative status is a signal, which is one of its limits.
     if process.returncode > 0:
         said = complaint[-_COMPLAINT_BYTES:].decode("utf-8", "replace")
         log.warning("diff_failed", status=process.returncode, error=said)

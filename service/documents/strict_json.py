@@ -1,8 +1,8 @@
-"""Reading a JSON document strictly: what can't be stored faithfully is refused, with a pointer to it.
+"""Strict parsing of JSON: refuse values that cannot be stored faithfully, with a pointer to each.
 
 Python's own parser accepts NaN and duplicate keys, and orjson turns an integer past 64 bits into a float;
-both would change a customer's document in silence. So the parser here marks what is wrong where it stands,
-and one walk over the result finds the marks, the depth, the unfit strings and the size once indented.
+both would silently change a customer's document. So the parser here puts marks in the place of such values.
+One pass over the result finds the marks, the depth, the unfit strings and the size once indented.
 """
 
 import json
@@ -20,14 +20,14 @@ MAX_DEPTH = 64
 # The canonical form indents by two blanks a level: a small body of deep lists could unfold to gigabytes.
 INDENT = 2
 MAX_PRETTY_BYTES = 64 * 1024 * 1024
-# The union of what signed and unsigned 64-bit integers hold, and the digits of the longest of them.
+# The union of the ranges of signed and unsigned 64-bit integers, and the digits of the longest of them.
 MIN_INTEGER = -(2**63)
 MAX_INTEGER = 2**64 - 1
 LONGEST_INTEGER = 20
 # Enough to mend a document by, without an answer as large as the question.
 MAX_FAULTS = 20
 MAX_SHOWN_STEP = 100
-# What a document may unfold to, at the most, to be read without care: indented, each value begins a line.
+# The indented size up to which a document is parsed without care: each value begins a line.
 MAX_PLAIN_BYTES = 64 * 1024 * 1024
 
 _TOO_DEEP = f"the document is more than {MAX_DEPTH} levels deep"
@@ -38,7 +38,7 @@ Step = str | int
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """Stands in the parsed document for something that is not allowed."""
+    """A mark in the parsed document, in the place of a value that is not allowed."""
 
     detail: str
 
@@ -88,18 +88,18 @@ def _no_constant(literal: str) -> Any:
 
 
 _PLAIN = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_unique)
-# As deep as this, a document is read with care, whether or not it is too deep.
+# A document as deep as this is parsed with care, whether or not it is too deep.
 _DEEP = b"\n" + b" " * INDENT * MAX_DEPTH
 
 
 def _plainly(raw: bytes) -> Any:
-    """The value of a text in which nothing is wrong; raises ValueError or TypeError for others.
+    """Parse a text without faults; raises ValueError or TypeError for any other.
 
-    Most texts are such: to read them by the decoder that marks faults, and to walk over the result, takes
-    four times as long.
+    Most texts have none. The decoder that marks faults, and the pass over its result, take four times as
+    long.
     """
     value = _PLAIN.decode(raw.decode("utf-8"))
-    # Refuses integers past 64 bits and lone surrogates, and writes as null what is not finite.
+    # It refuses integers past 64 bits and lone surrogates, and writes numbers that are not finite as null.
     pretty = orjson.dumps(value, option=orjson.OPT_INDENT_2)
     if b"\\u0000" in pretty or _DEEP in pretty or (b"null" in pretty and not is_finite(value)):
         raise ValueError("to be read with care")
@@ -107,17 +107,17 @@ def _plainly(raw: bytes) -> Any:
 
 
 def parse(raw: bytes) -> Any:
-    """The value of a JSON text in UTF-8.
+    """Parse a JSON text in UTF-8.
 
-    Raises MalformedJson for what is no JSON, Invalid with JSON pointers for what is JSON but not allowed,
-    DocumentTooLarge for what would be too large once it is indented.
+    Raises MalformedJson for a text that is no JSON, Invalid with JSON pointers for JSON that is not allowed,
+    DocumentTooLarge for a document that would be too large once it is indented.
     """
     lines = raw.count(b",") + 2 * (raw.count(b"[") + raw.count(b"{")) + 1
     if len(raw) + lines * len(_DEEP) <= MAX_PLAIN_BYTES:
         try:
             return _plainly(raw)
         except (ValueError, TypeError, RecursionError):
-            # Something is wrong, or looks like it: from here on, what it is and where.
+            # Something is wrong, or looks wrong: parse again, to find the fault and its place.
             pass
     return _carefully(raw)
 
@@ -136,7 +136,7 @@ def _carefully(raw: bytes) -> Any:
             faults=[fault],
         ) from None
     except RecursionError:
-        # The parser gave up long before it could say where; the first branch that deep is found by counting.
+        # The parser gave up before it could name the place; count to find the first branch that deep.
         raise _invalid([Fault(_TOO_DEEP, pointer=pointer_of(_first_deep_path(text)))]) from None
     walk = _FaultSearch()
     walk.value(value)
@@ -155,16 +155,16 @@ def _invalid(faults: list[Fault]) -> Invalid:
 
 
 class _FaultSearch:
-    """Looks at every value once; pointers are made for faults only, however many values there are."""
+    """A search for faults that visits every value once; pointers are made for faults only."""
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
-        # How many bytes of blanks pretty-printing adds at least.
+        # A lower bound of the blanks that pretty-printing adds, in bytes.
         self.indentation = 0
         self._path: list[Step] = []
 
     def value(self, value: Any) -> None:
-        """Look at a value and all below it; the depth bounds the recursion."""
+        """Visit a value and all values below it; the depth bounds the recursion."""
         if isinstance(value, str):
             self._text(value)
         elif isinstance(value, dict):
@@ -201,7 +201,7 @@ class _FaultSearch:
 
 
 def unfit(text: str) -> str | None:
-    """Why a string can't be stored, None where it can."""
+    """Return the reason why a string cannot be stored, None where it can."""
     if "\0" in text:
         return "a string may not hold NUL (U+0000)"
     if not text.isascii():
@@ -213,7 +213,7 @@ def unfit(text: str) -> str | None:
 
 
 def pointer_of(path: list[Step]) -> str:
-    """The JSON pointer (RFC 6901) of a path; a step of inordinate length is cut."""
+    """Return the JSON pointer (RFC 6901) of a path; a step of inordinate length is cut."""
     return "".join(f"/{_escaped(str(step))}" for step in path)
 
 
@@ -224,7 +224,7 @@ def _escaped(step: str) -> str:
 
 
 def _first_deep_path(text: str) -> list[Step]:
-    """The path of the first value past MAX_DEPTH in a text too deep for the parser."""
+    """Find the path of the first value past MAX_DEPTH in a text too deep for the parser."""
     path: list[Step] = []
     key = ""
     for part in _parts(text):
@@ -244,7 +244,7 @@ def _first_deep_path(text: str) -> list[Step]:
 
 
 def _parts(text: str) -> Iterator[str]:
-    """The strings and the punctuation of a JSON text."""
+    """Yield the strings and the punctuation of a JSON text."""
     position = 0
     while position < len(text):
         character = text[position]
@@ -260,7 +260,7 @@ def _parts(text: str) -> Iterator[str]:
 
 
 def unknown_fields(value: Any, known: set[str], path: Sequence[Step] = ()) -> list[Fault]:
-    """The keys of an object at `path` that are not `known`, as faults; few, however many there are."""
+    """Return the keys of an object at `path` that are not `known`, as at most MAX_FAULTS faults."""
     if not isinstance(value, dict):
         return []
     return [

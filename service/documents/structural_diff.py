@@ -1,7 +1,7 @@
-"""The JSON patch (RFC 6902) between two values, in time linear in their size: what each log row can afford.
+"""The JSON patch (RFC 6902) between two values, in time linear in their size, as each log row can afford.
 
-`service.documents.diff` finds shorter ones for people to read: where items of a list have moved, it may take
-minutes.
+`service.documents.diff` finds shorter patches for people to read; where items of a list have moved, it may
+take minutes.
 """
 
 from math import copysign
@@ -13,7 +13,7 @@ Operation = dict[str, Any]
 
 
 def structural_patch(old: Any, new: Any) -> list[Operation]:
-    """The operations that turn one JSON value into exactly the other, numbers of another type included.
+    """Compute the operations that turn one JSON value into exactly the other, types of numbers included.
 
     Objects are compared by key. Lists are compared item by item, after their common beginning and end.
     """
@@ -23,7 +23,7 @@ def structural_patch(old: Any, new: Any) -> list[Operation]:
 
 
 def document_patch(old: bytes, new: bytes) -> list[Operation]:
-    """The same between two JSON texts; the whole value is replaced where that is shorter."""
+    """Compute the operations between two JSON texts; the whole value is replaced where that is shorter."""
     after = orjson.loads(new)
     operations = structural_patch(orjson.loads(old), after)
     if len(orjson.dumps(operations)) <= len(new):
@@ -80,7 +80,7 @@ def _same(old: Any, new: Any) -> bool:
     if old != new or type(old) is not type(new):
         return False
     if isinstance(old, dict | list):
-        # Equal to Python are 1, 1.0 and true as well: as texts they differ.
+        # For Python 1, 1.0 and true are equal; their texts differ.
         return orjson.dumps(old, option=orjson.OPT_SORT_KEYS) == orjson.dumps(
             new, option=orjson.OPT_SORT_KEYS
         )

@@ -1,1 +1,1 @@
-"""Masking: removing secrets from everything that is logged."""
+"""Masking: remove secrets from everything that is logged."""

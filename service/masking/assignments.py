@@ -1,7 +1,7 @@
 """Secrets known by the name before them, in any text: `password=…`, `"token": "…"`, `Cookie: …`, `--key …`.
 
-The text may be a command line, a URL, a DSN, JSON (also within a JSON string, or cut), YAML, XML or prose:
-first a name is found, then where its value ends. Where that is unclear, rather too much is masked.
+The text may be a command line, a URL, a DSN, JSON (also within a JSON string, or cut), YAML, XML or prose.
+First a name is found, then the end of its value. Where the end is unclear, rather too much is masked.
 """
 
 import re
@@ -19,7 +19,7 @@ _LONGEST_BEFORE = 80
 _HIT = re.compile(
     rf"(?:{'|'.join(SIGNS)}|{_LETTER_ESCAPE})(?:[\w.$-]|{_LETTER_ESCAPE})*+"
     r"(?: (?:code|header|id|key|phrase|string)s?\b)?+"
-    # Without a separator it matches, too: so that no part of a name is read twice.
+    # It matches without a separator, too, so that no part of a name is read twice.
     r"(?:(?P<close>(?:\\*+[\"'`]|%2[27])?\]?)"
     r"(?P<sign>\s{0,20}(?:=>|:=|={1,3}|:(?!:)|%3[ad])"
     # {"name": "API_KEY", "value": "…"}, and (b"x-api-key", b"…"), as headers are printed.
@@ -34,19 +34,20 @@ _OPENING = re.compile(r"[BbFfRrUu]{0,2}(\\*)([\"'`])")
 _QUOTE = re.compile(r"(\\*+)([\"'`])")
 _BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[({})\]]', re.DOTALL)
 _INDENTED = re.compile(r"[|>][+-]?\d?[ \t]*+(?:\r?\n(?:[ \t]++[^\n]*+|(?=\r?\n)))++")
-# A line within JSON ends with the string that it is in.
+# A line within JSON ends with its string.
 _LINE = re.compile(
     r"(?:[^\r\n\\\"'`]++|\\++(?![\\nr\"'`])|\\*+[\"'`](?!\s{0,20}(?:,\s{0,20}\\*[\"'{\[]|[}\])]|\Z)))*+"
 )
 _CONTENT = re.compile(r"[^<]*+")
-# A separator ends a value before another name, a blank or nothing; a quote or bracket before what may follow.
+# A separator ends a value before another name, a blank or nothing; a quote or bracket ends it before any
+# character that may follow one.
 _BARE_PARTS = (
     r"[,;&|](?!\s|\Z|[\w.$-]{1,64}+\s?[=:]|\\*+[\"'`][\w.$ -]{1,64}+\\*+[\"'`]\s?[=:])"
     r"|\\*+[\"'`)\]}>](?![\s,;:.&)\]}>\"'`\\]|\Z)"
     r"|\\++(?![\\\"'`)\]}>])|[(\[{]|<(?!/)"
 )
 _BARE = re.compile(rf"(?:[^\s,;&|\"'`()\[\]{{}}<>\\]++|{_BARE_PARTS})*+")
-# Within what was percent-encoded as a whole, what would end it is so, too.
+# Within a text that was percent-encoded as a whole, the ends are percent-encoded, too.
 _ENCODED = re.compile(
     rf"(?:[^\s,;&|\"'`()\[\]{{}}<>\\%]++|%(?!0[AaDd]|2[02367Cc]|3[Bb]|7[Dd])|{_BARE_PARTS})*+"
 )
@@ -54,12 +55,12 @@ _AFTER_QUOTE = re.compile(r"[^\s,;&|\"'`()\[\]{}<>\\%]*+")
 
 _NUMBER = re.compile(r"[+-]?\d{1,20}(?:\.\d{1,20})?", re.ASCII)
 _NOTHING = frozenset({"", "null", "none", "nil", "undefined", "true", "false", "[]", "{}", "()"})
-# The value is what remains of the line: schemes, parameters and several words belong to it.
+# The value is the rest of the line: schemes, parameters and several words belong to it.
 _WHOLE_LINE = re.compile(r"authori[sz]ation|cookie|phrase|mnemonic|auth[_-]?header", re.IGNORECASE)
 
 
 def without_assignments(text: str) -> str:
-    """The text with the values after secret-looking names replaced."""
+    """Replace the values after secret-looking names."""
     # The only character that is longer in lower case; places have to be the same in both.
     lowered = text.replace("\u0130", "I").lower()
     pieces: list[str] = []
@@ -84,7 +85,7 @@ def without_assignments(text: str) -> str:
 
 
 def _name(text: str, hit: int, end: int, done: int) -> tuple[int, str]:
-    """Where the name around a hit begins, and it."""
+    """Return the beginning of the name around a hit, and the name."""
     before = text[max(done, hit - _LONGEST_BEFORE) : hit][::-1]
     start = hit - _LEFT.match(before).end()  # type: ignore[union-attr]
     # The n of an escaped line break is no letter of the name.
@@ -110,7 +111,7 @@ def _secrecy(text: str, start: int, name: str, hit: re.Match[str], done: int) ->
     how = secrecy(name)
     if how is Secrecy.NONE and start > done and text[start - 1] == " ":
         word = _PREVIOUS_WORD.match(text[max(done, start - 21) : start][::-1])
-        # "API key", "connection string": none of the two words says it alone.
+        # "API key", "connection string": neither of the two words is a secret name alone.
         how = secrecy(f"{word[1][::-1]} {name}") if word else how
     return how
 
@@ -145,7 +146,7 @@ def _end(pattern: re.Pattern[str], text: str, begin: int) -> int:
 
 
 def _quoted_end(text: str, opening: re.Match[str]) -> int:
-    """Where a quoted value ends, at whatever depth of escaping; the end of the text where it was cut."""
+    """Find the end of a quoted value, at any depth of escaping; the end of the text where it was cut."""
     depth, quote = len(opening[1]), opening[2]
     position = opening.end()
     while found := _QUOTE.search(text, position):
@@ -161,7 +162,7 @@ def _quoted_end(text: str, opening: re.Match[str]) -> int:
 
 
 def _bracketed_end(text: str, begin: int) -> int:
-    """Where what a bracket opens is closed; the end of the text where it was cut."""
+    """Find the closing bracket of an opening one; the end of the text where it was cut."""
     depth = 0
     position = begin
     while found := _BRACKET.search(text, position):
@@ -176,7 +177,7 @@ def _bracketed_end(text: str, begin: int) -> int:
 
 
 def _shown(value: str, how: Secrecy, close: str) -> str | None:
-    """What stands for the value, None for itself."""
+    """Return the replacement of a value, None where it stays."""
     if opening := _OPENING.match(value):
         quote = opening[1] + opening[2]
         inner = value[opening.end() :]

@@ -1,8 +1,8 @@
-"""Which names say that their value is a secret: `db_password`, `X-Api-Key`, `clientSecret`.
+"""Secret names, whose values are masked: `db_password`, `X-Api-Key`, `clientSecret`.
 
-A name is taken apart into words, whatever the spelling. One masked in vain costs a reader a word, one
-missed costs a customer a password: so any part of the name decides, but for the endings that say the value is
-something *about* a secret (`token_count`, `password_changed_at`, `secret_name`).
+A name is split into words, whatever the spelling. One masked in vain costs a reader a word, one missed costs
+a customer a password. So any part of a name decides, but for endings that name a fact *about* a secret
+(`token_count`, `password_changed_at`, `secret_name`).
 """
 
 import re
@@ -11,23 +11,23 @@ from functools import lru_cache
 
 
 class Secrecy(IntEnum):
-    """How much of the value under a name is masked."""
+    """The part of the value under a name that is masked."""
 
     NONE = 0
-    # Plurals count as often as they list: `tokens: 1532` is kept, `tokens: ["…"]` is not.
+    # Plurals are counts as often as lists: `tokens: 1532` is kept, `tokens: ["…"]` is not.
     ALL_BUT_NUMBERS = 1
     ALL = 2
 
 
-# Names in documents repeat. Longer ones are read each time, so that nobody fills the memory with them,
+# Names in documents repeat. Longer ones are not remembered, so that nobody fills the memory with them.
 _LONGEST_REMEMBERED = 100
-# and of what is no name any more only the two ends are, as a reader would.
+# Of a text too long for a name only the two ends are searched, as a reader would do.
 _LONGEST_READ = 500
 
 # Between words, also where camelCase has none and where digits are: `s3SecretKey2` is `s_secret_key`.
 _BORDERS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[\W\d_]+")
 
-# Keys are mostly no secret (`sort_key`, `public_key`, `routing_key`): these are.
+# Most keys are no secret (`sort_key`, `public_key`, `routing_key`); keys of these kinds are.
 _KEY_KINDS = (
     "access|account|admin|annals|api|app|application|auth|client|consumer|crypto?|decryption|deploy|encrypt|encryption"
     "|hmac|integration|jwt|license|master|operator|private|root|sas|secret|server|service|session|shared|sign|signing"
@@ -55,7 +55,7 @@ _SECRET = re.compile(
     )
 )
 
-# In lower case, one of these is in every name that says secret: a quick look before a long one.
+# Every secret name, in lower case, contains one of these: a quick search before a long one.
 SIGNS = (
     *(
         "pass",
@@ -76,7 +76,7 @@ SIGNS = (
     *("парол", "密码", "パスワード"),
 )
 
-# Endings that name a fact about the secret. `hash` and `hint` are not here: both give it away in part.
+# Endings that name a fact about the secret. `hash` and `hint` are not here: both disclose a part of it.
 _ABOUT = re.compile(
     "_(?:"
     r"count|counts|length|size|limit|limits|budget|usage|used|number_of|minimum|maximum|min|max|total"
@@ -93,7 +93,7 @@ _PLURAL = re.compile(r"(?:tokens|secrets|cookies|credentials|passwords|keys)_")
 
 
 def secrecy(name: str) -> Secrecy:
-    """How much of the value under this name is a secret."""
+    """Return the part of the value under this name that is a secret."""
     if len(name) <= _LONGEST_REMEMBERED:
         return _remembered(name)
     if len(name) > _LONGEST_READ:

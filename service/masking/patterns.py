@@ -1,6 +1,6 @@
-"""Secrets known by their shape, wherever they stand: tokens of known services, PEM keys, URL credentials.
+"""Secrets known by their shape, in any place: tokens of known services, PEM keys, URL credentials.
 
-Every pattern is linear: what repeats is possessive, bounded, or can't begin again inside what it has read.
+Every pattern is linear: a repetition is possessive, bounded, or cannot begin again inside its own match.
 """
 
 import re
@@ -11,7 +11,7 @@ MASK = "[masked]"
 
 _Replacement = str | Callable[[re.Match[str]], str]
 
-# What may stand before a token that only two letters tell: no letter or digit, unless it ends an escape.
+# Before a token that only two letters identify: no letter or digit, unless it ends an escape.
 _START = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf])|(?<=%[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4}))"
 
 # As their issuers document them, a little shorter: tokens get cut, and their lengths change.
@@ -35,7 +35,7 @@ _TOKENS = re.compile(
     ),
     re.ASCII,
 )
-# Which key it was tells the part that is no secret.
+# The kind of the key, which is no secret, stays visible.
 _ANNALS = (re.compile(r"(annals_[0-9A-Fa-f]{32}_)[\w-]++", re.ASCII), rf"\1{MASK}")
 # A JWT is JSON in base64: it begins with `{"`. Each run is read once, whether a second part follows or not.
 _JWT = re.compile(r"eyJ[\w-]*+((?:\.[\w-]*+)++)?", re.ASCII)
@@ -43,7 +43,8 @@ _PEM = re.compile(
     r"-----BEGIN(?:[ +_]|%20)(?:[A-Z0-9]{1,20}(?:[ +_]|%20)){0,4}PRIVATE(?:[ +_]|%20)KEY"
     r"(?:(?s:.)*?-----END[A-Z0-9 +_%]{0,60}-----|(?s:.)*+)"
 )
-# Passwords in URLs hold what they should not; they end at the last @ before the path, else before any space.
+# Passwords in URLs contain forbidden characters; they end at the last @ before the path, else before any
+# space.
 _USER = r"[^\s:/?#@\"'<>\[\]\\]*+"
 _URLS: tuple[tuple[re.Pattern[str], _Replacement], ...] = (
     (
@@ -53,7 +54,7 @@ _URLS: tuple[tuple[re.Pattern[str], _Replacement], ...] = (
         ),
         rf"\1{MASK}",
     ),
-    # As a JSON pointer names it: a refusal tells of a key that is one.
+    # In a JSON pointer, as a refusal names a key that is a URL.
     (re.compile(rf"(:~1~1{_USER}:)[^\s\"'<>/?#\\]*(?=@)"), rf"\1{MASK}"),
     # A long name alone before the host is a token.
     (re.compile(r"(://)\w{20,}+(?=@)", re.ASCII), rf"\1{MASK}"),
@@ -104,7 +105,7 @@ _TOKEN_SIGNS = (
 
 
 class SecretPattern(NamedTuple):
-    """What is replaced, and what is in every text that holds it: one of the signs, in lower case."""
+    """A pattern with its replacement; each text that it matches contains, in lower case, one of the signs."""
 
     signs: tuple[str, ...]
     pattern: re.Pattern[str]

@@ -1,6 +1,6 @@
-"""Cutting what is too large for a log: its beginning and its true size stay, no half of a secret does.
+"""Truncation of values too large for a log: the beginning and the true size stay, but no half of a secret.
 
-Each function masks before it cuts, and takes out what PostgreSQL can't store.
+Each function masks before it cuts, and replaces characters that PostgreSQL cannot store.
 """
 
 import json
@@ -16,47 +16,47 @@ from service.masking.values import MAX_DEPTH, free_key, masked, masked_patch, ma
 
 T = TypeVar("T")
 
-# Below, the marker itself has no room.
+# Below this size the marker itself has no room.
 MIN_BYTES = 100
 
-# How much of a text is read for what is shown of it: masking makes it shorter. No key or token is longer.
+# Read of a text to show a part of it, since masking shortens it. No key or token is longer.
 _READ_AHEAD = 4
 _LONGEST_SECRET = 16 * 1024
 
-# Looked at together: of more, some would look like a secret at a glance, as ids do here and there.
+# Searched together: in more of them some would look like a secret at a glance, as ids do now and then.
 _LOOKED_AT = 32
 
 # PostgreSQL takes no NUL, UTF-8 no lone surrogates.
 _UNFIT = re.compile("[\0\ud800-\udfff]")
 _SUBSTITUTE = "\ufffd"
-# The escapes as the JSON writer makes them; a backslash that is itself escaped costs a look in vain.
+# The escape as the JSON writer makes it; a backslash that is itself escaped costs a search in vain.
 _ESCAPED_NUL = b"\\u0000"
 
 
 def bounded(value: Any, max_bytes: int) -> Any:
-    """A JSON value, masked; where its text would be larger, what it was instead.
+    """Mask a JSON value; where its text would be larger than `max_bytes`, replace it by its beginning.
 
-    That is `{"truncated": true, "bytes": <size of the whole>, "beginning": "<its masked text, cut>"}`, of at
-    most `max_bytes` as compact JSON.
+    The replacement is `{"truncated": true, "bytes": <size of the whole>, "beginning": "<its masked text,
+    cut>"}`, of at most `max_bytes` as compact JSON.
     """
     value = clean(value)
     return _cut(value, masked(value), max_bytes)
 
 
 def bounded_all(values: list[Any], max_bytes: int) -> list[Any]:
-    """Many JSON values, each as `bounded` has it; mostly one look tells that none of some holds a secret."""
+    """Mask and cut many JSON values, each as `bounded` does; one search over some mostly finds no secret."""
     values = clean(values)
     kept = (each for some in _parts(values) for each in masked(some))
     return [_cut(value, each, max_bytes) for value, each in zip(values, kept, strict=True)]
 
 
 def bounded_patch(operations: list[dict[str, Any]], max_bytes: int) -> Any:
-    """RFC 6902 operations the same way, masked by their paths, too."""
+    """Mask and cut RFC 6902 operations as `bounded` does; their paths are masked, too."""
     return bounded_patches([operations], max_bytes)[0]
 
 
 def bounded_patches(patches: list[list[dict[str, Any]]], max_bytes: int) -> list[Any]:
-    """Many such lists of operations; again by one look at some of them."""
+    """Mask and cut many lists of operations, with one search over some of them."""
     found = []
     for some in _parts(clean(patches)):
         kept = iter(masked_patch([operation for patch in some for operation in patch]))
@@ -69,7 +69,7 @@ def _parts(values: list[T]) -> Iterator[list[T]]:
 
 
 def bounded_text(text: str, max_bytes: int) -> str:
-    """A text, masked; where it is larger in UTF-8, its beginning and ` … [cut: <its size> bytes]`."""
+    """Mask a text; where it is larger in UTF-8, return its beginning and ` … [cut: <its size> bytes]`."""
     _check(max_bytes)
     text = clean_text(text)
     read = _READ_AHEAD * max_bytes + _LONGEST_SECRET
@@ -78,26 +78,26 @@ def bounded_text(text: str, max_bytes: int) -> str:
         if len(found.encode()) <= max_bytes:
             return found
     else:
-        # What can't be shown is not searched: the last of what is may be half a secret, and is left out.
+        # Only the part that can be shown is searched. Its end may be half a secret, and is left out.
         found = masked_text(text[:read])[:-_LONGEST_SECRET]
     marker = f" … [cut: {len(text.encode())} bytes]"
     return found.encode()[: max_bytes - len(marker.encode())].decode(errors="ignore") + marker
 
 
 def clean_text(text: str) -> str:
-    """A text with U+FFFD for each NUL and lone surrogate: PostgreSQL takes neither."""
+    """Replace each NUL and lone surrogate by U+FFFD: PostgreSQL takes neither."""
     if text.isascii():
         return text.replace("\0", _SUBSTITUTE) if "\0" in text else text
     return _UNFIT.sub(_SUBSTITUTE, text)
 
 
 def clean(value: Any) -> Any:
-    """A JSON value with all its strings and keys clean, and what is too deep to be read masked."""
+    """Clean all strings and keys of a JSON value, and mask values too deep to be read."""
     try:
         if _ESCAPED_NUL not in orjson.dumps(value):
             return value
     except TypeError:
-        # A lone surrogate, or nothing but a number that this writer does not know.
+        # A lone surrogate, or just a number that this writer does not know.
         pass
     return _clean(value, 0)
 
@@ -127,7 +127,7 @@ def _cut(value: Any, kept: Any, max_bytes: int) -> Any:
     if len(text) <= max_bytes:
         return kept
     size = len(text) if kept is value else len(_json(value))
-    # Quotes are escaped once more in the beginning: how much of it fits is found by halving.
+    # Quotes are escaped once more in the beginning: bisection finds how much of it fits.
     fits, too_many = 0, max_bytes
     while fits + 1 < too_many:
         middle = (fits + too_many) // 2

@@ -1,6 +1,6 @@
-"""Masking: what is stored in a log or printed as one holds no secret, by the name above it or by its shape.
+"""Masking of values: nothing stored in a log or printed as one contains a secret, by its name or its shape.
 
-Pure functions, in time linear in the size of what they get; a value without secrets is returned as it is.
+Pure functions, in time linear in the size of the value; a value without secrets is returned as it is.
 """
 
 from functools import lru_cache
@@ -13,11 +13,11 @@ from service.masking.names import SIGNS as NAME_SIGNS
 from service.masking.names import Secrecy, secrecy
 from service.masking.patterns import MASK, RULES, SecretPattern
 
-# Deeper than any document (64) and than what JSON writers take (254): below, nothing is read, all is masked.
+# Deeper than any document (64) and than JSON writers take (254): values below are masked unread.
 MAX_DEPTH = 200
-# Each secret name holds one of these, in lower case, or writes its characters in one of the last two ways.
+# Each secret name contains one of these, in lower case, or writes its characters in one of the last two ways.
 _NAME_SIGNS = (*NAME_SIGNS, "%", "\\u")
-# How lists of settings and headers tell a name: [{"name": "API_KEY", "value": "…"}].
+# Keys by which lists of settings and headers name a value: [{"name": "API_KEY", "value": "…"}].
 _NAMING = ("name", "key", "header", "variable", "Name", "Key")
 _NAMED = ("value", "Value", "default")
 _LONGEST_REMEMBERED = 100
@@ -25,7 +25,7 @@ _MOST_PASSES = 4
 
 
 class Hints(NamedTuple):
-    """What a value may hold, at a glance: mostly little, and each of its texts is searched for that only."""
+    """The secrets that a value may contain, by a quick search; its texts are searched for these only."""
 
     signs: tuple[str, ...]
     rules: tuple[SecretPattern, ...]
@@ -33,23 +33,24 @@ class Hints(NamedTuple):
 
 
 def masked(value: Any) -> Any:
-    """A JSON value without its secrets: the same structure, the same value where there are none.
+    """Mask a JSON value: the same structure, and the same object where there is no secret.
 
-    Under a secret-looking key everything but booleans, null and what is empty is replaced as a whole. What is
-    no JSON, as a log line may hold, is replaced by its text where that tells a secret.
+    Under a secret-looking key everything but booleans, null and empty values is replaced as a whole. A value
+    that is no JSON, as a log line may have, is replaced by its text where the text contains a secret.
     """
     hints = _hints_in(value)
     return _masked(value, hints, 0) if hints.signs else value
 
 
 def masked_text(text: str) -> str:
-    """A text without its secrets."""
+    """Mask a text."""
     return _masked_text(text, _hints(text.lower()))
 
 
 def masked_patch(operations: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """RFC 6902 operations without their secrets: all below a secret-looking step of the path is one."""
-    # One look at all of them, since mostly there is nothing; what a `~` stands for is seen step by step only.
+    """Mask RFC 6902 operations: all values below a secret-looking step of the path are secrets."""
+    # One search over all operations, since mostly there is nothing. An escape `~` is decoded step by step
+    # only.
     paths = (f"{operation.get('path')}{operation.get('from')}" for operation in operations)
     if not _hints_in(operations).signs and not any("~" in path for path in paths):
         return operations
@@ -115,7 +116,7 @@ def _masked_object(value: dict[Any, Any], hints: Hints, depth: int) -> dict[Any,
 
 
 def _named_secrecy(value: dict[Any, Any]) -> Secrecy:
-    """What an object that names its value elsewhere says about it."""
+    """Return the secrecy of an object's value by the name in another field of the object."""
     if "value" not in value and "Value" not in value and "default" not in value:
         return Secrecy.NONE
     names = (value.get(key) for key in _NAMING)
@@ -123,7 +124,10 @@ def _named_secrecy(value: dict[Any, Any]) -> Secrecy:
 
 
 def free_key(key: str, value: dict[Any, Any], numbers: dict[str, int]) -> str:
-    """A changed key that no other has: two keys stay two. `numbers` keeps how often each was asked for."""
+    """Return a changed key that no other key equals, so that two keys stay two.
+
+    `numbers` counts the requests for each.
+    """
     number = numbers.get(key, 0)
     free = key
     while number or free in value:
@@ -136,7 +140,7 @@ def free_key(key: str, value: dict[Any, Any], numbers: dict[str, int]) -> str:
 
 
 def _hidden(value: Any, how: Secrecy) -> Any:
-    """What is under a secret name."""
+    """Mask a value under a secret name."""
     if value is None or isinstance(value, bool) or value in ("", [], {}, MASK):
         return value
     return value if how is Secrecy.ALL_BUT_NUMBERS and _counts(value, 0) else MASK
@@ -150,21 +154,21 @@ def _counts(value: Any, depth: int) -> bool:
 
 
 def _masked_other(value: Any, hints: Hints) -> Any:
-    """What is no JSON, as it would be printed."""
+    """Mask a value that is no JSON, as it would be printed."""
     text = repr(value)
     found = _masked_text(text, hints)
     return value if found is text else found
 
 
 def _key(key: str) -> tuple[str, Secrecy]:
-    """A key without secrets, and what it says about its value."""
+    """Mask a key, and return the secrecy of its value."""
     return _remembered_key(key) if len(key) <= _LONGEST_REMEMBERED else _read_key(key)
 
 
 def _read_key(key: str) -> tuple[str, Secrecy]:
     shown = masked_text(key)
     how = secrecy(key)
-    # Without what was masked, the key may say something else, and masking again must change nothing.
+    # The masked key may have another secrecy than the key, and masking again must change nothing.
     return shown, how if shown is key else max(how, secrecy(shown))
 
 
@@ -179,7 +183,7 @@ def _masked_text(text: str, hints: Hints) -> str:
     else:
         return text
     found = text
-    # What is odd enough, half a quote and half an assignment, is read otherwise once a part of it is masked.
+    # An odd text, half a quote and half an assignment, is read in another way once a part of it is masked.
     for _ in range(_MOST_PASSES):
         before, found = found, _masked_once(found, hints)
         if found == before:
@@ -194,7 +198,7 @@ def _masked_once(text: str, hints: Hints) -> str:
 
 
 def _masked_operation(operation: dict[str, Any]) -> dict[str, Any]:
-    # A platform's may have members that RFC 6902 does not know, and paths that are none.
+    # A platform's operation may have members that RFC 6902 does not know, and paths that are none.
     found = dict(masked(operation))
     how = Secrecy.NONE
     if isinstance(path := operation.get("path"), str):

@@ -1,4 +1,4 @@
-"""The audit log: what a platform records of its own, pages, and statistics."""
+"""The audit log: record a platform's own events, read pages and statistics."""
 
 from collections.abc import Sequence
 
@@ -50,7 +50,7 @@ def audit_page(
     filters: AuditFilter,
     paging: Paging,
 ) -> Page[AuditEvent]:
-    """Events that match, newest first; the platform's own for None."""
+    """Read the events that match, newest first; the platform's own for None."""
     return page_of_log(context, caller, subscription_id, AUDIT_LOG, filters, paging)
 
 
@@ -63,5 +63,5 @@ def audit_statistics(
     bucket: str,
     group_by: str | None,
 ) -> Sequence[AuditBucket]:
-    """The number of events in each bucket of time; raises Invalid for too many buckets."""
+    """Count events in each bucket of time; raises Invalid for too many buckets."""
     return figures_of_log(context, caller, subscription_id, COUNTS, filters, bucket=bucket, group_by=group_by)

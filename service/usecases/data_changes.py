@@ -1,4 +1,4 @@
-"""The data change history: reading it."""
+"""The data change history: read its pages."""
 
 from service.domain.callers import Caller
 from service.domain.ids import SubscriptionId
@@ -18,5 +18,5 @@ def change_page(
     filters: DataChangeFilter,
     paging: Paging,
 ) -> Page[DataChange]:
-    """Data changes that match, newest first."""
+    """Read the data changes that match, newest first."""
     return page_of_log(context, caller, subscription_id, CHANGE_HISTORY, filters, paging)

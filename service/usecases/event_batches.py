@@ -1,4 +1,4 @@
-"""Events that a platform sends: one, or many that are stored together or not at all."""
+"""Event batches: one event of a platform, or many that are stored together or not at all."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ Other = TypeVar("Other")
 
 @dataclass(frozen=True, slots=True)
 class EventBatch(Generic[Event]):
-    """Events in the order in which they were sent, and whether it was a single one, not an array."""
+    """Events in the order of the body; `is_single` for a body that is one event and no array."""
 
     events: Sequence[Event]
     is_single: bool
 
     def place(self, index: int) -> list[Step]:
-        """Where in the body an event stands."""
+        """Return the path of an event within the body."""
         return [] if self.is_single else [index]
 
     def map(self, made_of: Callable[[Event], Other]) -> "EventBatch[Other]":
-        """The same batch of other things."""
+        """Make a batch of other objects, one for each event."""
         return EventBatch([made_of(event) for event in self.events], self.is_single)
 
     def check(self, fault_of: Callable[[Event], tuple[str, str] | None]) -> None:
-        """Raise Invalid for events that have a fault: the name of a field, and what is wrong with it."""
+        """Raise Invalid for events with a fault, which is the name of a field and a description."""
         faults: list[Fault] = []
         for index, event in enumerate(self.events):
             found = fault_of(event)
@@ -46,17 +46,17 @@ class EventBatch(Generic[Event]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """How many events were stored, and the id of a single one."""
+    """The number of events that were stored, and the id of a single one."""
 
     accepted: int
     ids: list[UUID] | None
 
     @classmethod
     def of(cls, ids: Sequence[UUID], *, is_single: bool) -> "Accepted":
-        """The answer about events that got these ids."""
+        """Make the answer about events that got these ids."""
         return cls(accepted=len(ids), ids=list(ids) if is_single else None)
 
     def shown(self) -> dict[str, int | list[UUID]]:
-        """The answer as clients get it."""
+        """Make the body of the answer; `ids` only for a single event."""
         found: dict[str, int | list[UUID]] = {"accepted": self.accepted}
         return found if self.ids is None else found | {"ids": self.ids}

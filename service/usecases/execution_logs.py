@@ -1,4 +1,4 @@
-"""The execution logs: what a platform records of workflows, jobs, job packages and nodes that run."""
+"""The execution logs: record and read events of workflows, jobs, job packages and nodes that run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -27,11 +27,11 @@ from sql.queries.execution_logs import ExecutionRow as ExecutionEvent
 
 __all__ = ["ExecutionBucket", "ExecutionEvent", "ExecutionFilter"]
 
-# How far a platform's time may lie from ours: what it kept through an outage, and clocks that differ.
+# Limits of a platform's time against ours: events kept through an outage, and clocks that differ.
 OLDEST = timedelta(days=7)
 AHEAD = timedelta(minutes=5)
 
-# Characters, as wide as the column is.
+# In characters, as wide as the column is.
 MAX_CODE = 100
 
 _ACCEPTED = TypeAdapter(Accepted)
@@ -39,7 +39,7 @@ _ACCEPTED = TypeAdapter(Accepted)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedExecution:
-    """What a platform says of an execution; without a `created_at`, it is of now."""
+    """An execution event as a platform reports it; without a `created_at` it gets the time now."""
 
     execution_id: UUID
     execution_type: str
@@ -69,7 +69,10 @@ def record_executions(
     *,
     once: Attempt | None,
 ) -> Accepted:
-    """Add rows of a platform, all of them or none; raises Invalid for a time that is too far from now."""
+    """Add events of a platform, all of them or none.
+
+    Raises Invalid for a `created_at` more than 7 days back or 5 minutes ahead.
+    """
 
     def work(tx: Transaction) -> Accepted:
         at = context.clock()
@@ -92,7 +95,7 @@ def _fault(event: ReportedExecution, at: datetime) -> tuple[str, str] | None:
 def _row(
     event: ReportedExecution, caller: Caller, subscription_id: SubscriptionId, at: datetime
 ) -> ExecutionEvent:
-    """The row of an event, without secrets and within bounds: each one's is made here."""
+    """Make the row of an event, with its texts and documents masked and cut."""
     given: dict[str, Any] = {field.name: getattr(event, field.name) for field in fields(event)}
     kept = {
         "created_at": event.created_at or at,
@@ -118,7 +121,7 @@ def execution_page(
     filters: ExecutionFilter,
     paging: Paging,
 ) -> Page[ExecutionEvent]:
-    """Events that match, newest first."""
+    """Read the events that match, newest first."""
     return page_of_log(context, caller, subscription_id, EXECUTION_LOG, filters, paging)
 
 
@@ -131,7 +134,7 @@ def execution_statistics(
     bucket: str,
     group_by: str | None,
 ) -> Sequence[ExecutionBucket]:
-    """Figures of executions in each bucket of time; raises Invalid for too many buckets."""
+    """Compute figures of executions in each bucket of time; raises Invalid for too many buckets."""
     return figures_of_log(
         context, caller, subscription_id, FIGURES, filters, bucket=bucket, group_by=group_by
     )

@@ -1,4 +1,4 @@
-"""Reading a log: a page or figures, with the event that the reading is, in one transaction."""
+"""Reading of logs: a page or figures, and the event that records the reading, in one transaction."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,9 +17,9 @@ from sql.log_reading import Log, Statistics
 from sql.log_windows import FAR_PAST, LogPaging, TimeFilter
 from sql.time_buckets import begin_of
 
-# Where a filter has no `since`: the last ones up to its `until`, or up to now.
+# For a filter without `since`: the last buckets up to its `until`, or up to now.
 DEFAULT_BUCKETS = 100
-# As many as a chart can show and a moment suffices to read; rows are buckets times groups.
+# A chart shows no more, and a moment suffices to read them; rows are buckets times groups.
 MAX_BUCKETS = 2_000
 MAX_ROWS = 10_000
 
@@ -38,7 +38,7 @@ def page_of_log(
     filters: FilterT,
     paging: Paging,
 ) -> Page[RowT]:
-    """A page of a log's rows that match, newest first; raises Invalid for another list's cursor."""
+    """Read a page of the rows that match, newest first; raises Invalid for another list's cursor."""
     given = filters.given()
     stamped = {"list": log.name, "of": subscription_id, **given}
     before = time_position(paging.position(stamped))
@@ -66,7 +66,10 @@ def figures_of_log(
     bucket: str,
     group_by: str | None,
 ) -> Sequence[BucketT]:
-    """The figures of rows that match, by buckets of time; raises Invalid for too many buckets or groups."""
+    """Compute figures of the rows that match, by buckets of time.
+
+    Raises Invalid for more than MAX_BUCKETS buckets or MAX_ROWS rows.
+    """
     at = context.clock()
     width = width_of(bucket)
     filters = bounded(filters, width, at)
@@ -74,7 +77,7 @@ def figures_of_log(
         rows = log_reading.statistics(
             tx, statistics, subscription_id, filters, width=width, group_by=group_by, limit=MAX_ROWS + 1
         )
-        # Before the reading is recorded: one that is refused has its own row.
+        # Before the reading is recorded: a refused one has its own row.
         if len(rows) > MAX_ROWS:
             raise _too_many(f"more than {MAX_ROWS:,} groups in all buckets together", "group_by")
         asked: Mapping[str, Any] = {**filters.given(), "bucket": bucket}
@@ -84,12 +87,12 @@ def figures_of_log(
 
 
 def width_of(bucket: str) -> timedelta:
-    """The width that a text like 15m, 1h, 7d or 2w means."""
+    """Parse the width of a bucket, a text like 15m, 1h, 7d or 2w."""
     return timedelta(**{_UNITS[bucket[-1]]: int(bucket[:-1])})
 
 
 def bounded(filters: FilterT, width: timedelta, at: datetime) -> FilterT:
-    """The same filter with a `since`; raises Invalid for more than MAX_BUCKETS buckets."""
+    """Add a `since` to a filter that has none; raises Invalid for more than MAX_BUCKETS buckets."""
     until = filters.until or at
     if filters.since is None:
         whole = (DEFAULT_BUCKETS - 1) * width

@@ -1,4 +1,4 @@
-"""The server log: reading it."""
+"""The server log: read its pages."""
 
 from service.domain.callers import Caller
 from service.domain.ids import SubscriptionId
@@ -18,5 +18,5 @@ def server_page(
     filters: ServerLogFilter,
     paging: Paging,
 ) -> Page[ServerEvent]:
-    """Requests that match, newest first: of one subscription, or for None of all and of nobody."""
+    """Read the requests that match, newest first; for None those of all subscriptions and of none."""
     return page_of_log(context, caller, subscription_id, SERVER_LOG, filters, paging)

@@ -1,4 +1,4 @@
-"""The audit log: written in the transaction of what it records, read newest first."""
+"""The audit log: written in the transaction that an event records, read newest first."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -22,10 +22,10 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRow:
-    """One event: who, what, when, where, how, and the state before and after.
+    """One event: its author, action, subject, time and request, and the state before and after.
 
-    `on_behalf_of` is whom the recorder says that it was done for; nobody has checked that. `changes` are
-    RFC 6902 operations, or, where they were too large, what is left of them.
+    `on_behalf_of` is the person for whom, by the recorder's word, it was done; nobody has checked that.
+    `changes` are RFC 6902 operations, or, where they were too large, their beginning.
     """
 
     audit_id: UUID
@@ -54,7 +54,7 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRead(AuditRow):
-    """An event as it is read: the e-mail address comes from the erasable `actors` row."""
+    """An event as it is read: the e-mail address is from the erasable `actors` row."""
 
     user_email: str | None
 
@@ -74,7 +74,7 @@ class AuditFilter(TimeFilter):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditBucket:
-    """How many events of a group there were from `time` on, for the width of a bucket."""
+    """The number of events of a group from `time` on, for the width of a bucket."""
 
     time: datetime
     group: str | None
@@ -90,7 +90,7 @@ def insert_rows(tx: Transaction, rows: Sequence[AuditRow]) -> None:
 
 
 def exists(tx: Transaction, subscription_id: UUID, row: AuditRow) -> bool:
-    """Whether that event was committed."""
+    """Find out whether an event was committed."""
     query = select(_AUDIT_LOGS.c.audit_id).where(
         _AUDIT_LOGS.c.subscription_id == subscription_id,
         _AUDIT_LOGS.c.audit_id == row.audit_id,

@@ -1,4 +1,4 @@
-"""The history of data changes: written in the transaction of what it records, read newest first."""
+"""The data change history: written in the transaction that a data change records, read newest first."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -20,9 +20,9 @@ _CHANGES, _NUMBERS, _VERSIONS = TABLES["data_change_history"], TABLES["change_nu
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewDataChange:
-    """A record's change: the states before and after as log rows name them, and the RFC 6902 operations.
+    """A change of a record: the states before and after, in the words of log rows, and RFC 6902 operations.
 
-    Operations that were too large are cut: `diff` is what is left of them.
+    Of operations that were too large, `diff` is the beginning.
     """
 
     change_id: UUID
@@ -43,7 +43,7 @@ class NewDataChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeRead(NewDataChange):
-    """A data change as it is read; `is_current_version` says whether it is still the last of its record."""
+    """A data change as it is read; `is_current_version` is true for the last one of its record."""
 
     is_current_version: bool
 
@@ -61,12 +61,12 @@ _INSERT = bulk.insertion(_CHANGES, *(field.name for field in fields(NewDataChang
 
 
 def insert_rows(tx: Transaction, rows: Sequence[NewDataChange]) -> None:
-    """Add changes."""
+    """Add data changes."""
     bulk.execute(tx, _INSERT, rows)
 
 
 def next_number(tx: Transaction, subscription_id: UUID, table_name: str, record_id: UUID) -> int:
-    """The number of a record's next change; whoever asks after it waits until this transaction ends."""
+    """Take the number of a record's next change; another transaction that asks waits until this one ends."""
     first = insert(_NUMBERS).values(
         table_name=table_name, record_id=record_id, subscription_id=subscription_id, changes=1
     )
@@ -77,8 +77,8 @@ def next_number(tx: Transaction, subscription_id: UUID, table_name: str, record_
     return number
 
 
-# The number of a record's last change. The log itself could say it, but only by searching all that is newer:
-# these are plain tables, with one row for a record. A resource's kind is its table's name without the s.
+# The number of a record's last change. To read it from the log, all newer rows would be searched; these are
+# plain tables with one row for a record. A resource's kind is its table's name without the s.
 _LAST_NUMBER = func.coalesce(
     select(_NUMBERS.c.changes)
     .where(_NUMBERS.c.table_name == _CHANGES.c.table_name, _NUMBERS.c.record_id == _CHANGES.c.record_id)

@@ -1,4 +1,4 @@
-"""The execution logs: one table for nodes and one for all else, since they are kept for different times."""
+"""The execution logs: one table for nodes and one for the other types, which are kept longer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -16,13 +16,13 @@ from sql.models import TABLES
 
 NODE: Final = "node"
 _EXECUTION_LOGS, _NODE_LOGS = TABLES["execution_logs"], TABLES["node_execution_logs"]
-# PostgreSQL sums 64-bit integers to any length; JSON's readers take no longer ones.
+# PostgreSQL sums 64-bit integers to any length; readers of JSON take no longer ones.
 _MAX_SUM: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionRow:
-    """What a workflow, job, job package or node said while it ran."""
+    """An event of a workflow, job, job package or node that runs."""
 
     log_id: UUID
     created_at: datetime
@@ -50,7 +50,7 @@ class ExecutionRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionFilter(TimeFilter):
-    """Conditions on executions."""
+    """Conditions on execution events."""
 
     execution_id: UUID | None = None
     execution_type: str | None = None
@@ -63,7 +63,7 @@ class ExecutionFilter(TimeFilter):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionBucket:
-    """What a group came to from `time` on, for the width of a bucket."""
+    """Figures of a group from `time` on, for the width of a bucket."""
 
     time: datetime
     group: str | None
@@ -80,7 +80,7 @@ _INSERT_NODES = bulk.insertion(_NODE_LOGS, *_COLUMNS)
 
 
 def insert_rows(tx: Transaction, rows: Sequence[ExecutionRow]) -> None:
-    """Add rows, each to the table that keeps it for as long as its type is kept."""
+    """Add rows, each to the table of its type."""
     bulk.execute(tx, _INSERT, [row for row in rows if row.execution_type != NODE])
     bulk.execute(tx, _INSERT_NODES, [row for row in rows if row.execution_type == NODE])
 
@@ -96,7 +96,7 @@ EXECUTION_LOG: Log[ExecutionRow, ExecutionFilter] = Log(
     row=ExecutionRow,
     tables=_tables,
     selected=lambda table: select(*(table.c[name] for name in _COLUMNS)),
-    # Of ten digits at the most: a double holds them exactly.
+    # Numbers of ten digits at most, which a double represents exactly.
     conversions={"memory_used_mb": float, "cpu_percent": float},
 )
 

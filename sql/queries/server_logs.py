@@ -53,7 +53,7 @@ class ServerLogRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerLogFilter(TimeFilter):
-    """Conditions on requests; `status` is one such as 404, or a class of them such as 4xx."""
+    """Conditions on requests; `status` is one such as 404, or a class such as 4xx."""
 
     status: str | None = None
     endpoint: str | None = None
@@ -66,8 +66,9 @@ _DOCUMENTS = frozenset({"query_params", "request_body", "response_body"})
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 _TYPES = {name: _SERVER_LOGS.c[name].type.compile(_DIALECT) for name in _NAMES}
 
-# COPY into a table with row-level security is refused to all whom that binds, so it goes by way of a table of
-# the session's own. Behind a pooler one of another release may be there already: each shape has its own name.
+# PostgreSQL refuses COPY into a table with row-level security to all roles that the policies bind, so rows
+# pass through a temporary table of the session. Behind a pooler the session may still have one of another
+# release: each shape has its own name.
 _PARTS = {
     "incoming": sql.Identifier("pg_temp", f"incoming_server_logs_{crc32(repr(_TYPES).encode()):08x}"),
     "names": sql.SQL(", ").join(map(sql.Identifier, _NAMES)),
@@ -75,7 +76,7 @@ _PARTS = {
         sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind)) for name, kind in _TYPES.items()
     ),
 }
-# A login that was granted no more than the service's role writes as that.
+# A login that was granted no more than the service's role writes as the role of ingest.
 _TAKE_ROLE = sql.SQL(
     "SELECT set_config('role', name, true) FROM (VALUES ('annals_ingest')) ingest (name)"
     " WHERE pg_has_role(session_user, name, 'SET')"
@@ -84,8 +85,8 @@ _MAKE = sql.SQL("CREATE TEMPORARY TABLE IF NOT EXISTS {incoming} ({columns}) ON 
     **_PARTS
 )
 _COPY = sql.SQL("COPY {incoming} ({names}) FROM STDIN").format(**_PARTS)
-# What a connection that broke in COMMIT left behind is there already. Without a conflict target, which would
-# need the right to read.
+# Rows of a connection that broke in COMMIT are there already. Without a conflict target, which would need the
+# right to read.
 _STORE = sql.SQL(
     "INSERT INTO server_logs ({names}) SELECT {names} FROM {incoming} ON CONFLICT DO NOTHING"
 ).format(**_PARTS)
@@ -93,9 +94,9 @@ _REFUSALS = (psycopg.DataError, psycopg.IntegrityError, errors.RaiseException, e
 
 
 def copy_rows(tx: Transaction, rows: Sequence[ServerLogRow]) -> None:
-    """Add rows; one that is there already is left as it is.
+    """Add rows; a row that is there already stays as it is.
 
-    Raises RowsRefused where PostgreSQL does not take one of them for what it holds.
+    Raises RowsRefused where PostgreSQL does not take the content of a row.
     """
     connection = driver_of(tx)
     try:
@@ -117,9 +118,9 @@ def _field(row: ServerLogRow, name: str) -> object:
 def _has_status(status: str) -> ColumnElement[bool]:
     lowest, highest = int(status.replace("x", "0")), int(status.replace("x", "9"))
     column = _SERVER_LOGS.c.response_status
-    # One status is found in the order of time, a class of them is not.
+    # Rows of one status are found in the order of time, rows of a class of them are not.
     found = column == lowest if lowest == highest else column.between(lowest, highest)
-    # In its own words, by which the planner finds the index of failures.
+    # Written as in the index of failures, by which the planner finds that index.
     return and_(found, FAILED) if lowest >= FIRST_FAILURE else found
 
 
