@@ -24,7 +24,7 @@ _CLONE_SECONDS = 1800
 _POLL_SECONDS = 0.05
 _MEMORY = "/dev/shm"  # noqa: S108 - a folder in memory
 _ENVIRONMENT = environment(GIT_TERMINAL_PROMPT="0")
-# Requests made for as long as the clones may take; what is left over is not sent.
+# Enough requests for as long as the clones may take; the rest is not sent.
 _SAVES_RESERVE = 40_000
 
 CLONE = Demand(
@@ -42,11 +42,11 @@ LASTING = Demand("clones-time", "the same: time of the 50 clones against alone",
 
 
 class CloneFailed(Exception):
-    """A clone was refused or broken off; the message is git's."""
+    """A clone was refused or interrupted; the message is git's."""
 
 
 def clone(stage: Stage) -> list[Measured]:
-    """A bare clone, because writing the files out would cost the same on both sides and hide a difference."""
+    """Measure a bare clone: writing the files out would cost the same on both sides and hide a difference."""
     tenant = stage.cloned()
     service = stage.service()
     measured = Measured(CLONE, measure="s")
@@ -61,7 +61,7 @@ def clone(stage: Stage) -> list[Measured]:
 
 
 def clones(stage: Stage) -> list[Measured]:
-    """Users save in the hot subscription while many clone another one."""
+    """Measure users who save in the hot subscription while many clone another one."""
     tenant, hot = stage.cloned(), stage.hot()
     beside, lasting = Measured(BESIDE, measure="ms"), Measured(LASTING, measure="s")
     urls = [_url(stage, tenant)] * stage.sizes.clones
@@ -95,7 +95,7 @@ def _clones_beside_saves(stage: Stage, hot: Tenant, urls: list[str]) -> tuple[fl
 
 
 def _clone(stage: Stage, url: str) -> float:
-    """Clone from an address; answers the seconds that it took."""
+    """Clone from an address; returns the seconds that it took."""
     folder = stage.scratch("clones")
     began = time.perf_counter()
     done = subprocess.run(
@@ -116,7 +116,7 @@ class _Clones:
     """Clones that run side by side, as clients on other machines would."""
 
     def __init__(self, urls: list[str]) -> None:
-        # In memory: what clients write is no load of the server's disk.
+        # In memory: the writes of clients are no load of the server's disk.
         self._folder = Path(tempfile.mkdtemp(prefix="annals-bench-", dir=_MEMORY))
         self._number = len(urls)
         self._looked = 0.0
@@ -134,7 +134,7 @@ class _Clones:
             self._process.stdin.close()
 
     def are_done(self) -> bool:
-        """Whether all have ended; looks only so often, as the load generator asks at each answer."""
+        """Return whether all have ended; the load generator asks often, so it looks now and then."""
         now = time.perf_counter()
         if now - self._looked < _POLL_SECONDS:
             return False
@@ -142,7 +142,7 @@ class _Clones:
         return self._process.poll() is not None
 
     def wait(self) -> float:
-        """The seconds until the last was done; raises CloneFailed."""
+        """Wait for the last clone, and return the seconds until its end; raises CloneFailed."""
         try:
             self._process.wait(_CLONE_SECONDS)
             lines = [] if self._process.stdout is None else list(map(json.loads, self._process.stdout))
@@ -159,7 +159,7 @@ class _Clones:
             if line["returncode"] != 0:
                 raise CloneFailed(line["stderr"])
         if len(lines) != self._number:
-            raise CloneFailed(f"{self._number - len(lines)} clones told nothing of how they ended")
+            raise CloneFailed(f"{self._number - len(lines)} clones did not report their end")
         return max(float(line["seconds"]) for line in lines)
 
 
@@ -170,7 +170,7 @@ def _url(stage: Stage, tenant: Tenant) -> str:
 
 @contextmanager
 def _daemon(base: Path) -> Iterator[str]:
-    """`git daemon` on a folder of repositories, until the block ends."""
+    """Run `git daemon` on a folder of repositories, until the block ends."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -180,7 +180,7 @@ def _daemon(base: Path) -> Iterator[str]:
             *(f"--base-path={base}", str(base)),
         ],
         env=environment(),
-        # It complains of each probe below; a clone that fails has words of its own.
+        # It complains of each probe below; a failed clone has a message of its own.
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )

@@ -1,4 +1,4 @@
-"""What the command of each benchmark does: folder, database and server, then the figures and their report."""
+"""The command of each benchmark: folder, database and server, then the figures and their report."""
 
 import argparse
 import json
@@ -19,16 +19,16 @@ from bench.load import LoadFailed
 from bench.service import ROOT, NotDurable, own_database
 from bench.stage import FULL, QUICK, Sizes, Stage
 
-# Figures that are taken together, and what takes them.
+# Figures that are measured together, and their function.
 Group = tuple[tuple[Demand, ...], Callable[[Stage], list[Measured]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmark:
-    """Figures under one name of `script/bench`; `about` says to whoever asks what they are.
+    """Figures under one name of `script/bench`; `about` is their description in its help.
 
-    `sizes` tells how much there is of what they are about, `request` what the service is asked for. Turns
-    that are `timed` last so long as one wants; the others are over when they are done.
+    `sizes` describes the amounts of data, `request` is the kind of request to the service. Turns that are
+    `timed` last as long as the caller wants; others end with their work.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Benchmark:
 
     @property
     def keys(self) -> list[str]:
-        """What its figures are called in a command."""
+        """The names of its figures on the command line."""
         return [demand.key for demands, _ in self.groups for demand in demands]
 
 
@@ -74,7 +74,7 @@ def _measure(benchmark: Benchmark, folder: Path, sizes: Sizes, given: argparse.N
         own_database(server_url) as database,
         Stage(folder, database, sizes, workers=given.workers, say=_say) as stage,
     ):
-        # The server first: it brings the schema, and with it the extension whose version is a fact.
+        # The server first: it makes the schema, and with it the extension whose version is a fact.
         service = stage.service()
         known = facts(folder, database)
         committer = "process" if service.has_committer_process() else "thread"
@@ -101,7 +101,7 @@ def _measure(benchmark: Benchmark, folder: Path, sizes: Sizes, given: argparse.N
 def _measured(
     stage: Stage, demands: tuple[Demand, ...], measure: Callable[[Stage], list[Measured]]
 ) -> list[Measured]:
-    """The figures, or that they could not be taken: what was measured before is reported all the same."""
+    """Measure figures, or report that they failed: the ones measured before are reported all the same."""
     try:
         return measure(stage)
     except (LoadFailed, CloneFailed, OSError) as error:

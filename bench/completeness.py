@@ -1,4 +1,4 @@
-"""Whether every row of every acknowledged save is there: what the speed was bought with must be nothing."""
+"""Completeness: every row of every acknowledged save is there, so that speed was not bought with losses."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from bench import reference
 from bench.load import Chain, Outcome
 from bench.service import Database, Service
 
-# Of each acknowledged version: whether its row says what the answer said, whether an audit row of its request
-# names it with address, agent and endpoint, and whether a row of the change history has its diff.
+# Of each acknowledged version: whether its row agrees with the answer, whether an audit row of its request
+# names it with address, agent and endpoint, and whether a row of the data change history has its diff.
 _COMPLETE = """
 WITH acknowledged AS (
     SELECT * FROM unnest(%s::text[], %s::uuid[], %s::uuid[], %s::int[], %s::text[])
@@ -45,7 +45,7 @@ LEFT JOIN numbered
 """
 
 
-# How many commits of `main` the rows name: of versions, of deletions, and of what undid those.
+# The number of commits of `main` by the rows: of versions, of deletions, and of their undoing.
 _HISTORY = """
 SELECT head_commit, commits, (
     SELECT count(*) FROM (
@@ -72,7 +72,7 @@ class Acknowledged:
 
 @dataclass(slots=True)
 class Completeness:
-    """How many acknowledged versions were looked for, and of how many which row is missing."""
+    """The number of acknowledged versions, and the numbers of rows of each kind that are missing."""
 
     acknowledged: int = 0
     without_version: int = 0
@@ -83,12 +83,12 @@ class Completeness:
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing is missing."""
+        """Return whether nothing is missing."""
         missing = self.without_version + self.without_audit + self.without_change
         return missing == 0 and not self.wrong_history
 
     def sentence(self) -> str:
-        """What was found, in words."""
+        """Describe the result in words."""
         parts = [
             _said("version rows", self.without_version),
             _said("audit rows with address, agent, endpoint and request id", self.without_audit),
@@ -102,7 +102,7 @@ class Completeness:
 
 
 def acknowledged(chains: Sequence[Chain], outcome: Outcome) -> Iterator[Acknowledged]:
-    """What the answers of saves, check-ins and bulk check-ins promised."""
+    """Yield the versions that the answers of saves, check-ins and bulk check-ins acknowledged."""
     for answer in outcome.answers:
         if answer.label == "check-out":
             continue
@@ -132,7 +132,7 @@ def examine(database: Database, promised: Sequence[Acknowledged]) -> Completenes
 
 
 def wrong_history(service: Service, subscription_id: str) -> str | None:
-    """Where a branch has not as many commits as the rows say, in words."""
+    """Describe a branch whose number of commits is not the one of the rows; None where they agree."""
     [(head, said, named)] = service.database.rows(_HISTORY, subscription_id)
     repository = service.repository(subscription_id)
     main = reference.git(repository, "rev-parse", "main")

@@ -1,4 +1,4 @@
-"""The figures of deletion: a large tree that falls and comes back, against plain SQL and git alone."""
+"""The figures of deletion: a large tree deleted and restored, against plain SQL and git alone."""
 
 from typing import Any
 
@@ -12,13 +12,13 @@ from bench.tenants import Tenant
 
 _DELETE = Demand("delete", "`DELETE` of a workspace with all that lies in it", 3, 2, "×", at_most=True)
 _DELETE_TIME = Demand("delete-time", "the same, seconds", 10, 2, "s", at_most=True)
-_RESTORE = Demand("restore", "`POST .../restore` of all that fell with it", 3, 2, "×", at_most=True)
+_RESTORE = Demand("restore", "`POST .../restore` of all deleted with it", 3, 2, "×", at_most=True)
 _RESTORE_TIME = Demand("restore-time", "the same, seconds", 10, 2, "s", at_most=True)
 DEMANDS = (_DELETE, _DELETE_TIME, _RESTORE, _RESTORE_TIME)
 
 
 def delete_and_restore(stage: Stage) -> list[Measured]:
-    """The tree falls and comes back, again and again, each step right after the same one of the reference."""
+    """Delete and restore the tree again and again, each step right after the same one of the reference."""
     tenant, plain = stage.tree(), stage.plain()
     stage.database.vacuum()
     counts, resources = stage.sizes.tree.counts, stage.sizes.tree.resources
@@ -26,16 +26,16 @@ def delete_and_restore(stage: Stage) -> list[Measured]:
     before = _trees(stage, tenant)
     for _ in range(stage.sizes.pairs):
         deletion = delete.take(plain.delete(), tenants.deletion(tenant))
-        _expect("what fell", deletion["counts"], counts)
-        back = restore.take(plain.restore(), tenants.restoration(tenant, deletion["deletion_id"]))
-        _expect("what came back", back["restored"], counts)
-        _expect("blobs", back["blobs"], {"compared": resources, "equal": resources})
+        _expect("the deleted resources", deletion["counts"], counts)
+        restored = restore.take(plain.restore(), tenants.restoration(tenant, deletion["deletion_id"]))
+        _expect("the restored resources", restored["restored"], counts)
+        _expect("blobs", restored["blobs"], {"compared": resources, "equal": resources})
         _expect("the trees of both branches", _trees(stage, tenant), before)
     return [delete.ratio, delete.time, restore.ratio, restore.time]
 
 
 class _Step:
-    """What is measured of one of the two calls."""
+    """The measurements of one of the two calls."""
 
     def __init__(self, stage: Stage, ratio: Demand, time: Demand) -> None:
         self._stage = stage
@@ -43,7 +43,7 @@ class _Step:
         self.time = Measured(time)
 
     def take(self, reference_seconds: float, chain: Chain) -> Any:
-        """Make the call; the answer."""
+        """Make the call, and return the answer."""
         outcome, cpu = self._stage.service().measured([chain], clients=1)
         [answer] = outcome.answers
         self.ratio.add(answer.seconds * 1000, reference_seconds * 1000)
@@ -57,7 +57,7 @@ class _Step:
 
 
 def _trees(stage: Stage, tenant: Tenant) -> str:
-    """The trees of `main` and `published`."""
+    """Return the trees of `main` and `published`."""
     repository = stage.service().repository(tenant.subscription_id)
     return reference.git(repository, "rev-parse", "main^{tree}", "published^{tree}")
 

@@ -23,7 +23,7 @@ _WORDS = (
 
 
 def document(seed: int) -> bytes:
-    """The definition of the workflow with this number, as compact JSON; the same number, the same bytes."""
+    """Make the definition of a workflow by its number, as compact JSON; the same number, the same bytes."""
     rng = random.Random(seed)
     definition: dict[str, Any] = {
         "description": f"{_phrase(rng, 6)}, owned by team {rng.choice(_WORDS)}",
@@ -46,7 +46,7 @@ def document(seed: int) -> bytes:
 
 
 def edited(definition: bytes, rng: random.Random) -> bytes:
-    """The definition after a user changed one or two values of one node; never what it was."""
+    """Change one or two values of one node, as a user does; the result always differs."""
     value: dict[str, Any] = orjson.loads(definition)
     node = rng.choice(value["nodes"])
     for change in rng.sample((_retime, _move, _rephrase), rng.choice((1, 1, 2))):
@@ -55,7 +55,7 @@ def edited(definition: bytes, rng: random.Random) -> bytes:
 
 
 def snapshot(definition: bytes, resource_id: str, name: str, parent_id: str) -> bytes:
-    """The canonical bytes that the service would store: what a reference commits."""
+    """Make the canonical bytes that the service would store, for a reference to commit."""
     return snapshots.assemble(
         definition=snapshots.canonical_definition(orjson.loads(definition)),
         description=None,
@@ -67,13 +67,13 @@ def snapshot(definition: bytes, resource_id: str, name: str, parent_id: str) -> 
 
 
 def identities(count: int) -> list[str]:
-    """Ids for the resources of a reference, the same ones each time."""
+    """Make ids for the resources of a reference, the same ones each time."""
     rng = random.Random(count)
     return [str(UUID(int=rng.getrandbits(128), version=4)) for _ in range(count)]
 
 
 def path_of(resource_id: str) -> str:
-    """Where a snapshot lies in the tree."""
+    """Return the path of a snapshot in the tree."""
     return snapshot_path(COLLECTION, resource_id)
 
 

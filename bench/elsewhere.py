@@ -1,8 +1,8 @@
-"""Commands of clients that would be on other machines: side by side, and giving way to all else here.
+"""Commands of clients that would be on other machines: side by side, with the lowest share of processor.
 
-Linux shares its processors out between sessions before it looks at priorities within them, unless told
-otherwise: niced clients in a session of their own would still take as much as the whole service. So this
-runs in a session of its own, whose share it lowers.
+By default Linux shares its processors out between sessions before it looks at priorities within them. Niced
+clients in a session of their own would still take as much as the whole service. So this program runs in a
+session of its own, and lowers the share of that session.
 """
 
 import json
@@ -19,7 +19,7 @@ _POLL_SECONDS = 0.02
 
 
 def main() -> None:
-    """Runs the commands that are a JSON array on stdin, and prints what became of each as a line of JSON."""
+    """Run the commands that are a JSON array on stdin, and print the outcome of each as a line of JSON."""
     commands: list[list[str]] = json.load(sys.stdin)
     os.nice(_LOW)
     # Kernels without it share out by priority alone.

@@ -1,4 +1,4 @@
-"""What the figures were taken on: the machine, its disk, the versions of what matters."""
+"""The facts of a measurement: the machine, its disk, the versions of its software."""
 
 import importlib.metadata
 import os
@@ -20,11 +20,11 @@ _OTHER_DATABASES = (
 
 
 class NoDisk(Exception):
-    """The folder lies in memory, where fsync costs nothing: choose another with --folder."""
+    """The folder is in memory, where fsync costs nothing: choose another with --folder."""
 
 
 def facts(folder: Path, database: Database) -> dict[str, str]:
-    """Name and value of each; raises NoDisk."""
+    """Collect the name and value of each; raises NoDisk."""
     kind, device = _file_system(folder)
     if kind in ("tmpfs", "ramfs"):
         raise NoDisk(f"{folder} is on {kind}, where fsync costs nothing: choose another with --folder")

@@ -1,4 +1,4 @@
-"""A figure of the table: what was measured, in which turns, and how that stands to what is demanded."""
+"""A figure of the table: its measurements in turns, and their verdict against the demand."""
 
 import math
 import os
@@ -14,7 +14,7 @@ Verdict = Literal["goal", "must", "MISSED", "FAILED", "skipped"]
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a figure must be and what it should be: at least, or where `at_most` at most, so much."""
+    """The limits that a figure must and should reach: lower ones, or upper ones with `at_most`."""
 
     key: str
     figure: str
@@ -24,7 +24,7 @@ class Demand:
     at_most: bool = False
 
     def verdict(self, value: float) -> Verdict:
-        """Which of the two it reaches."""
+        """Return the stricter limit that a value reaches."""
         if math.isnan(value):
             return "skipped"
         if self._reached(value, self.goal):
@@ -43,14 +43,15 @@ class Traffic:
     p50: float
     p99: float
     cpu_ms: dict[str, float]
-    # Of the machine's processors, what others than service, database and load took: it makes figures worse.
+    # The share of the machine's processors that went to others than service, database and load; it makes
+    # figures worse.
     others: float
 
     @classmethod
     def of(cls, outcome: Outcome, label: str, cpu: dict[str, float], *, saves_each: int = 1) -> "Traffic":
-        """The calls of one label, each of which makes so many saves."""
+        """Compute the figures of the calls of one label, each of which makes so many saves."""
         latencies = outcome.latencies_ms(label)
-        # Also a call answered too late has cost something.
+        # A call answered too late has cost something, too.
         made = sum(answer.label == label for answer in outcome.answers) * saves_each
         return cls(
             rate=len(latencies) * saves_each / outcome.seconds,
@@ -63,7 +64,7 @@ class Traffic:
 
 @dataclass(slots=True)
 class Measured:
-    """A figure of every pair, with what the service and what the reference did in it."""
+    """A figure with its measurements of service and reference, a pair for each turn."""
 
     demand: Demand
     ratios: list[float] = field(default_factory=list)
@@ -75,7 +76,7 @@ class Measured:
     failed: bool = False
 
     def add(self, service: float, reference: float) -> None:
-        """A pair."""
+        """Add a pair."""
         self.service.append(service)
         self.reference.append(reference)
         self.ratios.append(service / reference)
@@ -87,12 +88,12 @@ class Measured:
 
     @property
     def verdict(self) -> Verdict:
-        """How the value stands to what is demanded."""
+        """Compare the value with the demand."""
         return "FAILED" if self.failed else self.demand.verdict(self.value)
 
 
 def median_traffic(turns: Sequence[Traffic]) -> Traffic:
-    """The median turn, each number for itself."""
+    """Compute the median turn, each number by itself."""
     groups = turns[0].cpu_ms
     return Traffic(
         rate=statistics.median(turn.rate for turn in turns),

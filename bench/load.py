@@ -1,7 +1,7 @@
-"""A load generator that costs little, since it shares the machine with what it measures.
+"""A load generator that costs little, since it shares the machine with the service.
 
 One process, non-blocking sockets, one request under way on each connection, requests that are bytes before
-the clock starts. An answer is kept as it came, to be read after the clock has stopped.
+the clock starts. An answer is kept unread until the clock has stopped.
 """
 
 import gc
@@ -13,19 +13,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 _RECEIVE_BYTES = 256 * 1024
-# A server that says nothing for so long has failed.
+# A server that is silent for so long has failed.
 STALL_SECONDS = 60
 
 
 class LoadFailed(Exception):
-    """The server answered something else than expected; the message counts what, and quotes one."""
+    """An answer of the server was not the expected one; the message counts such answers, and quotes one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request as it goes over the wire, the status that it must get, and the figure that it counts for.
+    """A request as bytes, the status that it must get, and the figure that it counts for.
 
-    `request_id` is what the request says in X-Request-Id: by it the rows that the call causes are found.
+    `request_id` is its X-Request-Id, by which the rows that the call causes are found.
     """
 
     label: str
@@ -34,13 +34,13 @@ class Call:
     request_id: str
 
 
-# Calls that one client makes one after the other; clients take the next chain when they are done with one.
+# Calls that one client makes one after the other; clients take the next chain at the end of one.
 Chain = Sequence[Call]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The body of an expected answer, which call of which chain it is for, and the seconds that it took."""
+    """The body of an expected answer, its call by chain and index, and the seconds that it took."""
 
     chain: int
     call: int
@@ -52,23 +52,23 @@ class Answer:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a run came to; `answers` are in the order in which they came."""
+    """The outcome of a run; `answers` are in the order of their arrival."""
 
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     answers: list[Answer] = field(default_factory=list)
 
     def latencies_ms(self, label: str) -> list[float]:
-        """Latencies of the calls that were answered in time, lowest first."""
+        """Return the latencies of the calls that were answered in time, lowest first."""
         return sorted(a.seconds * 1000 for a in self.answers if a.label == label and a.in_time)
 
     def count(self, label: str) -> int:
-        """How many calls were answered in time."""
+        """Count the calls that were answered in time."""
         return sum(a.label == label and a.in_time for a in self.answers)
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
-    """The value below which this share of the ordered values lies."""
+    """Return the value below which this share of the ordered values lies."""
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else float("nan")
 
 
@@ -82,7 +82,7 @@ def http_request(
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> bytes:
-    """A request with the headers that a real client sends, ready for the wire."""
+    """Make the bytes of a request, with the headers that a real client sends."""
     lines = {
         "Host": host,
         "Authorization": f"Bearer {key}",
@@ -105,13 +105,13 @@ def run(
     seconds: float | None = None,
     until: Callable[[], bool] | None = None,
 ) -> Outcome:
-    """Let `clients` connections work through the chains until all are done, or the time is up, or `until`.
+    """Work through the chains on `clients` connections until all are done, or the time is up, or `until`.
 
-    A chain that was begun is finished; what is answered after the end of the time is not `in_time`. Raises
-    LoadFailed on any answer that was not expected, and where the server hangs up or falls silent.
+    A chain that was begun is finished; an answer after the end of the time is not `in_time`. Raises
+    LoadFailed on any unexpected answer, and where the server closes a connection or falls silent.
     """
     load = _Load(address, chains, clients, seconds, until)
-    # Tens of thousands of requests live in memory: to look through them for garbage would cost the most.
+    # Tens of thousands of requests are in memory: to look through them for garbage would cost the most.
     gc.collect()
     gc.freeze()
     gc.disable()

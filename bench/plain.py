@@ -1,8 +1,9 @@
-"""What a large deletion and its undoing are compared with: plain SQL, and one commit by `git fast-import`.
+"""The reference of a large deletion and its undoing: plain SQL, and one commit by `git fast-import`.
 
 The statements change the rows that the service changes, each kind of row by one of them. They run on a tree
-of their own in the same database, in one transaction and one round trip, as a superuser whom no policy holds
-up; the commit goes into a copy of that tree's repository, whose configuration makes git fsync what it writes.
+of their own in the same database, in one transaction and one round trip, as a superuser whom no policy
+restricts. The commit is written into a copy of that tree's repository, whose configuration makes git fsync
+its writes.
 """
 
 import time
@@ -23,7 +24,7 @@ _RESTORE = _HERE.with_name("plain_restore.sql").read_bytes()
 
 
 class Plain:
-    """A tree in rows and in a repository, which nobody but this changes."""
+    """A tree in rows and in a repository, which nothing else changes."""
 
     def __init__(self, database: Database, repository: Path, subscription_id: str, workspace: str) -> None:
         self.subscription_id = subscription_id
@@ -39,16 +40,16 @@ class Plain:
         self._blobs = {path: head.split()[2] for head, _, path in (line.partition("\t") for line in listed)}
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._connection.close()
 
     def delete(self) -> float:
-        """Delete the tree; answers the seconds that it took."""
+        """Delete the tree; returns the seconds that it took."""
         self._deletion_id = mint()
         return self._change(dict.fromkeys(self._blobs), _DELETE)
 
     def restore(self) -> float:
-        """Bring back what the last deletion took; answers the seconds that it took."""
+        """Restore the last deletion; returns the seconds that it took."""
         return self._change(self._blobs, _RESTORE)
 
     def _change(self, places: Mapping[str, str | None], statements: bytes) -> float:

@@ -1,5 +1,5 @@
--- What the service writes when a workspace falls with all that lies in it.
-CREATE TEMPORARY TABLE fallen ON COMMIT DROP AS
+-- The rows that the service writes when it deletes a workspace with all resources below it.
+CREATE TEMPORARY TABLE deleted ON COMMIT DROP AS
 WITH RECURSIVE inside AS (
     SELECT folder_id, 1 AS level, ARRAY[workspace_id, folder_id] AS path
     FROM folders
@@ -32,7 +32,7 @@ WITH RECURSIVE inside AS (
 )
 SELECT found.*, CASE level WHEN 0 THEN %(deletion)s::uuid ELSE gen_random_uuid() END AS deletion_id FROM found;
 
-ANALYZE fallen;
+ANALYZE deleted;
 
 UPDATE repositories SET head_commit = %(commit)s, commits = commits + 1 WHERE subscription_id = %(subscription)s;
 
@@ -43,43 +43,43 @@ INSERT INTO deletion_logs (
     is_soft_delete, can_be_restored, restore_expiry_at, deleted_at, version_id, published_version_id,
     git_commit_hash, commit_number
 )
-SELECT deletion_id, %(deletion)s, %(subscription)s, kind, fallen.resource_id, name, current.version_data,
+SELECT deletion_id, %(deletion)s, %(subscription)s, kind, deleted.resource_id, name, current.version_data,
     parent_kind, parent_id, level, cascaded.workspaces, cascaded.folders, cascaded.jobs, cascaded.workflows,
     cascaded.jobpackages, cascaded.connectors, %(user)s, 'benchmark', true, true,
     %(at)s::timestamptz + interval '30 days', %(at)s, current.version_id, published.version_id,
     %(commit)s, repositories.commits
-FROM fallen
+FROM deleted
 JOIN (
     SELECT outer_id AS resource_id, count(*) FILTER (WHERE kind = 'workspace') AS workspaces,
         count(*) FILTER (WHERE kind = 'folder') AS folders, count(*) FILTER (WHERE kind = 'job') AS jobs,
         count(*) FILTER (WHERE kind = 'workflow') AS workflows,
         count(*) FILTER (WHERE kind = 'jobpackage') AS jobpackages,
         count(*) FILTER (WHERE kind = 'connector') AS connectors
-    FROM fallen, unnest(path) AS outer_id GROUP BY outer_id
+    FROM deleted, unnest(path) AS outer_id GROUP BY outer_id
 ) AS cascaded USING (resource_id)
 JOIN repositories ON repositories.subscription_id = %(subscription)s
-JOIN versions AS current ON current.resource_type = kind AND current.resource_id = fallen.resource_id
+JOIN versions AS current ON current.resource_type = kind AND current.resource_id = deleted.resource_id
     AND current.is_current
 LEFT JOIN versions AS published ON published.resource_type = kind
-    AND published.resource_id = fallen.resource_id AND published.is_published;
+    AND published.resource_id = deleted.resource_id AND published.is_published;
 
-UPDATE workspaces SET deleted_at = %(at)s FROM fallen WHERE kind = 'workspace' AND workspace_id = resource_id;
-UPDATE folders SET deleted_at = %(at)s FROM fallen WHERE kind = 'folder' AND folder_id = resource_id;
-UPDATE jobs SET deleted_at = %(at)s FROM fallen WHERE kind = 'job' AND job_id = resource_id;
-UPDATE workflows SET deleted_at = %(at)s FROM fallen WHERE kind = 'workflow' AND workflow_id = resource_id;
+UPDATE workspaces SET deleted_at = %(at)s FROM deleted WHERE kind = 'workspace' AND workspace_id = resource_id;
+UPDATE folders SET deleted_at = %(at)s FROM deleted WHERE kind = 'folder' AND folder_id = resource_id;
+UPDATE jobs SET deleted_at = %(at)s FROM deleted WHERE kind = 'job' AND job_id = resource_id;
+UPDATE workflows SET deleted_at = %(at)s FROM deleted WHERE kind = 'workflow' AND workflow_id = resource_id;
 UPDATE jobpackages SET deleted_at = %(at)s
-FROM fallen WHERE kind = 'jobpackage' AND jobpackage_id = resource_id;
-UPDATE connectors SET deleted_at = %(at)s FROM fallen WHERE kind = 'connector' AND connector_id = resource_id;
+FROM deleted WHERE kind = 'jobpackage' AND jobpackage_id = resource_id;
+UPDATE connectors SET deleted_at = %(at)s FROM deleted WHERE kind = 'connector' AND connector_id = resource_id;
 
 UPDATE publications SET unpublished_by = %(user)s, unpublished_at = %(at)s
-FROM fallen
-WHERE publications.resource_type = kind AND publications.resource_id = fallen.resource_id
+FROM deleted
+WHERE publications.resource_type = kind AND publications.resource_id = deleted.resource_id
     AND unpublished_at IS NULL;
 
 UPDATE versions
 SET unversioned_changes = unversioned_changes + is_current::int, is_published = false
-FROM fallen
-WHERE versions.resource_type = kind AND versions.resource_id = fallen.resource_id
+FROM deleted
+WHERE versions.resource_type = kind AND versions.resource_id = deleted.resource_id
     AND (is_current OR is_published);
 
 INSERT INTO audit_logs (
@@ -91,27 +91,27 @@ SELECT gen_random_uuid(), %(at)s, %(subscription)s, %(user)s, 'user-0', 'DELETE'
     about, jsonb_build_array(jsonb_build_object('op', 'add', 'path', '', 'value', about)), '127.0.0.1',
     'annals-bench/1', '/v1/subscriptions/{subscription_id}/{collection}/{resource_id}', 'DELETE', 'bench',
     resource_id, 'success'
-FROM fallen, LATERAL (
+FROM deleted, LATERAL (
     SELECT jsonb_build_object(
         'deletion_id', deletion_id, 'permanent', false, 'restore_expiry_at',
         %(at)s::timestamptz + interval '30 days', 'reason', 'benchmark', 'git_commit_hash', %(commit)s::text,
         'counts', (
             SELECT jsonb_object_agg(kind || 's', counted)
-            FROM (SELECT kind, count(*) AS counted FROM fallen GROUP BY kind) AS by_kind
+            FROM (SELECT kind, count(*) AS counted FROM deleted GROUP BY kind) AS by_kind
         )
     ) AS about
-) AS told
+) AS made
 WHERE level = 0;
 
 INSERT INTO data_change_history (
     change_id, changed_at, subscription_id, table_name, record_id, record_name, change_type, old_data, diff,
     changed_by, change_reason, version_number, request_id
 )
-SELECT gen_random_uuid(), %(at)s, %(subscription)s, kind || 's', fallen.resource_id, name, 'DELETE',
+SELECT gen_random_uuid(), %(at)s, %(subscription)s, kind || 's', deleted.resource_id, name, 'DELETE',
     jsonb_build_object(
         'version_id', version_id, 'version_number', version_number, 'version_tag', version_tag,
         'git_commit_hash', git_commit_hash
     ),
     '[{"op": "remove", "path": ""}]', %(user)s, 'benchmark', version_number + unversioned_changes, 'bench'
-FROM fallen
-JOIN versions ON versions.resource_type = kind AND versions.resource_id = fallen.resource_id AND is_current;
+FROM deleted
+JOIN versions ON versions.resource_type = kind AND versions.resource_id = deleted.resource_id AND is_current;

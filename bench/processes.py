@@ -1,4 +1,4 @@
-"""Processor time by group of processes, read from /proc: what one save costs whom."""
+"""Processor time by group of processes, read from /proc: the cost of a save by who bears it."""
 
 import os
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-# Who a process of `annals serve` works for, by what stands in its command line.
+# The group of a process of `annals serve`, by a word of its command line.
 _SERVICE = {"service.processes.api_worker": "API", "service.processes.committer": "committer"}
 _OTHERS = "supervisor"
 DATABASE = "database"
@@ -17,14 +17,14 @@ class _Process:
     pid: int
     parent: int
     command: str
-    # Of its own and of the children that it has waited for.
+    # Its own time, and the time of the children that it has waited for.
     seconds: float
 
 
 def usage(supervisor: int, postmaster: int, database: str, database_oid: int) -> dict[str, float]:
-    """Seconds of processor time that each group has used so far.
+    """Sum the seconds of processor time that each group has used so far.
 
-    Of the database server those processes count that serve this database, and those that serve all.
+    Of the database server only processes that serve this database, and processes that serve all, are counted.
     """
     found = {process.pid: process for process in _all()}
     groups = {"API": 0.0, "committer": 0.0, _OTHERS: 0.0, DATABASE: 0.0}
@@ -40,20 +40,20 @@ def usage(supervisor: int, postmaster: int, database: str, database_oid: int) ->
 
 
 def busy() -> float:
-    """Seconds of processor time that anything at all has used on this machine so far."""
+    """Return the seconds of processor time that all processes of this machine have used so far."""
     fields = Path("/proc/stat").read_text().split(maxsplit=9)[1:9]
     user, nice, system, _idle, _iowait, *interrupts = fields
     return sum(map(int, (user, nice, system, *interrupts))) / _TICKS
 
 
 def has_committer(supervisor: int) -> bool:
-    """Whether the committer is a process of its own; else it is a thread of the API worker."""
+    """Return whether the committer is a process of its own; else it is a thread of the API worker."""
     found = {process.pid: process for process in _all()}
     return any(_group(process, found, supervisor) == "committer" for process in found.values())
 
 
 def postmaster_of(backend: int) -> int | None:
-    """The process that started a backend, None where its processes are not to be seen from here."""
+    """Return the process that started a backend, None where the server's processes are invisible here."""
     for process in _all():
         if process.pid == backend and process.command.startswith("postgres"):
             return process.parent
@@ -61,7 +61,7 @@ def postmaster_of(backend: int) -> int | None:
 
 
 def _group(process: _Process, found: dict[int, _Process], supervisor: int) -> str | None:
-    """The group of the nearest ancestor that has one; None for a process that is not the service's."""
+    """Return the group of the nearest ancestor that has one; None for a process that is not the service's."""
     at: _Process | None = process
     while at is not None:
         for word, group in _SERVICE.items():
@@ -81,7 +81,7 @@ def _descends(process: _Process, found: dict[int, _Process], ancestor: int) -> b
 
 
 def _is_foreign(command: str, database: str, oid: int) -> bool:
-    """Whether a server process works for another database; its title says for which."""
+    """Return whether a server process works for another database; its title names the database."""
     title = command.removeprefix("postgres: ").split()
     if "Scheduler" in title:
         return str(oid) not in title
@@ -96,7 +96,7 @@ def _all() -> Iterator[_Process]:
         if folder.name.isdigit():
             try:
                 command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-                # What precedes the last parenthesis is the name, which may hold blanks.
+                # The name before the last parenthesis may contain blanks.
                 fields = (folder / "stat").read_text().rpartition(")")[2].split()
             except OSError:
                 continue

@@ -1,8 +1,8 @@
-"""What the service is compared with: a plain durable pygit2 loop (A), and `git fast-import` (B).
+"""The references of the service: a plain durable pygit2 loop (A), and `git fast-import` (B).
 
 Both write into a bare repository like the service's own, with the same 256-way fan-out and 10,000 documents
-that are there before the clock starts. Each runs in a process of its own: `python -m bench.reference a|b …`
-prints its figures as JSON.
+that are there before the clock starts. Each runs in a process of its own: `python -m bench.reference` with
+`a` or `b` prints its figures as JSON.
 """
 
 import argparse
@@ -29,7 +29,7 @@ RESOURCES = 10_000
 _SUBSCRIPTION = str(UUID(int=0))
 _PARENT = str(UUID(int=1))
 _AUTHOR = ("bench", "bench@annals.invalid")
-# Far more than a loop of pygit2 with fsync can commit; beyond it the loop ends early and says so.
+# Far more than a loop of pygit2 with fsync can commit; a loop that uses them up fails with an error.
 _PER_SECOND = 1_500
 # A short turn in memory takes more a second.
 _AT_LEAST = 1_500
@@ -37,7 +37,7 @@ _AT_LEAST = 1_500
 
 @dataclass(frozen=True)
 class Figures:
-    """What a reference did: documents and commits in so many seconds, latencies in milliseconds."""
+    """The figures of a reference: documents and commits in so many seconds, latencies in milliseconds."""
 
     documents: int
     commits: int
@@ -60,12 +60,12 @@ class Corpus:
         self._definitions: dict[int, bytes] = {}
 
     def snapshot(self, number: int) -> bytes:
-        """The canonical bytes of a document as it now is."""
+        """Make the canonical bytes of a document in its present state."""
         definition = self._definitions.get(number) or documents.document(number)
         return documents.snapshot(definition, self.ids[number], f"workflow {number}", _PARENT)
 
     def edits(self, count: int, seed: int) -> Iterator[tuple[str, bytes]]:
-        """Path and content of one edited document after the other."""
+        """Yield path and content of one edited document after the other."""
         rng = random.Random(seed)
         for _ in range(count):
             number = rng.randrange(len(self.ids))
@@ -74,13 +74,13 @@ class Corpus:
             yield documents.path_of(self.ids[number]), self.snapshot(number)
 
     def all(self) -> Iterator[tuple[str, bytes]]:
-        """Path and content of every document."""
+        """Yield path and content of every document."""
         for number, resource_id in enumerate(self.ids):
             yield documents.path_of(resource_id), self.snapshot(number)
 
 
 def prepare(folder: Path, resources: int = RESOURCES) -> Path:
-    """A repository made as the service makes them, with one commit of all documents in one pack."""
+    """Make a repository as the service makes them, with one commit of all documents in one pack."""
     repository = Store(folder).ensure(_SUBSCRIPTION)
     stream = b"".join(stream_of([list(Corpus(resources).all())], has_parent=False))
     fast_import(repository, stream)
@@ -88,7 +88,7 @@ def prepare(folder: Path, resources: int = RESOURCES) -> Path:
 
 
 def stream_of(commits: Iterable[Sequence[tuple[str, bytes]]], *, has_parent: bool) -> Iterator[bytes]:
-    """The commits in the language of `git fast-import`."""
+    """Write the commits in the language of `git fast-import`."""
     for number, writes in enumerate(commits):
         message = b"workflows: %d documents" % len(writes)
         yield from _head(message, number, has_parent=number == 0 and has_parent)
@@ -97,7 +97,7 @@ def stream_of(commits: Iterable[Sequence[tuple[str, bytes]]], *, has_parent: boo
 
 
 def change_of(places: Mapping[str, str | None]) -> bytes:
-    """One commit by which blobs stand at some paths, or where it says None nothing does."""
+    """Make one commit that puts blobs at some paths, and removes the paths of None."""
     message = b"workspaces: %d paths" % len(places)
     lines = (f"D {path}\n" if blob is None else f"M 100644 {blob} {path}\n" for path, blob in places.items())
     return b"".join((*_head(message, 0, has_parent=True), "".join(lines).encode()))
@@ -113,9 +113,9 @@ def _head(message: bytes, number: int, *, has_parent: bool) -> Iterator[bytes]:
 
 
 def fast_import(repository: Path, stream: bytes) -> tuple[float, float]:
-    """Feed a stream to `git fast-import`; answers the seconds that it took, and of CPU.
+    """Feed a stream to `git fast-import`; returns the seconds that it took, and of CPU.
 
-    The repository's own configuration makes git fsync what it writes, as the service does.
+    The repository's own configuration makes git fsync its writes, as the service does.
     """
     file = repository.parent / "stream"
     file.write_bytes(stream)
@@ -135,7 +135,7 @@ def fast_import(repository: Path, stream: bytes) -> tuple[float, float]:
 
 
 def loop(repository: Path, seconds: float, resources: int = RESOURCES, seed: int = 1) -> Figures:
-    """Reference A: one commit per edit, each object and the ref fsynced, until the time is up."""
+    """Run reference A: one commit per edit, each object and the ref fsynced, until the time is up."""
     pygit2.settings.enable_fsync_gitdir(True)
     edits = list(Corpus(resources).edits(int(seconds * _PER_SECOND) + _AT_LEAST, seed))
     opened = open_repository(repository)
@@ -162,9 +162,9 @@ def loop(repository: Path, seconds: float, resources: int = RESOURCES, seed: int
 
 
 def stream(repository: Path, commits: int, per_commit: int, resources: int = RESOURCES) -> Figures:
-    """Reference B: the edited documents, `per_commit` of them in each commit, by `git fast-import`."""
+    """Run reference B: the edited documents, `per_commit` of them in each commit, by `git fast-import`."""
     edits = list(Corpus(resources).edits(commits * per_commit, seed=2))
-    # In one commit, a path may come once only: the service demands that of a bulk check-in too.
+    # A commit may change a path only once: the service demands the same of a bulk check-in.
     parts = [dict(edits[at : at + per_commit]) for at in range(0, len(edits), per_commit)]
     whole = b"".join(stream_of([list(part.items()) for part in parts], has_parent=True))
     seconds, cpu = fast_import(repository, whole)
@@ -172,16 +172,16 @@ def stream(repository: Path, commits: int, per_commit: int, resources: int = RES
 
 
 def git(repository: Path, *arguments: str) -> str:
-    """What git says."""
+    """Run git, and return its output."""
     return subprocess.run(
         ["git", *arguments], cwd=repository, env=environment(), check=True, stdout=subprocess.PIPE, text=True
     ).stdout.strip()
 
 
 def copy(template: Path, to: Path) -> None:
-    """A fresh copy of a repository, on the disk."""
+    """Copy a repository, and write the copy to the disk."""
     shutil.copytree(template, to)
-    # What it has still to write must not be the reference's to wait for.
+    # The reference must not wait for writes of the copy.
     subprocess.run(["sync", "--file-system", str(to)], check=True)
 
 

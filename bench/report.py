@@ -1,4 +1,4 @@
-"""The printed tables, and the same as JSON."""
+"""The report: the printed tables, and the same as JSON."""
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ def text(
     committer: str,
     request: str,
 ) -> str:
-    """Machine, figures, traffic and completeness, as Markdown; `request` is what the service is asked for."""
+    """Print machine, figures, traffic and completeness as Markdown; `request` is the kind of request."""
     parts = [
         f"# {title}",
         "\n".join(f"- {name}: {value}" for name, value in facts.items()),
@@ -40,7 +40,7 @@ def text(
 
 
 def as_json(facts: Mapping[str, str], results: Sequence[Measured], found: Completeness) -> dict[str, Any]:
-    """The same for programs, every pair included."""
+    """Make the report for programs, with every pair."""
     return {
         "facts": dict(facts),
         "figures": [

@@ -48,7 +48,7 @@ DAY = (_DROP, _DELETE, _ARCHIVE)
 INSERTS_A_SECOND = 50
 
 _LOG = "server_logs"
-# Long past the term of the log, which is 90 days; each day of the benchmark is one before.
+# Long past the term of the log, which is 90 days; each day of the benchmark is before the last one.
 _NEWEST = timedelta(days=200)
 _FILL = Path(__file__).with_name("expired_day.sql").read_bytes()
 _DELETION = "DELETE FROM server_logs WHERE created_at >= %s AND created_at < %s"
@@ -61,7 +61,7 @@ _COPY = "COPY (SELECT * FROM server_logs WHERE created_at >= '{}' AND created_at
 
 
 def expired_day(stage: Stage) -> list[Measured]:
-    """A day archived and copied out by turns, deleted but for the end of it, and dropped."""
+    """Archive and copy a day by turns, delete it without the commit, and drop it."""
     _check_programs()
     drop, delete = Measured(_DROP, measure="ms"), Measured(_DELETE, measure="ms")
     archive = Measured(_ARCHIVE, measure="rows/s")
@@ -94,7 +94,7 @@ def expired_day(stage: Stage) -> list[Measured]:
 
 
 def inserts(stage: Stage) -> list[Measured]:
-    """Inserts at a steady pace, without anything else and while the job archives and drops a day."""
+    """Insert at a steady pace, first alone, then while the job archives and drops a day."""
     measured = Measured(INSERTS, measure="ms")
     days = _Days(stage)
     archive_url = str(stage.scratch("archive"))
@@ -104,14 +104,14 @@ def inserts(stage: Stage) -> list[Measured]:
             days.fill(stage.sizes.day)
             days.settle()
 
-            def at_work() -> None:
+            def run_job() -> None:
                 run = JobRun(run_id=mint(), job=job.NAME, at=system_clock())
                 done = job.run(context, run)
                 if done["chunks"] != 1 or done["archives"] != 1:
                     raise LoadFailed(f"retention did something else: {done}")
 
             alone = _inserting(stage, lambda: time.sleep(stage.sizes.seconds))
-            beside = _inserting(stage, at_work)
+            beside = _inserting(stage, run_job)
             measured.add(percentile(beside, 0.99), percentile(alone, 0.99))
             stage.say(
                 f"inserts, pair {number + 1}: p99 {measured.service[-1]:.1f} ms of {len(beside)} beside the "
@@ -121,14 +121,14 @@ def inserts(stage: Stage) -> list[Measured]:
 
 
 class _Days:
-    """Days of the server log that are past its term, one before the other."""
+    """Days of the server log past its term, each before the last one."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         stage.service()
 
     def fill(self, rows: int) -> Chunk:
-        """A new day of so many rows."""
+        """Insert a new day of so many rows."""
         database = self._stage.database
         newest = datetime.now(UTC) - _NEWEST
         oldest = database.value("SELECT least(min(created_at), %s) FROM server_logs", newest)
@@ -140,7 +140,7 @@ class _Days:
         return Chunk(log=_LOG, start=start, end=start + timedelta(days=1), bytes=0, planned_rows=rows)
 
     def settle(self) -> None:
-        """Have them as days are that were written long ago: looked after, and on the disk."""
+        """Vacuum and write the days to the disk, as days are that were written long ago."""
         self._stage.database.vacuum()
         self._stage.database.checkpoint()
 
@@ -155,7 +155,7 @@ def _pool(stage: Stage) -> Iterator[Pool]:
 
 
 def _by_turns(number: int, ours: Callable[[], None], theirs: Callable[[], None]) -> tuple[float, float]:
-    """The seconds of both, of which another begins each time."""
+    """Return the seconds of both, each of which is the first in every second turn."""
     if number % 2:
         later = _seconds(theirs)
         return _seconds(ours), later
@@ -178,7 +178,7 @@ def _archive(pool: Pool, store: ArchiveStore, chunk: Chunk) -> None:
 
 
 def _copy(stage: Stage, chunk: Chunk) -> None:
-    """The reference: nothing but the rows, compressed, in a file."""
+    """Run the reference: just the rows, compressed, in a file."""
     copy = _COPY.format(chunk.start.isoformat(), chunk.end.isoformat())
     with (stage.scratch("reference-copy") / "day.zst").open("wb") as file:
         compressing = subprocess.Popen(["zstd", "-q", "-c"], stdin=subprocess.PIPE, stdout=file)
@@ -192,7 +192,7 @@ def _copy(stage: Stage, chunk: Chunk) -> None:
 
 
 def _delete(stage: Stage, chunk: Chunk) -> float:
-    """The seconds that DELETE takes, which is then taken back: the same rows are to be dropped."""
+    """Return the seconds that DELETE takes; it is rolled back, since the same rows are dropped afterwards."""
     with psycopg.connect(stage.database.url) as connection:
         connection.execute(f"SET ROLE {OWNER_ROLE}")
         began = time.perf_counter()
@@ -205,9 +205,10 @@ def _delete(stage: Stage, chunk: Chunk) -> float:
 
 
 def _drop(pool: Pool, watcher: psycopg.Connection[Any], chunk: Chunk) -> tuple[float, float]:
-    """The seconds until nobody has the day any more, and until its files are given back too.
+    """Return the seconds until the day is invisible, and until its files are deleted, too.
 
-    PostgreSQL releases its locks first and then removes the files: only who dropped them waits for that.
+    PostgreSQL releases its locks first and then deletes the files: only the connection that drops waits for
+    them.
     """
     gone: list[float] = []
     [[oid]] = watcher.execute(_CHUNK, [_LOG, chunk.start]).fetchall()
@@ -230,7 +231,7 @@ def _watch(watcher: psycopg.Connection[Any], oid: int, gone: list[float]) -> Non
 
 
 def _inserting(stage: Stage, meanwhile: Callable[[], None]) -> list[float]:
-    """The milliseconds of each insert while something else is done, shortest first."""
+    """Return the milliseconds of each insert beside some other work, shortest first."""
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.inserting", stage.database.url, str(INSERTS_A_SECOND)],
         stdin=subprocess.PIPE,

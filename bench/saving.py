@@ -19,17 +19,17 @@ BULK = Demand("bulk", "bulk `S/check-ins` of 500, documents/s", 1 / 3, 1 / 2, "Ã
 
 
 def hot_16(stage: Stage) -> list[Measured]:
-    """Saves in one subscription by few clients."""
+    """Measure saves in one subscription by few clients."""
     return [_against_a(stage, HOT_16, _hot_saves(stage), "save", clients=16)]
 
 
 def hot_64(stage: Stage) -> list[Measured]:
-    """Saves in one subscription by many clients."""
+    """Measure saves in one subscription by many clients."""
     return [_against_a(stage, HOT_64, _hot_saves(stage), "save", clients=64)]
 
 
 def spread_64(stage: Stage) -> list[Measured]:
-    """Saves in many subscriptions at once."""
+    """Measure saves in many subscriptions at once."""
     among = stage.spread()
     return [
         _against_a(
@@ -39,7 +39,7 @@ def spread_64(stage: Stage) -> list[Measured]:
 
 
 def check_in_16(stage: Stage) -> list[Measured]:
-    """The whole cycle: check-out, then check-in by the same user."""
+    """Measure the whole cycle: check-out, then check-in by the same user."""
     hot = stage.hot()
     return [
         _against_a(
@@ -53,7 +53,7 @@ def check_in_16(stage: Stage) -> list[Measured]:
 
 
 def workers(stage: Stage) -> list[Measured]:
-    """The same load on a server with two API workers, and on one with one."""
+    """Measure the same load on a server with two API workers, and on one with one."""
     measured = Measured(WORKERS)
     make = _hot_saves(stage)
     for _ in range(stage.sizes.pairs):
@@ -66,7 +66,7 @@ def workers(stage: Stage) -> list[Measured]:
 
 
 def bulk(stage: Stage) -> list[Measured]:
-    """Many documents in one call and one commit, against the same commits by `git fast-import`."""
+    """Measure many documents in one call and one commit, against the same commits by `git fast-import`."""
     size = stage.sizes
     hot = stage.hot()
     measured = Measured(BULK)
@@ -83,7 +83,7 @@ def bulk(stage: Stage) -> list[Measured]:
         chains = list(tenants.bulks(hot, size.bulk_calls, size.bulk_items, stage.rng))
         outcome, cpu = stage.service().measured(chains, clients=_BULK_CLIENTS)
         stage.note(chains, outcome)
-        # By the time of the last answer: calls of seconds can't be cut off by the clock.
+        # By the time of the last answer: the clock cannot cut off calls that take seconds.
         turn = Traffic.of(outcome, "bulk", cpu, saves_each=size.bulk_items)
         measured.add(turn.rate, b.rate)
         measured.traffic.append(turn)

@@ -30,7 +30,7 @@ Row = tuple[Any, ...]
 
 
 class NotDurable(Exception):
-    """The database server does not wait for the disk, so no figure taken on it would mean anything."""
+    """The database server does not wait for the disk, so no figure measured on it would mean anything."""
 
 
 class Database:
@@ -45,22 +45,22 @@ class Database:
             self.postmaster = processes.postmaster_of(pid)
 
     def rows(self, query: LiteralString, *values: object) -> list[Row]:
-        """What a superuser sees."""
+        """Read rows as a superuser."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             return connection.execute(query, values).fetchall()
 
     def value(self, query: LiteralString, *values: object) -> Any:
-        """The one value that a query gives."""
+        """Read the one value of a query."""
         [[value]] = self.rows(query, *values)
         return value
 
     def vacuum(self) -> None:
-        """Do what autovacuum does within a minute, so that no turn has it beside it."""
+        """Do the work of autovacuum's next minute, so that no turn has it beside it."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute("VACUUM (ANALYZE)")
 
     def checkpoint(self) -> None:
-        """Have all on the disk that was written so far, which else goes on for minutes."""
+        """Write all dirty pages to the disk now; else PostgreSQL writes them for minutes."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute("CHECKPOINT")
 
@@ -73,7 +73,7 @@ class Database:
 
 @contextmanager
 def own_database(server_url: str) -> Iterator[Database]:
-    """A new, empty database on a server, dropped afterwards; raises NotDurable."""
+    """Make a new, empty database on a server, and drop it afterwards; raises NotDurable."""
     name = f"annals_bench_{secrets.token_hex(4)}"
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
@@ -99,11 +99,11 @@ class Service:
 
     @property
     def host(self) -> str:
-        """What stands in the Host header."""
+        """The content of the Host header."""
         return f"{self.address[0]}:{self.address[1]}"
 
     def call(self, method: str, path: str, body: Any = None, key: str = OPERATOR_KEY) -> Any:
-        """One call outside any measurement; raises HTTPError for a refusal."""
+        """Make one call outside any measurement; raises HTTPError for a refusal."""
         request = urllib.request.Request(  # noqa: S310 - the address is our own server's
             self.url + path,
             method=method,
@@ -114,13 +114,13 @@ class Service:
             return json.load(response)
 
     def repository(self, subscription_id: str) -> Path:
-        """Where the repository of a subscription lies."""
+        """Return the path of a subscription's repository."""
         return self.data_dir / "git" / f"{subscription_id}.git"
 
     def measured(
         self, chains: Sequence[Chain], *, clients: int, seconds: float | None = None, **more: Any
     ) -> tuple[Outcome, dict[str, float]]:
-        """Run a load, and the seconds of processor time that each group of processes spent in it.
+        """Run a load; returns its outcome, and the seconds of processor time of each group of processes.
 
         `others` is the rest of the machine, which should have been at rest.
         """
@@ -131,11 +131,11 @@ class Service:
         return outcome, spent | {"others": max(0.0, busy - sum(spent.values()))}
 
     def has_committer_process(self) -> bool:
-        """Whether the committer is a process of its own."""
+        """Return whether the committer is a process of its own."""
         return processes.has_committer(self._process.pid)
 
     def stop(self) -> None:
-        """Ctrl-C, and its end."""
+        """Press Ctrl-C, and wait for the end."""
         self._process.send_signal(signal.SIGINT)
         try:
             self._process.wait(STOP_SECONDS)
@@ -147,13 +147,13 @@ class Service:
 
     def _usage(self) -> dict[str, float]:
         database = self.database
-        # Where its processes can't be seen (in a container), what the database costs stays unknown: zero.
+        # Where its processes are invisible (in a container), the cost of the database is unknown: zero.
         postmaster = database.postmaster or -1
         return processes.usage(self._process.pid, postmaster, database.name, database.oid)
 
 
 def environment(database: Database, data_dir: Path) -> dict[str, str]:
-    """The environment of every `annals` that the benchmark starts: none of the caller's settings count."""
+    """Make the environment of every `annals` that the benchmark starts, without the caller's settings."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("ANNALS_")}
     settings = data_dir.parent / "annals.toml"
     settings.touch()
@@ -165,7 +165,7 @@ def environment(database: Database, data_dir: Path) -> dict[str, str]:
         "ANNALS_CONFIG": str(settings),
         "ANNALS_OPERATOR_KEY": OPERATOR_KEY,
         "ANNALS_LOG_LEVEL": "warning",
-        # No job runs beside what is measured but one that the benchmark runs.
+        # No scheduled job runs beside the measurement, but one that the benchmark runs.
         "ANNALS_JOBS": "false",
     }
 
@@ -184,7 +184,7 @@ def annals(database: Database, data_dir: Path, *arguments: str) -> subprocess.Co
 
 @contextmanager
 def serving(database: Database, data_dir: Path, *, workers: int = 1) -> Iterator[Service]:
-    """`annals serve` until the block ends; what it logs is appended to `serve.log` beside its data."""
+    """Run `annals serve` until the block ends; its log is appended to `serve.log` beside its data."""
     data_dir.mkdir(exist_ok=True)
     with (data_dir.parent / "serve.log").open("a") as log:
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What the figures share: the folder, the database, the server, the filled subscriptions, the sizes."""
+"""The parts that figures share: the folder, the database, the server, the filled subscriptions, the sizes."""
 
 import random
 import shutil
@@ -22,7 +22,7 @@ _TREE = Shape(folders=20, jobs=200, workflows=2_000, jobpackages=100, connectors
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """How much of everything."""
+    """The amounts of all data."""
 
     pairs: int
     seconds: float
@@ -44,7 +44,7 @@ class Sizes:
 
 
 FULL = Sizes(pairs=5, seconds=8, warm_up_seconds=1)
-# For development: it says whether everything works and where a figure roughly is, no more.
+# For development: it shows whether everything works and roughly each figure, no more.
 QUICK = Sizes(
     pairs=1,
     seconds=3,
@@ -62,14 +62,15 @@ QUICK = Sizes(
     small_day=5_000,
     tree=Shape(folders=5, jobs=20, workflows=200, jobpackages=10, connectors=5),
 )
-# Requests are made before the clock starts: so many more than the warm-up needed in the same time.
+# Requests are made before the clock starts: so many times the number that the warm-up needed in the same
+# time.
 _RESERVE = 3
 _FIRST_GUESS = 1_500
 _RELEASERS = 8
 
 
 class Stage:
-    """Made once; each part of it is there when it is first asked for, and gone at the end."""
+    """The shared parts, made once: each at its first use, and removed at the end."""
 
     def __init__(
         self,
@@ -105,7 +106,7 @@ class Stage:
     # -- the server -----------------------------------------------------------------------------------
 
     def service(self, workers: int | None = None) -> Service:
-        """The running server; started anew where another number of API workers is wanted."""
+        """Return the running server; it is restarted for another number of API workers."""
         wanted = workers or self._workers
         if self._running is not None and self._running[0] != wanted:
             self._stop()
@@ -123,11 +124,11 @@ class Stage:
     # -- what it holds --------------------------------------------------------------------------------
 
     def hot(self) -> Tenant:
-        """One subscription that everybody works in."""
+        """Return a subscription that all users work in."""
         return self._tenant("hot", self.sizes.resources, seed=0)
 
     def spread(self) -> list[Tenant]:
-        """Many subscriptions of a smaller size."""
+        """Return many subscriptions of a smaller size."""
         return [
             self._tenant(
                 f"spread {number}", self.sizes.resources_each, seed=200_000 + 1_000 * number, users=2
@@ -136,15 +137,15 @@ class Stage:
         ]
 
     def small(self) -> Tenant:
-        """One of few resources, to compare the large one with."""
+        """Return a subscription of few resources, to compare the large one with."""
         return self._tenant("small", self.sizes.small, seed=300_000)
 
     def large(self) -> Tenant:
-        """One of very many resources."""
+        """Return a subscription of very many resources."""
         return self._tenant("large", self.sizes.large, seed=400_000)
 
     def cloned(self) -> Tenant:
-        """One of so many versions, each a commit, looked after as `annals git upkeep` does."""
+        """Return a subscription of so many versions, each a commit, after `annals git upkeep`."""
         is_new = "cloned" not in self._tenants
         tenant = self._tenant("cloned", self.sizes.cloned_resources, seed=600_000)
         if is_new:
@@ -154,13 +155,13 @@ class Stage:
         return tenant
 
     def tree(self) -> Tenant:
-        """One of a large tree, of whose workflows some are published and tagged."""
+        """Return a subscription of a large tree, with published and tagged workflows."""
         if "tree" not in self._tenants:
             self._tenants["tree"] = self._tree("tree")
         return self._tenants["tree"]
 
     def plain(self) -> Plain:
-        """Another one just like it, which the service made and does not look after."""
+        """Return a second tree like it, made by the service and then changed by the reference only."""
         if self._plain is None:
             tenant = self._tree("plain")
             repository = self.folder / "reference" / f"{tenant.subscription_id}.git"
@@ -184,7 +185,7 @@ class Stage:
         return self._tenants[name]
 
     def template(self) -> Path:
-        """The repository that references start from: as many documents as the hot subscription has."""
+        """Return the repository that references start from: as many documents as the hot subscription has."""
         if self._template is None:
             self.say(f"preparing the references' repository of {self.sizes.resources:,} documents")
             self._template = reference.prepare(self.folder / "reference", self.sizes.resources)
@@ -200,7 +201,7 @@ class Stage:
         clients: int,
         workers: int | None = None,
     ) -> Traffic:
-        """One turn of load: warm up, make requests by `make`, measure, and note what was acknowledged."""
+        """Run one turn of load: warm up, make requests by `make`, measure, note acknowledged versions."""
         service = self.service(workers)
         warm = make(int(_FIRST_GUESS * self.sizes.warm_up_seconds))
         outcome, _ = service.measured(warm, clients=clients, seconds=self.sizes.warm_up_seconds)
@@ -218,14 +219,14 @@ class Stage:
         self.note(chains, outcome)
 
     def reference_a(self) -> reference.Figures:
-        """One turn of reference A."""
+        """Run one turn of reference A."""
         size = self.sizes
         return reference.in_a_process(
             self.template(), "a", "--seconds", str(size.seconds), "--resources", str(size.resources)
         )
 
     def note(self, chains: list[Chain], outcome: Outcome) -> None:
-        """Look for the rows of what was acknowledged, and forget the edits that were not sent."""
+        """Look for the rows of acknowledged versions, and forget the edits that were not sent."""
         tenants.forget_unsent(chains, outcome)
         found = completeness.examine(self.database, list(completeness.acknowledged(chains, outcome)))
         self.found.acknowledged += found.acknowledged
@@ -252,7 +253,7 @@ class Stage:
             raise RuntimeError(f"annals git upkeep failed: {done.stderr}")
 
     def scratch(self, name: str) -> Path:
-        """An empty folder."""
+        """Make an empty folder."""
         folder = self.folder / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""The figures of growth: what size does to a check-in, and what a version costs on the disk."""
+"""The figures of growth: a check-in by size of the subscription, and a version's bytes on the disk."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ KEPT = Demand("bytes-kept", "the same after upkeep", 1.5, 0.7, "KiB", at_most=Tr
 
 
 def growth(stage: Stage) -> list[Measured]:
-    """The same check-ins in a large and in a small subscription, in turns."""
+    """Measure the same check-ins in a large and in a small subscription, in turns."""
     small, large = stage.small(), stage.large()
     measured = Measured(GROWTH, measure="ms")
     for tenant in (small, large):
@@ -39,7 +39,7 @@ def growth(stage: Stage) -> list[Measured]:
 
 
 def storage(stage: Stage) -> list[Measured]:
-    """What small edits add to the repository, and what all of it comes to after deep upkeep."""
+    """Measure the growth of the repository by small edits, and its size after deep upkeep."""
     hot = stage.hot()
     repository = stage.service().repository(hot.subscription_id)
     before, packs = _bytes(repository), _packs(repository)

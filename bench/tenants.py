@@ -13,7 +13,7 @@ from bench.service import Service
 
 USERS = 8
 WORKFLOWS_PER_JOB = 100
-# So many requests are held in memory while resources are made.
+# So many requests are in memory while resources are made.
 _PORTION = 5_000
 _MAKERS = 32
 
@@ -27,7 +27,7 @@ _numbers = count(1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """How many of each kind lie in one workspace, the folders three deep."""
+    """The number of each kind in one workspace, the folders three deep."""
 
     folders: int
     jobs: int
@@ -37,7 +37,7 @@ class Shape:
 
     @property
     def counts(self) -> dict[str, int]:
-        """The same by collection, as the service counts what falls, the workspace included."""
+        """The numbers by collection, as the service counts deleted resources, the workspace included."""
         return {
             "workspaces": 1,
             "folders": self.folders,
@@ -49,7 +49,7 @@ class Shape:
 
     @property
     def resources(self) -> int:
-        """All of them."""
+        """The number of all resources."""
         return sum(self.counts.values())
 
 
@@ -67,11 +67,11 @@ class Tenant:
 
     @property
     def path(self) -> str:
-        """Its address in the API."""
+        """The address of the subscription in the API."""
         return f"/v1/subscriptions/{self.subscription_id}"
 
     def next_content(self, number: int, rng: random.Random) -> bytes:
-        """The next small edit of a workflow."""
+        """Make the next small edit of a workflow."""
         before = self.contents.get(number) or documents.document(self.seed + number)
         after = self.contents[number] = documents.edited(before, rng)
         return after
@@ -86,7 +86,7 @@ class Tenant:
         *,
         method: str = "POST",
     ) -> Call:
-        """A request of one of its users, with a request id by which its rows will be found."""
+        """Make a request of one of its users, with a request id by which its rows will be found."""
         number = next(_numbers)
         key = key or self.keys[number % len(self.keys)]
         request_id = f"bench-{number}"
@@ -98,14 +98,14 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Edit(Call):
-    """A call with the next content of a workflow, and how that stood before in its tenant's memory."""
+    """A call with the next content of a workflow, and the content before it in its tenant's memory."""
 
     contents: dict[int, bytes]
     number: int
     before: bytes | None
 
     def forget(self) -> None:
-        """It was never sent: the next edit starts from what the server has."""
+        """Undo a call that was never sent: the next edit starts from the content on the server."""
         if self.before is None:
             del self.contents[self.number]
         else:
@@ -113,7 +113,7 @@ class Edit(Call):
 
 
 def fill(service: Service, name: str, resources: int, *, seed: int, users: int = USERS) -> Tenant:
-    """A new subscription with so many workflows, each made by a POST of its own by concurrent clients."""
+    """Make a subscription with so many workflows, each by a POST of its own by concurrent clients."""
     tenant = _opened(service, name, seed, users)
     folder = _make(service, tenant, "folders", name="Bench", workspace_id=tenant.workspace)
     jobs = [
@@ -131,7 +131,7 @@ def fill(service: Service, name: str, resources: int, *, seed: int, users: int =
 
 
 def fill_tree(service: Service, name: str, shape: Shape, *, seed: int) -> Tenant:
-    """A new subscription with one workspace of that shape, each resource made by a POST of its own."""
+    """Make a subscription with one workspace of that shape, each resource by a POST of its own."""
     tenant = _opened(service, name, seed, USERS)
     folders: list[str] = []
     for at in range(shape.folders):
@@ -155,7 +155,7 @@ def fill_tree(service: Service, name: str, shape: Shape, *, seed: int) -> Tenant
 
 
 def forget_unsent(chains: Sequence[Chain], outcome: Outcome) -> None:
-    """Undo the edits in chains that no client came to; chains are begun in their order, and then finished."""
+    """Undo the edits of chains that no client began; chains are begun in their order, and then finished."""
     begun = max((answer.chain for answer in outcome.answers), default=-1) + 1
     for chain in reversed(chains[begun:]):
         for call in chain:
@@ -164,7 +164,7 @@ def forget_unsent(chains: Sequence[Chain], outcome: Outcome) -> None:
 
 
 def saves(tenants: list[Tenant], amount: int, rng: random.Random) -> Iterator[Chain]:
-    """`POST R/versions` with small edits of workflows, the tenants in turn."""
+    """Yield `POST R/versions` with small edits of workflows, the tenants in turn."""
     for at in range(amount):
         tenant = tenants[at % len(tenants)]
         number = rng.randrange(len(tenant.workflows))
@@ -175,7 +175,7 @@ def saves(tenants: list[Tenant], amount: int, rng: random.Random) -> Iterator[Ch
 
 
 def check_ins(tenant: Tenant, amount: int, rng: random.Random) -> Iterator[Chain]:
-    """Check-out and check-in of one workflow after the other, in an order in which nobody meets anybody."""
+    """Yield check-outs and check-ins of one workflow after the other, in an order without conflicts."""
     order = rng.sample(range(len(tenant.workflows)), len(tenant.workflows))
     for at in range(amount):
         number = order[at % len(order)]
@@ -191,7 +191,7 @@ def check_ins(tenant: Tenant, amount: int, rng: random.Random) -> Iterator[Chain
 
 
 def bulks(tenant: Tenant, amount: int, size: int, rng: random.Random) -> Iterator[Chain]:
-    """`POST S/check-ins` of so many workflows each, no two requests in a row about the same ones."""
+    """Yield `POST S/check-ins` of so many workflows each, no two requests in a row about the same ones."""
     order = rng.sample(range(len(tenant.workflows)), len(tenant.workflows))
     for at in range(amount):
         numbers = [order[(at * size + n) % len(order)] for n in range(size)]
@@ -205,7 +205,7 @@ def bulks(tenant: Tenant, amount: int, size: int, rng: random.Random) -> Iterato
 
 
 def releases(tenant: Tenant, rng: random.Random) -> Iterator[Chain]:
-    """A second version of every tenth workflow, which is published, and tagged in every other one of them."""
+    """Yield a second version of every tenth workflow, published, and tagged in every other of these."""
     for number in range(0, len(tenant.workflows), _PUBLISHED_EACH):
         tag = b',"tag":"release"' if number % _TAGGED_EACH == 0 else b""
         before = tenant.contents.get(number)
@@ -215,13 +215,13 @@ def releases(tenant: Tenant, rng: random.Random) -> Iterator[Chain]:
 
 
 def deletion(tenant: Tenant) -> Chain:
-    """`DELETE` of the workspace, with all that lies in it."""
+    """Make the `DELETE` of the workspace, with all resources below it."""
     path = f"/workspaces/{tenant.workspace}?reason=benchmark"
     return [tenant.call("delete", path, None, 200, method="DELETE")]
 
 
 def restoration(tenant: Tenant, deletion_id: str) -> Chain:
-    """`POST S/deletions/{deletion_id}/restore`."""
+    """Make the `POST S/deletions/{deletion_id}/restore`."""
     return [tenant.call("restore", f"/deletions/{deletion_id}/restore", b"{}", 200)]
 
 
@@ -230,7 +230,7 @@ def _edit(tenant: Tenant, call: Call, number: int, before: bytes | None) -> Edit
 
 
 def _opened(service: Service, name: str, seed: int, users: int) -> Tenant:
-    """A new subscription with so many editors and a workspace."""
+    """Make a subscription with so many editors and a workspace."""
     made = service.call("POST", "/v1/subscriptions", {"name": name})
     tenant = Tenant(made["subscription_id"], [], service.host, seed)
     for number in range(users):
@@ -250,7 +250,7 @@ def _make(service: Service, tenant: Tenant, collection: str, **fields: str) -> s
 def _make_many(
     service: Service, tenant: Tenant, collection: str, amount: int, body: Callable[[int], bytes]
 ) -> list[str]:
-    """The ids of so many resources, each made by a POST of its own by concurrent clients."""
+    """Make so many resources, each by a POST of its own by concurrent clients; returns their ids."""
     made = [""] * amount
     for begin in range(0, amount, _PORTION):
         numbers = range(begin, min(begin + _PORTION, amount))

@@ -27,7 +27,7 @@ class Listing:
     damaged: dict[str, str]
     strays: list[str]
 
-    def narrowed(
+    def chosen(
         self, ids: Iterable[UUID] = (), since: datetime | None = None, until: datetime | None = None
     ) -> list[Manifest]:
         """Choose the archives of some ids, or else those that may have rows of a time.
@@ -93,7 +93,7 @@ def check_rows(store: ArchiveStore, manifest: Manifest, seen: Seen = int) -> Non
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class RowSearch:
     """A search for rows; `until` is exclusive, and `where` compares columns with texts or numbers."""
 
     subscription_id: UUID | None = None
@@ -102,37 +102,37 @@ class Question:
     where: dict[str, str]
 
 
-def matching(store: ArchiveStore, archives: Iterable[Manifest], question: Question) -> Iterator[bytes]:
+def matching(store: ArchiveStore, archives: Iterable[Manifest], search: RowSearch) -> Iterator[bytes]:
     """Find the rows of a search, a line of JSON each.
 
     Raises ArchiveError for a column that an archive does not have, and as `blocks` does.
     """
     for manifest in archives:
         names = [column.name for column in manifest.columns]
-        if unknown := sorted(question.where.keys() - set(names)):
+        if unknown := sorted(search.where.keys() - set(names)):
             raise ArchiveError(
                 f"{manifest.log} has no column {', '.join(unknown)}: it has {', '.join(names)}"
             )
         with closing(blocks(store, manifest)) as read:
             for block in read:
                 for line in block.splitlines():
-                    if _matches(line, question, manifest.time_column):
+                    if _matches(line, search, manifest.time_column):
                         yield line
 
 
-def _matches(line: bytes, question: Question, time_column: str | None) -> bool:
-    subscription_id = question.subscription_id
+def _matches(line: bytes, search: RowSearch, time_column: str | None) -> bool:
+    subscription_id = search.subscription_id
     # Most rows belong to other subscriptions, and need not be parsed.
     if subscription_id is not None and str(subscription_id).encode() not in line:
         return False
     row = orjson.loads(line)
     if subscription_id is not None and row.get("subscription_id") != str(subscription_id):
         return False
-    if time_column is not None and (question.since or question.until):
+    if time_column is not None and (search.since or search.until):
         time = datetime.fromisoformat(row[time_column])
-        if (question.since and time < question.since) or (question.until and time >= question.until):
+        if (search.since and time < search.since) or (search.until and time >= search.until):
             return False
-    return all(_equals(row[name], text) for name, text in question.where.items())
+    return all(_equals(row[name], text) for name, text in search.where.items())
 
 
 def _equals(value: Any, text: str) -> bool:

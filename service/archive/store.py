@@ -79,15 +79,15 @@ class ArchiveStore:
                 self._store, path, buffer_size=_PART_BYTES, max_concurrency=_PARTS_AT_A_TIME
             )
             try:
-                yield writer if self._folder is None else _Settling(writer, self._folder / path)
+                yield writer if self._folder is None else _SyncedFile(writer, self._folder / path)
                 writer.close()
             except BaseException:
                 # Closed before it is deleted, since a bucket may keep parts of an unfinished file.
                 with suppress(BaseError, OSError, ValueError):
                     writer.close()
-                self.forget(path)
+                self.delete(path)
                 raise
-            self._settle(path)
+            self._sync(path)
 
     def put(self, path: str, data: bytes) -> None:
         """Write a small file, whole or not at all."""
@@ -97,9 +97,9 @@ class ArchiveStore:
                 return
             beside = f"{path}.new"
             obstore.put(self._store, beside, data)
-            self._settle(beside)
+            self._sync(beside)
             obstore.rename(self._store, beside, path)
-            self._settle(path)
+            self._sync(path)
 
     def chunks(self, path: str) -> Iterator[bytes]:
         """Read the bytes of a file, chunk by chunk."""
@@ -132,12 +132,12 @@ class ArchiveStore:
         left = _unfinished(self._folder / (prefix or ""))
         return sorted(str(path.relative_to(self._folder)) for path in left)
 
-    def forget(self, path: str) -> None:
+    def delete(self, path: str) -> None:
         """Delete a file that never became an archive, if possible; `verify` reports a remaining one."""
         with suppress(BaseError, OSError):
             obstore.delete(self._store, path)
 
-    def _settle(self, path: str) -> None:
+    def _sync(self, path: str) -> None:
         """Wait until a file of a folder, and the names that lead to it, are on the disk."""
         if self._folder is None:
             return
@@ -157,7 +157,7 @@ class ArchiveStore:
             raise ArchiveError(f"the archive in {self.url} can't be {done}: {reason}") from error
 
 
-class _Settling:
+class _SyncedFile:
     """A file of a folder that is written to the disk as it grows.
 
     Else the whole file would be written at its end, and a COMMIT of a database on the same disk would wait.
@@ -166,13 +166,13 @@ class _Settling:
     def __init__(self, writer: "WritableFile", path: Path) -> None:
         self._writer = writer
         self._path = path
-        self._unsettled = 0
+        self._unsynced = 0
 
     def write(self, data: bytes) -> None:
         self._writer.write(data)
-        self._unsettled += len(data)
-        if self._unsettled >= _PART_BYTES:
-            self._unsettled = 0
+        self._unsynced += len(data)
+        if self._unsynced >= _PART_BYTES:
+            self._unsynced = 0
             for unfinished in _unfinished(self._path.parent, self._path.name):
                 _fsync(unfinished)
 

@@ -64,7 +64,7 @@ def write(
     revision = schema.state(tx).revision or ""
     is_parquet = store.format == parquet.SUFFIX
     suffix = parquet.SUFFIX if is_parquet else ndjson.SUFFIX
-    place = _FileName(source.log, source.range_start, source.range_end, suffix)
+    name = _FileName(source.log, source.range_start, source.range_end, suffix)
     stop = stop or Event()
     counted = _RowCounter(stop)
     rows = archives.batches(
@@ -83,7 +83,7 @@ def write(
             else:
                 ndjson.encode(blocks, sink)
 
-        written = _written(store, place, fill)
+        written = _written(store, name, fill)
     has_times = source.time_column is not None
     return _sealed(
         store,
@@ -131,7 +131,7 @@ def write_file(
 
     def copy(sink: _HashingSink) -> None:
         while part := source.read(_FILE_READ_BYTES):
-            _go_on(stop)
+            _check_stop(stop)
             sink.write(part)
 
     with path.open("rb") as source:
@@ -181,8 +181,8 @@ def record(tx: Transaction, store: ArchiveStore, manifest: Manifest) -> None:
 
 def withdraw(store: ArchiveStore, manifest: Manifest) -> None:
     """Delete an archive whose rows stay in the database, if that is possible; else the rows are in both."""
-    store.forget(manifest.path)
-    store.forget(manifest.file)
+    store.delete(manifest.path)
+    store.delete(manifest.file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +225,7 @@ class _RowCounter:
 
     def blocks(self, batches: Iterable[ArchiveBatch]) -> Iterator[bytes]:
         for batch in batches:
-            _go_on(self.stop)
+            _check_stop(self.stop)
             self.rows += batch.rows
             self.oldest = min(self.oldest, batch.oldest)
             self.newest = max(self.newest, batch.newest)
@@ -239,9 +239,9 @@ class _WrittenFile(NamedTuple):
     sha256: str
 
 
-def _written(store: ArchiveStore, place: _FileName, fill: Callable[[_HashingSink], None]) -> _WrittenFile:
+def _written(store: ArchiveStore, name: _FileName, fill: Callable[[_HashingSink], None]) -> _WrittenFile:
     archive_id = mint()
-    file = place.of(archive_id)
+    file = name.of(archive_id)
     with store.writer(file) as writer:
         sink = _HashingSink(writer)
         fill(sink)
@@ -252,7 +252,7 @@ def _sealed(store: ArchiveStore, manifest: Manifest, stop: Event) -> Manifest:
     """Check the file that was written and write its manifest, or delete the file."""
 
     def seen(_bytes: int) -> None:
-        _go_on(stop)
+        _check_stop(stop)
         if store.rows_per_second:
             # Pause for other processes, as PostgreSQL does between rows.
             time.sleep(archives.PAUSE_SECONDS)
@@ -261,11 +261,11 @@ def _sealed(store: ArchiveStore, manifest: Manifest, stop: Event) -> Manifest:
         reading.check(store, manifest, seen)
         manifests.write(store, manifest)
     except BaseException:
-        store.forget(manifest.file)
+        store.delete(manifest.file)
         raise
     return manifest
 
 
-def _go_on(stop: Event) -> None:
+def _check_stop(stop: Event) -> None:
     if stop.is_set():
         raise ArchiveStopped("asked to stop while it was written")

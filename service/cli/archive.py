@@ -179,7 +179,7 @@ def restore(
         with operated(settings, progress, connections=_CONNECTIONS) as database:
             recorded = _noted(database, log)
             found = reading.listing(store, log)
-            chosen = found.narrowed(ids or (), since, until)
+            chosen = found.chosen(ids or (), since, until)
             if not ids:
                 known = comparing.compared(store, found, recorded).lost
                 lost = [each for each in known if each.overlaps(since, until)]
@@ -225,12 +225,12 @@ def query(
     _check_span(since, until)
     with explained():
         _, store = _opened()
-        chosen = reading.listing(store, log).narrowed((), since, until)
-        question = reading.Question(
+        chosen = reading.listing(store, log).chosen((), since, until)
+        search = reading.RowSearch(
             subscription_id=subscription, since=since, until=until, where=dict(where or ())
         )
         lines = typer.get_binary_stream("stdout")
-        for line in islice(reading.matching(store, chosen, question), limit):
+        for line in islice(reading.matching(store, chosen, search), limit):
             lines.write(line + b"\n")
         lines.flush()
 
@@ -249,7 +249,7 @@ def _there(found: "Listing", ids: list[UUID] | None, lost: list["Lost"]) -> list
     if not ids:
         return found.manifests
     rest = set(ids) - {each.archive_id for each in lost}
-    return found.narrowed(rest) if rest else []
+    return found.chosen(rest) if rest else []
 
 
 def _recorded(settings: Settings, log: str | None) -> list["Recorded"] | None:

@@ -98,14 +98,14 @@ def _is(one: object, other: object) -> bool:
 
 
 def _masked_object(value: dict[Any, Any], hints: Hints, depth: int) -> dict[Any, Any]:
-    told = _named_secrecy(value)
+    named = _named_secrecy(value)
     found: dict[Any, Any] = {}
     numbers: dict[str, int] = {}
     changed = False
     for key, item in value.items():
         shown, how = _key(key) if isinstance(key, str) else (key, Secrecy.NONE)
-        if told is not Secrecy.NONE and key in _NAMED:
-            how = max(how, told)
+        if named is not Secrecy.NONE and key in _NAMED:
+            how = max(how, named)
         kept = _masked(item, hints, depth) if how is Secrecy.NONE else _hidden(item, how)
         renamed = shown != key
         if renamed:

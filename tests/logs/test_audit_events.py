@@ -1,4 +1,4 @@
-"""Events that a platform sends for the audit log: all or none, said by whom, and where it is wrong."""
+"""Events that a platform sends for the audit log: all or none, their recorder, and pointers to faults."""
 
 import json
 from typing import Any
@@ -13,7 +13,7 @@ EVENT: Json = {"action": "EXECUTE", "resource_type": "workflow"}
 
 
 def post(tenant: Tenant, body: object, **headers: str) -> Json:
-    """The answer to events that are taken."""
+    """Post events, and return the answer to their acceptance."""
     return ok(tenant.ben.post(f"{tenant.path}/audit-logs", body, headers=headers), 201)
 
 

@@ -1,4 +1,4 @@
-"""The audit policy: how much is kept of which action, and what can't be switched off."""
+"""The audit policy: how much is kept of each action, and the actions that cannot be switched off."""
 
 from typing import Any
 
@@ -52,7 +52,7 @@ def test_what_may_be_left_out_is_left_out_refusals_too(tenant: Tenant) -> None:
     tenant.check_out(workflow)
     refused(tenant.ana.post(f"{tenant.at(workflow)}/check-out", {"x": 1}), 422, "invalid")
     assert events(tenant, action="CHECK_OUT") == []
-    # But for whoever tries what they may not.
+    # Refused attempts stay.
     refused(tenant.vera.post(f"{tenant.at(workflow)}/check-out", {}), 403, "forbidden")
     [event] = events(tenant, action="CHECK_OUT")
     assert (event["username"], event["status"]) == ("vera", "unauthorized")

@@ -1,4 +1,4 @@
-"""Reading the history of data changes: what a change says, which is the current one, filters and pages."""
+"""Reading the data change history: the parts of a row, the current one, filters and pages."""
 
 from itertools import combinations
 from typing import Any
@@ -16,7 +16,7 @@ FIELDS = {
 
 
 def changed(tenant: Tenant, **query: Any) -> list[Json]:
-    """What an auditor finds."""
+    """Read data changes as an auditor."""
     return tenant.aud.pages(f"{tenant.path}/change-history", **query)
 
 

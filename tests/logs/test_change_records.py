@@ -1,4 +1,4 @@
-"""The history of data changes beyond versions: users, keys, the policy and the subscription, and why."""
+"""The data change history beyond versions: users, keys, the policy and the subscription, and reasons."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,7 +10,7 @@ from tests.support.api import Json, Tenant, ok, pointers, refused
 
 
 def history(tenant: Tenant, table: str, record_id: str) -> list[Json]:
-    """What happened to a record, in the order of the numbers."""
+    """Read the data changes of a record, in the order of their numbers."""
     rows = tenant.server.database.rows(
         "SELECT to_jsonb(h) FROM data_change_history h WHERE subscription_id = %s AND table_name = %s"
         " AND record_id = %s ORDER BY version_number",
@@ -22,7 +22,7 @@ def history(tenant: Tenant, table: str, record_id: str) -> list[Json]:
 
 
 def check_chain(rows: list[Json]) -> None:
-    """Numbered from 1 on, each beginning where the one before it ended, with the diff that leads on."""
+    """Check that data changes are numbered from 1 on, and that each diff leads from one state to the next."""
     assert [row["version_number"] for row in rows] == list(range(1, len(rows) + 1))
     before: Any = None
     for row in rows:
@@ -41,7 +41,7 @@ def test_a_users_life_is_numbered(tenant: Tenant) -> None:
         ok(tenant.ana.patch(path, {"role": role}))
     ok(tenant.ana.delete(path, headers={"x-change-reason": "left the company"}), 204)
     rows = history(tenant, "users", zed.user_id)
-    # The number of check-outs that went with it is told of the end alone.
+    # Only the last one has the number of check-outs that ended with it.
     rows[-1]["old_data"].pop("check_outs")
     check_chain(rows)
     assert [row["change_type"] for row in rows] == ["INSERT", "UPDATE", "UPDATE", "DELETE"]

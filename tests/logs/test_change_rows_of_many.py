@@ -1,4 +1,4 @@
-"""The rows of many changes at once are those that each makes alone, whatever has to be masked or cut."""
+"""The rows of many data changes at once equal the rows of each alone, whatever has to be masked or cut."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -47,7 +47,7 @@ def records() -> list[RecordState]:
     ]
 
 
-def told(row: NewDataChange) -> dict[str, Any]:
+def shown(row: NewDataChange) -> dict[str, Any]:
     return {name: value for name, value in asdict(row).items() if name != "change_id"}
 
 
@@ -70,5 +70,5 @@ def test_many_that_come_or_go_have_the_rows_that_each_has_alone(
         )
         for record in records()
     ]
-    assert [told(row) for row in many] == [told(row) for row in alone]
+    assert [shown(row) for row in many] == [shown(row) for row in alone]
     assert all("hunter2" not in str(row) and "abcdefgh" not in str(row) for row in many)

@@ -1,4 +1,4 @@
-"""The history of data changes: each version leaves exactly one row, with the diff that leads to it."""
+"""The data change history: each version leaves exactly one row, with the diff that leads to it."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,7 @@ COLUMNS = tuple(NewDataChange.__dataclass_fields__)
 
 
 def changes(tenant: Tenant) -> list[Json]:
-    """Every row of a subscription's resources, in the order of the commits."""
+    """Read every row of a subscription's resources, in the order of the commits."""
     rows = tenant.server.database.rows(
         "SELECT to_jsonb(h) || jsonb_build_object('changed_at', h.changed_at = v.created_at,"
         " 'commit', v.git_commit_hash)"
@@ -32,18 +32,18 @@ def changes(tenant: Tenant) -> list[Json]:
 
 
 def numbers_as_floats(value: Any) -> Any:
-    """A JSON value as JSONB compares it: by the value of its numbers, not by how they are written."""
+    """Convert the numbers of a JSON value as JSONB compares them, by value and not by spelling."""
     return json.loads(json.dumps(value), parse_int=float)
 
 
 def snapshot(tenant: Tenant, version_id: str) -> Any:
-    """The document of a version, out of git."""
+    """Read the document of a version, out of git."""
     blob = tenant.server.database.value("SELECT git_blob_id FROM versions WHERE version_id = %s", version_id)
     return json.loads(tenant.git("cat-file", "blob", blob))
 
 
 def check_complete(tenant: Tenant) -> None:
-    """There is one row for each version and none besides; each is complete, and its diff leads to it."""
+    """Check that each version has one row, complete and with a diff that leads to it, and no other row."""
     found = changes(tenant)
     versions = tenant.server.database.rows(
         "SELECT resource_type || 's', resource_id::text, version_number FROM versions"
@@ -199,7 +199,7 @@ def published_and_tagged(tenant: Tenant, workflow: Json) -> None:
 
 
 def retried(tenant: Tenant, workflow: Json) -> None:
-    # The first try was before; the second is the one that is looked at.
+    # The first try was before; the second is the one under test.
     headers = {"idempotency-key": "the same"}
     path = f"{tenant.at(workflow)}/versions"
     assert tenant.ana.post(path, {"data": {"n": 1}}, headers=headers).status_code == 201

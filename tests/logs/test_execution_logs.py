@@ -1,4 +1,4 @@
-"""What a platform records of executions: every column, two tables that are read as one, filters, pages."""
+"""Executions that a platform records: every column, two tables that are read as one, filters, pages."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
@@ -19,7 +19,7 @@ EXECUTION: Json = {
     "log_level": "INFO",
     "log_message": "begins",
 }
-# Every field, with what its column holds at the most.
+# Every field, with the largest content of its column.
 FULL: Json = {
     "execution_id": str(uuid4()),
     "execution_type": "node",
@@ -43,12 +43,12 @@ FULL: Json = {
 
 
 def post(tenant: Tenant, body: object, **headers: str) -> Json:
-    """The answer to events that are taken."""
+    """Post events, and return the answer to their acceptance."""
     return ok(tenant.ben.post(f"{tenant.path}/execution-logs", body, headers=headers), 201)
 
 
 def logged(tenant: Tenant, **query: Any) -> list[Json]:
-    """What an auditor finds."""
+    """Read events as an auditor."""
     return tenant.aud.pages(f"{tenant.path}/execution-logs", **query)
 
 
@@ -138,7 +138,7 @@ def test_what_breaks_a_rule_is_pointed_at_and_nothing_is_stored(
 
 
 def moment(**away: float) -> str:
-    """An instant so far from now."""
+    """Return an instant at a distance from now."""
     return (datetime.now(UTC) + timedelta(**away)).isoformat()
 
 
@@ -176,7 +176,7 @@ def test_a_time_may_lie_7_days_back_and_5_minutes_ahead(
     response = tenant.ben.post(f"{tenant.path}/execution-logs", body)
     if is_taken:
         ok(response, 201)
-        # One that is ahead of now is found without a bound, too.
+        # An event that is ahead of now is found without a bound, too.
         assert len(logged(tenant)) == 2
     else:
         assert pointers(refused(response, 422, "invalid")) == ["/1/created_at"]
@@ -199,7 +199,7 @@ FILTERS = ("execution_id", "execution_type", "workflow_id", "job_id", "node_id",
 
 @pytest.fixture(scope="module")
 def varied(shared: Tenant) -> tuple[Tenant, list[Json]]:
-    """A tenant with executions of every sort, and all that it finds."""
+    """A tenant with executions of every sort, and all rows of its log."""
     values: dict[str, list[Any]] = {
         "execution_id": [str(uuid4()), str(uuid4())],
         "execution_type": ["workflow", "node", "job"],

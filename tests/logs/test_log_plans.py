@@ -176,7 +176,10 @@ def test_a_page_within_a_time_touches_the_chunks_of_that(long: ServiceDatabase, 
 
 
 def check(database: ServiceDatabase, case: Case) -> int:
-    """How long a page is, whose statements have to read by the index, in their windows, and little else."""
+    """Check that the statements of a page read by the index, in their windows, and few other rows.
+
+    Returns the length of the page.
+    """
     with database.transaction(case.page[1] or PLATFORM) as tx:
         rows, plans = explained(database, tx, case)
         windows = list(windows_of(case.filters, PAGING, min(map(chunk_of, case.tables))))
@@ -197,7 +200,7 @@ def check(database: ServiceDatabase, case: Case) -> int:
 
 
 def explained(database: ServiceDatabase, tx: Transaction, case: Case) -> tuple[list[Any], list[Any]]:
-    """The page, and the plans of the statements that it took."""
+    """Read a page, and explain the statements that it took."""
     seen: list[tuple[str, Any]] = []
 
     def note(_c: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
@@ -217,7 +220,7 @@ def explained(database: ServiceDatabase, tx: Transaction, case: Case) -> tuple[l
 
 
 def condition(scan: dict[str, Any], plan: dict[str, Any]) -> str:
-    """What an index is asked for; of a bitmap scan, all that its bitmaps are asked for."""
+    """Return the condition of an index scan; for a bitmap scan, the conditions of all its bitmaps."""
     if "Index Cond" in scan:
         return str(scan["Index Cond"])
     return " ".join(str(node.get("Index Cond")) for node in nodes(plan))
@@ -226,7 +229,7 @@ def condition(scan: dict[str, Any], plan: dict[str, Any]) -> str:
 def chunks(
     tx: Transaction, tables: tuple[str, ...], begin: datetime | None, end: datetime | None
 ) -> set[str]:
-    """The chunks that have to do with a time."""
+    """Find the chunks that overlap a time."""
     query = text(
         "SELECT chunk_name FROM timescaledb_information.chunks WHERE hypertable_name = ANY(:tables)"
         " AND range_end > coalesce(:begin, '-infinity'::timestamptz)"
@@ -255,7 +258,7 @@ def decade(cluster: Cluster) -> Iterator[ServiceDatabase]:
 
 @contextmanager
 def watched(database: ServiceDatabase, observer: ServiceDatabase) -> Iterator[list[int]]:
-    """How many locks the connection of a pool has after each of its statements."""
+    """Count the locks of a pool's connection after each of its statements."""
     found: list[int] = []
     query = text("SELECT count(*) FROM pg_locks WHERE pid = :pid")
 
@@ -281,7 +284,7 @@ def observer(decade: ServiceDatabase) -> Iterator[ServiceDatabase]:
 def test_a_full_page_of_ten_years_locks_a_chunk_or_two(
     decade: ServiceDatabase, observer: ServiceDatabase
 ) -> None:
-    # More often than a statement is planned anew for its parameters where nobody asks for that.
+    # More often than PostgreSQL plans a statement anew for its parameters, unless it is asked to.
     for _ in range(15):
         with watched(decade, observer) as locks, decade.transaction(SUBSCRIPTION) as tx:
             assert len(page(tx, *AUDIT_PAGE, AuditFilter(), PAGING)) == LIMIT

@@ -1,4 +1,4 @@
-"""Reading a log is an event of its own, with what was asked for, in the transaction of the reading."""
+"""Reading a log is an event of its own, with the filters, in the transaction of the reading."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +9,7 @@ import pytest
 from tests.support.api import UNKNOWN, Json, Tenant, ok
 from tests.support.events import audit_refused
 
-# Each way to read a log: its filters, and what the audit calls it.
+# Each way to read a log: its filters, and its name in the audit.
 READINGS: dict[str, tuple[dict[str, Any], str]] = {
     "audit-logs": ({"action": "CREATE", "status": "success"}, "audit_log"),
     "audit-logs/stats": ({"bucket": "1d", "action": "CREATE"}, "audit_log"),
@@ -21,7 +21,7 @@ READINGS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 def readings(tenant: Tenant, request_id: str) -> list[Json]:
-    """The readings that a request was, straight from the table."""
+    """Read the events of a request's readings, straight from the table."""
     rows = tenant.server.database.rows(
         "SELECT to_jsonb(a) FROM audit_logs a WHERE request_id = %s AND action = 'READ'", request_id
     )

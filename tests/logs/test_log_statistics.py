@@ -53,7 +53,7 @@ def counted(server: Server) -> Tenant:
 
 
 def stats(tenant: Tenant, log: str, **query: Any) -> list[Json]:
-    """The buckets of an answer."""
+    """Read the buckets of an answer."""
     found: list[Json] = ok(tenant.aud.get(f"{tenant.path}/{log}/stats", params=query))["buckets"]
     return found
 
@@ -63,7 +63,7 @@ def rows(tenant: Tenant, log: str, **query: Any) -> list[Json]:
 
 
 def bucket(moment: str, seconds: int) -> str:
-    """The beginning of the bucket that an instant lies in, worked out here."""
+    """Compute the beginning of the bucket that an instant lies in, independently of the product."""
     past = int((datetime.fromisoformat(moment) - EPOCH).total_seconds())
     begin = EPOCH + timedelta(seconds=past - past % seconds)
     return begin.isoformat().replace("+00:00", "Z")
@@ -181,7 +181,7 @@ def test_too_many_groups_are_refused(shared: Tenant, monkeypatch: pytest.MonkeyP
         f"{shared.path}/audit-logs/stats", params={"group_by": "action"}, headers=headers
     )
     assert pointers(refused(response, 422, "invalid")) == ["group_by"]
-    # It was read by nobody.
+    # Nobody read them.
     left = rows(shared, "audit-logs", request_id=headers["x-request-id"])
     assert [row["status"] for row in left] == ["failed"]
 

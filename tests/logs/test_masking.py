@@ -60,7 +60,7 @@ SHAPES = {
 ANNALS_ID = "annals_" + HEX * 2
 ANNALS_SECRET = RUN + "-_abcdefghi"
 
-# Where a secret, §, stands in a text, and where its mask, ¤, stands then.
+# The place of a secret, §, in a text, and of its mask, ¤, in the masked text.
 PLACES = [
     ("password=§", "password=¤"),
     ("PASSWORD = § next", "PASSWORD = ¤ next"),
@@ -290,7 +290,7 @@ def test_a_patch_without_secrets_is_not_copied() -> None:
     assert masked_patch(operations)[0] is operations[0]
 
 
-# What a planted secret may be: no text that the documents below could hold by chance.
+# Texts for planted secrets, which the documents below cannot contain by chance.
 PLANTED = st.text("abcXYZ0189", min_size=6, max_size=12).map(lambda text: f"Zq{text}qZ")
 PLAIN_KEYS = st.sampled_from([*OTHER_NAMES, "", "a", "b", "ünï", "a b", "0", "😀"])
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -300,7 +300,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(PLAIN_KEYS | TEXT, inner, max_size=4),
     max_leaves=20,
 )
-# Of these no part could be a secret: what comes back has to be what was given.
+# No part of these could be a secret: they have to stay as they are.
 HARMLESS = st.recursive(
     st.none()
     | st.booleans()
@@ -357,7 +357,7 @@ FRAGMENTS = st.lists(
 
 
 def wrapped(value: Any, steps: list[str | int], beside: list[Any]) -> Any:
-    """The value at the end of the steps, with others beside it."""
+    """Wrap the value in the steps, with others beside it."""
     for number, step in enumerate(reversed(steps)):
         other = beside[number % len(beside)] if beside else None
         value = {"before": other, step: value} if isinstance(step, str) else [*([other] * step), value]
@@ -479,7 +479,7 @@ REPEATED = [
 
 
 def seconds(call: Callable[[], object]) -> float:
-    """The shortest of three, as other work on the machine only adds."""
+    """Measure the shortest of three runs, as other work on the machine only adds."""
     taken = []
     for _ in range(3):
         started = time.thread_time()
@@ -492,7 +492,7 @@ def seconds(call: Callable[[], object]) -> float:
 def test_the_time_grows_with_the_text_not_with_its_square(unit: str) -> None:
     whole = unit * (2**16 // len(unit))
     once, more = seconds(lambda: masked_text(whole)), seconds(lambda: masked_text(whole * 4))
-    # Four times the text takes sixteen times as long where time is quadratic; tiny times say nothing.
+    # Four times the text takes sixteen times as long where time is quadratic; tiny times are too noisy.
     assert more < 9 * max(once, 0.002)
 
 

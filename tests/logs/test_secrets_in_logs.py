@@ -21,11 +21,11 @@ FULL = {"rules": [{"resource_type": "*", "action": "*", "depth": "full"}]}
 
 
 def random_text(alphabet: str, size: int) -> st.SearchStrategy[str]:
-    """A text that is found nowhere else: its end is new each time."""
+    """Make a text that is found nowhere else: its end is new each time."""
     return st.text(alphabet, min_size=size - 8, max_size=size - 8).map(lambda s: s + uuid4().hex[:8].upper())
 
 
-# A text with a secret in it, and the part of it that nobody may find.
+# Make a text with a secret in it; returns the text, and the part of it that nobody may find.
 BY_SHAPE: dict[str, st.SearchStrategy[tuple[str, str]]] = {
     "an AWS key": random_text(string.ascii_uppercase + string.digits, 16).map(lambda s: (f"AKIA{s}", s)),
     "a GitHub token": random_text(WORD, 36).map(lambda s: (f"ghp_{s}", s)),
@@ -42,7 +42,7 @@ NAMES = st.sampled_from(
 
 @st.composite
 def by_name(draw: st.DrawFn) -> tuple[Json, str]:
-    """A value under a telling name, anywhere in an object, and the value."""
+    """Make a value under a secret name, anywhere in an object; returns the object, and the value."""
     secret = draw(random_text(WORD, 20))
     found: object = {draw(NAMES): draw(st.sampled_from([secret, [secret], {"deep": secret}]))}
     for _ in range(draw(st.integers(0, 4))):
@@ -52,7 +52,7 @@ def by_name(draw: st.DrawFn) -> tuple[Json, str]:
 
 @pytest.fixture(scope="module")
 def planted(lone_server: Server) -> Iterator[Tenant]:
-    """A subscription that keeps all that can be kept; its logs are read whole: no other test fills them."""
+    """A subscription with the fullest policy; its logs are read whole: no other test fills them."""
     tenant = Tenant(lone_server, "planted")
     ok(tenant.ana.put(f"{tenant.path}/audit-policy", FULL))
     _ = tenant.aud, tenant.job_id
@@ -63,7 +63,7 @@ def planted(lone_server: Server) -> Iterator[Tenant]:
 
 @pytest.fixture(scope="module")
 def printed() -> Iterator[io.StringIO]:
-    """What the process prints, at its most talkative."""
+    """The process's own log, at its most detailed level."""
     real, sys.stderr = sys.stderr, io.StringIO()
     try:
         log_setup.configure("json", "debug")
@@ -74,7 +74,7 @@ def printed() -> Iterator[io.StringIO]:
 
 
 def plant_everywhere(tenant: Tenant, text: str, value: Json, request_id: str) -> str:
-    """Put a text and an object into every field that takes them; answers the version that has the object."""
+    """Put a text and an object into every field that takes them; returns the version that has the object."""
     ana = Caller(tenant.server, tenant.ana.key, tenant.ana.user_id, "ana")
     headers = {"x-request-id": request_id, "user-agent": text, "referer": text, "x-change-reason": text}
     made = {
@@ -121,7 +121,7 @@ def plant_everywhere(tenant: Tenant, text: str, value: Json, request_id: str) ->
 
 
 def sinks(server: Server, secret: str) -> list[str]:
-    """The logs in which a secret is found."""
+    """Find the logs in which a secret is."""
     server.flush_log()
     found = []
     with server.database.connection() as connection:
@@ -140,7 +140,7 @@ def check(tenant: Tenant, printed: io.StringIO, text: str, value: Json, secret: 
     assert request_id in printed.getvalue()
     assert secret not in printed.getvalue()
     printed.truncate(0)
-    # The customer's own content is as it was given.
+    # The customer's own content is unchanged.
     query = "SELECT strpos(version_data::text, %s) > 0 FROM versions WHERE version_id = %s"
     assert tenant.server.database.value(query, secret, version_id)
 

@@ -1,4 +1,4 @@
-"""The server log's buffer and thread: what is held, what is kept of bodies, what a database does to it."""
+"""The server log's buffer and thread: bounds of memory, parts of bodies, faults of the database."""
 
 import asyncio
 import time
@@ -49,7 +49,7 @@ def passed(
     keeps_bodies: bool = False,
     sent: list[Message] | None = None,
 ) -> Exchange:
-    """What the middleware hands over of one request, whose answer comes in those parts."""
+    """Make the log entry of one request, whose answer has these parts, as the middleware does."""
     found: list[Exchange] = []
 
     async def app(_: Scope, receive: Receive, send: Send) -> None:
@@ -82,7 +82,7 @@ def count(outcome: str) -> float:
 
 
 def counted(before: dict[str, float]) -> dict[str, float]:
-    """How much each figure has grown."""
+    """Compute the growth of each figure."""
     return {outcome: count(outcome) - number for outcome, number in before.items()}
 
 
@@ -92,14 +92,14 @@ def figures() -> dict[str, float]:
 
 @pytest.fixture
 def quiet(cluster: Cluster) -> Iterator[Database]:
-    """A database of the test's own, without a server that writes there."""
+    """A database of the test's own, which no server writes to."""
     database = cluster.migrated()
     yield database
     cluster.drop(database)
 
 
 def stored(database: Database) -> list[str]:
-    """The request ids in the order in which the requests came."""
+    """Read the request ids in the order of the requests."""
     query = "SELECT request_id FROM server_logs WHERE error_message IS NULL ORDER BY created_at, log_id"
     return [request_id for (request_id,) in database.rows(query)]
 
@@ -357,7 +357,7 @@ def wait_until(done: Any) -> None:
 
 @contextmanager
 def locked(database: Database) -> Iterator[None]:
-    """Let whoever writes the log wait."""
+    """Block every writer of the log."""
     with psycopg.connect(database.url) as connection:
         connection.execute("LOCK TABLE server_logs IN ACCESS EXCLUSIVE MODE")
         yield

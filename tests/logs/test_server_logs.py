@@ -1,4 +1,4 @@
-"""The server log: each request leaves one row that says who, what, how long and how it ended."""
+"""The server log: each request leaves one row, with its caller, path, time and outcome."""
 
 import re
 import socket
@@ -28,14 +28,14 @@ SECONDS = 10
 
 @pytest.fixture(autouse=True, scope="module")
 def soon() -> Iterator[None]:
-    """Rows come without much waiting."""
+    """Shorten the writer's pause, so that rows are written soon."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(writer, "FLUSH_SECONDS", 0.05)
         yield
 
 
 def rows(server: Server, number: int = 1, **query: Any) -> list[Json]:
-    """What the operator finds, once it is that many: rows come within a second or so."""
+    """Read the server log as the operator, once it has so many rows."""
     deadline = time.monotonic() + SECONDS
     while len(found := server.operator.pages("/v1/server-logs", **query)) < number:
         assert time.monotonic() < deadline, found
@@ -45,7 +45,7 @@ def rows(server: Server, number: int = 1, **query: Any) -> list[Json]:
 
 
 def traced(caller: Caller, method: str, path: str, json: object = None, **how: Any) -> Json:
-    """The row of a call."""
+    """Read the row of a call."""
     request_id = f"server-log-{uuid4()}"
     caller.request(method, path, json, headers={"x-request-id": request_id, **how.pop("headers", {})}, **how)
     [row] = rows(caller.server, request_id=request_id)
@@ -221,7 +221,7 @@ def test_a_clone_has_a_row_for_each_of_its_requests(tenant: Tenant, home: Path) 
 
 
 def read(tenant: Tenant, **query: Any) -> list[Json]:
-    """What an auditor finds, its own reading aside."""
+    """Read the server log as an auditor, without the rows of the reading itself."""
     found = tenant.aud.pages(f"{tenant.path}/server-logs", **query)
     return [row for row in found if row["user_id"] != tenant.aud.user_id]
 

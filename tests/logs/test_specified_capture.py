@@ -1,4 +1,4 @@
-"""What the specification asks to be captured, each shown by a query on rows that the service itself wrote."""
+"""Everything that the specification asks to be captured, by queries on rows that the service itself wrote."""
 
 from collections.abc import Iterator
 from typing import LiteralString
@@ -52,7 +52,7 @@ def executions(of: Json) -> Iterator[Json]:
             }
 
 
-# Each line of "What to Capture", and of the table of levels, with the query that shows it.
+# Each line of "What to Capture", and of the table of levels, with a query for its rows.
 LINES: dict[str, LiteralString] = {
     "who: user id, username, email": "SELECT 1 FROM audit_logs l JOIN actors a USING (user_id)"
     " WHERE l.subscription_id = %s AND l.username = 'ana' AND a.email = 'ana@example.org'",

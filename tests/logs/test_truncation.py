@@ -1,4 +1,4 @@
-"""What is too large for a log is cut: within the limit, with its true size, and without half a secret."""
+"""Values too large for a log are cut: within the limit, with their true size, and without half a secret."""
 
 from typing import Any
 
@@ -67,7 +67,7 @@ def test_no_half_of_a_secret_stays_wherever_the_cut_is(before: int) -> None:
     text = "-" * before + TOKEN + " and more" * 5000
     assert "ghp_" not in bounded_text(text, 120)
     assert "ghp_" not in str(bounded({"a": text}, 150))
-    # Where even what is read ahead is cut within it.
+    # With a cut within the text that is read ahead.
     far = "password=" + "x" * (4 * 120 + 16 * 1024 - before) + " " + TOKEN + "." * 1000
     assert "ghp" not in bounded_text(far, 120)
 

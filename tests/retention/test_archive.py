@@ -128,7 +128,7 @@ def test_rows_are_found_in_the_archive_itself(pool: ServiceDatabase, store: Arch
         assert [orjson.loads(line)["request_id"] for line in late] == ["r2", "r3"]
         with pytest.raises(ArchiveError, match="no column state: it has log_id, created_at"):
             archives.rows_of(store, [archive], where={"state": "x"})
-    assert reading.listing(store).narrowed(since=NEXT_DAY) == []
+    assert reading.listing(store).chosen(since=NEXT_DAY) == []
 
 
 def test_an_older_schema_restores_and_an_unknown_column_is_named(

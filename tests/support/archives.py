@@ -143,4 +143,4 @@ def files(folder: Path) -> list[str]:
 
 def rows_of(store: ArchiveStore, archives: Sequence[Manifest], **question: Any) -> list[bytes]:
     """What `annals archive query` finds."""
-    return list(reading.matching(store, archives, reading.Question(**{"where": {}, **question})))
+    return list(reading.matching(store, archives, reading.RowSearch(**{"where": {}, **question})))
