@@ -1,15 +1,10 @@
-"""The page on the command line is true: its exit codes, its options, its examples."""
+"""The page on the command line is true: codes and options; `tests.project.test_pages` runs its examples."""
 
-import os
 import re
-import subprocess
-from pathlib import Path
 
 from service.cli.calls import EXIT_OF_STATUS, Exit
-from tests.support.api import Tenant
-from tests.support.commands import annals, environment
+from tests.support.commands import annals
 from tests.support.project import ROOT
-from tests.support.running_server import ANNALS
 
 PAGE = ROOT / "docs" / "guide" / "command-line.md"
 COMMANDS = {
@@ -43,39 +38,3 @@ def test_the_pages_describe_every_command_and_option() -> None:
             told = annals(None, *command.split(), "--help").stdout.decode()
             options = set(re.findall(r"--[a-z-]+", told)) - {"--help", "--url", "--key"}
             assert [option for option in sorted(options) if option not in text] == []
-
-
-def test_the_examples_print_what_the_page_shows(tenant: Tenant, home: Path) -> None:
-    workflow = tenant.workflow(name="Order ETL", definition={"batch_size": 500, "steps": ["extract", "load"]})
-    tenant.save(
-        workflow, {"batch_size": 2000, "steps": ["extract", "load"]}, tag="v1.0", description="larger batches"
-    )
-    blocks = re.findall(r"```sh\n([^`]*)```\n```text\n([^`]*)```", PAGE.read_text())
-    assert len(blocks) >= 8
-    path = f"{ANNALS.parent}:{os.environ['PATH']}"
-    for commands, shown in blocks:
-        done = subprocess.run(
-            ["bash", "-eu", "-c", commands],
-            cwd=home,
-            env=environment(tenant.ana, PATH=path),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert masked(done.stdout) == masked(shown), commands
-
-
-def masked(text: str) -> str:
-    """The text without what differs from run to run, and with one blank for many."""
-    for pattern, name in (
-        (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "<time>"),
-        (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "<id>"),
-        (r"(?<=workflows/)[0-9a-f]{2}(?=/)", "<xx>"),
-        (r"127\.0\.0\.1:\d+", "<host>"),
-        (r"\b([0-9a-f]{40}|[0-9a-f]{10})\b", "<commit>"),
-        (r"[^\S\n]+", " "),
-    ):
-        text = re.sub(pattern, name, text)
-    return text.strip()

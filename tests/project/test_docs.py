@@ -1,0 +1,163 @@
+"""The documentation holds together: links, paths, index, decisions, settings, roles, language."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from service.domain.actions import Action
+from service.domain.callers import Caller, Origin, Right, Role
+from service.runtime.settings import Settings, variable
+from tests.support.project import ROOT
+
+DOCS = ROOT / "docs"
+INDEX = DOCS / "README.md"
+CONFIGURATION = DOCS / "operations" / "configuration.md"
+MAP = DOCS / "internals" / "map.md"
+DECISIONS = sorted((DOCS / "decisions").glob("*.md"))
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+TREES = ("service", "gitstore", "sql", "jobs", "tests", "docs", "script", "bench")
+
+# Languages of blocks. Only `sh` is run by a test; a page that has `console` says why that is not.
+FENCES = {"sh", "console", "text", "json", "sql", "toml"}
+NOT_RUN = "No test runs the blocks marked `console`"
+# The end of a sentence within a line, and the beginning of the next.
+TWO_SENTENCES = re.compile(r"(?<=[.!?])(?:[\"')]|\*\*)* (?=[`\"(\[*]*[A-Z])")
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def prose(page: Path) -> str:
+    """The page without its blocks."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def code_spans(page: Path) -> list[str]:
+    """Text between single backticks outside of blocks."""
+    return re.findall(r"`([^`\n]+)`", prose(page))
+
+
+def anchors(page: Path) -> set[str]:
+    """The names by which a link reaches the headings of a page, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", prose(page)) if "://" not in link]
+    broken = []
+    for link in links:
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path) if path else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            broken.append(link)
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_source_file_and_folder_that_a_page_names_is_there(page: Path) -> None:
+    words = [span.split()[0] for span in code_spans(page) if span.split()]
+    paths = [
+        word
+        for word in words
+        if re.fullmatch(r"[\w./-]+\.(?:py|sql)", word)
+        or re.fullmatch(rf"(?:{'|'.join(TREES)})/[\w./-]*", word)
+    ]
+    # A module may be named without its ending, and `__init__.py` alone means that of any package.
+    assert [
+        path
+        for path in paths
+        if not (ROOT / path).exists() and not (ROOT / f"{path}.py").exists() and path != "__init__.py"
+    ] == []
+
+
+def test_the_index_links_every_page() -> None:
+    linked = {(INDEX.parent / link).resolve() for link in re.findall(r"\]\(([^)#\s]+)\)", INDEX.read_text())}
+    assert [name(page) for page in sorted(DOCS.rglob("*.md")) if page not in linked | {INDEX}] == []
+
+
+@pytest.mark.parametrize("decision", DECISIONS, ids=name)
+def test_each_decision_has_a_status(decision: Path) -> None:
+    title, _, status = decision.read_text().splitlines()[:3]
+    assert title.startswith(f"# {int(decision.name[:4])}. ")
+    accepted = re.fullmatch(r"\*\*Status:\*\* accepted(?:; changed by \[decision \d+\]\(\S+\))?\.", status)
+    superseded = re.fullmatch(r"\*\*Status:\*\* superseded by \[decision \d+\]\(\S+\)\.", status)
+    assert accepted or superseded, status
+
+
+def test_decisions_are_numbered_once_each() -> None:
+    numbers = [path.name[:4] for path in DECISIONS]
+    assert len(set(numbers)) == len(numbers)
+
+
+def test_the_configuration_page_has_every_setting_as_it_is() -> None:
+    text = CONFIGURATION.read_text()
+    rows = [
+        f"| `{variable(field)}` | {shown_default(field)} | {setting.description} |"
+        for field, setting in Settings.model_fields.items()
+    ]
+    assert [row for row in rows if row not in text] == []
+    assert len(re.findall(r"^\| `(?:ANNALS_|DATABASE_URL)", text, flags=re.MULTILINE)) == len(rows)
+
+
+def shown_default(field: str) -> str:
+    """A default as the table shows it."""
+    default = Settings.model_fields[field].default
+    return "" if default is None else f"`{default}`"
+
+
+def test_the_role_table_is_that_of_the_code() -> None:
+    text = (DOCS / "guide" / "integrate.md").read_text()
+    head = re.search(r"^\| a role may \| (.*) \|$", text, flags=re.MULTILINE)
+    assert head is not None
+    roles = [Role(each) for each in head[1].split(" | ")]
+    assert set(roles) == set(Role)
+    shown = {
+        (right, role)
+        for right in Right
+        for row in re.findall(rf"^\| {re.escape(right)} \|(.*)\|$", text, flags=re.MULTILINE)
+        for role, cell in zip(roles, row.split("|"), strict=True)
+        if cell.strip() == "yes"
+    }
+    origin = Origin(request_id="r", ip_address=None, user_agent=None, endpoint="/", method="GET")
+    callers = [
+        Caller(user_id=None, username="u", role=role, subscription_id=None, origin=origin) for role in roles
+    ]
+    assert shown == {(right, each.role) for right in Right for each in callers if each.may(right)}
+
+
+def test_the_audit_page_names_every_action() -> None:
+    spans = set(code_spans(DOCS / "guide" / "audit.md"))
+    assert [action for action in Action if action not in spans] == []
+
+
+def test_the_map_has_every_room() -> None:
+    rooms = {
+        f"{folder.parent.relative_to(ROOT)}"
+        for tree in ("service", "gitstore", "sql", "jobs")
+        for folder in (ROOT / tree).rglob("__init__.py")
+    } - {"service"}
+    text = MAP.read_text()
+    assert [room for room in sorted(rooms) if f"`{room}`" not in text] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_blocks_say_whether_they_run(page: Path) -> None:
+    fences = re.findall(r"^\s*```(.*)$", page.read_text(), flags=re.MULTILINE)
+    opened = set(fences[::2])
+    assert opened <= FENCES
+    if "console" in opened:
+        assert NOT_RUN in page.read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_there_is_one_sentence_a_line(page: Path) -> None:
+    lines = [
+        re.sub(r"^\s*(?:-|\d+\.) ", "", re.sub(r"`[^`]*`", "`x`", line))
+        for line in prose(page).splitlines()
+        if not line.lstrip().startswith(("|", "#"))
+    ]
+    assert [line for line in lines if TWO_SENTENCES.search(line)] == []
