@@ -1,4 +1,4 @@
-"""Many rows by one statement with one parameter: they go over as a JSON text, which PostgreSQL takes apart.
+"""Many rows by one statement with one parameter: a JSON text, which PostgreSQL takes apart.
 
 One round trip, and a small part of the time that a parameter for each value takes on this side.
 """
@@ -16,8 +16,8 @@ from sql.errors import UnfitValue
 from sql.pipelines import Command
 
 _ROWS: Final = "rows"
-# Many large documents are cut into several statements: PostgreSQL is at work on the first while the next is
-# made, and takes a text of 1 GiB at the most.
+# Many large documents are cut into several statements: PostgreSQL executes the first while the next is made,
+# and takes a text of 1 GiB at the most.
 MAX_TEXT_BYTES: Final = 1024 * 1024
 
 
@@ -29,14 +29,14 @@ def table_of(*columns: Column[Any]) -> TableValuedAlias:
 
 
 def insertion(table: Table, *names: str, **constants: Any) -> Command:
-    """What adds rows with values for these columns, and the same constant values in each."""
+    """Make the command that adds rows with values for these columns, and the same constants in each row."""
     new = table_of(*(table.c[name] for name in names))
     values = select(*(new.c[name] for name in names), *constants.values())
     return Command(insert(table).from_select([*names, *constants], values, include_defaults=False))
 
 
 def execute(tx: Transaction, command: Command, rows: Sequence[Any], **parameters: Any) -> None:
-    """Execute what `insertion` made, or a command over `table_of`, for rows: dataclasses or dictionaries.
+    """Execute a command of `insertion`, or one over `table_of`, for rows: dataclasses or dictionaries.
 
     Raises UnfitValue for half of a surrogate pair and for an integer past 64 bits.
     """

@@ -35,19 +35,19 @@ PLATFORM: Final = "platform"
 Scope = UUID | Literal["platform"]
 
 SERVICE_ROLE: Final = "annals_service"
-# Owns the tables and so may change what the service may not: for repairs alone, each of which is audited.
+# Owns the tables, and so may change more than the service: for repairs alone, each of which is audited.
 OWNER_ROLE: Final = "annals_owner"
-# What may call the checked functions by which rows of logs go.
+# May call the checked functions that delete rows of logs.
 RETENTION_ROLE: Final = "annals_retention"
 
 CONNECT_TIMEOUT_SECONDS = 5
 POOL_TIMEOUT_SECONDS = 10
-# An abandoned transaction (a stopped process that still holds its socket) must not hold row locks for ever.
+# An abandoned transaction (a stopped process whose socket is open) must not keep its row locks for ever.
 IDLE_TRANSACTION_TIMEOUT = "60s"
-# Nor may a wait for one go on for ever: the caller is told to come back.
+# Nor may a wait for a lock last for ever: the caller gets an error and may retry.
 LOCK_TIMEOUT = "15s"
 KEEPALIVE_SECONDS = 15
-# A connection used so lately is taken to be alive: asking it would be one more round trip of each call.
+# A connection used in the last second is taken to be alive: a check costs each call one more round trip.
 FRESH_SECONDS = 1.0
 
 # For statements made once. The first is not named like its column: an UPDATE would take it for a value.
@@ -68,14 +68,17 @@ _ENTER = Command(
 
 
 def among(column: ColumnElement[Any], ids: Collection[UUID]) -> ColumnElement[bool]:
-    """Whether a column is one of some ids: one parameter, where IN takes one each and 65,535 at the most."""
+    """Make the condition that a column is one of some ids.
+
+    It takes one parameter, where IN takes one for each id and 65,535 at the most.
+    """
     return column == any_(literal(list(ids), ARRAY(Uuid())))
 
 
 def driver_url(url: str) -> URL:
     """The SQLAlchemy URL for psycopg of a `postgresql://` or `postgres://` URL.
 
-    Raises ValueError for what is no PostgreSQL URL.
+    Raises ValueError for anything but a PostgreSQL URL.
     """
     try:
         parsed = make_url(url)
@@ -95,11 +98,11 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=POOL_TIMEOUT_SECONDS,
-            # The one used last knows its tables and statements: PostgreSQL keeps those per connection.
+            # The connection used last has tables and statements cached: PostgreSQL caches per connection.
             pool_use_lifo=True,
             # Parameters are e-mail addresses, hashes and documents: no error message may hold them.
             hide_parameters=True,
-            # JSONB writes a large double out as an integer: this reads it as the same double again.
+            # JSONB writes a large double as an integer, and orjson reads it as the same double again.
             json_deserializer=orjson.loads,
             connect_args=connect_arguments("annals"),
         )
@@ -116,10 +119,11 @@ class Database:
         role: Literal["annals_service", "annals_owner", "annals_retention"] = SERVICE_ROLE,
         snapshot: bool = False,
     ) -> Iterator[Transaction]:
-        """A transaction that sees one subscription's rows, or with PLATFORM all; commits when left in peace.
+        """Open a transaction on one subscription's rows, or with PLATFORM on all; commit at a normal end.
 
-        What `first` sends goes over with its beginning. With `snapshot` all that it reads is of one instant,
-        and it writes nothing. Row-level security does not hold the owner. Raises the errors of `sql.errors`.
+        Statements of `first` are sent with its beginning, in one round trip. With `snapshot` everything is
+        read as of one instant, and nothing can be written. Row-level security does not bind the owner.
+        Raises the errors of `sql.errors`.
         """
         with translated(), self.engine.connect() as connection, connection.begin():
             with pipelined(connection):
@@ -138,16 +142,16 @@ class Database:
 def _configure(connection: Any, _record: object) -> None:
     # Outside a transaction, so that a rollback does not undo it.
     connection.autocommit = True
-    # A pooler takes this one over to the connections that it gives instead.
+    # A pooler carries this setting over to the connections that it hands out.
     connection.execute("SET TIME ZONE 'UTC'")
     if is_pooled(connection):
-        # Prepared on one connection, a statement is looked for on another.
+        # A statement prepared on one connection would be looked for on another.
         connection.prepare_threshold = None
     connection.autocommit = False
 
 
 def is_pooled(connection: Any) -> bool:
-    """Whether a pooler answers in the place of the server: it makes up the process that a cancellation names.
+    """True if a pooler answers in the place of the server: it invents the process id for cancellations.
 
     `connection` is the driver's.
     """
@@ -160,7 +164,7 @@ def _note_use(_connection: Any, record: ConnectionPoolEntry) -> None:
 
 
 def _check_idle(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
-    """Ask a connection that lay idle whether it still lives; raised, the pool makes another."""
+    """Check a connection that was idle; raises DisconnectionError, for which the pool makes another."""
     if time.monotonic() - record.info.get("used_at", float("inf")) < FRESH_SECONDS:
         return
     try:
@@ -172,7 +176,7 @@ def _check_idle(connection: Any, record: ConnectionPoolEntry, _proxy: object) ->
 
 
 def connect_arguments(application: str) -> dict[str, Any]:
-    """What libpq is told of every connection: how soon to give up on a server that is gone."""
+    """The arguments of libpq for each connection: how soon to give up on a server that is gone."""
     return {
         "connect_timeout": CONNECT_TIMEOUT_SECONDS,
         "application_name": application,

@@ -1,17 +1,17 @@
-"""What can go wrong in the database, without its driver's names.
+"""The errors of the database, without its driver's names.
 
 DatabaseError
 ├── DatabaseUnavailable   not reachable, shutting down, or no connection came free in time
-│   └── LockNotTaken      somebody else held a lock for longer than the wait was to be
+│   └── LockNotTaken      another transaction kept a lock for longer than the wait may be
 ├── WriteConflict         a deadlock, a serialization failure, or a chunk that was dropped while its lock was
 │                         waited for: the same work may succeed when tried again
-├── RowsKept              rows of a log were to go that a rule or a hold keeps
-├── ChunkGone             a log has no chunk of that range, or not any more
+├── RowsKept              rows of a log were to be deleted that a rule or a legal hold keeps
+├── ChunkGone             a log has no chunk of that range, or no longer
 ├── UniqueConflict        a unique constraint refused a row; `constraint` names it
 ├── LimitExceeded         a value is past what PostgreSQL can store
 ├── RowsRefused           one row or more of a batch can't be stored as they are
-├── UnfitValue            a value is none of its column's type: out of range, or a text that it can't hold
-├── RoleNotGranted        the login was not granted a role that this needs
+├── UnfitValue            a value does not fit its column's type: out of range, or a text that can't be stored
+├── RoleNotGranted        the login was not granted a role that this work needs
 └── SchemaError           the schema is missing, old, newer than this program, or may not be changed
 """
 
@@ -22,11 +22,11 @@ import psycopg
 import psycopg.errors
 from sqlalchemy import exc
 
-# Of the functions by which rows of logs go.
+# Raised by the functions that delete rows of logs.
 ROWS_KEPT = "RK001"
 
 
-# Of who waited to write to a chunk that another transaction then dropped: the next attempt makes a new one.
+# The error of a write that waited for a chunk until it was dropped: the next attempt makes a new chunk.
 _NO_RELATION = "could not open relation with OID"
 _NO_ROLE = "permission denied to set role"
 
@@ -64,15 +64,15 @@ class SchemaError(DatabaseError):
 
 
 class RowsKept(DatabaseError):
-    """A rule of retention, or a legal hold, keeps rows that were to go."""
+    """A rule of retention, or a legal hold, keeps rows that were to be deleted."""
 
 
 class ChunkGone(DatabaseError):
-    """The chunk is not there: somebody else dropped it."""
+    """The chunk does not exist: another transaction dropped it."""
 
 
 class RoleNotGranted(DatabaseError):
-    """The login may not take a role of Annals; only what needs that role is out of reach."""
+    """The login may not take a role of Annals; everything else works without that role."""
 
 
 class UniqueConflict(DatabaseError):
@@ -83,7 +83,7 @@ class UniqueConflict(DatabaseError):
         self.constraint = constraint
 
     def __reduce__(self) -> tuple[type["UniqueConflict"], tuple[str]]:
-        # To cross a socket: exceptions are copied by their message alone.
+        # Errors cross a socket, and exceptions are copied by their message alone.
         return type(self), (self.constraint,)
 
 
@@ -99,8 +99,8 @@ def translated() -> Iterator[None]:
 
 
 def translate(error: exc.DBAPIError | psycopg.Error) -> Exception:
-    """The error of this module that `error` is, or `error` itself: then the fault is ours."""
-    # Those of a pipeline come from the driver as they are.
+    """Translate a driver's error to this module's; an unknown one, a fault of ours, is returned as it is."""
+    # Errors of a pipeline are the driver's own, not wrapped by SQLAlchemy.
     origin = error.orig if isinstance(error, exc.DBAPIError) else error
     if isinstance(origin, psycopg.errors.UniqueViolation):
         return UniqueConflict(origin.diag.constraint_name or "")
@@ -129,5 +129,5 @@ def translate(error: exc.DBAPIError | psycopg.Error) -> Exception:
 
 
 def _said(origin: psycopg.Error) -> str:
-    """What went wrong, without where in which function."""
+    """The message of an error, without the place in a function."""
     return origin.diag.message_primary or str(origin)

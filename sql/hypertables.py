@@ -20,9 +20,9 @@ class Hypertable:
 
 CHUNK_SCHEMA = "annals_chunks"
 
-# A chunk is the unit of retention and of locking: a day where rows go after 90 days, a week where they go
-# after a year, a quarter where they stay for good (ten years of weekly chunks with six indexes each would
-# take some four thousand locks for one unbounded page; the default lock table holds about 6,400).
+# A chunk is the unit of retention and of locking: a day where rows expire after 90 days, a week where they
+# expire after a year, a quarter where they are kept for good (ten years of weekly chunks with six indexes
+# each would take some four thousand locks for one unbounded page; the default lock table holds about 6,400).
 HYPERTABLES = (
     Hypertable("audit_logs", "created_at", timedelta(days=90)),
     Hypertable("data_change_history", "changed_at", timedelta(days=90)),
@@ -45,7 +45,7 @@ def installed_version(connection: Connection) -> str | None:
 
 
 def is_available(connection: Connection) -> bool:
-    """Whether the server could give this database TimescaleDB."""
+    """True if the server can install TimescaleDB in this database."""
     query = text("SELECT count(*) FROM pg_available_extensions WHERE name = 'timescaledb'")
     return bool(connection.execute(query).scalar_one())
 
@@ -77,7 +77,7 @@ def plain_logs(connection: Connection) -> list[Hypertable]:
 
 
 def make_chunk_schema(connection: Connection, owner: str) -> None:
-    """The schema in which chunks lie, closed to all but the tables' owner.
+    """Create the schema of the chunks, closed to all but the tables' owner.
 
     In TimescaleDB's own schema, which everybody may use, a chunk that is read directly skips the row-level
     security of its hypertable.
@@ -86,7 +86,7 @@ def make_chunk_schema(connection: Connection, owner: str) -> None:
 
 
 def convert(connection: Connection, log: Hypertable) -> None:
-    """Make a hypertable of a log, with the rows that it has; runs as the tables' owner."""
+    """Convert a log, with its rows, to a hypertable; runs as the tables' owner."""
     # The indexes are the migrations' own: TimescaleDB's default one would be seen as a foreign object.
     # The older form of the call: the newer, with by_range, can't choose the schema of the chunks.
     statement = text(

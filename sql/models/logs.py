@@ -1,7 +1,7 @@
 """The logs: hypertables on TimescaleDB, plain tables elsewhere.
 
-None has a foreign key, since a log outlives what it is about; each primary key ends in the time column,
-since TimescaleDB wants the partitioning column in every unique index.
+None has a foreign key, since a log outlives the resources that it names; each primary key ends in the time
+column, since TimescaleDB wants the partitioning column in every unique index.
 """
 
 from datetime import datetime
@@ -15,7 +15,7 @@ from sqlmodel import Field, SQLModel
 
 from sql.models.columns import INSTANT, JSON, TEXT
 
-# What is looked for by its status is rare; the rest is found by its time.
+# Rows that are looked for by their status are rare; the rest is found by its time.
 REFUSED = text("status <> 'success'")
 NOTABLE = text("log_level <> 'INFO'")
 UNSUCCESSFUL = text("status IN ('failed', 'cancelled')")
@@ -23,7 +23,7 @@ FAILED = text("response_status >= 400")
 
 
 def _filters(table: str, time: str, row_id: str, /, **filters: TextClause | None) -> tuple[Index, ...]:
-    """An index for each filter, in the order of pages; with a condition, of the rows that are worth it."""
+    """Make an index for each filter, in the order of pages; with a condition, of rare rows alone."""
     return tuple(
         Index(f"ix_{table}_{name}", "subscription_id", name, time, row_id, postgresql_where=condition)
         for name, condition in filters.items()
@@ -76,7 +76,7 @@ class AuditLogTable(SQLModel, table=True):
 
 
 class ExecutionColumns(SQLModel):
-    """What both classes of execution log have."""
+    """The columns of both execution logs."""
 
     log_id: UUID = Field(primary_key=True)
     created_at: datetime = Field(sa_type=INSTANT, primary_key=True)
@@ -128,7 +128,7 @@ class ExecutionLogTable(ExecutionColumns, table=True):
 
 
 class NodeExecutionLogTable(ExecutionColumns, table=True):
-    """Executions of single nodes, kept 90 days: a hypertable of its own, so that whole chunks can go."""
+    """Executions of single nodes, kept 90 days: a hypertable of its own, so that whole chunks can expire."""
 
     __tablename__ = "node_execution_logs"
     __table_args__ = _execution_indexes("node_execution_logs")
@@ -209,9 +209,9 @@ class DataChangeHistoryTable(SQLModel, table=True):
 
 
 class ChangeNumberTable(SQLModel, table=True):
-    """How many changes a record has had, so that the next is numbered without a gap.
+    """The number of data changes of a record, so that the next one is numbered without a gap.
 
-    Resources need no row here: their changes are numbered under the lock on their repository.
+    Resources need no row here: their data changes are numbered under the lock on their repository.
     """
 
     __tablename__ = "change_numbers"

@@ -1,4 +1,4 @@
-"""The row that orders the writers of a subscription's repository and says where its branches stand."""
+"""The row that orders the writers of a subscription's repository and names the heads of its branches."""
 
 from datetime import datetime
 from uuid import UUID
@@ -10,7 +10,7 @@ from sql.models.columns import INSTANT
 
 
 class RepositoryTable(SQLModel, table=True):
-    """Locked by each batch; the refs follow what it says. `commits` is how many `main` has."""
+    """Locked by each batch; the refs in git follow this row. `commits` is the number of commits of `main`."""
 
     __tablename__ = "repositories"
 
@@ -19,7 +19,7 @@ class RepositoryTable(SQLModel, table=True):
     published_commit: str | None = Field(default=None, max_length=40)
     commits: int = Field(default=0, sa_type=BigInteger(), sa_column_kwargs={"server_default": "0"})
     created_at: datetime = Field(sa_type=INSTANT)
-    # As upkeep saw it last.
+    # As upkeep measured it last.
     packs: int | None = Field(default=None)
     bytes: int | None = Field(default=None, sa_type=BigInteger())
     measured_at: datetime | None = Field(default=None, sa_type=INSTANT)

@@ -1,4 +1,4 @@
-"""The six kinds of resource: where each stands in the tree; what it holds is in its versions."""
+"""The six kinds of resource, with their places in the tree; their contents are in their versions."""
 
 from datetime import datetime
 from typing import Any
@@ -39,7 +39,7 @@ def soft_deleted() -> Any:
 
 
 class ResourceColumns(SQLModel):
-    """What every kind of resource has."""
+    """The columns of every kind of resource."""
 
     subscription_id: UUID = Field(foreign_key="subscriptions.subscription_id")
     name: str = Field(max_length=500)

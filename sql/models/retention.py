@@ -1,4 +1,4 @@
-"""For how long logs are kept, what is held all the same, and what was archived before it went."""
+"""Retention policies, legal holds, and archives of rows that were deleted afterwards."""
 
 from datetime import datetime
 from uuid import UUID
@@ -10,7 +10,7 @@ from sql.models.columns import INSTANT, TEXT
 
 
 class RetentionPolicyTable(SQLModel, table=True):
-    """The days for which a level is kept, by default and in one subscription; without a number for good."""
+    """The days for which a level is kept, for all or in one subscription; for good without a number."""
 
     __tablename__ = "retention_policies"
     __table_args__ = (
@@ -37,9 +37,9 @@ class RetentionPolicyTable(SQLModel, table=True):
 
 
 class LegalHoldTable(SQLModel, table=True):
-    """Keeps rows from every job: those of a whole subscription, of a resource and all in it, or of a user.
+    """A legal hold: keeps the rows of a subscription, of a resource and all below it, or of a user.
 
-    It ends when it is released, or at `until` where that is said.
+    It ends when it is released, or at `until` if that is set.
     """
 
     __tablename__ = "legal_holds"
@@ -68,7 +68,7 @@ class LegalHoldTable(SQLModel, table=True):
 
 
 class LegalHoldMoveTable(SQLModel, table=True):
-    """A resource that was moved out of or into what is held: the hold goes on to keep it, and all in it."""
+    """A resource that was moved out of or into a held tree: the hold keeps it and all below it."""
 
     __tablename__ = "legal_hold_moves"
     __table_args__ = (Index(None, "subscription_id", "resource_id"),)
@@ -79,9 +79,9 @@ class LegalHoldMoveTable(SQLModel, table=True):
 
 
 class ArchiveTable(SQLModel, table=True):
-    """A verified file of rows that may go, or of what a closed subscription had.
+    """A verified file of expired rows, or of the rows of a closed subscription.
 
-    No foreign key: it outlives both. `range_end` is exclusive, `bytes` are the file's, compressed.
+    No foreign key: an archive outlives both. `range_end` is exclusive, `bytes` are the file's, compressed.
     """
 
     __tablename__ = "archives"
@@ -105,7 +105,7 @@ class ArchiveTable(SQLModel, table=True):
 
 
 class LateWriteTable(SQLModel, table=True):
-    """A transaction that added to a chunk since it was guarded; used by functions of `chunks.sql` alone."""
+    """A transaction that added to a chunk since it was guarded; functions of `chunks.sql` alone use it."""
 
     __tablename__ = "late_writes"
 
@@ -114,7 +114,10 @@ class LateWriteTable(SQLModel, table=True):
 
 
 class RulesSeenTable(SQLModel, table=True):
-    """The rules by which a transaction found rows to delete, until it ends; used as LateWrite is."""
+    """The rules by which a transaction found rows to delete, until it ends.
+
+    Functions of `retention.sql` alone use it.
+    """
 
     __tablename__ = "rules_seen"
 

@@ -1,4 +1,4 @@
-"""Versions, their comments, and the check-outs, publications and tags by which the past can be asked."""
+"""Versions, their comments, and check-outs, publications and tags with the times for which they lasted."""
 
 from datetime import datetime
 from typing import Any
@@ -44,9 +44,9 @@ class VersionTable(SQLModel, table=True):
             postgresql_where=text("is_published"),
         ),
         Index(None, "subscription_id", "git_commit_hash"),
-        # By time, the commit that `main` was at.
+        # Finds the commit of `main` at an instant.
         Index(None, "subscription_id", "created_at", "commit_number"),
-        # The resources that there were at a commit, without their later versions.
+        # Finds the resources that existed at a commit, without reading their later versions.
         Index(
             "ix_versions_first",
             "subscription_id",
@@ -83,7 +83,7 @@ class VersionTable(SQLModel, table=True):
 
 
 class VersionCommentTable(SQLModel, table=True):
-    """What somebody said of a version; the first one is the commit's body."""
+    """A comment on a version; the first one is the body of the commit."""
 
     __tablename__ = "version_comments"
     __table_args__ = (Index(None, "version_id", "commented_at"), Index(None, "subscription_id"))
@@ -97,7 +97,7 @@ class VersionCommentTable(SQLModel, table=True):
 
 
 class CheckOutTable(SQLModel, table=True):
-    """A lease on a resource: at most one is open, and an open one past `expires_at` counts as none."""
+    """A lease on a resource: at most one is open, and an open one past `expires_at` has ended."""
 
     __tablename__ = "check_outs"
     __table_args__ = (
@@ -170,7 +170,7 @@ class PublicationTable(SQLModel, table=True):
 class TagTable(SQLModel, table=True):
     """The time during which a tag named a version, and the git object behind its ref.
 
-    A row whose ref has still to be made or removed in the repository is not `ref_is_settled`.
+    A row whose ref has yet to be made or removed in the repository is not `ref_is_settled`.
     """
 
     __tablename__ = "tags"

@@ -1,10 +1,10 @@
--- Who may do what. annals_owner owns every object and nobody logs in as it; the service, the ingest of logs and
--- retention each get what they need and no more. None of them can rewrite history or logs.
+-- Grants and row-level security. annals_owner owns every object and nobody logs in as it; the service, the ingest of
+-- logs and retention each get the rights that they need and no more. None of them can rewrite history or logs.
 
 GRANT USAGE ON SCHEMA public TO annals_service, annals_ingest, annals_retention;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO annals_service, annals_retention;
--- The owner's alone: checked functions write and compare them.
+-- These two are the owner's alone: checked functions write and compare them.
 REVOKE SELECT ON late_writes, rules_seen FROM annals_service, annals_retention;
 
 GRANT INSERT, UPDATE ON
@@ -32,7 +32,7 @@ GRANT UPDATE (released_by, released_at, release_reason) ON legal_holds TO annals
 GRANT INSERT ON execution_logs, node_execution_logs, server_logs TO annals_ingest;
 GRANT INSERT ON archives TO annals_retention;
 
--- Functions that are granted to nobody serve the others, or are an operator's.
+-- Functions that are granted to nobody are called by the others, or by an operator who is the owner.
 REVOKE EXECUTE ON FUNCTION
     cascade_delete_workspace, retention_log, retention_cutoff, retention_held, retention_window, retention_is_held,
     retention_rules, keep_rules, check_rules_seen, delete_expired, count_expired, count_held, log_keeps,
@@ -56,7 +56,7 @@ BEGIN
         'deletion_logs', 'deletion_requests',
         'audit_logs', 'execution_logs', 'node_execution_logs', 'server_logs', 'data_change_history',
         'change_numbers', 'audit_policies',
-        -- Rows of these that are for all have no subscription; each subscription sees its own.
+        -- Rows of these that apply to all have no subscription; each subscription sees its own rows alone.
         'retention_policies', 'legal_holds', 'legal_hold_moves', 'archives'
     ] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', v_table);

@@ -1,3 +1,5 @@
+-- The list of archives. `sql/models/retention.py` describes the table.
+
 CREATE TABLE archives (
     archive_id UUID NOT NULL,
     log VARCHAR(100) NOT NULL,

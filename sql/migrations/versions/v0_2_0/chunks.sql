@@ -1,11 +1,16 @@
+-- Drop of expired chunks. TimescaleDB is named in texts alone: without it there are no chunks, and rows are deleted
+-- in batches. A chunk is guarded, archived, and dropped in three transactions; see
+-- docs/decisions/0021-compared-at-the-end.md.
+
+-- The transactions that added to a chunk since it was guarded, by PostgreSQL's numbers of both.
 CREATE TABLE late_writes (
     chunk BIGINT NOT NULL,
     written_by BIGINT NOT NULL,
     CONSTRAINT pk_late_writes PRIMARY KEY (chunk, written_by)
 );
 
--- The chunks of a log, oldest first, with what the disk gets back and how many rows the planner thinks that each has;
--- none where it is a plain table.
+-- The chunks of a log, oldest first, each with its bytes on the disk and the planner's estimate of its rows; none for
+-- a plain table.
 CREATE FUNCTION log_chunks(p_log TEXT) RETURNS TABLE (
     range_start TIMESTAMP WITH TIME ZONE, range_end TIMESTAMP WITH TIME ZONE, bytes BIGINT, planned_rows BIGINT
 ) LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $chunks$
@@ -21,7 +26,7 @@ BEGIN
 END
 $chunks$;
 
--- Of a row that is added to a chunk which is guarded.
+-- Note the transaction that adds a row to a guarded chunk.
 CREATE FUNCTION note_late_write() RETURNS TRIGGER LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $note$
 BEGIN
@@ -31,7 +36,7 @@ BEGIN
 END
 $note$;
 
--- The name of the chunk of a log that has exactly that range; raises where there is none.
+-- The name of the chunk of a log with exactly this range. Raises no_data_found where there is none.
 CREATE FUNCTION log_chunk(p_log TEXT, p_from TIMESTAMP WITH TIME ZONE, p_until TIMESTAMP WITH TIME ZONE)
 RETURNS TEXT LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $chunk$
 DECLARE
@@ -51,7 +56,7 @@ BEGIN
 END
 $chunk$;
 
--- Lock a chunk; raises as `log_chunk` does where somebody else drops it meanwhile.
+-- Lock a chunk. Raises no_data_found, as `log_chunk` does, where another transaction drops it meanwhile.
 CREATE FUNCTION lock_chunk(p_name TEXT, p_mode TEXT) RETURNS REGCLASS LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms' AS $lock$
 BEGIN
@@ -62,15 +67,16 @@ EXCEPTION WHEN undefined_table THEN
 END
 $lock$;
 
--- Have it noted from now on who adds to a chunk, and say which chunk it is and how many did before: what is committed by
--- then, and no more, is what a transaction sees that begins afterwards and is not late. Who writes to it does so as ever.
+-- Begin to note the transactions that add to a chunk; answers the chunk's oid and the number of those noted before. A
+-- transaction that begins afterwards sees every row of the chunk but those of noted transactions. Writers neither
+-- wait nor fail.
 CREATE FUNCTION guard_chunk(
     p_log TEXT, p_from TIMESTAMP WITH TIME ZONE, p_until TIMESTAMP WITH TIME ZONE,
     OUT chunk BIGINT, OUT late_writes BIGINT
 ) LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms' AS $guard$
 DECLARE
-    -- Nobody has rows in it that are not committed.
+    -- Under this lock no transaction has uncommitted rows in the chunk.
     v_chunk REGCLASS := public.lock_chunk(public.log_chunk(p_log, p_from, p_until), 'SHARE ROW EXCLUSIVE');
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = v_chunk AND tgname = 'note_late_write') THEN
@@ -85,8 +91,9 @@ BEGIN
 END
 $guard$;
 
--- Drop the chunk of a log that has exactly that range, all of whose rows are past their term and not held, and to which
--- nobody has added since it was guarded and so many had. Another may have been dropped, and this one made, since then.
+-- Drop the chunk of a log with exactly this range. All of its rows have to be expired and not held, and no
+-- transaction may have added to it since `guard_chunk` answered p_chunk and p_late_writes. The oid tells whether the
+-- guarded chunk was dropped since and another one made in its place.
 CREATE FUNCTION drop_expired_chunk(
     p_log TEXT, p_from TIMESTAMP WITH TIME ZONE, p_until TIMESTAMP WITH TIME ZONE, p_at TIMESTAMP WITH TIME ZONE,
     p_chunk BIGINT, p_late_writes BIGINT
@@ -102,7 +109,7 @@ BEGIN
         RAISE EXCEPTION 'the chunk of % from % to % has rows that are kept', p_log, p_from, p_until
             USING ERRCODE = 'RK001';
     END IF;
-    -- From here on others wait: for the rules 30 ms and for the chunk 50, at the very most.
+    -- From here on others wait: at most 30 ms for the rules and 50 ms for the chunk.
     PERFORM public.keep_rules(v_rules);
     v_chunk := public.lock_chunk(v_name, 'ACCESS EXCLUSIVE');
     IF p_chunk IS DISTINCT FROM v_chunk::oid::bigint

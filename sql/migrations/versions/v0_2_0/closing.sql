@@ -1,8 +1,8 @@
 -- The only ways by which rows of a closed subscription are deleted: a number of them a call, while it is due to be
 -- purged.
 
--- Raises where a subscription is not closed, due and exported, or is held. Until the transaction ends nobody opens it
--- again, nor places a hold.
+-- Raise object_not_in_prerequisite_state for a subscription that is not closed, due and exported, or is held. Until
+-- the transaction ends nobody can reopen it or place a hold.
 CREATE FUNCTION check_purge(p_subscription_id UUID, p_at TIMESTAMP WITH TIME ZONE) RETURNS VOID
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $check$
 BEGIN
@@ -24,8 +24,8 @@ BEGIN
 END
 $check$;
 
--- Deletes at most p_limit rows of a subscription, the oldest first, from the table whose row type `p_row` has, and
--- returns them: to be archived in the transaction in which they go. It is for what is written to until the end.
+-- Delete at most p_limit rows of a subscription, the oldest first, from the table whose row type `p_row` has, and
+-- return them: they are archived in the transaction that deletes them. For tables that are written to until the end.
 CREATE FUNCTION purge_rows(
     p_row ANYELEMENT, p_subscription_id UUID, p_at TIMESTAMP WITH TIME ZONE, p_limit INTEGER
 ) RETURNS SETOF ANYELEMENT LANGUAGE plpgsql SECURITY DEFINER
@@ -69,9 +69,9 @@ BEGIN
 END
 $purge$;
 
--- Removes at most p_limit rows of one of the other tables, in the order of their dependence, and says of which and how
--- many; nothing at all where nothing is left. What stays: the row of the subscription, its legal holds, its audit log
--- and its change history.
+-- Delete at most p_limit rows of one of the other tables, in the order of their dependence; answers the table and the
+-- number of rows, or no row where nothing is left. These stay: the row of the subscription, its legal holds, its
+-- audit log and its change history.
 CREATE FUNCTION purge_subscription(
     p_subscription_id UUID,
     p_at TIMESTAMP WITH TIME ZONE,
@@ -91,10 +91,10 @@ BEGIN
         'users', 'actors', 'change_numbers', 'audit_policies', 'repositories'
     ] LOOP
         v_condition := CASE v_table
-            -- Those that nothing lies in.
+            -- Innermost folders first.
             WHEN 'folders' THEN
                 'NOT EXISTS (SELECT FROM public.folders AS inside WHERE inside.parent_folder_id = t.folder_id)'
-            -- Of the row that stays, so that its last change has the next number.
+            -- The row of the subscription stays, and its last change gets the next number.
             WHEN 'change_numbers' THEN 't.table_name <> ''subscriptions'''
             ELSE 'true'
         END;

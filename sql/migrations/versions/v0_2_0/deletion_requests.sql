@@ -1,3 +1,5 @@
+-- Deletions that operators ask for in SQL. `sql/models/deletion_requests.py` describes the table.
+
 CREATE TABLE deletion_requests (
     request_id UUID NOT NULL,
     subscription_id UUID NOT NULL,
@@ -22,9 +24,9 @@ CREATE UNIQUE INDEX uq_deletion_requests_waiting
 CREATE INDEX ix_deletion_requests_waiting
     ON deletion_requests (subscription_id, requested_at, request_id) WHERE done_at IS NULL;
 
--- The specification's function, for operators. SQL can't write git, so it asks: the service deletes, within about a
--- second, in one commit and with all its records (docs/decisions/0017-cascade-in-sql.md). What it counts is what lives
--- now. It acts as the owner, so that whom an operator grants EXECUTE needs no right on any table.
+-- The specification's function, for operators. SQL can't write git, so the function asks: the service deletes, within
+-- about a second, in one commit and with all its records (docs/decisions/0017-cascade-in-sql.md). The counts are of
+-- the resources that are live now. It acts as the owner: a role that is granted EXECUTE needs no right on any table.
 CREATE FUNCTION cascade_delete_workspace(
     p_workspace_id UUID,
     p_deleted_by UUID,
@@ -52,7 +54,7 @@ BEGIN
             USING ERRCODE = 'object_not_in_prerequisite_state',
                 HINT = 'With p_is_soft_delete => false it is deleted for good.';
     END IF;
-    -- Again where the one that waited was carried out between the two statements.
+    -- Try again where the waiting request was carried out between the two statements.
     LOOP
         INSERT INTO public.deletion_requests
             (request_id, subscription_id, workspace_id, requested_by, is_soft_delete, requested_at)

@@ -1,3 +1,5 @@
+-- Deletions and restores, one row a resource. `sql/models/deletions.py` describes the table.
+
 CREATE TABLE deletion_logs (
     deletion_id UUID NOT NULL,
     subscription_id UUID NOT NULL,

@@ -1,3 +1,5 @@
+-- Results kept for retries. `sql/models/idempotency.py` describes the table.
+
 CREATE TABLE idempotency_keys (
     attempt_id BYTEA NOT NULL,
     subscription_id UUID,

@@ -1,3 +1,5 @@
+-- Legal holds. `sql/models/retention.py` describes the tables.
+
 CREATE TABLE legal_holds (
     hold_id UUID NOT NULL,
     subscription_id UUID NOT NULL,
@@ -33,8 +35,9 @@ CREATE TABLE legal_hold_moves (
 );
 CREATE INDEX ix_legal_hold_moves_subscription_id_resource_id ON legal_hold_moves (subscription_id, resource_id);
 
--- What is held at an instant, of one subscription or of all: the whole of it, a user, or a resource and each that lies
--- or lay below it, also where that is gone for good. By indexes: there are many steps, and most find nothing.
+-- Everything that is held at an instant, of one subscription or of all: whole subscriptions, users, and resources
+-- with each resource that is or ever was below them, also those that are deleted for good. By indexes: there are many
+-- steps, and most find nothing.
 CREATE FUNCTION retention_held(p_subscription_id UUID, p_at TIMESTAMP WITH TIME ZONE)
 RETURNS TABLE (hold_id UUID, subscription_id UUID, scope TEXT, id TEXT)
 LANGUAGE sql STABLE

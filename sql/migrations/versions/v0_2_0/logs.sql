@@ -1,3 +1,8 @@
+-- The five append-only logs, the numbers of data changes, and the audit policy. `sql/models/logs.py` describes them.
+--
+-- Every filter of a log has an index in the order of its pages. The index begins with the subscription: ids that a
+-- platform reports are used by others as well, and one tenant's page must not read through the rows of another.
+
 CREATE TABLE audit_logs (
     audit_id UUID NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
@@ -145,6 +150,7 @@ CREATE INDEX ix_server_logs_user_id_created_at ON server_logs (user_id, created_
 CREATE INDEX ix_server_logs_created_at_log_id ON server_logs (created_at, log_id);
 CREATE INDEX ix_server_logs_subscription_id_response_status_created_at
     ON server_logs (subscription_id, response_status, created_at) WHERE response_status >= 400;
+-- A class of statuses is found among the failures in the order of its pages, one status by the index before.
 CREATE INDEX ix_server_logs_failures ON server_logs (created_at, log_id) WHERE response_status >= 400;
 CREATE INDEX ix_server_logs_failures_of_subscription
     ON server_logs (subscription_id, created_at, log_id) WHERE response_status >= 400;
@@ -202,12 +208,12 @@ CREATE TABLE audit_policies (
         FOREIGN KEY(subscription_id) REFERENCES subscriptions (subscription_id)
 );
 
--- The second wall behind the grants. A grant that somebody adds by mistake, even a superuser's own hand, does
--- not rewrite a log: only what acts as the owner passes, which are the checked functions of retention.
+-- The second wall behind the grants. Neither a grant that somebody adds by mistake nor a superuser can rewrite a log:
+-- only the owner passes, and so the checked functions of retention.
 CREATE FUNCTION refuse_rewriting() RETURNS trigger LANGUAGE plpgsql AS $refuse$
 BEGIN
     IF current_user = 'annals_owner' THEN
-        -- What a trigger FOR EACH STATEMENT returns is ignored.
+        -- PostgreSQL ignores the value that a trigger FOR EACH STATEMENT returns.
         RETURN CASE WHEN TG_LEVEL = 'ROW' AND TG_OP = 'DELETE' THEN OLD WHEN TG_LEVEL = 'ROW' THEN NEW END;
     END IF;
     RAISE EXCEPTION '% on % is refused: a log is append-only', TG_OP, TG_TABLE_NAME

@@ -1,3 +1,5 @@
+-- The six kinds of resource. `sql/models/resources.py` describes them.
+
 CREATE TABLE workspaces (
     subscription_id UUID NOT NULL,
     name VARCHAR(500) NOT NULL,

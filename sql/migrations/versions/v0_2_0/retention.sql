@@ -1,3 +1,10 @@
+-- Deletion of expired rows. Checked functions, which act as the owner, are the only way to delete rows of a log. They
+-- decide by the rules and holds of this moment which rows are expired, whatever the caller takes for expired. The
+-- time of now is the caller's, as everywhere.
+--
+-- Nobody waits while rows are archived, counted or looked at. The rules that this relies on may change meanwhile:
+-- they are compared at the end, under locks of a moment, and nothing is deleted where they have changed.
+
 CREATE TABLE retention_policies (
     policy_id UUID NOT NULL,
     subscription_id UUID,
@@ -16,13 +23,14 @@ CREATE TABLE retention_policies (
 CREATE UNIQUE INDEX uq_retention_policies_platform ON retention_policies (level) WHERE subscription_id IS NULL;
 CREATE UNIQUE INDEX uq_retention_policies_subscription_id_level ON retention_policies (subscription_id, level);
 
+-- The rules by which a transaction found rows to delete, until it ends.
 CREATE UNLOGGED TABLE rules_seen (
     seen_by BIGINT NOT NULL,
     rules TEXT NOT NULL,
     CONSTRAINT pk_rules_seen PRIMARY KEY (seen_by, rules)
 );
 
--- The specification's table; without a number of days a level is kept for good.
+-- The specification's defaults. A level without a number of days is kept for good.
 INSERT INTO retention_policies (policy_id, level, keep_days, changed_at, changed_by)
 SELECT gen_random_uuid(), level, keep_days, TIMESTAMP WITH TIME ZONE '2026-01-01 00:00:00Z', 'system:default'
 FROM (VALUES
@@ -30,7 +38,8 @@ FROM (VALUES
     ('user_actions', NULL::integer), ('data_changes', NULL)
 ) AS specified (level, keep_days);
 
--- What retention has to know of a log: its time and id, the level of a row, and what names a user or a resource.
+-- The columns of a log that retention needs: its time and id, the level of a row, and those that name a user or
+-- resource.
 CREATE FUNCTION retention_log(
     p_log TEXT, OUT time_column TEXT, OUT id_column TEXT, OUT level TEXT, OUT levels TEXT[],
     OUT users TEXT[], OUT resources TEXT[]
@@ -60,8 +69,8 @@ BEGIN
 END
 $log$;
 
--- The instant before which rows may go, NULL where they are kept for good: a subscription's own rule, or else the
--- one for all.
+-- The instant before which rows are expired, NULL where they are kept for good. A subscription's own rule comes
+-- before the rule for all.
 CREATE FUNCTION retention_cutoff(p_level TEXT, p_subscription_id UUID, p_at TIMESTAMP WITH TIME ZONE)
 RETURNS TIMESTAMP WITH TIME ZONE LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $cutoff$
 SELECT p_at - make_interval(hours => 24 * keep_days) FROM public.retention_policies
@@ -69,9 +78,9 @@ WHERE level = p_level AND (subscription_id = p_subscription_id OR subscription_i
 ORDER BY subscription_id NULLS LAST LIMIT 1
 $cutoff$;
 
--- Which rows `r` of a log a caller asks for, as the text of a condition: those of a level, of the subscription $1, or
--- where that is NULL of all that have no rule of their own, from $2 until before $3. Raises where one of them may
--- be within its term.
+-- The rows `r` of a log that a caller asks for, as the text of a condition: those of a level, from $2 until before
+-- $3, of the subscription $1, or where that is NULL of all subscriptions without a rule of their own. Raises RK001
+-- where one of them may be within its term.
 CREATE FUNCTION retention_window(
     p_log TEXT, p_level TEXT, p_subscription_id UUID, p_until TIMESTAMP WITH TIME ZONE, p_at TIMESTAMP WITH TIME ZONE
 ) RETURNS TEXT LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $window$
@@ -98,7 +107,7 @@ BEGIN
 END
 $window$;
 
--- Whether a row `r` of a log is among the rows of `held`, as the text of a condition that is never NULL.
+-- The condition, as a text, that a row `r` of a log is among the rows of `held`. It is never NULL.
 CREATE FUNCTION retention_is_held(p_log TEXT) RETURNS TEXT
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $is_held$
 SELECT '((r.subscription_id IN (SELECT subscription_id FROM held WHERE scope = ''subscription'')) OR '
@@ -111,8 +120,8 @@ CROSS JOIN LATERAL (
 ) AS names (scope, named)
 $is_held$;
 
--- What the rules of retention and the holds are at this moment for one subscription, or for all, and what was moved into
--- or out of what is held: another text after any change of them. It begins with whose they are.
+-- A text that differs after any change of the retention policies, the legal holds or the noted moves, of one
+-- subscription or of all. It begins with that subscription, or with `all`.
 CREATE FUNCTION retention_rules(p_subscription_id UUID) RETURNS TEXT LANGUAGE sql
 SET search_path = pg_catalog, pg_temp AS $rules$
 SELECT coalesce(p_subscription_id::text, 'all') || ' '
@@ -124,7 +133,7 @@ FROM (
     SELECT holds::text FROM public.legal_holds AS holds
     WHERE released_at IS NULL AND (p_subscription_id IS NULL OR subscription_id = p_subscription_id)
     UNION ALL
-    -- To which rows are only added while a hold runs.
+    -- A count is enough: while a hold runs, its moves are only added to.
     SELECT holds.hold_id || ' ' || count(*) FROM public.legal_holds AS holds
     JOIN public.legal_hold_moves AS moves ON moves.hold_id = holds.hold_id
     WHERE holds.released_at IS NULL AND (p_subscription_id IS NULL OR holds.subscription_id = p_subscription_id)
@@ -132,15 +141,16 @@ FROM (
 ) AS rules (rule)
 $rules$;
 
--- Raises where the rules are not those any more, or are being changed; else they stay until the transaction ends.
+-- Raise lock_not_available where the rules have changed since p_rules was read, or are being changed; else lock them
+-- until the transaction ends.
 CREATE FUNCTION keep_rules(p_rules TEXT) RETURNS VOID LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp SET lock_timeout = '10ms' AS $keep$
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
-        -- It would not see what was changed.
+        -- A snapshot from before would not show a change.
         RAISE EXCEPTION 'rows go in transactions that are read committed' USING ERRCODE = 'invalid_transaction_state';
     END IF;
-    -- One after the other, each no longer than that.
+    -- One after the other, each wait no longer than lock_timeout.
     LOCK TABLE public.legal_hold_moves, public.legal_holds, public.retention_policies IN SHARE MODE;
     IF public.retention_rules(nullif(split_part(p_rules, ' ', 1), 'all')::uuid) <> p_rules THEN
         RAISE EXCEPTION 'a rule or a hold was changed meanwhile' USING ERRCODE = 'lock_not_available';
@@ -148,7 +158,8 @@ BEGIN
 END
 $keep$;
 
--- At COMMIT: a hold or a rule that was made since rows were found to go keeps them, and is never waited with for long.
+-- Compare the rules at COMMIT. A hold or a rule that was made since the rows were found keeps them, and whoever makes
+-- one never waits for long.
 CREATE FUNCTION check_rules_seen() RETURNS TRIGGER LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $check$
 BEGIN
@@ -160,9 +171,9 @@ $check$;
 CREATE CONSTRAINT TRIGGER check_rules_seen AFTER INSERT ON rules_seen
 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_rules_seen();
 
--- Delete at most p_limit rows of the log whose row type `p_row` has, which are past their term and not held, and return
--- them: they are archived in the transaction that deletes them. Its rules are noted here and compared at COMMIT. Each row
--- is found by its key: the planner would rather read the whole log.
+-- Delete at most p_limit rows of the log whose row type `p_row` has, which are past their term and not held, and
+-- return them: they are archived in the transaction that deletes them. The rules are noted here and compared at
+-- COMMIT. Each row is found by its key: the planner would rather read the whole log.
 CREATE FUNCTION delete_expired(
     p_row ANYELEMENT, p_level TEXT, p_subscription_id UUID,
     p_from TIMESTAMP WITH TIME ZONE, p_until TIMESTAMP WITH TIME ZONE, p_at TIMESTAMP WITH TIME ZONE, p_limit INTEGER
@@ -205,7 +216,7 @@ BEGIN
 END
 $delete$;
 
--- How many rows `delete_expired` would delete without a limit.
+-- The number of rows that `delete_expired` would delete without a limit.
 CREATE FUNCTION count_expired(
     p_log TEXT, p_level TEXT, p_subscription_id UUID,
     p_from TIMESTAMP WITH TIME ZONE, p_until TIMESTAMP WITH TIME ZONE, p_at TIMESTAMP WITH TIME ZONE
@@ -223,8 +234,8 @@ BEGIN
 END
 $count$;
 
--- How many rows past their term each hold keeps, and the oldest of them. By hash: thousands may be held, which the planner
--- does not know.
+-- The number of expired rows that each hold keeps, and the time of the oldest. By hash: thousands of resources may be
+-- held, which the planner does not know.
 CREATE FUNCTION count_held(
     p_log TEXT, p_level TEXT, p_subscription_id UUID,
     p_from TIMESTAMP WITH TIME ZONE, p_until TIMESTAMP WITH TIME ZONE, p_at TIMESTAMP WITH TIME ZONE
@@ -255,8 +266,8 @@ BEGIN
 END
 $count$;
 
--- Whether any row in a span of a log has to stay, by the rule of its level and subscription or by a hold. Where all
--- terms have passed and nothing is held, no row is read.
+-- True if any row in a span of a log is kept, by the rule of its level and subscription or by a hold. Where all terms
+-- have passed and nothing is held, no row is read.
 CREATE FUNCTION log_keeps(
     p_log TEXT, p_from TIMESTAMP WITH TIME ZONE, p_until TIMESTAMP WITH TIME ZONE, p_at TIMESTAMP WITH TIME ZONE
 ) RETURNS BOOLEAN LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $keeps$

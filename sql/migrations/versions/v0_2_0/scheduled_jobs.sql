@@ -1,3 +1,5 @@
+-- Schedules, plans and runs of scheduled jobs. `sql/models/jobs.py` describes them.
+
 CREATE TABLE job_schedules (
     job VARCHAR(100) NOT NULL,
     cron TEXT,

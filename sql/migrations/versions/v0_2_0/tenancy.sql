@@ -1,3 +1,6 @@
+-- Subscriptions, actors, users, API keys and repositories. `sql/models/tenancy.py` and `repositories.py` describe
+-- them.
+
 CREATE TABLE subscriptions (
     subscription_id UUID NOT NULL,
     name VARCHAR(255) NOT NULL,
@@ -60,6 +63,7 @@ CREATE TABLE api_keys (
 CREATE INDEX ix_api_keys_subscription_id_key_id ON api_keys (subscription_id, key_id);
 CREATE INDEX ix_api_keys_user_id ON api_keys (user_id);
 CREATE UNIQUE INDEX uq_api_keys_operator ON api_keys (name) WHERE subscription_id IS NULL;
+-- Keys to delete are found by the time at which they expire.
 CREATE INDEX ix_api_keys_expires_at ON api_keys (expires_at) WHERE expires_at IS NOT NULL;
 
 CREATE TABLE repositories (
