@@ -1,1 +1,1 @@
-"""The one way to write history: callers hand over changes, batches of them become commits and rows."""
+"""The only writer of history: callers hand over changes, which become commits and rows in batches."""

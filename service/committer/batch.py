@@ -1,4 +1,4 @@
-"""One batch: its transaction, its pack, its only commit point, and what to do when it fails."""
+"""One batch: its transaction, its pack, its only commit point, and the handling of its failures."""
 
 import time
 from collections.abc import Sequence
@@ -31,13 +31,13 @@ _UNMOVED = (
     "The change is stored, but its ref could not follow: let the operator run `annals verify --repair`. "
     "Sent again without its Idempotency-Key, it would be stored twice."
 )
-# How long to look for the truth about a COMMIT whose answer was lost, before saying that it is unknown.
+# Time to find out whether a COMMIT whose answer was lost was stored, before its outcome is unknown.
 DOUBT_SECONDS = 10
 DOUBT_PAUSE_SECONDS = 0.5
 
 
 class _InDoubt(Exception):
-    """The connection was lost while COMMIT was on its way."""
+    """The connection was lost before COMMIT was answered."""
 
     def __init__(self, writes: Writes, outcomes: list[Outcome]) -> None:
         super().__init__("the answer to COMMIT was lost")
@@ -66,11 +66,11 @@ class BatchWriter:
         self._began_on: Tips | None = None
 
     def close(self) -> None:
-        """Let go of the repository."""
+        """Close the repository."""
         self._builder.close()
 
     def write(self, changes: Sequence[Change]) -> list[Outcome]:
-        """Write changes and let the refs follow; what became of each, in order."""
+        """Write changes and move the refs to their commits; returns the outcome of each change, in order."""
         outcomes = self._write(changes)
         stored = [isinstance(outcome, STORED) for outcome in outcomes]
         if any(stored) and not self._follow():
@@ -84,7 +84,7 @@ class BatchWriter:
             settle(self._database, self._store, self._subscription_id, since=self._began_on)
             passing("answer-ready")
         except Exception:
-            # The versions are durable; the ref is tried again by the next batch and before the next clone.
+            # The versions are durable; the next batch and the next clone move the ref again.
             log.exception("a ref could not follow its row", subscription_id=str(self._subscription_id))
             return False
         return True
@@ -95,14 +95,14 @@ class BatchWriter:
         except _InDoubt as doubt:
             return self._resolve(doubt)
         except sql_errors.WriteConflict as error:
-            # PostgreSQL ended this transaction in favour of another, which is over by now.
+            # PostgreSQL ended this transaction in favour of another, which has ended by now.
             return [error for _ in changes] if again else self._write(changes, again=True)
         except (sql_errors.DatabaseUnavailable, git_errors.StoreUnavailable) as error:
             return [error for _ in changes]
         except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer to one change
             if len(changes) == 1:
                 return [_refusal(changes[0], error)]
-            # One of them broke the transaction: halve until the guilty one stands alone.
+            # One of them broke the transaction: halve the batch until it is alone.
             middle = len(changes) // 2
             return self._write(changes[:middle]) + self._write(changes[middle:])
 
@@ -119,7 +119,7 @@ class BatchWriter:
                     return [closed for _ in changes]
                 tips = opening.tips()
                 passing("repository-locked")
-                # Under the lock, so that time runs in the order of the commits.
+                # Read under the lock, so that the times are in the order of the commits.
                 at = self._clock()
                 self._builder.begin(tips.head, published=tips.published)
                 self._began_on = tips
@@ -152,7 +152,7 @@ class BatchWriter:
         return outcomes
 
     def _resolve(self, doubt: _InDoubt) -> list[Outcome]:
-        """Look for one of the batch's audit rows: it is there exactly if the rest is."""
+        """Look for one of the batch's audit rows: it is stored exactly if the batch is."""
         if doubt.writes.witness is None:
             return doubt.outcomes
         lost = sql_errors.DatabaseUnavailable("the answer to COMMIT was lost")
@@ -160,7 +160,7 @@ class BatchWriter:
         while True:
             try:
                 with self._database.transaction(self._subscription_id) as tx:
-                    # Waits until the server has ended the transaction in question, one way or the other.
+                    # Waits until the server has committed or rolled back the transaction in doubt.
                     repositories.lock(tx, self._subscription_id)
                     there = audit_logs.exists(tx, self._subscription_id, doubt.writes.witness)
                 break
@@ -172,7 +172,7 @@ class BatchWriter:
 
 
 def _refusal(change: Change, error: Exception) -> Exception:
-    """What a constraint's refusal of a lone change means to its caller."""
+    """The error for the caller of a lone change that a constraint refused."""
     if isinstance(error, sql_errors.UniqueConflict):
         if isinstance(change, Create | Amend) and error.constraint.endswith("_live_name"):
             name = change.name if isinstance(change, Create) else change.wanted.get("name")

@@ -1,4 +1,4 @@
-"""What callers hand the committer, and what it answers: plain data, so that it can cross a socket."""
+"""The changes that the committer takes, and its answers: plain data, so that they can cross a socket."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from sql.queries.versions import VersionRow
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What every change has: who wants it, and by which Idempotency-Key, if any."""
+    """The fields of every change: its author, and the attempt of its Idempotency-Key, if any."""
 
     author: Member
     once: Attempt | None = None
 
     @property
     def size(self) -> int:
-        """The bytes of the documents in it."""
+        """The bytes of the documents in the change."""
         return 0
 
 
@@ -50,7 +50,7 @@ class Create(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class OfResource(Request):
-    """A change of one resource; with `if_match` only if its current version's commit is named there."""
+    """A change of one resource; an `if_match` must name the commit of its current version."""
 
     kind: Kind
     resource_id: ResourceId
@@ -59,9 +59,9 @@ class OfResource(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class Amend(OfResource):
-    """Make a new version with another name, description or parent: as far as `wanted` has them.
+    """Make a new version with the name, description or parent in `wanted`.
 
-    `wanted` holds `name`, `description` and the ids by which a resource of that kind names its parent.
+    `wanted` holds `name`, `description` and the ids in which a resource of that kind names its parent.
     Refused with ResourceNotFound, ParentNotFound, CheckedOut, ResourceDeleted, FolderCycle, NameTaken,
     StaleVersion.
     """
@@ -71,7 +71,7 @@ class Amend(OfResource):
 
 @dataclass(frozen=True, kw_only=True)
 class Save(OfResource):
-    """Store a definition, in canonical bytes, as the next version, with or without a check-out of one's own.
+    """Store a definition, in canonical bytes, as the next version, with or without one's own check-out.
 
     Refused with ResourceNotFound, CheckedOut, ResourceDeleted, TagTaken, StaleVersion.
     """
@@ -208,10 +208,10 @@ class Purge(OfResource):
 
 @dataclass(frozen=True, kw_only=True)
 class Resolution:
-    """How a restore gets past conflicts.
+    """The answers to the conflicts of a restore.
 
-    Another name and another parent are for what the deletion names; `keep_restored` leaves parts that were
-    restored on their own where they are.
+    A new name and a new parent apply to the resource that the deletion names. `keep_restored` leaves parts
+    alone that were restored on their own.
     """
 
     rename: str | None = None
@@ -239,7 +239,7 @@ Change = OneChange | ManyChange
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """What became of a change; `unchanged` where things were so already, and no commit was made."""
+    """The result of a change; `unchanged` if it made no difference and no commit."""
 
     resource: ResourceRow
     version: VersionRow
@@ -248,7 +248,7 @@ class Written:
 
 @dataclass(frozen=True, kw_only=True)
 class Foreseen:
-    """What a rollback would do: `resource` as it would stand, from its current version to the target."""
+    """The effect of a dry-run rollback: the resource afterwards, its current version and the target."""
 
     resource: ResourceRow
     current: VersionRow
@@ -257,7 +257,7 @@ class Foreseen:
 
 @dataclass(frozen=True, kw_only=True)
 class Skipped:
-    """A resource that a rollback leaves as it is: `newer`, `was_deleted` at the target, `deleted` since."""
+    """A resource that a rollback leaves unchanged: `newer`, `was_deleted` at the target, `deleted` since."""
 
     resource_type: str
     resource_id: UUID
@@ -267,7 +267,7 @@ class Skipped:
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenMany:
-    """What became of a change of many resources; `commit` is None where nothing had to change."""
+    """The result of a change of many resources; `commit` is None if nothing changed."""
 
     commit: str | None
     versions: tuple[Written, ...]
@@ -276,7 +276,7 @@ class WrittenMany:
 
 @dataclass(frozen=True, kw_only=True)
 class ForeseenMany:
-    """What a rollback of many would do."""
+    """The effects of a dry-run rollback of many resources."""
 
     foreseen: tuple[Foreseen, ...]
     skipped: tuple[Skipped, ...]
@@ -284,7 +284,7 @@ class ForeseenMany:
 
 @dataclass(frozen=True, kw_only=True)
 class Deleted:
-    """What a deletion came to; `connectors` are those that fell, by id, with their names."""
+    """The result of a deletion; `connectors` are the names of the deleted connectors by id."""
 
     deletion: DeletionRow
     connectors: Mapping[UUID, str]
@@ -318,9 +318,9 @@ class RestoreObstacle:
 
 @dataclass(frozen=True, kw_only=True)
 class Blobs:
-    """How many paths of git were compared with what they were before the deletion, and how many are equal.
+    """The number of paths in git that were compared with the commit before the deletion, and of equal ones.
 
-    A path that the restore itself changed, by another name or parent, is not among them.
+    A path that the restore changed, by a new name or parent, is not compared.
     """
 
     compared: int
@@ -329,7 +329,7 @@ class Blobs:
 
 @dataclass(frozen=True, kw_only=True)
 class Restored:
-    """What a restore brought back, by kind; `missing` was deleted for good since, `kept` was back already."""
+    """The result of a restore, counted by kind; `missing` was purged since, `kept` was restored before."""
 
     deletion_id: UUID
     commit: str
@@ -342,7 +342,7 @@ class Restored:
 
 @dataclass(frozen=True, kw_only=True)
 class ForeseenRestore:
-    """What a restore would bring back, and what is in its way."""
+    """The effects of a dry-run restore, and its conflicts."""
 
     deletion_id: UUID
     counts: Mapping[str, int]
@@ -351,18 +351,17 @@ class ForeseenRestore:
     kept: tuple[DeletedPart, ...]
 
 
-# What is in the history; all other results are answers alone.
+# Results of changes that are stored in the history; the others are answers only.
 STORED = (Written, WrittenMany, Deleted, Restored)
 
 Result = Written | Foreseen | WrittenMany | ForeseenMany | Deleted | Restored | ForeseenRestore
 
 
 class Committer(Protocol):
-    """Whoever takes changes, in this process or another.
+    """The committer, in this process or another.
 
     `submit` waits until the change is durable and its refs moved. It raises the AnnalsError that refused the
-    change, Busy where too much is queued, or an error of `sql.errors` or `gitstore.errors` where a store
-    failed.
+    change, Busy if too much is queued, or an error of `sql.errors` or `gitstore.errors` if a store failed.
     """
 
     @overload
@@ -384,5 +383,5 @@ class Committer(Protocol):
     async def submit(self, change: Restore) -> Restored | ForeseenRestore: ...
 
     def is_alive(self) -> bool:
-        """Whether changes are being taken."""
+        """True while the committer takes changes."""
         ...

@@ -26,12 +26,12 @@ from sql.database import Database
 
 log = structlog.get_logger(__name__)
 
-# A committer that died is back within a second; one that is not back after some more won't be soon.
+# A killed committer is restarted within a second; after some more, waiting is unlikely to help.
 CONNECT_SECONDS = 5
 RECONNECT_PAUSE_SECONDS = 0.05
-# Longer than the waits for locks and for the truth about a lost COMMIT take together.
+# Longer than the waits for locks and for the outcome of a lost COMMIT together.
 ANSWER_SECONDS = 60
-# The committer says every second that it lives.
+# The committer sends a heartbeat every second.
 SILENCE_SECONDS = 5
 
 
@@ -58,12 +58,12 @@ class ThreadCommitter:
         await asyncio.to_thread(self._group.stop)
 
     def is_alive(self) -> bool:
-        """Whether changes are being taken, and none has been stuck for long."""
+        """True while changes are taken and none is stuck."""
         return self._group.is_alive()
 
-    # What a change comes to depends on its kind: `change.Committer` says how.
+    # The result depends on the kind of change: see `changes.Committer`.
     async def submit(self, change: Change) -> Any:
-        """Wait until the change is durable and its refs moved; raises as `change.Committer` says."""
+        """Wait until the change is durable and its refs moved; raises as `changes.Committer` says."""
         future: Future[Any] = Future()
         number = next(self._numbers)
         with self._lock:
@@ -76,13 +76,13 @@ class ThreadCommitter:
                 self._futures.pop(number, None)
 
     def still_wants(self, number: int) -> bool:
-        """Whether the caller has not given up."""
+        """True while the caller waits."""
         with self._lock:
             future = self._futures.get(number)
         return future is not None and future.set_running_or_notify_cancel()
 
     def deliver(self, outcomes: Sequence[tuple[int, Outcome]]) -> None:
-        """Let the callers go on."""
+        """Hand the callers their outcomes."""
         for number, outcome in outcomes:
             with self._lock:
                 future = self._futures.get(number)
@@ -95,7 +95,7 @@ class ThreadCommitter:
 
 
 class _Channel(asyncio.Protocol):
-    """A connection to the committer process: numbered changes go out, their outcomes come back."""
+    """A connection to the committer process: sends numbered changes, receives their outcomes."""
 
     def __init__(self, on_lost: Callable[["_Channel"], None]) -> None:
         self._on_lost = on_lost
@@ -165,11 +165,11 @@ class SocketCommitter:
         self._keeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Connect, and again whenever the connection is lost."""
+        """Connect, and reconnect whenever the connection is lost."""
         self._keeper = asyncio.create_task(self._keep_connected())
 
     async def stop(self) -> None:
-        """Let go of the connection; who still waits for an answer is told that it is not known."""
+        """Close the connection; callers that still wait get OutcomeUnknown."""
         if self._keeper is not None:
             self._keeper.cancel()
             with suppress(asyncio.CancelledError):
@@ -178,15 +178,15 @@ class SocketCommitter:
             self._channel.close()
 
     def is_alive(self) -> bool:
-        """Whether the process says that it takes changes, and has said so lately."""
+        """True if the last heartbeat is recent and says that changes are taken."""
         channel = self._channel
         return (
             channel is not None and channel.is_well and time.monotonic() - channel.heard_at < SILENCE_SECONDS
         )
 
-    # What a change comes to depends on its kind: `change.Committer` says how.
+    # The result depends on the kind of change: see `changes.Committer`.
     async def submit(self, change: Change) -> Any:
-        """Wait until the change is durable and its refs moved; raises as `change.Committer` says."""
+        """Wait until the change is durable and its refs moved; raises as `changes.Committer` says."""
         outcome = await (self._channel or await self._next_channel()).ask(change)
         passing("answer-received")
         return outcome
@@ -194,7 +194,7 @@ class SocketCommitter:
     async def _next_channel(self) -> _Channel:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                # More than once where a connection is lost again before this goes on.
+                # In a loop: a connection can be lost again before this task runs.
                 while self._channel is None:
                     await self._connected.wait()
         except TimeoutError:
@@ -218,7 +218,7 @@ class SocketCommitter:
             log.warning("the connection to the committer was lost")
 
     def _forget(self, lost: _Channel) -> None:
-        """At once, not when the task above goes on: what is sent meanwhile would wait for its time limit."""
+        """Forget the channel at once: a change that is sent to it would wait for its time limit."""
         if self._channel is lost:
             self._channel = None
             self._connected.clear()

@@ -1,4 +1,4 @@
-"""Upkeep of one repository at a time among all hosts, and merging its packs while batches are written."""
+"""Upkeep of a repository by one host at a time, and merging of packs while batches are written."""
 
 import threading
 import time
@@ -13,27 +13,27 @@ from service.domain.ids import SubscriptionId
 from sql.database import Database, Transaction
 from sql.queries import repositories
 
-# The server ends a transaction that is idle for a minute, and the lock with it.
+# The server ends a transaction that is idle for a minute, and its lock.
 _KEEP_LOCK_SECONDS = 15.0
-# How often the folders of the repositories that were written to are looked at.
+# Pause between two looks at the folders of the written repositories.
 _LOOK_SECONDS = 0.5
 
 log = structlog.get_logger(__name__)
 
 
 class Stopped(Exception):
-    """Whoever asked for the upkeep wants it no longer."""
+    """The caller stopped the upkeep."""
 
 
 @contextmanager
 def sole_upkeep(
     database: Database, store: Store, subscription_id: SubscriptionId, *, stop: threading.Event | None = None
 ) -> Iterator[Upkeep | None]:
-    """The upkeep of a subscription's repository, or None where any process is at it already.
+    """Lock the upkeep of a subscription's repository; None if another process has the lock.
 
-    While git runs, the lock is kept alive: one that is lost ends git before it removes a pack. So does
-    `stop`, by raising Stopped. Takes one connection for as long as it lasts. Raises the errors of
-    `sql.errors` and `gitstore.errors`.
+    While git runs, the lock is kept alive. A lost lock ends git before it removes a pack; so does `stop`,
+    which raises Stopped. Takes one connection until the end. Raises the errors of `sql.errors` and
+    `gitstore.errors`.
     """
     with database.transaction(subscription_id) as tx:
         if not repositories.try_lock_upkeep(tx, subscription_id):
@@ -51,10 +51,10 @@ def consolidate_if_needed(
     many: int = MANY_PACKS,
     stop: threading.Event | None = None,
 ) -> int:
-    """Merge the packs of a repository where there are many; says how many became one.
+    """Merge the packs of a repository if there are many; returns how many were merged.
 
-    Meant to be called after batches, from a thread of its own: where there is nothing to do it takes one look
-    at a folder. 0 also where another process is at it, and where `stop` was set. Raises as `sole_upkeep`.
+    Called after batches, in a thread of its own: with few packs, it only lists a folder. Returns 0 also if
+    another process has the lock, and if `stop` is set. Raises as `sole_upkeep`.
     """
     if not has_many_packs(store.path(str(subscription_id)), many):
         return 0
@@ -66,7 +66,7 @@ def consolidate_if_needed(
 
 
 class Consolidator:
-    """Merges packs in a thread of its own, one repository after the other, of those that were written to."""
+    """Merges the packs of written repositories, one after the other, in a thread of its own."""
 
     def __init__(self, database: Database, store: Store) -> None:
         self._database = database
@@ -81,12 +81,12 @@ class Consolidator:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, and what git is at with it."""
+        """End the thread, and the git that it runs."""
         self._stop.set()
         self._thread.join()
 
     def note(self, subscription_id: SubscriptionId) -> None:
-        """Say that a batch of a subscription was written."""
+        """Remember that a batch of a subscription was written."""
         with self._lock:
             self._written.add(subscription_id)
 
@@ -102,7 +102,7 @@ class Consolidator:
         try:
             consolidate_if_needed(self._database, self._store, subscription_id, stop=self._stop)
         except Exception:
-            # Nothing is lost by more packs than need be; the next batch asks again, and so does upkeep.
+            # Too many packs lose nothing; the next batch and the upkeep merge them.
             log.exception("packs could not be merged", subscription_id=str(subscription_id))
 
 

@@ -1,4 +1,4 @@
-"""Deletions that operators asked for in SQL, carried out in their order, in each subscription by one host."""
+"""Deletions that operators request in SQL, made in their order, by one host for each subscription."""
 
 import threading
 from collections.abc import Callable
@@ -29,16 +29,16 @@ log = structlog.get_logger(__name__)
 
 FUNCTION = "cascade_delete_workspace"
 METHOD = "SQL"
-# How often is looked for requests, and how soon again after a store was away.
+# Pause between two looks for requests, and after a failure of a store.
 LOOK_SECONDS = 1.0
 RETRY_SECONDS = 10.0
 
-# What may be otherwise the next time: the request goes on waiting. All else is what it came to.
+# Failures that can pass: the request waits. Any other error is its outcome.
 _PASSING = (Unavailable, RequestInFlight, DatabaseUnavailable, WriteConflict, GitStoreError)
 
 
 class DeletionRequests:
-    """Carries out what waits, in a thread of its own; the next look is the retry of what could not be."""
+    """Makes the requested deletions, in a thread of its own; the next round retries the failed ones."""
 
     def __init__(
         self, database: Database, group: GroupCommit, *, clock: Clock, restorable_for: timedelta
@@ -55,14 +55,14 @@ class DeletionRequests:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, after what it is at."""
+        """End the thread after its current deletion."""
         self._stop.set()
         self._thread.join()
 
     def carry_out(self, subscription_id: SubscriptionId) -> bool:
-        """Carry out what waits in a subscription, the oldest first; False where a store was away.
+        """Make the requested deletions of a subscription, the oldest first; False if a store failed.
 
-        Nothing where another host is at it. While a deletion is under way, a second connection is taken.
+        Does nothing while another host does so. Each deletion takes a second connection.
         """
         while not self._stop.is_set():
             with self._database.transaction(subscription_id) as tx:
@@ -83,12 +83,12 @@ class DeletionRequests:
     def _look(self) -> bool:
         with self._database.transaction(PLATFORM) as tx:
             waiting = deletion_requests.subscriptions(tx)
-        # Each, whatever becomes of the others.
+        # A list: a failure of one subscription must not skip the others.
         done = [_succeeds(partial(self.carry_out, SubscriptionId(each))) for each in waiting]
         return all(done)
 
     def _carry_out(self, tx: Transaction, subscription_id: SubscriptionId, request: RequestRow) -> bool:
-        """Carry out a request and say what it came to, or leave it for later where a store is away."""
+        """Make a requested deletion and record its outcome; False if a store failed: the request waits."""
         author = _author(tx, subscription_id, request)
         try:
             done = self._delete(author, request)
@@ -113,7 +113,7 @@ class DeletionRequests:
         return True
 
     def _refuse(self, tx: Transaction, author: Member, request: RequestRow, error: AnnalsError) -> None:
-        """Say what kept a deletion from being made, in the request and, as of any other, in the audit log."""
+        """Record a refused deletion in its request and in the audit log."""
         at, problem = self._clock(), f"{error.code}: {error.detail}"
         row = resources.find(tx, author.subscription_id, Kind.WORKSPACE, request.workspace_id)
         subject = Subject(Kind.WORKSPACE, request.workspace_id, None) if row is None else Subject.of(row)
@@ -133,7 +133,7 @@ class DeletionRequests:
         )
 
     def _delete(self, author: Member, request: RequestRow) -> Deleted:
-        """Delete a workspace, softly or for good, once however often this is tried."""
+        """Delete a workspace, softly or for good; repeated attempts delete it once."""
         delete = Delete(
             author=author,
             once=_attempt(request, "delete"),
@@ -187,7 +187,7 @@ def _author(tx: Transaction, subscription_id: SubscriptionId, request: RequestRo
 
 
 def _attempt(request: RequestRow, what: str) -> Attempt:
-    """What a change of a request is known by: one that was stored before a crash is not made again."""
+    """The attempt of a request's change: a change that was stored before a crash is not repeated."""
     return Attempt.of(
         caller=str(request.requested_by),
         method=METHOD,

@@ -1,8 +1,9 @@
 """Changes and their outcomes as bytes on a socket: a length, then a pickle.
 
-Pickle, because both ends are this program, started by one supervisor, and meet in a folder that nobody else
-can enter (docs/decisions/0011-committer-process.md): it takes plain dataclasses and refusals as they are.
-Those that cross have no slots: such are pickled by functions in Python, at a seventh of a worker's time.
+Pickle is safe here: both ends are this program, started by one supervisor, and meet in a folder that nobody
+else can enter (docs/decisions/0011-committer-process.md). It takes plain dataclasses and refusals as they
+are. Dataclasses that cross the socket have no slots: those are pickled by functions in Python, which takes a
+seventh of a worker's time.
 """
 
 import pickle
@@ -22,27 +23,27 @@ _LENGTH = Struct(">I")
 
 
 class CommitterError(Exception):
-    """Something in the committer failed that is no refusal and no store's failure; its log says more."""
+    """A failure in the committer that is neither a refusal nor a store's failure; its log says more."""
 
 
 def encode(value: Any) -> bytes:
-    """One frame."""
+    """Encode a value as one frame."""
     body = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
     return _LENGTH.pack(len(body)) + body
 
 
 def portable(error: Exception) -> Exception:
-    """An error that the other end can read and tell apart; what is none of a family is logged here."""
+    """An error that the other end can unpickle and tell apart; unexpected ones are logged here."""
     if isinstance(error, AnnalsError | DatabaseError | GitStoreError) and _survives(error):
         return error
-    # The other end learns no more than its name: only here is it known where it came from.
+    # The other end gets its name only: the traceback is known here alone.
     log.error("a change failed", exc_info=error)
     return CommitterError(repr(error))
 
 
 def _survives(error: Exception) -> bool:
     try:
-        # One that can be written but not read would break the connection for everybody else.
+        # A pickle that cannot be read would break the connection for all callers.
         pickle.loads(pickle.dumps(error, protocol=pickle.HIGHEST_PROTOCOL))  # noqa: S301 - written just now
     except Exception:  # noqa: BLE001 - what is in it may raise anything
         return False
@@ -50,13 +51,13 @@ def _survives(error: Exception) -> bool:
 
 
 class Decoder:
-    """Puts frames together from the pieces in which they arrive."""
+    """Assembles frames from the pieces that arrive."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Any]:
-        """The values of the frames that are whole by now."""
+        """The values of the frames that are complete."""
         buffer = self._buffer
         buffer += data
         start = 0

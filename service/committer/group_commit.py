@@ -1,4 +1,4 @@
-"""Group commit: changes queue per subscription while a batch is written, subscriptions side by side."""
+"""Group commit: each subscription's changes queue while its batch is written; subscriptions in parallel."""
 
 import threading
 import time
@@ -23,33 +23,33 @@ from sql.database import Database
 
 log = structlog.get_logger(__name__)
 
-# Past this much, a caller is better told to come back than kept waiting.
+# Past these bounds a caller is refused with Busy instead of waiting.
 MAX_WAITING = 1024
 MAX_WAITING_BYTES = 256 * 1024 * 1024
-# One batch holds its subscription's row lock: bounded, so that other hosts get their turn.
+# A batch holds its subscription's row lock: bounded, so that other hosts get their turn.
 MAX_BATCH = 64
 MAX_BATCH_BYTES = 32 * 1024 * 1024
-# Batches side by side, each with a connection: while one waits for its disk, another is planned. More of them
-# are smaller, and take the interpreter from each other.
+# Batches in parallel, each with a connection: while one waits for its disk, another is planned. With more of
+# them, batches are smaller and compete for the interpreter.
 AT_ONCE = 2
-# One that has taken this long waits for a lock or for a slow disk: it counts no more, up to so many threads.
+# A batch that has taken this long waits for a lock or a slow disk: it no longer counts towards AT_ONCE.
 PATIENCE_SECONDS = 0.1
 WRITERS = 4
 # Open repositories; each holds a few file handles and a cache of trees.
 MAX_OPEN = 64
-# A batch takes milliseconds; one that takes this long waits for something that may never come.
+# A batch takes milliseconds; one that takes this long may never end.
 STUCK_SECONDS = 30
 
 
 class Sender(Protocol):
-    """Who handed changes over, each under a number of its own."""
+    """The sender of changes, each under a number of its own."""
 
     def still_wants(self, number: int) -> bool:
-        """Whether anybody waits for what becomes of a change; asked before it is begun."""
+        """True while a caller waits for the outcome of a change; asked before the change is begun."""
         ...
 
     def deliver(self, outcomes: Sequence[tuple[int, Outcome]]) -> None:
-        """Take what became of changes; never waits for long, never raises."""
+        """Take the outcomes of changes; never waits for long, never raises."""
         ...
 
 
@@ -63,7 +63,7 @@ class _Waiting:
 
 
 class GroupCommit:
-    """Takes changes from any thread and writes them in threads of its own, one batch a subscription."""
+    """Takes changes from any thread; writes them in its own threads, one batch at a time per subscription."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class GroupCommit:
         self._clock = clock
         self._public_url = public_url
         self._queues: dict[SubscriptionId, deque[_Waiting]] = {}
-        # Whose turn it is: subscriptions with a queue, of which no batch is being written.
+        # Subscriptions with a queue and without a batch under way, in the order of their turns.
         self._turns: OrderedDict[SubscriptionId, None] = OrderedDict()
         self._written: set[SubscriptionId] = set()
         self._waiting = 0
@@ -95,7 +95,7 @@ class GroupCommit:
         ]
 
     def start(self) -> None:
-        """Start the threads; the first of them lets the refs follow that a crash left behind."""
+        """Start the threads; the first of them moves the refs that a crash left behind."""
         for thread in self._threads:
             thread.start()
 
@@ -110,13 +110,13 @@ class GroupCommit:
             self._idle.popitem()[1].close()
 
     def is_alive(self) -> bool:
-        """Whether changes are being taken, and none has been stuck for long."""
+        """True while changes are taken and none is stuck."""
         now = time.monotonic()
         stuck = any(now - began > STUCK_SECONDS for began in list(self._began.values()))
         return not stuck and not self._stopping and all(thread.is_alive() for thread in self._threads)
 
     def put(self, change: Change, sender: Sender, number: int) -> None:
-        """Queue a change, whose outcome its sender gets under that number; raises Busy past the bounds."""
+        """Queue a change; its sender gets the outcome under the number. Raises Busy past the bounds."""
         subscription_id, size = change.author.subscription_id, change.size
         with self._wake:
             full = self._waiting >= MAX_WAITING or self._waiting_bytes + size > MAX_WAITING_BYTES
@@ -145,7 +145,7 @@ class GroupCommit:
             del self._began[number]
 
     def _may_begin(self) -> bool:
-        """Whether it is somebody's turn, and few enough batches are under way; the lock is held."""
+        """True if a subscription waits and few enough batches are under way; the caller has the lock."""
         since = time.monotonic() - PATIENCE_SECONDS
         return bool(self._turns) and sum(began > since for began in list(self._began.values())) < AT_ONCE
 
@@ -153,14 +153,14 @@ class GroupCommit:
         try:
             moved = settle_all(self._database, self._store)
         except Exception:
-            # Each repository is settled again before it is cloned, so a failure here loses nothing.
+            # Refs are settled again before each clone, so a failure here loses nothing.
             log.exception("refs could not be checked at start")
         else:
             if moved:
                 log.warning("refs that a crash left behind were moved", repositories=len(moved))
 
     def _take(self) -> tuple[SubscriptionId, list[_Waiting]]:
-        """The next batch, subscriptions taking turns; the lock is held."""
+        """The next batch, subscriptions taking turns; the caller has the lock."""
         subscription_id, _ = self._turns.popitem(last=False)
         queue = self._queues[subscription_id]
         batch: list[_Waiting] = []
@@ -171,7 +171,7 @@ class GroupCommit:
             waiting = queue.popleft()
             self._waiting -= 1
             self._waiting_bytes -= waiting.change.size
-            # A caller that hung up before its turn is not written: nobody was told yes.
+            # The change of a caller that hung up is not written: it was never acknowledged.
             if waiting.sender.still_wants(waiting.number):
                 batch.append(waiting)
                 size += waiting.change.size
@@ -180,8 +180,8 @@ class GroupCommit:
         self._written.add(subscription_id)
         return subscription_id, batch
 
-    def _give_back(self, subscription_id: SubscriptionId, writer: BatchWriter | None) -> None:
-        """Let others write the subscription; close the repositories that were not used for longest."""
+    def _end_turn(self, subscription_id: SubscriptionId, writer: BatchWriter | None) -> None:
+        """End a subscription's batch; close the repositories that were unused for longest."""
         closed = []
         with self._wake:
             self._written.remove(subscription_id)
@@ -200,9 +200,9 @@ class GroupCommit:
     def _write(
         self, subscription_id: SubscriptionId, writer: BatchWriter | None, batch: list[_Waiting]
     ) -> None:
-        """Write a batch and answer who waits for it."""
+        """Write a batch and deliver its outcomes."""
         if not batch:
-            self._give_back(subscription_id, writer)
+            self._end_turn(subscription_id, writer)
             return
         outcomes: Sequence[Outcome]
         try:
@@ -217,7 +217,7 @@ class GroupCommit:
             if writer is not None:
                 writer.close()
                 writer = None
-        self._give_back(subscription_id, writer)
+        self._end_turn(subscription_id, writer)
         self._when_written(subscription_id)
         _deliver(zip(batch, outcomes, strict=True))
 
@@ -232,7 +232,7 @@ class GroupCommit:
 
 
 def _deliver(answered: Iterable[tuple[_Waiting, Outcome]]) -> None:
-    """Give each sender what became of its changes, all at once."""
+    """Deliver the outcomes to each sender, all of its own at once."""
     by_sender: dict[int, tuple[Sender, list[tuple[int, Outcome]]]] = {}
     for waiting, outcome in answered:
         _, outcomes = by_sender.setdefault(id(waiting.sender), (waiting.sender, []))
@@ -241,18 +241,18 @@ def _deliver(answered: Iterable[tuple[_Waiting, Outcome]]) -> None:
         sender.deliver(outcomes)
 
 
-class _Asking:
-    """Waits in this thread for what becomes of one deletion."""
+class _WaitingThread:
+    """A sender that waits in its thread for the outcome of one deletion."""
 
     def __init__(self) -> None:
         self._future: Future[Deleted] = Future()
 
     def still_wants(self, _number: int) -> bool:
-        """Always: whoever asked is not there to hang up."""
+        """Always true: a waiting thread cannot hang up."""
         return True
 
     def deliver(self, outcomes: Sequence[tuple[int, Outcome]]) -> None:
-        """Let the thread go on."""
+        """Wake the thread."""
         for _, outcome in outcomes:
             if isinstance(outcome, Exception):
                 self._future.set_exception(outcome)
@@ -260,12 +260,12 @@ class _Asking:
                 self._future.set_result(cast("Deleted", outcome))
 
     def wait(self) -> Deleted:
-        """The deletion; raises what refused it."""
+        """Wait for the deletion; raises the error that refused it."""
         return self._future.result()
 
 
 def carry_out(group: GroupCommit, change: Delete | Purge) -> Deleted:
-    """Hand a deletion to the group and wait for it; raises what refused it."""
-    asking = _Asking()
-    group.put(change, asking, 0)
-    return asking.wait()
+    """Hand a deletion to the group and wait for it; raises the error that refused it."""
+    waiting = _WaitingThread()
+    group.put(change, waiting, 0)
+    return waiting.wait()

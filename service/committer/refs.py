@@ -1,4 +1,4 @@
-"""Letting the refs follow the rows: after each batch, and before anybody clones."""
+"""Moving refs to the commits of their rows: after each batch, and before each clone."""
 
 import structlog
 
@@ -22,13 +22,13 @@ log = structlog.get_logger(__name__)
 def settle(
     database: Database, store: Store, subscription_id: SubscriptionId, *, since: Tips | None = None
 ) -> bool:
-    """Bring every ref to where its row says, under the lock that orders all hosts; True if one was not.
+    """Move every ref to the commit of its row, under the lock that orders all hosts; True if one moved.
 
-    `since` is where the rows once stood: where a branch stands there, no history has to be read. Raises
-    RefDiverged where somebody else moved one, and the errors of `sql.errors`.
+    `since` are earlier tips of the rows: a branch at such a tip is moved without reading history. Raises
+    RefDiverged if another program moved a ref, and the errors of `sql.errors`.
     """
     path = store.path(str(subscription_id))
-    # Read under the lock: another host's later batch may have advanced the rows meanwhile.
+    # Read under the lock: a later batch of another host may have advanced the rows.
     own = OwnRefs(subscription_id)
     with database.transaction(subscription_id, first=own.send) as tx:
         passing("refs-locked")
@@ -47,7 +47,7 @@ def settle(
             }
             refs.settle_tags(path, names)
             passing("tags-moved")
-            # Committed after the refs are durable: a crash in between lets it be done again.
+            # Committed after the refs are durable: after a crash in between they are settled again.
             tags.settle(tx, subscription_id, owed)
             passing("tags-settled")
             moved = True
@@ -56,7 +56,7 @@ def settle(
 
 
 def settle_all(database: Database, store: Store) -> list[SubscriptionId]:
-    """Settle every repository that a crash left behind its rows; says which those were."""
+    """Settle every repository that a crash left behind its rows; returns the subscriptions."""
     with database.transaction(PLATFORM) as tx:
         states = repositories.all_refs(tx)
     moved = []
@@ -66,7 +66,7 @@ def settle_all(database: Database, store: Store) -> list[SubscriptionId]:
             if not _is_settled(store, state) and settle(database, store, subscription_id):
                 moved.append(subscription_id)
         except GitStoreError as error:
-            # One broken repository must not keep the others behind; its own clones are refused.
+            # One broken repository must not stop the others; its clones are refused.
             log.warning("a ref can't be settled", subscription_id=str(subscription_id), error=repr(error))
     return moved
 

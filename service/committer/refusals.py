@@ -1,4 +1,4 @@
-"""The refusals that more than one place gives, so that they read the same everywhere."""
+"""Refusals that several places raise, with the same text everywhere."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -22,12 +22,12 @@ from sql.queries.versions import VersionRow
 
 
 def resource_not_found(kind: str, resource_id: UUID) -> ResourceNotFound:
-    """The refusal of what the subscription does not have."""
+    """The refusal of an id that the subscription does not have."""
     return ResourceNotFound(f"There is no {kind} {resource_id} in this subscription.")
 
 
 def resource_deleted(kind: str) -> ResourceDeleted:
-    """The refusal to change what is deleted."""
+    """The refusal to change a deleted resource."""
     return ResourceDeleted(f"The {kind} was deleted: restore it first.")
 
 
@@ -37,9 +37,9 @@ def version_not_found(kind: str, ref: str | int) -> VersionNotFound:
 
 
 def name_taken(kind: str, name: object, pointer: str = "/name") -> NameTaken:
-    """The refusal of a name that a live sibling has; `pointer` is to what brought it there.
+    """The refusal of a name that a live sibling has; `pointer` is to the field at fault.
 
-    The name is None where the change leaves it as it is.
+    The name is None if the change does not set it.
     """
     detail = f"a live {kind} {'of that name' if name is None else f'named {name!r}'} is already there"
     return NameTaken(f"{pointer}: {detail}.", faults=[Fault(detail, pointer=pointer)])
@@ -52,7 +52,7 @@ def tag_taken(kind: str, tag: str) -> TagTaken:
 
 
 def holder_facts(held: CheckOutRow) -> Values:
-    """Who holds a check-out and until when, as a problem names it."""
+    """The holder and the lease of a check-out, as a problem shows them."""
     return {
         "checked_out_by": held.checked_out_by,
         "checked_out_by_username": held.username,
@@ -62,7 +62,7 @@ def holder_facts(held: CheckOutRow) -> Values:
 
 
 def checked_out(kind: str, held: CheckOutRow) -> CheckedOut:
-    """The refusal of a write to what another holds."""
+    """The refusal to write a resource that another user holds."""
     return CheckedOut(
         f"{held.username} holds the check-out of this {kind} until {held.expires_at:%Y-%m-%dT%H:%M:%SZ}: "
         "ask for a check-in, wait, or let an admin take it away.",
@@ -71,7 +71,7 @@ def checked_out(kind: str, held: CheckOutRow) -> CheckedOut:
 
 
 def all_checked_out(entries: Sequence[Entry]) -> CheckedOut:
-    """The refusal of a write to many, some of which others hold."""
+    """The refusal to write many resources, some of which others hold."""
     check_outs = [named(entry) | holder_facts(entry.check_out) for entry in entries if entry.check_out]
     names = ", ".join(sorted({str(each["checked_out_by_username"]) for each in check_outs}))
     return CheckedOut(
@@ -82,13 +82,13 @@ def all_checked_out(entries: Sequence[Entry]) -> CheckedOut:
 
 
 def named(entry: Entry) -> Values:
-    """A resource as lists of many name it."""
+    """A resource as the facts of a problem name it."""
     row = entry.row
     return {"resource_type": row.resource_type, "resource_id": row.resource_id, "resource_name": row.name}
 
 
 def counted(number: int) -> str:
-    """So many resources, in words."""
+    """A number of resources in words."""
     return "1 resource" if number == 1 else f"{number} resources"
 
 
@@ -104,7 +104,7 @@ def check_match(kind: str, current: VersionRow, match: Match | None) -> None:
 
 
 def head_facts(current: VersionRow) -> Values:
-    """The current version, named as a resource names it."""
+    """The current version, in the fields of a resource."""
     return {"current_version": current.version_number, "git_commit_hash": current.git_commit_hash}
 
 

@@ -1,4 +1,4 @@
-"""The committer's server: takes changes of the API workers by a Unix socket and answers their outcomes."""
+"""The committer's server: takes changes from the API workers on a Unix socket and answers their outcomes."""
 
 import os
 import socket
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from service.committer.batch import Outcome
     from service.committer.group_commit import GroupCommit
 
-# For what is under way when the server stops: the workers finish their requests first, for up to 10 s.
+# For changes under way when the server stops: the workers first end their requests, for up to 10 s.
 GRACE_SECONDS = 15
 HEARTBEAT_SECONDS = 1.0
 RECEIVE_BYTES = 256 * 1024
-# A worker reads at once or is stopped; its outcomes must not hold up those of the others.
+# A worker that does not read must not delay the outcomes of the others.
 SEND_SECONDS = 5
 
 
 class Connection:
-    """A worker's connection: its changes go to the group, their outcomes back."""
+    """A worker's connection: queues its changes in the group and sends their outcomes."""
 
     def __init__(self, connected: socket.socket, group: "GroupCommit") -> None:
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_SECONDS, 0))
@@ -34,7 +34,7 @@ class Connection:
         self.is_open = True
 
     def serve(self) -> None:
-        """Take changes until the worker is gone."""
+        """Take changes until the worker disconnects."""
         from gitstore.failpoints import passing
         from service.committer.frames import Decoder
         from service.domain.errors import Busy
@@ -53,17 +53,17 @@ class Connection:
             self._socket.close()
 
     def still_wants(self, _number: int) -> bool:
-        """Whether the worker is there."""
+        """True while the worker is connected."""
         return self.is_open
 
     def deliver(self, outcomes: Sequence[tuple[int, "Outcome"]]) -> None:
-        """Send what became of changes."""
+        """Send the outcomes of changes."""
         from service.committer.frames import portable
 
         self.send([(n, portable(o) if isinstance(o, Exception) else o) for n, o in outcomes])
 
     def send(self, value: Any) -> None:
-        """Send a value without waiting; a worker that does not take it within seconds is cut off."""
+        """Send a value without waiting; a worker that does not read it within seconds is disconnected."""
         from service.committer.frames import encode
 
         frame = encode(value)
@@ -83,7 +83,7 @@ class Connection:
                 threading.Thread(target=self._catch_up, name="catch-up", daemon=True).start()
 
     def _catch_up(self) -> None:
-        """Send what the worker did not take at once, while others are served."""
+        """Send the bytes that the worker did not take at once, while others are served."""
         while True:
             with self._sending:
                 unsent, self._unsent = self._unsent, bytearray()
@@ -97,7 +97,7 @@ class Connection:
                 return
 
     def _cut_off(self) -> None:
-        """Let go of the worker: half a frame may have gone out. Its callers learn that nobody knows."""
+        """Disconnect the worker: half a frame may have been sent. Its callers get OutcomeUnknown."""
         self.is_open = False
         self._shut_down()
 
@@ -115,7 +115,7 @@ class Connection:
 
 
 class Server:
-    """Takes connections until told to stop, then waits until the workers have let go of theirs."""
+    """Takes connections until it is stopped, then waits until the workers have closed theirs."""
 
     def __init__(self, listener: socket.socket, group: "GroupCommit") -> None:
         self._listener = listener
@@ -125,7 +125,7 @@ class Server:
         self._stop = threading.Event()
 
     def run(self) -> None:
-        """Serve."""
+        """Serve until `stop` is called."""
         threading.Thread(target=self._accept, name="accept", daemon=True).start()
         while not self._stop.wait(HEARTBEAT_SECONDS):
             for connection in self._open():
@@ -136,11 +136,11 @@ class Server:
         self._group.stop()
 
     def stop(self) -> None:
-        """Come to an end."""
+        """End `run`."""
         self._stop.set()
 
     def _open(self) -> list[Connection]:
-        """The connections of workers that are there, the others being forgotten."""
+        """The open connections; closed ones are dropped."""
         with self._changing:
             self._connections = [each for each in self._connections if each.is_open]
             return list(self._connections)
@@ -159,7 +159,7 @@ class Server:
             except OSError:
                 if self._stop.is_set():
                     return
-                # No file handle was left, or the worker is gone again: the next one has to get in.
+                # No file handle was left, or the worker has closed already: keep accepting.
                 log.exception("a worker could not connect")
                 self._stop.wait(HEARTBEAT_SECONDS)
 

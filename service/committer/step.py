@@ -1,4 +1,4 @@
-"""One step of a plan: a resource's state, and the change of it."""
+"""The state of a resource while a batch is planned, and one step of a plan."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -18,25 +18,25 @@ from sql.queries.resources import ResourceRow
 from sql.queries.versions import VersionRow
 
 
-class Named(Protocol):
-    """Whatever is about one resource: its row, a version of it, its deletion."""
+class ResourceRef(Protocol):
+    """Any row that names one resource: its own, a version's, a deletion's."""
 
     @property
     def resource_type(self) -> str:
-        """The kind."""
+        """The kind of the resource."""
 
     @property
     def resource_id(self) -> UUID:
-        """The id."""
+        """The id of the resource."""
 
 
-def path_of(named: Named) -> str:
-    """Where a resource's snapshot lies in the trees of both branches."""
+def path_of(named: ResourceRef) -> str:
+    """The path of a resource's snapshot in the trees of both branches."""
     return snapshot_path(Kind(named.resource_type).collection, str(named.resource_id))
 
 
-def by_kind(many: Iterable[Named]) -> dict[str, list[UUID]]:
-    """The ids of resources by their kinds, as a ledger loads them and writes take them."""
+def by_kind(many: Iterable[ResourceRef]) -> dict[str, list[UUID]]:
+    """The ids of resources by kind, as a ledger loads them and writes take them."""
     found: dict[str, list[UUID]] = {}
     for each in many:
         found.setdefault(each.resource_type, []).append(each.resource_id)
@@ -72,7 +72,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What a change does to one resource, `row` being how it stands afterwards."""
+    """The change of one resource; `row` is its row afterwards."""
 
     action: Action
     author: Member
@@ -86,18 +86,18 @@ class Step:
     comment: str | None = None
     body: str | None = None
     ends: CheckOutRow | None = None
-    # What the audit says besides the versions, of before and after.
+    # Values for the audit besides the versions, before and after.
     was: Values = field(default_factory=dict)
     about: Values = field(default_factory=dict)
 
 
 def running(held: CheckOutRow | None, at: datetime) -> CheckOutRow | None:
-    """The check-out if its lease still runs: one that ran out counts as none."""
+    """The check-out if its lease runs; an expired one counts as none."""
     return None if held is None or held.expires_at <= at else held
 
 
 def snapshot_of(row: ResourceRow, definition: bytes) -> bytes:
-    """The canonical bytes of a resource as `row` has it, with a definition."""
+    """The canonical bytes of a resource: the fields of `row`, with a definition."""
     return snapshots.assemble(
         definition=definition,
         description=row.description,
@@ -109,7 +109,7 @@ def snapshot_of(row: ResourceRow, definition: bytes) -> bytes:
 
 
 def version_state(version: VersionRow) -> Values:
-    """A version as log rows name it: its body lives once, in git."""
+    """A version as log rows show it; its document is stored once, in git."""
     return {
         "version_id": version.version_id,
         "version_number": version.version_number,
@@ -119,7 +119,7 @@ def version_state(version: VersionRow) -> Values:
 
 
 def folder_of(parent: ResourceRow | None, row_id: UUID, kind: Kind) -> UUID | None:
-    """The folder that a new resource lies in, for the audit: a folder itself, or its parent's."""
+    """The folder of a new resource, for the audit: a folder itself, or the folder of its parent."""
     if kind is Kind.FOLDER:
         return row_id
     return None if parent is None else parent.folder_id

@@ -1,1 +1,1 @@
-"""Planning one change: from a command and the current state to commits and rows."""
+"""Planning of the changes of a batch: the commits and rows that each of them adds."""

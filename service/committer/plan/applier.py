@@ -1,4 +1,4 @@
-"""Carrying out the steps of accepted changes: their commits, and the rows besides those of versions."""
+"""The effects of accepted changes: their commits, and all rows but those of versions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -27,7 +27,7 @@ from sql.queries.versions import VersionRow
 
 
 class Applier:
-    """Adds to the builder and to the ledger's writes; what is refused is refused before anything is added."""
+    """Adds commits and rows for accepted changes; a refusal is raised before anything is added."""
 
     def __init__(self, ledger: Ledger, *, builder: CommitBuilder, git_url: str) -> None:
         self._ledger = ledger
@@ -42,7 +42,7 @@ class Applier:
         return Written(resource=row, version=version, unchanged=False)
 
     def apply(self, steps: Sequence[Step], *, title: str | None = None) -> list[Written]:
-        """Take steps of different resources in one commit, which has a `title` if they can be many.
+        """Apply steps of different resources in one commit; the commits of bulk changes have a `title`.
 
         Raises TagTaken and StaleVersion.
         """
@@ -66,19 +66,19 @@ class Applier:
         ]
 
     def set_tag(self, entry: Entry, version: VersionRow, tag: str | None, author: Member) -> VersionRow:
-        """Give a version a tag that no other has, or none; the same version where it is so already."""
+        """Give a version a free tag, or none; returns the version itself if nothing changes."""
         if version.version_tag == tag:
             return version
         if version.version_tag is not None:
             self._writes.rows.untagged.append((version.version_id, author.user_id))
         if tag is not None:
             self._writes.rows.tags.append(self._commits.new_tag(version, tag, author))
-        return self._became(entry, replace(version, version_tag=tag))
+        return self._keep(entry, replace(version, version_tag=tag))
 
     def set_published(
         self, entry: Entry, version: VersionRow, author: Member, *, published: bool
     ) -> VersionRow:
-        """Let a version be the published one of its resource, or not; the same where it is so already."""
+        """Publish or unpublish a version of a resource; returns the version itself if nothing changes."""
         if version.is_published == published:
             return version
         kind, resource_id = Kind(entry.row.resource_type), str(entry.row.resource_id)
@@ -104,14 +104,14 @@ class Applier:
                 by=author.user_id,
             )
         )
-        # At most one version is published: the current one is no longer, unless it is this.
+        # At most one version is published: if the current one was, it is no longer, unless it is this one.
         entry.current = replace(entry.current, is_published=False)
-        return self._became(entry, replace(version, is_published=published))
+        return self._keep(entry, replace(version, is_published=published))
 
     def delete(
         self, rows: Sequence[ResourceRow], line: DeletionLine, *, author: Member, root: ResourceRow, also: int
     ) -> str:
-        """Commit that resources fall, or without any that the root goes for good, and so many `also`."""
+        """Commit the deletion of resources, or without any the purge of the root with `also` others."""
         word = "deleted" if rows else "deleted for good"
         commit = self._commits.add(
             MAIN,
@@ -126,7 +126,7 @@ class Applier:
     def withdraw(
         self, published: Sequence[VersionRow], line: DeletionLine, *, author: Member, root: ResourceRow
     ) -> None:
-        """Let no version of what falls be published any longer."""
+        """Unpublish the published versions of deleted resources."""
         self._commits.add(
             PUBLISHED,
             removes=[path_of(version) for version in published],
@@ -147,9 +147,9 @@ class Applier:
         root: ResourceRow,
         changed: Step | None,
     ) -> tuple[str, VersionRow | None]:
-        """Commit that what fell is there again, by paths and blobs; the root perhaps as a new version.
+        """Commit restored resources, as blobs by path; a `changed` root becomes a new version.
 
-        Returns the commit and that version.
+        Returns the commit and the new version.
         """
         draft = None if changed is None else self._draft(changed)
         others = {path: blob for path, blob in places.items() if draft is None or path != path_of(root)}
@@ -169,7 +169,7 @@ class Applier:
     def republish(
         self, published: Sequence[VersionRow], deletion_id: UUID, *, author: Member, root: ResourceRow
     ) -> None:
-        """Publish what was published when it fell."""
+        """Publish the versions that were published at the deletion."""
         self._commits.add(
             PUBLISHED,
             places={path_of(version): version.git_blob_id for version in published},
@@ -192,7 +192,7 @@ class Applier:
     def count_changes(
         self, entries: Sequence[Entry], author: Member, action: Action, *, reason: str | None
     ) -> None:
-        """Count the fall or the return of each resource among the changes of it."""
+        """Add a data change for the deletion or restore of each resource, and count it."""
         records = [
             data_changes.RecordState(
                 Kind(entry.row.resource_type).collection,
@@ -248,7 +248,7 @@ class Applier:
 
     def _finish(self, step: Step, before: Values, *, unchanged: bool) -> Written:
         entry = step.entry
-        self._carry_check_out(step)
+        self._follow_check_out(step)
         if step.tag is not None:
             self.set_tag(entry, entry.current, step.tag, step.author)
         if step.publish:
@@ -271,13 +271,13 @@ class Applier:
         self.record(step.author, Subject.of(step.row), step.action, old=before, new=after)
         return Written(resource=entry.row, version=entry.current, unchanged=unchanged)
 
-    def _carry_check_out(self, step: Step) -> None:
-        """End the check-out, or let it stand on what is now the current version."""
+    def _follow_check_out(self, step: Step) -> None:
+        """End the check-out, or move it to the version that is current now."""
         entry, rows = step.entry, self._writes.rows
         if step.ends is not None:
             rows.checked_in.append((step.ends, entry.current.version_id))
             entry.check_out = None
-            self._became(
+            self._keep(
                 entry,
                 replace(entry.current, checked_out_by=None, checked_out_at=None, checked_in_at=self._at),
             )
@@ -287,15 +287,15 @@ class Applier:
             first, _ = rows.moved.get(held.check_out_id, (held, None))
             rows.moved[held.check_out_id] = (first, entry.current.version_id)
             entry.check_out = replace(held, version_id=entry.current.version_id)
-            self._became(
+            self._keep(
                 entry,
                 replace(
                     entry.current, checked_out_by=held.checked_out_by, checked_out_at=held.checked_out_at
                 ),
             )
 
-    def _became(self, entry: Entry, version: VersionRow) -> VersionRow:
-        """Note that a version of the resource is otherwise than the database knows."""
+    def _keep(self, entry: Entry, version: VersionRow) -> VersionRow:
+        """Keep a changed version of the resource, and mark the entry as dirty."""
         if version.version_id == entry.current.version_id:
             entry.current = version
         entry.dirty = True

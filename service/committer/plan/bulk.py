@@ -1,4 +1,4 @@
-"""Changes of many resources in one commit: bulk check-in, and the rollback of a subtree; all or nothing."""
+"""Changes of many resources in one commit, all or nothing: bulk check-in, and the rollback of a subtree."""
 
 from collections.abc import Sequence
 from datetime import datetime

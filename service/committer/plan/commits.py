@@ -1,4 +1,4 @@
-"""Building commits and tags in git, with the rows of the versions in them."""
+"""Commits and tags of git, with the rows of the versions that they hold."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ PUBLISHED: Branch = "published"
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A version to be made of a resource, `before` being the one that it supersedes."""
+    """A new version of a resource; `before` is the version that it supersedes."""
 
     row: ResourceRow
     number: int
@@ -39,7 +39,7 @@ class Draft:
 
 
 class Commits:
-    """Adds commits and tag objects to the builder, and to the ledger's writes the versions and the tips."""
+    """Adds commits and tags to the builder, and their versions and tips to the writes."""
 
     def __init__(self, ledger: Ledger, *, builder: CommitBuilder, git_url: str) -> None:
         self._subscription_id = ledger.subscription_id
@@ -51,7 +51,7 @@ class Commits:
     def add_versions(
         self, drafts: Sequence[Draft], title: str | None = None, body: str | None = None
     ) -> list[VersionRow]:
-        """Commit versions on `main`; without a title, the commit has that of the first. No commit of none."""
+        """Commit versions on `main`, titled like the first if no title is given; no drafts make no commit."""
         if not drafts:
             return []
         [first, *_] = drafts
@@ -73,7 +73,7 @@ class Commits:
         places: Mapping[str, str] | None = None,
         restored: str | None = None,
     ) -> tuple[str, list[VersionRow]]:
-        """Commit versions on `main` with blobs that git has already, by path; the commit and the versions."""
+        """Commit versions, and blobs of git by path, on `main`; returns the commit and the versions."""
         ids = [mint() for _ in drafts]
         paths = [path_of(draft.row) for draft in drafts]
         commit = self.add(
@@ -143,7 +143,7 @@ class Commits:
         deletion: DeletionLine | None = None,
         restored: str | None = None,
     ) -> Commit:
-        """Commit on a branch and advance its tip; the arguments are those of the builder and of a message."""
+        """Commit on a branch and advance its tip."""
         actor = _identity(author)
         commit = self._builder.commit(
             branch=branch,
@@ -174,7 +174,7 @@ class Commits:
         return commit
 
     def new_tag(self, version: VersionRow, tag: str, author: Member) -> NewTag:
-        """Make the tag object of a version; the row that its ref follows."""
+        """Make the tag object of a version; returns the row of the tag."""
         collection, resource_id = Kind(version.resource_type).collection, str(version.resource_id)
         actor = _identity(author)
         tag_object = self._builder.tag(
@@ -235,7 +235,7 @@ def body_of(others: int) -> str | None:
 
 
 def line_of(version: VersionRow) -> VersionLine:
-    """The trailer of a commit message that names a version."""
+    """The line of a commit message that names a version."""
     collection = Kind(version.resource_type).collection
     return VersionLine(collection, str(version.resource_id), version.version_number, str(version.version_id))
 

@@ -29,7 +29,7 @@ Counts = Mapping[str, int]
 
 @dataclass(frozen=True, slots=True)
 class _DeletedEntry:
-    """A resource to delete, its level below the root, and how many of each collection its row stands for."""
+    """A resource to delete, its level below the root, and the counts of its row by collection."""
 
     entry: Entry
     level: int
@@ -123,7 +123,7 @@ def purge(planning: Planning, change: Purge) -> Deleted:
     if entry.row.deleted_at is None:
         raise NotDeleted(f"The {change.kind} lives: delete it first, without `permanent`.")
     check_match(change.kind, entry.current, change.if_match)
-    # All of them are deleted: below a deleted resource there is no live one.
+    # No live resource is below a deleted one.
     cascaded = _cascaded(entry, _below(ledger, change))
     if change.once_expired:
         _check_expired(ledger, cascaded)
@@ -153,12 +153,12 @@ def parent_kind(row: ResourceRow) -> Kind | None:
     kinds = [kind for _, kind in PARENT_FIELDS[Kind(row.resource_type)]]
     if not kinds:
         return None
-    # A folder lies in a folder, or in its workspace.
+    # The parent of a folder is a folder or its workspace.
     return Kind.WORKSPACE if row.parent_id == row.workspace_id else kinds[0]
 
 
 def _finish(planning: Planning, common: _Common, cascaded: Sequence[_DeletedEntry]) -> Deleted:
-    """Count the change of each resource, record the deletion, and mark the entries as deleted."""
+    """Add the data changes and the audit row, and mark the entries as deleted."""
     ledger, applier = planning.ledger, planning.applier
     change, root, rows = common.change, cascaded[0], ledger.writes.rows
     entries = [each.entry for each in cascaded]

@@ -54,7 +54,7 @@ class Ledger:
         for each in standing:
             current = each.current
             if current.checked_out_by is not None and running(each.check_out, self.at) is None:
-                # Its lease ran out while the batch waited for its turn.
+                # The lease expired while the batch waited for its turn.
                 current = replace(current, checked_out_by=None, checked_out_at=None)
             kind, resource_id = each.row.resource_type, each.row.resource_id
             self._entries[kind, resource_id] = Entry(each.row, current, each.check_out)
@@ -95,7 +95,7 @@ class Ledger:
         return found
 
     def tag_owner(self, entry: Entry, tag: str) -> UUID | None:
-        """The version of a resource that has a tag."""
+        """The id of the version of a resource that has a tag, None if none has it."""
         self.flush_if_dirty([entry])
         row = entry.row
         return tags.owner(self.tx, self.subscription_id, row.resource_type, row.resource_id, tag)
@@ -121,7 +121,7 @@ class Ledger:
         self._is_flush_due = True
 
     def flush_if_due(self) -> None:
-        """Flush if the change before asked for it."""
+        """Flush if the previous change asked for it."""
         if self._is_flush_due:
             self.flush()
 

@@ -57,7 +57,7 @@ def named(changes: Iterable[Change]) -> dict[str, set[UUID]]:
 
 
 class Planner:
-    """Plans the changes of one batch in order; a refused change leaves no trace."""
+    """Plans the changes of one batch in order; a refused change adds nothing."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The parts that the functions of this package share while they plan one batch."""
+"""The parts that all planning functions share for one batch."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from service.committer.plan.tree import Tree
 
 @dataclass(frozen=True, slots=True)
 class Planning:
-    """One batch: its resources, their tree, and the two parts that accepted changes are added to."""
+    """The parts of one batch: its resources and their tree, and the applier and builder of its commits."""
 
     ledger: Ledger
     tree: Tree

@@ -42,7 +42,7 @@ _NEW_PARENT = "/resolve/new_parent_id"
 
 @dataclass(frozen=True, slots=True)
 class _RestorePlan:
-    """The effects of a restore; `root` is the row that the named resource will have, None if it is live."""
+    """The effects of a restore; `root` is the future row of the named resource, None if it is live."""
 
     root: ResourceRow | None
     parts: Sequence[tuple[DeletionRow, Entry]]
@@ -103,7 +103,7 @@ def _plan(planning: Planning, change: Restore, named: DeletionRow) -> _RestorePl
         detail = f"the {named.resource_type} {named.resource_name!r} was restored already"
         return _RestorePlan(None, (), {}, (), (), (_conflict(named, "already_restored", detail),))
     conflicts: list[RestoreObstacle] = []
-    rows, missing, kept = _reached(ledger, named)
+    rows, missing, kept = _at_and_below(ledger, named)
     ledger.load(by_kind(rows))
     parts = [(row, ledger.present(Kind(row.resource_type), row.resource_id)) for row in rows]
     root_row = _placed(ledger, change.resolution, parts[0][1].row, named, conflicts)
@@ -128,7 +128,7 @@ def _plan(planning: Planning, change: Restore, named: DeletionRow) -> _RestorePl
     return _RestorePlan(root_row, parts, places, missing, tuple(map(_part, kept)), tuple(conflicts))
 
 
-def _reached(
+def _at_and_below(
     ledger: Ledger, named: DeletionRow
 ) -> tuple[list[DeletionRow], tuple[DeletedPart, ...], list[DeletionRow]]:
     """The rows of a deletion at and below the named one: to restore, purged since, and restored already.
@@ -139,22 +139,22 @@ def _reached(
     for row in deletions.together(ledger.tx, ledger.subscription_id, named.root_deletion_id):
         if row.cascade_level > named.cascade_level:
             inside.setdefault(row.parent_resource_id, []).append(row)
-    found, gone, back = [named], [], []
+    found, purged, restored = [named], [], []
     for outer in found:
         for row in inside.get(outer.resource_id, ()):
             if row.purged_at is not None:
-                gone.append(row)
+                purged.append(row)
             elif row.restored_at is not None:
-                back.append(row)
+                restored.append(row)
             else:
                 found.append(row)
     # A restored resource can have been deleted again since, and purged.
-    ledger.load(by_kind(back))
+    ledger.load(by_kind(restored))
     kept: list[DeletionRow] = []
-    for row in back:
+    for row in restored:
         is_there = ledger.get(Kind(row.resource_type), row.resource_id) is not None
-        (kept if is_there else gone).append(row)
-    return found, tuple(map(_part, gone)), kept
+        (kept if is_there else purged).append(row)
+    return found, tuple(map(_part, purged)), kept
 
 
 def _placed(

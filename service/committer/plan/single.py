@@ -93,7 +93,7 @@ def check_in(planning: Planning, change: CheckIn) -> Written:
 
 
 def roll_back(planning: Planning, change: RollBack) -> Written | Foreseen:
-    """Make a version with the definition and description of an older one; a dry run answers it only.
+    """Make a version with the definition and description of an older one; a dry run writes nothing.
 
     Raises ResourceNotFound, VersionNotFound, AmbiguousRef, ResourceDeleted, CheckedOut, StaleVersion.
     """

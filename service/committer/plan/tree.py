@@ -68,7 +68,7 @@ class Tree:
     def move(self, before: ResourceRow, entry: Entry) -> None:
         """Record the resource's new parent or name; its descendants move with it.
 
-        The legal holds that cover it where it was, or where it is now, keep covering it wherever it moves.
+        A legal hold that covers it at the old place or the new one still covers it after later moves.
         """
         ledger, row = self._ledger, entry.row
         with legal_holds.following(ledger.tx, ledger.subscription_id, before, row, ledger.at):
@@ -80,7 +80,7 @@ class Tree:
 
 
 def field_of(kind: Kind, parent: ResourceRow) -> str:
-    """The field by which a resource of a kind names such a parent."""
+    """The field in which a resource of a kind names such a parent."""
     return next(name for name, parent_kind in PARENT_FIELDS[kind] if parent_kind == parent.resource_type)
 
 

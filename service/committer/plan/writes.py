@@ -44,14 +44,14 @@ class Rows:
 
     resources: list[ResourceRow] = field(default_factory=list)
     touched: dict[UUID, ResourceRow] = field(default_factory=dict)
-    # Written one by one and after the new resources: names are unique after each row.
+    # Flushed at once, after the rows above: names are unique after each row.
     placed: ResourceRow | None = None
     superseded: list[UUID] = field(default_factory=list)
     versions: list[NewVersionRow] = field(default_factory=list)
     untagged: list[tuple[UUID, UUID]] = field(default_factory=list)
     tags: list[NewTag] = field(default_factory=list)
     publications: list[Publication] = field(default_factory=list)
-    # Check-outs by id, with the version that they stand on from now on.
+    # Check-outs by id, with the version that they move to.
     moved: dict[UUID, tuple[CheckOutRow, UUID]] = field(default_factory=dict)
     checked_in: list[tuple[CheckOutRow, UUID]] = field(default_factory=list)
     comments: list[NewComment] = field(default_factory=list)
@@ -61,12 +61,12 @@ class Rows:
     to_restore: dict[str, list[UUID]] = field(default_factory=dict)
     to_purge: dict[str, list[UUID]] = field(default_factory=dict)
     restorations: list[RestoredDeletions] = field(default_factory=list)
-    # Current versions of the resources that were deleted or restored: a change that made no version.
+    # Current versions of deleted and restored resources: these changes made no version.
     counted: list[UUID] = field(default_factory=list)
     withdrawn: list[UUID] = field(default_factory=list)
     withdrawn_by: UUID | None = None
     published: list[Publication] = field(default_factory=list)
-    # A check-out that a deletion ends, who deletes, and the kind of release.
+    # Check-outs that a deletion ends, with the user who deletes and the kind of release.
     released: list[tuple[CheckOutRow, UUID, str]] = field(default_factory=list)
     audit: list[AuditRow] = field(default_factory=list)
     # Made once the other rows are sent: comparing documents takes long, and PostgreSQL works meanwhile.
