@@ -1,10 +1,8 @@
 """The execution logs: record and read events of workflows, jobs, job packages and nodes that run."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
-from uuid import UUID
 
 from pydantic import TypeAdapter
 
@@ -22,7 +20,13 @@ from service.usecases.log_reading import figures_of_log, page_of_log
 from service.usecases.retries import run_once
 from sql.database import Transaction
 from sql.queries import execution_logs
-from sql.queries.execution_logs import EXECUTION_LOG, FIGURES, ExecutionBucket, ExecutionFilter
+from sql.queries.execution_logs import (
+    EXECUTION_LOG,
+    FIGURES,
+    ExecutionBucket,
+    ExecutionDetails,
+    ExecutionFilter,
+)
 from sql.queries.execution_logs import ExecutionRow as ExecutionEvent
 
 __all__ = ["ExecutionBucket", "ExecutionEvent", "ExecutionFilter"]
@@ -37,27 +41,10 @@ MAX_CODE = 100
 _ACCEPTED = TypeAdapter(Accepted)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportedExecution:
+@dataclass(frozen=True, kw_only=True)
+class ReportedExecution(ExecutionDetails):
     """An execution event as a platform reports it; without a `created_at` it gets the time now."""
 
-    execution_id: UUID
-    execution_type: str
-    workflow_id: UUID | None
-    job_id: UUID | None
-    jobpackage_id: UUID | None
-    node_id: str | None
-    log_level: str
-    log_message: str
-    log_details: dict[str, Any] | None
-    duration_ms: int | None
-    rows_processed: int | None
-    memory_used_mb: float | None
-    cpu_percent: float | None
-    status: str | None
-    error_code: str | None
-    error_details: dict[str, Any] | None
-    triggered_by: UUID | None
     created_at: datetime | None
 
 
@@ -96,7 +83,6 @@ def _row(
     event: ReportedExecution, caller: Caller, subscription_id: SubscriptionId, at: datetime
 ) -> ExecutionEvent:
     """Make the row of an event, with its texts and documents masked and cut."""
-    given: dict[str, Any] = {field.name: getattr(event, field.name) for field in fields(event)}
     kept = {
         "created_at": event.created_at or at,
         "node_id": events.name(event.node_id, MAX_ID),
@@ -106,7 +92,7 @@ def _row(
         "error_details": events.state(event.error_details),
     }
     return ExecutionEvent(
-        **given | kept,
+        **vars(event) | kept,
         log_id=mint(),
         subscription_id=subscription_id,
         recorded_by=caller.user_id,

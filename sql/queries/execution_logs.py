@@ -20,13 +20,19 @@ _EXECUTION_LOGS, _NODE_LOGS = TABLES["execution_logs"], TABLES["node_execution_l
 _MAX_SUM: Final = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutionRow:
-    """An event of a workflow, job, job package or node that runs."""
+@dataclass(frozen=True, kw_only=True)
+class LogEntry:
+    """The identity of a row; `subscription_id` is None for scheduled jobs of the platform."""
 
     log_id: UUID
     created_at: datetime
     subscription_id: UUID | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionDetails:
+    """An event of a workflow, job, job package or node that runs, as its reporter describes it."""
+
     execution_id: UUID
     execution_type: str
     workflow_id: UUID | None
@@ -44,6 +50,13 @@ class ExecutionRow:
     error_code: str | None
     error_details: dict[str, Any] | None
     triggered_by: UUID | None
+
+
+# The fields of the last base come first, so an answer begins with the identity.
+@dataclass(frozen=True, kw_only=True)
+class ExecutionRow(ExecutionDetails, LogEntry):
+    """An event of a workflow, job, job package or node that runs."""
+
     recorded_by: UUID | None
     request_id: str | None
 
