@@ -28,7 +28,7 @@ _SUBJECT = re.compile(rf"([a-z]+)/({_UUID}): ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class CommitRecord:
     """What a commit or a tag object says of itself; `time` is in UTC, to the microsecond.
 
     `restored` is the id of the deletion that it undoes. `about` are the collection and id of the resource in
@@ -80,12 +80,12 @@ class Gleaned:
     faults: tuple[str, ...]
 
 
-def read(message: str) -> Record:
+def read(message: str) -> CommitRecord:
     """What a message records; raises ValueError, which says why, for one that Annals did not write."""
     found = glean(message)
     if found.faults or found.actor is None or found.time is None:
         raise ValueError(found.faults[0])
-    return Record(
+    return CommitRecord(
         versions=found.versions,
         published=found.published,
         unpublished=found.unpublished,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gitstore.errors import GitStoreError
-from gitstore.read.walk import Stray
+from gitstore.read.repository import Stray
 from gitstore.store import Store
 from service.cli.tables import harmless
 from service.processes.startup import StartupError, operated_database

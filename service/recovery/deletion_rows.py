@@ -26,8 +26,8 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """A resource as a deletion finds it; `parent` is None for a workspace."""
+class ResourceState:
+    """A resource at the time of its deletion; `parent` is None for a workspace."""
 
     key: Key
     name: str
@@ -43,9 +43,9 @@ class PastDeletions:
         # Of what is deleted now, by resource: its row, and what of it lies in it.
         self._open: dict[UUID, UUID] = {}
         self._inside: dict[UUID | None, set[UUID]] = {}
-        self._risen: dict[UUID, list[UUID]] = {}
+        self._restored: dict[UUID, list[UUID]] = {}
 
-    def fall(self, line: DeletionLine, moment: Moment, fallen: Sequence[Standing]) -> None:
+    def delete(self, line: DeletionLine, moment: Moment, fallen: Sequence[ResourceState]) -> None:
         """Let resources fall that live: one, and others that lie below it."""
         own = {each.key[1] for each in fallen}
         root = next((each for each in fallen if each.parent is None or each.parent[1] not in own), None)
@@ -57,21 +57,21 @@ class PastDeletions:
 
     def purge(self, line: DeletionLine, moment: Moment, root: Key) -> list[Key]:
         """Let a deleted resource go for good, with all below it; returns them."""
-        before = self._standing(root[1])
+        before = self._state(root[1])
         if before is None or before.key != root:
             raise NotUnderstood(
                 f"{_of(line, moment)} takes for good what is not deleted, {root[0]} {root[1]}"
             )
         gone = [before]
         for outer in gone:
-            found = (self._standing(each) for each in self._inside.get(outer.key[1], ()))
+            found = (self._state(each) for each in self._inside.get(outer.key[1], ()))
             gone += [each for each in found if each is not None]
         self._add(line, moment, before, gone)
         for each in gone:
             self._close(each.key[1], can_be_restored=False, purged_at=moment.at)
         return [each.key for each in gone]
 
-    def rise(self, deletion_id: UUID, moment: Moment, back: Collection[UUID]) -> None:
+    def restore(self, deletion_id: UUID, moment: Moment, back: Collection[UUID]) -> None:
         """Let resources live again: what a deletion names, and others that fell with it."""
         named = self.rows.get(deletion_id)
         rows = [self.rows[self._open[each]] for each in back if each in self._open]
@@ -84,7 +84,7 @@ class PastDeletions:
             raise NotUnderstood(
                 f"commit {moment.commit_id}: it restores what did not fall by deletion {deletion_id}"
             )
-        self._risen[deletion_id] = [row.deletion_id for row in rows]
+        self._restored[deletion_id] = [row.deletion_id for row in rows]
         for row in rows:
             self._close(
                 row.resource_id,
@@ -104,12 +104,12 @@ class PastDeletions:
             raise NotUnderstood(f"deletion {deletion_id} did not take {resource_id}, which it withdraws")
         self.rows[row.deletion_id] = replace(row, published_version_id=version_id)
 
-    def published_again(self, deletion_id: UUID) -> set[UUID]:
+    def published_before(self, deletion_id: UUID) -> set[UUID]:
         """The versions that a restore has to publish, since they were published when they fell."""
-        rows = (self.rows[each] for each in self._risen.get(deletion_id, ()))
+        rows = (self.rows[each] for each in self._restored.get(deletion_id, ()))
         return {row.published_version_id for row in rows if row.published_version_id is not None}
 
-    def _standing(self, resource_id: UUID) -> Standing | None:
+    def _state(self, resource_id: UUID) -> ResourceState | None:
         """What is deleted, as it fell: nothing can change it meanwhile."""
         if resource_id not in self._open:
             return None
@@ -117,7 +117,9 @@ class PastDeletions:
         parent = None
         if row.parent_resource_type is not None and row.parent_resource_id is not None:
             parent = Kind(row.parent_resource_type), row.parent_resource_id
-        return Standing((Kind(row.resource_type), resource_id), row.resource_name, parent, row.version_id)
+        return ResourceState(
+            (Kind(row.resource_type), resource_id), row.resource_name, parent, row.version_id
+        )
 
     def _close(self, resource_id: UUID, **values: object) -> None:
         row = self.rows[self._open.pop(resource_id)]
@@ -125,7 +127,7 @@ class PastDeletions:
         self.rows[row.deletion_id] = replace(row, **values)  # type: ignore[arg-type]
 
     def _add(
-        self, line: DeletionLine, moment: Moment, root: Standing, fallen: Sequence[Standing]
+        self, line: DeletionLine, moment: Moment, root: ResourceState, fallen: Sequence[ResourceState]
     ) -> list[PastDeletion]:
         by_id = {each.key[1]: each for each in fallen}
         found = cascade(_falling(root), map(_falling, fallen))
@@ -163,7 +165,7 @@ class PastDeletions:
         return made
 
 
-def _falling(standing: Standing) -> Candidate:
+def _falling(standing: ResourceState) -> Candidate:
     kind, resource_id = standing.key
     return Candidate(kind, resource_id, None if standing.parent is None else standing.parent[1])
 

@@ -1,27 +1,26 @@
-"""What a repository alone tells of a subscription: the rows that its history made, read from git."""
+"""Make the rows of a subscription from its history in git alone; a history with a fault is refused."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
-from gitstore.commit_messages import DeletionLine, VersionLine
 from gitstore.errors import NotUnderstood
-from gitstore.identity import Identity
-from gitstore.read.walk import Tagged, Walk, Walked
-from gitstore.store import snapshot_path
+from gitstore.read.branch_log import BranchCommit, read_branch
+from gitstore.read.repository import RepositoryReader, Tagged
 from service.domain.callers import SYSTEM, Role
 from service.domain.ids import SubscriptionId, mint, minted_at
-from service.domain.resource_kinds import KIND_OF_COLLECTION, Kind
-from service.recovery import resource_rows
-from service.recovery.deletion_rows import Moment, PastDeletions, Standing
-from service.recovery.resource_rows import Key, PastResource, read_snapshot
+from service.domain.resource_kinds import Kind
+from service.recovery import faults, resource_rows
+from service.recovery.history import BranchReading, Entry, History, NamedVersion, read_resources
+from service.recovery.resource_rows import Key, read_snapshot
+from service.recovery.trailers import CommitAuthor, Line, Trailers, line_of
 from sql.queries.rebuild import PastActor, PastDeletion, PastPublication, PastTag, PastUser, PastVersion
 from sql.queries.repositories import Tips
 
-# What a key may do until an admin says otherwise: roles are nowhere but in the database that was lost.
+# The role of each user until an admin says otherwise: roles were in the lost database alone.
 LEAST_ROLE = Role.VIEWER
 
 
@@ -41,215 +40,137 @@ class Recovered:
     deletions: list[PastDeletion]
 
     def counts(self) -> dict[str, int]:
-        """How many rows each table gets."""
+        """Count the rows of each table."""
         found = {kind.collection: len(rows) for kind, rows in self.resources.items()}
         for name in ("versions", "publications", "tags", "deletions", "actors", "users"):
             found[name] = len(getattr(self, name))
         return found
 
 
-@dataclass(slots=True)
-class _Resource(PastResource):
-    """A resource as the history has brought it so far, with its newest version and the published one."""
-
-    current: PastVersion
-    published: PastPublication | None = None
-
-
-def recover(walk: Walk, subscription_id: SubscriptionId, *, git_url: str, at: datetime) -> Recovered:
-    """Read a whole repository; `at` is the time of the rebuild, for what was nowhere before it.
+def recover(
+    repository: RepositoryReader, subscription_id: SubscriptionId, *, git_url: str, at: datetime
+) -> Recovered:
+    """Read a whole repository; `at` is the time of the rebuild, for what had no time before it.
 
     Raises NotUnderstood where anything in it is not as Annals makes it, and the other errors of
     `gitstore.errors`.
     """
-    recovery = _Recovery(walk, git_url)
-    for place, commit in enumerate(walk.main(), 1):
-        recovery.add(commit, place)
-    for commit in walk.published():
-        recovery.publish(commit)
+    recovery = _Recovery(repository)
+    recovery.read_main()
+    recovery.read_published()
     tags = recovery.tags()
-    first = next(iter(recovery.versions.values()), None)
-    created_at = minted_at(subscription_id) or (at if first is None else first.created_at)
+    first = next(iter(recovery.history.named.values()), None)
+    created_at = minted_at(subscription_id) or (at if first is None else first.trailers.signed[1])
+    tips = repository.tips
     return Recovered(
         subscription_id=subscription_id,
         created_at=created_at,
-        tips=Tips(walk.tips.main, walk.tips.published, recovery.commits),
+        tips=Tips(tips.main, tips.published, recovery.history.branch.commits),
         actors=[PastActor(user_id=user_id, username=name) for user_id, name in recovery.actors.items()],
         users=list(_users(recovery.actors, created_at, at)),
         resources=recovery.resource_rows(),
-        versions=list(recovery.version_rows(tags)),
+        versions=list(recovery.version_rows(tags, git_url)),
         publications=recovery.publications(),
         tags=tags,
-        deletions=list(recovery.deletions.rows.values()),
+        deletions=list(recovery.history.deletions.rows.values()),
     )
 
 
-@dataclass(slots=True)
 class _Recovery:
-    """What was read so far."""
+    """The rows of one repository, as far as it was read."""
 
-    walk: Walk
-    git_url: str
-    commits: int = 0
-    actors: dict[UUID, str] = field(default_factory=dict)
-    versions: dict[UUID, PastVersion] = field(default_factory=dict)
-    deletions: PastDeletions = field(default_factory=PastDeletions)
-    _resources: dict[Key, _Resource] = field(default_factory=dict)
-    _by_path: dict[str, Key] = field(default_factory=dict)
-    _ended: list[PastPublication] = field(default_factory=list)
+    def __init__(self, repository: RepositoryReader) -> None:
+        self.history = History(repository.read_blob)
+        self.actors: dict[UUID, str] = {}
+        self._repository = repository
+        # The name of each version's resource, as its snapshot has it.
+        self._names: dict[UUID, str] = {}
+        self._published: dict[Key, PastPublication] = {}
+        self._ended: list[PastPublication] = []
 
-    def add(self, commit: Walked, place: int) -> None:
-        """Take in a commit of `main`, the `place`th."""
-        self.commits = place
-        record = commit.record
-        if record.description is not None and len(record.versions) > 1:
-            raise NotUnderstood(f"commit {commit.commit_id}: many versions with one description")
-        author = self._actor(record.actor)
-        moment = Moment(commit.commit_id, place, author, record.time)
-        if record.deletion is not None:
-            self._delete(record.deletion, commit, moment)
-        if record.restored is not None:
-            self._restore(UUID(record.restored), commit, moment)
-        for line, blob_id in zip(record.versions, commit.blob_ids, strict=True):
-            kind, resource_id = key = self._key(line)
-            snapshot = read_snapshot(key, blob_id, self.walk.read_blob(blob_id))
-            resource = self._resources.get(key)
-            number = 1 if resource is None else resource.current.version_number + 1
-            version_id = UUID(line.version_id)
-            if line.number != number or version_id in self.versions:
-                raise NotUnderstood(f"commit {commit.commit_id}: {line} is not version {number}, or is twice")
-            if resource is not None and resource.deleted_at is not None:
-                raise NotUnderstood(f"commit {commit.commit_id}: {line} is of what is deleted")
-            version = PastVersion(
-                version_id=version_id,
-                resource_type=kind,
-                resource_id=resource_id,
-                resource_name=snapshot.name,
-                version_number=number,
-                version_tag=None,
-                version_description=record.description,
-                is_current=False,
-                is_published=False,
-                git_commit_hash=commit.commit_id,
-                git_blob_id=blob_id,
-                commit_number=place,
-                unversioned_changes=0 if resource is None else resource.current.unversioned_changes,
-                git_branch="main",
-                git_repo_url=self.git_url,
-                created_by=author,
-                created_at=record.time,
-            )
-            self.versions[version_id] = version
-            if resource is None:
-                self._resources[key] = _Resource(snapshot, author, record.time, record.time, version)
-                self._by_path[_path(key)] = key
-            else:
-                resource.snapshot, resource.current, resource.updated_at = snapshot, version, record.time
+    def read_main(self) -> None:
+        """Read the commits of `main`."""
+        for commit in self._commits(self._repository.tips.main):
+            entry = self.history.add(commit)
+            faults.check(faults.of_main(entry, self.history))
+            self._note(entry.trailers)
+            for line in entry.trailers.versions:
+                blob_id = self.history.named[line.version_id].blob
+                content = self._repository.read_blob(blob_id)
+                self._names[line.version_id] = read_snapshot(line.key, blob_id, content).name
 
-    def _delete(self, line: DeletionLine, commit: Walked, moment: Moment) -> None:
-        if line.until is None:
-            collection, resource_id = commit.record.about or ("", "")
-            kind = KIND_OF_COLLECTION.get(collection)
-            if kind is None:
-                raise NotUnderstood(f"commit {commit.commit_id}: there are no {collection}")
-            fallen = self.deletions.purge(line, moment, (kind, UUID(resource_id)))
-        else:
-            fallen = [self._at(path, commit) for path in commit.removed]
-            self.deletions.fall(line, moment, [self._standing(key) for key in fallen])
-        for key in fallen:
-            resource = self._resources[key]
-            resource.deleted_at = resource.deleted_at or moment.at
-            resource.is_gone = line.until is None
-            self._count_change(resource)
+    def read_published(self) -> None:
+        """Read the commits of `published`, after those of `main`."""
+        branch = BranchReading()
+        for commit in self._commits(self._repository.tips.published):
+            entry = branch.read(commit)
+            faults.check(faults.of_published(entry, branch))
+            self._publish(entry, branch)
 
-    def _restore(self, deletion_id: UUID, commit: Walked, moment: Moment) -> None:
-        changed = [self._key(line) for line in commit.record.versions]
-        back = [self._at(path, commit) for path in commit.returned] + changed
-        self.deletions.rise(deletion_id, moment, [resource_id for _, resource_id in back])
-        if changed and self.deletions.rows[deletion_id].resource_id != changed[0][1]:
-            raise NotUnderstood(f"commit {commit.commit_id}: it changes another one than it restores")
-        for path, blob_id in commit.returned.items():
-            if blob_id != self._resources[self._by_path[path]].current.git_blob_id:
-                raise NotUnderstood(f"commit {commit.commit_id}: {path} is not as it was")
-        for key in back:
-            resource = self._resources[key]
-            resource.deleted_at = None
-            self._count_change(resource)
+    def _commits(self, head: str | None) -> Iterator[BranchCommit]:
+        return iter(()) if head is None else read_branch(self._repository.path, head)
 
-    def _at(self, path: str, commit: Walked) -> Key:
-        if path not in self._by_path:
-            raise NotUnderstood(f"commit {commit.commit_id}: nothing was ever at {path}")
-        return self._by_path[path]
+    def _note(self, trailers: Trailers) -> tuple[UUID, datetime]:
+        author, time = trailers.signed
+        self._note_author(author)
+        return author.user_id, time
 
-    def _standing(self, key: Key) -> Standing:
-        resource = self._resources[key]
-        parent = resource_rows.parent(key, resource.snapshot, self._resources)
-        return Standing(key, resource.snapshot.name, parent, resource.current.version_id)
+    def _note_author(self, author: CommitAuthor) -> None:
+        self.actors[author.user_id] = author.username
 
-    def _count_change(self, resource: _Resource) -> None:
-        """Count a change that makes no version."""
-        version = resource.current
-        resource.current = replace(version, unversioned_changes=version.unversioned_changes + 1)
-        self.versions[version.version_id] = resource.current
-
-    def publish(self, commit: Walked) -> None:
-        """Take in a commit of `published`."""
-        record, where = commit.record, f"commit {commit.commit_id}"
-        by = self._actor(record.actor)
-        for line in record.unpublished:
-            version = self._version(line, where)
-            resource = self._resources[Kind(version.resource_type), version.resource_id]
-            if resource.published is None or resource.published.version_id != version.version_id:
+    def _publish(self, entry: Entry, branch: BranchReading) -> None:
+        trailers, where = entry.trailers, f"commit {entry.commit_id}"
+        by, time = self._note(trailers)
+        for line in trailers.unpublished:
+            self._version(line, where)
+            published = self._published.get(line.key)
+            if published is None or published.version_id != line.version_id:
                 raise NotUnderstood(f"{where}: {line} was not published")
-            self._end_publication(resource, by, record.time)
-            if record.deletion is not None:
-                self.deletions.withdraw(
-                    UUID(record.deletion.deletion_id), version.resource_id, version.version_id
-                )
-        for line, blob_id in zip(record.published, commit.blob_ids, strict=True):
-            version = self._version(line, where)
-            if blob_id != version.git_blob_id:
+            self._end_publication(line.key, by, time)
+            if trailers.deletion is not None:
+                deletion_id = UUID(trailers.deletion.deletion_id)
+                self.history.deletions.withdraw(deletion_id, line.resource_id, line.version_id)
+        for line in trailers.published:
+            if branch.tree[line.path] != self._version(line, where).blob_id:
                 raise NotUnderstood(f"{where}: what it publishes is not the content of {line}")
-            resource = self._resources[Kind(version.resource_type), version.resource_id]
-            self._end_publication(resource, by, record.time)
-            resource.published = PastPublication(
+            self._end_publication(line.key, by, time)
+            self._published[line.key] = PastPublication(
                 publication_id=mint(),
-                resource_type=version.resource_type,
-                resource_id=version.resource_id,
-                version_id=version.version_id,
+                resource_type=line.kind,
+                resource_id=line.resource_id,
+                version_id=line.version_id,
                 published_by=by,
-                published_at=record.time,
+                published_at=time,
                 unpublished_by=None,
                 unpublished_at=None,
             )
-        if record.restored is not None:
-            again = {UUID(line.version_id) for line in record.published}
-            if again != self.deletions.published_again(UUID(record.restored)):
+        if trailers.restored is not None:
+            again = {line.version_id for line in trailers.published}
+            if again != self.history.deletions.published_before(trailers.restored):
                 raise NotUnderstood(f"{where}: it does not publish what was published when it fell")
 
-    def _end_publication(self, resource: _Resource, by: UUID, at: datetime) -> None:
-        former, resource.published = resource.published, None
+    def _end_publication(self, key: Key, by: UUID, at: datetime) -> None:
+        former = self._published.pop(key, None)
         if former is not None:
             self._ended.append(replace(former, unpublished_by=by, unpublished_at=at))
 
     def publications(self) -> list[PastPublication]:
-        """Those that ended and those that have not; raises NotUnderstood for one of what is deleted."""
-        for (kind, resource_id), each in self._resources.items():
-            if each.published is not None and each.deleted_at is not None:
-                raise NotUnderstood(f"{kind} {resource_id} is deleted, and published has it")
-        standing = [each.published for each in self._resources.values() if each.published is not None]
-        return sorted(self._ended + standing, key=lambda each: each.publication_id)
+        """Return publications, ended or not; raises NotUnderstood for one of a deleted resource."""
+        for key in self.history.newest:
+            if key in self._published and key in self.history.deleted_at:
+                raise NotUnderstood(f"{key[0]} {key[1]} is deleted, and published has it")
+        return sorted([*self._ended, *self._published.values()], key=lambda each: each.publication_id)
 
     def tags(self) -> list[PastTag]:
-        """The tags that git has; of two on one version, the older one as taken away by the newer."""
+        """Return the tags that git has; of two on one version, the newer one replaced the older."""
         by_version: dict[UUID, list[PastTag]] = {}
-        for tagged in self.walk.tags():
+        for tagged in self._repository.tags():
             row = self._tag(tagged)
             by_version.setdefault(row.version_id, []).append(row)
         rows = []
         for found in by_version.values():
             found.sort(key=lambda row: row.tagged_at)
-            # A crash kept git from removing the older ref: the row says that it still has to.
+            # A crash kept git from removing the older ref: the row says that it still has to be removed.
             rows += [
                 replace(
                     old,
@@ -263,9 +184,10 @@ class _Recovery:
         return rows
 
     def resource_rows(self) -> dict[Kind, list[dict[str, Any]]]:
-        """The rows of resources, a parent before what lies in it; raises NotUnderstood for an orphan."""
+        """Return the rows of resources, a parent before its children; raises NotUnderstood for an orphan."""
         rows: dict[Kind, list[tuple[int, dict[str, Any]]]] = {kind: [] for kind in Kind}
-        there = {key: resource for key, resource in self._resources.items() if not resource.is_gone}
+        read = read_resources(self.history, self._repository.read_blob)
+        there = {key: each.resource for key, each in read.items()}
         for key, resource in there.items():
             parent = resource_rows.parent(key, resource.snapshot, there)
             if parent is not None and resource.deleted_at is None and there[parent].deleted_at is not None:
@@ -275,69 +197,74 @@ class _Recovery:
             kind: [row for _, row in sorted(found, key=lambda pair: pair[0])] for kind, found in rows.items()
         }
 
-    def version_rows(self, tags: list[PastTag]) -> Iterator[PastVersion]:
-        """The versions, in the order of their commits."""
+    def version_rows(self, tags: list[PastTag], git_url: str) -> Iterator[PastVersion]:
+        """Yield the versions, in the order of their commits."""
+        history = self.history
         tag_of = {row.version_id: row.tag for row in tags if row.untagged_at is None}
-        current = {each.current.version_id for each in self._resources.values()}
-        published = {each.published.version_id for each in self._resources.values() if each.published}
-        for version_id, version in self.versions.items():
-            yield replace(
-                version,
+        current = {each.line.version_id for each in history.newest.values()}
+        published = {each.version_id for each in self._published.values()}
+        for version_id, version in history.named.items():
+            author, time = version.trailers.signed
+            yield PastVersion(
+                version_id=version_id,
+                resource_type=version.line.kind,
+                resource_id=version.line.resource_id,
+                resource_name=self._names[version_id],
+                version_number=version.line.number,
                 version_tag=tag_of.get(version_id),
+                version_description=version.trailers.description,
                 is_current=version_id in current,
                 is_published=version_id in published,
+                git_commit_hash=version.commit_id,
+                git_blob_id=version.blob,
+                commit_number=version.place,
+                unversioned_changes=history.changes[version_id],
+                git_branch="main",
+                git_repo_url=git_url,
+                created_by=author.user_id,
+                created_at=time,
             )
 
-    def _actor(self, actor: Identity) -> UUID:
-        user_id = UUID(actor.user_id)
-        self.actors[user_id] = actor.username
-        return user_id
-
-    def _key(self, line: VersionLine) -> Key:
-        kind = KIND_OF_COLLECTION.get(line.collection)
-        if kind is None:
-            raise NotUnderstood(f"{line}: there are no {line.collection}")
-        return kind, UUID(line.resource_id)
-
-    def _version(self, line: VersionLine, where: str) -> PastVersion:
-        kind, resource_id = self._key(line)
-        version = self.versions.get(UUID(line.version_id))
-        if version is None or (version.resource_type, version.resource_id, version.version_number) != (
-            kind,
-            resource_id,
-            line.number,
-        ):
+    def _version(self, line: Line, where: str) -> NamedVersion:
+        version = self.history.named.get(line.version_id)
+        if version is None or version.line != line:
             raise NotUnderstood(f"{where}: main has no {line}")
         return version
 
     def _tag(self, tagged: Tagged) -> PastTag:
         where = f"the tag {tagged.collection}/{tagged.resource_id}/{tagged.tag}"
         if tagged.record is None:
-            # Of before there were tag objects: nothing tells who gave it.
+            # From before there were tag objects: nothing names its author.
             found = [
                 version
-                for version in self.versions.values()
-                if version.git_commit_hash == tagged.commit_id
-                and KIND_OF_COLLECTION.get(tagged.collection) == version.resource_type
-                and str(version.resource_id) == tagged.resource_id
+                for version in self.history.named.values()
+                if version.commit_id == tagged.commit_id
+                and version.line.kind.collection == tagged.collection
+                and str(version.line.resource_id) == tagged.resource_id
             ]
             if not found:
                 raise NotUnderstood(f"{where}: its commit made no version of its resource")
             [version] = found
-            by, since = version.created_by, version.created_at
+            author, since = version.trailers.signed
         else:
-            version = self._version(tagged.record.versions[0], where)
-            by, since = self._actor(tagged.record.actor), tagged.record.time
-        if version.git_commit_hash != tagged.commit_id:
-            raise NotUnderstood(f"{where}: it is not on the commit of version {version.version_number}")
+            named = tagged.record.versions[0]
+            line = line_of(named)
+            if line is None:
+                raise NotUnderstood(f"{named}: there are no {named.collection}")
+            version, since = self._version(line, where), tagged.record.time
+            actor = tagged.record.actor
+            author = CommitAuthor(UUID(actor.user_id), actor.username)
+            self._note_author(author)
+        if version.commit_id != tagged.commit_id:
+            raise NotUnderstood(f"{where}: it is not on the commit of version {version.line.number}")
         return PastTag(
             tag_id=mint(),
-            resource_type=version.resource_type,
-            resource_id=version.resource_id,
-            version_id=version.version_id,
+            resource_type=version.line.kind,
+            resource_id=version.line.resource_id,
+            version_id=version.line.version_id,
             tag=tagged.tag,
             tag_object=tagged.object_id,
-            tagged_by=by,
+            tagged_by=author.user_id,
             tagged_at=since,
             untagged_by=None,
             untagged_at=None,
@@ -345,12 +272,8 @@ class _Recovery:
         )
 
 
-def _path(key: Key) -> str:
-    return snapshot_path(key[0].collection, str(key[1]))
-
-
 def _users(actors: dict[UUID, str], created_at: datetime, at: datetime) -> Iterator[PastUser]:
-    """Who may be given a key again: of two actors of one name, the earlier was deleted before the later."""
+    """Yield the users: of two actors of one name, the earlier was deleted before the later."""
     newest: dict[str, UUID] = {}
     for user_id, username in actors.items():
         if username.startswith(SYSTEM):

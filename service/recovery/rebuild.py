@@ -8,7 +8,7 @@ from typing import Literal
 from uuid import UUID
 
 from gitstore.errors import GitStoreError, NotUnderstood
-from gitstore.read.walk import Stray, Walk
+from gitstore.read.repository import RepositoryReader, Stray
 from gitstore.store import Store
 from service.audit import events
 from service.audit.events import Subject
@@ -121,24 +121,24 @@ class _Work:
     def run(self) -> Outcome:
         """What became of it; a repository that can't be understood is refused."""
         try:
-            walk = Walk(self.store.path(str(self.subscription_id)))
+            repository = RepositoryReader(self.store.path(str(self.subscription_id)))
         except GitStoreError as error:
             return self._refused(error)
         try:
-            return self._run(walk)
+            return self._run(repository)
         finally:
-            walk.close()
+            repository.close()
 
-    def _run(self, walk: Walk) -> Outcome:
+    def _run(self, repository: RepositoryReader) -> Outcome:
         strays: Sequence[Stray] = ()
         try:
-            strays = walk.strays()
+            strays = repository.strays()
             self.progress(f"{self.subscription_id}: reading the history …")
             at = self.clock()
             url = git_url(self.public_url, self.subscription_id)
-            recovered = recover(walk, self.subscription_id, git_url=url, at=at)
+            recovered = recover(repository, self.subscription_id, git_url=url, at=at)
             if not self.dry_run:
-                self._write(walk, recovered, at, len(strays))
+                self._write(repository, recovered, at, len(strays))
         except GitStoreError as error:
             return self._refused(error, strays)
         except UniqueConflict as error:
@@ -155,7 +155,7 @@ class _Work:
             commits=recovered.tips.commits,
             counts=recovered.counts(),
             strays=strays,
-            foreign=walk.tips.foreign,
+            foreign=repository.tips.foreign,
         )
 
     def _refused(self, why: object, strays: Sequence[Stray] = ()) -> Outcome:
@@ -163,7 +163,7 @@ class _Work:
             subscription_id=str(self.subscription_id), result="refused", reason=str(why), strays=strays
         )
 
-    def _write(self, walk: Walk, recovered: Recovered, at: datetime, strays: int) -> None:
+    def _write(self, repository: RepositoryReader, recovered: Recovered, at: datetime, strays: int) -> None:
         subscription_id, since = self.subscription_id, recovered.created_at
         with self.database.transaction(subscription_id) as tx:
             # First, so that of two rebuilds at the same time one waits here, and is then refused.
@@ -174,20 +174,24 @@ class _Work:
             rows.insert_users(tx, subscription_id, recovered.users)
             for kind in Kind:
                 rows.insert_resources(tx, subscription_id, kind, recovered.resources[kind])
-            self._write_versions(tx, walk, recovered.versions)
+            self._write_versions(tx, repository, recovered.versions)
             rows.insert_publications(tx, subscription_id, recovered.publications)
             rows.insert_tags(tx, subscription_id, recovered.tags)
             rows.insert_deletions(tx, subscription_id, recovered.deletions)
             rows.insert_repository(tx, subscription_id, recovered.tips, since)
-            _verify(tx, walk, recovered)
+            _verify(tx, repository, recovered)
             self._record(tx, recovered, at, strays)
 
-    def _write_versions(self, tx: Transaction, walk: Walk, versions: Sequence[PastVersion]) -> None:
+    def _write_versions(
+        self, tx: Transaction, repository: RepositoryReader, versions: Sequence[PastVersion]
+    ) -> None:
         rest = iter(versions)
         written = 0
         while chunk := list(islice(rest, CHUNK)):
             rows.insert_versions(
-                tx, self.subscription_id, [(row, walk.read_blob(row.git_blob_id).decode()) for row in chunk]
+                tx,
+                self.subscription_id,
+                [(row, repository.read_blob(row.git_blob_id).decode()) for row in chunk],
             )
             written += len(chunk)
             self.progress(f"{self.subscription_id}: {written} of {len(versions)} versions …")
@@ -219,7 +223,7 @@ class _Work:
         )
 
 
-def _verify(tx: Transaction, walk: Walk, recovered: Recovered) -> None:
+def _verify(tx: Transaction, repository: RepositoryReader, recovered: Recovered) -> None:
     """Read the rows back and hold them against what git said and against the trees; raises NotUnderstood."""
     subscription_id = recovered.subscription_id
     found = rows.counts(tx, subscription_id)
@@ -258,7 +262,7 @@ def _verify(tx: Transaction, walk: Walk, recovered: Recovered) -> None:
             current[path] = row.git_blob_id
         if row.is_published:
             published[path] = row.git_blob_id
-    if current != walk.files(walk.tips.main):
+    if current != repository.files(repository.tips.main):
         raise NotUnderstood("the current versions of what lives are not what the tree of main holds")
-    if published != walk.files(walk.tips.published):
+    if published != repository.files(repository.tips.published):
         raise NotUnderstood("the published versions are not what the tree of published holds")

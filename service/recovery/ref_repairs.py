@@ -22,7 +22,7 @@ TAGS = "refs/tags/"
 Record = Callable[[str], None]
 
 
-class Changed(GitStoreError):
+class Outdated(GitStoreError):
     """What was to be put right is no longer as it was found."""
 
 
@@ -52,7 +52,7 @@ def put_back(
     """Let a ref be where its row says, or be gone where no row wants it; says what was done.
 
     What it was at is kept below `refs/annals/found`, unless it is a tag's own object. Takes a second
-    connection to record with. Raises Changed where the ref is no longer at `found`, ObjectMissing and
+    connection to record with. Raises Outdated where the ref is no longer at `found`, ObjectMissing and
     StoreUnavailable.
     """
     path = store.path(str(subscription_id))
@@ -64,7 +64,7 @@ def put_back(
         if present == target:
             return "it is right by now"
         if present != found:
-            raise Changed(f"{ref} moved meanwhile: it is at {present}")
+            raise Outdated(f"{ref} moved meanwhile: it is at {present}")
         done = "removed" if target is None else f"put back to {target}"
         is_own = present in seen.named.values() and reconcile.was_tag_object(
             tx, subscription_id, str(present)
@@ -112,7 +112,7 @@ def advance_row(
 ) -> str:
     """Let the repository's row say that a branch is where its ref is, ahead of it; says what was done.
 
-    For commits that have their versions or publications while the row does not count them. Raises Changed.
+    For commits that have their versions or publications while the row does not count them. Raises Outdated.
     """
     path = store.path(str(subscription_id))
     with database.transaction(subscription_id) as tx:
@@ -122,7 +122,7 @@ def advance_row(
         if before == found:
             return "it is right by now"
         if refs.read(path, ref) != found or not _descends(path, found, before):
-            raise Changed(f"{ref} or its row moved meanwhile")
+            raise Outdated(f"{ref} or its row moved meanwhile")
         record(done := f"the row was moved forward to {found}")
         reconcile.advance(tx, subscription_id, main=ref == MAIN, commit=found)
         return done

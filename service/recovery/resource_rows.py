@@ -1,7 +1,7 @@
 """The row of a resource as its history alone tells it: its newest snapshot, when it was made and changed."""
 
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,19 +14,15 @@ from service.domain.resource_kinds import PARENT_FIELDS, Kind
 Key = tuple[Kind, UUID]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class PastResource:
-    """A resource as the history has brought it: its newest snapshot, and who made its first.
-
-    What is deleted for good `is_gone`, too.
-    """
+    """A resource as its history has it: its newest snapshot, and the author and time of its first."""
 
     snapshot: Snapshot
     created_by: UUID
     created_at: datetime
     updated_at: datetime
-    deleted_at: datetime | None = field(default=None, kw_only=True)
-    is_gone: bool = field(default=False, kw_only=True)
+    deleted_at: datetime | None
 
 
 def read_snapshot(key: Key, blob_id: str, content: bytes) -> Snapshot:

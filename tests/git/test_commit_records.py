@@ -77,7 +77,7 @@ def test_what_was_composed_is_read_back(
     )
     # As it comes out of a commit: bytes in UTF-8.
     found = commit_records.read(message.encode().decode())
-    assert found == commit_records.Record(
+    assert found == commit_records.CommitRecord(
         versions=tuple(versions),
         published=tuple(published),
         unpublished=tuple(unpublished),

@@ -12,7 +12,7 @@ from service.domain.ids import SubscriptionId
 from service.recovery.checks.findings import Recorder
 from service.recovery.checks.subscription import Look, SubscriptionCheck
 from service.recovery.reconcile import Depth
-from service.recovery.ref_repairs import Changed
+from service.recovery.ref_repairs import Outdated
 from tests.support.api import COLLECTIONS, Json, Tenant, ok, snapshot_path
 from tests.support.reconciled import (
     LATE,
@@ -345,7 +345,7 @@ def test_nothing_is_put_right_of_what_rose_meanwhile(history: Fallen) -> None:
     origin = Origin(request_id="x", ip_address=None, user_agent=None, endpoint="x", method="RUN")
     for damage in damages:
         assert damage.mend is not None
-        with pytest.raises(Changed):
+        with pytest.raises(Outdated):
             damage.mend(Recorder(context.database, context.clock, damage.finding, origin))
     assert row_of(history, workflow)["deleted_at"] is None
     assert told(verify(history.tenant)) == [("deletion_differs", subject)]

@@ -11,7 +11,7 @@ from service.domain.callers import Origin
 from service.domain.ids import SubscriptionId
 from service.recovery.checks.findings import Recorder
 from service.recovery.checks.subscription import Look, SubscriptionCheck
-from service.recovery.ref_repairs import Changed
+from service.recovery.ref_repairs import Outdated
 from sql.queries import reconcile as queries
 from tests.support.api import COLLECTIONS, Tenant, ok
 from tests.support.reconciled import (
@@ -290,7 +290,7 @@ def test_a_row_is_not_put_right_once_another_version_repeats_it(history: History
     assert damage.mend is not None
     history.tenant.save(history.workflow, {"n": 9})
     origin = Origin(request_id="x", ip_address=None, user_agent=None, endpoint="x", method="RUN")
-    with pytest.raises(Changed):
+    with pytest.raises(Outdated):
         damage.mend(Recorder(context.database, context.clock, damage.finding, origin))
     assert row_of(history, history.workflow)["description"] == "by hand"
     assert told(verify(history.tenant)) == []

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from gitstore.read.walk import Walk
+from gitstore.read.repository import RepositoryReader
 from service.domain.ids import SubscriptionId
 from service.domain.job_runs import Counts, RunPlan
 from service.recovery.history_to_rows import recover
@@ -79,9 +79,11 @@ def test_a_deletion_becomes_one_for_good_when_its_time_is_over(lone: Tenant) -> 
     refused(lone.ana.post(f"{lone.path}/users", {"username": MACHINE, "role": "viewer"}), 422, "invalid")
     check_history(lone)
     # A rebuilt database has the same actor again, and no user of that name either.
-    walk = Walk(lone.repository)
-    recovered = recover(walk, SubscriptionId(UUID(lone.subscription_id)), git_url="", at=lone.server.clock())
-    walk.close()
+    repository = RepositoryReader(lone.repository)
+    recovered = recover(
+        repository, SubscriptionId(UUID(lone.subscription_id)), git_url="", at=lone.server.clock()
+    )
+    repository.close()
     assert {str(actor.user_id): actor.username for actor in recovered.actors}[gone["deleted_by"]] == MACHINE
     assert [user.username for user in recovered.users] == ["ana"]
 

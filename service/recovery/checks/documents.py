@@ -1,4 +1,4 @@
-"""Whether the copy of each document that queries use, as JSONB keeps it, and its name are as in its blob."""
+"""Compare the copy of each document that queries use, as JSONB keeps it, and its name with its blob."""
 
 from collections.abc import Callable, Iterator, Mapping
 from uuid import UUID
@@ -6,10 +6,10 @@ from uuid import UUID
 from gitstore.errors import NotUnderstood
 from gitstore.read.inspection import Objects
 from service.domain.ids import SubscriptionId
-from service.recovery.checks.findings import Code, Finding
-from service.recovery.checks.main_branch import Correction, Facts, Found, Main
-from service.recovery.checks.trailers import subject
+from service.recovery.checks.findings import Code, Difference, Finding
+from service.recovery.checks.main_branch import Facts, MainCheck, VersionCorrection
 from service.recovery.resource_rows import read_snapshot
+from service.recovery.trailers import subject
 from sql.database import Database
 from sql.errors import LimitExceeded, UnfitValue
 from sql.queries import reconcile
@@ -25,11 +25,11 @@ def differences(
     database: Database,
     subscription_id: SubscriptionId,
     facts: Facts,
-    main: Main,
+    main: MainCheck,
     objects: Objects,
     progress: Callable[[str], None],
-) -> Iterator[Found]:
-    """Versions whose copy or name differs, each with what it has to be, None where git has none."""
+) -> Iterator[Difference[VersionCorrection]]:
+    """Yield the versions whose copy or name differs, without a correction where git has none."""
     versions = {version.version_id: version for version in facts.versions}
     chunk: dict[UUID, str] = {}
     size = 0
@@ -39,7 +39,7 @@ def differences(
         text = None if data is None else _text(data)
         if data is None or text is None:
             found = "no such blob" if data is None else "no text"
-            yield _finding(Code.BLOB_MISSING, subscription_id, version, blob, found), None
+            yield Difference(_finding(Code.BLOB_MISSING, subscription_id, version, blob, found), None)
             continue
         yield from _named(subscription_id, version, main, blob, data)
         chunk[version.version_id] = text
@@ -54,29 +54,30 @@ def differences(
 
 
 def _named(
-    subscription_id: SubscriptionId, version: VersionFact, main: Main, blob: str, data: bytes
-) -> Iterator[Found]:
-    """The name in the snapshot, where it is known whose that has to be."""
-    named = main.named.get(version.version_id)
+    subscription_id: SubscriptionId, version: VersionFact, main: MainCheck, blob: str, data: bytes
+) -> Iterator[Difference[VersionCorrection]]:
+    """Compare the name in the snapshot, where a commit names its resource."""
+    named = main.history.named.get(version.version_id)
     if named is None:
         return
     try:
-        name = read_snapshot((named.line.kind, named.line.resource_id), blob, data).name
+        name = read_snapshot(named.line.key, blob, data).name
     except NotUnderstood:
-        yield _finding(Code.BLOB_MISSING, subscription_id, version, blob, "no snapshot of it"), None
+        finding = _finding(Code.BLOB_MISSING, subscription_id, version, blob, "no snapshot of it")
+        yield Difference(finding, None)
         return
     if name != version.resource_name:
         finding = _finding(Code.NAME_DIFFERS, subscription_id, version, name, version.resource_name)
-        yield finding, Correction(version.version_id, "resource_name", name)
+        yield Difference(finding, VersionCorrection(version.version_id, "resource_name", name))
 
 
 def _compared(
     database: Database,
     subscription_id: SubscriptionId,
     versions: Mapping[UUID, VersionFact],
-    main: Main,
+    main: MainCheck,
     chunk: Mapping[UUID, str],
-) -> Iterator[Found]:
+) -> Iterator[Difference[VersionCorrection]]:
     try:
         with database.transaction(subscription_id) as tx:
             differing = reconcile.differing(tx, subscription_id, chunk)
@@ -86,7 +87,7 @@ def _compared(
         if len(ids) == 1:
             version = versions[ids[0]]
             blob = main.blob_of(version)
-            yield _finding(Code.BLOB_MISSING, subscription_id, version, blob, "no JSON"), None
+            yield Difference(_finding(Code.BLOB_MISSING, subscription_id, version, blob, "no JSON"), None)
             return
         for half in (ids[: len(ids) // 2], ids[len(ids) // 2 :]):
             part = {each: chunk[each] for each in half}
@@ -98,7 +99,7 @@ def _compared(
         finding = _finding(
             Code.DATA_DIFFERS, subscription_id, version, expected, "another value in version_data"
         )
-        yield finding, Correction(version_id, "version_data", chunk[version_id])
+        yield Difference(finding, VersionCorrection(version_id, "version_data", chunk[version_id]))
 
 
 def _text(data: bytes) -> str | None:
@@ -111,10 +112,5 @@ def _text(data: bytes) -> str | None:
 def _finding(
     code: Code, subscription_id: SubscriptionId, version: VersionFact, expected: str, found: str
 ) -> Finding:
-    return Finding(
-        code=code,
-        subscription_id=subscription_id,
-        subject=subject(version.resource_type, version.resource_id, version.version_number),
-        expected=expected,
-        found=found,
-    )
+    about = subject(version.resource_type, version.resource_id, version.version_number)
+    return Finding.of(code, subscription_id, about, expected=expected, found=found)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Generic, NamedTuple, Self, TypeVar
 from uuid import UUID
 
 from service.audit import events
@@ -132,12 +133,41 @@ class Finding:
     repaired: str | None = None
     failed: str | None = None
 
+    @classmethod
+    def of(
+        cls,
+        code: Code,
+        subscription_id: UUID | None,
+        subject: str,
+        *,
+        expected: object = None,
+        found: object = None,
+    ) -> Self:
+        """Make one of values that are shown as text."""
+        return cls(
+            code=code,
+            subscription_id=subscription_id,
+            subject=subject,
+            expected=None if expected is None else str(expected),
+            found=None if found is None else str(found),
+        )
+
     @property
     def to_do(self) -> str | None:
         """What is left for a person to do."""
         if self.repaired is not None:
             return None
         return ADVICE.get(self.code, _REPAIR)
+
+
+CorrectionT = TypeVar("CorrectionT")
+
+
+class Difference(NamedTuple, Generic[CorrectionT]):
+    """A finding, and the correction of its row, None where git does not tell it."""
+
+    finding: Finding
+    correction: CorrectionT | None
 
 
 # Puts right what was found, records that first, and says what was done.

@@ -1,92 +1,95 @@
-"""Whether `published` tells the publications that rows tell, and its tree is exactly what is published."""
+"""Compare the rows of publications with the commits of `published`, and its tree with what is published."""
 
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
-from gitstore.read.branch_log import WalkedCommit
+from gitstore.read.branch_log import BranchCommit
 from service.committer.step import path_of
 from service.recovery.checks.findings import Code
-from service.recovery.checks.main_branch import Facts, Main, check_parents
-from service.recovery.checks.trailers import Line, Told, subject, told_by
+from service.recovery.checks.main_branch import BranchCheck, Facts, MainCheck
+from service.recovery.history import BranchReading, Entry
+from service.recovery.trailers import subject
 
-# A version and the instant at which it was published, or ceased to be.
+# A version and the instant of its publication, or of the end of that.
 _Event = tuple[UUID, datetime | None]
 
 
-def read_published(facts: Facts, main: Main, commits: Iterable[WalkedCommit]) -> Main:
-    """Compare the rows of publications with the commits of `published`, the oldest first."""
-    branch = Main(main.subscription_id)
+class PublishedCheck(BranchCheck):
+    """The differences of `published`; `withdrawn` has a deletion, a resource and a version each."""
+
+    def __init__(self, subscription_id: UUID) -> None:
+        super().__init__(subscription_id)
+        self.withdrawn: list[tuple[UUID, UUID, UUID]] = []
+
+
+def check_published(
+    subscription_id: UUID, facts: Facts, main: MainCheck, commits: Iterable[BranchCommit]
+) -> PublishedCheck:
+    """Compare the rows with the commits, the oldest first."""
+    branch, reading = PublishedCheck(subscription_id), BranchReading()
     begun: Counter[_Event] = Counter((each.version_id, each.published_at) for each in facts.publications)
     ended: Counter[_Event] = Counter(
         (each.version_id, each.unpublished_at) for each in facts.publications if each.unpublished_at
     )
-    tree: dict[str, str] = {}
-    previous = None
     for commit in commits:
-        check_parents(branch, commit, previous)
-        previous = commit.commit_id
-        for path, blob in commit.changes.items():
-            if blob is None:
-                tree.pop(path, None)
-            else:
-                tree[path] = blob
-        _check_commit(branch, commit.commit_id, told_by(commit.message), begun, ended)
+        branch.check_parents(commit)
+        _check_commit(branch, reading.read(commit), begun, ended)
     versions = {version.version_id: version for version in facts.versions}
     for (version_id, at), count in begun.items():
         if count > 0 and (version := versions.get(version_id)) is not None:
             branch.touched.add(version.resource_id)
-            branch.tell(
+            branch.report(
                 Code.PUBLICATION_WITHOUT_COMMIT,
                 subject(version.resource_type, version.resource_id, version.version_number),
                 expected=f"a commit of {at} on published",
             )
-    _check_tree(branch, facts, main, tree)
+    _check_tree(branch, facts, main, reading.tree)
     return branch
 
 
 def _check_commit(
-    branch: Main, commit_id: str, told: Told, begun: Counter[_Event], ended: Counter[_Event]
+    branch: PublishedCheck, entry: Entry, begun: Counter[_Event], ended: Counter[_Event]
 ) -> None:
-    if not told.published and not told.unpublished:
-        branch.tell(Code.COMMIT_WITHOUT_ROW, commit_id, found="a commit that names no publication")
-    for lines, events, what in (
-        (told.published, begun, "published"),
-        (told.unpublished, ended, "unpublished"),
+    trailers = entry.trailers
+    if not trailers.published and not trailers.unpublished:
+        branch.report(Code.COMMIT_WITHOUT_ROW, entry.commit_id, found="a commit that names no publication")
+    for lines, events, verb in (
+        (trailers.published, begun, "published"),
+        (trailers.unpublished, ended, "unpublished"),
     ):
         for line in lines:
-            if told.deletion is not None:
-                deletion_id = UUID(told.deletion.deletion_id)
+            if trailers.deletion is not None:
+                deletion_id = UUID(trailers.deletion.deletion_id)
                 branch.withdrawn.append((deletion_id, line.resource_id, line.version_id))
-            event = (line.version_id, told.time)
+            event = (line.version_id, trailers.time)
             if events[event] > 0:
                 events[event] -= 1
             else:
-                _tell_rowless(branch, line, commit_id, f"a row that says it {what} at {told.time}")
+                branch.touched.add(line.resource_id)
+                branch.report(
+                    Code.COMMIT_WITHOUT_ROW,
+                    line.subject,
+                    expected=f"a row that says it {verb} at {trailers.time}",
+                    found=f"commit {entry.commit_id} on published",
+                )
 
 
-def _tell_rowless(branch: Main, line: Line, commit_id: str, expected: str) -> None:
-    branch.touched.add(line.resource_id)
-    branch.tell(
-        Code.COMMIT_WITHOUT_ROW, line.subject, expected=expected, found=f"commit {commit_id} on published"
-    )
-
-
-def _check_tree(branch: Main, facts: Facts, main: Main, tree: dict[str, str]) -> None:
-    standing = {each.version_id for each in facts.publications if each.unpublished_at is None}
+def _check_tree(branch: PublishedCheck, facts: Facts, main: MainCheck, tree: dict[str, str | None]) -> None:
+    published = {each.version_id for each in facts.publications if each.unpublished_at is None}
     expected, subjects = {}, {}
-    touched = set()
+    touched, skipped = branch.touched | main.touched, set()
     for version in facts.versions:
         path = path_of(version)
         subjects[path] = subject(version.resource_type, version.resource_id)
-        if version.resource_id in branch.touched | main.touched:
-            touched.add(path)
-        if version.version_id in standing:
+        if version.resource_id in touched:
+            skipped.add(path)
+        if version.version_id in published:
             expected[path] = main.blob_of(version)
-    for path in sorted({*expected, *tree} - touched):
+    for path in sorted({*expected, *tree} - skipped):
         if expected.get(path) != tree.get(path):
-            branch.tell(
+            branch.report(
                 Code.PUBLISHED_TREE_DIFFERS,
                 subjects.get(path, path),
                 expected=expected.get(path),

@@ -16,8 +16,8 @@ from service.committer.refs import MAIN, PUBLISHED, settle
 from service.domain.ids import SubscriptionId
 from service.recovery import ref_repairs
 from service.recovery.checks.findings import Code, Damage, Finding, Mend, Recorder
-from service.recovery.checks.trailers import told_by
 from service.recovery.ref_repairs import TAGS, full_name
+from service.recovery.trailers import read_trailers
 from sql.database import Database
 from sql.queries import reconcile, repositories
 
@@ -173,13 +173,13 @@ class RefsCheck:
     def _is_known(self, suspect: _Suspect) -> bool:
         """Whether rows name commits that the ref has and the row of its branch has not."""
         try:
-            commits = list(branch_log.walk(self._path, str(suspect.found), without=suspect.expected))
+            commits = list(branch_log.read_branch(self._path, str(suspect.found), without=suspect.expected))
         except GitStoreError:
             return False
-        told = [told_by(commit.message) for commit in commits]
+        read = [read_trailers(commit.message) for commit in commits]
         with self._database.transaction(self._subscription_id) as tx:
             if suspect.ref == MAIN:
-                ids = {line.version_id for each in told for line in each.versions}
+                ids = {line.version_id for each in read for line in each.versions}
                 return bool(
                     reconcile.named_versions(tx, self._subscription_id, ids)
                 ) or reconcile.has_deletions(tx, self._subscription_id, [each.commit_id for each in commits])
@@ -187,14 +187,12 @@ class RefsCheck:
         events = {(row.version_id, at) for row in rows for at in (row.published_at, row.unpublished_at)}
         return any(
             (line.version_id, each.time) in events
-            for each in told
+            for each in read
             for line in each.published + each.unpublished
         )
 
     def _finding(self, code: Code, ref: str, expected: str | None, found: str | None) -> Finding:
-        return Finding(
-            code=code, subscription_id=self._subscription_id, subject=ref, expected=expected, found=found
-        )
+        return Finding.of(code, self._subscription_id, ref, expected=expected, found=found)
 
 
 def _branch_code(objects: Objects, expected: str | None, found: str | None) -> Code | None:

@@ -1,21 +1,20 @@
-"""Whether the object that a tag's row names is a tag of that name on the version's commit."""
+"""Check that the object in a tag's row is a tag of that name on the version's commit."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 from uuid import UUID
 
 from gitstore.read.inspection import Objects
-from service.recovery.checks.findings import Code, Finding
+from service.recovery.checks.findings import Code, Difference, Finding
 from service.recovery.ref_repairs import TAGS, full_name
 from sql.queries.reconcile import TagFact
 
 
-class Difference(NamedTuple):
-    """A finding, its row, and the object that the row has to name, None where git has none that fits."""
+class TagCorrection(NamedTuple):
+    """The object that the row of a tag has to name."""
 
-    finding: Finding
     tag: TagFact
-    right: str | None
+    right: str
 
 
 def differences(
@@ -24,8 +23,8 @@ def differences(
     commit_of: Callable[[TagFact], str],
     objects: Objects,
     present: Mapping[str, str],
-) -> Iterator[Difference]:
-    """Rows of tags that stand and whose object does not fit; `present` are the refs as they are."""
+) -> Iterator[Difference[TagCorrection]]:
+    """Yield the rows of present tags whose object does not fit; `present` are the refs as they are."""
     for tag in tags:
         if not tag.stands:
             continue
@@ -34,14 +33,14 @@ def differences(
             continue
         at = present.get(ref)
         right = at if at is not None and _fits(objects, at, ref, commit) else None
-        finding = Finding(
-            code=Code.TAG_OBJECT_DIFFERS,
-            subscription_id=subscription_id,
-            subject=ref,
+        finding = Finding.of(
+            Code.TAG_OBJECT_DIFFERS,
+            subscription_id,
+            ref,
             expected=right or f"a tag of commit {commit}",
             found=_shown(objects, tag.tag_object),
         )
-        yield Difference(finding, tag, right)
+        yield Difference(finding, None if right is None else TagCorrection(tag, right))
 
 
 def _fits(objects: Objects, object_id: str, ref: str, commit: str) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from gitstore import pack_folder
 from gitstore.errors import StoreUnavailable
 from service.recovery.checks.main_branch import Facts
-from service.recovery.checks.trailers import subject
+from service.recovery.trailers import subject
 from sql.queries.reconcile import VersionFact
 
 _SHOWN = 20

@@ -1,4 +1,4 @@
-"""Walking a repository from its refs, and finding what goes on where they end."""
+"""A repository read from its refs, and commits that follow the end of a branch."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from gitstore.commit_messages import DeletionLine
 from gitstore.errors import NotUnderstood, ObjectMissing, RepositoryMissing
-from gitstore.read.walk import Walk
+from gitstore.read.repository import RepositoryReader
 from gitstore.store import Store
 from tests.support.api import git, run_git
 from tests.support.repositories import Story
@@ -22,39 +22,26 @@ def story(store: Store) -> Story:
     return Story(store)
 
 
-def test_a_walk_goes_from_the_oldest_commit_to_the_newest_with_the_blobs_of_the_trees(story: Story) -> None:
+def test_files_are_those_of_a_commits_tree(story: Story) -> None:
     workspace, other = story.workspace(), story.workspace()
     story.save(workspace)
     story.settle()
-    walk = Walk(story.path)
-    walked = list(walk.main())
-    assert [commit.commit_id for commit in walked] == git(story.path, "rev-list", "--reverse", "main").split()
-    assert [commit.blob_ids for commit in walked] == [
-        (workspace.blobs[0],),
-        (other.blobs[0],),
-        (workspace.blobs[1],),
-    ]
-    assert walk.files(walk.tips.main) == {workspace.path: workspace.blobs[1], other.path: other.blobs[0]}
-    assert (list(walk.published()), walk.strays()) == ([], [])
-    walk.close()
+    repository = RepositoryReader(story.path)
+    assert repository.files(repository.tips.main) == {
+        workspace.path: workspace.blobs[1],
+        other.path: other.blobs[0],
+    }
+    assert (repository.files(None), repository.strays()) == ({}, [])
+    repository.close()
 
 
-def test_a_version_published_twice_in_a_row_by_content_has_its_blob_without_a_change(story: Story) -> None:
-    workspace = story.workspace()
-    story.save(workspace)
-    story.publish(workspace, 1)
-    story.publish(workspace, 1)
-    story.settle()
-    assert [commit.blob_ids for commit in Walk(story.path).published()] == [(workspace.blobs[0],)] * 2
-
-
-def test_a_walk_is_of_the_refs_when_it_began(story: Story) -> None:
+def test_the_tips_are_of_the_instant_of_opening(story: Story) -> None:
     workspace = story.workspace()
     story.settle()
-    walk = Walk(story.path)
+    repository, head = RepositoryReader(story.path), story.heads["main"]
     story.save(workspace)
     story.settle()
-    assert len(list(walk.main())) == 1
+    assert repository.tips.main == head != story.heads["main"]
 
 
 def test_tags_name_their_object_and_commit(story: Story) -> None:
@@ -62,7 +49,7 @@ def test_tags_name_their_object_and_commit(story: Story) -> None:
     story.settle()
     head = str(story.heads["main"])
     made = story.tag(workspace, 1, "v1", head)
-    [tagged] = Walk(story.path).tags()
+    [tagged] = RepositoryReader(story.path).tags()
     assert (tagged.tag, tagged.object_id, tagged.commit_id) == ("v1", made, head)
     assert tagged.record is not None
     assert tagged.record.versions == tuple(workspace.lines)
@@ -78,7 +65,7 @@ def test_strays_are_found_from_where_the_branches_end_in_loose_objects_too(story
         moved = pack.rename(story.path / pack.name)
         pack.with_suffix(".idx").unlink()
         run_git(story.path, "unpack-objects", "-q", input=moved.read_bytes())
-    found = [(stray.commit_id, stray.parent_id) for stray in Walk(story.path).strays()]
+    found = [(stray.commit_id, stray.parent_id) for stray in RepositoryReader(story.path).strays()]
     assert found == [(first, head), (second, first)]
 
 
@@ -92,20 +79,7 @@ def test_a_fork_of_strays_is_told_whole(story: Story) -> None:
         story.write()
         made.add(story.save(workspace))
         story.write()
-    assert {stray.commit_id for stray in Walk(story.path).strays()} == made
-
-
-def test_deletions_and_restores_tell_what_they_took_away_and_brought_back(story: Story) -> None:
-    workspace, other = story.workspace(), story.workspace()
-    deletion = story.delete(workspace, other)
-    story.restore(deletion, workspace)
-    story.purge(other)
-    story.settle()
-    walked = list(Walk(story.path).main())[2:]
-    assert [set(commit.removed) for commit in walked] == [{workspace.path, other.path}, set(), set()]
-    assert [commit.returned for commit in walked] == [{}, {workspace.path: workspace.blobs[0]}, {}]
-    assert [commit.blob_ids for commit in walked] == [(), (), ()]
-    assert walked[2].record.about == ("workspaces", other.resource_id)
+    assert {stray.commit_id for stray in RepositoryReader(story.path).strays()} == made
 
 
 def test_strays_that_delete_and_restore_are_of_the_branch_that_they_go_on_from(story: Story) -> None:
@@ -123,7 +97,9 @@ def test_strays_that_delete_and_restore_are_of_the_branch_that_they_go_on_from(s
     places = {workspace.path: workspace.blobs[0]}
     again = story.commit("published", places=places, published=workspace.lines, restored=deletion)
     story.write()
-    found = [(stray.branch, stray.commit_id, stray.parent_id) for stray in Walk(story.path).strays()]
+    found = [
+        (stray.branch, stray.commit_id, stray.parent_id) for stray in RepositoryReader(story.path).strays()
+    ]
     assert found == [
         ("main", fell, heads["main"]),
         ("published", withdrawn, heads["published"]),
@@ -137,7 +113,7 @@ def test_what_outsiders_left_is_no_stray(story: Story) -> None:
     story.settle()
     options = ("-c", "user.name=x", "-c", "user.email=x@example.org")
     git(story.path, *options, "commit-tree", "main^{tree}", "-p", "main", "-m", "from outside")
-    assert Walk(story.path).strays() == []
+    assert RepositoryReader(story.path).strays() == []
 
 
 def test_a_symbolic_branch_is_not_understood(story: Story) -> None:
@@ -145,21 +121,21 @@ def test_a_symbolic_branch_is_not_understood(story: Story) -> None:
     story.settle()
     git(story.path, "symbolic-ref", "refs/heads/published", "refs/heads/main")
     with pytest.raises(NotUnderstood, match="refs/heads/published names another"):
-        Walk(story.path)
+        RepositoryReader(story.path)
 
 
 def test_a_lost_object_is_missing(story: Story) -> None:
     story.workspace()
     story.settle()
-    walk = Walk(story.path)
+    repository = RepositoryReader(story.path)
     with pytest.raises(ObjectMissing):
-        walk.read_blob("0" * 39 + "1")
-    walk.close()
+        repository.read_blob("0" * 39 + "1")
+    repository.close()
 
 
-def test_there_is_no_walk_where_there_is_no_repository(tmp_path: Path) -> None:
+def test_there_is_no_reader_where_there_is_no_repository(tmp_path: Path) -> None:
     with pytest.raises(RepositoryMissing):
-        Walk(tmp_path / "none.git")
+        RepositoryReader(tmp_path / "none.git")
 
 
 def test_the_store_lists_whole_repositories_alone(store: Store, story: Story, tmp_path: Path) -> None:

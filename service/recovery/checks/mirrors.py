@@ -1,19 +1,18 @@
-"""Whether versions mirror what other rows say: which is current, which is published, which has what tag."""
+"""Compare the columns of versions that repeat other rows: which is current, published, and tagged."""
 
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 from uuid import UUID
 
-from service.recovery.checks.findings import Code, Finding
+from service.recovery.checks.findings import Code, Difference, Finding
 from service.recovery.checks.main_branch import Facts
-from service.recovery.checks.trailers import subject
+from service.recovery.trailers import subject
 from sql.queries.reconcile import Mirror
 
 
-class Difference(NamedTuple):
-    """A finding about one column of a version."""
+class MirrorColumn(NamedTuple):
+    """A column of a version that repeats other rows."""
 
-    finding: Finding
     version_id: UUID
     column: Mirror
 
@@ -25,15 +24,17 @@ _CODES: tuple[tuple[Mirror, Code], ...] = (
 )
 
 
-def differences(subscription_id: UUID, facts: Facts, *, untold: Collection[UUID]) -> Iterator[Difference]:
-    """Columns that differ, of resources that are not `untold`; those that have to be empty come first."""
+def differences(
+    subscription_id: UUID, facts: Facts, *, untold: Collection[UUID]
+) -> Iterator[Difference[MirrorColumn]]:
+    """Yield the columns that differ, of resources that are not `untold`; those to empty come first."""
     last: dict[tuple[str, UUID], int] = {}
     for version in facts.versions:
         key = (version.resource_type, version.resource_id)
         last[key] = max(last.get(key, 0), version.version_number)
     tags = {tag.version_id: tag.tag for tag in facts.tags if tag.stands}
     published = {each.version_id for each in facts.publications if each.unpublished_at is None}
-    found: list[tuple[bool, Difference]] = []
+    found: list[tuple[bool, Difference[MirrorColumn]]] = []
     for version in facts.versions:
         if version.resource_id in untold:
             continue
@@ -45,14 +46,15 @@ def differences(subscription_id: UUID, facts: Facts, *, untold: Collection[UUID]
         for column, code in _CODES:
             value: bool | str | None = getattr(version, column)
             if value != truth[column]:
-                finding = Finding(
-                    code=code,
-                    subscription_id=subscription_id,
-                    subject=subject(version.resource_type, version.resource_id, version.version_number),
+                finding = Finding.of(
+                    code,
+                    subscription_id,
+                    subject(version.resource_type, version.resource_id, version.version_number),
                     expected=_shown(truth[column]),
                     found=_shown(value),
                 )
-                found.append((bool(truth[column]), Difference(finding, version.version_id, column)))
+                mirror = MirrorColumn(version.version_id, column)
+                found.append((bool(truth[column]), Difference(finding, mirror)))
     # Of a resource one version at the most is current, or published, or has a tag, at any instant.
     found.sort(key=lambda each: each[0])
     yield from (difference for _, difference in found)
