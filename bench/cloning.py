@@ -17,7 +17,7 @@ from bench import tenants
 from bench.figures import Demand, Measured, Traffic
 from bench.stage import Stage
 from bench.tenants import Tenant
-from gitstore.git_environment import environment
+from gitstore.git import environment
 
 _SAVERS = 8
 _CLONE_SECONDS = 1800

@@ -22,7 +22,7 @@ import pygit2
 from pygit2.enums import FileMode
 
 from bench import documents
-from gitstore.git_environment import environment
+from gitstore.git import environment
 from gitstore.store import Store, open_repository
 
 RESOURCES = 10_000

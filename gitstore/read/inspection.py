@@ -7,24 +7,22 @@ skip is seen.
 import os
 import re
 import subprocess
-import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, cast
 
 import pygit2
 
-from gitstore.errors import GitStoreError, RepositoryMissing, StoreUnavailable, translated
-from gitstore.git_environment import environment
+from gitstore.errors import RepositoryMissing, translated
+from gitstore.git import RunningGit, environment, started
 from gitstore.store import open_repository
 
 HEAD = "ref: refs/heads/main"
 LOCK = ".lock"
 
 _CHUNK_BYTES = 1024 * 1024
-_COMPLAINT_BYTES = 4 * 1024
 _SHOWN_CHARACTERS = 100
 _OBJECT_ID = re.compile(rb"[0-9a-f]{40}")
 _PACKED = re.compile(rb"([0-9a-f]{40}) (refs/\S+)")
@@ -140,57 +138,45 @@ class Objects:
 
 
 def output_of(path: Path, *arguments: str) -> Iterator[bytes]:
-    """What git prints in a repository, in pieces; raises as `fsck` does, and where git ends with an error."""
-    with tempfile.TemporaryFile() as complaint, _started(path, arguments, complaint) as process:
-        output = cast("IO[bytes]", process.stdout)
-        try:
-            while chunk := output.read(_CHUNK_BYTES):
-                yield chunk
-        except GeneratorExit:
-            process.kill()
-            raise
-        if process.wait() != 0:
-            complaint.seek(0)
-            said = complaint.read(_COMPLAINT_BYTES).decode("utf-8", "replace").strip()
-            raise GitStoreError(f"git {arguments[0]} ended with status {process.returncode}: {said}")
+    """Yield the output of git in a repository, in pieces; raises as `fsck` does, and where git fails."""
+    with _git(path, arguments) as git:
+        output = cast("IO[bytes]", git.process.stdout)
+        while chunk := output.read(_CHUNK_BYTES):
+            yield chunk
+        git.check()
 
 
 def fsck(path: Path) -> list[str]:
-    """What `git fsck --strict` has to say of every object and ref, a line each.
+    """Return the complaints of `git fsck --strict` about every object and ref, a line each.
 
-    Beside writers it may miss an object that was not there when it began: what it says twice is true. Raises
+    Beside writers it may miss an object that was not there when it began: a line said twice is true. Raises
     RepositoryMissing and StoreUnavailable.
     """
-    with tempfile.TemporaryFile() as complaint:
-        arguments = ("fsck", "--strict", "--full", "--no-dangling", "--no-progress", "--no-reflogs")
-        with _started(path, arguments, complaint) as process:
-            output = cast("IO[bytes]", process.stdout).read()
-        complaint.seek(0)
-        lines = (output + b"\n" + complaint.read()).decode("utf-8", "replace").splitlines()
+    arguments = ("fsck", "--strict", "--full", "--no-dangling", "--no-progress", "--no-reflogs")
+    with _git(path, arguments) as git:
+        output = cast("IO[bytes]", git.process.stdout).read()
+        status = git.process.wait()
+        git.errors.seek(0)
+        lines = (output + b"\n" + git.errors.read()).decode("utf-8", "replace").splitlines()
     found = [line.strip() for line in lines if line.strip() and not line.startswith(("notice:", "hint:"))]
-    if process.returncode != 0 and not found:
-        found = [f"git fsck ended with status {process.returncode}"]
+    if status != 0 and not found:
+        found = [f"git fsck ended with status {status}"]
     return found
 
 
-def _started(path: Path, arguments: tuple[str, ...], complaint: IO[bytes]) -> subprocess.Popen[bytes]:
+def _git(path: Path, arguments: tuple[str, ...]) -> AbstractContextManager[RunningGit]:
     if not path.is_dir():
         raise RepositoryMissing(str(path))
-    # Whoever owns the files of a volume, git is to read them, and as they are: not as refs/replace has it.
-    owned = {
+    # Git is to read the files whoever owns them, and as they are: not as refs/replace has them.
+    as_it_is = {
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": "safe.directory",
         "GIT_CONFIG_VALUE_0": str(path),
         "GIT_NO_REPLACE_OBJECTS": "1",
     }
-    try:
-        return subprocess.Popen(
-            ["git", f"--git-dir={path}", *arguments],
-            env=environment(**owned),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=complaint,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise StoreUnavailable(f"git can't be started: {error}") from error
+    return started(
+        arguments[0],
+        ["git", f"--git-dir={path}", *arguments],
+        stdout=subprocess.PIPE,
+        env=environment(**as_it_is),
+    )

@@ -1,28 +1,24 @@
 """The unified diff of two texts, made by the real `git diff` within a time limit."""
 
 import math
-import os
 import resource
-import signal
 import subprocess
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from gitstore.errors import GitStoreError, translated
-from gitstore.git_environment import environment
+from gitstore.errors import translated
+from gitstore.git import environment, started
 
 # In one process. Git takes some 15 times the bytes of a text in memory: 570 MB for two texts of 36 MB.
 RUNNING_AT_ONCE = 2
 
 _SLOTS = threading.BoundedSemaphore(RUNNING_AT_ONCE)
-_DIFF = ("git", "--no-pager", "diff", "--no-index", "--text", "--unified=3")
 _PLAIN = ("--no-color", "--no-ext-diff", "--no-textconv")
+_COMMAND = ("git", "--no-pager", "diff", "--no-index", "--text", "--unified=3", *_PLAIN, "--", "old", "new")
 # What `git diff --no-index` answers for files that differ.
 _DIFFERENT = 1
-_COMPLAINT_BYTES = 4 * 1024
 
 
 def unified(old: bytes, new: bytes, *, old_label: str, new_label: str, seconds: float) -> str:
@@ -65,30 +61,15 @@ def _run(folder: Path, deadline: float) -> bool:
     with (
         # A file, because a pipe would be emptied in pieces, and each piece waits for the GIL.
         (folder / "hunks").open("wb") as output,
-        subprocess.Popen(
-            [*_DIFF, *_PLAIN, "--", "old", "new"],
-            cwd=folder,
-            env=environment(**outside),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        ) as process,
+        started("diff", _COMMAND, stdout=output, cwd=folder, env=environment(**outside)) as git,
     ):
+        # For the case that nobody is left to kill it.
+        limit = math.ceil(_remaining(deadline)) + 1
+        resource.prlimit(git.process.pid, resource.RLIMIT_CPU, (limit, limit))
         try:
-            # For the case that nobody is left to kill it.
-            limit = math.ceil(_remaining(deadline)) + 1
-            resource.prlimit(process.pid, resource.RLIMIT_CPU, (limit, limit))
-            _, complaint = process.communicate(timeout=_remaining(deadline))
+            git.check(success=_DIFFERENT, seconds=_remaining(deadline))
         except subprocess.TimeoutExpired:
             return False
-        finally:
-            if process.returncode is None:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-    if process.returncode != _DIFFERENT:
-        said = complaint[:_COMPLAINT_BYTES].decode("utf-8", "replace").strip()
-        raise GitStoreError(f"git diff ended with status {process.returncode}: {said}")
     return True
 
 

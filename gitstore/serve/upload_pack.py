@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gitstore.errors import RepositoryMissing, StoreUnavailable, UploadPackBusy, UploadPackFailed, translated
-from gitstore.git_environment import environment
+from gitstore.git import environment
 from gitstore.serve.processes import Process, Starter
 from gitstore.store import Store
 

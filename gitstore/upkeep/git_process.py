@@ -1,8 +1,6 @@
 """Running git for upkeep: last in line for the machine, within bounds, and gone with all that it started."""
 
-import os
 import shutil
-import signal
 import subprocess
 import tempfile
 import time
@@ -10,8 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from gitstore.errors import MaintenanceFailed, StoreUnavailable
-from gitstore.git_environment import environment
+from gitstore.errors import MaintenanceFailed
+from gitstore.git import started
 
 # Called several times a second while git runs; what it raises ends git.
 Watch = Callable[[], None]
@@ -24,7 +22,6 @@ _PREFIXES = (
     ("nice", "-n", "10"),
     ("ionice", "-c", "3"),
 )
-_STDERR_BYTES = 4 * 1024
 # The repository's own configuration asks for durability; one that was restored from a backup may not.
 _CONFIGURATION = {
     "core.fsync": "all",
@@ -55,37 +52,14 @@ class MaintenanceGit:
         configuration = _CONFIGURATION | {"safe.directory": str(self.path.resolve())}
         options = [part for name, value in configuration.items() for part in ("-c", f"{name}={value}")]
         polite = [part for each in _PREFIXES if shutil.which(each[0]) for part in each]
-        with (
-            tempfile.TemporaryFile() as stdin,
-            tempfile.TemporaryFile() as stdout,
-            tempfile.TemporaryFile() as stderr,
-        ):
+        command = [*polite, "git", f"--git-dir={self.path.resolve()}", *options, *arguments]
+        with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout:
             stdin.write(given)
             stdin.seek(0)
-            try:
-                process = subprocess.Popen(
-                    [*polite, "git", f"--git-dir={self.path.resolve()}", *options, *arguments],
-                    stdin=stdin,
-                    stdout=stdout,
-                    stderr=stderr,
-                    env=environment(),
-                    pass_fds=(self._lock,),
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise StoreUnavailable(f"git can't be started: {error}") from error
-            try:
-                status = _wait(process, deadline_seconds, self.watch)
-            finally:
-                if process.poll() is None:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
-            if status is None:
-                raise MaintenanceFailed(f"git {arguments[0]} took longer than {deadline_seconds:g} s")
-            if status != 0:
-                stderr.seek(0)
-                said = stderr.read(_STDERR_BYTES).decode("utf-8", "replace").strip()
-                raise MaintenanceFailed(f"git {arguments[0]} ended with status {status}: {said}")
+            with started(arguments[0], command, stdin=stdin, stdout=stdout, pass_fds=(self._lock,)) as git:
+                if not _ends(git.process, deadline_seconds, self.watch):
+                    raise MaintenanceFailed(f"git {arguments[0]} took longer than {deadline_seconds:g} s")
+                git.check(MaintenanceFailed)
             stdout.seek(0)
             return stdout.read()
 
@@ -102,11 +76,13 @@ class MaintenanceGit:
         return f"pack-{printed[0]}" if printed else None
 
 
-def _wait(process: subprocess.Popen[bytes], deadline_seconds: float, watch: Watch) -> int | None:
+def _ends(process: subprocess.Popen[bytes], deadline_seconds: float, watch: Watch) -> bool:
+    """Wait for the end of a process; False where it runs beyond its deadline."""
     deadline = time.monotonic() + deadline_seconds
     while True:
         with suppress(subprocess.TimeoutExpired):
-            return process.wait(POLL_SECONDS)
+            process.wait(POLL_SECONDS)
+            return True
         if time.monotonic() > deadline:
-            return None
+            return False
         watch()
