@@ -73,7 +73,7 @@ class FailpointError(OSError):
 
 
 @dataclass(slots=True)
-class _Action:
+class _FailpointAction:
     kind: str
     argument: int
     passed: int = 0
@@ -85,7 +85,7 @@ class _Action:
             return self.passed == self.argument
 
 
-def parse(text: str) -> dict[str, _Action]:
+def parse(text: str) -> dict[str, _FailpointAction]:
     """The actions by place; raises ValueError for what is none."""
     actions = {}
     for item in filter(None, text.split(",")):
@@ -96,12 +96,12 @@ def parse(text: str) -> dict[str, _Action]:
                 f"{VARIABLE}: {item!r} is not <name>:kill|error|delay[:number] with one of {', '.join(NAMES)}"
             )
         default = _DELAY_MILLISECONDS if kind == "delay" else 1
-        actions[name] = _Action(kind, int(argument or default))
+        actions[name] = _FailpointAction(kind, int(argument or default))
     return actions
 
 
-class _Actions(Protocol):
-    def get(self, name: str) -> _Action | None: ...
+class _FailpointActions(Protocol):
+    def get(self, name: str) -> _FailpointAction | None: ...
 
 
 class _OfFile:
@@ -110,10 +110,10 @@ class _OfFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._read: tuple[int, int] | None = None
-        self._actions: dict[str, _Action] = {}
+        self._actions: dict[str, _FailpointAction] = {}
         self._lock = threading.Lock()
 
-    def get(self, name: str) -> _Action | None:
+    def get(self, name: str) -> _FailpointAction | None:
         with self._lock:
             try:
                 found = self._path.stat()
@@ -126,7 +126,7 @@ class _OfFile:
             if action is None or (action.kind != "delay" and not action.is_due()) or not self._take():
                 return None
         # It is due, and nobody else's.
-        return _Action(action.kind, action.argument if action.kind == "delay" else 1)
+        return _FailpointAction(action.kind, action.argument if action.kind == "delay" else 1)
 
     def _take(self) -> bool:
         try:
@@ -136,11 +136,11 @@ class _OfFile:
         return True
 
 
-def _from(text: str) -> _Actions:
+def _from(text: str) -> _FailpointActions:
     return _OfFile(Path(text[1:])) if text.startswith("@") else parse(text)
 
 
-_actions: _Actions = _from(os.environ.get(VARIABLE, ""))
+_actions: _FailpointActions = _from(os.environ.get(VARIABLE, ""))
 
 
 def passing(name: str) -> None:
@@ -150,7 +150,7 @@ def passing(name: str) -> None:
         _act(name, action)
 
 
-def _act(name: str, action: _Action) -> None:
+def _act(name: str, action: _FailpointAction) -> None:
     if action.kind == "delay":
         time.sleep(action.argument / 1000)
     elif action.is_due():

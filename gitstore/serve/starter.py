@@ -21,7 +21,7 @@ _REQUEST_BYTES = 256 * 1024
 _DESCRIPTORS = 4
 
 
-class _Child:
+class _StartedProcess:
     """A process that was started, the leader of a session of its own, until it is waited for."""
 
     def __init__(self, pid: int, control: socket.socket) -> None:
@@ -45,12 +45,12 @@ class _Child:
         self.control.close()
 
 
-class _Children:
+class _StartedProcesses:
     """All that run, and what is heard of them."""
 
     def __init__(self) -> None:
         self._events = selectors.DefaultSelector()
-        self._running: set[_Child] = set()
+        self._running: set[_StartedProcess] = set()
 
     def serve(self, requests: socket.socket) -> None:
         """Start what is asked for until nobody can ask any more; then nothing runs."""
@@ -98,7 +98,7 @@ class _Children:
         self._events.register(child.end, selectors.EVENT_READ, child)
         self._events.register(control, selectors.EVENT_READ, child)
 
-    def _ended(self, child: _Child) -> None:
+    def _ended(self, child: _StartedProcess) -> None:
         self._events.unregister(child.end)
         with suppress(KeyError):
             # Not there where it was asked to end.
@@ -107,7 +107,7 @@ class _Children:
         child.reap()
 
 
-def _started(request: bytes, streams: list[int], control: socket.socket) -> _Child:
+def _started(request: bytes, streams: list[int], control: socket.socket) -> _StartedProcess:
     command, environment = json.loads(request)
     pid = os.posix_spawnp(
         command[0],
@@ -119,7 +119,7 @@ def _started(request: bytes, streams: list[int], control: socket.socket) -> _Chi
         setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
     )
     try:
-        child = _Child(pid, control)
+        child = _StartedProcess(pid, control)
     except OSError:
         os.killpg(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
@@ -150,4 +150,4 @@ def _tell(control: socket.socket, number: int) -> None:
 
 if __name__ == "__main__":
     with socket.socket(fileno=0) as standard_input:
-        _Children().serve(standard_input)
+        _StartedProcesses().serve(standard_input)

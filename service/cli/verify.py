@@ -14,7 +14,7 @@ from service.cli.console import operated
 from service.cli.tables import harmless
 from service.domain.ids import SubscriptionId
 from service.recovery.checks.findings import Finding
-from service.recovery.reconcile import Depth, Report, reconcile
+from service.recovery.reconcile import VerifyDepth, VerifyReport, reconcile
 from service.runtime.clock import system_clock
 from service.runtime.settings import Settings
 from sql.database import Database
@@ -35,7 +35,7 @@ def verify(
     repair: bool,
     full: bool,
     only: SubscriptionId | None,
-) -> Report:
+) -> VerifyReport:
     """Compare rows with repositories; raises UnknownSubscription and the errors of `operated_database`."""
     with operated(settings, progress, connections=_CONNECTIONS) as database:
         if only is not None:
@@ -45,14 +45,14 @@ def verify(
             Store(settings.git_dir),
             system_clock,
             repair=repair,
-            depth=Depth.OBJECTS if full else Depth.HISTORY,
+            depth=VerifyDepth.OBJECTS if full else VerifyDepth.HISTORY,
             only=only,
             endpoint="annals verify --repair",
             progress=progress,
         )
 
 
-def show(report: Report, *, as_json: bool, console: Console) -> None:
+def show(report: VerifyReport, *, as_json: bool, console: Console) -> None:
     """Print a report as JSON, or each finding with its repair."""
     if as_json:
         typer.echo(json.dumps(_plain(report), indent=2))
@@ -86,7 +86,7 @@ def _lines(finding: Finding) -> list[str]:
     return lines
 
 
-def _plain(report: Report) -> dict[str, Any]:
+def _plain(report: VerifyReport) -> dict[str, Any]:
     findings = []
     for finding in report.findings:
         shown = asdict(finding)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
 
 from gitstore.errors import NotUnderstood
-from service.recovery.history import BranchReading, Entry, History
+from service.recovery.history import BranchReading, History, HistoryEntry
 from service.recovery.trailers import Line
 
 
@@ -18,7 +18,7 @@ def check(faults: Iterable[str]) -> None:
         raise NotUnderstood(fault)
 
 
-def of_main(entry: Entry, history: History) -> Iterator[str]:
+def of_main(entry: HistoryEntry, history: History) -> Iterator[str]:
     """Yield the faults of the commit that `history` read last."""
     trailers = entry.trailers
     faults = (
@@ -39,7 +39,7 @@ def of_main(entry: Entry, history: History) -> Iterator[str]:
             yield _of(entry, f"{line} is of what is deleted")
 
 
-def of_published(entry: Entry, branch: BranchReading) -> Iterator[str]:
+def of_published(entry: HistoryEntry, branch: BranchReading) -> Iterator[str]:
     """Yield the faults of the commit of `published` that `branch` read last."""
     trailers, changes = entry.trailers, entry.commit.changes
     yield from _of_any(entry)
@@ -63,7 +63,7 @@ def of_published(entry: Entry, branch: BranchReading) -> Iterator[str]:
     yield from _without_blob(entry, branch, trailers.published)
 
 
-def _of_any(entry: Entry) -> Iterator[str]:
+def _of_any(entry: HistoryEntry) -> Iterator[str]:
     trailers = entry.trailers
     if len(entry.commit.parents) > 1:
         yield _of(entry, "it is a merge")
@@ -72,14 +72,14 @@ def _of_any(entry: Entry) -> Iterator[str]:
     yield from (_of(entry, f"{path} is no plain file") for path in entry.commit.odd)
 
 
-def _of_branch(entry: Entry) -> Iterator[str]:
+def _of_branch(entry: HistoryEntry) -> Iterator[str]:
     trailers = entry.trailers
     is_change = trailers.versions or trailers.deletion is not None or trailers.restored is not None
     if trailers.published or trailers.unpublished or not is_change:
         yield _of(entry, "it is on main and neither makes a version nor deletes or restores")
 
 
-def _of_deletion(entry: Entry) -> Iterator[str]:
+def _of_deletion(entry: HistoryEntry) -> Iterator[str]:
     trailers, changes = entry.trailers, entry.commit.changes
     line = trailers.deletion
     if line is None:
@@ -95,7 +95,7 @@ def _of_deletion(entry: Entry) -> Iterator[str]:
         yield _of(entry, "it deletes, and does not just take paths away")
 
 
-def _of_restore(entry: Entry) -> Iterator[str]:
+def _of_restore(entry: HistoryEntry) -> Iterator[str]:
     trailers, changes = entry.trailers, entry.commit.changes
     if trailers.restored is None:
         return
@@ -103,7 +103,7 @@ def _of_restore(entry: Entry) -> Iterator[str]:
         yield _of(entry, "it restores, and does not just add paths, one changed at the most")
 
 
-def _of_versions(entry: Entry, branch: BranchReading) -> Iterator[str]:
+def _of_versions(entry: HistoryEntry, branch: BranchReading) -> Iterator[str]:
     trailers = entry.trailers
     # The paths that a deletion removes, or a restore adds, are of no version that the commit names.
     is_explained = trailers.deletion is not None or trailers.restored is not None
@@ -113,7 +113,7 @@ def _of_versions(entry: Entry, branch: BranchReading) -> Iterator[str]:
         yield _of(entry, "many versions with one description")
 
 
-def _of_paths(entry: Entry, changed: Iterable[str], lines: Collection[Line]) -> Iterator[str]:
+def _of_paths(entry: HistoryEntry, changed: Iterable[str], lines: Collection[Line]) -> Iterator[str]:
     paths = {line.path for line in lines}
     if len(paths) < len(lines):
         yield _of(entry, "it names a resource twice")
@@ -122,14 +122,14 @@ def _of_paths(entry: Entry, changed: Iterable[str], lines: Collection[Line]) -> 
         yield _of(entry, f"it changes {unnamed[0]} and does not say so")
 
 
-def _without_blob(entry: Entry, branch: BranchReading, lines: Iterable[Line]) -> Iterator[str]:
+def _without_blob(entry: HistoryEntry, branch: BranchReading, lines: Iterable[Line]) -> Iterator[str]:
     for line in lines:
         # The same content may be published twice in a row, as another version: then the tree has it already.
         if branch.tree.get(line.path) is None:
             yield _of(entry, f"it names {line} and has no {line.path}")
 
 
-def _of_restored(entry: Entry, history: History) -> Iterator[str]:
+def _of_restored(entry: HistoryEntry, history: History) -> Iterator[str]:
     trailers = entry.trailers
     named = {line.path for line in trailers.versions}
     deletion = None if trailers.restored is None else history.deletions.rows.get(trailers.restored)
@@ -142,5 +142,5 @@ def _of_restored(entry: Entry, history: History) -> Iterator[str]:
             yield _of(entry, f"{path} is not as it was")
 
 
-def _of(entry: Entry, why: str) -> str:
+def _of(entry: HistoryEntry, why: str) -> str:
     return f"commit {entry.commit_id}: {why}"

@@ -22,7 +22,7 @@ ReadBlob = Callable[[str], bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class HistoryEntry:
     """A commit and its trailers; `place` is its number on its branch, counted from 1.
 
     `removed` are the paths that it removes, `added` those that were not in the tree before it.
@@ -66,13 +66,13 @@ class BranchReading:
         self.tree: dict[str, str | None] = {}
         self.commits = 0
 
-    def read(self, commit: BranchCommit) -> Entry:
+    def read(self, commit: BranchCommit) -> HistoryEntry:
         """Read the next commit."""
         self.commits += 1
         removed = tuple(path for path, blob in commit.changes.items() if blob is None)
         added = tuple(path for path, blob in commit.changes.items() if blob and self.tree.get(path) is None)
         self.tree |= commit.changes
-        return Entry(commit, self.commits, read_trailers(commit.message), removed, added)
+        return HistoryEntry(commit, self.commits, read_trailers(commit.message), removed, added)
 
 
 class History:
@@ -103,7 +103,7 @@ class History:
         self._by_path: dict[str, Key] = {}
         self._changes_of: dict[Key, int] = {}
 
-    def add(self, commit: BranchCommit) -> Entry:
+    def add(self, commit: BranchCommit) -> HistoryEntry:
         """Read the next commit of `main`, the oldest first."""
         entry = self.branch.read(commit)
         trailers = entry.trailers
@@ -131,7 +131,7 @@ class History:
         """The resource whose versions lie at a path."""
         return self._by_path.get(path)
 
-    def _add_version(self, line: Line, entry: Entry) -> None:
+    def _add_version(self, line: Line, entry: HistoryEntry) -> None:
         key, blob_id = line.key, self.branch.tree.get(line.path)
         if line.version_id in self.named:
             self.repeated.add(line.version_id)
@@ -141,7 +141,7 @@ class History:
         self._by_path[line.path] = key
         self.changes[line.version_id] = self._changes_of.get(key, 0)
 
-    def _delete_or_restore(self, entry: Entry) -> None:
+    def _delete_or_restore(self, entry: HistoryEntry) -> None:
         trailers = entry.trailers
         if trailers.author is None or trailers.time is None:
             raise NotUnderstood(f"commit {entry.commit_id}: it does not say by whom it is, or of when")
@@ -157,7 +157,7 @@ class History:
                 del self.deleted_at[key]
             self._count_change(restored)
 
-    def _delete(self, line: DeletionLine, entry: Entry, moment: Moment) -> list[Key]:
+    def _delete(self, line: DeletionLine, entry: HistoryEntry, moment: Moment) -> list[Key]:
         if line.until is not None:
             deleted = [self._at(path, entry) for path in entry.removed]
             self.deletions.delete(line, moment, [self._state(key) for key in deleted])
@@ -175,7 +175,7 @@ class History:
             self._changes_of[key] = self._changes_of.get(key, 0) + 1
             self.changes[self.newest[key].line.version_id] = self._changes_of[key]
 
-    def _at(self, path: str, entry: Entry) -> Key:
+    def _at(self, path: str, entry: HistoryEntry) -> Key:
         if path not in self._by_path:
             raise NotUnderstood(f"commit {entry.commit_id}: nothing was ever at {path}")
         return self._by_path[path]

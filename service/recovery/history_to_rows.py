@@ -14,7 +14,7 @@ from service.domain.callers import SYSTEM, Role
 from service.domain.ids import SubscriptionId, mint, minted_at
 from service.domain.resource_kinds import Kind
 from service.recovery import faults, resource_rows
-from service.recovery.history import BranchReading, Entry, History, NamedVersion, read_resources
+from service.recovery.history import BranchReading, History, HistoryEntry, NamedVersion, read_resources
 from service.recovery.resource_rows import Key, read_snapshot
 from service.recovery.trailers import CommitAuthor, Line, Trailers, line_of
 from sql.queries.rebuild import PastActor, PastDeletion, PastPublication, PastTag, PastUser, PastVersion
@@ -118,7 +118,7 @@ class _Recovery:
     def _note_author(self, author: CommitAuthor) -> None:
         self.actors[author.user_id] = author.username
 
-    def _publish(self, entry: Entry, branch: BranchReading) -> None:
+    def _publish(self, entry: HistoryEntry, branch: BranchReading) -> None:
         trailers, where = entry.trailers, f"commit {entry.commit_id}"
         by, time = self._note(trailers)
         for line in trailers.unpublished:

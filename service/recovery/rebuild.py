@@ -101,12 +101,14 @@ def rebuild(
             reason = "the database has other subscriptions of these repositories, and is not a lost one"
             yield Outcome(subscription_id=shown, result="refused", reason=reason)
         else:
-            work = _Work(database, store, clock, public_url, subscription_id, request_id, dry_run, progress)
+            work = _SubscriptionRebuild(
+                database, store, clock, public_url, subscription_id, request_id, dry_run, progress
+            )
             yield work.run()
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
+class _SubscriptionRebuild:
     """The rebuild of one subscription."""
 
     database: Database

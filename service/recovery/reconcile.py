@@ -34,7 +34,7 @@ GRACE_SECONDS = 5.0
 MAX_FINDINGS = 1_000
 
 
-class Depth(StrEnum):
+class VerifyDepth(StrEnum):
     """How closely to look: at refs and files, at the whole history and its documents, at every object."""
 
     REFS = "refs"
@@ -55,7 +55,7 @@ UNBOUNDED = Bounds()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class VerifyReport:
     """What a run came to; `resume_after` is where the next one goes on, None where this one saw the last."""
 
     subscriptions: int
@@ -75,13 +75,13 @@ def reconcile(
     clock: Clock,
     *,
     repair: bool,
-    depth: Depth = Depth.HISTORY,
+    depth: VerifyDepth = VerifyDepth.HISTORY,
     only: SubscriptionId | None = None,
     bounds: Bounds = UNBOUNDED,
     grace_seconds: float = GRACE_SECONDS,
     endpoint: str = "reconcile",
     progress: Callable[[str], None] = lambda _: None,
-) -> Report:
+) -> VerifyReport:
     """Look for every kind of damage that `Code` names; with `repair`, mend what can be, each recorded.
 
     `only` looks at one subscription and leaves out what belongs to none. A repair takes a second connection.
@@ -89,8 +89,8 @@ def reconcile(
     not answer.
     """
     look = Look(
-        history=depth is not Depth.REFS,
-        objects=depth is Depth.OBJECTS,
+        history=depth is not VerifyDepth.REFS,
+        objects=depth is VerifyDepth.OBJECTS,
         grace_seconds=grace_seconds,
         progress=progress,
     )
@@ -128,9 +128,9 @@ class _Run:
         self._subscriptions = 0
         self._versions = 0
 
-    def report(self, resume_after: SubscriptionId | None) -> Report:
+    def report(self, resume_after: SubscriptionId | None) -> VerifyReport:
         """What was found so far."""
-        return Report(
+        return VerifyReport(
             subscriptions=self._subscriptions,
             versions=self._versions,
             findings=tuple(self._findings),

@@ -9,7 +9,7 @@ from gitstore.read.branch_log import read_branch
 from gitstore.read.repository import RepositoryReader
 from gitstore.store import Store
 from service.recovery import faults
-from service.recovery.history import BranchReading, Entry, History
+from service.recovery.history import BranchReading, History, HistoryEntry
 from tests.support.api import git
 from tests.support.repositories import Story
 
@@ -19,7 +19,7 @@ def story(tmp_path: Path) -> Story:
     return Story(Store(tmp_path))
 
 
-def read(story: Story) -> tuple[History, list[Entry]]:
+def read(story: Story) -> tuple[History, list[HistoryEntry]]:
     """The history of `main`, and its entries."""
     repository = RepositoryReader(story.path)
     history = History(repository.read_blob)

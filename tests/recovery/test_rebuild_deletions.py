@@ -10,7 +10,7 @@ from gitstore.commit_messages import DeletionLine
 from gitstore.store import Store, snapshot_path
 from service.domain.ids import mint
 from service.recovery.rebuild import rebuild
-from service.recovery.reconcile import Depth
+from service.recovery.reconcile import VerifyDepth
 from service.runtime.clock import system_clock
 from sql.database import Database as ServiceDatabase
 from tests.support.api import Json, Tenant, ok, refused
@@ -108,7 +108,7 @@ def test_the_api_and_the_rows_are_after_a_rebuild_as_before(cluster: Cluster, tm
             _ = tenant.vera
             tell_of_deletions(tenant, seed=seed, random_steps=150 * seed)
             check_history(tenant)
-            assert told(verify(tenant, depth=Depth.OBJECTS)) == []
+            assert told(verify(tenant, depth=VerifyDepth.OBJECTS)) == []
         before = [answers(tenant, tenant.ana) for tenant in tenants]
         refs = [tenant.git("for-each-ref") for tenant in tenants]
     was = stored(home)
@@ -134,7 +134,7 @@ def test_the_api_and_the_rows_are_after_a_rebuild_as_before(cluster: Cluster, tm
                 assert without_lost(after[path]) == without_lost(answer), path
             assert tenant.git("for-each-ref") == named
             check_history(tenant)
-            assert told(verify(tenant, depth=Depth.OBJECTS)) == []
+            assert told(verify(tenant, depth=VerifyDepth.OBJECTS)) == []
         # Of the other one chance says what is left.
         goes_on(tenants[0])
         check_history(tenants[0])

@@ -14,7 +14,7 @@ import pytest
 from psycopg import sql
 from sqlalchemy.engine import make_url
 
-from service.recovery.reconcile import MAX_FINDINGS, Bounds, Depth, Report, reconcile
+from service.recovery.reconcile import MAX_FINDINGS, Bounds, VerifyDepth, VerifyReport, reconcile
 from sql.database import Database as ServiceDatabase
 from tests.support.api import Server, Tenant, ok, refused, run_git
 from tests.support.histories import check_history
@@ -414,7 +414,7 @@ def test_a_blob_that_is_missing_is_told(history: History) -> None:
     (objects / blob[:2] / blob[2:]).unlink()
     found(history, "blob_missing", f"{history.name}@2", blob, "no such blob")
     left(history, "blob_missing", f"{history.name}@2")
-    report = verify(history.tenant, depth=Depth.OBJECTS)
+    report = verify(history.tenant, depth=VerifyDepth.OBJECTS)
     assert told(report)[0] == ("blob_missing", f"{history.name}@2")
     assert {code for code, _ in told(report)[1:]} == {"object_corrupt"}
     assert any(blob in str(finding.found) for finding in report.findings[1:])
@@ -544,13 +544,13 @@ def test_an_empty_repository_that_is_missing_is_made_again(tenant: Tenant) -> No
 
 
 def test_an_object_that_is_corrupt_is_found_by_full(history: History) -> None:
-    assert told(verify(history.tenant, depth=Depth.OBJECTS)) == []
+    assert told(verify(history.tenant, depth=VerifyDepth.OBJECTS)) == []
     pack = max(history.tenant.repository.glob("objects/pack/*.pack"), key=lambda file: file.stat().st_size)
     pack.chmod(0o644)
     content = bytearray(pack.read_bytes())
     content[len(content) // 2] ^= 0xFF
     pack.write_bytes(content)
-    report = verify(history.tenant, depth=Depth.OBJECTS)
+    report = verify(history.tenant, depth=VerifyDepth.OBJECTS)
     corrupt = [finding for finding in report.findings if finding.code == "object_corrupt"]
     assert corrupt
     assert any(pack.name in str(finding.found) for finding in corrupt)
@@ -597,14 +597,14 @@ class House:
 
     server: Server
 
-    def verify(self, *, repair: bool = False, bounds: Bounds | None = None) -> Report:
+    def verify(self, *, repair: bool = False, bounds: Bounds | None = None) -> VerifyReport:
         context = self.server.context
         return reconcile(
             context.database,
             context.store,
             context.clock,
             repair=repair,
-            depth=Depth.REFS,
+            depth=VerifyDepth.REFS,
             grace_seconds=0,
             bounds=bounds or Bounds(),
         )

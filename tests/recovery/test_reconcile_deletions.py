@@ -11,7 +11,7 @@ from service.domain.callers import Origin
 from service.domain.ids import SubscriptionId
 from service.recovery.checks.findings import Recorder
 from service.recovery.checks.subscription import Look, SubscriptionCheck
-from service.recovery.reconcile import Depth
+from service.recovery.reconcile import VerifyDepth
 from service.recovery.ref_repairs import Outdated
 from tests.support.api import COLLECTIONS, Json, Tenant, ok, snapshot_path
 from tests.support.reconciled import (
@@ -71,7 +71,7 @@ class Fallen(History):
 def history(tenant: Tenant) -> Fallen:
     """Such a history, which is found to be as it has to be before the test."""
     history = Fallen(tenant)
-    assert told(verify(tenant, depth=Depth.OBJECTS)) == []
+    assert told(verify(tenant, depth=VerifyDepth.OBJECTS)) == []
     return history
 
 

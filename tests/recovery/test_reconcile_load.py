@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from service.recovery.reconcile import GRACE_SECONDS, Depth
+from service.recovery.reconcile import GRACE_SECONDS, VerifyDepth
 from tests.support.api import Caller, Json, Tenant, ok, run_git
 from tests.support.histories import check_history
 from tests.support.reconciled import audited, told, verify
@@ -53,7 +53,7 @@ def test_beside_eight_clients_there_is_no_false_alarm(tenant: Tenant, repair: bo
         try:
             deadline = time.monotonic() + SECONDS
             while time.monotonic() < deadline:
-                depth = Depth.OBJECTS if runs == 0 else Depth.HISTORY
+                depth = VerifyDepth.OBJECTS if runs == 0 else VerifyDepth.HISTORY
                 assert told(verify(tenant, repair=repair, grace=GRACE_SECONDS, depth=depth)) == []
                 runs += 1
         finally:

@@ -7,7 +7,7 @@ from psycopg import sql
 
 from service.domain.ids import SubscriptionId
 from service.recovery.checks.findings import Finding
-from service.recovery.reconcile import Report, reconcile
+from service.recovery.reconcile import VerifyReport, reconcile
 from sql.database import Database
 from tests.support.api import Json, Tenant, ok, run_git, snapshot_path
 from tests.support.histories import check_history
@@ -17,7 +17,7 @@ BODY = {"n": 1, "big": 1e22, "minus": -0.0, "text": "ä \u2028", "list": [1.0, N
 
 def verify(
     tenant: Tenant, *, repair: bool = False, grace: float = 0.0, database: Database | None = None, **how: Any
-) -> Report:
+) -> VerifyReport:
     """Verify that one subscription."""
     context = tenant.server.context
     return reconcile(
@@ -123,12 +123,12 @@ class History:
         return row
 
 
-def told(report: Report) -> list[tuple[str, str]]:
+def told(report: VerifyReport) -> list[tuple[str, str]]:
     """The kinds of findings and what they are about."""
     return [(finding.code.value, finding.subject) for finding in report.findings]
 
 
-def only(report: Report) -> Finding:
+def only(report: VerifyReport) -> Finding:
     """The one finding."""
     assert len(report.findings) == 1, told(report)
     return report.findings[0]

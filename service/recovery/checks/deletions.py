@@ -7,7 +7,7 @@ from functools import partial
 from uuid import UUID
 
 from service.committer.step import path_of
-from service.recovery.checks.findings import Code, Difference, Finding
+from service.recovery.checks.findings import Code, Finding, RowDifference
 from service.recovery.checks.main_branch import Facts, MainCheck
 from service.recovery.history import History
 from service.recovery.trailers import CommitAuthor, subject
@@ -38,7 +38,7 @@ def differences(
     untold: Collection[UUID],
     other_data: Collection[UUID],
     now: datetime,
-) -> Iterator[Difference[DeletionRepair]]:
+) -> Iterator[RowDifference[DeletionRepair]]:
     """Yield the differences of resources that are not `untold`; git tells what is right.
 
     `other_data` are deletions that hold another document than their version. The version that a deletion
@@ -47,7 +47,7 @@ def differences(
     history = main.history
     report = partial(Finding.of, subscription_id=subscription_id)
     for about, why in history.strange:
-        yield Difference(report(Code.NOT_VERIFIED, subject=about, found=why), None)
+        yield RowDifference(report(Code.NOT_VERIFIED, subject=about, found=why), None)
     rows = {row.deletion_id: row for row in facts.deletions if row.resource_id not in untold}
     expected = {
         deletion_id: row
@@ -59,24 +59,24 @@ def differences(
         if found is None:
             shown = f"the row of {subject(right.resource_type, right.resource_id)}"
             finding = report(Code.DELETION_MISSING, subject=about, expected=shown)
-            yield Difference(finding, _repair(history, right, partial(_insert, right)))
+            yield RowDifference(finding, _repair(history, right, partial(_insert, right)))
             continue
         columns = _columns(right, found, now, knows_published=knows_published)
         if columns:
             values = {name: getattr(right, name) for name in columns}
             shown, was = _shown(right, columns), _shown(found, columns)
             finding = report(Code.DELETION_DIFFERS, subject=about, expected=shown, found=was)
-            yield Difference(finding, _repair(history, right, partial(_correct, deletion_id, values)))
+            yield RowDifference(finding, _repair(history, right, partial(_correct, deletion_id, values)))
         elif deletion_id in other_data:
             shown, was = "the document of the version that fell", "another value in resource_data"
             finding = report(Code.DELETION_DATA_DIFFERS, subject=about, expected=shown, found=was)
-            yield Difference(finding, _repair(history, right, partial(_refill, deletion_id)))
+            yield RowDifference(finding, _repair(history, right, partial(_refill, deletion_id)))
     for deletion_id, row in rows.items():
         if deletion_id not in expected:
             about, at = f"deletion {deletion_id}", f"commit {row.git_commit_hash}"
             expectation = "a commit that tells it"
             finding = report(Code.DELETION_WITHOUT_COMMIT, subject=about, expected=expectation, found=at)
-            yield Difference(finding, None)
+            yield RowDifference(finding, None)
     for version in facts.versions:
         changes = history.changes.get(version.version_id, version.unversioned_changes)
         if changes != version.unversioned_changes and version.resource_id not in untold:
@@ -84,15 +84,15 @@ def differences(
     if main.is_linear:
         for path, blob, there in _tree(history, untold):
             finding = report(Code.MAIN_TREE_DIFFERS, subject=path, expected=blob, found=there)
-            yield Difference(finding, None)
+            yield RowDifference(finding, None)
 
 
-def _miscounted(subscription_id: UUID, version: VersionFact, right: int) -> Difference[DeletionRepair]:
+def _miscounted(subscription_id: UUID, version: VersionFact, right: int) -> RowDifference[DeletionRepair]:
     about = subject(version.resource_type, version.resource_id, version.version_number)
     finding = Finding.of(
         Code.CHANGES_DIFFER, subscription_id, about, expected=right, found=version.unversioned_changes
     )
-    return Difference(
+    return RowDifference(
         finding, DeletionRepair(path_of(version), (), partial(_recount, version.version_id, right))
     )
 

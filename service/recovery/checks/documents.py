@@ -6,7 +6,7 @@ from uuid import UUID
 from gitstore.errors import NotUnderstood
 from gitstore.read.inspection import Objects
 from service.domain.ids import SubscriptionId
-from service.recovery.checks.findings import Code, Difference, Finding
+from service.recovery.checks.findings import Code, Finding, RowDifference
 from service.recovery.checks.main_branch import Facts, MainCheck, VersionCorrection
 from service.recovery.resource_rows import read_snapshot
 from service.recovery.trailers import subject
@@ -28,7 +28,7 @@ def differences(
     main: MainCheck,
     objects: Objects,
     progress: Callable[[str], None],
-) -> Iterator[Difference[VersionCorrection]]:
+) -> Iterator[RowDifference[VersionCorrection]]:
     """Yield the versions whose copy or name differs, without a correction where git has none."""
     versions = {version.version_id: version for version in facts.versions}
     chunk: dict[UUID, str] = {}
@@ -39,7 +39,7 @@ def differences(
         text = None if data is None else _text(data)
         if data is None or text is None:
             found = "no such blob" if data is None else "no text"
-            yield Difference(_finding(Code.BLOB_MISSING, subscription_id, version, blob, found), None)
+            yield RowDifference(_finding(Code.BLOB_MISSING, subscription_id, version, blob, found), None)
             continue
         yield from _named(subscription_id, version, main, blob, data)
         chunk[version.version_id] = text
@@ -55,7 +55,7 @@ def differences(
 
 def _named(
     subscription_id: SubscriptionId, version: VersionFact, main: MainCheck, blob: str, data: bytes
-) -> Iterator[Difference[VersionCorrection]]:
+) -> Iterator[RowDifference[VersionCorrection]]:
     """Compare the name in the snapshot, where a commit names its resource."""
     named = main.history.named.get(version.version_id)
     if named is None:
@@ -64,11 +64,11 @@ def _named(
         name = read_snapshot(named.line.key, blob, data).name
     except NotUnderstood:
         finding = _finding(Code.BLOB_MISSING, subscription_id, version, blob, "no snapshot of it")
-        yield Difference(finding, None)
+        yield RowDifference(finding, None)
         return
     if name != version.resource_name:
         finding = _finding(Code.NAME_DIFFERS, subscription_id, version, name, version.resource_name)
-        yield Difference(finding, VersionCorrection(version.version_id, "resource_name", name))
+        yield RowDifference(finding, VersionCorrection(version.version_id, "resource_name", name))
 
 
 def _compared(
@@ -77,7 +77,7 @@ def _compared(
     versions: Mapping[UUID, VersionFact],
     main: MainCheck,
     chunk: Mapping[UUID, str],
-) -> Iterator[Difference[VersionCorrection]]:
+) -> Iterator[RowDifference[VersionCorrection]]:
     try:
         with database.transaction(subscription_id) as tx:
             differing = reconcile.differing(tx, subscription_id, chunk)
@@ -87,7 +87,7 @@ def _compared(
         if len(ids) == 1:
             version = versions[ids[0]]
             blob = main.blob_of(version)
-            yield Difference(_finding(Code.BLOB_MISSING, subscription_id, version, blob, "no JSON"), None)
+            yield RowDifference(_finding(Code.BLOB_MISSING, subscription_id, version, blob, "no JSON"), None)
             return
         for half in (ids[: len(ids) // 2], ids[len(ids) // 2 :]):
             part = {each: chunk[each] for each in half}
@@ -99,7 +99,7 @@ def _compared(
         finding = _finding(
             Code.DATA_DIFFERS, subscription_id, version, expected, "another value in version_data"
         )
-        yield Difference(finding, VersionCorrection(version_id, "version_data", chunk[version_id]))
+        yield RowDifference(finding, VersionCorrection(version_id, "version_data", chunk[version_id]))
 
 
 def _text(data: bytes) -> str | None:

@@ -163,7 +163,7 @@ class Finding:
 CorrectionT = TypeVar("CorrectionT")
 
 
-class Difference(NamedTuple, Generic[CorrectionT]):
+class RowDifference(NamedTuple, Generic[CorrectionT]):
     """A finding, and the correction of its row, None where git does not tell it."""
 
     finding: Finding

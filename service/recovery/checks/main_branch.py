@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from gitstore.read.branch_log import BranchCommit
-from service.recovery.checks.findings import Code, Difference, Finding
+from service.recovery.checks.findings import Code, Finding, RowDifference
 from service.recovery.history import History, NamedVersion, ReadBlob
 from service.recovery.trailers import CommitAuthor, subject
 from sql.queries.rebuild import PastDeletion
@@ -47,7 +47,7 @@ class BranchCheck:
     """The differences between the commits of a branch and the rows."""
 
     def __init__(self, subscription_id: UUID) -> None:
-        self.differences: list[Difference[VersionCorrection]] = []
+        self.differences: list[RowDifference[VersionCorrection]] = []
         self.is_linear = True
         # Resources with a finding that other checks would report again.
         self.touched: set[UUID] = set()
@@ -65,7 +65,7 @@ class BranchCheck:
     ) -> None:
         """Add a finding."""
         finding = Finding.of(code, self._subscription_id, about, expected=expected, found=found)
-        self.differences.append(Difference(finding, correction))
+        self.differences.append(RowDifference(finding, correction))
 
     def check_parents(self, commit: BranchCommit) -> None:
         """Report the next commit unless the one before it is its only parent."""

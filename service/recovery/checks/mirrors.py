@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from typing import NamedTuple
 from uuid import UUID
 
-from service.recovery.checks.findings import Code, Difference, Finding
+from service.recovery.checks.findings import Code, Finding, RowDifference
 from service.recovery.checks.main_branch import Facts
 from service.recovery.trailers import subject
 from sql.queries.reconcile import Mirror
@@ -26,7 +26,7 @@ _CODES: tuple[tuple[Mirror, Code], ...] = (
 
 def differences(
     subscription_id: UUID, facts: Facts, *, untold: Collection[UUID]
-) -> Iterator[Difference[MirrorColumn]]:
+) -> Iterator[RowDifference[MirrorColumn]]:
     """Yield the columns that differ, of resources that are not `untold`; those to empty come first."""
     last: dict[tuple[str, UUID], int] = {}
     for version in facts.versions:
@@ -34,7 +34,7 @@ def differences(
         last[key] = max(last.get(key, 0), version.version_number)
     tags = {tag.version_id: tag.tag for tag in facts.tags if tag.stands}
     published = {each.version_id for each in facts.publications if each.unpublished_at is None}
-    found: list[tuple[bool, Difference[MirrorColumn]]] = []
+    found: list[tuple[bool, RowDifference[MirrorColumn]]] = []
     for version in facts.versions:
         if version.resource_id in untold:
             continue
@@ -54,7 +54,7 @@ def differences(
                     found=_shown(value),
                 )
                 mirror = MirrorColumn(version.version_id, column)
-                found.append((bool(truth[column]), Difference(finding, mirror)))
+                found.append((bool(truth[column]), RowDifference(finding, mirror)))
     # Of a resource one version at the most is current, or published, or has a tag, at any instant.
     found.sort(key=lambda each: each[0])
     yield from (difference for _, difference in found)

@@ -9,7 +9,7 @@ from gitstore.read.branch_log import BranchCommit
 from service.committer.step import path_of
 from service.recovery.checks.findings import Code
 from service.recovery.checks.main_branch import BranchCheck, Facts, MainCheck
-from service.recovery.history import BranchReading, Entry
+from service.recovery.history import BranchReading, HistoryEntry
 from service.recovery.trailers import subject
 
 # A version and the instant of its publication, or of the end of that.
@@ -50,7 +50,7 @@ def check_published(
 
 
 def _check_commit(
-    branch: PublishedCheck, entry: Entry, begun: Counter[_Event], ended: Counter[_Event]
+    branch: PublishedCheck, entry: HistoryEntry, begun: Counter[_Event], ended: Counter[_Event]
 ) -> None:
     trailers = entry.trailers
     if not trailers.published and not trailers.unpublished:

@@ -8,7 +8,7 @@ from uuid import UUID
 from gitstore.errors import NotUnderstood
 from service.domain.resource_kinds import PLACE_FIELDS
 from service.recovery import resource_rows
-from service.recovery.checks.findings import Code, Difference, Finding
+from service.recovery.checks.findings import Code, Finding, RowDifference
 from service.recovery.checks.main_branch import Facts
 from service.recovery.history import History, ReadBlob, ReadResource, read_resources
 from service.recovery.resource_rows import Key, PastResource
@@ -46,7 +46,7 @@ class _Expected:
 
 def differences(
     subscription_id: UUID, facts: Facts, history: History, read_blob: ReadBlob, *, untold: Collection[UUID]
-) -> Iterator[Difference[ResourceCorrection]]:
+) -> Iterator[RowDifference[ResourceCorrection]]:
     """Yield the differences of resources that are not `untold`, a parent before its children."""
     rows = {(row.resource_type, row.resource_id): row for row in facts.resources}
     for each in _expected(history, read_blob):
@@ -55,19 +55,19 @@ def differences(
                 finding = Finding.of(
                     code, subscription_id, subject(*each.key), expected=expected, found=found
                 )
-                yield Difference(finding, correction)
+                yield RowDifference(finding, correction)
     for key, row in rows.items():
         if row.resource_id in untold:
             continue
         if key not in history.newest:
             expected = "a commit of its first version"
-            yield Difference(
+            yield RowDifference(
                 Finding.of(Code.RESOURCE_WITHOUT_COMMIT, subscription_id, subject(*key), expected=expected),
                 None,
             )
         elif key in history.purged:
             found = f"the row of {row.name}, which was deleted for good"
-            yield Difference(
+            yield RowDifference(
                 Finding.of(Code.RESOURCE_UNEXPECTED, subscription_id, subject(*key), found=found), None
             )
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from gitstore.read.inspection import Objects
-from service.recovery.checks.findings import Code, Difference, Finding
+from service.recovery.checks.findings import Code, Finding, RowDifference
 from service.recovery.ref_repairs import TAGS, full_name
 from sql.queries.reconcile import TagFact
 
@@ -23,7 +23,7 @@ def differences(
     commit_of: Callable[[TagFact], str],
     objects: Objects,
     present: Mapping[str, str],
-) -> Iterator[Difference[TagCorrection]]:
+) -> Iterator[RowDifference[TagCorrection]]:
     """Yield the rows of present tags whose object does not fit; `present` are the refs as they are."""
     for tag in tags:
         if not tag.stands:
@@ -40,7 +40,7 @@ def differences(
             expected=right or f"a tag of commit {commit}",
             found=_shown(objects, tag.tag_object),
         )
-        yield Difference(finding, None if right is None else TagCorrection(tag, right))
+        yield RowDifference(finding, None if right is None else TagCorrection(tag, right))
 
 
 def _fits(objects: Objects, object_id: str, ref: str, commit: str) -> bool:

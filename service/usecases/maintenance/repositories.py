@@ -9,7 +9,7 @@ from gitstore.upkeep.repack import State
 from service.domain.ids import SubscriptionId
 from service.domain.job_runs import Counts, JobRun
 from service.recovery import reconcile as reconciling
-from service.recovery.reconcile import Bounds, Depth
+from service.recovery.reconcile import Bounds, VerifyDepth
 from service.usecases.context import JobContext
 from service.usecases.maintenance import upkeep as keeping
 from sql.queries import repositories
@@ -88,7 +88,7 @@ def reconcile(context: JobContext, run: JobRun) -> Counts:
         context.store,
         context.clock,
         repair=True,
-        depth=Depth.REFS,
+        depth=VerifyDepth.REFS,
         bounds=Bounds(seconds=min(RECONCILE_SECONDS, run.deadline - monotonic()), after=after),
         endpoint=f"jobs/{run.job}",
     )
