@@ -24,7 +24,7 @@ class _Process:
 def usage(supervisor: int, postmaster: int, database: str, database_oid: int) -> dict[str, float]:
     """Sum the seconds of processor time that each group has used so far.
 
-    Of the database server only processes that serve this database, and processes that serve all, are counted.
+    Of the database server, processes for this database and for all databases are counted.
     """
     found = {process.pid: process for process in _all()}
     groups = {"API": 0.0, "committer": 0.0, _OTHERS: 0.0, DATABASE: 0.0}

@@ -18,7 +18,7 @@ _PORTION = 5_000
 _MAKERS = 32
 
 _FOLDERS_DEEP = 3
-# Of the workflows of a tree every tenth is published, and every other one of those has a tag.
+# Every tenth workflow of a tree is published; every other published one has a tag.
 _PUBLISHED_EACH = 10
 _TAGGED_EACH = 20
 

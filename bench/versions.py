@@ -1,4 +1,4 @@
-"""`script/bench versions`: what the versioning service does, against what git alone does beside it."""
+"""`script/bench versions`: the versioning service against git alone, side by side."""
 
 import sys
 

@@ -181,7 +181,7 @@ def test_too_many_groups_are_refused(shared: Tenant, monkeypatch: pytest.MonkeyP
         f"{shared.path}/audit-logs/stats", params={"group_by": "action"}, headers=headers
     )
     assert pointers(refused(response, 422, "invalid")) == ["group_by"]
-    # Nobody read them.
+    # No reading is recorded.
     left = rows(shared, "audit-logs", request_id=headers["x-request-id"])
     assert [row["status"] for row in left] == ["failed"]
 

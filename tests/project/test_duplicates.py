@@ -14,9 +14,6 @@ EXCEPTIONS = {
     ("service/usecases/deletions.py", "sql/queries/deletions.py"): (
         "An answer and the row that it is made from: the answer leaves out columns, and has others between."
     ),
-    ("service/usecases/execution_logs.py", "sql/queries/execution_logs.py"): (
-        "A reported event and the row that is made from it: the row has columns before and after."
-    ),
 }
 
 Place = tuple[str, int]
