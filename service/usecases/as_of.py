@@ -1,4 +1,4 @@
-"""The tree as it was at a commit of `main` or at an instant: what there was, published, and held."""
+"""The tree at a commit of `main` or at an instant: its resources, publications and check-outs."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ from sql.queries.as_of import CommitRow, ResourceThen
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeThen:
-    """A page of the tree as it was, and the commit that `main` was at, None before the first."""
+    """A page of the tree at an instant, and the commit of `main`, None before the first."""
 
     commit: str | None
     at: datetime
@@ -29,7 +29,7 @@ def page(
     kind: Kind | None,
     paging: Paging,
 ) -> TreeThen:
-    """What there was at an instant, or at a commit by the beginning of its id, newest first.
+    """The resources at an instant, or at a commit by the beginning of its id, newest first.
 
     Raises CommitNotFound, AmbiguousRef.
     """

@@ -30,7 +30,7 @@ from service.domain.resource_kinds import Kind
 from service.usecases.context import Context
 from service.usecases.documents import definition_of
 from service.usecases.retries import run_once
-from service.usecases.versions import Saved, live_resource, saved
+from service.usecases.versions import Saved, lock_live_resource, saved
 from sql.database import Transaction
 from sql.pipelines import Later, pipelined
 from sql.queries import batch_opening, check_outs, tenancy, versions
@@ -45,7 +45,7 @@ MAX_LEASE = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckOut:
-    """A check-out and the version that it stands on."""
+    """A check-out, and the version that was checked out."""
 
     version_id: UUID
     version_number: int
@@ -59,7 +59,7 @@ class CheckOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldCheckOut(CheckOut):
-    """A check-out as lists show it, with what it is of."""
+    """A check-out as lists show it, with its resource."""
 
     resource_type: str
     resource_id: UUID
@@ -77,7 +77,7 @@ class CheckOuts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedInMany:
-    """What a bulk check-in came to; `commit` is None where nothing had changed."""
+    """The result of a bulk check-in; `commit` is None if nothing changed."""
 
     commit: str | None
     versions: list[Saved]
@@ -86,7 +86,7 @@ class CheckedInMany:
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """A check-out, and the blob that has its content: all that a retry's answer is made from."""
+    """A check-out and the blob of its content: the facts from which a retry is answered."""
 
     check_out: CheckOut
     git_blob_id: str
@@ -116,7 +116,7 @@ def check_out(
 ) -> CheckedOutDocument:
     """Take the lease on a resource, or renew one's own.
 
-    Raises ResourceNotFound, ResourceDeleted, StaleVersion, or CheckedOut where another's lease runs.
+    Raises ResourceNotFound, ResourceDeleted, StaleVersion, or CheckedOut while another user's lease runs.
     """
     subscription_id = author.subscription_id
 
@@ -129,10 +129,10 @@ def check_out(
 
     def work(tx: Transaction) -> _Taken:
         if not user[0]():
-            # Deleted since the key was verified: nobody could end a lease of nobody.
+            # Deleted since the key was verified: no user could end the lease.
             raise Unauthenticated("The user of this API key was deleted.")
-        standing = _live(found.found(), kind, resource_id)
-        resource, version, held = standing.row, standing.current, standing.check_out
+        locked = _live(found.found(), kind, resource_id)
+        resource, version, held = locked.row, locked.current, locked.check_out
         at = context.clock()
         still = running(held, at)
         if still is not None and still.checked_out_by != author.user_id:
@@ -184,7 +184,7 @@ def check_out(
 async def check_in_many(context: Context, change: CheckInMany, *, demands_if_match: bool) -> CheckedInMany:
     """Store many resources in one commit and end one's check-outs of them, or nothing.
 
-    Raises Invalid where one is named twice, IfMatchRequired, and the refusals that the change names.
+    Raises Invalid if a resource is named twice, IfMatchRequired, and the refusals that the change names.
     """
     _check_items(change.items, demands_if_match=demands_if_match)
     result = await context.committer.submit(change)
@@ -225,13 +225,13 @@ def release(
     force: bool,
     if_match: Match | None,
 ) -> None:
-    """Give one's check-out back without a new version, or with `force` take anybody's away.
+    """Release one's check-out without a new version, or with `force` another user's.
 
-    Raises ResourceNotFound, ResourceDeleted, NotCheckedOut, NotHolder, StaleVersion. That only an admin may
-    use force is the caller's to see to.
+    Raises ResourceNotFound, ResourceDeleted, NotCheckedOut, NotHolder, StaleVersion. The caller checks that
+    only an admin uses force.
     """
     with context.database.transaction(author.subscription_id) as tx:
-        resource, held = _hold(tx, author.subscription_id, kind, resource_id)
+        resource, held = _lock(tx, author.subscription_id, kind, resource_id)
         at = context.clock()
         still = running(held, at)
         if still is None:
@@ -263,7 +263,7 @@ def release(
 def page(
     context: Context, subscription_id: SubscriptionId, user_id: UserId | None, paging: Paging
 ) -> CheckOuts:
-    """The check-outs that run now, newest first, those of the user apart."""
+    """The running check-outs, newest first, the user's own apart from the others'."""
     filters = {"list": "check-outs", "of": subscription_id, "for": user_id}
     before = time_position(paging.position(filters))
     at = context.clock()
@@ -289,7 +289,7 @@ def _held(row: check_outs.HeldRow) -> HeldCheckOut:
 
 
 def _live(found: Sequence[LockedResource], kind: Kind, resource_id: UUID) -> LockedResource:
-    """The one resource that was asked for; raises ResourceNotFound, ResourceDeleted."""
+    """The resource that was read; raises ResourceNotFound, ResourceDeleted."""
     if not found:
         raise resource_not_found(kind, resource_id)
     if found[0].row.deleted_at is not None:
@@ -297,9 +297,9 @@ def _live(found: Sequence[LockedResource], kind: Kind, resource_id: UUID) -> Loc
     return found[0]
 
 
-def _hold(
+def _lock(
     tx: Transaction, subscription_id: SubscriptionId, kind: Kind, resource_id: UUID
 ) -> tuple[ResourceRow, CheckOutRow | None]:
-    """The resource, its row held until the transaction ends, and its unreleased check-out."""
-    row = live_resource(tx, subscription_id, kind, resource_id)
+    """Lock a live resource's row until the transaction ends; returns it and its unreleased check-out."""
+    row = lock_live_resource(tx, subscription_id, kind, resource_id)
     return row, check_outs.unreleased(tx, subscription_id, kind, [resource_id]).get(resource_id)

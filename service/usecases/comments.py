@@ -1,4 +1,4 @@
-"""Comments on versions: added and listed, never changed."""
+"""Comments on versions: they are added and listed, never changed."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +19,7 @@ from service.domain.pagination import Page, Paging, uuid_position
 from service.domain.resource_kinds import Kind
 from service.usecases.context import Context
 from service.usecases.retries import run_once
-from service.usecases.versions import find, held_resource, reading
+from service.usecases.versions import find, lock_resource, reading
 from sql.database import Transaction
 from sql.queries import comments, versions
 from sql.queries.comments import CommentRow, NewComment
@@ -27,7 +27,7 @@ from sql.queries.comments import CommentRow, NewComment
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comment:
-    """What somebody said of a version."""
+    """A comment on a version."""
 
     comment_id: UUID
     version_id: UUID
@@ -52,7 +52,7 @@ def add(
     if_match: Match | None,
     once: Attempt | None,
 ) -> Comment:
-    """Say something of the version that `ref` names.
+    """Comment on the version that `ref` names.
 
     Raises ResourceNotFound, VersionNotFound, AmbiguousRef, ResourceDeleted, StaleVersion.
     """
@@ -60,8 +60,8 @@ def add(
 
     def work(tx: Transaction) -> Comment:
         at = context.clock()
-        resource = held_resource(tx, subscription_id, kind, resource_id)
-        # The version first: what is not there comes before what is in the way.
+        resource = lock_resource(tx, subscription_id, kind, resource_id)
+        # The version first: a missing version is refused before a conflict.
         version = find(tx, subscription_id, kind, resource_id, ref, at)
         if resource.deleted_at is not None:
             raise resource_deleted(kind)

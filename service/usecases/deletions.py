@@ -1,4 +1,4 @@
-"""Deletion, softly or for good, what it took, and its undoing."""
+"""Deletion of resources, softly or for good, its record, and its restore."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -31,10 +31,10 @@ from sql.queries.deletions import DeletionFilter, DeletionRow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deletion:
-    """A resource that fell; `counts` says what the record stands for: itself and all that fell with it below.
+    """A deleted resource; `counts` counts it and all resources below it that were deleted with it.
 
-    What fell by itself is its own root, of level 0. `can_be_restored` is about now; `purged_at` is when what
-    fell softly was deleted for good.
+    The resource that was named in the call is the root, of level 0. `can_be_restored` is about now;
+    `purged_at` is the time at which a softly deleted resource was deleted for good.
     """
 
     deletion_id: UUID
@@ -68,24 +68,24 @@ class Deletion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeletionMade(Deletion):
-    """A deletion as the call that made it answers; `warnings` name live workflows whose connector fell."""
+    """A deletion as its call answers; `warnings` name live workflows whose connector was deleted."""
 
     warnings: Sequence[Warned]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeletionWithData(Deletion):
-    """A deletion with the snapshot of what the resource held; None for whom that is gone for good."""
+    """A deletion with the snapshot of the resource; None for callers that may not read a purged one."""
 
     resource_data: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restoration:
-    """What a restore brought back, or with `dry_run` would, by collection, and what is in its way.
+    """The resources that a restore restored, or with `dry_run` would, by collection, and its conflicts.
 
-    `missing` was deleted for good since, `kept` was restored on its own before and stays where it is.
-    `blobs` is what a comparison with git before the deletion came to.
+    `missing` were deleted for good since, `kept` were restored on their own before and are left alone.
+    `blobs` is the result of a comparison with git before the deletion.
     """
 
     deletion_id: UUID
@@ -126,7 +126,7 @@ async def restore(context: Context, change: Restore) -> Restoration:
 def get(
     context: Context, subscription_id: SubscriptionId, deletion_id: UUID, *, purged: bool
 ) -> DeletionWithData:
-    """One deletion, with what the resource held; `purged`, also where it was deleted for good.
+    """One deletion, with the snapshot of the resource; with `purged`, also if it was deleted for good.
 
     Raises DeletionNotFound.
     """
@@ -134,9 +134,9 @@ def get(
         row = deletions.get(tx, subscription_id, deletion_id)
     if row is None:
         raise DeletionNotFound(f"There is no deletion {deletion_id} in this subscription.")
-    is_gone = row.purged_at is not None or not row.is_soft_delete
-    held = None if is_gone and not purged else snapshot_of(context, subscription_id, row.git_blob_id)
-    return DeletionWithData(**_values(row, context.clock()), resource_data=held)
+    is_purged = row.purged_at is not None or not row.is_soft_delete
+    snapshot = None if is_purged and not purged else snapshot_of(context, subscription_id, row.git_blob_id)
+    return DeletionWithData(**_values(row, context.clock()), resource_data=snapshot)
 
 
 def page(
@@ -155,7 +155,7 @@ def page(
 
 
 def _values(row: DeletionRow, at: datetime) -> dict[str, Any]:
-    """The fields of a Deletion as it is at an instant."""
+    """The fields of a Deletion at an instant."""
     values: dict[str, Any] = {
         each.name: getattr(row, each.name) for each in fields(Deletion) if each.name != "counts"
     }

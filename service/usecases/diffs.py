@@ -1,4 +1,4 @@
-"""What differs between two versions of a resource: as a patch for programs, and as text for people."""
+"""Diffs of two versions of a resource: a patch for programs, and text for people."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ from service.usecases.documents import snapshot_bytes
 from service.usecases.versions import Version, find, reading, shown
 from sql.queries.versions import VersionRow
 
-# Longer than any diff of documents that people edit takes; past it, the whole value is replaced.
+# Longer than any diff of documents that people edit takes; past it, the patch replaces the whole value.
 LIMIT_SECONDS = 2.0
 
 
@@ -65,7 +65,7 @@ def _between(
 
 
 def difference(kind: Kind, resource_id: UUID, old: bytes, new: bytes) -> Difference:
-    """The difference of two snapshots of a resource, in bounded time."""
+    """The diff of two snapshots of a resource, in bounded time."""
     path = snapshot_path(kind.collection, str(resource_id))
     return Difference(
         json_patch=diff.json_patch(old, new, seconds=LIMIT_SECONDS),
@@ -76,7 +76,7 @@ def difference(kind: Kind, resource_id: UUID, old: bytes, new: bytes) -> Differe
 def described(
     context: Context, subscription_id: SubscriptionId, old: VersionRow, new: VersionRow, made: Difference
 ) -> dict[str, Any]:
-    """A difference with the versions that it is between, as the API answers it."""
+    """A diff with its two versions, as the API answers it."""
     ends: dict[str, Version] = {
         "from": shown(context, subscription_id, old),
         "to": shown(context, subscription_id, new),

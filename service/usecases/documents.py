@@ -1,4 +1,4 @@
-"""Reading stored documents: from git, whose bytes are the truth."""
+"""Reading stored documents from git, whose bytes are the truth."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ from service.usecases.context import Context
 
 
 def snapshot_bytes(context: Context, subscription_id: SubscriptionId, blob_id: str) -> bytes:
-    """The canonical bytes of a snapshot, as git has them."""
+    """The canonical bytes of a snapshot in git."""
     return context.reader.read_blob(str(subscription_id), blob_id)
 
 
 def snapshot_of(context: Context, subscription_id: SubscriptionId, blob_id: str) -> dict[str, Any]:
-    """A snapshot as a value; numbers are those of the document, which JSONB would normalise."""
+    """A snapshot as a value; its numbers are those of the document, which JSONB would normalise."""
     snapshot: dict[str, Any] = orjson.loads(snapshot_bytes(context, subscription_id, blob_id))
     return snapshot
 

@@ -16,18 +16,18 @@ from service.usecases.documents import definition_of
 from sql.queries import references, resources
 
 FIELD = "connector_id"
-# What one page may take of the database: looking into a workflow of 7 KB takes 0.08 ms, and a large one, as
-# it is stored, in proportion.
+# Bounds of one page: searching a workflow of 7 KB takes PostgreSQL 0.08 ms, a larger one in proportion to its
+# stored size.
 MAX_SCANNED = 1_000
 MAX_SCANNED_BYTES = 8 * 1024 * 1024
-# What a deletion searches, and how many of those that it finds it names.
+# Bounds of a deletion: workflows searched, and workflows named in a warning.
 MAX_SEARCHED = 20_000
 MAX_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """A resource at the other end; `resource_id` is what the definition says, where that is no live one."""
+    """One end of a reference; `resource_id` is the text in the definition, which may name no live resource."""
 
     resource_type: str
     resource_id: str
@@ -45,9 +45,9 @@ class Referring:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warned:
-    """What a deletion leaves behind: `connector_referenced`, or `references_not_searched` for want of time.
+    """A warning of a deletion: `connector_referenced`, or `references_not_searched` if there were too many.
 
-    `referenced_by` are some of the `references` that there are.
+    `referenced_by` names some of the referring workflows, `references` counts them.
     """
 
     code: str
@@ -62,9 +62,10 @@ class Warned:
 def page(
     context: Context, subscription_id: SubscriptionId, kind: Kind, resource_id: UUID, paging: Paging
 ) -> Page[Reference]:
-    """What a workflow names, or who names a connector; nothing for other kinds. Raises ResourceNotFound.
+    """The connectors that a workflow names, or the workflows that name a connector; none for other kinds.
 
-    A page of workflows may be short, or empty, where few name the connector: the next cursor goes on.
+    Raises ResourceNotFound. A page of workflows may be short, or empty, if few name the connector: the next
+    cursor continues.
     """
     with context.database.transaction(subscription_id) as tx:
         row = resources.get(tx, subscription_id, kind, resource_id, at=context.clock())
@@ -73,7 +74,7 @@ def page(
     filters = {"list": "references", "of": resource_id}
     match kind:
         case Kind.WORKFLOW:
-            # Of this version: the place in its list would be another in that of the next.
+            # Bound to this version: a position in its list means nothing in the next one.
             filters["at"] = row.git_blob_id
             definition = definition_of(context, subscription_id, row.git_blob_id)
             return _connectors(context, subscription_id, definition, paging, filters)
@@ -85,18 +86,18 @@ def page(
 
 
 def warnings_of(
-    context: Context, subscription_id: SubscriptionId, fallen: Mapping[UUID, str]
+    context: Context, subscription_id: SubscriptionId, deleted: Mapping[UUID, str]
 ) -> list[Warned]:
-    """The connectors among those that fell, by id and name, that live workflows still name.
+    """Warnings for the deleted connectors, given by id and name, that live workflows still name.
 
-    Looks into MAX_SEARCHED workflows at the most, the newest first; one warning says so where there are more.
+    Searches at most MAX_SEARCHED workflows, the newest first; one warning says so if there are more.
     """
     naming: dict[str, list[Referring]] = {}
     before, searched, saw_all = None, 0, False
     while not saw_all and searched < MAX_SEARCHED:
         with context.database.transaction(subscription_id) as tx:
             scanned = references.scan_workflows(
-                tx, subscription_id, fallen, before=before, most=MAX_SCANNED, most_bytes=MAX_SCANNED_BYTES
+                tx, subscription_id, deleted, before=before, most=MAX_SCANNED, most_bytes=MAX_SCANNED_BYTES
             )
         looked_into = [row for row in scanned if row.named is not None]
         for row in looked_into:
@@ -108,10 +109,10 @@ def warnings_of(
     warned = [
         Warned(
             code="connector_referenced",
-            detail=f"{len(found)} live workflow(s) name the deleted connector {fallen[UUID(text)]!r}.",
+            detail=f"{len(found)} live workflow(s) name the deleted connector {deleted[UUID(text)]!r}.",
             resource_type=Kind.CONNECTOR,
             resource_id=UUID(text),
-            resource_name=fallen[UUID(text)],
+            resource_name=deleted[UUID(text)],
             referenced_by=found[:MAX_NAMED],
             references=len(found),
         )
@@ -150,7 +151,7 @@ def _connectors(
 
 
 def _named(definition: dict[str, Any]) -> Iterator[str]:
-    """The texts that stand as `connector_id` somewhere in a definition."""
+    """The texts of all `connector_id` fields in a definition."""
     waiting: list[Any] = [definition]
     while waiting:
         value = waiting.pop()

@@ -1,4 +1,4 @@
-"""Resources of the six kinds: made, read and listed alike."""
+"""Resources of the six kinds: creation, change, reading and lists."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,7 +48,7 @@ class Resource(ResourceSummary):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changed(Resource):
-    """A resource as a change of it answers; `unchanged` where it was so already, and no version was made."""
+    """A resource as a change of it answers; `unchanged` if no version was made."""
 
     unchanged: bool
 
@@ -128,7 +128,7 @@ def _summary(row: ResourceRead) -> ResourceSummary:
 
 
 def _written(written: Written) -> dict[str, Any]:
-    """The fields of a summary, as a change left them."""
+    """The fields of a summary after a change."""
     row, version = written.resource, written.version
     names = ResourceRow.__dataclass_fields__.keys() & ResourceSummary.__dataclass_fields__.keys()
     return {name: getattr(row, name) for name in names} | {

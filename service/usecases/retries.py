@@ -1,4 +1,4 @@
-"""Plain transactions that a retry does not carry out again: the first one's result is kept with them."""
+"""Transactions that a retry does not repeat: each keeps its result for the retries."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -23,11 +23,11 @@ def run_once(
     kept: Callable[[Result], Result] = lambda result: result,
     first: Callable[[Transaction], None] | None = None,
 ) -> Result:
-    """What `work` returns in a transaction of its own, or what it returned to an earlier try.
+    """Run `work` in a transaction of its own; a retry returns the result of the first try.
 
-    `kept` is what retries get of a result that holds a secret; what `first` sends goes over with the
-    beginning of the transaction. Raises RequestInFlight and KeyReused besides what `work` raises, which
-    undoes all.
+    `kept` removes the secret of a result before it is kept for retries. The statements of `first` are sent
+    with the beginning of the transaction. Raises RequestInFlight, KeyReused, and the errors of `work`, which
+    roll back.
     """
     subscription_id = None if scope == PLATFORM else scope
     with context.database.transaction(scope, first=first) as tx:

@@ -1,4 +1,4 @@
-"""Rollback of one resource, or of many at once: new versions with what older ones hold."""
+"""Rollback of one resource, or of many at once: new versions with the content of older ones."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,7 @@ from service.usecases.versions import Saved, saved
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foretold:
-    """What a rollback of many would do to one resource."""
+    """The effect of a dry-run rollback on one resource."""
 
     resource_type: str
     resource_id: UUID
@@ -28,7 +28,10 @@ class Foretold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolledBackMany:
-    """What a rollback of many did, or with `dry_run` would do; what it leaves as it is, and why."""
+    """The effects of a rollback of many resources, or with `dry_run` the expected ones.
+
+    `skipped` are the resources that it leaves unchanged, with reasons.
+    """
 
     commit: str | None
     versions: list[Saved] | list[Foretold]
@@ -49,7 +52,7 @@ def _foretold(context: Context, change: RollBack, foreseen: Foreseen) -> dict[st
     subscription_id = change.author.subscription_id
     now = snapshot_bytes(context, subscription_id, foreseen.current.git_blob_id)
     past = snapshots.split(snapshot_bytes(context, subscription_id, foreseen.target.git_blob_id))
-    # The name and the place stay, so it is not simply the older snapshot.
+    # Name and parent are not rolled back, so the result is not the older snapshot itself.
     then = snapshot_of(foreseen.resource, past.definition)
     made = difference(change.kind, foreseen.resource.resource_id, now, then)
     answer = described(context, subscription_id, foreseen.current, foreseen.target, made)

@@ -1,4 +1,4 @@
-"""Versions of a resource: listed, found by any ref, and saved."""
+"""Versions of a resource: lists, reading by any ref, and writing."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -38,14 +38,14 @@ class VersionWithData(Version):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saved(Version):
-    """A version as a write answers it; `unchanged` where the content was equal and none was made."""
+    """A version as a write answers it; `unchanged` if the content was equal and no version was made."""
 
     unchanged: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """The canonical bytes of a version's snapshot and the commit that is their ETag."""
+    """The canonical bytes of a version's snapshot, and its commit, which is their ETag."""
 
     content: bytes
     commit: str
@@ -55,7 +55,7 @@ class Data:
 def reading(
     context: Context, subscription_id: SubscriptionId, kind: Kind, resource_id: UUID, *, purged: bool
 ) -> Iterator[Transaction]:
-    """A transaction that reads a resource's history; `purged`, also of what was deleted for good.
+    """Open a transaction that reads a resource's history; with `purged`, also of a purged resource.
 
     Raises ResourceNotFound.
     """
@@ -143,7 +143,7 @@ def data(
 
 
 async def write(context: Context, change: Save | CheckIn | SetTag | SetPublished) -> Saved:
-    """Hand a change of one resource to the committer and answer the version that it wrote or found.
+    """Write a change of one resource; returns the new version, or the unchanged one.
 
     Raises the refusals that the change names.
     """
@@ -163,28 +163,28 @@ def find(
     ref: str,
     at: datetime,
 ) -> VersionRow:
-    """The version that `ref` names of a resource that is there; raises VersionNotFound, AmbiguousRef."""
+    """The version that `ref` names of an existing resource; raises VersionNotFound, AmbiguousRef."""
     row = version_refs.resolve(tx, subscription_id, kind, resource_id, ref, at)
     if row is None:
         raise version_not_found(kind, ref)
     return row
 
 
-def held_resource(
+def lock_resource(
     tx: Transaction, subscription_id: SubscriptionId, kind: Kind, resource_id: UUID
 ) -> ResourceRow:
-    """A resource, deleted or not, its row held until the transaction ends; raises ResourceNotFound."""
+    """Lock a resource's row, deleted or not, until the transaction ends; raises ResourceNotFound."""
     row = resources.lock(tx, subscription_id, kind, [resource_id]).get(resource_id)
     if row is None:
         raise resource_not_found(kind, resource_id)
     return row
 
 
-def live_resource(
+def lock_live_resource(
     tx: Transaction, subscription_id: SubscriptionId, kind: Kind, resource_id: UUID
 ) -> ResourceRow:
-    """A resource, its row held until the transaction ends; raises ResourceNotFound, ResourceDeleted."""
-    row = held_resource(tx, subscription_id, kind, resource_id)
+    """Lock a live resource's row until the transaction ends; raises ResourceNotFound, ResourceDeleted."""
+    row = lock_resource(tx, subscription_id, kind, resource_id)
     if row.deleted_at is not None:
         raise resource_deleted(kind)
     return row
@@ -197,7 +197,7 @@ def shown(context: Context, subscription_id: SubscriptionId, row: VersionRow) ->
 
 def _values(context: Context, subscription_id: SubscriptionId, row: VersionRow) -> dict[str, Any]:
     values = {name: getattr(row, name) for name in Version.__dataclass_fields__}
-    # The column keeps what it was when written; clients need where it is now.
+    # The column keeps the URL of the time of writing; clients need the current one.
     values["git_repo_url"] = git_url(context.public_url, subscription_id)
     return values
 

@@ -49,9 +49,9 @@ class Ledger:
             found.send(self.tx)
         self.add(found.found())
 
-    def add(self, standing: Iterable[LockedResource]) -> None:
+    def add(self, locked: Iterable[LockedResource]) -> None:
         """Add resources whose rows are locked."""
-        for each in standing:
+        for each in locked:
             current = each.current
             if current.checked_out_by is not None and running(each.check_out, self.at) is None:
                 # The lease expired while the batch waited for its turn.

@@ -63,7 +63,7 @@ class Planner:
         self,
         tx: Transaction,
         subscription_id: SubscriptionId,
-        standing: Iterable[LockedResource],
+        locked: Iterable[LockedResource],
         *,
         builder: CommitBuilder,
         tips: Tips,
@@ -75,7 +75,7 @@ class Planner:
         self._at = at
         self.writes = Writes(tx, subscription_id, tips, at=at)
         ledger = Ledger(tx, subscription_id, at=at, writes=self.writes)
-        ledger.add(standing)
+        ledger.add(locked)
         applier = Applier(ledger, builder=builder, git_url=git_url)
         self._planning = Planning(ledger, Tree(ledger), applier, builder)
         # Results of changes with an Idempotency-Key: their retries may be in the same batch.
