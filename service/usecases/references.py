@@ -27,7 +27,7 @@ MAX_NAMED = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """One end of a reference; `resource_id` is the text in the definition, which may name no live resource."""
+    """One end of a reference; `resource_id` is the text in the definition, perhaps of no live resource."""
 
     resource_type: str
     resource_id: str
