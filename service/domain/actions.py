@@ -1,10 +1,10 @@
-"""What can be done, as the audit log names it."""
+"""Actions, as the audit log names them."""
 
 from enum import StrEnum
 
 
 class Action(StrEnum):
-    """What was done, or tried."""
+    """Action that was done or attempted."""
 
     CREATE = "CREATE"
     UPDATE = "UPDATE"

@@ -1,4 +1,4 @@
-"""Which events the audit log keeps, and how much of each: rules as in Kubernetes' audit policy."""
+"""Audit policy: rules that decide which events are kept, and how much of each, as in Kubernetes."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from service.domain.actions import Action
 
 
 class Depth(StrEnum):
-    """How much is kept, each with all that the one before it has."""
+    """Depth of a record; each one includes the one before it."""
 
     NONE = "none"
     # Who, what, when, where and how.
@@ -23,7 +23,7 @@ class Depth(StrEnum):
 DEFAULT_DEPTH: Final = Depth.CHANGES
 ANY: Final = "*"
 
-# All others are actions on versions, deletions, keys and permissions, or the service's own: a record of them
+# All other actions concern versions, deletions, keys and permissions, or are the service's own: their records
 # can't be switched off.
 CAN_BE_OFF: Final = frozenset(
     {*(Action.READ, Action.RECORD, Action.CLONE, Action.FETCH), Action.CHECK_OUT, Action.CANCEL_CHECK_OUT}
@@ -32,30 +32,30 @@ CAN_BE_OFF: Final = frozenset(
 
 @dataclass(frozen=True)
 class Rule:
-    """A depth for an action on a type of resource, each of them possibly ANY."""
+    """Depth for an action on a type of resource; either may be ANY."""
 
     resource_type: str
     action: str
     depth: Depth
 
     def fits(self, resource_type: str, action: str) -> bool:
-        """Whether the rule is about such an event."""
+        """Tell if the rule applies to an action on a type of resource."""
         return self.resource_type in (ANY, resource_type) and self.action in (ANY, action)
 
 
 @dataclass(frozen=True)
 class Policy:
-    """The rules of a subscription: the first that fits decides, and without one the default."""
+    """Rules of a subscription: the first one that fits decides, else the default."""
 
     rules: tuple[Rule, ...] = ()
 
     def depth(self, resource_type: str, action: str) -> Depth:
-        """How much of such an event is kept."""
+        """Depth at which an action on a type of resource is recorded."""
         return next((r.depth for r in self.rules if r.fits(resource_type, action)), DEFAULT_DEPTH)
 
     @classmethod
     def of(cls, rows: Iterable[tuple[str, str, str]] | None) -> "Policy":
-        """The policy of stored rules: type, action and depth of each, in their order."""
+        """Policy of stored rules, each a type, an action and a depth, in their order."""
         if not rows:
             return DEFAULT_POLICY
         return cls(tuple(Rule(resource_type, action, Depth(depth)) for resource_type, action, depth in rows))

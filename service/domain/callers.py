@@ -1,4 +1,4 @@
-"""Who is calling, from where, and what each role may do."""
+"""Callers, the origin of their requests, and the rights of each role."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,12 +9,12 @@ from service.domain.audit_policy import DEFAULT_POLICY, Policy
 from service.domain.errors import Forbidden
 from service.domain.ids import SubscriptionId, UserId
 
-# How the names of machines begin. No user has such a name: theirs have no colon.
+# Prefix of the names of machines. Users' names have no colon.
 SYSTEM: Final = "system:"
 
 
 class Role(StrEnum):
-    """What a user is in its subscription; the operator belongs to none."""
+    """Role of a user in its subscription; the operator belongs to none."""
 
     VIEWER = "viewer"
     EDITOR = "editor"
@@ -24,7 +24,7 @@ class Role(StrEnum):
 
 
 class SubscriptionState(StrEnum):
-    """What a subscription can be used for: all, only to be read, or, where it goes or is gone, nothing."""
+    """State of a subscription: open to every call, closed and only read, or purged."""
 
     OPEN = "open"
     CLOSED = "closed"
@@ -32,14 +32,14 @@ class SubscriptionState(StrEnum):
 
     @classmethod
     def of(cls, closed_at: datetime | None, exported_at: datetime | None) -> "SubscriptionState":
-        """How it stands by its row: what was exported is purged from then on."""
+        """State by the times of its row: an exported subscription is being purged, or was."""
         if exported_at is not None:
             return cls.PURGED
         return cls.OPEN if closed_at is None else cls.CLOSED
 
 
 class Right(StrEnum):
-    """What a call needs."""
+    """Right that a call needs."""
 
     READ = "read resources and their history"
     WRITE = "change resources"
@@ -60,7 +60,7 @@ class Right(StrEnum):
     CLOSE = "close subscriptions"
 
 
-# What is not of one subscription.
+# Rights that concern no single subscription.
 _OF_THE_PLATFORM = frozenset(
     {Right.CREATE_SUBSCRIPTIONS, Right.READ_PLATFORM_LOGS, Right.MAINTAIN, Right.CLOSE}
 )
@@ -78,7 +78,7 @@ _RIGHTS: dict[Role, frozenset[Right]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """The request that something is caused by, and the reason that it gives, as the logs name them."""
+    """Request that causes an event, and the reason that it gives, as the logs name them."""
 
     request_id: str
     ip_address: str | None
@@ -90,10 +90,9 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Somebody whose key was verified; user and subscription are None for the operator.
+    """Caller whose key was verified; user and subscription are None for the operator.
 
-    `demands_if_match` is what its subscription demands of changes, `policy` what it keeps of events,
-    `subscription_state` what it can be used for.
+    `demands_if_match`, `subscription_state` and `policy` are those of the caller's subscription.
     """
 
     user_id: UserId | None
@@ -106,18 +105,18 @@ class Caller:
     policy: Policy = DEFAULT_POLICY
 
     def may(self, right: Right) -> bool:
-        """Whether the role gives `right`."""
+        """Tell if the role has `right`."""
         return right in _RIGHTS[self.role]
 
     def needs(self, right: Right) -> None:
-        """Raise Forbidden where the role does not give `right`."""
+        """Raise Forbidden unless the role has `right`."""
         if not self.may(right):
             raise Forbidden(f"The role {self.role} may not {right}.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """A caller that is a user of the subscription in question: the author of a change."""
+    """User of a subscription as the author of a change to it."""
 
     user_id: UserId
     username: str
@@ -128,7 +127,7 @@ class Member:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What acts without a user: a job (`system:<job>`), or whoever types a command on the server."""
+    """Author without a user: a scheduled job (`system:<job>`), or a command typed on the server."""
 
     username: str
     origin: Origin

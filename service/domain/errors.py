@@ -23,8 +23,8 @@ AnnalsError
 ├── Unavailable         DatabaseNotReachable, RoleMissing, Busy, OutcomeUnknown, StoreNotWritable, RefNotMoved
 └── Internal
 
-Each leaf has a stable `code`. The first line of its docstring is its title, the rest says what it means and
-what to do next: that is the page at /docs/problems/{code}.
+Each leaf has a stable `code`. The first line of its docstring is its title, the rest its meaning and the
+caller's next step; both are the page at /docs/problems/{code}.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong with the input: a JSON pointer into the body, or a query parameter's name."""
+    """Fault of the input, with a JSON pointer into the body or the name of a parameter."""
 
     detail: str
     pointer: str | None = None
@@ -42,7 +42,7 @@ class Fault:
 
 
 class AnnalsError(Exception):
-    """Something that the caller has to know."""
+    """Refusal or failure that is reported to the caller."""
 
     code: ClassVar[str]
 
@@ -67,14 +67,14 @@ class Unauthenticated(AnnalsError):
     """
 
     code = "unauthenticated"
-    # The Caller that an expired key stood for; nobody else is known.
+    # The Caller of an expired key; None for an unknown key.
     whose: Any = None
 
 
 class Forbidden(AnnalsError):
     """The role does not permit this
 
-    The key is valid and the subscription is its own, but its user's role is too low for this call. An admin
+    The key is valid and belongs to the subscription, but its user's role does not permit this call. An admin
     of the subscription can change the role. The operator's key creates subscriptions, users and keys, and
     reads none of their content.
     """
@@ -83,13 +83,13 @@ class Forbidden(AnnalsError):
 
 
 class NotFound(AnnalsError):
-    """It is not there, or not for this caller."""
+    """The object does not exist, or not for this caller."""
 
 
 class SubscriptionNotFound(NotFound):
     """No such subscription
 
-    There is no subscription of that id, or the key belongs to another one: the two are not told apart.
+    There is no subscription of that id, or the key belongs to another subscription: the answer is the same.
     """
 
     code = "subscription_not_found"
@@ -98,7 +98,7 @@ class SubscriptionNotFound(NotFound):
 class UserNotFound(NotFound):
     """No such user
 
-    The subscription has no user of that id; deleted users are not listed, though history still names them.
+    The subscription has no user of that id. Deleted users are not listed, though history still names them.
     """
 
     code = "user_not_found"
@@ -107,7 +107,7 @@ class UserNotFound(NotFound):
 class KeyNotFound(NotFound):
     """No such API key
 
-    The subscription has no key of that id; a deleted key is gone at once.
+    The subscription has no key of that id. A deleted key is removed at once.
     """
 
     code = "key_not_found"
@@ -126,7 +126,7 @@ class ResourceNotFound(NotFound):
 class ParentNotFound(NotFound):
     """No such parent
 
-    The body names a parent that the subscription does not have; the pointer says which field.
+    The body names a parent that the subscription does not have; the pointer names the field.
     """
 
     code = "parent_not_found"
@@ -135,9 +135,9 @@ class ParentNotFound(NotFound):
 class VersionNotFound(NotFound):
     """No such version
 
-    The resource has no version by that number, tag or commit, nothing is published, or there is no previous
-    one. A commit is found only where it made a version of this very resource. `GET .../versions` lists
-    what there is.
+    The resource has no version with that number, tag or commit, no published version, or no previous version.
+    A commit is found only where it made a version of this very resource. `GET .../versions` lists the
+    versions.
     """
 
     code = "version_not_found"
@@ -165,7 +165,7 @@ class JobNotFound(NotFound):
 class RunNotFound(NotFound):
     """No such run
 
-    There is no run of that id, or its record was removed: they are kept for 90 days. `GET
+    There is no job run of that id, or its record was deleted: records are kept for 90 days. `GET
     /v1/maintenance/runs` lists them.
     """
 
@@ -175,7 +175,7 @@ class RunNotFound(NotFound):
 class PlanNotFound(NotFound):
     """No such plan
 
-    The job has no plan of that id. A run with `dry_run` makes one.
+    The scheduled job has no plan of that id. A run with `dry_run` makes one.
     """
 
     code = "plan_not_found"
@@ -193,7 +193,7 @@ class DeletionNotFound(NotFound):
 class HoldNotFound(NotFound):
     """No such legal hold
 
-    The subscription has no hold of that id; those that were released are still listed.
+    The subscription has no legal hold of that id. Released holds are still listed.
     """
 
     code = "hold_not_found"
@@ -211,7 +211,7 @@ class PathNotFound(NotFound):
 class MethodNotAllowed(AnnalsError):
     """The method does not apply to this path
 
-    The address exists, for other methods: see the `Allow` header and `/openapi.json`.
+    The address exists for other methods: see the `Allow` header and `/openapi.json`.
     """
 
     code = "method_not_allowed"
@@ -233,14 +233,14 @@ class MalformedJson(Malformed):
 class MalformedGitRequest(Malformed):
     """The git request can't be read
 
-    The body is not what a git client sends to fetch: pkt-lines, as they are or compressed by gzip.
+    A git client sends pkt-lines to fetch, uncompressed or compressed by gzip; the body is something else.
     """
 
     code = "malformed_git_request"
 
 
 class Invalid(AnnalsError):
-    """The input does not hold what it must
+    """The input is not valid
 
     The request can be read but breaks a rule; `errors` lists each fault with a JSON pointer into the body,
     or the name of a query parameter. Documents are at most 64 levels deep, integers fit 64 bits, doubles are
@@ -261,7 +261,7 @@ class KeyReused(AnnalsError):
 
 
 class TooLarge(AnnalsError):
-    """It is larger than Annals takes."""
+    """The input is larger than Annals takes."""
 
 
 class BodyTooLarge(TooLarge):
@@ -276,8 +276,8 @@ class BodyTooLarge(TooLarge):
 class DocumentTooLarge(TooLarge):
     """The document is larger than can be stored
 
-    The body is within its limit but unfolds to far more in its canonical, indented form, as long lists many
-    levels deep do, or to more than a JSONB value may hold. Keep long lists nearer to the root.
+    The body is within its limit. Its canonical, indented form is far larger, as with long lists many levels
+    deep, or is more than a JSONB value may hold. Keep long lists nearer to the root.
     """
 
     code = "document_too_large"
@@ -286,7 +286,7 @@ class DocumentTooLarge(TooLarge):
 class UnsupportedMedia(AnnalsError):
     """The body's media type is not supported
 
-    Send JSON with `Content-Type: application/json`, uncompressed; the change of a resource by `PATCH` with
+    Send JSON with `Content-Type: application/json`, uncompressed; update a resource by `PATCH` with
     `Content-Type: application/merge-patch+json`.
     """
 
@@ -294,13 +294,14 @@ class UnsupportedMedia(AnnalsError):
 
 
 class Conflict(AnnalsError):
-    """It does not fit the present state."""
+    """The call does not fit the present state."""
 
 
 class NameTaken(Conflict):
     """A live sibling has that name
 
-    A name is unique among the live resources of a kind under one parent. Choose another, or rename that one.
+    A name is unique among the live resources of a kind under one parent. Choose another name, or rename the
+    sibling.
     """
 
     code = "name_taken"
@@ -309,7 +310,7 @@ class NameTaken(Conflict):
 class UsernameTaken(Conflict):
     """The username is taken
 
-    Another user of the subscription has it. Choose another, or delete that user first.
+    Another user of the subscription has this name. Choose another name, or delete that user first.
     """
 
     code = "username_taken"
@@ -318,7 +319,7 @@ class UsernameTaken(Conflict):
 class TagTaken(Conflict):
     """The tag names another version
 
-    A tag names one version of a resource. Choose another tag, or take it from that version first.
+    A tag names one version of a resource. Choose another tag, or remove it from that version first.
     """
 
     code = "tag_taken"
@@ -327,8 +328,8 @@ class TagTaken(Conflict):
 class FolderCycle(Conflict):
     """A folder can't lie in itself
 
-    The parent that the body names is this folder, or lies in it at some depth. Move that one out first, or
-    choose another parent.
+    The parent that the body names is this folder, or lies in it at some depth. Move that parent out of the
+    folder first, or choose another one.
     """
 
     code = "folder_cycle"
@@ -337,7 +338,7 @@ class FolderCycle(Conflict):
 class AmbiguousRef(Conflict):
     """The commit prefix is ambiguous
 
-    More than one version of the resource has a commit that begins so. Give more digits.
+    The commits of several versions of the resource begin with this prefix. Give more digits.
     """
 
     code = "ambiguous_ref"
@@ -346,26 +347,27 @@ class AmbiguousRef(Conflict):
 class ResourceDeleted(Conflict):
     """The resource is deleted
 
-    A deleted resource, and one below a deleted parent, can be read but not changed. Restore it first.
+    A deleted resource, or one below a deleted parent, can be read but not changed. Restore it first.
     """
 
     code = "resource_deleted"
 
 
 class NotDeleted(Conflict):
-    """Only what is deleted can be deleted for good
+    """Only a deleted resource can be deleted for good
 
-    The resource lives. Delete it first, without `permanent`: until the deletion expires it can come back.
+    The resource is not deleted. Delete it first, without `permanent`: until the deletion expires, the
+    resource can be restored.
     """
 
     code = "not_deleted"
 
 
 class NoPlan(Conflict):
-    """The job can't be tried dry
+    """The job has no dry run
 
-    It takes nothing away, so that there is nothing to foresee. `can_be_dry` of `GET /v1/maintenance/jobs`
-    says of each job whether it can.
+    The job deletes nothing, so that there is nothing to plan. `can_be_dry` of `GET /v1/maintenance/jobs`
+    tells which jobs have a dry run.
     """
 
     code = "no_plan"
@@ -374,9 +376,9 @@ class NoPlan(Conflict):
 class PlanOutdated(Conflict):
     """The plan does not fit any more
 
-    Since it was made rows, policies or holds have changed, so that a run by it would take away something
-    else than it says; or it is more than 24 hours old. `plan` is what a run would do now. Nothing was done:
-    make a new plan with `dry_run`.
+    Rows, policies or legal holds have changed since the plan was made, so that a run would not delete what
+    the plan lists; or the plan is more than 24 hours old. `plan` is what a run would delete now. Nothing was
+    done: make a new plan with `dry_run`.
     """
 
     code = "plan_outdated"
@@ -385,19 +387,19 @@ class PlanOutdated(Conflict):
 class StillRestorable(Conflict):
     """Some of it can still be restored
 
-    What expires goes for good only when nothing in it can be brought back any longer. Nothing has to be done:
-    it goes when the time of the last part is over.
+    An expired deletion is purged only when no part of it can be restored any longer. Nothing has to be done:
+    it is purged when the time of the last part is over.
     """
 
     code = "still_restorable"
 
 
 class Held(Conflict):
-    """A legal hold keeps it
+    """A legal hold forbids this
 
-    What is under a hold is not deleted for good, nor is its subscription closed. The problem names the hold:
-    it is on the subscription, on the resource, on what that lies in or what lies in that, or on a user who
-    made or deleted any of it. Wait until it ends, or let an admin release it.
+    A resource under a legal hold is not deleted for good, nor is its subscription closed. The problem names
+    the hold. It is on the subscription, on the resource, on one above or below it, or on a user who made or
+    deleted any of them. Wait until the hold ends, or ask an admin to release it.
     """
 
     code = "held"
@@ -406,7 +408,7 @@ class Held(Conflict):
 class HoldReleased(Conflict):
     """The hold was released already
 
-    A hold is released once. Place another where something is to be kept again.
+    A legal hold is released once. Place another one to keep the same again.
     """
 
     code = "hold_released"
@@ -415,9 +417,10 @@ class HoldReleased(Conflict):
 class RestoreConflict(Conflict):
     """The deletion can't be undone as it is
 
-    `conflicts` lists what is in the way; nothing was restored. A name that is taken by now or a parent that
-    is deleted can be got past by `resolve`, with `rename` and `new_parent_id`, and parts that were restored
-    on their own by `keep_restored`. With `dry_run` the same list is answered without trying.
+    `conflicts` lists the reasons; nothing was restored. `resolve` settles them: `rename` gives another name
+    where the old one is taken, `new_parent_id` another parent where the old one is deleted, and
+    `keep_restored` leaves parts alone that were restored on their own. `dry_run` answers the same list
+    without restoring.
     """
 
     code = "restore_conflict"
@@ -426,8 +429,8 @@ class RestoreConflict(Conflict):
 class NotCheckedOut(Conflict):
     """Nobody holds a check-out of this
 
-    A check-in ends a check-out of one's own, and there is none that is still running: a lease that ran out
-    counts as none. Check out again, or save with `POST .../versions`.
+    A check-in ends the caller's own check-out, and the caller has none: an expired lease counts as none.
+    Check out again, or save with `POST .../versions`.
     """
 
     code = "not_checked_out"
@@ -436,8 +439,8 @@ class NotCheckedOut(Conflict):
 class NotHolder(Conflict):
     """Somebody else holds the check-out
 
-    Only the holder can check in or cancel; the problem names the holder and when the lease ends. An admin can
-    take it away with `DELETE .../check-out?force=true`.
+    Only the holder can check in or cancel; the problem names the holder and the end of the lease. An admin
+    can end the check-out with `DELETE .../check-out?force=true`.
     """
 
     code = "not_holder"
@@ -446,8 +449,8 @@ class NotHolder(Conflict):
 class RequestInFlight(Conflict):
     """The call is being carried out
 
-    Another request with the same Idempotency-Key has not ended yet. Try again shortly: the answer will be the
-    one that it gets.
+    Another request with the same Idempotency-Key has not ended yet. Try again shortly: the answer will be
+    that request's answer.
     """
 
     code = "request_in_flight"
@@ -456,7 +459,7 @@ class RequestInFlight(Conflict):
 class SubscriptionClosed(Conflict):
     """The subscription is closed
 
-    What is in it can be read, logs and git included, and nothing of it changes any more; when its time is
+    A closed subscription can be read, logs and git included, and is not changed any more. When its time is
     over it is exported and purged. Until then the operator can reopen it with `POST .../reopen`.
     """
 
@@ -466,20 +469,20 @@ class SubscriptionClosed(Conflict):
 class SubscriptionOpen(Conflict):
     """The subscription is not closed
 
-    Only what is closed can be reopened.
+    Only a closed subscription can be reopened.
     """
 
     code = "subscription_open"
 
 
 class Gone(AnnalsError):
-    """It was there, and does not come back."""
+    """The object existed, and can't be restored."""
 
 
 class NotRestorable(Gone):
     """The deletion can no longer be undone
 
-    Its time to be restored is over, or it was permanent, or became so. The history stays: in git, and in the
+    The time for a restore is over, or the deletion is permanent. The history stays: in git, and in the
     versions, which an admin can read.
     """
 
@@ -487,56 +490,56 @@ class NotRestorable(Gone):
 
 
 class PreconditionFailed(AnnalsError):
-    """It is no longer as the caller saw it."""
+    """The object is no longer as the caller saw it."""
 
 
 class StaleVersion(PreconditionFailed):
-    """It was changed since
+    """The resource was changed since
 
     `If-Match` names a commit that is no longer the current one; the problem has the current version and
-    commit. Look at what changed (`GET .../diff`), and send the change again with the current ETag.
+    commit. Read the difference (`GET .../diff`), and send the change again with the current ETag.
     """
 
     code = "stale_version"
 
 
 class PreconditionMissing(AnnalsError):
-    """The caller has to say what the change is based on."""
+    """The call has to name the version that its change is based on."""
 
 
 class IfMatchRequired(PreconditionMissing):
-    """If-Match is wanted
+    """If-Match is required
 
     This subscription takes changes of a resource only with `If-Match`: send the ETag of the version that the
-    change is based on. An admin can switch that off with `PATCH` of the subscription.
+    change is based on. An admin can lift this rule with `PATCH` of the subscription.
     """
 
     code = "if_match_required"
 
 
 class Locked(AnnalsError):
-    """Somebody else is at work on it."""
+    """Somebody else has locked the object."""
 
 
 class CheckedOut(Locked):
     """Checked out by another
 
-    The problem names the holder and when the lease ends. Ask for a check-in, or wait. An admin can take it
-    away, by `DELETE .../check-out?force=true`, or by `force=true` with the deletion that it is in the way of.
+    The problem names the holder and the end of the lease. Ask for a check-in, or wait. An admin can end the
+    check-out: by `DELETE .../check-out?force=true`, or by `force=true` with the deletion that it prevents.
     """
 
     code = "checked_out"
 
 
 class Unavailable(AnnalsError):
-    """It can't be done now, but can be tried again."""
+    """The call can't be carried out now, but can be tried again."""
 
 
 class DatabaseNotReachable(Unavailable):
     """The database can't be reached
 
-    Nothing is known to have been changed. Try again after the seconds in `Retry-After`; `/readyz` says
-    whether the server recovered.
+    Nothing is known to have been changed. Try again after the seconds in `Retry-After`; `/readyz` tells
+    when the server has recovered.
     """
 
     code = "database_unavailable"
@@ -545,16 +548,16 @@ class DatabaseNotReachable(Unavailable):
 class RoleMissing(Unavailable):
     """The server's database login lacks a role
 
-    What was asked for needs a role of the database that the server's login was not granted: jobs that let
-    rows of logs go need `annals_retention`. `annals doctor` says what is missing; whoever runs the database
-    grants it. Nothing was changed.
+    The call needs a role of the database that the server's login was not granted: jobs that delete rows of
+    logs need `annals_retention`. `annals doctor` names the missing role; the database's administrator grants
+    it. Nothing was changed.
     """
 
     code = "role_missing"
 
 
 class Busy(Unavailable):
-    """Too much is waiting already
+    """Too much work is waiting already
 
     More work is queued than the server takes on. Nothing was changed; try again after `Retry-After`.
     """
@@ -563,11 +566,11 @@ class Busy(Unavailable):
 
 
 class OutcomeUnknown(Unavailable):
-    """It is not known whether the change was stored
+    """The outcome of the change is not known
 
-    The process that writes history ended, or did not answer in time, while the change was in its hands. Send
-    it again with the same `Idempotency-Key`: it is then carried out once, whatever happened before. Without
-    one, look whether the change is there before you try again.
+    The process that writes history ended, or did not answer in time, while it had the change. Send the change
+    again with the same `Idempotency-Key`: it is then carried out once, whatever happened before. Without a
+    key, look for the change before you try again.
     """
 
     code = "outcome_unknown"
@@ -587,8 +590,8 @@ class RefNotMoved(Unavailable):
     """The change is stored, but its ref could not follow
 
     The change and its audit row are durable, yet a branch or a tag in the repository could not be moved to
-    it: the repository can't be written, or somebody else moved the ref. Clones are refused until it is
-    mended; the operator finds the reason in the log. Look before you try again: the change is there.
+    it: the repository can't be written, or somebody else moved the ref. Clones are refused until the ref is
+    repaired; the operator finds the reason in the log. Do not try again without looking: the change is there.
     """
 
     code = "ref_not_moved"
@@ -597,7 +600,7 @@ class RefNotMoved(Unavailable):
 class Internal(AnnalsError):
     """A fault of the server
 
-    This should not happen. Please report it with the request id, by which the log has the details.
+    This should not happen. Please report it with the request id, under which the log has the details.
     """
 
     code = "internal"

@@ -1,6 +1,6 @@
-"""Entity tags: the commits that a client says it has seen."""
+"""Entity tags: commits that a client has seen."""
 
-# What a header names: commits, or ANY for whatever is there.
+# The commits that a header names, or ANY for any commit.
 Match = tuple[str, ...]
 ANY = "*"
 
@@ -8,7 +8,8 @@ ANY = "*"
 def parse(header: str | None, *, weak: bool = False) -> Match | None:
     """The tags in an `If-Match` or `If-None-Match` header, None without one.
 
-    Weak tags count only where `weak` (RFC 9110, 13.1). Quotes may be missing; what is no tag names nothing.
+    Weak tags count only with `weak` (RFC 9110, 13.1). Quotes may be missing; text that is no tag names
+    nothing.
     """
     if header is None:
         return None
@@ -19,5 +20,5 @@ def parse(header: str | None, *, weak: bool = False) -> Match | None:
 
 
 def names(match: Match, commit: str) -> bool:
-    """Whether the tags name a commit."""
+    """Tell if the tags name a commit."""
     return commit in match or ANY in match

@@ -1,6 +1,6 @@
 """Idempotency keys: a retry of a POST gets the answer of the first try, by one mechanism for every call.
 
-What a call came to is written in the transaction of what it did, so that either both are there or neither.
+The result of a call is written in the transaction of its changes, so that either both are stored or neither.
 """
 
 import hmac
@@ -21,24 +21,24 @@ LIFETIME = timedelta(hours=24)
 
 @dataclass(frozen=True)
 class Attempt:
-    """A call with an Idempotency-Key: digests of what it is, and of its body."""
+    """Call with an Idempotency-Key: digests of its identity and of its body."""
 
     attempt_id: bytes
     fingerprint: bytes
 
     @classmethod
     def of(cls, *, caller: str, method: str, path: str, key: str, body_digest: bytes) -> "Attempt":
-        """The attempt of a caller at a method and path, by its key."""
+        """Attempt of a caller at a method and path, by its key."""
         parts = (part.encode("utf-8", "surrogateescape") for part in (caller, method, path, key))
-        # Keyed by what is stored nowhere: a body may hold an e-mail address, which could be guessed else.
+        # The key of this HMAC is stored nowhere: else an e-mail address in the body could be guessed.
         fingerprint = hmac.digest(key.encode(), body_digest, "sha256")
         return cls(sha256(b"\0".join(parts)).digest(), fingerprint)
 
 
 def recall(tx: Transaction, subscription_id: UUID | None, attempt: Attempt, at: datetime) -> bytes | None:
-    """What an earlier try came to, None for the first one.
+    """Result of an earlier try, None for the first one.
 
-    Raises RequestInFlight where another transaction is at it, KeyReused where its body was another.
+    Raises RequestInFlight while another transaction carries the call out, KeyReused for another body.
     """
     if not idempotency.hold(tx, attempt.attempt_id):
         raise RequestInFlight("A call with this Idempotency-Key is being carried out: try again shortly.")
@@ -59,6 +59,6 @@ def check_body(attempt: Attempt, fingerprint: bytes) -> None:
 def keep(
     tx: Transaction, subscription_id: UUID | None, attempt: Attempt, result: bytes, at: datetime
 ) -> None:
-    """Store what an attempt came to, for its retries."""
+    """Store the result of an attempt, for its retries."""
     stored = StoredResult(attempt.fingerprint, result)
     idempotency.keep(tx, subscription_id, attempt.attempt_id, stored, at)

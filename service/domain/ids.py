@@ -1,4 +1,4 @@
-"""Identities, each a UUIDv7 of its own type, and how they are minted."""
+"""Ids: UUIDv7s, each of its own type, and how they are minted."""
 
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -13,12 +13,12 @@ ResourceId = NewType("ResourceId", UUID)
 
 
 def mint() -> UUID:
-    """A new UUIDv7: ordered by the time it was made, so that ids can serve as keyset positions."""
+    """Make a UUIDv7: ordered by time, so that ids can serve as keyset positions."""
     return uuid7()
 
 
 def derived(value: UUID, part: UUID) -> UUID:
-    """A UUIDv7 of the same instant as `value`, always the same for the two: whoever knows them knows it."""
+    """UUIDv7 of the instant of `value`, always the same for the same two ids."""
     digest = int.from_bytes(sha256(value.bytes + part.bytes).digest()[:10], "big")
     high = digest >> 68 & 0xFFF
     low = digest & ((1 << 62) - 1)
@@ -26,7 +26,7 @@ def derived(value: UUID, part: UUID) -> UUID:
 
 
 def parse(text: str) -> UUID | None:
-    """The UUID in its canonical form that `text` is, None for anything else."""
+    """Parse a UUID in its canonical form; None for any other text."""
     try:
         value = UUID(text)
     except ValueError:
@@ -35,7 +35,7 @@ def parse(text: str) -> UUID | None:
 
 
 def minted_at(value: UUID) -> datetime | None:
-    """The instant in a UUIDv7, to the millisecond; None for an id of another kind."""
+    """Instant in a UUIDv7, to the millisecond; None for an id of another kind."""
     if value.version != 7:
         return None
     return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=value.int >> 80)

@@ -1,4 +1,4 @@
-"""Pages of lists: cursors that are opaque to clients and bound to the filters that they came from."""
+"""Pages of lists: cursors that are opaque to clients and bound to the list and its filters."""
 
 import base64
 import binascii
@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Item]):
-    """One page and the cursor of the next, None on the last."""
+    """Page of a list, and the cursor of the next page; None on the last."""
 
     items: Sequence[Item]
     next_cursor: str | None
@@ -31,13 +31,13 @@ class Page(Generic[Item]):
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """What a caller asks of a list: how many items, and after which position."""
+    """Request for a page: its number of items, and the position before it."""
 
     limit: int = DEFAULT_LIMIT
     cursor: str | None = None
 
     def position(self, filters: Mapping[str, Any]) -> list[Any] | None:
-        """The position that the cursor holds, None without one; raises Invalid for another list's."""
+        """Position in the cursor, None without a cursor; raises Invalid for another list's cursor."""
         if self.cursor is None:
             return None
         try:
@@ -57,7 +57,7 @@ class Paging:
         filters: Mapping[str, Any],
         position_of: Callable[[Item], Sequence[Any]],
     ) -> Page[Item]:
-        """The page of `rows`, which were asked for with `limit + 1` to see whether more follow."""
+        """Page of `rows`, which were read with `limit + 1` to see if more follow."""
         items = rows[: self.limit]
         if len(rows) <= self.limit:
             return Page(items, None)
@@ -66,29 +66,29 @@ class Paging:
     def page_to(
         self, items: Sequence[Item], filters: Mapping[str, Any], position: Sequence[Any]
     ) -> Page[Item]:
-        """A page after which the list goes on behind a position."""
+        """Page whose next one begins after `position`."""
         raw = orjson.dumps([_stamp(filters), *position])
         return Page(items, base64.urlsafe_b64encode(raw).decode().rstrip("="))
 
 
 def _stamp(filters: Mapping[str, Any]) -> str:
-    """A short digest of the list and its filters; it guards against mistakes, not against forgery."""
+    """Short digest of the list and its filters; a guard against mistakes, not against forgery."""
     raw = orjson.dumps(filters, option=orjson.OPT_SORT_KEYS, default=str)
     return hashlib.sha256(raw).hexdigest()[:12]
 
 
 def uuid_position(position: list[Any] | None) -> UUID | None:
-    """The id that a cursor holds; raises Invalid where it holds something else."""
+    """Id in a cursor; raises Invalid for anything else."""
     return None if position is None else _checked(lambda: UUID(position[0]))
 
 
 def number_position(position: list[Any] | None) -> int | None:
-    """The number that a cursor holds; raises Invalid where it holds something else."""
+    """Number in a cursor; raises Invalid for anything else."""
     return None if position is None else _checked(lambda: min(int(position[0]), MAX_NUMBER))
 
 
 def time_position(position: list[Any] | None) -> tuple[datetime, UUID] | None:
-    """The instant and id that a cursor holds; raises Invalid where it holds something else."""
+    """Instant and id in a cursor; raises Invalid for anything else."""
     if position is None:
         return None
     return _checked(lambda: (datetime.fromisoformat(position[0]).astimezone(UTC), UUID(position[1])))

@@ -1,4 +1,4 @@
-"""Finding the version that a `{ref}` names: a number, a tag, a commit, or a word for one."""
+"""Find the version that a `{ref}` names: a number, a tag, a commit or a reserved word."""
 
 import re
 from datetime import datetime
@@ -17,7 +17,7 @@ _COMMIT = re.compile(r"[0-9a-fA-F]{7,40}\Z")
 
 
 def is_commit(text: str) -> bool:
-    """Whether a text can be the beginning of a commit's id."""
+    """Tell if a text can be the beginning of a commit's id."""
     return _COMMIT.match(text) is not None
 
 
@@ -29,10 +29,10 @@ def resolve(
     ref: str | int,
     at: datetime,
 ) -> VersionRow | None:
-    """The version of a resource that `ref` names, None where there is none; raises AmbiguousRef."""
+    """Version of a resource that `ref` names, None without one; raises AmbiguousRef."""
     of = (tx, subscription_id, kind, resource_id)
     if isinstance(ref, int):
-        # A JSON number is a version number, whatever commit begins with the same digits.
+        # A JSON number is a version number, even where a commit begins with the same digits.
         return versions.by_number(*of, ref, at=at) if 0 < ref <= MAX_NUMBER else None
     match ref:
         case "published":
@@ -45,7 +45,7 @@ def resolve(
     row = None
     if _NUMBER.match(ref):
         row = versions.by_number(*of, int(ref), at=at)
-    # Seven digits and more may also begin a commit; the rules for tags keep those apart from both.
+    # Seven digits and more may also begin a commit. The rules for tags exclude numbers and commits.
     if row is None and is_commit(ref):
         found = versions.by_commit(*of, ref.lower(), at=at)
         if len(found) > 1:
@@ -57,7 +57,10 @@ def resolve(
 
 
 def commit(tx: Transaction, subscription_id: UUID, prefix: str, *, given_as: str) -> CommitRow:
-    """The commit of `main` that begins as a field or parameter says; raises CommitNotFound, AmbiguousRef."""
+    """Commit of `main` that begins with `prefix`; raises CommitNotFound, AmbiguousRef.
+
+    `given_as` is the field or parameter that held the prefix.
+    """
     found = as_of.commits(tx, subscription_id, prefix.lower())
     if not found:
         raise CommitNotFound(f"{given_as}: the branch `main` has no commit {prefix}.")

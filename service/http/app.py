@@ -1,4 +1,4 @@
-"""The composition root: settings in, application out."""
+"""Composition root: make the application from settings."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -54,9 +54,9 @@ from service.usecases.credentials import CredentialReader
 from service.usecases.logins import LoginRecorder
 from sql.database import Database
 
-# A clone that can't start within this time is told to come back rather than kept waiting.
+# A clone that can't begin within this time is refused, to be tried again, rather than kept waiting.
 GIT_QUEUE_SECONDS = 60
-# More than are made at once, so that one of them waits for its turn while others are made.
+# More than are computed at once, so that one diff waits for its turn while others are computed.
 DIFF_THREADS = 4
 
 
@@ -73,9 +73,9 @@ def create_app(
     committer_socket: Path | None = None,
     clock: Clock = system_clock,
 ) -> FastAPI:
-    """The application on a database whose schema is up to date.
+    """Make the application on a database whose schema is up to date.
 
-    The committer is the process behind `committer_socket`, or where there is none threads of this process.
+    The committer is the process behind `committer_socket`; without a socket it is threads of this process.
     """
     public_url = settings.reachable_url
     connections = settings.threads + DIFF_THREADS + 2 + (WRITERS + 2 if committer_socket is None else 0)
@@ -127,7 +127,7 @@ def create_app(
         description="A git-backed versioning service with an audit store.",
         lifespan=lifespan,
         redoc_url=None,
-        # `runtime.metrics` and the log say what is to be known; asking who else listens costs each request.
+        # `runtime.metrics` and the log suffice; a look for other listeners costs time in each request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         redirect_slashes=False,
         responses={"4XX": _PROBLEM, "5XX": _PROBLEM, 422: _PROBLEM},
@@ -143,7 +143,7 @@ def create_app(
     )
     app.add_middleware(RequestMiddleware, record=server_log.add, clock=clock)
     app.include_router(health.router)
-    # Routes are tried one after the other: the calls of every day first.
+    # Routes are tried one after the other: the most frequent calls first.
     nouns = (
         versions,
         checkouts,
@@ -176,9 +176,9 @@ def create_app(
 
 
 def _describe_keys(app: FastAPI) -> None:
-    """Say in the description that calls take a key: what a key may do is each route's own dependency.
+    """State in the OpenAPI description that calls take a key; each route's dependency checks its rights.
 
-    A security scheme of FastAPI's would be carried out in each request, to no end.
+    A security scheme of FastAPI's would be evaluated in each request, to no purpose.
     """
     describe = app.openapi
 

@@ -12,7 +12,7 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
 class AuditedOperation(NamedTuple):
-    """An action, and what it is on.
+    """Action of a route, and the type and id of its object.
 
     Without a `resource_type` the operation is on the kind of resource that the path names. `id_in` names the
     parameter of the path that holds the id; without one the id is the resource's, or else the subscription's.
@@ -24,7 +24,7 @@ class AuditedOperation(NamedTuple):
 
 
 class AttemptedOperation(NamedTuple):
-    """A call of an operation: its action, what it is on, and whether the operation is audited."""
+    """Call of an operation: its action, the type and id of its object, and if the operation is audited."""
 
     action: Action
     resource_type: str
@@ -39,7 +39,7 @@ _declared: dict[Callable[..., Any], AuditedOperation] = {}
 def audits(
     action: Action, resource_type: str | None = None, *, id_in: str | None = None
 ) -> Callable[[Endpoint], Endpoint]:
-    """Declare the audited operation of a route, under its path's decorator.
+    """Declare the audited operation of a route; placed below the decorator that names its path.
 
     Each route that changes or exposes something declares one; the others read what the caller may see anyway.
     """
@@ -52,17 +52,17 @@ def audits(
 
 
 def declared(endpoint: Callable[..., Any]) -> AuditedOperation | None:
-    """The audited operation of a route's function, None for one that declares nothing."""
+    """Audited operation of a route's function, None for a function that declares none."""
     return _declared.get(endpoint)
 
 
 def resource_types() -> set[str]:
-    """The types of resources that events can be about."""
+    """Types of resources in all declarations: the types that events can be about."""
     return {operation.resource_type for operation in _declared.values() if operation.resource_type}
 
 
 def attempted(scope: Scope) -> AttemptedOperation | None:
-    """The attempt that a routed request is; None where nobody needs a key."""
+    """Operation that a routed request attempts; None for paths that need no key."""
     route, path = scope.get("route"), scope["path"]
     if route is None or not path.startswith(("/v1/", "/git/")):
         return None

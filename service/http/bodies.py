@@ -1,4 +1,4 @@
-"""Bodies of requests: read within bounds, strictly parsed, and validated by a model."""
+"""Bodies of requests: read within bounds, parsed strictly, and validated by a model."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
@@ -14,7 +14,7 @@ from service.http.requests import refuse_unfit_head
 from service.http.schemas.body import Body
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
-# Above this size, reading a document would hold up every other request of the event loop.
+# Parsing a larger body would delay every other request of the event loop.
 PARSE_ASIDE_BYTES = 64 * 1024
 
 
@@ -29,17 +29,17 @@ Made = TypeVar("Made")
 def body_of(
     model: type[BodyT], *, may_be_empty: bool = False, media_type: str = JSON
 ) -> Callable[[Request], Awaitable[BodyT]]:
-    """A dependency that reads the body as `model`; put it after the access, so that strangers learn nothing.
+    """Make a dependency that reads the body as `model`; put it after the access: strangers learn nothing.
 
-    FastAPI's own body parameters are read before any dependency runs, by a parser that takes NaN and
-    duplicate keys.
+    FastAPI reads its own body parameters before any dependency runs, by a parser that takes NaN and duplicate
+    keys.
     """
 
     def made(raw: bytes) -> BodyT:
         if not raw and may_be_empty:
             return model()
         value = strict_json.parse(raw)
-        # Before pydantic, which would make an error of its own for each of a million unknown keys.
+        # Before pydantic, which would make an error for each of a million unknown keys.
         unknown = model.unknown_fields(value)
         if unknown:
             raise invalid_body(unknown)
@@ -54,12 +54,12 @@ def body_of(
 def body_read_by(
     made: Callable[[bytes], Made], media_type: str = JSON
 ) -> Callable[[Request], Awaitable[Made]]:
-    """A dependency that is what `made` makes of the body's bytes."""
+    """Make a dependency whose value is `made` of the body's bytes."""
 
     async def read(request: Request) -> Made:
         raw = await _read(request, media_type)
         refuse_unfit_head(request, with_body=True)
-        # For `attempt_of`: what a retry has to repeat.
+        # For `attempt_of`: a retry has to repeat the body.
         request.state.body_digest = sha256(raw).digest()
         if len(raw) > PARSE_ASIDE_BYTES:
             return await run_in_threadpool(made, raw)
@@ -93,13 +93,13 @@ def _too_large() -> BodyTooLarge:
 
 
 def invalid_body(faults: list[Fault]) -> Invalid:
-    """The refusal of a body for its faults."""
+    """Refusal of a body for its faults."""
     shown = "; ".join(f"{fault.pointer or 'the body'}: {fault.detail}" for fault in faults[:3])
     return Invalid(f"The body is not valid: {shown}.", faults=faults)
 
 
 def faults_of(error: ValidationError, path: Sequence[strict_json.Step] = ()) -> list[Fault]:
-    """What a model has against a value at `path` of the body; few, however much it is."""
+    """Faults of a value at `path` of the body; at most MAX_FAULTS."""
     return [
         Fault(_message(problem), pointer=strict_json.pointer_of([*path, *problem["loc"]]))
         for problem in error.errors(include_url=False, include_input=False)[: strict_json.MAX_FAULTS]

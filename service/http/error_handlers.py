@@ -1,4 +1,4 @@
-"""Every error on its way out: recorded where it is an event, then answered as a problem."""
+"""Answer errors as problems, and record those that are events, before the answer is sent."""
 
 from typing import Literal
 
@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 
 
 def install(app: FastAPI) -> None:
-    """Let the application answer errors by problems."""
+    """Register the handlers that answer errors as problems."""
     for kind, handler in (
         (AnnalsError, _refused),
         (DatabaseError, _failed),
@@ -50,12 +50,12 @@ def install(app: FastAPI) -> None:
 
 
 async def unexpected(request: Request) -> Response:
-    """The answer to what should not have happened."""
+    """Answer an unexpected error."""
     return await _problem(request, Internal("The server failed; the log has the details."))
 
 
 async def given_up(request: Request) -> Response:
-    """The answer to what was under way when the server had to end."""
+    """Answer a request that was under way when the server had to end."""
     return await _problem(
         request,
         OutcomeUnknown(
@@ -111,7 +111,7 @@ async def _unserved(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> list[str]:
-    """What the address takes: Starlette names the methods of the first route that fits only."""
+    """Methods that the address takes; Starlette names only those of the first route that fits."""
     routes = request.app.router.routes
     return [
         method
@@ -120,11 +120,11 @@ def _methods(request: Request) -> list[str]:
     ]
 
 
-# -- what is an event -----------------------------------------------------------------------------
+# -- events ------------------------------------------------------------------------------------
 
 
 def _event(request: Request, error: AnnalsError) -> AuditRow | None:
-    """The audit row of a refusal; None for a read that finds nothing, or where the database is away."""
+    """Audit row of a refusal; None for a read that finds nothing, or without the database."""
     attempt = attempted(request.scope)
     if attempt is None or isinstance(error, DatabaseNotReachable):
         return None
@@ -134,7 +134,7 @@ def _event(request: Request, error: AnnalsError) -> AuditRow | None:
     status = _status(error, caller)
     if not _counts(request, attempt, status):
         return None
-    # Whoever reaches for what is not theirs is recorded, whatever may be left out otherwise.
+    # An attempt at another's data is recorded, even where the policy leaves such events out.
     policy = DEFAULT_POLICY if caller is None or status == "unauthorized" else caller.policy
     if policy.depth(attempt.resource_type, attempt.action) is Depth.NONE:
         return None
@@ -152,7 +152,7 @@ def _event(request: Request, error: AnnalsError) -> AuditRow | None:
 
 
 def _status(error: AnnalsError, caller: Caller | None) -> Literal["failed", "unauthorized"]:
-    """Another tenant's anything is answered as not found, but to the audit it is what it is."""
+    """Status in the audit log: `unauthorized` for another tenant's data, though the answer is not found."""
     if isinstance(error, Unauthenticated | Forbidden):
         return "unauthorized"
     is_stranger = caller is not None and caller.role is not Role.OPERATOR
@@ -160,6 +160,6 @@ def _status(error: AnnalsError, caller: Caller | None) -> Literal["failed", "una
 
 
 def _counts(request: Request, attempt: AttemptedOperation, status: str) -> bool:
-    """Git asks without a key first, each time: a read without credentials is no attempt of anybody."""
+    """Tell if an attempt is recorded; git first asks without a key each time, which is nobody's attempt."""
     is_anonymous_read = request.method == "GET" and "authorization" not in request.headers
     return (attempt.is_audited or status == "unauthorized") and not is_anonymous_read

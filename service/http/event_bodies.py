@@ -1,4 +1,4 @@
-"""Reading bodies that are one event or an array of them, and describing such bodies to OpenAPI."""
+"""Bodies that are one event or an array of events: read them, and describe them to OpenAPI."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -17,14 +17,14 @@ BodyT = TypeVar("BodyT", bound=Body)
 
 
 class Stored(BaseModel):
-    """The OpenAPI description of the answer; `ids` is there for a single event only."""
+    """OpenAPI description of the answer; `ids` is present for a single event only."""
 
     accepted: int
     ids: list[str] = []
 
 
 def batch_of(model: type[BodyT]) -> Callable[[Request], Awaitable[EventBatch[BodyT]]]:
-    """A dependency that reads the body as one or many of `model`; put it after the access."""
+    """Make a dependency that reads the body as one or many of `model`; it follows the access."""
 
     def made(raw: bytes) -> EventBatch[BodyT]:
         value = strict_json.parse(raw)
@@ -60,7 +60,7 @@ def _checked(model: type[BodyT], item: Any, path: list[Step]) -> BodyT | list[Fa
 
 
 def takes_batch(model: type[Body]) -> dict[str, Any]:
-    """The OpenAPI description of a body that `batch_of(model)` reads."""
+    """OpenAPI description of a body that `batch_of(model)` reads."""
     one = model.model_json_schema()
     many = {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_EVENTS}
     content = {"application/json": {"schema": {"oneOf": [one, many]}}}

@@ -1,4 +1,4 @@
-"""Around every request: its id, its measurement, its log line and row, and a problem where the code fails."""
+"""Middleware of every request: its id, its measurement, its log line and row, and a problem for a crash."""
 
 import asyncio
 import re
@@ -21,18 +21,18 @@ from service.runtime.metrics import DURATION, REQUESTS
 
 HEADER = "x-request-id"
 _ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
-# Machines ask for these every few seconds, and `/metrics` counts them: a row of one that was answered well
-# says nothing. One that fails has its row.
+# Monitors request these every few seconds, and `/metrics` counts them: a row of a good answer would tell
+# nothing. A failed one has its row.
 _PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 
-# Whether the bodies of a request are kept; asked at its end, when the caller is known.
+# Tells if the bodies of a request are kept; called at the end of the request, when the caller is known.
 KeepsBodies = Callable[[Scope], bool]
 
 log = structlog.get_logger("annals.access")
 
 
 def policy_keeps_bodies(scope: Scope) -> bool:
-    """Whether the policy of the caller's subscription wants the bodies of such a call."""
+    """Tell if the policy of the caller's subscription keeps the bodies of such a call."""
     attempt, caller = attempted(scope), scope["state"].get("caller")
     if attempt is None or caller is None:
         return False
@@ -41,9 +41,10 @@ def policy_keeps_bodies(scope: Scope) -> bool:
 
 
 class RequestMiddleware:
-    """Pure ASGI, so that streamed answers are not buffered.
+    """ASGI middleware, so that streamed answers are not buffered.
 
-    `record` takes what passed once it is over, and must not wait; `keeps_bodies` says whether with bodies.
+    `record` is given each exchange at its end, and must not wait; `keeps_bodies` tells if its bodies are
+    kept.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class RequestMiddleware:
         except ClientDisconnect:
             exchange.status = CLIENT_GONE
         except asyncio.CancelledError:
-            # The server ends, and has waited for this request for as long as it may.
+            # The server ends, and has waited for this request as long as it may.
             if exchange.status is None:
                 refusal = await error_handlers.given_up(request)
                 await refusal(scope, exchange.receive, send_with_id)
@@ -112,7 +113,7 @@ class RequestMiddleware:
             if request.scope["path"] not in _PROBES or (exchange.status or 0) >= 400:
                 self._record(exchange)
         except Exception:
-            # The request was answered: its log must not undo that.
+            # The request was answered: a failure of its log must not undo the answer.
             log.exception("a request has no row", request_id=request.state.request_id)
 
     def _measure(self, request: Request, exchange: Exchange) -> None:

@@ -17,14 +17,14 @@ from service.domain.ids import ResourceId
 from service.domain.pagination import DEFAULT_LIMIT, MAX_LIMIT, Paging
 from service.domain.resource_kinds import KIND_OF_COLLECTION, Kind
 
-# Printable ASCII, as RFC 9110 has the value of a header; long enough for any kind of unique id.
+# Printable ASCII, as a header's value is by RFC 9110; long enough for any kind of unique id.
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 
 
 async def attempt_of(request: Request) -> Attempt | None:
-    """What the Idempotency-Key makes of this call, None without one; put it after the body, which counts.
+    """Attempt by the Idempotency-Key, None without a key; it follows the body, whose digest it needs.
 
-    Raises Invalid for a key that is none.
+    Raises Invalid for a malformed key.
     """
     key = request.headers.get(IDEMPOTENCY_KEY)
     if key is None:
@@ -46,13 +46,13 @@ Once = Annotated[Attempt | None, Depends(attempt_of)]
 
 
 async def if_match_of(request: Request) -> Match | None:
-    """What `If-Match` names, None without one."""
+    """Commits that `If-Match` names, None without the header."""
     lines = request.headers.getlist("if-match")
     return etags.parse(", ".join(lines)) if lines else None
 
 
 async def demanded_if_match_of(request: Request) -> Match | None:
-    """What `If-Match` names; raises IfMatchRequired without one where the subscription demands it."""
+    """Commits that `If-Match` names; raises IfMatchRequired if the subscription demands the header."""
     match = await if_match_of(request)
     caller: Caller = request.state.caller
     if match is None and caller.demands_if_match:
@@ -60,21 +60,21 @@ async def demanded_if_match_of(request: Request) -> Match | None:
     return match
 
 
-# For what changes content or its names; the other is for what merely stands beside it.
+# Based: for changes of content or its names. MaybeBased: for comments, check-outs and bulk check-ins.
 Based = Annotated[Match | None, Depends(demanded_if_match_of)]
 MaybeBased = Annotated[Match | None, Depends(if_match_of)]
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The resource that a path names; whether it is there is the use case's to say."""
+    """Resource that a path names; the use case finds out if it exists."""
 
     kind: Kind
     named: str
 
     @property
     def resource_id(self) -> ResourceId:
-        """Its id; raises ResourceNotFound for what is none, when all that is read has been found valid."""
+        """Id of the resource; raises ResourceNotFound for text that is no id, when all else is valid."""
         found = ids.parse(self.named)
         if found is None:
             raise ResourceNotFound(f"There is no {self.kind} {self.named!r} in this subscription.")
@@ -82,16 +82,16 @@ class Target:
 
 
 class CollectionConvertor(Convertor[str]):
-    """Lets a path parameter be a collection's name only, so that other nouns have other paths."""
+    """Restrict a path parameter to the names of collections, so that other nouns have other paths."""
 
     regex = "|".join(KIND_OF_COLLECTION)
 
     def convert(self, value: str) -> str:
-        """The name as it is."""
+        """Return the name unchanged."""
         return value
 
     def to_string(self, value: str) -> str:
-        """The name as it is."""
+        """Return the name unchanged."""
         return value
 
 

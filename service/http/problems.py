@@ -1,4 +1,4 @@
-"""RFC 9457 answers: the one place where an error becomes a status."""
+"""Problem answers (RFC 9457): the one place where an error becomes a status."""
 
 import inspect
 from html import escape
@@ -36,17 +36,17 @@ _STATUS: tuple[tuple[type[AnnalsError], int], ...] = (
 
 
 def status_of(error: type[AnnalsError]) -> int:
-    """The HTTP status of an error's family."""
+    """HTTP status of an error's family."""
     return next(status for family, status in _STATUS if issubclass(error, family))
 
 
 def title_of(error: type[AnnalsError]) -> str:
-    """One short sentence that is the same for every occurrence."""
+    """Short sentence that is the same for every occurrence."""
     return _page(error)[0]
 
 
 def explanation_of(error: type[AnnalsError]) -> str:
-    """What it means and what to do next."""
+    """Meaning of an error, and the next step."""
     return "\n".join(_page(error)[2:])
 
 
@@ -55,7 +55,7 @@ def _page(error: type[AnnalsError]) -> list[str]:
 
 
 def from_store(error: Exception) -> AnnalsError | None:
-    """What an error of the database or of the git store is to a client, None for a fault of ours."""
+    """Error that a client sees for one of the database or git store; None for a fault of ours."""
     match error:
         case sql_errors.DatabaseUnavailable() | sql_errors.WriteConflict():
             return errors.DatabaseNotReachable("The database did not answer; try again shortly.")
@@ -76,7 +76,7 @@ def from_store(error: Exception) -> AnnalsError | None:
 
 
 def answer(error: AnnalsError, request_id: str, *, basic_realm: bool = False) -> Response:
-    """The problem document; with `basic_realm` a 401 asks for HTTP Basic, as git clients expect."""
+    """Problem document; with `basic_realm` a 401 asks for HTTP Basic, as git clients expect."""
     kind = type(error)
     status = status_of(kind)
     body: dict[str, Any] = {
@@ -118,7 +118,7 @@ _FRAME = """<!doctype html>
 
 
 def index() -> str:
-    """A list of all problems."""
+    """List of all problems, in HTML."""
     rows = "\n".join(
         f'<li><a href="/docs/problems/{error.code}"><code>{error.code}</code></a> '
         f"({status_of(error)}): {escape(title_of(error))}</li>"
@@ -128,7 +128,7 @@ def index() -> str:
 
 
 def page(code: str) -> str:
-    """The page of one problem; raises PathNotFound for a code that is none."""
+    """Page of one problem, in HTML; raises PathNotFound for an unknown code."""
     found = {error.code: error for error in leaves()}.get(code)
     if found is None:
         raise PathNotFound("There is no such problem: /docs/problems lists them.")

@@ -1,4 +1,4 @@
-"""The record of what was refused or failed: in transactions of its own, before the answer is sent."""
+"""Record refusals and failures: in transactions of their own, before the answer is sent."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,14 +19,15 @@ from sql.queries.audit_logs import AuditRow
 
 log = structlog.get_logger(__name__)
 
-# More than that wait only while the database does: then the answer goes out, and the row is counted as lost.
+# More rows wait only while the database does not answer: then the answer is sent, and the row counted as
+# lost.
 MAX_WAITING = 1_000
-# What an answer waits for its record, when the database does not answer.
+# An answer waits so long for its record.
 WAIT_SECONDS = 2.0
 
 
 class RefusalRecorder:
-    """Writes the rows that come together in one transaction; for one event loop.
+    """Write the rows that come together in one transaction; for one event loop.
 
     A flood of bad keys thus costs one thread and one connection.
     """
@@ -36,7 +37,7 @@ class RefusalRecorder:
         self._rows: Coalescer[AuditRow, None] = Coalescer("refusals", self._write)
 
     async def record(self, row: AuditRow) -> None:
-        """Write a row; where that can't be done in time, count it: the caller has to be answered."""
+        """Write a row, or count it as lost if the database is too slow: the caller has to be answered."""
         if self._rows.waiting >= MAX_WAITING:
             _lost(1, "too many wait already")
             return
@@ -63,7 +64,7 @@ class RefusalRecorder:
 
 
 def _placed(tx: Transaction, row: AuditRow) -> AuditRow:
-    """The row with the name and place of the resource that it is about, where there is one."""
+    """Row with the name and place of its resource, if the resource exists."""
     resource_id = ids.parse(row.resource_id or "")
     if row.subscription_id is None or row.resource_type not in frozenset(Kind) or resource_id is None:
         return row

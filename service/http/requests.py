@@ -1,4 +1,4 @@
-"""Reading a request: its origin, headers, query, and the log that records it."""
+"""Parts of a request: its origin, headers and query, and the log that records it."""
 
 from functools import lru_cache
 from ipaddress import ip_address
@@ -18,12 +18,12 @@ MAX_REASON = 1_000
 
 
 def context_of(request: Request) -> Context:
-    """The parts of this process."""
+    """Parts of this process."""
     return cast("Context", request.app.state.context)
 
 
 def origin_of(request: Request) -> Origin:
-    """What the audit says of a request."""
+    """Origin of a request, as the logs name it."""
     return Origin(
         request_id=bounded_text(request.state.request_id, 128),
         ip_address=_address(request),
@@ -35,9 +35,9 @@ def origin_of(request: Request) -> Origin:
 
 
 def header_text(request: Request, name: str) -> str | None:
-    """A header as it was written, None without one."""
+    """Text of a header, None without it."""
     given = request.headers.get(name)
-    # Headers come decoded as Latin-1, whatever their bytes are.
+    # The server decodes headers as Latin-1, whatever their bytes are.
     return None if given is None else given.encode("latin-1").decode("utf-8", "replace")
 
 
@@ -51,7 +51,7 @@ def _user_agent(request: Request) -> str | None:
     return None if given is None else _agent(given)
 
 
-# A client names itself alike in each of its requests.
+# A client sends the same name in each of its requests.
 @lru_cache(maxsize=256)
 def _agent(given: str) -> str:
     return bounded_text(given, 1000)
@@ -69,10 +69,10 @@ def _address(request: Request) -> str | None:
 
 
 def log_of(request: Request, caller: Caller | None, error: AnnalsError | None) -> SubscriptionId | None:
-    """Whose log a call belongs to: its caller's; what strangers do is the platform's."""
+    """Subscription whose log records a call: the caller's; None, the platform's, for strangers."""
     if caller is None or caller.role is not Role.OPERATOR:
         return None if caller is None else caller.subscription_id
-    # The operator has none: the one that the path names, where that is there.
+    # The operator has no subscription: the one in the path is taken, if it exists.
     if isinstance(error, SubscriptionNotFound):
         return None
     named = ids.parse(request.path_params.get("subscription_id", ""))
@@ -80,10 +80,10 @@ def log_of(request: Request, caller: Caller | None, error: AnnalsError | None) -
 
 
 def refuse_unfit_head(request: Request, *, with_body: bool) -> None:
-    """Raise Invalid for a query parameter that the route does not have, since a filter is never ignored.
+    """Raise Invalid for a query parameter that the route does not have, and for a reason that is too long.
 
-    And for a reason that is too long. Where a call has a body, 413 and 415 come first: then it is the reading
-    of that which asks.
+    A filter is never ignored. If a call has a body, 413 and 415 come first: then the reader of the body calls
+    this, with `with_body`; else the access does.
     """
     reason = _reason(request)
     if not request.scope["query_string"] and reason is None:

@@ -1,4 +1,4 @@
-"""Turning what use cases return into JSON, and describing bodies to OpenAPI."""
+"""Answers: the results of use cases as JSON, and the descriptions of bodies for OpenAPI."""
 
 from collections.abc import Sequence
 from types import GenericAlias
@@ -11,12 +11,12 @@ from pydantic import BaseModel, create_model
 from service.domain.pagination import Page
 from service.http.schemas.body import Body
 
-# The newline is for people with curl.
+# The newline is for users of curl.
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 
 
 def answer(value: Any, status: int = 200, *, etag: str | None = None) -> Response:
-    """A JSON answer of dataclasses and plain values; numbers keep the text that they were stored with."""
+    """JSON answer of dataclasses and plain values; numbers keep the text that they were stored with."""
     headers = {} if etag is None else {"ETag": f'"{etag}"'}
     return Response(
         orjson.dumps(value, option=_OPTIONS), status, headers=headers, media_type="application/json"
@@ -24,22 +24,22 @@ def answer(value: Any, status: int = 200, *, etag: str | None = None) -> Respons
 
 
 def page_answer(request: Request, page: Page[Any]) -> Response:
-    """A page of a list, with a Link to the next."""
+    """Answer with a page of a list, and a Link to the next page."""
     body = {"items": page.items, "next_cursor": page.next_cursor}
     return linked(request, answer(body), page.next_cursor)
 
 
 def linked(request: Request, response: Response, next_cursor: str | None) -> Response:
-    """The answer with a Link to the next page, where there is one."""
+    """Add a Link to the next page, if there is one, to an answer."""
     if next_cursor is not None:
-        # Relative, so that it holds whatever address the client used.
+        # Relative, so that the link is right for any address that the client used.
         following = request.url.include_query_params(cursor=next_cursor)
         response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
     return response
 
 
 def page_of(item: type[Any]) -> type[BaseModel]:
-    """The OpenAPI description of a page of a list."""
+    """OpenAPI description of a page of a list."""
     fields: dict[str, Any] = {
         "items": (GenericAlias(list, (item,)), ...),
         "next_cursor": (str | None, ...),
@@ -48,18 +48,18 @@ def page_of(item: type[Any]) -> type[BaseModel]:
 
 
 def statistics_answer(rows: Sequence[Any]) -> Response:
-    """Figures by buckets of time."""
+    """Answer with figures by buckets of time."""
     return answer({"buckets": rows})
 
 
 def statistics_of(row: type[Any]) -> type[BaseModel]:
-    """The OpenAPI description of such figures."""
+    """OpenAPI description of figures by buckets of time."""
     fields: dict[str, Any] = {"buckets": (GenericAlias(list, (row,)), ...)}
     return create_model(f"{row.__name__}s", **fields)
 
 
 def takes(*models: type[Body], required: bool = True, media_type: str = "application/json") -> dict[str, Any]:
-    """The OpenAPI description of a body that `deps.body_of` reads as the model, or as one of some."""
+    """OpenAPI description of a body that `bodies.body_of` reads as the model, or as one of several models."""
     schemas = [model.model_json_schema() for model in models]
     schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
     return {"requestBody": {"required": required, "content": {media_type: {"schema": schema}}}}

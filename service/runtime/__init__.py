@@ -1,1 +1,1 @@
-"""Settings, logging, metrics and the clock: the needs of every process."""
+"""Needs of every process: settings, logging, metrics, the clock."""

@@ -1,4 +1,4 @@
-"""The time: handed to every use case, so that no query asks the database for it and tests can move it."""
+"""Clock that every use case is given: no query asks the database for the time, and tests can move it."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -7,5 +7,5 @@ Clock = Callable[[], datetime]
 
 
 def system_clock() -> datetime:
-    """The present instant, aware, in UTC."""
+    """Present instant, aware, in UTC."""
     return datetime.now(UTC)

@@ -1,20 +1,20 @@
-"""Python's collector of reference cycles, told what a process that serves for long is like."""
+"""Tune Python's garbage collector for a long-running process."""
 
 import gc
 
-# Of containers made since the last time; Python's own 700 is reached by a few requests.
+# Containers made since the last collection. A few requests reach Python's own threshold of 700.
 _YOUNG = 10_000
 
 
 def put_off() -> None:
-    """Collect nothing until `spare_what_stays`: of what imports make, next to nothing is garbage."""
+    """Collect nothing until `spare_what_stays`: imports make next to no garbage."""
     gc.disable()
 
 
 def spare_what_stays() -> None:
-    """Leave out what is there by now, which stays, of each later collection; called once, when all is set up.
+    """Exempt all present objects from later collections; called once, after the set-up.
 
-    A collection of the oldest generation went through all modules: a sixth of an API worker's time.
+    Without this, each collection of the oldest generation walks all modules: a sixth of an API worker's time.
     """
     gc.collect()
     gc.freeze()

@@ -1,6 +1,6 @@
-"""How a process that `annals serve` started knows that it is still wanted: its standard input stays open.
+"""Lifeline of a process of `annals serve`: its standard input, open as long as the supervisor lives.
 
-The supervisor writes one line of JSON and keeps the pipe; however it ends, the pipe closes with it.
+The supervisor writes one line of JSON and keeps the pipe open; however the supervisor ends, the pipe closes.
 """
 
 import os
@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 
 class Lifeline:
-    """Ends the process when the supervisor is gone: at once while it starts, in good order later.
+    """End the process when the supervisor has ended: at once during the start, in good order later.
 
-    `on_end` is what brings it to an end once it runs; past `grace_seconds` the process is gone in any case.
+    `on_end` ends the process in good order once it runs; after `grace_seconds` the process exits in any case.
     """
 
     def __init__(self, *, grace_seconds: float) -> None:
@@ -22,11 +22,11 @@ class Lifeline:
         threading.Thread(target=self._follow, name="lifeline", daemon=True).start()
 
     def _follow(self) -> None:
-        # Not by `read` of the stream, whose lock this thread would hold while the interpreter shuts down.
+        # Not with the stream's `read`: this thread would keep its lock while the interpreter shuts down.
         while os.read(sys.stdin.fileno(), 1):
             pass
         if self.on_end is not None:
             self.on_end()
             time.sleep(self._grace_seconds)
-        # Nothing was begun yet, or something blocks the way out.
+        # Nothing was begun yet, or something blocks the shutdown.
         os._exit(1)

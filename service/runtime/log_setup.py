@@ -1,6 +1,6 @@
-"""Log lines: for people on a terminal, JSON elsewhere; the standard library's loggers go the same way.
+"""Log lines: for people on a terminal, JSON elsewhere; the standard library's loggers write them, too.
 
-None shows a secret: what is printed is masked last, when nothing is added any more.
+No line shows a secret: masking is the last step, after which nothing is added.
 """
 
 import logging
@@ -11,7 +11,7 @@ import structlog
 
 from service.masking.values import masked
 
-# One list, however often `configure` is called: a logger that was used before has it and no other.
+# The same list after each call of `configure`: a logger that was used before keeps its list.
 _processors: list[structlog.types.Processor] = []
 
 
@@ -32,7 +32,7 @@ def configure(form: Literal["auto", "json", "console"], level: str) -> None:
     structlog.configure(
         processors=_processors,
         logger_factory=structlog.stdlib.LoggerFactory(),
-        # What is below the level costs nothing.
+        # Lines below the level cost nothing.
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
@@ -46,7 +46,7 @@ def configure(form: Literal["auto", "json", "console"], level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    # These say at info what our own lines say already.
+    # These repeat at info what our own lines say.
     for chatty in ("uvicorn.error", "httpx", "alembic", "apscheduler"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
 
@@ -54,6 +54,6 @@ def configure(form: Literal["auto", "json", "console"], level: str) -> None:
 def mask_event(
     _logger: structlog.types.WrappedLogger, _method: str, event: structlog.types.EventDict
 ) -> structlog.types.EventDict:
-    """A processor for whatever a line holds: fields, the message and the exception, which is text by now."""
+    """Mask the fields, the message and the exception of a line; the exception is text by now."""
     found: structlog.types.EventDict = masked(dict(event))
     return found

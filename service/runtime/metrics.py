@@ -1,4 +1,4 @@
-"""What Prometheus can ask for; with several workers, `/metrics` adds up what each of them counted."""
+"""Metrics for Prometheus; with several workers, `/metrics` adds up their counters."""
 
 import os
 from collections.abc import Callable, Iterable
@@ -15,7 +15,7 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import REGISTRY, Collector
 
-# Read by prometheus_client itself when it is imported: the supervisor sets it for its workers.
+# prometheus_client reads it at its import: the supervisor sets it for its workers.
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 REQUESTS = Counter("annals_http_requests", "Requests answered", ["method", "route", "status"])
@@ -36,7 +36,7 @@ UNRECORDED = Counter("annals_refusals_unrecorded", "Refusals that the audit log 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gauge:
-    """A figure that is read when it is asked for; of each job, where `by_job` has several."""
+    """Figure that is read at each request of the metrics; one for each scheduled job with `by_job`."""
 
     name: str
     help: str
@@ -60,9 +60,9 @@ class _Figures(Collector):
 
 
 def exposition(read: Callable[[], Iterable[Gauge]]) -> tuple[bytes, str]:
-    """The figures in Prometheus' text format, and its media type.
+    """Metrics in Prometheus' text format, and its media type.
 
-    What the processes counted, and what `read` finds in the database: that is the same whoever is asked.
+    They are the counters of all workers, and the gauges that `read` finds in the database.
     """
     found = CollectorRegistry()
     found.register(_Figures(read))

@@ -1,4 +1,4 @@
-"""Settings: a flag wins over the environment, that over the file, that over the default."""
+"""Settings: a flag wins over the environment, the environment over the file, the file over the default."""
 
 import os
 import tomllib
@@ -17,11 +17,11 @@ Origin = Literal["flag", "environment", "file", "default"]
 
 
 class SettingsError(Exception):
-    """A setting is wrong; the message names it, where it came from and what it may be."""
+    """A setting is wrong; the message names the setting, its source and the values that it may have."""
 
 
 class Settings(BaseSettings):
-    """What an operator can choose; the README's table is checked against these descriptions by a test."""
+    """Settings of the operator; a test compares the table in the docs with these descriptions."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
 
@@ -103,36 +103,36 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what `load` hands over: it merges the sources itself, to know where each value is from."""
+        """Take values from `load` alone: it merges the sources itself, to know the source of each value."""
         return (init_settings,)
 
     @property
     def timescaledb_is_required(self) -> bool:
-        """Whether start-up fails without TimescaleDB."""
+        """Tell if the start fails without TimescaleDB."""
         if self.require_timescaledb is None:
             return self.database_url is not None
         return self.require_timescaledb
 
     @property
     def reachable_url(self) -> str:
-        """How clients reach a server of these settings: as it is said, else by host and port."""
+        """URL by which clients reach the server: `public_url`, else by host and port."""
         return self.public_url or f"http://{self.host}:{self.port}"
 
     @property
     def git_dir(self) -> Path:
-        """Where the repositories lie."""
+        """Folder of the repositories."""
         return self.data_dir.absolute() / "git"
 
 
 def variable(name: str) -> str:
-    """The environment variable of a setting."""
+    """Environment variable of a setting."""
     return "DATABASE_URL" if name == "database_url" else PREFIX + name.upper()
 
 
 def load(
     flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ
 ) -> tuple[Settings, dict[str, Origin]]:
-    """The settings, and where each value is from; a flag that is None was not given.
+    """Read the settings, and the source of each value; a flag that is None was not given.
 
     Raises SettingsError.
     """
@@ -185,5 +185,5 @@ def _explain(problem: Any, origins: Mapping[str, Origin]) -> str:
 
 
 def git_url(public_url: str, subscription_id: object) -> str:
-    """Where a server that clients reach at `public_url` serves a subscription's repository."""
+    """URL of a subscription's repository on a server that clients reach at `public_url`."""
     return f"{public_url.rstrip('/')}/git/{subscription_id}.git"

@@ -1,8 +1,8 @@
-"""The version of Annals."""
+"""Version of Annals."""
 
 from importlib import metadata
 
 
 def version() -> str:
-    """The version of the installed package."""
+    """Version of the installed package."""
     return metadata.version("annals")

@@ -1,4 +1,4 @@
-"""API keys: made for a user, listed without their secrets, removed with effect at once."""
+"""API keys: make them for a user, list them without their secrets, delete them with effect at once."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ __all__ = ["Key", "NewKey"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewKey:
-    """A key as it is shown once; `api_key` is the secret, which a retry is not shown again."""
+    """Key as the API shows it once; `api_key` is the secret, which no retry is shown again."""
 
     key_id: UUID
     user_id: UUID
@@ -110,7 +110,7 @@ def create_key(
 
 
 def keys(context: Context, subscription_id: SubscriptionId, paging: Paging) -> Page[Key]:
-    """The keys of a subscription without their secrets, newest first."""
+    """List the keys of a subscription without their secrets, newest first."""
     filters = {"list": "api-keys", "of": subscription_id}
     before = uuid_position(paging.position(filters))
     with context.database.transaction(subscription_id) as tx:
@@ -121,7 +121,7 @@ def keys(context: Context, subscription_id: SubscriptionId, paging: Paging) -> P
 def delete_key(
     context: Context, caller: Caller, subscription_id: SubscriptionId, key_id: UUID | None
 ) -> None:
-    """Remove a key, with effect at once; raises KeyNotFound."""
+    """Delete a key, with effect at once; raises KeyNotFound."""
     at = context.clock()
     with context.database.transaction(subscription_id) as tx:
         row = None if key_id is None else tenancy.key(tx, subscription_id, key_id)
@@ -131,12 +131,12 @@ def delete_key(
 
 
 def key_state(key: Key) -> Values:
-    """A key as log rows name it."""
+    """State of a key in log rows."""
     return {"key_id": key.key_id, "user_id": key.user_id, "name": key.name, "expires_at": key.expires_at}
 
 
 def record_revocation(tx: Transaction, author: Author, subscription_id: UUID, key: Key, at: datetime) -> None:
-    """Record the end of a key: as the deletion that it is, and as its user's LOGOUT."""
+    """Record the end of a key: its deletion, and its user's LOGOUT."""
     subject = Subject("api_key", key.key_id, key.name)
     state = key_state(key)
     data_changes.record(
@@ -161,10 +161,10 @@ def ensure_operator_key(
     *,
     announce: Callable[[str], None] = lambda _: None,
 ) -> str | None:
-    """Let the operator's key be the chosen one, or make one where there is none; the made one is returned.
+    """Store the chosen operator's key, or make and return one if there is none.
 
-    A made key is announced before it is stored: one that was shown and is not valid can be seen to be so, one
-    that is valid and was never shown is lost.
+    A new key is announced before it is stored: a shown key that is not valid is noticed, a valid key that was
+    never shown is lost.
     """
     with database.transaction(PLATFORM) as tx:
         tenancy.lock_operator(tx)

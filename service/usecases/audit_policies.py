@@ -1,4 +1,4 @@
-"""What a subscription's audit log keeps: its rules, read and replaced as a whole."""
+"""Audit policy of a subscription: its rules, read and replaced as a whole."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,14 +19,14 @@ __all__ = ["AuditPolicy"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditPolicy:
-    """The rules, the first of which that fits decides, and what is kept where none does."""
+    """Rules, of which the first that fits decides, and the depth if none fits."""
 
     rules: Sequence[Rule]
     default_depth: Depth = field(default=DEFAULT_DEPTH)
 
 
 def get(context: Context, subscription_id: SubscriptionId) -> AuditPolicy:
-    """The policy of a subscription."""
+    """Show the policy of a subscription."""
     with context.database.transaction(subscription_id) as tx:
         rules = Policy.of(audit_policies.rules(tx, subscription_id)).rules
     return AuditPolicy(rules=rules)
@@ -35,12 +35,12 @@ def get(context: Context, subscription_id: SubscriptionId) -> AuditPolicy:
 def replace(
     context: Context, caller: Caller, subscription_id: SubscriptionId, rules: Sequence[Rule]
 ) -> AuditPolicy:
-    """Put rules in the place of those that are there; calls that come later are recorded by these."""
+    """Replace the rules; later calls are recorded by the new ones."""
     wanted = tuple(rules)
     with context.database.transaction(subscription_id) as tx:
-        # Two who replace it at once do so one after the other.
-        held = tenancy.subscription(tx, subscription_id, lock=True)
-        if held is None:
+        # Two replacements at once are carried out one after the other.
+        locked = tenancy.subscription(tx, subscription_id, lock=True)
+        if locked is None:
             raise SubscriptionNotFound("There is no such subscription for this key.")
         before = Policy.of(audit_policies.rules(tx, subscription_id)).rules
         if wanted != before:
@@ -50,7 +50,7 @@ def replace(
                 tx,
                 caller,
                 subscription_id,
-                Subject("audit_policy", subscription_id, held.name),
+                Subject("audit_policy", subscription_id, locked.name),
                 Action.UPDATE,
                 context.clock(),
                 table="audit_policies",

@@ -1,4 +1,4 @@
-"""Authentication: the caller that an API key stands for."""
+"""Authentication: find the caller that an API key stands for."""
 
 import hmac
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ from sql.queries.tenancy import Credential
 
 @dataclass(frozen=True, slots=True)
 class Authenticator:
-    """Verifies the API keys of all requests of a process; for one event loop."""
+    """Verify the API keys of all requests of a process; for one event loop."""
 
     credentials: CredentialReader
     logins: LoginRecorder
     clock: Clock
 
     async def authenticate(self, key: str, origin: Origin) -> Caller:
-        """The caller that a key stands for; raises Unauthenticated for an unknown, expired or deleted key."""
+        """Caller that a key stands for; raises Unauthenticated for an unknown, expired or deleted key."""
         candidates = await self.credentials.candidates(api_keys.id_of(key))
         presented = api_keys.digest(key)
         at = self.clock()
         for credential in candidates:
-            # Each candidate is compared in constant time: how long it takes tells nothing about the key.
+            # Compared in constant time: the duration tells nothing about the key.
             if hmac.compare_digest(credential.secret_hash, presented):
                 caller = _caller(credential, origin)
                 if credential.expires_at is not None and credential.expires_at <= at:

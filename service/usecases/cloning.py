@@ -1,4 +1,4 @@
-"""What comes before a clone or fetch is served: the refs are right, and the event is recorded."""
+"""Prepare and record clones and fetches before they are served."""
 
 import structlog
 
@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 
 
 def prepare(context: Context, author: Member) -> None:
-    """Let the refs equal their rows, so that a clone shows every acknowledged version."""
+    """Move the refs to their rows, so that a clone shows every acknowledged version."""
     if settle(context.database, context.store, author.subscription_id):
         log.info("refs were behind their rows and followed", subscription_id=str(author.subscription_id))
 

@@ -1,4 +1,4 @@
-"""What use cases are handed: the parts that the service is made of."""
+"""Context of use cases: the parts that the service is made of."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,7 +16,7 @@ from sql.database import Database
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """One process's parts; safe to share between its threads."""
+    """Parts of one process; safe to share between its threads."""
 
     settings: Settings
     database: Database
@@ -25,33 +25,33 @@ class Context:
     committer: Committer
     clock: Clock
     public_url: str
-    # Diffs mostly wait, for a few seconds at the most: not on the threads that all other reads share.
+    # Diffs mostly wait, for a few seconds at most: not on the threads that all other reads share.
     diff_threads: CapacityLimiter
 
 
 class Parts(Protocol):
-    """What is enough to say what a job would do."""
+    """Parts that suffice to plan a scheduled job."""
 
     @property
     def settings(self) -> Settings:
-        """What the operator chose."""
+        """Settings of the operator."""
 
     @property
     def database(self) -> Database:
-        """The rows."""
+        """Database of the rows."""
 
     @property
     def store(self) -> Store:
-        """The repositories."""
+        """Store of the repositories."""
 
     @property
     def clock(self) -> Clock:
-        """The time."""
+        """Clock of the process."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobContext:
-    """What jobs are made from: the parts of a scheduler, or of a command that runs one job."""
+    """Parts of a scheduler, or of a command that runs one scheduled job."""
 
     settings: Settings
     database: Database

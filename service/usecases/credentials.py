@@ -22,7 +22,7 @@ class CredentialReader:
         )
 
     async def candidates(self, key_id: UUID | None) -> list[Credential]:
-        """The key of that id where there is one, and the operator's: at most two, to be compared by hash.
+        """Key of that id, if it exists, and the operator's: at most two, to be compared by hash.
 
         Raises the errors of `sql.errors`.
         """

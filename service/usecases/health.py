@@ -1,4 +1,4 @@
-"""Whether the parts that requests need are there."""
+"""Health: check the parts that requests need, and read figures for the metrics."""
 
 import os
 from collections.abc import Callable
@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One part: whether it is as it has to be, and what was seen."""
+    """Check of one part, with a detail of its state."""
 
     ok: bool
     detail: str
@@ -28,7 +28,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """All parts; `warnings` are worth knowing but stop nothing."""
+    """Checks of all parts; `warnings` prevent no request."""
 
     ready: bool
     checks: dict[str, Check]
@@ -36,7 +36,7 @@ class Readiness:
 
 
 def readiness(context: Context) -> Readiness:
-    """Ask each part."""
+    """Check each part."""
     checks, warnings = _database(context)
     checks["repositories"] = _repositories(context)
     checks["committer"] = _committer(context)
@@ -50,7 +50,7 @@ def _database(context: Context) -> tuple[dict[str, Check], list[str]]:
         with context.database.transaction(PLATFORM) as tx:
             state = schema.state(tx)
     except DatabaseError as error:
-        # To whom the reason matters it is in the log: it names hosts and users.
+        # The reason is in the log alone: it names hosts and users.
         log.warning("the database does not answer", error=str(error))
         return {"database": Check(ok=False, detail="does not answer")}, []
     checks = {
@@ -88,12 +88,12 @@ def _overdue(context: Context) -> list[str]:
     try:
         return control.overdue(context)
     except DatabaseError:
-        # It answered just before: the next look tells more.
+        # The database answered just before: the next check tells more.
         return []
 
 
 def figures(context: Context) -> list[Gauge]:
-    """Figures of jobs and repositories, none while the database does not answer."""
+    """Figures of scheduled jobs and repositories, none while the database does not answer."""
     try:
         jobs = control.all_jobs(context)
         with context.database.transaction(PLATFORM) as tx:

@@ -1,4 +1,4 @@
-"""The record of the first use of each key in an hour, by the clock in UTC: what a login is to keys."""
+"""Logins: the first use of each key in an hour, by the clock in UTC, is recorded as one."""
 
 from datetime import datetime
 from uuid import UUID
@@ -15,7 +15,7 @@ from sql.queries import tenancy
 
 
 class LoginRecorder:
-    """Remembers which keys were used in this hour; the database knows what other processes have recorded."""
+    """Record logins: remember the keys used in this hour; the database knows other processes' records."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -26,7 +26,7 @@ class LoginRecorder:
     async def note(self, caller: Caller, key_id: UUID) -> None:
         """Record a login unless this hour has one of that key; raises the errors of `sql.errors`.
 
-        Of requests that come together one waits for the record, and none is answered whose own can't be made.
+        Of several requests at once, one waits for the record; it is not answered if the record can't be made.
         """
         hour = self._clock().replace(minute=0, second=0, microsecond=0)
         if hour != self._hour:

@@ -1,4 +1,4 @@
-"""Subscriptions: made, changed, listed and shown."""
+"""Subscriptions: create, update, list and show them."""
 
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -29,7 +29,7 @@ _SUBSCRIPTION = TypeAdapter(SubscriptionRow)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
-    """A tenant as the API shows it."""
+    """Subscription as the API shows it."""
 
     subscription_id: UUID
     name: str
@@ -47,13 +47,13 @@ class Subscription:
 def create_subscription(
     context: Context, caller: Caller, name: str, *, require_if_match: bool, once: Attempt | None
 ) -> Subscription:
-    """Add a tenant and its empty repository."""
+    """Create a subscription and its empty repository."""
     caller.needs(Right.CREATE_SUBSCRIPTIONS)
 
     def work(tx: Transaction) -> SubscriptionRow:
         at = context.clock()
         row = SubscriptionRow(SubscriptionId(mint()), name, at, require_if_match)
-        # Before the rows: a folder without rows is harmless, rows without a folder are not.
+        # Before the rows: a folder without rows is harmless, rows without a folder are a fault.
         context.store.ensure(str(row.subscription_id))
         tenancy.insert_subscription(tx, row)
         repositories.create(tx, row.subscription_id, at)
@@ -70,20 +70,20 @@ def create_subscription(
         )
         return row
 
-    # Of the platform: before the subscription is there, no retry of this call can belong to it.
+    # The retry belongs to the platform: the subscription does not exist before the first try.
     return shown(context, run_once(context, PLATFORM, once, _SUBSCRIPTION, work))
 
 
 def update_subscription(
     context: Context, caller: Caller, subscription_id: SubscriptionId, wanted: Values
 ) -> Subscription:
-    """Set what `wanted` holds of name and require_if_match."""
+    """Set name and require_if_match, as far as `wanted` has them; raises SubscriptionClosed."""
     with context.database.transaction(subscription_id) as tx:
         before = tenancy.subscription(tx, subscription_id, lock=True)
         if before is None:
             raise SubscriptionNotFound("There is no such subscription for this key.")
         if before.closed_at is not None:
-            # Since the caller was let in.
+            # It was closed after the caller was admitted.
             raise SubscriptionClosed("The subscription was closed: it is only read.")
         # Under the lock, so that changes have times in the order of their numbers.
         at = context.clock()
@@ -108,7 +108,7 @@ def update_subscription(
 
 
 def subscriptions(context: Context, caller: Caller, paging: Paging) -> Page[Subscription]:
-    """All subscriptions for the operator, its own one for anybody else; newest first."""
+    """List all subscriptions for the operator, the caller's own otherwise; newest first."""
     filters = {"list": "subscriptions", "of": caller.subscription_id}
     before = uuid_position(paging.position(filters))
     with context.database.transaction(caller.subscription_id or PLATFORM) as tx:
@@ -118,7 +118,7 @@ def subscriptions(context: Context, caller: Caller, paging: Paging) -> Page[Subs
 
 
 def subscription(context: Context, subscription_id: SubscriptionId) -> Subscription:
-    """One subscription."""
+    """Show a subscription; raises SubscriptionNotFound."""
     with context.database.transaction(subscription_id) as tx:
         row = tenancy.subscription(tx, subscription_id)
     if row is None:
@@ -127,17 +127,17 @@ def subscription(context: Context, subscription_id: SubscriptionId) -> Subscript
 
 
 def shown(context: Context, row: SubscriptionRow) -> Subscription:
-    """A subscription as the API shows it."""
+    """Subscription of a row, as the API shows it."""
     return Subscription(**asdict(row), git_url=git_url(context.public_url, row.subscription_id))
 
 
 def subject_of(row: SubscriptionRow) -> Subject:
-    """A subscription as events are about it."""
+    """Subscription as the subject of an event."""
     return Subject("subscription", row.subscription_id, row.name)
 
 
 def settings_of(row: SubscriptionRow) -> Values:
-    """A subscription as log rows have it; of one that is not closed nothing is said of that."""
+    """State of a subscription in log rows; the fields of its closing only once it is closed."""
     values = asdict(row)
     closed = {name: values[name] for name in tenancy.CLOSING if values[name] is not None}
     return {"name": row.name, "require_if_match": row.require_if_match, **closed}

@@ -1,4 +1,4 @@
-"""Membership of a subscription: the callers that it lets in, and its users."""
+"""Membership of a subscription: the callers that may enter it, and its users."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -17,14 +17,14 @@ from sql.queries.tenancy import UserRow as User
 
 @dataclass(frozen=True, slots=True)
 class Entered:
-    """A subscription that a caller is let into, and what it can be used for."""
+    """Subscription that a caller may enter, and its state."""
 
     subscription_id: SubscriptionId
     state: SubscriptionState
 
 
 async def may_enter(context: Context, caller: Caller, subscription_id: UUID | None) -> Entered:
-    """The subscription, if the caller belongs to it or is the operator; raises SubscriptionNotFound."""
+    """Admit the subscription's own callers and the operator; raises SubscriptionNotFound."""
     if subscription_id is not None:
         if caller.subscription_id == subscription_id:
             return Entered(SubscriptionId(subscription_id), caller.subscription_state)
@@ -42,7 +42,7 @@ def _row(context: Context, subscription_id: UUID) -> SubscriptionRow | None:
 
 
 def locked_user(tx: Transaction, subscription_id: SubscriptionId, user_id: UUID | None) -> User:
-    """A user, kept from being deleted until the transaction ends; raises UserNotFound."""
+    """User, locked against deletion until the transaction ends; raises UserNotFound."""
     row = None if user_id is None else tenancy.user(tx, subscription_id, user_id, lock=True)
     if row is None:
         raise UserNotFound("There is no such user in this subscription.")

@@ -1,4 +1,4 @@
-"""Users of a subscription: made, changed, listed and removed."""
+"""Users of a subscription: create, update, list and delete them."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -39,7 +39,7 @@ def create_user(
     role: Role,
     once: Attempt | None,
 ) -> User:
-    """Add a user; raises UsernameTaken."""
+    """Create a user; raises UsernameTaken."""
 
     def work(tx: Transaction) -> User:
         at = context.clock()
@@ -62,7 +62,7 @@ def create_user(
         return row
 
     try:
-        # The address is kept in the actor's row alone; the retry brings the same one.
+        # The address is stored in the user's row alone; the retry has the same address in its body.
         made = run_once(
             context, subscription_id, once, _USER, work, kept=lambda user: replace(user, email=None)
         )
@@ -75,7 +75,7 @@ def create_user(
 
 
 def users(context: Context, subscription_id: SubscriptionId, paging: Paging) -> Page[User]:
-    """The users of a subscription, newest first."""
+    """List the users of a subscription, newest first."""
     filters = {"list": "users", "of": subscription_id}
     before = uuid_position(paging.position(filters))
     with context.database.transaction(subscription_id) as tx:
@@ -90,7 +90,7 @@ def update_user(
     user_id: UUID | None,
     wanted: Values,
 ) -> User:
-    """Set what `wanted` holds of email and role; raises UserNotFound."""
+    """Set email and role, as far as `wanted` has them; raises UserNotFound."""
     with context.database.transaction(subscription_id) as tx:
         before = locked_user(tx, subscription_id, user_id)
         at = context.clock()
@@ -117,9 +117,9 @@ def update_user(
 def delete_user(
     context: Context, caller: Caller, subscription_id: SubscriptionId, user_id: UUID | None
 ) -> None:
-    """Remove a user with its keys and check-outs; raises UserNotFound."""
+    """Delete a user with its keys and check-outs; raises UserNotFound."""
     with context.database.transaction(subscription_id) as tx:
-        # As the committer does, so that neither waits for the other half-way.
+        # In the committer's order of locks, so that neither waits for the other half-way.
         repositories.lock(tx, subscription_id)
         row = locked_user(tx, subscription_id, user_id)
         at = context.clock()
@@ -143,12 +143,12 @@ def delete_user(
 def _release_all(
     tx: Transaction, caller: Caller, subscription_id: SubscriptionId, user: User, at: datetime
 ) -> int:
-    """End what a user has checked out, each end recorded; the user's row is held, so no more can come."""
-    held = check_outs.held_by(tx, subscription_id, user.user_id)
-    for kind in sorted({check_out.resource_type for check_out in held}):
-        ids = [check_out.resource_id for check_out in held if check_out.resource_type == kind]
+    """End and record each check-out of a user; the user's row is locked, so that no new ones appear."""
+    found = check_outs.held_by(tx, subscription_id, user.user_id)
+    for kind in sorted({check_out.resource_type for check_out in found}):
+        ids = [check_out.resource_id for check_out in found if check_out.resource_type == kind]
         rows = resources.lock(tx, subscription_id, kind, ids)
-        # Read again under the locks: one may have been checked in meanwhile.
+        # Read again under the locks: a resource may have been checked in meanwhile.
         for check_out in check_outs.unreleased(tx, subscription_id, kind, ids).values():
             if check_out.checked_out_by != user.user_id:
                 continue
@@ -162,9 +162,9 @@ def _release_all(
                 at,
                 old=check_out_state(check_out),
             )
-    return len(held)
+    return len(found)
 
 
 def _state(row: User) -> Values:
-    # The e-mail address stays out of the log: a person can be erased, a log row can't.
+    # Without the e-mail address: a person can be erased, a log row can't.
     return {"user_id": UserId(row.user_id), "username": row.username, "role": row.role}

@@ -1,1 +1,1 @@
-"""Authentication at the edge: reading credentials, and what a caller's role permits."""
+"""Authentication at the edge: the credentials in a request, and the rights of its caller."""

@@ -1,4 +1,4 @@
-"""Access to routes: who calls, what the role permits, and what a closed subscription still answers.
+"""Access to routes: the caller, the rights of its role, and the calls that a closed subscription answers.
 
 The order of refusal is 401, 404 (tenant), 403, 413, 415, 400 or 422, 404 (resource).
 """
@@ -24,7 +24,7 @@ _FLAG = TypeAdapter(bool)
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """A caller that may do what the route needs in this subscription."""
+    """Caller that has the right a route needs in this subscription."""
 
     context: Context
     caller: Caller
@@ -32,12 +32,12 @@ class Access:
 
     @property
     def reads_purged(self) -> bool:
-        """Whether the caller may read the history of what was deleted for good."""
+        """Tell if the caller may read the history of resources that were deleted for good."""
         return self.caller.may(Right.READ_PURGED)
 
     @property
     def author(self) -> Member:
-        """The caller as the author of a change; raises Forbidden for the operator, who is nobody's user."""
+        """Caller as the author of a change; raises Forbidden for the operator, who is no user."""
         if self.caller.user_id is None:
             raise Forbidden("The operator's key changes no content: use a user's key.")
         return Member(
@@ -50,7 +50,7 @@ class Access:
 
 
 def access(right: Right) -> Callable[[Request, str], Awaitable[Access]]:
-    """A dependency that lets in whoever has `right` in the subscription of the path."""
+    """Make a dependency that admits callers who have `right` in the subscription of the path."""
 
     async def enter(request: Request, subscription_id: str) -> Access:
         entered = await _entered(request, subscription_id, right)
@@ -60,8 +60,8 @@ def access(right: Right) -> Callable[[Request, str], Awaitable[Access]]:
     return enter
 
 
-def taking_away(**flags: Right) -> Callable[[Request, str], Awaitable[Access]]:
-    """Whoever may write, and may what each flag of the query, where it is set, takes besides."""
+def writing(**flags: Right) -> Callable[[Request, str], Awaitable[Access]]:
+    """Make a dependency that admits callers who may write, and have the rights of the query's set flags."""
 
     async def enter(request: Request, subscription_id: str) -> Access:
         entered = await _entered(request, subscription_id, Right.WRITE)
@@ -69,7 +69,7 @@ def taking_away(**flags: Right) -> Callable[[Request, str], Awaitable[Access]]:
             try:
                 is_set = _FLAG.validate_python(request.query_params.get(name, "false"))
             except ValidationError:
-                # What is no flag is refused where the parameter is read.
+                # An invalid flag is refused where the parameter is read.
                 is_set = False
             if is_set:
                 entered.caller.needs(right)
@@ -88,14 +88,14 @@ async def _entered(request: Request, subscription_id: str, right: Right) -> Acce
     return Access(context, caller, entered.subscription_id)
 
 
-# By whose other calls a closed subscription is only read, held or opened again; all else by GET.
+# Rights whose every call a closed subscription answers: reads, legal holds and reopening. Others may GET.
 _OF_CLOSED = frozenset({Right.READ, Right.HOLD, Right.CLOSE})
-# What there is to see of one that is being purged, or was.
+# Rights whose calls are answered for a subscription that is being purged, or was.
 _OF_PURGED = frozenset({Right.SEE_SUBSCRIPTION, Right.READ_HOLDS, Right.CLOSE})
 
 
 def _check_state(state: SubscriptionState, right: Right, method: str) -> None:
-    """Raise SubscriptionClosed for what a closed subscription is not used for."""
+    """Raise SubscriptionClosed for a call that a closed subscription does not answer."""
     if state is SubscriptionState.PURGED and right not in _OF_PURGED:
         raise SubscriptionClosed("The subscription was closed, exported and purged.")
     if state is SubscriptionState.CLOSED and method not in ("GET", "HEAD") and right not in _OF_CLOSED:
@@ -104,8 +104,8 @@ def _check_state(state: SubscriptionState, right: Right, method: str) -> None:
 
 Reading = Annotated[Access, Depends(access(Right.READ))]
 Writing = Annotated[Access, Depends(access(Right.WRITE))]
-Releasing = Annotated[Access, Depends(taking_away(force=Right.FORCE))]
-Deleting = Annotated[Access, Depends(taking_away(force=Right.FORCE, permanent=Right.PURGE))]
+Releasing = Annotated[Access, Depends(writing(force=Right.FORCE))]
+Deleting = Annotated[Access, Depends(writing(force=Right.FORCE, permanent=Right.PURGE))]
 ReadingLogs = Annotated[Access, Depends(access(Right.READ_LOGS))]
 Recording = Annotated[Access, Depends(access(Right.RECORD))]
 Seeing = Annotated[Access, Depends(access(Right.SEE_SUBSCRIPTION))]
@@ -119,7 +119,7 @@ Calling = Annotated[Caller, Depends(caller_of)]
 
 
 def of_platform(right: Right) -> Callable[[Request], Awaitable[Caller]]:
-    """A dependency that lets in whoever has `right` in what belongs to no subscription."""
+    """Make a dependency that admits callers who have `right` in matters of no subscription."""
 
     async def enter(request: Request) -> Caller:
         caller = await caller_of(request)

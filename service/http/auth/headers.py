@@ -1,4 +1,4 @@
-"""Reading the API key in the headers of a request."""
+"""Read the API key in the headers of a request."""
 
 import base64
 import binascii
@@ -12,7 +12,7 @@ from service.usecases.authentication import Authenticator
 
 
 async def caller_of(request: Request) -> Caller:
-    """Who is calling; raises Unauthenticated."""
+    """Caller of a request by the API key in its headers; raises Unauthenticated."""
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     match scheme.lower():
         case "bearer":
@@ -28,7 +28,7 @@ async def caller_of(request: Request) -> Caller:
 
 
 def _as_sent(header: str) -> str:
-    """A header's text in UTF-8: it comes decoded as Latin-1, whatever its bytes are."""
+    """Header's text in UTF-8; the server decodes headers as Latin-1, whatever their bytes are."""
     return header.encode("latin-1").decode("utf-8", "surrogateescape")
 
 

@@ -1,1 +1,1 @@
-"""HTTP, one router a noun: read the request, call one use case, answer."""
+"""Routes, one router a noun: read the request, call one use case, answer."""

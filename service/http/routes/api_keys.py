@@ -27,7 +27,7 @@ router = APIRouter(prefix="/v1", tags=["tenancy"])
 def create_key(
     access: Managing, body: Annotated[NewApiKey, Depends(body_of(NewApiKey))], once: Once
 ) -> Response:
-    """Make a key; its secret is shown this once (admin, operator)."""
+    """Make a key; its secret is shown only once (admin, operator)."""
     key = api_keys.create_key(
         access.context,
         access.caller,
@@ -42,7 +42,7 @@ def create_key(
 
 @router.get("/subscriptions/{subscription_id}/api-keys", response_model=page_of(api_keys.Key))
 def list_keys(request: Request, access: Managing, paging: Paged) -> Response:
-    """The keys without their secrets (admin, operator)."""
+    """List the keys without their secrets (admin, operator)."""
     return page_answer(request, api_keys.keys(access.context, access.subscription_id, paging))
 
 
@@ -56,7 +56,7 @@ def delete_key(access: Managing, key_id: str) -> Response:
 
 @router.get("/whoami")
 def whoami(caller: Calling) -> Response:
-    """Whom the key stands for."""
+    """Show the caller that the key stands for."""
     return answer(
         {
             "user_id": caller.user_id,

@@ -1,4 +1,4 @@
-"""The tree of resources as it was."""
+"""Tree of resources at an earlier time."""
 
 from typing import Annotated
 
@@ -22,6 +22,6 @@ def list_resources_then(
     paging: Paged,
     resource_type: Kind | None = None,
 ) -> Response:
-    """What there was at a commit or an instant, newest first: versions, what was published, who held what."""
+    """List the resources at a commit or an instant, newest first: versions, publications, check-outs."""
     found = as_of.page(access.context, access.subscription_id, moment, resource_type, paging)
     return linked(request, answer(found), found.next_cursor)

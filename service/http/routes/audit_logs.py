@@ -1,4 +1,4 @@
-"""The audit log."""
+"""Audit log."""
 
 from typing import Annotated
 
@@ -24,7 +24,7 @@ router = APIRouter(prefix="/v1", tags=["logs"])
 def list_platform_audit_logs(
     request: Request, caller: ReadingPlatformLogs, paging: Paged, query: Annotated[AuditQuery, Query()]
 ) -> Response:
-    """What was done that is no subscription's own, newest first (operator)."""
+    """List the events of no subscription, newest first (operator)."""
     filters = audit_logs.AuditFilter(**query.model_dump())
     found = audit_logs.audit_page(context_of(request), caller, None, filters, paging)
     return page_answer(request, found)
@@ -35,7 +35,7 @@ def list_platform_audit_logs(
 def list_audit_logs(
     request: Request, access: ReadingLogs, paging: Paged, query: Annotated[AuditQuery, Query()]
 ) -> Response:
-    """What was done, newest first (auditor, admin)."""
+    """List the audit log, newest first (auditor, admin)."""
     filters = audit_logs.AuditFilter(**query.model_dump())
     found = audit_logs.audit_page(access.context, access.caller, access.subscription_id, filters, paging)
     return page_answer(request, found)
@@ -53,7 +53,7 @@ def record_audit_logs(
     batch: Annotated[EventBatch[NewAuditEvent], Depends(batch_of(NewAuditEvent))],
     once: Once,
 ) -> Response:
-    """Record what was done elsewhere in the platform, one event or up to 1,000 (editor, admin)."""
+    """Record events of the platform, one or up to 1,000 (editor, admin)."""
     accepted = audit_logs.record_events(
         access.context,
         access.caller,
@@ -70,7 +70,7 @@ def record_audit_logs(
 )
 @audits(Action.READ, "audit_log")
 def audit_statistics(access: ReadingLogs, query: Annotated[AuditStatisticsQuery, Query()]) -> Response:
-    """How many events there were in each bucket of time, of each group (auditor, admin)."""
+    """Count events by buckets of time and by groups (auditor, admin)."""
     filters = audit_logs.AuditFilter(**query.model_dump(exclude={"bucket", "group_by"}))
     found = audit_logs.audit_statistics(
         access.context,

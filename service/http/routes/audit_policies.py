@@ -1,4 +1,4 @@
-"""The policy of the audit log."""
+"""Policy of the audit log."""
 
 from typing import Annotated
 
@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/audit-policy", ta
 
 @router.get("", response_model=audit_policies.AuditPolicy)
 def get_audit_policy(access: ReadingLogs) -> Response:
-    """What the audit log keeps (auditor, admin)."""
+    """Show which events the audit log keeps, and how much of each (auditor, admin)."""
     return answer(audit_policies.get(access.context, access.subscription_id))
 
 
@@ -26,6 +26,6 @@ def get_audit_policy(access: ReadingLogs) -> Response:
 def put_audit_policy(
     access: ManagingPolicy, body: Annotated[NewAuditPolicy, Depends(body_of(NewAuditPolicy))]
 ) -> Response:
-    """Set what the audit log keeps (admin)."""
+    """Set which events the audit log keeps, and how much of each (admin)."""
     rules = [rule.made() for rule in body.rules]
     return answer(audit_policies.replace(access.context, access.caller, access.subscription_id, rules))

@@ -1,4 +1,4 @@
-"""Check-out, check-in of one and of many, release, and who holds what."""
+"""Check-outs: check-out, check-in of one and of many, release, and the list of check-outs."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -35,7 +35,7 @@ def check_out(
     once: Once,
     target: Targeted,
 ) -> Response:
-    """Take the lease on a resource and its content; one's own is renewed, another's is 423."""
+    """Take a lease on a resource, and get its content; one's own lease is renewed, another's is 423."""
     found = checkouts.check_out(
         access.context,
         access.author,
@@ -63,7 +63,7 @@ async def check_in(
     once: Once,
     target: Targeted,
 ) -> Response:
-    """End the check-out with a new version; equal content is 200 and makes none."""
+    """End the check-out with a new version; equal content is 200 and makes no version."""
     change = CheckIn(
         author=access.author,
         kind=target.kind,
@@ -84,7 +84,7 @@ async def check_in(
 def release_check_out(
     access: Releasing, if_match: MaybeBased, target: Targeted, force: bool = False
 ) -> Response:
-    """Give one's check-out back without a new version; `force=true` takes another's away (admin)."""
+    """Release one's check-out without a new version; `force=true` ends another's (admin)."""
     checkouts.release(
         access.context,
         access.author,
@@ -98,7 +98,7 @@ def release_check_out(
 
 @router.get(f"{_SUBSCRIPTION}/check-outs", response_model=checkouts.CheckOuts)
 def list_check_outs(request: Request, access: Reading, paging: Paged) -> Response:
-    """The check-outs that run now, newest first: the caller's own, and the others'."""
+    """List the present check-outs, newest first: the caller's own, and the others'."""
     found = checkouts.page(access.context, access.subscription_id, access.caller.user_id, paging)
     return linked(request, answer(found), found.next_cursor)
 

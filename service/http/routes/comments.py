@@ -18,7 +18,7 @@ router = APIRouter(prefix=f"{RESOURCE_PATH}/versions/{{ref}}/comments", tags=["v
 
 @router.get("", response_model=page_of(comments.Comment))
 def list_comments(request: Request, access: Reading, target: Targeted, ref: str, paging: Paged) -> Response:
-    """What was said of a version, newest first."""
+    """List the comments on a version, newest first."""
     found = comments.page(
         access.context,
         access.subscription_id,
@@ -41,7 +41,7 @@ def add_comment(
     target: Targeted,
     ref: str,
 ) -> Response:
-    """Say something of a version."""
+    """Comment on a version."""
     comment = comments.add(
         access.context,
         access.author,

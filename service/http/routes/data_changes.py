@@ -1,4 +1,4 @@
-"""The history of data changes."""
+"""History of data changes."""
 
 from typing import Annotated
 
@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/change-history", 
 def list_data_changes(
     request: Request, access: ReadingLogs, paging: Paged, query: Annotated[ChangeQuery, Query()]
 ) -> Response:
-    """How records changed, each with its difference to the one before, newest first (auditor, admin)."""
+    """List the data changes, each with its diff to the record before it, newest first (auditor, admin)."""
     filters = data_changes.DataChangeFilter(**query.model_dump())
     found = data_changes.change_page(access.context, access.caller, access.subscription_id, filters, paging)
     return page_answer(request, found)

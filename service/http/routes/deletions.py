@@ -1,4 +1,4 @@
-"""Deletion of resources, the record of it, and its undoing."""
+"""Deletions of resources: deleting, listing and restoring."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -43,9 +43,10 @@ async def delete_resource(
     force: bool = False,
     permanent: bool = False,
 ) -> Response:
-    """Delete a resource and all below it, to be restored for a time; `permanent`, what is deleted, for good.
+    """Delete a resource and all below it; until the deletion expires they can be restored.
 
-    `force` ends others' check-outs below it. Both are for admins.
+    `permanent` deletes a deleted resource for good. `force` ends others' check-outs in it. Both are for
+    admins.
     """
     context, author, kind, resource_id = access.context, access.author, target.kind, target.resource_id
     change: Delete | Purge
@@ -68,7 +69,7 @@ async def delete_resource(
 def list_deletions(
     request: Request, access: Reading, paging: Paged, narrow: Annotated[DeletionQuery, Query()]
 ) -> Response:
-    """What was deleted, newest first: roots, and what fell with each, by `cascade_level`."""
+    """List deletions, newest first: roots, and the resources deleted with each, by `cascade_level`."""
     found = deletions.page(
         access.context, access.subscription_id, narrow.model_dump(exclude_none=True), paging
     )
@@ -77,7 +78,7 @@ def list_deletions(
 
 @router.get(f"{_DELETIONS}/{{deletion_id}}", response_model=deletions.DeletionWithData)
 def get_deletion(access: Reading, deletion_id: Named) -> Response:
-    """One deletion, with the snapshot of what the resource held; of what is gone for good, for admins."""
+    """Show a deletion with the resource's snapshot; admins also see those deleted for good."""
     found = deletions.get(access.context, access.subscription_id, deletion_id, purged=access.reads_purged)
     return answer(found)
 
@@ -94,7 +95,7 @@ async def restore_deletion(
     once: Once,
     deletion_id: Named,
 ) -> Response:
-    """Bring back exactly what fell, to the same ids, names and places; `dry_run` says what would."""
+    """Restore exactly the deleted resources, with their ids, names and places; `dry_run` only lists them."""
     resolve = body.resolve
     resolution = Resolution() if resolve is None else Resolution(**resolve.model_dump())
     change = Restore(

@@ -1,4 +1,4 @@
-"""The execution logs."""
+"""Execution logs."""
 
 from typing import Annotated
 
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/execution-logs", 
 def list_execution_logs(
     request: Request, access: ReadingLogs, paging: Paged, query: Annotated[ExecutionQuery, Query()]
 ) -> Response:
-    """What workflows, jobs, job packages and nodes said while they ran, newest first (auditor, admin)."""
+    """List the events of running workflows, jobs, job packages and nodes, newest first (auditor, admin)."""
     filters = execution_logs.ExecutionFilter(**query.model_dump())
     found = execution_logs.execution_page(
         access.context, access.caller, access.subscription_id, filters, paging
@@ -38,7 +38,7 @@ def record_execution_logs(
     batch: Annotated[EventBatch[NewExecutionEvent], Depends(batch_of(NewExecutionEvent))],
     once: Once,
 ) -> Response:
-    """Record what an execution says, one event or up to 1,000 (editor, admin)."""
+    """Record events of executions, one or up to 1,000 (editor, admin)."""
     accepted = execution_logs.record_executions(
         access.context,
         access.caller,
@@ -54,7 +54,7 @@ def record_execution_logs(
 def execution_statistics(
     access: ReadingLogs, query: Annotated[ExecutionStatisticsQuery, Query()]
 ) -> Response:
-    """What executions came to in each bucket of time, of each group (auditor, admin)."""
+    """Summarize executions by buckets of time and by groups (auditor, admin)."""
     filters = execution_logs.ExecutionFilter(**query.model_dump(exclude={"bucket", "group_by"}))
     found = execution_logs.execution_statistics(
         access.context,

@@ -41,7 +41,7 @@ async def info_refs(
     service: Annotated[str, Query()] = "",
     git_protocol: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """What a clone or fetch asks for first: the refs, or in protocol 2 what git can do."""
+    """Answer the first request of a clone or fetch: the refs, or in protocol 2 the capabilities of git."""
     if service == "git-receive-pack":
         raise Forbidden("Annals takes no pushes: change resources through the API.")
     if service != "git-upload-pack":
@@ -58,7 +58,7 @@ async def info_refs(
 async def upload_pack(
     request: Request, access: Reading, git_protocol: Annotated[str | None, Header()] = None
 ) -> Response:
-    """The objects that a clone or fetch wants."""
+    """Send the objects that a clone or fetch wants."""
     body = await _body(request)
     try:
         negotiation = wants(body)
@@ -92,14 +92,14 @@ def _streamed(first: bytes, rest: AsyncGenerator[bytes, None], what: str) -> Str
                 async for part in rest:
                     yield part
             except UploadPackFailed as error:
-                # Git has told its client already; the status was sent long ago.
+                # Git itself reported the error to its client; the status was sent long ago.
                 log.warning("a clone or fetch broke off", error=str(error))
 
     return StreamingResponse(whole(), media_type=f"application/x-git-upload-pack-{what}", headers=_UNCACHED)
 
 
 async def _body(request: Request) -> bytes:
-    """The request's body, inflated where the client compressed it; bounded either way."""
+    """Read the request's body, and inflate it if the client compressed it; bounded either way."""
     inflate = None
     if request.headers.get("content-encoding", "identity") in ("gzip", "x-gzip"):
         inflate = zlib.decompressobj(wbits=31)

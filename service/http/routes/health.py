@@ -1,4 +1,4 @@
-"""Is it alive, is it ready, what is it, what did it count, and what do its problems mean."""
+"""Health of the process: liveness, readiness, version and metrics; and the pages of the problems."""
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
@@ -15,26 +15,26 @@ router = APIRouter(tags=["operations"])
 
 @router.get("/livez")
 async def livez() -> Response:
-    """The process answers, also while every thread is busy."""
+    """Tell that the process is alive, also while every thread is busy."""
     return answer({"status": "alive"})
 
 
 @router.get("/readyz")
 def readyz(request: Request) -> Response:
-    """Each part that requests need, by name; 503 where one fails."""
+    """Check each part that requests need, by name; 503 if one fails."""
     readiness = health.readiness(context_of(request))
     return answer(readiness, 200 if readiness.ready else 503)
 
 
 @router.get("/version")
 def version() -> Response:
-    """The version of this server."""
+    """Show the version of this server."""
     return answer({"name": "annals", "version": installed.version()})
 
 
 @router.get("/metrics")
 def figures(request: Request) -> Response:
-    """Prometheus' text format."""
+    """Show the metrics in Prometheus' text format."""
     context = context_of(request)
     text, media_type = metrics.exposition(lambda: health.figures(context))
     return Response(text, headers={"Content-Type": media_type})
@@ -42,11 +42,11 @@ def figures(request: Request) -> Response:
 
 @router.get("/docs/problems", include_in_schema=False)
 def problem_index() -> HTMLResponse:
-    """Every problem that a client can see."""
+    """List every problem that a client can see."""
     return HTMLResponse(problems.index())
 
 
 @router.get("/docs/problems/{code}", include_in_schema=False)
 def problem_page(code: str) -> HTMLResponse:
-    """What one problem means and what to do next."""
+    """Explain one problem, and the next step."""
     return HTMLResponse(problems.page(code))

@@ -19,21 +19,21 @@ router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/holds", tags=["ho
 
 @router.get("", response_model=page_of(holds.Hold))
 def list_holds(request: Request, access: ReadingHolds, paging: Paged) -> Response:
-    """The legal holds, newest first (auditor, admin, operator)."""
+    """List the legal holds, newest first (auditor, admin, operator)."""
     return page_answer(request, holds.page(access.context, access.subscription_id, paging))
 
 
 @router.post("", status_code=201, response_model=holds.Hold, openapi_extra=takes(NewHold))
 @audits(Action.CREATE, "legal_hold", id_in="hold_id")
 def place_hold(access: Holding, body: Annotated[NewHold, Depends(body_of(NewHold))], once: Once) -> Response:
-    """Keep the subscription, a resource or a user from all that takes away (admin, operator)."""
+    """Place a legal hold: the subscription, a resource or a user is kept from deletion (admin, operator)."""
     hold = holds.place(access.context, access.caller, access.subscription_id, body.made(), once=once)
     return answer(hold, 201)
 
 
 @router.get("/{hold_id}", response_model=holds.Hold)
 def get_hold(access: ReadingHolds, hold_id: str) -> Response:
-    """One legal hold (auditor, admin, operator)."""
+    """Show a legal hold (auditor, admin, operator)."""
     return answer(holds.get(access.context, access.subscription_id, ids.parse(hold_id)))
 
 
@@ -42,7 +42,7 @@ def get_hold(access: ReadingHolds, hold_id: str) -> Response:
 def release_hold(
     access: Holding, hold_id: str, body: Annotated[HoldRelease, Depends(body_of(HoldRelease))], once: Once
 ) -> Response:
-    """End a legal hold (admin, operator)."""
+    """Release a legal hold (admin, operator)."""
     hold = holds.release(
         access.context, access.caller, access.subscription_id, ids.parse(hold_id), body.reason, once=once
     )

@@ -1,4 +1,4 @@
-"""Scheduled jobs, for the operator: when they run, what became of each run, and running one now."""
+"""Scheduled jobs, for the operator: their schedules, their runs, and running one now."""
 
 from typing import Annotated
 
@@ -22,13 +22,13 @@ router = APIRouter(prefix="/v1/maintenance", tags=["maintenance"])
 
 @router.get("/jobs", response_model=page_of(control.ScheduledJobStatus))
 def list_jobs(request: Request, _caller: Maintaining) -> Response:
-    """Every job: its schedule, its last run, and how far it is behind (operator)."""
+    """List the scheduled jobs, each with its schedule, last run and lag (operator)."""
     return answer({"items": control.all_jobs(context_of(request)), "next_cursor": None})
 
 
 @router.get("/jobs/{name}", response_model=control.ScheduledJobStatus)
 def get_job(request: Request, _caller: Maintaining, name: str) -> Response:
-    """One job (operator)."""
+    """Show a scheduled job (operator)."""
     return answer(control.job(context_of(request), name))
 
 
@@ -40,7 +40,7 @@ def change_job(
     name: str,
     body: Annotated[ScheduleUpdate, Depends(body_of(ScheduleUpdate))],
 ) -> Response:
-    """Set a job's cron expression and time zone, null being the default, or pause it (operator)."""
+    """Set a scheduled job's cron expression and time zone, null for the default, or pause it (operator)."""
     changes = body.model_dump(include=body.model_fields_set)
     return answer(control.change_schedule(context_of(request), caller, name, changes))
 
@@ -59,9 +59,9 @@ async def run_job(
     body: Annotated[RunRequest, Depends(body_of(RunRequest, may_be_empty=True))],
     once: Once,
 ) -> Response:
-    """Run a job now, or with `dry_run` say what it would take away: a plan, applied by `plan_id` (operator).
+    """Run a scheduled job now; with `dry_run`, make a plan of its deletions, applied by `plan_id` (operator).
 
-    202 where the run has not ended within ten seconds: the Location says where it is to be seen.
+    202 if the run has not ended within ten seconds; the Location is the run's address.
     """
     context = context_of(request)
     if body.dry_run:
@@ -76,12 +76,12 @@ async def run_job(
 def list_runs(
     request: Request, _caller: Maintaining, paging: Paged, narrow: Annotated[RunQuery, Query()]
 ) -> Response:
-    """The runs of jobs, newest first (operator)."""
+    """List the job runs, newest first (operator)."""
     found = control.runs(context_of(request), narrow.model_dump(exclude_none=True), paging)
     return page_answer(request, found)
 
 
 @router.get("/runs/{run_id}", response_model=control.RunWithLog)
 def get_run(request: Request, _caller: Maintaining, run_id: str) -> Response:
-    """One run, with what it told while it was at work (operator)."""
+    """Show a job run with its log (operator)."""
     return answer(control.run_with_log(context_of(request), ids.parse(run_id)))

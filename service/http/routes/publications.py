@@ -43,8 +43,8 @@ def _setter(published: bool) -> Callable[..., Awaitable[Response]]:
 
 
 for _call, _action, _summary in (
-    ("publish", Action.PUBLISH, "Let a version be the published one of its resource"),
-    ("unpublish", Action.UNPUBLISH, "Let a version no longer be published"),
+    ("publish", Action.PUBLISH, "Publish a version: it becomes the published one of its resource"),
+    ("unpublish", Action.UNPUBLISH, "Withdraw the publication of a version"),
 ):
     router.add_api_route(
         f"/{_call}",

@@ -12,6 +12,6 @@ router = APIRouter(prefix=RESOURCE_PATH, tags=["resources"])
 
 @router.get("/references", response_model=page_of(references.Reference))
 def list_references(request: Request, access: Reading, target: Targeted, paging: Paged) -> Response:
-    """The connectors that a workflow names, or the live workflows that name a connector."""
+    """List the connectors that a workflow names, or the live workflows that name a connector."""
     found = references.page(access.context, access.subscription_id, target.kind, target.resource_id, paging)
     return page_answer(request, found)

@@ -1,4 +1,4 @@
-"""Resources of the six kinds: the same calls for each, with the parents that it has."""
+"""Resources of the six kinds: the same calls for each kind, with its parents."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated
@@ -91,7 +91,7 @@ for _kind in Kind:
         status_code=201,
         response_model=resources.Resource,
         name=f"create_{_kind}",
-        summary=f"Make a {_kind}; version 1 is committed",
+        summary=f"Create a {_kind}; version 1 is committed",
         openapi_extra=takes(NEW[_kind]),
     )
     router.add_api_route(
@@ -100,13 +100,13 @@ for _kind in Kind:
         methods=["GET"],
         response_model=page_of(resources.ResourceSummary),
         name=f"list_{_kind.collection}",
-        summary=f"The {_kind.collection}, newest first, without bodies",
+        summary=f"List the {_kind.collection}, newest first, without bodies",
     )
 
 
 @router.get(RESOURCE_PATH.removeprefix(router.prefix), response_model=resources.Resource)
 def get_resource(access: Reading, target: Targeted) -> Response:
-    """One resource with its current definition, deleted or not."""
+    """Show a resource with its current definition, deleted or not."""
     resource = resources.get(access.context, access.subscription_id, target.kind, target.resource_id)
     return answer(resource, etag=resource.git_commit_hash)
 
@@ -123,7 +123,7 @@ async def change_resource(
     body: Annotated[ResourceUpdate, Depends(_update)],
     based: Based,
 ) -> Response:
-    """Set name, description or parent, by a merge patch: a new version where anything changes."""
+    """Set name, description or parent by a merge patch; any difference makes a new version."""
     change = Amend(
         author=access.author,
         kind=target.kind,

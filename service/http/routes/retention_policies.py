@@ -1,4 +1,4 @@
-"""For how long logs are kept."""
+"""Retention policies: for how long logs are kept."""
 
 from typing import Annotated
 
@@ -18,7 +18,7 @@ router = APIRouter(prefix="/v1/retention-policies", tags=["maintenance"])
 
 @router.get("", response_model=retention_policies.RetentionPolicies)
 def get_retention_policies(request: Request, _: Maintaining) -> Response:
-    """For how long each level is kept (operator)."""
+    """Show for how long each level is kept (operator)."""
     return answer(retention_policies.get(context_of(request)))
 
 

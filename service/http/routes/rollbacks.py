@@ -1,4 +1,4 @@
-"""Rollback of a resource, or of all below a folder, a workspace or the subscription."""
+"""Rollbacks of a resource, or of all below a folder, a workspace or the subscription."""
 
 from typing import Annotated
 
@@ -61,7 +61,7 @@ async def roll_back_many(
     if_match: Based,
     once: Once,
 ) -> Response:
-    """Give all below a folder or workspace, or all, what they held at a commit or an instant; all or none."""
+    """Roll back all below a folder or workspace, or everything, to a commit or an instant; all or none."""
     change = RollBackMany(
         author=access.author,
         to=body.to,

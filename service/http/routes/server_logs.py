@@ -1,4 +1,4 @@
-"""The server log."""
+"""Server log."""
 
 from typing import Annotated
 
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1", tags=["logs"])
 def list_server_logs(
     request: Request, access: ReadingLogs, paging: Paged, query: Annotated[ServerLogQuery, Query()]
 ) -> Response:
-    """The requests of this subscription's callers, newest first (auditor, admin)."""
+    """List the requests of this subscription's callers, newest first (auditor, admin)."""
     filters = server_logs.ServerLogFilter(**query.model_dump())
     found = server_logs.server_page(access.context, access.caller, access.subscription_id, filters, paging)
     return page_answer(request, found)
@@ -35,7 +35,7 @@ def list_all_server_logs(
     paging: Paged,
     query: Annotated[ServerLogQuery, Query()],
 ) -> Response:
-    """All requests, also those of nobody that is known, newest first (operator)."""
+    """List all requests, also those of unknown callers, newest first (operator)."""
     filters = server_logs.ServerLogFilter(**query.model_dump())
     found = server_logs.server_page(context_of(request), caller, None, filters, paging)
     return page_answer(request, found)

@@ -39,13 +39,13 @@ def create_subscription(
 
 @router.get("/subscriptions", response_model=page_of(subscriptions.Subscription))
 def list_subscriptions(request: Request, caller: Calling, paging: Paged) -> Response:
-    """All subscriptions for the operator, one's own otherwise."""
+    """List all subscriptions for the operator, one's own otherwise."""
     return page_answer(request, subscriptions.subscriptions(context_of(request), caller, paging))
 
 
 @router.get("/subscriptions/{subscription_id}", response_model=subscriptions.Subscription)
 def get_subscription(access: Seeing) -> Response:
-    """One subscription."""
+    """Show a subscription."""
     return answer(subscriptions.subscription(access.context, access.subscription_id))
 
 
@@ -58,7 +58,7 @@ def get_subscription(access: Seeing) -> Response:
 def change_subscription(
     access: Configuring, body: Annotated[SubscriptionUpdate, Depends(body_of(SubscriptionUpdate))]
 ) -> Response:
-    """Set the name, and whether changes of resources need If-Match (admin, operator)."""
+    """Set the name, and if changes of resources need If-Match (admin, operator)."""
     changes = body.model_dump(include=body.model_fields_set)
     return answer(
         subscriptions.update_subscription(access.context, access.caller, access.subscription_id, changes)
@@ -74,7 +74,7 @@ def change_subscription(
 def close_subscription(
     access: Closing, body: Annotated[ClosingReason, Depends(body_of(ClosingReason))], once: Once
 ) -> Response:
-    """Let it only be read from now on, and be purged when its time is over (operator)."""
+    """Close a subscription: it can only be read, and is purged when its time is over (operator)."""
     return answer(
         closing.close(access.context, access.caller, access.subscription_id, body.reason, once=once)
     )
@@ -89,7 +89,7 @@ def close_subscription(
 def reopen_subscription(
     access: Closing, body: Annotated[ClosingReason, Depends(body_of(ClosingReason))], once: Once
 ) -> Response:
-    """Let a closed one be as before, until its purge begins (operator)."""
+    """Reopen a closed subscription, before its purge begins (operator)."""
     return answer(
         closing.reopen(access.context, access.caller, access.subscription_id, body.reason, once=once)
     )

@@ -27,14 +27,14 @@ async def put_tag(
     target: Targeted,
     ref: str,
 ) -> Response:
-    """Name a version, in place of the tag that it has; a name of another version is 409."""
+    """Set a version's tag, in place of its present one; a tag of another version is 409."""
     return await _set_tag(access, target, ref, body.tag, if_match)
 
 
 @router.delete("", response_model=versions.Saved)
 @audits(Action.UNTAG)
 async def delete_tag(access: Writing, if_match: Based, target: Targeted, ref: str) -> Response:
-    """Take a version's tag away."""
+    """Remove a version's tag."""
     return await _set_tag(access, target, ref, None, if_match)
 
 

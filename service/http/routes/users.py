@@ -43,7 +43,7 @@ def create_user(
 
 @router.get("/subscriptions/{subscription_id}/users", response_model=page_of(users.User))
 def list_users(request: Request, access: Managing, paging: Paged) -> Response:
-    """The users (admin, operator)."""
+    """List the users (admin, operator)."""
     return page_answer(request, users.users(access.context, access.subscription_id, paging))
 
 

@@ -1,4 +1,4 @@
-"""Versions of a resource: history, reading, differences, saving."""
+"""Versions of a resource: history, reading, diffs, saving."""
 
 from typing import Annotated, Any
 
@@ -26,7 +26,7 @@ def list_versions(
     paging: Paged,
     narrow: Annotated[VersionQuery, Query()],
 ) -> Response:
-    """The history, newest first, without bodies."""
+    """List the versions, newest first, without bodies."""
     found = versions.page(
         access.context,
         access.subscription_id,
@@ -41,7 +41,7 @@ def list_versions(
 
 @router.get("/versions/{ref}", response_model=versions.VersionWithData)
 def get_version(access: Reading, target: Targeted, ref: str) -> Response:
-    """The version of a number, tag or commit, or `current`, `published`, `previous`."""
+    """Show the version of a number, tag or commit, or `current`, `published`, `previous`."""
     version = versions.get(
         access.context,
         access.subscription_id,
@@ -57,7 +57,7 @@ def get_version(access: Reading, target: Targeted, ref: str) -> Response:
 def get_version_data(
     access: Reading, target: Targeted, ref: str, if_none_match: Annotated[str | None, Header()] = None
 ) -> Response:
-    """The canonical bytes of the snapshot; 304 where the client has them."""
+    """Show the canonical bytes of the snapshot; 304 if the client has them."""
     data = versions.data(
         access.context,
         access.subscription_id,
@@ -75,7 +75,7 @@ def get_version_data(
 
 @router.get("/diff", response_model=diffs.Difference)
 async def get_diff(access: Reading, target: Targeted, between: Annotated[DiffQuery, Query()]) -> Response:
-    """What differs between two versions, `previous` and `current` unless others are named."""
+    """Compare two versions, `previous` and `current` unless others are named."""
     found: dict[str, Any] = await diffs.between(
         access.context,
         access.subscription_id,
@@ -97,7 +97,7 @@ async def save_version(
     once: Once,
     target: Targeted,
 ) -> Response:
-    """Store the next version; equal content is 200 and makes none."""
+    """Store the next version; equal content is 200 and makes no version."""
     save = Save(
         author=access.author,
         kind=target.kind,

@@ -1,4 +1,4 @@
-"""Body: the base of every request body, which refuses unknown fields."""
+"""Body: base of every request body, which refuses unknown fields."""
 
 from typing import Any
 
@@ -9,18 +9,18 @@ from service.domain.errors import Fault
 
 
 class Body(BaseModel):
-    """A JSON object in which unknown fields are an error: a misspelt one is not ignored."""
+    """JSON object in which unknown fields are an error: a misspelt field is not ignored."""
 
     model_config = ConfigDict(extra="forbid")
 
     @classmethod
     def unknown_fields(cls, value: Any) -> list[Fault]:
-        """The fields of a value that this body does not have; few, however many there are."""
+        """Faults for fields of a value that this body does not have; at most MAX_FAULTS."""
         return strict_json.unknown_fields(value, set(cls.model_fields))
 
 
 def unknown_in_items(value: Any, name: str, model: type[Body], most: int) -> list[Fault]:
-    """The fields that items of a list in a body do not have; few, however many there are."""
+    """Faults for fields in a list's items that `model` does not have; at most MAX_FAULTS."""
     items = value.get(name) if isinstance(value, dict) else None
     found: list[Fault] = []
     known = set(model.model_fields)

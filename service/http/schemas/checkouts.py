@@ -11,7 +11,7 @@ from service.http.schemas.body import Body, unknown_in_items
 from service.http.schemas.fields import MAX_REF, Definition, Remark, Tag
 from service.usecases.checkouts import MAX_LEASE
 
-# As API.md has it: one bulk check-in is one commit of at most so many versions.
+# From API.md: one bulk check-in is one commit of at most so many versions.
 MAX_ITEMS = 500
 
 

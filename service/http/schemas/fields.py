@@ -1,4 +1,4 @@
-"""Request bodies: what each field may hold. Answers are the use cases' own dataclasses."""
+"""Fields of request bodies: their types and rules. Answers are the use cases' own dataclasses."""
 
 import re
 import unicodedata
@@ -52,8 +52,8 @@ def _storable(text: str) -> str:
 
 
 def dated(value: object) -> object:
-    """Let a text through that may be an instant with its zone; raises ValueError for all else."""
-    # Pydantic takes a number for seconds since 1970: a bare year would be one.
+    """Return a text that looks like an instant with its zone; raises ValueError for all else."""
+    # Pydantic takes a number for seconds since 1970, and so a bare year.
     if not isinstance(value, str) or not _DATED.match(value):
         raise ValueError("is an instant with its zone (RFC 3339)")
     return value
@@ -64,7 +64,7 @@ QueryText = Annotated[str, Field(max_length=500), AfterValidator(_storable)]
 QueryInstant = Annotated[
     AwareDatetime, BeforeValidator(dated), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
-# An empty one says nothing.
+# An empty reason counts as none.
 QueryReason = Annotated[
     str | None,
     Field(max_length=MAX_TEXT),
@@ -117,7 +117,7 @@ ShortName = Annotated[str, Field(max_length=255), AfterValidator(_one_line)]
 Tag = Annotated[str, AfterValidator(_tag)]
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Words = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_not_blank)]
-# An empty field of a form says nothing: it is stored as nothing.
+# An empty field of a form is stored as null.
 Remark = Annotated[Text | None, AfterValidator(lambda text: text if text and text.strip() else None)]
-# Canonical from here on: made where the body is read, which for a large one is not the event loop.
+# Made canonical where the body is read: for a large body that is a thread, not the event loop.
 Definition = Annotated[bytes, PlainValidator(_definition), WithJsonSchema({"type": "object"})]

@@ -1,4 +1,4 @@
-"""What the logs take: the filters of their pages and statistics, and the events that a platform records."""
+"""Filters of the logs' pages and statistics, and the events that a platform records."""
 
 import re
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ _OPERATIONS = ("add", "remove", "replace", "move", "copy", "test")
 
 
 def _instant(value: object) -> object:
-    # Pydantic takes numbers and other notations, and cuts what is finer than a microsecond.
+    # Pydantic takes numbers and other notations, and cuts fractions finer than a microsecond.
     if not isinstance(value, str) or not _INSTANT.fullmatch(value):
         raise ValueError("is an instant with its zone (RFC 3339), to the microsecond at the most")
     return value
@@ -68,7 +68,7 @@ JsonObject = dict[str, Any]
 Operation = Annotated[JsonObject, AfterValidator(_operation)]
 Action = Annotated[str, StringConstraints(max_length=50, pattern=r"^[A-Z][A-Z0-9_]*\z")]
 TypeName = Annotated[ShortName, Field(max_length=100)]
-# What the columns hold exactly: INTEGER, BIGINT, NUMERIC(10,2) and NUMERIC(5,2).
+# The ranges of the columns: INTEGER, BIGINT, NUMERIC(10,2) and NUMERIC(5,2).
 Milliseconds = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
 RowCount = Annotated[StrictInt, Field(ge=0, le=2**63 - 1)]
 Megabytes = Annotated[float, Strict(), Field(ge=0, le=99_999_999.99), AfterValidator(_two_decimals)]
@@ -78,14 +78,14 @@ Bucket = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,4}[mhdw]\z")]
 
 
 class TimeQuery(BaseModel):
-    """Both ends of the time are inclusive."""
+    """Filter by time; both ends are inclusive."""
 
     since: QueryInstant | None = None
     until: QueryInstant | None = None
 
 
 class AuditQuery(TimeQuery):
-    """What narrows a page of the audit log."""
+    """Filters of a page of the audit log."""
 
     resource_type: QueryText | None = None
     resource_id: QueryText | None = None
@@ -97,14 +97,14 @@ class AuditQuery(TimeQuery):
 
 
 class AuditStatisticsQuery(AuditQuery):
-    """What is counted of the audit log, and how."""
+    """Filters, buckets and groups of the audit log's statistics."""
 
     bucket: Bucket = "1h"
     group_by: Literal["action", "resource_type", "status", "user_id", "workspace_id"] | None = None
 
 
 class ExecutionQuery(TimeQuery):
-    """What narrows a page of the execution logs."""
+    """Filters of a page of the execution logs."""
 
     execution_id: UUID | None = None
     execution_type: ExecutionType | None = None
@@ -116,7 +116,7 @@ class ExecutionQuery(TimeQuery):
 
 
 class ExecutionStatisticsQuery(ExecutionQuery):
-    """What is counted of the execution logs, and how."""
+    """Filters, buckets and groups of the execution logs' statistics."""
 
     bucket: Bucket = "1h"
     group_by: (
@@ -126,7 +126,7 @@ class ExecutionStatisticsQuery(ExecutionQuery):
 
 
 class ChangeQuery(TimeQuery):
-    """What narrows a page of the history of data changes."""
+    """Filters of a page of the history of data changes."""
 
     table_name: QueryText | None = None
     record_id: UUID | None = None
@@ -134,7 +134,7 @@ class ChangeQuery(TimeQuery):
 
 
 class RunQuery(TimeQuery):
-    """What narrows a page of the runs of jobs."""
+    """Filters of a page of job runs."""
 
     job: QueryText | None = None
     state: Literal["waiting", "running", "succeeded", "failed", "interrupted", "missed"] | None = None
@@ -177,7 +177,7 @@ class NewExecutionEvent(Body):
 
 
 class ServerLogQuery(TimeQuery):
-    """What narrows a page of the server log."""
+    """Filters of a page of the server log."""
 
     status: Annotated[str, StringConstraints(pattern=r"^[1-5](xx|[0-9]{2})$")] | None = Field(
         default=None, description="a status, such as 404, or a class of them, such as 4xx"

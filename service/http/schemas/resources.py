@@ -1,4 +1,4 @@
-"""The bodies that make and change resources of the six kinds, with the parents that each kind has."""
+"""Bodies that create and update resources of the six kinds, with the parents of each kind."""
 
 from uuid import UUID
 
@@ -15,7 +15,7 @@ class NewResource(Body):
     definition: Definition = Field(default=b"{}", json_schema_extra={"default": {}})
 
     def place(self) -> Place:
-        """Where it is to hang: the ids that its kind has."""
+        """Place of the new resource: the ids that its kind has."""
         ids = ("workspace_id", "parent_folder_id", "folder_id", "job_id")
         return Place(**{name: getattr(self, name, None) for name in ids})
 
@@ -46,12 +46,12 @@ class NewConnector(NewResource):
 
 
 def _never() -> UUID:
-    """Stands for an id that a body leaves out: only fields that were set are looked at."""
+    """Id in place of one that a body leaves out; only fields that were set are read."""
     return UUID(int=0)
 
 
 class ResourceUpdate(Body):
-    """A merge patch (RFC 7386) of a resource: what is missing stays, and null removes what may be missing."""
+    """Merge patch (RFC 7386) of a resource: missing fields stay, and null removes an optional value."""
 
     name: Name = Field(default="")
     description: Text | None = None

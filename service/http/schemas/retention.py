@@ -47,7 +47,7 @@ class RetentionRule(Body):
     subscription_id: UUID | None = None
 
     def made(self) -> retention_policies.PolicyTerms:
-        """The rule."""
+        """Terms of the policy."""
         return retention_policies.PolicyTerms(
             level=self.level, keep_days=self.keep_days, subscription_id=self.subscription_id
         )
@@ -80,7 +80,7 @@ class NewHold(Body):
         return self
 
     def made(self) -> holds.HoldTerms:
-        """What is to be held."""
+        """Terms of the legal hold."""
         return holds.HoldTerms(
             resource_type=self.resource_type,
             resource_id=self.resource_id,

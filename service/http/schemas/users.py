@@ -9,7 +9,7 @@ from service.http.schemas.body import Body
 
 
 def _username(text: str) -> str:
-    # It becomes a commit's author, where git would strip or misread other characters.
+    # The name becomes a commit's author, where git would strip or misread other characters.
     if not re.fullmatch(r"\w(?:[\w.@+ -]*\w)?", text):
         raise ValueError(
             "begins and ends with a letter or digit, and holds letters, digits, and _.@+- and blanks"

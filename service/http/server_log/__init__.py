@@ -1,1 +1,1 @@
-"""The server log: what passed in each HTTP request, written behind the requests' backs."""
+"""Server log: a row of each HTTP request, written in the background."""

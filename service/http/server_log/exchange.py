@@ -1,4 +1,4 @@
-"""One HTTP request and its answer, seen while they pass: nothing waits for it, and nothing is copied."""
+"""Exchange: one HTTP request and its answer, observed in passing, without delay and without copies."""
 
 import traceback
 from datetime import datetime
@@ -9,16 +9,16 @@ from service.domain.callers import Caller, Origin
 from service.domain.errors import AnnalsError
 from service.domain.ids import SubscriptionId
 
-# nginx's status for a client that did not wait for its answer.
+# nginx's status for a client that did not wait for the answer.
 CLIENT_GONE = 499
 MAX_BODY_BYTES = 64 * 1024
-# What a row takes of memory beside its texts.
+# Memory of a row beside its texts.
 _OVERHEAD_BYTES = 2048
 _JSON = ("application/json", "application/merge-patch+json", "application/problem+json")
 
 
 class CapturedBody:
-    """A body that passes: its size, and its parts while it is JSON of no more than MAX_BODY_BYTES."""
+    """Body in passing: its size, and its parts if it is JSON of at most MAX_BODY_BYTES."""
 
     __slots__ = ("is_json", "parts", "size")
 
@@ -28,7 +28,7 @@ class CapturedBody:
         self.parts: list[bytes] | None = [] if is_json else None
 
     def take(self, part: bytes) -> None:
-        """Note one part."""
+        """Add one part."""
         self.size += len(part)
         if self.parts is not None:
             if self.size <= MAX_BODY_BYTES:
@@ -36,22 +36,23 @@ class CapturedBody:
             else:
                 self.parts = None
 
-    def let_go(self) -> None:
-        """Keep its size alone."""
+    def drop(self) -> None:
+        """Drop the parts, and keep the size alone."""
         self.is_json = False
         self.parts = None
 
     @property
     def weight(self) -> int:
-        """The bytes that it holds."""
+        """Bytes that are held in memory."""
         return 0 if self.parts is None else self.size
 
 
 class Exchange:
-    """What is known of a request; `receive` and `send` stand in for the server's own.
+    """Observe a request; `receive` and `send` take the place of the server's own.
 
-    `status` is None until an answer begins, and CLIENT_GONE where the client did not wait for its end. After
-    `end` it holds nothing of the request's scope, only what the log needs: `weight` is about how many bytes.
+    `status` is None until an answer begins, and CLIENT_GONE if the client did not wait for the answer's end.
+    After `end` the exchange holds only values for the log, nothing of the request's scope: `weight` is about
+    their number of bytes.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, *, began_at: datetime) -> None:
@@ -73,17 +74,17 @@ class Exchange:
         self._is_complete = False
 
     async def receive(self) -> Message:
-        """The server's next message."""
+        """Return the server's next message."""
         message = await self._receive()
         if message["type"] == "http.request":
             self.request_body.take(message.get("body", b""))
         elif not self._is_complete:
-            # What listens for this while it answers is a stream, and ends with it.
+            # A stream listens for this message while it answers, and ends with it.
             self.status = CLIENT_GONE
         return message
 
     async def send(self, message: Message) -> None:
-        """Pass a message on to the client."""
+        """Send a message to the client."""
         if message["type"] == "http.response.start":
             if self.status is None:
                 self.status = message["status"]
@@ -94,13 +95,13 @@ class Exchange:
 
     def _note(self, part: bytes, *, more: bool) -> None:
         body = self.response_body
-        # A streamed answer is never held together: only one that comes in one piece is kept.
+        # A streamed answer is never assembled: only an answer in one part is kept.
         body.parts = [] if body.is_json and body.size == 0 and not more else None
         body.take(part)
         self._is_complete = not more
 
     def failed(self, error: BaseException) -> None:
-        """Note what the code did not expect."""
+        """Note an unexpected error."""
         self.error = "internal: the server failed while it answered"
         self.traceback = "".join(traceback.format_exception(error))
 
@@ -114,14 +115,14 @@ class Exchange:
         referer: str | None,
         keeps_bodies: bool,
     ) -> None:
-        """Note what only the end of a request shows."""
+        """Note the values that only the end of a request has."""
         self.origin, self.caller, self.subscription_id = origin, caller, subscription_id
         self.referer = referer
         if problem is not None:
             self.error = f"{problem.code}: {problem.detail}"
         if not keeps_bodies:
-            self.request_body.let_go()
-            self.response_body.let_go()
+            self.request_body.drop()
+            self.response_body.drop()
         texts = (self.query, origin.endpoint, origin.user_agent, referer, self.error, self.traceback)
         held = sum(len(text) for text in texts if text is not None)
         self.weight = _OVERHEAD_BYTES + held + self.request_body.weight + self.response_body.weight

@@ -1,4 +1,4 @@
-"""Making the row of an exchange: here all that came from outside is masked and cut."""
+"""Make the row of an exchange: here all text from outside is masked and cut."""
 
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,7 @@ MAX_QUERY_BYTES = 16 * 1024
 
 
 def row_of(exchange: Exchange) -> ServerLogRow:
-    """The row of one request, which is over."""
+    """Row of a request that has ended."""
     origin, caller = exchange.origin, exchange.caller
     assert origin is not None  # noqa: S101 - `end` was called
     return ServerLogRow(
@@ -28,7 +28,7 @@ def row_of(exchange: Exchange) -> ServerLogRow:
         created_at=exchange.began_at,
         request_id=origin.request_id,
         http_method=origin.method[:MAX_METHOD],
-        # What an origin holds is masked and cut already.
+        # The texts of an origin are masked and cut already.
         endpoint=origin.endpoint,
         query_params=_parameters(exchange.query),
         user_id=None if caller is None else caller.user_id,
@@ -49,7 +49,7 @@ def row_of(exchange: Exchange) -> ServerLogRow:
 
 
 def row_of_dropped(number: int, *, since: datetime, until: datetime) -> ServerLogRow:
-    """The row that stands for those which found no room, at the platform's level."""
+    """Row of the platform that stands for the requests that were dropped."""
     return ServerLogRow(
         log_id=mint(),
         created_at=until,
@@ -79,7 +79,7 @@ def _parameters(query: bytes) -> dict[str, Any] | None:
 
 
 def _document(body: CapturedBody) -> Any:
-    """A body as it is kept, or a mark of its size where it is too large, came in parts or can't be read."""
+    """Body as it is stored, or a mark of its size if it is too large, came in parts or can't be read."""
     if not body.is_json or body.size == 0:
         return None
     if body.parts is None:
@@ -91,7 +91,7 @@ def _document(body: CapturedBody) -> Any:
 
 
 def _without_addresses(value: Any) -> Any:
-    """The same without e-mail addresses, which are kept in one place, where a person can be erased."""
+    """Remove e-mail addresses, which are kept in one place, where a person can be erased."""
     if isinstance(value, list):
         return [_without_addresses(item) for item in value]
     if not isinstance(value, dict):

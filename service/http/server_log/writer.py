@@ -1,4 +1,4 @@
-"""What is to be written of requests: held within bounds, and stored by a thread of its own."""
+"""Write the server log: rows wait within bounds, and a thread of its own stores them."""
 
 import threading
 import time
@@ -25,12 +25,12 @@ MAX_BYTES = 64 * 1024 * 1024
 BATCH_ROWS = 500
 BATCH_BYTES = 4 * 1024 * 1024
 FLUSH_SECONDS = 1.0
-# Between so many rows requests get the interpreter, which a busy thread gives up only every 5 ms.
+# After so many rows the thread pauses for requests: a busy thread yields the interpreter only every 5 ms.
 ROWS_AT_A_TIME = 20
 BREATH_SECONDS = 0.0002
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
-# For what is held when the server stops.
+# Time to store the waiting rows when the server stops.
 STOP_SECONDS = 6.0
 
 
@@ -39,23 +39,23 @@ class _OutOfTime(Exception):
 
 
 class ServerLogWriter:
-    """Takes exchanges without waiting and writes them by COPY, at the latest a second later or every 500.
+    """Take exchanges without waiting, and write them by COPY: after a second at the latest, or 500 at a time.
 
-    While the database is away they are held, up to the bounds; what comes then is dropped and counted: the
-    oldest show how the trouble began. When all is stored again, one row says how many are missing. What is
-    held when the process is killed is lost.
+    While the database does not answer, exchanges wait, up to the bounds. Later ones are dropped and counted:
+    the oldest show how the trouble began. When all are stored, one row states the number of missing ones.
+    Exchanges that wait when the process is killed are lost.
     """
 
     def __init__(
         self, database_url: str, clock: Clock, *, max_rows: int = MAX_ROWS, max_bytes: int = MAX_BYTES
     ) -> None:
-        # Of its own: it never waits for requests, nor they for it.
+        # A pool of its own: it never waits for requests, nor they for it.
         self._database = Database(database_url, pool_size=1)
         self._clock = clock
         self._max_rows, self._max_bytes = max_rows, max_bytes
         self._lock = threading.Lock()
         self._waiting: deque[Exchange] = deque()
-        # With what is being written just now.
+        # Including the batch that is being written.
         self._rows = self._bytes = 0
         self._dropped = 0
         self._dropped_since: datetime | None = None
@@ -63,7 +63,7 @@ class ServerLogWriter:
         self._stopping = threading.Event()
         self._deadline = float("inf")
         self._is_failing = False
-        # Not waited for by the interpreter: a database that hangs must not keep the process from its end.
+        # A daemon, for which the interpreter does not wait: a stuck database must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name="server log", daemon=True)
 
     def start(self) -> None:
@@ -89,7 +89,7 @@ class ServerLogWriter:
             self._wake.set()
 
     def stop(self) -> None:
-        """Write what is held, for STOP_SECONDS at the most."""
+        """Write the waiting exchanges, for STOP_SECONDS at the most."""
         self._deadline = time.monotonic() + STOP_SECONDS
         self._stopping.set()
         self._wake.set()
@@ -121,7 +121,7 @@ class ServerLogWriter:
             with self._lock:
                 self._rows -= len(batch)
                 self._bytes -= sum(exchange.weight for exchange in batch)
-        self._tell_of_dropped()
+        self._report_dropped()
 
     def _take(self) -> list[Exchange]:
         batch: list[Exchange] = []
@@ -145,7 +145,7 @@ class ServerLogWriter:
         return rows
 
     def _store(self, rows: Sequence[ServerLogRow]) -> None:
-        """Write rows, however long it takes, but for those that the database refuses for what they hold."""
+        """Write rows, however long it takes; leave out those whose values the database refuses."""
         pause = FIRST_PAUSE_SECONDS
         while rows:
             try:
@@ -177,7 +177,7 @@ class ServerLogWriter:
             log.warning("the server log can't be written; it is held meanwhile", error=str(error))
         if time.monotonic() + seconds >= self._deadline:
             raise _OutOfTime
-        # A stop ends the pause, but what comes after it is waited for again.
+        # A stop ends the pause; the pauses after a stop are waited out.
         if self._stopping.is_set():
             time.sleep(seconds)
         else:
@@ -188,7 +188,7 @@ class ServerLogWriter:
             self._is_failing = False
             log.info("the server log is written again")
 
-    def _tell_of_dropped(self) -> None:
+    def _report_dropped(self) -> None:
         with self._lock:
             number, since = self._dropped, self._dropped_since
             self._dropped, self._dropped_since = 0, None
