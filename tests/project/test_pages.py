@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.project import ROOT
 from tests.support.running_server import ANNALS, OPERATOR_KEY, running
+from tests.support.warm_path import warm_path
 
 PAGES = [
     page for page in [ROOT / "README.md", *sorted(ROOT.glob("docs/*/*.md"))] if "```sh\n" in page.read_text()
@@ -47,8 +48,11 @@ def blocks_of(page: Path) -> list[Block]:
     return [Block(commands, shown or None) for commands, shown in found]
 
 
-def printed(blocks: list[Block], url: str, folder: Path) -> list[str]:
-    """The output of each block, where all are pasted into one shell one after the other."""
+def printed(blocks: list[Block], url: str, folder: Path, programs: Path) -> list[str]:
+    """The output of each block, where all are pasted into one shell one after the other.
+
+    `programs` is a folder that is first on the shell's PATH.
+    """
     script = f"\necho '{SEPARATOR}'\n".join(block.commands for block in blocks)
     clean = {k: v for k, v in os.environ.items() if not k.startswith("ANNALS_") and k != "DATABASE_URL"}
     done = subprocess.run(
@@ -61,7 +65,7 @@ def printed(blocks: list[Block], url: str, folder: Path) -> list[str]:
             "COLUMNS": "300",
             "GIT_CONFIG_GLOBAL": "/dev/null",
             "GIT_PAGER": "cat",
-            "PATH": f"{ANNALS.parent}:{os.environ['PATH']}",
+            "PATH": f"{programs}:{ANNALS.parent}:{os.environ['PATH']}",
             "TMPDIR": str(folder),
         },
         stdout=subprocess.PIPE,
@@ -86,9 +90,12 @@ def masked(text: str) -> str:
 def test_the_blocks_of_all_pages_print_what_they_show_one_page_after_the_other_and_twice(
     tmp_path: Path,
 ) -> None:
-    with running(tmp_path / "annals-data", ANNALS_OPERATOR_KEY=OPERATOR_KEY) as server:
+    with (
+        running(tmp_path / "annals-data", ANNALS_OPERATOR_KEY=OPERATOR_KEY) as server,
+        warm_path(tmp_path) as programs,
+    ):
         for page in PAGES * 2:
             blocks = blocks_of(page)
-            for block, seen in zip(blocks, printed(blocks, server.url, tmp_path), strict=True):
+            for block, seen in zip(blocks, printed(blocks, server.url, tmp_path, programs), strict=True):
                 if block.shown is not None:
                     assert masked(seen) == masked(block.shown), (page.name, block.commands)

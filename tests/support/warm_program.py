@@ -36,12 +36,17 @@ class Started:
             return int(self._end.recv(16))
 
 
-def start(arguments: Sequence[str], environment: Mapping[str, str], files: tuple[int, int, int]) -> Started:
-    """Start a program; the files are its standard input, output and errors."""
+def start(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    files: tuple[int, int, int],
+    folder: Path | None = None,
+) -> Started:
+    """Start a program; the files are its standard input, output and errors, the folder the present one."""
     ours, theirs = socket.socketpair()
     ours.settimeout(SECONDS)
     with theirs:
-        message = json.dumps([arguments, dict(environment), str(Path.cwd())])
+        message = json.dumps([arguments, dict(environment), str(folder or Path.cwd())])
         socket.send_fds(_parent(), [message.encode()], [*files, theirs.fileno()])
     return Started(ours)
 

@@ -1,0 +1,57 @@
+"""An `annals` on the PATH of a shell that is the warm program, without a second of imports a command."""
+
+import json
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+
+from tests.support import warm_program
+
+# Hands its arguments, environment and files over, and ends as the program does.
+_PROGRAM = """#!{python} -ISE
+import json, os, socket, sys
+end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+end.connect({address!r})
+message = json.dumps([sys.argv[1:], dict(os.environ), os.getcwd()])
+socket.send_fds(end, [message.encode()], [0, 1, 2])
+sys.exit(int(end.recv(16)) & 255)
+"""
+
+
+@contextmanager
+def warm_path(folder: Path) -> Iterator[Path]:
+    """A folder to put first on a PATH, as long as the context lasts."""
+    address = str(folder / "annals.socket")
+    program = folder / "annals"
+    program.write_text(_PROGRAM.format(python=sys.executable, address=address))
+    program.chmod(0o755)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+        listening.bind(address)
+        listening.listen()
+        serving = Thread(target=_serve, args=(listening,))
+        serving.start()
+        try:
+            yield folder
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            serving.join()
+
+
+def _serve(listening: socket.socket) -> None:
+    while True:
+        try:
+            end, _ = listening.accept()
+        except OSError:
+            # The context has ended.
+            return
+        with end:
+            message, received, _, _ = socket.recv_fds(end, warm_program.MESSAGE_BYTES, 3)
+            arguments, environment, folder = json.loads(message)
+            source, output, errors = received
+            started = warm_program.start(arguments, environment, (source, output, errors), Path(folder))
+            for file in received:
+                socket.close(file)
+            end.send(str(started.wait()).encode())
