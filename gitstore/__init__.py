@@ -1,7 +1,7 @@
-"""Bare git repositories, one a subscription: what is written to them and how it is served.
+"""Bare git repositories, one a subscription: writing, reading, serving and upkeep.
 
-Whatever module is imported first, libgit2 has been told, for the whole process, to be durable and to look at
-nothing outside the repository.
+Importing any module of this package first configures libgit2, for the whole process, to write durably and to
+read nothing outside the repository.
 """
 
 import pygit2
@@ -10,12 +10,12 @@ from pygit2.enums import ConfigLevel
 # libgit2 does not fsync unless told to: neither the file of a ref nor the folder that it is renamed in.
 pygit2.settings.enable_fsync_gitdir(True)
 
-# Libgit2 would look up every object that a tree, a commit or a ref is made to name. `history` names what it
-# has just made, and `refs` looks for itself.
+# Libgit2 would look up every object that a new tree, commit or ref names. `commit_builder` names objects that
+# it has just made, and `refs` looks them up itself.
 pygit2.settings.enable_strict_object_creation(False)
 
-# The configuration of whoever runs the service is none of a repository's business, and neither is who owns
-# the files: paths are computed from ids, and a volume mounted into a container has an owner of its own.
+# Neither the configuration of the account that runs the service nor the owner of the files counts: paths are
+# computed from ids, and a volume mounted into a container has an owner of its own.
 for _level in (ConfigLevel.SYSTEM, ConfigLevel.XDG, ConfigLevel.GLOBAL, ConfigLevel.PROGRAMDATA):
     pygit2.settings.search_path[_level] = ""
 pygit2.settings.owner_validation = False

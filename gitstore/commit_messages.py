@@ -29,9 +29,9 @@ class VersionLine:
 
 @dataclass(frozen=True)
 class DeletionLine:
-    """A deletion that a commit is; softly `until` when it can be undone, or, where that is None, for good.
+    """A deletion that a commit carries out: soft, and restorable `until` then; for good where that is None.
 
-    `until` is aware. What fell with it is what the commit takes out of the tree.
+    `until` is aware. The commit removes the deleted resources from the tree.
     """
 
     deletion_id: str
@@ -67,7 +67,7 @@ def compose(
     time: datetime,
     description: str | None = None,
 ) -> str:
-    """The message: `git interpret-trailers --parse` gives these trailers and no others, whatever the body.
+    """Compose a message: `git interpret-trailers --parse` gives these trailers alone, whatever the body.
 
     `restored` is the id of the deletion that the commit undoes; `time` is aware. Raises ValueError for a
     subject of blanks.
@@ -93,20 +93,20 @@ def compose(
 
 
 def parse(message: str) -> list[tuple[str, str]]:
-    """The trailers of a message that `compose` made, in order."""
+    """Return the trailers of a message that `compose` made, in order."""
     block = message.rstrip("\n").rpartition("\n\n")[2]
     return [(match[1], match[2]) for match in map(_TRAILER.fullmatch, block.split("\n")) if match]
 
 
 def decode_description(value: str) -> str:
-    """The description as it was given to `compose`; ValueError for a value that it can't have made."""
+    """Decode a description that `compose` encoded; raises ValueError for a value that it can't have made."""
     if not value.startswith('"'):
         return value
     return str(json.loads(value))
 
 
 def _encode(text: str) -> str:
-    """One line that git gives back as it is: the text itself where that will do, else a JSON string."""
+    """Encode a text as one line that git keeps unchanged: the text itself where possible, else JSON."""
     surrogates = any("\ud800" <= character <= "\udfff" for character in text)
     one_line = text.splitlines() == [text] and text == text.strip() and "\0" not in text
     if one_line and not surrogates and not text.startswith('"'):
@@ -120,7 +120,7 @@ def _body(text: str) -> str:
 
 
 def _clean(text: str) -> str:
-    """The text with LF as its only line ending, and without what a commit can't hold."""
+    """Return the text with LF as its only line ending, and without characters that a commit can't hold."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\ufffd")
     return text.encode("utf-8", "replace").decode()
 

@@ -1,4 +1,4 @@
-"""Reading commit and tag messages back, to the letter: what Annals can't have said is no record."""
+"""Read commit and tag messages back, to the letter; a message that Annals can't have written is no record."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -29,10 +29,10 @@ _SUBJECT = re.compile(rf"([a-z]+)/({_UUID}): ")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommitRecord:
-    """What a commit or a tag object says of itself; `time` is in UTC, to the microsecond.
+    """The record in the message of a commit or a tag object; `time` is in UTC, to the microsecond.
 
     `restored` is the id of the deletion that it undoes. `about` are the collection and id of the resource in
-    its subject: of what is deleted for good nothing else tells.
+    its subject, the only trace of a resource that is deleted for good.
     """
 
     versions: tuple[VersionLine, ...]
@@ -48,7 +48,7 @@ class CommitRecord:
 
     @property
     def branch(self) -> Branch | None:
-        """The branch that such a commit is for; None where it says of nothing what became of it."""
+        """The branch that such a commit is for; None where it names no version, deletion or restore."""
         if self.published or self.unpublished:
             return "published"
         if self.versions or self.deletion is not None or self.restored is not None:
@@ -57,7 +57,7 @@ class CommitRecord:
 
     @property
     def named(self) -> list[str]:
-        """All that it names, for people."""
+        """The versions, deletion and restore that it names, as text for people."""
         deletion = [] if self.deletion is None else [f"deletion {self.deletion.deletion_id}"]
         restored = [] if self.restored is None else [f"restore of deletion {self.restored}"]
         return [*map(str, self.versions + self.published + self.unpublished), *deletion, *restored]
@@ -65,7 +65,7 @@ class CommitRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gleaned:
-    """What of a message can be read; `faults` say why Annals can't have written it, if so."""
+    """The readable part of a message; `faults` say why Annals can't have written it, if so."""
 
     versions: tuple[VersionLine, ...]
     published: tuple[VersionLine, ...]
@@ -81,7 +81,7 @@ class Gleaned:
 
 
 def read(message: str) -> CommitRecord:
-    """What a message records; raises ValueError, which says why, for one that Annals did not write."""
+    """Read the record of a message; raises ValueError, with the reason, for one that Annals did not write."""
     found = glean(message)
     if found.faults or found.actor is None or found.time is None:
         raise ValueError(found.faults[0])
@@ -100,7 +100,7 @@ def read(message: str) -> CommitRecord:
 
 
 def glean(message: str) -> Gleaned:
-    """What can be read of a message that anybody may have written."""
+    """Read as much as possible of a message that anybody may have written."""
     found: dict[str, list[str]] = {}
     for token, value in commit_messages.parse(message):
         found.setdefault(token, []).append(value)
@@ -133,7 +133,7 @@ def glean(message: str) -> Gleaned:
 
 
 def _readable(read_one: Callable[[str], T], values: Iterable[str] | None, faults: list[str]) -> tuple[T, ...]:
-    """What can be read of some values; why the others can't joins the faults."""
+    """Read the values that can be read; the reasons for the others are added to the faults."""
     results = []
     for value in values or ():
         try:

@@ -1,4 +1,4 @@
-"""Files and folders that are on the disk when the call returns."""
+"""Write files and folders so that they are on the disk when the call returns."""
 
 import os
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ def write_file(path: Path, chunks: Sequence[bytes], mode: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         rest = memoryview(b"".join(chunks))
-        # Each call lets go of the interpreter's lock and has to get it back: a file object would make six.
+        # Each call releases the interpreter's lock and has to take it again: a file object makes six.
         while rest:
             rest = rest[os.write(descriptor, rest) :]
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""What can go wrong in a repository, without libgit2's names.
+"""The errors of repositories, without libgit2's names.
 
 GitStoreError
 ├── RepositoryMissing   the subscription has no repository yet, or no longer

@@ -1,12 +1,13 @@
 """Places where a test can let a process die, fail or wait: `ANNALS_FAILPOINT=<name>:kill|error|delay`.
 
-Several are separated by commas. After a second colon stands which passing of the place it is that dies or
-fails, the first if nothing is said (`pack-durable:kill:7`), or how many milliseconds each waits
-(`committed:delay:250`, 1,000 if nothing is said). Unset, a place costs a look at an empty dictionary.
+Several are separated by commas. A number follows a second colon: for `kill` and `error`, at which passing of
+the place the process dies or fails, by default at the first (`pack-durable:kill:7`); for `delay`, how many
+milliseconds each passing waits, by default 1,000 (`committed:delay:250`). Unset, a place costs a lookup in an
+empty dictionary.
 
-`ANNALS_FAILPOINT=@<path>` names a file that holds the same, and that may be made, replaced and removed while
-the server runs. What it says happens once among all processes: the first one in which it is due renames the
-file to `<path>.fired`, then acts.
+`ANNALS_FAILPOINT=@<path>` names a file with the same content, which may be created, replaced and removed
+while the server runs. Its action happens once among all processes: the first process in which it is due
+renames the file to `<path>.fired`, then acts.
 """
 
 import os
@@ -19,7 +20,7 @@ from typing import Final, Protocol
 
 VARIABLE: Final = "ANNALS_FAILPOINT"
 
-# Every place of a write, in the order in which it passes them; what stands nowhere is refused at start.
+# Every place of a write, in the order in which it passes them; any other name is refused at start.
 NAMES: Final = (
     "change-sent",
     "change-received",
@@ -44,7 +45,7 @@ NAMES: Final = (
     "answer-ready",
     "answer-received",
 )
-# Every place of the job that lets rows of logs go, in the order in which it passes them.
+# Every place of the scheduled job that deletes rows of logs, in the order in which it passes them.
 OF_RETENTION: Final = (
     "chunk-guarded",
     "chunk-archived",
@@ -54,7 +55,7 @@ OF_RETENTION: Final = (
     "rows-recorded",
     "rows-gone",
 )
-# Every place of the job that purges closed subscriptions, in the order in which it passes them.
+# Every place of the scheduled job that purges closed subscriptions, in the order in which it passes them.
 OF_PURGING: Final = (
     "rows-exported",
     "export-noted",
@@ -69,7 +70,7 @@ _DELAY_MILLISECONDS: Final = 1000
 
 
 class FailpointError(OSError):
-    """The failure that was asked for: the file system's, as far as the code around it can tell."""
+    """The failure of an `error` action: the code around it takes it for one of the file system."""
 
 
 @dataclass(slots=True)
@@ -86,7 +87,7 @@ class _FailpointAction:
 
 
 def parse(text: str) -> dict[str, _FailpointAction]:
-    """The actions by place; raises ValueError for what is none."""
+    """Parse the actions by place; raises ValueError for a text that has another form."""
     actions = {}
     for item in filter(None, text.split(",")):
         name, _, rest = item.partition(":")
@@ -105,7 +106,7 @@ class _FailpointActions(Protocol):
 
 
 class _OfFile:
-    """What a file says at the moment; what was done is no longer in it."""
+    """The actions that a file has at the moment; one that was carried out is no longer in it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -125,7 +126,7 @@ class _OfFile:
             action = self._actions.get(name)
             if action is None or (action.kind != "delay" and not action.is_due()) or not self._take():
                 return None
-        # It is due, and nobody else's.
+        # No other process has renamed it: it is due here.
         return _FailpointAction(action.kind, action.argument if action.kind == "delay" else 1)
 
     def _take(self) -> bool:
@@ -144,7 +145,7 @@ _actions: _FailpointActions = _from(os.environ.get(VARIABLE, ""))
 
 
 def passing(name: str) -> None:
-    """Say that the process is at a place; raises FailpointError where one was asked for."""
+    """Pass a place, and carry out its action; raises FailpointError for `error`."""
     action = _actions.get(name)
     if action is not None:
         _act(name, action)

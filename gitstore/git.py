@@ -38,7 +38,7 @@ class RunningGit:
     def check(
         self, error: type[GitStoreError] = GitStoreError, *, success: int = 0, seconds: float | None = None
     ) -> None:
-        """Wait for its end, and raise the error, with git's words, where it ends with another status.
+        """Wait for its end, and raise the error, with git's message, where it ends with another status.
 
         Raises subprocess.TimeoutExpired where it runs for longer than `seconds`.
         """
@@ -60,7 +60,7 @@ def started(
     cwd: Path | None = None,
     pass_fds: Sequence[int] = (),
 ) -> Iterator[RunningGit]:
-    """Start a git, whose words on stderr are kept; at the end of the block it is ended if it still runs.
+    """Start a git, and keep its stderr; at the end of the block it is killed if it still runs.
 
     Raises StoreUnavailable where it can't be started.
     """

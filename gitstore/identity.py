@@ -1,4 +1,4 @@
-"""Who signs a commit, and the branches that commits go to."""
+"""The author of a commit, and the branches that have commits."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ Branch = Literal["main", "published"]
 
 @dataclass(frozen=True)
 class Identity:
-    """Who made a change; the e-mail stays out of git, so that a person can be erased without rewriting it."""
+    """The author of a change; git has no e-mail, so that a person can be erased without rewriting history."""
 
     user_id: str
     username: str

@@ -1,4 +1,4 @@
-"""Objects by their full ids, never by what revparse makes of a text."""
+"""Find objects by their full ids, never by expressions of revparse."""
 
 from collections.abc import Callable
 from typing import TypeVar, cast
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 def persistently(lookup: Callable[[], T]) -> T:
-    """What a lookup finds, at the second try if need be; raises KeyError.
+    """Look up, a second time if need be; raises KeyError.
 
-    Libgit2 lists the packs, then opens them. One that upkeep removes in between has been replaced by another
-    that was not there when it listed them; the next look finds that.
+    Libgit2 lists the packs, then opens them. A pack that upkeep removes in between has been replaced by
+    another, which was not there when libgit2 listed them; the second look finds it.
     """
     try:
         return lookup()
@@ -24,7 +24,7 @@ def persistently(lookup: Callable[[], T]) -> T:
 
 
 def find_commit(repository: pygit2.Repository, commit_id: str) -> pygit2.Commit:
-    """The commit of this id; raises ObjectMissing."""
+    """Find the commit of this id; raises ObjectMissing."""
     found = _find(repository, pygit2.Oid(hex=commit_id))
     if not isinstance(found, pygit2.Commit):
         raise ObjectMissing(f"{commit_id} is no commit")
@@ -32,7 +32,7 @@ def find_commit(repository: pygit2.Repository, commit_id: str) -> pygit2.Commit:
 
 
 def read_blob(odb: pygit2.Odb, blob_id: str) -> bytes:
-    """The content of the blob of this id, whichever process wrote it; raises ObjectMissing."""
+    """Read the content of the blob of this id, whichever process wrote it; raises ObjectMissing."""
     with translated():
         oid = pygit2.Oid(hex=blob_id)
         kind, data = persistently(lambda: odb.read(oid))

@@ -1,4 +1,4 @@
-"""The packs of a repository as files: which there are, which are worth merging, and removing them safely."""
+"""The packs of a repository as files: list them, choose those to merge, remove them safely."""
 
 import fcntl
 import os
@@ -43,7 +43,7 @@ class Pack:
 
 
 def packs(path: Path) -> list[Pack]:
-    """The packs of a repository, the smallest first; raises RepositoryMissing."""
+    """List the packs of a repository, the smallest first; raises RepositoryMissing."""
     suffixes: dict[str, dict[str, int]] = {}
     for entry in _entries(path):
         match = _PACK_FILE.fullmatch(entry.name)
@@ -60,17 +60,17 @@ def packs(path: Path) -> list[Pack]:
 
 @dataclass(frozen=True, slots=True)
 class Halves:
-    """Of what packs one of two files is there: the index, with its number of objects, or the pack."""
+    """Packs of which one file is missing: indexes alone, with their number of objects, and packs alone."""
 
     indexes: dict[str, int]
     packs: list[str]
 
 
 def halves(path: Path) -> Halves:
-    """Packs that lost a file, or that a killed process left so; raises RepositoryMissing.
+    """Find packs that lost a file, or that a killed process left so; raises RepositoryMissing.
 
-    Beside writers and upkeep an index is never alone: the pack comes first and goes last. What two looks see
-    is no listing that was overtaken.
+    Writers and upkeep never leave an index alone: the pack is written first and removed last. A pack that two
+    looks find so was not just changing while the folder was listed.
     """
     first, second = _halves(path), _halves(path)
     return Halves(
@@ -96,9 +96,9 @@ def _halves(path: Path) -> Halves:
 
 
 def lacking(path: Path, ids: Iterable[str]) -> set[str]:
-    """Those of the ids that neither a pack nor a file of its own has; what is damaged counts as there.
+    """Return the ids that neither a pack nor a loose file has; a damaged object counts as present.
 
-    Raises RepositoryMissing, and StoreUnavailable where a pack went meanwhile.
+    Raises RepositoryMissing, and StoreUnavailable where a pack was removed meanwhile.
     """
     rest = set(ids)
     for pack in packs(path):
@@ -109,17 +109,17 @@ def lacking(path: Path, ids: Iterable[str]) -> set[str]:
 
 
 def count(path: Path) -> int:
-    """How many packs there are, by their names alone; raises RepositoryMissing."""
+    """Count the packs, by their names alone; raises RepositoryMissing."""
     return sum(entry.name.endswith(".idx") for entry in _entries(path))
 
 
 def deltified(found: Sequence[Pack]) -> Pack | None:
-    """The pack of the last deep run, which has a bitmap; the largest, where a crash left two."""
+    """Find the pack of the last deep run, which has a bitmap; the largest, where a crash left two."""
     return max((pack for pack in found if pack.has_bitmap), key=lambda pack: pack.objects, default=None)
 
 
 def geometric(found: Sequence[Pack]) -> list[Pack]:
-    """Those that have to become one, so that each pack is twice as large as the next smaller one.
+    """Choose the packs to merge, so that each pack is twice as large as the next smaller one.
 
     The deltified pack is never among them: the merged one would have no bitmap.
     """
@@ -138,12 +138,12 @@ def geometric(found: Sequence[Pack]) -> list[Pack]:
 
 
 def object_ids(path: Path, packs: Iterable[str]) -> Iterator[bytes]:
-    """The ids of the objects in some packs, pack by pack; raises StoreUnavailable."""
+    """Yield the ids of the objects in some packs, pack by pack; raises StoreUnavailable."""
     return (oid for pack in packs for ids in _object_ids(path, pack) for oid in ids)
 
 
 def absent(path: Path, old: Collection[str], new: Collection[str]) -> Iterator[set[bytes]]:
-    """The objects of some packs that are in none of the new ones, in portions; raises StoreUnavailable."""
+    """Yield the objects of old packs that no new one has, in portions; raises StoreUnavailable."""
     portion: set[bytes] = set()
     for number, pack in enumerate(old, 1):
         for ids in _object_ids(path, pack):
@@ -169,7 +169,7 @@ def check_holds_all(
 
 
 def remove(path: Path, packs: Collection[str]) -> None:
-    """Remove packs whose objects are in others, the names of which are made durable before.
+    """Remove packs whose objects are in others, after the names of those were made durable.
 
     Raises StoreUnavailable.
     """
@@ -184,11 +184,10 @@ def remove(path: Path, packs: Collection[str]) -> None:
 
 
 def last_replaced(path: Path) -> int:
-    """When packs were last removed, in nanoseconds, or 0.
+    """Return when packs were last removed, in nanoseconds, or 0.
 
-    Libgit2 never forgets a pack that it has seen: it searches those that are gone as well, and keeps their
-    indexes in memory, so whoever keeps a repository open for long has to open it anew then. Raises
-    StoreUnavailable.
+    Libgit2 never forgets a pack that it has seen: it searches removed ones as well, and keeps their indexes
+    in memory. A repository that is kept open has to be opened anew then. Raises StoreUnavailable.
     """
     try:
         return (path / _UPKEEP).stat().st_mtime_ns
@@ -200,10 +199,10 @@ def last_replaced(path: Path) -> int:
 
 @contextmanager
 def held(path: Path) -> Iterator[int | None]:
-    """Be the only upkeep of a repository on this host, or get None.
+    """Lock the upkeep of a repository on this host; None where another process has the lock.
 
-    Gives the descriptor of the lock: a process that inherits it holds the lock until it ends, so that a git
-    whose parent was killed is not joined by another. Raises RepositoryMissing.
+    Yields the descriptor of the lock: a process that inherits it keeps the lock until it ends, so that no
+    second git starts beside one whose parent was killed. Raises RepositoryMissing.
     """
     if not path.is_dir():
         raise RepositoryMissing(str(path))
@@ -218,17 +217,17 @@ def held(path: Path) -> Iterator[int | None]:
         try:
             yield descriptor
         finally:
-            # Closing alone leaves it to a process that another thread is about to start, for an instant.
+            # Closing alone would leave the lock, for an instant, to a process that another thread starts.
             fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:
         os.close(descriptor)
 
 
 def remove_leftovers(path: Path, *, older_than_seconds: float = LEFTOVER_SECONDS) -> int:
-    """Remove what killed processes left in the folder of packs and of the commit-graph; says how many files.
+    """Remove the files that killed processes left among packs and commit-graphs; returns how many.
 
-    The caller holds the lock on upkeep, so git's own temporary files belong to nobody. A batch that is being
-    written has such files too: those are left alone until they are old.
+    The caller has the lock on upkeep, so git's own temporary files belong to no running process. A batch that
+    is being written has temporary files too: Annals' own are removed only when they are old.
     """
     removed = 0
     entries = {entry.name: entry for entry in _entries(path)}
@@ -251,7 +250,7 @@ def remove_leftovers(path: Path, *, older_than_seconds: float = LEFTOVER_SECONDS
 
 
 def _object_ids(path: Path, pack: str) -> Iterator[list[bytes]]:
-    """The ids in a pack, some at a time."""
+    """Yield the ids in a pack, some at a time."""
     with translated(), (path / "objects" / "pack" / f"{pack}.idx").open("rb") as file:
         file.seek(_IDS - 4)
         left = 20 * int.from_bytes(file.read(4), "big")
@@ -278,7 +277,7 @@ def _entries(path: Path) -> list[os.DirEntry[str]]:
 
 def _is_older(entry: os.DirEntry[str], seconds: float) -> bool:
     try:
-        # The change of its name counts, too.
+        # Renaming a file changes its ctime.
         return time.time() - entry.stat().st_ctime >= seconds
     except FileNotFoundError:
         return False

@@ -1,4 +1,4 @@
-"""Putting right what somebody changed in a repository from outside, so that nothing of it is lost."""
+"""Undo changes that somebody made to refs from outside, so that nothing is lost."""
 
 from pathlib import Path
 
@@ -8,14 +8,14 @@ from gitstore.durable import sync_folder
 from gitstore.errors import ObjectMissing, translated
 from gitstore.store import open_repository
 
-# Outside refs/heads and refs/tags: no clone gets it, and upkeep keeps what it names.
+# Outside refs/heads and refs/tags: no clone gets it, and upkeep keeps the objects.
 FOUND = "refs/annals/found"
 
 
 def put(path: Path, ref: str, target: str | None) -> None:
-    """Let a ref of any name be at an object whatever it is at, or be absent; durably.
+    """Set a ref of any name to an object, whatever it names now, or remove it; durably.
 
-    The caller holds the subscription's lock on its refs, and has seen to it that what the ref was at is kept.
+    The caller has the subscription's lock on its refs, and has kept the object that the ref named.
     Raises ObjectMissing, RepositoryMissing, StoreUnavailable.
     """
     repository = open_repository(path)
@@ -34,7 +34,7 @@ def put(path: Path, ref: str, target: str | None) -> None:
 
 
 def keep(path: Path, object_id: str) -> str | None:
-    """Name an object so that it is neither served nor lost; the ref's name, None if it is not there."""
+    """Name an object so that it is neither served nor lost; returns the ref, None for no such object."""
     ref = f"{FOUND}/{object_id}"
     try:
         put(path, ref, object_id)
@@ -44,14 +44,14 @@ def keep(path: Path, object_id: str) -> str | None:
 
 
 def drop_broken(path: Path, ref: str) -> None:
-    """Remove the file of a ref that names nothing; the caller holds the lock on the refs."""
+    """Remove the file of a ref that names nothing; the caller has the lock on the refs."""
     with translated():
         (path / ref).unlink(missing_ok=True)
         _sync(path / ref, path)
 
 
 def reset_head(path: Path) -> None:
-    """Let HEAD be `main` again."""
+    """Set HEAD to `main`."""
     repository = open_repository(path)
     try:
         with translated():

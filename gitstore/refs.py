@@ -1,4 +1,4 @@
-"""Where refs are, moving branches forward, and making and removing tags."""
+"""Read refs, move branches forward, write and remove tags."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -18,17 +18,17 @@ _LOOSE = re.compile(rb"([0-9a-f]{40})\n")
 
 
 def read(path: Path, ref: str) -> str | None:
-    """The commit that a branch, by its full name, is at, or None; raises RepositoryMissing."""
+    """Read the commit that a branch, by its full name, names, or None; raises RepositoryMissing."""
     return _present(path, ref)
 
 
 def forward(path: Path, ref: str, commit: str, *, since: str | None = None) -> bool:
     """Move a branch to a commit that descends from where it is, durably; False if it is there already.
 
-    The caller holds the subscription's lock on its refs, and has read the commit under it. Nobody else then
-    moves refs, so a lock file in the way belongs to a process that was killed, and is removed. `since` is a
-    commit that the caller knows `commit` to descend from, such as the head that its batch began on: where the
-    branch is there, history is not read, which takes longer the more packs there are.
+    The caller has the subscription's lock on its refs, and has read the commit under it. No other process
+    then moves refs, so a lock file in the way belongs to a process that was killed, and is removed. `since`
+    is a known ancestor of `commit`, such as the head that its batch began on: where the branch is at it, the
+    history is not read, which takes longer the more packs there are.
 
     Raises RefDiverged if the branch is elsewhere, also if it is ahead; ObjectMissing, RepositoryMissing,
     StoreUnavailable.
@@ -45,10 +45,10 @@ def forward(path: Path, ref: str, commit: str, *, since: str | None = None) -> b
 
 
 def settle_tags(path: Path, wanted: Mapping[str, str | None]) -> None:
-    """Let each ref under `refs/tags/` name its object, or be absent where that is None; durably.
+    """Set each ref under `refs/tags/` to its object, or remove it where that is None; durably.
 
-    The caller holds the lock on the refs, and says what its rows say: a tag that stands elsewhere was left by
-    a crash. Raises ObjectMissing, RepositoryMissing, StoreUnavailable.
+    The caller has the lock on the refs, and takes the objects from the rows: a tag that names another one was
+    left by a crash. Raises ObjectMissing, RepositoryMissing, StoreUnavailable.
     """
     with _opened(path) as repository:
         for name, target in wanted.items():
@@ -58,13 +58,13 @@ def settle_tags(path: Path, wanted: Mapping[str, str | None]) -> None:
                 if present is not None:
                     _remove(path, repository, ref)
                 else:
-                    # Who removed it may have been killed before it removed its lock.
+                    # The process that removed it may have been killed before it removed its lock.
                     (path / f"{ref}.lock").unlink(missing_ok=True)
             elif target != present:
                 if pygit2.Oid(hex=target) not in repository:
                     raise ObjectMissing(target)
                 _write(path, ref, present, target)
-            # Also where it was right already: who made it so may have been killed before this.
+            # Also where it was right already: the process that wrote it may have been killed before this.
             _sync_parents(path / ref, path / "refs")
 
 
@@ -75,7 +75,7 @@ def _opened(path: Path) -> Iterator[pygit2.Repository]:
         with translated():
             yield repository
     finally:
-        # Part of a reference cycle, it would keep its files open until Python next looks for those.
+        # As part of a reference cycle it would keep its files open until the next garbage collection.
         repository.free()
 
 
@@ -88,7 +88,7 @@ def _check_descent(repository: pygit2.Repository, ref: str, commit: str, present
 
 
 def _present(path: Path, ref: str) -> str | None:
-    """The object that a ref names, or None."""
+    """Read the object that a ref names, or None."""
     with suppress(OSError):
         # It has a file of its own, unless upkeep packed it: no repository has to be opened for that.
         loose = _LOOSE.fullmatch((path / ref).read_bytes())
@@ -100,9 +100,9 @@ def _present(path: Path, ref: str) -> str | None:
 
 
 def _write(path: Path, ref: str, present: str | None, target: str) -> None:
-    """Compare and swap, as git does it: who could make the lock file may rename it to the ref.
+    """Compare and swap, as git does it: the process that could create the lock file renames it to the ref.
 
-    Not by libgit2, under which no other thread of the process goes on while the disk is waited for.
+    Libgit2 would keep the interpreter's lock, and so stop every other thread, while it waits for the disk.
     """
     lock = path / f"{ref}.lock"
     content = [f"{target}\n".encode()]
@@ -139,7 +139,7 @@ def _remove(path: Path, repository: pygit2.Repository, ref: str) -> None:
 
 
 def _sync_parents(ref: Path, root: Path) -> None:
-    """Make folders durable that libgit2 made for a ref, and the names that it removed from them."""
+    """Sync the folders that libgit2 made for a ref, or from which it removed names."""
     for folder in ref.parents:
         if folder.is_dir():
             sync_folder(folder)

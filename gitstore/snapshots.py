@@ -1,4 +1,4 @@
-"""The canonical bytes of a snapshot: the git blob, and the truth of a version."""
+"""The canonical bytes of a snapshot, which are its git blob and the truth of its version."""
 
 import math
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _TAIL = b',\n  "description": '
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The parts of a snapshot; `definition` is canonical bytes, as they stand inside the whole."""
+    """The parts of a snapshot; `definition` are the canonical bytes inside the whole."""
 
     definition: bytes
     description: str | None
@@ -31,10 +31,10 @@ class Snapshot:
 
 
 def canonical_definition(definition: dict[str, object]) -> bytes:
-    """The bytes of a definition exactly as they stand inside its snapshot, indented one level.
+    """Return the bytes of a definition exactly as its snapshot has them, indented one level.
 
-    Raises ValueError for what JSON or UTF-8 can't hold: non-finite floats, lone surrogates, integers past 64
-    bits, keys that are no strings, nesting past orjson's limit.
+    Raises ValueError for values that JSON or UTF-8 can't hold: non-finite floats, lone surrogates, integers
+    past 64 bits, keys that are no strings, nesting past orjson's limit.
     """
     try:
         whole = orjson.dumps({"definition": definition}, option=_OPTIONS | _NATIVE_REFUSED)
@@ -55,7 +55,7 @@ def assemble(
     resource_id: str,
     resource_type: str,
 ) -> bytes:
-    """The snapshot of a resource around the canonical bytes of its definition; ValueError as above."""
+    """Assemble a snapshot around the canonical bytes of its definition; ValueError as above."""
     rest = {
         "description": description,
         "name": name,
@@ -71,7 +71,7 @@ def assemble(
 
 
 def split(snapshot: bytes) -> Snapshot:
-    """The parts of a snapshot, its definition not parsed; ValueError for bytes that are no snapshot."""
+    """Split a snapshot, its definition not parsed; ValueError for bytes that are no snapshot."""
     boundary = snapshot.rfind(_TAIL)
     if boundary < 0 or not snapshot.startswith(_HEAD):
         raise ValueError("not a snapshot: its first fields are not definition and description")
@@ -83,12 +83,12 @@ def split(snapshot: bytes) -> Snapshot:
 
 
 def blob_id(data: bytes) -> str:
-    """The id that git gives a blob of these bytes: 40 hex digits."""
+    """Compute git's id of a blob of these bytes: 40 hex digits."""
     return sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
 def is_finite(value: object) -> bool:
-    """Whether no number in a JSON value is NaN or infinite."""
+    """Check that no number in a JSON value is NaN or infinite."""
     if isinstance(value, float):
         return math.isfinite(value)
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Where a subscription's repository is, how an empty one is made, and opening it."""
+"""Find, create, remove and open the repository of a subscription."""
 
 import shutil
 from collections.abc import Iterator
@@ -56,17 +56,17 @@ class Store:
         return self._root
 
     def path(self, subscription_id: str) -> Path:
-        """The repository's folder, whether or not it exists; ValueError unless the id is a canonical UUID."""
+        """Return the repository's folder, which may not exist; ValueError unless the id is a canonical UUID."""
         if str(UUID(subscription_id)) != subscription_id:
             raise ValueError(f"not a canonical UUID: {subscription_id!r}")
         return self._root / f"{subscription_id}.git"
 
     def exists(self, subscription_id: str) -> bool:
-        """Whether the repository is there, which it is whole or not at all."""
+        """Check that the repository exists; it exists whole or not at all."""
         return self.path(subscription_id).is_dir()
 
     def subscription_ids(self) -> list[str]:
-        """The subscriptions that have a repository here, in the order of their ids."""
+        """List the subscriptions that have a repository here, in the order of their ids."""
         if not self._root.is_dir():
             return []
         with translated():
@@ -74,9 +74,9 @@ class Store:
         return sorted(name for name in names if _is_canonical(name))
 
     def ensure(self, subscription_id: str) -> Path:
-        """The repository's folder, made if missing, and durable on return.
+        """Return the repository's folder, created if missing, and durable on return.
 
-        Any number of processes may call it at once and die in it. Raises StoreUnavailable.
+        Any number of processes may call it at once, and may be killed in it. Raises StoreUnavailable.
         """
         path = self.path(subscription_id)
         with translated():
@@ -88,15 +88,15 @@ class Store:
                     passing("repository-named")
             elif subscription_id in self._durable:
                 return path
-            # Also where another made it: that one may have died between its rename and its fsync.
+            # Also where another process created it: it may have been killed between its rename and its fsync.
             sync_folder(self._root)
         self._durable.add(subscription_id)
         return path
 
     def remove(self, subscription_id: str) -> None:
-        """Let a repository be there no longer; nothing where it is not. Raises StoreUnavailable.
+        """Remove a repository, if it exists. Raises StoreUnavailable.
 
-        What a crash leaves of one has a name that nobody looks for, and is a leftover like any other.
+        A crash leaves the rest under a name that nobody looks for, a leftover like any other.
         """
         path = self.path(subscription_id)
         with translated():
@@ -109,7 +109,7 @@ class Store:
 
     @contextmanager
     def _built(self) -> Iterator[Path]:
-        """A whole, durable repository under a name that nobody looks for; removed unless renamed."""
+        """Build a whole, durable repository under a name that nobody looks for; removed unless renamed."""
         folder = self._root / f"tmp-{uuid4()}"
         folder.mkdir()
         try:
@@ -134,12 +134,12 @@ def _is_canonical(name: str) -> bool:
 
 
 def snapshot_path(collection: str, resource_id: str) -> str:
-    """The path of a resource's snapshot in the tree: 256-way fan-out, so that no tree grows large."""
+    """Return the path of a resource's snapshot in the tree: 256-way fan-out, so that no tree grows large."""
     return f"{collection}/{sha256(resource_id.encode()).hexdigest()[:2]}/{resource_id}.json"
 
 
 def open_repository(path: Path) -> pygit2.Repository:
-    """The bare repository at exactly this folder, for one thread; raises RepositoryMissing."""
+    """Open the bare repository at exactly this folder, for one thread; raises RepositoryMissing."""
     if not path.is_dir():
         raise RepositoryMissing(str(path))
     with translated():
@@ -150,7 +150,7 @@ def _rename_unless_there(built: Path, path: Path) -> None:
     try:
         built.rename(path)
     except OSError:
-        # A folder is renamed only onto nothing: somebody else was first, unless there still is nothing.
+        # A folder is never renamed onto another: another process was first, unless nothing is there still.
         if not path.is_dir():
             raise
 

@@ -1,1 +1,1 @@
-"""Reading repositories: commits, trees, blobs and differences."""
+"""Read repositories: commits, trees, blobs and diffs."""

@@ -1,4 +1,4 @@
-"""Reading blobs from any thread."""
+"""Read blobs from any thread."""
 
 import threading
 from collections import OrderedDict
@@ -14,14 +14,14 @@ _OPEN_REPOSITORIES = 32
 
 
 class Reader:
-    """Reads blobs from any thread: each keeps the repositories that it used last open for itself."""
+    """Reads blobs from any thread; each thread keeps the repositories that it used last open."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._thread = threading.local()
 
     def read_blob(self, subscription_id: str, blob_id: str) -> bytes:
-        """The content of a blob; raises RepositoryMissing and ObjectMissing, ValueError for what is no id."""
+        """Read a blob; raises RepositoryMissing, ObjectMissing, and ValueError for a malformed id."""
         return read_blob(self._opened(subscription_id).odb, blob_id)
 
     def _opened(self, subscription_id: str) -> pygit2.Repository:

@@ -1,7 +1,6 @@
-"""A look at a repository as it lies on the disk: its refs and the locks on them, and what git says of it.
+"""Inspect a repository on the disk: its refs and the locks on them, its objects, and the output of git.
 
-Refs are read from the files themselves, which is what `files` refs are, so that also a ref that git would
-skip is seen.
+Refs are read from their files, so that a ref that git would skip is found as well.
 """
 
 import os
@@ -30,9 +29,9 @@ _PACKED = re.compile(rb"([0-9a-f]{40}) (refs/\S+)")
 
 @dataclass(slots=True)
 class Refs:
-    """Refs by full name: what each names, the content of those that name nothing, and the locks on them.
+    """Refs by full name: the object that each names, the content of broken ones, and the locks on them.
 
-    Of a lock, when it was made, in seconds.
+    Of a lock, the time of its creation, in seconds.
     """
 
     head: str
@@ -42,9 +41,9 @@ class Refs:
 
 
 def read_refs(path: Path) -> Refs:
-    """Every ref of a repository; raises RepositoryMissing and StoreUnavailable.
+    """Read every ref of a repository; raises RepositoryMissing and StoreUnavailable.
 
-    The caller who wants them not to move meanwhile holds the lock on them.
+    Without the lock on the refs, they may move meanwhile.
     """
     if not path.is_dir():
         raise RepositoryMissing(str(path))
@@ -53,7 +52,7 @@ def read_refs(path: Path) -> Refs:
         locks = [path / "HEAD.lock", path / "packed-refs.lock"]
         # Loose ones first: pack-refs writes the packed file before it removes them.
         loose = {}
-        # Unlike rglob, it puts up with folders that go meanwhile.
+        # Unlike rglob, it tolerates folders that are removed meanwhile.
         for folder, _, names in os.walk(path / "refs"):
             for file in (Path(folder, name) for name in names):
                 if file.name.endswith(LOCK):
@@ -94,31 +93,31 @@ class Objects:
         self._repository = open_repository(path)
 
     def close(self) -> None:
-        """Let go of its files."""
+        """Close the repository's files."""
         self._repository.free()
 
     def is_commit(self, object_id: str) -> bool:
-        """Whether there is such a commit."""
+        """Check that there is such a commit."""
         return isinstance(self._get(object_id), pygit2.Commit)
 
     def exists(self, object_id: str) -> bool:
-        """Whether there is such an object."""
+        """Check that there is such an object."""
         return self._get(object_id) is not None
 
     def descends(self, commit: str, ancestor: str) -> bool:
-        """Whether one commit has another in its past; both are there."""
+        """Check that one commit descends from another; both exist."""
         with translated():
             return self._repository.descendant_of(pygit2.Oid(hex=commit), pygit2.Oid(hex=ancestor))
 
     def tag_of(self, object_id: str) -> tuple[str | None, str] | None:
-        """The name that a tag object bears and what it names; of a light tag None and the commit."""
+        """Return the name in a tag object and its target; of a light tag, None and the commit."""
         found = self._get(object_id)
         if isinstance(found, pygit2.Tag):
             return found.name, str(found.target)
         return (None, object_id) if isinstance(found, pygit2.Commit) else None
 
     def blob(self, object_id: str) -> bytes | None:
-        """The content of a blob, None where it is not there or can't be read."""
+        """Read a blob, None where it is missing or can't be read."""
         found = self._get(object_id)
         return found.data if isinstance(found, pygit2.Blob) else None
 
@@ -129,7 +128,7 @@ class Objects:
             return None
         with suppress(KeyError, pygit2.GitError):
             return cast("object", self._repository[oid])
-        # Upkeep may have put it into another pack than the one that libgit2 knows of: look once more, afresh.
+        # Upkeep may have moved it into a pack that libgit2 does not know: look once more, afresh.
         self._repository.free()
         self._repository = open_repository(self._path)
         with suppress(KeyError, pygit2.GitError):

@@ -1,4 +1,9 @@
-"""The unified diff of two texts, made by the real `git diff` within a time limit."""
+"""Make the unified diff of two texts by the real `git diff`, within a time limit.
+
+Libgit2's `Patch.create_from` is no replacement. It keeps the interpreter's lock for the whole diff: for texts
+of 1 MiB another thread waited 86 to 706 ms, and 6 to 16 ms beside `git diff`. Nor are its hunks always git's:
+2 of 202 pairs of real state machines differed.
+"""
 
 import math
 import resource
@@ -17,17 +22,17 @@ RUNNING_AT_ONCE = 2
 _SLOTS = threading.BoundedSemaphore(RUNNING_AT_ONCE)
 _PLAIN = ("--no-color", "--no-ext-diff", "--no-textconv")
 _COMMAND = ("git", "--no-pager", "diff", "--no-index", "--text", "--unified=3", *_PLAIN, "--", "old", "new")
-# What `git diff --no-index` answers for files that differ.
+# The exit status of `git diff --no-index` for files that differ.
 _DIFFERENT = 1
 
 
 def unified(old: bytes, new: bytes, *, old_label: str, new_label: str, seconds: float) -> str:
-    """The unified diff of two texts in UTF-8 with three lines of context, empty for equal ones.
+    """Make the unified diff of two texts in UTF-8 with three lines of context, empty for equal ones.
 
     Where git takes longer than `seconds`, waiting for other diffs included, all of the old text is shown as
     removed and all of the new one as added. The labels hold no newline. Raises StoreUnavailable where the
-    file system refuses or git can't be started, GitStoreError where git fails, ValueError for what is not
-    UTF-8.
+    file system refuses or git can't be started, GitStoreError where git fails, ValueError for bytes that
+    are not UTF-8.
     """
     if old == new:
         return ""
@@ -38,7 +43,7 @@ def unified(old: bytes, new: bytes, *, old_label: str, new_label: str, seconds: 
 
 
 def _hunks(old: bytes, new: bytes, deadline: float) -> bytes | None:
-    """What git says below its header, None where that takes until after the deadline."""
+    """Return git's output below its header, None where that takes until after the deadline."""
     if not _SLOTS.acquire(timeout=_remaining(deadline)):
         return None
     try:
@@ -63,7 +68,7 @@ def _run(folder: Path, deadline: float) -> bool:
         (folder / "hunks").open("wb") as output,
         started("diff", _COMMAND, stdout=output, cwd=folder, env=environment(**outside)) as git,
     ):
-        # For the case that nobody is left to kill it.
+        # A limit in case this process is killed before it can kill git.
         limit = math.ceil(_remaining(deadline)) + 1
         resource.prlimit(git.process.pid, resource.RLIMIT_CPU, (limit, limit))
         try:
@@ -78,7 +83,7 @@ def _remaining(deadline: float) -> float:
 
 
 def _replacement(old: bytes, new: bytes) -> bytes:
-    """One hunk that takes away every old line and adds every new one."""
+    """Make one hunk that removes every old line and adds every new one."""
     header = f"@@ -{_extent(old)} +{_extent(new)} @@\n".encode()
     return header + _marked(b"-", old) + _marked(b"+", new)
 

@@ -1,1 +1,1 @@
-"""Serving clones and fetches: git processes and their protocol."""
+"""Serve clones and fetches: git processes and their protocol."""

@@ -1,4 +1,4 @@
-"""Reading what a client asks of upload-pack, for the audit of clones and fetches."""
+"""Read the request of a client of upload-pack, for the audit of clones and fetches."""
 
 import re
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def wants(request: bytes) -> Negotiation:
 
 
 def _lines(request: bytes) -> Iterator[bytes]:
-    """The payloads of the pkt-lines, markers left out (gitprotocol-common(5))."""
+    """Yield the payloads of the pkt-lines, markers left out (gitprotocol-common(5))."""
     position = 0
     while position < len(request):
         digits = request[position : position + 4]

@@ -1,8 +1,8 @@
-"""Processes with streams in an event loop, started without holding it up.
+"""Start processes with streams in an event loop, without blocking it.
 
-A process that starts another waits until that has begun, and Python lets no other thread run meanwhile: 10 ms
-on a busy machine, and 25 where the tables of its memory are copied first. Here a small program of its own
-waits (`starter.py`), which ends with whoever has it, and with it all that it started.
+Starting a process takes until it has begun, and Python runs no other thread meanwhile: 10 ms on a busy
+machine, and 25 where the tables of its memory are copied first. Here a small program waits instead
+(`starter.py`). It ends with the process that started it, and so do all processes that it started.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ _NUMBER_BYTES = 16
 
 
 class Process:
-    """A process that runs, the leader of a session of its own, with its three streams.
+    """A process, the leader of a session of its own, with its three streams.
 
     The streams are sockets, not pipes: uvloop closes the descriptor of a pipe twice, and in between a thread
-    may have got it for something else.
+    may have been given it for another file.
     """
 
     def __init__(self, leader: int, control: socket.socket) -> None:
@@ -44,18 +44,18 @@ class Process:
 
     @property
     def runs(self) -> bool:
-        """Whether it is not known to have ended."""
+        """True until its end is known."""
         return self._status is None
 
     def kill(self) -> None:
-        """End it and what it started, unless it has ended by itself."""
+        """End the process and all that it started, unless it has ended by itself."""
         if self.runs:
-            # Where the starter is gone, nobody is connected any more.
+            # Fails where the starter has ended: then nobody is connected.
             with suppress(OSError):
                 self._control.shutdown(socket.SHUT_WR)
 
     async def wait(self) -> int:
-        """Its exit status, once it has ended; what it wrote may not be read yet."""
+        """Wait for its end, and return its exit status; its output may not be read yet."""
         await self._ended.wait()
         assert self._status is not None  # noqa: S101 - set before the event is
         return self._status
@@ -63,7 +63,7 @@ class Process:
     def close(self) -> None:
         """Close the streams."""
         for writer in self._writers:
-            # One that is closing ends with the process at the latest; asyncio may have let go of its loop.
+            # A closing one ends with the process at the latest, and asyncio may have released its loop.
             if not writer.is_closing():
                 writer.transport.abort()
 
@@ -78,7 +78,7 @@ class Process:
         except ConnectionError:
             told = b""
         if not told:
-            # The starter has died. It would have told of an end at once: the id is still this process's.
+            # The starter has died. It reports each end at once, so the id is still this process's.
             with suppress(ProcessLookupError):
                 os.killpg(self._leader, signal.SIGKILL)
         self._status = int(told or -signal.SIGKILL)
@@ -88,7 +88,7 @@ class Process:
 
 
 class Starter:
-    """Starts processes one after the other, for one event loop, by a program that runs from the first on."""
+    """Starts processes one after the other, for one event loop, by a program that is started once."""
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
@@ -96,7 +96,7 @@ class Starter:
         self._requests: socket.socket | None = None
 
     def close(self) -> None:
-        """Start no more, and end what runs."""
+        """Start no more, and end all that run."""
         if self._requests is not None:
             self._requests.close()
         if self._program is not None:
@@ -122,7 +122,7 @@ class Starter:
         return process
 
     def _ask(self, request: bytes) -> list[socket.socket]:
-        """This side's ends of the three streams, and of the socket on which the program answers."""
+        """Send a request; returns this side's ends of the three streams and of the socket for the answer."""
         with ExitStack() as on_error, ExitStack() as given:
             ours, theirs = [], []
             for kind in (socket.SOCK_STREAM, socket.SOCK_STREAM, socket.SOCK_STREAM, socket.SOCK_SEQPACKET):
@@ -133,14 +133,14 @@ class Starter:
             try:
                 socket.send_fds(self._connected(), [request], theirs)
             except ConnectionError:
-                # It has died, and is not known to be dead yet.
+                # The program has died, and its end is not known yet.
                 self.close()
                 socket.send_fds(self._connected(), [request], theirs)
             on_error.pop_all()
         return ours
 
     def _connected(self) -> socket.socket:
-        """The socket of a program that lives."""
+        """Return the socket of the running program, started if need be."""
         if self._requests is None or self._program is None or self._program.poll() is not None:
             self.close()
             self._requests, other = socket.socketpair(type=socket.SOCK_SEQPACKET)
@@ -156,7 +156,7 @@ class Starter:
 
 
 async def _answer(control: socket.socket) -> int:
-    """The id of the process that was asked for; raises OSError."""
+    """Receive the id of the new process; raises OSError."""
     told = await asyncio.get_running_loop().sock_recv(control, _NUMBER_BYTES)
     if not told:
         raise ConnectionAbortedError("no answer from the program that starts git")

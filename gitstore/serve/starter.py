@@ -1,10 +1,10 @@
-"""The program that starts git for one API worker: small, and in nobody's way while it waits for a start.
+"""The program that starts git for one API worker: small, so that its waiting for a start blocks nobody.
 
 It is run as a file, so that it imports the standard library alone. Its standard input is a socket of packets
-(`unix(7)`, SOCK_SEQPACKET): each is one command as JSON, `[arguments, environment]`, and brings four
-descriptors, of the three streams and of a socket of packets on which it tells first the process's id, or the
-error's negative number, and in the end the exit status. Whoever shuts that socket down ends the process;
-whoever closes standard input, as one does who is killed, ends them all.
+(`unix(7)`, SOCK_SEQPACKET). Each packet is one command as JSON, `[arguments, environment]`, with four
+descriptors: of the three streams, and of a socket of packets. On that it sends the process's id, or the
+error's negative number, and at the end the exit status. Shutting that socket down ends the process; closing
+standard input, as the death of the API worker does, ends them all.
 """
 
 import json
@@ -14,7 +14,7 @@ import signal
 import socket
 from contextlib import suppress
 
-# A third of a share: who clones still gets on where much else is running.
+# A third of a share: a clone still proceeds on a busy machine.
 NICENESS = 5
 # More than the kernel takes in one packet.
 _REQUEST_BYTES = 256 * 1024
@@ -22,7 +22,7 @@ _DESCRIPTORS = 4
 
 
 class _StartedProcess:
-    """A process that was started, the leader of a session of its own, until it is waited for."""
+    """A process that was started and not yet waited for, the leader of a session of its own."""
 
     def __init__(self, pid: int, control: socket.socket) -> None:
         self.control = control
@@ -31,13 +31,13 @@ class _StartedProcess:
         self._pid = pid
 
     def kill(self) -> None:
-        """End it and what it started."""
-        # Not waited for yet, its id is nobody else's.
+        """End the process and all that it started."""
+        # Until it is waited for, no other process has its id.
         if self.status is None:
             os.killpg(self._pid, signal.SIGKILL)
 
     def reap(self) -> None:
-        """Wait for it, end what it left behind, and tell."""
+        """Wait for the process, end all that it started, and send its status."""
         self.kill()
         self.status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
         _tell(self.control, self.status)
@@ -46,14 +46,14 @@ class _StartedProcess:
 
 
 class _StartedProcesses:
-    """All that run, and what is heard of them."""
+    """The processes that run, and the events about them."""
 
     def __init__(self) -> None:
         self._events = selectors.DefaultSelector()
         self._running: set[_StartedProcess] = set()
 
     def serve(self, requests: socket.socket) -> None:
-        """Start what is asked for until nobody can ask any more; then nothing runs."""
+        """Start processes until standard input is closed, then end them all."""
         self._events.register(requests, selectors.EVENT_READ)
         try:
             while True:
@@ -77,10 +77,10 @@ class _StartedProcesses:
 
     def _take(self, request: bytes, descriptors: list[int]) -> None:
         for descriptor in descriptors:
-            # Nothing is started before: no process gets the streams of another.
+            # Before anything is started: no process inherits the streams of another.
             os.set_inheritable(descriptor, False)
         if len(descriptors) < _DESCRIPTORS:
-            # More are open than may be: closing them is what tells.
+            # The limit on open files was reached: closing the rest reports it.
             for descriptor in descriptors:
                 os.close(descriptor)
             return
@@ -101,7 +101,7 @@ class _StartedProcesses:
     def _ended(self, child: _StartedProcess) -> None:
         self._events.unregister(child.end)
         with suppress(KeyError):
-            # Not there where it was asked to end.
+            # Unregistered already where the process was asked to end.
             self._events.unregister(child.control)
         self._running.remove(child)
         child.reap()
@@ -115,7 +115,7 @@ def _started(request: bytes, streams: list[int], control: socket.socket) -> _Sta
         environment,
         file_actions=[(os.POSIX_SPAWN_DUP2, stream, number) for number, stream in enumerate(streams)],
         setsid=True,
-        # What Python ignores and no other program expects to be ignored.
+        # Python ignores these signals, and no other program expects that.
         setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
     )
     try:
@@ -130,7 +130,7 @@ def _started(request: bytes, streams: list[int], control: socket.socket) -> _Sta
 
 
 def _give_way(leader: int) -> None:
-    """Lower the priority of the processes of a session, by the id of its leader, also against other sessions.
+    """Lower the priority of a session, by the id of its leader, also against other sessions.
 
     Where Linux shares the processors among sessions first (sched(7), "The autogroup feature"), a process's
     own niceness counts within its session alone. Best effort.
@@ -138,13 +138,13 @@ def _give_way(leader: int) -> None:
     with suppress(OSError):
         os.setpriority(os.PRIO_PGRP, leader, NICENESS)
     with suppress(OSError), open(f"/proc/{leader}/autogroup", "w") as autogroup:  # noqa: PTH123 - `pathlib` is large
-        # Not there without autogroups, and refused to others than root more than ten times a second.
+        # Missing without autogroups; refused to others than root more than ten times a second.
         autogroup.write(str(NICENESS))
 
 
 def _tell(control: socket.socket, number: int) -> None:
     with suppress(OSError):
-        # Nobody need listen any more.
+        # The other side may have closed the socket.
         control.send(str(number).encode())
 
 

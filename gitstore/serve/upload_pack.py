@@ -1,4 +1,4 @@
-"""Serving clones and fetches: the real `git upload-pack`, kept on a short lead."""
+"""Serve clones and fetches by the real `git upload-pack`, bounded in number and time."""
 
 import asyncio
 import math
@@ -14,19 +14,19 @@ from gitstore.serve.processes import Process, Starter
 from gitstore.store import Store
 
 _CHUNK_BYTES = 64 * 1024
-# Enough for git's last words; the rest is read and dropped, so that git never waits for it.
+# Enough for git's error message; the rest is read and dropped, so that git never waits for a reader.
 _STDERR_BYTES = 4 * 1024
 _PROTOCOL = re.compile(r"[A-Za-z0-9=:.-]{1,64}")
-# What clients of version 2 send; to others git itself says what it makes of their words.
+# Sent by clients of version 2; git itself answers all others.
 _PROTOCOL_2 = "version=2"
 _ADVERTISE = ("--http-backend-info-refs",)
-# A git that is upgraded while the service runs is asked within this time.
+# An upgrade of git while the service runs is noticed within this time.
 _KEPT_SECONDS = 10
 _PREFIX = b"001e# service=git-upload-pack\n0000"
 
 
 class _Capabilities(NamedTuple):
-    """What git says that it can do, where the repository has this configuration, until it is asked again."""
+    """Git's capabilities for a repository of this configuration, kept until a time."""
 
     config: bytes
     until: float
@@ -36,7 +36,7 @@ class _Capabilities(NamedTuple):
 class UploadPack:
     """Runs at most `limit` processes at once in one event loop, each for at most `deadline_seconds`.
 
-    One more may run to tell what git can do.
+    One more may run to read git's capabilities.
     """
 
     def __init__(self, store: Store, *, limit: int, deadline_seconds: float, queue_seconds: float) -> None:
@@ -50,11 +50,11 @@ class UploadPack:
         self._starter = Starter()
 
     def close(self) -> None:
-        """Start no more, and end what runs."""
+        """Start no more, and end all that run."""
         self._starter.close()
 
     async def advertise(self, subscription_id: str, protocol: str | None) -> AsyncGenerator[bytes, None]:
-        """What `GET info/refs?service=git-upload-pack` answers, for the client's `Git-Protocol` header.
+        """Yield the answer to `GET info/refs?service=git-upload-pack`, for a `Git-Protocol` header.
 
         Raises as `serve` does.
         """
@@ -75,11 +75,11 @@ class UploadPack:
     async def serve(
         self, subscription_id: str, request: bytes | AsyncIterator[bytes], protocol: str | None
     ) -> AsyncGenerator[bytes, None]:
-        """What `POST git-upload-pack` answers to a decompressed request.
+        """Yield the answer of `POST git-upload-pack` to a decompressed request.
 
         Closing the generator, or cancelling the task that reads it, ends git at once. Raises
         RepositoryMissing, UploadPackBusy and UploadPackFailed before the first chunk; UploadPackFailed also
-        after the last, when git has told its client what it could; and whatever reading the request raises.
+        after the last, when git has sent its client a message; and the errors of reading the request.
         """
         path = self._repository(subscription_id)
         async with self._place(self._places), aclosing(self._output(path, (), request, protocol)) as output:
@@ -87,7 +87,7 @@ class UploadPack:
                 yield chunk
 
     async def _advertised_capabilities(self, path: Path) -> bytes:
-        """What git tells every client of protocol 2 first: it depends on git and its configuration alone."""
+        """Return the first answer by protocol 2, which depends on git and its configuration alone."""
         with translated():
             config = (path / "config").read_bytes()
         async with self._place(self._asking):
@@ -139,7 +139,7 @@ class UploadPack:
             if status != 0:
                 raise UploadPackFailed(f"status {status}: {await complaint}")
         finally:
-            # What has to be done comes before the first wait: whoever cancels may do so again in that.
+            # All necessary steps come before the first wait, which may be cancelled again.
             timer.cancel()
             feeding.cancel()
             complaint.cancel()
@@ -150,7 +150,7 @@ class UploadPack:
 
     async def _start(self, path: Path, options: tuple[str, ...], protocol: str | None) -> Process:
         # A volume mounted into a container has an owner of its own, from which git would refuse to serve.
-        # What reconcile found and kept is not part of the history.
+        # Objects that `annals verify` found and kept are not part of the history.
         owned = {
             "GIT_CONFIG_COUNT": "2",
             "GIT_CONFIG_KEY_0": "safe.directory",
@@ -169,7 +169,7 @@ class UploadPack:
 
 
 def advertises_refs(protocol: str | None) -> bool:
-    """Whether a client with this `Git-Protocol` header is told the refs in what is advertised."""
+    """Check whether the advertisement for a client with this `Git-Protocol` header has the refs."""
     return protocol != _PROTOCOL_2
 
 
@@ -194,7 +194,7 @@ async def _feed(stdin: asyncio.StreamWriter, request: bytes | AsyncIterator[byte
             try:
                 await stdin.drain()
             except (BrokenPipeError, ConnectionResetError):
-                # Git needed no more, or failed: its status tells, and the pipe has nothing to add.
+                # Git needed no more, or failed: its status says which.
                 return
     finally:
         stdin.close()

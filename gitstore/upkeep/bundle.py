@@ -1,4 +1,4 @@
-"""A whole repository as one file, which git clones from like from any other place."""
+"""Write a whole repository as one file, from which git can clone."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ BUNDLE_SECONDS = 6 * 3600.0
 
 
 def write(git: MaintenanceGit, file: Path) -> None:
-    """Put every ref and all that it reaches into a file, in place of what is there, and let git verify it.
+    """Write every ref and all that it reaches into a file, replacing it, and have git verify it.
 
     The repository has a commit. Raises as `MaintenanceGit.run` does.
     """

@@ -1,4 +1,4 @@
-"""Running git for upkeep: last in line for the machine, within bounds, and gone with all that it started."""
+"""Run git for upkeep: at the lowest priority, within bounds, and ended with all that it started."""
 
 import shutil
 import subprocess
@@ -11,18 +11,18 @@ from pathlib import Path
 from gitstore.errors import MaintenanceFailed
 from gitstore.git import started
 
-# Called several times a second while git runs; what it raises ends git.
+# Called several times a second while git runs; its errors end git.
 Watch = Callable[[], None]
 
 POLL_SECONDS = 0.1
-# Upkeep gives way to whoever answers requests, and ends with whoever started it. Each is used where it is
-# installed, as it is on every Debian.
+# Upkeep yields to processes that answer requests, and ends with the process that started it. Each program is
+# used where it is installed, as on every Debian.
 _PREFIXES = (
     ("setpriv", "--pdeathsig", "KILL"),
     ("nice", "-n", "10"),
     ("ionice", "-c", "3"),
 )
-# The repository's own configuration asks for durability; one that was restored from a backup may not.
+# The repository's own configuration is durable; one restored from a backup may not be.
 _CONFIGURATION = {
     "core.fsync": "all",
     "core.fsyncMethod": "fsync",
@@ -36,7 +36,7 @@ _CONFIGURATION = {
 
 
 class MaintenanceGit:
-    """Runs git in one repository for whoever holds the lock on its upkeep, which every git inherits."""
+    """Runs git in one repository under the lock on its upkeep, which every git inherits."""
 
     def __init__(self, path: Path, lock: int, watch: Watch) -> None:
         self.path = path
@@ -44,10 +44,10 @@ class MaintenanceGit:
         self._lock = lock
 
     def run(self, *arguments: str, given: bytes = b"", deadline_seconds: float) -> bytes:
-        """What git prints, given some input.
+        """Run git with some input, and return its output.
 
         Raises MaintenanceFailed where it fails or takes too long, StoreUnavailable where it can't be started,
-        and what the watch raises.
+        and the errors of the watch.
         """
         configuration = _CONFIGURATION | {"safe.directory": str(self.path.resolve())}
         options = [part for name, value in configuration.items() for part in ("-c", f"{name}={value}")]
@@ -64,7 +64,7 @@ class MaintenanceGit:
             return stdout.read()
 
     def pack(self, *arguments: str, given: bytes = b"", deadline_seconds: float) -> str | None:
-        """The name of a new pack, synced but for its folder's names; None if there was nothing to pack.
+        """Make a pack, synced but for its folder's names; returns its name, None where nothing was to pack.
 
         Raises as `run` does.
         """

@@ -1,4 +1,4 @@
-"""What killed processes leave behind: half-written files, unfinished repositories, locks nobody holds."""
+"""Find and remove leftovers of killed processes: half-written files, unfinished repositories, stale locks."""
 
 import shutil
 from contextlib import suppress
@@ -11,40 +11,40 @@ from gitstore.durable import sync_folder
 from gitstore.errors import translated
 
 _HALF_WRITTEN = ("objects/pack/tmp_*", "objects/pack/.tmp-*", "objects/??/tmp_obj_*")
-# Locks on refs are another matter: whoever holds the subscription's lock on its refs knows them to be stale.
+# Not locks on refs: under the subscription's lock on its refs, those are known to be stale.
 _LOCKS = ("config.lock", "objects/*.lock", "objects/info/**/*.lock", "objects/pack/*.lock")
 
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """A file or folder, and when it was last written to, in seconds."""
+    """A file or folder, and the time of its last change, in seconds."""
 
     path: Path
     modified: float
 
 
 def half_written(repository: Path) -> list[Leftover]:
-    """Packs and objects of a repository that may be being written just now, or never will be."""
+    """Find unfinished packs and objects of a repository; a writer may be writing them just now."""
     return _matching(repository, *_HALF_WRITTEN)
 
 
 def locks(repository: Path) -> list[Leftover]:
-    """Locks on anything but refs, which may be held."""
+    """Find locks on anything but refs; a process may have them just now."""
     return _matching(repository, *_LOCKS)
 
 
 def unfinished(root: Path) -> list[Leftover]:
-    """Repositories, in the folder of all of them, that may be being made just now."""
+    """Find unfinished repositories in the folder of all; a process may be making them just now."""
     return _matching(root, "tmp-*")
 
 
 def below(folder: Path, pattern: str) -> list[Leftover]:
-    """What has a name of that pattern in a folder."""
+    """Find files and folders with a name of that pattern in a folder."""
     return _matching(folder, pattern)
 
 
 def repositories(root: Path) -> dict[UUID, float]:
-    """The repositories in the folder of all of them, and when each was last changed, in seconds."""
+    """Find the repositories in the folder of all, with the time of the last change of each, in seconds."""
     found = {}
     for each in _matching(root, "*.git"):
         try:
@@ -57,14 +57,14 @@ def repositories(root: Path) -> dict[UUID, float]:
 
 
 def holds_nothing(repository: Path) -> bool:
-    """Whether neither an object nor a ref was ever written to a repository."""
+    """Check that neither an object nor a ref was ever written to a repository."""
     with translated():
         files = (file for name in ("objects", "refs") for file in (repository / name).rglob("*"))
         return not (repository / "packed-refs").exists() and not any(file.is_file() for file in files)
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder with all that is in it; one that is gone already is no error."""
+    """Remove a file, or a folder with its content; a missing one is no error."""
     with translated():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -76,7 +76,7 @@ def remove(path: Path) -> None:
 def _matching(folder: Path, *patterns: str) -> list[Leftover]:
     found = []
     for pattern in patterns:
-        # Unlike Path.glob, it puts up with folders that go meanwhile.
+        # Unlike Path.glob, it tolerates folders that are removed meanwhile.
         for name in glob(pattern, root_dir=folder, recursive=True):  # noqa: PTH207
             path = folder / name
             with translated(), suppress(FileNotFoundError):

@@ -1,9 +1,9 @@
-"""Removing what crashes left: objects that nothing has reached for two weeks.
+"""Remove objects that crashes left and that have been unreachable for two weeks.
 
-When an object became unreachable can't be read from a file's time: packs are merged. So each run notes in the
-repository which objects it found unreachable, and one is removed once it was found so in runs that lie two
-weeks apart. Everything up to the removal is done beside writers; the removal itself, which takes
-milliseconds, under the lock that orders them.
+The time of a file does not say when an object became unreachable, since packs are merged. So each run notes
+in the repository which objects it found unreachable, and an object is removed once runs two weeks apart found
+it so. Everything up to the removal is done beside writers. The removal itself, which takes milliseconds, is done
+under the lock that orders them.
 """
 
 import json
@@ -25,7 +25,7 @@ PRUNE_SECONDS = 6 * 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Pruning:
-    """What can go: old packs, which new ones replace but for the objects that are due."""
+    """A prepared removal: new packs replace old ones, except for the objects that are due."""
 
     due: frozenset[str]
     tips: frozenset[str]
@@ -34,10 +34,10 @@ class Pruning:
 
 
 def prepare(git: MaintenanceGit, at: datetime, *, grace: timedelta = GRACE) -> Pruning | None:
-    """Note what is unreachable, and pack everything that has to stay; None if nothing has to go yet.
+    """Note the unreachable objects, and pack all others; None if no object is due yet.
 
     The refs are where the rows say, or behind only what was written since this was called. Raises
-    MaintenanceFailed, also where objects are missing; StoreUnavailable; what the watch raises.
+    MaintenanceFailed, also where objects are missing; StoreUnavailable; the errors of the watch.
     """
     tips = _tips(git)
     old = [pack.name for pack in pack_folder.packs(git.path) if not pack.is_kept]
@@ -61,9 +61,9 @@ def prepare(git: MaintenanceGit, at: datetime, *, grace: timedelta = GRACE) -> P
 
 
 def finish(git: MaintenanceGit, pruning: Pruning) -> int:
-    """Remove what was prepared; says how many objects went, 0 if one of them is reachable by now.
+    """Remove the due objects; returns how many, 0 if one of them is reachable by now.
 
-    The caller holds the repository's row, so that no batch is being written, and has settled the refs. Raises
+    The caller has locked the repository's row, so that no batch is written, and has settled the refs. Raises
     as `prepare` does.
     """
     new_tips = _tips(git) - pruning.tips
@@ -106,7 +106,7 @@ def _note(path: Path, found: dict[str, datetime]) -> None:
     content = json.dumps({oid: since.isoformat() for oid, since in found.items()}).encode()
     temporary = path / f"{_FOUND}.new"
     with translated():
-        # Of a run that was killed: this one holds the lock.
+        # Left by a run that was killed: this one has the lock.
         temporary.unlink(missing_ok=True)
         write_file(temporary, [content], 0o644)
         temporary.rename(path / _FOUND)

@@ -1,10 +1,10 @@
-"""Keeping a repository quick to read: few packs, small packs, packed refs, a commit-graph.
+"""Keep a repository quick to read: few packs, small packs, packed refs, a commit-graph.
 
-Every batch writes a pack of its own, without deltas. `consolidate` makes one of many as they come, by
-copying; `light` also extends the commit-graph; `deep` finds deltas and makes the bitmap that clones are
-served from. All of them keep every object, reachable or not: a batch's are not before its transaction
-commits. Git merges packs, and this package removes those that were merged: after it has synced the folder,
-which git does not, and has seen that no object is missing. Packs that appear meanwhile stay as they are.
+Every batch writes a pack of its own, without deltas. `consolidate` merges new packs by copying; `light` also
+extends the commit-graph; `deep` finds deltas and writes the bitmap from which clones are served. All of them
+keep every object, reachable or not: objects of a batch are unreachable until its transaction commits. Git
+merges packs, and this package removes the merged ones: after it has synced the folder, as git does not, and
+has checked that no object is missing. Packs that appear meanwhile are not touched.
 """
 
 import os
@@ -23,25 +23,25 @@ from gitstore.upkeep.git_process import MaintenanceGit, Watch
 # A miss then costs libgit2 half a millisecond, and a merge 0.2 s: docs/operations/upkeep.md has the figures.
 MANY_PACKS = 64
 MANY_LOOSE_REFS = 64
-# Once half as many objects came as the deltified pack holds, all deltas are sought anew: each object is then
-# looked at a bounded number of times, however long the history.
+# Once half as many objects were added as the deltified pack holds, all deltas are sought anew: git then looks
+# at each object a bounded number of times, however long the history.
 _RENEWAL = 0.5
-# Less is not worth a run of `deep`.
+# Fewer are not worth a run of `deep`.
 _FEW_OBJECTS = 500
 # Measured on small edits of 6.6 KB documents: 250 instead of 50 deltas in a row save 4 % of the bytes; the
-# newest version, which is read most, is at their beginning.
+# newest version, which is read most, is first in its chain.
 _WINDOW, _DEPTH = 50, 250
 
 CONSOLIDATION_SECONDS = 300.0
 LIGHT_SECONDS = 1800.0
-# Batches wait for the lock on the refs. 12,000 take 4 s; what was done when the time is over stays done.
+# Batches wait for the lock on the refs. 12,000 refs take 4 s; a run cut short keeps its progress.
 REFS_SECONDS = 8.0
 DEEP_SECONDS = 6 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How a repository is packed; `new_` counts what came after the last deep run."""
+    """The packing of a repository; `new_` counts packs, bytes and objects after the last deep run."""
 
     packs: int
     bytes: int
@@ -54,12 +54,12 @@ class State:
 
     @property
     def wants_light(self) -> bool:
-        """Whether merging packs, or packing refs, is worth it."""
+        """True where merging packs, or packing refs, is worth it."""
         return self.new_packs >= MANY_PACKS or self.loose_refs >= MANY_LOOSE_REFS
 
     @property
     def wants_deep(self) -> bool:
-        """Whether enough is without deltas."""
+        """True where enough objects have no deltas."""
         return self.new_objects >= _FEW_OBJECTS or self.has_loose_objects
 
     @property
@@ -69,7 +69,7 @@ class State:
 
 
 def needs(path: Path) -> State:
-    """How a repository is packed, from the names and sizes of its files; raises RepositoryMissing."""
+    """Read the packing of a repository from the names and sizes of its files; raises RepositoryMissing."""
     found = pack_folder.packs(path)
     deltified = pack_folder.deltified(found)
     new = [pack for pack in found if pack is not deltified]
@@ -87,21 +87,21 @@ def needs(path: Path) -> State:
 
 
 def has_many_packs(path: Path, limit: int = MANY_PACKS) -> bool:
-    """Whether `consolidate` is due: one look at a folder; raises RepositoryMissing."""
+    """Check whether `consolidate` is due, by one look at a folder; raises RepositoryMissing."""
     return pack_folder.count(path) >= limit
 
 
 class Upkeep:
-    """Works on one repository while it holds the lock of this host; every step can be killed at any time."""
+    """The upkeep of one repository under the lock of this host; every step can be killed at any time."""
 
     def __init__(self, git: MaintenanceGit) -> None:
         self.git = git
         self._path = git.path
 
     def consolidate(self) -> int:
-        """Merge the small packs, copying objects as they are; says how many became one.
+        """Merge the small packs, copying objects as they are; returns how many were merged.
 
-        Raises MaintenanceFailed, StoreUnavailable, and what the watch raises.
+        Raises MaintenanceFailed, StoreUnavailable, and the errors of the watch.
         """
         pack_folder.remove_leftovers(self._path)
         merged = pack_folder.geometric(pack_folder.packs(self._path))
@@ -115,28 +115,28 @@ class Upkeep:
         return len(merged)
 
     def light(self) -> int:
-        """`consolidate`, and extend the commit-graph by what the new commits changed; raises as that does."""
+        """Consolidate, and add new commits with their paths to the commit-graph; raises as that does."""
         merged = self.consolidate()
         graph = ("commit-graph", "write", "--reachable", "--changed-paths", "--split", "--no-progress")
         self.git.run(*graph, deadline_seconds=LIGHT_SECONDS)
         return merged
 
     def pack_refs(self) -> None:
-        """Make one file of many refs, durably; the caller holds the lock under which refs move.
+        """Pack many refs into one file, durably; the caller has the lock under which refs move.
 
         Raises as `consolidate` does.
         """
         with translated():
-            # Whoever holds the lock on the refs is alone with them: this is of one who was killed.
+            # Under the lock on the refs, a lock file belongs to a process that was killed.
             (self._path / "packed-refs.lock").unlink(missing_ok=True)
-        # Git removes the single files without having synced the folder that names the one.
+        # Git removes the loose refs without having synced the folder that names the packed file.
         for how in ("--no-prune", "--prune"):
             self.git.run("pack-refs", "--all", how, deadline_seconds=REFS_SECONDS)
             with translated():
                 sync_folder(self._path)
 
     def has_many_refs(self) -> bool:
-        """Whether `pack_refs` is worth it; raises StoreUnavailable."""
+        """Check whether `pack_refs` is worth it; raises StoreUnavailable."""
         with translated():
             return _loose_refs(self._path) >= MANY_LOOSE_REFS
 
@@ -168,7 +168,7 @@ class Upkeep:
         return True
 
     def _deltified(self, old: Sequence[Pack]) -> list[Pack]:
-        """The packs after those that are new became one, with deltas, which then need not be sought again."""
+        """Merge the new packs into one, whose deltas `deep` reuses; returns the packs after that."""
         deltified = pack_folder.deltified(old)
         added = [pack for pack in old if pack is not deltified]
         given = "".join(f"{pack.name}.pack\n" for pack in added).encode()
@@ -182,24 +182,24 @@ class Upkeep:
     def _replace(self, old: Sequence[Pack], new: str | None) -> None:
         replaced = [pack.name for pack in old if pack.name != new]
         pack_folder.check_holds_all(self._path, replaced, [] if new is None else [new])
-        # The last moment: whoever lost the lock among hosts must not remove anything.
+        # The last moment: without the lock among hosts, nothing may be removed.
         self.git.watch()
         pack_folder.remove(self._path, replaced)
 
 
 @contextmanager
 def upkeep(path: Path, watch: Watch = lambda: None) -> Iterator[Upkeep | None]:
-    """The upkeep of a repository, or None where this host is at it already; `watch` is called while git runs.
+    """Begin the upkeep of a repository; None where another process of this host is at it.
 
-    What `watch` raises ends git and the upkeep. Other hosts are kept out by the caller. Raises
-    RepositoryMissing.
+    `watch` is called while git runs; its errors end git and the upkeep. The caller keeps other hosts out.
+    Raises RepositoryMissing.
     """
     with pack_folder.held(path) as lock:
         yield None if lock is None else Upkeep(MaintenanceGit(path, lock, watch))
 
 
 def _loose_refs(path: Path) -> int:
-    """How many refs are files of their own, counted up to where it no longer matters."""
+    """Count the loose refs, up to a number from which more make no difference."""
     files = (name for _, _, names in os.walk(path / "refs") for name in names if not name.endswith(".lock"))
     return sum(1 for _ in islice(files, 16 * MANY_LOOSE_REFS))
 

@@ -1,1 +1,1 @@
-"""Writing repositories: objects, trees, commits and packs."""
+"""Write repositories: objects, trees, commits and packs."""

@@ -1,4 +1,4 @@
-"""Building commits."""
+"""Build commits, trees and tags in batches, each of which becomes one pack."""
 
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -21,9 +21,9 @@ from gitstore.write.scratch_odb import Scratch
 
 # All trees of 200,000 resources.
 _CACHE_BYTES = 16 * 2**20
-# Deltas that a tree may be away from a whole one: each is undone whenever it is read.
+# The longest chain of deltas of a tree: each is undone whenever the tree is read.
 _LONGEST_CHAIN = 32
-# Entries up to which a splice each is quicker than to write the tree anew.
+# Up to so many changed entries, splices are quicker than writing the tree anew.
 _MOST_SPLICES = 4
 
 _NAME = r"([A-Za-z0-9_-][A-Za-z0-9._-]*)"
@@ -39,20 +39,20 @@ _KIND: dict[int, Kind] = {
 
 @dataclass(frozen=True)
 class Commit:
-    """A commit that was built: ids of 40 hex digits, `blob_ids` by path for what it wrote."""
+    """A commit that was built: ids of 40 hex digits, `blob_ids` are those it wrote, by path."""
 
     commit_id: str
     tree_id: str
     blob_ids: dict[str, str]
 
 
-# What is to stand at a path of the tree: a blob's id, or None for nothing.
+# The entry to put at a path of the tree: a blob's id, or None to remove it.
 _Changes = dict[str, dict[str, dict[str, pygit2.Oid | None]]]
 
 
 @dataclass(slots=True)
 class _Tip:
-    """Where a branch stands in the batch: its last commit and that one's tree."""
+    """The tip of a branch in the batch: its last commit and the tree of that."""
 
     head: pygit2.Oid | None = None
     tree: pygit2.Oid | None = None
@@ -80,7 +80,7 @@ class CommitBuilder:
         self._depths: dict[bytes, int] = {}
 
     def begin(self, head: str | None, *, published: str | None = None) -> None:
-        """Start a batch on top of a commit of each branch, or of nothing; one not written is forgotten.
+        """Start a batch on top of a commit of each branch, or of nothing; an unwritten batch is forgotten.
 
         Raises ObjectMissing if there is no such commit.
         """
@@ -99,7 +99,7 @@ class CommitBuilder:
         actor: Identity,
         time: datetime,
     ) -> Commit:
-        """One commit on top of the branch's previous one; paths are `collection/fan-out/file`.
+        """Build one commit on top of the branch's previous one; paths are `collection/fan-out/file`.
 
         `writes` are contents, `places` the ids of blobs that the repository or the batch has already. Without
         writes, places and removes the commit is empty. Author and committer are the actor, in UTC, to the
@@ -131,7 +131,7 @@ class CommitBuilder:
         return Commit(str(head), str(tree), blob_ids)
 
     def tag(self, *, name: str, target: str, message: str, actor: Identity, time: datetime) -> str:
-        """The id of an annotated tag of a commit, made in the batch; `name` is that under `refs/tags/`."""
+        """Build an annotated tag of a commit, and return its id; `name` is that under `refs/tags/`."""
         tagger = _signature(actor, time)
         header = (
             f"object {pygit2.Oid(hex=target)}\ntype commit\ntag {name}\n"
@@ -143,9 +143,10 @@ class CommitBuilder:
     def write(self) -> None:
         """Make the batch durable as one pack; refs are the caller's business.
 
-        It holds all that the batch made, also where an older object may be the same: only what `head` reaches
-        is certain to outlive upkeep. Libgit2 finds the pack when it first misses an object. On an error the
-        batch stands, to be written again or discarded. Raises StoreUnavailable and RepositoryMissing.
+        The pack has every object of the batch, even one that the repository may have already: only objects
+        that `head` reaches are certain to outlive upkeep. Libgit2 finds the pack when it first misses an
+        object. After an error the batch is unchanged: write it again or discard it. Raises StoreUnavailable
+        and RepositoryMissing.
         """
         written = self._scratch.written
         objects = [
@@ -162,18 +163,18 @@ class CommitBuilder:
         self._tips = {}
 
     def read_blob(self, blob_id: str) -> bytes:
-        """The content of a blob of the batch or the repository, whoever wrote it; raises ObjectMissing."""
+        """Read a blob of the batch or the repository, whichever process wrote it; raises ObjectMissing."""
         written = self._scratch.written.get(pygit2.Oid(hex=blob_id).raw)
         return read_blob(self._odb, blob_id) if written is None else written[1]
 
     def parent(self, commit_id: str) -> str | None:
-        """The commit before one of the batch or the repository; raises ObjectMissing."""
+        """Find the parent of a commit of the batch or the repository; raises ObjectMissing."""
         with translated():
             parents = find_commit(self._repository, commit_id).parent_ids
         return str(parents[0]) if parents else None
 
     def blobs(self, commit_id: str | None, paths: Iterable[str]) -> dict[str, str | None]:
-        """The ids of the blobs at some paths of a commit's tree, None where there is none.
+        """Find the ids of the blobs at some paths of a commit's tree, None where there is none.
 
         Raises ObjectMissing.
         """
@@ -196,11 +197,11 @@ class CommitBuilder:
         return found
 
     def close(self) -> None:
-        """Give back files and memory; the builder is of no use afterwards."""
+        """Release files and memory; the builder can't be used afterwards."""
         self.discard()
         self._repository.free()
         self._real.free()
-        # Libgit2 closes a database's files only when the last reference to it goes.
+        # Libgit2 closes a database's files only when the last reference to it is dropped.
         del self._scratch, self._odb
 
     def _forget_replaced_packs(self) -> None:
@@ -231,7 +232,7 @@ class CommitBuilder:
         return self._edited(root, subtrees, FileMode.TREE) or self._repository.TreeBuilder().write()
 
     def _entry(self, tree: pygit2.Oid | None, name: str) -> pygit2.Oid | None:
-        """The subtree of that name."""
+        """Find the subtree of that name."""
         found = None if tree is None else trees.entry(self._read_tree(tree), name, FileMode.TREE)
         return None if found is None else pygit2.Oid(raw=found)
 
@@ -245,7 +246,7 @@ class CommitBuilder:
     def _edited(
         self, tree: pygit2.Oid | None, entries: Mapping[str, pygit2.Oid | None], mode: FileMode
     ) -> pygit2.Oid | None:
-        """The tree with these entries set, or removed where None; None if nothing is left."""
+        """Write the tree with these entries set, or removed where None; None if nothing is left."""
         made = None
         if tree is not None and len(entries) <= _MOST_SPLICES:
             made = self._spliced(self._read_tree(tree), entries, mode)
@@ -258,7 +259,7 @@ class CommitBuilder:
     def _spliced(
         self, data: bytes, entries: Mapping[str, pygit2.Oid | None], mode: FileMode
     ) -> pygit2.Oid | None:
-        """The tree with other objects in entries that it has; None where it has not all of them."""
+        """Write the tree with other objects in existing entries; None where one of them is missing."""
         for name, oid in entries.items():
             edited = None if oid is None else trees.replaced(data, name, mode, oid.raw)
             if edited is None:
@@ -284,7 +285,7 @@ class CommitBuilder:
         return builder.write()
 
     def _note_base(self, made: pygit2.Oid, tree: pygit2.Oid | None) -> None:
-        """Let a tree be stored as a delta of the one that it was made of, where the batch has that too."""
+        """Have a tree stored as a delta of the tree it was made from, where the batch has both."""
         if tree is None or tree.raw not in self._scratch.written or made.raw in self._depths:
             return
         depth = self._depths.get(tree.raw, 0) + 1
@@ -300,7 +301,7 @@ def _parts(path: str) -> tuple[str, str, str]:
 
 
 def _signature(actor: Identity, time: datetime) -> pygit2.Signature:
-    """The actor as git may name them: libgit2 drops what would break a commit's header, or refuses it."""
+    """Make the signature of an actor, by id where libgit2 would refuse or change the name."""
     if time.tzinfo is None:
         raise ValueError("a commit's time needs a zone")
     seconds = int(time.timestamp())

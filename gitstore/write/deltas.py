@@ -1,4 +1,4 @@
-"""Deltas as packs hold them: a tree that differs in one entry from another takes some bytes, not kilobytes.
+"""Encode deltas for packs: a tree that differs from another in one entry takes some bytes, not kilobytes.
 
 The format is that of gitformat-pack(5), "Deltified representation".
 """
@@ -9,7 +9,7 @@ _LARGEST_INSERT = 0x7F
 
 
 def delta(base: bytes, target: bytes) -> bytes:
-    """The instructions that make `target` of `base`, whose common beginning and end alone are looked for."""
+    """Encode `target` as a delta of `base`; only a common beginning and end are looked for."""
     head = _common(base, target)
     longest = min(len(base), len(target)) - head
     tail = _common(base[len(base) - longest :][::-1], target[len(target) - longest :][::-1])
@@ -25,7 +25,7 @@ def delta(base: bytes, target: bytes) -> bytes:
 
 
 def _common(one: bytes, other: bytes) -> int:
-    """The length of what both begin with."""
+    """Measure the common beginning of two byte strings."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2
@@ -37,7 +37,7 @@ def _common(one: bytes, other: bytes) -> int:
 
 
 def _size(number: int) -> bytes:
-    """Seven bits a byte, lowest first."""
+    """Encode a size: seven bits a byte, lowest first."""
     encoded = bytearray()
     while number > 0x7F:
         encoded.append(0x80 | number & 0x7F)
@@ -56,7 +56,7 @@ def _copies(offset: int, size: int) -> bytes:
 
 
 def _copy(offset: int, size: int) -> bytes:
-    """A command byte that says which bytes of the offset and the size follow: those that are not zero."""
+    """Encode a copy: a command byte says which bytes of offset and size follow, those that are not zero."""
     command, given = _COPY, bytearray()
     for bit, value in enumerate((*offset.to_bytes(4, "little"), *size.to_bytes(3, "little"))):
         if value:

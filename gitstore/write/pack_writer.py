@@ -1,4 +1,4 @@
-"""One durable pack per batch: deltas of trees alone, index version 2, written by hand as that is faster.
+"""Write one durable pack a batch: deltas of trees alone, index version 2, by hand as that is faster.
 
 The formats are those of gitformat-pack(5). docs/decisions/0003-pack-writer.md has the figures.
 """
@@ -35,7 +35,7 @@ _LARGE_OFFSET = 1 << 31
 class PackObject(NamedTuple):
     """An object to write; `oid` is its id as 20 bytes, `data` its content without git's header.
 
-    `base` is an object before it in the pack that it differs little from: then a delta of that is stored.
+    `base` is an earlier object of the pack that differs little from it; then a delta of that is stored.
     """
 
     kind: Kind
@@ -45,7 +45,7 @@ class PackObject(NamedTuple):
 
 
 class IndexEntry(NamedTuple):
-    """Where an object lies in its pack; ordered by id, as the index is."""
+    """The place of an object in its pack; ordered by id, as the index is."""
 
     oid: bytes
     crc32: int
@@ -69,7 +69,7 @@ def write_pack(objects_dir: Path, objects: Sequence[PackObject]) -> Path | None:
     final = {suffix: folder / f"pack-{checksum.hex()}{suffix}" for suffix in (".pack", ".idx")}
     with translated():
         passing("pack-begun")
-        # Named after its content: whoever wrote it before wrote the same, and synced it before naming it.
+        # Named after its content: a pack of this name has the same, and was synced before it was named.
         if not all(path.exists() for path in final.values()):
             _publish(final, {".pack": chunks, ".idx": [encode_index(entries, checksum)]})
         sync_folder(folder)
@@ -85,7 +85,7 @@ def _publish(final: Mapping[str, Path], contents: Mapping[str, Sequence[bytes]])
             undo.callback(temporary[suffix].unlink, missing_ok=True)
             write_file(temporary[suffix], contents[suffix], _READ_ONLY)
             passing(_WRITTEN[suffix])
-        # The index is what makes git see the pack, hence it comes last.
+        # Git sees a pack by its index, which is therefore written last.
         for suffix in (".pack", ".idx"):
             undo.callback(final[suffix].unlink, missing_ok=True)
             temporary[suffix].rename(final[suffix])
@@ -94,7 +94,7 @@ def _publish(final: Mapping[str, Path], contents: Mapping[str, Sequence[bytes]])
 
 
 def encode_index(entries: Sequence[IndexEntry], checksum: bytes) -> bytes:
-    """The index, version 2, of the pack that ends in `checksum`."""
+    """Encode the index, version 2, of the pack that ends in `checksum`."""
     entries = sorted(entries)
     fan_out = [0] * 256
     for entry in entries:
@@ -124,7 +124,7 @@ def encode_index(entries: Sequence[IndexEntry], checksum: bytes) -> bytes:
 
 
 def _encode(objects: Sequence[PackObject]) -> tuple[list[bytes], list[IndexEntry]]:
-    """The pack in pieces, the last of which is its checksum, and where each object lies in it."""
+    """Encode the pack in pieces, the last of which is its checksum, and the place of each object in it."""
     header = pack(">4sII", b"PACK", 2, len(objects))
     digest = sha1(header, usedforsecurity=False)
     chunks = [header]
@@ -154,7 +154,7 @@ def _deltified(item: PackObject, offset: int, base_offset: int, base: bytes) -> 
 
 
 def _distance(number: int) -> bytes:
-    """How far back the base of a delta lies: seven bits a byte, highest first, each but the last less one."""
+    """Encode how far back a delta's base is: seven bits a byte, highest first, each but the last less one."""
     encoded = [number & 0x7F]
     while number := number >> 7:
         number -= 1
@@ -163,7 +163,7 @@ def _distance(number: int) -> bytes:
 
 
 def _entry_header(kind: int, size: int) -> bytes:
-    """Type and size, four bits of it and then seven a byte, lowest first."""
+    """Encode type and size: four bits of the size, then seven a byte, lowest first."""
     byte = kind << 4 | size & 0b1111
     size >>= 4
     header = bytearray()

@@ -1,7 +1,7 @@
 """An object database in memory on top of a repository's real one.
 
-A new object written through the real database makes libgit2 rescan the folder of packs, to see whether it is
-there already; in this one it costs a dictionary entry.
+For a new object written through the real database, libgit2 scans the folder of packs to see whether it exists
+already; here it costs a dictionary entry.
 """
 
 from collections import OrderedDict
@@ -17,7 +17,7 @@ Stored = tuple[int, bytes]
 
 
 class Scratch(pygit2.OdbBackend):
-    """What a batch has written, and a bounded cache of the trees and commits that it read.
+    """The objects that a batch wrote, and a bounded cache of the trees and commits that it read.
 
     Reads fall through to `real`. The cache serves reads alone and never tells whether an object needs
     writing: a tree in it may stem from a batch that was rolled back, and upkeep may have pruned it since.
@@ -32,11 +32,11 @@ class Scratch(pygit2.OdbBackend):
         self._cached_bytes = 0
 
     def read_from(self, real: pygit2.Odb) -> None:
-        """Let reads fall through to another opening of the same database."""
+        """Read through another opening of the same database from now on."""
         self._real = real
 
     def settle(self) -> None:
-        """Forget what was written, its trees and commits apart, which the next batch will read."""
+        """Forget the written objects, except trees and commits, which the next batch will read."""
         for oid, stored in self.written.items():
             self._remember(oid, stored)
         self.written = {}

@@ -1,6 +1,6 @@
-"""Trees as git stores them, edited as the bytes that they are.
+"""Edit trees as the bytes that git stores.
 
-Putting another object into an entry is a splice; libgit2 would parse the entries, sort and write them again,
+Setting an entry to another object is a splice; libgit2 would parse the entries, sort and write them again,
 which for the three trees of a commit took a third of the time that a save takes.
 """
 
@@ -15,30 +15,30 @@ _ENTRIES = re.compile(rb"(?:[0-7]+ [^\0]+\0[\s\S]{20})*+")
 
 
 def tree_id(tree: bytes) -> bytes:
-    """The id that git gives a tree, as 20 bytes."""
+    """Compute git's id of a tree, as 20 bytes."""
     return sha1(b"tree %d\0" % len(tree) + tree, usedforsecurity=False).digest()
 
 
 def entry(tree: bytes, name: str, mode: FileMode) -> bytes | None:
-    """The id, as 20 bytes, of the object of that name and mode, None if there is none."""
+    """Find the id, as 20 bytes, of the object of that name and mode, None if there is none."""
     at = _find(tree, name, mode)
     return None if at is None else tree[at : at + _ID_SIZE]
 
 
 def entries(tree: bytes, mode: FileMode) -> dict[str, bytes]:
-    """The ids, as 20 bytes, of all objects of a mode, by name."""
+    """Return the ids, as 20 bytes, of all objects of a mode, by name."""
     wanted = b"%o" % mode
     return {name.decode(): oid for found, name, oid in _ENTRY.findall(tree) if found == wanted}
 
 
 def replaced(tree: bytes, name: str, mode: FileMode, object_id: bytes) -> bytes | None:
-    """The tree with another object of that name and mode, None if it has none so far."""
+    """Return the tree with another object of that name and mode, None if it has none so far."""
     at = _find(tree, name, mode)
     return None if at is None else tree[:at] + object_id + tree[at + _ID_SIZE :]
 
 
 def _find(tree: bytes, name: str, mode: FileMode) -> int | None:
-    """Where the object's id stands."""
+    """Find the offset of the object's id."""
     head = b"%o %b\0" % (mode, name.encode())
     start = tree.find(head)
     # The same bytes can be part of the id of another object: only after whole entries they begin one.
