@@ -1,4 +1,4 @@
-"""The committer: batches, what they refuse, and refs that follow their rows."""
+"""The committer: batches, their refusals, and refs that follow their rows."""
 
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -137,7 +137,7 @@ def test_a_batch_of_refusals_writes_nothing(tenant: Tenant) -> None:
 
 @pytest.mark.parametrize("guilty", [0, 3, 6])
 def test_a_change_that_breaks_the_transaction_fails_alone(tenant: Tenant, guilty: int) -> None:
-    # The API refuses such a tag; here it stands for whatever a database may refuse at the last moment.
+    # The API refuses such a tag; here it is an example of a value that the database refuses at the end.
     workflows = [tenant.workflow() for _ in range(7)]
     outcomes = submit(
         tenant,
@@ -154,7 +154,7 @@ def test_a_change_that_breaks_the_transaction_fails_alone(tenant: Tenant, guilty
 
 
 def move_main_back(tenant: Tenant, commits: int) -> None:
-    """What a crash between COMMIT and the move of the ref leaves."""
+    """Leave `main` as a crash between COMMIT and the move of the ref does."""
     tenant.git("update-ref", "refs/heads/main", f"main~{commits}")
     assert tenant.main() != head_of_row(tenant)
 
@@ -222,7 +222,7 @@ def test_a_ref_that_somebody_else_moved_is_not_overwritten(tenant: Tenant) -> No
         "x",
     ).strip()
     tenant.git("update-ref", "refs/heads/main", foreign)
-    # Stored, but no 2xx: a ref that is not where its row says is never answered with a yes.
+    # Stored, but not answered with 2xx: the ref is not at the commit of its row.
     refused(tenant.ana.post(f"{tenant.at(workflow)}/versions", {"data": {"n": 1}}), 503, "ref_not_moved")
     [saved] = [v for v in tenant.ana.pages(f"{tenant.at(workflow)}/versions") if v["version_number"] == 2]
     assert head_of_row(tenant) == saved["git_commit_hash"]

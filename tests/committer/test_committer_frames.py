@@ -1,4 +1,4 @@
-"""What crosses the committer's socket: frames in any pieces, changes, results, and errors of every class."""
+"""The committer's socket: frames in any pieces, changes, results, and errors of every class."""
 
 import pickle
 import threading
@@ -101,7 +101,7 @@ def test_changes_and_results_cross_as_they_are(value: Any) -> None:
 
 
 def families(root: type[Exception]) -> Iterator[type[Exception]]:
-    """A family's errors that have the constructor of every error."""
+    """The errors of a family that have the common constructor."""
     for each in (root, *root.__subclasses__()):
         if each not in (UniqueConflict, RefDiverged):
             yield each
@@ -152,7 +152,7 @@ def test_what_caused_an_error_stays_behind() -> None:
 
 
 class _Obstinate(git_errors.GitStoreError):
-    """Can be written, not read: its constructor wants more than its message."""
+    """An error that can be pickled, not unpickled: its constructor takes more than its message."""
 
     def __init__(self, one: str, two: str) -> None:
         super().__init__(one)

@@ -1,4 +1,4 @@
-"""The committer of a real `annals serve`: one a host, killed in the middle of writes, and started again."""
+"""The committer of a real `annals serve`: one per host, killed in the middle of writes, and restarted."""
 
 import json
 import os
@@ -72,13 +72,13 @@ def test_a_killed_committer_is_back_within_about_a_second_and_changes_only_wait(
             [before] = pids(server, COMMITTER)
             os.kill(before, signal.SIGKILL)
             began = time.monotonic()
-            # What is sent before a worker has noticed is in doubt; from then on it is taken by the next one.
+            # Changes sent before a worker notices are in doubt; later ones are taken by the next committer.
             until(lambda pid=before: pid not in pids(server, COMMITTER))  # type: ignore[misc]
             time.sleep(0.1)
             answer = save(client, made, number)
             seconds = time.monotonic() - began
             assert answer.status_code == 201, answer.text
-            # About a second, on a machine that may be doing much else.
+            # About a second, on a machine that may be busy.
             assert seconds < 4
             [after] = pids(server, COMMITTER)
             assert after != before
@@ -260,7 +260,7 @@ def test_a_committer_that_is_stopped_is_not_ready_and_what_is_sent_to_it_waits(
                 status, body = ready(server)
                 assert (status, body["checks"]["committer"]["ok"]) == (503, False)
                 assert all(check["ok"] for name, check in body["checks"].items() if name != "committer")
-                # Reading goes on.
+                # Reads are still served.
                 assert numbers(client, made) == [2, 1]
                 assert not sent.done()
                 os.kill(committer, signal.SIGCONT)
@@ -281,7 +281,7 @@ def test_an_api_worker_that_is_stopped_does_not_hold_up_the_others(cluster: Clus
         try:
             began = time.monotonic()
             for number in range(2, 22):
-                # A connection of its own each: only a worker that runs accepts it.
+                # Each on its own connection: only a running worker accepts it.
                 with tenant.client(server.url) as client:
                     assert save(client, made, number).status_code == 201
             assert time.monotonic() - began < 15
@@ -309,7 +309,7 @@ def test_a_long_folder_for_temporary_files_is_no_obstacle(cluster: Cluster, tmp_
     with serving(cluster, tmp_path, TMPDIR=str(long)) as (server, _):
         with Tenant(server.url).client(server.url) as client:
             assert numbers(client, workspace(client, "w")) == [2, 1]
-        # Held open by the supervisor, as its lock.
+        # Kept open by the supervisor, as its lock.
         held = [each.readlink() for each in Path(f"/proc/{server.process.pid}/fd").iterdir()]
         [made] = {each for each in held if each.match("/tmp/annals-run-*")}
         assert made.stat().st_mode & 0o777 == 0o700

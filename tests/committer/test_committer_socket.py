@@ -1,4 +1,4 @@
-"""Both ends of the committer's socket: one that is silent, gone, stopped or wrong harms no other."""
+"""Both ends of the committer's socket: a silent, closed, stopped or faulty end harms no other."""
 
 import asyncio
 import os
@@ -49,7 +49,7 @@ class Listening:
 
 @contextmanager
 def listening(tenant: Tenant, folder: Path) -> Iterator[Listening]:
-    """Such a committer on the tenant's database and repositories, until the block ends."""
+    """Serve a committer on the tenant's database and repositories until the block ends."""
     pool = ServiceDatabase(tenant.server.database.url, pool_size=WRITERS + 1)
     group = GroupCommit(
         pool, tenant.server.context.store, clock=tenant.server.clock, public_url="http://a.example"
@@ -64,7 +64,7 @@ def listening(tenant: Tenant, folder: Path) -> Iterator[Listening]:
         finally:
             server.stop()
             thread.join(SECONDS)
-            # The thread that accepts ends with its process; here, by one that it refuses no longer.
+            # The accepting thread ends with its process; here, by a last connection.
             listener.shutdown(socket.SHUT_RDWR)
     pool.close()
 
@@ -78,7 +78,7 @@ def bound(path: Path) -> Iterator[socket.socket]:
 
 
 def connected(path: Path, work: Callable[[SocketCommitter], Awaitable[Any]]) -> Any:
-    """What comes of work with an API worker's end of the socket."""
+    """Run work with an API worker's end of the socket; returns its result."""
 
     async def run() -> Any:
         committer = SocketCommitter(path)
@@ -92,7 +92,7 @@ def connected(path: Path, work: Callable[[SocketCommitter], Awaitable[Any]]) -> 
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    """Look again and again, for seconds at the most."""
+    """Poll a condition for some seconds at most."""
     deadline = time.monotonic() + SECONDS
     while not holds():
         assert time.monotonic() < deadline
@@ -100,7 +100,7 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 class Worker:
-    """An API worker's end, by hand."""
+    """An API worker's end of the socket, driven by the test."""
 
     def __init__(self, path: Path) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -118,7 +118,7 @@ class Worker:
         self.socket.sendall(encode((number, change)))
 
     def receive(self, count: int = 1) -> dict[int, Any]:
-        """So many outcomes by number, in the order in which they came; raises EOFError at the end."""
+        """Receive a number of outcomes, in their order; raises EOFError at the end."""
         found: dict[int, Any] = {}
         while len(found) < count:
             data = self.socket.recv(65536)
@@ -141,7 +141,7 @@ def long_refusal(tenant: Tenant, workflow: Json) -> RollBack:
     )
 
 
-# -- what an API worker sees ---------------------------------------------------------------------------
+# -- the API worker's end -------------------------------------------------------------------------------
 
 
 def test_changes_and_refusals_come_back_to_whoever_sent_them(tenant: Tenant, tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_a_change_sent_before_the_committer_takes_it_only_waits(tenant: Tenant, 
 def test_those_in_flight_learn_of_a_lost_connection_at_once_and_the_next_are_sent_on_another(
     tenant: Tenant, tmp_path: Path
 ) -> None:
-    """However a connection ends while changes are being sent, none waits for its time limit."""
+    """No change waits for its time limit, however its connection ends."""
     change = save(tenant, tenant.workflow(), {})
     stop = threading.Event()
 
@@ -353,11 +353,11 @@ def test_a_caller_that_gave_up_leaves_the_others_answers_in_their_places(
 
     with listening(tenant, tmp_path) as committer:
         written = connected(committer.path, work)
-    # They were sent, so they are written: who sent them hears of it no more.
+    # Sent changes are written, although their sender gets no outcome.
     assert [each.version.version_number for each in written] == [3, 5, 7]
 
 
-# -- what the committer bears --------------------------------------------------------------------------
+# -- the committer's end --------------------------------------------------------------------------------
 
 
 def test_a_worker_that_reads_nothing_holds_up_no_other_and_is_cut_off(
@@ -373,11 +373,11 @@ def test_a_worker_that_reads_nothing_holds_up_no_other_and_is_cut_off(
     ):
         for number in range(12):
             stopped.send(number, long_refusal(tenant, workflow))
-        # Its outcomes of more than a megabyte fill the socket; each batch that has one of them goes on.
+        # Its outcomes of more than a megabyte fill the socket; their batches are written all the same.
         slowest = 0.0
         for number in range(20):
             began = time.monotonic()
-            # On a machine that does much else it may have been cut off by now.
+            # On a busy machine it may be disconnected by now.
             with suppress(OSError):
                 stopped.send(100 + number, long_refusal(tenant, workflow))
             other.send(number, save(tenant, workflow, {"n": number}))
@@ -465,7 +465,7 @@ def test_when_it_is_stopped_what_was_sent_is_answered_and_then_it_ends(
             worker.send(0, save(tenant, workflow, {"n": 0}))
             until_taken(committer.group)
             committer.server.stop()
-            # A worker's last request may come after the word to stop: it was taken on, so it is answered.
+            # A worker's last request may arrive after the stop: it was accepted, so it is answered.
             worker.send(1, save(tenant, workflow, {"n": 1}))
             found = worker.receive(2)
             assert [found[number].version.version_number for number in (0, 1)] == [2, 3]

@@ -1,4 +1,4 @@
-"""The group commit itself: who waits for whom, how much may wait, and what becomes of it at the end."""
+"""The group commit: the order of batches, the bounds of the queues, and the stop."""
 
 import threading
 import time
@@ -25,7 +25,7 @@ SECONDS = 30
 
 
 class Sender:
-    """Hands changes over and notes what becomes of them, and when."""
+    """Hands changes over and notes their outcomes, and when they arrive."""
 
     def __init__(self) -> None:
         self.outcomes: dict[int, Outcome] = {}
@@ -48,13 +48,13 @@ class Sender:
             self._changed.notify_all()
 
     def wait(self, *numbers: int) -> list[Outcome]:
-        """What became of those changes, once all are known."""
+        """Wait for the outcomes of these changes."""
         with self._changed:
             assert self._changed.wait_for(lambda: set(numbers) <= self.outcomes.keys(), SECONDS)
             return [self.outcomes[number] for number in numbers]
 
     def written(self, *numbers: int) -> list[int]:
-        """The versions that those changes made."""
+        """The versions that these changes made."""
         found = []
         for outcome in self.wait(*numbers):
             assert isinstance(outcome, Written), outcome
@@ -73,7 +73,7 @@ def put_saves(
 
 @contextmanager
 def begun(group: GroupCommit, sender: Sender, tenant: Tenant, workflow: Json) -> Iterator[None]:
-    """Change 0 is being written, and can't go on until the block ends: what comes meanwhile has to wait."""
+    """Block change 0 while it is written: later changes wait until the block ends."""
     with held(tenant):
         put_saves(group, sender, tenant, workflow, 1)
         until_taken(group)
@@ -149,7 +149,7 @@ def test_one_callers_refused_change_fails_no_other(tenant: Tenant) -> None:
                     put_saves(group, one, tenant, workflow, 1, first=number)
         assert len(one.written(1, 2, 4, 5, 7)) == 5
         assert [type(outcome) for outcome in other.wait(0, 3, 6)] == [ResourceNotFound] * 3
-    # Each sender gets its own, and all of a batch at once.
+    # Each sender gets its own outcomes, all of a batch at once.
     assert (one.deliveries, other.deliveries) == ([[100], [1, 2, 4, 5, 7]], [[0, 3, 6]])
 
 
@@ -213,7 +213,7 @@ def test_subscriptions_take_turns(tenant: Tenant, stranger: Tenant, monkeypatch:
             put_saves(group, sender, tenant, ours, 20, first=1)
             put_saves(group, sender, stranger, theirs, 3, first=50)
         sender.wait(*range(21), *range(50, 53))
-    # One that has much waiting gets a batch, then the other, and so on.
+    # Subscriptions take turns, however many changes wait.
     assert sender.deliveries[:5] == [[0], [50, 51], [1, 2], [52], [3, 4]]
 
 
@@ -241,7 +241,7 @@ def test_a_change_whose_caller_gave_up_before_its_turn_is_not_written(tenant: Te
             put_saves(group, sender, tenant, workflow, 3, first=1)
             sender.gone = {1, 3}
         assert sender.written(0, 2) == [2, 3]
-        # Also where nobody is left of a whole batch.
+        # Also if no caller of the batch is left.
         put_saves(group, sender, tenant, workflow, 1, first=3)
         assert sender.written(*put_saves(group, sender, tenant, workflow, 1, first=4)) == [4]
     assert sender.order == [0, 2, 4]
@@ -345,6 +345,6 @@ def test_past_the_bound_a_caller_is_told_to_come_back(
                 refused(answer, 503, "busy")
                 assert int(answer.headers["retry-after"]) > 0
         assert [each.result().status_code for each in sent if each not in busy] == [201] * 3
-    # Nothing was kept of those that were refused: their keys are as good as new.
+    # Nothing was kept of refused changes: their keys can be used again.
     assert [post(sent.index(each)).status_code for each in busy] == [201] * 5
     check_history(tenant)

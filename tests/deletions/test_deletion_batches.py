@@ -15,7 +15,7 @@ from tests.support.trees import in_git, live, records_of, tree
 
 
 def named(tenant: Tenant, resource: Json) -> dict[str, Any]:
-    """How changes name a resource, by ana."""
+    """The fields in which ana's changes name a resource."""
     return {
         "author": author(tenant, tenant.ana),
         "kind": Kind(resource["resource_type"]),
@@ -41,7 +41,7 @@ def restore(tenant: Tenant, deletion: Json, **how: Any) -> Restore:
 
 
 def outcomes(tenant: Tenant, *changes: Change) -> list[str]:
-    """What becomes of changes in one batch, each by the name of its result or refusal."""
+    """The outcomes of changes in one batch, by the class names of the results and refusals."""
     return [type(outcome).__name__ for outcome in submit(tenant, changes)]
 
 
@@ -76,7 +76,7 @@ def test_what_follows_a_deletion_in_its_batch_finds_it_deleted(tenant: Tenant) -
     [new] = tenant.vera.pages(f"{tenant.path}/jobs", name=job["name"])
     assert live(tenant) == in_git(tenant)
     assert new["resource_id"] not in ids(made, *made)
-    # The record holds what was saved just before.
+    # The record has the version that was saved just before.
     [record] = tenant.vera.pages(f"{tenant.path}/deletions", resource_id=flow["resource_id"])
     shown = ok(tenant.vera.get(f"{tenant.path}/deletions/{record['deletion_id']}"))
     assert shown["resource_data"]["definition"] == {"n": 2}

@@ -1,4 +1,4 @@
-"""Deletion and restore beside everything else, side by side from many clients."""
+"""Deletion and restore in parallel with the other calls of many clients."""
 
 import threading
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from tests.support.trees import DELETED_WITH, in_git, live, records_of, restorin
 
 CLIENTS = 8
 ROUNDS = 6
-# What a write below something that is deleted may be refused with.
+# Refusals of a write below a resource that is being deleted.
 REFUSALS = {
     (404, "resource_not_found"),
     (409, "resource_deleted"),
@@ -26,7 +26,7 @@ REFUSALS = {
 
 
 def at_once(*calls: Callable[[], httpx.Response]) -> list[httpx.Response]:
-    """What calls that begin together are answered."""
+    """The answers to calls that begin together."""
     ready = threading.Barrier(len(calls))
 
     def call(one: Callable[[], httpx.Response]) -> httpx.Response:
@@ -38,15 +38,15 @@ def at_once(*calls: Callable[[], httpx.Response]) -> list[httpx.Response]:
 
 
 def said(response: httpx.Response) -> tuple[int, str]:
-    """Status and code of an answer."""
+    """The status and code of an answer."""
     return response.status_code, response.json().get("code", "")
 
 
-# -- check-ins below what is deleted -----------------------------------------------------------------
+# -- check-ins below a deletion ---------------------------------------------------------------------
 
 
 class Client:
-    """One who checks out and in, or saves, a workflow of the tree until it is there no longer."""
+    """A client that checks out and in, or saves, a workflow of the tree until it is deleted."""
 
     def __init__(self, tenant: Tenant, number: int, workflow: Json) -> None:
         self.caller = tenant.user(f"client{number}", "editor")
@@ -58,7 +58,7 @@ class Client:
         self.is_warm = threading.Event()
 
     def work(self) -> None:
-        """Write until it is refused because it was deleted; no two versions are alike."""
+        """Write until the workflow is deleted; all versions differ."""
         based = f'"{self.workflow["git_commit_hash"]}"'
         while (409, "resource_deleted") not in self.refused:
             data = {"by": self.number, "n": len(self.acknowledged) + 2}
@@ -119,7 +119,7 @@ def test_a_check_in_beside_the_deletion_of_its_workspace_is_in_the_record_or_was
         versions = tenant.vera.pages(f"{client.at}/versions")[::-1]
         expected = [(1, client.workflow["git_commit_hash"])]
         expected += [(each["version_number"], each["git_commit_hash"]) for each in client.acknowledged]
-        # All that was acknowledged and nothing else, in the history before the deletion.
+        # Exactly the acknowledged versions, in the history before the deletion.
         assert [(each["version_number"], each["git_commit_hash"]) for each in versions] == expected
         assert all(commits.index(commit) < deleted_at for _, commit in expected)
         record = records[client.workflow["resource_id"]]["deletion_id"]
@@ -127,7 +127,7 @@ def test_a_check_in_beside_the_deletion_of_its_workspace_is_in_the_record_or_was
         assert shown["resource_data"]["definition"] == client.acknowledged[-1]["data"]
     assert ok(tenant.vera.get(f"{tenant.path}/check-outs"))["theirs"] == []
     check_history(tenant)
-    # And so it comes back.
+    # The restore brings the same.
     tenant.restore(deletion)
     for client in clients:
         current = ok(tenant.vera.get(f"{client.at}/versions/current"))
@@ -136,7 +136,7 @@ def test_a_check_in_beside_the_deletion_of_its_workspace_is_in_the_record_or_was
     assert told(verify(tenant)) == []
 
 
-# -- deletions and restores beside each other --------------------------------------------------------
+# -- deletions and restores in parallel --------------------------------------------------------------
 
 
 def test_of_two_deletions_of_one_tree_at_once_one_takes_it(tenant: Tenant) -> None:
@@ -162,7 +162,7 @@ def test_of_deletions_that_overlap_each_takes_what_is_left(tenant: Tenant) -> No
         assert {said(answer) for answer in answers} <= {(200, ""), (409, "resource_deleted")}
         taken = [ok(answer) for answer in answers if answer.is_success]
         assert sum(sum(each["counts"].values()) for each in taken) == len(made)
-        # Newest first, by their commits: those of one batch have one time.
+        # Newest first, by their commits: the deletions of one batch have one time.
         newest = tenant.git("rev-list", "main").split()
         for each in sorted(taken, key=lambda each: newest.index(each["git_commit_hash"])):
             tenant.restore(each)

@@ -1,4 +1,4 @@
-"""`cascade_delete_workspace` in SQL: who may ask, what is answered, and what is done, in order and once."""
+"""`cascade_delete_workspace` in SQL: its rights, its answers, and its deletions, made in order and once."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +31,7 @@ WHOLE_TREE = {"workspaces": 1, "folders": 2, "jobs": 2, "workflows": 2, "jobpack
 
 @pytest.fixture(scope="module")
 def quiet(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that does not look for requests, so that a test says which host does, and when."""
+    """A server that does not look for requests: the test says which host does, and when."""
     database, clock = cluster.migrated(), Clock()
     settings, _ = load({"data_dir": tmp_path_factory.mktemp("quiet")}, {})
     make_folders(settings)
@@ -45,7 +45,7 @@ def quiet(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="module")
 def standing(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
-    """Processes whose committer dies at a place."""
+    """A server whose committer dies at a failpoint."""
     with standing_server(cluster, tmp_path_factory.mktemp("standing")) as standing:
         yield standing
 
@@ -61,7 +61,7 @@ def roots(tenant: Tenant) -> list[str]:
     return [each["deletion_id"] for each in tenant.vera.pages(f"{tenant.path}/deletions", cascade_level=0)]
 
 
-# -- what is done -------------------------------------------------------------------------------------
+# -- deletions ----------------------------------------------------------------------------------------
 
 
 def test_a_running_service_deletes_what_was_asked_for_as_if_by_a_call(
@@ -149,7 +149,7 @@ def test_what_is_deleted_is_deleted_for_good_and_nothing_lives_to_be_counted(alo
     assert deletion(alone, roots(alone)[0])["counts"] == WHOLE_TREE
 
 
-# -- what is refused ----------------------------------------------------------------------------------
+# -- refusals -----------------------------------------------------------------------------------------
 
 
 def test_a_held_check_out_is_in_the_way_and_the_request_says_so(alone: Tenant) -> None:
@@ -302,7 +302,7 @@ def test_a_host_that_is_stopping_leaves_a_request_to_the_next(alone: Tenant) -> 
 
 
 def forget(tenant: Tenant, request: Json) -> None:
-    """Let a request wait again, as where the process died before it could note what it had done."""
+    """Make a request wait again, as if the process died before it recorded the outcome."""
     with tenant.server.database.connection() as connection:
         connection.execute(
             "UPDATE deletion_requests SET done_at = NULL, deletion_id = NULL WHERE request_id = %s",

@@ -1,4 +1,4 @@
-"""A tree of 2,371 resources: it falls by one commit and comes back by one, exactly, and soon."""
+"""A tree of 2,371 resources: one commit deletes it and one restores it, exactly and fast."""
 
 import time
 from collections.abc import Callable
@@ -25,7 +25,7 @@ DEEP = 3
 CLIENTS = 16
 MOST_SECONDS = 10
 BRANCHES = ("main", "published")
-# What a deletion ends and a restore begins anew is compared by what it says, not by when it began.
+# Rows that a deletion ends and a restore begins anew are compared without their beginnings.
 STANDING: dict[str, LiteralString] = {
     "versions": "SELECT to_jsonb(t) - 'unversioned_changes' FROM versions t WHERE subscription_id = {0}",
     "tags": "SELECT to_jsonb(t) FROM tags t WHERE subscription_id = {0}",
@@ -36,7 +36,7 @@ STANDING: dict[str, LiteralString] = {
 
 @dataclass(frozen=True)
 class State:
-    """What is there at a time: rows by table, the branches' trees, how many commits each has, the tags."""
+    """The state at a time: rows by table, the branches' trees, their numbers of commits, the tags."""
 
     rows: dict[str, list[Any]]
     trees: list[str]
@@ -45,13 +45,13 @@ class State:
 
     @property
     def living(self) -> dict[str, int]:
-        """How many resources of each kind are not deleted."""
+        """The number of live resources of each kind."""
         return {name: sum(row["deleted_at"] is None for row in self.rows[name]) for name in COLLECTIONS}
 
 
 @dataclass(frozen=True)
 class Story:
-    """The two answers, the seconds that each took, and what was there before, between and after."""
+    """The two answers, their seconds, and the states before, between and after."""
 
     deletion: Json
     restoration: Json
@@ -63,7 +63,7 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story(server: Server) -> Story:
-    """A large tree beside a small one falls and comes back."""
+    """Delete and restore a large tree beside a small one."""
     tenant = Tenant(server, "large")
     workspace = filled(tenant)
     before = state(tenant)
@@ -75,7 +75,7 @@ def story(server: Server) -> Story:
 
 def filled(tenant: Tenant) -> Json:
     """A workspace with the tree in it; every tenth workflow has a published version with a tag."""
-    # The small one: whatever is made of a kind has a parent there, unless it is told another.
+    # The small tree: resources without a given parent are made in it.
     assert tenant.job_id
     workspace = tenant.make("workspaces")
     folders: list[Json] = []
@@ -97,7 +97,7 @@ def filled(tenant: Tenant) -> Json:
 
 
 def posted(tenant: Tenant, calls: list[tuple[str, Json]]) -> list[Json]:
-    """What calls of many clients made, by the load generator of the benchmarks: httpx takes twice as long."""
+    """The resources that many clients made, by the load generator of bench: httpx takes twice as long."""
     address = httpx.URL(tenant.server.url)
     key = str(tenant.ana.key)
     chains = []

@@ -1,4 +1,4 @@
-"""Deletion of resources: what falls with what, its record, and what is refused meanwhile."""
+"""Deletion of resources: the cascade, its record, and the refusals."""
 
 import json
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ def test_with_each_kind_falls_all_below_it_and_nothing_else(tenant: Tenant, root
     assert {names[each["resource_id"]] for each in records_of(tenant, deletion)} == DELETED_WITH[root]
     expected = {each["resource_id"] for name, each in made.items() if name not in DELETED_WITH[root]}
     assert live(tenant) == in_git(tenant) == expected | {untouched}
-    # One commit, whose tree lacks just those paths.
+    # One commit, whose tree lacks exactly these paths.
     assert len(tenant.git("log", "--format=%H", "main").split()) == commits + 1
     assert tenant.git("rev-parse", "main~1").strip() == before
     assert deletion["git_commit_hash"] == tenant.main()
@@ -161,7 +161,7 @@ def test_a_new_resource_of_the_same_name_is_another_one(tenant: Tenant) -> None:
     assert len(tenant.vera.pages(f"{tenant.at(old)}/versions")) == 3
 
 
-# -- who may, and what is in the way -----------------------------------------------------------------
+# -- rights and conflicts ----------------------------------------------------------------------------
 
 
 def test_a_check_out_of_another_below_it_is_in_the_way(tenant: Tenant) -> None:
@@ -178,7 +178,7 @@ def test_a_check_out_of_another_below_it_is_in_the_way(tenant: Tenant) -> None:
     assert {each["checked_out_by_username"] for each in problem["check_outs"]} == {"ana"}
     refused(ben.delete(tenant.at(made["workspaces"]), params={"force": True}), 403, "forbidden")
     assert tenant.footprint() == footprint
-    # An admin may take them away, which is recorded with both names.
+    # An admin may end them, which is recorded with both names.
     ok(adam.delete(tenant.at(made["workspaces"]), params={"force": True}))
     assert live(tenant) == set()
     forced = [each for each in events(tenant) if each["action"] == "FORCE_CANCEL"]
@@ -255,7 +255,7 @@ def test_only_what_is_deleted_can_be_deleted_for_good(tenant: Tenant) -> None:
     )
     assert hard["counts"] == soft["counts"]
     assert len(records_of(tenant, hard)) == len(records_of(tenant, soft)) == 7
-    # An empty commit, with what it is in its message.
+    # An empty commit, whose message names the deletion.
     assert tenant.git("rev-parse", "main^{tree}") == before
     assert tenant.main() == hard["git_commit_hash"]
     assert f"Annals-Deletion: {hard['deletion_id']} permanent - by law" in tenant.git("log", "-1", "main")
@@ -264,7 +264,7 @@ def test_only_what_is_deleted_can_be_deleted_for_good(tenant: Tenant) -> None:
     path = f"{tenant.path}/deletions/{soft['deletion_id']}"
     shown = ok(tenant.vera.get(path))
     assert (shown["can_be_restored"], shown["purged_at"]) == (False, hard["deleted_at"])
-    # Its content is for those who may read its history.
+    # Its content is for callers that may read purged history.
     of_good = f"{tenant.path}/deletions/{hard['deletion_id']}"
     for where in (path, of_good):
         assert ok(tenant.vera.get(where))["resource_data"] is None
@@ -290,7 +290,7 @@ def test_what_was_deleted_on_its_own_goes_for_good_with_what_it_lies_in(tenant: 
     refused(tenant.vera.get(tenant.at(made["workflows"])), 404, "resource_not_found")
 
 
-# -- what is written of it ---------------------------------------------------------------------------
+# -- its records -------------------------------------------------------------------------------------
 
 
 def test_it_is_an_event_with_its_counts_and_a_change_of_each(tenant: Tenant) -> None:
@@ -371,7 +371,7 @@ def test_a_connector_that_workflows_name_is_warned_of(tenant: Tenant) -> None:
     [warning] = tenant.remove(connector)["warnings"]
     assert (warning["code"], warning["resource_id"]) == ("connector_referenced", connector["resource_id"])
     assert [each["resource_id"] for each in warning["referenced_by"]] == [workflow["resource_id"]]
-    # What falls with it is nobody who would miss it.
+    # A workflow that is deleted with its connector causes no warning.
     made = tree(tenant)
     tenant.save(made["workflows"], {"connector_id": made["connectors"]["resource_id"]})
     assert tenant.remove(made["workspaces"])["warnings"] == []

@@ -1,4 +1,4 @@
-"""Deletions and restores among other changes of one batch: each sees what those before it left."""
+"""Deletions and restores among other changes of one batch: each sees the effects of those before it."""
 
 from datetime import timedelta
 from uuid import UUID

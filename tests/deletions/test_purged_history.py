@@ -1,4 +1,4 @@
-"""The history of what was deleted for good: it stays, and admins alone read it."""
+"""The history of purged resources: it stays, and admins alone read it."""
 
 import pytest
 
@@ -13,7 +13,7 @@ READS = (
 
 @pytest.fixture(scope="module")
 def purged(shared: Tenant) -> Json:
-    """A workflow with a tag, a comment and a second version, which was deleted for good."""
+    """A purged workflow with a tag, a comment and a second version."""
     workflow = shared.workflow(name="gone", definition={"n": 1})
     at = shared.at(workflow)
     ok(shared.ana.put(f"{at}/versions/1/tag", {"tag": "v1"}))
@@ -25,7 +25,7 @@ def purged(shared: Tenant) -> Json:
 
 
 def read(tenant: Tenant, workflow: Json, by: Caller, rest: str) -> object:
-    """What an admin is answered."""
+    """The answer to an admin."""
     found = by.get(tenant.at(workflow) + rest.format(commit=workflow["git_commit_hash"]))
     return ok(found)
 

@@ -1,4 +1,4 @@
-"""Restoring what was deleted: exactly that, with its ids, names, places, versions and states; or nothing."""
+"""Restores: exactly the deleted resources, with ids, names, parents, versions and states; or nothing."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from tests.support.trees import COUNTS, DELETED_WITH, in_git, live, records_of, 
 
 
 def states(tenant: Tenant, made: dict[str, Json]) -> dict[str, Any]:
-    """All that the API says of resources and their versions."""
+    """All answers of the API about resources and their versions."""
     found = {}
     for name, each in made.items():
         at = tenant.at(each)
@@ -25,7 +25,7 @@ def states(tenant: Tenant, made: dict[str, Json]) -> dict[str, Any]:
 
 
 def conflicts(response: Any) -> list[tuple[str, str]]:
-    """What a restore was refused for, and of which resource."""
+    """The conflicts of a refused restore: reasons and resources."""
     problem = refused(response, 409, "restore_conflict")
     return [(each["reason"], each["resource_id"]) for each in problem["conflicts"]]
 
@@ -149,7 +149,7 @@ def test_a_name_that_is_taken_can_be_another(tenant: Tenant) -> None:
     assert (version["version_number"], version["git_commit_hash"]) == (2, done["commit"])
     assert version["snapshot"]["name"] == version["resource_name"] == "old db"
     assert version["data"] == {"n": 1}
-    # One commit did both.
+    # One commit restored and renamed.
     assert tenant.main() == done["commit"]
     message = tenant.git("log", "-1", "main")
     assert "Annals-Restore: " in message
@@ -225,7 +225,7 @@ def test_a_part_that_was_restored_and_went_for_good_later_is_missing(tenant: Ten
     [part] = [each for each in records_of(tenant, deletion) if each["resource_id"] == job]
     tenant.restore(part, resolve={"new_parent_id": other["folders"]["resource_id"]})
     tenant.remove(made["jobs"])
-    # It can come back by its own deletion, and stays away with this one.
+    # It can be restored by its own deletion, and is not by this one.
     assert conflicts(tenant.ben.post(restoring(tenant, deletion))) == [("already_restored", job)]
     tenant.remove(made["jobs"], permanent=True)
     done = tenant.restore(deletion)

@@ -1,4 +1,4 @@
-"""The tree as it was: what there was at a commit or an instant, what was published, and who held what."""
+"""The tree at a commit or an instant: its resources, publications and check-outs."""
 
 import json
 from datetime import datetime, timedelta
@@ -16,12 +16,12 @@ CHECK_OUT_FIELDS = {"checked_out_by", "checked_out_by_username", "checked_out_at
 
 
 def one(tenant: Tenant, moment: str | datetime, resource: Json) -> Json | None:
-    """A resource as it was, None where it was not there."""
+    """A resource at a moment, None if there was none."""
     found = tenant.vera.pages(path(tenant, moment), resource_type=resource["resource_type"])
     return next((each for each in found if each["resource_id"] == resource["resource_id"]), None)
 
 
-# -- what there was ---------------------------------------------------------------------------------
+# -- resources --------------------------------------------------------------------------------------
 
 
 def test_at_every_commit_it_is_the_tree_that_git_has(tenant: Tenant) -> None:
@@ -34,7 +34,7 @@ def test_at_every_commit_it_is_the_tree_that_git_has(tenant: Tenant) -> None:
         for each in found:
             snapshot = json.loads(tenant.git("show", f"{commit}:{snapshot_path(each)}"))
             assert (each["resource_name"], each["parent_id"]) == (snapshot["name"], snapshot["parent_id"])
-        # Its time names it as well.
+        # Its time names the commit as well.
         at = then(tenant, commit)["at"]
         assert then(tenant, at)["commit"] == commit
         assert tenant.vera.pages(path(tenant, at)) == found
@@ -101,7 +101,7 @@ def test_what_came_back_was_away_meanwhile(tenant: Tenant) -> None:
             assert found["version_number"] == 1
 
 
-# -- when -------------------------------------------------------------------------------------------
+# -- moments ----------------------------------------------------------------------------------------
 
 
 def test_an_instant_is_that_of_the_last_commit_until_then(tenant: Tenant) -> None:
@@ -183,7 +183,7 @@ def test_a_rollback_leads_to_the_commit_of_a_deletion_or_a_restore(tenant: Tenan
     restored = tenant.restore(deletion)
     for to, contents, skipped in (
         (restored["commit"][:12], (2, 1), []),
-        # What was deleted then has no content of then, though it had versions before.
+        # A resource that was deleted then has no content then, although it had versions before.
         (deletion["git_commit_hash"], (1, 5), [(away["resource_id"], "was_deleted")]),
         (gone.isoformat(), (1, 5), [(away["resource_id"], "was_deleted")]),
     ):
@@ -206,7 +206,7 @@ def test_what_is_deleted_now_and_was_then_is_none_of_a_rollback(tenant: Tenant) 
     assert [each["resource_id"] for each in done["versions"]] == [other["resource_id"]]
 
 
-# -- what was published, and who held what -----------------------------------------------------------
+# -- publications and check-outs ---------------------------------------------------------------------
 
 
 def test_the_published_version_is_the_one_of_then(tenant: Tenant) -> None:
@@ -280,7 +280,7 @@ def test_a_lease_counts_until_it_runs_out(tenant: Tenant) -> None:
 
     expected = {at - instant: False, at: True, end - instant: True, end: False}
     assert {moment: is_held(moment) for moment in expected} == expected
-    # Another takes it when it has run out: that changes nothing of what was.
+    # Another user's check-out after it expired changes nothing of the past.
     with tenant.server.clock.moved(seconds=90):
         later = tenant.check_out(workflow, tenant.ana)["check_out"]
     assert {moment: is_held(moment) for moment in expected} == expected

@@ -1,4 +1,4 @@
-"""The tree as it was, page by page, and what names no moment of it."""
+"""The tree at a moment, page by page, and names of no moment."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def test_pages_are_the_list_in_pieces_newest_first(tenant: Tenant) -> None:
     for limit in (1, 2, 3, 50):
         assert tenant.vera.pages(path(tenant, commit), limit=limit) == whole
     first = tenant.vera.get(path(tenant, commit), params={"limit": 2})
-    # What happens meanwhile is not in what was.
+    # Later changes are not in the past tree.
     tenant.remove(tenant.workflow())
     tenant.amend(whole[3], name="other")
     second = ok(tenant.vera.get(first.links["next"]["url"]))
@@ -58,7 +58,7 @@ def test_a_query_that_breaks_a_rule_is_422(shared: Tenant, query: str, parameter
     assert pointers(refused(response, 422, "invalid")) == [parameter]
 
 
-# -- what names no moment ----------------------------------------------------------------------------
+# -- names of no moment ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ MAX_ITEMS = 500
 
 
 def refusal(tenant: Tenant, status: int, code: str, *items: Json, **fields: Any) -> Json:
-    """The problem of a bulk check-in, which has to leave nothing behind."""
+    """The problem of a refused bulk check-in; asserts that nothing was written."""
     caller = tenant.ana
     before = tenant.footprint()
     response = caller.post(f"{tenant.path}/check-ins", {"items": items, **fields})
@@ -262,7 +262,7 @@ def test_an_item_named_twice_is_refused_where_it_stands_again(shared: Tenant) ->
 
 @pytest.fixture(scope="module")
 def pair(shared: Tenant) -> tuple[Json, Json]:
-    """Two workflows that stay as they are."""
+    """Two workflows that no test changes."""
     return shared.workflow(), shared.workflow()
 
 

@@ -21,7 +21,7 @@ RACES = 200
 
 
 def life(check_out: Json) -> timedelta:
-    """From the taking of a check-out to its end."""
+    """The record of a check-out from its beginning to its end."""
     return datetime.fromisoformat(check_out["expires_at"]) - datetime.fromisoformat(
         check_out["checked_out_at"]
     )
@@ -314,7 +314,7 @@ def test_of_many_that_check_in_at_once_one_does(tenant: Tenant) -> None:
 
 
 def test_a_save_and_a_check_out_by_others_leave_no_hole(tenant: Tenant) -> None:
-    # Whichever comes first: the check-out stands on the newest version, or the save is refused.
+    # In either order: the check-out is of the newest version, or the save is refused.
     workflow = tenant.workflow()
     path = tenant.at(workflow)
     barrier = threading.Barrier(2, timeout=30)
@@ -391,11 +391,11 @@ def test_a_renewal_is_recorded_with_both_ends(tenant: Tenant) -> None:
     assert event["new_values"]["reason"] == "faster"
 
 
-# -- taken away -------------------------------------------------------------------------------------
+# -- forced releases --------------------------------------------------------------------------------
 
 
 def force(tenant: Tenant, resource: Json, name: str) -> httpx.Response:
-    """The answer to taking away whoever's check-out it is."""
+    """The answer to a forced release."""
     return tenant.caller(name).delete(f"{tenant.at(resource)}/check-out?force=true")
 
 
@@ -444,7 +444,7 @@ def test_who_lost_a_check_out_has_to_take_another(shared: Tenant) -> None:
 @pytest.mark.parametrize("name", ["vera", "aud", "ben", "operator"])
 @pytest.mark.parametrize("holder", ["ana", "ben", None])
 def test_none_but_an_admin_forces_a_release(shared: Tenant, name: str, holder: str | None) -> None:
-    # Not even of one's own check-out, nor where there is none: what the role may not do is not tried.
+    # Not even of one's own check-out, nor without one: the role is checked first.
     workflow = shared.workflow()
     if holder is not None:
         shared.check_out(workflow, shared.caller(holder))

@@ -1,4 +1,4 @@
-"""Comments on versions: said and listed, never changed."""
+"""Comments on versions: added and listed, never changed."""
 
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,7 @@ COMMENT_FIELDS = {
 
 
 def say(tenant: Tenant, resource: Json, ref: object, text: str, by: Caller | None = None) -> Json:
-    """A comment that is taken."""
+    """Add a comment."""
     path = f"{tenant.at(resource)}/versions/{ref}/comments"
     return ok((by or tenant.ana).post(path, {"text": text}), 201)
 

@@ -1,4 +1,4 @@
-"""Diffs: patches that give exactly the new document, and limits that hold whatever is compared."""
+"""Diffs: patches that give exactly the new document, and limits that hold for any documents."""
 
 import os
 import random
@@ -30,7 +30,7 @@ from tests.support.seeded_documents import DOCUMENTS, ODD, mutated
 Patch = list[dict[str, Any]]
 
 SECONDS = 20.0
-# What a machine that has other work may add to a limit.
+# Seconds that a busy machine may add to a limit.
 MARGIN = 2.0
 KEYS = ("", "a", "0", "-", "/", "~", "~1", "a/b~c", "é", "😀", " ", '"')
 
@@ -56,14 +56,14 @@ def canonical(value: Any) -> bytes:
 
 
 def shuffled(length: int) -> tuple[bytes, bytes]:
-    """Two orders of the same numbers, which take difflib far longer than any limit here."""
+    """The same numbers in two orders: difflib takes far longer than any limit here."""
     numbers = list(range(length))
     random.Random(length).shuffle(numbers)
     return canonical(list(range(length))), canonical(numbers)
 
 
 def tangled(lines: int) -> tuple[bytes, bytes]:
-    """Two texts that take git far longer than any limit here: two lines in random order."""
+    """Two texts of two lines in random order: git takes far longer than any limit here."""
     rng = random.Random(lines)
     return canonical(rng.choices((0, 1), k=lines)), canonical(rng.choices((0, 1), k=lines))
 
@@ -81,12 +81,12 @@ def whole(new: bytes) -> Patch:
 
 
 def alike(old: Any, new: Any) -> bool:
-    """Whether both are objects or both lists, so that no small patch need replace the whole."""
+    """True if both are objects or both lists, so that a patch need not replace the whole."""
     return isinstance(old, dict | list) and type(old) is type(new)
 
 
 def applied(patch: Patch, document: Any) -> Any:
-    """What RFC 6902 makes of a document; written anew, so that an error of the library would show."""
+    """A document after a patch of RFC 6902; implemented here, so that an error of the library shows."""
     root = [document]
     for operation in orjson.loads(orjson.dumps(patch)):
         if operation["op"] in ("remove", "move"):
@@ -132,7 +132,7 @@ def _patched(command: list[str], diff: str, old: bytes) -> bytes:
 
 
 def children() -> set[int]:
-    """The live processes and the zombies that this one has started."""
+    """The child processes of this one, live or zombies."""
     found = set()
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(FileNotFoundError, ProcessLookupError):
@@ -143,7 +143,7 @@ def children() -> set[int]:
 
 @contextmanager
 def ticks() -> Iterator[Callable[[], float]]:
-    """A thread that sleeps for 5 ms again and again; yields the longest time in seconds between two ticks."""
+    """Run a thread that sleeps for 5 ms in a loop; yields the longest time in seconds between two ticks."""
     stopped = threading.Event()
     longest = 0.0
 
@@ -165,7 +165,7 @@ def ticks() -> Iterator[Callable[[], float]]:
 
 @pytest.fixture
 def no_process_left() -> Iterator[None]:
-    """Fails the test where it leaves a process behind."""
+    """Fail the test if it leaves a process behind."""
     before = children()
     yield
     assert children() <= before
@@ -173,7 +173,7 @@ def no_process_left() -> Iterator[None]:
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary files go in the test."""
+    """The folder of temporary files in the test."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 
@@ -360,7 +360,7 @@ def test_more_callers_than_slots_all_return_in_time(
 
     most = 0
     with ThreadPoolExecutor(3 * slots) as pool:
-        # The first ones hold the slots for longer than the others may wait.
+        # The first ones occupy the slots for longer than the others may wait.
         calls = [pool.submit(late, 3.5) for _ in range(slots)]
         time.sleep(0.5)
         calls += [pool.submit(late, 0.5) for _ in range(2 * slots)]
@@ -382,7 +382,7 @@ def test_a_child_ends_itself_when_nobody_does() -> None:
 
 
 def test_a_child_takes_no_more_memory_than_it_may() -> None:
-    # In a small process of its own: what it held before its start is counted as a child's.
+    # In a small process of its own: the memory of a parent counts as its child's.
     program = (
         "import resource, time; from service.documents.diff import json_patch;"
         "old, new = (b'[%d' % last + b',1' * 13_000_000 + b']' for last in (1, 2));"
@@ -392,7 +392,7 @@ def test_a_child_takes_no_more_memory_than_it_may() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     operations, path, took, kibibytes = ended.stdout.split(" ")
-    # The whole is replaced, since the child had to give up.
+    # The patch replaces the whole document: the child gave up.
     assert (operations, path) == ("1", "")
     assert float(took) < SECONDS + MARGIN
     assert int(kibibytes) < 1024**2

@@ -1,4 +1,4 @@
-"""Reading history: each filter and form of ref, differences, who holds what, and what reads cost."""
+"""Reading history: each filter and form of ref, diffs, check-outs, and the number of statements."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,7 +38,7 @@ def history(shared: Tenant) -> Json:
 
 
 def numbers(tenant: Tenant, resource: Json, **query: Any) -> list[int]:
-    """The versions that a history narrowed so has."""
+    """The version numbers of a filtered history."""
     found = tenant.vera.pages(f"{tenant.at(resource)}/versions", **query)
     assert all(set(version) == VERSION_FIELDS for version in found)
     return [version["version_number"] for version in found]
@@ -190,7 +190,7 @@ REFS = {
 
 
 def ref(tenant: Tenant, resource: Json, form: str) -> str:
-    """A ref of that form."""
+    """A ref of a form."""
     commit: str = ok(tenant.vera.get(f"{tenant.at(resource)}/versions/3"))["git_commit_hash"]
     forms = {"number": "2", "zeros": "002", "tag": "v2", "commit": commit, "loud commit": commit.upper()}
     return (forms | {"prefix": commit[:7]}).get(form, form)
@@ -223,7 +223,7 @@ def test_every_kind_has_a_history(shared: Tenant, collection: str) -> None:
     assert difference["json_patch"] == [{"op": "replace", "path": "/definition/n", "value": 2}]
 
 
-# -- differences ------------------------------------------------------------------------------------
+# -- diffs ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -271,14 +271,14 @@ def test_a_first_version_has_nothing_to_differ_from(shared: Tenant) -> None:
     refused(shared.vera.get(f"{shared.path}/workflows/{UNKNOWN}/diff"), 404, "resource_not_found")
 
 
-# -- who holds what ---------------------------------------------------------------------------------
+# -- check-outs -------------------------------------------------------------------------------------
 
 
 HELD_FIELDS = CHECK_OUT_FIELDS | {"resource_type", "resource_id", "resource_name"}
 
 
 def held(tenant: Tenant, name: str, **query: Any) -> tuple[list[str], list[str]]:
-    """The names of what a user and the others hold, over all pages."""
+    """The names of the resources that a user and the others have checked out, over all pages."""
     ours: list[str] = []
     theirs: list[str] = []
     while True:
@@ -377,16 +377,16 @@ def test_a_query_of_check_outs_that_breaks_a_rule_is_422(shared: Tenant, query: 
     assert pointers(problem) == [query.partition("=")[0]]
 
 
-# -- how many statements a read takes ---------------------------------------------------------------
+# -- the number of statements -----------------------------------------------------------------------
 
 
 @contextmanager
 def counted(server: Server) -> Iterator[list[str]]:
-    """Every statement that calls send to the database until the block ends."""
+    """Record every statement that calls send to the database until the block ends."""
     seen: list[str] = []
 
     def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        # The committer looks for these once a second, whatever is called.
+        # The committer looks for these once a second.
         if "deletion_requests" not in statement:
             seen.append(statement)
 
@@ -398,9 +398,9 @@ def counted(server: Server) -> Iterator[list[str]]:
         event.remove(engine, "before_cursor_execute", note)
 
 
-# To verify the key, to enter the scope, and what a list or a version takes: one or two statements.
+# One statement verifies the key, one enters the scope; a list or a version takes one or two.
 MOST_STATEMENTS = 6
-# A page of a log that is not full has looked into each window up to the far past, in a savepoint of its own.
+# A page of a log that is not full has read each window up to the far past, each in a savepoint.
 MOST_OF_A_LOG = 20
 
 LISTS = [
@@ -416,7 +416,7 @@ def size(page: Json) -> int:
 
 @pytest.fixture(scope="module")
 def crowd(server: Server) -> tuple[Tenant, Json, Tenant, Json]:
-    """A subscription with one of each, and another with seven: each with a workflow that has all of it."""
+    """Two subscriptions, with one and with seven of everything; in each, a workflow has all of them."""
     tenants = []
     for many in (1, 7):
         tenant = Tenant(server, "crowd")
@@ -435,7 +435,7 @@ def crowd(server: Server) -> tuple[Tenant, Json, Tenant, Json]:
 
 
 def statements(tenant: Tenant, path: str) -> tuple[int, Json]:
-    """How many statements a read takes, and what it answers."""
+    """The number of statements of a read, and its answer."""
     caller = tenant.ana
     with counted(tenant.server) as seen:
         response = caller.get(path)

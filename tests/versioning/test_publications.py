@@ -33,7 +33,7 @@ def unpublish(tenant: Tenant, resource: Json, ref: object) -> Json:
 
 
 def published(tenant: Tenant, resource: Json) -> int | None:
-    """The number of the published version, which every call has to agree on."""
+    """The number of the published version; asserts that all calls agree on it."""
     path = f"{tenant.at(resource)}/versions"
     found = [v["version_number"] for v in tenant.vera.pages(path) if v["is_published"]]
     assert [v["version_number"] for v in tenant.vera.pages(path, published="true")] == found
@@ -47,12 +47,12 @@ def published(tenant: Tenant, resource: Json) -> int | None:
 
 
 def tip(tenant: Tenant) -> str:
-    """The commit that `published` is at, empty before the first."""
+    """The commit of the branch `published`, empty before the first."""
     return tenant.git("for-each-ref", "--format=%(objectname)", "refs/heads/published").strip()
 
 
 def tree(tenant: Tenant) -> dict[str, str]:
-    """What the branch holds, by path."""
+    """The blobs of the branch by path."""
     paths = tenant.git("ls-tree", "-r", "--name-only", "published").splitlines()
     return {path: tenant.git("show", f"published:{path}") for path in paths}
 
@@ -179,7 +179,7 @@ def test_of_a_resource_one_version_is_published(shared: Tenant, order: tuple[int
 @pytest.mark.parametrize("call", ["versions", "check-in"])
 @pytest.mark.parametrize("number", [1, 2])
 def test_content_is_published_as_it_comes(shared: Tenant, call: str, number: int) -> None:
-    # Equal content makes no version: then the current one is published.
+    # Equal content makes no version: the current one is published.
     workflow = shared.workflow(definition={"n": 1})
     shared.check_out(workflow)
     main = shared.main()
@@ -287,7 +287,7 @@ def test_the_branch_is_cloned_and_pulled(tenant: Tenant, home: Path) -> None:
 
 
 def leave_behind(tenant: Tenant, how: str) -> str:
-    """Let the branch be where a process that was killed left it; answers where it ought to be."""
+    """Move the branch back as a killed process leaves it; returns the commit of its row."""
     ought = tip(tenant)
     if how == "missing":
         tenant.git("update-ref", "-d", "refs/heads/published")
@@ -333,7 +333,7 @@ def test_a_branch_that_somebody_else_moved_is_told_as_503(tenant: Tenant) -> Non
     assert tip(tenant) == tenant.main()
     refs_path = f"/git/{tenant.subscription_id}.git/info/refs?service=git-upload-pack"
     assert tenant.vera.get(refs_path).status_code == 503
-    # It is stored all the same: once the ref is mended, the retry is told so, and nothing is done twice.
+    # It is stored all the same: after the repair of the ref, the retry gets its result, and changes nothing.
     tenant.git("update-ref", "refs/heads/published", before)
     answer = ok(tenant.ana.post(path, headers={"idempotency-key": "once"}))
     assert (answer["version_number"], answer["unchanged"]) == (2, False)

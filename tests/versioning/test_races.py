@@ -26,7 +26,7 @@ from tests.support.changes import author, check_in, publish, resource_id, save, 
 from tests.support.histories import check_history
 from tests.support.waiting import waits_for_a_lock
 
-# Any number that is no other advisory lock of a test.
+# Any number that no other advisory lock of a test has.
 GATE = 424242
 
 
@@ -149,12 +149,12 @@ def test_two_check_ins_of_one_check_out_in_a_batch_make_one(tenant: Tenant) -> N
     check_history(tenant)
 
 
-# -- between a batch and what is no history ---------------------------------------------------------
+# -- between a batch and other transactions ---------------------------------------------------------
 
 
 @contextmanager
 def stopped_at(tenant: Tenant, table: str) -> Iterator[threading.Event]:
-    """Let transactions that add a row of this subscription to a table wait there until the event is set."""
+    """Block transactions that add a row of this subscription to a table until the event is set."""
     name = sql.Identifier(f"test_gate_{tenant.subscription_id[-12:]}")
     database = tenant.server.database
     with database.connection() as connection:
@@ -190,7 +190,7 @@ def stopped_at(tenant: Tenant, table: str) -> Iterator[threading.Event]:
 
 
 def wait_until_blocked(tenant: Tenant, sessions: int) -> None:
-    """Until so many transactions of this database wait for a lock."""
+    """Wait until a number of transactions of this database wait for a lock."""
     query = (
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE datname = current_database() AND wait_event_type = 'Lock'"
@@ -251,12 +251,12 @@ def test_of_a_check_in_and_a_forced_release_at_once_one_wins(tenant: Tenant, rou
         ready.wait()
         return tenant.ben.post(f"{path}/check-in", {"data": {"round": round_number}}).status_code
 
-    def take_away() -> int:
+    def force_release() -> int:
         ready.wait()
         return tenant.ana.delete(f"{path}/check-out?force=true").status_code
 
     with ThreadPoolExecutor(2) as pool:
-        answers = [future.result() for future in [pool.submit(come_in), pool.submit(take_away)]]
+        answers = [future.result() for future in [pool.submit(come_in), pool.submit(force_release)]]
     assert answers in ([201, 409], [409, 204])
     now = ok(tenant.ana.get(path))
     assert (now["current_version"], now["checked_out_by"]) == (2 if answers[0] == 201 else 1, None)
@@ -267,7 +267,7 @@ def test_of_a_check_in_and_a_forced_release_at_once_one_wins(tenant: Tenant, rou
 
 @pytest.fixture
 def second_host(server: Server) -> Iterator[Server]:
-    """Another process's worth of Annals on the same database and repositories: its own committer."""
+    """Run a second committer on the same database and repositories, as another host does."""
     app = create_app(server.context.settings, database_url=server.database.url, clock=server.clock)
     with served(app, server.database, server.clock) as second:
         yield second

@@ -1,4 +1,4 @@
-"""Which connectors a workflow names, and which workflows name a connector."""
+"""References: the connectors that a workflow names, and the workflows that name a connector."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.support.api import COLLECTIONS, UNKNOWN, Json, Tenant, ok, pointers, 
 
 
 def naming(*connector_ids: object) -> Json:
-    """A definition that names connectors at many depths, and holds their ids elsewhere as well."""
+    """A definition that names connectors at many depths, and has their ids in other fields too."""
     first, *rest = connector_ids
     nodes = [{"id": n, "config": {"deep": [[{"connector_id": each}]]}} for n, each in enumerate(rest)]
     return {"connector_id": first, "nodes": nodes, "again": {"connector_id": first}}
@@ -18,7 +18,7 @@ def references_of(tenant: Tenant, resource: Json, **query: object) -> list[Json]
 
 
 def connector(text: str, name: str | None = None) -> Json:
-    """A reference to a connector, which lives if it has a name."""
+    """A reference to a connector; with a name, to a live one."""
     return {
         "resource_type": "connector",
         "resource_id": text,
@@ -37,7 +37,7 @@ def test_a_workflow_lists_each_connector_once_and_whether_it_lives(tenant: Tenan
     tenant.remove(dead)
     ids = [each["resource_id"] for each in (live, dead, anothers)]
     definition = naming(*ids, ids[0], UNKNOWN, ids[0].upper(), "not an id", "", tenant.job_id)
-    # What is no text names nothing.
+    # A value that is no text names no connector.
     definition["nodes"] += [{"connector_id": value} for value in (None, 7, [ids[0]], {"id": ids[0]})]
     expected = [
         connector(text, live["name"] if text == ids[0] else None)
@@ -63,7 +63,7 @@ def test_a_connector_lists_the_live_workflows_that_name_it(tenant: Tenant, stran
     made = tenant.make("connectors")
     text = made["resource_id"]
     stranger.workflow(definition=naming(text))
-    # Elsewhere in a definition, or in another kind of resource, an id is no reference.
+    # An id in another field, or in another kind of resource, is no reference.
     tenant.workflow(definition={"connector": text, "list": {"connector_id": [text]}, text: "connector_id"})
     tenant.make("jobs", definition=naming(text))
     tenant.workflow(name=text, description=f'"connector_id": "{text}"')

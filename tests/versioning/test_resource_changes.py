@@ -1,4 +1,4 @@
-"""Another name, description or parent by PATCH: a new version, in a tree that stays one."""
+"""A new name, description or parent by PATCH: a new version, in a tree without cycles."""
 
 import json
 
@@ -103,7 +103,7 @@ def test_a_rollback_changes_neither_name_nor_place(tenant: Tenant) -> None:
     assert [found[name] for name in names] == ["newest", "second", job_id, {"n": 2}]
 
 
-# -- what is refused --------------------------------------------------------------------------------
+# -- refusals ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_a_folder_is_moved_by_its_folder_and_by_its_workspace(tenant: Tenant) ->
     elsewhere = tenant.make("folders", workspace_id=other)
     steps: tuple[tuple[Json, str, str], ...] = (
         ({"parent_folder_id": outer["resource_id"]}, outer["resource_id"], workspace),
-        # It stays where it is in the workspace that it is in.
+        # Named its own workspace, it stays in its folder.
         ({"workspace_id": workspace, "name": "another"}, outer["resource_id"], workspace),
         ({"parent_folder_id": None}, workspace, workspace),
         (
@@ -286,7 +286,7 @@ def test_a_move_across_workspaces_carries_what_lies_below(tenant: Tenant) -> Non
     files = tenant.git("ls-tree", "-r", "main").splitlines()
     moved = tenant.amend(top, workspace_id=other)
     assert (moved["workspace_id"], moved["parent_id"]) == (other, other)
-    # They follow, and have no new version: their snapshots name their parents only.
+    # Descendants move too, without a new version: their snapshots name their parents only.
     assert [ok(tenant.ana.get(tenant.at(each))) for each in carried] == [
         each | {"workspace_id": other} for each in before
     ]
@@ -294,7 +294,7 @@ def test_a_move_across_workspaces_carries_what_lies_below(tenant: Tenant) -> Non
     assert [line.split("\t")[1] for line in changed] == [snapshot_path(top)]
     ids = [each["resource_id"] for each in tenant.ana.pages(f"{tenant.path}/workflows", workspace_id=other)]
     assert ids == [workflow["resource_id"]]
-    # Later events tell where it is now.
+    # Later events have its new place.
     tenant.save(workflow, {"n": 2})
     tenant.check_out(workflow)
     found = events(tenant, resource_id=workflow["resource_id"], workspace_id=other)

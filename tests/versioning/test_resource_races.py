@@ -1,4 +1,4 @@
-"""Names and places that many change at once: in one batch, side by side, and against the database itself."""
+"""Concurrent changes of names and parents: in one batch, in parallel, and against the database itself."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -101,7 +101,7 @@ def test_what_follows_a_move_in_its_batch_knows_the_new_place(tenant: Tenant) ->
     check_history(tenant)
 
 
-# -- against what the database alone knows ------------------------------------------------------------
+# -- against rows that only the database has ----------------------------------------------------------
 
 
 def test_a_name_that_comes_in_between_is_refused_by_the_database(tenant: Tenant) -> None:
@@ -129,7 +129,7 @@ def test_a_parent_that_is_deleted_meanwhile_is_waited_for(tenant: Tenant) -> Non
         refused(answer.result(), 409, ResourceDeleted.code)
 
 
-# -- side by side -----------------------------------------------------------------------------------
+# -- in parallel ------------------------------------------------------------------------------------
 
 
 def test_of_many_that_take_one_name_at_once_one_succeeds(tenant: Tenant) -> None:

@@ -1,4 +1,4 @@
-"""Resources of the six kinds: made, read, listed, and kept apart."""
+"""Resources of the six kinds: creation, reading, lists, and isolation."""
 
 import base64
 import json

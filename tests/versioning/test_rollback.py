@@ -18,7 +18,7 @@ def edited(tenant: Tenant) -> tuple[Json, list[Json]]:
 
 
 def roll_back(tenant: Tenant, resource: Json, to: object, **fields: Any) -> Json:
-    """A rollback that makes a version."""
+    """Roll back; asserts that a version is made."""
     return ok(tenant.ana.post(f"{tenant.at(resource)}/rollback", {"to": to, **fields}), 201)
 
 
@@ -155,7 +155,7 @@ def test_a_number_is_a_version_even_where_a_commit_begins_so(tenant: Tenant) -> 
 
 
 def dry_run(tenant: Tenant, resource: Json, to: object, **fields: Any) -> Json:
-    """What a rollback would do, which has to leave nothing behind."""
+    """The answer to a dry run; asserts that nothing was written."""
     before = tenant.footprint()
     answer = ok(tenant.ana.post(f"{tenant.at(resource)}/rollback", {"to": to, "dry_run": True, **fields}))
     assert tenant.footprint() == before

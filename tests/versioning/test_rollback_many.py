@@ -1,4 +1,4 @@
-"""Rollback of many: what lies below a folder, a workspace or the subscription, as it was, in one commit."""
+"""Rollback of many: all resources below a folder, a workspace or the subscription, in one commit."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -24,7 +24,7 @@ def roll_back(tenant: Tenant, to: str, status: int = 201, **fields: Any) -> Json
 
 
 def refusal(tenant: Tenant, status: int, code: str, **body: Any) -> Json:
-    """The problem of a rollback of many, which has to leave nothing behind."""
+    """The problem of a refused rollback of many; asserts that nothing was written."""
     caller = tenant.ana
     before = tenant.footprint()
     problem = refused(caller.post(f"{tenant.path}/rollback", body), status, code)
@@ -59,7 +59,7 @@ class Tree:
         return str(self.at[name]["resource_id"])
 
     def edit(self, *names: str) -> None:
-        """Let resources, all unless some are named, have another version."""
+        """Save another version of the named resources, or of all."""
         wanted = [self.at[name] for name in names or self.at]
         check_in(self.tenant, *(item(each, {"at": self.tenant.main()}) for each in wanted))
 
@@ -340,7 +340,7 @@ def test_a_dry_run_is_refused_as_the_rollback_would_be(tree: Tree, dry_run: bool
     refusal(tenant, 404, "commit_not_found", to="f" * 40, dry_run=dry_run)
 
 
-# -- refused ----------------------------------------------------------------------------------------
+# -- refusals ---------------------------------------------------------------------------------------
 
 
 def test_what_others_hold_is_listed_and_nothing_is_done(tree: Tree) -> None:
@@ -361,7 +361,7 @@ def test_what_others_hold_is_listed_and_nothing_is_done(tree: Tree) -> None:
         for name, check_out in held.items()
     }
     assert "ben" in problem["detail"]
-    # What lies elsewhere is in nobody's way.
+    # Resources outside the root do not matter.
     assert names(roll_back(tenant, then, workspace_id=tree.id_of("x"))["versions"]) == BELOW["x"]
 
 

@@ -1,4 +1,4 @@
-"""Patches between documents in linear time: exact to the byte, whoever applies them."""
+"""Patches between documents in linear time: exact to the byte with any library."""
 
 import random
 import time
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from service.documents.structural_diff import document_patch, structural_patch
 
-# Few keys and few numbers, so that two documents have much in common and differ in what is easily lost.
+# Few keys and few numbers: two documents have much in common, and differ in details that are easily lost.
 KEYS = st.sampled_from(["", "a", "b", "~", "/", "~1", "a/b~c", "0", "-", "é", "😀"])
 NUMBERS = st.sampled_from([0, 0.0, -0.0, 1, 1.0, -1, 2**63, 2**64 - 1, -(2**63), 1e22, 5e-324, 0.1])
 LEAVES = st.none() | st.booleans() | NUMBERS | st.sampled_from(["", "0", "1", "x", "\u2028"])
@@ -77,7 +77,7 @@ def test_between_equal_documents_there_is_nothing_to_do(value: Any) -> None:
     ],
 )
 def test_a_small_change_is_a_small_patch(old: Any, new: Any, patch: Any) -> None:
-    # By text, since to Python 1, 1.0 and True are equal, and so are both zeros.
+    # Compared as text: in Python 1, 1.0 and True are equal, and so are both zeros.
     assert orjson.dumps(structural_patch(old, new)) == orjson.dumps(patch)
 
 

@@ -1,4 +1,4 @@
-"""Tags: a name for one version of a resource, which git has as an annotated tag."""
+"""Tags: a name for one version of a resource, an annotated tag in git."""
 
 from pathlib import Path
 from typing import Any
@@ -25,17 +25,17 @@ from tests.support.tags import NOWHERE, edited, name_of, trailers
 
 
 def put(tenant: Tenant, resource: Json, ref: object, tag: str, **how: Any) -> Json:
-    """The answer to giving a version a tag."""
+    """The answer to tagging a version."""
     return ok(tenant.ana.put(f"{tenant.at(resource)}/versions/{ref}/tag", {"tag": tag}, **how))
 
 
 def take(tenant: Tenant, resource: Json, ref: object) -> Json:
-    """The answer to taking a version's tag away."""
+    """The answer to removing a version's tag."""
     return ok(tenant.ana.delete(f"{tenant.at(resource)}/versions/{ref}/tag"))
 
 
 def refs(tenant: Tenant, resource: Json) -> dict[str, str]:
-    """The tags that git has of a resource, each with the commit that it names."""
+    """The tags of a resource in git, each with its commit."""
     where = name_of(resource, "*")
     listed = tenant.git("for-each-ref", "--format=%(refname:lstrip=4) %(objecttype) %(*objectname)", where)
     found = [line.split() for line in listed.splitlines()]
@@ -192,7 +192,7 @@ def test_the_past_of_a_tag_can_be_asked(shared: Tenant, database: Database) -> N
 @pytest.mark.parametrize("call", ["versions", "check-in"])
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_tag_that_comes_with_content_is_gits_as_well(shared: Tenant, call: str, number: int) -> None:
-    # Equal content makes no version: then the tag is the current one's.
+    # Equal content makes no version: the current one is tagged.
     workflow = shared.workflow(definition={"n": 1})
     shared.check_out(workflow)
     body = {"data": {"n": number}, "tag": "v1"}
@@ -301,7 +301,7 @@ def test_a_repository_with_many_tags_given_and_taken_is_sound(tenant: Tenant) ->
 
 
 def owe(tenant: Tenant, resource: Json) -> None:
-    """Let the rows say that the refs of a resource's tags have still to be seen to."""
+    """Mark the refs of a resource's tags as owed in their rows."""
     with tenant.server.database.connection() as connection:
         connection.execute(
             "UPDATE tags SET ref_is_settled = false WHERE resource_id = %s", [resource["resource_id"]]
@@ -309,7 +309,7 @@ def owe(tenant: Tenant, resource: Json) -> None:
 
 
 def crash(tenant: Tenant, resource: Json, left: str) -> dict[str, str]:
-    """What a process that was killed before it moved the refs leaves; answers how they ought to be."""
+    """Leave the refs as a process does that was killed before it moved them; returns the right ones."""
     put(tenant, resource, 1, "v1")
     before = tenant.git("rev-parse", name_of(resource, "v1")).strip()
     if left == "still there":
@@ -361,7 +361,7 @@ def test_tags_left_behind_are_mended_at_start(tenant: Tenant) -> None:
 
 
 def test_a_tag_that_git_cannot_take_is_stored_and_told_as_503(tenant: Tenant, home: Path) -> None:
-    # A ref below the tag's name is in its way, as a file is in that of a folder.
+    # A ref below the tag's name prevents it, as a file prevents a folder.
     workflow, _ = edited(tenant)
     in_the_way = name_of(workflow, "v1/x")
     tenant.git("update-ref", in_the_way, "main")

@@ -1,4 +1,4 @@
-"""Versions: history, every way to name one, saving, tags and rollback."""
+"""Versions: history, every form of ref, saving, tags and rollback."""
 
 import base64
 import json
