@@ -12,7 +12,7 @@ class Depth(StrEnum):
     """Depth of a record; each one includes the one before it."""
 
     NONE = "none"
-    # Who, what, when, where and how.
+    # Caller, action, subject, time and request.
     METADATA = "metadata"
     # The states before and after, and the operations between them.
     CHANGES = "changes"

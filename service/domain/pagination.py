@@ -15,7 +15,7 @@ from service.domain.errors import Fault, Invalid
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
-# Far below what a column of integers holds, and far above what any resource will have of versions.
+# Far below the range of an integer column, and far above the number of versions of any resource.
 MAX_NUMBER = 999_999_999
 
 Item = TypeVar("Item")

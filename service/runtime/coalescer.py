@@ -1,4 +1,4 @@
-"""Carry out together what one event loop is asked for at once: one call, in one thread, for many items."""
+"""Carry out items of one event loop together: one call, in one thread, for all that are waiting."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -47,7 +47,7 @@ class Coalescer(Generic[Item, Result]):
         return await future
 
     async def close(self) -> None:
-        """Carry out what waits, and end the thread."""
+        """Carry out the waiting items, and end the thread."""
         if self._working is not None:
             await self._working
         self._thread.shutdown()
@@ -62,7 +62,7 @@ class Coalescer(Generic[Item, Result]):
             items = [item for item, _ in batch]
             try:
                 results = await loop.run_in_executor(self._thread, self._carry_out, items)
-            except Exception as error:  # noqa: BLE001 - it is the answer to each of them
+            except Exception as error:  # noqa: BLE001 - each caller of the batch gets it
                 for _, future in batch:
                     if not future.done():
                         future.set_exception(error)

@@ -1,4 +1,4 @@
-"""Bodies, paths and queries that break a rule: the right 4xx, where it is wrong, and nothing written."""
+"""Bodies, paths and queries that break a rule: the right 4xx, the place of the fault, and nothing written."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ def workflow(shared: Tenant) -> Json:
 
 @pytest.fixture(scope="module")
 def writable(server: Server) -> Tenant:
-    """A subscription for requests that may succeed."""
+    """Subscription for requests that may succeed."""
     return Tenant(server, "writable")
 
 
@@ -40,7 +40,7 @@ def nothing_is_written(shared: Tenant, workflow: Json) -> Iterator[None]:
 
 
 def data(value: bytes) -> bytes:
-    """A body whose `data` holds a value at /data/a."""
+    """Body whose `data` holds a value at /data/a."""
     return b'{"data": {"a": ' + value + b"}}"
 
 

@@ -1,4 +1,4 @@
-"""Keys are read for all who ask together: nobody gets an old answer, or pays for another's misfortune."""
+"""Keys are read together for simultaneous requests: no caller gets an old answer, or another's failure."""
 
 import asyncio
 import threading
@@ -27,7 +27,7 @@ BLOCKED = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() A
 
 @contextmanager
 def blocked(database: Database) -> Iterator[None]:
-    """Nobody can read a key until the block ends."""
+    """Block every reader of keys until the block ends."""
     with psycopg.connect(database.url) as blocker:
         blocker.execute("LOCK TABLE api_keys")
         yield
@@ -39,7 +39,7 @@ def key_id(caller: Caller) -> UUID:
 
 
 async def until_it_waits(database: Database) -> int:
-    """The server process of the reader, once its query waits."""
+    """Server process of the reader, once its query waits."""
     while True:
         if found := await asyncio.to_thread(database.rows, BLOCKED):
             return int(found[0][0])
@@ -47,7 +47,7 @@ async def until_it_waits(database: Database) -> int:
 
 
 def reading(server: Server, work: Callable[[CredentialReader], Awaitable[None]]) -> int:
-    """Do something with a reader of its own; how often it went to the database."""
+    """Run `work` with a reader of its own; return the number of its visits to the database."""
     pool = ServiceDatabase(server.database.url, pool_size=1)
     visits: list[object] = []
 
@@ -132,7 +132,7 @@ def test_who_comes_alone_waits_for_nobody(tenant: Tenant, monkeypatch: pytest.Mo
 
 
 def test_who_comes_after_a_query_began_is_not_answered_by_it(tenant: Tenant) -> None:
-    """A key deleted before a request comes is never let in by what was read before."""
+    """A key that was deleted before a request is never accepted by an earlier read."""
     database, deleted = tenant.server.database, key_id(tenant.ben)
 
     async def work(reader: CredentialReader) -> None:
@@ -143,7 +143,7 @@ def test_who_comes_after_a_query_began_is_not_answered_by_it(tenant: Tenant) -> 
             late = asyncio.create_task(reader.candidates(deleted))
             await asyncio.sleep(0.05)
             blocker.execute("DELETE FROM api_keys WHERE key_id = %s", [deleted])
-        # The first waited for the lock, so it may see either; the late one has to see what was committed.
+        # The first read waited for the lock, so it may see either state; the late one has to see the commit.
         await first
         assert owners(await late) == set()
 
@@ -179,7 +179,7 @@ def test_callers_that_gave_up_break_nothing_for_others(tenant: Tenant) -> None:
             await until_it_waits(database)
             rest = [asyncio.create_task(reader.candidates(ana)) for _ in range(TOGETHER)]
             await asyncio.sleep(0)
-            # The one that made the query run, and every second of those who wait for the next.
+            # The caller that started the query, and every second caller that waits for the next.
             for task in (first, *rest[::2]):
                 task.cancel()
             await asyncio.sleep(0.05)

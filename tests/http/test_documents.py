@@ -1,4 +1,4 @@
-"""Documents through check-out and check-in: what comes back is what went in, in the API and in git."""
+"""Documents through check-out and check-in: they stay equal, in the API and in git."""
 
 import json
 import random
@@ -15,12 +15,12 @@ from tests.support.seeded_documents import DOCUMENTS, mutated
 MUTATIONS = 12
 CANONICAL = orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
 
-# Told apart by type as well: 1 is not 1.0, nor True, nor is 0.0 the same as -0.0.
+# Distinct by type as well: 1 is not 1.0, nor True, nor is 0.0 the same as -0.0.
 same = partial(json.dumps, sort_keys=True)
 
 
 def canonical(resource: Json, definition: Json) -> bytes:
-    """The bytes of a snapshot, as API.md describes them."""
+    """Bytes of a snapshot, as API.md describes them."""
     names = ("resource_type", "resource_id", "name", "description", "parent_id")
     return orjson.dumps(
         {name: resource[name] for name in names} | {"definition": definition}, option=CANONICAL
@@ -28,7 +28,7 @@ def canonical(resource: Json, definition: Json) -> bytes:
 
 
 def edit(tenant: Tenant, resource: Json, definition: Json) -> bool:
-    """A check-out and a check-in; False where the content was equal."""
+    """Check out and check in; False for equal content."""
     tenant.check_out(resource, tenant.ben)
     path = f"{tenant.at(resource)}/check-in"
     response = tenant.ben.post(path, {"data": definition, "comment": "edited"})

@@ -15,39 +15,39 @@ from tests.support.bulk_check_ins import item
 from tests.support.idempotency import carried_out
 from tests.support.tags import edited
 
-# How to make each call succeed once, by its path as API.md writes it.
+# A way to make each call succeed once, by its path as in API.md.
 POSTS = {path: prepare for (method, path), (prepare, *_) in CALLS.items() if method == "POST"}
 AT_ONCE = 16
 
 
 def once() -> dict[str, str]:
-    """The header of a new key."""
+    """Header of a new key."""
     return {"idempotency-key": f"key {uuid4()}"}
 
 
 def caller_of(tenant: Tenant, path: str) -> Caller:
-    """Who may make a call."""
+    """Caller who may make a call."""
     return tenant.server.operator if path == "/v1/subscriptions" else tenant.ana
 
 
 def stored(tenant: Tenant) -> Json:
-    """How much is stored of a tenant, and how many there are."""
+    """Number of stored rows of a tenant, and of tenants."""
     count = tenant.server.database.value("SELECT count(*) FROM subscriptions")
     return tenant.footprint() | {"subscriptions": count}
 
 
 def seen(response: httpx.Response) -> tuple[int, bytes, str | None]:
-    """What a retry has to answer alike."""
+    """Parts of an answer that a retry has to repeat."""
     return response.status_code, response.content, response.headers.get("etag")
 
 
 def comment(tenant: Tenant) -> tuple[str, Json]:
-    """A call that may be made as often as one likes: where, and the body."""
+    """Call that may be repeated: its path and body."""
     return f"{tenant.at(tenant.workflow())}/versions/1/comments", {"text": "well done"}
 
 
 def said(tenant: Tenant, path: str) -> int:
-    """How many comments there are."""
+    """Number of comments."""
     return len(tenant.ana.pages(path))
 
 
@@ -78,7 +78,7 @@ def test_a_retry_gets_the_answer_of_the_first_try_and_does_nothing(shared: Tenan
 
 
 def prepared(tenant: Tenant, path: str) -> tuple[str, Json | None]:
-    """A call that can be made any number of times in one tenant."""
+    """Call that can be made any number of times in one tenant."""
     where, body = POSTS[path](tenant)
     if body is not None and body.get("name") == "new":
         body["name"] = f"new {uuid4()}"
@@ -257,13 +257,13 @@ def test_another_key_is_another_call(shared: Tenant) -> None:
     assert said(shared, path) == 5
 
 
-# -- only what succeeded is kept --------------------------------------------------------------------
+# -- only successes are kept ------------------------------------------------------------------------
 
 
 def refused_then_done(
     tenant: Tenant, path: str, body: Json, status: int, code: str, mend: Callable[[], object]
 ) -> Json:
-    """The answer to a call that is refused, and repeated after the cause of that is gone."""
+    """Answer to a refused call that is repeated after the cause was removed."""
     caller, headers = tenant.ana, once()
     before = stored(tenant)
     refused(caller.post(path, body, headers=headers), status, code)
@@ -346,7 +346,7 @@ def test_a_key_counts_for_24_hours(shared: Tenant, call: str) -> None:
     with clock.moved(hours=23, minutes=59):
         assert seen(shared.ana.post(path, body, headers=headers)) == seen(first)
         refused(shared.ana.post(path, other, headers=headers), 422, "idempotency_key_reused")
-    # The life counts from the first try: a retry does not prolong it.
+    # The lifetime counts from the first try: a retry does not prolong it.
     with clock.moved(hours=24, seconds=1):
         second = shared.ana.post(path, other, headers=headers)
         assert ok(second, 201) != first.json()
@@ -355,11 +355,11 @@ def test_a_key_counts_for_24_hours(shared: Tenant, call: str) -> None:
         assert seen(shared.ana.post(path, other, headers=headers)) == seen(second)
 
 
-# -- what is kept -----------------------------------------------------------------------------------
+# -- stored data ------------------------------------------------------------------------------------
 
 
 def kept(tenant: Tenant) -> str:
-    """All that is stored of calls with keys, as text."""
+    """All stored data of calls with keys, as text."""
     rows = tenant.server.database.rows(
         "SELECT convert_from(result, 'UTF8'), encode(attempt_id, 'hex'), encode(fingerprint, 'hex')"
         " FROM idempotency_keys WHERE subscription_id = %s",
@@ -399,7 +399,7 @@ def test_the_key_itself_is_not_stored(tenant: Tenant) -> None:
     assert "mine-and-mine-alone" not in kept(tenant)
 
 
-# -- keys that are none -----------------------------------------------------------------------------
+# -- malformed keys ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("key", ["k", "x" * 255, "a b", "!~", '"quoted"', "=%00&;,"])
@@ -414,7 +414,7 @@ NO_KEYS = [b"", b"x" * 256, b"x" * 4000, b"a\tb", "é".encode(), b"\xff", b"\x80
 
 
 def with_key(caller: Caller, path: str, body: Json | None, key: bytes) -> httpx.Response:
-    """The answer to a call with a key of any bytes."""
+    """Answer to a call with a key of any bytes."""
     headers: Any = [("authorization", f"Bearer {caller.key}"), ("idempotency-key", key)]
     return caller.server.http.post(path, json=body, headers=headers)
 
@@ -432,7 +432,7 @@ def test_a_key_that_is_none_is_422(shared: Tenant, path: str) -> None:
 
 @pytest.mark.parametrize("key", [b"a\x01b", b"\x7f", b"\x1b[2J"])
 def test_a_key_of_control_characters_is_no_request_at_all(shared: Tenant, key: bytes) -> None:
-    # The server's own HTTP parser refuses what no header may hold, before Annals sees it.
+    # The server's own HTTP parser refuses bytes that no header may hold, before Annals sees them.
     path, body = comment(shared)
     before = stored(shared)
     assert with_key(shared.ana, path, body, key).status_code in (400, 422)

@@ -1,4 +1,4 @@
-"""If-Match: a write based on what is no longer current is refused, and some subscriptions demand it."""
+"""If-Match: a write based on an old version is refused, and some subscriptions demand the header."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from tests.support.bulk_check_ins import item
 
 @dataclass(frozen=True)
 class Write:
-    """A call of a resource, what has to be so before it, and the status that it then answers."""
+    """Call of a resource, its preparation, and the status of its answer."""
 
     method: str
     rest: str
     body: Json | None
     status: int
     needs: str = ""
-    # Whether subscriptions that demand If-Match demand it here: what stands beside history goes without.
+    # Tells if subscriptions that demand If-Match demand it here: writes beside history need none.
     is_demanded: bool = True
 
 
@@ -45,7 +45,7 @@ WRITES = {
 
 
 class Based:
-    """A workflow of two versions, ready for a write."""
+    """Workflow of two versions, ready for a write."""
 
     def __init__(self, tenant: Tenant, write: Write) -> None:
         self.tenant, self.write = tenant, write
@@ -64,9 +64,9 @@ class Based:
                 ok(tenant.ana.post(f"{at}/versions/1/publish", headers=given))
 
     def send(self, *if_match: str) -> httpx.Response:
-        """The answer to the write, with a line of If-Match for each text."""
+        """Answer to the write, with a line of If-Match for each text."""
         write = self.write
-        # As pairs, since a header may have many lines.
+        # As pairs, since a header may have several lines.
         headers = [("authorization", f"Bearer {self.tenant.ana.key}")]
         headers += [("if-match", line.format(commit=self.commit, stale=self.stale)) for line in if_match]
         path = self.tenant.at(self.workflow) + write.rest
@@ -77,7 +77,7 @@ class Based:
 
 @pytest.fixture(params=WRITES)
 def based(request: pytest.FixtureRequest, shared: Tenant) -> Based:
-    """A workflow that is ready for one of the writes."""
+    """Workflow that is ready for one of the writes."""
     return Based(shared, WRITES[request.param])
 
 
@@ -97,7 +97,7 @@ def test_a_write_based_on_another_is_refused_with_the_current_one(based: Based, 
 
 @pytest.fixture(scope="module")
 def saving(shared: Tenant) -> Based:
-    """A workflow to save, with content that is equal, so that many tests may."""
+    """Workflow to save with equal content, so that many tests may share it."""
     return Based(shared, WRITES["equal save"])
 
 
@@ -110,7 +110,7 @@ def test_of_a_list_of_tags_one_has_to_match(saving: Based, if_match: str) -> Non
 
 
 def test_tags_on_many_lines_are_one_list(saving: Based) -> None:
-    # RFC 9110, 5.3: a proxy may split the list, and it means the same.
+    # RFC 9110, 5.3: a proxy may split the list without changing its meaning.
     ok(saving.send('"{stale}"', '"{commit}"'))
     refused(saving.send('"{stale}"', '"x"'), 412, "stale_version")
 
@@ -121,7 +121,7 @@ def test_a_weak_tag_never_matches(saving: Based, if_match: str) -> None:
 
 
 def test_a_tag_of_an_asterisk_is_a_tag_like_another(saving: Based) -> None:
-    # RFC 9110, 13.1.1: without quotes it stands for whatever is there, within them for itself.
+    # RFC 9110, 13.1.1: an asterisk without quotes matches any version, in quotes only itself.
     refused(saving.send('"*"'), 412, "stale_version")
 
 
@@ -229,7 +229,7 @@ def test_an_item_that_is_based_on_another_is_refused(shared: Tenant, if_match: s
 
 @pytest.fixture(scope="module")
 def demanding(server: Server) -> Tenant:
-    """A subscription that takes no change without If-Match."""
+    """Subscription that takes no change without If-Match."""
     tenant = Tenant(server, "demanding")
     assert ok(tenant.ana.patch(tenant.path, {"require_if_match": True}))["require_if_match"] is True
     return tenant

@@ -1,4 +1,4 @@
-"""Requests with more than one thing wrong: the first in DETAILS.md's order is told, nothing is written."""
+"""Requests with several faults: the first in DETAILS.md's order is answered, nothing is written."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from tests.support.audited_calls import CALLS
 from tests.support.bulk_check_ins import item
 from tests.support.events import EXECUTION
 
-# What can be wrong, in the order of the refusals, with the code of each.
+# Faults in the order of their refusals, with the code of each.
 CODES = {
     "401": "unauthenticated",
     "404 tenant": "subscription_not_found",
@@ -22,7 +22,7 @@ CODES = {
     "400": "malformed_json",
     "422": "invalid",
 }
-# What is not there, and last what the state or If-Match is in the way of: these have no order in themselves.
+# Missing objects, and last conflicts with the state or If-Match; the last have no order among themselves.
 MISSING, LATE = "404", "409, 412 or 423"
 LEVELS = (*CODES, MISSING, LATE)
 LARGE = b"[" * (8 * 1024 * 1024 + 1)
@@ -30,7 +30,7 @@ LARGE = b"[" * (8 * 1024 * 1024 + 1)
 
 @dataclass(frozen=True)
 class Scene:
-    """Two subscriptions, and in the first a workflow for each thing that can be in the way."""
+    """Two subscriptions, and in the first a workflow for each kind of conflict."""
 
     tenant: Tenant
     stranger: Tenant
@@ -45,7 +45,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Target:
-    """What a request is about: where S is, a workflow, and whether what it names is to be there."""
+    """Subject of a request: the subscription's path, a workflow, and if its objects exist."""
 
     scene: Scene
     path: str
@@ -67,7 +67,7 @@ Body = Json | list[Json] | None
 
 @dataclass(frozen=True)
 class Write:
-    """A call: where it goes with which body, a body that it does not take, and what it can be refused for."""
+    """Call: its path and body, a body that it does not take, and the refusals that it can get."""
 
     method: str
     path: str
@@ -92,25 +92,25 @@ class Write:
 
 
 def of_resource(method: str, rest: str, body: Body = None, invalid: Body = None) -> Write:
-    """A write of a resource, which may not be there."""
+    """Write of a resource, which may be missing."""
     path = f"R{rest.partition('?')[0]}"
     return Write(method, path, lambda t: (t.resource + rest, body), invalid, "resource_not_found")
 
 
 def of_version(method: str, rest: str, body: Body = None, invalid: Body = None) -> Write:
-    """A write of a version, which may not be there."""
+    """Write of a version, which may be missing."""
     path = f"R/versions/{{ref}}{rest}"
     return Write(method, path, lambda t: (t.version + rest, body), invalid, "version_not_found")
 
 
 def rollback(target: Target) -> tuple[str, Body]:
-    """A rollback, to a version that may not be there."""
+    """Rollback to a version that may be missing."""
     path = f"{target.path}/workflows/{target.workflow['resource_id']}/rollback"
     return path, {"to": 1 if target.is_there else 99}
 
 
 def bulk(target: Target) -> tuple[str, Body]:
-    """Items that are held, deleted and stale, one of which may not be there at all."""
+    """Items that are checked out, deleted and stale, one of which may be missing."""
     scene = target.scene
     items = [item(scene.held), item(scene.deleted), item(scene.changed, if_match='"stale"')]
     if not target.is_there:
@@ -119,19 +119,19 @@ def bulk(target: Target) -> tuple[str, Body]:
 
 
 def rollback_below(target: Target) -> tuple[str, Body]:
-    """A rollback of a folder that may not be there."""
+    """Rollback of a folder that may be missing."""
     folder_id = target.scene.tenant.folder_id if target.is_there else UNKNOWN
     return f"{target.path}/rollback", {"to": target.workflow["git_commit_hash"], "folder_id": folder_id}
 
 
 def rollback_to(target: Target) -> tuple[str, Body]:
-    """A rollback of all, to a commit that may not be there."""
+    """Rollback of everything, to a commit that may be missing."""
     to = target.workflow["git_commit_hash"] if target.is_there else "f" * 40
     return f"{target.path}/rollback", {"to": to}
 
 
 def create(collection: str) -> Write:
-    """A resource with a taken name, below a parent that may not be there."""
+    """Resource with a taken name, below a parent that may be missing."""
 
     def make(target: Target) -> tuple[str, Body]:
         tenant = target.scene.tenant
@@ -151,7 +151,7 @@ def of_tenancy(
     too_low: str = "ben",
     **has: bool,
 ) -> Write:
-    """A call about users, keys and the subscription itself."""
+    """Call about users, keys and the subscription itself."""
     where = path.format(user_id=UNKNOWN, key_id=UNKNOWN, hold_id=UNKNOWN)
 
     def make(target: Target) -> tuple[str, Body]:
@@ -161,14 +161,14 @@ def of_tenancy(
 
 
 def move(target: Target) -> tuple[str, Body]:
-    """A move below a job that may not be there."""
+    """Move below a job that may be missing."""
     job_id = target.scene.tenant.job_id if target.is_there else UNKNOWN
     path = f"{target.path}/workflows/{target.workflow['resource_id']}"
     return path, {"name": "taken", "job_id": job_id}
 
 
 def restore(target: Target) -> tuple[str, Body]:
-    """The restore of what has a name that is taken by now, or of a deletion that is not there."""
+    """Restore of a resource whose name is taken by now, or of a missing deletion."""
     deletion_id = target.scene.deletion["deletion_id"] if target.is_there else UNKNOWN
     return f"{target.path}/deletions/{deletion_id}/restore", {}
 
@@ -260,7 +260,7 @@ def nothing_is_written(scene: Scene) -> Iterator[None]:
 
 
 def send(scene: Scene, write: Write, wrong: set[str], workflow: Json) -> httpx.Response:
-    """The answer to a call with so much wrong about it."""
+    """Answer to a call with the faults `wrong`."""
     tenant = scene.tenant
     where = (scene.stranger if "404 tenant" in wrong else tenant).path
     caller = tenant.caller(write.too_low) if "403" in wrong else tenant.ana
@@ -283,7 +283,7 @@ def send(scene: Scene, write: Write, wrong: set[str], workflow: Json) -> httpx.R
 
 
 def check(response: httpx.Response, write: Write, level: str) -> None:
-    """The refusal is that of the level."""
+    """Assert that the refusal is the level's."""
     if level == LATE:
         assert response.status_code in (409, 412, 423), response.text
         assert response.headers["content-type"] == "application/problem+json"
@@ -305,12 +305,12 @@ def test_the_first_refusal_wins(scene: Scene, name: str) -> None:
     for index, level in enumerate(levels):
         later = levels[index + 1 :]
         for workflow in scene.workflows() if level in (MISSING, LATE) else (scene.held,):
-            # With all that would be refused later, and with each of those alone.
+            # With all later faults, and with each later fault alone.
             for wrong in ({level, *later}, *({level, other} for other in later)):
                 check(send(scene, write, wrong, workflow), write, level)
 
 
-# -- what is wrong with the query, a header, or the path ---------------------------------------------
+# -- faults of the query, a header or the path --------------------------------------------------------
 
 
 @pytest.mark.parametrize("level", ["413", "415"])

@@ -1,4 +1,4 @@
-"""Errors as clients see them, the pages that they point to, and the id that every request has."""
+"""Errors as clients see them, the pages of the problems, and the id of every request."""
 
 import re
 from html import unescape
@@ -56,20 +56,20 @@ def test_codes_are_unique_and_every_concrete_error_has_one() -> None:
 
 
 def in_flight(tenant: Tenant, path: str) -> httpx.Response:
-    """The answer to a call that another transaction is at work on."""
+    """Answer to a call that another transaction is carrying out."""
     with carried_out(tenant.ana, path, "k"):
         return tenant.ana.post(path, {}, headers={"idempotency-key": "k"})
 
 
 def key_reused(tenant: Tenant, path: str) -> httpx.Response:
-    """The answer to a call with the key of another."""
+    """Answer to a call with another call's key."""
     headers = {"idempotency-key": "once"}
     ok(tenant.ana.post(path, {"text": "x"}, headers=headers), 201)
     return tenant.ana.post(path, {"text": "y"}, headers=headers)
 
 
 def demanded(tenant: Tenant, path: str) -> httpx.Response:
-    """The answer to a save without the If-Match that the subscription demands."""
+    """Answer to a save without the If-Match that the subscription demands."""
     ok(tenant.ana.patch(tenant.path, {"require_if_match": True}))
     response = tenant.ana.post(path, {"data": {}})
     ok(tenant.ana.patch(tenant.path, {"require_if_match": False}))
@@ -77,7 +77,7 @@ def demanded(tenant: Tenant, path: str) -> httpx.Response:
 
 
 def unmoved(tenant: Tenant, resource: Json) -> httpx.Response:
-    """The answer to a tag that a ref below its name is in the way of."""
+    """Answer to a tag whose ref conflicts with a ref below its name."""
     in_the_way = name_of(resource, "v9/x")
     tenant.git("update-ref", in_the_way, "main")
     response = tenant.ana.put(f"{tenant.at(resource)}/versions/1/tag", {"tag": "v9"})
@@ -86,7 +86,7 @@ def unmoved(tenant: Tenant, resource: Json) -> httpx.Response:
 
 
 def kept(tenant: Tenant, resource: Json) -> list[tuple[int, str, httpx.Response]]:
-    """The answers to deleting for good what is deleted and held, and to a second release of the hold."""
+    """Answers to deleting for good under a legal hold, and to a second release of the hold."""
     holds = f"{tenant.path}/holds"
     about = {"resource_type": resource["resource_type"], "resource_id": resource["resource_id"]}
     release = f"{holds}/{ok(tenant.ana.post(holds, about | {'reason': 'x'}), 201)['hold_id']}/release"
@@ -100,13 +100,13 @@ def kept(tenant: Tenant, resource: Json) -> list[tuple[int, str, httpx.Response]
 
 
 def closed(tenant: Tenant) -> httpx.Response:
-    """The answer to a change of a subscription that was closed."""
+    """Answer to an update of a closed subscription."""
     ok(tenant.server.operator.post(f"{tenant.path}/close", {"reason": "x"}))
     return tenant.server.operator.patch(tenant.path, {"name": "another"})
 
 
 def outdated(tenant: Tenant, path: str) -> httpx.Response:
-    """The answer to a run by a plan of yesterday."""
+    """Answer to a run by a plan of yesterday."""
     operator = tenant.server.operator
     plan = ok(operator.post(path, {"dry_run": True}))
     with tenant.server.clock.moved(hours=25):
@@ -114,7 +114,7 @@ def outdated(tenant: Tenant, path: str) -> httpx.Response:
 
 
 def lost(tenant: Tenant) -> httpx.Response:
-    """The answer to a read while the repository is away, of what no reader has read before."""
+    """Answer to a read without the repository, of data that no reader has cached."""
     path = f"{tenant.at(tenant.workflow())}/versions/1"
     away = tenant.repository.with_suffix(".away")
     tenant.repository.rename(away)
@@ -125,7 +125,7 @@ def lost(tenant: Tenant) -> httpx.Response:
 
 
 def occurrences(tenant: Tenant) -> list[tuple[int, str, Json]]:
-    """One problem of many a kind, as the server sends it."""
+    """Problems of many kinds, one each, as the server sends them."""
     workflow = tenant.workflow()
     tenant.save(workflow, {"n": 1}, tag="v1")
     held, twins, deleted = (tenant.workflow() for _ in range(3))
@@ -206,7 +206,7 @@ def occurrences(tenant: Tenant) -> list[tuple[int, str, Json]]:
     return found
 
 
-# Only a server that is broken, or more than busy, answers with these, or a job is refused so.
+# Only a broken or overloaded server answers with these, or the refusal of a scheduled job.
 UNPROVOKED = {
     "role_missing",
     "busy",
@@ -328,7 +328,7 @@ def test_what_is_ready_says_so_by_name(server: Server) -> None:
     assert set(answer["checks"]) == {"database", "schema", "timescaledb", "repositories", "committer"}
     assert all(check["ok"] and check["detail"] for check in answer["checks"].values())
     assert "annals_service" in answer["checks"]["database"]["detail"]
-    # No scheduler runs beside the server of the tests.
+    # No scheduler runs beside the tests' server.
     assert [each for each in answer["warnings"] if "is overdue" not in each] == []
 
 

@@ -1,4 +1,4 @@
-"""What is refused or fails leaves its row in the audit log: who tried what, and why it came to nothing."""
+"""Refusals and failures leave a row in the audit log: the caller, the attempt and the reason."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +18,7 @@ from tests.support.events import audit_refused
 
 
 def endpoints() -> dict[str, Callable[..., Any]]:
-    """The functions of all routes, by method and path."""
+    """Functions of all routes, by method and path."""
     modules = [import_module(f"{routes.__name__}.{found.name}") for found in iter_modules(routes.__path__)]
     return {
         f"{method} {route.path_format}": route.endpoint
@@ -49,7 +49,7 @@ Try = Callable[[Tenant, dict[str, str]], Any]
 
 
 def rows(server: Server, request_id: str) -> list[Json]:
-    """The rows that a request left, but for its caller's login."""
+    """Rows that a request left, without its caller's login."""
     found = server.database.rows(
         "SELECT to_jsonb(a) FROM audit_logs a WHERE request_id = %s AND action <> 'LOGIN'", request_id
     )
@@ -57,7 +57,7 @@ def rows(server: Server, request_id: str) -> list[Json]:
 
 
 def left(server: Server, tenant: Tenant, attempt: Try) -> list[Json]:
-    """The rows that an attempt leaves."""
+    """Rows that an attempt leaves."""
     request_id = f"refused-{uuid4()}"
     attempt(tenant, {"x-request-id": request_id, "user-agent": "the tests"})
     return rows(server, request_id)
@@ -67,7 +67,7 @@ def left(server: Server, tenant: Tenant, attempt: Try) -> list[Json]:
 def test_every_call_that_is_refused_leaves_one_row(tenant: Tenant, method: str, path: str) -> None:
     prepare, action, resource_type = CALLS[method, path]
     if path == "S/audit-logs":
-        # What is tried is to record: of what it would have been is not looked at.
+        # The attempt is to record: the events in the body are not read.
         action, resource_type = "RECORD", "audit_log"
     if path == "S/deletions/{deletion_id}/restore":
         resource_type = "deletion"
@@ -198,7 +198,7 @@ def test_a_change_that_fails_within_is_an_event(tenant: Tenant) -> None:
     with audit_refused(tenant):
         response = tenant.ana.post(f"{tenant.path}/workspaces", {"name": "w"})
         assert response.status_code == 500
-    # Then the refusal could not be recorded either, and the server goes on.
+    # The refusal could not be recorded either; the server works on.
     refused(
         tenant.ana.post(f"{tenant.path}/workspaces", {}, headers={"x-request-id": "later"}), 422, "invalid"
     )
@@ -222,7 +222,7 @@ def test_of_many_that_are_refused_at_once_each_has_its_row(tenant: Tenant) -> No
 
 
 def logins(tenant: Tenant, caller: Caller) -> list[Json]:
-    """The logins of a user, oldest first."""
+    """Logins of a user, oldest first."""
     path = f"{tenant.path}/audit-logs"
     return tenant.aud.pages(path, action="LOGIN", user_id=caller.user_id)[::-1]
 

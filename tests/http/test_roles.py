@@ -1,4 +1,4 @@
-"""What each role may do, and the wall between subscriptions."""
+"""Rights of each role, and the isolation of subscriptions."""
 
 from base64 import b64encode
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.api import COLLECTIONS, Caller, Server, Tenant, ok, refused
 
-# Each call, and the roles that it is for; everybody else is refused.
+# Each call, and the roles that may make it; all others are refused.
 EVERYBODY = {"vera", "ben", "aud", "ana"}
 ALLOWED = {
     ("GET", "", 200): EVERYBODY | {"operator"},
@@ -79,7 +79,7 @@ def test_a_role_may_do_what_is_its_own(
 
 
 def workflow_of(tenant: Tenant) -> str:
-    """Some workflow of a tenant."""
+    """Any workflow of a tenant."""
     found = ok(tenant.ana.get(f"{tenant.path}/workflows"))["items"] or [tenant.workflow()]
     return str(found[0]["resource_id"])
 
@@ -97,7 +97,7 @@ def test_a_subscription_that_is_not_there_is_404_to_the_operator(server: Server)
 
 
 def routes(server: Server) -> list[tuple[str, str]]:
-    """Every method and path that the server describes below a subscription, and git's."""
+    """Every method and path that the server describes below a subscription, and those of git."""
     found = [
         (method.upper(), path)
         for path, methods in server.app.openapi()["paths"].items()
@@ -110,7 +110,7 @@ def routes(server: Server) -> list[tuple[str, str]]:
 
 
 def filled(path: str, tenant: Tenant, ids: dict[str, str]) -> list[str]:
-    """A path with the ids of what a tenant really has, for each collection that it can name."""
+    """Path with the ids of a tenant's objects, for each collection that it can name."""
     values: dict[str, Any] = {"subscription_id": tenant.subscription_id, "ref": "1", **ids}
     if "{collection}" not in path:
         return [path.format(**values)]
@@ -122,7 +122,7 @@ def filled(path: str, tenant: Tenant, ids: dict[str, str]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def victim(server: Server) -> tuple[Tenant, dict[str, str]]:
-    """A subscription that has one of everything, and the ids of that."""
+    """Subscription that has one object of each kind, and their ids."""
     tenant = Tenant(server, "victim")
     ids = {collection: str(tenant.make(collection)["resource_id"]) for collection in COLLECTIONS}
     [key] = tenant.ana.pages(f"{tenant.path}/api-keys")
@@ -134,7 +134,7 @@ def victim(server: Server) -> tuple[Tenant, dict[str, str]]:
 
 
 def knock(caller: Caller, method: str, path: str) -> Any:
-    """Call a route as its own protocol is called."""
+    """Call a route by its own protocol."""
     if not path.startswith("/git/"):
         return caller.request(method, path, {} if method in ("POST", "PATCH") else None)
     headers = {} if caller.key is None else {"authorization": f"Basic {basic(caller.key)}"}

@@ -1,10 +1,10 @@
-"""Every table, column and function that the specification names, and where it was corrected."""
+"""Every table, column and function that the specification names, and its corrections."""
 
 import pytest
 
 from tests.support.databases import Database
 
-# As the specification has them. Left out, because they are computed on read: `audit_logs.user_email`, which
+# From the specification. Left out, because they are computed on read: `audit_logs.user_email`, which
 # comes from the erasable `actors` row, and `data_change_history.is_current_version`.
 TABLES: dict[str, dict[str, str]] = {
     "audit_logs": {
@@ -159,7 +159,7 @@ LOG_KEYS = {
 
 
 def columns(database: Database, table: str) -> dict[str, str]:
-    """The columns of a table with their types."""
+    """Columns of a table with their types."""
     return dict(
         database.rows(
             "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"

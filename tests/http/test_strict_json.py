@@ -1,4 +1,4 @@
-"""Two ways to read a body that have to agree: the quick one, and the one that says what is wrong."""
+"""Two readers of a body that have to agree: the quick one, and the one that names the faults."""
 
 import json
 from typing import Any
@@ -40,7 +40,7 @@ TEXTS = st.recursive(ODD_NUMBERS | ODD_STRINGS, _containers, max_leaves=12)
 
 
 def outcome(read: Any, raw: bytes) -> tuple[str, Any]:
-    """What comes of reading: the value as the text that is stored, or what the refusal says."""
+    """Result of reading: the value as the text that is stored, or the refusal's faults."""
     try:
         return "read", orjson.dumps(read(raw), option=orjson.OPT_INDENT_2)
     except AnnalsError as refusal:
@@ -48,14 +48,14 @@ def outcome(read: Any, raw: bytes) -> tuple[str, Any]:
 
 
 def check_agreement(raw: bytes) -> None:
-    """The quick way either gives up or reads what the careful one reads; together they say what that says."""
+    """Assert that the quick reader gives up or agrees with the careful one, and that `parse` does as well."""
     careful = outcome(strict_json._carefully, raw)
     try:
         quick = strict_json._plainly(raw)
     except (ValueError, TypeError, RecursionError):
         pass
     else:
-        # By type as well: the texts tell 1 from 1.0 and both zeros apart.
+        # By type as well: the texts distinguish 1 from 1.0, and both zeros.
         assert ("read", orjson.dumps(quick, option=orjson.OPT_INDENT_2)) == careful
     assert outcome(strict_json.parse, raw) == careful
 
@@ -94,7 +94,7 @@ def test_both_ways_agree_where_a_byte_was_changed(text: str, data: st.DataObject
         st.none()
         | st.booleans()
         | st.floats(allow_nan=False, allow_infinity=False)
-        # Any other is read with care, and refused.
+        # Any other body is read by the careful reader, and refused.
         | st.integers(-(2**63), 2**64 - 1)
         | st.text(st.characters(exclude_categories=["Cs"])),
         lambda inner: (

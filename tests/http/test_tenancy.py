@@ -1,4 +1,4 @@
-"""Subscriptions, users, keys: who may call, and what each call answers."""
+"""Subscriptions, users, keys: the callers of each call, and its answers."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -194,7 +194,7 @@ def test_an_expired_key_is_401(tenant: Tenant) -> None:
 
 
 def refused_as_unknown(caller: Caller) -> str:
-    """What a caller without a valid key is told."""
+    """Answer to a caller without a valid key."""
     response = caller.get("/v1/whoami")
     problem = refused(response, 401, "unauthenticated")
     assert response.headers["www-authenticate"] == "Bearer"

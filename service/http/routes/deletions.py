@@ -78,7 +78,7 @@ def list_deletions(
 
 @router.get(f"{_DELETIONS}/{{deletion_id}}", response_model=deletions.DeletionWithData)
 def get_deletion(access: Reading, deletion_id: Named) -> Response:
-    """Show a deletion with the resource's snapshot; admins also see those deleted for good."""
+    """Show a deletion with the resource's snapshot; after deletion for good, to admins only."""
     found = deletions.get(access.context, access.subscription_id, deletion_id, purged=access.reads_purged)
     return answer(found)
 
