@@ -118,10 +118,10 @@ def _schema(settings: Settings, url: str) -> list[Diagnosis]:
         Diagnosis("ok", "database", f"PostgreSQL {state.server_version}"),
         _revision(state),
         Diagnosis(
-            "ok" if state.may_let_rows_go else "warn",
+            "ok" if state.may_delete_rows else "warn",
             "roles",
             "this login may take the role of retention"
-            if state.may_let_rows_go
+            if state.may_delete_rows
             else "jobs can't let rows of logs go: GRANT annals_retention to this login",
         ),
         _timescaledb(settings, state),

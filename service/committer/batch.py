@@ -126,7 +126,7 @@ class BatchWriter:
                 planner = Planner(
                     tx,
                     self._subscription_id,
-                    opening.standing(),
+                    opening.resources(),
                     builder=self._builder,
                     tips=tips,
                     at=at,

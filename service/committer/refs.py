@@ -40,7 +40,7 @@ def settle(
             former = None if since is None else since.published
             moved |= refs.forward(path, PUBLISHED, state.published, since=former)
         if state.owes_tags:
-            owed = tags.owed(tx, subscription_id)
+            owed = tags.unsettled(tx, subscription_id)
             names = {
                 tag_ref(Kind(each.resource_type).collection, str(each.resource_id), each.tag): each.tag_object
                 for each in owed

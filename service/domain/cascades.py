@@ -1,4 +1,4 @@
-"""What falls with a resource: how far below it, and how much of each collection goes with each."""
+"""The resources deleted with a root: their levels below it, and the counts of each collection."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from service.domain.resource_kinds import Kind
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A resource that may fall, and what it lies in."""
+    """A resource that may be deleted with a root, and its parent."""
 
     kind: Kind
     resource_id: UUID
@@ -19,7 +19,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Cascaded:
-    """One that falls, its level below the root, and by collection how many it stands for."""
+    """A resource deleted with a root: its level below the root, and the number of resources by collection.
+
+    The counts include the resource itself and all below it.
+    """
 
     resource_id: UUID
     level: int
@@ -27,14 +30,14 @@ class Cascaded:
 
 
 def cascade(root: Candidate, others: Iterable[Candidate]) -> list[Cascaded]:
-    """The root and those of the others that lie below it, a parent before what lies in it."""
+    """The root and those of the others that are below it, a parent before its children."""
     inside: dict[UUID | None, list[Candidate]] = {}
     for each in others:
         if each.resource_id != root.resource_id:
             inside.setdefault(each.parent_id, []).append(each)
     ordered = [(root, 0)]
     for outer, level in ordered:
-        # The list grows while it is gone through.
+        # The list grows during the loop.
         ordered += [(each, level + 1) for each in inside.get(outer.resource_id, ())]
     counts = {each.resource_id: dict(_ITSELF[each.kind]) for each, _ in ordered}
     for each, level in reversed(ordered):
@@ -46,10 +49,10 @@ def cascade(root: Candidate, others: Iterable[Candidate]) -> list[Cascaded]:
 
 
 def count(kinds: Iterable[str]) -> dict[str, int]:
-    """How many there are of each collection."""
+    """Count the kinds by collection."""
     found = Counter(kinds)
     return {kind.collection: found[kind] for kind in Kind}
 
 
-# How many one alone stands for, by its kind.
+# The counts of a resource without children, by its kind.
 _ITSELF = {kind: count([kind]) for kind in Kind}

@@ -40,7 +40,7 @@ def recall(tx: Transaction, subscription_id: UUID | None, attempt: Attempt, at: 
 
     Raises RequestInFlight while another transaction carries the call out, KeyReused for another body.
     """
-    if not idempotency.hold(tx, attempt.attempt_id):
+    if not idempotency.lock(tx, attempt.attempt_id):
         raise RequestInFlight("A call with this Idempotency-Key is being carried out: try again shortly.")
     stored = idempotency.find(tx, subscription_id, attempt.attempt_id, since=at - LIFETIME)
     if stored is None:

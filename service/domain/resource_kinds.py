@@ -1,4 +1,4 @@
-"""The six kinds of resource and what each may hang under."""
+"""The six kinds of resource, and the kinds of their parents."""
 
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -17,7 +17,7 @@ class Kind(StrEnum):
 
     @property
     def collection(self) -> str:
-        """The name in paths, of the API and in git."""
+        """The name in paths of the API and in git."""
         return f"{self}s"
 
 
@@ -36,7 +36,7 @@ PARENT_FIELDS: dict[Kind, tuple[tuple[str, Kind], ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a resource hangs: each id that its kind has, the others None."""
+    """The place of a resource: each id that its kind has, the others None."""
 
     workspace_id: UUID | None = None
     parent_folder_id: UUID | None = None

@@ -37,7 +37,7 @@ from sql.queries import batch_opening, check_outs, tenancy, versions
 from sql.queries.batch_opening import LockedResource
 from sql.queries.check_outs import CheckOutRow
 from sql.queries.resources import ResourceRow
-from sql.queries.tenancy import HeldUser
+from sql.queries.tenancy import LockedUser
 
 DEFAULT_LEASE = timedelta(hours=8)
 MAX_LEASE = timedelta(days=7)
@@ -121,10 +121,10 @@ def check_out(
     subscription_id = author.subscription_id
 
     found = batch_opening.Resources(subscription_id, {kind: [resource_id]}, at=context.clock())
-    user: list[Later[HeldUser]] = []
+    user: list[Later[LockedUser]] = []
 
     def send(tx: Transaction) -> None:
-        user.append(tenancy.HOLD_USER.send(tx, of_subscription=subscription_id, held=author.user_id))
+        user.append(tenancy.LOCK_USER.send(tx, of_subscription=subscription_id, locked=author.user_id))
         found.send(tx)
 
     def work(tx: Transaction) -> _Taken:
@@ -269,7 +269,7 @@ def page(
     at = context.clock()
     with context.database.transaction(subscription_id) as tx:
         rows = check_outs.page(tx, subscription_id, before=before, limit=paging.limit + 1, at=at)
-    found: Page[check_outs.HeldRow] = paging.page(
+    found: Page[check_outs.RunningCheckOut] = paging.page(
         rows, filters, lambda row: [row.checked_out_at.isoformat(), str(row.check_out_id)]
     )
     ours: list[HeldCheckOut] = []
@@ -279,7 +279,7 @@ def page(
     return CheckOuts(ours=ours, theirs=theirs, next_cursor=found.next_cursor)
 
 
-def _held(row: check_outs.HeldRow) -> HeldCheckOut:
+def _held(row: check_outs.RunningCheckOut) -> HeldCheckOut:
     values = asdict(row)
     return HeldCheckOut(
         **{name: values[name] for name in HeldCheckOut.__dataclass_fields__ if name in values},

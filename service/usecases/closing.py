@@ -1,4 +1,4 @@
-"""Closing a subscription: from then on it can only be read, until it is opened again or purged."""
+"""Closing a subscription: it can only be read until it is reopened or purged."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -27,16 +27,16 @@ _SUBSCRIPTION = TypeAdapter(SubscriptionRow)
 def close(
     context: Context, caller: Caller, subscription_id: SubscriptionId, reason: str, *, once: Attempt | None
 ) -> Subscription:
-    """Let a subscription be only read, and be purged when its time is over.
+    """Close a subscription: it can only be read, and is purged when its time is over.
 
-    Raises SubscriptionClosed where it is so already, and Held.
+    Raises SubscriptionClosed where it is closed already, and Held.
     """
 
     def work(tx: Transaction) -> SubscriptionRow:
         before = _locked(tx, subscription_id)
         if before.closed_at is not None:
             raise SubscriptionClosed("The subscription is closed already.")
-        # As the committer does: what is being written comes before, and nothing after.
+        # As the committer does: a running batch is written before the closing, and none after it.
         repositories.lock(tx, subscription_id)
         at = context.clock()
         in_the_way = next(iter(held_rows.running(tx, subscription_id, at)), None)
@@ -58,7 +58,7 @@ def close(
 def reopen(
     context: Context, caller: Caller, subscription_id: SubscriptionId, reason: str, *, once: Attempt | None
 ) -> Subscription:
-    """Let a closed subscription be as before.
+    """Reopen a closed subscription.
 
     Raises SubscriptionOpen where it is not closed, SubscriptionClosed once it has been exported to be purged.
     """
@@ -79,7 +79,7 @@ def reopen(
 
 
 def _because(caller: Caller, reason: str) -> Caller:
-    """The caller with a reason that came in the body."""
+    """The caller with the reason from the body."""
     return replace(caller, origin=replace(caller.origin, reason=reason))
 
 

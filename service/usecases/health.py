@@ -58,7 +58,7 @@ def _database(context: Context) -> tuple[dict[str, Check], list[str]]:
         "schema": Check(ok=state.revision is not None, detail=f"revision {state.revision}"),
     }
     warnings = []
-    if not state.may_let_rows_go:
+    if not state.may_delete_rows:
         warnings.append("jobs can't let rows of logs go: GRANT annals_retention to the login of DATABASE_URL")
     if state.timescaledb is not None:
         checks["timescaledb"] = Check(ok=True, detail=f"TimescaleDB {state.timescaledb}")

@@ -28,14 +28,14 @@ State = Literal["active", "lapsed", "released"]
 
 @dataclass(frozen=True, kw_only=True)
 class Hold(HoldRow):
-    """A hold as it stands: lapsed where its time is over and nobody released it."""
+    """A hold with its state: lapsed where its time is over and nobody released it."""
 
     state: State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldTerms:
-    """What is to be held, why, and until when: a resource, a user, or the whole subscription."""
+    """The scope, reason and end of a hold to place: on a resource, a user, or the whole subscription."""
 
     resource_type: Kind | None
     resource_id: UUID | None
@@ -55,10 +55,10 @@ def place(
     *,
     once: Attempt | None,
 ) -> Hold:
-    """Keep rows and resources from every job, and from being deleted for good."""
+    """Place a hold: it keeps rows and resources from every scheduled job, and from being deleted for good."""
 
     def work(tx: Transaction) -> HoldRow:
-        # What is deleted for good is so before the hold, or finds it.
+        # A permanent deletion ends before the hold is placed, or sees it.
         repositories.lock(tx, subscription_id)
         at = context.clock()
         _check(tx, subscription_id, wanted, at)
@@ -125,11 +125,11 @@ def page(context: Context, subscription_id: SubscriptionId, paging: Paging) -> P
 
 
 def _check(tx: Transaction, subscription_id: UUID, wanted: HoldTerms, at: datetime) -> None:
-    """Raise Invalid for what the subscription never had, and for a time that is over."""
+    """Raise Invalid for a resource or user that the subscription never had, and for a time that is over."""
     faults = []
     kind, resource_id, user_id = wanted.resource_type, wanted.resource_id, wanted.user_id
     if kind is not None and resource_id is not None:
-        # What was deleted for good has its versions still.
+        # A resource that was deleted for good still has its versions.
         if not holds.was_there(tx, subscription_id, kind, resource_id):
             faults.append(Fault(f"there is no such {kind} in this subscription", pointer="/resource_id"))
     elif user_id is not None and not tenancy.is_actor(tx, subscription_id, user_id):

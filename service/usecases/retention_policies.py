@@ -1,4 +1,4 @@
-"""For how long logs are kept: the rules of all levels, read and replaced as a whole by the operator."""
+"""Retention policies: the rules of all levels, read and replaced as a whole by the operator."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,20 +17,20 @@ from sql.queries import retention_policies, tenancy
 from sql.queries.audit_logs import Values
 from sql.queries.retention_policies import PolicyRow, RuleKey
 
-# Days by whose and which level's they are.
+# Days by subscription and level.
 Rules = Mapping[RuleKey, int | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionPolicies:
-    """Every rule: those for all, which have no subscription, then those of single subscriptions."""
+    """Every rule: first those for all, which have no subscription, then those of single subscriptions."""
 
     items: Sequence[PolicyRow]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyTerms:
-    """A rule that somebody asks for: of all without a subscription, for good without a number of days."""
+    """A rule to set: for all without a subscription, for good without a number of days."""
 
     level: Level
     keep_days: int | None
@@ -46,9 +46,9 @@ def get(context: Context) -> RetentionPolicies:
 def replace(
     context: Context, caller: Caller, wanted: Sequence[PolicyTerms], *, confirm: bool
 ) -> RetentionPolicies:
-    """Put rules in the place of those that are there; a level that is not named for all has its default.
+    """Replace all rules; a level without a given rule for all gets its default.
 
-    Raises Invalid, also where what is permanent would be kept for less time than now without `confirm`.
+    Raises Invalid, also where a permanent log would be kept for less time than now without `confirm`.
     """
     with context.database.transaction(PLATFORM) as tx:
         retention_policies.lock(tx)
@@ -68,7 +68,7 @@ def replace(
 
 
 def _whole(tx: Transaction, wanted: Sequence[PolicyTerms]) -> Rules:
-    """The rules that are to be there; raises Invalid for one named twice, or of no subscription."""
+    """The complete new rules; raises Invalid for one given twice, or of an unknown subscription."""
     given: dict[RuleKey, int | None] = {}
     faults: list[Fault] = []
     known = {None, *tenancy.known(tx, [w.subscription_id for w in wanted if w.subscription_id is not None])}
@@ -86,7 +86,7 @@ def _whole(tx: Transaction, wanted: Sequence[PolicyTerms]) -> Rules:
 
 
 def _shortens(before: Rules, after: Rules, level: Level) -> bool:
-    """Whether anybody's rows of a level would be kept for less time."""
+    """True if anybody's rows of a level would be kept for less time."""
     whose = {None} | {of for of, named in (before.keys() | after.keys()) if named == level}
     return any(_is_less(_days(after, of, level), _days(before, of, level)) for of in whose)
 
@@ -101,7 +101,7 @@ def _is_less(days: int | None, than: int | None) -> bool:
 
 
 def _record(tx: Transaction, caller: Caller, before: Rules, after: Rules, at: datetime) -> None:
-    """Write what changed: for all as an event of the platform, for a subscription in its own log."""
+    """Record the changes: those for all as an event of the platform, a subscription's own in its log."""
     changed = {of for (of, _), _ in before.items() ^ after.items()}
     for of in sorted(changed, key=str):
         subject = Subject("retention_policy", of, None)
@@ -114,6 +114,6 @@ def _state(rules: Rules, subscription_id: UUID | None) -> Values:
 
 
 def _ordered(rows: Iterable[PolicyRow]) -> list[PolicyRow]:
-    """Those for all first, each in the order of the levels."""
+    """Sort the rules for all first, each in the order of the levels."""
     order = list(Level)
     return sorted(rows, key=lambda row: (str(row.subscription_id or ""), order.index(Level(row.level))))

@@ -144,7 +144,7 @@ def _release_all(
     tx: Transaction, caller: Caller, subscription_id: SubscriptionId, user: User, at: datetime
 ) -> int:
     """End and record each check-out of a user; the user's row is locked, so that no new ones appear."""
-    found = check_outs.held_by(tx, subscription_id, user.user_id)
+    found = check_outs.of_user(tx, subscription_id, user.user_id)
     for kind in sorted({check_out.resource_type for check_out in found}):
         ids = [check_out.resource_id for check_out in found if check_out.resource_type == kind]
         rows = resources.lock(tx, subscription_id, kind, ids)

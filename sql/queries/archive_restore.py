@@ -1,4 +1,4 @@
-"""Rows that come back from the archive: into tables of their own, made like the log that they were in."""
+"""Rows restored from archives, into tables of their own, which are made like the log of the rows."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -10,9 +10,9 @@ from sql.database import Transaction
 from sql.models import TABLES
 from sql.pipelines import driver_of
 
-# By this a table is known again; no other that exists is touched.
+# This comment marks such a table; no other existing table is touched.
 _MARK = "annals: rows of {} restored from archives"
-# What such a table has besides the columns of its log.
+# The columns of such a table besides those of its log.
 MARKS = ("archive_id", "restored_at")
 
 _STATE = (
@@ -37,7 +37,7 @@ COMMENT ON TABLE {table} IS {mark};
 _OPTIONAL = "ALTER TABLE {} ALTER COLUMN {} DROP NOT NULL"
 _INCOMING = "CREATE TEMPORARY TABLE incoming_rows (line JSON) ON COMMIT DROP"
 _COPY = "COPY incoming_rows FROM STDIN"
-# A row is there once, from whichever archive it came first.
+# Each row is stored once, from the first archive that has it.
 _STORE = """
 INSERT INTO {table} ({names}, archive_id, restored_at)
 SELECT {values}, %s, %s FROM incoming_rows CROSS JOIN LATERAL json_populate_record(NULL::{table}, line) r
@@ -46,13 +46,13 @@ ON CONFLICT DO NOTHING
 
 
 class NotForRestoring(Exception):
-    """The table can't take restored rows: the message says why."""
+    """The table can't take restored rows; the message names the reason."""
 
 
 def prepare(tx: Transaction, log: str, table: str) -> None:
-    """Make the table for restored rows of a log, unless it is there; the transaction acts as the owner.
+    """Make the table for restored rows of a log, unless it exists; the transaction acts as the owner.
 
-    Raises NotForRestoring for a table that was not made so, and for a log that there is none of.
+    Raises NotForRestoring for a table that was not made by this, and for an unknown log.
     """
     if log not in TABLES or "subscription_id" not in TABLES[log].c:
         raise NotForRestoring(f"{log} is no table whose rows can be restored")
@@ -65,14 +65,14 @@ def prepare(tx: Transaction, log: str, table: str) -> None:
         raise NotForRestoring(f"{table} exists and is no table for restored rows of {log}: choose another")
     parts = {"table": sql.Identifier("public", table), "log": sql.Identifier("public", log)}
     connection.execute(sql.SQL(_MAKE).format(mark=sql.Literal(mark), **parts))
-    # Archives of an older schema don't have every column.
+    # Archives of an older schema lack some columns.
     for column in TABLES[log].c:
         if not column.nullable and not column.primary_key:
             connection.execute(sql.SQL(_OPTIONAL).format(parts["table"], sql.Identifier(column.name)))
 
 
 def unknown(tx: Transaction, table: str, names: Collection[str]) -> list[str]:
-    """Those columns that the table does not have."""
+    """The names that are no columns of the table."""
     known = {name for (name,) in driver_of(tx).execute(_COLUMNS, [_quoted(table)])}
     return [name for name in names if name not in known]
 
@@ -80,7 +80,7 @@ def unknown(tx: Transaction, table: str, names: Collection[str]) -> list[str]:
 def add(
     tx: Transaction, table: str, names: Sequence[str], lines: bytes, archive_id: UUID, at: datetime
 ) -> int:
-    """Store rows given as lines of JSON; answers how many were not there yet."""
+    """Store rows given as lines of JSON; answers the number of rows that were not stored yet."""
     connection = driver_of(tx)
     connection.execute(_INCOMING)
     with connection.cursor() as cursor, cursor.copy(_COPY) as copy:

@@ -1,4 +1,4 @@
-"""The past of a subscription: commits of `main` by id and by time, and what was there at one of them."""
+"""The past of a subscription: commits of `main` by id and by time, and the resources at one of them."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
@@ -43,7 +43,7 @@ class CommitRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckOutThen:
-    """A check-out that ran then; its end is as it was last renewed."""
+    """A check-out that ran at an instant; its end is that of its last renewal."""
 
     checked_out_by: UUID
     checked_out_by_username: str
@@ -53,7 +53,7 @@ class CheckOutThen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceThen:
-    """A resource as it stood at a commit and an instant; `published_version` is a number."""
+    """A resource as of a commit and an instant; `published_version` is a number."""
 
     resource_type: str
     resource_id: UUID
@@ -66,7 +66,7 @@ class ResourceThen:
     check_out: CheckOutThen | None
 
 
-# Each commit of `main` made versions, let something fall, or brought it back: its id, its place, its time.
+# Each commit of `main` made versions, deleted or restored: the columns of its id, its place and its time.
 _COMMITS: tuple[tuple[Column[Any], Column[Any], Column[Any]], ...] = (
     (_VERSIONS.c.git_commit_hash, _VERSIONS.c.commit_number, _VERSIONS.c.created_at),
     (_DELETIONS.c.git_commit_hash, _DELETIONS.c.commit_number, _DELETIONS.c.deleted_at),
@@ -87,7 +87,7 @@ def commits(tx: Transaction, subscription_id: UUID, prefix: str) -> list[CommitR
 
 
 def last_commit(tx: Transaction, subscription_id: UUID, until: datetime) -> CommitRow | None:
-    """The commit that `main` was at, at an instant; time runs in the order of the commits."""
+    """The head of `main` at an instant; commits are in the order of their times."""
     parts = [
         _commit(subscription_id, commit, number, at)
         .where(at <= until)
@@ -100,12 +100,12 @@ def last_commit(tx: Transaction, subscription_id: UUID, until: datetime) -> Comm
     return None if row is None else CommitRow(**row._mapping)
 
 
-def fallen(
+def deleted(
     tx: Transaction, subscription_id: UUID, resource_ids: Collection[UUID], *, number: int
 ) -> set[UUID]:
-    """Those of some resources that had fallen by a commit of `main`, and were not back."""
+    """The ones of some resources that were deleted as of a commit of `main`, and not restored by then."""
     query = select(_DELETIONS.c.resource_id).where(
-        _has_fallen(subscription_id, number), among(_DELETIONS.c.resource_id, resource_ids)
+        _is_deleted(subscription_id, number), among(_DELETIONS.c.resource_id, resource_ids)
     )
     return set(tx.execute(query).scalars())
 
@@ -120,19 +120,19 @@ def page(
     before: UUID | None,
     limit: int,
 ) -> list[ResourceThen]:
-    """At most `limit` resources with ids below `before` that were there at a commit, newest first.
+    """At most `limit` resources with ids below `before` that existed at a commit, newest first.
 
     `number` is the commit's place on `main`; publications and check-outs are those of the instant `at`.
     """
-    # In a SELECT of its own, so that the planner counts on as many rows as a subscription has on the average.
-    # Of one that the statistics don't know yet it expects a single row, and then reads all for each it finds.
+    # In a SELECT of its own, so that the planner expects the average number of rows of a subscription.
+    # For one that the statistics don't know yet it expects a single row, and reads all for each it finds.
     of_subscription = select(cast(subscription_id, Uuid())).scalar_subquery()
     there = _there(of_subscription, number)
     if kind is not None:
         there = there.where(_VERSIONS.c.resource_type == kind)
     if before is not None:
         there = there.where(_VERSIONS.c.resource_id < before)
-    # Limited before it is joined: what follows is asked for each of the page, and for no other.
+    # Limited before the joins: they are made for the rows of the page alone.
     found = there.order_by(_VERSIONS.c.resource_id.desc()).limit(limit).subquery("found")
 
     def of_found(table: Any) -> ColumnElement[bool]:
@@ -143,7 +143,7 @@ def page(
         )
 
     def last(table: Table, began: str) -> LateralFromClause:
-        # Of a resource they come one after the other: only the last can have been open.
+        # Those of a resource follow one another: only the last can have been open.
         order = (table.c[began], *table.primary_key)
         found_before = select(table).where(of_found(table), table.c[began] <= at)
         return found_before.order_by(*(column.desc() for column in order)).limit(1).lateral()
@@ -195,19 +195,21 @@ def _commit(subscription_id: UUID, commit: Column[Any], number: Column[Any], at:
 
 
 def _there(of_subscription: ScalarSelect[UUID], number: int) -> Select[Any]:
-    """What was made by a commit of `main` and had not fallen, or was back."""
+    """Select the resources that were made by a commit of `main` and not deleted, or restored by then."""
     v = _VERSIONS.c
-    is_away = exists().where(_has_fallen(of_subscription, number), _DELETIONS.c.resource_id == v.resource_id)
+    is_deleted = exists().where(
+        _is_deleted(of_subscription, number), _DELETIONS.c.resource_id == v.resource_id
+    )
     return select(v.resource_type, v.resource_id).where(
         v.subscription_id == of_subscription,
-        # In the text, since the index of first versions is a partial one.
+        # A literal in the text, since the index of first versions is partial.
         v.version_number == literal_column("1"),
         v.commit_number <= number,
-        ~is_away,
+        ~is_deleted,
     )
 
 
-def _has_fallen(subscription_id: UUID | ScalarSelect[UUID], number: int) -> ColumnElement[bool]:
+def _is_deleted(subscription_id: UUID | ScalarSelect[UUID], number: int) -> ColumnElement[bool]:
     d = _DELETIONS.c
     return and_(
         d.subscription_id == subscription_id,

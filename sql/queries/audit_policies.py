@@ -1,4 +1,4 @@
-"""The rules of what a subscription's audit log keeps."""
+"""The rules of how much a subscription's audit log keeps."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -31,7 +31,7 @@ def rules(tx: Transaction, subscription_id: UUID) -> Rules:
 
 
 def replace(tx: Transaction, subscription_id: UUID, rules: Rules) -> None:
-    """Put rules in the place of those that are there."""
+    """Replace all rules."""
     tx.execute(delete(_POLICIES).where(_COLUMNS.subscription_id == subscription_id))
     rows = [
         {

@@ -1,4 +1,4 @@
-"""What a batch of changes reads when it begins, by as few round trips as there can be."""
+"""The reads at the beginning of a batch of changes, by as few round trips as possible."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from sql.queries.versions import VersionRow
 
 @dataclass(frozen=True, slots=True)
 class LockedResource:
-    """A resource, its row held, with its current version and its unreleased check-out."""
+    """A resource, its row locked, with its current version and its unreleased check-out."""
 
     row: ResourceRow
     current: VersionRow
@@ -25,7 +25,7 @@ class LockedResource:
 
 
 class Resources:
-    """Holds and reads resources by kind; those that are not there are left out."""
+    """Locks and reads resources by kind; missing ones are left out."""
 
     def __init__(
         self, subscription_id: UUID, wanted: Mapping[str, Collection[UUID]], *, at: datetime
@@ -33,13 +33,13 @@ class Resources:
         self._subscription_id = subscription_id
         self._wanted = wanted
         self._at = at
-        self._asked: list[tuple[Later[ResourceRow], Later[VersionRow], Later[CheckOutRow]]] = []
+        self._sent: list[tuple[Later[ResourceRow], Later[VersionRow], Later[CheckOutRow]]] = []
 
     def send(self, tx: Transaction) -> None:
-        """Ask; what follows a lock sees what was committed while it was waited for."""
+        """Send the queries; those after a lock see the commits of the time of the wait."""
         for kind in sorted(self._wanted):
             scope = {"of_subscription": self._subscription_id, "ids": list(self._wanted[kind])}
-            self._asked.append(
+            self._sent.append(
                 (
                     resources.lock_of(kind).send(tx, **scope),
                     versions.CURRENT.send(tx, **scope, kind=kind, at=self._at),
@@ -48,20 +48,20 @@ class Resources:
             )
 
     def found(self) -> list[LockedResource]:
-        """How they stand, when the pipeline is over."""
-        standing = []
-        for rows, current, held in self._asked:
+        """The resources, once the pipeline has ended."""
+        locked = []
+        for rows, current, check_out in self._sent:
             versions_by_id = {version.resource_id: version for version in current()}
-            held_by_id = {check_out.resource_id: check_out for check_out in held()}
-            standing += [
-                LockedResource(row, versions_by_id[row.resource_id], held_by_id.get(row.resource_id))
+            check_outs_by_id = {row.resource_id: row for row in check_out()}
+            locked += [
+                LockedResource(row, versions_by_id[row.resource_id], check_outs_by_id.get(row.resource_id))
                 for row in rows()
             ]
-        return standing
+        return locked
 
 
 class Opening:
-    """Waits to be the only writer of a repository, then holds and reads what its batch is about."""
+    """Waits to be the only writer of a repository, then locks and reads the resources of its batch."""
 
     def __init__(
         self, subscription_id: UUID, wanted: Mapping[str, Collection[UUID]], *, at: datetime
@@ -72,21 +72,21 @@ class Opening:
         self._resources = Resources(subscription_id, wanted, at=at)
 
     def send(self, tx: Transaction) -> None:
-        """Ask, in the transaction of the batch."""
+        """Send the queries, in the transaction of the batch."""
         self._tips = repositories.LOCK.send(tx, of_subscription=self._subscription_id)
-        # After the wait: who closes the subscription holds that row as well.
+        # After the wait: closing a subscription locks that row as well.
         self._closed = tenancy.CLOSED_AT.send(tx, of_subscription=self._subscription_id)
         self._resources.send(tx)
 
     def is_closed(self) -> bool:
-        """Whether nothing may change in the subscription any more."""
+        """True if the subscription is closed, and so nothing may change."""
         return any(row.closed_at is not None for row in self._closed())
 
     def tips(self) -> Tips:
-        """Where the branches stand."""
+        """The heads of the branches."""
         [tips] = self._tips()
         return tips
 
-    def standing(self) -> list[LockedResource]:
-        """How the resources stand."""
+    def resources(self) -> list[LockedResource]:
+        """The resources, their rows locked."""
         return self._resources.found()

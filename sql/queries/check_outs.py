@@ -20,7 +20,7 @@ _ACTORS = TABLES["actors"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckOutRow:
-    """A check-out that nobody released; past `expires_at` it counts as none."""
+    """A check-out that nobody released; past `expires_at` its lease has ended."""
 
     check_out_id: UUID
     resource_type: str
@@ -50,7 +50,7 @@ _OPEN = (
 )
 
 
-# Made once: the committer asks this of each batch.
+# Compiled once: the committer sends it for each batch.
 UNRELEASED = Query(
     _OPEN.where(
         _CHECK_OUTS.c.subscription_id == OF_SUBSCRIPTION,
@@ -64,12 +64,12 @@ UNRELEASED = Query(
 def unreleased(
     tx: Transaction, subscription_id: UUID, resource_type: str, resource_ids: Collection[UUID]
 ) -> dict[UUID, CheckOutRow]:
-    """The unreleased check-outs of some resources, by resource; the caller holds the resources' rows."""
+    """The unreleased check-outs of some resources, by resource; the caller has locked the resources' rows."""
     rows = UNRELEASED.all(tx, of_subscription=subscription_id, kind=resource_type, ids=list(resource_ids))
     return {row.resource_id: row for row in rows}
 
 
-def held_by(tx: Transaction, subscription_id: UUID, user_id: UUID) -> list[CheckOutRow]:
+def of_user(tx: Transaction, subscription_id: UUID, user_id: UUID) -> list[CheckOutRow]:
     """The unreleased check-outs of a user."""
     query = _OPEN.where(
         _CHECK_OUTS.c.subscription_id == subscription_id, _CHECK_OUTS.c.checked_out_by == user_id
@@ -78,8 +78,8 @@ def held_by(tx: Transaction, subscription_id: UUID, user_id: UUID) -> list[Check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HeldRow(CheckOutRow):
-    """A running check-out with what it is of and where it stands."""
+class RunningCheckOut(CheckOutRow):
+    """A running check-out with the name of its resource and its version."""
 
     resource_name: str
     version_number: int
@@ -93,7 +93,7 @@ def page(
     before: tuple[datetime, UUID] | None,
     limit: int,
     at: datetime,
-) -> list[HeldRow]:
+) -> list[RunningCheckOut]:
     """At most `limit` check-outs that run at `at`, taken before the position `before`, newest first."""
     taken = (_CHECK_OUTS.c.checked_out_at, _CHECK_OUTS.c.check_out_id)
     query = (
@@ -105,7 +105,7 @@ def page(
     )
     if before is not None:
         query = query.where(tuple_(*taken) < before)
-    return [HeldRow(**row._mapping) for row in tx.execute(query)]
+    return [RunningCheckOut(**row._mapping) for row in tx.execute(query)]
 
 
 def take(tx: Transaction, subscription_id: UUID, row: CheckOutRow) -> None:
@@ -130,7 +130,7 @@ def take(tx: Transaction, subscription_id: UUID, row: CheckOutRow) -> None:
 def renew(
     tx: Transaction, subscription_id: UUID, row: CheckOutRow, *, expires_at: datetime, reason: str | None
 ) -> None:
-    """Give a check-out another end and reason."""
+    """Set the end and the reason of a check-out."""
     tx.execute(
         update(_CHECK_OUTS)
         .where(
@@ -142,7 +142,7 @@ def renew(
 
 
 def move(tx: Transaction, subscription_id: UUID, row: CheckOutRow, version_id: UUID) -> None:
-    """Let a check-out stand on a newer version, after its holder saved one."""
+    """Move a check-out to a newer version, after its holder saved one."""
     tx.execute(
         update(_CHECK_OUTS)
         .where(
@@ -167,7 +167,7 @@ _END_ALL = Command(
     update(_CHECK_OUTS)
     .where(
         _CHECK_OUTS.c.subscription_id == OF_SUBSCRIPTION,
-        # Also by a list of ids: a function's rows count as a hundred, which is when the whole table is read.
+        # Also by a list of ids: the planner expects a hundred rows of a function, and reads the whole table.
         _CHECK_OUTS.c.check_out_id == any_(IDS),
         _CHECK_OUTS.c.check_out_id == _GIVEN.c.check_out_id,
     )
@@ -190,7 +190,7 @@ _MARK_CHECKED_IN = Command(
 def check_in(
     tx: Transaction, subscription_id: UUID, ended: Sequence[tuple[CheckOutRow, UUID]], *, at: datetime
 ) -> None:
-    """End check-outs by check-ins, each of which left the version given with it as the current one."""
+    """End check-outs by check-ins; with each is given the version that its check-in made current."""
     if not ended:
         return
     scope = {"of_subscription": subscription_id}

@@ -1,4 +1,4 @@
-"""What people said of versions."""
+"""Comments on versions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -16,7 +16,7 @@ _COMMENTS, _ACTORS = TABLES["version_comments"], TABLES["actors"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewComment:
-    """What somebody says of a version."""
+    """A comment to be added."""
 
     comment_id: UUID
     version_id: UUID

@@ -1,4 +1,4 @@
-"""Requests for deletions that operators made in SQL: which wait, and what became of them."""
+"""Requests for deletions that operators made in SQL: those that wait, and their outcomes."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,13 +11,13 @@ from sql.models import TABLES
 
 _REQUESTS, _ACTORS = TABLES["deletion_requests"], TABLES["actors"]
 
-# The first half of a key of two numbers, as that of upkeep.
+# The first half of an advisory lock's key of two numbers, as that of upkeep.
 _REQUESTS_LOCK = 0x64656C72
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRow:
-    """A request that waits; `username` is of whom it says that they delete."""
+    """A request that waits; `username` is of the user in whose name it deletes."""
 
     request_id: UUID
     workspace_id: UUID
@@ -33,7 +33,7 @@ def subscriptions(tx: Transaction) -> list[UUID]:
 
 
 def try_lock(tx: Transaction, subscription_id: UUID) -> bool:
-    """Be the only host at a subscription's requests until the transaction ends; False where another is.
+    """Lock a subscription's requests until the transaction ends; False where another host has the lock.
 
     Two subscriptions may share a lock, as with upkeep.
     """
@@ -43,7 +43,7 @@ def try_lock(tx: Transaction, subscription_id: UUID) -> bool:
 
 
 def oldest(tx: Transaction, subscription_id: UUID) -> RequestRow | None:
-    """The request that has waited for longest."""
+    """The request that has waited longest."""
     c = _REQUESTS.c
     query = (
         select(c.request_id, c.workspace_id, c.requested_by, _ACTORS.c.username, c.is_soft_delete)
@@ -65,7 +65,7 @@ def finish(
     deletion_id: UUID | None = None,
     problem: str | None = None,
 ) -> None:
-    """Say what a request came to: a deletion, or a problem."""
+    """Record the outcome of a request: a deletion, or a problem."""
     query = update(_REQUESTS).where(
         _REQUESTS.c.subscription_id == subscription_id, _REQUESTS.c.request_id == request_id
     )

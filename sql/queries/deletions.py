@@ -1,4 +1,4 @@
-"""Deletions: what fell by which, what came back, and the rows of resources that fall, rise and go."""
+"""Deletions: their records, and the rows of resources that are deleted, restored and purged."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -37,9 +37,9 @@ _AT = bindparam("at", type_=INSTANT)
 
 @dataclass(frozen=True, kw_only=True)
 class NewDeletion:
-    """A resource that falls: by itself, where that is its own root, or with what it lies in.
+    """A deleted resource: the root of a deletion, or a descendant deleted with it.
 
-    The `cascaded_…` count what the row stands for: the resource, and all that fell with it below.
+    The `cascaded_…` count the resource and all below it that the same deletion deleted.
     """
 
     deletion_id: UUID
@@ -70,7 +70,7 @@ class NewDeletion:
 
 @dataclass(frozen=True, kw_only=True)
 class DeletionRow(NewDeletion):
-    """A deletion as it stands; `purged_at` is when what fell softly was deleted for good."""
+    """A deletion as recorded; `purged_at` is when the softly deleted resource was deleted for good."""
 
     deleted_by_username: str
     git_blob_id: str
@@ -81,14 +81,14 @@ class DeletionRow(NewDeletion):
 
     @classmethod
     def of(cls, new: NewDeletion, *, username: str, git_blob_id: str) -> "DeletionRow":
-        """One that was just made."""
+        """Make the row of a new deletion."""
         values = {name: getattr(new, name) for name in _NAMES}
         return cls(**values, deleted_by_username=username, git_blob_id=git_blob_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeletionFilter:
-    """What narrows a page; `restorable` is about the instant of asking, both ends of the time inclusive."""
+    """The filter of a page; `restorable` is as of the instant of the call; both times are inclusive."""
 
     restorable: bool | None = None
     resource_type: str | None = None
@@ -102,8 +102,8 @@ class DeletionFilter:
 
 _NAMES = [field.name for field in fields(NewDeletion)]
 _GIVEN = bulk.table_of(*(_DELETIONS.c[name] for name in _NAMES))
-# What each resource held is in the database already: in its current version. A list of their ids beside the
-# rows would be sorted anew for each of them.
+# The document of each resource is read from its current version in the database. A list of their ids beside
+# the rows would be sorted anew for each of them.
 _INSERT = Command(
     insert(_DELETIONS).from_select(
         [*_NAMES, "subscription_id", "resource_data"],
@@ -143,27 +143,27 @@ def _remove(kind: str) -> Command:
     )
 
 
-def fell(
+def soft_delete(
     tx: Transaction, subscription_id: UUID, ids_by_kind: Mapping[str, Collection[UUID]], *, at: datetime
 ) -> None:
-    """Let resources be deleted from `at` on."""
+    """Mark resources as deleted at `at`."""
     for kind, ids in ids_by_kind.items():
         command = _set_deleted(kind, is_deleted=True)
         command.execute(tx, of_subscription=subscription_id, ids=list(ids), at=at)
 
 
-def rose(tx: Transaction, subscription_id: UUID, ids_by_kind: Mapping[str, Collection[UUID]]) -> None:
-    """Let resources live again; raises UniqueConflict where a live sibling has the name of one."""
+def restore(tx: Transaction, subscription_id: UUID, ids_by_kind: Mapping[str, Collection[UUID]]) -> None:
+    """Mark resources as live; raises UniqueConflict where a live sibling has the name of one."""
     for kind, ids in ids_by_kind.items():
         _set_deleted(kind, is_deleted=False).execute(tx, of_subscription=subscription_id, ids=list(ids))
 
 
-# Each before what it lies in.
+# Each kind before the kinds of its parents.
 _INNERMOST_FIRST = ("workflow", "job", "jobpackage", "connector", "folder", "workspace")
 
 
-def remove_rows(tx: Transaction, subscription_id: UUID, ids_by_kind: Mapping[str, Collection[UUID]]) -> None:
-    """Let the rows of resources go, with all that lies in them."""
+def delete_rows(tx: Transaction, subscription_id: UUID, ids_by_kind: Mapping[str, Collection[UUID]]) -> None:
+    """Delete the rows of resources; all below them has to be among them."""
     for kind in _INNERMOST_FIRST:
         if ids := ids_by_kind.get(kind):
             _remove(kind).execute(tx, of_subscription=subscription_id, ids=list(ids))
@@ -177,7 +177,7 @@ _COUNT_CHANGE = Command(
 
 
 def count_changes(tx: Transaction, subscription_id: UUID, version_ids: Collection[UUID]) -> None:
-    """Count a change that made no version, of each resource whose current version is given."""
+    """Count a change without a version, for each resource whose current version is given."""
     if version_ids:
         _COUNT_CHANGE.execute(tx, of_subscription=subscription_id, ids=list(version_ids))
 
@@ -197,7 +197,7 @@ _MARK_RESTORED = Command(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoredDeletions:
-    """Deletions that one commit undid, wholly or in part."""
+    """Deletions that one commit restored, wholly or in part."""
 
     deletion_ids: Collection[UUID]
     by: UUID
@@ -206,7 +206,7 @@ class RestoredDeletions:
 
 
 def mark_restored(tx: Transaction, subscription_id: UUID, done: RestoredDeletions, *, at: datetime) -> None:
-    """Say of deletions that they were undone."""
+    """Record deletions as restored."""
     _MARK_RESTORED.execute(
         tx,
         of_subscription=subscription_id,
@@ -234,7 +234,7 @@ _MARK_PURGED = Command(
 def mark_purged(
     tx: Transaction, subscription_id: UUID, resource_ids: Collection[UUID], *, at: datetime
 ) -> None:
-    """Say of the soft deletions of resources that those are gone for good."""
+    """Record the soft deletions of resources as purged."""
     if resource_ids:
         _MARK_PURGED.execute(tx, of_subscription=subscription_id, ids=list(resource_ids), at=at)
 
@@ -261,8 +261,8 @@ def get(tx: Transaction, subscription_id: UUID, deletion_id: UUID) -> DeletionRo
     return None if row is None else DeletionRow(**row._mapping)
 
 
-# Made once, and read by the driver: these can be thousands.
-_TOGETHER = Query(
+# Compiled once, and read by the driver: the rows can be thousands.
+_OF_ROOT = Query(
     _read()
     .where(
         _DELETIONS.c.subscription_id == OF_SUBSCRIPTION,
@@ -273,9 +273,9 @@ _TOGETHER = Query(
 )
 
 
-def together(tx: Transaction, subscription_id: UUID, root_deletion_id: UUID) -> list[DeletionRow]:
-    """All that fell by one deletion, a parent before what lies in it."""
-    return _TOGETHER.send(tx, of_subscription=subscription_id, root=root_deletion_id)()
+def of_root(tx: Transaction, subscription_id: UUID, root_deletion_id: UUID) -> list[DeletionRow]:
+    """The records of one deletion, a parent before its children."""
+    return _OF_ROOT.send(tx, of_subscription=subscription_id, root=root_deletion_id)()
 
 
 def page(

@@ -1,4 +1,4 @@
-"""Legal holds: what must not go, why, until when, and who said so."""
+"""Legal holds: their scopes, reasons and ends, and the moves that they follow."""
 
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, fields
@@ -17,7 +17,7 @@ _MOVES = TABLES["legal_hold_moves"]
 
 @dataclass(frozen=True, kw_only=True)
 class HoldRow:
-    """A hold of a subscription, or, where one is named, of a resource with all below it, or of a user."""
+    """A hold on a resource with all below it, on a user, or, where neither is named, on the subscription."""
 
     hold_id: UUID
     subscription_id: UUID
@@ -33,7 +33,7 @@ class HoldRow:
     release_reason: str | None = None
 
     def runs(self, at: datetime) -> bool:
-        """Whether it holds at an instant."""
+        """True if the hold runs at an instant."""
         return self.released_at is None and (self.until is None or self.until > at)
 
 
@@ -46,13 +46,13 @@ def _runs(at: datetime) -> ColumnElement[bool]:
 
 
 def running(tx: Transaction, subscription_id: UUID, at: datetime) -> list[HoldRow]:
-    """The holds of a subscription that hold at an instant, the oldest first."""
+    """The holds of a subscription that run at an instant, the oldest first."""
     query = select(*_COLUMNS).where(_HOLDS.c.subscription_id == subscription_id, _runs(at))
     return [HoldRow(**row._mapping) for row in tx.execute(query.order_by(_HOLDS.c.hold_id))]
 
 
 def all_running(tx: Transaction, at: datetime) -> list[HoldRow]:
-    """The holds of all subscriptions that hold at an instant, the oldest first."""
+    """The holds of all subscriptions that run at an instant, the oldest first."""
     query = select(*_COLUMNS).where(_runs(at)).order_by(_HOLDS.c.hold_id)
     return [HoldRow(**row._mapping) for row in tx.execute(query)]
 
@@ -63,7 +63,7 @@ def insert_row(tx: Transaction, subscription_id: UUID, row: HoldRow) -> None:
 
 
 def find(tx: Transaction, subscription_id: UUID, hold_id: UUID, *, lock: bool = False) -> HoldRow | None:
-    """One hold, released or not; with `lock` nobody else releases it meanwhile."""
+    """One hold, released or not; with `lock` its row is locked until the transaction ends."""
     query = select(*_COLUMNS).where(_HOLDS.c.subscription_id == subscription_id, _HOLDS.c.hold_id == hold_id)
     row = tx.execute(query.with_for_update() if lock else query).one_or_none()
     return None if row is None else HoldRow(**row._mapping)
@@ -87,7 +87,7 @@ def release(
 
 
 def was_there(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID) -> bool:
-    """Whether the subscription has or had a resource: its versions stay when it is deleted for good."""
+    """True if the subscription has or had a resource: its versions stay when it is deleted for good."""
     query = select(_VERSIONS.c.version_id).where(
         _VERSIONS.c.subscription_id == subscription_id,
         _VERSIONS.c.resource_type == kind,
@@ -121,7 +121,7 @@ def note_move(tx: Transaction, subscription_id: UUID, resource_id: UUID, hold_id
 
 
 def deleters(tx: Transaction, subscription_id: UUID, resource_ids: Collection[UUID]) -> set[UUID]:
-    """Who deleted any of some resources, whether or not they came back."""
+    """The users who deleted any of some resources, restored since or not."""
     query = select(_DELETIONS.c.deleted_by).where(
         _DELETIONS.c.subscription_id == subscription_id, among(_DELETIONS.c.resource_id, resource_ids)
     )

@@ -1,4 +1,4 @@
-"""What calls with an Idempotency-Key came to, so that a retry gets the same answer."""
+"""Results of calls with an Idempotency-Key, so that a retry gets the same answer."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,23 +15,23 @@ _KEYS = TABLES["idempotency_keys"]
 
 @dataclass(frozen=True, slots=True)
 class StoredResult:
-    """The fingerprint of the body that a call was made with, and what it came to."""
+    """The fingerprint of a call's body, and the result of the call."""
 
     fingerprint: bytes
     result: bytes
 
 
-def hold(tx: Transaction, attempt_id: bytes) -> bool:
-    """Be the only one at work on an attempt until the transaction ends; False where another is."""
+def lock(tx: Transaction, attempt_id: bytes) -> bool:
+    """Lock an attempt until the transaction ends; False where another transaction has the lock."""
     key = int.from_bytes(attempt_id[:8], "big", signed=True)
-    held: bool = tx.execute(select(func.pg_try_advisory_xact_lock(key))).scalar_one()
-    return held
+    is_locked: bool = tx.execute(select(func.pg_try_advisory_xact_lock(key))).scalar_one()
+    return is_locked
 
 
 def find(
     tx: Transaction, subscription_id: UUID | None, attempt_id: bytes, *, since: datetime
 ) -> StoredResult | None:
-    """What an attempt came to, if that was after `since`."""
+    """The result of an attempt, if it was stored after `since`."""
     query = select(_KEYS.c.fingerprint, _KEYS.c.result).where(
         _KEYS.c.subscription_id.is_not_distinct_from(subscription_id),
         _KEYS.c.attempt_id == attempt_id,
@@ -48,7 +48,7 @@ def keep(
     stored: StoredResult,
     at: datetime,
 ) -> None:
-    """Store what an attempt came to, in place of what an earlier one of that key came to long ago."""
+    """Store the result of an attempt, in place of an expired one of the same key."""
     values = {"fingerprint": stored.fingerprint, "result": stored.result, "created_at": at}
     statement = insert(_KEYS).values(attempt_id=attempt_id, subscription_id=subscription_id, **values)
     tx.execute(statement.on_conflict_do_update(index_elements=["attempt_id"], set_=values))

@@ -1,4 +1,4 @@
-"""Where resources hang: what is above them, whose name is whose, and putting them there."""
+"""Places of resources: their parents, their names among siblings, and moves."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ _ABOVE = text(Path(__file__).with_name("folders_above.sql").read_text())
 
 
 def lock_parent(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID) -> ResourceRow | None:
-    """Read a resource under which another is to lie, and keep it from being deleted or moved meanwhile."""
+    """Read a resource that is to be a parent, and lock it against deletion and moves."""
     table = TABLE_OF[kind]
     query = select(*columns(kind)).where(
         table.c.subscription_id == subscription_id, identity(kind) == resource_id
@@ -26,7 +26,7 @@ def lock_parent(tx: Transaction, subscription_id: UUID, kind: str, resource_id: 
 def name_owner(
     tx: Transaction, subscription_id: UUID, kind: str, parent_id: UUID | None, name: str
 ) -> UUID | None:
-    """The live resource of that kind and name under that parent."""
+    """The live resource of a kind with a name under a parent."""
     table = TABLE_OF[kind]
     query = select(identity(kind)).where(
         table.c.subscription_id == subscription_id, table.c.name == name, table.c.deleted_at.is_(None)
@@ -38,12 +38,12 @@ def name_owner(
 
 
 def lies_in(tx: Transaction, subscription_id: UUID, folder_id: UUID, outer_id: UUID) -> bool:
-    """Whether a folder is another one, or lies in that at any depth."""
+    """True if a folder is another one or is below it at any depth."""
     return outer_id in above(tx, subscription_id, folder_id)
 
 
 def above(tx: Transaction, subscription_id: UUID, folder_id: UUID) -> Sequence[UUID]:
-    """A folder and those that it lies in."""
+    """A folder and all folders above it."""
     values = {"subscription_id": subscription_id, "folder_id": folder_id}
     return tx.execute(_ABOVE, values).scalars().all()
 
@@ -62,7 +62,7 @@ def insert_row(tx: Transaction, subscription_id: UUID, row: ResourceRow) -> None
 
 
 def put(tx: Transaction, subscription_id: UUID, row: ResourceRow) -> None:
-    """Give a resource its name and place; what lies in it follows it into its workspace.
+    """Store a resource's name and parent; its descendants move with it into its workspace.
 
     Raises UniqueConflict where a live sibling has its name.
     """
@@ -72,7 +72,7 @@ def put(tx: Transaction, subscription_id: UUID, row: ResourceRow) -> None:
 
 
 def _place(row: ResourceRow) -> dict[str, Any]:
-    """The columns that say where a resource hangs, and by which name."""
+    """The columns of a resource's name and place."""
     found: dict[str, Any] = {"name": row.name, "workspace_id": row.workspace_id}
     match row.resource_type:
         case "folder":

@@ -1,4 +1,4 @@
-"""Publications: which version of a resource is published, and since when; mirrored in `versions`."""
+"""Publications: the published version of a resource and since when; mirrored in `versions`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _PUBLICATIONS, _VERSIONS = TABLES["publications"], TABLES["versions"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
-    """What becomes of a resource's publication: `version_id` is published from now on, or None is."""
+    """A change of a resource's publication: `version_id` is published from now on, or None: no version."""
 
     publication_id: UUID
     resource_type: str
@@ -28,7 +28,7 @@ class Publication:
 
 
 def record(tx: Transaction, subscription_id: UUID, change: Publication, at: datetime) -> None:
-    """End what was published of the resource, and begin what is to be."""
+    """End the publication of a resource, and begin the new one."""
     of_resource = (
         _PUBLICATIONS.c.subscription_id == subscription_id,
         _PUBLICATIONS.c.resource_type == change.resource_type,
@@ -99,14 +99,14 @@ _BEGIN = bulk.insertion(
 def withdraw(
     tx: Transaction, subscription_id: UUID, version_ids: Sequence[UUID], *, by: UUID, at: datetime
 ) -> None:
-    """End what is published of many resources."""
+    """End the publications of many resources."""
     scope = {"of_subscription": subscription_id, "ids": list(version_ids)}
     _UNMARK.execute(tx, **scope)
     _END.execute(tx, **scope, by=by, at=at)
 
 
 def begin(tx: Transaction, subscription_id: UUID, rows: Sequence[Publication], at: datetime) -> None:
-    """Publish versions of resources of which none is."""
+    """Publish versions of resources that have no published one."""
     if not rows:
         return
     given = [

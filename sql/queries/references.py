@@ -1,4 +1,4 @@
-"""Which connectors workflows name."""
+"""References of workflows to connectors."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ _LAST = UUID(int=2**128 - 1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scanned:
-    """A live workflow, and the ids, as texts, of those connectors in question that its current version names.
+    """A live workflow, and the ids, as texts, of those of some connectors that its current version names.
 
-    That is None where the workflow was not looked into any more.
+    The ids are None where the workflow was not searched any more.
     """
 
     resource_id: UUID
@@ -28,7 +28,7 @@ class Scanned:
 
 
 def live_connectors(tx: Transaction, subscription_id: UUID, ids: Collection[UUID]) -> dict[UUID, str]:
-    """The names of those of some connectors that are there and not deleted."""
+    """The names of those of some connectors that exist and are not deleted."""
     c = _CONNECTORS.c
     query = select(c.connector_id, c.name).where(
         c.subscription_id == subscription_id, among(c.connector_id, ids), c.deleted_at.is_(None)
@@ -47,7 +47,7 @@ def scan_workflows(
 ) -> list[Scanned]:
     """The newest live workflows with ids below `before`, at most `most`.
 
-    The first is looked into, and others as long as those before are less than `most_bytes`, as stored.
+    The first is searched, and others as long as those before take less than `most_bytes`, as stored.
     """
     values = {
         "subscription_id": subscription_id,

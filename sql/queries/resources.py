@@ -45,19 +45,19 @@ _EVERYTHING, _WORKSPACE, _FOLDER, _JOB = (
     text(_HERE.with_name(f"below_{what}.sql").read_text())
     for what in ("subscription", "workspace", "folder", "job")
 )
-# The kinds in which others lie; None is the whole subscription.
+# The kinds that have children; None is the whole subscription.
 _BELOW = {None: _EVERYTHING, "workspace": _WORKSPACE, "folder": _FOLDER, "job": _JOB}
 
 
 Values = dict[str, Any]
-# The ids of where a resource hangs, by column: those of workspace_id, parent_folder_id, folder_id and job_id
-# that its kind has.
+# The ids of a resource's place by column: those of workspace_id, parent_folder_id, folder_id and job_id that
+# its kind has.
 PlaceIds = Mapping[str, UUID]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResourceRow:
-    """A resource as its table has it; `folder_id` is the folder that it lies in, for the audit's context."""
+    """A resource as stored in its table; `folder_id` is its folder, for the context of audit events."""
 
     resource_type: str
     resource_id: UUID
@@ -73,11 +73,11 @@ class ResourceRow:
 
     @property
     def place(self) -> tuple[UUID | None, str]:
-        """What it has to itself among the live resources of its kind: the parent, and the name there."""
+        """The key that is unique among live resources of its kind: the parent, and the name there."""
         return self.parent_id, self.name
 
     def touched(self, at: datetime, description: str | None) -> "ResourceRow":
-        """The same with a later change."""
+        """The row with a later time of change."""
         return replace(self, updated_at=at, description=description)
 
 
@@ -97,7 +97,7 @@ def identity(kind: str) -> ColumnElement[UUID]:
 
 
 def parent_column(kind: str, table: Table) -> ColumnElement[Any]:
-    """What says which resource one of that kind lies in."""
+    """The column or expression of a kind's parent."""
     match kind:
         case "workspace":
             return null()
@@ -144,7 +144,7 @@ def columns(kind: str) -> list[ColumnElement[Any]]:
 
 @cache
 def lock_of(kind: str) -> Query[ResourceRow]:
-    """Holds the rows of some resources of a kind, in the order of their ids, and reads them."""
+    """Make the query that locks and reads the rows of some resources of a kind, in the order of their ids."""
     table = TABLE_OF[kind]
     statement = (
         select(*columns(kind))
@@ -161,7 +161,7 @@ def lock_of(kind: str) -> Query[ResourceRow]:
 def lock(
     tx: Transaction, subscription_id: UUID, kind: str, resource_ids: Collection[UUID]
 ) -> dict[UUID, ResourceRow]:
-    """Hold the rows of some resources of a kind, in the order of their ids, and read them."""
+    """Lock the rows of some resources of a kind, in the order of their ids, and read them."""
     rows = lock_of(kind).all(tx, of_subscription=subscription_id, ids=list(resource_ids))
     return {row.resource_id: row for row in rows}
 
@@ -176,7 +176,7 @@ def every(tx: Transaction, subscription_id: UUID) -> list[ResourceRow]:
 
 
 def below(tx: Transaction, subscription_id: UUID, root: tuple[str, UUID] | None) -> dict[str, list[UUID]]:
-    """The ids by kind of all resources, deleted or not; with `root`, of that and all below it."""
+    """The ids by kind of all resources, deleted or not; with `root`, of it and all below it."""
     kind, resource_id = root or (None, None)
     if kind is not None and resource_id is not None and kind not in _BELOW:
         return {kind: [resource_id]}
@@ -196,7 +196,7 @@ def _touch(kind: str) -> Command:
     given = bulk.table_of(table.c[f"{kind}_id"], table.c.description, table.c.updated_at)
     return Command(
         update(table)
-        # Also by a list of ids: a function's rows count as a hundred, which is when the whole table is read.
+        # Also by a list of ids: the planner expects a hundred rows of a function, and reads the whole table.
         .where(
             table.c.subscription_id == OF_SUBSCRIPTION,
             identity(kind) == any_(IDS),
@@ -222,7 +222,7 @@ def touch(tx: Transaction, subscription_id: UUID, rows: Iterable[ResourceRow]) -
 def correct(
     tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID, values: Mapping[str, Any]
 ) -> bool:
-    """Let columns of a resource say what git says; False where they do. Raises UniqueConflict."""
+    """Correct columns of a resource by git; False where they are right. Raises UniqueConflict."""
     table = TABLE_OF[kind]
     query = update(table).where(
         table.c.subscription_id == subscription_id,
@@ -263,7 +263,7 @@ def _read(subscription_id: UUID, kind: str, at: datetime) -> Select[Any]:
 def get(
     tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID, *, at: datetime
 ) -> ResourceRead | None:
-    """One resource as it stands at the instant `at`, deleted or not."""
+    """One resource as of the instant `at`, deleted or not."""
     query = _read(subscription_id, kind, at).where(identity(kind) == resource_id)
     row = tx.execute(query).one_or_none()
     return None if row is None else ResourceRead(**row._mapping)

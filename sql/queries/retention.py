@@ -1,4 +1,4 @@
-"""Rows of logs that are past their term: found, counted, and let go by the functions of the migrations."""
+"""Expired rows of logs: found, counted and deleted by functions of `retention.sql` and `chunks.sql`."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +19,7 @@ _TIME_OF = {log.table: log.time_column for log in HYPERTABLES}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """A chunk of a log, `end` exclusive; `planned_rows` are what the planner takes it to have, -1 unknown."""
+    """A chunk of a log, `end` exclusive; `planned_rows` is the planner's estimate, -1 for unknown."""
 
     log: str
     start: datetime
@@ -30,7 +30,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """Rows of a level of a log before `end`: of a subscription, or of all that have no rule of their own."""
+    """Rows of a level of a log before `end`: of a subscription, or of all without a rule of their own."""
 
     log: str
     level: str
@@ -41,7 +41,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class HeldRows:
-    """How many rows a hold keeps past their term, and the oldest of them."""
+    """The number of expired rows that a hold keeps, and the time of the oldest."""
 
     hold_id: UUID
     rows: int
@@ -49,18 +49,18 @@ class HeldRows:
 
 
 def time_column(log: str) -> str:
-    """The column by which a log is cut into chunks and rows get old."""
+    """The column by which a log is cut into chunks and rows expire."""
     return _TIME_OF[log]
 
 
 def chunks(tx: Transaction, log: str) -> list[Chunk]:
-    """The chunks of a log, oldest first; none of one that is a plain table."""
+    """The chunks of a log, oldest first; none for a plain table."""
     rows = tx.execute(text("SELECT * FROM log_chunks(:log)"), {"log": log})
     return [Chunk(log=log, start=row[0], end=row[1], bytes=row[2], planned_rows=row[3]) for row in rows]
 
 
 def keeps(tx: Transaction, chunk: Chunk, *, at: datetime) -> bool:
-    """Whether any row of a chunk has to stay, by a rule or by a hold."""
+    """True if a rule or a hold keeps any row of a chunk."""
     query = text("SELECT log_keeps(:log, :start, :end, :at)")
     values = {"log": chunk.log, "start": chunk.start, "end": chunk.end, "at": at}
     found: bool = tx.execute(query, values).scalar_one()
@@ -68,30 +68,30 @@ def keeps(tx: Transaction, chunk: Chunk, *, at: datetime) -> bool:
 
 
 def rows_of(chunk: Chunk) -> Select[Any]:
-    """The query of a chunk's whole rows."""
+    """Make the query of a chunk's rows with all columns."""
     table = TABLES[chunk.log]
     time = table.c[_TIME_OF[chunk.log]]
     return select(table).where(time >= chunk.start, time < chunk.end)
 
 
 def count_rows(tx: Transaction, chunk: Chunk) -> int:
-    """How many rows a chunk has."""
+    """Count the rows of a chunk."""
     counted: int = tx.execute(rows_of(chunk).with_only_columns(func.count())).scalar_one()
     return counted
 
 
 @dataclass(frozen=True, slots=True)
 class Guarded:
-    """Which chunk it is that is guarded, by its oid, and how many transactions were noted before."""
+    """A guarded chunk by its oid, and the number of transactions that were noted before."""
 
     chunk: int
     late_writes: int
 
 
 def guard(tx: Transaction, chunk: Chunk) -> Guarded:
-    """Have it noted who adds to a chunk from now on; raises ChunkGone, LockNotTaken.
+    """Begin to note the transactions that add to a chunk; raises ChunkGone, LockNotTaken.
 
-    Later transactions see all its rows but those of who is noted.
+    Later transactions see all rows of the chunk but those of noted transactions.
     """
     query = text("SELECT chunk, late_writes FROM guard_chunk(:log, :start, :end)")
     values = {"log": chunk.log, "start": chunk.start, "end": chunk.end}
@@ -99,9 +99,9 @@ def guard(tx: Transaction, chunk: Chunk) -> Guarded:
 
 
 def drop(tx: Transaction, chunk: Chunk, guarded: Guarded, *, at: datetime) -> None:
-    """Drop a chunk whose rows may all go, where nobody added to it since it was guarded.
+    """Drop a chunk whose rows are all expired, and which nobody added to since it was guarded.
 
-    Raises RowsKept, WriteConflict where somebody did, ChunkGone and LockNotTaken.
+    Raises RowsKept, WriteConflict where somebody added to it, ChunkGone and LockNotTaken.
     """
     query = text("SELECT drop_expired_chunk(:log, :start, :end, :at, :chunk, :late_writes)")
     values = {"log": chunk.log, "start": chunk.start, "end": chunk.end, "at": at}
@@ -109,16 +109,16 @@ def drop(tx: Transaction, chunk: Chunk, guarded: Guarded, *, at: datetime) -> No
 
 
 def deletion(span: Span, *, at: datetime, limit: int) -> Select[Any]:
-    """The query that deletes at most so many rows of a span, and gives them whole.
+    """Make the query that deletes at most `limit` rows of a span, and returns them with all columns.
 
-    Where it is carried out it raises RowsKept where their term is not over, and LockNotTaken; COMMIT raises
-    LockNotTaken where a rule or a hold was changed since.
+    Its execution raises RowsKept where their term is not over, and LockNotTaken; COMMIT raises LockNotTaken
+    where a rule or a hold was changed since.
     """
     of = span.subscription_id
     gone = func.delete_expired(
         literal_column(f"NULL::{span.log}"),
         literal(span.level, TEXT),
-        # Not a parameter: those that are NULL are not there when the query is written out for COPY.
+        # Not a parameter: parameters that are NULL are missing when the query is written out for COPY.
         cast(null(), UUID_TYPE) if of is None else literal(of, UUID_TYPE),
         literal(span.start, INSTANT),
         literal(span.end, INSTANT),
@@ -130,27 +130,27 @@ def deletion(span: Span, *, at: datetime, limit: int) -> Select[Any]:
 
 
 def delete(tx: Transaction, span: Span, *, at: datetime, limit: int) -> int:
-    """Delete at most so many rows of a span; how many it were. Raises as `deletion` does."""
+    """Delete at most `limit` rows of a span; answers their number. Raises as `deletion` does."""
     gone = select(func.count()).select_from(deletion(span, at=at, limit=limit).subquery())
     counted: int = tx.execute(gone).scalar_one()
     return counted
 
 
 def count(tx: Transaction, span: Span, *, at: datetime) -> int:
-    """How many rows of a span may go."""
+    """Count the rows of a span that are expired and not held."""
     counted: int = tx.execute(_COUNT, _values(span, at)).scalar_one()
     return counted
 
 
 def held(tx: Transaction, span: Span, *, at: datetime) -> list[HeldRows]:
-    """How many rows of a span would go if it were not for a hold, by each hold."""
+    """Count the rows of a span that are kept by holds alone, for each hold."""
     return [HeldRows(*row) for row in tx.execute(_HELD, _values(span, at))]
 
 
 def oldest(
     tx: Transaction, log: str, *, since: datetime | None = None, of: UUID | None = None
 ) -> datetime | None:
-    """The time of the oldest row of a log, of all or of one subscription, None where there is none."""
+    """The time of the oldest row of a log, of all or of one subscription, None without rows."""
     table = TABLES[log]
     time = table.c[_TIME_OF[log]]
     query = select(time).order_by(time).limit(1)

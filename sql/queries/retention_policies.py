@@ -1,4 +1,4 @@
-"""For how long each level of logs is kept: the rules for all, and those of single subscriptions."""
+"""Retention policies: how long each level of logs is kept, for all and in single subscriptions."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ from sql.models import TABLES
 
 _POLICIES = TABLES["retention_policies"]
 _COLUMNS = _POLICIES.c
-# Whoever replaces the rules waits for each other, and for rows that go by the old ones.
+# Replacements of the rules wait for each other, and for deletions of rows by the old rules.
 _LOCK = text("LOCK TABLE retention_policies IN SHARE ROW EXCLUSIVE MODE")
 
-# Of whom a rule is, None for all, and of which level.
+# The subscription of a rule, None for all, and its level.
 RuleKey = tuple[UUID | None, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyRow:
-    """A rule: of all without a subscription, for good without a number of days."""
+    """A rule: for all without a subscription, for good without a number of days."""
 
     subscription_id: UUID | None
     level: str
@@ -31,7 +31,7 @@ class PolicyRow:
 
 
 def lock(tx: Transaction) -> None:
-    """Wait to be the only one who changes rules."""
+    """Lock the rules against other changes."""
     tx.execute(_LOCK)
 
 
@@ -44,7 +44,7 @@ def rules(tx: Transaction) -> list[PolicyRow]:
 
 
 def put(tx: Transaction, key: RuleKey, keep_days: int | None, *, at: datetime, by: str) -> None:
-    """Set a rule, whether or not there is one."""
+    """Set a rule, a new or an existing one."""
     subscription_id, level = key
     said = {"keep_days": keep_days, "changed_at": at, "changed_by": by}
     found = tx.execute(
@@ -58,7 +58,7 @@ def put(tx: Transaction, key: RuleKey, keep_days: int | None, *, at: datetime, b
 
 
 def remove(tx: Transaction, keys: Collection[RuleKey]) -> None:
-    """Let rules of subscriptions go: what is for all holds for them again."""
+    """Delete rules of subscriptions: the rules for all apply to them again."""
     for subscription_id, level in keys:
         tx.execute(
             delete(_POLICIES).where(_COLUMNS.subscription_id == subscription_id, _COLUMNS.level == level)

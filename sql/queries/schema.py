@@ -1,4 +1,4 @@
-"""What the database is, for readiness and for the doctor."""
+"""The state of the database, for readiness and for the doctor."""
 
 from dataclasses import dataclass
 
@@ -14,13 +14,13 @@ _STATE = text(
     "CAST(current_setting('fsync') AS bool) AND current_setting('synchronous_commit') <> 'off' AS durable, "
     "coalesce((SELECT pg_has_role(session_user, oid, 'SET') FROM pg_roles "
     "WHERE rolname = 'annals_retention'), "
-    "false) AS may_let_rows_go"
+    "false) AS may_delete_rows"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseState:
-    """Versions, role and the settings that matter."""
+    """Versions, role and the settings that Annals depends on."""
 
     server_version: str
     role: str
@@ -28,10 +28,10 @@ class DatabaseState:
     timescaledb: str | None
     max_locks_per_transaction: int
     durable: bool
-    # Whether the login may take the role of retention.
-    may_let_rows_go: bool
+    # True if the login may take the role of retention.
+    may_delete_rows: bool
 
 
 def state(tx: Transaction) -> DatabaseState:
-    """Ask the database what it is."""
+    """Read the state."""
     return DatabaseState(**tx.execute(_STATE).one()._mapping)

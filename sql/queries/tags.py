@@ -15,7 +15,7 @@ _TAGS, _VERSIONS = TABLES["tags"], TABLES["versions"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewTag:
-    """A tag to be given to a version, and the id of its git object."""
+    """A tag for a version, and the id of its git object."""
 
     tag_id: UUID
     resource_type: str
@@ -27,8 +27,8 @@ class NewTag:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OwedRef:
-    """A row whose ref is not known to be right: `tag_object` is what it has to name, None where nothing."""
+class UnsettledRef:
+    """A row whose ref in git may be wrong; the right one names `tag_object`, or with None does not exist."""
 
     tag_id: UUID
     untagged_at: datetime | None
@@ -39,7 +39,7 @@ class OwedRef:
 
 
 def give(tx: Transaction, subscription_id: UUID, new: NewTag, at: datetime) -> None:
-    """Name a version; raises UniqueConflict where it, or another version by that name, has a tag."""
+    """Tag a version; raises UniqueConflict where it has a tag, or another version has this one."""
     tx.execute(
         insert(_TAGS),
         {
@@ -58,8 +58,8 @@ def give(tx: Transaction, subscription_id: UUID, new: NewTag, at: datetime) -> N
     _mirror(tx, subscription_id, new.version_id, new.tag)
 
 
-def take_away(tx: Transaction, subscription_id: UUID, version_id: UUID, *, by: UUID, at: datetime) -> None:
-    """Let a version have no tag."""
+def remove(tx: Transaction, subscription_id: UUID, version_id: UUID, *, by: UUID, at: datetime) -> None:
+    """Remove the tag of a version."""
     tx.execute(
         update(_TAGS)
         .where(
@@ -85,8 +85,8 @@ def owner(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID, 
     return version_id
 
 
-def owed(tx: Transaction, subscription_id: UUID) -> list[OwedRef]:
-    """The refs of tags that are not known to be right, and what each has to name."""
+def unsettled(tx: Transaction, subscription_id: UUID) -> list[UnsettledRef]:
+    """The refs of tags that may be wrong, with the object that each has to name."""
     open_tag = _TAGS.alias("open_tag")
     query = (
         select(
@@ -107,15 +107,15 @@ def owed(tx: Transaction, subscription_id: UUID) -> list[OwedRef]:
         )
         .where(_TAGS.c.subscription_id == subscription_id, ~_TAGS.c.ref_is_settled)
     )
-    return [OwedRef(**row._mapping) for row in tx.execute(query)]
+    return [UnsettledRef(**row._mapping) for row in tx.execute(query)]
 
 
-def settle(tx: Transaction, subscription_id: UUID, paid: Sequence[OwedRef]) -> None:
-    """Say that the refs of these rows are right, unless a row has changed since it was read.
+def settle(tx: Transaction, subscription_id: UUID, refs: Sequence[UnsettledRef]) -> None:
+    """Record the refs of these rows as right, unless a row has changed since it was read.
 
-    The lock on refs keeps others from settling, not from giving tags and taking them away meanwhile.
+    The lock on refs keeps other processes from settling, but not from adding and removing tags.
     """
-    for row in paid:
+    for row in refs:
         tx.execute(
             update(_TAGS)
             .where(

@@ -18,7 +18,7 @@ _SUBSCRIPTIONS, _ACTORS, _USERS, _KEYS = (_T[n] for n in ("subscriptions", "acto
 _POLICIES = _T["audit_policies"]
 
 OPERATOR_KEY_NAME = "operator"
-# Any fixed number that is no other advisory lock of this database.
+# Any fixed number that no other advisory lock of this database has.
 OPERATOR_LOCK = 0x6F70657261746F72
 
 
@@ -58,7 +58,7 @@ class KeyRow:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A stored key with whom it stands for; user and subscription are None for the operator's."""
+    """A stored key with its user; user and subscription are None for the operator's."""
 
     key_id: UUID
     secret_hash: bytes
@@ -80,13 +80,13 @@ def insert_subscription(tx: Transaction, row: SubscriptionRow) -> None:
 
 
 def update_subscription(tx: Transaction, subscription_id: UUID, *, name: str, require_if_match: bool) -> None:
-    """Set a subscription's name and what it demands."""
+    """Set a subscription's name and its demand for If-Match."""
     query = update(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.subscription_id == subscription_id)
     tx.execute(query.values(name=name, require_if_match=require_if_match))
 
 
 def subscription(tx: Transaction, subscription_id: UUID, *, lock: bool = False) -> SubscriptionRow | None:
-    """One subscription; with `lock`, held until the transaction ends."""
+    """One subscription; with `lock`, its row is locked until the transaction ends."""
     query = select(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.subscription_id == subscription_id)
     if lock:
         query = query.with_for_update(key_share=True)
@@ -94,12 +94,12 @@ def subscription(tx: Transaction, subscription_id: UUID, *, lock: bool = False) 
     return None if row is None else SubscriptionRow(**row._mapping)
 
 
-# What is known of a subscription that is closed.
+# The columns about the closing of a subscription.
 CLOSING = ("closed_at", "closed_by", "close_reason", "purge_after", "exported_at", "purged_at")
 
 
 def update_closing(tx: Transaction, row: SubscriptionRow) -> None:
-    """Set whether a subscription is closed, and how far it is on its way to be purged."""
+    """Store the closing of a subscription, and the state of its purge."""
     values = {name: getattr(row, name) for name in CLOSING}
     tx.execute(
         update(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.subscription_id == row.subscription_id).values(values)
@@ -108,7 +108,7 @@ def update_closing(tx: Transaction, row: SubscriptionRow) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ClosedAt:
-    """Since when a subscription can only be read, None where it can be changed."""
+    """The time since which a subscription can only be read, None where it can be changed."""
 
     closed_at: datetime | None
 
@@ -140,20 +140,20 @@ def insert_user(
     role: str,
     at: datetime,
 ) -> None:
-    """Add an actor and the user that it is; raises UniqueConflict where the username is taken."""
+    """Add a user and its actor; raises UniqueConflict where the username is taken."""
     actor = {"user_id": user_id, "subscription_id": subscription_id, "username": username}
     tx.execute(insert(_ACTORS), actor | {"email": email})
     tx.execute(insert(_USERS), actor | {"role": role, "created_at": at, "updated_at": at})
 
 
 def known(tx: Transaction, subscription_ids: Collection[UUID]) -> set[UUID]:
-    """Which of some subscriptions there are."""
+    """The ones of some subscriptions that exist."""
     query = select(_SUBSCRIPTIONS.c.subscription_id)
     return set(tx.execute(query.where(among(_SUBSCRIPTIONS.c.subscription_id, subscription_ids))).scalars())
 
 
 def is_actor(tx: Transaction, subscription_id: UUID, user_id: UUID) -> bool:
-    """Whether history may name somebody: a user of the subscription, or one who was."""
+    """True if history may name an actor: a present or former user of the subscription."""
     query = select(_ACTORS.c.user_id).where(
         _ACTORS.c.subscription_id == subscription_id, _ACTORS.c.user_id == user_id
     )
@@ -161,7 +161,7 @@ def is_actor(tx: Transaction, subscription_id: UUID, user_id: UUID) -> bool:
 
 
 def ensure_actor(tx: Transaction, subscription_id: UUID, *, user_id: UUID, username: str) -> None:
-    """Add an actor that is no user, unless it is there."""
+    """Add an actor that is no user, unless it exists."""
     actor = {"user_id": user_id, "subscription_id": subscription_id, "username": username}
     tx.execute(upsert(_ACTORS).values(actor).on_conflict_do_nothing(index_elements=["user_id"]))
 
@@ -177,7 +177,7 @@ _USER = select(
 
 
 def user(tx: Transaction, subscription_id: UUID, user_id: UUID, *, lock: bool = False) -> UserRow | None:
-    """One user; with `lock`, held until the transaction ends."""
+    """One user; with `lock`, its row is locked until the transaction ends."""
     query = _USER.where(_USERS.c.subscription_id == subscription_id, _USERS.c.user_id == user_id)
     if lock:
         query = query.with_for_update(of=_USERS)
@@ -211,7 +211,7 @@ def update_user(
 
 
 def delete_user(tx: Transaction, subscription_id: UUID, user_id: UUID) -> None:
-    """Remove a user and its keys; the actor that history names stays."""
+    """Delete a user and its keys; the actor that history names stays."""
     tx.execute(delete(_USERS).where(_USERS.c.subscription_id == subscription_id, _USERS.c.user_id == user_id))
 
 
@@ -270,7 +270,7 @@ def keys(tx: Transaction, subscription_id: UUID, *, before: UUID | None, limit: 
 
 
 def delete_key(tx: Transaction, subscription_id: UUID, key_id: UUID) -> bool:
-    """Remove a key; False where another did so first."""
+    """Delete a key; False where it was deleted already."""
     query = (
         delete(_KEYS)
         .where(_KEYS.c.subscription_id == subscription_id, _KEYS.c.key_id == key_id)
@@ -279,7 +279,7 @@ def delete_key(tx: Transaction, subscription_id: UUID, key_id: UUID) -> bool:
     return tx.execute(query).one_or_none() is not None
 
 
-# The keys of some ids as far as there are, and the operator's.
+# The keys with some ids, as far as they exist, and the operator's.
 CREDENTIALS = Query(
     select(
         _KEYS.c.key_id,
@@ -304,22 +304,22 @@ CREDENTIALS = Query(
 
 
 def lock_operator(tx: Transaction) -> None:
-    """Wait to be the only one who looks for the operator's key and makes it."""
+    """Lock the operator's key, which is looked for and made under this lock."""
     tx.execute(select(func.pg_advisory_xact_lock(OPERATOR_LOCK)))
 
 
 @dataclass(frozen=True, slots=True)
-class HeldUser:
+class LockedUser:
     """A user that can't be deleted until the transaction ends."""
 
     user_id: UUID
 
 
-HOLD_USER = Query(
+LOCK_USER = Query(
     select(_USERS.c.user_id)
-    .where(_USERS.c.subscription_id == OF_SUBSCRIPTION, _USERS.c.user_id == bindparam("held", type_=Uuid()))
+    .where(_USERS.c.subscription_id == OF_SUBSCRIPTION, _USERS.c.user_id == bindparam("locked", type_=Uuid()))
     .with_for_update(read=True, key_share=True),
-    HeldUser,
+    LockedUser,
 )
 
 
@@ -331,19 +331,19 @@ def operator_hash(tx: Transaction) -> bytes | None:
 
 
 def replace_operator_hash(tx: Transaction, secret_hash: bytes, at: datetime) -> None:
-    """Put another key in the place of the operator's."""
+    """Replace the operator's key."""
     query = update(_KEYS).where(_KEYS.c.subscription_id.is_(None))
     tx.execute(query.values(secret_hash=secret_hash, created_at=at))
 
 
 def note_login(tx: Transaction, key_id: UUID, *, at: datetime, since: datetime) -> bool:
-    """Note that a key was used; False where that was noted already at `since` or later."""
+    """Record the use of a key; False where one was recorded at `since` or later."""
     noted = _KEYS.c.last_login_at
     query = update(_KEYS).where(_KEYS.c.key_id == key_id, or_(noted.is_(None), noted < since))
     return tx.execute(query.values(last_login_at=at).returning(_KEYS.c.key_id)).one_or_none() is not None
 
 
 def keys_of(tx: Transaction, subscription_id: UUID, user_id: UUID) -> list[KeyRow]:
-    """The keys of a user, held until the transaction ends."""
+    """The keys of a user, locked until the transaction ends."""
     query = _KEY.where(_KEYS.c.subscription_id == subscription_id, _KEYS.c.user_id == user_id)
     return [KeyRow(**row._mapping) for row in tx.execute(query.with_for_update(of=_KEYS))]

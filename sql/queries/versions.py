@@ -47,18 +47,18 @@ class VersionColumns:
 
 @dataclass(frozen=True, kw_only=True)
 class VersionRow(VersionColumns):
-    """A version's metadata, and what the API does not show.
+    """A version's metadata, with the columns that the API does not show.
 
     `unversioned_changes` are the deletions and restores of the resource so far, or up to the next version.
     """
 
     git_blob_id: str
-    # Of an earlier release there are results, kept for retries, that do not have it.
+    # Results of an earlier release, kept for retries, lack it.
     unversioned_changes: int = 0
 
     @property
     def changes(self) -> int:
-        """The number of the resource's last change, as the change history counts them."""
+        """The number of the resource's last data change, as the data change history counts them."""
         return self.version_number + self.unversioned_changes
 
 
@@ -73,14 +73,14 @@ class NewVersionRow:
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """A resource that has a history; where it `is_purged` that is all there is of it."""
+    """A resource that has a history; where it `is_purged`, nothing else is left of it."""
 
     is_purged: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionFilter:
-    """What narrows a history; `since` and `until` are both inclusive."""
+    """The filter of a history; `since` and `until` are both inclusive."""
 
     tag: str | None = None
     published: bool | None = None
@@ -110,9 +110,9 @@ def insert_rows(
     *,
     superseded: Collection[UUID],
 ) -> None:
-    """Add versions, the last of each resource being the current one in place of a `superseded` one.
+    """Add versions; the last of each resource becomes the current one, in place of a `superseded` one.
 
-    Raises LimitExceeded where a snapshot is past what JSONB holds.
+    Raises LimitExceeded where a snapshot is larger than JSONB can store.
     """
     last = {(new.row.resource_type, new.row.resource_id): new.row.version_id for new in rows}
     if superseded:
@@ -125,7 +125,7 @@ def insert_rows(
             "resource_name": row.resource_name,
             "version_number": row.version_number,
             "version_description": row.version_description,
-            # The snapshot goes over as the text that it is: parsing it again would cost more than storing it.
+            # The snapshot is sent as its text: parsing it again would cost more than storing it.
             "version_data": Fragment(new.snapshot),
             "is_current": last[row.resource_type, row.resource_id] == row.version_id,
             "is_published": False,
@@ -185,7 +185,7 @@ def _of(subscription_id: UUID, kind: str, resource_id: UUID, at: datetime) -> Se
     return _of_kind(subscription_id, kind, at).where(_VERSIONS.c.resource_id == resource_id)
 
 
-# Made once: the committer asks this of each batch.
+# Compiled once: the committer sends it for each batch.
 CURRENT = Query(
     _of_kind(OF_SUBSCRIPTION, bindparam("kind", type_=Text()), bindparam("at", type_=INSTANT)).where(
         _VERSIONS.c.resource_id == any_(IDS), _VERSIONS.c.is_current
@@ -209,7 +209,7 @@ def current(
 
 @cache
 def trace(kind: str) -> Query[Traced]:
-    """Whether a resource has a history, and is there itself."""
+    """Find out if a resource has a history, and still exists; None without a history."""
     v, table = _VERSIONS.c, TABLE_OF[kind]
     statement = (
         select(identity(kind).is_(None).label("is_purged"))
@@ -227,7 +227,7 @@ def trace(kind: str) -> Query[Traced]:
 def by_ids(
     tx: Transaction, subscription_id: UUID, kind: str, version_ids: Collection[UUID], *, at: datetime
 ) -> list[VersionRow]:
-    """Some versions of resources of a kind."""
+    """Versions of resources of a kind, by their ids."""
     query = _of_kind(subscription_id, kind, at).where(among(_VERSIONS.c.version_id, version_ids))
     return [VersionRow(**row._mapping) for row in tx.execute(query)]
 
@@ -283,7 +283,7 @@ def published_of(
 def by_number(
     tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID, number: int, *, at: datetime
 ) -> VersionRow | None:
-    """The version of that number."""
+    """The version with a number."""
     query = _of(subscription_id, kind, resource_id, at)
     return _one(tx, query.where(_VERSIONS.c.version_number == number))
 
@@ -291,7 +291,7 @@ def by_number(
 def by_tag(
     tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID, name: str, *, at: datetime
 ) -> VersionRow | None:
-    """The version that has that tag."""
+    """The version with a tag."""
     return _one(tx, _of(subscription_id, kind, resource_id, at).where(_VERSIONS.c.version_tag == name))
 
 
@@ -313,7 +313,7 @@ def as_of(
     number: int,
     at: datetime,
 ) -> dict[UUID, VersionRow]:
-    """The versions of some resources that were current at a commit of `main`, by its place there."""
+    """The versions of some resources that were current at a commit of `main`, given by its place there."""
     ids = literal(list(resource_ids), ARRAY(Uuid()))
     wanted = func.unnest(ids).table_valued("resource_id").render_derived()
     past = _VERSIONS.alias("past")
@@ -329,7 +329,7 @@ def as_of(
         .limit(1)
         .lateral("newest")
     )
-    # On its own: joined with the rest, a planner that expects few versions asks this for each of them.
+    # On its own: joined with the rest, a planner that expects few versions executes this for each of them.
     found = tx.execute(select(newest.c.version_id).select_from(wanted.join(newest, true()))).scalars().all()
     return {row.resource_id: row for row in by_ids(tx, subscription_id, kind, found, at=at)}
 

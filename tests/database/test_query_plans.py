@@ -200,7 +200,7 @@ QUERIES: dict[str, tuple[Query, int]] = {
         1,
     ),
     "which of 50 resources had fallen": (
-        lambda tx: as_of.fallen(tx, SUBSCRIPTION, [UUID(int=n) for n in range(1, 51)], number=20_000),
+        lambda tx: as_of.deleted(tx, SUBSCRIPTION, [UUID(int=n) for n in range(1, 51)], number=20_000),
         500,
     ),
     "the versions of 50 resources at a commit": (
@@ -218,7 +218,7 @@ QUERIES: dict[str, tuple[Query, int]] = {
         100,
     ),
     "the owner of a tag": (lambda tx: tags.owner(tx, SUBSCRIPTION, "workflow", RESOURCE, "v5"), 1),
-    "the refs that are owed": (lambda tx: tags.owed(tx, SUBSCRIPTION), 20),
+    "the refs that are owed": (lambda tx: tags.unsettled(tx, SUBSCRIPTION), 20),
     **{
         f"a page of the server log by {' and '.join(narrow) or 'nothing'}, {whose}": (
             lambda tx, narrow=narrow, of=of: log_reading.page(  # type: ignore[misc]

@@ -253,7 +253,7 @@ def test_a_login_that_is_the_services_may_use_what_is_up_to_date(
     try:
         with pool.transaction(PLATFORM) as tx:
             state = schema.state(tx)
-            assert (state.role, state.may_let_rows_go) == ("annals_service", False)
+            assert (state.role, state.may_delete_rows) == ("annals_service", False)
         with (
             pytest.raises(RoleNotGranted, match='role "annals_retention": GRANT it'),
             pool.transaction(PLATFORM, role="annals_retention"),

@@ -114,7 +114,7 @@ def roll_back(planning: Planning, change: RollBackMany) -> WrittenMany | Foresee
     skipped: list[Skipped] = []
     for kind, ids in found.items():
         versions_then = versions.as_of(tx, subscription_id, kind, ids, number=number, at=ledger.at)
-        were_deleted = as_of.fallen(tx, subscription_id, ids, number=number)
+        were_deleted = as_of.deleted(tx, subscription_id, ids, number=number)
         for resource_id in ids:
             entry, then = ledger.get(Kind(kind), resource_id), versions_then.get(resource_id)
             if entry is None:

@@ -136,7 +136,7 @@ def _at_and_below(
     Rows below a purged or a restored resource are left out.
     """
     inside: dict[UUID | None, list[DeletionRow]] = {}
-    for row in deletions.together(ledger.tx, ledger.subscription_id, named.root_deletion_id):
+    for row in deletions.of_root(ledger.tx, ledger.subscription_id, named.root_deletion_id):
         if row.cascade_level > named.cascade_level:
             inside.setdefault(row.parent_resource_id, []).append(row)
     found, purged, restored = [named], [], []

@@ -108,7 +108,7 @@ class Writes:
         versions.insert_rows(tx, subscription_id, rows.versions, superseded=rows.superseded)
         # Before the new tags: one of them may have the name of a removed one.
         for version_id, user_id in rows.untagged:
-            tags.take_away(tx, subscription_id, version_id, by=user_id, at=at)
+            tags.remove(tx, subscription_id, version_id, by=user_id, at=at)
         for tag in rows.tags:
             tags.give(tx, subscription_id, tag, at)
         for publication in rows.publications:
@@ -136,9 +136,9 @@ class Writes:
         purged = [resource_id for ids in rows.to_purge.values() for resource_id in ids]
         deletions.mark_purged(tx, subscription_id, purged, at=at)
         deletions.insert_rows(tx, subscription_id, rows.deletions)
-        deletions.fell(tx, subscription_id, rows.to_delete, at=at)
-        deletions.rose(tx, subscription_id, rows.to_restore)
-        deletions.remove_rows(tx, subscription_id, rows.to_purge)
+        deletions.soft_delete(tx, subscription_id, rows.to_delete, at=at)
+        deletions.restore(tx, subscription_id, rows.to_restore)
+        deletions.delete_rows(tx, subscription_id, rows.to_purge)
         for done in rows.restorations:
             deletions.mark_restored(tx, subscription_id, done, at=at)
         deletions.count_changes(tx, subscription_id, rows.counted)
