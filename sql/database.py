@@ -100,7 +100,7 @@ class Database:
             pool_timeout=POOL_TIMEOUT_SECONDS,
             # The connection used last has tables and statements cached: PostgreSQL caches per connection.
             pool_use_lifo=True,
-            # Parameters are e-mail addresses, hashes and documents: no error message may hold them.
+            # Parameters are e-mail addresses, hashes and documents: no error message may contain them.
             hide_parameters=True,
             # JSONB writes a large double as an integer, and orjson reads it as the same double again.
             json_deserializer=orjson.loads,

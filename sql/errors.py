@@ -56,7 +56,7 @@ class UnfitValue(DatabaseError):
 
 
 class RowsRefused(DatabaseError):
-    """A batch holds a row that the database does not take."""
+    """A batch contains a row that the database refuses."""
 
 
 class SchemaError(DatabaseError):

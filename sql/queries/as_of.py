@@ -219,9 +219,9 @@ def _is_deleted(subscription_id: UUID | ScalarSelect[UUID], number: int) -> Colu
 
 
 def _past(values: Mapping[str, Any]) -> ResourceThen:
-    held = {field.name: values[field.name] for field in fields(CheckOutThen)}
-    check_out = None if held["checked_out_by"] is None else CheckOutThen(**held)
-    others = {name: value for name, value in values.items() if name not in held}
+    lease = {field.name: values[field.name] for field in fields(CheckOutThen)}
+    check_out = None if lease["checked_out_by"] is None else CheckOutThen(**lease)
+    others = {name: value for name, value in values.items() if name not in lease}
     return ResourceThen(**others, check_out=check_out)
 
 

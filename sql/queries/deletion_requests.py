@@ -38,8 +38,8 @@ def try_lock(tx: Transaction, subscription_id: UUID) -> bool:
     Two subscriptions may share a lock, as with upkeep.
     """
     key = int.from_bytes(subscription_id.bytes[-4:], "big", signed=True)
-    held: bool = tx.execute(select(func.pg_try_advisory_xact_lock(_REQUESTS_LOCK, key))).scalar_one()
-    return held
+    is_locked: bool = tx.execute(select(func.pg_try_advisory_xact_lock(_REQUESTS_LOCK, key))).scalar_one()
+    return is_locked
 
 
 def oldest(tx: Transaction, subscription_id: UUID) -> RequestRow | None:

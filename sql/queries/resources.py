@@ -240,7 +240,7 @@ def _read(subscription_id: UUID, kind: str, at: datetime) -> Select[Any]:
         _VERSIONS.c.resource_id == identity(kind),
         _VERSIONS.c.is_current,
     )
-    held = and_(
+    is_leased = and_(
         _CHECK_OUTS.c.resource_type == kind,
         _CHECK_OUTS.c.resource_id == identity(kind),
         _CHECK_OUTS.c.released_at.is_(None),
@@ -255,7 +255,7 @@ def _read(subscription_id: UUID, kind: str, at: datetime) -> Select[Any]:
             _CHECK_OUTS.c.checked_out_by,
         )
         .join(_VERSIONS, current)
-        .outerjoin(_CHECK_OUTS, held)
+        .outerjoin(_CHECK_OUTS, is_leased)
         .where(table.c.subscription_id == subscription_id)
     )
 

@@ -1,4 +1,4 @@
-"""Many rows by one statement: nothing is lost on the way, and what does not fit is refused as ever."""
+"""Many rows by one statement: no value changes on its way, and unfit values are refused as by single rows."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,7 +37,7 @@ from sql.pipelines import Command, pipelined
 from tests.support.databases import Cluster
 from tests.support.seeded_documents import DOCUMENTS, ODD
 
-# A column of every type that the tables have that are written so.
+# A column of every type that the tables written by `sql.bulk` have.
 SAMPLES = Table(
     "samples",
     MetaData(),
@@ -83,14 +83,14 @@ def pool(cluster: Cluster) -> Iterator[ServiceDatabase]:
 
 @contextmanager
 def table(pool: ServiceDatabase) -> Iterator[Transaction]:
-    """A transaction in which the table is there, and empty."""
+    """A transaction in which the table exists, and is empty."""
     with pool.transaction(PLATFORM) as tx:
         SAMPLES.create(tx)
         yield tx
 
 
 def stored(tx: Transaction, *rows: Any) -> list[Any]:
-    """The rows as the table has them, once they were added."""
+    """The rows as read from the table after they were added."""
     bulk.execute(tx, INSERT, rows, of_tenant=TENANT)
     return list(tx.execute(SAMPLES.select().order_by(SAMPLES.c.id)))
 
@@ -233,7 +233,7 @@ def test_more_rows_than_a_statement_takes_go_over_in_several(
     rows = [Sample(id=UUID(int=n), long="é" * (n * 37 % 500), number=n) for n in range(1, 60)]
     texts = list(bulk._texts(rows))
     assert len(texts) > 10
-    # One row that is larger goes alone: what PostgreSQL takes is far above.
+    # A larger row is sent alone: PostgreSQL's limit is far above.
     assert all(len(each.encode()) <= 2000 + 60 or each.count('"id"') == 1 for each in texts)
     with table(pool) as tx:
         assert [(row.number, row.long) for row in stored(tx, *rows)] == [

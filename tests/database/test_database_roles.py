@@ -1,4 +1,4 @@
-"""What the service's role in the database may not do, whatever its code tries."""
+"""The service's role in the database is refused what it has no right to, and rows of other tenants."""
 
 import re
 from typing import Any, LiteralString
@@ -44,7 +44,7 @@ def statement(text: LiteralString, table: str) -> sql.Composed:
 
 
 def attempt(database: Database, role: str, query: sql.SQL | sql.Composed) -> None:
-    """Do something as a role that sees every subscription."""
+    """Execute a statement as a role that sees every subscription."""
     with database.connection(role, "platform") as connection:
         connection.execute(query)
 

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL's life: made, started, attached to, watched and ended, each with real processes."""
+"""The embedded PostgreSQL's life: created, started, adopted, watched and ended, each with real processes."""
 
 import os
 import shutil
@@ -34,7 +34,7 @@ time.sleep(600)
 
 
 class Said(list[str]):
-    """What the server said of its progress."""
+    """The sentences of progress that the server reported."""
 
     def __call__(self, text: str) -> None:
         self.append(text)
@@ -228,7 +228,7 @@ def test_processes_of_a_killed_server_are_waited_for(
 ) -> None:
     monkeypatch.setattr(embedded_server, "_PROGRESS_SECONDS", 0.5)
     server.start()
-    # Computing, a process does not see that its postmaster is gone; stopped, it does not see a signal either.
+    # A process that computes does not notice the end of its postmaster; a stopped one sees no signal either.
     with psycopg.connect(server.url) as connection:
         busy = connection.info.backend_pid
         os.kill(busy, signal.SIGSTOP)
@@ -257,7 +257,7 @@ def test_a_long_recovery_is_waited_for_and_told(server: EmbeddedPostgres, said: 
 
 
 def hold_recovery(data_dir: Path, seconds: float) -> None:
-    """Stop the process that recovers, as a slow disk would, as soon as it has begun."""
+    """Stop the process that recovers as soon as it has begun, as a slow disk would."""
     cluster = Cluster(data_dir)
     offset = cluster.log_size()
     while "redo starts" not in cluster.log_since(offset):

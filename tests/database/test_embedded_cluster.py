@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL's cluster on disk: what is refused, what an interruption or a full disk leaves."""
+"""The embedded PostgreSQL's cluster on disk: refusals, interruptions and full disks."""
 
 import os
 import re
@@ -135,7 +135,7 @@ def test_the_log_is_begun_anew_when_it_is_long(server: EmbeddedPostgres, data_di
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
 @pytest.mark.parametrize("megabytes", [1, 20, 39, 40])
 def test_a_full_disk_is_named(megabytes: int, tmp_path: Path) -> None:
-    # A disk of its own, seen by this child alone and gone with it.
+    # A disk of its own, which only this child sees, and which ends with it.
     mount = f'mount -t tmpfs -o size={megabytes}m tmpfs "$1" && exec "$2" -c "$3" "$1/data"'
     child = subprocess.run(
         ["unshare", "--mount", "sh", "-c", mount, "sh", str(tmp_path), sys.executable, START],

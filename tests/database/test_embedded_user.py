@@ -1,4 +1,4 @@
-"""As whom the embedded PostgreSQL runs: root through a namespace or a system user, others as themselves."""
+"""The user of the embedded PostgreSQL: for root by a namespace or a system user, else the caller."""
 
 import os
 import pwd
@@ -38,7 +38,7 @@ finally:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that every user can pass, as pytest's own are not."""
+    """A folder that every user can pass, unlike pytest's own."""
     folder = Path(tempfile.mkdtemp(prefix="annals-test-", dir="/tmp"))
     folder.chmod(0o755)
     yield folder

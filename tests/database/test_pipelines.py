@@ -1,4 +1,4 @@
-"""Pipelines: their errors are the store's, and a connection is usable afterwards or no longer in the pool."""
+"""Pipelines: errors are those of `sql.errors`, and a connection is usable afterwards or out of the pool."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,7 +49,7 @@ def own(cluster: Cluster) -> Database:
 
 @pytest.fixture
 def pool(own: Database) -> Iterator[ServiceDatabase]:
-    """A pool of one connection: a connection that it did not get back, or got back broken, shows at once."""
+    """A pool of one connection: one that is not returned, or is returned broken, shows at once."""
     pool = ServiceDatabase(own.url, pool_size=1)
     yield pool
     pool.close()
@@ -60,7 +60,7 @@ def add(tx: Transaction, subscription_id: UUID, name: str = "s") -> None:
 
 
 def there(pool: ServiceDatabase, subscription_id: UUID) -> bool:
-    """Whether a row was committed; the pool's one connection has to be usable."""
+    """True if a row was committed; the pool's one connection has to be usable."""
     with pool.transaction(PLATFORM) as tx:
         return bool(
             tx.execute(
@@ -77,7 +77,7 @@ def pid(pool: ServiceDatabase) -> int:
 
 
 def kill(own: Database, backend: int) -> None:
-    """End a connection's server process, and wait until it is gone."""
+    """End a connection's server process, and wait for its end."""
     assert own.value("SELECT pg_terminate_backend(%s, 10000)", backend)
 
 
@@ -178,7 +178,7 @@ def test_outside_a_pipeline_a_command_is_carried_out_at_once(pool: ServiceDataba
 
 @contextmanager
 def killed_at(own: Database, pool: ServiceDatabase, where: str) -> Iterator[UUID]:
-    """A transaction whose server process is killed there; the row that it was about."""
+    """Kill the server process of a transaction at a place; answers the id of the transaction's row."""
     subscription_id = uuid4()
     with pool.transaction(PLATFORM) as tx:
         backend = driver_of(tx).info.backend_pid
@@ -228,7 +228,7 @@ def test_a_connection_that_is_asked_whether_it_lives_is_left_outside_any_transac
 ) -> None:
     monkeypatch.setattr("sql.database.FRESH_SECONDS", 0)
     backend = pid(pool)
-    # Checked out anew, and given back: what the check began would show as a transaction that lies idle.
+    # Taken from the pool and returned again: a transaction begun by the check would show as idle.
     assert pid(pool) == backend
     assert own.value("SELECT state FROM pg_stat_activity WHERE pid = %s", backend) == "idle"
 

@@ -40,7 +40,7 @@ def pooler() -> Iterator[int]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    # Not below pytest's folders, which are closed to the user that it has to be run as.
+    # Not below pytest's folders, which are closed to the user that PgBouncer has to run as.
     with tempfile.TemporaryDirectory() as folder:
         settings = Path(folder) / "pgbouncer.ini"
         server = f"host={url.host} port={url.port} user={url.username} password={url.password}"
@@ -100,7 +100,7 @@ def test_the_api_the_committer_and_the_jobs_work_through_it(
         try:
             tenant = Tenant(server)
             workflow = tenant.workflow()
-            # More often than a statement has to be made before the driver prepares it.
+            # More often than the driver executes a statement before it prepares it.
             for number in range(12):
                 tenant.save(workflow, {"n": number})
             assert ok(tenant.ana.get(tenant.at(workflow)))["current_version"] == 13

@@ -1,4 +1,4 @@
-"""The queries that every reader waits for touch what they must and no more, however long the history is."""
+"""Queries that callers wait for read few rows, however long the history is."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -34,14 +34,14 @@ from tests.support.query_plans import nodes
 
 AT = datetime(2026, 11, 24, tzinfo=UTC)
 LONG_AGO = datetime(2025, 11, 24, tzinfo=UTC)
-# Amid the histories.
+# In the middle of the histories.
 EARLY = datetime(2026, 1, 2, tzinfo=UTC)
 SUBSCRIPTION = UUID(int=1)
 RESOURCE = UUID(int=7)
-# Deep down in the tree of folders.
+# Deep in the tree of folders.
 FOLDER = UUID(int=1009)
 RESOURCES, VERSIONS_EACH = 400, 100
-# One that came since the statistics were made, with so many resources, most of which are deleted.
+# A subscription made since the statistics were, with this many resources, most of which are deleted.
 NEW_SUBSCRIPTION = UUID(int=2)
 NEW_RESOURCES, NEW_LIVING = 3_000, 100
 
@@ -228,7 +228,7 @@ QUERIES: dict[str, tuple[Query, int]] = {
                 ServerLogFilter(**narrow),
                 LogPaging(limit=51, at=AT, before=(AT, RESOURCE)),
             ),
-            # Failures are few: all those of the time may be read and put in order.
+            # Failures are few: all in the window of time may be read and sorted.
             410 if "status" in narrow else 110,
         )
         for whose, of in (("of one", SUBSCRIPTION), ("of all", None))
@@ -261,7 +261,7 @@ QUERIES: dict[str, tuple[Query, int]] = {
 }
 
 
-# What the committer does to ten resources; these go to the driver as they are.
+# The committer's statements for ten resources, which are sent by the driver without SQLAlchemy.
 COMMANDS: dict[str, Query] = {
     "the end of ten check-outs": lambda tx: check_outs.check_in(
         tx, SUBSCRIPTION, [(held(n), UUID(int=n)) for n in range(1, 11)], at=AT
@@ -306,7 +306,7 @@ def workflow(number: int) -> ResourceRow:
 
 
 class Explaining:
-    """A connection of the driver that says how it would do what it is given."""
+    """A connection of the driver that explains its statements and executes them."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
@@ -357,12 +357,12 @@ def test_what_there_was_is_found_as_soon_where_statistics_know_nothing_of_it(
         for plan in plans
         for node in nodes(plan)
     )
-    # Each resource and its deletion some times over, and not each deletion for each resource.
+    # Each resource and its deletion a few times, and not every deletion for each resource.
     assert read < 10 * NEW_RESOURCES, plans
 
 
 def plans_of(large: ServiceDatabase, subscription_id: UUID, query: Query) -> list[dict[str, Any]]:
-    """How the statements of a query were carried out."""
+    """The plans by which the statements of a query were executed."""
     seen: list[tuple[str, Any]] = []
 
     def note(_c: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""The schema: migrations, models and database agree; logs are hypertables; upgrades happen once."""
+"""The schema: migrations, models and database agree; logs are hypertables; upgrades run once."""
 
 import subprocess
 import sys
@@ -58,7 +58,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 
 
 def differences(database: Database) -> list[Any]:
-    """What alembic would change to make the database what the models say."""
+    """The changes by which alembic would make the database equal to the models."""
     assert models.TABLES
     engine = create_engine(driver_url(database.url), poolclass=NullPool)
     options = {"compare_type": True, "compare_server_default": True}
@@ -155,7 +155,7 @@ def test_of_many_that_upgrade_at_once_one_migrates(cluster: Cluster) -> None:
 
 
 def migrate_without_timescaledb(database: Database) -> None:
-    """The schema as on a server that does not have TimescaleDB yet."""
+    """Make the schema as on a server that does not have TimescaleDB yet."""
     with upgrade._session(database.url) as connection:
         upgrade._migrate(connection, silent)
 

@@ -1,4 +1,4 @@
-"""The archive keeps rows as they were, knows what is damaged, and is not there until it is whole."""
+"""The archive keeps rows unchanged, detects damage, and has no archive that is not whole."""
 
 import json
 import os
@@ -52,7 +52,7 @@ PART_BYTES = 8 * 1024 * 1024
 
 @pytest.fixture(scope="module")
 def database(cluster: Cluster) -> Database:
-    """A database with rows that are hard to keep."""
+    """A database with rows whose values are easily changed by an archive."""
     database = cluster.migrated()
     archives.fill(database)
     return database
@@ -150,7 +150,7 @@ def test_an_older_schema_restores_and_an_unknown_column_is_named(
 
 
 def _clash(pool: ServiceDatabase, store: ArchiveStore) -> None:
-    """Rows of one log into the table for those of another."""
+    """Restore rows of one log into the table of another."""
     restored(pool, store, [written(pool, store, of_day("execution_logs"))])
     restored(pool, store, [written(pool, store, of_day("server_logs"))], "restored_execution_logs")
 
@@ -203,7 +203,7 @@ def test_what_the_database_knows_is_missed(
         kept.file: None, bare.file: f"its manifest is missing, {known}", lost.file: f"it is missing, {known}"
     }  # fmt: skip
     assert (report["damaged"], report["strays"], report["compared"]) == (2, ["stray"], True)
-    # Those of other tests lie in archives of their own.
+    # Rows of other tests are in archives of their own.
     assert store.url not in report["elsewhere"]
     named = archive("verify", lost.archive_id, kept.archive_id, code=1).stdout.decode()
     assert (bare.file in named, "2 archives, 1 damaged or missing" in named) == (False, True)
@@ -271,7 +271,7 @@ def test_rows_are_read_no_faster_than_is_set(
     began = time.monotonic()
     manifest = written(pool, store, source(rows.bindparams(day=DAY, count=count)))
     assert manifest.rows == count
-    # It comes to half a second: the pauses are drawn by lot.
+    # About half a second: the pauses are random.
     assert 0.25 < time.monotonic() - began < 5
     assert (manifest.oldest, manifest.newest) == (
         DAY + timedelta(seconds=1),
@@ -345,7 +345,7 @@ written(Database({database.url!r}, pool_size=1), ArchiveStore({str(tmp_path / "a
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket of a server that speaks S3."""
+    """A bucket of a server with the S3 protocol."""
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

@@ -1,4 +1,4 @@
-"""What has served its purpose goes in time, but for what is held and what a schedule goes on from."""
+"""Spent rows are deleted in time, except held ones and those that a schedule continues from."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -14,12 +14,12 @@ NOTHING = dict.fromkeys(("idempotency_keys", "api_keys", "job_runs", "job_plans"
 
 
 def clean(server: Server) -> Counts:
-    """What a run of the job comes to."""
+    """Run the scheduled job; answers its counts."""
     return carried_out(server, clean_up.NAME, clean_up.run)
 
 
 def planned(server: Server) -> RunPlan:
-    """What a run would come to."""
+    """The plan of a job run."""
     with job_context(server) as context:
         return clean_up.plan(context, context.clock())
 
@@ -83,6 +83,6 @@ def test_records_of_jobs_go_but_for_the_last_ones(lone_server: Server) -> None:
         )
     assert clean(server) == NOTHING | {"job_runs": 3, "job_plans": 1}
     left = server.database.rows("SELECT state FROM job_runs WHERE job = 'quiet' ORDER BY scheduled_for")
-    # What may still run, the last success, and the last one at all.
+    # Runs that may still run, the last success, and the last run of all.
     assert [state for (state,) in left] == ["running", "succeeded", "missed"]
     assert clean(server) == NOTHING

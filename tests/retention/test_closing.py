@@ -1,4 +1,4 @@
-"""A closed subscription: only read at once, opened again, and what a change that races with it comes to."""
+"""A closed subscription: read-only at once, reopened, and closed during a change."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -100,7 +100,7 @@ def test_a_change_that_races_with_closing_comes_before_it_or_is_refused(
 ) -> None:
     workflow = tenant.workflow()
     database = tenant.server.database
-    # What waits for its turn was let in before anything was closed.
+    # The change that waits for its turn was admitted before the closing.
     calls: list[Callable[[], httpx.Response]] = [
         lambda: tenant.server.operator.post(f"{tenant.path}/close", REASON),
         lambda: tenant.ana.post(f"{tenant.at(workflow)}/versions", {"data": {"n": 2}}),

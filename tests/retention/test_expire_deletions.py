@@ -1,4 +1,4 @@
-"""Soft deletions whose time is over: gone for good at that time, each with its records, and never before."""
+"""Expired soft deletions: deleted for good at their time, each with its records, and never before."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -26,18 +26,18 @@ MACHINE = f"system:{expire_deletions.NAME}"
 
 
 def expire(server: Server) -> Counts:
-    """What a run of the job comes to."""
+    """Run the scheduled job; answers its counts."""
     return carried_out(server, expire_deletions.NAME, expire_deletions.run)
 
 
 def planned(server: Server) -> RunPlan:
-    """What a run would come to."""
+    """The plan of a job run."""
     with job_context(server) as context:
         return expire_deletions.plan(context, context.clock())
 
 
 def deletions_of(tenant: Tenant, resource: Json) -> list[Json]:
-    """The records of a resource, newest first."""
+    """The deletion records of a resource, newest first."""
     return tenant.ana.pages(f"{tenant.path}/deletions", resource_id=resource["resource_id"])
 
 
@@ -78,7 +78,7 @@ def test_a_deletion_becomes_one_for_good_when_its_time_is_over(lone: Tenant) -> 
     assert MACHINE not in {user["username"] for user in lone.ana.pages(f"{lone.path}/users")}
     refused(lone.ana.post(f"{lone.path}/users", {"username": MACHINE, "role": "viewer"}), 422, "invalid")
     check_history(lone)
-    # A rebuilt database has the same actor again, and no user of that name either.
+    # A rebuilt database has the same actor, and no user of that name either.
     repository = RepositoryReader(lone.repository)
     recovered = recover(
         repository, SubscriptionId(UUID(lone.subscription_id)), git_url="", at=lone.server.clock()
@@ -92,7 +92,7 @@ def test_what_has_a_part_that_can_be_restored_for_longer_waits_for_that(lone: Te
     made = tree(lone)
     lone.remove(made["inner workflows"])
     lone.remove(made["inner folders"])
-    # As where fewer days were configured since.
+    # As after a setting of fewer days.
     lone.server.database.rows(
         "UPDATE deletion_logs SET restore_expiry_at = restore_expiry_at + %s WHERE resource_id = %s"
         " RETURNING 1",
@@ -106,7 +106,7 @@ def test_what_has_a_part_that_can_be_restored_for_longer_waits_for_that(lone: Te
         lone.restore(deletion, resolve={"new_parent_id": lone.job_id})
         assert expire(lone.server) == {"deletions": 1, "resources": 2, "blocked": 0}
         assert made["inner workflows"]["resource_id"] in live(lone)
-        # Deleted again, its time begins anew, and the record of the first time does not end it.
+        # Deleted again, its time begins anew, and the record of the first deletion does not end it.
         lone.remove(made["inner workflows"])
         assert expire(lone.server)["deletions"] == 0
         assert [each["purged_at"] for each in deletions_of(lone, made["inner workflows"])] == [None, None]
@@ -143,7 +143,7 @@ def test_what_was_decided_meanwhile_stands_and_the_run_goes_on(lone: Tenant) -> 
 
     def tell(message: str, _: Mapping[str, Any]) -> None:
         if not told:
-            # After the look, before the act: somebody restores one just in time, and deletes one for good.
+            # Between finding and deleting: a user restores one just in time, and deletes one for good.
             [deletion] = deletions_of(lone, restored)
             lone.server.database.rows(
                 "UPDATE deletion_logs SET restore_expiry_at = restore_expiry_at + interval '1 day'"
@@ -169,7 +169,7 @@ def test_what_was_decided_meanwhile_stands_and_the_run_goes_on(lone: Tenant) -> 
 
 @pytest.fixture(autouse=True)
 def _nothing_left(lone_server: Server) -> Iterator[None]:
-    """Let no test find what another left to expire."""
+    """Expire the deletions that other tests left."""
     yield
     with lone_server.clock.moved(days=2 * DAYS):
         expire(lone_server)

@@ -1,4 +1,4 @@
-"""Legal holds: placed, listed, released, and in the way of what would delete for good."""
+"""Legal holds: placed, listed, released, and a bar to deletions for good."""
 
 from datetime import timedelta
 from typing import Any
@@ -102,12 +102,12 @@ def test_what_a_hold_is_on_lies_above_or_lies_below_is_not_deleted_for_good(tena
         for each in free:
             ok(purge(tenant, each))
         release(tenant, hold)
-    # A hold runs no longer than it says.
+    # A hold ends at its `until`.
     place(tenant, **on(job), until=later(tenant, hours=1))
     refused(purge(tenant, workflow), 409, "held")
     with tenant.server.clock.moved(hours=2):
         ok(purge(tenant, workspace))
-    # What is gone may be held as well, for its rows.
+    # A resource that was deleted for good may be held as well, for its rows of logs.
     assert place(tenant, **on(workflow))["state"] == "active"
     [tried, *_] = [e for e in events(tenant, action="DELETE") if e["status"] == "failed"]
     assert "legal hold" in tried["error_message"]

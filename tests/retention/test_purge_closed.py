@@ -1,4 +1,4 @@
-"""Closed subscriptions whose time is over: exported whole, then gone but for what stays for good."""
+"""Closed subscriptions whose time is over: exported whole, then deleted except for their permanent rows."""
 
 import os
 import signal
@@ -36,7 +36,7 @@ from tests.support.trees import tree
 from tests.support.waiting import until
 
 DAYS = 31
-# Each row again on twenty days before, and so in many chunks.
+# Each row copied to twenty earlier days, and so to many chunks.
 SPREAD = sql.SQL(
     "INSERT INTO {0} SELECT (jsonb_populate_record(r, jsonb_build_object("
     "'log_id', gen_random_uuid(), 'created_at', r.created_at - day * interval '1 day'))).*"
@@ -46,12 +46,12 @@ LEFT = {"subscriptions", "audit_logs", "data_change_history"}
 
 
 def purge(server: Server) -> Counts:
-    """What a run of the job comes to."""
+    """Run the scheduled job; answers its counts."""
     return carried_out(server, purge_closed.NAME, purge_closed.run)
 
 
 def lived(tenant: Tenant) -> dict[str, Json]:
-    """Something in every table."""
+    """A tenant with rows in every table."""
     made = tree(tenant)
     tenant.save(made["workflows"], {"n": 2}, tag="v2", publish=True)
     tenant.save(made["inner workflows"], {"n": 2})
@@ -69,7 +69,7 @@ def lived(tenant: Tenant) -> dict[str, Json]:
 
 
 def sizes(database: Database, subscription_id: str) -> dict[str, int]:
-    """How many rows of a subscription each table has."""
+    """The number of rows of a subscription in each table."""
     count = sql.SQL("SELECT {}, count(*) FROM {} WHERE subscription_id = {}")
     of = sql.Literal(subscription_id)
     tables = (*EXPORTED, *KEPT_UP, *LOGS)
@@ -79,14 +79,14 @@ def sizes(database: Database, subscription_id: str) -> dict[str, int]:
 
 
 def ids(database: Database, log: str, subscription_id: str) -> set[str]:
-    """The rows that a log has of a subscription."""
+    """The ids of a subscription's rows in a log."""
     query = sql.SQL("SELECT log_id::text FROM {} WHERE subscription_id = %s").format(sql.Identifier(log))
     with database.connection() as connection:
         return {log_id for [log_id] in connection.execute(query, [subscription_id])}
 
 
 def exports(folder: Path, subscription_id: str) -> dict[str, list[Json]]:
-    """What the archives of a subscription hold, each of which is whole."""
+    """The rows in the archives of a subscription, each of which is whole."""
     store = ArchiveStore(str(folder))
     found: dict[str, list[Json]] = {}
     listing = reading.listing(store)
@@ -120,7 +120,7 @@ def test_a_closed_subscription_goes_whole_after_it_was_exported(lone: Tenant, ho
         assert {part.what: part.rows for part in plan.parts} == going
         counts = purge(server)
         assert (counts["exported"], counts["purged"], counts["blocked"]) == (1, 1, 0)
-        # What is numbered and what is remembered for retries goes as well.
+        # Change numbers and results kept for retries are deleted as well.
         assert counts["rows"] > sum(going.values())
         assert purge(server) == {"exported": 0, "purged": 0, "blocked": 0, "rows": 0}
         shown = ok(server.operator.get(lone.path))
@@ -130,7 +130,7 @@ def test_a_closed_subscription_goes_whole_after_it_was_exported(lone: Tenant, ho
         refused(server.operator.post(f"{lone.path}/reopen", REASON), 409, "subscription_closed")
         refused(lone.ana.get(lone.path), 401, "unauthenticated")
     after = sizes(server.database, lone.subscription_id)
-    # Of the calls since, which go in their time.
+    # Rows of the calls since, which expire in their time.
     after.pop("server_logs")
     assert {table for table, rows in after.items() if rows} == LEFT
     assert after["audit_logs"] > before["audit_logs"]
@@ -141,7 +141,7 @@ def test_a_closed_subscription_goes_whole_after_it_was_exported(lone: Tenant, ho
     )
     assert last == [("INSERT", 1), ("UPDATE", 2), ("UPDATE", 3), ("UPDATE", 4)]
     assert not lone.repository.exists()
-    # What was exported is all of it, but for secrets.
+    # The export has every row, without secrets.
     folder = server.context.settings.data_dir / "exports"
     found = exports(folder, lone.subscription_id)
     assert {table: len(rows) for table, rows in found.items()} == {
@@ -166,7 +166,7 @@ def test_a_closed_subscription_goes_whole_after_it_was_exported(lone: Tenant, ho
     [bundle] = folder.glob("repository/*/*/*.bundle")
     git(home, "clone", "-q", "--bare", str(bundle), "again")
     assert git(home / "again", "rev-parse", "main").strip() == main
-    # Nothing of anybody else, and nothing that would be damage.
+    # No row of another tenant is deleted, and nothing is damaged.
     assert other.footprint() == footprint
     assert ok(other.ana.get(other.at(others["workflows"])))["current_version"] == 2
     assert damages(server) == []
@@ -256,7 +256,7 @@ def test_a_purge_that_dies_anywhere_is_gone_on_with(lone: Tenant) -> None:
     made = lived(lone)
     closed(lone)
     server.flush_log()
-    # For processes whose time is the machine's.
+    # For processes that use the machine's clock.
     server.database.rows(
         "UPDATE subscriptions SET closed_at = closed_at - interval '40 days', purge_after = closed_at"
         " WHERE subscription_id = %s RETURNING 1",
@@ -271,13 +271,13 @@ def test_a_purge_that_dies_anywhere_is_gone_on_with(lone: Tenant) -> None:
     die(server, "export-noted:kill")
     request = ask(lone, made["workspaces"])
     for point in ("leaving-archived:kill", "rows-purged:kill:9", "leaving-recorded:kill:2"):
-        # It goes on being called, and that is logged.
+        # Calls continue, and are logged.
         refused(server.operator.get(f"{lone.path}/users"), 409, "subscription_closed")
         server.flush_log()
         for log, found_ids in logged.items():
             found_ids |= ids(server.database, log, lone.subscription_id)
         die(server, point)
-    # What is half gone is no damage.
+    # A half deleted subscription is no damage.
     assert damages(server) == []
     assert "failed" not in carried_out(server, repositories.UPKEEP, repositories.upkeep)
     die(server, "repository-removed:kill")
@@ -288,7 +288,7 @@ def test_a_purge_that_dies_anywhere_is_gone_on_with(lone: Tenant) -> None:
     found = exports(server.context.settings.data_dir / "exports", lone.subscription_id)
     assert {log: {row["log_id"] for row in found[log]} for log in LOGS} == logged
     assert {row["request_id"] for row in found["deletion_requests"]} == {request["request_id"]}
-    # What a run that was killed had archived and not yet deleted is there twice.
+    # Rows that a killed run had archived and not yet deleted are archived twice.
     once = {table: len({orjson.dumps(row) for row in rows}) for table, rows in found.items()}
     whole = {table: rows for table, rows in before.items() if rows and table != "server_logs"}
     assert once.items() >= whole.items()
@@ -342,13 +342,13 @@ def test_what_is_logged_while_rows_go_is_in_the_database_or_in_an_archive(
     assert answered <= left | set(archived)
     assert left & set(archived) == set()
     assert len(archived) == len(set(archived))
-    # One came while rows went.
+    # A hold was placed while rows were deleted.
     assert during
     assert during <= set(archived)
 
 
 def damages(server: Server) -> list[Finding]:
-    """What is wrong in the eyes of `annals verify`."""
+    """The faults that `annals verify` reports."""
     pool = ServiceDatabase(server.database.url, pool_size=2)
     try:
         return list(reconcile(pool, server.context.store, server.clock, repair=False).findings)
@@ -357,7 +357,7 @@ def damages(server: Server) -> list[Finding]:
 
 
 def die(server: Server, point: str) -> None:
-    """Let the job be killed at a place."""
+    """Kill the job at a place."""
     assert point.partition(":")[0] in OF_PURGING
     done = subprocess.run(
         [ANNALS, "jobs", "run", purge_closed.NAME],

@@ -1,4 +1,4 @@
-"""Check-outs whose lease is over: released by a job as if when it ended, and never one that runs again."""
+"""Check-outs whose lease has ended: released by a job as of that end, and never one that was renewed."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,12 +15,12 @@ MACHINE = f"system:{release_check_outs.NAME}"
 
 
 def release(server: Server) -> Counts:
-    """What a run of the job comes to."""
+    """Run the scheduled job; answers its counts."""
     return carried_out(server, release_check_outs.NAME, release_check_outs.run)
 
 
 def check_outs(tenant: Tenant, resource: Json) -> list[Any]:
-    """How the check-outs of a resource ended, the first of them first, and what its versions mirror."""
+    """The ends of a resource's check-outs, the first one first, and the copies in its versions."""
     return tenant.server.database.rows(
         "SELECT release_kind, released_at = expires_at, released_by,"
         " (SELECT count(*) FROM versions WHERE resource_id = c.resource_id AND checked_out_by IS NOT NULL)"
@@ -36,7 +36,7 @@ def test_a_lease_ends_by_itself_and_the_resource_can_be_checked_out(lone: Tenant
     lone.check_out(gone, by=lone.ana, ttl_seconds=60)
     assert release(lone.server) == {"check_outs": 0}
     with lone.server.clock.moved(minutes=2):
-        # Whose lease is over is deleted for good before anybody looked.
+        # A resource whose lease has ended is deleted for good before the job runs.
         lone.remove(gone, by=lone.ben)
         lone.remove(gone, permanent=True)
         with job_context(lone.server) as context:
@@ -65,7 +65,7 @@ def test_a_lease_that_was_taken_meanwhile_runs_on(lone: Tenant) -> None:
         with database.connection() as connection, connection.transaction():
             lock = "SELECT 1 FROM workflows WHERE workflow_id = %s FOR UPDATE"
             connection.execute(lock, [first["resource_id"]])
-            # It has found both, and waits for the first.
+            # The job has found both, and waits for the first.
             running = thread.submit(release, lone.server)
             until(lambda: database.value(WAITING) == 1)
             lone.check_out(taken, by=lone.ben)

@@ -1,4 +1,4 @@
-"""The retention job: each level goes at its term, whole chunks at once, and held rows stay."""
+"""The retention job: each level expires at its term, whole chunks are dropped, and held rows stay."""
 
 from datetime import datetime, timedelta
 from typing import LiteralString
@@ -92,7 +92,7 @@ def test_tenants_with_terms_of_their_own_keep_less_or_more_than_the_others(
     assert counts["rows"] == sum(part.rows for part in plan.parts) == 16
     assert plan.digest != logs.plan().digest
     assert logs.run()["rows"] == 0
-    # Past everybody's term but one's, the chunk has just that one's rows; without these it goes as a whole.
+    # Past all terms but one tenant's, the chunk keeps that tenant's rows; without them it is dropped.
     logs.rule("server", 400, ever)
     counts = logs.run()
     assert (counts["chunks"], counts["rows"]) == (1, 2)
@@ -130,7 +130,7 @@ def test_a_chunk_with_held_rows_keeps_just_those_until_they_are_released(logs: L
     release(tenant, holds[0])
     logs.clear()
 
-    # A folder, with all that is below it, and a user.
+    # A folder with all below it, and a user.
     for log in ("execution_logs", "node_execution_logs"):
         logs.add(log, old, **about, workflow_id=flow)
         logs.add(log, old, **about, workflow_id=UNKNOWN, triggered_by=user)
@@ -143,7 +143,7 @@ def test_a_chunk_with_held_rows_keeps_just_those_until_they_are_released(logs: L
     counts = logs.run()
     assert (counts["rows"], counts["chunks"]) == (2, 2)
 
-    # A whole subscription, and no other's; until it lapses.
+    # A whole subscription, and no other, until the hold lapses.
     logs.add("server_logs", old, **about, number=2)
     logs.add("server_logs", old, subscription_id=None, number=2)
     place(tenant, until=(logs.server.clock() + timedelta(days=1)).isoformat())
@@ -166,7 +166,7 @@ def test_what_is_moved_out_of_what_is_held_stays_held(logs: Logs, tenant: Tenant
         )
     )
     hold = place(tenant, **on(held))
-    # With all that lies in it, and then a part of it again: each is kept for what it was in.
+    # With all below it, and then a part of it again: each is kept for its earlier place.
     ok(tenant.ana.patch(f"{folders}/{outer['resource_id']}", {"workspace_id": other["resource_id"]}))
     ok(tenant.ana.patch(f"{folders}/{tenant.folder_id}", {"workspace_id": third["resource_id"]}))
     logs.clear_rows()
@@ -244,7 +244,7 @@ def test_what_is_restored_elsewhere_goes_on_to_be_held_by_holds_of_before(logs: 
     release(tenant, hold)
     place(tenant, **on(first))
     ok(tenant.ana.delete(tenant.at(job), params={"permanent": True}))
-    # It fell from there once.
+    # It was deleted below that folder once.
     assert (logs.run()["rows"], logs.count("execution_logs")) == (0, 1)
 
 

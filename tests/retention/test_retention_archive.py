@@ -1,4 +1,4 @@
-"""Archive, then drop: killed at each place between, or with a full disk, no row is in neither place."""
+"""Archive, then drop: after a kill at any place or a full disk, each row is in the log or in an archive."""
 
 import os
 import signal
@@ -48,13 +48,13 @@ LAST_RUN: LiteralString = "SELECT state, counts FROM job_runs ORDER BY scheduled
 LATE_ROW: LiteralString = (
     "INSERT INTO server_logs (log_id, created_at, request_id) VALUES (gen_random_uuid(), %s, 'r')"
 )
-# A chunk goes as a whole, and rows of a tenant with a shorter term: of each log, in each test.
+# Of each log, in each test: a chunk is dropped as a whole, and rows of a tenant with a shorter term.
 EXPECTED = {"server_logs": 8, "node_execution_logs": 8}
 
 
 @pytest.fixture
 def logs(lone_server: Server) -> Logs:
-    """Logs with rows past their term, some in a chunk with others that are not."""
+    """Logs with expired rows, some in a chunk with rows that are not."""
     logs, of = Logs(lone_server), Tenant(lone_server).subscription_id
     logs.clear()
     for log, level in (("server_logs", "server"), ("node_execution_logs", "node")):
@@ -79,7 +79,7 @@ def run(logs: Logs, archive: Path, failpoint: str = "") -> subprocess.CompletedP
 
 
 def stored(logs: Logs, log: str) -> dict[str, bytes]:
-    """The rows of a test that a log has, by their ids, as JSON."""
+    """The rows of a test in a log, by their ids, as JSON."""
     [(column, value)] = MARK[log].items()
     query = sql.SQL("SELECT r.log_id::text, row_to_json(r)::text FROM {} r WHERE {} = %s")
     with logs.database.connection() as connection:
@@ -88,7 +88,7 @@ def stored(logs: Logs, log: str) -> dict[str, bytes]:
 
 
 def archived(folder: Path, log: str) -> Counter[tuple[str, bytes]]:
-    """The rows in whole archives, by their ids, and in how many each is."""
+    """The rows in whole archives, by their ids, and the number of archives that have each."""
     found: Counter[tuple[str, bytes]] = Counter()
     if folder.exists():
         store = ArchiveStore(str(folder))
@@ -115,7 +115,7 @@ def test_killed_at_a_place_no_row_is_in_neither_and_the_next_run_ends_it(
         left = stored(logs, log)
         assert len(left) == 2
         assert set(archived(tmp_path, log)) == rows.items() - left.items()
-        # Each archive that is whole is known to the database, but for one that was written and no more.
+        # The database lists each whole archive, except one whose job was killed right after it was written.
         [(known, of_them)] = logs.database.rows(
             "SELECT count(*), coalesce(sum(rows), 0)::bigint FROM archives WHERE log = %s", log
         )
@@ -177,7 +177,7 @@ def test_a_command_that_is_told_to_end_stops_its_run_and_says_so(logs: Logs, tmp
         time.sleep(0.05)
         state = next(iter(row[0] for row in logs.database.rows(LAST_RUN)), None)
     time.sleep(0.5)
-    # As Ctrl-C does, which has a handler of Python's own.
+    # As Ctrl-C, for which Python has a handler of its own.
     process.send_signal(signal.SIGTERM)
     assert "what is left is done by the next" in process.communicate(timeout=30)[1]
     assert process.returncode == 130
@@ -188,7 +188,7 @@ def test_a_command_that_is_told_to_end_stops_its_run_and_says_so(logs: Logs, tmp
 
 
 def add_late(logs: Logs, of: str, number: int) -> None:
-    """Rows of a tenant that are past a term of ten days, in a chunk with another that is not past its own."""
+    """Add rows of a tenant past a term of ten days, to a chunk with a row that is not expired."""
     at = logs.server.clock() - timedelta(days=20)
     logs.add("server_logs", at, subscription_id=of, number=number)
     logs.add("server_logs", at, subscription_id=None)
@@ -234,7 +234,7 @@ def test_who_keeps_rows_while_they_are_archived_does_not_wait_and_they_stay(
     waited: list[float] = []
 
     def keep(place: str) -> None:
-        # They are deleted, and recorded as archived; not yet committed.
+        # The rows are deleted, and recorded as archived; not yet committed.
         if place == "rows-recorded" and not waited:
             began = time.monotonic()
             if is_rule:
@@ -253,7 +253,7 @@ def test_who_keeps_rows_while_they_are_archived_does_not_wait_and_they_stay(
 
 
 def fill(file: Path) -> None:
-    """Leave no room on a disk."""
+    """Fill a disk."""
     with pytest.raises(OSError, match="No space left on device"):
         file.write_bytes(bytes(2**21))
 
@@ -345,7 +345,7 @@ def test_who_writes_to_a_chunk_all_the_while_keeps_it_and_never_waits(logs: Logs
         over.set()
         writer.join()
     assert (counts["chunks"], counts["left"], counts["archives"]) == (0, 1, retention.ARCHIVE_TRIES)
-    # One stall is the machine's.
+    # The machine itself may stall once.
     assert len(waited) <= 1
     before = stored(logs, "server_logs")
     assert len(before) == 50 + written

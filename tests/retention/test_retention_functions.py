@@ -1,4 +1,4 @@
-"""The functions by which rows of logs go: for one role alone, never early, and in nobody's way."""
+"""The functions that delete rows of logs: for one role alone, never early, and without making others wait."""
 
 import threading
 import time
@@ -40,7 +40,7 @@ def logs(lone_server: Server) -> Logs:
 
 
 def refused(database: Database, query: LiteralString, *values: object) -> str | None:
-    """The SQLSTATE by which retention is refused."""
+    """The SQLSTATE of a statement that is refused to the role of retention."""
     with database.connection("annals_retention", "platform") as connection:
         with pytest.raises(psycopg.Error) as raised:
             connection.execute(query, values)
@@ -48,7 +48,7 @@ def refused(database: Database, query: LiteralString, *values: object) -> str | 
 
 
 def chunk_of(logs: Logs, at: datetime) -> tuple[datetime, datetime]:
-    """From when until when the chunk reaches in which an instant lies."""
+    """The beginning and end of the chunk of an instant."""
     [(start, end)] = logs.database.rows(
         "SELECT range_start, range_end FROM timescaledb_information.chunks"
         " WHERE hypertable_name = 'server_logs' AND range_start <= %s AND range_end > %s",
@@ -59,7 +59,7 @@ def chunk_of(logs: Logs, at: datetime) -> tuple[datetime, datetime]:
 
 
 def guarded(logs: Logs, start: datetime, end: datetime) -> tuple[int, int]:
-    """Guard a chunk: which it is, and how many transactions wrote to it since it is guarded."""
+    """Guard a chunk; answers its oid, and the number of transactions noted since it is guarded."""
     with logs.database.connection("annals_retention", "platform") as connection:
         [(chunk, late_writes)] = connection.execute(GUARD, [start, end]).fetchall()
     return chunk, late_writes
@@ -122,12 +122,12 @@ def test_they_refuse_what_a_rule_or_a_hold_keeps(logs: Logs) -> None:
         "SELECT range_start, range_end FROM timescaledb_information.chunks"
         " WHERE hypertable_name = 'server_logs' ORDER BY range_start"
     )
-    # The last may be of requests of today.
+    # The last chunk may have requests of today.
     (old_from, old_until), (new_from, new_until) = chunks[:2]
     assert refused(logs.database, DROP, new_from, new_until, at, 1, 0) == EARLY
-    # Of no chunk.
+    # No chunk has this range.
     assert refused(logs.database, DROP, old_from, new_until, at, 1, 0) == "P0002"
-    # Not guarded, another chunk, or written to since so many had.
+    # Not guarded, another chunk, or written to since.
     assert refused(logs.database, DROP, old_from, old_until, at, None, None) == "40001"
     chunk, late_writes = guarded(logs, old_from, old_until)
     assert late_writes == 0
@@ -166,7 +166,7 @@ def test_while_a_rule_or_a_hold_is_being_changed_nothing_goes(logs: Logs) -> Non
             connection.execute(lock.format(sql.Identifier(table)))
             began = time.monotonic()
             assert refused(logs.database, DROP, start, end, at, chunk, 0) == "55P03"
-            # By its COMMIT.
+            # Refused by its COMMIT.
             assert (
                 refused(logs.database, DELETE, "server", None, EVER, at - timedelta(days=90), at, 9)
                 == "55P03"
@@ -272,7 +272,7 @@ def test_beside_a_drop_nobody_waits_for_a_lock_and_a_long_reader_only_puts_it_of
         over.set()
         for worker in (*workers, ended):
             worker.join()
-    # One stall is the machine's.
+    # The machine itself may stall once.
     assert len(waited) <= 1
     assert took > 1.4
     assert (counts["chunks"], logs.count("server_logs")) == (1, 1)
@@ -292,7 +292,7 @@ def test_without_timescaledb_the_same_rows_go_one_by_one(tmp_path: Path) -> None
         logs.rule("server", 10, of)
         plan = logs.plan()
         counts = logs.run(archive_url=str(tmp_path / "archive"))
-        # Of servers and nodes 12 past 90 days, and of one tenant 3 more; of executions 6 past a year.
+        # 12 of servers and of nodes past 90 days, and 3 more of one tenant; 6 of executions past a year.
         expected = {"server_logs": 15, "node_execution_logs": 12, "execution_logs": 6}
         assert counts["rows_by_log"] == expected
         assert counts["rows"] == counts["archived_rows"] == sum(part.rows for part in plan.parts) == 33

@@ -48,7 +48,7 @@ def test_the_whole_set_is_replaced_and_each_change_recorded_where_it_belongs(ten
     expected = DEFAULTS | {(None, "server"): 30, (of, "server"): 400, (of, "user_actions"): None}
     assert put(server, *rules) == expected
     assert put(server, *rules) == expected
-    # What is left out is as by default, a subscription's rule is gone.
+    # A level that is left out has its default, and a subscription's rule is deleted.
     assert put(server, rule("server", 400, of)) == DEFAULTS | {(of, "server"): 400}
     [later, earlier] = events(tenant, resource_type="retention_policy")
     assert earlier["new_values"] == {"keep_days": {"server": 400, "user_actions": None}}
@@ -69,7 +69,7 @@ def test_what_is_permanent_is_shortened_only_by_who_says_so(tenant: Tenant) -> N
         assert pointers(problem) == ["/confirm"]
     assert shown(ok(server.operator.get(PATH))) == DEFAULTS
     put(server, rule("user_actions", 3650), rule("user_actions", None, of), confirm=True)
-    # The tenant's own rule kept more than the one for all, which holds for it when its own is gone.
+    # The tenant's own rule kept rows for longer than the rule for all, which applies once it is deleted.
     refused(server.operator.put(PATH, {"policies": [rule("user_actions", 3650)]}), 422, "invalid")
     put(server, rule("user_actions", 4000), rule("user_actions", None, of))
     put(server)
