@@ -7,7 +7,7 @@ read nothing outside the repository.
 import pygit2
 from pygit2.enums import ConfigLevel
 
-# libgit2 does not fsync unless told to: neither the file of a ref nor the folder that it is renamed in.
+# By default libgit2 does not fsync: neither the file of a ref nor the folder that it is renamed in.
 pygit2.settings.enable_fsync_gitdir(True)
 
 # Libgit2 would look up every object that a new tree, commit or ref names. `commit_builder` names objects that

@@ -56,7 +56,7 @@ class Store:
         return self._root
 
     def path(self, subscription_id: str) -> Path:
-        """Return the repository's folder, which may not exist; ValueError unless the id is a canonical UUID."""
+        """Return the repository's folder, which may not exist; ValueError unless the id is canonical."""
         if str(UUID(subscription_id)) != subscription_id:
             raise ValueError(f"not a canonical UUID: {subscription_id!r}")
         return self._root / f"{subscription_id}.git"

@@ -74,14 +74,14 @@ class Process:
 
     def _hear(self) -> None:
         try:
-            told = self._control.recv(_NUMBER_BYTES)
+            received = self._control.recv(_NUMBER_BYTES)
         except ConnectionError:
-            told = b""
-        if not told:
+            received = b""
+        if not received:
             # The starter has died. It reports each end at once, so the id is still this process's.
             with suppress(ProcessLookupError):
                 os.killpg(self._leader, signal.SIGKILL)
-        self._status = int(told or -signal.SIGKILL)
+        self._status = int(received or -signal.SIGKILL)
         asyncio.get_running_loop().remove_reader(self._control)
         self._control.close()
         self._ended.set()
@@ -157,9 +157,9 @@ class Starter:
 
 async def _answer(control: socket.socket) -> int:
     """Receive the id of the new process; raises OSError."""
-    told = await asyncio.get_running_loop().sock_recv(control, _NUMBER_BYTES)
-    if not told:
+    received = await asyncio.get_running_loop().sock_recv(control, _NUMBER_BYTES)
+    if not received:
         raise ConnectionAbortedError("no answer from the program that starts git")
-    if (number := int(told)) < 0:
+    if (number := int(received)) < 0:
         raise OSError(-number, os.strerror(-number))
     return number

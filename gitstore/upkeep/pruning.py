@@ -2,8 +2,8 @@
 
 The time of a file does not say when an object became unreachable, since packs are merged. So each run notes
 in the repository which objects it found unreachable, and an object is removed once runs two weeks apart found
-it so. Everything up to the removal is done beside writers. The removal itself, which takes milliseconds, is done
-under the lock that orders them.
+it so. Everything up to the removal is done beside writers. The removal itself takes milliseconds, under the
+lock that orders them.
 """
 
 import json

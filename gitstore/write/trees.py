@@ -27,8 +27,8 @@ def entry(tree: bytes, name: str, mode: FileMode) -> bytes | None:
 
 def entries(tree: bytes, mode: FileMode) -> dict[str, bytes]:
     """Return the ids, as 20 bytes, of all objects of a mode, by name."""
-    wanted = b"%o" % mode
-    return {name.decode(): oid for found, name, oid in _ENTRY.findall(tree) if found == wanted}
+    expected = b"%o" % mode
+    return {name.decode(): oid for found, name, oid in _ENTRY.findall(tree) if found == expected}
 
 
 def replaced(tree: bytes, name: str, mode: FileMode, object_id: bytes) -> bytes | None:

@@ -1,1 +1,1 @@
-"""Recovery: comparing the database with the repositories, repairing and rebuilding it."""
+"""Compare the database with the repositories, repair it, and rebuild it."""

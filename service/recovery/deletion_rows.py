@@ -1,4 +1,4 @@
-"""What fell by which deletion, and what became of it, as the commits of `main` tell it in their order."""
+"""The rows of deletions, and of their restores, from the commits of `main` in their order."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from sql.queries.rebuild import PastDeletion
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A commit that deletes or restores: its place on `main`, counted from 1, by whom it is, and of when."""
+    """A commit that deletes or restores: its place on `main`, counted from 1, its author and time."""
 
     commit_id: str
     place: int
@@ -36,27 +36,27 @@ class ResourceState:
 
 
 class PastDeletions:
-    """The rows of deletions by their ids; where one raises NotUnderstood, it has done nothing."""
+    """The rows of deletions by their ids; a method that raises NotUnderstood has changed nothing."""
 
     def __init__(self) -> None:
         self.rows: dict[UUID, PastDeletion] = {}
-        # Of what is deleted now, by resource: its row, and what of it lies in it.
+        # Of resources that are deleted now: the row of each, and those deleted children of each.
         self._open: dict[UUID, UUID] = {}
         self._inside: dict[UUID | None, set[UUID]] = {}
         self._restored: dict[UUID, list[UUID]] = {}
 
-    def delete(self, line: DeletionLine, moment: Moment, fallen: Sequence[ResourceState]) -> None:
-        """Let resources fall that live: one, and others that lie below it."""
-        own = {each.key[1] for each in fallen}
-        root = next((each for each in fallen if each.parent is None or each.parent[1] not in own), None)
+    def delete(self, line: DeletionLine, moment: Moment, deleted: Sequence[ResourceState]) -> None:
+        """Delete living resources: one, and others below it."""
+        own = {each.key[1] for each in deleted}
+        root = next((each for each in deleted if each.parent is None or each.parent[1] not in own), None)
         if root is None or not own.isdisjoint(self._open):
             raise NotUnderstood(f"{_of(line, moment)} takes what is deleted already, or lies in itself")
-        for row in self._add(line, moment, root, fallen):
+        for row in self._add(line, moment, root, deleted):
             self._open[row.resource_id] = row.deletion_id
             self._inside.setdefault(row.parent_resource_id, set()).add(row.resource_id)
 
     def purge(self, line: DeletionLine, moment: Moment, root: Key) -> list[Key]:
-        """Let a deleted resource go for good, with all below it; returns them."""
+        """Delete a deleted resource for good, with all below it; returns them."""
         before = self._state(root[1])
         if before is None or before.key != root:
             raise NotUnderstood(
@@ -72,7 +72,7 @@ class PastDeletions:
         return [each.key for each in gone]
 
     def restore(self, deletion_id: UUID, moment: Moment, back: Collection[UUID]) -> None:
-        """Let resources live again: what a deletion names, and others that fell with it."""
+        """Restore resources: the one that a deletion names, and others that were deleted with it."""
         named = self.rows.get(deletion_id)
         rows = [self.rows[self._open[each]] for each in back if each in self._open]
         if (
@@ -96,7 +96,7 @@ class PastDeletions:
             )
 
     def withdraw(self, deletion_id: UUID, resource_id: UUID, version_id: UUID) -> None:
-        """Note that a version was published when its resource fell."""
+        """Note that a version was published until the deletion of its resource."""
         root = self.rows.get(deletion_id)
         is_root = root is not None and root.resource_id == resource_id
         row = root if is_root else self.rows.get(ids.derived(deletion_id, resource_id))
@@ -105,12 +105,12 @@ class PastDeletions:
         self.rows[row.deletion_id] = replace(row, published_version_id=version_id)
 
     def published_before(self, deletion_id: UUID) -> set[UUID]:
-        """The versions that a restore has to publish, since they were published when they fell."""
+        """The versions that a restore has to publish, since they were published until the deletion."""
         rows = (self.rows[each] for each in self._restored.get(deletion_id, ()))
         return {row.published_version_id for row in rows if row.published_version_id is not None}
 
     def _state(self, resource_id: UUID) -> ResourceState | None:
-        """What is deleted, as it fell: nothing can change it meanwhile."""
+        """A deleted resource at the time of its deletion: nothing can change it meanwhile."""
         if resource_id not in self._open:
             return None
         row = self.rows[self._open[resource_id]]
@@ -127,24 +127,24 @@ class PastDeletions:
         self.rows[row.deletion_id] = replace(row, **values)  # type: ignore[arg-type]
 
     def _add(
-        self, line: DeletionLine, moment: Moment, root: ResourceState, fallen: Sequence[ResourceState]
+        self, line: DeletionLine, moment: Moment, root: ResourceState, deleted: Sequence[ResourceState]
     ) -> list[PastDeletion]:
-        by_id = {each.key[1]: each for each in fallen}
-        found = cascade(_falling(root), map(_falling, fallen))
+        by_id = {each.key[1]: each for each in deleted}
+        found = cascade(_candidate(root), map(_candidate, deleted))
         deletion_id = UUID(line.deletion_id)
         if len(found) != len(by_id) or deletion_id in self.rows:
             raise NotUnderstood(f"{_of(line, moment)} takes what does not lie in its root, or is told twice")
         made = []
         for each in found:
-            standing = by_id[each.resource_id]
-            kind, parent = standing.key[0], standing.parent
+            state = by_id[each.resource_id]
+            kind, parent = state.key[0], state.parent
             counts: dict[str, Any] = {f"cascaded_{name}": number for name, number in each.counts.items()}
             row = PastDeletion(
                 deletion_id=ids.derived(deletion_id, each.resource_id) if each.level else deletion_id,
                 root_deletion_id=deletion_id,
                 resource_type=kind,
                 resource_id=each.resource_id,
-                resource_name=standing.name,
+                resource_name=state.name,
                 parent_resource_type=None if parent is None else parent[0],
                 parent_resource_id=None if parent is None else parent[1],
                 cascade_level=each.level,
@@ -155,7 +155,7 @@ class PastDeletions:
                 can_be_restored=line.until is not None,
                 restore_expiry_at=line.until,
                 deleted_at=moment.at,
-                version_id=standing.version_id,
+                version_id=state.version_id,
                 published_version_id=None,
                 git_commit_hash=moment.commit_id,
                 commit_number=moment.place,
@@ -165,9 +165,9 @@ class PastDeletions:
         return made
 
 
-def _falling(standing: ResourceState) -> Candidate:
-    kind, resource_id = standing.key
-    return Candidate(kind, resource_id, None if standing.parent is None else standing.parent[1])
+def _candidate(state: ResourceState) -> Candidate:
+    kind, resource_id = state.key
+    return Candidate(kind, resource_id, None if state.parent is None else state.parent[1])
 
 
 def _of(line: DeletionLine, moment: Moment) -> str:

@@ -1,4 +1,4 @@
-"""Find why Annals can't have made a commit: a rebuild refuses a history that has a fault.
+"""Find why Annals can't have made a commit: rebuild refuses a history with a fault.
 
 A commit has one parent at the most, names every path that it changes or is a deletion, which removes paths,
 or a restore, which adds some; and each version that it names lies at its path in the tree.

@@ -1,7 +1,7 @@
 """Read the history of a subscription from its commits: one tolerant reading for rebuild and verify.
 
-Rebuild refuses a history that has a fault (`faults.py`) and makes rows of the others; verify compares
-what could be read with the rows.
+Rebuild refuses a history with a fault (`faults.py`), and makes rows of any other (`history_to_rows.py`).
+Verify compares the reading with the rows (`checks/`).
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -76,10 +76,10 @@ class BranchReading:
 
 
 class History:
-    """The versions, deletions and restores of `main`, as far as its commits can have made them.
+    """The versions, deletions and restores of `main`.
 
-    `strange` are deletions and restores that can't have done what their commits say, each with its reason;
-    `untold` are the resources at their paths, of which nothing is known.
+    `strange` are commits that can't have deleted or restored as they say, each with the reason. `untold` are
+    the resources at their paths, whose state is unknown.
     """
 
     def __init__(self, read_blob: ReadBlob) -> None:
@@ -120,7 +120,7 @@ class History:
         return entry
 
     def withdraw(self, withdrawn: Collection[tuple[UUID, UUID, UUID]]) -> None:
-        """Note which version of which resource a deletion withdrew from `published`."""
+        """Note the versions that deletions withdrew from `published`, each with deletion and resource."""
         for deletion_id, resource_id, version_id in withdrawn:
             try:
                 self.deletions.withdraw(deletion_id, resource_id, version_id)
@@ -201,7 +201,8 @@ class ReadResource:
 def read_resources(history: History, read_blob: ReadBlob) -> dict[Key, ReadResource]:
     """Read every resource that was not deleted for good, in the order of their first commits.
 
-    A resource of which not all is known is left out: a blob that can't be read is a matter of its version.
+    A resource whose first or newest commit can't be read in full is left out, and so is one whose newest blob
+    can't be read: `checks/documents.py` reports that of its version.
     """
     firsts: dict[Key, NamedVersion] = {}
     newest: dict[Key, NamedVersion] = {}

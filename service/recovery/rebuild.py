@@ -1,4 +1,4 @@
-"""Rebuilding a lost database from the repositories: each subscription in one transaction, or not at all."""
+"""Rebuild a lost database from the repositories: each subscription in one transaction, or not at all."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -51,7 +51,7 @@ LOST = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of one subscription; `reason` says why it was refused, `counts` the rows of each table.
+    """The result for one subscription; `reason` says why it was refused, `counts` the rows of each table.
 
     `strays` are commits that no ref reaches and that were left out, `foreign` refs that are not Annals'.
     """
@@ -77,11 +77,11 @@ def rebuild(
     dry_run: bool = False,
     progress: Progress = lambda _: None,
 ) -> Iterator[Outcome]:
-    """Add every subscription that has a repository here and no rows; what became of each, as it does.
+    """Add every subscription that has a repository here and no rows, and yield the result for each.
 
-    Where the database has any that no rebuild made, all are refused, unless `only_missing`: those are kept.
-    A dry run reads and judges everything, and writes nothing. Raises DatabaseUnavailable; what is finished by
-    then stays, and the next run goes on after it.
+    Where the database has a subscription that no rebuild made, all are refused; with `only_missing` it is
+    kept and the others are added. A dry run reads and judges everything, and writes nothing. Raises
+    DatabaseUnavailable; finished subscriptions stay, and the next run continues after them.
     """
     ids = [SubscriptionId(UUID(each)) for each in store.subscription_ids()]
     with database.transaction(PLATFORM) as tx:
@@ -121,7 +121,7 @@ class _SubscriptionRebuild:
     progress: Progress
 
     def run(self) -> Outcome:
-        """What became of it; a repository that can't be understood is refused."""
+        """Rebuild it; a repository that can't be understood is refused."""
         try:
             repository = RepositoryReader(self.store.path(str(self.subscription_id)))
         except GitStoreError as error:
@@ -226,7 +226,7 @@ class _SubscriptionRebuild:
 
 
 def _verify(tx: Transaction, repository: RepositoryReader, recovered: Recovered) -> None:
-    """Read the rows back and hold them against what git said and against the trees; raises NotUnderstood."""
+    """Read the rows back, and compare them with the history and with the trees; raises NotUnderstood."""
     subscription_id = recovered.subscription_id
     found = rows.counts(tx, subscription_id)
     if found != recovered.counts():

@@ -1,8 +1,8 @@
-"""Comparing the rows with the repositories, and putting right what is known to be wrong.
+"""Compare the rows with the repositories, and repair damage whose truth is known.
 
-The rows say where refs have to stand, and git says what is in a version. Safe beside writers on any number
-of hosts: rows are read as of one instant, what they name is in git before them, and refs are looked at under
-the lock under which they move.
+The rows say where refs have to be, and git says what a version holds. Safe beside writers on any number of
+hosts: rows are read as of one instant, the objects that they name are in git before them, and refs are read
+under the lock under which they move.
 """
 
 import time
@@ -28,14 +28,14 @@ from sql.queries import reconcile as queries
 
 log = structlog.get_logger(__name__)
 
-# A committer moves a ref within milliseconds of its COMMIT; one that stood still for so long is left behind.
+# A committer moves a ref within milliseconds of its COMMIT; a ref that has not moved for so long is behind.
 GRACE_SECONDS = 5.0
-# Of one subscription in one run; the next run goes on.
+# Of one subscription in one run; the next run finds more.
 MAX_FINDINGS = 1_000
 
 
 class VerifyDepth(StrEnum):
-    """How closely to look: at refs and files, at the whole history and its documents, at every object."""
+    """The depth of a check: refs and files; the whole history and its documents; every object."""
 
     REFS = "refs"
     HISTORY = "history"
@@ -44,7 +44,7 @@ class VerifyDepth(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """How much one run does: so many subscriptions, for about so long, from behind one of them."""
+    """The limits of one run: a number of subscriptions, a time, and the subscription to begin after."""
 
     subscriptions: int | None = None
     seconds: float | None = None
@@ -56,7 +56,7 @@ UNBOUNDED = Bounds()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport:
-    """What a run came to; `resume_after` is where the next one goes on, None where this one saw the last."""
+    """The result of a run; the next one begins after `resume_after`, None where this one saw the last."""
 
     subscriptions: int
     versions: int
@@ -65,7 +65,7 @@ class VerifyReport:
 
     @property
     def left(self) -> tuple[Finding, ...]:
-        """What was not repaired."""
+        """The findings that were not repaired."""
         return tuple(finding for finding in self.findings if finding.repaired is None)
 
 
@@ -82,9 +82,9 @@ def reconcile(
     endpoint: str = "reconcile",
     progress: Callable[[str], None] = lambda _: None,
 ) -> VerifyReport:
-    """Look for every kind of damage that `Code` names; with `repair`, mend what can be, each recorded.
+    """Look for every kind of damage that `Code` names; with `repair`, repair and record each that can be.
 
-    `only` looks at one subscription and leaves out what belongs to none. A repair takes a second connection.
+    `only` checks one subscription, and no files outside of subscriptions. A repair takes a second connection.
     A broken repository is a finding, and stops nothing. Raises DatabaseUnavailable where the database does
     not answer.
     """
@@ -129,7 +129,7 @@ class _Run:
         self._versions = 0
 
     def report(self, resume_after: SubscriptionId | None) -> VerifyReport:
-        """What was found so far."""
+        """Report the findings so far."""
         return VerifyReport(
             subscriptions=self._subscriptions,
             versions=self._versions,
@@ -138,13 +138,13 @@ class _Run:
         )
 
     def everything(self, bounds: Bounds) -> SubscriptionId | None:
-        """Look at subscriptions in order, then at what belongs to none; says where the bounds ended it."""
+        """Check subscriptions in order, then other files; returns the last one where the bounds ended it."""
         deadline = None if bounds.seconds is None else time.monotonic() + bounds.seconds
-        # Before the subscriptions: a folder is made before its rows.
+        # Before the subscriptions: a folder is created before its rows.
         folders = leftovers.repositories(self._store.root)
         with self._database.transaction(PLATFORM) as tx:
             known = queries.subscriptions(tx)
-            going = queries.going(tx)
+            purging = queries.purging(tx)
         waiting = [each for each in known if bounds.after is None or each > bounds.after]
         for count, subscription_id in enumerate(waiting, 1):
             self.subscription(SubscriptionId(subscription_id))
@@ -153,13 +153,13 @@ class _Run:
                 return SubscriptionId(subscription_id)
         now = self._clock()
         strays = chain(
-            files.strangers(self._store, folders, {*known, *going}, now), files.of_store(self._store, now)
+            files.strangers(self._store, folders, {*known, *purging}, now), files.of_store(self._store, now)
         )
         self._guarded(None, self._store.root.name, strays)
         return None
 
     def subscription(self, subscription_id: SubscriptionId) -> None:
-        """Look at one subscription."""
+        """Check one subscription."""
         self._look.progress(f"subscription {subscription_id}")
         self._subscriptions += 1
         check = SubscriptionCheck(self._database, self._store, subscription_id, self._look)
@@ -167,16 +167,16 @@ class _Run:
         self._versions += check.versions
 
     def _guarded(self, subscription_id: SubscriptionId | None, about: str, damages: Iterable[Damage]) -> None:
-        """Take in, and mend, what is found, up to a limit; what goes wrong in looking is a finding too."""
+        """Note, and repair, the damages, up to a limit; an error of a check is a finding, too."""
         before = len(self._findings)
         try:
             for damage in damages:
                 if len(self._findings) - before >= MAX_FINDINGS:
                     raise GitStoreError(f"more than {MAX_FINDINGS} findings: mend these, then verify again")  # noqa: TRY301
-                self._findings.append(self._mended(damage))
+                self._findings.append(self._repaired(damage))
         except Exception as error:
             if isinstance(error, DatabaseUnavailable):
-                # A lock that did not come free is a matter of this subscription, a lost server of the run.
+                # A lock that was not released concerns this subscription; a lost server ends the run.
                 self._ping()
             elif not isinstance(error, GitStoreError):
                 log.exception("a repository could not be verified", subscription_id=about)
@@ -185,14 +185,14 @@ class _Run:
             )
             self._findings.append(finding)
 
-    def _mended(self, damage: Damage) -> Finding:
+    def _repaired(self, damage: Damage) -> Finding:
         finding = damage.finding
         self._look.progress(f"  {finding.code}: {finding.subject}")
-        if not self._repair or damage.mend is None:
+        if not self._repair or damage.repair is None:
             return finding
         try:
             return repaired(
-                finding, damage.mend(Recorder(self._database, self._clock, finding, self._origin))
+                finding, damage.repair(Recorder(self._database, self._clock, finding, self._origin))
             )
         except (GitStoreError, DatabaseError) as error:
             return failed(finding, _said(error))

@@ -1,4 +1,4 @@
-"""Putting refs back to what their rows say after somebody else has moved them, under the lock on them."""
+"""Put refs back to where their rows say after somebody else moved them, under the lock on them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,25 +18,25 @@ from sql.queries.reconcile import TagFact
 
 TAGS = "refs/tags/"
 
-# Told what is about to be done, before it is.
+# Records a repair before it is done.
 Record = Callable[[str], None]
 
 
 class Outdated(GitStoreError):
-    """What was to be put right is no longer as it was found."""
+    """The damage is no longer as it was found."""
 
 
 def full_name(tag: TagFact) -> str:
-    """The full name of a tag's ref."""
+    """Return the full name of a tag's ref."""
     return TAGS + tag_ref(Kind(tag.resource_type).collection, str(tag.resource_id), tag.tag)
 
 
 def wanted(tx: Transaction, subscription_id: SubscriptionId) -> dict[str, str]:
-    """Every ref that the rows want, by full name, and the object that it has to name."""
+    """Read every ref that the rows demand, by full name, and the object that it has to name."""
     tips = reconcile.tips(tx, subscription_id)
     if tips is None:
         return {}
-    found = {full_name(tag): tag.tag_object for tag in reconcile.tags(tx, subscription_id) if tag.stands}
+    found = {full_name(tag): tag.tag_object for tag in reconcile.tags(tx, subscription_id) if tag.is_present}
     branches = {MAIN: tips.head, PUBLISHED: tips.published}
     return found | {ref: commit for ref, commit in branches.items() if commit is not None}
 
@@ -49,10 +49,10 @@ def put_back(
     found: str | None,
     record: Record,
 ) -> str:
-    """Let a ref be where its row says, or be gone where no row wants it; says what was done.
+    """Set a ref to the object in its row, or remove it where it has no row; returns what was done.
 
-    What it was at is kept below `refs/annals/found`, unless it is a tag's own object. Takes a second
-    connection to record with. Raises Outdated where the ref is no longer at `found`, ObjectMissing and
+    The object that it named is kept below `refs/annals/found`, unless it is a tag's own object. A second
+    connection records the repair. Raises Outdated where the ref is no longer at `found`, ObjectMissing and
     StoreUnavailable.
     """
     path = store.path(str(subscription_id))
@@ -78,14 +78,14 @@ def put_back(
         if ref in seen.broken:
             ref_repairs.drop_broken(path, ref)
             if target is None:
-                # Where a packed ref shows up behind it, that is another finding.
+                # A packed ref that it hid is another finding.
                 return done
         ref_repairs.put(path, ref, target)
         return done
 
 
 def reset_head(database: Database, store: Store, subscription_id: SubscriptionId, record: Record) -> str:
-    """Let HEAD be `main` again; says what was done."""
+    """Set HEAD to `main`; returns what was done."""
     with database.transaction(subscription_id) as tx:
         repositories.lock_refs(tx, subscription_id)
         done = "set to refs/heads/main"
@@ -97,7 +97,7 @@ def reset_head(database: Database, store: Store, subscription_id: SubscriptionId
 def remove_lock(
     database: Database, store: Store, subscription_id: SubscriptionId, lock: Path, record: Record
 ) -> str:
-    """Remove a lock on refs, which nobody can hold while this has the lock on them; says what was done."""
+    """Remove a lock file on refs, stale since this has the lock on them; returns what was done."""
     with database.transaction(subscription_id) as tx:
         repositories.lock_refs(tx, subscription_id)
         if not lock.exists():
@@ -110,9 +110,10 @@ def remove_lock(
 def advance_row(
     database: Database, store: Store, subscription_id: SubscriptionId, ref: str, found: str, record: Record
 ) -> str:
-    """Let the repository's row say that a branch is where its ref is, ahead of it; says what was done.
+    """Move the repository's row forward to the ref of a branch; returns what was done.
 
-    For commits that have their versions or publications while the row does not count them. Raises Outdated.
+    For commits that have rows of versions or publications while the repository's row does not count them.
+    Raises Outdated.
     """
     path = store.path(str(subscription_id))
     with database.transaction(subscription_id) as tx:

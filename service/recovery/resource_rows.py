@@ -1,4 +1,4 @@
-"""The row of a resource as its history alone tells it: its newest snapshot, when it was made and changed."""
+"""Make the row of a resource from its history alone: its newest snapshot, and the times of its versions."""
 
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class PastResource:
 
 
 def read_snapshot(key: Key, blob_id: str, content: bytes) -> Snapshot:
-    """The snapshot of a resource; raises NotUnderstood for a blob that is none of that resource."""
+    """Read the snapshot of a resource; raises NotUnderstood for a blob that is none of that resource."""
     kind, resource_id = key
     try:
         content.decode()
@@ -44,7 +44,7 @@ def read_snapshot(key: Key, blob_id: str, content: bytes) -> Snapshot:
 
 
 def row(key: Key, resources: Mapping[Key, PastResource]) -> tuple[int, dict[str, Any]]:
-    """How deep a resource lies, and its row by columns; raises NotUnderstood for an orphan."""
+    """Make the row of a resource, by columns, and count its ancestors; raises NotUnderstood for an orphan."""
     kind, resource_id = key
     resource = resources[key]
     above = list(_above(key, resources))
@@ -65,7 +65,7 @@ def row(key: Key, resources: Mapping[Key, PastResource]) -> tuple[int, dict[str,
 
 
 def parent(key: Key, snapshot: Snapshot, known: Container[Key]) -> Key | None:
-    """What a resource lies in, None for a workspace; raises NotUnderstood for what is not known."""
+    """Find the parent of a resource, None for a workspace; raises NotUnderstood for an unknown parent."""
     kind, resource_id = key
     if kind is Kind.WORKSPACE:
         return None
@@ -78,7 +78,7 @@ def parent(key: Key, snapshot: Snapshot, known: Container[Key]) -> Key | None:
 
 
 def _above(key: Key, resources: Mapping[Key, PastResource]) -> Iterator[Key]:
-    """What a resource lies in, up to its workspace."""
+    """Yield the ancestors of a resource, up to its workspace."""
     seen = {key}
     while (found := parent(key, resources[key].snapshot, resources)) is not None:
         if found in seen:

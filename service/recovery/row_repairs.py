@@ -1,4 +1,4 @@
-"""Correct rows of a subscription where git, or other rows, say what is right; each repair is recorded."""
+"""Correct rows of a subscription by git, or by other rows; each repair is recorded."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from sql.queries import resources as resource_rows
 
 
 class RowRepairs:
-    """The repairs of one subscription; each says what was done.
+    """The repairs of one subscription; each returns what was done.
 
     Raises SchemaError where the login may not become the owner of the tables, Outdated where the damage
     is no longer as it was found, and the errors of `sql.errors`.

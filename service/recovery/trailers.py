@@ -1,4 +1,4 @@
-"""Read the trailers of a commit as rows have to agree with them."""
+"""Read the trailers of a commit, with which rows have to agree."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ class Trailers:
     unknown: tuple[VersionLine, ...]
     deletion: DeletionLine | None
     restored: UUID | None
-    # The collection and id of the resource in the subject, the only trace of what was deleted for good.
+    # The collection and id of the resource in the subject, the only trace of one that is deleted for good.
     about: tuple[str, str] | None
     author: CommitAuthor | None
     time: datetime | None
@@ -72,7 +72,7 @@ class Trailers:
 
     @property
     def is_record(self) -> bool:
-        """Whether Annals can have written all of the message."""
+        """True where Annals can have written all of the message."""
         return not self.faults
 
     @property

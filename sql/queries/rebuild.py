@@ -1,4 +1,4 @@
-"""A subscription's whole history, written at once and read back, as a rebuild from git does it."""
+"""Write a subscription's whole history at once, and read it back, for a rebuild from git."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -24,7 +24,7 @@ _DELETIONS, _VERSIONS = TABLES["deletion_logs"], TABLES["versions"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastActor:
-    """Somebody whom the history names."""
+    """A person or machine that the history names."""
 
     user_id: UUID
     username: str
@@ -41,7 +41,7 @@ class PastUser(PastActor):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastVersion:
-    """A version as it stands; its snapshot comes beside it."""
+    """A version without its snapshot, which is given beside it."""
 
     version_id: UUID
     resource_type: str
@@ -78,7 +78,7 @@ class PastPublication:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastTag:
-    """The time during which a tag named a version; not `ref_is_settled` while git still has to follow."""
+    """The time during which a tag named a version; `ref_is_settled` once its ref in git agrees."""
 
     tag_id: UUID
     resource_type: str
@@ -95,7 +95,7 @@ class PastTag:
 
 @dataclass(frozen=True, kw_only=True)
 class PastDeletion(NewDeletion):
-    """A deletion as it stands, without what the resource held, which its version has."""
+    """A deletion without the document of the resource, which its version has."""
 
     restored_at: datetime | None = None
     restored_by: UUID | None = None
@@ -106,7 +106,7 @@ class PastDeletion(NewDeletion):
 
 @dataclass(frozen=True, slots=True)
 class StoredVersion:
-    """What is read back of a version to see that it is what was meant."""
+    """The columns of a version that are read back, and compared with the written ones."""
 
     version_id: UUID
     resource_type: str
@@ -121,13 +121,13 @@ class StoredVersion:
 
 
 def present(tx: Transaction, subscription_ids: Sequence[UUID]) -> set[UUID]:
-    """Which of these subscriptions the database has."""
+    """Find the subscriptions that the database has."""
     column = TABLES["subscriptions"].c.subscription_id
     return set(tx.execute(select(column).where(among(column, subscription_ids))).scalars())
 
 
 def recorded(tx: Transaction, subscription_ids: Sequence[UUID], action: str) -> set[UUID]:
-    """Which of these subscriptions have an audit row of that action about themselves."""
+    """Find the subscriptions that have an audit row of that action about themselves."""
     log = TABLES["audit_logs"].c
     query = select(log.subscription_id).where(
         among(log.subscription_id, subscription_ids),
@@ -138,19 +138,19 @@ def recorded(tx: Transaction, subscription_ids: Sequence[UUID], action: str) -> 
 
 
 def insert_actors(tx: Transaction, subscription_id: UUID, rows: Sequence[PastActor]) -> None:
-    """Add those whom history names; their e-mail addresses are nowhere but in the database that was lost."""
+    """Add the actors of the history; their e-mail addresses were in the lost database alone."""
     _insert(tx, "actors", subscription_id, [_values(row) | {"email": None} for row in rows])
 
 
 def insert_users(tx: Transaction, subscription_id: UUID, rows: Sequence[PastUser]) -> None:
-    """Add users whose actors are there."""
+    """Add users whose actors were added."""
     _insert(tx, "users", subscription_id, [_values(row) for row in rows])
 
 
 def insert_resources(
     tx: Transaction, subscription_id: UUID, kind: str, rows: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Add resources of a kind, a parent before what lies in it, by the columns of their table."""
+    """Add resources of a kind, a parent before its children, by the columns of their table."""
     _insert(tx, f"{kind}s", subscription_id, rows)
 
 
@@ -187,7 +187,7 @@ _INSERT_DELETIONS = insert(_DELETIONS).values(
 
 
 def insert_deletions(tx: Transaction, subscription_id: UUID, rows: Sequence[PastDeletion]) -> None:
-    """Add deletions whose versions are there, with what those hold."""
+    """Add deletions whose versions were added, with the documents of those."""
     if rows:
         values = [
             _values(row) | {"subscription_id": subscription_id, "of_version": row.version_id} for row in rows
@@ -207,7 +207,7 @@ def insert_repository(tx: Transaction, subscription_id: UUID, tips: Tips, create
 
 
 def counts(tx: Transaction, subscription_id: UUID) -> dict[str, int]:
-    """How many rows each table has of a subscription's history."""
+    """Count the rows of a subscription's history, by table."""
     queries = [
         select(literal(name), func.count()).where(TABLES[table].c.subscription_id == subscription_id)
         for name, table in _COUNTED.items()
@@ -217,14 +217,14 @@ def counts(tx: Transaction, subscription_id: UUID) -> dict[str, int]:
 
 
 def stored_versions(tx: Transaction, subscription_id: UUID) -> Iterator[StoredVersion]:
-    """Every version of a subscription, in no order."""
+    """Yield every version of a subscription, in no order."""
     columns = [_VERSIONS.c[field.name] for field in fields(StoredVersion)]
     query = select(*columns).where(_VERSIONS.c.subscription_id == subscription_id)
     return (StoredVersion(*row) for row in tx.execute(query.execution_options(yield_per=1000)))
 
 
 def stored_deletions(tx: Transaction, subscription_id: UUID) -> list[PastDeletion]:
-    """Every deletion of a subscription, in the order of their commits."""
+    """Read every deletion of a subscription, in the order of their commits."""
     columns = [_DELETIONS.c[field.name] for field in fields(PastDeletion)]
     query = select(*columns).where(_DELETIONS.c.subscription_id == subscription_id)
     rows = tx.execute(query.order_by(_DELETIONS.c.commit_number, _DELETIONS.c.cascade_level))
@@ -237,5 +237,5 @@ def _insert(tx: Transaction, table: str, subscription_id: UUID, rows: Sequence[M
 
 
 def _values(row: PastActor | PastVersion | PastPublication | PastTag | PastDeletion) -> dict[str, Any]:
-    # `asdict` copies deeply, which took longer than the database did.
+    # `asdict` copies deeply, which took longer than the insert.
     return {name: getattr(row, name) for name in row.__dataclass_fields__}

@@ -1,4 +1,4 @@
-"""What the rows of a subscription say of its repository, and putting right those that git refutes."""
+"""Read the rows that describe a subscription's repository, and correct those that git refutes."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -36,7 +36,7 @@ _SUBSCRIPTIONS, _VERSIONS, _TAGS, _PUBLICATIONS, _DELETIONS, _REPOSITORIES, _ACT
 )
 
 
-# What a version's row repeats of other rows, for reading.
+# The columns of a version's row that repeat other rows, for reading.
 Mirror = Literal["is_current", "version_tag", "is_published"]
 
 
@@ -61,7 +61,7 @@ class VersionFact(NamedTuple):
 
 
 class TagFact(NamedTuple):
-    """The row of a tag that stands, or whose ref has still to be made or removed."""
+    """The row of a present tag, or of one whose ref has still to be written or removed."""
 
     tag_id: UUID
     version_id: UUID
@@ -74,8 +74,8 @@ class TagFact(NamedTuple):
     git_commit_hash: str
 
     @property
-    def stands(self) -> bool:
-        """Whether the tag was not taken away."""
+    def is_present(self) -> bool:
+        """True until the tag is removed."""
         return self.untagged_at is None
 
 
@@ -88,28 +88,28 @@ class PublicationFact(NamedTuple):
 
 
 def subscriptions(tx: Transaction) -> list[UUID]:
-    """The ids of all subscriptions that are not purged, nor about to be, in order."""
+    """Read the ids of all subscriptions that are neither purged nor being purged, in order."""
     c = _SUBSCRIPTIONS.c
     query = select(c.subscription_id).where(c.exported_at.is_(None)).order_by(c.subscription_id)
     return list(tx.execute(query).scalars())
 
 
-def going(tx: Transaction) -> list[UUID]:
-    """The ids of those that are being purged: neither their rows nor their repositories are whole."""
+def purging(tx: Transaction) -> list[UUID]:
+    """Read the ids of subscriptions that are being purged: neither their rows nor repositories are whole."""
     c = _SUBSCRIPTIONS.c
     query = select(c.subscription_id).where(c.exported_at.is_not(None), c.purged_at.is_(None))
     return list(tx.execute(query).scalars())
 
 
 def tips(tx: Transaction, subscription_id: UUID) -> Tips | None:
-    """Where the branches have to stand, without waiting for a writer; None for no such row."""
+    """Read the tips of the branches, without waiting for a writer; None for no such row."""
     columns = (_REPOSITORIES.c.head_commit, _REPOSITORIES.c.published_commit, _REPOSITORIES.c.commits)
     row = tx.execute(select(*columns).where(_REPOSITORIES.c.subscription_id == subscription_id)).one_or_none()
     return None if row is None else Tips(*row)
 
 
 def versions(tx: Transaction, subscription_id: UUID) -> list[VersionFact]:
-    """Every version, in the order of their commits."""
+    """Read every version, in the order of their commits."""
     columns = [_VERSIONS.c[name] for name in VersionFact._fields]
     query = select(*columns).where(_VERSIONS.c.subscription_id == subscription_id)
     rows = tx.execute(query.order_by(_VERSIONS.c.commit_number, _VERSIONS.c.version_id))
@@ -117,7 +117,7 @@ def versions(tx: Transaction, subscription_id: UUID) -> list[VersionFact]:
 
 
 def tags(tx: Transaction, subscription_id: UUID) -> list[TagFact]:
-    """Every tag that stands, and every row whose ref is owed."""
+    """Read every present tag, and every tag whose ref has still to be written or removed."""
     columns = [_TAGS.c[name] for name in TagFact._fields[:-1]]
     query = select(*columns, _VERSIONS.c.git_commit_hash).join(
         _VERSIONS, _VERSIONS.c.version_id == _TAGS.c.version_id
@@ -130,14 +130,14 @@ def tags(tx: Transaction, subscription_id: UUID) -> list[TagFact]:
 
 
 def publications(tx: Transaction, subscription_id: UUID) -> list[PublicationFact]:
-    """Every publication, also those that ended."""
+    """Read every publication, ended or not."""
     columns = [_PUBLICATIONS.c[name] for name in PublicationFact._fields]
     query = select(*columns).where(_PUBLICATIONS.c.subscription_id == subscription_id)
     return [PublicationFact(*row) for row in tx.execute(query)]
 
 
 def has_deletions(tx: Transaction, subscription_id: UUID, commits: Collection[str]) -> bool:
-    """Whether any of the commits is one of a deletion or restore that has rows."""
+    """Check whether a deletion or a restore has a row that names one of the commits."""
     c, given = _DELETIONS.c, literal(list(commits), ARRAY(Text()))
     query = select(c.deletion_id).where(
         c.subscription_id == subscription_id,
@@ -149,7 +149,7 @@ def has_deletions(tx: Transaction, subscription_id: UUID, commits: Collection[st
 def deletions_of_other_data(
     tx: Transaction, subscription_id: UUID, *, without: Collection[UUID]
 ) -> set[UUID]:
-    """The deletions that hold another document than the version that fell, but for those of some versions."""
+    """Find deletions whose document differs from that of their version, except those of some versions."""
     query = (
         select(_DELETIONS.c.deletion_id)
         .join(_VERSIONS, _VERSIONS.c.version_id == _DELETIONS.c.version_id)
@@ -165,19 +165,19 @@ def deletions_of_other_data(
 def correct_deletion(
     tx: Transaction, subscription_id: UUID, deletion_id: UUID, values: Mapping[str, Any]
 ) -> None:
-    """Let columns of a deletion say what git says; the transaction is the owner's."""
+    """Set columns of a deletion to git's values; the transaction is the owner's."""
     of_deletion = (_DELETIONS.c.subscription_id == subscription_id, _DELETIONS.c.deletion_id == deletion_id)
     tx.execute(update(_DELETIONS).where(*of_deletion).values(dict(values)))
 
 
 def refill_deletion(tx: Transaction, subscription_id: UUID, deletion_id: UUID) -> None:
-    """Let a deletion hold the document of the version that fell; the transaction is the owner's."""
+    """Set the document of a deletion to that of its version; the transaction is the owner's."""
     held = select(_VERSIONS.c.version_data).where(_VERSIONS.c.version_id == _DELETIONS.c.version_id)
     correct_deletion(tx, subscription_id, deletion_id, {"resource_data": held.scalar_subquery()})
 
 
 def named_versions(tx: Transaction, subscription_id: UUID, version_ids: Collection[UUID]) -> set[UUID]:
-    """Those of the ids that versions have."""
+    """Find the ids that versions have."""
     query = select(_VERSIONS.c.version_id).where(
         _VERSIONS.c.subscription_id == subscription_id, among(_VERSIONS.c.version_id, version_ids)
     )
@@ -185,7 +185,7 @@ def named_versions(tx: Transaction, subscription_id: UUID, version_ids: Collecti
 
 
 def was_tag_object(tx: Transaction, subscription_id: UUID, object_id: str) -> bool:
-    """Whether a tag, also one that was taken away, has that object."""
+    """Check whether a tag, removed or not, has that object."""
     query = select(_TAGS.c.tag_id).where(
         _TAGS.c.subscription_id == subscription_id, _TAGS.c.tag_object == object_id
     )
@@ -193,11 +193,11 @@ def was_tag_object(tx: Transaction, subscription_id: UUID, object_id: str) -> bo
 
 
 def differing(tx: Transaction, subscription_id: UUID, snapshots: Mapping[UUID, str]) -> set[UUID]:
-    """The versions whose `version_data` is another JSON value than their snapshot, as JSONB keeps it.
+    """Find versions whose `version_data` is another JSON value than their snapshot, as JSONB keeps it.
 
     At most a few thousand at once. Raises UnfitValue where one of the snapshots is no JSON.
     """
-    # Not an array, whose elements the driver would escape, which takes ten times as long as all else here.
+    # Not an array: the driver would escape its elements, which takes ten times as long as all else here.
     given = values(column("version_id", Uuid), column("snapshot", TEXT), name="given").data(
         [*snapshots.items()]
     )
@@ -216,7 +216,7 @@ _MAY_OWN = text("SELECT pg_has_role(session_user, :owner, 'SET')")
 
 
 def may_correct(tx: Transaction) -> bool:
-    """Whether this login may change what the service may not."""
+    """Check whether this login may change rows that the service may not."""
     may: bool = tx.execute(_MAY_OWN, {"owner": OWNER_ROLE}).scalar_one()
     return may
 
@@ -228,7 +228,7 @@ def correct(
     column: str,
     value: str | int | UUID | datetime | None,
 ) -> None:
-    """Let a column of a version say what git says; the transaction is the owner's. Raises UniqueConflict."""
+    """Set a column of a version to git's value; the transaction is the owner's. Raises UniqueConflict."""
     given: Any = value
     if column == "version_data":
         given = cast(bindparam("snapshot", value, type_=TEXT), JSONB)
@@ -240,7 +240,7 @@ def correct(
 
 
 def add_actor(tx: Transaction, subscription_id: UUID, user_id: UUID, username: str) -> None:
-    """Let an author that git names have a row, unless it is there; the e-mail address is not in git."""
+    """Add a row of an author that git names, unless there is one; the e-mail address is not in git."""
     values = {"user_id": user_id, "subscription_id": subscription_id, "username": username}
     tx.execute(insert(_ACTORS).values(values).on_conflict_do_nothing())
 
@@ -249,9 +249,9 @@ _LATER = _VERSIONS.alias("later")
 
 
 def mirror(tx: Transaction, subscription_id: UUID, version_id: UUID, column: Mirror) -> bool:
-    """Let a version repeat what other rows say of it; False where it does. The caller holds the repository.
+    """Set a column of a version to the value of the rows that it repeats; False where it has that already.
 
-    Raises UniqueConflict where another version still says the same.
+    The caller has locked the repository. Raises UniqueConflict where another version still has the value.
     """
     truth: dict[Mirror, Any] = {
         "is_current": ~exists().where(
@@ -278,7 +278,7 @@ def mirror(tx: Transaction, subscription_id: UUID, version_id: UUID, column: Mir
 
 
 def correct_tag_object(tx: Transaction, subscription_id: UUID, tag_id: UUID, tag_object: str) -> None:
-    """Let a tag's row name the object that it has in git."""
+    """Set the object of a tag's row to the one in git."""
     tx.execute(
         update(_TAGS)
         .where(_TAGS.c.subscription_id == subscription_id, _TAGS.c.tag_id == tag_id)
@@ -287,13 +287,13 @@ def correct_tag_object(tx: Transaction, subscription_id: UUID, tag_id: UUID, tag
 
 
 def advance(tx: Transaction, subscription_id: UUID, *, main: bool, commit: str) -> None:
-    """Say where `main`, or `published`, has to stand; the caller holds the row."""
+    """Set the tip of `main`, or of `published`; the caller has locked the row."""
     query = update(_REPOSITORIES).where(_REPOSITORIES.c.subscription_id == subscription_id)
     tx.execute(query.values({"head_commit" if main else "published_commit": commit}))
 
 
 def correct_commits(tx: Transaction, subscription_id: UUID, *, since: int, by: int) -> bool:
-    """Correct how many commits `main` is said to have, unless that changed since it was read."""
+    """Correct the number of commits of `main`, unless it changed since it was read."""
     query = update(_REPOSITORIES).where(
         _REPOSITORIES.c.subscription_id == subscription_id, _REPOSITORIES.c.commits == since
     )

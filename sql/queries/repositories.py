@@ -21,7 +21,7 @@ def create(tx: Transaction, subscription_id: UUID, at: datetime) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Tips:
-    """Where the branches have to stand, None before their first commit, and how many commits `main` has."""
+    """The tips of the branches, None before their first commit, and the number of commits of `main`."""
 
     head: str | None
     published: str | None
@@ -30,7 +30,7 @@ class Tips:
 
 @dataclass(frozen=True, slots=True)
 class RefsState:
-    """Where the branches have to stand, and whether refs of tags have still to be made or removed."""
+    """The tips of the branches; `owes_tags` while refs of tags have still to be written or removed."""
 
     subscription_id: UUID
     head: str | None
@@ -51,7 +51,7 @@ LOCK = Query(
 
 
 def lock(tx: Transaction, subscription_id: UUID) -> Tips:
-    """Wait to be the only writer of a repository, and read where it stands.
+    """Lock a repository's row, to be its only writer, and read its tips.
 
     Raises NoResultFound for a subscription that is not there.
     """
@@ -75,18 +75,18 @@ REFS = Query(_refs().where(_REPOSITORIES.c.subscription_id == OF_SUBSCRIPTION), 
 
 
 def refs(tx: Transaction, subscription_id: UUID) -> RefsState | None:
-    """Where the refs have to stand, without waiting for a writer; None for no such subscription."""
+    """Read the state of the refs, without waiting for a writer; None for no such subscription."""
     found = REFS.all(tx, of_subscription=subscription_id)
     return found[0] if found else None
 
 
 def all_refs(tx: Transaction) -> list[RefsState]:
-    """Every repository with commits, and where its refs have to stand."""
+    """Read the state of the refs of every repository with commits."""
     return [RefsState(*row) for row in tx.execute(_refs().where(_REPOSITORIES.c.head_commit.is_not(None)))]
 
 
 def newest(tx: Transaction) -> UUID | None:
-    """The repository that was made last: what has to be there if the folder is the right one."""
+    """Find the newest repository, which exists if the data directory is the right one."""
     query = select(_REPOSITORIES.c.subscription_id).order_by(_REPOSITORIES.c.created_at.desc()).limit(1)
     subscription_id: UUID | None = tx.execute(query).scalar_one_or_none()
     return subscription_id
@@ -103,43 +103,43 @@ _LOCK_REFS = Command(select(func.pg_advisory_xact_lock(bindparam("key", type_=Bi
 
 
 def advance(tx: Transaction, subscription_id: UUID, tips: Tips) -> None:
-    """Say where the branches stand from now on; the caller holds the row."""
+    """Set the tips of the branches; the caller has locked the row."""
     _ADVANCE.execute(
         tx, of_subscription=subscription_id, head=tips.head, published=tips.published, number=tips.commits
     )
 
 
 def lock_refs(tx: Transaction, subscription_id: UUID) -> None:
-    """Wait to be the only one, on any host, that moves the refs of a repository."""
+    """Lock the refs of a repository among all hosts, until the transaction ends."""
     _LOCK_REFS.execute(tx, key=int.from_bytes(subscription_id.bytes[-8:], "big", signed=True))
 
 
 class OwnRefs:
-    """Waits to be the only one that moves the refs of a repository, and reads where they have to stand."""
+    """Locks the refs of a repository among all hosts, and reads their state."""
 
     def __init__(self, subscription_id: UUID) -> None:
         self._subscription_id = subscription_id
         self._found: Later[RefsState] = list
 
     def send(self, tx: Transaction) -> None:
-        """Ask; each statement sees what was committed before it begins, so the second after the wait."""
+        """Send both statements; the second begins under the lock, and sees all commits before it."""
         lock_refs(tx, self._subscription_id)
         self._found = REFS.send(tx, of_subscription=self._subscription_id)
 
     def state(self) -> RefsState | None:
-        """Where they have to stand, None for no such subscription."""
+        """Return the state of the refs, None for no such subscription."""
         found = self._found()
         return found[0] if found else None
 
 
-# The first half of a key of two numbers: apart from all that is one number.
+# The first half of a key of two numbers: never equal to a key of one number.
 _UPKEEP_LOCK = 0x75706B65
 
 
 def try_lock_upkeep(tx: Transaction, subscription_id: UUID) -> bool:
-    """Be the only upkeep of a repository among all hosts until the transaction ends; False if another is.
+    """Lock the upkeep of a repository among all hosts until the transaction ends; False if another has it.
 
-    Two repositories may share a lock, once in four thousand million: then one waits for its next turn.
+    Two repositories may share a lock, once in four thousand million: then one waits for its next run.
     """
     key = int.from_bytes(subscription_id.bytes[-4:], "big", signed=True)
     held: bool = tx.execute(select(func.pg_try_advisory_xact_lock(_UPKEEP_LOCK, key))).scalar_one()
@@ -147,12 +147,12 @@ def try_lock_upkeep(tx: Transaction, subscription_id: UUID) -> bool:
 
 
 def keep_lock(tx: Transaction) -> None:
-    """Show the server that an idle transaction is alive; raises, as any statement, once it is not."""
+    """Keep an idle transaction alive; raises, as any statement, where the connection is lost."""
     tx.execute(select(1))
 
 
 def note_size(tx: Transaction, subscription_id: UUID, *, packs: int, size: int, at: datetime) -> None:
-    """Say how large a repository is, where that is not what was said last."""
+    """Write the size of a repository, unless it is unchanged."""
     c = _REPOSITORIES.c
     tx.execute(
         update(_REPOSITORIES)
@@ -166,7 +166,7 @@ def note_size(tx: Transaction, subscription_id: UUID, *, packs: int, size: int, 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What all repositories together take, and the largest, in bytes; those that upkeep has looked at."""
+    """The size of all repositories that upkeep has measured, and of the largest, in bytes."""
 
     repositories: int
     packs: int
@@ -175,7 +175,7 @@ class Sizes:
 
 
 def sizes(tx: Transaction) -> Sizes:
-    """How large all repositories are."""
+    """Read the size of all repositories."""
     c = _REPOSITORIES.c
     row = tx.execute(
         select(

@@ -344,9 +344,9 @@ def test_nothing_is_put_right_of_what_rose_meanwhile(history: Fallen) -> None:
     history.tenant.restore(history.second)
     origin = Origin(request_id="x", ip_address=None, user_agent=None, endpoint="x", method="RUN")
     for damage in damages:
-        assert damage.mend is not None
+        assert damage.repair is not None
         with pytest.raises(Outdated):
-            damage.mend(Recorder(context.database, context.clock, damage.finding, origin))
+            damage.repair(Recorder(context.database, context.clock, damage.finding, origin))
     assert row_of(history, workflow)["deleted_at"] is None
     assert told(verify(history.tenant)) == [("deletion_differs", subject)]
     assert audited(history.tenant) == []

@@ -287,11 +287,11 @@ def test_a_row_is_not_put_right_once_another_version_repeats_it(history: History
     check = SubscriptionCheck(context.database, context.store, subscription_id, look)
     [damage] = check.damages(context.clock())
     assert damage.finding.code == "resource_description_differs"
-    assert damage.mend is not None
+    assert damage.repair is not None
     history.tenant.save(history.workflow, {"n": 9})
     origin = Origin(request_id="x", ip_address=None, user_agent=None, endpoint="x", method="RUN")
     with pytest.raises(Outdated):
-        damage.mend(Recorder(context.database, context.clock, damage.finding, origin))
+        damage.repair(Recorder(context.database, context.clock, damage.finding, origin))
     assert row_of(history, history.workflow)["description"] == "by hand"
     assert told(verify(history.tenant)) == []
     assert audited(history.tenant) == []

@@ -1,4 +1,4 @@
-"""Compare the rows of deletions with the deletions and restores of `main`, and its tree with what lives."""
+"""Compare the rows of deletions with the commits of `main`, and its tree with the living resources."""
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, fields
@@ -21,7 +21,7 @@ from sql.queries.reconcile import VersionFact
 class DeletionRepair:
     """A repair of rows of the resource at a path, valid until a commit deletes, restores or changes it.
 
-    `put` says what was done.
+    `put` returns what was done.
     """
 
     path: str
@@ -39,7 +39,7 @@ def differences(
     other_data: Collection[UUID],
     now: datetime,
 ) -> Iterator[RowDifference[DeletionRepair]]:
-    """Yield the differences of resources that are not `untold`; git tells what is right.
+    """Yield the differences of resources that are not `untold`; git is right.
 
     `other_data` are deletions that hold another document than their version. The version that a deletion
     withdrew is compared only where `published` could be read.
@@ -98,7 +98,7 @@ def _miscounted(subscription_id: UUID, version: VersionFact, right: int) -> RowD
 
 
 def _tree(history: History, untold: Collection[UUID]) -> Iterator[tuple[str, str | None, str | None]]:
-    """Yield the paths at which the tree of `main` differs, with the blob of what lives there and its own."""
+    """Yield the paths at which the tree of `main` differs, the right blob and the one it has."""
     expected: dict[str, str | None] = {}
     skipped = set()
     for named in sorted(history.named.values(), key=lambda each: each.place):

@@ -15,7 +15,7 @@ from sql.errors import LimitExceeded, UnfitValue
 from sql.queries import reconcile
 from sql.queries.reconcile import VersionFact
 
-# Compared in one statement; PostgreSQL reads a document faster than Python would.
+# The documents of one statement; PostgreSQL reads a document faster than Python would.
 _CHUNK_BYTES = 4 * 2**20
 _CHUNK_DOCUMENTS = 500
 _REPORT_EVERY = 2_000
@@ -82,7 +82,7 @@ def _compared(
         with database.transaction(subscription_id) as tx:
             differing = reconcile.differing(tx, subscription_id, chunk)
     except (UnfitValue, LimitExceeded):
-        # One of the blobs is no JSON: halve until it stands alone.
+        # One of the blobs is no JSON: halve until it is alone.
         ids = list(chunk)
         if len(ids) == 1:
             version = versions[ids[0]]

@@ -1,4 +1,4 @@
-"""Whether there are repositories that nobody has, and files and folders that killed processes left."""
+"""Find repositories without a subscription, and files and folders that killed processes left."""
 
 import os
 import tempfile
@@ -11,9 +11,9 @@ from gitstore import pack_folder
 from gitstore.store import Store
 from gitstore.upkeep import leftovers
 from gitstore.upkeep.leftovers import Leftover
-from service.recovery.checks.findings import Code, Damage, Finding, Mend, Recorder
+from service.recovery.checks.findings import Code, Damage, Finding, Recorder, Repair
 
-# Nothing that is still being written is as old as that.
+# No file that is still being written is so old.
 OLD_SECONDS = 24 * 3600
 # The row of a new subscription follows its folder within one transaction.
 _YOUNG_SECONDS = 60
@@ -21,7 +21,7 @@ _DIFFS = "annals-diff-*"
 
 
 def of_repository(path: Path, subscription_id: UUID, now: datetime) -> Iterator[Damage]:
-    """What is old and unfinished in a repository, and packs of which only the index is left."""
+    """Yield old unfinished files of a repository, and packs of which only the index is left."""
     for lock in _old(leftovers.locks(path), now):
         yield _leftover(Code.STALE_LOCK, subscription_id, str(lock.path.relative_to(path)), lock)
     for file in _old(leftovers.half_written(path), now):
@@ -37,7 +37,7 @@ def of_repository(path: Path, subscription_id: UUID, now: datetime) -> Iterator[
 
 
 def of_store(store: Store, now: datetime) -> Iterator[Damage]:
-    """What is old and unfinished beside the repositories, and in the folder for temporary files."""
+    """Yield old unfinished folders beside the repositories, and in the folder for temporary files."""
     for folder in _old(leftovers.unfinished(store.root), now):
         yield _leftover(Code.LEFTOVER, None, str(folder.path), folder)
     for folder in _old(leftovers.below(Path(tempfile.gettempdir()), _DIFFS), now):
@@ -49,7 +49,7 @@ def of_store(store: Store, now: datetime) -> Iterator[Damage]:
 def strangers(
     store: Store, found: dict[UUID, float], known: Collection[UUID], now: datetime
 ) -> Iterator[Damage]:
-    """Repositories without a subscription; they were `found` before the subscriptions were asked for."""
+    """Yield repositories without a subscription; they were `found` before the subscriptions were read."""
     for subscription_id, modified in sorted(found.items()):
         age = now.timestamp() - modified
         if subscription_id in known or age < _YOUNG_SECONDS:
@@ -62,7 +62,7 @@ def strangers(
             subject=path.name,
             found="an empty repository" if empty else "a repository with history",
         )
-        # The making of a subscription was cut short: nothing was ever in it.
+        # The creation of a subscription was cut short: nothing was ever written to it.
         yield Damage(finding, _removal(path) if empty and age >= OLD_SECONDS else None)
 
 
@@ -80,7 +80,7 @@ def _leftover(code: Code, subscription_id: UUID | None, name: str, leftover: Lef
     return Damage(finding, _removal(leftover.path))
 
 
-def _removal(path: Path) -> Mend:
+def _removal(path: Path) -> Repair:
     def remove(record: Recorder) -> str:
         record("removed")
         leftovers.remove(path)

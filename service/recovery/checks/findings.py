@@ -1,4 +1,4 @@
-"""What can be wrong between rows and repositories, and how mending it is recorded."""
+"""The kinds of damage between rows and repositories, and the record of a repair."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -119,9 +119,9 @@ ADVICE: dict[Code, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Something that is not as it has to be: of which subscription, where, and what was done about it.
+    """A damage: of which subscription, where, and its repair.
 
-    `found` and `expected` are None where there is nothing, or has to be nothing. `failed` says why a repair
+    `found` is None where something is missing, `expected` where nothing has to be. `failed` says why a repair
     did not succeed.
     """
 
@@ -143,7 +143,7 @@ class Finding:
         expected: object = None,
         found: object = None,
     ) -> Self:
-        """Make one of values that are shown as text."""
+        """Make a finding of values, which are shown as text."""
         return cls(
             code=code,
             subscription_id=subscription_id,
@@ -154,7 +154,7 @@ class Finding:
 
     @property
     def to_do(self) -> str | None:
-        """What is left for a person to do."""
+        """The advice for a person; None after a repair."""
         if self.repaired is not None:
             return None
         return ADVICE.get(self.code, _REPAIR)
@@ -164,26 +164,26 @@ CorrectionT = TypeVar("CorrectionT")
 
 
 class RowDifference(NamedTuple, Generic[CorrectionT]):
-    """A finding, and the correction of its row, None where git does not tell it."""
+    """A finding, and the correction of its row, None where git does not have it."""
 
     finding: Finding
     correction: CorrectionT | None
 
 
-# Puts right what was found, records that first, and says what was done.
-Mend = Callable[["Recorder"], str]
+# Repairs a damage, records that first, and returns what was done.
+Repair = Callable[["Recorder"], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A finding, and how it is mended where the truth is known."""
+    """A finding, and its repair where the truth is known."""
 
     finding: Finding
-    mend: Mend | None = None
+    repair: Repair | None = None
 
 
 class Recorder:
-    """Writes the audit row of one repair: in its transaction, or before it where git is mended."""
+    """Writes the audit row of one repair: in its transaction, or before it where git is repaired."""
 
     def __init__(self, database: Database, clock: Clock, finding: Finding, origin: Origin) -> None:
         self._database = database
@@ -192,13 +192,13 @@ class Recorder:
         self._author = Machine(username=ACTOR, origin=origin)
 
     def __call__(self, done: str) -> None:
-        """Record in a transaction of its own that something is about to be done."""
+        """Record, in a transaction of its own, a repair that is about to be done."""
         scope: Scope = self._finding.subscription_id or PLATFORM
         with self._database.transaction(scope) as tx:
             self.within(tx, done)
 
     def within(self, tx: Transaction, done: str) -> None:
-        """Record in the transaction of what is done."""
+        """Record a repair in its transaction."""
         finding = self._finding
         subject = Subject("repository", finding.subscription_id, finding.subject[:_SUBJECT_CHARACTERS])
         events.record(
@@ -219,10 +219,10 @@ class Recorder:
 
 
 def repaired(finding: Finding, done: str) -> Finding:
-    """The finding, put right."""
+    """Return the finding as repaired."""
     return replace(finding, repaired=done)
 
 
 def failed(finding: Finding, why: str) -> Finding:
-    """The finding, left as it was although a repair was tried."""
+    """Return the finding as one whose repair failed."""
     return replace(finding, failed=why)

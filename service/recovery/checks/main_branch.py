@@ -100,7 +100,7 @@ class MainCheck(BranchCheck):
                 self.report(Code.COMMIT_WITHOUT_ROW, commit.commit_id, found="a commit that names no version")
 
     def blob_of(self, version: VersionFact) -> str:
-        """The blob of a version: the one in its commit's tree where that is known."""
+        """Return the blob of a version: the one in its commit's tree where that is known."""
         named = self.history.named.get(version.version_id)
         return version.git_blob_id if named is None or named.blob_id is None else named.blob_id
 

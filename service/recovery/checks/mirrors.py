@@ -27,12 +27,12 @@ _CODES: tuple[tuple[Mirror, Code], ...] = (
 def differences(
     subscription_id: UUID, facts: Facts, *, untold: Collection[UUID]
 ) -> Iterator[RowDifference[MirrorColumn]]:
-    """Yield the columns that differ, of resources that are not `untold`; those to empty come first."""
+    """Yield the columns that differ, of resources that are not `untold`; columns to clear come first."""
     last: dict[tuple[str, UUID], int] = {}
     for version in facts.versions:
         key = (version.resource_type, version.resource_id)
         last[key] = max(last.get(key, 0), version.version_number)
-    tags = {tag.version_id: tag.tag for tag in facts.tags if tag.stands}
+    tags = {tag.version_id: tag.tag for tag in facts.tags if tag.is_present}
     published = {each.version_id for each in facts.publications if each.unpublished_at is None}
     found: list[tuple[bool, RowDifference[MirrorColumn]]] = []
     for version in facts.versions:

@@ -1,4 +1,4 @@
-"""Whether every ref is where its row says, and no other ref or stale lock is there."""
+"""Check that every ref is where its row says, and find other refs and stale locks."""
 
 import time
 from collections.abc import Collection, Iterator
@@ -15,7 +15,7 @@ from gitstore.store import Store
 from service.committer.refs import MAIN, PUBLISHED, settle
 from service.domain.ids import SubscriptionId
 from service.recovery import ref_repairs
-from service.recovery.checks.findings import Code, Damage, Finding, Mend, Recorder
+from service.recovery.checks.findings import Code, Damage, Finding, Recorder, Repair
 from service.recovery.ref_repairs import TAGS, full_name
 from service.recovery.trailers import read_trailers
 from sql.database import Database
@@ -31,12 +31,12 @@ class _Suspect:
     ref: str
     expected: str | None
     found: str | None
-    # Of a tag: whether a row says that its ref is still owed.
+    # Of a tag: true where a row says that its ref has still to be written or removed.
     owed: bool = False
 
     @property
     def passes(self) -> bool:
-        """Whether a committer that lives mends it by itself in the next moment."""
+        """True where a running committer repairs it by itself in the next moment."""
         return (
             self.code is Code.REF_BEHIND
             or self.owed
@@ -45,7 +45,7 @@ class _Suspect:
 
 
 class RefsCheck:
-    """Looks at the refs of one subscription under the lock on them, and waits for what a batch will mend.
+    """Checks the refs of one subscription under the lock on them, and waits for repairs by a batch.
 
     A suspect of that kind counts once its ref has not moved for `grace_seconds`.
     """
@@ -58,15 +58,15 @@ class RefsCheck:
         self._subscription_id = subscription_id
         self._path = store.path(str(subscription_id))
         self._grace_seconds = grace_seconds
-        # Where to read a branch whose row does not tell it.
+        # The commit at which to read a branch whose row is wrong.
         self.stand_ins: dict[str, str] = {}
-        # Branches of two lines, both with rows: it is a person's to say which is to stand.
+        # Branches of two lines, both with rows: a person has to decide which one counts.
         self.forked: set[str] = set()
 
-    # Rows are committed before their refs move, and refs move only under the lock that the look holds: what
-    # batches do meanwhile can leave a ref behind, and nothing else.
+    # Rows are committed before their refs move, and refs move only under the lock that the look takes. So
+    # batches can meanwhile leave a ref behind its row, and do no other damage.
     def damages(self, now: datetime, *, ignored: Collection[str]) -> Iterator[Damage]:
-        """What is wrong; `ignored` are refs whose rows are known to be at fault."""
+        """Yield the damages; `ignored` are refs whose rows are known to be wrong."""
         suspects, locks = self._look()
         passing = {(each.ref, each.found) for each in suspects if each.passes}
         deadline = time.monotonic() + self._grace_seconds
@@ -116,26 +116,26 @@ class RefsCheck:
         if code is not None:
             yield _Suspect(code, ref, expected, found)
 
-    # -- what is to be done ---------------------------------------------------------------------------
+    # -- repairs --------------------------------------------------------------------------------------
 
     def _damage(self, suspect: _Suspect) -> Damage:
-        code, mend = suspect.code, self._mend(suspect)
+        code, repair = suspect.code, self._repair(suspect)
         if code is Code.TIP_MISSING and suspect.found is not None:
             self.stand_ins[suspect.ref] = suspect.found
         if code in (Code.REF_AHEAD, Code.REF_DIVERGED) and self._is_known(suspect):
-            # The row is at fault: rows of versions and publications say that the ref is right.
+            # The row is wrong: rows of versions and publications say that the ref is right.
             is_ahead, code = code is Code.REF_AHEAD, Code.TIP_BEHIND
             self.stand_ins[suspect.ref] = str(suspect.found)
-            mend = partial(self._advance_row, suspect) if is_ahead else None
+            repair = partial(self._advance_row, suspect) if is_ahead else None
             if not is_ahead:
                 self.forked.add(suspect.ref)
             finding = self._finding(code, suspect.ref, suspect.found, suspect.expected)
-            return Damage(finding, mend)
+            return Damage(finding, repair)
         if suspect.owed:
             code = Code.REF_BEHIND
-        return Damage(self._finding(code, suspect.ref, suspect.expected, suspect.found), mend)
+        return Damage(self._finding(code, suspect.ref, suspect.expected, suspect.found), repair)
 
-    def _mend(self, suspect: _Suspect) -> Mend | None:
+    def _repair(self, suspect: _Suspect) -> Repair | None:
         if suspect.code is Code.TIP_MISSING:
             return None
         if suspect.code is Code.HEAD_DIFFERS:
@@ -171,7 +171,7 @@ class RefsCheck:
         )
 
     def _is_known(self, suspect: _Suspect) -> bool:
-        """Whether rows name commits that the ref has and the row of its branch has not."""
+        """Check whether rows name commits that the ref has and the row of its branch has not."""
         try:
             commits = list(branch_log.read_branch(self._path, str(suspect.found), without=suspect.expected))
         except GitStoreError:

@@ -18,7 +18,7 @@ from sql.queries.resources import ResourceRow
 
 @dataclass(frozen=True, slots=True)
 class ResourceCorrection:
-    """The values that columns of a row have to have; of all columns where there is no row."""
+    """The right values of columns of a row; of all columns where there is no row."""
 
     key: Key
     author: CommitAuthor
@@ -37,7 +37,7 @@ class _Expected:
     depth: int
 
     def correction(self, *columns: str) -> ResourceCorrection | None:
-        """The values that these columns have to have."""
+        """Return the right values of these columns."""
         if self.row is None:
             return None
         values = {column: self.row[column] for column in columns if column in self.row}
@@ -73,7 +73,7 @@ def differences(
 
 
 def _expected(history: History, read_blob: ReadBlob) -> list[_Expected]:
-    """The resources that git has, a parent before its children."""
+    """Return the resources that git has, a parent before its children."""
     read = read_resources(history, read_blob)
     resources = {key: each.resource for key, each in read.items()}
     found = [_with_row(key, each, resources) for key, each in read.items()]

@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """How closely to look at a subscription, and whom to tell how far that is."""
+    """The depth of the check of a subscription, and the callback for its progress."""
 
     history: bool
     objects: bool
@@ -104,7 +104,7 @@ class SubscriptionCheck:
             )
 
     def _history(self, refs_check: RefsCheck, now: datetime) -> Iterator[Damage]:
-        """Compare the history, after the refs: where a branch's row can't be trusted, its ref is read."""
+        """Compare the history, after the refs: a branch whose row can't be trusted is read from its ref."""
         facts = self._facts()
         if facts is None:
             return
@@ -186,7 +186,7 @@ class SubscriptionCheck:
     # -- rows that repeat the history -----------------------------------------------------------------
 
     def _tags_at_fault(self) -> set[str]:
-        """The refs of tags whose row names an object that does not fit: the row is reported, not the ref."""
+        """Find refs of tags whose row names an object that does not fit: the row is reported, not the ref."""
         with self._database.transaction(self._subscription_id) as tx:
             tags = reconcile.tags(tx, self._subscription_id)
         with closing(Objects(self._path)) as objects:

@@ -24,9 +24,9 @@ def differences(
     objects: Objects,
     present: Mapping[str, str],
 ) -> Iterator[RowDifference[TagCorrection]]:
-    """Yield the rows of present tags whose object does not fit; `present` are the refs as they are."""
+    """Yield the rows of tags whose object does not fit; `present` are the refs as they are."""
     for tag in tags:
-        if not tag.stands:
+        if not tag.is_present:
             continue
         ref, commit = full_name(tag), commit_of(tag)
         if _fits(objects, tag.tag_object, ref, commit):

@@ -1,4 +1,4 @@
-"""Which versions lost their commit or document, told in one finding where a history can't be read."""
+"""Describe the versions that lost their commit or document, for a history that can't be read."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ _SHOWN = 20
 
 
 def described(path: Path, facts: Facts) -> str | None:
-    """The versions whose commit or blob is not in the repository, by their rows; None where all are.
+    """Describe the versions whose commit or blob is not in the repository; None where all are.
 
     Raises the errors of `gitstore.errors`.
     """
