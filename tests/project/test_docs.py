@@ -144,6 +144,18 @@ def test_the_map_has_every_room() -> None:
     assert [room for room in sorted(rooms) if f"`{room}`" not in text] == []
 
 
+def test_the_map_names_modules_that_are_there() -> None:
+    rows = re.findall(r"^\| `([\w/]+)` \| [^|]* \| (.*) \|$", MAP.read_text(), flags=re.MULTILINE)
+    missing = [
+        f"{room}/{module}"
+        for room, held in rows
+        for module in re.findall(r"`(\w+)`", held)
+        if not (ROOT / room / f"{module}.py").exists() and not (ROOT / room / module).is_dir()
+    ]
+    assert rows
+    assert missing == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_blocks_say_whether_they_run(page: Path) -> None:
     fences = re.findall(r"^\s*```(.*)$", page.read_text(), flags=re.MULTILINE)
