@@ -51,22 +51,22 @@ def tag_taken(kind: str, tag: str) -> TagTaken:
     return TagTaken(f"/tag: {detail}.", faults=[Fault(detail, pointer="/tag")])
 
 
-def holder_facts(held: CheckOutRow) -> Values:
+def holder_facts(lease: CheckOutRow) -> Values:
     """The holder and the lease of a check-out, as a problem shows them."""
     return {
-        "checked_out_by": held.checked_out_by,
-        "checked_out_by_username": held.username,
-        "checked_out_at": held.checked_out_at,
-        "expires_at": held.expires_at,
+        "checked_out_by": lease.checked_out_by,
+        "checked_out_by_username": lease.username,
+        "checked_out_at": lease.checked_out_at,
+        "expires_at": lease.expires_at,
     }
 
 
-def checked_out(kind: str, held: CheckOutRow) -> CheckedOut:
+def checked_out(kind: str, lease: CheckOutRow) -> CheckedOut:
     """The refusal to write a resource that another user holds."""
     return CheckedOut(
-        f"{held.username} holds the check-out of this {kind} until {held.expires_at:%Y-%m-%dT%H:%M:%SZ}: "
+        f"{lease.username} holds the check-out of this {kind} until {lease.expires_at:%Y-%m-%dT%H:%M:%SZ}: "
         "ask for a check-in, wait, or let an admin take it away.",
-        facts=holder_facts(held),
+        facts=holder_facts(lease),
     )
 
 

@@ -91,9 +91,9 @@ class Step:
     about: Values = field(default_factory=dict)
 
 
-def running(held: CheckOutRow | None, at: datetime) -> CheckOutRow | None:
+def running(lease: CheckOutRow | None, at: datetime) -> CheckOutRow | None:
     """The check-out if its lease runs; an expired one counts as none."""
-    return None if held is None or held.expires_at <= at else held
+    return None if lease is None or lease.expires_at <= at else lease
 
 
 def snapshot_of(row: ResourceRow, definition: bytes) -> bytes:

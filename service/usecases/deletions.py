@@ -26,31 +26,19 @@ from service.usecases.context import Context
 from service.usecases.documents import snapshot_of
 from service.usecases.references import Warned, warnings_of
 from sql.queries import deletions
-from sql.queries.deletions import DeletionFilter, DeletionRow
+from sql.queries.deletions import DeletedResource, DeletionFilter, DeletionRow
+
+__all__ = ["DeletionFilter"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deletion:
+@dataclass(frozen=True, kw_only=True)
+class Deletion(DeletedResource):
     """A deleted resource; `counts` counts it and all resources below it that were deleted with it.
 
     The resource that was named in the call is the root, of level 0. `can_be_restored` is about now;
     `purged_at` is the time at which a softly deleted resource was deleted for good.
     """
 
-    deletion_id: UUID
-    root_deletion_id: UUID
-    resource_type: str
-    resource_id: UUID
-    resource_name: str
-    parent_resource_type: str | None
-    parent_resource_id: UUID | None
-    cascade_level: int
-    cascaded_workspaces: int
-    cascaded_folders: int
-    cascaded_jobs: int
-    cascaded_workflows: int
-    cascaded_jobpackages: int
-    cascaded_connectors: int
     counts: Mapping[str, int]
     deleted_by: UUID
     deleted_by_username: str
@@ -140,18 +128,16 @@ def get(
 
 
 def page(
-    context: Context, subscription_id: SubscriptionId, narrow: Mapping[str, Any], paging: Paging
+    context: Context, subscription_id: SubscriptionId, filters: DeletionFilter, paging: Paging
 ) -> Page[Deletion]:
-    """Deletions that match `narrow`, which has fields of DeletionFilter, newest first."""
-    filters = {"list": "deletions", "of": subscription_id, **narrow}
-    before = time_position(paging.position(filters))
+    """Deletions that match, newest first."""
+    given = {"list": "deletions", "of": subscription_id, **filters.given()}
+    before = time_position(paging.position(given))
     at = context.clock()
     with context.database.transaction(subscription_id) as tx:
-        rows = deletions.page(
-            tx, subscription_id, DeletionFilter(**narrow), before=before, limit=paging.limit + 1, at=at
-        )
+        rows = deletions.page(tx, subscription_id, filters, before=before, limit=paging.limit + 1, at=at)
     items = [Deletion(**_values(row, at)) for row in rows]
-    return paging.page(items, filters, lambda item: [item.deleted_at.isoformat(), str(item.deletion_id)])
+    return paging.page(items, given, lambda item: [item.deleted_at.isoformat(), str(item.deletion_id)])
 
 
 def _values(row: DeletionRow, at: datetime) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from sqlalchemy import (
 
 from sql import bulk
 from sql.database import IDS, OF_SUBSCRIPTION, Transaction
+from sql.log_windows import TimeFilter
 from sql.models import TABLES
 from sql.models.columns import INSTANT
 from sql.pipelines import Command, Query
@@ -36,7 +37,7 @@ _AT = bindparam("at", type_=INSTANT)
 
 
 @dataclass(frozen=True, kw_only=True)
-class NewDeletion:
+class DeletedResource:
     """A deleted resource: the root of a deletion, or a descendant deleted with it.
 
     The `cascaded_…` count the resource and all below it that the same deletion deleted.
@@ -56,6 +57,12 @@ class NewDeletion:
     cascaded_workflows: int
     cascaded_jobpackages: int
     cascaded_connectors: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewDeletion(DeletedResource):
+    """A deletion to be written."""
+
     deleted_by: UUID
     deletion_reason: str | None
     is_soft_delete: bool
@@ -87,8 +94,8 @@ class DeletionRow(NewDeletion):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeletionFilter:
-    """The filter of a page; `restorable` is as of the instant of the call; both times are inclusive."""
+class DeletionFilter(TimeFilter):
+    """The filter of a page, by the time of deletion; `restorable` is as of the instant of the call."""
 
     restorable: bool | None = None
     resource_type: str | None = None
@@ -96,8 +103,6 @@ class DeletionFilter:
     root_deletion_id: UUID | None = None
     cascade_level: int | None = None
     deleted_by: UUID | None = None
-    since: datetime | None = None
-    until: datetime | None = None
 
 
 _NAMES = [field.name for field in fields(NewDeletion)]
@@ -281,7 +286,7 @@ def of_root(tx: Transaction, subscription_id: UUID, root_deletion_id: UUID) -> l
 def page(
     tx: Transaction,
     subscription_id: UUID,
-    narrow: DeletionFilter,
+    filters: DeletionFilter,
     *,
     before: tuple[datetime, UUID] | None,
     limit: int,
@@ -290,17 +295,17 @@ def page(
     """At most `limit` deletions older than the position `before`, newest first."""
     c = _DELETIONS.c
     query = _read().where(c.subscription_id == subscription_id)
-    if narrow.restorable is not None:
+    if filters.restorable is not None:
         can = and_(c.can_be_restored, c.restore_expiry_at > at)
-        query = query.where(can if narrow.restorable else ~can)
+        query = query.where(can if filters.restorable else ~can)
     for name in ("resource_type", "resource_id", "root_deletion_id", "cascade_level", "deleted_by"):
-        value = getattr(narrow, name)
+        value = getattr(filters, name)
         if value is not None:
             query = query.where(c[name] == value)
-    if narrow.since is not None:
-        query = query.where(c.deleted_at >= narrow.since)
-    if narrow.until is not None:
-        query = query.where(c.deleted_at <= narrow.until)
+    if filters.since is not None:
+        query = query.where(c.deleted_at >= filters.since)
+    if filters.until is not None:
+        query = query.where(c.deleted_at <= filters.until)
     position = (c.deleted_at, c.deletion_id)
     if before is not None:
         query = query.where(tuple_(*position) < before)

@@ -282,15 +282,15 @@ class Applier:
                 replace(entry.current, checked_out_by=None, checked_out_at=None, checked_in_at=self._at),
             )
             return
-        held = running(entry.check_out, self._at)
-        if held is not None and held.version_id != entry.current.version_id:
-            first, _ = rows.moved.get(held.check_out_id, (held, None))
-            rows.moved[held.check_out_id] = (first, entry.current.version_id)
-            entry.check_out = replace(held, version_id=entry.current.version_id)
+        lease = running(entry.check_out, self._at)
+        if lease is not None and lease.version_id != entry.current.version_id:
+            first, _ = rows.moved.get(lease.check_out_id, (lease, None))
+            rows.moved[lease.check_out_id] = (first, entry.current.version_id)
+            entry.check_out = replace(lease, version_id=entry.current.version_id)
             self._keep(
                 entry,
                 replace(
-                    entry.current, checked_out_by=held.checked_out_by, checked_out_at=held.checked_out_at
+                    entry.current, checked_out_by=lease.checked_out_by, checked_out_at=lease.checked_out_at
                 ),
             )
 

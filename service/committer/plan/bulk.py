@@ -69,9 +69,9 @@ def _entries(ledger: Ledger, change: CheckInMany) -> list[Entry]:
     ]
     _refuse(ResourceNotFound, missing)
     entries = [entry for entry in found if entry is not None]
-    held = [each for each in entries if _is_anothers(ledger, each, change)]
-    if held:
-        raise all_checked_out(held)
+    of_others = [each for each in entries if _is_anothers(ledger, each, change)]
+    if of_others:
+        raise all_checked_out(of_others)
     deleted = [
         _fault(index, "/resource_id", str(resource_deleted(entry.row.resource_type)))
         for index, entry in enumerate(entries)
@@ -127,9 +127,9 @@ def roll_back(planning: Planning, change: RollBackMany) -> WrittenMany | Foresee
             elif then is not None and lived:
                 skipped.append(_skipped(entry, "deleted"))
     steps = [step for entry, then in pairs if (step := _step(planning, change, entry, then)) is not None]
-    held = [step.entry for step in steps if _is_anothers(ledger, step.entry, change)]
-    if held:
-        raise all_checked_out(held)
+    of_others = [step.entry for step in steps if _is_anothers(ledger, step.entry, change)]
+    if of_others:
+        raise all_checked_out(of_others)
     check_head_match(ledger.writes.tips.head, change.if_match)
     if change.dry_run:
         targets = {entry.row.resource_id: then for entry, then in pairs}
@@ -184,8 +184,8 @@ def _record_nothing(planning: Planning, change: RollBackMany) -> None:
 
 
 def _is_anothers(ledger: Ledger, entry: Entry, change: CheckInMany | RollBackMany) -> bool:
-    held = running(entry.check_out, ledger.at)
-    return held is not None and held.checked_out_by != change.author.user_id
+    lease = running(entry.check_out, ledger.at)
+    return lease is not None and lease.checked_out_by != change.author.user_id
 
 
 def _matches(item: Item, entry: Entry) -> bool:

@@ -84,8 +84,8 @@ def delete(planning: Planning, change: Delete) -> Deleted:
     ledger.flush()
     entry = ledger.live(change.kind, change.resource_id)
     cascaded = _cascaded(entry, [each for each in _below(ledger, change) if each.row.deleted_at is None])
-    held = [each.entry for each in cascaded if running(each.entry.check_out, ledger.at) is not None]
-    anothers = [holder for holder in held if not _is_of(holder, change)]
+    leased = [each.entry for each in cascaded if running(each.entry.check_out, ledger.at) is not None]
+    anothers = [each for each in leased if not _is_of(each, change)]
     if anothers and not change.force:
         raise _refusal(entry, anothers)
     check_match(change.kind, entry.current, change.if_match)
@@ -102,8 +102,8 @@ def delete(planning: Planning, change: Delete) -> Deleted:
     )
     if published:
         applier.withdraw(published, line, author=change.author, root=entry.row)
-    for holder in held:
-        _end_check_out(planning, holder, change)
+    for each in leased:
+        _end_check_out(planning, each, change)
     number = ledger.writes.tips.commits
     common = _Common(deletion_id, change, until, reason, _by_resource(published), commit, number)
     rows = ledger.writes.rows
@@ -230,23 +230,23 @@ def _is_of(entry: Entry, change: Delete) -> bool:
     return entry.check_out is not None and entry.check_out.checked_out_by == change.author.user_id
 
 
-def _refusal(root: Entry, held: Sequence[Entry]) -> Exception:
-    if held == [root] and root.check_out is not None:
+def _refusal(root: Entry, of_others: Sequence[Entry]) -> Exception:
+    if of_others == [root] and root.check_out is not None:
         return checked_out(root.row.resource_type, root.check_out)
-    return all_checked_out(held)
+    return all_checked_out(of_others)
 
 
 def _end_check_out(planning: Planning, entry: Entry, change: Delete) -> None:
-    held = entry.check_out
-    if held is None:
+    lease = entry.check_out
+    if lease is None:
         return
     is_own = _is_of(entry, change)
     how = "deleted" if is_own else "forced"
-    planning.ledger.writes.rows.released.append((held, change.author.user_id, how))
+    planning.ledger.writes.rows.released.append((lease, change.author.user_id, how))
     planning.applier.record(
         change.author,
         Subject.of(entry.row),
         Action.CANCEL_CHECK_OUT if is_own else Action.FORCE_CANCEL,
-        old=check_out_state(held),
+        old=check_out_state(lease),
         new=None,
     )

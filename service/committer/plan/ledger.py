@@ -80,9 +80,9 @@ class Ledger:
     def writable(self, kind: Kind, resource_id: UUID, author: Member) -> Entry:
         """A resource whose content the author may change; raises as `live` does, and CheckedOut."""
         entry = self.live(kind, resource_id)
-        held = running(entry.check_out, self.at)
-        if held is not None and held.checked_out_by != author.user_id:
-            raise checked_out(kind, held)
+        lease = running(entry.check_out, self.at)
+        if lease is not None and lease.checked_out_by != author.user_id:
+            raise checked_out(kind, lease)
         return entry
 
     def find(self, entry: Entry, ref: str | int) -> VersionRow:

@@ -72,11 +72,11 @@ def check_in(planning: Planning, change: CheckIn) -> Written:
     """
     ledger = planning.ledger
     entry = ledger.live(change.kind, change.resource_id)
-    held = running(entry.check_out, ledger.at)
-    if held is None:
+    lease = running(entry.check_out, ledger.at)
+    if lease is None:
         raise NotCheckedOut("There is no check-out to end: check out first, or save a version.")
-    if held.checked_out_by != change.author.user_id:
-        raise NotHolder(f"{held.username} holds the check-out.", facts=holder_facts(held))
+    if lease.checked_out_by != change.author.user_id:
+        raise NotHolder(f"{lease.username} holds the check-out.", facts=holder_facts(lease))
     step = Step(
         action=Action.CHECK_IN,
         author=change.author,
@@ -87,7 +87,7 @@ def check_in(planning: Planning, change: CheckIn) -> Written:
         comment=change.comment,
         tag=change.tag,
         publish=change.publish,
-        ends=held,
+        ends=lease,
     )
     return planning.applier.apply([step])[0]
 

@@ -117,8 +117,8 @@ class Writes:
             publications.withdraw(tx, subscription_id, rows.withdrawn, by=rows.withdrawn_by, at=at)
         publications.begin(tx, subscription_id, rows.published, at)
         self._send_deletions(rows)
-        for held, version_id in rows.moved.values():
-            check_outs.move(tx, subscription_id, held, version_id)
+        for lease, version_id in rows.moved.values():
+            check_outs.move(tx, subscription_id, lease, version_id)
         check_outs.check_in(tx, subscription_id, rows.checked_in, at=at)
         comments.insert_rows(tx, subscription_id, rows.comments)
         audit_logs.insert_rows(tx, rows.audit)
@@ -131,8 +131,8 @@ class Writes:
 
     def _send_deletions(self, rows: Rows) -> None:
         tx, subscription_id, at = self._tx, self._subscription_id, self._at
-        for held, user_id, how in rows.released:
-            check_outs.release(tx, subscription_id, held, at=at, by=user_id, kind=how)
+        for lease, user_id, how in rows.released:
+            check_outs.release(tx, subscription_id, lease, at=at, by=user_id, kind=how)
         purged = [resource_id for ids in rows.to_purge.values() for resource_id in ids]
         deletions.mark_purged(tx, subscription_id, purged, at=at)
         deletions.insert_rows(tx, subscription_id, rows.deletions)

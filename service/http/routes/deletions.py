@@ -18,6 +18,7 @@ from service.http.responses import answer, page_answer, page_of, takes
 from service.http.schemas.deletions import DeletionQuery, RestoreRequest
 from service.http.schemas.fields import QueryReason
 from service.usecases import deletions
+from service.usecases.deletions import DeletionFilter
 
 router = APIRouter(tags=["deletions"])
 _DELETIONS = "/v1/subscriptions/{subscription_id}/deletions"
@@ -70,9 +71,8 @@ def list_deletions(
     request: Request, access: Reading, paging: Paged, narrow: Annotated[DeletionQuery, Query()]
 ) -> Response:
     """List deletions, newest first: roots, and the resources deleted with each, by `cascade_level`."""
-    found = deletions.page(
-        access.context, access.subscription_id, narrow.model_dump(exclude_none=True), paging
-    )
+    filters = DeletionFilter(**narrow.model_dump())
+    found = deletions.page(access.context, access.subscription_id, filters, paging)
     return page_answer(request, found)
 
 
