@@ -154,7 +154,7 @@ class CommitNotFound(NotFound):
 
 
 class JobNotFound(NotFound):
-    """No such job
+    """No such scheduled job
 
     There is no scheduled job of that name. `GET /v1/maintenance/jobs` lists them.
     """
@@ -163,7 +163,7 @@ class JobNotFound(NotFound):
 
 
 class RunNotFound(NotFound):
-    """No such run
+    """No such job run
 
     There is no job run of that id, or its record was deleted: records are kept for 90 days. `GET
     /v1/maintenance/runs` lists them.
@@ -364,9 +364,9 @@ class NotDeleted(Conflict):
 
 
 class NoPlan(Conflict):
-    """The job has no dry run
+    """The scheduled job has no dry run
 
-    The job deletes nothing, so that there is nothing to plan. `can_be_dry` of `GET /v1/maintenance/jobs`
+    The scheduled job deletes nothing, so that there is nothing to plan. `can_be_dry` of `GET /v1/maintenance/jobs`
     tells which jobs have a dry run.
     """
 
@@ -406,7 +406,7 @@ class Held(Conflict):
 
 
 class HoldReleased(Conflict):
-    """The hold was released already
+    """The legal hold was released already
 
     A legal hold is released once. Place another one to keep the same again.
     """
