@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-# The group of a process of `annals serve`, by a word of its command line.
-_SERVICE = {"service.processes.api_worker": "API", "service.processes.committer": "committer"}
+# The groups of the processes of `annals serve`, by the names that they give themselves.
+_SERVICE = {"annals: api": "API", "annals: commits": "committer"}
 _OTHERS = "supervisor"
 DATABASE = "database"
 
@@ -16,6 +16,7 @@ DATABASE = "database"
 class _Process:
     pid: int
     parent: int
+    name: str
     command: str
     # Its own time, and the time of the children that it has waited for.
     seconds: float
@@ -64,9 +65,8 @@ def _group(process: _Process, found: dict[int, _Process], supervisor: int) -> st
     """Return the group of the nearest ancestor that has one; None for a process that is not the service's."""
     at: _Process | None = process
     while at is not None:
-        for word, group in _SERVICE.items():
-            if word in at.command and _descends(at, found, supervisor):
-                return group
+        if at.name in _SERVICE and _descends(at, found, supervisor):
+            return _SERVICE[at.name]
         if at.pid == supervisor:
             return _OTHERS
         at = found.get(at.parent)
@@ -96,12 +96,14 @@ def _all() -> Iterator[_Process]:
         if folder.name.isdigit():
             try:
                 command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-                # The name before the last parenthesis may contain blanks.
-                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                # What precedes the last parenthesis is the name, which may hold blanks.
+                head, _, rest = (folder / "stat").read_text().rpartition(")")
             except OSError:
                 continue
+            fields = rest.split()
             yield _Process(
                 pid=int(folder.name),
+                name=head.partition("(")[2],
                 parent=int(fields[1]),
                 command=command.strip(),
                 seconds=sum(map(int, fields[11:15])) / _TICKS,

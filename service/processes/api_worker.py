@@ -1,11 +1,9 @@
 """One API process of `annals serve`, which lives as long as its lifeline."""
 
-import json
-import socket
-import sys
-from pathlib import Path
-from typing import Any
+import uvicorn
 
+from service.http.app import create_app
+from service.processes.children import Setup
 from service.runtime import garbage_collector
 from service.runtime.lifeline import Lifeline
 
@@ -16,24 +14,11 @@ LEAVING_SECONDS = 8
 KEEP_ALIVE_SECONDS = 30
 
 
-def main() -> None:
+def run(setup: Setup) -> None:
     """Serve until the supervisor closes the pipe."""
-    handed: dict[str, Any] = json.loads(sys.stdin.readline())
-    # Before the imports, which take a second: a supervisor that is killed meanwhile must free its port.
     lifeline = Lifeline(grace_seconds=GRACE_SECONDS + LEAVING_SECONDS)
-    garbage_collector.put_off()
-
-    import uvicorn
-
-    from service.http.app import create_app
-    from service.runtime import log_setup
-    from service.runtime.settings import Settings
-
-    settings = Settings(**handed["settings"])
-    log_setup.configure(settings.log_format, settings.log_level)
-    app = create_app(
-        settings, database_url=handed["database_url"], committer_socket=Path(handed["committer_socket"])
-    )
+    settings = setup.settings
+    app = create_app(settings, database_url=setup.database_url, committer_socket=setup.committer_socket)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -52,8 +37,5 @@ def main() -> None:
 
     lifeline.on_end = end
     garbage_collector.spare_what_stays()
-    server.run(sockets=[socket.socket(fileno=handed["listener"])])
-
-
-if __name__ == "__main__":
-    main()
+    assert setup.listener is not None  # noqa: S101 - the supervisor's
+    server.run(sockets=[setup.listener])

@@ -1,61 +1,97 @@
-"""The processes that `annals serve` starts: each has a pipe by which it knows that the supervisor lives."""
+"""The processes that `annals serve` forks: each has a pipe by which it knows that the supervisor lives.
 
+A fork has the supervisor's imports, which take longer than all else of a start. It keeps nothing else of the
+supervisor: no descriptor, no signal handler, no session.
+"""
+
+import gc
 import os
+import select
+import signal
 import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import structlog
 
-from service.runtime import metrics
+from service.runtime import garbage_collector, metrics
+from service.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 STOP_SECONDS = 20
 
 
-class Child:
-    """A process that works with what it is handed, mostly at a socket, until its pipe is closed."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """The input of a program: settings, where the database is, and the sockets of this server.
 
-    def __init__(self, module: str, handed: str, listener: socket.socket | None, metrics_dir: Path) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", module],
-            stdin=subprocess.PIPE,
-            pass_fds=[] if listener is None else [listener.fileno()],
-            # Ctrl-C goes to the supervisor alone, which then ends its processes in order.
-            start_new_session=True,
-            env=os.environ | {metrics.MULTIPROCESS_VARIABLE: str(metrics_dir)},
-            text=True,
-        )
-        assert self._process.stdin is not None  # noqa: S101 - it was asked for
-        self._pipe = self._process.stdin
-        # One that was killed at once is found dead by who watches it.
-        with suppress(BrokenPipeError):
-            self._pipe.write(handed + "\n")
-            self._pipe.flush()
+    `listener` is the socket that the program serves, None for the scheduler. `runtime` is a folder that
+    lives as long as the supervisor.
+    """
+
+    settings: Settings
+    database_url: str
+    runtime: Path
+    committer_socket: Path
+    listener: socket.socket | None = None
+
+
+Program = Callable[[Setup], None]
+
+
+class Child:
+    """A fork of this process that runs a program until its pipe is closed; Linux keeps 15 bytes of its name.
+
+    This process must have one thread and no connection to the database: a fork would share the connection,
+    and wait for locks of threads that it lacks.
+    """
+
+    def __init__(self, name: str, program: Program, setup: Setup) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        lifeline, self._pipe = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            _run(name, program, setup, lifeline)
+        os.close(lifeline)
+        # Readable once the process has ended.
+        self.end = os.pidfd_open(self._pid)
+        self._is_asked_to_stop = False
+        self._exit_code: int | None = None
 
     @property
     def exit_code(self) -> int | None:
-        """Its exit code, None while it runs."""
-        return self._process.poll()
+        """Its exit code, or minus the number of the signal that ended it; None while it runs."""
+        if self._exit_code is None:
+            self._reap(os.WNOHANG)
+        return self._exit_code
 
     def ask_to_stop(self) -> None:
-        """Close the pipe: it finishes what it is at, then exits."""
-        # What it was to be handed and did not take is handed over here.
-        with suppress(BrokenPipeError):
-            self._pipe.close()
+        """Close the pipe: the program finishes its present work, then ends."""
+        if not self._is_asked_to_stop:
+            self._is_asked_to_stop = True
+            os.close(self._pipe)
 
     def wait(self, deadline: float) -> None:
         """Wait for the end until `deadline` (monotonic), then kill."""
-        try:
-            self._process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        wait_for_any([self.end], max(0.0, deadline - time.monotonic()))
+        if self.exit_code is None:
+            os.kill(self._pid, signal.SIGKILL)
+            self._reap(0)
+        self.ask_to_stop()
+        os.close(self.end)
+
+    def _reap(self, options: int) -> None:
+        pid, status = os.waitpid(self._pid, options)
+        if pid:
+            self._exit_code = os.waitstatus_to_exitcode(status)
 
 
 class Children:
@@ -67,16 +103,21 @@ class Children:
         self._number = number
         self._running: list[Child] = []
 
+    @property
+    def ends(self) -> list[int]:
+        """A descriptor for each process, readable once that process has ended."""
+        return [child.end for child in self._running]
+
     def start(self) -> None:
         """Start them."""
         self._running = [self._start() for _ in range(self._number)]
 
     def replace_dead(self) -> int:
-        """Start again those that died; how many did."""
+        """Start again those that died; returns their number."""
         dead = [child for child in self._running if child.exit_code is not None]
         for child in dead:
             log.error(f"{self._name} died and is started again", exit_code=child.exit_code)
-            child.ask_to_stop()
+            child.wait(0.0)
             self._running[self._running.index(child)] = self._start()
         return len(dead)
 
@@ -88,3 +129,53 @@ class Children:
         for child in self._running:
             child.wait(deadline)
         self._running = []
+
+
+def wait_for_any(descriptors: Iterable[int], seconds: float) -> None:
+    """Wait until one of the descriptors is readable, no longer than `seconds`."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    poll.poll(seconds * 1000)
+
+
+def _run(name: str, program: Program, setup: Setup, lifeline: int) -> NoReturn:
+    """Be the new process; never return into the supervisor's stack."""
+    code = 1
+    try:
+        # To collect the supervisor's objects would copy its memory, and close what has their descriptors now.
+        gc.freeze()
+        garbage_collector.put_off()
+        # Ctrl-C is sent to the supervisor alone, which then ends its processes in order.
+        os.setsid()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        # Its command line is that of the supervisor: `ps -o comm`, `top` and `pgrep` tell them apart by this.
+        Path("/proc/self/comm").write_text(name)
+        os.dup2(lifeline, 0)
+        _close_all_but({0, 1, 2} if setup.listener is None else {0, 1, 2, setup.listener.fileno()})
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115 - the lifeline, until the process ends
+        metrics.count_in_files(setup.runtime)
+        program(setup)
+        code = 0
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)  # noqa: T201 - as the interpreter does
+        else:
+            code = end.code or 0
+    except BaseException:  # noqa: BLE001 - a fork has nobody to raise it to
+        traceback.print_exc()
+    finally:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        # An orderly exit would run what the supervisor has registered for its own.
+        os._exit(code)
+
+
+def _close_all_but(kept: set[int]) -> None:
+    """Close the other descriptors: they would keep a port, a lock or the lifeline of another process."""
+    for descriptor in [int(each.name) for each in Path("/proc/self/fd").iterdir()]:
+        if descriptor not in kept:
+            with suppress(OSError):
+                os.close(descriptor)

@@ -3,52 +3,35 @@
 `annals serve` starts it with a listening socket, so that a change sent while it is restarted only waits.
 """
 
-import json
+import fcntl
 import os
-import socket
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
+from gitstore.store import Store
+from service.committer.consolidation import Consolidator
+from service.committer.deletion_requests import DeletionRequests
+from service.committer.group_commit import WRITERS, GroupCommit
 from service.committer.server import GRACE_SECONDS, Server
+from service.processes.children import Setup
 from service.runtime import garbage_collector
+from service.runtime.clock import system_clock
 from service.runtime.lifeline import Lifeline
+from sql.database import Database
 
 
-def _take_lock(runtime: Path) -> int:
-    """Be the only committer of this host until the process ends; raises BlockingIOError where another is."""
-    import fcntl
-
-    lock = os.open(runtime / "committer.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return lock
-
-
-def main() -> None:
+def run(setup: Setup) -> None:
     """Serve until the supervisor closes the pipe."""
-    handed: dict[str, Any] = json.loads(sys.stdin.readline())
     lifeline = Lifeline(grace_seconds=GRACE_SECONDS)
-    garbage_collector.put_off()
-
-    from gitstore.store import Store
-    from service.committer.consolidation import Consolidator
-    from service.committer.deletion_requests import DeletionRequests
-    from service.committer.group_commit import WRITERS, GroupCommit
-    from service.runtime import log_setup
-    from service.runtime.clock import system_clock
-    from service.runtime.settings import Settings
-    from sql.database import Database
-
-    settings = Settings(**handed["settings"])
-    log_setup.configure(settings.log_format, settings.log_level)
+    settings = setup.settings
     try:
-        # Held until the process ends.
-        _take_lock(Path(handed["runtime"]))
+        # Kept until the process ends.
+        _take_lock(setup.runtime)
     except BlockingIOError:
         sys.exit("another committer is at work on this host")
     # Two more than the writers have, for upkeep and for requests of operators.
-    database = Database(handed["database_url"], pool_size=WRITERS + 2)
+    database = Database(setup.database_url, pool_size=WRITERS + 2)
     store = Store(settings.git_dir)
     consolidator = Consolidator(database, store)
     group = GroupCommit(
@@ -61,7 +44,8 @@ def main() -> None:
     requests = DeletionRequests(
         database, group, clock=system_clock, restorable_for=timedelta(days=settings.restore_days)
     )
-    server = Server(socket.socket(fileno=handed["listener"]), group)
+    assert setup.listener is not None  # noqa: S101 - the supervisor's
+    server = Server(setup.listener, group)
     group.start()
     consolidator.start()
     requests.start()
@@ -73,5 +57,7 @@ def main() -> None:
     database.close()
 
 
-if __name__ == "__main__":
-    main()
+def _take_lock(runtime: Path) -> None:
+    """Be the only committer of this host until the process ends; raises BlockingIOError where another is."""
+    lock = os.open(runtime / "committer.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

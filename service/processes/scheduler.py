@@ -1,16 +1,15 @@
 """The scheduler as a process: of `annals serve`, or alone as `annals jobs run`."""
 
-import json
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from gitstore.store import Store
 from jobs.scheduler import Scheduler
 from service.committer.group_commit import WRITERS, GroupCommit
+from service.processes.children import Setup
+from service.runtime import garbage_collector
 from service.runtime.clock import system_clock
 from service.runtime.lifeline import Lifeline
 from service.runtime.settings import Settings
@@ -49,21 +48,11 @@ def run_alone(settings: Settings, database_url: str) -> None:
         working.join()
 
 
-def main() -> None:
+def run(setup: Setup) -> None:
     """Run jobs until the supervisor closes the pipe."""
-    handed: dict[str, Any] = json.loads(sys.stdin.readline())
     lifeline = Lifeline(grace_seconds=GRACE_SECONDS)
-
-    from service.runtime import garbage_collector, log_setup
-
-    settings = Settings(**handed["settings"])
-    log_setup.configure(settings.log_format, settings.log_level)
-    with job_context(settings, handed["database_url"]) as context:
+    with job_context(setup.settings, setup.database_url) as context:
         scheduler = Scheduler(context)
         lifeline.on_end = scheduler.stop
         garbage_collector.spare_what_stays()
         scheduler.run()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,8 +1,11 @@
-"""`annals serve`: the database, the committer, the API workers, the scheduler; restarted when they die."""
+"""`annals serve`: the database, the committer, the API workers, the scheduler; restarted when they die.
+
+The processes are forks of this one (`children`). It has imported all that they need, and has one thread and
+no connection of its own when it starts one: what needs more, it closes before.
+"""
 
 import errno
 import fcntl
-import json
 import os
 import shutil
 import signal
@@ -18,7 +21,8 @@ from types import FrameType
 
 import structlog
 
-from service.processes.children import Child, Children
+from service.processes import api_worker, committer, scheduler
+from service.processes.children import Child, Children, Program, Setup, wait_for_any
 from service.processes.startup import PreparedDatabase, StartupError, prepared_database
 from service.runtime.clock import system_clock
 from service.runtime.settings import Settings
@@ -52,6 +56,8 @@ class Supervisor:
         self._settings = settings
         self._progress = progress
         self._stop = threading.Event()
+        # Readable from the order to stop on.
+        self._stopped = os.eventfd(0)
         self._starting = True
 
     def run(
@@ -74,23 +80,29 @@ class Supervisor:
             # Before anybody is told that it is ready.
             operator_key = self._operator_key(database.url, announce_key)
 
-            def start(module: str, socket_: socket.socket | None) -> Child:
-                handed = self._handed(database.url, socket_, self._settings.public_url or url, runtime)
-                return Child(module, handed, socket_, runtime)
+            def start(name: str, program: Program, listener: socket.socket | None) -> Child:
+                setup = Setup(
+                    settings=self._settings_of_children(self._settings.public_url or url),
+                    database_url=database.url,
+                    runtime=runtime,
+                    committer_socket=runtime / COMMITTER_SOCKET,
+                    listener=listener,
+                )
+                return Child(name, program, setup)
 
             # In the order in which they are started; they are ended in the other one, so that the committer
             # answers the last requests.
             families = [
-                Children("the committer", lambda: start("service.processes.committer", changes), 1),
+                Children("the committer", lambda: start("annals: commits", committer.run, changes), 1),
                 Children(
                     "an API worker",
-                    lambda: start("service.processes.api_worker", listener),
+                    lambda: start("annals: api", api_worker.run, listener),
                     self._settings.workers,
                 ),
             ]
             if self._settings.jobs:
                 families.append(
-                    Children("the scheduler", lambda: start("service.processes.scheduler", None), 1)
+                    Children("the scheduler", lambda: start("annals: jobs", scheduler.run, None), 1)
                 )
             self._starting = False
             for family in families:
@@ -104,6 +116,7 @@ class Supervisor:
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._stop.set()
+        os.eventfd_write(self._stopped, 1)
         if self._starting:
             # A recovery of PostgreSQL may take minutes: leave now, in order, and only once.
             self._starting = False
@@ -122,21 +135,11 @@ class Supervisor:
         finally:
             database.close()
 
-    def _handed(
-        self, database_url: str, listener: socket.socket | None, public_url: str, runtime: Path
-    ) -> str:
+    def _settings_of_children(self, public_url: str) -> Settings:
         plain = self._settings.model_dump(mode="json", exclude={"database_url", "operator_key"})
         plain["public_url"] = public_url
         plain["require_timescaledb"] = self._settings.timescaledb_is_required
-        return json.dumps(
-            {
-                "settings": plain,
-                "database_url": database_url,
-                "listener": None if listener is None else listener.fileno(),
-                "runtime": str(runtime),
-                "committer_socket": str(runtime / COMMITTER_SOCKET),
-            }
-        )
+        return Settings(**plain)
 
     def _wait_until_ready(self, listener: socket.socket, families: Sequence[Children]) -> None:
         deadline = time.monotonic() + READY_SECONDS
@@ -149,7 +152,10 @@ class Supervisor:
 
     def _watch(self, families: Sequence[Children], database: PreparedDatabase) -> None:
         look_at_database = time.monotonic()
-        while not self._stop.wait(WATCH_SECONDS):
+        while not self._stop.is_set():
+            wait_for_any([self._stopped, *(end for family in families for end in family.ends)], WATCH_SECONDS)
+            if self._stop.is_set():
+                return
             if sum(family.replace_dead() for family in families):
                 self._stop.wait(RESTART_PAUSE_SECONDS)
             if database.embedded is not None and time.monotonic() >= look_at_database:

@@ -1,6 +1,6 @@
 """Lifeline of a process of `annals serve`: its standard input, open as long as the supervisor lives.
 
-The supervisor writes one line of JSON and keeps the pipe open; however the supervisor ends, the pipe closes.
+The supervisor keeps the other end of the pipe open; however the supervisor ends, the pipe closes.
 """
 
 import os

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -11,12 +12,13 @@ from prometheus_client import (
     Histogram,
     generate_latest,
     multiprocess,
+    values,
 )
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import REGISTRY, Collector
 
-# prometheus_client reads it at its import: the supervisor sets it for its workers.
-MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+# prometheus_client reads it.
+_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 REQUESTS = Counter("annals_http_requests", "Requests answered", ["method", "route", "status"])
 DURATION = Histogram(
@@ -59,6 +61,18 @@ class _Figures(Collector):
             yield family
 
 
+def count_in_files(folder: Path) -> None:
+    """Count in files of a folder from here on; `/metrics` of any process there adds them up.
+
+    A process of several calls this before it counts anything.
+    """
+    os.environ[_FOLDER_VARIABLE] = str(folder)
+    # prometheus_client decides this when it is imported, which was before the process began.
+    values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
+    for metric in (BATCH_SIZE, UNRECORDED):
+        metric._metric_init()
+
+
 def exposition(read: Callable[[], Iterable[Gauge]]) -> tuple[bytes, str]:
     """Metrics in Prometheus' text format, and its media type.
 
@@ -67,7 +81,7 @@ def exposition(read: Callable[[], Iterable[Gauge]]) -> tuple[bytes, str]:
     found = CollectorRegistry()
     found.register(_Figures(read))
     counted = REGISTRY
-    if os.environ.get(MULTIPROCESS_VARIABLE):
+    if os.environ.get(_FOLDER_VARIABLE):
         counted = CollectorRegistry()
         multiprocess.MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
     return generate_latest(counted) + generate_latest(found), CONTENT_TYPE_LATEST

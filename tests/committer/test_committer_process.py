@@ -1,10 +1,8 @@
 """The committer of a real `annals serve`: one per host, killed in the middle of writes, and restarted."""
 
-import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,13 +13,11 @@ import pytest
 
 from tests.support.api import Json
 from tests.support.databases import Cluster
-from tests.support.running_server import ANNALS, Server, arm
+from tests.support.forks import forks
+from tests.support.running_server import ANNALS, COMMITTER, WORKER, Server, arm
 from tests.support.standing_server import (
-    COMMITTER,
-    WORKER,
     Standing,
     Tenant,
-    pids,
     save,
     serving,
     standing_server,
@@ -53,14 +49,14 @@ def ready(server: Server) -> tuple[int, Json]:
 
 def test_there_is_one_committer_whatever_the_number_of_workers(cluster: Cluster, tmp_path: Path) -> None:
     with serving(cluster, tmp_path, "--workers", "3") as (server, _):
-        assert len(pids(server, COMMITTER)) == 1
-        assert len(pids(server, WORKER)) == 3
+        assert len(server.pids(COMMITTER)) == 1
+        assert len(server.pids(WORKER)) == 3
         with Tenant(server.url).client(server.url) as client, ThreadPoolExecutor(8) as threads:
             made = workspace(client, "w")
             answers = threads.map(lambda n: save(client, made, n).status_code, range(2, 42))
             assert set(answers) == {201}
             assert numbers(client, made) == list(range(42, 0, -1))[: len(numbers(client, made))]
-        assert len(pids(server, COMMITTER)) == 1
+        assert len(server.pids(COMMITTER)) == 1
 
 
 def test_a_killed_committer_is_back_within_about_a_second_and_changes_only_wait(
@@ -69,18 +65,18 @@ def test_a_killed_committer_is_back_within_about_a_second_and_changes_only_wait(
     with serving(cluster, tmp_path) as (server, _), Tenant(server.url).client(server.url) as client:
         made = workspace(client, "w")
         for number in range(2, 5):
-            [before] = pids(server, COMMITTER)
+            [before] = server.pids(COMMITTER)
             os.kill(before, signal.SIGKILL)
             began = time.monotonic()
             # Changes sent before a worker notices are in doubt; later ones are taken by the next committer.
-            until(lambda pid=before: pid not in pids(server, COMMITTER))  # type: ignore[misc]
+            until(lambda pid=before: pid not in server.pids(COMMITTER))  # type: ignore[misc]
             time.sleep(0.1)
             answer = save(client, made, number)
             seconds = time.monotonic() - began
             assert answer.status_code == 201, answer.text
             # About a second, on a machine that may be busy.
             assert seconds < 4
-            [after] = pids(server, COMMITTER)
+            [after] = server.pids(COMMITTER)
             assert after != before
             until(lambda: ready(server)[0] == 200)
         assert numbers(client, made) == [5, 4, 3, 2, 1]
@@ -88,33 +84,15 @@ def test_a_killed_committer_is_back_within_about_a_second_and_changes_only_wait(
 
 
 def test_a_second_committer_is_refused_by_the_lock_of_the_first(cluster: Cluster, tmp_path: Path) -> None:
-    with serving(cluster, tmp_path) as (server, database):
-        [first] = pids(server, COMMITTER)
-        environment = Path(f"/proc/{first}/environ").read_bytes().split(b"\0")
-        [runtime] = [
-            each.split(b"=")[1] for each in environment if each.startswith(b"PROMETHEUS_MULTIPROC_DIR=")
-        ]
-        handed = {
-            "settings": {"data_dir": str(server.data_dir)},
-            "database_url": database.url,
-            "listener": 0,
-            "runtime": runtime.decode(),
-        }
-        # The pipe stays open, as the supervisor's does.
-        with subprocess.Popen(
-            [sys.executable, "-m", COMMITTER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as second:
-            assert second.stdin is not None
-            assert second.stdout is not None
-            second.stdin.write(json.dumps(handed) + "\n")
-            second.stdin.flush()
-            assert second.wait(SECONDS) == 1
-            assert second.stdout.read() == "another committer is at work on this host\n"
-        assert pids(server, COMMITTER) == [first]
+    with serving(cluster, tmp_path) as (server, _):
+        [first] = server.pids(COMMITTER)
+        # Held open by the supervisor, as its lock.
+        opened = [each.readlink() for each in Path(f"/proc/{server.process.pid}/fd").iterdir()]
+        [runtime] = {each for each in opened if each.name.startswith("annals-run-")}
+        code, errors = forks("second_committer", runtime)
+        assert code == 1
+        assert errors == "another committer is at work on this host\n"
+        assert server.pids(COMMITTER) == [first]
         assert ready(server)[0] == 200
 
 
@@ -128,9 +106,9 @@ def test_all_processes_end_when_the_supervisor_is_killed(cluster: Cluster, tmp_p
 
 def test_they_end_as_well_while_they_are_still_starting(cluster: Cluster, tmp_path: Path) -> None:
     with serving(cluster, tmp_path) as (server, _):
-        [committer] = pids(server, COMMITTER)
+        [committer] = server.pids(COMMITTER)
         os.kill(committer, signal.SIGKILL)
-        until(lambda: pids(server, COMMITTER) not in ([], [committer]))
+        until(lambda: server.pids(COMMITTER) not in ([], [committer]))
         server.process.kill()
         server.process.wait()
         server.wait_for_no_processes(10)
@@ -153,14 +131,14 @@ def test_death_in_the_middle_of_a_write_is_told_as_unknown_and_a_retry_tells_the
         made = workspace(client, "w")
         for number in (2, 3):
             save(client, made, number).raise_for_status()
-        [before] = pids(server, COMMITTER)
+        [before] = server.pids(COMMITTER)
 
         arm(standing.failpoint, f"{place}:kill")
         answer = save(client, made, 4, "once")
 
         assert (answer.status_code, answer.json()["code"]) == (503, "outcome_unknown")
         assert int(answer.headers["retry-after"]) > 0
-        until(lambda: pids(server, COMMITTER) not in ([], [before]))
+        until(lambda: server.pids(COMMITTER) not in ([], [before]))
         assert len(numbers(client, made)) == (5 if is_stored else 4)
         retried = save(client, made, 4, "once")
         assert (retried.status_code, retried.json()["version_number"]) == (201, 5)
@@ -250,7 +228,7 @@ def test_a_committer_that_is_stopped_is_not_ready_and_what_is_sent_to_it_waits(
 ) -> None:
     with serving(cluster, tmp_path) as (server, _), Tenant(server.url).client(server.url) as client:
         made = workspace(client, "w")
-        [committer] = pids(server, COMMITTER)
+        [committer] = server.pids(COMMITTER)
         os.kill(committer, signal.SIGSTOP)
         try:
             with ThreadPoolExecutor(1) as threads:
@@ -268,7 +246,7 @@ def test_a_committer_that_is_stopped_is_not_ready_and_what_is_sent_to_it_waits(
         finally:
             os.kill(committer, signal.SIGCONT)
         until(lambda: ready(server)[0] == 200)
-        assert pids(server, COMMITTER) == [committer]
+        assert server.pids(COMMITTER) == [committer]
 
 
 def test_an_api_worker_that_is_stopped_does_not_hold_up_the_others(cluster: Cluster, tmp_path: Path) -> None:
@@ -276,7 +254,7 @@ def test_an_api_worker_that_is_stopped_does_not_hold_up_the_others(cluster: Clus
         tenant = Tenant(server.url)
         with tenant.client(server.url) as client:
             made = workspace(client, "w")
-        stopped = pids(server, WORKER)[0]
+        stopped = server.pids(WORKER)[0]
         os.kill(stopped, signal.SIGSTOP)
         try:
             began = time.monotonic()

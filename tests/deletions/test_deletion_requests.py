@@ -19,9 +19,9 @@ from tests.support.api import OPERATOR_KEY, Clock, Json, Server, Tenant, ok, ref
 from tests.support.databases import Cluster
 from tests.support.deletion_requests import SECONDS, ask, carry_out, deletion, done, host, outcome, stored
 from tests.support.events import events
-from tests.support.running_server import arm
+from tests.support.running_server import COMMITTER, arm
 from tests.support.serving import set_operator_key
-from tests.support.standing_server import COMMITTER, Standing, pids, standing_server, workspace
+from tests.support.standing_server import Standing, standing_server, workspace
 from tests.support.standing_server import Tenant as SmallTenant
 from tests.support.trees import COUNTS, live, records_of, tree
 from tests.support.waiting import until
@@ -343,11 +343,11 @@ def test_death_between_the_commit_and_its_note_deletes_once(
     tenant = SmallTenant(server.url)
     with tenant.client(server.url) as client:
         made = workspace(client, "w")
-    [before] = pids(server, COMMITTER)
+    [before] = server.pids(COMMITTER)
     asked: list[Any] = [made["resource_id"], made["created_by"], softly]
     arm(standing.failpoint, f"{place}:kill")
     request = database.value("SELECT cascade_delete_workspace(%s, %s, %s)", *asked)
-    until(lambda: pids(server, COMMITTER) not in ([], [before]))
+    until(lambda: server.pids(COMMITTER) not in ([], [before]))
     row = done(database, request)
     assert standing.failpoint.with_suffix(".fired").exists()
     assert row["problem"] is None

@@ -15,7 +15,8 @@ import psycopg
 from gitstore.failpoints import VARIABLE
 from sql.embedded.server import running_url
 from tests.support.databases import Cluster, Database, Row
-from tests.support.running_server import ANNALS, OPERATOR_KEY, Server, arm, start
+from tests.support.process_table import name_of
+from tests.support.running_server import ANNALS, COMMITTER, OPERATOR_KEY, WORKER, Server, arm, start
 
 Target = Literal["committer", "worker", "everything", "postgres"]
 TARGETS: tuple[Target, ...] = ("committer", "worker", "everything", "postgres")
@@ -106,9 +107,9 @@ class Stage:
         """`kill -9`; `which` chooses a worker, or what of PostgreSQL dies. False if it was not there."""
         match target:
             case "committer":
-                return _kill(self._children("service.processes.committer"))
+                return _kill(self._children(COMMITTER))
             case "worker":
-                workers = self._children("service.processes.api_worker")
+                workers = self._children(WORKER)
                 return _kill(workers[which % len(workers) :][:1]) if workers else False
             case "everything":
                 self.server.kill_everything()
@@ -124,7 +125,7 @@ class Stage:
 
     def committer(self) -> int | None:
         """The committer's process."""
-        found = self._children("service.processes.committer")
+        found = self._children(COMMITTER)
         return found[0] if found else None
 
     def verify(self, subscription_id: str) -> str:
@@ -157,8 +158,8 @@ class Stage:
         self._close()
         return wrong
 
-    def _children(self, module: str) -> list[int]:
-        return [pid for pid in _children(self.server.process.pid) if module in _command(pid)]
+    def _children(self, name: str) -> list[int]:
+        return [pid for pid in _children(self.server.process.pid) if name_of(pid) == name]
 
     def _kill_postgres(self, which: int) -> bool:
         with suppress(OSError, IndexError, ValueError):

@@ -1,32 +1,37 @@
 """The processes of `annals serve`: one that dies at any moment is started again, and takes nobody with it."""
 
-import time
-from collections.abc import Iterator
+import signal
 from pathlib import Path
 
-import pytest
-
-from service.processes.children import Child, Children
-
-# More than a pipe holds: who writes it waits for the process, which ends without having read it.
-HANDED = "x" * 2**20
-SECONDS = 30
+from tests.support.forks import forks
 
 
-@pytest.fixture
-def children(tmp_path: Path) -> Iterator[Children]:
-    """Processes that die before they took what they are handed."""
-    children = Children("a process", lambda: Child("no.such.module", HANDED, None, tmp_path), 2)
-    yield children
-    children.end()
+def test_the_supervisor_learns_how_a_process_ended(tmp_path: Path) -> None:
+    codes, errors = forks("codes", tmp_path)
+    assert codes == {"returns": 0, "fails": 1, "exits": 1, "is killed": -signal.SIGKILL, "stops": 3}
+    assert errors.count("Traceback") == 1
+    assert "ValueError: it fails" in errors
+    assert "it says why" in errors
 
 
-def test_those_that_die_before_they_took_what_they_are_handed_are_started_again(children: Children) -> None:
-    children.start()
-    started, deadline = 0, time.monotonic() + SECONDS
-    while started < 4 and time.monotonic() < deadline:
-        started += children.replace_dead()
-        time.sleep(0.01)
-    assert started >= 4
-    children.end()
-    assert children.replace_dead() == 0
+def test_a_process_that_does_not_stop_is_killed(tmp_path: Path) -> None:
+    assert forks("ignores_the_pipe", tmp_path)[0] == -signal.SIGKILL
+
+
+def test_one_that_dies_is_started_again_and_none_has_what_is_the_supervisors(tmp_path: Path) -> None:
+    found, _ = forks("restarts", tmp_path)
+    assert found == {
+        # Standard input is the lifeline; the socket is the listener.
+        "inside": [["pipe", "pipe", "pipe", "socket"]] * 2,
+        "names": ["annals: test"] * 2,
+        "sessions": [True, True],
+        "left": [],
+        "leaked": 0,
+    }
+
+
+def test_no_process_mints_the_ids_of_another(tmp_path: Path) -> None:
+    minted, _ = forks("ids", tmp_path)
+    assert len(minted) == 203
+    # The random part, whatever the time.
+    assert len({each[19:] for each in minted}) == 203

@@ -16,7 +16,7 @@ import pytest
 from sql.embedded.server import EmbeddedPostgres
 from tests.support import pkt_lines
 from tests.support.process_table import children, lives, starters
-from tests.support.running_server import ANNALS, OPERATOR_KEY, Server, running
+from tests.support.running_server import ANNALS, OPERATOR_KEY, SCHEDULER, WORKER, Server, running
 from tests.support.standing_server import Tenant
 
 pytestmark = pytest.mark.embedded
@@ -102,22 +102,18 @@ def test_a_worker_or_scheduler_that_dies_is_replaced(tmp_path: Path) -> None:
     chosen = {"ANNALS_OPERATOR_KEY": OPERATOR_KEY, "ANNALS_JOBS": "true"}
     with running(tmp_path / "data", "--workers", "2", **chosen) as server:
         tenant = Tenant(server.url)
-        workers = [
-            pid for pid, command in server.processes().items() if "service.processes.api_worker" in command
-        ]
+        workers = server.pids(WORKER)
         assert len(workers) == 2
-        [scheduler] = [
-            pid for pid, command in server.processes().items() if "service.processes.scheduler" in command
+        [scheduler] = server.pids(SCHEDULER)
+        # A process that forks must be alone.
+        assert [each.name for each in Path(f"/proc/{server.process.pid}/task").iterdir()] == [
+            str(server.process.pid)
         ]
         os.kill(workers[0], signal.SIGKILL)
         os.kill(scheduler, signal.SIGKILL)
         deadline = time.monotonic() + 20
         while True:
-            now = [
-                pid
-                for pid, command in server.processes().items()
-                if "service.processes.api_worker" in command
-            ]
+            now = server.pids(WORKER)
             if len(now) == 2 and workers[0] not in now:
                 break
             assert time.monotonic() < deadline, now
@@ -144,11 +140,7 @@ def test_a_worker_that_is_killed_takes_its_git_along(tmp_path: Path) -> None:
             for number in range(8):
                 large = {"name": f"{number}", "definition": {"noise": os.urandom(3_500_000).hex()}}
                 head = client.post("/workspaces", json=large).raise_for_status().json()["git_commit_hash"]
-            [worker] = [
-                pid
-                for pid, command in server.processes().items()
-                if "service.processes.api_worker" in command
-            ]
+            [worker] = server.pids(WORKER)
             upload_pack = f"{server.url}/git/{tenant.subscription_id}.git/git-upload-pack"
             body = pkt_lines.line(f"want {head}\n") + pkt_lines.FLUSH + pkt_lines.line("done\n")
             with client.stream("POST", upload_pack, content=body) as answer:

@@ -28,6 +28,14 @@ def starters(process: int, *, but: Collection[int] = ()) -> list[int]:
     ]
 
 
+def name_of(process: int) -> str:
+    """The name that a process has given itself; empty once it is gone."""
+    try:
+        return Path(f"/proc/{process}/comm").read_text().rstrip("\n")
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def descriptors(process: int) -> int:
     """How many files it has open."""
     return len(list(Path(f"/proc/{process}/fd").iterdir()))

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from tests.support.process_table import name_of
+
 ANNALS = Path(sys.executable).with_name("annals")
 OPERATOR_KEY = "an-operator-key-of-the-tests-0123456789"
 READY_SECONDS = 60
+COMMITTER, WORKER, SCHEDULER = "annals: commits", "annals: api", "annals: jobs"
 # A scheduler takes a second of processor time to start, and few tests need one.
 DEFAULTS = {"ANNALS_LOG_LEVEL": "warning", "ANNALS_JOBS": "false"}
 
@@ -48,6 +51,10 @@ class Server:
             if command and (self.mark.encode() in environment or str(self.data_dir) in command):
                 found[int(folder.name)] = command
         return found
+
+    def pids(self, name: str) -> list[int]:
+        """The processes of one program."""
+        return sorted(pid for pid in self.processes() if name_of(pid) == name)
 
     def kill_everything(self) -> None:
         """`kill -9` of every process at once, as a power cut would."""

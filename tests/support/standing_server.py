@@ -41,9 +41,6 @@ class Tenant:
         return folder
 
 
-COMMITTER, WORKER = "service.processes.committer", "service.processes.api_worker"
-
-
 @contextmanager
 def serving(
     cluster: Cluster, folder: Path, *options: str, **environment: str
@@ -71,13 +68,6 @@ def standing_server(cluster: Cluster, folder: Path) -> Iterator[Standing]:
     failpoint = folder / "failpoint"
     with serving(cluster, folder, ANNALS_FAILPOINT=f"@{failpoint}") as (server, database):
         yield Standing(server, database, failpoint)
-
-
-def pids(server: Server, module: str) -> list[int]:
-    """The processes of a module, as `python -m` shows them."""
-    return sorted(
-        pid for pid, command in server.processes().items() if command.rstrip().endswith(f"-m {module}")
-    )
 
 
 def workspace(client: httpx.Client, name: str) -> Json:

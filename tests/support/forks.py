@@ -1,0 +1,168 @@
+"""A supervisor with one kind of child, as a program: `python -m tests.support.forks <name> <folder>`.
+
+Each function forks what a test is about and returns the facts, which are printed as JSON. It runs in a
+process of its own, since pytest has threads.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from service.domain.ids import mint
+from service.processes import committer
+from service.processes.children import Child, Children, Program, Setup
+from service.runtime.lifeline import Lifeline
+from service.runtime.settings import load
+from tests.support.process_table import descriptors, lives, name_of
+from tests.support.project import ROOT
+
+SECONDS = 30
+
+
+def forks(name: str, folder: Path) -> tuple[Any, str]:
+    """The facts that a function of this module finds, and all that it wrote to standard error."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.forks", name, folder],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1]), done.stderr
+
+
+def child(folder: Path, program: Program, listener: socket.socket | None = None) -> Child:
+    """A child that runs a program, and may write into the folder."""
+    settings, _ = load({"data_dir": folder}, {})
+    setup = Setup(
+        settings=settings,
+        database_url="postgresql://nowhere",
+        runtime=folder,
+        committer_socket=folder / "committer.sock",
+        listener=listener,
+    )
+    return Child("annals: test", program, setup)
+
+
+def until(holds: Callable[[], Any]) -> None:
+    """Wait until the condition holds."""
+    deadline = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def ended(started: Child) -> int | None:
+    """The exit code of a child, once it has one."""
+    until(lambda: started.exit_code is not None)
+    return started.exit_code
+
+
+def _serve(setup: Setup) -> None:
+    """Tell the process's id, and do nothing until the pipe is closed, then end in order."""
+    lifeline = Lifeline(grace_seconds=SECONDS)
+    lifeline.on_end = lambda: os.kill(os.getpid(), signal.SIGTERM)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
+    (setup.runtime / "partial").write_text(str(os.getpid()))
+    (setup.runtime / "partial").replace(setup.runtime / f"served-{os.getpid()}")
+    while True:
+        time.sleep(SECONDS)
+
+
+def open_files(process: int) -> list[str]:
+    """The descriptors of a process but for those of its metrics, each by the kind of its file."""
+    links = [os.readlink(each) for each in Path(f"/proc/{process}/fd").iterdir()]  # noqa: PTH115
+    return sorted(link.partition(":")[0] for link in links if not link.endswith(".db"))
+
+
+def served(folder: Path) -> list[int]:
+    """The ids of the children that serve or served."""
+    return sorted(int(each.name.removeprefix("served-")) for each in folder.glob("served-*"))
+
+
+def codes(folder: Path) -> dict[str, int | None]:
+    """How children end, and their exit codes."""
+
+    def fails(_: Setup) -> None:
+        raise ValueError("it fails")
+
+    def is_killed(_: Setup) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    stopped = child(folder, _serve)
+    until(lambda: served(folder))
+    stopped.ask_to_stop()
+    return {
+        "returns": ended(child(folder, lambda _: None)),
+        "fails": ended(child(folder, fails)),
+        "exits": ended(child(folder, lambda _: sys.exit("it says why"))),
+        "is killed": ended(child(folder, is_killed)),
+        "stops": ended(stopped),
+    }
+
+
+def ignores_the_pipe(folder: Path) -> int | None:
+    """The exit code of a child that does not end when it is asked to."""
+
+    def ignores(_: Setup) -> None:
+        time.sleep(SECONDS)
+
+    started = child(folder, ignores)
+    started.ask_to_stop()
+    started.wait(time.monotonic() + 0.2)
+    return started.exit_code
+
+
+def restarts(folder: Path) -> dict[str, Any]:
+    """Children that are killed, and what is open here and there after that."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        before = descriptors(os.getpid())
+        children = Children("a process", lambda: child(folder, _serve, listener), 2)
+        children.start()
+        until(lambda: len(served(folder)) == 2)
+        killed = served(folder)[0]
+        os.kill(killed, signal.SIGKILL)
+        until(children.replace_dead)
+        until(lambda: len(served(folder)) == 3)
+        started = [pid for pid in served(folder) if pid != killed]
+        inside = [open_files(pid) for pid in started]
+        names = [name_of(pid) for pid in started]
+        sessions = [os.getsid(pid) == pid for pid in started]
+        children.end()
+        return {
+            "inside": inside,
+            "names": names,
+            "sessions": sessions,
+            "left": [pid for pid in started if lives(pid)],
+            "leaked": descriptors(os.getpid()) - before,
+        }
+
+
+def ids(folder: Path) -> list[str]:
+    """Ids that this process and two of its forks mint: none continues the random numbers of another."""
+    made = [str(mint()) for _ in range(3)]
+
+    def mints(setup: Setup) -> None:
+        (setup.runtime / f"ids-{os.getpid()}").write_text(" ".join(str(mint()) for _ in range(100)))
+
+    for started in [child(folder, mints) for _ in range(2)]:
+        assert ended(started) == 0
+    return made + [each for file in folder.glob("ids-*") for each in file.read_text().split()]
+
+
+def second_committer(runtime: Path) -> int | None:
+    """The exit code of a committer beside that of a server, whose runtime folder it shares."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        return ended(child(runtime, committer.run, listener))
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(globals()[sys.argv[1]](Path(sys.argv[2]))))
