@@ -366,8 +366,8 @@ class NotDeleted(Conflict):
 class NoPlan(Conflict):
     """The scheduled job has no dry run
 
-    The scheduled job deletes nothing, so that there is nothing to plan. `can_be_dry` of `GET /v1/maintenance/jobs`
-    tells which jobs have a dry run.
+    The scheduled job deletes nothing, so that there is nothing to plan. `can_be_dry` of `GET
+    /v1/maintenance/jobs` tells which jobs have a dry run.
     """
 
     code = "no_plan"
