@@ -8,7 +8,7 @@ GitStoreError
 ├── UploadPackFailed    `git upload-pack` ended with an error or ran out of time
 ├── UploadPackBusy      as many clones run as may, and none ended in time
 ├── MaintenanceFailed   upkeep could not do its work; nothing is lost by that
-└── StoreUnavailable    the file system refused: full, read-only, gone
+└── StoreUnavailable    the file system refused: full, read-only, unmounted
 """
 
 from collections.abc import Iterator

@@ -42,6 +42,6 @@ def read_blob(odb: pygit2.Odb, blob_id: str) -> bytes:
 
 
 def _find(repository: pygit2.Repository, oid: pygit2.Oid) -> object:
-    # pygit2's annotations leave commits out of what a lookup can find.
+    # pygit2's annotations leave commits out of the objects that a lookup finds.
     with translated():
         return persistently(lambda: cast("object", repository[oid]))

@@ -21,9 +21,9 @@ _PORTION = 1_000_000
 _READ_BYTES = 20 * 10_000
 # As git's own geometric repack: every pack holds at least twice as many objects as the next smaller one.
 _FACTOR = 2
-# The index goes first: without it no reader looks for the pack.
+# The index is removed first: without it no reader looks for the pack.
 _SUFFIXES = (".idx", ".pack", ".rev", ".bitmap", ".mtimes")
-# Git's names for what it has not finished; upkeep alone starts a git that writes here.
+# Git's names for unfinished files; upkeep alone starts a git that writes here.
 _GITS_TEMPORARY = re.compile(r"(\.tmp-\d+-.*|tmp_(pack|idx|rev|bitmap|mtimes)_[A-Za-z0-9]{6})")
 _OUR_TEMPORARY = re.compile(r"tmp_[0-9a-f]{32}\.(pack|idx)")
 _PACK_FILE = re.compile(r"(pack-[0-9a-f]{40})(\.[a-z]+)")
@@ -234,7 +234,7 @@ def remove_leftovers(path: Path, *, older_than_seconds: float = LEFTOVER_SECONDS
     with translated():
         for name, entry in entries.items():
             match = _PACK_FILE.fullmatch(name)
-            # Also a pack whose removal was interrupted: the index goes first.
+            # Also a pack whose removal was interrupted: the index is removed first.
             is_half = match is not None and f"{match[1]}.idx" not in entries and match[2] != ".keep"
             if _GITS_TEMPORARY.fullmatch(name) or (
                 (is_half or _OUR_TEMPORARY.fullmatch(name)) and _is_older(entry, older_than_seconds)

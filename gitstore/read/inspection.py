@@ -166,7 +166,7 @@ def fsck(path: Path) -> list[str]:
 def _git(path: Path, arguments: tuple[str, ...]) -> AbstractContextManager[RunningGit]:
     if not path.is_dir():
         raise RepositoryMissing(str(path))
-    # Git is to read the files whoever owns them, and as they are: not as refs/replace has them.
+    # Git has to read the files of any owner, and as they are: not as refs/replace has them.
     as_it_is = {
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": "safe.directory",

@@ -102,7 +102,7 @@ class RepositoryReader:
         """Find the commits of Annals that follow the end of a branch and that no ref reaches, parents first.
 
         Either the process that wrote them was killed before it moved the refs, or their batch was never
-        committed: git can't tell which. Raises NotUnderstood where a branch has a merge.
+        committed: git can't say which. Raises NotUnderstood where a branch has a merge.
         """
         reached = self._reached()
         loose: dict[str | None, list[pygit2.Commit]] = {}

@@ -61,7 +61,7 @@ def _hunks(old: bytes, new: bytes, deadline: float) -> bytes | None:
 
 def _run(folder: Path, deadline: float) -> bool:
     """Write git's diff of `old` and `new` to `hunks`; False where the time ran out."""
-    # The temporary folder may lie in somebody's working copy, whose configuration would count.
+    # The temporary folder may be in somebody's working copy, whose configuration would count.
     outside = {"GIT_ATTR_NOSYSTEM": "1", "GIT_CEILING_DIRECTORIES": str(folder.parent.resolve())}
     with (
         # A file, because a pipe would be emptied in pieces, and each piece waits for the GIL.

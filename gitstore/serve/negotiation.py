@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Negotiation:
-    """How many objects a client of `upload-pack` wants and has; `command` is None before protocol 2."""
+    """The number of objects that a client wants and has; `command` is None before protocol 2."""
 
     command: str | None
     wants: int

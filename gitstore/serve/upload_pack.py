@@ -139,7 +139,7 @@ class UploadPack:
             if status != 0:
                 raise UploadPackFailed(f"status {status}: {await complaint}")
         finally:
-            # All necessary steps come before the first wait, which may be cancelled again.
+            # All necessary steps precede the first wait, which may be cancelled again.
             timer.cancel()
             feeding.cancel()
             complaint.cancel()

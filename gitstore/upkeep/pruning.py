@@ -36,7 +36,7 @@ class Pruning:
 def prepare(git: MaintenanceGit, at: datetime, *, grace: timedelta = GRACE) -> Pruning | None:
     """Note the unreachable objects, and pack all others; None if no object is due yet.
 
-    The refs are where the rows say, or behind only what was written since this was called. Raises
+    The refs are where the rows say, or behind only by batches written since this was called. Raises
     MaintenanceFailed, also where objects are missing; StoreUnavailable; the errors of the watch.
     """
     tips = _tips(git)

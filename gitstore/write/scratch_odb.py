@@ -19,7 +19,7 @@ Stored = tuple[int, bytes]
 class Scratch(pygit2.OdbBackend):
     """The objects that a batch wrote, and a bounded cache of the trees and commits that it read.
 
-    Reads fall through to `real`. The cache serves reads alone and never tells whether an object needs
+    Reads of other objects use `real`. The cache serves reads alone and never says that an object needs no
     writing: a tree in it may stem from a batch that was rolled back, and upkeep may have pruned it since.
     """
 

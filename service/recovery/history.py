@@ -62,7 +62,7 @@ class BranchReading:
     """Reads the commits of one branch, the oldest first."""
 
     def __init__(self) -> None:
-        # The blobs in the newest tree by path, None for what was removed.
+        # The blobs in the newest tree by path, None for a removed file.
         self.tree: dict[str, str | None] = {}
         self.commits = 0
 
@@ -114,7 +114,7 @@ class History:
                 self.strange.append((entry.commit_id, str(error)))
                 paths = (*entry.removed, *entry.added)
                 self.untold |= {self._by_path[path][1] for path in paths if path in self._by_path}
-        # A restore comes before the version that it makes.
+        # A restore precedes the version that it makes.
         for line in trailers.versions:
             self._add_version(line, entry)
         return entry
@@ -128,7 +128,7 @@ class History:
                 self.strange.append(("published", str(error)))
 
     def key_at(self, path: str) -> Key | None:
-        """The resource whose versions lie at a path."""
+        """Find the resource whose snapshots are at a path."""
         return self._by_path.get(path)
 
     def _add_version(self, line: Line, entry: HistoryEntry) -> None:

@@ -50,7 +50,7 @@ class Recovered:
 def recover(
     repository: RepositoryReader, subscription_id: SubscriptionId, *, git_url: str, at: datetime
 ) -> Recovered:
-    """Read a whole repository; `at` is the time of the rebuild, for what had no time before it.
+    """Read a whole repository; `at` is the time of the rebuild, for rows whose own time was lost.
 
     Raises NotUnderstood where anything in it is not as Annals makes it, and the other errors of
     `gitstore.errors`.

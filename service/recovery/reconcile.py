@@ -1,8 +1,8 @@
 """Compare the rows with the repositories, and repair damage whose truth is known.
 
-The rows say where refs have to be, and git says what a version holds. Safe beside writers on any number of
-hosts: rows are read as of one instant, the objects that they name are in git before them, and refs are read
-under the lock under which they move.
+The rows say where refs have to be, and git has the content of each version. Safe beside writers on any number
+of hosts: rows are read as of one instant, their objects are in git before them, and refs are read under the
+lock under which they move.
 """
 
 import time

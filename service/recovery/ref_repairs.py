@@ -49,7 +49,7 @@ def put_back(
     found: str | None,
     record: Record,
 ) -> str:
-    """Set a ref to the object in its row, or remove it where it has no row; returns what was done.
+    """Set a ref to the object in its row, or remove it without a row; returns a description of the repair.
 
     The object that it named is kept below `refs/annals/found`, unless it is a tag's own object. A second
     connection records the repair. Raises Outdated where the ref is no longer at `found`, ObjectMissing and
@@ -85,7 +85,7 @@ def put_back(
 
 
 def reset_head(database: Database, store: Store, subscription_id: SubscriptionId, record: Record) -> str:
-    """Set HEAD to `main`; returns what was done."""
+    """Set HEAD to `main`; returns a description of the repair."""
     with database.transaction(subscription_id) as tx:
         repositories.lock_refs(tx, subscription_id)
         done = "set to refs/heads/main"
@@ -97,7 +97,7 @@ def reset_head(database: Database, store: Store, subscription_id: SubscriptionId
 def remove_lock(
     database: Database, store: Store, subscription_id: SubscriptionId, lock: Path, record: Record
 ) -> str:
-    """Remove a lock file on refs, stale since this has the lock on them; returns what was done."""
+    """Remove a lock file on refs, stale under the lock on them; returns a description of the repair."""
     with database.transaction(subscription_id) as tx:
         repositories.lock_refs(tx, subscription_id)
         if not lock.exists():
@@ -110,7 +110,7 @@ def remove_lock(
 def advance_row(
     database: Database, store: Store, subscription_id: SubscriptionId, ref: str, found: str, record: Record
 ) -> str:
-    """Move the repository's row forward to the ref of a branch; returns what was done.
+    """Move the repository's row forward to the ref of a branch; returns a description of the repair.
 
     For commits that have rows of versions or publications while the repository's row does not count them.
     Raises Outdated.

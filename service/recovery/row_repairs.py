@@ -20,7 +20,7 @@ from sql.queries import resources as resource_rows
 
 
 class RowRepairs:
-    """The repairs of one subscription; each returns what was done.
+    """The repairs of one subscription; each returns a description of the repair.
 
     Raises SchemaError where the login may not become the owner of the tables, Outdated where the damage
     is no longer as it was found, and the errors of `sql.errors`.

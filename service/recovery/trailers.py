@@ -53,7 +53,7 @@ class CommitAuthor:
 class Trailers:
     """The trailers of a commit that can be read.
 
-    `faults` say why Annals can't have written the message; without one, what is absent was never written.
+    `faults` say why Annals can't have written the message; without one, an absent trailer was never written.
     `unknown` are lines whose collection Annals does not have.
     """
 

@@ -1,4 +1,4 @@
-"""What a clone is told first, by the real `git upload-pack` or in its words."""
+"""The first answer to a clone, by the real `git upload-pack` or a kept copy."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Messages read back: what `compose` said is what `read` finds, and nothing else is a record."""
+"""Messages read back: `read` finds the values given to `compose`, and no other message is a record."""
 
 from datetime import UTC, datetime
 
@@ -75,7 +75,7 @@ def test_what_was_composed_is_read_back(
         time=time,
         description=description,
     )
-    # As it comes out of a commit: bytes in UTF-8.
+    # As a commit holds it: bytes in UTF-8.
     found = commit_records.read(message.encode().decode())
     assert found == commit_records.CommitRecord(
         versions=tuple(versions),

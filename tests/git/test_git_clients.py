@@ -1,4 +1,4 @@
-"""Real git clients, by every protocol, against a server that is being written to all the while."""
+"""Real git clients, by every protocol, against a server under constant writes."""
 
 import threading
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ PROTOCOLS = [0, 1, 2]
 
 @contextmanager
 def written_to(tenant: Tenant, resources: list[Json]) -> Iterator[None]:
-    """Let two users save, tag and publish without a pause until the block ends."""
+    """Have two users save, tag and publish without a pause until the block ends."""
     ended = threading.Event()
     failures: list[str] = []
 
@@ -46,7 +46,7 @@ def written_to(tenant: Tenant, resources: list[Json]) -> Iterator[None]:
 
 @pytest.fixture
 def busy(tenant: Tenant) -> Iterator[tuple[Tenant, Json]]:
-    """A subscription in which two users are at work, and a published workflow that nobody touches."""
+    """A subscription in which two users write, and a published workflow that nobody changes."""
     resources = [tenant.workflow(), tenant.workflow()]
     quiet = tenant.workflow(definition={"n": 0})
     _ = tenant.ben, tenant.vera
@@ -79,7 +79,7 @@ def test_clones_and_fetches_are_whole(busy: tuple[Tenant, Json], home: Path, pro
         run_git(clone, "merge", "-q", "--ff-only", "origin/main")
     assert int(git(clone, "rev-list", "--count", "HEAD")) > before
     assert git(clone, "fsck", "--strict", "--no-dangling") == ""
-    # A tag names what main held when it came, so each points into the history that was fetched or is ahead.
+    # A tag names a commit of main at its time, so each points into the history that was fetched or is ahead.
     tags = git(clone, "for-each-ref", "--format=%(objecttype) %(*objecttype)", "refs/tags").splitlines()
     assert set(tags) == {"tag commit"}
     data = tenant.vera.get(f"{tenant.at(quiet)}/versions/current/data").text

@@ -15,7 +15,7 @@ from tests.support.pkt_lines import FLUSH, line, upload_pack
 
 
 def audited(tenant: Tenant) -> list[tuple[str, str]]:
-    """The clones and fetches that were served, as the audit knows them, oldest first, with who did them."""
+    """The served clones and fetches in the audit log, oldest first, with their users."""
     return tenant.server.database.rows(
         "SELECT action, username FROM audit_logs WHERE subscription_id = %s AND resource_type = 'repository'"
         " AND status = 'success' ORDER BY created_at",
@@ -105,7 +105,7 @@ def test_the_history_of_a_path_is_that_of_the_resource(tenant: Tenant, home: Pat
 
 
 def attempt(home: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    """Git that is expected to fail."""
+    """Run a git that is expected to fail."""
     done = run_git(home, *arguments, check=False)
     assert done.returncode != 0
     return done
@@ -217,7 +217,7 @@ def test_a_clone_that_is_broken_off_leaves_no_pipe_and_no_process(tenant: Tenant
             assert running(tenant.repository)
 
     def settled() -> int:
-        """The descriptors, once no git runs and they are as many as a moment ago."""
+        """Count the descriptors once no git runs and their number is stable."""
         last = -1
         for _ in range(200):
             time.sleep(0.1)
@@ -236,7 +236,7 @@ def test_a_clone_that_is_broken_off_leaves_no_pipe_and_no_process(tenant: Tenant
 
 
 def running(repository: Path) -> bool:
-    """Whether a git works in the repository."""
+    """Check whether a git runs in the repository."""
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if (folder / "cwd").readlink() == repository:

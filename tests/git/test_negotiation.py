@@ -1,4 +1,4 @@
-"""What a client asks of upload-pack, read for the audit."""
+"""The requests of clients of upload-pack, read for the audit."""
 
 import pytest
 from hypothesis import example, given

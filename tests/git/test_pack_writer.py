@@ -1,4 +1,4 @@
-"""Packs: what the real git accepts, what survives, what is left behind."""
+"""Packs: accepted by the real git, durable, and without leftovers."""
 
 import os
 import stat

@@ -33,7 +33,7 @@ asyncio.run(main())
 
 @pytest.fixture
 def others() -> list[int]:
-    """The starters of this process that are none of the test's own: a server of other tests may have one."""
+    """The starters of this process that belong to other tests: their servers may have one."""
     return starters(os.getpid())
 
 
@@ -59,7 +59,7 @@ def sleeper(tmp_path: Path) -> Path:
 
 
 def running(program: Path) -> bool:
-    """Whether a process runs a program."""
+    """Check whether a process runs a program."""
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if (folder / "exe").readlink() == program:
@@ -167,7 +167,7 @@ def test_a_start_that_is_cancelled_leaves_no_process(starter: Starter, sleeper: 
         starting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await starting
-        # What is started next is started after that.
+        # The next start happens after that.
         assert (await over(await starter.start(["true"], ENVIRONMENT)))[0] == 0
         assert await soon(lambda: not running(sleeper))
 
@@ -209,7 +209,7 @@ def test_a_starter_that_dies_while_it_is_asked_is_told(starter: Starter, others:
 
 
 async def fewest_descriptors(program: int) -> int:
-    """How many files a program has open when it has let go of those of what ended."""
+    """Count the open files of a program once it has closed those of ended processes."""
     seen = []
     for _ in range(10):
         seen.append(descriptors(program))

@@ -1,4 +1,4 @@
-"""Refs: forward only, durably, past what a killed process left."""
+"""Refs: forward only, durably, despite leftovers of killed processes."""
 
 import subprocess
 import sys
@@ -140,7 +140,7 @@ def test_a_lock_that_a_killed_process_left_is_removed(repository: Path, exists: 
     for name in (f"{MAIN}.lock", "packed-refs.lock", "HEAD.lock"):
         (repository / name).write_text("")
     assert forward(repository, MAIN, second) is True
-    # The two others are in nobody's way here.
+    # The two others block nobody here.
     assert not (repository / f"{MAIN}.lock").exists()
 
 

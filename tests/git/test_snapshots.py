@@ -1,4 +1,4 @@
-"""Canonical bytes: what a snapshot is, spliced and split without parsing it again."""
+"""Canonical bytes: a snapshot is spliced and split without parsing it again."""
 
 import math
 import subprocess
@@ -60,7 +60,7 @@ def test_split_undoes_assemble(definition: dict[str, Any], rest: dict[str, Any])
 
 @given(definitions)
 def test_a_canonical_definition_changes_no_value(definition: dict[str, Any]) -> None:
-    # repr tells 0.0 from -0.0 and 1 from 1.0, which == does not.
+    # repr distinguishes 0.0 from -0.0 and 1 from 1.0, which == does not.
     assert repr(_ordered(orjson.loads(canonical_definition(definition)))) == repr(_ordered(definition))
 
 

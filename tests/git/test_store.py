@@ -1,4 +1,4 @@
-"""The layout of the store: paths, and the making of repositories."""
+"""The layout of the store: paths, and the creation of repositories."""
 
 import subprocess
 import sys

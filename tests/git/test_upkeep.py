@@ -50,7 +50,7 @@ def mapped_indexes(folder: Path) -> int:
 
 
 def lose_last_batch(history: History) -> str:
-    """A batch whose transaction never committed; the id of its commit."""
+    """Write a batch whose transaction never commits; returns the id of its commit."""
     former = history.head
     history.prepare(keep=False)
     lost, history.head = history.head, former
@@ -59,7 +59,7 @@ def lose_last_batch(history: History) -> str:
     return lost
 
 
-# What is merged
+# The choice of packs to merge
 
 
 def test_a_merge_makes_one_pack_of_many(history: History) -> None:
@@ -150,7 +150,7 @@ def test_needs_counts_what_came_after_the_deep_run(history: History) -> None:
     assert has_many_packs(history.path)
 
 
-# What is in flight
+# Batches in flight
 
 
 @pytest.mark.parametrize("step", ["consolidate", "light", "deep"])
@@ -179,7 +179,7 @@ def test_packs_that_appear_meanwhile_are_left_as_they_are(history: History) -> N
         work.deep()
     appeared -= before
     assert len(appeared) >= 2
-    # One is the merged pack itself; the others came from the batches.
+    # One is the merged pack itself; the others are of the batches.
     assert len(appeared - pack_names(history.path)) == 0
     history.check()
 
@@ -220,7 +220,7 @@ def test_a_damaged_pack_is_not_merged_into_a_sound_one(history: History) -> None
     assert before <= pack_names(history.path)
 
 
-# Readers and writers that go on
+# Readers and writers beside upkeep
 
 
 def test_a_live_builder_and_reader_go_on_across_many_rounds(tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_a_live_builder_and_reader_go_on_across_many_rounds(tmp_path: Path) -> N
             assert reader.read_blob(SUBSCRIPTION, blob) == history.blobs[blob]
             assert history.builder.read_blob(blob) == history.blobs[blob]
         maps.append(mapped_indexes(tmp_path))
-    # Packs that are gone are let go of: libgit2 would search them for ever.
+    # Removed packs are closed: libgit2 would search them for ever.
     assert max(maps[10:]) < 120
     history.check()
 
@@ -452,7 +452,7 @@ def test_git_is_ended_at_its_deadline(history: History) -> None:
         with pytest.raises(MaintenanceFailed, match="took longer than"):
             slow.run("-c", "alias.wait=!sleep 30 & sleep 30", "wait", deadline_seconds=0.3)
         assert time.monotonic() - began < 5
-    # Whatever it started held the lock, and is gone.
+    # All that it started had the lock, and has ended.
     with upkeep(history.path) as work:
         assert work is not None
 
@@ -484,13 +484,13 @@ def start_upkeep(path: Path, step: str) -> subprocess.Popen[str]:
 
 
 def gone(process: subprocess.Popen[str]) -> int:
-    """Wait for its end; the status."""
+    """Wait for the end of a process, and return its status."""
     with process:
         return process.wait(60)
 
 
 def wait_for_lock(path: Path) -> None:
-    """Until whatever a killed upkeep started has ended too."""
+    """Wait until all that a killed upkeep started has ended, too."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         with upkeep(path) as work:

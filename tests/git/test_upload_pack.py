@@ -1,4 +1,4 @@
-"""Serving clones and fetches with the real `git upload-pack`."""
+"""Clones and fetches served by the real `git upload-pack`."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ from tests.support.served_repository import SUBSCRIPTION, Served, begun, everyth
 
 @pytest.fixture
 def others() -> list[int]:
-    """The starters of this process that are none of the test's own: a server of other tests may have one."""
+    """The starters of this process that belong to other tests: their servers may have one."""
     return starters(os.getpid())
 
 
@@ -59,7 +59,7 @@ def test_a_fetch_without_blobs_is_small(served: Served) -> None:
 
 
 def test_before_protocol_2_a_reachable_blob_may_be_fetched_alone(served: Served) -> None:
-    # What the checkout after `git clone --filter=blob:none` does.
+    # The request of a checkout after `git clone --filter=blob:none`.
     command = ["git", "-C", str(served.path), "rev-parse", f"{served.head}:jobs/00/a.json"]
     blob = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
@@ -98,7 +98,7 @@ def test_git_may_stop_reading_before_the_request_ends(served: Served) -> None:
 
 
 def test_a_request_larger_than_a_pipe_gets_its_whole_answer(served: Served) -> None:
-    # Git answers while it reads: whoever wrote first and read later would hang here.
+    # Git answers while it reads: a client that first writes all and then reads would block here.
     haves = (f"have {number:040x}" for number in range(1, 20_001))
     request = fetch(f"want {served.head}", *haves, "done")
 

@@ -1,4 +1,4 @@
-"""A lost database: what `annals rebuild --from-git` brings back, and what it refuses."""
+"""A lost database: the rows that `annals rebuild --from-git` restores, and its refusals."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ from tests.support.rebuilds import (
 from tests.support.running_server import ANNALS, OPERATOR_KEY, running
 
 
-def test_the_api_answers_after_a_rebuild_as_before_and_writing_goes_on(
+def test_the_api_answers_after_a_rebuild_as_before_and_writing_continues(
     cluster: Cluster, tmp_path: Path
 ) -> None:
     home = house(cluster, tmp_path)
@@ -58,12 +58,12 @@ def test_the_api_answers_after_a_rebuild_as_before_and_writing_goes_on(
             clone = tenant.clone(tmp_path / tenant.subscription_id, tenant.ana)
             assert git(clone, "rev-parse", "HEAD").strip() == tenant.main()
             check_history(tenant)
-            goes_on(tenant)
+            continues(tenant)
             check_history(tenant)
 
 
-def goes_on(tenant: Tenant) -> None:
-    """The next save is the next version on the same history, and takes a tag and a publication along."""
+def continues(tenant: Tenant) -> None:
+    """Check that the next save is the next version on the same history, with its tag and publication."""
     [workflow, *_] = tenant.ana.pages(f"{tenant.path}/workflows")
     head = tenant.main()
     version = tenant.save(workflow, {"goes": "on"}, tag="after", publish=True)

@@ -1,4 +1,4 @@
-"""A lost database of a history with deletions: rebuilt, the same is deleted, restored and gone as before."""
+"""A lost database of a history with deletions: after a rebuild the same resources are deleted."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -22,14 +22,14 @@ from tests.support.repositories import Story, Workspace
 from tests.support.trees import live, records_of, tree
 
 
-def tell_of_deletions(tenant: Tenant, *, seed: int, random_steps: int) -> None:
-    """Everything that falls, comes back and goes for good, first each by name and then at random."""
+def delete_and_restore(tenant: Tenant, *, seed: int, random_steps: int) -> None:
+    """Delete, restore and delete for good, first by name and then at random."""
     made = tree(tenant)
     for name in ("workflows", "inner workflows", "jobs"):
         tenant.save(made[name], {"n": 2}, tag="v2")
         tenant.save(made[name], {"n": 3}, by=tenant.ben, publish=True)
     ok(tenant.ben.post(f"{tenant.at(made['workflows'])}/versions/2/publish"))
-    # A tree that comes back as it was, another time under another name and elsewhere.
+    # A tree that is restored as it was, and later under another name and elsewhere.
     tenant.restore(tenant.remove(made["folders"], reason='two\n "lines"'))
     elsewhere = tenant.make("workspaces")["resource_id"]
     resolve = {"rename": "risen", "new_parent_id": elsewhere}
@@ -45,11 +45,11 @@ def tell_of_deletions(tenant: Tenant, *, seed: int, random_steps: int) -> None:
     deletion = tenant.remove(old)
     tenant.save(tenant.workflow(name="report"), {"of": "new"}, tag="v2", publish=True)
     tenant.restore(deletion, resolve={"rename": "report of old"})
-    # What fell by two deletions goes for good with what it lies in.
+    # A resource of two deletions is deleted for good with its parent.
     tenant.remove(made["workflows"], reason="first")
     tenant.remove(made["jobs"], by=tenant.ben)
     tenant.remove(made["jobs"], permanent=True, reason="by law: é")
-    # What stays deleted, some of it published until then, and out of which a part is gone or back.
+    # Resources that stay deleted, some published until then, and of which a part is purged or restored.
     ok(tenant.ben.post(f"{tenant.at(made['inner workflows'])}/versions/v2/publish"))
     tenant.remove(made["connectors"])
     tenant.remove(made["inner jobs"], reason="x" * 200)
@@ -60,7 +60,7 @@ def tell_of_deletions(tenant: Tenant, *, seed: int, random_steps: int) -> None:
 
 
 def _at_random(tenant: Tenant, chance: random.Random, steps: int) -> None:
-    """Steps of which some are refused."""
+    """Do steps at random, of which some are refused."""
     tenant.begin_another_tree()
     here: list[Json] = []
     for number in range(steps):
@@ -106,14 +106,14 @@ def test_the_api_and_the_rows_are_after_a_rebuild_as_before(cluster: Cluster, tm
         tenants = [Tenant(server, "acme"), Tenant(server, "other")]
         for seed, tenant in enumerate(tenants):
             _ = tenant.vera
-            tell_of_deletions(tenant, seed=seed, random_steps=150 * seed)
+            delete_and_restore(tenant, seed=seed, random_steps=150 * seed)
             check_history(tenant)
             assert told(verify(tenant, depth=VerifyDepth.OBJECTS)) == []
         before = [answers(tenant, tenant.ana) for tenant in tenants]
         refs = [tenant.git("for-each-ref") for tenant in tenants]
     was = stored(home)
     rows = was["deletion_logs"]
-    # The story has every kind of end that a deletion can come to.
+    # The story has every way in which a deletion can end.
     for column in ("restored_at", "purged_at", "published_version_id"):
         assert sum(row[column] is not None for row in rows) > 3, column
     assert sum(row["can_be_restored"] for row in rows) > 3
@@ -135,14 +135,14 @@ def test_the_api_and_the_rows_are_after_a_rebuild_as_before(cluster: Cluster, tm
             assert tenant.git("for-each-ref") == named
             check_history(tenant)
             assert told(verify(tenant, depth=VerifyDepth.OBJECTS)) == []
-        # Of the other one chance says what is left.
-        goes_on(tenants[0])
+        # The other one has resources left by chance.
+        continues(tenants[0])
         check_history(tenants[0])
         assert told(verify(tenants[0])) == []
 
 
-def goes_on(tenant: Tenant) -> None:
-    """What was deleted before the loss can be restored after it, or go for good, and numbers go on."""
+def continues(tenant: Tenant) -> None:
+    """Restore and purge, after the loss, deletions from before it; version numbers continue."""
     ana, path = tenant.ana, f"{tenant.path}/deletions"
     roots = [each for each in ana.pages(path, restorable=True) if each["cascade_level"] == 0]
     folder = next(each for each in roots if each["resource_name"] == "risen")
@@ -157,7 +157,7 @@ def goes_on(tenant: Tenant) -> None:
     tenant.restore(inner, by=ana)
     assert inner["resource_id"] in live_by(tenant)
     changes = ana.pages(f"{tenant.path}/change-history", record_id=inner["resource_id"])
-    # Made and moved; fell and rose four times, the last of them after the loss.
+    # Created and moved; deleted and restored four times, the last of them after the loss.
     assert [each["version_number"] for each in changes] == [2 + 8]
 
 
@@ -166,7 +166,7 @@ def live_by(tenant: Tenant) -> set[str]:
     return live(tenant)
 
 
-# -- what is not understood ------------------------------------------------------------------------------
+# -- refusals ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

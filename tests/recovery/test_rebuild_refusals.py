@@ -1,4 +1,4 @@
-"""What a rebuild refuses, leaves out, and goes on with: the database is what git says, or as it was."""
+"""The refusals and omissions of a rebuild: the database is as git says, or as it was."""
 
 import json
 import os
@@ -49,7 +49,7 @@ def story(store: Store) -> Story:
 def rebuilt(
     pool: ServiceDatabase, store: Store, *, only_missing: bool = False, dry_run: bool = False
 ) -> dict[str, Outcome]:
-    """What became of each subscription."""
+    """The outcome for each subscription."""
     found = rebuild(
         pool, store, system_clock, public_url=PUBLIC_URL, only_missing=only_missing, dry_run=dry_run
     )
@@ -60,7 +60,7 @@ def subscriptions(lost: Database) -> list[str]:
     return [str(row[0]) for row in lost.rows("SELECT subscription_id FROM subscriptions ORDER BY 1")]
 
 
-# -- what is not understood -----------------------------------------------------------------------------
+# -- strange repositories -------------------------------------------------------------------------------
 
 
 def from_outside(story: Story, workspace: Workspace) -> None:
@@ -185,11 +185,11 @@ def test_what_publishes_a_version_that_main_lacks_is_refused(
     [refused] = rebuilt(pool, store).values()
     assert refused.result == "refused"
     assert "main has no workspaces/" in str(refused.reason)
-    # Where main went on is said, so that the operator can let it.
+    # The report has the commits that follow main, so that the operator can move it there.
     assert [(stray.commit_id, stray.parent_id) for stray in refused.strays] == [(head, first)]
 
 
-# -- what refs do not reach -----------------------------------------------------------------------------
+# -- commits that no ref reaches ------------------------------------------------------------------------
 
 
 def test_commits_that_no_ref_reaches_are_left_out_and_told(

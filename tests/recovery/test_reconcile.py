@@ -1,4 +1,4 @@
-"""Each kind of damage is found exactly, mended where the truth is known, and left with advice where not."""
+"""Each kind of damage is found exactly, repaired where the truth is known, and left with advice where not."""
 
 import json
 import os
@@ -25,14 +25,14 @@ OLD = 2 * 24 * 3600
 
 @pytest.fixture
 def history(tenant: Tenant) -> History:
-    """A subscription with a history, which is found to be as it has to be before the test."""
+    """A subscription with a history, verified without a finding before the test."""
     history = History(tenant)
     assert told(verify(tenant)) == []
     return history
 
 
 def age(path: Path, seconds: float = OLD) -> Path:
-    """Let a file look old."""
+    """Make a file look old."""
     then = time.time() - seconds
     os.utime(path, (then, then), follow_symlinks=False)
     return path
@@ -610,14 +610,14 @@ class House:
         )
 
     def about(self, name: str, *, repair: bool = False) -> list[tuple[str, bool]]:
-        """What is told of something by its name."""
+        """The findings whose subject has a name in it."""
         report = self.verify(repair=repair)
         return [(f.code.value, f.repaired is not None) for f in report.findings if name in f.subject]
 
 
 @pytest.fixture(scope="module")
 def house(lone_server: Server) -> House:
-    """Of this file alone: what all others left would be verified with each call."""
+    """A server of this file alone: each call would verify the subscriptions of all other tests, too."""
     for name in ("acme", "stranger"):
         Tenant(lone_server, name).workflow()
     return House(lone_server)

@@ -1,4 +1,4 @@
-"""Deletions and restores as rows and git tell them: all is found well where it is, damage is put right."""
+"""Deletions and restores in rows and in git: no false alarm, and damage is repaired."""
 
 from datetime import datetime, timedelta
 from typing import LiteralString
@@ -31,8 +31,8 @@ from tests.support.reconciled import (
 from tests.support.trees import records_of, tree
 
 
-class Fallen(History):
-    """A history beside which a tree fell, rose, and fell again, and of which a part went for good."""
+class DeletedTree(History):
+    """A history with a tree that was deleted, restored and deleted again, and of which a part was purged."""
 
     def __init__(self, tenant: Tenant) -> None:
         super().__init__(tenant)
@@ -47,7 +47,7 @@ class Fallen(History):
         self.rows = {each["deletion_id"]: each for each in tenant.vera.pages(f"{tenant.path}/deletions")}
 
     def of(self, name: str, deletion: Json) -> str:
-        """How findings name what fell of the tree by a deletion."""
+        """The name, in findings, of a deletion of a part of the tree."""
         resource_id = self.made[name]["resource_id"]
         [row] = [each for each in records_of(self.tenant, deletion) if each["resource_id"] == resource_id]
         return f"deletion {row['deletion_id']}"
@@ -68,9 +68,9 @@ class Fallen(History):
 
 
 @pytest.fixture
-def history(tenant: Tenant) -> Fallen:
-    """Such a history, which is found to be as it has to be before the test."""
-    history = Fallen(tenant)
+def history(tenant: Tenant) -> DeletedTree:
+    """Such a history, verified without a finding before the test."""
+    history = DeletedTree(tenant)
     assert told(verify(tenant, depth=VerifyDepth.OBJECTS)) == []
     return history
 
@@ -93,7 +93,7 @@ COLUMNS: dict[LiteralString, object] = {
 
 
 @pytest.mark.parametrize("column", COLUMNS)
-def test_a_column_that_git_refutes_is_corrected(history: Fallen, column: LiteralString) -> None:
+def test_a_column_that_git_refutes_is_corrected(history: DeletedTree, column: LiteralString) -> None:
     for subject in (history.of("jobs", history.second), history.of("folders", history.first)):
         before = history.deletion(subject)
         history.damage(subject, column, COLUMNS[column])
@@ -104,7 +104,7 @@ def test_a_column_that_git_refutes_is_corrected(history: Fallen, column: Literal
         assert history.deletion(subject) == before
 
 
-def test_who_deleted_and_restored_is_corrected(history: Fallen) -> None:
+def test_who_deleted_and_restored_is_corrected(history: DeletedTree) -> None:
     subject = history.of("inner workflows", history.first)
     before = history.deletion(subject)
     ana, ben = history.tenant.ana.user_id, history.tenant.ben.user_id
@@ -116,7 +116,7 @@ def test_who_deleted_and_restored_is_corrected(history: Fallen) -> None:
     assert history.deletion(subject) == before
 
 
-def test_a_restore_that_its_row_has_forgotten_is_told_again(history: Fallen) -> None:
+def test_a_restore_that_its_row_has_forgotten_is_told_again(history: DeletedTree) -> None:
     subject = history.of("workflows", history.first)
     before = history.deletion(subject)
     history.sql(
@@ -130,7 +130,7 @@ def test_a_restore_that_its_row_has_forgotten_is_told_again(history: Fallen) -> 
     assert history.deletion(subject) == before
 
 
-def test_what_went_for_good_and_can_be_restored_no_longer_is_told_again(history: Fallen) -> None:
+def test_what_went_for_good_and_can_be_restored_no_longer_is_told_again(history: DeletedTree) -> None:
     subject = history.of("inner jobs", history.second)
     before = history.deletion(subject)
     history.damage(subject, "purged_at", None)
@@ -140,7 +140,7 @@ def test_what_went_for_good_and_can_be_restored_no_longer_is_told_again(history:
     assert history.deletion(subject) == before
 
 
-def test_that_it_can_be_restored_is_compared_until_it_expires(history: Fallen) -> None:
+def test_that_it_can_be_restored_is_compared_until_it_expires(history: DeletedTree) -> None:
     subject = history.of("jobs", history.second)
     history.damage(subject, "can_be_restored", False)
     with history.tenant.server.clock.moved(days=31):
@@ -149,7 +149,7 @@ def test_that_it_can_be_restored_is_compared_until_it_expires(history: Fallen) -
     mended(history, "deletion_differs", subject)
 
 
-def test_another_document_in_the_row_is_written_again(history: Fallen) -> None:
+def test_another_document_in_the_row_is_written_again(history: DeletedTree) -> None:
     subject = history.of("workflows", history.second)
     before = history.deletion(subject)
     history.damage(subject, "resource_data", '{"n": 8}')
@@ -159,7 +159,7 @@ def test_another_document_in_the_row_is_written_again(history: Fallen) -> None:
     assert history.deletion(subject) == before
 
 
-def test_a_document_that_differs_in_the_version_alone_is_told_of_that(history: Fallen) -> None:
+def test_a_document_that_differs_in_the_version_alone_is_told_of_that(history: DeletedTree) -> None:
     resource_id = history.made["workflows"]["resource_id"]
     history.sql("UPDATE versions SET version_data = '{}' WHERE resource_id = %s", resource_id)
     assert told(verify(history.tenant)) == [("data_differs", f"workflows/{resource_id}@1")]
@@ -168,7 +168,7 @@ def test_a_document_that_differs_in_the_version_alone_is_told_of_that(history: F
 
 @pytest.mark.parametrize("name", ["folders", "workflows", "inner jobs"])
 @pytest.mark.parametrize("which", ["first", "second"])
-def test_a_deletion_that_lost_its_row_gets_it_again(history: Fallen, name: str, which: str) -> None:
+def test_a_deletion_that_lost_its_row_gets_it_again(history: DeletedTree, name: str, which: str) -> None:
     subject = history.of(name, getattr(history, which))
     before = history.deletion(subject)
     history.sql("DELETE FROM deletion_logs WHERE deletion_id = %s", subject.partition(" ")[2])
@@ -177,7 +177,7 @@ def test_a_deletion_that_lost_its_row_gets_it_again(history: Fallen, name: str, 
     assert history.deletion(subject) == before
 
 
-def test_all_rows_of_all_deletions_are_made_again(history: Fallen) -> None:
+def test_all_rows_of_all_deletions_are_made_again(history: DeletedTree) -> None:
     before = {each: history.deletion(f"deletion {each}") for each in history.rows}
     history.sql("DELETE FROM deletion_logs WHERE subscription_id = %s", history.tenant.subscription_id)
     assert {code for code, _ in told(verify(history.tenant, repair=True))} == {"deletion_missing"}
@@ -185,7 +185,7 @@ def test_all_rows_of_all_deletions_are_made_again(history: Fallen) -> None:
     assert {each: history.deletion(f"deletion {each}") for each in history.rows} == before
 
 
-def test_a_row_that_no_commit_tells_is_left(history: Fallen) -> None:
+def test_a_row_that_no_commit_tells_is_left(history: DeletedTree) -> None:
     stranger = str(uuid4())
     history.sql(
         "INSERT INTO deletion_logs SELECT (jsonb_populate_record(d, jsonb_build_object('deletion_id',"
@@ -201,7 +201,7 @@ def test_a_row_that_no_commit_tells_is_left(history: Fallen) -> None:
 # -- resources, versions and the tree -------------------------------------------------------------------
 
 
-def test_a_resource_that_lives_in_its_row_alone_is_deleted_again(history: Fallen) -> None:
+def test_a_resource_that_lives_in_its_row_alone_is_deleted_again(history: DeletedTree) -> None:
     workflow = history.made["workflows"]
     before = row_of(history, workflow)
     set_resource(history, workflow, "deleted_at", None)
@@ -211,7 +211,7 @@ def test_a_resource_that_lives_in_its_row_alone_is_deleted_again(history: Fallen
     assert row_of(history, workflow) == before
 
 
-def test_a_resource_that_is_deleted_in_its_row_alone_lives_again(history: Fallen) -> None:
+def test_a_resource_that_is_deleted_in_its_row_alone_lives_again(history: DeletedTree) -> None:
     before = row_of(history, history.workflow)
     set_resource(history, history.workflow, "deleted_at", LATE)
     deleted = datetime.fromisoformat(LATE)
@@ -221,7 +221,7 @@ def test_a_resource_that_is_deleted_in_its_row_alone_lives_again(history: Fallen
 
 
 @pytest.mark.parametrize("column", ["name", "description", "updated_at"])
-def test_what_is_deleted_is_as_its_newest_version_says(history: Fallen, column: LiteralString) -> None:
+def test_what_is_deleted_is_as_its_newest_version_says(history: DeletedTree, column: LiteralString) -> None:
     resource = history.made["jobpackages"]
     before = row_of(history, resource)
     set_resource(history, resource, column, LATE)
@@ -231,7 +231,7 @@ def test_what_is_deleted_is_as_its_newest_version_says(history: Fallen, column: 
 
 
 @pytest.mark.parametrize("collection", COLLECTIONS)
-def test_a_deleted_resource_that_lost_its_row_gets_it_again(history: Fallen, collection: str) -> None:
+def test_a_deleted_resource_that_lost_its_row_gets_it_again(history: DeletedTree, collection: str) -> None:
     resource = history.tenant.make(collection)
     history.tenant.remove(resource)
     before = row_of(history, resource)
@@ -245,7 +245,7 @@ def test_a_deleted_resource_that_lost_its_row_gets_it_again(history: Fallen, col
     assert row_of(history, resource) == before
 
 
-def test_a_row_of_what_was_deleted_for_good_is_left(history: Fallen) -> None:
+def test_a_row_of_what_was_deleted_for_good_is_left(history: DeletedTree) -> None:
     gone = history.made["inner jobs"]
     history.sql(
         "INSERT INTO jobs (job_id, subscription_id, workspace_id, folder_id, name, created_by, created_at,"
@@ -260,7 +260,7 @@ def test_a_row_of_what_was_deleted_for_good_is_left(history: Fallen) -> None:
 
 
 @pytest.mark.parametrize(("name", "right"), [("jobs", 3), ("inner jobs", 4)])
-def test_the_count_of_changes_is_corrected(history: Fallen, name: str, right: int) -> None:
+def test_the_count_of_changes_is_corrected(history: DeletedTree, name: str, right: int) -> None:
     resource_id = history.made[name]["resource_id"]
     [[number]] = history.tenant.server.database.rows(
         "SELECT max(version_number) FROM versions WHERE resource_id = %s", resource_id
@@ -273,7 +273,7 @@ def test_the_count_of_changes_is_corrected(history: Fallen, name: str, right: in
     mended(history, "changes_differ", subject)
 
 
-def test_a_tree_that_holds_what_is_deleted_is_left(history: Fallen) -> None:
+def test_a_tree_that_holds_what_is_deleted_is_left(history: DeletedTree) -> None:
     resource = history.made["workflows"]
     blob = history.git("rev-parse", f"{history.second['git_commit_hash']}~1:{snapshot_path(resource)}")
     tree = history.git("rev-parse", f"{history.second['git_commit_hash']}~1^{{tree}}")
@@ -295,7 +295,7 @@ def test_a_tree_that_holds_what_is_deleted_is_left(history: Fallen) -> None:
     assert ("deletion_missing", f"deletion {deletion_id}") in findings
 
 
-def test_a_commit_that_restores_what_did_not_fall_is_told(history: Fallen) -> None:
+def test_a_commit_that_restores_what_did_not_fall_is_told(history: DeletedTree) -> None:
     message = (
         f"x\n\nAnnals-Restore: {uuid4()}\nAnnals-Actor: {history.tenant.ana.user_id} ana\n"
         "Annals-Time: 2026-01-02T12:00:00.000000Z"
@@ -310,7 +310,7 @@ def test_a_commit_that_restores_what_did_not_fall_is_told(history: Fallen) -> No
     left(history, "not_verified", stranger)
 
 
-def test_a_publication_that_did_not_end_with_the_deletion_is_left(history: Fallen) -> None:
+def test_a_publication_that_did_not_end_with_the_deletion_is_left(history: DeletedTree) -> None:
     resource = history.made["inner workflows"]
     ended = datetime.fromisoformat(history.second["deleted_at"])
     history.sql(
@@ -325,12 +325,12 @@ def test_a_publication_that_did_not_end_with_the_deletion_is_left(history: Falle
 
 
 @pytest.mark.parametrize("branch", ["main", "published"])
-def test_a_row_that_is_behind_a_deletion_is_moved_forward(history: Fallen, branch: str) -> None:
+def test_a_row_that_is_behind_a_deletion_is_moved_forward(history: DeletedTree, branch: str) -> None:
     history.point(branch, history.git("rev-parse", f"{branch}~1"))
     mended(history, "tip_behind", f"refs/heads/{branch}")
 
 
-def test_nothing_is_put_right_of_what_rose_meanwhile(history: Fallen) -> None:
+def test_nothing_is_put_right_of_what_rose_meanwhile(history: DeletedTree) -> None:
     context = history.tenant.server.context
     subscription_id = SubscriptionId(UUID(history.tenant.subscription_id))
     workflow = history.made["workflows"]
@@ -352,7 +352,7 @@ def test_nothing_is_put_right_of_what_rose_meanwhile(history: Fallen) -> None:
     assert audited(history.tenant) == []
 
 
-def test_what_expired_is_as_it_has_to_be(history: Fallen) -> None:
+def test_what_expired_is_as_it_has_to_be(history: DeletedTree) -> None:
     with history.tenant.server.clock.moved(days=40):
         assert told(verify(history.tenant)) == []
     until = datetime.fromisoformat(history.second["restore_expiry_at"])

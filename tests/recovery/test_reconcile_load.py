@@ -18,7 +18,7 @@ SECONDS = 8.0
 
 
 def work(tenant: Tenant, resources: list[Json], caller: Caller, seed: int, until: Callable[[], bool]) -> int:
-    """Save, tag, untag, publish and unpublish until told to stop; says how many versions were made."""
+    """Save, tag, untag, publish and unpublish until stopped; returns how many versions were made."""
     chance = random.Random(seed)
     made = 0
     while not until():

@@ -13,7 +13,7 @@ from tests.support.reconciled import History, found, left, only, told, verify
 
 @pytest.fixture
 def history(tenant: Tenant) -> History:
-    """A subscription with a history in several packs, which is as it has to be before the test."""
+    """A subscription with a history in several packs, verified without a finding before the test."""
     history = History(tenant)
     assert told(verify(tenant)) == []
     return history
@@ -29,7 +29,7 @@ def pack_of(history: History, commit: str) -> Path:
 
 @contextmanager
 def without(*files: Path) -> Iterator[None]:
-    """Files are away."""
+    """Move files away until the block ends."""
     for file in files:
         file.rename(file.parent.parent / file.name)
     yield
@@ -38,7 +38,7 @@ def without(*files: Path) -> Iterator[None]:
 
 
 def unread(history: History, number: int) -> str:
-    """How the one version that can't be read is told."""
+    """The description of the one version that can't be read."""
     return f"1 of 7 versions can't be read: {history.name}@{number} (commit {history.commit(number)})"
 
 

@@ -1,4 +1,4 @@
-"""What git says of a version and of a resource, and rows do not: found exactly, and put right from git."""
+"""Columns of versions and resources that differ from git: found exactly, and corrected from git."""
 
 from datetime import datetime
 from typing import LiteralString
@@ -34,7 +34,7 @@ ODD = ' two lines:\n"quoted"\u2028 and a tail '
 
 @pytest.fixture
 def history(tenant: Tenant) -> History:
-    """A subscription with a history, which is found to be as it has to be before the test."""
+    """A subscription with a history, verified without a finding before the test."""
     history = History(tenant)
     tenant.save(history.other, {"n": 2}, description=ODD)
     assert told(verify(tenant)) == []
@@ -138,7 +138,7 @@ def test_a_description_is_that_of_the_newest_snapshot(history: History) -> None:
     found(history, "resource_description_differs", history.name, None, "by hand")
     mended(history, "resource_description_differs", history.name)
     set_resource(history, history.workflow, "description", "by hand")
-    # The row is what the next snapshot is made of: git says so, too.
+    # The next snapshot is made from the row: then git has the description, too.
     history.tenant.save(history.workflow, {"n": 9})
     assert told(verify(history.tenant)) == []
     ok(history.tenant.ana.post(f"{history.at}/rollback", {"to": "1"}), 201)

@@ -54,7 +54,7 @@ def busy_workflow(tenant: Tenant, saves: int) -> Json:
 
 
 def garbage(tenant: Tenant) -> str:
-    """What a committer that was killed before COMMIT leaves; the id of its commit."""
+    """Write a batch as a committer that is killed before COMMIT leaves it; returns the id of its commit."""
     builder = CommitBuilder(tenant.repository)
     builder.begin(tenant.main())
     commit = builder.commit(writes={"workflows/00/x.json": b"{}"}, message="lost\n", actor=ANN, time=NOON)
@@ -189,7 +189,7 @@ def test_a_lock_that_is_lost_ends_upkeep_before_a_pack_is_removed(
     check_history(tenant)
 
 
-# As packs come
+# On new packs
 
 
 def test_few_packs_are_left_as_they_are(tenant: Tenant, pool: Database) -> None:

@@ -21,7 +21,7 @@ from sql.queries.reconcile import VersionFact
 class DeletionRepair:
     """A repair of rows of the resource at a path, valid until a commit deletes, restores or changes it.
 
-    `put` returns what was done.
+    `put` returns a description of the repair.
     """
 
     path: str

@@ -170,7 +170,7 @@ class RowDifference(NamedTuple, Generic[CorrectionT]):
     correction: CorrectionT | None
 
 
-# Repairs a damage, records that first, and returns what was done.
+# Repairs a damage, records that first, and returns a description of the repair.
 Repair = Callable[["Recorder"], str]
 
 

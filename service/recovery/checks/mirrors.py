@@ -27,7 +27,7 @@ _CODES: tuple[tuple[Mirror, Code], ...] = (
 def differences(
     subscription_id: UUID, facts: Facts, *, untold: Collection[UUID]
 ) -> Iterator[RowDifference[MirrorColumn]]:
-    """Yield the columns that differ, of resources that are not `untold`; columns to clear come first."""
+    """Yield the columns that differ, of resources that are not `untold`; columns to clear are first."""
     last: dict[tuple[str, UUID], int] = {}
     for version in facts.versions:
         key = (version.resource_type, version.resource_id)

@@ -1,4 +1,4 @@
-"""Compare the rows of publications with the commits of `published`, and its tree with what is published."""
+"""Compare the rows of publications with the commits of `published`, and with its tree."""
 
 from collections import Counter
 from collections.abc import Iterable
