@@ -209,7 +209,7 @@ def main(arguments: Sequence[str]) -> int:
     for lane in lanes:
         lane.join()
     if matrix.wrong:
-        print("the databases are kept for a look; they are named annals_test_faults_*")
+        print("the databases annals_testrun_faults_* are kept for a look, until tests run again")
     else:
         cluster.close()
     print()

@@ -1,8 +1,8 @@
-"""Databases for tests: made from one migrated template, gone at the end."""
+"""Databases for tests: made from one migrated template, dropped at the end or by the next run."""
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, LiteralString
@@ -18,6 +18,9 @@ VARIABLE = "ANNALS_TEST_DATABASE_URL"
 Row = tuple[Any, ...]
 ATTEMPTS = 5
 DROPPED_AT_ONCE = 8
+PREFIX = "annals_testrun"
+# The advisory lock of the run that drops what dead ones left.
+_SWEEPING = 0x616E6E616C73
 
 
 class Database:
@@ -48,15 +51,20 @@ class Database:
 
 
 class Cluster:
-    """A PostgreSQL server on which tests make databases of their own."""
+    """A PostgreSQL server on which tests make databases of their own.
+
+    Its connection bears the prefix of these databases as its application_name, from before the first is made
+    until the last is dropped: a prefix that no connection bears is that of a run that was interrupted.
+    """
 
     def __init__(self, url: str, prefix: str) -> None:
         self._url = make_url(url)
-        self._prefix = f"annals_test_{prefix}_{uuid4().hex[:8]}"
+        self._prefix = f"{PREFIX}_{prefix}_{uuid4().hex[:8]}"
         self._made: list[str] = []
         self._template: str | None = None
         self._migrating = threading.Lock()
-        self._connection = psycopg.connect(url, autocommit=True)
+        self._connection = psycopg.connect(url, autocommit=True, application_name=self._prefix)
+        self._drop_those_of_dead_runs()
 
     def empty(self) -> Database:
         """A new database without a schema."""
@@ -81,13 +89,37 @@ class Cluster:
 
     def close(self) -> None:
         """Drop every database that was made; each waits for a checkpoint, which many at once share."""
+        self._drop_all(self._made)
         self._connection.close()
+
+    def _drop_those_of_dead_runs(self) -> None:
+        """Drop the databases of interrupted runs, unless another run does so at the moment."""
+        [[is_ours]] = self._connection.execute("SELECT pg_try_advisory_lock(%s)", [_SWEEPING]).fetchall()
+        if is_ours:
+            try:
+                self._drop_all(self._of_dead_runs())
+            finally:
+                self._connection.execute("SELECT pg_advisory_unlock(%s)", [_SWEEPING])
+
+    def _of_dead_runs(self) -> list[str]:
+        names = self._connection.execute("SELECT datname FROM pg_database").fetchall()
+        # Read after the names: a run that has a database by then has had its connection before.
+        alive = self._connection.execute("SELECT application_name FROM pg_stat_activity").fetchall()
+        return [
+            name
+            for (name,) in names
+            if name.startswith(f"{PREFIX}_") and (name.rpartition("_")[0],) not in alive
+        ]
+
+    def _drop_all(self, names: Iterable[str]) -> None:
         with ThreadPoolExecutor(DROPPED_AT_ONCE) as threads:
-            list(threads.map(self._drop, self._made))
+            list(threads.map(self._drop, names))
 
     def _drop(self, name: str) -> None:
         with psycopg.connect(self._url.render_as_string(hide_password=False), autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+            connection.execute(
+                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+            )
 
     def _create(self, template: str) -> Database:
         name = f"{self._prefix}_{len(self._made)}"
