@@ -176,7 +176,7 @@ def _check_idle(connection: Any, record: ConnectionPoolEntry, _proxy: object) ->
 
 
 def connect_arguments(application: str) -> dict[str, Any]:
-    """The arguments of libpq for each connection: how soon to give up on a server that is gone."""
+    """The arguments of libpq for each connection: how soon to give up on a lost server."""
     return {
         "connect_timeout": CONNECT_TIMEOUT_SECONDS,
         "application_name": application,

@@ -1,7 +1,7 @@
 """The errors of the database, without its driver's names.
 
 DatabaseError
-├── DatabaseUnavailable   not reachable, shutting down, or no connection came free in time
+├── DatabaseUnavailable   not reachable, shutting down, or no connection of the pool was free in time
 │   └── LockNotTaken      another transaction kept a lock for longer than the wait may be
 ├── WriteConflict         a deadlock, a serialization failure, or a chunk that was dropped while its lock was
 │                         waited for: the same work may succeed when tried again

@@ -102,7 +102,7 @@ class EmbeddedPostgres:
     def ensure_running(self) -> bool:
         """Restart the server if it has died; True if it was restarted. Raises EmbeddedError if that fails.
 
-        The restarted server has the same URL, unless the folder of its socket is gone.
+        The restarted server has the same URL, unless the folder of its socket was deleted.
         """
         if self._lock is None:
             raise EmbeddedError("PostgreSQL is not started.")

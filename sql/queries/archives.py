@@ -132,7 +132,7 @@ def _rows(copy: psycopg.Copy) -> Iterator[bytes]:
 
     Rows that have arrived already are read without waiting, which takes longer than all else here.
     """
-    # With the head comes the first row, or the end.
+    # The first read has the head, with the first row or the end.
     at = _HEAD_BYTES
     arrived = copy.connection.pgconn.get_copy_data
     while part := copy.read():

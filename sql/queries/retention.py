@@ -115,7 +115,7 @@ def deletion(span: Span, *, at: datetime, limit: int) -> Select[Any]:
     where a rule or a hold was changed since.
     """
     of = span.subscription_id
-    gone = func.delete_expired(
+    deleted = func.delete_expired(
         literal_column(f"NULL::{span.log}"),
         literal(span.level, TEXT),
         # Not a parameter: parameters that are NULL are missing when the query is written out for COPY.
@@ -126,13 +126,13 @@ def deletion(span: Span, *, at: datetime, limit: int) -> Select[Any]:
         literal(limit, INTEGER),
     )
     table = TABLES[span.log]
-    return select(*gone.table_valued(*(column.name for column in table.c), name="gone").c)
+    return select(*deleted.table_valued(*(column.name for column in table.c), name="deleted").c)
 
 
 def delete(tx: Transaction, span: Span, *, at: datetime, limit: int) -> int:
     """Delete at most `limit` rows of a span; answers their number. Raises as `deletion` does."""
-    gone = select(func.count()).select_from(deletion(span, at=at, limit=limit).subquery())
-    counted: int = tx.execute(gone).scalar_one()
+    query = select(func.count()).select_from(deletion(span, at=at, limit=limit).subquery())
+    counted: int = tx.execute(query).scalar_one()
     return counted
 
 
