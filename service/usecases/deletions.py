@@ -54,14 +54,14 @@ class Deletion(DeletedResource):
     purged_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class DeletionMade(Deletion):
     """A deletion as its call answers; `warnings` name live workflows whose connector was deleted."""
 
     warnings: Sequence[Warned]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class DeletionWithData(Deletion):
     """A deletion with the snapshot of the resource; None for callers that may not read a purged one."""
 

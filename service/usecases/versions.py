@@ -28,7 +28,7 @@ class Version(VersionColumns):
     """A version's metadata, as lists show it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class VersionWithData(Version):
     """A version with its definition and whole snapshot."""
 
@@ -36,7 +36,7 @@ class VersionWithData(Version):
     snapshot: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Saved(Version):
     """A version as a write answers it; `unchanged` if the content was equal and no version was made."""
 
