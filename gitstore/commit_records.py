@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import TypeVar
 from uuid import UUID
@@ -28,11 +28,12 @@ _SUBJECT = re.compile(rf"([a-z]+)/({_UUID}): ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CommitRecord:
-    """The record in the message of a commit or a tag object; `time` is in UTC, to the microsecond.
+class Gleaned:
+    """The readable part of the message of a commit or a tag object; `time` is in UTC, to the microsecond.
 
     `restored` is the id of the deletion that it undoes. `about` are the collection and id of the resource in
-    its subject, the only trace of a resource that is deleted for good.
+    its subject, the only trace of a resource that is deleted for good. `faults` say why Annals can't have
+    written the message, if so.
     """
 
     versions: tuple[VersionLine, ...]
@@ -41,10 +42,19 @@ class CommitRecord:
     deletion: DeletionLine | None
     restored: str | None
     about: tuple[str, str] | None
-    actor: Identity
+    actor: Identity | None
     request_id: str | None
-    time: datetime
+    time: datetime | None
     description: str | None
+    faults: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitRecord(Gleaned):
+    """The record in a message that Annals wrote."""
+
+    actor: Identity
+    time: datetime
 
     @property
     def branch(self) -> Branch | None:
@@ -63,40 +73,12 @@ class CommitRecord:
         return [*map(str, self.versions + self.published + self.unpublished), *deletion, *restored]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gleaned:
-    """The readable part of a message; `faults` say why Annals can't have written it, if so."""
-
-    versions: tuple[VersionLine, ...]
-    published: tuple[VersionLine, ...]
-    unpublished: tuple[VersionLine, ...]
-    deletion: DeletionLine | None
-    restored: str | None
-    about: tuple[str, str] | None
-    actor: Identity | None
-    request_id: str | None
-    time: datetime | None
-    description: str | None
-    faults: tuple[str, ...]
-
-
 def read(message: str) -> CommitRecord:
     """Read the record of a message; raises ValueError, with the reason, for one that Annals did not write."""
     found = glean(message)
-    if found.faults or found.actor is None or found.time is None:
+    if found.faults:
         raise ValueError(found.faults[0])
-    return CommitRecord(
-        versions=found.versions,
-        published=found.published,
-        unpublished=found.unpublished,
-        deletion=found.deletion,
-        restored=found.restored,
-        about=found.about,
-        actor=found.actor,
-        request_id=found.request_id,
-        time=found.time,
-        description=found.description,
-    )
+    return CommitRecord(**{each.name: getattr(found, each.name) for each in fields(found)})
 
 
 def glean(message: str) -> Gleaned:

@@ -23,9 +23,10 @@ from service.runtime.settings import git_url
 from sql.database import PLATFORM, Database, Transaction
 from sql.errors import LimitExceeded, UnfitValue, UniqueConflict, WriteConflict
 from sql.queries import rebuild as rows
-from sql.queries import resources, tenancy
+from sql.queries import reconcile, resources, tenancy
 from sql.queries.audit_logs import Values
 from sql.queries.rebuild import PastVersion
+from sql.queries.reconcile import VersionFact
 from sql.queries.tenancy import SubscriptionRow
 
 __all__ = ["LOST", "Outcome", "Progress", "rebuild"]
@@ -243,21 +244,9 @@ def _verify(tx: Transaction, repository: RepositoryReader, recovered: Recovered)
     meant = {version.version_id: version for version in recovered.versions}
     current: dict[str, str] = {}
     published: dict[str, str] = {}
-    for row in rows.stored_versions(tx, subscription_id):
+    for row in reconcile.versions(tx, subscription_id):
         version = meant[row.version_id]
-        if (
-            row.git_blob_id,
-            row.git_commit_hash,
-            row.version_number,
-            row.commit_number,
-            row.unversioned_changes,
-        ) != (
-            version.git_blob_id,
-            version.git_commit_hash,
-            version.version_number,
-            version.commit_number,
-            version.unversioned_changes,
-        ):
+        if row != VersionFact(*(getattr(version, name) for name in VersionFact._fields)):
             raise NotUnderstood(f"version {row.version_id} was written otherwise than git has it")
         path = path_of(row)
         if row.is_current and (row.resource_type, row.resource_id) in living:

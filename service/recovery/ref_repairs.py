@@ -1,6 +1,7 @@
 """Put refs back to where their rows say after somebody else moved them, under the lock on them."""
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from gitstore import ref_repairs, refs
@@ -130,16 +131,10 @@ def advance_row(
 
 
 def _exists(path: Path, object_id: str) -> bool:
-    objects = inspection.Objects(path)
-    try:
+    with closing(inspection.Objects(path)) as objects:
         return objects.exists(object_id)
-    finally:
-        objects.close()
 
 
 def _descends(path: Path, commit: str, ancestor: str | None) -> bool:
-    objects = inspection.Objects(path)
-    try:
+    with closing(inspection.Objects(path)) as objects:
         return ancestor is None or objects.descends(commit, ancestor)
-    finally:
-        objects.close()

@@ -1,6 +1,6 @@
 """Write a subscription's whole history at once, and read it back, for a rebuild from git."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -104,22 +104,6 @@ class PastDeletion(NewDeletion):
     purged_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredVersion:
-    """The columns of a version that are read back, and compared with the written ones."""
-
-    version_id: UUID
-    resource_type: str
-    resource_id: UUID
-    version_number: int
-    git_commit_hash: str
-    git_blob_id: str
-    commit_number: int
-    unversioned_changes: int
-    is_current: bool
-    is_published: bool
-
-
 def present(tx: Transaction, subscription_ids: Sequence[UUID]) -> set[UUID]:
     """Find the subscriptions that the database has."""
     column = TABLES["subscriptions"].c.subscription_id
@@ -214,13 +198,6 @@ def counts(tx: Transaction, subscription_id: UUID) -> dict[str, int]:
     ]
     rows = tx.execute(union_all(*queries))
     return {str(name): int(number) for name, number in rows}
-
-
-def stored_versions(tx: Transaction, subscription_id: UUID) -> Iterator[StoredVersion]:
-    """Yield every version of a subscription, in no order."""
-    columns = [_VERSIONS.c[field.name] for field in fields(StoredVersion)]
-    query = select(*columns).where(_VERSIONS.c.subscription_id == subscription_id)
-    return (StoredVersion(*row) for row in tx.execute(query.execution_options(yield_per=1000)))
 
 
 def stored_deletions(tx: Transaction, subscription_id: UUID) -> list[PastDeletion]:
