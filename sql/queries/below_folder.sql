@@ -1,4 +1,4 @@
--- A folder, the folders in it at any depth, and what lies in those, deleted or not.
+-- A folder, the folders below it at any depth, and all resources in these folders, deleted or not.
 WITH RECURSIVE inside AS (
     SELECT folder_id FROM folders WHERE subscription_id = :subscription_id AND folder_id = :folder_id
     UNION

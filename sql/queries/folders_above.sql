@@ -1,4 +1,4 @@
--- A folder and the folders that it lies in.
+-- A folder and the folders above it.
 WITH RECURSIVE line AS (
     SELECT folder_id, parent_folder_id FROM folders
     WHERE subscription_id = :subscription_id AND folder_id = :folder_id
@@ -6,7 +6,7 @@ WITH RECURSIVE line AS (
     SELECT outer_one.folder_id, outer_one.parent_folder_id FROM line CROSS JOIN LATERAL (
         SELECT folder_id, parent_folder_id FROM folders
         WHERE subscription_id = :subscription_id AND folder_id = line.parent_folder_id
-        -- One at a time, by the index: a join would read all folders there are.
+        -- One at a time, by the index: a join would read every folder.
         LIMIT 1
     ) AS outer_one
 )
