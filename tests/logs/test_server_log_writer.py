@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import orjson
 import psycopg
 import pytest
+from prometheus_client import Counter
 from sqlalchemy.engine import make_url
 from starlette.types import Message, Receive, Scope, Send
 
@@ -23,7 +24,6 @@ from service.http.server_log import writer
 from service.http.server_log.exchange import MAX_BODY_BYTES, Exchange
 from service.http.server_log.rows import row_of
 from service.http.server_log.writer import ServerLogWriter
-from service.runtime.metrics import SERVER_LOG_ROWS
 from sql import log_reading
 from sql.database import PLATFORM
 from sql.database import Database as ServiceDatabase
@@ -77,17 +77,17 @@ def passed(
     return exchange
 
 
-def count(outcome: str) -> float:
-    return SERVER_LOG_ROWS.labels(outcome)._value.get()  # type: ignore[no-any-return]
+class Outcomes:
+    """Rows of one writer by outcome; those of a server in this process are not among them."""
 
+    def __init__(self) -> None:
+        self.counter = Counter("rows", "Rows of one server log.", ["outcome"], registry=None)
 
-def counted(before: dict[str, float]) -> dict[str, float]:
-    """Compute the growth of each figure."""
-    return {outcome: count(outcome) - number for outcome, number in before.items()}
+    def __getitem__(self, outcome: str) -> float:
+        return self.counter.labels(outcome)._value.get()  # type: ignore[no-any-return]
 
-
-def figures() -> dict[str, float]:
-    return {outcome: count(outcome) for outcome in ("stored", "dropped", "refused")}
+    def all(self) -> dict[str, float]:
+        return {outcome: self[outcome] for outcome in ("stored", "dropped", "refused")}
 
 
 @pytest.fixture
@@ -214,8 +214,8 @@ def test_a_request_that_the_end_of_the_server_cuts_short_is_answered_as_not_know
 
 
 def test_what_finds_no_room_is_counted_and_told_by_one_row(quiet: Database) -> None:
-    before, clock = figures(), Clock()
-    log = ServerLogWriter(quiet.url, clock, max_rows=5)
+    outcomes, clock = Outcomes(), Clock()
+    log = ServerLogWriter(quiet.url, clock, max_rows=5, outcomes=outcomes.counter)
     exchanges = [passed(request_id=str(number)) for number in range(8)]
     for exchange in exchanges:
         log.add(exchange)
@@ -226,7 +226,7 @@ def test_what_finds_no_room_is_counted_and_told_by_one_row(quiet: Database) -> N
     since = exchanges[5].began_at.isoformat()
     assert row[0].startswith(f"server_log_overflow: 3 requests since {since} have no row")
     assert row[1] is None
-    assert counted(before) == {"stored": 6, "dropped": 3, "refused": 0}
+    assert outcomes.all() == {"stored": 6, "dropped": 3, "refused": 0}
 
 
 def test_the_buffer_is_bounded_in_bytes(quiet: Database) -> None:
@@ -239,30 +239,30 @@ def test_the_buffer_is_bounded_in_bytes(quiet: Database) -> None:
 
 
 def test_room_comes_free_with_what_is_stored(quiet: Database) -> None:
-    before = figures()
-    log = ServerLogWriter(quiet.url, Clock(), max_rows=1000)
+    outcomes = Outcomes()
+    log = ServerLogWriter(quiet.url, Clock(), max_rows=1000, outcomes=outcomes.counter)
     log.start()
     for first in range(0, 2700, 900):
         for number in range(first, first + 900):
             log.add(passed(request_id=str(number)))
-        wait_until(lambda: count("stored") - before["stored"] == first + 900)  # noqa: B023 - called at once
+        wait_until(lambda: outcomes["stored"] == first + 900)  # noqa: B023 - called at once
     log.stop()
     assert stored(quiet) == [str(number) for number in range(2700)]
-    assert counted(before) == {"stored": 2700, "dropped": 0, "refused": 0}
+    assert outcomes.all() == {"stored": 2700, "dropped": 0, "refused": 0}
 
 
 # -- rows that can't be stored ----------------------------------------------------------------------------
 
 
 def test_a_row_that_the_database_refuses_takes_no_other_with_it(quiet: Database) -> None:
-    before = figures()
-    log = ServerLogWriter(quiet.url, Clock())
+    outcomes = Outcomes()
+    log = ServerLogWriter(quiet.url, Clock(), outcomes=outcomes.counter)
     for number in range(50):
         log.add(passed(request_id="x" * 200 if number in (0, 17, 18) else str(number)))
     log.start()
     log.stop()
     assert stored(quiet) == [str(number) for number in range(50) if number not in (0, 17, 18)]
-    assert counted(before) == {"stored": 47, "dropped": 0, "refused": 3}
+    assert outcomes.all() == {"stored": 47, "dropped": 0, "refused": 3}
 
 
 def test_a_row_that_can_not_be_made_takes_no_other_with_it(
@@ -273,14 +273,14 @@ def test_a_row_that_can_not_be_made_takes_no_other_with_it(
         return row_of(exchange) if exchange.origin.request_id != "1" else 1 / 0
 
     monkeypatch.setattr(writer, "row_of", row)
-    before = figures()
-    log = ServerLogWriter(quiet.url, Clock())
+    outcomes = Outcomes()
+    log = ServerLogWriter(quiet.url, Clock(), outcomes=outcomes.counter)
     for number in range(3):
         log.add(passed(request_id=str(number)))
     log.start()
     log.stop()
     assert stored(quiet) == ["0", "2"]
-    assert counted(before) == {"stored": 2, "dropped": 0, "refused": 1}
+    assert outcomes.all() == {"stored": 2, "dropped": 0, "refused": 1}
 
 
 def test_a_batch_that_is_written_again_is_stored_once(quiet: Database) -> None:
@@ -367,25 +367,25 @@ def test_a_stop_does_not_wait_for_a_database_that_hangs(
     quiet: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "STOP_SECONDS", 0.5)
-    before = figures()
-    log = ServerLogWriter(quiet.url, Clock())
+    outcomes = Outcomes()
+    log = ServerLogWriter(quiet.url, Clock(), outcomes=outcomes.counter)
     log.start()
     with locked(quiet):
         log.add(passed())
         began = time.monotonic()
         log.stop()
         assert time.monotonic() - began < 5
-    assert counted(before)["dropped"] == 1
+    assert outcomes["dropped"] == 1
 
 
 def test_a_stop_gives_up_where_nothing_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "STOP_SECONDS", 0.5)
-    before = figures()
-    log = ServerLogWriter("postgresql://nobody@127.0.0.1:1/none", Clock())
+    outcomes = Outcomes()
+    log = ServerLogWriter("postgresql://nobody@127.0.0.1:1/none", Clock(), outcomes=outcomes.counter)
     log.start()
     log.add(passed())
     log.stop()
-    assert counted(before)["dropped"] == 1
+    assert outcomes["dropped"] == 1
 
 
 def test_a_stop_of_the_server_writes_what_is_held(server: Server) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import structlog
+from prometheus_client import Counter
 
 from service.http.server_log.exchange import Exchange
 from service.http.server_log.rows import row_of, row_of_dropped
@@ -47,12 +48,19 @@ class ServerLogWriter:
     """
 
     def __init__(
-        self, database_url: str, clock: Clock, *, max_rows: int = MAX_ROWS, max_bytes: int = MAX_BYTES
+        self,
+        database_url: str,
+        clock: Clock,
+        *,
+        max_rows: int = MAX_ROWS,
+        max_bytes: int = MAX_BYTES,
+        outcomes: Counter = SERVER_LOG_ROWS,
     ) -> None:
         # A pool of its own: it never waits for requests, nor they for it.
         self._database = Database(database_url, pool_size=1)
         self._clock = clock
         self._max_rows, self._max_bytes = max_rows, max_bytes
+        self._outcomes = outcomes
         self._lock = threading.Lock()
         self._waiting: deque[Exchange] = deque()
         # Including the batch that is being written.
@@ -84,7 +92,7 @@ class ServerLogWriter:
                 self._dropped_since = self._dropped_since or exchange.began_at
             is_full_batch = len(self._waiting) == BATCH_ROWS
         if not fits:
-            SERVER_LOG_ROWS.labels("dropped").inc()
+            self._outcomes.labels("dropped").inc()
         if is_full_batch:
             self._wake.set()
 
@@ -97,7 +105,7 @@ class ServerLogWriter:
         with self._lock:
             left = self._rows
         if left:
-            SERVER_LOG_ROWS.labels("dropped").inc(left)
+            self._outcomes.labels("dropped").inc(left)
             log.error("the server log lost rows: the database did not take them in time", rows=left)
         if not self._thread.is_alive():
             self._database.close()
@@ -140,7 +148,7 @@ class ServerLogWriter:
             try:
                 rows.append(row_of(exchange))
             except Exception:
-                SERVER_LOG_ROWS.labels("refused").inc()
+                self._outcomes.labels("refused").inc()
                 log.exception("no row could be made of a request")
         return rows
 
@@ -158,13 +166,13 @@ class ServerLogWriter:
                 self._wait(error, pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
             else:
-                SERVER_LOG_ROWS.labels("stored").inc(len(rows))
+                self._outcomes.labels("stored").inc(len(rows))
                 self._note_recovery()
                 return
 
     def _store_parts(self, rows: Sequence[ServerLogRow], error: RowsRefused) -> None:
         if len(rows) == 1:
-            SERVER_LOG_ROWS.labels("refused").inc()
+            self._outcomes.labels("refused").inc()
             log.error("a row of the server log was refused", request_id=rows[0].request_id, error=str(error))
             return
         middle = len(rows) // 2
