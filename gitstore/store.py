@@ -101,10 +101,10 @@ class Store:
         path = self.path(subscription_id)
         with translated():
             if path.is_dir():
-                gone = self._root / f"tmp-{uuid4()}"
-                path.rename(gone)
+                removed = self._root / f"tmp-{uuid4()}"
+                path.rename(removed)
                 sync_folder(self._root)
-                shutil.rmtree(gone)
+                shutil.rmtree(removed)
         self._durable.discard(subscription_id)
 
     @contextmanager

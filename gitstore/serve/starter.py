@@ -40,7 +40,7 @@ class _StartedProcess:
         """Wait for the process, end all that it started, and send its status."""
         self.kill()
         self.status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
-        _tell(self.control, self.status)
+        _send(self.control, self.status)
         os.close(self.end)
         self.control.close()
 
@@ -88,7 +88,7 @@ class _StartedProcesses:
         try:
             child = _started(request, descriptors, control)
         except OSError as error:
-            _tell(control, -(error.errno or 1))
+            _send(control, -(error.errno or 1))
             control.close()
             return
         finally:
@@ -125,7 +125,7 @@ def _started(request: bytes, streams: list[int], control: socket.socket) -> _Sta
         os.waitpid(pid, 0)
         raise
     _give_way(pid)
-    _tell(control, pid)
+    _send(control, pid)
     return child
 
 
@@ -142,7 +142,7 @@ def _give_way(leader: int) -> None:
         autogroup.write(str(NICENESS))
 
 
-def _tell(control: socket.socket, number: int) -> None:
+def _send(control: socket.socket, number: int) -> None:
     with suppress(OSError):
         # The other side may have closed the socket.
         control.send(str(number).encode())

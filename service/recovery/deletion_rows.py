@@ -62,14 +62,14 @@ class PastDeletions:
             raise NotUnderstood(
                 f"{_of(line, moment)} takes for good what is not deleted, {root[0]} {root[1]}"
             )
-        gone = [before]
-        for outer in gone:
+        purged = [before]
+        for outer in purged:
             found = (self._state(each) for each in self._inside.get(outer.key[1], ()))
-            gone += [each for each in found if each is not None]
-        self._add(line, moment, before, gone)
-        for each in gone:
+            purged += [each for each in found if each is not None]
+        self._add(line, moment, before, purged)
+        for each in purged:
             self._close(each.key[1], can_be_restored=False, purged_at=moment.at)
-        return [each.key for each in gone]
+        return [each.key for each in purged]
 
     def restore(self, deletion_id: UUID, moment: Moment, back: Collection[UUID]) -> None:
         """Restore resources: the one that a deletion names, and others that were deleted with it."""

@@ -88,7 +88,7 @@ def test_strays_that_delete_and_restore_are_of_the_branch_that_they_go_on_from(s
     story.settle()
     heads = dict(story.heads)
     deletion = story.delete(workspace)
-    fell = story.heads["main"]
+    deleted = story.heads["main"]
     line = DeletionLine(deletion, story.at, None)
     withdrawn = story.commit(
         "published", removes=[workspace.path], unpublished=workspace.lines, deletion=line
@@ -101,9 +101,9 @@ def test_strays_that_delete_and_restore_are_of_the_branch_that_they_go_on_from(s
         (stray.branch, stray.commit_id, stray.parent_id) for stray in RepositoryReader(story.path).strays()
     ]
     assert found == [
-        ("main", fell, heads["main"]),
+        ("main", deleted, heads["main"]),
         ("published", withdrawn, heads["published"]),
-        ("main", restored, fell),
+        ("main", restored, deleted),
         ("published", again, withdrawn),
     ]
 

@@ -483,7 +483,7 @@ def start_upkeep(path: Path, step: str) -> subprocess.Popen[str]:
     return process
 
 
-def gone(process: subprocess.Popen[str]) -> int:
+def ended(process: subprocess.Popen[str]) -> int:
     """Wait for the end of a process, and return its status."""
     with process:
         return process.wait(60)
@@ -509,7 +509,7 @@ def test_killed_at_any_instant_it_loses_nothing(tmp_path: Path, step: str, batch
     shutil.copytree(history.path, copy)
     process = start_upkeep(copy, step)
     began = time.monotonic()
-    assert gone(process) == 0
+    assert ended(process) == 0
     whole = time.monotonic() - began
     for number in range(kills):
         work_copy = tmp_path / "killed.git"
@@ -518,7 +518,7 @@ def test_killed_at_any_instant_it_loses_nothing(tmp_path: Path, step: str, batch
         process = start_upkeep(work_copy, step)
         time.sleep(1.1 * whole * number / kills)
         process.kill()
-        gone(process)
+        ended(process)
         wait_for_lock(work_copy)
         killed = History.__new__(History)
         killed.path, killed.versions, killed.blobs = work_copy, history.versions, history.blobs
@@ -558,7 +558,7 @@ def test_git_ends_with_whoever_started_it(history: History) -> None:
     process = start_upkeep(history.path, "deep")
     time.sleep(0.15)
     process.kill()
-    gone(process)
+    ended(process)
     wait_for_lock(history.path)
 
 

@@ -192,100 +192,100 @@ def pool(lost: Database) -> Iterator[ServiceDatabase]:
     pool.close()
 
 
-def deleted_beside(story: Story, fell: Workspace, other: Workspace) -> None:
+def deleted_beside(story: Story, deleted: Workspace, other: Workspace) -> None:
     line = DeletionLine(str(mint()), story.at, None)
-    story.commit("main", {fell.path: b"{}\n"}, removes=[other.path], deletion=line)
+    story.commit("main", {deleted.path: b"{}\n"}, removes=[other.path], deletion=line)
 
 
-def deleted_nothing(story: Story, fell: Workspace, other: Workspace) -> None:
+def deleted_nothing(story: Story, deleted: Workspace, other: Workspace) -> None:
     story.delete()
 
 
-def deleted_two_trees(story: Story, fell: Workspace, other: Workspace) -> None:
+def deleted_two_trees(story: Story, deleted: Workspace, other: Workspace) -> None:
     story.delete(other, story.workspace())
 
 
-def deleted_with_a_version(story: Story, fell: Workspace, other: Workspace) -> None:
+def deleted_with_a_version(story: Story, deleted: Workspace, other: Workspace) -> None:
     line = DeletionLine(str(mint()), story.at, None)
     story.save(other, deletion=line)
 
 
-def deleted_by_the_same_id(story: Story, fell: Workspace, other: Workspace) -> None:
+def deleted_by_the_same_id(story: Story, deleted: Workspace, other: Workspace) -> None:
     deletion_id = story.delete(other)
     line = DeletionLine(deletion_id, story.at, None)
     story.commit("main", removes=[story.workspace().path], deletion=line)
 
 
-def purged_what_lives(story: Story, fell: Workspace, other: Workspace) -> None:
+def purged_what_lives(story: Story, deleted: Workspace, other: Workspace) -> None:
     story.purge(other)
 
 
-def purged_of_another_kind(story: Story, fell: Workspace, other: Workspace) -> None:
-    story.purge(fell, subject=f"folders/{fell.resource_id}: deleted for good")
+def purged_of_another_kind(story: Story, deleted: Workspace, other: Workspace) -> None:
+    story.purge(deleted, subject=f"folders/{deleted.resource_id}: deleted for good")
 
 
-def purged_without_a_name(story: Story, fell: Workspace, other: Workspace) -> None:
-    story.purge(fell, subject="deleted for good")
+def purged_without_a_name(story: Story, deleted: Workspace, other: Workspace) -> None:
+    story.purge(deleted, subject="deleted for good")
 
 
-def purged_beside(story: Story, fell: Workspace, other: Workspace) -> None:
-    story.purge(fell, removes=[other.path])
+def purged_beside(story: Story, deleted: Workspace, other: Workspace) -> None:
+    story.purge(deleted, removes=[other.path])
 
 
-def saved_what_is_deleted(story: Story, fell: Workspace, other: Workspace) -> None:
-    story.save(fell)
+def saved_what_is_deleted(story: Story, deleted: Workspace, other: Workspace) -> None:
+    story.save(deleted)
 
 
-def restored_what_lives(story: Story, fell: Workspace, other: Workspace) -> None:
+def restored_what_lives(story: Story, deleted: Workspace, other: Workspace) -> None:
     story.restore(story.delete(story.workspace()), other)
 
 
-def restored_by_another(story: Story, fell: Workspace, other: Workspace) -> None:
-    story.restore(story.delete(other), fell)
+def restored_by_another(story: Story, deleted: Workspace, other: Workspace) -> None:
+    story.restore(story.delete(other), deleted)
 
 
-def restored_otherwise(story: Story, fell: Workspace, other: Workspace) -> None:
+def restored_otherwise(story: Story, deleted: Workspace, other: Workspace) -> None:
     deletion_id = story.delete(other)
-    story.commit("main", places={other.path: fell.blobs[0]}, restored=deletion_id)
+    story.commit("main", places={other.path: deleted.blobs[0]}, restored=deletion_id)
 
 
-def restored_twice(story: Story, fell: Workspace, other: Workspace) -> None:
+def restored_twice(story: Story, deleted: Workspace, other: Workspace) -> None:
     deletion_id = story.delete(other)
     story.restore(deletion_id, other)
     story.delete(other)
     story.restore(deletion_id, other)
 
 
-def restored_what_is_gone(story: Story, fell: Workspace, other: Workspace) -> None:
+def restored_what_is_purged(story: Story, deleted: Workspace, other: Workspace) -> None:
     deletion_id = story.delete(other)
     story.purge(other)
     story.restore(deletion_id, other)
 
 
-def restored_another_path(story: Story, fell: Workspace, other: Workspace) -> None:
+def restored_another_path(story: Story, deleted: Workspace, other: Workspace) -> None:
     path = snapshot_path("workspaces", str(mint()))
-    story.commit("main", places={path: fell.blobs[0]}, restored=story.delete(other))
+    story.commit("main", places={path: deleted.blobs[0]}, restored=story.delete(other))
 
 
-def published_and_deleted(story: Story, fell: Workspace, other: Workspace) -> None:
+def published_and_deleted(story: Story, deleted: Workspace, other: Workspace) -> None:
     story.publish(other, 1)
     story.delete(other)
 
 
-def withdrawn_by_no_deletion(story: Story, fell: Workspace, other: Workspace) -> None:
+def withdrawn_by_no_deletion(story: Story, deleted: Workspace, other: Workspace) -> None:
     story.publish(other, 1)
     line = DeletionLine(str(mint()), story.at, None)
     story.commit("published", removes=[other.path], unpublished=other.lines, deletion=line)
 
 
-def withdrawn_and_published(story: Story, fell: Workspace, other: Workspace) -> None:
+def withdrawn_and_published(story: Story, deleted: Workspace, other: Workspace) -> None:
     story.publish(other, 1)
     line = DeletionLine(story.delete(other), story.at, None)
     kept = {other.path: other.blobs[0]}
     story.commit("published", places=kept, published=other.lines, deletion=line)
 
 
-def published_again_what_was_not(story: Story, fell: Workspace, other: Workspace) -> None:
+def published_again_what_was_not(story: Story, deleted: Workspace, other: Workspace) -> None:
     deletion_id = story.delete(other)
     story.restore(deletion_id, other)
     places = {other.path: other.blobs[0]}
@@ -307,7 +307,7 @@ STRANGE: list[tuple[Callable[[Story, Workspace, Workspace], None], str]] = [
     (restored_by_another, "restores what did not fall by deletion"),
     (restored_otherwise, "is not as it was"),
     (restored_twice, "restores what did not fall by deletion"),
-    (restored_what_is_gone, "restores what did not fall by deletion"),
+    (restored_what_is_purged, "restores what did not fall by deletion"),
     (restored_another_path, "nothing was ever at workspaces/"),
     (published_and_deleted, "is deleted, and published has it"),
     (withdrawn_by_no_deletion, "which it withdraws"),
@@ -325,9 +325,9 @@ def test_a_deletion_or_restore_that_cannot_be_is_refused(
     strange: Callable[[Story, Workspace, Workspace], None],
     why: str,
 ) -> None:
-    fell, other = story.workspace(), story.workspace()
-    story.delete(fell)
-    strange(story, fell, other)
+    deleted, other = story.workspace(), story.workspace()
+    story.delete(deleted)
+    strange(story, deleted, other)
     story.settle()
     [outcome] = rebuild(pool, store, system_clock, public_url=PUBLIC_URL)
     assert outcome.result == "refused"
@@ -338,8 +338,8 @@ def test_a_deletion_or_restore_that_cannot_be_is_refused(
 def test_where_the_strange_ones_begin_is_understood(
     store: Store, story: Story, lost: Database, pool: ServiceDatabase
 ) -> None:
-    fell, _ = story.workspace(), story.workspace()
-    story.delete(fell)
+    deleted, _ = story.workspace(), story.workspace()
+    story.delete(deleted)
     story.settle()
     [outcome] = rebuild(pool, store, system_clock, public_url=PUBLIC_URL)
     assert (outcome.result, outcome.counts["deletions"]) == ("rebuilt", 1)
