@@ -40,7 +40,7 @@ class PastDeletions:
 
     def __init__(self) -> None:
         self.rows: dict[UUID, PastDeletion] = {}
-        # Of resources that are deleted now: the row of each, and those deleted children of each.
+        # Of resources that are deleted now: the row, and the deleted children, of each.
         self._open: dict[UUID, UUID] = {}
         self._inside: dict[UUID | None, set[UUID]] = {}
         self._restored: dict[UUID, list[UUID]] = {}

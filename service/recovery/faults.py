@@ -1,7 +1,7 @@
 """Find why Annals can't have made a commit: rebuild refuses a history with a fault.
 
-A commit has one parent at the most, names every path that it changes or is a deletion, which removes paths,
-or a restore, which adds some; and each version that it names is at its path in the tree.
+A commit has one parent at the most. It names every path that it changes; a deletion may remove other paths,
+and a restore may add some. Each version that it names is at its path in the tree.
 """
 
 from collections.abc import Collection, Iterable, Iterator

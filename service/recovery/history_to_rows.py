@@ -1,6 +1,7 @@
 """Make the rows of a subscription from its history in git alone; a history with a fault is refused."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
@@ -90,25 +91,26 @@ class _Recovery:
 
     def read_main(self) -> None:
         """Read the commits of `main`."""
-        for commit in self._commits(self._repository.tips.main):
-            entry = self.history.add(commit)
-            faults.check(faults.of_main(entry, self.history))
-            self._note(entry.trailers)
-            for line in entry.trailers.versions:
-                blob_id = self.history.named[line.version_id].blob
-                content = self._repository.read_blob(blob_id)
-                self._names[line.version_id] = read_snapshot(line.key, blob_id, content).name
+        with closing(self._commits(self._repository.tips.main)) as commits:
+            for entry in map(self.history.add, commits):
+                faults.check(faults.of_main(entry, self.history))
+                self._note(entry.trailers)
+                for line in entry.trailers.versions:
+                    blob_id = self.history.named[line.version_id].blob
+                    content = self._repository.read_blob(blob_id)
+                    self._names[line.version_id] = read_snapshot(line.key, blob_id, content).name
 
     def read_published(self) -> None:
         """Read the commits of `published`, after those of `main`."""
         branch = BranchReading()
-        for commit in self._commits(self._repository.tips.published):
-            entry = branch.read(commit)
-            faults.check(faults.of_published(entry, branch))
-            self._publish(entry, branch)
+        with closing(self._commits(self._repository.tips.published)) as commits:
+            for entry in map(branch.read, commits):
+                faults.check(faults.of_published(entry, branch))
+                self._publish(entry, branch)
 
-    def _commits(self, head: str | None) -> Iterator[BranchCommit]:
-        return iter(()) if head is None else read_branch(self._repository.path, head)
+    def _commits(self, head: str | None) -> Generator[BranchCommit, None, None]:
+        if head is not None:
+            yield from read_branch(self._repository.path, head)
 
     def _note(self, trailers: Trailers) -> tuple[UUID, datetime]:
         author, time = trailers.signed
