@@ -10,7 +10,7 @@ from gitstore.read.repository import RepositoryReader
 from gitstore.store import Store
 from service.recovery import faults
 from service.recovery.history import BranchReading, History, HistoryEntry
-from tests.support.api import git
+from tests.support.api import git, run_git
 from tests.support.repositories import Story
 
 
@@ -84,3 +84,26 @@ def test_a_commit_from_outside_is_read_with_its_faults(story: Story) -> None:
     history, entries = read(story)
     assert next(faults.of_main(entries[-1], history)) == f"commit {made}: it has no trailer Annals-Actor"
     assert len(history.named) == 1
+
+
+def test_bytes_that_are_not_utf_8_are_a_fault_beside_what_can_be_read(story: Story) -> None:
+    story.workspace()
+    body = git(story.settle().path, "cat-file", "commit", "main").encode()
+    body = body.replace(b"a change", b"a \xff change")
+    made = run_git(story.path, "hash-object", "-t", "commit", "-w", "--stdin", input=body).stdout.decode()
+    git(story.path, "update-ref", "refs/heads/main", made.strip())
+    history, entries = read(story)
+    assert "can't decode byte 0xff" in next(faults.of_main(entries[-1], history))
+    assert len(history.named) == 1
+
+
+def test_a_file_of_another_mode_is_a_fault(story: Story) -> None:
+    workspace = story.workspace()
+    message = git(story.settle().path, "log", "-1", "--format=%B", "main")
+    line = f"100755 blob {workspace.blobs[0]}\tx\n"
+    tree = run_git(story.path, "mktree", input=line.encode()).stdout.decode().strip()
+    options = ("-c", "user.name=x", "-c", "user.email=x@example.org")
+    made = git(story.path, *options, "commit-tree", tree, "-p", "main", "-m", message).strip()
+    git(story.path, "update-ref", "refs/heads/main", made)
+    history, entries = read(story)
+    assert next(faults.of_main(entries[-1], history)) == f"commit {made}: x is no plain file"
