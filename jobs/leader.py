@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from sqlalchemy import text
 
 from sql.database import PLATFORM, Database, Transaction
-from sql.queries import jobs
+from sql.queries import scheduled_jobs
 
 _BEAT = text("SELECT 1")
 
@@ -33,4 +33,4 @@ class Leadership:
 def elected(database: Database) -> Iterator[Leadership | None]:
     """Lead within the block; None where another process leads."""
     with database.transaction(PLATFORM) as tx:
-        yield Leadership(tx) if jobs.try_lead(tx) else None
+        yield Leadership(tx) if scheduled_jobs.try_lead(tx) else None

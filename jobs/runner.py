@@ -19,13 +19,13 @@ from service.domain.ids import mint
 from service.domain.job_runs import Counts, JobRun
 from service.masking.truncation import bounded_text
 from service.usecases.context import JobContext
-from service.usecases.maintenance.control import checked_plan
+from service.usecases.maintenance.scheduled_jobs import checked_plan
 from service.usecases.maintenance.table import SCHEDULED_JOBS, ScheduledJob
 from sql.database import PLATFORM, Transaction
 from sql.errors import DatabaseError
-from sql.queries import execution_logs, jobs
+from sql.queries import execution_logs, scheduled_jobs
 from sql.queries.execution_logs import ExecutionRow
-from sql.queries.jobs import RunRow
+from sql.queries.scheduled_jobs import RunRow
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +61,7 @@ class Runner:
     def interrupt_others(self) -> None:
         """Record running runs as interrupted; a new leader, which began none, calls this first."""
         with self._context.database.transaction(PLATFORM) as tx:
-            interrupted = jobs.interrupt_all(tx, self._context.clock(), "its process is gone")
+            interrupted = scheduled_jobs.interrupt_all(tx, self._context.clock(), "its process is gone")
         for row in interrupted:
             log.warning("a run was interrupted", job=row.job, run_id=str(row.run_id), process=row.process)
 
@@ -80,11 +80,11 @@ class Runner:
                 job=job,
                 scheduled_for=slot,
                 trigger="schedule",
-                state=jobs.RUNNING,
+                state=scheduled_jobs.RUNNING,
                 process=self._process,
                 started_at=self._context.clock(),
             )
-            self._take(row, lambda tx: jobs.add_run(tx, row))
+            self._take(row, lambda tx: scheduled_jobs.add_run(tx, row))
         finally:
             self._busy[job].release()
 
@@ -94,10 +94,10 @@ class Runner:
             return False
         try:
             at = self._context.clock()
-            begun = replace(row, state=jobs.RUNNING, process=self._process, started_at=at)
+            begun = replace(row, state=scheduled_jobs.RUNNING, process=self._process, started_at=at)
             self._take(
                 begun,
-                lambda tx: jobs.begin_waiting(tx, row.run_id, process=self._process, at=at),
+                lambda tx: scheduled_jobs.begin_waiting(tx, row.run_id, process=self._process, at=at),
                 {"requested_by": row.requested_by},
             )
         finally:
@@ -115,14 +115,14 @@ class Runner:
                 job=job,
                 scheduled_for=slot,
                 trigger="schedule",
-                state=jobs.MISSED,
+                state=scheduled_jobs.MISSED,
                 ended_at=at,
                 error=why,
             )
             for slot in slots
         ]
         with self._context.database.transaction(PLATFORM) as tx:
-            jobs.add_runs(tx, rows)
+            scheduled_jobs.add_runs(tx, rows)
         log.warning("runs of a job were missed", job=job, runs=len(rows), why=why)
 
     def _take(
@@ -148,10 +148,10 @@ class Runner:
             error = bounded_text(f"{type(failure).__name__}: {failure}", MAX_TEXT_BYTES)
             log.exception("a job failed", job=row.job, run_id=str(row.run_id))
         at = self._context.clock()
-        state = jobs.SUCCEEDED if error is None else jobs.FAILED
+        state = scheduled_jobs.SUCCEEDED if error is None else scheduled_jobs.FAILED
         kept = None if counts is None else events.plain(dict(counts))
         with self._context.database.transaction(PLATFORM) as tx:
-            if jobs.end_run(tx, row.run_id, state=state, at=at, counts=kept, error=error):
+            if scheduled_jobs.end_run(tx, row.run_id, state=state, at=at, counts=kept, error=error):
                 message = "ended" if error is None else f"failed: {error}"
                 self._say(tx, row, message, kept, ended_at=at, failed=error is not None)
 
@@ -171,7 +171,7 @@ class Runner:
 
     def _resume(self, job: str) -> Any:
         with self._context.database.transaction(PLATFORM) as tx:
-            last = jobs.last_runs(tx, [job], state=jobs.SUCCEEDED).get(job)
+            last = scheduled_jobs.last_runs(tx, [job], state=scheduled_jobs.SUCCEEDED).get(job)
         return None if last is None or last.counts is None else last.counts.get("resume")
 
     def _tell(self, row: RunRow, message: str, details: Mapping[str, Any]) -> None:

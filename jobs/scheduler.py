@@ -13,12 +13,12 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from jobs.leader import Leadership, elected
 from jobs.runner import Runner
 from service.usecases.context import JobContext
-from service.usecases.maintenance.control import last_of, schedule_of
+from service.usecases.maintenance.scheduled_jobs import last_of, schedule_of
 from service.usecases.maintenance.table import SCHEDULED_JOBS, ScheduledJob
 from sql.database import PLATFORM
 from sql.errors import DatabaseError
-from sql.queries import jobs
-from sql.queries.jobs import RunRow, ScheduleRow
+from sql.queries import scheduled_jobs
+from sql.queries.scheduled_jobs import RunRow, ScheduleRow
 
 log = structlog.get_logger(__name__)
 
@@ -106,8 +106,8 @@ class _Term:
         at = self._context.clock()
         self._runner.interrupt_others()
         with self._context.database.transaction(PLATFORM) as tx:
-            self._set = jobs.schedules(tx)
-            self._done = jobs.last_slots(tx, self._table)
+            self._set = scheduled_jobs.schedules(tx)
+            self._done = scheduled_jobs.last_slots(tx, self._table)
         for job in self._table:
             self._miss_until(job, at)
             self._plan(job)
@@ -116,7 +116,7 @@ class _Term:
     def refresh(self) -> bool:
         """Apply changed schedules and begin requested runs; False where a run could not be recorded."""
         with self._context.database.transaction(PLATFORM) as tx:
-            schedules, waiting = jobs.schedules(tx), jobs.waiting(tx)
+            schedules, waiting = scheduled_jobs.schedules(tx), scheduled_jobs.waiting(tx)
         for job in self._table:
             if job in schedules and schedules[job] != self._set.get(job):
                 self._reschedule(job, schedules[job])

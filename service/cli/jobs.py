@@ -21,7 +21,7 @@ from service.runtime.settings import Settings, load
 # Imported where they are used: at the top, every command would wait for them.
 if TYPE_CHECKING:
     from service.domain.callers import Machine
-    from service.usecases.maintenance.control import DryRun, Run, ScheduledJobStatus
+    from service.usecases.maintenance.scheduled_jobs import DryRun, Run, ScheduledJobStatus
 
 jobs = typer.Typer(help="Scheduled jobs: retention, expiry, upkeep.", no_args_is_help=True)
 
@@ -67,10 +67,10 @@ def _operator() -> "Machine":
 @jobs.command("list")
 def list_jobs(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """List the scheduled jobs: schedule, next run, last run."""
-    from service.usecases.maintenance import control
+    from service.usecases.maintenance import scheduled_jobs
 
     with _context(data_dir) as context:
-        found = control.all_jobs(context)
+        found = scheduled_jobs.all_jobs(context)
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in found], indent=2, default=str))
         return
@@ -124,25 +124,25 @@ def _run_scheduler(data_dir: Path | None) -> None:
 
 
 def _try(context: Any, job: str) -> "DryRun":
-    from service.usecases.maintenance import control
+    from service.usecases.maintenance import scheduled_jobs
     from sql.database import PLATFORM
 
     with context.database.transaction(PLATFORM) as tx:
-        return control.keep_plan(tx, context, job, _operator().username)
+        return scheduled_jobs.keep_plan(tx, context, job, _operator().username)
 
 
 def _run(context: Any, job: str, plan: UUID | None) -> "Run":
     """Ask the scheduler to run a job; without a running scheduler, run it in this process."""
     from jobs.leader import elected
     from jobs.runner import Runner
-    from service.usecases.maintenance import control
+    from service.usecases.maintenance import scheduled_jobs
     from sql.database import PLATFORM
 
-    control.job(context, job)
+    scheduled_jobs.job(context, job)
     if plan is not None:
-        control.checked_plan(context, job, plan)
+        scheduled_jobs.checked_plan(context, job, plan)
     with context.database.transaction(PLATFORM) as tx:
-        asked = control.request(tx, context, job, plan, caller=_operator())
+        asked = scheduled_jobs.request(tx, context, job, plan, caller=_operator())
     # SIGTERM of a service manager ends the command like Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     found = asked
@@ -154,9 +154,9 @@ def _run(context: Any, job: str, plan: UUID | None) -> "Run":
                     runner.interrupt_others()
                     _beside(leadership.beat, partial(runner.run_waiting, asked), runner.stop)
             time.sleep(LOOK_SECONDS)
-            found = control.run(context, asked.run_id)
+            found = scheduled_jobs.run(context, asked.run_id)
     except KeyboardInterrupt:
-        if control.run(context, asked.run_id).ended_at is None:
+        if scheduled_jobs.run(context, asked.run_id).ended_at is None:
             progress("The run goes on without this command: `annals jobs runs` shows what becomes of it.")
         else:
             progress("The run was stopped: what is left is done by the next.")
@@ -189,10 +189,10 @@ def list_runs(
     as_json: AsJson = False,
 ) -> None:
     """List the last job runs with their results."""
-    from service.usecases.maintenance import control
+    from service.usecases.maintenance import scheduled_jobs
 
     with _context(data_dir) as context:
-        found = control.last_runs(context, job, limit)
+        found = scheduled_jobs.last_runs(context, job, limit)
     if as_json:
         typer.echo(json.dumps([asdict(each) for each in found], indent=2, default=str))
         return
@@ -215,14 +215,14 @@ def schedule(
     data_dir: DataDir = None,
 ) -> None:
     """Set the schedule of a job."""
-    from service.usecases.maintenance import control
+    from service.usecases.maintenance import scheduled_jobs
 
     given = {"cron": cron, "time_zone": time_zone}
     wanted = given if default else {name: value for name, value in given.items() if value is not None}
     if default is (cron is not None or time_zone is not None):
         raise typer.BadParameter("say --cron, --time-zone or both, or --default")
     with _context(data_dir) as context:
-        done = control.change_schedule(context, _operator(), job, wanted)
+        done = scheduled_jobs.change_schedule(context, _operator(), job, wanted)
     out.print(f"{done.name}: {done.cron} {done.time_zone}, next at {_instant(done.next_run_at)}")
 
 
@@ -239,10 +239,10 @@ def resume(job: Name, data_dir: DataDir = None) -> None:
 
 
 def _set_paused(job: str, data_dir: Path | None, *, is_paused: bool) -> None:
-    from service.usecases.maintenance import control
+    from service.usecases.maintenance import scheduled_jobs
 
     with _context(data_dir) as context:
-        done = control.change_schedule(context, _operator(), job, {"is_paused": is_paused})
+        done = scheduled_jobs.change_schedule(context, _operator(), job, {"is_paused": is_paused})
     out.print(f"{done.name}: {'paused' if done.is_paused else f'next at {_instant(done.next_run_at)}'}")
 
 

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from service.domain.errors import Held
 from sql.database import Transaction
-from sql.queries import holds, places
-from sql.queries.holds import HoldRow
+from sql.queries import legal_holds, places
+from sql.queries.legal_holds import HoldRow
 from sql.queries.resources import ResourceRow
 
 
@@ -27,16 +27,16 @@ def blocking(
     Such a hold is on the subscription, on one of these resources, on a resource above them, now or at any
     time while the hold ran, or on a user who made or deleted one of them.
     """
-    running = holds.running(tx, subscription_id, at)
+    running = legal_holds.running(tx, subscription_id, at)
     if not running:
         return None
     ids = {row.resource_id for row in tree}
     keeping: set[UUID] = set()
     if any(hold.resource_id is not None for hold in running):
-        keeping = holds.keeping(tx, subscription_id, ids | _above(tx, subscription_id, tree[0]), at)
+        keeping = legal_holds.keeping(tx, subscription_id, ids | _above(tx, subscription_id, tree[0]), at)
     users = {row.created_by for row in tree}
     if any(hold.user_id is not None for hold in running):
-        users |= holds.deleters(tx, subscription_id, ids)
+        users |= legal_holds.deleters(tx, subscription_id, ids)
     return next((hold for hold in running if _keeps(hold, keeping, users)), None)
 
 
@@ -50,13 +50,13 @@ def following(
     Nothing is noted for a hold that keeps the resource both before and after.
     """
     is_moved = before.parent_id != after.parent_id
-    if not is_moved or all(hold.resource_id is None for hold in holds.running(tx, subscription_id, at)):
+    if not is_moved or all(hold.resource_id is None for hold in legal_holds.running(tx, subscription_id, at)):
         yield
         return
     keeping = _keeping(tx, subscription_id, before, at)
     yield
     if changed := keeping ^ _keeping(tx, subscription_id, after, at):
-        holds.note_move(tx, subscription_id, after.resource_id, changed)
+        legal_holds.note_move(tx, subscription_id, after.resource_id, changed)
 
 
 def held(hold: HoldRow) -> Held:
@@ -76,7 +76,7 @@ def _keeps(hold: HoldRow, keeping: set[UUID], users: set[UUID]) -> bool:
 
 def _keeping(tx: Transaction, subscription_id: UUID, row: ResourceRow, at: datetime) -> set[UUID]:
     """The holds on resources that keep a resource, by its present place or by a noted move."""
-    return holds.keeping(tx, subscription_id, {row.resource_id} | _above(tx, subscription_id, row), at)
+    return legal_holds.keeping(tx, subscription_id, {row.resource_id} | _above(tx, subscription_id, row), at)
 
 
 def _above(tx: Transaction, subscription_id: UUID, row: ResourceRow) -> set[UUID]:

@@ -17,7 +17,7 @@ from service.usecases.context import Context
 from service.usecases.retries import run_once
 from service.usecases.subscriptions import Subscription, settings_of, shown, subject_of
 from sql.database import Transaction
-from sql.queries import holds as held_rows
+from sql.queries import legal_holds as held_rows
 from sql.queries import repositories, tenancy
 from sql.queries.tenancy import SubscriptionRow
 

@@ -8,8 +8,8 @@ import structlog
 
 from service.runtime.metrics import Gauge
 from service.usecases.context import Context
-from service.usecases.maintenance import control
-from service.usecases.maintenance.control import ScheduledJobStatus
+from service.usecases.maintenance import scheduled_jobs
+from service.usecases.maintenance.scheduled_jobs import ScheduledJobStatus
 from service.usecases.maintenance.table import SCHEDULED_JOBS
 from sql.database import PLATFORM
 from sql.errors import DatabaseError
@@ -86,7 +86,7 @@ def _repositories(context: Context) -> Check:
 
 def _overdue(context: Context) -> list[str]:
     try:
-        return control.overdue(context)
+        return scheduled_jobs.overdue(context)
     except DatabaseError:
         # The database answered just before: the next check tells more.
         return []
@@ -95,7 +95,7 @@ def _overdue(context: Context) -> list[str]:
 def figures(context: Context) -> list[Gauge]:
     """Figures of scheduled jobs and repositories, none while the database does not answer."""
     try:
-        jobs = control.all_jobs(context)
+        jobs = scheduled_jobs.all_jobs(context)
         with context.database.transaction(PLATFORM) as tx:
             sizes = repositories.sizes(tx)
     except DatabaseError as error:

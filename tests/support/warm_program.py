@@ -18,7 +18,11 @@ from tests.support.project import ROOT
 IMPORTED = (
     *("certifi", "h11", "httpcore", "service.cli.client", "service.cli.resources"),
     *("service.cli.versions", "service.cli.first_tenant", "service.runtime.settings"),
-    *("service.processes.scheduler", "service.processes.startup", "service.usecases.maintenance.control"),
+    *(
+        "service.processes.scheduler",
+        "service.processes.startup",
+        "service.usecases.maintenance.scheduled_jobs",
+    ),
 )
 SECONDS = 120
 MESSAGE_BYTES = 128 * 1024

@@ -20,7 +20,7 @@ from service.domain.resource_kinds import Kind
 from service.domain.retention_levels import MAX_DAYS, Level
 from service.http.schemas.body import Body, unknown_in_items
 from service.http.schemas.fields import Words, dated
-from service.usecases import holds, retention_policies
+from service.usecases import legal_holds, retention_policies
 
 MAX_RETENTION_RULES = 10_000
 
@@ -79,9 +79,9 @@ class NewHold(Body):
             raise ValueError("name a resource or a user, not both")
         return self
 
-    def made(self) -> holds.HoldTerms:
+    def made(self) -> legal_holds.HoldTerms:
         """Terms of the legal hold."""
-        return holds.HoldTerms(
+        return legal_holds.HoldTerms(
             resource_type=self.resource_type,
             resource_id=self.resource_id,
             user_id=self.user_id,

@@ -11,9 +11,9 @@ from service.usecases.api_keys import record_revocation
 from service.usecases.context import JobContext, Parts
 from service.usecases.maintenance.actors import with_policy
 from sql.database import PLATFORM, Transaction
-from sql.queries import clean_up, holds, tenancy
+from sql.queries import clean_up, legal_holds, tenancy
 from sql.queries.clean_up import Kept, Spent
-from sql.queries.holds import HoldRow
+from sql.queries.legal_holds import HoldRow
 
 NAME: Final = "clean-up"
 
@@ -30,7 +30,7 @@ BATCH = 1000
 def run(context: JobContext, run: JobRun) -> Counts:
     """Delete expired rows, table by table, until the time of the run is over."""
     with context.database.transaction(PLATFORM) as tx:
-        spent = _spent(run.at, _kept(holds.all_running(tx, run.at)))
+        spent = _spent(run.at, _kept(legal_holds.all_running(tx, run.at)))
     ways = {KEYS: _revoke}
     return {what: ways.get(what, _remove)(context, run, each) for what, each in spent.items()}
 
@@ -38,7 +38,7 @@ def run(context: JobContext, run: JobRun) -> Counts:
 def plan(context: Parts, at: datetime) -> RunPlan:
     """Count the rows that a run would delete, and the rows that legal holds keep."""
     with context.database.transaction(PLATFORM) as tx:
-        held = holds.all_running(tx, at)
+        held = legal_holds.all_running(tx, at)
         parts = [
             PlannedPart(what=what, rows=clean_up.count(tx, each))
             for what, each in _spent(at, _kept(held)).items()

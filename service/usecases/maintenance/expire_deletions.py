@@ -26,7 +26,7 @@ from service.usecases.maintenance import actors
 from service.usecases.maintenance.turns import take_turns
 from sql.database import PLATFORM, Transaction
 from sql.queries import expire_deletions, resources
-from sql.queries import holds as held_rows
+from sql.queries import legal_holds as held_rows
 from sql.queries.expire_deletions import ExpiredRow
 
 NAME: Final = "expire-deletions"

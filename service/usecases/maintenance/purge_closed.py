@@ -31,8 +31,8 @@ from service.usecases.maintenance.actors import with_policy
 from service.usecases.maintenance.turns import take_turns
 from service.usecases.subscriptions import settings_of, subject_of
 from sql.database import PLATFORM, RETENTION_ROLE, Transaction
-from sql.queries import holds, purge_closed, repositories, tenancy
-from sql.queries.holds import HoldRow
+from sql.queries import legal_holds, purge_closed, repositories, tenancy
+from sql.queries.legal_holds import HoldRow
 from sql.queries.purge_closed import KEPT_UP, LOGS, PurgeStep
 from sql.queries.tenancy import SubscriptionRow
 
@@ -79,7 +79,7 @@ def plan(context: Parts, at: datetime) -> RunPlan:
 
 
 def _hold(tx: Transaction, subscription_id: UUID, at: datetime) -> HoldRow | None:
-    return next(iter(holds.running(tx, subscription_id, at)), None)
+    return next(iter(legal_holds.running(tx, subscription_id, at)), None)
 
 
 class _PurgeRun:

@@ -1,4 +1,4 @@
--- Schedules, plans and runs of scheduled jobs. `sql/models/jobs.py` describes them.
+-- Schedules, plans and runs of scheduled jobs. `sql/models/scheduled_jobs.py` describes them.
 
 CREATE TABLE job_schedules (
     job VARCHAR(100) NOT NULL,

@@ -27,11 +27,11 @@ from service.usecases.retries import run_once
 from sql import log_reading
 from sql.database import PLATFORM, Transaction
 from sql.log_windows import LogPaging
-from sql.queries import jobs
+from sql.queries import scheduled_jobs
 from sql.queries.audit_logs import Values
 from sql.queries.execution_logs import EXECUTION_LOG, ExecutionFilter
-from sql.queries.jobs import PlanRow, RunFilter, ScheduleRow
-from sql.queries.jobs import RunRow as Run
+from sql.queries.scheduled_jobs import PlanRow, RunFilter, ScheduleRow
+from sql.queries.scheduled_jobs import RunRow as Run
 
 __all__ = ["Run"]
 
@@ -113,10 +113,10 @@ def last_of(rows: Sequence[ScheduleRow] | None) -> ScheduleRow | None:
 def all_jobs(context: Parts, names: Collection[str] = SCHEDULED_JOBS) -> list[ScheduledJobStatus]:
     """Statuses of all scheduled jobs, or of some."""
     with context.database.transaction(PLATFORM) as tx:
-        installed = jobs.installed_at(tx)
-        rows = jobs.schedules(tx)
-        last = jobs.last_runs(tx, names)
-        succeeded = jobs.last_runs(tx, names, state=jobs.SUCCEEDED)
+        installed = scheduled_jobs.installed_at(tx)
+        rows = scheduled_jobs.schedules(tx)
+        last = scheduled_jobs.last_runs(tx, names)
+        succeeded = scheduled_jobs.last_runs(tx, names, state=scheduled_jobs.SUCCEEDED)
     at = context.clock()
     return [
         _job(
@@ -193,8 +193,8 @@ def change_schedule(context: Parts, caller: events.Author, name: str, wanted: Va
     """
     kind = _known(name)
     with context.database.transaction(PLATFORM) as tx:
-        jobs.lock_schedules(tx)
-        row = last_of(jobs.schedules(tx).get(name))
+        scheduled_jobs.lock_schedules(tx)
+        row = last_of(scheduled_jobs.schedules(tx).get(name))
         at = context.clock()
         before = row or ScheduleRow(
             job=name, cron=None, time_zone=None, is_paused=False, changed_at=at, changed_by=caller.username
@@ -206,7 +206,7 @@ def change_schedule(context: Parts, caller: events.Author, name: str, wanted: Va
             pointer = f"/{error.field}"
             raise Invalid(f"{pointer}: {error}.", faults=[Fault(str(error), pointer=pointer)]) from None
         if after != before:
-            jobs.set_schedule(tx, replace(after, changed_at=at, changed_by=caller.username))
+            scheduled_jobs.set_schedule(tx, replace(after, changed_at=at, changed_by=caller.username))
             events.record(
                 tx, caller, None, _subject(name), Action.UPDATE, at, old=_set(before), new=_set(after)
             )
@@ -240,7 +240,7 @@ def keep_plan(tx: Transaction, context: Parts, name: str, made_by: str) -> DryRu
     plan = plan_of(context, name, context.clock())
     content = events.plain(plan.shown())
     plan_id = mint()
-    jobs.add_plan(
+    scheduled_jobs.add_plan(
         tx,
         PlanRow(
             plan_id=plan_id,
@@ -260,7 +260,7 @@ def checked_plan(context: Parts, name: str, plan_id: UUID) -> datetime:
     Raises PlanNotFound, and PlanOutdated where the plan is too old or a run would now differ from it.
     """
     with context.database.transaction(PLATFORM) as tx:
-        row = jobs.plan(tx, plan_id)
+        row = scheduled_jobs.plan(tx, plan_id)
     if row is None or row.job != name:
         raise PlanNotFound(f"The job {name} has no plan {plan_id}.")
     if context.clock() - row.planned_at > PLAN_LIFETIME:
@@ -311,11 +311,11 @@ def request(
         job=name,
         scheduled_for=at,
         trigger="operator",
-        state=jobs.WAITING,
+        state=scheduled_jobs.WAITING,
         requested_by=caller.username,
         plan_id=plan_id,
     )
-    while not jobs.add_run(tx, row):
+    while not scheduled_jobs.add_run(tx, row):
         # Another run has this very instant.
         row = replace(row, scheduled_for=row.scheduled_for + timedelta(microseconds=1))
     about: Values = {"run_id": row.run_id, "plan_id": plan_id}
@@ -326,7 +326,7 @@ def request(
 def run(context: Parts, run_id: UUID) -> Run:
     """One run; raises RunNotFound."""
     with context.database.transaction(PLATFORM) as tx:
-        row = jobs.run(tx, run_id)
+        row = scheduled_jobs.run(tx, run_id)
     if row is None:
         raise RunNotFound("There is no such run.")
     return row
@@ -360,7 +360,7 @@ def runs(context: Context, narrow: Mapping[str, Any], paging: Paging) -> Page[Ru
     filters = {"list": "job-runs", **narrow}
     before = time_position(paging.position(filters))
     with context.database.transaction(PLATFORM) as tx:
-        rows = jobs.page(tx, RunFilter(**narrow), before=before, limit=paging.limit + 1)
+        rows = scheduled_jobs.page(tx, RunFilter(**narrow), before=before, limit=paging.limit + 1)
     return paging.page(rows, filters, lambda row: [row.scheduled_for.isoformat(), str(row.run_id)])
 
 
@@ -369,7 +369,7 @@ def last_runs(context: Parts, name: str | None, limit: int) -> list[Run]:
     if name is not None:
         _known(name)
     with context.database.transaction(PLATFORM) as tx:
-        return jobs.page(tx, RunFilter(job=name), before=None, limit=limit)
+        return scheduled_jobs.page(tx, RunFilter(job=name), before=None, limit=limit)
 
 
 def overdue(context: Parts) -> list[str]:

@@ -14,8 +14,8 @@ from service.http.auth.access import Reading, Releasing, Writing
 from service.http.bodies import body_of
 from service.http.parameters import RESOURCE_PATH, Based, MaybeBased, Once, Paged, Targeted
 from service.http.responses import answer, linked, takes
-from service.http.schemas.checkouts import CheckInRequest, CheckInsRequest, CheckOutRequest
-from service.usecases import checkouts, versions
+from service.http.schemas.check_outs import CheckInRequest, CheckInsRequest, CheckOutRequest
+from service.usecases import check_outs, versions
 
 router = APIRouter(tags=["check-outs"])
 
@@ -24,7 +24,7 @@ _SUBSCRIPTION = "/v1/subscriptions/{subscription_id}"
 
 @router.post(
     f"{RESOURCE_PATH}/check-out",
-    response_model=checkouts.CheckedOutDocument,
+    response_model=check_outs.CheckedOutDocument,
     openapi_extra=takes(CheckOutRequest, required=False),
 )
 @audits(Action.CHECK_OUT)
@@ -36,7 +36,7 @@ def check_out(
     target: Targeted,
 ) -> Response:
     """Take a lease on a resource, and get its content; one's own lease is renewed, another's is 423."""
-    found = checkouts.check_out(
+    found = check_outs.check_out(
         access.context,
         access.author,
         target.kind,
@@ -85,7 +85,7 @@ def release_check_out(
     access: Releasing, if_match: MaybeBased, target: Targeted, force: bool = False
 ) -> Response:
     """Release one's check-out without a new version; `force=true` ends another's (admin)."""
-    checkouts.release(
+    check_outs.release(
         access.context,
         access.author,
         target.kind,
@@ -96,17 +96,17 @@ def release_check_out(
     return Response(status_code=204)
 
 
-@router.get(f"{_SUBSCRIPTION}/check-outs", response_model=checkouts.CheckOuts)
+@router.get(f"{_SUBSCRIPTION}/check-outs", response_model=check_outs.CheckOuts)
 def list_check_outs(request: Request, access: Reading, paging: Paged) -> Response:
     """List the present check-outs, newest first: the caller's own, and the others'."""
-    found = checkouts.page(access.context, access.subscription_id, access.caller.user_id, paging)
+    found = check_outs.page(access.context, access.subscription_id, access.caller.user_id, paging)
     return linked(request, answer(found), found.next_cursor)
 
 
 @router.post(
     f"{_SUBSCRIPTION}/check-ins",
     status_code=201,
-    response_model=checkouts.CheckedInMany,
+    response_model=check_outs.CheckedInMany,
     openapi_extra=takes(CheckInsRequest),
 )
 @audits(Action.CHECK_IN, "subscription")
@@ -133,5 +133,5 @@ async def check_in_many(
         once=once,
     )
     demands_if_match = access.caller.demands_if_match
-    done = await checkouts.check_in_many(access.context, change, demands_if_match=demands_if_match)
+    done = await check_outs.check_in_many(access.context, change, demands_if_match=demands_if_match)
     return answer(done, 200 if done.unchanged else 201, etag=done.commit)

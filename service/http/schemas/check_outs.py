@@ -9,7 +9,7 @@ from service.domain.errors import Fault
 from service.domain.resource_kinds import Kind
 from service.http.schemas.body import Body, unknown_in_items
 from service.http.schemas.fields import MAX_REF, Definition, Remark, Tag
-from service.usecases.checkouts import MAX_LEASE
+from service.usecases.check_outs import MAX_LEASE
 
 # From API.md: one bulk check-in is one commit of at most so many versions.
 MAX_ITEMS = 500

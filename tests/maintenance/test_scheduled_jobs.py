@@ -12,7 +12,7 @@ from jobs.scheduler import Scheduler
 from service.domain.job_runs import Blocked, PlannedPart, RunPlan
 from service.processes.scheduler import job_context
 from service.usecases.context import Parts
-from service.usecases.maintenance import control
+from service.usecases.maintenance import scheduled_jobs
 from service.usecases.maintenance.table import SCHEDULED_JOBS
 from tests.support.api import Caller, Json, Server, Tenant, ok, pointers, refused
 
@@ -136,7 +136,7 @@ def test_a_dry_run_makes_a_plan_which_is_applied_only_while_it_fits(
         return RunPlan(at=at, parts=parts, blocked=[Blocked(hold_id=hold, what="server_logs", rows=2)])
 
     planned = replace(SCHEDULED_JOBS["upkeep"], plan=plan)
-    monkeypatch.setattr(control, "SCHEDULED_JOBS", {**SCHEDULED_JOBS, "upkeep": planned})
+    monkeypatch.setattr(scheduled_jobs, "SCHEDULED_JOBS", {**SCHEDULED_JOBS, "upkeep": planned})
     dry = ok(operator.post(f"{PATH}/jobs/upkeep/run", {"dry_run": True}))
     assert (dry["plan"]["rows"], dry["plan"]["bytes"], dry["plan"]["chunks"]) == (5, 80, 1)
     assert dry["plan"]["blocked"] == [{"hold_id": str(hold), "what": "server_logs", "rows": 2}]

@@ -12,7 +12,7 @@ from service.domain.callers import Member, Origin
 from service.domain.errors import Unauthenticated
 from service.domain.ids import SubscriptionId, UserId
 from service.domain.resource_kinds import Kind
-from service.usecases.checkouts import check_out
+from service.usecases.check_outs import check_out
 from tests.support.answers import CHECK_OUT_FIELDS
 from tests.support.api import Caller, Json, Server, Tenant, ok, pointers, refused
 from tests.support.databases import Database

@@ -19,9 +19,9 @@ from service.domain.resource_kinds import Kind
 from service.usecases.context import Context
 from service.usecases.retries import run_once
 from sql.database import Transaction
-from sql.queries import holds, repositories, tenancy
+from sql.queries import legal_holds, repositories, tenancy
 from sql.queries.audit_logs import Values
-from sql.queries.holds import HoldRow
+from sql.queries.legal_holds import HoldRow
 
 State = Literal["active", "lapsed", "released"]
 
@@ -73,7 +73,7 @@ def place(
             placed_at=at,
             until=wanted.until,
         )
-        holds.insert_row(tx, subscription_id, row)
+        legal_holds.insert_row(tx, subscription_id, row)
         _record(tx, caller, row, Action.CREATE, at, old=None)
         return row
 
@@ -98,7 +98,7 @@ def release(
                 f"{row.released_by} released the hold at {row.released_at:%Y-%m-%dT%H:%M:%SZ}."
             )
         at = context.clock()
-        holds.release(tx, subscription_id, row.hold_id, by=caller.username, at=at, reason=reason)
+        legal_holds.release(tx, subscription_id, row.hold_id, by=caller.username, at=at, reason=reason)
         after = replace(row, released_by=caller.username, released_at=at, release_reason=reason)
         _record(tx, caller, after, Action.UPDATE, at, old=asdict(row))
         return after
@@ -118,7 +118,7 @@ def page(context: Context, subscription_id: SubscriptionId, paging: Paging) -> P
     filters = {"list": "holds", "of": subscription_id}
     before = uuid_position(paging.position(filters))
     with context.database.transaction(subscription_id) as tx:
-        rows = holds.page(tx, subscription_id, before=before, limit=paging.limit + 1)
+        rows = legal_holds.page(tx, subscription_id, before=before, limit=paging.limit + 1)
     at = context.clock()
     shown = [_shown(row, at) for row in rows]
     return paging.page(shown, filters, lambda item: [str(item.hold_id)])
@@ -130,7 +130,7 @@ def _check(tx: Transaction, subscription_id: UUID, wanted: HoldTerms, at: dateti
     kind, resource_id, user_id = wanted.resource_type, wanted.resource_id, wanted.user_id
     if kind is not None and resource_id is not None:
         # A resource that was deleted for good still has its versions.
-        if not holds.was_there(tx, subscription_id, kind, resource_id):
+        if not legal_holds.was_there(tx, subscription_id, kind, resource_id):
             faults.append(Fault(f"there is no such {kind} in this subscription", pointer="/resource_id"))
     elif user_id is not None and not tenancy.is_actor(tx, subscription_id, user_id):
         faults.append(Fault("there is no such user in this subscription", pointer="/user_id"))
@@ -141,7 +141,7 @@ def _check(tx: Transaction, subscription_id: UUID, wanted: HoldTerms, at: dateti
 
 
 def _found(tx: Transaction, subscription_id: UUID, hold_id: UUID | None, *, lock: bool = False) -> HoldRow:
-    row = None if hold_id is None else holds.find(tx, subscription_id, hold_id, lock=lock)
+    row = None if hold_id is None else legal_holds.find(tx, subscription_id, hold_id, lock=lock)
     if row is None:
         raise HoldNotFound("There is no such hold in this subscription.")
     return row

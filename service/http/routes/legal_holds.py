@@ -12,38 +12,38 @@ from service.http.bodies import body_of
 from service.http.parameters import Once, Paged
 from service.http.responses import answer, page_answer, page_of, takes
 from service.http.schemas.retention import HoldRelease, NewHold
-from service.usecases import holds
+from service.usecases import legal_holds
 
 router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/holds", tags=["holds"])
 
 
-@router.get("", response_model=page_of(holds.Hold))
+@router.get("", response_model=page_of(legal_holds.Hold))
 def list_holds(request: Request, access: ReadingHolds, paging: Paged) -> Response:
     """List the legal holds, newest first (auditor, admin, operator)."""
-    return page_answer(request, holds.page(access.context, access.subscription_id, paging))
+    return page_answer(request, legal_holds.page(access.context, access.subscription_id, paging))
 
 
-@router.post("", status_code=201, response_model=holds.Hold, openapi_extra=takes(NewHold))
+@router.post("", status_code=201, response_model=legal_holds.Hold, openapi_extra=takes(NewHold))
 @audits(Action.CREATE, "legal_hold", id_in="hold_id")
 def place_hold(access: Holding, body: Annotated[NewHold, Depends(body_of(NewHold))], once: Once) -> Response:
     """Place a legal hold: the subscription, a resource or a user is kept from deletion (admin, operator)."""
-    hold = holds.place(access.context, access.caller, access.subscription_id, body.made(), once=once)
+    hold = legal_holds.place(access.context, access.caller, access.subscription_id, body.made(), once=once)
     return answer(hold, 201)
 
 
-@router.get("/{hold_id}", response_model=holds.Hold)
+@router.get("/{hold_id}", response_model=legal_holds.Hold)
 def get_hold(access: ReadingHolds, hold_id: str) -> Response:
     """Show a legal hold (auditor, admin, operator)."""
-    return answer(holds.get(access.context, access.subscription_id, ids.parse(hold_id)))
+    return answer(legal_holds.get(access.context, access.subscription_id, ids.parse(hold_id)))
 
 
-@router.post("/{hold_id}/release", response_model=holds.Hold, openapi_extra=takes(HoldRelease))
+@router.post("/{hold_id}/release", response_model=legal_holds.Hold, openapi_extra=takes(HoldRelease))
 @audits(Action.UPDATE, "legal_hold", id_in="hold_id")
 def release_hold(
     access: Holding, hold_id: str, body: Annotated[HoldRelease, Depends(body_of(HoldRelease))], once: Once
 ) -> Response:
     """Release a legal hold (admin, operator)."""
-    hold = holds.release(
+    hold = legal_holds.release(
         access.context, access.caller, access.subscription_id, ids.parse(hold_id), body.reason, once=once
     )
     return answer(hold)

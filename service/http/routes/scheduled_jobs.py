@@ -14,25 +14,27 @@ from service.http.parameters import Once, Paged
 from service.http.requests import context_of
 from service.http.responses import answer, page_answer, page_of, takes
 from service.http.schemas.logs import RunQuery
-from service.http.schemas.maintenance import RunRequest, ScheduleUpdate
-from service.usecases.maintenance import control
+from service.http.schemas.scheduled_jobs import RunRequest, ScheduleUpdate
+from service.usecases.maintenance import scheduled_jobs
 
 router = APIRouter(prefix="/v1/maintenance", tags=["maintenance"])
 
 
-@router.get("/jobs", response_model=page_of(control.ScheduledJobStatus))
+@router.get("/jobs", response_model=page_of(scheduled_jobs.ScheduledJobStatus))
 def list_jobs(request: Request, _caller: Maintaining) -> Response:
     """List the scheduled jobs, each with its schedule, last run and lag (operator)."""
-    return answer({"items": control.all_jobs(context_of(request)), "next_cursor": None})
+    return answer({"items": scheduled_jobs.all_jobs(context_of(request)), "next_cursor": None})
 
 
-@router.get("/jobs/{name}", response_model=control.ScheduledJobStatus)
+@router.get("/jobs/{name}", response_model=scheduled_jobs.ScheduledJobStatus)
 def get_job(request: Request, _caller: Maintaining, name: str) -> Response:
     """Show a scheduled job (operator)."""
-    return answer(control.job(context_of(request), name))
+    return answer(scheduled_jobs.job(context_of(request), name))
 
 
-@router.patch("/jobs/{name}", response_model=control.ScheduledJobStatus, openapi_extra=takes(ScheduleUpdate))
+@router.patch(
+    "/jobs/{name}", response_model=scheduled_jobs.ScheduledJobStatus, openapi_extra=takes(ScheduleUpdate)
+)
 @audits(Action.UPDATE, "maintenance_job", id_in="name")
 def change_job(
     request: Request,
@@ -42,14 +44,14 @@ def change_job(
 ) -> Response:
     """Set a scheduled job's cron expression and time zone, null for the default, or pause it (operator)."""
     changes = body.model_dump(include=body.model_fields_set)
-    return answer(control.change_schedule(context_of(request), caller, name, changes))
+    return answer(scheduled_jobs.change_schedule(context_of(request), caller, name, changes))
 
 
 @router.post(
     "/jobs/{name}/run",
-    response_model=control.Run | control.DryRun,
+    response_model=scheduled_jobs.Run | scheduled_jobs.DryRun,
     openapi_extra=takes(RunRequest, required=False),
-    responses={202: {"description": "The run has not ended yet", "model": control.Run}},
+    responses={202: {"description": "The run has not ended yet", "model": scheduled_jobs.Run}},
 )
 @audits(Action.EXECUTE, "maintenance_job", id_in="name")
 async def run_job(
@@ -65,23 +67,23 @@ async def run_job(
     """
     context = context_of(request)
     if body.dry_run:
-        return answer(await run_in_threadpool(control.try_dry, context, caller, name, once=once))
-    run = await control.ask_for_run(context, caller, name, body.plan_id, once=once)
+        return answer(await run_in_threadpool(scheduled_jobs.try_dry, context, caller, name, once=once))
+    run = await scheduled_jobs.ask_for_run(context, caller, name, body.plan_id, once=once)
     response = answer(run, 202 if run.ended_at is None else 200)
     response.headers["Location"] = f"/v1/maintenance/runs/{run.run_id}"
     return response
 
 
-@router.get("/runs", response_model=page_of(control.Run))
+@router.get("/runs", response_model=page_of(scheduled_jobs.Run))
 def list_runs(
     request: Request, _caller: Maintaining, paging: Paged, narrow: Annotated[RunQuery, Query()]
 ) -> Response:
     """List the job runs, newest first (operator)."""
-    found = control.runs(context_of(request), narrow.model_dump(exclude_none=True), paging)
+    found = scheduled_jobs.runs(context_of(request), narrow.model_dump(exclude_none=True), paging)
     return page_answer(request, found)
 
 
-@router.get("/runs/{run_id}", response_model=control.RunWithLog)
+@router.get("/runs/{run_id}", response_model=scheduled_jobs.RunWithLog)
 def get_run(request: Request, _caller: Maintaining, run_id: str) -> Response:
     """Show a job run with its log (operator)."""
-    return answer(control.run_with_log(context_of(request), ids.parse(run_id)))
+    return answer(scheduled_jobs.run_with_log(context_of(request), ids.parse(run_id)))
