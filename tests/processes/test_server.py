@@ -31,7 +31,8 @@ def pasted(server: Server, program: str, folder: Path) -> subprocess.CompletedPr
 
 def test_the_first_start_prints_the_key_once_and_commands_that_work(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
-    with running(data_dir) as server:
+    # The installed program, where other tests have forks.
+    with running(data_dir, under=["env"]) as server:
         assert server.printed.startswith("Operator key, shown this once: annals_")
         curl = pasted(server, "curl", tmp_path)
         assert curl.returncode == 0, curl.stderr

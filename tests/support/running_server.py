@@ -10,9 +10,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 from uuid import uuid4
 
+from tests.support import warm_program
 from tests.support.process_table import name_of
+from tests.support.warm_program import Started
 
 ANNALS = Path(sys.executable).with_name("annals")
 OPERATOR_KEY = "an-operator-key-of-the-tests-0123456789"
@@ -26,7 +29,7 @@ DEFAULTS = {"ANNALS_LOG_LEVEL": "warning", "ANNALS_JOBS": "false"}
 class Server:
     """A running `annals serve`, what it printed so far, and a mark by which its processes are found."""
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | Started
     data_dir: Path
     mark: str
     printed: str
@@ -78,18 +81,18 @@ class Server:
 
 
 def start(data_dir: Path, *options: str, under: Sequence[str] = (), **environment: str) -> Server:
-    """Start a server, by another program if one is named, and wait until it says that it is ready."""
+    """Start a server, and wait until it says that it is ready.
+
+    It is a fork of the warm program, or the installed one if another program is named that starts it.
+    """
     mark = uuid4().hex
     clean = {k: v for k, v in os.environ.items() if not k.startswith("ANNALS_") and k != "DATABASE_URL"}
     with (data_dir.parent / f"{data_dir.name}.log").open("a") as log:
-        process = subprocess.Popen(
-            [*under, ANNALS, "serve", "--port", "0", "--data-dir", data_dir, *options],
-            env=clean | DEFAULTS | {"ANNALS_TEST_MARK": mark} | environment,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-            # A Ctrl-C at the one who runs the tests is not one for the server.
-            start_new_session=True,
+        process = _started(
+            under,
+            ["serve", "--port", "0", "--data-dir", str(data_dir), *options],
+            clean | DEFAULTS | {"ANNALS_TEST_MARK": mark} | environment,
+            log,
         )
     server = Server(process, data_dir, mark, "")
     assert process.stdout is not None
@@ -97,7 +100,29 @@ def start(data_dir: Path, *options: str, under: Sequence[str] = (), **environmen
         server.printed += line
         if line.startswith("Stop with Ctrl-C"):
             return server
-    raise AssertionError((process.wait(), server.printed))
+    said = data_dir.with_name(f"{data_dir.name}.log").read_text()
+    raise AssertionError((process.wait(), server.printed, said))
+
+
+def _started(
+    under: Sequence[str], arguments: list[str], environment: dict[str, str], log: IO[str]
+) -> subprocess.Popen[str] | Started:
+    if under:
+        return subprocess.Popen(
+            [*under, ANNALS, *arguments],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            # A Ctrl-C at the one who runs the tests is not one for the server.
+            start_new_session=True,
+        )
+    ours, theirs = os.pipe()
+    with open(os.devnull) as nothing:  # noqa: PTH123
+        started = warm_program.start(arguments, environment, (nothing.fileno(), theirs, log.fileno()))
+    os.close(theirs)
+    started.stdout = os.fdopen(ours)
+    return started
 
 
 def arm(failpoint: Path, action: str) -> None:

@@ -1,43 +1,81 @@
-"""The `annals` program without the second that its imports take: forks of a process that has them already."""
+"""The `annals` program without the second that its imports take: forks of a process that has them already.
+
+Commands, and whole servers, whose processes are forks again.
+"""
 
 import atexit
+import ctypes
+import gc
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
-from importlib import import_module
+from importlib import import_module, reload
 from pathlib import Path
+from typing import TextIO
 
+from gitstore import failpoints
 from tests.support.project import ROOT
 
-# What commands of clients and of operators import but `cli.main`, whose consoles look at the environment.
+# The imports of commands and servers but `cli.main`, whose consoles look at the environment.
 IMPORTED = (
     *("certifi", "h11", "httpcore", "service.cli.client", "service.cli.resources"),
     *("service.cli.versions", "service.cli.first_tenant", "service.runtime.settings"),
-    *(
-        "service.processes.scheduler",
-        "service.processes.startup",
-        "service.usecases.maintenance.scheduled_jobs",
-    ),
+    *("service.processes.scheduler", "service.processes.startup", "service.processes.supervisor"),
+    *("service.usecases.maintenance.scheduled_jobs", "uvicorn.lifespan.on"),
+    *("uvicorn.loops.auto", "uvicorn.protocols.http.auto"),
 )
 SECONDS = 120
 MESSAGE_BYTES = 128 * 1024
+_NUMBER_BYTES = 16
+# Room for the command line of a fork, which is written over that of the process.
+_TITLE_BYTES = 1000
 
 
 class Started:
-    """A program that was started."""
+    """A program that was started, with the methods of `subprocess.Popen` that tests use."""
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
+        self._code: int | None = None
+        self.pid = int(end.recv(_NUMBER_BYTES))
+        # The text that it prints, where that is asked for.
+        self.stdout: TextIO | None = None
 
-    def wait(self) -> int:
-        """Its exit code, or minus the number of the signal that ended it, as `subprocess` says it."""
-        with self._end:
-            return int(self._end.recv(16))
+    def poll(self) -> int | None:
+        """The exit code, None while the program runs."""
+        with suppress(BlockingIOError):
+            return self._received(0)
+        return None
+
+    def wait(self, timeout: float = SECONDS) -> int:
+        """The exit code, or minus the number of the signal that ended the program."""
+        try:
+            return self._received(timeout)
+        except TimeoutError:
+            raise subprocess.TimeoutExpired("annals", timeout) from None
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless the program has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End the program at once."""
+        self.send_signal(signal.SIGKILL)
+
+    def _received(self, seconds: float) -> int:
+        if self._code is None:
+            self._end.settimeout(seconds)
+            self._code = int(self._end.recv(_NUMBER_BYTES))
+            self._end.close()
+        return self._code
 
 
 def start(
@@ -47,7 +85,7 @@ def start(
     folder: Path | None = None,
 ) -> Started:
     """Start a program; the files are its standard input, output and errors, the folder the present one."""
-    ours, theirs = socket.socketpair()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.settimeout(SECONDS)
     with theirs:
         message = json.dumps([arguments, dict(environment), str(folder or Path.cwd())])
@@ -60,7 +98,7 @@ def _parent() -> socket.socket:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.warm_program"],
+            [sys.executable, "-m", "tests.support.warm_program", " " * _TITLE_BYTES],
             cwd=ROOT,
             stdin=theirs.fileno(),
             stdout=subprocess.DEVNULL,
@@ -78,6 +116,8 @@ def main() -> None:
     """Become the program, once for each message, until there are no more."""
     for name in IMPORTED:
         import_module(name)
+    # To look for garbage in a fork would copy the memory of the modules.
+    gc.freeze()
     orders = socket.socket(fileno=0)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
@@ -94,6 +134,7 @@ def main() -> None:
     if child := os.fork():
         for file in standard:
             os.close(file)
+        os.write(end, str(child).encode())
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         os.write(end, str(code).encode())
         os._exit(0)
@@ -105,10 +146,17 @@ def main() -> None:
 
 
 def _run(arguments: list[str], environment: dict[str, str], folder: str) -> None:
+    if arguments[:1] == ["serve"]:
+        # A Ctrl-C at the one who runs the tests is not one for the server.
+        os.setsid()
+    _set_command_line(["annals", *arguments])
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
-    sys.stdin, sys.stdout = open(0), open(1, "w")  # noqa: SIM115
+    # Both were set by another environment.
+    reload(failpoints)
+    tempfile.tempdir = None
+    sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w")  # noqa: SIM115
     sys.stderr = open(2, "w", errors="backslashreplace", buffering=1)  # noqa: SIM115
     sys.argv = ["annals", *arguments]
     code = 1
@@ -128,6 +176,16 @@ def _run(arguments: list[str], environment: dict[str, str], folder: str) -> None
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         raise
+
+
+def _set_command_line(words: list[str]) -> None:
+    """Show other words in `/proc/<pid>/cmdline`, here and in each fork of this process."""
+    # proc(5): the fields 48 and 49 of stat, of which the first after the name is the third.
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    begin, end = int(fields[45]), int(fields[46])
+    line = "\0".join(words).encode()[: end - begin - 1]
+    ctypes.memset(begin, 0, end - begin)
+    ctypes.memmove(begin, line, len(line))
 
 
 if __name__ == "__main__":
