@@ -107,7 +107,8 @@ def test_bootstrap_is_quick_and_quiet_when_there_is_nothing_to_do() -> None:
         again = run("script/bootstrap", *wanted)
         assert again.returncode == 0
         assert again.stdout + again.stderr == ""
-    assert time.monotonic() - began < 5
+    # An installation takes a minute or so.
+    assert time.monotonic() - began < 20
 
 
 def test_bootstrap_sees_a_changed_project_and_a_moved_folder(tmp_path: Path) -> None:
