@@ -1,4 +1,4 @@
-"""What tests share: databases on a real TimescaleDB, a real server on one of them, a tenant of it."""
+"""Fixtures of the tests: databases on a real TimescaleDB, a real server on one of them, a tenant of it."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ ROOM_BYTES = 4 * 1024**3
 
 
 def pytest_configure() -> None:
-    """Let tests have their folders in memory, where fsync is free, if it has room and lets programs run."""
+    """Put the folders of tests into memory, where fsync is free, if it has room and allows programs."""
     if (
         SHARED_MEMORY.is_dir()
         and not os.statvfs(SHARED_MEMORY).f_flag & os.ST_NOEXEC
@@ -27,7 +27,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the long ones begin first: at the end, one process would be alone with them."""
+    """Begin with the long tests: at the end, one process would be alone with them."""
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 

@@ -122,7 +122,7 @@ class Children:
         return len(dead)
 
     def end(self) -> None:
-        """Let all of them finish, and kill those that take too long."""
+        """Ask all of them to finish, and kill each that takes too long."""
         for child in self._running:
             child.ask_to_stop()
         deadline = time.monotonic() + STOP_SECONDS

@@ -25,7 +25,7 @@ SPARE_CONNECTIONS = 4
 
 @contextmanager
 def job_context(settings: Settings, database_url: str) -> Iterator[JobContext]:
-    """What jobs are made from; what they delete for good goes through a committer of this process."""
+    """The context of jobs; their deletions for good pass through a committer of this process."""
     database = Database(database_url, pool_size=WRITERS + 2 * len(SCHEDULED_JOBS) + SPARE_CONNECTIONS)
     store = Store(settings.git_dir)
     group = GroupCommit(database, store, clock=system_clock, public_url=settings.reachable_url)

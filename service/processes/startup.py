@@ -1,4 +1,4 @@
-"""What has to be in order before anything is served: folders, the database, its schema."""
+"""Preparations before anything is served: folders, the database, its schema."""
 
 import shutil
 import subprocess

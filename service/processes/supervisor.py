@@ -185,7 +185,7 @@ def _listener(host: str, port: int) -> Iterator[socket.socket]:
             listener = socket.create_server((host, port), family=family, backlog=2048)
             break
         except OSError as error:
-            # The workers of a server that was just killed need a moment to let go.
+            # The workers of a server that was just killed need a moment to close the port.
             if error.errno == errno.EADDRINUSE and time.monotonic() < deadline:
                 time.sleep(WATCH_SECONDS)
                 continue

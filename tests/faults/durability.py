@@ -1,4 +1,4 @@
-"""What a traced committer had on the disk before it sent COMMIT, and before it answered."""
+"""The files that a traced committer had on the disk before it sent COMMIT, and before it answered."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -64,7 +64,7 @@ def calls(lines: Iterable[str]) -> list[Call]:
 
 
 def lacking(traced: Sequence[Call], repository: Path, refs: Sequence[str]) -> list[str]:
-    """What was not durable in time in the one batch of the trace; empty if all was.
+    """The files that were not durable in time in the one batch of the trace; empty if all were.
 
     Both files of the pack, then their names, have to be synced before COMMIT is sent to PostgreSQL; then the
     file of each ref before it is named, and its folder after, before the answer is sent.
@@ -115,7 +115,7 @@ def _is_pack(named: tuple[str, str], packs: str) -> bool:
 
 
 def _is_synced(own: Sequence[Call], path: str, before: int, after: int = -1) -> bool:
-    """Whether a sync of the path began after all that was written to it, and ended in time."""
+    """True if a sync of the path began after all writes to it, and ended in time."""
     written = max((c.ended for c in own if c.name.startswith("write") and c.path == path), default=-1)
     return any(
         call.name in ("fsync", "fdatasync")

@@ -36,7 +36,7 @@ class Attempt:
 
     @property
     def is_definite(self) -> bool:
-        """Whether it says what became of the change, for a retry with the same key."""
+        """True if the answer tells the outcome of the change, for a retry with the same key."""
         return (
             isinstance(self.outcome, int)
             and self.outcome < 500
@@ -45,13 +45,13 @@ class Attempt:
 
     @property
     def is_unknown(self) -> bool:
-        """Whether the change may have been stored, for all that the caller knows."""
+        """True if the change may have been stored, as far as the caller knows."""
         return not self.is_definite and self.outcome != NOT_REACHED
 
 
 @dataclass(slots=True)
 class Operation:
-    """What a client did, and what it came to in the end."""
+    """A call of a client, and its final outcome."""
 
     name: str
     method: str
@@ -63,17 +63,17 @@ class Operation:
 
     @property
     def is_keyed(self) -> bool:
-        """Whether an Idempotency-Key makes it happen once."""
+        """True if an Idempotency-Key makes the call happen once."""
         return self.method == "POST"
 
     @property
     def succeeded(self) -> bool:
-        """Whether it was acknowledged."""
+        """True if the call was acknowledged."""
         return 200 <= self.status < 300
 
     @property
     def was_unknown(self) -> bool:
-        """Whether one of its attempts had no definite outcome."""
+        """True if one of the attempts had no definite outcome."""
         return any(attempt.is_unknown for attempt in self.attempts)
 
     def described(self) -> str:
@@ -143,7 +143,7 @@ class Wire:
         return Attempt(request_id, response.status, str(answer.get("code", ""))), answer
 
     def read(self, path: str) -> bytes:
-        """The body of a GET that has to succeed; tried again while the server comes back. Raises Stuck."""
+        """The body of a GET that has to succeed; tried again while the server restarts. Raises Stuck."""
         deadline = time.monotonic() + DEFINITE_SECONDS
         while time.monotonic() < deadline:
             try:
@@ -162,7 +162,7 @@ class Wire:
         raise Stuck(f"GET {path}: no answer")
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -176,7 +176,7 @@ class Wire:
 
 
 def make(wire: Wire, method: str, path: str, body: Json, status: int = 201) -> Json:
-    """What a call of the preparation answers, which has to succeed."""
+    """The answer of a call of the preparation, which has to succeed."""
     operation = wire.call("prepare", method, path, body)
     if operation.status != status:
         raise Stuck(f"{operation.described()}: {operation.answer}")

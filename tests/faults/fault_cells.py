@@ -29,7 +29,7 @@ CLIENTS = 4
 # A place is passed many times a second; tags a few times.
 REACHED_SECONDS = 10
 LATEST_PASSING = 8
-# So long the committer stands still at a place while something else is killed.
+# The time for which the committer pauses at a place while something else is killed.
 HELD_MILLISECONDS = 400
 DELAYED_MILLISECONDS = 250
 ANY_SECONDS = 0.6
@@ -37,7 +37,7 @@ ANY_SECONDS = 0.6
 SECOND_KILL_SECONDS = 1.5
 STILL_SECONDS = 150
 # Past 500 a problem would be undocumented; where a failure was asked for, it may be the server's fault.
-# What is deleted for good is not there when that is asked for again.
+# A resource deleted for good is not found by the retry of its deletion.
 DOCUMENTED = {200, 201, 404, 409, 423, 503}
 
 
@@ -51,18 +51,18 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """What `--only` takes."""
+        """The name for `--only`."""
         return f"{self.target}/{self.point}/{self.number}"
 
     @property
     def kills(self) -> bool:
-        """Whether a process is killed."""
+        """True if a process is killed."""
         return self.target in TARGETS
 
 
 @dataclass(slots=True)
 class Result:
-    """What a cell came to."""
+    """The outcome of a cell."""
 
     cell: Cell
     kills: int = 0
@@ -135,7 +135,7 @@ class Scene:
         return result
 
     def end(self, folder: Path) -> list[str]:
-        """Let the clients end, and look at everything once more; what is wrong."""
+        """End the clients, and check everything once more; returns the violations."""
         self._gate.end()
         for load in self._loads:
             load.end()

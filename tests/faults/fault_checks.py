@@ -1,4 +1,4 @@
-"""What must hold after every crash: what was acknowledged is there, once, and rows and git say the same."""
+"""Checks after every crash: each acknowledged change is there, once, and rows and git agree."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ FOLLOW_SECONDS = 20
 # Read over HTTP after each kill; the others are read from git, and all by whoever clones.
 READ_OVER_HTTP = 6
 
-# A version is a change of its own; one that comes back is a change more of the version that it has then.
+# A version is a change of its own; a restore is one more change of the version that the resource has then.
 _ONE_CHANGE_EACH: LiteralString = """
 SELECT resource_id, version_number, changes - returns FROM (
   SELECT v.resource_id, v.version_number, count(d.change_id) AS changes,
@@ -42,7 +42,7 @@ LEFT JOIN audit_logs a ON a.subscription_id = v.subscription_id
   AND a.new_values ->> 'version_id' = v.version_id::text AND NOT a.new_values ? 'unchanged'
 WHERE v.subscription_id = %s GROUP BY v.version_id HAVING count(a.audit_id) <> 1
 """
-# What fell is a change as well; those of a record are numbered without a gap.
+# A deletion is a change as well; the changes of a record are numbered without a gap.
 _CHANGES: LiteralString = """
 SELECT record_id, count(*), min(version_number), max(version_number), count(DISTINCT version_number),
   count(*) FILTER (WHERE change_type = 'DELETE'),
@@ -82,7 +82,7 @@ _DELETING = {"delete", "contend", "purge"}
 
 @dataclass(slots=True)
 class Found:
-    """What a check saw: how much was acknowledged, what became of unknown outcomes, what is wrong."""
+    """The result of a check: acknowledged changes, the truth about unknown outcomes, and violations."""
 
     operations: int = 0
     versions: int = 0
@@ -198,9 +198,9 @@ class Watched:
         ]
         changes = database.rows(_CHANGES, self.subscription_id)
         wrong += [
-            f"the changes of {record_id}: {(first, last, many, each)}, {falls} deletions, {deleted} recorded"
-            for record_id, many, first, last, each, falls, deleted in changes
-            if (first, last, each, falls) != (1, many, many, deleted)
+            f"changes of {record_id}: {(first, last, many, each)}, {deletions} deleted, {deleted} recorded"
+            for record_id, many, first, last, each, deletions, deleted in changes
+            if (first, last, each, deletions) != (1, many, many, deleted)
         ]
         versions = database.value(
             "SELECT count(*) FROM versions WHERE subscription_id = %s", self.subscription_id
@@ -247,13 +247,13 @@ class Watched:
         return wrong
 
     def _own_as_known(self) -> list[str]:
-        """What each client alone writes to is exactly what it knows."""
+        """Compare the resources that one client alone writes with the client's knowledge."""
         rows = self._stage.database.rows(_VERSIONS, self.subscription_id)
         wrong = []
         for client in self._load.clients:
             trees = client.grove.trees
             known = [(own, True) for own in client.own]
-            known += [(own, tree.fallen is None) for tree in trees for own in tree.flows]
+            known += [(own, tree.deletion is None) for tree in trees for own in tree.flows]
             for own, lives in known:
                 mine = sorted(row[1:] for row in rows if row[2] == own.resource["resource_id"])
                 tags = {row[0]: row[3] for row in mine if row[3] is not None}
@@ -265,14 +265,14 @@ class Watched:
         return wrong
 
     def _tree_as_known(self, tree: Tree) -> list[str]:
-        """Each resource of a tree fell, came back and went as often as its client was told."""
+        """Compare the deletions and restores of each resource of a tree with the answers to its client."""
         # For good it goes from being deleted.
-        falls, returns, gone = tree.falls, tree.returns, int(tree.is_gone)
-        of_root = None if tree.is_gone else tree.fallen
+        deletions, restores, gone = tree.deletions, tree.restores, int(tree.is_gone)
+        of_root = None if tree.is_gone else tree.deletion
         wrong = []
         for each in [tree.job, *(own.resource for own in tree.flows)]:
             [row] = self._stage.database.rows(_FALLEN, self.subscription_id, each["resource_id"])
-            due = (falls + gone, returns, gone, gone)
+            due = (deletions + gone, restores, gone, gone)
             root = row[4] if each is tree.job else of_root
             if (row[:4], root, row[4] is None) != (due, of_root, of_root is None):
                 wrong.append(f"{each['resource_id']} has {row}, and was told {due}, {of_root}")
@@ -324,7 +324,7 @@ class Watched:
 
 
 def _due(own: Own, *, lives: bool) -> tuple[int, dict[int, str], list[int]]:
-    """How many versions a workflow has, which tags, and which are published."""
+    """The number of a workflow's versions, its tags, and the published versions."""
     return len(own.contents), own.tags, [own.published] if own.published and lives else []
 
 

@@ -1,4 +1,4 @@
-"""What clients did and were told, and how each of them calls."""
+"""The calls of clients and their answers, and the way in which each client calls."""
 
 import json
 import random
@@ -39,7 +39,7 @@ class Own:
 
 
 class Journal:
-    """What the clients of a subscription did and were told; safe to use from many threads."""
+    """The calls of a subscription's clients and their answers; safe to use from many threads."""
 
     def __init__(self) -> None:
         self.operations: list[Operation] = []
@@ -64,7 +64,7 @@ class Journal:
             self.wrong.append(what)
 
     def taken(self) -> tuple[list[Operation], list[Acknowledged]]:
-        """What came since the last time; the clients are paused."""
+        """The calls since the last time; the clients are paused."""
         with self._lock:
             taken = self.operations, self.acknowledged
             self.done += len(self.operations)
@@ -84,7 +84,7 @@ def content(draw: random.Random) -> Json:
 
 
 class Hand:
-    """How one user calls: each operation is noted, and each answer that was not due."""
+    """The calls of one user: notes each operation, and each answer that was not due."""
 
     def __init__(self, wire: Wire, base: str, journal: Journal, seed: str) -> None:
         self.wire = wire
@@ -108,7 +108,7 @@ class Hand:
         return f"{kind}-{self.seed.replace(':', '-')}-{self._number}"
 
     def is_due(self, operation: Operation, status: int) -> bool:
-        """Whether it came to what it had to, which else is wrong."""
+        """True if the outcome is the due one; any other is noted as wrong."""
         if operation.status != status:
             self.journal.is_wrong(f"{status} was due: {operation.described()}: {str(operation.answer)[:500]}")
         return operation.status == status
@@ -116,7 +116,7 @@ class Hand:
     def is_due_or_refused(
         self, operation: Operation, status: int, refusals: Collection[tuple[int, str]] = REFUSALS
     ) -> bool:
-        """Whether it came to that, where another may have been in the way."""
+        """True if the outcome is this one, where another client may have been in the way."""
         if (operation.status, operation.answer.get("code")) in refusals:
             return False
         return self.is_due(operation, status)

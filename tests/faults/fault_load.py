@@ -37,7 +37,7 @@ class Gate:
                 self._changed.notify_all()
 
     def open(self) -> None:
-        """Let them go on."""
+        """Resume the clients."""
         with self._changed:
             self._is_open = True
             self._changed.notify_all()
@@ -49,14 +49,14 @@ class Gate:
             return self._changed.wait_for(lambda: self._under_way == 0, seconds)
 
     def end(self) -> None:
-        """Let the clients end."""
+        """End the clients."""
         with self._changed:
             self._is_over = True
             self._changed.notify_all()
 
 
 class Client(threading.Thread):
-    """One user at work: takes a step after the other while the gate is open."""
+    """One user: takes a step after the other while the gate is open."""
 
     def __init__(
         self, hand: Hand, job_id: str, shared: list[Json], grove: Grove, contest: Contest, gate: Gate
@@ -241,7 +241,7 @@ class Client(threading.Thread):
 
 
 class Load:
-    """A subscription with clients at work."""
+    """A subscription with working clients."""
 
     def __init__(self, port: int, operator_key: str, gate: Gate, *, clients: int, seed: str) -> None:
         operator = Wire(port, operator_key)

@@ -39,7 +39,7 @@ class Matrix:
         self.results = self._kept()
         finished = {result["name"] for result in self.results if not result["wrong"]}
         self.left = [cell for cell in cells if cell.name not in finished]
-        # Those that need a PostgreSQL of their own, which can be killed, and the others.
+        # Cells that need a PostgreSQL of their own, which can be killed, and the others.
         self._embedded = deque(cell for cell in self.left if cell.target == "postgres")
         self._others = deque(_mixed([cell for cell in self.left if cell.target != "postgres"]))
         self.wrong = [(r["name"], wrong) for r in self.results for wrong in r["wrong"]]

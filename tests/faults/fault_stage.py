@@ -50,7 +50,7 @@ class KeptDatabase(Database):
         yield self._kept
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         if self._kept is not None:
             self._kept.close()
             self._kept = None
@@ -87,11 +87,11 @@ class Stage:
     # -- failpoints -----------------------------------------------------------------------------------
 
     def arm(self, action: str) -> None:
-        """Let the next process that it concerns do this, once: `<name>:kill|error|delay[:number]`."""
+        """Arm a failpoint for the next process that passes it, once: `<name>:kill|error|delay[:number]`."""
         arm(self._failpoint, action)
 
     def fired(self, seconds: float) -> bool:
-        """Whether it was done within the time; if not, it won't be any more."""
+        """True if the failpoint acted within the time; if not, it is disarmed."""
         deadline = time.monotonic() + seconds
         mark = Path(f"{self._failpoint}.fired")
         while not mark.exists():
@@ -129,7 +129,7 @@ class Stage:
         return found[0] if found else None
 
     def verify(self, subscription_id: str) -> str:
-        """What `annals verify` says of a subscription, beside the server; empty where all is well."""
+        """The findings of `annals verify` for a subscription, beside the server; empty where all is well."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith("ANNALS_")}
         if self._given is None:
             clean["ANNALS_REQUIRE_TIMESCALEDB"] = "false"

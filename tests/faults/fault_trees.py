@@ -12,14 +12,14 @@ _DELETED = (409, "resource_deleted")
 
 @dataclass(slots=True)
 class Tree:
-    """A job with workflows, and what became of them: `fallen` is the deletion while it is deleted."""
+    """A job with workflows, and their state; `deletion` is the deletion of the job while it is deleted."""
 
     job: Json
     flows: list[Own] = field(default_factory=list)
-    fallen: str | None = None
+    deletion: str | None = None
     is_gone: bool = False
-    falls: int = 0
-    returns: int = 0
+    deletions: int = 0
+    restores: int = 0
 
 
 class Grove:
@@ -36,12 +36,12 @@ class Grove:
         tree, chance = self.trees[-1] if self.trees else None, self._hand.draw.random()
         if tree is None or tree.is_gone:
             self._plant()
-        elif tree.fallen is None:
+        elif tree.deletion is None:
             self._save(tree) if chance < 0.3 else self._delete(tree)
         elif self._may_purge and chance < 0.4:
             self._purge(tree)
         else:
-            self._restore(tree, tree.fallen)
+            self._restore(tree, tree.deletion)
 
     def _plant(self) -> None:
         hand = self._hand
@@ -81,8 +81,8 @@ class Grove:
         else:
             return
         self._count(done, found["counts"])
-        tree.fallen = found["deletion_id"]
-        tree.falls += 1
+        tree.deletion = found["deletion_id"]
+        tree.deletions += 1
 
     def _restore(self, tree: Tree, deletion_id: str) -> None:
         done = self._hand.call("restore", "POST", f"/deletions/{deletion_id}/restore", {})
@@ -90,9 +90,9 @@ class Grove:
             return
         self._count(done, done.answer["restored"])
         if done.answer["blobs"] != {"compared": 1 + FLOWS, "equal": 1 + FLOWS}:
-            self._hand.journal.is_wrong(f"other blobs came back: {done.described()}: {done.answer}")
-        tree.fallen = None
-        tree.returns += 1
+            self._hand.journal.is_wrong(f"other blobs were restored: {done.described()}: {done.answer}")
+        tree.deletion = None
+        tree.restores += 1
 
     def _purge(self, tree: Tree) -> None:
         done = self._hand.call("purge", "DELETE", f"{path_of(tree.job)}?permanent=true")

@@ -34,7 +34,7 @@ SELECT process FROM job_runs WHERE started_at > now() - interval '2 seconds'
 ORDER BY started_at DESC LIMIT 1
 """
 _ROWS = "SELECT scheduled_for, state, process, started_at FROM job_runs WHERE job = %s ORDER BY scheduled_for"
-# What a run itself wrote when it began.
+# Rows that a run itself wrote when it began.
 _BEGUN = """
 SELECT execution_id, count(*) FROM execution_logs WHERE log_message LIKE '%%: started'
 GROUP BY execution_id HAVING count(*) > 1
@@ -77,7 +77,7 @@ class Hosts:
         return next((each for each in self.running if each.pid == pid), None)
 
     def wait_for_leader(self, *, other_than: int | None = None) -> float:
-        """How many seconds it takes until a process other than one runs jobs."""
+        """The seconds until a process other than the given one runs jobs."""
         began = time.monotonic()
         while time.monotonic() < began + READY_SECONDS:
             leader = self.leader()
@@ -139,7 +139,7 @@ def stress(found: Hosts, *, seconds: float, between: tuple[float, float], seed: 
 
 @dataclass
 class Outcome:
-    """What became of every slot, and what was wrong with it."""
+    """The outcome of every slot, and its violations."""
 
     states: Counter[str]
     slots: int
@@ -148,7 +148,7 @@ class Outcome:
     wrong: list[str]
 
     def described(self) -> str:
-        """What a run prints."""
+        """The summary that a run prints."""
         states = ", ".join(f"{count} {state}" for state, count in self.states.most_common())
         lines = [f"{self.slots} slots of {len(JOBS)} jobs: {states}"]
         lines.append(f"{self.kills} leaders killed; the slowest took over within {self.slowest:.1f} s")

@@ -27,7 +27,7 @@ RECOVERY_SECONDS = 30
 
 @dataclass
 class Told:
-    """What clients were answered: what was acknowledged, and what else there was, by status."""
+    """The answers to clients: the acknowledged changes, and all other answers by status."""
 
     versions: set[str] = field(default_factory=set)
     events: set[str] = field(default_factory=set)
@@ -92,7 +92,7 @@ def prepared(server: Server, postgres: EmbeddedPostgres) -> Stage:
 
 
 def call(stage: Stage, told: Told, path: str, body: Any, request_id: str) -> httpx.Response | None:
-    """A POST: its answer where it is a success; 503 has to say when to come back."""
+    """A POST: its answer where it is a success; 503 has to say when to retry."""
     headers = {**stage.headers, "x-request-id": request_id}
     try:
         answer = httpx.post(stage.server.url + stage.base + path, json=body, headers=headers, timeout=60)
@@ -140,7 +140,7 @@ def ask_freely(stage: Stage, told: Told, stop: threading.Event) -> None:
 
 
 def under_load(stage: Stage, told: Told, pause: float) -> None:
-    """Clients work while the database stops, is away and comes back."""
+    """Run clients while the database stops, is away and starts again."""
     stop = threading.Event()
     with ThreadPoolExecutor(SAVERS + 2) as pool:
         running = [pool.submit(save, stage, told, workflow, stop) for workflow in stage.workflows]
@@ -162,7 +162,7 @@ def under_load(stage: Stage, told: Told, pause: float) -> None:
 
 
 def stored(stage: Stage, query: LiteralString, asked: set[str]) -> set[str]:
-    """Which of some ids the database has."""
+    """The ids among the given ones that the database has."""
     rows = Database(stage.postgres.url).rows(query, list(asked))
     return {str(row[0]) for row in rows}
 
@@ -178,7 +178,7 @@ def test_a_database_that_pauses_loses_nothing_and_needs_no_restart(stage: Stage)
     assert stored(stage, known, told.versions) == told.versions
     known = "SELECT request_id FROM audit_logs WHERE request_id = ANY(%s) AND status = 'success'"
     assert stored(stage, known, told.events) == told.events
-    # What was refused meanwhile is told by the server log, which waited for the database, too.
+    # The server log, which waited for the database too, has the refusals of that time.
     deadline = time.monotonic() + RECOVERY_SECONDS
     known = "SELECT request_id FROM server_logs WHERE response_status = 503 AND request_id = ANY(%s)"
     while stored(stage, known, told.refused) != told.refused and time.monotonic() < deadline:

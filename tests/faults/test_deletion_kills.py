@@ -76,7 +76,7 @@ class Scene:
         return list(self.done("GET", path)["items"])
 
     def done(self, method: str, path: str, body: Json | None = None, key: str | None = None) -> Json:
-        """What a call answers that has to succeed."""
+        """The answer of a call that has to succeed."""
         attempt, answer = self.send(method, path, body, key)
         assert attempt.outcome == 200, answer
         return answer
@@ -94,7 +94,7 @@ class Scene:
         until(self.has_followed)
 
     def has_followed(self) -> bool:
-        """Whether the refs are where their rows are."""
+        """True if the refs name the commits of their rows."""
         query = "SELECT published_commit FROM repositories WHERE subscription_id = %s"
         published = self.server.database.value(query, self.subscription_id)
         listed = self.git("for-each-ref", "--format=%(objectname)", "refs/heads/published").strip()
@@ -121,7 +121,7 @@ class Scene:
         return made
 
     def living(self, made: dict[str, Json]) -> set[str]:
-        """Which of them live, by their names here."""
+        """The names of the resources that are not deleted."""
         found = set()
         for name, each in made.items():
             attempt, shown = self.send("GET", at_of(each))
@@ -179,7 +179,7 @@ def scene(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def is_durable(case: str) -> bool:
-    """Whether what a committer did that died there is stored."""
+    """True if the change of a committer that died at this place is stored."""
     return case.partition(":")[0] in DURABLE
 
 

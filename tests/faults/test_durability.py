@@ -20,7 +20,7 @@ NO_FSYNC_OF_FILES, NO_FSYNC_OF_FOLDERS = NO_FSYNC.format(kind="S_ISREG"), NO_FSY
 
 
 def traced_save(cluster: Cluster, folder: Path, **environment: str) -> tuple[list[Call], Path, list[str]]:
-    """What the committer does for a save that is tagged and published; the repository, and the refs."""
+    """A trace of the committer during a save that is tagged and published; the repository, and the refs."""
     trace = folder / "trace"
     database = cluster.migrated()
     given = {"DATABASE_URL": database.url, "ANNALS_OPERATOR_KEY": OPERATOR_KEY, **environment}

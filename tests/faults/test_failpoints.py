@@ -37,7 +37,7 @@ def test_every_name_is_a_place_in_the_code_and_there_are_enough() -> None:
         if path.name != "failpoints.py"
     ]
     named = {name for text in texts for name in re.findall(r'passing\("([a-z-]+)"\)', text)}
-    # Those of the two files of a pack are looked up by their suffix.
+    # The places of the two files of a pack are looked up by their suffix.
     named |= {"pack-written", "index-written", "pack-named", "index-named"}
     assert named == set(ALL)
     assert len(NAMES) >= 12

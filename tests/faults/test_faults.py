@@ -91,7 +91,7 @@ PASS = "from gitstore.failpoints import passing; [passing('pack-named') for _ in
 
 
 def passed(failpoint: str) -> subprocess.CompletedProcess[str]:
-    """What a process comes to that passes a place three times."""
+    """The end of a process that passes a place three times."""
     return subprocess.run(
         [sys.executable, "-c", PASS],
         env=os.environ | {"ANNALS_FAILPOINT": failpoint},

@@ -117,7 +117,7 @@ INSERT INTO deletion_logs (subscription_id, resource_type, resource_id, is_soft_
     restore_expiry_at)
 VALUES (%s, %s, %s, %s, TRUE, NULL)
 """
-# What lives in something that is deleted, in the tables of either.
+# Undeleted resources below a deleted one, in the tables of either.
 ORPHANS: LiteralString = """
 SELECT count(*) FROM (
     SELECT FROM folders c JOIN workspaces p USING (workspace_id) WHERE NOT c.soft_deleted AND p.soft_deleted
@@ -163,7 +163,7 @@ class Sample:
         return value
 
     def delete(self, workspace: Json, *, softly: bool = True) -> Json:
-        """What the function of the sample answers."""
+        """The answer of the sample's function."""
         query = "SELECT cascade_delete_workspace(%s, NULL, %s)"
         answer: Json = self.value(query, workspace["resource_id"], softly)
         return answer
@@ -180,7 +180,7 @@ def sample_of(tenant: Tenant) -> Iterator[Sample]:
 
 
 def deleted_in_sql(tenant: Tenant, workspace: Json, *, softly: bool = True) -> tuple[Json, Json]:
-    """What our function of the same name answers, and the deletion that it leads to."""
+    """The answer of our function of the same name, and the deletion that follows."""
     request = ask(tenant, workspace, softly=softly)
     row = done(tenant.server.database, request)
     assert row["problem"] is None
@@ -188,7 +188,7 @@ def deleted_in_sql(tenant: Tenant, workspace: Json, *, softly: bool = True) -> t
 
 
 def orphans(tenant: Tenant) -> int:
-    """How much lives in what is deleted."""
+    """The number of undeleted resources below deleted ones."""
     with sample_of(tenant) as copied:
         count: int = copied.value(ORPHANS)
     return count

@@ -32,7 +32,7 @@ def execution(kind: str, **fields: Any) -> Json:
 
 
 def server_rows(tenant: Tenant, request_id: str) -> list[Json]:
-    """What the server log has of a request."""
+    """The row of a request in the server log."""
     tenant.server.flush_log()
     found = tenant.server.database.rows(
         "SELECT to_jsonb(s) FROM server_logs s WHERE request_id = %s", request_id

@@ -19,7 +19,7 @@ from tests.support.databases import Cluster, Database, cluster_url
 from tests.support.histories import check_history
 from tests.support.running_server import OPERATOR_KEY, running
 
-# What API.md has for these calls; 503 is documented too, and counted.
+# The statuses of these calls in API.md; 503 is documented too, and counted.
 DOCUMENTED = {200, 201, 204, 409, 412, 423, 503}
 UNAVAILABLE_AT_MOST = 0.01
 HELD_SECONDS = 0.03
@@ -45,7 +45,7 @@ class Held:
 
 @dataclass(slots=True)
 class Stress:
-    """What threads did, and what was wrong with it."""
+    """The calls of the threads, and the violations."""
 
     operations: list[Operation] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
@@ -55,11 +55,11 @@ class Stress:
 
     @property
     def answers(self) -> Counter[int | str]:
-        """How many attempts came to what."""
+        """The number of attempts by outcome."""
         return Counter(attempt.outcome for each in self.operations for attempt in each.attempts)
 
     def described(self) -> str:
-        """What a run prints."""
+        """The summary that a run prints."""
         done = Counter(each.name for each in self.operations if each.succeeded)
         lines = [f"{sum(done.values())} acknowledged in {self.seconds:.0f} s: "]
         lines[0] += ", ".join(f"{count} {name}" for name, count in done.most_common())
@@ -138,7 +138,7 @@ def prepared(port: int, database: Database, folder: Path, *, resources: int, use
 
 
 def stress(shared: Shared, ports: Sequence[int], *, threads: int, seconds: float, seed: int) -> Stress:
-    """Let threads, each a user at a host, check out and in, save and roll back for a time; then check."""
+    """Check out and in, save and roll back for a time, with threads that are users at hosts; then check."""
     found = Stress()
     began = time.monotonic()
     workers = [

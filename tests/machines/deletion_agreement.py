@@ -1,4 +1,4 @@
-"""Whether git, the API and the rows of a subscription say what the deletion machine's model says."""
+"""Comparison of a subscription's git, API and rows with the model of the deletion machine."""
 
 from tests.machines.deletion_model import Model
 from tests.support.api import COLLECTIONS, Json, Tenant, refused
@@ -27,11 +27,11 @@ class Agreement:
         self.model = model
         self.repository = Repository(tenant.repository)
         self.heads: dict[str, list[str]] = {"main": [], "published": []}
-        # What has the same files has the same tree, whatever was deleted and came back in between.
+        # The same files have the same tree, whatever was deleted and restored in between.
         self.trees: dict[frozenset[tuple[str, bytes]], str] = {}
 
     def close(self) -> None:
-        """Let go of the repository."""
+        """Close the repository."""
         self.repository.close()
 
     def check_git(self) -> None:
@@ -68,7 +68,7 @@ class Agreement:
         self.check_rows()
 
     def check_resources(self) -> None:
-        """What lists show, with and without what is deleted; names and places are as they have to be."""
+        """Compare lists with and without deleted resources, names and parents with the model."""
         vera, path = self.tenant.vera, self.tenant.path
         live: dict[str, Json] = {}
         for collection in COLLECTIONS:
@@ -89,7 +89,7 @@ class Agreement:
             refused(vera.get(at), 404, "resource_not_found")
 
     def check_deletions(self) -> None:
-        """The record of all that fell, and what of it can be restored now."""
+        """Compare the records of all deletions, and the deletions that can be restored now."""
         vera, path, model = self.tenant.vera, f"{self.tenant.path}/deletions", self.model
         expected = {each.deletion_id: each.shown(model.at) for each in model.records}
         assert len(expected) == len(model.records)

@@ -1,6 +1,4 @@
-"""What deletion and its undoing have to do and to answer, in plain Python: what the deletion machine compares
-Annals with.
-"""
+"""Model of deletions and restores for the deletion machine, in plain Python: due effects and answers."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -14,7 +12,7 @@ from tests.support.deletion_records import Reach, Record, Resolve, Resource, cou
 
 # Lets the model follow, with the ids and times of an answer that only Annals can know; what it has to say.
 Apply = Callable[[Json], Json]
-# What is in the way of what, by its kind, and the other resource where one is named.
+# The conflicts of a restore, by kind, and the other resource where one is named.
 Conflict = tuple[str, str, Text]
 
 
@@ -26,7 +24,7 @@ class Model:
         self.records: list[Record] = []
         self.commits = 0
         self.publications = 0
-        # How often something was deleted and brought back, as the audit log has it.
+        # The number of deletions and restores, as the audit log has them.
         self.deletions = 0
         self.restorations = 0
         self.at = datetime.now(UTC)
@@ -35,16 +33,16 @@ class Model:
 
     @property
     def living(self) -> list[Resource]:
-        """What is not deleted."""
+        """The resources that are not deleted."""
         return [each for each in self.resources if each.lives]
 
     @property
     def present(self) -> list[Resource]:
-        """What is not deleted for good."""
+        """The resources that are not deleted for good."""
         return [each for each in self.resources if not each.is_gone]
 
     def holder(self, resource: Resource) -> User | None:
-        """Who has a resource checked out."""
+        """The user who has a resource checked out."""
         return None if resource.held is None or resource.held[1] <= self.at else resource.held[0]
 
     def ends(self) -> list[datetime]:
@@ -164,8 +162,8 @@ class Model:
 
         def apply(answer: Json) -> Json:
             for each in going:
-                assert each.fallen is not None
-                each.fallen.purged = answer["deleted_at"]
+                assert each.deletion is not None
+                each.deletion.purged = answer["deleted_at"]
                 each.is_gone = True
             return self._record(by, resource, going, reason, answer).shown(self.at)
 
@@ -193,7 +191,7 @@ class Model:
             self.restorations += 1
             for each in reached.parts:
                 each.restored = answer["commit"]
-                each.resource.fallen, each.resource.published = None, each.published
+                each.resource.deletion, each.resource.published = None, each.published
                 each.resource.changes += 1
             self.publications += any(each.published is not None for each in reached.parts)
             if is_put:
@@ -243,13 +241,13 @@ class Model:
             made = made or record
             self.records.append(record)
             if each.lives:
-                each.fallen = record
+                each.deletion = record
             each.changes += 1
         assert made is not None
         return made
 
     def _reached(self, record: Record) -> Reach:
-        """What a restore of it would bring back, a parent before what lies in it."""
+        """The resources that a restore would restore, a parent before its children."""
         found, root = Reach([record]), record.root or record
         together = [each for each in self.records if each.root is root]
         for outer in found.parts:

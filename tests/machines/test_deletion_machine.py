@@ -153,10 +153,10 @@ class DeletionMachine(RuleBasedStateMachine):
     @rule(by=st.sampled_from(["ana"] * 5 + ["ben"]), which=WHICH, anything=RARELY)
     def purge(self, by: str, which: int, anything: bool) -> None:
         # A workspace that goes for good leaves little to go on with.
-        fallen = [e for e in self.model.present if not e.lives and (anything or e.kind != "workspace")]
-        if not fallen and not anything:
+        deleted = [e for e in self.model.present if not e.lives and (anything or e.kind != "workspace")]
+        if not deleted and not anything:
             return self.delete(by, which, None, False)
-        resource = self.pick(which) if anything else fallen[which % len(fallen)]
+        resource = self.pick(which) if anything else deleted[which % len(deleted)]
         plan = partial(self.model.purge, self.users[by], resource, None)
         return self.call(by, "DELETE", resource, "", plan, query={"permanent": True})
 
@@ -164,7 +164,7 @@ class DeletionMachine(RuleBasedStateMachine):
     def restore(
         self, by: str, which: int, anything: bool, rename: Text, keep: bool, asks: str, where: Any = None
     ) -> None:
-        """What can be undone now, or anything that ever was deleted."""
+        """The deletions that can be undone now, or anything that ever was deleted."""
         at = self.server.clock()
         records = [
             each
@@ -182,7 +182,7 @@ class DeletionMachine(RuleBasedStateMachine):
             return None
         done = self.restored_as(by, record, resolve, dry=False)
         if foreseen is not None:
-            # What a dry run says is what then happens, or what stands in the way.
+            # A dry run tells the outcome, or the conflicts.
             names = ("conflicts",) if "code" in done else ("restored", "missing", "kept", "conflicts")
             assert [foreseen.get(name) for name in names] == [done.get(name) for name in names]
         return None
@@ -255,7 +255,7 @@ class DeletionMachine(RuleBasedStateMachine):
         self.perform(Call(by, method, path, plan, body, query))
 
     def perform(self, call: Call) -> Json:
-        """Let model and service do the same; the answer."""
+        """Run a step in model and service; returns the answer."""
         self.is_sound = False
         self.model.at = self.server.clock()
         try:
@@ -289,7 +289,7 @@ class DeletionMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            # What failed is not to be hidden by what follows from it.
+            # A failure is not to be hidden by its consequences.
             if self.is_sound:
                 self.agreement.check_everything()
                 assert told(verify(self.tenant)) == []

@@ -48,7 +48,7 @@ STEPS_BETWEEN_FULL_CHECKS = 50
 MARGIN = timedelta(minutes=20)
 NOWHERE = "00000000-0000-7000-8000-000000000000"
 
-# Few and alike, so that content comes back and nearly comes back.
+# Few and alike, so that content is repeated, or nearly.
 DOCUMENTS: list[Json] = [
     *({"n": 1}, {"n": 2}, {"n": 1.0}, {"n": True}, {}, {"n": -3, "x": 0.5}, {"b": 1, "a": 2, "B": 3}),
     *({"steps": ["load", "extract"], "batch_size": 500}, {"steps": ["extract", "load"], "batch_size": 500}),
@@ -66,7 +66,7 @@ PARENTS = {
 
 @dataclass(frozen=True)
 class Turn:
-    """Who makes a step, at which process, with which Idempotency-Key and If-Match."""
+    """The user of a step, the process, and the Idempotency-Key and If-Match."""
 
     by: str
     host: int
@@ -76,7 +76,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Ref:
-    """How to name which version, counted from the newest."""
+    """The ref of a version, and its place counted from the newest."""
 
     how: str
     back: int
@@ -336,7 +336,7 @@ class VersioningMachine(RuleBasedStateMachine):
         return self.model.resources[(3 + which) % len(self.model.resources)]
 
     def held(self) -> list[tuple[User, Resource]]:
-        """Who holds what."""
+        """The holders of check-outs."""
         return [(lease.by, r) for r in self.model.resources if (lease := self.model.lease(r)) is not None]
 
     def of_kind(self, kind: str, which: int) -> Resource:
@@ -344,7 +344,7 @@ class VersioningMachine(RuleBasedStateMachine):
         return found[which % len(found)]
 
     def target(self, turn: Turn, which: int, whose: str = "any") -> tuple[User, Resource, Text]:
-        """Who calls what, based on which commit; what is held is called by its holder, or by anybody."""
+        """A caller, a resource and the commit it is based on; the caller is the holder, or anybody."""
         by, resource, held = self.users[turn.by], self.pick(which), self.held()
         if whose != "any" and held:
             holder, resource = held[which % len(held)]
@@ -384,7 +384,7 @@ class VersioningMachine(RuleBasedStateMachine):
                 return version.number
 
     def point(self, how: str, back: int) -> tuple[str, int | None]:
-        """How to name a point of the history, and how many commits `main` had then."""
+        """The name of a point of the history, and the number of commits of `main` at that point."""
         place = len(self.model.commits) - back % len(self.model.commits)
         commit = self.model.commits[place - 1]
         match how:
@@ -435,7 +435,7 @@ class VersioningMachine(RuleBasedStateMachine):
         self.perform(Call(caller, "POST", path, content, turn.key, match, plan), turn.host)
 
     def perform(self, call: Call, host: int) -> None:
-        """Let model and service do the same."""
+        """Run a step in model and service."""
         self.is_sound = False
         model, identity = self.model, (call.by, call.path, call.key, call.body)
         model.sent = self.clock()
@@ -490,7 +490,7 @@ class VersioningMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            # What failed is not to be hidden by what follows from it.
+            # A failure is not to be hidden by its consequences.
             if self.is_sound:
                 self.check_everything()
                 self.check_past()
@@ -498,7 +498,7 @@ class VersioningMachine(RuleBasedStateMachine):
             self.repository.close()
 
     def read(self, path: str, by: User | None = None) -> Any:
-        """What a process shows to a user, all of them taking turns."""
+        """Compare the answers of a process for a user; processes and users take turns."""
         self.reads += 1
         reader = by or self.users[("ana", "ben")[self.reads // 2 % 2]]
         answer = self.processes.all[self.reads % 2].request("GET", path, self.keys[reader])
@@ -506,7 +506,7 @@ class VersioningMachine(RuleBasedStateMachine):
         return answer.body
 
     def check_besides(self, which: int) -> None:
-        """What no step has to do with: who holds what, or a resource."""
+        """Compare a part that the step does not concern: the check-outs, or a resource."""
         besides = self.model.resources[which % len(self.model.resources)]
         match self.turns % 4:
             case 0:

@@ -1,4 +1,4 @@
-"""What Annals has to do and to answer, in plain Python: what the versioning machine compares it with."""
+"""Model of Annals for the versioning machine, in plain Python: its due actions and answers."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ COMMIT_DIGITS = 7
 
 
 class Refused(Exception):
-    """What Annals has to refuse: the problem's status and code, and other fields that it has to have."""
+    """A due refusal: the problem's status and code, and other fields that it has to have."""
 
     def __init__(self, status: int, code: str, **facts: object) -> None:
         super().__init__(status, code, facts)
@@ -34,7 +34,7 @@ class User:
 
 @dataclass(slots=True)
 class Comment:
-    """What somebody said; `at` is None where no answer has shown it yet."""
+    """A comment of a user; `at` is None where no answer has shown it yet."""
 
     text: str
     by: User
@@ -100,7 +100,7 @@ class Resource:
         return [self] if self.parent is None else [self, *self.parent.line()]
 
     def named(self) -> Json:
-        """How it is named where many are listed."""
+        """The name in lists of many."""
         return {"resource_type": self.kind, "resource_id": self.resource_id, "resource_name": self.name}
 
     def snapshot(self, version: Version) -> Json:
@@ -125,7 +125,7 @@ Item = tuple[Resource | None, Json, Text]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Edit:
-    """What a change does to one resource: a new version where `makes`, and what goes with it."""
+    """The effect of a change on one resource: a new version where `makes`, and its companions."""
 
     resource: Resource
     by: User
@@ -151,7 +151,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What Annals has to do.
+    """The due actions of Annals.
 
     `apply` lets the model follow, with the ids and times of the answer that only Annals can know, and returns
     what the whole answer has to be.
@@ -164,7 +164,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What a call with an Idempotency-Key was and came to."""
+    """A call with an Idempotency-Key, and its outcome."""
 
     body: bytes | None
     status: int
@@ -248,7 +248,7 @@ class Model:
         if edit.makes:
             self._refuse_name(resource.kind, name, parent)
         self._refuse_stale(resource, match)
-        # What lies below may be in another workspace then.
+        # The descendants may be in another workspace then.
         touched = [each for each in self.resources if resource in each.line()]
 
         def apply(answer: Json) -> Json:
@@ -378,7 +378,7 @@ class Model:
         return Plan(201, [resource], apply)
 
     def recall(self, by: User, path: str, key: Text, body: bytes | None) -> Plan | None:
-        """What a retry has to come to, None where the call is none."""
+        """The due outcome of a retry, None where the call is none."""
         kept = None if key is None else self.kept.get((by, path, key))
         if kept is None or kept.until <= self.sent:
             return None

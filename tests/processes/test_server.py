@@ -24,7 +24,7 @@ KILLS = int(os.environ.get("ANNALS_TEST_KILLS", "8"))
 
 
 def pasted(server: Server, program: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """What a line that the server printed does when it is pasted into a shell."""
+    """Run a line that the server printed in a shell."""
     line = next(line.strip() for line in server.printed.splitlines() if line.strip().startswith(program))
     return subprocess.run(["bash", "-c", line], cwd=folder, capture_output=True, text=True, check=False)
 
@@ -147,7 +147,7 @@ def test_a_worker_that_is_killed_takes_its_git_along(tmp_path: Path) -> None:
             with client.stream("POST", upload_pack, content=body) as answer:
                 assert next(answer.iter_bytes())
                 [starter] = starters(worker)
-                # What Linux says of children may leave some out while others come and go.
+                # Linux may leave some children out while others start and end.
                 deadline = time.monotonic() + 5
                 while not (gits := children(starter)):
                     assert time.monotonic() < deadline

@@ -1,4 +1,4 @@
-"""What the figures of deletion are compared with does what the service does, but for ids and times."""
+"""The plain deletion that figures are compared with does the same as the service, but for ids and times."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -53,7 +53,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         yield stage
 
 
-def compare(stage: Stage, fallen: int) -> None:
+def compare(stage: Stage, deleted: int) -> None:
     """Compare all rows of the two trees, of which so many resources are deleted."""
     ours, plain = stage.tree(), stage.plain()
     for query in ROWS:
@@ -62,7 +62,7 @@ def compare(stage: Stage, fallen: int) -> None:
             for each in (ours.subscription_id, plain.subscription_id)
         )
         assert of_plain == of_service
-    assert _deleted(stage) == fallen
+    assert _deleted(stage) == deleted
 
 
 def _deleted(stage: Stage) -> int:

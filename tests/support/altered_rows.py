@@ -4,7 +4,7 @@ from tests.support.api import Json, Tenant
 
 
 def rename(tenant: Tenant, resource: Json, name: str, description: str | None) -> None:
-    """What PATCH, a later issue's call, will do to the row."""
+    """Change the row as PATCH does."""
     with tenant.server.database.connection() as connection:
         connection.execute(
             "UPDATE workflows SET name = %s, description = %s WHERE workflow_id = %s",
@@ -13,7 +13,7 @@ def rename(tenant: Tenant, resource: Json, name: str, description: str | None) -
 
 
 def rename_commit(tenant: Tenant, version: Json, commit: str) -> None:
-    """Let the row of a version claim another commit: such ones can't be made on purpose."""
+    """Write another commit into the row of a version: such rows can't be made on purpose."""
     with tenant.server.database.connection() as connection:
         connection.execute(
             "UPDATE versions SET git_commit_hash = %s WHERE version_id = %s", [commit, version["version_id"]]

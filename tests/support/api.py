@@ -49,7 +49,7 @@ class Clock:
 
     @contextmanager
     def moved(self, **by: float) -> Iterator[None]:
-        """Let the time be later by so many seconds, hours or days."""
+        """Set the time later by so many seconds, hours or days."""
         self._offset += timedelta(**by)
         try:
             yield
@@ -243,7 +243,7 @@ class Tenant:
         return str(self.make("jobs")["resource_id"])
 
     def begin_another_tree(self) -> None:
-        """Let what is made from now on lie in another workspace, folder and job."""
+        """Make all later resources in another workspace, folder and job."""
         for name in ("workspace_id", "folder_id", "job_id"):
             self.__dict__.pop(name, None)
 
@@ -281,7 +281,7 @@ class Tenant:
         return ok((by or self.ana).delete(self.at(resource), params=query))
 
     def restore(self, deletion: Json, by: Caller | None = None, **fields: Any) -> Json:
-        """What came back by undoing a deletion."""
+        """The restored resources of a deletion."""
         path = f"{self.path}/deletions/{deletion['deletion_id']}/restore"
         return ok((by or self.ben).post(path, fields))
 
@@ -305,7 +305,7 @@ class Tenant:
         return self.server.context.store.path(self.subscription_id)
 
     def git(self, *arguments: str) -> str:
-        """What git says in the bare repository on the server."""
+        """The output of git in the bare repository on the server."""
         return git(self.repository, *arguments)
 
     def main(self) -> str:
@@ -322,7 +322,7 @@ class Tenant:
         return folder
 
     def footprint(self) -> Json:
-        """How much is stored: the rows of every table by count, and where the refs are.
+        """A measure of the stored data: the rows of every table by count, and the refs.
 
         What is recorded of refusals, logins and the reading of logs is no part of it.
         """
@@ -355,5 +355,5 @@ def run_git(folder: Path, *arguments: str, **options: Any) -> subprocess.Complet
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """What git says."""
+    """The output of git."""
     return bytes(run_git(folder, *arguments).stdout).decode()

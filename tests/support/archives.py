@@ -1,4 +1,4 @@
-"""Rows for the archive, and what of it was written and comes back."""
+"""Rows for the archive, and the written and restored rows."""
 
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +24,7 @@ from tests.support.databases import Database
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 MADE_AT = datetime(2026, 6, 1, tzinfo=UTC)
 NEXT_DAY = DAY + timedelta(days=1)
-# What has a form of its own in JSON, in COPY, in NUMERIC or in a terminal.
+# Texts with a form of their own in JSON, in COPY, in NUMERIC or in a terminal.
 TEXTS = (
     "plain", "", 'quo"te', "back\\slash \\n \\\\ \\u0041", "line\nbreak\r\n\ttab\x01\x1f\x7f",
     "Größe 📦 \u2028 末",
@@ -116,7 +116,7 @@ def restored(
 
 
 def differing(pool: ServiceDatabase, log: str, table: str) -> int:
-    """How many rows of DAY are in one of the two tables and not in the other."""
+    """The number of rows of DAY that are in one of the two tables and not in the other."""
     columns = [column(each.name, each.type) for each in TABLES[log].c]
     ours, theirs = (
         select(*columns)
@@ -142,5 +142,5 @@ def files(folder: Path) -> list[str]:
 
 
 def rows_of(store: ArchiveStore, archives: Sequence[Manifest], **question: Any) -> list[bytes]:
-    """What `annals archive query` finds."""
+    """The rows that `annals archive query` finds."""
     return list(reading.matching(store, archives, reading.RowSearch(**{"where": {}, **question})))

@@ -29,7 +29,7 @@ def story(tenant: Tenant) -> None:
     tenant.amend(made["inner jobs"], name="renamed")
     tenant.amend(made["inner folders"], parent_folder_id=None)
     alone = tenant.remove(made["workflows"])
-    fallen = tenant.remove(made["folders"])
+    deleted = tenant.remove(made["folders"])
     again = ok(
         tenant.ana.post(
             f"{tenant.path}/folders",
@@ -37,7 +37,7 @@ def story(tenant: Tenant) -> None:
         ),
         201,
     )
-    tenant.restore(fallen, resolve={"rename": "folders of old"})
+    tenant.restore(deleted, resolve={"rename": "folders of old"})
     tenant.restore(alone)
     tenant.remove(again)
     tenant.remove(again, permanent=True)

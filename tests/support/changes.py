@@ -76,7 +76,7 @@ def check_in(tenant: Tenant, resource: Json, data: Json, by: Caller) -> CheckIn:
 
 
 def submit(tenant: Tenant, changes: Sequence[Change]) -> list[Result | BaseException]:
-    """What becomes of changes that wait together, and so are one batch.
+    """The outcomes of changes that wait together, and so are one batch.
 
     Another subscription's change keeps the committer busy until all of them are queued.
     """

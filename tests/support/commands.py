@@ -13,14 +13,14 @@ from tests.support.api import Caller, Json, Tenant, ok
 
 NOBODY_LISTENS = "http://127.0.0.1:1"
 ESCAPE = "\x1b"
-# What a terminal would obey, or rich would, and how it is to be shown.
+# Text that a terminal or rich would obey, and its due form.
 HARMFUL = "[red]x[/red] :boom: \x1b[31m\r\n\x9b2J\u202e\x07"
 HARMLESS = "[red]x[/red] :boom: \\u001b[31m\\r\\n\\u009b2J\\u202e\\u0007"
 Done = subprocess.CompletedProcess[bytes]
 
 
 def environment(caller: Caller | None, **changes: str) -> dict[str, str]:
-    """What a shell of that user has set, and nothing else of Annals."""
+    """The environment of a shell of that user, and nothing else of Annals."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("ANNALS_") and k != "NO_COLOR"}
     if caller is not None and caller.key is not None:
         clean |= {"ANNALS_URL": caller.server.url, "ANNALS_KEY": caller.key}
@@ -59,7 +59,7 @@ def rows(done: Done) -> list[list[str]]:
 
 
 def on_a_terminal(caller: Caller | None, *arguments: object, **changes: str) -> str:
-    """What a command writes where its output is a terminal."""
+    """The output of a command on a terminal."""
     ours, theirs = pty.openpty()
     with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
         files = (theirs, theirs, nowhere.fileno())
@@ -70,7 +70,7 @@ def on_a_terminal(caller: Caller | None, *arguments: object, **changes: str) -> 
         while part := os.read(ours, 65536):
             written += part
     except OSError:
-        # How a terminal says that nobody has its other end.
+        # The error of a terminal whose other end is closed.
         pass
     finally:
         os.close(ours)

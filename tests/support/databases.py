@@ -40,7 +40,7 @@ class Database:
             yield connection
 
     def rows(self, query: LiteralString, *values: object) -> list[Row]:
-        """What a superuser sees."""
+        """The rows that a superuser sees."""
         with self.connection() as connection:
             return connection.execute(query, values).fetchall()
 

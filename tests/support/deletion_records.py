@@ -1,4 +1,4 @@
-"""Resources that fall and come back, and the records of it, as the deletion machine's model knows them."""
+"""Deleted and restored resources and their records, in the model of the deletion machine."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -12,21 +12,21 @@ from tests.support.api import COLLECTIONS
 
 @dataclass(slots=True, eq=False)
 class Resource(versioning_model.Resource):
-    """A resource; `fallen` says by what while it is deleted, and stays when it is gone for good.
+    """A resource; `deletion` is its record while it is deleted, and stays after a deletion for good.
 
     `changes` is how many changes of it the history has.
     """
 
-    fallen: "Record | None" = None
+    deletion: "Record | None" = None
     is_gone: bool = False
     changes: int = 1
-    # Who has it checked out, and until when.
+    # The holder of the check-out, and its end.
     held: tuple[User, datetime] | None = None
 
     @property
     def lives(self) -> bool:
-        """Whether it is not deleted."""
-        return self.fallen is None
+        """True if the resource is not deleted."""
+        return self.deletion is None
 
     @property
     def collection(self) -> str:
@@ -35,11 +35,11 @@ class Resource(versioning_model.Resource):
 
     @property
     def place(self) -> "tuple[str, versioning_model.Resource | None, str]":
-        """What no two that live have in common."""
+        """The key that no two undeleted resources share."""
         return self.kind, self.parent, self.name
 
     def row(self) -> Json:
-        """What a list shows of it, as far as this model knows."""
+        """The item of a list, as far as this model knows."""
         return {
             "resource_type": self.kind,
             "resource_id": self.resource_id,
@@ -48,13 +48,13 @@ class Resource(versioning_model.Resource):
             "workspace_id": self.line()[-1].resource_id,
             "current_version": self.current.number,
             "git_commit_hash": self.current.commit,
-            "deleted_at": None if self.fallen is None else self.fallen.at,
+            "deleted_at": None if self.deletion is None else self.deletion.at,
         }
 
 
 @dataclass(slots=True, eq=False)
 class Record:
-    """That a resource fell, by itself or with what it lay in; `until` is None where that was for good."""
+    """A resource's deletion, by itself or with its parent; `until` is None where it was for good."""
 
     deletion_id: str
     root: "Record | None"
@@ -73,12 +73,12 @@ class Record:
     purged: Text = None
 
     def can_be_restored(self, at: datetime) -> bool:
-        """Whether it can be undone at an instant."""
+        """True if the deletion can be undone at an instant."""
         open_until = None if self.restored or self.purged else self.until
         return open_until is not None and instant(open_until) > at
 
     def part(self) -> Json:
-        """How a restore names it."""
+        """The name in a restore."""
         return {
             "resource_type": self.resource.kind,
             "resource_id": self.resource.resource_id,
@@ -110,7 +110,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Resolve:
-    """How a restore is to get past what is in its way."""
+    """The way in which a restore resolves conflicts."""
 
     rename: Text = None
     new_parent: Resource | None = None
@@ -124,7 +124,7 @@ class Resolve:
 
 @dataclass(slots=True)
 class Reach:
-    """What a restore reaches: records that come back, and those that do not."""
+    """The reach of a restore: records that are restored, and records that are not."""
 
     parts: list[Record] = field(default_factory=list)
     missing: list[Record] = field(default_factory=list)
@@ -138,6 +138,6 @@ class Reach:
 
 
 def counted(resources: Iterable[Resource]) -> dict[str, int]:
-    """How many there are of each collection."""
+    """The number of resources of each collection."""
     found = Counter(each.collection for each in resources)
     return {collection: found[collection] for collection in COLLECTIONS}

@@ -28,13 +28,13 @@ def host(server: Server) -> Iterator[DeletionRequests]:
 
 
 def carry_out(tenant: Tenant) -> None:
-    """Let a host carry out all that waits."""
+    """Run a host until all waiting requests are done."""
     with host(tenant.server) as other:
         assert other.carry_out(SubscriptionId(UUID(tenant.subscription_id)))
 
 
 def ask(tenant: Tenant, workspace: Json, *, softly: bool = True, by: str | None = None) -> Json:
-    """What the function answers an operator."""
+    """The answer of the function to an operator."""
     query = "SELECT cascade_delete_workspace(%s, %s, %s)"
     answer: Json = tenant.server.database.value(
         query, workspace["resource_id"], by or tenant.ana.user_id, softly

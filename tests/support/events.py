@@ -10,7 +10,7 @@ LOGS = ("audit_logs", "execution_logs", "node_execution_logs", "server_logs", "d
 
 
 def events(tenant: Tenant, **query: Any) -> list[Json]:
-    """What an auditor finds; logins and the reading of logs only where they are asked for."""
+    """The events that an auditor finds; logins and reads of logs only on request."""
     found = tenant.aud.pages(f"{tenant.path}/audit-logs", **query)
     return [event for event in found if "action" in query or event["action"] not in ("LOGIN", "READ")]
 
@@ -24,7 +24,7 @@ EXECUTION: Json = {
 
 
 class audit_refused:  # noqa: N801 - reads as a statement
-    """Let the database refuse the audit rows of one subscription."""
+    """Make the database refuse the audit rows of one subscription."""
 
     def __init__(self, tenant: Tenant) -> None:
         self._tenant = tenant

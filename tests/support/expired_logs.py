@@ -14,7 +14,7 @@ from tests.support.api import Json, Server
 from tests.support.databases import Database
 from tests.support.job_runs import job_context, run_of
 
-# What every row of a log has to have: the time is added to it.
+# The columns that every row of a log needs: the time is added.
 COLUMNS: Final[Mapping[str, Mapping[str, Any]]] = {
     "server_logs": {"log_id": uuid4, "request_id": "r"},
     "node_execution_logs": {
@@ -78,7 +78,7 @@ class Logs:
             connection.cursor().executemany(insert, [list(row.values()) for row in rows])
 
     def count(self, log: str, **columns: Any) -> int:
-        """How many of them there are with such values."""
+        """The number of rows with such values."""
         columns |= MARK[log]
         wanted = [sql.SQL("{} IS NOT DISTINCT FROM %s").format(sql.Identifier(name)) for name in columns]
         query = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(
@@ -94,7 +94,7 @@ class Logs:
         return int(self.database.value(query, log))
 
     def clear_rows(self) -> None:
-        """Let there be no rows."""
+        """Delete all rows."""
         self.server.flush_log()
         with self.database.connection("annals_owner") as connection:
             connection.execute(
@@ -102,7 +102,7 @@ class Logs:
             )
 
     def clear(self) -> None:
-        """Let there be no rows, no rules but the specification's, and no holds."""
+        """Delete all rows, all rules but the specification's, and all legal holds."""
         self.clear_rows()
         with self.database.connection("annals_owner") as connection:
             connection.execute("DELETE FROM legal_hold_moves")
@@ -123,11 +123,11 @@ class Logs:
             )
 
     def plan(self) -> RunPlan:
-        """What a run would do now."""
+        """The plan of a run."""
         return retention.plan(self.server.context, self.server.clock())
 
     def run(self, **settings: Any) -> Counts:
-        """What a run does now; with settings, as these say."""
+        """The counts of a run, with settings where they are given."""
         with job_context(self.server) as context:
             context = context_with(context, settings)
             return retention.run(context, self.run_of(context))

@@ -89,7 +89,7 @@ def served(folder: Path) -> list[int]:
 
 
 def codes(folder: Path) -> dict[str, int | None]:
-    """How children end, and their exit codes."""
+    """Exit codes of children, by the way in which they end."""
 
     def fails(_: Setup) -> None:
         raise ValueError("it fails")

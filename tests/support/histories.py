@@ -1,4 +1,4 @@
-"""Whether the rows of a subscription and its repository say the same."""
+"""Comparison of the rows of a subscription with its repository."""
 
 import json
 import subprocess
@@ -35,7 +35,7 @@ class Tenant(Protocol):
 
 
 def _fsck(tenant: Tenant) -> str:
-    """What git has to say; it fails where packs are merged while it looks, and then has to look again."""
+    """The output of git, asked again where it failed because packs were merged meanwhile."""
     for _ in range(10):
         before = _packs(tenant)
         try:
@@ -156,7 +156,7 @@ WHERE subscription_id = %s AND (purged_at IS NOT NULL OR NOT is_soft_delete)
 
 
 def check_deletions(tenant: Tenant) -> None:
-    """What is deleted has one open record, and nothing else has; nothing lives in what is deleted or gone."""
+    """Check that deleted resources alone have an open record, each one, and no undeleted child."""
     database, of_tenant = tenant.server.database, tenant.subscription_id
     tree = {row[0]: row[1:] for row in database.rows(_TREE, of_tenant)}
     deleted = {resource_id: at for resource_id, (_, at) in tree.items() if at is not None}

@@ -11,7 +11,7 @@ from tests.support.api import Caller
 
 @contextmanager
 def carried_out(caller: Caller, path: str, key: str) -> Iterator[None]:
-    """Let another transaction be at work on a call until the block ends."""
+    """Hold a call's lock in another transaction until the block ends."""
     who = caller.user_id or "operator"
     attempt = Attempt.of(caller=who, method="POST", path=path, key=key, body_digest=b"")
     lock = int.from_bytes(attempt.attempt_id[:8], "big", signed=True)

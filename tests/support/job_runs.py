@@ -15,7 +15,7 @@ Job = Callable[[JobContext, JobRun], Counts]
 
 @contextmanager
 def job_context(server: Server) -> Iterator[JobContext]:
-    """What jobs are made from."""
+    """The context of scheduled jobs."""
     pool = ServiceDatabase(server.database.url, pool_size=2)
     try:
         with committing(server) as group:
@@ -36,6 +36,6 @@ def run_of(context: JobContext, name: str) -> JobRun:
 
 
 def carried_out(server: Server, name: str, job: Job) -> Counts:
-    """What a job comes to when it is run now."""
+    """The counts of a scheduled job that is run now."""
     with job_context(server) as context:
         return job(context, run_of(context, name))

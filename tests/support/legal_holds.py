@@ -7,7 +7,7 @@ from tests.support.api import Json, Tenant, ok
 
 
 def hold(tenant: Tenant, **about: Any) -> str:
-    """A legal hold, as it stands in the database."""
+    """The id of a new legal hold, inserted into the database."""
     hold_id = str(uuid4())
     tenant.server.database.rows(
         "INSERT INTO legal_holds (hold_id, subscription_id, resource_type, resource_id, reason, placed_by,"

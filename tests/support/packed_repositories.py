@@ -22,7 +22,7 @@ _WORDS = ("customer", "orders", "SELECT", "total", "warehouse", "invoice", "JOIN
 
 
 def git(path: Path, *arguments: str) -> str:
-    """What git says about a repository; fails where it fails."""
+    """The output of git about a repository; fails where git fails."""
     done = subprocess.run(["git", "-C", path, *arguments], check=False, capture_output=True, text=True)
     assert done.returncode == 0, (arguments, done.stderr)
     return done.stdout.strip()

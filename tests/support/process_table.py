@@ -1,4 +1,4 @@
-"""What Linux says of the processes that run."""
+"""Running processes, as Linux shows them."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -11,7 +11,7 @@ def children(process: int) -> list[int]:
 
 
 def lives(process: int) -> bool:
-    """Whether it runs; an orphan may stay a zombie until the init process looks."""
+    """True if the process runs; an orphan may stay a zombie until the init process reaps it."""
     status = Path(f"/proc/{process}/status")
     try:
         return "State:\tZ" not in status.read_text()
@@ -37,5 +37,5 @@ def name_of(process: int) -> str:
 
 
 def descriptors(process: int) -> int:
-    """How many files it has open."""
+    """The number of its open files."""
     return len(list(Path(f"/proc/{process}/fd").iterdir()))

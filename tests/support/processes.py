@@ -45,7 +45,7 @@ class FileClock:
         return datetime.now(UTC) + timedelta(seconds=float(self._file.read_text()))
 
     def advance(self, by: timedelta) -> None:
-        """Let the time be later from now on, for every process at once."""
+        """Set the time later, for every process at once."""
         self._set(float(self._file.read_text()) + by.total_seconds())
 
     def start(self) -> None:
@@ -61,7 +61,7 @@ class FileClock:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a process answered."""
+    """An answer of a process."""
 
     status: int
     body: Any
@@ -97,7 +97,7 @@ class Process:
         return Answer(response.status, json.loads(content) if content else None, response.getheader("ETag"))
 
     def printed(self) -> str:
-        """What it logged: nothing, as long as nothing went wrong."""
+        """The lines of its log: none, as long as nothing went wrong."""
         return self._log.read_text()
 
     def stop(self) -> None:
@@ -115,7 +115,7 @@ class Repository:
         self._repository = pygit2.Repository(str(folder), RepositoryOpenFlag.BARE)
 
     def close(self) -> None:
-        """Let go of its files."""
+        """Close its files."""
         self._repository.free()
 
     def refs(self) -> set[str]:

@@ -48,7 +48,7 @@ class House:
         self.database = self.cluster.empty()
 
     def environment(self) -> dict[str, str]:
-        """What an operator's shell has set."""
+        """The environment of an operator's shell."""
         clean = {k: v for k, v in os.environ.items() if not k.startswith("ANNALS_")}
         return clean | {
             "DATABASE_URL": self.database.url,
@@ -71,7 +71,7 @@ class House:
         return done
 
     def rebuilt(self, *options: str, code: int = 0) -> dict[str, Json]:
-        """What `annals rebuild` reports, by subscription."""
+        """The reports of `annals rebuild`, by subscription."""
         report = json.loads(self.annals("rebuild", "--from-git", "--json", *options, code=code).stdout)
         return {each["subscription_id"]: each for each in report["subscriptions"]}
 
@@ -218,7 +218,7 @@ def rows(database: Database, table: str, without: tuple[str, ...]) -> list[Json]
     )
 
 
-# What the repositories do not hold, field by field, and why.
+# The fields that the repositories do not hold, and the reasons.
 LOST_OF_VERSIONS = (
     "checked_in_at",  # a check-in leaves the same commit as a save
     "checked_out_by",  # check-outs are leases, no history
@@ -246,7 +246,7 @@ def admin_again(tenant: Tenant, server: Server) -> Caller:
 
 
 def without_lost(value: Any) -> Any:
-    """An answer less the fields that can't come back."""
+    """An answer without the fields that a rebuild can't restore."""
     if isinstance(value, dict):
         return {name: without_lost(each) for name, each in value.items() if name not in LOST_OF_VERSIONS}
     if isinstance(value, list | tuple):
@@ -255,9 +255,9 @@ def without_lost(value: Any) -> Any:
 
 
 def stored(home: House) -> dict[str, list[Json]]:
-    """The rows of all that the repositories hold; tags that were taken away left no trace there."""
+    """The rows of all that the repositories hold; removed tags left no trace there."""
     found = {table: rows(home.database, table, without) for table, without in LOST_OF_ROWS.items()}
     found["tags"] = [row for row in found["tags"] if row["untagged_at"] is None]
-    # Who wrote nothing is in no commit.
+    # A user who wrote nothing is in no commit.
     found["actors"] = [row for row in found["actors"] if row["username"] in ("ana", "ben")]
     return found

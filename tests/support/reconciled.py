@@ -50,7 +50,7 @@ class History:
 
     @property
     def name(self) -> str:
-        """How findings name the workflow."""
+        """The workflow's name in findings."""
         return f"workflows/{self.workflow['resource_id']}"
 
     @property
@@ -99,7 +99,7 @@ class History:
         return self.tenant.server.database.value(query, *values)
 
     def footprint(self) -> object:
-        """What a run without repair leaves as it is: refs by their files, rows of all versions, the audit."""
+        """The state that a run without repair keeps: refs by their files, rows of all versions, the audit."""
         path = self.tenant.repository
         files = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
         rows = self.tenant.server.database.rows(
@@ -109,7 +109,7 @@ class History:
         return files, rows, self.tips(), len(audited(self.tenant))
 
     def point(self, branch: str, commit: str) -> None:
-        """Let the row of a branch name another commit."""
+        """Write another commit into the row of a branch."""
         column = "head_commit" if branch == "main" else "published_commit"
         query = sql.SQL("UPDATE repositories SET {} = %s WHERE subscription_id = %s")
         with self.tenant.server.database.connection() as connection:
@@ -135,7 +135,7 @@ def only(report: VerifyReport) -> Finding:
 
 
 def audited(tenant: Tenant) -> list[Json]:
-    """What the audit says of repairs, oldest first."""
+    """The audit events of repairs, oldest first."""
     return tenant.aud.pages(f"{tenant.path}/audit-logs", action="REPAIR")[::-1]
 
 
@@ -205,5 +205,5 @@ def row_of(history: History, resource: Json) -> Json:
 
 
 def name_of(resource: Json) -> str:
-    """How findings name a resource."""
+    """A resource's name in findings."""
     return f"{resource['resource_type']}s/{resource['resource_id']}"

@@ -126,7 +126,7 @@ def _started(
 
 
 def arm(failpoint: Path, action: str) -> None:
-    """Let the next process that it concerns do this, once: `<name>:kill|error|delay[:number]`."""
+    """Arm a failpoint for the next process that passes it, once: `<name>:kill|error|delay[:number]`."""
     failpoint.with_name(f"{failpoint.name}.fired").unlink(missing_ok=True)
     # Whole or not at all: a process may be reading.
     written = failpoint.with_suffix(".new")

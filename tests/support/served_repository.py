@@ -81,7 +81,7 @@ class Served:
 
 
 async def soon(condition: Callable[[], bool]) -> bool:
-    """Whether it comes true within five seconds."""
+    """True if the condition holds within five seconds."""
     end = time.monotonic() + 5
     while not condition() and time.monotonic() < end:  # noqa: ASYNC110 - there is no event to wait for
         await asyncio.sleep(0.01)

@@ -55,7 +55,7 @@ def serving(
 
 @dataclass
 class Standing:
-    """A server that many tests use, each with a subscription of its own: it stands, whatever dies in it."""
+    """A server for many tests, each with a subscription of its own; its processes may die."""
 
     server: Server
     database: Database
