@@ -16,7 +16,7 @@ import pytest
 from sql.embedded.server import EmbeddedPostgres
 from tests.support import pkt_lines
 from tests.support.process_table import children, lives, starters
-from tests.support.running_server import ANNALS, OPERATOR_KEY, SCHEDULER, WORKER, Server, running
+from tests.support.running_server import OPERATOR_KEY, SCHEDULER, WORKER, Server, failed_start, running
 from tests.support.standing_server import Tenant
 
 pytestmark = pytest.mark.embedded
@@ -225,18 +225,10 @@ def test_what_was_acknowledged_survives_kills_of_everything(tmp_path: Path) -> N
 def test_what_can_not_start_says_why(
     tmp_path: Path, options: list[str], environment: dict[str, str], said: str
 ) -> None:
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("ANNALS_") and k != "DATABASE_URL"}
-    done = subprocess.run(
-        [ANNALS, "serve", "--data-dir", tmp_path / "data", *options],
-        env=clean | environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
+    done = failed_start(tmp_path / "data", *options, **environment)
+    assert done.code == 1
+    assert said in done.errors
+    assert "Traceback" not in done.errors
 
 
 def test_a_start_right_after_a_kill_gets_the_port_that_was_held(tmp_path: Path) -> None:
@@ -250,28 +242,16 @@ def test_a_start_right_after_a_kill_gets_the_port_that_was_held(tmp_path: Path) 
 def test_a_port_that_stays_taken_is_named(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        done = subprocess.run(
-            [ANNALS, "serve", "--port", port, "--data-dir", tmp_path / "data"],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-    assert done.returncode == 1
-    assert f"can't listen on 127.0.0.1 port {port}" in done.stderr
+        done = failed_start(tmp_path / "data", "--port", port)
+    assert done.code == 1
+    assert f"can't listen on 127.0.0.1 port {port}" in done.errors
 
 
 def test_a_second_server_on_the_same_data_directory_is_refused(tmp_path: Path) -> None:
     with running(tmp_path / "data", ANNALS_OPERATOR_KEY=OPERATOR_KEY) as server:
-        done = subprocess.run(
-            [ANNALS, "serve", "--port", "0", "--data-dir", server.data_dir],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 1
-        assert str(server.process.pid) in done.stderr
+        done = failed_start(server.data_dir)
+        assert done.code == 1
+        assert str(server.process.pid) in done.errors
         assert httpx.get(f"{server.url}/readyz").status_code == 200
 
 
@@ -279,16 +259,9 @@ def test_a_database_without_timescaledb_is_used_only_where_that_is_said(tmp_path
     plain = EmbeddedPostgres(tmp_path / "plain", lambda _: None)
     plain.start()
     try:
-        refused = subprocess.run(
-            [ANNALS, "serve", "--port", "0", "--data-dir", tmp_path / "data"],
-            env=os.environ | {"DATABASE_URL": plain.url},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert refused.returncode == 1
-        assert "has no TimescaleDB" in refused.stderr
+        refused = failed_start(tmp_path / "data", DATABASE_URL=plain.url)
+        assert refused.code == 1
+        assert "has no TimescaleDB" in refused.errors
         said = {"DATABASE_URL": plain.url, "ANNALS_REQUIRE_TIMESCALEDB": "false"}
         with running(tmp_path / "data", ANNALS_OPERATOR_KEY=OPERATOR_KEY, **said) as server:
             ready = httpx.get(f"{server.url}/readyz").json()

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO
 from uuid import uuid4
 
@@ -86,12 +87,11 @@ def start(data_dir: Path, *options: str, under: Sequence[str] = (), **environmen
     It is a fork of the warm program, or the installed one if another program is named that starts it.
     """
     mark = uuid4().hex
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("ANNALS_") and k != "DATABASE_URL"}
     with (data_dir.parent / f"{data_dir.name}.log").open("a") as log:
         process = _started(
             under,
             ["serve", "--port", "0", "--data-dir", str(data_dir), *options],
-            clean | DEFAULTS | {"ANNALS_TEST_MARK": mark} | environment,
+            _environment() | DEFAULTS | {"ANNALS_TEST_MARK": mark} | environment,
             log,
         )
     server = Server(process, data_dir, mark, "")
@@ -123,6 +123,29 @@ def _started(
     os.close(theirs)
     started.stdout = os.fdopen(ours)
     return started
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment without settings."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("ANNALS_") and k != "DATABASE_URL"}
+
+
+@dataclass(frozen=True)
+class FailedStart:
+    """The end of a server that could not start."""
+
+    code: int
+    errors: str
+
+
+def failed_start(data_dir: Path, *options: str, **environment: str) -> FailedStart:
+    """Start a server that cannot start, and wait for its end."""
+    arguments = ["serve", "--port", "0", "--data-dir", str(data_dir), *options]
+    with open(os.devnull, "r+") as nothing, TemporaryFile("w+") as errors:  # noqa: PTH123
+        files = (nothing.fileno(), nothing.fileno(), errors.fileno())
+        code = warm_program.start(arguments, _environment() | environment, files).wait(READY_SECONDS)
+        errors.seek(0)
+        return FailedStart(code, errors.read())
 
 
 def arm(failpoint: Path, action: str) -> None:
