@@ -29,9 +29,10 @@ class VersionLine:
 
 @dataclass(frozen=True)
 class DeletionLine:
-    """A deletion that a commit carries out: soft, and restorable `until` then; for good where that is None.
+    """A deletion that a commit carries out, either soft and restorable until `until`, or for good.
 
-    `until` is aware. The commit removes the deleted resources from the tree.
+    `until` is aware, and None for a deletion for good. The commit removes the deleted resources from the
+    tree.
     """
 
     deletion_id: str
@@ -99,7 +100,7 @@ def parse(message: str) -> list[tuple[str, str]]:
 
 
 def decode_description(value: str) -> str:
-    """Decode a description that `compose` encoded; raises ValueError for a value that it can't have made."""
+    """Decode a description that `compose` encoded; raises ValueError for any other value."""
     if not value.startswith('"'):
         return value
     return str(json.loads(value))

@@ -1,4 +1,4 @@
-"""Read commit and tag messages back, to the letter; a message that Annals can't have written is no record."""
+"""Read commit and tag messages back exactly; a message that Annals can't have written is not a record."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -31,9 +31,9 @@ _SUBJECT = re.compile(rf"([a-z]+)/({_UUID}): ")
 class Gleaned:
     """The readable part of the message of a commit or a tag object; `time` is in UTC, to the microsecond.
 
-    `restored` is the id of the deletion that it undoes. `about` are the collection and id of the resource in
-    its subject, the only trace of a resource that is deleted for good. `faults` say why Annals can't have
-    written the message, if so.
+    `restored` is the id of the deletion that the commit undoes. `about` are the collection and id of the
+    resource in the message's subject, the only trace of a resource that is deleted for good. `faults` say why
+    Annals can't have written the message, if so.
     """
 
     versions: tuple[VersionLine, ...]
@@ -58,7 +58,7 @@ class CommitRecord(Gleaned):
 
     @property
     def branch(self) -> Branch | None:
-        """The branch that such a commit is for; None where it names no version, deletion or restore."""
+        """The branch that the commit belongs to, or None if it names no version, deletion or restore."""
         if self.published or self.unpublished:
             return "published"
         if self.versions or self.deletion is not None or self.restored is not None:
@@ -67,14 +67,14 @@ class CommitRecord(Gleaned):
 
     @property
     def named(self) -> list[str]:
-        """The versions, deletion and restore that it names, as text for people."""
+        """The versions, deletion and restore that the message names, as text for people."""
         deletion = [] if self.deletion is None else [f"deletion {self.deletion.deletion_id}"]
         restored = [] if self.restored is None else [f"restore of deletion {self.restored}"]
         return [*map(str, self.versions + self.published + self.unpublished), *deletion, *restored]
 
 
 def read(message: str) -> CommitRecord:
-    """Read the record of a message; raises ValueError, with the reason, for one that Annals did not write."""
+    """Read the record of a message; raises ValueError, with the reason, if Annals did not write it."""
     found = glean(message)
     if found.faults:
         raise ValueError(found.faults[0])
@@ -115,7 +115,7 @@ def glean(message: str) -> Gleaned:
 
 
 def _readable(read_one: Callable[[str], T], values: Iterable[str] | None, faults: list[str]) -> tuple[T, ...]:
-    """Read the values that can be read; the reasons for the others are added to the faults."""
+    """Read all values that are readable; the reasons why others are not are added to the faults."""
     results = []
     for value in values or ():
         try:

@@ -8,12 +8,13 @@ from pathlib import Path
 def write_file(path: Path, chunks: Sequence[bytes], mode: int) -> None:
     """Create `path`, which must not exist, and fsync it; its name is durable once its folder is synced too.
 
-    Raises OSError; a file half-written is then still there.
+    Raises OSError; a half-written file is then left behind.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         rest = memoryview(b"".join(chunks))
-        # Each call releases the interpreter's lock and has to take it again: a file object makes six.
+        # Each system call releases the interpreter's lock and has to take it again. A file object makes six
+        # calls.
         while rest:
             rest = rest[os.write(descriptor, rest) :]
         os.fsync(descriptor)

@@ -3,11 +3,11 @@
 GitStoreError
 ├── RepositoryMissing   the subscription has no repository yet, or no longer
 ├── ObjectMissing       no such commit, tree or blob in the repository
-├── NotUnderstood       a commit, tag or tree is none that Annals makes
+├── NotUnderstood       a commit, tag or tree is not one that Annals makes
 ├── RefDiverged         a ref is neither at nor behind the commit that its row names
 ├── UploadPackFailed    `git upload-pack` ended with an error or ran out of time
-├── UploadPackBusy      as many clones run as may, and none ended in time
-├── MaintenanceFailed   upkeep could not do its work; nothing is lost by that
+├── UploadPackBusy      the limit of clones is reached, and none ended in time
+├── MaintenanceFailed   upkeep could not do its work; nothing is lost
 └── StoreUnavailable    the file system refused: full, read-only, unmounted
 """
 
@@ -30,7 +30,7 @@ class ObjectMissing(GitStoreError):
 
 
 class NotUnderstood(GitStoreError):
-    """A commit, tag or tree is none that Annals makes; the message names it and says why."""
+    """A commit, tag or tree is not one that Annals makes; the message names it and says why."""
 
 
 class RefDiverged(GitStoreError):
@@ -43,7 +43,7 @@ class RefDiverged(GitStoreError):
         self.found = found
 
     def __reduce__(self) -> tuple[type["RefDiverged"], tuple[str, str, str]]:
-        # To cross a socket: exceptions are copied by their message alone.
+        # Errors are pickled to cross a socket. By default an exception is rebuilt from its message alone.
         return type(self), (self.ref, self.expected, self.found)
 
 
@@ -52,11 +52,11 @@ class UploadPackFailed(GitStoreError):
 
 
 class UploadPackBusy(GitStoreError):
-    """As many clones and fetches run as may, and none ended in time."""
+    """The limit of clones and fetches that run at once is reached, and none ended in time."""
 
 
 class MaintenanceFailed(GitStoreError):
-    """Upkeep could not do its work; nothing is lost by that, and the next run tries again."""
+    """Upkeep could not do its work; nothing is lost, and the next run tries again."""
 
 
 class StoreUnavailable(GitStoreError):

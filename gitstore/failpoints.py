@@ -20,7 +20,7 @@ from typing import Final, Protocol
 
 VARIABLE: Final = "ANNALS_FAILPOINT"
 
-# Every place of a write, in the order in which it passes them; any other name is refused at start.
+# Every place of a write, in the order in which a write passes them; any other name is refused at start.
 NAMES: Final = (
     "change-sent",
     "change-received",
@@ -45,7 +45,7 @@ NAMES: Final = (
     "answer-ready",
     "answer-received",
 )
-# Every place of the scheduled job that deletes rows of logs, in the order in which it passes them.
+# Every place of the scheduled job that deletes rows of logs, in the order in which the job passes them.
 OF_RETENTION: Final = (
     "chunk-guarded",
     "chunk-archived",
@@ -55,7 +55,8 @@ OF_RETENTION: Final = (
     "rows-recorded",
     "rows-gone",
 )
-# Every place of the scheduled job that purges closed subscriptions, in the order in which it passes them.
+# Every place of the scheduled job that purges closed subscriptions, in the order in which the job passes
+# them.
 OF_PURGING: Final = (
     "rows-exported",
     "export-noted",
@@ -70,7 +71,7 @@ _DELAY_MILLISECONDS: Final = 1000
 
 
 class FailpointError(OSError):
-    """The failure of an `error` action: the code around it takes it for one of the file system."""
+    """The failure of an `error` action; the code around the place treats it like a file system error."""
 
 
 @dataclass(slots=True)
@@ -106,7 +107,7 @@ class _FailpointActions(Protocol):
 
 
 class _OfFile:
-    """The actions that a file has at the moment; one that was carried out is no longer in it."""
+    """The actions that a file names at the moment; an action that was carried out is no longer among them."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -126,7 +127,7 @@ class _OfFile:
             action = self._actions.get(name)
             if action is None or (action.kind != "delay" and not action.is_due()) or not self._take():
                 return None
-        # No other process has renamed it: it is due here.
+        # This process renamed the file, and no other did: the action is due here.
         return _FailpointAction(action.kind, action.argument if action.kind == "delay" else 1)
 
     def _take(self) -> bool:

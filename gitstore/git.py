@@ -1,4 +1,4 @@
-"""Start git: in an environment of its own, in a session of its own, and ended with all that it started."""
+"""Start git in an environment and a session of its own, and end it with all processes that it started."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ _COMPLAINT_BYTES = 4 * 1024
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Make the environment of a git, and `more`: from nothing, so that no other configuration counts."""
+    """Make the environment of a git process from PATH and `more`, so that no other configuration counts."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": "/nonexistent",
@@ -29,7 +29,7 @@ def environment(**more: str) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class RunningGit:
-    """A git that was started; `name` is its command for messages."""
+    """A running git process; `name` is the git command, for messages."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -38,9 +38,9 @@ class RunningGit:
     def check(
         self, error: type[GitStoreError] = GitStoreError, *, success: int = 0, seconds: float | None = None
     ) -> None:
-        """Wait for its end, and raise the error, with git's message, where it ends with another status.
+        """Wait for the end of git; raise the error, with git's message, if its exit status is not `success`.
 
-        Raises subprocess.TimeoutExpired where it runs for longer than `seconds`.
+        Raises subprocess.TimeoutExpired if git runs for longer than `seconds`.
         """
         status = self.process.wait(seconds)
         if status != success:
@@ -60,9 +60,9 @@ def started(
     cwd: Path | None = None,
     pass_fds: Sequence[int] = (),
 ) -> Iterator[RunningGit]:
-    """Start a git, and keep its stderr; at the end of the block it is killed if it still runs.
+    """Start git, and keep its stderr; git is killed if it still runs at the end of the block.
 
-    Raises StoreUnavailable where it can't be started.
+    Raises StoreUnavailable if git can't be started.
     """
     with tempfile.TemporaryFile() as errors:
         try:

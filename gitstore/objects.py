@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def persistently(lookup: Callable[[], T]) -> T:
-    """Look up, a second time if need be; raises KeyError.
+    """Look up an object, a second time if need be; raises KeyError.
 
     Libgit2 lists the packs, then opens them. A pack that upkeep removes in between has been replaced by
     another, which was not there when libgit2 listed them; the second look finds it.
@@ -42,6 +42,6 @@ def read_blob(odb: pygit2.Odb, blob_id: str) -> bytes:
 
 
 def _find(repository: pygit2.Repository, oid: pygit2.Oid) -> object:
-    # pygit2's annotations leave commits out of the objects that a lookup finds.
+    # The cast is needed because pygit2's annotations leave commits out of the objects that a lookup finds.
     with translated():
         return persistently(lambda: cast("object", repository[oid]))

@@ -12,7 +12,7 @@ from pathlib import Path
 from gitstore.durable import sync_folder
 from gitstore.errors import MaintenanceFailed, RepositoryMissing, StoreUnavailable, translated
 
-# No `.lock` at the end: it stays, and is no sign of a crash. Git has no file of this name.
+# Its name does not end in `.lock`: the file stays, and is no sign of a crash. Git has no file of this name.
 _UPKEEP = "upkeep"
 # An index, version 2: magic, version and fan-out, then the ids; at the end two checksums.
 _IDS, _ENDING, _ENTRY = 8 + 4 * 256, 40, 20 + 4 + 4
@@ -33,7 +33,7 @@ LEFTOVER_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """A pack that readers see; `bytes` are those of all its files."""
+    """A pack that readers see; `bytes` is the size of all its files."""
 
     name: str
     objects: int
@@ -60,17 +60,17 @@ def packs(path: Path) -> list[Pack]:
 
 @dataclass(frozen=True, slots=True)
 class Halves:
-    """Packs of which one file is missing: indexes alone, with their number of objects, and packs alone."""
+    """Incomplete packs: indexes without a pack, with their number of objects, and packs without an index."""
 
     indexes: dict[str, int]
     packs: list[str]
 
 
 def halves(path: Path) -> Halves:
-    """Find packs that lost a file, or that a killed process left so; raises RepositoryMissing.
+    """Find packs of which a file was lost, or which a killed process left incomplete.
 
-    Writers and upkeep never leave an index alone: the pack is written first and removed last. A pack that two
-    looks find so was not just changing while the folder was listed.
+    Raises RepositoryMissing. Writers and upkeep never leave an index alone: the pack is written first and
+    removed last. A pack that is incomplete in two looks was not just changing while the folder was listed.
     """
     first, second = _halves(path), _halves(path)
     return Halves(
@@ -121,7 +121,7 @@ def deltified(found: Sequence[Pack]) -> Pack | None:
 def geometric(found: Sequence[Pack]) -> list[Pack]:
     """Choose the packs to merge, so that each pack is twice as large as the next smaller one.
 
-    The deltified pack is never among them: the merged one would have no bitmap.
+    The deltified pack is never among them: the merged pack would have no bitmap.
     """
     base = deltified(found)
     ascending = [pack for pack in found if pack is not base and not pack.is_kept]
@@ -143,7 +143,7 @@ def object_ids(path: Path, packs: Iterable[str]) -> Iterator[bytes]:
 
 
 def absent(path: Path, old: Collection[str], new: Collection[str]) -> Iterator[set[bytes]]:
-    """Yield the objects of old packs that no new one has, in portions; raises StoreUnavailable."""
+    """Yield the objects of old packs that no new pack has, in portions; raises StoreUnavailable."""
     portion: set[bytes] = set()
     for number, pack in enumerate(old, 1):
         for ids in _object_ids(path, pack):
@@ -169,7 +169,7 @@ def check_holds_all(
 
 
 def remove(path: Path, packs: Collection[str]) -> None:
-    """Remove packs whose objects are in others, after the names of those were made durable.
+    """Remove packs whose objects are in other packs, after making the names of these durable.
 
     Raises StoreUnavailable.
     """
@@ -187,7 +187,8 @@ def last_replaced(path: Path) -> int:
     """Return when packs were last removed, in nanoseconds, or 0.
 
     Libgit2 never forgets a pack that it has seen: it searches removed ones as well, and keeps their indexes
-    in memory. A repository that is kept open has to be opened anew then. Raises StoreUnavailable.
+    in memory. So a repository that is kept open has to be opened anew after a removal. Raises
+    StoreUnavailable.
     """
     try:
         return (path / _UPKEEP).stat().st_mtime_ns
@@ -234,7 +235,7 @@ def remove_leftovers(path: Path, *, older_than_seconds: float = LEFTOVER_SECONDS
     with translated():
         for name, entry in entries.items():
             match = _PACK_FILE.fullmatch(name)
-            # Also a pack whose removal was interrupted: the index is removed first.
+            # This includes a pack whose removal was interrupted, since its index is removed first.
             is_half = match is not None and f"{match[1]}.idx" not in entries and match[2] != ".keep"
             if _GITS_TEMPORARY.fullmatch(name) or (
                 (is_half or _OUR_TEMPORARY.fullmatch(name)) and _is_older(entry, older_than_seconds)
@@ -250,7 +251,7 @@ def remove_leftovers(path: Path, *, older_than_seconds: float = LEFTOVER_SECONDS
 
 
 def _object_ids(path: Path, pack: str) -> Iterator[list[bytes]]:
-    """Yield the ids in a pack, some at a time."""
+    """Yield the ids in a pack, in portions."""
     with translated(), (path / "objects" / "pack" / f"{pack}.idx").open("rb") as file:
         file.seek(_IDS - 4)
         left = 20 * int.from_bytes(file.read(4), "big")
@@ -263,7 +264,7 @@ def _object_ids(path: Path, pack: str) -> Iterator[list[bytes]]:
 
 
 def _objects(index_bytes: int) -> int:
-    # A pack past 2 GiB has eight bytes more for some; nobody needs the number exactly.
+    # In the index of a pack past 2 GiB, some entries have eight more bytes; the number need not be exact.
     return max(0, index_bytes - _IDS - _ENDING) // _ENTRY
 
 
@@ -277,7 +278,7 @@ def _entries(path: Path) -> list[os.DirEntry[str]]:
 
 def _is_older(entry: os.DirEntry[str], seconds: float) -> bool:
     try:
-        # Renaming a file changes its ctime.
+        # The time of the last change is the ctime, since renaming a file changes that, too.
         return time.time() - entry.stat().st_ctime >= seconds
     except FileNotFoundError:
         return False

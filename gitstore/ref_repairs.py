@@ -8,15 +8,15 @@ from gitstore.durable import sync_folder
 from gitstore.errors import ObjectMissing, translated
 from gitstore.store import open_repository
 
-# Outside refs/heads and refs/tags: no clone gets it, and upkeep keeps the objects.
+# Outside refs/heads and refs/tags: no clone gets these refs, and upkeep keeps their objects.
 FOUND = "refs/annals/found"
 
 
 def put(path: Path, ref: str, target: str | None) -> None:
-    """Set a ref of any name to an object, whatever it names now, or remove it; durably.
+    """Set a ref of any name to an object, whatever the ref names now, or remove the ref; durably.
 
-    The caller has the subscription's lock on its refs, and has kept the object that the ref named.
-    Raises ObjectMissing, RepositoryMissing, StoreUnavailable.
+    The caller has the subscription's lock on its refs, and has kept the object that the ref named. Raises
+    ObjectMissing, RepositoryMissing, StoreUnavailable.
     """
     repository = open_repository(path)
     try:
@@ -34,7 +34,7 @@ def put(path: Path, ref: str, target: str | None) -> None:
 
 
 def keep(path: Path, object_id: str) -> str | None:
-    """Name an object so that it is neither served nor lost; returns the ref, None for no such object."""
+    """Keep an object by a ref that is not served; returns the ref, or None if there is no such object."""
     ref = f"{FOUND}/{object_id}"
     try:
         put(path, ref, object_id)

@@ -18,7 +18,7 @@ _LOOSE = re.compile(rb"([0-9a-f]{40})\n")
 
 
 def read(path: Path, ref: str) -> str | None:
-    """Read the commit that a branch, by its full name, names, or None; raises RepositoryMissing."""
+    """Read the commit that a branch, given by its full name, names, or None; raises RepositoryMissing."""
     return _present(path, ref)
 
 
@@ -27,8 +27,8 @@ def forward(path: Path, ref: str, commit: str, *, since: str | None = None) -> b
 
     The caller has the subscription's lock on its refs, and has read the commit under it. No other process
     then moves refs, so a lock file in the way belongs to a process that was killed, and is removed. `since`
-    is a known ancestor of `commit`, such as the head that its batch began on: where the branch is at it, the
-    history is not read, which takes longer the more packs there are.
+    is a known ancestor of `commit`, such as the head that its batch began on: if the branch is at `since`,
+    the history need not be read, which takes longer the more packs there are.
 
     Raises RefDiverged if the branch is elsewhere, also if it is ahead; ObjectMissing, RepositoryMissing,
     StoreUnavailable.
@@ -45,10 +45,10 @@ def forward(path: Path, ref: str, commit: str, *, since: str | None = None) -> b
 
 
 def settle_tags(path: Path, wanted: Mapping[str, str | None]) -> None:
-    """Set each ref under `refs/tags/` to its object, or remove it where that is None; durably.
+    """Set each ref under `refs/tags/` to its object, or remove it if the object is None; durably.
 
-    The caller has the lock on the refs, and takes the objects from the rows: a tag that names another one was
-    left by a crash. Raises ObjectMissing, RepositoryMissing, StoreUnavailable.
+    The caller has the lock on the refs, and takes the objects from the rows: a tag that names another object
+    was left by a crash. Raises ObjectMissing, RepositoryMissing, StoreUnavailable.
     """
     with _opened(path) as repository:
         for name, target in wanted.items():
@@ -58,13 +58,14 @@ def settle_tags(path: Path, wanted: Mapping[str, str | None]) -> None:
                 if present is not None:
                     _remove(path, repository, ref)
                 else:
-                    # The process that removed it may have been killed before it removed its lock.
+                    # The process that removed the ref may have been killed before it removed its lock.
                     (path / f"{ref}.lock").unlink(missing_ok=True)
             elif target != present:
                 if pygit2.Oid(hex=target) not in repository:
                     raise ObjectMissing(target)
                 _write(path, ref, present, target)
-            # Also where it was right already: the process that wrote it may have been killed before this.
+            # A ref that was right already is synced, too: the process that wrote it may have been killed
+            # before that.
             _sync_parents(path / ref, path / "refs")
 
 
@@ -75,7 +76,8 @@ def _opened(path: Path) -> Iterator[pygit2.Repository]:
         with translated():
             yield repository
     finally:
-        # As part of a reference cycle it would keep its files open until the next garbage collection.
+        # The repository is part of a reference cycle: it would keep its files open until the next garbage
+        # collection.
         repository.free()
 
 
@@ -90,7 +92,7 @@ def _check_descent(repository: pygit2.Repository, ref: str, commit: str, present
 def _present(path: Path, ref: str) -> str | None:
     """Read the object that a ref names, or None."""
     with suppress(OSError):
-        # It has a file of its own, unless upkeep packed it: no repository has to be opened for that.
+        # A ref has a file of its own unless upkeep packed it: most reads need not open the repository.
         loose = _LOOSE.fullmatch((path / ref).read_bytes())
         if loose is not None:
             return loose[1].decode()
@@ -100,9 +102,9 @@ def _present(path: Path, ref: str) -> str | None:
 
 
 def _write(path: Path, ref: str, present: str | None, target: str) -> None:
-    """Compare and swap, as git does it: the process that could create the lock file renames it to the ref.
+    """Compare and swap, as git does: the process that could create the lock file renames it to the ref.
 
-    Libgit2 would keep the interpreter's lock, and so stop every other thread, while it waits for the disk.
+    Libgit2 would keep the interpreter's lock while it waits for the disk, and so stop every other thread.
     """
     lock = path / f"{ref}.lock"
     content = [f"{target}\n".encode()]

@@ -13,14 +13,14 @@ _NATIVE_REFUSED = (
 
 _HEAD = b'{\n  "definition": '
 _DEFINITION_END = b"\n}\n"
-# Cannot occur inside a definition: its strings hold no raw newline and its keys are indented deeper. It
+# This cannot occur inside a definition: its strings hold no raw newline and its keys are indented deeper. It
 # follows the definition because keys are sorted.
 _TAIL = b',\n  "description": '
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The parts of a snapshot; `definition` are the canonical bytes inside the whole."""
+    """The parts of a snapshot; `definition` is its canonical bytes as they are inside the whole."""
 
     definition: bytes
     description: str | None
@@ -34,7 +34,7 @@ def canonical_definition(definition: dict[str, object]) -> bytes:
     """Return the bytes of a definition exactly as its snapshot has them, indented one level.
 
     Raises ValueError for values that JSON or UTF-8 can't hold: non-finite floats, lone surrogates, integers
-    past 64 bits, keys that are no strings, nesting past orjson's limit.
+    past 64 bits, keys that are not strings, nesting past orjson's limit.
     """
     try:
         whole = orjson.dumps({"definition": definition}, option=_OPTIONS | _NATIVE_REFUSED)
@@ -55,7 +55,10 @@ def assemble(
     resource_id: str,
     resource_type: str,
 ) -> bytes:
-    """Assemble a snapshot around the canonical bytes of its definition; ValueError as above."""
+    """Assemble a snapshot around the canonical bytes of its definition.
+
+    Raises ValueError as `canonical_definition` does.
+    """
     rest = {
         "description": description,
         "name": name,
@@ -71,7 +74,7 @@ def assemble(
 
 
 def split(snapshot: bytes) -> Snapshot:
-    """Split a snapshot, its definition not parsed; ValueError for bytes that are no snapshot."""
+    """Split a snapshot without parsing its definition; raises ValueError if the bytes are not a snapshot."""
     boundary = snapshot.rfind(_TAIL)
     if boundary < 0 or not snapshot.startswith(_HEAD):
         raise ValueError("not a snapshot: its first fields are not definition and description")

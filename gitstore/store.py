@@ -52,7 +52,7 @@ class Store:
 
     @property
     def root(self) -> Path:
-        """The folder."""
+        """The folder of all repositories."""
         return self._root
 
     def path(self, subscription_id: str) -> Path:
@@ -88,7 +88,8 @@ class Store:
                     passing("repository-named")
             elif subscription_id in self._durable:
                 return path
-            # Also where another process created it: it may have been killed between its rename and its fsync.
+            # A repository that another process created is synced, too: that process may have been killed
+            # after its rename.
             sync_folder(self._root)
         self._durable.add(subscription_id)
         return path
@@ -96,7 +97,7 @@ class Store:
     def remove(self, subscription_id: str) -> None:
         """Remove a repository, if it exists. Raises StoreUnavailable.
 
-        A crash leaves the rest under a name that nobody looks for, a leftover like any other.
+        After a crash, the rest is a leftover under a name that no reader looks for.
         """
         path = self.path(subscription_id)
         with translated():
@@ -109,7 +110,7 @@ class Store:
 
     @contextmanager
     def _built(self) -> Iterator[Path]:
-        """Build a whole, durable repository under a name that nobody looks for; removed unless renamed."""
+        """Build a complete, durable repository under a temporary name; it is removed unless it is renamed."""
         folder = self._root / f"tmp-{uuid4()}"
         folder.mkdir()
         try:
@@ -150,7 +151,7 @@ def _rename_unless_there(built: Path, path: Path) -> None:
     try:
         built.rename(path)
     except OSError:
-        # A folder is never renamed onto another: another process was first, unless nothing is there still.
+        # A rename never replaces a folder with content: if there is one, another process was first.
         if not path.is_dir():
             raise
 

@@ -14,7 +14,7 @@ _OPEN_REPOSITORIES = 32
 
 
 class Reader:
-    """Reads blobs from any thread; each thread keeps the repositories that it used last open."""
+    """A reader of blobs for any thread; each thread keeps the repositories open that it used last."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -19,8 +19,8 @@ _FORM = ("--encoding=UTF-8", "--format=%x00%H %P%x00%B")
 class BranchCommit:
     """A commit of a branch; a merge has no `changes`.
 
-    `message` is as the commit holds it. `changes` are the blobs that the commit puts at paths, None where it
-    removes one; `odd` are the paths among them that are not plain files (mode 100644).
+    `message` is as the commit holds it. `changes` maps each changed path to its new blob, or to None if the
+    commit removes the file; `odd` are the paths among them that are not plain files (mode 100644).
     """
 
     commit_id: str
@@ -31,9 +31,9 @@ class BranchCommit:
 
 
 def read_branch(path: Path, head: str, *, without: str | None = None) -> Iterator[BranchCommit]:
-    """Yield `head` and every commit it descends from, the oldest first, except those that `without` has.
+    """Yield `head` and every commit it descends from, the oldest first, except `without` and its ancestors.
 
-    Raises RepositoryMissing, GitStoreError where git can't read all of them, StoreUnavailable.
+    Raises RepositoryMissing, GitStoreError if git can't read all of them, StoreUnavailable.
     """
     range_ = (head,) if without is None else (head, f"^{without}")
     with closing(_tokens(output_of(path, *_LOG, *_PLAIN, *_FORM, *range_, "--"))) as tokens:
@@ -43,7 +43,7 @@ def read_branch(path: Path, head: str, *, without: str | None = None) -> Iterato
             message = next(tokens)
             changes: dict[str, str | None] = {}
             odd = []
-            # A line about a path, with a newline before the first, is followed by the path.
+            # Git writes a line about each path, the first after a newline, and then the path.
             while (following := next(tokens, None)) and (about := following.lstrip(b"\n")).startswith(b":"):
                 _, mode, _, blob, _ = about.split(b" ")
                 name = next(tokens).decode("utf-8", "replace")

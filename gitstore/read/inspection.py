@@ -29,9 +29,9 @@ _PACKED = re.compile(rb"([0-9a-f]{40}) (refs/\S+)")
 
 @dataclass(slots=True)
 class Refs:
-    """Refs by full name: the object that each names, the content of broken ones, and the locks on them.
+    """Refs by full name: the object that each names, the content of broken refs, and the locks on refs.
 
-    Of a lock, the time of its creation, in seconds.
+    Each lock has the time of its creation, in seconds.
     """
 
     head: str
@@ -43,16 +43,17 @@ class Refs:
 def read_refs(path: Path) -> Refs:
     """Read every ref of a repository; raises RepositoryMissing and StoreUnavailable.
 
-    Without the lock on the refs, they may move meanwhile.
+    If the caller does not have the lock on the refs, they may move meanwhile.
     """
     if not path.is_dir():
         raise RepositoryMissing(str(path))
     with translated():
         refs = Refs(_shown(_content(path / "HEAD") or b""))
         locks = [path / "HEAD.lock", path / "packed-refs.lock"]
-        # Loose ones first: pack-refs writes the packed file before it removes them.
+        # Loose refs are read first: pack-refs writes the packed file before it removes them, so none is
+        # missed.
         loose = {}
-        # Unlike rglob, it tolerates folders that are removed meanwhile.
+        # Unlike rglob, os.walk tolerates folders that are removed meanwhile.
         for folder, _, names in os.walk(path / "refs"):
             for file in (Path(folder, name) for name in names):
                 if file.name.endswith(LOCK):
@@ -110,14 +111,14 @@ class Objects:
             return self._repository.descendant_of(pygit2.Oid(hex=commit), pygit2.Oid(hex=ancestor))
 
     def tag_of(self, object_id: str) -> tuple[str | None, str] | None:
-        """Return the name in a tag object and its target; of a light tag, None and the commit."""
+        """Return the name in a tag object, and its target; for a light tag, None and the commit."""
         found = self._get(object_id)
         if isinstance(found, pygit2.Tag):
             return found.name, str(found.target)
         return (None, object_id) if isinstance(found, pygit2.Commit) else None
 
     def blob(self, object_id: str) -> bytes | None:
-        """Read a blob, None where it is missing or can't be read."""
+        """Read a blob, or return None if it is missing or can't be read."""
         found = self._get(object_id)
         return found.data if isinstance(found, pygit2.Blob) else None
 
@@ -128,7 +129,7 @@ class Objects:
             return None
         with suppress(KeyError, pygit2.GitError):
             return cast("object", self._repository[oid])
-        # Upkeep may have moved it into a pack that libgit2 does not know: look once more, afresh.
+        # Upkeep may have moved the blob into a pack that libgit2 does not know: look once more, afresh.
         self._repository.free()
         self._repository = open_repository(self._path)
         with suppress(KeyError, pygit2.GitError):
@@ -137,7 +138,7 @@ class Objects:
 
 
 def output_of(path: Path, *arguments: str) -> Iterator[bytes]:
-    """Yield the output of git in a repository, in pieces; raises as `fsck` does, and where git fails."""
+    """Yield the output of git in a repository, in pieces; raises the errors of `fsck`, and GitStoreError."""
     with _git(path, arguments) as git:
         output = cast("IO[bytes]", git.process.stdout)
         while chunk := output.read(_CHUNK_BYTES):
@@ -148,8 +149,8 @@ def output_of(path: Path, *arguments: str) -> Iterator[bytes]:
 def fsck(path: Path) -> list[str]:
     """Return the complaints of `git fsck --strict` about every object and ref, a line each.
 
-    Beside writers it may miss an object that was not there when it began: a line said twice is true. Raises
-    RepositoryMissing and StoreUnavailable.
+    While others write, git may report an object as missing that was not there when it began. Only a complaint
+    that a second run repeats is certain. Raises RepositoryMissing and StoreUnavailable.
     """
     arguments = ("fsck", "--strict", "--full", "--no-dangling", "--no-progress", "--no-reflogs")
     with _git(path, arguments) as git:
@@ -166,7 +167,7 @@ def fsck(path: Path) -> list[str]:
 def _git(path: Path, arguments: tuple[str, ...]) -> AbstractContextManager[RunningGit]:
     if not path.is_dir():
         raise RepositoryMissing(str(path))
-    # Git has to read the files of any owner, and as they are: not as refs/replace has them.
+    # Git has to read files of any owner, and the objects themselves, not their substitutes in refs/replace.
     as_it_is = {
         "GIT_CONFIG_COUNT": "1",
         "GIT_CONFIG_KEY_0": "safe.directory",

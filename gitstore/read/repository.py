@@ -53,7 +53,8 @@ class RefTips:
 class RepositoryReader:
     """One repository, open for one thread; `tips` is where its refs were when it was opened.
 
-    Raises RepositoryMissing, and as every method does NotUnderstood, ObjectMissing, StoreUnavailable.
+    Raises RepositoryMissing. Opening and every method raise NotUnderstood, ObjectMissing and
+    StoreUnavailable.
     """
 
     def __init__(self, path: Path) -> None:
@@ -87,7 +88,7 @@ class RepositoryReader:
             yield Tagged(collection, resource_id, tag, object_id, str(found.target), record)
 
     def files(self, commit_id: str | None) -> dict[str, str]:
-        """Return the blobs at a commit, by path; none at None."""
+        """Return the blobs in a commit's tree by path, or an empty dictionary for no commit."""
         found: dict[str, str] = {}
         if commit_id is not None:
             with translated():
@@ -95,7 +96,7 @@ class RepositoryReader:
         return found
 
     def read_blob(self, blob_id: str) -> bytes:
-        """Return the content of a blob, its hash verified."""
+        """Return the content of a blob, and verify its hash."""
         return read_blob(self._odb, blob_id)
 
     def strays(self) -> list[Stray]:
@@ -119,7 +120,7 @@ class RepositoryReader:
             end, branch = ends.pop(0)
             for commit in loose.get(end, ()):
                 try:
-                    # UnicodeDecodeError is a ValueError: Annals writes UTF-8 alone.
+                    # UnicodeDecodeError, which is a ValueError, counts as well: Annals writes UTF-8 alone.
                     record = commit_records.read(commit.raw_message.decode())
                 except ValueError:
                     continue

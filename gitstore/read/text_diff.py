@@ -16,7 +16,8 @@ from tempfile import TemporaryDirectory
 from gitstore.errors import translated
 from gitstore.git import environment, started
 
-# In one process. Git takes some 15 times the bytes of a text in memory: 570 MB for two texts of 36 MB.
+# Diffs at once in one process. Git takes some 15 times the bytes of a text in memory: 570 MB for two texts of
+# 36 MB.
 RUNNING_AT_ONCE = 2
 
 _SLOTS = threading.BoundedSemaphore(RUNNING_AT_ONCE)
@@ -29,10 +30,10 @@ _DIFFERENT = 1
 def unified(old: bytes, new: bytes, *, old_label: str, new_label: str, seconds: float) -> str:
     """Make the unified diff of two texts in UTF-8 with three lines of context, empty for equal ones.
 
-    Where git takes longer than `seconds`, waiting for other diffs included, all of the old text is shown as
-    removed and all of the new one as added. The labels hold no newline. Raises StoreUnavailable where the
-    file system refuses or git can't be started, GitStoreError where git fails, ValueError for bytes that
-    are not UTF-8.
+    If git takes longer than `seconds`, including the wait for other diffs, all of the old text is shown as
+    removed and all of the new one as added. The labels must not hold a newline. Raises StoreUnavailable if
+    the file system refuses or git can't be started, GitStoreError if git fails, ValueError for bytes that are
+    not UTF-8.
     """
     if old == new:
         return ""
@@ -43,7 +44,7 @@ def unified(old: bytes, new: bytes, *, old_label: str, new_label: str, seconds: 
 
 
 def _hunks(old: bytes, new: bytes, deadline: float) -> bytes | None:
-    """Return git's output below its header, None where that takes until after the deadline."""
+    """Return git's output below its header, or None if the deadline passes first."""
     if not _SLOTS.acquire(timeout=_remaining(deadline)):
         return None
     try:
@@ -60,15 +61,15 @@ def _hunks(old: bytes, new: bytes, deadline: float) -> bytes | None:
 
 
 def _run(folder: Path, deadline: float) -> bool:
-    """Write git's diff of `old` and `new` to `hunks`; False where the time ran out."""
-    # The temporary folder may be in somebody's working copy, whose configuration would count.
+    """Write git's diff of `old` and `new` to `hunks`; False if the time ran out."""
+    # The temporary folder may lie in somebody's working copy, whose configuration git would otherwise apply.
     outside = {"GIT_ATTR_NOSYSTEM": "1", "GIT_CEILING_DIRECTORIES": str(folder.parent.resolve())}
     with (
-        # A file, because a pipe would be emptied in pieces, and each piece waits for the GIL.
+        # The output is a file, because a pipe would be emptied in pieces, and each piece waits for the GIL.
         (folder / "hunks").open("wb") as output,
         started("diff", _COMMAND, stdout=output, cwd=folder, env=environment(**outside)) as git,
     ):
-        # A limit in case this process is killed before it can kill git.
+        # The kernel enforces this limit, in case this process is killed before it can kill git.
         limit = math.ceil(_remaining(deadline)) + 1
         resource.prlimit(git.process.pid, resource.RLIMIT_CPU, (limit, limit))
         try:

@@ -16,9 +16,9 @@ class Negotiation:
 
 
 def wants(request: bytes) -> Negotiation:
-    """Read a decompressed request of any protocol, for the audit; ValueError if it is malformed."""
+    """Read a decompressed request of any protocol, for the audit; raises ValueError if it is malformed."""
     command = None
-    # Sets, because a clone asks for one commit once a ref.
+    # Sets, because a clone asks for the same commit once for each of its refs.
     named: dict[bytes, set[bytes]] = {b"want": set(), b"have": set()}
     done = False
     for line in _lines(request):

@@ -1,7 +1,7 @@
 """Start processes with streams in an event loop, without blocking it.
 
-Starting a process takes until it has begun, and Python runs no other thread meanwhile: 10 ms on a busy
-machine, and 25 where the tables of its memory are copied first. Here a small program waits instead
+Python waits until a process that it starts has begun, and runs no other thread meanwhile: for 10 ms on a busy
+machine, and for 25 ms if the tables of its memory are copied first. Here a small program waits instead
 (`starter.py`). It ends with the process that started it, and so do all processes that it started.
 """
 
@@ -44,18 +44,18 @@ class Process:
 
     @property
     def runs(self) -> bool:
-        """True until its end is known."""
+        """True until the end of the process is known."""
         return self._status is None
 
     def kill(self) -> None:
         """End the process and all that it started, unless it has ended by itself."""
         if self.runs:
-            # Fails where the starter has ended: then nobody is connected.
+            # The shutdown fails if the starter has ended, since nothing is connected any more.
             with suppress(OSError):
                 self._control.shutdown(socket.SHUT_WR)
 
     async def wait(self) -> int:
-        """Wait for its end, and return its exit status; its output may not be read yet."""
+        """Wait for the end of the process, and return its exit status; some output may still be unread."""
         await self._ended.wait()
         assert self._status is not None  # noqa: S101 - set before the event is
         return self._status
@@ -63,7 +63,8 @@ class Process:
     def close(self) -> None:
         """Close the streams."""
         for writer in self._writers:
-            # A closing one ends with the process at the latest, and asyncio may have released its loop.
+            # A stream that is closing ends with the process at the latest, and asyncio may have released its
+            # loop.
             if not writer.is_closing():
                 writer.transport.abort()
 
@@ -88,7 +89,7 @@ class Process:
 
 
 class Starter:
-    """Starts processes one after the other, for one event loop, by a program that is started once."""
+    """A starter of processes, one after the other, for one event loop; its program is started once."""
 
     def __init__(self) -> None:
         self._turn = asyncio.Lock()
@@ -96,7 +97,7 @@ class Starter:
         self._requests: socket.socket | None = None
 
     def close(self) -> None:
-        """Start no more, and end all that run."""
+        """Start no more processes, and end all that run."""
         if self._requests is not None:
             self._requests.close()
         if self._program is not None:
@@ -104,7 +105,10 @@ class Starter:
         self._requests = self._program = None
 
     async def start(self, command: Sequence[str], environment: Mapping[str, str]) -> Process:
-        """Start a command; raises OSError where it can't be. Cancelled, it leaves no process behind."""
+        """Start a command; raises OSError if it can't be started.
+
+        A cancelled start leaves no process behind.
+        """
         request = json.dumps([list(command), dict(environment)]).encode()
         async with self._turn:
             with ExitStack() as on_error:
@@ -140,7 +144,7 @@ class Starter:
         return ours
 
     def _connected(self) -> socket.socket:
-        """Return the socket of the running program, started if need be."""
+        """Return the socket of the running starter, which is started if need be."""
         if self._requests is None or self._program is None or self._program.poll() is not None:
             self.close()
             self._requests, other = socket.socketpair(type=socket.SOCK_SEQPACKET)

@@ -14,7 +14,7 @@ import signal
 import socket
 from contextlib import suppress
 
-# A third of a share: a clone still proceeds on a busy machine.
+# This gives git a third of the usual share of a processor: a clone still proceeds on a busy machine.
 NICENESS = 5
 # More than the kernel takes in one packet.
 _REQUEST_BYTES = 256 * 1024
@@ -32,7 +32,7 @@ class _StartedProcess:
 
     def kill(self) -> None:
         """End the process and all that it started."""
-        # Until it is waited for, no other process has its id.
+        # Until a process is waited for, no other process has its id.
         if self.status is None:
             os.killpg(self._pid, signal.SIGKILL)
 
@@ -77,10 +77,11 @@ class _StartedProcesses:
 
     def _take(self, request: bytes, descriptors: list[int]) -> None:
         for descriptor in descriptors:
-            # Before anything is started: no process inherits the streams of another.
+            # This comes before any start, so that no process inherits the streams of another.
             os.set_inheritable(descriptor, False)
         if len(descriptors) < _DESCRIPTORS:
-            # The limit on open files was reached: closing the rest reports it.
+            # The kernel dropped descriptors at the limit on open files; closing the rest reports this to the
+            # caller.
             for descriptor in descriptors:
                 os.close(descriptor)
             return
@@ -101,7 +102,7 @@ class _StartedProcesses:
     def _ended(self, child: _StartedProcess) -> None:
         self._events.unregister(child.end)
         with suppress(KeyError):
-            # Unregistered already where the process was asked to end.
+            # The socket is unregistered already if the process was asked to end.
             self._events.unregister(child.control)
         self._running.remove(child)
         child.reap()
@@ -115,7 +116,7 @@ def _started(request: bytes, streams: list[int], control: socket.socket) -> _Sta
         environment,
         file_actions=[(os.POSIX_SPAWN_DUP2, stream, number) for number, stream in enumerate(streams)],
         setsid=True,
-        # Python ignores these signals, and no other program expects that.
+        # Python ignores these signals; other programs expect their default actions.
         setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
     )
     try:
@@ -130,7 +131,7 @@ def _started(request: bytes, streams: list[int], control: socket.socket) -> _Sta
 
 
 def _give_way(leader: int) -> None:
-    """Lower the priority of a session, by the id of its leader, also against other sessions.
+    """Lower the priority of a session, given by the id of its leader, also relative to other sessions.
 
     Where Linux shares the processors among sessions first (sched(7), "The autogroup feature"), a process's
     own niceness counts within its session alone. Best effort.
@@ -138,13 +139,14 @@ def _give_way(leader: int) -> None:
     with suppress(OSError):
         os.setpriority(os.PRIO_PGRP, leader, NICENESS)
     with suppress(OSError), open(f"/proc/{leader}/autogroup", "w") as autogroup:  # noqa: PTH123 - `pathlib` is large
-        # Missing without autogroups; refused to others than root more than ten times a second.
+        # The file is missing on a kernel without autogroups; only root may write to it more than ten times a
+        # second.
         autogroup.write(str(NICENESS))
 
 
 def _send(control: socket.socket, number: int) -> None:
     with suppress(OSError):
-        # The other side may have closed the socket.
+        # The write fails if the other side has closed the socket.
         control.send(str(number).encode())
 
 

@@ -17,7 +17,7 @@ _CHUNK_BYTES = 64 * 1024
 # Enough for git's error message; the rest is read and dropped, so that git never waits for a reader.
 _STDERR_BYTES = 4 * 1024
 _PROTOCOL = re.compile(r"[A-Za-z0-9=:.-]{1,64}")
-# Sent by clients of version 2; git itself answers all others.
+# Clients of version 2 send this; git itself answers all others.
 _PROTOCOL_2 = "version=2"
 _ADVERTISE = ("--http-backend-info-refs",)
 # An upgrade of git while the service runs is noticed within this time.
@@ -50,19 +50,19 @@ class UploadPack:
         self._starter = Starter()
 
     def close(self) -> None:
-        """Start no more, and end all that run."""
+        """Start no more processes, and end all that run."""
         self._starter.close()
 
     async def advertise(self, subscription_id: str, protocol: str | None) -> AsyncGenerator[bytes, None]:
         """Yield the answer to `GET info/refs?service=git-upload-pack`, for a `Git-Protocol` header.
 
-        Raises as `serve` does.
+        Raises the errors of `serve`.
         """
         path = self._repository(subscription_id)
         if not advertises_refs(protocol):
             yield await self._advertised_capabilities(path)
             return
-        # As git-http-backend(1): from version 2 on there is no line that names the service.
+        # As in git-http-backend(1), no line names the service from version 2 on.
         prefix = b"" if "version=2" in _valid(protocol).split(":") else _PREFIX
         async with (
             self._place(self._places),
@@ -187,14 +187,15 @@ async def _feed(stdin: asyncio.StreamWriter, request: bytes | AsyncIterator[byte
     chunks = _once(request) if isinstance(request, bytes) else request
     try:
         async for chunk in chunks:
-            # Asked first because uvloop, unlike asyncio, refuses to write to a pipe that git has closed.
+            # This check is needed because uvloop, unlike asyncio, refuses to write to a pipe that git has
+            # closed.
             if stdin.is_closing():
                 return
             stdin.write(chunk)
             try:
                 await stdin.drain()
             except (BrokenPipeError, ConnectionResetError):
-                # Git needed no more, or failed: its status says which.
+                # Git needed no more of the request, or failed: its exit status tells which.
                 return
     finally:
         stdin.close()

@@ -8,9 +8,9 @@ BUNDLE_SECONDS = 6 * 3600.0
 
 
 def write(git: MaintenanceGit, file: Path) -> None:
-    """Write every ref and all that it reaches into a file, replacing it, and have git verify it.
+    """Write every ref and all objects that refs reach into a file, replacing it, and have git verify it.
 
-    The repository has a commit. Raises as `MaintenanceGit.run` does.
+    The repository must have a commit. Raises the errors of `MaintenanceGit.run`.
     """
     path = str(file.resolve())
     git.run("bundle", "create", "--quiet", path, "--all", deadline_seconds=BUNDLE_SECONDS)

@@ -22,7 +22,7 @@ _PREFIXES = (
     ("nice", "-n", "10"),
     ("ionice", "-c", "3"),
 )
-# The repository's own configuration is durable; one restored from a backup may not be.
+# The repository's own configuration makes git write durably, but one restored from a backup may lack it.
 _CONFIGURATION = {
     "core.fsync": "all",
     "core.fsyncMethod": "fsync",
@@ -46,8 +46,8 @@ class MaintenanceGit:
     def run(self, *arguments: str, given: bytes = b"", deadline_seconds: float) -> bytes:
         """Run git with some input, and return its output.
 
-        Raises MaintenanceFailed where it fails or takes too long, StoreUnavailable where it can't be started,
-        and the errors of the watch.
+        Raises MaintenanceFailed if git fails or takes too long, StoreUnavailable if it can't be started, and
+        the errors of the watch.
         """
         configuration = _CONFIGURATION | {"safe.directory": str(self.path.resolve())}
         options = [part for name, value in configuration.items() for part in ("-c", f"{name}={value}")]
@@ -64,9 +64,9 @@ class MaintenanceGit:
             return stdout.read()
 
     def pack(self, *arguments: str, given: bytes = b"", deadline_seconds: float) -> str | None:
-        """Make a pack, synced but for its folder's names; returns its name, None where nothing was to pack.
+        """Make a pack; returns its name, or None if there was nothing to pack.
 
-        Raises as `run` does.
+        The files are synced, but not the folder with their names. Raises the errors of `run`.
         """
         base = self.path.resolve() / "objects" / "pack" / "pack"
         command = ("pack-objects", "-q", "--non-empty", "--delta-base-offset", *arguments, str(base))
@@ -77,7 +77,7 @@ class MaintenanceGit:
 
 
 def _ends(process: subprocess.Popen[bytes], deadline_seconds: float, watch: Watch) -> bool:
-    """Wait for the end of a process; False where it runs beyond its deadline."""
+    """Wait for the end of a process; False if it runs beyond its deadline."""
     deadline = time.monotonic() + deadline_seconds
     while True:
         with suppress(subprocess.TimeoutExpired):

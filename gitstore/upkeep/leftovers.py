@@ -11,7 +11,7 @@ from gitstore.durable import sync_folder
 from gitstore.errors import translated
 
 _HALF_WRITTEN = ("objects/pack/tmp_*", "objects/pack/.tmp-*", "objects/??/tmp_obj_*")
-# Not locks on refs: under the subscription's lock on its refs, those are known to be stale.
+# Locks on refs are not among these: under the subscription's lock on its refs they are known to be stale.
 _LOCKS = ("config.lock", "objects/*.lock", "objects/info/**/*.lock", "objects/pack/*.lock")
 
 
@@ -24,27 +24,27 @@ class Leftover:
 
 
 def half_written(repository: Path) -> list[Leftover]:
-    """Find unfinished packs and objects of a repository; a writer may be writing them just now."""
+    """Find unfinished packs and objects of a repository; a writer may still be writing them."""
     return _matching(repository, *_HALF_WRITTEN)
 
 
 def locks(repository: Path) -> list[Leftover]:
-    """Find locks on anything but refs; a process may have them just now."""
+    """Find locks on anything but refs; a process may still have them."""
     return _matching(repository, *_LOCKS)
 
 
 def unfinished(root: Path) -> list[Leftover]:
-    """Find unfinished repositories in the folder of all; a process may be making them just now."""
+    """Find unfinished repositories in the folder of all repositories; a process may still be making them."""
     return _matching(root, "tmp-*")
 
 
 def below(folder: Path, pattern: str) -> list[Leftover]:
-    """Find files and folders with a name of that pattern in a folder."""
+    """Find files and folders in a folder by a pattern of names."""
     return _matching(folder, pattern)
 
 
 def repositories(root: Path) -> dict[UUID, float]:
-    """Find the repositories in the folder of all, with the time of the last change of each, in seconds."""
+    """Find all repositories in their folder, with the time of each one's last change, in seconds."""
     found = {}
     for each in _matching(root, "*.git"):
         try:
@@ -76,7 +76,7 @@ def remove(path: Path) -> None:
 def _matching(folder: Path, *patterns: str) -> list[Leftover]:
     found = []
     for pattern in patterns:
-        # Unlike Path.glob, it tolerates folders that are removed meanwhile.
+        # Unlike Path.glob, glob.glob tolerates folders that are removed meanwhile.
         for name in glob(pattern, root_dir=folder, recursive=True):  # noqa: PTH207
             path = folder / name
             with translated(), suppress(FileNotFoundError):

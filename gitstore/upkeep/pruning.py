@@ -1,9 +1,9 @@
 """Remove objects that crashes left and that have been unreachable for two weeks.
 
 The time of a file does not say when an object became unreachable, since packs are merged. So each run notes
-in the repository which objects it found unreachable, and an object is removed once runs two weeks apart found
-it so. Everything up to the removal is done beside writers. The removal itself takes milliseconds, under the
-lock that orders them.
+in the repository which objects it found unreachable, and an object is removed once two runs, two weeks apart,
+found it unreachable. Writers continue during everything up to the removal. The removal itself takes
+milliseconds, under the lock that orders the writers.
 """
 
 import json
@@ -36,8 +36,8 @@ class Pruning:
 def prepare(git: MaintenanceGit, at: datetime, *, grace: timedelta = GRACE) -> Pruning | None:
     """Note the unreachable objects, and pack all others; None if no object is due yet.
 
-    The refs are where the rows say, or behind only by batches written since this was called. Raises
-    MaintenanceFailed, also where objects are missing; StoreUnavailable; the errors of the watch.
+    The refs must be where the rows say, or behind only by batches written since the call. Raises
+    MaintenanceFailed, also if objects are missing; StoreUnavailable; the errors of the watch.
     """
     tips = _tips(git)
     old = [pack.name for pack in pack_folder.packs(git.path) if not pack.is_kept]

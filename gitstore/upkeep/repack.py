@@ -3,8 +3,8 @@
 Every batch writes a pack of its own, without deltas. `consolidate` merges new packs by copying; `light` also
 extends the commit-graph; `deep` finds deltas and writes the bitmap from which clones are served. All of them
 keep every object, reachable or not: objects of a batch are unreachable until its transaction commits. Git
-merges packs, and this package removes the merged ones: after it has synced the folder, as git does not, and
-has checked that no object is missing. Packs that appear meanwhile are not touched.
+merges packs, and this package removes the merged ones, after two steps that git leaves out: it syncs the
+folder, and checks that no object is missing. Packs that appear meanwhile are not touched.
 """
 
 import os
@@ -20,13 +20,14 @@ from gitstore.errors import translated
 from gitstore.pack_folder import Pack
 from gitstore.upkeep.git_process import MaintenanceGit, Watch
 
-# A miss then costs libgit2 half a millisecond, and a merge 0.2 s: docs/operations/upkeep.md has the figures.
+# With 64 packs, a miss costs libgit2 half a millisecond, and a merge 0.2 s: docs/operations/upkeep.md has the
+# figures.
 MANY_PACKS = 64
 MANY_LOOSE_REFS = 64
 # Once half as many objects were added as the deltified pack holds, all deltas are sought anew: git then looks
 # at each object a bounded number of times, however long the history.
 _RENEWAL = 0.5
-# Fewer are not worth a run of `deep`.
+# Fewer new objects are not worth a run of `deep`.
 _FEW_OBJECTS = 500
 # Measured on small edits of 6.6 KB documents: 250 instead of 50 deltas in a row save 4 % of the bytes; the
 # newest version, which is read most, is first in its chain.
@@ -54,17 +55,17 @@ class State:
 
     @property
     def wants_light(self) -> bool:
-        """True where merging packs, or packing refs, is worth it."""
+        """True if merging packs, or packing refs, is worth it."""
         return self.new_packs >= MANY_PACKS or self.loose_refs >= MANY_LOOSE_REFS
 
     @property
     def wants_deep(self) -> bool:
-        """True where enough objects have no deltas."""
+        """True if enough objects have no deltas."""
         return self.new_objects >= _FEW_OBJECTS or self.has_loose_objects
 
     @property
     def urgency(self) -> float:
-        """Orders repositories: packs slow every read, bytes only clones."""
+        """Sort key of repositories by their need of upkeep: packs slow every read, bytes only clones."""
         return self.new_packs + self.loose_refs / 16 + self.new_bytes / 2**20
 
 
@@ -107,7 +108,8 @@ class Upkeep:
         merged = pack_folder.geometric(pack_folder.packs(self._path))
         if len(merged) < 2:
             return 0
-        # Named one by one: given packs, git would walk the whole history below them in search of paths.
+        # The objects are named one by one: given packs, git would walk the whole history below them for their
+        # paths.
         ids = pack_folder.object_ids(self._path, [pack.name for pack in merged])
         given = "".join(f"{oid.hex()}\n" for oid in ids).encode()
         new = self.git.pack("--window=0", given=given, deadline_seconds=CONSOLIDATION_SECONDS)
@@ -115,7 +117,7 @@ class Upkeep:
         return len(merged)
 
     def light(self) -> int:
-        """Consolidate, and add new commits with their paths to the commit-graph; raises as that does."""
+        """Consolidate, and add new commits with their paths to the commit-graph; raises its errors."""
         merged = self.consolidate()
         graph = ("commit-graph", "write", "--reachable", "--changed-paths", "--split", "--no-progress")
         self.git.run(*graph, deadline_seconds=LIGHT_SECONDS)
@@ -124,10 +126,10 @@ class Upkeep:
     def pack_refs(self) -> None:
         """Pack many refs into one file, durably; the caller has the lock under which refs move.
 
-        Raises as `consolidate` does.
+        Raises the errors of `consolidate`.
         """
         with translated():
-            # Under the lock on the refs, a lock file belongs to a process that was killed.
+            # The caller has the lock on the refs, so a lock file belongs to a process that was killed.
             (self._path / "packed-refs.lock").unlink(missing_ok=True)
         # Git removes the loose refs without having synced the folder that names the packed file.
         for how in ("--no-prune", "--prune"):
@@ -141,9 +143,9 @@ class Upkeep:
             return _loose_refs(self._path) >= MANY_LOOSE_REFS
 
     def deep(self) -> bool:
-        """Find deltas, make one pack with a bitmap of all; False where nothing is new.
+        """Find deltas, and make one pack of all objects, with a bitmap; False if nothing is new.
 
-        Raises as `consolidate` does.
+        Raises the errors of `consolidate`.
         """
         pack_folder.remove_leftovers(self._path)
         state = needs(self._path)
@@ -168,7 +170,7 @@ class Upkeep:
         return True
 
     def _deltified(self, old: Sequence[Pack]) -> list[Pack]:
-        """Merge the new packs into one, whose deltas `deep` reuses; returns the packs after that."""
+        """Merge the new packs into one, whose deltas `deep` reuses; returns the packs after that merge."""
         deltified = pack_folder.deltified(old)
         added = [pack for pack in old if pack is not deltified]
         given = "".join(f"{pack.name}.pack\n" for pack in added).encode()
@@ -182,16 +184,16 @@ class Upkeep:
     def _replace(self, old: Sequence[Pack], new: str | None) -> None:
         replaced = [pack.name for pack in old if pack.name != new]
         pack_folder.check_holds_all(self._path, replaced, [] if new is None else [new])
-        # The last moment: without the lock among hosts, nothing may be removed.
+        # The watch checks the lock among hosts one last time: without it, nothing may be removed.
         self.git.watch()
         pack_folder.remove(self._path, replaced)
 
 
 @contextmanager
 def upkeep(path: Path, watch: Watch = lambda: None) -> Iterator[Upkeep | None]:
-    """Begin the upkeep of a repository; None where another process of this host is at it.
+    """Begin the upkeep of a repository; yields None if another process of this host does it.
 
-    `watch` is called while git runs; its errors end git and the upkeep. The caller keeps other hosts out.
+    `watch` is called while git runs; its errors end git and the upkeep. The caller must keep other hosts out.
     Raises RepositoryMissing.
     """
     with pack_folder.held(path) as lock:
@@ -199,7 +201,7 @@ def upkeep(path: Path, watch: Watch = lambda: None) -> Iterator[Upkeep | None]:
 
 
 def _loose_refs(path: Path) -> int:
-    """Count the loose refs, up to a number from which more make no difference."""
+    """Count the loose refs, up to a number beyond which the exact count makes no difference."""
     files = (name for _, _, names in os.walk(path / "refs") for name in names if not name.endswith(".lock"))
     return sum(1 for _ in islice(files, 16 * MANY_LOOSE_REFS))
 

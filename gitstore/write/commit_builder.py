@@ -19,11 +19,11 @@ from gitstore.write import trees
 from gitstore.write.pack_writer import Kind, PackObject, write_pack
 from gitstore.write.scratch_odb import Scratch
 
-# All trees of 200,000 resources.
+# This holds all trees of 200,000 resources.
 _CACHE_BYTES = 16 * 2**20
 # The longest chain of deltas of a tree: each is undone whenever the tree is read.
 _LONGEST_CHAIN = 32
-# Up to so many changed entries, splices are quicker than writing the tree anew.
+# Up to this number of changed entries, splices are quicker than writing the tree anew.
 _MOST_SPLICES = 4
 
 _NAME = r"([A-Za-z0-9_-][A-Za-z0-9._-]*)"
@@ -103,8 +103,8 @@ class CommitBuilder:
 
         `writes` are contents, `places` the ids of blobs that the repository or the batch has already. Without
         writes, places and removes the commit is empty. Author and committer are the actor, in UTC, to the
-        second. Raises ValueError for another kind of path, a naive time, and a path to remove that is not
-        there.
+        second. Raises ValueError for a path of another form, a naive time, and a path to remove that is not
+        in the tree.
         """
         signature = _signature(actor, time)
         tip = self._tips.setdefault(branch, _Tip())
@@ -141,7 +141,7 @@ class CommitBuilder:
             return str(self._repository.write(ObjectType.TAG, (header + message).encode()))
 
     def write(self) -> None:
-        """Make the batch durable as one pack; refs are the caller's business.
+        """Make the batch durable as one pack; the caller moves the refs.
 
         The pack has every object of the batch, even one that the repository may have already: only objects
         that `head` reaches are certain to outlive upkeep. Libgit2 finds the pack when it first misses an
@@ -174,7 +174,7 @@ class CommitBuilder:
         return str(parents[0]) if parents else None
 
     def blobs(self, commit_id: str | None, paths: Iterable[str]) -> dict[str, str | None]:
-        """Find the ids of the blobs at some paths of a commit's tree, None where there is none.
+        """Find the ids of the blobs at some paths of a commit's tree, None for a path without a blob.
 
         Raises ObjectMissing.
         """
@@ -228,7 +228,7 @@ class CommitBuilder:
                 for fan_out, entries in fan_outs.items()
             }
             subtrees[collection] = self._edited(before, files, FileMode.TREE)
-        # Also an empty root is a tree: that of a subscription whose last resource was deleted.
+        # An empty root is a tree, too: that of a subscription whose last resource was deleted.
         return self._edited(root, subtrees, FileMode.TREE) or self._repository.TreeBuilder().write()
 
     def _entry(self, tree: pygit2.Oid | None, name: str) -> pygit2.Oid | None:
@@ -246,7 +246,7 @@ class CommitBuilder:
     def _edited(
         self, tree: pygit2.Oid | None, entries: Mapping[str, pygit2.Oid | None], mode: FileMode
     ) -> pygit2.Oid | None:
-        """Write the tree with these entries set, or removed where None; None if nothing is left."""
+        """Write the tree with these entries set, or removed if None; returns None if no entry is left."""
         made = None
         if tree is not None and len(entries) <= _MOST_SPLICES:
             made = self._spliced(self._read_tree(tree), entries, mode)
@@ -301,7 +301,7 @@ def _parts(path: str) -> tuple[str, str, str]:
 
 
 def _signature(actor: Identity, time: datetime) -> pygit2.Signature:
-    """Make the signature of an actor, by id where libgit2 would refuse or change the name."""
+    """Make the signature of an actor; its name is the id if libgit2 would refuse or change the name."""
     if time.tzinfo is None:
         raise ValueError("a commit's time needs a zone")
     seconds = int(time.timestamp())

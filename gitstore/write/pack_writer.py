@@ -1,4 +1,4 @@
-"""Write one durable pack a batch: deltas of trees alone, index version 2, by hand as that is faster.
+"""Write one durable pack a batch: deltas of trees only, index version 2, by hand because that is faster.
 
 The formats are those of gitformat-pack(5). docs/decisions/0003-pack-writer.md has the figures.
 """
@@ -35,7 +35,8 @@ _LARGE_OFFSET = 1 << 31
 class PackObject(NamedTuple):
     """An object to write; `oid` is its id as 20 bytes, `data` its content without git's header.
 
-    `base` is an earlier object of the pack that differs little from it; then a delta of that is stored.
+    `base` is an earlier object of the pack that differs little from it; then the object is stored as a delta
+    of it.
     """
 
     kind: Kind
@@ -69,7 +70,8 @@ def write_pack(objects_dir: Path, objects: Sequence[PackObject]) -> Path | None:
     final = {suffix: folder / f"pack-{checksum.hex()}{suffix}" for suffix in (".pack", ".idx")}
     with translated():
         passing("pack-begun")
-        # Named after its content: a pack of this name has the same, and was synced before it was named.
+        # The name is derived from the content: an existing pack of this name is the same, and was synced
+        # before.
         if not all(path.exists() for path in final.values()):
             _publish(final, {".pack": chunks, ".idx": [encode_index(entries, checksum)]})
         sync_folder(folder)

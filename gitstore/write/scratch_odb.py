@@ -32,7 +32,7 @@ class Scratch(pygit2.OdbBackend):
         self._cached_bytes = 0
 
     def read_from(self, real: pygit2.Odb) -> None:
-        """Read through another opening of the same database from now on."""
+        """Use another opening of the same database for reads from now on."""
         self._real = real
 
     def settle(self) -> None:

@@ -41,7 +41,7 @@ def _find(tree: bytes, name: str, mode: FileMode) -> int | None:
     """Find the offset of the object's id."""
     head = b"%o %b\0" % (mode, name.encode())
     start = tree.find(head)
-    # The same bytes can be part of the id of another object: only after whole entries they begin one.
+    # The same bytes can be part of another object's id, so a match counts only where an entry begins.
     while start >= 0 and _ENTRIES.fullmatch(tree, 0, start) is None:
         start = tree.find(head, start + 1)
     return None if start < 0 else start + len(head)
