@@ -1,4 +1,10 @@
-"""Retention levels of log rows, and their default terms."""
+"""Retention levels of log rows, and their default terms.
+
+A new level takes `Level`, `DEFAULT_DAYS` and `LEVELS_OF` here, and a revision in `sql/migrations` with the
+check of `retention_policies.level`, the level's default row, and the level in `retention_log`. Its row in
+docs/operations/retention.md follows. Processes of the release before know neither the level nor its row: add
+the level in one release and the row in the next (decision 22).
+"""
 
 from collections.abc import Mapping
 from enum import StrEnum
