@@ -30,7 +30,7 @@ def digest(key: str) -> bytes:
 
 
 def id_of(key: str) -> UUID | None:
-    """Id in a key's text, None without one."""
+    """Id in the text of a key; None if the text holds no id."""
     head, _, _ = key.removeprefix(PREFIX).partition("_")
     if not key.startswith(PREFIX) or len(head) != 32:
         return None

@@ -9,7 +9,7 @@ from service.domain.actions import Action
 
 
 class Depth(StrEnum):
-    """Depth of a record; each one includes the one before it."""
+    """Depth of an audit record; each depth includes the depths before it."""
 
     NONE = "none"
     # Caller, action, subject, time and request.
@@ -32,7 +32,7 @@ CAN_BE_OFF: Final = frozenset(
 
 @dataclass(frozen=True)
 class Rule:
-    """Depth for an action on a type of resource; either may be ANY."""
+    """Depth for an action on a type of resource; the action and the type may be ANY."""
 
     resource_type: str
     action: str
@@ -45,7 +45,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Policy:
-    """Rules of a subscription: the first one that fits decides, else the default."""
+    """Rules of a subscription: the first rule that fits decides; if none fits, DEFAULT_DEPTH."""
 
     rules: tuple[Rule, ...] = ()
 

@@ -9,12 +9,12 @@ from service.domain.audit_policy import DEFAULT_POLICY, Policy
 from service.domain.errors import Forbidden
 from service.domain.ids import SubscriptionId, UserId
 
-# Prefix of the names of machines. Users' names have no colon.
+# Prefix of the names of machines. No user can have such a name: users' names have no colon.
 SYSTEM: Final = "system:"
 
 
 class Role(StrEnum):
-    """Role of a user in its subscription; the operator belongs to none."""
+    """Role of a user in its subscription; the operator belongs to no subscription."""
 
     VIEWER = "viewer"
     EDITOR = "editor"
@@ -32,7 +32,7 @@ class SubscriptionState(StrEnum):
 
     @classmethod
     def of(cls, closed_at: datetime | None, exported_at: datetime | None) -> "SubscriptionState":
-        """State by the times of its row: an exported subscription is being purged, or was."""
+        """State by the times in the row of a subscription; after its export the purge has at least begun."""
         if exported_at is not None:
             return cls.PURGED
         return cls.OPEN if closed_at is None else cls.CLOSED
@@ -78,7 +78,7 @@ _RIGHTS: dict[Role, frozenset[Right]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Request that causes an event, and the reason that it gives, as the logs name them."""
+    """Request that causes an event, and the reason given in the request, in the form that the logs store."""
 
     request_id: str
     ip_address: str | None

@@ -1,4 +1,4 @@
-"""The resources deleted with a root: their levels below it, and the counts of each collection."""
+"""Find the resources that are deleted with a root, and count them by collection."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -19,9 +19,9 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Cascaded:
-    """A resource deleted with a root: its level below the root, and the number of resources by collection.
+    """A resource deleted with a root, and its level below the root.
 
-    The counts include the resource itself and all below it.
+    `counts` holds the number of resources in each collection: the resource itself and all below it.
     """
 
     resource_id: UUID
@@ -30,14 +30,14 @@ class Cascaded:
 
 
 def cascade(root: Candidate, others: Iterable[Candidate]) -> list[Cascaded]:
-    """The root and those of the others that are below it, a parent before its children."""
+    """Find the resources of `others` below the root; returns the root and these, parents before children."""
     inside: dict[UUID | None, list[Candidate]] = {}
     for each in others:
         if each.resource_id != root.resource_id:
             inside.setdefault(each.parent_id, []).append(each)
     ordered = [(root, 0)]
     for outer, level in ordered:
-        # The list grows during the loop.
+        # The loop also visits the resources that it adds to the list here.
         ordered += [(each, level + 1) for each in inside.get(outer.resource_id, ())]
     counts = {each.resource_id: dict(_ITSELF[each.kind]) for each, _ in ordered}
     for each, level in reversed(ordered):
@@ -49,7 +49,7 @@ def cascade(root: Candidate, others: Iterable[Candidate]) -> list[Cascaded]:
 
 
 def count(kinds: Iterable[str]) -> dict[str, int]:
-    """Count the kinds by collection."""
+    """Count resources, given by their kinds; every collection has a number, even 0."""
     found = Counter(kinds)
     return {kind.collection: found[kind] for kind in Kind}
 

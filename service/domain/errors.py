@@ -276,8 +276,9 @@ class BodyTooLarge(TooLarge):
 class DocumentTooLarge(TooLarge):
     """The document is larger than can be stored
 
-    The body is within its limit. Its canonical, indented form is far larger, as with long lists many levels
-    deep, or is more than a JSONB value may hold. Keep long lists nearer to the root.
+    The body is within its limit, but the document can't be stored. Its canonical, indented form is far
+    larger than the body, as with long lists many levels deep, or is more than a JSONB value may hold. Keep
+    long lists nearer to the root.
     """
 
     code = "document_too_large"
@@ -408,7 +409,7 @@ class Held(Conflict):
 class HoldReleased(Conflict):
     """The legal hold was released already
 
-    A legal hold is released once. Place another one to keep the same again.
+    A legal hold can be released only once. To keep its object from deletion again, place a new legal hold.
     """
 
     code = "hold_released"

@@ -6,16 +6,16 @@ ANY = "*"
 
 
 def parse(header: str | None, *, weak: bool = False) -> Match | None:
-    """The tags in an `If-Match` or `If-None-Match` header, None without one.
+    """Tags in an `If-Match` or `If-None-Match` header; None if the header is missing.
 
-    Weak tags count only with `weak` (RFC 9110, 13.1). Quotes may be missing; text that is no tag names
-    nothing.
+    Weak tags are left out unless `weak` is set (RFC 9110, 13.1). Quotes may be missing. A text that is not a
+    valid tag matches no commit.
     """
     if header is None:
         return None
     given = [tag.strip() for tag in header.split(",")]
     strong = [tag.removeprefix("W/") for tag in given if weak or not tag.startswith("W/")]
-    # An asterisk in quotes is a tag like another, which no commit has.
+    # An asterisk in quotes does not mean ANY: it keeps its quotes, and matches no commit.
     return tuple(tag if tag == f'"{ANY}"' else tag.strip('"') for tag in strong)
 
 

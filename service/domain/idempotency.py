@@ -15,7 +15,7 @@ from sql.queries import idempotency
 from sql.queries.idempotency import StoredResult
 
 HEADER = "Idempotency-Key"
-# As long as API.md promises.
+# API.md promises this time.
 LIFETIME = timedelta(hours=24)
 
 
@@ -28,15 +28,15 @@ class Attempt:
 
     @classmethod
     def of(cls, *, caller: str, method: str, path: str, key: str, body_digest: bytes) -> "Attempt":
-        """Attempt of a caller at a method and path, by its key."""
+        """Make the attempt of a call from its caller, method, path, key and body."""
         parts = (part.encode("utf-8", "surrogateescape") for part in (caller, method, path, key))
-        # The key of this HMAC is stored nowhere: else an e-mail address in the body could be guessed.
+        # An HMAC whose key is not stored: a plain digest would allow to guess an e-mail address in the body.
         fingerprint = hmac.digest(key.encode(), body_digest, "sha256")
         return cls(sha256(b"\0".join(parts)).digest(), fingerprint)
 
 
 def recall(tx: Transaction, subscription_id: UUID | None, attempt: Attempt, at: datetime) -> bytes | None:
-    """Result of an earlier try, None for the first one.
+    """Result of an earlier try; None if this is the first try.
 
     Raises RequestInFlight while another transaction carries the call out, KeyReused for another body.
     """

@@ -18,7 +18,7 @@ def mint() -> UUID:
 
 
 def derived(value: UUID, part: UUID) -> UUID:
-    """UUIDv7 of the instant of `value`, always the same for the same two ids."""
+    """Make a UUIDv7 with the instant of `value`; the same two ids always give the same result."""
     digest = int.from_bytes(sha256(value.bytes + part.bytes).digest()[:10], "big")
     high = digest >> 68 & 0xFFF
     low = digest & ((1 << 62) - 1)
@@ -35,7 +35,7 @@ def parse(text: str) -> UUID | None:
 
 
 def minted_at(value: UUID) -> datetime | None:
-    """Instant in a UUIDv7, to the millisecond; None for an id of another kind."""
+    """Instant in a UUIDv7, to the millisecond; None for a UUID of another version."""
     if value.version != 7:
         return None
     return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=value.int >> 80)

@@ -15,7 +15,7 @@ from service.domain.callers import Machine, Origin
 
 # Result of a run, as stored in `job_runs.counts`: numbers by name, and where the next run resumes.
 Counts = Mapping[str, Any]
-# Time of one run; the next run continues where it ended.
+# Longest time of one run; the next run continues at the place where the run ended.
 BUDGET_SECONDS = 3600.0
 
 
@@ -95,7 +95,7 @@ class RunPlan:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the deletions and the kept rows: equal for a plan that still fits."""
+        """SHA-256 of the deletions and the kept rows; a plan still fits if a new plan has the same digest."""
         parts = [(p.what, p.level, str(p.subscription_id), p.rows, p.chunks) for p in self.parts if p.rows]
         blocked = [(str(b.hold_id), b.what, b.rows) for b in self.blocked if b.rows]
         return sha256(orjson.dumps([sorted(map(str, parts)), sorted(map(str, blocked))])).hexdigest()

@@ -22,7 +22,7 @@ def check(tx: Transaction, subscription_id: UUID, tree: Sequence[ResourceRow], a
 def blocking(
     tx: Transaction, subscription_id: UUID, tree: Sequence[ResourceRow], at: datetime
 ) -> HoldRow | None:
-    """Find the oldest hold that keeps a resource, first in `tree`, or any below it from being purged.
+    """Find the oldest hold that forbids to purge a tree: its root, which is first in `tree`, and all below.
 
     Such a hold is on the subscription, on one of these resources, on a resource above them, now or at any
     time while the hold ran, or on a user who made or deleted one of them.
@@ -44,10 +44,10 @@ def blocking(
 def following(
     tx: Transaction, subscription_id: UUID, before: ResourceRow, after: ResourceRow, at: datetime
 ) -> Iterator[None]:
-    """Make holds follow a resource that is moved in the body: those that keep it before or after the move.
+    """Note the legal holds that keep a resource either before or after its move, but not both.
 
-    A retention job compares the noted moves at its COMMIT, and so sees rows that became held meanwhile.
-    Nothing is noted for a hold that keeps the resource both before and after.
+    The `with` block moves the resource. A retention job compares the noted moves at its COMMIT, and so sees
+    rows that a hold began to keep during the run.
     """
     is_moved = before.parent_id != after.parent_id
     if not is_moved or all(hold.resource_id is None for hold in legal_holds.running(tx, subscription_id, at)):
@@ -75,11 +75,11 @@ def _keeps(hold: HoldRow, keeping: set[UUID], users: set[UUID]) -> bool:
 
 
 def _keeping(tx: Transaction, subscription_id: UUID, row: ResourceRow, at: datetime) -> set[UUID]:
-    """The holds on resources that keep a resource, by its present place or by a noted move."""
+    """Ids of the holds on this resource or one above it, by its present place or by a noted move."""
     return legal_holds.keeping(tx, subscription_id, {row.resource_id} | _above(tx, subscription_id, row), at)
 
 
 def _above(tx: Transaction, subscription_id: UUID, row: ResourceRow) -> set[UUID]:
-    """The ids of all resources above one."""
+    """Ids of all resources above a resource."""
     folders = [] if row.folder_id is None else places.above(tx, subscription_id, row.folder_id)
     return {row.workspace_id, *folders} | (set() if row.parent_id is None else {row.parent_id})

@@ -15,7 +15,7 @@ from service.domain.errors import Fault, Invalid
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
-# Far below the range of an integer column, and far above the number of versions of any resource.
+# Largest number in a cursor: it fits an integer column, and no resource has so many versions.
 MAX_NUMBER = 999_999_999
 
 Item = TypeVar("Item")
@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Item]):
-    """Page of a list, and the cursor of the next page; None on the last."""
+    """Page of a list, and the cursor of the next page; the last page has None."""
 
     items: Sequence[Item]
     next_cursor: str | None
@@ -31,13 +31,13 @@ class Page(Generic[Item]):
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """Request for a page: its number of items, and the position before it."""
+    """Request for a page: the most items that it holds, and the cursor of the position before it."""
 
     limit: int = DEFAULT_LIMIT
     cursor: str | None = None
 
     def position(self, filters: Mapping[str, Any]) -> list[Any] | None:
-        """Position in the cursor, None without a cursor; raises Invalid for another list's cursor."""
+        """Position in the cursor, or None if there is no cursor; raises Invalid for another list's cursor."""
         if self.cursor is None:
             return None
         try:
@@ -57,7 +57,7 @@ class Paging:
         filters: Mapping[str, Any],
         position_of: Callable[[Item], Sequence[Any]],
     ) -> Page[Item]:
-        """Page of `rows`, which were read with `limit + 1` to see if more follow."""
+        """Page of `rows`; they were read with `limit + 1`, so that one row too many means a next page."""
         items = rows[: self.limit]
         if len(rows) <= self.limit:
             return Page(items, None)
@@ -66,7 +66,7 @@ class Paging:
     def page_to(
         self, items: Sequence[Item], filters: Mapping[str, Any], position: Sequence[Any]
     ) -> Page[Item]:
-        """Page whose next one begins after `position`."""
+        """Page of these items; the next page begins after `position`."""
         raw = orjson.dumps([_stamp(filters), *position])
         return Page(items, base64.urlsafe_b64encode(raw).decode().rstrip("="))
 

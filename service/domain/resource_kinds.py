@@ -17,13 +17,13 @@ class Kind(StrEnum):
 
     @property
     def collection(self) -> str:
-        """The name in paths of the API and in git."""
+        """Name of the kind in paths of the API and in git."""
         return f"{self}s"
 
 
 KIND_OF_COLLECTION = {kind.collection: kind for kind in Kind}
 
-# The field that names a parent, and the kind that it names; the most specific first.
+# Fields that can name the parent, each with the kind of that parent; the most specific field is first.
 PARENT_FIELDS: dict[Kind, tuple[tuple[str, Kind], ...]] = {
     Kind.WORKSPACE: (),
     Kind.FOLDER: (("parent_folder_id", Kind.FOLDER), ("workspace_id", Kind.WORKSPACE)),
@@ -36,7 +36,7 @@ PARENT_FIELDS: dict[Kind, tuple[tuple[str, Kind], ...]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """The place of a resource: each id that its kind has, the others None."""
+    """Place of a resource: the ids that a resource of its kind has; all other ids are None."""
 
     workspace_id: UUID | None = None
     parent_folder_id: UUID | None = None

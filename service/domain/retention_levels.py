@@ -35,7 +35,7 @@ DEFAULT_DAYS: Final[Mapping[Level, int | None]] = {
 }
 MAX_DAYS: Final = 36_500
 
-# Levels by log. Execution logs have one by type; a type other than these three counts as a workflow.
+# Levels by log. The type of an execution tells its level; any type but these three counts as workflow.
 LEVELS_OF: Final[Mapping[str, tuple[Level, ...]]] = {
     "server_logs": (Level.SERVER,),
     "node_execution_logs": (Level.NODE,),
@@ -44,5 +44,5 @@ LEVELS_OF: Final[Mapping[str, tuple[Level, ...]]] = {
     "data_change_history": (Level.DATA_CHANGES,),
 }
 
-# Kept for good by the specification, and not to be regained: shortening one takes a confirmation.
+# The specification keeps these for good. Deleted rows are lost, so that a shorter term needs a confirmation.
 PERMANENT: Final = frozenset(level for level, days in DEFAULT_DAYS.items() if days is None)

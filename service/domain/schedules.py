@@ -69,7 +69,7 @@ class Schedule:
 
 @cache
 def _zone(name: str) -> tzinfo:
-    # `localtime` differs from host to host.
+    # `localtime` is excluded: it is another zone on another host.
     if name not in available_timezones() - {"localtime"}:
         raise BadSchedule("time_zone", f"there is no time zone {name!r}: they are as Europe/Berlin")
     return ZoneInfo(name)

@@ -29,7 +29,7 @@ def resolve(
     ref: str | int,
     at: datetime,
 ) -> VersionRow | None:
-    """Version of a resource that `ref` names, None without one; raises AmbiguousRef."""
+    """Version of a resource that `ref` names; None if there is no such version; raises AmbiguousRef."""
     of = (tx, subscription_id, kind, resource_id)
     if isinstance(ref, int):
         # A JSON number is a version number, even where a commit begins with the same digits.
@@ -45,7 +45,7 @@ def resolve(
     row = None
     if _NUMBER.match(ref):
         row = versions.by_number(*of, int(ref), at=at)
-    # Seven digits and more may also begin a commit. The rules for tags exclude numbers and commits.
+    # Seven digits or more can also begin a commit, but not a tag: no tag may look like a number or commit.
     if row is None and is_commit(ref):
         found = versions.by_commit(*of, ref.lower(), at=at)
         if len(found) > 1:

@@ -7,9 +7,10 @@ from service.processes.children import Setup
 from service.runtime import garbage_collector
 from service.runtime.lifeline import Lifeline
 
-# For requests under way when the server stops; a clone that takes longer is cut off.
+# Time for the requests that are under way when the server stops; a clone that takes longer is cut off.
 GRACE_SECONDS = 10
-# After them: for the committer's and the server log's last batches. The supervisor waits a little longer.
+# Time after this for the last batches of the committer and the server log. The supervisor waits a little
+# longer than both.
 LEAVING_SECONDS = 8
 KEEP_ALIVE_SECONDS = 30
 
@@ -24,7 +25,7 @@ def run(setup: Setup) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        # Without a named proxy, an address in a header is anybody's claim: the audit takes the socket's.
+        # A client can send a false address in a header: without a trusted proxy the socket's counts.
         proxy_headers=settings.trusted_proxies is not None,
         forwarded_allow_ips=settings.trusted_proxies,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
@@ -37,5 +38,5 @@ def run(setup: Setup) -> None:
 
     lifeline.on_end = end
     garbage_collector.spare_what_stays()
-    assert setup.listener is not None  # noqa: S101 - the supervisor's
+    assert setup.listener is not None  # noqa: S101 - the supervisor opened it
     server.run(sockets=[setup.listener])

@@ -1,7 +1,7 @@
-"""The processes that `annals serve` forks: each has a pipe by which it knows that the supervisor lives.
+"""The processes that `annals serve` forks: a pipe tells each that the supervisor lives.
 
-A fork has the supervisor's imports, which take longer than all else of a start. It keeps nothing else of the
-supervisor: no descriptor, no signal handler, no session.
+A fork has the modules of the supervisor: to import them takes longer than the rest of a start. It keeps
+nothing else of the supervisor: no descriptor, no signal handler, no session.
 """
 
 import gc
@@ -30,7 +30,7 @@ STOP_SECONDS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """The input of a program: settings, where the database is, and the sockets of this server.
+    """Input of a program: the settings, the URL of the database, and the sockets of this server.
 
     `listener` is the socket that the program serves, None for the scheduler. `runtime` is a folder that
     lives as long as the supervisor.
@@ -47,10 +47,10 @@ Program = Callable[[Setup], None]
 
 
 class Child:
-    """A fork of this process that runs a program until its pipe is closed; Linux keeps 15 bytes of its name.
+    """A fork of this process that runs a program until the pipe is closed; Linux keeps 15 bytes of the name.
 
-    This process must have one thread and no connection to the database: a fork would share the connection,
-    and wait for locks of threads that it lacks.
+    The process that forks must have one thread and no connection to the database. The fork would share the
+    connection, and wait for locks of threads that only the first process has.
     """
 
     def __init__(self, name: str, program: Program, setup: Setup) -> None:
@@ -68,7 +68,7 @@ class Child:
 
     @property
     def exit_code(self) -> int | None:
-        """Its exit code, or minus the number of the signal that ended it; None while it runs."""
+        """Exit code, or minus the number of the signal that ended the process; None while it runs."""
         if self._exit_code is None:
             self._reap(os.WNOHANG)
         return self._exit_code
@@ -95,7 +95,7 @@ class Child:
 
 
 class Children:
-    """All processes of one program; each that dies is started again."""
+    """All processes of one program; a new process replaces one that died."""
 
     def __init__(self, name: str, start: Callable[[], Child], number: int) -> None:
         self._name = name
@@ -109,11 +109,11 @@ class Children:
         return [child.end for child in self._running]
 
     def start(self) -> None:
-        """Start them."""
+        """Start all processes."""
         self._running = [self._start() for _ in range(self._number)]
 
     def replace_dead(self) -> int:
-        """Start again those that died; returns their number."""
+        """Replace the processes that died; returns their number."""
         dead = [child for child in self._running if child.exit_code is not None]
         for child in dead:
             log.error(f"{self._name} died and is started again", exit_code=child.exit_code)
@@ -122,7 +122,7 @@ class Children:
         return len(dead)
 
     def end(self) -> None:
-        """Ask all of them to finish, and kill each that takes too long."""
+        """Ask all processes to finish, and kill each that takes longer than STOP_SECONDS."""
         for child in self._running:
             child.ask_to_stop()
         deadline = time.monotonic() + STOP_SECONDS
@@ -140,41 +140,42 @@ def wait_for_any(descriptors: Iterable[int], seconds: float) -> None:
 
 
 def _run(name: str, program: Program, setup: Setup, lifeline: int) -> NoReturn:
-    """Be the new process; never return into the supervisor's stack."""
+    """Run the program in the new process, then exit: to return would run the supervisor's code."""
     code = 1
     try:
-        # To collect the supervisor's objects would copy its memory, and close what has their descriptors now.
+        # Never collect the supervisor's objects: this would copy memory that both processes share, and close
+        # files of this process that have the numbers of old descriptors.
         gc.freeze()
         garbage_collector.put_off()
         # Ctrl-C is sent to the supervisor alone, which then ends its processes in order.
         os.setsid()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        # Its command line is that of the supervisor: `ps -o comm`, `top` and `pgrep` tell them apart by this.
+        # The command line is the supervisor's. `ps -o comm`, `top` and `pgrep` show this name instead.
         Path("/proc/self/comm").write_text(name)
         os.dup2(lifeline, 0)
         _close_all_but({0, 1, 2} if setup.listener is None else {0, 1, 2, setup.listener.fileno()})
-        sys.stdin = open(0, closefd=False)  # noqa: SIM115 - the lifeline, until the process ends
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115 - the lifeline stays open
         metrics.count_in_files(setup.runtime)
         program(setup)
         code = 0
     except SystemExit as end:
         if isinstance(end.code, str):
-            print(end.code, file=sys.stderr)  # noqa: T201 - as the interpreter does
+            print(end.code, file=sys.stderr)  # noqa: T201 - the interpreter does so, too
         else:
             code = end.code or 0
-    except BaseException:  # noqa: BLE001 - a fork has nobody to raise it to
+    except BaseException:  # noqa: BLE001 - no caller of a fork could catch it
         traceback.print_exc()
     finally:
         with suppress(OSError, ValueError):
             sys.stdout.flush()
             sys.stderr.flush()
-        # An orderly exit would run what the supervisor has registered for its own.
+        # `sys.exit` would run exit handlers that the supervisor registered for itself.
         os._exit(code)
 
 
 def _close_all_but(kept: set[int]) -> None:
-    """Close the other descriptors: they would keep a port, a lock or the lifeline of another process."""
+    """Close all descriptors but `kept`: others would keep a port, a lock or another lifeline open."""
     for descriptor in [int(each.name) for each in Path("/proc/self/fd").iterdir()]:
         if descriptor not in kept:
             with suppress(OSError):

@@ -1,6 +1,7 @@
 """The committer process, one a host: writes the changes that API workers send by a Unix socket.
 
-`annals serve` starts it with a listening socket, so that a change sent while it is restarted only waits.
+The supervisor keeps the listening socket open. A change that is sent during a restart of the committer only
+has to wait.
 """
 
 import fcntl
@@ -26,11 +27,11 @@ def run(setup: Setup) -> None:
     lifeline = Lifeline(grace_seconds=GRACE_SECONDS)
     settings = setup.settings
     try:
-        # Kept until the process ends.
+        # This process holds the lock until it ends.
         _take_lock(setup.runtime)
     except BlockingIOError:
         sys.exit("another committer is at work on this host")
-    # Two more than the writers have, for upkeep and for requests of operators.
+    # One connection for each writer, and two for upkeep and for requests of operators.
     database = Database(setup.database_url, pool_size=WRITERS + 2)
     store = Store(settings.git_dir)
     consolidator = Consolidator(database, store)
@@ -44,7 +45,7 @@ def run(setup: Setup) -> None:
     requests = DeletionRequests(
         database, group, clock=system_clock, restorable_for=timedelta(days=settings.restore_days)
     )
-    assert setup.listener is not None  # noqa: S101 - the supervisor's
+    assert setup.listener is not None  # noqa: S101 - the supervisor opened it
     server = Server(setup.listener, group)
     group.start()
     consolidator.start()
@@ -58,6 +59,6 @@ def run(setup: Setup) -> None:
 
 
 def _take_lock(runtime: Path) -> None:
-    """Be the only committer of this host until the process ends; raises BlockingIOError where another is."""
+    """Lock out other committers of this host until the process ends; raises BlockingIOError if one runs."""
     lock = os.open(runtime / "committer.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""The scheduler as a process: of `annals serve`, or alone as `annals jobs run`."""
+"""The process of the scheduler: `annals serve` starts it, or `annals jobs run` alone."""
 
 import signal
 import threading
@@ -17,15 +17,15 @@ from service.usecases.context import JobContext
 from service.usecases.maintenance.table import SCHEDULED_JOBS
 from sql.database import Database
 
-# After the order to stop, for runs to come to the end of their step.
+# Time after the order to stop in which job runs can finish the step that they are in.
 GRACE_SECONDS = 15
-# For the leader's own transaction, its looks, and what a run takes beside its first connection.
+# For the leader's own transaction, its other queries, and further connections of a job run.
 SPARE_CONNECTIONS = 4
 
 
 @contextmanager
 def job_context(settings: Settings, database_url: str) -> Iterator[JobContext]:
-    """The context of jobs; their deletions for good pass through a committer of this process."""
+    """Open the context of scheduled jobs; a committer in this process writes their purges."""
     database = Database(database_url, pool_size=WRITERS + 2 * len(SCHEDULED_JOBS) + SPARE_CONNECTIONS)
     store = Store(settings.git_dir)
     group = GroupCommit(database, store, clock=system_clock, public_url=settings.reachable_url)

@@ -1,4 +1,4 @@
-"""Preparations before anything is served: folders, the database, its schema."""
+"""Prepare the folders, the database and its schema, before anything is served."""
 
 import shutil
 import subprocess
@@ -13,7 +13,7 @@ from sql.errors import DatabaseUnavailable
 from sql.queries import schema
 from sql.upgrade import upgrade
 
-# protocol v2 by default, --filter and geometric repack are all there from here on.
+# The first version with protocol 2 by default, --filter and geometric repack.
 OLDEST_GIT = (2, 34)
 
 
@@ -30,13 +30,13 @@ class PreparedDatabase:
 
     @property
     def url(self) -> str:
-        """Where it is now: the embedded one may have to move its socket."""
+        """Present URL of the database; it changes when the embedded server has to move its socket."""
         return self.first_url if self.embedded is None else self.embedded.url
 
 
 @contextmanager
 def prepared_database(settings: Settings, progress: Callable[[str], None]) -> Iterator[PreparedDatabase]:
-    """Make the folders, start or find the database, migrate it; an embedded one is stopped at the end.
+    """Make the folders, start or find the database, migrate it; an embedded server is stopped at the end.
 
     Raises StartupError, SettingsError, and the errors of `sql.embedded.server` and `sql.errors`.
     """
@@ -62,9 +62,9 @@ def prepared_database(settings: Settings, progress: Callable[[str], None]) -> It
 
 @contextmanager
 def operated_database(settings: Settings, progress: Callable[[str], None]) -> Iterator[PreparedDatabase]:
-    """As `prepared_database`, but also beside a running `annals serve`: its embedded server is used as it is.
+    """Prepare the database as `prepared_database` does, or migrate and use that of a running `annals serve`.
 
-    Raises as that does.
+    Raises the errors of `prepared_database`.
     """
     running = None if settings.database_url is not None else running_url(settings.data_dir.absolute())
     if running is None:
@@ -77,7 +77,7 @@ def operated_database(settings: Settings, progress: Callable[[str], None]) -> It
 
 
 def make_folders(settings: Settings) -> None:
-    """Make the data directory, closed to others, and the folder of the repositories."""
+    """Make the data directory, which only its owner can open, and the folder of the repositories."""
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         settings.git_dir.mkdir(mode=0o700, exist_ok=True)
@@ -89,7 +89,7 @@ def make_folders(settings: Settings) -> None:
 
 
 def git_version() -> str:
-    """The version of the git on PATH; raises StartupError where there is none or it is too old."""
+    """Version of the git on PATH; raises StartupError if git is missing or too old."""
     if shutil.which("git") is None:
         raise StartupError("git is not installed; on Debian: apt-get install git")
     text = subprocess.run(["git", "version"], capture_output=True, text=True, check=True).stdout.split()[2]

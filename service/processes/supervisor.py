@@ -1,7 +1,7 @@
 """`annals serve`: the database, the committer, the API workers, the scheduler; restarted when they die.
 
-The processes are forks of this one (`children`). It has imported all that they need, and has one thread and
-no connection of its own when it starts one: what needs more, it closes before.
+The other processes are forks of the supervisor (`children`), which has imported all modules that they need.
+When the supervisor forks, it has one thread and no connection to the database.
 """
 
 import errno
@@ -37,7 +37,7 @@ Progress = Callable[[str], None]
 WATCH_SECONDS = 0.2
 DATABASE_WATCH_SECONDS = 1.0
 READY_SECONDS = 60
-# Workers that die this often before one was ready won't come up by trying on.
+# After so many deaths of processes before the server is ready, another try won't help.
 FAILED_STARTS = 3
 RESTART_PAUSE_SECONDS = 0.5
 RUNTIME_PREFIX = "annals-run-"
@@ -45,18 +45,18 @@ STALE_SECONDS = 60
 PORT_SECONDS = 3
 COMMITTER_SOCKET = "committer.sock"
 COMMITTER_BACKLOG = 128
-# sockaddr_un on Linux, without the NUL at its end.
+# Longest path of a Unix socket: `sun_path` of sockaddr_un on Linux, without the NUL at its end.
 SOCKET_PATH_BYTES = 107
 
 
 class Supervisor:
-    """Starts everything in order, watches it, and leaves nothing behind."""
+    """Start all processes in order, replace those that die, and leave nothing running at the end."""
 
     def __init__(self, settings: Settings, *, progress: Progress) -> None:
         self._settings = settings
         self._progress = progress
         self._stop = threading.Event()
-        # Readable from the order to stop on.
+        # Readable once the order to stop was given.
         self._stopped = os.eventfd(0)
         self._starting = True
 
@@ -65,7 +65,7 @@ class Supervisor:
     ) -> None:
         """Serve until SIGINT or SIGTERM.
 
-        `announce_key` gets the operator's key if it is new; `when_ready` gets the URL, and that key too.
+        `announce_key` gets a new operator's key. `when_ready` gets the URL and the new key, or None.
 
         Raises StartupError, and the errors of `sql.embedded.server` and `sql.errors`.
         """
@@ -77,7 +77,7 @@ class Supervisor:
             runtime = stack.enter_context(_runtime_folder())
             changes = stack.enter_context(_committer_listener(runtime))
             url = _url(self._settings.host, listener.getsockname()[1])
-            # Before anybody is told that it is ready.
+            # Made before the server is reported as ready, so that the key works by then.
             operator_key = self._operator_key(database.url, announce_key)
 
             def start(name: str, program: Program, listener: socket.socket | None) -> Child:
@@ -90,8 +90,8 @@ class Supervisor:
                 )
                 return Child(name, program, setup)
 
-            # In the order in which they are started; they are ended in the other one, so that the committer
-            # answers the last requests.
+            # In the order of their start. They end in reverse order: the committer has to be there for the
+            # last requests of the API workers.
             families = [
                 Children("the committer", lambda: start("annals: commits", committer.run, changes), 1),
                 Children(
@@ -118,7 +118,8 @@ class Supervisor:
         self._stop.set()
         os.eventfd_write(self._stopped, 1)
         if self._starting:
-            # A recovery of PostgreSQL may take minutes: leave now, in order, and only once.
+            # A recovery of PostgreSQL may take minutes: interrupt the start. A second signal must not
+            # interrupt the orderly end.
             self._starting = False
             raise KeyboardInterrupt
 
@@ -169,7 +170,7 @@ class Supervisor:
         if embedded.ensure_running():
             log.warning("PostgreSQL had died and was started again")
         if database.url != before:
-            # Its socket had to move: only new processes know where to.
+            # The socket of PostgreSQL had to move, and a process gets its path only at the start.
             for family in reversed(families):
                 family.end()
             for family in families:
@@ -185,7 +186,7 @@ def _listener(host: str, port: int) -> Iterator[socket.socket]:
             listener = socket.create_server((host, port), family=family, backlog=2048)
             break
         except OSError as error:
-            # The workers of a server that was just killed need a moment to close the port.
+            # The workers of a server that was just killed keep the port for a moment.
             if error.errno == errno.EADDRINUSE and time.monotonic() < deadline:
                 time.sleep(WATCH_SECONDS)
                 continue
@@ -199,7 +200,7 @@ def _listener(host: str, port: int) -> Iterator[socket.socket]:
 
 @contextmanager
 def _committer_listener(runtime: Path) -> Iterator[socket.socket]:
-    """Where the committer takes changes: held here, so that those sent while it starts again only wait."""
+    """Open the committer's socket here, so that changes sent during a restart of the committer only wait."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(runtime / COMMITTER_SOCKET))
         listener.listen(COMMITTER_BACKLOG)
@@ -208,10 +209,10 @@ def _committer_listener(runtime: Path) -> Iterator[socket.socket]:
 
 @contextmanager
 def _runtime_folder() -> Iterator[Path]:
-    """A private folder for what lives as long as this process; those of killed ones are removed."""
+    """Make a private folder that lives as long as this process; remove the folders of killed supervisors."""
     parent = _short_temporary_folder()
     for folder in parent.glob(f"{RUNTIME_PREFIX}*"):
-        # A young one may belong to a process that is about to lock it.
+        # A young folder may belong to a process that is about to lock it.
         with suppress(OSError), _locked(folder):
             if time.time() - folder.stat().st_mtime > STALE_SECONDS:
                 shutil.rmtree(folder)
@@ -224,15 +225,15 @@ def _runtime_folder() -> Iterator[Path]:
 
 
 def _short_temporary_folder() -> Path:
-    """The folder for temporary files, unless a socket in one of ours there would have too long a path."""
+    """Folder for temporary files, or /tmp if the path of the committer's socket would be too long there."""
     chosen = Path(tempfile.gettempdir())
     longest = len(os.fsencode(chosen / f"{RUNTIME_PREFIX}xxxxxxxx" / COMMITTER_SOCKET))
-    return chosen if longest <= SOCKET_PATH_BYTES else Path("/tmp")  # noqa: S108 - made private by mkdtemp
+    return chosen if longest <= SOCKET_PATH_BYTES else Path("/tmp")  # noqa: S108 - mkdtemp makes a private folder
 
 
 @contextmanager
 def _locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold a folder's lock; raises OSError where another process holds it or owns the folder."""
+    """Hold a folder's lock; raises OSError if another process holds it or another user owns the folder."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         if os.fstat(handle).st_uid != os.geteuid():
@@ -244,8 +245,8 @@ def _locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
 
 
 def _reachable(host: str) -> str:
-    """An address of this machine at which a listener on `host` answers."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
+    """Address at which this machine can reach a listener on `host`."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - no bind to it
 
 
 def _url(host: str, port: int) -> str:

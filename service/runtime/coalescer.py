@@ -1,4 +1,4 @@
-"""Carry out items of one event loop together: one call, in one thread, for all that are waiting."""
+"""Carry out the waiting items of one event loop in batches: one call in one thread for a whole batch."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -12,8 +12,9 @@ Result = TypeVar("Result")
 class Coalescer(Generic[Item, Result]):
     """Carry items out in batches, one batch at a time; `carry_out` returns one result for each item.
 
-    While a batch is under way, new items wait for the next one: under load they are many. The batch after one
-    of several items begins `gather_seconds` later, to gather more; an item alone waits once at the most.
+    While a batch is under way, new items wait for the next batch; under load this makes batches large. After
+    a batch of several items the next batch begins `gather_seconds` later, to gather more items. After a batch
+    of one item there is no such pause.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class Coalescer(Generic[Item, Result]):
             items = [item for item, _ in batch]
             try:
                 results = await loop.run_in_executor(self._thread, self._carry_out, items)
-            except Exception as error:  # noqa: BLE001 - each caller of the batch gets it
+            except Exception as error:  # noqa: BLE001 - each caller of the batch gets the error
                 for _, future in batch:
                     if not future.done():
                         future.set_exception(error)

@@ -2,19 +2,20 @@
 
 import gc
 
-# Containers made since the last collection. A few requests reach Python's own threshold of 700.
+# Number of new containers after which Python collects. A few requests reach its default of 700.
 _YOUNG = 10_000
 
 
 def put_off() -> None:
-    """Collect nothing until `spare_what_stays`: imports make next to no garbage."""
+    """Turn collection off until `spare_what_stays` is called: imports make next to no garbage."""
     gc.disable()
 
 
 def spare_what_stays() -> None:
     """Exempt all present objects from later collections; called once, after the set-up.
 
-    Without this, each collection of the oldest generation walks all modules: a sixth of an API worker's time.
+    Otherwise each collection of the oldest generation visits the objects of all modules, which takes a sixth
+    of an API worker's time.
     """
     gc.collect()
     gc.freeze()

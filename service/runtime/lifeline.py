@@ -13,7 +13,8 @@ from collections.abc import Callable
 class Lifeline:
     """End the process when the supervisor has ended: at once during the start, in good order later.
 
-    `on_end` ends the process in good order once it runs; after `grace_seconds` the process exits in any case.
+    Once the process runs, `on_end` is set and ends it in good order. `grace_seconds` after this call the
+    process exits in any case.
     """
 
     def __init__(self, *, grace_seconds: float) -> None:
@@ -22,11 +23,11 @@ class Lifeline:
         threading.Thread(target=self._follow, name="lifeline", daemon=True).start()
 
     def _follow(self) -> None:
-        # Not with the stream's `read`: this thread would keep its lock while the interpreter shuts down.
+        # `sys.stdin.read` would hold the stream's lock, which the interpreter needs when it shuts down.
         while os.read(sys.stdin.fileno(), 1):
             pass
         if self.on_end is not None:
             self.on_end()
             time.sleep(self._grace_seconds)
-        # Nothing was begun yet, or something blocks the shutdown.
+        # Either nothing has begun that would have to end in order, or something blocks the orderly end.
         os._exit(1)

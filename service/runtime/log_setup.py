@@ -1,4 +1,4 @@
-"""Log lines: for people on a terminal, JSON elsewhere; the standard library's loggers write them, too.
+"""Format of all log lines, also those of libraries: readable text on a terminal, JSON elsewhere.
 
 No line shows a secret: masking is the last step, after which nothing is added.
 """
@@ -11,7 +11,7 @@ import structlog
 
 from service.masking.values import masked
 
-# The same list after each call of `configure`: a logger that was used before keeps its list.
+# `configure` changes this list in place: a logger that was used before keeps a reference to it.
 _processors: list[structlog.types.Processor] = []
 
 
@@ -26,13 +26,13 @@ def configure(form: Literal["auto", "json", "console"], level: str) -> None:
     ]
     renderer: structlog.types.Processor = structlog.processors.JSONRenderer()
     if readable:
-        # The default one prints the values of local variables: keys and documents would end up in the log.
+        # The default exception formatter prints the values of local variables: keys and documents.
         renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     _processors[:] = [*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter]
     structlog.configure(
         processors=_processors,
         logger_factory=structlog.stdlib.LoggerFactory(),
-        # Lines below the level cost nothing.
+        # This class drops lines below the level before any processor runs.
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
@@ -46,7 +46,7 @@ def configure(form: Literal["auto", "json", "console"], level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    # These repeat at info what our own lines say.
+    # At level info these loggers repeat our own lines.
     for chatty in ("uvicorn.error", "httpx", "alembic", "apscheduler"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
 
@@ -54,6 +54,6 @@ def configure(form: Literal["auto", "json", "console"], level: str) -> None:
 def mask_event(
     _logger: structlog.types.WrappedLogger, _method: str, event: structlog.types.EventDict
 ) -> structlog.types.EventDict:
-    """Mask the fields, the message and the exception of a line; the exception is text by now."""
+    """Mask the fields, message and exception of a line; an earlier step made the exception a text."""
     found: structlog.types.EventDict = masked(dict(event))
     return found

@@ -17,7 +17,7 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import REGISTRY, Collector
 
-# prometheus_client reads it.
+# prometheus_client reads the folder of its files from this environment variable.
 _FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 REQUESTS = Counter("annals_http_requests", "Requests answered", ["method", "route", "status"])
@@ -38,7 +38,7 @@ UNRECORDED = Counter("annals_refusals_unrecorded", "Refusals that the audit log 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gauge:
-    """Figure that is read at each request of the metrics; one for each scheduled job with `by_job`."""
+    """Figure that is read at each request of `/metrics`; `by_job` holds one for each scheduled job."""
 
     name: str
     help: str
@@ -62,12 +62,12 @@ class _Figures(Collector):
 
 
 def count_in_files(folder: Path) -> None:
-    """Count in files of a folder from here on; `/metrics` of any process there adds them up.
+    """Count in files of a folder from now on; `/metrics` of any process with this folder adds them up.
 
-    A process of several calls this before it counts anything.
+    Each of several processes calls this before it counts anything.
     """
     os.environ[_FOLDER_VARIABLE] = str(folder)
-    # prometheus_client decides this when it is imported, which was before the process began.
+    # At its import, before the variable was set, prometheus_client chose to count in memory.
     values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
     for metric in (BATCH_SIZE, UNRECORDED):
         metric._metric_init()
@@ -76,7 +76,7 @@ def count_in_files(folder: Path) -> None:
 def exposition(read: Callable[[], Iterable[Gauge]]) -> tuple[bytes, str]:
     """Metrics in Prometheus' text format, and its media type.
 
-    They are the counters of all workers, and the gauges that `read` finds in the database.
+    These are the counters of all workers, and the gauges that `read` finds in the database.
     """
     found = CollectorRegistry()
     found.register(_Figures(read))

@@ -115,7 +115,7 @@ class Settings(BaseSettings):
 
     @property
     def reachable_url(self) -> str:
-        """URL by which clients reach the server: `public_url`, else by host and port."""
+        """URL by which clients reach the server: `public_url`, or else one made of host and port."""
         return self.public_url or f"http://{self.host}:{self.port}"
 
     @property
