@@ -1,4 +1,4 @@
-"""The JSON patch between two documents within a time limit, without blocking the threads around it."""
+"""Compute the JSON patch between two documents within a time limit, without blocking other threads."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from service.documents.diff_program import NO_PATCH, patch_between
 
 log = structlog.get_logger(__name__)
 
-# In one process: each child takes a processor, and up to a gibibyte of addresses.
+# Children at once of one process: each takes a processor, and up to a gibibyte of addresses.
 CHILDREN_AT_ONCE = 2
 # Documents that together are no larger, and whose lists take no more steps, are compared in this process. The
 # longest comparison found within both limits takes 34 ms of a processor: the worst case below with 100 items,
@@ -35,9 +35,9 @@ _COMPLAINT_BYTES = 4 * 1024
 def json_patch(old: bytes, new: bytes, *, seconds: float) -> list[dict[str, Any]]:
     """Compute the RFC 6902 operations from one canonical JSON document to exactly the other.
 
-    Equal documents have none. The whole value is replaced where the search takes longer than `seconds`,
-    waiting for other diffs included, and where the operations would be too many to be of use. Raises
-    ValueError where `new` is no JSON.
+    Equal documents have none. The whole value is replaced if the search takes longer than `seconds`,
+    including the wait for other diffs, or if the operations would be too many to be of use. Raises ValueError
+    if `new` is not JSON.
     """
     if old == new:
         return []
@@ -62,11 +62,12 @@ def _effort(value: Any) -> int:
 
 
 def _limited(old: bytes, new: bytes, deadline: float) -> bytes:
-    """Run `patch_between` in a process of its own; NO_PATCH at the deadline."""
+    """Run `patch_between` in a child process; NO_PATCH at the deadline."""
     if not _SLOTS.acquire(timeout=_remaining(deadline)):
         return NO_PATCH
     try:
-        # Files, because pipes would be filled and emptied in pieces, and each piece waits for the GIL.
+        # The child reads and writes files, because pipes would be filled and emptied in pieces, and each
+        # piece waits for the GIL.
         with _memory_file() as documents, _memory_file() as patch:
             documents.write(old)
             documents.write(new)
@@ -87,13 +88,13 @@ def _memory_file() -> IO[bytes]:
 
 
 def _run_child(old_bytes: int, documents: IO[bytes], patch: IO[bytes], deadline: float) -> bool:
-    """Run the child until it ends or is killed; return whether it wrote a patch."""
+    """Run the child until it ends or is killed; returns True if it wrote a patch."""
     seconds = _remaining(deadline)
     if not seconds:
         return False
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "service.documents.diff_program", str(old_bytes), str(seconds)],
-        # It imports from the paths of this process, however that was started, and gets no secrets.
+        # The child imports from the same paths as this process, and gets no secrets.
         env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         stdin=documents,
         stdout=patch,
@@ -108,7 +109,7 @@ def _run_child(old_bytes: int, documents: IO[bytes], patch: IO[bytes], deadline:
             if process.returncode is None:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
-    # A negative status is a signal, which is one of its limits.
+    # A negative status means a signal: the child reached one of its limits, which is no failure to report.
     if process.returncode > 0:
         said = complaint[-_COMPLAINT_BYTES:].decode("utf-8", "replace")
         log.warning("diff_failed", status=process.returncode, error=said)

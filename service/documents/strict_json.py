@@ -1,8 +1,8 @@
 """Strict parsing of JSON: refuse values that cannot be stored faithfully, with a pointer to each.
 
 Python's own parser accepts NaN and duplicate keys, and orjson turns an integer past 64 bits into a float;
-both would silently change a customer's document. So the parser here puts marks in the place of such values.
-One pass over the result finds the marks, the depth, the unfit strings and the size once indented.
+both would silently change a customer's document. So this parser replaces such values by marks. One pass over
+the result finds the marks, the depth, strings that cannot be stored, and the size after indentation.
 """
 
 import json
@@ -20,14 +20,15 @@ MAX_DEPTH = 64
 # The canonical form indents by two blanks a level: a small body of deep lists could unfold to gigabytes.
 INDENT = 2
 MAX_PRETTY_BYTES = 64 * 1024 * 1024
-# The union of the ranges of signed and unsigned 64-bit integers, and the digits of the longest of them.
+# The union of the ranges of signed and unsigned 64-bit integers, and the number of digits of the longest.
 MIN_INTEGER = -(2**63)
 MAX_INTEGER = 2**64 - 1
 LONGEST_INTEGER = 20
-# Enough to mend a document by, without an answer as large as the question.
+# Enough faults to mend a document by, without an answer as large as the request.
 MAX_FAULTS = 20
 MAX_SHOWN_STEP = 100
-# The indented size up to which a document is parsed without care: each value begins a line.
+# Up to this indented size a document is first parsed without a search for faults. Each value counts as a
+# line.
 MAX_PLAIN_BYTES = 64 * 1024 * 1024
 
 _TOO_DEEP = f"the document is more than {MAX_DEPTH} levels deep"
@@ -88,18 +89,19 @@ def _no_constant(literal: str) -> Any:
 
 
 _PLAIN = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_unique)
-# A document as deep as this is parsed with care, whether or not it is too deep.
+# A document as deep as this is searched for faults, even if it is not too deep.
 _DEEP = b"\n" + b" " * INDENT * MAX_DEPTH
 
 
 def _plainly(raw: bytes) -> Any:
-    """Parse a text without faults; raises ValueError or TypeError for any other.
+    """Parse a text without faults; raises ValueError or TypeError for a text that may have faults.
 
     Most texts have none. The decoder that marks faults, and the pass over its result, take four times as
     long.
     """
     value = _PLAIN.decode(raw.decode("utf-8"))
-    # It refuses integers past 64 bits and lone surrogates, and writes numbers that are not finite as null.
+    # orjson refuses integers past 64 bits and lone surrogates, and writes numbers that are not finite as
+    # null.
     pretty = orjson.dumps(value, option=orjson.OPT_INDENT_2)
     if b"\\u0000" in pretty or _DEEP in pretty or (b"null" in pretty and not is_finite(value)):
         raise ValueError("to be read with care")
@@ -109,7 +111,7 @@ def _plainly(raw: bytes) -> Any:
 def parse(raw: bytes) -> Any:
     """Parse a JSON text in UTF-8.
 
-    Raises MalformedJson for a text that is no JSON, Invalid with JSON pointers for JSON that is not allowed,
+    Raises MalformedJson for a text that is not JSON, Invalid with JSON pointers for JSON that is not allowed,
     DocumentTooLarge for a document that would be too large once it is indented.
     """
     lines = raw.count(b",") + 2 * (raw.count(b"[") + raw.count(b"{")) + 1
@@ -117,7 +119,7 @@ def parse(raw: bytes) -> Any:
         try:
             return _plainly(raw)
         except (ValueError, TypeError, RecursionError):
-            # Something is wrong, or looks wrong: parse again, to find the fault and its place.
+            # The text has a fault, or seems to have one: parse it again, to find the fault and its place.
             pass
     return _carefully(raw)
 
@@ -136,7 +138,8 @@ def _carefully(raw: bytes) -> Any:
             faults=[fault],
         ) from None
     except RecursionError:
-        # The parser gave up before it could name the place; count to find the first branch that deep.
+        # The parser gave up without naming the place: count brackets to find the first branch that is too
+        # deep.
         raise _invalid([Fault(_TOO_DEEP, pointer=pointer_of(_first_deep_path(text)))]) from None
     walk = _FaultSearch()
     walk.value(value)
@@ -155,11 +158,11 @@ def _invalid(faults: list[Fault]) -> Invalid:
 
 
 class _FaultSearch:
-    """A search for faults that visits every value once; pointers are made for faults only."""
+    """A search for faults that visits each value once, and makes pointers for faults only."""
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
-        # A lower bound of the blanks that pretty-printing adds, in bytes.
+        # A lower bound of the blanks that indentation adds, in bytes.
         self.indentation = 0
         self._path: list[Step] = []
 
@@ -201,7 +204,7 @@ class _FaultSearch:
 
 
 def unfit(text: str) -> str | None:
-    """Return the reason why a string cannot be stored, None where it can."""
+    """Return the reason why a string cannot be stored, or None if it can."""
     if "\0" in text:
         return "a string may not hold NUL (U+0000)"
     if not text.isascii():
@@ -213,7 +216,7 @@ def unfit(text: str) -> str | None:
 
 
 def pointer_of(path: list[Step]) -> str:
-    """Return the JSON pointer (RFC 6901) of a path; a step of inordinate length is cut."""
+    """Return the JSON pointer (RFC 6901) of a path; an inordinately long step is cut."""
     return "".join(f"/{_escaped(str(step))}" for step in path)
 
 

@@ -1,7 +1,7 @@
-"""The JSON patch (RFC 6902) between two values, in time linear in their size, as each log row can afford.
+"""Compute the JSON patch (RFC 6902) between two values in linear time, fast enough for every row of a log.
 
-`service.documents.diff` finds shorter patches for people to read; where items of a list have moved, it may
-take minutes.
+`service.documents.diff` finds shorter patches for people to read; it may take minutes if items of a list have
+moved.
 """
 
 from math import copysign
@@ -13,7 +13,7 @@ Operation = dict[str, Any]
 
 
 def structural_patch(old: Any, new: Any) -> list[Operation]:
-    """Compute the operations that turn one JSON value into exactly the other, types of numbers included.
+    """Compute the operations that turn one JSON value into exactly the other, including the types of numbers.
 
     Objects are compared by key. Lists are compared item by item, after their common beginning and end.
     """
@@ -23,7 +23,7 @@ def structural_patch(old: Any, new: Any) -> list[Operation]:
 
 
 def document_patch(old: bytes, new: bytes) -> list[Operation]:
-    """Compute the operations between two JSON texts; the whole value is replaced where that is shorter."""
+    """Compute the operations between two JSON texts; the whole value is replaced if that is shorter."""
     after = orjson.loads(new)
     operations = structural_patch(orjson.loads(old), after)
     if len(orjson.dumps(operations)) <= len(new):
@@ -66,7 +66,7 @@ def _compare_lists(old: list[Any], new: list[Any], path: str, operations: list[O
         if not _same(old[index], new[index]):
             _compare(old[index], new[index], f"{path}/{index}", operations)
     first = begin + both
-    # From the last one backwards, so that no index shifts before it is used.
+    # Items are removed from the last one backwards, so that no index shifts before it is used.
     operations += [
         {"op": "remove", "path": f"{path}/{index}"} for index in reversed(range(first, len(old) - end))
     ]
@@ -80,7 +80,7 @@ def _same(old: Any, new: Any) -> bool:
     if old != new or type(old) is not type(new):
         return False
     if isinstance(old, dict | list):
-        # For Python 1, 1.0 and true are equal; their texts differ.
+        # The texts are compared, since for Python 1, 1.0 and true are equal.
         return orjson.dumps(old, option=orjson.OPT_SORT_KEYS) == orjson.dumps(
             new, option=orjson.OPT_SORT_KEYS
         )

@@ -1,7 +1,8 @@
 """Secrets known by the name before them, in any text: `password=…`, `"token": "…"`, `Cookie: …`, `--key …`.
 
 The text may be a command line, a URL, a DSN, JSON (also within a JSON string, or cut), YAML, XML or prose.
-First a name is found, then the end of its value. Where the end is unclear, rather too much is masked.
+First a name is found, then the end of its value. If the end is unclear, too much is masked rather than too
+little.
 """
 
 import re
@@ -10,7 +11,8 @@ from urllib.parse import unquote
 from service.masking.names import SIGNS, Secrecy, secrecy
 from service.masking.patterns import MASK
 
-# A letter of a name, also percent-encoded or escaped as in JSON; lower case, as the text that is searched.
+# A letter of a name that is percent-encoded, or escaped as in JSON; in lower case, like the text that is
+# searched.
 _LETTER_ESCAPE = (
     r"%(?:2[de]|5f|3\d|[46][1-9a-f]|[57][\da])"
     r"|\\{1,8}+u(?:00(?:2[de]|3\d|[4-7c-f][\da-f])|0[1-9a-f][\da-f]{2}|[1-9a-f][\da-f]{3})"
@@ -19,7 +21,7 @@ _LONGEST_BEFORE = 80
 _HIT = re.compile(
     rf"(?:{'|'.join(SIGNS)}|{_LETTER_ESCAPE})(?:[\w.$-]|{_LETTER_ESCAPE})*+"
     r"(?: (?:code|header|id|key|phrase|string)s?\b)?+"
-    # It matches without a separator, too, so that no part of a name is read twice.
+    # A hit without a separator matches as well, so that no part of a name is read twice.
     r"(?:(?P<close>(?:\\*+[\"'`]|%2[27])?\]?)"
     r"(?P<sign>\s{0,20}(?:=>|:=|={1,3}|:(?!:)|%3[ad])"
     # {"name": "API_KEY", "value": "…"}, and (b"x-api-key", b"…"), as headers are printed.
@@ -34,20 +36,20 @@ _OPENING = re.compile(r"[BbFfRrUu]{0,2}(\\*)([\"'`])")
 _QUOTE = re.compile(r"(\\*+)([\"'`])")
 _BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[({})\]]', re.DOTALL)
 _INDENTED = re.compile(r"[|>][+-]?\d?[ \t]*+(?:\r?\n(?:[ \t]++[^\n]*+|(?=\r?\n)))++")
-# A line within JSON ends with its string.
+# The value ends with its line; within JSON, a line ends with its string.
 _LINE = re.compile(
     r"(?:[^\r\n\\\"'`]++|\\++(?![\\nr\"'`])|\\*+[\"'`](?!\s{0,20}(?:,\s{0,20}\\*[\"'{\[]|[}\])]|\Z)))*+"
 )
 _CONTENT = re.compile(r"[^<]*+")
-# A separator ends a value before another name, a blank or nothing; a quote or bracket ends it before any
-# character that may follow one.
+# A separator ends a bare value if another name, a blank or nothing follows. A quote or bracket ends it before
+# any character that can follow a closing one.
 _BARE_PARTS = (
     r"[,;&|](?!\s|\Z|[\w.$-]{1,64}+\s?[=:]|\\*+[\"'`][\w.$ -]{1,64}+\\*+[\"'`]\s?[=:])"
     r"|\\*+[\"'`)\]}>](?![\s,;:.&)\]}>\"'`\\]|\Z)"
     r"|\\++(?![\\\"'`)\]}>])|[(\[{]|<(?!/)"
 )
 _BARE = re.compile(rf"(?:[^\s,;&|\"'`()\[\]{{}}<>\\]++|{_BARE_PARTS})*+")
-# Within a text that was percent-encoded as a whole, the ends are percent-encoded, too.
+# If the whole text was percent-encoded, the characters that end a value are percent-encoded, too.
 _ENCODED = re.compile(
     rf"(?:[^\s,;&|\"'`()\[\]{{}}<>\\%]++|%(?!0[AaDd]|2[02367Cc]|3[Bb]|7[Dd])|{_BARE_PARTS})*+"
 )
@@ -55,13 +57,13 @@ _AFTER_QUOTE = re.compile(r"[^\s,;&|\"'`()\[\]{}<>\\%]*+")
 
 _NUMBER = re.compile(r"[+-]?\d{1,20}(?:\.\d{1,20})?", re.ASCII)
 _NOTHING = frozenset({"", "null", "none", "nil", "undefined", "true", "false", "[]", "{}", "()"})
-# The value is the rest of the line: schemes, parameters and several words belong to it.
+# The value of these names is the rest of the line: schemes, parameters and several words belong to it.
 _WHOLE_LINE = re.compile(r"authori[sz]ation|cookie|phrase|mnemonic|auth[_-]?header", re.IGNORECASE)
 
 
 def without_assignments(text: str) -> str:
     """Replace the values after secret-looking names."""
-    # The only character that is longer in lower case; places have to be the same in both.
+    # Of all characters, only U+0130 is longer in lower case; places have to be the same in both texts.
     lowered = text.replace("\u0130", "I").lower()
     pieces: list[str] = []
     done = position = 0
@@ -88,7 +90,7 @@ def _name(text: str, hit: int, end: int, done: int) -> tuple[int, str]:
     """Return the beginning of the name around a hit, and the name."""
     before = text[max(done, hit - _LONGEST_BEFORE) : hit][::-1]
     start = hit - _LEFT.match(before).end()  # type: ignore[union-attr]
-    # The n of an escaped line break is no letter of the name.
+    # The n of an escaped line break is not a letter of the name.
     if start < hit and start > done and text[start - 1] == "\\" and text[start] in "bfnrt":
         start += 1
     return start, _decoded(text[start:end])
@@ -111,7 +113,7 @@ def _secrecy(text: str, start: int, name: str, hit: re.Match[str], done: int) ->
     how = secrecy(name)
     if how is Secrecy.NONE and start > done and text[start - 1] == " ":
         word = _PREVIOUS_WORD.match(text[max(done, start - 21) : start][::-1])
-        # "API key", "connection string": neither of the two words is a secret name alone.
+        # In "API key" and "connection string", neither of the two words is a secret name alone.
         how = secrecy(f"{word[1][::-1]} {name}") if word else how
     return how
 
@@ -146,12 +148,12 @@ def _end(pattern: re.Pattern[str], text: str, begin: int) -> int:
 
 
 def _quoted_end(text: str, opening: re.Match[str]) -> int:
-    """Find the end of a quoted value, at any depth of escaping; the end of the text where it was cut."""
+    """Find the end of a quoted value, at any depth of escaping; a value that was cut ends with the text."""
     depth, quote = len(opening[1]), opening[2]
     position = opening.end()
     while found := _QUOTE.search(text, position):
         position = found.end()
-        # Within it, a quote has more backslashes before it, an escaped backslash twice as many.
+        # A quote within the value has more backslashes before it; an escaped backslash has twice as many.
         if found[2] != quote or len(found[1]) % (2 * (depth + 1)) != depth:
             continue
         doubled = text.startswith(quote, position) and not depth and found.start() > opening.end()
@@ -162,7 +164,7 @@ def _quoted_end(text: str, opening: re.Match[str]) -> int:
 
 
 def _bracketed_end(text: str, begin: int) -> int:
-    """Find the closing bracket of an opening one; the end of the text where it was cut."""
+    """Find the closing bracket of an opening one; a value that was cut ends with the text."""
     depth = 0
     position = begin
     while found := _BRACKET.search(text, position):
@@ -177,7 +179,7 @@ def _bracketed_end(text: str, begin: int) -> int:
 
 
 def _shown(value: str, how: Secrecy, close: str) -> str | None:
-    """Return the replacement of a value, None where it stays."""
+    """Return the replacement of a value, or None if the value stays."""
     if opening := _OPENING.match(value):
         quote = opening[1] + opening[2]
         inner = value[opening.end() :]
@@ -189,7 +191,7 @@ def _shown(value: str, how: Secrecy, close: str) -> str | None:
         return None
     if value.startswith("%2"):
         return None if value[3:-3] == MASK else f"{value[:3]}{MASK}{value[:3]}"
-    # After a quoted name, as in JSON, a bare value becomes a quoted one: it stays JSON.
+    # After a quoted name, as in JSON, a bare value is replaced by a quoted one: the text stays JSON.
     quote = close.rstrip("]")
     return f"{quote}{MASK}{quote}" if quote and not close.endswith("]") else MASK
 

@@ -1,8 +1,8 @@
 """Secret names, whose values are masked: `db_password`, `X-Api-Key`, `clientSecret`.
 
-A name is split into words, whatever the spelling. One masked in vain costs a reader a word, one missed costs
-a customer a password. So any part of a name decides, but for endings that name a fact *about* a secret
-(`token_count`, `password_changed_at`, `secret_name`).
+A name is split into words, whatever the spelling. A value masked in vain costs a reader a word; a secret that
+is missed costs a customer a password. So any part of a name makes it secret, except for endings that name a
+fact *about* a secret (`token_count`, `password_changed_at`, `secret_name`).
 """
 
 import re
@@ -14,27 +14,27 @@ class Secrecy(IntEnum):
     """The part of the value under a name that is masked."""
 
     NONE = 0
-    # Plurals are counts as often as lists: `tokens: 1532` is kept, `tokens: ["…"]` is not.
+    # With a number, a plural is a count as often as a list: `tokens: 1532` is kept, `tokens: ["…"]` is not.
     ALL_BUT_NUMBERS = 1
     ALL = 2
 
 
-# Names in documents repeat. Longer ones are not remembered, so that nobody fills the memory with them.
+# Names repeat in documents. Longer names are not remembered, so that nobody can fill the memory with them.
 _LONGEST_REMEMBERED = 100
-# Of a text too long for a name only the two ends are searched, as a reader would do.
+# In a text too long for a name, only the two ends are searched, where a reader would look.
 _LONGEST_READ = 500
 
-# Between words, also where camelCase has none and where digits are: `s3SecretKey2` is `s_secret_key`.
+# Borders between words, including those of camelCase, and digits: `s3SecretKey2` is `s_secret_key`.
 _BORDERS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[\W\d_]+")
 
-# Most keys are no secret (`sort_key`, `public_key`, `routing_key`); keys of these kinds are.
+# Most keys are not secret (`sort_key`, `public_key`, `routing_key`); keys of these kinds are.
 _KEY_KINDS = (
     "access|account|admin|annals|api|app|application|auth|client|consumer|crypto?|decryption|deploy|encrypt|encryption"
     "|hmac|integration|jwt|license|master|operator|private|root|sas|secret|server|service|session|shared|sign|signing"
     "|ssh|ssl|storage|subscription|symmetric|tls|webhook|write"
 )
 
-# Matched against words between underscores, `_x_api_key_`; `_?` is where people run words together.
+# Matched against words between underscores (`_x_api_key_`); `_?` is where people write two words as one.
 _SECRET = re.compile(
     "|".join(
         (
@@ -42,7 +42,7 @@ _SECRET = re.compile(
             r"passwort|kennwort|contrase[nñ]a|_senha_|mot_?de_?passe|парол|密码|パスワード",
             r"_secret(?!ar)|secrets?_|credential|_creds?_",
             r"tokens?_|_jwts?_|_bearer_",
-            # `authorization_code` is one; `author`, `authored_by` and `authorized` are not.
+            # `authorization_code` is secret; `author`, `authored_by` and `authorized` are not.
             r"authori[sz]ation_|_auth_$|auth_?(?:header|data|code)s?_",
             r"cookies?_",
             rf"(?:{_KEY_KINDS})_?keys?_|api_?key|key_?material_",
@@ -55,7 +55,7 @@ _SECRET = re.compile(
     )
 )
 
-# Every secret name, in lower case, contains one of these: a quick search before a long one.
+# Every secret name, in lower case, contains one of these: a quick search that precedes the slow one.
 SIGNS = (
     *(
         "pass",
@@ -84,7 +84,7 @@ _ABOUT = re.compile(
     r"|type|kind|format|algorithm|alg|strength|policy|rotation|status|version|scope|scopes|issuer|audience|provider"
     r"|name|names|field|column|location|ref|refs|reference|path|file|filename|manager|store|enabled|required"
     r"|error|exception|invalid|missing|failed|failure|warning|found"
-    # An AppRole's secret id, a session's id and an access key's id are half of the secret.
+    # The secret id of an AppRole, a session id and the id of an access key are each half of a secret.
     r"|(?<!secret_)(?<!session_)(?<!access_key_)ids?"
     r"|(?<=token_)(?:ur[il]|endpoint)|(?<=authorization_)(?:ur[il]|endpoint)"
     ")_$"
@@ -93,7 +93,7 @@ _PLURAL = re.compile(r"(?:tokens|secrets|cookies|credentials|passwords|keys)_")
 
 
 def secrecy(name: str) -> Secrecy:
-    """Return the part of the value under this name that is a secret."""
+    """Return the part of the value under a name that is secret."""
     if len(name) <= _LONGEST_REMEMBERED:
         return _remembered(name)
     if len(name) > _LONGEST_READ:

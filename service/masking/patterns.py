@@ -11,10 +11,10 @@ MASK = "[masked]"
 
 _Replacement = str | Callable[[re.Match[str]], str]
 
-# Before a token that only two letters identify: no letter or digit, unless it ends an escape.
+# What precedes a token that only two letters identify: no letter or digit, unless it ends an escape.
 _START = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf])|(?<=%[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4}))"
 
-# As their issuers document them, a little shorter: tokens get cut, and their lengths change.
+# The forms that the issuers document, a little shorter: tokens get cut, and their lengths change.
 _TOKENS = re.compile(
     "|".join(
         (
@@ -37,14 +37,15 @@ _TOKENS = re.compile(
 )
 # The kind of the key, which is no secret, stays visible.
 _ANNALS = (re.compile(r"(annals_[0-9A-Fa-f]{32}_)[\w-]++", re.ASCII), rf"\1{MASK}")
-# A JWT is JSON in base64: it begins with `{"`. Each run is read once, whether a second part follows or not.
+# A JWT is JSON in base64: it begins with `{"`. Each run of characters is read once, even if no second part
+# follows.
 _JWT = re.compile(r"eyJ[\w-]*+((?:\.[\w-]*+)++)?", re.ASCII)
 _PEM = re.compile(
     r"-----BEGIN(?:[ +_]|%20)(?:[A-Z0-9]{1,20}(?:[ +_]|%20)){0,4}PRIVATE(?:[ +_]|%20)KEY"
     r"(?:(?s:.)*?-----END[A-Z0-9 +_%]{0,60}-----|(?s:.)*+)"
 )
-# Passwords in URLs contain forbidden characters; they end at the last @ before the path, else before any
-# space.
+# Passwords in URLs may contain forbidden characters. So a password ends at the last @ before the path, or
+# else before any space.
 _USER = r"[^\s:/?#@\"'<>\[\]\\]*+"
 _URLS: tuple[tuple[re.Pattern[str], _Replacement], ...] = (
     (
@@ -54,7 +55,7 @@ _URLS: tuple[tuple[re.Pattern[str], _Replacement], ...] = (
         ),
         rf"\1{MASK}",
     ),
-    # In a JSON pointer, as a refusal names a key that is a URL.
+    # A URL within a JSON pointer, as when a refusal names a key that is a URL.
     (re.compile(rf"(:~1~1{_USER}:)[^\s\"'<>/?#\\]*(?=@)"), rf"\1{MASK}"),
     # A long name alone before the host is a token.
     (re.compile(r"(://)\w{20,}+(?=@)", re.ASCII), rf"\1{MASK}"),
@@ -63,7 +64,7 @@ _URLS: tuple[tuple[re.Pattern[str], _Replacement], ...] = (
     (re.compile(r"(/api/webhooks/\d{1,20}/)[\w-]++"), rf"\1{MASK}"),
 )
 _TELEGRAM = (re.compile(r"\d{8,10}:AA[\w-]{30,}", re.ASCII), MASK)
-# Azure's SAS, and the signed URLs of AWS and Google.
+# The signatures of Azure's SAS, and of the signed URLs of AWS and Google.
 _SIGNATURE = re.compile(r"([?&;](?:[Xx]-(?:Amz|Goog)-)?[Ss]ig(?:nature)?=)[^&\s\"'<>\\]++")
 _SCHEME = re.compile(r"\b(basic|bearer)((?:\s|%20|\+){1,8})([\w.~+/=%-]++)", re.IGNORECASE | re.ASCII)
 _LONGEST_WORD = 20

@@ -1,4 +1,4 @@
-"""Truncation of values too large for a log: the beginning and the true size stay, but no half of a secret.
+"""Truncation of values too large for a log: their beginning and true size stay, but no half of a secret.
 
 Each function masks before it cuts, and replaces characters that PostgreSQL cannot store.
 """
@@ -16,25 +16,26 @@ from service.masking.values import MAX_DEPTH, free_key, masked, masked_patch, ma
 
 T = TypeVar("T")
 
-# Below this size the marker itself has no room.
+# Below this size there is no room for the marker itself.
 MIN_BYTES = 100
 
-# Read of a text to show a part of it, since masking shortens it. No key or token is longer.
+# The part of a long text that is searched, as a multiple of the part that is shown, since masking shortens
+# texts. No key or token is longer than _LONGEST_SECRET.
 _READ_AHEAD = 4
 _LONGEST_SECRET = 16 * 1024
 
-# Searched together: in more of them some would look like a secret at a glance, as ids do now and then.
+# So many values share one quick search: of more, some would look like a secret, as ids do now and then.
 _LOOKED_AT = 32
 
-# PostgreSQL takes no NUL, UTF-8 no lone surrogates.
+# PostgreSQL does not take NUL, and UTF-8 has no lone surrogates.
 _UNFIT = re.compile("[\0\ud800-\udfff]")
 _SUBSTITUTE = "\ufffd"
-# The escape as the JSON writer makes it; a backslash that is itself escaped costs a search in vain.
+# The escape of NUL as the JSON writer makes it; a backslash that is itself escaped only costs a search.
 _ESCAPED_NUL = b"\\u0000"
 
 
 def bounded(value: Any, max_bytes: int) -> Any:
-    """Mask a JSON value; where its text would be larger than `max_bytes`, replace it by its beginning.
+    """Mask a JSON value; if its text is larger than `max_bytes`, replace it by its beginning.
 
     The replacement is `{"truncated": true, "bytes": <size of the whole>, "beginning": "<its masked text,
     cut>"}`, of at most `max_bytes` as compact JSON.
@@ -44,7 +45,10 @@ def bounded(value: Any, max_bytes: int) -> Any:
 
 
 def bounded_all(values: list[Any], max_bytes: int) -> list[Any]:
-    """Mask and cut many JSON values, each as `bounded` does; one search over some mostly finds no secret."""
+    """Mask and cut many JSON values, each as `bounded` does.
+
+    Values are searched together, which mostly finds no secret.
+    """
     values = clean(values)
     kept = (each for some in _parts(values) for each in masked(some))
     return [_cut(value, each, max_bytes) for value, each in zip(values, kept, strict=True)]
@@ -56,7 +60,7 @@ def bounded_patch(operations: list[dict[str, Any]], max_bytes: int) -> Any:
 
 
 def bounded_patches(patches: list[list[dict[str, Any]]], max_bytes: int) -> list[Any]:
-    """Mask and cut many lists of operations, with one search over some of them."""
+    """Mask and cut many lists of operations, which are searched together."""
     found = []
     for some in _parts(clean(patches)):
         kept = iter(masked_patch([operation for patch in some for operation in patch]))
@@ -69,7 +73,7 @@ def _parts(values: list[T]) -> Iterator[list[T]]:
 
 
 def bounded_text(text: str, max_bytes: int) -> str:
-    """Mask a text; where it is larger in UTF-8, return its beginning and ` … [cut: <its size> bytes]`."""
+    """Mask a text; if it is too large in UTF-8, return its beginning and ` … [cut: <its size> bytes]`."""
     _check(max_bytes)
     text = clean_text(text)
     read = _READ_AHEAD * max_bytes + _LONGEST_SECRET
@@ -78,7 +82,8 @@ def bounded_text(text: str, max_bytes: int) -> str:
         if len(found.encode()) <= max_bytes:
             return found
     else:
-        # Only the part that can be shown is searched. Its end may be half a secret, and is left out.
+        # Only the part that can be shown is searched. The end of that part may be half a secret, and is left
+        # out.
         found = masked_text(text[:read])[:-_LONGEST_SECRET]
     marker = f" … [cut: {len(text.encode())} bytes]"
     return found.encode()[: max_bytes - len(marker.encode())].decode(errors="ignore") + marker
@@ -97,7 +102,7 @@ def clean(value: Any) -> Any:
         if _ESCAPED_NUL not in orjson.dumps(value):
             return value
     except TypeError:
-        # A lone surrogate, or just a number that this writer does not know.
+        # There is a lone surrogate, or just a number that this writer does not know.
         pass
     return _clean(value, 0)
 
@@ -127,7 +132,7 @@ def _cut(value: Any, kept: Any, max_bytes: int) -> Any:
     if len(text) <= max_bytes:
         return kept
     size = len(text) if kept is value else len(_json(value))
-    # Quotes are escaped once more in the beginning: bisection finds how much of it fits.
+    # Within the beginning, quotes are escaped once more: bisection finds how much of it fits.
     fits, too_many = 0, max_bytes
     while fits + 1 < too_many:
         middle = (fits + too_many) // 2
@@ -146,7 +151,7 @@ def _json(value: Any) -> bytes:
     try:
         return orjson.dumps(value)
     except TypeError:
-        # Integers past 64 bits, and more levels than the fast writer takes.
+        # The fast writer refuses integers past 64 bits, and too many levels.
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str).encode()
 
 

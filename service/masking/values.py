@@ -1,4 +1,4 @@
-"""Masking of values: nothing stored in a log or printed as one contains a secret, by its name or its shape.
+"""Masking of values: keep secrets, known by name or shape, out of all that is stored in a log or printed.
 
 Pure functions, in time linear in the size of the value; a value without secrets is returned as it is.
 """
@@ -13,11 +13,12 @@ from service.masking.names import SIGNS as NAME_SIGNS
 from service.masking.names import Secrecy, secrecy
 from service.masking.patterns import MASK, RULES, SecretPattern
 
-# Deeper than any document (64) and than JSON writers take (254): values below are masked unread.
+# Deeper than any document (64), and less deep than JSON writers take (254): deeper values are masked unread.
 MAX_DEPTH = 200
-# Each secret name contains one of these, in lower case, or writes its characters in one of the last two ways.
+# Each secret name contains one of the signs, in lower case, or has encoded characters, which begin with one
+# of the last two.
 _NAME_SIGNS = (*NAME_SIGNS, "%", "\\u")
-# Keys by which lists of settings and headers name a value: [{"name": "API_KEY", "value": "…"}].
+# Keys that hold the name of a value in lists of settings and headers: [{"name": "API_KEY", "value": "…"}].
 _NAMING = ("name", "key", "header", "variable", "Name", "Key")
 _NAMED = ("value", "Value", "default")
 _LONGEST_REMEMBERED = 100
@@ -25,7 +26,7 @@ _MOST_PASSES = 4
 
 
 class Hints(NamedTuple):
-    """The secrets that a value may contain, by a quick search; its texts are searched for these only."""
+    """The secrets that a value may contain, found by a quick search; only these are then searched for."""
 
     signs: tuple[str, ...]
     rules: tuple[SecretPattern, ...]
@@ -33,10 +34,10 @@ class Hints(NamedTuple):
 
 
 def masked(value: Any) -> Any:
-    """Mask a JSON value: the same structure, and the same object where there is no secret.
+    """Mask a JSON value; the structure stays, and a value without secrets is returned itself.
 
     Under a secret-looking key everything but booleans, null and empty values is replaced as a whole. A value
-    that is no JSON, as a log line may have, is replaced by its text where the text contains a secret.
+    that is not JSON, as a log line may have, is replaced by its text if that contains a secret.
     """
     hints = _hints_in(value)
     return _masked(value, hints, 0) if hints.signs else value
@@ -49,8 +50,8 @@ def masked_text(text: str) -> str:
 
 def masked_patch(operations: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Mask RFC 6902 operations: all values below a secret-looking step of the path are secrets."""
-    # One search over all operations, since mostly there is nothing. An escape `~` is decoded step by step
-    # only.
+    # One search covers all operations, since most have no secret. An escape `~` is only decoded when each
+    # step is read.
     paths = (f"{operation.get('path')}{operation.get('from')}" for operation in operations)
     if not _hints_in(operations).signs and not any("~" in path for path in paths):
         return operations
@@ -116,7 +117,7 @@ def _masked_object(value: dict[Any, Any], hints: Hints, depth: int) -> dict[Any,
 
 
 def _named_secrecy(value: dict[Any, Any]) -> Secrecy:
-    """Return the secrecy of an object's value by the name in another field of the object."""
+    """Return the secrecy of the value in an object whose other field is its name."""
     if "value" not in value and "Value" not in value and "default" not in value:
         return Secrecy.NONE
     names = (value.get(key) for key in _NAMING)
@@ -124,9 +125,9 @@ def _named_secrecy(value: dict[Any, Any]) -> Secrecy:
 
 
 def free_key(key: str, value: dict[Any, Any], numbers: dict[str, int]) -> str:
-    """Return a changed key that no other key equals, so that two keys stay two.
+    """Return a masked key that no other key of the object equals, so that two keys stay two.
 
-    `numbers` counts the requests for each.
+    `numbers` counts the requests for each key.
     """
     number = numbers.get(key, 0)
     free = key
@@ -154,7 +155,7 @@ def _counts(value: Any, depth: int) -> bool:
 
 
 def _masked_other(value: Any, hints: Hints) -> Any:
-    """Mask a value that is no JSON, as it would be printed."""
+    """Mask a value that is not JSON, by its printed form."""
     text = repr(value)
     found = _masked_text(text, hints)
     return value if found is text else found
@@ -168,7 +169,8 @@ def _key(key: str) -> tuple[str, Secrecy]:
 def _read_key(key: str) -> tuple[str, Secrecy]:
     shown = masked_text(key)
     how = secrecy(key)
-    # The masked key may have another secrecy than the key, and masking again must change nothing.
+    # The masked key may have another secrecy than the key. Masking again must change nothing, so the higher
+    # one counts.
     return shown, how if shown is key else max(how, secrecy(shown))
 
 
@@ -183,7 +185,8 @@ def _masked_text(text: str, hints: Hints) -> str:
     else:
         return text
     found = text
-    # An odd text, half a quote and half an assignment, is read in another way once a part of it is masked.
+    # An odd text, half quoted and half an assignment, is understood differently once a part of it is masked:
+    # mask again until nothing changes.
     for _ in range(_MOST_PASSES):
         before, found = found, _masked_once(found, hints)
         if found == before:
@@ -198,7 +201,7 @@ def _masked_once(text: str, hints: Hints) -> str:
 
 
 def _masked_operation(operation: dict[str, Any]) -> dict[str, Any]:
-    # A platform's operation may have members that RFC 6902 does not know, and paths that are none.
+    # A platform's operation may have members that RFC 6902 does not know, and paths that are not valid.
     found = dict(masked(operation))
     how = Secrecy.NONE
     if isinstance(path := operation.get("path"), str):
