@@ -1,1 +1,1 @@
-"""Benchmarks: each figure is a ratio to a reference that ran beside it, on the same file system, in turns."""
+"""Benchmarks: each figure is a ratio to a reference, measured in alternation on the same file system."""

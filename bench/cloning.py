@@ -1,4 +1,4 @@
-"""The figures of reading by git: a clone against `git daemon`, and many clones beside users who save."""
+"""The figures of reading by git: a clone against `git daemon`, and users who save beside many clones."""
 
 import json
 import os
@@ -24,7 +24,7 @@ _CLONE_SECONDS = 1800
 _POLL_SECONDS = 0.05
 _MEMORY = "/dev/shm"  # noqa: S108 - a folder in memory
 _ENVIRONMENT = environment(GIT_TERMINAL_PROMPT="0")
-# Enough requests for as long as the clones may take; the rest is not sent.
+# Enough requests for the time that the clones may take; requests that are left over are not sent.
 _SAVES_RESERVE = 40_000
 
 CLONE = Demand(
@@ -113,10 +113,10 @@ def _command(url: str, folder: Path) -> list[str]:
 
 
 class _Clones:
-    """Clones that run side by side, as clients on other machines would."""
+    """Clones that run side by side, like those of clients on other machines."""
 
     def __init__(self, urls: list[str]) -> None:
-        # In memory: the writes of clients are no load of the server's disk.
+        # The clones are written to memory: the writes of clients must not burden the server's disk.
         self._folder = Path(tempfile.mkdtemp(prefix="annals-bench-", dir=_MEMORY))
         self._number = len(urls)
         self._looked = 0.0
@@ -134,7 +134,10 @@ class _Clones:
             self._process.stdin.close()
 
     def are_done(self) -> bool:
-        """Return whether all have ended; the load generator asks often, so it looks now and then."""
+        """Return True once all clones have ended.
+
+        The load generator asks often, so the process is polled only now and then.
+        """
         now = time.perf_counter()
         if now - self._looked < _POLL_SECONDS:
             return False
@@ -142,7 +145,7 @@ class _Clones:
         return self._process.poll() is not None
 
     def wait(self) -> float:
-        """Wait for the last clone, and return the seconds until its end; raises CloneFailed."""
+        """Wait for the last clone; returns the seconds until its end, and raises CloneFailed."""
         try:
             self._process.wait(_CLONE_SECONDS)
             lines = [] if self._process.stdout is None else list(map(json.loads, self._process.stdout))
@@ -180,7 +183,8 @@ def _daemon(base: Path) -> Iterator[str]:
             *(f"--base-path={base}", str(base)),
         ],
         env=environment(),
-        # It complains of each probe below; a failed clone has a message of its own.
+        # The daemon complains of each probe below, so its output is dropped; a failed clone has a message of
+        # its own.
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
@@ -192,6 +196,6 @@ def _daemon(base: Path) -> Iterator[str]:
             time.sleep(0.05)
         yield f"git://127.0.0.1:{port}"
     finally:
-        # Git starts the real daemon as a child of its own.
+        # The real daemon is a child of the git process, so the whole session is ended.
         os.killpg(process.pid, 15)
         process.wait()

@@ -19,7 +19,7 @@ from bench.load import LoadFailed
 from bench.service import ROOT, NotDurable, own_database
 from bench.stage import FULL, QUICK, Sizes, Stage
 
-# Figures that are measured together, and their function.
+# Figures that are measured together, and the function that measures them.
 Group = tuple[tuple[Demand, ...], Callable[[Stage], list[Measured]]]
 
 
@@ -41,12 +41,15 @@ class Benchmark:
 
     @property
     def keys(self) -> list[str]:
-        """The names of its figures on the command line."""
+        """The names of the benchmark's figures on the command line."""
         return [demand.key for demands, _ in self.groups for demand in demands]
 
 
 def run(benchmark: Benchmark) -> int:
-    """Measure and print; 1 where a must is missed or a row incomplete, 2 where nothing could be measured."""
+    """Measure and print; returns the exit code.
+
+    1 if a must is missed or a row is missing, 2 if nothing could be measured.
+    """
     given = _arguments(benchmark)
     sizes = QUICK if given.quick else FULL
     sizes = replace(sizes, pairs=given.pairs or sizes.pairs)
@@ -74,7 +77,7 @@ def _measure(benchmark: Benchmark, folder: Path, sizes: Sizes, given: argparse.N
         own_database(server_url) as database,
         Stage(folder, database, sizes, workers=given.workers, say=_say) as stage,
     ):
-        # The server first: it makes the schema, and with it the extension whose version is a fact.
+        # The server starts first: it makes the schema, and with it the extension whose version is a fact.
         service = stage.service()
         known = facts(folder, database)
         committer = "process" if service.has_committer_process() else "thread"
@@ -101,7 +104,7 @@ def _measure(benchmark: Benchmark, folder: Path, sizes: Sizes, given: argparse.N
 def _measured(
     stage: Stage, demands: tuple[Demand, ...], measure: Callable[[Stage], list[Measured]]
 ) -> list[Measured]:
-    """Measure figures, or report that they failed: the ones measured before are reported all the same."""
+    """Measure figures, or report that they failed; figures measured before are reported all the same."""
     try:
         return measure(stage)
     except (LoadFailed, CloneFailed, OSError) as error:

@@ -1,4 +1,4 @@
-"""Completeness: every row of every acknowledged save is there, so that speed was not bought with losses."""
+"""Completeness: every row of every acknowledged save exists, so that speed was not bought with losses."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ from bench import reference
 from bench.load import Chain, Outcome
 from bench.service import Database, Service
 
-# Of each acknowledged version: whether its row agrees with the answer, whether an audit row of its request
-# names it with address, agent and endpoint, and whether a row of the data change history has its diff.
+# For each acknowledged version: does its row agree with the answer, does an audit row of its request name it
+# with address, agent and endpoint, and does a row of the data change history have its diff?
 _COMPLETE = """
 WITH acknowledged AS (
     SELECT * FROM unnest(%s::text[], %s::uuid[], %s::uuid[], %s::int[], %s::text[])
@@ -45,7 +45,7 @@ LEFT JOIN numbered
 """
 
 
-# The number of commits of `main` by the rows: of versions, of deletions, and of their undoing.
+# The number of commits of `main` according to the rows of versions, of deletions and of restores.
 _HISTORY = """
 SELECT head_commit, commits, (
     SELECT count(*) FROM (
@@ -61,7 +61,7 @@ FROM repositories WHERE subscription_id = %s
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """A version that a 201 named, and the request that made it."""
+    """A version that an answer with 201 named, and the id of its request."""
 
     request_id: str
     resource_id: str
@@ -72,7 +72,7 @@ class Acknowledged:
 
 @dataclass(slots=True)
 class Completeness:
-    """The number of acknowledged versions, and the numbers of rows of each kind that are missing."""
+    """The number of acknowledged versions, and how many rows of each kind are missing."""
 
     acknowledged: int = 0
     without_version: int = 0
@@ -83,7 +83,7 @@ class Completeness:
 
     @property
     def is_complete(self) -> bool:
-        """Return whether nothing is missing."""
+        """Return True if no row is missing."""
         missing = self.without_version + self.without_audit + self.without_change
         return missing == 0 and not self.wrong_history
 
@@ -132,7 +132,7 @@ def examine(database: Database, promised: Sequence[Acknowledged]) -> Completenes
 
 
 def wrong_history(service: Service, subscription_id: str) -> str | None:
-    """Describe a branch whose number of commits is not the one of the rows; None where they agree."""
+    """Describe a branch whose number of commits differs from that of the rows; None if they agree."""
     [(head, said, named)] = service.database.rows(_HISTORY, subscription_id)
     repository = service.repository(subscription_id)
     main = reference.git(repository, "rev-parse", "main")

@@ -1,4 +1,4 @@
-"""The figures of deletion: a large tree deleted and restored, against plain SQL and git alone."""
+"""The figures of deletion: a large tree deleted and restored, against plain SQL with a commit by git."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ DEMANDS = (_DELETE, _DELETE_TIME, _RESTORE, _RESTORE_TIME)
 
 
 def delete_and_restore(stage: Stage) -> list[Measured]:
-    """Delete and restore the tree again and again, each step right after the same one of the reference."""
+    """Delete and restore the tree repeatedly; each step directly follows the same step of the reference."""
     tenant, plain = stage.tree(), stage.plain()
     stage.database.vacuum()
     counts, resources = stage.sizes.tree.counts, stage.sizes.tree.resources
@@ -35,7 +35,7 @@ def delete_and_restore(stage: Stage) -> list[Measured]:
 
 
 class _Step:
-    """The measurements of one of the two calls."""
+    """The measurements of one of the two calls, deletion or restore."""
 
     def __init__(self, stage: Stage, ratio: Demand, time: Demand) -> None:
         self._stage = stage

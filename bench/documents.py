@@ -10,7 +10,7 @@ from gitstore import snapshots
 from gitstore.store import snapshot_path
 
 COLLECTION = "workflows"
-# The size of the canonical snapshot, which is the blob in git.
+# The size of the canonical snapshot, which is the blob in git, in bytes.
 TARGET_BYTES = 6_600
 _SNAPSHOT_OVERHEAD = 250
 
@@ -36,7 +36,7 @@ def document(seed: int) -> bytes:
         "edges": [],
     }
     nodes, edges = definition["nodes"], definition["edges"]
-    # The length without indentation is a constant part of the length with it, so one measurement is enough.
+    # Indentation adds a constant number of bytes, so one measurement of the indented length is enough.
     while (missing := TARGET_BYTES - _SNAPSHOT_OVERHEAD - _pretty_length(definition)) > 700:
         nodes.append(_node(rng, len(nodes)))
         if len(nodes) > 1:
@@ -55,7 +55,7 @@ def edited(definition: bytes, rng: random.Random) -> bytes:
 
 
 def snapshot(definition: bytes, resource_id: str, name: str, parent_id: str) -> bytes:
-    """Make the canonical bytes that the service would store, for a reference to commit."""
+    """Make the canonical bytes that the service would store, for commits of a reference."""
     return snapshots.assemble(
         definition=snapshots.canonical_definition(orjson.loads(definition)),
         description=None,
@@ -67,7 +67,7 @@ def snapshot(definition: bytes, resource_id: str, name: str, parent_id: str) -> 
 
 
 def identities(count: int) -> list[str]:
-    """Make ids for the resources of a reference, the same ones each time."""
+    """Make ids for the resources of a reference; they are always the same."""
     rng = random.Random(count)
     return [str(UUID(int=rng.getrandbits(128), version=4)) for _ in range(count)]
 

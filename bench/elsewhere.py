@@ -1,8 +1,8 @@
-"""Commands of clients that would be on other machines: side by side, with the lowest share of processor.
+"""Run commands of clients that would be on other machines: side by side, with the lowest share of processor.
 
-By default Linux shares its processors out between sessions before it looks at priorities within them. Niced
-clients in a session of their own would still take as much as the whole service. So this program runs in a
-session of its own, and lowers the share of that session.
+By default Linux divides its processors among sessions before it looks at priorities within them. Clients with
+a low priority in a session of their own would still take as much as the whole service. So this program runs
+in a session of its own, and lowers the share of that session.
 """
 
 import json
@@ -19,10 +19,10 @@ _POLL_SECONDS = 0.02
 
 
 def main() -> None:
-    """Run the commands that are a JSON array on stdin, and print the outcome of each as a line of JSON."""
+    """Run the commands in a JSON array on stdin, and print the outcome of each as a line of JSON."""
     commands: list[list[str]] = json.load(sys.stdin)
     os.nice(_LOW)
-    # Kernels without it share out by priority alone.
+    # Kernels without autogroups look at priorities alone.
     with suppress(OSError):
         Path("/proc/self/autogroup").write_text(str(_LOW))
     began = time.perf_counter()

@@ -24,7 +24,7 @@ class NoDisk(Exception):
 
 
 def facts(folder: Path, database: Database) -> dict[str, str]:
-    """Collect the name and value of each; raises NoDisk."""
+    """Collect the facts, each a name and a value; raises NoDisk."""
     kind, device = _file_system(folder)
     if kind in ("tmpfs", "ramfs"):
         raise NoDisk(f"{folder} is on {kind}, where fsync costs nothing: choose another with --folder")
@@ -41,7 +41,8 @@ def facts(folder: Path, database: Database) -> dict[str, str]:
         "pygit2": f"{importlib.metadata.version('pygit2')}, libgit2 {pygit2.LIBGIT2_VERSION}",
         "PostgreSQL": f"{database.value('SHOW server_version')}, {durable}",
         "TimescaleDB": extension[0][0] if extension else "none",
-        # Each has background workers of its own, whose processor time is counted as the service's.
+        # Each of these databases has background workers of its own, whose processor time counts as the
+        # service's.
         "other databases on that server": str(database.value(_OTHER_DATABASES)),
         "commit": _commit(),
     }

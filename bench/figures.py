@@ -43,15 +43,15 @@ class Traffic:
     p50: float
     p99: float
     cpu_ms: dict[str, float]
-    # The share of the machine's processors that went to others than service, database and load; it makes
-    # figures worse.
+    # The share of the machine's processors that programs other than service, database and load took; a high
+    # share makes figures worse.
     others: float
 
     @classmethod
     def of(cls, outcome: Outcome, label: str, cpu: dict[str, float], *, saves_each: int = 1) -> "Traffic":
-        """Compute the figures of the calls of one label, each of which makes so many saves."""
+        """Compute the figures of all calls with a label, each of which makes `saves_each` saves."""
         latencies = outcome.latencies_ms(label)
-        # A call answered too late has cost something, too.
+        # A call that was answered too late has cost processor time, too.
         made = sum(answer.label == label for answer in outcome.answers) * saves_each
         return cls(
             rate=len(latencies) * saves_each / outcome.seconds,
@@ -83,7 +83,7 @@ class Measured:
 
     @property
     def value(self) -> float:
-        """The median of the pairs; no number where it was skipped."""
+        """The median of the pairs; NaN if the figure was skipped."""
         return statistics.median(self.ratios) if self.ratios else math.nan
 
     @property
@@ -93,7 +93,7 @@ class Measured:
 
 
 def median_traffic(turns: Sequence[Traffic]) -> Traffic:
-    """Compute the median turn, each number by itself."""
+    """Compute the median turn: the median of each number by itself."""
     groups = turns[0].cpu_ms
     return Traffic(
         rate=statistics.median(turn.rate for turn in turns),

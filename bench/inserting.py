@@ -1,7 +1,7 @@
-"""Inserts at a steady pace until standard input is closed, by a process of its own; it prints their times.
+"""Insert rows at a steady pace until standard input is closed, and print the milliseconds of each.
 
-Each inserts one row of the server log in one transaction, as the service's role. It is due at its time
-whether or not the one before is done, so the wait in between counts.
+It runs as a process of its own. Each insert is one row of the server log in one transaction, as the service's
+role. An insert is due at its time even if the one before is not done, so the wait for that counts.
 """
 
 import json
@@ -18,7 +18,7 @@ _INSERT = "INSERT INTO server_logs (log_id, created_at, request_id) VALUES (%s, 
 
 
 def main(url: str, a_second: float) -> None:
-    """Insert until the other end of the input is closed."""
+    """Insert rows until the other end of the input is closed."""
     os.set_blocking(0, False)
     taken = []
     with psycopg.connect(url, autocommit=True) as connection:

@@ -1,7 +1,7 @@
 """A load generator that costs little, since it shares the machine with the service.
 
 One process, non-blocking sockets, one request under way on each connection, requests that are bytes before
-the clock starts. An answer is kept unread until the clock has stopped.
+the clock starts. Answers are kept unparsed until the clock has stopped.
 """
 
 import gc
@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 _RECEIVE_BYTES = 256 * 1024
-# A server that is silent for so long has failed.
+# A server that sends nothing for this time, in seconds, has failed.
 STALL_SECONDS = 60
 
 
 class LoadFailed(Exception):
-    """An answer of the server was not the expected one; the message counts such answers, and quotes one."""
+    """At least one answer was not the expected one; the message counts such answers, and quotes one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +34,13 @@ class Call:
     request_id: str
 
 
-# Calls that one client makes one after the other; clients take the next chain at the end of one.
+# Calls that one client makes one after the other; at the end of a chain, the client takes the next one.
 Chain = Sequence[Call]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The body of an expected answer, its call by chain and index, and the seconds that it took."""
+    """The body of an expected answer, its call by chain and index, and the seconds until it arrived."""
 
     chain: int
     call: int
@@ -105,13 +105,13 @@ def run(
     seconds: float | None = None,
     until: Callable[[], bool] | None = None,
 ) -> Outcome:
-    """Work through the chains on `clients` connections until all are done, or the time is up, or `until`.
+    """Work through the chains on `clients` connections until all are done, time is up, or `until` is true.
 
     A chain that was begun is finished; an answer after the end of the time is not `in_time`. Raises
-    LoadFailed on any unexpected answer, and where the server closes a connection or falls silent.
+    LoadFailed on any unexpected answer, and if the server closes a connection or falls silent.
     """
     load = _Load(address, chains, clients, seconds, until)
-    # Tens of thousands of requests are in memory: to look through them for garbage would cost the most.
+    # Tens of thousands of requests are in memory: a garbage collection would cost more than all else.
     gc.collect()
     gc.freeze()
     gc.disable()

@@ -1,7 +1,7 @@
-"""The reference of a large deletion and its undoing: plain SQL, and one commit by `git fast-import`.
+"""The reference of a large deletion and its restore: plain SQL, and one commit by `git fast-import`.
 
-The statements change the rows that the service changes, each kind of row by one of them. They run on a tree
-of their own in the same database, in one transaction and one round trip, as a superuser whom no policy
+The statements change the same rows as the service does, one statement for each kind of row. They run on a
+separate tree in the same database, in one transaction and one round trip, as a superuser whom no policy
 restricts. The commit is written into a copy of that tree's repository, whose configuration makes git fsync
 its writes.
 """
@@ -24,12 +24,12 @@ _RESTORE = _HERE.with_name("plain_restore.sql").read_bytes()
 
 
 class Plain:
-    """A tree in rows and in a repository, which nothing else changes."""
+    """A tree in rows and in a repository, which only the reference changes."""
 
     def __init__(self, database: Database, repository: Path, subscription_id: str, workspace: str) -> None:
         self.subscription_id = subscription_id
         self.repository = repository
-        # Several statements with parameters in one round trip: the client puts the values in.
+        # This cursor puts parameters into the text, so that several statements take one round trip.
         self._connection = psycopg.connect(database.url, autocommit=True, cursor_factory=psycopg.ClientCursor)
         self._user_id: UUID = database.value(
             "SELECT user_id FROM users WHERE subscription_id = %s ORDER BY username LIMIT 1", subscription_id

@@ -1,4 +1,4 @@
-"""Processor time by group of processes, read from /proc: the cost of a save by who bears it."""
+"""Processor time by group of processes, read from /proc: the cost of a save, by the group that bears it."""
 
 import os
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
-# The groups of the processes of `annals serve`, by the names that they give themselves.
+# The groups of the processes of `annals serve`, by the processes' own names.
 _SERVICE = {"annals: api": "API", "annals: commits": "committer"}
 _OTHERS = "supervisor"
 DATABASE = "database"
@@ -18,14 +18,14 @@ class _Process:
     parent: int
     name: str
     command: str
-    # Its own time, and the time of the children that it has waited for.
+    # The process's own time, and that of the children that it has waited for.
     seconds: float
 
 
 def usage(supervisor: int, postmaster: int, database: str, database_oid: int) -> dict[str, float]:
     """Sum the seconds of processor time that each group has used so far.
 
-    Of the database server, processes for this database and for all databases are counted.
+    Of the database server, processes that serve this database or all databases are counted.
     """
     found = {process.pid: process for process in _all()}
     groups = {"API": 0.0, "committer": 0.0, _OTHERS: 0.0, DATABASE: 0.0}
@@ -48,13 +48,13 @@ def busy() -> float:
 
 
 def has_committer(supervisor: int) -> bool:
-    """Return whether the committer is a process of its own; else it is a thread of the API worker."""
+    """Return True if the committer is a process of its own, and not a thread of the API worker."""
     found = {process.pid: process for process in _all()}
     return any(_group(process, found, supervisor) == "committer" for process in found.values())
 
 
 def postmaster_of(backend: int) -> int | None:
-    """Return the process that started a backend, None where the server's processes are invisible here."""
+    """Return the process that started a backend, or None if the server's processes are invisible here."""
     for process in _all():
         if process.pid == backend and process.command.startswith("postgres"):
             return process.parent
@@ -62,7 +62,7 @@ def postmaster_of(backend: int) -> int | None:
 
 
 def _group(process: _Process, found: dict[int, _Process], supervisor: int) -> str | None:
-    """Return the group of the nearest ancestor that has one; None for a process that is not the service's."""
+    """Return the group of the nearest ancestor that has one, or None if the process is not the service's."""
     at: _Process | None = process
     while at is not None:
         if at.name in _SERVICE and _descends(at, found, supervisor):
@@ -81,7 +81,7 @@ def _descends(process: _Process, found: dict[int, _Process], ancestor: int) -> b
 
 
 def _is_foreign(command: str, database: str, oid: int) -> bool:
-    """Return whether a server process works for another database; its title names the database."""
+    """Return True if a server process works for another database, by its title."""
     title = command.removeprefix("postgres: ").split()
     if "Scheduler" in title:
         return str(oid) not in title
@@ -96,7 +96,7 @@ def _all() -> Iterator[_Process]:
         if folder.name.isdigit():
             try:
                 command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
-                # What precedes the last parenthesis is the name, which may hold blanks.
+                # The name, which may hold blanks, ends at the last parenthesis.
                 head, _, rest = (folder / "stat").read_text().rpartition(")")
             except OSError:
                 continue

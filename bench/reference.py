@@ -29,15 +29,16 @@ RESOURCES = 10_000
 _SUBSCRIPTION = str(UUID(int=0))
 _PARENT = str(UUID(int=1))
 _AUTHOR = ("bench", "bench@annals.invalid")
-# Far more than a loop of pygit2 with fsync can commit; a loop that uses them up fails with an error.
+# Edits prepared for each second: far more than a loop of pygit2 with fsync can commit. A loop that uses them
+# up fails with an error.
 _PER_SECOND = 1_500
-# A short turn in memory takes more a second.
+# At least so many edits are prepared, because a short turn in memory commits more a second.
 _AT_LEAST = 1_500
 
 
 @dataclass(frozen=True)
 class Figures:
-    """The figures of a reference: documents and commits in so many seconds, latencies in milliseconds."""
+    """The figures of a reference: documents and commits in a number of seconds, latencies in milliseconds."""
 
     documents: int
     commits: int
@@ -48,7 +49,7 @@ class Figures:
 
     @property
     def rate(self) -> float:
-        """Documents a second."""
+        """The number of documents a second."""
         return self.documents / self.seconds
 
 
@@ -65,7 +66,7 @@ class Corpus:
         return documents.snapshot(definition, self.ids[number], f"workflow {number}", _PARENT)
 
     def edits(self, count: int, seed: int) -> Iterator[tuple[str, bytes]]:
-        """Yield path and content of one edited document after the other."""
+        """Yield path and content of edited documents, one edit after the other."""
         rng = random.Random(seed)
         for _ in range(count):
             number = rng.randrange(len(self.ids))
@@ -88,7 +89,7 @@ def prepare(folder: Path, resources: int = RESOURCES) -> Path:
 
 
 def stream_of(commits: Iterable[Sequence[tuple[str, bytes]]], *, has_parent: bool) -> Iterator[bytes]:
-    """Write the commits in the language of `git fast-import`."""
+    """Write the commits as a stream for `git fast-import`."""
     for number, writes in enumerate(commits):
         message = b"workflows: %d documents" % len(writes)
         yield from _head(message, number, has_parent=number == 0 and has_parent)
@@ -97,7 +98,7 @@ def stream_of(commits: Iterable[Sequence[tuple[str, bytes]]], *, has_parent: boo
 
 
 def change_of(places: Mapping[str, str | None]) -> bytes:
-    """Make one commit that puts blobs at some paths, and removes the paths of None."""
+    """Make one commit that puts blobs at some paths, and removes the paths whose blob is None."""
     message = b"workspaces: %d paths" % len(places)
     lines = (f"D {path}\n" if blob is None else f"M 100644 {blob} {path}\n" for path, blob in places.items())
     return b"".join((*_head(message, 0, has_parent=True), "".join(lines).encode()))
@@ -164,7 +165,7 @@ def loop(repository: Path, seconds: float, resources: int = RESOURCES, seed: int
 def stream(repository: Path, commits: int, per_commit: int, resources: int = RESOURCES) -> Figures:
     """Run reference B: the edited documents, `per_commit` of them in each commit, by `git fast-import`."""
     edits = list(Corpus(resources).edits(commits * per_commit, seed=2))
-    # A commit may change a path only once: the service demands the same of a bulk check-in.
+    # A commit may change a path only once, as the service demands of a bulk check-in.
     parts = [dict(edits[at : at + per_commit]) for at in range(0, len(edits), per_commit)]
     whole = b"".join(stream_of([list(part.items()) for part in parts], has_parent=True))
     seconds, cpu = fast_import(repository, whole)
@@ -181,7 +182,7 @@ def git(repository: Path, *arguments: str) -> str:
 def copy(template: Path, to: Path) -> None:
     """Copy a repository, and write the copy to the disk."""
     shutil.copytree(template, to)
-    # The reference must not wait for writes of the copy.
+    # Without this, the reference would wait for the writes of the copy.
     subprocess.run(["sync", "--file-system", str(to)], check=True)
 
 

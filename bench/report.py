@@ -1,4 +1,4 @@
-"""The report: the printed tables, and the same as JSON."""
+"""The report: the printed tables, and the same figures as JSON."""
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence

@@ -48,7 +48,7 @@ DAY = (_DROP, _DELETE, _ARCHIVE)
 INSERTS_A_SECOND = 50
 
 _LOG = "server_logs"
-# Long past the term of the log, which is 90 days; each day of the benchmark is before the last one.
+# Long after the log's retention of 90 days; each new day of the benchmark precedes the last one.
 _NEWEST = timedelta(days=200)
 _FILL = Path(__file__).with_name("expired_day.sql").read_bytes()
 _DELETION = "DELETE FROM server_logs WHERE created_at >= %s AND created_at < %s"
@@ -61,7 +61,7 @@ _COPY = "COPY (SELECT * FROM server_logs WHERE created_at >= '{}' AND created_at
 
 
 def expired_day(stage: Stage) -> list[Measured]:
-    """Archive and copy a day by turns, delete it without the commit, and drop it."""
+    """Alternately archive and copy a day, delete it without the commit, and drop it."""
     _check_programs()
     drop, delete = Measured(_DROP, measure="ms"), Measured(_DELETE, measure="ms")
     archive = Measured(_ARCHIVE, measure="rows/s")
@@ -94,7 +94,7 @@ def expired_day(stage: Stage) -> list[Measured]:
 
 
 def inserts(stage: Stage) -> list[Measured]:
-    """Insert at a steady pace, first alone, then while the job archives and drops a day."""
+    """Insert at a steady pace, first alone, then while the scheduled job archives and drops a day."""
     measured = Measured(INSERTS, measure="ms")
     days = _Days(stage)
     archive_url = str(stage.scratch("archive"))
@@ -121,14 +121,14 @@ def inserts(stage: Stage) -> list[Measured]:
 
 
 class _Days:
-    """Days of the server log past its term, each before the last one."""
+    """Days of the server log that are past their retention; each new day precedes the last one."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         stage.service()
 
     def fill(self, rows: int) -> Chunk:
-        """Insert a new day of so many rows."""
+        """Insert a new day with a number of rows."""
         database = self._stage.database
         newest = datetime.now(UTC) - _NEWEST
         oldest = database.value("SELECT least(min(created_at), %s) FROM server_logs", newest)
@@ -140,7 +140,7 @@ class _Days:
         return Chunk(log=_LOG, start=start, end=start + timedelta(days=1), bytes=0, planned_rows=rows)
 
     def settle(self) -> None:
-        """Vacuum and write the days to the disk, as days are that were written long ago."""
+        """Vacuum the days and write them to the disk: real days that expire were written long ago."""
         self._stage.database.vacuum()
         self._stage.database.checkpoint()
 
@@ -155,7 +155,7 @@ def _pool(stage: Stage) -> Iterator[Pool]:
 
 
 def _by_turns(number: int, ours: Callable[[], None], theirs: Callable[[], None]) -> tuple[float, float]:
-    """Return the seconds of both, each of which is the first in every second turn."""
+    """Return the seconds of both; each is the first one in every second turn."""
     if number % 2:
         later = _seconds(theirs)
         return _seconds(ours), later
@@ -178,7 +178,7 @@ def _archive(pool: Pool, store: ArchiveStore, chunk: Chunk) -> None:
 
 
 def _copy(stage: Stage, chunk: Chunk) -> None:
-    """Run the reference: just the rows, compressed, in a file."""
+    """Run the reference: write just the rows, compressed, into a file."""
     copy = _COPY.format(chunk.start.isoformat(), chunk.end.isoformat())
     with (stage.scratch("reference-copy") / "day.zst").open("wb") as file:
         compressing = subprocess.Popen(["zstd", "-q", "-c"], stdin=subprocess.PIPE, stdout=file)
@@ -192,7 +192,10 @@ def _copy(stage: Stage, chunk: Chunk) -> None:
 
 
 def _delete(stage: Stage, chunk: Chunk) -> float:
-    """Return the seconds that DELETE takes; it is rolled back, since the same rows are dropped afterwards."""
+    """Return the seconds of a DELETE.
+
+    It is rolled back, since the same rows are dropped afterwards.
+    """
     with psycopg.connect(stage.database.url) as connection:
         connection.execute(f"SET ROLE {OWNER_ROLE}")
         began = time.perf_counter()
@@ -205,10 +208,10 @@ def _delete(stage: Stage, chunk: Chunk) -> float:
 
 
 def _drop(pool: Pool, watcher: psycopg.Connection[Any], chunk: Chunk) -> tuple[float, float]:
-    """Return the seconds until the day is invisible, and until its files are deleted, too.
+    """Return the seconds until the day is invisible, and the seconds until its files are deleted, too.
 
-    PostgreSQL releases its locks first and then deletes the files: only the connection that drops waits for
-    them.
+    PostgreSQL releases its locks first and then deletes the files: only the connection that drops the day
+    waits for that.
     """
     gone: list[float] = []
     [[oid]] = watcher.execute(_CHUNK, [_LOG, chunk.start]).fetchall()
@@ -231,7 +234,7 @@ def _watch(watcher: psycopg.Connection[Any], oid: int, gone: list[float]) -> Non
 
 
 def _inserting(stage: Stage, meanwhile: Callable[[], None]) -> list[float]:
-    """Return the milliseconds of each insert beside some other work, shortest first."""
+    """Return the milliseconds of each insert beside some other work, in ascending order."""
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.inserting", stage.database.url, str(INSERTS_A_SECOND)],
         stdin=subprocess.PIPE,

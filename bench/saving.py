@@ -39,7 +39,7 @@ def spread_64(stage: Stage) -> list[Measured]:
 
 
 def check_in_16(stage: Stage) -> list[Measured]:
-    """Measure the whole cycle: check-out, then check-in by the same user."""
+    """Measure the whole cycle: a check-out, then a check-in by the same user."""
     hot = stage.hot()
     return [
         _against_a(
@@ -53,7 +53,7 @@ def check_in_16(stage: Stage) -> list[Measured]:
 
 
 def workers(stage: Stage) -> list[Measured]:
-    """Measure the same load on a server with two API workers, and on one with one."""
+    """Measure the same load on a server with two API workers, and on one with a single API worker."""
     measured = Measured(WORKERS)
     make = _hot_saves(stage)
     for _ in range(stage.sizes.pairs):
@@ -83,7 +83,8 @@ def bulk(stage: Stage) -> list[Measured]:
         chains = list(tenants.bulks(hot, size.bulk_calls, size.bulk_items, stage.rng))
         outcome, cpu = stage.service().measured(chains, clients=_BULK_CLIENTS)
         stage.note(chains, outcome)
-        # By the time of the last answer: the clock cannot cut off calls that take seconds.
+        # The rate is computed up to the last answer, since a time limit cannot cut off calls that take
+        # seconds.
         turn = Traffic.of(outcome, "bulk", cpu, saves_each=size.bulk_items)
         measured.add(turn.rate, b.rate)
         measured.traffic.append(turn)

@@ -55,17 +55,17 @@ class Database:
         return value
 
     def vacuum(self) -> None:
-        """Do the work of autovacuum's next minute, so that no turn has it beside it."""
+        """Vacuum and analyze now, so that autovacuum does not do so during one of the turns."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute("VACUUM (ANALYZE)")
 
     def checkpoint(self) -> None:
-        """Write all dirty pages to the disk now; else PostgreSQL writes them for minutes."""
+        """Write all dirty pages to the disk now, so that PostgreSQL does not write them during the turns."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute("CHECKPOINT")
 
     def check_durability(self) -> None:
-        """Raise NotDurable unless a COMMIT is on the disk when it returns."""
+        """Raise NotDurable unless a transaction is on the disk when its COMMIT returns."""
         off = [name for name in DURABLE if self.value("SELECT current_setting(%s)", name) != "on"]
         if off:
             raise NotDurable(f"off on this server: {', '.join(off)}")
@@ -87,7 +87,7 @@ def own_database(server_url: str) -> Iterator[Database]:
 
 
 class Service:
-    """A running server, called by its operator and by the load generator."""
+    """A running server, which its operator and the load generator call."""
 
     def __init__(self, process: subprocess.Popen[str], url: str, database: Database, data_dir: Path) -> None:
         self._process = process
@@ -122,7 +122,7 @@ class Service:
     ) -> tuple[Outcome, dict[str, float]]:
         """Run a load; returns its outcome, and the seconds of processor time of each group of processes.
 
-        `others` is the rest of the machine, which should have been at rest.
+        The group `others` is the rest of the machine, which should have been idle.
         """
         before, busy = self._usage(), processes.busy()
         outcome = run(self.address, chains, clients=clients, seconds=seconds, **more)
@@ -131,11 +131,11 @@ class Service:
         return outcome, spent | {"others": max(0.0, busy - sum(spent.values()))}
 
     def has_committer_process(self) -> bool:
-        """Return whether the committer is a process of its own."""
+        """Return True if the committer is a process of its own."""
         return processes.has_committer(self._process.pid)
 
     def stop(self) -> None:
-        """Press Ctrl-C, and wait for the end."""
+        """Send Ctrl-C to the server, and wait for its end."""
         self._process.send_signal(signal.SIGINT)
         try:
             self._process.wait(STOP_SECONDS)
@@ -147,7 +147,8 @@ class Service:
 
     def _usage(self) -> dict[str, float]:
         database = self.database
-        # Where its processes are invisible (in a container), the cost of the database is unknown: zero.
+        # If the database's processes are invisible (in a container), its processor time is unknown and counts
+        # as zero.
         postmaster = database.postmaster or -1
         return processes.usage(self._process.pid, postmaster, database.name, database.oid)
 
@@ -158,14 +159,14 @@ def environment(database: Database, data_dir: Path) -> dict[str, str]:
     settings = data_dir.parent / "annals.toml"
     settings.touch()
     return clean | {
-        # This code, whichever copy of it the virtual environment may have installed.
+        # The path ensures that this code runs, even if another copy is installed in the virtual environment.
         "PYTHONPATH": str(ROOT),
         "DATABASE_URL": database.url,
         "ANNALS_DATA_DIR": str(data_dir),
         "ANNALS_CONFIG": str(settings),
         "ANNALS_OPERATOR_KEY": OPERATOR_KEY,
         "ANNALS_LOG_LEVEL": "warning",
-        # No scheduled job runs beside the measurement, but one that the benchmark runs.
+        # No scheduled job may run beside the measurement, except one that the benchmark runs.
         "ANNALS_JOBS": "false",
     }
 

@@ -22,7 +22,7 @@ _TREE = Shape(folders=20, jobs=200, workflows=2_000, jobpackages=100, connectors
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
-    """The amounts of all data."""
+    """The amounts of all data of a run."""
 
     pairs: int
     seconds: float
@@ -44,7 +44,7 @@ class Sizes:
 
 
 FULL = Sizes(pairs=5, seconds=8, warm_up_seconds=1)
-# For development: it shows whether everything works and roughly each figure, no more.
+# Sizes for development: a run shows that everything works and roughly each figure, no more.
 QUICK = Sizes(
     pairs=1,
     seconds=3,
@@ -62,15 +62,14 @@ QUICK = Sizes(
     small_day=5_000,
     tree=Shape(folders=5, jobs=20, workflows=200, jobpackages=10, connectors=5),
 )
-# Requests are made before the clock starts: so many times the number that the warm-up needed in the same
-# time.
+# Requests are made before the clock starts: this many times the number that the warm-up's rate predicts.
 _RESERVE = 3
 _FIRST_GUESS = 1_500
 _RELEASERS = 8
 
 
 class Stage:
-    """The shared parts, made once: each at its first use, and removed at the end."""
+    """The shared parts of a run; each is made at its first use, and all are removed at the end."""
 
     def __init__(
         self,
@@ -145,7 +144,7 @@ class Stage:
         return self._tenant("large", self.sizes.large, seed=400_000)
 
     def cloned(self) -> Tenant:
-        """Return a subscription of so many versions, each a commit, after `annals git upkeep`."""
+        """Return a subscription with many versions, each a commit, after `annals git upkeep`."""
         is_new = "cloned" not in self._tenants
         tenant = self._tenant("cloned", self.sizes.cloned_resources, seed=600_000)
         if is_new:
@@ -155,7 +154,7 @@ class Stage:
         return tenant
 
     def tree(self) -> Tenant:
-        """Return a subscription of a large tree, with published and tagged workflows."""
+        """Return a subscription with a large tree, with published and tagged workflows."""
         if "tree" not in self._tenants:
             self._tenants["tree"] = self._tree("tree")
         return self._tenants["tree"]
@@ -213,7 +212,7 @@ class Stage:
         return Traffic.of(outcome, label, cpu)
 
     def save(self, among: list[Tenant], *, clients: int, amount: int) -> None:
-        """Save so many versions, unmeasured."""
+        """Save a number of versions without measuring."""
         chains = list(tenants.saves(among, amount, self.rng))
         outcome, _ = self.service().measured(chains, clients=clients)
         self.note(chains, outcome)

@@ -1,4 +1,4 @@
-"""The figures of growth: a check-in by size of the subscription, and a version's bytes on the disk."""
+"""The figures of growth: a check-in by size of the subscription, and the bytes of a version on the disk."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ KEPT = Demand("bytes-kept", "the same after upkeep", 1.5, 0.7, "KiB", at_most=Tr
 
 
 def growth(stage: Stage) -> list[Measured]:
-    """Measure the same check-ins in a large and in a small subscription, in turns."""
+    """Alternately measure the same check-ins in a large and in a small subscription."""
     small, large = stage.small(), stage.large()
     measured = Measured(GROWTH, measure="ms")
     for tenant in (small, large):

@@ -13,7 +13,7 @@ from bench.service import Service
 
 USERS = 8
 WORKFLOWS_PER_JOB = 100
-# So many requests are in memory while resources are made.
+# The number of requests that are in memory while resources are made.
 _PORTION = 5_000
 _MAKERS = 32
 
@@ -27,7 +27,7 @@ _numbers = count(1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """The number of each kind in one workspace, the folders three deep."""
+    """The number of resources of each kind in one workspace; its folders are three deep."""
 
     folders: int
     jobs: int
@@ -37,7 +37,7 @@ class Shape:
 
     @property
     def counts(self) -> dict[str, int]:
-        """The numbers by collection, as the service counts deleted resources, the workspace included."""
+        """The number of resources by collection, the workspace included, as the service counts deletions."""
         return {
             "workspaces": 1,
             "folders": self.folders,
@@ -49,7 +49,7 @@ class Shape:
 
     @property
     def resources(self) -> int:
-        """The number of all resources."""
+        """The number of all resources, the workspace included."""
         return sum(self.counts.values())
 
 
@@ -67,7 +67,7 @@ class Tenant:
 
     @property
     def path(self) -> str:
-        """The address of the subscription in the API."""
+        """The path of the subscription in the API."""
         return f"/v1/subscriptions/{self.subscription_id}"
 
     def next_content(self, number: int, rng: random.Random) -> bytes:
@@ -86,7 +86,7 @@ class Tenant:
         *,
         method: str = "POST",
     ) -> Call:
-        """Make a request of one of its users, with a request id by which its rows will be found."""
+        """Make a request of one of the tenant's users; its rows will be found by its request id."""
         number = next(_numbers)
         key = key or self.keys[number % len(self.keys)]
         request_id = f"bench-{number}"
@@ -98,7 +98,7 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Edit(Call):
-    """A call with the next content of a workflow, and the content before it in its tenant's memory."""
+    """A call with the next content of a workflow; `before` is the content that its tenant had before."""
 
     contents: dict[int, bytes]
     number: int
@@ -113,7 +113,7 @@ class Edit(Call):
 
 
 def fill(service: Service, name: str, resources: int, *, seed: int, users: int = USERS) -> Tenant:
-    """Make a subscription with so many workflows, each by a POST of its own by concurrent clients."""
+    """Make a subscription with a number of workflows, each by its own POST, by concurrent clients."""
     tenant = _opened(service, name, seed, users)
     folder = _make(service, tenant, "folders", name="Bench", workspace_id=tenant.workspace)
     jobs = [
@@ -131,7 +131,7 @@ def fill(service: Service, name: str, resources: int, *, seed: int, users: int =
 
 
 def fill_tree(service: Service, name: str, shape: Shape, *, seed: int) -> Tenant:
-    """Make a subscription with one workspace of that shape, each resource by a POST of its own."""
+    """Make a subscription with one workspace of that shape, each resource by its own POST."""
     tenant = _opened(service, name, seed, USERS)
     folders: list[str] = []
     for at in range(shape.folders):
@@ -155,7 +155,10 @@ def fill_tree(service: Service, name: str, shape: Shape, *, seed: int) -> Tenant
 
 
 def forget_unsent(chains: Sequence[Chain], outcome: Outcome) -> None:
-    """Undo the edits of chains that no client began; chains are begun in their order, and then finished."""
+    """Undo the edits of chains that no client began.
+
+    Chains are begun in their order, and each is then finished.
+    """
     begun = max((answer.chain for answer in outcome.answers), default=-1) + 1
     for chain in reversed(chains[begun:]):
         for call in chain:
@@ -175,14 +178,14 @@ def saves(tenants: list[Tenant], amount: int, rng: random.Random) -> Iterator[Ch
 
 
 def check_ins(tenant: Tenant, amount: int, rng: random.Random) -> Iterator[Chain]:
-    """Yield check-outs and check-ins of one workflow after the other, in an order without conflicts."""
+    """Yield a check-out and a check-in of one workflow after the other, in an order without conflicts."""
     order = rng.sample(range(len(tenant.workflows)), len(tenant.workflows))
     for at in range(amount):
         number = order[at % len(order)]
         path = f"/{documents.COLLECTION}/{tenant.workflows[number]}"
         before = tenant.contents.get(number)
         body = b'{"data":%s,"comment":"a small edit"}' % tenant.next_content(number, rng)
-        # Both calls must be the same user's.
+        # The same user must make both calls.
         key = tenant.keys[at % len(tenant.keys)]
         yield [
             tenant.call("check-out", f"{path}/check-out", b"{}", 200, key),
@@ -191,7 +194,7 @@ def check_ins(tenant: Tenant, amount: int, rng: random.Random) -> Iterator[Chain
 
 
 def bulks(tenant: Tenant, amount: int, size: int, rng: random.Random) -> Iterator[Chain]:
-    """Yield `POST S/check-ins` of so many workflows each, no two requests in a row about the same ones."""
+    """Yield `POST S/check-ins` of `size` workflows each; consecutive requests name different workflows."""
     order = rng.sample(range(len(tenant.workflows)), len(tenant.workflows))
     for at in range(amount):
         numbers = [order[(at * size + n) % len(order)] for n in range(size)]
@@ -205,7 +208,7 @@ def bulks(tenant: Tenant, amount: int, size: int, rng: random.Random) -> Iterato
 
 
 def releases(tenant: Tenant, rng: random.Random) -> Iterator[Chain]:
-    """Yield a second version of every tenth workflow, published, and tagged in every other of these."""
+    """Yield a second version of every tenth workflow, published; every other of these is also tagged."""
     for number in range(0, len(tenant.workflows), _PUBLISHED_EACH):
         tag = b',"tag":"release"' if number % _TAGGED_EACH == 0 else b""
         before = tenant.contents.get(number)
@@ -230,7 +233,7 @@ def _edit(tenant: Tenant, call: Call, number: int, before: bytes | None) -> Edit
 
 
 def _opened(service: Service, name: str, seed: int, users: int) -> Tenant:
-    """Make a subscription with so many editors and a workspace."""
+    """Make a subscription with a number of editors and a workspace."""
     made = service.call("POST", "/v1/subscriptions", {"name": name})
     tenant = Tenant(made["subscription_id"], [], service.host, seed)
     for number in range(users):
@@ -250,7 +253,7 @@ def _make(service: Service, tenant: Tenant, collection: str, **fields: str) -> s
 def _make_many(
     service: Service, tenant: Tenant, collection: str, amount: int, body: Callable[[int], bytes]
 ) -> list[str]:
-    """Make so many resources, each by a POST of its own by concurrent clients; returns their ids."""
+    """Make resources, each by its own POST, by concurrent clients; returns their ids."""
     made = [""] * amount
     for begin in range(0, amount, _PORTION):
         numbers = range(begin, min(begin + _PORTION, amount))
