@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 archive = typer.Typer(help="Rows that left the database for the archive.", no_args_is_help=True)
 
-# One restores, its audit row is in the same transaction.
+# One is enough: a restore and its audit row are written in the same transaction.
 _CONNECTIONS = 1
 
 
@@ -112,7 +112,7 @@ def verify(
 
     with explained():
         settings, store = _opened(data_dir)
-        # Read before the listing: a recorded archive exists already.
+        # Read before the listing, so that each recorded archive exists when the files are listed.
         recorded = None if no_database else _recorded(settings, log)
         found = reading.listing(store, log)
         known = comparing.compared(store, found, recorded or ())
@@ -139,7 +139,7 @@ def verify(
     else:
         for row in rows:
             typer.echo(harmless(f"{row['file']}: {row['problem'] or 'whole'}"))
-        # Without the database, such a file may be an archive that lost its manifest.
+        # If not compared with the database, a file without a manifest may be an archive that lost it.
         advice = "" if recorded is None else "; it may be removed where no job is at work"
         for path in strays:
             typer.echo(harmless(f"{path}: no archive, it has no manifest{advice}"))
@@ -245,7 +245,7 @@ def _verified(archive_id: UUID | None, file: str, problem: str | None) -> dict[s
 
 
 def _there(found: "Listing", ids: list[UUID] | None, lost: list["Lost"]) -> list["Manifest"]:
-    """Archives asked for, without those known to be lost."""
+    """Archives with the ids asked for, or all of them; lost archives are left out."""
     if not ids:
         return found.manifests
     rest = set(ids) - {each.archive_id for each in lost}
@@ -253,7 +253,7 @@ def _there(found: "Listing", ids: list[UUID] | None, lost: list["Lost"]) -> list
 
 
 def _recorded(settings: Settings, log: str | None) -> list["Recorded"] | None:
-    """Archives recorded in the database; None where none answers, and none is started for this."""
+    """Archives recorded in the database, or None if no database answers. It does not start one."""
     from sql.database import Database
     from sql.embedded.server import running_url
     from sql.errors import DatabaseError

@@ -93,7 +93,7 @@ def opened(url: str, key: str | None, argument: str) -> Iterator[RemoteResource]
     client = Client(_checked_url(url), _checked_key(key))
     try:
         yield _found(client, kind, rest)
-        # Flushed here: a failure to write at the end of the program would be a traceback.
+        # Flushed here: if the write failed at the end of the program, the user would see a traceback.
         sys.stdout.flush()
     except ApiError as error:
         _refused(error)
@@ -184,7 +184,7 @@ def _refused(error: ApiError) -> NoReturn:
     problem, lines = error.problem, []
     for fault in problem.get("errors", []):
         line = f"{fault.get('pointer') or fault.get('parameter') or 'the body'}: {fault.get('detail')}"
-        # The detail of a problem with one fault often repeats it.
+        # If a problem has a single fault, its detail often repeats this fault.
         if line not in error.detail:
             lines.append(line)
     if "checked_out_by_username" in problem:

@@ -24,7 +24,7 @@ Parameters = Mapping[str, str | int]
 class ApiError(Exception):
     """Refusal of a call by the server, or no answer; the message names the call, `detail` the reason alone.
 
-    `status` is None where no answer came; `problem` is the RFC 9457 document, empty where there was none;
+    `status` is None where no answer came; `problem` is the RFC 9457 document, empty if there was no document;
     `retry_after` is in seconds.
     """
 
@@ -45,7 +45,7 @@ class ApiError(Exception):
 
     @property
     def code(self) -> str | None:
-        """Code of the problem document; None where the answer was none."""
+        """Code of the problem document; None if the answer was no problem document."""
         return self.problem.get("code")
 
 
@@ -56,7 +56,7 @@ def segment(text: str) -> str:
 
 
 class Client:
-    """Client with one key; a call is retried where it can't take effect twice."""
+    """Client with one key; it retries a call only if the call can't take effect twice."""
 
     def __init__(self, base_url: str, key: str) -> None:
         self._http = httpx.Client(

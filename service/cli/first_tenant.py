@@ -25,7 +25,7 @@ def existing(data_dir: Path) -> FirstKey | None:
     try:
         subscription_id, key = path.read_text().split()
     except (OSError, ValueError):
-        # Absent, or truncated by a loss of power.
+        # The file is absent, or was truncated by a loss of power.
         return None
     return FirstKey(key, f'$(cut -d" " -f2 {shlex.quote(str(path))})', subscription_id)
 

@@ -16,12 +16,12 @@ from service.runtime.clock import system_clock
 from service.runtime.settings import Settings
 from service.usecases.maintenance.upkeep import UpkeepReport, UpkeepReports, tend, tend_all
 
-# One holds the upkeep lock, one the lock on the repository's row, and a third settles its refs.
+# One holds the upkeep lock, one the lock on the repository's row, and a third settles the refs.
 _CONNECTIONS = 3
 
 
 class UnknownRepository(Exception):
-    """Subscription without a repository here."""
+    """The subscription has no repository on this machine."""
 
 
 def run(

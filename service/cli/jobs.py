@@ -33,7 +33,7 @@ Name = Annotated[str, typer.Argument(metavar="JOB", help="A job, as `annals jobs
 
 @contextmanager
 def _opened(data_dir: Path | None) -> Iterator[tuple[Settings, str]]:
-    """Open settings and database URL; an error that an operator can act on ends the command."""
+    """Read the settings and prepare the database; an error that an operator can act on ends the command."""
     from service.processes.startup import operated_database
 
     with explained():
@@ -165,7 +165,7 @@ def _run(context: Any, job: str, plan: UUID | None) -> "Run":
 
 
 def _beside(beat: Callable[[], None], work: Callable[[], object], stop: Callable[[], None]) -> None:
-    """Carry out `work` in another thread, with beats meanwhile; Ctrl-C stops it, and its end is awaited."""
+    """Carry out `work` in another thread, and call `beat` meanwhile; Ctrl-C stops the work, and waits."""
     interrupted = False
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(work)

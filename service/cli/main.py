@@ -53,7 +53,7 @@ def options(
 
 
 def _command() -> Path:
-    """Path of this program, to be typed as it is."""
+    """Path of this program, as the user has to type it."""
     return Path(sys.executable).with_name("annals")
 
 

@@ -108,7 +108,7 @@ def check_in(
 
 
 def _read_object(file: str) -> str:
-    """Read the text of a JSON object, unchanged: the server judges what Python's parser would normalise."""
+    """Read the text of a JSON object, unchanged: Python's parser would alter parts that the server checks."""
     name = "stdin" if file == "-" else file
     try:
         with open(0 if file == "-" else file, "rb", closefd=file != "-") as opened_file:
@@ -209,7 +209,7 @@ def _given(fields: dict[str, Any]) -> Json:
 
 
 def _commit(text: str | None) -> str | None:
-    """Commit of an option, in the form of `If-Match`."""
+    """Commit given by `--if-match`, in lower case as the header needs it."""
     if text is not None and not re.fullmatch("[0-9a-fA-F]{7,40}", text):
         fail(f"--if-match takes a commit of 7 to 40 hex digits, not {text!r}", Exit.USAGE)
     return text and text.lower()

@@ -22,7 +22,7 @@ PIPE_WIDTH = 100_000
 # Above this size, colouring takes seconds.
 HIGHLIGHT_CHARACTERS = 200_000
 COMMIT_DIGITS = 10
-# Scripts and emoji need these two; other invisible characters can make a text look like another.
+# Some scripts and emoji need these two; other invisible characters can make a text look like another.
 _JOINERS = "\u200c\u200d"
 _HARMFUL_CATEGORIES = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
@@ -119,7 +119,7 @@ def document(value: object) -> None:
 
 
 def written(version: Json, output: Format, unchanged: str) -> None:
-    """Print the version of a write; where nothing was written, also `unchanged` with {name} and {number}."""
+    """Print the version of a write; if it is an old one, then also `unchanged`, with {name} and {number}."""
     if output is Format.JSON:
         document(version)
     else:
@@ -200,12 +200,12 @@ def _print_table(table: Table) -> None:
 def _console() -> Console:
     terminal = sys.stdout.isatty()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A terminal may lack a character.
+        # A terminal may lack a character: print its escape instead of a failure.
         sys.stdout.reconfigure(errors="backslashreplace")
     coloured = terminal and not os.environ.get("NO_COLOR")
     return Console(
         force_terminal=terminal,
-        # `no_color` would leave bold and dim.
+        # Rich's own option `no_color` would leave bold and dim.
         color_system="auto" if coloured else None,
         width=None if terminal else PIPE_WIDTH,
         highlight=False,

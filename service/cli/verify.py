@@ -25,7 +25,7 @@ _CONNECTIONS = 2
 
 
 class UnknownSubscription(Exception):
-    """Unknown subscription."""
+    """No subscription has the given id."""
 
 
 def verify(

@@ -61,7 +61,7 @@ def log(
 
 
 def _versions(of: RemoteResource, filters: Parameters, limit: int) -> tuple[list[Json], bool]:
-    """At most `limit` versions, and True where these are all."""
+    """Read at most `limit` versions; returns them, and True if there are no more."""
     versions: list[Json] = []
     more: dict[str, str | int] = {}
     while True:

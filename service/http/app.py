@@ -54,9 +54,9 @@ from service.usecases.credentials import CredentialReader
 from service.usecases.logins import LoginRecorder
 from sql.database import Database
 
-# A clone that can't begin within this time is refused, to be tried again, rather than kept waiting.
+# A clone that can't begin within this time is refused; the client can try it again later.
 GIT_QUEUE_SECONDS = 60
-# More than are computed at once, so that one diff waits for its turn while others are computed.
+# More threads than diffs are computed at once, so that a diff can wait for its turn in a thread.
 DIFF_THREADS = 4
 
 
@@ -75,7 +75,7 @@ def create_app(
 ) -> FastAPI:
     """Make the application on a database whose schema is up to date.
 
-    The committer is the process behind `committer_socket`; without a socket it is threads of this process.
+    The committer is the process behind `committer_socket`; without one, it is threads of this process.
     """
     public_url = settings.reachable_url
     connections = settings.threads + DIFF_THREADS + 2 + (WRITERS + 2 if committer_socket is None else 0)
@@ -127,7 +127,7 @@ def create_app(
         description="A git-backed versioning service with an audit store.",
         lifespan=lifespan,
         redoc_url=None,
-        # `runtime.metrics` and the log suffice; a look for other listeners costs time in each request.
+        # `runtime.metrics` and the log suffice; FastAPI would look for other listeners in each request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         redirect_slashes=False,
         responses={"4XX": _PROBLEM, "5XX": _PROBLEM, 422: _PROBLEM},
@@ -143,7 +143,7 @@ def create_app(
     )
     app.add_middleware(RequestMiddleware, record=server_log.add, clock=clock)
     app.include_router(health.router)
-    # Routes are tried one after the other: the most frequent calls first.
+    # Routes are tried one after the other, so that those of the most frequent calls have to be first.
     nouns = (
         versions,
         check_outs,
@@ -178,7 +178,7 @@ def create_app(
 def _describe_keys(app: FastAPI) -> None:
     """State in the OpenAPI description that calls take a key; each route's dependency checks its rights.
 
-    A security scheme of FastAPI's would be evaluated in each request, to no purpose.
+    FastAPI would evaluate a security scheme of its own in each request, to no purpose.
     """
     describe = app.openapi
 

@@ -1,4 +1,4 @@
-"""Operations as the audit log names them: each route declares its own, by which its refusals are recorded."""
+"""Operations as the audit log names them. A route declares its operation, and refusals are recorded by it."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
@@ -14,8 +14,9 @@ Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 class AuditedOperation(NamedTuple):
     """Action of a route, and the type and id of its object.
 
-    Without a `resource_type` the operation is on the kind of resource that the path names. `id_in` names the
-    parameter of the path that holds the id; without one the id is the resource's, or else the subscription's.
+    If `resource_type` is None, the type is the kind of resource that the path names. `id_in` names the
+    parameter of the path that holds the id; if it is None, the id is that of the resource, or else of the
+    subscription.
     """
 
     action: Action
@@ -39,9 +40,10 @@ _declared: dict[Callable[..., Any], AuditedOperation] = {}
 def audits(
     action: Action, resource_type: str | None = None, *, id_in: str | None = None
 ) -> Callable[[Endpoint], Endpoint]:
-    """Declare the audited operation of a route; placed below the decorator that names its path.
+    """Declare the audited operation of a route, below the decorator that names the path of the route.
 
-    Each route that changes or exposes something declares one; the others read what the caller may see anyway.
+    Each route that changes or exposes something declares an operation. The other routes only read data that
+    their caller may see anyway.
     """
 
     def declare(endpoint: Endpoint) -> Endpoint:
@@ -57,7 +59,7 @@ def declared(endpoint: Callable[..., Any]) -> AuditedOperation | None:
 
 
 def resource_types() -> set[str]:
-    """Types of resources in all declarations: the types that events can be about."""
+    """Types of resources that all routes declare; an event can be about each of these."""
     return {operation.resource_type for operation in _declared.values() if operation.resource_type}
 
 

@@ -14,7 +14,7 @@ from service.http.requests import refuse_unfit_head
 from service.http.schemas.body import Body
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
-# Parsing a larger body would delay every other request of the event loop.
+# A larger body is parsed in a thread, since it would delay every other request of the event loop.
 PARSE_ASIDE_BYTES = 64 * 1024
 
 
@@ -29,17 +29,17 @@ Made = TypeVar("Made")
 def body_of(
     model: type[BodyT], *, may_be_empty: bool = False, media_type: str = JSON
 ) -> Callable[[Request], Awaitable[BodyT]]:
-    """Make a dependency that reads the body as `model`; put it after the access: strangers learn nothing.
+    """Make a dependency that reads the body as `model`.
 
-    FastAPI reads its own body parameters before any dependency runs, by a parser that takes NaN and duplicate
-    keys.
+    A route puts it after the access, so that strangers learn nothing from faults of the body. FastAPI would
+    read a body parameter before any dependency, with a parser that takes NaN and duplicate keys.
     """
 
     def made(raw: bytes) -> BodyT:
         if not raw and may_be_empty:
             return model()
         value = strict_json.parse(raw)
-        # Before pydantic, which would make an error for each of a million unknown keys.
+        # Checked before pydantic, which would make an error for each of a million unknown keys.
         unknown = model.unknown_fields(value)
         if unknown:
             raise invalid_body(unknown)
@@ -54,12 +54,12 @@ def body_of(
 def body_read_by(
     made: Callable[[bytes], Made], media_type: str = JSON
 ) -> Callable[[Request], Awaitable[Made]]:
-    """Make a dependency whose value is `made` of the body's bytes."""
+    """Make a dependency that reads the bytes of the body, and returns the result of `made` for them."""
 
     async def read(request: Request) -> Made:
         raw = await _read(request, media_type)
         refuse_unfit_head(request, with_body=True)
-        # For `attempt_of`: a retry has to repeat the body.
+        # `attempt_of` needs the digest: a retry has to repeat the body.
         request.state.body_digest = sha256(raw).digest()
         if len(raw) > PARSE_ASIDE_BYTES:
             return await run_in_threadpool(made, raw)

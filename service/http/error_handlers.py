@@ -1,4 +1,4 @@
-"""Answer errors as problems, and record those that are events, before the answer is sent."""
+"""Answer errors as problems; an error that is an audit event is recorded before the answer is sent."""
 
 from typing import Literal
 
@@ -66,7 +66,7 @@ async def given_up(request: Request) -> Response:
 
 
 async def _problem(request: Request, error: AnnalsError) -> Response:
-    # For the server log.
+    # The server log reads the error from here.
     request.state.problem = error
     row = _event(request, error)
     if row is not None:
@@ -77,7 +77,7 @@ async def _problem(request: Request, error: AnnalsError) -> Response:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, AnnalsError)  # noqa: S101 - registered for nothing else
+    assert isinstance(error, AnnalsError)  # noqa: S101 - registered for this class alone
     return await _problem(request, error)
 
 
@@ -90,7 +90,7 @@ async def _failed(request: Request, error: Exception) -> Response:
 
 
 async def _unfit(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for nothing else
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
     faults = [
         Fault(str(p["msg"]).removeprefix("Value error, "), parameter=str(p["loc"][-1]))
         for p in error.errors()
@@ -100,7 +100,7 @@ async def _unfit(request: Request, error: Exception) -> Response:
 
 
 async def _unserved(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
     if error.status_code == 405:
         response = await _problem(request, MethodNotAllowed(f"{request.method} does not apply to this path."))
         response.headers["Allow"] = ", ".join(_methods(request))
@@ -111,7 +111,7 @@ async def _unserved(request: Request, error: Exception) -> Response:
 
 
 def _methods(request: Request) -> list[str]:
-    """Methods that the address takes; Starlette names only those of the first route that fits."""
+    """Methods that the address takes; Starlette names only the methods of the first route that fits."""
     routes = request.app.router.routes
     return [
         method
@@ -124,7 +124,7 @@ def _methods(request: Request) -> list[str]:
 
 
 def _event(request: Request, error: AnnalsError) -> AuditRow | None:
-    """Audit row of a refusal; None for a read that finds nothing, or without the database."""
+    """Audit row of a refusal; None for most failed reads, and if the database is not reachable."""
     attempt = attempted(request.scope)
     if attempt is None or isinstance(error, DatabaseNotReachable):
         return None
@@ -134,7 +134,7 @@ def _event(request: Request, error: AnnalsError) -> AuditRow | None:
     status = _status(error, caller)
     if not _counts(request, attempt, status):
         return None
-    # An attempt at another's data is recorded, even where the policy leaves such events out.
+    # An attempt at another tenant's data is recorded, even if the policy leaves such events out.
     policy = DEFAULT_POLICY if caller is None or status == "unauthorized" else caller.policy
     if policy.depth(attempt.resource_type, attempt.action) is Depth.NONE:
         return None
@@ -152,7 +152,7 @@ def _event(request: Request, error: AnnalsError) -> AuditRow | None:
 
 
 def _status(error: AnnalsError, caller: Caller | None) -> Literal["failed", "unauthorized"]:
-    """Status in the audit log: `unauthorized` for another tenant's data, though the answer is not found."""
+    """Status in the audit log: `unauthorized` for another tenant's data, although the answer is 404."""
     if isinstance(error, Unauthenticated | Forbidden):
         return "unauthorized"
     is_stranger = caller is not None and caller.role is not Role.OPERATOR
@@ -160,6 +160,6 @@ def _status(error: AnnalsError, caller: Caller | None) -> Literal["failed", "una
 
 
 def _counts(request: Request, attempt: AttemptedOperation, status: str) -> bool:
-    """Tell if an attempt is recorded; git first asks without a key each time, which is nobody's attempt."""
+    """Tell if an attempt is recorded; a GET without a key is not, since git begins each clone with one."""
     is_anonymous_read = request.method == "GET" and "authorization" not in request.headers
     return (attempt.is_audited or status == "unauthorized") and not is_anonymous_read

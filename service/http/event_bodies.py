@@ -17,14 +17,14 @@ BodyT = TypeVar("BodyT", bound=Body)
 
 
 class Stored(BaseModel):
-    """OpenAPI description of the answer; `ids` is present for a single event only."""
+    """Answer to recorded events; `ids` is present for a single event only."""
 
     accepted: int
     ids: list[str] = []
 
 
 def batch_of(model: type[BodyT]) -> Callable[[Request], Awaitable[EventBatch[BodyT]]]:
-    """Make a dependency that reads the body as one or many of `model`; it follows the access."""
+    """Make a dependency that reads the body as one `model` or an array; a route puts it after the access."""
 
     def made(raw: bytes) -> EventBatch[BodyT]:
         value = strict_json.parse(raw)

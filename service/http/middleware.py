@@ -1,4 +1,4 @@
-"""Middleware of every request: its id, its measurement, its log line and row, and a problem for a crash."""
+"""Middleware of every request: id, metrics, log line, row of the server log, and the answer after a crash."""
 
 import asyncio
 import re
@@ -21,8 +21,8 @@ from service.runtime.metrics import DURATION, REQUESTS
 
 HEADER = "x-request-id"
 _ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
-# Monitors request these every few seconds, and `/metrics` counts them: a row of a good answer would tell
-# nothing. A failed one has its row.
+# Monitors request these every few seconds, and `/metrics` counts the requests: a row for each success
+# would tell nothing more. A failure gets a row.
 _PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 
 # Tells if the bodies of a request are kept; called at the end of the request, when the caller is known.
@@ -32,7 +32,7 @@ log = structlog.get_logger("annals.access")
 
 
 def policy_keeps_bodies(scope: Scope) -> bool:
-    """Tell if the policy of the caller's subscription keeps the bodies of such a call."""
+    """Tell if the policy of the caller's subscription keeps the bodies of this call."""
     attempt, caller = attempted(scope), scope["state"].get("caller")
     if attempt is None or caller is None:
         return False
@@ -41,10 +41,10 @@ def policy_keeps_bodies(scope: Scope) -> bool:
 
 
 class RequestMiddleware:
-    """ASGI middleware, so that streamed answers are not buffered.
+    """Middleware in plain ASGI, so that streamed answers are not buffered.
 
-    `record` is given each exchange at its end, and must not wait; `keeps_bodies` tells if its bodies are
-    kept.
+    `record` is called with each exchange at its end, and must not wait; `keeps_bodies` tells if the bodies of
+    an exchange are kept.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class RequestMiddleware:
         except ClientDisconnect:
             exchange.status = CLIENT_GONE
         except asyncio.CancelledError:
-            # The server ends, and has waited for this request as long as it may.
+            # The server is stopping, and the time that it waits for requests is over.
             if exchange.status is None:
                 refusal = await error_handlers.given_up(request)
                 await refusal(scope, exchange.receive, send_with_id)
@@ -113,7 +113,7 @@ class RequestMiddleware:
             if request.scope["path"] not in _PROBES or (exchange.status or 0) >= 400:
                 self._record(exchange)
         except Exception:
-            # The request was answered: a failure of its log must not undo the answer.
+            # The request has its answer: a failure to log it must not become a failure of the request.
             log.exception("a request has no row", request_id=request.state.request_id)
 
     def _measure(self, request: Request, exchange: Exchange) -> None:

@@ -17,14 +17,14 @@ from service.domain.ids import ResourceId
 from service.domain.pagination import DEFAULT_LIMIT, MAX_LIMIT, Paging
 from service.domain.resource_kinds import KIND_OF_COLLECTION, Kind
 
-# Printable ASCII, as a header's value is by RFC 9110; long enough for any kind of unique id.
+# Printable ASCII, as RFC 9110 wants a header's value; 255 characters are enough for any kind of unique id.
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 
 
 async def attempt_of(request: Request) -> Attempt | None:
-    """Attempt by the Idempotency-Key, None without a key; it follows the body, whose digest it needs.
+    """Attempt of this call by its Idempotency-Key; None if it has no key.
 
-    Raises Invalid for a malformed key.
+    It runs after the body is read, since it needs the body's digest. Raises Invalid for a malformed key.
     """
     key = request.headers.get(IDEMPOTENCY_KEY)
     if key is None:
@@ -46,7 +46,7 @@ Once = Annotated[Attempt | None, Depends(attempt_of)]
 
 
 async def if_match_of(request: Request) -> Match | None:
-    """Commits that `If-Match` names, None without the header."""
+    """Commits that `If-Match` names; None if the header is missing."""
     lines = request.headers.getlist("if-match")
     return etags.parse(", ".join(lines)) if lines else None
 
@@ -60,7 +60,8 @@ async def demanded_if_match_of(request: Request) -> Match | None:
     return match
 
 
-# Based: for changes of content or its names. MaybeBased: for comments, check-outs and bulk check-ins.
+# Based is for changes of content, tags and publications; MaybeBased for comments, check-outs and bulk
+# check-ins, which never demand the header.
 Based = Annotated[Match | None, Depends(demanded_if_match_of)]
 MaybeBased = Annotated[Match | None, Depends(if_match_of)]
 
@@ -74,7 +75,7 @@ class Target:
 
     @property
     def resource_id(self) -> ResourceId:
-        """Id of the resource; raises ResourceNotFound for text that is no id, when all else is valid."""
+        """Id of the resource; raises ResourceNotFound if the text is no id; read last, as 404 comes last."""
         found = ids.parse(self.named)
         if found is None:
             raise ResourceNotFound(f"There is no {self.kind} {self.named!r} in this subscription.")
@@ -82,7 +83,7 @@ class Target:
 
 
 class CollectionConvertor(Convertor[str]):
-    """Restrict a path parameter to the names of collections, so that other nouns have other paths."""
+    """Restrict a path parameter to the names of collections, so that the paths of other nouns don't fit."""
 
     regex = "|".join(KIND_OF_COLLECTION)
 

@@ -41,7 +41,7 @@ def status_of(error: type[AnnalsError]) -> int:
 
 
 def title_of(error: type[AnnalsError]) -> str:
-    """Short sentence that is the same for every occurrence."""
+    """Title of an error: a short sentence, the same for every occurrence."""
     return _page(error)[0]
 
 
@@ -55,7 +55,7 @@ def _page(error: type[AnnalsError]) -> list[str]:
 
 
 def from_store(error: Exception) -> AnnalsError | None:
-    """Error that a client sees for one of the database or git store; None for a fault of ours."""
+    """Translate an error of the database or the git store for clients; None for a fault of Annals itself."""
     match error:
         case sql_errors.DatabaseUnavailable() | sql_errors.WriteConflict():
             return errors.DatabaseNotReachable("The database did not answer; try again shortly.")

@@ -19,15 +19,15 @@ from sql.queries.audit_logs import AuditRow
 
 log = structlog.get_logger(__name__)
 
-# More rows wait only while the database does not answer: then the answer is sent, and the row counted as
-# lost.
+# So many rows wait only if the database does not answer. Further rows are counted as lost, and their answers
+# are sent at once.
 MAX_WAITING = 1_000
-# An answer waits so long for its record.
+# The longest time that an answer waits for its record.
 WAIT_SECONDS = 2.0
 
 
 class RefusalRecorder:
-    """Write the rows that come together in one transaction; for one event loop.
+    """Write rows that arrive at the same time in one transaction; each event loop has its own recorder.
 
     A flood of bad keys thus costs one thread and one connection.
     """
@@ -50,11 +50,11 @@ class RefusalRecorder:
         await self._rows.close()
 
     def _write(self, rows: Sequence[AuditRow]) -> list[None]:
-        """Write rows together, or else each in a transaction of its own; raises nothing."""
+        """Write rows in one transaction, or each in its own if one row fails; raises nothing."""
         try:
             with self._database.transaction(PLATFORM) as tx:
                 audit_logs.insert_rows(tx, [_placed(tx, row) for row in rows])
-        except Exception as error:  # noqa: BLE001 - whatever it is, the callers have to be answered
+        except Exception as error:  # noqa: BLE001 - after any error, the callers have to be answered
             if len(rows) == 1 or isinstance(error, DatabaseUnavailable):
                 _lost(len(rows), repr(error))
             else:

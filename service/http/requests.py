@@ -18,7 +18,7 @@ MAX_REASON = 1_000
 
 
 def context_of(request: Request) -> Context:
-    """Parts of this process."""
+    """Context of this process, which use cases need."""
     return cast("Context", request.app.state.context)
 
 
@@ -35,9 +35,9 @@ def origin_of(request: Request) -> Origin:
 
 
 def header_text(request: Request, name: str) -> str | None:
-    """Text of a header, None without it."""
+    """Text of a header; None if it is missing."""
     given = request.headers.get(name)
-    # The server decodes headers as Latin-1, whatever their bytes are.
+    # The server has decoded the header as Latin-1, as it does with every header.
     return None if given is None else given.encode("latin-1").decode("utf-8", "replace")
 
 
@@ -51,7 +51,7 @@ def _user_agent(request: Request) -> str | None:
     return None if given is None else _agent(given)
 
 
-# A client sends the same name in each of its requests.
+# Cached, since a client sends the same name in each of its requests.
 @lru_cache(maxsize=256)
 def _agent(given: str) -> str:
     return bounded_text(given, 1000)
@@ -61,7 +61,7 @@ def _address(request: Request) -> str | None:
     if request.client is None:
         return None
     try:
-        # PostgreSQL's INET has no scope of a link-local address.
+        # The scope of a link-local address is cut off, since PostgreSQL's INET can't hold it.
         address = ip_address(request.client.host.partition("%")[0])
         return str(getattr(address, "ipv4_mapped", None) or address)
     except ValueError:
@@ -69,10 +69,10 @@ def _address(request: Request) -> str | None:
 
 
 def log_of(request: Request, caller: Caller | None, error: AnnalsError | None) -> SubscriptionId | None:
-    """Subscription whose log records a call: the caller's; None, the platform's, for strangers."""
+    """Subscription of the caller, whose log records the call; None for the platform, as for strangers."""
     if caller is None or caller.role is not Role.OPERATOR:
         return None if caller is None else caller.subscription_id
-    # The operator has no subscription: the one in the path is taken, if it exists.
+    # The operator has no subscription: the subscription in the path is taken, if it exists.
     if isinstance(error, SubscriptionNotFound):
         return None
     named = ids.parse(request.path_params.get("subscription_id", ""))
@@ -82,8 +82,8 @@ def log_of(request: Request, caller: Caller | None, error: AnnalsError | None) -
 def refuse_unfit_head(request: Request, *, with_body: bool) -> None:
     """Raise Invalid for a query parameter that the route does not have, and for a reason that is too long.
 
-    A filter is never ignored. If a call has a body, 413 and 415 come first: then the reader of the body calls
-    this, with `with_body`; else the access does.
+    A misspelt filter must not be ignored. The access calls this for routes that take no body. For the others
+    the reader of the body calls it, with `with_body`, since 413 and 415 have to come before 422.
     """
     reason = _reason(request)
     if not request.scope["query_string"] and reason is None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, create_model
 from service.domain.pagination import Page
 from service.http.schemas.body import Body
 
-# The newline is for users of curl.
+# Users of curl need the newline at the end.
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 
 

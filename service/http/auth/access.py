@@ -24,7 +24,7 @@ _FLAG = TypeAdapter(bool)
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Caller that has the right a route needs in this subscription."""
+    """Caller who has the right that a route needs in this subscription."""
 
     context: Context
     caller: Caller
@@ -61,7 +61,7 @@ def access(right: Right) -> Callable[[Request, str], Awaitable[Access]]:
 
 
 def writing(**flags: Right) -> Callable[[Request, str], Awaitable[Access]]:
-    """Make a dependency that admits callers who may write, and have the rights of the query's set flags."""
+    """Make a dependency that admits callers who may write; a flag set in the query also needs its right."""
 
     async def enter(request: Request, subscription_id: str) -> Access:
         entered = await _entered(request, subscription_id, Right.WRITE)
@@ -88,9 +88,9 @@ async def _entered(request: Request, subscription_id: str, right: Right) -> Acce
     return Access(context, caller, entered.subscription_id)
 
 
-# Rights whose every call a closed subscription answers: reads, legal holds and reopening. Others may GET.
+# A closed subscription answers every call with these rights: to read, hold and reopen. With others, only GET.
 _OF_CLOSED = frozenset({Right.READ, Right.HOLD, Right.CLOSE})
-# Rights whose calls are answered for a subscription that is being purged, or was.
+# During and after its purge, a subscription answers only calls with these rights.
 _OF_PURGED = frozenset({Right.SEE_SUBSCRIPTION, Right.READ_HOLDS, Right.CLOSE})
 
 
@@ -119,7 +119,7 @@ Calling = Annotated[Caller, Depends(caller_of)]
 
 
 def of_platform(right: Right) -> Callable[[Request], Awaitable[Caller]]:
-    """Make a dependency that admits callers who have `right` in matters of no subscription."""
+    """Make a dependency that admits callers who have `right` on the platform, outside of any subscription."""
 
     async def enter(request: Request) -> Caller:
         caller = await caller_of(request)

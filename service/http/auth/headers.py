@@ -28,7 +28,7 @@ async def caller_of(request: Request) -> Caller:
 
 
 def _as_sent(header: str) -> str:
-    """Header's text in UTF-8; the server decodes headers as Latin-1, whatever their bytes are."""
+    """Decode a header as UTF-8; the server has decoded it as Latin-1, as it does with every header."""
     return header.encode("latin-1").decode("utf-8", "surrogateescape")
 
 

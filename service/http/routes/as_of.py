@@ -22,6 +22,6 @@ def list_resources_then(
     paging: Paged,
     resource_type: Kind | None = None,
 ) -> Response:
-    """List the resources at a commit or an instant, newest first: versions, publications, check-outs."""
+    """List the resources with version, publication and check-out at a commit or an instant, newest first."""
     found = as_of.page(access.context, access.subscription_id, moment, resource_type, paging)
     return linked(request, answer(found), found.next_cursor)

@@ -70,7 +70,7 @@ async def delete_resource(
 def list_deletions(
     request: Request, access: Reading, paging: Paged, narrow: Annotated[DeletionQuery, Query()]
 ) -> Response:
-    """List deletions, newest first: roots, and the resources deleted with each, by `cascade_level`."""
+    """List deletions, newest first; `cascade_level` is 0 for a root, more for resources deleted with it."""
     filters = DeletionFilter(**narrow.model_dump())
     found = deletions.page(access.context, access.subscription_id, filters, paging)
     return page_answer(request, found)

@@ -66,7 +66,7 @@ async def upload_pack(
         raise MalformedGitRequest(f"The request is not what git sends: {error}.") from None
     await run_in_threadpool(cloning.prepare, access.context, access.author)
     stream = _upload_pack(request).serve(str(access.subscription_id), body, git_protocol)
-    # Before the status is sent, so that an error is still a proper answer, and no refusal counts as a clone.
+    # Read before the status is sent: an error can still be answered, and a refusal is not counted as a clone.
     first = await anext(stream, b"")
     if negotiation.wants and first[4:8] != b"ERR ":
         action = Action.FETCH if negotiation.haves else Action.CLONE
@@ -92,14 +92,14 @@ def _streamed(first: bytes, rest: AsyncGenerator[bytes, None], what: str) -> Str
                 async for part in rest:
                     yield part
             except UploadPackFailed as error:
-                # Git itself reported the error to its client; the status was sent long ago.
+                # The status was sent long ago, and git itself reported the error to its client: only log it.
                 log.warning("a clone or fetch broke off", error=str(error))
 
     return StreamingResponse(whole(), media_type=f"application/x-git-upload-pack-{what}", headers=_UNCACHED)
 
 
 async def _body(request: Request) -> bytes:
-    """Read the request's body, and inflate it if the client compressed it; bounded either way."""
+    """Read the request's body, and inflate it if the client compressed it; both sizes are bounded."""
     inflate = None
     if request.headers.get("content-encoding", "identity") in ("gzip", "x-gzip"):
         inflate = zlib.decompressobj(wbits=31)

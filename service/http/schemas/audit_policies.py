@@ -39,7 +39,7 @@ class PolicyRule(Body):
         return self
 
     def made(self) -> Rule:
-        """The rule."""
+        """Rule of the domain that this body describes."""
         return Rule(self.resource_type, self.action, self.depth)
 
 

@@ -15,12 +15,12 @@ class Body(BaseModel):
 
     @classmethod
     def unknown_fields(cls, value: Any) -> list[Fault]:
-        """Faults for fields of a value that this body does not have; at most MAX_FAULTS."""
+        """Faults of `value`: fields that this body does not have; at most MAX_FAULTS."""
         return strict_json.unknown_fields(value, set(cls.model_fields))
 
 
 def unknown_in_items(value: Any, name: str, model: type[Body], most: int) -> list[Fault]:
-    """Faults for fields in a list's items that `model` does not have; at most MAX_FAULTS."""
+    """Faults of the first `most` items of the list `name`: fields that `model` lacks; at most MAX_FAULTS."""
     items = value.get(name) if isinstance(value, dict) else None
     found: list[Fault] = []
     known = set(model.model_fields)

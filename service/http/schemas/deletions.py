@@ -14,7 +14,7 @@ from service.http.schemas.fields import Name, QueryInstant
 
 
 class DeletionQuery(BaseModel):
-    """Filters of deletions; `restorable` is about now, both ends of the time are inclusive."""
+    """Filters of deletions; `restorable` means at present, and both `since` and `until` are inclusive."""
 
     restorable: bool | None = None
     resource_type: Kind | None = None

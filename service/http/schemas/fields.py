@@ -52,8 +52,8 @@ def _storable(text: str) -> str:
 
 
 def dated(value: object) -> object:
-    """Return a text that looks like an instant with its zone; raises ValueError for all else."""
-    # Pydantic takes a number for seconds since 1970, and so a bare year.
+    """Return a text that begins like an instant; raises ValueError for any other value."""
+    # Pydantic would read a number, also a bare year, as seconds since 1970.
     if not isinstance(value, str) or not _DATED.match(value):
         raise ValueError("is an instant with its zone (RFC 3339)")
     return value
@@ -64,7 +64,7 @@ QueryText = Annotated[str, Field(max_length=500), AfterValidator(_storable)]
 QueryInstant = Annotated[
     AwareDatetime, BeforeValidator(dated), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
-# An empty reason counts as none.
+# An empty reason counts as a missing one.
 QueryReason = Annotated[
     str | None,
     Field(max_length=MAX_TEXT),
@@ -74,7 +74,7 @@ QueryReason = Annotated[
 
 def _definition(value: object) -> bytes:
     if not isinstance(value, dict):
-        raise ValueError("has to be a JSON object")  # noqa: TRY004 - pydantic takes no other
+        raise ValueError("has to be a JSON object")  # noqa: TRY004 - pydantic handles no TypeError
     return canonical_definition(value)
 
 
@@ -95,7 +95,7 @@ def _point(value: object) -> datetime | str:
         return value
     if isinstance(value, str) and _DATED.match(value):
         try:
-            # PostgreSQL reads no offset of 16 hours or more, and no year past the calendar's ends.
+            # In UTC: PostgreSQL reads no offset of 16 hours or more, and no year past the calendar's ends.
             return _INSTANT.validate_python(value).astimezone(UTC)
         except (ValidationError, OverflowError):
             pass
@@ -119,5 +119,5 @@ Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Words = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_not_blank)]
 # An empty field of a form is stored as null.
 Remark = Annotated[Text | None, AfterValidator(lambda text: text if text and text.strip() else None)]
-# Made canonical where the body is read: for a large body that is a thread, not the event loop.
+# Made canonical while the body is parsed: a large body is parsed in a thread, not in the event loop.
 Definition = Annotated[bytes, PlainValidator(_definition), WithJsonSchema({"type": "object"})]

@@ -31,14 +31,14 @@ _OPERATIONS = ("add", "remove", "replace", "move", "copy", "test")
 
 
 def _instant(value: object) -> object:
-    # Pydantic takes numbers and other notations, and cuts fractions finer than a microsecond.
+    # Pydantic would take numbers and other notations, and cut fractions finer than a microsecond.
     if not isinstance(value, str) or not _INSTANT.fullmatch(value):
         raise ValueError("is an instant with its zone (RFC 3339), to the microsecond at the most")
     return value
 
 
 def _in_utc(value: datetime) -> datetime:
-    # PostgreSQL reads no offset of 16 hours or more, RFC 3339 has them up to 23:59.
+    # RFC 3339 has offsets up to 23:59, but PostgreSQL reads none of 16 hours or more.
     try:
         return value.astimezone(UTC)
     except OverflowError:

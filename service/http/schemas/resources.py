@@ -15,7 +15,7 @@ class NewResource(Body):
     definition: Definition = Field(default=b"{}", json_schema_extra={"default": {}})
 
     def place(self) -> Place:
-        """Place of the new resource: the ids that its kind has."""
+        """Place of the new resource: the ids that a resource of its kind has."""
         ids = ("workspace_id", "parent_folder_id", "folder_id", "job_id")
         return Place(**{name: getattr(self, name, None) for name in ids})
 
@@ -46,12 +46,12 @@ class NewConnector(NewResource):
 
 
 def _never() -> UUID:
-    """Id in place of one that a body leaves out; only fields that were set are read."""
+    """Make a default for an id that a body leaves out; it is never read, since only set fields are."""
     return UUID(int=0)
 
 
 class ResourceUpdate(Body):
-    """Merge patch (RFC 7386) of a resource: missing fields stay, and null removes an optional value."""
+    """Merge patch (RFC 7386) of a resource: missing fields stay the same, null removes an optional value."""
 
     name: Name = Field(default="")
     description: Text | None = None

@@ -27,7 +27,7 @@ MAX_RETENTION_RULES = 10_000
 
 def _in_utc(value: datetime) -> datetime:
     try:
-        # PostgreSQL reads no offset of 16 hours or more, and no year past the calendar's ends.
+        # In UTC: PostgreSQL reads no offset of 16 hours or more, and no year past the calendar's ends.
         return value.astimezone(UTC)
     except OverflowError:
         raise ValueError("is past the calendar's ends") from None

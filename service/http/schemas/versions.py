@@ -21,7 +21,7 @@ from service.http.schemas.fields import (
 
 
 class VersionQuery(BaseModel):
-    """Filters of a history; `author` is a user's id or name, both ends of the time are inclusive."""
+    """Filters of a history; `author` is a user's id or name, and both `since` and `until` are inclusive."""
 
     tag: QueryText | None = None
     published: bool | None = None
@@ -66,7 +66,7 @@ class RollbackManyRequest(Body):
         return self
 
     def root(self) -> tuple[Kind, ResourceId] | None:
-        """Root of the rollback: a workspace or a folder with all below it, None for everything."""
+        """Root of the rollback: a workspace or folder with all below it; None for the whole subscription."""
         if self.workspace_id is not None:
             return Kind.WORKSPACE, ResourceId(self.workspace_id)
         return None if self.folder_id is None else (Kind.FOLDER, ResourceId(self.folder_id))

@@ -12,13 +12,13 @@ from service.domain.ids import SubscriptionId
 # nginx's status for a client that did not wait for the answer.
 CLIENT_GONE = 499
 MAX_BODY_BYTES = 64 * 1024
-# Memory of a row beside its texts.
+# Memory that a row takes beside its texts.
 _OVERHEAD_BYTES = 2048
 _JSON = ("application/json", "application/merge-patch+json", "application/problem+json")
 
 
 class CapturedBody:
-    """Body in passing: its size, and its parts if it is JSON of at most MAX_BODY_BYTES."""
+    """Body that passes through: its size, and its parts if it is JSON of at most MAX_BODY_BYTES."""
 
     __slots__ = ("is_json", "parts", "size")
 
@@ -51,8 +51,8 @@ class Exchange:
     """Observe a request; `receive` and `send` take the place of the server's own.
 
     `status` is None until an answer begins, and CLIENT_GONE if the client did not wait for the answer's end.
-    After `end` the exchange holds only values for the log, nothing of the request's scope: `weight` is about
-    their number of bytes.
+    After `end` the exchange holds only values for the log, and nothing of the request's scope. `weight` is
+    the approximate size of these values in bytes.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, *, began_at: datetime) -> None:
@@ -79,7 +79,7 @@ class Exchange:
         if message["type"] == "http.request":
             self.request_body.take(message.get("body", b""))
         elif not self._is_complete:
-            # A stream listens for this message while it answers, and ends with it.
+            # The client has gone before the end of the answer; a streamed answer listens for this, and ends.
             self.status = CLIENT_GONE
         return message
 
@@ -115,7 +115,7 @@ class Exchange:
         referer: str | None,
         keeps_bodies: bool,
     ) -> None:
-        """Note the values that only the end of a request has."""
+        """Note the values that are known only at the end of a request."""
         self.origin, self.caller, self.subscription_id = origin, caller, subscription_id
         self.referer = referer
         if problem is not None:

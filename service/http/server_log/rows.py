@@ -22,7 +22,7 @@ MAX_QUERY_BYTES = 16 * 1024
 def row_of(exchange: Exchange) -> ServerLogRow:
     """Row of a request that has ended."""
     origin, caller = exchange.origin, exchange.caller
-    assert origin is not None  # noqa: S101 - `end` was called
+    assert origin is not None  # noqa: S101 - `end` has set it
     return ServerLogRow(
         log_id=mint(),
         created_at=exchange.began_at,
@@ -49,7 +49,7 @@ def row_of(exchange: Exchange) -> ServerLogRow:
 
 
 def row_of_dropped(number: int, *, since: datetime, until: datetime) -> ServerLogRow:
-    """Row of the platform that stands for the requests that were dropped."""
+    """Row in the log of the platform that states how many requests were dropped."""
     return ServerLogRow(
         log_id=mint(),
         created_at=until,
@@ -91,7 +91,7 @@ def _document(body: CapturedBody) -> Any:
 
 
 def _without_addresses(value: Any) -> Any:
-    """Remove e-mail addresses, which are kept in one place, where a person can be erased."""
+    """Remove e-mail addresses: they are stored in one place only, so that a person can be erased there."""
     if isinstance(value, list):
         return [_without_addresses(item) for item in value]
     if not isinstance(value, dict):

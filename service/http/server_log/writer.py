@@ -20,13 +20,13 @@ from sql.queries.server_logs import ServerLogRow
 
 log = structlog.get_logger(__name__)
 
-# Half a minute of a busy process, or some 60 MB.
+# Bounds of the waiting rows: half a minute of a busy process, or some 60 MB.
 MAX_ROWS = 20_000
 MAX_BYTES = 64 * 1024 * 1024
 BATCH_ROWS = 500
 BATCH_BYTES = 4 * 1024 * 1024
 FLUSH_SECONDS = 1.0
-# After so many rows the thread pauses for requests: a busy thread yields the interpreter only every 5 ms.
+# After so many rows the thread pauses for requests: without pauses it yields the interpreter only every 5 ms.
 ROWS_AT_A_TIME = 20
 BREATH_SECONDS = 0.0002
 FIRST_PAUSE_SECONDS = 0.1
@@ -36,14 +36,15 @@ STOP_SECONDS = 6.0
 
 
 class _OutOfTime(Exception):
-    """The server stops, and the database does not answer."""
+    """The time to stop is over, and the database still does not answer."""
 
 
 class ServerLogWriter:
     """Take exchanges without waiting, and write them by COPY: after a second at the latest, or 500 at a time.
 
-    While the database does not answer, exchanges wait, up to the bounds. Later ones are dropped and counted:
-    the oldest show how the trouble began. When all are stored, one row states the number of missing ones.
+    While the database does not answer, exchanges wait, up to MAX_ROWS and MAX_BYTES. Later exchanges are
+    dropped and counted, since the oldest ones show how the trouble began. When all waiting exchanges are
+    stored, one row states how many were dropped.
     Exchanges that wait when the process is killed are lost.
     """
 
@@ -56,14 +57,14 @@ class ServerLogWriter:
         max_bytes: int = MAX_BYTES,
         outcomes: Counter = SERVER_LOG_ROWS,
     ) -> None:
-        # A pool of its own: it never waits for requests, nor they for it.
+        # A pool of its own, so that this writer and the requests never wait for connections of each other.
         self._database = Database(database_url, pool_size=1)
         self._clock = clock
         self._max_rows, self._max_bytes = max_rows, max_bytes
         self._outcomes = outcomes
         self._lock = threading.Lock()
         self._waiting: deque[Exchange] = deque()
-        # Including the batch that is being written.
+        # Totals of the waiting exchanges and of the batch that is being written.
         self._rows = self._bytes = 0
         self._dropped = 0
         self._dropped_since: datetime | None = None
@@ -162,7 +163,7 @@ class ServerLogWriter:
             except RowsRefused as error:
                 self._store_parts(rows, error)
                 return
-            except Exception as error:  # noqa: BLE001 - whatever it is, it may be over next time
+            except Exception as error:  # noqa: BLE001 - any error may be over at the next try
                 self._wait(error, pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
             else:
@@ -185,7 +186,7 @@ class ServerLogWriter:
             log.warning("the server log can't be written; it is held meanwhile", error=str(error))
         if time.monotonic() + seconds >= self._deadline:
             raise _OutOfTime
-        # A stop ends the pause; the pauses after a stop are waited out.
+        # A stop ends the present pause; later pauses take their full time.
         if self._stopping.is_set():
             time.sleep(seconds)
         else:
