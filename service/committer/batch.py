@@ -31,7 +31,7 @@ _UNMOVED = (
     "The change is stored, but its ref could not follow: let the operator run `annals verify --repair`. "
     "Sent again without its Idempotency-Key, it would be stored twice."
 )
-# Time to find out whether a COMMIT whose answer was lost was stored, before its outcome is unknown.
+# Time limit for finding out if a batch is stored after the answer to its COMMIT was lost.
 DOUBT_SECONDS = 10
 DOUBT_PAUSE_SECONDS = 0.5
 
@@ -84,7 +84,7 @@ class BatchWriter:
             settle(self._database, self._store, self._subscription_id, since=self._began_on)
             passing("answer-ready")
         except Exception:
-            # The versions are durable; the next batch and the next clone move the ref again.
+            # The versions are durable, and the next batch or clone tries again to move the ref.
             log.exception("a ref could not follow its row", subscription_id=str(self._subscription_id))
             return False
         return True
@@ -95,14 +95,14 @@ class BatchWriter:
         except _InDoubt as doubt:
             return self._resolve(doubt)
         except sql_errors.WriteConflict as error:
-            # PostgreSQL ended this transaction in favour of another, which has ended by now.
+            # PostgreSQL ended this transaction in favour of another, which has ended by now: try again.
             return [error for _ in changes] if again else self._write(changes, again=True)
         except (sql_errors.DatabaseUnavailable, git_errors.StoreUnavailable) as error:
             return [error for _ in changes]
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is the answer to one change
+        except Exception as error:  # noqa: BLE001 - any error is the outcome of one change
             if len(changes) == 1:
                 return [_refusal(changes[0], error)]
-            # One of them broke the transaction: halve the batch until it is alone.
+            # One change broke the transaction: halve the batch until that change is alone.
             middle = len(changes) // 2
             return self._write(changes[:middle]) + self._write(changes[middle:])
 
@@ -172,7 +172,7 @@ class BatchWriter:
 
 
 def _refusal(change: Change, error: Exception) -> Exception:
-    """The error for the caller of a lone change that a constraint refused."""
+    """The error for the caller of a change that failed alone; a violated constraint becomes a refusal."""
     if isinstance(error, sql_errors.UniqueConflict):
         if isinstance(change, Create | Amend) and error.constraint.endswith("_live_name"):
             name = change.name if isinstance(change, Create) else change.wanted.get("name")

@@ -61,7 +61,7 @@ class OfResource(Request):
 class Amend(OfResource):
     """Make a new version with the name, description or parent in `wanted`.
 
-    `wanted` holds `name`, `description` and the ids in which a resource of that kind names its parent.
+    The keys of `wanted` are `name`, `description` and the fields that name a parent, such as `workspace_id`.
     Refused with ResourceNotFound, ParentNotFound, CheckedOut, ResourceDeleted, FolderCycle, NameTaken,
     StaleVersion.
     """
@@ -71,7 +71,7 @@ class Amend(OfResource):
 
 @dataclass(frozen=True, kw_only=True)
 class Save(OfResource):
-    """Store a definition, in canonical bytes, as the next version, with or without one's own check-out.
+    """Store a definition, in canonical bytes, as the next version; the author needs no check-out.
 
     Refused with ResourceNotFound, CheckedOut, ResourceDeleted, TagTaken, StaleVersion.
     """
@@ -88,7 +88,7 @@ class Save(OfResource):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckIn(OfResource):
-    """End one's own check-out, with a new version where `definition` differs from the current one.
+    """End the author's check-out; a `definition` that differs from the current one becomes a new version.
 
     Refused with ResourceNotFound, ResourceDeleted, NotCheckedOut, NotHolder, TagTaken, StaleVersion.
     """
@@ -105,7 +105,7 @@ class CheckIn(OfResource):
 
 @dataclass(frozen=True, kw_only=True)
 class RollBack(OfResource):
-    """Make a new version with the definition and description of the one that `to` names.
+    """Make a new version with the definition and description of the version that `to` names.
 
     Refused with ResourceNotFound, VersionNotFound, AmbiguousRef, ResourceDeleted, CheckedOut, StaleVersion.
     """
@@ -117,7 +117,7 @@ class RollBack(OfResource):
 
 @dataclass(frozen=True, kw_only=True)
 class SetTag(OfResource):
-    """Give the version that `ref` names another tag in place of its own, or none.
+    """Replace the tag of the version that `ref` names; None removes the tag.
 
     Refused with ResourceNotFound, VersionNotFound, AmbiguousRef, ResourceDeleted, TagTaken, StaleVersion.
     """
@@ -128,7 +128,7 @@ class SetTag(OfResource):
 
 @dataclass(frozen=True, kw_only=True)
 class SetPublished(OfResource):
-    """Publish the version that `ref` names in place of the published one, or unpublish it.
+    """Publish the version that `ref` names instead of the one published before, or unpublish it.
 
     Refused with ResourceNotFound, VersionNotFound, AmbiguousRef, ResourceDeleted, StaleVersion.
     """
@@ -149,11 +149,11 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckInMany(Request):
-    """Store definitions of many resources in one commit, and end the author's check-outs of them; or nothing.
+    """Store definitions of many resources in one commit, and end the author's check-outs; all or nothing.
 
-    `if_match` names the head of `main`, that of an item the current commit of its resource. Refused with the
-    first that applies to any item, with a fault for each such item: ResourceNotFound, CheckedOut,
-    ResourceDeleted, StaleVersion.
+    `if_match` names the head of `main`; the `if_match` of an item names the current commit of its resource.
+    Refused with the first of these errors that applies to any item, with a fault for each such item:
+    ResourceNotFound, CheckedOut, ResourceDeleted, StaleVersion.
     """
 
     items: tuple[Item, ...]
@@ -167,11 +167,12 @@ class CheckInMany(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class RollBackMany(Request):
-    """Give resources the definition and description that they had at an instant or a commit, in one commit.
+    """Roll resources back, in one commit, to their definition and description at an instant or a commit.
 
-    `to` is an instant or the beginning of a commit's id; `root` a workspace or folder, None for the whole
-    subscription; `if_match` names the head of `main`. Refused with ResourceNotFound, ResourceDeleted,
-    CommitNotFound, AmbiguousRef, StaleVersion, and CheckedOut where another user holds any that would change.
+    `to` is an instant or the beginning of a commit's id. `root` is a workspace or folder; None means the
+    whole subscription. `if_match` names the head of `main`. Refused with ResourceNotFound, ResourceDeleted,
+    CommitNotFound, AmbiguousRef, StaleVersion, and CheckedOut if another user has checked out a resource
+    that would change.
     """
 
     to: datetime | str
@@ -183,9 +184,9 @@ class RollBackMany(Request):
 
 @dataclass(frozen=True, kw_only=True)
 class Delete(OfResource):
-    """Delete a resource and all live ones below it; for `restorable_for` they can be restored.
+    """Delete a resource and all live resources below it; they can be restored during `restorable_for`.
 
-    `force` ends others' check-outs, which otherwise refuse the deletion. Refused with ResourceNotFound,
+    A check-out of another user refuses the deletion; `force` ends it instead. Refused with ResourceNotFound,
     ResourceDeleted, CheckedOut, StaleVersion.
     """
 
@@ -196,10 +197,10 @@ class Delete(OfResource):
 
 @dataclass(frozen=True, kw_only=True)
 class Purge(OfResource):
-    """Delete a deleted resource for good, and all below it.
+    """Delete a deleted resource, and all resources below it, for good.
 
-    With `once_expired` only where none of them can be restored any longer. Refused with ResourceNotFound,
-    NotDeleted, StaleVersion, StillRestorable, Held.
+    `once_expired` refuses this with StillRestorable while any of them can be restored. Refused with
+    ResourceNotFound, NotDeleted, StaleVersion, StillRestorable, Held.
     """
 
     reason: str | None
@@ -208,10 +209,10 @@ class Purge(OfResource):
 
 @dataclass(frozen=True, kw_only=True)
 class Resolution:
-    """The answers to the conflicts of a restore.
+    """The caller's choices that resolve the conflicts of a restore.
 
-    A new name and a new parent apply to the resource that the deletion names. `keep_restored` leaves parts
-    alone that were restored on their own.
+    A new name and a new parent apply to the resource that the deletion names. `keep_restored` leaves alone
+    the parts that were restored on their own.
     """
 
     rename: str | None = None
@@ -221,10 +222,10 @@ class Resolution:
 
 @dataclass(frozen=True, kw_only=True)
 class Restore(Request):
-    """Restore the resources of a deletion, or only the part of one that `deletion_id` names.
+    """Restore the resources of a deletion; the `deletion_id` of a part restores this part and all below it.
 
-    Refused with DeletionNotFound, NotRestorable, ParentNotFound, Invalid, and, but for a dry run,
-    RestoreConflict with all conflicts.
+    Refused with DeletionNotFound, NotRestorable, ParentNotFound, Invalid, and RestoreConflict with all
+    conflicts. A dry run returns the conflicts instead.
     """
 
     deletion_id: UUID
@@ -239,7 +240,7 @@ Change = OneChange | ManyChange
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """The result of a change; `unchanged` if it made no difference and no commit."""
+    """The result of a change; `unchanged` is true if the change made no difference and no commit."""
 
     resource: ResourceRow
     version: VersionRow
@@ -248,7 +249,7 @@ class Written:
 
 @dataclass(frozen=True, kw_only=True)
 class Foreseen:
-    """The effect of a dry-run rollback: the resource afterwards, its current version and the target."""
+    """The effect of a dry-run rollback: the resource afterwards, its current and its target version."""
 
     resource: ResourceRow
     current: VersionRow
@@ -257,7 +258,10 @@ class Foreseen:
 
 @dataclass(frozen=True, kw_only=True)
 class Skipped:
-    """A resource that a rollback leaves unchanged: `newer`, `was_deleted` at the target, `deleted` since."""
+    """A resource that a rollback leaves unchanged.
+
+    `reason` is `newer` (than the target), `was_deleted` (at the target) or `deleted` (since).
+    """
 
     resource_type: str
     resource_id: UUID
@@ -292,7 +296,7 @@ class Deleted:
 
 @dataclass(frozen=True, kw_only=True)
 class DeletedPart:
-    """A resource of a deletion."""
+    """One resource of a deletion; `deletion_id` is the id of its own row."""
 
     resource_type: str
     resource_id: UUID
@@ -318,7 +322,7 @@ class RestoreObstacle:
 
 @dataclass(frozen=True, kw_only=True)
 class Blobs:
-    """The number of paths in git that were compared with the commit before the deletion, and of equal ones.
+    """The number of restored paths compared with the commit before the deletion, and of those that are equal.
 
     A path that the restore changed, by a new name or parent, is not compared.
     """
@@ -329,7 +333,10 @@ class Blobs:
 
 @dataclass(frozen=True, kw_only=True)
 class Restored:
-    """The result of a restore, counted by kind; `missing` was purged since, `kept` was restored before."""
+    """The result of a restore; `counts` are the restored resources by collection.
+
+    The parts in `missing` were purged since the deletion; the parts in `kept` were restored before.
+    """
 
     deletion_id: UUID
     commit: str
@@ -351,7 +358,7 @@ class ForeseenRestore:
     kept: tuple[DeletedPart, ...]
 
 
-# Results of changes that are stored in the history; the others are answers only.
+# Results of changes that were stored in the history; the other results are of dry runs.
 STORED = (Written, WrittenMany, Deleted, Restored)
 
 Result = Written | Foreseen | WrittenMany | ForeseenMany | Deleted | Restored | ForeseenRestore

@@ -1,4 +1,4 @@
-"""The two ways to the committer: as threads of this process, or as the process of this host."""
+"""Two ways to reach the committer: as threads of this process, or as this host's process over a socket."""
 
 import asyncio
 import itertools
@@ -29,9 +29,9 @@ log = structlog.get_logger(__name__)
 # A killed committer is restarted within a second; after some more, waiting is unlikely to help.
 CONNECT_SECONDS = 5
 RECONNECT_PAUSE_SECONDS = 0.05
-# Longer than the waits for locks and for the outcome of a lost COMMIT together.
+# Longer than the committer waits, in total, for locks and for the outcome of a lost COMMIT.
 ANSWER_SECONDS = 60
-# The committer sends a heartbeat every second.
+# The committer sends a heartbeat every second; after a silence this long, it counts as not alive.
 SILENCE_SECONDS = 5
 
 
@@ -58,7 +58,7 @@ class ThreadCommitter:
         await asyncio.to_thread(self._group.stop)
 
     def is_alive(self) -> bool:
-        """True while changes are taken and none is stuck."""
+        """True while changes are taken and no batch is stuck."""
         return self._group.is_alive()
 
     # The result depends on the kind of change: see `changes.Committer`.
@@ -108,7 +108,7 @@ class _Channel(asyncio.Protocol):
         self.is_well = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are none of asyncio's classes.
+        # The cast is needed: uvloop's transports do not inherit from asyncio's classes.
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
@@ -156,7 +156,7 @@ class _Channel(asyncio.Protocol):
 
 
 class SocketCommitter:
-    """The committer process of this host, found by its socket; used by one event loop."""
+    """The committer process of this host, reached through its socket; used by one event loop."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -218,7 +218,7 @@ class SocketCommitter:
             log.warning("the connection to the committer was lost")
 
     def _forget(self, lost: _Channel) -> None:
-        """Forget the channel at once: a change that is sent to it would wait for its time limit."""
+        """Forget a lost channel at once: a change sent to it would wait until its time limit."""
         if self._channel is lost:
             self._channel = None
             self._connected.clear()

@@ -13,7 +13,7 @@ from service.domain.ids import SubscriptionId
 from sql.database import Database, Transaction
 from sql.queries import repositories
 
-# The server ends a transaction that is idle for a minute, and its lock.
+# PostgreSQL ends a transaction that is idle for a minute, and its lock is released.
 _KEEP_LOCK_SECONDS = 15.0
 # Pause between two looks at the folders of the written repositories.
 _LOOK_SECONDS = 0.5
@@ -29,11 +29,11 @@ class Stopped(Exception):
 def sole_upkeep(
     database: Database, store: Store, subscription_id: SubscriptionId, *, stop: threading.Event | None = None
 ) -> Iterator[Upkeep | None]:
-    """Lock the upkeep of a subscription's repository; None if another process has the lock.
+    """Lock the upkeep of a subscription's repository and yield it; None if another process has the lock.
 
-    While git runs, the lock is kept alive. A lost lock ends git before it removes a pack; so does `stop`,
-    which raises Stopped. Takes one connection until the end. Raises the errors of `sql.errors` and
-    `gitstore.errors`.
+    The lock is kept alive while git runs. If it is lost, git is ended before a pack is removed. The same
+    happens if `stop` is set, which raises Stopped. Takes one connection until the end. Raises the errors of
+    `sql.errors` and `gitstore.errors`.
     """
     with database.transaction(subscription_id) as tx:
         if not repositories.try_lock_upkeep(tx, subscription_id):
@@ -66,7 +66,7 @@ def consolidate_if_needed(
 
 
 class Consolidator:
-    """Merges the packs of written repositories, one after the other, in a thread of its own."""
+    """Merges the packs of written repositories, one repository after the other, in a thread of its own."""
 
     def __init__(self, database: Database, store: Store) -> None:
         self._database = database
@@ -81,7 +81,7 @@ class Consolidator:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, and the git that it runs."""
+        """End the thread, and the git process that it runs."""
         self._stop.set()
         self._thread.join()
 
@@ -102,7 +102,7 @@ class Consolidator:
         try:
             consolidate_if_needed(self._database, self._store, subscription_id, stop=self._stop)
         except Exception:
-            # Too many packs lose nothing; the next batch and the upkeep merge them.
+            # No data is lost: the packs are merged after a later batch or by the upkeep.
             log.exception("packs could not be merged", subscription_id=str(subscription_id))
 
 

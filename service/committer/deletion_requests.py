@@ -1,4 +1,4 @@
-"""Deletions that operators request in SQL, made in their order, by one host for each subscription."""
+"""Make the deletions that operators request in SQL: in order, by one host at a time per subscription."""
 
 import threading
 from collections.abc import Callable
@@ -33,12 +33,12 @@ METHOD = "SQL"
 LOOK_SECONDS = 1.0
 RETRY_SECONDS = 10.0
 
-# Failures that can pass: the request waits. Any other error is its outcome.
+# Failures that can pass: the request waits for another try. Any other error is recorded as its outcome.
 _PASSING = (Unavailable, RequestInFlight, DatabaseUnavailable, WriteConflict, GitStoreError)
 
 
 class DeletionRequests:
-    """Makes the requested deletions, in a thread of its own; the next round retries the failed ones."""
+    """Makes the requested deletions, in a thread of its own; the next round retries those that wait."""
 
     def __init__(
         self, database: Database, group: GroupCommit, *, clock: Clock, restorable_for: timedelta
@@ -62,7 +62,7 @@ class DeletionRequests:
     def carry_out(self, subscription_id: SubscriptionId) -> bool:
         """Make the requested deletions of a subscription, the oldest first; False if a store failed.
 
-        Does nothing while another host does so. Each deletion takes a second connection.
+        Does nothing while another host makes them. Each deletion takes a second connection.
         """
         while not self._stop.is_set():
             with self._database.transaction(subscription_id) as tx:
@@ -83,12 +83,12 @@ class DeletionRequests:
     def _look(self) -> bool:
         with self._database.transaction(PLATFORM) as tx:
             waiting = deletion_requests.subscriptions(tx)
-        # A list: a failure of one subscription must not skip the others.
+        # A list, not a generator: a failure of one subscription must not skip the others.
         done = [_succeeds(partial(self.carry_out, SubscriptionId(each))) for each in waiting]
         return all(done)
 
     def _carry_out(self, tx: Transaction, subscription_id: SubscriptionId, request: RequestRow) -> bool:
-        """Make a requested deletion and record its outcome; False if a store failed: the request waits."""
+        """Make a requested deletion and record its outcome; False if a store failed and the request waits."""
         author = _author(tx, subscription_id, request)
         try:
             done = self._delete(author, request)
@@ -187,7 +187,7 @@ def _author(tx: Transaction, subscription_id: SubscriptionId, request: RequestRo
 
 
 def _attempt(request: RequestRow, what: str) -> Attempt:
-    """The attempt of a request's change: a change that was stored before a crash is not repeated."""
+    """The key of a request's change, so that a change that was stored before a crash is not repeated."""
     return Attempt.of(
         caller=str(request.requested_by),
         method=METHOD,

@@ -2,8 +2,8 @@
 
 Pickle is safe here: both ends are this program, started by one supervisor, and meet in a folder that nobody
 else can enter (docs/decisions/0011-committer-process.md). It takes plain dataclasses and refusals as they
-are. Dataclasses that cross the socket have no slots: those are pickled by functions in Python, which takes a
-seventh of a worker's time.
+are. Dataclasses that cross the socket have no slots: pickle calls functions in Python for slots, which takes
+a seventh of a worker's time.
 """
 
 import pickle
@@ -23,7 +23,7 @@ _LENGTH = Struct(">I")
 
 
 class CommitterError(Exception):
-    """A failure in the committer that is neither a refusal nor a store's failure; its log says more."""
+    """A failure in the committer that is neither a refusal nor a store's failure; the log has more."""
 
 
 def encode(value: Any) -> bytes:
@@ -33,10 +33,10 @@ def encode(value: Any) -> bytes:
 
 
 def portable(error: Exception) -> Exception:
-    """An error that the other end can unpickle and tell apart; unexpected ones are logged here."""
+    """Convert an error to one that the other end can unpickle and recognize; logs an unexpected error."""
     if isinstance(error, AnnalsError | DatabaseError | GitStoreError) and _survives(error):
         return error
-    # The other end gets its name only: the traceback is known here alone.
+    # The other end gets only the error's text, so its traceback has to be logged here.
     log.error("a change failed", exc_info=error)
     return CommitterError(repr(error))
 
@@ -45,7 +45,7 @@ def _survives(error: Exception) -> bool:
     try:
         # A pickle that cannot be read would break the connection for all callers.
         pickle.loads(pickle.dumps(error, protocol=pickle.HIGHEST_PROTOCOL))  # noqa: S301 - written just now
-    except Exception:  # noqa: BLE001 - what is in it may raise anything
+    except Exception:  # noqa: BLE001 - a pickled object may raise anything
         return False
     return True
 
@@ -57,7 +57,7 @@ class Decoder:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Any]:
-        """The values of the frames that are complete."""
+        """Add received bytes, and yield the value of each complete frame."""
         buffer = self._buffer
         buffer += data
         start = 0

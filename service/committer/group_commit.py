@@ -1,4 +1,4 @@
-"""Group commit: each subscription's changes queue while its batch is written; subscriptions in parallel."""
+"""Group commit: a subscription's changes queue while its batch is written; batches of others run too."""
 
 import threading
 import time
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 # Past these bounds a caller is refused with Busy instead of waiting.
 MAX_WAITING = 1024
 MAX_WAITING_BYTES = 256 * 1024 * 1024
-# A batch holds its subscription's row lock: bounded, so that other hosts get their turn.
+# A batch has its subscription's row lock. It is bounded, so that other hosts get their turn.
 MAX_BATCH = 64
 MAX_BATCH_BYTES = 32 * 1024 * 1024
 # Batches in parallel, each with a connection: while one waits for its disk, another is planned. With more of
@@ -42,7 +42,7 @@ STUCK_SECONDS = 30
 
 
 class Sender(Protocol):
-    """The sender of changes, each under a number of its own."""
+    """The sender of changes; each of its changes has a number of its own."""
 
     def still_wants(self, number: int) -> bool:
         """True while a caller waits for the outcome of a change; asked before the change is begun."""
@@ -110,13 +110,13 @@ class GroupCommit:
             self._idle.popitem()[1].close()
 
     def is_alive(self) -> bool:
-        """True while changes are taken and none is stuck."""
+        """True while changes are taken and no batch is stuck."""
         now = time.monotonic()
         stuck = any(now - began > STUCK_SECONDS for began in list(self._began.values()))
         return not stuck and not self._stopping and all(thread.is_alive() for thread in self._threads)
 
     def put(self, change: Change, sender: Sender, number: int) -> None:
-        """Queue a change; its sender gets the outcome under the number. Raises Busy past the bounds."""
+        """Queue a change; its sender gets the outcome with its number. Raises Busy if too much is queued."""
         subscription_id, size = change.author.subscription_id, change.size
         with self._wake:
             full = self._waiting >= MAX_WAITING or self._waiting_bytes + size > MAX_WAITING_BYTES
@@ -160,7 +160,7 @@ class GroupCommit:
                 log.warning("refs that a crash left behind were moved", repositories=len(moved))
 
     def _take(self) -> tuple[SubscriptionId, list[_Waiting]]:
-        """The next batch, subscriptions taking turns; the caller has the lock."""
+        """Take the next batch, of the subscription whose turn it is; the caller has the lock."""
         subscription_id, _ = self._turns.popitem(last=False)
         queue = self._queues[subscription_id]
         batch: list[_Waiting] = []
@@ -181,7 +181,7 @@ class GroupCommit:
         return subscription_id, batch
 
     def _end_turn(self, subscription_id: SubscriptionId, writer: BatchWriter | None) -> None:
-        """End a subscription's batch; close the repositories that were unused for longest."""
+        """End a subscription's batch. Of more than MAX_OPEN repositories, close those unused for longest."""
         closed = []
         with self._wake:
             self._written.remove(subscription_id)
@@ -232,7 +232,7 @@ class GroupCommit:
 
 
 def _deliver(answered: Iterable[tuple[_Waiting, Outcome]]) -> None:
-    """Deliver the outcomes to each sender, all of its own at once."""
+    """Deliver the outcomes; each sender gets all of its outcomes in one call."""
     by_sender: dict[int, tuple[Sender, list[tuple[int, Outcome]]]] = {}
     for waiting, outcome in answered:
         _, outcomes = by_sender.setdefault(id(waiting.sender), (waiting.sender, []))

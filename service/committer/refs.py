@@ -47,7 +47,7 @@ def settle(
             }
             refs.settle_tags(path, names)
             passing("tags-moved")
-            # Committed after the refs are durable: after a crash in between they are settled again.
+            # Committed only after the refs are durable: after a crash in between, the tags are settled again.
             tags.settle(tx, subscription_id, owed)
             passing("tags-settled")
             moved = True
@@ -56,7 +56,7 @@ def settle(
 
 
 def settle_all(database: Database, store: Store) -> list[SubscriptionId]:
-    """Settle every repository that a crash left behind its rows; returns the subscriptions."""
+    """Settle every repository whose refs a crash left behind its rows; returns the subscriptions."""
     with database.transaction(PLATFORM) as tx:
         states = repositories.all_refs(tx)
     moved = []

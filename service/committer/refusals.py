@@ -32,12 +32,12 @@ def resource_deleted(kind: str) -> ResourceDeleted:
 
 
 def version_not_found(kind: str, ref: str | int) -> VersionNotFound:
-    """The refusal of a ref that names nothing."""
+    """The refusal of a ref that names no version."""
     return VersionNotFound(f"The {kind} has no version {ref!r}.")
 
 
 def name_taken(kind: str, name: object, pointer: str = "/name") -> NameTaken:
-    """The refusal of a name that a live sibling has; `pointer` is to the field at fault.
+    """The refusal of a name that a live sibling has; `pointer` is the JSON pointer of the field at fault.
 
     The name is None if the change does not set it.
     """
@@ -62,7 +62,7 @@ def holder_facts(lease: CheckOutRow) -> Values:
 
 
 def checked_out(kind: str, lease: CheckOutRow) -> CheckedOut:
-    """The refusal to write a resource that another user holds."""
+    """The refusal to write a resource that another user has checked out."""
     return CheckedOut(
         f"{lease.username} holds the check-out of this {kind} until {lease.expires_at:%Y-%m-%dT%H:%M:%SZ}: "
         "ask for a check-in, wait, or let an admin take it away.",
@@ -71,7 +71,7 @@ def checked_out(kind: str, lease: CheckOutRow) -> CheckedOut:
 
 
 def all_checked_out(entries: Sequence[Entry]) -> CheckedOut:
-    """The refusal to write many resources, some of which others hold."""
+    """The refusal to write resources that other users have checked out."""
     check_outs = [named(entry) | holder_facts(entry.check_out) for entry in entries if entry.check_out]
     names = ", ".join(sorted({str(each["checked_out_by_username"]) for each in check_outs}))
     return CheckedOut(
@@ -82,7 +82,7 @@ def all_checked_out(entries: Sequence[Entry]) -> CheckedOut:
 
 
 def named(entry: Entry) -> Values:
-    """A resource as the facts of a problem name it."""
+    """The type, id and name of a resource, for the facts of a problem."""
     row = entry.row
     return {"resource_type": row.resource_type, "resource_id": row.resource_id, "resource_name": row.name}
 
@@ -104,7 +104,7 @@ def check_match(kind: str, current: VersionRow, match: Match | None) -> None:
 
 
 def head_facts(current: VersionRow) -> Values:
-    """The current version, in the fields of a resource."""
+    """The number and commit of the current version, in the fields of a resource."""
     return {"current_version": current.version_number, "git_commit_hash": current.git_commit_hash}
 
 

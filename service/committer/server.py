@@ -1,4 +1,4 @@
-"""The committer's server: takes changes from the API workers on a Unix socket and answers their outcomes."""
+"""The committer's server: takes changes from the API workers on a Unix socket, and sends the outcomes."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from service.committer.batch import Outcome
     from service.committer.group_commit import GroupCommit
 
-# For changes under way when the server stops: the workers first end their requests, for up to 10 s.
+# Time for changes under way when the server stops: the workers first end their requests, in up to 10 s.
 GRACE_SECONDS = 15
 HEARTBEAT_SECONDS = 1.0
 RECEIVE_BYTES = 256 * 1024
@@ -140,7 +140,7 @@ class Server:
         self._stop.set()
 
     def _open(self) -> list[Connection]:
-        """The open connections; closed ones are dropped."""
+        """Drop closed connections, and return the open ones."""
         with self._changing:
             self._connections = [each for each in self._connections if each.is_open]
             return list(self._connections)

@@ -36,7 +36,7 @@ def path_of(named: ResourceRef) -> str:
 
 
 def by_kind(many: Iterable[ResourceRef]) -> dict[str, list[UUID]]:
-    """The ids of resources by kind, as a ledger loads them and writes take them."""
+    """Group the ids of resources by kind, the form that a ledger loads and `Rows` takes."""
     found: dict[str, list[UUID]] = {}
     for each in many:
         found.setdefault(each.resource_type, []).append(each.resource_id)
@@ -45,7 +45,7 @@ def by_kind(many: Iterable[ResourceRef]) -> dict[str, list[UUID]]:
 
 @dataclass(slots=True)
 class Entry:
-    """A resource after the changes accepted so far; `dirty` while rows of it are not flushed."""
+    """A resource after the changes accepted so far; `dirty` while some of its rows are not flushed."""
 
     row: ResourceRow
     current: VersionRow
@@ -86,13 +86,13 @@ class Step:
     comment: str | None = None
     body: str | None = None
     ends: CheckOutRow | None = None
-    # Values for the audit besides the versions, before and after.
+    # Values for the audit row besides the version's: `was` before the step, `about` after it.
     was: Values = field(default_factory=dict)
     about: Values = field(default_factory=dict)
 
 
 def running(lease: CheckOutRow | None, at: datetime) -> CheckOutRow | None:
-    """The check-out if its lease runs; an expired one counts as none."""
+    """The check-out, or None if its lease has expired."""
     return None if lease is None or lease.expires_at <= at else lease
 
 
@@ -119,7 +119,7 @@ def version_state(version: VersionRow) -> Values:
 
 
 def folder_of(parent: ResourceRow | None, row_id: UUID, kind: Kind) -> UUID | None:
-    """The folder of a new resource, for the audit: a folder itself, or the folder of its parent."""
+    """The folder of a resource for the audit: a folder's own id, or else the folder of its parent."""
     if kind is Kind.FOLDER:
         return row_id
     return None if parent is None else parent.folder_id

@@ -1,4 +1,4 @@
-"""A resource's new name, description or parent: a new version with the same definition."""
+"""Change a resource's name, description or parent, by a new version with the same definition."""
 
 from dataclasses import replace
 from typing import Any
@@ -38,7 +38,7 @@ def amend(planning: Planning, change: Amend) -> Written:
     if row.place != before.place:
         pointer = "/name"
         if parent is not None and row.name == before.name:
-            # A resource that keeps its name meets the same name under its new parent.
+            # The name stays, so a conflict of names is the fault of the field that names the new parent.
             pointer = f"/{field_of(kind, parent)}"
         tree.check_name(kind, row.parent_id, row.name, pointer)
     step = Step(
@@ -62,7 +62,7 @@ def _texts(change: Amend) -> dict[str, Any]:
 
 
 def _place(row: ResourceRow, change: Amend) -> Place | None:
-    """The place that a change names, as a new resource would name it; None if it names none."""
+    """The new place, in the form that the creation of a resource has; None if the change names no parent."""
     fields = [name for name, _ in PARENT_FIELDS[change.kind]]
     wanted = {name: change.wanted[name] for name in fields if name in change.wanted}
     if not wanted:
@@ -73,7 +73,7 @@ def _place(row: ResourceRow, change: Amend) -> Place | None:
 
 
 def _place_of_folder(row: ResourceRow, wanted: dict[str, Any]) -> dict[str, Any]:
-    """The ids of a folder's place: it stays in its folder unless the change names another place."""
+    """The ids of a folder's new place. A change that names only its own workspace leaves it in place."""
     inner = None if row.parent_id == row.workspace_id else row.parent_id
     if "parent_folder_id" not in wanted and wanted["workspace_id"] == row.workspace_id:
         return wanted | {"parent_folder_id": inner}

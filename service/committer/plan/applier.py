@@ -1,4 +1,4 @@
-"""The effects of accepted changes: their commits, and all rows but those of versions."""
+"""The effects of accepted changes: their commits, and all rows except rows of versions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -66,7 +66,7 @@ class Applier:
         ]
 
     def set_tag(self, entry: Entry, version: VersionRow, tag: str | None, author: Member) -> VersionRow:
-        """Give a version a free tag, or none; returns the version itself if nothing changes."""
+        """Give a version a free tag, or remove its tag; returns the version itself if nothing changes."""
         if version.version_tag == tag:
             return version
         if version.version_tag is not None:
@@ -104,14 +104,17 @@ class Applier:
                 by=author.user_id,
             )
         )
-        # At most one version is published: if the current one was, it is no longer, unless it is this one.
+        # At most one version is published: clear the current one; `_keep` replaces it if it is this version.
         entry.current = replace(entry.current, is_published=False)
         return self._keep(entry, replace(version, is_published=published))
 
     def delete(
         self, rows: Sequence[ResourceRow], line: DeletionLine, *, author: Member, root: ResourceRow, also: int
     ) -> str:
-        """Commit the deletion of resources, or without any the purge of the root with `also` others."""
+        """Commit the deletion of `rows`, or if there are none the purge of `root`; returns the commit's id.
+
+        `also` is how many resources below the root are deleted with it.
+        """
         word = "deleted" if rows else "deleted for good"
         commit = self._commits.add(
             MAIN,
@@ -147,9 +150,9 @@ class Applier:
         root: ResourceRow,
         changed: Step | None,
     ) -> tuple[str, VersionRow | None]:
-        """Commit restored resources, as blobs by path; a `changed` root becomes a new version.
+        """Commit restored resources; `places` are blobs by path. A `changed` root becomes a new version.
 
-        Returns the commit and the new version.
+        Returns the commit's id and the new version.
         """
         draft = None if changed is None else self._draft(changed)
         others = {path: blob for path, blob in places.items() if draft is None or path != path_of(root)}
@@ -169,7 +172,7 @@ class Applier:
     def republish(
         self, published: Sequence[VersionRow], deletion_id: UUID, *, author: Member, root: ResourceRow
     ) -> None:
-        """Publish the versions that were published at the deletion."""
+        """Publish again the versions that were published when their resources were deleted."""
         self._commits.add(
             PUBLISHED,
             places={path_of(version): version.git_blob_id for version in published},
@@ -295,7 +298,7 @@ class Applier:
             )
 
     def _keep(self, entry: Entry, version: VersionRow) -> VersionRow:
-        """Keep a changed version of the resource, and mark the entry as dirty."""
+        """Put a changed version into the entry if it is the current one, and mark the entry as dirty."""
         if version.version_id == entry.current.version_id:
             entry.current = version
         entry.dirty = True

@@ -94,14 +94,15 @@ def _entries(ledger: Ledger, change: CheckInMany) -> list[Entry]:
 
 
 def roll_back(planning: Planning, change: RollBackMany) -> WrittenMany | ForeseenMany:
-    """Give each resource that is live now and was live then its definition and description of then.
+    """Roll resources back to their definition and description at an instant or a commit.
 
-    Raises ResourceNotFound, ResourceDeleted, CommitNotFound, AmbiguousRef, StaleVersion, and CheckedOut if
-    another user holds a resource that would change.
+    Skips resources that are deleted now, or that were deleted or did not exist then. Raises
+    ResourceNotFound, ResourceDeleted, CommitNotFound, AmbiguousRef, StaleVersion, and CheckedOut if another
+    user has checked out a resource that would change.
     """
     ledger = planning.ledger
     tx, subscription_id = ledger.tx, ledger.subscription_id
-    # Resources of earlier changes of the batch are rolled back too.
+    # The query must find the resources of earlier changes of the batch, which are rolled back too.
     ledger.flush()
     found = resources.below(tx, subscription_id, change.root)
     ledger.load(found)
@@ -148,7 +149,7 @@ def roll_back(planning: Planning, change: RollBackMany) -> WrittenMany | Foresee
 
 
 def _number(ledger: Ledger, to: datetime | str) -> int:
-    """The number on `main` of the commit to roll back to, 0 before the first."""
+    """The number on `main` of the commit to roll back to; 0 if there was no commit yet."""
     if isinstance(to, datetime):
         commit = as_of.last_commit(ledger.tx, ledger.subscription_id, to)
         return 0 if commit is None else commit.commit_number
@@ -156,7 +157,7 @@ def _number(ledger: Ledger, to: datetime | str) -> int:
 
 
 def _step(planning: Planning, change: RollBackMany, entry: Entry, then: VersionRow) -> Step | None:
-    """The rollback of one resource, None if its content is the same already."""
+    """The step that rolls one resource back, or None if its content is the same already."""
     if then.git_blob_id == entry.current.git_blob_id:
         return None
     as_of = snapshots.split(planning.builder.read_blob(then.git_blob_id))

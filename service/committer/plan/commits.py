@@ -51,7 +51,7 @@ class Commits:
     def add_versions(
         self, drafts: Sequence[Draft], title: str | None = None, body: str | None = None
     ) -> list[VersionRow]:
-        """Commit versions on `main`, titled like the first if no title is given; no drafts make no commit."""
+        """Commit versions on `main`, if there are any. The default title names the first version."""
         if not drafts:
             return []
         [first, *_] = drafts
@@ -73,7 +73,7 @@ class Commits:
         places: Mapping[str, str] | None = None,
         restored: str | None = None,
     ) -> tuple[str, list[VersionRow]]:
-        """Commit versions, and blobs of git by path, on `main`; returns the commit and the versions."""
+        """Commit versions, and stored blobs at `places`, on `main`; returns the commit's id and versions."""
         ids = [mint() for _ in drafts]
         paths = [path_of(draft.row) for draft in drafts]
         commit = self.add(
@@ -230,7 +230,7 @@ def subject_of(root: ResourceRow, word: str) -> str:
 
 
 def body_of(others: int) -> str | None:
-    """The body of a commit that deletes or restores so many others with a resource."""
+    """The body of a commit that deletes or restores a resource and so many `others` below it."""
     return f"And {counted(others)} below it." if others else None
 
 

@@ -1,4 +1,4 @@
-"""Deletion of a resource with all live ones below it, and purge of a deleted one; all or nothing."""
+"""Delete a resource with all live resources below it, or purge a deleted resource; all or nothing."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,10 @@ Counts = Mapping[str, int]
 
 @dataclass(frozen=True, slots=True)
 class _DeletedEntry:
-    """A resource to delete, its level below the root, and the counts of its row by collection."""
+    """A resource to delete, and its level below the root.
+
+    `counts` are the numbers of resources in its row, by collection.
+    """
 
     entry: Entry
     level: int
@@ -49,7 +52,7 @@ class _Common:
     commit_number: int
 
     def row(self, cascaded: _DeletedEntry, at: datetime) -> NewDeletion:
-        """The row of one resource."""
+        """The deletion's row for one resource."""
         row, is_root = cascaded.entry.row, cascaded.level == 0
         published = self.published.get(row.resource_id)
         return NewDeletion(
@@ -113,7 +116,7 @@ def delete(planning: Planning, change: Delete) -> Deleted:
 
 
 def purge(planning: Planning, change: Purge) -> Deleted:
-    """Delete a deleted resource for good, and all below it.
+    """Delete a deleted resource, and all resources below it, for good.
 
     Raises ResourceNotFound, NotDeleted, StaleVersion, StillRestorable, Held.
     """
@@ -123,7 +126,7 @@ def purge(planning: Planning, change: Purge) -> Deleted:
     if entry.row.deleted_at is None:
         raise NotDeleted(f"The {change.kind} lives: delete it first, without `permanent`.")
     check_match(change.kind, entry.current, change.if_match)
-    # No live resource is below a deleted one.
+    # Not filtered: all resources below a deleted one are deleted.
     cascaded = _cascaded(entry, _below(ledger, change))
     if change.once_expired:
         _check_expired(ledger, cascaded)
@@ -189,7 +192,7 @@ def _finish(planning: Planning, common: _Common, cascaded: Sequence[_DeletedEntr
 
 
 def _below(ledger: Ledger, change: Delete | Purge) -> list[Entry]:
-    """A resource and all below it, deleted or not, their rows locked."""
+    """Lock and load a resource and all resources below it, deleted or not."""
     found = resources.below(ledger.tx, ledger.subscription_id, (change.kind, change.resource_id))
     ledger.load(found)
     entries = (ledger.get(Kind(kind), each) for kind, all_ids in found.items() for each in all_ids)

@@ -1,4 +1,4 @@
-"""The resources of a batch as the changes accepted so far leave them."""
+"""The state of a batch's resources after the changes accepted so far."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
@@ -20,9 +20,9 @@ from sql.queries.versions import VersionRow
 
 
 class Ledger:
-    """Reads resources once, their rows locked; the planning functions keep its entries up to date.
+    """Locks and reads each resource once; the planning functions keep its entries up to date.
 
-    The database knows the accepted changes after a flush. Reading a changed resource needs one.
+    Accepted changes are in the database only after a flush: a query about a changed resource needs one.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Ledger:
             self._entries[kind, resource_id] = Entry(each.row, current, each.check_out)
 
     def get(self, kind: Kind, resource_id: UUID) -> Entry | None:
-        """A loaded resource, deleted or not; None if there is none."""
+        """A loaded resource, deleted or not; None if it does not exist."""
         return self._entries.get((kind, resource_id))
 
     def present(self, kind: Kind, resource_id: UUID) -> Entry:
@@ -78,7 +78,7 @@ class Ledger:
         return entry
 
     def writable(self, kind: Kind, resource_id: UUID, author: Member) -> Entry:
-        """A resource whose content the author may change; raises as `live` does, and CheckedOut."""
+        """A resource whose content the author may change; raises the errors of `live`, and CheckedOut."""
         entry = self.live(kind, resource_id)
         lease = running(entry.check_out, self.at)
         if lease is not None and lease.checked_out_by != author.user_id:
@@ -95,7 +95,7 @@ class Ledger:
         return found
 
     def tag_owner(self, entry: Entry, tag: str) -> UUID | None:
-        """The id of the version of a resource that has a tag, None if none has it."""
+        """The id of the resource's version that has a tag; None if the tag is free."""
         self.flush_if_dirty([entry])
         row = entry.row
         return tags.owner(self.tx, self.subscription_id, row.resource_type, row.resource_id, tag)
@@ -114,9 +114,9 @@ class Ledger:
             self.flush()
 
     def flush_before_next(self) -> None:
-        """Flush before the next change of the batch is planned.
+        """Ask for a flush before the next change of the batch is planned.
 
-        After the last change, all rows are sent together, and the pack is written meanwhile.
+        If there is no next change, the rows are sent at the end, while the pack is written.
         """
         self._is_flush_due = True
 

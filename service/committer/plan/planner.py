@@ -1,4 +1,4 @@
-"""Planning each change of a batch, against the database and the changes accepted before it."""
+"""Plan each change of a batch, against the database and the changes accepted before it."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -84,7 +84,7 @@ class Planner:
     def plan(self, change: Change) -> Result:
         """Plan a change and add its rows to `writes`; raises the AnnalsError that refuses it.
 
-        A retry, by its Idempotency-Key, changes nothing and has the result of the first try.
+        A retry, recognized by its Idempotency-Key, changes nothing and gets the result of the first try.
         """
         if change.once is None:
             return self._plan(change)

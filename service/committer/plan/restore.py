@@ -1,4 +1,4 @@
-"""Restore of a deletion: exactly its resources, from git, in one commit, or nothing."""
+"""Restore exactly the resources of a deletion, from git, in one commit; all or nothing."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -42,7 +42,7 @@ _NEW_PARENT = "/resolve/new_parent_id"
 
 @dataclass(frozen=True, slots=True)
 class _RestorePlan:
-    """The effects of a restore; `root` is the future row of the named resource, None if it is live."""
+    """The effects of a restore; `root` is the named resource's row afterwards, None if it is live already."""
 
     root: ResourceRow | None
     parts: Sequence[tuple[DeletionRow, Entry]]
@@ -59,10 +59,10 @@ class _RestorePlan:
 
 
 def restore(planning: Planning, change: Restore) -> Restored | ForeseenRestore:
-    """Restore the resources of a deletion; a dry run answers the resources and conflicts only.
+    """Restore the resources of a deletion.
 
-    Raises DeletionNotFound, NotRestorable, ParentNotFound, Invalid, and, but for a dry run, RestoreConflict
-    with all conflicts.
+    Raises DeletionNotFound, NotRestorable, ParentNotFound, Invalid, and RestoreConflict with all conflicts.
+    A dry run only returns the resources and the conflicts.
     """
     ledger = planning.ledger
     ledger.flush()
@@ -131,7 +131,7 @@ def _plan(planning: Planning, change: Restore, named: DeletionRow) -> _RestorePl
 def _at_and_below(
     ledger: Ledger, named: DeletionRow
 ) -> tuple[list[DeletionRow], tuple[DeletedPart, ...], list[DeletionRow]]:
-    """The rows of a deletion at and below the named one: to restore, purged since, and restored already.
+    """The named row of a deletion and the rows below it: to restore, purged since, and restored already.
 
     Rows below a purged or a restored resource are left out.
     """
@@ -148,7 +148,7 @@ def _at_and_below(
                 restored.append(row)
             else:
                 found.append(row)
-    # A restored resource can have been deleted again since, and purged.
+    # A restored resource may have been deleted again since, and then purged.
     ledger.load(by_kind(restored))
     kept: list[DeletionRow] = []
     for row in restored:
@@ -164,7 +164,7 @@ def _placed(
     named: DeletionRow,
     conflicts: list[RestoreObstacle],
 ) -> ResourceRow:
-    """The row of the root with its name and parent after the restore; adds the conflicts of that place."""
+    """The root's row with its name and parent after the restore; adds their conflicts to `conflicts`."""
     parent = _parent(ledger, resolution, row)
     if parent is not None and parent.deleted_at is not None:
         where = "that it lies in" if resolution.new_parent_id is None else "that it is to lie in"
@@ -234,7 +234,7 @@ def _carry_out(
     )
     if version is not None and step is not None:
         root.row, root.current = step.row, version
-        # Only unchanged resources are compared.
+        # The restore changed the root, so its blob is not compared.
         then.pop(path_of(named))
     is_published = {each.version_id for each in published}
     for _, entry in plan.parts:

@@ -121,7 +121,7 @@ def roll_back(planning: Planning, change: RollBack) -> Written | Foreseen:
 
 
 def set_tag(planning: Planning, change: SetTag) -> Written:
-    """Give a version another tag, or none.
+    """Replace or remove the tag of a version.
 
     Raises ResourceNotFound, VersionNotFound, AmbiguousRef, ResourceDeleted, TagTaken, StaleVersion.
     """

@@ -1,4 +1,4 @@
-"""The tree of resources as the changes accepted so far in a batch leave it."""
+"""The tree of resources after the changes accepted so far in a batch."""
 
 from uuid import UUID
 
@@ -19,7 +19,7 @@ class Tree:
         self._ledger = ledger
 
     def parent(self, kind: Kind, place: Place) -> ResourceRow | None:
-        """The parent that a place names, deleted or not; None for a workspace's. Raises ParentNotFound."""
+        """The parent that a place names, deleted or not; None for a workspace. Raises ParentNotFound."""
         tx, subscription_id = self._ledger.tx, self._ledger.subscription_id
         for field_name, parent_kind in PARENT_FIELDS[kind]:
             parent_id = getattr(place, field_name)
@@ -36,7 +36,7 @@ class Tree:
         return None
 
     def check_lives(self, parent: ResourceRow | None, kind: Kind) -> None:
-        """Raise ResourceDeleted if the parent of a resource of a kind is deleted."""
+        """Raise ResourceDeleted if the parent of a resource is deleted; `kind` is the resource's kind."""
         if parent is None or parent.deleted_at is None:
             return
         field_name = field_of(kind, parent)
@@ -54,7 +54,7 @@ class Tree:
             raise FolderCycle(f"{fault.pointer}: {detail}.", faults=[fault])
 
     def check_name(self, kind: Kind, parent_id: UUID | None, name: str, pointer: str = "/name") -> None:
-        """Raise NameTaken if a live sibling has the name; `pointer` is to the field at fault."""
+        """Raise NameTaken if a live sibling has the name; `pointer` is the JSON pointer of the field."""
         tx, subscription_id = self._ledger.tx, self._ledger.subscription_id
         is_new = (kind, parent_id, name) in self._ledger.new_names
         if is_new or places.name_owner(tx, subscription_id, kind, parent_id, name) is not None:
@@ -73,14 +73,14 @@ class Tree:
         ledger, row = self._ledger, entry.row
         with legal_holds.following(ledger.tx, ledger.subscription_id, before, row, ledger.at):
             ledger.writes.rows.placed = row
-            # At once: the next change asks the database about names and places.
+            # Flushed at once: the next change asks the database about names and places.
             ledger.flush()
         if row.parent_id != before.parent_id:
             ledger.reread()
 
 
 def field_of(kind: Kind, parent: ResourceRow) -> str:
-    """The field in which a resource of a kind names such a parent."""
+    """The field in which a resource of a kind names this parent, such as `workspace_id`."""
     return next(name for name, parent_kind in PARENT_FIELDS[kind] if parent_kind == parent.resource_type)
 
 

@@ -44,7 +44,7 @@ class Rows:
 
     resources: list[ResourceRow] = field(default_factory=list)
     touched: dict[UUID, ResourceRow] = field(default_factory=dict)
-    # Flushed at once, after the rows above: names are unique after each row.
+    # Flushed at once, after the rows above: names have to be unique after each row.
     placed: ResourceRow | None = None
     superseded: list[UUID] = field(default_factory=list)
     versions: list[NewVersionRow] = field(default_factory=list)
@@ -61,7 +61,7 @@ class Rows:
     to_restore: dict[str, list[UUID]] = field(default_factory=dict)
     to_purge: dict[str, list[UUID]] = field(default_factory=dict)
     restorations: list[RestoredDeletions] = field(default_factory=list)
-    # Current versions of deleted and restored resources: these changes made no version.
+    # Current versions of deleted and restored resources: they count these changes, which make no version.
     counted: list[UUID] = field(default_factory=list)
     withdrawn: list[UUID] = field(default_factory=list)
     withdrawn_by: UUID | None = None
