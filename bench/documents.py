@@ -23,7 +23,7 @@ _WORDS = (
 
 
 def document(seed: int) -> bytes:
-    """Make the definition of a workflow by its number, as compact JSON; the same number, the same bytes."""
+    """Make the definition of a workflow by its number, as compact JSON, always with the same bytes."""
     rng = random.Random(seed)
     definition: dict[str, Any] = {
         "description": f"{_phrase(rng, 6)}, owned by team {rng.choice(_WORDS)}",

@@ -114,7 +114,7 @@ def _head(message: bytes, number: int, *, has_parent: bool) -> Iterator[bytes]:
 
 
 def fast_import(repository: Path, stream: bytes) -> tuple[float, float]:
-    """Feed a stream to `git fast-import`; returns the seconds that it took, and of CPU.
+    """Feed a stream to `git fast-import`; returns its seconds, and its seconds of processor time.
 
     The repository's own configuration makes git fsync its writes, as the service does.
     """

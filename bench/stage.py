@@ -184,7 +184,7 @@ class Stage:
         return self._tenants[name]
 
     def template(self) -> Path:
-        """Return the repository that references start from: as many documents as the hot subscription has."""
+        """Return the repository that references start from, as large as the hot subscription's."""
         if self._template is None:
             self.say(f"preparing the references' repository of {self.sizes.resources:,} documents")
             self._template = reference.prepare(self.folder / "reference", self.sizes.resources)

@@ -1,4 +1,4 @@
-"""Rows of versions and workflows, altered behind the back of the service."""
+"""Rows of versions and workflows, altered directly in the database, not through the service."""
 
 from tests.support.api import Json, Tenant
 
@@ -13,7 +13,7 @@ def rename(tenant: Tenant, resource: Json, name: str, description: str | None) -
 
 
 def rename_commit(tenant: Tenant, version: Json, commit: str) -> None:
-    """Write another commit into the row of a version: such rows can't be made on purpose."""
+    """Write another commit into the row of a version, since commits of a chosen id can't be made."""
     with tenant.server.database.connection() as connection:
         connection.execute(
             "UPDATE versions SET git_commit_hash = %s WHERE version_id = %s", [commit, version["version_id"]]

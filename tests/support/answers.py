@@ -1,4 +1,4 @@
-"""The fields of answers."""
+"""The names of the fields of answers."""
 
 CHECK_OUT_FIELDS = {
     *("version_id", "version_number", "commit", "checked_out_by", "checked_out_by_username"),

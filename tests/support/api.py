@@ -25,7 +25,7 @@ from tests.support.databases import Database
 
 Json = dict[str, Any]
 OPERATOR_KEY = "the-operators-key-of-these-tests-0123456789"
-# The id of no resource.
+# An id that no resource has.
 UNKNOWN = "019a0000-0000-7000-8000-000000000000"
 # The events of the audit log that are successful changes.
 CHANGES: LiteralString = "status = 'success' AND action NOT IN ('LOGIN', 'READ')"
@@ -39,7 +39,7 @@ TENANT_TABLES = (
 
 
 class Clock:
-    """The time, which a test can move."""
+    """A clock that a test can move."""
 
     def __init__(self) -> None:
         self._offset = timedelta()
@@ -49,7 +49,7 @@ class Clock:
 
     @contextmanager
     def moved(self, **by: float) -> Iterator[None]:
-        """Set the time later by so many seconds, hours or days."""
+        """Move the clock ahead by so many seconds, hours or days, until the block ends."""
         self._offset += timedelta(**by)
         try:
             yield
@@ -82,7 +82,7 @@ class Server:
         return Caller(self, None)
 
     def flush_log(self) -> None:
-        """Wait until the server log has every request that was answered: its rows come in their order."""
+        """Wait until the server log has every answered request; its rows are written in their order."""
         mark = f"mark-{uuid4()}"
         self.http.get("/version", headers={"x-request-id": mark})
         deadline = time.monotonic() + 30
@@ -113,7 +113,7 @@ def served(app: FastAPI, database: Database, clock: Clock) -> Iterator[Server]:
 
 @dataclass
 class Caller:
-    """Somebody who calls with a key, or with none."""
+    """A user or operator who calls with a key, or a caller without one."""
 
     server: Server
     key: str | None
@@ -129,7 +129,7 @@ class Caller:
         headers: dict[str, str] | None = None,
         **how: Any,
     ) -> httpx.Response:
-        """Call, with the key unless the headers say otherwise."""
+        """Call with the caller's key; `headers` may replace it."""
         given = {} if self.key is None else {"authorization": f"Bearer {self.key}"}
         if method == "PATCH" and _RESOURCE.fullmatch(path):
             given["content-type"] = "application/merge-patch+json"
@@ -151,11 +151,11 @@ class Caller:
         return self.request("DELETE", path, **how)
 
     def send(self, path: str, content: bytes, **headers: str) -> httpx.Response:
-        """Post bytes as they are, as JSON unless the headers say otherwise."""
+        """Post bytes unchanged, as JSON unless the headers name another type."""
         return self.post(path, content=content, headers={"content-type": "application/json"} | headers)
 
     def pages(self, path: str, **query: Any) -> list[Json]:
-        """Every item of a list, page by page."""
+        """Return every item of a list, read page by page."""
         found: list[Json] = []
         while True:
             page = ok(self.get(path, params=query))
@@ -166,14 +166,14 @@ class Caller:
 
 
 def ok(response: httpx.Response, status: int = 200) -> Json:
-    """The JSON of an answer that has to have that status."""
+    """Return the JSON of an answer, after checking its status."""
     assert response.status_code == status, (response.request.method, str(response.url), response.text)
     found: Json = response.json() if response.content else {}
     return found
 
 
 def refused(response: httpx.Response, status: int, code: str) -> Json:
-    """The problem of an answer that has to refuse with that status and code."""
+    """Return the problem of an answer, after checking that it refuses with that status and code."""
     assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json"), (
         response.text
     )
@@ -184,7 +184,7 @@ def refused(response: httpx.Response, status: int, code: str) -> Json:
 
 
 def pointers(problem: Json) -> list[str]:
-    """Where a problem says that the input is at fault."""
+    """Return the pointers or parameters of the faults in a problem."""
     return [fault.get("pointer", fault.get("parameter")) for fault in problem.get("errors", [])]
 
 
@@ -199,7 +199,7 @@ class Tenant:
         self._numbers = itertools.count(1)
 
     def user(self, username: str, role: str) -> Caller:
-        """A new user with a key."""
+        """Create a user, and a key for it."""
         operator = self.server.operator
         body = {"username": username, "email": f"{username}@example.org", "role": role}
         user = ok(operator.post(f"{self.path}/users", body), 201)
@@ -223,7 +223,7 @@ class Tenant:
         return self.user("aud", "auditor")
 
     def caller(self, name: str) -> Caller:
-        """A user by its name, or the operator."""
+        """Return a user by its name, or the operator."""
         found = self.server.operator if name == "operator" else getattr(self, name)
         assert isinstance(found, Caller)
         return found
@@ -248,7 +248,7 @@ class Tenant:
             self.__dict__.pop(name, None)
 
     def parent(self, collection: str) -> Json:
-        """The field that names a parent for that kind."""
+        """Return the field that names a parent for a resource of that kind."""
         match collection:
             case "workspaces":
                 return {}
@@ -260,42 +260,42 @@ class Tenant:
                 return {"folder_id": self.folder_id}
 
     def make(self, collection: str, by: Caller | None = None, **fields: Any) -> Json:
-        """A new resource below this tenant's own parent for it, unless the fields say otherwise."""
+        """Create a resource below this tenant's parent for its kind, unless the fields name another."""
         body = {"name": f"{collection} {next(self._numbers)}", **self.parent(collection), **fields}
         return ok((by or self.ana).post(f"{self.path}/{collection}", body), 201)
 
     def workflow(self, **fields: Any) -> Json:
-        """A new workflow."""
+        """Create a workflow."""
         return self.make("workflows", **fields)
 
     def at(self, resource: Json) -> str:
-        """The path of a resource."""
+        """Return the path of a resource."""
         return f"{self.path}/{resource['resource_type']}s/{resource['resource_id']}"
 
     def amend(self, resource: Json, by: Caller | None = None, **fields: Any) -> Json:
-        """Another name, description or parent."""
+        """Change name, description or parent of a resource."""
         return ok((by or self.ana).patch(self.at(resource), fields))
 
     def remove(self, resource: Json, by: Caller | None = None, **query: Any) -> Json:
-        """The deletion of a resource."""
+        """Delete a resource; returns the deletion."""
         return ok((by or self.ana).delete(self.at(resource), params=query))
 
     def restore(self, deletion: Json, by: Caller | None = None, **fields: Any) -> Json:
-        """The restored resources of a deletion."""
+        """Restore a deletion; returns the restored resources."""
         path = f"{self.path}/deletions/{deletion['deletion_id']}/restore"
         return ok((by or self.ben).post(path, fields))
 
     def save(self, resource: Json, data: Json, by: Caller | None = None, **fields: Any) -> Json:
-        """A new version."""
+        """Save a version."""
         path = f"{self.at(resource)}/versions"
         return ok((by or self.ana).post(path, {"data": data, **fields}), 201)
 
     def check_out(self, resource: Json, by: Caller | None = None, **fields: Any) -> Json:
-        """A check-out."""
+        """Check a resource out."""
         return ok((by or self.ana).post(f"{self.at(resource)}/check-out", fields))
 
     def check_in(self, resource: Json, by: Caller | None = None, **fields: Any) -> Json:
-        """A check-in that makes a version."""
+        """Check a resource in, with a new version."""
         return ok((by or self.ana).post(f"{self.at(resource)}/check-in", fields), 201)
 
     # -- what is stored -------------------------------------------------------------------------------
@@ -305,26 +305,26 @@ class Tenant:
         return self.server.context.store.path(self.subscription_id)
 
     def git(self, *arguments: str) -> str:
-        """The output of git in the bare repository on the server."""
+        """Return the output of git in the bare repository on the server."""
         return git(self.repository, *arguments)
 
     def main(self) -> str:
-        """The commit that `main` is at, empty before the first."""
+        """Return the commit that `main` names, or an empty text before the first commit."""
         return self.git("for-each-ref", "--format=%(objectname)", "refs/heads/main").strip()
 
     def clone_url(self, caller: Caller) -> str:
-        """Where a caller clones from, with the key."""
+        """Return the address that a caller clones from; it holds the caller's key."""
         return f"{self.server.url}/git/{self.subscription_id}.git".replace("//", f"//git:{caller.key}@")
 
     def clone(self, folder: Path, by: Caller | None = None, *options: str) -> Path:
-        """A clone into that folder."""
+        """Clone into a folder."""
         run_git(folder.parent, "clone", "-q", *options, self.clone_url(by or self.ana), str(folder))
         return folder
 
     def footprint(self) -> Json:
-        """A measure of the stored data: the rows of every table by count, and the refs.
+        """Return a measure of the stored data: the number of rows of each table, and the refs.
 
-        What is recorded of refusals, logins and the reading of logs is no part of it.
+        Records of refusals, logins and the reading of logs are not counted.
         """
         counts = sql.SQL(" UNION ALL ").join(
             sql.SQL("SELECT {}, count(*) FROM {} WHERE subscription_id = {} AND {}").format(
@@ -340,14 +340,14 @@ class Tenant:
 
 
 def snapshot_path(resource: Json) -> str:
-    """Where a resource's snapshot lies in the tree, as API.md says."""
+    """Return the path of a resource's snapshot in the tree, as API.md describes it."""
     resource_id = resource["resource_id"]
     digest = sha256(resource_id.encode()).hexdigest()
     return f"{resource['resource_type']}s/{digest[:2]}/{resource_id}.json"
 
 
 def run_git(folder: Path, *arguments: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
-    """Git, without anything that the machine's configuration may say; fails where git does."""
+    """Run git without the machine's configuration; raises CalledProcessError if git fails."""
     environment = {"PATH": "/usr/bin:/bin:/usr/local/bin", "GIT_CONFIG_NOSYSTEM": "1", "HOME": str(folder)}
     environment |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     defaults = {"check": True, "capture_output": True, "env": environment}
@@ -355,5 +355,5 @@ def run_git(folder: Path, *arguments: str, **options: Any) -> subprocess.Complet
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """The output of git."""
+    """Return the output of git."""
     return bytes(run_git(folder, *arguments).stdout).decode()

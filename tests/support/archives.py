@@ -1,4 +1,4 @@
-"""Rows for the archive, and the written and restored rows."""
+"""Rows of logs for the archive, archives of them, and comparisons of rows before and after."""
 
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -39,7 +39,7 @@ DOCUMENTS = (
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Callable[[], None]]:
-    """A disk of a MiB at a folder, and what gives it more room; skips where none may be made."""
+    """Mount a disk of 1 MiB; yields a function that enlarges it, skips if mounting is not permitted."""
     folder.mkdir()
     options = ["-t", "tmpfs", "-o", "size=1m", "tmpfs"]
     if subprocess.run(["mount", *options, folder], capture_output=True, check=False).returncode:
@@ -55,7 +55,7 @@ def small_disk(folder: Path) -> Iterator[Callable[[], None]]:
 
 
 def fill(database: Database) -> None:
-    """Rows of two logs on DAY that are hard to keep as they are, and one of the next day."""
+    """Insert rows of two logs on DAY that are hard to store faithfully, and one row of the next day."""
     with database.connection() as connection:
         for number, value in enumerate(TEXTS):
             document = DOCUMENTS[number % len(DOCUMENTS)]
@@ -82,7 +82,7 @@ def fill(database: Database) -> None:
 
 
 def of_day(log: str) -> Source:
-    """A day of a log."""
+    """Return the rows of one day of a log."""
     time = TABLES[log].c.created_at
     return source(select(TABLES[log]).where(time >= DAY, time < NEXT_DAY), log)
 
@@ -92,7 +92,7 @@ def source(rows: Executable, log: str = "server_logs") -> Source:
 
 
 def large_rows(count: int) -> TextClause:
-    """Rows of 64 KiB each that can't be made much smaller."""
+    """Return a query for rows of 64 KiB each that hardly compress."""
     return text(
         "SELECT gen_random_uuid() AS log_id, CAST(:day AS timestamptz) AS created_at, n::text AS request_id,"
         " (SELECT string_agg(md5(random()::text), '') FROM generate_series(n, n + 2000)) AS error_message"
@@ -101,7 +101,7 @@ def large_rows(count: int) -> TextClause:
 
 
 def written(pool: ServiceDatabase, store: ArchiveStore, what: Source) -> Manifest:
-    """A new archive, noted in the database, as the job of retention makes it."""
+    """Write an archive and record it in the database, as the scheduled job does."""
     with pool.transaction(PLATFORM, role="annals_retention") as tx:
         manifest = writing.write(tx, store, what, at=MADE_AT)
         assert manifest is not None
@@ -116,7 +116,7 @@ def restored(
 
 
 def differing(pool: ServiceDatabase, log: str, table: str) -> int:
-    """The number of rows of DAY that are in one of the two tables and not in the other."""
+    """Count the rows of DAY that are in one of the two tables and not in the other."""
     columns = [column(each.name, each.type) for each in TABLES[log].c]
     ours, theirs = (
         select(*columns)
@@ -142,5 +142,5 @@ def files(folder: Path) -> list[str]:
 
 
 def rows_of(store: ArchiveStore, archives: Sequence[Manifest], **question: Any) -> list[bytes]:
-    """The rows that `annals archive query` finds."""
+    """Return the rows that `annals archive query` finds."""
     return list(reading.matching(store, archives, reading.RowSearch(**{"where": {}, **question})))

@@ -8,22 +8,22 @@ from tests.support.trees import tree
 
 
 def then(tenant: Tenant, moment: str | datetime, **query: Any) -> Json:
-    """The first page of the tree at a commit or an instant."""
+    """Return the first page of the tree at a commit or an instant."""
     return ok(tenant.vera.get(path(tenant, moment), params=query))
 
 
 def path(tenant: Tenant, moment: str | datetime) -> str:
-    """Where the tree at a moment is."""
+    """Return the path of the tree at a commit or an instant."""
     return f"{tenant.path}/at/{moment if isinstance(moment, str) else moment.isoformat()}"
 
 
 def now(tenant: Tenant) -> datetime:
-    """An instant after all that was answered so far, and before all to come."""
+    """Return an instant after all answers so far, and before all later ones."""
     return tenant.server.clock()
 
 
 def story(tenant: Tenant) -> None:
-    """A history with every kind of change that a tree can have."""
+    """Make a history with every kind of change that a tree can have."""
     made = tree(tenant)
     tenant.save(made["workflows"], {"n": 2})
     tenant.amend(made["inner jobs"], name="renamed")

@@ -44,30 +44,30 @@ def items(tenant: Tenant) -> Json:
 
 
 def executed(tenant: Tenant) -> Json:
-    """An event of the platform itself."""
+    """Make the body of an event of the platform itself."""
     workflow = tenant.workflow()
     names = ("resource_type", "resource_id", "workspace_id")
     return {"action": "EXECUTE", "new_values": {"n": 1}, **{name: workflow[name] for name in names}}
 
 
 def undone(tenant: Tenant) -> str:
-    """Where a deletion is undone."""
+    """Delete a workflow; returns the path that restores it."""
     return f"{tenant.path}/deletions/{tenant.remove(tenant.workflow())['deletion_id']}/restore"
 
 
 def to_hold(tenant: Tenant) -> Json:
-    """A hold on a new workflow."""
+    """Make the body of a legal hold on a new workflow."""
     workflow = tenant.workflow()
     return {"reason": "a dispute", **{name: workflow[name] for name in ("resource_type", "resource_id")}}
 
 
 def placed(tenant: Tenant) -> Json:
-    """A hold that runs."""
+    """Place a legal hold."""
     return ok(tenant.ana.post(f"{tenant.path}/holds", to_hold(tenant)), 201)
 
 
 def past_of(path: str, tenant: Tenant) -> str:
-    """The commit of a resource's first version."""
+    """Return the commit of a resource's first version."""
     commit: str = ok(tenant.ana.get(f"{path}/versions/1"))["git_commit_hash"]
     return commit
 
@@ -76,7 +76,8 @@ def new(collection: str) -> Prepare:
     return lambda tenant: (f"{tenant.path}/{collection}", {"name": "new", **tenant.parent(collection)})
 
 
-# Every call that changes something: how to make it succeed, and what the audit has to call it.
+# Every call that changes something: its preparation, and the action and resource type that the audit has to
+# record.
 CALLS: dict[tuple[str, str], tuple[Prepare, str, str]] = {
     ("POST", "/v1/subscriptions"): (
         lambda _: ("/v1/subscriptions", {"name": "new"}),
@@ -169,7 +170,8 @@ CALLS: dict[tuple[str, str], tuple[Prepare, str, str]] = {
 }
 
 
-# Git has its own tests: `test_git_http` looks for CLONE and FETCH. So have closing and the platform's calls.
+# These calls have tests of their own: `test_git_http` looks for CLONE and FETCH, others for closing and the
+# platform's calls.
 NOT_HERE = {
     ("POST", "/git/{subscription_id}.git/git-upload-pack"),
     ("POST", "S/close"),
@@ -181,6 +183,6 @@ NOT_HERE = {
 
 
 def short(path: str) -> str:
-    """A path of the description as API.md writes it."""
+    """Shorten a path of the OpenAPI description as API.md writes it."""
     path = path.replace("/v1/subscriptions/{subscription_id}/{collection}/{resource_id}", "R")
     return path.replace("/v1/subscriptions/{subscription_id}", "S")

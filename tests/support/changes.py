@@ -30,7 +30,7 @@ ORIGIN = Origin(
 
 
 def author(tenant: Tenant, caller: Caller) -> Member:
-    """A user as the author of a change."""
+    """Return a user as the author of a change."""
     return Member(
         user_id=UserId(UUID(caller.user_id)),
         username=caller.username,
@@ -76,7 +76,7 @@ def check_in(tenant: Tenant, resource: Json, data: Json, by: Caller) -> CheckIn:
 
 
 def submit(tenant: Tenant, changes: Sequence[Change]) -> list[Result | BaseException]:
-    """The outcomes of changes that wait together, and so are one batch.
+    """Return the outcomes of changes that wait together, and so are one batch.
 
     Another subscription's change keeps the committer busy until all of them are queued.
     """
@@ -92,7 +92,7 @@ def submit(tenant: Tenant, changes: Sequence[Change]) -> list[Result | BaseExcep
             first = asyncio.create_task(committer.submit(busy))
             while not await asyncio.to_thread(waits_for_a_lock, database):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-            # Each kind of change has a result of its own; a batch may hold them all.
+            # The type of a task is that of its result; these changes have results of different types.
             rest: list[asyncio.Task[Result]] = [
                 asyncio.create_task(committer.submit(change)) for change in changes
             ]
@@ -104,7 +104,7 @@ def submit(tenant: Tenant, changes: Sequence[Change]) -> list[Result | BaseExcep
 
 
 def unknown(tenant: Tenant) -> Change:
-    """A change that is refused."""
+    """Make a change that is refused, because its resource does not exist."""
     return save(tenant, {"resource_type": "workflow", "resource_id": str(mint())}, {})
 
 
@@ -133,7 +133,7 @@ def publish(tenant: Tenant, resource: Json, ref: str, *, published: bool = True)
 
 
 def amend(tenant: Tenant, resource: Json, **wanted: Any) -> Amend:
-    """A change to wait in a batch; ids are given as texts."""
+    """Make a change that waits in a batch; ids are given as texts."""
     return Amend(
         author=author(tenant, tenant.ana),
         kind=Kind(resource["resource_type"]),

@@ -6,5 +6,5 @@ REASON = {"reason": "the contract has ended"}
 
 
 def closed(tenant: Tenant) -> Json:
-    """A subscription as its closing shows it."""
+    """Return a subscription as the answer about its closing shows it."""
     return ok(tenant.server.operator.post(f"{tenant.path}/close", REASON))

@@ -1,4 +1,4 @@
-"""The `annals` program, typed by a user of a tenant, and what it wrote."""
+"""Run the `annals` program as a user of a tenant, and read its output."""
 
 import json
 import os
@@ -13,14 +13,14 @@ from tests.support.api import Caller, Json, Tenant, ok
 
 NOBODY_LISTENS = "http://127.0.0.1:1"
 ESCAPE = "\x1b"
-# Text that a terminal or rich would obey, and its due form.
+# Text that a terminal or rich would interpret, and the form in which it must be printed.
 HARMFUL = "[red]x[/red] :boom: \x1b[31m\r\n\x9b2J\u202e\x07"
 HARMLESS = "[red]x[/red] :boom: \\u001b[31m\\r\\n\\u009b2J\\u202e\\u0007"
 Done = subprocess.CompletedProcess[bytes]
 
 
 def environment(caller: Caller | None, **changes: str) -> dict[str, str]:
-    """The environment of a shell of that user, and nothing else of Annals."""
+    """Return the environment of that user's shell, without any other setting of Annals."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("ANNALS_") and k != "NO_COLOR"}
     if caller is not None and caller.key is not None:
         clean |= {"ANNALS_URL": caller.server.url, "ANNALS_KEY": caller.key}
@@ -30,7 +30,7 @@ def environment(caller: Caller | None, **changes: str) -> dict[str, str]:
 def annals(
     caller: Caller | None, *arguments: object, code: int = 0, given: bytes = b"", **changes: str
 ) -> Done:
-    """A command that has to end with that code, and without a traceback."""
+    """Run a command, after which the exit code has to be `code`, without a traceback."""
     typed = [str(each) for each in arguments]
     with TemporaryFile() as read, TemporaryFile() as written, TemporaryFile() as said:
         read.write(given)
@@ -46,12 +46,12 @@ def annals(
 
 
 def answered(caller: Caller, *arguments: object) -> Any:
-    """The JSON that a command prints."""
+    """Return the JSON that a command prints."""
     return json.loads(annals(caller, *arguments, "-o", "json").stdout)
 
 
 def rows(done: Done) -> list[list[str]]:
-    """The cells of a table, without its head."""
+    """Return the cells of a printed table, without its head."""
     lines = done.stdout.decode().splitlines()
     starts = [match.start() for match in re.finditer(r"\S+", lines[0])]
     ends = [*starts[1:], 10_000]
@@ -59,7 +59,7 @@ def rows(done: Done) -> list[list[str]]:
 
 
 def on_a_terminal(caller: Caller | None, *arguments: object, **changes: str) -> str:
-    """The output of a command on a terminal."""
+    """Return the output of a command on a terminal."""
     ours, theirs = pty.openpty()
     with open(os.devnull, "wb") as nowhere:  # noqa: PTH123
         files = (theirs, theirs, nowhere.fileno())
@@ -70,7 +70,7 @@ def on_a_terminal(caller: Caller | None, *arguments: object, **changes: str) -> 
         while part := os.read(ours, 65536):
             written += part
     except OSError:
-        # The error of a terminal whose other end is closed.
+        # Reading from a terminal whose other end is closed fails: the output is complete.
         pass
     finally:
         os.close(ours)
@@ -79,12 +79,12 @@ def on_a_terminal(caller: Caller | None, *arguments: object, **changes: str) -> 
 
 
 def at(resource: Json) -> str:
-    """The argument that names a resource by its id."""
+    """Return the argument that names a resource by its id."""
     return f"{resource['resource_type']}s/{resource['resource_id']}"
 
 
 def edited(tenant: Tenant) -> Json:
-    """A workflow with three versions, the second of which is tagged v2."""
+    """Make a workflow with three versions, the second of which is tagged v2."""
     workflow = tenant.workflow(name="etl", definition={"n": 1})
     tenant.save(workflow, {"n": 2}, tag="v2", description="two")
     tenant.save(workflow, {"n": 3}, by=tenant.ben)
@@ -92,7 +92,7 @@ def edited(tenant: Tenant) -> Json:
 
 
 def holder(tenant: Tenant, resource: Json) -> str | None:
-    """The id of the user who holds the check-out."""
+    """Return the id of the user who has the resource checked out."""
     found: str | None = ok(tenant.ana.get(tenant.at(resource)))["checked_out_by"]
     return found
 

@@ -19,7 +19,7 @@ Row = tuple[Any, ...]
 ATTEMPTS = 5
 DROPPED_AT_ONCE = 8
 PREFIX = "annals_testrun"
-# The advisory lock of the run that drops what dead ones left.
+# The advisory lock of the test run that drops the databases of interrupted runs.
 _SWEEPING = 0x616E6E616C73
 
 
@@ -31,7 +31,7 @@ class Database:
 
     @contextmanager
     def connection(self, role: str | None = None, scope: object = None) -> Iterator[psycopg.Connection[Row]]:
-        """A connection that commits each statement; with a role, what that role may do within a scope."""
+        """Open a connection that commits each statement, optionally with the rights of a role and scope."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             if role is not None:
                 connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
@@ -40,12 +40,12 @@ class Database:
             yield connection
 
     def rows(self, query: LiteralString, *values: object) -> list[Row]:
-        """The rows that a superuser sees."""
+        """Return the rows that a superuser sees."""
         with self.connection() as connection:
             return connection.execute(query, values).fetchall()
 
     def value(self, query: LiteralString, *values: object) -> Any:
-        """The one value that a query gives."""
+        """Return the single value of a query."""
         [[value]] = self.rows(query, *values)
         return value
 
@@ -53,8 +53,8 @@ class Database:
 class Cluster:
     """A PostgreSQL server on which tests make databases of their own.
 
-    Its connection bears the prefix of these databases as its application_name, from before the first is made
-    until the last is dropped: a prefix that no connection bears is that of a run that was interrupted.
+    The application_name of its connection is the prefix of these databases, from before the first is made
+    until the last is dropped. So a prefix without such a connection belongs to an interrupted run.
     """
 
     def __init__(self, url: str, prefix: str) -> None:
@@ -67,12 +67,12 @@ class Cluster:
         self._drop_those_of_dead_runs()
 
     def empty(self) -> Database:
-        """A new database without a schema."""
+        """Create a database without a schema."""
         return self._create("template0")
 
     def migrated(self) -> Database:
-        """A new database whose schema is up to date; the migrations ran once, for the template."""
-        # By one thread: alembic keeps what it is at in the module.
+        """Create a database whose schema is up to date; the migrations run once, for the template."""
+        # Only one thread may migrate: alembic keeps its state in module variables.
         with self._migrating:
             if self._template is None:
                 template = self.empty()
@@ -82,18 +82,18 @@ class Cluster:
             return self._create(self._template)
 
     def drop(self, database: Database) -> None:
-        """Lose a database, whoever uses it."""
+        """Drop a database, even while it is used."""
         name = make_url(database.url).database or ""
         self._execute("DROP DATABASE {} WITH (FORCE)", name)
         self._made.remove(name)
 
     def close(self) -> None:
-        """Drop every database that was made; each waits for a checkpoint, which many at once share."""
+        """Drop every database that was made, many at once: they share the checkpoint that each waits for."""
         self._drop_all(self._made)
         self._connection.close()
 
     def _drop_those_of_dead_runs(self) -> None:
-        """Drop the databases of interrupted runs, unless another run does so at the moment."""
+        """Drop the databases of interrupted runs, unless another run is doing so at the moment."""
         [[is_ours]] = self._connection.execute("SELECT pg_try_advisory_lock(%s)", [_SWEEPING]).fetchall()
         if is_ours:
             try:
@@ -103,7 +103,7 @@ class Cluster:
 
     def _of_dead_runs(self) -> list[str]:
         names = self._connection.execute("SELECT datname FROM pg_database").fetchall()
-        # Read after the names: a run that has a database by then has had its connection before.
+        # The connections are read after the names: a run connects before it makes its first database.
         alive = self._connection.execute("SELECT application_name FROM pg_stat_activity").fetchall()
         return [
             name
@@ -124,7 +124,7 @@ class Cluster:
     def _create(self, template: str) -> Database:
         name = f"{self._prefix}_{len(self._made)}"
         for attempt in range(ATTEMPTS):
-            # TimescaleDB's scheduler comes to every database, and one that is in use can't be copied.
+            # TimescaleDB's scheduler connects to every database, and a database in use can't be copied.
             self._connection.execute(
                 "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", [template]
             )
@@ -136,7 +136,7 @@ class Cluster:
             else:
                 break
         self._made.append(name)
-        # No test kills this server: what is committed is there, on the disk or not.
+        # No test kills this server, so a committed row stays even if it is not yet on the disk.
         self._execute("ALTER DATABASE {} SET synchronous_commit = off", name)
         return Database(self._url.set(database=name).render_as_string(hide_password=False))
 
@@ -145,7 +145,7 @@ class Cluster:
 
 
 def cluster_url() -> str:
-    """The URL of the TimescaleDB that tests use; fails with what to do where there is none."""
+    """Return the URL of the TimescaleDB that tests use; without one, RuntimeError names the remedy."""
     url = os.environ.get(VARIABLE)
     if not url:
         raise RuntimeError(

@@ -14,13 +14,13 @@ from tests.support.api import COLLECTIONS
 class Resource(versioning_model.Resource):
     """A resource; `deletion` is its record while it is deleted, and stays after a deletion for good.
 
-    `changes` is how many changes of it the history has.
+    `changes` is the number of its changes in the history.
     """
 
     deletion: "Record | None" = None
     is_gone: bool = False
     changes: int = 1
-    # The holder of the check-out, and its end.
+    # The user who has it checked out, and the end of the lease.
     held: tuple[User, datetime] | None = None
 
     @property
@@ -30,16 +30,16 @@ class Resource(versioning_model.Resource):
 
     @property
     def collection(self) -> str:
-        """The name of its kind in paths."""
+        """The collection that its path names."""
         return f"{self.kind}s"
 
     @property
     def place(self) -> "tuple[str, versioning_model.Resource | None, str]":
-        """The key that no two undeleted resources share."""
+        """The kind, parent and name, which no two undeleted resources share."""
         return self.kind, self.parent, self.name
 
     def row(self) -> Json:
-        """The item of a list, as far as this model knows."""
+        """Make the item that a list has for it, with the fields that this model knows."""
         return {
             "resource_type": self.kind,
             "resource_id": self.resource_id,
@@ -54,7 +54,7 @@ class Resource(versioning_model.Resource):
 
 @dataclass(slots=True, eq=False)
 class Record:
-    """A resource's deletion, by itself or with its parent; `until` is None where it was for good."""
+    """A resource's deletion, by itself or with its parent; `until` is None if it was for good."""
 
     deletion_id: str
     root: "Record | None"
@@ -78,7 +78,7 @@ class Record:
         return open_until is not None and instant(open_until) > at
 
     def part(self) -> Json:
-        """The name in a restore."""
+        """Make the entry that names the record in answers about restores."""
         return {
             "resource_type": self.resource.kind,
             "resource_id": self.resource.resource_id,
@@ -87,7 +87,7 @@ class Record:
         }
 
     def shown(self, at: datetime) -> Json:
-        """The record as it is read at an instant, but for who restored it and when."""
+        """Make the record as the API shows it at an instant, except for the user and time of its restore."""
         parent = self.parent
         return self.part() | {
             "root_deletion_id": (self.root or self).deletion_id,
@@ -117,14 +117,17 @@ class Resolve:
     keep_restored: bool = False
 
     def body(self) -> Json:
-        """As it is sent."""
+        """Make the body of the request."""
         new_parent_id = None if self.new_parent is None else self.new_parent.resource_id
         return {"rename": self.rename, "new_parent_id": new_parent_id, "keep_restored": self.keep_restored}
 
 
 @dataclass(slots=True)
 class Reach:
-    """The reach of a restore: records that are restored, and records that are not."""
+    """The reach of a restore: records that are restored, and records that are not.
+
+    `parts` are restored; `missing` were deleted for good, and `kept` were restored before.
+    """
 
     parts: list[Record] = field(default_factory=list)
     missing: list[Record] = field(default_factory=list)
@@ -138,6 +141,6 @@ class Reach:
 
 
 def counted(resources: Iterable[Resource]) -> dict[str, int]:
-    """The number of resources of each collection."""
+    """Count the resources of each collection."""
     found = Counter(each.collection for each in resources)
     return {collection: found[collection] for collection in COLLECTIONS}

@@ -1,4 +1,4 @@
-"""Deletions asked for in SQL: what an operator is answered, what becomes of it, and hosts that see to it."""
+"""Deletions that are requested in SQL: their answers, their outcomes, and hosts that carry them out."""
 
 import time
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ SECONDS = 30
 
 @contextmanager
 def host(server: Server) -> Iterator[DeletionRequests]:
-    """Another host on the database and the repositories of a server."""
+    """Start another host on the database and the repositories of a server."""
     pool = ServiceDatabase(server.database.url, pool_size=1)
     try:
         with committing(server) as group:
@@ -28,13 +28,13 @@ def host(server: Server) -> Iterator[DeletionRequests]:
 
 
 def carry_out(tenant: Tenant) -> None:
-    """Run a host until all waiting requests are done."""
+    """Carry out all waiting requests on another host."""
     with host(tenant.server) as other:
         assert other.carry_out(SubscriptionId(UUID(tenant.subscription_id)))
 
 
 def ask(tenant: Tenant, workspace: Json, *, softly: bool = True, by: str | None = None) -> Json:
-    """The answer of the function to an operator."""
+    """Return the answer of the SQL function to an operator."""
     query = "SELECT cascade_delete_workspace(%s, %s, %s)"
     answer: Json = tenant.server.database.value(
         query, workspace["resource_id"], by or tenant.ana.user_id, softly
@@ -43,14 +43,14 @@ def ask(tenant: Tenant, workspace: Json, *, softly: bool = True, by: str | None 
 
 
 def stored(database: Database, request: Json) -> Json:
-    """A request as it is by now."""
+    """Return the current row of a request."""
     query = "SELECT to_jsonb(r) FROM deletion_requests r WHERE request_id = %s"
     row: Json = database.value(query, request["request_id"])
     return row
 
 
 def done(database: Database, request: Json) -> Json:
-    """A request once it was carried out."""
+    """Wait until a request is carried out; returns its row."""
     deadline = time.monotonic() + SECONDS
     while stored(database, request)["done_at"] is None:
         assert time.monotonic() < deadline, "nobody carries it out"
@@ -59,12 +59,12 @@ def done(database: Database, request: Json) -> Json:
 
 
 def outcome(tenant: Tenant, request: Json) -> tuple[str | None, str | None]:
-    """The deletion, or the problem, of a request that is no longer waiting."""
+    """Return the deletion and the problem of a request that is no longer waiting; one of them is None."""
     row = stored(tenant.server.database, request)
     assert row["done_at"] is not None
     return row["deletion_id"], row["problem"]
 
 
 def deletion(tenant: Tenant, deletion_id: str | None) -> Json:
-    """A deletion as the API shows it."""
+    """Return a deletion as the API shows it."""
     return ok(tenant.vera.get(f"{tenant.path}/deletions/{deletion_id}"))

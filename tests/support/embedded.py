@@ -1,4 +1,4 @@
-"""Embedded PostgreSQL servers, killed."""
+"""Kill embedded PostgreSQL servers."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ def pid_of(server: EmbeddedPostgres) -> int:
 def kill_server(server: EmbeddedPostgres) -> None:
     pid = pid_of(server)
     os.kill(pid, signal.SIGKILL)
-    # A process that is ending has no command line any more, but for a while it can't be waited for yet.
+    # A process that is ending loses its command line before it can be waited for.
     with suppress(ChildProcessError):
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     while server.status().running:

@@ -10,7 +10,7 @@ LOGS = ("audit_logs", "execution_logs", "node_execution_logs", "server_logs", "d
 
 
 def events(tenant: Tenant, **query: Any) -> list[Json]:
-    """The events that an auditor finds; logins and reads of logs only on request."""
+    """Return the events that an auditor finds; logins and reads of logs only on request."""
     found = tenant.aud.pages(f"{tenant.path}/audit-logs", **query)
     return [event for event in found if "action" in query or event["action"] not in ("LOGIN", "READ")]
 

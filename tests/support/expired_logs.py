@@ -1,4 +1,4 @@
-"""Rows of logs of any age, and what is left of them."""
+"""Rows of logs of any age, and the rows and chunks that remain after retention."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from tests.support.api import Json, Server
 from tests.support.databases import Database
 from tests.support.job_runs import job_context, run_of
 
-# The columns that every row of a log needs: the time is added.
+# The columns that every row of a log needs, except for its time.
 COLUMNS: Final[Mapping[str, Mapping[str, Any]]] = {
     "server_logs": {"log_id": uuid4, "request_id": "r"},
     "node_execution_logs": {
@@ -40,7 +40,7 @@ COLUMNS: Final[Mapping[str, Mapping[str, Any]]] = {
         "version_number": 1,
     },
 }
-# By which the rows of a test are told from what its calls are recorded by.
+# Values that distinguish the rows of a test from the rows that record the test's calls.
 MARK: Final[Mapping[str, Json]] = {
     "server_logs": {"request_id": "r"},
     "node_execution_logs": {"log_message": "m"},
@@ -53,7 +53,7 @@ TIME = {log: "changed_at" if log == "data_change_history" else "created_at" for 
 
 @dataclass
 class Logs:
-    """The logs of a server whose time moves."""
+    """The logs of a server whose clock moves."""
 
     server: Server
 
@@ -62,7 +62,7 @@ class Logs:
         return self.server.database
 
     def add(self, log: str, at: datetime, *, number: int = 1, **columns: Any) -> None:
-        """Rows of an age, each with values of its own where nothing else is said."""
+        """Insert rows of an age, a second apart; `columns` replace the default values."""
         rows = [
             {name: value() if callable(value) else value for name, value in COLUMNS[log].items()}
             | columns
@@ -78,7 +78,7 @@ class Logs:
             connection.cursor().executemany(insert, [list(row.values()) for row in rows])
 
     def count(self, log: str, **columns: Any) -> int:
-        """The number of rows with such values."""
+        """Count the rows with such values."""
         columns |= MARK[log]
         wanted = [sql.SQL("{} IS NOT DISTINCT FROM %s").format(sql.Identifier(name)) for name in columns]
         query = sql.SQL("SELECT count(*) FROM {} WHERE {}").format(
@@ -89,7 +89,7 @@ class Logs:
         return int(found)
 
     def chunks(self, log: str) -> int:
-        """In how many chunks a log lies."""
+        """Count the chunks of a log."""
         query = "SELECT count(*) FROM timescaledb_information.chunks WHERE hypertable_name = %s"
         return int(self.database.value(query, log))
 
@@ -111,7 +111,7 @@ class Logs:
             connection.execute("DELETE FROM retention_policies WHERE subscription_id IS NOT NULL")
 
     def rule(self, level: str, keep_days: int | None, of: str | None = None) -> None:
-        """A rule, in the place of the one that is there; of a subscription where one is named."""
+        """Set a rule, which replaces the present one, for all subscriptions or for `of`."""
         with self.database.connection("annals_owner") as connection:
             connection.execute(
                 "DELETE FROM retention_policies WHERE level = %s AND subscription_id IS NOT DISTINCT FROM %s",
@@ -123,20 +123,20 @@ class Logs:
             )
 
     def plan(self) -> RunPlan:
-        """The plan of a run."""
+        """Plan a run that begins now."""
         return retention.plan(self.server.context, self.server.clock())
 
     def run(self, **settings: Any) -> Counts:
-        """The counts of a run, with settings where they are given."""
+        """Carry out a run that begins now, with some settings changed; returns its counts."""
         with job_context(self.server) as context:
             context = context_with(context, settings)
             return retention.run(context, self.run_of(context))
 
     def run_of(self, context: Any) -> JobRun:
-        """A run that begins now."""
+        """Begin a run."""
         return run_of(context, "retention")
 
 
 def context_with(context: Any, settings: Json) -> Any:
-    """The same parts, with other settings."""
+    """Return the same context with some settings changed."""
     return replace(context, settings=context.settings.model_copy(update=settings))

@@ -1,7 +1,7 @@
 """A supervisor with one kind of child, as a program: `python -m tests.support.forks <name> <folder>`.
 
-Each function forks what a test is about and returns the facts, which are printed as JSON. It runs in a
-process of its own, since pytest has threads.
+Each function named by a test forks processes and returns facts about them, which are printed as JSON. The
+program is a process of its own, since pytest has threads.
 """
 
 import json
@@ -27,7 +27,7 @@ SECONDS = 30
 
 
 def forks(name: str, folder: Path) -> tuple[Any, str]:
-    """The facts that a function of this module finds, and all that it wrote to standard error."""
+    """Run a function of this module as a program; returns its facts, and its standard error."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.forks", name, folder],
         cwd=ROOT,
@@ -40,7 +40,7 @@ def forks(name: str, folder: Path) -> tuple[Any, str]:
 
 
 def child(folder: Path, program: Program, listener: socket.socket | None = None) -> Child:
-    """A child that runs a program, and may write into the folder."""
+    """Start a child that runs a program, and may write into the folder."""
     settings, _ = load({"data_dir": folder}, {})
     setup = Setup(
         settings=settings,
@@ -61,13 +61,13 @@ def until(holds: Callable[[], Any]) -> None:
 
 
 def ended(started: Child) -> int | None:
-    """The exit code of a child, once it has one."""
+    """Wait for the end of a child; returns its exit code."""
     until(lambda: started.exit_code is not None)
     return started.exit_code
 
 
 def _serve(setup: Setup) -> None:
-    """Tell the process's id, and do nothing until the pipe is closed, then end in order."""
+    """Write the process's id into a file, and wait for the pipe to be closed; then end in order."""
     lifeline = Lifeline(grace_seconds=SECONDS)
     lifeline.on_end = lambda: os.kill(os.getpid(), signal.SIGTERM)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(3))
@@ -78,18 +78,18 @@ def _serve(setup: Setup) -> None:
 
 
 def open_files(process: int) -> list[str]:
-    """The descriptors of a process but for those of its metrics, each by the kind of its file."""
+    """Return the kinds of the open files of a process, without those of its metrics."""
     links = [os.readlink(each) for each in Path(f"/proc/{process}/fd").iterdir()]  # noqa: PTH115
     return sorted(link.partition(":")[0] for link in links if not link.endswith(".db"))
 
 
 def served(folder: Path) -> list[int]:
-    """The ids of the children that serve or served."""
+    """Return the ids of the children that serve or have served."""
     return sorted(int(each.name.removeprefix("served-")) for each in folder.glob("served-*"))
 
 
 def codes(folder: Path) -> dict[str, int | None]:
-    """Exit codes of children, by the way in which they end."""
+    """Return the exit codes of children, by the way in which they end."""
 
     def fails(_: Setup) -> None:
         raise ValueError("it fails")
@@ -110,7 +110,7 @@ def codes(folder: Path) -> dict[str, int | None]:
 
 
 def ignores_the_pipe(folder: Path) -> int | None:
-    """The exit code of a child that does not end when it is asked to."""
+    """Return the exit code of a child that does not end when it is asked to."""
 
     def ignores(_: Setup) -> None:
         time.sleep(SECONDS)
@@ -122,7 +122,7 @@ def ignores_the_pipe(folder: Path) -> int | None:
 
 
 def restarts(folder: Path) -> dict[str, Any]:
-    """Children that are killed, and what is open here and there after that."""
+    """Kill a child, and return the open files of its replacements and of this process afterwards."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         before = descriptors(os.getpid())
         children = Children("a process", lambda: child(folder, _serve, listener), 2)
@@ -147,7 +147,7 @@ def restarts(folder: Path) -> dict[str, Any]:
 
 
 def ids(folder: Path) -> list[str]:
-    """Ids that this process and two of its forks mint: none continues the random numbers of another."""
+    """Return ids that this process and two forks mint: no fork may repeat random numbers of another."""
     made = [str(mint()) for _ in range(3)]
 
     def mints(setup: Setup) -> None:
@@ -159,7 +159,7 @@ def ids(folder: Path) -> list[str]:
 
 
 def second_committer(runtime: Path) -> int | None:
-    """The exit code of a committer beside that of a server, whose runtime folder it shares."""
+    """Return the exit code of a committer whose runtime folder already has a server's committer."""
     with socket.socket(socket.AF_UNIX) as listener:
         return ended(child(runtime, committer.run, listener))
 

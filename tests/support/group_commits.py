@@ -1,4 +1,4 @@
-"""A committer of the tests' own on a server's database, as another host's."""
+"""Start a committer of the tests' own on a server's database, like that of another host."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from tests.support.waiting import until
 
 @contextmanager
 def committing(server: Server) -> Iterator[GroupCommit]:
-    """A group of its own on the server's database and repositories, as another host's."""
+    """Start a group on the server's database and repositories, like that of another host."""
     pool = ServiceDatabase(server.database.url, pool_size=group_module.WRITERS + 1)
     made = GroupCommit(pool, server.context.store, clock=server.clock, public_url="http://annals.example")
     made.start()
@@ -27,7 +27,7 @@ def committing(server: Server) -> Iterator[GroupCommit]:
 
 @contextmanager
 def held(tenant: Tenant) -> Iterator[None]:
-    """Another host is writing the subscription until the block ends."""
+    """Lock the subscription until the block ends, as another host does that is writing it."""
     with psycopg.connect(tenant.server.database.url) as blocker:
         blocker.execute(
             "SELECT 1 FROM repositories WHERE subscription_id = %s FOR UPDATE", [tenant.subscription_id]

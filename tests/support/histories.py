@@ -11,14 +11,14 @@ from tests.support.databases import Database
 
 
 class Stored(Protocol):
-    """Where the rows of servers are."""
+    """A server with the database and the repositories that are compared."""
 
     @property
     def database(self) -> Database: ...
 
 
 class Tenant(Protocol):
-    """A subscription whose rows and repository can be looked at."""
+    """A subscription whose rows and repository are compared."""
 
     @property
     def subscription_id(self) -> str: ...
@@ -35,7 +35,7 @@ class Tenant(Protocol):
 
 
 def _fsck(tenant: Tenant) -> str:
-    """The output of git, asked again where it failed because packs were merged meanwhile."""
+    """Return the output of `git fsck`, which is repeated if it failed because packs were merged meanwhile."""
     for _ in range(10):
         before = _packs(tenant)
         try:
@@ -51,7 +51,7 @@ def _packs(tenant: Tenant) -> set[str]:
 
 
 def check_history(tenant: Tenant, *, fsck: bool = True) -> None:
-    """Every version, deletion and restore has its commit on a straight `main`, in order; other refs alike."""
+    """Check that `main` is linear, with a commit for each version, deletion and restore, and other refs."""
     if fsck:
         assert _fsck(tenant) == ""
     chain = straight(tenant, "main")
@@ -78,7 +78,7 @@ def check_history(tenant: Tenant, *, fsck: bool = True) -> None:
         numbers.setdefault(resource_id, []).append(number)
         assert place == position[commit]
         assert oid == blob
-        # JSONB normalises numbers: the copy for queries has their values, not their spelling.
+        # JSONB normalizes numbers, so the column for queries keeps their values, but not their spelling.
         assert json.loads(content, parse_int=float) == json.loads(data, parse_int=float)
     for found in numbers.values():
         assert found == list(range(1, len(found) + 1))
@@ -90,7 +90,7 @@ def check_history(tenant: Tenant, *, fsck: bool = True) -> None:
 
 
 def objects(tenant: Tenant, names: Iterable[str]) -> list[tuple[str, bytes]]:
-    """The ids and contents of objects, by names that `git rev-parse` knows; all of them have to be there."""
+    """Return the ids and contents of objects, by names that `git rev-parse` knows; each has to exist."""
     asked = [name.encode() for name in names]
     answer = run_git(tenant.repository, "cat-file", "--batch", input=b"\n".join(asked)).stdout
     found = []
@@ -119,7 +119,7 @@ WHERE subscription_id = %s AND is_current
 
 
 def check_main(tenant: Tenant) -> None:
-    """The tree of `main` is exactly the current versions of what lives."""
+    """Check that the tree of `main` has exactly the current versions of undeleted resources."""
     current = tenant.server.database.rows(_CURRENT, tenant.subscription_id)
     assert files(tenant, "main") == {
         snapshot_path({"resource_type": kind, "resource_id": resource_id}): blob
@@ -156,7 +156,7 @@ WHERE subscription_id = %s AND (purged_at IS NOT NULL OR NOT is_soft_delete)
 
 
 def check_deletions(tenant: Tenant) -> None:
-    """Check that deleted resources alone have an open record, each one, and no undeleted child."""
+    """Check that just the deleted resources have an open record, and that none has an undeleted child."""
     database, of_tenant = tenant.server.database, tenant.subscription_id
     tree = {row[0]: row[1:] for row in database.rows(_TREE, of_tenant)}
     deleted = {resource_id: at for resource_id, (_, at) in tree.items() if at is not None}
@@ -170,13 +170,13 @@ def check_deletions(tenant: Tenant) -> None:
 
 
 def files(tenant: Tenant, branch: str) -> dict[str, str]:
-    """The blobs in the tree of a branch, by path."""
+    """Return the blobs in the tree of a branch, by path."""
     listed = tenant.git("ls-tree", "-r", "--format=%(path) %(objectname)", branch).splitlines()
     return dict(line.split() for line in listed)
 
 
 def check_published(tenant: Tenant) -> None:
-    """`published` holds exactly the published versions, on a straight line of its own."""
+    """Check that `published` is linear, and holds exactly the published versions."""
     published = tenant.server.database.rows(
         "SELECT resource_type, resource_id::text, git_blob_id FROM versions"
         " WHERE subscription_id = %s AND is_published",
@@ -199,7 +199,7 @@ def check_published(tenant: Tenant) -> None:
 
 
 def check_tags(tenant: Tenant) -> None:
-    """Each tagged version has its annotated tag, and git has no other."""
+    """Check that each tagged version has its annotated tag, and that git has no other."""
     rows = tenant.server.database.rows(
         "SELECT v.resource_type || 's/' || v.resource_id || '/' || v.version_tag, t.tag_object,"
         " v.git_commit_hash FROM versions v JOIN tags t USING (version_id)"
@@ -217,7 +217,7 @@ def check_tags(tenant: Tenant) -> None:
 
 
 def straight(tenant: Tenant, branch: str) -> list[str]:
-    """The commits of a branch, oldest first, each the only parent of the next."""
+    """Return the commits of a branch, oldest first; each has to be the only parent of the next."""
     commits = tenant.git("rev-list", "--reverse", "--parents", branch).splitlines()
     chain = [line.split() for line in commits]
     assert [len(line) for line in chain] == [1] + [2] * (len(chain) - 1)
@@ -226,7 +226,7 @@ def straight(tenant: Tenant, branch: str) -> list[str]:
 
 
 def head_of_row(tenant: Tenant) -> str:
-    """Where the row says that `main` is."""
+    """Return the commit of `main` according to the row."""
     return str(
         tenant.server.database.value(
             "SELECT head_commit FROM repositories WHERE subscription_id = %s", tenant.subscription_id

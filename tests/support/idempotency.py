@@ -1,4 +1,4 @@
-"""Calls that another transaction carries out at the moment."""
+"""Calls with an Idempotency-Key that another transaction carries out at the moment."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

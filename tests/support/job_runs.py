@@ -1,4 +1,4 @@
-"""Jobs run by a test itself, on the database and the repositories of a server, as another host's."""
+"""Run scheduled jobs in a test, on the database and the repositories of a server, like another host."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ Job = Callable[[JobContext, JobRun], Counts]
 
 @contextmanager
 def job_context(server: Server) -> Iterator[JobContext]:
-    """The context of scheduled jobs."""
+    """Make the context of scheduled jobs on a server's database."""
     pool = ServiceDatabase(server.database.url, pool_size=2)
     try:
         with committing(server) as group:
@@ -31,11 +31,11 @@ def job_context(server: Server) -> Iterator[JobContext]:
 
 
 def run_of(context: JobContext, name: str) -> JobRun:
-    """A run of a job that begins now."""
+    """Begin a run of a scheduled job."""
     return JobRun(run_id=uuid4(), job=name, at=context.clock())
 
 
 def carried_out(server: Server, name: str, job: Job) -> Counts:
-    """The counts of a scheduled job that is run now."""
+    """Run a scheduled job; returns its counts."""
     with job_context(server) as context:
         return job(context, run_of(context, name))

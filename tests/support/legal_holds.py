@@ -7,7 +7,7 @@ from tests.support.api import Json, Tenant, ok
 
 
 def hold(tenant: Tenant, **about: Any) -> str:
-    """The id of a new legal hold, inserted into the database."""
+    """Insert a legal hold into the database; returns its id."""
     hold_id = str(uuid4())
     tenant.server.database.rows(
         "INSERT INTO legal_holds (hold_id, subscription_id, resource_type, resource_id, reason, placed_by,"
@@ -22,7 +22,7 @@ def hold(tenant: Tenant, **about: Any) -> str:
 
 
 def place(tenant: Tenant, **fields: Any) -> Json:
-    """A new hold."""
+    """Place a legal hold by the API."""
     body = {"reason": "case 12", **fields}
     return ok(tenant.ana.post(f"{tenant.path}/holds", body), 201)
 

@@ -1,4 +1,4 @@
-"""Repositories with many small packs, as batches leave them, and what has to be readable in them."""
+"""Repositories with many small packs, as batches leave them, and checks that their content is readable."""
 
 import json
 import random
@@ -22,7 +22,7 @@ _WORDS = ("customer", "orders", "SELECT", "total", "warehouse", "invoice", "JOIN
 
 
 def git(path: Path, *arguments: str) -> str:
-    """The output of git about a repository; fails where git fails."""
+    """Return the output of git in a repository; raises CalledProcessError if git fails."""
     done = subprocess.run(["git", "-C", path, *arguments], check=False, capture_output=True, text=True)
     assert done.returncode == 0, (arguments, done.stderr)
     return done.stdout.strip()
@@ -45,13 +45,13 @@ class History:
         self.builder = CommitBuilder(self.path)
 
     def write(self, batches: int = 1, size: int = 4, *, keep: bool = True) -> None:
-        """Batches on top, each a pack; with `keep` their contents are remembered, to be compared."""
+        """Write batches, each a pack, and move `main`; with `keep`, contents are remembered for `check`."""
         for _ in range(batches):
             self.prepare(size, keep=keep)
             git(self.path, "update-ref", "refs/heads/main", self.head or "")
 
     def prepare(self, size: int = 4, *, keep: bool = True) -> None:
-        """One batch, written and not yet referenced: as before its transaction commits."""
+        """Write one batch without moving `main`, as before its transaction commits."""
         self.builder.begin(self.head)
         made: dict[str, bytes] = {}
         for _ in range(size):
@@ -74,7 +74,7 @@ class History:
             self.blobs.update(made)
 
     def check(self) -> None:
-        """Every version is readable by git, which finds nothing wrong."""
+        """Check that git can read every version, and finds no fault."""
         assert git(self.path, "fsck", "--strict", "--full", "--no-dangling") == ""
         assert int(git(self.path, "rev-list", "--count", "main")) == self.versions
         given = "".join(f"{blob}\n" for blob in self.blobs).encode()
@@ -102,22 +102,22 @@ class History:
 
 @contextmanager
 def kept_up(path: Path) -> Iterator[Upkeep]:
-    """The upkeep of a repository that nobody else is at."""
+    """Begin the upkeep of a repository; no other process may be doing it."""
     with upkeep(path) as work:
         assert work is not None
         yield work
 
 
 def pack_names(path: Path) -> set[str]:
-    """The packs that are there, without suffixes."""
+    """Return the names of the packs, without suffixes."""
     return {file.stem for file in (path / "objects" / "pack").glob("*.idx")}
 
 
 def size(path: Path) -> int:
-    """The bytes of every file."""
+    """Return the size of all files, in bytes."""
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
 def new_history(folder: Path, **how: Any) -> History:
-    """An empty repository in a folder."""
+    """Make an empty repository in a folder."""
     return History(Store(folder).ensure(SUBSCRIPTION), **how)

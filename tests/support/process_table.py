@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def children(process: int) -> list[int]:
-    """The processes that any thread of a process has started."""
+    """Return the processes that any thread of a process has started."""
     threads = Path(f"/proc/{process}/task").iterdir()
     return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
 
@@ -20,7 +20,7 @@ def lives(process: int) -> bool:
 
 
 def starters(process: int, *, but: Collection[int] = ()) -> list[int]:
-    """The programs that start git for a process, but for some that are known."""
+    """Return the programs that start git for a process, except for known ones."""
     return [
         child
         for child in children(process)
@@ -29,7 +29,7 @@ def starters(process: int, *, but: Collection[int] = ()) -> list[int]:
 
 
 def name_of(process: int) -> str:
-    """The name that a process has given itself; empty once it is gone."""
+    """Return the name that a process has given itself, or an empty text after its end."""
     try:
         return Path(f"/proc/{process}/comm").read_text().rstrip("\n")
     except (FileNotFoundError, ProcessLookupError):
@@ -37,5 +37,5 @@ def name_of(process: int) -> str:
 
 
 def descriptors(process: int) -> int:
-    """The number of its open files."""
+    """Count the open files of a process."""
     return len(list(Path(f"/proc/{process}/fd").iterdir()))

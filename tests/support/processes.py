@@ -26,17 +26,17 @@ from tests.support.api import OPERATOR_KEY
 from tests.support.databases import Cluster
 from tests.support.project import ROOT
 
-# The same for every process, so that a retry gets the same answer from another one.
+# The URL is the same for every process, so that a retry gets the same answer from another one.
 PUBLIC_URL = "http://annals.example"
-# A test that stands still in a debugger keeps its connections.
+# Connections stay open while a test is stopped in a debugger.
 KEEP_ALIVE_SECONDS = 24 * 3600
 GRACE_SECONDS = 10
-# Past the grace, with room for a machine that does much else.
+# Longer than the grace, with room for a busy machine.
 STOP_SECONDS = 60
 
 
 class FileClock:
-    """The real time plus the seconds that a file holds, read anew each time: the clock of many processes."""
+    """The clock of many processes: the real time plus the seconds in a file, which is read at each call."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -45,7 +45,7 @@ class FileClock:
         return datetime.now(UTC) + timedelta(seconds=float(self._file.read_text()))
 
     def advance(self, by: timedelta) -> None:
-        """Set the time later, for every process at once."""
+        """Move the clock ahead, for every process at once."""
         self._set(float(self._file.read_text()) + by.total_seconds())
 
     def start(self) -> None:
@@ -53,7 +53,7 @@ class FileClock:
         self._set(0.0)
 
     def _set(self, seconds: float) -> None:
-        # Whole or not at all: a process may be reading.
+        # The file is replaced as a whole, since a process may be reading it.
         written = self._file.with_suffix(".new")
         written.write_text(repr(seconds))
         written.replace(self._file)
@@ -87,7 +87,7 @@ class Process:
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
     ) -> Answer:
-        """Call with a key; a body is JSON unless the headers say otherwise."""
+        """Call with a key; a body is JSON unless the headers name another type."""
         sent = {"Authorization": f"Bearer {key}"} | (headers or {})
         if body is not None:
             sent.setdefault("Content-Type", "application/json")
@@ -97,11 +97,11 @@ class Process:
         return Answer(response.status, json.loads(content) if content else None, response.getheader("ETag"))
 
     def printed(self) -> str:
-        """The lines of its log: none, as long as nothing went wrong."""
+        """Return the lines that the process logged; none if nothing went wrong."""
         return self._log.read_text()
 
     def stop(self) -> None:
-        """Close the pipe that it lives by, and wait for its end."""
+        """Close the pipe on which the process depends, and wait for its end."""
         assert self._running.stdin is not None
         self._connection.close()
         self._running.stdin.close()
@@ -109,21 +109,21 @@ class Process:
 
 
 class Repository:
-    """The repository of a subscription, read where it lies."""
+    """The repository of a subscription, read on the disk."""
 
     def __init__(self, folder: Path) -> None:
         self._repository = pygit2.Repository(str(folder), RepositoryOpenFlag.BARE)
 
     def close(self) -> None:
-        """Close its files."""
+        """Close the repository's files."""
         self._repository.free()
 
     def refs(self) -> set[str]:
-        """The full name of every ref."""
+        """List the full name of every ref."""
         return set(self._repository.listall_references())
 
     def line(self, branch: str, since: str | None) -> list[pygit2.Commit]:
-        """The commits of a branch after one of them, oldest first, each the only parent of the next."""
+        """Return the commits of a branch after one, oldest first, each the only parent of the next."""
         found: list[pygit2.Commit] = []
         reference = self._repository.references.get(f"refs/heads/{branch}")
         commit = None if reference is None else reference.peel(pygit2.Commit)
@@ -135,11 +135,11 @@ class Repository:
         return found
 
     def files(self, commit: str) -> dict[str, bytes]:
-        """Every file at a commit, or below a branch, by path."""
+        """Return every file at a commit, or below a branch, by path."""
         return dict(_files(self._repository.revparse_single(commit).peel(pygit2.Tree), ""))
 
     def tagged(self, ref: str) -> tuple[str, str]:
-        """The name that the annotated tag at a ref has itself, and the commit that it names."""
+        """Return the name in the annotated tag at a ref, and the commit that it names."""
         tag = self._repository[self._repository.references[ref].target]
         assert isinstance(tag, pygit2.Tag)
         return tag.name, str(tag.target)
@@ -164,13 +164,13 @@ class Processes:
     git_dir: Path
 
     def repository(self, subscription_id: str) -> Repository:
-        """The repository of a subscription that has one."""
+        """Return the repository of a subscription that has one."""
         return Repository(self.git_dir / f"{subscription_id}.git")
 
 
 @contextmanager
 def serving(cluster: Cluster, folder: Path, count: int) -> Iterator[Processes]:
-    """So many processes on a new database, until the block ends; they ended well and logged no error."""
+    """Run processes on a new database until the block ends; they have to end well and log no error."""
     clock = FileClock(folder / "clock")
     clock.start()
     database = cluster.migrated()
@@ -210,7 +210,7 @@ def serving(cluster: Cluster, folder: Path, count: int) -> Iterator[Processes]:
 
 
 def main() -> None:
-    """Serve what one line of standard input says, until that is closed; the port goes to standard output."""
+    """Serve as one line of standard input describes, until that is closed; prints the port."""
     handed = json.loads(sys.stdin.readline())
     settings, _ = load({"data_dir": Path(handed["data_dir"]), "public_url": PUBLIC_URL}, {})
     log_setup.configure("json", "error")

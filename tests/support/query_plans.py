@@ -5,7 +5,7 @@ from typing import Any
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """A plan and all that is below it."""
+    """Return a plan and all plans below it."""
     yield plan
     for inner in plan.get("Plans", ()):
         yield from nodes(inner)

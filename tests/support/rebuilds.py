@@ -1,4 +1,4 @@
-"""A house whose database can be lost: its servers, a story to tell, and all that is answered."""
+"""A data directory whose database can be lost: servers on it, a history to make, and all answers about it."""
 
 import json
 import os
@@ -27,7 +27,7 @@ Done = subprocess.CompletedProcess[str]
 
 @dataclass
 class House:
-    """A data directory, and the database that goes with it until it is lost."""
+    """A data directory, and its database until that is lost."""
 
     cluster: Cluster
     settings: Settings
@@ -35,7 +35,7 @@ class House:
 
     @contextmanager
     def serving(self) -> Iterator[Server]:
-        """Annals on the present database, with the tests' operator key."""
+        """Run Annals on the present database, with the tests' operator key."""
         clock = Clock()
         set_operator_key(self.database, clock, OPERATOR_KEY)
         app = create_app(self.settings, database_url=self.database.url, clock=clock)
@@ -43,12 +43,12 @@ class House:
             yield server
 
     def lose_database(self) -> None:
-        """`dropdb`, and an empty one in its place."""
+        """Drop the database, and create an empty one in its place."""
         self.cluster.drop(self.database)
         self.database = self.cluster.empty()
 
     def environment(self) -> dict[str, str]:
-        """The environment of an operator's shell."""
+        """Return the environment of an operator's shell."""
         clean = {k: v for k, v in os.environ.items() if not k.startswith("ANNALS_")}
         return clean | {
             "DATABASE_URL": self.database.url,
@@ -57,7 +57,7 @@ class House:
         }
 
     def annals(self, *arguments: str, code: int = 0) -> Done:
-        """A command that has to end with that code, and without a traceback."""
+        """Run a command, after which the exit code has to be `code`, without a traceback."""
         done = subprocess.run(
             [ANNALS, *arguments],
             env=self.environment(),
@@ -71,13 +71,13 @@ class House:
         return done
 
     def rebuilt(self, *options: str, code: int = 0) -> dict[str, Json]:
-        """The reports of `annals rebuild`, by subscription."""
+        """Run `annals rebuild`; returns its reports by subscription."""
         report = json.loads(self.annals("rebuild", "--from-git", "--json", *options, code=code).stdout)
         return {each["subscription_id"]: each for each in report["subscriptions"]}
 
 
 def house(cluster: Cluster, folder: Path) -> House:
-    """An empty house."""
+    """Make a data directory with an empty database."""
     settings, _ = load({"data_dir": folder / "data", "public_url": PUBLIC_URL}, {})
     make_folders(settings)
     log_setup.configure("json", "error")
@@ -85,7 +85,7 @@ def house(cluster: Cluster, folder: Path) -> House:
 
 
 def tell(tenant: Tenant, *, seed: int, random_steps: int) -> None:
-    """Every kind of change to every kind of resource, first each by name and then at random."""
+    """Make every kind of change to every kind of resource, first each by name and then at random."""
     ana, ben = tenant.ana, tenant.ben
     made = [tenant.make(collection, definition={"kind": collection}) for collection in COLLECTIONS]
     inner = tenant.make(
@@ -100,7 +100,7 @@ def tell(tenant: Tenant, *, seed: int, random_steps: int) -> None:
     tenant.save(workflow, {"n": 1}, by=ben, description="Annals-Version: forged")
     at = tenant.at(workflow)
     ok(ana.post(f"{at}/versions/1/publish"))
-    # The same content as version 1: the tree of `published` stays as it is.
+    # This has the same content as version 1, so the tree of `published` does not change.
     ok(ben.post(f"{at}/versions/3/publish"))
     ok(ana.put(f"{at}/versions/3/tag", {"tag": "v2"}))
     ok(ana.put(f"{at}/versions/3/tag", {"tag": "v2.0"}))
@@ -126,7 +126,7 @@ def tell(tenant: Tenant, *, seed: int, random_steps: int) -> None:
 
 
 def _amend(tenant: Tenant, folder: Json, workflow: Json) -> None:
-    """Other names and places: into what was made later, and across workspaces with all that lies below."""
+    """Rename and move resources, also below later ones, and with descendants to another workspace."""
     tenant.amend(workflow, by=tenant.ben, name="another", description=None)
     elsewhere = tenant.make("workspaces")["resource_id"]
     outer = tenant.make("folders", workspace_id=elsewhere)
@@ -141,7 +141,7 @@ def _item(resource: Json, data: Json) -> Json:
 
 
 def _at_random(tenant: Tenant, resources: list[Json], chance: random.Random, steps: int) -> None:
-    """Steps of which some are refused: what was not done is no part of the history."""
+    """Take random steps. Refused ones leave nothing in the history."""
     for number in range(steps):
         caller = chance.choice([tenant.ana, tenant.ben])
         resource = chance.choice(resources)
@@ -169,14 +169,14 @@ def _at_random(tenant: Tenant, resources: list[Json], chance: random.Random, ste
 
 
 def answers(tenant: Tenant, by: Caller) -> dict[str, Any]:
-    """Everything that the API says of a subscription's resources and history, by path."""
+    """Return all that the API answers about a subscription's resources and history, by path."""
     found: dict[str, Any] = {}
 
     def note(path: str, **query: str) -> None:
         response = by.get(path, params=query)
         body = response.json() if "json" in response.headers["content-type"] else response.text
         if isinstance(body, dict):
-            # A problem names its own request.
+            # A problem holds the id of its own request, which always differs.
             body.pop("request_id", None)
         found[f"{path}?{query}"] = (response.status_code, response.headers.get("etag"), body)
 
@@ -207,7 +207,7 @@ def answers(tenant: Tenant, by: Caller) -> dict[str, Any]:
 
 
 def rows(database: Database, table: str, without: tuple[str, ...]) -> list[Json]:
-    """The rows of a table, less some columns."""
+    """Return the rows of a table, without some columns."""
     with database.connection() as connection:
         found = connection.execute(
             sql.SQL("SELECT to_jsonb(t) FROM {} AS t").format(sql.Identifier(table))
@@ -236,7 +236,7 @@ LOST_OF_ROWS = {
 
 
 def admin_again(tenant: Tenant, server: Server) -> Caller:
-    """Ana after the rebuild: the operator gives her role and key anew."""
+    """Give Ana her role and a key again after the rebuild, as the operator."""
     operator, path = server.operator, tenant.path
     users = {user["username"]: user for user in ok(operator.get(f"{path}/users"))["items"]}
     user_id = users["ana"]["user_id"]
@@ -246,7 +246,7 @@ def admin_again(tenant: Tenant, server: Server) -> Caller:
 
 
 def without_lost(value: Any) -> Any:
-    """An answer without the fields that a rebuild can't restore."""
+    """Return an answer without the fields that a rebuild can't restore."""
     if isinstance(value, dict):
         return {name: without_lost(each) for name, each in value.items() if name not in LOST_OF_VERSIONS}
     if isinstance(value, list | tuple):
@@ -255,9 +255,9 @@ def without_lost(value: Any) -> Any:
 
 
 def stored(home: House) -> dict[str, list[Json]]:
-    """The rows of all that the repositories hold; removed tags left no trace there."""
+    """Return the rows of all that the repositories hold; they do not hold removed tags."""
     found = {table: rows(home.database, table, without) for table, without in LOST_OF_ROWS.items()}
     found["tags"] = [row for row in found["tags"] if row["untagged_at"] is None]
-    # A user who wrote nothing is in no commit.
+    # A user who wrote nothing is named in no commit.
     found["actors"] = [row for row in found["actors"] if row["username"] in ("ana", "ben")]
     return found

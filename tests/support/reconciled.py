@@ -1,4 +1,4 @@
-"""A subscription that has seen every kind of change, and what reconcile finds in it."""
+"""A subscription that has seen every kind of change, and the findings of reconcile in it."""
 
 from typing import Any, LiteralString
 from uuid import UUID
@@ -18,7 +18,7 @@ BODY = {"n": 1, "big": 1e22, "minus": -0.0, "text": "ä \u2028", "list": [1.0, N
 def verify(
     tenant: Tenant, *, repair: bool = False, grace: float = 0.0, database: Database | None = None, **how: Any
 ) -> VerifyReport:
-    """Verify that one subscription."""
+    """Verify the subscription."""
     context = tenant.server.context
     return reconcile(
         database or context.database,
@@ -32,7 +32,7 @@ def verify(
 
 
 class History:
-    """A workflow with three versions, the second tagged v2, the first published; and others beside it."""
+    """A workflow with three versions, the second tagged v2 and the first published, and another workflow."""
 
     def __init__(self, tenant: Tenant) -> None:
         self.tenant = tenant
@@ -68,7 +68,7 @@ class History:
         return str(self.versions[number - 1]["version_id"])
 
     def foreign(self, *parents: str, message: str = "a stranger's", tree: str = "main^{tree}") -> str:
-        """A commit that somebody makes with git itself."""
+        """Make a commit with git itself, as somebody from outside would."""
         options = [option for parent in parents for option in ("-p", parent)]
         names = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
         tree = self.git("rev-parse", tree)
@@ -78,12 +78,12 @@ class History:
         return run_git(self.tenant.repository, *arguments, **how).stdout.decode().strip()
 
     def sql(self, statement: LiteralString, *values: object) -> None:
-        """As the owner of the tables."""
+        """Run a statement as the owner of the tables."""
         with self.tenant.server.database.connection() as connection:
             connection.execute(statement, values)
 
     def column(self, number: int, column: LiteralString) -> object:
-        """A column of a version's row."""
+        """Read a column of a version's row."""
         query = sql.SQL("SELECT {} FROM versions WHERE version_id = %s").format(sql.Identifier(column))
         with self.tenant.server.database.connection() as connection:
             [[value]] = connection.execute(query, [self.version_id(number)]).fetchall()
@@ -99,7 +99,7 @@ class History:
         return self.tenant.server.database.value(query, *values)
 
     def footprint(self) -> object:
-        """The state that a run without repair keeps: refs by their files, rows of all versions, the audit."""
+        """Return the state that a run without repair must keep: files, rows of versions and refs, audit."""
         path = self.tenant.repository
         files = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
         rows = self.tenant.server.database.rows(
@@ -124,23 +124,23 @@ class History:
 
 
 def told(report: VerifyReport) -> list[tuple[str, str]]:
-    """The kinds of findings and what they are about."""
+    """Return the code and subject of each finding."""
     return [(finding.code.value, finding.subject) for finding in report.findings]
 
 
 def only(report: VerifyReport) -> Finding:
-    """The one finding."""
+    """Return the finding, which has to be the only one."""
     assert len(report.findings) == 1, told(report)
     return report.findings[0]
 
 
 def audited(tenant: Tenant) -> list[Json]:
-    """The audit events of repairs, oldest first."""
+    """Return the audit events of repairs, oldest first."""
     return tenant.aud.pages(f"{tenant.path}/audit-logs", action="REPAIR")[::-1]
 
 
 def mended(history: History, code: str, subject: str, *, repair_says: str = "") -> None:
-    """A repair mends the one finding, records it, and the next run is clean."""
+    """Check that a repair mends the only finding and records it, and that the next run finds nothing."""
     before = len(audited(history.tenant))
     finding = only(verify(history.tenant, repair=True))
     assert (finding.code, finding.subject, finding.failed) == (code, subject, None)
@@ -161,7 +161,7 @@ def mended(history: History, code: str, subject: str, *, repair_says: str = "") 
 
 
 def left(history: History, code: str, subject: str) -> None:
-    """A repair changes nothing about the one finding, and says what to do."""
+    """Check that a repair leaves the only finding, and says what to do."""
     for _ in range(2):
         finding = only(verify(history.tenant, repair=True))
         assert (finding.code, finding.subject, finding.repaired) == (code, subject, None)
@@ -170,7 +170,7 @@ def left(history: History, code: str, subject: str) -> None:
 
 
 def found(history: History, code: str, subject: str, expected: object, found: object) -> None:
-    """A run without repair finds that alone, and changes nothing."""
+    """Check that a run without repair has this finding only, and changes nothing."""
     footprint = history.footprint()
     finding = only(verify(history.tenant))
     assert (finding.code, finding.subject) == (code, subject)
@@ -193,7 +193,7 @@ def set_resource(history: History, resource: Json, column: LiteralString, value:
 
 
 def row_of(history: History, resource: Json) -> Json:
-    """The whole row of a resource."""
+    """Return the whole row of a resource."""
     kind = resource["resource_type"]
     query = sql.SQL("SELECT to_jsonb(r) FROM {} r WHERE {} = %s").format(
         *(sql.Identifier(name) for name in (f"{kind}s", f"{kind}_id"))
@@ -205,5 +205,5 @@ def row_of(history: History, resource: Json) -> Json:
 
 
 def name_of(resource: Json) -> str:
-    """A resource's name in findings."""
+    """Return a resource's name in findings."""
     return f"{resource['resource_type']}s/{resource['resource_id']}"

@@ -1,4 +1,4 @@
-"""Repositories made without a server: for histories that no server would make."""
+"""Repositories made without a server, for histories that no server would make."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class Workspace:
 
 
 class Story:
-    """One repository that is written to by hand; refs follow only when told to."""
+    """A repository that a test writes to directly; refs move only with `settle`."""
 
     def __init__(self, store: Store, subscription_id: str | None = None) -> None:
         self.subscription_id = subscription_id or str(mint())
@@ -43,7 +43,7 @@ class Story:
         self._builder.begin(None)
 
     def workspace(self) -> Workspace:
-        """A new workspace, of version 1."""
+        """Make a workspace with version 1."""
         made = Workspace(str(mint()))
         self.save(made)
         return made
@@ -59,7 +59,7 @@ class Story:
         trailers: str = "",
         deletion: DeletionLine | None = None,
     ) -> str:
-        """A commit of a next version; what is said otherwise is as no committer says it."""
+        """Commit the next version of a workspace; with arguments, as the committer never writes it."""
         number = number or len(workspace.lines) + 1
         line = VersionLine("workspaces", workspace.resource_id, number, str(mint()))
         if content is None:
@@ -82,19 +82,19 @@ class Story:
         )
 
     def publish(self, workspace: Workspace, number: int) -> str:
-        """A commit that publishes a version."""
+        """Commit the publication of a version."""
         places = {workspace.path: workspace.blobs[number - 1]}
         return self.commit("published", places=places, published=[workspace.lines[number - 1]])
 
     def delete(self, *workspaces: Workspace, **how: Any) -> str:
-        """A commit by which workspaces fall softly; returns the id of the deletion."""
+        """Commit the soft deletion of workspaces; returns the id of the deletion."""
         deletion_id = str(mint())
         line = DeletionLine(deletion_id, self.at + timedelta(days=30), "because")
         self.commit("main", removes=[each.path for each in workspaces], deletion=line, **how)
         return deletion_id
 
     def purge(self, workspace: Workspace, **how: Any) -> str:
-        """An empty commit by which a workspace goes for good; returns the id of the deletion."""
+        """Make an empty commit that deletes a workspace for good; returns the id of the deletion."""
         deletion_id = str(mint())
         line = DeletionLine(deletion_id, None, None)
         subject = f"workspaces/{workspace.resource_id}: deleted for good"
@@ -102,7 +102,7 @@ class Story:
         return deletion_id
 
     def restore(self, deletion_id: str, *workspaces: Workspace, **how: Any) -> str:
-        """A commit that brings workspaces back as they were."""
+        """Commit the restore of workspaces, with their last versions."""
         places = {each.path: each.blobs[-1] for each in workspaces}
         return self.commit("main", places=places, restored=deletion_id, **how)
 
@@ -121,7 +121,7 @@ class Story:
         restored: str | None = None,
         trailers: str = "",
     ) -> str:
-        """A commit on top of a branch."""
+        """Make a commit on top of a branch."""
         self.at += timedelta(seconds=1)
         message = commit_messages.compose(
             subject=subject,
@@ -148,7 +148,7 @@ class Story:
         return made.commit_id
 
     def tag(self, workspace: Workspace, number: int, tag: str, commit: str, *, ref: str | None = None) -> str:
-        """A tag object of a version on a commit, and its ref."""
+        """Make a tag object of a version on a commit, and its ref."""
         self.at += timedelta(seconds=1)
         name = commit_messages.tag_ref("workspaces", workspace.resource_id, tag)
         message = commit_messages.compose(
@@ -165,12 +165,12 @@ class Story:
         return made
 
     def write(self) -> None:
-        """Make what was committed durable, as a batch does before its rows."""
+        """Make the commits durable, as a batch does before its rows."""
         self._builder.write()
         self._builder.begin(self.heads["main"], published=self.heads["published"])
 
     def settle(self) -> "Story":
-        """Write, and let the branches follow."""
+        """Write the commits, and move the branches to them."""
         self.write()
         for branch, head in self.heads.items():
             if head is not None:

@@ -1,4 +1,4 @@
-"""A real `annals serve` for tests: started, found by its mark, killed, and gone afterwards."""
+"""Run a real `annals serve` for tests: start it, find and kill its processes, and end it afterwards."""
 
 import os
 import re
@@ -28,7 +28,7 @@ DEFAULTS = {"ANNALS_LOG_LEVEL": "warning", "ANNALS_JOBS": "false"}
 
 @dataclass
 class Server:
-    """A running `annals serve`, what it printed so far, and a mark by which its processes are found."""
+    """A running `annals serve`, its output so far, and a mark by which its processes are found."""
 
     process: subprocess.Popen[str] | Started
     data_dir: Path
@@ -42,7 +42,7 @@ class Server:
         return found[1]
 
     def processes(self) -> dict[int, str]:
-        """Every process that this server started and that still runs, with its command line."""
+        """Return the command line of each running process that this server started, by process id."""
         found = {}
         for folder in Path("/proc").iterdir():
             if not folder.name.isdigit():
@@ -57,24 +57,24 @@ class Server:
         return found
 
     def pids(self, name: str) -> list[int]:
-        """The processes of one program."""
+        """Return the processes of one program."""
         return sorted(pid for pid in self.processes() if name_of(pid) == name)
 
     def kill_everything(self) -> None:
         """`kill -9` of every process at once, as a power cut would."""
         for pid in self.processes():
-            # A child of one that was just killed may be gone already.
+            # A child of a process that was just killed may have ended already.
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait(10)
 
     def interrupt(self) -> int:
-        """Ctrl-C; answers the exit code."""
+        """Send Ctrl-C; returns the exit code."""
         self.process.send_signal(signal.SIGINT)
         return self.process.wait(60)
 
     def wait_for_no_processes(self, seconds: float) -> None:
-        """Until nothing of this server runs; fails with what is left."""
+        """Wait until no process of this server runs; fails with those that remain."""
         deadline = time.monotonic() + seconds
         while self.processes() and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -84,7 +84,7 @@ class Server:
 def start(data_dir: Path, *options: str, under: Sequence[str] = (), **environment: str) -> Server:
     """Start a server, and wait until it says that it is ready.
 
-    It is a fork of the warm program, or the installed one if another program is named that starts it.
+    The server is a fork of the warm program. With `under`, that program starts the installed one.
     """
     mark = uuid4().hex
     with (data_dir.parent / f"{data_dir.name}.log").open("a") as log:
@@ -114,7 +114,7 @@ def _started(
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            # A Ctrl-C at the one who runs the tests is not one for the server.
+            # A session of its own keeps a Ctrl-C for the test run away from the server.
             start_new_session=True,
         )
     ours, theirs = os.pipe()
@@ -126,13 +126,13 @@ def _started(
 
 
 def _environment() -> dict[str, str]:
-    """This process's environment without settings."""
+    """Return this process's environment without settings of Annals."""
     return {k: v for k, v in os.environ.items() if not k.startswith("ANNALS_") and k != "DATABASE_URL"}
 
 
 @dataclass(frozen=True)
 class FailedStart:
-    """The end of a server that could not start."""
+    """The exit code and errors of a server that could not start."""
 
     code: int
     errors: str
@@ -151,7 +151,7 @@ def failed_start(data_dir: Path, *options: str, **environment: str) -> FailedSta
 def arm(failpoint: Path, action: str) -> None:
     """Arm a failpoint for the next process that passes it, once: `<name>:kill|error|delay[:number]`."""
     failpoint.with_name(f"{failpoint.name}.fired").unlink(missing_ok=True)
-    # Whole or not at all: a process may be reading.
+    # The file is replaced as a whole, since a process may be reading it.
     written = failpoint.with_suffix(".new")
     written.write_text(action)
     written.replace(failpoint)
@@ -159,7 +159,7 @@ def arm(failpoint: Path, action: str) -> None:
 
 @contextmanager
 def running(data_dir: Path, *options: str, under: Sequence[str] = (), **environment: str) -> Iterator[Server]:
-    """A server that is gone afterwards, whatever the test did to it."""
+    """Run a server until the block ends; then its processes are ended, whatever the test did."""
     server = start(data_dir, *options, under=under, **environment)
     try:
         yield server

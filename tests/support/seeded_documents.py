@@ -53,7 +53,7 @@ DOCUMENTS: dict[str, Json] = {
 
 
 def mutated(document: Json, rng: random.Random) -> Json:
-    """A copy with one to four edits."""
+    """Return a copy with one to four edits."""
     edited = copy.deepcopy(document)
     for _ in range(rng.randint(1, 4)):
         place = rng.choice(_containers(edited))

@@ -1,4 +1,4 @@
-"""A repository that is served by upload-pack, and what is to be known of that."""
+"""A repository that is served by upload-pack, and facts about the processes that serve it."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 
 class Served:
-    """A repository with one commit, of a blob that does not compress and fills any pipe."""
+    """A repository with one commit of an incompressible blob, which is larger than any pipe's buffer."""
 
     def __init__(self, root: Path) -> None:
         self.store = Store(root)
@@ -43,7 +43,7 @@ class Served:
         forward(self.path, "refs/heads/main", self.head)
 
     def upload_pack(self, *, limit: int = 4, deadline: float = 30, queue: float = 5) -> UploadPack:
-        """One that is closed after the test."""
+        """Make an UploadPack that is closed after the test."""
         made = UploadPack(self.store, limit=limit, deadline_seconds=deadline, queue_seconds=queue)
         self._upload_packs.append(made)
         return made
@@ -53,7 +53,7 @@ class Served:
             upload_pack.close()
 
     def running(self) -> dict[int, str]:
-        """The live processes that serve this repository, by id, and zombies of ours."""
+        """Return the live processes that serve this repository, by id, and zombies among our children."""
         found = {}
         ours = {os.getpid(), *children(os.getpid())}
         for folder in Path("/proc").glob("[0-9]*"):
@@ -68,7 +68,7 @@ class Served:
         return found
 
     def environment(self) -> set[str]:
-        """The names of the variables that the live processes of `running` see."""
+        """Return the names of the environment variables of the live processes that serve this repository."""
         names = set()
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             if "upload-pack" in (command := path.read_text()) and str(self.path) in command:
@@ -81,7 +81,7 @@ class Served:
 
 
 async def soon(condition: Callable[[], bool]) -> bool:
-    """True if the condition holds within five seconds."""
+    """Wait until the condition holds, for at most five seconds; returns True if it does."""
     end = time.monotonic() + 5
     while not condition() and time.monotonic() < end:  # noqa: ASYNC110 - there is no event to wait for
         await asyncio.sleep(0.01)
@@ -93,7 +93,7 @@ async def everything(output: AsyncIterator[bytes]) -> bytes:
 
 
 def unpacked(answer: bytes) -> bytes:
-    """The pack in the side band of a v2 answer."""
+    """Return the pack in the side band of an answer of protocol 2."""
     section, position = b"", 0
     pack = b""
     while position < len(answer):
@@ -116,7 +116,7 @@ def run(test: Callable[[], Awaitable[Result]]) -> Result:
 
 
 async def begun(served: Served, upload_pack: UploadPack) -> AsyncGenerator[bytes, None]:
-    """A fetch of which the first piece was read and the rest waits for its reader."""
+    """Begin a fetch: the first piece of the answer was read, and the rest waits for its reader."""
     request = fetch(f"want {served.head}", "done")
     output = upload_pack.serve(SUBSCRIPTION, request, "version=2")
     await anext(output)

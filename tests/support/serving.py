@@ -18,7 +18,7 @@ from tests.support.databases import Cluster, Database
 
 @contextmanager
 def serving(cluster: Cluster, folder: Path) -> Iterator[Server]:
-    """Annals itself, over HTTP, on a database of its own."""
+    """Run Annals over HTTP, on a database of its own."""
     database, clock = cluster.migrated(), Clock()
     settings, _ = load({"data_dir": folder}, {})
     make_folders(settings)
@@ -30,7 +30,7 @@ def serving(cluster: Cluster, folder: Path) -> Iterator[Server]:
 
 @contextmanager
 def serving_embedded(folder: Path) -> Iterator[tuple[Server, EmbeddedPostgres]]:
-    """Annals on an embedded PostgreSQL of its own, which has no TimescaleDB."""
+    """Run Annals on an embedded PostgreSQL of its own, which has no TimescaleDB."""
     postgres = EmbeddedPostgres(folder, lambda _: None)
     postgres.start()
     try:

@@ -1,4 +1,4 @@
-"""A real `annals serve` that many tests use, and tenants of it."""
+"""A real `annals serve` that many tests share, and tenants of it."""
 
 import socket
 import subprocess
@@ -15,7 +15,7 @@ from tests.support.running_server import OPERATOR_KEY, Server, running
 
 
 class Tenant:
-    """A subscription with an admin, on a server, for as long as the database lives."""
+    """A subscription with an admin, on a server whose processes may change while the database stays."""
 
     def __init__(self, url: str) -> None:
         with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {OPERATOR_KEY}"}) as operator:
@@ -28,14 +28,14 @@ class Tenant:
             self.key = operator.post(f"{self.base}/api-keys", json=key).raise_for_status().json()["api_key"]
 
     def client(self, url: str, *, receive_bytes: int | None = None) -> httpx.Client:
-        """A client with the admin's key; `receive_bytes` bounds the receive buffer of each socket."""
+        """Make a client with the admin's key; `receive_bytes` bounds the receive buffer of each socket."""
         headers = {"Authorization": f"Bearer {self.key}"}
         options = None if receive_bytes is None else [(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)]
         transport = httpx.HTTPTransport(socket_options=options)
         return httpx.Client(base_url=url + self.base, headers=headers, timeout=30, transport=transport)
 
     def clone(self, url: str, folder: Path) -> Path:
-        """A fresh clone."""
+        """Make a fresh clone."""
         address = f"{url.replace('://', f'://ana:{self.key}@')}/git/{self.subscription_id}.git"
         subprocess.run(["git", "clone", "--quiet", address, folder], check=True)
         return folder
@@ -45,7 +45,7 @@ class Tenant:
 def serving(
     cluster: Cluster, folder: Path, *options: str, **environment: str
 ) -> Iterator[tuple[Server, Database]]:
-    """A server on a database of its own."""
+    """Run a server on a database of its own."""
     database = cluster.migrated()
     with running(
         folder / "data", *options, DATABASE_URL=database.url, ANNALS_OPERATOR_KEY=OPERATOR_KEY, **environment
@@ -55,7 +55,7 @@ def serving(
 
 @dataclass
 class Standing:
-    """A server for many tests, each with a subscription of its own; its processes may die."""
+    """A server for many tests, each with a subscription of its own; tests may kill its processes."""
 
     server: Server
     database: Database
@@ -64,14 +64,14 @@ class Standing:
 
 @contextmanager
 def standing_server(cluster: Cluster, folder: Path) -> Iterator[Standing]:
-    """A server whose failpoint the file says."""
+    """Run a server that reads its failpoint from a file."""
     failpoint = folder / "failpoint"
     with serving(cluster, folder, ANNALS_FAILPOINT=f"@{failpoint}") as (server, database):
         yield Standing(server, database, failpoint)
 
 
 def workspace(client: httpx.Client, name: str) -> Json:
-    """A workspace with two versions: two batches."""
+    """Make a workspace with two versions, which are two batches."""
     made: Json = client.post("/workspaces", json={"name": name}).raise_for_status().json()
     save(client, made, 1).raise_for_status()
     return made

@@ -1,4 +1,4 @@
-"""A tree of resources, and the resources of it that live and that are deleted."""
+"""A tree of resources of every kind, and the undeleted and the deleted resources in it."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ COUNTS = dict.fromkeys(COLLECTIONS, 0)
 
 
 def tree(tenant: Tenant) -> dict[str, Json]:
-    """One resource of each kind, and a folder in the folder with a job and a workflow in it."""
+    """Make one resource of each kind, and within the folder another one with a job and a workflow."""
     made: dict[str, Json] = {}
 
     def make(name: str, **parents: str) -> None:
@@ -30,24 +30,24 @@ def tree(tenant: Tenant) -> dict[str, Json]:
 
 
 def records_of(tenant: Tenant, deletion: Json) -> list[Json]:
-    """The deletion records of all resources that one deletion deleted."""
+    """Return the deletion records of all resources that one deletion deleted."""
     return tenant.vera.pages(f"{tenant.path}/deletions", root_deletion_id=deletion["root_deletion_id"])
 
 
 def live(tenant: Tenant) -> set[str]:
-    """The ids of the resources that are not deleted, by the API."""
+    """Return the ids of the undeleted resources, according to the API."""
     return {
         each["resource_id"] for kind in COLLECTIONS for each in tenant.vera.pages(f"{tenant.path}/{kind}")
     }
 
 
 def in_git(tenant: Tenant, ref: str = "main") -> set[str]:
-    """The ids of the resources that have a file at a commit."""
+    """Return the ids of the resources that have a file at a commit."""
     names = tenant.git("ls-tree", "-r", "--name-only", ref).split()
     return {name.rpartition("/")[2].removesuffix(".json") for name in names}
 
 
-# The resources that are deleted with each of the tree, itself included.
+# For each resource of the tree, the resources that its deletion deletes, itself included.
 DELETED_WITH = {
     "workspaces": {
         *("workspaces", "folders", "jobs", "workflows", "jobpackages", "connectors"),
@@ -66,18 +66,18 @@ DELETED_WITH = {
 
 
 def restoring(tenant: Tenant, deletion: Json) -> str:
-    """The path at which a deletion is undone."""
+    """Return the path at which a deletion is restored."""
     return f"{tenant.path}/deletions/{deletion['deletion_id']}/restore"
 
 
 def place_of(tenant: Tenant, resource: Json) -> tuple[str | None, str]:
-    """The parent and the workspace of a resource, by its answer."""
+    """Return the parent and the workspace of a resource, according to its answer."""
     found = ok(tenant.vera.get(tenant.at(resource)))
     return found["parent_id"], found["workspace_id"]
 
 
 def folder(tenant: Tenant, within: Json | None = None, **fields: Any) -> Json:
-    """A new folder, in another where that is given."""
+    """Make a folder, within another one if that is given."""
     if within is not None:
         fields |= {"parent_folder_id": within["resource_id"], "workspace_id": within["workspace_id"]}
     return tenant.make("folders", **fields)

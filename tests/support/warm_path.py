@@ -1,4 +1,4 @@
-"""An `annals` on the PATH of a shell that is the warm program, without a second of imports a command."""
+"""Put an `annals` on a PATH that runs in the warm program: each command saves a second of imports."""
 
 import json
 import socket
@@ -10,7 +10,7 @@ from threading import Thread
 
 from tests.support import warm_program
 
-# Hands its arguments, environment and files over, and ends as the program does.
+# Passes its arguments, environment and files on, and ends with the program's exit code.
 _PROGRAM = """#!{python} -ISE
 import json, os, socket, sys
 end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -23,7 +23,7 @@ sys.exit(int(end.recv(16)) & 255)
 
 @contextmanager
 def warm_path(folder: Path) -> Iterator[Path]:
-    """A folder to put first on a PATH, as long as the context lasts."""
+    """Make a folder to put first on a PATH; it works until the block ends."""
     address = str(folder / "annals.socket")
     program = folder / "annals"
     program.write_text(_PROGRAM.format(python=sys.executable, address=address))
@@ -45,7 +45,7 @@ def _serve(listening: socket.socket) -> None:
         try:
             end, _ = listening.accept()
         except OSError:
-            # The context has ended.
+            # The block has ended.
             return
         with end:
             message, received, _, _ = socket.recv_fds(end, warm_program.MESSAGE_BYTES, 3)

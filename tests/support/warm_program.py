@@ -1,6 +1,6 @@
-"""The `annals` program without the second that its imports take: forks of a process that has them already.
+"""Run `annals` as forks of a process that has imported everything, which saves a second each.
 
-Commands, and whole servers, whose processes are forks again.
+The forks are commands, or whole servers, whose processes are forks again.
 """
 
 import atexit
@@ -23,7 +23,7 @@ from typing import TextIO
 from gitstore import failpoints
 from tests.support.project import ROOT
 
-# The imports of commands and servers but `cli.main`, whose consoles look at the environment.
+# All imports of commands and servers, except `cli.main`: its consoles look at the environment when imported.
 IMPORTED = (
     *("certifi", "h11", "httpcore", "service.cli.client", "service.cli.resources"),
     *("service.cli.versions", "service.cli.first_tenant", "service.runtime.settings"),
@@ -34,28 +34,28 @@ IMPORTED = (
 SECONDS = 120
 MESSAGE_BYTES = 128 * 1024
 _NUMBER_BYTES = 16
-# Room for the command line of a fork, which is written over that of the process.
+# The room for the command line of a fork, which overwrites that of the process.
 _TITLE_BYTES = 1000
 
 
 class Started:
-    """A program that was started, with the methods of `subprocess.Popen` that tests use."""
+    """A running program, with the methods of `subprocess.Popen` that tests use."""
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
         self._code: int | None = None
         self.pid = int(end.recv(_NUMBER_BYTES))
-        # The text that it prints, where that is asked for.
+        # The program's output, if that was asked for.
         self.stdout: TextIO | None = None
 
     def poll(self) -> int | None:
-        """The exit code, None while the program runs."""
+        """Return the exit code, or None while the program runs."""
         with suppress(BlockingIOError):
             return self._received(0)
         return None
 
     def wait(self, timeout: float = SECONDS) -> int:
-        """The exit code, or minus the number of the signal that ended the program."""
+        """Wait for the end; returns the exit code, or minus the number of the signal that ended it."""
         try:
             return self._received(timeout)
         except TimeoutError:
@@ -84,7 +84,7 @@ def start(
     files: tuple[int, int, int],
     folder: Path | None = None,
 ) -> Started:
-    """Start a program; the files are its standard input, output and errors, the folder the present one."""
+    """Start a program; `files` are its standard input, output and errors, `folder` is where it runs."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.settimeout(SECONDS)
     with theirs:
@@ -113,10 +113,10 @@ def _parent() -> socket.socket:
 
 
 def main() -> None:
-    """Become the program, once for each message, until there are no more."""
+    """Fork for each message until there are no more; each fork becomes the program."""
     for name in IMPORTED:
         import_module(name)
-    # To look for garbage in a fork would copy the memory of the modules.
+    # A garbage collection in a fork would copy the memory of all modules.
     gc.freeze()
     orders = socket.socket(fileno=0)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -147,13 +147,13 @@ def main() -> None:
 
 def _run(arguments: list[str], environment: dict[str, str], folder: str) -> None:
     if arguments[:1] == ["serve"]:
-        # A Ctrl-C at the one who runs the tests is not one for the server.
+        # A session of its own keeps a Ctrl-C for the test run away from the server.
         os.setsid()
     _set_command_line(["annals", *arguments])
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
-    # Both were set by another environment.
+    # Both values were set in another environment.
     reload(failpoints)
     tempfile.tempdir = None
     sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w")  # noqa: SIM115
@@ -166,7 +166,8 @@ def _run(arguments: list[str], environment: dict[str, str], folder: str) -> None
         sys.stderr.flush()
         os._exit(code)
 
-    # Last of what is done at an exit. To take a fork's memory apart copies it all: that took 0.8 s.
+    # This is the last handler at an exit: the usual end of the interpreter copies all memory of a fork, which
+    # took 0.8 s.
     atexit.register(leave)
 
     from service.cli.main import app
@@ -179,8 +180,9 @@ def _run(arguments: list[str], environment: dict[str, str], folder: str) -> None
 
 
 def _set_command_line(words: list[str]) -> None:
-    """Show other words in `/proc/<pid>/cmdline`, here and in each fork of this process."""
-    # proc(5): the fields 48 and 49 of stat, of which the first after the name is the third.
+    """Overwrite the command line in `/proc/<pid>/cmdline`, for this process and each fork of it."""
+    # proc(5): the place of the command line is in fields 48 and 49 of stat; the first field after the name is
+    # the third.
     fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     begin, end = int(fields[45]), int(fields[46])
     line = "\0".join(words).encode()[: end - begin - 1]
