@@ -1,1 +1,1 @@
-"""The `annals` command: one file a subcommand, and what they share."""
+"""The `annals` command: one file a subcommand, and the code that they share."""

@@ -132,7 +132,7 @@ def _try(context: Any, job: str) -> "DryRun":
 
 
 def _run(context: Any, job: str, plan: UUID | None) -> "Run":
-    """Ask the scheduler to run a job; without a running scheduler, run it in this process."""
+    """Ask the scheduler to run a job; if no scheduler runs, run it in this process."""
     from jobs.leader import elected
     from jobs.runner import Runner
     from service.usecases.maintenance import scheduled_jobs

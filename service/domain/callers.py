@@ -24,7 +24,7 @@ class Role(StrEnum):
 
 
 class SubscriptionState(StrEnum):
-    """State of a subscription: open to every call, closed and only read, or purged."""
+    """State of a subscription: open to every call, closed except for reading, or purged."""
 
     OPEN = "open"
     CLOSED = "closed"

@@ -43,7 +43,7 @@ class JobRun:
 
     @property
     def is_over(self) -> bool:
-        """True once the run was asked to stop or its time is used up: begin nothing more."""
+        """True once the run was asked to stop or its time is used up; it must not begin another step then."""
         return self.stop.is_set() or time.monotonic() >= self.deadline
 
     @property

@@ -24,8 +24,8 @@ def blocking(
 ) -> HoldRow | None:
     """Find the oldest hold that forbids to purge a tree: its root, which is first in `tree`, and all below.
 
-    Such a hold is on the subscription, on one of these resources, on a resource above them, now or at any
-    time while the hold ran, or on a user who made or deleted one of them.
+    Such a hold is on the subscription, on one of these resources, or on a user who made or deleted one of
+    them. Or it is on a resource that is above them now, or was above them at any time while the hold ran.
     """
     running = legal_holds.running(tx, subscription_id, at)
     if not running:

@@ -15,7 +15,7 @@ from service.domain.errors import Fault, Invalid
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
-# Largest number in a cursor: it fits an integer column, and no resource has so many versions.
+# Largest number that a request can name: it fits an integer column, and no resource has so many versions.
 MAX_NUMBER = 999_999_999
 
 Item = TypeVar("Item")

@@ -160,6 +160,6 @@ def _status(error: AnnalsError, caller: Caller | None) -> Literal["failed", "una
 
 
 def _counts(request: Request, attempt: AttemptedOperation, status: str) -> bool:
-    """Tell if an attempt is recorded; a GET without a key is not, since git begins each clone with one."""
+    """Tell if an attempt is recorded; a GET without a key is not, since every clone by git begins so."""
     is_anonymous_read = request.method == "GET" and "authorization" not in request.headers
     return (attempt.is_audited or status == "unauthorized") and not is_anonymous_read

@@ -1,4 +1,4 @@
-"""The processes that `annals serve` forks: a pipe tells each that the supervisor lives.
+"""The processes that `annals serve` forks: each has a pipe that closes when the supervisor ends.
 
 A fork has the modules of the supervisor: to import them takes longer than the rest of a start. It keeps
 nothing else of the supervisor: no descriptor, no signal handler, no session.
@@ -175,7 +175,7 @@ def _run(name: str, program: Program, setup: Setup, lifeline: int) -> NoReturn:
 
 
 def _close_all_but(kept: set[int]) -> None:
-    """Close all descriptors but `kept`: others would keep a port, a lock or another lifeline open."""
+    """Close all other descriptors: an inherited one could hold a port, a lock or another lifeline."""
     for descriptor in [int(each.name) for each in Path("/proc/self/fd").iterdir()]:
         if descriptor not in kept:
             with suppress(OSError):

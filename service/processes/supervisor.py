@@ -1,7 +1,7 @@
 """`annals serve`: the database, the committer, the API workers, the scheduler; restarted when they die.
 
-The other processes are forks of the supervisor (`children`), which has imported all modules that they need.
-When the supervisor forks, it has one thread and no connection to the database.
+The committer, the workers and the scheduler are forks of the supervisor (`children`), which has imported all
+modules that they need. When the supervisor forks, it has one thread and no connection to the database.
 """
 
 import errno
@@ -65,7 +65,7 @@ class Supervisor:
     ) -> None:
         """Serve until SIGINT or SIGTERM.
 
-        `announce_key` gets a new operator's key. `when_ready` gets the URL and the new key, or None.
+        `announce_key` gets a new operator's key. `when_ready` gets the URL, and the new key or None.
 
         Raises StartupError, and the errors of `sql.embedded.server` and `sql.errors`.
         """

@@ -24,7 +24,7 @@ router = APIRouter(prefix="/v1", tags=["logs"])
 def list_platform_audit_logs(
     request: Request, caller: ReadingPlatformLogs, paging: Paged, query: Annotated[AuditQuery, Query()]
 ) -> Response:
-    """List the events of no subscription, newest first (operator)."""
+    """List the events that belong to no subscription, newest first (operator)."""
     filters = audit_logs.AuditFilter(**query.model_dump())
     found = audit_logs.audit_page(context_of(request), caller, None, filters, paging)
     return page_answer(request, found)

@@ -1,4 +1,4 @@
-"""Git's smart HTTP protocol, for reading: the real upload-pack behind Annals' keys and audit."""
+"""Git's smart HTTP protocol, for reading only: git's own upload-pack, with Annals' keys and audit log."""
 
 import zlib
 from collections.abc import AsyncGenerator

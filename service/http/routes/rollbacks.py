@@ -31,7 +31,7 @@ async def roll_back(
     once: Once,
     target: Targeted,
 ) -> Response:
-    """Make a version with the definition and description of an older one; `dry_run` answers the diff."""
+    """Make a version with the definition and description of an older one; `dry_run` only returns the diff."""
     change = RollBack(
         author=access.author,
         kind=target.kind,

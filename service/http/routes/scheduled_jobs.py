@@ -61,7 +61,7 @@ async def run_job(
     body: Annotated[RunRequest, Depends(body_of(RunRequest, may_be_empty=True))],
     once: Once,
 ) -> Response:
-    """Run a scheduled job now; with `dry_run`, make a plan of its deletions, applied by `plan_id` (operator).
+    """Run a scheduled job now; `dry_run` makes a plan of its deletions, `plan_id` applies one (operator).
 
     202 if the run has not ended within ten seconds; the Location is the run's address.
     """

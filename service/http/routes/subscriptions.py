@@ -39,7 +39,7 @@ def create_subscription(
 
 @router.get("/subscriptions", response_model=page_of(subscriptions.Subscription))
 def list_subscriptions(request: Request, caller: Calling, paging: Paged) -> Response:
-    """List all subscriptions for the operator, one's own otherwise."""
+    """List all subscriptions for the operator, and the caller's own for others."""
     return page_answer(request, subscriptions.subscriptions(context_of(request), caller, paging))
 
 
