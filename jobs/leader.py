@@ -15,7 +15,7 @@ _BEAT = text("SELECT 1")
 
 
 class Leadership:
-    """Leadership for as long as its transaction is open; `beat` raises DatabaseUnavailable when it was lost.
+    """Leadership lasts as long as its transaction is open; `beat` raises DatabaseUnavailable after that.
 
     The lock belongs to the transaction, not to the session: PgBouncer in transaction mode keeps only a
     transaction on one connection. Between beats the transaction has no snapshot, so it delays no vacuum.
@@ -25,12 +25,12 @@ class Leadership:
         self._tx = tx
 
     def beat(self) -> None:
-        """Keep the transaction open: the server ends one that is idle for a minute."""
+        """Keep the transaction open: the server ends a transaction that is idle for a minute."""
         self._tx.execute(_BEAT)
 
 
 @contextmanager
 def elected(database: Database) -> Iterator[Leadership | None]:
-    """Lead within the block; None where another process leads."""
+    """Lead within the block; yields None if another process leads."""
     with database.transaction(PLATFORM) as tx:
         yield Leadership(tx) if scheduled_jobs.try_lead(tx) else None

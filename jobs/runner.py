@@ -1,4 +1,4 @@
-"""Runner of job runs: takes the slot, carries out the use case, writes its log and records its end."""
+"""Runner of job runs: claims a slot, calls the use case, writes the log of the run and records its end."""
 
 import os
 import socket
@@ -39,7 +39,7 @@ def process_name() -> str:
 
 
 class Runner:
-    """Carries out runs, one at a time of each job; safe for several threads."""
+    """Carries out job runs, at most one of each job at a time; safe for several threads."""
 
     def __init__(
         self,
@@ -55,18 +55,18 @@ class Runner:
         self._stop = threading.Event()
 
     def stop(self) -> None:
-        """Ask running jobs to stop soon, and begin none."""
+        """Ask running jobs to stop soon, and begin no more."""
         self._stop.set()
 
     def interrupt_others(self) -> None:
-        """Record running runs as interrupted; a new leader, which began none, calls this first."""
+        """Record as interrupted the runs that a former leader left running; a new leader calls this first."""
         with self._context.database.transaction(PLATFORM) as tx:
             interrupted = scheduled_jobs.interrupt_all(tx, self._context.clock(), "its process is gone")
         for row in interrupted:
             log.warning("a run was interrupted", job=row.job, run_id=str(row.run_id), process=row.process)
 
     def run_slots(self, job: str, slots: Sequence[datetime]) -> None:
-        """Run a job for the last of the slots that have come; the earlier ones are recorded as missed."""
+        """Run a job for the latest of its due slots, and record the earlier ones as missed."""
         *late, slot = slots
         self.miss(job, late, "the scheduler was late: a later slot had come")
         if self._stop.is_set():
@@ -89,7 +89,7 @@ class Runner:
             self._busy[job].release()
 
     def run_waiting(self, row: RunRow) -> bool:
-        """Carry out a run that an operator asked for; False while another run of that job is under way."""
+        """Carry out a run that an operator asked for; returns False if the job is running already."""
         if not self._busy[row.job].acquire(blocking=False):
             return False
         try:
@@ -158,7 +158,7 @@ class Runner:
     def _handed(self, row: RunRow) -> JobRun:
         at = row.started_at or self._context.clock()
         if row.plan_id is not None:
-            # Checked again: the run may have waited.
+            # The plan is checked again, because the run may have waited.
             at = checked_plan(self._context, row.job, row.plan_id)
         return JobRun(
             run_id=row.run_id,

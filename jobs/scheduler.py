@@ -23,17 +23,17 @@ from sql.queries.scheduled_jobs import RunRow, ScheduleRow
 log = structlog.get_logger(__name__)
 
 BEAT_SECONDS: Final = 1.0
-# Further slots of a job can come during one of its runs.
+# One thread runs the job; another records slots that come due meanwhile.
 THREADS_PER_JOB: Final = 2
-# Most slots of one job recorded as missed after a downtime: the latest ones. The first of them says how many
-# came before it.
+# At most this many slots of a job are recorded as missed after a downtime: the latest ones. The first record
+# says how many slots came before it.
 MAX_MISSED: Final = 10_000
 # Missed slots in one transaction.
 MISSED_AT_ONCE: Final = 1_000
 
 
 class Scheduler:
-    """Runs scheduled jobs while this process is the leader, and stands for election while it is not."""
+    """Runs scheduled jobs while this process is the leader, and tries to become it while it is not."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Scheduler:
             self._stop.wait(BEAT_SECONDS)
 
     def stop(self) -> None:
-        """End; running jobs are asked to stop."""
+        """End the scheduler, and ask running jobs to stop."""
         self._stop.set()
         term = self._term
         if term is not None:
@@ -89,7 +89,7 @@ class _Term:
         self._table = table
         self._runner = runner
         self._set: dict[str, list[ScheduleRow]] = {}
-        # Last slot of each job that has a run or was recorded as missed.
+        # Latest slot of each job that was run or recorded as missed.
         self._done: dict[str, datetime] = {}
         self._pool = ThreadPoolExecutor(THREADS_PER_JOB * len(table), thread_name_prefix="job")
         self._asked: dict[str, Future[None]] = {}
@@ -97,12 +97,12 @@ class _Term:
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
             executors={"default": _Slots(self._slots_came)},
-            # No slot is too late, and each counts: the runner decides which of them run.
+            # APScheduler must pass on every slot, however late: the runner decides which slots run.
             job_defaults={"misfire_grace_time": None, "coalesce": False, "max_instances": 1_000_000},
         )
 
     def begin(self) -> None:
-        """Record runs and slots of the time without a leader, then start."""
+        """Record the interrupted runs and the missed slots of the time without a leader, then start."""
         at = self._context.clock()
         self._runner.interrupt_others()
         with self._context.database.transaction(PLATFORM) as tx:
@@ -114,7 +114,7 @@ class _Term:
         self._scheduler.start()
 
     def refresh(self) -> bool:
-        """Apply changed schedules and begin requested runs; False where a run could not be recorded."""
+        """Apply changed schedules and begin requested runs; returns False if a run could not be recorded."""
         with self._context.database.transaction(PLATFORM) as tx:
             schedules, waiting = scheduled_jobs.schedules(tx), scheduled_jobs.waiting(tx)
         for job in self._table:
@@ -129,7 +129,7 @@ class _Term:
         self._runner.stop()
 
     def end(self) -> None:
-        """Begin no more runs, and wait for those under way."""
+        """Begin no more runs, and wait for running ones."""
         self._runner.stop()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
@@ -169,7 +169,7 @@ class _Term:
             yield from schedule_of(self._table[job], row).slots(after, until)
 
     def _plan(self, job: str) -> None:
-        """Schedule a job's slots after the last recorded one."""
+        """Schedule the slots of a job that follow its last recorded slot."""
         row = last_of(self._set.get(job))
         if row is not None and row.is_paused:
             return
@@ -180,7 +180,7 @@ class _Term:
             schedule.trigger,
             id=job,
             replace_existing=True,
-            # Without it, a slot between now and the start would be lost.
+            # By default APScheduler begins now, and would lose a slot between the last recorded one and now.
             next_run_time=schedule.next_after(after),
         )
 
@@ -204,7 +204,7 @@ class _Term:
             try:
                 work()
             except Exception:
-                # The next leader records it.
+                # This process gives up its leadership; the next leader records the run.
                 log.exception("a run could not be recorded")
                 self._failed.set()
 
@@ -212,7 +212,7 @@ class _Term:
 
 
 class _Slots(BaseExecutor):  # type: ignore[misc]
-    """Executor that passes on the slots themselves: APScheduler does not give a job its scheduled time."""
+    """Executor that calls back with the slots, because APScheduler does not tell a job its scheduled time."""
 
     def __init__(self, came: Callable[[str, Sequence[datetime]], Future[None]]) -> None:
         super().__init__()

@@ -30,7 +30,7 @@ __all__ = ["Key", "NewKey"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewKey:
-    """Key as the API shows it once; `api_key` is the secret, which no retry is shown again."""
+    """New key as the API shows it once; `api_key` is the secret, and None in the answer to a retry."""
 
     key_id: UUID
     user_id: UUID
@@ -131,7 +131,7 @@ def delete_key(
 
 
 def key_state(key: Key) -> Values:
-    """State of a key in log rows."""
+    """State of a key as log rows record it."""
     return {"key_id": key.key_id, "user_id": key.user_id, "name": key.name, "expires_at": key.expires_at}
 
 
@@ -161,10 +161,10 @@ def ensure_operator_key(
     *,
     announce: Callable[[str], None] = lambda _: None,
 ) -> str | None:
-    """Store the chosen operator's key, or make and return one if there is none.
+    """Store the operator's key if one was chosen; otherwise, if none is stored, make a key and return it.
 
-    A new key is announced before it is stored: a shown key that is not valid is noticed, a valid key that was
-    never shown is lost.
+    A new key is announced before it is stored: a shown key that is not valid is noticed, but a valid key that
+    was never shown would be lost.
     """
     with database.transaction(PLATFORM) as tx:
         tenancy.lock_operator(tx)

@@ -14,7 +14,7 @@ from sql.queries.as_of import CommitRow, ResourceThen
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeThen:
-    """A page of the tree at an instant, and the commit of `main`, None before the first."""
+    """A page of the tree at an instant; `commit` is the tip of `main` then, None before its first commit."""
 
     commit: str | None
     at: datetime
@@ -29,7 +29,7 @@ def page(
     kind: Kind | None,
     paging: Paging,
 ) -> TreeThen:
-    """The resources at an instant, or at a commit by the beginning of its id, newest first.
+    """List the resources at an instant, or at a commit given by the beginning of its id; newest first.
 
     Raises CommitNotFound, AmbiguousRef.
     """

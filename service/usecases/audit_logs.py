@@ -50,7 +50,7 @@ def audit_page(
     filters: AuditFilter,
     paging: Paging,
 ) -> Page[AuditEvent]:
-    """Read the events that match, newest first; the platform's own for None."""
+    """Read the events that match, newest first. No subscription means the platform's own events."""
     return page_of_log(context, caller, subscription_id, AUDIT_LOG, filters, paging)
 
 

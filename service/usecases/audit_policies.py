@@ -19,7 +19,7 @@ __all__ = ["AuditPolicy"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditPolicy:
-    """Rules, of which the first that fits decides, and the depth if none fits."""
+    """Rules of an audit policy: the first that fits decides. If none fits, `default_depth` applies."""
 
     rules: Sequence[Rule]
     default_depth: Depth = field(default=DEFAULT_DEPTH)
@@ -35,10 +35,10 @@ def get(context: Context, subscription_id: SubscriptionId) -> AuditPolicy:
 def replace(
     context: Context, caller: Caller, subscription_id: SubscriptionId, rules: Sequence[Rule]
 ) -> AuditPolicy:
-    """Replace the rules; later calls are recorded by the new ones."""
+    """Replace the rules; later calls are recorded by the new rules."""
     wanted = tuple(rules)
     with context.database.transaction(subscription_id) as tx:
-        # Two replacements at once are carried out one after the other.
+        # The lock makes concurrent replacements follow one another.
         locked = tenancy.subscription(tx, subscription_id, lock=True)
         if locked is None:
             raise SubscriptionNotFound("There is no such subscription for this key.")

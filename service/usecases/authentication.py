@@ -1,4 +1,4 @@
-"""Authentication: find the caller that an API key stands for."""
+"""Authentication: find the caller to whom an API key belongs."""
 
 import hmac
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ class Authenticator:
     clock: Clock
 
     async def authenticate(self, key: str, origin: Origin) -> Caller:
-        """Caller that a key stands for; raises Unauthenticated for an unknown, expired or deleted key."""
+        """Return the caller of a key; raises Unauthenticated for an unknown, expired or deleted key."""
         candidates = await self.credentials.candidates(api_keys.id_of(key))
         presented = api_keys.digest(key)
         at = self.clock()
         for credential in candidates:
-            # Compared in constant time: the duration tells nothing about the key.
+            # Compared in constant time, so that the duration tells nothing about the key.
             if hmac.compare_digest(credential.secret_hash, presented):
                 caller = _caller(credential, origin)
                 if credential.expires_at is not None and credential.expires_at <= at:

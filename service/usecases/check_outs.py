@@ -68,7 +68,7 @@ class HeldCheckOut(CheckOut):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckOuts:
-    """A page of the running check-outs, the caller's own apart from the others'."""
+    """A page of the running check-outs: the caller's own in one list, other users' in another."""
 
     ours: list[HeldCheckOut]
     theirs: list[HeldCheckOut]
@@ -86,7 +86,7 @@ class CheckedInMany:
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """A check-out and the blob of its content: the facts from which a retry is answered."""
+    """A check-out and the git blob of its content, stored to answer a retry."""
 
     check_out: CheckOut
     git_blob_id: str
@@ -114,7 +114,7 @@ def check_out(
     if_match: Match | None = None,
     once: Attempt | None = None,
 ) -> CheckedOutDocument:
-    """Take the lease on a resource, or renew one's own.
+    """Take the lease on a resource, or renew the caller's own lease.
 
     Raises ResourceNotFound, ResourceDeleted, StaleVersion, or CheckedOut while another user's lease runs.
     """
@@ -129,7 +129,7 @@ def check_out(
 
     def work(tx: Transaction) -> _Taken:
         if not user[0]():
-            # Deleted since the key was verified: no user could end the lease.
+            # The user was deleted after the key was verified: no user would be left who could end the lease.
             raise Unauthenticated("The user of this API key was deleted.")
         locked = _live(found.found(), kind, resource_id)
         resource, version, held = locked.row, locked.current, locked.check_out
@@ -182,9 +182,10 @@ def check_out(
 
 
 async def check_in_many(context: Context, change: CheckInMany, *, demands_if_match: bool) -> CheckedInMany:
-    """Store many resources in one commit and end one's check-outs of them, or nothing.
+    """Store many resources in one commit and end the caller's check-outs of them: all or none.
 
-    Raises Invalid if a resource is named twice, IfMatchRequired, and the refusals that the change names.
+    Raises Invalid if a resource is named twice, IfMatchRequired, and the errors that the change's class
+    names.
     """
     _check_items(change.items, demands_if_match=demands_if_match)
     result = await context.committer.submit(change)
@@ -225,7 +226,7 @@ def release(
     force: bool,
     if_match: Match | None,
 ) -> None:
-    """Release one's check-out without a new version, or with `force` another user's.
+    """Release the caller's check-out without a new version; with `force`, another user's check-out.
 
     Raises ResourceNotFound, ResourceDeleted, NotCheckedOut, NotHolder, StaleVersion. The caller checks that
     only an admin uses force.
@@ -263,7 +264,7 @@ def release(
 def page(
     context: Context, subscription_id: SubscriptionId, user_id: UserId | None, paging: Paging
 ) -> CheckOuts:
-    """The running check-outs, newest first, the user's own apart from the others'."""
+    """List the running check-outs, newest first; the user's own are in a list of their own."""
     filters = {"list": "check-outs", "of": subscription_id, "for": user_id}
     before = time_position(paging.position(filters))
     at = context.clock()
@@ -289,7 +290,7 @@ def _held(row: check_outs.RunningCheckOut) -> HeldCheckOut:
 
 
 def _live(found: Sequence[LockedResource], kind: Kind, resource_id: UUID) -> LockedResource:
-    """The resource that was read; raises ResourceNotFound, ResourceDeleted."""
+    """Return the resource that was found; raises ResourceNotFound, ResourceDeleted."""
     if not found:
         raise resource_not_found(kind, resource_id)
     if found[0].row.deleted_at is not None:

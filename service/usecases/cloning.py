@@ -14,13 +14,13 @@ log = structlog.get_logger(__name__)
 
 
 def prepare(context: Context, author: Member) -> None:
-    """Move the refs to their rows, so that a clone shows every acknowledged version."""
+    """Move the refs to the commits in their rows, so that a clone has every acknowledged version."""
     if settle(context.database, context.store, author.subscription_id):
         log.info("refs were behind their rows and followed", subscription_id=str(author.subscription_id))
 
 
 def record(context: Context, author: Member, action: Action, about: Values) -> None:
-    """Record a clone or fetch before its first byte is sent: no audit, no clone."""
+    """Record a clone or fetch before its first byte is sent; if that fails, nothing is sent."""
     subject = Subject("repository", author.subscription_id, None)
     with context.database.transaction(author.subscription_id) as tx:
         events.record(tx, author, author.subscription_id, subject, action, context.clock(), new=about)

@@ -27,16 +27,16 @@ _SUBSCRIPTION = TypeAdapter(SubscriptionRow)
 def close(
     context: Context, caller: Caller, subscription_id: SubscriptionId, reason: str, *, once: Attempt | None
 ) -> Subscription:
-    """Close a subscription: it can only be read, and is purged when its time is over.
+    """Close a subscription: from now on it can only be read, and after the setting `purge_days` it is purged.
 
-    Raises SubscriptionClosed where it is closed already, and Held.
+    Raises SubscriptionClosed if it is closed already, and Held if a legal hold keeps it.
     """
 
     def work(tx: Transaction) -> SubscriptionRow:
         before = _locked(tx, subscription_id)
         if before.closed_at is not None:
             raise SubscriptionClosed("The subscription is closed already.")
-        # As the committer does: a running batch is written before the closing, and none after it.
+        # The committer takes this lock, too: a running batch is written before the closing, none after it.
         repositories.lock(tx, subscription_id)
         at = context.clock()
         in_the_way = next(iter(held_rows.running(tx, subscription_id, at)), None)
@@ -60,7 +60,7 @@ def reopen(
 ) -> Subscription:
     """Reopen a closed subscription.
 
-    Raises SubscriptionOpen where it is not closed, SubscriptionClosed once it has been exported to be purged.
+    Raises SubscriptionOpen if it is not closed, and SubscriptionClosed if it was exported to be purged.
     """
 
     def work(tx: Transaction) -> SubscriptionRow:
@@ -79,12 +79,12 @@ def reopen(
 
 
 def _because(caller: Caller, reason: str) -> Caller:
-    """The caller with the reason from the body."""
+    """Return the caller with the reason from the request's body."""
     return replace(caller, origin=replace(caller.origin, reason=reason))
 
 
 def _locked(tx: Transaction, subscription_id: SubscriptionId) -> SubscriptionRow:
-    """The subscription's row, locked until the transaction ends."""
+    """Read a subscription's row, locked until the transaction ends; raises SubscriptionNotFound."""
     row = tenancy.subscription(tx, subscription_id, lock=True)
     if row is None:
         raise SubscriptionNotFound("There is no such subscription for this key.")

@@ -61,7 +61,7 @@ def add(
     def work(tx: Transaction) -> Comment:
         at = context.clock()
         resource = lock_resource(tx, subscription_id, kind, resource_id)
-        # The version first: a missing version is refused before a conflict.
+        # The version is looked up first, so that a missing version is reported rather than a conflict.
         version = find(tx, subscription_id, kind, resource_id, ref, at)
         if resource.deleted_at is not None:
             raise resource_deleted(kind)

@@ -25,7 +25,8 @@ class Context:
     committer: Committer
     clock: Clock
     public_url: str
-    # Diffs mostly wait, for a few seconds at most: not on the threads that all other reads share.
+    # Diffs have threads of their own: they mostly wait, for a few seconds at most, and must not fill the
+    # threads that all other reads share.
     diff_threads: CapacityLimiter
 
 

@@ -8,12 +8,13 @@ from sql.pipelines import Later
 from sql.queries import tenancy
 from sql.queries.tenancy import Credential
 
-# Seconds. With 64 clients that save through two workers PostgreSQL takes a sixth less for each save.
+# Seconds to wait for further requests. With 64 clients that save through two workers, PostgreSQL then takes a
+# sixth less for each save.
 GATHER_SECONDS = 0.004
 
 
 class CredentialReader:
-    """Ask the database after each request came, so that a deleted key ends at once; for one event loop."""
+    """Reads credentials after a request arrived, so that a deleted key ends at once; for one event loop."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -22,7 +23,7 @@ class CredentialReader:
         )
 
     async def candidates(self, key_id: UUID | None) -> list[Credential]:
-        """Key of that id, if it exists, and the operator's: at most two, to be compared by hash.
+        """Read the key of an id, if it exists, and the operator's key: at most two, to be compared by hash.
 
         Raises the errors of `sql.errors`.
         """

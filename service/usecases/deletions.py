@@ -35,8 +35,8 @@ __all__ = ["DeletionFilter"]
 class Deletion(DeletedResource):
     """A deleted resource; `counts` counts it and all resources below it that were deleted with it.
 
-    The resource that was named in the call is the root, of level 0. `can_be_restored` is about now;
-    `purged_at` is the time at which a softly deleted resource was deleted for good.
+    The resource that the call named is the root and has level 0. `can_be_restored` says if it can be restored
+    now; `purged_at` is the time at which a softly deleted resource was deleted for good.
     """
 
     counts: Mapping[str, int]
@@ -56,24 +56,25 @@ class Deletion(DeletedResource):
 
 @dataclass(frozen=True, kw_only=True)
 class DeletionMade(Deletion):
-    """A deletion as its call answers; `warnings` name live workflows whose connector was deleted."""
+    """A deletion as its call returns it; `warnings` name live workflows whose connector was deleted."""
 
     warnings: Sequence[Warned]
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeletionWithData(Deletion):
-    """A deletion with the snapshot of the resource; None for callers that may not read a purged one."""
+    """A deletion and the resource's snapshot, or None if the caller may not read the purged resource."""
 
     resource_data: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restoration:
-    """The resources that a restore restored, or with `dry_run` would, by collection, and its conflicts.
+    """The result of a restore, or with `dry_run` the expected result.
 
-    `missing` were deleted for good since, `kept` were restored on their own before and are left alone.
-    `blobs` is the result of a comparison with git before the deletion.
+    `restored` counts resources by collection. `missing` resources were deleted for good since; `kept` ones
+    were restored separately before, and stay unchanged. `blobs` is the result of a comparison with git before
+    the deletion.
     """
 
     deletion_id: UUID
@@ -87,7 +88,7 @@ class Restoration:
 
 
 async def delete(context: Context, change: Delete | Purge) -> DeletionMade:
-    """Delete a resource and all below it; raises the refusals that the change names."""
+    """Delete a resource and all below it; raises the errors that the change's class names."""
     done = await context.committer.submit(change)
     warnings: Sequence[Warned] = ()
     if done.connectors and done.deletion.is_soft_delete:
@@ -97,7 +98,7 @@ async def delete(context: Context, change: Delete | Purge) -> DeletionMade:
 
 
 async def restore(context: Context, change: Restore) -> Restoration:
-    """Restore a deletion, or the part of one. Raises the refusals that the change names."""
+    """Restore a deletion, or a part of it; raises the errors that the change's class names."""
     done = await context.committer.submit(change)
     return Restoration(
         deletion_id=done.deletion_id,
@@ -114,7 +115,7 @@ async def restore(context: Context, change: Restore) -> Restoration:
 def get(
     context: Context, subscription_id: SubscriptionId, deletion_id: UUID, *, purged: bool
 ) -> DeletionWithData:
-    """One deletion, with the snapshot of the resource; with `purged`, also if it was deleted for good.
+    """Read a deletion with the resource's snapshot; a purged resource's snapshot only with `purged`.
 
     Raises DeletionNotFound.
     """
@@ -141,7 +142,7 @@ def page(
 
 
 def _values(row: DeletionRow, at: datetime) -> dict[str, Any]:
-    """The fields of a Deletion at an instant."""
+    """Make the fields of a Deletion as of an instant."""
     values: dict[str, Any] = {
         each.name: getattr(row, each.name) for each in fields(Deletion) if each.name != "counts"
     }

@@ -16,7 +16,7 @@ from service.usecases.documents import snapshot_bytes
 from service.usecases.versions import Version, find, reading, shown
 from sql.queries.versions import VersionRow
 
-# Longer than any diff of documents that people edit takes; past it, the patch replaces the whole value.
+# No diff of documents that people edit takes this long. After this time, the patch replaces the whole value.
 LIMIT_SECONDS = 2.0
 
 
@@ -38,7 +38,7 @@ async def between(
     to_ref: str,
     purged: bool,
 ) -> dict[str, Any]:
-    """`{from, to, json_patch, text}` of the versions that two refs name.
+    """Compare the versions that two refs name; returns `{from, to, json_patch, text}`.
 
     Raises ResourceNotFound, VersionNotFound, AmbiguousRef.
     """
@@ -65,7 +65,7 @@ def _between(
 
 
 def difference(kind: Kind, resource_id: UUID, old: bytes, new: bytes) -> Difference:
-    """The diff of two snapshots of a resource, in bounded time."""
+    """Compare two snapshots of a resource, in bounded time."""
     path = snapshot_path(kind.collection, str(resource_id))
     return Difference(
         json_patch=diff.json_patch(old, new, seconds=LIMIT_SECONDS),
@@ -76,7 +76,7 @@ def difference(kind: Kind, resource_id: UUID, old: bytes, new: bytes) -> Differe
 def described(
     context: Context, subscription_id: SubscriptionId, old: VersionRow, new: VersionRow, made: Difference
 ) -> dict[str, Any]:
-    """A diff with its two versions, as the API answers it."""
+    """Make the API's answer from a diff and its two versions."""
     ends: dict[str, Version] = {
         "from": shown(context, subscription_id, old),
         "to": shown(context, subscription_id, new),

@@ -14,7 +14,7 @@ def snapshot_bytes(context: Context, subscription_id: SubscriptionId, blob_id: s
 
 
 def snapshot_of(context: Context, subscription_id: SubscriptionId, blob_id: str) -> dict[str, Any]:
-    """A snapshot as a value; its numbers are those of the document, which JSONB would normalise."""
+    """Read a snapshot as a value. Its numbers are as in the document; JSONB would normalise them."""
     snapshot: dict[str, Any] = orjson.loads(snapshot_bytes(context, subscription_id, blob_id))
     return snapshot
 

@@ -16,7 +16,7 @@ Other = TypeVar("Other")
 
 @dataclass(frozen=True, slots=True)
 class EventBatch(Generic[Event]):
-    """Events in the order of the body; `is_single` for a body that is one event and no array."""
+    """Events in the order of the body; `is_single` if the body is one event instead of an array."""
 
     events: Sequence[Event]
     is_single: bool
@@ -30,7 +30,7 @@ class EventBatch(Generic[Event]):
         return EventBatch([made_of(event) for event in self.events], self.is_single)
 
     def check(self, fault_of: Callable[[Event], tuple[str, str] | None]) -> None:
-        """Raise Invalid for events with a fault, which is the name of a field and a description."""
+        """Raise Invalid if events have faults; a fault is the name of a field and a description."""
         faults: list[Fault] = []
         for index, event in enumerate(self.events):
             found = fault_of(event)
@@ -46,7 +46,7 @@ class EventBatch(Generic[Event]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """The number of events that were stored, and the id of a single one."""
+    """The number of stored events, and the id of an event that was sent alone."""
 
     accepted: int
     ids: list[UUID] | None

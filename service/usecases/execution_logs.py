@@ -31,7 +31,7 @@ from sql.queries.execution_logs import ExecutionRow as ExecutionEvent
 
 __all__ = ["ExecutionBucket", "ExecutionEvent", "ExecutionFilter"]
 
-# Limits of a platform's time against ours: events kept through an outage, and clocks that differ.
+# Limits of the time that a platform reports: it may send events late, after an outage, and clocks differ.
 OLDEST = timedelta(days=7)
 AHEAD = timedelta(minutes=5)
 
@@ -43,7 +43,7 @@ _ACCEPTED = TypeAdapter(Accepted)
 
 @dataclass(frozen=True, kw_only=True)
 class ReportedExecution(ExecutionDetails):
-    """An execution event as a platform reports it; without a `created_at` it gets the time now."""
+    """An execution event as a platform reports it; if `created_at` is None, it gets the time now."""
 
     created_at: datetime | None
 

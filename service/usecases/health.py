@@ -28,7 +28,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Checks of all parts; `warnings` prevent no request."""
+    """Checks of all parts; requests are served in spite of `warnings`."""
 
     ready: bool
     checks: dict[str, Check]
@@ -50,7 +50,7 @@ def _database(context: Context) -> tuple[dict[str, Check], list[str]]:
         with context.database.transaction(PLATFORM) as tx:
             state = schema.state(tx)
     except DatabaseError as error:
-        # The reason is in the log alone: it names hosts and users.
+        # The reason is only logged, because it names hosts and users.
         log.warning("the database does not answer", error=str(error))
         return {"database": Check(ok=False, detail="does not answer")}, []
     checks = {
@@ -88,12 +88,12 @@ def _overdue(context: Context) -> list[str]:
     try:
         return scheduled_jobs.overdue(context)
     except DatabaseError:
-        # The database answered just before: the next check tells more.
+        # The database answered a moment ago: the next check will report its failure.
         return []
 
 
 def figures(context: Context) -> list[Gauge]:
-    """Figures of scheduled jobs and repositories, none while the database does not answer."""
+    """Read figures of scheduled jobs and repositories; returns none while the database does not answer."""
     try:
         jobs = scheduled_jobs.all_jobs(context)
         with context.database.transaction(PLATFORM) as tx:

@@ -28,7 +28,7 @@ State = Literal["active", "lapsed", "released"]
 
 @dataclass(frozen=True, kw_only=True)
 class Hold(HoldRow):
-    """A hold with its state: lapsed where its time is over and nobody released it."""
+    """A legal hold with its state; `lapsed` if its time is over and nobody released it."""
 
     state: State
 
@@ -58,7 +58,7 @@ def place(
     """Place a hold: it keeps rows and resources from every scheduled job, and from being deleted for good."""
 
     def work(tx: Transaction) -> HoldRow:
-        # A permanent deletion ends before the hold is placed, or sees it.
+        # The committer takes this lock, too: a permanent deletion ends before the hold, or sees it.
         repositories.lock(tx, subscription_id)
         at = context.clock()
         _check(tx, subscription_id, wanted, at)

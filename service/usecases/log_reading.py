@@ -17,9 +17,9 @@ from sql.log_reading import Log, Statistics
 from sql.log_windows import FAR_PAST, LogPaging, TimeFilter
 from sql.time_buckets import begin_of
 
-# For a filter without `since`: the last buckets up to its `until`, or up to now.
+# Number of buckets if a filter has no `since`: the last ones up to its `until`, or up to now.
 DEFAULT_BUCKETS = 100
-# A chart shows no more, and a moment suffices to read them; rows are buckets times groups.
+# A chart shows no more buckets, and reading these takes a moment. Rows are buckets times groups.
 MAX_BUCKETS = 2_000
 MAX_ROWS = 10_000
 
@@ -77,7 +77,7 @@ def figures_of_log(
         rows = log_reading.statistics(
             tx, statistics, subscription_id, filters, width=width, group_by=group_by, limit=MAX_ROWS + 1
         )
-        # Before the reading is recorded: a refused one has its own row.
+        # Checked before the reading is recorded, because a refused reading gets a row of its own.
         if len(rows) > MAX_ROWS:
             raise _too_many(f"more than {MAX_ROWS:,} groups in all buckets together", "group_by")
         asked: Mapping[str, Any] = {**filters.given(), "bucket": bucket}

@@ -1,4 +1,4 @@
-"""Logins: the first use of each key in an hour, by the clock in UTC, is recorded as one."""
+"""Logins: the first use of each key in each hour of the clock (UTC) is recorded as a login."""
 
 from datetime import datetime
 from uuid import UUID
@@ -15,7 +15,7 @@ from sql.queries import tenancy
 
 
 class LoginRecorder:
-    """Record logins: remember the keys used in this hour; the database knows other processes' records."""
+    """Records logins. Remembers the keys used in this hour; the database has other processes' logins."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -24,9 +24,9 @@ class LoginRecorder:
         self._noted: set[UUID] = set()
 
     async def note(self, caller: Caller, key_id: UUID) -> None:
-        """Record a login unless this hour has one of that key; raises the errors of `sql.errors`.
+        """Record a login unless the key has one in this hour; raises the errors of `sql.errors`.
 
-        Of several requests at once, one waits for the record; it is not answered if the record can't be made.
+        Of several requests at once, one waits for the record, and fails if the record can't be made.
         """
         hour = self._clock().replace(minute=0, second=0, microsecond=0)
         if hour != self._hour:

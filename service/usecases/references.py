@@ -16,18 +16,18 @@ from service.usecases.documents import definition_of
 from sql.queries import references, resources
 
 FIELD = "connector_id"
-# Bounds of one page: searching a workflow of 7 KB takes PostgreSQL 0.08 ms, a larger one in proportion to its
+# Limits of one page: searching a workflow of 7 KB takes PostgreSQL 0.08 ms, a larger one in proportion to its
 # stored size.
 MAX_SCANNED = 1_000
 MAX_SCANNED_BYTES = 8 * 1024 * 1024
-# Bounds of a deletion: workflows searched, and workflows named in a warning.
+# Limits of one deletion: workflows searched, and workflows named in a warning.
 MAX_SEARCHED = 20_000
 MAX_NAMED = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """One end of a reference; `resource_id` is the text in the definition, perhaps of no live resource."""
+    """One end of a reference; `resource_id` is the text in the definition, and may name no live resource."""
 
     resource_type: str
     resource_id: str
@@ -45,9 +45,9 @@ class Referring:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warned:
-    """A warning of a deletion: `connector_referenced`, or `references_not_searched` if there were too many.
+    """A warning of a deletion: `connector_referenced`, or `references_not_searched` for too many workflows.
 
-    `referenced_by` names some of the referring workflows, `references` counts them.
+    `referenced_by` names some of the referring workflows, `references` counts all of them.
     """
 
     code: str
@@ -62,10 +62,10 @@ class Warned:
 def page(
     context: Context, subscription_id: SubscriptionId, kind: Kind, resource_id: UUID, paging: Paging
 ) -> Page[Reference]:
-    """The connectors that a workflow names, or the workflows that name a connector; none for other kinds.
+    """List the connectors that a workflow names, or the workflows that name a connector.
 
-    Raises ResourceNotFound. A page of workflows may be short, or empty, if few name the connector: the next
-    cursor continues.
+    Other kinds have no references. Raises ResourceNotFound. A page of workflows may be short, or empty, if
+    few name the connector: the next cursor continues.
     """
     with context.database.transaction(subscription_id) as tx:
         row = resources.get(tx, subscription_id, kind, resource_id, at=context.clock())
@@ -74,7 +74,7 @@ def page(
     filters = {"list": "references", "of": resource_id}
     match kind:
         case Kind.WORKFLOW:
-            # Bound to this version: a position in its list means nothing in the next one.
+            # The cursor is bound to this version: its position means nothing in the list of the next version.
             filters["at"] = row.git_blob_id
             definition = definition_of(context, subscription_id, row.git_blob_id)
             return _connectors(context, subscription_id, definition, paging, filters)
@@ -88,9 +88,9 @@ def page(
 def warnings_of(
     context: Context, subscription_id: SubscriptionId, deleted: Mapping[UUID, str]
 ) -> list[Warned]:
-    """Warnings for the deleted connectors, given by id and name, that live workflows still name.
+    """Warn of deleted connectors that live workflows still name; `deleted` has their names by id.
 
-    Searches at most MAX_SEARCHED workflows, the newest first; one warning says so if there are more.
+    Searches at most MAX_SEARCHED workflows, the newest first; if there are more, one warning says so.
     """
     naming: dict[str, list[Referring]] = {}
     before, searched, saw_all = None, 0, False
@@ -151,7 +151,7 @@ def _connectors(
 
 
 def _named(definition: dict[str, Any]) -> Iterator[str]:
-    """The texts of all `connector_id` fields in a definition."""
+    """Yield the texts of all `connector_id` fields in a definition."""
     waiting: list[Any] = [definition]
     while waiting:
         value = waiting.pop()

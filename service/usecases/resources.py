@@ -48,19 +48,22 @@ class Resource(ResourceSummary):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changed(Resource):
-    """A resource as a change of it answers; `unchanged` if no version was made."""
+    """A resource as an update returns it; `unchanged` if no version was made."""
 
     unchanged: bool
 
 
 async def create(context: Context, change: Create) -> Resource:
-    """Make a resource and commit its version 1. Raises the refusals that the change names."""
+    """Make a resource and commit its version 1; raises the errors that the change's class names."""
     written = await context.committer.submit(change)
     return Resource(**_written(written), definition=orjson.loads(change.definition))
 
 
 async def amend(context: Context, change: Amend) -> Changed:
-    """Set name, description or parent, as the next version. Raises the refusals that the change names."""
+    """Store a new name, description or parent as the next version.
+
+    Raises the errors that the change's class names.
+    """
     written = await context.committer.submit(change)
     definition = await to_thread.run_sync(
         definition_of, context, change.author.subscription_id, written.version.git_blob_id
@@ -128,7 +131,7 @@ def _summary(row: ResourceRead) -> ResourceSummary:
 
 
 def _written(written: Written) -> dict[str, Any]:
-    """The fields of a summary after a change."""
+    """Make the fields of a ResourceSummary from the result of a change."""
     row, version = written.resource, written.version
     names = ResourceRow.__dataclass_fields__.keys() & ResourceSummary.__dataclass_fields__.keys()
     return {name: getattr(row, name) for name in names} | {

@@ -23,14 +23,14 @@ Rules = Mapping[RuleKey, int | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetentionPolicies:
-    """Every rule: first those for all, which have no subscription, then those of single subscriptions."""
+    """Rules: first those for all subscriptions, with `subscription_id` None, then those of single ones."""
 
     items: Sequence[PolicyRow]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyTerms:
-    """A rule to set: for all without a subscription, for good without a number of days."""
+    """A rule to set. No subscription means all of them; no number of days means for good."""
 
     level: Level
     keep_days: int | None
@@ -38,7 +38,7 @@ class PolicyTerms:
 
 
 def get(context: Context) -> RetentionPolicies:
-    """The rules."""
+    """Read all rules."""
     with context.database.transaction(PLATFORM) as tx:
         return RetentionPolicies(items=_ordered(retention_policies.rules(tx)))
 
@@ -46,9 +46,9 @@ def get(context: Context) -> RetentionPolicies:
 def replace(
     context: Context, caller: Caller, wanted: Sequence[PolicyTerms], *, confirm: bool
 ) -> RetentionPolicies:
-    """Replace all rules; a level without a given rule for all gets its default.
+    """Replace all rules; a level that is given no rule for all subscriptions gets its default rule.
 
-    Raises Invalid, also where a permanent log would be kept for less time than now without `confirm`.
+    Raises Invalid, also if a permanent log would be kept for less time than now and `confirm` is false.
     """
     with context.database.transaction(PLATFORM) as tx:
         retention_policies.lock(tx)
@@ -68,7 +68,7 @@ def replace(
 
 
 def _whole(tx: Transaction, wanted: Sequence[PolicyTerms]) -> Rules:
-    """The complete new rules; raises Invalid for one given twice, or of an unknown subscription."""
+    """Add the default rules; raises Invalid if a rule is given twice, or its subscription is unknown."""
     given: dict[RuleKey, int | None] = {}
     faults: list[Fault] = []
     known = {None, *tenancy.known(tx, [w.subscription_id for w in wanted if w.subscription_id is not None])}
@@ -86,7 +86,7 @@ def _whole(tx: Transaction, wanted: Sequence[PolicyTerms]) -> Rules:
 
 
 def _shortens(before: Rules, after: Rules, level: Level) -> bool:
-    """True if anybody's rows of a level would be kept for less time."""
+    """Return whether any subscription's rows of a level would be kept for less time."""
     whose = {None} | {of for of, named in (before.keys() | after.keys()) if named == level}
     return any(_is_less(_days(after, of, level), _days(before, of, level)) for of in whose)
 
@@ -101,7 +101,7 @@ def _is_less(days: int | None, than: int | None) -> bool:
 
 
 def _record(tx: Transaction, caller: Caller, before: Rules, after: Rules, at: datetime) -> None:
-    """Record the changes: those for all as an event of the platform, a subscription's own in its log."""
+    """Record changed rules: those for all as an event of the platform, others as one of the subscription."""
     changed = {of for (of, _), _ in before.items() ^ after.items()}
     for of in sorted(changed, key=str):
         subject = Subject("retention_policy", of, None)
@@ -114,6 +114,6 @@ def _state(rules: Rules, subscription_id: UUID | None) -> Values:
 
 
 def _ordered(rows: Iterable[PolicyRow]) -> list[PolicyRow]:
-    """Sort the rules for all first, each in the order of the levels."""
+    """Sort rules: those for all subscriptions first, then by subscription, and by level in each."""
     order = list(Level)
     return sorted(rows, key=lambda row: (str(row.subscription_id or ""), order.index(Level(row.level))))

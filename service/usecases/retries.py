@@ -25,9 +25,9 @@ def run_once(
 ) -> Result:
     """Run `work` in a transaction of its own; a retry returns the result of the first try.
 
-    `kept` removes the secret of a result before it is kept for retries. The statements of `first` are sent
-    with the beginning of the transaction. Raises RequestInFlight, KeyReused, and the errors of `work`, which
-    roll back.
+    `kept` removes a secret from the result before the result is stored for retries. The statements of `first`
+    are sent together with the beginning of the transaction. Raises RequestInFlight, KeyReused, and the errors
+    of `work`, which roll the transaction back.
     """
     subscription_id = None if scope == PLATFORM else scope
     with context.database.transaction(scope, first=first) as tx:

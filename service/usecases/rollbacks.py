@@ -28,7 +28,7 @@ class Foretold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolledBackMany:
-    """The effects of a rollback of many resources, or with `dry_run` the expected ones.
+    """The effects of a rollback of many resources, or with `dry_run` its expected effects.
 
     `skipped` are the resources that it leaves unchanged, with reasons.
     """
@@ -41,7 +41,7 @@ class RolledBackMany:
 
 
 async def roll_back(context: Context, change: RollBack) -> Saved | dict[str, Any]:
-    """Roll one resource back; a dry run answers the diff. Raises the refusals that the change names."""
+    """Roll one resource back; a dry run returns the diff. Raises the errors that the change's class names."""
     result = await context.committer.submit(change)
     if isinstance(result, Foreseen):
         return await to_thread.run_sync(_foretold, context, change, result, limiter=context.diff_threads)
@@ -60,9 +60,9 @@ def _foretold(context: Context, change: RollBack, foreseen: Foreseen) -> dict[st
 
 
 async def roll_back_many(context: Context, change: RollBackMany) -> RolledBackMany:
-    """Roll many resources back; a dry run answers the resources that would change.
+    """Roll many resources back; a dry run returns the resources that would change.
 
-    Raises the refusals that the change names.
+    Raises the errors that the change's class names.
     """
     result = await context.committer.submit(change)
     if isinstance(result, WrittenMany):

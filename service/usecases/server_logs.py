@@ -18,5 +18,5 @@ def server_page(
     filters: ServerLogFilter,
     paging: Paging,
 ) -> Page[ServerEvent]:
-    """Read the requests that match, newest first; for None those of all subscriptions and of none."""
+    """Read the requests that match, newest first. No subscription means all, also those without one."""
     return page_of_log(context, caller, subscription_id, SERVER_LOG, filters, paging)

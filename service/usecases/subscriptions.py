@@ -53,7 +53,7 @@ def create_subscription(
     def work(tx: Transaction) -> SubscriptionRow:
         at = context.clock()
         row = SubscriptionRow(SubscriptionId(mint()), name, at, require_if_match)
-        # Before the rows: a folder without rows is harmless, rows without a folder are a fault.
+        # Made before the rows: a folder without rows is harmless, but rows without a folder are a fault.
         context.store.ensure(str(row.subscription_id))
         tenancy.insert_subscription(tx, row)
         repositories.create(tx, row.subscription_id, at)
@@ -70,14 +70,14 @@ def create_subscription(
         )
         return row
 
-    # The retry belongs to the platform: the subscription does not exist before the first try.
+    # The result is stored for retries under the platform: before the first try there is no subscription.
     return shown(context, run_once(context, PLATFORM, once, _SUBSCRIPTION, work))
 
 
 def update_subscription(
     context: Context, caller: Caller, subscription_id: SubscriptionId, wanted: Values
 ) -> Subscription:
-    """Set name and require_if_match, as far as `wanted` has them; raises SubscriptionClosed."""
+    """Set name and require_if_match, if `wanted` has them; raises SubscriptionClosed."""
     with context.database.transaction(subscription_id) as tx:
         before = tenancy.subscription(tx, subscription_id, lock=True)
         if before is None:
@@ -85,7 +85,7 @@ def update_subscription(
         if before.closed_at is not None:
             # It was closed after the caller was admitted.
             raise SubscriptionClosed("The subscription was closed: it is only read.")
-        # Under the lock, so that changes have times in the order of their numbers.
+        # Read under the lock, so that the times of changes are in the order of their numbers.
         at = context.clock()
         after = replace(before, **wanted)
         if after != before:
@@ -108,7 +108,7 @@ def update_subscription(
 
 
 def subscriptions(context: Context, caller: Caller, paging: Paging) -> Page[Subscription]:
-    """List all subscriptions for the operator, the caller's own otherwise; newest first."""
+    """List all subscriptions if the caller is the operator, else the caller's own; newest first."""
     filters = {"list": "subscriptions", "of": caller.subscription_id}
     before = uuid_position(paging.position(filters))
     with context.database.transaction(caller.subscription_id or PLATFORM) as tx:
@@ -137,7 +137,7 @@ def subject_of(row: SubscriptionRow) -> Subject:
 
 
 def settings_of(row: SubscriptionRow) -> Values:
-    """State of a subscription in log rows; the fields of its closing only once it is closed."""
+    """State of a subscription as log rows record it; the fields of its closing only while it is closed."""
     values = asdict(row)
     closed = {name: values[name] for name in tenancy.CLOSING if values[name] is not None}
     return {"name": row.name, "require_if_match": row.require_if_match, **closed}

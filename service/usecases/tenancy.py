@@ -42,7 +42,7 @@ def _row(context: Context, subscription_id: UUID) -> SubscriptionRow | None:
 
 
 def locked_user(tx: Transaction, subscription_id: SubscriptionId, user_id: UUID | None) -> User:
-    """User, locked against deletion until the transaction ends; raises UserNotFound."""
+    """Read a user and lock it against deletion until the transaction ends; raises UserNotFound."""
     row = None if user_id is None else tenancy.user(tx, subscription_id, user_id, lock=True)
     if row is None:
         raise UserNotFound("There is no such user in this subscription.")

@@ -62,7 +62,7 @@ def create_user(
         return row
 
     try:
-        # The address is stored in the user's row alone; the retry has the same address in its body.
+        # The address is stored in the user's row alone. The answer to a retry takes it from the retry's body.
         made = run_once(
             context, subscription_id, once, _USER, work, kept=lambda user: replace(user, email=None)
         )
@@ -90,7 +90,7 @@ def update_user(
     user_id: UUID | None,
     wanted: Values,
 ) -> User:
-    """Set email and role, as far as `wanted` has them; raises UserNotFound."""
+    """Set email and role, if `wanted` has them; raises UserNotFound."""
     with context.database.transaction(subscription_id) as tx:
         before = locked_user(tx, subscription_id, user_id)
         at = context.clock()
@@ -119,7 +119,7 @@ def delete_user(
 ) -> None:
     """Delete a user with its keys and check-outs; raises UserNotFound."""
     with context.database.transaction(subscription_id) as tx:
-        # In the committer's order of locks, so that neither waits for the other half-way.
+        # Locks are taken in the committer's order, so that neither waits for a lock that the other has.
         repositories.lock(tx, subscription_id)
         row = locked_user(tx, subscription_id, user_id)
         at = context.clock()
@@ -148,7 +148,7 @@ def _release_all(
     for kind in sorted({check_out.resource_type for check_out in found}):
         ids = [check_out.resource_id for check_out in found if check_out.resource_type == kind]
         rows = resources.lock(tx, subscription_id, kind, ids)
-        # Read again under the locks: a resource may have been checked in meanwhile.
+        # Check-outs are read again under the locks, because a resource may have been checked in meanwhile.
         for check_out in check_outs.unreleased(tx, subscription_id, kind, ids).values():
             if check_out.checked_out_by != user.user_id:
                 continue
@@ -166,5 +166,5 @@ def _release_all(
 
 
 def _state(row: User) -> Values:
-    # Without the e-mail address: a person can be erased, a log row can't.
+    # The e-mail address is left out: a person must be erasable, and log rows can't be erased.
     return {"user_id": UserId(row.user_id), "username": row.username, "role": row.role}

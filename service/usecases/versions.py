@@ -38,7 +38,7 @@ class VersionWithData(Version):
 
 @dataclass(frozen=True, kw_only=True)
 class Saved(Version):
-    """A version as a write answers it; `unchanged` if the content was equal and no version was made."""
+    """A version as a write returns it; `unchanged` if the content was equal and no version was made."""
 
     unchanged: bool
 
@@ -82,7 +82,7 @@ def page(
     *,
     purged: bool,
 ) -> Page[Version]:
-    """A resource's versions that match `narrow`, newest first; raises ResourceNotFound.
+    """List the versions of a resource that match `narrow`, newest first; raises ResourceNotFound.
 
     `narrow` has fields of VersionFilter, and `author`: a user's id or name.
     """
@@ -145,13 +145,13 @@ def data(
 async def write(context: Context, change: Save | CheckIn | SetTag | SetPublished) -> Saved:
     """Write a change of one resource; returns the new version, or the unchanged one.
 
-    Raises the refusals that the change names.
+    Raises the errors that the change's class names.
     """
     return saved(context, change.author.subscription_id, await context.committer.submit(change))
 
 
 def saved(context: Context, subscription_id: SubscriptionId, written: Written) -> Saved:
-    """A written version as the API answers it."""
+    """Make a Saved from the result of a change."""
     return Saved(**_values(context, subscription_id, written.version), unchanged=written.unchanged)
 
 
@@ -163,7 +163,7 @@ def find(
     ref: str,
     at: datetime,
 ) -> VersionRow:
-    """The version that `ref` names of an existing resource; raises VersionNotFound, AmbiguousRef."""
+    """Find the version of an existing resource that `ref` names; raises VersionNotFound, AmbiguousRef."""
     row = version_refs.resolve(tx, subscription_id, kind, resource_id, ref, at)
     if row is None:
         raise version_not_found(kind, ref)
@@ -191,13 +191,13 @@ def lock_live_resource(
 
 
 def shown(context: Context, subscription_id: SubscriptionId, row: VersionRow) -> Version:
-    """A version's metadata as the API answers it."""
+    """Make a version's metadata from its row."""
     return Version(**_values(context, subscription_id, row))
 
 
 def _values(context: Context, subscription_id: SubscriptionId, row: VersionRow) -> dict[str, Any]:
     values = {name: getattr(row, name) for name in Version.__dataclass_fields__}
-    # The column keeps the URL of the time of writing; clients need the current one.
+    # The column has the URL at the time of writing; clients need the current URL.
     values["git_repo_url"] = git_url(context.public_url, subscription_id)
     return values
 

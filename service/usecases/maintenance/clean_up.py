@@ -17,7 +17,7 @@ from sql.queries.legal_holds import HoldRow
 
 NAME: Final = "clean-up"
 
-# Until then, a caller with an expired key reads that the key has expired, and not that it is unknown.
+# Expired keys are kept for this time, so that callers read that the key expired, not that it is unknown.
 KEYS_FOR: Final = timedelta(days=30)
 RECORDS_FOR: Final = timedelta(days=90)
 KEYS: Final = "api_keys"
@@ -71,7 +71,7 @@ def _revoke(context: JobContext, run: JobRun, spent: Spent) -> int:
 
 
 def _revoke_one(context: JobContext, run: JobRun, subscription_id: UUID, key_id: UUID) -> bool:
-    """Delete a key; False where it was deleted meanwhile."""
+    """Delete a key; returns False if it was deleted meanwhile."""
     with context.database.transaction(subscription_id) as tx:
         row = tenancy.key(tx, subscription_id, key_id)
         if row is None or not tenancy.delete_key(tx, subscription_id, key_id):
@@ -99,7 +99,7 @@ def _spent(at: datetime, kept: Kept) -> dict[str, Spent]:
 
 
 def _blocked(tx: Transaction, held: Sequence[HoldRow], at: datetime) -> list[Blocked]:
-    """Rows that each legal hold keeps: the difference that this hold alone makes."""
+    """Count the rows that each legal hold would keep on its own."""
     found = []
     for hold in held:
         without = _spent(at, Kept())

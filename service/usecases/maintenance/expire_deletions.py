@@ -36,8 +36,8 @@ TURN = 100
 WHAT = "deleted resources"
 _Position = tuple[datetime, UUID]
 
-# Overtaken by another caller: deleted for good, restored, restored and deleted again, or the subscription
-# was closed.
+# Another caller was faster: the resource was deleted for good, restored, or restored and deleted again, or
+# the subscription was closed.
 _OVERTAKEN = (ResourceNotFound, NotDeleted, StillRestorable, SubscriptionClosed)
 
 
@@ -114,7 +114,7 @@ def _expire(context: JobContext, run: JobRun, author: Member, row: ExpiredRow) -
 
 
 def _attempt(author: Member, row: ExpiredRow) -> Attempt:
-    """Attempt that identifies the expiry of a deletion: one stored before a crash is not repeated."""
+    """Make the attempt that identifies an expiry, so that an expiry stored before a crash is not repeated."""
     return Attempt.of(
         caller=author.username,
         method=author.origin.method,

@@ -1,8 +1,8 @@
 """Export and purge closed subscriptions: their rows and their repository are deleted for good.
 
-Tables that are written to until the end are no part of the export: their rows are archived in the transaction
-that deletes them. The next run continues where a killed run ended: it exports no table twice, and each step
-deletes the rows that are still there.
+Tables that are written to until the end are not part of the export: their rows are archived in the
+transaction that deletes them. The next run continues where a killed run ended: it exports no table twice, and
+each step deletes the rows that are still there.
 """
 
 from collections import Counter
@@ -39,13 +39,13 @@ from sql.queries.tenancy import SubscriptionRow
 NAME: Final = "purge-closed"
 
 BUNDLE = "repository"
-# Rows in one transaction: few where they are only deleted, more where each makes an archive file.
+# Rows in one transaction: few if they are only deleted, more if each transaction makes an archive file.
 BATCH = 5_000
 ARCHIVED_AT_ONCE = 50_000
 
 
 def run(context: JobContext, run: JobRun) -> Counts:
-    """Export and purge the subscriptions whose time is over, those due first at first."""
+    """Export and purge the closed subscriptions whose time is over, in the order in which they became due."""
     counts: Counter[str] = Counter(exported=0, purged=0, blocked=0, rows=0)
     with context.database.transaction(PLATFORM) as tx:
         due = {row.subscription_id: row for row in purge_closed.due(tx, run.at)}
@@ -93,7 +93,7 @@ class _PurgeRun:
         self._counts = counts
 
     def carry_out(self) -> None:
-        """Continue until the subscription is purged, the time is over or a legal hold keeps it."""
+        """Continue until the subscription is purged, the run's time is over or a legal hold keeps it."""
         with self._context.database.transaction(self._subscription_id) as tx:
             hold = _hold(tx, self._subscription_id, self._run.at)
         if hold is not None:
@@ -115,7 +115,7 @@ class _PurgeRun:
     # -- the export ---------------------------------------------------------------------------------
 
     def _export(self) -> bool:
-        """Export the tables that no longer change, and record the export; False where that must wait."""
+        """Export the tables that no longer change, and record the export; returns False if it must wait."""
         store = _archive(self._context)
         with self._context.database.transaction(self._subscription_id) as tx:
             done = purge_closed.exported(tx, self._row)
@@ -131,7 +131,7 @@ class _PurgeRun:
             before = self._locked(tx)
             hold = _hold(tx, self._subscription_id, self._run.at)
             if before.closed_at != self._row.closed_at or hold is not None:
-                # Reopened, or put under a legal hold, during the export: the subscription stays.
+                # The subscription was reopened, or put under a legal hold, during the export: it stays.
                 self._tell("a closed subscription was not purged after all")
                 return False
             at = self._context.clock()
@@ -157,7 +157,7 @@ class _PurgeRun:
                 writing.record(tx, store, manifest)
 
     def _export_repository(self, store: ArchiveStore) -> bool:
-        """Export the repository with all its history; False where upkeep has its lock."""
+        """Export the repository with all its history; returns False if upkeep has the repository's lock."""
         settle(self._context.database, self._context.store, self._subscription_id)
         with self._context.database.transaction(self._subscription_id) as tx:
             state = repositories.refs(tx, self._subscription_id)
@@ -195,7 +195,7 @@ class _PurgeRun:
     # -- the end ------------------------------------------------------------------------------------
 
     def _remove_rows(self) -> bool:
-        """Delete its rows in bounded steps; False where the time is over or a legal hold was placed."""
+        """Delete the subscription's rows in steps; returns False on a legal hold, or if time is over."""
         store = _archive(self._context)
         removed: Counter[str] = Counter()
         stages: list[Callable[[Transaction], PurgeStep | None]] = [
@@ -211,7 +211,7 @@ class _PurgeRun:
                 self._tell("rows of a closed subscription were removed", dict(removed))
 
     def _is_through(self, stage: Callable[[Transaction], PurgeStep | None], removed: Counter[str]) -> bool:
-        """Repeat a stage's step until its end; False where the time is over or a legal hold was placed."""
+        """Repeat the step of a stage until its end; returns False on a legal hold, or if time is over."""
         while not self._run.is_over:
             with self._context.database.transaction(self._subscription_id, role=RETENTION_ROLE) as tx:
                 hold = _hold(tx, self._subscription_id, self._run.at)
@@ -231,7 +231,7 @@ class _PurgeRun:
         return purge_closed.purge_some(tx, self._subscription_id, self._run.at, limit=BATCH)
 
     def _archive_some(self, tx: Transaction, *, store: ArchiveStore, table: str) -> PurgeStep | None:
-        """Delete rows in the transaction that archives them: at worst they are archived twice."""
+        """Archive and delete rows in one transaction; if it fails, they are at worst archived twice."""
         at = self._context.clock()
         limit = store.rows_at_once(ARCHIVED_AT_ONCE)
         source = Source(
@@ -248,11 +248,11 @@ class _PurgeRun:
         passing("leaving-archived")
         writing.record(tx, store, manifest)
         passing("leaving-recorded")
-        # Fewer rows than the limit were all: callers who keep writing must not delay the end.
+        # Fewer rows than the limit end the stage, so that callers who keep writing do not delay the purge.
         return PurgeStep(table, manifest.rows, is_last=manifest.rows < limit)
 
     def _locked(self, tx: Transaction) -> SubscriptionRow:
-        """Lock its row until the transaction ends: the row of a subscription is never deleted."""
+        """Lock the subscription's row until the transaction ends; this row is never deleted."""
         row = tenancy.subscription(tx, self._subscription_id, lock=True)
         if row is None:
             raise LookupError(f"the row of the subscription {self._subscription_id} is gone")
@@ -284,7 +284,7 @@ class _PurgeRun:
 
 
 def _archive(context: JobContext) -> ArchiveStore:
-    """Archive of the settings, or else a folder beside the repositories."""
+    """Open the archive of the settings, or else a folder beside the repositories."""
     settings = context.settings
     return opened(settings) or ArchiveStore(
         str(settings.data_dir / "exports"), rows_per_second=settings.archive_rows_per_second

@@ -1,8 +1,8 @@
 """Release the check-outs whose lease has expired.
 
 An expired lease locks nothing from that instant on; this job records its end. Each check-out is released
-under the lock of its resource, as its holder would, so that a lease renewed meanwhile stays. In closed
-subscriptions nothing is released.
+under the lock of its resource, as when its holder releases it, so that a lease renewed meanwhile stays. In
+closed subscriptions nothing is released.
 """
 
 from datetime import datetime
@@ -40,7 +40,7 @@ def run(context: JobContext, run: JobRun) -> Counts:
         if ended:
             run.tell("check-outs were released", {"subscription_id": subscription_id, "check_outs": ended})
         released += ended
-        # Where none could be released, all were renewed or released meanwhile.
+        # If none was released, all were renewed or released meanwhile: the subscription is done.
         return True if ended else None
 
     with context.database.transaction(PLATFORM) as tx:
@@ -59,11 +59,11 @@ def plan(context: Parts, at: datetime) -> RunPlan:
 
 
 def _release(context: JobContext, run: JobRun, subscription_id: SubscriptionId, leased: Leased) -> bool:
-    """Record the end of a check-out at the end of its lease; False where it was renewed or released."""
+    """Record the end of a check-out at the end of its lease; returns False if it was renewed or released."""
     kind = Kind(leased.resource_type)
     with context.database.transaction(subscription_id) as tx:
-        # The resource is locked first, in the order of check-out and renewal. A purged resource has no row:
-        # nobody can check it out.
+        # The resource is locked first, as for a check-out or a renewal. A purged resource has no row to lock,
+        # but nobody can check it out.
         row = resources.lock(tx, subscription_id, kind, [leased.resource_id]).get(leased.resource_id)
         held = check_outs.unreleased(tx, subscription_id, kind, [leased.resource_id]).get(leased.resource_id)
         if held is None or held.expires_at > run.at:

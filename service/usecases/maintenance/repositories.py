@@ -1,4 +1,4 @@
-"""Scheduled upkeep and reconciliation of repositories: bounded, the neediest first, sizes recorded."""
+"""Scheduled upkeep and reconciliation of repositories, in bounded time; upkeep also records their sizes."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -18,10 +18,10 @@ UPKEEP: Final = "upkeep"
 DEEP_UPKEEP: Final = "deep-upkeep"
 RECONCILE: Final = "reconcile"
 
-# Light upkeep runs every few minutes and must leave the disk to saves.
+# Light upkeep runs every few minutes, and must leave time on the disk for saves.
 LIGHT_SECONDS: Final = 240.0
 RECONCILE_SECONDS: Final = 300.0
-# Findings in the log of one run; beyond that only their number is recorded.
+# Findings logged in one run; of further findings only the number is recorded.
 MAX_TOLD: Final = 100
 
 

@@ -27,16 +27,16 @@ from sql.queries.retention import Chunk, Guarded, HeldRows, Span
 
 NAME: Final = "retention"
 
-# Rows in one transaction: few where they are only deleted, more where each makes an archive file.
+# Rows in one transaction: few if they are only deleted, more if each transaction makes an archive file.
 ROWS_AT_ONCE: Final = 5_000
 ARCHIVED_AT_ONCE: Final = 20_000
-# Rows that expired before their whole chunk are deleted singly only after this grace: a chunk spans a day, so
-# that most rows are dropped with it.
+# Rows that expire before the rest of their chunk are deleted singly only after this time: a chunk spans a
+# day, so most rows are dropped with their chunk before.
 GRACE: Final = timedelta(days=1)
-# A try that waits for a reader or writer of the chunk delays others by at most 80 ms.
+# Many short tries: each one that waits for a reader or writer of the chunk delays others by at most 80 ms.
 LOCK_TRIES: Final = 40
 LOCK_PAUSE_SECONDS: Final = 0.5
-# A chunk that was written to during its archiving is archived again.
+# A chunk that was written to while it was archived is archived again.
 ARCHIVE_TRIES: Final = 3
 
 Result = TypeVar("Result")
@@ -53,7 +53,7 @@ class _Expired:
 
 
 class _Terms:
-    """Cut-offs by level, for all subscriptions and for those with own rules; None keeps rows for good."""
+    """Cut-offs by level: those for all subscriptions, and those of single ones. None keeps rows for good."""
 
     def __init__(self, tx: Transaction, at: datetime) -> None:
         self._for_all: dict[str, datetime | None] = {}
@@ -66,7 +66,7 @@ class _Terms:
                 self._own.setdefault(rule.level, []).append((rule.subscription_id, cutoff))
 
     def of(self, level: str) -> Iterator[tuple[UUID | None, datetime]]:
-        """Yield the cut-offs of a level by subscription; None stands for all without a rule of their own."""
+        """Yield subscriptions and their cut-offs of a level; None means all that have no own rule."""
         for of, cutoff in ((None, self._for_all[level]), *self._own.get(level, ())):
             if cutoff is not None:
                 yield of, cutoff
@@ -77,7 +77,7 @@ class _Terms:
 
 
 def plan(context: Parts, at: datetime) -> RunPlan:
-    """Plan of a run at an instant: rows to delete by log, level and rule, and rows that legal holds keep."""
+    """Plan a run at an instant: rows to delete by log, level and rule, and rows that legal holds keep."""
     parts: list[PlannedPart] = []
     blocked: dict[tuple[UUID, str], int] = {}
     with context.database.transaction(PLATFORM, role=RETENTION_ROLE) as tx:
@@ -109,10 +109,9 @@ def plan(context: Parts, at: datetime) -> RunPlan:
 
 
 def run(context: JobContext, run: JobRun) -> Counts:
-    """Delete the rows whose term is over at the run's instant, archived first where an archive is set.
+    """Delete the rows whose term is over at the run's instant; if an archive is set, archive them first.
 
-    Rows that the archive refuses stay, and the run continues with the others: ArchiveError is raised at the
-    end.
+    Rows that the archive refuses stay. The run continues with other rows, and raises ArchiveError at the end.
     """
     with context.database.transaction(PLATFORM, role=RETENTION_ROLE) as tx:
         expired = list(_expired(tx, run.at))
@@ -139,7 +138,7 @@ class _RetentionRun:
         self.failures: list[ArchiveError] = []
 
     def attempt(self, delete: Callable[[Rows], None], rows: Rows) -> None:
-        """Delete a chunk or a span, or leave it to the next run; a refusal of the archive is a failure."""
+        """Delete a chunk or a span, or leave it to the next run; archive errors are kept as failures."""
         if self._run.is_over:
             self._leave(rows, "no time was left for it")
             return
@@ -154,7 +153,7 @@ class _RetentionRun:
             self.failures.append(error)
 
     def drop(self, chunk: Chunk) -> None:
-        """Drop a whole chunk; its readers and writers are waited for a few times, then the chunk stays."""
+        """Drop a whole chunk; wait a few times for its readers and writers, else leave it to the next run."""
         for _ in range(ARCHIVE_TRIES):
             guarded = self._patiently(partial(self._guard, chunk))
             passing("chunk-guarded")
@@ -162,7 +161,7 @@ class _RetentionRun:
             try:
                 rows = self._patiently(partial(self._drop, chunk, archived, guarded))
             except WriteConflict:
-                # Rows were added since the chunk was guarded.
+                # Rows were added since the chunk was guarded, so it is archived again.
                 continue
             passing("chunk-dropped")
             self._rows[chunk.log] += rows
@@ -194,7 +193,7 @@ class _RetentionRun:
                 self._tell(span, "rows were deleted", rows=gone, **about)
 
     def counts(self, expired: Sequence[_Expired]) -> Counts:
-        """Counts of the run, the number of rows under legal holds, and the oldest row left of each log."""
+        """Return the run's counts, the number of rows under legal holds, and each log's oldest row left."""
         held = 0
         kept: dict[str, datetime | None] = {}
         for found in expired:
@@ -214,7 +213,7 @@ class _RetentionRun:
         return self._context.database.transaction(PLATFORM, role=RETENTION_ROLE)
 
     def _archived(self, archive: ArchiveStore, chunk: Chunk) -> int:
-        """Archive a chunk; returns the number of rows archived."""
+        """Archive a chunk; returns the number of archived rows."""
         with self._transaction() as tx:
             manifest = self._write(tx, archive, chunk, retention.rows_of(chunk))
             passing("chunk-archived")
@@ -231,7 +230,7 @@ class _RetentionRun:
         with self._transaction() as tx:
             rows = archived
             if rows is None:
-                # PostgreSQL's estimate where there is one: counting takes far longer than the drop.
+                # PostgreSQL's estimate is taken, if it has one: counting takes far longer than the drop.
                 rows = chunk.planned_rows if chunk.planned_rows >= 0 else retention.count_rows(tx, chunk)
             retention.drop(tx, chunk, guarded, at=self._run.at)
             return rows
@@ -241,7 +240,7 @@ class _RetentionRun:
             return retention.delete(tx, span, at=self._run.at, limit=limit)
 
     def _delete_archived(self, archive: ArchiveStore, span: Span, limit: int) -> int:
-        """Delete rows in the transaction that archives them: at worst they are archived twice."""
+        """Archive and delete rows in one transaction; if it fails, they are at worst archived twice."""
         gone = retention.deletion(span, at=self._run.at, limit=limit)
         manifest = None
         try:
@@ -253,7 +252,7 @@ class _RetentionRun:
                 writing.record(tx, archive, manifest)
                 passing("rows-recorded")
         except LockNotTaken:
-            # The transaction was refused, at the latest at COMMIT: the rows stay.
+            # The transaction was refused, at the latest at COMMIT: the rows stay, so withdraw their archive.
             if manifest is not None:
                 writing.withdraw(archive, manifest)
             raise
@@ -268,7 +267,7 @@ class _RetentionRun:
         *,
         of: UUID | None = None,
     ) -> Manifest | None:
-        """Write an archive of the rows that a query returns; None where there are none."""
+        """Write an archive of the rows that a query returns; returns None if there are no rows."""
         source = Source(
             log=rows.log,
             rows=query,
@@ -286,7 +285,7 @@ class _RetentionRun:
         return manifest.rows
 
     def _patiently(self, work: Callable[[], Result]) -> Result:
-        """Carry out a transaction, again while a lock is not free; raises LockNotTaken in the end."""
+        """Carry out a transaction, again while a lock is taken; raises LockNotTaken after the last try."""
         for _ in range(LOCK_TRIES):
             try:
                 return work()
@@ -300,7 +299,7 @@ class _RetentionRun:
             with self._transaction() as tx:
                 return retention.held(tx, span, at=self._run.at)
         except RowsKept:
-            # A new rule keeps all rows of the span.
+            # A rule made since then keeps all rows of the span, so legal holds keep no further ones.
             return []
 
     def _leave(self, rows: Chunk | Span, reason: object) -> None:
@@ -327,7 +326,7 @@ def _expired(tx: Transaction, at: datetime) -> Iterator[_Expired]:
 
 
 def _parted(old: Sequence[Chunk], whole: Sequence[Chunk]) -> Iterator[list[Chunk]]:
-    """Group the chunks to keep; a chunk to drop ends a group."""
+    """Group neighbouring chunks to keep; a chunk to drop ends a group."""
     part: list[Chunk] = []
     for chunk in old:
         if chunk not in whole:
@@ -340,7 +339,7 @@ def _parted(old: Sequence[Chunk], whole: Sequence[Chunk]) -> Iterator[list[Chunk
 
 
 def _spans(log: str, part: Sequence[Chunk], terms: _Terms) -> Iterator[Span]:
-    """Yield the rows that expire before their chunks do."""
+    """Yield the spans of rows that expire before the rest of their chunks."""
     start, end = part[0].start, part[-1].end
     for level in LEVELS_OF[log]:
         for of, cutoff in terms.of(level):
@@ -353,7 +352,7 @@ def _spans(log: str, part: Sequence[Chunk], terms: _Terms) -> Iterator[Span]:
 
 
 def _plain(tx: Transaction, log: str, terms: _Terms) -> list[Span]:
-    """Expired rows of a plain table."""
+    """List the spans of expired rows of a plain table."""
     oldest = retention.oldest(tx, log)
     return [
         Span(log=log, level=level, subscription_id=of, start=oldest, end=cutoff)
@@ -369,7 +368,7 @@ def _oldest_kept(tx: Transaction, span: Span, held: Iterable[HeldRows]) -> datet
 
 
 def _part_of(tx: Transaction, found: _Expired, kept: Sequence[datetime]) -> PlannedPart:
-    """Part of a plan for the chunks of a log to be dropped."""
+    """Make the part of a plan that is about the chunks of a log to drop."""
     levels = LEVELS_OF[found.log]
     after = retention.oldest(tx, found.log, since=found.chunks[-1].end)
     return PlannedPart(

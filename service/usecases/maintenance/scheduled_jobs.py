@@ -35,14 +35,15 @@ from sql.queries.scheduled_jobs import RunRow as Run
 
 __all__ = ["Run"]
 
-# The scheduler looks for waiting runs once a second; most runs have ended by then.
+# Seconds that a request for a run waits for its end. The scheduler looks for waiting runs once a second, and
+# most runs end within this time.
 WAIT_SECONDS: Final = 10.0
 LOOK_SECONDS: Final = 0.1
-# Log entries in the story of one run.
+# Log entries shown of one run, at most.
 MAX_EVENTS: Final = 1000
-# A plan holds for its instant: a later one needs a new plan.
+# A plan permits the deletions of its instant: a run much later needs a new plan.
 PLAN_LIFETIME: Final = timedelta(hours=24)
-# Below this a job counts as on time: a run takes a while.
+# A job with a shorter lag counts as on time, because a run takes a while.
 MIN_LAG: Final = timedelta(minutes=2)
 
 
@@ -86,7 +87,7 @@ class RunWithLog(Run):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DryRun:
-    """Deletions that a run would make, and the id of the plan that permits exactly these."""
+    """Deletions that a run would make, and the id of the plan that permits exactly these deletions."""
 
     plan_id: UUID
     job: str
@@ -106,12 +107,12 @@ def schedule_of(job: ScheduledJob, row: ScheduleRow | None) -> Schedule:
 
 
 def last_of(rows: Sequence[ScheduleRow] | None) -> ScheduleRow | None:
-    """Setting of a job's schedule that holds now."""
+    """Return the newest setting of a job's schedule, which applies now."""
     return rows[-1] if rows else None
 
 
 def all_jobs(context: Parts, names: Collection[str] = SCHEDULED_JOBS) -> list[ScheduledJobStatus]:
-    """Statuses of all scheduled jobs, or of some."""
+    """Read the statuses of all scheduled jobs, or of those in `names`."""
     with context.database.transaction(PLATFORM) as tx:
         installed = scheduled_jobs.installed_at(tx)
         rows = scheduled_jobs.schedules(tx)
@@ -187,9 +188,9 @@ def _lag(schedule: Schedule, row: ScheduleRow | None, since: datetime, at: datet
 
 
 def change_schedule(context: Parts, caller: events.Author, name: str, wanted: Values) -> ScheduledJobStatus:
-    """Update cron, time_zone (None: back to the default) and is_paused, as far as `wanted` has them.
+    """Update cron, time_zone (None means the default) and is_paused, if `wanted` has them.
 
-    Raises JobNotFound, and Invalid for an expression or time zone that is none.
+    Raises JobNotFound, and Invalid for a cron expression or time zone that is not valid.
     """
     kind = _known(name)
     with context.database.transaction(PLATFORM) as tx:
@@ -222,7 +223,7 @@ def _subject(name: str) -> Subject:
 
 
 def plan_of(context: Parts, name: str, at: datetime) -> RunPlan:
-    """Plan of a run at an instant; raises JobNotFound, NoPlan."""
+    """Plan a run at an instant; raises JobNotFound, NoPlan."""
     plan = _known(name).plan
     if plan is None:
         raise NoPlan(f"The job {name} takes nothing away: there is nothing to try.")
@@ -257,7 +258,7 @@ def keep_plan(tx: Transaction, context: Parts, name: str, made_by: str) -> DryRu
 def checked_plan(context: Parts, name: str, plan_id: UUID) -> datetime:
     """Check that a plan still fits, and return its instant.
 
-    Raises PlanNotFound, and PlanOutdated where the plan is too old or a run would now differ from it.
+    Raises PlanNotFound, and PlanOutdated if the plan is too old or a run would now differ from it.
     """
     with context.database.transaction(PLATFORM) as tx:
         row = scheduled_jobs.plan(tx, plan_id)
@@ -316,7 +317,7 @@ def request(
         plan_id=plan_id,
     )
     while not scheduled_jobs.add_run(tx, row):
-        # Another run has this very instant.
+        # Another run of the job has the same instant, which must be unique.
         row = replace(row, scheduled_for=row.scheduled_for + timedelta(microseconds=1))
     about: Values = {"run_id": row.run_id, "plan_id": plan_id}
     events.record(tx, caller, None, _subject(name), Action.EXECUTE, at, new=about)
@@ -373,7 +374,7 @@ def last_runs(context: Parts, name: str | None, limit: int) -> list[Run]:
 
 
 def overdue(context: Parts) -> list[str]:
-    """A sentence for each job that is behind."""
+    """Make a sentence about each overdue job."""
     return [
         f"the job {each.name} is overdue: it should have been done {each.lag_seconds:.0f} s ago"
         for each in all_jobs(context)

@@ -1,4 +1,4 @@
-"""The table of scheduled jobs: name, schedule, use case and, where a run deletes something, its plan."""
+"""The table of scheduled jobs: name, schedule, use case and, if its runs delete something, their plan."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ Work = Callable[[JobContext, JobRun], Counts]
 class ScheduledJob:
     """A scheduled job.
 
-    `cron` has five fields, or six with seconds first, in UTC; it holds unless an operator sets another.
+    `cron` has five fields, or six with seconds first, in UTC; an operator can set another schedule.
     `plan` reports the deletions of a run at an instant, for dry runs. `rows` names the counts whose sum is
     the number of rows that a run processed.
     """

@@ -22,9 +22,9 @@ def take_turns(
 ) -> None:
     """Call `turn` for one subscription after the other, round after round.
 
-    `turn` gets the position that it returned last, None at first; a subscription is done when it returns
-    None. All end when the run is over. An exception ends the turns of its subscription; the first exception
-    is raised after the others are done.
+    `turn` gets the position that it last returned for the subscription, None at first; if it returns None,
+    the subscription is done. All turns end when the run is over. An exception ends the turns of its
+    subscription; the first exception is raised when all other subscriptions are done.
     """
     waiting: deque[tuple[SubscriptionId, Position | None]] = deque(
         (SubscriptionId(each), None) for each in subscription_ids

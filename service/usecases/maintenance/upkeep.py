@@ -29,7 +29,7 @@ BUDGET_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpkeepReport:
-    """Outcome of the upkeep of one repository; `busy` where another process has its upkeep lock."""
+    """Outcome of the upkeep of one repository; `busy` if another process has its upkeep lock."""
 
     subscription_id: SubscriptionId
     outcome: Outcome
@@ -63,7 +63,7 @@ def tend(
 ) -> UpkeepReport:
     """Merge packs and pack refs; `deep` also finds deltas, `prune` removes objects unreachable for `grace`.
 
-    A failure is in the report: the next run tries again. Raises RepositoryMissing.
+    A failure is put into the report, because the next run tries again. Raises RepositoryMissing.
     """
     began = time.monotonic()
     before = needs(store.path(str(subscription_id)))
@@ -111,11 +111,11 @@ def tend_all(
     tell: Callable[[UpkeepReport], None] = lambda _: None,
     measured: Callable[[SubscriptionId, State], None] = lambda _id, _state: None,
 ) -> UpkeepReports:
-    """Tend the repositories that need upkeep, the neediest first; none is begun after the time budget.
+    """Tend the repositories that need upkeep, the neediest first; no upkeep is begun after the time budget.
 
-    Each is bounded by the deadlines of `gitstore.upkeep.repack`. Pruning visits all repositories. `measured`
-    gets the state of every repository, and the new state of each tended one. Raises DatabaseUnavailable where
-    the list of repositories can't be read.
+    The upkeep of each is bounded by the deadlines of `gitstore.upkeep.repack`. Pruning visits all
+    repositories. `measured` gets the state of every repository, and the new state of each tended one. Raises
+    DatabaseUnavailable if the list of repositories can't be read.
     """
     deadline = time.monotonic() + budget_seconds
     needy = _needy(database, store, deep=deep, prune=prune, measured=measured)
@@ -168,13 +168,13 @@ def _prune(
     at: datetime,
     grace: timedelta,
 ) -> int:
-    # Commits that only a row names would look unreachable.
+    # Refs are moved to their rows first: a commit that only a row names would look unreachable.
     settle(database, store, subscription_id)
     prepared = pruning.prepare(work.git, at, grace=grace)
     if prepared is None:
         return 0
     with database.transaction(subscription_id) as tx:
-        # No batch is written from here on: each stored commit is in the rows, and after `settle` in the refs.
+        # Under this lock no batch is written: a row names each stored commit, and after `settle` a ref does.
         repositories.lock(tx, subscription_id)
         settle(database, store, subscription_id)
         return pruning.finish(work.git, prepared)
