@@ -15,7 +15,7 @@ from sql.queries.archives import Recorded
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost:
-    """An archive that the database knows, and its damage."""
+    """An archive that the database knows, but that is missing or damaged."""
 
     archive_id: UUID
     file: str
@@ -24,7 +24,7 @@ class Lost:
     range_end: datetime
 
     def overlaps(self, since: datetime | None, until: datetime | None) -> bool:
-        """Return whether it may have had rows from one instant until before another."""
+        """Return whether the archive may have had rows from `since` until before `until`."""
         return (since is None or self.range_end > since) and (until is None or self.range_start < until)
 
 
@@ -32,7 +32,7 @@ class Lost:
 class Comparison:
     """Archives that are lost or damaged, and files that neither the database nor a manifest knows.
 
-    `elsewhere` counts archives below another URL, which are not looked for, by that URL.
+    `elsewhere` counts the archives below other URLs by their URL; these archives are not looked for.
     """
 
     lost: list[Lost]
@@ -50,7 +50,7 @@ def compared(store: ArchiveStore, found: Listing, recorded: Sequence[Recorded]) 
         if row.archive_id in present:
             continue
         url, path = _parted(row)
-        # Of an archive that was moved the database knows the old place.
+        # The database keeps the old URL of an archive that was moved here, so a stray file may belong to it.
         if url != store.url and path not in strays:
             elsewhere[url] += 1
             continue

@@ -7,7 +7,7 @@ ArchiveError          the store refused, is full or cannot be reached, or a want
 
 
 class ArchiveError(Exception):
-    """The archive could not be written or read; the message names the part of it, and the reason."""
+    """The archive could not be written or read; the message names the archive or file, and the reason."""
 
 
 class ArchiveDamaged(ArchiveError):
@@ -15,4 +15,4 @@ class ArchiveDamaged(ArchiveError):
 
 
 class ArchiveStopped(ArchiveError):
-    """The maker of an archive was asked to stop; there is no archive."""
+    """The maker of an archive was asked to stop; no archive was made."""

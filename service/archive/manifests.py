@@ -1,4 +1,4 @@
-"""Manifests: a small JSON file beside each archive, written last. Without it, a file is no archive."""
+"""Manifests: a small JSON file beside each archive, written last. A file without one is not an archive."""
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -21,9 +21,9 @@ _OWN_DIGEST = "manifest_sha256"
 class Manifest:
     """One archive: its log and range, and the file that has the rows.
 
-    `log` is the table; `range_end` is exclusive. `oldest` and `newest` are times of its rows, in the column
-    `time_column`, None where they have none. `columns` are empty for a file that has no rows.
-    `schema_version` is that of the database.
+    `log` is the table; `range_end` is exclusive. `oldest` and `newest` are the first and last time of the
+    rows in their column `time_column`; all three are None if the rows have no such column. `columns` is empty
+    for a file that has no rows. `schema_version` is the database's version.
     """
 
     archive_id: UUID
@@ -50,7 +50,7 @@ class Manifest:
         return path_of(self.file)
 
     def overlaps(self, since: datetime | None, until: datetime | None) -> bool:
-        """Return whether it may have rows from one instant until before another."""
+        """Return whether the archive may have rows from `since` until before `until`."""
         first, last = self.oldest or self.range_start, self.newest or self.range_end
         return (since is None or last >= since) and (until is None or first < until)
 
@@ -64,14 +64,14 @@ def path_of(file: str) -> str:
 
 
 def write(store: ArchiveStore, manifest: Manifest) -> None:
-    """Write the manifest of a file, which makes it an archive; raises ArchiveError."""
+    """Write the manifest of a file, which makes the file an archive; raises ArchiveError."""
     said = asdict(manifest)
     content = said | {_OWN_DIGEST: _digest(said)}
     store.put(manifest.path, orjson.dumps(content, option=orjson.OPT_INDENT_2))
 
 
 def read(store: ArchiveStore, path: str) -> Manifest:
-    """Read a manifest; raises ArchiveDamaged for another or a changed file, and ArchiveError."""
+    """Read a manifest; raises ArchiveDamaged if it was changed or is not a manifest, and ArchiveError."""
     try:
         content = orjson.loads(store.read(path))
         is_whole = content.pop(_OWN_DIGEST) == _digest(content)

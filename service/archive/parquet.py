@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from obstore import ReadableFile
 
 SUFFIX = "parquet"
-# Blocks of rows in a row group, which readers take into memory as a whole.
+# Blocks of rows in a row group: few, because readers load a row group into memory as a whole.
 _GROUP_BLOCKS = 16
 _BATCH_ROWS = 1000
 _DOCUMENTS = ("json", "jsonb")
@@ -40,7 +40,7 @@ def encode(blocks: Iterable[bytes], columns: Sequence[Column], sink: Sink) -> No
 
 
 def decode(reader: "ReadableFile", columns: Sequence[Column]) -> Iterator[bytes]:
-    """Read the rows as blocks of whole lines of JSON, with documents and numbers instead of their strings."""
+    """Read the rows as blocks of whole lines of JSON; documents and numbers are no longer strings."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -102,7 +102,7 @@ def _stored(value: Any, kind: Any) -> Any:
 
 
 class _SinkFile:
-    """A sink, as the file that pyarrow wants."""
+    """A sink in the form of a file, which pyarrow writes to."""
 
     closed = False
 
@@ -120,7 +120,7 @@ class _SinkFile:
 
 
 class _StoredFile:
-    """A file of the store, as the file that pyarrow wants."""
+    """A file of the store in the form of a file that pyarrow reads from."""
 
     closed = False
 

@@ -15,13 +15,13 @@ from service.archive.errors import ArchiveDamaged, ArchiveError
 from service.archive.manifests import SUFFIX, Manifest
 from service.archive.store import ArchiveStore
 
-# Called with the number of bytes that were read of a file.
+# A callback, called with the number of bytes that were read from a file.
 Seen = Callable[[int], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """The files of the archive: whole manifests, damage of others by their paths, and strays without one."""
+    """Files of the archive: valid manifests, damage by path of the others, and files without a manifest."""
 
     manifests: list[Manifest]
     damaged: dict[str, str]
@@ -30,9 +30,9 @@ class Listing:
     def chosen(
         self, ids: Iterable[UUID] = (), since: datetime | None = None, until: datetime | None = None
     ) -> list[Manifest]:
-        """Choose the archives of some ids, or else those that may have rows of a time.
+        """Choose the archives with these ids, or without ids those that may have rows of a span of time.
 
-        Raises ArchiveError for an id that is not there.
+        Raises ArchiveError if an id is unknown.
         """
         if wanted := set(ids):
             found = [each for each in self.manifests if each.archive_id in wanted]
@@ -59,9 +59,9 @@ def listing(store: ArchiveStore, log: str | None = None) -> Listing:
 
 
 def blocks(store: ArchiveStore, manifest: Manifest, seen: Seen = int) -> Generator[bytes, None, None]:
-    """Read the rows of an archive, as blocks of whole lines of JSON, and at the end check that it is whole.
+    """Read the rows of an archive, as blocks of whole lines of JSON; at the end, check that it is whole.
 
-    Raises ArchiveDamaged where it is not whole, and ArchiveError.
+    Raises ArchiveDamaged if it is not whole, and ArchiveError.
     """
     left = b""
     for piece in _pieces(store, manifest, seen):
@@ -74,13 +74,13 @@ def blocks(store: ArchiveStore, manifest: Manifest, seen: Seen = int) -> Generat
 
 
 def check(store: ArchiveStore, manifest: Manifest, seen: Seen = int) -> None:
-    """Read an archive to its end, of rows or not, and check that it is whole; raises as `blocks` does."""
+    """Read an archive, with rows or without, and check that it is whole; raises the errors of `blocks`."""
     for _ in _pieces(store, manifest, seen):
         pass
 
 
 def check_rows(store: ArchiveStore, manifest: Manifest, seen: Seen = int) -> None:
-    """Check an archive as `check` does, and that each of its lines is a row; raises as `blocks` does."""
+    """Check that an archive is whole, and that each line is a row; raises the errors of `blocks`."""
     names = {column.name for column in manifest.columns}
     for block in blocks(store, manifest, seen):
         for line in block.splitlines():
@@ -103,9 +103,9 @@ class RowSearch:
 
 
 def matching(store: ArchiveStore, archives: Iterable[Manifest], search: RowSearch) -> Iterator[bytes]:
-    """Find the rows of a search, a line of JSON each.
+    """Find the rows that match, a line of JSON each.
 
-    Raises ArchiveError for a column that an archive does not have, and as `blocks` does.
+    Raises ArchiveError for a column that an archive does not have, and the errors of `blocks`.
     """
     for manifest in archives:
         names = [column.name for column in manifest.columns]
@@ -145,7 +145,7 @@ def _equals(value: Any, text: str) -> bool:
 
 
 def _pieces(store: ArchiveStore, manifest: Manifest, seen: Seen) -> Iterator[bytes]:
-    """Read the lines of an archive in pieces that end anywhere; nothing for a file that has no rows."""
+    """Read the lines of an archive in pieces, which may end within a line; only check a file without rows."""
     file = _File(store, manifest, seen)
     if not manifest.columns:
         file.read()
@@ -171,7 +171,7 @@ class _File:
     def decoded(self) -> Iterator[bytes]:
         manifest = self._manifest
         if manifest.format == parquet.SUFFIX:
-            # Readers of Parquet begin at the end of a file, so it is checked as a whole before.
+            # A reader of Parquet begins at the end of the file, so the whole file is checked first.
             self.read()
             with self._store.reader(manifest.file) as reader:
                 yield from parquet.decode(reader, manifest.columns)

@@ -20,7 +20,7 @@ from service.runtime.clock import Clock
 from sql.database import OWNER_ROLE, PLATFORM, Database
 from sql.queries import archive_restore
 
-# Of one transaction.
+# Bytes of rows in one transaction.
 BATCH_BYTES = 8 * 1024 * 1024
 _NAME = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,62}")
 ACTOR = "system:restore"
@@ -29,7 +29,7 @@ _ENDPOINT = "annals archive restore"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoredArchive:
-    """A restored archive: its number of rows, and how many of them the table did not have yet."""
+    """A restored archive: its number of rows, and how many of them were new to the table."""
 
     archive_id: UUID
     log: str
@@ -39,7 +39,7 @@ class RestoredArchive:
 
 
 def table_of(log: str) -> str:
-    """Return the name of the table for restored rows of a log, unless another is named."""
+    """Return the default name of the table for restored rows of a log."""
     return f"restored_{log}"
 
 
@@ -52,10 +52,10 @@ def restore(
     clock: Clock,
     seen: Seen = int,
 ) -> Iterator[RestoredArchive]:
-    """Check and restore each archive; a second time changes nothing. Each is an audited event.
+    """Check and restore each archive, as an audited event; rows restored before are not added again.
 
-    Rows are added in parts of BATCH_BYTES, a transaction each. Raises ArchiveError where an archive is
-    damaged or does not fit the table, and the errors of `sql.errors`.
+    Rows are added in parts of BATCH_BYTES, a transaction each. Raises ArchiveError if an archive is damaged
+    or does not fit the table, and the errors of `sql.errors`.
     """
     origin = Origin(
         request_id=f"restore-{mint()}", ip_address=None, user_agent=None, endpoint=_ENDPOINT, method="RUN"

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 Format = Literal["ndjson", "parquet"]
 
-# One part is filled while the other is sent; S3 takes 10,000 parts of a file, so 80 GiB.
+# One part is filled while the other is sent. S3 allows 10,000 parts a file, so a file has at most 80 GiB.
 _PART_BYTES = 8 * 1024 * 1024
 _PARTS_AT_A_TIME = 2
 _READ_BYTES = 64 * 1024
-# For a store that does not answer: the job run fails, and the next one is the retry.
+# Limits for a store that does not answer: the job run fails, and the next run tries again.
 _RETRIES = 3
 _RETRY_SECONDS = 30
 _CONNECT_SECONDS = 5
@@ -37,14 +37,14 @@ class Sink(Protocol):
     """A receiver of bytes, one part after the other."""
 
     def write(self, data: bytes) -> object:
-        """Take a part."""
+        """Receive a part."""
 
 
 class ArchiveStore:
-    """The files of the archive; `format` is that of new ones.
+    """The files of the archive; `format` is the format of new files.
 
-    A maker of archives reads at most `rows_per_second`, 0 for no limit. Every method raises ArchiveError
-    where the store refuses.
+    Archives are made of at most `rows_per_second` rows a second; 0 means no limit. Every method raises
+    ArchiveError if the store refuses.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class ArchiveStore:
             self._store = LocalStore(self._folder)
 
     def rows_at_once(self, most: int) -> int:
-        """Limit the rows of a transaction that others wait for: at most `most`, and two seconds' worth."""
+        """Limit the rows that one transaction archives: `most`, or two seconds' worth if that is less."""
         return min(most, 2 * self.rows_per_second) if self.rows_per_second else most
 
     def location(self, path: str) -> str:
@@ -73,7 +73,7 @@ class ArchiveStore:
 
     @contextmanager
     def writer(self, path: str) -> Iterator[Sink]:
-        """Open a new file, which is complete and durable when the block ends, and deleted after an error."""
+        """Open a new file. It is complete and durable when the block ends; after an error it is deleted."""
         with self._explained("written"):
             writer = obstore.open_writer(
                 self._store, path, buffer_size=_PART_BYTES, max_concurrency=_PARTS_AT_A_TIME
@@ -126,19 +126,19 @@ class ArchiveStore:
                     yield found["path"]
 
     def unfinished(self, prefix: str | None = None) -> list[str]:
-        """List unfinished files of killed writers in a folder; a bucket hides them, and can expire them."""
+        """List unfinished files that killed writers left in a folder; a bucket hides and can expire them."""
         if self._folder is None:
             return []
         left = _unfinished(self._folder / (prefix or ""))
         return sorted(str(path.relative_to(self._folder)) for path in left)
 
     def delete(self, path: str) -> None:
-        """Delete a file that never became an archive, if possible; `verify` reports a remaining one."""
+        """Try to delete a file that is not an archive; `annals archive verify` reports it if it remains."""
         with suppress(BaseError, OSError):
             obstore.delete(self._store, path)
 
     def _sync(self, path: str) -> None:
-        """Wait until a file of a folder, and the names that lead to it, are on the disk."""
+        """Wait until a file in a folder, and the folders that lead to it, are on the disk."""
         if self._folder is None:
             return
         at = self._folder / path
@@ -160,7 +160,8 @@ class ArchiveStore:
 class _SyncedFile:
     """A file of a folder that is written to the disk as it grows.
 
-    Else the whole file would be written at its end, and a COMMIT of a database on the same disk would wait.
+    Otherwise the disk would get the whole file at the end, and a COMMIT of a database on the same disk would
+    wait.
     """
 
     def __init__(self, writer: "WritableFile", path: Path) -> None:
@@ -178,9 +179,9 @@ class _SyncedFile:
 
 
 def opened(settings: Settings, *, make: bool = True) -> ArchiveStore | None:
-    """Open the archive that the settings name, None where they name none.
+    """Open the archive that the settings name; returns None if they do not name one.
 
-    Raises SettingsError where it cannot be made, or where `make` is false and its folder is not there.
+    Raises SettingsError if it cannot be made, or if `make` is false and its folder does not exist.
     """
     if settings.archive_url is None:
         return None
@@ -210,7 +211,7 @@ def _parsed(url: str) -> tuple[str, str]:
 
 
 def _made(folder: Path) -> Path:
-    """Make the folder, closed to others where it was not there."""
+    """Make the folder, if it does not exist; only this user can enter a new one."""
     folder = folder.absolute()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -222,9 +223,9 @@ def _made(folder: Path) -> Path:
 
 
 def _found(folder: Path) -> Path:
-    """Return an existing folder for a reader.
+    """Return the folder, for a reader; raises SettingsError if it does not exist.
 
-    A new folder of a mistyped name would be empty, and look like a whole archive.
+    If it were made, a mistyped name would look like an archive that is empty and whole.
     """
     folder = folder.absolute()
     if not folder.is_dir():

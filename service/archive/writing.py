@@ -1,4 +1,4 @@
-"""Writing of archives: the file, which is then read again, and its manifest last of all."""
+"""Writing of archives: first the file, which is then read again to check it, and last its manifest."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -32,9 +32,9 @@ _NAME_OF_TIME = "%Y%m%dT%H%M%SZ"
 class Source:
     """Whole rows of a table, by a query with its values in it (a select, or a text with `bindparams`).
 
-    `log` is the table. The range, whose end is exclusive, is the one of the query. `time_column` is never
-    null in a row; without one the archive does not know its oldest and newest. An archive that belongs to one
-    subscription names it.
+    `log` is the table. `range_start` and `range_end`, which is exclusive, are the range of the query.
+    `time_column` is never null in a row; if it is None, the archive has no oldest and newest time.
+    `subscription_id` is set if all rows belong to one subscription.
     """
 
     log: str
@@ -54,11 +54,11 @@ def write(
     run_id: UUID | None = None,
     stop: Event | None = None,
 ) -> Manifest | None:
-    """Copy the rows that a transaction sees into a new archive; None, and nothing written, for no rows.
+    """Copy the rows that a transaction sees into a new archive; without rows, write none and return None.
 
-    When it returns, the archive is durable and was read again. A few MiB of it are in memory at a time.
-    Raises ArchiveError, and ArchiveStopped soon after `stop` is set; then there is no archive, since a file
-    without a manifest is none. `record` adds its row.
+    A returned archive is durable, and was read again. Only a few MiB of it are in memory at a time. Raises
+    ArchiveError, and ArchiveStopped soon after `stop` is set. After an error there is no archive, since a
+    file without a manifest is not one. The caller adds the archive's row with `record`.
     """
     columns = archives.columns_of(tx, source.rows)
     revision = schema.state(tx).revision or ""
@@ -70,7 +70,7 @@ def write(
     rows = archives.batches(
         tx, source.rows, source.time_column, as_text=is_parquet, rows_per_second=store.rows_per_second
     )
-    # Closed on errors, too: the connection is in the midst of COPY.
+    # Closed on errors, too, because the connection is in the middle of a COPY.
     with closing(rows) as batches:
         first = next(batches, None)
         if first is None:
@@ -123,9 +123,9 @@ def write_file(
     run_id: UUID | None = None,
     stop: Event | None = None,
 ) -> Manifest:
-    """Copy a file as it is, with a manifest like any other: no rows, and the suffix as its format.
+    """Copy a file unchanged into a new archive; its manifest has no rows, and the suffix as the format.
 
-    Raises as `write` does, and OSError where the file cannot be opened.
+    Raises the errors of `write`, and OSError if the file cannot be opened.
     """
     stop = stop or Event()
 
@@ -162,7 +162,7 @@ def write_file(
 
 
 def record(tx: Transaction, store: ArchiveStore, manifest: Manifest) -> None:
-    """Add the row of an archive; the transaction's role may be the service's or that of retention."""
+    """Add the row of an archive; the transaction's role may be the service's or retention's."""
     archives.add(
         tx,
         archive_id=manifest.archive_id,
@@ -180,7 +180,7 @@ def record(tx: Transaction, store: ArchiveStore, manifest: Manifest) -> None:
 
 
 def withdraw(store: ArchiveStore, manifest: Manifest) -> None:
-    """Delete an archive whose rows stay in the database, if that is possible; else the rows are in both."""
+    """Try to delete an archive whose rows stay in the database; if that fails, the rows are in both."""
     store.delete(manifest.path)
     store.delete(manifest.file)
 
@@ -216,7 +216,7 @@ class _HashingSink:
 
 @dataclass(slots=True)
 class _RowCounter:
-    """The number and times of the rows that passed, until a stop is asked for."""
+    """Counts the rows that pass, and their first and last time; raises ArchiveStopped if asked to stop."""
 
     stop: Event
     rows: int = 0
@@ -249,12 +249,12 @@ def _written(store: ArchiveStore, name: _FileName, fill: Callable[[_HashingSink]
 
 
 def _sealed(store: ArchiveStore, manifest: Manifest, stop: Event) -> Manifest:
-    """Check the file that was written and write its manifest, or delete the file."""
+    """Check the written file and write its manifest; after an error, delete the file."""
 
     def seen(_bytes: int) -> None:
         _check_stop(stop)
         if store.rows_per_second:
-            # Pause for other processes, as PostgreSQL does between rows.
+            # The check pauses for other processes, as PostgreSQL does between the rows that it sends.
             time.sleep(archives.PAUSE_SECONDS)
 
     try:

@@ -1,4 +1,4 @@
-"""The data change history: make its rows, in the transaction of the change that they record."""
+"""Rows of the data change history, made in the transaction of the change that they record."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -25,7 +25,7 @@ class RecordRef(NamedTuple):
 
 
 class RecordState(NamedTuple):
-    """A created or deleted record: its state then, and the number of this change."""
+    """A created or deleted record: its state at that time, and the number of this data change."""
 
     table_name: str
     record_id: UUID
@@ -34,7 +34,7 @@ class RecordState(NamedTuple):
     number: int
 
 
-# For changes of a document in git, which has the document whole.
+# Diffs of documents may be cut to this size, because git has the whole documents.
 MAX_DIFF_BYTES = 1024 * 1024
 
 
@@ -51,7 +51,7 @@ def record(
     old: Values | None = None,
     new: Values | None = None,
 ) -> None:
-    """Write an event and the data change of a record of `table`, numbered after the record's last one.
+    """Write an audit event and the data change of a record of `table`, with the record's next number.
 
     Another transaction that changes the same record waits until this one ends.
     """
@@ -76,7 +76,7 @@ def row_of(
 ) -> NewDataChange:
     """Make the row of a data change.
 
-    A `diff` replaces the one computed from the two states; a `reason` replaces the one of the request's
+    A `diff` replaces the diff computed from the two states; a `reason` replaces the reason in the request's
     header.
     """
     before = None if old is None else events.plain(old)

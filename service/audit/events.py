@@ -1,4 +1,4 @@
-"""Audit events: make their rows. The cause of an event writes the row in its own transaction."""
+"""Rows of audit events. The transaction that causes an event also writes its row."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ from sql.queries.resources import ResourceRow
 MAX_TYPE = 100
 MAX_ID = 255
 MAX_NAME = 500
-# For texts of people, and for states.
+# Limits of texts that people write, and of states.
 MAX_TEXT_BYTES = 16 * 1024
 MAX_STATE_BYTES = 64 * 1024
 
@@ -56,9 +56,9 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedEvent:
-    """An event as a platform reports it; Annals itself observes the reporter, the time and the request.
+    """An event as a platform reports it; Annals adds the reporter, the time and the request itself.
 
-    `changes` are the RFC 6902 operations from one state to the other, computed where None.
+    `changes` are the RFC 6902 operations from one state to the other; if None, they are computed.
     """
 
     action: str
@@ -88,11 +88,11 @@ class Author(Protocol):
 
     @property
     def origin(self) -> Origin:
-        """The request."""
+        """The request that caused the event."""
 
     @property
     def policy(self) -> Policy:
-        """The subscription's policy of events to keep."""
+        """The subscription's audit policy."""
 
 
 def record(
@@ -106,7 +106,7 @@ def record(
     old: Values | None = None,
     new: Values | None = None,
 ) -> None:
-    """Write an event in the transaction that it records, unless the policy excludes it."""
+    """Write an event in the transaction that it is about, unless the audit policy excludes the event."""
     if author.policy.depth(subject.resource_type, action) is Depth.NONE:
         return
     audit_logs.insert_rows(tx, [event(author, subscription_id, subject, action, at, old=old, new=new)])
@@ -124,7 +124,7 @@ def event(
 ) -> AuditRow:
     """Make the row of a successful event.
 
-    `old` and `new` are the metadata before and after, None where there was nothing.
+    `old` and `new` are the metadata before and after, None if the subject did not exist.
     """
     has_states = author.policy.depth(subject.resource_type, action) in (Depth.CHANGES, Depth.FULL)
     before = plain(old) if has_states and old is not None else None
@@ -153,16 +153,16 @@ def record_reading(
     filters: Mapping[str, Any],
     rows: int,
 ) -> None:
-    """Write that a log was read, with the filters and the number of rows: no audit, no reading."""
+    """Record that a log was read, with filters and number of rows; if that fails, so does the reading."""
     about = {"filters": dict(filters), "rows": rows}
     record(tx, reader, subscription_id, Subject(log, subscription_id, None), Action.READ, at, new=about)
 
 
 def reported(author: Author, subscription_id: UUID, report: ReportedEvent, at: datetime) -> AuditRow:
-    """Make the row of an event that a platform reports; no policy excludes it, since it was asked for."""
+    """Make the row of an event that a platform reports; no policy excludes it, as the platform wants it."""
     before = None if report.old_values is None else plain(report.old_values)
     after = None if report.new_values is None else plain(report.new_values)
-    # Annals' own types and actions are known words; a platform's are texts like all others.
+    # A platform's types and actions may be any text, so they are masked; Annals' own are known words.
     subject = Subject(
         name(report.resource_type, MAX_TYPE),
         report.resource_id,
@@ -170,7 +170,7 @@ def reported(author: Author, subscription_id: UUID, report: ReportedEvent, at: d
         report.workspace_id,
         report.folder_id,
     )
-    # Computed before masking: the log says that a secret changed, but not its value.
+    # Computed before masking, so that the log says that a secret changed, but not its value.
     operations = changes(before, after) if report.changes is None else report.changes
     return _row(
         author.origin,
@@ -200,7 +200,7 @@ def refusal(
     status: Literal["failed", "unauthorized"],
     error: str,
 ) -> AuditRow:
-    """Make the row of an attempt that failed or was refused; without an author nobody knows the caller."""
+    """Make the row of an attempt that failed or was refused; `author` is None for an unknown caller."""
     return _row(
         origin,
         subscription_id,
@@ -275,7 +275,7 @@ def name(value: str | None, length: int) -> str | None:
 
 
 def names(values: Sequence[str], length: int) -> list[str]:
-    """Mask and cut many names; one search over all of them mostly finds no secret."""
+    """Mask and cut many names, with one search for secrets over all of them, which mostly finds nothing."""
     found = masked(clean(list(values)))
     return [
         kept if len(value) <= length >= len(kept) else bounded_text(value, length)
@@ -304,7 +304,7 @@ def patches(values: Sequence[list[Operation]], max_bytes: int) -> list[Any]:
 
 
 def check_out_state(row: CheckOutRow) -> Values:
-    """Make the state of a check-out as log rows name its fields."""
+    """Make the state of a check-out, with the names that its fields have in log rows."""
     return {
         "checked_out_by": row.checked_out_by,
         "checked_out_by_username": row.username,
@@ -315,7 +315,7 @@ def check_out_state(row: CheckOutRow) -> Values:
 
 
 def changes(old: Values | None, new: Values | None) -> list[dict[str, Any]] | None:
-    """Compute the RFC 6902 operations from one state to another; a missing state is not an empty one."""
+    """Compute the RFC 6902 operations from one state to another; None is a missing state, {} an empty one."""
     if old is None and new is None:
         return None
     if old is None:
