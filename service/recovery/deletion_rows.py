@@ -1,4 +1,4 @@
-"""The rows of deletions, and of their restores, from the commits of `main` in their order."""
+"""Make the rows of deletions and their restores from the commits of `main`, in order."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -40,13 +40,13 @@ class PastDeletions:
 
     def __init__(self) -> None:
         self.rows: dict[UUID, PastDeletion] = {}
-        # Of resources that are deleted now: the row, and the deleted children, of each.
+        # Only resources that are deleted now: the deletion of each, and the deleted children of each parent.
         self._open: dict[UUID, UUID] = {}
         self._inside: dict[UUID | None, set[UUID]] = {}
         self._restored: dict[UUID, list[UUID]] = {}
 
     def delete(self, line: DeletionLine, moment: Moment, deleted: Sequence[ResourceState]) -> None:
-        """Delete living resources: one, and others below it."""
+        """Delete live resources: one resource, and others below it."""
         own = {each.key[1] for each in deleted}
         root = next((each for each in deleted if each.parent is None or each.parent[1] not in own), None)
         if root is None or not own.isdisjoint(self._open):
@@ -56,7 +56,7 @@ class PastDeletions:
             self._inside.setdefault(row.parent_resource_id, set()).add(row.resource_id)
 
     def purge(self, line: DeletionLine, moment: Moment, root: Key) -> list[Key]:
-        """Delete a deleted resource for good, with all below it; returns them."""
+        """Delete a deleted resource, and all resources below it, for good; returns the purged resources."""
         before = self._state(root[1])
         if before is None or before.key != root:
             raise NotUnderstood(
@@ -105,12 +105,12 @@ class PastDeletions:
         self.rows[row.deletion_id] = replace(row, published_version_id=version_id)
 
     def published_before(self, deletion_id: UUID) -> set[UUID]:
-        """The versions that a restore has to publish, since they were published until the deletion."""
+        """The versions that a restore has to publish again, since they were published until the deletion."""
         rows = (self.rows[each] for each in self._restored.get(deletion_id, ()))
         return {row.published_version_id for row in rows if row.published_version_id is not None}
 
     def _state(self, resource_id: UUID) -> ResourceState | None:
-        """A deleted resource at the time of its deletion: nothing can change it meanwhile."""
+        """A deleted resource as it was at its deletion: it can't change since. None if it is not deleted."""
         if resource_id not in self._open:
             return None
         row = self.rows[self._open[resource_id]]

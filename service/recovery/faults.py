@@ -1,7 +1,7 @@
 """Find why Annals can't have made a commit: rebuild refuses a history with a fault.
 
-A commit has one parent at the most. It names every path that it changes; a deletion may remove other paths,
-and a restore may add some. Each version that it names is at its path in the tree.
+A commit of Annals has at most one parent. It names every path that it changes, except paths that a deletion
+removes or a restore adds. Each version that it names is at its path in the tree.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -43,7 +43,7 @@ def of_published(entry: HistoryEntry, branch: BranchReading) -> Iterator[str]:
     """Yield the faults of the commit of `published` that `branch` read last."""
     trailers, changes = entry.trailers, entry.commit.changes
     yield from _of_any(entry)
-    # One publication, or its end; of many only the end by a deletion, or the return by a restore.
+    # A commit publishes or unpublishes one version; a deletion may unpublish many, a restore publish many.
     begun, ended = len(trailers.published), len(trailers.unpublished)
     match trailers.deletion is not None, trailers.restored is not None:
         case False, False:
@@ -105,7 +105,7 @@ def _of_restore(entry: HistoryEntry) -> Iterator[str]:
 
 def _of_versions(entry: HistoryEntry, branch: BranchReading) -> Iterator[str]:
     trailers = entry.trailers
-    # The paths that a deletion removes, or a restore adds, are of no version that the commit names.
+    # A deletion or restore changes the paths of resources whose versions its commit does not name.
     is_explained = trailers.deletion is not None or trailers.restored is not None
     yield from _of_paths(entry, () if is_explained else entry.commit.changes, trailers.versions)
     yield from _without_blob(entry, branch, trailers.versions)
@@ -124,7 +124,7 @@ def _of_paths(entry: HistoryEntry, changed: Iterable[str], lines: Collection[Lin
 
 def _without_blob(entry: HistoryEntry, branch: BranchReading, lines: Iterable[Line]) -> Iterator[str]:
     for line in lines:
-        # The same content may be published twice in a row, as another version: then the tree has it already.
+        # The tree, not the changes: the version published before may have had the same content.
         if branch.tree.get(line.path) is None:
             yield _of(entry, f"it names {line} and has no {line.path}")
 

@@ -1,6 +1,6 @@
 """Read the history of a subscription from its commits: one tolerant reading for rebuild and verify.
 
-Rebuild refuses a history with a fault (`faults.py`), and makes rows of any other (`history_to_rows.py`).
+Rebuild refuses a history with a fault (`faults.py`), and makes rows from any other (`history_to_rows.py`).
 Verify compares the reading with the rows (`checks/`).
 """
 
@@ -17,7 +17,7 @@ from service.recovery.deletion_rows import Moment, PastDeletions, ResourceState
 from service.recovery.resource_rows import Key, PastResource, read_snapshot
 from service.recovery.trailers import CommitAuthor, Line, Trailers, read_trailers
 
-# The content of a blob by its id, None where it can't be read.
+# Returns the content of a blob by its id, or None if the blob can't be read.
 ReadBlob = Callable[[str], bytes | None]
 
 
@@ -25,7 +25,7 @@ ReadBlob = Callable[[str], bytes | None]
 class HistoryEntry:
     """A commit and its trailers; `place` is its number on its branch, counted from 1.
 
-    `removed` are the paths that it removes, `added` those that were not in the tree before it.
+    `removed` are the paths that it removes; `added` are its paths that were not in the tree before.
     """
 
     commit: BranchCommit
@@ -42,7 +42,7 @@ class HistoryEntry:
 
 @dataclass(frozen=True, slots=True)
 class NamedVersion:
-    """A version and the commit that names it; the blob is None where the tree has nothing at its path."""
+    """A version and the commit that names it; the blob is None if the tree has nothing at its path."""
 
     line: Line
     trailers: Trailers
@@ -52,7 +52,7 @@ class NamedVersion:
 
     @property
     def blob(self) -> str:
-        """The id of its blob; raises NotUnderstood where there is none."""
+        """The id of the version's blob; raises NotUnderstood if the tree has none."""
         if self.blob_id is None:
             raise NotUnderstood(f"{self.line.subject} has no blob")
         return self.blob_id
@@ -79,13 +79,13 @@ class History:
     """The versions, deletions and restores of `main`.
 
     `strange` are commits that can't have deleted or restored as they say, each with the reason. `untold` are
-    the resources at their paths, whose state is unknown.
+    the resources at the paths of these commits: their state is unknown.
     """
 
     def __init__(self, read_blob: ReadBlob) -> None:
         self.branch = BranchReading()
         self.named: dict[UUID, NamedVersion] = {}
-        # The newest version of each resource by the order of commits, and how many it has.
+        # By resource: its newest version in the order of commits, and its number of versions.
         self.newest: dict[Key, NamedVersion] = {}
         self.numbers: dict[Key, int] = {}
         # Versions that a second commit names.
@@ -94,7 +94,7 @@ class History:
         self.deleted_at: dict[Key, datetime] = {}
         # Resources that were deleted for good.
         self.purged: set[Key] = set()
-        # By version: the deletions and restores of its resource up to the next version.
+        # By version: the number of deletions and restores of its resource up to the next version.
         self.changes: dict[UUID, int] = {}
         self.authors: dict[UUID, CommitAuthor] = {}
         self.strange: list[tuple[str, str]] = []
@@ -114,13 +114,13 @@ class History:
                 self.strange.append((entry.commit_id, str(error)))
                 paths = (*entry.removed, *entry.added)
                 self.untold |= {self._by_path[path][1] for path in paths if path in self._by_path}
-        # A restore precedes the version that it makes.
+        # A restore comes before the version that the same commit makes.
         for line in trailers.versions:
             self._add_version(line, entry)
         return entry
 
     def withdraw(self, withdrawn: Collection[tuple[UUID, UUID, UUID]]) -> None:
-        """Note the versions that deletions withdrew from `published`, each with deletion and resource."""
+        """Note versions that deletions withdrew from `published`: ids of deletion, resource and version."""
         for deletion_id, resource_id, version_id in withdrawn:
             try:
                 self.deletions.withdraw(deletion_id, resource_id, version_id)
@@ -192,7 +192,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class ReadResource:
-    """A resource as its first and newest commit have it, and the author of the first."""
+    """A resource, read from its first and its newest commit, and the author of the first commit."""
 
     resource: PastResource
     author: CommitAuthor
@@ -201,8 +201,8 @@ class ReadResource:
 def read_resources(history: History, read_blob: ReadBlob) -> dict[Key, ReadResource]:
     """Read every resource that was not deleted for good, in the order of their first commits.
 
-    A resource whose first or newest commit can't be read in full is left out, and so is one whose newest blob
-    can't be read: `checks/documents.py` reports that of its version.
+    Leaves out a resource whose first or newest commit can't be read in full. Also leaves out a resource whose
+    newest blob can't be read, which `checks/documents.py` reports for the version.
     """
     firsts: dict[Key, NamedVersion] = {}
     newest: dict[Key, NamedVersion] = {}

@@ -21,13 +21,13 @@ from service.recovery.trailers import CommitAuthor, Line, Trailers, line_of
 from sql.queries.rebuild import PastActor, PastDeletion, PastPublication, PastTag, PastUser, PastVersion
 from sql.queries.repositories import Tips
 
-# The role of each user until an admin says otherwise: roles were in the lost database alone.
+# The role of each user until an admin changes it: only the lost database had the roles.
 LEAST_ROLE = Role.VIEWER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovered:
-    """The rows of a subscription; `resources` by kind in the order in which they can be added."""
+    """The rows of a subscription; `resources` are by kind, in an order in which they can be inserted."""
 
     subscription_id: SubscriptionId
     created_at: datetime
@@ -53,7 +53,7 @@ def recover(
 ) -> Recovered:
     """Read a whole repository; `at` is the time of the rebuild, for rows whose own time was lost.
 
-    Raises NotUnderstood where anything in it is not as Annals makes it, and the other errors of
+    Raises NotUnderstood if anything in it is not as Annals writes it, and the other errors of
     `gitstore.errors`.
     """
     recovery = _Recovery(repository)
@@ -84,7 +84,7 @@ class _Recovery:
         self.history = History(repository.read_blob)
         self.actors: dict[UUID, str] = {}
         self._repository = repository
-        # The name of each version's resource, as its snapshot has it.
+        # By version: the name of its resource, from the snapshot.
         self._names: dict[UUID, str] = {}
         self._published: dict[Key, PastPublication] = {}
         self._ended: list[PastPublication] = []
@@ -157,14 +157,14 @@ class _Recovery:
             self._ended.append(replace(former, unpublished_by=by, unpublished_at=at))
 
     def publications(self) -> list[PastPublication]:
-        """Return publications, ended or not; raises NotUnderstood for one of a deleted resource."""
+        """Return publications, ended or not; raises NotUnderstood if a deleted resource is published."""
         for key in self.history.newest:
             if key in self._published and key in self.history.deleted_at:
                 raise NotUnderstood(f"{key[0]} {key[1]} is deleted, and published has it")
         return sorted([*self._ended, *self._published.values()], key=lambda each: each.publication_id)
 
     def tags(self) -> list[PastTag]:
-        """Return the tags that git has; of two on one version, the newer one replaced the older."""
+        """Return the tags that git has; of two tags on one version, the newer replaced the older."""
         by_version: dict[UUID, list[PastTag]] = {}
         for tagged in self._repository.tags():
             row = self._tag(tagged)
@@ -236,7 +236,7 @@ class _Recovery:
     def _tag(self, tagged: Tagged) -> PastTag:
         where = f"the tag {tagged.collection}/{tagged.resource_id}/{tagged.tag}"
         if tagged.record is None:
-            # From before there were tag objects: nothing names its author.
+            # A tag from before Annals wrote tag objects names no author: take that of its version.
             found = [
                 version
                 for version in self.history.named.values()
@@ -275,7 +275,7 @@ class _Recovery:
 
 
 def _users(actors: dict[UUID, str], created_at: datetime, at: datetime) -> Iterator[PastUser]:
-    """Yield the users: of two actors of one name, the earlier was deleted before the later."""
+    """Yield the users. Of several actors with one name, only the newest is left: the others were deleted."""
     newest: dict[str, UUID] = {}
     for user_id, username in actors.items():
         if username.startswith(SYSTEM):

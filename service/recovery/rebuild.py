@@ -34,7 +34,7 @@ __all__ = ["LOST", "Outcome", "Progress", "rebuild"]
 Progress = Callable[[str], None]
 Result = Literal["rebuilt", "readable", "done_before", "kept", "refused"]
 
-# Documents of 6.6 KB: about 7 MB at a time.
+# Versions of one statement: with documents of 6.6 KB, about 7 MB.
 CHUNK = 1000
 
 LOST = (
@@ -54,7 +54,7 @@ LOST = (
 class Outcome:
     """The result for one subscription; `reason` says why it was refused, `counts` the rows of each table.
 
-    `strays` are commits that no ref reaches and that were left out, `foreign` refs that are not Annals'.
+    `strays` are commits left out because no ref reaches them; `foreign` are refs that Annals did not make.
     """
 
     subscription_id: str
@@ -78,11 +78,11 @@ def rebuild(
     dry_run: bool = False,
     progress: Progress = lambda _: None,
 ) -> Iterator[Outcome]:
-    """Add every subscription that has a repository here and no rows, and yield the result for each.
+    """Add each subscription that has a repository here but no rows, and yield the result for each.
 
-    Where the database has a subscription that no rebuild made, all are refused; with `only_missing` it is
-    kept and the others are added. A dry run reads and judges everything, and writes nothing. Raises
-    DatabaseUnavailable; finished subscriptions stay, and the next run continues after them.
+    If the database has a subscription that no rebuild made, all are refused; with `only_missing`, this one is
+    kept and the others are added. A dry run reads and checks everything, and writes nothing. Raises
+    DatabaseUnavailable: finished subscriptions stay, and the next run continues after them.
     """
     ids = [SubscriptionId(UUID(each)) for each in store.subscription_ids()]
     with database.transaction(PLATFORM) as tx:
@@ -122,7 +122,7 @@ class _SubscriptionRebuild:
     progress: Progress
 
     def run(self) -> Outcome:
-        """Rebuild it; a repository that can't be understood is refused."""
+        """Rebuild the subscription; a repository that can't be understood is refused."""
         try:
             repository = RepositoryReader(self.store.path(str(self.subscription_id)))
         except GitStoreError as error:
@@ -169,7 +169,7 @@ class _SubscriptionRebuild:
     def _write(self, repository: RepositoryReader, recovered: Recovered, at: datetime, strays: int) -> None:
         subscription_id, since = self.subscription_id, recovered.created_at
         with self.database.transaction(subscription_id) as tx:
-            # First, so that of two rebuilds at the same time one waits here, and is then refused.
+            # Inserted first: of two rebuilds at the same time, one waits here and is then refused.
             tenancy.insert_subscription(
                 tx, SubscriptionRow(subscription_id, str(subscription_id), since, False)
             )
@@ -227,7 +227,7 @@ class _SubscriptionRebuild:
 
 
 def _verify(tx: Transaction, repository: RepositoryReader, recovered: Recovered) -> None:
-    """Read the rows back, and compare them with the history and with the trees; raises NotUnderstood."""
+    """Read the rows back; raises NotUnderstood if they differ from the history or the trees."""
     subscription_id = recovered.subscription_id
     found = rows.counts(tx, subscription_id)
     if found != recovered.counts():

@@ -1,8 +1,8 @@
 """Compare the rows with the repositories, and repair damage whose truth is known.
 
-The rows say where refs have to be, and git has the content of each version. Safe beside writers on any number
-of hosts: rows are read as of one instant, their objects are in git before them, and refs are read under the
-lock under which they move.
+The rows are right about refs, and git is right about the content of versions. A run is safe while any number
+of hosts write: rows are read as of one instant, their objects are in git before the rows are committed, and
+refs are read under the lock under which they move.
 """
 
 import time
@@ -28,14 +28,14 @@ from sql.queries import reconcile as queries
 
 log = structlog.get_logger(__name__)
 
-# A committer moves a ref within milliseconds of its COMMIT; a ref that has not moved for so long is behind.
+# A committer moves a ref within milliseconds of its COMMIT; a ref behind its row for so long is damage.
 GRACE_SECONDS = 5.0
-# Of one subscription in one run; the next run finds more.
+# Limit for one subscription in one run; the next run finds more.
 MAX_FINDINGS = 1_000
 
 
 class VerifyDepth(StrEnum):
-    """The depth of a check: refs and files; the whole history and its documents; every object."""
+    """The depth of a check: refs and files; also the whole history and its documents; also every object."""
 
     REFS = "refs"
     HISTORY = "history"
@@ -56,7 +56,7 @@ UNBOUNDED = Bounds()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyReport:
-    """The result of a run; the next one begins after `resume_after`, None where this one saw the last."""
+    """The result of a run; the next run begins after `resume_after`, None if this run reached the end."""
 
     subscriptions: int
     versions: int
@@ -82,11 +82,11 @@ def reconcile(
     endpoint: str = "reconcile",
     progress: Callable[[str], None] = lambda _: None,
 ) -> VerifyReport:
-    """Look for every kind of damage that `Code` names; with `repair`, repair and record each that can be.
+    """Look for every kind of damage that `Code` names; with `repair`, make and record each possible repair.
 
     `only` checks one subscription, and no files outside of subscriptions. A repair takes a second connection.
-    A broken repository is a finding, and stops nothing. Raises DatabaseUnavailable where the database does
-    not answer.
+    A broken repository is a finding, and does not end the run. Raises DatabaseUnavailable if the database
+    does not answer.
     """
     look = Look(
         history=depth is not VerifyDepth.REFS,
@@ -138,9 +138,9 @@ class _Run:
         )
 
     def everything(self, bounds: Bounds) -> SubscriptionId | None:
-        """Check subscriptions in order, then other files; returns the last one where the bounds ended it."""
+        """Check subscriptions, then other files; returns the last subscription if the bounds end the run."""
         deadline = None if bounds.seconds is None else time.monotonic() + bounds.seconds
-        # Before the subscriptions: a folder is created before its rows.
+        # Listed before the subscriptions are read: a folder is created before its rows.
         folders = leftovers.repositories(self._store.root)
         with self._database.transaction(PLATFORM) as tx:
             known = queries.subscriptions(tx)
@@ -167,7 +167,7 @@ class _Run:
         self._versions += check.versions
 
     def _guarded(self, subscription_id: SubscriptionId | None, about: str, damages: Iterable[Damage]) -> None:
-        """Note, and repair, the damages, up to a limit; an error of a check is a finding, too."""
+        """Collect, and if asked repair, damages up to a limit; an error of a check becomes a finding."""
         before = len(self._findings)
         try:
             for damage in damages:
@@ -176,7 +176,7 @@ class _Run:
                 self._findings.append(self._repaired(damage))
         except Exception as error:
             if isinstance(error, DatabaseUnavailable):
-                # A lock that was not released concerns this subscription; a lost server ends the run.
+                # A lock that was not released concerns this subscription; a lost server ends the run here.
                 self._ping()
             elif not isinstance(error, GitStoreError):
                 log.exception("a repository could not be verified", subscription_id=about)

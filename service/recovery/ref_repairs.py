@@ -1,4 +1,4 @@
-"""Put refs back to where their rows say after somebody else moved them, under the lock on them."""
+"""Put refs that somebody else moved back to where their rows say, under the lock on refs."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -33,7 +33,7 @@ def full_name(tag: TagFact) -> str:
 
 
 def wanted(tx: Transaction, subscription_id: SubscriptionId) -> dict[str, str]:
-    """Read every ref that the rows demand, by full name, and the object that it has to name."""
+    """Read from the rows which refs have to exist: the object of each by the full name of the ref."""
     tips = reconcile.tips(tx, subscription_id)
     if tips is None:
         return {}
@@ -50,10 +50,10 @@ def put_back(
     found: str | None,
     record: Record,
 ) -> str:
-    """Set a ref to the object in its row, or remove it without a row; returns a description of the repair.
+    """Set a ref to the object in its row, or remove a ref without a row; returns a description of the repair.
 
-    The object that it named is kept below `refs/annals/found`, unless it is a tag's own object. A second
-    connection records the repair. Raises Outdated where the ref is no longer at `found`, ObjectMissing and
+    The object that the ref named is kept below `refs/annals/found`, unless Annals made it for a tag. A second
+    connection records the repair. Raises Outdated if the ref is no longer at `found`, ObjectMissing and
     StoreUnavailable.
     """
     path = store.path(str(subscription_id))
@@ -79,7 +79,7 @@ def put_back(
         if ref in seen.broken:
             ref_repairs.drop_broken(path, ref)
             if target is None:
-                # A packed ref that it hid is another finding.
+                # The broken file may have hidden a packed ref, which is then another finding.
                 return done
         ref_repairs.put(path, ref, target)
         return done
@@ -98,7 +98,10 @@ def reset_head(database: Database, store: Store, subscription_id: SubscriptionId
 def remove_lock(
     database: Database, store: Store, subscription_id: SubscriptionId, lock: Path, record: Record
 ) -> str:
-    """Remove a lock file on refs, stale under the lock on them; returns a description of the repair."""
+    """Remove a lock file on refs; returns a description of the repair.
+
+    The lock on refs is taken meanwhile, so no live process owns the file.
+    """
     with database.transaction(subscription_id) as tx:
         repositories.lock_refs(tx, subscription_id)
         if not lock.exists():
@@ -113,8 +116,7 @@ def advance_row(
 ) -> str:
     """Move the repository's row forward to the ref of a branch; returns a description of the repair.
 
-    For commits that have rows of versions or publications while the repository's row does not count them.
-    Raises Outdated.
+    The ref is ahead of the row by commits that have rows of versions or publications. Raises Outdated.
     """
     path = store.path(str(subscription_id))
     with database.transaction(subscription_id) as tx:

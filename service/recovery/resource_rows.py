@@ -16,7 +16,7 @@ Key = tuple[Kind, UUID]
 
 @dataclass(frozen=True, slots=True)
 class PastResource:
-    """A resource as its history has it: its newest snapshot, and the author and time of its first."""
+    """A resource as its history has it: its newest snapshot, and the author and time of its first version."""
 
     snapshot: Snapshot
     created_by: UUID
@@ -26,7 +26,7 @@ class PastResource:
 
 
 def read_snapshot(key: Key, blob_id: str, content: bytes) -> Snapshot:
-    """Read the snapshot of a resource; raises NotUnderstood for a blob that is none of that resource."""
+    """Read the snapshot of a resource; raises NotUnderstood if the blob is not a snapshot of it."""
     kind, resource_id = key
     try:
         content.decode()

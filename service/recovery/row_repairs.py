@@ -1,4 +1,4 @@
-"""Correct rows of a subscription by git, or by other rows; each repair is recorded."""
+"""Set rows of a subscription to what git or other rows say; each repair is recorded."""
 
 from pathlib import Path
 
@@ -22,8 +22,8 @@ from sql.queries import resources as resource_rows
 class RowRepairs:
     """The repairs of one subscription; each returns a description of the repair.
 
-    Raises SchemaError where the login may not become the owner of the tables, Outdated where the damage
-    is no longer as it was found, and the errors of `sql.errors`.
+    Raises SchemaError if the login may not become the owner of the tables, Outdated if the damage is no
+    longer as it was found, and the errors of `sql.errors`.
     """
 
     def __init__(self, database: Database, store: Store, subscription_id: SubscriptionId) -> None:
@@ -44,7 +44,7 @@ class RowRepairs:
         return done
 
     def correct_commits(self, finding: Finding, record: Recorder) -> str:
-        """Correct how many commits `main` has, unless the row changed since."""
+        """Correct the number of commits in the repository's row, unless the row changed since."""
         expected, found = int(str(finding.expected)), int(str(finding.found))
         with self._database.transaction(self._subscription_id) as tx:
             if not reconcile.correct_commits(tx, self._subscription_id, since=found, by=expected - found):
@@ -53,7 +53,7 @@ class RowRepairs:
         return done
 
     def correct_tag(self, correction: TagCorrection, record: Recorder) -> str:
-        """Set the object of a tag's row."""
+        """Set the object in the row of a tag to the right one."""
         with self._database.transaction(self._subscription_id) as tx:
             reconcile.correct_tag_object(tx, self._subscription_id, correction.tag.tag_id, correction.right)
             record.within(tx, done := f"the row names {correction.right} again")
@@ -62,7 +62,7 @@ class RowRepairs:
     def correct_mirror(self, mirror: MirrorColumn, record: Recorder) -> str:
         """Set a column of a version to the value of the rows that it repeats."""
         with self._database.transaction(self._subscription_id) as tx:
-            # No batch changes it meanwhile.
+            # Under this lock, no batch changes the column meanwhile.
             repositories.lock(tx, self._subscription_id)
             if not reconcile.mirror(tx, self._subscription_id, mirror.version_id, mirror.column):
                 return "it is right by now"
@@ -85,7 +85,7 @@ class RowRepairs:
         """Correct or insert the row of a resource, unless it was changed after the commit `read_up_to`."""
         (kind, resource_id), values = correction.key, correction.values
         with self._database.transaction(self._subscription_id) as tx:
-            # A batch since may have made the wrong value part of a snapshot.
+            # A batch may have written the wrong value into a snapshot since, which makes it the right one.
             self._lock_unchanged(tx, read_up_to, snapshot_path(kind.collection, str(resource_id)))
             self._add_author(tx, correction.author)
             if correction.is_new:
@@ -109,12 +109,12 @@ class RowRepairs:
         reconcile.add_actor(tx, self._subscription_id, author.user_id, author.username)
 
     def _lock_unchanged(self, tx: Transaction, read_up_to: str | None, path: str) -> None:
-        """Keep batches out; raises Outdated where a commit since may have changed the resource at a path."""
+        """Lock out batches; raises Outdated if a commit after `read_up_to` may have changed the resource."""
         head = repositories.lock(tx, self._subscription_id).head
         if head is None or head == read_up_to:
             return
         for commit in read_branch(self._path, head, without=read_up_to):
             deletion = read_trailers(commit.message).deletion
-            # A deletion for good is an empty commit.
+            # A deletion for good is an empty commit, so it may be of any resource.
             if path in commit.changes or (deletion is not None and deletion.until is None):
                 raise Outdated(f"{path} was changed meanwhile")

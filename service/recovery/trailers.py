@@ -1,4 +1,4 @@
-"""Read the trailers of a commit, with which rows have to agree."""
+"""Read the trailers of a commit; the rows have to agree with them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -37,13 +37,13 @@ class Line:
 
     @property
     def path(self) -> str:
-        """The path of its snapshot in the tree."""
+        """The path of the resource's snapshot in the tree."""
         return snapshot_path(self.kind.collection, str(self.resource_id))
 
 
 @dataclass(frozen=True, slots=True)
 class CommitAuthor:
-    """The author of a commit, by the name of that time."""
+    """The author of a commit, with the username of that time."""
 
     user_id: UUID
     username: str
@@ -53,8 +53,8 @@ class CommitAuthor:
 class Trailers:
     """The trailers of a commit that can be read.
 
-    `faults` say why Annals can't have written the message; without one, an absent trailer was never written.
-    `unknown` are lines whose collection Annals does not have.
+    `faults` say why Annals can't have written the message. If there are none, the message never had the
+    trailers that are absent. `unknown` are lines with a collection that Annals does not have.
     """
 
     versions: list[Line]
@@ -63,7 +63,7 @@ class Trailers:
     unknown: tuple[VersionLine, ...]
     deletion: DeletionLine | None
     restored: UUID | None
-    # The collection and id of the resource in the subject, the only trace of one that is deleted for good.
+    # Collection and id of the resource in the subject: a deletion for good names its resource only there.
     about: tuple[str, str] | None
     author: CommitAuthor | None
     time: datetime | None
@@ -72,19 +72,19 @@ class Trailers:
 
     @property
     def is_record(self) -> bool:
-        """True where Annals can have written all of the message."""
+        """True if Annals can have written the whole message."""
         return not self.faults
 
     @property
     def signed(self) -> tuple[CommitAuthor, datetime]:
-        """The author and the time; raises NotUnderstood where one of them can't be read."""
+        """The author and the time; raises NotUnderstood if one of them can't be read."""
         if self.author is None or self.time is None:
             raise NotUnderstood("it does not say by whom it is, or of when")
         return self.author, self.time
 
     @property
     def purged(self) -> Key | None:
-        """The resource that a deletion for good is about, None where the subject names none."""
+        """The resource that a deletion for good is about; None if the subject names no resource."""
         if self.about is None or self.about[0] not in KIND_OF_COLLECTION:
             return None
         return KIND_OF_COLLECTION[self.about[0]], UUID(self.about[1])
@@ -121,7 +121,7 @@ def subject(kind: str, resource_id: UUID, number: int | None = None) -> str:
 
 
 def line_of(line: VersionLine) -> Line | None:
-    """The line with the kind of its collection, None where Annals has no such collection."""
+    """Convert a line to one with a kind of resource; None if Annals does not have its collection."""
     kind = KIND_OF_COLLECTION.get(line.collection)
     if kind is None:
         return None

@@ -1,1 +1,1 @@
-"""The checks of `annals verify`: one file a subject."""
+"""The checks of `annals verify`: one file for each subject."""

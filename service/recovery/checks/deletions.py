@@ -39,10 +39,10 @@ def differences(
     other_data: Collection[UUID],
     now: datetime,
 ) -> Iterator[RowDifference[DeletionRepair]]:
-    """Yield the differences of resources that are not `untold`; git is right.
+    """Yield the differences between rows and git, which is right; skips the resources in `untold`.
 
-    `other_data` are deletions that hold another document than their version. The version that a deletion
-    withdrew is compared only where `published` could be read.
+    `other_data` are deletions whose document differs from that of their version. The version that a deletion
+    withdrew is compared only if `published` could be read.
     """
     history = main.history
     report = partial(Finding.of, subscription_id=subscription_id)
@@ -98,7 +98,7 @@ def _miscounted(subscription_id: UUID, version: VersionFact, right: int) -> RowD
 
 
 def _tree(history: History, untold: Collection[UUID]) -> Iterator[tuple[str, str | None, str | None]]:
-    """Yield the paths at which the tree of `main` differs, the right blob and the one it has."""
+    """Yield each path at which the tree of `main` is wrong, with the right blob and the present one."""
     expected: dict[str, str | None] = {}
     skipped = set()
     for named in sorted(history.named.values(), key=lambda each: each.place):
@@ -118,7 +118,7 @@ def _columns(right: PastDeletion, found: PastDeletion, now: datetime, *, knows_p
     if not knows_published and "published_version_id" in columns:
         columns.remove("published_version_id")
     until = right.restore_expiry_at
-    # After the expiry of a deletion, its row may say so already.
+    # Once a deletion has expired, its row may already say that it can't be restored.
     if "can_be_restored" in columns and not found.can_be_restored and until is not None and until <= now:
         columns.remove("can_be_restored")
     return columns

@@ -1,4 +1,4 @@
-"""Compare the copy of each document that queries use, as JSONB keeps it, and its name with its blob."""
+"""Compare the row of each version with its blob: the name, and the document, which the row has as JSONB."""
 
 from collections.abc import Callable, Iterator, Mapping
 from uuid import UUID
@@ -15,7 +15,7 @@ from sql.errors import LimitExceeded, UnfitValue
 from sql.queries import reconcile
 from sql.queries.reconcile import VersionFact
 
-# The documents of one statement; PostgreSQL reads a document faster than Python would.
+# Limits of one statement: PostgreSQL compares the documents, since it parses them faster than Python.
 _CHUNK_BYTES = 4 * 2**20
 _CHUNK_DOCUMENTS = 500
 _REPORT_EVERY = 2_000
@@ -29,7 +29,7 @@ def differences(
     objects: Objects,
     progress: Callable[[str], None],
 ) -> Iterator[RowDifference[VersionCorrection]]:
-    """Yield the versions whose copy or name differs, without a correction where git has none."""
+    """Yield the versions whose document or name differs; the correction is None if git has no right value."""
     versions = {version.version_id: version for version in facts.versions}
     chunk: dict[UUID, str] = {}
     size = 0
@@ -56,7 +56,7 @@ def differences(
 def _named(
     subscription_id: SubscriptionId, version: VersionFact, main: MainCheck, blob: str, data: bytes
 ) -> Iterator[RowDifference[VersionCorrection]]:
-    """Compare the name in the snapshot, where a commit names its resource."""
+    """Compare the name in the snapshot with the row's, if a commit names the version."""
     named = main.history.named.get(version.version_id)
     if named is None:
         return
@@ -82,7 +82,7 @@ def _compared(
         with database.transaction(subscription_id) as tx:
             differing = reconcile.differing(tx, subscription_id, chunk)
     except (UnfitValue, LimitExceeded):
-        # One of the blobs is no JSON: halve until it is alone.
+        # One of the blobs is not JSON: halve the chunk until that blob is alone.
         ids = list(chunk)
         if len(ids) == 1:
             version = versions[ids[0]]

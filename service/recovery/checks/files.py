@@ -13,9 +13,9 @@ from gitstore.upkeep import leftovers
 from gitstore.upkeep.leftovers import Leftover
 from service.recovery.checks.findings import Code, Damage, Finding, Recorder, Repair
 
-# No file that is still being written is so old.
+# A file this old is no longer being written.
 OLD_SECONDS = 24 * 3600
-# The row of a new subscription follows its folder within one transaction.
+# The folder of a new subscription is made shortly before its row is committed: a young one is no damage.
 _YOUNG_SECONDS = 60
 _DIFFS = "annals-diff-*"
 
@@ -41,7 +41,7 @@ def of_store(store: Store, now: datetime) -> Iterator[Damage]:
     for folder in _old(leftovers.unfinished(store.root), now):
         yield _leftover(Code.LEFTOVER, None, str(folder.path), folder)
     for folder in _old(leftovers.below(Path(tempfile.gettempdir()), _DIFFS), now):
-        # Others may run their own Annals on this machine.
+        # Other users may run their own Annals on this machine.
         if folder.path.lstat().st_uid == os.geteuid():
             yield _leftover(Code.LEFTOVER, None, str(folder.path), folder)
 
@@ -49,7 +49,7 @@ def of_store(store: Store, now: datetime) -> Iterator[Damage]:
 def strangers(
     store: Store, found: dict[UUID, float], known: Collection[UUID], now: datetime
 ) -> Iterator[Damage]:
-    """Yield repositories without a subscription; they were `found` before the subscriptions were read."""
+    """Yield repositories without a subscription; `found` was listed before `known` was read."""
     for subscription_id, modified in sorted(found.items()):
         age = now.timestamp() - modified
         if subscription_id in known or age < _YOUNG_SECONDS:
@@ -62,7 +62,7 @@ def strangers(
             subject=path.name,
             found="an empty repository" if empty else "a repository with history",
         )
-        # The creation of a subscription was cut short: nothing was ever written to it.
+        # An empty one is left by a creation that was cut short: removing it loses nothing.
         yield Damage(finding, _removal(path) if empty and age >= OLD_SECONDS else None)
 
 

@@ -14,7 +14,7 @@ from service.runtime.clock import Clock
 from sql.database import PLATFORM, Database, Scope, Transaction
 
 ACTOR = "system:reconcile"
-# The column in `audit_logs`.
+# The length of the column in `audit_logs`.
 _SUBJECT_CHARACTERS = 500
 
 
@@ -119,10 +119,10 @@ ADVICE: dict[Code, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A damage: of which subscription, where, and its repair.
+    """One damage: its subscription, its place, and its repair.
 
-    `found` is None where something is missing, `expected` where nothing has to be. `failed` says why a repair
-    did not succeed.
+    `found` is None if something is missing; `expected` is None if nothing should be there. `failed` says why
+    a repair did not succeed.
     """
 
     code: Code
@@ -143,7 +143,7 @@ class Finding:
         expected: object = None,
         found: object = None,
     ) -> Self:
-        """Make a finding of values, which are shown as text."""
+        """Make a finding from values of any type; they become text."""
         return cls(
             code=code,
             subscription_id=subscription_id,
@@ -164,26 +164,26 @@ CorrectionT = TypeVar("CorrectionT")
 
 
 class RowDifference(NamedTuple, Generic[CorrectionT]):
-    """A finding, and the correction of its row, None where git does not have it."""
+    """A finding, and the correction of its row, or None if git does not have the right value."""
 
     finding: Finding
     correction: CorrectionT | None
 
 
-# Repairs a damage, records that first, and returns a description of the repair.
+# Records the repair of a damage and makes it; returns a description of the repair.
 Repair = Callable[["Recorder"], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A finding, and its repair where the truth is known."""
+    """A finding, and its repair, or None if the truth is not known."""
 
     finding: Finding
     repair: Repair | None = None
 
 
 class Recorder:
-    """Writes the audit row of one repair: in its transaction, or before it where git is repaired."""
+    """Writes the audit row of one repair: in the transaction that repairs rows, or before a repair of git."""
 
     def __init__(self, database: Database, clock: Clock, finding: Finding, origin: Origin) -> None:
         self._database = database
@@ -192,13 +192,13 @@ class Recorder:
         self._author = Machine(username=ACTOR, origin=origin)
 
     def __call__(self, done: str) -> None:
-        """Record, in a transaction of its own, a repair that is about to be done."""
+        """Record a repair in a transaction of its own, before the repair is made."""
         scope: Scope = self._finding.subscription_id or PLATFORM
         with self._database.transaction(scope) as tx:
             self.within(tx, done)
 
     def within(self, tx: Transaction, done: str) -> None:
-        """Record a repair in its transaction."""
+        """Record a repair in the transaction that makes it."""
         finding = self._finding
         subject = Subject("repository", finding.subscription_id, finding.subject[:_SUBJECT_CHARACTERS])
         events.record(

@@ -20,7 +20,7 @@ _SHOWN_NUMBERS = 20
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The rows of a subscription, all of one instant."""
+    """The rows of a subscription, all read as of one instant."""
 
     tips: Tips
     versions: list[VersionFact]
@@ -35,7 +35,7 @@ Value = str | int | UUID | datetime | None
 
 @dataclass(frozen=True, slots=True)
 class VersionCorrection:
-    """The value that git has for a column of a version's row; `author` is set where the value is a user."""
+    """The value that git has for a column of a version's row; `author` is set if the value is a user."""
 
     version_id: UUID
     column: str
@@ -49,7 +49,7 @@ class BranchCheck:
     def __init__(self, subscription_id: UUID) -> None:
         self.differences: list[RowDifference[VersionCorrection]] = []
         self.is_linear = True
-        # Resources with a finding that other checks would report again.
+        # Resources that other checks have to skip, since they would report the same damage again.
         self.touched: set[UUID] = set()
         self._subscription_id = subscription_id
         self._previous: str | None = None
@@ -100,7 +100,7 @@ class MainCheck(BranchCheck):
                 self.report(Code.COMMIT_WITHOUT_ROW, commit.commit_id, found="a commit that names no version")
 
     def blob_of(self, version: VersionFact) -> str:
-        """Return the blob of a version: the one in its commit's tree where that is known."""
+        """Return the id of a version's blob: from the tree of its commit if known, or else from its row."""
         named = self.history.named.get(version.version_id)
         return version.git_blob_id if named is None or named.blob_id is None else named.blob_id
 
@@ -176,7 +176,7 @@ def _check_row(main: MainCheck, version: VersionFact, exists: Callable[[str], bo
 def _columns(
     named: NamedVersion, version: VersionFact, *, is_linear: bool
 ) -> Iterator[tuple[Code, str, Value, Value]]:
-    """Yield the code, the name, git's value and the row's value of each column of a version."""
+    """Yield each column of a version: the code of a difference, the name, git's value and the row's value."""
     yield Code.NUMBER_DIFFERS, "version_number", named.line.number, version.version_number
     yield Code.COMMIT_DIFFERS, "git_commit_hash", named.commit_id, version.git_commit_hash
     if named.blob_id is not None:
@@ -188,7 +188,7 @@ def _columns(
         return
     yield Code.AUTHOR_DIFFERS, "created_by", trailers.author.user_id, version.created_by
     yield Code.TIME_DIFFERS, "created_at", trailers.time, version.created_at
-    # A commit of many has one description or none: it does not say of which version.
+    # A commit of many versions does not say to which of them its description belongs.
     if len(trailers.versions) == 1 or trailers.description is None:
         yield (
             Code.DESCRIPTION_DIFFERS,
@@ -199,7 +199,7 @@ def _columns(
 
 
 def _check_numbers(main: MainCheck, facts: Facts) -> None:
-    """Report gaps: the versions of a resource are numbered from 1, counting those that git alone has."""
+    """Report gaps in the numbers of versions, which begin at 1; versions that only git has count too."""
     named = main.history.named
     numbers: dict[tuple[str, UUID], set[int]] = defaultdict(set)
     for each in named.values():

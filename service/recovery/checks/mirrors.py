@@ -1,4 +1,4 @@
-"""Compare the columns of versions that repeat other rows: which is current, published, and tagged."""
+"""Compare the columns of versions that repeat other rows: `is_current`, `is_published`, `version_tag`."""
 
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
@@ -27,7 +27,7 @@ _CODES: tuple[tuple[Mirror, Code], ...] = (
 def differences(
     subscription_id: UUID, facts: Facts, *, untold: Collection[UUID]
 ) -> Iterator[RowDifference[MirrorColumn]]:
-    """Yield the columns that differ, of resources that are not `untold`; columns to clear are first."""
+    """Yield the columns that differ, first those to clear; skips the resources in `untold`."""
     last: dict[tuple[str, UUID], int] = {}
     for version in facts.versions:
         key = (version.resource_type, version.resource_id)
@@ -55,7 +55,7 @@ def differences(
                 )
                 mirror = MirrorColumn(version.version_id, column)
                 found.append((bool(truth[column]), RowDifference(finding, mirror)))
-    # Of a resource one version at the most is current, or published, or has a tag, at any instant.
+    # At no instant may two versions of a resource be current, be published or have the same tag: clear first.
     found.sort(key=lambda each: each[0])
     yield from (difference for _, difference in found)
 

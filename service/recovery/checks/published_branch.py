@@ -12,12 +12,15 @@ from service.recovery.checks.main_branch import BranchCheck, Facts, MainCheck
 from service.recovery.history import BranchReading, HistoryEntry
 from service.recovery.trailers import subject
 
-# A version and the instant of its publication, or of the end of that.
+# A version, and the instant at which it was published or unpublished.
 _Event = tuple[UUID, datetime | None]
 
 
 class PublishedCheck(BranchCheck):
-    """The differences of `published`; `withdrawn` has a deletion, a resource and a version each."""
+    """The differences of `published`.
+
+    Each of `withdrawn` has the ids of a deletion, a resource, and the version that the deletion withdrew.
+    """
 
     def __init__(self, subscription_id: UUID) -> None:
         super().__init__(subscription_id)
@@ -27,7 +30,7 @@ class PublishedCheck(BranchCheck):
 def check_published(
     subscription_id: UUID, facts: Facts, main: MainCheck, commits: Iterable[BranchCommit]
 ) -> PublishedCheck:
-    """Compare the rows with the commits, the oldest first."""
+    """Compare the rows of publications with the commits, which are given the oldest first."""
     branch, reading = PublishedCheck(subscription_id), BranchReading()
     begun: Counter[_Event] = Counter((each.version_id, each.published_at) for each in facts.publications)
     ended: Counter[_Event] = Counter(

@@ -31,12 +31,12 @@ class _Suspect:
     ref: str
     expected: str | None
     found: str | None
-    # Of a tag: true where a row says that its ref has still to be written or removed.
+    # True for a tag whose row says that its ref still has to be written or removed.
     owed: bool = False
 
     @property
     def passes(self) -> bool:
-        """True where a running committer repairs it by itself in the next moment."""
+        """True if a running committer would repair this by itself within a moment."""
         return (
             self.code is Code.REF_BEHIND
             or self.owed
@@ -45,9 +45,9 @@ class _Suspect:
 
 
 class RefsCheck:
-    """Checks the refs of one subscription under the lock on them, and waits for repairs by a batch.
+    """Checks the refs of one subscription under the lock on refs.
 
-    A suspect of that kind counts once its ref has not moved for `grace_seconds`.
+    A suspect that a batch may be about to repair counts only if its ref stays the same for `grace_seconds`.
     """
 
     def __init__(
@@ -58,13 +58,13 @@ class RefsCheck:
         self._subscription_id = subscription_id
         self._path = store.path(str(subscription_id))
         self._grace_seconds = grace_seconds
-        # The commit at which to read a branch whose row is wrong.
+        # By branch with a wrong row: the commit from which to read the branch instead.
         self.stand_ins: dict[str, str] = {}
-        # Branches of two lines, both with rows: a person has to decide which one counts.
+        # Branches that forked into two lines, both with rows: a person has to decide which line counts.
         self.forked: set[str] = set()
 
-    # Rows are committed before their refs move, and refs move only under the lock that the look takes. So
-    # batches can meanwhile leave a ref behind its row, and do no other damage.
+    # Rows are committed before their refs move, and refs move only under the lock that `_look` takes. So
+    # batches may meanwhile leave a ref behind its row, but nothing else that looks like damage.
     def damages(self, now: datetime, *, ignored: Collection[str]) -> Iterator[Damage]:
         """Yield the damages; `ignored` are refs whose rows are known to be wrong."""
         suspects, locks = self._look()
@@ -171,7 +171,7 @@ class RefsCheck:
         )
 
     def _is_known(self, suspect: _Suspect) -> bool:
-        """Check whether rows name commits that the ref has and the row of its branch has not."""
+        """Check whether rows name commits that are on the ref, but not in the history of the branch's row."""
         try:
             commits = list(branch_log.read_branch(self._path, str(suspect.found), without=suspect.expected))
         except GitStoreError:

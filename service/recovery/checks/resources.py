@@ -18,7 +18,7 @@ from sql.queries.resources import ResourceRow
 
 @dataclass(frozen=True, slots=True)
 class ResourceCorrection:
-    """The right values of columns of a row; of all columns where there is no row."""
+    """The right values of columns of a row; of all columns if the row is missing."""
 
     key: Key
     author: CommitAuthor
@@ -28,7 +28,7 @@ class ResourceCorrection:
 
 @dataclass(frozen=True, slots=True)
 class _Expected:
-    """A resource as git has it; `row` is None where git does not have its parent."""
+    """A resource as git has it; `row` is None if git does not have its parent."""
 
     key: Key
     author: CommitAuthor
@@ -37,7 +37,7 @@ class _Expected:
     depth: int
 
     def correction(self, *columns: str) -> ResourceCorrection | None:
-        """Return the right values of these columns."""
+        """Return the right values of these columns; None if git does not have the parent."""
         if self.row is None:
             return None
         values = {column: self.row[column] for column in columns if column in self.row}
@@ -47,7 +47,7 @@ class _Expected:
 def differences(
     subscription_id: UUID, facts: Facts, history: History, read_blob: ReadBlob, *, untold: Collection[UUID]
 ) -> Iterator[RowDifference[ResourceCorrection]]:
-    """Yield the differences of resources that are not `untold`, a parent before its children."""
+    """Yield the differences of resources, a parent before its children; skips the resources in `untold`."""
     rows = {(row.resource_type, row.resource_id): row for row in facts.resources}
     for each in _expected(history, read_blob):
         if each.key[1] not in untold:

@@ -41,7 +41,7 @@ class Look:
 
 
 class SubscriptionCheck:
-    """Checks one subscription; `versions` is how many it compared."""
+    """Checks one subscription; `versions` is the number of versions that it compared."""
 
     def __init__(self, database: Database, store: Store, subscription_id: SubscriptionId, look: Look) -> None:
         self.versions = 0
@@ -57,7 +57,7 @@ class SubscriptionCheck:
     def damages(self, now: datetime) -> Iterator[Damage]:
         """Yield the damages; each may be repaired before the next is asked for.
 
-        Raises GitStoreError where the repository can't be read, and the errors of `sql.errors`.
+        Raises GitStoreError if the repository can't be read, and the errors of `sql.errors`.
         """
         if not self._path.is_dir():
             yield from self._missing()
@@ -104,7 +104,7 @@ class SubscriptionCheck:
             )
 
     def _history(self, refs_check: RefsCheck, now: datetime) -> Iterator[Damage]:
-        """Compare the history, after the refs: a branch whose row can't be trusted is read from its ref."""
+        """Compare the history, once the refs are checked: a branch with a wrong row is read from its ref."""
         facts = self._facts()
         if facts is None:
             return
@@ -116,7 +116,7 @@ class SubscriptionCheck:
                 for ref, tip in ((MAIN, facts.tips.head), (PUBLISHED, facts.tips.published))
             )
             if head is not None and not objects.is_commit(head):
-                # Its ref was reported, not the versions that were lost with it.
+                # The check of refs reported the missing commit, but not the versions that were lost with it.
                 if lost := unreadable.described(self._path, facts):
                     yield Damage(self._finding(Code.NOT_VERIFIED, "main", found=lost))
                 return
@@ -126,7 +126,7 @@ class SubscriptionCheck:
                 lost = unreadable.described(self._path, facts) or "every version's commit and blob are there"
                 yield Damage(self._finding(Code.NOT_VERIFIED, "main", found=f"{lost}; {error}"))
                 return
-            # Of a forked branch, the row counts the other line.
+            # The row of a forked branch counts the commits of the other line.
             yield from self._branch(main, counted=MAIN not in refs_check.forked)
             branch = self._published(facts, main, published, objects)
             touched = main.touched
@@ -162,7 +162,7 @@ class SubscriptionCheck:
         self, facts: Facts, main: MainCheck, published: str | None, objects: Objects
     ) -> PublishedCheck | Finding:
         if published is not None and not objects.is_commit(published):
-            # Reported with its ref.
+            # The check of refs reported the missing commit.
             return PublishedCheck(self._subscription_id)
         try:
             return _twice(
@@ -186,7 +186,7 @@ class SubscriptionCheck:
     # -- rows that repeat the history -----------------------------------------------------------------
 
     def _tags_at_fault(self) -> set[str]:
-        """Find refs of tags whose row names an object that does not fit: the row is reported, not the ref."""
+        """Find the refs of tags whose row names a wrong object: the row is reported, not the ref."""
         with self._database.transaction(self._subscription_id) as tx:
             tags = reconcile.tags(tx, self._subscription_id)
         with closing(Objects(self._path)) as objects:
@@ -254,7 +254,7 @@ class SubscriptionCheck:
         self._look.progress("  reading every object")
         said = inspection.fsck(self._path)
         if said:
-            # Beside writers a pack may appear or disappear while git reads: a line said twice is true.
+            # A pack may appear or disappear while git reads: only lines that git prints twice are true.
             again = set(inspection.fsck(self._path))
             said = [line for line in said if line in again]
         for line in said:
@@ -265,7 +265,7 @@ class SubscriptionCheck:
 
 
 def _twice(read: Callable[[], T]) -> T:
-    """Read once more where git fails: upkeep may have removed a pack that it was about to read."""
+    """Read again if git fails: upkeep may have removed a pack that git was about to read."""
     try:
         return read()
     except GitStoreError:

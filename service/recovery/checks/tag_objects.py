@@ -24,7 +24,7 @@ def differences(
     objects: Objects,
     present: Mapping[str, str],
 ) -> Iterator[RowDifference[TagCorrection]]:
-    """Yield the rows of tags whose object does not fit; `present` are the refs as they are."""
+    """Yield the rows of tags whose object is wrong; `present` are the objects of all refs in git."""
     for tag in tags:
         if not tag.is_present:
             continue
@@ -44,7 +44,7 @@ def differences(
 
 
 def _fits(objects: Objects, object_id: str, ref: str, commit: str) -> bool:
-    # A light tag, from before there were tag objects, bears no name.
+    # A lightweight tag, from before Annals wrote tag objects, has no name in it.
     return objects.tag_of(object_id) in ((ref.removeprefix(TAGS), commit), (None, commit))
 
 

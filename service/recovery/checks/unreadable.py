@@ -13,7 +13,7 @@ _SHOWN = 20
 
 
 def described(path: Path, facts: Facts) -> str | None:
-    """Describe the versions whose commit or blob is not in the repository; None where all are.
+    """Describe the versions whose commit or blob is not in the repository; None if all are there.
 
     Raises the errors of `gitstore.errors`.
     """
@@ -44,5 +44,5 @@ def _lacking(path: Path, ids: set[str]) -> set[str]:
     try:
         return pack_folder.lacking(path, ids)
     except StoreUnavailable:
-        # Upkeep removed a pack between the listing and the reading.
+        # Upkeep removed a pack between the listing and the reading: list the packs again.
         return pack_folder.lacking(path, ids)
