@@ -1,6 +1,6 @@
-"""Many rows by one statement with one parameter: a JSON text, which PostgreSQL takes apart.
+"""Write many rows by one statement with one parameter: a JSON text, which PostgreSQL splits into rows.
 
-One round trip, and a small part of the time that a parameter for each value takes on this side.
+This takes one round trip, and here a small part of the time that a parameter for each value takes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,13 +16,13 @@ from sql.errors import UnfitValue
 from sql.pipelines import Command
 
 _ROWS: Final = "rows"
-# Many large documents are cut into several statements: PostgreSQL executes the first while the next is made,
-# and takes a text of 1 GiB at the most.
+# Rows with more text are sent in several statements: PostgreSQL executes one while the next is made. It also
+# refuses a text of more than 1 GiB.
 MAX_TEXT_BYTES: Final = 1024 * 1024
 
 
 def table_of(*columns: Column[Any]) -> TableValuedAlias:
-    """The rows that `execute` is given, as a table of these columns; a value that is missing is NULL."""
+    """Make a table, with these columns, of the rows that `execute` is given. A missing value is NULL."""
     values = func.json_to_recordset(cast(bindparam(_ROWS, type_=Text()), JSON()))
     made = values.table_valued(*(column(c.name, c.type) for c in columns))
     return made.render_derived("given", with_types=True)
@@ -36,7 +36,7 @@ def insertion(table: Table, *names: str, **constants: Any) -> Command:
 
 
 def execute(tx: Transaction, command: Command, rows: Sequence[Any], **parameters: Any) -> None:
-    """Execute a command of `insertion`, or one over `table_of`, for rows: dataclasses or dictionaries.
+    """Execute a command, made by `insertion` or with `table_of`, for rows: dataclasses or dictionaries.
 
     Raises UnfitValue for half of a surrogate pair and for an integer past 64 bits.
     """

@@ -35,7 +35,7 @@ PLATFORM: Final = "platform"
 Scope = UUID | Literal["platform"]
 
 SERVICE_ROLE: Final = "annals_service"
-# Owns the tables, and so may change more than the service: for repairs alone, each of which is audited.
+# Owns the tables, and so may change more than the service. Only repairs use it, and each of them is audited.
 OWNER_ROLE: Final = "annals_owner"
 # May call the checked functions that delete rows of logs.
 RETENTION_ROLE: Final = "annals_retention"
@@ -47,17 +47,18 @@ IDLE_TRANSACTION_TIMEOUT = "60s"
 # Nor may a wait for a lock last for ever: the caller gets an error and may retry.
 LOCK_TIMEOUT = "15s"
 KEEPALIVE_SECONDS = 15
-# A connection used in the last second is taken to be alive: a check costs each call one more round trip.
+# A connection used in the last second is assumed to be alive: a check would cost each call a round trip.
 FRESH_SECONDS = 1.0
 
-# For statements made once. The first is not named like its column: an UPDATE would take it for a value.
+# Parameters of statements that are compiled once. The first is not named subscription_id, like its column: in
+# an UPDATE SQLAlchemy would take it for the new value of the column.
 OF_SUBSCRIPTION = bindparam("of_subscription", type_=Uuid())
 IDS = bindparam("ids", type_=ARRAY(Uuid()))
 
 # Has to be the first statement of its transaction.
 _SNAPSHOT = Command(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
 
-# In each transaction, not once a connection: behind a pooler the next one may have another connection.
+# Set in each transaction, not once for a connection: a pooler may give the next transaction another one.
 _ENTER = Command(
     text(
         "SELECT set_config('role', :role, true), set_config('annals.scope', :scope, true), "
@@ -68,15 +69,15 @@ _ENTER = Command(
 
 
 def among(column: ColumnElement[Any], ids: Collection[UUID]) -> ColumnElement[bool]:
-    """Make the condition that a column is one of some ids.
+    """Make the condition that a column is one of the given ids.
 
-    It takes one parameter, where IN takes one for each id and 65,535 at the most.
+    It takes one parameter. IN would take one for each id, and 65,535 at the most.
     """
     return column == any_(literal(list(ids), ARRAY(Uuid())))
 
 
 def driver_url(url: str) -> URL:
-    """The SQLAlchemy URL for psycopg of a `postgresql://` or `postgres://` URL.
+    """Turn a `postgresql://` or `postgres://` URL into SQLAlchemy's URL for the driver psycopg.
 
     Raises ValueError for anything but a PostgreSQL URL.
     """
@@ -98,11 +99,11 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=POOL_TIMEOUT_SECONDS,
-            # The connection used last has tables and statements cached: PostgreSQL caches per connection.
+            # Prefer the connection used last: PostgreSQL caches tables and statements for each connection.
             pool_use_lifo=True,
             # Parameters are e-mail addresses, hashes and documents: no error message may contain them.
             hide_parameters=True,
-            # JSONB writes a large double as an integer, and orjson reads it as the same double again.
+            # PostgreSQL returns a large double in JSONB as an integer. orjson makes it the same double again.
             json_deserializer=orjson.loads,
             connect_args=connect_arguments("annals"),
         )
@@ -119,11 +120,11 @@ class Database:
         role: Literal["annals_service", "annals_owner", "annals_retention"] = SERVICE_ROLE,
         snapshot: bool = False,
     ) -> Iterator[Transaction]:
-        """Open a transaction on one subscription's rows, or with PLATFORM on all; commit at a normal end.
+        """Open a transaction on one subscription's rows, or on all with PLATFORM; commit unless it raises.
 
-        Statements of `first` are sent with its beginning, in one round trip. With `snapshot` everything is
-        read as of one instant, and nothing can be written. Row-level security does not bind the owner.
-        Raises the errors of `sql.errors`.
+        The statements of `first` are sent together with the beginning of the transaction, in one round trip.
+        With `snapshot` everything is read as of one instant, and nothing can be written. Row-level security
+        does not bind the owner's role. Raises the errors of `sql.errors`.
         """
         with translated(), self.engine.connect() as connection, connection.begin():
             with pipelined(connection):
@@ -142,16 +143,16 @@ class Database:
 def _configure(connection: Any, _record: object) -> None:
     # Outside a transaction, so that a rollback does not undo it.
     connection.autocommit = True
-    # A pooler carries this setting over to the connections that it hands out.
+    # Set once for the connection: a pooler applies this setting to each server connection that it hands out.
     connection.execute("SET TIME ZONE 'UTC'")
     if is_pooled(connection):
-        # A statement prepared on one connection would be looked for on another.
+        # No statements are prepared: one that is prepared on a server connection is unknown on the next.
         connection.prepare_threshold = None
     connection.autocommit = False
 
 
 def is_pooled(connection: Any) -> bool:
-    """True if a pooler answers in the place of the server: it invents the process id for cancellations.
+    """True if the connection is to a pooler: it invents the process id that cancellations name.
 
     `connection` is the driver's.
     """
@@ -164,7 +165,7 @@ def _note_use(_connection: Any, record: ConnectionPoolEntry) -> None:
 
 
 def _check_idle(connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
-    """Check a connection that was idle; raises DisconnectionError, for which the pool makes another."""
+    """Check a connection that was idle; raises DisconnectionError, so that the pool makes a new one."""
     if time.monotonic() - record.info.get("used_at", float("inf")) < FRESH_SECONDS:
         return
     try:

@@ -2,14 +2,14 @@
 
 DatabaseError
 ├── DatabaseUnavailable   not reachable, shutting down, or no connection of the pool was free in time
-│   └── LockNotTaken      another transaction kept a lock for longer than the wait may be
+│   └── LockNotTaken      another transaction had a lock for longer than this one may wait
 ├── WriteConflict         a deadlock, a serialization failure, or a chunk that was dropped while its lock was
 │                         waited for: the same work may succeed when tried again
-├── RowsKept              rows of a log were to be deleted that a rule or a legal hold keeps
-├── ChunkGone             a log has no chunk of that range, or no longer
+├── RowsKept              a rule or a legal hold keeps rows of a log that were to be deleted
+├── ChunkGone             a log has no chunk of that range, or the chunk was dropped
 ├── UniqueConflict        a unique constraint refused a row; `constraint` names it
-├── LimitExceeded         a value is past what PostgreSQL can store
-├── RowsRefused           one row or more of a batch can't be stored as they are
+├── LimitExceeded         a value is larger than PostgreSQL can store
+├── RowsRefused           at least one row of a batch can't be stored
 ├── UnfitValue            a value does not fit its column's type: out of range, or a text that can't be stored
 ├── RoleNotGranted        the login was not granted a role that this work needs
 └── SchemaError           the schema is missing, old, newer than this program, or may not be changed
@@ -22,11 +22,12 @@ import psycopg
 import psycopg.errors
 from sqlalchemy import exc
 
-# Raised by the functions that delete rows of logs.
+# The SQLSTATE that functions which delete rows of logs raise if the rows are kept.
 ROWS_KEPT = "RK001"
 
 
-# The error of a write that waited for a chunk until it was dropped: the next attempt makes a new chunk.
+# The error of a write that waited for the lock of a chunk which was then dropped. The next attempt makes a
+# new chunk.
 _NO_RELATION = "could not open relation with OID"
 _NO_ROLE = "permission denied to set role"
 
@@ -40,7 +41,7 @@ class DatabaseUnavailable(DatabaseError):
 
 
 class LockNotTaken(DatabaseUnavailable):
-    """Another transaction is in the way of a lock: the same work may succeed when tried again."""
+    """Another transaction has the lock: the same work may succeed when tried again."""
 
 
 class WriteConflict(DatabaseError):
@@ -83,7 +84,7 @@ class UniqueConflict(DatabaseError):
         self.constraint = constraint
 
     def __reduce__(self) -> tuple[type["UniqueConflict"], tuple[str]]:
-        # Errors cross a socket, and exceptions are copied by their message alone.
+        # Errors are pickled to cross a socket. By default an exception is rebuilt from its message alone.
         return type(self), (self.constraint,)
 
 
@@ -99,7 +100,7 @@ def translated() -> Iterator[None]:
 
 
 def translate(error: exc.DBAPIError | psycopg.Error) -> Exception:
-    """Translate a driver's error to this module's; an unknown one, a fault of ours, is returned as it is."""
+    """Translate a driver's error to one of this module's. An unknown error is our fault: it is returned."""
     # Errors of a pipeline are the driver's own, not wrapped by SQLAlchemy.
     origin = error.orig if isinstance(error, exc.DBAPIError) else error
     if isinstance(origin, psycopg.errors.UniqueViolation):
@@ -129,5 +130,5 @@ def translate(error: exc.DBAPIError | psycopg.Error) -> Exception:
 
 
 def _said(origin: psycopg.Error) -> str:
-    """The message of an error, without the place in a function."""
+    """Return the message of an error, without the lines that name its place in a database function."""
     return origin.diag.message_primary or str(origin)

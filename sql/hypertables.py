@@ -1,4 +1,4 @@
-"""TimescaleDB where it is present: which logs become hypertables, and in which chunks."""
+"""TimescaleDB, if the database has it: which logs become hypertables, and the span of their chunks."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,9 +20,10 @@ class Hypertable:
 
 CHUNK_SCHEMA = "annals_chunks"
 
-# A chunk is the unit of retention and of locking: a day where rows expire after 90 days, a week where they
-# expire after a year, a quarter where they are kept for good (ten years of weekly chunks with six indexes
-# each would take some four thousand locks for one unbounded page; the default lock table holds about 6,400).
+# A chunk is dropped as a whole, and locked with each of its indexes. It spans a day if rows expire after 90
+# days, a week if they expire after a year, and a quarter if they are kept for good: one unbounded page of ten
+# years of weekly chunks, with six indexes each, would take some four thousand locks, and the default lock
+# table holds about 6,400.
 HYPERTABLES = (
     Hypertable("audit_logs", "created_at", timedelta(days=90)),
     Hypertable("data_change_history", "changed_at", timedelta(days=90)),
@@ -38,7 +39,7 @@ def chunk_of(table: str) -> timedelta:
 
 
 def installed_version(connection: Connection) -> str | None:
-    """The version of TimescaleDB in this database, None where it has none."""
+    """The version of TimescaleDB that is installed in this database, or None."""
     query = text("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'")
     version: str | None = connection.execute(query).scalar_one_or_none()
     return version
@@ -53,7 +54,7 @@ def is_available(connection: Connection) -> bool:
 def install(connection: Connection) -> None:
     """Create the extension.
 
-    Raises SchemaError where the login may not, or the server did not load the library at its start.
+    Raises SchemaError if the login may not create it, or the server did not load the library at its start.
     """
     try:
         connection.execute(text("CREATE EXTENSION IF NOT EXISTS timescaledb"))
@@ -70,7 +71,7 @@ def install(connection: Connection) -> None:
 
 
 def plain_logs(connection: Connection) -> list[Hypertable]:
-    """The logs that are not hypertables yet; needs the extension."""
+    """The logs that are not hypertables yet. The extension has to be installed."""
     query = text("SELECT hypertable_name FROM timescaledb_information.hypertables")
     known = set(connection.execute(query).scalars())
     return [log for log in HYPERTABLES if log.table not in known]
@@ -79,7 +80,7 @@ def plain_logs(connection: Connection) -> list[Hypertable]:
 def make_chunk_schema(connection: Connection, owner: str) -> None:
     """Create the schema of the chunks, closed to all but the tables' owner.
 
-    In TimescaleDB's own schema, which everybody may use, a chunk that is read directly skips the row-level
+    Everybody may use TimescaleDB's own schema. A chunk there could be read directly, without the row-level
     security of its hypertable.
     """
     connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {CHUNK_SCHEMA} AUTHORIZATION {owner}"))
@@ -87,8 +88,8 @@ def make_chunk_schema(connection: Connection, owner: str) -> None:
 
 def convert(connection: Connection, log: Hypertable) -> None:
     """Convert a log, with its rows, to a hypertable; runs as the tables' owner."""
-    # The indexes are the migrations' own: TimescaleDB's default one would be seen as a foreign object.
-    # The older form of the call: the newer, with by_range, can't choose the schema of the chunks.
+    # Without TimescaleDB's default index: the migrations make all indexes, and describe no such index.
+    # This is the older form of the call: the newer, with by_range, can't choose the schema of the chunks.
     statement = text(
         "SELECT create_hypertable(CAST(:log AS regclass), CAST(:time_column AS name), "
         "chunk_time_interval => CAST(:chunk AS interval), associated_schema_name => CAST(:schema AS name), "

@@ -1,4 +1,4 @@
-"""Reading of logs: a page of rows, newest first, and figures by buckets of time."""
+"""Read logs: a page of rows, newest first, or figures by buckets of time."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,22 +20,22 @@ BucketT = TypeVar("BucketT")
 Columns = ReadOnlyColumnCollection[str, Any]
 Conversions = Mapping[str, Callable[[Any], object]]
 
-# A plan that is kept for all parameters cannot leave chunks out: making it, and using it, locks them all.
+# A plan for all parameters can't leave chunks out: making it, and using it, locks every chunk.
 _PLAN_ANEW = text("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
-# The planner assumes that row-level security passes one row in a hundred. It would rather read and sort a
-# whole window than read no more rows than it needs in an index's order. Where it must sort all the same, the
-# price that it now puts on a sort is no reason to compile.
+# The planner assumes that row-level security passes one row in a hundred. So it would read and sort a whole
+# window, instead of reading only the rows of the page in the order of an index. With enable_sort off, a sort
+# that can't be avoided has a high estimated cost, which would start the JIT compiler for nothing.
 _IN_ORDER = text("SELECT set_config('enable_sort', 'off', true), set_config('jit', 'off', true)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Log(Generic[RowT, FilterT]):
-    """A log: its name, its tables and order, and the making of its rows.
+    """A log: its name, its tables, their order, and the way to make its rows.
 
-    `name` is its name in events and cursors. `tables` are those that can have rows of a filter. `time` and
-    `row_id` are the columns that order it. `selected` is a query without conditions for all that `row` takes;
-    `conversions` are applied to values that are not None. `conditions` are for fields of the filter that are
-    no column's value.
+    `name` is used in events and cursors. `tables` returns the tables that can have rows for a filter. The
+    columns `time` and `row_id` order the log. `selected` makes a query, without conditions, for the arguments
+    of `row`; `conversions` are applied to those that are not None. `conditions` are for fields of the filter
+    that are not simply compared with the column of their name.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Log(Generic[RowT, FilterT]):
     selected: Callable[[Table], Select[Any]]
     conditions: Mapping[str, Callable[[Any], ColumnElement[bool]]] = field(default_factory=dict)
     conversions: Conversions = field(default_factory=dict)
-    # A subscription of None asks for the rows of all, not for the platform's own.
+    # If True, a subscription of None asks for the rows of all subscriptions, not for the platform's own.
     none_is_all: bool = False
 
     def position_of(self, row: RowT) -> tuple[datetime, UUID]:
@@ -54,7 +54,7 @@ class Log(Generic[RowT, FilterT]):
         return getattr(row, self.time), getattr(row, self.row_id)
 
     def of(self, table: Table, subscription_id: UUID | None, filters: FilterT) -> list[ColumnElement[bool]]:
-        """Make the conditions on a table, but for those on time."""
+        """Make all conditions on a table except for the conditions on time."""
         found = matching(table.c, filters, self.conditions)
         if subscription_id is None and self.none_is_all:
             return found
@@ -63,7 +63,7 @@ class Log(Generic[RowT, FilterT]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics(Generic[FilterT, BucketT]):
-    """Figures of a log for each bucket of time and each group, made from the columns `measured`."""
+    """Figures of a log for each bucket of time and each group, computed from the columns `measured`."""
 
     log: Log[Any, FilterT]
     bucket: Callable[..., BucketT]
@@ -77,9 +77,9 @@ def matching(
     filters: TimeFilter,
     conditions: Mapping[str, Callable[[Any], ColumnElement[bool]]] | None = None,
 ) -> list[ColumnElement[bool]]:
-    """Make the conditions of a filter, but for those on time.
+    """Make all conditions of a filter except for the conditions on time.
 
-    The name of a field is a column's, unless `conditions` has it.
+    A field is compared with the column of its name, unless `conditions` has a condition for it.
     """
     special = conditions or {}
     return [
@@ -104,7 +104,7 @@ def page(
 ) -> list[RowT]:
     """Read the rows of a page, newest first.
 
-    A `subscription_id` of None asks for the platform's own, or for all where the log says so.
+    A `subscription_id` of None asks for the platform's own rows, or for all rows of a log with `none_is_all`.
     """
     tables = log.tables(filters)
     queries = [
@@ -121,7 +121,7 @@ def page(
             bounds += [time < end] if end is not None else _upper_bounds(time, row_id, filters, paging)
             parts.append(query.where(*bounds).order_by(time.desc(), row_id.desc()))
         newest = _newest(log, parts, paging.limit - len(found))
-        # The locks of a window are released before the next window is read: the server has few thousand.
+        # The locks of a window are released before the next is read: the server has only few thousand locks.
         with tx.begin_nested() as savepoint:
             found += [_made(log.row, log.conversions, row._mapping) for row in tx.execute(newest)]
             savepoint.rollback()
@@ -160,7 +160,7 @@ def statistics(
     group_by: str | None,
     limit: int,
 ) -> list[BucketT]:
-    """Compute at most `limit` rows of figures, by ascending buckets of time and the values of a column."""
+    """Compute at most `limit` rows of figures, ascending by bucket of time, then by value of `group_by`."""
     log = wanted.log
     selections = [
         select(

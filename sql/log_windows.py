@@ -10,13 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-# Before any log. One last window without a beginning finds older rows, if there are any.
+# Earlier than the rows of any log. A last window without a beginning finds earlier rows, if there are any.
 FAR_PAST: Final = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimeFilter:
-    """A time with inclusive ends, None for no end; a subclass adds values of columns, None for any."""
+    """A range of time, both ends inclusive or None; a subclass adds values of columns, None for any value."""
 
     since: datetime | None = None
     until: datetime | None = None
@@ -31,7 +31,7 @@ class TimeFilter:
 class LogPaging:
     """A page: at most `limit` rows older than `before`, the time and id of the last row seen.
 
-    A search without an end begins at `at`, the time now; rows a little ahead of it are found as well.
+    A search without an upper end begins at `at`, the time now. Rows with a slightly later time are found too.
     """
 
     limit: int
@@ -42,9 +42,9 @@ class LogPaging:
 def windows_of(
     filters: TimeFilter, paging: LogPaging, span: timedelta
 ) -> Iterator[tuple[datetime | None, datetime | None]]:
-    """Yield windows from the newest back: their beginnings, inclusive, and ends, exclusive.
+    """Yield windows, the newest first: each its beginning, inclusive, and its end, exclusive.
 
-    `span` is the length of the first. An end of None is the end of the search itself.
+    The first window is as long as `span`. Its end is None: the search itself bounds it.
     """
     top = min([paging.at, *filter(None, (filters.until, paging.before and paging.before[0]))])
     bottom = max(filters.since or FAR_PAST, FAR_PAST)

@@ -1,6 +1,6 @@
-"""Statements that are compiled once, and sent together: one round trip, where each would wait for the last.
+"""Statements that are compiled once, and sent together in one round trip instead of one after the other.
 
-The driver gets them without SQLAlchemy, whose part of executing a statement takes longer than PostgreSQL's.
+The driver gets them directly: SQLAlchemy's part of executing a statement takes longer than PostgreSQL's.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import psycopg as dialect
 from sqlalchemy.sql.elements import CompilerElement
 
 Row = TypeVar("Row")
-# Gives the rows of a statement, once the pipeline has ended.
+# A function that returns the rows of a statement, to be called once the pipeline has ended.
 Later = Callable[[], list[Row]]
 
 _DIALECT = dialect.dialect()  # type: ignore[no-untyped-call]
@@ -32,7 +32,7 @@ class Command:
         self._text, self._constants = compiled(statement)
 
     def execute(self, tx: Connection, **parameters: Any) -> None:
-        """Execute the command, or send it where a pipeline is open."""
+        """Execute the command; while a pipeline is open, only send it."""
         driver_of(tx).execute(self._text, self._constants | parameters)
 
 
@@ -49,16 +49,16 @@ class Query(Generic[Row]):
         return [self._row(**row._mapping) for row in tx.execute(self._statement, parameters)]
 
     def send(self, tx: Connection, **parameters: Any) -> Later[Row]:
-        """Send the query; the returned function gives its rows once the pipeline has ended."""
+        """Send the query; the function returned gives its rows once the pipeline has ended."""
         cursor = driver_of(tx).cursor(row_factory=class_row(self._row))
         return cursor.execute(self._text, self._constants | parameters).fetchall
 
 
 @contextmanager
 def pipelined(tx: Connection) -> Iterator[None]:
-    """Send every statement of the body without waiting; `tx.execute`, too, only sends, and has no result.
+    """Send the statements of the body without waiting. Even `tx.execute` only sends, and has no result.
 
-    An error of any statement is raised at the end, as the driver's.
+    An error of any statement is raised at the end of the body, as the driver's error.
     """
     with driver_of(tx).pipeline():
         yield

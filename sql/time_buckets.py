@@ -1,4 +1,4 @@
-"""Equal buckets of time: cut by TimescaleDB where it is present, else by PostgreSQL, with equal results."""
+"""Buckets of time of equal width. TimescaleDB computes them, or PostgreSQL with the same results."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -9,7 +9,8 @@ from sql import hypertables
 from sql.database import Transaction
 from sql.models.columns import INSTANT
 
-# A Monday, so that weeks begin on Mondays. It is time_bucket's own origin for most widths; date_bin has none.
+# A Monday, so that weeks begin on Mondays. time_bucket has it as its default for most widths; date_bin has no
+# default.
 ORIGIN: Final = datetime(2000, 1, 3, tzinfo=UTC)
 
 

@@ -1,7 +1,7 @@
-"""Upgrade of a database's schema to the revision that this program needs, once, however many processes try.
+"""Upgrade a database's schema to the revision that this program needs: once, even if many processes try.
 
-Each migration expands or contracts (docs/decisions/0022-migrations.md): it adds what the processes of the
-release before can ignore, or it removes what they have already stopped to use. No migration does both.
+Each migration expands or contracts (docs/decisions/0022-migrations.md). It adds objects that the processes of
+the release before can ignore, or it removes objects that they no longer use. No migration does both.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ OWNER_ROLE = "annals_owner"
 # Any fixed number that no other program uses for its advisory locks in the same database.
 UPGRADE_LOCK = 0x616E6E616C73
 
-# Of version 0.1.0. No migration leads from them: the schema was folded before the first release.
+# Revisions of version 0.1.0. No migration leads from them: the schema was folded before the first release.
 _UNRELEASED = frozenset(f"000{number}" for number in range(1, 9))
 
 _ROLES = Path(__file__).with_name("roles.sql").read_text()
@@ -51,7 +51,7 @@ def _session(url: str) -> Iterator[Connection]:
         driver_url(url),
         poolclass=NullPool,
         hide_parameters=True,
-        # A pooler may give the next transaction another connection.
+        # No prepared statements: a pooler may give the next transaction a connection that does not know them.
         connect_args={**connect_arguments("annals upgrade"), "prepare_threshold": None},
     )
     with translated(), engine.connect() as connection:
@@ -60,7 +60,7 @@ def _session(url: str) -> Iterator[Connection]:
 
 
 def current_revision(url: str) -> str | None:
-    """The revision of the database, None without a schema."""
+    """The revision of the database, or None if it has no schema."""
     with _session(url) as connection:
         return _revision(connection)
 
@@ -68,9 +68,9 @@ def current_revision(url: str) -> str | None:
 def upgrade(url: str, progress: Progress) -> None:
     """Create or migrate the schema, and make hypertables of the logs where TimescaleDB is available.
 
-    Idempotent; callers at the same time wait for each other. Raises SchemaError where this login may not
-    change the schema, or where the database is of version 0.1.0 or newer than the program;
-    DatabaseUnavailable where it can't be reached.
+    Idempotent; concurrent callers wait for each other. Raises SchemaError if the schema has to be changed and
+    this login may not, and if the database is of version 0.1.0 or newer than the program. Raises
+    DatabaseUnavailable if the database can't be reached.
     """
     with _session(url) as connection:
         _check_upgradable(connection)
@@ -102,7 +102,7 @@ def _need_newest(connection: Connection, why_not_made: str) -> None:
 
 @contextmanager
 def _upgrade_lock(connection: Connection, progress: Progress) -> Iterator[None]:
-    """Hold the session's advisory lock; also across the transactions inside."""
+    """Keep the advisory lock of upgrades for the session, also when transactions of the body end."""
     if not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": UPGRADE_LOCK}).scalar_one():
         progress("Waiting for another process that upgrades the schema …")
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": UPGRADE_LOCK})
@@ -130,7 +130,7 @@ def _revision(connection: Connection) -> str | None:
 
 
 def refusal(revision: str | None) -> str | None:
-    """The reason why a database at a revision can't be upgraded by this program, None where it can."""
+    """The reason why this program can't upgrade a database at a revision, or None if it can."""
     if revision in _UNRELEASED:
         return (
             f"the database is at revision {revision} of Annals 0.1.0, which can't be upgraded: "

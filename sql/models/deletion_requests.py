@@ -14,12 +14,12 @@ _WAITING = text("done_at IS NULL")
 class DeletionRequestTable(SQLModel, table=True):
     """A call of `cascade_delete_workspace`: it waits until `done_at`, then has a deletion or a problem.
 
-    The workspace is no foreign key: a permanent deletion deletes its row, and keeps the request.
+    `workspace_id` is not a foreign key: a permanent deletion deletes the workspace's row, not the request.
     """
 
     __tablename__ = "deletion_requests"
     __table_args__ = (
-        # A second request for the same, while the first waits, is the first.
+        # While a request waits, a second one for the same deletion returns the first.
         Index(
             "uq_deletion_requests_waiting",
             "workspace_id",
@@ -42,7 +42,7 @@ class DeletionRequestTable(SQLModel, table=True):
     workspace_id: UUID
     requested_by: UUID = Field(foreign_key="actors.user_id")
     is_soft_delete: bool
-    # By PostgreSQL's clock.
+    # The time by PostgreSQL's clock: a function in SQL makes the request.
     requested_at: datetime = Field(sa_type=INSTANT)
     done_at: datetime | None = Field(default=None, sa_type=INSTANT)
     deletion_id: UUID | None = Field(default=None, foreign_key="deletion_logs.deletion_id")

@@ -1,4 +1,4 @@
-"""Deletions: each resource that one deleted, and until when it can be restored."""
+"""Deletions: a row for each deleted resource, with the time until which it can be restored."""
 
 from datetime import datetime
 from typing import Any
@@ -13,8 +13,8 @@ from sql.models.columns import INSTANT, JSON, TEXT
 class DeletionLogTable(SQLModel, table=True):
     """One row for the root of a deletion (`cascade_level` 0) and one for each descendant deleted with it.
 
-    A permanent deletion has rows of its own; those of the soft one before it are `purged_at` that instant.
-    The counts are of the resource and of all below it that the same deletion deleted.
+    A permanent deletion has rows of its own; the rows of the soft deletion before it get its time as
+    `purged_at`. The counts include the resource itself, and all below it that the same deletion deleted.
     """
 
     __tablename__ = "deletion_logs"

@@ -15,7 +15,7 @@ from sqlmodel import Field, SQLModel
 
 from sql.models.columns import INSTANT, JSON, TEXT
 
-# Rows that are looked for by their status are rare; the rest is found by its time.
+# Conditions of partial indexes: only rare rows are looked for by status or level, others are found by time.
 REFUSED = text("status <> 'success'")
 NOTABLE = text("log_level <> 'INFO'")
 UNSUCCESSFUL = text("status IN ('failed', 'cancelled')")
@@ -23,7 +23,7 @@ FAILED = text("response_status >= 400")
 
 
 def _filters(table: str, time: str, row_id: str, /, **filters: TextClause | None) -> tuple[Index, ...]:
-    """Make an index for each filter, in the order of pages; with a condition, of rare rows alone."""
+    """Make an index for each filter, in the order of pages. With a condition, it has the rare rows alone."""
     return tuple(
         Index(f"ix_{table}_{name}", "subscription_id", name, time, row_id, postgresql_where=condition)
         for name, condition in filters.items()
@@ -31,7 +31,7 @@ def _filters(table: str, time: str, row_id: str, /, **filters: TextClause | None
 
 
 class AuditLogTable(SQLModel, table=True):
-    """User actions, for good; `subscription_id` is null for the platform's own events."""
+    """User actions, kept for good; `subscription_id` is null for the platform's own events."""
 
     __tablename__ = "audit_logs"
     __table_args__ = (
@@ -176,7 +176,7 @@ class ServerLogTable(SQLModel, table=True):
 
 
 class DataChangeHistoryTable(SQLModel, table=True):
-    """Inserts, updates and deletes of records, numbered per record, for good."""
+    """Inserts, updates and deletes of records, numbered per record, kept for good."""
 
     __tablename__ = "data_change_history"
     __table_args__ = (

@@ -10,7 +10,7 @@ from sql.models.columns import INSTANT
 
 
 class RepositoryTable(SQLModel, table=True):
-    """Locked by each batch; the refs in git follow this row. `commits` is the number of commits of `main`."""
+    """A row that each batch locks, and that git's refs follow; `commits` counts the commits of `main`."""
 
     __tablename__ = "repositories"
 
@@ -19,7 +19,7 @@ class RepositoryTable(SQLModel, table=True):
     published_commit: str | None = Field(default=None, max_length=40)
     commits: int = Field(default=0, sa_type=BigInteger(), sa_column_kwargs={"server_default": "0"})
     created_at: datetime = Field(sa_type=INSTANT)
-    # As upkeep measured it last.
+    # The repository's size, as upkeep last measured it.
     packs: int | None = Field(default=None)
     bytes: int | None = Field(default=None, sa_type=BigInteger())
     measured_at: datetime | None = Field(default=None, sa_type=INSTANT)

@@ -13,7 +13,7 @@ LIVE = text("deleted_at IS NULL")
 
 
 def parent_key(parent: str, column: str, parent_column: str) -> ForeignKeyConstraint:
-    """A foreign key that also pins workspace and subscription, and follows a move of the parent."""
+    """A foreign key to a parent in the same workspace and subscription; it follows a move of the parent."""
     return ForeignKeyConstraint(
         [column, "workspace_id", "subscription_id"],
         [f"{parent}.{parent_column}", f"{parent}.workspace_id", f"{parent}.subscription_id"],
@@ -29,7 +29,7 @@ def workspace_key() -> ForeignKeyConstraint:
 
 
 def soft_deleted() -> Any:
-    """The specification's flag, generated so that it cannot disagree with `deleted_at`."""
+    """The specification's flag `soft_deleted`, generated so that it cannot disagree with `deleted_at`."""
     return Field(
         default=None,
         sa_column=Column(

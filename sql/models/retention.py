@@ -10,7 +10,7 @@ from sql.models.columns import INSTANT, TEXT
 
 
 class RetentionPolicyTable(SQLModel, table=True):
-    """The days for which a level is kept, for all or in one subscription; for good without a number."""
+    """The days for which rows of a level are kept. No subscription means all; no number means for good."""
 
     __tablename__ = "retention_policies"
     __table_args__ = (
@@ -81,7 +81,8 @@ class LegalHoldMoveTable(SQLModel, table=True):
 class ArchiveTable(SQLModel, table=True):
     """A verified file of expired rows, or of the rows of a closed subscription.
 
-    No foreign key: an archive outlives both. `range_end` is exclusive, `bytes` are the file's, compressed.
+    It has no foreign key, since it outlives the rows and the subscription. `range_end` is exclusive; `bytes`
+    is the compressed size of the file.
     """
 
     __tablename__ = "archives"
@@ -105,7 +106,10 @@ class ArchiveTable(SQLModel, table=True):
 
 
 class LateWriteTable(SQLModel, table=True):
-    """A transaction that added to a chunk since it was guarded; functions of `chunks.sql` alone use it."""
+    """A transaction that added to a chunk after the chunk was guarded.
+
+    Only functions of `chunks.sql` use this table.
+    """
 
     __tablename__ = "late_writes"
 
@@ -114,9 +118,9 @@ class LateWriteTable(SQLModel, table=True):
 
 
 class RulesSeenTable(SQLModel, table=True):
-    """The rules by which a transaction found rows to delete, until it ends.
+    """The rules by which a transaction found rows to delete, stored until the transaction ends.
 
-    Functions of `retention.sql` alone use it.
+    Only functions of `retention.sql` use this table.
     """
 
     __tablename__ = "rules_seen"

@@ -11,9 +11,9 @@ from sql.models.columns import INSTANT, JSON, TEXT
 
 
 class JobScheduleTable(SQLModel, table=True):
-    """An operator's change of a scheduled job's schedule, from `changed_at` until the next row.
+    """A scheduled job's schedule as an operator set it; it applies from `changed_at` until the next row.
 
-    Without a row, or a value in it, the default applies. Earlier rows tell which slots were missed.
+    If a row or a value in it is missing, the default applies. Earlier rows tell which slots were missed.
     """
 
     __tablename__ = "job_schedules"
@@ -27,7 +27,7 @@ class JobScheduleTable(SQLModel, table=True):
 
 
 class JobPlanTable(SQLModel, table=True):
-    """The plan of a job run, made at `planned_at`; applied only where a new plan has the same digest."""
+    """The plan of a job run, made at `planned_at`. It is applied only if a new plan has the same digest."""
 
     __tablename__ = "job_plans"
     __table_args__ = (Index(None, "planned_at"),)

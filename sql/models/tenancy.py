@@ -12,7 +12,7 @@ from sql.models.columns import INSTANT, TEXT
 class SubscriptionTable(SQLModel, table=True):
     """A tenant; with `require_if_match` each change of a resource has to name the version it is based on.
 
-    A closed one can only be read, and past `purge_after` it is exported, then purged; its row stays.
+    A closed subscription can only be read. After `purge_after` it is exported, then purged; this row stays.
     """
 
     __tablename__ = "subscriptions"
@@ -43,7 +43,7 @@ class SubscriptionTable(SQLModel, table=True):
 
 
 class ActorTable(SQLModel, table=True):
-    """A person named by history: outlives the user, and is the one place that has an e-mail address."""
+    """A person that history names. The row outlives the user, and no other row has the e-mail address."""
 
     __tablename__ = "actors"
     __table_args__ = (Index(None, "subscription_id"),)
@@ -100,7 +100,7 @@ class ApiKeyTable(SQLModel, table=True):
 
 
 class AuditPolicyTable(SQLModel, table=True):
-    """A rule of how much the audit log keeps of an action on a type of resource; the first to fit decides."""
+    """A rule of how much the audit log keeps of an action on a type of resource. The first to fit applies."""
 
     __tablename__ = "audit_policies"
     __table_args__ = (

@@ -14,7 +14,7 @@ class VersionTable(SQLModel, table=True):
     """One state of a resource's snapshot; its bytes are the git blob, `version_data` a queryable copy.
 
     `commit_number` is the place of its commit on `main`, from 1; versions of one commit share it.
-    `unversioned_changes` are the deletions and restores of the resource up to the end of this version.
+    `unversioned_changes` counts the deletions and restores of the resource before its next version.
     """
 
     __tablename__ = "versions"
@@ -97,7 +97,7 @@ class VersionCommentTable(SQLModel, table=True):
 
 
 class CheckOutTable(SQLModel, table=True):
-    """A lease on a resource: at most one is open, and an open one past `expires_at` has ended."""
+    """A lease on a resource, at most one unreleased. An unreleased lease has ended past `expires_at`."""
 
     __tablename__ = "check_outs"
     __table_args__ = (
@@ -170,7 +170,7 @@ class PublicationTable(SQLModel, table=True):
 class TagTable(SQLModel, table=True):
     """The time during which a tag named a version, and the git object behind its ref.
 
-    A row whose ref has yet to be made or removed in the repository is not `ref_is_settled`.
+    `ref_is_settled` is false while the ref in the repository has still to be made or removed.
     """
 
     __tablename__ = "tags"

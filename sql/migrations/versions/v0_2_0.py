@@ -7,7 +7,7 @@ from alembic import op
 revision = "0.2.0"
 down_revision = None
 
-# In the order of what they refer to.
+# The file of a table comes before the files of tables that refer to it.
 SUBJECTS = (
     *("tenancy", "resources", "versions", "idempotency", "deletions", "deletion_requests"),
     *("logs", "scheduled_jobs", "legal_holds", "retention", "chunks", "archives", "closing", "access"),
