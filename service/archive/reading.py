@@ -21,7 +21,7 @@ Seen = Callable[[int], object]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """Files of the archive: valid manifests, damage by path of the others, and files without a manifest."""
+    """Files of the archive: valid manifests, damage of other manifests by path, files without a manifest."""
 
     manifests: list[Manifest]
     damaged: dict[str, str]

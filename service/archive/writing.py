@@ -54,11 +54,12 @@ def write(
     run_id: UUID | None = None,
     stop: Event | None = None,
 ) -> Manifest | None:
-    """Copy the rows that a transaction sees into a new archive; without rows, write none and return None.
+    """Copy the rows that a transaction sees into a new archive.
 
-    A returned archive is durable, and was read again. Only a few MiB of it are in memory at a time. Raises
-    ArchiveError, and ArchiveStopped soon after `stop` is set. After an error there is no archive, since a
-    file without a manifest is not one. The caller adds the archive's row with `record`.
+    If there are no rows, nothing is written and None is returned. A returned archive is durable, and was read
+    again. Only a few MiB of it are in memory at a time. Raises ArchiveError, and ArchiveStopped soon after
+    `stop` is set. After an error there is no archive, since a file without a manifest is not one. The caller
+    adds the archive's row with `record`.
     """
     columns = archives.columns_of(tx, source.rows)
     revision = schema.state(tx).revision or ""

@@ -159,7 +159,7 @@ def record_reading(
 
 
 def reported(author: Author, subscription_id: UUID, report: ReportedEvent, at: datetime) -> AuditRow:
-    """Make the row of an event that a platform reports; no policy excludes it, as the platform wants it."""
+    """Make the row of an event that a platform reports; no policy excludes it: the platform wants it."""
     before = None if report.old_values is None else plain(report.old_values)
     after = None if report.new_values is None else plain(report.new_values)
     # A platform's types and actions may be any text, so they are masked; Annals' own are known words.

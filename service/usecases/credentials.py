@@ -8,8 +8,8 @@ from sql.pipelines import Later
 from sql.queries import tenancy
 from sql.queries.tenancy import Credential
 
-# Seconds to wait for further requests. With 64 clients that save through two workers, PostgreSQL then takes a
-# sixth less for each save.
+# Seconds to wait for further requests. With 64 clients that save through two workers, each save then takes a
+# sixth less of PostgreSQL's time.
 GATHER_SECONDS = 0.004
 
 

@@ -93,7 +93,7 @@ def _overdue(context: Context) -> list[str]:
 
 
 def figures(context: Context) -> list[Gauge]:
-    """Read figures of scheduled jobs and repositories; returns none while the database does not answer."""
+    """Read figures of scheduled jobs and repositories; none while the database does not answer."""
     try:
         jobs = scheduled_jobs.all_jobs(context)
         with context.database.transaction(PLATFORM) as tx:

@@ -127,12 +127,12 @@ def subscription(context: Context, subscription_id: SubscriptionId) -> Subscript
 
 
 def shown(context: Context, row: SubscriptionRow) -> Subscription:
-    """Subscription of a row, as the API shows it."""
+    """Make a subscription, as the API shows it, from its row."""
     return Subscription(**asdict(row), git_url=git_url(context.public_url, row.subscription_id))
 
 
 def subject_of(row: SubscriptionRow) -> Subject:
-    """Subscription as the subject of an event."""
+    """Make a subscription the subject of an event."""
     return Subject("subscription", row.subscription_id, row.name)
 
 

@@ -153,7 +153,7 @@ class _RetentionRun:
             self.failures.append(error)
 
     def drop(self, chunk: Chunk) -> None:
-        """Drop a whole chunk; wait a few times for its readers and writers, else leave it to the next run."""
+        """Drop a whole chunk; if its readers and writers do not end in time, leave it to the next run."""
         for _ in range(ARCHIVE_TRIES):
             guarded = self._patiently(partial(self._guard, chunk))
             passing("chunk-guarded")
@@ -285,7 +285,7 @@ class _RetentionRun:
         return manifest.rows
 
     def _patiently(self, work: Callable[[], Result]) -> Result:
-        """Carry out a transaction, again while a lock is taken; raises LockNotTaken after the last try."""
+        """Repeat a transaction while a lock is not free; raises LockNotTaken after the last try."""
         for _ in range(LOCK_TRIES):
             try:
                 return work()
