@@ -187,7 +187,7 @@ def _author(tx: Transaction, subscription_id: SubscriptionId, request: RequestRo
 
 
 def _attempt(request: RequestRow, what: str) -> Attempt:
-    """The key of a request's change, so that a change that was stored before a crash is not repeated."""
+    """The Idempotency-Key of a request's change: a change that was stored before a crash is not repeated."""
     return Attempt.of(
         caller=str(request.requested_by),
         method=METHOD,

@@ -1,4 +1,4 @@
-"""Group commit: a subscription's changes queue while its batch is written; batches of others run too."""
+"""Group commit: a subscription's changes queue while its batch is written; others run in parallel."""
 
 import threading
 import time

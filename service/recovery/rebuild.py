@@ -80,9 +80,9 @@ def rebuild(
 ) -> Iterator[Outcome]:
     """Add each subscription that has a repository here but no rows, and yield the result for each.
 
-    If the database has a subscription that no rebuild made, all are refused; with `only_missing`, this one is
-    kept and the others are added. A dry run reads and checks everything, and writes nothing. Raises
-    DatabaseUnavailable: finished subscriptions stay, and the next run continues after them.
+    Refuses all of them if the database has one that no rebuild made; with `only_missing`, keeps this one and
+    adds the others. A dry run reads and checks everything, and writes nothing. Raises DatabaseUnavailable:
+    finished subscriptions stay, and the next run continues after them.
     """
     ids = [SubscriptionId(UUID(each)) for each in store.subscription_ids()]
     with database.transaction(PLATFORM) as tx:

@@ -81,7 +81,8 @@ class _Common:
 def delete(planning: Planning, change: Delete) -> Deleted:
     """Delete a resource and all live ones below it.
 
-    Raises ResourceNotFound, ResourceDeleted, CheckedOut if another user holds any of them, StaleVersion.
+    Raises ResourceNotFound, ResourceDeleted, StaleVersion, and CheckedOut if another user has checked
+    out any of them.
     """
     ledger, applier = planning.ledger, planning.applier
     ledger.flush()

@@ -106,7 +106,7 @@ class Writes:
         if rows.placed is not None:
             places.put(tx, subscription_id, rows.placed)
         versions.insert_rows(tx, subscription_id, rows.versions, superseded=rows.superseded)
-        # Before the new tags: one of them may have the name of a removed one.
+        # Removed before tags are added: a new tag may have the name of a removed one.
         for version_id, user_id in rows.untagged:
             tags.remove(tx, subscription_id, version_id, by=user_id, at=at)
         for tag in rows.tags:

@@ -164,7 +164,7 @@ CorrectionT = TypeVar("CorrectionT")
 
 
 class RowDifference(NamedTuple, Generic[CorrectionT]):
-    """A finding, and the correction of its row, or None if git does not have the right value."""
+    """A finding, and the correction of its row; `correction` is None if git does not have the right value."""
 
     finding: Finding
     correction: CorrectionT | None
@@ -176,7 +176,7 @@ Repair = Callable[["Recorder"], str]
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A finding, and its repair, or None if the truth is not known."""
+    """A finding, and its repair; `repair` is None if the truth is not known."""
 
     finding: Finding
     repair: Repair | None = None
