@@ -1,4 +1,4 @@
-"""The files that a traced committer had on the disk before it sent COMMIT, and before it answered."""
+"""Find files that a traced committer had not synced when it sent COMMIT, or when it answered."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -6,20 +6,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CALLS = "fsync,fdatasync,rename,renameat,renameat2,link,linkat,write,writev,sendto,sendmsg"
-# -D: the server stays the child of who starts it. -yy: what each descriptor is, files by path.
+# -D: the server stays a child of this process. -yy: descriptors are shown with what they refer to, files by
+# path.
 STRACE = ("strace", "-D", "-f", "-yy", "--seccomp-bpf", "-s", "64", "-e", f"trace={CALLS}", "-o")
 
 _LINE = re.compile(r"(?P<thread>\d+) +(?P<text>.*)")
 _RESUMED = re.compile(r"<\.\.\. \w+ resumed>(?P<rest>.*)")
 _CALL = re.compile(r"(?P<name>\w+)\((?P<arguments>.*)\) += (?P<result>-?\d+)")
 _DESCRIPTOR = re.compile(r"\d+<(?P<what>[^>]*)>")
-# As strace writes it, of a simple query.
+# The text of a simple query, as strace writes it.
 _COMMIT = r"COMMIT\0"
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A system call that succeeded; `began` and `ended` are places in the trace."""
+    """A system call that succeeded; `began` and `ended` are line numbers of the trace."""
 
     thread: str
     name: str
@@ -29,13 +30,13 @@ class Call:
 
     @property
     def path(self) -> str:
-        """The file, folder or socket of its descriptor."""
+        """The file, folder or socket that its descriptor refers to."""
         found = _DESCRIPTOR.match(self.arguments)
         return found["what"] if found else ""
 
     @property
     def named(self) -> tuple[str, str] | None:
-        """From what to what it renames or links."""
+        """The old and the new path of a rename or link."""
         if not self.name.startswith(("rename", "link")):
             return None
         names = re.findall(r'"([^"]*)"', self.arguments)
@@ -43,7 +44,7 @@ class Call:
 
 
 def calls(lines: Iterable[str]) -> list[Call]:
-    """The calls of a trace that succeeded, in the order in which they ended."""
+    """Return the successful calls of a trace, in the order in which they ended."""
     found = []
     unfinished: dict[str, tuple[int, str]] = {}
     for number, line in enumerate(lines):
@@ -64,7 +65,7 @@ def calls(lines: Iterable[str]) -> list[Call]:
 
 
 def lacking(traced: Sequence[Call], repository: Path, refs: Sequence[str]) -> list[str]:
-    """The files that were not durable in time in the one batch of the trace; empty if all were.
+    """Return the files that were not durable in time in the only batch of the trace; empty if all were.
 
     Both files of the pack, then their names, have to be synced before COMMIT is sent to PostgreSQL; then the
     file of each ref before it is named, and its folder after, before the answer is sent.
@@ -115,7 +116,7 @@ def _is_pack(named: tuple[str, str], packs: str) -> bool:
 
 
 def _is_synced(own: Sequence[Call], path: str, before: int, after: int = -1) -> bool:
-    """True if a sync of the path began after all writes to it, and ended in time."""
+    """Return True if a sync of the path began after all writes to it, and ended in time."""
     written = max((c.ended for c in own if c.name.startswith("write") and c.path == path), default=-1)
     return any(
         call.name in ("fsync", "fdatasync")

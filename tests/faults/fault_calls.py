@@ -1,4 +1,4 @@
-"""Calls to a server that may die at any moment: repeated with the same key until the outcome is known."""
+"""Calls to a server that may be killed at any time, repeated with the same key to a definite outcome."""
 
 import http.client
 import json
@@ -10,12 +10,12 @@ from uuid import uuid4
 
 Json = dict[str, Any]
 
-# Shorter than a client should wait, longer than would keep a server from coming back.
+# Shorter than a real client's pause, but long enough for a restarting server to make progress.
 PAUSE_SECONDS = 0.1
 NOT_REACHED_PAUSE_SECONDS = 0.3
-# An answer may take as long as the committer looks for the truth about a lost COMMIT.
+# An answer may take as long as the committer searches for the outcome of a COMMIT without an answer.
 TIMEOUT_SECONDS = 75
-# A server that was killed is back in seconds, and tells nobody for ever that it can't say.
+# A killed server is back within seconds, and no server may answer for ever that it doesn't know the outcome.
 DEFINITE_SECONDS = 120
 
 NOT_REACHED = "not reached"
@@ -23,12 +23,12 @@ LOST = "lost"
 
 
 class Stuck(Exception):
-    """No definite answer came for so long that none will."""
+    """There was no definite answer for so long that none is expected."""
 
 
 @dataclass(slots=True)
 class Attempt:
-    """One sending of a call: its request id, and what came of it: a status, `lost` or `not reached`."""
+    """One sending of a call: its request id, and its outcome, which is a status, `lost` or `not reached`."""
 
     request_id: str
     outcome: int | str
@@ -77,13 +77,13 @@ class Operation:
         return any(attempt.is_unknown for attempt in self.attempts)
 
     def described(self) -> str:
-        """One line to find it by."""
+        """Describe the call in one line by which it can be found."""
         tries = ", ".join(f"{a.request_id} → {a.outcome} {a.code}".strip() for a in self.attempts)
         return f"{self.name} {self.method} {self.path}: {tries}"
 
 
 class Wire:
-    """One connection of one user, made anew when it is lost."""
+    """The connection of one user, opened again when it is lost."""
 
     def __init__(self, port: int, api_key: str) -> None:
         self.port = port
@@ -99,7 +99,7 @@ class Wire:
         *,
         seen: Callable[[Operation], None] = lambda _: None,
     ) -> Operation:
-        """Send until the outcome is definite; `seen` gets the operation first. Raises Stuck."""
+        """Send until the outcome is definite; `seen` gets the operation before that. Raises Stuck."""
         operation = Operation(name, method, path, body)
         seen(operation)
         key = uuid4().hex
@@ -121,7 +121,7 @@ class Wire:
     def send(
         self, method: str, path: str, body: Json | None = None, headers: dict[str, str] | None = None
     ) -> tuple[Attempt, Json]:
-        """One attempt."""
+        """Send once."""
         given = {"Authorization": f"Bearer {self._api_key}", **(headers or {})}
         sent = None if body is None else json.dumps(body)
         if sent is not None:
@@ -143,7 +143,7 @@ class Wire:
         return Attempt(request_id, response.status, str(answer.get("code", ""))), answer
 
     def read(self, path: str) -> bytes:
-        """The body of a GET that has to succeed; tried again while the server restarts. Raises Stuck."""
+        """Return the body of a GET that has to succeed, repeated while the server restarts. Raises Stuck."""
         deadline = time.monotonic() + DEFINITE_SECONDS
         while time.monotonic() < deadline:
             try:
@@ -176,7 +176,7 @@ class Wire:
 
 
 def make(wire: Wire, method: str, path: str, body: Json, status: int = 201) -> Json:
-    """The answer of a call of the preparation, which has to succeed."""
+    """Make a call that prepares the test and has to succeed; returns its answer."""
     operation = wire.call("prepare", method, path, body)
     if operation.status != status:
         raise Stuck(f"{operation.described()}: {operation.answer}")
@@ -184,7 +184,7 @@ def make(wire: Wire, method: str, path: str, body: Json, status: int = 201) -> J
 
 
 def member(operator: Wire, base: str, username: str, role: str = "editor") -> Json:
-    """A new user of a subscription, with a key."""
+    """Create a user of a subscription, with a key; returns the key."""
     user = {"username": username, "email": f"{username}@example.org", "role": role}
     user_id = make(operator, "POST", f"{base}/users", user)["user_id"]
     return make(operator, "POST", f"{base}/api-keys", {"user_id": user_id, "name": "faults"})

@@ -1,4 +1,4 @@
-"""The cells of the fault matrix: what is killed, where in the write, and how one cell is carried out."""
+"""The cells of the fault matrix: the killed process, the place in the write, and the run of a cell."""
 
 import random
 import threading
@@ -26,24 +26,24 @@ Action = Literal["error", "delay"]
 
 SUBSCRIPTIONS = 2
 CLIENTS = 4
-# A place is passed many times a second; tags a few times.
+# A place is passed many times a second, except for the places of tags.
 REACHED_SECONDS = 10
 LATEST_PASSING = 8
 # The time for which the committer pauses at a place while something else is killed.
 HELD_MILLISECONDS = 400
 DELAYED_MILLISECONDS = 250
 ANY_SECONDS = 0.6
-# While the next committer imports its modules, looks at the refs, takes its first changes.
+# Within this time the next committer imports its modules, reads the refs, and takes its first changes.
 SECOND_KILL_SECONDS = 1.5
 STILL_SECONDS = 150
-# Past 500 a problem would be undocumented; where a failure was asked for, it may be the server's fault.
-# A resource deleted for good is not found by the retry of its deletion.
+# Any other status from 500 on would be undocumented; a cell with an error allows 500 as well. The retry of a
+# deletion for good no longer finds the resource.
 DOCUMENTED = {200, 201, 404, 409, 423, 503}
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One experiment: a part that is killed, or an action, at a place, with a seed of its own."""
+    """One experiment: a target that is killed, or an action, at a place, with a seed of its own."""
 
     target: Target | Action
     point: str
@@ -51,12 +51,12 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The name for `--only`."""
+        """The cell's name for `--only`."""
         return f"{self.target}/{self.point}/{self.number}"
 
     @property
     def kills(self) -> bool:
-        """True if a process is killed."""
+        """True if the cell kills a process."""
         return self.target in TARGETS
 
 
@@ -70,12 +70,12 @@ class Result:
     found: Found = field(default_factory=Found)
 
     def as_json(self) -> dict[str, Any]:
-        """As it is kept in the state's file."""
+        """The result as it is stored in the state's file."""
         return asdict(self)
 
 
 def plan(kills: int) -> list[Cell]:
-    """So many cells that kill, most of them the committer alone, and those that fail and delay."""
+    """Plan `kills` cells that kill, most of them only the committer, and cells that fail and delay."""
     shares: list[tuple[Target, Sequence[str], int]] = [
         ("committer", OF_THE_COMMITTER, kills * 60 // 100),
         ("worker", (*OF_WORKERS, ANY_INSTANT, *OF_THE_COMMITTER), kills * 10 // 100),
@@ -94,7 +94,7 @@ def plan(kills: int) -> list[Cell]:
 
 
 class Scene:
-    """Subscriptions under load on a stage, for some cells; then looked at deeply, and left."""
+    """Subscriptions under load on a stage, for some cells; then checked deeply, and used no more."""
 
     def __init__(self, stage: Stage, seed: str) -> None:
         self._stage = stage
@@ -107,7 +107,7 @@ class Scene:
         self._watched = [Watched(stage, load) for load in self._loads]
 
     def run(self, cell: Cell, seed: int) -> Result:
-        """Carry out a cell under load, let everything recover, and check."""
+        """Carry out a cell under load, wait for the recovery, and check."""
         began = time.monotonic()
         draw = random.Random(f"{seed}/{cell.name}")
         result = Result(cell)
@@ -192,7 +192,7 @@ class Scene:
 
     @contextmanager
     def _subscribing(self, cell: Cell, found: Found) -> Iterator[None]:
-        """Make subscriptions meanwhile, where the place is passed by that alone."""
+        """Create subscriptions meanwhile, if only that passes the cell's place."""
         if cell.point not in ("repository-built", "repository-named"):
             yield
             return
@@ -232,7 +232,7 @@ class Scene:
 
 
 class _NotReached(Exception):
-    """The experiment did not take place."""
+    """The place was not reached, so the experiment did not take place."""
 
 
 def _undocumented(result: Result) -> list[str]:

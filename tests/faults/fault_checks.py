@@ -19,12 +19,13 @@ from tests.support.api import git, run_git, snapshot_path
 from tests.support.databases import Database
 from tests.support.histories import check_history, head_of_row, objects
 
-# The committer lets refs follow when it starts again, which takes about a second.
+# The committer moves the refs when it starts again, which takes about a second.
 FOLLOW_SECONDS = 20
-# Read over HTTP after each kill; the others are read from git, and all by whoever clones.
+# So many versions are read over HTTP after each kill; the others are read from git, and all by the clone.
 READ_OVER_HTTP = 6
 
-# A version is a change of its own; a restore is one more change of the version that the resource has then.
+# Each version is a change of its own, and each restore is one more change of the resource's version at that
+# time.
 _ONE_CHANGE_EACH: LiteralString = """
 SELECT resource_id, version_number, changes - returns FROM (
   SELECT v.resource_id, v.version_number, count(d.change_id) AS changes,
@@ -42,7 +43,7 @@ LEFT JOIN audit_logs a ON a.subscription_id = v.subscription_id
   AND a.new_values ->> 'version_id' = v.version_id::text AND NOT a.new_values ? 'unchanged'
 WHERE v.subscription_id = %s GROUP BY v.version_id HAVING count(a.audit_id) <> 1
 """
-# A deletion is a change as well; the changes of a record are numbered without a gap.
+# A deletion is a change as well; the changes of each resource are numbered without a gap.
 _CHANGES: LiteralString = """
 SELECT record_id, count(*), min(version_number), max(version_number), count(DISTINCT version_number),
   count(*) FILTER (WHERE change_type = 'DELETE'),
@@ -75,7 +76,7 @@ SELECT head_commit, published_commit, NOT EXISTS (SELECT 1 FROM tags t
 FROM repositories r WHERE subscription_id = %s
 """
 
-# Operations that make a commit of `main` each; those that delete have no key.
+# Operations of which each makes a commit of `main`; deletions have no Idempotency-Key.
 _COMMITTING = {"create", "save", "check-in", "bulk", "rollback", "restore"}
 _DELETING = {"delete", "contend", "purge"}
 
@@ -91,7 +92,7 @@ class Found:
     wrong: list[str] = field(default_factory=list)
 
     def add(self, other: "Found") -> None:
-        """Count another's too."""
+        """Add the counts and violations of another result."""
         self.operations += other.operations
         self.versions += other.versions
         self.became += other.became
@@ -105,7 +106,7 @@ class _Side:
 
 
 class Watched:
-    """A subscription under load, as the checks of histories look at one."""
+    """A subscription under load, in the form that the checks of histories take."""
 
     def __init__(self, stage: Stage, load: Load) -> None:
         self._stage = stage
@@ -131,7 +132,7 @@ class Watched:
         return self.git("for-each-ref", "--format=%(objectname)", "refs/heads/main").strip()
 
     def check(self) -> Found:
-        """Look at what came since the last time, and at all rows; the clients are paused."""
+        """Check the changes since the last check, and all rows; the clients must be paused."""
         found = Found()
         operations, acknowledged = self._load.journal.taken()
         try:
@@ -151,7 +152,7 @@ class Watched:
         return found
 
     def check_deeply(self, folder: Path) -> list[str]:
-        """`git fsck --strict`, everything that was ever acknowledged once more, and a clone over HTTP."""
+        """Check all acknowledged versions again, with `git fsck --strict`, `annals verify` and a clone."""
         wrong: list[str] = []
         try:
             check_history(self)
@@ -177,7 +178,7 @@ class Watched:
     # -- one by one -----------------------------------------------------------------------------------
 
     def _wait_for_refs(self) -> None:
-        """Until each ref equals its row, as after a start it does by itself."""
+        """Wait until each ref equals its row, as it must without help after a start."""
         deadline = time.monotonic() + FOLLOW_SECONDS
         while True:
             [(head, published, tags_settled)] = self._stage.database.rows(_SETTLED, self.subscription_id)
@@ -221,7 +222,7 @@ class Watched:
         for each in acknowledged:
             told = each.version
             row = by_place.get((told["resource_id"], told["version_number"]))
-            # The answer of a creation names no version id.
+            # The answer of a creation does not name the version's id.
             version_id = told.get("version_id", row[0] if row else None)
             if row is None or (row[0], row[3]) != (version_id, told["git_commit_hash"]):
                 wrong.append(f"acknowledged, but lost: {each.operation.described()}: {told} → {row}")
@@ -266,7 +267,8 @@ class Watched:
 
     def _tree_as_known(self, tree: Tree) -> list[str]:
         """Compare the deletions and restores of each resource of a tree with the answers to its client."""
-        # For good it goes from being deleted.
+        # A deletion for good deletes a resource that is already deleted, so it adds a deletion without a
+        # restore.
         deletions, restores, gone = tree.deletions, tree.restores, int(tree.is_gone)
         of_root = None if tree.is_gone else tree.deletion
         wrong = []
@@ -279,7 +281,7 @@ class Watched:
         return wrong
 
     def _deletions_as_acknowledged(self, operations: Sequence[Operation]) -> list[str]:
-        """Each acknowledged deletion and restore has the rows that it counted, all of one commit."""
+        """Check each acknowledged deletion and restore for the rows that it counted, all of one commit."""
         rows = {row[0]: row[1:] for row in self._stage.database.rows(_DELETIONS, self.subscription_id)}
         wrong = []
         for each in operations:
@@ -295,7 +297,7 @@ class Watched:
         return wrong
 
     def _judge(self, operations: Sequence[Operation], found: Found) -> None:
-        """Each operation happened once where it was acknowledged, and not where it was refused."""
+        """Check that each acknowledged operation happened once, and that no refused one happened."""
         ids = [attempt.request_id for each in operations for attempt in each.attempts]
         rows = self._stage.database.rows(_EVENTS, self.subscription_id, ids)
         recorded = {request_id for (request_id,) in rows}
@@ -329,7 +331,11 @@ def _due(own: Own, *, lives: bool) -> tuple[int, dict[int, str], list[int]]:
 
 
 def _judge_deletion(operation: Operation, commits: int, by: Sequence[bool]) -> list[str]:
-    """A call without a key may happen once an attempt; of what is a client's own, once in all."""
+    """Check how often a deletion happened.
+
+    It has no key, so each attempt without an outcome may have happened too. A deletion of a client's own tree
+    happened once.
+    """
     times = sum(by)
     may = sum(attempt.is_unknown for attempt in operation.attempts) + operation.succeeded
     once = operation.name != "contend"

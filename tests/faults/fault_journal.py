@@ -1,4 +1,4 @@
-"""The calls of clients and their answers, and the way in which each client calls."""
+"""Record the calls of clients and their answers, and make the calls of each client."""
 
 import json
 import random
@@ -9,13 +9,13 @@ from typing import Any
 
 from tests.faults.fault_calls import Json, Operation, Wire
 
-# Refusals that clients cause each other on what they share: a check-out, or a resource changed meanwhile.
+# Refusals that clients cause each other on shared resources: a check-out, or a check-out that has ended.
 REFUSALS = {(423, "checked_out"), (409, "not_holder"), (409, "not_checked_out")}
 
 
 @dataclass(slots=True)
 class Acknowledged:
-    """A version that a client was told of; `content` is its definition where the client knows it."""
+    """A version that was acknowledged to a client; `content` is its definition if the client knows it."""
 
     operation: Operation
     version: Json
@@ -24,7 +24,7 @@ class Acknowledged:
 
 @dataclass(slots=True)
 class Own:
-    """A workflow that one client alone writes to: what it has to hold is known exactly."""
+    """A workflow that only one client writes to, so that its due content is known exactly."""
 
     resource: Json
     contents: list[Json]
@@ -34,7 +34,7 @@ class Own:
 
     @property
     def at(self) -> str:
-        """The end of its path."""
+        """The end of the workflow's path."""
         return path_of(self.resource)
 
 
@@ -49,22 +49,22 @@ class Journal:
         self._lock = threading.Lock()
 
     def begun(self, operation: Operation) -> None:
-        """A call goes out."""
+        """Record a call that is about to be sent."""
         with self._lock:
             self.operations.append(operation)
 
     def told(self, acknowledged: Acknowledged) -> None:
-        """A version was acknowledged."""
+        """Record an acknowledged version."""
         with self._lock:
             self.acknowledged.append(acknowledged)
 
     def is_wrong(self, what: str) -> None:
-        """An answer that must not have been."""
+        """Record a violation."""
         with self._lock:
             self.wrong.append(what)
 
     def taken(self) -> tuple[list[Operation], list[Acknowledged]]:
-        """The calls since the last time; the clients are paused."""
+        """Return the calls since the last time; the clients must be paused."""
         with self._lock:
             taken = self.operations, self.acknowledged
             self.done += len(self.operations)
@@ -73,18 +73,18 @@ class Journal:
 
 
 def path_of(resource: Json) -> str:
-    """The end of a resource's path."""
+    """Return the end of a resource's path."""
     return f"/{resource['resource_type']}s/{resource['resource_id']}"
 
 
 def content(draw: random.Random) -> Json:
-    """A definition that no other version has."""
+    """Make a definition that no other version has."""
     filling = draw.randrange(20, 3000)
     return {"token": f"{draw.getrandbits(96):024x}", "nodes": [{"id": "a", "text": "x" * filling}]}
 
 
 class Hand:
-    """The calls of one user: notes each operation, and each answer that was not due."""
+    """Makes the calls of one user, and records each call, and each answer that was not due."""
 
     def __init__(self, wire: Wire, base: str, journal: Journal, seed: str) -> None:
         self.wire = wire
@@ -95,20 +95,20 @@ class Hand:
         self._number = 0
 
     def call(self, name: str, method: str, path: str, body: Json | None = None) -> Operation:
-        """Do it until the outcome is definite."""
+        """Repeat a call until its outcome is definite."""
         return self.wire.call(name, method, self.base + path, body, seen=self.journal.begun)
 
     def read(self, path: str) -> Any:
-        """The JSON of a GET, which has to succeed."""
+        """Return the JSON of a GET, which has to succeed."""
         return json.loads(self.wire.read(self.base + path))
 
     def new_name(self, kind: str) -> str:
-        """One that nobody else has."""
+        """Make a name that nobody else uses."""
         self._number += 1
         return f"{kind}-{self.seed.replace(':', '-')}-{self._number}"
 
     def is_due(self, operation: Operation, status: int) -> bool:
-        """True if the outcome is the due one; any other is noted as wrong."""
+        """Return True if the call has the due status; any other is recorded as a violation."""
         if operation.status != status:
             self.journal.is_wrong(f"{status} was due: {operation.described()}: {str(operation.answer)[:500]}")
         return operation.status == status
@@ -116,13 +116,13 @@ class Hand:
     def is_due_or_refused(
         self, operation: Operation, status: int, refusals: Collection[tuple[int, str]] = REFUSALS
     ) -> bool:
-        """True if the outcome is this one, where another client may have been in the way."""
+        """Return True if the call has the due status, and False if another client caused a refusal."""
         if (operation.status, operation.answer.get("code")) in refusals:
             return False
         return self.is_due(operation, status)
 
     def grew(self, own: Own, operation: Operation, definition: Json, tag: str | None, publish: bool) -> None:
-        """Note that a workflow of one's own has a version more, which has to be the next one."""
+        """Record a new version of the client's own workflow; it has to be the next one."""
         if not self.is_due(operation, 201):
             return
         self.journal.told(Acknowledged(operation, operation.answer, definition))
@@ -134,7 +134,7 @@ class Hand:
             own.published = len(own.contents)
 
     def numbered(self, own: Own, operation: Operation, version: Json) -> None:
-        """Look at the number of the version that was just noted."""
+        """Check the number of the version that was just recorded."""
         if version["version_number"] != len(own.contents):
             self.journal.is_wrong(
                 f"version {len(own.contents)} was due, not {version['version_number']}: "

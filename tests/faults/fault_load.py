@@ -1,4 +1,4 @@
-"""Clients that write history side by side, and know of each answer what has to be stored from then on."""
+"""Clients that write history concurrently, and know after each answer the state that is due."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ PAUSE_SECONDS = 60
 
 
 class Gate:
-    """Lets clients begin a step, or pauses them between two."""
+    """A gate that lets clients begin a step, or pauses them between two steps."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -24,7 +24,7 @@ class Gate:
 
     @contextmanager
     def step(self) -> Iterator[bool]:
-        """Wait for permission; False when all is over."""
+        """Wait until the gate is open; yields False after its end."""
         with self._changed:
             self._changed.wait_for(lambda: self._is_open or self._is_over)
             may = not self._is_over
@@ -43,20 +43,20 @@ class Gate:
             self._changed.notify_all()
 
     def close(self, seconds: float) -> bool:
-        """Wait until each has ended its step; False if one does not."""
+        """Close the gate, and wait until each client has ended its step; False if one does not in time."""
         with self._changed:
             self._is_open = False
             return self._changed.wait_for(lambda: self._under_way == 0, seconds)
 
     def end(self) -> None:
-        """End the clients."""
+        """End all clients: none begins another step."""
         with self._changed:
             self._is_over = True
             self._changed.notify_all()
 
 
 class Client(threading.Thread):
-    """One user: takes a step after the other while the gate is open."""
+    """A client with the calls of one user: takes one step after another while the gate is open."""
 
     def __init__(
         self, hand: Hand, job_id: str, shared: list[Json], grove: Grove, contest: Contest, gate: Gate
@@ -89,12 +89,12 @@ class Client(threading.Thread):
         ]
 
     def prepare(self) -> None:
-        """Make what the client has for itself."""
+        """Create the client's own workflows."""
         while len(self.own) < 2:
             self._create()
 
     def run(self) -> None:
-        """Work until the gate ends."""
+        """Take steps until the gate ends."""
         while True:
             with self._gate.step() as may:
                 if not may:
@@ -249,7 +249,7 @@ class Load:
         self.subscription_id: str = self.created.answer["subscription_id"]
         self.base = f"/v1/subscriptions/{self.subscription_id}"
         self.journal = Journal()
-        # The first one may delete for good.
+        # The first client is an admin, who may delete for good.
         roles = ["admin"] + ["editor"] * (clients - 1)
         self.keys: list[str] = [
             member(operator, self.base, f"user{number}", role)["api_key"] for number, role in enumerate(roles)
@@ -275,7 +275,7 @@ class Load:
             client.start()
 
     def end(self) -> None:
-        """Wait until the clients have ended; the gate was told."""
+        """Wait until the clients have ended, after the end of the gate."""
         deadline = time.monotonic() + PAUSE_SECONDS
         for client in self.clients:
             client.join(max(0.0, deadline - time.monotonic()))

@@ -1,6 +1,6 @@
-"""The fault matrix: `script/test faults` kills a real server over and over under load, and checks all of it.
+"""The fault matrix: `script/test faults` kills a real server repeatedly under load, and checks every state.
 
-Each finished cell is a line of the state's file; started again, it goes on with those that are left.
+Each finished cell is a line of the state's file. The next run continues with the cells that are left.
 """
 
 import argparse
@@ -21,14 +21,15 @@ from tests.support.databases import Cluster, cluster_url
 
 KILLS = 1200
 STATE = Path("~/.cache/annals/faults").expanduser()
-# Then new subscriptions begin: checks read whole histories, and more would only take longer.
+# After so many cells new subscriptions begin: checks read whole histories, and longer ones would only take
+# longer.
 CELLS_OF_A_SCENE = 12
 ENOUGH_VIOLATIONS = 5
 _COLUMNS = (*TARGETS, "error", "delay")
 
 
 class Matrix:
-    """The cells that are left, and what the finished ones came to."""
+    """The cells that are left, and the results of the finished ones."""
 
     def __init__(self, state: Path, cells: Sequence[Cell], *, seed: int, until: float) -> None:
         self._file = state / "results.jsonl"
@@ -39,14 +40,14 @@ class Matrix:
         self.results = self._kept()
         finished = {result["name"] for result in self.results if not result["wrong"]}
         self.left = [cell for cell in cells if cell.name not in finished]
-        # Cells that need a PostgreSQL of their own, which can be killed, and the others.
+        # Cells that kill PostgreSQL need one of their own; the others share TimescaleDB.
         self._embedded = deque(cell for cell in self.left if cell.target == "postgres")
         self._others = deque(_mixed([cell for cell in self.left if cell.target != "postgres"]))
         self.wrong = [(r["name"], wrong) for r in self.results for wrong in r["wrong"]]
         self._since = time.monotonic()
 
     def lane(self, number: int, cluster: Cluster) -> None:
-        """Work through cells, a stage after the other, until there are none or the time is up."""
+        """Work through cells, on one stage after another, until none are left or the time is up."""
         while True:
             with self._lock:
                 queue = self._embedded if self._embedded and number == 0 else self._others
@@ -131,7 +132,7 @@ class Matrix:
 
 
 def _mixed(cells: list[Cell]) -> list[Cell]:
-    """One of each kind after the other, so that a run that is cut short has seen all of them."""
+    """Order cells so that all kinds take turns: a run that is cut short has then seen each kind."""
     by_kind: dict[tuple[str, str], deque[Cell]] = {}
     for cell in cells:
         by_kind.setdefault((cell.target, cell.point), deque()).append(cell)
@@ -145,7 +146,7 @@ def _mixed(cells: list[Cell]) -> list[Cell]:
 
 
 def table(results: Sequence[dict[str, Any]], wrong: int) -> str:
-    """The cells by place and by what was killed, and what became of the changes."""
+    """Format the number of cells by place and target, and the outcomes of the changes."""
     counted = Counter((each["point"], each["target"]) for each in results)
     lines = [f"{'cells':<20}" + "".join(f"{column:>12}" for column in _COLUMNS)]
     for point in (*NAMES, ANY_INSTANT):
@@ -172,7 +173,7 @@ def table(results: Sequence[dict[str, Any]], wrong: int) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the matrix; 1 if anything that must hold did not."""
+    """Run the matrix; returns 1 if there was a violation."""
     parser = argparse.ArgumentParser(
         prog="script/test faults", description="Kill a real server under load, over and over, and check."
     )

@@ -1,4 +1,4 @@
-"""A running `annals serve` that is killed over and over: its parts, its failpoints, and its return."""
+"""A running `annals serve` that is killed repeatedly: its processes, its failpoints, and its restart."""
 
 import os
 import signal
@@ -22,12 +22,12 @@ Target = Literal["committer", "worker", "everything", "postgres"]
 TARGETS: tuple[Target, ...] = ("committer", "worker", "everything", "postgres")
 WORKERS = 2
 POLL_SECONDS = 0.01
-# Starting takes a second or two; a machine that does much else may need some more.
+# A start takes a second or two, and longer on a busy machine.
 BACK_SECONDS = 60
 
 
 class KeptDatabase(Database):
-    """A database that is asked often, by one thread, over one connection."""
+    """A database that one thread asks often, over one connection."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
@@ -35,7 +35,7 @@ class KeptDatabase(Database):
 
     @contextmanager
     def connection(self, role: str | None = None, scope: object = None) -> Iterator[psycopg.Connection[Row]]:
-        """The connection, made anew where it was lost."""
+        """Yield the connection, which is opened again if it was lost."""
         if role is not None or scope is not None:
             with super().connection(role, scope) as own:
                 yield own
@@ -57,7 +57,7 @@ class KeptDatabase(Database):
 
 
 class Stage:
-    """A server with a fixed port, on TimescaleDB, or without `database` on its embedded PostgreSQL."""
+    """A server with a fixed port, on `database` or, if that is None, on its embedded PostgreSQL."""
 
     def __init__(self, folder: Path, database: Database | None) -> None:
         self.folder = folder
@@ -69,7 +69,7 @@ class Stage:
 
     @property
     def database(self) -> Database:
-        """The server's database, which may be elsewhere once an embedded PostgreSQL was started again."""
+        """The server's database; an embedded PostgreSQL may have another address after each start."""
         if self._given is None:
             url = running_url(self.folder / "data")
             assert url is not None, "the embedded PostgreSQL does not run"
@@ -81,7 +81,7 @@ class Stage:
 
     @property
     def git_dir(self) -> Path:
-        """Where the repositories are."""
+        """The folder of the repositories."""
         return self.folder / "data" / "git"
 
     # -- failpoints -----------------------------------------------------------------------------------
@@ -104,7 +104,10 @@ class Stage:
     # -- killing --------------------------------------------------------------------------------------
 
     def kill(self, target: Target, which: int = 0) -> bool:
-        """`kill -9`; `which` chooses a worker, or what of PostgreSQL dies. False if it was not there."""
+        """Kill a target with SIGKILL; False if it did not run.
+
+        `which` chooses the API worker, or the processes of PostgreSQL.
+        """
         match target:
             case "committer":
                 return _kill(self._children(COMMITTER))
@@ -118,18 +121,18 @@ class Stage:
                 return self._kill_postgres(which)
 
     def come_back(self) -> None:
-        """Start the server again if it was killed itself, on the same port."""
+        """Start the server again on the same port, if its main process was killed."""
         if self.server.process.poll() is not None:
             self._close()
             self.server = self._started()
 
     def committer(self) -> int | None:
-        """The committer's process."""
+        """Return the id of the committer's process."""
         found = self._children(COMMITTER)
         return found[0] if found else None
 
     def verify(self, subscription_id: str) -> str:
-        """The findings of `annals verify` for a subscription, beside the server; empty where all is well."""
+        """Run `annals verify` for a subscription beside the server; returns its findings, if any."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith("ANNALS_")}
         if self._given is None:
             clean["ANNALS_REQUIRE_TIMESCALEDB"] = "false"
@@ -144,7 +147,7 @@ class Stage:
         return "" if done.returncode == 0 else done.stdout + done.stderr
 
     def end(self) -> list[str]:
-        """Stop the server; what was wrong with the way in which it stopped."""
+        """Stop the server; returns the violations in the way in which it stopped."""
         wrong = []
         self._let_go()
         if self.server.process.poll() is None and (code := self.server.interrupt()) != 0:
@@ -167,9 +170,9 @@ class Stage:
             postmaster = int(file.read_text().split()[0])
             backends = _children(postmaster)
             match which % 3:
-                case 0:  # Its backends see that it is gone, and end.
+                case 0:  # The backends notice that the postmaster has ended, and end.
                     return _kill([postmaster])
-                case 1:  # As by the kernel when memory runs out: the others are ended, and it recovers.
+                case 1:  # As when memory runs out: PostgreSQL ends the other backends, and recovers.
                     return _kill(backends[-1:])
                 case _:
                     return _kill([postmaster, *backends])
@@ -195,7 +198,7 @@ class Stage:
 
 @contextmanager
 def staged(folder: Path, cluster: Cluster | None) -> Iterator[Stage]:
-    """A server that is gone afterwards."""
+    """Run a server until the block ends."""
     folder.mkdir(parents=True, exist_ok=True)
     stage = Stage(folder, None if cluster is None else cluster.migrated())
     try:

@@ -1,4 +1,4 @@
-"""Trees that clients delete, bring back and delete for good while a server dies under them."""
+"""Trees that clients delete, restore and delete for good while a server is killed."""
 
 from dataclasses import dataclass, field
 
@@ -23,7 +23,7 @@ class Tree:
 
 
 class Grove:
-    """Trees of one client alone, one after the other: how they have to stand is known exactly."""
+    """Trees that only one client changes, one after another, so that their due state is known exactly."""
 
     def __init__(self, hand: Hand, folder_id: str, *, may_purge: bool) -> None:
         self._hand = hand
@@ -32,7 +32,7 @@ class Grove:
         self.trees: list[Tree] = []
 
     def tend(self) -> None:
-        """Take a step that is possible with the newest tree."""
+        """Take a step that the newest tree allows."""
         tree, chance = self.trees[-1] if self.trees else None, self._hand.draw.random()
         if tree is None or tree.is_gone:
             self._plant()
@@ -73,7 +73,7 @@ class Grove:
         hand = self._hand
         done = hand.call("delete", "DELETE", f"{path_of(tree.job)}?reason=autumn")
         if done.was_unknown and (done.status, done.answer.get("code")) == _DELETED:
-            # One of the attempts has done it: nobody else would.
+            # One of this call's attempts deleted it, since no other client would.
             query = f"resource_id={tree.job['resource_id']}&restorable=true"
             [found] = hand.read(f"/deletions?{query}")["items"]
         elif hand.is_due(done, 200):
@@ -108,7 +108,7 @@ class Grove:
 
 
 class Contest:
-    """A tree that all clients write into, delete and bring back: each may be in the way of another."""
+    """A tree that all clients write into, delete and restore: each may cause refusals of the others."""
 
     def __init__(self, hand: Hand, job_id: str, flow_ids: list[str]) -> None:
         self._hand = hand
@@ -116,7 +116,7 @@ class Contest:
         self._flow_ids = flow_ids
 
     def enter(self) -> None:
-        """Bring it back if it is deleted, else write into it or delete it."""
+        """Restore the tree if it is deleted; otherwise write into it or delete it."""
         hand = self._hand
         opened = hand.read(f"/deletions?resource_id={self._job_id}&restorable=true")["items"]
         if opened:

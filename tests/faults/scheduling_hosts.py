@@ -22,7 +22,7 @@ SECOND = timedelta(seconds=1)
 EACH_SECOND = "* * * * * *"
 TAKEOVER_SECONDS = 5.0
 READY_SECONDS = 60
-# Their work is what an empty database has for them.
+# In an empty database these jobs have almost nothing to do.
 JOBS = ("upkeep", "reconcile", "expire-deletions", "release-check-outs", "clean-up")
 
 _SCHEDULE = """
@@ -34,7 +34,7 @@ SELECT process FROM job_runs WHERE started_at > now() - interval '2 seconds'
 ORDER BY started_at DESC LIMIT 1
 """
 _ROWS = "SELECT scheduled_for, state, process, started_at FROM job_runs WHERE job = %s ORDER BY scheduled_for"
-# Rows that a run itself wrote when it began.
+# Each run writes such a row when it begins.
 _BEGUN = """
 SELECT execution_id, count(*) FROM execution_logs WHERE log_message LIKE '%%: started'
 GROUP BY execution_id HAVING count(*) > 1
@@ -47,7 +47,7 @@ SELECT count(*) FROM job_runs WHERE started_at IS NOT NULL AND NOT EXISTS (
 
 @dataclass
 class Hosts:
-    """Schedulers of one database; a killed one is started again, as its supervisor would."""
+    """Schedulers of one database; each killed one is started again, as its supervisor would do."""
 
     database: Database
     folder: Path
@@ -57,7 +57,7 @@ class Hosts:
     takeovers: list[float] = field(default_factory=list)
 
     def start(self) -> None:
-        """One more scheduler."""
+        """Start one more scheduler."""
         clean = {k: v for k, v in os.environ.items() if not k.startswith("ANNALS_")}
         with (self.folder / "schedulers.log").open("ab") as log:
             self.running.append(
@@ -71,13 +71,13 @@ class Hosts:
             )
 
     def leader(self) -> subprocess.Popen[bytes] | None:
-        """The process that began the last run, if it still is there."""
+        """Return the process that began the last run, if it still runs."""
         rows = self.database.rows(_LEADER)
         pid = int(rows[0][0].rpartition(":")[2]) if rows else None
         return next((each for each in self.running if each.pid == pid), None)
 
     def wait_for_leader(self, *, other_than: int | None = None) -> float:
-        """The seconds until a process other than the given one runs jobs."""
+        """Return the seconds until a process other than `other_than` runs jobs."""
         began = time.monotonic()
         while time.monotonic() < began + READY_SECONDS:
             leader = self.leader()
@@ -87,7 +87,7 @@ class Hosts:
         raise AssertionError((self.folder / "schedulers.log").read_text())
 
     def kill_leader(self) -> None:
-        """`kill -9` of who runs the jobs; notes how long nobody did."""
+        """Kill the leader with SIGKILL, and record how long no other process ran jobs."""
         leader = self.leader()
         if leader is None:
             return
@@ -99,17 +99,17 @@ class Hosts:
         self.takeovers.append(self.wait_for_leader(other_than=leader.pid))
 
     def end(self) -> None:
-        """Stop them in good order."""
+        """Stop the schedulers in order."""
         for each in self.running:
             each.terminate()
         for each in self.running:
-            # One that was just started may not listen yet.
+            # A scheduler that was just started may not handle SIGTERM yet.
             assert each.wait(60) in (0, -signal.SIGTERM), (self.folder / "schedulers.log").read_text()
 
 
 @contextmanager
 def hosts(database: Database, folder: Path, count: int) -> Iterator[Hosts]:
-    """So many schedulers, one of which runs jobs each second."""
+    """Run several schedulers, one of which runs jobs each second."""
     (folder / "data" / "git").mkdir(parents=True)
     with database.connection() as connection:
         connection.execute(_SCHEDULE, [EACH_SECOND, list(JOBS)])
@@ -128,7 +128,7 @@ def hosts(database: Database, folder: Path, count: int) -> Iterator[Hosts]:
 
 
 def stress(found: Hosts, *, seconds: float, between: tuple[float, float], seed: int) -> None:
-    """Kill leaders, one after some seconds."""
+    """Kill one leader after another, with pauses of some seconds."""
     chance = random.Random(seed)
     until = time.monotonic() + seconds
     while (pause := chance.uniform(*between)) and time.monotonic() + pause < until:
@@ -148,7 +148,7 @@ class Outcome:
     wrong: list[str]
 
     def described(self) -> str:
-        """The summary that a run prints."""
+        """Describe the outcome, as a run prints it."""
         states = ", ".join(f"{count} {state}" for state, count in self.states.most_common())
         lines = [f"{self.slots} slots of {len(JOBS)} jobs: {states}"]
         lines.append(f"{self.kills} leaders killed; the slowest took over within {self.slowest:.1f} s")
@@ -157,7 +157,7 @@ class Outcome:
 
 
 def examine(found: Hosts) -> Outcome:
-    """Look at every slot: once, with a row, and told once."""
+    """Check that each slot has one row, and that its run began once and was logged."""
     states: Counter[str] = Counter()
     wrong: list[str] = []
     slots = 0
@@ -181,14 +181,14 @@ def examine(found: Hosts) -> Outcome:
 
 
 def _gaps(slots: Sequence[datetime]) -> list[datetime]:
-    """The seconds between the first and the last that have no slot."""
+    """Return the seconds between the first and the last slot that have no slot."""
     there = set(slots)
     expected = (slots[0] + SECOND * n for n in range(int((slots[-1] - slots[0]) / SECOND) + 1))
     return [each for each in expected if each not in there]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The long form."""
+    """Run the stress; returns 1 if there was a violation."""
     parser = argparse.ArgumentParser(prog="script/test jobs", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--hosts", type=int, default=3)

@@ -1,4 +1,4 @@
-"""The database stops for 20 seconds under load: nothing acknowledged is lost, nobody restarts anything."""
+"""The database stops for 20 seconds under load: no acknowledged change is lost, without any restart."""
 
 import os
 import subprocess
@@ -19,7 +19,8 @@ from tests.support.running_server import ANNALS, OPERATOR_KEY, Server, start
 
 PAUSE_SECONDS = 20
 SAVERS = 4
-# Answers that need no database. One that asked it would take the 5 s of its connect timeout while it is away.
+# These answers need no database: an answer that asks it would wait 5 s for the connection while it is
+# stopped.
 FREE = ("/livez", "/version", "/openapi.json", "/metrics")
 FREE_SECONDS = 4.5
 RECOVERY_SECONDS = 30
@@ -27,7 +28,7 @@ RECOVERY_SECONDS = 30
 
 @dataclass
 class Told:
-    """The answers to clients: the acknowledged changes, and all other answers by status."""
+    """The answers to clients: ids of acknowledged and of refused changes, and violations."""
 
     versions: set[str] = field(default_factory=set)
     events: set[str] = field(default_factory=set)
@@ -92,7 +93,7 @@ def prepared(server: Server, postgres: EmbeddedPostgres) -> Stage:
 
 
 def call(stage: Stage, told: Told, path: str, body: Any, request_id: str) -> httpx.Response | None:
-    """A POST: its answer where it is a success; 503 has to say when to retry."""
+    """Send a POST; returns the answer if it is a success. A 503 has to name the time of a retry."""
     headers = {**stage.headers, "x-request-id": request_id}
     try:
         answer = httpx.post(stage.server.url + stage.base + path, json=body, headers=headers, timeout=60)
@@ -140,7 +141,7 @@ def ask_freely(stage: Stage, told: Told, stop: threading.Event) -> None:
 
 
 def under_load(stage: Stage, told: Told, pause: float) -> None:
-    """Run clients while the database stops, is away and starts again."""
+    """Run clients while the database stops, stays stopped and starts again."""
     stop = threading.Event()
     with ThreadPoolExecutor(SAVERS + 2) as pool:
         running = [pool.submit(save, stage, told, workflow, stop) for workflow in stage.workflows]
@@ -162,7 +163,7 @@ def under_load(stage: Stage, told: Told, pause: float) -> None:
 
 
 def stored(stage: Stage, query: LiteralString, asked: set[str]) -> set[str]:
-    """The ids among the given ones that the database has."""
+    """Return the ids among the given ones that the database has."""
     rows = Database(stage.postgres.url).rows(query, list(asked))
     return {str(row[0]) for row in rows}
 
@@ -178,7 +179,7 @@ def test_a_database_that_pauses_loses_nothing_and_needs_no_restart(stage: Stage)
     assert stored(stage, known, told.versions) == told.versions
     known = "SELECT request_id FROM audit_logs WHERE request_id = ANY(%s) AND status = 'success'"
     assert stored(stage, known, told.events) == told.events
-    # The server log, which waited for the database too, has the refusals of that time.
+    # The server log waited for the database too; by now it has the refusals of that time.
     deadline = time.monotonic() + RECOVERY_SECONDS
     known = "SELECT request_id FROM server_logs WHERE response_status = 503 AND request_id = ANY(%s)"
     while stored(stage, known, told.refused) != told.refused and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Deletion and restore with the committer killed at each place: all of it or nothing."""
+"""Kill the committer at each place of a deletion and a restore: all of the change is stored, or none."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -24,28 +24,28 @@ from tests.support.histories import (
 )
 from tests.support.running_server import OPERATOR_KEY
 
-# Neither a deletion nor a restore has to do with tags.
+# A deletion or restore does not pass the places of tags.
 PLACES = [name for name in OF_THE_COMMITTER if not name.startswith("tags-")]
-# After these all of it is there.
+# A change is stored once its write has reached one of these places.
 DURABLE = PLACES[PLACES.index("committed") :]
-# Of the two branches, one is moved and then the other.
+# The two branches are moved one after the other, so the place is passed twice.
 CASES = [*(f"{place}:kill" for place in PLACES), "ref-moved:kill:2"]
 PURGED_AT = ["repository-locked", "pack-durable", "rows-written", "committed", "ref-moved", "answer-ready"]
 SECONDS = 20
-# Of a record: whether it is soft, can be undone, was undone, and is gone for good.
+# Columns of a record: it is soft, it can be restored, it was restored, it was purged.
 OPEN, RESTORED = (True, True, False, False), (True, False, True, False)
 PURGED, FOR_GOOD = (True, False, False, True), (False, False, False, False)
 
 
 @dataclass(slots=True)
 class Side:
-    """Where the rows are."""
+    """The part of a server that the checks of histories need."""
 
     database: Database
 
 
 class Scene:
-    """A subscription on a server whose committer is killed, looked at between two kills."""
+    """A subscription on a server whose committer is killed; it is checked between two kills."""
 
     def __init__(self, stage: Stage) -> None:
         operator = Wire(stage.port, OPERATOR_KEY)
@@ -76,7 +76,7 @@ class Scene:
         return list(self.done("GET", path)["items"])
 
     def done(self, method: str, path: str, body: Json | None = None, key: str | None = None) -> Json:
-        """The answer of a call that has to succeed."""
+        """Make a call that has to succeed; returns its answer."""
         attempt, answer = self.send(method, path, body, key)
         assert attempt.outcome == 200, answer
         return answer
@@ -84,7 +84,7 @@ class Scene:
     def kill(
         self, case: str, method: str, path: str, body: Json | None = None, key: str | None = None
     ) -> None:
-        """Send it while the committer dies at a place: nobody can say what came of it."""
+        """Make a call while the committer is killed at a place: the answer is 503 `outcome_unknown`."""
         before = self.stage.committer()
         self.stage.arm(case)
         attempt, _ = self.send(method, path, body, key)
@@ -103,7 +103,7 @@ class Scene:
     # -- what there is ----------------------------------------------------------------------------------
 
     def tree(self) -> dict[str, Json]:
-        """A workspace, a folder, a job and two workflows, one with two versions, the first published."""
+        """Make a workspace, a folder, a job and two workflows: one has two versions, the first published."""
         made: dict[str, Json] = {}
         for kind, name, field, parent in (
             ("workspace", "workspace", None, ""),
@@ -121,7 +121,7 @@ class Scene:
         return made
 
     def living(self, made: dict[str, Json]) -> set[str]:
-        """The names of the resources that are not deleted."""
+        """Return the names of the resources that are not deleted."""
         found = set()
         for name, each in made.items():
             attempt, shown = self.send("GET", at_of(each))
@@ -130,7 +130,7 @@ class Scene:
         return found
 
     def records(self, made: dict[str, Json]) -> list[tuple[Any, ...]]:
-        """The deletions of all of them, by what became of each."""
+        """Return the number of deletion records of the resources, by state."""
         rows = self.server.database.rows(
             "SELECT is_soft_delete, can_be_restored, restored_at IS NOT NULL, purged_at IS NOT NULL,"
             " count(*), count(DISTINCT root_deletion_id), count(DISTINCT git_commit_hash)"
@@ -142,11 +142,11 @@ class Scene:
         return [tuple(row) for row in rows]
 
     def trees(self) -> list[dict[str, str]]:
-        """The files of both branches."""
+        """Return the files of both branches."""
         return [files(self, branch) for branch in ("main", "published")]
 
     def check(self) -> None:
-        """Rows, records and both branches say the same."""
+        """Check that rows, records and both branches agree."""
         check_main(self)
         check_published(self)
         check_deletions(self)
@@ -179,7 +179,7 @@ def scene(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def is_durable(case: str) -> bool:
-    """True if the change of a committer that died at this place is stored."""
+    """Return True if a change is stored whose committer was killed at this place."""
     return case.partition(":")[0] in DURABLE
 
 
@@ -198,7 +198,7 @@ def test_a_deletion_is_whole_or_has_not_been(scene: Scene, case: str) -> None:
     retried, _ = scene.send("DELETE", at_of(root))
     expected = (409, "resource_deleted") if is_there else (200, "")
     assert (retried.outcome, retried.code) == expected
-    # Once, whoever did it.
+    # The deletion happened once, either before the kill or by the retry.
     assert scene.living(made) == set()
     assert scene.records(made) == [(*OPEN, 5, 1, 1)]
     assert scene.commits() == commits + 1
@@ -209,7 +209,7 @@ def test_a_deletion_is_whole_or_has_not_been(scene: Scene, case: str) -> None:
 
 
 def restoring(scene: Scene, root: Json) -> tuple[str, Json]:
-    """Where the one deletion of a root is undone, and that deletion."""
+    """Return the path that restores the only deletion of a root, and that deletion."""
     [deletion] = scene.read(f"/deletions?resource_id={root['resource_id']}")
     return f"/deletions/{deletion['deletion_id']}/restore", deletion
 
@@ -237,7 +237,7 @@ def test_a_restore_is_whole_or_has_not_been(scene: Scene, case: str, renames: bo
     assert (scene.trees() == between) == (not is_there)
     scene.check()
     answers = [scene.done("POST", path, body, key) for _ in range(2)]
-    # Once, whoever did it, and each retry is told the same.
+    # The restore happened once, either before the kill or by a retry, and each retry gets the same answer.
     assert answers[0] == answers[1]
     assert (answers[0]["restored"], answers[0]["commit"]) == (deletion["counts"], scene.main())
     assert answers[0]["blobs"] == {"compared": 5 - renames, "equal": 5 - renames}

@@ -1,4 +1,4 @@
-"""A version is on the disk before its COMMIT, its refs before the answer: seen from outside, by strace."""
+"""A version is on the disk before its COMMIT, and its refs before the answer, as strace shows."""
 
 import time
 from pathlib import Path
@@ -20,7 +20,7 @@ NO_FSYNC_OF_FILES, NO_FSYNC_OF_FOLDERS = NO_FSYNC.format(kind="S_ISREG"), NO_FSY
 
 
 def traced_save(cluster: Cluster, folder: Path, **environment: str) -> tuple[list[Call], Path, list[str]]:
-    """A trace of the committer during a save that is tagged and published; the repository, and the refs."""
+    """Trace the committer during a save with tag and publication; returns calls, repository and refs."""
     trace = folder / "trace"
     database = cluster.migrated()
     given = {"DATABASE_URL": database.url, "ANNALS_OPERATOR_KEY": OPERATOR_KEY, **environment}
@@ -45,7 +45,7 @@ def traced_save(cluster: Cluster, folder: Path, **environment: str) -> tuple[lis
 
 
 def settled(trace: Path) -> list[str]:
-    """The lines of the trace, once it has held still but for heartbeats."""
+    """Return the lines of the trace after a pause, in which all but heartbeats ends."""
     time.sleep(1.5)
     return trace.read_text(errors="replace").splitlines()
 
@@ -84,7 +84,7 @@ def test_pack_index_and_folder_are_synced_before_the_commit_and_the_refs_before_
 def test_a_server_that_does_not_sync_is_found_out(
     cluster: Cluster, tmp_path: Path, without: str, missing: list[str]
 ) -> None:
-    # Python reads this module at its start, in every process of the server.
+    # Every Python process of the server imports this module at its start.
     folder = tmp_path / "site"
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(without)

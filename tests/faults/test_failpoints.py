@@ -1,4 +1,4 @@
-"""Failpoints: what a place does when told to, and that each is in the code and free when unset."""
+"""Failpoints: their actions, their places in the code, and their cost when unset."""
 
 import re
 import signal
@@ -14,7 +14,7 @@ from tests.support.project import ROOT
 
 
 def run(asked: str, program: str) -> subprocess.CompletedProcess[str]:
-    """A process that passes places with that asked of it."""
+    """Run a process that passes places, with failpoints set."""
     return subprocess.run(
         [sys.executable, "-c", f"from gitstore.failpoints import passing\n{program}"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""The short form of the fault matrix: each place once, and each part that can be killed."""
+"""The short form of the fault matrix: each place once, and each target that can be killed."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ class Theatre:
         self.scene = scene
 
     def survives(self, cell: Cell) -> None:
-        """Carry out a cell: nothing may be wrong afterwards."""
+        """Carry out a cell, which must end without violations."""
         result = self.scene.run(cell, SEED)
         assert result.found.wrong == []
         assert result.found.operations > 0
@@ -91,7 +91,7 @@ PASS = "from gitstore.failpoints import passing; [passing('pack-named') for _ in
 
 
 def passed(failpoint: str) -> subprocess.CompletedProcess[str]:
-    """The end of a process that passes a place three times."""
+    """Run a process that passes a place three times."""
     return subprocess.run(
         [sys.executable, "-c", PASS],
         env=os.environ | {"ANNALS_FAILPOINT": failpoint},

@@ -1,4 +1,4 @@
-"""The faults of the specification's deletions, 17 to 20, beside its own code on the same small tree."""
+"""The faults 17 to 20 of the specification's deletions, shown by its own code on the same small tree."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +14,8 @@ from tests.support.api import COLLECTIONS, Json, Tenant, ok, refused
 from tests.support.deletion_requests import ask, deletion, done
 from tests.support.trees import tree
 
-# As the specification has it: its table of deletions without the keys to tables that it does not define, and
-# its function word for word.
+# Copied from the specification: its table of deletions, without the keys to tables that it does not define,
+# and its function word for word.
 SAMPLE_TABLE: LiteralString = """
 CREATE TABLE deletion_logs (
     deletion_id UUID PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -117,7 +117,7 @@ INSERT INTO deletion_logs (subscription_id, resource_type, resource_id, is_soft_
     restore_expiry_at)
 VALUES (%s, %s, %s, %s, TRUE, NULL)
 """
-# Undeleted resources below a deleted one, in the tables of either.
+# Undeleted resources below a deleted one; the query runs on the sample's tables and on copies of ours.
 ORPHANS: LiteralString = """
 SELECT count(*) FROM (
     SELECT FROM folders c JOIN workspaces p USING (workspace_id) WHERE NOT c.soft_deleted AND p.soft_deleted
@@ -158,12 +158,12 @@ class Sample:
         self._connection.execute(query, values)
 
     def value(self, query: LiteralString, *values: object) -> Any:
-        """The one value that a query gives."""
+        """Return the single value of a query."""
         [[value]] = self._connection.execute(query, values).fetchall()
         return value
 
     def delete(self, workspace: Json, *, softly: bool = True) -> Json:
-        """The answer of the sample's function."""
+        """Call the sample's function; returns its answer."""
         query = "SELECT cascade_delete_workspace(%s, NULL, %s)"
         answer: Json = self.value(query, workspace["resource_id"], softly)
         return answer
@@ -171,7 +171,7 @@ class Sample:
 
 @contextmanager
 def sample_of(tenant: Tenant) -> Iterator[Sample]:
-    """The sample beside ours, on the same tree; gone afterwards."""
+    """Make the sample from the same tree, until the block ends."""
     with (
         tenant.server.database.connection() as connection,
         connection.transaction(force_rollback=True),
@@ -180,7 +180,7 @@ def sample_of(tenant: Tenant) -> Iterator[Sample]:
 
 
 def deleted_in_sql(tenant: Tenant, workspace: Json, *, softly: bool = True) -> tuple[Json, Json]:
-    """The answer of our function of the same name, and the deletion that follows."""
+    """Call our function of the same name; returns its answer, and the deletion that follows."""
     request = ask(tenant, workspace, softly=softly)
     row = done(tenant.server.database, request)
     assert row["problem"] is None
@@ -188,7 +188,7 @@ def deleted_in_sql(tenant: Tenant, workspace: Json, *, softly: bool = True) -> t
 
 
 def orphans(tenant: Tenant) -> int:
-    """The number of undeleted resources below deleted ones."""
+    """Count undeleted resources below deleted ones."""
     with sample_of(tenant) as copied:
         count: int = copied.value(ORPHANS)
     return count
@@ -239,7 +239,7 @@ def test_17_nothing_lives_on_in_it(tenant: Tenant) -> None:
     with sample_of(tenant) as sample:
         sample.delete(made["workspaces"])
         assert sample.value("SELECT count(*) FROM jobpackages WHERE NOT soft_deleted") == 1
-        # The job package, and the connector.
+        # The two are the job package and the connector.
         assert sample.value(ORPHANS) == 2
     deleted_in_sql(tenant, made["workspaces"])
     for each in made.values():
@@ -291,7 +291,7 @@ def test_19_with_a_folder_or_a_job_falls_what_it_holds(
 ) -> None:
     made = tree(tenant)
     with sample_of(tenant) as sample:
-        # All that the sample has for other kinds than workspaces: the flag, and a row that tracks it.
+        # For kinds other than workspaces, the sample has only the flag, and a row that tracks it.
         sample.execute(flag, made[root]["resource_id"])
         assert sample.value(ORPHANS) == left
     found = tenant.remove(made[root])

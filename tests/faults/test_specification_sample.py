@@ -18,7 +18,7 @@ LOGS = ("audit_logs", "execution_logs", "node_execution_logs", "server_logs", "d
 
 
 def record(tenant: Tenant, **fields: Any) -> Json:
-    """An event of a platform, as it is read."""
+    """Return an event of a platform as the audit log shows it."""
     body = {"action": "EXECUTE", "resource_type": "workflow", "resource_id": str(uuid4()), **fields}
     [audit_id] = ok(tenant.ana.post(f"{tenant.path}/audit-logs", body), 201)["ids"]
     found = [e for e in events(tenant, resource_id=body["resource_id"]) if e["audit_id"] == audit_id]
@@ -32,7 +32,7 @@ def execution(kind: str, **fields: Any) -> Json:
 
 
 def server_rows(tenant: Tenant, request_id: str) -> list[Json]:
-    """The row of a request in the server log."""
+    """Return the row of a request in the server log."""
     tenant.server.flush_log()
     found = tenant.server.database.rows(
         "SELECT to_jsonb(s) FROM server_logs s WHERE request_id = %s", request_id

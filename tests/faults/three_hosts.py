@@ -1,4 +1,4 @@
-"""Several `annals serve` on one database and one folder of repositories, under threads that want the same."""
+"""Several `annals serve` on one database and one folder of repositories, under competing threads."""
 
 import argparse
 import random
@@ -35,7 +35,7 @@ WHERE a.subscription_id = %s AND a.checked_out_at <= b.checked_out_at
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A time in which a user certainly held a resource: from an answer to the next call; monotonic."""
+    """A time in which a user certainly held a resource, from an answer to the next call (monotonic)."""
 
     resource_id: str
     user_id: str
@@ -59,7 +59,7 @@ class Stress:
         return Counter(attempt.outcome for each in self.operations for attempt in each.attempts)
 
     def described(self) -> str:
-        """The summary that a run prints."""
+        """Describe the outcome, as a run prints it."""
         done = Counter(each.name for each in self.operations if each.succeeded)
         lines = [f"{sum(done.values())} acknowledged in {self.seconds:.0f} s: "]
         lines[0] += ", ".join(f"{count} {name}" for name, count in done.most_common())
@@ -80,7 +80,7 @@ class _Side:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """The subscription that all want, as the checks of histories look at one."""
+    """The subscription that all threads share, in the form that the checks of histories take."""
 
     database: Database
     repository: Path
@@ -102,13 +102,13 @@ class Shared:
 
 @contextmanager
 def hosts(folder: Path, database: Database, count: int) -> Iterator[list[int]]:
-    """So many servers whose data directories share the repositories; their ports."""
+    """Run servers whose data directories share the repositories; yields their ports."""
     shared = folder / "shared"
     shared.mkdir()
     with ExitStack() as stack:
         ports = []
         for number in range(count):
-            # As on several machines with one volume: all else is each one's own.
+            # As on several machines with one shared volume, each host has its own data directory otherwise.
             data = folder / f"host-{number}"
             data.mkdir(mode=0o700)
             (data / "git").symlink_to(shared)
@@ -120,7 +120,7 @@ def hosts(folder: Path, database: Database, count: int) -> Iterator[list[int]]:
 
 
 def prepared(port: int, database: Database, folder: Path, *, resources: int, users: int) -> Shared:
-    """A subscription with that many workflows and editors."""
+    """Make a subscription with a number of connectors and editors."""
     operator = Wire(port, OPERATOR_KEY)
     subscription_id = make(operator, "POST", "/v1/subscriptions", {"name": "three hosts"})["subscription_id"]
     base = f"/v1/subscriptions/{subscription_id}"
@@ -138,7 +138,7 @@ def prepared(port: int, database: Database, folder: Path, *, resources: int, use
 
 
 def stress(shared: Shared, ports: Sequence[int], *, threads: int, seconds: float, seed: int) -> Stress:
-    """Check out and in, save and roll back for a time, with threads that are users at hosts; then check."""
+    """Check out and in, save and roll back for a time, then check; each thread is a user at one host."""
     found = Stress()
     began = time.monotonic()
     workers = [
@@ -192,7 +192,7 @@ def _work(shared: Shared, port: int, user: Json, found: Stress, until: float, *,
                         ended = call("release", "DELETE", f"{at}/check-out")
                     with found.lock:
                         found.held.append(held)
-                        # Nobody else may end it: a refusal means that it was lost.
+                        # No other user may end this check-out: a refusal means that it was lost.
                         if not ended.succeeded and not ended.was_unknown:
                             found.wrong.append(f"a holder was refused: {ended.described()} {ended.answer}")
     except Stuck as stuck:
@@ -240,12 +240,12 @@ def _check(shared: Shared, found: Stress) -> None:
         check_history(shared)
     except AssertionError as error:
         found.wrong.append(f"rows and git differ: {error!r}")
-    # As after any load: a clone of what all hosts wrote.
+    # A clone of all that the hosts wrote has to succeed, as after any load.
     run_git(shared.repository.parent, "clone", "-q", "--bare", str(shared.repository), "copy.git")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the stress; 1 if anything that must hold did not."""
+    """Run the stress; returns 1 if there was a violation."""
     parser = argparse.ArgumentParser(
         prog="script/test hosts", description="Several servers on one database and one folder, under load."
     )

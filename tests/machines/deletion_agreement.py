@@ -20,7 +20,7 @@ WHERE subscription_id = %s AND status = 'success' AND new_values ? 'counts'
 
 
 class Agreement:
-    """A subscription and the model of it, compared."""
+    """Compares a subscription with the model of it."""
 
     def __init__(self, tenant: Tenant, model: Model) -> None:
         self.tenant = tenant
@@ -35,7 +35,7 @@ class Agreement:
         self.repository.close()
 
     def check_git(self) -> None:
-        """Both branches and the tags: exactly what lives, and what of it is published."""
+        """Compare the tags and both branches with the undeleted resources and their published versions."""
         living = self.model.living
         self.check_branch("main", self.model.commits, {r.path: r.blob(r.current) for r in living})
         published = {r.path: r.blob(r.published) for r in living if r.published is not None}
@@ -80,7 +80,7 @@ class Agreement:
             live |= {item["resource_id"]: item for item in found}
         assert live.keys() == {each.resource_id for each in self.model.living}
         for item in live.values():
-            # No orphan.
+            # The parent of an undeleted resource is not deleted either.
             assert item["parent_id"] in live or item["resource_type"] == "workspace"
         places = {(item["resource_type"], item["parent_id"], item["name"]) for item in live.values()}
         assert len(places) == len(live)
@@ -107,7 +107,7 @@ class Agreement:
         assert {item["deletion_id"] for item in vera.pages(path, restorable=True, limit=200)} == can
 
     def check_rows(self) -> None:
-        """Versions of all that ever was; changes are numbered without a gap; each deletion was recorded."""
+        """Compare all versions ever made, the numbers of changes, and the counts of audited deletions."""
         database, of_tenant = self.tenant.server.database, self.tenant.subscription_id
         rows = {
             (r.resource_id, v.number, v is r.current, v is r.published, v.tag, v.commit, v.place)

@@ -1,4 +1,4 @@
-"""Model of deletions and restores for the deletion machine, in plain Python: due effects and answers."""
+"""Model of deletions and restores for the deletion machine, in plain Python: the due effects and answers."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -10,14 +10,14 @@ from tests.machines import versioning_model
 from tests.machines.versioning_model import Json, Refused, Text, User, Version, canonical, instant
 from tests.support.deletion_records import Reach, Record, Resolve, Resource, counted
 
-# Lets the model follow, with the ids and times of an answer that only Annals can know; what it has to say.
+# Updates the model with the ids and times of an answer, which only Annals can know; returns the due answer.
 Apply = Callable[[Json], Json]
-# The conflicts of a restore, by kind, and the other resource where one is named.
+# A conflict of a restore: its kind, the resource, and the other resource if the answer names one.
 Conflict = tuple[str, str, Text]
 
 
 class Model:
-    """A subscription; each call says what it has to come to, or raises Refused."""
+    """A model of a subscription; each call returns the due effect of a request, or raises Refused."""
 
     def __init__(self, parents: dict[str, Sequence[str]]) -> None:
         self.resources: list[Resource] = []
@@ -28,7 +28,7 @@ class Model:
         self.deletions = 0
         self.restorations = 0
         self.at = datetime.now(UTC)
-        # The kinds that each kind lies in.
+        # For each kind, the kinds of its possible parents.
         self._parents = parents
 
     @property
@@ -42,11 +42,11 @@ class Model:
         return [each for each in self.resources if not each.is_gone]
 
     def holder(self, resource: Resource) -> User | None:
-        """The user who has a resource checked out."""
+        """Return the user who has a resource checked out."""
         return None if resource.held is None or resource.held[1] <= self.at else resource.held[0]
 
     def ends(self) -> list[datetime]:
-        """When leases and the time for restores come to their ends."""
+        """Return the times at which leases, and the times for restores, end."""
         untils = [instant(r.until) for r in self.records if r.can_be_restored(self.at) and r.until]
         return untils + [each.held[1] for each in self.resources if each.held and self.holder(each)]
 
@@ -67,7 +67,7 @@ class Model:
         return apply
 
     def amend(self, by: User, resource: Resource, name: str, parent: Resource | None) -> Apply:
-        """Another name; another parent where one is given."""
+        """Change the name, and the parent if one is given."""
         self._refuse_gone(resource)
         self._refuse_gone_parent(parent)
         self._refuse_fallen(resource)
@@ -216,7 +216,7 @@ class Model:
     def _record(
         self, by: User, root: Resource, taken: Sequence[Resource], reason: Text, answer: Json
     ) -> Record:
-        """Write down that resources fall, or go for good; the record of the root."""
+        """Record the deletion of resources, soft or for good; returns the record of the root."""
         self.commits += 1
         self.deletions += 1
         made: Record | None = None
@@ -247,7 +247,7 @@ class Model:
         return made
 
     def _reached(self, record: Record) -> Reach:
-        """The resources that a restore would restore, a parent before its children."""
+        """Find the records that a restore reaches, a parent before its children."""
         found, root = Reach([record]), record.root or record
         together = [each for each in self.records if each.root is root]
         for outer in found.parts:

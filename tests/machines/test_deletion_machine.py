@@ -1,4 +1,4 @@
-"""The service and a model of it create, move, delete, restore and let time pass, and agree after each."""
+"""Create, move, delete and restore in the service and in a model of it, and compare after each step."""
 
 import os
 from collections.abc import Callable
@@ -29,11 +29,11 @@ from tests.support.reconciled import told, verify
 
 STEPS = int(os.environ.get("ANNALS_TEST_STEPS", "400"))
 STEPS_OF_ONE = 50
-# Few, so that names and places meet.
+# There are few resources, so that their names and parents conflict.
 MAX_RESOURCES = 16
-# Reading all there is by HTTP takes as long as some six steps.
+# Reading everything by HTTP takes as long as some six steps.
 STEPS_BETWEEN_FULL_CHECKS = 8
-# The clock is never moved to so short a time before an end.
+# The clock is never moved to a time closer than this before an end.
 MARGIN = timedelta(minutes=20)
 NAMES = st.sampled_from(["one", "two"])
 PARENTS: dict[str, dict[str, str]] = {
@@ -56,7 +56,7 @@ DATA = st.builds(lambda n: {"n": n}, st.integers(1, 4))
 
 @dataclass(frozen=True)
 class Call:
-    """A request by somebody, and what the model says of it."""
+    """A request of a user, and its due effect according to the model."""
 
     by: str
     method: str
@@ -152,7 +152,7 @@ class DeletionMachine(RuleBasedStateMachine):
 
     @rule(by=st.sampled_from(["ana"] * 5 + ["ben"]), which=WHICH, anything=RARELY)
     def purge(self, by: str, which: int, anything: bool) -> None:
-        # A workspace that goes for good leaves little to go on with.
+        # After the deletion of a workspace for good, few resources are left for further steps.
         deleted = [e for e in self.model.present if not e.lives and (anything or e.kind != "workspace")]
         if not deleted and not anything:
             return self.delete(by, which, None, False)
@@ -164,7 +164,7 @@ class DeletionMachine(RuleBasedStateMachine):
     def restore(
         self, by: str, which: int, anything: bool, rename: Text, keep: bool, asks: str, where: Any = None
     ) -> None:
-        """The deletions that can be undone now, or anything that ever was deleted."""
+        """Restore a deletion that can be restored now, or now and then any other."""
         at = self.server.clock()
         records = [
             each
@@ -182,7 +182,7 @@ class DeletionMachine(RuleBasedStateMachine):
             return None
         done = self.restored_as(by, record, resolve, dry=False)
         if foreseen is not None:
-            # A dry run tells the outcome, or the conflicts.
+            # A dry run names the due outcome, or the conflicts.
             names = ("conflicts",) if "code" in done else ("restored", "missing", "kept", "conflicts")
             assert [foreseen.get(name) for name in names] == [done.get(name) for name in names]
         return None
@@ -202,7 +202,7 @@ class DeletionMachine(RuleBasedStateMachine):
     @precondition(lambda self: bool(self.model.ends()))
     @rule(which=WHICH, days=st.sampled_from([0, 1, 1, 3, 9]))
     def let_time_pass(self, which: int, days: int) -> None:
-        """So many days, or past the end of a lease or of the time for a restore."""
+        """Move the clock by some days, or past the end of a lease or of the time for a restore."""
         now, ends = self.server.clock(), sorted(self.model.ends())
         then = now + timedelta(days=days) if days else ends[which % len(ends)]
         for end in ends:
@@ -213,13 +213,13 @@ class DeletionMachine(RuleBasedStateMachine):
     # -- what a step is about -------------------------------------------------------------------------
 
     def pick(self, which: int) -> Resource:
-        """One that is there, or now and then one that is gone."""
+        """Choose a resource, now and then one that was deleted for good."""
         gone = [each for each in self.model.resources if each.is_gone]
         found = self.model.present + gone[-1:]
         return found[which % len(found)]
 
     def parent(self, kind: str, form: int, which: int) -> Resource | None:
-        """A possible parent for a kind, deleted or not, or now and then gone."""
+        """Choose a possible parent for a kind: it may be deleted, even for good."""
         kinds = list(PARENTS[kind])
         if not kinds:
             return None
@@ -228,7 +228,7 @@ class DeletionMachine(RuleBasedStateMachine):
         return found[which % len(found)] if found else None
 
     def naming(self, kind: str, parent: Resource | None) -> Json:
-        """The field that names a parent."""
+        """Return the field that names a parent."""
         return {} if parent is None else {PARENTS[kind][parent.kind]: parent.resource_id}
 
     def restored_as(self, by: str, record: Record, resolve: Resolve, *, dry: bool) -> Json:
@@ -278,7 +278,7 @@ class DeletionMachine(RuleBasedStateMachine):
 
     @invariant()
     def agree(self) -> None:
-        """Git in whole after each step, rows and what the API shows at times."""
+        """Compare git after each step, and every few steps the rows and all answers of the API."""
         self.model.at = self.server.clock()
         self.agreement.check_git()
         if self.turns % STEPS_BETWEEN_FULL_CHECKS == 0:
@@ -289,7 +289,7 @@ class DeletionMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            # A failure is not to be hidden by its consequences.
+            # After a failure nothing more is compared, since its consequences would hide it.
             if self.is_sound:
                 self.agreement.check_everything()
                 assert told(verify(self.tenant)) == []
@@ -299,7 +299,7 @@ class DeletionMachine(RuleBasedStateMachine):
 
 
 def normal(body: Json) -> Json:
-    """A body with its lists in an order of their own, which nobody promised, and as the model has them."""
+    """Return a body with its lists sorted, since the API promises no order, and in the form of the model."""
     found = dict(body)
     for name in ("missing", "kept"):
         if name in found:
@@ -331,6 +331,6 @@ def test_the_service_and_the_model_agree_after_every_step(lone_server: Server) -
             suppress_health_check=list(HealthCheck),
         ),
     )
-    # Examples that end early, or bring nothing back, would be a test of little.
+    # A run whose examples end early, or that restores nothing, would test little.
     assert DeletionMachine.steps >= 0.9 * STEPS
     assert DeletionMachine.restored >= STEPS // 100

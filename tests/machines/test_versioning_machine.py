@@ -1,4 +1,4 @@
-"""The service in two processes and a model of it take the same random steps, and agree after each of them."""
+"""Take the same random steps in two processes of the service and in a model of it, and compare after each."""
 
 import json
 import os
@@ -38,17 +38,18 @@ from tests.support.processes import PUBLIC_URL, Processes, serving
 
 Step = TypeVar("Step", bound=Callable[..., None])
 STEPS = int(os.environ.get("ANNALS_TEST_STEPS", "2000"))
-# Long enough for histories in which tags, publications and rollbacks get in each other's way.
+# Examples are long enough for histories in which tags, publications and rollbacks interact.
 STEPS_OF_ONE = 80
-# Few, so that steps meet.
+# There are few resources, so that steps concern the same ones.
 MAX_RESOURCES = 9
-# Reading all there is takes as long as some ten steps.
+# Reading everything takes as long as some ten steps.
 STEPS_BETWEEN_FULL_CHECKS = 50
-# No lease ends by itself while an example runs: the clock is never moved to so short a time before an end.
+# The clock is never moved to a time closer than this before an end, so that no lease ends by itself during an
+# example.
 MARGIN = timedelta(minutes=20)
 NOWHERE = "00000000-0000-7000-8000-000000000000"
 
-# Few and alike, so that content is repeated, or nearly.
+# There are few documents, and some are alike, so that content is repeated exactly or nearly.
 DOCUMENTS: list[Json] = [
     *({"n": 1}, {"n": 2}, {"n": 1.0}, {"n": True}, {}, {"n": -3, "x": 0.5}, {"b": 1, "a": 2, "B": 3}),
     *({"steps": ["load", "extract"], "batch_size": 500}, {"steps": ["extract", "load"], "batch_size": 500}),
@@ -66,7 +67,7 @@ PARENTS = {
 
 @dataclass(frozen=True)
 class Turn:
-    """The user of a step, the process, and the Idempotency-Key and If-Match."""
+    """The user and the process of a step, its Idempotency-Key, and the choice of its If-Match."""
 
     by: str
     host: int
@@ -76,13 +77,13 @@ class Turn:
 
 @dataclass(frozen=True)
 class Ref:
-    """The ref of a version, and its place counted from the newest."""
+    """The form of a ref to a version, and the version's place counted from the newest."""
 
     how: str
     back: int
 
 
-# An asterisk in quotes is a tag like another, which no commit has (RFC 9110, 13.1.1).
+# An asterisk in quotes is an ordinary entity tag, which no commit has (RFC 9110, 13.1.1).
 ANY, QUOTED = "*", '"*"'
 BASES = ("", "", "", "", "", "current", "current", "current", "stale", "stale", ANY, QUOTED)
 BASES_OF_ITEMS = ("", "", "", "", "", "current", "current", "current", "current", *BASES)
@@ -95,7 +96,7 @@ REFS = st.builds(
 DATA = st.one_of(st.sampled_from(DOCUMENTS), st.builds(lambda n: {"n": n}, st.integers(3, 9999)))
 TAGS = st.sampled_from(["v1", "v2", "Release_3.0-rc"])
 WORDS = st.sampled_from([None, "why", "because of this\n\nand that – é"])
-# Two are the favourites.
+# Two of the resources are chosen most often.
 WHICH = st.sampled_from([0, 0, 0, 0, 1, 1, 1, *range(2, MAX_RESOURCES)])
 WHOSE = st.sampled_from(["own", "own", "held", "held", "any"])
 SOMETIMES = st.sampled_from([False, False, True])
@@ -111,20 +112,20 @@ WITH_A_VERSION: dict[str, st.SearchStrategy[Any]] = {"tag": st.none() | TAGS, "p
 
 
 def of_many(**arguments: st.SearchStrategy[Any]) -> Callable[[Step], Step]:
-    """A rule by which somebody makes a call."""
-    # Its own signature takes the names of a dictionary for those of its options.
+    """Make a rule in which a user makes a call."""
+    # The cast is needed because `rule` is annotated as if the names in the dictionary were its options.
     made = cast("Any", rule)(turn=TURNS, **arguments)
     return cast("Callable[[Step], Step]", made)
 
 
 def of_one(**arguments: st.SearchStrategy[Any]) -> Callable[[Step], Step]:
-    """A rule by which somebody calls one resource."""
+    """Make a rule in which a user calls one resource."""
     return of_many(which=WHICH, **arguments)
 
 
 @dataclass(frozen=True)
 class Call:
-    """A request, and what the model says of it when it is made."""
+    """A request, and its due effect according to the model at the time of the call."""
 
     by: User
     method: str
@@ -156,7 +157,7 @@ class VersioningMachine(RuleBasedStateMachine):
         self.moments: list[tuple[str, int]] = []
         self.touched: list[Resource] = []
         self.heads: dict[str, list[str]] = {"main": [], "published": []}
-        # Versions whose content was read: it never changes.
+        # Versions whose content was compared: it never changes, so once is enough.
         self.known: set[Version] = set()
         self.turns = 0
         self.reads = 0
@@ -183,7 +184,7 @@ class VersioningMachine(RuleBasedStateMachine):
     @of_one(reason=WORDS, hours=st.sampled_from([8, 1, 25]))
     def check_out(self, turn: Turn, which: int, reason: Text, hours: int) -> None:
         by, resource, match = self.target(turn, which)
-        # Eight are the default.
+        # Eight hours are the default.
         body = {"reason": reason} | ({} if hours == 8 else {"ttl_seconds": hours * 3600})
         plan = partial(self.model.check_out, by, resource, reason, timedelta(hours=hours), match)
         self.post(turn, f"{self.at(resource)}/check-out", body, match, plan)
@@ -191,7 +192,8 @@ class VersioningMachine(RuleBasedStateMachine):
     @of_one(whose=WHOSE, data=st.none() | DATA, comment=WORDS, **WITH_A_VERSION)
     def check_in(self, turn: Turn, which: int, whose: str, data: Json | None, **more: Any) -> None:
         if whose == "own" and not self.held():
-            # Hypothesis turns off some rules for a whole example: none is to depend on another.
+            # Hypothesis turns off some rules for a whole example, so this rule must not depend on the rule of
+            # check-outs.
             return self.check_out(turn, which, None, 8)
         by, resource, match = self.target(turn, which, whose)
         plan = partial(self.model.check_in, by, resource, data, match, **more)
@@ -312,7 +314,7 @@ class VersioningMachine(RuleBasedStateMachine):
     @precondition(lambda self: bool(self.model.ends()))
     @rule(which=WHICH)
     def let_time_pass(self, which: int) -> None:
-        """Past the end of a lease, or of what is kept for retries."""
+        """Move the clock past the end of a lease, or of a result that is kept for retries."""
         ends = sorted(self.model.ends())
         then = ends[which % len(ends)]
         for end in ends:
@@ -326,17 +328,17 @@ class VersioningMachine(RuleBasedStateMachine):
     @rule(back=st.integers(0, 9), host=st.integers(0, 1), same=MOSTLY)
     def retry(self, back: int, host: int, same: bool) -> None:
         call = self.calls[-1 - back % len(self.calls)]
-        # The same JSON in other bytes is another body.
+        # The same JSON in other bytes counts as another body.
         self.perform(call if same else replace(call, body=call.body + b" " if call.body else b"{}"), host)
 
     # -- what a step is about -------------------------------------------------------------------------
 
     def pick(self, which: int) -> Resource:
-        # From the first workflow on, and round to the workspace.
+        # Counting begins at the first workflow, and ends at the workspace and its folder.
         return self.model.resources[(3 + which) % len(self.model.resources)]
 
     def held(self) -> list[tuple[User, Resource]]:
-        """The holders of check-outs."""
+        """Return the check-outs, each as its holder and its resource."""
         return [(lease.by, r) for r in self.model.resources if (lease := self.model.lease(r)) is not None]
 
     def of_kind(self, kind: str, which: int) -> Resource:
@@ -344,7 +346,7 @@ class VersioningMachine(RuleBasedStateMachine):
         return found[which % len(found)]
 
     def target(self, turn: Turn, which: int, whose: str = "any") -> tuple[User, Resource, Text]:
-        """A caller, a resource and the commit it is based on; the caller is the holder, or anybody."""
+        """Choose a caller (a holder or any user), a resource, and the commit for If-Match."""
         by, resource, held = self.users[turn.by], self.pick(which), self.held()
         if whose != "any" and held:
             holder, resource = held[which % len(held)]
@@ -352,7 +354,7 @@ class VersioningMachine(RuleBasedStateMachine):
         return by, resource, self.match(resource, turn.based)
 
     def match(self, resource: Resource, based: str) -> Text:
-        # The head of main is a likely mistake for the resource's own commit.
+        # A client may easily send the head of main instead of the resource's own commit.
         stale = next(c for c in [*reversed(self.model.commits), ""] if c != resource.current.commit)
         return {"current": resource.current.commit, "stale": stale}.get(based, based) or None
 
@@ -384,7 +386,7 @@ class VersioningMachine(RuleBasedStateMachine):
                 return version.number
 
     def point(self, how: str, back: int) -> tuple[str, int | None]:
-        """The name of a point of the history, and the number of commits of `main` at that point."""
+        """Return the name of a point of the history, and the number of commits of `main` at that point."""
         place = len(self.model.commits) - back % len(self.model.commits)
         commit = self.model.commits[place - 1]
         match how:
@@ -413,7 +415,7 @@ class VersioningMachine(RuleBasedStateMachine):
         self.post(turn, f"{self.path}/{kind}s", body, None, plan)
 
     def learn_id(self, resource: Resource) -> None:
-        """The answer about a resource does not name its version, and the next step may be about that."""
+        """Read the id of a resource's current version, which its answer lacks and the next step may need."""
         current = resource.current
         if not current.version_id:
             version = self.read(f"{self.at(resource)}/versions/{current.number}")
@@ -472,7 +474,7 @@ class VersioningMachine(RuleBasedStateMachine):
 
     @invariant()
     def agree(self) -> None:
-        """Git in whole; of the API what the step touched and something besides, at times everything."""
+        """Compare git, the touched resources and one other part of the API; every few steps, everything."""
         self.check_git()
         if (self.turns + 1) % STEPS_BETWEEN_FULL_CHECKS == 0:
             self.check_everything()
@@ -490,7 +492,7 @@ class VersioningMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            # A failure is not to be hidden by its consequences.
+            # After a failure nothing more is compared, since its consequences would hide it.
             if self.is_sound:
                 self.check_everything()
                 self.check_past()
@@ -498,7 +500,7 @@ class VersioningMachine(RuleBasedStateMachine):
             self.repository.close()
 
     def read(self, path: str, by: User | None = None) -> Any:
-        """Compare the answers of a process for a user; processes and users take turns."""
+        """Return the answer of a process to a user; processes and users take turns."""
         self.reads += 1
         reader = by or self.users[("ana", "ben")[self.reads // 2 % 2]]
         answer = self.processes.all[self.reads % 2].request("GET", path, self.keys[reader])
@@ -556,7 +558,7 @@ class VersioningMachine(RuleBasedStateMachine):
             assert canonical(item) == canonical(expected)
 
     def check_past(self) -> None:
-        """Both branches from their beginnings; of each version what its commit holds and what was said."""
+        """Compare both branches as a whole, and the file and the comments of each version."""
         for branch, heads in self.heads.items():
             assert [str(commit.id) for commit in self.repository.line(branch, None)] == heads
         for resource in self.model.resources:
@@ -566,7 +568,7 @@ class VersioningMachine(RuleBasedStateMachine):
                     self.check_comments(resource, version)
 
     def check_git(self) -> None:
-        """Branches and tags: their commits, and every byte that they hold."""
+        """Compare branches and tags: their commits, and every byte of their files."""
         resources = self.model.resources
         self.check_branch("main", len(self.model.commits), {r.path: r.blob(r.current) for r in resources})
         assert self.heads["main"] == self.model.commits
@@ -592,7 +594,7 @@ class VersioningMachine(RuleBasedStateMachine):
 
 
 def ordered(body: Json | None) -> Json | None:
-    """A body without the order of the resources in a rollback of many, which nobody promised."""
+    """Return a body with the resources of a rollback of many sorted, since the API promises no order."""
     if body is None or "skipped" not in body:
         return body
     lists = {
@@ -602,7 +604,7 @@ def ordered(body: Json | None) -> Json | None:
 
 
 def etag_of(body: Json | None) -> Text:
-    """The ETag that goes with a body: the commit in it."""
+    """Return the ETag that is due with a body: the commit in it."""
     shown = (body or {}).get("check_out", body or {})
     commit = shown.get("commit", shown.get("git_commit_hash"))
     return None if commit is None else f'"{commit}"'
@@ -610,7 +612,7 @@ def etag_of(body: Json | None) -> Text:
 
 @pytest.fixture(scope="module")
 def processes(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
-    """Two processes on one database and one folder of repositories."""
+    """Run two processes on one database and one folder of repositories."""
     with serving(cluster, tmp_path_factory.mktemp("processes"), 2) as found:
         yield found
 
@@ -629,5 +631,5 @@ def test_two_processes_and_the_model_agree_after_every_step(processes: Processes
             suppress_health_check=list(HealthCheck),
         ),
     )
-    # Examples that end early would be a test of little.
+    # A run whose examples end early would test little.
     assert VersioningMachine.steps >= 0.9 * STEPS

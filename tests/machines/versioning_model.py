@@ -1,4 +1,4 @@
-"""Model of Annals for the versioning machine, in plain Python: its due actions and answers."""
+"""Model of Annals for the versioning machine, in plain Python: its due effects and answers."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ COMMIT_DIGITS = 7
 
 
 class Refused(Exception):
-    """A due refusal: the problem's status and code, and other fields that it has to have."""
+    """A refusal that is due: the problem's status and code, and other fields that it must have."""
 
     def __init__(self, status: int, code: str, **facts: object) -> None:
         super().__init__(status, code, facts)
@@ -34,7 +34,7 @@ class User:
 
 @dataclass(slots=True)
 class Comment:
-    """A comment of a user; `at` is None where no answer has shown it yet."""
+    """A comment of a user; `at` is None until an answer has shown it."""
 
     text: str
     by: User
@@ -43,7 +43,7 @@ class Comment:
 
 @dataclass(slots=True, eq=False)
 class Version:
-    """A version; `place` counts the commits of `main` up to its own."""
+    """A version; `place` is the number of commits of `main` up to its own."""
 
     number: int
     definition: Json
@@ -70,7 +70,7 @@ class Lease:
 
 @dataclass(slots=True, eq=False)
 class Resource:
-    """A resource; none of them has a description."""
+    """A resource without a description."""
 
     kind: str
     resource_id: str
@@ -96,15 +96,15 @@ class Resource:
         return f"{self.kind}s/{digest[:2]}/{self.resource_id}.json"
 
     def line(self) -> list["Resource"]:
-        """The resource, its parent, and so on up to the workspace."""
+        """Return the resource, its parent, and so on up to the workspace."""
         return [self] if self.parent is None else [self, *self.parent.line()]
 
     def named(self) -> Json:
-        """The name in lists of many."""
+        """Return the fields that name the resource in answers about several."""
         return {"resource_type": self.kind, "resource_id": self.resource_id, "resource_name": self.name}
 
     def snapshot(self, version: Version) -> Json:
-        """All that a version holds."""
+        """Return the full content of a version."""
         return {
             "resource_type": self.kind,
             "resource_id": self.resource_id,
@@ -115,17 +115,18 @@ class Resource:
         }
 
     def blob(self, version: Version) -> bytes:
-        """The bytes of a version's file in git."""
+        """Return the bytes of a version's file in git."""
         return f"{canonical(self.snapshot(version))}\n".encode()
 
 
-# A resource of a bulk check-in, None for one that is not there; its content; the commit that it is based on.
+# An item of a bulk check-in: the resource (None if it does not exist), its content, and the commit that it is
+# based on.
 Item = tuple[Resource | None, Json, Text]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Edit:
-    """The effect of a change on one resource: a new version where `makes`, and its companions."""
+    """The effect of a change on one resource: a new version if `makes`, its tag, publication or comment."""
 
     resource: Resource
     by: User
@@ -135,7 +136,7 @@ class Edit:
     publish: bool = False
     comment: Text = None
     ends: bool = False
-    # Another name and parent.
+    # The new name and parent, None if both stay.
     to: tuple[str, Resource | None] | None = None
 
     @property
@@ -151,10 +152,10 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The due actions of Annals.
+    """The due effect of a request.
 
-    `apply` lets the model follow, with the ids and times of the answer that only Annals can know, and returns
-    what the whole answer has to be.
+    `apply` updates the model with the ids and times of the answer, which only Annals can know, and returns
+    the whole answer that is due.
     """
 
     status: int
@@ -164,7 +165,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A call with an Idempotency-Key, and its outcome."""
+    """The answer to a call with an Idempotency-Key, kept for its retries."""
 
     body: bytes | None
     status: int
@@ -173,26 +174,26 @@ class Kept:
 
 
 def canonical(value: object) -> str:
-    """JSON as Annals writes it into git; true and 1 differ here, as they do not in Python."""
+    """Write JSON as Annals does in git; as text, true and 1 differ, unlike in Python."""
     return json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False)
 
 
 def instant(text: str) -> datetime:
-    """A time of an answer."""
+    """Parse a time in an answer."""
     return datetime.fromisoformat(text)
 
 
 class Model:
-    """A subscription; each call says what it has to come to, or raises Refused."""
+    """A model of a subscription; each call returns the due effect of a request, or raises Refused."""
 
     def __init__(self, git_url: str) -> None:
         self.resources: list[Resource] = []
         self.commits: list[str] = []
         self.publications = 0
         self.kept: dict[tuple[User, str, str], Kept] = {}
-        # Versions about which something was said since this was last emptied.
+        # Versions that were commented on since the list was last emptied.
         self.discussed: list[tuple[Resource, Version]] = []
-        # Between these a call is carried out; leases count as of the first.
+        # A call is carried out between these two times; leases are valid or not as of the first.
         self.sent = self.received = datetime.now(UTC)
         self._git_url = git_url
 
@@ -205,7 +206,7 @@ class Model:
         def apply(answer: Json) -> Json:
             self.commits.append(answer["git_commit_hash"])
             at = self._now(answer["created_at"])
-            # Whoever made the call has to read the version's id.
+            # The answer does not name the version's id, so the machine reads it afterwards.
             commit, place = self.commits[-1], len(self.commits)
             version = Version(1, definition, None, by, "", commit, place, at, name, parent)
             touched.append(Resource(kind, answer["resource_id"], [version]))
@@ -248,12 +249,12 @@ class Model:
         if edit.makes:
             self._refuse_name(resource.kind, name, parent)
         self._refuse_stale(resource, match)
-        # The descendants may be in another workspace then.
+        # All descendants are compared, since they may be in another workspace afterwards.
         touched = [each for each in self.resources if resource in each.line()]
 
         def apply(answer: Json) -> Json:
             makes = edit.makes
-            # Whoever made the call has to read the version's id.
+            # The answer does not name the version's id, so the machine reads it afterwards.
             self._carry_out([edit], [answer | {"version_id": "", "created_at": answer["updated_at"]}])
             return self.resource(resource) | {"unchanged": not makes}
 
@@ -297,7 +298,7 @@ class Model:
         self._refuse_stale(resource, match)
 
         def apply(answer: Json) -> Json:
-            # Name and place stay.
+            # A rollback keeps the present name and parent.
             wanted = replace(target, name=resource.name, parent=resource.parent)
             now, then = resource.snapshot(resource.current), resource.snapshot(wanted)
             assert canonical(jsonpatch.apply_patch(now, answer["json_patch"])) == canonical(then)
@@ -316,7 +317,7 @@ class Model:
     def roll_back_many(
         self, by: User, root: Resource | None, place: int | None, comment: Text, match: Text, *, dry: bool
     ) -> Plan:
-        """To how things stood when `main` had `place` commits; None for a commit that is not on it."""
+        """Roll back to the time when `main` had `place` commits; None is a commit that is not on it."""
         if place is None:
             raise Refused(404, "commit_not_found")
         below = [r for r in self.resources if root is None or root in r.line()]
@@ -378,7 +379,7 @@ class Model:
         return Plan(201, [resource], apply)
 
     def recall(self, by: User, path: str, key: Text, body: bytes | None) -> Plan | None:
-        """The due outcome of a retry, None where the call is none."""
+        """Return the due effect of a retry, or None if the call is not a retry."""
         kept = None if key is None else self.kept.get((by, path, key))
         if kept is None or kept.until <= self.sent:
             return None
@@ -387,19 +388,19 @@ class Model:
         return Plan(kept.status, [], lambda _: kept.answer)
 
     def keep(self, by: User, path: str, key: Text, body: bytes | None, status: int, answer: Json) -> None:
-        """Remember what a POST came to, for its retries."""
+        """Remember the answer to a POST, for its retries."""
         if key is not None and self.recall(by, path, key, body) is None:
             self.kept[by, path, key] = Kept(body, status, answer, self.sent + KEY_LIFETIME)
 
     # -- how things stand -------------------------------------------------------------------------------
 
     def lease(self, resource: Resource) -> Lease | None:
-        """The check-out of a resource, if it still runs."""
+        """Return the check-out of a resource, if it has not expired."""
         lease = resource.lease
         return None if lease is None or instant(lease.expires) <= self.sent else lease
 
     def version(self, resource: Resource, version: Version) -> Json:
-        """A version's metadata."""
+        """Return the metadata of a version."""
         lease = self.lease(resource) if version is resource.current else None
         return resource.named() | {
             "resource_name": version.name,
@@ -421,7 +422,7 @@ class Model:
         }
 
     def resource(self, resource: Resource) -> Json:
-        """A resource with its definition."""
+        """Return a resource with its definition."""
         lease, first, current = self.lease(resource), resource.versions[0], resource.current
         return resource.snapshot(current) | {
             "workspace_id": resource.line()[-1].resource_id,
@@ -435,7 +436,7 @@ class Model:
         }
 
     def check_out_of(self, resource: Resource) -> Json:
-        """The check-out of a resource that somebody holds."""
+        """Return the check-out of a resource that a user has checked out."""
         lease, current = self.lease(resource), resource.current
         assert lease is not None
         return {
@@ -450,7 +451,7 @@ class Model:
         }
 
     def check_outs(self, by: User) -> Json:
-        """The check-outs that run, as a user sees them."""
+        """Return the check-outs that have not expired, as a user sees them."""
         held = [(lease, r) for r in self.resources if (lease := self.lease(r)) is not None]
         held.sort(key=lambda pair: instant(pair[0].taken), reverse=True)
         shown = [(lease.by == by, self.check_out_of(r) | r.named()) for lease, r in held]
@@ -458,7 +459,7 @@ class Model:
         return {"ours": ours, "theirs": theirs, "next_cursor": None}
 
     def comment(self, version: Version, comment: Comment) -> Json:
-        """A comment, but for its id."""
+        """Return a comment without its id."""
         return {
             "version_id": version.version_id,
             "version_number": version.number,
@@ -469,7 +470,7 @@ class Model:
         }
 
     def ends(self) -> list[datetime]:
-        """When leases and what is kept for retries come to their ends."""
+        """Return the times at which leases, and results that are kept for retries, end."""
         leases = [instant(lease.expires) for r in self.resources if (lease := self.lease(r)) is not None]
         return leases + [kept.until for kept in self.kept.values() if kept.until > self.sent]
 
@@ -482,7 +483,7 @@ class Model:
         return Plan(201 if makes else 200, [resource], lambda answer: self._carry_out([edit], [answer])[0])
 
     def _carry_out(self, edits: Sequence[Edit], answers: Sequence[Json]) -> list[Json]:
-        """Make the versions, in one commit; says how each resource's answer has to be."""
+        """Make the versions in one commit; returns the due answer for each resource."""
         answer_of = {answer["resource_id"]: answer for answer in answers}
         made = {e: answer_of[e.resource.resource_id] for e in edits if e.makes}
         ended = [answer_of[e.resource.resource_id] for e in edits if e.ends]
@@ -520,7 +521,7 @@ class Model:
         self.discussed.append((resource, version))
 
     def _now(self, time: Any) -> Any:
-        """A time that has to be that of the call under way."""
+        """Return a time of an answer, which must be within the present call."""
         assert self.sent <= (instant(time) if isinstance(time, str) else time) <= self.received
         return time
 
