@@ -1,4 +1,4 @@
-"""Rows restored from archives, into tables of their own, which are made like the log of the rows."""
+"""Rows restored from archives, into separate tables with the columns of their log."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -10,9 +10,9 @@ from sql.database import Transaction
 from sql.models import TABLES
 from sql.pipelines import driver_of
 
-# This comment marks such a table; no other existing table is touched.
+# The comment of a table for restored rows. An existing table with another comment is never touched.
 _MARK = "annals: rows of {} restored from archives"
-# The columns of such a table besides those of its log.
+# The columns that a table for restored rows has besides the log's.
 MARKS = ("archive_id", "restored_at")
 
 _STATE = (
@@ -52,7 +52,7 @@ class NotForRestoring(Exception):
 def prepare(tx: Transaction, log: str, table: str) -> None:
     """Make the table for restored rows of a log, unless it exists; the transaction acts as the owner.
 
-    Raises NotForRestoring for a table that was not made by this, and for an unknown log.
+    Raises NotForRestoring for an existing table that this function did not make, and for an unknown log.
     """
     if log not in TABLES or "subscription_id" not in TABLES[log].c:
         raise NotForRestoring(f"{log} is no table whose rows can be restored")
@@ -65,14 +65,14 @@ def prepare(tx: Transaction, log: str, table: str) -> None:
         raise NotForRestoring(f"{table} exists and is no table for restored rows of {log}: choose another")
     parts = {"table": sql.Identifier("public", table), "log": sql.Identifier("public", log)}
     connection.execute(sql.SQL(_MAKE).format(mark=sql.Literal(mark), **parts))
-    # Archives of an older schema lack some columns.
+    # Columns may be null here, since archives of an older schema lack some.
     for column in TABLES[log].c:
         if not column.nullable and not column.primary_key:
             connection.execute(sql.SQL(_OPTIONAL).format(parts["table"], sql.Identifier(column.name)))
 
 
 def unknown(tx: Transaction, table: str, names: Collection[str]) -> list[str]:
-    """The names that are no columns of the table."""
+    """The names that are not columns of the table."""
     known = {name for (name,) in driver_of(tx).execute(_COLUMNS, [_quoted(table)])}
     return [name for name in names if name not in known]
 
@@ -80,7 +80,7 @@ def unknown(tx: Transaction, table: str, names: Collection[str]) -> list[str]:
 def add(
     tx: Transaction, table: str, names: Sequence[str], lines: bytes, archive_id: UUID, at: datetime
 ) -> int:
-    """Store rows given as lines of JSON; answers the number of rows that were not stored yet."""
+    """Store rows given as lines of JSON; returns the number of rows that were new."""
     connection = driver_of(tx)
     connection.execute(_INCOMING)
     with connection.cursor() as cursor, cursor.copy(_COPY) as copy:

@@ -18,23 +18,24 @@ from sql.pipelines import compiled, driver_of
 
 # Rows are read one by one and handed on in batches of this size.
 BATCH_BYTES = 256 * 1024
-# A pause between some rows and the next. Some kernels let a process compute until the clock's next tick, up
-# to 4 ms away (PREEMPT_NONE, HZ=250): a process that pauses before it keeps nobody waiting.
+# The length of a pause between two rows. Some kernels let a process compute until the clock's next tick, up
+# to 4 ms away (PREEMPT_NONE, HZ=250). A process that pauses before the tick keeps no other process waiting.
 PAUSE_SECONDS = 0.002
-# An archive has no time limit, and its transaction idles while the written file is read again.
+# Making an archive has no time limit, and its transaction is idle while the written file is read again.
 _PATIENCE = (
     "SELECT set_config('statement_timeout', '0', true), "
     "set_config('idle_in_transaction_session_timeout', '1h', true)"
 )
-# No parallel workers beside the process that pauses.
+# No parallel workers: they would not pause with the process that does.
 _ALONE = "SELECT set_config('max_parallel_workers_per_gather', '0', true)"
-# PostgreSQL itself has to pause: for a slow reader it writes megabytes ahead without one.
+# PostgreSQL itself has to pause. If only the reader paused, PostgreSQL would write megabytes ahead of it.
 _PAUSES = "WHERE CASE WHEN random() < {odds} THEN pg_sleep({seconds}) IS NOT NULL ELSE true END"
 
-# Rows are parsed here: the driver's copy.rows() takes 2.3 µs of the processor a row instead of 1.1, and a row
-# of an archive at full speed takes 6.1 µs in all.
-# Binary COPY: a head of 19 bytes before the first row, a row as the number of its columns and each column
-# behind its length, and an end that is shorter than any row. https://www.postgresql.org/docs/17/sql-copy.html
+# Rows are parsed here, in 1.1 µs of CPU time a row: the driver's copy.rows() takes 2.3 µs, and all work on a
+# row of an archive at full speed takes 6.1 µs.
+# A binary COPY has a head of 19 bytes, then the rows, then an end mark that is shorter than any row. A row is
+# the number of its columns, then each column after its length.
+# https://www.postgresql.org/docs/17/sql-copy.html
 _HEAD_BYTES = 19
 _END = b"\xff\xff"
 _BEFORE_LINE = 6
@@ -42,7 +43,7 @@ _AFTER_LINE = 12
 _TIME_BYTES = 8
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _IS_THERE = text("SELECT to_regclass('public.archives') IS NOT NULL")
-# Types whose JSON values every reader takes as they are; other numbers may become doubles.
+# Types whose JSON values every reader keeps exact. Numbers of other types may become doubles.
 _PLAIN = {"bool", "int2", "int4", "int8", "float8", "timestamptz", "uuid", "text", "varchar", "inet"}
 
 
@@ -65,7 +66,7 @@ class ArchiveBatch:
 
 
 def columns_of(tx: Transaction, query: Executable) -> list[Column]:
-    """The columns of a query, which is not executed."""
+    """Find the columns of a query without reading any rows."""
     cursor = driver_of(tx).execute(sql.SQL("SELECT * FROM ({}) r LIMIT 0").format(_literal(tx, query)))
     return [Column(each.name, each.type_display) for each in cursor.description or ()]
 
@@ -78,10 +79,10 @@ def batches(
     as_text: bool = False,
     rows_per_second: int = 0,
 ) -> Generator[ArchiveBatch, None, None]:
-    """Read the rows of a query, each as the JSON that PostgreSQL writes; yields no batch for no rows.
+    """Yield batches of a query's rows, as the JSON that PostgreSQL writes; no batch if there are no rows.
 
-    The time column is never null. With `as_text` documents, exact numbers and rarer types are strings.
-    At most `rows_per_second` rows are read a second, 0 for no limit; with a limit the transaction has no
+    The time column is never null. With `as_text`, documents, exact numbers and rarer types become strings.
+    At most `rows_per_second` rows are read a second; 0 means no limit. With a limit, the transaction has no
     parallel queries until its end.
     """
     parts = {
@@ -104,11 +105,11 @@ def batches(
 
 
 def _pauses(rows_per_second: int) -> sql.Composable:
-    """The clause that limits a query to so many rows a second; empty for 0."""
+    """Make the clause that limits a query to a number of rows a second; it is empty for 0."""
     if not rows_per_second:
         return sql.SQL("")
     odds = min(1.0, 1 / (PAUSE_SECONDS * rows_per_second))
-    # At less than one row a pause, each row gets one longer pause.
+    # If the limit is less than one row in the time of a pause, each row gets one longer pause.
     seconds = max(PAUSE_SECONDS, 1 / rows_per_second)
     return sql.SQL(_PAUSES).format(odds=sql.Literal(odds), seconds=sql.Literal(seconds))
 
@@ -130,9 +131,9 @@ def _groups(copy: psycopg.Copy) -> Iterator[list[bytes]]:
 def _rows(copy: psycopg.Copy) -> Iterator[bytes]:
     """The rows of a binary COPY, one by one.
 
-    Rows that have arrived already are read without waiting, which takes longer than all else here.
+    Rows that have arrived already are read without the driver's wait: it takes longer than all else here.
     """
-    # The first read has the head, with the first row or the end.
+    # The first read returns the head together with the first row, or with the end mark.
     at = _HEAD_BYTES
     arrived = copy.connection.pgconn.get_copy_data
     while part := copy.read():
@@ -141,12 +142,12 @@ def _rows(copy: psycopg.Copy) -> Iterator[bytes]:
             row = bytes(part)[at:]
             at = 0
             if row == _END:
-                # The rest, and the outcome of the COPY, are read by the driver.
+                # The driver reads the rest, and the outcome of the COPY, in the outer loop.
                 break
             yield row
             size, part = arrived(1)
         if size < 0:
-            # The COPY ended early: the reason is read next, up to its end as the driver would.
+            # The COPY ended early. Read the reason, and all results behind it, as the driver would.
             raise _reason(copy.connection.pgconn)
 
 
@@ -173,7 +174,7 @@ def _as_text(column: Column) -> sql.Composable:
 
 
 def _literal(tx: Transaction, query: Executable) -> sql.SQL:
-    """A query with its values in it, quoted by the driver: COPY takes no parameters."""
+    """Write a query with its values in it, quoted by the driver, since COPY takes no parameters."""
     text, values = compiled(query)
     with psycopg.ClientCursor(driver_of(tx)) as cursor:
         return sql.SQL(cursor.mogrify(text, values))
@@ -226,9 +227,9 @@ class Recorded:
 
 
 def recorded(tx: Transaction, log: str | None = None) -> list[Recorded]:
-    """The list of archives, wherever they are stored, of all logs or of one, in order of time.
+    """List the archives of all logs or of one, wherever they are stored, by log and time.
 
-    Raises SchemaError for a schema without that table.
+    Raises SchemaError if the schema has no table of archives.
     """
     if not tx.execute(_IS_THERE).scalar_one():
         raise SchemaError("its schema has no table of archives")

@@ -1,4 +1,4 @@
-"""The past of a subscription: commits of `main` by id and by time, and the resources at one of them."""
+"""The past of a subscription: commits of `main` by id and by time, and the resources as of a commit."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
@@ -43,7 +43,7 @@ class CommitRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckOutThen:
-    """A check-out that ran at an instant; its end is that of its last renewal."""
+    """A check-out that ran at an instant; its last renewal set `expires_at`."""
 
     checked_out_by: UUID
     checked_out_by_username: str
@@ -53,7 +53,7 @@ class CheckOutThen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceThen:
-    """A resource as of a commit and an instant; `published_version` is a number."""
+    """A resource as of a commit and an instant; `published_version` is the number of a version."""
 
     resource_type: str
     resource_id: UUID
@@ -66,7 +66,8 @@ class ResourceThen:
     check_out: CheckOutThen | None
 
 
-# Each commit of `main` made versions, deleted or restored: the columns of its id, its place and its time.
+# A commit of `main` made versions, deleted resources or restored them. These are, for each of the three, the
+# columns of the commit's id, its place on `main` and its time.
 _COMMITS: tuple[tuple[Column[Any], Column[Any], Column[Any]], ...] = (
     (_VERSIONS.c.git_commit_hash, _VERSIONS.c.commit_number, _VERSIONS.c.created_at),
     (_DELETIONS.c.git_commit_hash, _DELETIONS.c.commit_number, _DELETIONS.c.deleted_at),
@@ -75,7 +76,7 @@ _COMMITS: tuple[tuple[Column[Any], Column[Any], Column[Any]], ...] = (
 
 
 def commits(tx: Transaction, subscription_id: UUID, prefix: str) -> list[CommitRow]:
-    """The commits of `main` that begin with `prefix` (lower-case hex digits): two where it is ambiguous."""
+    """The commits of `main` whose id begins with `prefix` (lower-case hex digits); two if it is ambiguous."""
     # A range instead of LIKE, which an index serves only under the C collation.
     first, last = prefix.ljust(40, "0"), prefix.ljust(40, "f")
     parts = [
@@ -87,7 +88,7 @@ def commits(tx: Transaction, subscription_id: UUID, prefix: str) -> list[CommitR
 
 
 def last_commit(tx: Transaction, subscription_id: UUID, until: datetime) -> CommitRow | None:
-    """The head of `main` at an instant; commits are in the order of their times."""
+    """The head of `main` at an instant: its last commit until then, as times of commits never decrease."""
     parts = [
         _commit(subscription_id, commit, number, at)
         .where(at <= until)
@@ -103,7 +104,7 @@ def last_commit(tx: Transaction, subscription_id: UUID, until: datetime) -> Comm
 def deleted(
     tx: Transaction, subscription_id: UUID, resource_ids: Collection[UUID], *, number: int
 ) -> set[UUID]:
-    """The ones of some resources that were deleted as of a commit of `main`, and not restored by then."""
+    """The given resources that were deleted as of a commit of `main`, and not restored by then."""
     query = select(_DELETIONS.c.resource_id).where(
         _is_deleted(subscription_id, number), among(_DELETIONS.c.resource_id, resource_ids)
     )
@@ -124,15 +125,15 @@ def page(
 
     `number` is the commit's place on `main`; publications and check-outs are those of the instant `at`.
     """
-    # In a SELECT of its own, so that the planner expects the average number of rows of a subscription.
-    # For one that the statistics don't know yet it expects a single row, and reads all for each it finds.
+    # In a SELECT of its own, so that the planner expects the average number of rows of a subscription. For an
+    # id that is not in its statistics yet it would expect one row, and read all rows again for each it finds.
     of_subscription = select(cast(subscription_id, Uuid())).scalar_subquery()
     there = _there(of_subscription, number)
     if kind is not None:
         there = there.where(_VERSIONS.c.resource_type == kind)
     if before is not None:
         there = there.where(_VERSIONS.c.resource_id < before)
-    # Limited before the joins: they are made for the rows of the page alone.
+    # Limited before the joins, so that only rows of the page are joined.
     found = there.order_by(_VERSIONS.c.resource_id.desc()).limit(limit).subquery("found")
 
     def of_found(table: Any) -> ColumnElement[bool]:
@@ -143,7 +144,7 @@ def page(
         )
 
     def last(table: Table, began: str) -> LateralFromClause:
-        # Those of a resource follow one another: only the last can have been open.
+        # The publications or check-outs of a resource follow one another: only the last can have been open.
         order = (table.c[began], *table.primary_key)
         found_before = select(table).where(of_found(table), table.c[began] <= at)
         return found_before.order_by(*(column.desc() for column in order)).limit(1).lateral()
@@ -189,20 +190,20 @@ def page(
 
 
 def _commit(subscription_id: UUID, commit: Column[Any], number: Column[Any], at: Column[Any]) -> Select[Any]:
-    """The columns of CommitRow."""
+    """Select the columns of CommitRow from a table that names commits."""
     found = select(commit.label("git_commit_hash"), number.label("commit_number"), at.label("committed_at"))
     return found.where(commit.table.c.subscription_id == subscription_id)
 
 
 def _there(of_subscription: ScalarSelect[UUID], number: int) -> Select[Any]:
-    """Select the resources that were made by a commit of `main` and not deleted, or restored by then."""
+    """Select the resources that existed as of a commit of `main`: made by then, and not deleted."""
     v = _VERSIONS.c
     is_deleted = exists().where(
         _is_deleted(of_subscription, number), _DELETIONS.c.resource_id == v.resource_id
     )
     return select(v.resource_type, v.resource_id).where(
         v.subscription_id == of_subscription,
-        # A literal in the text, since the index of first versions is partial.
+        # A literal, not a parameter: otherwise the planner could not use the partial index of first versions.
         v.version_number == literal_column("1"),
         v.commit_number <= number,
         ~is_deleted,

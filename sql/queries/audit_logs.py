@@ -24,8 +24,8 @@ Values = dict[str, Any]
 class AuditRow:
     """One event: its author, action, subject, time and request, and the state before and after.
 
-    `on_behalf_of` is the person for whom, by the recorder's word, it was done; nobody has checked that.
-    `changes` are RFC 6902 operations, or, where they were too large, their beginning.
+    `on_behalf_of` is the person for whom, as the recorder says, the action was done; nobody has checked this.
+    `changes` are RFC 6902 operations, or their beginning if they were too large.
     """
 
     audit_id: UUID
@@ -54,7 +54,7 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRead(AuditRow):
-    """An event as it is read: the e-mail address is from the erasable `actors` row."""
+    """An event as it is read, with the user's e-mail address, which can be erased, from `actors`."""
 
     user_email: str | None
 
@@ -74,7 +74,7 @@ class AuditFilter(TimeFilter):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditBucket:
-    """The number of events of a group from `time` on, for the width of a bucket."""
+    """The number of events of a group in the bucket that begins at `time`."""
 
     time: datetime
     group: str | None

@@ -25,7 +25,7 @@ RULES = select(
 
 
 def rules(tx: Transaction, subscription_id: UUID) -> Rules:
-    """The rules in their order."""
+    """The rules of a subscription, in their order."""
     query = RULES.where(_COLUMNS.subscription_id == subscription_id)
     return tx.execute(query).scalar_one() or []
 

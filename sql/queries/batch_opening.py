@@ -1,4 +1,4 @@
-"""The reads at the beginning of a batch of changes, by as few round trips as possible."""
+"""The reads at the beginning of a batch of changes, in as few round trips as possible."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class LockedResource:
 
 
 class Resources:
-    """Locks and reads resources by kind; missing ones are left out."""
+    """Locks and reads resources by kind; resources that do not exist are left out."""
 
     def __init__(
         self, subscription_id: UUID, wanted: Mapping[str, Collection[UUID]], *, at: datetime
@@ -36,7 +36,7 @@ class Resources:
         self._sent: list[tuple[Later[ResourceRow], Later[VersionRow], Later[CheckOutRow]]] = []
 
     def send(self, tx: Transaction) -> None:
-        """Send the queries; those after a lock see the commits of the time of the wait."""
+        """Send the queries. A query after a lock sees the commits made while the lock was waited for."""
         for kind in sorted(self._wanted):
             scope = {"of_subscription": self._subscription_id, "ids": list(self._wanted[kind])}
             self._sent.append(
@@ -48,7 +48,7 @@ class Resources:
             )
 
     def found(self) -> list[LockedResource]:
-        """The resources, once the pipeline has ended."""
+        """Return the resources, once the pipeline has ended."""
         locked = []
         for rows, current, check_out in self._sent:
             versions_by_id = {version.resource_id: version for version in current()}
@@ -74,7 +74,7 @@ class Opening:
     def send(self, tx: Transaction) -> None:
         """Send the queries, in the transaction of the batch."""
         self._tips = repositories.LOCK.send(tx, of_subscription=self._subscription_id)
-        # After the wait: closing a subscription locks that row as well.
+        # Read after the wait for the repository's row: closing a subscription locks this row as well.
         self._closed = tenancy.CLOSED_AT.send(tx, of_subscription=self._subscription_id)
         self._resources.send(tx)
 

@@ -1,4 +1,4 @@
-"""Check-outs: leases on resources. The specification's columns of `versions` mirror the open ones."""
+"""Check-outs: leases on resources. The specification's columns in `versions` mirror unreleased check-outs."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -109,7 +109,7 @@ def page(
 
 
 def take(tx: Transaction, subscription_id: UUID, row: CheckOutRow) -> None:
-    """Record a new check-out; raises UniqueConflict where one is unreleased."""
+    """Record a new check-out; raises UniqueConflict if the resource has an unreleased one."""
     tx.execute(
         insert(_CHECK_OUTS),
         {
@@ -167,7 +167,8 @@ _END_ALL = Command(
     update(_CHECK_OUTS)
     .where(
         _CHECK_OUTS.c.subscription_id == OF_SUBSCRIPTION,
-        # Also by a list of ids: the planner expects a hundred rows of a function, and reads the whole table.
+        # The ids are also given as a list: for rows of a function, of which it expects a hundred, the planner
+        # would read the whole table.
         _CHECK_OUTS.c.check_out_id == any_(IDS),
         _CHECK_OUTS.c.check_out_id == _GIVEN.c.check_out_id,
     )
@@ -190,7 +191,7 @@ _MARK_CHECKED_IN = Command(
 def check_in(
     tx: Transaction, subscription_id: UUID, ended: Sequence[tuple[CheckOutRow, UUID]], *, at: datetime
 ) -> None:
-    """End check-outs by check-ins; with each is given the version that its check-in made current."""
+    """End check-outs by check-ins. Each is given with the version that its check-in made current."""
     if not ended:
         return
     scope = {"of_subscription": subscription_id}

@@ -34,7 +34,7 @@ class Spent:
 
 
 def attempts(before: datetime, kept: Kept) -> Spent:
-    """Results of calls with an Idempotency-Key until an instant."""
+    """Results of calls with an Idempotency-Key that were stored until an instant."""
     of_kept = and_(
         _ATTEMPTS.c.subscription_id.is_not(None), among(_ATTEMPTS.c.subscription_id, kept.subscriptions)
     )
@@ -42,7 +42,7 @@ def attempts(before: datetime, kept: Kept) -> Spent:
 
 
 def keys(before: datetime, kept: Kept) -> Spent:
-    """API keys that expired until an instant, but for those of closed subscriptions."""
+    """API keys that expired until an instant, except for keys of closed subscriptions."""
     is_closed = exists().where(
         _SUBSCRIPTIONS.c.subscription_id == _KEYS.c.subscription_id, _SUBSCRIPTIONS.c.closed_at.is_not(None)
     )
@@ -57,9 +57,10 @@ def keys(before: datetime, kept: Kept) -> Spent:
 
 
 def runs(before: datetime) -> Spent:
-    """Ended job runs until an instant.
+    """Job runs that ended until an instant.
 
-    The last run of each job stays, from which its schedule continues, and so does the last that succeeded.
+    The last run of each scheduled job stays, since the schedule continues from it. So does the last run that
+    succeeded.
     """
     later = _RUNS.alias()
     is_later = and_(later.c.job == _RUNS.c.job, later.c.scheduled_for > _RUNS.c.scheduled_for)
@@ -90,7 +91,7 @@ def remove(tx: Transaction, spent: Spent, *, limit: int) -> int:
 
 
 def expired(tx: Transaction, spent: Spent, *, limit: int) -> list[tuple[UUID, UUID]]:
-    """Some of the keys to delete, each with its subscription, the earliest expiry first."""
+    """At most `limit` keys to delete, each with its subscription, the earliest expiry first."""
     query = select(_KEYS.c.subscription_id, _KEYS.c.key_id).where(spent.condition)
     rows = tx.execute(query.order_by(_KEYS.c.expires_at, _KEYS.c.key_id).limit(limit))
     return [(subscription_id, key_id) for subscription_id, key_id in rows]

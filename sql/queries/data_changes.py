@@ -20,9 +20,9 @@ _CHANGES, _NUMBERS, _VERSIONS = TABLES["data_change_history"], TABLES["change_nu
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewDataChange:
-    """A change of a record: the states before and after, in the words of log rows, and RFC 6902 operations.
+    """A change of a record: the states before and after, as logs write them, and RFC 6902 operations.
 
-    Of operations that were too large, `diff` is the beginning.
+    If the operations were too large, `diff` is their beginning.
     """
 
     change_id: UUID
@@ -43,7 +43,7 @@ class NewDataChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeRead(NewDataChange):
-    """A data change as it is read; `is_current_version` is true for the last one of its record."""
+    """A data change as it is read; `is_current_version` is true for the last data change of its record."""
 
     is_current_version: bool
 
@@ -66,7 +66,7 @@ def insert_rows(tx: Transaction, rows: Sequence[NewDataChange]) -> None:
 
 
 def next_number(tx: Transaction, subscription_id: UUID, table_name: str, record_id: UUID) -> int:
-    """Take the number of a record's next change; another transaction that asks waits until this one ends."""
+    """Take the number of a record's next data change; other transactions wait for it until this one ends."""
     first = insert(_NUMBERS).values(
         table_name=table_name, record_id=record_id, subscription_id=subscription_id, changes=1
     )
@@ -77,8 +77,8 @@ def next_number(tx: Transaction, subscription_id: UUID, table_name: str, record_
     return number
 
 
-# The number of a record's last change. To read it from the log, all newer rows would be searched; these are
-# plain tables with one row for a record. A resource's kind is its table's name without the s.
+# The number of a record's last data change. In the log all newer rows would have to be searched for it, so it
+# is read from plain tables with one row for a record. A resource's kind is its table's name without the s.
 _LAST_NUMBER = func.coalesce(
     select(_NUMBERS.c.changes)
     .where(_NUMBERS.c.table_name == _CHANGES.c.table_name, _NUMBERS.c.record_id == _CHANGES.c.record_id)

@@ -11,13 +11,13 @@ from sql.models import TABLES
 
 _REQUESTS, _ACTORS = TABLES["deletion_requests"], TABLES["actors"]
 
-# The first half of an advisory lock's key of two numbers, as that of upkeep.
+# The first number of an advisory lock's key, which has two numbers, as the key of upkeep has.
 _REQUESTS_LOCK = 0x64656C72
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRow:
-    """A request that waits; `username` is of the user in whose name it deletes."""
+    """A request that waits; `username` names the user for whom it deletes."""
 
     request_id: UUID
     workspace_id: UUID
@@ -33,9 +33,9 @@ def subscriptions(tx: Transaction) -> list[UUID]:
 
 
 def try_lock(tx: Transaction, subscription_id: UUID) -> bool:
-    """Lock a subscription's requests until the transaction ends; False where another host has the lock.
+    """Lock a subscription's requests until the transaction ends; False if another host has the lock.
 
-    Two subscriptions may share a lock, as with upkeep.
+    Two subscriptions may share a lock, as two repositories may in `repositories.try_lock_upkeep`.
     """
     key = int.from_bytes(subscription_id.bytes[-4:], "big", signed=True)
     is_locked: bool = tx.execute(select(func.pg_try_advisory_xact_lock(_REQUESTS_LOCK, key))).scalar_one()

@@ -40,7 +40,7 @@ _AT = bindparam("at", type_=INSTANT)
 class DeletedResource:
     """A deleted resource: the root of a deletion, or a descendant deleted with it.
 
-    The `cascaded_…` count the resource and all below it that the same deletion deleted.
+    The `cascaded_…` fields count the resource itself, and all below it that the same deletion deleted.
     """
 
     deletion_id: UUID
@@ -95,7 +95,7 @@ class DeletionRow(NewDeletion):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeletionFilter(TimeFilter):
-    """The filter of a page, by the time of deletion; `restorable` is as of the instant of the call."""
+    """The filter of a page; its times are those of deletion. `restorable` is as of the time of the call."""
 
     restorable: bool | None = None
     resource_type: str | None = None
@@ -107,8 +107,8 @@ class DeletionFilter(TimeFilter):
 
 _NAMES = [field.name for field in fields(NewDeletion)]
 _GIVEN = bulk.table_of(*(_DELETIONS.c[name] for name in _NAMES))
-# The document of each resource is read from its current version in the database. A list of their ids beside
-# the rows would be sorted anew for each of them.
+# The document of each resource is copied from its version inside the database. The versions' ids are not
+# given as a list beside the rows: PostgreSQL would sort the list again for each row.
 _INSERT = Command(
     insert(_DELETIONS).from_select(
         [*_NAMES, "subscription_id", "resource_data"],
@@ -158,7 +158,7 @@ def soft_delete(
 
 
 def restore(tx: Transaction, subscription_id: UUID, ids_by_kind: Mapping[str, Collection[UUID]]) -> None:
-    """Mark resources as live; raises UniqueConflict where a live sibling has the name of one."""
+    """Mark resources as live; raises UniqueConflict if a live sibling has the name of one of them."""
     for kind, ids in ids_by_kind.items():
         _set_deleted(kind, is_deleted=False).execute(tx, of_subscription=subscription_id, ids=list(ids))
 
@@ -168,7 +168,7 @@ _INNERMOST_FIRST = ("workflow", "job", "jobpackage", "connector", "folder", "wor
 
 
 def delete_rows(tx: Transaction, subscription_id: UUID, ids_by_kind: Mapping[str, Collection[UUID]]) -> None:
-    """Delete the rows of resources; all below them has to be among them."""
+    """Delete the rows of resources. All resources below them have to be given too."""
     for kind in _INNERMOST_FIRST:
         if ids := ids_by_kind.get(kind):
             _remove(kind).execute(tx, of_subscription=subscription_id, ids=list(ids))
@@ -182,7 +182,7 @@ _COUNT_CHANGE = Command(
 
 
 def count_changes(tx: Transaction, subscription_id: UUID, version_ids: Collection[UUID]) -> None:
-    """Count a change without a version, for each resource whose current version is given."""
+    """Count a data change that made no version, for each resource whose current version is given."""
     if version_ids:
         _COUNT_CHANGE.execute(tx, of_subscription=subscription_id, ids=list(version_ids))
 
@@ -266,7 +266,7 @@ def get(tx: Transaction, subscription_id: UUID, deletion_id: UUID) -> DeletionRo
     return None if row is None else DeletionRow(**row._mapping)
 
 
-# Compiled once, and read by the driver: the rows can be thousands.
+# Compiled once, and read by the driver without SQLAlchemy: a deletion can have thousands of rows.
 _OF_ROOT = Query(
     _read()
     .where(

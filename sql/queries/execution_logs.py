@@ -16,7 +16,7 @@ from sql.models import TABLES
 
 NODE: Final = "node"
 _EXECUTION_LOGS, _NODE_LOGS = TABLES["execution_logs"], TABLES["node_execution_logs"]
-# PostgreSQL sums 64-bit integers to any length; readers of JSON take no longer ones.
+# A sum of PostgreSQL can be longer than 64 bits, but readers of JSON take no longer integers.
 _MAX_SUM: Final = 2**63 - 1
 
 
@@ -52,7 +52,7 @@ class ExecutionDetails:
     triggered_by: UUID | None
 
 
-# The fields of the last base come first, so an answer begins with the identity.
+# A dataclass has the fields of its last base first, so a response begins with the identity.
 @dataclass(frozen=True, kw_only=True)
 class ExecutionRow(ExecutionDetails, LogEntry):
     """An event of a workflow, job, job package or node that runs."""
@@ -76,7 +76,7 @@ class ExecutionFilter(TimeFilter):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionBucket:
-    """Figures of a group from `time` on, for the width of a bucket."""
+    """Figures of a group in the bucket that begins at `time`."""
 
     time: datetime
     group: str | None
@@ -109,7 +109,7 @@ EXECUTION_LOG: Log[ExecutionRow, ExecutionFilter] = Log(
     row=ExecutionRow,
     tables=_tables,
     selected=lambda table: select(*(table.c[name] for name in _COLUMNS)),
-    # Numbers of ten digits at most, which a double represents exactly.
+    # These numbers have ten digits at most, all of which a double keeps.
     conversions={"memory_used_mb": float, "cpu_percent": float},
 )
 

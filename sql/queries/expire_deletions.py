@@ -60,7 +60,7 @@ def roots(
 def restorable_until(
     tx: Transaction, subscription_id: UUID, resource_ids: list[UUID], at: datetime
 ) -> datetime | None:
-    """Latest time until which one of some deleted resources can be restored; None where none can at `at`."""
+    """Latest time until which any of the given resources can be restored; None if none can be at `at`."""
     c = _DELETIONS.c
     query = select(func.max(c.restore_expiry_at)).where(
         c.subscription_id == subscription_id,

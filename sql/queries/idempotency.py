@@ -22,7 +22,7 @@ class StoredResult:
 
 
 def lock(tx: Transaction, attempt_id: bytes) -> bool:
-    """Lock an attempt until the transaction ends; False where another transaction has the lock."""
+    """Lock an attempt until the transaction ends; False if another transaction has the lock."""
     key = int.from_bytes(attempt_id[:8], "big", signed=True)
     is_locked: bool = tx.execute(select(func.pg_try_advisory_xact_lock(key))).scalar_one()
     return is_locked
@@ -48,7 +48,7 @@ def keep(
     stored: StoredResult,
     at: datetime,
 ) -> None:
-    """Store the result of an attempt, in place of an expired one of the same key."""
+    """Store the result of an attempt, in place of an expired result of the same key."""
     values = {"fingerprint": stored.fingerprint, "result": stored.result, "created_at": at}
     statement = insert(_KEYS).values(attempt_id=attempt_id, subscription_id=subscription_id, **values)
     tx.execute(statement.on_conflict_do_update(index_elements=["attempt_id"], set_=values))

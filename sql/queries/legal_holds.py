@@ -17,7 +17,7 @@ _MOVES = TABLES["legal_hold_moves"]
 
 @dataclass(frozen=True, kw_only=True)
 class HoldRow:
-    """A hold on a resource with all below it, on a user, or, where neither is named, on the subscription."""
+    """A hold on a resource with all below it, on a user, or, if neither is named, on the subscription."""
 
     hold_id: UUID
     subscription_id: UUID
@@ -87,7 +87,7 @@ def release(
 
 
 def was_there(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID) -> bool:
-    """True if the subscription has or had a resource: its versions stay when it is deleted for good."""
+    """True if the subscription has or had a resource: versions stay if their resource is deleted for good."""
     query = select(_VERSIONS.c.version_id).where(
         _VERSIONS.c.subscription_id == subscription_id,
         _VERSIONS.c.resource_type == kind,
@@ -99,7 +99,7 @@ def was_there(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UU
 def keeping(
     tx: Transaction, subscription_id: UUID, resource_ids: Collection[UUID], at: datetime
 ) -> set[UUID]:
-    """The running holds on any of some resources, and those with a noted move of any of them."""
+    """The running holds on any of the given resources, and running holds with a noted move of any of them."""
     noted = select(_MOVES.c.hold_id).where(
         _MOVES.c.subscription_id == subscription_id, among(_MOVES.c.resource_id, resource_ids)
     )
@@ -121,7 +121,7 @@ def note_move(tx: Transaction, subscription_id: UUID, resource_id: UUID, hold_id
 
 
 def deleters(tx: Transaction, subscription_id: UUID, resource_ids: Collection[UUID]) -> set[UUID]:
-    """The users who deleted any of some resources, restored since or not."""
+    """The users who deleted any of the given resources, even if it was restored since."""
     query = select(_DELETIONS.c.deleted_by).where(
         _DELETIONS.c.subscription_id == subscription_id, among(_DELETIONS.c.resource_id, resource_ids)
     )

@@ -26,7 +26,7 @@ def lock_parent(tx: Transaction, subscription_id: UUID, kind: str, resource_id: 
 def name_owner(
     tx: Transaction, subscription_id: UUID, kind: str, parent_id: UUID | None, name: str
 ) -> UUID | None:
-    """The live resource of a kind with a name under a parent."""
+    """The id of the live resource of a kind that has a name under a parent."""
     table = TABLE_OF[kind]
     query = select(identity(kind)).where(
         table.c.subscription_id == subscription_id, table.c.name == name, table.c.deleted_at.is_(None)
@@ -38,7 +38,7 @@ def name_owner(
 
 
 def lies_in(tx: Transaction, subscription_id: UUID, folder_id: UUID, outer_id: UUID) -> bool:
-    """True if a folder is another one or is below it at any depth."""
+    """True if a folder is the folder `outer_id`, or is below it at any depth."""
     return outer_id in above(tx, subscription_id, folder_id)
 
 
@@ -49,7 +49,7 @@ def above(tx: Transaction, subscription_id: UUID, folder_id: UUID) -> Sequence[U
 
 
 def insert_row(tx: Transaction, subscription_id: UUID, row: ResourceRow) -> None:
-    """Add a resource; raises UniqueConflict where a live sibling has its name."""
+    """Add a resource; raises UniqueConflict if a live sibling has its name."""
     values = _place(row) | {
         f"{row.resource_type}_id": row.resource_id,
         "subscription_id": subscription_id,
@@ -64,7 +64,7 @@ def insert_row(tx: Transaction, subscription_id: UUID, row: ResourceRow) -> None
 def put(tx: Transaction, subscription_id: UUID, row: ResourceRow) -> None:
     """Store a resource's name and parent; its descendants move with it into its workspace.
 
-    Raises UniqueConflict where a live sibling has its name.
+    Raises UniqueConflict if a live sibling has its name.
     """
     table, kind = TABLE_OF[row.resource_type], row.resource_type
     query = update(table).where(table.c.subscription_id == subscription_id, identity(kind) == row.resource_id)

@@ -1,4 +1,4 @@
-"""Publications: the published version of a resource and since when; mirrored in `versions`."""
+"""Publications: the published version of a resource, and the time since when; `versions` mirrors them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _PUBLICATIONS, _VERSIONS = TABLES["publications"], TABLES["versions"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
-    """A change of a resource's publication: `version_id` is published from now on, or None: no version."""
+    """A change of a resource's publication: from now on `version_id` is published; None means no version."""
 
     publication_id: UUID
     resource_type: str
@@ -28,7 +28,7 @@ class Publication:
 
 
 def record(tx: Transaction, subscription_id: UUID, change: Publication, at: datetime) -> None:
-    """End the publication of a resource, and begin the new one."""
+    """End the publication of a resource, and begin the new one if a version is given."""
     of_resource = (
         _PUBLICATIONS.c.subscription_id == subscription_id,
         _PUBLICATIONS.c.resource_type == change.resource_type,
@@ -99,14 +99,14 @@ _BEGIN = bulk.insertion(
 def withdraw(
     tx: Transaction, subscription_id: UUID, version_ids: Sequence[UUID], *, by: UUID, at: datetime
 ) -> None:
-    """End the publications of many resources."""
+    """End the publications of the given versions."""
     scope = {"of_subscription": subscription_id, "ids": list(version_ids)}
     _UNMARK.execute(tx, **scope)
     _END.execute(tx, **scope, by=by, at=at)
 
 
 def begin(tx: Transaction, subscription_id: UUID, rows: Sequence[Publication], at: datetime) -> None:
-    """Publish versions of resources that have no published one."""
+    """Publish versions of resources that have no published version."""
     if not rows:
         return
     given = [

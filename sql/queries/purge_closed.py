@@ -15,21 +15,21 @@ from sql.queries.tenancy import SubscriptionRow
 
 _SUBSCRIPTIONS, _ARCHIVES = TABLES["subscriptions"], TABLES["archives"]
 
-# Tables that no longer change, or stay. Without those that follow from other rows (`change_numbers`) or serve
-# Annals alone (`idempotency_keys`).
+# Tables that are exported before the purge: their rows no longer change, or are not deleted. Tables whose
+# rows follow from others (`change_numbers`) or serve Annals alone (`idempotency_keys`) are not exported.
 EXPORTED = (
     *("subscriptions", "repositories", "actors", "users"),
     *("workspaces", "folders", "jobs", "workflows", "jobpackages", "connectors"),
     *("versions", "version_comments", "tags", "publications", "check_outs", "deletion_logs"),
     *("audit_policies", "legal_holds", "audit_logs", "data_change_history"),
 )
-# Tables that are written to until the end, and archived as they are deleted: these before the others, whose
-# rows they name,
+# KEPT_UP and LOGS are written to until the end, so their rows are archived when they are deleted. KEPT_UP is
+# deleted before the exported tables, whose rows it names,
 KEPT_UP = ("deletion_requests", "api_keys", "retention_policies")
-# and these after them.
+# and LOGS is deleted after them.
 LOGS = ("execution_logs", "node_execution_logs", "server_logs")
 _SECRET = ("secret_hash",)
-# Tables that outlive the subscription: its existence, its legal holds, and who did what.
+# Tables whose rows outlive the purge: the subscription's existence, its legal holds, and who did what.
 STAYING = ("subscriptions", "legal_holds", "audit_logs", "data_change_history")
 
 _STEP = text("SELECT * FROM purge_subscription(:subscription_id, :at, :limit)")
@@ -52,7 +52,8 @@ def rows(table: str, subscription_id: UUID) -> Select[tuple[object, ...]]:
 def deletion(table: str, subscription_id: UUID, at: datetime, *, limit: int) -> Select[tuple[object, ...]]:
     """Query that deletes at most `limit` rows of a subscription, the oldest first, and returns them.
 
-    Rows are whole but for secrets. For tables of KEPT_UP and LOGS, in a transaction of the retention role.
+    It returns all columns but secrets. Only tables of KEPT_UP and LOGS are allowed, in a transaction of the
+    retention role.
     """
     gone = func.purge_rows(
         literal_column(f"NULL::{table}"),
@@ -74,7 +75,7 @@ def exported(tx: Transaction, row: SubscriptionRow) -> set[str]:
     """Names of the tables exported since a subscription was closed."""
     query = select(_ARCHIVES.c.log).where(
         _ARCHIVES.c.subscription_id == row.subscription_id,
-        # Archives of the retention job begin at other instants.
+        # Leaves out archives of the retention job, which begin at other instants.
         _ARCHIVES.c.range_start == row.created_at,
         _ARCHIVES.c.made_at >= row.closed_at,
     )
@@ -93,7 +94,7 @@ def counts(tx: Transaction, subscription_id: UUID) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class PurgeStep:
-    """Deleted rows of one table; `is_last` ends its stage."""
+    """The number of rows deleted from a table at once; `is_last` ends this stage of the purge."""
 
     table: str
     rows: int
@@ -101,6 +102,6 @@ class PurgeStep:
 
 
 def purge_some(tx: Transaction, subscription_id: UUID, at: datetime, *, limit: int) -> PurgeStep | None:
-    """Delete some rows of a subscription, in a transaction of the retention role; None where none is left."""
+    """Delete some rows of a subscription, in a transaction of the retention role; None if no row is left."""
     row = tx.execute(_STEP, {"subscription_id": subscription_id, "at": at, "limit": limit}).one_or_none()
     return None if row is None else PurgeStep(*row)

@@ -41,7 +41,7 @@ class PastUser(PastActor):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastVersion:
-    """A version without its snapshot, which is given beside it."""
+    """A version without its snapshot, which is passed separately."""
 
     version_id: UUID
     resource_type: str
@@ -95,7 +95,7 @@ class PastTag:
 
 @dataclass(frozen=True, kw_only=True)
 class PastDeletion(NewDeletion):
-    """A deletion without the document of the resource, which its version has."""
+    """A deletion without the resource's document, which is in its version."""
 
     restored_at: datetime | None = None
     restored_by: UUID | None = None
@@ -105,13 +105,13 @@ class PastDeletion(NewDeletion):
 
 
 def present(tx: Transaction, subscription_ids: Sequence[UUID]) -> set[UUID]:
-    """Find the subscriptions that the database has."""
+    """Find which of the given subscriptions the database has."""
     column = TABLES["subscriptions"].c.subscription_id
     return set(tx.execute(select(column).where(among(column, subscription_ids))).scalars())
 
 
 def recorded(tx: Transaction, subscription_ids: Sequence[UUID], action: str) -> set[UUID]:
-    """Find the subscriptions that have an audit row of that action about themselves."""
+    """Find the given subscriptions that have an audit event of the action about themselves."""
     log = TABLES["audit_logs"].c
     query = select(log.subscription_id).where(
         among(log.subscription_id, subscription_ids),
@@ -122,7 +122,7 @@ def recorded(tx: Transaction, subscription_ids: Sequence[UUID], action: str) -> 
 
 
 def insert_actors(tx: Transaction, subscription_id: UUID, rows: Sequence[PastActor]) -> None:
-    """Add the actors of the history; their e-mail addresses were in the lost database alone."""
+    """Add the actors of the history, without e-mail addresses: only the lost database had them."""
     _insert(tx, "actors", subscription_id, [_values(row) | {"email": None} for row in rows])
 
 
@@ -144,7 +144,7 @@ _INSERT_VERSIONS = insert(TABLES["versions"]).values(
 
 
 def insert_versions(tx: Transaction, subscription_id: UUID, rows: Sequence[tuple[PastVersion, str]]) -> None:
-    """Add versions with their snapshots, canonical bytes as text."""
+    """Add versions with their snapshots, which are the canonical bytes as text."""
     if rows:
         values = [
             _values(row) | {"subscription_id": subscription_id, "snapshot": snapshot}
@@ -171,7 +171,7 @@ _INSERT_DELETIONS = insert(_DELETIONS).values(
 
 
 def insert_deletions(tx: Transaction, subscription_id: UUID, rows: Sequence[PastDeletion]) -> None:
-    """Add deletions whose versions were added, with the documents of those."""
+    """Add deletions with the documents of their versions, which have to be added before."""
     if rows:
         values = [
             _values(row) | {"subscription_id": subscription_id, "of_version": row.version_id} for row in rows

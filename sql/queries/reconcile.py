@@ -36,7 +36,7 @@ _SUBSCRIPTIONS, _VERSIONS, _TAGS, _PUBLICATIONS, _DELETIONS, _REPOSITORIES, _ACT
 )
 
 
-# The columns of a version's row that repeat other rows, for reading.
+# The columns of a version's row that repeat other rows, so that reading is simple.
 Mirror = Literal["is_current", "version_tag", "is_published"]
 
 
@@ -61,7 +61,7 @@ class VersionFact(NamedTuple):
 
 
 class TagFact(NamedTuple):
-    """The row of a present tag, or of one whose ref has still to be written or removed."""
+    """The row of a present tag, or of a tag whose ref has still to be written or removed."""
 
     tag_id: UUID
     version_id: UUID
@@ -102,7 +102,7 @@ def purging(tx: Transaction) -> list[UUID]:
 
 
 def tips(tx: Transaction, subscription_id: UUID) -> Tips | None:
-    """Read the tips of the branches, without waiting for a writer; None for no such row."""
+    """Read the tips of the branches, without waiting for a writer; None if there is no such row."""
     columns = (_REPOSITORIES.c.head_commit, _REPOSITORIES.c.published_commit, _REPOSITORIES.c.commits)
     row = tx.execute(select(*columns).where(_REPOSITORIES.c.subscription_id == subscription_id)).one_or_none()
     return None if row is None else Tips(*row)
@@ -137,7 +137,7 @@ def publications(tx: Transaction, subscription_id: UUID) -> list[PublicationFact
 
 
 def has_deletions(tx: Transaction, subscription_id: UUID, commits: Collection[str]) -> bool:
-    """Check whether a deletion or a restore has a row that names one of the commits."""
+    """Check whether the row of a deletion names one of the commits, as its deletion or its restore."""
     c, given = _DELETIONS.c, literal(list(commits), ARRAY(Text()))
     query = select(c.deletion_id).where(
         c.subscription_id == subscription_id,
@@ -149,7 +149,7 @@ def has_deletions(tx: Transaction, subscription_id: UUID, commits: Collection[st
 def deletions_of_other_data(
     tx: Transaction, subscription_id: UUID, *, without: Collection[UUID]
 ) -> set[UUID]:
-    """Find deletions whose document differs from that of their version, except those of some versions."""
+    """Find deletions whose document differs from their version's, except for the versions `without`."""
     query = (
         select(_DELETIONS.c.deletion_id)
         .join(_VERSIONS, _VERSIONS.c.version_id == _DELETIONS.c.version_id)
@@ -177,7 +177,7 @@ def refill_deletion(tx: Transaction, subscription_id: UUID, deletion_id: UUID) -
 
 
 def named_versions(tx: Transaction, subscription_id: UUID, version_ids: Collection[UUID]) -> set[UUID]:
-    """Find the ids that versions have."""
+    """Find which of the given ids are ids of versions."""
     query = select(_VERSIONS.c.version_id).where(
         _VERSIONS.c.subscription_id == subscription_id, among(_VERSIONS.c.version_id, version_ids)
     )
@@ -185,7 +185,7 @@ def named_versions(tx: Transaction, subscription_id: UUID, version_ids: Collecti
 
 
 def was_tag_object(tx: Transaction, subscription_id: UUID, object_id: str) -> bool:
-    """Check whether a tag, removed or not, has that object."""
+    """Check whether a tag, removed or not, has the given object."""
     query = select(_TAGS.c.tag_id).where(
         _TAGS.c.subscription_id == subscription_id, _TAGS.c.tag_object == object_id
     )
@@ -193,9 +193,9 @@ def was_tag_object(tx: Transaction, subscription_id: UUID, object_id: str) -> bo
 
 
 def differing(tx: Transaction, subscription_id: UUID, snapshots: Mapping[UUID, str]) -> set[UUID]:
-    """Find versions whose `version_data` is another JSON value than their snapshot, as JSONB keeps it.
+    """Find versions whose `version_data` differs, as JSONB, from the given snapshot.
 
-    At most a few thousand at once. Raises UnfitValue where one of the snapshots is no JSON.
+    Takes a few thousand snapshots at most. Raises UnfitValue if one of them is not JSON.
     """
     # Not an array: the driver would escape its elements, which takes ten times as long as all else here.
     given = values(column("version_id", Uuid), column("snapshot", TEXT), name="given").data(
@@ -240,7 +240,7 @@ def correct(
 
 
 def add_actor(tx: Transaction, subscription_id: UUID, user_id: UUID, username: str) -> None:
-    """Add a row of an author that git names, unless there is one; the e-mail address is not in git."""
+    """Add the row of an author that git names, unless it exists; the e-mail address is not in git."""
     values = {"user_id": user_id, "subscription_id": subscription_id, "username": username}
     tx.execute(insert(_ACTORS).values(values).on_conflict_do_nothing())
 
@@ -249,9 +249,9 @@ _LATER = _VERSIONS.alias("later")
 
 
 def mirror(tx: Transaction, subscription_id: UUID, version_id: UUID, column: Mirror) -> bool:
-    """Set a column of a version to the value of the rows that it repeats; False where it has that already.
+    """Set a column of a version to the value that it repeats from other rows; False if it had that value.
 
-    The caller has locked the repository. Raises UniqueConflict where another version still has the value.
+    The caller has locked the repository. Raises UniqueConflict if another version still has the value.
     """
     truth: dict[Mirror, Any] = {
         "is_current": ~exists().where(

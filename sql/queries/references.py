@@ -17,9 +17,9 @@ _LAST = UUID(int=2**128 - 1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scanned:
-    """A live workflow, and the ids, as texts, of those of some connectors that its current version names.
+    """A live workflow, and the ids, as texts, of the given connectors that its current version names.
 
-    The ids are None where the workflow was not searched any more.
+    The ids are None if the workflow was not searched.
     """
 
     resource_id: UUID
@@ -28,7 +28,7 @@ class Scanned:
 
 
 def live_connectors(tx: Transaction, subscription_id: UUID, ids: Collection[UUID]) -> dict[UUID, str]:
-    """The names of those of some connectors that exist and are not deleted."""
+    """The names, by id, of the given connectors that exist and are not deleted."""
     c = _CONNECTORS.c
     query = select(c.connector_id, c.name).where(
         c.subscription_id == subscription_id, among(c.connector_id, ids), c.deleted_at.is_(None)
@@ -45,9 +45,10 @@ def scan_workflows(
     most: int,
     most_bytes: int,
 ) -> list[Scanned]:
-    """The newest live workflows with ids below `before`, at most `most`.
+    """At most `most` live workflows with ids below `before`, newest first.
 
-    The first is searched, and others as long as those before take less than `most_bytes`, as stored.
+    The first workflow is searched. Each other is searched if the documents of all workflows before it take
+    less than `most_bytes`, as stored.
     """
     values = {
         "subscription_id": subscription_id,

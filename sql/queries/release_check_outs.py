@@ -51,7 +51,7 @@ def over(tx: Transaction, subscription_id: UUID, at: datetime, *, limit: int) ->
 
 
 def name_then(tx: Transaction, subscription_id: UUID, row: CheckOutRow) -> str:
-    """Name of a resource at its check-out; its own row may have been purged since."""
+    """Name of a resource at its check-out, from its version: the resource's row may be purged by now."""
     query = select(_VERSIONS.c.resource_name).where(
         _VERSIONS.c.subscription_id == subscription_id, _VERSIONS.c.version_id == row.version_id
     )

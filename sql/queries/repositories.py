@@ -1,4 +1,4 @@
-"""The row that orders a repository's writers, and the lock under which its refs move."""
+"""The row that orders a repository's writers, and the lock under which its refs are set."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,7 +30,7 @@ class Tips:
 
 @dataclass(frozen=True, slots=True)
 class RefsState:
-    """The tips of the branches; `owes_tags` while refs of tags have still to be written or removed."""
+    """The tips of the branches; `owes_tags` is true while refs of tags have to be written or removed."""
 
     subscription_id: UUID
     head: str | None
@@ -53,7 +53,7 @@ LOCK = Query(
 def lock(tx: Transaction, subscription_id: UUID) -> Tips:
     """Lock a repository's row, to be its only writer, and read its tips.
 
-    Raises NoResultFound for a subscription that is not there.
+    Raises ValueError if there is no such subscription.
     """
     [tips] = LOCK.all(tx, of_subscription=subscription_id)
     return tips
@@ -75,7 +75,7 @@ REFS = Query(_refs().where(_REPOSITORIES.c.subscription_id == OF_SUBSCRIPTION), 
 
 
 def refs(tx: Transaction, subscription_id: UUID) -> RefsState | None:
-    """Read the state of the refs, without waiting for a writer; None for no such subscription."""
+    """Read the state of the refs, without waiting for a writer; None if there is no such subscription."""
     found = REFS.all(tx, of_subscription=subscription_id)
     return found[0] if found else None
 
@@ -86,7 +86,7 @@ def all_refs(tx: Transaction) -> list[RefsState]:
 
 
 def newest(tx: Transaction) -> UUID | None:
-    """Find the newest repository, which exists if the data directory is the right one."""
+    """Find the newest repository: a data directory without it is not the right one."""
     query = select(_REPOSITORIES.c.subscription_id).order_by(_REPOSITORIES.c.created_at.desc()).limit(1)
     subscription_id: UUID | None = tx.execute(query).scalar_one_or_none()
     return subscription_id
@@ -122,24 +122,24 @@ class OwnRefs:
         self._found: Later[RefsState] = list
 
     def send(self, tx: Transaction) -> None:
-        """Send both statements; the second begins under the lock, and sees all commits before it."""
+        """Send both statements. The second begins under the lock, and so sees all commits before it."""
         lock_refs(tx, self._subscription_id)
         self._found = REFS.send(tx, of_subscription=self._subscription_id)
 
     def state(self) -> RefsState | None:
-        """Return the state of the refs, None for no such subscription."""
+        """Return the state of the refs, or None if there is no such subscription."""
         found = self._found()
         return found[0] if found else None
 
 
-# The first half of a key of two numbers: never equal to a key of one number.
+# The first number of a lock's key of two numbers. Such a key is never equal to a key of one number.
 _UPKEEP_LOCK = 0x75706B65
 
 
 def try_lock_upkeep(tx: Transaction, subscription_id: UUID) -> bool:
     """Lock the upkeep of a repository among all hosts until the transaction ends; False if another has it.
 
-    Two repositories may share a lock, once in four thousand million: then one waits for its next run.
+    Two repositories share a lock once in four thousand million cases: then one waits for its next run.
     """
     key = int.from_bytes(subscription_id.bytes[-4:], "big", signed=True)
     held: bool = tx.execute(select(func.pg_try_advisory_xact_lock(_UPKEEP_LOCK, key))).scalar_one()
@@ -147,7 +147,7 @@ def try_lock_upkeep(tx: Transaction, subscription_id: UUID) -> bool:
 
 
 def keep_lock(tx: Transaction) -> None:
-    """Keep an idle transaction alive; raises, as any statement, where the connection is lost."""
+    """Keep an idle transaction alive. Like any statement, it raises an error if the connection is lost."""
     tx.execute(select(1))
 
 
@@ -166,7 +166,7 @@ def note_size(tx: Transaction, subscription_id: UUID, *, packs: int, size: int, 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """The size of all repositories that upkeep has measured, and of the largest, in bytes."""
+    """The number of repositories, their packs and bytes as upkeep measured, and the most bytes of one."""
 
     repositories: int
     packs: int

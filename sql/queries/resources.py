@@ -45,13 +45,13 @@ _EVERYTHING, _WORKSPACE, _FOLDER, _JOB = (
     text(_HERE.with_name(f"below_{what}.sql").read_text())
     for what in ("subscription", "workspace", "folder", "job")
 )
-# The kinds that have children; None is the whole subscription.
+# The query for each kind that has children; None is the whole subscription.
 _BELOW = {None: _EVERYTHING, "workspace": _WORKSPACE, "folder": _FOLDER, "job": _JOB}
 
 
 Values = dict[str, Any]
-# The ids of a resource's place by column: those of workspace_id, parent_folder_id, folder_id and job_id that
-# its kind has.
+# The ids of a resource's place by column: workspace_id, parent_folder_id, folder_id and job_id, as far as its
+# kind has these columns.
 PlaceIds = Mapping[str, UUID]
 
 
@@ -73,11 +73,11 @@ class ResourceRow:
 
     @property
     def place(self) -> tuple[UUID | None, str]:
-        """The key that is unique among live resources of its kind: the parent, and the name there."""
+        """The parent and the name, which together are unique among live resources of a kind."""
         return self.parent_id, self.name
 
     def touched(self, at: datetime, description: str | None) -> "ResourceRow":
-        """The row with a later time of change."""
+        """Copy the row, with a new time of change and a new description."""
         return replace(self, updated_at=at, description=description)
 
 
@@ -97,7 +97,7 @@ def identity(kind: str) -> ColumnElement[UUID]:
 
 
 def parent_column(kind: str, table: Table) -> ColumnElement[Any]:
-    """The column or expression of a kind's parent."""
+    """The column or expression of the parent's id, for a kind."""
     match kind:
         case "workspace":
             return null()
@@ -176,7 +176,7 @@ def every(tx: Transaction, subscription_id: UUID) -> list[ResourceRow]:
 
 
 def below(tx: Transaction, subscription_id: UUID, root: tuple[str, UUID] | None) -> dict[str, list[UUID]]:
-    """The ids by kind of all resources, deleted or not; with `root`, of it and all below it."""
+    """The ids, by kind, of all resources, or of `root` and all resources below it; deleted or not."""
     kind, resource_id = root or (None, None)
     if kind is not None and resource_id is not None and kind not in _BELOW:
         return {kind: [resource_id]}
@@ -196,7 +196,8 @@ def _touch(kind: str) -> Command:
     given = bulk.table_of(table.c[f"{kind}_id"], table.c.description, table.c.updated_at)
     return Command(
         update(table)
-        # Also by a list of ids: the planner expects a hundred rows of a function, and reads the whole table.
+        # The ids are also given as a list: for rows of a function, of which it expects a hundred, the planner
+        # would read the whole table.
         .where(
             table.c.subscription_id == OF_SUBSCRIPTION,
             identity(kind) == any_(IDS),
@@ -207,7 +208,7 @@ def _touch(kind: str) -> Command:
 
 
 def touch(tx: Transaction, subscription_id: UUID, rows: Iterable[ResourceRow]) -> None:
-    """Store the descriptions and times of change of resources, each given once."""
+    """Store the descriptions and times of change of resources; no resource is given twice."""
     by_kind: dict[str, list[Values]] = {}
     for row in rows:
         kind = row.resource_type
@@ -222,7 +223,7 @@ def touch(tx: Transaction, subscription_id: UUID, rows: Iterable[ResourceRow]) -
 def correct(
     tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID, values: Mapping[str, Any]
 ) -> bool:
-    """Correct columns of a resource by git; False where they are right. Raises UniqueConflict."""
+    """Set columns of a resource to git's values; False if it had them already. Raises UniqueConflict."""
     table = TABLE_OF[kind]
     query = update(table).where(
         table.c.subscription_id == subscription_id,

@@ -1,4 +1,4 @@
-"""Expired rows of logs: found, counted and deleted by functions of `retention.sql` and `chunks.sql`."""
+"""Expired rows of logs: functions of `retention.sql` and `chunks.sql` find, count and delete them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,7 +30,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """Rows of a level of a log before `end`: of a subscription, or of all without a rule of their own."""
+    """Rows of a level of a log before `end`, of one subscription or of all that have no rule of their own."""
 
     log: str
     level: str
@@ -54,7 +54,7 @@ def time_column(log: str) -> str:
 
 
 def chunks(tx: Transaction, log: str) -> list[Chunk]:
-    """The chunks of a log, oldest first; none for a plain table."""
+    """The chunks of a log, oldest first; a plain table has no chunks."""
     rows = tx.execute(text("SELECT * FROM log_chunks(:log)"), {"log": log})
     return [Chunk(log=log, start=row[0], end=row[1], bytes=row[2], planned_rows=row[3]) for row in rows]
 
@@ -82,16 +82,16 @@ def count_rows(tx: Transaction, chunk: Chunk) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Guarded:
-    """A guarded chunk by its oid, and the number of transactions that were noted before."""
+    """The oid of a guarded chunk, and how many transactions were already noted when this guard began."""
 
     chunk: int
     late_writes: int
 
 
 def guard(tx: Transaction, chunk: Chunk) -> Guarded:
-    """Begin to note the transactions that add to a chunk; raises ChunkGone, LockNotTaken.
+    """Begin to note the transactions that add to a chunk; raises ChunkGone and LockNotTaken.
 
-    Later transactions see all rows of the chunk but those of noted transactions.
+    A transaction that begins later sees all rows of the chunk, except for the rows of noted transactions.
     """
     query = text("SELECT chunk, late_writes FROM guard_chunk(:log, :start, :end)")
     values = {"log": chunk.log, "start": chunk.start, "end": chunk.end}
@@ -99,9 +99,9 @@ def guard(tx: Transaction, chunk: Chunk) -> Guarded:
 
 
 def drop(tx: Transaction, chunk: Chunk, guarded: Guarded, *, at: datetime) -> None:
-    """Drop a chunk whose rows are all expired, and which nobody added to since it was guarded.
+    """Drop a chunk whose rows are all expired, if nobody has added to it since it was guarded.
 
-    Raises RowsKept, WriteConflict where somebody added to it, ChunkGone and LockNotTaken.
+    Raises RowsKept, WriteConflict if somebody added to it, ChunkGone and LockNotTaken.
     """
     query = text("SELECT drop_expired_chunk(:log, :start, :end, :at, :chunk, :late_writes)")
     values = {"log": chunk.log, "start": chunk.start, "end": chunk.end, "at": at}
@@ -111,14 +111,14 @@ def drop(tx: Transaction, chunk: Chunk, guarded: Guarded, *, at: datetime) -> No
 def deletion(span: Span, *, at: datetime, limit: int) -> Select[Any]:
     """Make the query that deletes at most `limit` rows of a span, and returns them with all columns.
 
-    Its execution raises RowsKept where their term is not over, and LockNotTaken; COMMIT raises LockNotTaken
-    where a rule or a hold was changed since.
+    Executing the query raises RowsKept if the term of the rows is not over, and LockNotTaken. COMMIT raises
+    LockNotTaken if a rule or a hold was changed since.
     """
     of = span.subscription_id
     deleted = func.delete_expired(
         literal_column(f"NULL::{span.log}"),
         literal(span.level, TEXT),
-        # Not a parameter: parameters that are NULL are missing when the query is written out for COPY.
+        # Not a parameter: `compiled` leaves out parameters that are None, and so COPY would lack it.
         cast(null(), UUID_TYPE) if of is None else literal(of, UUID_TYPE),
         literal(span.start, INSTANT),
         literal(span.end, INSTANT),
@@ -130,7 +130,7 @@ def deletion(span: Span, *, at: datetime, limit: int) -> Select[Any]:
 
 
 def delete(tx: Transaction, span: Span, *, at: datetime, limit: int) -> int:
-    """Delete at most `limit` rows of a span; answers their number. Raises as `deletion` does."""
+    """Delete at most `limit` rows of a span; returns their number. Raises the errors of `deletion`."""
     query = select(func.count()).select_from(deletion(span, at=at, limit=limit).subquery())
     counted: int = tx.execute(query).scalar_one()
     return counted
@@ -143,14 +143,14 @@ def count(tx: Transaction, span: Span, *, at: datetime) -> int:
 
 
 def held(tx: Transaction, span: Span, *, at: datetime) -> list[HeldRows]:
-    """Count the rows of a span that are kept by holds alone, for each hold."""
+    """Count, for each hold, the rows of a span that only holds keep."""
     return [HeldRows(*row) for row in tx.execute(_HELD, _values(span, at))]
 
 
 def oldest(
     tx: Transaction, log: str, *, since: datetime | None = None, of: UUID | None = None
 ) -> datetime | None:
-    """The time of the oldest row of a log, of all or of one subscription, None without rows."""
+    """The time of the oldest row of a log, of all or of one subscription; None if there is no row."""
     table = TABLES[log]
     time = table.c[_TIME_OF[log]]
     query = select(time).order_by(time).limit(1)

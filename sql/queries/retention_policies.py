@@ -21,7 +21,7 @@ RuleKey = tuple[UUID | None, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyRow:
-    """A rule: for all without a subscription, for good without a number of days."""
+    """A rule. No subscription means all of them; no number of days means for good."""
 
     subscription_id: UUID | None
     level: str
@@ -44,7 +44,7 @@ def rules(tx: Transaction) -> list[PolicyRow]:
 
 
 def put(tx: Transaction, key: RuleKey, keep_days: int | None, *, at: datetime, by: str) -> None:
-    """Set a rule, a new or an existing one."""
+    """Set a rule, whether or not it exists."""
     subscription_id, level = key
     said = {"keep_days": keep_days, "changed_at": at, "changed_by": by}
     found = tx.execute(

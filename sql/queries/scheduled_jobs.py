@@ -27,7 +27,7 @@ SUCCEEDED, FAILED = "succeeded", "failed"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduleRow:
-    """Schedule of a job as an operator set it; None where the default holds."""
+    """Schedule of a job as an operator set it; for a value of None the default applies."""
 
     job: str
     cron: str | None
@@ -79,7 +79,7 @@ _RUN_COLUMNS = tuple(field.name for field in fields(RunRow))
 
 
 def try_lead(tx: Transaction) -> bool:
-    """Take the leader's lock until the transaction ends; False where another process has it.
+    """Take the leader's lock until the transaction ends; False if another process has it.
 
     A lock of the transaction works behind a pooler in transaction mode too.
     """
@@ -88,7 +88,7 @@ def try_lead(tx: Transaction) -> bool:
 
 
 def schedules(tx: Transaction) -> dict[str, list[ScheduleRow]]:
-    """Settings of schedules by job, oldest first; the last one holds now."""
+    """Settings of schedules by job, oldest first; the last one applies now."""
     found: dict[str, list[ScheduleRow]] = {}
     for row in tx.execute(select(_SCHEDULES).order_by(_SCHEDULES.c.changed_at)):
         found.setdefault(row.job, []).append(ScheduleRow(**row._mapping))
@@ -96,7 +96,7 @@ def schedules(tx: Transaction) -> dict[str, list[ScheduleRow]]:
 
 
 def installed_at(tx: Transaction) -> datetime | None:
-    """Time of the first start of Annals (its first operator key); None before."""
+    """Time of the first start of Annals, when the operator's key was made; None before the first start."""
     found: datetime | None = tx.execute(
         select(func.min(_KEYS.c.created_at)).where(_KEYS.c.subscription_id.is_(None))
     ).scalar_one()
@@ -109,12 +109,12 @@ def lock_schedules(tx: Transaction) -> None:
 
 
 def set_schedule(tx: Transaction, row: ScheduleRow) -> None:
-    """Add a setting of a job's schedule, which holds from `changed_at` on."""
+    """Add a setting of a job's schedule, which applies from `changed_at` on."""
     tx.execute(insert(_SCHEDULES).values({field.name: getattr(row, field.name) for field in fields(row)}))
 
 
 def add_run(tx: Transaction, row: RunRow) -> bool:
-    """Add a run, which takes its slot; False where the slot is taken."""
+    """Add a run, which takes its slot; False if the slot is taken."""
     values = {name: getattr(row, name) for name in _RUN_COLUMNS}
     statement = (
         insert(_RUNS).values(values).on_conflict_do_nothing(constraint="uq_job_runs_job_scheduled_for")
@@ -123,14 +123,14 @@ def add_run(tx: Transaction, row: RunRow) -> bool:
 
 
 def add_runs(tx: Transaction, rows: Sequence[RunRow]) -> None:
-    """Add runs for those slots that are not taken."""
+    """Add runs, except for slots that are taken."""
     if rows:
         values = [{name: getattr(row, name) for name in _RUN_COLUMNS} for row in rows]
         tx.execute(insert(_RUNS).on_conflict_do_nothing(constraint="uq_job_runs_job_scheduled_for"), values)
 
 
 def begin_waiting(tx: Transaction, run_id: UUID, *, process: str, at: datetime) -> bool:
-    """Begin a waiting run; False where it no longer waits."""
+    """Begin a waiting run; False if it no longer waits."""
     statement = (
         update(_RUNS)
         .where(_RUNS.c.run_id == run_id, _RUNS.c.state == WAITING)
@@ -148,7 +148,7 @@ def end_run(
     counts: Mapping[str, Any] | None,
     error: str | None,
 ) -> bool:
-    """Record the end of a run; False where it was recorded as interrupted meanwhile."""
+    """Record the end of a run; False if it was recorded as interrupted meanwhile."""
     statement = (
         update(_RUNS)
         .where(_RUNS.c.run_id == run_id, _RUNS.c.state == RUNNING)
@@ -183,7 +183,7 @@ def last_slots(tx: Transaction, jobs: Collection[str]) -> dict[str, datetime]:
 
 
 def last_runs(tx: Transaction, jobs: Collection[str], *, state: str | None = None) -> dict[str, RunRow]:
-    """Latest run of each job, or its latest run in a state."""
+    """Latest run of each job; with `state`, its latest run in this state."""
     found = {}
     for job in jobs:
         query = _read().where(_RUNS.c.job == job)

@@ -66,9 +66,9 @@ _DOCUMENTS = frozenset({"query_params", "request_body", "response_body"})
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 _TYPES = {name: _SERVER_LOGS.c[name].type.compile(_DIALECT) for name in _NAMES}
 
-# PostgreSQL refuses COPY into a table with row-level security to all roles that the policies bind, so rows
-# pass through a temporary table of the session. Behind a pooler the session may still have one of another
-# release: each shape has its own name.
+# PostgreSQL refuses COPY into a table with row-level security to all roles that the policies bind. So rows
+# are copied into a temporary table of the session first. Behind a pooler the session may still have such a
+# table of another release with other columns, so each set of columns has its own name.
 _PARTS = {
     "incoming": sql.Identifier("pg_temp", f"incoming_server_logs_{crc32(repr(_TYPES).encode()):08x}"),
     "names": sql.SQL(", ").join(map(sql.Identifier, _NAMES)),
@@ -76,7 +76,7 @@ _PARTS = {
         sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind)) for name, kind in _TYPES.items()
     ),
 }
-# A login that was granted no more than the service's role writes as the role of ingest.
+# Rows are written as the role of ingest, which has fewer rights, if the login was granted this role.
 _TAKE_ROLE = sql.SQL(
     "SELECT set_config('role', name, true) FROM (VALUES ('annals_ingest')) ingest (name)"
     " WHERE pg_has_role(session_user, name, 'SET')"
@@ -85,8 +85,8 @@ _MAKE = sql.SQL("CREATE TEMPORARY TABLE IF NOT EXISTS {incoming} ({columns}) ON 
     **_PARTS
 )
 _COPY = sql.SQL("COPY {incoming} ({names}) FROM STDIN").format(**_PARTS)
-# Rows of a connection that broke in COMMIT are there already. Without a conflict target, which would need the
-# right to read.
+# Rows are there already if the connection broke in an earlier COMMIT of them. No conflict target is named:
+# naming one would need the right to read.
 _STORE = sql.SQL(
     "INSERT INTO server_logs ({names}) SELECT {names} FROM {incoming} ON CONFLICT DO NOTHING"
 ).format(**_PARTS)
@@ -96,7 +96,7 @@ _REFUSALS = (psycopg.DataError, psycopg.IntegrityError, errors.RaiseException, e
 def copy_rows(tx: Transaction, rows: Sequence[ServerLogRow]) -> None:
     """Add rows; a row that is there already stays as it is.
 
-    Raises RowsRefused where PostgreSQL does not take the content of a row.
+    Raises RowsRefused if PostgreSQL does not take the content of a row.
     """
     connection = driver_of(tx)
     try:
@@ -118,9 +118,9 @@ def _field(row: ServerLogRow, name: str) -> object:
 def _has_status(status: str) -> ColumnElement[bool]:
     lowest, highest = int(status.replace("x", "0")), int(status.replace("x", "9"))
     column = _SERVER_LOGS.c.response_status
-    # Rows of one status are found in the order of time, rows of a class of them are not.
+    # An index finds rows of one status in the order of time, but not rows of a class of statuses.
     found = column == lowest if lowest == highest else column.between(lowest, highest)
-    # Written as in the index of failures, by which the planner finds that index.
+    # The condition is written as in the index of failures, so that the planner uses that index.
     return and_(found, FAILED) if lowest >= FIRST_FAILURE else found
 
 

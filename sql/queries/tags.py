@@ -28,7 +28,7 @@ class NewTag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnsettledRef:
-    """A row whose ref in git may be wrong; the right one names `tag_object`, or with None does not exist."""
+    """A tag's row whose ref in git may be wrong; the ref has to name `tag_object`, or with None not exist."""
 
     tag_id: UUID
     untagged_at: datetime | None
@@ -39,7 +39,7 @@ class UnsettledRef:
 
 
 def give(tx: Transaction, subscription_id: UUID, new: NewTag, at: datetime) -> None:
-    """Tag a version; raises UniqueConflict where it has a tag, or another version has this one."""
+    """Tag a version; raises UniqueConflict if it has a tag, or another version has this tag."""
     tx.execute(
         insert(_TAGS),
         {
@@ -73,7 +73,7 @@ def remove(tx: Transaction, subscription_id: UUID, version_id: UUID, *, by: UUID
 
 
 def owner(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID, tag: str) -> UUID | None:
-    """The version of a resource that has a tag."""
+    """The id of the version of a resource that has a tag."""
     query = select(_TAGS.c.version_id).where(
         _TAGS.c.subscription_id == subscription_id,
         _TAGS.c.resource_type == kind,
@@ -111,7 +111,7 @@ def unsettled(tx: Transaction, subscription_id: UUID) -> list[UnsettledRef]:
 
 
 def settle(tx: Transaction, subscription_id: UUID, refs: Sequence[UnsettledRef]) -> None:
-    """Record the refs of these rows as right, unless a row has changed since it was read.
+    """Record the refs of these rows as right, except for rows that have changed since they were read.
 
     The lock on refs keeps other processes from settling, but not from adding and removing tags.
     """

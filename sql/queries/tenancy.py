@@ -58,7 +58,7 @@ class KeyRow:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A stored key with its user; user and subscription are None for the operator's."""
+    """A stored key with its user; user and subscription are None for the operator's key."""
 
     key_id: UUID
     secret_hash: bytes
@@ -108,7 +108,7 @@ def update_closing(tx: Transaction, row: SubscriptionRow) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ClosedAt:
-    """The time since which a subscription can only be read, None where it can be changed."""
+    """The time since which a subscription can only be read, None if it can be changed."""
 
     closed_at: datetime | None
 
@@ -121,7 +121,7 @@ CLOSED_AT = Query(
 def subscriptions(
     tx: Transaction, only: UUID | None, *, before: UUID | None, limit: int
 ) -> list[SubscriptionRow]:
-    """Subscriptions, newest first; `only` one where the caller belongs to one."""
+    """Subscriptions, newest first; with `only`, no subscription but this one."""
     query = select(_SUBSCRIPTIONS).order_by(_SUBSCRIPTIONS.c.subscription_id.desc()).limit(limit)
     if only is not None:
         query = query.where(_SUBSCRIPTIONS.c.subscription_id == only)
@@ -140,14 +140,14 @@ def insert_user(
     role: str,
     at: datetime,
 ) -> None:
-    """Add a user and its actor; raises UniqueConflict where the username is taken."""
+    """Add a user and its actor; raises UniqueConflict if the username is taken."""
     actor = {"user_id": user_id, "subscription_id": subscription_id, "username": username}
     tx.execute(insert(_ACTORS), actor | {"email": email})
     tx.execute(insert(_USERS), actor | {"role": role, "created_at": at, "updated_at": at})
 
 
 def known(tx: Transaction, subscription_ids: Collection[UUID]) -> set[UUID]:
-    """The ones of some subscriptions that exist."""
+    """The given subscriptions that exist."""
     query = select(_SUBSCRIPTIONS.c.subscription_id)
     return set(tx.execute(query.where(among(_SUBSCRIPTIONS.c.subscription_id, subscription_ids))).scalars())
 
@@ -161,7 +161,7 @@ def is_actor(tx: Transaction, subscription_id: UUID, user_id: UUID) -> bool:
 
 
 def ensure_actor(tx: Transaction, subscription_id: UUID, *, user_id: UUID, username: str) -> None:
-    """Add an actor that is no user, unless it exists."""
+    """Add an actor that is not a user, unless it exists."""
     actor = {"user_id": user_id, "subscription_id": subscription_id, "username": username}
     tx.execute(upsert(_ACTORS).values(actor).on_conflict_do_nothing(index_elements=["user_id"]))
 
@@ -227,7 +227,7 @@ def insert_key(
     at: datetime,
     expires_at: datetime | None,
 ) -> None:
-    """Add a key; without subscription and user it is the operator's."""
+    """Add a key. No subscription and no user mean the operator's key."""
     tx.execute(
         insert(_KEYS),
         {
@@ -270,7 +270,7 @@ def keys(tx: Transaction, subscription_id: UUID, *, before: UUID | None, limit: 
 
 
 def delete_key(tx: Transaction, subscription_id: UUID, key_id: UUID) -> bool:
-    """Delete a key; False where it was deleted already."""
+    """Delete a key; False if it was deleted already."""
     query = (
         delete(_KEYS)
         .where(_KEYS.c.subscription_id == subscription_id, _KEYS.c.key_id == key_id)
@@ -279,7 +279,7 @@ def delete_key(tx: Transaction, subscription_id: UUID, key_id: UUID) -> bool:
     return tx.execute(query).one_or_none() is not None
 
 
-# The keys with some ids, as far as they exist, and the operator's.
+# The keys with the given ids, as far as they exist, and the operator's key.
 CREDENTIALS = Query(
     select(
         _KEYS.c.key_id,
@@ -304,7 +304,7 @@ CREDENTIALS = Query(
 
 
 def lock_operator(tx: Transaction) -> None:
-    """Lock the operator's key, which is looked for and made under this lock."""
+    """Take the lock under which the operator's key is looked for and made."""
     tx.execute(select(func.pg_advisory_xact_lock(OPERATOR_LOCK)))
 
 
@@ -324,7 +324,7 @@ LOCK_USER = Query(
 
 
 def operator_hash(tx: Transaction) -> bytes | None:
-    """The SHA-256 of the operator's key, None before there is one."""
+    """The SHA-256 of the operator's key, or None if it is not made yet."""
     query = select(_KEYS.c.secret_hash).where(_KEYS.c.subscription_id.is_(None))
     stored: bytes | None = tx.execute(query).scalar_one_or_none()
     return stored
@@ -337,7 +337,7 @@ def replace_operator_hash(tx: Transaction, secret_hash: bytes, at: datetime) -> 
 
 
 def note_login(tx: Transaction, key_id: UUID, *, at: datetime, since: datetime) -> bool:
-    """Record the use of a key; False where one was recorded at `since` or later."""
+    """Record the use of a key; False if one was recorded at `since` or later."""
     noted = _KEYS.c.last_login_at
     query = update(_KEYS).where(_KEYS.c.key_id == key_id, or_(noted.is_(None), noted < since))
     return tx.execute(query.values(last_login_at=at).returning(_KEYS.c.key_id)).one_or_none() is not None

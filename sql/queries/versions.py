@@ -49,22 +49,22 @@ class VersionColumns:
 class VersionRow(VersionColumns):
     """A version's metadata, with the columns that the API does not show.
 
-    `unversioned_changes` are the deletions and restores of the resource so far, or up to the next version.
+    `unversioned_changes` counts the deletions and restores of the resource before its next version.
     """
 
     git_blob_id: str
-    # Results of an earlier release, kept for retries, lack it.
+    # It has a default, since results that an earlier release stored for retries lack it.
     unversioned_changes: int = 0
 
     @property
     def changes(self) -> int:
-        """The number of the resource's last data change, as the data change history counts them."""
+        """The number of the resource's last data change, as the data change history counts."""
         return self.version_number + self.unversioned_changes
 
 
 @dataclass(frozen=True, slots=True)
 class NewVersionRow:
-    """A version to be written, without a tag and unpublished; `snapshot` is the canonical bytes."""
+    """A version to be written, which has no tag and is not published; `snapshot` is the canonical bytes."""
 
     row: VersionRow
     snapshot: bytes
@@ -73,7 +73,7 @@ class NewVersionRow:
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """A resource that has a history; where it `is_purged`, nothing else is left of it."""
+    """A resource that has a history; if it `is_purged`, nothing else is left of it."""
 
     is_purged: bool
 
@@ -110,9 +110,9 @@ def insert_rows(
     *,
     superseded: Collection[UUID],
 ) -> None:
-    """Add versions; the last of each resource becomes the current one, in place of a `superseded` one.
+    """Add versions. The last given one of each resource becomes current, in place of a `superseded` one.
 
-    Raises LimitExceeded where a snapshot is larger than JSONB can store.
+    Raises LimitExceeded if a snapshot is larger than JSONB can store.
     """
     last = {(new.row.resource_type, new.row.resource_id): new.row.version_id for new in rows}
     if superseded:
@@ -145,7 +145,7 @@ def insert_rows(
 
 
 def _of_kind(subscription_id: Any, kind: Any, at: Any) -> Select[Any]:
-    """The columns of VersionRow; the arguments are values, or parameters that stand for them."""
+    """Select the columns of VersionRow. The arguments are values, or parameters of the query."""
     v = _VERSIONS.c
     lease = and_(
         _CHECK_OUTS.c.version_id == v.version_id,
@@ -209,7 +209,7 @@ def current(
 
 @cache
 def trace(kind: str) -> Query[Traced]:
-    """Find out if a resource has a history, and still exists; None without a history."""
+    """Make the query that finds out if resources still exist. It has no row for one without a history."""
     v, table = _VERSIONS.c, TABLE_OF[kind]
     statement = (
         select(identity(kind).is_(None).label("is_purged"))
@@ -266,7 +266,7 @@ def page(
 def published(
     tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID, *, at: datetime
 ) -> VersionRow | None:
-    """The published version."""
+    """The published version of a resource."""
     return _one(tx, _of(subscription_id, kind, resource_id, at).where(_VERSIONS.c.is_published))
 
 
@@ -298,7 +298,7 @@ def by_tag(
 def by_commit(
     tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID, prefix: str, *, at: datetime
 ) -> list[VersionRow]:
-    """The versions whose commit begins with `prefix` (lower-case hex digits): two where it is ambiguous."""
+    """The versions whose commit id begins with `prefix` (lower-case hex digits); two if it is ambiguous."""
     query = _of(subscription_id, kind, resource_id, at)
     query = query.where(_VERSIONS.c.git_commit_hash.startswith(prefix, autoescape=True))
     return [VersionRow(**row._mapping) for row in tx.execute(query.limit(2))]
@@ -313,7 +313,7 @@ def as_of(
     number: int,
     at: datetime,
 ) -> dict[UUID, VersionRow]:
-    """The versions of some resources that were current at a commit of `main`, given by its place there."""
+    """The versions of the given resources that were current at the commit with a `number` on `main`."""
     ids = literal(list(resource_ids), ARRAY(Uuid()))
     wanted = func.unnest(ids).table_valued("resource_id").render_derived()
     past = _VERSIONS.alias("past")
@@ -329,7 +329,8 @@ def as_of(
         .limit(1)
         .lateral("newest")
     )
-    # On its own: joined with the rest, a planner that expects few versions executes this for each of them.
+    # A query of its own: if it were joined with the rest, a planner that expects few versions would execute
+    # it again for each of them.
     found = tx.execute(select(newest.c.version_id).select_from(wanted.join(newest, true()))).scalars().all()
     return {row.resource_id: row for row in by_ids(tx, subscription_id, kind, found, at=at)}
 
