@@ -1,6 +1,6 @@
--- The newest live workflows below an id, at most so many, with those of some connectors that the current version
--- of each names: as the text of a `connector_id`, at any depth of the definition. The connectors are NULL once the
--- workflows before take more bytes, as stored, than one query may search.
+-- At most `most` live workflows with ids below `before`, newest first. With each are the given connectors that its
+-- current version names as the text of a `connector_id`, at any depth of the definition. The connectors are NULL once
+-- the documents of the workflows before take as many bytes, as stored, as one query may search.
 WITH scanned AS MATERIALIZED (
     SELECT workflow_id, name FROM workflows
     WHERE subscription_id = :subscription_id AND deleted_at IS NULL AND workflow_id < :before
@@ -12,7 +12,7 @@ WITH scanned AS MATERIALIZED (
         SELECT version_data FROM versions
         WHERE subscription_id = :subscription_id AND resource_type = 'workflow'
         AND resource_id = scanned.workflow_id AND is_current
-        -- One at a time, by the index: a join would read every current version.
+        -- LIMIT 1 finds one version at a time, by the index. A join would read every current version.
         LIMIT 1
     ) AS current ON true
 )

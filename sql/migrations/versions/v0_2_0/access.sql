@@ -4,7 +4,7 @@
 GRANT USAGE ON SCHEMA public TO annals_service, annals_ingest, annals_retention;
 
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO annals_service, annals_retention;
--- These two are the owner's alone: checked functions write and compare them.
+-- Only the owner may read these two tables: its checked functions write them and compare their rows.
 REVOKE SELECT ON late_writes, rules_seen FROM annals_service, annals_retention;
 
 GRANT INSERT, UPDATE ON
@@ -32,7 +32,7 @@ GRANT UPDATE (released_by, released_at, release_reason) ON legal_holds TO annals
 GRANT INSERT ON execution_logs, node_execution_logs, server_logs TO annals_ingest;
 GRANT INSERT ON archives TO annals_retention;
 
--- Functions that are granted to nobody are called by the others, or by an operator who is the owner.
+-- Functions that are granted to no role are called by other functions, or by an operator as the owner.
 REVOKE EXECUTE ON FUNCTION
     cascade_delete_workspace, retention_log, retention_cutoff, retention_held, retention_window, retention_is_held,
     retention_rules, keep_rules, check_rules_seen, delete_expired, count_expired, count_held, log_keeps,
@@ -44,7 +44,7 @@ GRANT EXECUTE ON FUNCTION
     purge_rows, purge_subscription
 TO annals_retention;
 
--- The queries name the subscription themselves; row-level security is the second wall, for a query that forgets.
+-- Each query names its subscription. Row-level security is the second wall, for a query that forgets to.
 DO $walls$
 DECLARE
     v_table TEXT;

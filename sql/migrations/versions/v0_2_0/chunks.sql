@@ -1,16 +1,17 @@
--- Drop of expired chunks. TimescaleDB is named in texts alone: without it there are no chunks, and rows are deleted
--- in batches. A chunk is guarded, archived, and dropped in three transactions; see
+-- Drop of expired chunks. TimescaleDB is named only in dynamic SQL, since it may be missing: then there are no chunks,
+-- and rows are deleted in batches. A chunk is guarded, archived, and dropped in three transactions; see
 -- docs/decisions/0021-compared-at-the-end.md.
 
--- The transactions that added to a chunk since it was guarded, by PostgreSQL's numbers of both.
+-- The transactions that added to a chunk after it was guarded. A row has the oid of the chunk and the number of the
+-- transaction.
 CREATE TABLE late_writes (
     chunk BIGINT NOT NULL,
     written_by BIGINT NOT NULL,
     CONSTRAINT pk_late_writes PRIMARY KEY (chunk, written_by)
 );
 
--- The chunks of a log, oldest first, each with its bytes on the disk and the planner's estimate of its rows; none for
--- a plain table.
+-- The chunks of a log, oldest first, each with its bytes on the disk and the planner's estimate of its rows. A plain
+-- table has no chunks.
 CREATE FUNCTION log_chunks(p_log TEXT) RETURNS TABLE (
     range_start TIMESTAMP WITH TIME ZONE, range_end TIMESTAMP WITH TIME ZONE, bytes BIGINT, planned_rows BIGINT
 ) LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $chunks$
@@ -36,7 +37,7 @@ BEGIN
 END
 $note$;
 
--- The name of the chunk of a log with exactly this range. Raises no_data_found where there is none.
+-- The name of the chunk of a log with exactly this range. Raises no_data_found if there is no such chunk.
 CREATE FUNCTION log_chunk(p_log TEXT, p_from TIMESTAMP WITH TIME ZONE, p_until TIMESTAMP WITH TIME ZONE)
 RETURNS TEXT LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $chunk$
 DECLARE
@@ -56,7 +57,7 @@ BEGIN
 END
 $chunk$;
 
--- Lock a chunk. Raises no_data_found, as `log_chunk` does, where another transaction drops it meanwhile.
+-- Lock a chunk. Raises no_data_found, as `log_chunk` does, if another transaction drops the chunk meanwhile.
 CREATE FUNCTION lock_chunk(p_name TEXT, p_mode TEXT) RETURNS REGCLASS LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms' AS $lock$
 BEGIN
@@ -67,9 +68,9 @@ EXCEPTION WHEN undefined_table THEN
 END
 $lock$;
 
--- Begin to note the transactions that add to a chunk; answers the chunk's oid and the number of those noted before. A
--- transaction that begins afterwards sees every row of the chunk but those of noted transactions. Writers neither
--- wait nor fail.
+-- Begin to note the transactions that add to a chunk. Returns the chunk's oid, and how many transactions were noted
+-- before. A transaction that begins afterwards sees every row of the chunk, except for the rows of noted transactions.
+-- Writers neither wait nor fail.
 CREATE FUNCTION guard_chunk(
     p_log TEXT, p_from TIMESTAMP WITH TIME ZONE, p_until TIMESTAMP WITH TIME ZONE,
     OUT chunk BIGINT, OUT late_writes BIGINT
@@ -92,8 +93,8 @@ END
 $guard$;
 
 -- Drop the chunk of a log with exactly this range. All of its rows have to be expired and not held, and no
--- transaction may have added to it since `guard_chunk` answered p_chunk and p_late_writes. The oid tells whether the
--- guarded chunk was dropped since and another one made in its place.
+-- transaction may have added to it since `guard_chunk` returned p_chunk and p_late_writes. The oid p_chunk shows if the
+-- guarded chunk was dropped and another chunk made in its place.
 CREATE FUNCTION drop_expired_chunk(
     p_log TEXT, p_from TIMESTAMP WITH TIME ZONE, p_until TIMESTAMP WITH TIME ZONE, p_at TIMESTAMP WITH TIME ZONE,
     p_chunk BIGINT, p_late_writes BIGINT

@@ -1,5 +1,5 @@
--- The only ways by which rows of a closed subscription are deleted: a number of them a call, while it is due to be
--- purged.
+-- The only functions that delete the rows of a closed subscription: a limited number of rows a call, and only if the
+-- subscription is due to be purged.
 
 -- Raise object_not_in_prerequisite_state for a subscription that is not closed, due and exported, or is held. Until
 -- the transaction ends nobody can reopen it or place a hold.
@@ -69,9 +69,9 @@ BEGIN
 END
 $purge$;
 
--- Delete at most p_limit rows of one of the other tables, in the order of their dependence; answers the table and the
--- number of rows, or no row where nothing is left. These stay: the row of the subscription, its legal holds, its
--- audit log and its change history.
+-- Delete at most p_limit rows of one of the other tables, a table before those that it refers to. Returns the table and
+-- the number of rows, or no row if nothing is left. These rows stay: the subscription's own, its legal holds, its audit
+-- log and its change history.
 CREATE FUNCTION purge_subscription(
     p_subscription_id UUID,
     p_at TIMESTAMP WITH TIME ZONE,

@@ -24,7 +24,7 @@ CREATE UNIQUE INDEX uq_deletion_requests_waiting
 CREATE INDEX ix_deletion_requests_waiting
     ON deletion_requests (subscription_id, requested_at, request_id) WHERE done_at IS NULL;
 
--- The specification's function, for operators. SQL can't write git, so the function asks: the service deletes, within
+-- The specification's function, for operators. SQL can't write git, so it adds a request: the service deletes, within
 -- about a second, in one commit and with all its records (docs/decisions/0017-cascade-in-sql.md). The counts are of
 -- the resources that are live now. It acts as the owner: a role that is granted EXECUTE needs no right on any table.
 CREATE FUNCTION cascade_delete_workspace(

@@ -36,8 +36,8 @@ CREATE TABLE legal_hold_moves (
 CREATE INDEX ix_legal_hold_moves_subscription_id_resource_id ON legal_hold_moves (subscription_id, resource_id);
 
 -- Everything that is held at an instant, of one subscription or of all: whole subscriptions, users, and resources
--- with each resource that is or ever was below them, also those that are deleted for good. By indexes: there are many
--- steps, and most find nothing.
+-- with each resource that is or ever was below them, even if it is deleted for good. Rows are found by indexes, not by
+-- scans of whole tables: the recursion has many steps, and most of them find nothing.
 CREATE FUNCTION retention_held(p_subscription_id UUID, p_at TIMESTAMP WITH TIME ZONE)
 RETURNS TABLE (hold_id UUID, subscription_id UUID, scope TEXT, id TEXT)
 LANGUAGE sql STABLE

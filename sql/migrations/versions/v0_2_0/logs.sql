@@ -150,7 +150,8 @@ CREATE INDEX ix_server_logs_user_id_created_at ON server_logs (user_id, created_
 CREATE INDEX ix_server_logs_created_at_log_id ON server_logs (created_at, log_id);
 CREATE INDEX ix_server_logs_subscription_id_response_status_created_at
     ON server_logs (subscription_id, response_status, created_at) WHERE response_status >= 400;
--- A class of statuses is found among the failures in the order of its pages, one status by the index before.
+-- A page of a class of statuses is read from these two indexes of all failures; a page of one status is read from the
+-- indexes with the status.
 CREATE INDEX ix_server_logs_failures ON server_logs (created_at, log_id) WHERE response_status >= 400;
 CREATE INDEX ix_server_logs_failures_of_subscription
     ON server_logs (subscription_id, created_at, log_id) WHERE response_status >= 400;
@@ -208,8 +209,8 @@ CREATE TABLE audit_policies (
         FOREIGN KEY(subscription_id) REFERENCES subscriptions (subscription_id)
 );
 
--- The second wall behind the grants. Neither a grant that somebody adds by mistake nor a superuser can rewrite a log:
--- only the owner passes, and so the checked functions of retention.
+-- The second wall behind the grants. Neither a role with a grant that somebody added by mistake nor a superuser can
+-- rewrite a log: only the owner can, and so the checked functions of retention, which act as the owner.
 CREATE FUNCTION refuse_rewriting() RETURNS trigger LANGUAGE plpgsql AS $refuse$
 BEGIN
     IF current_user = 'annals_owner' THEN

@@ -1,9 +1,9 @@
 -- Deletion of expired rows. Checked functions, which act as the owner, are the only way to delete rows of a log. They
--- decide by the rules and holds of this moment which rows are expired, whatever the caller takes for expired. The
--- time of now is the caller's, as everywhere.
+-- decide by the present rules and holds which rows are expired, whatever the caller believes. The caller gives the
+-- present time, as everywhere.
 --
--- Nobody waits while rows are archived, counted or looked at. The rules that this relies on may change meanwhile:
--- they are compared at the end, under locks of a moment, and nothing is deleted where they have changed.
+-- Nobody waits while rows are archived, counted or searched. The rules may change meanwhile. So they are compared at
+-- the end, under locks of a moment, and nothing is deleted if they have changed.
 
 CREATE TABLE retention_policies (
     policy_id UUID NOT NULL,
@@ -23,7 +23,7 @@ CREATE TABLE retention_policies (
 CREATE UNIQUE INDEX uq_retention_policies_platform ON retention_policies (level) WHERE subscription_id IS NULL;
 CREATE UNIQUE INDEX uq_retention_policies_subscription_id_level ON retention_policies (subscription_id, level);
 
--- The rules by which a transaction found rows to delete, until it ends.
+-- The rules by which a transaction found rows to delete, stored until the transaction ends.
 CREATE UNLOGGED TABLE rules_seen (
     seen_by BIGINT NOT NULL,
     rules TEXT NOT NULL,
@@ -38,8 +38,8 @@ FROM (VALUES
     ('user_actions', NULL::integer), ('data_changes', NULL)
 ) AS specified (level, keep_days);
 
--- The columns of a log that retention needs: its time and id, the level of a row, and those that name a user or
--- resource.
+-- The columns of a log that retention needs: its time and id, the level of a row, and the columns that name a user or
+-- a resource.
 CREATE FUNCTION retention_log(
     p_log TEXT, OUT time_column TEXT, OUT id_column TEXT, OUT level TEXT, OUT levels TEXT[],
     OUT users TEXT[], OUT resources TEXT[]
@@ -69,8 +69,8 @@ BEGIN
 END
 $log$;
 
--- The instant before which rows are expired, NULL where they are kept for good. A subscription's own rule comes
--- before the rule for all.
+-- The instant before which rows are expired, or NULL if they are kept for good. A subscription's own rule replaces the
+-- rule for all.
 CREATE FUNCTION retention_cutoff(p_level TEXT, p_subscription_id UUID, p_at TIMESTAMP WITH TIME ZONE)
 RETURNS TIMESTAMP WITH TIME ZONE LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $cutoff$
 SELECT p_at - make_interval(hours => 24 * keep_days) FROM public.retention_policies
@@ -78,9 +78,9 @@ WHERE level = p_level AND (subscription_id = p_subscription_id OR subscription_i
 ORDER BY subscription_id NULLS LAST LIMIT 1
 $cutoff$;
 
--- The rows `r` of a log that a caller asks for, as the text of a condition: those of a level, from $2 until before
--- $3, of the subscription $1, or where that is NULL of all subscriptions without a rule of their own. Raises RK001
--- where one of them may be within its term.
+-- The condition, as a text, that a row `r` of a log is of a level, from $2 until before $3, and of the subscription $1.
+-- If $1 is NULL, the row is of any subscription that has no rule of its own. Raises RK001 if such a row may be within
+-- its term.
 CREATE FUNCTION retention_window(
     p_log TEXT, p_level TEXT, p_subscription_id UUID, p_until TIMESTAMP WITH TIME ZONE, p_at TIMESTAMP WITH TIME ZONE
 ) RETURNS TEXT LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $window$
@@ -141,7 +141,7 @@ FROM (
 ) AS rules (rule)
 $rules$;
 
--- Raise lock_not_available where the rules have changed since p_rules was read, or are being changed; else lock them
+-- Raise lock_not_available if the rules have changed since p_rules was read, or are being changed. Otherwise lock them
 -- until the transaction ends.
 CREATE FUNCTION keep_rules(p_rules TEXT) RETURNS VOID LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp SET lock_timeout = '10ms' AS $keep$
@@ -158,8 +158,8 @@ BEGIN
 END
 $keep$;
 
--- Compare the rules at COMMIT. A hold or a rule that was made since the rows were found keeps them, and whoever makes
--- one never waits for long.
+-- Compare the rules at COMMIT. So a hold or a rule that was made after the rows were found keeps these rows, and nobody
+-- who makes a hold or a rule waits for long.
 CREATE FUNCTION check_rules_seen() RETURNS TRIGGER LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $check$
 BEGIN
@@ -173,7 +173,7 @@ DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_rules_seen();
 
 -- Delete at most p_limit rows of the log whose row type `p_row` has, which are past their term and not held, and
 -- return them: they are archived in the transaction that deletes them. The rules are noted here and compared at
--- COMMIT. Each row is found by its key: the planner would rather read the whole log.
+-- COMMIT. Hash and merge joins are off, so that each row is found by its key: the planner would read the whole log.
 CREATE FUNCTION delete_expired(
     p_row ANYELEMENT, p_level TEXT, p_subscription_id UUID,
     p_from TIMESTAMP WITH TIME ZONE, p_until TIMESTAMP WITH TIME ZONE, p_at TIMESTAMP WITH TIME ZONE, p_limit INTEGER
@@ -234,8 +234,8 @@ BEGIN
 END
 $count$;
 
--- The number of expired rows that each hold keeps, and the time of the oldest. By hash: thousands of resources may be
--- held, which the planner does not know.
+-- The number of expired rows that each hold keeps, and the time of the oldest. Nested loops are off: the planner does
+-- not know that thousands of resources may be held, for which it has to use a hash.
 CREATE FUNCTION count_held(
     p_log TEXT, p_level TEXT, p_subscription_id UUID,
     p_from TIMESTAMP WITH TIME ZONE, p_until TIMESTAMP WITH TIME ZONE, p_at TIMESTAMP WITH TIME ZONE

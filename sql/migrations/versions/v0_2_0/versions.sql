@@ -36,7 +36,7 @@ CREATE UNIQUE INDEX uq_versions_current ON versions (resource_type, resource_id)
 CREATE UNIQUE INDEX uq_versions_published ON versions (resource_type, resource_id) WHERE is_published;
 CREATE UNIQUE INDEX uq_versions_tag
     ON versions (subscription_id, resource_type, resource_id, version_tag) WHERE version_tag IS NOT NULL;
--- These two answer what existed at a commit or an instant.
+-- These two indexes find the resources that existed at a commit or an instant.
 CREATE INDEX ix_versions_subscription_id_created_at_commit_number
     ON versions (subscription_id, created_at, commit_number);
 CREATE INDEX ix_versions_first
@@ -96,7 +96,7 @@ CREATE INDEX ix_check_outs_version_id ON check_outs (version_id);
 CREATE UNIQUE INDEX uq_check_outs_open ON check_outs (resource_type, resource_id) WHERE released_at IS NULL;
 CREATE INDEX ix_check_outs_running
     ON check_outs (subscription_id, checked_out_at, check_out_id) WHERE released_at IS NULL;
--- Who had checked out a resource at an instant.
+-- Finds the user who had checked out a resource at an instant.
 CREATE INDEX ix_check_outs_subscription_id_resource_id_checked_out_at
     ON check_outs (subscription_id, resource_id, checked_out_at);
 -- Check-outs to release are found by the time at which they expire.
@@ -121,7 +121,7 @@ CREATE TABLE publications (
 );
 CREATE INDEX ix_publications_version_id ON publications (version_id);
 CREATE UNIQUE INDEX uq_publications_open ON publications (resource_type, resource_id) WHERE unpublished_at IS NULL;
--- The version of a resource that was published at an instant.
+-- Finds the version of a resource that was published at an instant.
 CREATE INDEX ix_publications_subscription_id_resource_id_published_at
     ON publications (subscription_id, resource_id, published_at);
 
