@@ -81,7 +81,7 @@ def _descends(process: _Process, found: dict[int, _Process], ancestor: int) -> b
 
 
 def _is_foreign(command: str, database: str, oid: int) -> bool:
-    """Return True if a server process works for another database, by its title."""
+    """Return True if a server process works for another database, which its title names."""
     title = command.removeprefix("postgres: ").split()
     if "Scheduler" in title:
         return str(oid) not in title

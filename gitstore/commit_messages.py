@@ -68,10 +68,10 @@ def compose(
     time: datetime,
     description: str | None = None,
 ) -> str:
-    """Compose a message: `git interpret-trailers --parse` gives these trailers alone, whatever the body.
+    """Compose a message from its parts; raises ValueError for a subject of blanks.
 
-    `restored` is the id of the deletion that the commit undoes; `time` is aware. Raises ValueError for a
-    subject of blanks.
+    `git interpret-trailers --parse` finds exactly these trailers in it, whatever the body is. `restored` is
+    the id of the deletion that the commit undoes; `time` is aware.
     """
     subject = _DEFUSED.sub(" ", " ".join(_clean(subject).split()))
     if not subject:

@@ -13,8 +13,7 @@ def write_file(path: Path, chunks: Sequence[bytes], mode: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         rest = memoryview(b"".join(chunks))
-        # Each system call releases the interpreter's lock and has to take it again. A file object makes six
-        # calls.
+        # Each system call releases the interpreter's lock and has to take it again. A file object makes six.
         while rest:
             rest = rest[os.write(descriptor, rest) :]
         os.fsync(descriptor)

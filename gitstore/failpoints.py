@@ -55,8 +55,7 @@ OF_RETENTION: Final = (
     "rows-recorded",
     "rows-gone",
 )
-# Every place of the scheduled job that purges closed subscriptions, in the order in which the job passes
-# them.
+# Every place of the scheduled job that purges closed subscriptions, in the order of their passing.
 OF_PURGING: Final = (
     "rows-exported",
     "export-noted",

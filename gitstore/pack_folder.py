@@ -16,18 +16,18 @@ from gitstore.errors import MaintenanceFailed, RepositoryMissing, StoreUnavailab
 _UPKEEP = "upkeep"
 # An index, version 2: magic, version and fan-out, then the ids; at the end two checksums.
 _IDS, _ENDING, _ENTRY = 8 + 4 * 256, 40, 20 + 4 + 4
-# Ids of objects that are held in memory at once: 80 MB, for as many as 200,000 versions have.
+# The number of object ids in memory at once: 80 MB, for as many objects as 200,000 versions have.
 _PORTION = 1_000_000
 _READ_BYTES = 20 * 10_000
 # As git's own geometric repack: every pack holds at least twice as many objects as the next smaller one.
 _FACTOR = 2
 # The index is removed first: without it no reader looks for the pack.
 _SUFFIXES = (".idx", ".pack", ".rev", ".bitmap", ".mtimes")
-# Git's names for unfinished files; upkeep alone starts a git that writes here.
+# Git's names for unfinished files; only upkeep starts a git that writes here.
 _GITS_TEMPORARY = re.compile(r"(\.tmp-\d+-.*|tmp_(pack|idx|rev|bitmap|mtimes)_[A-Za-z0-9]{6})")
 _OUR_TEMPORARY = re.compile(r"tmp_[0-9a-f]{32}\.(pack|idx)")
 _PACK_FILE = re.compile(r"(pack-[0-9a-f]{40})(\.[a-z]+)")
-# A pack is without its index, and a temporary file nameless, for milliseconds; longer where disks are slow.
+# A new pack lacks its index, and a temporary file its name, for milliseconds; longer on slow disks.
 LEFTOVER_SECONDS = 3600.0
 
 
@@ -114,7 +114,7 @@ def count(path: Path) -> int:
 
 
 def deltified(found: Sequence[Pack]) -> Pack | None:
-    """Find the pack of the last deep run, which has a bitmap; the largest, where a crash left two."""
+    """Find the pack of the last deep run, which has a bitmap; the largest one if a crash left two."""
     return max((pack for pack in found if pack.has_bitmap), key=lambda pack: pack.objects, default=None)
 
 
@@ -159,7 +159,7 @@ def absent(path: Path, old: Collection[str], new: Collection[str]) -> Iterator[s
 def check_holds_all(
     path: Path, old: Collection[str], new: Collection[str], *, without: Collection[bytes] = ()
 ) -> None:
-    """Raise MaintenanceFailed unless every object of some packs, except `without`, is in the new ones too."""
+    """Raise MaintenanceFailed unless the new packs have every object of old packs, except `without`."""
     try:
         for portion in absent(path, old, new):
             for missing in portion.difference(without):
@@ -200,10 +200,10 @@ def last_replaced(path: Path) -> int:
 
 @contextmanager
 def held(path: Path) -> Iterator[int | None]:
-    """Lock the upkeep of a repository on this host; None where another process has the lock.
+    """Lock the upkeep of a repository on this host; yields None if another process has the lock.
 
-    Yields the descriptor of the lock: a process that inherits it keeps the lock until it ends, so that no
-    second git starts beside one whose parent was killed. Raises RepositoryMissing.
+    The value is the descriptor of the lock: a process that inherits it keeps the lock until it ends, so that
+    no second git starts beside one whose parent was killed. Raises RepositoryMissing.
     """
     if not path.is_dir():
         raise RepositoryMissing(str(path))
@@ -218,7 +218,7 @@ def held(path: Path) -> Iterator[int | None]:
         try:
             yield descriptor
         finally:
-            # Closing alone would leave the lock, for an instant, to a process that another thread starts.
+            # Closing is not enough: a process that another thread starts could keep the lock for an instant.
             fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:
         os.close(descriptor)

@@ -64,8 +64,8 @@ def settle_tags(path: Path, wanted: Mapping[str, str | None]) -> None:
                 if pygit2.Oid(hex=target) not in repository:
                     raise ObjectMissing(target)
                 _write(path, ref, present, target)
-            # A ref that was right already is synced, too: the process that wrote it may have been killed
-            # before that.
+            # A ref that was right is synced, too: the process that wrote it may have been killed before its
+            # sync.
             _sync_parents(path / ref, path / "refs")
 
 
@@ -76,8 +76,7 @@ def _opened(path: Path) -> Iterator[pygit2.Repository]:
         with translated():
             yield repository
     finally:
-        # The repository is part of a reference cycle: it would keep its files open until the next garbage
-        # collection.
+        # A reference cycle holds the repository: its files would stay open until the next garbage collection.
         repository.free()
 
 

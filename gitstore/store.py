@@ -88,8 +88,7 @@ class Store:
                     passing("repository-named")
             elif subscription_id in self._durable:
                 return path
-            # A repository that another process created is synced, too: that process may have been killed
-            # after its rename.
+            # A repository of another process is synced, too: that one may have been killed after its rename.
             sync_folder(self._root)
         self._durable.add(subscription_id)
         return path

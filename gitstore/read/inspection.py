@@ -50,8 +50,8 @@ def read_refs(path: Path) -> Refs:
     with translated():
         refs = Refs(_shown(_content(path / "HEAD") or b""))
         locks = [path / "HEAD.lock", path / "packed-refs.lock"]
-        # Loose refs are read first: pack-refs writes the packed file before it removes them, so none is
-        # missed.
+        # Loose refs are read first, so that none is missed: pack-refs writes the packed file, then removes
+        # them.
         loose = {}
         # Unlike rglob, os.walk tolerates folders that are removed meanwhile.
         for folder, _, names in os.walk(path / "refs"):

@@ -16,8 +16,7 @@ from tempfile import TemporaryDirectory
 from gitstore.errors import translated
 from gitstore.git import environment, started
 
-# Diffs at once in one process. Git takes some 15 times the bytes of a text in memory: 570 MB for two texts of
-# 36 MB.
+# Diffs at once in one process. Git takes 15 times the bytes of a text in memory: 570 MB for two of 36 MB.
 RUNNING_AT_ONCE = 2
 
 _SLOTS = threading.BoundedSemaphore(RUNNING_AT_ONCE)

@@ -42,7 +42,7 @@ def _lines(request: bytes) -> Iterator[bytes]:
         if not re.fullmatch(rb"[0-9a-fA-F]{4}", digits):
             raise ValueError("a pkt-line has no length")
         length = int(digits, 16)
-        # Flush, delimiter and end of response.
+        # The markers: flush, delimiter and end of response.
         if length in (0, 1, 2):
             position += 4
             continue

@@ -79,7 +79,7 @@ class Process:
         except ConnectionError:
             received = b""
         if not received:
-            # The starter has died. It reports each end at once, so the id is still this process's.
+            # The starter has died. It reports each end at once, so no other process can have got this id.
             with suppress(ProcessLookupError):
                 os.killpg(self._leader, signal.SIGKILL)
         self._status = int(received or -signal.SIGKILL)
@@ -137,7 +137,7 @@ class Starter:
             try:
                 socket.send_fds(self._connected(), [request], theirs)
             except ConnectionError:
-                # The program has died, and its end is not known yet.
+                # The starter has died, and its end is not known yet.
                 self.close()
                 socket.send_fds(self._connected(), [request], theirs)
             on_error.pop_all()

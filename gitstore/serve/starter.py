@@ -2,7 +2,7 @@
 
 It is run as a file, so that it imports the standard library alone. Its standard input is a socket of packets
 (`unix(7)`, SOCK_SEQPACKET). Each packet is one command as JSON, `[arguments, environment]`, with four
-descriptors: of the three streams, and of a socket of packets. On that it sends the process's id, or the
+descriptors: of the three streams, and of a socket of packets. On the latter it sends the process's id, or the
 error's negative number, and at the end the exit status. Shutting that socket down ends the process; closing
 standard input, as the death of the API worker does, ends them all.
 """
@@ -80,7 +80,7 @@ class _StartedProcesses:
             # This comes before any start, so that no process inherits the streams of another.
             os.set_inheritable(descriptor, False)
         if len(descriptors) < _DESCRIPTORS:
-            # The kernel dropped descriptors at the limit on open files; closing the rest reports this to the
+            # At the limit on open files the kernel drops descriptors. Closing the rest reports it to the
             # caller.
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -139,8 +139,7 @@ def _give_way(leader: int) -> None:
     with suppress(OSError):
         os.setpriority(os.PRIO_PGRP, leader, NICENESS)
     with suppress(OSError), open(f"/proc/{leader}/autogroup", "w") as autogroup:  # noqa: PTH123 - `pathlib` is large
-        # The file is missing on a kernel without autogroups; only root may write to it more than ten times a
-        # second.
+        # A kernel without autogroups has no such file; only root may write more than ten times a second.
         autogroup.write(str(NICENESS))
 
 

@@ -139,7 +139,7 @@ class UploadPack:
             if status != 0:
                 raise UploadPackFailed(f"status {status}: {await complaint}")
         finally:
-            # All necessary steps precede the first wait, which may be cancelled again.
+            # All necessary steps come before the first wait, since that may be cancelled again.
             timer.cancel()
             feeding.cancel()
             complaint.cancel()
@@ -169,7 +169,7 @@ class UploadPack:
 
 
 def advertises_refs(protocol: str | None) -> bool:
-    """Check whether the advertisement for a client with this `Git-Protocol` header has the refs."""
+    """Check whether the advertisement for a client with this `Git-Protocol` header lists the refs."""
     return protocol != _PROTOCOL_2
 
 
@@ -187,8 +187,7 @@ async def _feed(stdin: asyncio.StreamWriter, request: bytes | AsyncIterator[byte
     chunks = _once(request) if isinstance(request, bytes) else request
     try:
         async for chunk in chunks:
-            # This check is needed because uvloop, unlike asyncio, refuses to write to a pipe that git has
-            # closed.
+            # uvloop, unlike asyncio, refuses to write to a pipe that git has closed.
             if stdin.is_closing():
                 return
             stdin.write(chunk)

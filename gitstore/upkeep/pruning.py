@@ -18,7 +18,7 @@ from gitstore.errors import translated
 from gitstore.upkeep.git_process import MaintenanceGit
 
 GRACE = timedelta(weeks=2)
-# In the repository's folder: git has no file of this name.
+# A file in the repository's folder; git has none of this name.
 _FOUND = "unreachable"
 PRUNE_SECONDS = 6 * 3600.0
 
@@ -106,7 +106,7 @@ def _note(path: Path, found: dict[str, datetime]) -> None:
     content = json.dumps({oid: since.isoformat() for oid, since in found.items()}).encode()
     temporary = path / f"{_FOUND}.new"
     with translated():
-        # Left by a run that was killed: this one has the lock.
+        # The file was left by a run that was killed, since this run has the lock.
         temporary.unlink(missing_ok=True)
         write_file(temporary, [content], 0o644)
         temporary.rename(path / _FOUND)

@@ -20,8 +20,7 @@ from gitstore.errors import translated
 from gitstore.pack_folder import Pack
 from gitstore.upkeep.git_process import MaintenanceGit, Watch
 
-# With 64 packs, a miss costs libgit2 half a millisecond, and a merge 0.2 s: docs/operations/upkeep.md has the
-# figures.
+# With 64 packs, a miss costs libgit2 0.5 ms, and a merge 0.2 s: figures of docs/operations/upkeep.md.
 MANY_PACKS = 64
 MANY_LOOSE_REFS = 64
 # Once half as many objects were added as the deltified pack holds, all deltas are sought anew: git then looks
@@ -108,8 +107,7 @@ class Upkeep:
         merged = pack_folder.geometric(pack_folder.packs(self._path))
         if len(merged) < 2:
             return 0
-        # The objects are named one by one: given packs, git would walk the whole history below them for their
-        # paths.
+        # The objects are named one by one: given packs, git would walk the whole history below for paths.
         ids = pack_folder.object_ids(self._path, [pack.name for pack in merged])
         given = "".join(f"{oid.hex()}\n" for oid in ids).encode()
         new = self.git.pack("--window=0", given=given, deadline_seconds=CONSOLIDATION_SECONDS)

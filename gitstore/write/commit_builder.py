@@ -39,7 +39,7 @@ _KIND: dict[int, Kind] = {
 
 @dataclass(frozen=True)
 class Commit:
-    """A commit that was built: ids of 40 hex digits, `blob_ids` are those it wrote, by path."""
+    """A commit that was built; ids are 40 hex digits, and `blob_ids` are the blobs that it wrote, by path."""
 
     commit_id: str
     tree_id: str
@@ -52,7 +52,7 @@ _Changes = dict[str, dict[str, dict[str, pygit2.Oid | None]]]
 
 @dataclass(slots=True)
 class _Tip:
-    """The tip of a branch in the batch: its last commit and the tree of that."""
+    """The tip of a branch in the batch: its last commit, and the tree of that commit."""
 
     head: pygit2.Oid | None = None
     tree: pygit2.Oid | None = None
@@ -131,7 +131,7 @@ class CommitBuilder:
         return Commit(str(head), str(tree), blob_ids)
 
     def tag(self, *, name: str, target: str, message: str, actor: Identity, time: datetime) -> str:
-        """Build an annotated tag of a commit, and return its id; `name` is that under `refs/tags/`."""
+        """Build an annotated tag of a commit, and return its id; `name` is its name under `refs/tags/`."""
         tagger = _signature(actor, time)
         header = (
             f"object {pygit2.Oid(hex=target)}\ntype commit\ntag {name}\n"
@@ -259,7 +259,7 @@ class CommitBuilder:
     def _spliced(
         self, data: bytes, entries: Mapping[str, pygit2.Oid | None], mode: FileMode
     ) -> pygit2.Oid | None:
-        """Write the tree with other objects in existing entries; None where one of them is missing."""
+        """Write the tree with other objects in existing entries; returns None if an entry does not exist."""
         for name, oid in entries.items():
             edited = None if oid is None else trees.replaced(data, name, mode, oid.raw)
             if edited is None:
@@ -285,7 +285,7 @@ class CommitBuilder:
         return builder.write()
 
     def _note_base(self, made: pygit2.Oid, tree: pygit2.Oid | None) -> None:
-        """Have a tree stored as a delta of the tree it was made from, where the batch has both."""
+        """Have a tree stored as a delta of the tree that it was made from, if the batch has both."""
         if tree is None or tree.raw not in self._scratch.written or made.raw in self._depths:
             return
         depth = self._depths.get(tree.raw, 0) + 1

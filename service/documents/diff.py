@@ -66,8 +66,8 @@ def _limited(old: bytes, new: bytes, deadline: float) -> bytes:
     if not _SLOTS.acquire(timeout=_remaining(deadline)):
         return NO_PATCH
     try:
-        # The child reads and writes files, because pipes would be filled and emptied in pieces, and each
-        # piece waits for the GIL.
+        # The child gets files, because pipes are filled and emptied in pieces, and each piece waits for the
+        # GIL.
         with _memory_file() as documents, _memory_file() as patch:
             documents.write(old)
             documents.write(new)

@@ -27,8 +27,7 @@ LONGEST_INTEGER = 20
 # Enough faults to mend a document by, without an answer as large as the request.
 MAX_FAULTS = 20
 MAX_SHOWN_STEP = 100
-# Up to this indented size a document is first parsed without a search for faults. Each value counts as a
-# line.
+# Up to this indented size a document is first parsed without a fault search; each value counts as a line.
 MAX_PLAIN_BYTES = 64 * 1024 * 1024
 
 _TOO_DEEP = f"the document is more than {MAX_DEPTH} levels deep"
@@ -100,8 +99,7 @@ def _plainly(raw: bytes) -> Any:
     long.
     """
     value = _PLAIN.decode(raw.decode("utf-8"))
-    # orjson refuses integers past 64 bits and lone surrogates, and writes numbers that are not finite as
-    # null.
+    # orjson refuses integers past 64 bits and lone surrogates, and writes non-finite numbers as null.
     pretty = orjson.dumps(value, option=orjson.OPT_INDENT_2)
     if b"\\u0000" in pretty or _DEEP in pretty or (b"null" in pretty and not is_finite(value)):
         raise ValueError("to be read with care")
@@ -138,8 +136,7 @@ def _carefully(raw: bytes) -> Any:
             faults=[fault],
         ) from None
     except RecursionError:
-        # The parser gave up without naming the place: count brackets to find the first branch that is too
-        # deep.
+        # The parser did not name the place: count brackets to find the first branch that is too deep.
         raise _invalid([Fault(_TOO_DEEP, pointer=pointer_of(_first_deep_path(text)))]) from None
     walk = _FaultSearch()
     walk.value(value)

@@ -11,8 +11,7 @@ from urllib.parse import unquote
 from service.masking.names import SIGNS, Secrecy, secrecy
 from service.masking.patterns import MASK
 
-# A letter of a name that is percent-encoded, or escaped as in JSON; in lower case, like the text that is
-# searched.
+# A percent-encoded or JSON-escaped letter of a name; in lower case, like the text that is searched.
 _LETTER_ESCAPE = (
     r"%(?:2[de]|5f|3\d|[46][1-9a-f]|[57][\da])"
     r"|\\{1,8}+u(?:00(?:2[de]|3\d|[4-7c-f][\da-f])|0[1-9a-f][\da-f]{2}|[1-9a-f][\da-f]{3})"

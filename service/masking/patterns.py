@@ -37,8 +37,7 @@ _TOKENS = re.compile(
 )
 # The kind of the key, which is no secret, stays visible.
 _ANNALS = (re.compile(r"(annals_[0-9A-Fa-f]{32}_)[\w-]++", re.ASCII), rf"\1{MASK}")
-# A JWT is JSON in base64: it begins with `{"`. Each run of characters is read once, even if no second part
-# follows.
+# A JWT begins with `{"` in base64. Each run of characters is read once, with or without a second part.
 _JWT = re.compile(r"eyJ[\w-]*+((?:\.[\w-]*+)++)?", re.ASCII)
 _PEM = re.compile(
     r"-----BEGIN(?:[ +_]|%20)(?:[A-Z0-9]{1,20}(?:[ +_]|%20)){0,4}PRIVATE(?:[ +_]|%20)KEY"

@@ -82,8 +82,7 @@ def bounded_text(text: str, max_bytes: int) -> str:
         if len(found.encode()) <= max_bytes:
             return found
     else:
-        # Only the part that can be shown is searched. The end of that part may be half a secret, and is left
-        # out.
+        # Only the part that can be shown is searched. Its end is left out, since it may be half a secret.
         found = masked_text(text[:read])[:-_LONGEST_SECRET]
     marker = f" … [cut: {len(text.encode())} bytes]"
     return found.encode()[: max_bytes - len(marker.encode())].decode(errors="ignore") + marker

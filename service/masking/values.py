@@ -125,7 +125,7 @@ def _named_secrecy(value: dict[Any, Any]) -> Secrecy:
 
 
 def free_key(key: str, value: dict[Any, Any], numbers: dict[str, int]) -> str:
-    """Return a masked key that no other key of the object equals, so that two keys stay two.
+    """Return a changed key that no other key of the object equals, so that two keys stay two.
 
     `numbers` counts the requests for each key.
     """

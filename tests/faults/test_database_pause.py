@@ -1,4 +1,4 @@
-"""The database stops for 20 seconds under load: no acknowledged change is lost, without any restart."""
+"""A database stops for 20 s under load: no acknowledged change is lost, no process is restarted."""
 
 import os
 import subprocess

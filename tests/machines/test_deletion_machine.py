@@ -1,4 +1,4 @@
-"""Create, move, delete and restore in the service and in a model of it, and compare after each step."""
+"""Create, move, delete, restore and let time pass in the service and a model; compare after each step."""
 
 import os
 from collections.abc import Callable
