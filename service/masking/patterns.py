@@ -11,7 +11,7 @@ MASK = "[masked]"
 
 _Replacement = str | Callable[[re.Match[str]], str]
 
-# What precedes a token that only two letters identify: no letter or digit, unless it ends an escape.
+# No letter or digit comes before a token that only two letters identify, unless it ends an escape.
 _START = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf])|(?<=%[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4}))"
 
 # The forms that the issuers document, a little shorter: tokens get cut, and their lengths change.
