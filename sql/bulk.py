@@ -1,6 +1,6 @@
 """Write many rows by one statement with one parameter: a JSON text, which PostgreSQL splits into rows.
 
-This takes one round trip, and here a small part of the time that a parameter for each value takes.
+This takes one round trip, and in this process a small part of the time that one parameter a value takes.
 """
 
 from collections.abc import Iterator, Sequence

@@ -120,7 +120,7 @@ class Database:
         role: Literal["annals_service", "annals_owner", "annals_retention"] = SERVICE_ROLE,
         snapshot: bool = False,
     ) -> Iterator[Transaction]:
-        """Open a transaction on one subscription's rows, or on all with PLATFORM; commit unless it raises.
+        """Open a transaction on one subscription's rows, or on all with PLATFORM; commit at a normal end.
 
         The statements of `first` are sent together with the beginning of the transaction, in one round trip.
         With `snapshot` everything is read as of one instant, and nothing can be written. Row-level security
@@ -152,7 +152,7 @@ def _configure(connection: Any, _record: object) -> None:
 
 
 def is_pooled(connection: Any) -> bool:
-    """True if the connection is to a pooler: it invents the process id that cancellations name.
+    """True if the connection is to a pooler, which invents the process id that cancellations name.
 
     `connection` is the driver's.
     """

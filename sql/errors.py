@@ -100,7 +100,7 @@ def translated() -> Iterator[None]:
 
 
 def translate(error: exc.DBAPIError | psycopg.Error) -> Exception:
-    """Translate a driver's error to one of this module's. An unknown error is our fault: it is returned."""
+    """Translate a driver's error to this module's. An unknown one, a fault of ours, is returned unchanged."""
     # Errors of a pipeline are the driver's own, not wrapped by SQLAlchemy.
     origin = error.orig if isinstance(error, exc.DBAPIError) else error
     if isinstance(origin, psycopg.errors.UniqueViolation):

@@ -44,7 +44,7 @@ def windows_of(
 ) -> Iterator[tuple[datetime | None, datetime | None]]:
     """Yield windows, the newest first: each its beginning, inclusive, and its end, exclusive.
 
-    The first window is as long as `span`. Its end is None: the search itself bounds it.
+    The first window is as long as `span`. Its end is None: there the end of the whole search applies.
     """
     top = min([paging.at, *filter(None, (filters.until, paging.before and paging.before[0]))])
     bottom = max(filters.since or FAR_PAST, FAR_PAST)

@@ -66,7 +66,7 @@ def current_revision(url: str) -> str | None:
 
 
 def upgrade(url: str, progress: Progress) -> None:
-    """Create or migrate the schema, and make hypertables of the logs where TimescaleDB is available.
+    """Create or migrate the schema, and make hypertables of the logs if TimescaleDB is available.
 
     Idempotent; concurrent callers wait for each other. Raises SchemaError if the schema has to be changed and
     this login may not, and if the database is of version 0.1.0 or newer than the program. Raises

@@ -43,7 +43,7 @@ _INITDB_OPTIONS: Final = (
     "--data-checksums",
     "--no-instructions",
 )
-_LOG_BYTES: Final = 16 * 1024 * 1024  # of the log; the previous log takes as much again
+_LOG_BYTES: Final = 16 * 1024 * 1024  # of one log; the log kept before it takes as much again
 _OWNER_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.05
 
@@ -77,7 +77,7 @@ def take_lock(data_dir: Path) -> int:
     Raises EmbeddedError, naming the process that has the lock.
     """
     path = data_dir / "postgres.lock"
-    # PostgreSQL outlives this process and must not keep the lock. Python's descriptors close on exec.
+    # PostgreSQL outlives this process and must not keep the lock: it does not, as descriptors close on exec.
     lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     deadline = time.monotonic() + _OWNER_SECONDS
     with ExitStack() as on_failure:
@@ -177,7 +177,7 @@ class Cluster:
         return sorted(pid for pid in pids if self.owns(pid))
 
     def postmaster(self) -> Postmaster | None:
-        """Read the running server's state from postmaster.pid, which it writes line by line as it starts."""
+        """Read the running server's state from postmaster.pid, which is written line by line at its start."""
         try:
             lines = (self.path / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
@@ -214,7 +214,7 @@ class Cluster:
             return log.read().decode(errors="replace")
 
     def bound_log(self) -> None:
-        """Start a new log once the old log is larger than 16 MiB, which is kept as `postgres.log.1`."""
+        """Once the log is larger than 16 MiB, keep it as `postgres.log.1` and start a new log."""
         if self.log_size() > _LOG_BYTES:
             shutil.copyfile(self.log, self.log.with_name("postgres.log.1"))
             # Emptied, not replaced: the server has the file open, and appends to it.

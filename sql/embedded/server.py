@@ -171,7 +171,7 @@ class EmbeddedPostgres:
         return True
 
     def _lost_its_socket(self) -> bool:
-        # It does when somebody empties /tmp, or when a login session ends and its folder is removed.
+        # The socket is lost when somebody empties /tmp, or a login session ends and its folder is removed.
         server = self._cluster.postmaster()
         folder = server.socket_folder if server is not None else None
         return folder is not None and not socket_in(folder).exists()

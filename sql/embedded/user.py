@@ -35,7 +35,7 @@ class ServerUser:
             stdout=output,
             stderr=errors,
             cwd="/",
-            # The environment is not inherited: PGDATA, PGOPTIONS, LANG and the like are meant for others.
+            # The environment is not inherited: PGDATA, PGOPTIONS, LANG and so on are for other programs.
             env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C", "TZ": "UTC"},
             start_new_session=True,
             user=self.uid,

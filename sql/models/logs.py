@@ -23,7 +23,7 @@ FAILED = text("response_status >= 400")
 
 
 def _filters(table: str, time: str, row_id: str, /, **filters: TextClause | None) -> tuple[Index, ...]:
-    """Make an index for each filter, in the order of pages. With a condition, it has the rare rows alone."""
+    """Make an index for each filter, in the order of pages. An index with a condition has only rare rows."""
     return tuple(
         Index(f"ix_{table}_{name}", "subscription_id", name, time, row_id, postgresql_where=condition)
         for name, condition in filters.items()

@@ -14,7 +14,7 @@ class VersionTable(SQLModel, table=True):
     """One state of a resource's snapshot; its bytes are the git blob, `version_data` a queryable copy.
 
     `commit_number` is the place of its commit on `main`, from 1; versions of one commit share it.
-    `unversioned_changes` counts the deletions and restores of the resource before its next version.
+    `unversioned_changes` counts the resource's deletions and restores until its next version, or until now.
     """
 
     __tablename__ = "versions"

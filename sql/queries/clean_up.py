@@ -34,7 +34,7 @@ class Spent:
 
 
 def attempts(before: datetime, kept: Kept) -> Spent:
-    """Results of calls with an Idempotency-Key that were stored until an instant."""
+    """Results of calls with an Idempotency-Key that were stored at or before an instant."""
     of_kept = and_(
         _ATTEMPTS.c.subscription_id.is_not(None), among(_ATTEMPTS.c.subscription_id, kept.subscriptions)
     )
@@ -42,7 +42,7 @@ def attempts(before: datetime, kept: Kept) -> Spent:
 
 
 def keys(before: datetime, kept: Kept) -> Spent:
-    """API keys that expired until an instant, except for keys of closed subscriptions."""
+    """API keys that expired at or before an instant, except for keys of closed subscriptions."""
     is_closed = exists().where(
         _SUBSCRIPTIONS.c.subscription_id == _KEYS.c.subscription_id, _SUBSCRIPTIONS.c.closed_at.is_not(None)
     )
@@ -57,7 +57,7 @@ def keys(before: datetime, kept: Kept) -> Spent:
 
 
 def runs(before: datetime) -> Spent:
-    """Job runs that ended until an instant.
+    """Job runs that ended at or before an instant.
 
     The last run of each scheduled job stays, since the schedule continues from it. So does the last run that
     succeeded.
@@ -74,7 +74,7 @@ def runs(before: datetime) -> Spent:
 
 
 def plans(before: datetime) -> Spent:
-    """Plans of job runs made until an instant."""
+    """Plans of job runs made at or before an instant."""
     return Spent(_PLANS, _PLANS.c.plan_id, _PLANS.c.planned_at <= before)
 
 

@@ -24,9 +24,9 @@ EXPORTED = (
     *("audit_policies", "legal_holds", "audit_logs", "data_change_history"),
 )
 # KEPT_UP and LOGS are written to until the end, so their rows are archived when they are deleted. KEPT_UP is
-# deleted before the exported tables, whose rows it names,
+# deleted before the exported tables, whose rows it names.
 KEPT_UP = ("deletion_requests", "api_keys", "retention_policies")
-# and LOGS is deleted after them.
+# LOGS is deleted after the exported tables.
 LOGS = ("execution_logs", "node_execution_logs", "server_logs")
 _SECRET = ("secret_hash",)
 # Tables whose rows outlive the purge: the subscription's existence, its legal holds, and who did what.

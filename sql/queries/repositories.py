@@ -166,7 +166,7 @@ def note_size(tx: Transaction, subscription_id: UUID, *, packs: int, size: int, 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """The number of repositories, their packs and bytes as upkeep measured, and the most bytes of one."""
+    """The number of repositories, their packs and bytes as upkeep measured them, and the largest's bytes."""
 
     repositories: int
     packs: int

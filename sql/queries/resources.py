@@ -45,7 +45,7 @@ _EVERYTHING, _WORKSPACE, _FOLDER, _JOB = (
     text(_HERE.with_name(f"below_{what}.sql").read_text())
     for what in ("subscription", "workspace", "folder", "job")
 )
-# The query for each kind that has children; None is the whole subscription.
+# The query of the resources below a resource of each kind that has children; None is the whole subscription.
 _BELOW = {None: _EVERYTHING, "workspace": _WORKSPACE, "folder": _FOLDER, "job": _JOB}
 
 

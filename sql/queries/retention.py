@@ -19,7 +19,7 @@ _TIME_OF = {log.table: log.time_column for log in HYPERTABLES}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """A chunk of a log, `end` exclusive; `planned_rows` is the planner's estimate, -1 for unknown."""
+    """A chunk of a log, `end` exclusive; `planned_rows` is the planner's estimate, -1 if it has none."""
 
     log: str
     start: datetime
@@ -118,7 +118,7 @@ def deletion(span: Span, *, at: datetime, limit: int) -> Select[Any]:
     deleted = func.delete_expired(
         literal_column(f"NULL::{span.log}"),
         literal(span.level, TEXT),
-        # Not a parameter: `compiled` leaves out parameters that are None, and so COPY would lack it.
+        # Not a parameter: `compiled` leaves out parameters that are None, so it would be missing for COPY.
         cast(null(), UUID_TYPE) if of is None else literal(of, UUID_TYPE),
         literal(span.start, INSTANT),
         literal(span.end, INSTANT),

@@ -57,7 +57,7 @@ class RunRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanRow:
-    """Plan of the run that would have been carried out at `planned_at`."""
+    """Plan of a job run, as it would have been carried out at `planned_at`."""
 
     plan_id: UUID
     job: str
@@ -158,7 +158,7 @@ def end_run(
 
 
 def interrupt_all(tx: Transaction, at: datetime, error: str) -> list[RunRow]:
-    """Record all running runs as interrupted; a new leader calls this before it begins one."""
+    """Record all running runs as interrupted; a new leader calls this before it begins a run."""
     statement = (
         update(_RUNS)
         .where(_RUNS.c.state == RUNNING)

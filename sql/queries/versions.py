@@ -49,7 +49,7 @@ class VersionColumns:
 class VersionRow(VersionColumns):
     """A version's metadata, with the columns that the API does not show.
 
-    `unversioned_changes` counts the deletions and restores of the resource before its next version.
+    `unversioned_changes` counts the resource's deletions and restores until its next version, or until now.
     """
 
     git_blob_id: str
@@ -209,7 +209,7 @@ def current(
 
 @cache
 def trace(kind: str) -> Query[Traced]:
-    """Make the query that finds out if resources still exist. It has no row for one without a history."""
+    """Make the query that shows if resources still exist; no row for a resource without a history."""
     v, table = _VERSIONS.c, TABLE_OF[kind]
     statement = (
         select(identity(kind).is_(None).label("is_purged"))
@@ -313,7 +313,7 @@ def as_of(
     number: int,
     at: datetime,
 ) -> dict[UUID, VersionRow]:
-    """The versions of the given resources that were current at the commit with a `number` on `main`."""
+    """The versions of the given resources that were current at commit `number` of `main`."""
     ids = literal(list(resource_ids), ARRAY(Uuid()))
     wanted = func.unnest(ids).table_valued("resource_id").render_derived()
     past = _VERSIONS.alias("past")
