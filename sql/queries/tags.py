@@ -28,7 +28,7 @@ class NewTag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnsettledRef:
-    """A tag's row whose git ref may be wrong. It has to name `tag_object`; if None, not exist."""
+    """A tag's row whose git ref may be wrong. The ref has to name `tag_object`, or with None be missing."""
 
     tag_id: UUID
     untagged_at: datetime | None
