@@ -51,7 +51,7 @@ class Gleaned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommitRecord(Gleaned):
-    """The record in a message that Annals wrote."""
+    """Content of a commit message of Annals: actor, time, versions, deletion and restore."""
 
     actor: Identity
     time: datetime

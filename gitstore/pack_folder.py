@@ -119,7 +119,7 @@ def deltified(found: Sequence[Pack]) -> Pack | None:
 
 
 def geometric(found: Sequence[Pack]) -> list[Pack]:
-    """Choose the packs to merge, so that each pack is twice as large as the next smaller one.
+    """Choose the packs to merge, so that each pack is at least twice as large as the next smaller one.
 
     The deltified pack is never among them: the merged pack would have no bitmap.
     """

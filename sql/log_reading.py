@@ -63,7 +63,7 @@ class Log(Generic[RowT, FilterT]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics(Generic[FilterT, BucketT]):
-    """Figures of a log for each bucket of time and each group, computed from the columns `measured`."""
+    """Figures of a log by bucket of time and group, computed from the columns that `measured` lists."""
 
     log: Log[Any, FilterT]
     bucket: Callable[..., BucketT]

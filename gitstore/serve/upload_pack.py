@@ -26,7 +26,7 @@ _PREFIX = b"001e# service=git-upload-pack\n0000"
 
 
 class _Capabilities(NamedTuple):
-    """Git's capabilities for a repository of this configuration, kept until a time."""
+    """Capabilities that git announces for repositories with configuration `config`, kept until `until`."""
 
     config: bytes
     until: float

@@ -1,6 +1,6 @@
 """Write one durable pack a batch: deltas of trees only, index version 2, by hand because that is faster.
 
-The formats are those of gitformat-pack(5). docs/decisions/0003-pack-writer.md has the figures.
+The formats are those of gitformat-pack(5). docs/decisions/0024-pack-writer-with-deltas.md has the figures.
 """
 
 import zlib

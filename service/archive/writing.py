@@ -255,7 +255,7 @@ def _sealed(store: ArchiveStore, manifest: Manifest, stop: Event) -> Manifest:
     def seen(_bytes: int) -> None:
         _check_stop(stop)
         if store.rows_per_second:
-            # The check pauses for other processes, as PostgreSQL does between the rows that it sends.
+            # A pause gives other processes their turn; the COPY that wrote the file paused likewise.
             time.sleep(archives.PAUSE_SECONDS)
 
     try:

@@ -106,7 +106,7 @@ def record(
     old: Values | None = None,
     new: Values | None = None,
 ) -> None:
-    """Write an event in the transaction that it is about, unless the audit policy excludes the event."""
+    """Write an event in the transaction of its action, unless the audit policy excludes the event."""
     if author.policy.depth(subject.resource_type, action) is Depth.NONE:
         return
     audit_logs.insert_rows(tx, [event(author, subscription_id, subject, action, at, old=old, new=new)])

@@ -21,7 +21,7 @@ from sql.upgrade import newest_revision, refusal
 # Older versions have known vulnerabilities.
 OLDEST_LIBGIT2 = (1, 9, 7)
 LITTLE_DISK_BYTES = 2 * 1024**3
-# A page that touches every chunk of ten years of permanent logs, with their indexes, takes that many locks.
+# Locks of a page of a log whose query touches every chunk of ten years of permanent logs, and their indexes.
 FEWEST_LOCKS = 64
 
 

@@ -1,9 +1,8 @@
 """Retention levels of log rows, and their default terms.
 
-A new level takes `Level`, `DEFAULT_DAYS` and `LEVELS_OF` here, and a revision in `sql/migrations` with the
-check of `retention_policies.level`, the level's default row, and the level in `retention_log`. Its row in
-docs/operations/retention.md follows. Processes of the release before know neither the level nor its row: add
-the level in one release and the row in the next (decision 22).
+To add a level, use two releases (decision 22). In the first, extend `Level`, and add a revision that allows
+the level in `retention_policies.level`. In the second, extend `DEFAULT_DAYS` and `LEVELS_OF`, and add a
+revision with the level's default row and the level in `retention_log`. docs/operations/retention.md lists it.
 """
 
 from collections.abc import Mapping

@@ -127,7 +127,7 @@ def create_app(
         description="A git-backed versioning service with an audit store.",
         lifespan=lifespan,
         redoc_url=None,
-        # `runtime.metrics` and the log suffice; FastAPI would look for other listeners in each request.
+        # Off: `runtime.metrics` and the log suffice, and FastAPI would look for listeners in each request.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         redirect_slashes=False,
         responses={"4XX": _PROBLEM, "5XX": _PROBLEM, 422: _PROBLEM},

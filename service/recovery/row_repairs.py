@@ -85,7 +85,7 @@ class RowRepairs:
         """Correct or insert the row of a resource, unless it was changed after the commit `read_up_to`."""
         (kind, resource_id), values = correction.key, correction.values
         with self._database.transaction(self._subscription_id) as tx:
-            # A batch may have written the wrong value into a snapshot since, which makes it the right one.
+            # A batch may have committed the wrong value since the history was read: then it is the right one.
             self._lock_unchanged(tx, read_up_to, snapshot_path(kind.collection, str(resource_id)))
             self._add_author(tx, correction.author)
             if correction.is_new:

@@ -29,7 +29,7 @@ def page(
     kind: Kind | None,
     paging: Paging,
 ) -> TreeThen:
-    """List the resources at an instant, or at a commit given by the beginning of its id; newest first.
+    """List the resources as they were at an instant or a commit (a prefix of its id), newest resource first.
 
     Raises CommitNotFound, AmbiguousRef.
     """

@@ -1,4 +1,4 @@
-"""The user that the embedded PostgreSQL runs as, since it refuses to be root, and that user's folders."""
+"""The user that runs the embedded PostgreSQL, and its folders: PostgreSQL refuses to run as root."""
 
 import os
 import pwd

@@ -111,7 +111,7 @@ def present(tx: Transaction, subscription_ids: Sequence[UUID]) -> set[UUID]:
 
 
 def recorded(tx: Transaction, subscription_ids: Sequence[UUID], action: str) -> set[UUID]:
-    """Find the given subscriptions that have an audit event of the action about themselves."""
+    """Find those of the given subscriptions that are the subject of an audit event with this action."""
     log = TABLES["audit_logs"].c
     query = select(log.subscription_id).where(
         among(log.subscription_id, subscription_ids),

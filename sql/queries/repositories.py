@@ -86,7 +86,7 @@ def all_refs(tx: Transaction) -> list[RefsState]:
 
 
 def newest(tx: Transaction) -> UUID | None:
-    """Find the newest repository: a data directory without it is not the right one."""
+    """Find the newest repository; a data directory without it belongs to another database."""
     query = select(_REPOSITORIES.c.subscription_id).order_by(_REPOSITORIES.c.created_at.desc()).limit(1)
     subscription_id: UUID | None = tx.execute(query).scalar_one_or_none()
     return subscription_id

@@ -123,7 +123,7 @@ def add_run(tx: Transaction, row: RunRow) -> bool:
 
 
 def add_runs(tx: Transaction, rows: Sequence[RunRow]) -> None:
-    """Add runs, except for slots that are taken."""
+    """Add runs, except where the job has a run for the same slot (scheduled time) already."""
     if rows:
         values = [{name: getattr(row, name) for name in _RUN_COLUMNS} for row in rows]
         tx.execute(insert(_RUNS).on_conflict_do_nothing(constraint="uq_job_runs_job_scheduled_for"), values)
