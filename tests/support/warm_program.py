@@ -185,7 +185,7 @@ def _set_command_line(words: list[str]) -> None:
     # the third.
     fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     begin, end = int(fields[45]), int(fields[46])
-    line = "\0".join(words).encode()[: end - begin - 1]
+    line = os.fsencode("\0".join(words))[: end - begin - 1]
     ctypes.memset(begin, 0, end - begin)
     ctypes.memmove(begin, line, len(line))
 
