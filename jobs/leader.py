@@ -31,6 +31,6 @@ class Leadership:
 
 @contextmanager
 def elected(database: Database) -> Iterator[Leadership | None]:
-    """Lead within the block; yields None if another process leads."""
+    """Lead while the block runs; it gets the Leadership, or None if another process leads."""
     with database.transaction(PLATFORM) as tx:
         yield Leadership(tx) if scheduled_jobs.try_lead(tx) else None

@@ -46,7 +46,7 @@ class _StartedProcess:
 
 
 class _StartedProcesses:
-    """The processes that run, and the events about them."""
+    """The running git processes, and the descriptors that report requests and ends."""
 
     def __init__(self) -> None:
         self._events = selectors.DefaultSelector()

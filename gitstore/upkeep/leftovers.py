@@ -39,7 +39,7 @@ def unfinished(root: Path) -> list[Leftover]:
 
 
 def below(folder: Path, pattern: str) -> list[Leftover]:
-    """Find files and folders in a folder by a pattern of names."""
+    """List the files and folders directly in a folder whose names match a pattern."""
     return _matching(folder, pattern)
 
 

@@ -160,7 +160,7 @@ class GroupCommit:
                 log.warning("refs that a crash left behind were moved", repositories=len(moved))
 
     def _take(self) -> tuple[SubscriptionId, list[_Waiting]]:
-        """Take the next batch, of the subscription whose turn it is; the caller has the lock."""
+        """Take the next batch, from the subscription whose turn it is. The caller must hold the mutex."""
         subscription_id, _ = self._turns.popitem(last=False)
         queue = self._queues[subscription_id]
         batch: list[_Waiting] = []
@@ -248,7 +248,7 @@ class _WaitingThread:
         self._future: Future[Deleted] = Future()
 
     def still_wants(self, _number: int) -> bool:
-        """Always true: a waiting thread cannot hang up."""
+        """True if the caller still waits for the answer: always, since a waiting thread cannot hang up."""
         return True
 
     def deliver(self, outcomes: Sequence[tuple[int, Outcome]]) -> None:

@@ -6,10 +6,10 @@ ANY = "*"
 
 
 def parse(header: str | None, *, weak: bool = False) -> Match | None:
-    """Tags in an `If-Match` or `If-None-Match` header; None if the header is missing.
+    """Entity tags of an `If-Match` or `If-None-Match` header; None if the header is missing.
 
     Weak tags are left out unless `weak` is set (RFC 9110, 13.1). Quotes may be missing. A text that is not a
-    valid tag matches no commit.
+    valid entity tag is no error; it equals no commit hash.
     """
     if header is None:
         return None

@@ -75,7 +75,10 @@ class Target:
 
     @property
     def resource_id(self) -> ResourceId:
-        """Id of the resource; raises ResourceNotFound if the text is no id; read last, as 404 comes last."""
+        """Id of the resource; raises ResourceNotFound if the text is not an id.
+
+        Routes read it when all other input is valid: of all refusals, this 404 comes last.
+        """
         found = ids.parse(self.named)
         if found is None:
             raise ResourceNotFound(f"There is no {self.kind} {self.named!r} in this subscription.")
@@ -88,11 +91,11 @@ class CollectionConvertor(Convertor[str]):
     regex = "|".join(KIND_OF_COLLECTION)
 
     def convert(self, value: str) -> str:
-        """Return the name unchanged."""
+        """Read the collection's name from a path, unchanged."""
         return value
 
     def to_string(self, value: str) -> str:
-        """Return the name unchanged."""
+        """Write the collection's name into a path, unchanged."""
         return value
 
 

@@ -105,7 +105,7 @@ def batches(
 
 
 def _pauses(rows_per_second: int) -> sql.Composable:
-    """Make the clause that limits a query to a number of rows a second; it is empty for 0."""
+    """Make the SQL clause that slows a query down to a number of rows a second; empty for 0, no limit."""
     if not rows_per_second:
         return sql.SQL("")
     odds = min(1.0, 1 / (PAUSE_SECONDS * rows_per_second))

@@ -58,7 +58,7 @@ class VersionRow(VersionColumns):
 
     @property
     def changes(self) -> int:
-        """The number of the resource's last data change, as the data change history counts."""
+        """Number of the resource's latest data change; the data changes of each resource are counted apart."""
         return self.version_number + self.unversioned_changes
 
 

@@ -149,7 +149,7 @@ def roll_back(planning: Planning, change: RollBackMany) -> WrittenMany | Foresee
 
 
 def _number(ledger: Ledger, to: datetime | str) -> int:
-    """The number on `main` of the commit to roll back to; 0 if there was no commit yet."""
+    """Position on `main` of the commit to roll back to; 0 if `main` had no commit at that time."""
     if isinstance(to, datetime):
         commit = as_of.last_commit(ledger.tx, ledger.subscription_id, to)
         return 0 if commit is None else commit.commit_number
