@@ -39,7 +39,7 @@ def unfinished(root: Path) -> list[Leftover]:
 
 
 def below(folder: Path, pattern: str) -> list[Leftover]:
-    """List the files and folders directly in a folder whose names match a pattern."""
+    """List the files and folders in a folder whose paths below it match a glob pattern."""
     return _matching(folder, pattern)
 
 

@@ -58,7 +58,7 @@ class VersionRow(VersionColumns):
 
     @property
     def changes(self) -> int:
-        """Number of the resource's latest data change; the data changes of each resource are counted apart."""
+        """Number of the latest data change of the resource; each resource has a count of its own."""
         return self.version_number + self.unversioned_changes
 
 
