@@ -1,1 +1,1 @@
-"""What Annals does, as plain functions of the context, the caller and the input."""
+"""Use cases: plain functions of the context, the caller and the input, one file a noun."""

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.embedded
 def annals(
     *arguments: str | Path, folder: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """What a command prints, in an environment without settings of its own."""
+    """Run a command in an environment without settings of its own; returns its output."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith("ANNALS_") and k != "DATABASE_URL"}
     return subprocess.run(
         [ANNALS, *arguments],

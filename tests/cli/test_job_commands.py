@@ -26,7 +26,7 @@ class Jobs:
         self.server = server
 
     def __call__(self, *arguments: str, code: int = 0) -> str:
-        """What it prints, on stderr where it has to fail."""
+        """Run a command; returns its output, that on stderr if it has to fail."""
         folder = self.server.context.settings.data_dir
         done = annals(
             None,

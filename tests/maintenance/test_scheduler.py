@@ -30,7 +30,7 @@ NEVER = "0 0 1 1 *"
 def prepared(
     cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[JobContext, Database]]:
-    """What jobs are made from, on a database of their own."""
+    """Context of scheduled jobs, on a database of their own."""
     database = cluster.migrated()
     settings, _ = load({"data_dir": tmp_path_factory.mktemp("annals")}, {})
     make_folders(settings)
