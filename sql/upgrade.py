@@ -136,7 +136,8 @@ def refusal(revision: str | None) -> str | None:
             f"the database is at revision {revision} of Annals 0.1.0, which can't be upgraded: "
             "run `annals rebuild --from-git` with a new, empty database, which restores resources, "
             "versions, tags, publications, deletions and user names, but no logs, audit, change history, "
-            "API keys, roles, e-mail addresses, comments, check-outs, retention policies or legal holds "
+            "API keys, roles, e-mail addresses, comments, check-outs, audit policies, retention policies, "
+            "legal holds or closings of subscriptions "
             "(docs/operations/recovery.md)"
         )
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
