@@ -154,7 +154,7 @@ class CommitNotFound(NotFound):
 
 
 class JobNotFound(NotFound):
-    """No such scheduled job
+    """No such job
 
     There is no scheduled job of that name. `GET /v1/maintenance/jobs` lists them.
     """
@@ -163,7 +163,7 @@ class JobNotFound(NotFound):
 
 
 class RunNotFound(NotFound):
-    """No such job run
+    """No such run
 
     There is no job run of that id, or its record was deleted: records are kept for 90 days. `GET
     /v1/maintenance/runs` lists them.
@@ -240,7 +240,7 @@ class MalformedGitRequest(Malformed):
 
 
 class Invalid(AnnalsError):
-    """The input is not valid
+    """The input does not hold what it must
 
     The request can be read but breaks a rule; `errors` lists each fault with a JSON pointer into the body,
     or the name of a query parameter. Documents are at most 64 levels deep, integers fit 64 bits, doubles are
@@ -355,7 +355,7 @@ class ResourceDeleted(Conflict):
 
 
 class NotDeleted(Conflict):
-    """Only a deleted resource can be deleted for good
+    """Only what is deleted can be deleted for good
 
     The resource is not deleted. Delete it first, without `permanent`: until the deletion expires, the
     resource can be restored.
@@ -365,7 +365,7 @@ class NotDeleted(Conflict):
 
 
 class NoPlan(Conflict):
-    """The scheduled job has no dry run
+    """The job can't be tried dry
 
     The scheduled job deletes nothing, so that there is nothing to plan. `can_be_dry` of `GET
     /v1/maintenance/jobs` tells which jobs have a dry run.
@@ -396,7 +396,7 @@ class StillRestorable(Conflict):
 
 
 class Held(Conflict):
-    """A legal hold forbids this
+    """A legal hold keeps it
 
     A resource under a legal hold is not deleted for good, nor is its subscription closed. The problem names
     the hold. It is on the subscription, on the resource, on one above or below it, or on a user who made or
@@ -407,7 +407,7 @@ class Held(Conflict):
 
 
 class HoldReleased(Conflict):
-    """The legal hold was released already
+    """The hold was released already
 
     A legal hold can be released only once. To keep its object from deletion again, place a new legal hold.
     """
@@ -495,7 +495,7 @@ class PreconditionFailed(AnnalsError):
 
 
 class StaleVersion(PreconditionFailed):
-    """The resource was changed since
+    """It was changed since
 
     `If-Match` names a commit that is no longer the current one; the problem has the current version and
     commit. Read the difference (`GET .../diff`), and send the change again with the current ETag.
@@ -509,7 +509,7 @@ class PreconditionMissing(AnnalsError):
 
 
 class IfMatchRequired(PreconditionMissing):
-    """If-Match is required
+    """If-Match is wanted
 
     This subscription takes changes of a resource only with `If-Match`: send the ETag of the version that the
     change is based on. An admin can lift this rule with `PATCH` of the subscription.
@@ -558,7 +558,7 @@ class RoleMissing(Unavailable):
 
 
 class Busy(Unavailable):
-    """Too much work is waiting already
+    """Too much is waiting already
 
     More work is queued than the server takes on. Nothing was changed; try again after `Retry-After`.
     """
@@ -567,7 +567,7 @@ class Busy(Unavailable):
 
 
 class OutcomeUnknown(Unavailable):
-    """The outcome of the change is not known
+    """It is not known whether the change was stored
 
     The process that writes history ended, or did not answer in time, while it had the change. Send the change
     again with the same `Idempotency-Key`: it is then carried out once, whatever happened before. Without a
