@@ -69,7 +69,8 @@ def attempted(scope: Scope) -> AttemptedOperation | None:
     if route is None or not path.startswith(("/v1/", "/git/")):
         return None
     named = scope.get("path_params", {})
-    operation = declared(route.endpoint)
+    # A path that has another method matches too: a call with the wrong one (405) attempts no operation.
+    operation = declared(route.endpoint) if scope["method"] in route.methods else None
     action, resource_type, id_in = operation or _UNDECLARED
     about = resource_type or KIND_OF_COLLECTION.get(named.get("collection", "")) or "subscription"
     resource_id = named.get(id_in) if id_in else named.get("resource_id") or named.get("subscription_id")

@@ -186,8 +186,13 @@ def test_an_expired_key_is_its_users(tenant: Tenant) -> None:
         lambda t, h: httpx.get(t.server.url + t.path, headers=h),
         lambda t, h: t.ana.get("/v1/nothing", headers=h),
         lambda t, h: t.ana.post("/readyz", {}, headers=h),
+        lambda t, h: t.ana.request("DELETE", f"{t.path}/workflows", headers=h),
+        lambda t, h: t.ana.get(f"{t.path}/check-ins", headers=h),
     ],
-    ids=["nothing found", "no valid question", "nobody", "no such path", "no such method"],
+    ids=[
+        *("nothing found", "no valid question", "nobody", "no such path", "no such method"),
+        *("another method of a change", "a read where only a change is"),
+    ],
 )
 def test_what_is_no_attempt_at_anything_is_no_event(tenant: Tenant, attempt: Try) -> None:
     assert left(tenant.server, tenant, attempt) == []
