@@ -7,8 +7,8 @@ from uuid import UUID
 
 from service.domain.ids import derived
 from tests.machines import versioning_model
+from tests.machines.deletion_records import Reach, Record, Resolve, Resource, counted
 from tests.machines.versioning_model import Json, Refused, Text, User, Version, canonical, instant
-from tests.support.deletion_records import Reach, Record, Resolve, Resource, counted
 
 # Updates the model with the ids and times of an answer, which only Annals can know; returns the due answer.
 Apply = Callable[[Json], Json]

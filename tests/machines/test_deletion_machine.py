@@ -22,9 +22,9 @@ from hypothesis.stateful import (
 
 from tests.machines.deletion_agreement import Agreement
 from tests.machines.deletion_model import Apply, Model
+from tests.machines.deletion_records import Record, Resolve, Resource
 from tests.machines.versioning_model import Refused, Text, User
 from tests.support.api import Caller, Json, Server, Tenant, refused
-from tests.support.deletion_records import Record, Resolve, Resource
 from tests.support.reconciled import told, verify
 
 STEPS = int(os.environ.get("ANNALS_TEST_STEPS", "400"))

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.project import ROOT
+from tests.support.project import PACKAGES, ROOT
 
 # The first line of an error's docstring is the title of its problem, and so part of the HTTP contract.
 TITLES = ROOT / "service" / "domain" / "errors.py"
-FOLDERS = ("service", "gitstore", "sql", "jobs", "bench", "tests")
+FOLDERS = (*PACKAGES, "bench", "tests")
 WITHOUT_SUBJECT = {
     *("What", "Let", "Whether", "Who", "Whom", "Whose", "How", "Which", "When", "Where", "Why"),
     *("It", "That", "This", "Those", "These"),

@@ -5,8 +5,8 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-PACKAGES = ("service", "gitstore", "sql", "jobs")
+from tests.support.project import PACKAGES, ROOT
+
 MOST = 12
 
 # Pairs of files that may share more, each with its reason.

@@ -2,10 +2,8 @@
 
 import ast
 from collections import defaultdict
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-PACKAGES = ("service", "gitstore", "sql", "jobs")
+from tests.support.project import PACKAGES, ROOT
 
 # Names that may stand for several classes, each with its reason.
 EXCEPTIONS: dict[str, str] = {}

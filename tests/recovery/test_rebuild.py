@@ -12,13 +12,12 @@ from tests.support.api import Tenant, git
 from tests.support.databases import Cluster
 from tests.support.histories import check_history
 from tests.support.rebuilds import (
-    LOST_OF_ROWS,
-    admin_again,
     answers,
+    check_api_as_before,
+    check_rows_as_before,
     house,
     stored,
     tell,
-    without_lost,
 )
 from tests.support.running_server import ANNALS, OPERATOR_KEY, running
 
@@ -43,18 +42,10 @@ def test_the_api_answers_after_a_rebuild_as_before_and_writing_continues(
     told = home.annals("rebuild", "--from-git").stdout
     assert "2 rebuilt." in told
     assert "API keys" in told
-    now = stored(home)
-    for table in LOST_OF_ROWS:
-        assert now[table] == was[table], table
+    check_rows_as_before(home, was)
     with home.serving() as server:
         for tenant, answered, named in zip(tenants, before, refs, strict=True):
-            tenant.server = server
-            tenant.ana = admin_again(tenant, server)
-            after = answers(tenant, tenant.ana)
-            assert after.keys() == answered.keys()
-            for path, answer in answered.items():
-                assert without_lost(after[path]) == without_lost(answer), path
-            assert tenant.git("for-each-ref") == named
+            check_api_as_before(tenant, server, answered, named)
             clone = tenant.clone(tmp_path / tenant.subscription_id, tenant.ana)
             assert git(clone, "rev-parse", "HEAD").strip() == tenant.main()
             check_history(tenant)

@@ -16,7 +16,14 @@ from sql.database import Database as ServiceDatabase
 from tests.support.api import Json, Tenant, ok, refused
 from tests.support.databases import Cluster, Database
 from tests.support.histories import check_history
-from tests.support.rebuilds import LOST_OF_ROWS, PUBLIC_URL, admin_again, answers, house, stored, without_lost
+from tests.support.rebuilds import (
+    PUBLIC_URL,
+    answers,
+    check_api_as_before,
+    check_rows_as_before,
+    house,
+    stored,
+)
 from tests.support.reconciled import told, verify
 from tests.support.repositories import Story, Workspace
 from tests.support.trees import live, records_of, tree
@@ -121,18 +128,10 @@ def test_the_api_and_the_rows_are_after_a_rebuild_as_before(cluster: Cluster, tm
     home.lose_database()
     home.annals("db", "upgrade")
     assert "2 rebuilt." in home.annals("rebuild", "--from-git").stdout
-    now = stored(home)
-    for table in LOST_OF_ROWS:
-        assert now[table] == was[table], table
+    check_rows_as_before(home, was)
     with home.serving() as server:
         for tenant, answered, named in zip(tenants, before, refs, strict=True):
-            tenant.server = server
-            tenant.ana = admin_again(tenant, server)
-            after = answers(tenant, tenant.ana)
-            assert after.keys() == answered.keys()
-            for path, answer in answered.items():
-                assert without_lost(after[path]) == without_lost(answer), path
-            assert tenant.git("for-each-ref") == named
+            check_api_as_before(tenant, server, answered, named)
             check_history(tenant)
             assert told(verify(tenant, depth=VerifyDepth.OBJECTS)) == []
         # The other one has resources left by chance.

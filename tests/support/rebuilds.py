@@ -245,6 +245,27 @@ def admin_again(tenant: Tenant, server: Server) -> Caller:
     return Caller(server, key, user_id, "ana")
 
 
+def check_rows_as_before(home: House, before: dict[str, list[Json]]) -> None:
+    """Check that a rebuild restored the rows that `stored` returned before the loss."""
+    now = stored(home)
+    for table in LOST_OF_ROWS:
+        assert now[table] == before[table], table
+
+
+def check_api_as_before(tenant: Tenant, server: Server, before: dict[str, Any], refs: str) -> None:
+    """Check that the rebuilt server gives the `answers` of before, and that the refs are the same.
+
+    The tenant calls this server from here on, by a new key of Ana's.
+    """
+    tenant.server = server
+    tenant.ana = admin_again(tenant, server)
+    after = answers(tenant, tenant.ana)
+    assert after.keys() == before.keys()
+    for path, answer in before.items():
+        assert without_lost(after[path]) == without_lost(answer), path
+    assert tenant.git("for-each-ref") == refs
+
+
 def without_lost(value: Any) -> Any:
     """Return an answer without the fields that a rebuild can't restore."""
     if isinstance(value, dict):
