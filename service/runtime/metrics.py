@@ -15,6 +15,7 @@ from prometheus_client import (
     values,
 )
 from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.registry import REGISTRY, Collector
 
 # prometheus_client reads the folder of its files from this environment variable.
@@ -69,8 +70,10 @@ def count_in_files(folder: Path) -> None:
     os.environ[_FOLDER_VARIABLE] = str(folder)
     # At its import, before the variable was set, prometheus_client chose to count in memory.
     values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
-    for metric in (BATCH_SIZE, UNRECORDED):
-        metric._metric_init()
+    for metric in globals().values():
+        # A metric with labels chooses later, when a combination of labels is first counted.
+        if isinstance(metric, MetricWrapperBase) and metric._is_observable():  # type: ignore[no-untyped-call]
+            metric._metric_init()  # type: ignore[no-untyped-call]
 
 
 def exposition(read: Callable[[], Iterable[Gauge]]) -> tuple[bytes, str]:
