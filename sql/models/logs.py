@@ -73,6 +73,7 @@ class AuditLogTable(SQLModel, table=True):
     status: str = Field(max_length=50)
     error_message: str | None = Field(sa_type=TEXT)
     on_behalf_of: str | None = Field(max_length=255)
+    occurrences: int = Field(default=1, sa_column_kwargs={"server_default": "1"})
 
 
 class ExecutionColumns(SQLModel):
@@ -173,6 +174,7 @@ class ServerLogTable(SQLModel, table=True):
     error_traceback: str | None = Field(sa_type=TEXT)
     request_bytes: int | None = Field(sa_type=BigInteger())
     response_bytes: int | None = Field(sa_type=BigInteger())
+    occurrences: int = Field(default=1, sa_column_kwargs={"server_default": "1"})
 
 
 class DataChangeHistoryTable(SQLModel, table=True):
