@@ -25,7 +25,8 @@ class AuditRow:
     """One event: its author, action, subject, time and request, and the state before and after.
 
     `on_behalf_of` is the person for whom, as the recorder says, the action was done; nobody has checked this.
-    `changes` are RFC 6902 operations, or their beginning if they were too large.
+    `changes` are RFC 6902 operations, or their beginning if they were too large. Repeats of a refusal are one
+    row with `occurrences`.
     """
 
     audit_id: UUID
@@ -50,6 +51,7 @@ class AuditRow:
     status: str
     error_message: str | None
     on_behalf_of: str | None = None
+    occurrences: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
