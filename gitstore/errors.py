@@ -8,13 +8,21 @@ GitStoreError
 ├── UploadPackFailed    `git upload-pack` ended with an error or ran out of time
 ├── UploadPackBusy      the limit of clones is reached, and none ended in time
 ├── MaintenanceFailed   upkeep could not do its work; nothing is lost
-└── StoreUnavailable    the file system refused: full, read-only, unmounted
+└── StoreUnavailable    the file system refused: read-only, unmounted
+    └── StorageFull     the file system has no room, or this user's quota is used up
 """
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import pygit2
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+# Libgit2 and git repeat the words of the C library, and say no number.
+_FULL_IN_WORDS: Final = tuple(os.strerror(number) for number in sorted(_FULL))
 
 
 class GitStoreError(Exception):
@@ -63,6 +71,17 @@ class StoreUnavailable(GitStoreError):
     """The file system refused to read or write."""
 
 
+class StorageFull(StoreUnavailable):
+    """The file system has no room: the same work may succeed once there is some."""
+
+
+def is_full(error: BaseException) -> bool:
+    """Tell if an error says that a disk, or a quota of it, is full."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in _FULL
+    return any(words in str(error) for words in _FULL_IN_WORDS)
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Turn the errors of libgit2 and the file system into this module's, once, at the edge of the store."""
@@ -71,6 +90,6 @@ def translated() -> Iterator[None]:
     except KeyError as error:
         raise ObjectMissing(str(error.args[0])) from error
     except pygit2.GitError as error:
-        raise GitStoreError(str(error)) from error
+        raise (StorageFull if is_full(error) else GitStoreError)(str(error)) from error
     except OSError as error:
-        raise StoreUnavailable(str(error)) from error
+        raise (StorageFull if is_full(error) else StoreUnavailable)(str(error)) from error

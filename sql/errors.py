@@ -2,7 +2,8 @@
 
 DatabaseError
 ├── DatabaseUnavailable   not reachable, shutting down, or no connection of the pool was free in time
-│   └── LockNotTaken      another transaction had a lock for longer than this one may wait
+│   ├── LockNotTaken      another transaction had a lock for longer than this one may wait
+│   └── DiskFull          the disk of the database has no room for rows, for its log, or for a sort
 ├── WriteConflict         a deadlock, a serialization failure, or a chunk that was dropped while its lock was
 │                         waited for: the same work may succeed when tried again
 ├── RowsKept              a rule or a legal hold keeps rows of a log that were to be deleted
@@ -29,6 +30,8 @@ ROWS_KEPT = "RK001"
 # The error of a write that waited for the lock of a chunk which was then dropped. The next attempt makes a
 # new chunk.
 _NO_RELATION = "could not open relation with OID"
+# A connection that is refused has no SQLSTATE: libpq repeats the words of the server.
+_NO_ROOM = "No space left on device"
 _NO_ROLE = "permission denied to set role"
 
 
@@ -42,6 +45,10 @@ class DatabaseUnavailable(DatabaseError):
 
 class LockNotTaken(DatabaseUnavailable):
     """Another transaction has the lock: the same work may succeed when tried again."""
+
+
+class DiskFull(DatabaseUnavailable):
+    """The disk of the database is full: the same work may succeed once there is room."""
 
 
 class WriteConflict(DatabaseError):
@@ -116,6 +123,8 @@ def translate(error: exc.DBAPIError | psycopg.Error) -> Exception:
     if isinstance(origin, psycopg.errors.InsufficientPrivilege) and _NO_ROLE in str(origin):
         role = str(origin).partition(_NO_ROLE)[2].strip().split("\n")[0]
         return RoleNotGranted(f"this login may not take the role {role}: GRANT it, as its administrator")
+    if isinstance(origin, psycopg.errors.DiskFull):
+        return DiskFull(_said(origin))
     if isinstance(origin, psycopg.errors.LockNotAvailable):
         return LockNotTaken(_said(origin))
     if isinstance(origin, psycopg.errors.Error) and (origin.sqlstate or "").startswith("54"):
@@ -125,6 +134,8 @@ def translate(error: exc.DBAPIError | psycopg.Error) -> Exception:
     invalidated = isinstance(error, exc.DBAPIError) and error.connection_invalidated
     lost = invalidated or isinstance(origin, psycopg.InterfaceError)
     if lost or isinstance(origin, psycopg.OperationalError):
+        if _NO_ROOM in str(origin):
+            return DiskFull(str(origin))
         return DatabaseUnavailable(str(origin))
     return error
 

@@ -13,7 +13,8 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
-from service.archive.errors import ArchiveError
+from gitstore.errors import is_full
+from service.archive.errors import ArchiveError, ArchiveFull
 from service.runtime.settings import Settings, SettingsError, variable
 
 if TYPE_CHECKING:
@@ -154,6 +155,8 @@ class ArchiveStore:
         except (BaseError, OSError) as error:
             # The lines after the first are the library's own description of the same error.
             reason = str(error).partition("\n")[0]
+            if is_full(error):
+                raise ArchiveFull(f"the archive in {self.url} can't be {done}: its disk is full") from error
             raise ArchiveError(f"the archive in {self.url} can't be {done}: {reason}") from error
 
 

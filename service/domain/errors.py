@@ -587,6 +587,17 @@ class StoreNotWritable(Unavailable):
     code = "store_unavailable"
 
 
+class StorageFull(Unavailable):
+    """A disk of the server is full
+
+    Nothing was stored, and nothing that is stored was harmed. Try again after the seconds in `Retry-After`:
+    changes are taken again as soon as the operator has made room, without a restart. `/readyz` and
+    `annals doctor` name the disk and its free space.
+    """
+
+    code = "storage_full"
+
+
 class RefNotMoved(Unavailable):
     """The change is stored, but its ref could not follow
 

@@ -57,6 +57,10 @@ def _page(error: type[AnnalsError]) -> list[str]:
 def from_store(error: Exception) -> AnnalsError | None:
     """Translate an error of the database or the git store for clients; None for a fault of Annals itself."""
     match error:
+        case sql_errors.DiskFull():
+            return errors.StorageFull("The disk of the database is full; nothing was stored.")
+        case git_errors.StorageFull():
+            return errors.StorageFull("The disk of the repositories is full; nothing was stored.")
         case sql_errors.DatabaseUnavailable() | sql_errors.WriteConflict():
             return errors.DatabaseNotReachable("The database did not answer; try again shortly.")
         case sql_errors.RoleNotGranted():

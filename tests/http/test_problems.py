@@ -214,6 +214,7 @@ UNPROVOKED = {
     "internal",
     "outcome_unknown",
     "still_restorable",
+    "storage_full",
 }
 
 
@@ -303,7 +304,9 @@ def test_a_request_id_is_stored_with_the_rows_that_it_causes(tenant: Tenant) -> 
         (sql_errors.DatabaseUnavailable("x"), errors.DatabaseNotReachable),
         (sql_errors.WriteConflict("x"), errors.DatabaseNotReachable),
         (sql_errors.LimitExceeded("x"), errors.DocumentTooLarge),
+        (sql_errors.DiskFull("x"), errors.StorageFull),
         (git_errors.StoreUnavailable("x"), errors.StoreNotWritable),
+        (git_errors.StorageFull("x"), errors.StorageFull),
         (git_errors.UploadPackBusy("x"), errors.Busy),
     ],
 )
