@@ -9,7 +9,7 @@ GitStoreError
 ├── UploadPackBusy      the limit of clones is reached, and none ended in time
 ├── MaintenanceFailed   upkeep could not do its work; nothing is lost
 └── StoreUnavailable    the file system refused: read-only, unmounted
-    └── StorageFull     the file system has no room, or this user's quota is used up
+    └── StoreFull       the file system has no room, or this user's quota is used up
 """
 
 import errno
@@ -71,7 +71,7 @@ class StoreUnavailable(GitStoreError):
     """The file system refused to read or write."""
 
 
-class StorageFull(StoreUnavailable):
+class StoreFull(StoreUnavailable):
     """The file system has no room: the same work may succeed once there is some."""
 
 
@@ -90,6 +90,6 @@ def translated() -> Iterator[None]:
     except KeyError as error:
         raise ObjectMissing(str(error.args[0])) from error
     except pygit2.GitError as error:
-        raise (StorageFull if is_full(error) else GitStoreError)(str(error)) from error
+        raise (StoreFull if is_full(error) else GitStoreError)(str(error)) from error
     except OSError as error:
-        raise (StorageFull if is_full(error) else StoreUnavailable)(str(error)) from error
+        raise (StoreFull if is_full(error) else StoreUnavailable)(str(error)) from error

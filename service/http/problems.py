@@ -59,7 +59,7 @@ def from_store(error: Exception) -> AnnalsError | None:
     match error:
         case sql_errors.DiskFull():
             return errors.StorageFull("The disk of the database is full; nothing was stored.")
-        case git_errors.StorageFull():
+        case git_errors.StoreFull():
             return errors.StorageFull("The disk of the repositories is full; nothing was stored.")
         case sql_errors.DatabaseUnavailable() | sql_errors.WriteConflict():
             return errors.DatabaseNotReachable("The database did not answer; try again shortly.")

@@ -306,7 +306,7 @@ def test_a_request_id_is_stored_with_the_rows_that_it_causes(tenant: Tenant) -> 
         (sql_errors.LimitExceeded("x"), errors.DocumentTooLarge),
         (sql_errors.DiskFull("x"), errors.StorageFull),
         (git_errors.StoreUnavailable("x"), errors.StoreNotWritable),
-        (git_errors.StorageFull("x"), errors.StorageFull),
+        (git_errors.StoreFull("x"), errors.StorageFull),
         (git_errors.UploadPackBusy("x"), errors.Busy),
     ],
 )
