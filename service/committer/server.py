@@ -5,7 +5,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -115,10 +115,16 @@ class Connection:
 
 
 class Server:
-    """Takes connections until it is stopped, then waits until the workers have closed theirs."""
+    """Takes connections until it is stopped, then waits until the workers have closed theirs.
 
-    def __init__(self, listener: socket.socket, group: "GroupCommit") -> None:
+    `beat` is called each second, as long as changes are taken and outcomes sent.
+    """
+
+    def __init__(
+        self, listener: socket.socket, group: "GroupCommit", *, beat: Callable[[], None] = lambda: None
+    ) -> None:
         self._listener = listener
+        self._beat = beat
         self._group = group
         self._connections: list[Connection] = []
         self._changing = threading.Lock()
@@ -128,6 +134,7 @@ class Server:
         """Serve until `stop` is called."""
         threading.Thread(target=self._accept, name="accept", daemon=True).start()
         while not self._stop.wait(HEARTBEAT_SECONDS):
+            self._beat()
             for connection in self._open():
                 connection.send(self._group.is_alive())
         deadline = time.monotonic() + GRACE_SECONDS - 2

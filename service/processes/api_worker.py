@@ -5,6 +5,7 @@ import uvicorn
 from service.http.app import create_app
 from service.processes.children import Setup
 from service.runtime import garbage_collector
+from service.runtime.heartbeat import Heartbeat
 from service.runtime.lifeline import Lifeline
 
 # Time for the requests that are under way when the server stops; a clone that takes longer is cut off.
@@ -13,6 +14,19 @@ GRACE_SECONDS = 10
 # longer than both.
 LEAVING_SECONDS = 8
 KEEP_ALIVE_SECONDS = 30
+
+
+class _BeatingServer(uvicorn.Server):
+    """Beats at each of its ticks, ten times a second, as long as the event loop turns."""
+
+    def __init__(self, config: uvicorn.Config, heartbeat: Heartbeat) -> None:
+        super().__init__(config)
+        self._heartbeat = heartbeat
+
+    async def on_tick(self, counter: int) -> bool:
+        """Beat, and do what uvicorn does at a tick."""
+        self._heartbeat.beat()
+        return await super().on_tick(counter)
 
 
 def run(setup: Setup) -> None:
@@ -31,7 +45,7 @@ def run(setup: Setup) -> None:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    server = uvicorn.Server(config)
+    server = _BeatingServer(config, setup.heartbeat)
 
     def end() -> None:
         server.should_exit = True

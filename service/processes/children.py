@@ -14,18 +14,24 @@ import time
 import traceback
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
 import structlog
 
 from service.runtime import garbage_collector, metrics
+from service.runtime.heartbeat import Heartbeat
 from service.runtime.settings import Settings
 
 log = structlog.get_logger(__name__)
 
 STOP_SECONDS = 20
+# Time from the fork to the first beat, on a machine that has much else to do.
+FIRST_BEAT_SECONDS = 60
+# A look that comes later than this counts as one after this time: while the supervisor itself was stopped, or
+# had no processor, its processes may have had none.
+LONGEST_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +39,8 @@ class Setup:
     """Input of a program: the settings, the URL of the database, and the sockets of this server.
 
     `listener` is the socket that the program serves, None for the scheduler. `runtime` is a folder that
-    lives as long as the supervisor.
+    lives as long as the supervisor. The program beats `heartbeat` each second. `replaces` says how the
+    process ended that this one replaces, None if it replaces none.
     """
 
     settings: Settings
@@ -41,6 +48,8 @@ class Setup:
     runtime: Path
     committer_socket: Path
     listener: socket.socket | None = None
+    heartbeat: Heartbeat = field(default_factory=Heartbeat)
+    replaces: str | None = None
 
 
 Program = Callable[[Setup], None]
@@ -61,6 +70,9 @@ class Child:
         if self._pid == 0:
             _run(name, program, setup, lifeline)
         os.close(lifeline)
+        self._heartbeat = setup.heartbeat
+        self._beats = 0
+        self._silent_seconds = 0.0
         # Readable once the process has ended.
         self.end = os.pidfd_open(self._pid)
         self._is_asked_to_stop = False
@@ -72,6 +84,17 @@ class Child:
         if self._exit_code is None:
             self._reap(os.WNOHANG)
         return self._exit_code
+
+    def silence(self, seconds: float) -> tuple[float, bool]:
+        """Add the seconds since the last look; returns the seconds without a beat, and if it ever beat."""
+        beats = self._heartbeat.count
+        self._silent_seconds = self._silent_seconds + seconds if beats == self._beats else 0.0
+        self._beats = beats
+        return self._silent_seconds, beats != 0
+
+    def kill(self) -> None:
+        """Kill the process, without waiting for its end: one that waits for a disk ends after that."""
+        os.kill(self._pid, signal.SIGKILL)
 
     def ask_to_stop(self) -> None:
         """Close the pipe: the program finishes its present work, then ends."""
@@ -95,13 +118,22 @@ class Child:
 
 
 class Children:
-    """All processes of one program; a new process replaces one that died."""
+    """All processes of one program; a new process replaces one that died, or was killed since it hung.
 
-    def __init__(self, name: str, start: Callable[[], Child], number: int) -> None:
+    A process hangs if it does not beat for `patience_seconds`. `start` is told how the process ended that
+    the new one replaces.
+    """
+
+    def __init__(
+        self, name: str, start: Callable[[str | None], Child], number: int, *, patience_seconds: float
+    ) -> None:
         self._name = name
         self._start = start
         self._number = number
+        self._patience_seconds = patience_seconds
         self._running: list[Child] = []
+        self._hung: set[Child] = set()
+        self._looked_at = time.monotonic()
 
     @property
     def ends(self) -> list[int]:
@@ -110,16 +142,32 @@ class Children:
 
     def start(self) -> None:
         """Start all processes."""
-        self._running = [self._start() for _ in range(self._number)]
+        self._running = [self._start(None) for _ in range(self._number)]
 
     def replace_dead(self) -> int:
-        """Replace the processes that died; returns their number."""
+        """Kill the processes that hang, and replace those that died; returns the number replaced."""
+        self._kill_hung()
         dead = [child for child in self._running if child.exit_code is not None]
         for child in dead:
-            log.error(f"{self._name} died and is started again", exit_code=child.exit_code)
+            how = f"exit code {child.exit_code}"
+            if child in self._hung:
+                self._hung.remove(child)
+                how = f"it did not beat for {self._patience_seconds:g} s and was killed"
+            log.error(f"{self._name} died and is started again", exit_code=child.exit_code, how=how)
             child.wait(0.0)
-            self._running[self._running.index(child)] = self._start()
+            self._running[self._running.index(child)] = self._start(how)
         return len(dead)
+
+    def _kill_hung(self) -> None:
+        before, self._looked_at = self._looked_at, time.monotonic()
+        passed = min(self._looked_at - before, LONGEST_LOOK_SECONDS)
+        for child in self._running:
+            silent, has_begun = child.silence(passed)
+            patience = self._patience_seconds if has_begun else FIRST_BEAT_SECONDS
+            if silent > patience and child not in self._hung and child.exit_code is None:
+                self._hung.add(child)
+                log.error(f"{self._name} does not beat and is killed", seconds=round(silent))
+                child.kill()
 
     def end(self) -> None:
         """Ask all processes to finish, and kill each that takes longer than STOP_SECONDS."""

@@ -46,7 +46,7 @@ def run(setup: Setup) -> None:
         database, group, clock=system_clock, restorable_for=timedelta(days=settings.restore_days)
     )
     assert setup.listener is not None  # noqa: S101 - the supervisor opened it
-    server = Server(setup.listener, group)
+    server = Server(setup.listener, group, beat=setup.heartbeat.beat)
     group.start()
     consolidator.start()
     requests.start()

@@ -54,5 +54,6 @@ def run(setup: Setup) -> None:
     with job_context(setup.settings, setup.database_url) as context:
         scheduler = Scheduler(context)
         lifeline.on_end = scheduler.stop
+        setup.heartbeat.beat_in_thread()
         garbage_collector.spare_what_stays()
         scheduler.run()

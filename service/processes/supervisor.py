@@ -40,6 +40,12 @@ READY_SECONDS = 60
 # After so many deaths of processes before the server is ready, another try won't help.
 FAILED_STARTS = 3
 RESTART_PAUSE_SECONDS = 0.5
+# After so long without a beat a process is killed and replaced. The committer's callers are answered a second
+# before, so that their answer says that it does not answer, and not that it ended.
+COMMITTER_PATIENCE_SECONDS = 9
+# Longer than a large request may keep the event loop from its next turn: all its requests end with a worker.
+WORKER_PATIENCE_SECONDS = 30
+SCHEDULER_PATIENCE_SECONDS = 60
 RUNTIME_PREFIX = "annals-run-"
 STALE_SECONDS = 60
 PORT_SECONDS = 3
@@ -80,29 +86,43 @@ class Supervisor:
             # Made before the server is reported as ready, so that the key works by then.
             operator_key = self._operator_key(database.url, announce_key)
 
-            def start(name: str, program: Program, listener: socket.socket | None) -> Child:
+            def start(
+                name: str, program: Program, listener: socket.socket | None, replaces: str | None
+            ) -> Child:
                 setup = Setup(
                     settings=self._settings_of_children(self._settings.public_url or url),
                     database_url=database.url,
                     runtime=runtime,
                     committer_socket=runtime / COMMITTER_SOCKET,
                     listener=listener,
+                    replaces=replaces,
                 )
                 return Child(name, program, setup)
 
             # In the order of their start. They end in reverse order: the committer has to be there for the
             # last requests of the API workers.
             families = [
-                Children("the committer", lambda: start("annals: commits", committer.run, changes), 1),
+                Children(
+                    "the committer",
+                    lambda replaces: start("annals: commits", committer.run, changes, replaces),
+                    1,
+                    patience_seconds=COMMITTER_PATIENCE_SECONDS,
+                ),
                 Children(
                     "an API worker",
-                    lambda: start("annals: api", api_worker.run, listener),
+                    lambda replaces: start("annals: api", api_worker.run, listener, replaces),
                     self._settings.workers,
+                    patience_seconds=WORKER_PATIENCE_SECONDS,
                 ),
             ]
             if self._settings.jobs:
                 families.append(
-                    Children("the scheduler", lambda: start("annals: jobs", scheduler.run, None), 1)
+                    Children(
+                        "the scheduler",
+                        lambda replaces: start("annals: jobs", scheduler.run, None, replaces),
+                        1,
+                        patience_seconds=SCHEDULER_PATIENCE_SECONDS,
+                    )
                 )
             self._starting = False
             for family in families:

@@ -35,3 +35,12 @@ def test_no_process_mints_the_ids_of_another(tmp_path: Path) -> None:
     assert len(minted) == 203
     # The random part, whatever the time.
     assert len({each[19:] for each in minted}) == 203
+
+
+def test_one_that_hangs_is_killed_and_its_successor_learns_so(tmp_path: Path) -> None:
+    found, _ = forks("hangs", tmp_path)
+    assert found == {"lives": [False, True, True], "told": "it did not beat for 1.5 s and was killed"}
+
+
+def test_a_supervisor_that_was_stopped_itself_kills_nobody_for_that_time(tmp_path: Path) -> None:
+    assert forks("supervisor_sleeps", tmp_path)[0] == 0

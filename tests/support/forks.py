@@ -39,7 +39,9 @@ def forks(name: str, folder: Path) -> tuple[Any, str]:
     return json.loads(done.stdout.splitlines()[-1]), done.stderr
 
 
-def child(folder: Path, program: Program, listener: socket.socket | None = None) -> Child:
+def child(
+    folder: Path, program: Program, listener: socket.socket | None = None, replaces: str | None = None
+) -> Child:
     """Start a child that runs a program, and may write into the folder."""
     settings, _ = load({"data_dir": folder}, {})
     setup = Setup(
@@ -48,6 +50,7 @@ def child(folder: Path, program: Program, listener: socket.socket | None = None)
         runtime=folder,
         committer_socket=folder / "committer.sock",
         listener=listener,
+        replaces=replaces,
     )
     return Child("annals: test", program, setup)
 
@@ -125,7 +128,9 @@ def restarts(folder: Path) -> dict[str, Any]:
     """Kill a child, and return the open files of its replacements and of this process afterwards."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         before = descriptors(os.getpid())
-        children = Children("a process", lambda: child(folder, _serve, listener), 2)
+        children = Children(
+            "a process", lambda how: child(folder, _serve, listener, how), 2, patience_seconds=SECONDS
+        )
         children.start()
         until(lambda: len(served(folder)) == 2)
         killed = served(folder)[0]
@@ -144,6 +149,57 @@ def restarts(folder: Path) -> dict[str, Any]:
             "left": [pid for pid in started if lives(pid)],
             "leaked": descriptors(os.getpid()) - before,
         }
+
+
+def hangs(folder: Path) -> dict[str, Any]:
+    """Stop one of two children that beat, and return what became of both, and what its successor is told."""
+
+    def beats(setup: Setup) -> None:
+        (setup.runtime / f"told-{os.getpid()}").write_text(json.dumps(setup.replaces))
+        while True:
+            setup.heartbeat.beat()
+            (setup.runtime / f"served-{os.getpid()}").touch()
+            time.sleep(0.05)
+
+    children = Children("a process", lambda how: child(folder, beats, None, how), 2, patience_seconds=1.5)
+    children.start()
+    until(lambda: len(served(folder)) == 2)
+    stopped, other = served(folder)
+    os.kill(stopped, signal.SIGSTOP)
+    until(children.replace_dead)
+    until(lambda: len(served(folder)) == 3)
+    [successor] = set(served(folder)) - {stopped, other}
+    found = {
+        "lives": [lives(stopped), lives(other), lives(successor)],
+        "told": json.loads((folder / f"told-{successor}").read_text()),
+    }
+    # Ended by the end of this process: they do not look at the pipe.
+    for pid in (other, successor):
+        os.kill(pid, signal.SIGKILL)
+    children.end()
+    return found
+
+
+def supervisor_sleeps(folder: Path) -> int:
+    """Return the number of children replaced by a supervisor that slept for longer than its patience."""
+
+    def beats_once(setup: Setup) -> None:
+        setup.heartbeat.beat()
+        (setup.runtime / f"served-{os.getpid()}").touch()
+        time.sleep(SECONDS)
+
+    children = Children(
+        "a process", lambda how: child(folder, beats_once, None, how), 1, patience_seconds=1.2
+    )
+    children.start()
+    until(lambda: served(folder))
+    children.replace_dead()
+    time.sleep(1.5)
+    replaced = children.replace_dead()
+    [pid] = served(folder)
+    os.kill(pid, signal.SIGKILL)
+    children.end()
+    return replaced
 
 
 def ids(folder: Path) -> list[str]:
