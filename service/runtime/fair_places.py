@@ -1,21 +1,29 @@
-"""A bounded number of places that keys, such as addresses or subscriptions, take in turns."""
+"""A bounded number of places, or bytes, that keys such as addresses or subscriptions take in turns."""
 
 import asyncio
 import time
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 # A key that had or wanted a place so recently is still there: a caller that sends one request after the other
-# has none in between.
-REMEMBERED_SECONDS = 5.0
+# has none in between. A longer time would hold a busy key down for every chance visitor.
+REMEMBERED_SECONDS = 2.0
+
+
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    size: int
+    granted: asyncio.Future[None]
 
 
 class FairPlaces:
-    """At most `total` places, for one event loop.
+    """At most `total` places, for one event loop; who needs several at once takes them by `size`.
 
     While several keys are there, each has at most `each` places. A key that is alone may have all but `each`
-    of them, so that a key that arrives finds places at once. Keys that wait get free places in turns.
+    of them, so that a key that arrives finds places at once. Keys that wait get free places in turns. A large
+    size is not overtaken by small ones: the key whose turn it is keeps it until enough places are free.
     """
 
     def __init__(self, total: int, *, each: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -25,7 +33,7 @@ class FairPlaces:
         self._held: dict[Hashable, int] = {}
         self._all_held = 0
         # Keys with waiters, in the order of their turns.
-        self._waiting: OrderedDict[Hashable, deque[asyncio.Future[None]]] = OrderedDict()
+        self._waiting: OrderedDict[Hashable, deque[_Waiter]] = OrderedDict()
         # Keys by the time at which each last took or wanted a place; the latest is last.
         self._seen: OrderedDict[Hashable, float] = OrderedDict()
 
@@ -36,92 +44,112 @@ class FairPlaces:
 
     @property
     def waiting(self) -> int:
-        """The number of callers that wait for a place."""
+        """The number of callers that wait for places."""
         return sum(map(len, self._waiting.values()))
 
     @asynccontextmanager
-    async def place(self, key: Hashable) -> AsyncIterator[None]:
-        """Hold a place; waits for it as long as it takes."""
-        await self.take(key)
+    async def place(self, key: Hashable, size: int = 1) -> AsyncIterator[None]:
+        """Hold places; waits for them as long as it takes."""
+        await self.take(key, size)
         try:
             yield
         finally:
-            self.release(key)
+            self.release(key, size)
 
-    async def take(self, key: Hashable) -> None:
-        """Take a place, to be given back by `release`; waits for it as long as it takes."""
+    def take_at_once(self, key: Hashable, size: int = 1) -> bool:
+        """Take places, to be given back by `release`, if nobody has to be waited for; returns False else."""
         self._note(key)
-        if key not in self._waiting and self._is_free_for(key):
-            self._grant(key)
+        # Those that wait may only lack a part of their own share: `take` finds out.
+        if self._waiting or not self._fits(key, size):
+            return False
+        self._grant(key, size)
+        return True
+
+    async def take(self, key: Hashable, size: int = 1) -> None:
+        """Take places, to be given back by `release`; waits for them as long as it takes."""
+        if self.take_at_once(key, size):
             return
-        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(key, deque()).append(granted)
+        waiter = _Waiter(size, asyncio.get_running_loop().create_future())
+        self._waiting.setdefault(key, deque()).append(waiter)
+        self._hand_out()
         try:
-            await granted
+            await waiter.granted
         except asyncio.CancelledError:
-            if granted.done() and not granted.cancelled():
-                # The place was granted in the moment in which the caller gave up.
-                self.release(key)
+            if waiter.granted.cancelled():
+                self._forget(key, waiter)
             else:
-                self._forget(key, granted)
+                # The places were granted in the moment in which the caller gave up.
+                self.release(key, size)
             raise
 
-    def release(self, key: Hashable) -> None:
-        """Give a place back, and hand free places to those that wait."""
-        self._all_held -= 1
-        self._held[key] -= 1
+    def release(self, key: Hashable, size: int = 1) -> None:
+        """Give places back, and hand free places to those that wait."""
+        self._all_held -= size
+        self._held[key] -= size
         if not self._held[key]:
             del self._held[key]
         self._note(key)
-        self._hand_out()
+        if self._waiting:
+            self._hand_out()
 
     def _hand_out(self) -> None:
         """Grant free places, one key after the other."""
-        passed_over = 0
-        while self._waiting and passed_over < len(self._waiting):
-            key = next(iter(self._waiting))
-            if not self._is_free_for(key):
-                if self._all_held >= self._total:
-                    return
-                self._waiting.move_to_end(key)
-                passed_over += 1
-                continue
-            passed_over = 0
-            waiters = self._waiting[key]
-            granted = waiters.popleft()
+        while (found := self._next()) is not None:
+            key, waiters = found
+            waiter = waiters.popleft()
             if waiters:
                 self._waiting.move_to_end(key)
             else:
                 del self._waiting[key]
-            if not granted.done():
-                self._grant(key)
-                granted.set_result(None)
+            if not waiter.granted.done():
+                self._grant(key, waiter.size)
+                waiter.granted.set_result(None)
 
-    def _is_free_for(self, key: Hashable) -> bool:
+    def _next(self) -> tuple[Hashable, deque[_Waiter]] | None:
+        """Key whose turn it is, and its waiters; None if all have their share or too few places are free."""
         if self._all_held >= self._total:
-            return False
-        most = self._total - self._each if self._is_alone(key) else self._each
-        return self._held.get(key, 0) < most
+            return None
+        for key, waiters in self._waiting.items():
+            size = waiters[0].size
+            if self._may_have(key, size):
+                return (key, waiters) if self._all_held + size <= self._total else None
+        return None
+
+    def _fits(self, key: Hashable, size: int) -> bool:
+        return self._all_held + size <= self._total and self._may_have(key, size)
+
+    def _may_have(self, key: Hashable, size: int) -> bool:
+        held = self._held.get(key, 0)
+        if held == 0 or held + size <= self._each:
+            # A size above a whole share is taken alone: else it would wait for ever.
+            return True
+        return held + size <= self._total - self._each and self._is_alone(key)
 
     def _is_alone(self, key: Hashable) -> bool:
         self._forget_old()
-        return all(each == key for each in self._held) and all(each == key for each in self._seen)
+        return all(all(each == key for each in keys) for keys in (self._held, self._waiting, self._seen))
 
-    def _grant(self, key: Hashable) -> None:
-        self._held[key] = self._held.get(key, 0) + 1
-        self._all_held += 1
+    def _grant(self, key: Hashable, size: int) -> None:
+        self._held[key] = self._held.get(key, 0) + size
+        self._all_held += size
 
     def _note(self, key: Hashable) -> None:
         self._seen[key] = self._clock()
         self._seen.move_to_end(key)
+        self._forget_old()
 
     def _forget_old(self) -> None:
         since = self._clock() - REMEMBERED_SECONDS
         while self._seen and next(iter(self._seen.values())) < since:
             self._seen.popitem(last=False)
 
-    def _forget(self, key: Hashable, granted: asyncio.Future[None]) -> None:
-        waiters = self._waiting[key]
-        waiters.remove(granted)
+    def _forget(self, key: Hashable, waiter: _Waiter) -> None:
+        waiters = self._waiting.get(key)
+        if waiters is None or waiter not in waiters:
+            # Its turn came after its cancellation, and passed.
+            return
+        waiters.remove(waiter)
         if not waiters:
             del self._waiting[key]
+        # It may have kept the turn for a size that did not fit.
+        self._hand_out()
