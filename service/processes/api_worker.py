@@ -3,6 +3,7 @@
 import uvicorn
 
 from service.http.app import create_app
+from service.http.connections.protocols import protocol_class
 from service.processes.children import Setup
 from service.runtime import garbage_collector
 from service.runtime.heartbeat import Heartbeat
@@ -36,6 +37,8 @@ def run(setup: Setup) -> None:
     app = create_app(settings, database_url=setup.database_url, committer_socket=setup.committer_socket)
     config = uvicorn.Config(
         app,
+        http=protocol_class(),
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,

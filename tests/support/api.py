@@ -20,6 +20,7 @@ import uvicorn
 from fastapi import FastAPI
 from psycopg import sql
 
+from service.http.connections.protocols import protocol_class
 from service.usecases.context import Context
 from tests.support.databases import Database
 
@@ -94,7 +95,15 @@ class Server:
 @contextmanager
 def served(app: FastAPI, database: Database, clock: Clock) -> Iterator[Server]:
     """Run an application until the block ends."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False)
+    config = uvicorn.Config(
+        app,
+        http=protocol_class(),
+        ws="none",
+        host="127.0.0.1",
+        port=0,
+        log_config=None,
+        access_log=False,
+    )
     server = uvicorn.Server(config)
     socket = config.bind_socket()
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, name="server")

@@ -17,6 +17,7 @@ import uvicorn
 from pygit2.enums import FileMode, RepositoryOpenFlag
 
 from service.http.app import create_app
+from service.http.connections.protocols import protocol_class
 from service.processes.startup import make_folders
 from service.runtime import log_setup
 from service.runtime.settings import load
@@ -217,6 +218,8 @@ def main() -> None:
     app = create_app(settings, database_url=handed["database_url"], clock=FileClock(Path(handed["clock"])))
     config = uvicorn.Config(
         app,
+        http=protocol_class(),
+        ws="none",
         host="127.0.0.1",
         port=0,
         log_config=None,
