@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
+from uuid import UUID
 
 from service.domain.audit_policy import DEFAULT_POLICY, Policy
 from service.domain.errors import Forbidden
@@ -100,6 +101,7 @@ class Caller:
     role: Role
     subscription_id: SubscriptionId | None
     origin: Origin
+    key_id: UUID | None = None
     demands_if_match: bool = False
     subscription_state: SubscriptionState = SubscriptionState.OPEN
     policy: Policy = DEFAULT_POLICY
@@ -112,6 +114,14 @@ class Caller:
         """Raise Forbidden unless the role has `right`."""
         if not self.may(right):
             raise Forbidden(f"The role {self.role} may not {right}.")
+
+
+@dataclass(frozen=True, slots=True)
+class GuessedKey:
+    """Key whose id a caller gave with a wrong secret; the operator's key has no subscription."""
+
+    key_id: UUID
+    subscription_id: SubscriptionId | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ AnnalsError
 ├── Locked              CheckedOut
 ├── PreconditionFailed  StaleVersion
 ├── PreconditionMissing IfMatchRequired
+├── TooManyRequests     TooManyFailedLogins, KeyRateExceeded, SubscriptionRateExceeded
 ├── Unavailable         DatabaseNotReachable, RoleMissing, Busy, OutcomeUnknown, StoreNotWritable, RefNotMoved
 └── Internal
 
@@ -69,6 +70,8 @@ class Unauthenticated(AnnalsError):
     code = "unauthenticated"
     # The Caller of an expired key; None for an unknown key.
     whose: Any = None
+    # The GuessedKey of a wrong secret for a known key id; only the audit log tells it.
+    guessed: Any = None
 
 
 class Forbidden(AnnalsError):
@@ -530,6 +533,51 @@ class CheckedOut(Locked):
     """
 
     code = "checked_out"
+
+
+class TooManyRequests(AnnalsError):
+    """More calls came than a limit permits; `retry_after` is in seconds."""
+
+    def __init__(self, detail: str, *, retry_after: int) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class TooManyFailedLogins(TooManyRequests):
+    """Too many failed logins from this address
+
+    Keys that are unknown or expired came from this address more often than `ANNALS_FAILED_LOGINS` permits.
+    Wait for the seconds in `Retry-After`, and send a valid key: it is answered even now.
+    """
+
+    code = "too_many_failed_logins"
+
+    def __init__(self, refused: Unauthenticated, *, retry_after: int) -> None:
+        super().__init__(
+            f"Too many logins from this address have failed: try again in {retry_after} s, with a valid key.",
+            retry_after=retry_after,
+        )
+        self.refused = refused
+
+
+class KeyRateExceeded(TooManyRequests):
+    """The key's rate is exceeded
+
+    This API key has made as many calls as `ANNALS_KEY_RATE` permits. Nothing was done: send the call again
+    after the seconds in `Retry-After`.
+    """
+
+    code = "key_rate_exceeded"
+
+
+class SubscriptionRateExceeded(TooManyRequests):
+    """The subscription's rate is exceeded
+
+    The keys of this subscription have together made as many calls as `ANNALS_SUBSCRIPTION_RATE` permits.
+    Nothing was done: send the call again after the seconds in `Retry-After`.
+    """
+
+    code = "subscription_rate_exceeded"
 
 
 class Unavailable(AnnalsError):

@@ -17,6 +17,7 @@ from gitstore.store import Store
 from service.committer.client import SocketCommitter, ThreadCommitter
 from service.committer.group_commit import WRITERS
 from service.http import error_handlers, problems
+from service.http.auth.rate_limits import RateLimits
 from service.http.middleware import RequestMiddleware
 from service.http.refusals import RefusalRecorder
 from service.http.routes import (
@@ -135,6 +136,7 @@ def create_app(
     app.state.context = context
     app.state.authenticator = authenticator
     app.state.refusals = refusals
+    app.state.rate_limits = RateLimits(settings, clock)
     app.state.upload_pack = UploadPack(
         store,
         limit=settings.git_processes,

@@ -11,8 +11,9 @@ from starlette.routing import Match
 from gitstore.errors import GitStoreError
 from service.audit import events
 from service.audit.events import Subject
+from service.domain.actions import Action
 from service.domain.audit_policy import DEFAULT_POLICY, Depth
-from service.domain.callers import Caller, Role
+from service.domain.callers import Caller, GuessedKey, Role
 from service.domain.errors import (
     AnnalsError,
     DatabaseNotReachable,
@@ -24,6 +25,7 @@ from service.domain.errors import (
     OutcomeUnknown,
     PathNotFound,
     SubscriptionNotFound,
+    TooManyFailedLogins,
     Unauthenticated,
 )
 from service.http import problems
@@ -129,9 +131,13 @@ def _event(request: Request, error: AnnalsError) -> AuditRow | None:
     if attempt is None or isinstance(error, DatabaseNotReachable):
         return None
     caller: Caller | None = getattr(request.state, "caller", None)
-    if isinstance(error, Unauthenticated):
-        caller = error.whose
-    status = _status(error, caller)
+    guessed: GuessedKey | None = None
+    login = error.refused if isinstance(error, TooManyFailedLogins) else error
+    if isinstance(login, Unauthenticated):
+        caller, guessed = login.whose, login.guessed
+    if guessed is not None:
+        attempt = AttemptedOperation(Action.LOGIN, "api_key", str(guessed.key_id), is_audited=True)
+    status = _status(login, caller)
     if not _counts(request, attempt, status):
         return None
     # An attempt at another tenant's data is recorded, even if the policy leaves such events out.
@@ -142,7 +148,7 @@ def _event(request: Request, error: AnnalsError) -> AuditRow | None:
     return events.refusal(
         origin_of(request),
         caller,
-        log_of(request, caller, error),
+        log_of(request, caller, error) if guessed is None else guessed.subscription_id,
         Subject(attempt.resource_type, attempt.resource_id, None),
         attempt.action,
         context.clock(),

@@ -14,6 +14,7 @@ from service.domain.audit_policy import Depth
 from service.domain.ids import mint
 from service.http import error_handlers
 from service.http.audited_operations import attempted
+from service.http.auth import rate_limits
 from service.http.requests import header_text, log_of, origin_of
 from service.http.server_log.exchange import CLIENT_GONE, Exchange
 from service.runtime.clock import Clock, system_clock
@@ -74,7 +75,10 @@ class RequestMiddleware:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)[HEADER] = request_id
+                headers = MutableHeaders(scope=message)
+                headers[HEADER] = request_id
+                if standings := scope["state"].get("standings"):
+                    headers.update(rate_limits.headers_of(standings))
             await exchange.send(message)
 
         try:

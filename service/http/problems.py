@@ -30,6 +30,7 @@ _STATUS: tuple[tuple[type[AnnalsError], int], ...] = (
     (errors.Locked, 423),
     (errors.PreconditionFailed, 412),
     (errors.PreconditionMissing, 428),
+    (errors.TooManyRequests, 429),
     (errors.Unavailable, 503),
     (errors.Internal, 500),
 )
@@ -97,6 +98,8 @@ def answer(error: AnnalsError, request_id: str, *, basic_realm: bool = False) ->
     headers = {}
     if status == 401:
         headers["WWW-Authenticate"] = 'Basic realm="annals", charset="UTF-8"' if basic_realm else "Bearer"
+    if isinstance(error, errors.TooManyRequests):
+        headers["Retry-After"] = str(error.retry_after)
     if status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return Response(

@@ -1,7 +1,7 @@
 """Parts of a request: its origin, headers and query, and the log that records it."""
 
 from functools import lru_cache
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import cast
 
 from fastapi import Request
@@ -66,6 +66,19 @@ def _address(request: Request) -> str | None:
         return str(getattr(address, "ipv4_mapped", None) or address)
     except ValueError:
         return None
+
+
+# IPv6 gives each customer a /64 or more, so that one host has as many addresses as it likes.
+_IPV6_PREFIX = 64
+
+
+@lru_cache(maxsize=1024)
+def network_of(address: str | None) -> str:
+    """Network that stands for one host: the address itself, or the /64 of an IPv6 address."""
+    if address is None:
+        return ""
+    is_version_6 = isinstance(ip_address(address), IPv6Address)
+    return str(ip_network((address, _IPV6_PREFIX), strict=False)) if is_version_6 else address
 
 
 def log_of(request: Request, caller: Caller | None, error: AnnalsError | None) -> SubscriptionId | None:

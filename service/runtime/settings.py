@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, StringConstraints, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 DEFAULT_FILE = "annals.toml"
@@ -18,6 +18,22 @@ Origin = Literal["flag", "environment", "file", "default"]
 
 class SettingsError(Exception):
     """A setting is wrong; the message names the setting, its source and the values that it may have."""
+
+
+# The value of a rate that is not limited.
+OFF = "off"
+
+
+def _rate(value: str) -> str:
+    if value != OFF:
+        # Imported here, since the library takes 40 ms of each command that the command line starts.
+        from service.runtime.rate_limits import rate_of
+
+        rate_of(value)
+    return value
+
+
+Rate = Annotated[str, AfterValidator(_rate)]
 
 
 class Settings(BaseSettings):
@@ -52,6 +68,17 @@ class Settings(BaseSettings):
     workers: Annotated[int, Field(ge=1, le=64)] = Field(default=1, description="API processes")
     threads: Annotated[int, Field(ge=2, le=100)] = Field(
         default=6, description="threads, and database connections, of each API process"
+    )
+    failed_logins: Rate = Field(
+        default="10/minute",
+        description="failed logins of an address that are answered by 401, further ones by 429; `off`: all",
+    )
+    key_rate: Rate = Field(
+        default=OFF, description="calls of an API key, such as `600/minute`; further ones are answered by 429"
+    )
+    subscription_rate: Rate = Field(
+        default=OFF,
+        description="calls of all keys of a subscription together, such as `100/second`; further ones: 429",
     )
     require_timescaledb: bool | None = Field(
         default=None,

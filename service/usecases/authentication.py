@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from service.domain import api_keys
 from service.domain.audit_policy import Policy
-from service.domain.callers import Caller, Origin, Role, SubscriptionState
+from service.domain.callers import Caller, GuessedKey, Origin, Role, SubscriptionState
 from service.domain.errors import Unauthenticated
 from service.domain.ids import SubscriptionId, UserId
 from service.runtime.clock import Clock
@@ -24,7 +24,8 @@ class Authenticator:
 
     async def authenticate(self, key: str, origin: Origin) -> Caller:
         """Return the caller of a key; raises Unauthenticated for an unknown, expired or deleted key."""
-        candidates = await self.credentials.candidates(api_keys.id_of(key))
+        key_id = api_keys.id_of(key)
+        candidates = await self.credentials.candidates(key_id)
         presented = api_keys.digest(key)
         at = self.clock()
         for credential in candidates:
@@ -37,13 +38,25 @@ class Authenticator:
                     raise expired
                 await self.logins.note(caller, credential.key_id)
                 return caller
-        raise Unauthenticated("The API key is not known here.")
+        unknown = Unauthenticated("The API key is not known here.")
+        unknown.guessed = next((_guessed(found) for found in candidates if found.key_id == key_id), None)
+        raise unknown
+
+
+def _guessed(credential: Credential) -> GuessedKey:
+    found = credential.subscription_id
+    return GuessedKey(credential.key_id, None if found is None else SubscriptionId(found))
 
 
 def _caller(credential: Credential, origin: Origin) -> Caller:
     if credential.subscription_id is None or credential.user_id is None or credential.role is None:
         return Caller(
-            user_id=None, username="operator", role=Role.OPERATOR, subscription_id=None, origin=origin
+            user_id=None,
+            username="operator",
+            role=Role.OPERATOR,
+            subscription_id=None,
+            origin=origin,
+            key_id=credential.key_id,
         )
     return Caller(
         user_id=UserId(credential.user_id),
@@ -51,6 +64,7 @@ def _caller(credential: Credential, origin: Origin) -> Caller:
         role=Role(credential.role),
         subscription_id=SubscriptionId(credential.subscription_id),
         origin=origin,
+        key_id=credential.key_id,
         demands_if_match=bool(credential.require_if_match),
         subscription_state=SubscriptionState.of(credential.closed_at, credential.exported_at),
         policy=Policy.of(credential.policy),

@@ -206,8 +206,11 @@ def occurrences(tenant: Tenant) -> list[tuple[int, str, Json]]:
     return found
 
 
-# Only a broken or overloaded server answers with these, or the refusal of a scheduled job.
+# Only a broken or overloaded server answers with these, one with limits, or the refusal of a scheduled job.
 UNPROVOKED = {
+    "too_many_failed_logins",
+    "key_rate_exceeded",
+    "subscription_rate_exceeded",
     "role_missing",
     "busy",
     "database_unavailable",

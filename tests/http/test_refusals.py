@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -176,6 +176,24 @@ def test_an_expired_key_is_its_users(tenant: Tenant) -> None:
     [row] = rows(tenant.server, "expired")
     assert (row["user_id"], row["subscription_id"]) == (tenant.ben.user_id, tenant.subscription_id)
     assert row["status"] == "unauthorized"
+
+
+def test_a_wrong_secret_for_a_known_key_is_a_failed_login_of_this_key(tenant: Tenant) -> None:
+    assert tenant.ben.key is not None
+    key_id = UUID(tenant.ben.key.split("_")[1])
+    guesser = Caller(tenant.server, f"annals_{key_id.hex}_guessed")
+    known = refused(guesser.get(tenant.path, headers={"x-request-id": "guess"}), 401, "unauthenticated")
+    [event] = tenant.aud.pages(f"{tenant.path}/audit-logs", request_id="guess")
+    assert (event["action"], event["resource_type"], event["resource_id"]) == (
+        "LOGIN",
+        "api_key",
+        str(key_id),
+    )
+    assert (event["status"], event["user_id"], event["username"]) == ("unauthorized", None, None)
+    assert event["api_endpoint"] == tenant.path
+    # The guesser is told nothing that it would not be told of an unknown key.
+    unknown = refused(keyless(tenant).get(tenant.path), 401, "unauthenticated")
+    assert unknown | {"request_id": ""} == known | {"request_id": ""}
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,11 @@ from tests.support.databases import Cluster, Database
 
 
 @contextmanager
-def serving(cluster: Cluster, folder: Path) -> Iterator[Server]:
-    """Run Annals over HTTP, on a database of its own."""
+def serving(cluster: Cluster, folder: Path, **flags: object) -> Iterator[Server]:
+    """Run Annals over HTTP, on a database of its own, with settings as flags."""
     database, clock = cluster.migrated(), Clock()
-    settings, _ = load({"data_dir": folder}, {})
+    # Most tests log in wrongly from one address.
+    settings, _ = load({"data_dir": folder, "failed_logins": "off", **flags}, {})
     make_folders(settings)
     set_operator_key(database, clock, OPERATOR_KEY)
     log_setup.configure("json", "error")

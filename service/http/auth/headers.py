@@ -7,12 +7,13 @@ from fastapi import Request
 
 from service.domain.callers import Caller
 from service.domain.errors import Unauthenticated
+from service.http.auth.rate_limits import RateLimits
 from service.http.requests import origin_of
 from service.usecases.authentication import Authenticator
 
 
 async def caller_of(request: Request) -> Caller:
-    """Caller of a request by the API key in its headers; raises Unauthenticated."""
+    """Caller of a request by the API key in its headers; raises Unauthenticated or TooManyRequests."""
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
     match scheme.lower():
         case "bearer":
@@ -22,8 +23,15 @@ async def caller_of(request: Request) -> Caller:
         case _:
             raise Unauthenticated("Send an API key: `Authorization: Bearer <key>`.")
     authenticator: Authenticator = request.app.state.authenticator
-    caller = await authenticator.authenticate(key, origin_of(request))
+    rate_limits: RateLimits = request.app.state.rate_limits
+    origin = origin_of(request)
+    try:
+        caller = await authenticator.authenticate(key, origin)
+    except Unauthenticated as refused:
+        rate_limits.count_failed_login(request, origin, refused)
+        raise
     request.state.caller = caller
+    rate_limits.count_call(request, caller)
     return caller
 
 
