@@ -22,11 +22,11 @@ def text(
     parts = [
         f"# {title}",
         "\n".join(f"- {name}: {value}" for name, value in facts.items()),
-        _table(
+        table(
             ("figure", "service", "reference", "ratio", "of the pairs", "must", "goal", "verdict"),
             map(_figure, results),
         ),
-        _table(
+        table(
             (
                 *("figure", "requests/s", "p50 ms", "p99 ms", f"CPU ms a {request}: API", "committer"),
                 *("database", "load generator", "others on the machine"),
@@ -88,7 +88,8 @@ def _traffic(each: Measured, committer: str) -> tuple[str, ...]:
     )
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Make a table in Markdown; an empty text if there are no rows."""
     lines = [list(head), *map(list, rows)]
     if len(lines) == 1:
         return ""
