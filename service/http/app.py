@@ -17,6 +17,7 @@ from gitstore.store import Store
 from service.committer.client import SocketCommitter, ThreadCommitter
 from service.committer.group_commit import WRITERS
 from service.http import error_handlers, problems
+from service.http.admission import Admission
 from service.http.auth.rate_limits import RateLimits
 from service.http.middleware import RequestMiddleware
 from service.http.refusals import RefusalRecorder
@@ -79,7 +80,8 @@ def create_app(
     The committer is the process behind `committer_socket`; without one, it is threads of this process.
     """
     public_url = settings.reachable_url
-    connections = settings.threads + DIFF_THREADS + 2 + (WRITERS + 2 if committer_socket is None else 0)
+    admission = Admission(threads=settings.threads)
+    connections = admission.all_threads + DIFF_THREADS + 2 + (WRITERS + 2 if committer_socket is None else 0)
     database = Database(database_url, pool_size=connections)
     authenticator = Authenticator(CredentialReader(database), LoginRecorder(database, clock), clock)
     refusals = RefusalRecorder(database)
@@ -109,7 +111,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        anyio.to_thread.current_default_thread_limiter().total_tokens = settings.threads
+        anyio.to_thread.current_default_thread_limiter().total_tokens = admission.all_threads
         await committer.start()
         server_log.start()
         try:
@@ -143,7 +145,7 @@ def create_app(
         deadline_seconds=settings.git_timeout,
         queue_seconds=GIT_QUEUE_SECONDS,
     )
-    app.add_middleware(RequestMiddleware, record=server_log.add, clock=clock)
+    app.add_middleware(RequestMiddleware, admission=admission, record=server_log.add, clock=clock)
     app.include_router(health.router)
     # Routes are tried one after the other, so that those of the most frequent calls have to be first.
     nouns = (

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import structlog
+from anyio import CancelScope
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,8 +14,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.domain.audit_policy import Depth
 from service.domain.ids import mint
 from service.http import error_handlers
+from service.http.admission import Admission, Visit
 from service.http.audited_operations import attempted
 from service.http.auth import rate_limits
+from service.http.connections.guard import DISCONNECTED
 from service.http.requests import header_text, log_of, origin_of
 from service.http.server_log.exchange import CLIENT_GONE, Exchange
 from service.runtime.clock import Clock, system_clock
@@ -25,6 +28,9 @@ _ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
 # Monitors request these every few seconds, and `/metrics` counts the requests: a row for each success
 # would tell nothing more. A failure gets a row.
 _PROBES = frozenset({"/livez", "/readyz", "/metrics"})
+
+# Tells a supervisor that the process is alive, also while all places are taken; it costs next to nothing.
+_NEVER_WAITS = "/livez"
 
 # Tells if the bodies of a request are kept; called at the end of the request, when the caller is known.
 KeepsBodies = Callable[[Scope], bool]
@@ -45,18 +51,20 @@ class RequestMiddleware:
     """Middleware in plain ASGI, so that streamed answers are not buffered.
 
     `record` is called with each exchange at its end, and must not wait; `keeps_bodies` tells if the bodies of
-    an exchange are kept.
+    an exchange are kept. A request whose client has gone is given up, unless its answer has begun.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         *,
+        admission: Admission,
         record: Callable[[Exchange], None],
         keeps_bodies: KeepsBodies = policy_keeps_bodies,
         clock: Clock = system_clock,
     ) -> None:
         self._app = app
+        self._admission = admission
         self._record = record
         self._keeps_bodies = keeps_bodies
         self._clock = clock
@@ -69,20 +77,37 @@ class RequestMiddleware:
         request = Request(scope)
         given = request.headers.get(HEADER, "")
         request_id = given if _ACCEPTED.match(given) else str(mint())
-        scope.setdefault("state", {})["request_id"] = request_id
+        visit = Visit(self._admission)
+        scope.setdefault("state", {}).update(request_id=request_id, visit=visit)
         began = time.perf_counter()
         exchange = Exchange(scope, receive, send, began_at=self._clock())
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
+                # The work is done; a client that reads slowly keeps no place.
+                visit.leave()
                 headers = MutableHeaders(scope=message)
                 headers[HEADER] = request_id
                 if standings := scope["state"].get("standings"):
                     headers.update(rate_limits.headers_of(standings))
             await exchange.send(message)
 
+        work = CancelScope()
+        gone: asyncio.Future[None] | None = scope.get("extensions", {}).get(DISCONNECTED)
+
+        def give_up(_: object) -> None:
+            if exchange.status is None:
+                work.cancel()
+
+        if gone is not None:
+            gone.add_done_callback(give_up)
         try:
-            await self._app(scope, exchange.receive, send_with_id)
+            with work:
+                if scope["path"] != _NEVER_WAITS:
+                    await visit.arrive(request)
+                await self._app(scope, exchange.receive, send_with_id)
+            if work.cancelled_caught:
+                exchange.status = CLIENT_GONE
         except ClientDisconnect:
             exchange.status = CLIENT_GONE
         except asyncio.CancelledError:
@@ -98,6 +123,9 @@ class RequestMiddleware:
                 refusal = await error_handlers.unexpected(request)
                 await refusal(scope, exchange.receive, send_with_id)
         finally:
+            visit.leave()
+            if gone is not None:
+                gone.remove_done_callback(give_up)
             exchange.seconds = time.perf_counter() - began
             self._end(request, exchange)
             self._measure(request, exchange)

@@ -26,7 +26,7 @@ def origin_of(request: Request) -> Origin:
     """Origin of a request, as the logs name it."""
     return Origin(
         request_id=bounded_text(request.state.request_id, 128),
-        ip_address=_address(request),
+        ip_address=address_of(request),
         user_agent=_user_agent(request),
         endpoint=bounded_text(request.scope["path"], 500),
         method=request.method,
@@ -57,12 +57,16 @@ def _agent(given: str) -> str:
     return bounded_text(given, 1000)
 
 
-def _address(request: Request) -> str | None:
-    if request.client is None:
-        return None
+def address_of(request: Request) -> str | None:
+    """Address of the client; None if it has no IP address."""
+    return None if request.client is None else _address(request.client.host)
+
+
+@lru_cache(maxsize=1024)
+def _address(host: str) -> str | None:
     try:
         # The scope of a link-local address is cut off, since PostgreSQL's INET can't hold it.
-        address = ip_address(request.client.host.partition("%")[0])
+        address = ip_address(host.partition("%")[0])
         return str(getattr(address, "ipv4_mapped", None) or address)
     except ValueError:
         return None

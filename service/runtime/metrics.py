@@ -33,6 +33,11 @@ SERVER_LOG_ROWS = Counter(
     "Rows of the server log: stored, dropped for want of room, or refused",
     ["outcome"],
 )
+ADMISSION_WAIT = Histogram(
+    "annals_admission_wait_seconds",
+    "Time that requests waited for their turn, of those that had to",
+    ["place"],
+)
 CLONES = Counter("annals_git_requests", "Clones and fetches served", ["action"])
 UNRECORDED = Counter("annals_refusals_unrecorded", "Refusals that the audit log lacks")
 

@@ -18,6 +18,7 @@ from sqlalchemy.engine import make_url
 from starlette.types import Message, Receive, Scope, Send
 
 from service.domain.ids import mint
+from service.http.admission import Admission
 from service.http.app import create_app
 from service.http.middleware import RequestMiddleware
 from service.http.server_log import writer
@@ -69,7 +70,9 @@ def passed(
         return {"type": "http.request", "body": incoming.pop(), "more_body": bool(incoming)}
 
     scope = {"type": "http", "method": "POST", "path": path, "query_string": query, "headers": list(headers)}
-    around = RequestMiddleware(app, record=found.append, keeps_bodies=lambda _: keeps_bodies)
+    around = RequestMiddleware(
+        app, admission=Admission(threads=2), record=found.append, keeps_bodies=lambda _: keeps_bodies
+    )
     asyncio.run(around(scope, receive, send))
     [exchange] = found
     assert exchange.origin is not None
@@ -178,8 +181,14 @@ def test_a_log_that_fails_does_not_undo_the_answer() -> None:
         raise ValueError
 
     scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": []}
-    asyncio.run(RequestMiddleware(app, record=fails)(dict(scope), receive, send))
-    asyncio.run(RequestMiddleware(app, record=fails, keeps_bodies=fails)(dict(scope), receive, send))
+    asyncio.run(
+        RequestMiddleware(app, admission=Admission(threads=2), record=fails)(dict(scope), receive, send)
+    )
+    asyncio.run(
+        RequestMiddleware(app, admission=Admission(threads=2), record=fails, keeps_bodies=fails)(
+            dict(scope), receive, send
+        )
+    )
     assert [message.get("body") for message in sent] == [None, b"done"] * 2
 
 
@@ -198,7 +207,9 @@ def test_a_request_that_the_end_of_the_server_cuts_short_is_answered_as_not_know
 
     async def serve_and_end() -> None:
         scope = {"type": "http", "method": "POST", "path": "/v1/x", "query_string": b"", "headers": []}
-        request = asyncio.create_task(RequestMiddleware(app, record=found.append)(scope, receive, send))
+        request = asyncio.create_task(
+            RequestMiddleware(app, admission=Admission(threads=2), record=found.append)(scope, receive, send)
+        )
         await asyncio.sleep(0.01)
         request.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -14,6 +14,7 @@ from service.domain import ids
 from service.domain.callers import Caller, Member, Right, SubscriptionState
 from service.domain.errors import Forbidden, SubscriptionClosed
 from service.domain.ids import SubscriptionId
+from service.http.admission import visit_of
 from service.http.auth.headers import caller_of
 from service.http.requests import context_of, refuse_unfit_head
 from service.usecases import tenancy
@@ -80,12 +81,19 @@ def writing(**flags: Right) -> Callable[[Request, str], Awaitable[Access]]:
 
 
 async def _entered(request: Request, subscription_id: str, right: Right) -> Access:
-    caller = await caller_of(request)
+    caller = await _admitted(request)
     context = context_of(request)
     entered = await tenancy.may_enter(context, caller, ids.parse(subscription_id))
     caller.needs(right)
     _check_state(entered.state, right, request.method)
     return Access(context, caller, entered.subscription_id)
+
+
+async def _admitted(request: Request) -> Caller:
+    """Caller of a request that has its place among those of its subscription."""
+    caller = await caller_of(request)
+    await visit_of(request).admit(request, caller)
+    return caller
 
 
 # A closed subscription answers every call with these rights: to read, hold and reopen. With others, only GET.
@@ -115,14 +123,14 @@ Configuring = Annotated[Access, Depends(access(Right.MANAGE_SUBSCRIPTION))]
 ManagingPolicy = Annotated[Access, Depends(access(Right.MANAGE_POLICY))]
 Holding = Annotated[Access, Depends(access(Right.HOLD))]
 ReadingHolds = Annotated[Access, Depends(access(Right.READ_HOLDS))]
-Calling = Annotated[Caller, Depends(caller_of)]
+Calling = Annotated[Caller, Depends(_admitted)]
 
 
 def of_platform(right: Right) -> Callable[[Request], Awaitable[Caller]]:
     """Make a dependency that admits callers who have `right` on the platform, outside of any subscription."""
 
     async def enter(request: Request) -> Caller:
-        caller = await caller_of(request)
+        caller = await _admitted(request)
         caller.needs(right)
         refuse_unfit_head(request, with_body=False)
         return caller

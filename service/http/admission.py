@@ -1,0 +1,149 @@
+"""Admission: a worker works on few requests of each address and tenant at once, and lets the rest wait.
+
+A request that waits is not refused, and nothing more of it is read. It takes its places in this order, and
+never waits for one while it holds a later one, so that no two requests can wait for each other:
+
+1. one of its address, from its head until its key is known: an attacker without a key holds nothing else;
+2. bytes of its tenant, if its body is large, before the body is read;
+3. one of its tenant, when its body is there, until its answer begins.
+
+Git has places of its own for transfers (`gitstore.serve`), which may take an hour.
+"""
+
+import inspect
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import cache
+from typing import ParamSpec, TypeVar, cast
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+
+from service.domain.callers import Caller
+from service.domain.ids import SubscriptionId
+from service.http.requests import address_of, network_of
+from service.runtime.fair_places import FairPlaces
+from service.runtime.metrics import ADMISSION_WAIT
+
+# Beside others, an address or tenant has so many requests under way, and alone eight times as many. With
+# more, those of one delay those of another; a batch of the committer takes 64 at most.
+EACH = 8
+ALONE = 64
+# Beside others, a tenant has so many threads; alone it has as many as the settings say.
+THREADS_EACH = 2
+# Threads for what is quick and belongs to no tenant, such as the operator's look at a subscription.
+SPARE_THREADS = 2
+# A tenant's bodies that are read or worked on, beside others, and those of all. The largest body is 8 MiB,
+# and takes some ten times that in memory once it is parsed.
+BYTES_EACH = 32 * 1024 * 1024
+BYTES = 128 * 1024 * 1024
+
+# Key of what belongs to no subscription: calls of the operator.
+_PLATFORM = "platform"
+_Key = SubscriptionId | str
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+
+class Admission:
+    """Places of one worker, for one event loop; `threads` is the number that one tenant alone may have."""
+
+    def __init__(self, *, threads: int) -> None:
+        self.all_threads = threads + THREADS_EACH + SPARE_THREADS
+        self.addresses = FairPlaces(ALONE + EACH, each=EACH)
+        self.requests = FairPlaces(ALONE + EACH, each=EACH)
+        self.threads = FairPlaces(threads + THREADS_EACH, each=THREADS_EACH)
+        self.bytes = FairPlaces(BYTES, each=BYTES_EACH)
+
+
+class Visit:
+    """Places that one request holds."""
+
+    __slots__ = ("_admission", "_held", "_key", "_places")
+
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self._held: list[tuple[FairPlaces, _Key, int]] = []
+        self._key: _Key = _PLATFORM
+        # The places that the work of the request needs.
+        self._places: FairPlaces | None = None
+
+    async def arrive(self, request: Request) -> None:
+        """Take a place of the address."""
+        await self._take(self._admission.addresses, "address", network_of(address_of(request)))
+
+    async def admit(self, request: Request, caller: Caller) -> None:
+        """Give the place of the address back, since the caller is known, and take one of its tenant.
+
+        A request whose route reads a body takes that place when the body is there: see `begin_work`.
+        """
+        self.leave()
+        self._key = caller.subscription_id or _PLATFORM
+        route = request.scope["route"]
+        if request.scope["path"].startswith("/git/"):
+            # Git's own places are for transfers; what goes before them takes a thread for a moment.
+            return
+        in_thread = _runs_in_thread(route.endpoint)
+        self._places = self._admission.threads if in_thread else self._admission.requests
+        if "requestBody" not in (route.openapi_extra or ()):
+            await self.begin_work()
+
+    async def reserve(self, size: int) -> None:
+        """Take bytes of the tenant for a body; nothing of it is read meanwhile."""
+        await self._take(self._admission.bytes, "bytes", self._key, size)
+
+    async def begin_work(self) -> None:
+        """Take the place of the tenant."""
+        places, self._places = self._places, None
+        if places is not None:
+            await self._take(places, "thread" if places is self._admission.threads else "request", self._key)
+
+    @asynccontextmanager
+    async def thread(self) -> AsyncIterator[None]:
+        """Hold one of the tenant's threads for a part of the work."""
+        threads = self._admission.threads
+        await _taken(threads, "thread", self._key, 1)
+        try:
+            yield
+        finally:
+            threads.release(self._key)
+
+    def leave(self) -> None:
+        """Give all places back."""
+        held, self._held = self._held, []
+        for places, key, size in held:
+            places.release(key, size)
+
+    async def _take(self, places: FairPlaces, what: str, key: _Key, size: int = 1) -> None:
+        await _taken(places, what, key, size)
+        self._held.append((places, key, size))
+
+
+async def _taken(places: FairPlaces, what: str, key: _Key, size: int) -> None:
+    if places.take_at_once(key, size):
+        return
+    began = time.perf_counter()
+    try:
+        await places.take(key, size)
+    finally:
+        ADMISSION_WAIT.labels(what).observe(time.perf_counter() - began)
+
+
+def visit_of(request: Request) -> Visit:
+    """Places of a request."""
+    return cast("Visit", request.state.visit)
+
+
+async def in_thread(
+    request: Request, function: Callable[P, Result], *arguments: P.args, **more: P.kwargs
+) -> Result:
+    """Run a part of a request in one of its tenant's threads."""
+    async with visit_of(request).thread():
+        return await run_in_threadpool(function, *arguments, **more)
+
+
+@cache
+def _runs_in_thread(endpoint: Callable[..., object]) -> bool:
+    return not inspect.iscoroutinefunction(endpoint)
