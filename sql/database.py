@@ -26,8 +26,9 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from sql.errors import translated
-from sql.pipelines import Command, pipelined
+from sql.errors import DatabaseSilent, translated
+from sql.pipelines import Command, driver_of, pipelined
+from sql.silence import SILENCE_SECONDS, Silence, SilenceError, WatchedConnection, connected, probe
 
 Transaction = Connection
 
@@ -40,13 +41,15 @@ OWNER_ROLE: Final = "annals_owner"
 # May call the checked functions that delete rows of logs.
 RETENTION_ROLE: Final = "annals_retention"
 
-CONNECT_TIMEOUT_SECONDS = 5
-POOL_TIMEOUT_SECONDS = 10
+# This and the next times are such that a caller is answered within 10 s, whatever it is that he waits for.
+CONNECT_TIMEOUT_SECONDS = 4
+POOL_TIMEOUT_SECONDS = 8
 # An abandoned transaction (a stopped process whose socket is open) must not keep its row locks for ever.
 IDLE_TRANSACTION_TIMEOUT = "60s"
 # Nor may a wait for a lock last for ever: the caller gets an error and may retry.
-LOCK_TIMEOUT = "15s"
-KEEPALIVE_SECONDS = 15
+LOCK_TIMEOUT = "8s"
+# A lost host is noticed as soon as one that is silent (`sql.silence`).
+KEEPALIVE_SECONDS = 4
 # A connection used in the last second is assumed to be alive: a check would cost each call a round trip.
 FRESH_SECONDS = 1.0
 
@@ -55,16 +58,19 @@ FRESH_SECONDS = 1.0
 OF_SUBSCRIPTION = bindparam("of_subscription", type_=Uuid())
 IDS = bindparam("ids", type_=ARRAY(Uuid()))
 
+# For statements of callers who wait. PostgreSQL ends a statement that takes longer, and says so.
+STATEMENT_SECONDS = 9
+# If it does not: the server process of this connection is stopped, or the connection is lost.
+STATEMENT_GRACE_SECONDS = 0.5
+
 # Has to be the first statement of its transaction.
 _SNAPSHOT = Command(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
 
 # Set in each transaction, not once for a connection: a pooler may give the next transaction another one.
-_ENTER = Command(
-    text(
-        "SELECT set_config('role', :role, true), set_config('annals.scope', :scope, true), "
-        f"set_config('lock_timeout', '{LOCK_TIMEOUT}', true), "
-        f"set_config('idle_in_transaction_session_timeout', '{IDLE_TRANSACTION_TIMEOUT}', true)"
-    )
+_ENTER_TEXT = (
+    "SELECT set_config('role', :role, true), set_config('annals.scope', :scope, true), "
+    f"set_config('lock_timeout', '{LOCK_TIMEOUT}', true), "
+    f"set_config('idle_in_transaction_session_timeout', '{IDLE_TRANSACTION_TIMEOUT}', true)"
 )
 
 
@@ -91,9 +97,32 @@ def driver_url(url: str) -> URL:
 
 
 class Database:
-    """A pool of connections whose transactions act as the service's role, never as the tables' owner."""
+    """A pool of connections whose transactions act as the service's role, never as the tables' owner.
 
-    def __init__(self, url: str, *, pool_size: int) -> None:
+    A statement that PostgreSQL does not answer is given up: see `sql.silence`. With `statement_seconds` one
+    that takes longer is ended, too.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int,
+        silence_seconds: float = SILENCE_SECONDS,
+        statement_seconds: float | None = None,
+    ) -> None:
+        entering = _ENTER_TEXT
+        if statement_seconds is not None:
+            entering += f", set_config('statement_timeout', '{round(statement_seconds * 1000)}', true)"
+        self._enter = Command(text(entering))
+        self._parameters: dict[str, Any] = {}
+        self._silence = Silence(
+            lambda: probe(**self._parameters),
+            seconds=silence_seconds,
+            longest_seconds=None
+            if statement_seconds is None
+            else statement_seconds + STATEMENT_GRACE_SECONDS,
+        )
         self.engine: Engine = create_engine(
             driver_url(url),
             pool_size=pool_size,
@@ -107,6 +136,7 @@ class Database:
             json_deserializer=orjson.loads,
             connect_args=connect_arguments("annals"),
         )
+        event.listen(self.engine, "do_connect", self._connect)
         event.listen(self.engine, "connect", _configure)
         event.listen(self.engine, "checkin", _note_use)
         event.listen(self.engine, "checkout", _check_idle)
@@ -124,20 +154,41 @@ class Database:
 
         The statements of `first` are sent together with the beginning of the transaction, in one round trip.
         With `snapshot` everything is read as of one instant, and nothing can be written. Row-level security
-        does not bind the owner's role. Raises the errors of `sql.errors`.
+        does not bind the owner's role. Raises the errors of `sql.errors`; at once while PostgreSQL is silent.
         """
+        silent = self._silence.reason
+        if silent is not None:
+            raise DatabaseSilent(silent)
         with translated(), self.engine.connect() as connection, connection.begin():
-            with pipelined(connection):
-                if snapshot:
-                    _SNAPSHOT.execute(connection)
-                _ENTER.execute(connection, role=role, scope=str(scope))
-                if first is not None:
-                    first(connection)
-            yield connection
+            try:
+                with pipelined(connection):
+                    if snapshot:
+                        _SNAPSHOT.execute(connection)
+                    self._enter.execute(connection, role=role, scope=str(scope))
+                    if first is not None:
+                        first(connection)
+                yield connection
+            except psycopg.Error:
+                # The driver's own error passed SQLAlchemy by: a rollback would hide it behind another one.
+                if driver_of(connection).closed:
+                    connection.invalidate()
+                raise
+
+    @property
+    def silence(self) -> str | None:
+        """Sentence that says for how long PostgreSQL has not answered; None while it is not silent."""
+        return self._silence.reason
 
     def close(self) -> None:
         """Close the pool's connections."""
+        self._silence.close()
         self.engine.dispose()
+
+    def _connect(
+        self, _dialect: object, _record: object, _given: object, parameters: dict[str, Any]
+    ) -> WatchedConnection:
+        self._parameters = parameters
+        return connected(self._silence, **parameters)
 
 
 def _configure(connection: Any, _record: object) -> None:
@@ -172,6 +223,9 @@ def _check_idle(connection: Any, record: ConnectionPoolEntry, _proxy: object) ->
         connection.autocommit = True
         connection.execute("")
         connection.autocommit = False
+    except SilenceError:
+        # A new connection would be silent, too.
+        raise
     except psycopg.Error as error:
         raise exc.DisconnectionError from error
 
@@ -182,7 +236,7 @@ def connect_arguments(application: str) -> dict[str, Any]:
         "connect_timeout": CONNECT_TIMEOUT_SECONDS,
         "application_name": application,
         "keepalives_idle": KEEPALIVE_SECONDS,
-        "keepalives_interval": KEEPALIVE_SECONDS // 3,
-        "keepalives_count": 3,
+        "keepalives_interval": KEEPALIVE_SECONDS // 2,
+        "keepalives_count": 2,
         "tcp_user_timeout": 2 * KEEPALIVE_SECONDS * 1000,
     }

@@ -2,6 +2,8 @@
 
 DatabaseError
 ├── DatabaseUnavailable   not reachable, shutting down, or no connection of the pool was free in time
+│   ├── DatabaseSilent    has not answered for so long that nobody waits for it any more
+│   ├── StatementEnded    the database ended a statement that took too long, or whose end its operator wanted
 │   ├── LockNotTaken      another transaction had a lock for longer than this one may wait
 │   └── DiskFull          the disk of the database has no room for rows, for its log, or for a sort
 ├── WriteConflict         a deadlock, a serialization failure, or a chunk that was dropped while its lock was
@@ -23,6 +25,8 @@ import psycopg
 import psycopg.errors
 from sqlalchemy import exc
 
+from sql.silence import SilenceError
+
 # The SQLSTATE that functions which delete rows of logs raise if the rows are kept.
 ROWS_KEPT = "RK001"
 
@@ -41,6 +45,14 @@ class DatabaseError(Exception):
 
 class DatabaseUnavailable(DatabaseError):
     """The database can't be reached."""
+
+
+class DatabaseSilent(DatabaseUnavailable):
+    """The database has not answered for too long; the message says for how long, and names no host."""
+
+
+class StatementEnded(DatabaseUnavailable):
+    """The database ended the statement before it was done; the transaction is rolled back."""
 
 
 class LockNotTaken(DatabaseUnavailable):
@@ -125,6 +137,10 @@ def translate(error: exc.DBAPIError | psycopg.Error) -> Exception:
         return RoleNotGranted(f"this login may not take the role {role}: GRANT it, as its administrator")
     if isinstance(origin, psycopg.errors.DiskFull):
         return DiskFull(_said(origin))
+    if isinstance(origin, SilenceError):
+        return DatabaseSilent(str(origin))
+    if isinstance(origin, psycopg.errors.QueryCanceled):
+        return StatementEnded(_said(origin))
     if isinstance(origin, psycopg.errors.LockNotAvailable):
         return LockNotTaken(_said(origin))
     if isinstance(origin, psycopg.errors.Error) and (origin.sqlstate or "").startswith("54"):

@@ -21,7 +21,8 @@ AnnalsError
 ├── PreconditionFailed  StaleVersion
 ├── PreconditionMissing IfMatchRequired
 ├── TooManyRequests     TooManyFailedLogins, KeyRateExceeded, SubscriptionRateExceeded
-├── Unavailable         DatabaseNotReachable, RoleMissing, Busy, OutcomeUnknown, StoreNotWritable, RefNotMoved
+├── Unavailable         DatabaseNotReachable, QueryTooLong, RoleMissing, Busy, OutcomeUnknown,
+│                       StoreNotWritable, RefNotMoved
 └── Internal
 
 Each leaf has a stable `code`. The first line of its docstring is its title, the rest its meaning and the
@@ -592,6 +593,17 @@ class DatabaseNotReachable(Unavailable):
     """
 
     code = "database_unavailable"
+
+
+class QueryTooLong(Unavailable):
+    """The query takes too long
+
+    The database ended it, so that the caller does not wait without end. Nothing was changed. Ask for less: a
+    shorter span of time, another filter, a smaller page. On a database that has much else to do the same
+    query may succeed later.
+    """
+
+    code = "query_too_long"
 
 
 class RoleMissing(Unavailable):

@@ -54,7 +54,7 @@ from service.usecases.authentication import Authenticator
 from service.usecases.context import Context
 from service.usecases.credentials import CredentialReader
 from service.usecases.logins import LoginRecorder
-from sql.database import Database
+from sql.database import STATEMENT_SECONDS, Database
 
 # A clone that can't begin within this time is refused; the client can try it again later.
 GIT_QUEUE_SECONDS = 60
@@ -82,7 +82,7 @@ def create_app(
     public_url = settings.reachable_url
     admission = Admission(threads=settings.threads)
     connections = admission.all_threads + DIFF_THREADS + 2 + (WRITERS + 2 if committer_socket is None else 0)
-    database = Database(database_url, pool_size=connections)
+    database = Database(database_url, pool_size=connections, statement_seconds=STATEMENT_SECONDS)
     authenticator = Authenticator(CredentialReader(database), LoginRecorder(database, clock), clock)
     refusals = RefusalRecorder(database)
     server_log = ServerLogWriter(database_url, clock)

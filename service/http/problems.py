@@ -11,6 +11,7 @@ from gitstore import errors as git_errors
 from service.domain import errors
 from service.domain.errors import AnnalsError, Fault, PathNotFound, leaves
 from sql import errors as sql_errors
+from sql.database import STATEMENT_SECONDS
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
@@ -62,6 +63,15 @@ def from_store(error: Exception) -> AnnalsError | None:
             return errors.StorageFull("The disk of the database is full; nothing was stored.")
         case git_errors.StoreFull():
             return errors.StorageFull("The disk of the repositories is full; nothing was stored.")
+        case sql_errors.DatabaseSilent():
+            return errors.DatabaseNotReachable(f"{error}: try again shortly.")
+        case sql_errors.StatementEnded():
+            return errors.QueryTooLong(
+                f"The database ended the query: it takes {STATEMENT_SECONDS} s at the most. "
+                "Narrow it by time or by a filter, or ask for less at once."
+            )
+        case sql_errors.LockNotTaken():
+            return errors.Busy("Another change held what this one needs; nothing was changed, try again.")
         case sql_errors.DatabaseUnavailable() | sql_errors.WriteConflict():
             return errors.DatabaseNotReachable("The database did not answer; try again shortly.")
         case sql_errors.RoleNotGranted():

@@ -216,6 +216,7 @@ UNPROVOKED = {
     "database_unavailable",
     "internal",
     "outcome_unknown",
+    "query_too_long",
     "still_restorable",
     "storage_full",
 }
@@ -305,6 +306,8 @@ def test_a_request_id_is_stored_with_the_rows_that_it_causes(tenant: Tenant) -> 
     ("failure", "expected"),
     [
         (sql_errors.DatabaseUnavailable("x"), errors.DatabaseNotReachable),
+        (sql_errors.StatementEnded("x"), errors.QueryTooLong),
+        (sql_errors.LockNotTaken("x"), errors.Busy),
         (sql_errors.WriteConflict("x"), errors.DatabaseNotReachable),
         (sql_errors.LimitExceeded("x"), errors.DocumentTooLarge),
         (sql_errors.DiskFull("x"), errors.StorageFull),
