@@ -40,7 +40,7 @@ class HeldLine:
         self._open.set()
 
     def close(self) -> None:
-        """Let go, take no more connections, and end those there are."""
+        """End all connections, and take no more."""
         self.let_go()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._accepting.join()
