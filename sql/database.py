@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 from uuid import UUID
 
 import orjson
@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from sql.errors import DatabaseSilent, translated
 from sql.pipelines import Command, driver_of, pipelined
@@ -178,6 +178,12 @@ class Database:
     def silence(self) -> str | None:
         """Sentence that says for how long PostgreSQL has not answered; None while it is not silent."""
         return self._silence.reason
+
+    def connections(self) -> tuple[int, int, int]:
+        """Count the pool's connections: in use, open, and the most that there may be."""
+        pool = cast("QueuePool", self.engine.pool)
+        used = pool.checkedout()
+        return used, used + pool.checkedin(), pool.size()
 
     def close(self) -> None:
         """Close the pool's connections."""

@@ -201,6 +201,14 @@ def opened(settings: Settings, *, make: bool = True) -> ArchiveStore | None:
     )
 
 
+def folder_of(settings: Settings) -> Path | None:
+    """Return the folder of the archive that the settings name; None for a bucket, or without an archive."""
+    if settings.archive_url is None:
+        return None
+    scheme, place = _parsed(settings.archive_url)
+    return Path(place).absolute() if scheme == "file" else None
+
+
 def _parsed(url: str) -> tuple[str, str]:
     """Return the scheme, `s3` or `file`, and the bucket or the folder."""
     if "://" not in url:

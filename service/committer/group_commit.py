@@ -17,7 +17,7 @@ from service.committer.refs import settle_all
 from service.domain.errors import Busy
 from service.domain.ids import SubscriptionId
 from service.runtime.clock import Clock
-from service.runtime.metrics import BATCH_SIZE
+from service.runtime.metrics import BATCH_SIZE, COMMIT_REFUSALS, COMMIT_WAITING, COMMIT_WAITING_BYTES
 from service.runtime.settings import git_url
 from sql.database import Database
 
@@ -115,12 +115,18 @@ class GroupCommit:
         stuck = any(now - began > STUCK_SECONDS for began in list(self._began.values()))
         return not stuck and not self._stopping and all(thread.is_alive() for thread in self._threads)
 
+    def sample(self) -> None:
+        """Sample the waiting changes."""
+        COMMIT_WAITING.set(self._waiting)
+        COMMIT_WAITING_BYTES.set(self._waiting_bytes)
+
     def put(self, change: Change, sender: Sender, number: int) -> None:
         """Queue a change; its sender gets the outcome with its number. Raises Busy if too much is queued."""
         subscription_id, size = change.author.subscription_id, change.size
         with self._wake:
             full = self._waiting >= MAX_WAITING or self._waiting_bytes + size > MAX_WAITING_BYTES
             if self._stopping or (full and self._waiting):
+                COMMIT_REFUSALS.inc()
                 raise Busy("Too many changes are waiting to be written; nothing was changed, try again.")
             self._queues.setdefault(subscription_id, deque()).append(_Waiting(change, sender, number))
             self._waiting += 1

@@ -48,11 +48,13 @@ from service.http.routes import (
 )
 from service.http.server_log.writer import ServerLogWriter
 from service.runtime.clock import Clock, system_clock
+from service.runtime.sampling import Sampler
 from service.runtime.settings import Settings
 from service.runtime.version import version
 from service.usecases.authentication import Authenticator
 from service.usecases.context import Context
 from service.usecases.credentials import CredentialReader
+from service.usecases.health import Health
 from service.usecases.logins import LoginRecorder
 from sql.database import STATEMENT_SECONDS, Database
 
@@ -109,11 +111,15 @@ def create_app(
         diff_threads=anyio.CapacityLimiter(DIFF_THREADS),
     )
 
+    sampler = Sampler("api", {"requests": database}, server_log.sample)
+    vitals = Health(context, database_url, sample=sampler.sample)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         anyio.to_thread.current_default_thread_limiter().total_tokens = admission.all_threads
         await committer.start()
         server_log.start()
+        sampler.start()
         try:
             yield
         finally:
@@ -122,6 +128,8 @@ def create_app(
             app.state.upload_pack.close()
             await refusals.close()
             await authenticator.credentials.close()
+            sampler.stop()
+            vitals.close()
             database.close()
 
     app = FastAPIOffline(
@@ -136,6 +144,7 @@ def create_app(
         responses={"4XX": _PROBLEM, "5XX": _PROBLEM, 422: _PROBLEM},
     )
     app.state.context = context
+    app.state.health = vitals
     app.state.authenticator = authenticator
     app.state.refusals = refusals
     app.state.rate_limits = RateLimits(settings, clock)

@@ -65,6 +65,7 @@ class Child:
     def __init__(self, name: str, program: Program, setup: Setup) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
+        self._runtime = setup.runtime
         lifeline, self._pipe = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
@@ -110,6 +111,7 @@ class Child:
             self._reap(0)
         self.ask_to_stop()
         os.close(self.end)
+        metrics.forget(self._pid, self._runtime)
 
     def _reap(self, options: int) -> None:
         pid, status = os.waitpid(self._pid, options)

@@ -19,6 +19,7 @@ from service.processes.children import Setup
 from service.runtime import garbage_collector
 from service.runtime.clock import system_clock
 from service.runtime.lifeline import Lifeline
+from service.runtime.sampling import Sampler
 from sql.database import Database
 
 
@@ -50,9 +51,12 @@ def run(setup: Setup) -> None:
     group.start()
     consolidator.start()
     requests.start()
+    sampler = Sampler("committer", {"batches": database}, group.sample)
+    sampler.start()
     lifeline.on_end = server.stop
     garbage_collector.spare_what_stays()
     server.run()
+    sampler.stop()
     requests.stop()
     consolidator.stop()
     database.close()

@@ -12,6 +12,7 @@ from service.processes.children import Setup
 from service.runtime import garbage_collector
 from service.runtime.clock import system_clock
 from service.runtime.lifeline import Lifeline
+from service.runtime.sampling import Sampler
 from service.runtime.settings import Settings
 from service.usecases.context import JobContext
 from service.usecases.maintenance.table import SCHEDULED_JOBS
@@ -56,4 +57,7 @@ def run(setup: Setup) -> None:
         lifeline.on_end = scheduler.stop
         setup.heartbeat.beat_in_thread()
         garbage_collector.spare_what_stays()
+        sampler = Sampler("scheduler", {"jobs": context.database})
+        sampler.start()
         scheduler.run()
+        sampler.stop()

@@ -160,6 +160,8 @@ class Supervisor:
         plain = self._settings.model_dump(mode="json", exclude={"database_url", "operator_key"})
         plain["public_url"] = public_url
         plain["require_timescaledb"] = self._settings.timescaledb_is_required
+        # A secret is dumped as asterisks.
+        plain["metrics_key"] = self._settings.metrics_key
         return Settings(**plain)
 
     def _wait_until_ready(self, listener: socket.socket, families: Sequence[Children]) -> None:

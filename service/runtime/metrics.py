@@ -1,14 +1,14 @@
 """Metrics for Prometheus; with several workers, `/metrics` adds up their counters."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from prometheus_client import (
-    CONTENT_TYPE_LATEST,
     CollectorRegistry,
     Counter,
+    Gauge,
     Histogram,
     generate_latest,
     multiprocess,
@@ -39,31 +39,63 @@ ADMISSION_WAIT = Histogram(
     ["place"],
 )
 CLONES = Counter("annals_git_requests", "Clones and fetches served", ["action"])
+# The label `pid` comes from prometheus_client.
+PROCESS_MEMORY = Gauge(
+    "annals_process_resident_bytes", "Memory of a process", ["process"], multiprocess_mode="liveall"
+)
+PROCESS_CPU = Gauge(
+    "annals_process_cpu_seconds",
+    "Processor time that a process has taken",
+    ["process"],
+    multiprocess_mode="liveall",
+)
+PROCESS_FILES = Gauge(
+    "annals_process_open_files", "Open descriptors of a process", ["process"], multiprocess_mode="liveall"
+)
+PROCESS_THREADS = Gauge(
+    "annals_process_threads", "Threads of a process", ["process"], multiprocess_mode="liveall"
+)
+CONNECTIONS = Gauge(
+    "annals_database_connections",
+    "Connections of the pools of all processes",
+    ["process", "pool", "state"],
+    multiprocess_mode="livesum",
+)
+COMMIT_WAITING = Gauge(
+    "annals_commit_waiting_changes", "Changes that wait for their batch", multiprocess_mode="livesum"
+)
+COMMIT_WAITING_BYTES = Gauge(
+    "annals_commit_waiting_bytes", "Bytes of the changes that wait", multiprocess_mode="livesum"
+)
+COMMIT_REFUSALS = Counter("annals_commit_refusals", "Changes refused because too many waited")
+SERVER_LOG_WAITING = Gauge(
+    "annals_server_log_waiting_rows", "Rows of the server log that wait", multiprocess_mode="livesum"
+)
+SERVER_LOG_WAITING_BYTES = Gauge(
+    "annals_server_log_waiting_bytes", "Bytes of the rows that wait", multiprocess_mode="livesum"
+)
 UNRECORDED = Counter("annals_refusals_unrecorded", "Refusals that the audit log lacks")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gauge:
-    """Figure that is read at each request of `/metrics`; `by_job` holds one for each scheduled job."""
+class Figure:
+    """Figure that is read when the metrics are made: a value for each set of labels of the same names."""
 
     name: str
     help: str
-    value: float | None = None
-    by_job: tuple[tuple[str, float], ...] = ()
+    samples: tuple[tuple[dict[str, str], float], ...]
 
 
 class _Figures(Collector):
-    def __init__(self, read: Callable[[], Iterable[Gauge]]) -> None:
-        self._read = read
+    def __init__(self, figures: Iterable[Figure]) -> None:
+        self._figures = figures
 
     def collect(self) -> Iterable[Metric]:
-        for gauge in self._read():
-            if gauge.value is not None:
-                yield GaugeMetricFamily(gauge.name, gauge.help, value=gauge.value)
-                continue
-            family = GaugeMetricFamily(gauge.name, gauge.help, labels=["job"])
-            for job, value in gauge.by_job:
-                family.add_metric([job], value)
+        for figure in self._figures:
+            labels = list(figure.samples[0][0]) if figure.samples else []
+            family = GaugeMetricFamily(figure.name, figure.help, labels=labels)
+            for by, value in figure.samples:
+                family.add_metric(list(by.values()), value)
             yield family
 
 
@@ -81,15 +113,17 @@ def count_in_files(folder: Path) -> None:
             metric._metric_init()  # type: ignore[no-untyped-call]
 
 
-def exposition(read: Callable[[], Iterable[Gauge]]) -> tuple[bytes, str]:
-    """Metrics in Prometheus' text format, and its media type.
+def forget(process: int, folder: Path) -> None:
+    """Forget the gauges of a process that has ended; its counters stay."""
+    multiprocess.mark_process_dead(process, str(folder))  # type: ignore[no-untyped-call]
 
-    These are the counters of all workers, and the gauges that `read` finds in the database.
-    """
+
+def exposition(figures: Iterable[Figure]) -> bytes:
+    """Metrics in Prometheus' text format: the counters and gauges of all processes, and further figures."""
     found = CollectorRegistry()
-    found.register(_Figures(read))
+    found.register(_Figures(figures))
     counted = REGISTRY
     if os.environ.get(_FOLDER_VARIABLE):
         counted = CollectorRegistry()
         multiprocess.MultiProcessCollector(counted)  # type: ignore[no-untyped-call]
-    return generate_latest(counted) + generate_latest(found), CONTENT_TYPE_LATEST
+    return generate_latest(counted) + generate_latest(found)

@@ -114,6 +114,14 @@ class Settings(BaseSettings):
     purge_days: Annotated[int, Field(ge=1, le=3650)] = Field(
         default=30, description="days for which a closed subscription is kept before it is purged"
     )
+    min_free_mb: Annotated[int, Field(ge=0)] = Field(
+        default=1024,
+        description="mebibytes that should be free on each disk; with less, `/readyz` and the doctor warn",
+    )
+    metrics_key: Annotated[SecretStr, Field(min_length=16)] | None = Field(
+        default=None,
+        description="bearer key that `/metrics` asks for, 16 characters or more; default: none, all may read",
+    )
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="log lines; auto: console on a terminal, else JSON"
     )

@@ -282,6 +282,12 @@ def running_url(data_dir: Path) -> str | None:
     return server_url(server.socket_folder, _DATABASE)
 
 
+def running_folder(data_dir: Path, url: str | None) -> Path | None:
+    """The folder of the data directory's cluster if its running server is the one behind `url`."""
+    cluster = Cluster(data_dir.resolve())
+    return cluster.path if url is not None and running_url(data_dir) == url else None
+
+
 def _state(said: str, seconds: float) -> str:
     recovering = "automatic recovery in progress" in said or "database system was interrupted" in said
     doing = "recovering after a crash" if recovering else "starting"

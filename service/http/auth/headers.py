@@ -2,13 +2,14 @@
 
 import base64
 import binascii
+import hmac
 
 from fastapi import Request
 
 from service.domain.callers import Caller
 from service.domain.errors import Unauthenticated
 from service.http.auth.rate_limits import RateLimits
-from service.http.requests import origin_of
+from service.http.requests import context_of, origin_of
 from service.usecases.authentication import Authenticator
 
 
@@ -33,6 +34,17 @@ async def caller_of(request: Request) -> Caller:
     request.state.caller = caller
     rate_limits.count_call(request, caller)
     return caller
+
+
+def require_metrics_key(request: Request) -> None:
+    """Raise Unauthenticated if the metrics have a key, and the request has another or none."""
+    wanted = context_of(request).settings.metrics_key
+    if wanted is None:
+        return
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    sent = _as_sent(given.strip()).encode("utf-8", "surrogateescape")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(sent, wanted.get_secret_value().encode()):
+        raise Unauthenticated("Send the key of the metrics: `Authorization: Bearer <ANNALS_METRICS_KEY>`.")
 
 
 def _as_sent(header: str) -> str:

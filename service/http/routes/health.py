@@ -1,14 +1,16 @@
 """Health of the process: liveness, readiness, version and metrics; and the pages of the problems."""
 
+from typing import cast
+
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.http import problems
-from service.http.requests import context_of
+from service.http.auth.headers import require_metrics_key
 from service.http.responses import answer
-from service.runtime import metrics
 from service.runtime import version as installed
-from service.usecases import health
+from service.usecases.health import Health
 
 router = APIRouter(tags=["operations"])
 
@@ -20,9 +22,9 @@ async def livez() -> Response:
 
 
 @router.get("/readyz")
-def readyz(request: Request) -> Response:
-    """Check each part that requests need, by name; 503 if one fails."""
-    readiness = health.readiness(context_of(request))
+async def readyz(request: Request) -> Response:
+    """Check each part that requests need, by name; 503 if one fails or does not answer within 2.5 seconds."""
+    readiness = await health_of(request).readiness()
     return answer(readiness, 200 if readiness.ready else 503)
 
 
@@ -33,11 +35,15 @@ def version() -> Response:
 
 
 @router.get("/metrics")
-def figures(request: Request) -> Response:
-    """Show the metrics in Prometheus' text format."""
-    context = context_of(request)
-    text, media_type = metrics.exposition(lambda: health.figures(context))
-    return Response(text, headers={"Content-Type": media_type})
+async def figures(request: Request) -> Response:
+    """Show the metrics in Prometheus' text format, which are made once a second at most."""
+    require_metrics_key(request)
+    return Response(await health_of(request).exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def health_of(request: Request) -> Health:
+    """Health of this process."""
+    return cast("Health", request.app.state.health)
 
 
 @router.get("/docs/problems", include_in_schema=False)

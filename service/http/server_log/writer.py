@@ -12,7 +12,7 @@ from prometheus_client import Counter
 from service.http.server_log.exchange import Exchange
 from service.http.server_log.rows import row_of, row_of_dropped
 from service.runtime.clock import Clock
-from service.runtime.metrics import SERVER_LOG_ROWS
+from service.runtime.metrics import SERVER_LOG_ROWS, SERVER_LOG_WAITING, SERVER_LOG_WAITING_BYTES
 from sql.database import PLATFORM, Database
 from sql.errors import RowsRefused
 from sql.queries import server_logs
@@ -96,6 +96,11 @@ class ServerLogWriter:
             self._outcomes.labels("dropped").inc()
         if is_full_batch:
             self._wake.set()
+
+    def sample(self) -> None:
+        """Sample the waiting exchanges."""
+        SERVER_LOG_WAITING.set(self._rows)
+        SERVER_LOG_WAITING_BYTES.set(self._bytes)
 
     def stop(self) -> None:
         """Write the waiting exchanges, for STOP_SECONDS at the most."""

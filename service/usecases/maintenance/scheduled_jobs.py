@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -373,10 +373,10 @@ def last_runs(context: Parts, name: str | None, limit: int) -> list[Run]:
         return scheduled_jobs.page(tx, RunFilter(job=name), before=None, limit=limit)
 
 
-def overdue(context: Parts) -> list[str]:
+def overdue(jobs: Iterable[ScheduledJobStatus]) -> list[str]:
     """Make a sentence about each overdue job."""
     return [
         f"the job {each.name} is overdue: it should have been done {each.lag_seconds:.0f} s ago"
-        for each in all_jobs(context)
+        for each in jobs
         if each.is_overdue
     ]
