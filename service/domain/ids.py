@@ -1,5 +1,6 @@
 """Ids: UUIDv7s, each of its own type, and how they are minted."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import NewType
@@ -13,8 +14,12 @@ ResourceId = NewType("ResourceId", UUID)
 
 
 def mint() -> UUID:
-    """Make a UUIDv7: ordered by time, so that ids can serve as keyset positions."""
-    return uuid7()
+    """Make a UUIDv7: ordered by time, so that ids can serve as keyset positions.
+
+    A clock before 1970 counts as 1970. The library would panic, which no `except Exception` catches, and so
+    end the thread that asked.
+    """
+    return uuid7() if time.time() >= 0 else uuid7(nanoseconds=0)
 
 
 def derived(value: UUID, part: UUID) -> UUID:

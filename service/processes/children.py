@@ -10,6 +10,7 @@ import select
 import signal
 import socket
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable
@@ -207,6 +208,7 @@ def _run(name: str, program: Program, setup: Setup, lifeline: int) -> NoReturn:
         _close_all_but({0, 1, 2} if setup.listener is None else {0, 1, 2, setup.listener.fileno()})
         sys.stdin = open(0, closefd=False)  # noqa: SIM115 - the lifeline stays open
         metrics.count_in_files(setup.runtime)
+        threading.excepthook = _end_process
         program(setup)
         code = 0
     except SystemExit as end:
@@ -222,6 +224,19 @@ def _run(name: str, program: Program, setup: Setup, lifeline: int) -> NoReturn:
             sys.stderr.flush()
         # `sys.exit` would run exit handlers that the supervisor registered for itself.
         os._exit(code)
+
+
+def _end_process(failed: threading.ExceptHookArgs) -> None:
+    """End a process one of whose threads has failed: it would live on without a part, and never be well.
+
+    The supervisor starts another.
+    """
+    if failed.exc_type is SystemExit:
+        return
+    traceback.print_exception(failed.exc_type, failed.exc_value, failed.exc_traceback)
+    with suppress(OSError, ValueError):
+        sys.stderr.flush()
+    os._exit(1)
 
 
 def _close_all_but(kept: set[int]) -> None:

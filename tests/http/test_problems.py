@@ -334,7 +334,9 @@ def test_what_is_alive_says_so(server: Server) -> None:
 def test_what_is_ready_says_so_by_name(server: Server) -> None:
     answer = ok(server.http.get("/readyz"))
     assert answer["ready"] is True
-    assert set(answer["checks"]) == {"database", "schema", "timescaledb", "repositories", "committer"}
+    disks = {"disk_git", "disk_temporary"}
+    parts = {"database", "schema", "timescaledb", "repositories", "committer"}
+    assert set(answer["checks"]) == parts | disks
     assert all(check["ok"] and check["detail"] for check in answer["checks"].values())
     assert "annals_service" in answer["checks"]["database"]["detail"]
     # No scheduler runs beside the tests' server.

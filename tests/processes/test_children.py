@@ -8,8 +8,15 @@ from tests.support.forks import forks
 
 def test_the_supervisor_learns_how_a_process_ended(tmp_path: Path) -> None:
     codes, errors = forks("codes", tmp_path)
-    assert codes == {"returns": 0, "fails": 1, "exits": 1, "is killed": -signal.SIGKILL, "stops": 3}
-    assert errors.count("Traceback") == 1
+    assert codes == {
+        "returns": 0,
+        "fails": 1,
+        "fails in a thread": 1,
+        "exits": 1,
+        "is killed": -signal.SIGKILL,
+        "stops": 3,
+    }
+    assert errors.count("Traceback") == 2
     assert "ValueError: it fails" in errors
     assert "it says why" in errors
 

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -97,6 +98,10 @@ def codes(folder: Path) -> dict[str, int | None]:
     def fails(_: Setup) -> None:
         raise ValueError("it fails")
 
+    def fails_in_a_thread(_: Setup) -> None:
+        threading.Thread(target=lambda: fails(_)).start()
+        time.sleep(SECONDS)
+
     def is_killed(_: Setup) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -106,6 +111,7 @@ def codes(folder: Path) -> dict[str, int | None]:
     return {
         "returns": ended(child(folder, lambda _: None)),
         "fails": ended(child(folder, fails)),
+        "fails in a thread": ended(child(folder, fails_in_a_thread)),
         "exits": ended(child(folder, lambda _: sys.exit("it says why"))),
         "is killed": ended(child(folder, is_killed)),
         "stops": ended(stopped),
