@@ -59,7 +59,7 @@ class Readiness:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Stored:
+class _StoredState:
     """The state of the database, and the figures in it."""
 
     state: DatabaseState
@@ -117,10 +117,12 @@ class Health:
 
     # -- the threads of the probes ----------------------------------------------------------------------
 
-    def _read_database(self) -> _Stored:
+    def _read_database(self) -> _StoredState:
         with self._own.transaction(PLATFORM) as tx:
             state, newest, sizes = schema.state(tx), repositories.newest(tx), repositories.sizes(tx)
-        return _Stored(state=state, newest=newest, sizes=sizes, jobs=scheduled_jobs.all_jobs(self._context))
+        return _StoredState(
+            state=state, newest=newest, sizes=sizes, jobs=scheduled_jobs.all_jobs(self._context)
+        )
 
     def _read_files(self) -> _Files:
         return _Files(disks=disks.examine(self._folders), repositories=self._repositories())
@@ -150,7 +152,7 @@ class Health:
 
     # -- what was found ---------------------------------------------------------------------------------
 
-    def _database_checks(self, asked: Future[_Stored]) -> tuple[dict[str, Check], list[str]]:
+    def _database_checks(self, asked: Future[_StoredState]) -> tuple[dict[str, Check], list[str]]:
         if not asked.done():
             return {"database": Check(ok=False, detail=_silence(self._database))}, []
         if (error := asked.exception()) is not None:
@@ -235,7 +237,7 @@ _BUILD = Figure(
 )
 
 
-def _figures(found: _Stored) -> list[Figure]:
+def _figures(found: _StoredState) -> list[Figure]:
     jobs, sizes = found.jobs, found.sizes
     return [
         _gauge("annals_job_last_success_timestamp_seconds", "When a job last succeeded", jobs, _ended),
