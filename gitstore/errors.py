@@ -7,6 +7,7 @@ GitStoreError
 ├── RefDiverged         a ref is neither at nor behind the commit that its row names
 ├── UploadPackFailed    `git upload-pack` ended with an error or ran out of time
 ├── UploadPackBusy      the limit of clones is reached, and none ended in time
+├── DiffTooSlow         git did not end a diff in time
 ├── MaintenanceFailed   upkeep could not do its work; nothing is lost
 └── StoreUnavailable    the file system refused: read-only, unmounted
     └── StoreFull       the file system has no room, or this user's quota is used up
@@ -61,6 +62,10 @@ class UploadPackFailed(GitStoreError):
 
 class UploadPackBusy(GitStoreError):
     """The limit of clones and fetches that run at once is reached, and none ended in time."""
+
+
+class DiffTooSlow(GitStoreError):
+    """Git did not finish a diff that it finishes in seconds elsewhere: the machine is busy."""
 
 
 class MaintenanceFailed(GitStoreError):

@@ -48,6 +48,7 @@ from service.http.routes import (
 )
 from service.http.server_log.writer import ServerLogWriter
 from service.runtime.clock import Clock, system_clock
+from service.runtime.fair_threads import FairThreads
 from service.runtime.sampling import Sampler
 from service.runtime.settings import Settings
 from service.runtime.version import version
@@ -60,8 +61,8 @@ from sql.database import STATEMENT_SECONDS, Database
 
 # A clone that can't begin within this time is refused; the client can try it again later.
 GIT_QUEUE_SECONDS = 60
-# More threads than diffs are computed at once, so that a diff can wait for its turn in a thread.
-DIFF_THREADS = 4
+# A diff computes in Python and by git: one of a subscription at a time, beside one of another's.
+DIFF_THREADS = 2
 
 
 _PROBLEM = {
@@ -108,7 +109,7 @@ def create_app(
         committer=committer,
         clock=clock,
         public_url=public_url,
-        diff_threads=anyio.CapacityLimiter(DIFF_THREADS),
+        diffs=FairThreads(DIFF_THREADS, each=1),
     )
 
     sampler = Sampler("api", {"requests": database}, server_log.sample)

@@ -82,6 +82,8 @@ def from_store(error: Exception) -> AnnalsError | None:
             return errors.Invalid("A value in the request is past what can be stored or looked for.")
         case git_errors.UploadPackBusy():
             return errors.Busy("Too many clones and fetches are running; try again shortly.")
+        case git_errors.DiffTooSlow():
+            return errors.Busy("The machine is too busy to make this diff; try again later.")
         case git_errors.UploadPackFailed():
             return errors.MalformedGitRequest("git could not make sense of the request.")
         case git_errors.GitStoreError():

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from anyio import CapacityLimiter
-
 from gitstore.read.blob_reader import Reader
 from gitstore.store import Store
 from service.committer.changes import Committer
 from service.committer.group_commit import GroupCommit
 from service.runtime.clock import Clock
+from service.runtime.fair_threads import FairThreads
 from service.runtime.settings import Settings
 from sql.database import Database
 
@@ -25,9 +24,9 @@ class Context:
     committer: Committer
     clock: Clock
     public_url: str
-    # Diffs have threads of their own: they mostly wait, for a few seconds at most, and must not fill the
-    # threads that all other reads share.
-    diff_threads: CapacityLimiter
+    # Diffs have threads of their own: large ones take seconds, and must not fill the threads that all other
+    # reads share.
+    diffs: FairThreads
 
 
 class Parts(Protocol):

@@ -1,14 +1,16 @@
 """Diffs of two versions of a resource: a patch for programs, and text for people."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from anyio import to_thread
+import orjson
 
 from gitstore.read import text_diff
 from gitstore.store import snapshot_path
-from service.documents import diff
+from service.documents.common_items import Steps
+from service.documents.structural_diff import Operation, searched_patch
 from service.domain.ids import SubscriptionId
 from service.domain.resource_kinds import Kind
 from service.usecases.context import Context
@@ -16,16 +18,17 @@ from service.usecases.documents import snapshot_bytes
 from service.usecases.versions import Version, find, reading, shown
 from sql.queries.versions import VersionRow
 
-# No diff of documents that people edit takes this long. After this time, the patch replaces the whole value.
-LIMIT_SECONDS = 2.0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """RFC 6902 operations from one snapshot to the other, and the unified diff of their canonical bytes."""
+    """RFC 6902 operations from one snapshot to the other, and the unified diff of their canonical bytes.
 
-    json_patch: list[dict[str, Any]]
+    `truncated` is set if a bound made either of them coarser than it could be; both are exact nevertheless.
+    """
+
+    json_patch: list[Operation]
     text: str
+    truncated: bool
 
 
 async def between(
@@ -38,12 +41,12 @@ async def between(
     to_ref: str,
     purged: bool,
 ) -> dict[str, Any]:
-    """Compare the versions that two refs name; returns `{from, to, json_patch, text}`.
+    """Compare the versions that two refs name; returns `{from, to, json_patch, text, truncated}`.
 
     Raises ResourceNotFound, VersionNotFound, AmbiguousRef.
     """
     arguments = (context, subscription_id, kind, resource_id, from_ref, to_ref, purged)
-    return await to_thread.run_sync(_between, *arguments, limiter=context.diff_threads)
+    return await context.diffs.run(subscription_id, partial(_between, *arguments))
 
 
 def _between(
@@ -65,20 +68,26 @@ def _between(
 
 
 def difference(kind: Kind, resource_id: UUID, old: bytes, new: bytes) -> Difference:
-    """Compare two snapshots of a resource, in bounded time."""
+    """Compare two snapshots of a resource; the same snapshots always have the same answer."""
     path = snapshot_path(kind.collection, str(resource_id))
+    patch = searched_patch(old, new, Steps())
+    text = text_diff.unified(old, new, old_label=f"a/{path}", new_label=f"b/{path}")
     return Difference(
-        json_patch=diff.json_patch(old, new, seconds=LIMIT_SECONDS),
-        text=text_diff.unified(old, new, old_label=f"a/{path}", new_label=f"b/{path}", seconds=LIMIT_SECONDS),
+        json_patch=patch.operations, text=text.text, truncated=patch.truncated or text.truncated
     )
 
 
 def described(
     context: Context, subscription_id: SubscriptionId, old: VersionRow, new: VersionRow, made: Difference
 ) -> dict[str, Any]:
-    """Make the API's answer from a diff and its two versions."""
+    """Make the API's answer from a diff and its two versions; its large parts are JSON already."""
     ends: dict[str, Version] = {
         "from": shown(context, subscription_id, old),
         "to": shown(context, subscription_id, new),
     }
-    return {**ends, "json_patch": made.json_patch, "text": made.text}
+    return {
+        **ends,
+        "json_patch": orjson.Fragment(orjson.dumps(made.json_patch)),
+        "text": orjson.Fragment(orjson.dumps(made.text)),
+        "truncated": made.truncated,
+    }

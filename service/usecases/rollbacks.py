@@ -1,10 +1,9 @@
 """Rollback of one resource, or of many at once: new versions with the content of older ones."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
-
-from anyio import to_thread
 
 from gitstore import snapshots
 from service.committer.changes import Foreseen, RollBack, RollBackMany, Skipped, WrittenMany
@@ -44,7 +43,8 @@ async def roll_back(context: Context, change: RollBack) -> Saved | dict[str, Any
     """Roll one resource back; a dry run returns the diff. Raises the errors that the change's class names."""
     result = await context.committer.submit(change)
     if isinstance(result, Foreseen):
-        return await to_thread.run_sync(_foretold, context, change, result, limiter=context.diff_threads)
+        foretell = partial(_foretold, context, change, result)
+        return await context.diffs.run(change.author.subscription_id, foretell)
     return saved(context, change.author.subscription_id, result)
 
 

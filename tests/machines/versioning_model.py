@@ -308,6 +308,7 @@ class Model:
                 "to": self.version(resource, target),
                 "json_patch": answer["json_patch"],
                 "text": answer["text"],
+                "truncated": False,
                 "unchanged": not edit.makes,
                 "dry_run": True,
             }

@@ -242,7 +242,8 @@ def test_a_difference_leads_from_one_version_to_the_other(
     shared: Tenant, history: Json, query: str, ends: tuple[int, int]
 ) -> None:
     answer = ok(shared.vera.get(f"{shared.at(history)}/diff?{query}"))
-    assert set(answer) == {"from", "to", "json_patch", "text"}
+    assert set(answer) == {"from", "to", "json_patch", "text", "truncated"}
+    assert answer["truncated"] is False
     old, new = (ok(shared.vera.get(f"{shared.at(history)}/versions/{n}")) for n in ends)
     for name, version in (("from", old), ("to", new)):
         assert set(answer[name]) == VERSION_FIELDS

@@ -168,7 +168,7 @@ def test_a_dry_run_foretells_exactly_what_then_happens(tenant: Tenant, to: objec
     rename(tenant, workflow, "renamed", "second")
     current = tenant.save(workflow, {"n": 4})
     foretold = dry_run(tenant, workflow, to, comment="back")
-    assert set(foretold) == {"from", "to", "json_patch", "text", "unchanged", "dry_run"}
+    assert set(foretold) == {"from", "to", "json_patch", "text", "truncated", "unchanged", "dry_run"}
     assert (foretold["unchanged"], foretold["dry_run"]) == (False, True)
     assert foretold["from"]["version_id"] == current["version_id"]
     target = versions[2] if to == "previous" else versions[0]
