@@ -1,7 +1,7 @@
 """Find the longest common subsequence of two lists of JSON values, in a counted number of steps.
 
-The search is Myers' ("An O(ND) Difference Algorithm and Its Variations", 1986). Its steps grow with the length
-of the lists, and with the square of the number of items that only one of them has.
+The search is Myers' ("An O(ND) Difference Algorithm and Its Variations", 1986). Its steps grow with the
+length of the lists, and with the square of the number of items that only one of them has.
 """
 
 import time
@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-# A step takes 0.35 µs of a processor, so that the longest search takes 0.7 s. It finds 2,000 edits of a list, or
-# 1,000 items in reverse order.
+# A step takes 0.35 µs of a processor, so that the longest search takes 0.7 s. It finds 2,000 edits of a
+# list, or 1,000 items in reverse order.
 MAX_STEPS = 2_000_000
 # A thread that computes in Python yields the interpreter only every 5 ms; a pause lets others in earlier.
 STEPS_AT_A_TIME = 2_000
