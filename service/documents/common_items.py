@@ -21,7 +21,7 @@ BREATH_SECONDS = 0.0001
 _BYTES_A_STEP = 256
 
 
-class Run(NamedTuple):
+class CommonRun(NamedTuple):
     """Items that both lists have: `length` of them, from `old` on in one and from `new` on in the other."""
 
     old: int
@@ -54,7 +54,7 @@ class Steps:
             time.sleep(BREATH_SECONDS)
 
 
-def common_items(old: list[Any], new: list[Any], steps: Steps) -> list[Run]:
+def common_items(old: list[Any], new: list[Any], steps: Steps) -> list[CommonRun]:
     """Find the runs of a longest common subsequence, in order; none if the steps do not suffice."""
     numbers: dict[bytes, int] = {}
     olds, news = _numbered(old, numbers, steps), _numbered(new, numbers, steps)
@@ -65,14 +65,14 @@ def common_items(old: list[Any], new: list[Any], steps: Steps) -> list[Run]:
     old_places = [place for place, number in enumerate(olds) if number in in_new]
     new_places = [place for place, number in enumerate(news) if number in in_old]
     rounds = _search([olds[place] for place in old_places], [news[place] for place in new_places], steps)
-    runs: list[Run] = []
+    runs: list[CommonRun] = []
     for at, to in reversed(list(_pairs(rounds, len(old_places), len(new_places)))):
         place, other = old_places[at], new_places[to]
         last = runs[-1] if runs else None
         if last is not None and (last.old + last.length, last.new + last.length) == (place, other):
             runs[-1] = last._replace(length=last.length + 1)
         else:
-            runs.append(Run(place, other, 1))
+            runs.append(CommonRun(place, other, 1))
     return runs
 
 

@@ -33,7 +33,7 @@ def structural_patch(old: Any, new: Any) -> list[Operation]:
 
     Objects are compared by key. Lists are compared item by item, after their common beginning and end.
     """
-    comparison = _Comparison()
+    comparison = _PositionalComparison()
     comparison.compare(old, new, "")
     return comparison.operations
 
@@ -84,7 +84,7 @@ class _Gap(NamedTuple):
     new_to: int
 
 
-class _Comparison:
+class _PositionalComparison:
     """One comparison of two values, in linear time."""
 
     def __init__(self) -> None:
@@ -149,7 +149,7 @@ class _Comparison:
                 self._add({"op": "add", "path": f"{path}/{index}", "value": new[index]})
 
 
-class _SearchingComparison(_Comparison):
+class _SearchingComparison(_PositionalComparison):
     """A comparison that looks for common items of lists, pauses for other threads, and stops a long patch."""
 
     def __init__(self, steps: Steps, most_bytes: int) -> None:
