@@ -1,12 +1,12 @@
-"""Serve clones and fetches by the real `git upload-pack`, bounded in number and time."""
+"""Serve clones and fetches by the real `git upload-pack`, bounded in number and time, and fairly."""
 
 import asyncio
 import math
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from gitstore.errors import RepositoryMissing, StoreUnavailable, UploadPackBusy, UploadPackFailed, translated
 from gitstore.git import environment
@@ -33,17 +33,33 @@ class _Capabilities(NamedTuple):
     answer: bytes
 
 
-class UploadPack:
-    """Runs at most `limit` processes at once in one event loop, each for at most `deadline_seconds`.
+class Places(Protocol):
+    """Places that subscriptions take in turns."""
 
-    One more may run to read git's capabilities.
+    def place(self, key: str) -> AbstractAsyncContextManager[None]:
+        """Hold a place; waits for it as long as it takes."""
+
+
+class UploadPack:
+    """Runs git in one event loop, each process for at most `deadline_seconds`.
+
+    Each subscription takes its places of `transfers` and of `listings`, which are for refs. One more process
+    may run to read git's capabilities.
     """
 
-    def __init__(self, store: Store, *, limit: int, deadline_seconds: float, queue_seconds: float) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        transfers: Places,
+        listings: Places,
+        deadline_seconds: float,
+        queue_seconds: float,
+    ) -> None:
         self._store = store
-        self._limit = limit
-        self._places = asyncio.Semaphore(limit)
-        self._asking = asyncio.Semaphore(1)
+        self._transfers = transfers
+        self._listings = listings
+        self._asking = asyncio.Lock()
         self._capabilities: _Capabilities | None = None
         self._deadline_seconds = deadline_seconds
         self._queue_seconds = queue_seconds
@@ -65,7 +81,7 @@ class UploadPack:
         # As in git-http-backend(1), no line names the service from version 2 on.
         prefix = b"" if "version=2" in _valid(protocol).split(":") else _PREFIX
         async with (
-            self._place(self._places),
+            self._turn(self._listings.place(subscription_id)),
             aclosing(self._output(path, _ADVERTISE, b"", protocol)) as output,
         ):
             async for chunk in output:
@@ -73,7 +89,12 @@ class UploadPack:
                 prefix = b""
 
     async def serve(
-        self, subscription_id: str, request: bytes | AsyncIterator[bytes], protocol: str | None
+        self,
+        subscription_id: str,
+        request: bytes | AsyncIterator[bytes],
+        protocol: str | None,
+        *,
+        lists_refs: bool = False,
     ) -> AsyncGenerator[bytes, None]:
         """Yield the answer of `POST git-upload-pack` to a decompressed request.
 
@@ -82,7 +103,11 @@ class UploadPack:
         after the last, when git has sent its client a message; and the errors of reading the request.
         """
         path = self._repository(subscription_id)
-        async with self._place(self._places), aclosing(self._output(path, (), request, protocol)) as output:
+        places = self._listings if lists_refs else self._transfers
+        async with (
+            self._turn(places.place(subscription_id)),
+            aclosing(self._output(path, (), request, protocol)) as output,
+        ):
             async for chunk in output:
                 yield chunk
 
@@ -90,7 +115,7 @@ class UploadPack:
         """Return the first answer by protocol 2, which depends on git and its configuration alone."""
         with translated():
             config = (path / "config").read_bytes()
-        async with self._place(self._asking):
+        async with self._turn(self._asking):
             now = asyncio.get_running_loop().time()
             known = self._capabilities
             if known is None or known.config != config or known.until < now:
@@ -105,16 +130,14 @@ class UploadPack:
         return self._store.path(subscription_id).resolve()
 
     @asynccontextmanager
-    async def _place(self, places: asyncio.Semaphore) -> AsyncIterator[None]:
-        try:
-            async with asyncio.timeout(self._queue_seconds):
-                await places.acquire()
-        except TimeoutError as error:
-            raise UploadPackBusy(f"{self._limit} clones and fetches are running") from error
-        try:
+    async def _turn(self, turn: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
+        async with AsyncExitStack() as held:
+            try:
+                async with asyncio.timeout(self._queue_seconds):
+                    await held.enter_async_context(turn)
+            except TimeoutError as error:
+                raise UploadPackBusy(f"no turn came within {self._queue_seconds:g} s") from error
             yield
-        finally:
-            places.release()
 
     async def _output(
         self,

@@ -48,6 +48,7 @@ from service.http.routes import (
 )
 from service.http.server_log.writer import ServerLogWriter
 from service.runtime.clock import Clock, system_clock
+from service.runtime.fair_places import FairPlaces
 from service.runtime.fair_threads import FairThreads
 from service.runtime.sampling import Sampler
 from service.runtime.settings import Settings
@@ -61,6 +62,8 @@ from sql.database import STATEMENT_SECONDS, Database
 
 # A clone that can't begin within this time is refused; the client can try it again later.
 GIT_QUEUE_SECONDS = 60
+# Lists of refs for one subscription at a time, which take a moment each; all together have twice as many.
+GIT_LISTINGS = 2
 # A diff computes in Python and by git: one of a subscription at a time, beside one of another's.
 DIFF_THREADS = 2
 
@@ -151,7 +154,8 @@ def create_app(
     app.state.rate_limits = RateLimits(settings, clock)
     app.state.upload_pack = UploadPack(
         store,
-        limit=settings.git_processes,
+        transfers=FairPlaces(2 * settings.git_processes, each=settings.git_processes),
+        listings=FairPlaces(2 * GIT_LISTINGS, each=GIT_LISTINGS),
         deadline_seconds=settings.git_timeout,
         queue_seconds=GIT_QUEUE_SECONDS,
     )

@@ -85,7 +85,9 @@ class Settings(BaseSettings):
         description="refuse a database without TimescaleDB; default: true with DATABASE_URL, else false",
     )
     git_processes: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default=4, description="clones and fetches that one API process serves at a time; more wait"
+        default=4,
+        description="clones and fetches of one subscription that an API process serves at a time; more wait; "
+        "all subscriptions together have twice as many",
     )
     git_timeout: Annotated[int, Field(ge=1)] = Field(
         default=3600, description="seconds after which a clone or fetch is ended"

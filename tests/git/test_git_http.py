@@ -5,11 +5,13 @@ import json
 import os
 import subprocess
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from gitstore.serve.negotiation import MAX_REQUEST_BYTES
 from tests.support.api import Caller, Json, Tenant, git, refused, run_git, snapshot_path
 from tests.support.pkt_lines import FLUSH, line, upload_pack
 
@@ -193,6 +195,29 @@ def test_a_request_that_inflates_past_the_limit_is_413(tenant: Tenant) -> None:
     body = gzip.compress(b"0" * (64 * 1024 * 1024))
     response = tenant.ana.post(upload_pack(tenant), content=body, headers={"content-encoding": "gzip"})
     refused(response, 413, "body_too_large")
+
+
+@pytest.mark.parametrize("body", [b"0004" * (2 << 20), b"0000" * (2 << 20)], ids=["empty lines", "markers"])
+def test_a_small_request_of_millions_of_lines_is_refused(tenant: Tenant, body: bytes) -> None:
+    compressed = gzip.compress(body, 9)
+    response = tenant.vera.post(upload_pack(tenant), content=compressed, headers={"content-encoding": "gzip"})
+    assert response.status_code in (400, 413), response.text
+
+
+def test_what_follows_a_gzip_stream_is_refused_as_it_comes(tenant: Tenant) -> None:
+    def endless() -> Iterator[bytes]:
+        yield gzip.compress(FLUSH)
+        for _ in range(1_000):
+            yield b"x" * 2**16
+
+    response = tenant.ana.post(upload_pack(tenant), content=endless(), headers={"content-encoding": "gzip"})
+    assert response.status_code == 400, response.text
+
+
+def test_a_request_that_is_too_large_is_413_however_it_is_sent(tenant: Tenant) -> None:
+    body = line(f"want {'1' * 40}\n") * (MAX_REQUEST_BYTES // 50 + 1)
+    for content in (body, (body[at : at + 2**20] for at in range(0, len(body), 2**20))):
+        refused(tenant.ana.post(upload_pack(tenant), content=content), 413, "body_too_large")
 
 
 def test_a_want_that_is_not_there_is_told_by_git(tenant: Tenant) -> None:

@@ -1,14 +1,22 @@
 """The requests of clients of upload-pack, read for the audit."""
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from gitstore.serve.negotiation import Negotiation, wants
+from gitstore.serve.negotiation import MAX_LINES, Negotiation, NegotiationReader, NegotiationTooLong
 from tests.support.pkt_lines import DELIMITER, FLUSH, LS_REFS, fetch, line
 
 A = "a" * 40
 B = "b" * 40
+
+
+def wants(request: bytes, piece_bytes: int = 2**16) -> Negotiation:
+    """Read a request in pieces."""
+    reader = NegotiationReader()
+    for begin in range(0, len(request), piece_bytes):
+        reader.read(request[begin : begin + piece_bytes])
+    return reader.result()
 
 
 @pytest.mark.parametrize(
@@ -32,6 +40,7 @@ B = "b" * 40
 )
 def test_a_request_is_read_for_the_audit(request_: bytes, negotiation: Negotiation) -> None:
     assert wants(request_) == negotiation
+    assert wants(request_, 7) == negotiation
 
 
 @pytest.mark.parametrize(
@@ -43,6 +52,7 @@ def test_a_request_is_read_for_the_audit(request_: bytes, negotiation: Negotiati
         b"0_04",
         b"0003",
         b"0009abc",
+        b"0004",
         line("want 12\n"),
         line(f"want {A}a\n"),
         line(f"have {'g' * 40}"),
@@ -66,10 +76,28 @@ pieces = st.lists(
 
 
 @given(pieces.map(b"".join) | st.binary())
-@example(b"0004")
 def test_no_bytes_make_the_reader_fail_otherwise(request_: bytes) -> None:
     try:
         negotiation = wants(request_)
     except ValueError:
         return
     assert negotiation.wants >= 0
+
+
+def test_a_request_has_no_more_lines_than_any_client_sends() -> None:
+    reader = NegotiationReader()
+    reader.read(FLUSH * MAX_LINES)
+    with pytest.raises(NegotiationTooLong):
+        reader.read(FLUSH)
+
+
+def test_as_many_wants_as_fit_into_the_bytes_are_read() -> None:
+    request = b"".join(line(f"want {number:040x}\n") for number in range(160_000))
+    assert wants(request).wants == 160_000
+
+
+def test_the_first_fault_ends_the_reading() -> None:
+    reader = NegotiationReader()
+    with pytest.raises(ValueError, match="wrong length"):
+        reader.read(b"0004" * 1_000_000)
+    assert reader._lines == 1

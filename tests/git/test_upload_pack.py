@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -252,10 +253,10 @@ def test_more_than_the_limit_wait_and_are_then_refused(served: Served) -> None:
         upload_pack = served.upload_pack(limit=2, queue=0.1)
         outputs = [await begun(served, upload_pack) for _ in range(2)]
         with pytest.raises(UploadPackBusy):
-            await anext(upload_pack.advertise(SUBSCRIPTION, None))
+            await begun(served, upload_pack)
         for output in outputs:
             await output.aclose()
-        assert await everything(upload_pack.advertise(SUBSCRIPTION, None))
+        assert await everything(await begun(served, upload_pack))
 
     run(test)
 
@@ -264,11 +265,56 @@ def test_one_that_waits_goes_on_when_another_ends(served: Served) -> None:
     async def test() -> None:
         upload_pack = served.upload_pack(limit=1)
         output = await begun(served, upload_pack)
-        waiting = asyncio.create_task(everything(upload_pack.advertise(SUBSCRIPTION, None)))
+        waiting = asyncio.create_task(begun(served, upload_pack))
         await asyncio.sleep(0.1)
         assert not waiting.done()
         await output.aclose()
-        assert await waiting
+        assert await everything(await waiting)
+
+    run(test)
+
+
+def test_one_that_gives_up_leaves_the_queue(served: Served) -> None:
+    async def test() -> None:
+        upload_pack = served.upload_pack(limit=1)
+        output = await begun(served, upload_pack)
+        given_up, waiting = (asyncio.create_task(begun(served, upload_pack)) for _ in range(2))
+        await asyncio.sleep(0.1)
+        given_up.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await given_up
+        await output.aclose()
+        assert await everything(await waiting)
+
+    run(test)
+
+
+def test_a_subscription_with_all_of_its_transfers_stalled_stops_no_other(served: Served) -> None:
+    another = SUBSCRIPTION.replace("1", "2")
+    shutil.copytree(served.path, served.store.path(another), dirs_exist_ok=True)
+    request = fetch(f"want {served.head}", "done")
+
+    async def test() -> None:
+        upload_pack = served.upload_pack(limit=2, queue=0.1)
+        stalled = [await begun(served, upload_pack) for _ in range(2)]
+        with pytest.raises(UploadPackBusy):
+            await begun(served, upload_pack)
+        for _ in range(2):
+            assert await everything(upload_pack.serve(another, request, "version=2"))
+        for output in stalled:
+            await output.aclose()
+
+    run(test)
+
+
+def test_refs_are_listed_while_all_transfers_stall(served: Served) -> None:
+    async def test() -> None:
+        upload_pack = served.upload_pack(limit=1, queue=0.1)
+        async with aclosing(await begun(served, upload_pack)):
+            assert await everything(upload_pack.advertise(SUBSCRIPTION, None))
+            assert await everything(upload_pack.advertise(SUBSCRIPTION, "version=2"))
+            listed = upload_pack.serve(SUBSCRIPTION, LS_REFS, "version=2", lists_refs=True)
+            assert b"refs/heads/main" in await everything(listed)
 
     run(test)
 
@@ -279,7 +325,7 @@ def test_a_failed_run_gives_its_place_back(served: Served) -> None:
         for _ in range(3):
             with pytest.raises(UploadPackFailed):
                 await everything(upload_pack.serve(SUBSCRIPTION, b"nonsense", "version=2"))
-        assert await everything(upload_pack.advertise(SUBSCRIPTION, None))
+        assert await everything(await begun(served, upload_pack))
 
     run(test)
 

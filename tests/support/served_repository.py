@@ -13,6 +13,7 @@ from gitstore.refs import forward
 from gitstore.serve.upload_pack import UploadPack
 from gitstore.store import Store
 from gitstore.write.commit_builder import CommitBuilder
+from service.runtime.fair_places import FairPlaces
 from tests.support.pkt_lines import fetch
 from tests.support.process_table import children
 
@@ -44,7 +45,13 @@ class Served:
 
     def upload_pack(self, *, limit: int = 4, deadline: float = 30, queue: float = 5) -> UploadPack:
         """Make an UploadPack that is closed after the test."""
-        made = UploadPack(self.store, limit=limit, deadline_seconds=deadline, queue_seconds=queue)
+        made = UploadPack(
+            self.store,
+            transfers=FairPlaces(2 * limit, each=limit),
+            listings=FairPlaces(2, each=1),
+            deadline_seconds=deadline,
+            queue_seconds=queue,
+        )
         self._upload_packs.append(made)
         return made
 
