@@ -33,7 +33,7 @@ class _Capabilities(NamedTuple):
     answer: bytes
 
 
-class Places(Protocol):
+class Turns(Protocol):
     """Places that subscriptions take in turns."""
 
     def place(self, key: str) -> AbstractAsyncContextManager[None]:
@@ -51,8 +51,8 @@ class UploadPack:
         self,
         store: Store,
         *,
-        transfers: Places,
-        listings: Places,
+        transfers: Turns,
+        listings: Turns,
         deadline_seconds: float,
         queue_seconds: float,
     ) -> None:

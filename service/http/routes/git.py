@@ -111,7 +111,7 @@ async def _body(request: Request) -> tuple[bytes, Negotiation]:
         raise _too_large()
     if expected > _PIECE_BYTES:
         await visit_of(request).reserve(expected)
-    body = _Body(is_compressed=is_compressed)
+    body = _RequestBody(is_compressed=is_compressed)
     async for received in _gathered(request.stream()):
         rest: bytes | None = received
         while rest is not None:
@@ -135,7 +135,7 @@ async def _gathered(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield b"".join(gathered)
 
 
-class _Body:
+class _RequestBody:
     """A body that is inflated and read in pieces of _PIECE_BYTES; its errors are those for the client."""
 
     def __init__(self, *, is_compressed: bool) -> None:
