@@ -90,7 +90,7 @@ def create_app(
     connections = admission.all_threads + DIFF_THREADS + 2 + (WRITERS + 2 if committer_socket is None else 0)
     database = Database(database_url, pool_size=connections, statement_seconds=STATEMENT_SECONDS)
     authenticator = Authenticator(CredentialReader(database), LoginRecorder(database, clock), clock)
-    refusals = RefusalRecorder(database)
+    refusals = RefusalRecorder(database, clock)
     server_log = ServerLogWriter(database_url, clock)
     store = Store(settings.git_dir)
     committer: ThreadCommitter | SocketCommitter = (

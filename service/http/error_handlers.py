@@ -9,7 +9,6 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from gitstore.errors import GitStoreError
-from service.audit import events
 from service.audit.events import Subject
 from service.domain.actions import Action
 from service.domain.audit_policy import DEFAULT_POLICY, Depth
@@ -30,11 +29,10 @@ from service.domain.errors import (
 )
 from service.http import problems
 from service.http.audited_operations import AttemptedOperation, attempted
-from service.http.refusals import RefusalRecorder
+from service.http.refusals import Refusal, RefusalRecorder
 from service.http.requests import context_of, log_of, origin_of
 from service.usecases.context import Context
 from sql.errors import DatabaseError
-from sql.queries.audit_logs import AuditRow
 
 log = structlog.get_logger(__name__)
 
@@ -70,10 +68,10 @@ async def given_up(request: Request) -> Response:
 async def _problem(request: Request, error: AnnalsError) -> Response:
     # The server log reads the error from here.
     request.state.problem = error
-    row = _event(request, error)
-    if row is not None:
+    refusal = _refusal(request, error)
+    if refusal is not None:
         refusals: RefusalRecorder = request.app.state.refusals
-        await refusals.record(row)
+        await refusals.record(refusal)
     is_git = request.url.path.startswith("/git/")
     return problems.answer(error, request.state.request_id, basic_realm=is_git)
 
@@ -125,8 +123,8 @@ def _methods(request: Request) -> list[str]:
 # -- events ------------------------------------------------------------------------------------
 
 
-def _event(request: Request, error: AnnalsError) -> AuditRow | None:
-    """Audit row of a refusal; None for most failed reads, and if the database is not reachable."""
+def _refusal(request: Request, error: AnnalsError) -> Refusal | None:
+    """Refusal for the audit log; None for most failed reads, and if the database is not reachable."""
     attempt = attempted(request.scope)
     if attempt is None or isinstance(error, DatabaseNotReachable):
         return None
@@ -145,15 +143,16 @@ def _event(request: Request, error: AnnalsError) -> AuditRow | None:
     if policy.depth(attempt.resource_type, attempt.action) is Depth.NONE:
         return None
     context: Context = context_of(request)
-    return events.refusal(
-        origin_of(request),
-        caller,
-        log_of(request, caller, error) if guessed is None else guessed.subscription_id,
-        Subject(attempt.resource_type, attempt.resource_id, None),
-        attempt.action,
-        context.clock(),
+    return Refusal(
+        origin=origin_of(request),
+        author=caller,
+        subscription_id=log_of(request, caller, error) if guessed is None else guessed.subscription_id,
+        subject=Subject(attempt.resource_type, attempt.resource_id, None),
+        is_known=caller is not None or guessed is not None,
+        action=attempt.action,
+        at=context.clock(),
         status=status,
-        error=f"{type(error).code}: {error.detail}",
+        error=error,
     )
 
 

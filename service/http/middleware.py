@@ -19,7 +19,7 @@ from service.http.audited_operations import attempted
 from service.http.auth import rate_limits
 from service.http.connections.guard import DISCONNECTED
 from service.http.requests import header_text, log_of, origin_of
-from service.http.server_log.exchange import CLIENT_GONE, Exchange
+from service.http.server_log.exchange import CLIENT_GONE, UNMATCHED, Exchange
 from service.runtime.clock import Clock, system_clock
 from service.runtime.metrics import DURATION, REQUESTS
 
@@ -45,6 +45,10 @@ def policy_keeps_bodies(scope: Scope) -> bool:
         return False
     depth: Depth = caller.policy.depth(attempt.resource_type, attempt.action)
     return depth is Depth.FULL
+
+
+def _route(scope: Scope) -> str:
+    return getattr(scope.get("route"), "path", UNMATCHED)
 
 
 class RequestMiddleware:
@@ -140,6 +144,7 @@ class RequestMiddleware:
                 log_of(request, caller, problem),
                 problem,
                 referer=header_text(request, "referer"),
+                route=_route(request.scope),
                 keeps_bodies=self._keeps_bodies(request.scope),
             )
             if request.scope["path"] not in _PROBES or (exchange.status or 0) >= 400:
@@ -150,7 +155,7 @@ class RequestMiddleware:
 
     def _measure(self, request: Request, exchange: Exchange) -> None:
         scope = request.scope
-        route = getattr(scope.get("route"), "path", "unmatched")
+        route = _route(scope)
         status = exchange.status or 0
         REQUESTS.labels(scope["method"], route, status).inc()
         DURATION.labels(scope["method"], route).observe(exchange.seconds)

@@ -1,17 +1,28 @@
-"""Record refusals and failures: in transactions of their own, before the answer is sent."""
+"""Record refusals and failures in transactions of their own, before the answer; repeats are one row later."""
 
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
 
 import structlog
 
 from service.audit import events
+from service.audit.events import Subject
 from service.domain import ids
+from service.domain.actions import Action
+from service.domain.callers import Caller, Origin
+from service.domain.errors import AnnalsError
+from service.domain.ids import SubscriptionId, mint
 from service.domain.resource_kinds import Kind
+from service.http.requests import network_of
+from service.runtime import repeats
+from service.runtime.clock import Clock
 from service.runtime.coalescer import Coalescer
 from service.runtime.metrics import UNRECORDED
+from service.runtime.repeats import Repeats
 from sql.database import PLATFORM, Database, Transaction
 from sql.errors import DatabaseUnavailable
 from sql.queries import audit_logs, resources
@@ -26,18 +37,91 @@ MAX_WAITING = 1_000
 WAIT_SECONDS = 2.0
 
 
-class RefusalRecorder:
-    """Write rows that arrive at the same time in one transaction; each event loop has its own recorder.
+# The time between two looks for windows of repeats that have ended.
+SWEEP_SECONDS = 1.0
+# So many rows of repeats are written together, so that the first row of another refusal waits for no more.
+REPEATS_TOGETHER = 100
 
-    A flood of bad keys thus costs one thread and one connection.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Attempt that failed or was refused.
+
+    `author` is None for an unknown caller. `is_known` tells if the subject is more than an unknown caller's
+    words.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self._rows: Coalescer[AuditRow, None] = Coalescer("refusals", self._write)
+    origin: Origin
+    author: Caller | None
+    subscription_id: SubscriptionId | None
+    subject: Subject
+    is_known: bool
+    action: Action
+    at: datetime
+    status: Literal["failed", "unauthorized"]
+    error: AnnalsError
 
-    async def record(self, row: AuditRow) -> None:
-        """Write a row, or count it as lost if the database is too slow: the caller has to be answered."""
+    @property
+    def kind(self) -> repeats.Kind:
+        """Kind by which repeats are found: the caller, its address and key, the attempt, and the reason."""
+        network, author = network_of(self.origin.ip_address), self.author
+        name = network if author is None else author.username
+        reason = (self.status, type(self.error).code)
+        about = self.subject.resource_id if self.is_known else None
+        return repeats.Kind(
+            who=(self.subscription_id, author is None, name),
+            what=(
+                *(network, None if author is None else author.key_id),
+                *(*reason, self.action, self.subject.resource_type, about),
+            ),
+            in_short=(self.subscription_id, None if author is None else name, *reason),
+        )
+
+    def row(self, *, is_exact: bool) -> AuditRow:
+        """Row of this refusal, or of all that are equal in short, without what may differ among these."""
+        made = events.refusal(
+            self.origin,
+            self.author,
+            self.subscription_id,
+            self.subject,
+            self.action,
+            self.at,
+            status=self.status,
+            error=f"{type(self.error).code}: {self.error.detail}",
+        )
+        if is_exact:
+            return made
+        made = replace(made, resource_id=None, api_endpoint=None)
+        return replace(made, ip_address=None, user_agent=None) if self.author is None else made
+
+
+class RefusalRecorder:
+    """Write the first of equal refusals at once, and the number of its repeats when their window has ended.
+
+    Rows that arrive at the same time share a transaction. A flood of bad keys thus costs one thread, one
+    connection and two rows a minute. Each event loop has its own recorder.
+    """
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._rows: Coalescer[AuditRow, None] = Coalescer("refusals", self._write)
+        self._repeats: Repeats[AuditRow] = Repeats(clock)
+        self._sweeping: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
+
+    async def record(self, refusal: Refusal) -> None:
+        """Write the row of a refusal, or count a repeat.
+
+        The row is counted as lost if the database is too slow: the caller has to be answered.
+        """
+        beginning = self._repeats.beginning(refusal.kind)
+        if beginning is None:
+            return
+        row = refusal.row(is_exact=beginning.is_exact)
+        self._repeats.begin(beginning, row)
+        if self._sweeping is None or self._sweeping.done():
+            self._sweeping = asyncio.create_task(self._sweep())
         if self._rows.waiting >= MAX_WAITING:
             _lost(1, "too many wait already")
             return
@@ -46,8 +130,30 @@ class RefusalRecorder:
                 await self._rows.result(row)
 
     async def close(self) -> None:
-        """Write the rows that wait, and end the thread."""
+        """Write the rows that wait and the repeats that are counted, and end the thread."""
+        self._closing.set()
+        if self._sweeping is not None:
+            await self._sweeping
+        await self._write_repeats(also_open=True, together=MAX_WAITING)
         await self._rows.close()
+
+    async def _sweep(self) -> None:
+        while self._repeats and not self._closing.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SWEEP_SECONDS):
+                    await self._closing.wait()
+            await self._write_repeats()
+
+    async def _write_repeats(self, *, also_open: bool = False, together: int = REPEATS_TOGETHER) -> None:
+        # Rows have the time of their writing, so that who reads by time misses none.
+        now = self._clock()
+        rows = [
+            replace(found.first, audit_id=mint(), created_at=now, occurrences=found.occurrences)
+            for found in self._repeats.ended(also_open=also_open)
+        ]
+        for start in range(0, len(rows), together):
+            part = rows[start : start + together]
+            await asyncio.gather(*(self._rows.result(row) for row in part))
 
     def _write(self, rows: Sequence[AuditRow]) -> list[None]:
         """Write rows in one transaction, or each in its own if one row fails; raises nothing."""
@@ -56,7 +162,7 @@ class RefusalRecorder:
                 audit_logs.insert_rows(tx, [_placed(tx, row) for row in rows])
         except Exception as error:  # noqa: BLE001 - after any error, the callers have to be answered
             if len(rows) == 1 or isinstance(error, DatabaseUnavailable):
-                _lost(len(rows), repr(error))
+                _lost(sum(row.occurrences for row in rows), repr(error))
             else:
                 for row in rows:
                     self._write([row])
@@ -75,6 +181,6 @@ def _placed(tx: Transaction, row: AuditRow) -> AuditRow:
     return replace(row, resource_name=name, workspace_id=found.workspace_id, folder_id=found.folder_id)
 
 
-def _lost(rows: int, why: str) -> None:
-    UNRECORDED.inc(rows)
-    log.error("refusals could not be recorded", rows=rows, error=why)
+def _lost(refusals: int, why: str) -> None:
+    UNRECORDED.inc(refusals)
+    log.error("refusals could not be recorded", refusals=refusals, error=why)

@@ -115,4 +115,9 @@ AUDIT_LOG: Log[AuditRead, AuditFilter] = Log(
     selected=_selected,
     conversions={"ip_address": str},
 )
-COUNTS = Statistics(log=AUDIT_LOG, bucket=AuditBucket, figures=lambda _: {"count": func.count()})
+COUNTS = Statistics(
+    log=AUDIT_LOG,
+    bucket=AuditBucket,
+    measured=("occurrences",),
+    figures=lambda rows: {"count": func.sum(rows.occurrences)},
+)

@@ -27,7 +27,10 @@ FIRST_FAILURE = 400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerLogRow:
-    """One request, or an event of the server itself; `subscription_id` is None at the platform's level."""
+    """One request, or an event of the server itself; `subscription_id` is None at the platform's level.
+
+    Repeats of a refused request are one row with `occurrences`.
+    """
 
     log_id: UUID
     created_at: datetime
@@ -49,6 +52,7 @@ class ServerLogRow:
     error_traceback: str | None = None
     request_bytes: int | None = None
     response_bytes: int | None = None
+    occurrences: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
+from pathlib import Path
 from pkgutil import iter_modules
+from time import monotonic, sleep
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,7 +16,9 @@ from service.http import routes
 from service.http.audited_operations import declared
 from tests.support.api import UNKNOWN, Caller, Json, Server, Tenant, ok, refused
 from tests.support.audited_calls import CALLS
+from tests.support.databases import Cluster
 from tests.support.events import audit_refused
+from tests.support.serving import serving
 
 
 def endpoints() -> dict[str, Callable[..., Any]]:
@@ -59,7 +63,7 @@ def rows(server: Server, request_id: str) -> list[Json]:
 def left(server: Server, tenant: Tenant, attempt: Try) -> list[Json]:
     """Rows that an attempt leaves."""
     request_id = f"refused-{uuid4()}"
-    attempt(tenant, {"x-request-id": request_id, "user-agent": "the tests"})
+    attempt(tenant, {"x-request-id": request_id, "user-agent": "the tests", **server.another_address()})
     return rows(server, request_id)
 
 
@@ -151,7 +155,8 @@ def test_a_refusal_says_who_tried_what(tenant: Tenant, what: str) -> None:
     [row] = left(tenant.server, tenant, attempt)
     assert row | expected == row
     assert row["user_agent"] == "the tests"
-    assert row["ip_address"] == "127.0.0.1"
+    assert row["ip_address"].startswith("10.")
+    assert row["occurrences"] == 1
 
 
 def test_a_stranger_is_found_in_the_log_of_its_own_subscription(tenant: Tenant) -> None:
@@ -228,17 +233,119 @@ def test_a_change_that_fails_within_is_an_event(tenant: Tenant) -> None:
     assert [row["status"] for row in rows(tenant.server, "later")] == ["failed"]
 
 
-def test_of_many_that_are_refused_at_once_each_has_its_row(tenant: Tenant) -> None:
-    ids = [f"many-{uuid4()}" for _ in range(60)]
+def test_of_many_that_are_refused_at_once_each_that_differs_has_its_row(tenant: Tenant) -> None:
+    ids = {f"many-{number}-{uuid4()}": str(uuid4()) for number in range(60)}
     _ = tenant.vera
 
     def attempt(request_id: str) -> None:
-        headers = {"x-request-id": request_id}
-        refused(tenant.vera.post(f"{tenant.path}/workspaces", {}, headers=headers), 403, "forbidden")
+        path = f"{tenant.path}/workflows/{ids[request_id]}/versions"
+        refused(tenant.vera.post(path, {}, headers={"x-request-id": request_id}), 403, "forbidden")
 
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(attempt, ids))
     assert [len(rows(tenant.server, request_id)) for request_id in ids] == [1] * 60
+
+
+# -- repeats ----------------------------------------------------------------------------------------
+
+
+def written(server: Server, name: str, value: str) -> list[Json]:
+    """Rows of refusals in which a field has this value, oldest first, once one of them is that of repeats."""
+    deadline = monotonic() + 20
+    query = "SELECT to_jsonb(a) FROM audit_logs a WHERE status <> 'success' ORDER BY created_at"
+    while True:
+        found = [row for (row,) in server.database.rows(query) if row[name] == value]
+        if any(row["occurrences"] > 1 for row in found):
+            return found
+        assert monotonic() < deadline, found
+        sleep(0.05)
+
+
+def test_repeats_of_a_refusal_are_one_row_when_their_minute_is_over(lone: Tenant) -> None:
+    vera = lone.vera
+    for _ in range(5):
+        refused(vera.post(f"{lone.path}/workspaces", {"name": "w"}), 403, "forbidden")
+    with lone.server.clock.moved(seconds=61):
+        first, repeats = written(lone.server, "user_id", vera.user_id)
+        assert (first["occurrences"], repeats["occurrences"]) == (1, 4)
+        made_anew = ("audit_id", "created_at", "occurrences")
+        assert {k: v for k, v in first.items() if k not in made_anew} == {
+            k: v for k, v in repeats.items() if k not in made_anew
+        }
+        # What comes later is told at once again.
+        refused(vera.post(f"{lone.path}/workspaces", {"name": "w"}), 403, "forbidden")
+        assert len(written(lone.server, "user_id", vera.user_id)) == 3
+
+
+def test_statistics_count_every_occurrence(lone: Tenant) -> None:
+    for _ in range(5):
+        refused(lone.vera.post(f"{lone.path}/workspaces", {"name": "w"}), 403, "forbidden")
+    with lone.server.clock.moved(seconds=61):
+        written(lone.server, "user_id", lone.vera.user_id)
+        query = {"status": "unauthorized", "bucket": "1d"}
+        found = ok(lone.aud.get(f"{lone.path}/audit-logs/stats", params=query))
+    assert sum(item["count"] for item in found["buckets"]) == 5
+
+
+def test_guesses_at_a_known_key_are_two_rows_of_its_subscription(lone: Tenant) -> None:
+    assert lone.ben.key is not None
+    key_id = str(UUID(lone.ben.key.split("_")[1]))
+    for number in range(30):
+        key = f"annals_{UUID(key_id).hex}_{number}"
+        refused(Caller(lone.server, key).get(f"{lone.path}/jobs/{uuid4()}"), 401, "unauthenticated")
+    with lone.server.clock.moved(seconds=61):
+        found = written(lone.server, "resource_id", key_id)
+    assert [row["occurrences"] for row in found] == [1, 29]
+    assert {row["subscription_id"] for row in found} == {lone.subscription_id}
+
+
+def test_guesses_at_unknown_keys_are_two_rows_whatever_they_ask_for(lone: Tenant) -> None:
+    address = lone.server.another_address()
+    for _ in range(30):
+        guesser = Caller(lone.server, f"annals_{uuid4().hex}_x")
+        answer = guesser.get(f"{lone.path}/jobs/{uuid4()}", headers=address)
+        refused(answer, 401, "unauthenticated")
+    with lone.server.clock.moved(seconds=61):
+        found = written(lone.server, "ip_address", address["x-forwarded-for"])
+    assert [row["occurrences"] for row in found] == [1, 29]
+
+
+def test_past_a_hundred_a_minute_a_callers_refusals_are_told_in_short(
+    lone: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.runtime.repeats.MAX_WINDOWS_OF_ONE", 3)
+    ids = [str(uuid4()) for _ in range(8)]
+    for resource_id in ids:
+        refused(lone.vera.delete(f"{lone.path}/workflows/{resource_id}"), 403, "forbidden")
+    with lone.server.clock.moved(seconds=61):
+        found = written(lone.server, "user_id", lone.vera.user_id)
+    assert [row["resource_id"] for row in found] == [*ids[:3], None, None]
+    assert [row["occurrences"] for row in found] == [1, 1, 1, 1, 4]
+
+
+def test_repeats_that_are_counted_at_a_stop_are_written(cluster: Cluster, tmp_path: Path) -> None:
+    with serving(cluster, tmp_path) as server:
+        tenant = Tenant(server)
+        for _ in range(4):
+            refused(tenant.vera.post(f"{tenant.path}/workspaces", {}), 403, "forbidden")
+        database, vera = server.database, tenant.vera.user_id
+    for query in (
+        "SELECT occurrences FROM audit_logs WHERE user_id = %s AND status <> 'success' ORDER BY 1",
+        "SELECT occurrences FROM server_logs WHERE user_id = %s AND response_status = 403 ORDER BY 1",
+    ):
+        assert database.rows(query, vera) == [(1,), (3,)]
+
+
+def test_the_server_log_counts_repeats_of_strangers_and_keeps_other_failures(lone: Tenant) -> None:
+    ana, other = lone.ana, Tenant(lone.server, "other")
+    for _ in range(4):
+        refused(ana.get(f"{other.path}/workspaces"), 404, "subscription_not_found")
+        refused(ana.post(f"{lone.path}/workspaces", {}), 422, "invalid")
+    with lone.server.clock.moved(seconds=61):
+        lone.server.flush_log()
+        query = "SELECT response_status, occurrences FROM server_logs WHERE user_id = %s"
+        found = lone.server.database.rows(f"{query} AND response_status >= 400 ORDER BY 1, 2", ana.user_id)
+    assert found == [(404, 1), (404, 3)] + [(422, 1)] * 4
 
 
 # -- logins -----------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from hashlib import sha256
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, LiteralString
 from uuid import uuid4
@@ -81,6 +82,11 @@ class Server:
     @property
     def nobody(self) -> "Caller":
         return Caller(self, None)
+
+    @staticmethod
+    def another_address() -> dict[str, str]:
+        """Return a header that gives an unknown caller an address of its own, so that it repeats nobody."""
+        return {"x-forwarded-for": str(IPv4Address(uuid4().int % 2**24 + 10 * 2**24))}
 
     def flush_log(self) -> None:
         """Wait until the server log has every answered request; its rows are written in their order."""

@@ -1,7 +1,9 @@
 """Exchange: one HTTP request and its answer, observed in passing, without delay and without copies."""
 
 import traceback
+from copy import copy
 from datetime import datetime
+from typing import Self
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -11,6 +13,8 @@ from service.domain.ids import SubscriptionId
 
 # nginx's status for a client that did not wait for the answer.
 CLIENT_GONE = 499
+# The route of a path that no route has.
+UNMATCHED = "unmatched"
 MAX_BODY_BYTES = 64 * 1024
 # Memory that a row takes beside its texts.
 _OVERHEAD_BYTES = 2048
@@ -65,6 +69,10 @@ class Exchange:
         self.subscription_id: SubscriptionId | None = None
         self.referer: str | None = None
         self.error: str | None = None
+        # The problem's code, and the path of the route, for refused requests.
+        self.code: str | None = None
+        self.route: str | None = None
+        self.occurrences = 1
         self.traceback: str | None = None
         self.weight = 0
         self._bodies_may_be_kept = not scope["path"].startswith("/git/")
@@ -113,12 +121,14 @@ class Exchange:
         problem: AnnalsError | None,
         *,
         referer: str | None,
+        route: str,
         keeps_bodies: bool,
     ) -> None:
         """Note the values that are known only at the end of a request."""
         self.origin, self.caller, self.subscription_id = origin, caller, subscription_id
         self.referer = referer
         if problem is not None:
+            self.code, self.route = problem.code, route
             self.error = f"{problem.code}: {problem.detail}"
         if not keeps_bodies:
             self.request_body.drop()
@@ -127,6 +137,20 @@ class Exchange:
         held = sum(len(text) for text in texts if text is not None)
         self.weight = _OVERHEAD_BYTES + held + self.request_body.weight + self.response_body.weight
         del self._receive, self._send
+
+    def repeated(self, occurrences: int, at: datetime) -> Self:
+        """Make the exchange that stands for the repeats of one that has ended."""
+        found = copy(self)
+        found.occurrences, found.began_at = occurrences, at
+        return found
+
+    def in_brief(self) -> Self:
+        """Make a copy without the texts of the request, to be kept for a while."""
+        found = copy(self)
+        found.query, found.referer, found.traceback = b"", None, None
+        found.request_body = found.response_body = CapturedBody(is_json=False)
+        found.weight = _OVERHEAD_BYTES
+        return found
 
 
 def _is_json(headers: list[tuple[bytes, bytes]]) -> bool:

@@ -45,6 +45,7 @@ def row_of(exchange: Exchange) -> ServerLogRow:
         error_traceback=_text(exchange.traceback, MAX_TRACEBACK_BYTES),
         request_bytes=exchange.request_body.size,
         response_bytes=exchange.response_body.size,
+        occurrences=exchange.occurrences,
     )
 
 

@@ -10,9 +10,11 @@ import structlog
 from prometheus_client import Counter
 
 from service.http.server_log.exchange import Exchange
+from service.http.server_log.refused import in_short, kind_of
 from service.http.server_log.rows import row_of, row_of_dropped
 from service.runtime.clock import Clock
 from service.runtime.metrics import SERVER_LOG_ROWS, SERVER_LOG_WAITING, SERVER_LOG_WAITING_BYTES
+from service.runtime.repeats import Repeats
 from sql.database import PLATFORM, Database
 from sql.errors import RowsRefused
 from sql.queries import server_logs
@@ -68,6 +70,7 @@ class ServerLogWriter:
         self._rows = self._bytes = 0
         self._dropped = 0
         self._dropped_since: datetime | None = None
+        self._repeats: Repeats[Exchange] = Repeats(clock)
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._deadline = float("inf")
@@ -80,18 +83,17 @@ class ServerLogWriter:
         self._thread.start()
 
     def add(self, exchange: Exchange) -> None:
-        """Take one exchange; never waits."""
-        weight = exchange.weight
+        """Take one exchange, or count a repeat of a refused one; never waits."""
+        kind = kind_of(exchange)
         with self._lock:
-            fits = self._rows < self._max_rows and self._bytes + weight <= self._max_bytes
-            if fits:
-                self._waiting.append(exchange)
-                self._rows += 1
-                self._bytes += weight
-            else:
-                self._dropped += 1
-                self._dropped_since = self._dropped_since or exchange.began_at
-            is_full_batch = len(self._waiting) == BATCH_ROWS
+            if kind is not None:
+                beginning = self._repeats.beginning(kind)
+                if beginning is None:
+                    return
+                if not beginning.is_exact:
+                    exchange = in_short(exchange)
+                self._repeats.begin(beginning, exchange.in_brief())
+            fits, is_full_batch = self._hold(exchange)
         if not fits:
             self._outcomes.labels("dropped").inc()
         if is_full_batch:
@@ -101,6 +103,19 @@ class ServerLogWriter:
         """Sample the waiting exchanges."""
         SERVER_LOG_WAITING.set(self._rows)
         SERVER_LOG_WAITING_BYTES.set(self._bytes)
+
+    def _hold(self, exchange: Exchange) -> tuple[bool, bool]:
+        """Hold an exchange, if it fits; returns if it does, and if a batch is full now."""
+        weight = exchange.weight
+        fits = self._rows < self._max_rows and self._bytes + weight <= self._max_bytes
+        if fits:
+            self._waiting.append(exchange)
+            self._rows += 1
+            self._bytes += weight
+        else:
+            self._dropped += exchange.occurrences
+            self._dropped_since = self._dropped_since or exchange.began_at
+        return fits, len(self._waiting) == BATCH_ROWS
 
     def stop(self) -> None:
         """Write the waiting exchanges, for STOP_SECONDS at the most."""
@@ -130,12 +145,20 @@ class ServerLogWriter:
                 return
 
     def _drain(self) -> None:
+        self._take_repeats()
         while batch := self._take():
             self._store(self._made(batch))
             with self._lock:
                 self._rows -= len(batch)
                 self._bytes -= sum(exchange.weight for exchange in batch)
         self._report_dropped()
+
+    def _take_repeats(self) -> None:
+        with self._lock:
+            for found in self._repeats.ended(also_open=self._stopping.is_set()):
+                fits, _ = self._hold(found.first.repeated(found.occurrences, self._clock()))
+                if not fits:
+                    self._outcomes.labels("dropped").inc()
 
     def _take(self) -> list[Exchange]:
         batch: list[Exchange] = []
