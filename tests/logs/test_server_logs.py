@@ -58,7 +58,7 @@ def test_a_call_leaves_one_row_with_who_what_where_and_how_long(tenant: Tenant) 
     before = datetime.now(UTC)
     headers = {"user-agent": "the tests", "referer": "https://example.org/page"}
     body = b'{"name": "w"}'
-    headers["content-type"] = "application/json"
+    headers |= {"content-type": "application/json", "x-forwarded-for": "10.1.2.3"}
     row = traced(
         ben, "POST", f"{tenant.path}/workspaces?unknown=1&unknown=2&other=", content=body, headers=headers
     )
@@ -76,7 +76,7 @@ def test_a_call_leaves_one_row_with_who_what_where_and_how_long(tenant: Tenant) 
         "auth_method": "api_key",
         "response_status": 422,
         "request_bytes": len(body),
-        "ip_address": "127.0.0.1",
+        "ip_address": "10.1.2.3",
         "user_agent": "the tests",
         "referer": "https://example.org/page",
         "request_body": None,

@@ -69,9 +69,9 @@ class Exchange:
         self.subscription_id: SubscriptionId | None = None
         self.referer: str | None = None
         self.error: str | None = None
-        # The problem's code, and the path of the route, for refused requests.
+        # The problem's code, and the path of the route.
         self.code: str | None = None
-        self.route: str | None = None
+        self.route = UNMATCHED
         self.occurrences = 1
         self.traceback: str | None = None
         self.weight = 0
@@ -126,9 +126,9 @@ class Exchange:
     ) -> None:
         """Note the values that are known only at the end of a request."""
         self.origin, self.caller, self.subscription_id = origin, caller, subscription_id
-        self.referer = referer
+        self.referer, self.route = referer, route
         if problem is not None:
-            self.code, self.route = problem.code, route
+            self.code = problem.code
             self.error = f"{problem.code}: {problem.detail}"
         if not keeps_bodies:
             self.request_body.drop()

@@ -19,7 +19,7 @@ _OF_OPERATOR = _OF_KNOWN_CALLERS - {SubscriptionNotFound.code}
 def kind_of(exchange: Exchange) -> Kind | None:
     """Kind of a refused request; None for one whose row is written in any case."""
     status, code, origin, caller = exchange.status, exchange.code, exchange.origin, exchange.caller
-    if code is None or status is None or not 400 <= status < 500 or origin is None:
+    if status is None or not 400 <= status < 500 or origin is None:
         return None
     if caller is not None and code not in (
         _OF_OPERATOR if caller.role is Role.OPERATOR else _OF_KNOWN_CALLERS
