@@ -62,13 +62,13 @@ class Refusal:
     error: AnnalsError
 
     @property
-    def kind(self) -> repeats.Kind:
-        """Kind by which repeats are found: the caller, its address and key, the attempt, and the reason."""
+    def likeness(self) -> repeats.Likeness:
+        """Likeness by which repeats are found: the caller, its address and key, the attempt, and the reason."""
         network, author = network_of(self.origin.ip_address), self.author
         name = network if author is None else author.username
         reason = (self.status, type(self.error).code)
         about = self.subject.resource_id if self.is_known else None
-        return repeats.Kind(
+        return repeats.Likeness(
             who=(self.subscription_id, author is None, name),
             what=(
                 *(network, None if author is None else author.key_id),
@@ -115,7 +115,7 @@ class RefusalRecorder:
 
         The row is counted as lost if the database is too slow: the caller has to be answered.
         """
-        beginning = self._repeats.beginning(refusal.kind)
+        beginning = self._repeats.beginning(refusal.likeness)
         if beginning is None:
             return
         row = refusal.row(is_exact=beginning.is_exact)

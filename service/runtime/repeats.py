@@ -17,8 +17,8 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """Kind of a thing: whose it is, what it is exactly, and in short, for want of room to tell more apart."""
+class Likeness:
+    """Likeness of a thing: whose it is, what it is exactly, and in short, for want of room to tell more."""
 
     who: Hashable
     what: Hashable
@@ -66,15 +66,15 @@ class Repeats(Generic[Item]):
     def __len__(self) -> int:
         return len(self._windows) + len(self._ended)
 
-    def beginning(self, kind: Kind) -> Beginning | None:
+    def beginning(self, likeness: Likeness) -> Beginning | None:
         """Count a repeat; or return the window to begin with this thing, which the caller tells at once."""
-        exact = ("exact", kind.who, kind.what)
+        exact = ("exact", likeness.who, likeness.what)
         if self._counted(exact):
             return None
-        has_room = len(self._windows) < MAX_WINDOWS and self._of_one[kind.who] < MAX_WINDOWS_OF_ONE
+        has_room = len(self._windows) < MAX_WINDOWS and self._of_one[likeness.who] < MAX_WINDOWS_OF_ONE
         if has_room:
-            return Beginning(exact, kind.who, is_exact=True)
-        in_short = ("in short", kind.in_short)
+            return Beginning(exact, likeness.who, is_exact=True)
+        in_short = ("in short", likeness.in_short)
         return None if self._counted(in_short) else Beginning(in_short, None, is_exact=False)
 
     def begin(self, beginning: Beginning, first: Item) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from service.runtime import repeats
-from service.runtime.repeats import Kind, Repeated, Repeats
+from service.runtime.repeats import Likeness, Repeated, Repeats
 
 
 class Time:
@@ -25,7 +25,7 @@ def time() -> Time:
 
 def told(counts: Repeats[str], who: str, what: str) -> bool:
     """Tell of a thing; returns if it is told at once."""
-    beginning = counts.beginning(Kind(who, what, "short"))
+    beginning = counts.beginning(Likeness(who, what, "short"))
     if beginning is not None:
         counts.begin(beginning, f"{who} {what}" if beginning.is_exact else "short")
     return beginning is not None

@@ -10,7 +10,7 @@ import structlog
 from prometheus_client import Counter
 
 from service.http.server_log.exchange import Exchange
-from service.http.server_log.refused import in_short, kind_of
+from service.http.server_log.refused import in_short, likeness_of
 from service.http.server_log.rows import row_of, row_of_dropped
 from service.runtime.clock import Clock
 from service.runtime.metrics import SERVER_LOG_ROWS, SERVER_LOG_WAITING, SERVER_LOG_WAITING_BYTES
@@ -84,10 +84,10 @@ class ServerLogWriter:
 
     def add(self, exchange: Exchange) -> None:
         """Take one exchange, or count a repeat of a refused one; never waits."""
-        kind = kind_of(exchange)
+        likeness = likeness_of(exchange)
         with self._lock:
-            if kind is not None:
-                beginning = self._repeats.beginning(kind)
+            if likeness is not None:
+                beginning = self._repeats.beginning(likeness)
                 if beginning is None:
                     return
                 if not beginning.is_exact:
