@@ -63,7 +63,7 @@ class Refusal:
 
     @property
     def likeness(self) -> repeats.Likeness:
-        """Likeness of refusals that are repeats: the caller, its address and key, the attempt and its result."""
+        """Likeness by which repeats are found: caller, address, key, attempt and result."""
         network, author = network_of(self.origin.ip_address), self.author
         name = network if author is None else author.username
         reason = (self.status, type(self.error).code)
