@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import orjson
 
 from service.masking.patterns import MASK
-from service.masking.values import MAX_DEPTH, free_key, masked, masked_patch, masked_text
+from service.masking.values import MAX_DEPTH, NAMED, NAMING, free_key, masked, masked_patch, masked_text
 
 T = TypeVar("T")
 
@@ -23,6 +23,9 @@ MIN_BYTES = 100
 # texts. No key or token is longer than _LONGEST_SECRET.
 _READ_AHEAD = 4
 _LONGEST_SECRET = 16 * 1024
+
+# Members that tell if the value beside them is a secret: names of settings in lists, and paths of operations.
+_JUDGING = (*NAMING, "path")
 
 # So many values share one quick search: of more, some would look like a secret, as ids do now and then.
 _LOOKED_AT = 32
@@ -41,7 +44,8 @@ def bounded(value: Any, max_bytes: int) -> Any:
     cut>"}`, of at most `max_bytes` as compact JSON.
     """
     value = clean(value)
-    return _cut(value, masked(value), max_bytes)
+    read, size = _read(value, max_bytes)
+    return _cut(masked(read), read, max_bytes, size)
 
 
 def bounded_all(values: list[Any], max_bytes: int) -> list[Any]:
@@ -49,9 +53,12 @@ def bounded_all(values: list[Any], max_bytes: int) -> list[Any]:
 
     Values are searched together, which mostly finds no secret.
     """
-    values = clean(values)
-    kept = (each for some in _parts(values) for each in masked(some))
-    return [_cut(value, each, max_bytes) for value, each in zip(values, kept, strict=True)]
+    found = []
+    for some in _parts(clean(values)):
+        read = _read_all(some, max_bytes)
+        kept = masked([each for each, _ in read])
+        found += [_cut(each, part, max_bytes, size) for each, (part, size) in zip(kept, read, strict=True)]
+    return found
 
 
 def bounded_patch(operations: list[dict[str, Any]], max_bytes: int) -> Any:
@@ -63,9 +70,54 @@ def bounded_patches(patches: list[list[dict[str, Any]]], max_bytes: int) -> list
     """Mask and cut many lists of operations, which are searched together."""
     found = []
     for some in _parts(clean(patches)):
-        kept = iter(masked_patch([operation for patch in some for operation in patch]))
-        found += [_cut(patch, list(islice(kept, len(patch))), max_bytes) for patch in some]
+        read = _read_all(some, max_bytes)
+        kept = iter(masked_patch([operation for patch, _ in read for operation in patch]))
+        found += [_cut(list(islice(kept, len(patch))), patch, max_bytes, size) for patch, size in read]
     return found
+
+
+def _read_all(values: list[Any], max_bytes: int) -> list[tuple[Any, int | None]]:
+    # Mostly all of them together are small, and none has to be measured by itself.
+    if len(_json(values)) <= max_bytes:
+        return [(value, None) for value in values]
+    return [_read(value, max_bytes) for value in values]
+
+
+def _read(value: Any, max_bytes: int) -> tuple[Any, int | None]:
+    """Return the part of a value that can be shown, and the size of the value if it is larger than that.
+
+    Only this part is searched for secrets, since a search of megabytes takes a second.
+    """
+    limit = max_bytes + _READ_AHEAD * _LONGEST_SECRET
+    size = len(_json(value))
+    if size <= limit:
+        return value, None
+    part, _ = _beginning(value, limit, 0)
+    return part, size
+
+
+def _beginning(value: Any, room: int, depth: int) -> tuple[Any, int]:
+    """Return the beginning of a value of about so many bytes, and the room that it leaves."""
+    if isinstance(value, str):
+        return value[: max(0, room)], room - len(value) - 2
+    if not isinstance(value, dict | list) or depth >= MAX_DEPTH:
+        return value, room - 4
+    if isinstance(value, list):
+        items = []
+        for item in value:
+            if room <= 0:
+                break
+            part, room = _beginning(item, room - 1, depth + 1)
+            items.append(part)
+        return items, room
+    found: dict[str, Any] = {}
+    for key, item in value.items():
+        if room <= 0:
+            break
+        found[key], room = _beginning(item, room - len(key) - 4, depth + 1)
+    if len(found) < len(value) and any(key in value and key not in found for key in _JUDGING):
+        found |= {key: MASK for key in NAMED if key in found}
+    return found, room
 
 
 def _parts(values: list[T]) -> Iterator[list[T]]:
@@ -125,14 +177,19 @@ def _clean(value: Any, depth: int) -> Any:
     return found
 
 
-def _cut(value: Any, kept: Any, max_bytes: int) -> Any:
+def _cut(kept: Any, read: Any, max_bytes: int, size: int | None) -> Any:
+    """Cut what is kept of the part that was read; `size` is that of the value if more than this part."""
     _check(max_bytes)
     text = _json(kept)
-    if len(text) <= max_bytes:
+    if size is not None:
+        # The end is left out, since it may be half a secret.
+        text = text[:-_LONGEST_SECRET]
+    elif len(text) <= max_bytes:
         return kept
-    size = len(text) if kept is value else len(_json(value))
+    else:
+        size = len(text) if kept is read else len(_json(read))
     # Within the beginning, quotes are escaped once more: bisection finds how much of it fits.
-    fits, too_many = 0, max_bytes
+    fits, too_many = 0, min(max_bytes, len(text) + 1)
     while fits + 1 < too_many:
         middle = (fits + too_many) // 2
         if len(_json(_truncated(text[:middle], size))) <= max_bytes:

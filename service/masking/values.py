@@ -19,8 +19,8 @@ MAX_DEPTH = 200
 # of the last two.
 _NAME_SIGNS = (*NAME_SIGNS, "%", "\\u")
 # Keys that hold the name of a value in lists of settings and headers: [{"name": "API_KEY", "value": "…"}].
-_NAMING = ("name", "key", "header", "variable", "Name", "Key")
-_NAMED = ("value", "Value", "default")
+NAMING = ("name", "key", "header", "variable", "Name", "Key")
+NAMED = ("value", "Value", "default")
 _LONGEST_REMEMBERED = 100
 _MOST_PASSES = 4
 
@@ -105,7 +105,7 @@ def _masked_object(value: dict[Any, Any], hints: Hints, depth: int) -> dict[Any,
     changed = False
     for key, item in value.items():
         shown, how = _key(key) if isinstance(key, str) else (key, Secrecy.NONE)
-        if named is not Secrecy.NONE and key in _NAMED:
+        if named is not Secrecy.NONE and key in NAMED:
             how = max(how, named)
         kept = _masked(item, hints, depth) if how is Secrecy.NONE else _hidden(item, how)
         renamed = shown != key
@@ -120,7 +120,7 @@ def _named_secrecy(value: dict[Any, Any]) -> Secrecy:
     """Return the secrecy of the value in an object whose other field is its name."""
     if "value" not in value and "Value" not in value and "default" not in value:
         return Secrecy.NONE
-    names = (value.get(key) for key in _NAMING)
+    names = (value.get(key) for key in NAMING)
     return max((secrecy(name) for name in names if isinstance(name, str)), default=Secrecy.NONE)
 
 

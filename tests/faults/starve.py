@@ -41,7 +41,7 @@ class Row:
     strength: Strength
     alone: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     beside: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
-    answers: Counter[str] = field(default_factory=Counter)
+    answers: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     attackers_cpu: float = 0.0
     # MiB of all processes of the server.
@@ -90,7 +90,7 @@ def _add(row: Row, alone: Turn, beside: Turn, report: Report, memory: Memory) ->
     for kind in KINDS:
         row.alone[kind].append(alone.p99(kind))
         row.beside[kind].append(beside.p99(kind))
-    row.answers.update(report.answers)
+    row.answers = Counter(row.answers) + Counter(report.answers)
     row.seconds += report.seconds
     row.attackers_cpu += report.cpu_seconds
     if memory.peak - memory.before >= row.peak - row.before:
@@ -139,7 +139,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         cells.append(f"{statistics.median(row.alone[kind]):.1f} → {statistics.median(row.beside[kind]):.1f}")
         if kind in BARRED:
             cells.append(f"{row.ratio(kind):.1f}")
-    answers = ", ".join(f"{count:,} × {status}" for status, count in row.answers.most_common(4))
+    answers = ", ".join(f"{count:,} × {status}" for status, count in Counter(row.answers).most_common(4))
     return (*cells, answers, f"{row.before:.0f}", f"{row.peak:.0f}", f"{row.after:.0f}", row.verdict)
 
 
@@ -208,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("\n" + printed(rows))
     if options.json is not None:
         options.json.write_text(
-            json.dumps([asdict(row) | {"verdict": row.verdict} for row in rows], indent=1)
+            json.dumps([asdict(row) | {"answers": dict(row.answers), "verdict": row.verdict} for row in rows], indent=1)
         )
     return 1 if any(row.wrong or row.missed for row in rows[1:]) else 0
 

@@ -36,6 +36,7 @@ _LARGE = 6_600_000
 _EVENTS = 1_000
 # So many saves of different content are in memory; then they begin again.
 _SAVES = 1_000
+_WORKFLOWS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +115,8 @@ class Target:
         return f"S{path}"
 
     def saves(self, bodies: Iterator[bytes]) -> list[Request]:
-        """Make saves of the attackers' workflows in turn, but for the first, whose versions are large."""
-        workflows = self._tenant.workflows[1:]
+        """Make saves of some workflows in turn, but not of the first, whose versions are large."""
+        workflows = self._tenant.workflows[1 : 1 + _WORKFLOWS]
         return [
             self.post(f"S/workflows/{workflows[number % len(workflows)]}/versions", "editor", body)
             for number, body in enumerate(bodies)
@@ -148,16 +149,11 @@ def _large_versions() -> Iterator[bytes]:
 
 
 def _keys(amount: int, size: int) -> Iterator[bytes]:
-    """Yield two documents of so many values and bytes."""
-    filler = "x" * (size // amount - 14)
-    for first in (0, 1):
-        yield orjson.dumps(
-            {
-                "data": {
-                    f"k{number:07d}": first if not filler else filler + str(first) for number in range(amount)
-                }
-            }
-        )
+    """Yield documents of so many values and bytes: one for each of _WORKFLOWS, then another for each."""
+    filler = "x" * (size // amount - len('"fffff":"0",'))
+    for digit in "01":
+        body = orjson.dumps({"data": {f"{number:x}": filler + digit for number in range(amount)}})
+        yield from [body] * _WORKFLOWS
 
 
 def _small_edits() -> Iterator[bytes]:
@@ -289,7 +285,7 @@ ATTACKS: tuple[Attack, ...] = (
         "A7", "documents", "exceeding", lambda target: _calls(32, *target.saves(_keys(_VALUES, _DOCUMENT)))
     ),
     _attack(
-        "A7", "keys", "exceeding", lambda target: _calls(8, *target.saves(_keys(700_000, 8_000_000))), "422"
+        "A7", "keys", "exceeding", lambda target: _calls(8, *target.saves(_keys(700_000, _DOCUMENT))), "422"
     ),
     _attack(
         "A7", "events", "within", lambda target: _calls(2, target.post("S/audit-logs", "editor", _events()))

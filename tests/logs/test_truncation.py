@@ -80,6 +80,21 @@ def test_a_patch_is_masked_by_its_paths_before_it_is_cut() -> None:
     assert "hunter2" not in cut["beginning"]
 
 
+def test_only_what_can_be_shown_of_a_large_value_is_searched_and_the_size_is_that_of_all() -> None:
+    value = {"kept": "é", "password": "hunter2", "texts": [TOKEN] * 10_000, "unread": "x" * 100_000}
+    found = bounded(value, 1000)
+    assert found["bytes"] == size(value)
+    assert found["beginning"].startswith(f'{{"kept":"é","password":"{MASK}","texts":["{MASK}","{MASK}"')
+    assert "ghp_" not in found["beginning"]
+
+
+@pytest.mark.parametrize("after", [{"name": "API_KEY"}, {"path": "/password"}])
+def test_a_value_whose_name_comes_too_late_to_be_read_is_masked(after: dict[str, str]) -> None:
+    found = bounded_patch([{"op": "add", "value": ["hunter2"] * 10_000, **after}], 1000)
+    assert found["beginning"].startswith('[{"op":"add","value":')
+    assert "hunter2" not in found["beginning"]
+
+
 def test_what_can_not_be_stored_is_replaced() -> None:
     assert clean_text("a\0b\ud800é") == "a\ufffdb\ufffdé"
     assert clean({"a\0": ["\udfff", 2**80, {"b": "\0"}]}) == {"a\ufffd": ["\ufffd", 2**80, {"b": "\ufffd"}]}
