@@ -208,7 +208,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print("\n" + printed(rows))
     if options.json is not None:
         options.json.write_text(
-            json.dumps([asdict(row) | {"answers": dict(row.answers), "verdict": row.verdict} for row in rows], indent=1)
+            json.dumps(
+                [asdict(row) | {"answers": dict(row.answers), "verdict": row.verdict} for row in rows],
+                indent=1,
+            )
         )
     return 1 if any(row.wrong or row.missed for row in rows[1:]) else 0
 

@@ -90,9 +90,8 @@ def test_only_what_can_be_shown_of_a_large_value_is_searched_and_the_size_is_tha
 
 @pytest.mark.parametrize("after", [{"name": "API_KEY"}, {"path": "/password"}])
 def test_a_value_whose_name_comes_too_late_to_be_read_is_masked(after: dict[str, str]) -> None:
-    found = bounded_patch([{"op": "add", "value": ["hunter2"] * 10_000, **after}], 1000)
-    assert found["beginning"].startswith('[{"op":"add","value":')
-    assert "hunter2" not in found["beginning"]
+    operations = [{"op": "add", "value": ["hunter2"] * 10_000, **after}]
+    assert "hunter2" not in str(bounded_patch(operations, 1000))
 
 
 def test_what_can_not_be_stored_is_replaced() -> None:
