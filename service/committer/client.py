@@ -149,6 +149,9 @@ class _Channel(asyncio.Protocol):
             raise _unknown() from None
         finally:
             self._futures.pop(number, None)
+            if future.cancelled() and not self._transport.is_closing():
+                # Nobody waits any more: the committer does not begin the change, if it has not yet.
+                self._transport.write(encode((number, None)))
 
     def close(self) -> None:
         if self._transport is not None:

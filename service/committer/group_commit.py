@@ -23,12 +23,18 @@ from sql.database import Database
 
 log = structlog.get_logger(__name__)
 
-# Past these bounds a caller is refused with Busy instead of waiting.
+# Past these bounds a caller is refused with Busy instead of waiting. A subscription has at most as much as it
+# leaves for others: half of it if it is alone, a third if there are two, so that one that comes finds room.
 MAX_WAITING = 1024
 MAX_WAITING_BYTES = 256 * 1024 * 1024
 # A batch has its subscription's row lock. It is bounded, so that other hosts get their turn.
 MAX_BATCH = 64
 MAX_BATCH_BYTES = 32 * 1024 * 1024
+# Beside other subscriptions a batch is smaller, since they wait for the interpreter meanwhile: 64 changes of
+# the usual size still fit.
+MAX_BATCH_BYTES_BESIDE_OTHERS = 4 * 1024 * 1024
+# A subscription whose last change came so recently is still there, in seconds.
+REMEMBERED_SECONDS = 2.0
 # Batches in parallel, each with a connection: while one waits for its disk, another is planned. With more of
 # them, batches are smaller and compete for the interpreter.
 AT_ONCE = 2
@@ -62,6 +68,14 @@ class _Waiting:
         self.number = number
 
 
+class _Queue:
+    __slots__ = ("changes", "size")
+
+    def __init__(self) -> None:
+        self.changes: deque[_Waiting] = deque()
+        self.size = 0
+
+
 class GroupCommit:
     """Takes changes from any thread; writes them in its own threads, one batch at a time per subscription."""
 
@@ -79,10 +93,12 @@ class GroupCommit:
         self._store = store
         self._clock = clock
         self._public_url = public_url
-        self._queues: dict[SubscriptionId, deque[_Waiting]] = {}
+        self._queues: dict[SubscriptionId, _Queue] = {}
         # Subscriptions with a queue and without a batch under way, in the order of their turns.
         self._turns: OrderedDict[SubscriptionId, None] = OrderedDict()
         self._written: set[SubscriptionId] = set()
+        # Subscriptions by the time of their last change, the latest at the end.
+        self._seen: OrderedDict[SubscriptionId, float] = OrderedDict()
         self._waiting = 0
         self._waiting_bytes = 0
         self._stopping = False
@@ -124,16 +140,43 @@ class GroupCommit:
         """Queue a change; its sender gets the outcome with its number. Raises Busy if too much is queued."""
         subscription_id, size = change.author.subscription_id, change.size
         with self._wake:
-            full = self._waiting >= MAX_WAITING or self._waiting_bytes + size > MAX_WAITING_BYTES
-            if self._stopping or (full and self._waiting):
+            if self._stopping or not self._has_room(subscription_id, size):
                 COMMIT_REFUSALS.inc()
                 raise Busy("Too many changes are waiting to be written; nothing was changed, try again.")
-            self._queues.setdefault(subscription_id, deque()).append(_Waiting(change, sender, number))
+            queue = self._queues.setdefault(subscription_id, _Queue())
+            queue.changes.append(_Waiting(change, sender, number))
+            queue.size += size
             self._waiting += 1
             self._waiting_bytes += size
+            self._note(subscription_id)
             if subscription_id not in self._written and subscription_id not in self._turns:
                 self._turns[subscription_id] = None
                 self._wake.notify()
+
+    def _has_room(self, subscription_id: SubscriptionId, size: int) -> bool:
+        """True if the change may wait; one that would wait alone may, whatever its size."""
+        if not self._waiting:
+            return True
+        free, free_bytes = MAX_WAITING - self._waiting, MAX_WAITING_BYTES - self._waiting_bytes
+        queue = self._queues.get(subscription_id)
+        if queue is None:
+            return free > 0 and size <= free_bytes
+        return len(queue.changes) < free and queue.size + size <= free_bytes
+
+    def _note(self, subscription_id: SubscriptionId) -> None:
+        now = time.monotonic()
+        self._seen[subscription_id] = now
+        self._seen.move_to_end(subscription_id)
+        while next(iter(self._seen.values())) < now - REMEMBERED_SECONDS:
+            self._seen.popitem(last=False)
+
+    def _is_alone(self, subscription_id: SubscriptionId) -> bool:
+        """True if no other subscription has changes that wait or are written, or had any just now."""
+        since = time.monotonic() - REMEMBERED_SECONDS
+        recent = (key for key, at in self._seen.items() if at >= since)
+        return all(
+            all(key == subscription_id for key in keys) for keys in (self._queues, self._written, recent)
+        )
 
     def _run(self, number: int) -> None:
         if number == 0:
@@ -169,19 +212,20 @@ class GroupCommit:
         """Take the next batch, from the subscription whose turn it is. The caller must hold the mutex."""
         subscription_id, _ = self._turns.popitem(last=False)
         queue = self._queues[subscription_id]
+        changes = queue.changes
+        most = MAX_BATCH_BYTES if self._is_alone(subscription_id) else MAX_BATCH_BYTES_BESIDE_OTHERS
         batch: list[_Waiting] = []
         size = 0
-        while (
-            queue and len(batch) < MAX_BATCH and (not batch or size + queue[0].change.size <= MAX_BATCH_BYTES)
-        ):
-            waiting = queue.popleft()
+        while changes and len(batch) < MAX_BATCH and (not batch or size + changes[0].change.size <= most):
+            waiting = changes.popleft()
+            queue.size -= waiting.change.size
             self._waiting -= 1
             self._waiting_bytes -= waiting.change.size
             # The change of a caller that hung up is not written: it was never acknowledged.
             if waiting.sender.still_wants(waiting.number):
                 batch.append(waiting)
                 size += waiting.change.size
-        if not queue:
+        if not changes:
             del self._queues[subscription_id]
         self._written.add(subscription_id)
         return subscription_id, batch

@@ -32,6 +32,8 @@ class Connection:
         self._unsent = bytearray()
         self._is_behind = False
         self.is_open = True
+        # Numbers of the changes that the worker waits for.
+        self._wanted: set[int] = set()
 
     def serve(self) -> None:
         """Take changes until the worker disconnects."""
@@ -43,7 +45,12 @@ class Connection:
         try:
             while data := self._receive():
                 for number, change in decoder.feed(data):
+                    if change is None:
+                        # Its caller has given up: it is not begun any more.
+                        self._wanted.discard(number)
+                        continue
                     passing("change-received")
+                    self._wanted.add(number)
                     try:
                         self._group.put(change, self, number)
                     except Busy as refusal:
@@ -52,14 +59,15 @@ class Connection:
             self.is_open = False
             self._socket.close()
 
-    def still_wants(self, _number: int) -> bool:
-        """True while the worker is connected."""
-        return self.is_open
+    def still_wants(self, number: int) -> bool:
+        """True while the worker is connected and waits for the change."""
+        return self.is_open and number in self._wanted
 
     def deliver(self, outcomes: Sequence[tuple[int, "Outcome"]]) -> None:
         """Send the outcomes of changes."""
         from service.committer.frames import portable
 
+        self._wanted.difference_update(number for number, _ in outcomes)
         self.send([(n, portable(o) if isinstance(o, Exception) else o) for n, o in outcomes])
 
     def send(self, value: Any) -> None:

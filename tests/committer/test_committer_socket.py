@@ -335,26 +335,37 @@ def test_who_still_waits_when_the_worker_ends_is_told_that_nobody_knows(
         connected(tmp_path / "c.sock", work)
 
 
-def test_a_caller_that_gave_up_leaves_the_others_answers_in_their_places(
+def test_of_callers_that_gave_up_only_what_was_begun_is_written_and_the_others_get_their_outcomes(
     tenant: Tenant, tmp_path: Path
 ) -> None:
     workflow = tenant.workflow()
 
+    def waiting(group: GroupCommit) -> int:
+        return sum(len(queue.changes) for queue in group._queues.values())
+
+    def wanted(server: committer_server.Server) -> int:
+        return sum(len(each._wanted) for each in server._open())
+
     async def work(committer: SocketCommitter) -> list[Any]:
+        def send(number: int) -> asyncio.Task[Any]:
+            return asyncio.create_task(committer.submit(save(tenant, workflow, {"n": number})))
+
         with held(tenant):
-            tasks = [
-                asyncio.create_task(committer.submit(save(tenant, workflow, {"n": n}))) for n in range(6)
-            ]
-            await asyncio.sleep(0.1)
+            tasks = [send(0)]
+            await until(lambda: bool(listening_there.group._began))
+            tasks += [send(number) for number in range(1, 6)]
+            await until(lambda: waiting(listening_there.group) == 5)
             for task in tasks[::2]:
                 task.cancel()
-            await asyncio.sleep(0)
+            await until(lambda: wanted(listening_there.server) == 3)
         return await asyncio.gather(*tasks[1::2])
 
-    with listening(tenant, tmp_path) as committer:
-        written = connected(committer.path, work)
-    # Sent changes are written, although their sender gets no outcome.
-    assert [each.version.version_number for each in written] == [3, 5, 7]
+    with listening(tenant, tmp_path) as listening_there:
+        written = connected(listening_there.path, work)
+        assert listening_there.group._waiting == 0
+    # The first was begun when its caller gave up: it is version 2.
+    assert [each.version.version_number for each in written] == [3, 4, 5]
+    check_history(tenant)
 
 
 # -- the committer's end --------------------------------------------------------------------------------
@@ -406,7 +417,7 @@ def test_a_slow_worker_gets_all_of_its_outcomes_in_whole_frames(tenant: Tenant, 
     assert sorted(found) == list(range(30))
 
 
-@pytest.mark.parametrize("garbage", [b"\0\0\0\x05hello", b"\0\0\0\0", encode("no change"), encode((1, None))])
+@pytest.mark.parametrize("garbage", [b"\0\0\0\x05hello", b"\0\0\0\0", encode("no change"), encode((1, 2))])
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_worker_that_sends_what_is_no_change_ends_its_own_connection_only(
     tenant: Tenant, tmp_path: Path, garbage: bytes
@@ -443,7 +454,7 @@ def test_what_a_worker_sent_that_is_gone_before_its_turn_is_not_written(
 def test_past_the_bound_a_worker_is_told_busy(
     tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.committer.group_commit.MAX_WAITING", 2)
+    monkeypatch.setattr("service.committer.group_commit.MAX_WAITING", 4)
     workflow = tenant.workflow()
     with listening(tenant, tmp_path) as committer, Worker(committer.path) as worker:
         with held(tenant):

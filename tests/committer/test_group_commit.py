@@ -157,7 +157,7 @@ def test_one_callers_refused_change_fails_no_other(tenant: Tenant) -> None:
 def test_past_the_number_that_may_wait_a_change_is_refused_and_nothing_of_it_is_written(
     tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_module, "MAX_WAITING", 3)
+    monkeypatch.setattr(group_module, "MAX_WAITING", 6)
     workflow, sender = tenant.workflow(), Sender()
     with committing(tenant.server) as group:
         with begun(group, sender, tenant, workflow):
@@ -189,6 +189,58 @@ def test_past_the_bytes_that_may_wait_a_change_is_refused_unless_it_would_wait_a
             with pytest.raises(Busy):
                 group.put(large(2), sender, 2)
         assert sender.written(0, 1) == [2, 3]
+
+
+@pytest.mark.parametrize(("limit", "value"), [("MAX_WAITING", 8), ("MAX_WAITING_BYTES", 5200)])
+def test_a_subscription_that_fills_its_share_leaves_room_for_every_other(
+    tenant: Tenant, stranger: Tenant, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
+) -> None:
+    monkeypatch.setattr(group_module, limit, value)
+    monkeypatch.setattr(group_module, "WRITERS", 1)
+    ours, theirs, sender = tenant.workflow(), stranger.workflow(), Sender()
+
+    def fill(whose: Tenant, workflow: Json, first: int) -> int:
+        for number in range(first, first + 10):
+            try:
+                group.put(save(whose, workflow, {"n": number, "text": "x" * 600}), sender, number)
+            except Busy:
+                return number - first
+        raise AssertionError("nothing was refused")
+
+    with committing(tenant.server) as group, begun(group, sender, tenant, ours):
+        # Half of all, and half of what is left.
+        assert fill(tenant, ours, 1) == 4
+        assert fill(stranger, theirs, 20) == 2
+        assert fill(tenant, ours, 30) == 0
+
+
+def test_beside_another_subscription_a_batch_is_smaller_and_the_other_waits_for_no_more_than_one(
+    tenant: Tenant, stranger: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_module, "WRITERS", 1)
+    monkeypatch.setattr(group_module, "MAX_BATCH_BYTES_BESIDE_OTHERS", 2000)
+    monkeypatch.setattr(group_module, "REMEMBERED_SECONDS", 60)
+    ours, theirs = tenant.workflow(), stranger.workflow()
+
+    class Eager(Sender):
+        """Sends the other's next save in the moment in which the last one has its outcome."""
+
+        def deliver(self, outcomes: Sequence[tuple[int, Outcome]]) -> None:
+            super().deliver(outcomes)
+            number = outcomes[0][0]
+            if 100 <= number < 104:
+                put_saves(group, self, stranger, theirs, 1, first=number + 1)
+
+    sender = Eager()
+    with committing(tenant.server) as group:
+        with begun(group, sender, tenant, ours):
+            for number in range(1, 65):
+                group.put(save(tenant, ours, {"n": number, "text": "x" * 600}), sender, number)
+            put_saves(group, sender, stranger, theirs, 1, first=100)
+        sender.wait(*range(65), *range(100, 105))
+    assert sender.deliveries[:6] == [[0], [100], [1, 2, 3], [101], [4, 5, 6], [102]]
+    # The rest is cut small, too, since the other was there just now.
+    assert max(map(len, sender.deliveries)) == 3
 
 
 @pytest.mark.parametrize(("limit", "value"), [("MAX_BATCH", 2), ("MAX_BATCH_BYTES", 1300)])
@@ -324,7 +376,7 @@ def test_many_threads_on_many_subscriptions_lose_nothing(server: Server) -> None
 def test_past_the_bound_a_caller_is_told_to_come_back(
     tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_module, "MAX_WAITING", 2)
+    monkeypatch.setattr(group_module, "MAX_WAITING", 4)
     workflow, caller = tenant.workflow(), tenant.ana
     path = f"{tenant.at(workflow)}/versions"
 
