@@ -140,8 +140,13 @@ class CommitBuilder:
         with translated():
             return str(self._repository.write(ObjectType.TAG, (header + message).encode()))
 
-    def write(self) -> None:
-        """Make the batch durable as one pack; the caller moves the refs.
+    @property
+    def unwritten_bytes(self) -> int:
+        """The bytes of the batch's objects, uncompressed: its pack will hardly be larger."""
+        return sum(len(data) for _, data in self._scratch.written.values())
+
+    def write(self) -> int:
+        """Make the batch durable as one pack, and return its bytes; the caller moves the refs.
 
         The pack has every object of the batch, even one that the repository may have already: only objects
         that `head` reaches are certain to outlive upkeep. Libgit2 finds the pack when it first misses an
@@ -152,8 +157,9 @@ class CommitBuilder:
         objects = [
             PackObject(_KIND[kind], oid, data, self._bases.get(oid)) for oid, (kind, data) in written.items()
         ]
-        write_pack(self._objects_dir, objects)
+        pack = write_pack(self._objects_dir, objects)
         self._scratch.settle()
+        return 0 if pack is None else pack.bytes
 
     def discard(self) -> None:
         """Forget the batch."""

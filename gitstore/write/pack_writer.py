@@ -45,6 +45,13 @@ class PackObject(NamedTuple):
     base: bytes | None = None
 
 
+class WrittenPack(NamedTuple):
+    """A pack that was written; `path` is that of its `.pack`, `bytes` the size of pack and index."""
+
+    path: Path
+    bytes: int
+
+
 class IndexEntry(NamedTuple):
     """The place of an object in its pack; ordered by id, as the index is."""
 
@@ -53,10 +60,10 @@ class IndexEntry(NamedTuple):
     offset: int
 
 
-def write_pack(objects_dir: Path, objects: Sequence[PackObject]) -> Path | None:
+def write_pack(objects_dir: Path, objects: Sequence[PackObject]) -> WrittenPack | None:
     """Write the objects, each id once, as a pack that survives power loss; None if there are none.
 
-    Returns the path of the `.pack`. On an error nothing is left behind; a process killed in here leaves at
+    On an error nothing is left behind; a process killed in here leaves at
     most files named `tmp_*`, which git prunes, or a pack without index, which it ignores. Raises
     RepositoryMissing and StoreUnavailable.
     """
@@ -67,16 +74,17 @@ def write_pack(objects_dir: Path, objects: Sequence[PackObject]) -> Path | None:
         raise RepositoryMissing(str(objects_dir.parent))
     chunks, entries = _encode(list({each.oid: each for each in objects}.values()))
     checksum = chunks[-1]
+    index = encode_index(entries, checksum)
     final = {suffix: folder / f"pack-{checksum.hex()}{suffix}" for suffix in (".pack", ".idx")}
     with translated():
         passing("pack-begun")
         # The name is derived from the content: an existing pack of this name is the same, and was synced
         # before.
         if not all(path.exists() for path in final.values()):
-            _publish(final, {".pack": chunks, ".idx": [encode_index(entries, checksum)]})
+            _publish(final, {".pack": chunks, ".idx": [index]})
         sync_folder(folder)
         passing("pack-durable")
-    return final[".pack"]
+    return WrittenPack(final[".pack"], sum(map(len, chunks)) + len(index))
 
 
 def _publish(final: Mapping[str, Path], contents: Mapping[str, Sequence[bytes]]) -> None:

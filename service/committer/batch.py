@@ -112,12 +112,14 @@ class BatchWriter:
         try:
             opening = Opening(self._subscription_id, named(changes), at=self._clock())
             with self._database.transaction(self._subscription_id, first=opening.send) as tx:
-                if opening.is_closed():
+                bounds = opening.bounds()
+                if bounds.closed_at is not None:
                     closed = SubscriptionClosed(
                         "The subscription is closed: it can be read, and not changed."
                     )
                     return [closed for _ in changes]
-                tips = opening.tips()
+                repository = opening.repository()
+                tips = repository.tips
                 passing("repository-locked")
                 # Read under the lock, so that the times are in the order of the commits.
                 at = self._clock()
@@ -128,7 +130,8 @@ class BatchWriter:
                     self._subscription_id,
                     opening.resources(),
                     builder=self._builder,
-                    tips=tips,
+                    repository=repository,
+                    bounds=bounds,
                     at=at,
                     git_url=self._git_url,
                 )

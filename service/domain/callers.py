@@ -59,11 +59,15 @@ class Right(StrEnum):
     READ_HOLDS = "see legal holds"
     HOLD = "place and release legal holds"
     CLOSE = "close subscriptions"
+    SET_QUOTAS = "set quotas"
 
 
-# Rights that concern no single subscription.
+# Rights that are the operator's alone.
 _OF_THE_PLATFORM = frozenset(
-    {Right.CREATE_SUBSCRIPTIONS, Right.READ_PLATFORM_LOGS, Right.MAINTAIN, Right.CLOSE}
+    {
+        *(Right.CREATE_SUBSCRIPTIONS, Right.READ_PLATFORM_LOGS, Right.MAINTAIN),
+        *(Right.CLOSE, Right.SET_QUOTAS),
+    }
 )
 
 

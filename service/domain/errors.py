@@ -2,7 +2,7 @@
 
 AnnalsError
 ├── Unauthenticated
-├── Forbidden
+├── Forbidden           QuotaExceeded
 ├── NotFound            SubscriptionNotFound, UserNotFound, KeyNotFound, ResourceNotFound, ParentNotFound,
 │                       VersionNotFound, CommitNotFound, DeletionNotFound, HoldNotFound, JobNotFound,
 │                       RunNotFound, PlanNotFound, PathNotFound
@@ -84,6 +84,17 @@ class Forbidden(AnnalsError):
     """
 
     code = "forbidden"
+
+
+class QuotaExceeded(Forbidden):
+    """A quota of the subscription is used up
+
+    The operator has set a quota for the subscription, and the call would go past it: `quota` names it,
+    `limit` is its size, and `used` is what counts against it now. Nothing was stored. Quotas of a day begin
+    anew at midnight UTC. `GET /v1/subscriptions/{subscription_id}` shows all of them.
+    """
+
+    code = "quota_exceeded"
 
 
 class NotFound(AnnalsError):

@@ -13,6 +13,7 @@ from service.domain.pagination import Page, Paging
 from service.usecases.context import Context
 from service.usecases.event_batches import Accepted, EventBatch
 from service.usecases.log_reading import figures_of_log, page_of_log
+from service.usecases.quotas import LogRowsQuota
 from service.usecases.retries import run_once
 from sql.database import Transaction
 from sql.queries import audit_logs
@@ -32,15 +33,17 @@ def record_events(
     *,
     once: Attempt | None,
 ) -> Accepted:
-    """Add events of a platform, all of them or none."""
+    """Add events of a platform, all of them or none; raises QuotaExceeded."""
+    quota = LogRowsQuota(subscription_id)
 
     def work(tx: Transaction) -> Accepted:
         at = context.clock()
         rows = [events.reported(caller, subscription_id, event, at) for event in batch.events]
+        quota.take(tx, len(rows), at)
         audit_logs.insert_rows(tx, rows)
         return Accepted.of([row.audit_id for row in rows], is_single=batch.is_single)
 
-    return run_once(context, subscription_id, once, _ACCEPTED, work)
+    return run_once(context, subscription_id, once, _ACCEPTED, work, first=quota.send)
 
 
 def audit_page(

@@ -69,8 +69,14 @@ def reopen(
             raise SubscriptionOpen("The subscription is not closed.")
         if before.exported_at is not None:
             raise SubscriptionClosed("It is too late: the subscription was exported, and is purged.")
-        after = SubscriptionRow(
-            before.subscription_id, before.name, before.created_at, before.require_if_match
+        after = replace(
+            before,
+            closed_at=None,
+            closed_by=None,
+            close_reason=None,
+            purge_after=None,
+            exported_at=None,
+            purged_at=None,
         )
         _store(tx, _because(caller, reason), before, after, context.clock())
         return after

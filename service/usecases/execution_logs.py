@@ -17,6 +17,7 @@ from service.masking.truncation import bounded_text
 from service.usecases.context import Context
 from service.usecases.event_batches import Accepted, EventBatch
 from service.usecases.log_reading import figures_of_log, page_of_log
+from service.usecases.quotas import LogRowsQuota
 from service.usecases.retries import run_once
 from sql.database import Transaction
 from sql.queries import execution_logs
@@ -58,19 +59,21 @@ def record_executions(
 ) -> Accepted:
     """Add events of a platform, all of them or none.
 
-    Raises Invalid for a `created_at` more than 7 days back or 5 minutes ahead.
+    Raises Invalid for a `created_at` more than 7 days back or 5 minutes ahead, and QuotaExceeded.
     """
+    quota = LogRowsQuota(subscription_id)
 
     def work(tx: Transaction) -> Accepted:
         at = context.clock()
         batch.check(lambda event: _fault(event, at))
         rows = [_row(event, caller, subscription_id, at) for event in batch.events]
+        quota.take(tx, len(rows), at)
         execution_logs.insert_rows(tx, rows)
         subject = Subject("execution_log", subscription_id, None)
         events.record(tx, caller, subscription_id, subject, Action.RECORD, at, new={"accepted": len(rows)})
         return Accepted.of([row.log_id for row in rows], is_single=batch.is_single)
 
-    return run_once(context, subscription_id, once, _ACCEPTED, work)
+    return run_once(context, subscription_id, once, _ACCEPTED, work, first=quota.send)
 
 
 def _fault(event: ReportedExecution, at: datetime) -> tuple[str, str] | None:

@@ -14,17 +14,20 @@ from service.domain.errors import SubscriptionClosed, SubscriptionNotFound
 from service.domain.idempotency import Attempt
 from service.domain.ids import SubscriptionId, mint
 from service.domain.pagination import Page, Paging, uuid_position
+from service.domain.quotas import Quota
 from service.runtime.settings import git_url
 from service.usecases.context import Context
+from service.usecases.quotas import QuotaUse, use_of
 from service.usecases.retries import run_once
 from sql.database import PLATFORM, Transaction
 from sql.queries import repositories, tenancy
 from sql.queries.audit_logs import Values
 from sql.queries.tenancy import SubscriptionRow
 
-__all__ = ["Subscription"]
+__all__ = ["MeasuredSubscription", "Subscription"]
 
 _SUBSCRIPTION = TypeAdapter(SubscriptionRow)
+_QUOTA_COLUMNS = {quota.column for quota in Quota}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,13 @@ class Subscription:
     purge_after: datetime | None
     exported_at: datetime | None
     purged_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredSubscription(Subscription):
+    """Subscription with its quotas, by their names, and what is used of them."""
+
+    quotas: dict[str, QuotaUse]
 
 
 def create_subscription(
@@ -76,8 +86,16 @@ def create_subscription(
 
 def update_subscription(
     context: Context, caller: Caller, subscription_id: SubscriptionId, wanted: Values
-) -> Subscription:
-    """Set name and require_if_match, if `wanted` has them; raises SubscriptionClosed."""
+) -> MeasuredSubscription:
+    """Set the settings that `wanted` has, quotas by their names; raises SubscriptionClosed.
+
+    Only the operator sets quotas: raises Forbidden.
+    """
+    quotas = wanted.get("quotas", {})
+    if "quotas" in wanted:
+        caller.needs(Right.SET_QUOTAS)
+    values = {name: value for name, value in wanted.items() if name != "quotas"}
+    values |= {Quota(name).column: limit for name, limit in quotas.items()}
     with context.database.transaction(subscription_id) as tx:
         before = tenancy.subscription(tx, subscription_id, lock=True)
         if before is None:
@@ -87,11 +105,9 @@ def update_subscription(
             raise SubscriptionClosed("The subscription was closed: it is only read.")
         # Read under the lock, so that the times of changes are in the order of their numbers.
         at = context.clock()
-        after = replace(before, **wanted)
+        after = replace(before, **values)
         if after != before:
-            tenancy.update_subscription(
-                tx, subscription_id, name=after.name, require_if_match=after.require_if_match
-            )
+            tenancy.update_settings(tx, after)
             data_changes.record(
                 tx,
                 caller,
@@ -104,7 +120,7 @@ def update_subscription(
                 old=settings_of(before),
                 new=settings_of(after),
             )
-    return shown(context, after)
+        return _measured(context, tx, after)
 
 
 def subscriptions(context: Context, caller: Caller, paging: Paging) -> Page[Subscription]:
@@ -117,18 +133,27 @@ def subscriptions(context: Context, caller: Caller, paging: Paging) -> Page[Subs
     return paging.page(items, filters, lambda item: [str(item.subscription_id)])
 
 
-def subscription(context: Context, subscription_id: SubscriptionId) -> Subscription:
-    """Show a subscription; raises SubscriptionNotFound."""
+def subscription(context: Context, subscription_id: SubscriptionId) -> MeasuredSubscription:
+    """Show a subscription with its quotas; raises SubscriptionNotFound."""
     with context.database.transaction(subscription_id) as tx:
         row = tenancy.subscription(tx, subscription_id)
-    if row is None:
-        raise SubscriptionNotFound("There is no such subscription for this key.")
-    return shown(context, row)
+        if row is None:
+            raise SubscriptionNotFound("There is no such subscription for this key.")
+        return _measured(context, tx, row)
 
 
 def shown(context: Context, row: SubscriptionRow) -> Subscription:
     """Make a subscription, as the API shows it, from its row."""
-    return Subscription(**asdict(row), git_url=git_url(context.public_url, row.subscription_id))
+    return Subscription(**_shown(context, row))
+
+
+def _measured(context: Context, tx: Transaction, row: SubscriptionRow) -> MeasuredSubscription:
+    return MeasuredSubscription(**_shown(context, row), quotas=use_of(tx, row, context.clock()))
+
+
+def _shown(context: Context, row: SubscriptionRow) -> Values:
+    values = {name: value for name, value in asdict(row).items() if name not in _QUOTA_COLUMNS}
+    return values | {"git_url": git_url(context.public_url, row.subscription_id)}
 
 
 def subject_of(row: SubscriptionRow) -> Subject:
@@ -137,7 +162,12 @@ def subject_of(row: SubscriptionRow) -> Subject:
 
 
 def settings_of(row: SubscriptionRow) -> Values:
-    """State of a subscription as log rows record it; the fields of its closing only while it is closed."""
+    """State of a subscription as log rows record it; the fields of its closing only while it is closed.
+
+    Quotas are in it as far as they are set.
+    """
     values = asdict(row)
     closed = {name: values[name] for name in tenancy.CLOSING if values[name] is not None}
-    return {"name": row.name, "require_if_match": row.require_if_match, **closed}
+    set_quotas = {quota.value: limit for quota in Quota if (limit := values[quota.column]) is not None}
+    quotas = {"quotas": set_quotas} if set_quotas else {}
+    return {"name": row.name, "require_if_match": row.require_if_match, **quotas, **closed}

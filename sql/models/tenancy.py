@@ -1,9 +1,9 @@
 """Subscriptions, the actors that history names, and the users and keys that may call."""
 
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, LargeBinary, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from sql.models.columns import INSTANT, TEXT
@@ -13,6 +13,8 @@ class SubscriptionTable(SQLModel, table=True):
     """A tenant; with `require_if_match` each change of a resource has to name the version it is based on.
 
     A closed subscription can only be read. After `purge_after` it is exported, then purged; this row stays.
+    A quota that is null is no limit. `log_rows_of_day` counts the events posted on `log_rows_day` (UTC),
+    while there is a quota of them.
     """
 
     __tablename__ = "subscriptions"
@@ -22,6 +24,11 @@ class SubscriptionTable(SQLModel, table=True):
             " AND (exported_at IS NULL OR closed_at IS NOT NULL)"
             " AND (purged_at IS NULL OR exported_at IS NOT NULL)",
             name="closed",
+        ),
+        CheckConstraint(
+            "quota_repository_bytes >= 0 AND quota_resources >= 0"
+            " AND quota_versions_a_day >= 0 AND quota_log_rows_a_day >= 0",
+            name="quotas",
         ),
         Index(
             "ix_subscriptions_closed",
@@ -40,6 +47,12 @@ class SubscriptionTable(SQLModel, table=True):
     purge_after: datetime | None = Field(default=None, sa_type=INSTANT)
     exported_at: datetime | None = Field(default=None, sa_type=INSTANT)
     purged_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    quota_repository_bytes: int | None = Field(default=None, sa_type=BigInteger())
+    quota_resources: int | None = Field(default=None, sa_type=BigInteger())
+    quota_versions_a_day: int | None = Field(default=None, sa_type=BigInteger())
+    quota_log_rows_a_day: int | None = Field(default=None, sa_type=BigInteger())
+    log_rows_day: date | None = Field(default=None)
+    log_rows_of_day: int = Field(default=0, sa_type=BigInteger(), sa_column_kwargs={"server_default": "0"})
 
 
 class ActorTable(SQLModel, table=True):

@@ -9,9 +9,9 @@ from sql.database import Transaction
 from sql.pipelines import Later
 from sql.queries import check_outs, repositories, resources, tenancy, versions
 from sql.queries.check_outs import CheckOutRow
-from sql.queries.repositories import Tips
+from sql.queries.repositories import RepositoryState
 from sql.queries.resources import ResourceRow
-from sql.queries.tenancy import ClosedAt
+from sql.queries.tenancy import Bounds
 from sql.queries.versions import VersionRow
 
 
@@ -67,25 +67,26 @@ class Opening:
         self, subscription_id: UUID, wanted: Mapping[str, Collection[UUID]], *, at: datetime
     ) -> None:
         self._subscription_id = subscription_id
-        self._tips: Later[Tips] = list
-        self._closed: Later[ClosedAt] = list
+        self._repository: Later[RepositoryState] = list
+        self._bounds: Later[Bounds] = list
         self._resources = Resources(subscription_id, wanted, at=at)
 
     def send(self, tx: Transaction) -> None:
         """Send the queries, in the transaction of the batch."""
-        self._tips = repositories.LOCK.send(tx, of_subscription=self._subscription_id)
+        self._repository = repositories.LOCK.send(tx, of_subscription=self._subscription_id)
         # Read after the wait for the repository's row: closing a subscription locks this row as well.
-        self._closed = tenancy.CLOSED_AT.send(tx, of_subscription=self._subscription_id)
+        self._bounds = tenancy.BOUNDS.send(tx, of_subscription=self._subscription_id)
         self._resources.send(tx)
 
-    def is_closed(self) -> bool:
-        """True if the subscription is closed, and so nothing may change."""
-        return any(row.closed_at is not None for row in self._closed())
+    def bounds(self) -> Bounds:
+        """What keeps the subscription from being changed: its closing, and its quotas."""
+        [bounds] = self._bounds()
+        return bounds
 
-    def tips(self) -> Tips:
-        """The heads of the branches."""
-        [tips] = self._tips()
-        return tips
+    def repository(self) -> RepositoryState:
+        """The heads of the branches, and what counts against quotas."""
+        [repository] = self._repository()
+        return repository
 
     def resources(self) -> list[LockedResource]:
         """The resources, their rows locked."""

@@ -1,11 +1,11 @@
 """The row that orders a repository's writers, and the lock under which its refs are set."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Select, bindparam, exists, func, insert, or_, select, update
+from sqlalchemy import BigInteger, Date, Select, bindparam, case, exists, func, insert, select, update
 
 from sql.database import OF_SUBSCRIPTION, Transaction
 from sql.models import TABLES
@@ -38,16 +38,33 @@ class RefsState:
     owes_tags: bool
 
 
-LOCK = Query(
-    select(
-        _REPOSITORIES.c.head_commit.label("head"),
-        _REPOSITORIES.c.published_commit.label("published"),
-        _REPOSITORIES.c.commits,
-    )
-    .where(_REPOSITORIES.c.subscription_id == OF_SUBSCRIPTION)
-    .with_for_update(),
-    Tips,
-)
+@dataclass(frozen=True, slots=True)
+class RepositoryState:
+    """The tips of a repository's branches, and what counts against quotas."""
+
+    head: str | None
+    published: str | None
+    commits: int
+    bytes: int
+    versions_day: date | None
+    versions_of_day: int
+
+    @property
+    def tips(self) -> Tips:
+        """The tips of the branches."""
+        return Tips(self.head, self.published, self.commits)
+
+
+_STATE = select(
+    _REPOSITORIES.c.head_commit.label("head"),
+    _REPOSITORIES.c.published_commit.label("published"),
+    _REPOSITORIES.c.commits,
+    func.coalesce(_REPOSITORIES.c.bytes, 0).label("bytes"),
+    _REPOSITORIES.c.versions_day,
+    _REPOSITORIES.c.versions_of_day,
+).where(_REPOSITORIES.c.subscription_id == OF_SUBSCRIPTION)
+_READ = Query(_STATE, RepositoryState)
+LOCK = Query(_STATE.with_for_update(), RepositoryState)
 
 
 def lock(tx: Transaction, subscription_id: UUID) -> Tips:
@@ -55,8 +72,14 @@ def lock(tx: Transaction, subscription_id: UUID) -> Tips:
 
     Raises ValueError if there is no such subscription.
     """
-    [tips] = LOCK.all(tx, of_subscription=subscription_id)
-    return tips
+    [locked] = LOCK.all(tx, of_subscription=subscription_id)
+    return locked.tips
+
+
+def state(tx: Transaction, subscription_id: UUID) -> RepositoryState:
+    """Read the state of a repository, without waiting for a writer."""
+    [found] = _READ.all(tx, of_subscription=subscription_id)
+    return found
 
 
 def _refs() -> Select[Any]:
@@ -96,16 +119,32 @@ _ADVANCE = Command(
     update(_REPOSITORIES)
     .where(_REPOSITORIES.c.subscription_id == OF_SUBSCRIPTION)
     .values(
-        head_commit=bindparam("head"), published_commit=bindparam("published"), commits=bindparam("number")
+        head_commit=bindparam("head"),
+        published_commit=bindparam("published"),
+        commits=bindparam("number"),
+        bytes=func.coalesce(_REPOSITORIES.c.bytes, 0) + bindparam("added", type_=BigInteger()),
+        versions_of_day=bindparam("made", type_=BigInteger())
+        + case((_REPOSITORIES.c.versions_day == bindparam("day"), _REPOSITORIES.c.versions_of_day), else_=0),
+        versions_day=bindparam("day", type_=Date()),
     )
 )
 _LOCK_REFS = Command(select(func.pg_advisory_xact_lock(bindparam("key", type_=BigInteger()))))
 
 
-def advance(tx: Transaction, subscription_id: UUID, tips: Tips) -> None:
-    """Set the tips of the branches; the caller has locked the row."""
+def advance(tx: Transaction, subscription_id: UUID, tips: Tips, *, day: date, made: int, added: int) -> None:
+    """Set the tips of the branches; the caller has locked the row.
+
+    Counts the versions `made` on a day, and the bytes `added` to the packs.
+    """
     _ADVANCE.execute(
-        tx, of_subscription=subscription_id, head=tips.head, published=tips.published, number=tips.commits
+        tx,
+        of_subscription=subscription_id,
+        head=tips.head,
+        published=tips.published,
+        number=tips.commits,
+        day=day,
+        made=made,
+        added=added,
     )
 
 
@@ -151,17 +190,19 @@ def keep_lock(tx: Transaction) -> None:
     tx.execute(select(1))
 
 
-def note_size(tx: Transaction, subscription_id: UUID, *, packs: int, size: int, at: datetime) -> None:
-    """Write the size of a repository, unless it is unchanged."""
+def has_size(tx: Transaction, subscription_id: UUID, *, packs: int, size: int) -> bool:
+    """Find out whether a repository's row has this size."""
     c = _REPOSITORIES.c
-    tx.execute(
-        update(_REPOSITORIES)
-        .where(
-            c.subscription_id == subscription_id,
-            or_(c.packs.is_distinct_from(packs), c.bytes.is_distinct_from(size)),
-        )
-        .values(packs=packs, bytes=size, measured_at=at)
+    query = select(c.subscription_id).where(
+        c.subscription_id == subscription_id, c.packs == packs, c.bytes == size
     )
+    return tx.execute(query).one_or_none() is not None
+
+
+def note_size(tx: Transaction, subscription_id: UUID, *, packs: int, size: int, at: datetime) -> None:
+    """Write the size of a repository; the caller has locked the row."""
+    query = update(_REPOSITORIES).where(_REPOSITORIES.c.subscription_id == subscription_id)
+    tx.execute(query.values(packs=packs, bytes=size, measured_at=at))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Subscriptions, users and API keys."""
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from uuid import UUID
 
@@ -34,6 +34,10 @@ class SubscriptionRow:
     purge_after: datetime | None = None
     exported_at: datetime | None = None
     purged_at: datetime | None = None
+    quota_repository_bytes: int | None = None
+    quota_resources: int | None = None
+    quota_versions_a_day: int | None = None
+    quota_log_rows_a_day: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +83,27 @@ def insert_subscription(tx: Transaction, row: SubscriptionRow) -> None:
     tx.execute(insert(_SUBSCRIPTIONS), asdict(row))
 
 
-def update_subscription(tx: Transaction, subscription_id: UUID, *, name: str, require_if_match: bool) -> None:
-    """Set a subscription's name and its demand for If-Match."""
-    query = update(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.subscription_id == subscription_id)
-    tx.execute(query.values(name=name, require_if_match=require_if_match))
+# The columns that a PATCH may set.
+SETTINGS = (
+    *("name", "require_if_match", "quota_repository_bytes", "quota_resources"),
+    *("quota_versions_a_day", "quota_log_rows_a_day"),
+)
+
+
+def update_settings(tx: Transaction, row: SubscriptionRow) -> None:
+    """Store a subscription's name, its demand for If-Match and its quotas."""
+    values = {name: getattr(row, name) for name in SETTINGS}
+    tx.execute(
+        update(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.subscription_id == row.subscription_id).values(values)
+    )
+
+
+_SUBSCRIPTION = select(*(_SUBSCRIPTIONS.c[field.name] for field in fields(SubscriptionRow)))
 
 
 def subscription(tx: Transaction, subscription_id: UUID, *, lock: bool = False) -> SubscriptionRow | None:
     """One subscription; with `lock`, its row is locked until the transaction ends."""
-    query = select(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.subscription_id == subscription_id)
+    query = _SUBSCRIPTION.where(_SUBSCRIPTIONS.c.subscription_id == subscription_id)
     if lock:
         query = query.with_for_update(key_share=True)
     row = tx.execute(query).one_or_none()
@@ -107,14 +123,23 @@ def update_closing(tx: Transaction, row: SubscriptionRow) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class ClosedAt:
-    """The time since which a subscription can only be read, None if it can be changed."""
+class Bounds:
+    """The time since which a subscription can only be read, and the quotas of its changes; None for none."""
 
     closed_at: datetime | None
+    repository_bytes: int | None
+    resources: int | None
+    versions_a_day: int | None
 
 
-CLOSED_AT = Query(
-    select(_SUBSCRIPTIONS.c.closed_at).where(_SUBSCRIPTIONS.c.subscription_id == OF_SUBSCRIPTION), ClosedAt
+BOUNDS = Query(
+    select(
+        _SUBSCRIPTIONS.c.closed_at,
+        _SUBSCRIPTIONS.c.quota_repository_bytes.label("repository_bytes"),
+        _SUBSCRIPTIONS.c.quota_resources.label("resources"),
+        _SUBSCRIPTIONS.c.quota_versions_a_day.label("versions_a_day"),
+    ).where(_SUBSCRIPTIONS.c.subscription_id == OF_SUBSCRIPTION),
+    Bounds,
 )
 
 
@@ -122,7 +147,7 @@ def subscriptions(
     tx: Transaction, only: UUID | None, *, before: UUID | None, limit: int
 ) -> list[SubscriptionRow]:
     """Subscriptions, newest first; with `only`, no subscription but this one."""
-    query = select(_SUBSCRIPTIONS).order_by(_SUBSCRIPTIONS.c.subscription_id.desc()).limit(limit)
+    query = _SUBSCRIPTION.order_by(_SUBSCRIPTIONS.c.subscription_id.desc()).limit(limit)
     if only is not None:
         query = query.where(_SUBSCRIPTIONS.c.subscription_id == only)
     if before is not None:

@@ -69,8 +69,8 @@ def test_git_accepts_a_pack_of_every_kind_of_object(repository: Path) -> None:
     objects = history(5)
     pack = write_pack(repository / "objects", objects)
     assert pack is not None
-    git(repository, "index-pack", "--strict", "--fsck-objects", "--verify", str(pack))
-    git(repository, "verify-pack", str(pack))
+    git(repository, "index-pack", "--strict", "--fsck-objects", "--verify", str(pack.path))
+    git(repository, "verify-pack", str(pack.path))
     git(repository, "update-ref", "refs/heads/main", objects[-2].oid.hex())
     git(repository, "update-ref", "refs/tags/v1", objects[-1].oid.hex())
     assert git(repository, "fsck", "--strict", "--full") == ""
@@ -80,8 +80,8 @@ def test_git_accepts_a_pack_of_every_kind_of_object(repository: Path) -> None:
 def test_the_index_is_the_one_that_git_writes(repository: Path, tmp_path: Path) -> None:
     pack = write_pack(repository / "objects", history(40))
     assert pack is not None
-    git(repository, "index-pack", "-o", str(tmp_path / "gits.idx"), str(pack))
-    assert pack.with_suffix(".idx").read_bytes() == (tmp_path / "gits.idx").read_bytes()
+    git(repository, "index-pack", "-o", str(tmp_path / "gits.idx"), str(pack.path))
+    assert pack.path.with_suffix(".idx").read_bytes() == (tmp_path / "gits.idx").read_bytes()
 
 
 @settings(max_examples=30, deadline=None)
@@ -102,7 +102,7 @@ def test_git_reads_back_what_was_written(
 def test_an_object_given_twice_is_written_once(repository: Path) -> None:
     pack = write_pack(repository / "objects", [packed("blob", b"same"), packed("blob", b"same")])
     assert pack is not None
-    assert pack.read_bytes()[8:12] == b"\0\0\0\1"
+    assert pack.path.read_bytes()[8:12] == b"\0\0\0\1"
 
 
 def test_nothing_to_write_makes_no_pack(repository: Path) -> None:
@@ -121,9 +121,9 @@ def test_pack_and_index_are_read_only(repository: Path) -> None:
 def test_writing_the_same_pack_again_changes_nothing(repository: Path) -> None:
     first = write_pack(repository / "objects", history(1))
     assert first is not None
-    before = first.stat()
+    before = first.path.stat()
     assert write_pack(repository / "objects", history(1)) == first
-    assert first.stat() == before
+    assert first.path.stat() == before
     assert files(repository) == [".idx", ".pack"]
 
 

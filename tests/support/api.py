@@ -198,6 +198,11 @@ def refused(response: httpx.Response, status: int, code: str) -> Json:
     return problem
 
 
+def without_quotas(subscription: Json) -> Json:
+    """Return a subscription as a list shows it."""
+    return {name: value for name, value in subscription.items() if name != "quotas"}
+
+
 def pointers(problem: Json) -> list[str]:
     """Return the pointers or parameters of the faults in a problem."""
     return [fault.get("pointer", fault.get("parameter")) for fault in problem.get("errors", [])]

@@ -13,6 +13,7 @@ from service.audit.events import Subject
 from service.committer.changes import Written
 from service.committer.plan.commits import MAIN, PUBLISHED, Commits, Draft, body_of, line_of, subject_of
 from service.committer.plan.ledger import Ledger
+from service.committer.plan.quotas import Quotas
 from service.committer.refusals import check_match, tag_taken
 from service.committer.step import Entry, Step, path_of, running, snapshot_of, version_state
 from service.domain.actions import Action
@@ -29,32 +30,33 @@ from sql.queries.versions import VersionRow
 class Applier:
     """Adds commits and rows for accepted changes; a refusal is raised before anything is added."""
 
-    def __init__(self, ledger: Ledger, *, builder: CommitBuilder, git_url: str) -> None:
+    def __init__(self, ledger: Ledger, quotas: Quotas, *, builder: CommitBuilder, git_url: str) -> None:
         self._ledger = ledger
+        self._quotas = quotas
         self._writes = ledger.writes
         self._at = ledger.at
         self._commits = Commits(ledger, builder=builder, git_url=git_url)
 
     def create(self, row: ResourceRow, author: Member, definition: bytes) -> Written:
-        """Make a resource's first version."""
-        [version] = self._commits.add_versions([Draft(row, 1, snapshot_of(row, definition), author)])
+        """Make a resource's first version; raises QuotaExceeded."""
+        snapshot = snapshot_of(row, definition)
+        self._quotas.admit(versions=1, size=len(snapshot), resources=1)
+        [version] = self._commits.add_versions([Draft(row, 1, snapshot, author)])
         self.record(author, Subject.of(row), Action.CREATE, old=None, new=version_state(version))
         return Written(resource=row, version=version, unchanged=False)
 
     def apply(self, steps: Sequence[Step], *, title: str | None = None) -> list[Written]:
         """Apply steps of different resources in one commit; the commits of bulk changes have a `title`.
 
-        Raises TagTaken and StaleVersion.
+        Raises TagTaken, StaleVersion and QuotaExceeded.
         """
         drafts = [self._draft(step) for step in steps]
         for step, draft in zip(steps, drafts, strict=True):
             self._check(step, for_new_version=draft is not None)
+        new = [draft for draft in drafts if draft is not None]
+        self._quotas.admit(versions=len(new), size=sum(len(draft.snapshot) for draft in new))
         befores = [version_state(step.entry.current) | step.was for step in steps]
-        made = iter(
-            self._commits.add_versions(
-                [d for d in drafts if d is not None], title, steps[0].comment or steps[0].body
-            )
-        )
+        made = iter(self._commits.add_versions(new, title, steps[0].comment or steps[0].body))
         for step, draft in zip(steps, drafts, strict=True):
             if draft is not None:
                 self._writes.rows.superseded.append(step.entry.current.version_id)

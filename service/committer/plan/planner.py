@@ -29,6 +29,7 @@ from service.committer.plan import amend, bulk, delete, restore, single
 from service.committer.plan.applier import Applier
 from service.committer.plan.ledger import Ledger
 from service.committer.plan.planning import Planning
+from service.committer.plan.quotas import Quotas
 from service.committer.plan.tree import Tree
 from service.committer.plan.writes import Writes
 from service.domain import idempotency
@@ -36,7 +37,8 @@ from service.domain.idempotency import Attempt
 from service.domain.ids import SubscriptionId
 from sql.database import Transaction
 from sql.queries.batch_opening import LockedResource
-from sql.queries.repositories import Tips
+from sql.queries.repositories import RepositoryState
+from sql.queries.tenancy import Bounds
 
 _RESULT: TypeAdapter[Result] = TypeAdapter(Result)
 
@@ -66,18 +68,20 @@ class Planner:
         locked: Iterable[LockedResource],
         *,
         builder: CommitBuilder,
-        tips: Tips,
+        repository: RepositoryState,
+        bounds: Bounds,
         at: datetime,
         git_url: str,
     ) -> None:
         self._tx = tx
         self._subscription_id = subscription_id
         self._at = at
-        self.writes = Writes(tx, subscription_id, tips, at=at)
+        self.writes = Writes(tx, subscription_id, repository, at=at)
         ledger = Ledger(tx, subscription_id, at=at, writes=self.writes)
         ledger.add(locked)
-        applier = Applier(ledger, builder=builder, git_url=git_url)
-        self._planning = Planning(ledger, Tree(ledger), applier, builder)
+        quotas = Quotas(ledger, bounds, repository, builder)
+        applier = Applier(ledger, quotas, builder=builder, git_url=git_url)
+        self._planning = Planning(ledger, Tree(ledger), quotas, applier, builder)
         # Results of changes with an Idempotency-Key: their retries may be in the same batch.
         self._done: dict[bytes, tuple[Attempt, Result]] = {}
 

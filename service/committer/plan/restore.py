@@ -61,8 +61,8 @@ class _RestorePlan:
 def restore(planning: Planning, change: Restore) -> Restored | ForeseenRestore:
     """Restore the resources of a deletion.
 
-    Raises DeletionNotFound, NotRestorable, ParentNotFound, Invalid, and RestoreConflict with all conflicts.
-    A dry run only returns the resources and the conflicts.
+    Raises DeletionNotFound, NotRestorable, ParentNotFound, Invalid, RestoreConflict with all conflicts, and
+    QuotaExceeded. A dry run only returns the resources and the conflicts.
     """
     ledger = planning.ledger
     ledger.flush()
@@ -218,11 +218,16 @@ def _carry_out(
     before = root.row
     then = dict(plan.places)
     entries = [entry for _, entry in plan.parts]
+    step = _step(planning, change, root, placed)
+    planning.quotas.admit(
+        versions=0 if step is None else 1,
+        size=0 if step is None or step.definition is None else len(step.definition),
+        resources=len(entries),
+    )
     applier.count_changes(entries, author, Action.RESTORE, reason=author.origin.reason)
     rows.to_restore = by_kind(row for row, _ in plan.parts)
     for entry in entries:
         entry.restore()
-    step = _step(planning, change, root, placed)
     commit, version = applier.restore(then, named.deletion_id, author=author, root=placed, changed=step)
     published = _published(ledger, [row for row, _ in plan.parts])
     if published:

@@ -21,7 +21,7 @@ from sql.queries.resources import ResourceRow
 
 
 def create(planning: Planning, change: Create) -> Written:
-    """Make a resource. Raises ParentNotFound, ResourceDeleted, NameTaken."""
+    """Make a resource. Raises ParentNotFound, ResourceDeleted, NameTaken, QuotaExceeded."""
     ledger, tree = planning.ledger, planning.tree
     parent = tree.parent(change.kind, change.place)
     tree.check_lives(parent, change.kind)
@@ -40,8 +40,9 @@ def create(planning: Planning, change: Create) -> Written:
         updated_at=ledger.at,
         deleted_at=None,
     )
+    written = planning.applier.create(row, change.author, change.definition)
     tree.add(row)
-    return planning.applier.create(row, change.author, change.definition)
+    return written
 
 
 def save(planning: Planning, change: Save) -> Written:

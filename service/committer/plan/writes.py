@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from service.domain import idempotency
+from service.domain import idempotency, quotas
 from service.domain.idempotency import Attempt
 from service.domain.ids import SubscriptionId
 from sql.database import Transaction
@@ -29,7 +29,7 @@ from sql.queries.comments import NewComment
 from sql.queries.data_changes import NewDataChange
 from sql.queries.deletions import NewDeletion, RestoredDeletions
 from sql.queries.publications import Publication
-from sql.queries.repositories import Tips
+from sql.queries.repositories import RepositoryState
 from sql.queries.resources import ResourceRow
 from sql.queries.tags import NewTag
 from sql.queries.versions import NewVersionRow
@@ -77,24 +77,37 @@ class Rows:
 class Writes:
     """Collects the rows of a batch and flushes them; `witness` is stored exactly if all of them are."""
 
-    def __init__(self, tx: Transaction, subscription_id: SubscriptionId, tips: Tips, *, at: datetime) -> None:
+    def __init__(
+        self, tx: Transaction, subscription_id: SubscriptionId, repository: RepositoryState, *, at: datetime
+    ) -> None:
         self.rows = Rows()
-        self.tips = tips
+        self.tips = repository.tips
         self.witness: AuditRow | None = None
         self._tx = tx
         self._subscription_id = subscription_id
         self._at = at
-        self._flushed_tips = tips
+        self._flushed_tips = self.tips
+        self._day, _ = quotas.of_day(repository.versions_day, repository.versions_of_day, at.date())
 
-    def flush(self, *, meanwhile: Callable[[], None] = lambda: None) -> None:
+    def flush(self, *, meanwhile: Callable[[], int] = lambda: 0) -> None:
         """Write the rows collected since the last flush, and the tips of the branches; the caller commits.
 
-        `meanwhile` is called while the database works on them.
+        `meanwhile` is called while the database works on them; it returns the bytes that it added to git.
         """
         rows, self.rows = self.rows, Rows()
         with pipelined(self._tx):
             self._send(rows)
-            meanwhile()
+            added = meanwhile()
+            if self.tips != self._flushed_tips or added:
+                repositories.advance(
+                    self._tx,
+                    self._subscription_id,
+                    self.tips,
+                    day=self._day,
+                    made=len(rows.versions),
+                    added=added,
+                )
+                self._flushed_tips = self.tips
         if self.witness is None and rows.audit:
             self.witness = rows.audit[0]
 
@@ -124,9 +137,6 @@ class Writes:
         audit_logs.insert_rows(tx, rows.audit)
         for attempt, result in rows.kept:
             idempotency.keep(tx, subscription_id, attempt, result, at)
-        if self.tips != self._flushed_tips:
-            repositories.advance(tx, subscription_id, self.tips)
-            self._flushed_tips = self.tips
         data_changes.insert_rows(tx, [row for make in rows.changes for row in make()])
 
     def _send_deletions(self, rows: Rows) -> None:

@@ -43,23 +43,23 @@ def list_subscriptions(request: Request, caller: Calling, paging: Paged) -> Resp
     return page_answer(request, subscriptions.subscriptions(context_of(request), caller, paging))
 
 
-@router.get("/subscriptions/{subscription_id}", response_model=subscriptions.Subscription)
+@router.get("/subscriptions/{subscription_id}", response_model=subscriptions.MeasuredSubscription)
 def get_subscription(access: Seeing) -> Response:
-    """Show a subscription."""
+    """Show a subscription, with its quotas and what is used of them."""
     return answer(subscriptions.subscription(access.context, access.subscription_id))
 
 
 @router.patch(
     "/subscriptions/{subscription_id}",
-    response_model=subscriptions.Subscription,
+    response_model=subscriptions.MeasuredSubscription,
     openapi_extra=takes(SubscriptionUpdate),
 )
 @audits(Action.UPDATE, "subscription")
 def change_subscription(
     access: Configuring, body: Annotated[SubscriptionUpdate, Depends(body_of(SubscriptionUpdate))]
 ) -> Response:
-    """Set the name, and if changes of resources need If-Match (admin, operator)."""
-    changes = body.model_dump(include=body.model_fields_set)
+    """Set the name, and if changes of resources need If-Match (admin, operator); set quotas (operator)."""
+    changes = body.model_dump(exclude_unset=True)
     return answer(
         subscriptions.update_subscription(access.context, access.caller, access.subscription_id, changes)
     )

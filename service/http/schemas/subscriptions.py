@@ -1,5 +1,7 @@
 """Bodies about subscriptions."""
 
+from typing import Annotated
+
 from pydantic import Field, StrictBool
 
 from service.http.schemas.body import Body
@@ -11,9 +13,21 @@ class NewSubscription(Body):
     require_if_match: StrictBool = False
 
 
+# A limit of a quota; null is no limit. PostgreSQL's integers end there.
+Limit = Annotated[int | None, Field(strict=True, ge=0, le=2**63 - 1)]
+
+
+class QuotaLimits(Body):
+    repository_bytes: Limit = None
+    resources: Limit = None
+    versions_a_day: Limit = None
+    log_rows_a_day: Limit = None
+
+
 class SubscriptionUpdate(Body):
     name: ShortName = Field(default="")
     require_if_match: StrictBool = Field(default=False)
+    quotas: QuotaLimits = Field(default_factory=QuotaLimits)
 
 
 class ClosingReason(Body):

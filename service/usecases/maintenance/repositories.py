@@ -1,18 +1,15 @@
 """Scheduled upkeep and reconciliation of repositories, in bounded time; upkeep also records their sizes."""
 
 from collections import Counter
-from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
-from gitstore.upkeep.repack import State
 from service.domain.ids import SubscriptionId
 from service.domain.job_runs import Counts, JobRun
 from service.recovery import reconcile as reconciling
 from service.recovery.reconcile import Bounds, VerifyDepth
 from service.usecases.context import JobContext
 from service.usecases.maintenance import upkeep as keeping
-from sql.queries import repositories
 
 UPKEEP: Final = "upkeep"
 DEEP_UPKEEP: Final = "deep-upkeep"
@@ -64,17 +61,8 @@ def _tend(context: JobContext, run: JobRun, *, seconds: float, deep: bool) -> Co
         budget_seconds=min(seconds, max(0.0, run.deadline - monotonic())),
         stop=run.stop,
         tell=tell,
-        measured=_noting(context, run),
     )
     return {"repositories": len(done.reports), "left": done.left, "bytes_freed": freed, **outcomes}
-
-
-def _noting(context: JobContext, run: JobRun) -> Callable[[SubscriptionId, State], None]:
-    def note(subscription_id: SubscriptionId, state: State) -> None:
-        with context.database.transaction(subscription_id) as tx:
-            repositories.note_size(tx, subscription_id, packs=state.packs, size=state.bytes, at=run.at)
-
-    return note
 
 
 def reconcile(context: JobContext, run: JobRun) -> Counts:

@@ -80,6 +80,7 @@ def tend(
                     work.deep()
                 if prune:
                     pruned = _prune(database, store, subscription_id, work, at, grace)
+        _measure(database, store, subscription_id, at)
     except Stopped:
         outcome = "stopped"
     except (GitStoreError, DatabaseError) as failure:
@@ -109,16 +110,14 @@ def tend_all(
     budget_seconds: float = BUDGET_SECONDS,
     stop: threading.Event | None = None,
     tell: Callable[[UpkeepReport], None] = lambda _: None,
-    measured: Callable[[SubscriptionId, State], None] = lambda _id, _state: None,
 ) -> UpkeepReports:
     """Tend the repositories that need upkeep, the neediest first; no upkeep is begun after the time budget.
 
     The upkeep of each is bounded by the deadlines of `gitstore.upkeep.repack`. Pruning visits all
-    repositories. `measured` gets the state of every repository, and the new state of each tended one. Raises
-    DatabaseUnavailable if the list of repositories can't be read.
+    repositories. The size of every repository is recorded. Raises DatabaseUnavailable.
     """
     deadline = time.monotonic() + budget_seconds
-    needy = _needy(database, store, deep=deep, prune=prune, measured=measured)
+    needy = _needy(database, store, at=at, deep=deep, prune=prune)
     reports: list[UpkeepReport] = []
     for subscription_id in needy:
         if time.monotonic() >= deadline or (stop is not None and stop.is_set()):
@@ -128,28 +127,34 @@ def tend_all(
             report = tend(database, store, subscription_id, at=at, deep=deep, prune=prune, stop=stop)
             tell(report)
             reports.append(report)
-            measured(subscription_id, needs(store.path(str(subscription_id))))
     return UpkeepReports(reports=reports, left=len(needy) - len(reports))
 
 
 def _needy(
-    database: Database,
-    store: Store,
-    *,
-    deep: bool,
-    prune: bool,
-    measured: Callable[[SubscriptionId, State], None],
+    database: Database, store: Store, *, at: datetime, deep: bool, prune: bool
 ) -> list[SubscriptionId]:
     with database.transaction(PLATFORM) as tx:
         found = [SubscriptionId(state.subscription_id) for state in repositories.all_refs(tx)]
     states: dict[SubscriptionId, State] = {}
     for subscription_id in found:
         with suppress(RepositoryMissing):
-            state = needs(store.path(str(subscription_id)))
-            measured(subscription_id, state)
+            state = _measure(database, store, subscription_id, at)
             if prune or state.wants_light or (deep and state.wants_deep):
                 states[subscription_id] = state
     return sorted(states, key=lambda each: states[each].urgency, reverse=True)
+
+
+def _measure(database: Database, store: Store, subscription_id: SubscriptionId, at: datetime) -> State:
+    """Read the packing of a repository, and record its size, against which a quota is counted."""
+    path = store.path(str(subscription_id))
+    state = needs(path)
+    with database.transaction(subscription_id) as tx:
+        if not repositories.has_size(tx, subscription_id, packs=state.packs, size=state.bytes):
+            # Read again under the lock: no batch is written, and so its pack is counted once.
+            repositories.lock(tx, subscription_id)
+            state = needs(path)
+            repositories.note_size(tx, subscription_id, packs=state.packs, size=state.bytes, at=at)
+    return state
 
 
 def _pack_refs(database: Database, subscription_id: SubscriptionId, work: Upkeep) -> None:

@@ -1,0 +1,55 @@
+"""Quotas of a subscription: what is used of each, and the log rows of a day as they are taken."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from service.domain.ids import SubscriptionId
+from service.domain.quotas import Quota, check, of_day
+from sql.database import Transaction
+from sql.pipelines import Later
+from sql.queries import quotas, repositories
+from sql.queries.quotas import LogRows
+from sql.queries.tenancy import SubscriptionRow
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaUse:
+    """Limit of a quota, None without one, and what counts against it; log rows count only with a limit."""
+
+    limit: int | None
+    used: int | None
+
+
+def use_of(tx: Transaction, row: SubscriptionRow, at: datetime) -> dict[str, QuotaUse]:
+    """Measure what a subscription uses of its quotas, by their names."""
+    subscription_id, today = row.subscription_id, at.date()
+    repository = repositories.state(tx, subscription_id)
+    log_rows = quotas.log_rows(tx, subscription_id)
+    used = {
+        Quota.REPOSITORY_BYTES: repository.bytes,
+        Quota.RESOURCES: quotas.live_resources(tx, subscription_id),
+        Quota.VERSIONS_A_DAY: of_day(repository.versions_day, repository.versions_of_day, today)[1],
+        Quota.LOG_ROWS_A_DAY: None
+        if log_rows.limit is None
+        else of_day(log_rows.day, log_rows.rows, today)[1],
+    }
+    return {quota.value: QuotaUse(getattr(row, quota.column), used[quota]) for quota in Quota}
+
+
+class LogRowsQuota:
+    """Quota of the log rows that a call posts: exact, since a post that has to be counted locks the count."""
+
+    def __init__(self, subscription_id: SubscriptionId) -> None:
+        self._subscription_id = subscription_id
+        self._found: Later[LogRows] = list
+
+    def send(self, tx: Transaction) -> None:
+        """Send the query for the count, at the beginning of the transaction that stores the rows."""
+        self._found = quotas.lock_log_rows(tx, self._subscription_id)
+
+    def take(self, tx: Transaction, rows: int, at: datetime) -> None:
+        """Count rows that are about to be stored; raises QuotaExceeded."""
+        for found in self._found():
+            day, used = of_day(found.day, found.rows, at.date())
+            check(Quota.LOG_ROWS_A_DAY, found.limit, used=used, more=rows)
+            quotas.count_log_rows(tx, self._subscription_id, day=day, rows=used + rows)
