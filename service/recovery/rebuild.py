@@ -46,7 +46,7 @@ LOST = (
     "comments, though the first one of a version stays in its commit's message",
     "tags that were taken away: who did so, and when",
     "requests of `cascade_delete_workspace`: ask again for what was not deleted",
-    "audit policies, retention policies, legal holds, and that a subscription was closed",
+    "quotas, audit policies, retention policies, legal holds, and that a subscription was closed",
     "audit logs and all other logs, and results kept for Idempotency-Keys",
 )
 

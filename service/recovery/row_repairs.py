@@ -76,7 +76,9 @@ class RowRepairs:
             self._lock_unchanged(tx, read_up_to, repair.path)
             for author in repair.authors:
                 self._add_author(tx, author)
-            record.within(tx, done := repair.put(tx, self._subscription_id))
+            done = repair.put(tx, self._subscription_id)
+            repositories.forget_live(tx, self._subscription_id)
+            record.within(tx, done)
         return done
 
     def correct_resource(
@@ -95,6 +97,7 @@ class RowRepairs:
                 done = f"{', '.join(values)} set to what git says"
             else:
                 return "it is right by now"
+            repositories.forget_live(tx, self._subscription_id)
             record.within(tx, done)
         return done
 

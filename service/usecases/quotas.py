@@ -23,16 +23,16 @@ class QuotaUse:
 def use_of(tx: Transaction, row: SubscriptionRow, at: datetime) -> dict[str, QuotaUse]:
     """Measure what a subscription uses of its quotas, by their names."""
     subscription_id, today = row.subscription_id, at.date()
+    used: dict[Quota, int | None] = dict.fromkeys(Quota, 0)
     repository = repositories.state(tx, subscription_id)
+    if repository is not None:
+        live = repository.live
+        used[Quota.REPOSITORY_BYTES] = repository.bytes
+        used[Quota.RESOURCES] = quotas.live_resources(tx, subscription_id) if live is None else live
+        _, used[Quota.VERSIONS_A_DAY] = of_day(repository.versions_day, repository.versions_of_day, today)
     log_rows = quotas.log_rows(tx, subscription_id)
-    used = {
-        Quota.REPOSITORY_BYTES: repository.bytes,
-        Quota.RESOURCES: quotas.live_resources(tx, subscription_id),
-        Quota.VERSIONS_A_DAY: of_day(repository.versions_day, repository.versions_of_day, today)[1],
-        Quota.LOG_ROWS_A_DAY: None
-        if log_rows.limit is None
-        else of_day(log_rows.day, log_rows.rows, today)[1],
-    }
+    _, rows = of_day(log_rows.day, log_rows.rows, today)
+    used[Quota.LOG_ROWS_A_DAY] = None if log_rows.limit is None else rows
     return {quota.value: QuotaUse(getattr(row, quota.column), used[quota]) for quota in Quota}
 
 

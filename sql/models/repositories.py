@@ -12,7 +12,8 @@ from sql.models.columns import INSTANT
 class RepositoryTable(SQLModel, table=True):
     """A row that each batch locks, and that git's refs follow; `commits` counts the commits of `main`.
 
-    `versions_of_day` counts the versions made on `versions_day` (UTC).
+    `versions_of_day` counts the versions made on `versions_day` (UTC). `live_resources` is right as long as
+    `live_at_commits` equals `commits`: each creation, deletion and restore is a commit of `main`.
     """
 
     __tablename__ = "repositories"
@@ -28,3 +29,5 @@ class RepositoryTable(SQLModel, table=True):
     measured_at: datetime | None = Field(default=None, sa_type=INSTANT)
     versions_day: date | None = Field(default=None)
     versions_of_day: int = Field(default=0, sa_type=BigInteger(), sa_column_kwargs={"server_default": "0"})
+    live_resources: int = Field(default=0, sa_type=BigInteger(), sa_column_kwargs={"server_default": "0"})
+    live_at_commits: int = Field(default=0, sa_type=BigInteger(), sa_column_kwargs={"server_default": "0"})

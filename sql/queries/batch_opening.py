@@ -11,7 +11,7 @@ from sql.queries import check_outs, repositories, resources, tenancy, versions
 from sql.queries.check_outs import CheckOutRow
 from sql.queries.repositories import RepositoryState
 from sql.queries.resources import ResourceRow
-from sql.queries.tenancy import Bounds
+from sql.queries.tenancy import ChangeBounds
 from sql.queries.versions import VersionRow
 
 
@@ -68,7 +68,7 @@ class Opening:
     ) -> None:
         self._subscription_id = subscription_id
         self._repository: Later[RepositoryState] = list
-        self._bounds: Later[Bounds] = list
+        self._bounds: Later[ChangeBounds] = list
         self._resources = Resources(subscription_id, wanted, at=at)
 
     def send(self, tx: Transaction) -> None:
@@ -78,8 +78,8 @@ class Opening:
         self._bounds = tenancy.BOUNDS.send(tx, of_subscription=self._subscription_id)
         self._resources.send(tx)
 
-    def bounds(self) -> Bounds:
-        """What keeps the subscription from being changed: its closing, and its quotas."""
+    def bounds(self) -> ChangeBounds:
+        """The closing of the subscription and its quotas, which keep it from being changed."""
         [bounds] = self._bounds()
         return bounds
 

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import UUID as UUID_TYPE
 from sql.database import Transaction
 from sql.models import TABLES
 from sql.models.columns import INSTANT
-from sql.queries.tenancy import SubscriptionRow
+from sql.queries.tenancy import SUBSCRIPTION, SubscriptionRow
 
 _SUBSCRIPTIONS, _ARCHIVES = TABLES["subscriptions"], TABLES["archives"]
 
@@ -38,7 +38,7 @@ _STEP = text("SELECT * FROM purge_subscription(:subscription_id, :at, :limit)")
 def due(tx: Transaction, at: datetime) -> list[SubscriptionRow]:
     """Closed subscriptions due to be purged, in the order of their due times."""
     c = _SUBSCRIPTIONS.c
-    query = select(_SUBSCRIPTIONS).where(c.closed_at.is_not(None), c.purged_at.is_(None), c.purge_after <= at)
+    query = SUBSCRIPTION.where(c.closed_at.is_not(None), c.purged_at.is_(None), c.purge_after <= at)
     rows = tx.execute(query.order_by(c.purge_after, c.subscription_id))
     return [SubscriptionRow(**row._mapping) for row in rows]
 

@@ -1,4 +1,4 @@
-"""What counts against the quotas of a subscription: live resources, and the log rows of a day."""
+"""Numbers that count against the quotas of a subscription: live resources, and the log rows of a day."""
 
 from dataclasses import dataclass
 from datetime import date

@@ -40,7 +40,7 @@ class RefsState:
 
 @dataclass(frozen=True, slots=True)
 class RepositoryState:
-    """The tips of a repository's branches, and what counts against quotas."""
+    """The tips of a repository's branches, and what counts against quotas; `live` is None if not known."""
 
     head: str | None
     published: str | None
@@ -48,6 +48,7 @@ class RepositoryState:
     bytes: int
     versions_day: date | None
     versions_of_day: int
+    live: int | None
 
     @property
     def tips(self) -> Tips:
@@ -62,6 +63,9 @@ _STATE = select(
     func.coalesce(_REPOSITORIES.c.bytes, 0).label("bytes"),
     _REPOSITORIES.c.versions_day,
     _REPOSITORIES.c.versions_of_day,
+    case((_REPOSITORIES.c.live_at_commits == _REPOSITORIES.c.commits, _REPOSITORIES.c.live_resources)).label(
+        "live"
+    ),
 ).where(_REPOSITORIES.c.subscription_id == OF_SUBSCRIPTION)
 _READ = Query(_STATE, RepositoryState)
 LOCK = Query(_STATE.with_for_update(), RepositoryState)
@@ -76,10 +80,10 @@ def lock(tx: Transaction, subscription_id: UUID) -> Tips:
     return locked.tips
 
 
-def state(tx: Transaction, subscription_id: UUID) -> RepositoryState:
-    """Read the state of a repository, without waiting for a writer."""
-    [found] = _READ.all(tx, of_subscription=subscription_id)
-    return found
+def state(tx: Transaction, subscription_id: UUID) -> RepositoryState | None:
+    """Read the state of a repository, without waiting for a writer; None if it was purged."""
+    found = _READ.all(tx, of_subscription=subscription_id)
+    return found[0] if found else None
 
 
 def _refs() -> Select[Any]:
@@ -126,26 +130,50 @@ _ADVANCE = Command(
         versions_of_day=bindparam("made", type_=BigInteger())
         + case((_REPOSITORIES.c.versions_day == bindparam("day"), _REPOSITORIES.c.versions_of_day), else_=0),
         versions_day=bindparam("day", type_=Date()),
+        live_resources=bindparam("live", type_=BigInteger()),
+        live_at_commits=bindparam("live_at", type_=BigInteger()),
     )
 )
 _LOCK_REFS = Command(select(func.pg_advisory_xact_lock(bindparam("key", type_=BigInteger()))))
 
 
-def advance(tx: Transaction, subscription_id: UUID, tips: Tips, *, day: date, made: int, added: int) -> None:
-    """Set the tips of the branches; the caller has locked the row.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Growth:
+    """The versions made on a day, the bytes added to the packs, and the live resources there are now.
 
-    Counts the versions `made` on a day, and the bytes `added` to the packs.
+    `live` is None if nobody counted them.
     """
+
+    day: date
+    versions: int
+    bytes: int
+    live: int | None
+
+
+# Equal to no number of commits.
+_NEVER = -1
+
+
+def advance(tx: Transaction, subscription_id: UUID, tips: Tips, growth: Growth) -> None:
+    """Set the tips of the branches, and what counts against quotas; the caller has locked the row."""
     _ADVANCE.execute(
         tx,
         of_subscription=subscription_id,
         head=tips.head,
         published=tips.published,
         number=tips.commits,
-        day=day,
-        made=made,
-        added=added,
+        day=growth.day,
+        made=growth.versions,
+        added=growth.bytes,
+        live=growth.live or 0,
+        live_at=_NEVER if growth.live is None else tips.commits,
     )
+
+
+def forget_live(tx: Transaction, subscription_id: UUID) -> None:
+    """Have live resources counted anew: a repair may have changed them without a commit."""
+    query = update(_REPOSITORIES).where(_REPOSITORIES.c.subscription_id == subscription_id)
+    tx.execute(query.values(live_at_commits=_NEVER))
 
 
 def lock_refs(tx: Transaction, subscription_id: UUID) -> None:

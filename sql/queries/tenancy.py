@@ -98,12 +98,12 @@ def update_settings(tx: Transaction, row: SubscriptionRow) -> None:
     )
 
 
-_SUBSCRIPTION = select(*(_SUBSCRIPTIONS.c[field.name] for field in fields(SubscriptionRow)))
+SUBSCRIPTION = select(*(_SUBSCRIPTIONS.c[field.name] for field in fields(SubscriptionRow)))
 
 
 def subscription(tx: Transaction, subscription_id: UUID, *, lock: bool = False) -> SubscriptionRow | None:
     """One subscription; with `lock`, its row is locked until the transaction ends."""
-    query = _SUBSCRIPTION.where(_SUBSCRIPTIONS.c.subscription_id == subscription_id)
+    query = SUBSCRIPTION.where(_SUBSCRIPTIONS.c.subscription_id == subscription_id)
     if lock:
         query = query.with_for_update(key_share=True)
     row = tx.execute(query).one_or_none()
@@ -123,7 +123,7 @@ def update_closing(tx: Transaction, row: SubscriptionRow) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class ChangeBounds:
     """The time since which a subscription can only be read, and the quotas of its changes; None for none."""
 
     closed_at: datetime | None
@@ -139,7 +139,7 @@ BOUNDS = Query(
         _SUBSCRIPTIONS.c.quota_resources.label("resources"),
         _SUBSCRIPTIONS.c.quota_versions_a_day.label("versions_a_day"),
     ).where(_SUBSCRIPTIONS.c.subscription_id == OF_SUBSCRIPTION),
-    Bounds,
+    ChangeBounds,
 )
 
 
@@ -147,7 +147,7 @@ def subscriptions(
     tx: Transaction, only: UUID | None, *, before: UUID | None, limit: int
 ) -> list[SubscriptionRow]:
     """Subscriptions, newest first; with `only`, no subscription but this one."""
-    query = _SUBSCRIPTION.order_by(_SUBSCRIPTIONS.c.subscription_id.desc()).limit(limit)
+    query = SUBSCRIPTION.order_by(_SUBSCRIPTIONS.c.subscription_id.desc()).limit(limit)
     if only is not None:
         query = query.where(_SUBSCRIPTIONS.c.subscription_id == only)
     if before is not None:

@@ -46,7 +46,7 @@ def test_codes_are_unique_and_every_concrete_error_has_one() -> None:
     while pending:
         error = pending.pop()
         pending += error.__subclasses__()
-        if not error.__subclasses__():
+        if "code" in vars(error):
             found.append(error)
     assert sorted(error.code for error in found) == CODES
     for error in found:
@@ -73,6 +73,15 @@ def demanded(tenant: Tenant, path: str) -> httpx.Response:
     ok(tenant.ana.patch(tenant.path, {"require_if_match": True}))
     response = tenant.ana.post(path, {"data": {}})
     ok(tenant.ana.patch(tenant.path, {"require_if_match": False}))
+    return response
+
+
+def past_quota(tenant: Tenant) -> httpx.Response:
+    """Answer to a creation past the quota of resources."""
+    operator = tenant.server.operator
+    ok(operator.patch(tenant.path, {"quotas": {"resources": 0}}))
+    response = tenant.ana.post(f"{tenant.path}/workspaces", {"name": "more"})
+    ok(operator.patch(tenant.path, {"quotas": {"resources": None}}))
     return response
 
 
@@ -152,6 +161,7 @@ def occurrences(tenant: Tenant) -> list[tuple[int, str, Json]]:
         (400, "malformed_git_request", tenant.ana.post(git, content=b"nonsense")),
         (401, "unauthenticated", server.nobody.get(path)),
         (403, "forbidden", tenant.vera.post(f"{path}/check-out")),
+        (403, "quota_exceeded", past_quota(tenant)),
         (404, "subscription_not_found", server.operator.get(f"/v1/subscriptions/{unknown}")),
         (404, "resource_not_found", tenant.ana.get(f"{tenant.path}/jobs/{unknown}")),
         (404, "version_not_found", tenant.ana.get(f"{path}/versions/9")),

@@ -227,6 +227,23 @@ def test_a_deletion_makes_room_for_resources_and_a_restore_needs_it(tenant: Tena
     check_history(tenant)
 
 
+def test_resources_that_nobody_counted_are_counted_when_it_matters(tenant: Tenant) -> None:
+    workflow = tenant.workflow()
+    tenant.remove(workflow)
+    # As on a host of another version, which does not count.
+    with tenant.server.database.connection() as connection:
+        forget = "UPDATE repositories SET live_resources = 77, live_at_commits = commits - 1"
+        connection.execute(f"{forget} WHERE subscription_id = '{tenant.subscription_id}'".encode())
+    assert used(tenant, "resources") == 3
+    tenant.make("connectors")
+    assert used(tenant, "resources") == 4
+    limit(tenant, resources=5)
+    outcomes = submit(tenant, [create(tenant, "one"), create(tenant, "two")])
+    assert [type(outcome).__name__ for outcome in outcomes] == ["Written", "QuotaExceeded"]
+    known = "SELECT live_resources, live_at_commits = commits FROM repositories WHERE subscription_id = %s"
+    assert tenant.server.database.rows(known, tenant.subscription_id) == [(5, True)]
+
+
 # Exactness
 
 

@@ -113,7 +113,6 @@ def delete(planning: Planning, change: Delete) -> Deleted:
     rows = ledger.writes.rows
     rows.deletions += [common.row(each, ledger.at) for each in cascaded]
     rows.to_delete = by_kind(each.entry.row for each in cascaded)
-    planning.quotas.note(-len(cascaded))
     return _finish(planning, common, cascaded)
 
 

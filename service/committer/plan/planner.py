@@ -38,7 +38,7 @@ from service.domain.ids import SubscriptionId
 from sql.database import Transaction
 from sql.queries.batch_opening import LockedResource
 from sql.queries.repositories import RepositoryState
-from sql.queries.tenancy import Bounds
+from sql.queries.tenancy import ChangeBounds
 
 _RESULT: TypeAdapter[Result] = TypeAdapter(Result)
 
@@ -69,7 +69,7 @@ class Planner:
         *,
         builder: CommitBuilder,
         repository: RepositoryState,
-        bounds: Bounds,
+        bounds: ChangeBounds,
         at: datetime,
         git_url: str,
     ) -> None:

@@ -5,22 +5,20 @@ from service.committer.plan.ledger import Ledger
 from service.domain.quotas import Quota, check, of_day
 from sql.queries import quotas
 from sql.queries.repositories import RepositoryState
-from sql.queries.tenancy import Bounds
+from sql.queries.tenancy import ChangeBounds
 
 
 class Quotas:
     """Admits changes to a batch as long as they fit; reads nothing where no quota is set."""
 
     def __init__(
-        self, ledger: Ledger, bounds: Bounds, repository: RepositoryState, builder: CommitBuilder
+        self, ledger: Ledger, bounds: ChangeBounds, repository: RepositoryState, builder: CommitBuilder
     ) -> None:
         self._ledger = ledger
         self._bounds = bounds
         self._builder = builder
         self._bytes = repository.bytes
         _, self._versions = of_day(repository.versions_day, repository.versions_of_day, ledger.at.date())
-        # The live resources after the changes accepted so far, once they were counted.
-        self._live: int | None = None
 
     def admit(self, *, versions: int, size: int, resources: int = 0) -> None:
         """Count a change that makes versions or live resources; `size` is that of its snapshots, in bytes.
@@ -32,23 +30,15 @@ class Quotas:
         bounds = self._bounds
         check(Quota.VERSIONS_A_DAY, bounds.versions_a_day, used=self._versions, more=versions)
         if bounds.resources is not None and resources:
-            check(Quota.RESOURCES, bounds.resources, used=self._count(), more=resources)
+            check(Quota.RESOURCES, bounds.resources, used=self._live(), more=resources)
         if bounds.repository_bytes is not None:
             # How far the objects of the batch shrink is known once its pack is written: too late to refuse.
             used = self._bytes + self._builder.unwritten_bytes
             check(Quota.REPOSITORY_BYTES, bounds.repository_bytes, used=used, more=size)
         self._versions += versions
-        self.note(resources)
 
-    def note(self, resources: int) -> None:
-        """Note that there are more live resources, or fewer."""
-        if self._live is not None:
-            self._live += resources
-
-    def _count(self) -> int:
-        if self._live is None:
-            ledger = self._ledger
-            # Deletions and restores are flushed before the next change is planned, new resources may not be.
-            unflushed = len(ledger.writes.rows.resources)
-            self._live = quotas.live_resources(ledger.tx, ledger.subscription_id) + unflushed
-        return self._live
+    def _live(self) -> int:
+        ledger, writes = self._ledger, self._ledger.writes
+        if writes.live is None:
+            writes.live = quotas.live_resources(ledger.tx, ledger.subscription_id)
+        return writes.live + writes.rows.more_live

@@ -29,7 +29,7 @@ from sql.queries.comments import NewComment
 from sql.queries.data_changes import NewDataChange
 from sql.queries.deletions import NewDeletion, RestoredDeletions
 from sql.queries.publications import Publication
-from sql.queries.repositories import RepositoryState
+from sql.queries.repositories import Growth, RepositoryState
 from sql.queries.resources import ResourceRow
 from sql.queries.tags import NewTag
 from sql.queries.versions import NewVersionRow
@@ -73,6 +73,12 @@ class Rows:
     changes: list[Callable[[], list[NewDataChange]]] = field(default_factory=list)
     kept: list[tuple[Attempt, bytes]] = field(default_factory=list)
 
+    @property
+    def more_live(self) -> int:
+        """Number by which these rows raise that of live resources, or lower it."""
+        restored, deleted = (sum(map(len, of_kind.values())) for of_kind in (self.to_restore, self.to_delete))
+        return len(self.resources) + restored - deleted
+
 
 class Writes:
     """Collects the rows of a batch and flushes them; `witness` is stored exactly if all of them are."""
@@ -87,6 +93,8 @@ class Writes:
         self._subscription_id = subscription_id
         self._at = at
         self._flushed_tips = self.tips
+        # The live resources in the database, without rows that are not flushed; None if nobody counted them.
+        self.live = repository.live
         self._day, _ = quotas.of_day(repository.versions_day, repository.versions_of_day, at.date())
 
     def flush(self, *, meanwhile: Callable[[], int] = lambda: 0) -> None:
@@ -98,15 +106,11 @@ class Writes:
         with pipelined(self._tx):
             self._send(rows)
             added = meanwhile()
+            if self.live is not None:
+                self.live += rows.more_live
             if self.tips != self._flushed_tips or added:
-                repositories.advance(
-                    self._tx,
-                    self._subscription_id,
-                    self.tips,
-                    day=self._day,
-                    made=len(rows.versions),
-                    added=added,
-                )
+                growth = Growth(day=self._day, versions=len(rows.versions), bytes=added, live=self.live)
+                repositories.advance(self._tx, self._subscription_id, self.tips, growth)
                 self._flushed_tips = self.tips
         if self.witness is None and rows.audit:
             self.witness = rows.audit[0]

@@ -151,7 +151,8 @@ def _measure(database: Database, store: Store, subscription_id: SubscriptionId, 
     with database.transaction(subscription_id) as tx:
         if not repositories.has_size(tx, subscription_id, packs=state.packs, size=state.bytes):
             # Read again under the lock: no batch is written, and so its pack is counted once.
-            repositories.lock(tx, subscription_id)
+            if not repositories.LOCK.all(tx, of_subscription=subscription_id):
+                raise RepositoryMissing(str(path))
             state = needs(path)
             repositories.note_size(tx, subscription_id, packs=state.packs, size=state.bytes, at=at)
     return state

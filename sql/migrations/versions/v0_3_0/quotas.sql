@@ -15,4 +15,6 @@ ALTER TABLE subscriptions
 
 ALTER TABLE repositories
     ADD COLUMN versions_day DATE,
-    ADD COLUMN versions_of_day BIGINT NOT NULL DEFAULT 0;
+    ADD COLUMN versions_of_day BIGINT NOT NULL DEFAULT 0,
+    ADD COLUMN live_resources BIGINT NOT NULL DEFAULT 0,
+    ADD COLUMN live_at_commits BIGINT NOT NULL DEFAULT 0;
