@@ -14,7 +14,13 @@ from service.committer.plan.planner import Planner, named
 from service.committer.plan.writes import Writes
 from service.committer.refs import settle
 from service.committer.refusals import name_taken, tag_taken
-from service.domain.errors import AnnalsError, RefNotMoved, RestoreConflict, SubscriptionClosed
+from service.domain.errors import (
+    AnnalsError,
+    OutcomeUnknown,
+    RefNotMoved,
+    RestoreConflict,
+    SubscriptionClosed,
+)
 from service.domain.ids import SubscriptionId
 from service.runtime.clock import Clock
 from sql import errors as sql_errors
@@ -31,8 +37,12 @@ _UNMOVED = (
     "The change is stored, but its ref could not follow: let the operator run `annals verify --repair`. "
     "Sent again without its Idempotency-Key, it would be stored twice."
 )
+_LOST = (
+    "The database did not answer when the change was to be stored, and its outcome could not be found out: "
+    "the change may be stored or not. Send it again with the same Idempotency-Key, or look before you do."
+)
 # Time limit for finding out if a batch is stored after the answer to its COMMIT was lost.
-DOUBT_SECONDS = 10
+DOUBT_SECONDS = 8
 DOUBT_PAUSE_SECONDS = 0.5
 
 
@@ -158,7 +168,6 @@ class BatchWriter:
         """Look for one of the batch's audit rows: it is stored exactly if the batch is."""
         if doubt.writes.witness is None:
             return doubt.outcomes
-        lost = sql_errors.DatabaseUnavailable("the answer to COMMIT was lost")
         deadline = time.monotonic() + DOUBT_SECONDS
         while True:
             try:
@@ -167,11 +176,14 @@ class BatchWriter:
                     repositories.lock(tx, self._subscription_id)
                     there = audit_logs.exists(tx, self._subscription_id, doubt.writes.witness)
                 break
-            except sql_errors.DatabaseError:
-                if time.monotonic() > deadline:
-                    return [o if isinstance(o, Exception) else lost for o in doubt.outcomes]
+            except sql_errors.DatabaseError as error:
+                # After a silence of the database the callers have waited for long enough.
+                if isinstance(error, sql_errors.DatabaseSilent) or time.monotonic() > deadline:
+                    unknown = OutcomeUnknown(_LOST)
+                    return [o if isinstance(o, Exception) else unknown for o in doubt.outcomes]
                 time.sleep(DOUBT_PAUSE_SECONDS)
-        return [o if there or isinstance(o, Exception) else lost for o in doubt.outcomes]
+        rolled_back = sql_errors.DatabaseUnavailable("the answer to COMMIT was lost")
+        return [o if there or isinstance(o, Exception) else rolled_back for o in doubt.outcomes]
 
 
 def _refusal(change: Change, error: Exception) -> Exception:

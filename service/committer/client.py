@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -18,9 +19,10 @@ from gitstore.store import Store
 from service.committer.batch import Outcome
 from service.committer.changes import Change
 from service.committer.deletion_requests import DeletionRequests
-from service.committer.frames import Decoder, encode
-from service.committer.group_commit import GroupCommit
+from service.committer.frames import Beat, Decoder, encode
+from service.committer.group_commit import STANDING_SECONDS, GroupCommit
 from service.domain.errors import Busy, OutcomeUnknown
+from service.domain.ids import SubscriptionId
 from service.runtime.clock import Clock
 from sql.database import Database
 
@@ -29,10 +31,15 @@ log = structlog.get_logger(__name__)
 # A killed committer is restarted within a second; after some more, waiting is unlikely to help.
 CONNECT_SECONDS = 5
 RECONNECT_PAUSE_SECONDS = 0.05
-# Longer than the committer waits, in total, for locks and for the outcome of a lost COMMIT.
-ANSWER_SECONDS = 60
-# The committer sends a heartbeat every second; after a silence this long, it counts as not alive.
-SILENCE_SECONDS = 5
+# The committer sends a sign of life each second. After a silence this long callers are answered without it,
+# within 10 s; the supervisor replaces it soon after.
+SILENCE_SECONDS = 8
+LOOK_SECONDS = 0.5
+# As long as the committer makes progress its callers wait, but not for ever: proxies gave up long before.
+ANSWER_SECONDS = 600
+_SILENT = "The process that writes history has not answered for {seconds:.0f} s"
+_STANDING = "The change has to wait for a disk or a lock, and nothing has moved for {seconds:.0f} s"
+_SLOW = "The process that writes history is still at work after {seconds:.0f} s"
 
 
 class ThreadCommitter:
@@ -100,12 +107,19 @@ class _Channel(asyncio.Protocol):
     def __init__(self, on_lost: Callable[["_Channel"], None]) -> None:
         self._on_lost = on_lost
         self._decoder = Decoder()
-        self._futures: dict[int, asyncio.Future[Any]] = {}
+        self._asked: dict[int, _Asked] = {}
         self._numbers = itertools.count()
         self._transport: asyncio.Transport | None = None
         self.lost = asyncio.get_running_loop().create_future()
-        self.heard_at = float("-inf")
-        self.is_well = False
+        # A committer that was just started gets as long for its first sign of life.
+        self._heard_at = self._looked_at = time.monotonic()
+        self._is_silent = False
+        self._beat: Beat | None = None
+
+    @property
+    def is_well(self) -> bool:
+        """True if the committer has told, not too long ago, that it takes changes."""
+        return self._beat is not None and self._beat.takes_changes and self._silence() < SILENCE_SECONDS
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # The cast is needed: uvloop's transports do not inherit from asyncio's classes.
@@ -113,49 +127,92 @@ class _Channel(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         for outcomes in self._decoder.feed(data):
-            if isinstance(outcomes, bool):
-                self.is_well, self.heard_at = outcomes, time.monotonic()
+            if isinstance(outcomes, Beat):
+                self._beat, self._heard_at, self._is_silent = outcomes, time.monotonic(), False
+                self._answer_those_who_wait_in_vain(outcomes)
                 continue
             for number, outcome in outcomes:
-                future = self._futures.pop(number, None)
-                if future is None or future.done():
+                asked = self._asked.pop(number, None)
+                if asked is None or asked.outcome.done():
                     continue
                 if isinstance(outcome, Exception):
-                    future.set_exception(outcome)
+                    asked.outcome.set_exception(outcome)
                 else:
-                    future.set_result(outcome)
+                    asked.outcome.set_result(outcome)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.is_well = False
-        for future in self._futures.values():
-            if not future.done():
-                future.set_exception(_unknown())
-        self._futures.clear()
+        self._beat = None
+        self._give_up(list(self._asked.values()), "The process that writes history ended before it answered")
         if not self.lost.done():
             self.lost.set_result(None)
         self._on_lost(self)
 
     async def ask(self, change: Change) -> Any:
+        reason = self._reason_to_refuse(change)
+        if reason is not None:
+            raise Busy(f"{reason}; nothing was changed, try again.")
         number = next(self._numbers)
         frame = encode((number, change))
-        self._futures[number] = future = asyncio.get_running_loop().create_future()
+        asked = _Asked(
+            asyncio.get_running_loop().create_future(), change.author.subscription_id, time.monotonic()
+        )
+        self._asked[number] = asked
         assert self._transport is not None  # noqa: S101 - asyncio calls connection_made first
         self._transport.write(frame)
         passing("change-sent")
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                return await future
-        except TimeoutError:
-            raise _unknown() from None
+            return await asked.outcome
         finally:
-            self._futures.pop(number, None)
-            if future.cancelled() and not self._transport.is_closing():
+            if self._asked.pop(number, None) is not None and not self._transport.is_closing():
                 # Nobody waits any more: the committer does not begin the change, if it has not yet.
                 self._transport.write(encode((number, None)))
+
+    def look(self) -> None:
+        """Answer those who wait, if the committer is silent; to be called every LOOK_SECONDS."""
+        now = time.monotonic()
+        before, self._looked_at = self._looked_at, now
+        if now - before > 2 * LOOK_SECONDS + 0.5:
+            # This process was held up itself: what the committer has sent meanwhile is read first.
+            return
+        silence = self._silence()
+        if silence >= SILENCE_SECONDS:
+            self._is_silent = True
+            self._give_up(list(self._asked.values()), _SILENT.format(seconds=silence))
+        slow = [asked for asked in self._asked.values() if now - asked.began >= ANSWER_SECONDS]
+        self._give_up(slow, _SLOW.format(seconds=ANSWER_SECONDS))
 
     def close(self) -> None:
         if self._transport is not None:
             self._transport.close()
+
+    def _silence(self) -> float:
+        return time.monotonic() - self._heard_at
+
+    def _reason_to_refuse(self, change: Change) -> str | None:
+        if self._is_silent:
+            return _SILENT.format(seconds=self._silence())
+        if self._beat is not None and self._beat.stands(change.author.subscription_id):
+            return _STANDING.format(seconds=STANDING_SECONDS)
+        return None
+
+    def _answer_those_who_wait_in_vain(self, beat: Beat) -> None:
+        if beat.standing is None or beat.standing:
+            in_vain = [asked for asked in self._asked.values() if beat.stands(asked.subscription_id)]
+            self._give_up(in_vain, _STANDING.format(seconds=STANDING_SECONDS))
+
+    def _give_up(self, those: Sequence["_Asked"], reason: str) -> None:
+        for asked in those:
+            if not asked.outcome.done():
+                asked.outcome.set_exception(_unknown(reason))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A change that was sent, and whose outcome its caller waits for."""
+
+    outcome: asyncio.Future[Any]
+    subscription_id: SubscriptionId
+    began: float
 
 
 class SocketCommitter:
@@ -182,10 +239,7 @@ class SocketCommitter:
 
     def is_alive(self) -> bool:
         """True if the last heartbeat is recent and says that changes are taken."""
-        channel = self._channel
-        return (
-            channel is not None and channel.is_well and time.monotonic() - channel.heard_at < SILENCE_SECONDS
-        )
+        return self._channel is not None and self._channel.is_well
 
     # The result depends on the kind of change: see `changes.Committer`.
     async def submit(self, change: Change) -> Any:
@@ -217,7 +271,9 @@ class SocketCommitter:
             if not channel.lost.done():
                 self._channel = channel
                 self._connected.set()
-            await channel.lost
+            while not channel.lost.done():
+                await asyncio.wait([channel.lost], timeout=LOOK_SECONDS)
+                channel.look()
             log.warning("the connection to the committer was lost")
 
     def _forget(self, lost: _Channel) -> None:
@@ -227,8 +283,8 @@ class SocketCommitter:
             self._connected.clear()
 
 
-def _unknown() -> OutcomeUnknown:
+def _unknown(reason: str) -> OutcomeUnknown:
     return OutcomeUnknown(
-        "The process that writes history ended before it answered: the change may be stored or not. "
+        f"{reason}: the change may be stored or not. "
         "Send it again with the same Idempotency-Key, or look before you do."
     )

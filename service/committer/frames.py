@@ -8,6 +8,7 @@ a seventh of a worker's time.
 
 import pickle
 from collections.abc import Iterator
+from dataclasses import dataclass
 from struct import Struct
 from typing import Any
 
@@ -15,11 +16,28 @@ import structlog
 
 from gitstore.errors import GitStoreError
 from service.domain.errors import AnnalsError
+from service.domain.ids import SubscriptionId
 from sql.errors import DatabaseError
 
 log = structlog.get_logger(__name__)
 
 _LENGTH = Struct(">I")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beat:
+    """A sign of life: if changes are taken, and of which subscriptions no change is written just now.
+
+    `standing` names subscriptions whose batches have made no step for STANDING_SECONDS; None means that all
+    writing threads are held up by such batches, so that nobody's changes are written.
+    """
+
+    takes_changes: bool
+    standing: frozenset[SubscriptionId] | None = frozenset()
+
+    def stands(self, subscription_id: SubscriptionId) -> bool:
+        """True if changes of a subscription would wait in vain."""
+        return self.standing is None or subscription_id in self.standing
 
 
 class CommitterError(Exception):

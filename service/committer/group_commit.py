@@ -13,6 +13,8 @@ from gitstore.failpoints import passing
 from gitstore.store import Store
 from service.committer.batch import BatchWriter, Outcome
 from service.committer.changes import Change, Delete, Deleted, Purge
+from service.committer.frames import Beat
+from service.committer.progress import Progress
 from service.committer.refs import settle_all
 from service.domain.errors import Busy
 from service.domain.ids import SubscriptionId
@@ -43,7 +45,10 @@ PATIENCE_SECONDS = 0.1
 WRITERS = 4
 # Open repositories; each holds a few file handles and a cache of trees.
 MAX_OPEN = 64
-# A batch takes milliseconds; one that takes this long may never end.
+# A batch that has made no step for this long keeps its callers from an answer: they get one without it. With
+# the pause between two looks, and that of the client, it is less than 10 s.
+STANDING_SECONDS = 8
+# A batch that has made no step for this long may never end.
 STUCK_SECONDS = 30
 
 
@@ -105,6 +110,7 @@ class GroupCommit:
         self._wake = threading.Condition()
         self._idle: OrderedDict[SubscriptionId, BatchWriter] = OrderedDict()
         self._began: dict[int, float] = {}
+        self._progress = Progress()
         self._threads = [
             threading.Thread(target=self._run, args=(number,), name=f"committer-{number}", daemon=True)
             for number in range(WRITERS)
@@ -127,9 +133,16 @@ class GroupCommit:
 
     def is_alive(self) -> bool:
         """True while changes are taken and no batch is stuck."""
-        now = time.monotonic()
-        stuck = any(now - began > STUCK_SECONDS for began in list(self._began.values()))
+        stuck = self._progress.standing(STUCK_SECONDS)
         return not stuck and not self._stopping and all(thread.is_alive() for thread in self._threads)
+
+    def beat(self) -> Beat:
+        """Sign of life for callers, to be asked for once a second."""
+        standing = self._progress.standing(STANDING_SECONDS)
+        return Beat(
+            takes_changes=self.is_alive(),
+            standing=frozenset(standing) if len(standing) < len(self._threads) else None,
+        )
 
     def sample(self) -> None:
         """Sample the waiting changes."""
@@ -190,7 +203,9 @@ class GroupCommit:
                 subscription_id, batch = self._take()
                 writer = self._idle.pop(subscription_id, None)
                 self._began[number] = time.monotonic()
+            self._progress.begin(subscription_id)
             self._write(subscription_id, writer, batch)
+            self._progress.end()
             del self._began[number]
 
     def _may_begin(self) -> bool:

@@ -143,8 +143,9 @@ class Server:
         threading.Thread(target=self._accept, name="accept", daemon=True).start()
         while not self._stop.wait(HEARTBEAT_SECONDS):
             self._beat()
+            beat = self._group.beat()
             for connection in self._open():
-                connection.send(self._group.is_alive())
+                connection.send(beat)
         deadline = time.monotonic() + GRACE_SECONDS - 2
         while self._open() and time.monotonic() < deadline:
             time.sleep(HEARTBEAT_SECONDS / 20)
@@ -180,7 +181,7 @@ class Server:
 
     def _take(self, connected: socket.socket) -> None:
         connection = Connection(connected, self._group)
-        connection.send(self._group.is_alive())
+        connection.send(self._group.beat())
         with self._changing:
             self._connections.append(connection)
         threading.Thread(target=connection.serve, name="worker", daemon=True).start()

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from service.committer import client
 from service.committer import server as committer_server
 from service.committer.changes import RollBack, Written
 from service.committer.client import SocketCommitter
-from service.committer.frames import CommitterError, Decoder, encode
+from service.committer.frames import Beat, CommitterError, Decoder, encode
 from service.committer.group_commit import WRITERS, GroupCommit
 from service.domain.errors import Busy, OutcomeUnknown, ResourceNotFound, VersionNotFound
 from service.domain.ids import SubscriptionId, mint
@@ -126,7 +126,7 @@ class Worker:
                 raise EOFError
             for value in self._decoder.feed(data):
                 # The others are heartbeats.
-                if not isinstance(value, bool):
+                if not isinstance(value, Beat):
                     found |= dict(value)
         return found
 
@@ -186,18 +186,74 @@ def test_a_fault_of_the_committer_is_logged_there_and_told_by_name(tenant: Tenan
     assert isinstance(line["exc_info"], ValueError)
 
 
-def test_a_committer_that_takes_nothing_is_not_alive_and_its_outcome_is_unknown_in_time(
-    tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a silence of less than a second count."""
+    monkeypatch.setattr(client, "SILENCE_SECONDS", 0.7)
+    monkeypatch.setattr(client, "LOOK_SECONDS", 0.05)
+
+
+@pytest.mark.usefixtures("soon")
+def test_of_a_committer_that_falls_silent_the_outcome_is_unknown_and_new_changes_are_refused(
+    tenant: Tenant, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(client, "ANSWER_SECONDS", 0.2)
     change = save(tenant, tenant.workflow(), {})
 
     async def work(committer: SocketCommitter) -> None:
-        with pytest.raises(OutcomeUnknown):
+        with pytest.raises(OutcomeUnknown, match="has not answered for 1 s: the change may be stored or not"):
             await committer.submit(change)
         assert not committer.is_alive()
+        with pytest.raises(Busy, match=r"has not answered for \d s; nothing was changed"):
+            await committer.submit(change)
 
     with bound(tmp_path / "c.sock"):
+        connected(tmp_path / "c.sock", work)
+
+
+@pytest.mark.usefixtures("soon")
+def test_one_that_gives_signs_of_life_has_time_for_a_long_change(tenant: Tenant, tmp_path: Path) -> None:
+    change = save(tenant, tenant.workflow(), {})
+
+    async def work(committer: SocketCommitter) -> bool:
+        taken, _ = await asyncio.to_thread(listener.accept)
+        with taken:
+            sent = asyncio.create_task(committer.submit(change))
+            for _ in range(20):
+                taken.sendall(encode(Beat(takes_changes=True)))
+                await asyncio.sleep(0.1)
+            waits = not sent.done()
+            sent.cancel()
+        return waits
+
+    with bound(tmp_path / "c.sock") as listener:
+        assert connected(tmp_path / "c.sock", work)
+
+
+def test_callers_of_a_subscription_whose_batch_stands_are_answered_and_others_wait(
+    tenant: Tenant, tmp_path: Path
+) -> None:
+    change = save(tenant, tenant.workflow(), {})
+    other = replace(change, author=replace(change.author, subscription_id=SubscriptionId(mint())))
+
+    async def work(committer: SocketCommitter) -> None:
+        taken, _ = await asyncio.to_thread(listener.accept)
+        with taken:
+            taken.sendall(encode(Beat(takes_changes=True)))
+            await until(committer.is_alive)
+            sent = [asyncio.create_task(committer.submit(each)) for each in (change, other)]
+            await asyncio.to_thread(taken.recv, 1)
+            standing = frozenset({change.author.subscription_id})
+            taken.sendall(encode(Beat(takes_changes=True, standing=standing)))
+            with pytest.raises(OutcomeUnknown, match="nothing has moved for 8 s"):
+                await sent[0]
+            with pytest.raises(Busy, match="nothing has moved for 8 s; nothing was changed"):
+                await committer.submit(change)
+            assert not sent[1].done()
+            taken.sendall(encode(Beat(takes_changes=True, standing=None)))
+            with pytest.raises(OutcomeUnknown):
+                await sent[1]
+
+    with bound(tmp_path / "c.sock") as listener:
         connected(tmp_path / "c.sock", work)
 
 
@@ -209,12 +265,12 @@ def test_one_that_falls_silent_is_no_longer_alive(
     async def work(committer: SocketCommitter) -> None:
         taken, _ = await asyncio.to_thread(listener.accept)
         with taken:
-            taken.sendall(encode(True))
+            taken.sendall(encode(Beat(takes_changes=True)))
             await until(committer.is_alive)
             await until(lambda: not committer.is_alive())
-            taken.sendall(encode(True))
+            taken.sendall(encode(Beat(takes_changes=True)))
             await until(committer.is_alive)
-            taken.sendall(encode(False))
+            taken.sendall(encode(Beat(takes_changes=False)))
             await until(lambda: not committer.is_alive())
 
     with bound(tmp_path / "c.sock") as listener:

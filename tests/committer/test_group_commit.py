@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from uuid import UUID
 
 import httpx
 import pytest
@@ -14,12 +15,15 @@ from gitstore import failpoints
 from service.committer import group_commit as group_module
 from service.committer.batch import Outcome
 from service.committer.changes import Save, Written
+from service.committer.frames import Beat
 from service.committer.group_commit import GroupCommit
 from service.domain.errors import Busy, ResourceNotFound
+from service.domain.ids import SubscriptionId
 from tests.support.api import Json, Server, Tenant, refused
 from tests.support.changes import resource_id, save, unknown
 from tests.support.group_commits import committing, held, until_taken
 from tests.support.histories import check_history
+from tests.support.waiting import until
 
 SECONDS = 30
 
@@ -322,13 +326,33 @@ def test_a_batch_that_is_stuck_is_no_longer_alive_until_it_goes_on(
     with committing(tenant.server) as group:
         assert group.is_alive()
         with begun(group, sender, tenant, workflow):
-            time.sleep(0.1)
-            assert not group.is_alive()
+            until(lambda: not group.is_alive())
         sender.wait(0)
-        while group._began:
-            time.sleep(0.005)
-        assert group.is_alive()
+        until(group.is_alive)
     assert not group.is_alive()
+
+
+def test_its_beat_names_the_subscription_whose_batch_stands(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_module, "STANDING_SECONDS", 0.05)
+    workflow, sender = tenant.workflow(), Sender()
+    with committing(tenant.server) as group:
+        assert group.beat() == Beat(takes_changes=True)
+        with begun(group, sender, tenant, workflow):
+            until(lambda: group.beat().standing == frozenset([SubscriptionId(UUID(tenant.subscription_id))]))
+        sender.wait(0)
+        until(lambda: group.beat() == Beat(takes_changes=True))
+
+
+def test_its_beat_says_so_if_batches_that_stand_have_all_writing_threads(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_module, "STANDING_SECONDS", 0.05)
+    monkeypatch.setattr(group_module, "WRITERS", 1)
+    workflow, sender = tenant.workflow(), Sender()
+    with committing(tenant.server) as group, begun(group, sender, tenant, workflow):
+        until(lambda: group.beat().standing is None)
 
 
 def test_few_repositories_stay_open(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
