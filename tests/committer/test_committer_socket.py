@@ -188,7 +188,7 @@ def test_a_fault_of_the_committer_is_logged_there_and_told_by_name(tenant: Tenan
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a silence of less than a second count."""
+    """Shorten the silence that counts to less than a second."""
     monkeypatch.setattr(client, "SILENCE_SECONDS", 0.7)
     monkeypatch.setattr(client, "LOOK_SECONDS", 0.05)
 
