@@ -148,6 +148,7 @@ def create_app(
         responses={"4XX": _PROBLEM, "5XX": _PROBLEM, 422: _PROBLEM},
     )
     app.state.context = context
+    app.state.admission = admission
     app.state.health = vitals
     app.state.authenticator = authenticator
     app.state.refusals = refusals
