@@ -95,7 +95,7 @@ def gone_rows(server: Server, tenant: Tenant) -> int:
 
 @contextmanager
 def busy(clients: Clients, tenant: Tenant, workflow: Json, count: int) -> Iterator[list[socket.socket]]:
-    """Let clients save while the committer can't go on, until the block ends; it gets their connections."""
+    """Clients that save while the committer stands still; the block gets their connections."""
     path = tenant.at(workflow)
     caller, committer = tenant.ana, group(tenant.server)
     with held(tenant):
