@@ -135,5 +135,6 @@ SERVER_LOG: Log[ServerLogRow, ServerLogFilter] = Log(
     selected=lambda table: select(*(table.c[name] for name in _NAMES)),
     conditions={"status": _has_status},
     conversions={"ip_address": str},
+    indexed_alone=frozenset({"endpoint", "request_id", "user_id"}),
     none_is_all=True,
 )

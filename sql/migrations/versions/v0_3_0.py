@@ -7,7 +7,7 @@ from alembic import op
 revision = "0.3.0"
 down_revision = "0.2.0"
 
-SUBJECTS = ("occurrences", "quotas")
+SUBJECTS = ("occurrences", "quotas", "log_statistics")
 
 
 def upgrade() -> None:
