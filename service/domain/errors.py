@@ -7,7 +7,10 @@ AnnalsError
 │                       VersionNotFound, CommitNotFound, DeletionNotFound, HoldNotFound, JobNotFound,
 │                       RunNotFound, PlanNotFound, PathNotFound
 ├── MethodNotAllowed
-├── Malformed           MalformedJson, MalformedGitRequest
+├── Malformed           MalformedJson, MalformedGitRequest, MalformedRequest
+├── RequestLineTooLong
+├── HeadTooLarge
+├── TooSlow
 ├── Invalid
 ├── KeyReused
 ├── TooLarge            BodyTooLarge, DocumentTooLarge
@@ -252,6 +255,47 @@ class MalformedGitRequest(Malformed):
     """
 
     code = "malformed_git_request"
+
+
+class MalformedRequest(Malformed):
+    """The request can't be read as HTTP
+
+    Its head or the frame of its body breaks a rule of HTTP/1.1: for example, it names no Host or two, or its
+    Content-Length is no number. The connection is closed.
+    """
+
+    code = "malformed_request"
+
+
+class RequestLineTooLong(AnnalsError):
+    """The request line is too long
+
+    The head of a request, and so its first line with the path and the query, has at most 64 KiB. Ask for less
+    at once. The connection is closed.
+    """
+
+    code = "request_line_too_long"
+
+
+class HeadTooLarge(AnnalsError):
+    """The head of the request is too large
+
+    All headers of a request together, with its first line, have at most 64 KiB; so have the trailers of a
+    body. Nothing that Annals reads is longer: look for cookies or tokens that were not meant for it. The
+    connection is closed.
+    """
+
+    code = "head_too_large"
+
+
+class TooSlow(AnnalsError):
+    """The request came too slowly
+
+    A head has to be complete after 10 seconds. A body may pause for 30 seconds, and else comes at 1 KiB a
+    second or faster. Nothing was changed: send the request again. The connection is closed.
+    """
+
+    code = "too_slow"
 
 
 class Invalid(AnnalsError):

@@ -8,7 +8,7 @@ from fastapi import Request
 from pydantic import ValidationError
 
 from service.documents import strict_json
-from service.domain.errors import BodyTooLarge, Fault, Invalid, UnsupportedMedia
+from service.domain.errors import BodyTooLarge, Fault, Invalid, MalformedRequest, UnsupportedMedia
 from service.http.admission import in_thread, visit_of
 from service.http.requests import refuse_unfit_head
 from service.http.schemas.body import Body
@@ -18,6 +18,9 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 # waits for its tenant's bytes. Smaller ones do not: even 72 of them are less than one of the largest.
 PARSE_ASIDE_BYTES = 64 * 1024
 
+
+# Digits of any number of 64 bits; Python refuses to read thousands of digits.
+LONGEST_LENGTH = 20
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -71,6 +74,8 @@ def body_read_by(
 
 async def _read(request: Request, wanted: str) -> bytes:
     declared = request.headers.get("content-length", "0")
+    if len(declared) > LONGEST_LENGTH:
+        raise MalformedRequest(f"A Content-Length has at most {LONGEST_LENGTH} digits.")
     if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
         raise _too_large()
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -65,6 +65,11 @@ async def given_up(request: Request) -> Response:
     )
 
 
+async def unread(request: Request, error: AnnalsError) -> Response:
+    """Answer a request whose head could not be read, with the error of its connection."""
+    return await _problem(request, error)
+
+
 async def _problem(request: Request, error: AnnalsError) -> Response:
     # The server log reads the error from here.
     request.state.problem = error

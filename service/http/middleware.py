@@ -12,12 +12,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.domain.audit_policy import Depth
+from service.domain.errors import AnnalsError
 from service.domain.ids import mint
 from service.http import error_handlers
 from service.http.admission import Admission, Visit
 from service.http.audited_operations import attempted
 from service.http.auth import rate_limits
-from service.http.connections.guard import DISCONNECTED
+from service.http.connections.guard import DISCONNECTED, REFUSED
 from service.http.requests import header_text, log_of, origin_of
 from service.http.server_log.exchange import CLIENT_GONE, UNMATCHED, Exchange
 from service.runtime.clock import Clock, system_clock
@@ -97,7 +98,9 @@ class RequestMiddleware:
             await exchange.send(message)
 
         work = CancelScope()
-        gone: asyncio.Future[None] | None = scope.get("extensions", {}).get(DISCONNECTED)
+        extensions = scope.get("extensions", {})
+        gone: asyncio.Future[None] | None = extensions.get(DISCONNECTED)
+        unread: AnnalsError | None = extensions.get(REFUSED)
 
         def give_up(_: object) -> None:
             if exchange.status is None:
@@ -107,6 +110,10 @@ class RequestMiddleware:
             gone.add_done_callback(give_up)
         try:
             with work:
+                if unread is not None:
+                    refusal = await error_handlers.unread(request, unread)
+                    await refusal(scope, exchange.receive, send_with_id)
+                    return
                 if scope["path"] != _NEVER_WAITS:
                     await visit.arrive(request)
                 await self._app(scope, exchange.receive, send_with_id)

@@ -3,6 +3,7 @@
 import uvicorn
 
 from service.http.app import create_app
+from service.http.connections.limits import limits_of_this_process
 from service.http.connections.protocols import protocol_class
 from service.processes.children import Setup
 from service.runtime import garbage_collector
@@ -37,7 +38,7 @@ def run(setup: Setup) -> None:
     app = create_app(settings, database_url=setup.database_url, committer_socket=setup.committer_socket)
     config = uvicorn.Config(
         app,
-        http=protocol_class(),
+        http=protocol_class(limits_of_this_process()),
         ws="none",
         log_config=None,
         access_log=False,

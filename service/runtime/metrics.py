@@ -74,6 +74,11 @@ SERVER_LOG_WAITING = Gauge(
 SERVER_LOG_WAITING_BYTES = Gauge(
     "annals_server_log_waiting_bytes", "Bytes of the rows that wait", multiprocess_mode="livesum"
 )
+CONNECTIONS_ENDED = Counter(
+    "annals_connections_ended",
+    "Connections that Annals ended for their client's silence or number",
+    ["reason"],
+)
 UNRECORDED = Counter("annals_refusals_unrecorded", "Refusals that the audit log lacks")
 
 

@@ -1,38 +1,305 @@
 """The door: what a client may do to a connection before Annals ends it, whichever parser reads HTTP."""
 
-import asyncio
-import threading
+import json
+from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
-from starlette.types import Receive, Scope, Send
 
-from service.http.connections.guard import DISCONNECTED
+from service.http.connections.guard import Guard
+from service.http.connections.limits import MAX_HEAD_BYTES, Limits
 from service.http.connections.protocols import H11Connection, protocol_class
 from service.http.connections.quick import HttpToolsConnection
-from tests.support.doors import SECONDS, opened
+from tests.support.api import Server, Tenant
+from tests.support.doors import SECONDS, Client, Door
 
-both_parsers = pytest.mark.parametrize(
-    "protocol", [H11Connection, HttpToolsConnection], ids=["h11", "httptools"]
-)
-GET = b"GET / HTTP/1.1\r\nHost: annals\r\n\r\n"
+
+def get(path: str) -> bytes:
+    """Request without a body."""
+    return b"GET %s HTTP/1.1\r\nHost: annals\r\n\r\n" % path.encode()
+
+
+def post(path: str, size: int) -> bytes:
+    """Head of a request with a body."""
+    return b"POST %s HTTP/1.1\r\nHost: annals\r\nContent-Length: %d\r\n\r\n" % (path.encode(), size)
+
+
+GET = get("/")
+CHUNKED = b"POST / HTTP/1.1\r\nHost: annals\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.fixture(scope="module", params=[H11Connection, HttpToolsConnection], ids=["h11", "httptools"])
+def module_door(request: pytest.FixtureRequest) -> Iterator[Door]:
+    door = Door(request.param)
+    yield door
+    door.close()
+
+
+@pytest.fixture
+def door(module_door: Door) -> Iterator[Door]:
+    """The door, for one test with either parser."""
+    module_door.begin()
+    yield module_door
+    module_door.forget()
+
+
+def head_of(size: int) -> bytes:
+    """Head of a request, of so many bytes."""
+    begin, end = b"GET / HTTP/1.1\r\nHost: annals\r\nX-Long: ", b"\r\n\r\n"
+    return begin + b"a" * (size - len(begin) - len(end)) + end
+
+
+def is_refused(client: Client, status: int, code: str) -> bool:
+    """Tell if the answer refuses so, and the connection is closed after it."""
+    answered, body = client.answer()
+    return (answered, json.loads(body)["code"], client.is_closed()) == (status, code, True)
 
 
 def test_the_quick_parser_is_chosen_where_it_is_installed() -> None:
-    assert protocol_class() is HttpToolsConnection
+    assert issubclass(protocol_class(Limits()), HttpToolsConnection)
 
 
-@both_parsers
-def test_the_application_is_told_at_once_that_the_client_has_gone(protocol: type[asyncio.Protocol]) -> None:
-    began, told = threading.Event(), threading.Event()
+# -- heads ---------------------------------------------------------------------------------------------------
 
-    async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
-        began.set()
-        await scope["extensions"][DISCONNECTED]
-        told.set()
 
-    with opened(app, protocol) as door:
-        client = door.call(GET)
-        assert began.wait(SECONDS)
-        assert not told.is_set()
-        client.close()
-        assert told.wait(SECONDS)
+def test_a_head_of_64_kib_is_read(door: Door) -> None:
+    assert door.call(head_of(MAX_HEAD_BYTES)).answer() == (200, b"0")
+
+
+def test_a_head_of_one_byte_more_is_refused(door: Door) -> None:
+    assert is_refused(door.call(head_of(MAX_HEAD_BYTES + 1)), 431, "head_too_large")
+
+
+def test_a_request_line_past_64_kib_is_refused(door: Door) -> None:
+    client = door.call(b"GET /" + b"a" * MAX_HEAD_BYTES + b" HTTP/1.1\r\nHost: annals\r\n\r\n")
+    assert is_refused(client, 414, "request_line_too_long")
+
+
+def test_a_head_without_end_is_refused_and_its_rest_not_read(door: Door) -> None:
+    client = door.call(head_of(50_000_000))
+    assert client.answer()[0] == 431
+    assert client.is_closed()
+
+
+def test_a_head_that_comes_with_the_request_before_it_is_bounded_too(door: Door) -> None:
+    client = door.call(GET + head_of(2 * MAX_HEAD_BYTES))
+    assert client.answer() == (200, b"0")
+    assert is_refused(client, 431, "head_too_large")
+
+
+def test_the_trailers_of_a_body_are_bounded_too(door: Door) -> None:
+    client = door.call(CHUNKED + b"1\r\na\r\n0\r\n")
+    client.send(b"X-Long: " + b"a" * 4 * MAX_HEAD_BYTES)
+    assert is_refused(client, 431, "head_too_large")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: " + b"9" * 5_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost : a\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 \r\n\r\n",
+    ],
+    ids=["no host", "two hosts", "a length of 5,000 digits", "a blank in a name", "TLS"],
+)
+def test_a_head_that_is_no_http_is_malformed(door: Door, head: bytes) -> None:
+    assert is_refused(door.call(head), 400, "malformed_request")
+
+
+def test_a_body_that_is_no_http_is_malformed(door: Door) -> None:
+    assert is_refused(door.call(CHUNKED + b"1\r\na\r\nnonsense\r\n"), 400, "malformed_request")
+
+
+def test_requests_in_one_piece_are_all_answered(door: Door) -> None:
+    client = door.call(GET + post("/", 3) + b"abc" + GET)
+    assert [client.answer() for _ in range(3)] == [(200, b"0"), (200, b"3"), (200, b"0")]
+
+
+# -- silence -------------------------------------------------------------------------------------------------
+
+
+def test_a_client_that_sends_nothing_is_left_after_ten_seconds(door: Door) -> None:
+    client = door.call()
+    door.watch.move(5)
+    client.send(GET)
+    assert client.answer() == (200, b"0")
+    silent = door.call()
+    door.watch.move(11)
+    assert silent.is_closed()
+
+
+def test_a_head_that_is_not_complete_after_ten_seconds_is_refused(door: Door) -> None:
+    client = door.call(GET[:9])
+    door.watch.move(11)
+    assert is_refused(client, 408, "too_slow")
+
+
+def test_a_later_head_has_ten_seconds_from_its_first_byte(door: Door) -> None:
+    client = door.call(GET)
+    assert client.answer() == (200, b"0")
+    door.watch.move(20)
+    client.send(GET)
+    assert client.answer() == (200, b"0")
+    client.send(GET[:9])
+    door.watch.move(11)
+    assert is_refused(client, 408, "too_slow")
+
+
+def test_blank_lines_keep_no_connection(door: Door) -> None:
+    client = door.call(GET)
+    assert client.answer() == (200, b"0")
+    client.send(b"\r\n")
+    door.watch.move(11)
+    # The parser in Python takes no blank line at all.
+    assert client.answer()[0] in (400, 408)
+    assert client.is_closed()
+
+
+def test_a_head_that_begins_in_the_read_of_the_request_before_has_ten_seconds(door: Door) -> None:
+    client = door.call(GET + GET[:9])
+    assert client.answer() == (200, b"0")
+    door.watch.move(11)
+    assert is_refused(client, 408, "too_slow")
+
+
+def test_a_body_that_stops_is_refused(door: Door) -> None:
+    client = door.call(post("/", 1000) + b"a")
+    door.watch.move(15)
+    door.watch.move(20)
+    assert is_refused(client, 408, "too_slow")
+
+
+def test_a_body_that_comes_slowly_but_steadily_is_read(door: Door) -> None:
+    client = door.call(post("/", 8_000_000))
+    for _ in range(8):
+        door.watch.move(20)
+        client.send(b"a" * 25_000)
+        assert door.got.acquire(timeout=SECONDS)
+    client.send(b"a" * 7_800_000)
+    assert client.answer() == (200, b"8000000")
+
+
+def test_a_body_that_the_application_does_not_ask_for_may_wait(door: Door) -> None:
+    door.call(post("/never", 1_000_000) + b"a" * 100_000)
+    assert door.began.acquire(timeout=SECONDS)
+    door.watch.move(100)
+    assert not door.gone.acquire(timeout=0)
+
+
+def test_the_rest_of_a_refused_body_has_thirty_seconds(door: Door) -> None:
+    client = door.call(post("/unread", 1_000) + b"a")
+    assert client.answer() == (401, b"")
+    door.watch.move(15)
+    client.send(b"a")
+    door.watch.move(20)
+    assert client.is_closed()
+
+
+def test_after_the_rest_of_a_refused_body_comes_another_request(door: Door) -> None:
+    client = door.call(post("/unread", 1_000) + b"a")
+    assert client.answer() == (401, b"")
+    client.send(b"a" * 999 + GET)
+    assert client.answer() == (200, b"0")
+
+
+# -- answers -------------------------------------------------------------------------------------------------
+
+
+def test_the_application_is_told_at_once_that_the_client_has_gone(door: Door) -> None:
+    client = door.call(get("/never"))
+    assert door.began.acquire(timeout=SECONDS)
+    assert not door.gone.acquire(timeout=0)
+    client.close()
+    assert door.gone.acquire(timeout=SECONDS)
+
+
+def test_the_application_is_told_even_while_nothing_is_read(door: Door) -> None:
+    client = door.call(post("/never", 1_000_000) + b"a" * 100_000)
+    assert door.began.acquire(timeout=SECONDS)
+    client.close()
+    assert door.gone.acquire(timeout=SECONDS)
+
+
+def test_an_answer_that_is_not_read_ends_after_thirty_seconds(door: Door) -> None:
+    client = door.call(get("/endless"), buffer=4096)
+    client.read(1)
+    door.watch.settle()
+    door.watch.move(15)
+    assert not door.gone.acquire(timeout=0)
+    door.watch.move(20)
+    assert door.gone.acquire(timeout=SECONDS)
+
+
+def test_an_answer_that_is_read_slowly_but_steadily_goes_on(door: Door) -> None:
+    client = door.call(get("/endless"), buffer=4096)
+    for _ in range(8):
+        client.read(100_000)
+        door.watch.move(20)
+    assert not door.gone.acquire(timeout=0)
+
+
+# -- places --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [H11Connection, HttpToolsConnection])
+def test_a_full_process_ends_what_waits_longest_and_never_a_request(kind: type[Guard]) -> None:
+    door = Door(kind, connections=4)
+    try:
+        busy = door.call(get("/never"))
+        assert door.began.acquire(timeout=SECONDS)
+        first, second = door.call(), door.call()
+        assert second.call(GET) == (200, b"0")
+        stranger = door.call(GET, source="127.0.0.2")
+        assert stranger.answer() == (200, b"0")
+        another = door.call(GET)
+        assert first.is_closed()
+        assert [each.call(GET) for each in (second, stranger, another)] == [(200, b"0")] * 3
+        busy.close()
+        assert door.gone.acquire(timeout=SECONDS)
+    finally:
+        door.close()
+
+
+# -- the server itself ---------------------------------------------------------------------------------------
+
+
+def port_of(server: Server) -> int:
+    """Port of a server."""
+    return int(server.url.rpartition(":")[2])
+
+
+@pytest.mark.parametrize(
+    ("head", "status", "code"),
+    [
+        (head_of(MAX_HEAD_BYTES + 1), 431, "head_too_large"),
+        (b"GET /" + b"a" * MAX_HEAD_BYTES, 414, "request_line_too_long"),
+        (b"GET / HTTP/1.1\r\n\r\n", 400, "malformed_request"),
+    ],
+    ids=["head", "line", "no host"],
+)
+def test_a_refused_head_is_a_problem_and_a_row_of_the_server_log(
+    server: Server, head: bytes, status: int, code: str
+) -> None:
+    with closing(Client(port_of(server))) as client:
+        client.send(head)
+        answered, body = client.answer()
+        assert client.is_closed()
+    problem = json.loads(body)
+    assert (answered, problem["status"], problem["code"]) == (status, status, code)
+    server.flush_log()
+    (row,) = server.database.rows(
+        "SELECT response_status, host(ip_address), error_message FROM server_logs WHERE request_id = %s",
+        problem["request_id"],
+    )
+    assert row == (status, "127.0.0.1", f"{code}: {problem['detail']}")
+
+
+def test_a_length_that_python_can_not_read_is_malformed(tenant: Tenant) -> None:
+    begin = post(f"{tenant.path}/workspaces", 0).partition(b"Content-Length")[0]
+    length = b"Content-Length: " + b"0" * 5_000 + b"2\r\n\r\n{}"
+    with closing(Client(port_of(tenant.server))) as client:
+        client.send(begin + f"Authorization: Bearer {tenant.ana.key}\r\n".encode() + length)
+        answered, body = client.answer()
+    assert (answered, json.loads(body)["code"]) == (400, "malformed_request")

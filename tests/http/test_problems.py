@@ -216,8 +216,13 @@ def occurrences(tenant: Tenant) -> list[tuple[int, str, Json]]:
     return found
 
 
-# Only a broken or overloaded server answers with these, one with limits, or the refusal of a scheduled job.
+# Only a broken or overloaded server answers with these, one with limits, or the refusal of a scheduled job;
+# or the door, which has tests of its own.
 UNPROVOKED = {
+    "malformed_request",
+    "request_line_too_long",
+    "head_too_large",
+    "too_slow",
     "too_many_failed_logins",
     "key_rate_exceeded",
     "subscription_rate_exceeded",

@@ -21,6 +21,7 @@ import uvicorn
 from fastapi import FastAPI
 from psycopg import sql
 
+from service.http.connections.limits import limits_of_this_process
 from service.http.connections.protocols import protocol_class
 from service.usecases.context import Context
 from tests.support.databases import Database
@@ -103,7 +104,7 @@ def served(app: FastAPI, database: Database, clock: Clock) -> Iterator[Server]:
     """Run an application until the block ends."""
     config = uvicorn.Config(
         app,
-        http=protocol_class(),
+        http=protocol_class(limits_of_this_process()),
         ws="none",
         host="127.0.0.1",
         port=0,

@@ -17,6 +17,7 @@ import uvicorn
 from pygit2.enums import FileMode, RepositoryOpenFlag
 
 from service.http.app import create_app
+from service.http.connections.limits import limits_of_this_process
 from service.http.connections.protocols import protocol_class
 from service.processes.startup import make_folders
 from service.runtime import log_setup
@@ -218,7 +219,7 @@ def main() -> None:
     app = create_app(settings, database_url=handed["database_url"], clock=FileClock(Path(handed["clock"])))
     config = uvicorn.Config(
         app,
-        http=protocol_class(),
+        http=protocol_class(limits_of_this_process()),
         ws="none",
         host="127.0.0.1",
         port=0,
