@@ -19,6 +19,8 @@ MAX_OPERATIONS = 10_000
 # A patch may outweigh a small document, but not a large one: every operation repeats its path, so ten
 # thousand below one long key would make gigabytes.
 MAX_SMALL_PATCH_BYTES = 64 * 1024
+# Below this size a comparison takes less time than other threads wait for the interpreter anyway, 5 ms.
+_UNPAUSED_BYTES = 256 * 1024
 
 
 class Patch(NamedTuple):
@@ -41,9 +43,10 @@ def structural_patch(old: Any, new: Any) -> list[Operation]:
 def document_patch(old: bytes, new: bytes) -> list[Operation]:
     """Compute the operations between two JSON texts; the whole value is replaced if that is shorter."""
     after = orjson.loads(new)
-    operations = structural_patch(orjson.loads(old), after)
-    if len(orjson.dumps(operations)) <= len(new):
-        return operations
+    comparison = _PositionalComparison() if len(new) <= _UNPAUSED_BYTES else _PausingComparison(Steps())
+    comparison.compare(orjson.loads(old), after, "")
+    if len(orjson.dumps(comparison.operations)) <= len(new):
+        return comparison.operations
     return _whole(after)
 
 
@@ -149,12 +152,23 @@ class _PositionalComparison:
                 self._add({"op": "add", "path": f"{path}/{index}", "value": new[index]})
 
 
-class _SearchingComparison(_PositionalComparison):
-    """A comparison that looks for common items of lists, pauses for other threads, and stops a long patch."""
+class _PausingComparison(_PositionalComparison):
+    """A comparison that pauses for other threads."""
 
-    def __init__(self, steps: Steps, most_bytes: int) -> None:
+    def __init__(self, steps: Steps) -> None:
         super().__init__()
         self._steps = steps
+
+    def _same(self, old: Any, new: Any) -> bool:
+        self._steps.pause_after(1)
+        return super()._same(old, new)
+
+
+class _SearchingComparison(_PausingComparison):
+    """A comparison that looks for common items of lists, too, and stops a long patch."""
+
+    def __init__(self, steps: Steps, most_bytes: int) -> None:
+        super().__init__(steps)
         self._bytes_left = most_bytes
 
     def _add(self, operation: Operation) -> None:
@@ -163,10 +177,6 @@ class _SearchingComparison(_PositionalComparison):
         if len(self.operations) == MAX_OPERATIONS or self._bytes_left < 0:
             raise _TooLongError
         super()._add(operation)
-
-    def _same(self, old: Any, new: Any) -> bool:
-        self._steps.pause_after(1)
-        return super()._same(old, new)
 
     def _gaps(self, old: list[Any], new: list[Any], middle: _Gap) -> Iterable[_Gap]:
         old_from, new_from = middle.old_from, middle.new_from

@@ -20,9 +20,9 @@ T = TypeVar("T")
 MIN_BYTES = 100
 
 # The part of a long text that is searched, as a multiple of the part that is shown, since masking shortens
-# texts. No key or token is longer than _LONGEST_SECRET.
+# texts. No key or token is longer than LONGEST_SECRET.
 _READ_AHEAD = 4
-_LONGEST_SECRET = 16 * 1024
+LONGEST_SECRET = 16 * 1024
 
 # Members that tell if the value beside them is a secret: names of settings in lists, and paths of operations.
 _JUDGING = (*NAMING, "path")
@@ -88,7 +88,7 @@ def _read(value: Any, max_bytes: int) -> tuple[Any, int | None]:
 
     Only this part is searched for secrets, since a search of megabytes takes a second.
     """
-    limit = max_bytes + _READ_AHEAD * _LONGEST_SECRET
+    limit = max_bytes + _READ_AHEAD * LONGEST_SECRET
     size = len(_json(value))
     if size <= limit:
         return value, None
@@ -124,18 +124,18 @@ def _parts(values: list[T]) -> Iterator[list[T]]:
     return (values[at : at + _LOOKED_AT] for at in range(0, len(values), _LOOKED_AT))
 
 
-def bounded_text(text: str, max_bytes: int) -> str:
+def bounded_text(text: str, max_bytes: int, longest_secret: int = LONGEST_SECRET) -> str:
     """Mask a text; if it is too large in UTF-8, return its beginning and ` … [cut: <its size> bytes]`."""
     _check(max_bytes)
     text = clean_text(text)
-    read = _READ_AHEAD * max_bytes + _LONGEST_SECRET
+    read = _READ_AHEAD * max_bytes + longest_secret
     if len(text) <= read:
         found = masked_text(text)
         if len(found.encode()) <= max_bytes:
             return found
     else:
         # Only the part that can be shown is searched. Its end is left out, since it may be half a secret.
-        found = masked_text(text[:read])[:-_LONGEST_SECRET]
+        found = masked_text(text[:read])[:-longest_secret]
     marker = f" … [cut: {len(text.encode())} bytes]"
     return found.encode()[: max_bytes - len(marker.encode())].decode(errors="ignore") + marker
 
@@ -183,7 +183,7 @@ def _cut(kept: Any, read: Any, max_bytes: int, size: int | None) -> Any:
     text = _json(kept)
     if size is not None:
         # The end is left out, since it may be half a secret.
-        text = text[:-_LONGEST_SECRET]
+        text = text[:-LONGEST_SECRET]
     elif len(text) <= max_bytes:
         return kept
     else:

@@ -165,7 +165,7 @@ def _small_edits() -> Iterator[bytes]:
 
 
 def _events() -> bytes:
-    event = {"action": "EXECUTE", "resource_type": "workflow", "details": {"text": "x" * 4_000}}
+    event = {"action": "EXECUTE", "resource_type": "workflow", "new_values": {"text": "x" * 4_000}}
     return orjson.dumps([event] * _EVENTS)
 
 
