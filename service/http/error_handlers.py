@@ -1,5 +1,6 @@
 """Answer errors as problems; an error that is an audit event is recorded before the answer is sent."""
 
+import asyncio
 from typing import Literal
 
 import structlog
@@ -28,6 +29,7 @@ from service.domain.errors import (
     Unauthenticated,
 )
 from service.http import problems
+from service.http.admission import visit_of
 from service.http.audited_operations import AttemptedOperation, attempted
 from service.http.refusals import Refusal, RefusalRecorder
 from service.http.requests import context_of, log_of, origin_of
@@ -76,7 +78,14 @@ async def _problem(request: Request, error: AnnalsError) -> Response:
     refusal = _refusal(request, error)
     if refusal is not None:
         refusals: RefusalRecorder = request.app.state.refusals
-        await refusals.record(refusal)
+        answer_at: float | None = getattr(request.state, "answer_at", None)
+        if answer_at is None:
+            await refusals.record(refusal)
+        else:
+            # The answer to a failed login waits for its time, not for the record: see FAILED_LOGIN_SECONDS.
+            refusals.begin(refusal)
+            visit_of(request).leave()
+            await asyncio.sleep(answer_at - asyncio.get_running_loop().time())
     is_git = request.url.path.startswith("/git/")
     return problems.answer(error, request.state.request_id, basic_realm=is_git)
 

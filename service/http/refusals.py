@@ -35,8 +35,6 @@ log = structlog.get_logger(__name__)
 MAX_WAITING = 1_000
 # The longest time that an answer waits for its record.
 WAIT_SECONDS = 2.0
-
-
 # The time between two looks for windows of repeats that have ended.
 SWEEP_SECONDS = 1.0
 # So many rows of repeats are written together, so that the first row of another refusal waits for no more.
@@ -108,7 +106,14 @@ class RefusalRecorder:
         self._rows: Coalescer[AuditRow, None] = Coalescer("refusals", self._write)
         self._repeats: Repeats[AuditRow] = Repeats(clock)
         self._sweeping: asyncio.Task[None] | None = None
+        self._begun: set[asyncio.Task[None]] = set()
         self._closing = asyncio.Event()
+
+    def begin(self, refusal: Refusal) -> None:
+        """Record a refusal without being waited for."""
+        task = asyncio.create_task(self.record(refusal))
+        self._begun.add(task)
+        task.add_done_callback(self._begun.discard)
 
     async def record(self, refusal: Refusal) -> None:
         """Write the row of a refusal, or count a repeat.
@@ -132,6 +137,7 @@ class RefusalRecorder:
     async def close(self) -> None:
         """Write the rows that wait and the repeats that are counted, and end the thread."""
         self._closing.set()
+        await asyncio.gather(*self._begun)
         if self._sweeping is not None:
             await self._sweeping
         await self._write_repeats(also_open=True, together=MAX_WAITING)

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.api import Caller, Json, Tenant, ok, pointers, refused
 from tests.support.events import events
+from tests.support.waiting import until
 
 LOGS = ("audit_logs", "execution_logs", "node_execution_logs", "server_logs", "data_change_history")
 
@@ -123,10 +124,9 @@ def test_13_an_event_of_somebody_unknown_is_kept(tenant: Tenant) -> None:
     stranger = Caller(tenant.server, f"annals_{'0' * 32}_x", "", "")
     response = stranger.delete(f"{tenant.path}/users/x", headers={"x-request-id": "fault-13"})
     refused(response, 401, "unauthenticated")
-    row = tenant.server.database.rows(
-        "SELECT user_id, username, status FROM audit_logs WHERE request_id = 'fault-13'"
-    )
-    assert row == [(None, None, "unauthorized")]
+    query = "SELECT user_id, username, status FROM audit_logs WHERE request_id = 'fault-13'"
+    # A failed login does not wait for its row.
+    until(lambda: tenant.server.database.rows(query) == [(None, None, "unauthorized")])
 
 
 def test_14_objects_are_stored_as_objects(tenant: Tenant) -> None:

@@ -5,11 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
-from time import monotonic, sleep
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
 import httpx
+import psycopg
 import pytest
 
 from service.http import routes
@@ -19,6 +19,7 @@ from tests.support.audited_calls import CALLS
 from tests.support.databases import Cluster
 from tests.support.events import audit_refused
 from tests.support.serving import serving
+from tests.support.waiting import until
 
 
 def endpoints() -> dict[str, Callable[..., Any]]:
@@ -55,15 +56,18 @@ Try = Callable[[Tenant, dict[str, str]], Any]
 def rows(server: Server, request_id: str) -> list[Json]:
     """Rows that a request left, without its caller's login."""
     found = server.database.rows(
-        "SELECT to_jsonb(a) FROM audit_logs a WHERE request_id = %s AND action <> 'LOGIN'", request_id
+        "SELECT to_jsonb(a) FROM audit_logs a"
+        " WHERE request_id = %s AND (action <> 'LOGIN' OR status <> 'success')",
+        request_id,
     )
     return [row for (row,) in found]
 
 
-def left(server: Server, tenant: Tenant, attempt: Try) -> list[Json]:
-    """Rows that an attempt leaves."""
+def left(server: Server, tenant: Tenant, attempt: Try, number: int = 0) -> list[Json]:
+    """Rows that an attempt leaves, once there are so many: failed logins do not wait for theirs."""
     request_id = f"refused-{uuid4()}"
     attempt(tenant, {"x-request-id": request_id, "user-agent": "the tests", **server.another_address()})
+    until(lambda: len(rows(server, request_id)) >= number)
     return rows(server, request_id)
 
 
@@ -152,7 +156,7 @@ FAILED: dict[str, tuple[Try, Json]] = {
 @pytest.mark.parametrize("what", FAILED)
 def test_a_refusal_says_who_tried_what(tenant: Tenant, what: str) -> None:
     attempt, expected = FAILED[what]
-    [row] = left(tenant.server, tenant, attempt)
+    [row] = left(tenant.server, tenant, attempt, 1)
     assert row | expected == row
     assert row["user_agent"] == "the tests"
     assert row["ip_address"].startswith("10.")
@@ -177,8 +181,12 @@ def test_an_expired_key_is_its_users(tenant: Tenant) -> None:
     made = ok(tenant.ana.post(f"{tenant.path}/api-keys", key), 201)
     expired = Caller(tenant.server, made["api_key"], tenant.ben.user_id, "ben")
     with tenant.server.clock.moved(days=2):
-        refused(expired.get(tenant.path, headers={"x-request-id": "expired"}), 401, "unauthenticated")
-    [row] = rows(tenant.server, "expired")
+        [row] = left(
+            tenant.server,
+            tenant,
+            lambda _, headers: refused(expired.get(tenant.path, headers=headers), 401, "unauthenticated"),
+            1,
+        )
     assert (row["user_id"], row["subscription_id"]) == (tenant.ben.user_id, tenant.subscription_id)
     assert row["status"] == "unauthorized"
 
@@ -187,8 +195,13 @@ def test_a_wrong_secret_for_a_known_key_is_a_failed_login_of_this_key(tenant: Te
     assert tenant.ben.key is not None
     key_id = UUID(tenant.ben.key.split("_")[1])
     guesser = Caller(tenant.server, f"annals_{key_id.hex}_guessed")
-    known = refused(guesser.get(tenant.path, headers={"x-request-id": "guess"}), 401, "unauthenticated")
-    [event] = tenant.aud.pages(f"{tenant.path}/audit-logs", request_id="guess")
+    [event] = left(
+        tenant.server,
+        tenant,
+        lambda _, headers: refused(guesser.get(tenant.path, headers=headers), 401, "unauthenticated"),
+        1,
+    )
+    assert tenant.aud.pages(f"{tenant.path}/audit-logs", request_id=event["request_id"])
     assert (event["action"], event["resource_type"], event["resource_id"]) == (
         "LOGIN",
         "api_key",
@@ -196,6 +209,7 @@ def test_a_wrong_secret_for_a_known_key_is_a_failed_login_of_this_key(tenant: Te
     )
     assert (event["status"], event["user_id"], event["username"]) == ("unauthorized", None, None)
     assert event["api_endpoint"] == tenant.path
+    known = refused(guesser.get(tenant.path), 401, "unauthenticated")
     # The guesser is told nothing that it would not be told of an unknown key.
     unknown = refused(keyless(tenant).get(tenant.path), 401, "unauthenticated")
     assert unknown | {"request_id": ""} == known | {"request_id": ""}
@@ -251,14 +265,15 @@ def test_of_many_that_are_refused_at_once_each_that_differs_has_its_row(tenant: 
 
 def written(server: Server, name: str, value: str) -> list[Json]:
     """Rows of refusals in which a field has this value, oldest first, once one of them is that of repeats."""
-    deadline = monotonic() + 20
-    query = "SELECT to_jsonb(a) FROM audit_logs a WHERE status <> 'success' ORDER BY created_at"
-    while True:
-        found = [row for (row,) in server.database.rows(query) if row[name] == value]
-        if any(row["occurrences"] > 1 for row in found):
-            return found
-        assert monotonic() < deadline, found
-        sleep(0.05)
+    query: LiteralString = (
+        "SELECT to_jsonb(a) FROM audit_logs a WHERE status <> 'success' ORDER BY created_at"
+    )
+
+    def found() -> list[Json]:
+        return [row for (row,) in server.database.rows(query) if row[name] == value]
+
+    until(lambda: any(row["occurrences"] > 1 for row in found()))
+    return found()
 
 
 def test_repeats_of_a_refusal_are_one_row_when_their_minute_is_over(lone: Tenant) -> None:
@@ -285,6 +300,29 @@ def test_statistics_count_every_occurrence(lone: Tenant) -> None:
         query = {"status": "unauthorized", "bucket": "1d"}
         found = ok(lone.aud.get(f"{lone.path}/audit-logs/stats", params=query))
     assert sum(item["count"] for item in found["buckets"]) == 5
+
+
+def test_the_duration_of_a_failed_login_tells_nothing_about_the_key(
+    lone: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert lone.ben.key is not None
+    known = f"annals_{lone.ben.key.split('_')[1]}_guessed"
+    address = lone.server.another_address()
+    # A row that has to be written is not waited for, nor is the answer without one any sooner.
+    monkeypatch.setattr("service.http.refusals.WAIT_SECONDS", 60)
+    monkeypatch.setattr("service.http.auth.headers.FAILED_LOGIN_SECONDS", 0.2)
+    with psycopg.connect(lone.server.database.url) as blocker:
+        blocker.execute("LOCK TABLE audit_logs IN SHARE MODE")
+        for key in (f"annals_{uuid4().hex}_x", known) * 3:
+            answer = Caller(lone.server, key).get(lone.path, headers=address)
+            refused(answer, 401, "unauthenticated")
+            assert answer.elapsed.total_seconds() >= 0.2
+        assert (
+            lone.server.database.rows("SELECT 1 FROM audit_logs WHERE ip_address = %s", *address.values())
+            == []
+        )
+    with lone.server.clock.moved(seconds=61):
+        assert len(written(lone.server, "ip_address", address["x-forwarded-for"])) >= 3
 
 
 def test_guesses_at_a_known_key_are_two_rows_of_its_subscription(lone: Tenant) -> None:

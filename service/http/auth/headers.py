@@ -1,5 +1,6 @@
 """Read the API key in the headers of a request."""
 
+import asyncio
 import base64
 import binascii
 import hmac
@@ -11,6 +12,9 @@ from service.domain.errors import Unauthenticated
 from service.http.auth.rate_limits import RateLimits
 from service.http.requests import context_of, origin_of
 from service.usecases.authentication import Authenticator
+
+# A failed login is answered after this time, whatever it took: the duration would else tell which keys exist.
+FAILED_LOGIN_SECONDS = 0.1
 
 
 async def caller_of(request: Request) -> Caller:
@@ -26,9 +30,11 @@ async def caller_of(request: Request) -> Caller:
     authenticator: Authenticator = request.app.state.authenticator
     rate_limits: RateLimits = request.app.state.rate_limits
     origin = origin_of(request)
+    began = asyncio.get_running_loop().time()
     try:
         caller = await authenticator.authenticate(key, origin)
     except Unauthenticated as refused:
+        request.state.answer_at = began + FAILED_LOGIN_SECONDS
         rate_limits.count_failed_login(request, origin, refused)
         raise
     request.state.caller = caller
@@ -37,14 +43,20 @@ async def caller_of(request: Request) -> Caller:
 
 
 def require_metrics_key(request: Request) -> None:
-    """Raise Unauthenticated if the metrics have a key, and the request has another or none."""
+    """Raise Unauthenticated, or TooManyFailedLogins, if the metrics have a key and the request has not."""
     wanted = context_of(request).settings.metrics_key
     if wanted is None:
         return
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     sent = _as_sent(given.strip()).encode("utf-8", "surrogateescape")
     if scheme.lower() != "bearer" or not hmac.compare_digest(sent, wanted.get_secret_value().encode()):
-        raise Unauthenticated("Send the key of the metrics: `Authorization: Bearer <ANNALS_METRICS_KEY>`.")
+        refused = Unauthenticated(
+            "Send the key of the metrics: `Authorization: Bearer <ANNALS_METRICS_KEY>`."
+        )
+        if given:
+            rate_limits: RateLimits = request.app.state.rate_limits
+            rate_limits.count_failed_login(request, origin_of(request), refused)
+        raise refused
 
 
 def _as_sent(header: str) -> str:
