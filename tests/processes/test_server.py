@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -18,6 +19,7 @@ from tests.support import pkt_lines
 from tests.support.process_table import children, lives, starters
 from tests.support.running_server import OPERATOR_KEY, SCHEDULER, WORKER, Server, failed_start, running
 from tests.support.standing_server import Tenant
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.embedded
 KILLS = int(os.environ.get("ANNALS_TEST_KILLS", "8"))
@@ -48,6 +50,22 @@ def test_the_first_start_prints_the_key_once_and_commands_that_work(tmp_path: Pa
         (tmp_path / "again").mkdir()
         again = pasted(server, "git clone", tmp_path / "again")
         assert again.returncode == 0, again.stderr
+
+
+def test_an_interrupt_before_anything_was_started_ends_it_without_a_word(tmp_path: Path) -> None:
+    program = "from service.cli.entry import run; run()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, "serve", "--data-dir", tmp_path / "data"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    # It imports its modules.
+    maps = Path(f"/proc/{process.pid}/maps")
+    until(lambda: "pydantic_core" in maps.read_text())
+    process.send_signal(signal.SIGINT)
+    assert process.communicate() == (b"", b"")
+    assert process.returncode == -signal.SIGINT
+    assert not (tmp_path / "data").exists()
 
 
 def test_the_key_of_the_first_start_opens_the_door_for_the_operator(tmp_path: Path) -> None:
