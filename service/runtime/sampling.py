@@ -7,8 +7,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from service.runtime import metrics
 from sql.database import Database
+
+log = structlog.get_logger(__name__)
 
 SECONDS: Final = 2.0
 _PAGE: Final = resource.getpagesize()
@@ -40,7 +44,14 @@ class Sampler:
         self._thread.join()
 
     def sample(self) -> None:
-        """Sample now."""
+        """Sample now; what can't be read keeps its last value."""
+        try:
+            self._read()
+        except OSError as error:
+            # Where no file handle is left, say, the process has to go on without its figures.
+            log.warning("this process could not be sampled", error=str(error))
+
+    def _read(self) -> None:
         name = self._process
         pages = (_SELF / "statm").read_text().split()[1]
         metrics.PROCESS_MEMORY.labels(name).set(int(pages) * _PAGE)

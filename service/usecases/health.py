@@ -25,7 +25,7 @@ from service.usecases.maintenance import scheduled_jobs
 from service.usecases.maintenance.scheduled_jobs import ScheduledJobStatus
 from service.usecases.maintenance.table import SCHEDULED_JOBS
 from sql.database import PLATFORM, Database
-from sql.errors import DatabaseError, DiskFull
+from sql.errors import DiskFull
 from sql.queries import repositories, schema
 from sql.queries.repositories import Sizes
 from sql.queries.schema import DatabaseState
@@ -182,6 +182,9 @@ class Health:
     def _file_checks(self, asked: Future[_Files]) -> tuple[dict[str, Check], list[str]]:
         if not asked.done():
             return {"repositories": Check(ok=False, detail=_silence(self._files))}, []
+        if (error := asked.exception()) is not None:
+            log.warning("the files could not be looked at", error=str(error))
+            return {"repositories": Check(ok=False, detail="could not be looked at")}, []
         found = asked.result()
         checks = {"repositories": found.repositories}
         warnings = []
@@ -213,7 +216,7 @@ def _within(part: Future[T], seconds: float) -> T | None:
     """Wait for a part; None if it does not answer in time, or not at all."""
     try:
         return part.result(max(0.0, seconds))
-    except (TimeoutError, DatabaseError):
+    except Exception:  # noqa: BLE001 - whatever it is, the check of that part tells it
         return None
 
 

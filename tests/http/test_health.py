@@ -1,6 +1,7 @@
 """Readiness and metrics: true, quick whatever hangs, and closed to strangers if the operator wants that."""
 
 import asyncio
+import errno
 import re
 import socket
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 from service.domain import ids
 from service.http.app import create_app
 from service.processes.startup import make_folders
+from service.runtime.sampling import Sampler
 from service.runtime.settings import load
 from service.usecases import health
 from service.usecases.health import Health
@@ -118,6 +120,28 @@ def test_readiness_names_a_database_that_hangs_and_for_how_long(
     assert "annals_job_failed" not in text
     assert "annals_disk_free_bytes" in text
     assert "annals_build_info" in text
+
+
+def test_readiness_and_metrics_answer_where_a_schedule_can_not_be_read(watched: Server) -> None:
+    with watched.database.connection() as connection:
+        connection.execute(
+            "INSERT INTO job_schedules (job, time_zone, is_paused, changed_at, changed_by)"
+            " VALUES ('upkeep', 'Nowhere/Land', false, now(), 'operator')"
+        )
+    try:
+        with watched.clock.moved(seconds=2):
+            assert watched.http.get("/readyz").status_code == 503
+            metrics_of(watched)
+    finally:
+        with watched.database.connection() as connection:
+            connection.execute("DELETE FROM job_schedules")
+
+
+def test_a_process_that_can_not_be_sampled_goes_on() -> None:
+    def fail() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    Sampler("test", {}, fail).sample()
 
 
 def test_readiness_names_a_folder_that_is_gone(watched: Server, tmp_path: Path) -> None:
