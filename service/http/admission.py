@@ -24,7 +24,7 @@ from service.domain.callers import Caller
 from service.domain.ids import SubscriptionId
 from service.http.requests import address_of, network_of
 from service.runtime.fair_places import FairPlaces
-from service.runtime.metrics import ADMISSION_WAIT
+from service.runtime.metrics import ADMISSION_HELD, ADMISSION_WAIT, ADMISSION_WAITING
 
 # Beside others, an address or tenant has so many requests under way, and alone eight times as many. With
 # more, those of one delay those of another; a batch of the committer takes 64 at most.
@@ -56,6 +56,18 @@ class Admission:
         self.requests = FairPlaces(ALONE + EACH, each=EACH)
         self.threads = FairPlaces(threads + THREADS_EACH, each=THREADS_EACH)
         self.bytes = FairPlaces(BYTES, each=BYTES_EACH)
+        self._by_name = {
+            "address": self.addresses,
+            "request": self.requests,
+            "thread": self.threads,
+            "bytes": self.bytes,
+        }
+
+    def sample(self) -> None:
+        """Set the gauges; any thread may call this."""
+        for name, places in self._by_name.items():
+            ADMISSION_HELD.labels(name).set(places.held)
+            ADMISSION_WAITING.labels(name).set(places.waiting)
 
 
 class Visit:

@@ -115,7 +115,7 @@ def create_app(
         diffs=FairThreads(DIFF_THREADS, each=1),
     )
 
-    sampler = Sampler("api", {"requests": database}, server_log.sample)
+    sampler = Sampler("api", {"requests": database}, server_log.sample, admission.sample)
     vitals = Health(context, database_url, sample=sampler.sample)
 
     @asynccontextmanager

@@ -44,8 +44,8 @@ class FairPlaces:
 
     @property
     def waiting(self) -> int:
-        """The number of callers that wait for places."""
-        return sum(map(len, self._waiting.values()))
+        """The number of callers that wait for places; any thread may ask."""
+        return sum(map(len, list(self._waiting.values())))
 
     @asynccontextmanager
     async def place(self, key: Hashable, size: int = 1) -> AsyncIterator[None]:

@@ -38,6 +38,18 @@ ADMISSION_WAIT = Histogram(
     "Time that requests waited for their turn, of those that had to",
     ["place"],
 )
+ADMISSION_HELD = Gauge(
+    "annals_admission_held",
+    "Places, or bytes of bodies, that requests have",
+    ["place"],
+    multiprocess_mode="livesum",
+)
+ADMISSION_WAITING = Gauge(
+    "annals_admission_waiting",
+    "Requests that wait for a place or for bytes",
+    ["place"],
+    multiprocess_mode="livesum",
+)
 CLONES = Counter("annals_git_requests", "Clones and fetches served", ["action"])
 # The label `pid` comes from prometheus_client.
 PROCESS_MEMORY = Gauge(

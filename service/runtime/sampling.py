@@ -25,9 +25,7 @@ class Sampler:
     `further` samples what else the process holds.
     """
 
-    def __init__(
-        self, process: str, pools: Mapping[str, Database], further: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, process: str, pools: Mapping[str, Database], *further: Callable[[], None]) -> None:
         self._process = process
         self._pools = pools
         self._further = further
@@ -63,7 +61,8 @@ class Sampler:
             used, opened, most = database.connections()
             for state, number in (("in use", used), ("open", opened), ("at most", most)):
                 metrics.CONNECTIONS.labels(name, pool, state).set(number)
-        self._further()
+        for each in self._further:
+            each()
 
     def _run(self) -> None:
         while not self._stop.is_set():
