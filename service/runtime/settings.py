@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     workers: Annotated[int, Field(ge=1, le=64)] = Field(default=1, description="API processes")
     threads: Annotated[int, Field(ge=2, le=100)] = Field(
         default=6,
-        description="threads of an API process that one subscription alone may fill; four more are for others",
+        description="threads of an API process that one subscription alone may have; others find four more",
     )
     failed_logins: Rate = Field(
         default="10/minute",
