@@ -235,7 +235,7 @@ def note_size(tx: Transaction, subscription_id: UUID, *, packs: int, size: int, 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """The number of repositories, their packs and bytes as upkeep measured them, and the largest's bytes."""
+    """The number of repositories, of packs as upkeep counted them, of bytes, and the bytes of the largest."""
 
     repositories: int
     packs: int

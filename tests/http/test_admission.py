@@ -1,6 +1,8 @@
 """Admission: shares of addresses and tenants, bytes of bodies, and what a client that goes leaves behind."""
 
+import gzip
 import socket
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 
@@ -14,6 +16,7 @@ from service.http.bodies import MAX_BODY_BYTES
 from service.runtime import fair_places
 from tests.support.api import Caller, Json, Server, Tenant, ok
 from tests.support.group_commits import held, until_taken
+from tests.support.pkt_lines import FLUSH, line, upload_pack
 from tests.support.waiting import until
 
 BLOCKED_SECONDS = 20
@@ -184,6 +187,32 @@ def test_of_large_bodies_no_more_is_read_than_the_bytes_of_their_tenant(
         each.close()
     # The clients have gone: nothing is held for them.
     until(lambda: places.held == 0 and places.waiting == 0)
+
+
+def test_a_fetch_that_waits_for_its_turn_holds_no_bytes(
+    server: Server, tenant: Tenant, clients: Clients
+) -> None:
+    tenant.workflow()
+    key, body = tenant.subscription_id, gzip.compress(line(f"want {tenant.main()}\n") + FLUSH)
+    transfers = server.app.state.upload_pack._transfers
+    taken = 0
+    while transfers.take_at_once(key):
+        taken += 1
+    secret = b64encode(f"git:{tenant.vera.key}".encode()).decode()
+    head = [
+        f"POST {upload_pack(tenant)} HTTP/1.1",
+        "Host: annals",
+        f"Authorization: Basic {secret}",
+        "Content-Encoding: gzip",
+        f"Content-Length: {len(body)}",
+    ]
+    waiting = clients.send("\n".join(head), body)
+    until(lambda: transfers.waiting == 1)
+    assert admission(server).bytes.held == 0
+    waiting.close()
+    until(lambda: transfers.waiting == 0)
+    for _ in range(taken):
+        transfers.release(key)
 
 
 def test_a_change_is_not_begun_for_a_client_that_has_gone(

@@ -116,7 +116,11 @@ async def _body(request: Request) -> tuple[bytes, Negotiation]:
         rest: bytes | None = received
         while rest is not None:
             rest = await in_thread(request, body.read, rest)
-    return body.result()
+    found = body.result()
+    if len(found[0]) <= _PIECE_BYTES:
+        # A compressed body has any size until it is read; a small one may wait for its turn for a minute.
+        visit_of(request).leave()
+    return found
 
 
 async def _gathered(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
