@@ -302,8 +302,9 @@ class Invalid(AnnalsError):
     """The input does not hold what it must
 
     The request can be read but breaks a rule; `errors` lists each fault with a JSON pointer into the body,
-    or the name of a query parameter. Documents are at most 64 levels deep, integers fit 64 bits, doubles are
-    finite, strings are valid Unicode without NUL, and the keys of an object are unique.
+    or the name of a query parameter. A body is at most 64 levels deep and holds at most 100,000 values,
+    integers fit 64 bits, doubles are finite, strings are valid Unicode without NUL, and the keys of an object
+    are unique.
     """
 
     code = "invalid"
@@ -335,9 +336,8 @@ class BodyTooLarge(TooLarge):
 class DocumentTooLarge(TooLarge):
     """The document is larger than can be stored
 
-    The body is within its limit, but the document can't be stored. Its canonical, indented form is far
-    larger than the body, as with long lists many levels deep, or is more than a JSONB value may hold. Keep
-    long lists nearer to the root.
+    The body is within its limit, but the document is more than a JSONB value of the database may hold. Split
+    the document.
     """
 
     code = "document_too_large"

@@ -6,6 +6,7 @@ nothing else of the supervisor: no descriptor, no signal handler, no session.
 
 import gc
 import os
+import resource
 import select
 import signal
 import socket
@@ -180,6 +181,19 @@ class Children:
         for child in self._running:
             child.wait(deadline)
         self._running = []
+
+
+def allow_files() -> None:
+    """Raise the limit of open files, of this process and of those that it starts, to the highest allowed.
+
+    The usual limit is 1,024 unless a program asks: so many silent connections would shut everybody out.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError) as error:
+        # A sandbox may forbid it. The number of connections follows what is allowed.
+        log.warning("the limit of open files could not be raised", error=str(error))
 
 
 def wait_for_any(descriptors: Iterable[int], seconds: float) -> None:

@@ -22,7 +22,7 @@ from types import FrameType
 import structlog
 
 from service.processes import api_worker, committer, scheduler
-from service.processes.children import Child, Children, Program, Setup, wait_for_any
+from service.processes.children import Child, Children, Program, Setup, allow_files, wait_for_any
 from service.processes.startup import PreparedDatabase, StartupError, prepared_database
 from service.runtime.clock import system_clock
 from service.runtime.settings import Settings
@@ -77,6 +77,7 @@ class Supervisor:
         """
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
+        allow_files()
         with suppress(KeyboardInterrupt), ExitStack() as stack:
             listener = stack.enter_context(_listener(self._settings.host, self._settings.port))
             database = stack.enter_context(prepared_database(self._settings, self._progress))

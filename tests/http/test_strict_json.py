@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from service.documents import strict_json
-from service.domain.errors import AnnalsError
+from service.domain.errors import AnnalsError, Invalid
 
 ODD_NUMBERS = st.sampled_from(
     [
@@ -109,12 +109,35 @@ def test_what_json_writes_is_read_as_it_was(value: Any) -> None:
         assert json.dumps(strict_json.parse(raw)) == json.dumps(value)
 
 
-@pytest.mark.parametrize("numbers", [400_000, 600_000])
-def test_about_the_size_up_to_which_it_is_quick_nothing_changes(numbers: int) -> None:
-    raw = b'{"a": [' + b",".join([b"1"] * numbers) + b"]}"
-    might_unfold = len(raw) + numbers * 2 * strict_json.INDENT * strict_json.MAX_DEPTH // 2
-    assert (might_unfold > strict_json.MAX_PLAIN_BYTES) is (numbers > 500_000)
-    check_agreement(raw)
+MANY = strict_json.MAX_VALUES - 1
+FULL = {
+    "items": b"[" + b",".join([b"1"] * MANY) + b"]",
+    "empty containers": b"[" + b",".join([b"[]", b"{}"] * (MANY // 2) + [b"0"]) + b"]",
+    "members": b"{" + b",".join(b'"%d":0' % n for n in range(MANY)) + b"}",
+    "strings": b"[" + b" , ".join([rb'"[,{\",\\"'] * MANY) + b"]",
+    "containers": b"[" + b",".join([b'{"a":{"b":1}}'] * (MANY // 3)) + b"]",
+}
+
+
+@pytest.mark.parametrize("raw", FULL.values(), ids=FULL)
+def test_a_text_has_100_000_values_and_no_more(raw: bytes) -> None:
+    assert orjson.dumps(strict_json.parse(raw)) == orjson.dumps(json.loads(raw))
+    with pytest.raises(Invalid) as refusal:
+        strict_json.parse(b"[0," + raw + b"]")
+    assert refusal.value.faults[0].detail == "the document has more than 100,000 values"
+
+
+def test_the_first_value_too_many_is_named() -> None:
+    raw = b'{"a":{"b\\"":[[],{"c":[' + b",".join([b"1"] * 200_000) + b"]}]}}"
+    with pytest.raises(Invalid) as refusal:
+        strict_json.parse(raw)
+    # Seven values come before the numbers.
+    assert [fault.pointer for fault in refusal.value.faults] == ['/a/b\\"/1/c/99994']
+
+
+def test_commas_and_brackets_in_a_string_are_no_values() -> None:
+    text = "[,{" * 1_000_000
+    assert strict_json.parse(json.dumps({"a": text}).encode()) == {"a": text}
 
 
 def test_most_texts_are_read_the_quick_way() -> None:

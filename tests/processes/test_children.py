@@ -44,6 +44,10 @@ def test_no_process_mints_the_ids_of_another(tmp_path: Path) -> None:
     assert len({each[19:] for each in minted}) == 203
 
 
+def test_processes_may_open_as_many_files_as_the_system_allows(tmp_path: Path) -> None:
+    assert forks("files", tmp_path)[0] == [False, True, True]
+
+
 def test_one_that_hangs_is_killed_and_its_successor_learns_so(tmp_path: Path) -> None:
     found, _ = forks("hangs", tmp_path)
     assert found == {"lives": [False, True, True], "told": "it did not beat for 1.5 s and was killed"}

@@ -6,6 +6,7 @@ program is a process of its own, since pytest has threads.
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from typing import Any
 
 from service.domain.ids import mint
 from service.processes import committer
-from service.processes.children import Child, Children, Program, Setup
+from service.processes.children import Child, Children, Program, Setup, allow_files
 from service.runtime.lifeline import Lifeline
 from service.runtime.settings import load
 from tests.support.process_table import descriptors, lives, name_of
@@ -218,6 +219,21 @@ def ids(folder: Path) -> list[str]:
     for started in [child(folder, mints) for _ in range(2)]:
         assert ended(started) == 0
     return made + [each for file in folder.glob("ids-*") for each in file.read_text().split()]
+
+
+def files(folder: Path) -> list[bool]:
+    """Return if the limit of open files is the highest allowed: before it is raised, after it, in a child."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard - 1), hard))
+
+    def looks(setup: Setup) -> None:
+        (setup.runtime / "files").write_text(str(resource.getrlimit(resource.RLIMIT_NOFILE)[0]))
+
+    before, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allow_files()
+    after, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert ended(child(folder, looks)) == 0
+    return [each == hard for each in (before, after, int((folder / "files").read_text()))]
 
 
 def second_committer(runtime: Path) -> int | None:
