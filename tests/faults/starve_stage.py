@@ -19,7 +19,7 @@ from psycopg import sql
 from bench import documents
 from gitstore.git import environment
 from tests.support.databases import Cluster, Database
-from tests.support.process_table import children, descriptors, lives, name_of
+from tests.support.process_table import children, lives, name_of
 from tests.support.running_server import OPERATOR_KEY, WORKER, Server, running
 
 # An attacker of 127.0.0.2 needs more connections than the server can have files.
@@ -29,7 +29,7 @@ SAMPLE_SECONDS = 0.5
 # The time within which the service has to be as before, in seconds.
 WHOLE_SECONDS = 20
 # Connections that were taken during an attack may stay open, idle, for uvicorn's 30 seconds.
-SPARE_DESCRIPTORS = 40
+SPARE_CONNECTIONS = 40
 _MIB = 1024 * 1024
 
 
@@ -126,7 +126,7 @@ class Stage:
     attackers: Tenant
     # The state before the first attack.
     processes: dict[int, str] = field(default_factory=dict)
-    files: int = 0
+    connections: int = 0
 
     @property
     def address(self) -> tuple[str, int]:
@@ -145,11 +145,11 @@ class Stage:
         ]
 
     def remember(self) -> None:
-        """Note the processes and files that have to be the same after each attack."""
+        """Note the processes and connections that have to be the same after each attack."""
         self.processes = {
             pid: name_of(pid) for pid in self.server.processes() if name_of(pid).startswith("annals")
         }
-        self.files = self._worker_files()
+        self.connections = self._connections()
 
     def faults(self) -> list[str]:
         """Return the signs that the service is not whole; it has some seconds to become so."""
@@ -169,11 +169,11 @@ class Stage:
             "git still runs": lambda: not self.git_processes,
             "the normal tenant can't clone": lambda: self._cloned(self.normal),
             "the attackers' tenant can't clone": lambda: self._cloned(self.attackers),
-            "connections stay open": lambda: self._worker_files() <= self.files + SPARE_DESCRIPTORS,
+            "connections stay open": lambda: self._connections() <= self.connections + SPARE_CONNECTIONS,
         }
 
-    def _worker_files(self) -> int:
-        return sum(map(descriptors, self.server.pids(WORKER)))
+    def _connections(self) -> int:
+        return sum(map(_sockets, self.server.pids(WORKER)))
 
     def _cloned(self, tenant: Tenant) -> bool:
         with tempfile.TemporaryDirectory() as folder:
@@ -184,6 +184,15 @@ class Stage:
                 check=False,
             )
         return done.returncode == 0
+
+
+def _sockets(pid: int) -> int:
+    found = 0
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        # A file may have been closed meanwhile.
+        with suppress(FileNotFoundError):
+            found += str(file.readlink()).startswith("socket:")
+    return found
 
 
 def _children(pid: int) -> list[int]:
