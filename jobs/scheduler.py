@@ -11,13 +11,14 @@ from apscheduler.executors.base import BaseExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from jobs.leader import Leadership, elected
-from jobs.runner import Runner
+from jobs.runner import Runner, process_name
 from service.usecases.context import JobContext
 from service.usecases.maintenance.scheduled_jobs import last_of, schedule_of
 from service.usecases.maintenance.table import SCHEDULED_JOBS, ScheduledJob
+from service.usecases.platform_events import event_row
 from sql.database import PLATFORM
 from sql.errors import DatabaseError
-from sql.queries import scheduled_jobs
+from sql.queries import scheduled_jobs, server_logs
 from sql.queries.scheduled_jobs import RunRow, ScheduleRow
 
 log = structlog.get_logger(__name__)
@@ -70,6 +71,7 @@ class Scheduler:
         runner = Runner(self._context, process=self._process, table=self._table)
         term = self._term = _Term(self._context, self._table, runner)
         try:
+            self._record_change()
             term.begin()
             while not self._stop.wait(BEAT_SECONDS):
                 leadership.beat()
@@ -79,6 +81,11 @@ class Scheduler:
         finally:
             self._term = None
             term.end()
+
+    def _record_change(self) -> None:
+        leads = f"{self._process or process_name()} runs the scheduled jobs from now on"
+        with self._context.database.transaction(PLATFORM) as tx:
+            server_logs.copy_rows(tx, [event_row("leader_changed", leads, self._context.clock())])
 
 
 class _Term:

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import shutil
 import sys
 from dataclasses import dataclass
 from importlib import metadata
@@ -12,15 +11,16 @@ import pygit2
 
 from service.processes.startup import StartupError, git_version
 from service.runtime.settings import Settings
+from service.usecases import disks
+from service.usecases.disks import Disk
 from sql.database import PLATFORM, Database
-from sql.embedded.server import EmbeddedError, EmbeddedPostgres
+from sql.embedded.server import EmbeddedError, EmbeddedPostgres, running_url
 from sql.errors import DatabaseError
 from sql.queries import schema
-from sql.upgrade import newest_revision, refusal
+from sql.upgrade import current_revision, newest_revision, refusal
 
 # Older versions have known vulnerabilities.
 OLDEST_LIBGIT2 = (1, 9, 7)
-LITTLE_DISK_BYTES = 2 * 1024**3
 # Locks of a page of a log whose query touches every chunk of ten years of permanent logs, and their indexes.
 FEWEST_LOCKS = 64
 
@@ -41,6 +41,7 @@ def examine(settings: Settings) -> list[Diagnosis]:
         _git(),
         _libgit2(),
         *_data_dir(settings),
+        *_disks(settings),
         *_database(settings),
     ]
 
@@ -76,9 +77,22 @@ def _data_dir(settings: Settings) -> list[Diagnosis]:
     found = [Diagnosis("ok", "data directory", str(path))]
     if path.stat().st_mode & 0o077:
         found.append(Diagnosis("warn", "data directory", f"{path} is open to other users: chmod 700 it"))
-    free = shutil.disk_usage(path).free
-    verdict: Literal["ok", "warn"] = "warn" if free < LITTLE_DISK_BYTES else "ok"
-    return [*found, Diagnosis(verdict, "disk", f"{free / 1024**3:.1f} GiB free")]
+    return found
+
+
+def _disks(settings: Settings) -> list[Diagnosis]:
+    """Look at the disk of each folder that is there; a test write leaves nothing behind."""
+    known = {"data": settings.data_dir.absolute(), **disks.folders(settings, None)}
+    if settings.database_url is None:
+        known["postgres"] = settings.data_dir.absolute() / "postgres"
+    found = disks.examine({name: folder for name, folder in known.items() if folder.is_dir()})
+    return [Diagnosis(_verdict(disk, settings), f"disk of {disk.name}", str(disk)) for disk in found]
+
+
+def _verdict(disk: Disk, settings: Settings) -> Literal["ok", "warn", "fail"]:
+    if disk.is_full or disk.fault is not None:
+        return "fail"
+    return "warn" if disk.is_short(settings) else "ok"
 
 
 def _database(settings: Settings) -> list[Diagnosis]:
@@ -91,9 +105,16 @@ def _database(settings: Settings) -> list[Diagnosis]:
         status = embedded.status()
     except EmbeddedError as error:
         return [Diagnosis("fail", "database", str(error))]
-    state = f"is running (pid {status.pid})" if status.running else "is not running; `annals serve` starts it"
+    if (url := running_url(settings.data_dir.absolute())) is not None:
+        running = Diagnosis("ok", "database", f"the embedded PostgreSQL is running (pid {status.pid})")
+        return [running, *_schema(settings, url)]
     return [
-        Diagnosis("ok", "database", f"the embedded PostgreSQL {state}"),
+        Diagnosis(
+            "ok",
+            "database",
+            "the embedded PostgreSQL is not running; `annals serve` starts it and its schema",
+        ),
+        Diagnosis("ok", "schema", "its revision can't be seen while the embedded PostgreSQL is stopped"),
         Diagnosis(
             "warn",
             "timescaledb",
@@ -108,6 +129,9 @@ def _schema(settings: Settings, url: str) -> list[Diagnosis]:
     except ValueError as error:
         return [Diagnosis("fail", "database", f"DATABASE_URL: {error}")]
     try:
+        if current_revision(url) is None:
+            missing = "the schema is not made yet: `annals db upgrade` makes it, as does the first start"
+            return [Diagnosis("warn", "schema", missing)]
         with database.transaction(PLATFORM) as tx:
             state = schema.state(tx)
     except DatabaseError as error:

@@ -92,8 +92,10 @@ class GroupCommit:
         clock: Clock,
         public_url: str,
         when_written: Callable[[SubscriptionId], None] = lambda _: None,
+        when_refused: Callable[[Exception], None] = lambda _: None,
     ) -> None:
         self._when_written = when_written
+        self._when_refused = when_refused
         self._database = database
         self._store = store
         self._clock = clock
@@ -284,6 +286,9 @@ class GroupCommit:
                 writer = None
         self._end_turn(subscription_id, writer)
         self._when_written(subscription_id)
+        # A store that fails has failed for the whole batch.
+        if isinstance(outcomes[0], Exception):
+            self._when_refused(outcomes[0])
         _deliver(zip(batch, outcomes, strict=True))
 
     def _new_writer(self, subscription_id: SubscriptionId) -> BatchWriter:

@@ -166,7 +166,8 @@ class RequestMiddleware:
         status = exchange.status or 0
         REQUESTS.labels(scope["method"], route, status).inc()
         DURATION.labels(scope["method"], route).observe(exchange.seconds)
-        log.info(
+        is_probe = scope["path"] in _PROBES and status < 400
+        (log.debug if is_probe else log.info)(
             "request",
             request_id=request.state.request_id,
             method=scope["method"],

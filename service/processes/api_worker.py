@@ -7,8 +7,10 @@ from service.http.connections.limits import limits_of_this_process
 from service.http.connections.protocols import protocol_class
 from service.processes.children import Setup
 from service.runtime import garbage_collector
+from service.runtime.clock import system_clock
 from service.runtime.heartbeat import Heartbeat
 from service.runtime.lifeline import Lifeline
+from service.usecases.platform_events import PlatformEvents
 
 # Time for the requests that are under way when the server stops; a clone that takes longer is cut off.
 GRACE_SECONDS = 10
@@ -36,6 +38,9 @@ def run(setup: Setup) -> None:
     lifeline = Lifeline(grace_seconds=GRACE_SECONDS + LEAVING_SECONDS)
     settings = setup.settings
     app = create_app(settings, database_url=setup.database_url, committer_socket=setup.committer_socket)
+    if setup.replaces is not None:
+        events = PlatformEvents(app.state.context.database, system_clock)
+        events.record("api_worker_restarted", f"an API worker was started again: {setup.replaces}")
     config = uvicorn.Config(
         app,
         http=protocol_class(limits_of_this_process()),

@@ -20,6 +20,9 @@ from service.runtime import garbage_collector
 from service.runtime.clock import system_clock
 from service.runtime.lifeline import Lifeline
 from service.runtime.sampling import Sampler
+from service.usecases import disks
+from service.usecases.disk_watch import DiskWatch
+from service.usecases.platform_events import PlatformEvents
 from sql.database import Database
 
 
@@ -32,16 +35,19 @@ def run(setup: Setup) -> None:
         _take_lock(setup.runtime)
     except BlockingIOError:
         sys.exit("another committer is at work on this host")
-    # One connection for each writer, and two for upkeep and for requests of operators.
-    database = Database(setup.database_url, pool_size=WRITERS + 2)
+    # One connection for each writer, and three for upkeep, requests of operators and events.
+    database = Database(setup.database_url, pool_size=WRITERS + 3)
     store = Store(settings.git_dir)
     consolidator = Consolidator(database, store)
+    events = PlatformEvents(database, system_clock)
+    watch = DiskWatch(disks.folders(settings, setup.database_url), events)
     group = GroupCommit(
         database,
         store,
         clock=system_clock,
         public_url=str(settings.public_url),
         when_written=consolidator.note,
+        when_refused=watch.refused,
     )
     requests = DeletionRequests(
         database, group, clock=system_clock, restorable_for=timedelta(days=settings.restore_days)
@@ -53,9 +59,13 @@ def run(setup: Setup) -> None:
     requests.start()
     sampler = Sampler("committer", {"batches": database}, group.sample)
     sampler.start()
+    watch.start()
+    if setup.replaces is not None:
+        events.record("committer_restarted", f"the committer was started again: {setup.replaces}")
     lifeline.on_end = server.stop
     garbage_collector.spare_what_stays()
     server.run()
+    watch.stop()
     sampler.stop()
     requests.stop()
     consolidator.stop()

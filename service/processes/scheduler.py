@@ -16,6 +16,7 @@ from service.runtime.sampling import Sampler
 from service.runtime.settings import Settings
 from service.usecases.context import JobContext
 from service.usecases.maintenance.table import SCHEDULED_JOBS
+from service.usecases.platform_events import PlatformEvents
 from sql.database import Database
 
 # Time after the order to stop in which job runs can finish the step that they are in.
@@ -59,5 +60,8 @@ def run(setup: Setup) -> None:
         garbage_collector.spare_what_stays()
         sampler = Sampler("scheduler", {"jobs": context.database})
         sampler.start()
+        if setup.replaces is not None:
+            events = PlatformEvents(context.database, system_clock)
+            events.record("scheduler_restarted", f"the scheduler was started again: {setup.replaces}")
         scheduler.run()
         sampler.stop()

@@ -28,7 +28,7 @@ from service.runtime.clock import system_clock
 from service.runtime.settings import Settings
 from service.usecases.api_keys import ensure_operator_key
 from sql.database import Database
-from sql.embedded.server import EmbeddedPostgres
+from sql.embedded.server import EmbeddedError, EmbeddedPostgres
 
 log = structlog.get_logger(__name__)
 
@@ -190,8 +190,13 @@ class Supervisor:
         self, families: Sequence[Children], database: PreparedDatabase, embedded: EmbeddedPostgres
     ) -> None:
         before = database.url
-        if embedded.ensure_running():
-            log.warning("PostgreSQL had died and was started again")
+        try:
+            if embedded.ensure_running():
+                log.warning("PostgreSQL had died and was started again")
+        except EmbeddedError as error:
+            # It has no room for its log, for instance: it is tried again until it has.
+            log.error("PostgreSQL can't be started; it is tried again", error=str(error))  # noqa: TRY400
+            return
         if database.url != before:
             # The socket of PostgreSQL had to move, and a process gets its path only at the start.
             for family in reversed(families):

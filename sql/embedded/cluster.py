@@ -126,7 +126,8 @@ class Cluster:
         """Create the cluster unless it exists: completely or not at all. Raises EmbeddedError."""
         for leftover in self.data_dir.glob("postgres.partial-*"):
             _remove(leftover)
-        if self.path.exists():
+        # An empty folder is no cluster yet: the new cluster takes its place.
+        if self.path.exists() and any(self.path.iterdir()):
             return
         progress(f"Creating the database cluster in {self.path} …")
         # A new name each time: an initdb whose owner was killed may still write to the folder before.

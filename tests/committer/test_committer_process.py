@@ -62,7 +62,7 @@ def test_there_is_one_committer_whatever_the_number_of_workers(cluster: Cluster,
 def test_a_killed_committer_is_back_within_about_a_second_and_changes_only_wait(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    with serving(cluster, tmp_path) as (server, _), Tenant(server.url).client(server.url) as client:
+    with serving(cluster, tmp_path) as (server, database), Tenant(server.url).client(server.url) as client:
         made = workspace(client, "w")
         for number in range(2, 5):
             [before] = server.pids(COMMITTER)
@@ -81,6 +81,12 @@ def test_a_killed_committer_is_back_within_about_a_second_and_changes_only_wait(
             until(lambda: ready(server)[0] == 200)
         assert numbers(client, made) == [5, 4, 3, 2, 1]
         assert "the committer died and is started again" in log_of(server)
+        # Each restart is a row of the server log at the level of the platform.
+        query = (
+            "SELECT count(*) FROM server_logs WHERE subscription_id IS NULL"
+            " AND error_message LIKE 'committer_restarted: the committer was started again: %'"
+        )
+        until(lambda: database.value(query) == 3)
 
 
 def test_a_second_committer_is_refused_by_the_lock_of_the_first(cluster: Cluster, tmp_path: Path) -> None:

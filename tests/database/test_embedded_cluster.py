@@ -106,6 +106,12 @@ def test_a_folder_that_is_no_cluster_is_refused_and_left_alone(
     assert kept.read_text() == "mine"
 
 
+def test_an_empty_folder_becomes_the_cluster(server: EmbeddedPostgres, data_dir: Path) -> None:
+    (data_dir / "postgres").mkdir(parents=True)
+    server.start()
+    assert (data_dir / "postgres" / "PG_VERSION").exists()
+
+
 @pytest.mark.parametrize("progress_of_initdb", ["", "base", "global/pg_control", "base/1/PG_VERSION"])
 def test_an_initdb_cut_short_is_never_taken_for_a_cluster(
     progress_of_initdb: str, server: EmbeddedPostgres, data_dir: Path

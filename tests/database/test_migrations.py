@@ -54,3 +54,11 @@ def test_the_doctor_fails_a_database_of_0_1_0_with_that_sentence(of_0_1_0: Datab
     [found] = [finding for finding in json.loads(ended.stdout) if finding["subject"] == "schema"]
     assert found["verdict"] == "fail"
     assert found["detail"].startswith(f"the database is at revision 0008 {WAY}")
+
+
+def test_the_doctor_says_that_a_schema_is_not_made_yet(cluster: Cluster, tmp_path: Path) -> None:
+    url = cluster.empty().url
+    ended = annals(None, "doctor", "--json", "--data-dir", str(tmp_path / "data"), DATABASE_URL=url)
+    [schema] = [each for each in json.loads(ended.stdout) if each["subject"] == "schema"]
+    assert schema["verdict"] == "warn"
+    assert "is not made yet: `annals db upgrade`" in schema["detail"]

@@ -10,6 +10,7 @@ from service.domain.ids import mint
 from service.http.server_log.exchange import MAX_BODY_BYTES, CapturedBody, Exchange
 from service.masking.patterns import MASK
 from service.masking.truncation import bounded, bounded_text
+from service.usecases.platform_events import event_row
 from sql.queries.server_logs import ServerLogRow
 
 MAX_METHOD = 10
@@ -51,13 +52,11 @@ def row_of(exchange: Exchange) -> ServerLogRow:
 
 def row_of_dropped(number: int, *, since: datetime, until: datetime) -> ServerLogRow:
     """Row in the log of the platform that states how many requests were dropped."""
-    return ServerLogRow(
-        log_id=mint(),
-        created_at=until,
-        request_id=str(mint()),
-        error_message=f"server_log_overflow: {number} requests since {since.isoformat()} have no row: "
-        "the database did not take them in time, and no more could be held.",
+    text = (
+        f"{number} requests since {since.isoformat()} have no row: "
+        "the database did not take them in time, and no more could be held"
     )
+    return event_row("server_log_overflow", text, until)
 
 
 def _text(text: str | None, max_bytes: int = MAX_TEXT_BYTES) -> str | None:
