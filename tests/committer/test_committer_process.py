@@ -84,7 +84,7 @@ def test_a_killed_committer_is_back_within_about_a_second_and_changes_only_wait(
         # Each restart is a row of the server log at the level of the platform.
         query = (
             "SELECT count(*) FROM server_logs WHERE subscription_id IS NULL"
-            " AND error_message LIKE 'committer_restarted: the committer was started again: %'"
+            " AND error_message LIKE 'committer_restarted: the committer was started again: %%'"
         )
         until(lambda: database.value(query) == 3)
 
