@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.to_thread
-from fastapi import FastAPI
+import orjson
+from fastapi import FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
 
 from gitstore.read.blob_reader import Reader
@@ -190,6 +192,7 @@ def create_app(
     for router in nouns:
         app.include_router(router.router)
     _describe_keys(app)
+    _keep_description(app)
     error_handlers.install(app)
     return app
 
@@ -213,3 +216,18 @@ def _describe_keys(app: FastAPI) -> None:
         return app.openapi_schema or describe()
 
     app.openapi = described  # type: ignore[method-assign]
+
+
+def _keep_description(app: FastAPI) -> None:
+    """Make the text of the OpenAPI description once: it takes 50 ms, and anybody may ask for it."""
+    path = app.openapi_url or ""
+    app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") != path]
+
+    @cache
+    def text() -> bytes:
+        return orjson.dumps(app.openapi())
+
+    async def description(_: Request) -> Response:
+        return Response(text(), media_type="application/json")
+
+    app.add_route(path, description, include_in_schema=False)

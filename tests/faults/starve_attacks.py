@@ -249,6 +249,7 @@ ATTACKS: tuple[Attack, ...] = (
     _attack("A1", "livez", "exceeding", _gets(64, "/livez")),
     _attack("A1", "unknown-paths", "exceeding", _gets(64, "/v1/nothing-is-here")),
     _attack("A1", "openapi", "exceeding", _gets(64, "/openapi.json")),
+    _attack("A1", "docs", "exceeding", _gets(64, "/static-offline-docs/swagger-ui-bundle.js")),
     # A2: what a client of git says that it wants and has.
     _attack("A2", "haves", "within", _haves),
     _attack(

@@ -379,3 +379,10 @@ def test_the_description_of_the_api_is_served(server: Server) -> None:
         for method, operation in methods.items():
             assert operation.get("summary") or operation.get("description"), (method, path)
     assert server.http.get("/docs").status_code == 200
+
+
+def test_the_description_is_the_same_text_for_everybody(server: Server) -> None:
+    found = server.http.get("/openapi.json")
+    assert found.headers["content-type"] == "application/json"
+    assert found.content == server.http.get("/openapi.json").content
+    assert refused(server.http.post("/openapi.json"), 405, "method_not_allowed")["status"] == 405
