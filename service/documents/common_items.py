@@ -15,8 +15,8 @@ import orjson
 # list, or 1,000 items in reverse order.
 MAX_STEPS = 2_000_000
 # A thread that computes in Python yields the interpreter only every 5 ms; a pause lets others in earlier.
-STEPS_AT_A_TIME = 2_000
-BREATH_SECONDS = 0.0001
+STEPS_AT_A_TIME = 1_000
+BREATH_SECONDS = 0.0002
 # Writing so many bytes of an item's text takes about as long as a step.
 _BYTES_A_STEP = 256
 

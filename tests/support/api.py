@@ -21,6 +21,7 @@ import uvicorn
 from fastapi import FastAPI
 from psycopg import sql
 
+from service.http.connections.guard import Guard
 from service.http.connections.limits import limits_of_this_process
 from service.http.connections.protocols import protocol_class
 from service.usecases.context import Context
@@ -100,11 +101,13 @@ class Server:
 
 
 @contextmanager
-def served(app: FastAPI, database: Database, clock: Clock) -> Iterator[Server]:
-    """Run an application until the block ends."""
+def served(
+    app: FastAPI, database: Database, clock: Clock, protocol: type[Guard] | None = None
+) -> Iterator[Server]:
+    """Run an application until the block ends; `protocol` may have other times than the product's."""
     config = uvicorn.Config(
         app,
-        http=protocol_class(limits_of_this_process()),
+        http=protocol or protocol_class(limits_of_this_process()),
         ws="none",
         host="127.0.0.1",
         port=0,

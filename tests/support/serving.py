@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from service.http.app import create_app
+from service.http.connections.guard import Guard
 from service.processes.startup import make_folders
 from service.runtime import log_setup
 from service.runtime.settings import load
@@ -17,7 +19,9 @@ from tests.support.databases import Cluster, Database
 
 
 @contextmanager
-def serving(cluster: Cluster, folder: Path, **flags: object) -> Iterator[Server]:
+def serving(
+    cluster: Cluster, folder: Path, *, protocol: type[Guard] | None = None, **flags: Any
+) -> Iterator[Server]:
     """Run Annals over HTTP, on a database of its own, with settings as flags."""
     database, clock = cluster.migrated(), Clock()
     # Most tests log in wrongly from one address.
@@ -25,7 +29,8 @@ def serving(cluster: Cluster, folder: Path, **flags: object) -> Iterator[Server]
     make_folders(settings)
     set_operator_key(database, clock, OPERATOR_KEY)
     log_setup.configure("json", "error")
-    with served(create_app(settings, database_url=database.url, clock=clock), database, clock) as server:
+    app = create_app(settings, database_url=database.url, clock=clock)
+    with served(app, database, clock, protocol) as server:
         yield server
 
 
