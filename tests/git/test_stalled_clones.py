@@ -29,7 +29,7 @@ def watch() -> Watch:
 def narrow(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory, watch: Watch) -> Iterator[Server]:
     """Annals with one place for clones of each subscription."""
     protocol = protocol_class(Limits(tick_seconds=TICK_SECONDS), watch)
-    with serving(cluster, tmp_path_factory.mktemp("annals"), protocol=protocol, git_processes=1) as server:
+    with serving(cluster, tmp_path_factory.mktemp("annals"), protocol, git_processes=1) as server:
         yield server
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from service.http.app import create_app
 from service.http.connections.guard import Guard
@@ -20,7 +19,7 @@ from tests.support.databases import Cluster, Database
 
 @contextmanager
 def serving(
-    cluster: Cluster, folder: Path, *, protocol: type[Guard] | None = None, **flags: Any
+    cluster: Cluster, folder: Path, protocol: type[Guard] | None = None, /, **flags: object
 ) -> Iterator[Server]:
     """Run Annals over HTTP, on a database of its own, with settings as flags."""
     database, clock = cluster.migrated(), Clock()
