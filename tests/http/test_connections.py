@@ -1,6 +1,7 @@
 """The door: what a client may do to a connection before Annals ends it, whichever parser reads HTTP."""
 
 import json
+import select
 from collections.abc import Iterator
 from contextlib import closing
 
@@ -265,11 +266,6 @@ def test_a_full_process_ends_what_waits_longest_and_never_a_request(kind: type[G
 # -- the server itself ---------------------------------------------------------------------------------------
 
 
-def port_of(server: Server) -> int:
-    """Port of a server."""
-    return int(server.url.rpartition(":")[2])
-
-
 @pytest.mark.parametrize(
     ("head", "status", "code"),
     [
@@ -282,7 +278,7 @@ def port_of(server: Server) -> int:
 def test_a_refused_head_is_a_problem_and_a_row_of_the_server_log(
     server: Server, head: bytes, status: int, code: str
 ) -> None:
-    with closing(Client(port_of(server))) as client:
+    with closing(Client(server.port)) as client:
         client.send(head)
         answered, body = client.answer()
         assert client.is_closed()
@@ -296,10 +292,29 @@ def test_a_refused_head_is_a_problem_and_a_row_of_the_server_log(
     assert row == (status, "127.0.0.1", f"{code}: {problem['detail']}")
 
 
+def test_a_body_that_stops_is_a_problem_and_a_row_of_the_server_log(tenant: Tenant) -> None:
+    begin, _, end = post(f"{tenant.path}/workspaces", 1_000).partition(b"Content-Length")
+    key = f"Authorization: Bearer {tenant.ana.key}\r\nContent-Type: application/json\r\n".encode()
+    with closing(Client(tenant.server.port)) as client:
+        client.send(begin + key + b"X-Request-Id: stops\r\nContent-Length" + end)
+        # The time begins once the application asks for the body, after it has looked at the key.
+        while not select.select([client.socket], [], [], 0)[0]:
+            tenant.server.watch.move(31)
+        answered, body = client.answer()
+        assert client.is_closed()
+    assert (answered, json.loads(body)["code"], json.loads(body)["request_id"]) == (408, "too_slow", "stops")
+    tenant.server.flush_log()
+    assert tenant.server.database.rows(
+        "SELECT response_status FROM server_logs WHERE request_id = %s AND subscription_id = %s",
+        "stops",
+        tenant.subscription_id,
+    ) == [(408,)]
+
+
 def test_a_length_that_python_can_not_read_is_malformed(tenant: Tenant) -> None:
     begin = post(f"{tenant.path}/workspaces", 0).partition(b"Content-Length")[0]
     length = b"Content-Length: " + b"0" * 5_000 + b"2\r\n\r\n{}"
-    with closing(Client(port_of(tenant.server))) as client:
+    with closing(Client(tenant.server.port)) as client:
         client.send(begin + f"Authorization: Bearer {tenant.ana.key}\r\n".encode() + length)
         answered, body = client.answer()
     assert (answered, json.loads(body)["code"]) == (400, "malformed_request")

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from hashlib import sha256
@@ -26,6 +26,7 @@ from service.http.connections.limits import limits_of_this_process
 from service.http.connections.protocols import protocol_class
 from service.usecases.context import Context
 from tests.support.databases import Database
+from tests.support.doors import TICK_SECONDS, Watch
 
 Json = dict[str, Any]
 OPERATOR_KEY = "the-operators-key-of-these-tests-0123456789"
@@ -63,13 +64,18 @@ class Clock:
 
 @dataclass
 class Server:
-    """The application under uvicorn on a port of its own, in a thread."""
+    """The application under uvicorn, in a thread; `watch` is the time of its connections."""
 
     url: str
     app: FastAPI
     database: Database
     clock: Clock
     http: httpx.Client
+    watch: Watch
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
 
     @property
     def context(self) -> Context:
@@ -105,9 +111,11 @@ def served(
     app: FastAPI, database: Database, clock: Clock, protocol: type[Guard] | None = None
 ) -> Iterator[Server]:
     """Run an application until the block ends; `protocol` may have other times than the product's."""
+    watch = Watch()
+    usual = replace(limits_of_this_process(), tick_seconds=TICK_SECONDS)
     config = uvicorn.Config(
         app,
-        http=protocol or protocol_class(limits_of_this_process()),
+        http=protocol or protocol_class(usual, watch),
         ws="none",
         host="127.0.0.1",
         port=0,
@@ -124,7 +132,7 @@ def served(
     transport = httpx.HTTPTransport(limits=httpx.Limits(max_connections=None, max_keepalive_connections=64))
     try:
         with httpx.Client(base_url=url, timeout=60, transport=transport, trust_env=False) as http:
-            yield Server(url, app, database, clock, http)
+            yield Server(url, app, database, clock, http, watch)
     finally:
         server.should_exit = True
         thread.join()
