@@ -35,9 +35,10 @@ THREADS_EACH = 2
 # Threads for what is quick and belongs to no tenant, such as the operator's look at a subscription.
 SPARE_THREADS = 2
 # A tenant's bodies that are read or worked on, beside others, and those of all. The largest body is 8 MiB,
-# and takes some ten times that in memory once it is parsed.
-BYTES_EACH = 32 * 1024 * 1024
-BYTES = 128 * 1024 * 1024
+# and takes some ten times that in memory once it is parsed. Two of them keep the committer busy, which
+# writes one at a time beside others.
+BYTES_EACH = 16 * 1024 * 1024
+BYTES = 64 * 1024 * 1024
 
 # Key of what belongs to no subscription: calls of the operator.
 _PLATFORM = "platform"
