@@ -38,7 +38,13 @@ class Probe(Generic[T]):
                 # From here on nobody who stops waiting can cancel it for the others.
                 future.set_running_or_notify_cancel()
                 self._began = time.monotonic()
-                threading.Thread(target=self._run, args=(future,), name=self._name, daemon=True).start()
+                thread = threading.Thread(target=self._run, args=(future,), name=self._name, daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    # No thread was left: this is the value, and the next second tries again.
+                    self._at = self._clock()
+                    future.set_exception(error)
             return self._made
 
     def seconds(self) -> float:

@@ -113,6 +113,9 @@ class Health:
         await _done((made,), PATIENCE_SECONDS)
         if not made.done():
             raise Busy("The metrics could not be made in time; try again shortly.")
+        if (error := made.exception()) is not None:
+            log.error("the metrics could not be made", exc_info=error)
+            raise Busy("The metrics could not be made just now; try again shortly.")
         return made.result()
 
     # -- the threads of the probes ----------------------------------------------------------------------
@@ -182,6 +185,9 @@ class Health:
     def _file_checks(self, asked: Future[_Files]) -> tuple[dict[str, Check], list[str]]:
         if not asked.done():
             return {"repositories": Check(ok=False, detail=_silence(self._files))}, []
+        if (error := asked.exception()) is not None:
+            log.error("the folders could not be checked", exc_info=error)
+            return {"repositories": Check(ok=False, detail="can't be checked")}, []
         if (error := asked.exception()) is not None:
             log.warning("the files could not be looked at", error=str(error))
             return {"repositories": Check(ok=False, detail="could not be looked at")}, []

@@ -146,6 +146,9 @@ def test_a_new_leader_records_what_was_missed_and_what_was_interrupted(
     missed = [at for at, state, error in found if (state, error) == ("missed", "no scheduler was at work")]
     assert missed[:8] == [now - timedelta(seconds=n) for n in range(7, -1, -1)]
     assert len({at for at, _, _ in found}) == (found[-1][0] - found[0][0]) / timedelta(seconds=1) + 1
+    events = database.rows("SELECT error_message FROM server_logs WHERE subscription_id IS NULL")
+    assert all(message.startswith("leader_changed: ") for (message,) in events)
+    assert events != []
 
 
 def test_after_a_long_downtime_the_latest_slots_are_written_and_the_others_counted(
