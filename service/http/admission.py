@@ -40,6 +40,9 @@ SPARE_THREADS = 2
 BYTES_EACH = 16 * 1024 * 1024
 BYTES = 64 * 1024 * 1024
 
+# Bodies of this size keep the interpreter busy while they are parsed, so that two at once are no faster.
+LARGE_BYTES = 1024 * 1024
+
 # Key of what belongs to no subscription: calls of the operator.
 _PLATFORM = "platform"
 _Key = SubscriptionId | str
@@ -57,11 +60,13 @@ class Admission:
         self.requests = FairPlaces(ALONE + EACH, each=EACH)
         self.threads = FairPlaces(threads + THREADS_EACH, each=THREADS_EACH)
         self.bytes = FairPlaces(BYTES, each=BYTES_EACH)
+        self.parsing = FairPlaces(1, each=1)
         self._by_name = {
             "address": self.addresses,
             "request": self.requests,
             "thread": self.threads,
             "bytes": self.bytes,
+            "parsing": self.parsing,
         }
 
     def sample(self) -> None:
@@ -116,12 +121,22 @@ class Visit:
     @asynccontextmanager
     async def thread(self) -> AsyncIterator[None]:
         """Hold one of the tenant's threads for a part of the work."""
-        threads = self._admission.threads
-        await _taken(threads, "thread", self._key, 1)
+        async with self._part(self._admission.threads, "thread"):
+            yield
+
+    @asynccontextmanager
+    async def parsing(self) -> AsyncIterator[None]:
+        """Hold the place of the one large body that is parsed, in turns with other tenants."""
+        async with self._part(self._admission.parsing, "parsing"):
+            yield
+
+    @asynccontextmanager
+    async def _part(self, places: FairPlaces, what: str) -> AsyncIterator[None]:
+        await _taken(places, what, self._key, 1)
         try:
             yield
         finally:
-            threads.release(self._key)
+            places.release(self._key)
 
     def leave(self) -> None:
         """Give all places back."""
@@ -155,6 +170,14 @@ async def in_thread(
     """Run a part of a request in one of its tenant's threads."""
     async with visit_of(request).thread():
         return await run_in_threadpool(function, *arguments, **more)
+
+
+async def parsed(request: Request, parse: Callable[[bytes], Result], raw: bytes) -> Result:
+    """Parse a body in a thread; a large one when no other large one is parsed."""
+    if len(raw) < LARGE_BYTES:
+        return await in_thread(request, parse, raw)
+    async with visit_of(request).parsing():
+        return await run_in_threadpool(parse, raw)
 
 
 @cache

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from service.documents import strict_json
 from service.domain.errors import BodyTooLarge, Fault, Invalid, MalformedRequest, UnsupportedMedia
-from service.http.admission import in_thread, visit_of
+from service.http.admission import parsed, visit_of
 from service.http.requests import refuse_unfit_head
 from service.http.schemas.body import Body
 
@@ -65,7 +65,7 @@ def body_read_by(
         refuse_unfit_head(request, with_body=True)
         # `attempt_of` needs the digest: a retry has to repeat the body.
         request.state.body_digest = sha256(raw).digest()
-        found = await in_thread(request, made, raw) if len(raw) > PARSE_ASIDE_BYTES else made(raw)
+        found = await parsed(request, made, raw) if len(raw) > PARSE_ASIDE_BYTES else made(raw)
         await visit_of(request).begin_work()
         return found
 

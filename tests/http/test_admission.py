@@ -11,7 +11,7 @@ import pytest
 
 from service.committer.client import ThreadCommitter
 from service.committer.group_commit import GroupCommit
-from service.http.admission import ALONE, BYTES_EACH, EACH, Admission
+from service.http.admission import ALONE, BYTES_EACH, EACH, LARGE_BYTES, Admission
 from service.http.bodies import MAX_BODY_BYTES
 from service.runtime import fair_places
 from tests.support.api import Caller, Json, Server, Tenant, ok
@@ -213,6 +213,16 @@ def test_a_fetch_that_waits_for_its_turn_holds_no_bytes(
     until(lambda: transfers.waiting == 0)
     for _ in range(taken):
         transfers.release(key)
+
+
+def test_large_bodies_of_many_clients_are_parsed_one_after_the_other_and_all_are_taken(
+    server: Server, tenant: Tenant, clients: Clients
+) -> None:
+    path = f"{tenant.at(tenant.workflow())}/versions"
+    bodies = [b'{"data": {"n": %d, "text": "%s"}}' % (n, b"x" * LARGE_BYTES) for n in range(4)]
+    large = [clients.call(tenant.ana, "POST", path, body) for body in bodies]
+    assert {status(each) for each in large} == {201}
+    assert admission(server).parsing.held == 0
 
 
 def test_a_change_is_not_begun_for_a_client_that_has_gone(
