@@ -47,7 +47,9 @@ POOL_TIMEOUT_SECONDS = 8
 # An abandoned transaction (a stopped process whose socket is open) must not keep its row locks for ever.
 IDLE_TRANSACTION_TIMEOUT = "60s"
 # Nor may a wait for a lock last for ever: the caller gets an error and may retry.
-LOCK_TIMEOUT = "8s"
+# It is a second less than it takes until a change that waits counts as standing, so that its caller learns
+# that nothing was changed.
+LOCK_TIMEOUT = "7s"
 # A lost host is noticed as soon as one that is silent (`sql.silence`).
 KEEPALIVE_SECONDS = 4
 # A connection used in the last second is assumed to be alive: a check would cost each call a round trip.

@@ -34,11 +34,13 @@ ALONE = 64
 THREADS_EACH = 2
 # Threads for what is quick and belongs to no tenant, such as the operator's look at a subscription.
 SPARE_THREADS = 2
-# A tenant's bodies that are read or worked on, beside others, and those of all. The largest body is 8 MiB,
-# and takes some ten times that in memory once it is parsed. Two of them keep the committer busy, which
-# writes one at a time beside others.
+# A tenant's bodies that are read or worked on, beside others and alone, and those of all. The largest body is
+# 8 MiB, and takes some ten times that in memory once it is parsed. Two of them keep the committer busy, which
+# writes one at a time beside others. Who sends slowly holds bytes for minutes: only six tenants that do so
+# leave none for another.
 BYTES_EACH = 16 * 1024 * 1024
-BYTES = 64 * 1024 * 1024
+BYTES_ALONE = 48 * 1024 * 1024
+BYTES = 128 * 1024 * 1024
 
 # Bodies of this size keep the interpreter busy while they are parsed, so that two at once are no faster.
 LARGE_BYTES = 1024 * 1024
@@ -59,7 +61,7 @@ class Admission:
         self.addresses = FairPlaces(ALONE + EACH, each=EACH)
         self.requests = FairPlaces(ALONE + EACH, each=EACH)
         self.threads = FairPlaces(threads + THREADS_EACH, each=THREADS_EACH)
-        self.bytes = FairPlaces(BYTES, each=BYTES_EACH)
+        self.bytes = FairPlaces(BYTES, each=BYTES_EACH, alone=BYTES_ALONE)
         self.parsing = FairPlaces(1, each=1)
         self._by_name = {
             "address": self.addresses,

@@ -21,14 +21,23 @@ class _Waiter:
 class FairPlaces:
     """At most `total` places, for one event loop; who needs several at once takes them by `size`.
 
-    While several keys are there, each has at most `each` places. A key that is alone may have all but `each`
-    of them, so that a key that arrives finds places at once. Keys that wait get free places in turns. A large
-    size is not overtaken by small ones: the key whose turn it is keeps it until enough places are free.
+    While several keys are there, each has at most `each` places. A key that is alone may have `alone` of
+    them, or all but `each`, so that a key that arrives finds places at once. Keys that wait get free places
+    in turns. A large size is not overtaken by small ones: the key whose turn it is keeps it until enough
+    places are free.
     """
 
-    def __init__(self, total: int, *, each: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        total: int,
+        *,
+        each: int,
+        alone: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._total = total
         self._each = each
+        self._alone = total - each if alone is None else alone
         self._clock = clock
         self._held: dict[Hashable, int] = {}
         self._all_held = 0
@@ -36,6 +45,7 @@ class FairPlaces:
         self._waiting: OrderedDict[Hashable, deque[_Waiter]] = OrderedDict()
         # Keys by the time at which each last took or wanted a place; the latest is last.
         self._seen: OrderedDict[Hashable, float] = OrderedDict()
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def held(self) -> int:
@@ -72,6 +82,7 @@ class FairPlaces:
         waiter = _Waiter(size, asyncio.get_running_loop().create_future())
         self._waiting.setdefault(key, deque()).append(waiter)
         self._hand_out()
+        self._hand_out_later()
         try:
             await waiter.granted
         except asyncio.CancelledError:
@@ -105,6 +116,16 @@ class FairPlaces:
                 self._grant(key, waiter.size)
                 waiter.granted.set_result(None)
 
+    def _hand_out_later(self) -> None:
+        """Hand out again once other keys are forgotten: a key may be alone by then."""
+        if self._timer is None and self._waiting:
+            self._timer = asyncio.get_running_loop().call_later(REMEMBERED_SECONDS, self._on_time)
+
+    def _on_time(self) -> None:
+        self._timer = None
+        self._hand_out()
+        self._hand_out_later()
+
     def _next(self) -> tuple[Hashable, deque[_Waiter]] | None:
         """Key whose turn it is, and its waiters; None if all have their share or too few places are free."""
         if self._all_held >= self._total:
@@ -123,7 +144,7 @@ class FairPlaces:
         if held == 0 or held + size <= self._each:
             # A size above a whole share is taken alone: else it would wait for ever.
             return True
-        return held + size <= self._total - self._each and self._is_alone(key)
+        return held + size <= self._alone and self._is_alone(key)
 
     def _is_alone(self, key: Hashable) -> bool:
         self._forget_old()

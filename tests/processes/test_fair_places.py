@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from service.runtime import fair_places
 from service.runtime.fair_places import REMEMBERED_SECONDS, FairPlaces
 
 
@@ -204,5 +205,30 @@ def test_a_place_is_given_back_at_the_end_of_a_block() -> None:
         async with places.place("a"):
             assert not places.take_at_once("a")
         assert places.take_at_once("b")
+
+    run(story())
+
+
+def test_a_key_alone_may_have_less_than_all_but_one_share() -> None:
+    async def story() -> None:
+        places = FairPlaces(10, each=3, alone=5)
+        assert [places.take_at_once("a") for _ in range(6)] == [True] * 5 + [False]
+        assert places.take_at_once("b")
+
+    run(story())
+
+
+def test_a_key_gets_more_once_the_others_are_forgotten_though_nobody_takes_or_frees(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(fair_places, "REMEMBERED_SECONDS", 0.01)
+
+    async def story() -> None:
+        places = FairPlaces(10, each=3)
+        await places.take("b")
+        places.release("b")
+        for _ in range(4):
+            await places.take("a")
+        assert places.held == 4
 
     run(story())

@@ -177,12 +177,19 @@ class Guard(asyncio.Protocol, ABC):
 
     def look(self, now: float) -> None:
         """End the connection if its client has taken too long, or has gone unseen."""
+        try:
+            self._look(now)
+        except OSError:
+            # The socket is closed, and `connection_lost` comes in one of the loop's next turns.
+            self._abort("gone")
+
+    def _look(self, now: float) -> None:
         if self._deadline is not None and now >= self._deadline:
             self._end_waiting()
             return
         if self._upload is not None and self._upload.is_late(now):
             self.refuse(
-                TooSlow("The body came too slowly: less than 1 KiB a second, with 30 seconds to spare.")
+                TooSlow("The body came too slowly: less than 32 KiB a second, with 30 seconds to spare.")
             )
         if self.transport.get_write_buffer_size() == 0:
             self._reader = None

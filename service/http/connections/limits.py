@@ -9,8 +9,11 @@ MAX_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 10.0
 # A client may stand still for this long, on a radio link or a sleeping laptop, ...
 PATIENCE_SECONDS = 30.0
-# ... and every KiB gives it a second back. At this rate the largest body would take more than two hours.
+# ... and every KiB of an answer gives it a second back.
 BYTES_PER_SECOND = 1024
+# A body has to come faster: while it comes, it takes bytes that others of its tenant wait for. At this rate
+# the largest one takes four minutes. A small one may come at any pace that ends it in half a minute.
+BODY_BYTES_PER_SECOND = 32 * 1024
 # The rest of a body that was refused unread: clients that read the answer only after their last byte get it.
 REST_SECONDS = 30.0
 # Time, and bytes, for a client to read why its head was refused. To close while bytes arrive would reset the
@@ -33,6 +36,7 @@ class Limits:
     head_seconds: float = HEAD_SECONDS
     patience_seconds: float = PATIENCE_SECONDS
     bytes_per_second: float = BYTES_PER_SECOND
+    body_bytes_per_second: float = BODY_BYTES_PER_SECOND
     rest_seconds: float = REST_SECONDS
     farewell_seconds: float = FAREWELL_SECONDS
     farewell_bytes: int = FAREWELL_BYTES

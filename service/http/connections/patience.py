@@ -18,9 +18,9 @@ class Patience:
 
     __slots__ = ("_bytes_per_second", "_most", "seconds")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, bytes_per_second: float) -> None:
         self._most = limits.patience_seconds
-        self._bytes_per_second = limits.bytes_per_second
+        self._bytes_per_second = bytes_per_second
         self.seconds = self._most
 
     def spend(self, seconds: float, size: int) -> bool:
@@ -40,7 +40,7 @@ class SlowReader:
 
     def __init__(self, of: socket.socket, limits: Limits, now: float) -> None:
         self._socket = of
-        self._patience = Patience(limits)
+        self._patience = Patience(limits, limits.bytes_per_second)
         self._acknowledged = acknowledged(of)
         self._seen_at = now
 

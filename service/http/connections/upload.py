@@ -20,7 +20,7 @@ class Upload:
     def __init__(self, cycle: Any, limits: Limits, clock: Callable[[], float]) -> None:
         self._cycle = cycle
         self._clock = clock
-        self._patience = Patience(limits)
+        self._patience = Patience(limits, limits.body_bytes_per_second)
         self._since: float | None = None
         self._failure: AnnalsError | None = None
 
