@@ -280,9 +280,9 @@ class RequestLineTooLong(AnnalsError):
 class HeadTooLarge(AnnalsError):
     """The head of the request is too large
 
-    All headers of a request together, with its first line, have at most 64 KiB; so have the trailers of a
-    body. Nothing that Annals reads is longer: look for cookies or tokens that were not meant for it. The
-    connection is closed.
+    A request has at most 256 headers. Together, and with its first line, they have at most 64 KiB, and so
+    have the trailers of a body. Nothing that Annals reads is longer: look for cookies or tokens that were not
+    meant for it. The connection is closed.
     """
 
     code = "head_too_large"

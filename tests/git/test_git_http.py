@@ -6,14 +6,13 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from gitstore.serve.negotiation import MAX_REQUEST_BYTES
 from tests.support.api import Caller, Json, Tenant, git, refused, run_git, snapshot_path
-from tests.support.doors import Client
 from tests.support.pkt_lines import FLUSH, line, upload_pack
 
 
@@ -259,32 +258,6 @@ def test_a_clone_that_is_broken_off_leaves_no_pipe_and_no_process(tenant: Tenant
         break_off()
     # The server is a thread of this process.
     assert settled() == before
-
-
-def test_a_clone_that_its_client_stops_reading_is_ended(tenant: Tenant) -> None:
-    # More than sockets and pipes hold, so that git is still writing.
-    for number in range(3):
-        tenant.workflow(name=f"large {number}", definition={"noise": os.urandom(3_500_000).hex()})
-    body = line(f"want {tenant.main()}\n") + FLUSH + line("done\n")
-    fields = (
-        f"POST {upload_pack(tenant)} HTTP/1.1",
-        "Host: annals",
-        f"Authorization: Bearer {tenant.ana.key}",
-        f"Content-Length: {len(body)}",
-    )
-    with closing(Client(tenant.server.port, buffer=4096)) as client:
-        client.send("".join(f"{field}\r\n" for field in fields).encode() + b"\r\n" + body)
-        client.read(100_000)
-        tenant.server.watch.move(15)
-        client.read(100_000)
-        tenant.server.watch.move(20)
-        assert running(tenant.repository)
-        tenant.server.watch.move(20)
-        for _ in range(200):
-            if not running(tenant.repository):
-                break
-            time.sleep(0.05)
-        assert not running(tenant.repository)
 
 
 def running(repository: Path) -> bool:

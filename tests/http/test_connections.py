@@ -76,6 +76,13 @@ def test_a_request_line_past_64_kib_is_refused(door: Door) -> None:
     assert is_refused(client, 414, "request_line_too_long")
 
 
+def test_more_than_256_headers_are_refused(door: Door) -> None:
+    begin, _, end = GET.partition(b"\r\nHost: annals")
+    client = door.call()
+    assert client.call(begin + b"\r\nHost: annals" + b"\r\na:" * 255 + end) == (200, b"0")
+    assert client.call(begin + b"\r\nHost: annals" + b"\r\na:" * 256 + end)[0] == 431
+
+
 def test_a_head_without_end_is_refused_and_its_rest_not_read(door: Door) -> None:
     client = door.call(head_of(50_000_000))
     assert client.answer()[0] == 431

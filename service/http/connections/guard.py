@@ -231,6 +231,11 @@ class Guard(asyncio.Protocol, ABC):
 
     def _run(self, scope: Scope, receive: Receive, send: Send) -> Any:
         scope["extensions"] = {DISCONNECTED: self._disconnected}
+        if len(scope["headers"]) > self.limits.headers:
+            scope["headers"] = scope["headers"][: self.limits.headers]
+            scope["extensions"][REFUSED] = HeadTooLarge(
+                f"A request has at most {self.limits.headers} headers."
+            )
         # uvicorn passes the method of its record of the request.
         cycle = receive.__self__  # type: ignore[attr-defined]
         if cycle.more_body:

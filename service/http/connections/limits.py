@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 # Nothing that Annals takes is longer: a cursor has some 200 bytes, a key 60. Proxies stop at 8 to 64 KiB.
 MAX_HEAD_BYTES = 64 * 1024
+# Browsers and proxies send some 30. Each look for a header passes over all that there are.
+MAX_HEADERS = 256
 # A head is one packet or a few: who has not sent it by then holds a place for nothing.
 HEAD_SECONDS = 10.0
 # A client may stand still for this long, on a radio link or a sleeping laptop, ...
@@ -33,6 +35,7 @@ class Limits:
     """Limits of the connections of one process."""
 
     head_bytes: int = MAX_HEAD_BYTES
+    headers: int = MAX_HEADERS
     head_seconds: float = HEAD_SECONDS
     patience_seconds: float = PATIENCE_SECONDS
     bytes_per_second: float = BYTES_PER_SECOND
