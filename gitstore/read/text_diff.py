@@ -94,14 +94,21 @@ def _run(folder: Path) -> None:
         (folder / "hunks").open("wb") as output,
         started("diff", _COMMAND, stdout=output, cwd=folder, env=environment(**outside)) as git,
     ):
+        _give_way(git.process.pid)
         with suppress(ProcessLookupError):
-            os.setpriority(os.PRIO_PROCESS, git.process.pid, _NICENESS)
             # The kernel enforces this limit, in case this process is killed before it can kill git.
             resource.prlimit(git.process.pid, resource.RLIMIT_CPU, (SAFETY_SECONDS, SAFETY_SECONDS))
         try:
             git.check(success=_DIFFERENT, seconds=SAFETY_SECONDS)
         except subprocess.TimeoutExpired:
             raise DiffTooSlow(f"git took longer than {SAFETY_SECONDS} s for a diff") from None
+
+
+def _give_way(pid: int) -> None:
+    """Lower the priority of git, also relative to other sessions (sched(7), "The autogroup feature")."""
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, _NICENESS)
+        Path(f"/proc/{pid}/autogroup").write_text(str(_NICENESS))
 
 
 def _replacement(old: bytes, new: bytes) -> bytes:

@@ -328,6 +328,7 @@ def test_a_request_id_is_stored_with_the_rows_that_it_causes(tenant: Tenant) -> 
         (git_errors.StoreUnavailable("x"), errors.StoreNotWritable),
         (git_errors.StoreFull("x"), errors.StorageFull),
         (git_errors.UploadPackBusy("x"), errors.Busy),
+        (git_errors.DiffTooSlow("x"), errors.Busy),
     ],
 )
 def test_a_failure_of_a_store_is_told_without_its_words(
