@@ -15,6 +15,8 @@ from sql.embedded.server import running_folder
 # A little more than the largest write that a small change makes: a page of a log and a small pack.
 PROBE: Final = bytes(64 * 1024)
 MEBIBYTE: Final = 1024**2
+# PostgreSQL adds such a piece to its write-ahead log, and ends where there is no room for it.
+WAL_SEGMENT_BYTES: Final = 16 * MEBIBYTE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,7 @@ def _examined(name: str, folder: Path) -> Disk:
         with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
             written = file.write(PROBE)
             full = written < len(PROBE)
+            full = full or (name == "postgres" and free < WAL_SEGMENT_BYTES)
     except OSError as error:
         fault, full = error.strerror or str(error), is_full(error)
     return Disk(name=name, folder=folder, free_bytes=free, is_full=full, fault=fault)
