@@ -6,6 +6,7 @@ within the limits, five times while it exceeds them.
 
 import argparse
 import json
+import signal
 import statistics
 import sys
 import tempfile
@@ -190,6 +191,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     attacks = chosen(options.only)
     if not attacks:
         parser.error("no attack has such a name")
+    # The server is stopped, however this program is.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     cluster = Cluster(cluster_url(), "starve")
     try:
         with (

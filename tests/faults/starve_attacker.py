@@ -142,6 +142,14 @@ class _Connection:
     timer: int = 0
 
 
+def _drips(piece: bytes, *, whole: bool) -> Iterator[bytes]:
+    """Yield a piece at once or byte by byte."""
+    if whole:
+        yield piece
+    else:
+        yield from (piece[at : at + 1] for at in range(len(piece)))
+
+
 class _Attacker:
     def __init__(self, address: tuple[str, int], plan: Plan) -> None:
         self._address = address
@@ -218,9 +226,7 @@ class _Attacker:
             memoryview(piece)
             for number, (bytes_, times) in enumerate(request.pieces)
             for _ in range(times)
-            for piece in (
-                [bytes_] if number == 0 or not drips else [bytes_[at : at + 1] for at in range(len(bytes_))]
-            )
+            for piece in _drips(bytes_, whole=number == 0 or not drips)
         )
         self._send(connection)
 

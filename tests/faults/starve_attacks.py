@@ -191,13 +191,14 @@ def _head(connections: int, begin: bytes, piece: bytes, times: int, end: bytes) 
 
 
 def _dripped_body(target: Target) -> Plan:
-    whole = target.request("POST", f"{target.large}/versions", "editor", b"{" + b" " * 8_000_000)
-    head, _, body = whole.partition(b"\r\n\r\n")
-    return Plan(
-        manner="drip", connections=64, requests=[Request([(head + b"\r\n\r\n", 1), (body, 1)])], pause=1.0
+    size = 8_000_000
+    head = target.request(
+        "POST", f"{target.large}/versions", "editor", headers={"Content-Length": str(size), **_JSON}
     )
+    return Plan(manner="drip", connections=64, requests=[Request([(head, 1), (b" ", size)])], pause=1.0)
 
 
+_JSON = {"Content-Type": "application/json"}
 _LIVE = b"GET /livez HTTP/1.1\r\nHost: x\r\n"
 _A = b"a" * 64 * _KIB
 _BOMB = gzip.compress(b"0004" * (2 << 20), 9)
