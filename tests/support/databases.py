@@ -1,5 +1,6 @@
 """Databases for tests: made from one migrated template, dropped at the end or by the next run."""
 
+import itertools
 import os
 import threading
 from collections.abc import Iterable, Iterator
@@ -61,6 +62,8 @@ class Cluster:
         self._url = make_url(url)
         self._prefix = f"{PREFIX}_{prefix}_{uuid4().hex[:8]}"
         self._made: list[str] = []
+        # Of a database that was dropped, no other gets the name.
+        self._numbers = itertools.count()
         self._template: str | None = None
         self._migrating = threading.Lock()
         self._connection = psycopg.connect(url, autocommit=True, application_name=self._prefix)
@@ -122,7 +125,7 @@ class Cluster:
             )
 
     def _create(self, template: str) -> Database:
-        name = f"{self._prefix}_{len(self._made)}"
+        name = f"{self._prefix}_{next(self._numbers)}"
         for attempt in range(ATTEMPTS):
             # TimescaleDB's scheduler connects to every database, and a database in use can't be copied.
             self._connection.execute(
