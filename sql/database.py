@@ -187,6 +187,10 @@ class Database:
         used = pool.checkedout()
         return used, used + pool.checkedin(), pool.size()
 
+    def works_for(self, thread: int) -> bool:
+        """True while PostgreSQL has a long statement of a thread under way, and answers others."""
+        return self._silence.works_for(thread)
+
     def close(self) -> None:
         """Close the pool's connections."""
         self._silence.close()

@@ -21,6 +21,8 @@ ASK_AFTER: Final = 5 / 8
 PROBE_SECONDS: Final = 5
 PROBE_PAUSE_SECONDS: Final = 0.5
 _READABLE: Final = 1
+# A statement of which nothing is heard for this long may be one whose server process is stopped.
+LONGEST_WORK_SECONDS: Final = 60
 # How often the driver's wait looks up from the socket, as the driver has it.
 _LOOK_UP_SECONDS: Final = 0.1
 
@@ -49,6 +51,13 @@ class Silence:
         self._prober: threading.Thread | None = None
         self._starting = threading.Lock()
         self._closed = threading.Event()
+        # Threads that wait for an answer, and since when; a short wait is not noted.
+        self._waiting: dict[int, float] = {}
+
+    def works_for(self, thread: int) -> bool:
+        """True while PostgreSQL, which answers others, has a long statement of a thread under way."""
+        since = self._waiting.get(thread)
+        return since is not None and self._since is None and monotonic() - since < LONGEST_WORK_SECONDS
 
     @property
     def reason(self) -> str | None:
@@ -80,6 +89,7 @@ class Silence:
                     if ready & _READABLE:
                         self._heard_at = since
                 else:
+                    self._waiting[threading.get_ident()] = since
                     vain = self._in_vain(since)
                     if vain is not None:
                         give_up()
@@ -88,6 +98,9 @@ class Silence:
         except StopIteration as end:
             result: Result = end.value
             return result
+        finally:
+            if self._waiting:
+                self._waiting.pop(threading.get_ident(), None)
 
     def _in_vain(self, since: float) -> str | None:
         """Tell why a statement that has waited since then waits in vain; None if it may wait longer."""

@@ -112,7 +112,7 @@ class GroupCommit:
         self._wake = threading.Condition()
         self._idle: OrderedDict[SubscriptionId, BatchWriter] = OrderedDict()
         self._began: dict[int, float] = {}
-        self._progress = Progress()
+        self._progress = Progress(database.works_for)
         self._threads = [
             threading.Thread(target=self._run, args=(number,), name=f"committer-{number}", daemon=True)
             for number in range(WRITERS)

@@ -1,10 +1,13 @@
-"""Progress of batches: a batch whose thread uses no processor time waits for a disk, a lock or the database.
+"""Progress of batches: a batch whose thread uses no processor time waits for a disk or a lock.
 
-A large change that takes minutes plans and packs meanwhile, and so its thread uses processor time.
+A large change that takes minutes plans and packs meanwhile, and so its thread uses processor time; or the
+database works on one of its statements. A wait for a database that does not answer ends by itself
+(`sql.silence`).
 """
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.domain.ids import SubscriptionId
@@ -22,9 +25,13 @@ class _Batch:
 
 
 class Progress:
-    """The batches under way, one of each writing thread, and how long each has made no step."""
+    """The batches under way, one of each writing thread, and how long each has made no step.
 
-    def __init__(self) -> None:
+    `is_worked_for` tells of a thread if the database works on its statement.
+    """
+
+    def __init__(self, is_worked_for: Callable[[int], bool]) -> None:
+        self._is_worked_for = is_worked_for
         self._batches: dict[int, _Batch] = {}
 
     def begin(self, subscription_id: SubscriptionId) -> None:
@@ -44,13 +51,13 @@ class Progress:
         """
         now = time.monotonic()
         found = []
-        for batch in list(self._batches.values()):
+        for thread, batch in list(self._batches.items()):
             try:
                 used = time.clock_gettime(batch.clock)
             except OSError:
                 # The thread has ended since.
                 continue
-            if used - batch.used >= STEP_SECONDS:
+            if used - batch.used >= STEP_SECONDS or self._is_worked_for(thread):
                 batch.used, batch.moved_at = used, now
             elif now - batch.moved_at >= seconds:
                 found.append(batch.subscription_id)

@@ -11,9 +11,12 @@ from tests.support.waiting import until
 SECONDS = 0.5
 
 
-def standing_while(wait: Callable[[threading.Event], object], looks: int) -> list[bool]:
+def standing_while(
+    wait: Callable[[threading.Event], object], looks: int, *, database_works: bool = False
+) -> list[bool]:
     """Tell at each of some looks, 0.1 s apart, if a batch counts as standing whose thread does this."""
-    progress, ended, begun = Progress(), threading.Event(), threading.Event()
+    progress = Progress(lambda _: database_works)
+    ended, begun = threading.Event(), threading.Event()
     subscription_id = SubscriptionId(mint())
 
     def batch() -> None:
@@ -56,8 +59,12 @@ def test_a_batch_that_waits_stands_after_its_time() -> None:
     assert found[-1]
 
 
+def test_a_batch_for_which_the_database_works_is_not_one_that_stands() -> None:
+    assert not any(standing_while(looks_up, 15, database_works=True))
+
+
 def test_a_thread_that_ended_within_its_batch_harms_no_look() -> None:
-    progress = Progress()
+    progress = Progress(lambda _: False)
     thread = threading.Thread(target=progress.begin, args=(SubscriptionId(mint()),))
     thread.start()
     thread.join()

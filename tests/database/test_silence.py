@@ -1,5 +1,6 @@
 """A PostgreSQL that does not answer: waiting statements end, new ones are refused, until it answers again."""
 
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -177,3 +178,22 @@ def test_a_server_process_that_ends_is_no_silence(database: ServiceDatabase, url
         ask(database)
     assert database.silence is None
     assert ask(database) != ended
+
+
+def test_a_long_statement_is_told_from_one_that_waits_in_vain(
+    database: ServiceDatabase, line: HeldLine
+) -> None:
+    ask(database)
+    with ThreadPoolExecutor(1) as threads:
+        thread = threads.submit(threading.get_ident).result()
+        assert not database.works_for(thread)
+        asked = threads.submit(ask, database, LONGER)
+        until(lambda: database.works_for(thread))
+        asked.result()
+        assert not database.works_for(thread)
+        in_vain = threads.submit(held, database, line)
+        until(lambda: database.silence is not None)
+        assert not database.works_for(thread)
+        line.let_go()
+        with pytest.raises(DatabaseSilent):
+            in_vain.result()
