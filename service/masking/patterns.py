@@ -107,14 +107,14 @@ _TOKEN_SIGNS = (
 class SecretPattern(NamedTuple):
     """A pattern with its replacement; each text that it matches contains, in lower case, one of the signs."""
 
-    signs: tuple[str, ...]
+    signs: frozenset[str]
     pattern: re.Pattern[str]
     replacement: _Replacement
 
 
 RULES = tuple(
-    SecretPattern(*rule)
-    for rule in (
+    SecretPattern(frozenset(signs), pattern, replacement)
+    for signs, pattern, replacement in (
         (("-----begin",), _PEM, MASK),
         (("eyj",), _JWT, _jwt),
         (("annals_",), *_ANNALS),

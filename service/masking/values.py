@@ -12,12 +12,13 @@ from service.masking.assignments import without_assignments
 from service.masking.names import SIGNS as NAME_SIGNS
 from service.masking.names import Secrecy, secrecy
 from service.masking.patterns import MASK, RULES, SecretPattern
+from service.masking.quick_search import QuickSearch
 
 # Deeper than any document (64), and less deep than JSON writers take (254): deeper values are masked unread.
 MAX_DEPTH = 200
 # Each secret name contains one of the signs, in lower case, or has encoded characters, which begin with one
 # of the last two.
-_NAME_SIGNS = (*NAME_SIGNS, "%", "\\u")
+_NAME_SIGNS = frozenset((*NAME_SIGNS, "%", "\\u"))
 # Keys that hold the name of a value in lists of settings and headers: [{"name": "API_KEY", "value": "…"}].
 NAMING = ("name", "key", "header", "variable", "Name", "Key")
 NAMED = ("value", "Value", "default")
@@ -66,16 +67,15 @@ def _hints_in(value: Any) -> Hints:
 
 
 def _hints(lowered: str) -> Hints:
-    names = tuple(sign for sign in _NAME_SIGNS if sign in lowered)
-    signs = list(names)
-    rules = []
-    for rule in RULES:
-        if present := [sign for sign in rule.signs if sign in lowered]:
-            signs += present
-            rules.append(rule)
-    return Hints(tuple(dict.fromkeys(signs)), tuple(rules), bool(names))
+    signs = _SEARCH.found_in(lowered)
+    if not signs:
+        return _NO_HINTS
+    rules = tuple(rule for rule in RULES if not rule.signs.isdisjoint(signs))
+    return Hints(tuple(signs), rules, names=not _NAME_SIGNS.isdisjoint(signs))
 
 
+_SEARCH = QuickSearch(sorted(_NAME_SIGNS.union(*(rule.signs for rule in RULES))))
+_NO_HINTS = Hints((), (), names=False)
 _ALL_HINTS = Hints(("",), RULES, names=True)
 
 

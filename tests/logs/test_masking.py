@@ -10,8 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from service.masking.names import Secrecy, secrecy
-from service.masking.patterns import MASK
+from service.masking.names import SIGNS, Secrecy, secrecy
+from service.masking.patterns import MASK, RULES
+from service.masking.quick_search import QuickSearch
 from service.masking.values import masked, masked_patch, masked_text
 
 # Put together at run time: scanners of source code look for the same shapes.
@@ -409,6 +410,23 @@ def test_masking_twice_changes_nothing_more(value: Any) -> None:
 def test_masking_a_text_twice_changes_nothing_more(text: str) -> None:
     found = masked_text(text)
     assert masked_text(found) == found
+
+
+ALL_SIGNS = sorted({*SIGNS, "%", "\\u"}.union(*(rule.signs for rule in RULES)))
+SEARCH = QuickSearch(ALL_SIGNS)
+
+
+@given(
+    FRAGMENTS
+    | st.lists(
+        st.sampled_from([*ALL_SIGNS, *SHAPES.values(), "\ud800", "é", "\0"]) | st.text(max_size=3), max_size=9
+    ).map("".join)
+)
+@example("".join(ALL_SIGNS))
+@example("\ud800token")
+def test_the_quick_search_finds_what_a_search_for_each_text_finds(text: str) -> None:
+    for read in (text, text.lower(), text * 9):
+        assert SEARCH.found_in(read) == [sign for sign in ALL_SIGNS if sign in read]
 
 
 @given(VALUES)
