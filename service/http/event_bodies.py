@@ -9,8 +9,9 @@ from pydantic import BaseModel, ValidationError
 from service.documents import strict_json
 from service.documents.strict_json import Step
 from service.domain.errors import Fault
-from service.http.bodies import body_read_by, faults_of, invalid_body
+from service.http.bodies import PARSE_ASIDE_BYTES, body_read_by, faults_of, invalid_body
 from service.http.schemas.body import Body
+from service.runtime.breath import Breath
 from service.usecases.event_batches import MAX_EVENTS, EventBatch
 
 BodyT = TypeVar("BodyT", bound=Body)
@@ -34,7 +35,11 @@ def batch_of(model: type[BodyT]) -> Callable[[Request], Awaitable[EventBatch[Bod
             raise invalid_body([Fault(f"an array holds 1 to {MAX_EVENTS:,} events", pointer="")])
         found: list[BodyT] = []
         faults: list[Fault] = []
+        # Small bodies are read on the event loop, which never rests.
+        breath = Breath() if len(raw) > PARSE_ASIDE_BYTES else None
         for index, item in enumerate(items):
+            if breath is not None:
+                breath.take()
             checked = _checked(model, item, [] if is_single else [index])
             if isinstance(checked, list):
                 faults += checked

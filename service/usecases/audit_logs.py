@@ -38,7 +38,7 @@ def record_events(
 
     def work(tx: Transaction) -> Accepted:
         at = context.clock()
-        rows = [events.reported(caller, subscription_id, event, at) for event in batch.events]
+        rows = batch.map(lambda event: events.reported(caller, subscription_id, event, at)).events
         quota.take(tx, len(rows), at)
         audit_logs.insert_rows(tx, rows)
         return Accepted.of([row.audit_id for row in rows], is_single=batch.is_single)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from service.documents.strict_json import MAX_FAULTS, Step, pointer_of
 from service.domain.errors import Fault, Invalid
+from service.runtime.breath import Breath
 
 MAX_EVENTS = 1_000
 
@@ -26,8 +27,13 @@ class EventBatch(Generic[Event]):
         return [] if self.is_single else [index]
 
     def map(self, made_of: Callable[[Event], Other]) -> "EventBatch[Other]":
-        """Make a batch of other objects, one for each event."""
-        return EventBatch([made_of(event) for event in self.events], self.is_single)
+        """Make a batch of other objects, one for each event; rests for other threads, so never on a loop."""
+        breath = Breath()
+        found = []
+        for event in self.events:
+            found.append(made_of(event))
+            breath.take()
+        return EventBatch(found, self.is_single)
 
     def check(self, fault_of: Callable[[Event], tuple[str, str] | None]) -> None:
         """Raise Invalid if events have faults; a fault is the name of a field and a description."""

@@ -66,7 +66,7 @@ def record_executions(
     def work(tx: Transaction) -> Accepted:
         at = context.clock()
         batch.check(lambda event: _fault(event, at))
-        rows = [_row(event, caller, subscription_id, at) for event in batch.events]
+        rows = batch.map(lambda event: _row(event, caller, subscription_id, at)).events
         quota.take(tx, len(rows), at)
         execution_logs.insert_rows(tx, rows)
         subject = Subject("execution_log", subscription_id, None)

@@ -1,0 +1,25 @@
+"""Breath: long work in one thread rests as often as it computes, so that other threads get the interpreter.
+
+A thread that computes in Python yields only every 5 ms, and one that parses or writes JSON not at all. Other
+threads need the interpreter a dozen times for a request, and would wait that long each time.
+"""
+
+import time
+
+# Shorter work is not worth a rest. Longer rests help nobody: others have had their turn by then.
+_LEAST_SECONDS = 0.002
+_MOST_SECONDS = 0.05
+
+
+class Breath:
+    """Rests of one thread; made where its work begins."""
+
+    def __init__(self) -> None:
+        self._began = time.thread_time()
+
+    def take(self) -> None:
+        """Rest for as long as this thread has computed since the last rest."""
+        worked = time.thread_time() - self._began
+        if worked >= _LEAST_SECONDS:
+            time.sleep(min(worked, _MOST_SECONDS))
+            self._began = time.thread_time()
