@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from service.documents.common_items import Steps, common_items
+from service.runtime.breath import Breath
 
 Operation = dict[str, Any]
 
@@ -42,12 +43,17 @@ def structural_patch(old: Any, new: Any) -> list[Operation]:
 
 def document_patch(old: bytes, new: bytes) -> list[Operation]:
     """Compute the operations between two JSON texts; the whole value is replaced if that is shorter."""
+    breath = Breath()
     after = orjson.loads(new)
+    breath.take()
+    before = orjson.loads(old)
+    breath.take()
     comparison = _PositionalComparison() if len(new) <= _UNPAUSED_BYTES else _PausingComparison(Steps())
-    comparison.compare(orjson.loads(old), after, "")
-    if len(orjson.dumps(comparison.operations)) <= len(new):
-        return comparison.operations
-    return _whole(after)
+    comparison.compare(before, after, "")
+    breath.take()
+    found = comparison.operations if len(orjson.dumps(comparison.operations)) <= len(new) else _whole(after)
+    breath.take()
+    return found
 
 
 def searched_patch(old: bytes, new: bytes, steps: Steps) -> Patch:

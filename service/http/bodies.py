@@ -60,12 +60,16 @@ def body_read_by(
 ) -> Callable[[Request], Awaitable[Made]]:
     """Make a dependency that reads the bytes of the body, and returns the result of `made` for them."""
 
+    def digested(raw: bytes) -> tuple[bytes, Made]:
+        return sha256(raw).digest(), made(raw)
+
     async def read(request: Request) -> Made:
         raw = await _read(request, media_type)
         refuse_unfit_head(request, with_body=True)
         # `attempt_of` needs the digest: a retry has to repeat the body.
-        request.state.body_digest = sha256(raw).digest()
-        found = await parsed(request, made, raw) if len(raw) > PARSE_ASIDE_BYTES else made(raw)
+        request.state.body_digest, found = (
+            await parsed(request, digested, raw) if len(raw) > PARSE_ASIDE_BYTES else digested(raw)
+        )
         await visit_of(request).begin_work()
         return found
 

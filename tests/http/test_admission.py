@@ -1,5 +1,6 @@
 """Admission: shares of addresses and tenants, bytes of bodies, and what a client that goes leaves behind."""
 
+import asyncio
 import gzip
 import socket
 from base64 import b64encode
@@ -11,7 +12,7 @@ import pytest
 
 from service.committer.client import ThreadCommitter
 from service.committer.group_commit import GroupCommit
-from service.http.admission import ALONE, BYTES_EACH, EACH, LARGE_BYTES, Admission
+from service.http.admission import ALONE, BYTES_EACH, EACH, LARGE_BYTES, Admission, Visit
 from service.http.bodies import MAX_BODY_BYTES
 from service.runtime import fair_places
 from tests.support.api import Caller, Json, Server, Tenant, ok
@@ -222,7 +223,19 @@ def test_large_bodies_of_many_clients_are_parsed_one_after_the_other_and_all_are
     bodies = [b'{"data": {"n": %d, "text": "%s"}}' % (n, b"x" * LARGE_BYTES) for n in range(4)]
     large = [clients.call(tenant.ana, "POST", path, body) for body in bodies]
     assert {status(each) for each in large} == {201}
-    assert admission(server).parsing.held == 0
+    until(lambda: admission(server).parsing.held == 0)
+
+
+def test_the_place_of_a_large_body_rests_for_as_long_as_it_was_parsed() -> None:
+    async def test() -> None:
+        places = Admission(threads=1)
+        async with Visit(places).parsing():
+            await asyncio.sleep(0.01)
+        assert places.parsing.held == 1
+        await asyncio.wait_for(places.parsing.take("another"), 10)
+        assert places.parsing.held == 1
+
+    asyncio.run(test())
 
 
 def test_a_change_is_not_begun_for_a_client_that_has_gone(
