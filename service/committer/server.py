@@ -141,6 +141,8 @@ class Server:
     def run(self) -> None:
         """Serve until `stop` is called."""
         threading.Thread(target=self._accept, name="accept", daemon=True).start()
+        # From here on the supervisor notices at once if this process hangs.
+        self._beat()
         while not self._stop.wait(HEARTBEAT_SECONDS):
             self._beat()
             beat = self._group.beat()

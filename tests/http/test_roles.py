@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from service.http.auth import headers
 from tests.support.api import COLLECTIONS, Caller, Server, Tenant, ok, refused
 
 # Each call, and the roles that may make it; all others are refused.
@@ -160,8 +161,12 @@ def test_anothers_key_finds_nothing_on_any_route(
 
 @pytest.mark.parametrize("key", [None, "annals_garbage"])
 def test_no_route_answers_without_a_key(
-    server: Server, victim: tuple[Tenant, dict[str, str]], key: str | None
+    server: Server,
+    victim: tuple[Tenant, dict[str, str]],
+    key: str | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(headers, "FAILED_LOGIN_SECONDS", 0)
     tenant, ids = victim
     before = tenant.footprint()
     for method, template in routes(server):

@@ -272,7 +272,7 @@ def test_on_a_full_disk_nothing_goes_the_run_fails_visibly_and_the_next_one_reco
         [(state, error)] = logs.database.rows(
             "SELECT state, error FROM job_runs WHERE scheduled_for = %s", ran
         )
-        assert (state, "No space left on device" in error) == ("failed", True)
+        assert (state, "its disk is full" in error) == ("failed", True)
         assert {log: stored(logs, log) for log in EXPECTED} == before
         give_room()
         again = logs.server.clock()
