@@ -3,7 +3,8 @@
 A request that waits is not refused, and nothing more of it is read. It takes its places in this order, and
 never waits for one while it holds a later one, so that no two requests can wait for each other:
 
-1. one of its address, from its head until its key is known: an attacker without a key holds nothing else;
+1. one of its address, from its head until its key is known, or until a moment after its answer: an attacker
+   without a key holds nothing else;
 2. bytes of its tenant, if its body is large, before the body is read;
 3. one of its tenant, when its body is there, until its answer begins.
 
@@ -31,6 +32,10 @@ from service.runtime.metrics import ADMISSION_HELD, ADMISSION_WAIT, ADMISSION_WA
 # more, those of one delay those of another; a batch of the committer takes 64 at most.
 EACH = 8
 ALONE = 64
+# An answer to an unknown caller keeps its place for so long. Most such answers are made in one turn of the
+# event loop: all connections of an address would get one in each turn, and a call of another needs a dozen
+# turns. Beside others, an address gets 400 such answers a second.
+UNKNOWN_SECONDS = 0.02
 # Beside others, a tenant has so many threads; alone it has as many as the settings say.
 THREADS_EACH = 2
 # Threads for what is quick and belongs to no tenant, such as the operator's look at a subscription.
@@ -103,7 +108,7 @@ class Visit:
 
         A request whose route reads a body takes that place when the body is there: see `begin_work`.
         """
-        self.leave()
+        self._give_back(at_once=True)
         self._key = caller.subscription_id or _PLATFORM
         route = request.scope["route"]
         if request.scope["path"].startswith("/git/"):
@@ -155,10 +160,16 @@ class Visit:
             places.release(self._key)
 
     def leave(self) -> None:
-        """Give all places back."""
+        """Give all places back; a caller who is still unknown keeps that of the address for a moment."""
+        self._give_back(at_once=False)
+
+    def _give_back(self, *, at_once: bool) -> None:
         held, self._held = self._held, []
         for places, key, size in held:
-            places.release(key, size)
+            if at_once or places is not self._admission.addresses:
+                places.release(key, size)
+            else:
+                asyncio.get_running_loop().call_later(UNKNOWN_SECONDS, places.release, key, size)
 
     async def _take(self, places: FairPlaces, what: str, key: _Key, size: int = 1) -> None:
         await _taken(places, what, key, size)

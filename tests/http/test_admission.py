@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing, contextmanager
 
 import psycopg
 import pytest
+from fastapi import Request
 
 from service.committer.client import ThreadCommitter
 from service.committer.group_commit import GroupCommit
@@ -148,6 +149,19 @@ def test_requests_of_one_address_wait_and_those_of_another_do_not(
         assert status(clients.get("/livez", source="127.0.0.2")) == 200
         blocker.rollback()
         assert {status(each) for each in flood} <= {401, 429}
+
+
+def test_an_answer_to_an_unknown_caller_keeps_the_place_of_its_address_for_a_moment() -> None:
+    async def test() -> None:
+        places = Admission(threads=1)
+        visit = Visit(places)
+        await visit.arrive(Request({"type": "http", "client": ("127.0.0.1", 1)}))
+        visit.leave()
+        assert places.addresses.held == 1
+        await asyncio.wait_for(places.addresses.take("another", ALONE + EACH), 10)
+        assert places.addresses.held == ALONE + EACH
+
+    asyncio.run(test())
 
 
 def test_calls_that_work_in_threads_leave_some_for_other_tenants(
