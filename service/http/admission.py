@@ -54,6 +54,9 @@ LARGE_BYTES = 1024 * 1024
 # A parse takes longer than this only where the machine is busy with something else.
 MAX_REST_SECONDS = 1.0
 
+# Tells that the process is alive, also while all places of an address are taken, and has places of its own.
+_LIVENESS = "/livez"
+
 # Key of what belongs to no subscription: calls of the operator.
 _PLATFORM = "platform"
 _Key = SubscriptionId | str
@@ -68,12 +71,14 @@ class Admission:
     def __init__(self, *, threads: int) -> None:
         self.all_threads = threads + THREADS_EACH + SPARE_THREADS
         self.addresses = FairPlaces(ALONE + EACH, each=EACH)
+        self.probes = FairPlaces(ALONE + EACH, each=EACH, alone=EACH)
         self.requests = FairPlaces(ALONE + EACH, each=EACH)
         self.threads = FairPlaces(threads + THREADS_EACH, each=THREADS_EACH)
         self.bytes = FairPlaces(BYTES, each=BYTES_EACH, alone=BYTES_ALONE)
         self.parsing = FairPlaces(1, each=1)
         self._by_name = {
             "address": self.addresses,
+            "probe": self.probes,
             "request": self.requests,
             "thread": self.threads,
             "bytes": self.bytes,
@@ -90,25 +95,29 @@ class Admission:
 class Visit:
     """Places that one request holds."""
 
-    __slots__ = ("_admission", "_held", "_key", "_places")
+    __slots__ = ("_admission", "_held", "_is_known", "_key", "_places")
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
         self._held: list[tuple[FairPlaces, _Key, int]] = []
+        self._is_known = False
         self._key: _Key = _PLATFORM
         # The places that the work of the request needs.
         self._places: FairPlaces | None = None
 
     async def arrive(self, request: Request) -> None:
         """Take a place of the address."""
-        await self._take(self._admission.addresses, "address", network_of(address_of(request)))
+        is_probe = request.scope["path"] == _LIVENESS
+        places = self._admission.probes if is_probe else self._admission.addresses
+        await self._take(places, "probe" if is_probe else "address", network_of(address_of(request)))
 
     async def admit(self, request: Request, caller: Caller) -> None:
         """Give the place of the address back, since the caller is known, and take one of its tenant.
 
         A request whose route reads a body takes that place when the body is there: see `begin_work`.
         """
-        self._give_back(at_once=True)
+        self._is_known = True
+        self.leave()
         self._key = caller.subscription_id or _PLATFORM
         route = request.scope["route"]
         if request.scope["path"].startswith("/git/"):
@@ -161,12 +170,9 @@ class Visit:
 
     def leave(self) -> None:
         """Give all places back; a caller who is still unknown keeps that of the address for a moment."""
-        self._give_back(at_once=False)
-
-    def _give_back(self, *, at_once: bool) -> None:
         held, self._held = self._held, []
         for places, key, size in held:
-            if at_once or places is not self._admission.addresses:
+            if self._is_known:
                 places.release(key, size)
             else:
                 asyncio.get_running_loop().call_later(UNKNOWN_SECONDS, places.release, key, size)

@@ -30,9 +30,6 @@ _ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
 # would tell nothing more. A failure gets a row.
 _PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 
-# Tells a supervisor that the process is alive, also while all places are taken; it costs next to nothing.
-_NEVER_WAITS = "/livez"
-
 # Tells if the bodies of a request are kept; called at the end of the request, when the caller is known.
 KeepsBodies = Callable[[Scope], bool]
 
@@ -114,8 +111,7 @@ class RequestMiddleware:
                     refusal = await error_handlers.unread(request, unread)
                     await refusal(scope, exchange.receive, send_with_id)
                     return
-                if scope["path"] != _NEVER_WAITS:
-                    await visit.arrive(request)
+                await visit.arrive(request)
                 await self._app(scope, exchange.receive, send_with_id)
             if work.cancelled_caught:
                 exchange.status = CLIENT_GONE

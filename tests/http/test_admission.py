@@ -16,6 +16,7 @@ from service.committer.group_commit import GroupCommit
 from service.http.admission import ALONE, BYTES_EACH, EACH, LARGE_BYTES, Admission, Visit
 from service.http.bodies import MAX_BODY_BYTES
 from service.runtime import fair_places
+from service.runtime.fair_places import FairPlaces
 from tests.support.api import Caller, Json, Server, Tenant, ok
 from tests.support.group_commits import held, until_taken
 from tests.support.pkt_lines import FLUSH, line, upload_pack
@@ -151,15 +152,19 @@ def test_requests_of_one_address_wait_and_those_of_another_do_not(
         assert {status(each) for each in flood} <= {401, 429}
 
 
-def test_an_answer_to_an_unknown_caller_keeps_the_place_of_its_address_for_a_moment() -> None:
+@pytest.mark.parametrize(("path", "name"), [("/version", "addresses"), ("/livez", "probes")])
+def test_an_answer_to_an_unknown_caller_keeps_the_place_of_its_address_for_a_moment(
+    path: str, name: str
+) -> None:
     async def test() -> None:
-        places = Admission(threads=1)
-        visit = Visit(places)
-        await visit.arrive(Request({"type": "http", "client": ("127.0.0.1", 1)}))
+        admission = Admission(threads=1)
+        visit = Visit(admission)
+        await visit.arrive(Request({"type": "http", "path": path, "client": ("127.0.0.1", 1)}))
         visit.leave()
-        assert places.addresses.held == 1
-        await asyncio.wait_for(places.addresses.take("another", ALONE + EACH), 10)
-        assert places.addresses.held == ALONE + EACH
+        places: FairPlaces = getattr(admission, name)
+        assert places.held == 1
+        await asyncio.wait_for(places.take("another", ALONE + EACH), 10)
+        assert places.held == ALONE + EACH
 
     asyncio.run(test())
 
