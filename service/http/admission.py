@@ -149,7 +149,7 @@ class Visit:
         """Hold the place of the one large body that is parsed, in turns with other tenants.
 
         The place stays taken for as long again, and this request does not wait for that: the interpreter is
-        free of large bodies for half of the time.
+        free of large bodies for half of the time. A tenant that is alone hurts nobody, and does not rest.
         """
         places = self._admission.parsing
         await _taken(places, "parsing", self._key, 1)
@@ -157,8 +157,13 @@ class Visit:
         try:
             yield
         finally:
-            rest = min(time.perf_counter() - began, MAX_REST_SECONDS)
+            rest = 0.0 if self.is_alone() else min(time.perf_counter() - began, MAX_REST_SECONDS)
             asyncio.get_running_loop().call_later(rest, places.release, self._key)
+
+    def is_alone(self) -> bool:
+        """True if no other tenant had a request just now."""
+        of_tenants = (self._admission.requests, self._admission.threads, self._admission.parsing)
+        return all(places.is_alone(self._key) for places in of_tenants)
 
     @asynccontextmanager
     async def _part(self, places: FairPlaces, what: str) -> AsyncIterator[None]:
@@ -205,12 +210,16 @@ async def in_thread(
         return await run_in_threadpool(function, *arguments, **more)
 
 
-async def parsed(request: Request, parse: Callable[[bytes], Result], raw: bytes) -> Result:
-    """Parse a body in a thread; a large one when no other large one is parsed."""
+async def parsed(request: Request, parse: Callable[[bytes, bool], Result], raw: bytes) -> Result:
+    """Parse a body in a thread; a large one when no other large one is parsed.
+
+    `parse` is told to rest now and then where a large one would delay other tenants.
+    """
     if len(raw) < LARGE_BYTES:
-        return await in_thread(request, parse, raw)
-    async with visit_of(request).parsing():
-        return await run_in_threadpool(parse, raw)
+        return await in_thread(request, parse, raw, False)
+    visit = visit_of(request)
+    async with visit.parsing():
+        return await run_in_threadpool(parse, raw, not visit.is_alone())
 
 
 @cache

@@ -39,10 +39,10 @@ def body_of(
     read a body parameter before any dependency, with a parser that takes NaN and duplicate keys.
     """
 
-    def made(raw: bytes) -> BodyT:
+    def made(raw: bytes, rests: bool) -> BodyT:
         if not raw and may_be_empty:
             return model()
-        value = strict_json.parse(raw)
+        value = strict_json.parse(raw, rests=rests)
         # Checked before pydantic, which would make an error for each of a million unknown keys.
         unknown = model.unknown_fields(value)
         if unknown:
@@ -56,19 +56,22 @@ def body_of(
 
 
 def body_read_by(
-    made: Callable[[bytes], Made], media_type: str = JSON
+    made: Callable[[bytes, bool], Made], media_type: str = JSON
 ) -> Callable[[Request], Awaitable[Made]]:
-    """Make a dependency that reads the bytes of the body, and returns the result of `made` for them."""
+    """Make a dependency that reads the bytes of the body, and returns the result of `made` for them.
 
-    def digested(raw: bytes) -> tuple[bytes, Made]:
-        return sha256(raw).digest(), made(raw)
+    `made` is also told if it has to rest for others.
+    """
+
+    def digested(raw: bytes, rests: bool) -> tuple[bytes, Made]:
+        return sha256(raw).digest(), made(raw, rests)
 
     async def read(request: Request) -> Made:
         raw = await _read(request, media_type)
         refuse_unfit_head(request, with_body=True)
         # `attempt_of` needs the digest: a retry has to repeat the body.
         request.state.body_digest, found = (
-            await parsed(request, digested, raw) if len(raw) > PARSE_ASIDE_BYTES else digested(raw)
+            await parsed(request, digested, raw) if len(raw) > PARSE_ASIDE_BYTES else digested(raw, False)
         )
         await visit_of(request).begin_work()
         return found

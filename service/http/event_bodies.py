@@ -27,8 +27,8 @@ class Stored(BaseModel):
 def batch_of(model: type[BodyT]) -> Callable[[Request], Awaitable[EventBatch[BodyT]]]:
     """Make a dependency that reads the body as one `model` or an array; a route puts it after the access."""
 
-    def made(raw: bytes) -> EventBatch[BodyT]:
-        value = strict_json.parse(raw)
+    def made(raw: bytes, rests: bool) -> EventBatch[BodyT]:
+        value = strict_json.parse(raw, rests=rests)
         is_single = not isinstance(value, list)
         items = [value] if is_single else value
         if not 0 < len(items) <= MAX_EVENTS:

@@ -144,9 +144,10 @@ class FairPlaces:
         if held == 0 or held + size <= self._each:
             # A size above a whole share is taken alone: else it would wait for ever.
             return True
-        return held + size <= self._alone and self._is_alone(key)
+        return held + size <= self._alone and self.is_alone(key)
 
-    def _is_alone(self, key: Hashable) -> bool:
+    def is_alone(self, key: Hashable) -> bool:
+        """True if no other key has, wants or just had a place."""
         self._forget_old()
         return all(all(each == key for each in keys) for keys in (self._held, self._waiting, self._seen))
 

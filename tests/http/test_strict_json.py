@@ -1,6 +1,7 @@
 """Two readers of a body that have to agree: the quick one, and the one that names the faults."""
 
 import json
+from functools import partial
 from typing import Any
 
 import orjson
@@ -58,6 +59,7 @@ def check_agreement(raw: bytes) -> None:
         # By type as well: the texts distinguish 1 from 1.0, and both zeros.
         assert ("read", orjson.dumps(quick, option=orjson.OPT_INDENT_2)) == careful
     assert outcome(strict_json.parse, raw) == careful
+    assert outcome(partial(strict_json.parse, rests=True), raw) == careful
 
 
 @given(TEXTS)
