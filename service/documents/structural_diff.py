@@ -21,7 +21,7 @@ MAX_OPERATIONS = 10_000
 # thousand below one long key would make gigabytes.
 MAX_SMALL_PATCH_BYTES = 64 * 1024
 # Below this size a comparison takes less time than other threads wait for the interpreter anyway, 5 ms.
-_UNPAUSED_BYTES = 256 * 1024
+UNPAUSED_BYTES = 256 * 1024
 
 
 class Patch(NamedTuple):
@@ -43,17 +43,18 @@ def structural_patch(old: Any, new: Any) -> list[Operation]:
 
 def document_patch(old: bytes, new: bytes) -> list[Operation]:
     """Compute the operations between two JSON texts; the whole value is replaced if that is shorter."""
-    breath = Breath()
+    breath = None if len(new) <= UNPAUSED_BYTES else Breath()
     after = orjson.loads(new)
-    breath.take()
+    if breath is not None:
+        breath.take()
     before = orjson.loads(old)
-    breath.take()
-    comparison = _PositionalComparison() if len(new) <= _UNPAUSED_BYTES else _PausingComparison(Steps())
+    if breath is not None:
+        breath.take()
+    comparison = _PositionalComparison() if breath is None else _PausingComparison(Steps())
     comparison.compare(before, after, "")
-    breath.take()
-    found = comparison.operations if len(orjson.dumps(comparison.operations)) <= len(new) else _whole(after)
-    breath.take()
-    return found
+    if breath is not None:
+        breath.take()
+    return comparison.operations if len(orjson.dumps(comparison.operations)) <= len(new) else _whole(after)
 
 
 def searched_patch(old: bytes, new: bytes, steps: Steps) -> Patch:

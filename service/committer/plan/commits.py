@@ -12,10 +12,11 @@ from service.audit import data_changes
 from service.committer.plan.ledger import Ledger
 from service.committer.refusals import counted
 from service.committer.step import path_of, version_state
-from service.documents.structural_diff import document_patch
+from service.documents.structural_diff import UNPAUSED_BYTES, document_patch
 from service.domain.callers import Member
 from service.domain.ids import mint
 from service.domain.resource_kinds import Kind
+from service.runtime.breath import Breath
 from sql.queries.data_changes import NewDataChange
 from sql.queries.resources import ResourceRow
 from sql.queries.tags import NewTag
@@ -206,8 +207,12 @@ class Commits:
         """The row of the data change of a new version; the document itself is stored once, in git."""
         before = draft.before
         diff = None
+        breath = Breath() if len(draft.snapshot) > UNPAUSED_BYTES else None
         if before is not None:
-            diff = document_patch(self._builder.read_blob(before.git_blob_id), draft.snapshot)
+            old = self._builder.read_blob(before.git_blob_id)
+            if breath is not None:
+                breath.take()
+            diff = document_patch(old, draft.snapshot)
         made = data_changes.row_of(
             draft.author,
             self._subscription_id,
@@ -221,6 +226,8 @@ class Commits:
             diff=diff,
             reason=draft.reason,
         )
+        if breath is not None:
+            breath.take()
         return [made]
 
 
