@@ -83,6 +83,14 @@ def test_more_than_256_headers_are_refused(door: Door) -> None:
     assert client.call(begin + b"\r\nHost: annals" + b"\r\na:" * 256 + end)[0] == 431
 
 
+def test_a_head_that_comes_in_pieces_is_refused_once_it_has_too_many_headers() -> None:
+    with closing(Door(HttpToolsConnection)) as door:
+        blank = door.call(b"\r\n")
+        client = door.call(GET[:-2] + b"a:\r\n" * 256)
+        assert is_refused(client, 431, "head_too_large")
+        assert blank.call(GET) == (200, b"0")
+
+
 def test_a_head_without_end_is_refused_and_its_rest_not_read(door: Door) -> None:
     client = door.call(head_of(50_000_000))
     assert client.answer()[0] == 431

@@ -103,7 +103,7 @@ class Guard(asyncio.Protocol, ABC):
             self.head_bytes += len(piece)
             super().data_received(piece)
             if self.is_in_head:
-                self._check_head(piece)
+                self.check_head(piece)
         if data:
             self._discard(data)
 
@@ -111,7 +111,8 @@ class Guard(asyncio.Protocol, ABC):
         """Feed the parser with a part of a body; the next head may follow in it."""
         super().data_received(data)
 
-    def _check_head(self, piece: bytes) -> None:
+    def check_head(self, piece: bytes) -> None:
+        """Refuse a head that is too large."""
         self._head_has_line = self._head_has_line or b"\n" in piece
         if self.refusal is None and self.head_bytes >= self.limits.head_bytes:
             kind = HeadTooLarge if self._head_has_line else RequestLineTooLong

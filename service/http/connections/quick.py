@@ -23,6 +23,13 @@ class HttpToolsConnection(Guard, HttpToolsProtocol):
         if self._bytes_without_body > self.limits.head_bytes and not self.is_in_head:
             self.refuse(HeadTooLarge(f"A trailer has at most {self.limits.head_bytes:,} bytes."))
 
+    def check_head(self, piece: bytes) -> None:
+        """Refuse a head that comes in pieces once it has too many headers: each costs a microsecond."""
+        super().check_head(piece)
+        # The parser makes the list at the first byte that is no blank line.
+        if self.refusal is None and len(self.headers or ()) > self.limits.headers:
+            self.refuse(HeadTooLarge(f"A request has at most {self.limits.headers} headers."))
+
     def on_message_begin(self) -> None:
         """Begin a head."""
         super().on_message_begin()
