@@ -107,18 +107,19 @@ _PLAIN = json.JSONDecoder(parse_float=_double, parse_constant=_no_constant, obje
 
 
 class _RestingDecoder(json.JSONDecoder):
-    """The decoder of texts without faults, in Python and with rests: the one in C holds the interpreter."""
+    """A decoder with the hooks of another, in Python and with rests: the one in C holds the interpreter."""
 
-    def __init__(self, breath: Breath) -> None:
+    def __init__(self, hooks: json.JSONDecoder, breath: Breath) -> None:
         super().__init__(
             parse_int=self._integer,
-            parse_float=_double,
-            parse_constant=_no_constant,
-            object_pairs_hook=_unique,
+            parse_float=hooks.parse_float,
+            parse_constant=hooks.parse_constant,
+            object_pairs_hook=hooks.object_pairs_hook,
         )
         self.parse_string = self._string
         # These parts of the standard library are in no stub.
         self.scan_once = scanner.py_make_scanner(self)  # type: ignore[attr-defined]
+        self._integer_of = hooks.parse_int
         self._breath = breath
         self._until_rest = _VALUES_AT_A_TIME
 
@@ -128,9 +129,9 @@ class _RestingDecoder(json.JSONDecoder):
             self._until_rest = _VALUES_AT_A_TIME
             self._breath.take()
 
-    def _integer(self, literal: str) -> int:
+    def _integer(self, literal: str) -> Any:
         self._count()
-        return int(literal)
+        return self._integer_of(literal)
 
     def _string(self, text: str, end: int, strict: bool) -> tuple[str, int]:
         self._count()
@@ -138,18 +139,21 @@ class _RestingDecoder(json.JSONDecoder):
         return found
 
 
+def _decoded(text: str, hooks: json.JSONDecoder, breath: Breath | None) -> Any:
+    return (hooks if breath is None else _RestingDecoder(hooks, breath)).decode(text)
+
+
 # A document as deep as this is searched for faults, even if it is not too deep.
 _DEEP = b"\n" + b" " * INDENT * MAX_DEPTH
 
 
-def _plainly(raw: bytes, *, rests: bool = False) -> Any:
+def _plainly(raw: bytes, breath: Breath | None = None) -> Any:
     """Parse a text without faults; raises ValueError or TypeError for a text that may have faults.
 
     Most texts have none. The decoder that marks faults, and the pass over its result, take four times as
     long.
     """
-    breath = Breath() if rests else None
-    value = (_RestingDecoder(breath) if breath is not None else _PLAIN).decode(raw.decode("utf-8"))
+    value = _decoded(raw.decode("utf-8"), _PLAIN, breath)
     # orjson refuses integers past 64 bits and lone surrogates, and writes non-finite numbers as null.
     pretty = orjson.dumps(value, option=orjson.OPT_INDENT_2)
     if breath is not None:
@@ -169,11 +173,12 @@ def parse(raw: bytes, *, rests: bool = False) -> Any:
     """
     if _may_have_too_many(raw):
         _refuse_excess(raw)
+    breath = Breath() if rests else None
     try:
-        return _plainly(raw, rests=rests)
+        return _plainly(raw, breath)
     except (ValueError, TypeError, RecursionError):
         # The text has a fault, or seems to have one: parse it again, to find the fault and its place.
-        return _carefully(raw)
+        return _carefully(raw, breath)
 
 
 def _may_have_too_many(raw: bytes) -> bool:
@@ -187,13 +192,13 @@ def _may_have_too_many(raw: bytes) -> bool:
     return False
 
 
-def _carefully(raw: bytes) -> Any:
+def _carefully(raw: bytes, breath: Breath | None = None) -> Any:
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise MalformedJson(f"The body is not UTF-8: byte {error.start} can't be decoded.") from None
     try:
-        value = _DECODER.decode(text)
+        value = _decoded(text, _DECODER, breath)
     except json.JSONDecodeError as error:
         fault = Fault(f"line {error.lineno} column {error.colno}: {error.msg}", pointer="")
         raise MalformedJson(
@@ -204,7 +209,7 @@ def _carefully(raw: bytes) -> Any:
         # The parser did not name the place.
         _refuse_excess(raw)
         raise _invalid([Fault(_TOO_DEEP, pointer="")]) from None
-    walk = _FaultSearch()
+    walk = _FaultSearch(breath)
     walk.value(value)
     if walk.faults:
         raise _invalid(walk.faults)
@@ -219,9 +224,11 @@ def _invalid(faults: list[Fault]) -> Invalid:
 class _FaultSearch:
     """A search for faults that visits each value once, and makes pointers for faults only."""
 
-    def __init__(self) -> None:
+    def __init__(self, breath: Breath | None) -> None:
         self.faults: list[Fault] = []
         self._path: list[Step] = []
+        self._breath = breath
+        self._until_rest = _VALUES_AT_A_TIME
 
     def value(self, value: Any) -> None:
         """Visit a value and all values below it; the depth bounds the recursion."""
@@ -244,6 +251,11 @@ class _FaultSearch:
             if len(self.faults) >= MAX_FAULTS:
                 break
             self._path[-1] = step
+            self._until_rest -= 1
+            if self._until_rest == 0:
+                self._until_rest = _VALUES_AT_A_TIME
+                if self._breath is not None:
+                    self._breath.take()
             if isinstance(step, str):
                 self._text(step, "the key: ")
             if not isinstance(child, int | float):

@@ -1,6 +1,7 @@
 """Two readers of a body that have to agree: the quick one, and the one that names the faults."""
 
 import json
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from service.documents import strict_json
 from service.domain.errors import AnnalsError, Invalid
+from service.runtime.breath import Breath
 
 ODD_NUMBERS = st.sampled_from(
     [
@@ -145,3 +147,17 @@ def test_commas_and_brackets_in_a_string_are_no_values() -> None:
 def test_most_texts_are_read_the_quick_way() -> None:
     document = {"nodes": [{"id": n, "x": n / 7, "on": None, "name": f"é {n}"} for n in range(100)]}
     assert strict_json._plainly(json.dumps(document).encode()) == document
+
+
+@pytest.mark.parametrize("last", [b"0", b"NaN"])
+def test_a_text_of_many_values_is_read_with_rests(last: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    rests: list[Breath] = []
+    monkeypatch.setattr(Breath, "take", rests.append)
+    raw = b"[" + b'"text",1,' * 40_000 + last + b"]"
+    with suppress(Invalid):
+        strict_json.parse(raw, rests=True)
+    assert len(rests) > 40
+    rests.clear()
+    with suppress(Invalid):
+        strict_json.parse(raw)
+    assert rests == []
