@@ -152,7 +152,11 @@ def test_most_texts_are_read_the_quick_way() -> None:
 @pytest.mark.parametrize("last", [b"0", b"NaN"])
 def test_a_text_of_many_values_is_read_with_rests(last: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     rests: list[Breath] = []
-    monkeypatch.setattr(Breath, "take", rests.append)
+
+    def take(breath: Breath) -> None:
+        rests.append(breath)
+
+    monkeypatch.setattr(Breath, "take", take)
     raw = b"[" + b'"text",1,' * 40_000 + last + b"]"
     with suppress(Invalid):
         strict_json.parse(raw, rests=True)
