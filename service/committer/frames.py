@@ -9,6 +9,7 @@ a seventh of a worker's time.
 import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from struct import Struct
 from typing import Any
 
@@ -46,8 +47,15 @@ class CommitterError(Exception):
 
 def encode(value: Any) -> bytes:
     """Encode a value as one frame."""
-    body = pickle.dumps(value, protocol=pickle.HIGHEST_PROTOCOL)
-    return _LENGTH.pack(len(body)) + body
+    # Written behind the place of the length: to put the two together afterwards would copy a document of
+    # 8 MiB once more, 4 ms of the event loop.
+    frame = BytesIO()
+    frame.seek(_LENGTH.size)
+    pickle.dump(value, frame, protocol=pickle.HIGHEST_PROTOCOL)
+    size = frame.tell() - _LENGTH.size
+    frame.seek(0)
+    frame.write(_LENGTH.pack(size))
+    return frame.getvalue()
 
 
 def portable(error: Exception) -> Exception:

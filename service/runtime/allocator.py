@@ -10,7 +10,7 @@ _MIB = 1024 * 1024
 # Blocks from this size on are mapped, and unmapped once they are free. Left alone, glibc raises this size to
 # that of the largest block that was ever freed, and then keeps them all.
 MAPPED_BYTES = _MIB
-# Free memory that is kept for the next batch of small changes: it would cost them page faults to have it anew.
+# Free memory that is kept for the next batch of small changes, which would pay for new memory in page faults.
 _KEPT_BYTES = 16 * _MIB
 # Threads wait for the interpreter more than for the allocator; each further arena keeps what it once had.
 _ARENAS = 2
