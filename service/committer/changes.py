@@ -392,3 +392,7 @@ class Committer(Protocol):
     def is_alive(self) -> bool:
         """True while the committer takes changes."""
         ...
+
+    def silence(self) -> float | None:
+        """Seconds since its last sign of life, which it gives each second; None while it is not there."""
+        ...

@@ -68,6 +68,10 @@ class ThreadCommitter:
         """True while changes are taken and no batch is stuck."""
         return self._group.is_alive()
 
+    def silence(self) -> float | None:
+        """Seconds since its last sign of life: none, since it is this process."""
+        return 0.0
+
     # The result depends on the kind of change: see `changes.Committer`.
     async def submit(self, change: Change) -> Any:
         """Wait until the change is durable and its refs moved; raises as `changes.Committer` says."""
@@ -119,7 +123,7 @@ class _Channel(asyncio.Protocol):
     @property
     def is_well(self) -> bool:
         """True if the committer has told, not too long ago, that it takes changes."""
-        return self._beat is not None and self._beat.takes_changes and self._silence() < SILENCE_SECONDS
+        return self._beat is not None and self._beat.takes_changes and self.silence() < SILENCE_SECONDS
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # The cast is needed: uvloop's transports do not inherit from asyncio's classes.
@@ -174,7 +178,7 @@ class _Channel(asyncio.Protocol):
         if now - before > 2 * LOOK_SECONDS + 0.5:
             # This process was held up itself: what the committer has sent meanwhile is read first.
             return
-        silence = self._silence()
+        silence = self.silence()
         if silence >= SILENCE_SECONDS:
             self._is_silent = True
             self._give_up(list(self._asked.values()), _SILENT.format(seconds=silence))
@@ -185,12 +189,12 @@ class _Channel(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
-    def _silence(self) -> float:
+    def silence(self) -> float:
         return time.monotonic() - self._heard_at
 
     def _reason_to_refuse(self, change: Change) -> str | None:
         if self._is_silent:
-            return _SILENT.format(seconds=self._silence())
+            return _SILENT.format(seconds=self.silence())
         if self._beat is not None and self._beat.stands(change.author.subscription_id):
             return _STANDING.format(seconds=STANDING_SECONDS)
         return None
@@ -240,6 +244,10 @@ class SocketCommitter:
     def is_alive(self) -> bool:
         """True if the last heartbeat is recent and says that changes are taken."""
         return self._channel is not None and self._channel.is_well
+
+    def silence(self) -> float | None:
+        """Seconds since the last sign of life; None while there is no connection."""
+        return None if self._channel is None else self._channel.silence()
 
     # The result depends on the kind of change: see `changes.Committer`.
     async def submit(self, change: Change) -> Any:

@@ -291,8 +291,8 @@ class HeadTooLarge(AnnalsError):
 class TooSlow(AnnalsError):
     """The request came too slowly
 
-    A head has to be complete after 10 seconds. A body may pause for 30 seconds, and else comes at 32 KiB
-    a second or faster. Nothing was changed: send the request again. The connection is closed.
+    A head has to be complete after 10 seconds. A body may pause for 30 seconds, and else comes at 4 KiB a
+    second or faster. Nothing was changed: send the request again. The connection is closed.
     """
 
     code = "too_slow"

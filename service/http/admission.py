@@ -5,7 +5,7 @@ never waits for one while it holds a later one, so that no two requests can wait
 
 1. one of its address, from its head until its key is known, or until a moment after its answer: an attacker
    without a key holds nothing else;
-2. bytes of its tenant, if its body is large, before the body is read;
+2. bytes of its tenant, if its body is large, once the first 64 KiB of it are there;
 3. one of its tenant, when its body is there, until its answer begins.
 
 Git has places of its own for transfers (`gitstore.serve`), which may take an hour.

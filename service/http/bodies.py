@@ -92,15 +92,17 @@ async def _read(request: Request, wanted: str) -> bytes:
         raise UnsupportedMedia(f"Send `Content-Type: {wanted}`, not {media_type or 'none'}.")
     if request.headers.get("content-encoding", "identity") != "identity":
         raise UnsupportedMedia("Send the body uncompressed: Annals reads no Content-Encoding.")
-    expected = int(declared) if declared.isdigit() and not is_chunked else MAX_BODY_BYTES
-    if has_body and expected > PARSE_ASIDE_BYTES:
-        await visit_of(request).reserve(expected)
     parts: list[bytes] = []
     size = 0
+    is_reserved = False
     async for part in request.stream():
         size += len(part)
         if size > MAX_BODY_BYTES:
             raise _too_large()
+        if size > PARSE_ASIDE_BYTES and not is_reserved:
+            # All of it at once: two bodies that each wait for more would wait for each other.
+            is_reserved = True
+            await visit_of(request).reserve(MAX_BODY_BYTES if is_chunked else int(declared))
         parts.append(part)
     return b"".join(parts)
 

@@ -37,6 +37,8 @@ T = TypeVar("T")
 PATIENCE_SECONDS: Final = 2.5
 # Figures of the database are left out after this time, so that the others come within PATIENCE_SECONDS.
 FIGURES_SECONDS: Final = 1.5
+# The committer gives a sign of life each second.
+COMMITTER_SILENCE_SECONDS: Final = 3.0
 # Requests do without it: retention keeps its rows until they can be archived.
 _SPARED: Final = frozenset({"disk_archive"})
 
@@ -204,8 +206,14 @@ class Health:
         return checks, warnings
 
     def _committer(self) -> Check:
-        alive = self._context.committer.is_alive()
-        return Check(ok=alive, detail="taking changes" if alive else "not running")
+        committer = self._context.committer
+        silence = committer.silence()
+        if silence is None:
+            return Check(ok=False, detail="not running")
+        if silence > COMMITTER_SILENCE_SECONDS:
+            return Check(ok=False, detail=f"has given no sign of life for {silence:.0f} s")
+        alive = committer.is_alive()
+        return Check(ok=alive, detail="taking changes" if alive else "running, but takes no changes")
 
 
 async def _done(parts: Sequence[Future[Any]], seconds: float) -> None:

@@ -124,14 +124,27 @@ class Cluster:
 
     def make(self, programs: Path, user: ServerUser, progress: Callable[[str], None]) -> None:
         """Create the cluster unless it exists: completely or not at all. Raises EmbeddedError."""
-        for leftover in self.data_dir.glob("postgres.partial-*"):
+        # No rename can put a cluster in the place of the root of a disk, or of a link: it is made inside.
+        is_fixed = self.path.is_mount() or self.path.is_symlink()
+        parent = self.path if is_fixed else self.data_dir
+        if is_fixed:
+            user.take_over(self.path)
+            self.path.chmod(0o700)
+        for leftover in parent.glob("postgres.partial-*"):
             _remove(leftover)
+        whole = self.path / "postgres.whole"
         # An empty folder is no cluster yet: the new cluster takes its place.
-        if self.path.exists() and any(self.path.iterdir()):
-            return
-        progress(f"Creating the database cluster in {self.path} …")
+        if whole.exists() or not self.path.exists() or not any(self.path.iterdir()):
+            if not whole.exists():
+                progress(f"Creating the database cluster in {self.path} …")
+                self._create(programs, user, parent, whole if is_fixed else self.path)
+            if is_fixed:
+                self._move_up(whole)
+
+    def _create(self, programs: Path, user: ServerUser, parent: Path, place: Path) -> None:
+        """Create a cluster at a place, by a folder in `parent` that is renamed when it is whole."""
         # A new name each time: an initdb whose owner was killed may still write to the folder before.
-        partial = Path(tempfile.mkdtemp(prefix="postgres.partial-", dir=self.data_dir))
+        partial = Path(tempfile.mkdtemp(prefix="postgres.partial-", dir=parent))
         user.take_over(partial)
         code, output = user.run([str(programs / "initdb"), *_INITDB_OPTIONS, f"--pgdata={partial}"])
         if code != 0:
@@ -139,12 +152,15 @@ class Cluster:
             raise EmbeddedError(
                 f"The database cluster could not be created in {self.data_dir}:\n{tail(output)}"
             )
-        partial.rename(self.path)
-        folder = os.open(self.data_dir, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        partial.rename(place)
+        _sync(parent)
+
+    def _move_up(self, whole: Path) -> None:
+        """Move the files of a whole cluster up into its folder; a start after a kill goes on with it."""
+        for entry in sorted(whole.iterdir()):
+            entry.rename(self.path / entry.name)
+        _sync(self.path)
+        whole.rmdir()
 
     def require_major(self, major: str) -> None:
         """Raise EmbeddedError unless this major version of PostgreSQL made the cluster."""
@@ -220,6 +236,14 @@ class Cluster:
             shutil.copyfile(self.log, self.log.with_name("postgres.log.1"))
             # Emptied, not replaced: the server has the file open, and appends to it.
             os.truncate(self.log, 0)
+
+
+def _sync(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _remove(leftover: Path) -> None:

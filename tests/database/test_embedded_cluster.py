@@ -17,6 +17,7 @@ import pytest
 from sql.embedded.cluster import Cluster
 from sql.embedded.server import EmbeddedError, EmbeddedPostgres
 from tests.support.project import ROOT
+from tests.support.small_disks import small_disk
 
 pytestmark = pytest.mark.embedded
 
@@ -110,6 +111,34 @@ def test_an_empty_folder_becomes_the_cluster(server: EmbeddedPostgres, data_dir:
     (data_dir / "postgres").mkdir(parents=True)
     server.start()
     assert (data_dir / "postgres" / "PG_VERSION").exists()
+
+
+def test_an_empty_disk_of_its_own_becomes_the_cluster(server: EmbeddedPostgres, data_dir: Path) -> None:
+    with small_disk(data_dir / "postgres", mebibytes=220):
+        server.start()
+        with psycopg.connect(server.url) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+        server.stop()
+        assert list((data_dir / "postgres").glob("postgres.*")) == []
+
+
+def test_a_link_to_an_empty_folder_becomes_the_cluster_though_its_making_was_interrupted(
+    server: EmbeddedPostgres, data_dir: Path, tmp_path: Path
+) -> None:
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    data_dir.mkdir()
+    (data_dir / "postgres").symlink_to(place)
+    server.start()
+    server.stop()
+    # As a kill leaves it between two of the moves.
+    whole = place / "postgres.whole"
+    whole.mkdir()
+    (place / "PG_VERSION").rename(whole / "PG_VERSION")
+    server.start()
+    with psycopg.connect(server.url) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    assert not whole.exists()
 
 
 @pytest.mark.parametrize("progress_of_initdb", ["", "base", "global/pg_control", "base/1/PG_VERSION"])

@@ -14,7 +14,7 @@ from fastapi import Request
 from service.committer.client import ThreadCommitter
 from service.committer.group_commit import GroupCommit
 from service.http.admission import ALONE, BYTES_EACH, EACH, LARGE_BYTES, Admission, Visit
-from service.http.bodies import MAX_BODY_BYTES
+from service.http.bodies import MAX_BODY_BYTES, PARSE_ASIDE_BYTES
 from service.runtime import fair_places
 from service.runtime.fair_places import FairPlaces
 from tests.support.api import Caller, Json, Server, Tenant, ok
@@ -197,7 +197,8 @@ def test_of_large_bodies_no_more_is_read_than_the_bytes_of_their_tenant(
     places = admission(server).bytes
     stranger.save(theirs, {"text": "x" * 100_000})
     # Two of the largest are its share beside the other tenant.
-    large = [clients.call(tenant.ana, "POST", path, b"{", length=MAX_BODY_BYTES) for _ in range(4)]
+    begun = b" " * 2 * PARSE_ASIDE_BYTES
+    large = [clients.call(tenant.ana, "POST", path, begun, length=MAX_BODY_BYTES) for _ in range(4)]
     until(lambda: places.waiting == 2)
     assert places.held == BYTES_EACH
     # The other tenant is served, and so are small bodies of the same.
@@ -207,6 +208,17 @@ def test_of_large_bodies_no_more_is_read_than_the_bytes_of_their_tenant(
         each.close()
     # The clients have gone: nothing is held for them.
     until(lambda: places.held == 0 and places.waiting == 0)
+
+
+def test_a_large_body_that_has_hardly_begun_holds_no_bytes(
+    server: Server, tenant: Tenant, clients: Clients
+) -> None:
+    ours = tenant.workflow()
+    path = f"{tenant.at(ours)}/versions"
+    for _ in range(7):
+        clients.call(tenant.ana, "POST", path, b"{", length=MAX_BODY_BYTES)
+    tenant.save(ours, {"text": "x" * 100_000})
+    assert admission(server).bytes.waiting == 0
 
 
 def test_a_fetch_that_waits_for_its_turn_holds_no_bytes(

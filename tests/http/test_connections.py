@@ -80,7 +80,8 @@ def test_more_than_256_headers_are_refused(door: Door) -> None:
     begin, _, end = GET.partition(b"\r\nHost: annals")
     client = door.call()
     assert client.call(begin + b"\r\nHost: annals" + b"\r\na:" * 255 + end) == (200, b"0")
-    assert client.call(begin + b"\r\nHost: annals" + b"\r\na:" * 256 + end)[0] == 431
+    client.send(begin + b"\r\nHost: annals" + b"\r\na:" * 256 + end)
+    assert is_refused(client, 431, "head_too_large")
 
 
 def test_a_head_that_comes_in_pieces_is_refused_once_it_has_too_many_headers() -> None:
@@ -106,6 +107,11 @@ def test_a_head_that_comes_with_the_request_before_it_is_bounded_too(door: Door)
 def test_the_trailers_of_a_body_are_bounded_too(door: Door) -> None:
     client = door.call(CHUNKED + b"1\r\na\r\n0\r\n")
     client.send(b"X-Long: " + b"a" * 4 * MAX_HEAD_BYTES)
+    assert is_refused(client, 431, "head_too_large")
+
+
+def test_a_request_whose_trailers_are_refused_has_one_answer(door: Door) -> None:
+    client = door.call(CHUNKED + b"1\r\na\r\n0\r\n" + b"a: b\r\n" * 100_000)
     assert is_refused(client, 431, "head_too_large")
 
 
@@ -191,9 +197,9 @@ def test_a_body_that_comes_slowly_but_steadily_is_read(door: Door) -> None:
     client = door.call(post("/", 8_000_000))
     for _ in range(8):
         door.watch.move(20)
-        client.send(b"a" * 700_000)
+        client.send(b"a" * 90_000)
         assert door.got.acquire(timeout=SECONDS)
-    client.send(b"a" * 2_400_000)
+    client.send(b"a" * 7_280_000)
     assert client.answer() == (200, b"8000000")
 
 

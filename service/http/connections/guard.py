@@ -74,6 +74,8 @@ class Guard(asyncio.Protocol, ABC):
         self._upload: Upload | None = None
         self._reader: SlowReader | None = None
         self.refusal: AnnalsError | None = None
+        # An answer is due for a head that is refused. A body that is refused may have its answer already.
+        self._is_answer_due = True
         self._bytes_after_refusal = 0
 
     # -- called by the transport ------------------------------------------------------------------------
@@ -190,7 +192,7 @@ class Guard(asyncio.Protocol, ABC):
             return
         if self._upload is not None and self._upload.is_late(now):
             self.refuse(
-                TooSlow("The body came too slowly: less than 32 KiB a second, with 30 seconds to spare.")
+                TooSlow("The body came too slowly: less than 4 KiB a second, with 30 seconds to spare.")
             )
         if self.transport.get_write_buffer_size() == 0:
             self._reader = None
@@ -232,13 +234,15 @@ class Guard(asyncio.Protocol, ABC):
 
     def _run(self, scope: Scope, receive: Receive, send: Send) -> Any:
         scope["extensions"] = {DISCONNECTED: self._disconnected}
+        # uvicorn passes the method of its record of the request.
+        cycle = receive.__self__  # type: ignore[attr-defined]
         if len(scope["headers"]) > self.limits.headers:
-            scope["headers"] = scope["headers"][: self.limits.headers]
+            # One of uvicorn's classes closes the connection by the header, the other by the attribute.
+            scope["headers"] = [*scope["headers"][: self.limits.headers], (b"connection", b"close")]
+            cycle.keep_alive = False
             scope["extensions"][REFUSED] = HeadTooLarge(
                 f"A request has at most {self.limits.headers} headers."
             )
-        # uvicorn passes the method of its record of the request.
-        cycle = receive.__self__  # type: ignore[attr-defined]
         if cycle.more_body:
             self._upload = Upload(cycle, self.limits, self.places.clock)
             if self.refusal is not None:
@@ -249,6 +253,7 @@ class Guard(asyncio.Protocol, ABC):
     def refuse(self, error: AnnalsError) -> None:
         """Read no more; answer with the error, after the answers that are due, and end the connection."""
         self.refusal = error
+        self._is_answer_due = self.cycle is None or not self.cycle.more_body
         if not self._is_busy:
             self._take_leave(error)
         elif self.cycle.more_body:
@@ -260,6 +265,10 @@ class Guard(asyncio.Protocol, ABC):
     def _take_leave(self, error: AnnalsError) -> None:
         self._unset_keepalive_if_required()
         self._await_client(self.limits.farewell_seconds)
+        if not self._is_answer_due:
+            if not self.transport.is_closing():
+                self.transport.write_eof()
+            return
         task = self.loop.create_task(self._answer(error))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)

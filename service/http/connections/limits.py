@@ -13,9 +13,9 @@ HEAD_SECONDS = 10.0
 PATIENCE_SECONDS = 30.0
 # ... and every KiB of an answer gives it a second back.
 BYTES_PER_SECOND = 1024
-# A body has to come faster: while it comes, it takes bytes that others of its tenant wait for. At this rate
-# the largest one takes four minutes. A small one may come at any pace that ends it in half a minute.
-BODY_BYTES_PER_SECOND = 32 * 1024
+# A body has to come faster: while it comes, it takes bytes that others of its tenant wait for. A telephone on
+# the edge of its network has twice this rate.
+BODY_BYTES_PER_SECOND = 4 * 1024
 # The rest of a body that was refused unread: clients that read the answer only after their last byte get it.
 REST_SECONDS = 30.0
 # Time, and bytes, for a client to read why its head was refused. To close while bytes arrive would reset the
