@@ -5,9 +5,19 @@ from pathlib import Path
 
 
 def children(process: int) -> list[int]:
-    """Return the processes that any thread of a process has started."""
-    threads = Path(f"/proc/{process}/task").iterdir()
-    return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+    """Return the processes that a process has started.
+
+    Linux's own list, `/proc/PID/task/TID/children`, leaves some out while others start and end.
+    """
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[1]) == process:
+            found.append(int(stat.parent.name))
+    return found
 
 
 def lives(process: int) -> bool:
