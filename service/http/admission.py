@@ -14,8 +14,8 @@ Git has places of its own for transfers (`gitstore.serve`), which may take an ho
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Hashable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cache
 from typing import ParamSpec, TypeVar, cast
 
@@ -65,31 +65,48 @@ P = ParamSpec("P")
 Result = TypeVar("Result")
 
 
+class _MeasuredPlaces(FairPlaces):
+    """Places of this name in `/metrics`, which also shows the waits for them."""
+
+    def __init__(self, name: str, total: int, *, each: int, alone: int | None = None) -> None:
+        super().__init__(total, each=each, alone=alone)
+        self._name = name
+
+    async def take(self, key: Hashable, size: int = 1) -> None:
+        """Take places; the time is measured of those that have to wait."""
+        if self.take_at_once(key, size):
+            return
+        began = time.perf_counter()
+        try:
+            await super().take(key, size)
+        finally:
+            ADMISSION_WAIT.labels(self._name).observe(time.perf_counter() - began)
+
+    def sample(self) -> None:
+        """Set the gauges; any thread may call this."""
+        ADMISSION_HELD.labels(self._name).set(self.held)
+        ADMISSION_WAITING.labels(self._name).set(self.waiting)
+
+
 class Admission:
     """Places of one worker, for one event loop; `threads` is the number that one tenant alone may have."""
 
     def __init__(self, *, threads: int) -> None:
         self.all_threads = threads + THREADS_EACH + SPARE_THREADS
-        self.addresses = FairPlaces(ALONE + EACH, each=EACH)
-        self.probes = FairPlaces(ALONE + EACH, each=EACH, alone=EACH)
-        self.requests = FairPlaces(ALONE + EACH, each=EACH)
-        self.threads = FairPlaces(threads + THREADS_EACH, each=THREADS_EACH)
-        self.bytes = FairPlaces(BYTES, each=BYTES_EACH, alone=BYTES_ALONE)
-        self.parsing = FairPlaces(1, each=1)
-        self._by_name = {
-            "address": self.addresses,
-            "probe": self.probes,
-            "request": self.requests,
-            "thread": self.threads,
-            "bytes": self.bytes,
-            "parsing": self.parsing,
-        }
+        self.addresses = _MeasuredPlaces("address", ALONE + EACH, each=EACH)
+        self.probes = _MeasuredPlaces("probe", ALONE + EACH, each=EACH, alone=EACH)
+        self.requests = _MeasuredPlaces("request", ALONE + EACH, each=EACH)
+        self.threads = _MeasuredPlaces("thread", threads + THREADS_EACH, each=THREADS_EACH)
+        self.bytes = _MeasuredPlaces("bytes", BYTES, each=BYTES_EACH, alone=BYTES_ALONE)
+        self.parsing = _MeasuredPlaces("parsing", 1, each=1)
 
     def sample(self) -> None:
         """Set the gauges; any thread may call this."""
-        for name, places in self._by_name.items():
-            ADMISSION_HELD.labels(name).set(places.held)
-            ADMISSION_WAITING.labels(name).set(places.waiting)
+        for places in (
+            *(self.addresses, self.probes, self.requests, self.threads),
+            *(self.bytes, self.parsing),
+        ):
+            places.sample()
 
 
 class Visit:
@@ -109,7 +126,7 @@ class Visit:
         """Take a place of the address."""
         is_probe = request.scope["path"] == _LIVENESS
         places = self._admission.probes if is_probe else self._admission.addresses
-        await self._take(places, "probe" if is_probe else "address", network_of(address_of(request)))
+        await self._take(places, network_of(address_of(request)))
 
     async def admit(self, request: Request, caller: Caller) -> None:
         """Give the place of the address back, since the caller is known, and take one of its tenant.
@@ -130,19 +147,17 @@ class Visit:
 
     async def reserve(self, size: int) -> None:
         """Take bytes of the tenant for a body; nothing of it is read meanwhile."""
-        await self._take(self._admission.bytes, "bytes", self._key, size)
+        await self._take(self._admission.bytes, self._key, size)
 
     async def begin_work(self) -> None:
         """Take the place of the tenant."""
         places, self._places = self._places, None
         if places is not None:
-            await self._take(places, "thread" if places is self._admission.threads else "request", self._key)
+            await self._take(places, self._key)
 
-    @asynccontextmanager
-    async def thread(self) -> AsyncIterator[None]:
+    def thread(self) -> AbstractAsyncContextManager[None]:
         """Hold one of the tenant's threads for a part of the work."""
-        async with self._part(self._admission.threads, "thread"):
-            yield
+        return self._admission.threads.place(self._key)
 
     @asynccontextmanager
     async def parsing(self) -> AsyncIterator[None]:
@@ -152,7 +167,7 @@ class Visit:
         free of large bodies for half of the time. A tenant that is alone hurts nobody, and does not rest.
         """
         places = self._admission.parsing
-        await _taken(places, "parsing", self._key, 1)
+        await places.take(self._key)
         began = time.perf_counter()
         try:
             yield
@@ -165,14 +180,6 @@ class Visit:
         of_tenants = (self._admission.requests, self._admission.threads, self._admission.parsing)
         return all(places.is_alone(self._key) for places in of_tenants)
 
-    @asynccontextmanager
-    async def _part(self, places: FairPlaces, what: str) -> AsyncIterator[None]:
-        await _taken(places, what, self._key, 1)
-        try:
-            yield
-        finally:
-            places.release(self._key)
-
     def leave(self) -> None:
         """Give all places back; a caller who is still unknown keeps that of the address for a moment."""
         held, self._held = self._held, []
@@ -182,19 +189,9 @@ class Visit:
             else:
                 asyncio.get_running_loop().call_later(UNKNOWN_SECONDS, places.release, key, size)
 
-    async def _take(self, places: FairPlaces, what: str, key: _Key, size: int = 1) -> None:
-        await _taken(places, what, key, size)
-        self._held.append((places, key, size))
-
-
-async def _taken(places: FairPlaces, what: str, key: _Key, size: int) -> None:
-    if places.take_at_once(key, size):
-        return
-    began = time.perf_counter()
-    try:
+    async def _take(self, places: FairPlaces, key: _Key, size: int = 1) -> None:
         await places.take(key, size)
-    finally:
-        ADMISSION_WAIT.labels(what).observe(time.perf_counter() - began)
+        self._held.append((places, key, size))
 
 
 def visit_of(request: Request) -> Visit:
