@@ -20,6 +20,7 @@ from service.domain.errors import Busy
 from service.domain.ids import SubscriptionId
 from service.runtime.clock import Clock
 from service.runtime.metrics import BATCH_SIZE, COMMIT_REFUSALS, COMMIT_WAITING, COMMIT_WAITING_BYTES
+from service.runtime.recent_keys import RecentKeys
 from service.runtime.settings import git_url
 from sql.database import Database
 
@@ -35,8 +36,6 @@ MAX_BATCH_BYTES = 32 * 1024 * 1024
 # Beside other subscriptions a batch is smaller, since they wait for the interpreter meanwhile: 64 changes of
 # the usual size still fit.
 MAX_BATCH_BYTES_BESIDE_OTHERS = 4 * 1024 * 1024
-# A subscription whose last change came so recently is still there, in seconds.
-REMEMBERED_SECONDS = 2.0
 # Batches in parallel, each with a connection: while one waits for its disk, another is planned. With more of
 # them, batches are smaller and compete for the interpreter.
 AT_ONCE = 2
@@ -104,8 +103,8 @@ class GroupCommit:
         # Subscriptions with a queue and without a batch under way, in the order of their turns.
         self._turns: OrderedDict[SubscriptionId, None] = OrderedDict()
         self._written: set[SubscriptionId] = set()
-        # Subscriptions by the time of their last change, the latest at the end.
-        self._seen: OrderedDict[SubscriptionId, float] = OrderedDict()
+        # Subscriptions that had a change to write.
+        self._recent: RecentKeys[SubscriptionId] = RecentKeys()
         self._waiting = 0
         self._waiting_bytes = 0
         self._stopping = False
@@ -163,7 +162,7 @@ class GroupCommit:
             queue.size += size
             self._waiting += 1
             self._waiting_bytes += size
-            self._note(subscription_id)
+            self._recent.note(subscription_id)
             if subscription_id not in self._written and subscription_id not in self._turns:
                 self._turns[subscription_id] = None
                 self._wake.notify()
@@ -178,19 +177,10 @@ class GroupCommit:
             return free > 0 and size <= free_bytes
         return len(queue.changes) < free and queue.size + size <= free_bytes
 
-    def _note(self, subscription_id: SubscriptionId) -> None:
-        now = time.monotonic()
-        self._seen[subscription_id] = now
-        self._seen.move_to_end(subscription_id)
-        while next(iter(self._seen.values())) < now - REMEMBERED_SECONDS:
-            self._seen.popitem(last=False)
-
     def _is_alone(self, subscription_id: SubscriptionId) -> bool:
         """True if no other subscription has changes that wait or are written, or had any just now."""
-        since = time.monotonic() - REMEMBERED_SECONDS
-        recent = (key for key, at in self._seen.items() if at >= since)
-        return all(
-            all(key == subscription_id for key in keys) for keys in (self._queues, self._written, recent)
+        return self._recent.has_no_other(subscription_id) and all(
+            all(key == subscription_id for key in keys) for keys in (self._queues, self._written)
         )
 
     def _run(self, number: int) -> None:

@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-# A key that had or wanted a place so recently is still there: a caller that sends one request after the other
-# has none in between. A longer time would hold a busy key down for every chance visitor.
-REMEMBERED_SECONDS = 2.0
+from service.runtime import recent_keys
+from service.runtime.recent_keys import RecentKeys
 
 
 @dataclass(slots=True, eq=False)
@@ -38,13 +37,12 @@ class FairPlaces:
         self._total = total
         self._each = each
         self._alone = total - each if alone is None else alone
-        self._clock = clock
         self._held: dict[Hashable, int] = {}
         self._all_held = 0
         # Keys with waiters, in the order of their turns.
         self._waiting: OrderedDict[Hashable, deque[_Waiter]] = OrderedDict()
-        # Keys by the time at which each last took or wanted a place; the latest is last.
-        self._seen: OrderedDict[Hashable, float] = OrderedDict()
+        # Keys that took, wanted or gave back a place.
+        self._recent: RecentKeys[Hashable] = RecentKeys(clock)
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -68,7 +66,7 @@ class FairPlaces:
 
     def take_at_once(self, key: Hashable, size: int = 1) -> bool:
         """Take places, to be given back by `release`, if nobody has to be waited for; returns False else."""
-        self._note(key)
+        self._recent.note(key)
         # Those that wait may only lack a part of their own share: `take` finds out.
         if self._waiting or not self._fits(key, size):
             return False
@@ -99,7 +97,7 @@ class FairPlaces:
         self._held[key] -= size
         if not self._held[key]:
             del self._held[key]
-        self._note(key)
+        self._recent.note(key)
         if self._waiting:
             self._hand_out()
 
@@ -119,7 +117,7 @@ class FairPlaces:
     def _hand_out_later(self) -> None:
         """Hand out again once other keys are forgotten: a key may be alone by then."""
         if self._timer is None and self._waiting:
-            self._timer = asyncio.get_running_loop().call_later(REMEMBERED_SECONDS, self._on_time)
+            self._timer = asyncio.get_running_loop().call_later(recent_keys.REMEMBERED_SECONDS, self._on_time)
 
     def _on_time(self) -> None:
         self._timer = None
@@ -148,22 +146,13 @@ class FairPlaces:
 
     def is_alone(self, key: Hashable) -> bool:
         """True if no other key has, wants or just had a place."""
-        self._forget_old()
-        return all(all(each == key for each in keys) for keys in (self._held, self._waiting, self._seen))
+        return self._recent.has_no_other(key) and all(
+            all(each == key for each in keys) for keys in (self._held, self._waiting)
+        )
 
     def _grant(self, key: Hashable, size: int) -> None:
         self._held[key] = self._held.get(key, 0) + size
         self._all_held += size
-
-    def _note(self, key: Hashable) -> None:
-        self._seen[key] = self._clock()
-        self._seen.move_to_end(key)
-        self._forget_old()
-
-    def _forget_old(self) -> None:
-        since = self._clock() - REMEMBERED_SECONDS
-        while self._seen and next(iter(self._seen.values())) < since:
-            self._seen.popitem(last=False)
 
     def _forget(self, key: Hashable, waiter: _Waiter) -> None:
         waiters = self._waiting.get(key)

@@ -19,6 +19,7 @@ from service.committer.frames import Beat
 from service.committer.group_commit import GroupCommit
 from service.domain.errors import Busy, ResourceNotFound
 from service.domain.ids import SubscriptionId
+from service.runtime import recent_keys
 from tests.support.api import Json, Server, Tenant, refused
 from tests.support.changes import resource_id, save, unknown
 from tests.support.group_commits import committing, held, until_taken
@@ -223,7 +224,7 @@ def test_beside_another_subscription_a_batch_is_smaller_and_the_other_waits_for_
 ) -> None:
     monkeypatch.setattr(group_module, "WRITERS", 1)
     monkeypatch.setattr(group_module, "MAX_BATCH_BYTES_BESIDE_OTHERS", 2000)
-    monkeypatch.setattr(group_module, "REMEMBERED_SECONDS", 60)
+    monkeypatch.setattr(recent_keys, "REMEMBERED_SECONDS", 60)
     ours, theirs = tenant.workflow(), stranger.workflow()
 
     class Eager(Sender):

@@ -15,7 +15,7 @@ from service.committer.client import ThreadCommitter
 from service.committer.group_commit import GroupCommit
 from service.http.admission import ALONE, BYTES_EACH, EACH, LARGE_BYTES, Admission, Visit
 from service.http.bodies import MAX_BODY_BYTES, PARSE_ASIDE_BYTES
-from service.runtime import fair_places
+from service.runtime import recent_keys
 from service.runtime.fair_places import FairPlaces
 from tests.support.api import Caller, Json, Server, Tenant, ok
 from tests.support.group_commits import held, until_taken
@@ -191,7 +191,7 @@ def test_of_large_bodies_no_more_is_read_than_the_bytes_of_their_tenant(
     clients: Clients,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(fair_places, "REMEMBERED_SECONDS", 60)
+    monkeypatch.setattr(recent_keys, "REMEMBERED_SECONDS", 60)
     ours, theirs = tenant.workflow(), stranger.workflow()
     path = f"{tenant.at(ours)}/versions"
     places = admission(server).bytes

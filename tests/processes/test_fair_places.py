@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from service.runtime import fair_places
-from service.runtime.fair_places import REMEMBERED_SECONDS, FairPlaces
+from service.runtime import recent_keys
+from service.runtime.fair_places import FairPlaces
+from service.runtime.recent_keys import REMEMBERED_SECONDS
 
 
 class Hands:
@@ -221,7 +222,7 @@ def test_a_key_alone_may_have_less_than_all_but_one_share() -> None:
 def test_a_key_gets_more_once_the_others_are_forgotten_though_nobody_takes_or_frees(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(fair_places, "REMEMBERED_SECONDS", 0.01)
+    monkeypatch.setattr(recent_keys, "REMEMBERED_SECONDS", 0.01)
 
     async def story() -> None:
         places = FairPlaces(10, each=3)
