@@ -1,6 +1,7 @@
 """The canonical bytes of a snapshot, which are its git blob and the truth of its version."""
 
 import math
+import re
 from dataclasses import dataclass
 from hashlib import sha1
 
@@ -16,6 +17,8 @@ _DEFINITION_END = b"\n}\n"
 # This cannot occur inside a definition: its strings hold no raw newline and its keys are indented deeper. It
 # follows the definition because keys are sorted.
 _TAIL = b',\n  "description": '
+# A double ends its line, perhaps before a comma. In a string it can't: such a line ends in a quote.
+_DOUBLE = re.compile(rb"(?<= )-?[0-9]+(?=[.eE])[0-9.eE+-]+(?=,?\n)")
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ def canonical_definition(definition: dict[str, object]) -> bytes:
     # orjson writes NaN and infinity as null, so only a text with a null in it can have lost one.
     if b"null" in whole and not is_finite(definition):
         raise ValueError("not a JSON document: a number is not finite")
+    if not _ORJSON_IS_CANONICAL:
+        whole = with_canonical_doubles(whole)
     return whole[len(_HEAD) : -len(_DEFINITION_END)]
 
 
@@ -83,6 +88,35 @@ def split(snapshot: bytes) -> Snapshot:
         return Snapshot(definition=snapshot[len(_HEAD) : boundary], **rest)
     except TypeError as error:
         raise ValueError(f"not a snapshot: {error}") from error
+
+
+def double(value: float) -> bytes:
+    """Write a finite double canonically: the fewest digits that read back as it.
+
+    From 1e-5 up to, but not including, 1e16 it has no exponent; an exponent has its sign and no leading zeros.
+    This is the form of orjson since 3.11.7.
+    """
+    # Python finds the same digits, but writes 0.00001 as 1e-05 and 1e-7 as 1e-07.
+    digits, _, exponent = repr(value).partition("e")
+    if exponent == "-05":
+        digits = digits.replace(".", "")
+        return (f"-0.0000{digits[1:]}" if digits[0] == "-" else f"0.0000{digits}").encode()
+    return (f"{digits}e{int(exponent):+d}" if exponent else digits).encode()
+
+
+def with_canonical_doubles(text: bytes) -> bytes:
+    """Write the doubles of an indented text as `double` does, in whichever way they are written in it."""
+    return _DOUBLE.sub(lambda found: double(float(found[0])), text)
+
+
+# Doubles of each notation, and those at the borders between notations.
+_NOTATIONS = [0.0, 1.5, 123456.75, 9.5e-5, 1e-5, 9.999999999999999e-6, 1e-6, 1.5e-10, 5e-324]
+_NOTATIONS += [9999999999999998.0, 1e16, 1.5e16, 1e21, 1e100, 1.7976931348623157e308]
+# An orjson that writes each of these as `double` does needs no help; others would change the blobs of unchanged
+# documents.
+_ORJSON_IS_CANONICAL = all(
+    orjson.dumps(number) == double(number) for value in _NOTATIONS for number in (value, -value)
+)
 
 
 def blob_id(data: bytes) -> str:

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gitstore.snapshots import Snapshot, assemble, blob_id, canonical_definition, split
+from gitstore.snapshots import (
+    Snapshot,
+    assemble,
+    blob_id,
+    canonical_definition,
+    double,
+    split,
+    with_canonical_doubles,
+)
 
 text = st.text(st.characters(exclude_categories=["Cs"]))
 keys = text | st.sampled_from(
@@ -45,11 +53,77 @@ fields = st.fixed_dictionaries(
 def test_a_spliced_snapshot_equals_one_written_whole(
     definition: dict[str, Any], rest: dict[str, Any]
 ) -> None:
-    whole = orjson.dumps(
-        {"definition": definition, **rest},
-        option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE,
+    whole = with_canonical_doubles(
+        orjson.dumps(
+            {"definition": definition, **rest},
+            option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE,
+        )
     )
     assert assemble(definition=canonical_definition(definition), **rest) == whole
+
+
+DOUBLES = [
+    (0.0, b"0.0"),
+    (-0.0, b"-0.0"),
+    (0.1, b"0.1"),
+    (100.0, b"100.0"),
+    (0.0001, b"0.0001"),
+    (0.00001, b"0.00001"),
+    (-0.000015, b"-0.000015"),
+    (9.999999999999999e-6, b"9.999999999999999e-6"),
+    (1e-7, b"1e-7"),
+    (-2.5e-10, b"-2.5e-10"),
+    (2.2250738585072014e-308, b"2.2250738585072014e-308"),
+    (5e-324, b"5e-324"),
+    (9007199254740993.0, b"9007199254740992.0"),
+    (9999999999999998.0, b"9999999999999998.0"),
+    (1e16, b"1e+16"),
+    (-1.5e16, b"-1.5e+16"),
+    (123456789012345680.0, b"1.2345678901234568e+17"),
+    (1e22, b"1e+22"),
+    (1e23, b"1e+23"),
+    (1.7976931348623157e308, b"1.7976931348623157e+308"),
+]
+
+
+@pytest.mark.parametrize(("value", "written"), DOUBLES)
+def test_a_double_has_these_bytes(value: float, written: bytes) -> None:
+    assert canonical_definition({"a": value}) == b'{\n    "a": %s\n  }' % written
+    assert (
+        canonical_definition({"a": [value, {}]})
+        == b'{\n    "a": [\n      %s,\n      {}\n    ]\n  }' % written
+    )
+
+
+def test_a_document_with_doubles_has_this_blob_id() -> None:
+    definition = {
+        "doubles": [value for value, _ in DOUBLES],
+        "text": "1e16",
+        " 1e16,": {"1e16": 16, "e": 1e16},
+    }
+    assert blob_id(canonical_definition(definition)) == "ee8379edc7a537d25e1a2e4e3e166071189d69ab"
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_any_double_is_written_in_one_way(value: float) -> None:
+    written = double(value)
+    assert canonical_definition({"a": value}) == b'{\n    "a": %s\n  }' % written
+    assert repr(float(written)) == repr(value)
+
+
+@given(definitions)
+def test_canonical_bytes_have_canonical_doubles(definition: dict[str, Any]) -> None:
+    canonical = canonical_definition(definition)
+    assert with_canonical_doubles(canonical) == canonical
+
+
+def test_doubles_are_canonical_in_whichever_way_they_were_written() -> None:
+    others = (
+        b'{\n  " 1e16": 1e16,\n  "b": [\n    -1E+016,\n    1e-05,\n    12,\n    " 1e16",\n    1e-07\n  ]\n}\n'
+    )
+    ours = others.replace(b": 1e16", b": 1e+16").replace(b"-1E+016", b"-1e+16")
+    ours = ours.replace(b"1e-05", b"0.00001").replace(b"1e-07", b"1e-7")
+    assert with_canonical_doubles(others) == ours
 
 
 @given(definitions, fields)
