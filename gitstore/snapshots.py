@@ -93,8 +93,8 @@ def split(snapshot: bytes) -> Snapshot:
 def double(value: float) -> bytes:
     """Write a finite double canonically: the fewest digits that read back as it.
 
-    From 1e-5 up to, but not including, 1e16 it has no exponent; an exponent has its sign and no leading zeros.
-    This is the form of orjson since 3.11.7.
+    From 1e-5 up to, but not including, 1e16 it has no exponent; an exponent has its sign and no leading
+    zeros. This is the form of orjson since 3.11.7.
     """
     # Python finds the same digits, but writes 0.00001 as 1e-05 and 1e-7 as 1e-07.
     digits, _, exponent = repr(value).partition("e")
@@ -112,8 +112,8 @@ def with_canonical_doubles(text: bytes) -> bytes:
 # Doubles of each notation, and those at the borders between notations.
 _NOTATIONS = [0.0, 1.5, 123456.75, 9.5e-5, 1e-5, 9.999999999999999e-6, 1e-6, 1.5e-10, 5e-324]
 _NOTATIONS += [9999999999999998.0, 1e16, 1.5e16, 1e21, 1e100, 1.7976931348623157e308]
-# An orjson that writes each of these as `double` does needs no help; others would change the blobs of unchanged
-# documents.
+# An orjson that writes each of these as `double` does needs no help. Another release may write them otherwise,
+# which would change the blobs of unchanged documents.
 _ORJSON_IS_CANONICAL = all(
     orjson.dumps(number) == double(number) for value in _NOTATIONS for number in (value, -value)
 )
