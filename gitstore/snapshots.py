@@ -112,8 +112,8 @@ def with_canonical_doubles(text: bytes) -> bytes:
 # Doubles of each notation, and those at the borders between notations.
 _NOTATIONS = [0.0, 1.5, 123456.75, 9.5e-5, 1e-5, 9.999999999999999e-6, 1e-6, 1.5e-10, 5e-324]
 _NOTATIONS += [9999999999999998.0, 1e16, 1.5e16, 1e21, 1e100, 1.7976931348623157e308]
-# An orjson that writes each of these as `double` does needs no help. Another release may write them otherwise,
-# which would change the blobs of unchanged documents.
+# An orjson that writes each of these as `double` does needs no help. If another release writes them in
+# another way, its bytes would change the blobs of unchanged documents.
 _ORJSON_IS_CANONICAL = all(
     orjson.dumps(number) == double(number) for value in _NOTATIONS for number in (value, -value)
 )
