@@ -96,7 +96,7 @@ def test_a_double_has_these_bytes(value: float, written: bytes) -> None:
 
 
 def test_a_document_with_doubles_has_this_blob_id() -> None:
-    definition = {
+    definition: dict[str, object] = {
         "doubles": [value for value, _ in DOUBLES],
         "text": "1e16",
         " 1e16,": {"1e16": 16, "e": 1e16},
