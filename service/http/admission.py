@@ -24,7 +24,7 @@ from starlette.concurrency import run_in_threadpool
 
 from service.domain.callers import Caller
 from service.domain.ids import SubscriptionId
-from service.http.requests import address_of, network_of
+from service.http.requests import address_of, is_of_git, network_of
 from service.runtime.fair_places import FairPlaces
 from service.runtime.metrics import ADMISSION_HELD, ADMISSION_WAIT, ADMISSION_WAITING
 
@@ -137,7 +137,7 @@ class Visit:
         self.leave()
         self._key = caller.subscription_id or _PLATFORM
         route = request.scope["route"]
-        if request.scope["path"].startswith("/git/"):
+        if is_of_git(request):
             # Git's own places are for transfers; what goes before them takes a thread for a moment.
             return
         in_thread = _runs_in_thread(route.endpoint)

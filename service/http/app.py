@@ -162,7 +162,13 @@ def create_app(
         deadline_seconds=settings.git_timeout,
         queue_seconds=GIT_QUEUE_SECONDS,
     )
-    app.add_middleware(RequestMiddleware, admission=admission, record=server_log.add, clock=clock)
+    app.add_middleware(
+        RequestMiddleware,
+        admission=admission,
+        record=server_log.add,
+        clock=clock,
+        over_tls=public_url.startswith("https://"),
+    )
     app.include_router(health.router)
     # Routes are tried one after the other, so that those of the most frequent calls have to be first.
     nouns = (

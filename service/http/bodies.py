@@ -8,9 +8,9 @@ from fastapi import Request
 from pydantic import ValidationError
 
 from service.documents import strict_json
-from service.domain.errors import BodyTooLarge, Fault, Invalid, MalformedRequest, UnsupportedMedia
+from service.domain.errors import BodyTooLarge, Fault, Invalid, UnsupportedMedia
 from service.http.admission import parsed, visit_of
-from service.http.requests import refuse_unfit_head
+from service.http.requests import declared_length, refuse_unfit_head
 from service.http.schemas.body import Body
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -18,9 +18,6 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 # waits for its tenant's bytes. Smaller ones do not: even 72 of them are less than one of the largest.
 PARSE_ASIDE_BYTES = 64 * 1024
 
-
-# Digits of any number of 64 bits; Python refuses to read thousands of digits.
-LONGEST_LENGTH = 20
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -80,14 +77,12 @@ def body_read_by(
 
 
 async def _read(request: Request, wanted: str) -> bytes:
-    declared = request.headers.get("content-length", "0")
-    if len(declared) > LONGEST_LENGTH:
-        raise MalformedRequest(f"A Content-Length has at most {LONGEST_LENGTH} digits.")
-    if declared.isdigit() and int(declared) > MAX_BODY_BYTES:
+    declared = declared_length(request) or 0
+    if declared > MAX_BODY_BYTES:
         raise _too_large()
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     is_chunked = "transfer-encoding" in request.headers
-    has_body = declared != "0" or is_chunked
+    has_body = declared > 0 or is_chunked
     if has_body and media_type != wanted:
         raise UnsupportedMedia(f"Send `Content-Type: {wanted}`, not {media_type or 'none'}.")
     if request.headers.get("content-encoding", "identity") != "identity":
@@ -102,7 +97,7 @@ async def _read(request: Request, wanted: str) -> bytes:
         if size > PARSE_ASIDE_BYTES and not is_reserved:
             # All of it at once: two bodies that each wait for more would wait for each other.
             is_reserved = True
-            await visit_of(request).reserve(MAX_BODY_BYTES if is_chunked else int(declared))
+            await visit_of(request).reserve(MAX_BODY_BYTES if is_chunked else declared)
         parts.append(part)
     return b"".join(parts)
 

@@ -32,7 +32,7 @@ from service.http import problems
 from service.http.admission import visit_of
 from service.http.audited_operations import AttemptedOperation, attempted
 from service.http.refusals import Refusal, RefusalRecorder
-from service.http.requests import context_of, log_of, origin_of
+from service.http.requests import context_of, is_of_git, log_of, origin_of
 from service.usecases.context import Context
 from sql.errors import DatabaseError
 
@@ -86,8 +86,8 @@ async def _problem(request: Request, error: AnnalsError) -> Response:
             refusals.begin(refusal)
             visit_of(request).leave()
             await asyncio.sleep(answer_at - asyncio.get_running_loop().time())
-    is_git = request.url.path.startswith("/git/")
-    return problems.answer(error, request.state.request_id, basic_realm=is_git)
+    answer = problems.answer_to_git if is_of_git(request) else problems.answer
+    return answer(error, request.state.request_id)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
@@ -116,7 +116,8 @@ async def _unfit(request: Request, error: Exception) -> Response:
 async def _unserved(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
     if error.status_code == 405:
-        response = await _problem(request, MethodNotAllowed(f"{request.method} does not apply to this path."))
+        detail = f"{request.state.method} does not apply to this path."
+        response = await _problem(request, MethodNotAllowed(detail))
         response.headers["Allow"] = ", ".join(_methods(request))
         return response
     if error.status_code == 404:
@@ -127,11 +128,13 @@ async def _unserved(request: Request, error: Exception) -> Response:
 def _methods(request: Request) -> list[str]:
     """Methods that the address takes; Starlette names only the methods of the first route that fits."""
     routes = request.app.router.routes
-    return [
+    taken = [
         method
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
         if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
     ]
+    # The middleware makes a GET of each HEAD.
+    return ["HEAD", *taken] if "GET" in taken else taken
 
 
 # -- events ------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Middleware of every request: id, metrics, log line, row of the server log, and the answer after a crash."""
+"""Middleware of every request: id, HEAD, common headers, metrics, logs, and the answer after a crash."""
 
 import asyncio
 import re
@@ -29,6 +29,10 @@ _ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
 # Monitors request these every few seconds, and `/metrics` counts the requests: a row for each success
 # would tell nothing more. A failure gets a row.
 _PROBES = frozenset({"/livez", "/readyz", "/metrics"})
+# Of answers that set none themselves. Nobody may keep what only a key opens; and no browser may guess a type.
+_COMMON_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+# A year, as browsers ask for (RFC 6797). Other hosts of the domain are none of our business.
+_TLS_HEADERS = {"Strict-Transport-Security": "max-age=31536000"}
 
 # Tells if the bodies of a request are kept; called at the end of the request, when the caller is known.
 KeepsBodies = Callable[[Scope], bool]
@@ -53,7 +57,8 @@ class RequestMiddleware:
     """Middleware in plain ASGI, so that streamed answers are not buffered.
 
     `record` is called with each exchange at its end, and must not wait; `keeps_bodies` tells if the bodies of
-    an exchange are kept. A request whose client has gone is given up, unless its answer has begun.
+    an exchange are kept; `over_tls` tells that clients reach the server by HTTPS. A request whose client has
+    gone is given up, unless its answer has begun.
     """
 
     def __init__(
@@ -64,23 +69,29 @@ class RequestMiddleware:
         record: Callable[[Exchange], None],
         keeps_bodies: KeepsBodies = policy_keeps_bodies,
         clock: Clock = system_clock,
+        over_tls: bool = False,
     ) -> None:
         self._app = app
         self._admission = admission
         self._record = record
         self._keeps_bodies = keeps_bodies
         self._clock = clock
+        self._headers = _COMMON_HEADERS | (_TLS_HEADERS if over_tls else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request; other kinds of connection pass through."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        method = scope["method"]
+        if method == "HEAD":
+            # A copy, since the server tells from its own scope that the answer has no body.
+            scope = {**scope, "method": "GET"}
         request = Request(scope)
         given = request.headers.get(HEADER, "")
         request_id = given if _ACCEPTED.match(given) else str(mint())
         visit = Visit(self._admission)
-        scope.setdefault("state", {}).update(request_id=request_id, visit=visit)
+        scope.setdefault("state", {}).update(request_id=request_id, visit=visit, method=method)
         began = time.perf_counter()
         exchange = Exchange(scope, receive, send, began_at=self._clock())
 
@@ -90,8 +101,12 @@ class RequestMiddleware:
                 visit.leave()
                 headers = MutableHeaders(scope=message)
                 headers[HEADER] = request_id
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
                 if standings := scope["state"].get("standings"):
                     headers.update(rate_limits.headers_of(standings))
+            elif method == "HEAD":
+                message = {**message, "body": b""}
             await exchange.send(message)
 
         work = CancelScope()
@@ -160,13 +175,14 @@ class RequestMiddleware:
         scope = request.scope
         route = _route(scope)
         status = exchange.status or 0
-        REQUESTS.labels(scope["method"], route, status).inc()
-        DURATION.labels(scope["method"], route).observe(exchange.seconds)
+        method = request.state.method
+        REQUESTS.labels(method, route, status).inc()
+        DURATION.labels(method, route).observe(exchange.seconds)
         is_probe = scope["path"] in _PROBES and status < 400
         (log.debug if is_probe else log.info)(
             "request",
             request_id=request.state.request_id,
-            method=scope["method"],
+            method=method,
             # Cut: to search a path of 64 KB for secrets takes many milliseconds, and anybody may send one.
             path=None if exchange.origin is None else exchange.origin.endpoint,
             status=status,

@@ -5,7 +5,7 @@ from html import escape
 from typing import Any
 
 import orjson
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from gitstore import errors as git_errors
 from service.domain import errors
@@ -95,8 +95,8 @@ def from_store(error: Exception) -> AnnalsError | None:
             return None
 
 
-def answer(error: AnnalsError, request_id: str, *, basic_realm: bool = False) -> Response:
-    """Problem document; with `basic_realm` a 401 asks for HTTP Basic, as git clients expect."""
+def answer(error: AnnalsError, request_id: str) -> Response:
+    """Make a problem document."""
     kind = type(error)
     status = status_of(kind)
     body: dict[str, Any] = {
@@ -110,16 +110,28 @@ def answer(error: AnnalsError, request_id: str, *, basic_realm: bool = False) ->
     }
     if error.faults:
         body["errors"] = [_fault(fault) for fault in error.faults]
+    content = orjson.dumps(body, option=orjson.OPT_UTC_Z)
+    return Response(content, status, headers=_headers(error, "Bearer"), media_type=MEDIA_TYPE)
+
+
+def answer_to_git(error: AnnalsError, request_id: str) -> Response:
+    """Make a plain text, whose lines git shows to its user; it shows nothing of other types."""
+    kind = type(error)
+    text = f"{error.detail}\n({kind.code}, request {request_id})\n"
+    headers = _headers(error, 'Basic realm="annals", charset="UTF-8"')
+    return PlainTextResponse(text, status_of(kind), headers=headers)
+
+
+def _headers(error: AnnalsError, challenge: str) -> dict[str, str]:
+    status = status_of(type(error))
     headers = {}
     if status == 401:
-        headers["WWW-Authenticate"] = 'Basic realm="annals", charset="UTF-8"' if basic_realm else "Bearer"
+        headers["WWW-Authenticate"] = challenge
     if isinstance(error, errors.TooManyRequests):
         headers["Retry-After"] = str(error.retry_after)
     if status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    return Response(
-        orjson.dumps(body, option=orjson.OPT_UTC_Z), status, headers=headers, media_type=MEDIA_TYPE
-    )
+    return headers
 
 
 def _fault(fault: Fault) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Parts of a request: its origin, headers and query, and the log that records it."""
 
+import re
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import cast
@@ -8,7 +9,7 @@ from fastapi import Request
 
 from service.domain import ids
 from service.domain.callers import Caller, Origin, Role
-from service.domain.errors import AnnalsError, Fault, Invalid, SubscriptionNotFound
+from service.domain.errors import AnnalsError, Fault, Invalid, MalformedRequest, SubscriptionNotFound
 from service.domain.ids import SubscriptionId
 from service.masking.truncation import bounded_text
 from service.usecases.context import Context
@@ -18,11 +19,29 @@ MAX_REASON = 1_000
 # Paths and names of clients are searched on the event loop, where 16 KiB of anybody's text take too long.
 # Less is read of them, since a secret there shows itself early.
 _LONGEST_SECRET = 1024
+_LENGTH = re.compile(r"[0-9]{1,20}")
 
 
 def context_of(request: Request) -> Context:
     """Context of this process, which use cases need."""
     return cast("Context", request.app.state.context)
+
+
+def declared_length(request: Request) -> int | None:
+    """Bytes of the body as its head declares them; None without a Content-Length.
+
+    Raises MalformedRequest for what is no number of 64 bits: Python refuses to read thousands of digits.
+    """
+    given = request.headers.get("content-length")
+    if given is not None and not _LENGTH.fullmatch(given):
+        raise MalformedRequest("A Content-Length has 1 to 20 digits, and nothing else.")
+    return None if given is None else int(given)
+
+
+def is_of_git(request: Request) -> bool:
+    """Tell if a request is one of git's own protocol, or was sent to its address."""
+    path: str = request.scope["path"]
+    return path.startswith("/git/")
 
 
 def origin_of(request: Request) -> Origin:
@@ -32,7 +51,7 @@ def origin_of(request: Request) -> Origin:
         ip_address=address_of(request),
         user_agent=_user_agent(request),
         endpoint=bounded_text(request.scope["path"], 500, _LONGEST_SECRET),
-        method=request.method,
+        method=request.state.method,
         reason=_reason(request),
     )
 

@@ -116,11 +116,14 @@ def attempt(home: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
 @pytest.mark.parametrize("key", ["wrong", ""])
 def test_a_wrong_key_ends_git_with_an_authentication_failure(tenant: Tenant, home: Path, key: str) -> None:
     url = tenant.clone_url(Caller(tenant.server, key))
-    assert b"Authentication failed" in attempt(home, "clone", url, "clone").stderr
+    said = attempt(home, "clone", url, "clone").stderr
+    assert b"remote: The API key is not known here." in said
+    assert b"Authentication failed" in said
 
 
 def test_anothers_repository_is_not_found(tenant: Tenant, stranger: Tenant, home: Path) -> None:
     done = attempt(home, "clone", tenant.clone_url(stranger.ana), "clone")
+    assert b"remote: There is no such subscription for this key." in done.stderr
     assert b"not found" in done.stderr
     assert audited(tenant) == []
 
@@ -131,7 +134,9 @@ def test_a_push_is_refused(tenant: Tenant, home: Path) -> None:
     (clone / snapshot_path(workflow)).write_text("{}\n")
     run_git(clone, "-c", "user.name=x", "-c", "user.email=x@example.org", "commit", "-qam", "x")
     head = tenant.main()
-    assert b"403" in attempt(clone, "push", "origin", "main").stderr
+    said = attempt(clone, "push", "origin", "main").stderr
+    assert b"remote: Annals takes no pushes: change resources through the API." in said
+    assert b"403" in said
     assert tenant.main() == head
 
 

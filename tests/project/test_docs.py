@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from gitstore.serve.negotiation import MAX_REQUEST_BYTES
 from service.domain.actions import Action
 from service.domain.callers import Caller, Origin, Right, Role
+from service.http.bodies import MAX_BODY_BYTES
 from service.runtime.settings import Settings, variable
 from tests.support.project import ROOT
 
@@ -173,3 +175,9 @@ def test_there_is_one_sentence_a_line(page: Path) -> None:
         if not line.lstrip().startswith(("|", "#"))
     ]
     assert [line for line in lines if TWO_SENTENCES.search(line)] == []
+
+
+def test_the_proxy_of_the_docs_passes_the_largest_bodies() -> None:
+    text = (DOCS / "guide" / "integrate.md").read_text()
+    (mebibytes,) = re.findall(r"client_max_body_size (\d+)m;", text)
+    assert int(mebibytes) * 1024**2 >= max(MAX_BODY_BYTES, MAX_REQUEST_BYTES)

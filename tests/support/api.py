@@ -35,6 +35,7 @@ UNKNOWN = "019a0000-0000-7000-8000-000000000000"
 # The events of the audit log that are successful changes.
 CHANGES: LiteralString = "status = 'success' AND action NOT IN ('LOGIN', 'READ')"
 COLLECTIONS = ("workspaces", "folders", "jobs", "workflows", "jobpackages", "connectors")
+_TOLD_TO_GIT = re.compile(r"(?P<detail>.+)\n\((?P<code>\w+), request (?P<request_id>\S+)\)\n")
 _RESOURCE = re.compile(rf"/v1/subscriptions/[^/]+/({'|'.join(COLLECTIONS)})/[^/]+")
 TENANT_TABLES = (
     *COLLECTIONS,
@@ -200,11 +201,20 @@ def ok(response: httpx.Response, status: int = 200) -> Json:
 
 
 def refused(response: httpx.Response, status: int, code: str) -> Json:
-    """Return the problem of an answer, after checking that it refuses with that status and code."""
-    assert (response.status_code, response.headers["content-type"]) == (status, "application/problem+json"), (
-        response.text
-    )
-    problem: Json = response.json()
+    """Return the problem of an answer, after checking that it refuses with that status and code.
+
+    Of an answer to git, which is a text for people, the problem has its code, detail and request id.
+    """
+    is_of_git = response.request.url.path.startswith("/git/")
+    media_type = "text/plain; charset=utf-8" if is_of_git else "application/problem+json"
+    assert (response.status_code, response.headers["content-type"]) == (status, media_type), response.text
+    problem: Json
+    if is_of_git:
+        told = _TOLD_TO_GIT.fullmatch(response.text)
+        assert told, response.text
+        problem = {**told.groupdict(), "type": f"/docs/problems/{told['code']}", "status": status}
+    else:
+        problem = response.json()
     assert problem["code"] == code, problem
     assert problem["request_id"] == response.headers["x-request-id"]
     return problem

@@ -10,7 +10,7 @@ from fastapi import Request
 from service.domain.callers import Caller
 from service.domain.errors import Unauthenticated
 from service.http.auth.rate_limits import RateLimits
-from service.http.requests import context_of, origin_of
+from service.http.requests import context_of, is_of_git, origin_of
 from service.usecases.authentication import Authenticator
 
 # A failed login is answered after this time, whatever it took: the duration would else tell which keys exist.
@@ -23,7 +23,7 @@ async def caller_of(request: Request) -> Caller:
     match scheme.lower():
         case "bearer":
             key = _as_sent(credentials.strip())
-        case "basic" if request.scope["path"].startswith("/git/"):
+        case "basic" if is_of_git(request):
             key = _basic_password(credentials.strip())
         case _:
             raise Unauthenticated("Send an API key: `Authorization: Bearer <key>`.")

@@ -22,6 +22,7 @@ from service.domain.errors import BodyTooLarge, Forbidden, MalformedGitRequest, 
 from service.http.admission import in_thread, visit_of
 from service.http.audited_operations import audits
 from service.http.auth.access import Reading
+from service.http.requests import declared_length
 from service.runtime.metrics import CLONES
 from service.usecases import cloning
 
@@ -105,8 +106,8 @@ def _streamed(first: bytes, rest: AsyncGenerator[bytes, None], what: str) -> Str
 async def _body(request: Request) -> tuple[bytes, Negotiation]:
     """Read the body, which the client may have compressed, and stop at the first fault or past a bound."""
     is_compressed = request.headers.get("content-encoding", "identity") in ("gzip", "x-gzip")
-    declared = request.headers.get("content-length", "")
-    expected = int(declared) if declared.isdigit() and not is_compressed else MAX_REQUEST_BYTES
+    declared = declared_length(request)
+    expected = MAX_REQUEST_BYTES if declared is None or is_compressed else declared
     if expected > MAX_REQUEST_BYTES:
         raise _too_large()
     if expected > _PIECE_BYTES:

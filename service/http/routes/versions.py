@@ -66,8 +66,9 @@ def get_version_data(
         ref,
         purged=access.reads_purged,
     )
-    headers = {"ETag": f'"{data.commit}"'}
-    known = etags.parse(if_none_match, weak=True)
+    # A commit never changes: a client may keep its bytes, and asks each time if the key may still read them.
+    headers = {"ETag": f'"{data.commit}"', "Cache-Control": "private, no-cache"}
+    known = etags.parse(if_none_match)
     if known is not None and etags.names(known, data.commit):
         return Response(status_code=304, headers=headers)
     return Response(data.content, headers=headers, media_type="application/json")
