@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, SecretStr, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 DEFAULT_FILE = "annals.toml"
@@ -96,6 +104,10 @@ class Settings(BaseSettings):
     restore_days: Annotated[int, Field(ge=1, le=3650)] = Field(
         default=30, description="days for which what was deleted can be restored"
     )
+    max_restore_days: Annotated[int, Field(ge=1, le=3650)] | None = Field(
+        default=None,
+        description="most days that a deletion may ask for with `restore_days`; default: ANNALS_RESTORE_DAYS",
+    )
     jobs: bool = Field(
         default=True,
         description="whether `annals serve` runs the scheduled jobs; else `annals jobs run` does",
@@ -143,6 +155,18 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Take values from `load` alone: it merges the sources itself, to know the source of each value."""
         return (init_settings,)
+
+    @field_validator("max_restore_days")
+    @classmethod
+    def _at_least_the_default(cls, most: int | None, info: ValidationInfo) -> int | None:
+        if most is not None and most < info.data.get("restore_days", most):
+            raise ValueError("is less than ANNALS_RESTORE_DAYS, which a deletion gets if it asks for none")
+        return most
+
+    @property
+    def longest_restore_days(self) -> int:
+        """Most days that a deletion may ask for."""
+        return self.restore_days if self.max_restore_days is None else self.max_restore_days
 
     @property
     def timescaledb_is_required(self) -> bool:

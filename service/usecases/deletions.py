@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from service.committer.changes import (
     Restored,
     RestoreObstacle,
 )
-from service.domain.errors import DeletionNotFound
+from service.domain.errors import DeletionNotFound, Fault, Invalid
 from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page, Paging, time_position
 from service.domain.resource_kinds import Kind
@@ -85,6 +85,23 @@ class Restoration:
     blobs: Blobs | None = None
     missing: Sequence[DeletedPart] = field(default_factory=tuple)
     kept: Sequence[DeletedPart] = field(default_factory=tuple)
+
+
+def restore_term(context: Context, days: int | None, *, permanent: bool) -> timedelta:
+    """Return for how long a deletion can be restored, if the call asks for so many days.
+
+    Without any it is ANNALS_RESTORE_DAYS. Raises Invalid for days past the operator's maximum, and for any
+    days of a deletion for good.
+    """
+    if days is None:
+        return timedelta(days=context.settings.restore_days)
+    most = context.settings.longest_restore_days
+    if permanent or days > most:
+        detail = (
+            "a permanent deletion can't be restored" if permanent else f"at most {most} days are possible"
+        )
+        raise Invalid(f"restore_days: {detail}.", faults=[Fault(detail, parameter="restore_days")])
+    return timedelta(days=days)
 
 
 async def delete(context: Context, change: Delete | Purge) -> DeletionMade:

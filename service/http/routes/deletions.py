@@ -1,6 +1,5 @@
 """Deletions of resources: deleting, listing and restoring."""
 
-from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
@@ -43,12 +42,14 @@ async def delete_resource(
     reason: Annotated[QueryReason | None, Query()] = None,
     force: bool = False,
     permanent: bool = False,
+    restore_days: Annotated[int | None, Query(ge=1)] = None,
 ) -> Response:
-    """Delete a resource and all below it; until the deletion expires they can be restored.
+    """Delete a resource and all below it; for `restore_days` they can be restored.
 
     `permanent` deletes a deleted resource for good. `force` ends others' check-outs in it. Both are for
     admins.
     """
+    term = deletions.restore_term(access.context, restore_days, permanent=permanent)
     context, author, kind, resource_id = access.context, access.author, target.kind, target.resource_id
     change: Delete | Purge
     if permanent:
@@ -60,7 +61,7 @@ async def delete_resource(
             resource_id=resource_id,
             reason=reason,
             force=force,
-            restorable_for=timedelta(days=context.settings.restore_days),
+            restorable_for=term,
             if_match=based,
         )
     return answer(await deletions.delete(context, change))
