@@ -1,4 +1,4 @@
-"""How long a deletion can be restored: the days that its call asks for, within the operator's limits."""
+"""The term of a deletion: its call may ask for a number of days, within the operator's limits."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
