@@ -23,6 +23,22 @@ class Role(StrEnum):
     ADMIN = "admin"
     OPERATOR = "operator"
 
+    def may(self, right: "Right") -> bool:
+        """Tell if the role has `right`."""
+        return right in _RIGHTS[self]
+
+    def needs(self, right: "Right") -> None:
+        """Raise Forbidden unless the role has `right`."""
+        if not self.may(right):
+            raise Forbidden(f"The role {self} may not {right}.")
+
+
+class UserKind(StrEnum):
+    """Kind of a user: a person, who has an e-mail address, or a service account, which has none."""
+
+    HUMAN = "human"
+    SERVICE = "service"
+
 
 class SubscriptionState(StrEnum):
     """State of a subscription: open to every call, closed except for reading, or purged."""
@@ -47,6 +63,7 @@ class Right(StrEnum):
     READ_LOGS = "read logs"
     RECORD = "record events"
     SEE_SUBSCRIPTION = "see the subscription"
+    READ_USERS = "see users and keys"
     MANAGE_USERS = "manage users and keys"
     FORCE = "take another's check-out away"
     PURGE = "delete for good"
@@ -74,10 +91,15 @@ _OF_THE_PLATFORM = frozenset(
 _RIGHTS: dict[Role, frozenset[Right]] = {
     Role.VIEWER: frozenset({Right.READ, Right.SEE_SUBSCRIPTION}),
     Role.EDITOR: frozenset({Right.READ, Right.SEE_SUBSCRIPTION, Right.WRITE, Right.RECORD}),
-    Role.AUDITOR: frozenset({Right.READ, Right.SEE_SUBSCRIPTION, Right.READ_LOGS, Right.READ_HOLDS}),
+    Role.AUDITOR: frozenset(
+        {Right.READ, Right.SEE_SUBSCRIPTION, Right.READ_USERS, Right.READ_LOGS, Right.READ_HOLDS}
+    ),
     Role.ADMIN: frozenset(Right) - _OF_THE_PLATFORM,
     Role.OPERATOR: _OF_THE_PLATFORM
-    | {Right.SEE_SUBSCRIPTION, Right.MANAGE_USERS, Right.MANAGE_SUBSCRIPTION, Right.READ_HOLDS, Right.HOLD},
+    | {
+        *(Right.SEE_SUBSCRIPTION, Right.MANAGE_SUBSCRIPTION),
+        *(Right.READ_USERS, Right.MANAGE_USERS, Right.READ_HOLDS, Right.HOLD),
+    },
 }
 
 
@@ -95,7 +117,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Caller whose key was verified; user and subscription are None for the operator.
+    """Caller whose key was verified; user, kind and subscription are None for the operator.
 
     `demands_if_match`, `subscription_state` and `policy` are those of the caller's subscription.
     """
@@ -105,6 +127,7 @@ class Caller:
     role: Role
     subscription_id: SubscriptionId | None
     origin: Origin
+    kind: UserKind | None = None
     key_id: UUID | None = None
     demands_if_match: bool = False
     subscription_state: SubscriptionState = SubscriptionState.OPEN
@@ -112,12 +135,11 @@ class Caller:
 
     def may(self, right: Right) -> bool:
         """Tell if the role has `right`."""
-        return right in _RIGHTS[self.role]
+        return self.role.may(right)
 
     def needs(self, right: Right) -> None:
         """Raise Forbidden unless the role has `right`."""
-        if not self.may(right):
-            raise Forbidden(f"The role {self.role} may not {right}.")
+        self.role.needs(right)
 
 
 @dataclass(frozen=True, slots=True)

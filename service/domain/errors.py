@@ -15,10 +15,10 @@ AnnalsError
 ├── KeyReused
 ├── TooLarge            BodyTooLarge, DocumentTooLarge
 ├── UnsupportedMedia
-├── Conflict            NameTaken, UsernameTaken, TagTaken, FolderCycle, AmbiguousRef, ResourceDeleted,
-│                       NotDeleted, StillRestorable, Held, HoldReleased, RestoreConflict, NotCheckedOut,
-│                       NotHolder, RequestInFlight, NoPlan, PlanOutdated, SubscriptionClosed,
-│                       SubscriptionOpen
+├── Conflict            NameTaken, UsernameTaken, LastAdmin, TagTaken, FolderCycle, AmbiguousRef,
+│                       ResourceDeleted, NotDeleted, StillRestorable, Held, HoldReleased,
+│                       RestoreConflict, NotCheckedOut, NotHolder, RequestInFlight, NoPlan, PlanOutdated,
+│                       SubscriptionClosed, SubscriptionOpen
 ├── Gone                NotRestorable
 ├── Locked              CheckedOut
 ├── PreconditionFailed  StaleVersion
@@ -374,6 +374,17 @@ class UsernameTaken(Conflict):
     """
 
     code = "username_taken"
+
+
+class LastAdmin(Conflict):
+    """The subscription's last admin stays
+
+    The user is the only admin of the subscription: without it, nobody in the subscription could manage users
+    and keys. Make another user an admin first. The operator may demote or delete the last admin, since he can
+    make another.
+    """
+
+    code = "last_admin"
 
 
 class TagTaken(Conflict):

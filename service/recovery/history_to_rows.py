@@ -13,6 +13,7 @@ from gitstore.read.branch_log import BranchCommit, read_branch
 from gitstore.read.repository import RepositoryReader, Tagged
 from service.domain.callers import SYSTEM, Role
 from service.domain.ids import SubscriptionId, mint, minted_at
+from service.domain.names import name_key
 from service.domain.resource_kinds import Kind
 from service.recovery import faults, resource_rows
 from service.recovery.history import BranchReading, History, HistoryEntry, NamedVersion, read_resources
@@ -277,10 +278,22 @@ class _Recovery:
 def _users(actors: dict[UUID, str], created_at: datetime, at: datetime) -> Iterator[PastUser]:
     """Yield the users. Of several actors with one name, only the newest is left: the others were deleted."""
     newest: dict[str, UUID] = {}
+    of_key: dict[str, UUID] = {}
     for user_id, username in actors.items():
         if username.startswith(SYSTEM):
             continue
         newest[username] = max(user_id, newest.get(username, user_id))
     for username, user_id in newest.items():
-        since = minted_at(user_id) or created_at
-        yield PastUser(user_id=user_id, username=username, role=LEAST_ROLE, created_at=since, updated_at=at)
+        key = name_key(username)
+        of_key[key] = max(user_id, of_key.get(key, user_id))
+    for username, user_id in newest.items():
+        key = name_key(username)
+        yield PastUser(
+            user_id=user_id,
+            username=username,
+            # Names from before they were unique without regard to case may share a key: one user has it.
+            name_key=key if of_key[key] == user_id else None,
+            role=LEAST_ROLE,
+            created_at=minted_at(user_id) or created_at,
+            updated_at=at,
+        )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from service.domain import api_keys
 from service.domain.audit_policy import Policy
-from service.domain.callers import Caller, GuessedKey, Origin, Role, SubscriptionState
+from service.domain.callers import Caller, GuessedKey, Origin, Role, SubscriptionState, UserKind
 from service.domain.errors import Unauthenticated
 from service.domain.ids import SubscriptionId, UserId
 from service.runtime.clock import Clock
@@ -62,6 +62,7 @@ def _caller(credential: Credential, origin: Origin) -> Caller:
         user_id=UserId(credential.user_id),
         username=credential.username or "",
         role=Role(credential.role),
+        kind=UserKind(credential.kind or UserKind.HUMAN),
         subscription_id=SubscriptionId(credential.subscription_id),
         origin=origin,
         key_id=credential.key_id,

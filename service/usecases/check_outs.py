@@ -20,7 +20,7 @@ from service.committer.refusals import (
 )
 from service.committer.step import running
 from service.domain.actions import Action
-from service.domain.callers import Member
+from service.domain.callers import Member, Right, Role
 from service.domain.errors import Fault, IfMatchRequired, Invalid, NotCheckedOut, NotHolder, Unauthenticated
 from service.domain.etags import Match
 from service.domain.idempotency import Attempt
@@ -116,7 +116,8 @@ def check_out(
 ) -> CheckedOutDocument:
     """Take the lease on a resource, or renew the caller's own lease.
 
-    Raises ResourceNotFound, ResourceDeleted, StaleVersion, or CheckedOut while another user's lease runs.
+    Raises ResourceNotFound, ResourceDeleted, StaleVersion, or CheckedOut while another user's lease runs;
+    Unauthenticated or Forbidden if the user was deleted or lost its right to write meanwhile.
     """
     subscription_id = author.subscription_id
 
@@ -128,9 +129,11 @@ def check_out(
         found.send(tx)
 
     def work(tx: Transaction) -> _Taken:
-        if not user[0]():
-            # The user was deleted after the key was verified: no user would be left who could end the lease.
+        present = user[0]()
+        # Read again: a user who may not write, or is deleted, could not end the lease.
+        if not present:
             raise Unauthenticated("The user of this API key was deleted.")
+        Role(present[0].role).needs(Right.WRITE)
         locked = _live(found.found(), kind, resource_id)
         resource, version, held = locked.row, locked.current, locked.check_out
         at = context.clock()

@@ -9,10 +9,11 @@ from pydantic import TypeAdapter
 from service.audit import data_changes, events
 from service.audit.events import Subject, check_out_state
 from service.domain.actions import Action
-from service.domain.callers import Caller, Role
-from service.domain.errors import Fault, UsernameTaken
+from service.domain.callers import Caller, Right, Role, UserKind
+from service.domain.errors import Fault, Invalid, LastAdmin, UsernameTaken, UserNotFound
 from service.domain.idempotency import Attempt
 from service.domain.ids import SubscriptionId, UserId, mint
+from service.domain.names import name_key
 from service.domain.pagination import Page, Paging, uuid_position
 from service.usecases.api_keys import record_revocation
 from service.usecases.context import Context
@@ -27,6 +28,7 @@ from sql.queries.tenancy import UserRow as User
 __all__ = ["User"]
 
 _USER = TypeAdapter(User)
+_NAMES = ("uq_users_subscription_id_username", "uq_users_name_key")
 
 
 def create_user(
@@ -35,18 +37,17 @@ def create_user(
     subscription_id: SubscriptionId,
     *,
     username: str,
+    kind: UserKind,
     email: str | None,
     role: Role,
     once: Attempt | None,
 ) -> User:
-    """Create a user; raises UsernameTaken."""
+    """Create a user; raises UsernameTaken, also for a name that differs from another's in case alone."""
 
     def work(tx: Transaction) -> User:
         at = context.clock()
-        row = User(mint(), username, email, role, at, at)
-        tenancy.insert_user(
-            tx, subscription_id, user_id=row.user_id, username=username, email=email, role=role, at=at
-        )
+        row = User(mint(), username, email, role, at, at, kind)
+        tenancy.insert_user(tx, subscription_id, row, name_key(username))
         subject = Subject("user", row.user_id, username)
         data_changes.record(
             tx,
@@ -67,19 +68,21 @@ def create_user(
             context, subscription_id, once, _USER, work, kept=lambda user: replace(user, email=None)
         )
     except UniqueConflict as conflict:
-        if conflict.constraint != "uq_users_subscription_id_username":
+        if conflict.constraint not in _NAMES:
             raise
         detail = f"the username {username!r} is taken"
         raise UsernameTaken(f"/username: {detail}.", faults=[Fault(detail, pointer="/username")]) from None
     return replace(made, email=email)
 
 
-def users(context: Context, subscription_id: SubscriptionId, paging: Paging) -> Page[User]:
-    """List the users of a subscription, newest first."""
-    filters = {"list": "users", "of": subscription_id}
+def users(
+    context: Context, subscription_id: SubscriptionId, kind: UserKind | None, paging: Paging
+) -> Page[User]:
+    """List the users of a subscription, newest first; with `kind`, only those of a kind."""
+    filters = {"list": "users", "of": subscription_id, "kind": kind}
     before = uuid_position(paging.position(filters))
     with context.database.transaction(subscription_id) as tx:
-        rows = tenancy.users(tx, subscription_id, before=before, limit=paging.limit + 1)
+        rows = tenancy.users(tx, subscription_id, kind=kind, before=before, limit=paging.limit + 1)
     return paging.page(rows, filters, lambda item: [str(item.user_id)])
 
 
@@ -90,15 +93,28 @@ def update_user(
     user_id: UUID | None,
     wanted: Values,
 ) -> User:
-    """Set email and role, if `wanted` has them; raises UserNotFound."""
+    """Set email and role, if `wanted` has them; an email of None erases the address.
+
+    A role that may not write ends the user's check-outs. Raises UserNotFound, LastAdmin, and Invalid for the
+    address of a service account.
+    """
     with context.database.transaction(subscription_id) as tx:
+        if "role" in wanted:
+            _lock_roles(tx, subscription_id)
         before = locked_user(tx, subscription_id, user_id)
         at = context.clock()
         email, role = wanted.get("email", before.email), wanted.get("role", before.role)
         if (email, role) == (before.email, before.role):
             return before
+        if email is not None and before.kind == UserKind.SERVICE:
+            fault = Fault("a service account has no e-mail address", pointer="/email")
+            raise Invalid(f"{fault.pointer}: {fault.detail}.", faults=[fault])
+        if role != Role.ADMIN:
+            _check_admin_remains(tx, caller, subscription_id, before)
+        if not Role(role).may(Right.WRITE):
+            _release_all(tx, caller, subscription_id, before, at, Action.FORCE_CANCEL, "forced")
         tenancy.update_user(tx, subscription_id, before.user_id, email=email, role=role, at=at)
-        after = User(before.user_id, before.username, email, role, before.created_at, at)
+        after = replace(before, email=email, role=role, updated_at=at)
         data_changes.record(
             tx,
             caller,
@@ -117,13 +133,13 @@ def update_user(
 def delete_user(
     context: Context, caller: Caller, subscription_id: SubscriptionId, user_id: UUID | None
 ) -> None:
-    """Delete a user with its keys and check-outs; raises UserNotFound."""
+    """Delete a user with its keys and check-outs; raises UserNotFound, LastAdmin."""
     with context.database.transaction(subscription_id) as tx:
-        # Locks are taken in the committer's order, so that neither waits for a lock that the other has.
-        repositories.lock(tx, subscription_id)
+        _lock_roles(tx, subscription_id)
         row = locked_user(tx, subscription_id, user_id)
+        _check_admin_remains(tx, caller, subscription_id, row)
         at = context.clock()
-        released = _release_all(tx, caller, subscription_id, row, at)
+        released = _release_all(tx, caller, subscription_id, row, at, Action.CANCEL_CHECK_OUT, "user_deleted")
         for key in tenancy.keys_of(tx, subscription_id, row.user_id):
             record_revocation(tx, caller, subscription_id, key, at)
         tenancy.delete_user(tx, subscription_id, row.user_id)
@@ -140,8 +156,57 @@ def delete_user(
         )
 
 
+def erase_email(
+    context: Context, caller: Caller, subscription_id: SubscriptionId, user_id: UUID | None
+) -> None:
+    """Erase the e-mail address of a present or former user; raises UserNotFound."""
+    with context.database.transaction(subscription_id) as tx:
+        if user_id is None or not tenancy.is_actor(tx, subscription_id, user_id):
+            raise UserNotFound("This subscription never had such a user.")
+        username = tenancy.erase_email(tx, subscription_id, user_id)
+        if username is None:
+            return
+        state: Values = {"user_id": user_id, "username": username}
+        data_changes.record(
+            tx,
+            caller,
+            subscription_id,
+            Subject("user", user_id, username),
+            Action.UPDATE,
+            context.clock(),
+            table="users",
+            record_id=user_id,
+            old=state,
+            new=state | {"email_changed": True},
+        )
+
+
+def _lock_roles(tx: Transaction, subscription_id: SubscriptionId) -> None:
+    """Wait until no other transaction takes roles or check-outs from users of the subscription.
+
+    Locks are taken in the committer's order, so that neither waits for a lock that the other has.
+    """
+    repositories.lock(tx, subscription_id)
+
+
+def _check_admin_remains(
+    tx: Transaction, caller: Caller, subscription_id: SubscriptionId, user: User
+) -> None:
+    """Raise LastAdmin if the user is the only admin; the operator may end it, since he can make another."""
+    if user.role != Role.ADMIN or caller.role is Role.OPERATOR:
+        return
+    if not tenancy.has_other(tx, subscription_id, user.user_id, role=Role.ADMIN):
+        raise LastAdmin(f"{user.username} is the only admin: make another user an admin first.")
+
+
 def _release_all(
-    tx: Transaction, caller: Caller, subscription_id: SubscriptionId, user: User, at: datetime
+    tx: Transaction,
+    caller: Caller,
+    subscription_id: SubscriptionId,
+    user: User,
+    at: datetime,
+    action: Action,
+    kind_of_release: str,
 ) -> int:
     """End and record each check-out of a user; the user's row is locked, so that no new ones appear."""
     found = check_outs.of_user(tx, subscription_id, user.user_id)
@@ -152,13 +217,13 @@ def _release_all(
         for check_out in check_outs.unreleased(tx, subscription_id, kind, ids).values():
             if check_out.checked_out_by != user.user_id:
                 continue
-            check_outs.release(tx, subscription_id, check_out, at=at, by=caller.user_id, kind="user_deleted")
+            check_outs.release(tx, subscription_id, check_out, at=at, by=caller.user_id, kind=kind_of_release)
             events.record(
                 tx,
                 caller,
                 subscription_id,
                 Subject.of(rows[check_out.resource_id]),
-                Action.CANCEL_CHECK_OUT,
+                action,
                 at,
                 old=check_out_state(check_out),
             )
@@ -167,4 +232,4 @@ def _release_all(
 
 def _state(row: User) -> Values:
     # The e-mail address is left out: a person must be erasable, and log rows can't be erased.
-    return {"user_id": UserId(row.user_id), "username": row.username, "role": row.role}
+    return {"user_id": UserId(row.user_id), "username": row.username, "kind": row.kind, "role": row.role}

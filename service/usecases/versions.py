@@ -18,7 +18,7 @@ from service.usecases.context import Context
 from service.usecases.documents import snapshot_bytes, snapshot_of
 from sql.database import Transaction
 from sql.pipelines import Later
-from sql.queries import resources, versions
+from sql.queries import resources, tenancy, versions
 from sql.queries.resources import ResourceRow
 from sql.queries.versions import Traced, VersionColumns, VersionFilter, VersionRow
 
@@ -84,17 +84,19 @@ def page(
 ) -> Page[Version]:
     """List the versions of a resource that match `narrow`, newest first; raises ResourceNotFound.
 
-    `narrow` has fields of VersionFilter, and `author`: a user's id or name.
+    `narrow` has fields of VersionFilter except for `authors`, and `author`: a user's id or name. A name means
+    the live user of that name, or else every former user who had it.
     """
     filters = {"list": "versions", "of": resource_id, **narrow}
     before = number_position(paging.position(filters))
     at = context.clock()
     fields = dict(narrow)
     author = fields.pop("author", None)
-    if author is not None:
-        user_id = ids.parse(author)
-        fields |= {"author_name": author} if user_id is None else {"author_id": user_id}
     with reading(context, subscription_id, kind, resource_id, purged=purged) as tx:
+        if author is not None:
+            user_id = ids.parse(author)
+            named = tenancy.actors_named(tx, subscription_id, author) if user_id is None else [user_id]
+            fields["authors"] = named
         rows = versions.page(
             tx,
             subscription_id,

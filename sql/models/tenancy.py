@@ -68,12 +68,17 @@ class ActorTable(SQLModel, table=True):
 
 
 class UserTable(SQLModel, table=True):
-    """An actor that may call, with a role in one subscription."""
+    """An actor that may call, with a role in one subscription.
+
+    `name_key` is the username without regard to case; it is null for an older user whose key another has.
+    """
 
     __tablename__ = "users"
     __table_args__ = (
         UniqueConstraint("subscription_id", "username"),
         CheckConstraint("role IN ('viewer', 'editor', 'auditor', 'admin')", name="role"),
+        CheckConstraint("kind IN ('human', 'service')", name="kind"),
+        Index("uq_users_name_key", "subscription_id", "name_key", unique=True),
     )
 
     user_id: UUID = Field(primary_key=True, foreign_key="actors.user_id")
@@ -82,6 +87,8 @@ class UserTable(SQLModel, table=True):
     role: str = Field(max_length=20)
     created_at: datetime = Field(sa_type=INSTANT)
     updated_at: datetime = Field(sa_type=INSTANT)
+    kind: str = Field(default="human", max_length=10, sa_column_kwargs={"server_default": "human"})
+    name_key: str | None = Field(default=None, sa_type=TEXT)
 
 
 class ApiKeyTable(SQLModel, table=True):

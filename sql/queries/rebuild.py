@@ -34,6 +34,7 @@ class PastActor:
 class PastUser(PastActor):
     """An actor that may have keys."""
 
+    name_key: str | None
     role: str
     created_at: datetime
     updated_at: datetime

@@ -48,6 +48,8 @@ class UserRow:
     role: str
     created_at: datetime
     updated_at: datetime
+    # It has a default, since results that an earlier release stored for retries lack it.
+    kind: str = "human"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Credential:
     subscription_id: UUID | None
     user_id: UUID | None
     username: str | None
+    kind: str | None
     role: str | None
     require_if_match: bool | None
     closed_at: datetime | None
@@ -158,17 +161,14 @@ def subscriptions(
 def insert_user(
     tx: Transaction,
     subscription_id: UUID,
-    *,
-    user_id: UUID,
-    username: str,
-    email: str | None,
-    role: str,
-    at: datetime,
+    row: UserRow,
+    name_key: str,
 ) -> None:
-    """Add a user and its actor; raises UniqueConflict if the username is taken."""
-    actor = {"user_id": user_id, "subscription_id": subscription_id, "username": username}
-    tx.execute(insert(_ACTORS), actor | {"email": email})
-    tx.execute(insert(_USERS), actor | {"role": role, "created_at": at, "updated_at": at})
+    """Add a user and its actor; raises UniqueConflict if the username or its key is taken."""
+    actor = {"user_id": row.user_id, "subscription_id": subscription_id, "username": row.username}
+    tx.execute(insert(_ACTORS), actor | {"email": row.email})
+    user = {name: getattr(row, name) for name in ("kind", "role", "created_at", "updated_at")}
+    tx.execute(insert(_USERS), actor | user | {"name_key": name_key})
 
 
 def known(tx: Transaction, subscription_ids: Collection[UUID]) -> set[UUID]:
@@ -194,6 +194,7 @@ def ensure_actor(tx: Transaction, subscription_id: UUID, *, user_id: UUID, usern
 _USER = select(
     _USERS.c.user_id,
     _USERS.c.username,
+    _USERS.c.kind,
     _ACTORS.c.email,
     _USERS.c.role,
     _USERS.c.created_at,
@@ -210,13 +211,51 @@ def user(tx: Transaction, subscription_id: UUID, user_id: UUID, *, lock: bool = 
     return None if row is None else UserRow(**row._mapping)
 
 
-def users(tx: Transaction, subscription_id: UUID, *, before: UUID | None, limit: int) -> list[UserRow]:
-    """Users, newest first."""
+def users(
+    tx: Transaction, subscription_id: UUID, *, kind: str | None, before: UUID | None, limit: int
+) -> list[UserRow]:
+    """Users, newest first; with `kind`, only those of a kind."""
     query = _USER.where(_USERS.c.subscription_id == subscription_id)
+    if kind is not None:
+        query = query.where(_USERS.c.kind == kind)
     if before is not None:
         query = query.where(_USERS.c.user_id < before)
     rows = tx.execute(query.order_by(_USERS.c.user_id.desc()).limit(limit))
     return [UserRow(**row._mapping) for row in rows]
+
+
+def has_other(tx: Transaction, subscription_id: UUID, user_id: UUID, *, role: str) -> bool:
+    """True if a user besides the given one has a role."""
+    query = select(_USERS.c.user_id).where(
+        _USERS.c.subscription_id == subscription_id, _USERS.c.role == role, _USERS.c.user_id != user_id
+    )
+    return tx.execute(query.limit(1)).one_or_none() is not None
+
+
+def actors_named(tx: Transaction, subscription_id: UUID, username: str) -> list[UUID]:
+    """The live user of a name, or else every former user who had it."""
+    query = (
+        select(_ACTORS.c.user_id, _USERS.c.user_id.is_not(None).label("is_live"))
+        .outerjoin(_USERS, _USERS.c.user_id == _ACTORS.c.user_id)
+        .where(_ACTORS.c.subscription_id == subscription_id, _ACTORS.c.username == username)
+    )
+    found = tx.execute(query).all()
+    return [row.user_id for row in found if row.is_live] or [row.user_id for row in found]
+
+
+def erase_email(tx: Transaction, subscription_id: UUID, user_id: UUID) -> str | None:
+    """Erase the e-mail address of a present or former user; its name, or None if it has no address."""
+    query = (
+        update(_ACTORS)
+        .where(
+            _ACTORS.c.subscription_id == subscription_id,
+            _ACTORS.c.user_id == user_id,
+            _ACTORS.c.email.is_not(None),
+        )
+        .values(email=None)
+    )
+    username: str | None = tx.execute(query.returning(_ACTORS.c.username)).scalar_one_or_none()
+    return username
 
 
 def update_user(
@@ -313,6 +352,7 @@ CREDENTIALS = Query(
         _KEYS.c.subscription_id,
         _USERS.c.user_id,
         _USERS.c.username,
+        _USERS.c.kind,
         _USERS.c.role,
         _SUBSCRIPTIONS.c.require_if_match,
         _SUBSCRIPTIONS.c.closed_at,
@@ -335,13 +375,14 @@ def lock_operator(tx: Transaction) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LockedUser:
-    """A user that can't be deleted until the transaction ends."""
+    """A user that can't be deleted, and whose role can't change, until the transaction ends."""
 
     user_id: UUID
+    role: str
 
 
 LOCK_USER = Query(
-    select(_USERS.c.user_id)
+    select(_USERS.c.user_id, _USERS.c.role)
     .where(_USERS.c.subscription_id == OF_SUBSCRIPTION, _USERS.c.user_id == bindparam("locked", type_=Uuid()))
     .with_for_update(read=True, key_share=True),
     LockedUser,

@@ -80,12 +80,11 @@ class Traced:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionFilter:
-    """The filter of a history; `since` and `until` are both inclusive."""
+    """The filter of a history: versions by any of `authors`; `since` and `until` are both inclusive."""
 
     tag: str | None = None
     published: bool | None = None
-    author_id: UUID | None = None
-    author_name: str | None = None
+    authors: Sequence[UUID] | None = None
     since: datetime | None = None
     until: datetime | None = None
 
@@ -248,11 +247,11 @@ def page(
     for column, value in (
         (_VERSIONS.c.version_tag, narrow.tag),
         (_VERSIONS.c.is_published, narrow.published),
-        (_VERSIONS.c.created_by, narrow.author_id),
-        (_ACTORS.c.username, narrow.author_name),
     ):
         if value is not None:
             query = query.where(column == value)
+    if narrow.authors is not None:
+        query = query.where(among(_VERSIONS.c.created_by, narrow.authors))
     if narrow.since is not None:
         query = query.where(_VERSIONS.c.created_at >= narrow.since)
     if narrow.until is not None:

@@ -24,7 +24,7 @@ SUBSCRIPTION_FIELDS = {
     *("subscription_id", "name", "created_at", "git_url", "require_if_match"),
     *("closed_at", "closed_by", "close_reason", "purge_after", "exported_at", "purged_at"),
 }
-USER_FIELDS = {"user_id", "username", "email", "role", "created_at", "updated_at"}
+USER_FIELDS = {"user_id", "username", "kind", "email", "role", "created_at", "updated_at"}
 KEY_FIELDS = {"key_id", "user_id", "username", "name", "created_at", "expires_at"}
 
 
@@ -110,6 +110,8 @@ def test_a_username_is_taken_once_in_a_subscription(tenant: Tenant, stranger: Te
 @pytest.mark.parametrize(
     ("change", "pointer"),
     [
+        ({"kind": "robot"}, "/kind"),
+        ({"kind": "service"}, "/email"),
         ({"username": ""}, "/username"),
         ({"username": " ana"}, "/username"),
         ({"username": "a\nb"}, "/username"),
@@ -273,6 +275,7 @@ def test_whoami_names_the_user(shared: Tenant, name: str) -> None:
     assert ok(caller.get("/v1/whoami")) == {
         "user_id": caller.user_id,
         "username": name,
+        "kind": "human",
         "role": role,
         "subscription_id": shared.subscription_id,
     }
@@ -282,6 +285,7 @@ def test_whoami_names_the_operator(server: Server) -> None:
     assert ok(server.operator.get("/v1/whoami")) == {
         "user_id": None,
         "username": "operator",
+        "kind": None,
         "role": "operator",
         "subscription_id": None,
     }

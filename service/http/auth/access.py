@@ -117,6 +117,7 @@ Deleting = Annotated[Access, Depends(writing(force=Right.FORCE, permanent=Right.
 ReadingLogs = Annotated[Access, Depends(access(Right.READ_LOGS))]
 Recording = Annotated[Access, Depends(access(Right.RECORD))]
 Seeing = Annotated[Access, Depends(access(Right.SEE_SUBSCRIPTION))]
+ReadingUsers = Annotated[Access, Depends(access(Right.READ_USERS))]
 Managing = Annotated[Access, Depends(access(Right.MANAGE_USERS))]
 Closing = Annotated[Access, Depends(access(Right.CLOSE))]
 Configuring = Annotated[Access, Depends(access(Right.MANAGE_SUBSCRIPTION))]

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from service.domain import ids
 from service.domain.actions import Action
 from service.http.audited_operations import audits
-from service.http.auth.access import Calling, Managing
+from service.http.auth.access import Calling, Managing, ReadingUsers
 from service.http.bodies import body_of
 from service.http.parameters import Once, Paged
 from service.http.responses import answer, page_answer, page_of, takes
@@ -41,8 +41,8 @@ def create_key(
 
 
 @router.get("/subscriptions/{subscription_id}/api-keys", response_model=page_of(api_keys.Key))
-def list_keys(request: Request, access: Managing, paging: Paged) -> Response:
-    """List the keys without their secrets (admin, operator)."""
+def list_keys(request: Request, access: ReadingUsers, paging: Paged) -> Response:
+    """List the keys without their secrets (auditor, admin, operator)."""
     return page_answer(request, api_keys.keys(access.context, access.subscription_id, paging))
 
 
@@ -61,6 +61,7 @@ def whoami(caller: Calling) -> Response:
         {
             "user_id": caller.user_id,
             "username": caller.username,
+            "kind": caller.kind,
             "role": caller.role,
             "subscription_id": caller.subscription_id,
         }

@@ -2,17 +2,17 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.domain import ids
 from service.domain.actions import Action
 from service.domain.callers import Role
 from service.http.audited_operations import audits
-from service.http.auth.access import Managing
+from service.http.auth.access import Managing, ReadingUsers
 from service.http.bodies import body_of
 from service.http.parameters import Once, Paged
 from service.http.responses import answer, page_answer, page_of, takes
-from service.http.schemas.users import NewUser, UserUpdate
+from service.http.schemas.users import NewUser, UserQuery, UserUpdate
 from service.usecases import users
 
 router = APIRouter(prefix="/v1", tags=["tenancy"])
@@ -34,6 +34,7 @@ def create_user(
         access.caller,
         access.subscription_id,
         username=body.username,
+        kind=body.kind,
         email=body.email,
         role=Role(body.role),
         once=once,
@@ -42,9 +43,11 @@ def create_user(
 
 
 @router.get("/subscriptions/{subscription_id}/users", response_model=page_of(users.User))
-def list_users(request: Request, access: Managing, paging: Paged) -> Response:
-    """List the users (admin, operator)."""
-    return page_answer(request, users.users(access.context, access.subscription_id, paging))
+def list_users(
+    request: Request, access: ReadingUsers, paging: Paged, narrow: Annotated[UserQuery, Query()]
+) -> Response:
+    """List the users, persons and service accounts (auditor, admin, operator)."""
+    return page_answer(request, users.users(access.context, access.subscription_id, narrow.kind, paging))
 
 
 @router.patch(
@@ -56,12 +59,20 @@ def list_users(request: Request, access: Managing, paging: Paged) -> Response:
 def change_user(
     access: Managing, user_id: str, body: Annotated[UserUpdate, Depends(body_of(UserUpdate))]
 ) -> Response:
-    """Set a user's e-mail address or role (admin, operator)."""
+    """Set a user's e-mail address or role; null erases the address (admin, operator)."""
     changes = body.model_dump(include=body.model_fields_set)
     user = users.update_user(
         access.context, access.caller, access.subscription_id, ids.parse(user_id), changes
     )
     return answer(user)
+
+
+@router.delete("/subscriptions/{subscription_id}/users/{user_id}/email", status_code=204)
+@audits(Action.UPDATE, "user", id_in="user_id")
+def erase_email(access: Managing, user_id: str) -> Response:
+    """Erase the e-mail address of a user, or of a former one whom history names (admin, operator)."""
+    users.erase_email(access.context, access.caller, access.subscription_id, ids.parse(user_id))
+    return Response(status_code=204)
 
 
 @router.delete("/subscriptions/{subscription_id}/users/{user_id}", status_code=204)

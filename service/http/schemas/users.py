@@ -1,20 +1,23 @@
 """Bodies about users."""
 
 import re
+import unicodedata
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator
 
+from service.domain.callers import UserKind
 from service.http.schemas.body import Body
 
 
 def _username(text: str) -> str:
     # The name becomes a commit's author, where git would strip or misread other characters.
-    if not re.fullmatch(r"\w(?:[\w.@+ -]*\w)?", text):
+    composed = unicodedata.normalize("NFC", text)
+    if not re.fullmatch(r"\w(?:[\w.@+ -]*\w)?", composed):
         raise ValueError(
             "begins and ends with a letter or digit, and holds letters, digits, and _.@+- and blanks"
         )
-    return text
+    return composed
 
 
 def _email(text: str) -> str:
@@ -30,12 +33,34 @@ Email = Annotated[str, Field(max_length=255), AfterValidator(_email)]
 RoleName = Literal["viewer", "editor", "auditor", "admin"]
 
 
+class UserQuery(BaseModel):
+    """Filter of the list of users."""
+
+    kind: UserKind | None = None
+
+
 class NewUser(Body):
+    """A person with an e-mail address, or a service account without one."""
+
     username: Username
-    email: Email
+    # Declared before the address, whose rule depends on it.
+    kind: UserKind = UserKind.HUMAN
+    email: Annotated[Email | None, Field(validate_default=True)] = None
     role: RoleName
+
+    @field_validator("email")
+    @classmethod
+    def _fits_kind(cls, email: str | None, info: ValidationInfo) -> str | None:
+        kind = info.data.get("kind")
+        if kind is UserKind.HUMAN and email is None:
+            raise ValueError("a person has an e-mail address; a service account has the kind `service`")
+        if kind is UserKind.SERVICE and email is not None:
+            raise ValueError("a service account has no e-mail address")
+        return email
 
 
 class UserUpdate(Body):
-    email: Email = Field(default="")
+    """Merge patch (RFC 7386) of a user: missing fields stay the same, null erases the address."""
+
+    email: Email | None = None
     role: RoleName = Field(default="viewer")
