@@ -1,6 +1,6 @@
 """Column types that several tables share, and the naming convention of every constraint."""
 
-from sqlalchemy import DateTime, Text
+from sqlalchemy import DateTime, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import SQLModel
 
@@ -17,3 +17,6 @@ INSTANT = DateTime(timezone=True)
 TEXT = Text()
 # For queries only: JSONB normalises numbers, so the canonical bytes in git are the truth.
 JSON = JSONB(none_as_null=True)
+# For programs that write rows in SQL; Annals itself gives each row its id and time.
+RANDOM_ID = {"server_default": text("gen_random_uuid()")}
+NOW = {"server_default": text("now()")}

@@ -22,6 +22,11 @@ class DeletionLogTable(SQLModel, table=True):
         Index(None, "subscription_id", "deleted_at", "deletion_id"),
         Index(None, "subscription_id", "resource_id"),
         Index(None, "subscription_id", "parent_resource_id"),
+        Index("ix_deletion_logs_deleted_by", "subscription_id", "deleted_by", "deleted_at", "deletion_id"),
+        Index(
+            *("ix_deletion_logs_restored_by", "subscription_id", "restored_by", "deleted_at", "deletion_id"),
+            postgresql_where=text("restored_by IS NOT NULL"),
+        ),
         Index(None, "root_deletion_id"),
         Index(None, "version_id"),
         Index(None, "subscription_id", "git_commit_hash"),

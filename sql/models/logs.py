@@ -13,13 +13,18 @@ from sqlalchemy import BigInteger, Index, Numeric, TextClause, text
 from sqlalchemy.dialects.postgresql import INET
 from sqlmodel import Field, SQLModel
 
-from sql.models.columns import INSTANT, JSON, TEXT
+from sql.models.columns import INSTANT, JSON, NOW, RANDOM_ID, TEXT
 
 # Conditions of partial indexes: only rare rows are looked for by status or level, others are found by time.
 REFUSED = text("status <> 'success'")
 NOTABLE = text("log_level <> 'INFO'")
 UNSUCCESSFUL = text("status IN ('failed', 'cancelled')")
 FAILED = text("response_status >= 400")
+
+
+def given(column: str) -> TextClause:
+    """Make the condition of an index that leaves out the rows without a value."""
+    return text(f"{column} IS NOT NULL")
 
 
 def _filters(table: str, time: str, row_id: str, /, **filters: TextClause | None) -> tuple[Index, ...]:
@@ -47,12 +52,16 @@ class AuditLogTable(SQLModel, table=True):
             status=REFUSED,
             workspace_id=None,
             request_id=None,
+            username=given("username"),
+            folder_id=given("folder_id"),
+            ip_address=given("ip_address"),
+            on_behalf_of=given("on_behalf_of"),
         ),
         Index(None, "created_at", "audit_id", postgresql_where=text("subscription_id IS NULL")),
     )
 
-    audit_id: UUID = Field(primary_key=True)
-    created_at: datetime = Field(sa_type=INSTANT, primary_key=True)
+    audit_id: UUID = Field(primary_key=True, sa_column_kwargs=RANDOM_ID)
+    created_at: datetime = Field(sa_type=INSTANT, primary_key=True, sa_column_kwargs=NOW)
     subscription_id: UUID | None
     user_id: UUID | None
     username: str | None = Field(max_length=255)
@@ -70,7 +79,7 @@ class AuditLogTable(SQLModel, table=True):
     request_id: str | None = Field(max_length=128)
     workspace_id: UUID | None
     folder_id: UUID | None
-    status: str = Field(max_length=50)
+    status: str = Field(max_length=50, sa_column_kwargs={"server_default": text("'success'")})
     error_message: str | None = Field(sa_type=TEXT)
     on_behalf_of: str | None = Field(max_length=255)
     occurrences: int = Field(default=1, sa_column_kwargs={"server_default": "1"})
@@ -79,8 +88,8 @@ class AuditLogTable(SQLModel, table=True):
 class ExecutionColumns(SQLModel):
     """The columns of both execution logs."""
 
-    log_id: UUID = Field(primary_key=True)
-    created_at: datetime = Field(sa_type=INSTANT, primary_key=True)
+    log_id: UUID = Field(primary_key=True, sa_column_kwargs=RANDOM_ID)
+    created_at: datetime = Field(sa_type=INSTANT, primary_key=True, sa_column_kwargs=NOW)
     subscription_id: UUID | None
     execution_id: UUID
     execution_type: str = Field(max_length=50)
@@ -90,7 +99,9 @@ class ExecutionColumns(SQLModel):
     node_id: str | None = Field(max_length=255)
     log_level: str = Field(max_length=20)
     log_message: str = Field(sa_type=TEXT)
-    log_details: Any = Field(default=None, sa_type=JSON, nullable=True)
+    log_details: Any = Field(
+        default=None, sa_type=JSON, nullable=True, sa_column_kwargs={"server_default": text("'{}'::jsonb")}
+    )
     duration_ms: int | None
     rows_processed: int | None = Field(sa_type=BigInteger())
     memory_used_mb: Decimal | None = Field(sa_type=Numeric(10, 2))
@@ -103,6 +114,12 @@ class ExecutionColumns(SQLModel):
     request_id: str | None = Field(max_length=128)
 
 
+_SPARSE = (
+    *("workflow_id", "job_id", "jobpackage_id", "node_id"),
+    *("error_code", "triggered_by", "recorded_by", "request_id"),
+)
+
+
 def _execution_indexes(table: str, /, **filters: TextClause | None) -> tuple[Index, ...]:
     return (
         Index(None, "subscription_id", "created_at", "log_id"),
@@ -111,9 +128,7 @@ def _execution_indexes(table: str, /, **filters: TextClause | None) -> tuple[Ind
             "created_at",
             "log_id",
             execution_id=None,
-            workflow_id=text("workflow_id IS NOT NULL"),
-            job_id=text("job_id IS NOT NULL"),
-            node_id=text("node_id IS NOT NULL"),
+            **{name: given(name) for name in _SPARSE},
             log_level=NOTABLE,
             status=UNSUCCESSFUL,
             **filters,
@@ -152,10 +167,16 @@ class ServerLogTable(SQLModel, table=True):
         Index(None, "endpoint", "created_at"),
         Index(None, "request_id", "created_at"),
         Index(None, "user_id", "created_at"),
+        # An address may be shared by all subscriptions, such as that of a proxy.
+        Index(
+            *("ix_server_logs_ip_address_of_subscription", "subscription_id", "ip_address", "created_at"),
+            postgresql_where=given("ip_address"),
+        ),
+        Index(None, "ip_address", "created_at", postgresql_where=given("ip_address")),
     )
 
-    log_id: UUID = Field(primary_key=True)
-    created_at: datetime = Field(sa_type=INSTANT, primary_key=True)
+    log_id: UUID = Field(primary_key=True, sa_column_kwargs=RANDOM_ID)
+    created_at: datetime = Field(sa_type=INSTANT, primary_key=True, sa_column_kwargs=NOW)
     request_id: str = Field(max_length=128)
     http_method: str | None = Field(max_length=10)
     endpoint: str | None = Field(max_length=500)
@@ -190,12 +211,13 @@ class DataChangeHistoryTable(SQLModel, table=True):
             table_name=None,
             record_id=None,
             changed_by=None,
+            request_id=given("request_id"),
         ),
         Index(None, "table_name", "record_id", "version_number"),
     )
 
-    change_id: UUID = Field(primary_key=True)
-    changed_at: datetime = Field(sa_type=INSTANT, primary_key=True)
+    change_id: UUID = Field(primary_key=True, sa_column_kwargs=RANDOM_ID)
+    changed_at: datetime = Field(sa_type=INSTANT, primary_key=True, sa_column_kwargs=NOW)
     subscription_id: UUID | None
     table_name: str = Field(max_length=100)
     record_id: UUID
@@ -206,7 +228,7 @@ class DataChangeHistoryTable(SQLModel, table=True):
     diff: Any = Field(default=None, sa_type=JSON, nullable=True)
     changed_by: UUID | None
     change_reason: str | None = Field(sa_type=TEXT)
-    version_number: int
+    version_number: int = Field(default=1, sa_column_kwargs={"server_default": "1"})
     request_id: str | None = Field(max_length=128)
 
 

@@ -7,7 +7,11 @@ from alembic import op
 revision = "0.4.0"
 down_revision = "0.3.0"
 
-SUBJECTS: tuple[str, ...] = ("users",)
+SUBJECTS: tuple[str, ...] = (
+    "users",
+    "log_defaults",
+    "log_filters",
+)
 
 
 def upgrade() -> None:
