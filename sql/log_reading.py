@@ -34,8 +34,9 @@ class Log(Generic[RowT, FilterT]):
 
     `name` is used in events and cursors. `tables` returns the tables that can have rows for a filter. The
     columns `time` and `row_id` order the log. `selected` makes a query, without conditions, for the arguments
-    of `row`; `conversions` are applied to those that are not None. `conditions` are for fields of the filter
-    that are not simply compared with the column of their name.
+    of `row`; `conversions` are applied to those that are not None. `derived` has the values that are computed
+    from a row, by the names under which they are filtered and grouped. `conditions` are for fields of the
+    filter that are not simply compared with the value of their name.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Log(Generic[RowT, FilterT]):
     time: str = "created_at"
     row_id: str = "log_id"
     selected: Callable[[Table], Select[Any]]
+    derived: Mapping[str, ColumnElement[Any]] = field(default_factory=dict)
     conditions: Mapping[str, Callable[[Any], ColumnElement[bool]]] = field(default_factory=dict)
     conversions: Conversions = field(default_factory=dict)
     # Filters that have an index without the subscription. It is always better than the index of time, which
@@ -56,9 +58,15 @@ class Log(Generic[RowT, FilterT]):
         """Return the position of a row in the order of the log."""
         return getattr(row, self.time), getattr(row, self.row_id)
 
+    def value(self, table: Table, name: str) -> ColumnElement[Any]:
+        """Return the derived value or the column of a name."""
+        derived = self.derived.get(name)
+        return table.c[name] if derived is None else derived
+
     def of(self, table: Table, subscription_id: UUID | None, filters: FilterT) -> list[ColumnElement[bool]]:
         """Make all conditions on a table except for the conditions on time."""
-        found = matching(table.c, filters, self.conditions)
+        derived = {name: value.__eq__ for name, value in self.derived.items()}
+        found = matching(table.c, filters, {**derived, **self.conditions})
         if subscription_id is None and self.none_is_all:
             return found
         if self.indexed_alone.isdisjoint(filters.given()):
@@ -170,7 +178,7 @@ def statistics(
     selections = [
         select(
             bucket_of(tx, table.c[log.time], width).label("time"),
-            cast(null() if group_by is None else table.c[group_by], Text()).label("group"),
+            cast(null() if group_by is None else log.value(table, group_by), Text()).label("group"),
             *(table.c[name] for name in wanted.measured),
         ).where(*log.of(table, subscription_id, filters), *between(table.c[log.time], filters))
         for table in log.tables(filters)

@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 
 from service.documents.structural_diff import Operation, structural_patch
-from service.domain.actions import Action
+from service.domain.actions import Action, EventOrigin
 from service.domain.audit_policy import Depth, Policy
 from service.domain.callers import Origin
 from service.domain.ids import mint
@@ -186,6 +186,7 @@ def reported(author: Author, subscription_id: UUID, report: ReportedEvent, at: d
         status=report.status,
         error_message=report.error_message,
         on_behalf_of=report.on_behalf_of,
+        came_from=EventOrigin.POSTED,
     )
 
 
@@ -229,6 +230,7 @@ def _row(
     status: str = "success",
     error_message: str | None = None,
     on_behalf_of: str | None = None,
+    came_from: EventOrigin = EventOrigin.ANNALS,
 ) -> AuditRow:
     return AuditRow(
         audit_id=mint(),
@@ -253,6 +255,7 @@ def _row(
         status=status,
         error_message=text(error_message, MAX_TEXT_BYTES),
         on_behalf_of=name(on_behalf_of, MAX_ID),
+        origin=came_from,
     )
 
 

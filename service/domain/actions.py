@@ -1,6 +1,13 @@
-"""Actions, as the audit log names them."""
+"""Actions and origins of events, as the audit log names them."""
 
 from enum import StrEnum
+
+
+class EventOrigin(StrEnum):
+    """Origin of an event: recorded by Annals itself, or posted by a platform."""
+
+    ANNALS = "annals"
+    POSTED = "posted"
 
 
 class Action(StrEnum):

@@ -21,6 +21,16 @@ NOTABLE = text("log_level <> 'INFO'")
 UNSUCCESSFUL = text("status IN ('failed', 'cancelled')")
 FAILED = text("response_status >= 400")
 
+# The origin of an event: the column, or what the request of an older row tells. Such a row was posted if its
+# request posted events, unless it may also be the caller's LOGIN or a refusal of that request.
+AUDIT_ORIGIN = """COALESCE(origin, CASE
+    WHEN http_method = 'POST' AND api_endpoint LIKE '/v1/subscriptions/%/audit-logs'
+        THEN CASE WHEN action <> 'LOGIN' AND (status = 'success' OR resource_type <> 'audit_log')
+            THEN 'posted' END
+    WHEN http_method IS NOT NULL THEN 'annals'
+END)"""
+POSTED = text(f"{AUDIT_ORIGIN} = 'posted'")
+
 
 def given(column: str) -> TextClause:
     """Make the condition of an index that leaves out the rows without a value."""
@@ -57,6 +67,7 @@ class AuditLogTable(SQLModel, table=True):
             ip_address=given("ip_address"),
             on_behalf_of=given("on_behalf_of"),
         ),
+        Index("ix_audit_logs_posted", "subscription_id", "created_at", "audit_id", postgresql_where=POSTED),
         Index(None, "created_at", "audit_id", postgresql_where=text("subscription_id IS NULL")),
     )
 
@@ -83,6 +94,7 @@ class AuditLogTable(SQLModel, table=True):
     error_message: str | None = Field(sa_type=TEXT)
     on_behalf_of: str | None = Field(max_length=255)
     occurrences: int = Field(default=1, sa_column_kwargs={"server_default": "1"})
+    origin: str | None = Field(default=None, sa_type=TEXT)
 
 
 class ExecutionColumns(SQLModel):

@@ -6,13 +6,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, Table, func, select
+from sqlalchemy import ColumnElement, Select, Table, Text, func, literal_column, select
 
 from sql import bulk
 from sql.database import Transaction
 from sql.log_reading import Log, Statistics
 from sql.log_windows import TimeFilter
 from sql.models import TABLES
+from sql.models.logs import AUDIT_ORIGIN
 
 _AUDIT_LOGS = TABLES["audit_logs"]
 _ACTORS = TABLES["actors"]
@@ -26,7 +27,8 @@ class AuditRow:
 
     `on_behalf_of` is the person for whom, as the recorder says, the action was done; nobody has checked this.
     `changes` are RFC 6902 operations, or their beginning if they were too large. Repeats of a refusal are one
-    row with `occurrences`.
+    row with `occurrences`. `origin` is `posted` for an event that a platform sent, `annals` for the service's
+    own; None where an older row does not tell.
     """
 
     audit_id: UUID
@@ -52,6 +54,7 @@ class AuditRow:
     error_message: str | None
     on_behalf_of: str | None = None
     occurrences: int = 1
+    origin: str | None = "annals"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +75,7 @@ class AuditFilter(TimeFilter):
     status: str | None = None
     workspace_id: UUID | None = None
     request_id: str | None = None
+    origin: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +105,12 @@ def exists(tx: Transaction, subscription_id: UUID, row: AuditRow) -> bool:
     return tx.execute(query).one_or_none() is not None
 
 
+_ORIGIN: ColumnElement[str | None] = literal_column(AUDIT_ORIGIN, Text())
+
+
 def _selected(table: Table) -> Select[Any]:
-    return select(table, _ACTORS.c.email.label("user_email")).outerjoin(
+    stored = [column for column in table.c if column.name != "origin"]
+    return select(*stored, _ORIGIN.label("origin"), _ACTORS.c.email.label("user_email")).outerjoin(
         _ACTORS, _ACTORS.c.user_id == table.c.user_id
     )
 
@@ -113,6 +121,7 @@ AUDIT_LOG: Log[AuditRead, AuditFilter] = Log(
     tables=lambda _: [_AUDIT_LOGS],
     row_id="audit_id",
     selected=_selected,
+    derived={"origin": _ORIGIN},
     conversions={"ip_address": str},
 )
 COUNTS = Statistics(

@@ -13,7 +13,7 @@ from tests.support.audited_calls import CALLS, NOT_HERE, held, short
 from tests.support.events import audit_refused, events
 
 EVENT_FIELDS = {
-    *("audit_id", "created_at", "subscription_id", "user_id", "username", "user_email", "action"),
+    *("audit_id", "created_at", "subscription_id", "user_id", "username", "user_email", "action", "origin"),
     *("resource_type", "resource_id", "resource_name", "old_values", "new_values", "changes"),
     *("ip_address", "user_agent", "api_endpoint", "http_method", "request_id"),
     *("workspace_id", "folder_id", "status", "error_message", "on_behalf_of", "occurrences"),

@@ -43,10 +43,11 @@ _EXECUTION_COLUMNS = """(log_id, subscription_id, created_at, execution_id, exec
 job_id, node_id, log_level, log_message, status)"""
 _FILL = f"""
 INSERT INTO audit_logs (audit_id, subscription_id, created_at, action, resource_type, resource_id, user_id,
-    workspace_id, request_id, status)
+    workspace_id, request_id, status, origin)
 SELECT {_COMMON} interval '40 minutes', CASE WHEN n % 200 = 0 THEN 'DELETE' ELSE 'UPDATE' END,
     CASE WHEN n % 180 = 0 THEN 'connector' ELSE 'workflow' END, 'r' || n % 500, {_ID.format("n % 100")},
-    {_ID.format("n % 160")}, 'q' || n / 8, CASE WHEN n % 140 = 0 THEN 'failed' ELSE 'success' END
+    {_ID.format("n % 160")}, 'q' || n / 8, CASE WHEN n % 140 = 0 THEN 'failed' ELSE 'success' END,
+    CASE WHEN n % 220 = 0 THEN 'posted' ELSE 'annals' END
 FROM generate_series(1, {ROWS}) n;
 INSERT INTO audit_logs (audit_id, created_at, action, resource_type, status)
 SELECT gen_random_uuid(), '{AT.isoformat()}'::timestamptz - n * interval '7 hours', 'CREATE', 'x', 'success'
@@ -105,6 +106,8 @@ CASES = {
     "audit by action and user_id": Case(
         AUDIT_PAGE, AuditFilter(action="DELETE", user_id=UUID(int=0)), "action", AUDIT
     ),
+    "audit by a rare origin": Case(AUDIT_PAGE, AuditFilter(origin="posted"), None, AUDIT),
+    "audit by a common origin": Case(AUDIT_PAGE, AuditFilter(origin="annals"), None, AUDIT),
     "audit by request_id": Case(AUDIT_PAGE, AuditFilter(request_id="q4000"), "request_id", AUDIT),
     "changes": Case(CHANGE_PAGE, DataChangeFilter(), None, CHANGES),
     "changes by table_name": Case(
@@ -260,6 +263,7 @@ UNKNOWN = UUID(int=2**100)
 FEW = 1_000
 NOTHING = {
     "audit by resource_id": Case(AUDIT_PAGE, AuditFilter(resource_id="none"), "resource_id", AUDIT),
+    "audit by origin": Case(AUDIT_PAGE, AuditFilter(origin="posted"), None, AUDIT),
     "executions by node_id": Case(EXECUTION_PAGE, ExecutionFilter(node_id="none"), "node_id", BOTH),
     "requests by endpoint": Case(SERVER_PAGE, ServerLogFilter(endpoint="none"), "endpoint", SERVER),
     "requests by request_id": Case(SERVER_PAGE, ServerLogFilter(request_id="none"), "request_id", SERVER),

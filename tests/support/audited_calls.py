@@ -90,6 +90,7 @@ CALLS: dict[tuple[str, str], tuple[Prepare, str, str]] = {
         "user",
     ),
     ("PATCH", "S/users/{user_id}"): (lambda t: (user_path(t), {"role": "editor"}), "UPDATE", "user"),
+    ("DELETE", "S/users/{user_id}/email"): (lambda t: (f"{user_path(t)}/email", None), "UPDATE", "user"),
     ("DELETE", "S/users/{user_id}"): (lambda t: (user_path(t), None), "DELETE", "user"),
     ("POST", "S/api-keys"): (
         lambda t: (f"{t.path}/api-keys", {"user_id": t.ben.user_id, "name": "new"}),

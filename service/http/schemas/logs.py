@@ -18,6 +18,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from service.domain.actions import EventOrigin
 from service.http.schemas.body import Body
 from service.http.schemas.fields import Name, QueryInstant, QueryText, ShortName
 
@@ -94,13 +95,14 @@ class AuditQuery(TimeQuery):
     status: AuditStatus | None = None
     workspace_id: UUID | None = None
     request_id: QueryText | None = None
+    origin: EventOrigin | None = None
 
 
 class AuditStatisticsQuery(AuditQuery):
     """Filters, buckets and groups of the audit log's statistics."""
 
     bucket: Bucket = "1h"
-    group_by: Literal["action", "resource_type", "status", "user_id", "workspace_id"] | None = None
+    group_by: Literal["action", "resource_type", "status", "user_id", "workspace_id", "origin"] | None = None
 
 
 class ExecutionQuery(TimeQuery):

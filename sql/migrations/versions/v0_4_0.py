@@ -11,6 +11,9 @@ SUBJECTS: tuple[str, ...] = (
     "users",
     "log_defaults",
     "log_filters",
+    # One a line.
+    "users",
+    "origins",
 )
 
 
