@@ -5,7 +5,7 @@ import pytest
 from tests.support.api import Json, Tenant, ok, refused
 
 # Events of Annals that somebody might imitate.
-IMITATED = [
+IMITATED: list[Json] = [
     {"action": "LOGIN", "resource_type": "api_key", "resource_name": "laptop"},
     {"action": "DELETE", "resource_type": "workflow", "new_values": {"permanent": True}},
     {"action": "PERMANENT_DELETE", "resource_type": "workflow"},

@@ -11,8 +11,6 @@ SUBJECTS: tuple[str, ...] = (
     "users",
     "log_defaults",
     "log_filters",
-    # One a line.
-    "users",
     "origins",
 )
 
