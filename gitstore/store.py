@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -9,6 +10,7 @@ from uuid import UUID, uuid4
 
 import pygit2
 from pygit2.enums import RepositoryOpenFlag
+from pygit2.ffi import C
 
 from gitstore.durable import sync_folder, write_file
 from gitstore.errors import RepositoryMissing, translated
@@ -41,6 +43,9 @@ _FILES = {
 """,
 }
 _FOLDERS = ("objects", "objects/info", "objects/pack", "refs", "refs/heads", "refs/tags")
+
+# One repository is closed at a time. The thread is started with the first.
+_closing = ThreadPoolExecutor(1, thread_name_prefix="close-repository")
 
 
 class Store:
@@ -144,6 +149,22 @@ def open_repository(path: Path) -> pygit2.Repository:
         raise RepositoryMissing(str(path))
     with translated():
         return pygit2.Repository(str(path), RepositoryOpenFlag.BARE | RepositoryOpenFlag.NO_SEARCH)
+
+
+def close_repository(repository: pygit2.Repository) -> None:
+    """Close a repository in another thread; nobody may use it any more, nor an object database of it.
+
+    The last close of a pack that upkeep removed gives its blocks back to the disk: 0.1 s for 64 small packs
+    on a busy disk. Pygit2 would keep the interpreter's lock meanwhile, and so stop every other thread; a
+    call through its foreign functions does not.
+    """
+    _closing.submit(_free, repository)
+
+
+def _free(repository: pygit2.Repository) -> None:
+    # From here on the object frees nothing itself.
+    repository._disown()
+    C.git_repository_free(repository._repo)
 
 
 def _rename_unless_there(built: Path, path: Path) -> None:

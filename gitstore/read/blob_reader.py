@@ -7,7 +7,7 @@ import pygit2
 
 from gitstore.objects import read_blob
 from gitstore.pack_folder import last_replaced
-from gitstore.store import Store, open_repository
+from gitstore.store import Store, close_repository, open_repository
 
 # Repositories that one thread keeps open for reading.
 _OPEN_REPOSITORIES = 32
@@ -31,10 +31,10 @@ class Reader:
         path = self._store.path(subscription_id)
         replaced = last_replaced(path)
         if subscription_id in opened and opened[subscription_id][0] != replaced:
-            opened.pop(subscription_id)[1].free()
+            close_repository(opened.pop(subscription_id)[1])
         if subscription_id not in opened:
             opened[subscription_id] = (replaced, open_repository(path))
         opened.move_to_end(subscription_id)
         if len(opened) > _OPEN_REPOSITORIES:
-            opened.popitem(last=False)[1][1].free()
+            close_repository(opened.popitem(last=False)[1][1])
         return opened[subscription_id][1]

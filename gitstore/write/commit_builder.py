@@ -14,7 +14,7 @@ from gitstore.identity import Branch, Identity
 from gitstore.objects import find_commit, read_blob
 from gitstore.pack_folder import last_replaced
 from gitstore.snapshots import blob_id
-from gitstore.store import open_repository
+from gitstore.store import close_repository, open_repository
 from gitstore.write import trees
 from gitstore.write.pack_writer import Kind, PackObject, write_pack
 from gitstore.write.scratch_odb import Scratch
@@ -206,9 +206,9 @@ class CommitBuilder:
         """Release files and memory; the builder can't be used afterwards."""
         self.discard()
         self._repository.free()
-        self._real.free()
         # Libgit2 closes a database's files only when the last reference to it is dropped.
         del self._scratch, self._odb
+        close_repository(self._real)
 
     def _forget_replaced_packs(self) -> None:
         replaced = last_replaced(self._path)
@@ -216,7 +216,7 @@ class CommitBuilder:
             former, self._real = self._real, open_repository(self._path)
             self._odb = self._real.odb
             self._scratch.read_from(self._odb)
-            former.free()
+            close_repository(former)
             self._replaced = replaced
 
     def _tip(self, head: str | None) -> _Tip:

@@ -34,6 +34,7 @@ from tests.support.packed_repositories import (
     size,
 )
 from tests.support.project import ROOT
+from tests.support.waiting import until
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 WEEKS = timedelta(weeks=1)
@@ -47,6 +48,13 @@ def history(tmp_path: Path) -> History:
 def mapped_indexes(folder: Path) -> int:
     lines = Path("/proc/self/maps").read_text().splitlines()
     return sum(".idx" in line and str(folder) in line for line in lines)
+
+
+def removed_and_open(folder: Path) -> int:
+    """Count the removed files that this process keeps on the disk, by a descriptor or by a mapping."""
+    links = [str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    return sum(str(folder) in each and each.endswith(" (deleted)") for each in (*links, *lines))
 
 
 def lose_last_batch(history: History) -> str:
@@ -242,6 +250,19 @@ def test_a_live_builder_and_reader_go_on_across_many_rounds(tmp_path: Path) -> N
     # Removed packs are closed: libgit2 would search them for ever.
     assert max(maps[10:]) < 120
     history.check()
+
+
+def test_a_builder_and_a_reader_close_what_upkeep_removed(history: History, tmp_path: Path) -> None:
+    reader = Reader(Store(tmp_path))
+    history.write(20)
+    for blob in history.blobs:
+        assert reader.read_blob(SUBSCRIPTION, blob) == history.builder.read_blob(blob)
+    with kept_up(history.path) as work:
+        work.consolidate()
+    assert removed_and_open(tmp_path) > 0
+    history.write(1)
+    assert reader.read_blob(SUBSCRIPTION, next(iter(history.blobs))) != b""
+    until(lambda: removed_and_open(tmp_path) == 0)
 
 
 def test_a_repository_that_libgit2_holds_open_finds_what_moved(history: History) -> None:
