@@ -8,6 +8,7 @@ from functools import cache, cached_property
 from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
 
+from apscheduler.triggers.base import BaseTrigger
 from apscheduler.triggers.cron import CronTrigger
 
 DEFAULT_ZONE: Final = "UTC"
@@ -17,6 +18,7 @@ _FIELDS = ("second", "minute", "hour", "day", "month", "day_of_week")
 # Cron counts the days of a week from Sunday, and Sunday is 7 as well; APScheduler counts from Monday.
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _STEP = timedelta(microseconds=1)
+_SECOND = timedelta(seconds=1)
 
 
 class BadSchedule(ValueError):
@@ -39,25 +41,24 @@ class Schedule:
             raise BadSchedule("cron", "this never comes")
 
     @cached_property
-    def trigger(self) -> CronTrigger:
+    def trigger(self) -> "SlotTrigger":
         """Trigger of APScheduler for this schedule."""
-        parts = self.cron.split() if self.cron.isascii() else []
-        if len(parts) not in (len(_FIELDS) - 1, len(_FIELDS)):
-            raise BadSchedule("cron", "an expression has five fields, or six with seconds first")
-        fields = dict(zip(_FIELDS, ["0", *parts][-len(_FIELDS) :], strict=True))
-        if fields["day"] != "*" and fields["day_of_week"] != "*":
-            raise BadSchedule("cron", "a day of the month and one of the week together mean different things")
-        fields["day_of_week"] = _named_days(fields["day_of_week"])
-        zone = _zone(self.time_zone)
-        try:
-            return CronTrigger(**fields, timezone=zone)
-        except (ValueError, TypeError, OverflowError) as error:
-            raise BadSchedule("cron", f"it can't be read: {error}") from None
+        return SlotTrigger(self)
 
     def next_after(self, moment: datetime) -> datetime | None:
-        """First slot after a moment; None where there is none."""
-        found = self.trigger.get_next_fire_time(None, moment + _STEP)
-        return None if found is None else found.astimezone(UTC)
+        """First slot after a moment; None where there is none.
+
+        A schedule that names hours has each of its times once, as cron(8) says: a time that the clocks skip
+        comes when they are put forward, and one that comes twice counts the first time. A schedule of every
+        hour has slots in each hour that passes.
+        """
+        wall = self._wall(moment)
+        while (reading := self._next_reading(wall)) is not None:
+            wall = reading
+            slot = self._instant(wall)
+            if slot > moment and not (self._is_hourly and self._wall(slot) != wall):
+                return self._repeated(moment, slot) if self._is_hourly else slot
+        return None
 
     def slots(self, after: datetime, until: datetime) -> Iterator[datetime]:
         """Yield the slots after one moment and up to another, oldest first."""
@@ -66,9 +67,90 @@ class Schedule:
             yield slot
             slot = self.next_after(slot)
 
+    def _next_reading(self, wall: datetime) -> datetime | None:
+        """First reading of the wall clock after another that the expression names."""
+        found = self._readings.get_next_fire_time(None, wall.replace(tzinfo=UTC) + _STEP)
+        return None if found is None else found.replace(tzinfo=None)
+
+    def _repeated(self, moment: datetime, slot: datetime) -> datetime:
+        """First slot after a moment, if clocks that are put back repeat one before `slot`; else `slot`."""
+        offset = self._offset(slot)
+        wall = (moment + offset).replace(tzinfo=None)
+        while (reading := self._next_reading(wall)) is not None:
+            wall = reading
+            found = wall.replace(tzinfo=UTC) - offset
+            if found >= slot:
+                break
+            if self._offset(found) == offset:
+                return found
+        return slot
+
+    def _wall(self, moment: datetime) -> datetime:
+        return moment.astimezone(self._zone).replace(tzinfo=None)
+
+    def _offset(self, moment: datetime) -> timedelta:
+        return self._wall(moment) - moment.astimezone(UTC).replace(tzinfo=None)
+
+    def _instant(self, wall: datetime) -> datetime:
+        """First instant at which the clocks show a reading; for a skipped one, that of the change."""
+        late = wall.replace(tzinfo=self._zone).astimezone(UTC)
+        if self._wall(late) == wall:
+            return late
+        # The change is after the first of these and not after the second; offsets have whole seconds.
+        early = wall.replace(tzinfo=self._zone, fold=1).astimezone(UTC)
+        before = self._offset(early)
+        while late - early > _SECOND:
+            middle = early + (late - early) // 2
+            middle -= timedelta(microseconds=middle.microsecond)
+            if self._offset(middle) == before:
+                early = middle
+            else:
+                late = middle
+        return late
+
+    @cached_property
+    def _zone(self) -> tzinfo:
+        return _zone_named(self.time_zone)
+
+    @cached_property
+    def _readings(self) -> CronTrigger:
+        """Expression as a trigger that knows no change of clocks.
+
+        Over such a change, APScheduler's own triggers lose days: in a zone that puts its clocks forward, the
+        midnight after. https://github.com/agronholm/apscheduler/issues/606
+        """
+        parts = self.cron.split() if self.cron.isascii() else []
+        if len(parts) not in (len(_FIELDS) - 1, len(_FIELDS)):
+            raise BadSchedule("cron", "an expression has five fields, or six with seconds first")
+        fields = dict(zip(_FIELDS, ["0", *parts][-len(_FIELDS) :], strict=True))
+        if fields["day"] != "*" and fields["day_of_week"] != "*":
+            raise BadSchedule("cron", "a day of the month and one of the week together mean different things")
+        fields["day_of_week"] = _named_days(fields["day_of_week"])
+        try:
+            return CronTrigger(**fields, timezone=UTC)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise BadSchedule("cron", f"it can't be read: {error}") from None
+
+    @cached_property
+    def _is_hourly(self) -> bool:
+        """Every hour of a day is one of the schedule."""
+        hours = next(field for field in self._readings.fields if field.name == "hour")
+        return all(hours.get_next_value(datetime(2000, 1, 1, hour, tzinfo=UTC)) == hour for hour in range(24))
+
+
+class SlotTrigger(BaseTrigger):  # type: ignore[misc]
+    """Trigger of APScheduler that comes at the slots of a schedule."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
+        """First slot after the last one that came, or after now."""
+        return self._schedule.next_after(previous_fire_time or now)
+
 
 @cache
-def _zone(name: str) -> tzinfo:
+def _zone_named(name: str) -> tzinfo:
     # `localtime` is excluded: it is another zone on another host.
     if name not in available_timezones() - {"localtime"}:
         raise BadSchedule("time_zone", f"there is no time zone {name!r}: they are as Europe/Berlin")

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -45,9 +46,69 @@ def test_a_time_zone_moves_the_slots_also_over_its_change_of_clocks() -> None:
     assert first("0 6 * * *", berlin, after=october) == [
         *("Sat 24 Oct 04:00:00", "Sun 25 Oct 05:00:00", "Mon 26 Oct 05:00:00")
     ]
-    # What runs each hour does so in the hour that comes twice as well.
-    night = datetime(2026, 10, 24, 23, 30, tzinfo=UTC)
-    assert [slot[-8:-6] for slot in first("0 * * * *", berlin, after=night)] == ["00", "01", "02"]
+
+
+# Clocks are put forward at midnight in Havana, Santiago, Cairo and Beirut, and by half an hour on Lord Howe.
+# https://github.com/agronholm/apscheduler/issues/606
+@pytest.mark.parametrize(
+    "zone",
+    [
+        *("US/Pacific", "Europe/Berlin", "America/Havana", "America/Santiago"),
+        *("Africa/Cairo", "Asia/Beirut", "Australia/Lord_Howe"),
+    ],
+)
+def test_each_day_of_a_year_has_its_midnight(zone: str) -> None:
+    there = ZoneInfo(zone)
+    begin, end = datetime(2026, 1, 1, tzinfo=there), datetime(2027, 1, 1, tzinfo=there)
+    days = [slot.astimezone(there).date() for slot in Schedule("0 0 * * *", zone).slots(begin, end)]
+    assert days == [begin.date() + timedelta(days=number) for number in range(1, 366)]
+
+
+# https://github.com/agronholm/apscheduler/issues/529
+def test_the_monday_after_a_change_of_clocks_is_not_lost() -> None:
+    friday = datetime(2021, 3, 12, 12, tzinfo=UTC)
+    assert first("0 0 * * 1-5", "US/Central", after=friday, count=2) == [
+        *("Mon 15 Mar 05:00:00", "Tue 16 Mar 05:00:00")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cron", "zone", "after", "slots"),
+    [
+        # What the clocks skip comes when they are put forward, once.
+        ("30 2 * * *", "Europe/Berlin", (3, 28, 12), ["29 Mar 01:00", "30 Mar 00:30"]),
+        ("*/20 2 * * *", "Europe/Berlin", (3, 28, 12), ["29 Mar 01:00", "30 Mar 00:00"]),
+        ("20,40 2 * * *", "Australia/Lord_Howe", (10, 3, 12), ["03 Oct 15:30", "03 Oct 15:40"]),
+        ("15 */2 * * *", "Europe/Berlin", (3, 29, 0), ["29 Mar 01:00", "29 Mar 02:15"]),
+        # What comes twice counts the first time, wherever one begins to look.
+        ("30 2 * * *", "Europe/Berlin", (10, 24, 12), ["25 Oct 00:30", "26 Oct 01:30"]),
+        ("30 2 * * *", "Europe/Berlin", (10, 25, 1), ["26 Oct 01:30", "27 Oct 01:30"]),
+        ("45 1 * * *", "Australia/Lord_Howe", (4, 4, 12), ["04 Apr 14:45", "05 Apr 15:15"]),
+        # What runs each hour does so in each hour that passes, and has none that is skipped.
+        ("30 * * * *", "Europe/Berlin", (3, 29, 0), ["29 Mar 00:30", "29 Mar 01:30"]),
+        ("0 * * * *", "Europe/Berlin", (10, 25, 0), ["25 Oct 01:00", "25 Oct 02:00"]),
+        ("*/30 0-23 * * *", "Europe/Berlin", (10, 25, 0), ["25 Oct 00:30", "25 Oct 01:00"]),
+        ("*/15 * * * *", "Australia/Lord_Howe", (4, 4, 14.75), ["04 Apr 15:00", "04 Apr 15:15"]),
+        ("0 * * * 1-5", "US/Central", (3, 7, 12), ["09 Mar 05:00", "09 Mar 06:00"]),
+    ],
+)
+def test_slots_are_those_of_cron_also_where_clocks_change(
+    cron: str, zone: str, after: tuple[int, int, float], slots: list[str]
+) -> None:
+    month, day, hour = after
+    moment = datetime(2026, month, day, tzinfo=UTC) + timedelta(hours=hour)
+    found = first(cron, zone, after=moment, count=2)
+    assert [slot[4:-3] for slot in found] == slots
+
+
+def test_the_scheduler_is_woken_at_the_slots() -> None:
+    schedule = Schedule("30 2 * * *", "Europe/Berlin")
+    slots = list(schedule.slots(START, START + timedelta(days=400)))
+    woken = [schedule.trigger.get_next_fire_time(None, START)]
+    while len(woken) < len(slots):
+        # A slot may be late, so that another has passed when the next one is asked for.
+        woken.append(schedule.trigger.get_next_fire_time(woken[-1], START + timedelta(days=300)))
+    assert woken == slots
 
 
 @pytest.mark.parametrize(
