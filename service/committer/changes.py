@@ -3,10 +3,35 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol, overload
+from typing import ClassVar, Protocol, overload
 from uuid import UUID
 
 from service.domain.callers import Member
+from service.domain.errors import (
+    AmbiguousRef,
+    AnnalsError,
+    CheckedOut,
+    CommitNotFound,
+    DeletionNotFound,
+    DocumentTooLarge,
+    FolderCycle,
+    Held,
+    Invalid,
+    NameTaken,
+    NotCheckedOut,
+    NotDeleted,
+    NotHolder,
+    NotRestorable,
+    ParentNotFound,
+    QuotaExceeded,
+    ResourceDeleted,
+    ResourceNotFound,
+    RestoreConflict,
+    StaleVersion,
+    StillRestorable,
+    TagTaken,
+    VersionNotFound,
+)
 from service.domain.etags import Match
 from service.domain.idempotency import Attempt
 from service.domain.ids import ResourceId
@@ -18,7 +43,12 @@ from sql.queries.versions import VersionRow
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """The fields of every change: its author, and the attempt of its Idempotency-Key, if any."""
+    """The fields of every change: its author, and the attempt of its Idempotency-Key, if any.
+
+    `refusals` are the errors that refuse a change of the class.
+    """
+
+    refusals: ClassVar[tuple[type[AnnalsError], ...]] = ()
 
     author: Member
     once: Attempt | None = None
@@ -31,10 +61,9 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Create(Request):
-    """Make a resource and its first version; `definition` is in canonical bytes.
+    """Make a resource and its first version; `definition` is in canonical bytes."""
 
-    Refused with ParentNotFound, ResourceDeleted, NameTaken.
-    """
+    refusals = (ParentNotFound, ResourceDeleted, NameTaken, QuotaExceeded, DocumentTooLarge)
 
     kind: Kind
     resource_id: ResourceId
@@ -62,19 +91,24 @@ class Amend(OfResource):
     """Make a new version with the name, description or parent in `wanted`.
 
     The keys of `wanted` are `name`, `description` and the fields that name a parent, such as `workspace_id`.
-    Refused with ResourceNotFound, ParentNotFound, CheckedOut, ResourceDeleted, FolderCycle, NameTaken,
-    StaleVersion.
     """
+
+    refusals = (
+        *(ResourceNotFound, ParentNotFound, CheckedOut, ResourceDeleted, FolderCycle, NameTaken),
+        *(StaleVersion, QuotaExceeded),
+    )
 
     wanted: Mapping[str, str | UUID | None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Save(OfResource):
-    """Store a definition, in canonical bytes, as the next version; the author needs no check-out.
+    """Store a definition, in canonical bytes, as the next version; the author needs no check-out."""
 
-    Refused with ResourceNotFound, CheckedOut, ResourceDeleted, TagTaken, StaleVersion.
-    """
+    refusals = (
+        *(ResourceNotFound, CheckedOut, ResourceDeleted, TagTaken, StaleVersion),
+        *(QuotaExceeded, DocumentTooLarge),
+    )
 
     definition: bytes
     description: str | None = None
@@ -88,10 +122,12 @@ class Save(OfResource):
 
 @dataclass(frozen=True, kw_only=True)
 class CheckIn(OfResource):
-    """End the author's check-out; a `definition` that differs from the current one becomes a new version.
+    """End the author's check-out; a `definition` that differs from the current one becomes a new version."""
 
-    Refused with ResourceNotFound, ResourceDeleted, NotCheckedOut, NotHolder, TagTaken, StaleVersion.
-    """
+    refusals = (
+        *(ResourceNotFound, ResourceDeleted, NotCheckedOut, NotHolder, TagTaken, StaleVersion),
+        *(QuotaExceeded, DocumentTooLarge),
+    )
 
     definition: bytes | None = None
     comment: str | None = None
@@ -105,10 +141,12 @@ class CheckIn(OfResource):
 
 @dataclass(frozen=True, kw_only=True)
 class RollBack(OfResource):
-    """Make a new version with the definition and description of the version that `to` names.
+    """Make a new version with the definition and description of the version that `to` names."""
 
-    Refused with ResourceNotFound, VersionNotFound, AmbiguousRef, ResourceDeleted, CheckedOut, StaleVersion.
-    """
+    refusals = (
+        *(ResourceNotFound, VersionNotFound, AmbiguousRef, ResourceDeleted, CheckedOut, StaleVersion),
+        QuotaExceeded,
+    )
 
     to: str | int
     comment: str | None = None
@@ -117,10 +155,9 @@ class RollBack(OfResource):
 
 @dataclass(frozen=True, kw_only=True)
 class SetTag(OfResource):
-    """Replace the tag of the version that `ref` names; None removes the tag.
+    """Replace the tag of the version that `ref` names; None removes the tag."""
 
-    Refused with ResourceNotFound, VersionNotFound, AmbiguousRef, ResourceDeleted, TagTaken, StaleVersion.
-    """
+    refusals = (ResourceNotFound, VersionNotFound, AmbiguousRef, ResourceDeleted, TagTaken, StaleVersion)
 
     ref: str
     tag: str | None
@@ -128,10 +165,9 @@ class SetTag(OfResource):
 
 @dataclass(frozen=True, kw_only=True)
 class SetPublished(OfResource):
-    """Publish the version that `ref` names instead of the one published before, or unpublish it.
+    """Publish the version that `ref` names instead of the one published before, or unpublish it."""
 
-    Refused with ResourceNotFound, VersionNotFound, AmbiguousRef, ResourceDeleted, StaleVersion.
-    """
+    refusals = (ResourceNotFound, VersionNotFound, AmbiguousRef, ResourceDeleted, StaleVersion)
 
     ref: str
     published: bool
@@ -152,9 +188,13 @@ class CheckInMany(Request):
     """Store definitions of many resources in one commit, and end the author's check-outs; all or nothing.
 
     `if_match` names the head of `main`; the `if_match` of an item names the current commit of its resource.
-    Refused with the first of these errors that applies to any item, with a fault for each such item:
-    ResourceNotFound, CheckedOut, ResourceDeleted, StaleVersion.
+    The first refusal that applies to any item refuses the change, with a fault for each such item.
     """
+
+    refusals = (
+        *(ResourceNotFound, CheckedOut, ResourceDeleted, StaleVersion),
+        *(QuotaExceeded, DocumentTooLarge),
+    )
 
     items: tuple[Item, ...]
     comment: str | None = None
@@ -170,10 +210,14 @@ class RollBackMany(Request):
     """Roll resources back, in one commit, to their definition and description at an instant or a commit.
 
     `to` is an instant or the beginning of a commit's id. `root` is a workspace or folder; None means the
-    whole subscription. `if_match` names the head of `main`. Refused with ResourceNotFound, ResourceDeleted,
-    CommitNotFound, AmbiguousRef, StaleVersion, and CheckedOut if another user has checked out a resource
-    that would change.
+    whole subscription. `if_match` names the head of `main`. CheckedOut refuses it if another user has checked
+    out a resource that would change.
     """
+
+    refusals = (
+        *(ResourceNotFound, ResourceDeleted, CommitNotFound, AmbiguousRef, StaleVersion, CheckedOut),
+        QuotaExceeded,
+    )
 
     to: datetime | str
     root: tuple[Kind, ResourceId] | None = None
@@ -186,9 +230,10 @@ class RollBackMany(Request):
 class Delete(OfResource):
     """Delete a resource and all live resources below it; they can be restored during `restorable_for`.
 
-    A check-out of another user refuses the deletion; `force` ends it instead. Refused with ResourceNotFound,
-    ResourceDeleted, CheckedOut, StaleVersion.
+    A check-out of another user refuses the deletion; `force` ends it instead.
     """
+
+    refusals = (ResourceNotFound, ResourceDeleted, CheckedOut, StaleVersion)
 
     reason: str | None
     restorable_for: timedelta
@@ -199,9 +244,10 @@ class Delete(OfResource):
 class Purge(OfResource):
     """Delete a deleted resource, and all resources below it, for good.
 
-    `once_expired` refuses this with StillRestorable while any of them can be restored. Refused with
-    ResourceNotFound, NotDeleted, StaleVersion, StillRestorable, Held.
+    `once_expired` refuses this with StillRestorable while any of them can be restored.
     """
+
+    refusals = (ResourceNotFound, NotDeleted, StaleVersion, StillRestorable, Held)
 
     reason: str | None
     once_expired: bool = False
@@ -224,9 +270,10 @@ class Resolution:
 class Restore(Request):
     """Restore the resources of a deletion; the `deletion_id` of a part restores this part and all below it.
 
-    Refused with DeletionNotFound, NotRestorable, ParentNotFound, Invalid, and RestoreConflict with all
-    conflicts. A dry run returns the conflicts instead.
+    RestoreConflict has all conflicts; a dry run returns them instead.
     """
+
+    refusals = (DeletionNotFound, NotRestorable, ParentNotFound, Invalid, RestoreConflict, QuotaExceeded)
 
     deletion_id: UUID
     resolution: Resolution = Resolution()

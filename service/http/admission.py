@@ -24,6 +24,7 @@ from starlette.concurrency import run_in_threadpool
 
 from service.domain.callers import Caller
 from service.domain.ids import SubscriptionId
+from service.http.description.declarations import operation_of
 from service.http.requests import address_of, is_of_git, network_of
 from service.runtime.fair_places import FairPlaces
 from service.runtime.metrics import ADMISSION_HELD, ADMISSION_WAIT, ADMISSION_WAITING
@@ -142,7 +143,7 @@ class Visit:
             return
         in_thread = _runs_in_thread(route.endpoint)
         self._places = self._admission.threads if in_thread else self._admission.requests
-        if "requestBody" not in (route.openapi_extra or ()):
+        if operation_of(route).body is None:
             await self.begin_work()
 
     async def reserve(self, size: int) -> None:

@@ -3,24 +3,25 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.to_thread
 import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
+from starlette.types import Lifespan
 
 from gitstore.read.blob_reader import Reader
 from gitstore.serve.upload_pack import UploadPack
 from gitstore.store import Store
 from service.committer.client import SocketCommitter, ThreadCommitter
 from service.committer.group_commit import WRITERS
-from service.http import error_handlers, problems
+from service.http import error_handlers
 from service.http.admission import Admission
 from service.http.auth.rate_limits import RateLimits
+from service.http.description.document import described, published
 from service.http.middleware import RequestMiddleware
 from service.http.refusals import RefusalRecorder
 from service.http.routes import (
@@ -68,12 +69,6 @@ GIT_QUEUE_SECONDS = 60
 GIT_LISTINGS = 2
 # A diff computes in Python and by git: one of a subscription at a time, beside one of another's.
 DIFF_THREADS = 2
-
-
-_PROBLEM = {
-    "description": "A problem (RFC 9457); `type` resolves to what it means",
-    "content": {problems.MEDIA_TYPE: {}},
-}
 
 
 def create_app(
@@ -138,17 +133,7 @@ def create_app(
             vitals.close()
             database.close()
 
-    app = FastAPIOffline(
-        title="Annals",
-        version=version(),
-        description="A git-backed versioning service with an audit store.",
-        lifespan=lifespan,
-        redoc_url=None,
-        # Off: `runtime.metrics` and the log suffice, and FastAPI would look for listeners in each request.
-        telemetry={"tracing": False, "metrics": False, "logs": False},
-        redirect_slashes=False,
-        responses={"4XX": _PROBLEM, "5XX": _PROBLEM, 422: _PROBLEM},
-    )
+    app = routed(lifespan)
     app.state.context = context
     app.state.admission = admission
     app.state.health = vitals
@@ -168,6 +153,22 @@ def create_app(
         record=server_log.add,
         clock=clock,
         over_tls=public_url.startswith("https://"),
+    )
+    return app
+
+
+def routed(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+    """Make an application with all routes and their description, without the parts that serve them."""
+    app = FastAPIOffline(
+        title="Annals",
+        version=version(),
+        description="A git-backed versioning service with an audit store.",
+        lifespan=lifespan,
+        redoc_url=None,
+        # Off: `runtime.metrics` and the log suffice, and FastAPI would look for listeners in each request.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.include_router(health.router)
     # Routes are tried one after the other, so that those of the most frequent calls have to be first.
@@ -197,41 +198,20 @@ def create_app(
     )
     for router in nouns:
         app.include_router(router.router)
-    _describe_keys(app)
-    _keep_description(app)
+    _describe(app)
     error_handlers.install(app)
     return app
 
 
-def _describe_keys(app: FastAPI) -> None:
-    """State in the OpenAPI description that calls take a key; each route's dependency checks its rights.
-
-    FastAPI would evaluate a security scheme of its own in each request, to no purpose.
-    """
-    describe = app.openapi
-
-    def described() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            description = describe()
-            schemes = description.setdefault("components", {}).setdefault("securitySchemes", {})
-            schemes["HTTPBearer"] = {"type": "http", "scheme": "bearer"}
-            for path, methods in description["paths"].items():
-                if path.startswith(("/v1/", "/git/")):
-                    for operation in methods.values():
-                        operation["security"] = [{"HTTPBearer": []}]
-        return app.openapi_schema or describe()
-
-    app.openapi = described  # type: ignore[method-assign]
-
-
-def _keep_description(app: FastAPI) -> None:
-    """Make the text of the OpenAPI description once: it takes 50 ms, and anybody may ask for it."""
+def _describe(app: FastAPI) -> None:
+    """Serve the description of the API, whose text is made once: it takes 100 ms, and anybody may ask."""
+    app.openapi = cache(partial(described, app))  # type: ignore[method-assign]
     path = app.openapi_url or ""
     app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") != path]
 
     @cache
     def text() -> bytes:
-        return orjson.dumps(app.openapi())
+        return orjson.dumps(published(app))
 
     async def description(_: Request) -> Response:
         return Response(text(), media_type="application/json")

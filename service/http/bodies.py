@@ -1,6 +1,6 @@
 """Bodies of requests: read within bounds, parsed strictly, and validated by a model."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, TypeVar
 
@@ -8,8 +8,16 @@ from fastapi import Request
 from pydantic import ValidationError
 
 from service.documents import strict_json
-from service.domain.errors import BodyTooLarge, Fault, Invalid, UnsupportedMedia
+from service.domain.errors import (
+    BodyTooLarge,
+    Fault,
+    Invalid,
+    MalformedJson,
+    MalformedRequest,
+    UnsupportedMedia,
+)
 from service.http.admission import parsed, visit_of
+from service.http.description.declarations import reads_body
 from service.http.requests import declared_length, refuse_unfit_head
 from service.http.schemas.body import Body
 
@@ -22,6 +30,9 @@ PARSE_ASIDE_BYTES = 64 * 1024
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 
+
+# Errors of every body.
+BODY_ERRORS = (MalformedJson, MalformedRequest, BodyTooLarge, UnsupportedMedia, Invalid)
 
 BodyT = TypeVar("BodyT", bound=Body)
 Made = TypeVar("Made")
@@ -49,20 +60,23 @@ def body_of(
         except ValidationError as error:
             raise invalid_body(faults_of(error)) from None
 
-    return body_read_by(made, media_type)
+    return body_read_by(made, {media_type: model}, required=not may_be_empty)
 
 
 def body_read_by(
-    made: Callable[[bytes, bool], Made], media_type: str = JSON
+    made: Callable[[bytes, bool], Made], content: Mapping[str, Any], *, required: bool = True
 ) -> Callable[[Request], Awaitable[Made]]:
     """Make a dependency that reads the bytes of the body, and returns the result of `made` for them.
 
-    `made` is also told if it has to rest for others.
+    `made` is also told if it has to rest for others. `content` has the one media type of the body, and the
+    type that describes it.
     """
+    (media_type,) = content
 
     def digested(raw: bytes, rests: bool) -> tuple[bytes, Made]:
         return sha256(raw).digest(), made(raw, rests)
 
+    @reads_body(content, *BODY_ERRORS, required=required)
     async def read(request: Request) -> Made:
         raw = await _read(request, media_type)
         refuse_unfit_head(request, with_body=True)

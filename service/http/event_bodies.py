@@ -1,27 +1,20 @@
-"""Bodies that are one event or an array of events: read them, and describe them to OpenAPI."""
+"""Bodies that are one event or an array of events."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, Union
 
 from fastapi import Request
-from pydantic import BaseModel, ValidationError
+from pydantic import Field, ValidationError
 
 from service.documents import strict_json
 from service.documents.strict_json import Step
 from service.domain.errors import Fault
-from service.http.bodies import PARSE_ASIDE_BYTES, body_read_by, faults_of, invalid_body
+from service.http.bodies import JSON, PARSE_ASIDE_BYTES, body_read_by, faults_of, invalid_body
 from service.http.schemas.body import Body
 from service.runtime.breath import Breath
 from service.usecases.event_batches import MAX_EVENTS, EventBatch
 
 BodyT = TypeVar("BodyT", bound=Body)
-
-
-class Stored(BaseModel):
-    """Answer to recorded events; `ids` is present for a single event only."""
-
-    accepted: int
-    ids: list[str] = []
 
 
 def batch_of(model: type[BodyT]) -> Callable[[Request], Awaitable[EventBatch[BodyT]]]:
@@ -51,7 +44,8 @@ def batch_of(model: type[BodyT]) -> Callable[[Request], Awaitable[EventBatch[Bod
             raise invalid_body(faults[: strict_json.MAX_FAULTS])
         return EventBatch(found, is_single)
 
-    return body_read_by(made)
+    many = Annotated[list[model], Field(min_length=1, max_length=MAX_EVENTS)]  # type: ignore[valid-type]
+    return body_read_by(made, {JSON: Union[model, many]})  # noqa: UP007 - mypy takes no `|` of values
 
 
 def _checked(model: type[BodyT], item: Any, path: list[Step]) -> BodyT | list[Fault]:
@@ -62,11 +56,3 @@ def _checked(model: type[BodyT], item: Any, path: list[Step]) -> BodyT | list[Fa
         return model.model_validate(item)
     except ValidationError as error:
         return faults_of(error, path)
-
-
-def takes_batch(model: type[Body]) -> dict[str, Any]:
-    """OpenAPI description of a body that `batch_of(model)` reads."""
-    one = model.model_json_schema()
-    many = {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_EVENTS}
-    content = {"application/json": {"schema": {"oneOf": [one, many]}}}
-    return {"requestBody": {"required": True, "content": content}}

@@ -9,29 +9,40 @@ from starlette.convertors import Convertor, register_url_convertor
 
 from service.domain import etags, ids
 from service.domain.callers import Caller
-from service.domain.errors import Fault, IfMatchRequired, Invalid, ResourceNotFound
+from service.domain.errors import (
+    Fault,
+    IfMatchRequired,
+    Invalid,
+    KeyReused,
+    RequestInFlight,
+    ResourceNotFound,
+    StaleVersion,
+)
 from service.domain.etags import Match
-from service.domain.idempotency import HEADER as IDEMPOTENCY_KEY
-from service.domain.idempotency import Attempt
+from service.domain.idempotency import HEADER, Attempt
 from service.domain.ids import ResourceId
 from service.domain.pagination import DEFAULT_LIMIT, MAX_LIMIT, Paging
 from service.domain.resource_kinds import KIND_OF_COLLECTION, Kind
+from service.http.description.declarations import reads, refuses, sends
+from service.http.description.headers import IDEMPOTENCY_KEY, IF_MATCH, LINK
 
 # Printable ASCII, as RFC 9110 wants a header's value; 255 characters are enough for any kind of unique id.
-_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
+_KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 
 
+@reads(IDEMPOTENCY_KEY)
+@refuses(Invalid, KeyReused, RequestInFlight)
 async def attempt_of(request: Request) -> Attempt | None:
     """Attempt of this call by its Idempotency-Key; None if it has no key.
 
     It runs after the body is read, since it needs the body's digest. Raises Invalid for a malformed key.
     """
-    key = request.headers.get(IDEMPOTENCY_KEY)
+    key = request.headers.get(HEADER)
     if key is None:
         return None
-    if not _IDEMPOTENCY_KEY.fullmatch(key):
+    if not _KEY.fullmatch(key):
         detail = "a key is 1 to 255 printable ASCII characters"
-        raise Invalid(f"{IDEMPOTENCY_KEY}: {detail}.", faults=[Fault(detail, parameter=IDEMPOTENCY_KEY)])
+        raise Invalid(f"{HEADER}: {detail}.", faults=[Fault(detail, parameter=HEADER)])
     caller: Caller = request.state.caller
     return Attempt.of(
         caller=str(caller.user_id or caller.role),
@@ -45,12 +56,16 @@ async def attempt_of(request: Request) -> Attempt | None:
 Once = Annotated[Attempt | None, Depends(attempt_of)]
 
 
+@reads(IF_MATCH)
+@refuses(StaleVersion)
 async def if_match_of(request: Request) -> Match | None:
     """Commits that `If-Match` names; None if the header is missing."""
     lines = request.headers.getlist("if-match")
     return etags.parse(", ".join(lines)) if lines else None
 
 
+@reads(IF_MATCH)
+@refuses(StaleVersion, IfMatchRequired)
 async def demanded_if_match_of(request: Request) -> Match | None:
     """Commits that `If-Match` names; raises IfMatchRequired if the subscription demands the header."""
     match = await if_match_of(request)
@@ -85,6 +100,10 @@ class Target:
         return ResourceId(found)
 
 
+# An id in a path. Any other text names nothing, and is answered by 404.
+PathId = Annotated[str, Path(json_schema_extra={"format": "uuid"})]
+
+
 class CollectionConvertor(Convertor[str]):
     """Restrict a path parameter to the names of collections, so that the paths of other nouns don't fit."""
 
@@ -104,9 +123,10 @@ register_url_convertor("collection", CollectionConvertor())
 RESOURCE_PATH = "/v1/subscriptions/{subscription_id}/{collection:collection}/{resource_id}"
 
 
+@refuses(ResourceNotFound)
 async def _target(
     collection: Annotated[str, Path(json_schema_extra={"enum": list(KIND_OF_COLLECTION)})],
-    resource_id: str,
+    resource_id: PathId,
 ) -> Target:
     return Target(KIND_OF_COLLECTION[collection], resource_id)
 
@@ -114,6 +134,8 @@ async def _target(
 Targeted = Annotated[Target, Depends(_target)]
 
 
+@sends(LINK)
+@refuses(Invalid)
 async def _paging(
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
     cursor: Annotated[str | None, Query(max_length=1000, pattern=r"^[A-Za-z0-9_-]+$")] = None,

@@ -11,6 +11,7 @@ from service.domain import ids
 from service.domain.callers import Caller, Origin, Role
 from service.domain.errors import AnnalsError, Fault, Invalid, MalformedRequest, SubscriptionNotFound
 from service.domain.ids import SubscriptionId
+from service.http.description.declarations import operation_of
 from service.masking.truncation import bounded_text
 from service.usecases.context import Context
 
@@ -127,14 +128,13 @@ def refuse_unfit_head(request: Request, *, with_body: bool) -> None:
     reason = _reason(request)
     if not request.scope["query_string"] and reason is None:
         return
-    operation = request.app.openapi()["paths"][request.scope["route"].path_format][request.method.lower()]
-    if ("requestBody" in operation) is not with_body:
+    operation = operation_of(request.scope["route"])
+    if (operation.body is not None) is not with_body:
         return
     if reason is not None and len(reason) > MAX_REASON:
         detail = f"a reason has at most {MAX_REASON} characters"
         raise Invalid(f"{CHANGE_REASON}: {detail}.", faults=[Fault(detail, parameter=CHANGE_REASON)])
-    known = {given["name"] for given in operation.get("parameters", ()) if given["in"] == "query"}
-    unknown = [name for name in request.query_params if name not in known]
+    unknown = [name for name in request.query_params if name not in operation.query]
     if unknown:
         faults = [Fault("there is no such parameter here", parameter=name) for name in unknown]
         raise Invalid(f"The query is not valid: there is no parameter {unknown[0]!r} here.", faults=faults)

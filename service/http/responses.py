@@ -1,4 +1,4 @@
-"""Answers: the results of use cases as JSON, and the descriptions of bodies for OpenAPI."""
+"""Answers: the results of use cases as JSON, and the types that describe them."""
 
 from collections.abc import Sequence
 from types import GenericAlias
@@ -9,7 +9,6 @@ from fastapi import Request, Response
 from pydantic import BaseModel, create_model
 
 from service.domain.pagination import Page
-from service.http.schemas.body import Body
 
 # Users of curl need the newline at the end.
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
@@ -56,10 +55,3 @@ def statistics_of(row: type[Any]) -> type[BaseModel]:
     """OpenAPI description of figures by buckets of time."""
     fields: dict[str, Any] = {"buckets": (GenericAlias(list, (row,)), ...)}
     return create_model(f"{row.__name__}s", **fields)
-
-
-def takes(*models: type[Body], required: bool = True, media_type: str = "application/json") -> dict[str, Any]:
-    """OpenAPI description of a body that `bodies.body_of` reads as the model, or as one of several models."""
-    schemas = [model.model_json_schema() for model in models]
-    schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
-    return {"requestBody": {"required": required, "content": {media_type: {"schema": schema}}}}

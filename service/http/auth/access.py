@@ -5,22 +5,36 @@ The order of refusal is 401, 404 (tenant), 403, 413, 415, 400 or 422, 404 (resou
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
 from pydantic import TypeAdapter, ValidationError
 
 from service.domain import ids
 from service.domain.callers import Caller, Member, Right, SubscriptionState
-from service.domain.errors import Forbidden, SubscriptionClosed
+from service.domain.errors import (
+    Forbidden,
+    Invalid,
+    SubscriptionClosed,
+    SubscriptionNotFound,
+    TooManyRequests,
+    Unavailable,
+)
 from service.domain.ids import SubscriptionId
 from service.http.admission import visit_of
 from service.http.auth.headers import caller_of
+from service.http.description.declarations import asks_for_key, refuses
+from service.http.parameters import PathId
 from service.http.requests import context_of, refuse_unfit_head
 from service.usecases import tenancy
 from service.usecases.context import Context
 
 _FLAG = TypeAdapter(bool)
+
+# A closed subscription answers every call with these rights: to read, hold and reopen. With others, only GET.
+_OF_CLOSED = frozenset({Right.READ, Right.HOLD, Right.CLOSE})
+# During and after its purge, a subscription answers only calls with these rights.
+_OF_PURGED = frozenset({Right.SEE_SUBSCRIPTION, Right.READ_HOLDS, Right.CLOSE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +64,25 @@ class Access:
         )
 
 
+Enter = TypeVar("Enter", bound=Callable[..., Awaitable[Access]])
+_asked = asks_for_key(TooManyRequests, Unavailable)
+
+
+def _enters(right: Right) -> Callable[[Enter], Enter]:
+    """Declare the refusals of a dependency that admits callers with `right` in a subscription."""
+    closed = () if right in _OF_PURGED else (SubscriptionClosed,)
+
+    def declare(enter: Enter) -> Enter:
+        return _asked(refuses(SubscriptionNotFound, Forbidden, Invalid, *closed)(enter))
+
+    return declare
+
+
 def access(right: Right) -> Callable[[Request, str], Awaitable[Access]]:
     """Make a dependency that admits callers who have `right` in the subscription of the path."""
 
-    async def enter(request: Request, subscription_id: str) -> Access:
+    @_enters(right)
+    async def enter(request: Request, subscription_id: PathId) -> Access:
         entered = await _entered(request, subscription_id, right)
         refuse_unfit_head(request, with_body=False)
         return entered
@@ -64,7 +93,8 @@ def access(right: Right) -> Callable[[Request, str], Awaitable[Access]]:
 def writing(**flags: Right) -> Callable[[Request, str], Awaitable[Access]]:
     """Make a dependency that admits callers who may write; a flag set in the query also needs its right."""
 
-    async def enter(request: Request, subscription_id: str) -> Access:
+    @_enters(Right.WRITE)
+    async def enter(request: Request, subscription_id: PathId) -> Access:
         entered = await _entered(request, subscription_id, Right.WRITE)
         for name, right in flags.items():
             try:
@@ -89,17 +119,12 @@ async def _entered(request: Request, subscription_id: str, right: Right) -> Acce
     return Access(context, caller, entered.subscription_id)
 
 
+@_asked
 async def _admitted(request: Request) -> Caller:
     """Caller of a request that has its place among those of its subscription."""
     caller = await caller_of(request)
     await visit_of(request).admit(request, caller)
     return caller
-
-
-# A closed subscription answers every call with these rights: to read, hold and reopen. With others, only GET.
-_OF_CLOSED = frozenset({Right.READ, Right.HOLD, Right.CLOSE})
-# During and after its purge, a subscription answers only calls with these rights.
-_OF_PURGED = frozenset({Right.SEE_SUBSCRIPTION, Right.READ_HOLDS, Right.CLOSE})
 
 
 def _check_state(state: SubscriptionState, right: Right, method: str) -> None:
@@ -130,6 +155,8 @@ Calling = Annotated[Caller, Depends(_admitted)]
 def of_platform(right: Right) -> Callable[[Request], Awaitable[Caller]]:
     """Make a dependency that admits callers who have `right` on the platform, outside of any subscription."""
 
+    @_asked
+    @refuses(Forbidden, Invalid)
     async def enter(request: Request) -> Caller:
         caller = await _admitted(request)
         caller.needs(right)

@@ -8,8 +8,9 @@ import hmac
 from fastapi import Request
 
 from service.domain.callers import Caller
-from service.domain.errors import Unauthenticated
+from service.domain.errors import TooManyFailedLogins, Unauthenticated
 from service.http.auth.rate_limits import RateLimits
+from service.http.description.declarations import asks_for_key
 from service.http.requests import context_of, is_of_git, origin_of
 from service.usecases.authentication import Authenticator
 
@@ -42,6 +43,7 @@ async def caller_of(request: Request) -> Caller:
     return caller
 
 
+@asks_for_key(TooManyFailedLogins, optional=True)
 def require_metrics_key(request: Request) -> None:
     """Raise Unauthenticated, or TooManyFailedLogins, if the metrics have a key and the request has not."""
     wanted = context_of(request).settings.metrics_key

@@ -6,11 +6,14 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from service.domain import ids
 from service.domain.actions import Action
+from service.domain.errors import KeyNotFound, UserNotFound
 from service.http.audited_operations import audits
 from service.http.auth.access import Calling, Managing, ReadingUsers
 from service.http.bodies import body_of
-from service.http.parameters import Once, Paged
-from service.http.responses import answer, page_answer, page_of, takes
+from service.http.description.declarations import refuses
+from service.http.parameters import Once, Paged, PathId
+from service.http.responses import answer, page_answer, page_of
+from service.http.schemas.answers import CallerIdentity
 from service.http.schemas.api_keys import NewApiKey
 from service.usecases import api_keys
 
@@ -21,10 +24,10 @@ router = APIRouter(prefix="/v1", tags=["tenancy"])
     "/subscriptions/{subscription_id}/api-keys",
     status_code=201,
     response_model=api_keys.NewKey,
-    openapi_extra=takes(NewApiKey),
 )
 @audits(Action.CREATE, "api_key", id_in="key_id")
-def create_key(
+@refuses(UserNotFound)
+def create_api_key(
     access: Managing, body: Annotated[NewApiKey, Depends(body_of(NewApiKey))], once: Once
 ) -> Response:
     """Make a key; its secret is shown only once (admin, operator)."""
@@ -41,20 +44,21 @@ def create_key(
 
 
 @router.get("/subscriptions/{subscription_id}/api-keys", response_model=page_of(api_keys.Key))
-def list_keys(request: Request, access: ReadingUsers, paging: Paged) -> Response:
+def list_api_keys(request: Request, access: ReadingUsers, paging: Paged) -> Response:
     """List the keys without their secrets (auditor, admin, operator)."""
     return page_answer(request, api_keys.keys(access.context, access.subscription_id, paging))
 
 
 @router.delete("/subscriptions/{subscription_id}/api-keys/{key_id}", status_code=204)
 @audits(Action.DELETE, "api_key", id_in="key_id")
-def delete_key(access: Managing, key_id: str) -> Response:
+@refuses(KeyNotFound)
+def delete_api_key(access: Managing, key_id: PathId) -> Response:
     """Remove a key, with effect at once (admin, operator)."""
     api_keys.delete_key(access.context, access.caller, access.subscription_id, ids.parse(key_id))
     return Response(status_code=204)
 
 
-@router.get("/whoami")
+@router.get("/whoami", response_model=CallerIdentity)
 def whoami(caller: Calling) -> Response:
     """Show the caller that the key stands for."""
     return answer(

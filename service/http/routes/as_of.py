@@ -4,8 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 
+from service.domain.errors import AmbiguousRef, CommitNotFound
 from service.domain.resource_kinds import Kind
 from service.http.auth.access import Reading
+from service.http.description.declarations import refuses
 from service.http.parameters import Paged
 from service.http.responses import answer, linked
 from service.http.schemas.fields import Point
@@ -15,7 +17,8 @@ router = APIRouter(tags=["resources"])
 
 
 @router.get("/v1/subscriptions/{subscription_id}/at/{moment}", response_model=as_of.TreeThen)
-def list_resources_then(
+@refuses(CommitNotFound, AmbiguousRef)
+def list_resources_at(
     request: Request,
     access: Reading,
     moment: Annotated[Point, Path()],

@@ -5,12 +5,15 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.domain.actions import Action
+from service.domain.errors import DocumentTooLarge, QuotaExceeded
 from service.http.audited_operations import audits
 from service.http.auth.access import ReadingLogs, ReadingPlatformLogs, Recording
-from service.http.event_bodies import Stored, batch_of, takes_batch
+from service.http.description.declarations import refuses
+from service.http.event_bodies import batch_of
 from service.http.parameters import Once, Paged
 from service.http.requests import context_of
 from service.http.responses import answer, page_answer, page_of, statistics_answer, statistics_of
+from service.http.schemas.answers import RecordedEvents
 from service.http.schemas.logs import AuditQuery, AuditStatisticsQuery, NewAuditEvent
 from service.usecases import audit_logs
 from service.usecases.audit_logs import ReportedEvent
@@ -44,10 +47,10 @@ def list_audit_logs(
 @router.post(
     "/subscriptions/{subscription_id}/audit-logs",
     status_code=201,
-    response_model=Stored,
-    openapi_extra=takes_batch(NewAuditEvent),
+    response_model=RecordedEvents,
 )
 @audits(Action.RECORD, "audit_log")
+@refuses(QuotaExceeded, DocumentTooLarge)
 def record_audit_logs(
     access: Recording,
     batch: Annotated[EventBatch[NewAuditEvent], Depends(batch_of(NewAuditEvent))],
@@ -69,7 +72,7 @@ def record_audit_logs(
     response_model=statistics_of(audit_logs.AuditBucket),
 )
 @audits(Action.READ, "audit_log")
-def audit_statistics(access: ReadingLogs, query: Annotated[AuditStatisticsQuery, Query()]) -> Response:
+def get_audit_statistics(access: ReadingLogs, query: Annotated[AuditStatisticsQuery, Query()]) -> Response:
     """Count events by buckets of time and by groups (auditor, admin)."""
     filters = audit_logs.AuditFilter(**query.model_dump(exclude={"bucket", "group_by"}))
     found = audit_logs.audit_statistics(

@@ -8,7 +8,7 @@ from service.domain.actions import Action
 from service.http.audited_operations import audits
 from service.http.auth.access import ManagingPolicy, ReadingLogs
 from service.http.bodies import body_of
-from service.http.responses import answer, takes
+from service.http.responses import answer
 from service.http.schemas.audit_policies import NewAuditPolicy
 from service.usecases import audit_policies
 
@@ -21,7 +21,7 @@ def get_audit_policy(access: ReadingLogs) -> Response:
     return answer(audit_policies.get(access.context, access.subscription_id))
 
 
-@router.put("", response_model=audit_policies.AuditPolicy, openapi_extra=takes(NewAuditPolicy))
+@router.put("", response_model=audit_policies.AuditPolicy)
 @audits(Action.UPDATE, "audit_policy")
 def put_audit_policy(
     access: ManagingPolicy, body: Annotated[NewAuditPolicy, Depends(body_of(NewAuditPolicy))]

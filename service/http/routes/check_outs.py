@@ -8,12 +8,21 @@ from fastapi import APIRouter, Depends, Request, Response
 from service.committer.changes import CheckIn, CheckInMany, Item
 from service.domain import etags
 from service.domain.actions import Action
+from service.domain.errors import (
+    CheckedOut,
+    IfMatchRequired,
+    NotCheckedOut,
+    NotHolder,
+    ResourceDeleted,
+)
 from service.domain.ids import ResourceId
 from service.http.audited_operations import audits
 from service.http.auth.access import Reading, Releasing, Writing
 from service.http.bodies import body_of
+from service.http.description.declarations import refuses, sends
+from service.http.description.headers import ETAG
 from service.http.parameters import RESOURCE_PATH, Based, MaybeBased, Once, Paged, Targeted
-from service.http.responses import answer, linked, takes
+from service.http.responses import answer, linked
 from service.http.schemas.check_outs import CheckInRequest, CheckInsRequest, CheckOutRequest
 from service.usecases import check_outs, versions
 
@@ -25,9 +34,10 @@ _SUBSCRIPTION = "/v1/subscriptions/{subscription_id}"
 @router.post(
     f"{RESOURCE_PATH}/check-out",
     response_model=check_outs.CheckedOutDocument,
-    openapi_extra=takes(CheckOutRequest, required=False),
 )
 @audits(Action.CHECK_OUT)
+@sends(ETAG)
+@refuses(ResourceDeleted, CheckedOut)
 def check_out(
     access: Writing,
     body: Annotated[CheckOutRequest, Depends(body_of(CheckOutRequest, may_be_empty=True))],
@@ -53,9 +63,11 @@ def check_out(
     f"{RESOURCE_PATH}/check-in",
     status_code=201,
     response_model=versions.Saved,
-    openapi_extra=takes(CheckInRequest, required=False),
+    responses={200: {"description": "The content is equal: no version was made; the check-out ended"}},
 )
 @audits(Action.CHECK_IN)
+@sends(ETAG)
+@refuses(*CheckIn.refusals)
 async def check_in(
     access: Writing,
     body: Annotated[CheckInRequest, Depends(body_of(CheckInRequest, may_be_empty=True))],
@@ -81,6 +93,7 @@ async def check_in(
 
 @router.delete(f"{RESOURCE_PATH}/check-out", status_code=204)
 @audits(Action.CANCEL_CHECK_OUT)
+@refuses(ResourceDeleted, NotCheckedOut, NotHolder)
 def release_check_out(
     access: Releasing, if_match: MaybeBased, target: Targeted, force: bool = False
 ) -> Response:
@@ -107,9 +120,11 @@ def list_check_outs(request: Request, access: Reading, paging: Paged) -> Respons
     f"{_SUBSCRIPTION}/check-ins",
     status_code=201,
     response_model=check_outs.CheckedInMany,
-    openapi_extra=takes(CheckInsRequest),
+    responses={200: {"description": "All contents are equal: no version was made"}},
 )
 @audits(Action.CHECK_IN, "subscription")
+@sends(ETAG)
+@refuses(*CheckInMany.refusals, IfMatchRequired)
 async def check_in_many(
     access: Writing,
     body: Annotated[CheckInsRequest, Depends(body_of(CheckInsRequest))],

@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.committer.changes import Delete, Purge, Resolution, Restore
 from service.domain import ids
@@ -12,8 +12,9 @@ from service.domain.errors import DeletionNotFound
 from service.http.audited_operations import audits
 from service.http.auth.access import Deleting, Reading, Writing
 from service.http.bodies import body_of
-from service.http.parameters import RESOURCE_PATH, Based, Once, Paged, Targeted
-from service.http.responses import answer, page_answer, page_of, takes
+from service.http.description.declarations import refuses
+from service.http.parameters import RESOURCE_PATH, Based, Once, Paged, PathId, Targeted
+from service.http.responses import answer, page_answer, page_of
 from service.http.schemas.deletions import DeletionQuery, RestoreRequest
 from service.http.schemas.fields import QueryReason
 from service.usecases import deletions
@@ -23,7 +24,8 @@ router = APIRouter(tags=["deletions"])
 _DELETIONS = "/v1/subscriptions/{subscription_id}/deletions"
 
 
-async def _deletion_id(deletion_id: Annotated[str, Path()]) -> UUID:
+@refuses(DeletionNotFound)
+async def _deletion_id(deletion_id: PathId) -> UUID:
     found = ids.parse(deletion_id)
     if found is None:
         raise DeletionNotFound(f"There is no deletion {deletion_id!r} in this subscription.")
@@ -35,6 +37,7 @@ Named = Annotated[UUID, Depends(_deletion_id)]
 
 @router.delete(RESOURCE_PATH, response_model=deletions.DeletionMade)
 @audits(Action.DELETE)
+@refuses(*Delete.refusals, *Purge.refusals)
 async def delete_resource(
     access: Deleting,
     target: Targeted,
@@ -87,9 +90,9 @@ def get_deletion(access: Reading, deletion_id: Named) -> Response:
 @router.post(
     f"{_DELETIONS}/{{deletion_id}}/restore",
     response_model=deletions.Restoration,
-    openapi_extra=takes(RestoreRequest, required=False),
 )
 @audits(Action.RESTORE, "deletion", id_in="deletion_id")
+@refuses(*Restore.refusals)
 async def restore_deletion(
     access: Writing,
     body: Annotated[RestoreRequest, Depends(body_of(RestoreRequest, may_be_empty=True))],

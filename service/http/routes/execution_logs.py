@@ -5,11 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.domain.actions import Action
+from service.domain.errors import DocumentTooLarge, QuotaExceeded
 from service.http.audited_operations import audits
 from service.http.auth.access import ReadingLogs, Recording
-from service.http.event_bodies import Stored, batch_of, takes_batch
+from service.http.description.declarations import refuses
+from service.http.event_bodies import batch_of
 from service.http.parameters import Once, Paged
 from service.http.responses import answer, page_answer, page_of, statistics_answer, statistics_of
+from service.http.schemas.answers import RecordedEvents
 from service.http.schemas.logs import ExecutionQuery, ExecutionStatisticsQuery, NewExecutionEvent
 from service.usecases import execution_logs
 from service.usecases.event_batches import EventBatch
@@ -31,8 +34,9 @@ def list_execution_logs(
     return page_answer(request, found)
 
 
-@router.post("", status_code=201, response_model=Stored, openapi_extra=takes_batch(NewExecutionEvent))
+@router.post("", status_code=201, response_model=RecordedEvents)
 @audits(Action.RECORD, "execution_log")
+@refuses(QuotaExceeded, DocumentTooLarge)
 def record_execution_logs(
     access: Recording,
     batch: Annotated[EventBatch[NewExecutionEvent], Depends(batch_of(NewExecutionEvent))],
@@ -51,7 +55,7 @@ def record_execution_logs(
 
 @router.get("/stats", response_model=statistics_of(execution_logs.ExecutionBucket))
 @audits(Action.READ, "execution_log")
-def execution_statistics(
+def get_execution_statistics(
     access: ReadingLogs, query: Annotated[ExecutionStatisticsQuery, Query()]
 ) -> Response:
     """Summarize executions by buckets of time and by groups (auditor, admin)."""

@@ -42,7 +42,7 @@ def _upload_pack(request: Request) -> UploadPack:
 
 @router.get("/info/refs")
 @audits(Action.CLONE, "repository")
-async def info_refs(
+async def git_info_refs(
     request: Request,
     access: Reading,
     service: Annotated[str, Query()] = "",
@@ -62,7 +62,7 @@ async def info_refs(
 
 @router.post("/git-upload-pack")
 @audits(Action.CLONE, "repository")
-async def upload_pack(
+async def git_upload_pack(
     request: Request, access: Reading, git_protocol: Annotated[str | None, Header()] = None
 ) -> Response:
     """Send the objects that a clone or fetch wants."""

@@ -1,43 +1,50 @@
 """Health of the process: liveness, readiness, version and metrics; and the pages of the problems."""
 
-from typing import cast
+from typing import Annotated, cast
 
-from fastapi import APIRouter, Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import HTMLResponse, PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from service.domain.errors import Unavailable
 from service.http import problems
 from service.http.auth.headers import require_metrics_key
+from service.http.description.declarations import refuses
 from service.http.responses import answer
+from service.http.schemas.answers import Liveness, ServerVersion
 from service.runtime import version as installed
-from service.usecases.health import Health
+from service.usecases.health import Health, Readiness
 
 router = APIRouter(tags=["operations"])
 
 
-@router.get("/livez")
+@router.get("/livez", response_model=Liveness)
 async def livez() -> Response:
     """Tell that the process is alive, also while every thread is busy."""
     return answer({"status": "alive"})
 
 
-@router.get("/readyz")
+@router.get(
+    "/readyz",
+    response_model=Readiness,
+    responses={503: {"model": Readiness, "description": "A part fails, or does not answer"}},
+)
 async def readyz(request: Request) -> Response:
     """Check each part that requests need, by name; 503 if one fails or does not answer within 2.5 seconds."""
     readiness = await health_of(request).readiness()
     return answer(readiness, 200 if readiness.ready else 503)
 
 
-@router.get("/version")
+@router.get("/version", response_model=ServerVersion)
 def version() -> Response:
     """Show the version of this server."""
     return answer({"name": "annals", "version": installed.version()})
 
 
-@router.get("/metrics")
-async def figures(request: Request) -> Response:
+@router.get("/metrics", response_class=PlainTextResponse)
+@refuses(Unavailable)
+async def metrics(request: Request, _: Annotated[None, Depends(require_metrics_key)]) -> Response:
     """Show the metrics in Prometheus' text format, which are made once a second at most."""
-    require_metrics_key(request)
     return Response(await health_of(request).exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

@@ -6,11 +6,13 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from service.domain import ids
 from service.domain.actions import Action
+from service.domain.errors import HoldNotFound, HoldReleased
 from service.http.audited_operations import audits
 from service.http.auth.access import Holding, ReadingHolds
 from service.http.bodies import body_of
-from service.http.parameters import Once, Paged
-from service.http.responses import answer, page_answer, page_of, takes
+from service.http.description.declarations import refuses
+from service.http.parameters import Once, Paged, PathId
+from service.http.responses import answer, page_answer, page_of
 from service.http.schemas.retention import HoldRelease, NewHold
 from service.usecases import legal_holds
 
@@ -23,7 +25,7 @@ def list_holds(request: Request, access: ReadingHolds, paging: Paged) -> Respons
     return page_answer(request, legal_holds.page(access.context, access.subscription_id, paging))
 
 
-@router.post("", status_code=201, response_model=legal_holds.Hold, openapi_extra=takes(NewHold))
+@router.post("", status_code=201, response_model=legal_holds.Hold)
 @audits(Action.CREATE, "legal_hold", id_in="hold_id")
 def place_hold(access: Holding, body: Annotated[NewHold, Depends(body_of(NewHold))], once: Once) -> Response:
     """Place a legal hold: the subscription, a resource or a user is kept from deletion (admin, operator)."""
@@ -32,15 +34,17 @@ def place_hold(access: Holding, body: Annotated[NewHold, Depends(body_of(NewHold
 
 
 @router.get("/{hold_id}", response_model=legal_holds.Hold)
-def get_hold(access: ReadingHolds, hold_id: str) -> Response:
+@refuses(HoldNotFound)
+def get_hold(access: ReadingHolds, hold_id: PathId) -> Response:
     """Show a legal hold (auditor, admin, operator)."""
     return answer(legal_holds.get(access.context, access.subscription_id, ids.parse(hold_id)))
 
 
-@router.post("/{hold_id}/release", response_model=legal_holds.Hold, openapi_extra=takes(HoldRelease))
+@router.post("/{hold_id}/release", response_model=legal_holds.Hold)
 @audits(Action.UPDATE, "legal_hold", id_in="hold_id")
+@refuses(HoldNotFound, HoldReleased)
 def release_hold(
-    access: Holding, hold_id: str, body: Annotated[HoldRelease, Depends(body_of(HoldRelease))], once: Once
+    access: Holding, hold_id: PathId, body: Annotated[HoldRelease, Depends(body_of(HoldRelease))], once: Once
 ) -> Response:
     """Release a legal hold (admin, operator)."""
     hold = legal_holds.release(

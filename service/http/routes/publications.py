@@ -10,8 +10,10 @@ from service.domain.actions import Action
 from service.http.audited_operations import audits
 from service.http.auth.access import Writing
 from service.http.bodies import body_of
+from service.http.description.declarations import refuses, sends
+from service.http.description.headers import ETAG
 from service.http.parameters import RESOURCE_PATH, Based, Once, Targeted
-from service.http.responses import answer, takes
+from service.http.responses import answer
 from service.http.schemas.body import Nothing
 from service.usecases import versions
 
@@ -19,6 +21,8 @@ router = APIRouter(prefix=f"{RESOURCE_PATH}/versions/{{ref}}", tags=["versions"]
 
 
 def _setter(published: bool) -> Callable[..., Awaitable[Response]]:
+    @sends(ETAG)
+    @refuses(*SetPublished.refusals)
     async def set_published(
         access: Writing,
         _: Annotated[Nothing, Depends(body_of(Nothing, may_be_empty=True))],
@@ -51,7 +55,6 @@ for _call, _action, _summary in (
         audits(_action)(_setter(_call == "publish")),
         methods=["POST"],
         response_model=versions.Saved,
-        name=_call,
+        name=f"{_call}_version",
         summary=_summary,
-        openapi_extra=takes(Nothing, required=False),
     )

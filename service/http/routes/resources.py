@@ -1,7 +1,7 @@
 """Resources of the six kinds: the same calls for each kind, with its parents."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Annotated, Union
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -13,9 +13,11 @@ from service.domain.ids import ResourceId
 from service.domain.resource_kinds import Kind, Place
 from service.http.audited_operations import audits
 from service.http.auth.access import Reading, Writing
-from service.http.bodies import MERGE_PATCH, body_of
+from service.http.bodies import BODY_ERRORS, MERGE_PATCH, body_of
+from service.http.description.declarations import reads_body, refuses, sends
+from service.http.description.headers import ETAG
 from service.http.parameters import RESOURCE_PATH, Based, Once, Paged, Targeted
-from service.http.responses import answer, page_answer, page_of, takes
+from service.http.responses import answer, page_answer, page_of
 from service.http.schemas.fields import QueryText
 from service.http.schemas.resources import NEW, UPDATES, NewResource, ResourceUpdate
 from service.usecases import resources
@@ -25,6 +27,7 @@ router = APIRouter(prefix="/v1/subscriptions/{subscription_id}", tags=["resource
 _READ_UPDATE = {kind: body_of(model, media_type=MERGE_PATCH) for kind, model in UPDATES.items()}
 
 
+@reads_body({MERGE_PATCH: Union[tuple(UPDATES.values())]}, *BODY_ERRORS)  # noqa: UP007 - made of a table
 async def _update(request: Request, target: Targeted) -> ResourceUpdate:
     return await _READ_UPDATE[target.kind](request)
 
@@ -43,6 +46,8 @@ def _place(
 def _creator(kind: Kind) -> Callable[..., Awaitable[Response]]:
     read = body_of(NEW[kind])
 
+    @sends(ETAG)
+    @refuses(*Create.refusals)
     async def create(access: Writing, body: Annotated[NewResource, Depends(read)], once: Once) -> Response:
         change = Create(
             author=access.author,
@@ -92,7 +97,6 @@ for _kind in Kind:
         response_model=resources.Resource,
         name=f"create_{_kind}",
         summary=f"Create a {_kind}; version 1 is committed",
-        openapi_extra=takes(NEW[_kind]),
     )
     router.add_api_route(
         f"/{_kind.collection}",
@@ -105,6 +109,7 @@ for _kind in Kind:
 
 
 @router.get(RESOURCE_PATH.removeprefix(router.prefix), response_model=resources.Resource)
+@sends(ETAG)
 def get_resource(access: Reading, target: Targeted) -> Response:
     """Show a resource with its current definition, deleted or not."""
     resource = resources.get(access.context, access.subscription_id, target.kind, target.resource_id)
@@ -114,10 +119,11 @@ def get_resource(access: Reading, target: Targeted) -> Response:
 @router.patch(
     RESOURCE_PATH.removeprefix(router.prefix),
     response_model=resources.Changed,
-    openapi_extra=takes(*UPDATES.values(), media_type=MERGE_PATCH),
 )
 @audits(Action.UPDATE)
-async def change_resource(
+@sends(ETAG)
+@refuses(*Amend.refusals)
+async def update_resource(
     access: Writing,
     target: Targeted,
     body: Annotated[ResourceUpdate, Depends(_update)],

@@ -9,7 +9,7 @@ from service.http.audited_operations import audits
 from service.http.auth.access import Maintaining
 from service.http.bodies import body_of
 from service.http.requests import context_of
-from service.http.responses import answer, takes
+from service.http.responses import answer
 from service.http.schemas.retention import NewRetentionPolicies
 from service.usecases import retention_policies
 
@@ -23,7 +23,8 @@ def get_retention_policies(request: Request, _: Maintaining) -> Response:
 
 
 @router.put(
-    "", response_model=retention_policies.RetentionPolicies, openapi_extra=takes(NewRetentionPolicies)
+    "",
+    response_model=retention_policies.RetentionPolicies,
 )
 @audits(Action.UPDATE, "retention_policy")
 def put_retention_policies(

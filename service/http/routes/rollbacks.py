@@ -9,8 +9,11 @@ from service.domain.actions import Action
 from service.http.audited_operations import audits
 from service.http.auth.access import Writing
 from service.http.bodies import body_of
+from service.http.description.declarations import refuses, sends
+from service.http.description.headers import ETAG
 from service.http.parameters import RESOURCE_PATH, Based, Once, Targeted
-from service.http.responses import answer, takes
+from service.http.responses import answer
+from service.http.schemas.answers import RollbackPreview
 from service.http.schemas.versions import RollbackManyRequest, RollbackRequest
 from service.usecases import rollbacks, versions
 
@@ -21,9 +24,16 @@ router = APIRouter(tags=["rollback"])
     f"{RESOURCE_PATH}/rollback",
     status_code=201,
     response_model=versions.Saved,
-    openapi_extra=takes(RollbackRequest),
+    responses={
+        200: {
+            "model": versions.Saved | RollbackPreview,
+            "description": "Nothing to change: no version was made; or the preview of a dry run",
+        }
+    },
 )
 @audits(Action.ROLLBACK)
+@sends(ETAG)
+@refuses(*RollBack.refusals)
 async def roll_back(
     access: Writing,
     body: Annotated[RollbackRequest, Depends(body_of(RollbackRequest))],
@@ -52,9 +62,11 @@ async def roll_back(
     "/v1/subscriptions/{subscription_id}/rollback",
     status_code=201,
     response_model=rollbacks.RolledBackMany,
-    openapi_extra=takes(RollbackManyRequest),
+    responses={200: {"description": "Nothing to change: no version was made; or a dry run"}},
 )
 @audits(Action.ROLLBACK, "subscription")
+@sends(ETAG)
+@refuses(*RollBackMany.refusals)
 async def roll_back_many(
     access: Writing,
     body: Annotated[RollbackManyRequest, Depends(body_of(RollbackManyRequest))],

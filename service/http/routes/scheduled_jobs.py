@@ -7,12 +7,15 @@ from fastapi.concurrency import run_in_threadpool
 
 from service.domain import ids
 from service.domain.actions import Action
+from service.domain.errors import JobNotFound, NoPlan, PlanNotFound, PlanOutdated, RunNotFound
 from service.http.audited_operations import audits
 from service.http.auth.access import Maintaining
 from service.http.bodies import body_of
-from service.http.parameters import Once, Paged
+from service.http.description.declarations import refuses, sends
+from service.http.description.headers import LOCATION
+from service.http.parameters import Once, Paged, PathId
 from service.http.requests import context_of
-from service.http.responses import answer, page_answer, page_of, takes
+from service.http.responses import answer, page_answer, page_of
 from service.http.schemas.logs import RunQuery
 from service.http.schemas.scheduled_jobs import RunRequest, ScheduleUpdate
 from service.usecases.maintenance import scheduled_jobs
@@ -21,22 +24,25 @@ router = APIRouter(prefix="/v1/maintenance", tags=["maintenance"])
 
 
 @router.get("/jobs", response_model=page_of(scheduled_jobs.ScheduledJobStatus))
-def list_jobs(request: Request, _caller: Maintaining) -> Response:
+def list_scheduled_jobs(request: Request, _caller: Maintaining) -> Response:
     """List the scheduled jobs, each with its schedule, last run and lag (operator)."""
     return answer({"items": scheduled_jobs.all_jobs(context_of(request)), "next_cursor": None})
 
 
 @router.get("/jobs/{name}", response_model=scheduled_jobs.ScheduledJobStatus)
-def get_job(request: Request, _caller: Maintaining, name: str) -> Response:
+@refuses(JobNotFound)
+def get_scheduled_job(request: Request, _caller: Maintaining, name: str) -> Response:
     """Show a scheduled job (operator)."""
     return answer(scheduled_jobs.job(context_of(request), name))
 
 
 @router.patch(
-    "/jobs/{name}", response_model=scheduled_jobs.ScheduledJobStatus, openapi_extra=takes(ScheduleUpdate)
+    "/jobs/{name}",
+    response_model=scheduled_jobs.ScheduledJobStatus,
 )
 @audits(Action.UPDATE, "maintenance_job", id_in="name")
-def change_job(
+@refuses(JobNotFound)
+def update_scheduled_job(
     request: Request,
     caller: Maintaining,
     name: str,
@@ -50,11 +56,12 @@ def change_job(
 @router.post(
     "/jobs/{name}/run",
     response_model=scheduled_jobs.Run | scheduled_jobs.DryRun,
-    openapi_extra=takes(RunRequest, required=False),
     responses={202: {"description": "The run has not ended yet", "model": scheduled_jobs.Run}},
 )
 @audits(Action.EXECUTE, "maintenance_job", id_in="name")
-async def run_job(
+@sends(LOCATION)
+@refuses(JobNotFound, NoPlan, PlanNotFound, PlanOutdated)
+async def run_scheduled_job(
     request: Request,
     caller: Maintaining,
     name: str,
@@ -75,7 +82,8 @@ async def run_job(
 
 
 @router.get("/runs", response_model=page_of(scheduled_jobs.Run))
-def list_runs(
+@refuses(JobNotFound)
+def list_job_runs(
     request: Request, _caller: Maintaining, paging: Paged, narrow: Annotated[RunQuery, Query()]
 ) -> Response:
     """List the job runs, newest first (operator)."""
@@ -84,6 +92,7 @@ def list_runs(
 
 
 @router.get("/runs/{run_id}", response_model=scheduled_jobs.RunWithLog)
-def get_run(request: Request, _caller: Maintaining, run_id: str) -> Response:
+@refuses(RunNotFound)
+def get_job_run(request: Request, _caller: Maintaining, run_id: PathId) -> Response:
     """Show a job run with its log (operator)."""
     return answer(scheduled_jobs.run_with_log(context_of(request), ids.parse(run_id)))

@@ -29,7 +29,7 @@ def list_server_logs(
 
 @router.get("/server-logs", response_model=page_of(server_logs.ServerEvent))
 @audits(Action.READ, "server_log")
-def list_all_server_logs(
+def list_platform_server_logs(
     request: Request,
     caller: ReadingPlatformLogs,
     paging: Paged,

@@ -5,12 +5,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from service.domain.actions import Action
+from service.domain.errors import Held, SubscriptionClosed, SubscriptionOpen
 from service.http.audited_operations import audits
 from service.http.auth.access import Calling, Closing, Configuring, Creating, Seeing
 from service.http.bodies import body_of
+from service.http.description.declarations import refuses
 from service.http.parameters import Once, Paged
 from service.http.requests import context_of
-from service.http.responses import answer, page_answer, page_of, takes
+from service.http.responses import answer, page_answer, page_of
 from service.http.schemas.subscriptions import ClosingReason, NewSubscription, SubscriptionUpdate
 from service.usecases import closing, subscriptions
 
@@ -21,7 +23,6 @@ router = APIRouter(prefix="/v1", tags=["tenancy"])
     "/subscriptions",
     status_code=201,
     response_model=subscriptions.Subscription,
-    openapi_extra=takes(NewSubscription),
 )
 @audits(Action.CREATE, "subscription")
 def create_subscription(
@@ -52,10 +53,9 @@ def get_subscription(access: Seeing) -> Response:
 @router.patch(
     "/subscriptions/{subscription_id}",
     response_model=subscriptions.MeasuredSubscription,
-    openapi_extra=takes(SubscriptionUpdate),
 )
 @audits(Action.UPDATE, "subscription")
-def change_subscription(
+def update_subscription(
     access: Configuring, body: Annotated[SubscriptionUpdate, Depends(body_of(SubscriptionUpdate))]
 ) -> Response:
     """Set the name, and if changes of resources need If-Match (admin, operator); set quotas (operator)."""
@@ -68,9 +68,9 @@ def change_subscription(
 @router.post(
     "/subscriptions/{subscription_id}/close",
     response_model=subscriptions.Subscription,
-    openapi_extra=takes(ClosingReason),
 )
 @audits(Action.UPDATE, "subscription")
+@refuses(SubscriptionClosed, Held)
 def close_subscription(
     access: Closing, body: Annotated[ClosingReason, Depends(body_of(ClosingReason))], once: Once
 ) -> Response:
@@ -83,9 +83,9 @@ def close_subscription(
 @router.post(
     "/subscriptions/{subscription_id}/reopen",
     response_model=subscriptions.Subscription,
-    openapi_extra=takes(ClosingReason),
 )
 @audits(Action.UPDATE, "subscription")
+@refuses(SubscriptionClosed, SubscriptionOpen)
 def reopen_subscription(
     access: Closing, body: Annotated[ClosingReason, Depends(body_of(ClosingReason))], once: Once
 ) -> Response:

@@ -10,16 +10,20 @@ from service.domain.etags import Match
 from service.http.audited_operations import audits
 from service.http.auth.access import Access, Writing
 from service.http.bodies import body_of
+from service.http.description.declarations import refuses, sends
+from service.http.description.headers import ETAG
 from service.http.parameters import RESOURCE_PATH, Based, Target, Targeted
-from service.http.responses import answer, takes
+from service.http.responses import answer
 from service.http.schemas.versions import TagRequest
 from service.usecases import versions
 
 router = APIRouter(prefix=f"{RESOURCE_PATH}/versions/{{ref}}/tag", tags=["versions"])
 
 
-@router.put("", response_model=versions.Saved, openapi_extra=takes(TagRequest))
+@router.put("", response_model=versions.Saved)
 @audits(Action.TAG)
+@sends(ETAG)
+@refuses(*SetTag.refusals)
 async def put_tag(
     access: Writing,
     body: Annotated[TagRequest, Depends(body_of(TagRequest))],
@@ -33,6 +37,8 @@ async def put_tag(
 
 @router.delete("", response_model=versions.Saved)
 @audits(Action.UNTAG)
+@sends(ETAG)
+@refuses(*SetTag.refusals)
 async def delete_tag(access: Writing, if_match: Based, target: Targeted, ref: str) -> Response:
     """Remove a version's tag."""
     return await _set_tag(access, target, ref, None, if_match)

@@ -7,11 +7,13 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from service.domain import ids
 from service.domain.actions import Action
 from service.domain.callers import Role
+from service.domain.errors import LastAdmin, UsernameTaken, UserNotFound
 from service.http.audited_operations import audits
 from service.http.auth.access import Managing, ReadingUsers
 from service.http.bodies import body_of
-from service.http.parameters import Once, Paged
-from service.http.responses import answer, page_answer, page_of, takes
+from service.http.description.declarations import refuses
+from service.http.parameters import Once, Paged, PathId
+from service.http.responses import answer, page_answer, page_of
 from service.http.schemas.users import NewUser, UserQuery, UserUpdate
 from service.usecases import users
 
@@ -22,9 +24,9 @@ router = APIRouter(prefix="/v1", tags=["tenancy"])
     "/subscriptions/{subscription_id}/users",
     status_code=201,
     response_model=users.User,
-    openapi_extra=takes(NewUser),
 )
 @audits(Action.CREATE, "user", id_in="user_id")
+@refuses(UsernameTaken)
 def create_user(
     access: Managing, body: Annotated[NewUser, Depends(body_of(NewUser))], once: Once
 ) -> Response:
@@ -53,11 +55,11 @@ def list_users(
 @router.patch(
     "/subscriptions/{subscription_id}/users/{user_id}",
     response_model=users.User,
-    openapi_extra=takes(UserUpdate),
 )
 @audits(Action.UPDATE, "user", id_in="user_id")
-def change_user(
-    access: Managing, user_id: str, body: Annotated[UserUpdate, Depends(body_of(UserUpdate))]
+@refuses(UserNotFound, LastAdmin)
+def update_user(
+    access: Managing, user_id: PathId, body: Annotated[UserUpdate, Depends(body_of(UserUpdate))]
 ) -> Response:
     """Set a user's e-mail address or role; null erases the address (admin, operator)."""
     changes = body.model_dump(include=body.model_fields_set)
@@ -69,7 +71,8 @@ def change_user(
 
 @router.delete("/subscriptions/{subscription_id}/users/{user_id}/email", status_code=204)
 @audits(Action.UPDATE, "user", id_in="user_id")
-def erase_email(access: Managing, user_id: str) -> Response:
+@refuses(UserNotFound)
+def erase_email(access: Managing, user_id: PathId) -> Response:
     """Erase the e-mail address of a user, or of a former one whom history names (admin, operator)."""
     users.erase_email(access.context, access.caller, access.subscription_id, ids.parse(user_id))
     return Response(status_code=204)
@@ -77,7 +80,8 @@ def erase_email(access: Managing, user_id: str) -> Response:
 
 @router.delete("/subscriptions/{subscription_id}/users/{user_id}", status_code=204)
 @audits(Action.DELETE, "user", id_in="user_id")
-def delete_user(access: Managing, user_id: str) -> Response:
+@refuses(UserNotFound, LastAdmin)
+def delete_user(access: Managing, user_id: PathId) -> Response:
     """Remove a user, its keys and its check-outs; history keeps its name (admin, operator)."""
     users.delete_user(access.context, access.caller, access.subscription_id, ids.parse(user_id))
     return Response(status_code=204)

@@ -7,11 +7,15 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from service.committer.changes import Save
 from service.domain import etags
 from service.domain.actions import Action
+from service.domain.errors import AmbiguousRef, VersionNotFound
 from service.http.audited_operations import audits
 from service.http.auth.access import Reading, Writing
 from service.http.bodies import body_of
+from service.http.description.declarations import reads, refuses, sends
+from service.http.description.headers import ETAG, IF_NONE_MATCH
 from service.http.parameters import RESOURCE_PATH, Based, Once, Paged, Targeted
-from service.http.responses import answer, page_answer, page_of, takes
+from service.http.responses import answer, page_answer, page_of
+from service.http.schemas.answers import ResourceSnapshot, VersionDiff
 from service.http.schemas.versions import DiffQuery, NewVersion, VersionQuery
 from service.usecases import diffs, versions
 
@@ -40,6 +44,8 @@ def list_versions(
 
 
 @router.get("/versions/{ref}", response_model=versions.VersionWithData)
+@sends(ETAG)
+@refuses(VersionNotFound, AmbiguousRef)
 def get_version(access: Reading, target: Targeted, ref: str) -> Response:
     """Show the version of a number, tag or commit, or `current`, `published`, `previous`."""
     version = versions.get(
@@ -53,7 +59,14 @@ def get_version(access: Reading, target: Targeted, ref: str) -> Response:
     return answer(version, etag=version.git_commit_hash)
 
 
-@router.get("/versions/{ref}/data")
+@router.get(
+    "/versions/{ref}/data",
+    response_model=ResourceSnapshot,
+    responses={304: {"description": "The client has these bytes"}},
+)
+@reads(IF_NONE_MATCH)
+@sends(ETAG)
+@refuses(VersionNotFound, AmbiguousRef)
 def get_version_data(
     access: Reading, target: Targeted, ref: str, if_none_match: Annotated[str | None, Header()] = None
 ) -> Response:
@@ -74,7 +87,8 @@ def get_version_data(
     return Response(data.content, headers=headers, media_type="application/json")
 
 
-@router.get("/diff", response_model=diffs.Difference)
+@router.get("/diff", response_model=VersionDiff)
+@refuses(VersionNotFound, AmbiguousRef)
 async def get_diff(access: Reading, target: Targeted, between: Annotated[DiffQuery, Query()]) -> Response:
     """Compare two versions, `previous` and `current` unless others are named."""
     found: dict[str, Any] = await diffs.between(
@@ -89,8 +103,15 @@ async def get_diff(access: Reading, target: Targeted, between: Annotated[DiffQue
     return answer(found)
 
 
-@router.post("/versions", status_code=201, response_model=versions.Saved, openapi_extra=takes(NewVersion))
+@router.post(
+    "/versions",
+    status_code=201,
+    response_model=versions.Saved,
+    responses={200: {"description": "The content is equal: no version was made"}},
+)
 @audits(Action.UPDATE)
+@sends(ETAG)
+@refuses(*Save.refusals)
 async def save_version(
     access: Writing,
     body: Annotated[NewVersion, Depends(body_of(NewVersion))],

@@ -67,7 +67,7 @@ Instant = Annotated[
 ]
 JsonObject = dict[str, Any]
 Operation = Annotated[JsonObject, AfterValidator(_operation)]
-Action = Annotated[str, StringConstraints(max_length=50, pattern=r"^[A-Z][A-Z0-9_]*\z")]
+Action = Annotated[str, StringConstraints(max_length=50, pattern=r"^[A-Z][A-Z0-9_]*$")]
 TypeName = Annotated[ShortName, Field(max_length=100)]
 # The ranges of the columns: INTEGER, BIGINT, NUMERIC(10,2) and NUMERIC(5,2).
 Milliseconds = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
@@ -75,7 +75,7 @@ RowCount = Annotated[StrictInt, Field(ge=0, le=2**63 - 1)]
 Megabytes = Annotated[float, Strict(), Field(ge=0, le=99_999_999.99), AfterValidator(_two_decimals)]
 Percent = Annotated[float, Strict(), Field(ge=0, le=999.99), AfterValidator(_two_decimals)]
 # A width of buckets: minutes, hours, days or weeks.
-Bucket = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,4}[mhdw]\z")]
+Bucket = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,4}[mhdw]$")]
 
 
 class TimeQuery(BaseModel):
