@@ -89,6 +89,18 @@ class Forbidden(AnnalsError):
     code = "forbidden"
 
 
+class OriginNotAllowed(Forbidden):
+    """Pages of this origin may not call
+
+    A browser asked if a page of another origin may call this address. Neither the subscription in the address
+    nor the installation allows the origin; a subscription that does not exist allows none. `PATCH S` with
+    `cors_origins` (admin, operator) or `ANNALS_CORS_ORIGINS` (operator) add it, written exactly as the
+    browser sends it: scheme, host and port.
+    """
+
+    code = "origin_not_allowed"
+
+
 class QuotaExceeded(Forbidden):
     """A quota of the subscription is used up
 

@@ -21,6 +21,7 @@ from service.committer.group_commit import WRITERS
 from service.http import error_handlers
 from service.http.admission import Admission
 from service.http.auth.rate_limits import RateLimits
+from service.http.cross_origin import CrossOrigin
 from service.http.description.document import described, published
 from service.http.middleware import RequestMiddleware
 from service.http.refusals import RefusalRecorder
@@ -58,6 +59,7 @@ from service.runtime.settings import Settings
 from service.runtime.version import version
 from service.usecases.authentication import Authenticator
 from service.usecases.context import Context
+from service.usecases.cors_origins import OriginReader
 from service.usecases.credentials import CredentialReader
 from service.usecases.health import Health
 from service.usecases.logins import LoginRecorder
@@ -84,9 +86,10 @@ def create_app(
     """
     public_url = settings.reachable_url
     admission = Admission(threads=settings.threads)
-    connections = admission.all_threads + DIFF_THREADS + 2 + (WRITERS + 2 if committer_socket is None else 0)
+    connections = admission.all_threads + DIFF_THREADS + 3 + (WRITERS + 2 if committer_socket is None else 0)
     database = Database(database_url, pool_size=connections, statement_seconds=STATEMENT_SECONDS)
     authenticator = Authenticator(CredentialReader(database), LoginRecorder(database, clock), clock)
+    origins = OriginReader(database)
     refusals = RefusalRecorder(database, clock)
     server_log = ServerLogWriter(database_url, clock)
     store = Store(settings.git_dir)
@@ -129,6 +132,7 @@ def create_app(
             app.state.upload_pack.close()
             await refusals.close()
             await authenticator.credentials.close()
+            await origins.close()
             sampler.stop()
             vitals.close()
             database.close()
@@ -139,6 +143,7 @@ def create_app(
     app.state.health = vitals
     app.state.authenticator = authenticator
     app.state.refusals = refusals
+    app.state.origin_reader = origins
     app.state.rate_limits = RateLimits(settings, clock)
     app.state.upload_pack = UploadPack(
         store,
@@ -152,6 +157,7 @@ def create_app(
         admission=admission,
         record=server_log.add,
         clock=clock,
+        cross_origin=CrossOrigin(settings.allowed_origins, origins.origins),
         over_tls=public_url.startswith("https://"),
     )
     return app

@@ -67,8 +67,8 @@ async def given_up(request: Request) -> Response:
     )
 
 
-async def unread(request: Request, error: AnnalsError) -> Response:
-    """Answer a request whose head could not be read, with the error of its connection."""
+async def refused(request: Request, error: AnnalsError) -> Response:
+    """Answer a request that reaches no route."""
     return await _problem(request, error)
 
 

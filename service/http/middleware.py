@@ -9,16 +9,18 @@ import structlog
 from anyio import CancelScope
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.domain.audit_policy import Depth
-from service.domain.errors import AnnalsError
+from service.domain.errors import AnnalsError, OriginNotAllowed
 from service.domain.ids import mint
 from service.http import error_handlers
 from service.http.admission import Admission, Visit
 from service.http.audited_operations import attempted
 from service.http.auth import rate_limits
 from service.http.connections.guard import DISCONNECTED, REFUSED
+from service.http.cross_origin import CrossOrigin, is_preflight
 from service.http.requests import header_text, log_of, origin_of
 from service.http.server_log.exchange import CLIENT_GONE, UNMATCHED, Exchange
 from service.runtime.clock import Clock, system_clock
@@ -66,6 +68,7 @@ class RequestMiddleware:
         app: ASGIApp,
         *,
         admission: Admission,
+        cross_origin: CrossOrigin,
         record: Callable[[Exchange], None],
         keeps_bodies: KeepsBodies = policy_keeps_bodies,
         clock: Clock = system_clock,
@@ -73,6 +76,7 @@ class RequestMiddleware:
     ) -> None:
         self._app = app
         self._admission = admission
+        self._cross_origin = cross_origin
         self._record = record
         self._keeps_bodies = keeps_bodies
         self._clock = clock
@@ -101,6 +105,8 @@ class RequestMiddleware:
                 visit.leave()
                 headers = MutableHeaders(scope=message)
                 headers[HEADER] = request_id
+                headers.add_vary_header("Origin")
+                headers.update(await self._cross_origin.headers(request))
                 for name, value in self._headers.items():
                     headers.setdefault(name, value)
                 if standings := scope["state"].get("standings"):
@@ -123,10 +129,14 @@ class RequestMiddleware:
         try:
             with work:
                 if unread is not None:
-                    refusal = await error_handlers.unread(request, unread)
+                    refusal = await error_handlers.refused(request, unread)
                     await refusal(scope, exchange.receive, send_with_id)
                     return
                 await visit.arrive(request)
+                if is_preflight(request):
+                    answer = await self._answer_to_preflight(request)
+                    await answer(scope, exchange.receive, send_with_id)
+                    return
                 await self._app(scope, exchange.receive, send_with_id)
             if work.cancelled_caught:
                 exchange.status = CLIENT_GONE
@@ -151,6 +161,12 @@ class RequestMiddleware:
             exchange.seconds = time.perf_counter() - began
             self._end(request, exchange)
             self._measure(request, exchange)
+
+    async def _answer_to_preflight(self, request: Request) -> Response:
+        try:
+            return await self._cross_origin.preflight(request)
+        except OriginNotAllowed as error:
+            return await error_handlers.refused(request, error)
 
     def _end(self, request: Request, exchange: Exchange) -> None:
         state = request.scope["state"]

@@ -17,6 +17,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from service.runtime.web_origins import web_origins
+
 DEFAULT_FILE = "annals.toml"
 FILE_VARIABLE = "ANNALS_CONFIG"
 PREFIX = "ANNALS_"
@@ -38,6 +40,11 @@ def _rate(value: str) -> str:
         from service.runtime.rate_limits import rate_of
 
         rate_of(value)
+    return value
+
+
+def _origins(value: str) -> str:
+    web_origins(value)
     return value
 
 
@@ -72,6 +79,11 @@ class Settings(BaseSettings):
     trusted_proxies: str | None = Field(
         default=None,
         description="addresses, comma-separated, whose X-Forwarded-For is believed; default: nobody's",
+    )
+    cors_origins: Annotated[str, AfterValidator(_origins)] | None = Field(
+        default=None,
+        description="origins, comma-separated, whose pages may call every address in browsers, such as "
+        "`https://editor.example.org`; default: none, beside those of each subscription",
     )
     workers: Annotated[int, Field(ge=1, le=64)] = Field(default=1, description="API processes")
     threads: Annotated[int, Field(ge=2, le=100)] = Field(
@@ -179,6 +191,11 @@ class Settings(BaseSettings):
     def reachable_url(self) -> str:
         """URL by which clients reach the server: `public_url`, or else one made of host and port."""
         return self.public_url or f"http://{self.host}:{self.port}"
+
+    @property
+    def allowed_origins(self) -> frozenset[str]:
+        """Origins whose pages may call every address."""
+        return frozenset(() if self.cors_origins is None else web_origins(self.cors_origins))
 
     @property
     def git_dir(self) -> Path:

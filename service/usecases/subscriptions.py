@@ -39,6 +39,7 @@ class Subscription:
     created_at: datetime
     git_url: str
     require_if_match: bool
+    cors_origins: list[str]
     closed_at: datetime | None
     closed_by: str | None
     close_reason: str | None
@@ -164,10 +165,11 @@ def subject_of(row: SubscriptionRow) -> Subject:
 def settings_of(row: SubscriptionRow) -> Values:
     """State of a subscription as log rows record it; the fields of its closing only while it is closed.
 
-    Quotas are in it as far as they are set.
+    Quotas and origins are in it as far as they are set.
     """
     values = asdict(row)
     closed = {name: values[name] for name in tenancy.CLOSING if values[name] is not None}
     set_quotas = {quota.value: limit for quota in Quota if (limit := values[quota.column]) is not None}
     quotas = {"quotas": set_quotas} if set_quotas else {}
-    return {"name": row.name, "require_if_match": row.require_if_match, **quotas, **closed}
+    origins = {"cors_origins": row.cors_origins} if row.cors_origins else {}
+    return {"name": row.name, "require_if_match": row.require_if_match, **origins, **quotas, **closed}

@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, LargeBinary, UniqueConstraint, text
+from sqlalchemy import ARRAY, BigInteger, CheckConstraint, Index, LargeBinary, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from sql.models.columns import INSTANT, TEXT
@@ -14,7 +14,7 @@ class SubscriptionTable(SQLModel, table=True):
 
     A closed subscription can only be read. After `purge_after` it is exported, then purged; this row stays.
     A quota that is null is no limit. `log_rows_of_day` counts the events posted on `log_rows_day` (UTC),
-    while there is a quota of them.
+    while there is a quota of them. Pages of `cors_origins` may call in browsers.
     """
 
     __tablename__ = "subscriptions"
@@ -53,6 +53,7 @@ class SubscriptionTable(SQLModel, table=True):
     quota_log_rows_a_day: int | None = Field(default=None, sa_type=BigInteger())
     log_rows_day: date | None = Field(default=None)
     log_rows_of_day: int = Field(default=0, sa_type=BigInteger(), sa_column_kwargs={"server_default": "0"})
+    cors_origins: list[str] = Field(sa_type=ARRAY(Text()), sa_column_kwargs={"server_default": "{}"})
 
 
 class ActorTable(SQLModel, table=True):

@@ -1,7 +1,7 @@
 """Subscriptions, users and API keys."""
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from uuid import UUID
 
@@ -28,6 +28,7 @@ class SubscriptionRow:
     name: str
     created_at: datetime
     require_if_match: bool
+    cors_origins: list[str] = field(default_factory=list)
     closed_at: datetime | None = None
     closed_by: str | None = None
     close_reason: str | None = None
@@ -88,13 +89,13 @@ def insert_subscription(tx: Transaction, row: SubscriptionRow) -> None:
 
 # The columns that a PATCH may set.
 SETTINGS = (
-    *("name", "require_if_match", "quota_repository_bytes", "quota_resources"),
-    *("quota_versions_a_day", "quota_log_rows_a_day"),
+    *("name", "require_if_match", "cors_origins"),
+    *("quota_repository_bytes", "quota_resources", "quota_versions_a_day", "quota_log_rows_a_day"),
 )
 
 
 def update_settings(tx: Transaction, row: SubscriptionRow) -> None:
-    """Store a subscription's name, its demand for If-Match and its quotas."""
+    """Store what SETTINGS names of a subscription."""
     values = {name: getattr(row, name) for name in SETTINGS}
     tx.execute(
         update(_SUBSCRIPTIONS).where(_SUBSCRIPTIONS.c.subscription_id == row.subscription_id).values(values)
@@ -111,6 +112,22 @@ def subscription(tx: Transaction, subscription_id: UUID, *, lock: bool = False) 
         query = query.with_for_update(key_share=True)
     row = tx.execute(query).one_or_none()
     return None if row is None else SubscriptionRow(**row._mapping)
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedOrigins:
+    """Origins whose pages may call a subscription."""
+
+    subscription_id: UUID
+    cors_origins: list[str]
+
+
+ALLOWED_ORIGINS = Query(
+    select(_SUBSCRIPTIONS.c.subscription_id, _SUBSCRIPTIONS.c.cors_origins).where(
+        _SUBSCRIPTIONS.c.subscription_id == any_(IDS)
+    ),
+    AllowedOrigins,
+)
 
 
 # The columns about the closing of a subscription.

@@ -2,25 +2,27 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any, NoReturn
+from uuid import UUID
 
 import orjson
 import psycopg
 import pytest
 from prometheus_client import Counter
 from sqlalchemy.engine import make_url
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.domain.ids import mint
 from service.http.admission import Admission
 from service.http.app import create_app
-from service.http.middleware import RequestMiddleware
+from service.http.cross_origin import CrossOrigin
+from service.http.middleware import KeepsBodies, RequestMiddleware, policy_keeps_bodies
 from service.http.server_log import writer
 from service.http.server_log.exchange import MAX_BODY_BYTES, Exchange
 from service.http.server_log.rows import row_of
@@ -38,6 +40,23 @@ from tests.support.embedded import kill_server
 from tests.support.serving import serving_embedded
 
 JSON_HEADERS = ((b"content-type", b"application/json"),)
+
+
+async def no_origins(_: UUID) -> frozenset[str]:
+    return frozenset()
+
+
+def middleware(
+    app: ASGIApp, record: Callable[[Exchange], None], keeps_bodies: KeepsBodies = policy_keeps_bodies
+) -> RequestMiddleware:
+    """Make the middleware without a server around it."""
+    return RequestMiddleware(
+        app,
+        admission=Admission(threads=2),
+        cross_origin=CrossOrigin(frozenset(), no_origins),
+        record=record,
+        keeps_bodies=keeps_bodies,
+    )
 
 
 def passed(
@@ -70,9 +89,7 @@ def passed(
         return {"type": "http.request", "body": incoming.pop(), "more_body": bool(incoming)}
 
     scope = {"type": "http", "method": "POST", "path": path, "query_string": query, "headers": list(headers)}
-    around = RequestMiddleware(
-        app, admission=Admission(threads=2), record=found.append, keeps_bodies=lambda _: keeps_bodies
-    )
+    around = middleware(app, found.append, lambda _: keeps_bodies)
     asyncio.run(around(scope, receive, send))
     [exchange] = found
     assert exchange.origin is not None
@@ -181,14 +198,8 @@ def test_a_log_that_fails_does_not_undo_the_answer() -> None:
         raise ValueError
 
     scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": []}
-    asyncio.run(
-        RequestMiddleware(app, admission=Admission(threads=2), record=fails)(dict(scope), receive, send)
-    )
-    asyncio.run(
-        RequestMiddleware(app, admission=Admission(threads=2), record=fails, keeps_bodies=fails)(
-            dict(scope), receive, send
-        )
-    )
+    asyncio.run(middleware(app, fails)(dict(scope), receive, send))
+    asyncio.run(middleware(app, fails, fails)(dict(scope), receive, send))
     assert [message.get("body") for message in sent] == [None, b"done"] * 2
 
 
@@ -207,9 +218,7 @@ def test_a_request_that_the_end_of_the_server_cuts_short_is_answered_as_not_know
 
     async def serve_and_end() -> None:
         scope = {"type": "http", "method": "POST", "path": "/v1/x", "query_string": b"", "headers": []}
-        request = asyncio.create_task(
-            RequestMiddleware(app, admission=Admission(threads=2), record=found.append)(scope, receive, send)
-        )
+        request = asyncio.create_task(middleware(app, found.append)(scope, receive, send))
         await asyncio.sleep(0.01)
         request.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -15,6 +15,7 @@ from service.http.requests import context_of
 from service.http.responses import answer, page_answer, page_of
 from service.http.schemas.subscriptions import ClosingReason, NewSubscription, SubscriptionUpdate
 from service.usecases import closing, subscriptions
+from service.usecases.cors_origins import OriginReader
 
 router = APIRouter(prefix="/v1", tags=["tenancy"])
 
@@ -56,13 +57,18 @@ def get_subscription(access: Seeing) -> Response:
 )
 @audits(Action.UPDATE, "subscription")
 def update_subscription(
-    access: Configuring, body: Annotated[SubscriptionUpdate, Depends(body_of(SubscriptionUpdate))]
+    request: Request,
+    access: Configuring,
+    body: Annotated[SubscriptionUpdate, Depends(body_of(SubscriptionUpdate))],
 ) -> Response:
-    """Set the name, and if changes of resources need If-Match (admin, operator); set quotas (operator)."""
+    """Set the name, if changes need If-Match, whose pages may call (admin, operator); quotas (operator)."""
     changes = body.model_dump(exclude_unset=True)
-    return answer(
-        subscriptions.update_subscription(access.context, access.caller, access.subscription_id, changes)
+    updated = subscriptions.update_subscription(
+        access.context, access.caller, access.subscription_id, changes
     )
+    reader: OriginReader = request.app.state.origin_reader
+    reader.forget(access.subscription_id)
+    return answer(updated)
 
 
 @router.post(

@@ -2,10 +2,11 @@
 
 from typing import Annotated
 
-from pydantic import Field, StrictBool
+from pydantic import AfterValidator, Field, StrictBool
 
 from service.http.schemas.body import Body
 from service.http.schemas.fields import ShortName, Words
+from service.runtime.web_origins import MAX_LENGTH, web_origin
 
 
 class NewSubscription(Body):
@@ -24,9 +25,14 @@ class QuotaLimits(Body):
     log_rows_a_day: Limit = None
 
 
+MAX_ORIGINS = 20
+WebOrigin = Annotated[str, Field(max_length=MAX_LENGTH), AfterValidator(web_origin)]
+
+
 class SubscriptionUpdate(Body):
     name: ShortName = Field(default="")
     require_if_match: StrictBool = Field(default=False)
+    cors_origins: Annotated[list[WebOrigin], Field(max_length=MAX_ORIGINS)] = Field(default_factory=list)
     quotas: QuotaLimits = Field(default_factory=QuotaLimits)
 
 

@@ -13,6 +13,8 @@ SUBJECTS: tuple[str, ...] = (
     "log_filters",
     "origins",
 )
+SUBJECTS: tuple[str, ...] = ("users",)
+SUBJECTS: tuple[str, ...] = ("cors",)
 
 
 def upgrade() -> None:
