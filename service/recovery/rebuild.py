@@ -38,7 +38,7 @@ Result = Literal["rebuilt", "readable", "done_before", "kept", "refused"]
 CHUNK = 1000
 
 LOST = (
-    "names of subscriptions, and whether they demand If-Match: each is named by its id (`PATCH S`)",
+    "names of subscriptions, which are named by their ids, their origins, and whether they demand If-Match",
     "API keys: issue new ones (`POST S/api-keys`); the operator's is made by the next `annals serve`",
     "roles and e-mail addresses: everybody in the history is a viewer without an address (`PATCH S/users/…`)",
     "users who never wrote anything; and whether one who did was deleted since",

@@ -15,6 +15,10 @@ SUBJECTS: tuple[str, ...] = (
 )
 SUBJECTS: tuple[str, ...] = ("users",)
 SUBJECTS: tuple[str, ...] = ("cors",)
+SUBJECTS = (
+    "users",
+    "cors",
+)
 
 
 def upgrade() -> None:
