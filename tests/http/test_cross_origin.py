@@ -39,7 +39,7 @@ def allows(response: httpx.Response, origin: str = EDITOR) -> bool:
 
 
 def open_to(tenant: Tenant, *origins: str, by: Caller | None = None) -> None:
-    """Let pages of these origins call a subscription."""
+    """Allow pages of these origins to call a subscription."""
     changed = ok((by or tenant.ana).patch(tenant.path, {"cors_origins": list(origins)}))
     assert changed["cors_origins"] == list(origins)
 

@@ -18,6 +18,7 @@ from tests.support.idempotency import carried_out
 from tests.support.tags import name_of
 
 CODES = [error.code for error in leaves()]
+PREFLIGHT = {"origin": "https://page.example.org", "access-control-request-method": "GET"}
 FIELDS = {"type", "title", "status", "detail", "code", "request_id"}
 
 
@@ -161,6 +162,7 @@ def occurrences(tenant: Tenant) -> list[tuple[int, str, Json]]:
         (401, "unauthenticated", server.nobody.get(path)),
         (403, "forbidden", tenant.vera.post(f"{path}/check-out")),
         (403, "quota_exceeded", past_quota(tenant)),
+        (403, "origin_not_allowed", server.http.request("OPTIONS", path, headers=PREFLIGHT)),
         (404, "subscription_not_found", server.operator.get(f"/v1/subscriptions/{unknown}")),
         (404, "resource_not_found", tenant.ana.get(f"{tenant.path}/jobs/{unknown}")),
         (404, "version_not_found", tenant.ana.get(f"{path}/versions/9")),

@@ -12,11 +12,6 @@ SUBJECTS: tuple[str, ...] = (
     "log_defaults",
     "log_filters",
     "origins",
-)
-SUBJECTS: tuple[str, ...] = ("users",)
-SUBJECTS: tuple[str, ...] = ("cors",)
-SUBJECTS = (
-    "users",
     "cors",
 )
 
