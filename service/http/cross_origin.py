@@ -16,7 +16,7 @@ TAKEN = (
     *(IDEMPOTENCY_KEY, CHANGE_REASON, "X-Request-Id"),
 )
 SHOWN = (
-    *("Allow", "ETag", "Link", "RateLimit", "RateLimit-Policy", "Retry-After"),
+    *("Allow", "ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After"),
     *("WWW-Authenticate", "X-Request-Id"),
 )
 # Browsers keep the answer to a preflight for so long: Chromium's longest time is two hours. An origin that is
