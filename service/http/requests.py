@@ -1,6 +1,7 @@
 """Parts of a request: its origin, headers and query, and the log that records it."""
 
 import re
+from collections import Counter
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import cast
@@ -120,9 +121,9 @@ def log_of(request: Request, caller: Caller | None, error: AnnalsError | None) -
 
 
 def refuse_unfit_head(request: Request, *, with_body: bool) -> None:
-    """Raise Invalid for a query parameter that the route does not have, and for a reason that is too long.
+    """Raise Invalid for an unknown or repeated query parameter, and for a reason that is too long.
 
-    A misspelt filter must not be ignored. The access calls this for routes that take no body. For the others
+    A misspelt filter must not be ignored, nor the first of two. The access calls this for routes that take no body. For the others
     the reader of the body calls it, with `with_body`, since 413 and 415 have to come before 422.
     """
     reason = _reason(request)
@@ -134,7 +135,12 @@ def refuse_unfit_head(request: Request, *, with_body: bool) -> None:
     if reason is not None and len(reason) > MAX_REASON:
         detail = f"a reason has at most {MAX_REASON} characters"
         raise Invalid(f"{CHANGE_REASON}: {detail}.", faults=[Fault(detail, parameter=CHANGE_REASON)])
-    unknown = [name for name in request.query_params if name not in operation.query]
+    times = Counter(name for name, _ in request.query_params.multi_items())
+    unknown = [name for name in times if name not in operation.query]
     if unknown:
         faults = [Fault("there is no such parameter here", parameter=name) for name in unknown]
         raise Invalid(f"The query is not valid: there is no parameter {unknown[0]!r} here.", faults=faults)
+    repeated = [name for name in times if times[name] > 1]
+    if repeated:
+        faults = [Fault("a parameter has one value", parameter=name) for name in repeated]
+        raise Invalid(f"The query is not valid: {repeated[0]!r} stands in it more than once.", faults=faults)

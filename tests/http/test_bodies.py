@@ -324,3 +324,27 @@ def test_an_unknown_parameter_is_refused_rather_than_ignored(
 ) -> None:
     response = writable.vera.get(f"{target}/versions?{query}")
     assert response.status_code == 422
+
+
+# FastAPI takes the last one: https://github.com/ramimbo/mergework/pull/771
+@pytest.mark.parametrize(
+    ("path", "query", "named"),
+    [
+        ("workflows", "limit=1&limit=2", "limit"),
+        ("workflows", "name=a&name=a", "name"),
+        ("audit-logs", "action=CREATE&limit=5&action=DELETE", "action"),
+        ("execution-logs", "since=2026-01-01T00:00:00Z&since=2026-01-02T00:00:00Z", "since"),
+        ("deletions", "cursor=a&cursor=b", "cursor"),
+    ],
+)
+def test_a_parameter_that_is_given_twice_is_refused(
+    shared: Tenant, path: str, query: str, named: str
+) -> None:
+    problem = refused(shared.ana.get(f"{shared.path}/{path}?{query}"), 422, "invalid")
+    assert pointers(problem) == [named]
+
+
+def test_a_parameter_of_a_change_that_is_given_twice_is_refused(tenant: Tenant) -> None:
+    workflow = tenant.workflow()
+    refused(tenant.ana.delete(f"{tenant.at(workflow)}?reason=a&reason=b"), 422, "invalid")
+    assert ok(tenant.ana.get(tenant.at(workflow)))["deleted_at"] is None
