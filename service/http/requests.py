@@ -123,8 +123,9 @@ def log_of(request: Request, caller: Caller | None, error: AnnalsError | None) -
 def refuse_unfit_head(request: Request, *, with_body: bool) -> None:
     """Raise Invalid for an unknown or repeated query parameter, and for a reason that is too long.
 
-    A misspelt filter must not be ignored, nor the first of two. The access calls this for routes that take no body. For the others
-    the reader of the body calls it, with `with_body`, since 413 and 415 have to come before 422.
+    A misspelt filter must not be ignored, nor the first of two. The access calls this for routes that take no
+    body. For the others the reader of the body calls it, with `with_body`, since 413 and 415 have to come
+    before 422.
     """
     reason = _reason(request)
     if not request.scope["query_string"] and reason is None:
