@@ -44,6 +44,8 @@ class Log(Generic[RowT, FilterT]):
     tables: Callable[[FilterT], Sequence[Table]]
     time: str = "created_at"
     row_id: str = "log_id"
+    # Filters by users, who may be given by a name; readers replace it by ids.
+    people: frozenset[str] = frozenset()
     selected: Callable[[Table], Select[Any]]
     derived: Mapping[str, ColumnElement[Any]] = field(default_factory=dict)
     conditions: Mapping[str, Callable[[Any], ColumnElement[bool]]] = field(default_factory=dict)
@@ -121,8 +123,12 @@ def page(
     """
     tables = log.tables(filters)
     queries = [
-        (table, log.selected(table).where(*log.of(table, subscription_id, filters))) for table in tables
+        (table, log.selected(table).where(*log.of(table, subscription_id, each)))
+        for table in tables
+        for each in filters.alternatives()
     ]
+    if not queries:
+        return []
     tx.execute(_PLAN_ANEW)
     tx.execute(_IN_ORDER)
     found: list[RowT] = []
@@ -180,9 +186,12 @@ def statistics(
             bucket_of(tx, table.c[log.time], width).label("time"),
             cast(null() if group_by is None else log.value(table, group_by), Text()).label("group"),
             *(table.c[name] for name in wanted.measured),
-        ).where(*log.of(table, subscription_id, filters), *between(table.c[log.time], filters))
+        ).where(*log.of(table, subscription_id, each), *between(table.c[log.time], filters))
         for table in log.tables(filters)
+        for each in filters.alternatives()
     ]
+    if not selections:
+        return []
     rows = union_all(*selections).subquery().c
     figures = [figure.label(name) for name, figure in wanted.figures(rows).items()]
     query = (

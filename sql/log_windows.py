@@ -5,13 +5,20 @@ the first window is as long as a chunk. Each further one is twice as long as the
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from itertools import product
+from typing import Any, Final, Self, TypeAlias, TypeVar
 from uuid import UUID
 
 # Earlier than the rows of any log. A last window without a beginning finds earlier rows, if there are any.
 FAR_PAST: Final = datetime(2020, 1, 1, tzinfo=UTC)
+
+ValueT = TypeVar("ValueT")
+# A value, or several of which a row has one.
+OneOf: TypeAlias = ValueT | tuple[ValueT, ...]
+# Users by their ids, or by a name, in place of which a reader puts the ids.
+People: TypeAlias = UUID | tuple[UUID, ...] | str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +32,12 @@ class TimeFilter:
         """Return the conditions that were given, by their names."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
+
+    def alternatives(self) -> Iterator[Self]:
+        """Yield a filter for each of several values: its rows are found in the order of an index."""
+        several = {name: value for name, value in self.given().items() if isinstance(value, tuple)}
+        for values in product(*several.values()):
+            yield replace(self, **dict(zip(several, values, strict=True)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

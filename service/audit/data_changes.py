@@ -15,6 +15,21 @@ from sql.queries import data_changes
 from sql.queries.audit_logs import Values
 from sql.queries.data_changes import NewDataChange
 
+# The tables whose rows have a history.
+TableName = Literal[
+    "workspaces",
+    "folders",
+    "jobs",
+    "workflows",
+    "jobpackages",
+    "connectors",
+    "subscriptions",
+    "users",
+    "api_keys",
+    "audit_policies",
+    "legal_holds",
+]
+
 
 class RecordRef(NamedTuple):
     """A changed record: its table, its id, and its name at that time."""
@@ -46,7 +61,7 @@ def record(
     action: Action,
     at: datetime,
     *,
-    table: str,
+    table: TableName,
     record_id: UUID,
     old: Values | None = None,
     new: Values | None = None,

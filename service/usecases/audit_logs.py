@@ -1,6 +1,7 @@
 """The audit log: record a platform's own events, read pages and statistics."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pydantic import TypeAdapter
 
@@ -10,6 +11,7 @@ from service.domain.callers import Caller
 from service.domain.idempotency import Attempt
 from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page, Paging
+from service.domain.resource_kinds import KIND_OF_COLLECTION
 from service.usecases.context import Context
 from service.usecases.event_batches import Accepted, EventBatch
 from service.usecases.log_reading import figures_of_log, page_of_log
@@ -54,7 +56,7 @@ def audit_page(
     paging: Paging,
 ) -> Page[AuditEvent]:
     """Read the events that match, newest first. No subscription means the platform's own events."""
-    return page_of_log(context, caller, subscription_id, AUDIT_LOG, filters, paging)
+    return page_of_log(context, caller, subscription_id, AUDIT_LOG, _of_any_spelling(filters), paging)
 
 
 def audit_statistics(
@@ -67,4 +69,17 @@ def audit_statistics(
     group_by: str | None,
 ) -> Sequence[AuditBucket]:
     """Count events in each bucket of time; raises Invalid for too many buckets."""
+    filters = _of_any_spelling(filters)
     return figures_of_log(context, caller, subscription_id, COUNTS, filters, bucket=bucket, group_by=group_by)
+
+
+def _of_any_spelling(filters: AuditFilter) -> AuditFilter:
+    """Let a type also mean the one that Annals writes in lower case and in the singular.
+
+    The types of posted events are any text, so the type is also looked for as it was given.
+    """
+    if not isinstance(filters.resource_type, str):
+        return filters
+    lower = filters.resource_type.lower()
+    spellings = tuple(dict.fromkeys((filters.resource_type, lower, KIND_OF_COLLECTION.get(lower, lower))))
+    return replace(filters, resource_type=spellings) if len(spellings) > 1 else filters

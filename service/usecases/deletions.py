@@ -22,6 +22,7 @@ from service.domain.errors import DeletionNotFound, Fault, Invalid
 from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page, Paging, time_position
 from service.domain.resource_kinds import Kind
+from service.usecases import people
 from service.usecases.context import Context
 from service.usecases.documents import snapshot_of
 from service.usecases.references import Warned, warnings_of
@@ -153,7 +154,8 @@ def page(
     before = time_position(paging.position(given))
     at = context.clock()
     with context.database.transaction(subscription_id) as tx:
-        rows = deletions.page(tx, subscription_id, filters, before=before, limit=paging.limit + 1, at=at)
+        found = people.by_ids(tx, subscription_id, filters, ("deleted_by", "restored_by"))
+        rows = deletions.page(tx, subscription_id, found, before=before, limit=paging.limit + 1, at=at)
     items = [Deletion(**_values(row, at)) for row in rows]
     return paging.page(items, given, lambda item: [item.deleted_at.isoformat(), str(item.deletion_id)])
 

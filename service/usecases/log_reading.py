@@ -10,6 +10,7 @@ from service.domain.callers import Caller
 from service.domain.errors import Fault, Invalid
 from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page, Paging, time_position
+from service.usecases import people
 from service.usecases.context import Context
 from sql import log_reading
 from sql.database import PLATFORM
@@ -45,7 +46,8 @@ def page_of_log(
     at = context.clock()
     with context.database.transaction(subscription_id or PLATFORM) as tx:
         wanted = LogPaging(limit=paging.limit + 1, at=at, before=before)
-        rows = log_reading.page(tx, log, subscription_id, filters, wanted)
+        found = people.by_ids(tx, subscription_id, filters, log.people)
+        rows = log_reading.page(tx, log, subscription_id, found, wanted)
         shown = min(len(rows), paging.limit)
         events.record_reading(tx, caller, subscription_id, log.name, at, filters=given, rows=shown)
 
@@ -74,8 +76,9 @@ def figures_of_log(
     width = width_of(bucket)
     filters = bounded(filters, width, at)
     with context.database.transaction(subscription_id) as tx:
+        found = people.by_ids(tx, subscription_id, filters, statistics.log.people)
         rows = log_reading.statistics(
-            tx, statistics, subscription_id, filters, width=width, group_by=group_by, limit=MAX_ROWS + 1
+            tx, statistics, subscription_id, found, width=width, group_by=group_by, limit=MAX_ROWS + 1
         )
         # Checked before the reading is recorded, because a refused reading gets a row of its own.
         if len(rows) > MAX_ROWS:

@@ -9,16 +9,17 @@ from uuid import UUID
 
 from service.committer.changes import CheckIn, Save, SetPublished, SetTag, Written
 from service.committer.refusals import resource_deleted, resource_not_found, version_not_found
-from service.domain import ids, version_refs
+from service.domain import version_refs
 from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page, Paging, number_position
 from service.domain.resource_kinds import Kind
 from service.runtime.settings import git_url
+from service.usecases import people
 from service.usecases.context import Context
 from service.usecases.documents import snapshot_bytes, snapshot_of
 from sql.database import Transaction
 from sql.pipelines import Later
-from sql.queries import resources, tenancy, versions
+from sql.queries import resources, versions
 from sql.queries.resources import ResourceRow
 from sql.queries.versions import Traced, VersionColumns, VersionFilter, VersionRow
 
@@ -94,9 +95,7 @@ def page(
     author = fields.pop("author", None)
     with reading(context, subscription_id, kind, resource_id, purged=purged) as tx:
         if author is not None:
-            user_id = ids.parse(author)
-            named = tenancy.actors_named(tx, subscription_id, author) if user_id is None else [user_id]
-            fields["authors"] = named
+            fields["authors"] = people.ids_of(tx, subscription_id, author, "author")
         rows = versions.page(
             tx,
             subscription_id,

@@ -65,7 +65,6 @@ class AuditLogTable(SQLModel, table=True):
             username=given("username"),
             folder_id=given("folder_id"),
             ip_address=given("ip_address"),
-            on_behalf_of=given("on_behalf_of"),
         ),
         Index("ix_audit_logs_posted", "subscription_id", "created_at", "audit_id", postgresql_where=POSTED),
         Index(None, "created_at", "audit_id", postgresql_where=text("subscription_id IS NULL")),

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, Table, Text, func, literal_column,
 from sql import bulk
 from sql.database import Transaction
 from sql.log_reading import Log, Statistics
-from sql.log_windows import TimeFilter
+from sql.log_windows import OneOf, People, TimeFilter
 from sql.models import TABLES
 from sql.models.logs import AUDIT_ORIGIN
 
@@ -68,12 +68,16 @@ class AuditRead(AuditRow):
 class AuditFilter(TimeFilter):
     """Conditions on events; both ends of the time are inclusive, as in the specification."""
 
-    resource_type: str | None = None
+    audit_id: UUID | None = None
+    resource_type: OneOf[str] | None = None
     resource_id: str | None = None
-    user_id: UUID | None = None
+    user_id: People | None = None
+    username: str | None = None
     action: str | None = None
     status: str | None = None
     workspace_id: UUID | None = None
+    folder_id: UUID | None = None
+    ip_address: str | None = None
     request_id: str | None = None
     origin: str | None = None
 
@@ -120,6 +124,7 @@ AUDIT_LOG: Log[AuditRead, AuditFilter] = Log(
     row=AuditRead,
     tables=lambda _: [_AUDIT_LOGS],
     row_id="audit_id",
+    people=frozenset({"user_id"}),
     selected=_selected,
     derived={"origin": _ORIGIN},
     conversions={"ip_address": str},

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sql import bulk
 from sql.database import Transaction
 from sql.log_reading import Log
-from sql.log_windows import TimeFilter
+from sql.log_windows import People, TimeFilter
 from sql.models import TABLES
 
 _CHANGES, _NUMBERS, _VERSIONS = TABLES["data_change_history"], TABLES["change_numbers"], TABLES["versions"]
@@ -52,9 +52,11 @@ class ChangeRead(NewDataChange):
 class DataChangeFilter(TimeFilter):
     """Conditions on data changes."""
 
+    change_id: UUID | None = None
     table_name: str | None = None
     record_id: UUID | None = None
-    changed_by: UUID | None = None
+    changed_by: People | None = None
+    request_id: str | None = None
 
 
 _INSERT = bulk.insertion(_CHANGES, *(field.name for field in fields(NewDataChange)))
@@ -104,5 +106,6 @@ CHANGE_HISTORY: Log[ChangeRead, DataChangeFilter] = Log(
     tables=lambda _: [_CHANGES],
     time="changed_at",
     row_id="change_id",
+    people=frozenset({"changed_by"}),
     selected=lambda _: select(*_STORED, _IS_CURRENT.label("is_current_version")),
 )

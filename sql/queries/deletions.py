@@ -26,7 +26,8 @@ from sqlalchemy import (
 
 from sql import bulk
 from sql.database import IDS, OF_SUBSCRIPTION, Transaction
-from sql.log_windows import TimeFilter
+from sql.log_reading import between, matching
+from sql.log_windows import People, TimeFilter
 from sql.models import TABLES
 from sql.models.columns import INSTANT
 from sql.pipelines import Command, Query
@@ -101,8 +102,11 @@ class DeletionFilter(TimeFilter):
     resource_type: str | None = None
     resource_id: UUID | None = None
     root_deletion_id: UUID | None = None
+    parent_resource_id: UUID | None = None
+    version_id: UUID | None = None
     cascade_level: int | None = None
-    deleted_by: UUID | None = None
+    deleted_by: People | None = None
+    restored_by: People | None = None
 
 
 _NAMES = [field.name for field in fields(NewDeletion)]
@@ -295,17 +299,13 @@ def page(
     """At most `limit` deletions older than the position `before`, newest first."""
     c = _DELETIONS.c
     query = _read().where(c.subscription_id == subscription_id)
-    if filters.restorable is not None:
-        can = and_(c.can_be_restored, c.restore_expiry_at > at)
-        query = query.where(can if filters.restorable else ~can)
-    for name in ("resource_type", "resource_id", "root_deletion_id", "cascade_level", "deleted_by"):
-        value = getattr(filters, name)
-        if value is not None:
-            query = query.where(c[name] == value)
-    if filters.since is not None:
-        query = query.where(c.deleted_at >= filters.since)
-    if filters.until is not None:
-        query = query.where(c.deleted_at <= filters.until)
+    can = and_(c.can_be_restored, c.restore_expiry_at > at)
+    special = {
+        "restorable": lambda wanted: can if wanted else ~can,
+        "deleted_by": c.deleted_by.in_,
+        "restored_by": c.restored_by.in_,
+    }
+    query = query.where(*matching(c, filters, special), *between(c.deleted_at, filters))
     position = (c.deleted_at, c.deletion_id)
     if before is not None:
         query = query.where(tuple_(*position) < before)

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Double, Table, cast, func, select
 from sql import bulk
 from sql.database import Transaction
 from sql.log_reading import Columns, Log, Statistics
-from sql.log_windows import TimeFilter
+from sql.log_windows import People, TimeFilter
 from sql.models import TABLES
 
 NODE: Final = "node"
@@ -65,13 +65,19 @@ class ExecutionRow(ExecutionDetails, LogEntry):
 class ExecutionFilter(TimeFilter):
     """Conditions on execution events."""
 
+    log_id: UUID | None = None
     execution_id: UUID | None = None
     execution_type: str | None = None
     workflow_id: UUID | None = None
     job_id: UUID | None = None
+    jobpackage_id: UUID | None = None
     node_id: str | None = None
     log_level: str | None = None
     status: str | None = None
+    error_code: str | None = None
+    triggered_by: People | None = None
+    recorded_by: People | None = None
+    request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +114,7 @@ EXECUTION_LOG: Log[ExecutionRow, ExecutionFilter] = Log(
     name="execution_log",
     row=ExecutionRow,
     tables=_tables,
+    people=frozenset({"triggered_by", "recorded_by"}),
     selected=lambda table: select(*(table.c[name] for name in _COLUMNS)),
     # These numbers have ten digits at most, all of which a double keeps.
     conversions={"memory_used_mb": float, "cpu_percent": float},

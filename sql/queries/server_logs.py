@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql
 from sql.database import Transaction
 from sql.errors import RowsRefused
 from sql.log_reading import Log
-from sql.log_windows import TimeFilter
+from sql.log_windows import People, TimeFilter
 from sql.models import TABLES
 from sql.models.logs import FAILED
 from sql.pipelines import driver_of
@@ -59,9 +59,12 @@ class ServerLogRow:
 class ServerLogFilter(TimeFilter):
     """Conditions on requests; `status` is one such as 404, or a class such as 4xx."""
 
+    subscription_id: UUID | None = None
+    log_id: UUID | None = None
     status: str | None = None
     endpoint: str | None = None
-    user_id: UUID | None = None
+    user_id: People | None = None
+    ip_address: str | None = None
     request_id: str | None = None
 
 
@@ -135,6 +138,7 @@ SERVER_LOG: Log[ServerLogRow, ServerLogFilter] = Log(
     selected=lambda table: select(*(table.c[name] for name in _NAMES)),
     conditions={"status": _has_status},
     conversions={"ip_address": str},
-    indexed_alone=frozenset({"endpoint", "request_id", "user_id"}),
+    indexed_alone=frozenset({"endpoint", "log_id", "request_id", "user_id"}),
+    people=frozenset({"user_id"}),
     none_is_all=True,
 )

@@ -150,7 +150,10 @@ def test_events_are_narrowed_by_each_filter_and_by_all(tenant: Tenant) -> None:
     tenant.check_out(other, tenant.ben)
     everything = events(tenant)
     saved = next(event for event in everything if event["action"] == "UPDATE")
-    names = ("resource_type", "resource_id", "user_id", "action", "status", "workspace_id", "request_id")
+    names = (
+        *("audit_id", "resource_type", "resource_id", "user_id", "username", "action", "status"),
+        *("workspace_id", "folder_id", "ip_address", "request_id"),
+    )
     for name in names:
         expected = [event for event in everything if event[name] == saved[name]]
         assert events(tenant, **{name: saved[name]}) == expected
@@ -168,7 +171,9 @@ def test_events_are_narrowed_by_each_filter_and_by_all(tenant: Tenant) -> None:
 @pytest.mark.parametrize(
     ("query", "parameter"),
     [
-        ({"user_id": "ana"}, "user_id"),
+        ({"user_id": "x" * 256}, "user_id"),
+        ({"folder_id": "x"}, "folder_id"),
+        ({"ip_address": "here"}, "ip_address"),
         ({"workspace_id": "x"}, "workspace_id"),
         ({"since": "yesterday"}, "since"),
         ({"since": "2026-01-01T00:00:00"}, "since"),

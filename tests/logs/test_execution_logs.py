@@ -194,7 +194,10 @@ def test_events_that_are_sent_again_are_stored_once_with_the_same_answer(tenant:
     refused(response, 422, "idempotency_key_reused")
 
 
-FILTERS = ("execution_id", "execution_type", "workflow_id", "job_id", "node_id", "log_level", "status")
+FILTERS = (
+    *("execution_id", "execution_type", "workflow_id", "job_id", "jobpackage_id", "node_id", "log_level"),
+    *("status", "error_code", "triggered_by", "recorded_by", "request_id", "log_id"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +208,9 @@ def varied(shared: Tenant) -> tuple[Tenant, list[Json]]:
         "execution_type": ["workflow", "node", "job"],
         "workflow_id": [WORKFLOW, None],
         "job_id": [JOB, None, str(uuid4())],
+        "jobpackage_id": [PACKAGE, None],
+        "error_code": ["E1", None, "E2", "E1"],
+        "triggered_by": [shared.ben.user_id, None, str(uuid4())],
         "node_id": ["a", "b", None],
         "log_level": ["INFO", "ERROR", "DEBUG", "WARNING"],
         "status": ["success", "failed", None, "running", "cancelled"],
@@ -271,7 +277,7 @@ def test_rows_of_one_instant_are_each_found_once(tenant: Tenant) -> None:
     ("query", "parameter"),
     [
         ({"execution_type": "flow"}, "execution_type"),
-        ({"log_level": "info"}, "log_level"),
+        ({"log_level": "notice"}, "log_level"),
         ({"status": "done"}, "status"),
         ({"execution_id": "1"}, "execution_id"),
         ({"workflow_id": "1"}, "workflow_id"),
@@ -279,7 +285,8 @@ def test_rows_of_one_instant_are_each_found_once(tenant: Tenant) -> None:
         ({"node_id": "\0"}, "node_id"),
         ({"since": "yesterday"}, "since"),
         ({"until": "2026-01-01T00:00:00"}, "until"),
-        ({"jobpackage_id": PACKAGE}, "jobpackage_id"),
+        ({"jobpackage_id": "1"}, "jobpackage_id"),
+        ({"log_message": "m"}, "log_message"),
     ],
 )
 def test_a_filter_that_breaks_a_rule_is_refused(

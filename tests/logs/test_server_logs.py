@@ -243,7 +243,7 @@ def visited(tenant: Tenant) -> list[Json]:
 def test_rows_are_narrowed_by_each_filter_and_by_all(tenant: Tenant) -> None:
     everything = visited(tenant)
     one = next(row for row in everything if row["response_status"] == 403)
-    names = ("endpoint", "user_id", "request_id")
+    names = ("log_id", "endpoint", "user_id", "ip_address", "request_id")
     for name in names:
         expected = [row for row in everything if row[name] == one[name]]
         assert read(tenant, **{name: one[name]}) == expected
@@ -276,7 +276,8 @@ def test_a_status_is_a_number_or_a_class(shared: Tenant, status: str, lowest: in
     ("query", "parameter"),
     [
         *(({"status": status}, "status") for status in ("", "4", "6xx", "099", "4XX", "xx", "-1", "200,404")),
-        ({"user_id": "ana"}, "user_id"),
+        ({"user_id": "x" * 256}, "user_id"),
+        ({"ip_address": "1.2.3"}, "ip_address"),
         ({"endpoint": "\0"}, "endpoint"),
         ({"request_id": "x" * 501}, "request_id"),
         ({"since": "yesterday"}, "since"),

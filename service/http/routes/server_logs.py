@@ -10,7 +10,7 @@ from service.http.auth.access import ReadingLogs, ReadingPlatformLogs
 from service.http.parameters import Paged
 from service.http.requests import context_of
 from service.http.responses import page_answer, page_of
-from service.http.schemas.logs import ServerLogQuery
+from service.http.schemas.logs import PlatformServerLogQuery, ServerLogQuery
 from service.usecases import server_logs
 
 router = APIRouter(prefix="/v1", tags=["logs"])
@@ -33,7 +33,7 @@ def list_platform_server_logs(
     request: Request,
     caller: ReadingPlatformLogs,
     paging: Paged,
-    query: Annotated[ServerLogQuery, Query()],
+    query: Annotated[PlatformServerLogQuery, Query()],
 ) -> Response:
     """List all requests, also those of unknown callers, newest first (operator)."""
     filters = server_logs.ServerLogFilter(**query.model_dump())

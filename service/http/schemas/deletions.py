@@ -3,27 +3,29 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, Field, StrictBool
+from pydantic import Field, StrictBool
 
 from service.documents import strict_json
 from service.domain.errors import Fault
 from service.domain.pagination import MAX_NUMBER
 from service.domain.resource_kinds import Kind
 from service.http.schemas.body import Body
-from service.http.schemas.fields import Name, QueryInstant
+from service.http.schemas.fields import Name
+from service.http.schemas.filters import Person, TimeQuery
 
 
-class DeletionQuery(BaseModel):
-    """Filters of deletions; `restorable` means at present, and both `since` and `until` are inclusive."""
+class DeletionQuery(TimeQuery):
+    """Filters of deletions; `restorable` means at present."""
 
     restorable: bool | None = None
     resource_type: Kind | None = None
     resource_id: UUID | None = None
     root_deletion_id: UUID | None = None
+    parent_resource_id: UUID | None = None
+    version_id: UUID | None = None
     cascade_level: Annotated[int, Field(ge=0, le=MAX_NUMBER)] | None = None
-    deleted_by: UUID | None = None
-    since: QueryInstant | None = None
-    until: QueryInstant | None = None
+    deleted_by: Person | None = None
+    restored_by: Person | None = None
 
 
 class ResolutionRequest(Body):

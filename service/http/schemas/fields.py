@@ -45,7 +45,8 @@ def _tag(text: str) -> str:
     return text
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
+    """Return a text that PostgreSQL can store; raises ValueError for one with NUL."""
     if "\0" in text:
         raise ValueError("may not hold NUL (U+0000)")
     return text
@@ -60,7 +61,7 @@ def dated(value: object) -> object:
 
 
 _DATED = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
-QueryText = Annotated[str, Field(max_length=500), AfterValidator(_storable)]
+QueryText = Annotated[str, Field(max_length=500), AfterValidator(storable)]
 QueryInstant = Annotated[
     AwareDatetime, BeforeValidator(dated), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
@@ -68,7 +69,7 @@ QueryInstant = Annotated[
 QueryReason = Annotated[
     str | None,
     Field(max_length=MAX_TEXT),
-    AfterValidator(lambda text: _storable(text) if text and text.strip() else None),
+    AfterValidator(lambda text: storable(text) if text and text.strip() else None),
 ]
 
 

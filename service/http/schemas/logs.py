@@ -9,7 +9,6 @@ from uuid import UUID
 from pydantic import (
     AfterValidator,
     AwareDatetime,
-    BaseModel,
     BeforeValidator,
     Field,
     Strict,
@@ -18,9 +17,12 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from service.audit.data_changes import TableName
 from service.domain.actions import EventOrigin
 from service.http.schemas.body import Body
-from service.http.schemas.fields import Name, QueryInstant, QueryText, ShortName
+from service.http.schemas.fields import Name, QueryText, ShortName
+from service.http.schemas.filters import ActionName, Address, Person, TimeQuery, UserName
+from service.usecases.maintenance.table import SCHEDULED_JOBS
 
 AuditStatus = Literal["success", "failed", "unauthorized"]
 ExecutionType = Literal["workflow", "job", "jobpackage", "node"]
@@ -78,22 +80,29 @@ Percent = Annotated[float, Strict(), Field(ge=0, le=999.99), AfterValidator(_two
 Bucket = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,4}[mhdw]$")]
 
 
-class TimeQuery(BaseModel):
-    """Filter by time; both ends are inclusive."""
+def _job(text: str) -> str:
+    if text.casefold() not in SCHEDULED_JOBS:
+        raise ValueError(f"is one of {', '.join(SCHEDULED_JOBS)}")
+    return text.casefold()
 
-    since: QueryInstant | None = None
-    until: QueryInstant | None = None
+
+JobName = Annotated[str, AfterValidator(_job), WithJsonSchema({"enum": list(SCHEDULED_JOBS)})]
+ResponseStatus = Annotated[str, StringConstraints(pattern=r"^[1-5](xx|[0-9]{2})$")]
 
 
 class AuditQuery(TimeQuery):
     """Filters of a page of the audit log."""
 
+    audit_id: UUID | None = None
     resource_type: QueryText | None = None
     resource_id: QueryText | None = None
-    user_id: UUID | None = None
-    action: QueryText | None = None
+    user_id: Person | None = None
+    username: UserName | None = None
+    action: ActionName | None = None
     status: AuditStatus | None = None
     workspace_id: UUID | None = None
+    folder_id: UUID | None = None
+    ip_address: Address | None = None
     request_id: QueryText | None = None
     origin: EventOrigin | None = None
 
@@ -108,13 +117,19 @@ class AuditStatisticsQuery(AuditQuery):
 class ExecutionQuery(TimeQuery):
     """Filters of a page of the execution logs."""
 
+    log_id: UUID | None = None
     execution_id: UUID | None = None
     execution_type: ExecutionType | None = None
     workflow_id: UUID | None = None
     job_id: UUID | None = None
+    jobpackage_id: UUID | None = None
     node_id: QueryText | None = None
     log_level: LogLevel | None = None
     status: ExecutionStatus | None = None
+    error_code: QueryText | None = None
+    triggered_by: Person | None = None
+    recorded_by: Person | None = None
+    request_id: QueryText | None = None
 
 
 class ExecutionStatisticsQuery(ExecutionQuery):
@@ -130,15 +145,17 @@ class ExecutionStatisticsQuery(ExecutionQuery):
 class ChangeQuery(TimeQuery):
     """Filters of a page of the history of data changes."""
 
-    table_name: QueryText | None = None
+    change_id: UUID | None = None
+    table_name: TableName | None = None
     record_id: UUID | None = None
-    changed_by: UUID | None = None
+    changed_by: Person | None = None
+    request_id: QueryText | None = None
 
 
 class RunQuery(TimeQuery):
     """Filters of a page of job runs."""
 
-    job: QueryText | None = None
+    job: JobName | None = None
     state: Literal["waiting", "running", "succeeded", "failed", "interrupted", "missed"] | None = None
 
 
@@ -181,9 +198,17 @@ class NewExecutionEvent(Body):
 class ServerLogQuery(TimeQuery):
     """Filters of a page of the server log."""
 
-    status: Annotated[str, StringConstraints(pattern=r"^[1-5](xx|[0-9]{2})$")] | None = Field(
+    log_id: UUID | None = None
+    status: ResponseStatus | None = Field(
         default=None, description="a status, such as 404, or a class of them, such as 4xx"
     )
     endpoint: QueryText | None = None
-    user_id: UUID | None = None
+    user_id: Person | None = None
+    ip_address: Address | None = None
     request_id: QueryText | None = None
+
+
+class PlatformServerLogQuery(ServerLogQuery):
+    """Filters of a page of the server log of all subscriptions."""
+
+    subscription_id: UUID | None = None

@@ -10,7 +10,6 @@ from service.http.schemas.body import Body
 from service.http.schemas.fields import (
     Definition,
     Point,
-    QueryInstant,
     QueryText,
     Ref,
     Remark,
@@ -18,16 +17,15 @@ from service.http.schemas.fields import (
     Text,
     Words,
 )
+from service.http.schemas.filters import TimeQuery
 
 
-class VersionQuery(BaseModel):
-    """Filters of a history; `author` is a user's id or name, and both `since` and `until` are inclusive."""
+class VersionQuery(TimeQuery):
+    """Filters of a history; `author` is a user's id or name."""
 
     tag: QueryText | None = None
     published: bool | None = None
     author: QueryText | None = None
-    since: QueryInstant | None = None
-    until: QueryInstant | None = None
 
 
 class DiffQuery(BaseModel):

@@ -7,8 +7,6 @@ CREATE INDEX ix_audit_logs_folder_id
     ON audit_logs (subscription_id, folder_id, created_at, audit_id) WHERE folder_id IS NOT NULL;
 CREATE INDEX ix_audit_logs_ip_address
     ON audit_logs (subscription_id, ip_address, created_at, audit_id) WHERE ip_address IS NOT NULL;
-CREATE INDEX ix_audit_logs_on_behalf_of
-    ON audit_logs (subscription_id, on_behalf_of, created_at, audit_id) WHERE on_behalf_of IS NOT NULL;
 
 CREATE INDEX ix_execution_logs_jobpackage_id
     ON execution_logs (subscription_id, jobpackage_id, created_at, log_id) WHERE jobpackage_id IS NOT NULL;

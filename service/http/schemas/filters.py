@@ -1,0 +1,103 @@
+"""Filters of lists: words of closed sets in any case, people by id or name, addresses."""
+
+from collections.abc import Iterator
+from enum import Enum
+from functools import cache
+from ipaddress import ip_address
+from typing import Annotated, Any, Literal, get_args, get_origin
+from uuid import UUID
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+    field_validator,
+)
+
+from service.http.schemas.fields import QueryInstant, QueryText, storable
+
+# As wide as the column of a name is.
+MAX_NAME = 255
+
+
+class FilterQuery(BaseModel):
+    """The filters of a list. A word of a closed set is taken in any case, a noun also in the other number.
+
+    Any other word is refused with the allowed ones; a set is closed if its type is a Literal or an Enum.
+    """
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _known_word(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, str) and info.field_name is not None:
+            return _words_of(cls, info.field_name).get(value.casefold(), value)
+        return value
+
+
+class TimeQuery(FilterQuery):
+    """Filter by time; both ends are inclusive."""
+
+    since: QueryInstant | None = None
+    until: QueryInstant | None = None
+
+
+@cache
+def _words_of(query: type[FilterQuery], name: str) -> dict[str, str]:
+    """The words of a field's closed set by each form in which they are taken; empty for any other field."""
+    words = list(_closed(query.model_fields[name].annotation))
+    nouns = {_other_number(word): word for word in words} if name in _NOUNS else {}
+    return nouns | {word.casefold(): word for word in words}
+
+
+# The fields whose words are nouns.
+_NOUNS = frozenset({"resource_type", "table_name"})
+
+
+def _closed(annotation: Any) -> Iterator[str]:
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        yield from (str(member.value) for member in annotation)
+    elif get_origin(annotation) is Literal:
+        yield from map(str, get_args(annotation))
+    else:
+        for part in get_args(annotation):
+            yield from _closed(part)
+
+
+def _other_number(noun: str) -> str:
+    """The plural of a singular, and the singular of a plural."""
+    if noun.endswith("ies"):
+        return f"{noun.removesuffix('ies')}y"
+    return noun.removesuffix("s") if noun.endswith("s") else f"{noun}s"
+
+
+def _person(value: object) -> UUID | str:
+    text = storable(str(value))
+    try:
+        return UUID(text)
+    except ValueError:
+        if not text or len(text) > MAX_NAME:
+            raise ValueError(f"is a user's id, or a name of 1 to {MAX_NAME} characters") from None
+        return text
+
+
+# Any name that a posted action may have: actions are no closed set.
+ActionName = Annotated[
+    str,
+    BeforeValidator(lambda text: str(text).upper()),
+    StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{0,49}$"),
+]
+# The id of a user, or a name.
+Person = Annotated[
+    UUID | str, PlainValidator(_person), WithJsonSchema({"type": "string", "maxLength": MAX_NAME})
+]
+Address = Annotated[
+    str,
+    AfterValidator(lambda text: str(ip_address(text))),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": f} for f in ("ipv4", "ipv6")]}),
+]
+UserName = Annotated[QueryText, Field(max_length=MAX_NAME)]

@@ -1,0 +1,50 @@
+"""The users whom a filter names: by an id or by a name, which several users can have had."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any, TypeVar
+from uuid import UUID
+
+from service.domain import ids
+from service.domain.errors import Fault, Invalid
+from sql.database import Transaction
+from sql.log_windows import TimeFilter
+from sql.queries import tenancy
+
+FilterT = TypeVar("FilterT", bound=TimeFilter)
+
+# Each is searched for by itself, in the order of an index.
+MAX_NAMESAKES = 20
+
+
+def ids_of(
+    tx: Transaction, subscription_id: UUID | None, name_or_id: str, parameter: str
+) -> tuple[UUID, ...]:
+    """Return the id of a user, or those of a name: of the live user, or else of all former ones.
+
+    Raises Invalid for a name outside of a subscription, and for one of more than MAX_NAMESAKES former users.
+    """
+    user_id = ids.parse(name_or_id)
+    if user_id is not None:
+        return (user_id,)
+    if subscription_id is None:
+        raise _refusal(parameter, "a name is one of a subscription: give the id of the user")
+    found = tenancy.actors_named(tx, subscription_id, name_or_id)
+    if len(found) > MAX_NAMESAKES:
+        raise _refusal(parameter, f"{len(found)} former users had this name: give the id of one")
+    return tuple(found)
+
+
+def by_ids(
+    tx: Transaction, subscription_id: UUID | None, filters: FilterT, names: Collection[str]
+) -> FilterT:
+    """Put the ids of users into the fields of a filter that `names` lists; raises Invalid like `ids_of`."""
+    given = {name: value for name, value in filters.given().items() if name in names}
+    found: dict[str, Any] = {
+        name: ids_of(tx, subscription_id, str(value), name) for name, value in given.items()
+    }
+    return replace(filters, **found)
+
+
+def _refusal(parameter: str, detail: str) -> Invalid:
+    return Invalid(f"{parameter}: {detail}.", faults=[Fault(detail, parameter=parameter)])
