@@ -74,7 +74,7 @@ def audit_statistics(
 
 
 def _of_any_spelling(filters: AuditFilter) -> AuditFilter:
-    """Let a type also mean the one that Annals writes in lower case and in the singular.
+    """Make a filter of a type that also finds the type as Annals writes it: in lower case, in the singular.
 
     The types of posted events are any text, so the type is also looked for as it was given.
     """
