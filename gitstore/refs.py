@@ -51,7 +51,8 @@ def settle_tags(path: Path, wanted: Mapping[str, str | None]) -> None:
     was left by a crash. Raises ObjectMissing, RepositoryMissing, StoreUnavailable.
     """
     with _opened(path) as repository:
-        for name, target in wanted.items():
+        # Removed first: on a disk that is blind to case, `V1` lies where the removed `v1` was.
+        for name, target in sorted(wanted.items(), key=lambda item: item[1] is not None):
             ref = f"refs/tags/{name}"
             present = _present(path, ref)
             if target is None:

@@ -47,7 +47,7 @@ def name_taken(kind: str, name: object, pointer: str = "/name") -> NameTaken:
 
 def tag_taken(kind: str, tag: str) -> TagTaken:
     """The refusal of a tag that another version of the resource has."""
-    detail = f"the tag {tag} names another version of this {kind}"
+    detail = f"the tag {tag}, or one that differs in case alone, names another version of this {kind}"
     return TagTaken(f"/tag: {detail}.", faults=[Fault(detail, pointer="/tag")])
 
 

@@ -12,6 +12,7 @@ from service.committer.changes import Amend, Create, Written
 from service.committer.refusals import resource_not_found
 from service.domain.errors import Fault, Invalid
 from service.domain.ids import SubscriptionId
+from service.domain.names import comparable
 from service.domain.pagination import Page, Paging, uuid_position
 from service.domain.resource_kinds import PLACE_FIELDS, Kind, Place
 from service.usecases.context import Context
@@ -117,7 +118,8 @@ def page(
             subscription_id,
             kind,
             place.ids(),
-            name=name,
+            # A row from before 0.4.0 may have the name as it was given, another one has its stored form.
+            names=() if name is None else {name, comparable(name)},
             include_deleted=include_deleted,
             before=before,
             limit=paging.limit + 1,

@@ -10,6 +10,29 @@ from sqlmodel import Field, SQLModel
 from sql.models.columns import INSTANT, TEXT
 
 LIVE = text("deleted_at IS NULL")
+# The text that is equal for names that look alike, as `service/domain/names.py` has it.
+_IGNORABLE = (
+    r"'[\u00AD\u034F\u061C\u115F\u1160\u17B4\u17B5\u180B-\u180F\u200B\u200E\u200F\u202A-\u202E\u2060-\u206F"
+    r"\u3164\uFE00-\uFE0D\uFEFF\uFFA0\uFFF0-\uFFF8\U0001BCA0-\U0001BCA3\U0001D173-\U0001D17A"
+    r"\U000E0000-\U000E0FFF]'"
+)
+_BLANKS = r"'[\u00A0\u2000-\u200A\u202F\u205F]'"
+_AROUND = r"[\u0020\u0009-\u000D\u001C-\u001F\u0085\u1680\u2028\u2029\u3000\u2800]+"
+_PLAIN = f"regexp_replace(regexp_replace(name, {_IGNORABLE}, '', 'g'), {_BLANKS}, ' ', 'g')"
+COMPARABLE_NAME = f"regexp_replace(normalize({_PLAIN}, NFC), '^{_AROUND}|{_AROUND}$', '', 'g')"
+# True of names from before 0.4.0 that would be stored in another form today.
+UNUSUAL_NAME = f"name <> {COMPARABLE_NAME}"
+
+
+def unusual_names(table: str, parent: Any) -> Index:
+    """An index of the siblings whose names are not in today's form, which are few.
+
+    Row-level security keeps a function of the name from being looked for in an index, so that it has no such
+    column.
+    """
+    condition = text(f"deleted_at IS NULL AND {UNUSUAL_NAME}")
+    name = f"ix_{table}_unusual_name"
+    return Index(name, parent, postgresql_where=condition)
 
 
 def parent_key(parent: str, column: str, parent_column: str) -> ForeignKeyConstraint:
@@ -56,6 +79,7 @@ class WorkspaceTable(ResourceColumns, table=True):
         UniqueConstraint("workspace_id", "subscription_id"),
         Index(None, "subscription_id", "workspace_id"),
         Index("uq_workspaces_live_name", "subscription_id", "name", unique=True, postgresql_where=LIVE),
+        unusual_names("workspaces", "subscription_id"),
     )
 
     workspace_id: UUID = Field(primary_key=True)
@@ -78,6 +102,7 @@ class FolderTable(ResourceColumns, table=True):
         ),
         Index(None, "workspace_id"),
         Index(None, "parent_folder_id"),
+        unusual_names("folders", text("COALESCE(parent_folder_id, workspace_id)")),
     )
 
     folder_id: UUID = Field(primary_key=True)
@@ -95,6 +120,7 @@ class JobTable(ResourceColumns, table=True):
         Index("uq_jobs_live_name", "folder_id", "name", unique=True, postgresql_where=LIVE),
         Index(None, "workspace_id"),
         Index(None, "folder_id"),
+        unusual_names("jobs", "folder_id"),
     )
 
     job_id: UUID = Field(primary_key=True)
@@ -111,6 +137,7 @@ class WorkflowTable(ResourceColumns, table=True):
         Index("uq_workflows_live_name", "job_id", "name", unique=True, postgresql_where=LIVE),
         Index(None, "workspace_id"),
         Index(None, "job_id"),
+        unusual_names("workflows", "job_id"),
     )
 
     workflow_id: UUID = Field(primary_key=True)
@@ -127,6 +154,7 @@ class JobPackageTable(ResourceColumns, table=True):
         Index("uq_jobpackages_live_name", "folder_id", "name", unique=True, postgresql_where=LIVE),
         Index(None, "workspace_id"),
         Index(None, "folder_id"),
+        unusual_names("jobpackages", "folder_id"),
     )
 
     jobpackage_id: UUID = Field(primary_key=True)
@@ -141,6 +169,7 @@ class ConnectorTable(ResourceColumns, table=True):
         workspace_key(),
         Index(None, "subscription_id", "connector_id"),
         Index("uq_connectors_live_name", "workspace_id", "name", unique=True, postgresql_where=LIVE),
+        unusual_names("connectors", "workspace_id"),
     )
 
     connector_id: UUID = Field(primary_key=True)

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, Column, Computed, Index, String, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from sql.models.columns import INSTANT, JSON, TEXT
@@ -170,6 +170,7 @@ class PublicationTable(SQLModel, table=True):
 class TagTable(SQLModel, table=True):
     """The time during which a tag named a version, and the git object behind its ref.
 
+    Open tags of a resource are unique by `tag_key`, the tag without regard to case, except for older ones.
     `ref_is_settled` is false while the ref in the repository has still to be made or removed.
     """
 
@@ -181,6 +182,13 @@ class TagTable(SQLModel, table=True):
             "resource_id",
             "tag",
             unique=True,
+            postgresql_where=text("untagged_at IS NULL"),
+        ),
+        Index(
+            "ix_tags_open_key",
+            "resource_type",
+            "resource_id",
+            "tag_key",
             postgresql_where=text("untagged_at IS NULL"),
         ),
         Index(
@@ -203,3 +211,7 @@ class TagTable(SQLModel, table=True):
     untagged_by: UUID | None = Field(default=None, foreign_key="actors.user_id")
     untagged_at: datetime | None = Field(default=None, sa_type=INSTANT)
     ref_is_settled: bool
+    tag_key: str = Field(
+        default=None,
+        sa_column=Column(String(100), Computed("lower(tag)", persisted=True), nullable=True),
+    )

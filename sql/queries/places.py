@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import Boolean, ColumnElement, Text, insert, literal_column, select, text, union_all, update
 
 from sql.database import Transaction
+from sql.models.resources import COMPARABLE_NAME, UNUSUAL_NAME
 from sql.queries.resources import TABLE_OF, ResourceRow, columns, identity, parent_column
 
+_comparable_name: ColumnElement[str] = literal_column(COMPARABLE_NAME, Text())
+_IS_UNUSUAL: ColumnElement[bool] = literal_column(UNUSUAL_NAME, Boolean())
 _ABOVE = text(Path(__file__).with_name("folders_above.sql").read_text())
 
 
@@ -24,15 +27,33 @@ def lock_parent(tx: Transaction, subscription_id: UUID, kind: str, resource_id: 
 
 
 def name_owner(
-    tx: Transaction, subscription_id: UUID, kind: str, parent_id: UUID | None, name: str
+    tx: Transaction,
+    subscription_id: UUID,
+    kind: str,
+    parent_id: UUID | None,
+    name: str,
+    alike: str,
+    *,
+    but: UUID | None = None,
 ) -> UUID | None:
-    """The id of the live resource of a kind that has a name under a parent."""
+    """The id of a live resource of a kind under a parent that has a name, or one that looks like it.
+
+    `alike` is the comparable form of the name; the resource `but` is left out. New names are stored in this
+    form; names of older rows that differ from it have an index of their own.
+    """
     table = TABLE_OF[kind]
-    query = select(identity(kind)).where(
-        table.c.subscription_id == subscription_id, table.c.name == name, table.c.deleted_at.is_(None)
+    sibling = select(identity(kind)).where(
+        table.c.subscription_id == subscription_id, table.c.deleted_at.is_(None)
     )
+    if but is not None:
+        sibling = sibling.where(identity(kind) != but)
     if parent_id is not None:
-        query = query.where(parent_column(kind, table) == parent_id)
+        sibling = sibling.where(parent_column(kind, table) == parent_id)
+    query = union_all(
+        sibling.where(table.c.name.in_({name, alike})).limit(1),
+        # Sorted, so that the planner does not expect to find a row soon by reading the table.
+        sibling.where(_IS_UNUSUAL, _comparable_name == alike).order_by(identity(kind)).limit(1),
+    )
     owner: UUID | None = tx.execute(query.limit(1)).scalar_one_or_none()
     return owner
 

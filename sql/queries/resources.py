@@ -285,19 +285,19 @@ def page(
     kind: str,
     place: PlaceIds,
     *,
-    name: str | None,
+    names: Collection[str],
     include_deleted: bool,
     before: UUID | None,
     limit: int,
     at: datetime,
 ) -> list[ResourceRead]:
-    """At most `limit` resources of a kind with ids below `before`, newest first."""
+    """At most `limit` resources with ids below `before`, newest first; with `names`, only those so named."""
     table = TABLE_OF[kind]
     query = _read(subscription_id, kind, at)
     for column, parent_id in place.items():
         query = query.where(table.c[column] == parent_id)
-    if name is not None:
-        query = query.where(table.c.name == name)
+    if names:
+        query = query.where(table.c.name.in_(names))
     if not include_deleted:
         query = query.where(table.c.deleted_at.is_(None))
     if before is not None:

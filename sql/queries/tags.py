@@ -73,15 +73,19 @@ def remove(tx: Transaction, subscription_id: UUID, version_id: UUID, *, by: UUID
 
 
 def owner(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID, tag: str) -> UUID | None:
-    """The id of the version of a resource that has a tag."""
+    """The id of the version of a resource that has a tag, or one that differs from it in case alone.
+
+    Of older tags that differ in case alone, the equal one counts.
+    """
     query = select(_TAGS.c.version_id).where(
         _TAGS.c.subscription_id == subscription_id,
         _TAGS.c.resource_type == kind,
         _TAGS.c.resource_id == resource_id,
-        _TAGS.c.tag == tag,
+        _TAGS.c.tag_key == tag.lower(),
         _TAGS.c.untagged_at.is_(None),
     )
-    version_id: UUID | None = tx.execute(query).scalar_one_or_none()
+    equal_first = query.order_by((_TAGS.c.tag == tag).desc()).limit(1)
+    version_id: UUID | None = tx.execute(equal_first).scalar_one_or_none()
     return version_id
 
 

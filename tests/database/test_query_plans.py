@@ -248,7 +248,7 @@ QUERIES: dict[str, tuple[Query, int]] = {
         50,
     ),
     "the name of a sibling": (
-        lambda tx: places.name_owner(tx, SUBSCRIPTION, "workflow", SUBSCRIPTION, "7"),
+        lambda tx: places.name_owner(tx, SUBSCRIPTION, "workflow", SUBSCRIPTION, "7", "7"),
         1,
     ),
     "what a folder lies in": (lambda tx: places.lies_in(tx, SUBSCRIPTION, FOLDER, UUID(int=1)), 10),

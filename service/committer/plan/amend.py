@@ -40,7 +40,7 @@ def amend(planning: Planning, change: Amend) -> Written:
         if parent is not None and row.name == before.name:
             # The name stays, so a conflict of names is the fault of the field that names the new parent.
             pointer = f"/{field_of(kind, parent)}"
-        tree.check_name(kind, row.parent_id, row.name, pointer)
+        tree.check_name(kind, row.parent_id, row.name, pointer, own_id=row.resource_id)
     step = Step(
         action=Action.UPDATE,
         author=change.author,

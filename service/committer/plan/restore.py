@@ -20,6 +20,7 @@ from service.committer.plan.delete import parent_kind
 from service.committer.plan.ledger import Ledger
 from service.committer.plan.planning import Planning
 from service.committer.step import Entry, Step, by_kind, folder_of, path_of
+from service.domain import names
 from service.domain.actions import Action
 from service.domain.cascades import count
 from service.domain.errors import (
@@ -179,7 +180,12 @@ def _placed(
             folder_id=folder_of(parent, row.resource_id, Kind(row.resource_type)),
         )
     owner = places.name_owner(
-        ledger.tx, ledger.subscription_id, placed.resource_type, placed.parent_id, placed.name
+        ledger.tx,
+        ledger.subscription_id,
+        placed.resource_type,
+        placed.parent_id,
+        placed.name,
+        names.comparable(placed.name),
     )
     if owner is not None:
         detail = f"a live {placed.resource_type} named {placed.name!r} is there"

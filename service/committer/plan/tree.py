@@ -5,7 +5,7 @@ from uuid import UUID
 from service.committer.plan.ledger import Ledger
 from service.committer.refusals import name_taken
 from service.committer.step import Entry
-from service.domain import legal_holds
+from service.domain import legal_holds, names
 from service.domain.errors import Fault, FolderCycle, ParentNotFound, ResourceDeleted
 from service.domain.resource_kinds import PARENT_FIELDS, Kind, Place
 from sql.queries import places
@@ -53,16 +53,28 @@ class Tree:
             fault = _fault("parent_folder_id", detail)
             raise FolderCycle(f"{fault.pointer}: {detail}.", faults=[fault])
 
-    def check_name(self, kind: Kind, parent_id: UUID | None, name: str, pointer: str = "/name") -> None:
-        """Raise NameTaken if a live sibling has the name; `pointer` is the JSON pointer of the field."""
+    def check_name(
+        self,
+        kind: Kind,
+        parent_id: UUID | None,
+        name: str,
+        pointer: str = "/name",
+        *,
+        own_id: UUID | None = None,
+    ) -> None:
+        """Raise NameTaken if a live sibling has the name, or one that looks like it.
+
+        `pointer` is the JSON pointer of the field; `own_id` is the resource that may have such a name itself.
+        """
         tx, subscription_id = self._ledger.tx, self._ledger.subscription_id
-        is_new = (kind, parent_id, name) in self._ledger.new_names
-        if is_new or places.name_owner(tx, subscription_id, kind, parent_id, name) is not None:
+        alike = names.comparable(name)
+        owner = places.name_owner(tx, subscription_id, kind, parent_id, name, alike, but=own_id)
+        if owner is not None or (kind, parent_id, alike) in self._ledger.new_names:
             raise name_taken(kind, name, pointer)
 
     def add(self, row: ResourceRow) -> None:
         """Add a new resource."""
-        self._ledger.new_names.add((row.resource_type, row.parent_id, row.name))
+        self._ledger.new_names.add((row.resource_type, row.parent_id, names.comparable(row.name)))
         self._ledger.writes.rows.resources.append(row)
 
     def move(self, before: ResourceRow, entry: Entry) -> None:

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from pydantic import (
 )
 
 from gitstore.snapshots import canonical_definition
+from service.domain import names
 from service.domain.version_refs import RESERVED, is_commit
 
 MAX_TEXT = 10_000
@@ -35,10 +37,21 @@ def _one_line(text: str) -> str:
     return text
 
 
+def _name(length: int) -> Callable[[str], str]:
+    def named(text: str) -> str:
+        name = names.stored(text)
+        if len(name) > length:
+            # Some characters are longer in their composed form.
+            raise ValueError(f"has at most {length} characters")
+        return name
+
+    return named
+
+
 def _tag(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", text):
         raise ValueError("begins with a letter or digit and holds up to 100 letters, digits, dots, _ and -")
-    if text.isdigit() or is_commit(text) or text in RESERVED:
+    if text.isdigit() or is_commit(text) or text.lower() in RESERVED:
         raise ValueError("would be read as a version number, a commit or a reserved word")
     if ".." in text or text.endswith((".", ".lock")):
         raise ValueError("is no valid git tag")
@@ -113,8 +126,11 @@ Ref = Annotated[
 Point = Annotated[
     datetime | str, PlainValidator(_point), WithJsonSchema({"type": "string", "maxLength": MAX_REF})
 ]
-Name = Annotated[str, Field(max_length=500), AfterValidator(_one_line)]
-ShortName = Annotated[str, Field(max_length=255), AfterValidator(_one_line)]
+Name = Annotated[str, Field(max_length=500), AfterValidator(_name(500))]
+ShortName = Annotated[str, Field(max_length=255), AfterValidator(_name(255))]
+# A line that a platform reports: kept as it is.
+Line = Annotated[str, Field(max_length=500), AfterValidator(_one_line)]
+ShortLine = Annotated[str, Field(max_length=255), AfterValidator(_one_line)]
 Tag = Annotated[str, AfterValidator(_tag)]
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Words = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_not_blank)]

@@ -20,7 +20,7 @@ from pydantic import (
 from service.audit.data_changes import TableName
 from service.domain.actions import EventOrigin
 from service.http.schemas.body import Body
-from service.http.schemas.fields import Name, QueryText, ShortName
+from service.http.schemas.fields import Line, QueryText, ShortLine
 from service.http.schemas.filters import ActionName, Address, Person, TimeQuery, UserName
 from service.usecases.maintenance.table import SCHEDULED_JOBS
 
@@ -70,7 +70,7 @@ Instant = Annotated[
 JsonObject = dict[str, Any]
 Operation = Annotated[JsonObject, AfterValidator(_operation)]
 Action = Annotated[str, StringConstraints(max_length=50, pattern=r"^[A-Z][A-Z0-9_]*$")]
-TypeName = Annotated[ShortName, Field(max_length=100)]
+TypeName = Annotated[ShortLine, Field(max_length=100)]
 # The ranges of the columns: INTEGER, BIGINT, NUMERIC(10,2) and NUMERIC(5,2).
 Milliseconds = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
 RowCount = Annotated[StrictInt, Field(ge=0, le=2**63 - 1)]
@@ -162,8 +162,8 @@ class RunQuery(TimeQuery):
 class NewAuditEvent(Body):
     action: Action
     resource_type: TypeName
-    resource_id: ShortName | None = None
-    resource_name: Name | None = None
+    resource_id: ShortLine | None = None
+    resource_name: Line | None = None
     old_values: JsonObject | None = None
     new_values: JsonObject | None = None
     changes: list[Operation] | None = None
@@ -171,7 +171,7 @@ class NewAuditEvent(Body):
     folder_id: UUID | None = None
     status: AuditStatus = "success"
     error_message: str | None = None
-    on_behalf_of: ShortName | None = None
+    on_behalf_of: ShortLine | None = None
 
 
 class NewExecutionEvent(Body):
@@ -180,7 +180,7 @@ class NewExecutionEvent(Body):
     workflow_id: UUID | None = None
     job_id: UUID | None = None
     jobpackage_id: UUID | None = None
-    node_id: ShortName | None = None
+    node_id: ShortLine | None = None
     log_level: LogLevel
     log_message: str
     log_details: JsonObject | None = Field(default_factory=dict)
@@ -189,7 +189,7 @@ class NewExecutionEvent(Body):
     memory_used_mb: Megabytes | None = None
     cpu_percent: Percent | None = None
     status: ExecutionStatus | None = None
-    error_code: Annotated[ShortName, Field(max_length=100)] | None = None
+    error_code: Annotated[ShortLine, Field(max_length=100)] | None = None
     error_details: JsonObject | None = None
     triggered_by: UUID | None = None
     created_at: Instant | None = None

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator
 
+from service.domain import names
 from service.domain.callers import UserKind
 from service.http.schemas.body import Body
 
@@ -17,6 +18,7 @@ def _username(text: str) -> str:
         raise ValueError(
             "begins and ends with a letter or digit, and holds letters, digits, and _.@+- and blanks"
         )
+    names.check(composed)
     return composed
 
 

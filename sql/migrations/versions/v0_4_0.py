@@ -13,6 +13,7 @@ SUBJECTS: tuple[str, ...] = (
     "log_filters",
     "origins",
     "cors",
+    "names",
 )
 
 
