@@ -11,6 +11,7 @@ from gitstore.identity import Identity
 # Lines that git would read as the end of the message (`---`, and the scissors line of `git commit -v` with
 # any comment character), and those that a search for `^Annals-` would find. A space in front defuses them.
 _DEFUSED = re.compile(r"^(?=---(?:\s|$)|.*-{24} >8 -{24}|annals-)", re.IGNORECASE | re.MULTILINE)
+_TIMESTAMP = "%Y-%m-%dT%H:%M:%S.%fZ"
 _TRAILER = re.compile(r"([A-Za-z0-9-]+): (.*)")
 
 
@@ -99,6 +100,21 @@ def parse(message: str) -> list[tuple[str, str]]:
     return [(match[1], match[2]) for match in map(_TRAILER.fullmatch, block.split("\n")) if match]
 
 
+def time_of(message: str) -> datetime | None:
+    """Read the time of a message that `compose` made; None if it has none."""
+    # Not `parse`: a message can name thousands of versions, and this is read before each batch.
+    value = message.rpartition("\nAnnals-Time: ")[2].partition("\n")[0]
+    try:
+        return read_timestamp(value)
+    except ValueError:
+        return None
+
+
+def read_timestamp(value: str) -> datetime:
+    """Read an instant as messages have it; raises ValueError for any other value."""
+    return datetime.strptime(value, _TIMESTAMP).replace(tzinfo=UTC)
+
+
 def decode_description(value: str) -> str:
     """Decode a description that `compose` encoded; raises ValueError for any other value."""
     if not value.startswith('"'):
@@ -127,4 +143,4 @@ def _clean(text: str) -> str:
 
 
 def _timestamp(time: datetime) -> str:
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return time.astimezone(UTC).strftime(_TIMESTAMP)

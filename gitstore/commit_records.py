@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -96,7 +96,7 @@ def glean(message: str) -> Gleaned:
     restored = _readable(_restored, found.get(RESTORE), faults)
     actors = _readable(_actor, found.get(ACTOR), faults)
     request_ids = _readable(commit_messages.decode_description, found.get(REQUEST), faults)
-    times = _readable(_time, found.get(TIME), faults)
+    times = _readable(commit_messages.read_timestamp, found.get(TIME), faults)
     descriptions = _readable(commit_messages.decode_description, found.get(DESCRIPTION), faults)
     subject = _SUBJECT.match(message)
     return Gleaned(
@@ -139,15 +139,11 @@ def _actor(value: str) -> Identity:
     return Identity(str(UUID(match[1])), commit_messages.decode_description(match[2]))
 
 
-def _time(value: str) -> datetime:
-    return datetime.strptime(value, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
-
-
 def _deletion(value: str) -> DeletionLine:
     match = _DELETION_LINE.fullmatch(value)
     if match is None:
         raise ValueError(f"{value!r} is no deletion")
-    until = None if match[2] is None else _time(match[2])
+    until = None if match[2] is None else commit_messages.read_timestamp(match[2])
     return DeletionLine(
         match[1], until, None if match[3] is None else commit_messages.decode_description(match[3])
     )

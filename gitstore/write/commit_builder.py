@@ -9,6 +9,7 @@ from pathlib import Path
 import pygit2
 from pygit2.enums import FileMode, ObjectType
 
+from gitstore import commit_messages
 from gitstore.errors import ObjectMissing, translated
 from gitstore.identity import Branch, Identity
 from gitstore.objects import find_commit, read_blob
@@ -56,6 +57,7 @@ class _Tip:
 
     head: pygit2.Oid | None = None
     tree: pygit2.Oid | None = None
+    time: datetime | None = None
 
 
 class CommitBuilder:
@@ -87,6 +89,11 @@ class CommitBuilder:
         self.discard()
         self._forget_replaced_packs()
         self._tips = {"main": self._tip(head), "published": self._tip(published)}
+
+    @property
+    def head_time(self) -> datetime | None:
+        """Time of the last commit of `main`, to the microsecond; None if there is none."""
+        return self._tips["main"].time
 
     def commit(
         self,
@@ -223,7 +230,9 @@ class CommitBuilder:
         if head is None:
             return _Tip()
         commit = find_commit(self._repository, head)
-        return _Tip(commit.id, commit.tree_id)
+        return _Tip(
+            commit.id, commit.tree_id, commit_messages.time_of(commit.raw_message.decode("utf-8", "replace"))
+        )
 
     def _rooted(self, root: pygit2.Oid | None, changes: _Changes) -> pygit2.Oid:
         subtrees = {}

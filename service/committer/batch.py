@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -44,6 +45,8 @@ _LOST = (
 # Time limit for finding out if a batch is stored after the answer to its COMMIT was lost.
 DOUBT_SECONDS = 8
 DOUBT_PAUSE_SECONDS = 0.5
+# A clock that was ahead by more was wrong: times would stand still for too long.
+LARGEST_SET_BACK = timedelta(days=1)
 
 
 class _InDoubt(Exception):
@@ -131,9 +134,8 @@ class BatchWriter:
                 repository = opening.repository()
                 tips = repository.tips
                 passing("repository-locked")
-                # Read under the lock, so that the times are in the order of the commits.
-                at = self._clock()
                 self._builder.begin(tips.head, published=tips.published)
+                now = self._clock()
                 self._began_on = tips
                 planner = Planner(
                     tx,
@@ -142,7 +144,8 @@ class BatchWriter:
                     builder=self._builder,
                     repository=repository,
                     bounds=bounds,
-                    at=at,
+                    at=_in_order(now, self._builder.head_time),
+                    now=now,
                     git_url=self._git_url,
                 )
                 for change in changes:
@@ -184,6 +187,15 @@ class BatchWriter:
                 time.sleep(DOUBT_PAUSE_SECONDS)
         rolled_back = sql_errors.DatabaseUnavailable("the answer to COMMIT was lost")
         return [o if there or isinstance(o, Exception) else rolled_back for o in doubt.outcomes]
+
+
+def _in_order(now: datetime, last: datetime | None) -> datetime:
+    """Time of new commits: that of the clock, or of the last commit where the clock is behind it.
+
+    The state at an instant is that of the last commit until then, so that the times of commits have to be in
+    their order. But the clocks of hosts differ, and clocks are set back.
+    """
+    return last if last is not None and now < last <= now + LARGEST_SET_BACK else now
 
 
 def _refusal(change: Change, error: Exception) -> Exception:

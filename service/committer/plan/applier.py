@@ -34,7 +34,7 @@ class Applier:
         self._ledger = ledger
         self._quotas = quotas
         self._writes = ledger.writes
-        self._at = ledger.at
+        self._at, self._now = ledger.at, ledger.now
         self._commits = Commits(ledger, builder=builder, git_url=git_url)
 
     def create(self, row: ResourceRow, author: Member, definition: bytes) -> Written:
@@ -287,7 +287,7 @@ class Applier:
                 replace(entry.current, checked_out_by=None, checked_out_at=None, checked_in_at=self._at),
             )
             return
-        lease = running(entry.check_out, self._at)
+        lease = running(entry.check_out, self._now)
         if lease is not None and lease.version_id != entry.current.version_id:
             first, _ = rows.moved.get(lease.check_out_id, (lease, None))
             rows.moved[lease.check_out_id] = (first, entry.current.version_id)

@@ -51,7 +51,7 @@ def check_in(planning: Planning, change: CheckInMany) -> WrittenMany:
             row=entry.row.touched(ledger.at, entry.row.description),
             definition=item.definition,
             comment=change.comment,
-            ends=running(entry.check_out, ledger.at),
+            ends=running(entry.check_out, ledger.now),
         )
         for item, entry in zip(change.items, entries, strict=True)
     ]
@@ -114,7 +114,7 @@ def roll_back(planning: Planning, change: RollBackMany) -> WrittenMany | Foresee
     pairs: list[tuple[Entry, VersionRow]] = []
     skipped: list[Skipped] = []
     for kind, ids in found.items():
-        versions_then = versions.as_of(tx, subscription_id, kind, ids, number=number, at=ledger.at)
+        versions_then = versions.as_of(tx, subscription_id, kind, ids, number=number, at=ledger.now)
         were_deleted = as_of.deleted(tx, subscription_id, ids, number=number)
         for resource_id in ids:
             entry, then = ledger.get(Kind(kind), resource_id), versions_then.get(resource_id)
@@ -185,7 +185,7 @@ def _record_nothing(planning: Planning, change: RollBackMany) -> None:
 
 
 def _is_anothers(ledger: Ledger, entry: Entry, change: CheckInMany | RollBackMany) -> bool:
-    lease = running(entry.check_out, ledger.at)
+    lease = running(entry.check_out, ledger.now)
     return lease is not None and lease.checked_out_by != change.author.user_id
 
 

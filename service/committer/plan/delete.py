@@ -88,12 +88,12 @@ def delete(planning: Planning, change: Delete) -> Deleted:
     ledger.flush()
     entry = ledger.live(change.kind, change.resource_id)
     cascaded = _cascaded(entry, [each for each in _below(ledger, change) if each.row.deleted_at is None])
-    leased = [each.entry for each in cascaded if running(each.entry.check_out, ledger.at) is not None]
+    leased = [each.entry for each in cascaded if running(each.entry.check_out, ledger.now) is not None]
     anothers = [each for each in leased if not _is_of(each, change)]
     if anothers and not change.force:
         raise _refusal(entry, anothers)
     check_match(change.kind, entry.current, change.if_match)
-    until, reason = ledger.at + change.restorable_for, _reason(change)
+    until, reason = ledger.now + change.restorable_for, _reason(change)
     deletion_id = mint()
     published = _published(ledger, cascaded)
     line = DeletionLine(str(deletion_id), until, reason)
@@ -131,7 +131,7 @@ def purge(planning: Planning, change: Purge) -> Deleted:
     cascaded = _cascaded(entry, _below(ledger, change))
     if change.once_expired:
         _check_expired(ledger, cascaded)
-    legal_holds.check(ledger.tx, ledger.subscription_id, [each.entry.row for each in cascaded], ledger.at)
+    legal_holds.check(ledger.tx, ledger.subscription_id, [each.entry.row for each in cascaded], ledger.now)
     reason = _reason(change)
     deletion_id = mint()
     line = DeletionLine(str(deletion_id), None, reason)
@@ -147,7 +147,7 @@ def purge(planning: Planning, change: Purge) -> Deleted:
 
 def _check_expired(ledger: Ledger, cascaded: Sequence[_DeletedEntry]) -> None:
     ids = [each.entry.row.resource_id for each in cascaded]
-    until = expire_deletions.restorable_until(ledger.tx, ledger.subscription_id, ids, ledger.at)
+    until = expire_deletions.restorable_until(ledger.tx, ledger.subscription_id, ids, ledger.now)
     if until is not None:
         raise StillRestorable(f"Some of it can be restored until {until:%Y-%m-%dT%H:%M:%SZ}.")
 
@@ -217,7 +217,7 @@ def _published(ledger: Ledger, cascaded: Sequence[_DeletedEntry]) -> list[Versio
         version
         for kind, resource_ids in by_kind(each.entry.row for each in cascaded).items()
         for version in versions.published_of(
-            ledger.tx, ledger.subscription_id, kind, resource_ids, at=ledger.at
+            ledger.tx, ledger.subscription_id, kind, resource_ids, at=ledger.now
         )
     ]
 

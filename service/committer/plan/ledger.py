@@ -26,11 +26,12 @@ class Ledger:
     """
 
     def __init__(
-        self, tx: Transaction, subscription_id: SubscriptionId, *, at: datetime, writes: Writes
+        self, tx: Transaction, subscription_id: SubscriptionId, *, at: datetime, now: datetime, writes: Writes
     ) -> None:
         self.tx = tx
         self.subscription_id = subscription_id
-        self.at = at
+        # The time of the batch's commits, which may be ahead of the clock, and the time of the clock.
+        self.at, self.now = at, now
         self.writes = writes
         # Kind, parent and name of each resource made since the last flush.
         self.new_names: set[tuple[str, UUID | None, str]] = set()
@@ -44,7 +45,7 @@ class Ledger:
             for kind, all_ids in wanted.items()
             if (ids := [each for each in all_ids if (kind, each) not in self._entries])
         }
-        found = Resources(self.subscription_id, missing, at=self.at)
+        found = Resources(self.subscription_id, missing, at=self.now)
         with pipelined(self.tx):
             found.send(self.tx)
         self.add(found.found())
@@ -53,7 +54,7 @@ class Ledger:
         """Add resources whose rows are locked."""
         for each in locked:
             current = each.current
-            if current.checked_out_by is not None and running(each.check_out, self.at) is None:
+            if current.checked_out_by is not None and running(each.check_out, self.now) is None:
                 # The lease expired while the batch waited for its turn.
                 current = replace(current, checked_out_by=None, checked_out_at=None)
             kind, resource_id = each.row.resource_type, each.row.resource_id
@@ -80,7 +81,7 @@ class Ledger:
     def writable(self, kind: Kind, resource_id: UUID, author: Member) -> Entry:
         """A resource whose content the author may change; raises the errors of `live`, and CheckedOut."""
         entry = self.live(kind, resource_id)
-        lease = running(entry.check_out, self.at)
+        lease = running(entry.check_out, self.now)
         if lease is not None and lease.checked_out_by != author.user_id:
             raise checked_out(kind, lease)
         return entry
@@ -89,7 +90,7 @@ class Ledger:
         """The version of a resource that `ref` names; raises VersionNotFound, AmbiguousRef."""
         self.flush_if_dirty([entry])
         kind, resource_id = entry.row.resource_type, entry.row.resource_id
-        found = version_refs.resolve(self.tx, self.subscription_id, kind, resource_id, ref, self.at)
+        found = version_refs.resolve(self.tx, self.subscription_id, kind, resource_id, ref, self.now)
         if found is None:
             raise version_not_found(kind, ref)
         return found

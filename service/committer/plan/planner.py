@@ -71,13 +71,14 @@ class Planner:
         repository: RepositoryState,
         bounds: ChangeBounds,
         at: datetime,
+        now: datetime,
         git_url: str,
     ) -> None:
         self._tx = tx
         self._subscription_id = subscription_id
-        self._at = at
-        self.writes = Writes(tx, subscription_id, repository, at=at)
-        ledger = Ledger(tx, subscription_id, at=at, writes=self.writes)
+        self._now = now
+        self.writes = Writes(tx, subscription_id, repository, at=at, now=now)
+        ledger = Ledger(tx, subscription_id, at=at, now=now, writes=self.writes)
         ledger.add(locked)
         quotas = Quotas(ledger, bounds, repository, builder)
         applier = Applier(ledger, quotas, builder=builder, git_url=git_url)
@@ -105,7 +106,7 @@ class Planner:
             first, result = self._done[attempt.attempt_id]
             idempotency.check_body(attempt, first.fingerprint)
             return result
-        stored = idempotency.recall(self._tx, self._subscription_id, attempt, self._at)
+        stored = idempotency.recall(self._tx, self._subscription_id, attempt, self._now)
         return None if stored is None else _RESULT.validate_json(stored)
 
     def _plan(self, change: Change) -> Result:

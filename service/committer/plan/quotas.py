@@ -18,7 +18,7 @@ class Quotas:
         self._bounds = bounds
         self._builder = builder
         self._bytes = repository.bytes
-        _, self._versions = of_day(repository.versions_day, repository.versions_of_day, ledger.at.date())
+        _, self._versions = of_day(repository.versions_day, repository.versions_of_day, ledger.now.date())
 
     def admit(self, *, versions: int, size: int, resources: int = 0) -> None:
         """Count a change that makes versions or live resources; `size` is that of its snapshots, in bytes.

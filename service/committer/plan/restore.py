@@ -89,7 +89,7 @@ def restore(planning: Planning, change: Restore) -> Restored | ForeseenRestore:
 def _check_time(ledger: Ledger, named: DeletionRow) -> None:
     if not named.is_soft_delete or named.purged_at is not None:
         raise NotRestorable(f"The {named.resource_type} was deleted for good.")
-    if named.restore_expiry_at is not None and named.restore_expiry_at <= ledger.at:
+    if named.restore_expiry_at is not None and named.restore_expiry_at <= ledger.now:
         raise NotRestorable(
             f"The {named.resource_type} could be restored until {named.restore_expiry_at:%Y-%m-%dT%H:%M:%SZ}."
         )
@@ -300,7 +300,7 @@ def _published(ledger: Ledger, rows: Sequence[DeletionRow]) -> list[VersionRow]:
     return [
         version
         for kind, ids in wanted.items()
-        for version in versions.by_ids(ledger.tx, ledger.subscription_id, kind, ids, at=ledger.at)
+        for version in versions.by_ids(ledger.tx, ledger.subscription_id, kind, ids, at=ledger.now)
     ]
 
 

@@ -73,7 +73,7 @@ def check_in(planning: Planning, change: CheckIn) -> Written:
     """
     ledger = planning.ledger
     entry = ledger.live(change.kind, change.resource_id)
-    lease = running(entry.check_out, ledger.at)
+    lease = running(entry.check_out, ledger.now)
     if lease is None:
         raise NotCheckedOut("There is no check-out to end: check out first, or save a version.")
     if lease.checked_out_by != change.author.user_id:

@@ -83,7 +83,7 @@ class Tree:
         A legal hold that covers it at the old place or the new one still covers it after later moves.
         """
         ledger, row = self._ledger, entry.row
-        with legal_holds.following(ledger.tx, ledger.subscription_id, before, row, ledger.at):
+        with legal_holds.following(ledger.tx, ledger.subscription_id, before, row, ledger.now):
             ledger.writes.rows.placed = row
             # Flushed at once: the next change asks the database about names and places.
             ledger.flush()

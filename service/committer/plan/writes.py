@@ -84,18 +84,24 @@ class Writes:
     """Collects the rows of a batch and flushes them; `witness` is stored exactly if all of them are."""
 
     def __init__(
-        self, tx: Transaction, subscription_id: SubscriptionId, repository: RepositoryState, *, at: datetime
+        self,
+        tx: Transaction,
+        subscription_id: SubscriptionId,
+        repository: RepositoryState,
+        *,
+        at: datetime,
+        now: datetime,
     ) -> None:
         self.rows = Rows()
         self.tips = repository.tips
         self.witness: AuditRow | None = None
         self._tx = tx
         self._subscription_id = subscription_id
-        self._at = at
+        self._at, self._now = at, now
         self._flushed_tips = self.tips
         # The live resources in the database, without rows that are not flushed; None if nobody counted them.
         self.live = repository.live
-        self._day, _ = quotas.of_day(repository.versions_day, repository.versions_of_day, at.date())
+        self._day, _ = quotas.of_day(repository.versions_day, repository.versions_of_day, now.date())
 
     def flush(self, *, meanwhile: Callable[[], int] = lambda: 0) -> None:
         """Write the rows collected since the last flush, and the tips of the branches; the caller commits.
@@ -140,7 +146,7 @@ class Writes:
         comments.insert_rows(tx, subscription_id, rows.comments)
         audit_logs.insert_rows(tx, rows.audit)
         for attempt, result in rows.kept:
-            idempotency.keep(tx, subscription_id, attempt, result, at)
+            idempotency.keep(tx, subscription_id, attempt, result, self._now)
         data_changes.insert_rows(tx, [row for make in rows.changes for row in make()])
 
     def _send_deletions(self, rows: Rows) -> None:
