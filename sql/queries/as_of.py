@@ -88,7 +88,7 @@ def commits(tx: Transaction, subscription_id: UUID, prefix: str) -> list[CommitR
 
 
 def last_commit(tx: Transaction, subscription_id: UUID, until: datetime) -> CommitRow | None:
-    """The head of `main` at an instant: its last commit until then, as the committer keeps their times in order."""
+    """The head of `main` at an instant: its last commit until then, since times are in their order."""
     parts = [
         _commit(subscription_id, commit, number, at)
         .where(at <= until)
