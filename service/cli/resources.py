@@ -23,6 +23,9 @@ resource = typer.Typer()
 @resource.command("check-out")
 def check_out(
     which: Which,
+    from_ref: Annotated[
+        str | None, typer.Option("--from", metavar="REF", help="Another version than the current one.")
+    ] = None,
     reason: Annotated[str | None, typer.Option(help="What for; others see it.")] = None,
     ttl: Annotated[int | None, typer.Option(min=1, metavar="SECONDS", help="For how long.")] = None,
     to: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the definition goes.")] = None,
@@ -34,14 +37,14 @@ def check_out(
     key: Key = None,
 ) -> None:
     """Check out a resource and print its definition."""
-    if cancel and (reason is not None or ttl is not None or to is not None or overwrite):
+    if cancel and (overwrite or any(each is not None for each in (from_ref, reason, ttl, to))):
         fail("--cancel goes with --force alone", Exit.USAGE)
     if force and not cancel:
         fail("--force goes with --cancel", Exit.USAGE)
     file = None if to is None or str(to) == "-" else to
     if file is not None:
         _check_target(file, overwrite)
-    asked = {"reason": reason, "ttl_seconds": ttl}
+    asked = {"from": from_ref, "reason": reason, "ttl_seconds": ttl}
     with opened(url, key, which) as found:
         if cancel:
             found.client.delete(found.at("check-out"), {"force": "true"} if force else None)

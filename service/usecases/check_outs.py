@@ -30,7 +30,7 @@ from service.domain.resource_kinds import Kind
 from service.usecases.context import Context
 from service.usecases.documents import definition_of
 from service.usecases.retries import run_once
-from service.usecases.versions import Saved, lock_live_resource, saved
+from service.usecases.versions import Saved, find, lock_live_resource, saved
 from sql.database import Transaction
 from sql.pipelines import Later, pipelined
 from sql.queries import batch_opening, check_outs, tenancy, versions
@@ -38,6 +38,7 @@ from sql.queries.batch_opening import LockedResource
 from sql.queries.check_outs import CheckOutRow
 from sql.queries.resources import ResourceRow
 from sql.queries.tenancy import LockedUser
+from sql.queries.versions import VersionRow
 
 DEFAULT_LEASE = timedelta(hours=8)
 MAX_LEASE = timedelta(days=7)
@@ -86,10 +87,14 @@ class CheckedInMany:
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """A check-out and the git blob of its content, stored to answer a retry."""
+    """A check-out and the git blob of its content, stored to answer a retry.
+
+    `current_commit` is None if an older release stored it: then the check-out is of the current version.
+    """
 
     check_out: CheckOut
     git_blob_id: str
+    current_commit: str | None = None
 
 
 _TAKEN = TypeAdapter(_Taken)
@@ -103,20 +108,30 @@ class CheckedOutDocument:
     data: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenCheckOut(CheckedOutDocument):
+    """A check-out as its call returns it, with the commit of the current version, which `If-Match` names."""
+
+    current_commit: str
+
+
 def check_out(
     context: Context,
     author: Member,
     kind: Kind,
     resource_id: UUID,
     *,
+    from_ref: str | int | None = None,
     reason: str | None,
     lease: timedelta | None,
     if_match: Match | None = None,
     once: Attempt | None = None,
-) -> CheckedOutDocument:
+) -> TakenCheckOut:
     """Take the lease on a resource, or renew the caller's own lease.
 
-    Raises ResourceNotFound, ResourceDeleted, StaleVersion, or CheckedOut while another user's lease runs;
+    A new lease starts from the version that `from_ref` names, by default the current one. A renewed lease
+    moves to the version that `from_ref` names, by default it stays at its own. Raises ResourceNotFound,
+    ResourceDeleted, VersionNotFound, AmbiguousRef, StaleVersion; CheckedOut while another user's lease runs;
     Unauthenticated or Forbidden if the user was deleted or lost its right to write meanwhile.
     """
     subscription_id = author.subscription_id
@@ -135,15 +150,22 @@ def check_out(
             raise Unauthenticated("The user of this API key was deleted.")
         Role(present[0].role).needs(Right.WRITE)
         locked = _live(found.found(), kind, resource_id)
-        resource, version, held = locked.row, locked.current, locked.check_out
+        resource, current, held = locked.row, locked.current, locked.check_out
         at = context.clock()
         still = running(held, at)
+        # A missing version is refused before a conflict: 404 before 423 and 412.
+        version = _start(tx, subscription_id, locked, from_ref, still, at)
         if still is not None and still.checked_out_by != author.user_id:
             raise checked_out(kind, still)
-        check_match(kind, version, if_match)
+        check_match(kind, current, if_match)
         expires_at = at + (lease or DEFAULT_LEASE)
         if still is not None:
-            row = replace(still, expires_at=expires_at, reason=still.reason if reason is None else reason)
+            row = replace(
+                still,
+                version_id=version.version_id,
+                expires_at=expires_at,
+                reason=still.reason if reason is None else reason,
+            )
         else:
             row = CheckOutRow(
                 check_out_id=mint(),
@@ -160,6 +182,8 @@ def check_out(
         with pipelined(tx):
             if still is not None:
                 check_outs.renew(tx, subscription_id, still, expires_at=expires_at, reason=row.reason)
+                if still.version_id != version.version_id:
+                    check_outs.move(tx, subscription_id, still, version.version_id)
             else:
                 if held is not None:
                     check_outs.release(tx, subscription_id, held, at=held.expires_at, by=None, kind="expired")
@@ -176,12 +200,31 @@ def check_out(
             expires_at=row.expires_at,
             reason=row.reason,
         )
-        return _Taken(shown, version.git_blob_id)
+        return _Taken(shown, version.git_blob_id, current.git_commit_hash)
 
     taken = run_once(context, subscription_id, once, _TAKEN, work, first=send)
-    return CheckedOutDocument(
-        check_out=taken.check_out, data=definition_of(context, subscription_id, taken.git_blob_id)
+    return TakenCheckOut(
+        check_out=taken.check_out,
+        data=definition_of(context, subscription_id, taken.git_blob_id),
+        current_commit=taken.current_commit or taken.check_out.commit,
     )
+
+
+def _start(
+    tx: Transaction,
+    subscription_id: SubscriptionId,
+    locked: LockedResource,
+    from_ref: str | int | None,
+    still: CheckOutRow | None,
+    at: datetime,
+) -> VersionRow:
+    """Find the version that a lease starts from; raises VersionNotFound, AmbiguousRef."""
+    kind, resource_id = Kind(locked.row.resource_type), locked.row.resource_id
+    if from_ref is not None:
+        return find(tx, subscription_id, kind, resource_id, from_ref, at)
+    if still is None or still.version_id == locked.current.version_id:
+        return locked.current
+    return versions.by_ids(tx, subscription_id, kind, [still.version_id], at=at)[0]
 
 
 async def check_in_many(context: Context, change: CheckInMany, *, demands_if_match: bool) -> CheckedInMany:

@@ -161,7 +161,7 @@ def find(
     subscription_id: SubscriptionId,
     kind: Kind,
     resource_id: UUID,
-    ref: str,
+    ref: str | int,
     at: datetime,
 ) -> VersionRow:
     """Find the version of an existing resource that `ref` names; raises VersionNotFound, AmbiguousRef."""

@@ -45,18 +45,24 @@ def check_out(
     once: Once,
     target: Targeted,
 ) -> Response:
-    """Take a lease on a resource, and get its content; one's own lease is renewed, another's is 423."""
+    """Take a lease on a resource, and get its content; one's own lease is renewed, another's is 423.
+
+    The content is that of the version that `from` names, by default the current one. The ETag is that of the
+    current version.
+    """
     found = check_outs.check_out(
         access.context,
         access.author,
         target.kind,
         target.resource_id,
+        from_ref=body.from_ref,
         reason=body.reason,
         lease=None if body.ttl_seconds is None else timedelta(seconds=body.ttl_seconds),
         if_match=if_match,
         once=once,
     )
-    return answer(found, etag=found.check_out.commit)
+    document = check_outs.CheckedOutDocument(check_out=found.check_out, data=found.data)
+    return answer(document, etag=found.current_commit)
 
 
 @router.post(

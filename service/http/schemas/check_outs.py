@@ -8,7 +8,7 @@ from pydantic import Field, StrictBool, StrictInt
 from service.domain.errors import Fault
 from service.domain.resource_kinds import Kind
 from service.http.schemas.body import Body, unknown_in_items
-from service.http.schemas.fields import MAX_REF, Definition, Remark, Tag
+from service.http.schemas.fields import MAX_REF, Definition, Ref, Remark, Tag
 from service.usecases.check_outs import MAX_LEASE
 
 # From API.md: one bulk check-in is one commit of at most so many versions.
@@ -16,6 +16,7 @@ MAX_ITEMS = 500
 
 
 class CheckOutRequest(Body):
+    from_ref: Ref | None = Field(default=None, alias="from")
     reason: Remark = None
     ttl_seconds: Annotated[StrictInt, Field(ge=1, le=int(MAX_LEASE.total_seconds()))] | None = None
 
