@@ -16,7 +16,7 @@ from service.domain.actions import Action
 from service.domain.audit_policy import Policy
 from service.domain.callers import Member, Origin
 from service.domain.errors import AnnalsError, Internal, NotDeleted, RequestInFlight, Unavailable
-from service.domain.idempotency import Attempt
+from service.domain.idempotency import Attempt, BodyDigests
 from service.domain.ids import ResourceId, SubscriptionId, UserId
 from service.domain.resource_kinds import Kind
 from service.runtime.clock import Clock
@@ -193,5 +193,5 @@ def _attempt(request: RequestRow, what: str) -> Attempt:
         method=METHOD,
         path=f"{FUNCTION}/{what}",
         key=str(request.request_id),
-        body_digest=request.workspace_id.bytes,
+        body=BodyDigests(request.workspace_id.bytes),
     )

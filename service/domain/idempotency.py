@@ -19,20 +19,32 @@ HEADER = "Idempotency-Key"
 LIFETIME = timedelta(hours=24)
 
 
+@dataclass(frozen=True, slots=True)
+class BodyDigests:
+    """Digests of a body: of its values, whatever the order of its keys, and of its bytes, if it has some."""
+
+    values: bytes
+    raw: bytes = b""
+
+
 @dataclass(frozen=True)
 class Attempt:
-    """Call with an Idempotency-Key: digests of its identity and of its body."""
+    """Call with an Idempotency-Key: digests of its identity and of its body.
+
+    Results that 0.3.0 stored have the fingerprint of the body's bytes, `raw_fingerprint`.
+    """
 
     attempt_id: bytes
     fingerprint: bytes
+    raw_fingerprint: bytes
 
     @classmethod
-    def of(cls, *, caller: str, method: str, path: str, key: str, body_digest: bytes) -> "Attempt":
+    def of(cls, *, caller: str, method: str, path: str, key: str, body: BodyDigests) -> "Attempt":
         """Make the attempt of a call from its caller, method, path, key and body."""
         parts = (part.encode("utf-8", "surrogateescape") for part in (caller, method, path, key))
-        # An HMAC whose key is not stored: a plain digest would allow to guess an e-mail address in the body.
-        fingerprint = hmac.digest(key.encode(), body_digest, "sha256")
-        return cls(sha256(b"\0".join(parts)).digest(), fingerprint)
+        # HMACs whose key is not stored: a plain digest would allow to guess an e-mail address in the body.
+        fingerprints = (hmac.digest(key.encode(), digest, "sha256") for digest in (body.values, body.raw))
+        return cls(sha256(b"\0".join(parts)).digest(), *fingerprints)
 
 
 def recall(tx: Transaction, subscription_id: UUID | None, attempt: Attempt, at: datetime) -> bytes | None:
@@ -51,7 +63,7 @@ def recall(tx: Transaction, subscription_id: UUID | None, attempt: Attempt, at: 
 
 def check_body(attempt: Attempt, fingerprint: bytes) -> None:
     """Raise KeyReused unless the body is that of the first try."""
-    if fingerprint != attempt.fingerprint:
+    if fingerprint not in (attempt.fingerprint, attempt.raw_fingerprint):
         detail = "it was used with another body: take a new key for a new call"
         raise KeyReused(f"{HEADER}: {detail}.", faults=[Fault(detail, parameter=HEADER)])
 

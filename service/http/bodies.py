@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, TypeVar
 
+import orjson
 from fastapi import Request
 from pydantic import ValidationError
 
@@ -16,6 +17,8 @@ from service.domain.errors import (
     MalformedRequest,
     UnsupportedMedia,
 )
+from service.domain.idempotency import HEADER as IDEMPOTENCY_KEY
+from service.domain.idempotency import BodyDigests
 from service.http.admission import parsed, visit_of
 from service.http.description.declarations import reads_body
 from service.http.requests import declared_length, refuse_unfit_head
@@ -47,16 +50,16 @@ def body_of(
     read a body parameter before any dependency, with a parser that takes NaN and duplicate keys.
     """
 
-    def made(raw: bytes, rests: bool) -> BodyT:
+    def made(raw: bytes, rests: bool) -> tuple[Any, BodyT]:
         if not raw and may_be_empty:
-            return model()
+            return None, model()
         value = strict_json.parse(raw, rests=rests)
         # Checked before pydantic, which would make an error for each of a million unknown keys.
         unknown = model.unknown_fields(value)
         if unknown:
             raise invalid_body(unknown)
         try:
-            return model.model_validate(value)
+            return value, model.model_validate(value)
         except ValidationError as error:
             raise invalid_body(faults_of(error)) from None
 
@@ -64,30 +67,41 @@ def body_of(
 
 
 def body_read_by(
-    made: Callable[[bytes, bool], Made], content: Mapping[str, Any], *, required: bool = True
+    made: Callable[[bytes, bool], tuple[Any, Made]], content: Mapping[str, Any], *, required: bool = True
 ) -> Callable[[Request], Awaitable[Made]]:
     """Make a dependency that reads the bytes of the body, and returns the result of `made` for them.
 
-    `made` is also told if it has to rest for others. `content` has the one media type of the body, and the
-    type that describes it.
+    `made` returns the parsed value, too, and is told if it has to rest for others. `content` has the one
+    media type of the body, and the type that describes it.
     """
     (media_type,) = content
 
-    def digested(raw: bytes, rests: bool) -> tuple[bytes, Made]:
-        return sha256(raw).digest(), made(raw, rests)
+    def digested(raw: bytes, rests: bool) -> tuple[BodyDigests, Made]:
+        value, found = made(raw, rests)
+        return _digests(value, raw), found
+
+    def undigested(raw: bytes, rests: bool) -> tuple[None, Made]:
+        return None, made(raw, rests)[1]
 
     @reads_body(content, *BODY_ERRORS, required=required)
     async def read(request: Request) -> Made:
         raw = await _read(request, media_type)
         refuse_unfit_head(request, with_body=True)
-        # `attempt_of` needs the digest: a retry has to repeat the body.
-        request.state.body_digest, found = (
-            await parsed(request, digested, raw) if len(raw) > PARSE_ASIDE_BYTES else digested(raw, False)
+        # `attempt_of` needs the digests: a retry has to repeat the body.
+        read_by = digested if IDEMPOTENCY_KEY in request.headers else undigested
+        request.state.body_digests, found = (
+            await parsed(request, read_by, raw) if len(raw) > PARSE_ASIDE_BYTES else read_by(raw, False)
         )
         await visit_of(request).begin_work()
         return found
 
     return read
+
+
+def _digests(value: Any, raw: bytes) -> BodyDigests:
+    """Digest a body's values, and its bytes: a client may write the same values in another order."""
+    canonical = orjson.dumps(value, option=orjson.OPT_SORT_KEYS) if raw else raw
+    return BodyDigests(sha256(canonical).digest(), sha256(raw).digest())
 
 
 async def _read(request: Request, wanted: str) -> bytes:

@@ -20,7 +20,7 @@ BodyT = TypeVar("BodyT", bound=Body)
 def batch_of(model: type[BodyT]) -> Callable[[Request], Awaitable[EventBatch[BodyT]]]:
     """Make a dependency that reads the body as one `model` or an array; a route puts it after the access."""
 
-    def made(raw: bytes, rests: bool) -> EventBatch[BodyT]:
+    def made(raw: bytes, rests: bool) -> tuple[Any, EventBatch[BodyT]]:
         value = strict_json.parse(raw, rests=rests)
         is_single = not isinstance(value, list)
         items = [value] if is_single else value
@@ -42,7 +42,7 @@ def batch_of(model: type[BodyT]) -> Callable[[Request], Awaitable[EventBatch[Bod
                 break
         if faults:
             raise invalid_body(faults[: strict_json.MAX_FAULTS])
-        return EventBatch(found, is_single)
+        return value, EventBatch(found, is_single)
 
     many = Annotated[list[model], Field(min_length=1, max_length=MAX_EVENTS)]  # type: ignore[valid-type]
     return body_read_by(made, {JSON: Union[model, many]})  # noqa: UP007 - mypy takes no `|` of values

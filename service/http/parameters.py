@@ -49,7 +49,7 @@ async def attempt_of(request: Request) -> Attempt | None:
         method=request.method,
         path=request.url.path,
         key=key,
-        body_digest=request.state.body_digest,
+        body=request.state.body_digests,
     )
 
 

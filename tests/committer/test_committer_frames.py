@@ -80,7 +80,7 @@ def test_large_documents_cross() -> None:
     [
         Create(
             author=AUTHOR,
-            once=Attempt(b"a", b"f"),
+            once=Attempt(b"a", b"f", b"r"),
             kind=Kind.WORKFLOW,
             resource_id=ResourceId(mint()),
             name="é",

@@ -1,12 +1,16 @@
 """Idempotency-Key: a retry gets the answer of the first try, and nothing is done twice."""
 
+import hmac
+import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
 import httpx
+import orjson
 import pytest
 
 from tests.support.api import Caller, Json, Server, Tenant, ok, pointers, refused
@@ -100,6 +104,63 @@ def test_a_key_with_another_body_is_422(shared: Tenant, path: str) -> None:
     assert stored(shared) == before
     if path != "S/api-keys":
         assert seen(caller.post(where, body, headers=headers)) == seen(first)
+
+
+@pytest.mark.parametrize("path", [path for path in POSTS if "publish" not in path])
+def test_a_body_of_the_same_values_is_the_same_however_it_is_written(shared: Tenant, path: str) -> None:
+    where, body = prepared(shared, path)
+    if not body:
+        body = {"reason": None} if path == "R/check-out" else {}
+    caller, key = caller_of(shared, path), once()
+    first = caller.send(where, orjson.dumps(body), **key)
+    assert first.is_success, first.text
+    before = stored(shared)
+    for other in (
+        json.dumps(reordered(body), indent=3),
+        json.dumps(body, ensure_ascii=True),
+        f"\t{json.dumps(body)} ",
+    ):
+        again = caller.send(where, other.encode(), **key)
+        assert again.status_code == first.status_code, again.text
+    assert stored(shared) == before
+
+
+def reordered(value: Any) -> Any:
+    """The same values, with the keys of each object in the opposite order."""
+    match value:
+        case dict():
+            return {name: reordered(value[name]) for name in reversed(value)}
+        case list():
+            return [reordered(each) for each in value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("first", "other"),
+    [
+        *(('{"a": [1, 2]}', '{"a": [2, 1]}'), ('{"a": 1}', '{"a": 1.0}'), ('{"a": 1}', '{"a": "1"}')),
+        *(('{"a": null}', "{}"), ('{"a": 0.0}', '{"a": -0.0}'), ('{"a": "e\u0301"}', '{"a": "\u00e9"}')),
+    ],
+)
+def test_other_values_are_another_body(shared: Tenant, first: str, other: str) -> None:
+    path, key = f"{shared.at(shared.workflow())}/versions", once()
+    assert shared.ana.send(path, f'{{"data": {first}}}'.encode(), **key).is_success
+    refused(shared.ana.send(path, f'{{"data": {other}}}'.encode(), **key), 422, "idempotency_key_reused")
+
+
+def test_a_result_that_an_older_host_stored_by_the_bytes_of_the_body_is_found(shared: Tenant) -> None:
+    path, key = f"{shared.at(shared.workflow())}/versions", once()
+    body = b'{ "data": {"b": 1, "a": 2} }'
+    first = ok(shared.ana.send(path, body, **key), 201)
+    of_bytes = hmac.digest(key["idempotency-key"].encode(), sha256(body).digest(), "sha256")
+    written = shared.server.database.value(
+        "UPDATE idempotency_keys SET fingerprint = %s WHERE subscription_id = %s AND created_at ="
+        " (SELECT max(created_at) FROM idempotency_keys WHERE subscription_id = %s) RETURNING true",
+        *(of_bytes, shared.subscription_id, shared.subscription_id),
+    )
+    assert written
+    assert ok(shared.ana.send(path, body, **key), 201) == first
+    refused(shared.ana.send(path, b'{"data": {"a": 2, "b": 1}}', **key), 422, "idempotency_key_reused")
 
 
 def changed(path: str, body: Json | None) -> Json:

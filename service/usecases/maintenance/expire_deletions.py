@@ -17,7 +17,7 @@ from service.domain import legal_holds
 from service.domain.callers import Member
 from service.domain.cascades import Candidate, cascade
 from service.domain.errors import Held, NotDeleted, ResourceNotFound, StillRestorable, SubscriptionClosed
-from service.domain.idempotency import Attempt
+from service.domain.idempotency import Attempt, BodyDigests
 from service.domain.ids import ResourceId, SubscriptionId
 from service.domain.job_runs import Blocked, Counts, JobRun, PlannedPart, RunPlan
 from service.domain.resource_kinds import Kind
@@ -120,7 +120,7 @@ def _attempt(author: Member, row: ExpiredRow) -> Attempt:
         method=author.origin.method,
         path=author.origin.endpoint,
         key=str(row.deletion_id),
-        body_digest=row.resource_id.bytes,
+        body=BodyDigests(row.resource_id.bytes),
     )
 
 
