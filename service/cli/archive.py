@@ -13,9 +13,9 @@ import orjson
 import typer
 
 from service.cli import tables
-from service.cli.console import AsJson, DataDir, err, explained, operated, progress
+from service.cli.console import AsJson, DataDir, err, explained, operated, progress, read_settings
 from service.cli.tables import harmless, note
-from service.runtime.settings import Settings, SettingsError, load
+from service.runtime.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from service.archive.comparing import Lost
@@ -288,7 +288,7 @@ def _opened(data_dir: Path | None = None) -> tuple[Settings, "ArchiveStore"]:
     from service.archive import store
     from service.archive.errors import ArchiveError
 
-    settings, _ = load({"data_dir": data_dir})
+    settings, _ = read_settings(data_dir=data_dir)
     opened = store.opened(settings, make=False)
     if opened is None:
         raise ArchiveError("there is no archive: ANNALS_ARCHIVE_URL names a folder or s3://bucket/prefix")

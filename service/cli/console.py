@@ -3,12 +3,20 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from service.runtime.settings import Settings, SettingsError
+from service.runtime import environment
+from service.runtime.settings import (
+    Origin,
+    Settings,
+    SettingsError,
+    load,
+    secret_variables,
+    unknown_variables,
+)
 
 if TYPE_CHECKING:
     from sql.database import Database
@@ -23,6 +31,27 @@ AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable output.")
 def progress(step: str) -> None:
     """Print a step of progress on stderr."""
     err.print(f"[dim]{step}[/dim]" if err.is_terminal else step, markup=err.is_terminal)
+
+
+def read_settings(**flags: Any) -> tuple[Settings, dict[str, Origin]]:
+    """Read the settings and their origins, and warn of variables that look like settings and are none.
+
+    Secrets are taken out of the environment, where the programs that are started next would have them.
+    Raises SettingsError.
+    """
+    for warning in ignored_variables():
+        err.print(f"annals: {warning}", markup=False)
+    found = load(flags)
+    environment.forget(secret_variables())
+    return found
+
+
+def ignored_variables() -> list[str]:
+    """Sentences about variables that look like settings and are none."""
+    return [
+        f"{name} is no setting and is ignored" + ("" if nearest is None else f": is {nearest} meant?")
+        for name, nearest in unknown_variables().items()
+    ]
 
 
 @contextmanager

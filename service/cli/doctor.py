@@ -9,6 +9,7 @@ from typing import Literal
 
 import pygit2
 
+from service.cli.console import ignored_variables
 from service.processes.startup import StartupError, git_version
 from service.runtime.settings import Settings
 from service.usecases import disks
@@ -40,6 +41,7 @@ def examine(settings: Settings) -> list[Diagnosis]:
         Diagnosis("ok", "python", f"{platform.python_version()} at {sys.executable}"),
         _git(),
         _libgit2(),
+        *_environment(),
         *_data_dir(settings),
         *_disks(settings),
         *_database(settings),
@@ -61,6 +63,10 @@ def _libgit2() -> Diagnosis:
             "fail", "libgit2", f"{version} has known holes: install a pygit2 with {wanted} or newer"
         )
     return Diagnosis("ok", "libgit2", f"{version} (pygit2 {metadata.version('pygit2')})")
+
+
+def _environment() -> list[Diagnosis]:
+    return [Diagnosis("warn", "environment", warning) for warning in ignored_variables()]
 
 
 def _data_dir(settings: Settings) -> list[Diagnosis]:

@@ -14,9 +14,9 @@ from uuid import UUID
 
 import typer
 
-from service.cli.console import AsJson, DataDir, explained, out, progress
+from service.cli.console import AsJson, DataDir, explained, out, progress, read_settings
 from service.cli.tables import plain
-from service.runtime.settings import Settings, load
+from service.runtime.settings import Settings
 
 # Imported where they are used: at the top, every command would wait for them.
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def _opened(data_dir: Path | None) -> Iterator[tuple[Settings, str]]:
     from service.processes.startup import operated_database
 
     with explained():
-        settings, _ = load({"data_dir": data_dir})
+        settings, _ = read_settings(data_dir=data_dir)
         with operated_database(settings, progress) as prepared:
             yield settings, prepared.url
 

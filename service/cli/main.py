@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from service.cli import archive, first_tenant, jobs, resources, versions
-from service.cli.console import AsJson, DataDir, err, explained, out, progress
+from service.cli.console import AsJson, DataDir, err, explained, out, progress, read_settings
 from service.runtime.settings import Settings, git_url, load, variable
 from service.runtime.version import version
 
@@ -69,7 +69,7 @@ def serve(
     from service.runtime import log_setup
 
     with explained():
-        settings, _ = load({"host": host, "port": port, "workers": workers, "data_dir": data_dir})
+        settings, _ = read_settings(host=host, port=port, workers=workers, data_dir=data_dir)
         log_setup.configure(settings.log_format, settings.log_level)
         Supervisor(settings, progress=progress).run(
             announce_key=_announce_key, when_ready=lambda url, made: _welcome(settings, url, made)
@@ -184,7 +184,7 @@ def verify(
 
     only = None if subscription is None else SubscriptionId(subscription)
     with explained():
-        settings, _ = load({"data_dir": data_dir})
+        settings, _ = read_settings(data_dir=data_dir)
         try:
             report = verify.verify(settings, progress, repair=repair, full=full, only=only)
         except verify.UnknownSubscription as error:
@@ -201,7 +201,7 @@ def db_upgrade(data_dir: DataDir = None) -> None:
     from sql.upgrade import current_revision
 
     with explained():
-        settings, _ = load({"data_dir": data_dir})
+        settings, _ = read_settings(data_dir=data_dir)
         with prepared_database(settings, progress) as database:
             out.print(f"The schema is at revision {current_revision(database.url)}.", markup=False)
 
@@ -224,7 +224,7 @@ def rebuild_database(
     if not from_git:
         raise typer.BadParameter("say --from-git: there is nothing else to rebuild from")
     with explained():
-        settings, _ = load({"data_dir": data_dir})
+        settings, _ = read_settings(data_dir=data_dir)
         done = rebuild.run(
             settings,
             only_missing=only_missing,
@@ -256,7 +256,7 @@ def upkeep(
     from service.cli import git_upkeep
 
     with explained():
-        settings, _ = load({"data_dir": data_dir})
+        settings, _ = read_settings(data_dir=data_dir)
         try:
             done = git_upkeep.run(
                 settings, progress, deep=deep, prune=prune, only=subscription, budget_seconds=budget
@@ -272,7 +272,7 @@ def upkeep(
 def config_show(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """Print each setting, its value and its origin; secrets are masked."""
     with explained():
-        settings, origins = load({"data_dir": data_dir})
+        settings, origins = read_settings(data_dir=data_dir)
     shown: dict[str, dict[str, Any]] = {
         name: {"value": value, "origin": origins[name], "variable": variable(name)}
         for name, value in settings.model_dump(mode="json").items()

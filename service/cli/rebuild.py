@@ -50,6 +50,10 @@ def run(
     if not found:
         raise StartupError(f"there are no repositories in {settings.git_dir}: is --data-dir the right one?")
     public_url = settings.reachable_url
+    is_set = settings.public_url is not None
+    where = f"{public_url}, as " + (
+        "ANNALS_PUBLIC_URL says" if is_set else "host and port say: ANNALS_PUBLIC_URL is not set"
+    )
     outcomes = []
     for outcome in _outcomes(settings, store, public_url, only_missing, dry_run, progress):
         outcomes.append(outcome)
@@ -59,7 +63,7 @@ def run(
     if as_json:
         say(json.dumps(_report(outcomes, public_url, dry_run), indent=2))
     else:
-        for line in _closing(outcomes, public_url, dry_run):
+        for line in _closing(outcomes, where, dry_run):
             say(line)
     return all(outcome.result != "refused" for outcome in outcomes)
 
@@ -115,14 +119,14 @@ def _stray(stray: Stray, repository: Path) -> list[str]:
     ]
 
 
-def _closing(outcomes: Sequence[Outcome], public_url: str, dry_run: bool) -> list[str]:
+def _closing(outcomes: Sequence[Outcome], where: str, dry_run: bool) -> list[str]:
     counted = {result: sum(each.result == result for each in outcomes) for result in _SAID}
     lines = ["", ", ".join(f"{number} {_SAID[r]}" for r, number in counted.items() if number) + "."]
     if dry_run:
         return [*lines, "Nothing was written."]
     if counted["rebuilt"]:
         lines += [
-            f"Versions name their repository below {public_url}, as ANNALS_PUBLIC_URL says.",
+            f"Versions name their repository below {where}.",
             "Not in the repositories, hence lost:",
             *(f"  {each}" for each in LOST),
         ]

@@ -3,8 +3,9 @@
 import os
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +23,10 @@ from service.runtime.web_origins import web_origins
 DEFAULT_FILE = "annals.toml"
 FILE_VARIABLE = "ANNALS_CONFIG"
 PREFIX = "ANNALS_"
+
+# Variables that are no settings: of this module, of the commands of users, of tests and scripts.
+_OTHER_VARIABLES = frozenset({FILE_VARIABLE, "ANNALS_URL", "ANNALS_KEY", "ANNALS_FAILPOINT"})
+_OTHER_PREFIXES = ("ANNALS_TEST_", "ANNALS_TIMESCALEDB_")
 
 Origin = Literal["flag", "environment", "file", "default"]
 
@@ -48,6 +53,15 @@ def _origins(value: str) -> str:
     return value
 
 
+def _at_least(characters: int) -> AfterValidator:
+    def checked(key: SecretStr) -> SecretStr:
+        if len(key) < characters:
+            raise ValueError(f"a key has at least {characters} characters, and this one has {len(key)}")
+        return key
+
+    return AfterValidator(checked)
+
+
 Rate = Annotated[str, AfterValidator(_rate)]
 
 
@@ -65,7 +79,7 @@ class Settings(BaseSettings):
         default=Path("annals-data"),
         description="folder for the repositories (`git/`) and the embedded PostgreSQL (`postgres/`)",
     )
-    operator_key: Annotated[SecretStr, Field(min_length=32)] | None = Field(
+    operator_key: Annotated[SecretStr, _at_least(32)] | None = Field(
         default=None,
         description="the operator's key, 32 characters or more; without it one is made and printed once",
     )
@@ -145,7 +159,7 @@ class Settings(BaseSettings):
         default=1024,
         description="mebibytes that should be free on each disk; with less, `/readyz` and the doctor warn",
     )
-    metrics_key: Annotated[SecretStr, Field(min_length=16)] | None = Field(
+    metrics_key: Annotated[SecretStr, _at_least(16)] | None = Field(
         default=None,
         description="bearer key that `/metrics` asks for, 16 characters or more; default: none, all may read",
     )
@@ -208,6 +222,30 @@ def variable(name: str) -> str:
     return "DATABASE_URL" if name == "database_url" else PREFIX + name.upper()
 
 
+def unknown_variables(environ: Mapping[str, str] = os.environ) -> dict[str, str | None]:
+    """Variables that look like settings and are none, each with the nearest that is one, if one is near."""
+    known = {variable(name) for name in Settings.model_fields} | _OTHER_VARIABLES
+    # Compared without the prefix, which all have in common.
+    by_end = {name.removeprefix(PREFIX): name for name in known}
+    found: dict[str, str | None] = {}
+    for name in sorted(environ):
+        if name.upper().startswith(PREFIX) and name not in known and not name.startswith(_OTHER_PREFIXES):
+            near = get_close_matches(name.upper().removeprefix(PREFIX), by_end, n=1)
+            found[name] = by_end[near[0]] if near else None
+    return found
+
+
+def secret_variables() -> list[str]:
+    """Variables whose values are secrets."""
+    return [
+        variable(name) for name, field in Settings.model_fields.items() if _may_be_secret(field.annotation)
+    ]
+
+
+def _may_be_secret(annotation: object) -> bool:
+    return annotation is SecretStr or any(_may_be_secret(part) for part in get_args(annotation))
+
+
 def load(
     flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ
 ) -> tuple[Settings, dict[str, Origin]]:
@@ -260,7 +298,8 @@ def _explain(problem: Any, origins: Mapping[str, Origin]) -> str:
     name = str(problem["loc"][0])
     field = "database_url" if name == "DATABASE_URL" else name
     # The value itself is left out: it may be a secret.
-    return f"{field} (from the {origins[field]}; {variable(field)}): {problem['msg']}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{field} (from the {origins[field]}; {variable(field)}): {message}"
 
 
 def git_url(public_url: str, subscription_id: object) -> str:

@@ -3,11 +3,12 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Table, and_, delete, exists, func, or_, select
 
-from sql.database import Transaction, among
+from sql.database import RETENTION_ROLE, SERVICE_ROLE, Transaction, among
 from sql.models import TABLES
 
 _ATTEMPTS, _KEYS, _RUNS, _PLANS = (
@@ -26,11 +27,12 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Rows of a table that may be deleted."""
+    """Rows of a table that may be deleted, by the role that may."""
 
     table: Table
     key: ColumnElement[object]
     condition: ColumnElement[bool]
+    role: Literal["annals_service", "annals_retention"] = SERVICE_ROLE
 
 
 def attempts(before: datetime, kept: Kept) -> Spent:
@@ -70,12 +72,12 @@ def runs(before: datetime) -> Spent:
         exists().where(is_later),
         or_(_RUNS.c.state != "succeeded", exists().where(is_later, later.c.state == "succeeded")),
     )
-    return Spent(_RUNS, _RUNS.c.run_id, is_spent)
+    return Spent(_RUNS, _RUNS.c.run_id, is_spent, RETENTION_ROLE)
 
 
 def plans(before: datetime) -> Spent:
     """Plans of job runs made at or before an instant."""
-    return Spent(_PLANS, _PLANS.c.plan_id, _PLANS.c.planned_at <= before)
+    return Spent(_PLANS, _PLANS.c.plan_id, _PLANS.c.planned_at <= before, RETENTION_ROLE)
 
 
 def count(tx: Transaction, spent: Spent) -> int:
@@ -85,8 +87,11 @@ def count(tx: Transaction, spent: Spent) -> int:
 
 
 def remove(tx: Transaction, spent: Spent, *, limit: int) -> int:
-    """Delete some of the rows, skipping locked ones; returns their number."""
-    found = select(spent.key).where(spent.condition).limit(limit).with_for_update(skip_locked=True)
+    """Delete some of the rows; returns their number."""
+    found = select(spent.key).where(spent.condition).limit(limit)
+    if spent.role == SERVICE_ROLE:
+        # A retry may be about to renew its row. Nobody changes the records that retention deletes.
+        found = found.with_for_update(skip_locked=True)
     return tx.execute(delete(spent.table).where(spent.key.in_(found))).rowcount
 
 

@@ -60,6 +60,17 @@ def test_config_show_names_the_origin_of_each_value_and_masks_secrets(tmp_path: 
     assert "hunter2" not in shown.stdout
 
 
+def test_a_variable_that_is_no_setting_is_told_with_the_one_that_may_be_meant(tmp_path: Path) -> None:
+    told = "annals: ANNALS_PORTT is no setting and is ignored: is ANNALS_PORT meant?\n"
+    shown = annals("config", "show", "--json", folder=tmp_path, ANNALS_PORTT="1")
+    assert (shown.returncode, shown.stderr) == (0, told)
+    assert json.loads(shown.stdout)["port"]["value"] == 8000
+    looked = annals("doctor", "--json", folder=tmp_path, ANNALS_PORTT="1")
+    [finding] = [each for each in json.loads(looked.stdout) if each["subject"] == "environment"]
+    assert finding["verdict"] == "warn"
+    assert "is ANNALS_PORT meant?" in finding["detail"]
+
+
 def test_config_show_prints_a_table(tmp_path: Path) -> None:
     shown = annals("config", "show", folder=tmp_path)
     assert re.search(r"port\s+8000\s+default\s+ANNALS_PORT", shown.stdout)

@@ -61,6 +61,37 @@ def test_no_role_of_the_service_rewrites_a_log(
         attempt(database, role, statement(what, table))
 
 
+NEEDLESS: dict[str, list[LiteralString]] = {
+    "annals_service": [
+        *("DELETE FROM job_runs", "DELETE FROM job_plans", "DELETE FROM job_schedules"),
+        *("UPDATE job_plans SET made_by = 'x'", "UPDATE job_schedules SET is_paused = true"),
+        *("INSERT INTO archives DEFAULT VALUES", "DELETE FROM archives", "TRUNCATE job_runs"),
+    ],
+    "annals_retention": [
+        *(
+            "UPDATE job_runs SET error = NULL",
+            "UPDATE job_plans SET made_by = 'x'",
+            "DELETE FROM job_schedules",
+        ),
+        *("DELETE FROM users", "DELETE FROM api_keys", "DELETE FROM idempotency_keys"),
+    ],
+    "annals_ingest": [
+        *("INSERT INTO execution_logs DEFAULT VALUES", "INSERT INTO node_execution_logs DEFAULT VALUES"),
+        *("INSERT INTO audit_logs DEFAULT VALUES", "SELECT * FROM api_keys", "DELETE FROM job_runs"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("role", "what"), [(role, what) for role, refused in NEEDLESS.items() for what in refused]
+)
+def test_no_role_has_a_right_that_it_does_not_need(
+    database: Database, role: str, what: LiteralString
+) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied"):
+        attempt(database, role, sql.SQL(what))
+
+
 REWRITING = ["UPDATE {} SET subscription_id = NULL", "DELETE FROM {}", "TRUNCATE {}"]
 
 

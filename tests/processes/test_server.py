@@ -16,8 +16,17 @@ import pytest
 
 from sql.embedded.server import EmbeddedPostgres
 from tests.support import pkt_lines
-from tests.support.process_table import children, lives, starters
-from tests.support.running_server import OPERATOR_KEY, SCHEDULER, WORKER, Server, failed_start, running
+from tests.support.process_table import children, lives, name_of, starters
+from tests.support.project import ROOT
+from tests.support.running_server import (
+    COMMITTER,
+    OPERATOR_KEY,
+    SCHEDULER,
+    WORKER,
+    Server,
+    failed_start,
+    running,
+)
 from tests.support.standing_server import Tenant
 from tests.support.waiting import until
 
@@ -50,6 +59,44 @@ def test_the_first_start_prints_the_key_once_and_commands_that_work(tmp_path: Pa
         (tmp_path / "again").mkdir()
         again = pasted(server, "git clone", tmp_path / "again")
         assert again.returncode == 0, again.stderr
+
+
+def test_no_process_has_a_secret_in_its_environment(tmp_path: Path) -> None:
+    secrets = {"ANNALS_OPERATOR_KEY": OPERATOR_KEY, "ANNALS_METRICS_KEY": "a-metrics-key-of-the-tests"}
+    # The installed program: that of a fork is the environment of the process that it is forked from.
+    with running(tmp_path / "data", under=["env"], ANNALS_PORTT="1", ANNALS_JOBS="true", **secrets) as server:
+        assert pasted(server, "git clone", tmp_path).returncode == 0
+        pids = {server.process.pid, *server.processes()}
+        names = {name_of(pid) for pid in pids}
+        assert {COMMITTER, WORKER, SCHEDULER} < names
+        assert any("postgres" in name for name in names)
+        for pid in pids:
+            environment = (Path("/proc") / str(pid) / "environ").read_bytes()
+            for secret in secrets.values():
+                assert secret.encode() not in environment, name_of(pid)
+        # They count nevertheless.
+        for path, key in zip(("/v1/subscriptions", "/metrics"), secrets.values(), strict=True):
+            answer = httpx.get(server.url + path, headers={"Authorization": f"Bearer {key}"})
+            assert answer.status_code == 200
+    said = (tmp_path / "data.log").read_text()
+    assert "ANNALS_PORTT is no setting and is ignored: is ANNALS_PORT meant?" in said
+
+
+def test_a_forgotten_variable_is_gone_for_the_process_and_its_children() -> None:
+    program = (
+        "import os, subprocess; from pathlib import Path; from service.runtime import environment\n"
+        "environment.forget(['DATABASE_URL', 'ABSENT'])\n"
+        "print(Path('/proc/self/environ').read_bytes(), os.environ.get('DATABASE_URL'))\n"
+        "print(subprocess.run(['env'], capture_output=True, text=True, check=True).stdout)"
+    )
+    given = {"DATABASE_URL": "postgresql://u:hunter2@h/d", "ELSE": "stays"}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(
+        command, env=os.environ | given, capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert "hunter2" not in done.stdout
+    assert "DATABASE_URL=\\x00" in done.stdout
+    assert done.stdout.count("ELSE=stays") == 2
 
 
 def test_an_interrupt_before_anything_was_started_ends_it_without_a_word(tmp_path: Path) -> None:

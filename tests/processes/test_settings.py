@@ -1,5 +1,6 @@
 """Settings: which source wins, what is refused, and that secrets stay hidden."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,14 @@ from typer.testing import CliRunner
 
 from service.cli.main import app
 from service.runtime import log_setup
-from service.runtime.settings import Settings, SettingsError, load, variable
+from service.runtime.settings import (
+    Settings,
+    SettingsError,
+    load,
+    secret_variables,
+    unknown_variables,
+    variable,
+)
 from tests.support.project import ROOT
 
 KEY = "a-key-of-an-operator-0123456789-abcdef"
@@ -121,6 +129,54 @@ def test_a_secret_is_in_no_message(folder: Path) -> None:
         assert "hidden" not in text
     assert settings.operator_key is not None
     assert settings.operator_key.get_secret_value() == KEY
+
+
+@pytest.mark.parametrize(("name", "least"), [("operator_key", 32), ("metrics_key", 16)])
+def test_a_key_that_is_too_short_is_told_how_long_one_is(folder: Path, name: str, least: int) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        load({}, {variable(name): "x" * (least - 1)})
+    assert f": a key has at least {least} characters, and this one has {least - 1}" in str(refusal.value)
+
+
+def test_a_message_has_no_words_of_the_library(folder: Path) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        load({}, {"ANNALS_KEY_RATE": "often", "ANNALS_CORS_ORIGINS": "https://a.example.org/x"})
+    assert "Value error" not in str(refusal.value)
+    assert "'https://a.example.org/x' is no origin as browsers send it" in str(refusal.value)
+
+
+def test_variables_that_are_no_settings_are_named_with_the_nearest_that_is() -> None:
+    environ = dict.fromkeys(
+        (
+            *("ANNALS_PORTT", "annals_host", "ANNALS_OPERATORKEY", "ANNALS_ZZZZZZ", "ANNALS_PORT"),
+            *("DATABASE_URL", "ANNALS_TEST_STEPS", "ANNALS_CONFIG", "ANNALS_KEY", "PATH", "ANNALSX"),
+        ),
+        "1",
+    )
+    assert unknown_variables(environ) == {
+        "ANNALS_PORTT": "ANNALS_PORT",
+        "annals_host": "ANNALS_HOST",
+        "ANNALS_OPERATORKEY": "ANNALS_OPERATOR_KEY",
+        "ANNALS_ZZZZZZ": None,
+    }
+
+
+def test_every_variable_that_the_project_names_is_known() -> None:
+    texts = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "script").rglob("*")]
+    for room in ("service", "gitstore", "sql", "jobs"):
+        texts += (ROOT / room).rglob("*.py")
+    named = {
+        name
+        for text in texts
+        if text.is_file() and text.suffix != ".pyc"
+        for name in re.findall(r"\bANNALS_[A-Z_]+[A-Z]\b", text.read_text())
+    }
+    assert {"ANNALS_PORT", "ANNALS_FAILPOINT"} <= named
+    assert unknown_variables(dict.fromkeys(named, "1")) == {}
+
+
+def test_the_variables_of_secrets_are_those_of_keys_and_passwords() -> None:
+    assert set(secret_variables()) == {"DATABASE_URL", "ANNALS_OPERATOR_KEY", "ANNALS_METRICS_KEY"}
 
 
 def test_a_key_of_32_characters_is_long_enough(folder: Path) -> None:

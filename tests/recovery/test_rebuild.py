@@ -12,6 +12,7 @@ from tests.support.api import Tenant, git
 from tests.support.databases import Cluster
 from tests.support.histories import check_history
 from tests.support.rebuilds import (
+    PUBLIC_URL,
     answers,
     check_api_as_before,
     check_rows_as_before,
@@ -41,6 +42,7 @@ def test_the_api_answers_after_a_rebuild_as_before_and_writing_continues(
     home.annals("db", "upgrade")
     told = home.annals("rebuild", "--from-git").stdout
     assert "2 rebuilt." in told
+    assert f"below {PUBLIC_URL}, as ANNALS_PUBLIC_URL says." in told
     assert "API keys" in told
     check_rows_as_before(home, was)
     with home.serving() as server:

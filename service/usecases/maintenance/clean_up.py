@@ -49,7 +49,7 @@ def plan(context: Parts, at: datetime) -> RunPlan:
 def _remove(context: JobContext, run: JobRun, spent: Spent) -> int:
     removed = 0
     while not run.is_over:
-        with context.database.transaction(PLATFORM) as tx:
+        with context.database.transaction(PLATFORM, role=spent.role) as tx:
             number = clean_up.remove(tx, spent, limit=BATCH)
         removed += number
         if number < BATCH:

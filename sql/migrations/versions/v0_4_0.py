@@ -14,6 +14,7 @@ SUBJECTS: tuple[str, ...] = (
     "origins",
     "cors",
     "names",
+    "rights",
 )
 
 
