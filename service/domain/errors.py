@@ -15,7 +15,7 @@ AnnalsError
 ├── KeyReused
 ├── TooLarge            BodyTooLarge, DocumentTooLarge
 ├── UnsupportedMedia
-├── Conflict            NameTaken, UsernameTaken, LastAdmin, TagTaken, FolderCycle, AmbiguousRef,
+├── Conflict            NameTaken, UsernameTaken, LastAdmin, OwnKey, TagTaken, FolderCycle, AmbiguousRef,
 │                       ResourceDeleted, NotDeleted, StillRestorable, Held, HoldReleased,
 │                       RestoreConflict, NotCheckedOut, NotHolder, RequestInFlight, NoPlan, PlanOutdated,
 │                       SubscriptionClosed, SubscriptionOpen
@@ -391,12 +391,22 @@ class UsernameTaken(Conflict):
 class LastAdmin(Conflict):
     """The subscription's last admin stays
 
-    The user is the only admin of the subscription: without it, nobody in the subscription could manage users
-    and keys. Make another user an admin first. The operator may demote or delete the last admin, since he can
-    make another.
+    The user is the only admin of the subscription with a valid key: without it, nobody in the subscription
+    could manage users and keys. Make another user an admin first, and a key for it. The operator may demote or
+    delete the last admin, since he can make another.
     """
 
     code = "last_admin"
+
+
+class OwnKey(Conflict):
+    """A key can't delete itself
+
+    The call uses the key that it would delete. A program that deletes what it lists would lock itself out, and
+    the last admin the whole subscription. Make a new key, and delete the old one with it.
+    """
+
+    code = "own_key"
 
 
 class TagTaken(Conflict):

@@ -12,7 +12,7 @@ from service.audit.events import Author, Subject
 from service.domain.actions import Action
 from service.domain.api_keys import digest, mint_key
 from service.domain.callers import Caller, Machine, Origin
-from service.domain.errors import KeyNotFound
+from service.domain.errors import KeyNotFound, OwnKey
 from service.domain.idempotency import Attempt
 from service.domain.ids import SubscriptionId, mint
 from service.domain.pagination import Page, Paging, uuid_position
@@ -121,9 +121,11 @@ def keys(context: Context, subscription_id: SubscriptionId, paging: Paging) -> P
 def delete_key(
     context: Context, caller: Caller, subscription_id: SubscriptionId, key_id: UUID | None
 ) -> None:
-    """Delete a key, with effect at once; raises KeyNotFound."""
+    """Delete a key, with effect at once; raises KeyNotFound, and OwnKey for the key of the call itself."""
     at = context.clock()
     with context.database.transaction(subscription_id) as tx:
+        if key_id is not None and key_id == caller.key_id:
+            raise OwnKey("A key can't delete itself: make a new key, and delete this one with it.")
         row = None if key_id is None else tenancy.key(tx, subscription_id, key_id)
         if row is None or not tenancy.delete_key(tx, subscription_id, row.key_id):
             raise KeyNotFound("There is no such API key in this subscription.")

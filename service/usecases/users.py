@@ -110,7 +110,7 @@ def update_user(
             fault = Fault("a service account has no e-mail address", pointer="/email")
             raise Invalid(f"{fault.pointer}: {fault.detail}.", faults=[fault])
         if role != Role.ADMIN:
-            _check_admin_remains(tx, caller, subscription_id, before)
+            _check_admin_remains(tx, caller, subscription_id, before, at)
         if not Role(role).may(Right.WRITE):
             _release_all(tx, caller, subscription_id, before, at, Action.FORCE_CANCEL, "forced")
         tenancy.update_user(tx, subscription_id, before.user_id, email=email, role=role, at=at)
@@ -137,8 +137,8 @@ def delete_user(
     with context.database.transaction(subscription_id) as tx:
         _lock_roles(tx, subscription_id)
         row = locked_user(tx, subscription_id, user_id)
-        _check_admin_remains(tx, caller, subscription_id, row)
         at = context.clock()
+        _check_admin_remains(tx, caller, subscription_id, row, at)
         released = _release_all(tx, caller, subscription_id, row, at, Action.CANCEL_CHECK_OUT, "user_deleted")
         for key in tenancy.keys_of(tx, subscription_id, row.user_id):
             record_revocation(tx, caller, subscription_id, key, at)
@@ -190,13 +190,16 @@ def _lock_roles(tx: Transaction, subscription_id: SubscriptionId) -> None:
 
 
 def _check_admin_remains(
-    tx: Transaction, caller: Caller, subscription_id: SubscriptionId, user: User
+    tx: Transaction, caller: Caller, subscription_id: SubscriptionId, user: User, at: datetime
 ) -> None:
-    """Raise LastAdmin if the user is the only admin; the operator may end it, since he can make another."""
+    """Raise LastAdmin if the user is the only admin with a valid key.
+
+    The operator may end it, since he can make another.
+    """
     if user.role != Role.ADMIN or caller.role is Role.OPERATOR:
         return
-    if not tenancy.has_other(tx, subscription_id, user.user_id, role=Role.ADMIN):
-        raise LastAdmin(f"{user.username} is the only admin: make another user an admin first.")
+    if not tenancy.has_other(tx, subscription_id, user.user_id, role=Role.ADMIN, at=at):
+        raise LastAdmin(f"{user.username} is the only admin with a valid key: make another one first.")
 
 
 def _release_all(

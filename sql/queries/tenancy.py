@@ -241,10 +241,17 @@ def users(
     return [UserRow(**row._mapping) for row in rows]
 
 
-def has_other(tx: Transaction, subscription_id: UUID, user_id: UUID, *, role: str) -> bool:
-    """True if a user besides the given one has a role."""
-    query = select(_USERS.c.user_id).where(
-        _USERS.c.subscription_id == subscription_id, _USERS.c.role == role, _USERS.c.user_id != user_id
+def has_other(tx: Transaction, subscription_id: UUID, user_id: UUID, *, role: str, at: datetime) -> bool:
+    """True if a user besides the given one has a role and a key that is valid at a moment."""
+    query = (
+        select(_USERS.c.user_id)
+        .join(_KEYS, _KEYS.c.user_id == _USERS.c.user_id)
+        .where(
+            _USERS.c.subscription_id == subscription_id,
+            _USERS.c.role == role,
+            _USERS.c.user_id != user_id,
+            or_(_KEYS.c.expires_at.is_(None), _KEYS.c.expires_at > at),
+        )
     )
     return tx.execute(query.limit(1)).one_or_none() is not None
 

@@ -17,7 +17,7 @@ from service.usecases.credentials import CredentialReader
 from sql.database import Database as ServiceDatabase
 from sql.errors import DatabaseUnavailable
 from sql.queries.tenancy import Credential
-from tests.support.api import OPERATOR_KEY, Caller, Server, Tenant, ok, refused
+from tests.support.api import OPERATOR_KEY, Server, Tenant, ok, refused
 from tests.support.databases import Cluster, Database
 from tests.support.processes import serving
 
@@ -31,11 +31,6 @@ def blocked(database: Database) -> Iterator[None]:
     with psycopg.connect(database.url) as blocker:
         blocker.execute("LOCK TABLE api_keys")
         yield
-
-
-def key_id(caller: Caller) -> UUID:
-    assert caller.key is not None
-    return UUID(caller.key.split("_")[1])
 
 
 async def until_it_waits(database: Database) -> int:
@@ -78,8 +73,8 @@ def test_each_gets_its_own_key_and_the_operators_and_no_other(tenant: Tenant) ->
     callers = [tenant.ana, tenant.ben, tenant.vera]
 
     async def work(reader: CredentialReader) -> None:
-        found = await asyncio.gather(*(reader.candidates(key_id(caller)) for caller in callers))
-        assert [owners(each) for each in found] == [{key_id(caller)} for caller in callers]
+        found = await asyncio.gather(*(reader.candidates(caller.key_id) for caller in callers))
+        assert [owners(each) for each in found] == [{caller.key_id} for caller in callers]
         assert all(len(each) == 2 for each in found)
         [operator] = await reader.candidates(None)
         assert operator.subscription_id is None
@@ -89,7 +84,7 @@ def test_each_gets_its_own_key_and_the_operators_and_no_other(tenant: Tenant) ->
 
 
 def test_those_who_come_while_one_is_read_share_the_next_query(tenant: Tenant) -> None:
-    ids = [key_id(tenant.ana), key_id(tenant.ben)]
+    ids = [tenant.ana.key_id, tenant.ben.key_id]
 
     async def work(reader: CredentialReader) -> None:
         with blocked(tenant.server.database):
@@ -108,7 +103,7 @@ def test_those_who_come_while_one_is_read_share_the_next_query(tenant: Tenant) -
 def test_after_a_query_for_several_the_next_lets_some_more_come(
     tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ids = [key_id(tenant.ana), key_id(tenant.ben)]
+    ids = [tenant.ana.key_id, tenant.ben.key_id]
     monkeypatch.setattr(credentials, "GATHER_SECONDS", 0.5)
 
     async def work(reader: CredentialReader) -> None:
@@ -126,14 +121,14 @@ def test_who_comes_alone_waits_for_nobody(tenant: Tenant, monkeypatch: pytest.Mo
 
     async def work(reader: CredentialReader) -> None:
         for _ in range(3):
-            assert owners(await reader.candidates(key_id(tenant.ana))) == {key_id(tenant.ana)}
+            assert owners(await reader.candidates(tenant.ana.key_id)) == {tenant.ana.key_id}
 
     assert reading(tenant.server, work) == 3
 
 
 def test_who_comes_after_a_query_began_is_not_answered_by_it(tenant: Tenant) -> None:
     """A key that was deleted before a request is never accepted by an earlier read."""
-    database, deleted = tenant.server.database, key_id(tenant.ben)
+    database, deleted = tenant.server.database, tenant.ben.key_id
 
     async def work(reader: CredentialReader) -> None:
         with psycopg.connect(database.url) as blocker:
@@ -151,7 +146,7 @@ def test_who_comes_after_a_query_began_is_not_answered_by_it(tenant: Tenant) -> 
 
 
 def test_a_lost_connection_is_told_to_all_who_waited_for_it_and_the_next_query_works(tenant: Tenant) -> None:
-    database, ana = tenant.server.database, key_id(tenant.ana)
+    database, ana = tenant.server.database, tenant.ana.key_id
 
     async def work(reader: CredentialReader) -> None:
         with blocked(database):
@@ -171,7 +166,7 @@ def test_a_lost_connection_is_told_to_all_who_waited_for_it_and_the_next_query_w
 
 
 def test_callers_that_gave_up_break_nothing_for_others(tenant: Tenant) -> None:
-    database, ana = tenant.server.database, key_id(tenant.ana)
+    database, ana = tenant.server.database, tenant.ana.key_id
 
     async def work(reader: CredentialReader) -> None:
         with blocked(database):
@@ -235,7 +230,7 @@ def test_a_key_deleted_under_load_is_let_in_by_no_request_that_comes_later(tenan
         running = [threads.submit(load) for _ in range(8)]
         try:
             ok(ben.get("/v1/whoami"))
-            assert tenant.ana.delete(f"{tenant.path}/api-keys/{key_id(ben)}").status_code == 204
+            assert tenant.ana.delete(f"{tenant.path}/api-keys/{ben.key_id}").status_code == 204
             assert {ben.get("/v1/whoami").status_code for _ in range(20)} == {401}
         finally:
             stop.set()

@@ -187,6 +187,7 @@ def occurrences(tenant: Tenant) -> list[tuple[int, str, Json]]:
         ),
         (409, "tag_taken", tenant.ana.post(f"{path}/versions", {"data": {"n": 2}, "tag": "v1"})),
         (409, "username_taken", tenant.ana.post(f"{tenant.path}/users", namesake)),
+        (409, "own_key", tenant.ana.delete(f"{tenant.path}/api-keys/{tenant.ana.key_id}")),
         (409, "last_admin", tenant.ana.delete(f"{tenant.path}/users/{tenant.ana.user_id}")),
         (409, "ambiguous_ref", tenant.ana.get(f"{tenant.at(twins)}/versions/abcdef0")),
         (409, "resource_deleted", tenant.ana.post(f"{tenant.at(deleted)}/check-out")),

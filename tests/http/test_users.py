@@ -43,6 +43,23 @@ def test_an_admin_beside_another_may_be_demoted_and_deleted(tenant: Tenant) -> N
     refused(other.delete(user_path(tenant, other)), 409, "last_admin")
 
 
+def test_an_admin_without_a_valid_key_does_not_count(tenant: Tenant) -> None:
+    keyless = {"username": "olga", "email": "olga@example.org", "role": "admin"}
+    olga = ok(tenant.ana.post(f"{tenant.path}/users", keyless), 201)
+    refused(tenant.ana.patch(user_path(tenant, tenant.ana), {"role": "viewer"}), 409, "last_admin")
+    key = {"user_id": olga["user_id"], "name": "laptop"}
+    ok(tenant.ana.post(f"{tenant.path}/api-keys", key), 201)
+    ok(tenant.ana.patch(user_path(tenant, tenant.ana), {"role": "viewer"}))
+
+
+def test_a_key_cannot_delete_itself_but_another_key_of_its_user(tenant: Tenant) -> None:
+    keys = f"{tenant.path}/api-keys"
+    refused(tenant.ana.delete(f"{keys}/{tenant.ana.key_id}"), 409, "own_key")
+    other = ok(tenant.ana.post(keys, {"user_id": tenant.ana.user_id, "name": "laptop"}), 201)
+    ok(tenant.ana.delete(f"{keys}/{other['key_id']}"), 204)
+    ok(tenant.ana.get("/v1/whoami"))
+
+
 def test_an_admin_of_another_subscription_does_not_count(tenant: Tenant, stranger: Tenant) -> None:
     assert stranger.ana.user_id
     refused(tenant.ana.delete(user_path(tenant, tenant.ana)), 409, "last_admin")

@@ -14,7 +14,7 @@ from hashlib import sha256
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, LiteralString
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import uvicorn
@@ -147,6 +147,12 @@ class Caller:
     key: str | None
     user_id: str = ""
     username: str = ""
+
+    @property
+    def key_id(self) -> UUID:
+        """Id of the caller's key, which is the middle part of its text."""
+        assert self.key is not None
+        return UUID(self.key.split("_")[1])
 
     def request(
         self,

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from service.domain import ids
 from service.domain.actions import Action
-from service.domain.errors import KeyNotFound, UserNotFound
+from service.domain.errors import KeyNotFound, OwnKey, UserNotFound
 from service.http.audited_operations import audits
 from service.http.auth.access import Calling, Managing, ReadingUsers
 from service.http.bodies import body_of
@@ -51,9 +51,9 @@ def list_api_keys(request: Request, access: ReadingUsers, paging: Paged) -> Resp
 
 @router.delete("/subscriptions/{subscription_id}/api-keys/{key_id}", status_code=204)
 @audits(Action.DELETE, "api_key", id_in="key_id")
-@refuses(KeyNotFound)
+@refuses(KeyNotFound, OwnKey)
 def delete_api_key(access: Managing, key_id: PathId) -> Response:
-    """Remove a key, with effect at once (admin, operator)."""
+    """Delete a key, with effect at once, but not the key of the call itself (admin, operator)."""
     api_keys.delete_key(access.context, access.caller, access.subscription_id, ids.parse(key_id))
     return Response(status_code=204)
 
