@@ -392,8 +392,8 @@ class LastAdmin(Conflict):
     """The subscription's last admin stays
 
     The user is the only admin of the subscription with a valid key: without it, nobody in the subscription
-    could manage users and keys. Make another user an admin first, and a key for it. The operator may demote or
-    delete the last admin, since he can make another.
+    could manage users and keys. Make another user an admin first, and a key for it. The operator may demote
+    or delete the last admin, since he can make another.
     """
 
     code = "last_admin"
@@ -402,8 +402,8 @@ class LastAdmin(Conflict):
 class OwnKey(Conflict):
     """A key can't delete itself
 
-    The call uses the key that it would delete. A program that deletes what it lists would lock itself out, and
-    the last admin the whole subscription. Make a new key, and delete the old one with it.
+    The call uses the key that it would delete. A program that deletes what it lists would lock itself out,
+    and the last admin the whole subscription. Make a new key, and delete the old one with it.
     """
 
     code = "own_key"
