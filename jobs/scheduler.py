@@ -1,9 +1,11 @@
 """Scheduler: runs each job at its slots, runs that operators ask for, and records missed slots."""
 
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import structlog
@@ -29,8 +31,13 @@ THREADS_PER_JOB: Final = 2
 # At most this many slots of a job are recorded as missed after a downtime: the latest ones. The first record
 # says how many slots came before it.
 MAX_MISSED: Final = 10_000
+# About as many slots before now are looked at for that: a slot takes a tenth of a millisecond, and the last
+# one may be of a clock that stood at 1970.
+MAX_COUNTED: Final = 50_000
 # Missed slots in one transaction.
 MISSED_AT_ONCE: Final = 1_000
+# Clocks are adjusted by less without a step.
+LEAST_STEP: Final = timedelta(minutes=1)
 
 
 class Scheduler:
@@ -111,6 +118,7 @@ class _Term:
     def begin(self) -> None:
         """Record the interrupted runs and the missed slots of the time without a leader, then start."""
         at = self._context.clock()
+        self._set_watch(at)
         self._runner.interrupt_others()
         with self._context.database.transaction(PLATFORM) as tx:
             self._set = scheduled_jobs.schedules(tx)
@@ -122,6 +130,7 @@ class _Term:
 
     def refresh(self) -> bool:
         """Apply changed schedules and begin requested runs; returns False if a run could not be recorded."""
+        self._follow_clock()
         with self._context.database.transaction(PLATFORM) as tx:
             schedules, waiting = scheduled_jobs.schedules(tx), scheduled_jobs.waiting(tx)
         for job in self._table:
@@ -142,23 +151,50 @@ class _Term:
             self._scheduler.shutdown(wait=False)
         self._pool.shutdown(wait=True, cancel_futures=True)
 
+    def _set_watch(self, at: datetime) -> None:
+        self._watch = at - timedelta(seconds=time.monotonic())
+
+    def _follow_clock(self) -> None:
+        """Plan anew if the clock was set: APScheduler would wait for slots by the former time.
+
+        https://github.com/agronholm/apscheduler/issues/752
+        """
+        at, began = self._context.clock(), self._watch
+        self._set_watch(at)
+        if abs(self._watch - began) < LEAST_STEP:
+            return
+        log.warning("the clock was set", seconds=(self._watch - began).total_seconds())
+        for job in self._table:
+            if self._watch > began:
+                self._miss_until(job, at)
+            self._done[job] = at
+            self._plan_anew(job)
+
     def _miss_until(self, job: str, at: datetime) -> None:
         done = self._done.get(job)
         self._done[job] = at
         if done is None:
             return
-        slots = [
-            slot
-            for after, until, row in self._terms(job, done, at)
-            for slot in self._due(job, row, after, until)
-        ]
+        earliest = self._earliest(job, at)
+        slots: deque[datetime] = deque(maxlen=MAX_MISSED)
+        count = 0
+        for after, until, row in self._terms(job, max(done, earliest), at):
+            for slot in self._due(job, row, after, until):
+                slots.append(slot)
+                count += 1
         why = "no scheduler was at work"
-        if len(slots) > MAX_MISSED:
-            before = len(slots) - MAX_MISSED
-            self._runner.miss(job, slots[before : before + 1], f"{why}, nor in the {before} slots before")
-            slots = slots[before + 1 :]
-        for first in range(0, len(slots), MISSED_AT_ONCE):
-            self._runner.miss(job, slots[first : first + MISSED_AT_ONCE], why)
+        if count > len(slots):
+            before = f"{count - len(slots)}" if done >= earliest else f"more than {count - len(slots)}"
+            self._runner.miss(job, [slots.popleft()], f"{why}, nor in the {before} slots before")
+        latest = list(slots)
+        for first in range(0, len(latest), MISSED_AT_ONCE):
+            self._runner.miss(job, latest[first : first + MISSED_AT_ONCE], why)
+
+    def _earliest(self, job: str, at: datetime) -> datetime:
+        """Instant from which on the present schedule has about as many slots as may be counted."""
+        hour = timedelta(hours=1)
+        in_an_hour = sum(1 for _ in self._due(job, last_of(self._set.get(job)), at - hour, at))
+        return at - hour * (MAX_COUNTED / max(in_an_hour, 1))
 
     def _terms(
         self, job: str, since: datetime, until: datetime
@@ -181,7 +217,9 @@ class _Term:
         if row is not None and row.is_paused:
             return
         schedule = schedule_of(self._table[job], row)
-        after = self._done[job] if row is None else max(self._done[job], row.changed_at)
+        # A setting by another host's clock may be ahead: it applies nevertheless.
+        begin = self._done[job] if row is None else min(row.changed_at, self._context.clock())
+        after = max(self._done[job], begin)
         self._scheduler.add_job(
             _nothing,
             schedule.trigger,
@@ -192,9 +230,12 @@ class _Term:
         )
 
     def _reschedule(self, job: str, rows: list[ScheduleRow]) -> None:
+        self._set[job] = rows
+        self._plan_anew(job)
+
+    def _plan_anew(self, job: str) -> None:
         if self._scheduler.get_job(job) is not None:
             self._scheduler.remove_job(job)
-        self._set[job] = rows
         self._plan(job)
 
     def _slots_came(self, job: str, slots: Sequence[datetime]) -> Future[None]:

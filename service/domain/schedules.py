@@ -19,6 +19,7 @@ _FIELDS = ("second", "minute", "hour", "day", "month", "day_of_week")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _STEP = timedelta(microseconds=1)
 _SECOND = timedelta(seconds=1)
+_DAY = timedelta(days=1)
 
 
 class BadSchedule(ValueError):
@@ -74,6 +75,8 @@ class Schedule:
 
     def _repeated(self, moment: datetime, slot: datetime) -> datetime:
         """First slot after a moment, if clocks that are put back repeat one before `slot`; else `slot`."""
+        if self._offset(moment - _DAY) == self._offset(moment + _DAY):
+            return slot
         offset = self._offset(slot)
         wall = (moment + offset).replace(tzinfo=None)
         while (reading := self._next_reading(wall)) is not None:
@@ -145,8 +148,14 @@ class SlotTrigger(BaseTrigger):  # type: ignore[misc]
         self._schedule = schedule
 
     def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime | None:
-        """First slot after the last one that came, or after now."""
-        return self._schedule.next_after(previous_fire_time or now)
+        """First slot after the last one that came; of slots that are more than a day late, none.
+
+        APScheduler collects all that is late. Clocks that are put forward by years would have it collect for
+        hours. https://github.com/agronholm/apscheduler/issues/1066
+        """
+        if previous_fire_time is None or now - previous_fire_time > _DAY:
+            return self._schedule.next_after(now)
+        return self._schedule.next_after(previous_fire_time)
 
 
 @cache

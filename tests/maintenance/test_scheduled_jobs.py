@@ -98,6 +98,15 @@ def test_a_schedule_is_changed_and_paused_and_the_change_is_audited(operator: Ca
     assert rows[1][0] == {"cron": "0 5 * * 1", "time_zone": "Europe/Berlin", "is_paused": False}
 
 
+def test_the_last_setting_of_a_schedule_applies_whatever_the_clocks(operator: Caller) -> None:
+    path = f"{PATH}/jobs/purge-closed"
+    with operator.server.clock.moved(hours=1):
+        ok(operator.patch(path, {"cron": "0 5 * * *"}))
+    assert ok(operator.patch(path, {"cron": "0 6 * * *"}))["cron"] == "0 6 * * *"
+    ok(operator.patch(path, {"cron": None}))
+    assert ok(operator.get(path))["cron"] == SCHEDULED_JOBS["purge-closed"].cron
+
+
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [

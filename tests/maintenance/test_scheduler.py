@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -20,6 +21,7 @@ from service.processes.startup import make_folders
 from service.runtime.settings import load
 from service.usecases.context import JobContext
 from service.usecases.maintenance.table import ScheduledJob, Work
+from tests.support.api import Clock
 from tests.support.databases import Cluster, Database
 
 EACH_SECOND = "* * * * * *"
@@ -164,6 +166,46 @@ def test_after_a_long_downtime_the_latest_slots_are_written_and_the_others_count
     assert missed[0] is not None
     assert 90 <= int(missed[0].split("the ")[1].split()[0]) <= 100
     assert missed[1:] == ["no scheduler was at work"] * 4
+
+
+def test_after_a_clock_that_stood_at_its_beginning_the_latest_slots_alone_are_counted(
+    context: JobContext, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduling, "MAX_MISSED", 5)
+    monkeypatch.setattr(scheduling, "MAX_COUNTED", 50)
+    add_run(database, "tick", "succeeded", datetime(1970, 1, 1, tzinfo=UTC))
+    with scheduling_by(context, EACH_SECOND, tick=nothing):
+        wait_until(lambda: states(database, "tick")[-1] == "succeeded")
+    missed = [error for _, state, error in runs(database, "tick") if state == "missed"]
+    assert len(missed) == 5
+    assert "nor in the more than 4" in str(missed[0])
+
+
+def test_jobs_run_on_after_the_clock_was_set_back(context: JobContext, database: Database) -> None:
+    clock = Clock()
+    with (
+        clock.moved(days=1),
+        scheduling_by(replace(context, clock=clock), EACH_SECOND, tick=nothing),
+    ):
+        time.sleep(2)
+        assert runs(database, "tick") == []
+        with clock.moved(days=-1):
+            wait_until(lambda: states(database, "tick")[:2] == ["succeeded", "succeeded"])
+
+
+def test_slots_that_a_clock_skips_that_is_put_forward_are_missed(
+    context: JobContext, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduling, "MAX_MISSED", 5)
+    monkeypatch.setattr(scheduling, "MAX_COUNTED", 1_000)
+    clock = Clock()
+    with scheduling_by(replace(context, clock=clock), EACH_SECOND, tick=nothing):
+        wait_until(lambda: "succeeded" in states(database, "tick"))
+        with clock.moved(days=3650):
+            wait_until(lambda: states(database, "tick").count("missed") == 5)
+    [first, *others] = [error for _, state, error in runs(database, "tick") if state == "missed"]
+    assert "nor in the more than 9" in str(first)
+    assert others == ["no scheduler was at work"] * 4
 
 
 def test_slots_of_a_schedule_that_was_changed_in_a_downtime_are_missed_by_it(

@@ -207,7 +207,9 @@ def change_schedule(context: Parts, caller: events.Author, name: str, wanted: Va
             pointer = f"/{error.field}"
             raise Invalid(f"{pointer}: {error}.", faults=[Fault(str(error), pointer=pointer)]) from None
         if after != before:
-            scheduled_jobs.set_schedule(tx, replace(after, changed_at=at, changed_by=caller.username))
+            # The last setting applies, also if it was made by a clock that was ahead of this one.
+            changed_at = at if row is None else max(at, row.changed_at + timedelta(microseconds=1))
+            scheduled_jobs.set_schedule(tx, replace(after, changed_at=changed_at, changed_by=caller.username))
             events.record(
                 tx, caller, None, _subject(name), Action.UPDATE, at, old=_set(before), new=_set(after)
             )
