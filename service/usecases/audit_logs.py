@@ -54,9 +54,15 @@ def audit_page(
     subscription_id: SubscriptionId | None,
     filters: AuditFilter,
     paging: Paging,
+    *,
+    expand: str | None = None,
 ) -> Page[AuditEvent]:
-    """Read the events that match, newest first. No subscription means the platform's own events."""
-    return page_of_log(context, caller, subscription_id, AUDIT_LOG, _of_any_spelling(filters), paging)
+    """Read the events that match, newest first. No subscription means the platform's own events.
+
+    `expand` is recorded with the filters.
+    """
+    filters = _of_any_spelling(filters)
+    return page_of_log(context, caller, subscription_id, AUDIT_LOG, filters, paging, expand=expand)
 
 
 def audit_statistics(

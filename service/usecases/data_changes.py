@@ -17,6 +17,8 @@ def change_page(
     subscription_id: SubscriptionId,
     filters: DataChangeFilter,
     paging: Paging,
+    *,
+    expand: str | None = None,
 ) -> Page[DataChange]:
-    """Read the data changes that match, newest first."""
-    return page_of_log(context, caller, subscription_id, CHANGE_HISTORY, filters, paging)
+    """Read the data changes that match, newest first; `expand` is recorded with the filters."""
+    return page_of_log(context, caller, subscription_id, CHANGE_HISTORY, filters, paging, expand=expand)

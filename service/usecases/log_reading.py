@@ -38,8 +38,13 @@ def page_of_log(
     log: Log[RowT, FilterT],
     filters: FilterT,
     paging: Paging,
+    *,
+    expand: str | None = None,
 ) -> Page[RowT]:
-    """Read a page of the rows that match, newest first; raises Invalid for another list's cursor."""
+    """Read a page of the rows that match, newest first; raises Invalid for another list's cursor.
+
+    `expand` names what the caller adds to the rows, and is recorded with the filters.
+    """
     given = filters.given()
     stamped = {"list": log.name, "of": subscription_id, **given}
     before = time_position(paging.position(stamped))
@@ -49,7 +54,8 @@ def page_of_log(
         found = people.by_ids(tx, subscription_id, filters, log.people)
         rows = log_reading.page(tx, log, subscription_id, found, wanted)
         shown = min(len(rows), paging.limit)
-        events.record_reading(tx, caller, subscription_id, log.name, at, filters=given, rows=shown)
+        asked = given if expand is None else {**given, "expand": expand}
+        events.record_reading(tx, caller, subscription_id, log.name, at, filters=asked, rows=shown)
 
     def position(row: RowT) -> list[str]:
         time, row_id = log.position_of(row)

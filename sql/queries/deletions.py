@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from sql import bulk
-from sql.database import IDS, OF_SUBSCRIPTION, Transaction
+from sql.database import IDS, OF_SUBSCRIPTION, Transaction, among
 from sql.log_reading import between, matching
 from sql.log_windows import People, TimeFilter
 from sql.models import TABLES
@@ -285,6 +285,17 @@ _OF_ROOT = Query(
 def of_root(tx: Transaction, subscription_id: UUID, root_deletion_id: UUID) -> list[DeletionRow]:
     """The records of one deletion, a parent before its children."""
     return _OF_ROOT.send(tx, of_subscription=subscription_id, root=root_deletion_id)()
+
+
+def versions_of(tx: Transaction, subscription_id: UUID, deletion_ids: Collection[UUID]) -> dict[UUID, UUID]:
+    """The versions that were current when resources were deleted, by deletion."""
+    if not deletion_ids:
+        return {}
+    c = _DELETIONS.c
+    query = select(c.deletion_id, c.version_id).where(
+        c.subscription_id == subscription_id, among(c.deletion_id, deletion_ids)
+    )
+    return {row.deletion_id: row.version_id for row in tx.execute(query)}
 
 
 def page(

@@ -8,7 +8,21 @@ from typing import Any
 from uuid import UUID
 
 from orjson import Fragment
-from sqlalchemy import Select, Text, Uuid, and_, any_, bindparam, func, literal, select, true, update
+from sqlalchemy import (
+    Select,
+    Text,
+    Uuid,
+    and_,
+    any_,
+    bindparam,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from sql import bulk
@@ -221,6 +235,38 @@ def trace(kind: str) -> Query[Traced]:
         )
     )
     return Query(statement, Traced)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentRow:
+    """The blob of a version; `is_purged` is true once its resource was deleted for good."""
+
+    version_id: UUID
+    resource_id: UUID
+    git_blob_id: str
+    is_purged: bool
+
+
+def documents(
+    tx: Transaction, subscription_id: UUID, version_ids: Collection[UUID]
+) -> dict[UUID, DocumentRow]:
+    """The blobs of versions of any kind, by version."""
+    if not version_ids:
+        return {}
+    v = _VERSIONS.c
+    is_there = or_(
+        *(
+            and_(
+                v.resource_type == kind,
+                select(identity(kind)).where(identity(kind) == v.resource_id).exists(),
+            )
+            for kind in TABLE_OF
+        )
+    )
+    query = select(v.version_id, v.resource_id, v.git_blob_id, not_(is_there).label("is_purged")).where(
+        v.subscription_id == subscription_id, among(v.version_id, version_ids)
+    )
+    return {row.version_id: DocumentRow(**row._mapping) for row in tx.execute(query)}
 
 
 def by_ids(

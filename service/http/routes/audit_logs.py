@@ -1,11 +1,13 @@
 """Audit log."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.domain.actions import Action
 from service.domain.errors import DocumentTooLarge, QuotaExceeded
+from service.http.admission import in_thread
 from service.http.audited_operations import audits
 from service.http.auth.access import ReadingLogs, ReadingPlatformLogs, Recording
 from service.http.description.declarations import refuses
@@ -14,8 +16,8 @@ from service.http.parameters import Once, Paged
 from service.http.requests import context_of
 from service.http.responses import answer, page_answer, page_of, statistics_answer, statistics_of
 from service.http.schemas.answers import RecordedEvents
-from service.http.schemas.logs import AuditQuery, AuditStatisticsQuery, NewAuditEvent
-from service.usecases import audit_logs
+from service.http.schemas.logs import AuditQuery, AuditStatisticsQuery, ExpandableAuditQuery, NewAuditEvent
+from service.usecases import audit_logs, log_documents
 from service.usecases.audit_logs import ReportedEvent
 from service.usecases.event_batches import EventBatch
 
@@ -33,15 +35,27 @@ def list_platform_audit_logs(
     return page_answer(request, found)
 
 
-@router.get("/subscriptions/{subscription_id}/audit-logs", response_model=page_of(audit_logs.AuditEvent))
+@router.get(
+    "/subscriptions/{subscription_id}/audit-logs", response_model=page_of(log_documents.ExpandedEvent)
+)
 @audits(Action.READ, "audit_log")
-def list_audit_logs(
-    request: Request, access: ReadingLogs, paging: Paged, query: Annotated[AuditQuery, Query()]
+async def list_audit_logs(
+    request: Request, access: ReadingLogs, paging: Paged, query: Annotated[ExpandableAuditQuery, Query()]
 ) -> Response:
-    """List the audit log, newest first (auditor, admin)."""
-    filters = audit_logs.AuditFilter(**query.model_dump())
-    found = audit_logs.audit_page(access.context, access.caller, access.subscription_id, filters, paging)
-    return page_answer(request, found)
+    """List the audit log, newest first (auditor, admin).
+
+    With `expand=data`, events of versions have the snapshots before and after, `old` and `new`.
+    """
+    context, subscription_id = access.context, access.subscription_id
+    filters = audit_logs.AuditFilter(**query.model_dump(exclude={"expand"}))
+    read = partial(
+        audit_logs.audit_page, context, access.caller, subscription_id, filters, paging, expand=query.expand
+    )
+    found = await in_thread(request, read)
+    if query.expand is None:
+        return page_answer(request, found)
+    purged = access.reads_purged
+    return page_answer(request, await log_documents.of_events(context, subscription_id, found, purged=purged))
 
 
 @router.post(

@@ -1,26 +1,44 @@
 """History of data changes."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
 from service.domain.actions import Action
+from service.http.admission import in_thread
 from service.http.audited_operations import audits
 from service.http.auth.access import ReadingLogs
 from service.http.parameters import Paged
 from service.http.responses import page_answer, page_of
 from service.http.schemas.logs import ChangeQuery
-from service.usecases import data_changes
+from service.usecases import data_changes, log_documents
 
 router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/change-history", tags=["logs"])
 
 
-@router.get("", response_model=page_of(data_changes.DataChange))
+@router.get("", response_model=page_of(log_documents.ExpandedChange))
 @audits(Action.READ, "change_history")
-def list_data_changes(
+async def list_data_changes(
     request: Request, access: ReadingLogs, paging: Paged, query: Annotated[ChangeQuery, Query()]
 ) -> Response:
-    """List the data changes, each with its diff to the record before it, newest first (auditor, admin)."""
-    filters = data_changes.DataChangeFilter(**query.model_dump())
-    found = data_changes.change_page(access.context, access.caller, access.subscription_id, filters, paging)
-    return page_answer(request, found)
+    """List the data changes, each with its diff to the record before it, newest first (auditor, admin).
+
+    With `expand=data`, changes of resources have the snapshots before and after, `old` and `new`.
+    """
+    context, subscription_id = access.context, access.subscription_id
+    filters = data_changes.DataChangeFilter(**query.model_dump(exclude={"expand"}))
+    read = partial(
+        data_changes.change_page,
+        context,
+        access.caller,
+        subscription_id,
+        filters,
+        paging,
+        expand=query.expand,
+    )
+    found = await in_thread(request, read)
+    if query.expand is None:
+        return page_answer(request, found)
+    expanded = await log_documents.of_changes(context, subscription_id, found, purged=access.reads_purged)
+    return page_answer(request, expanded)

@@ -90,6 +90,10 @@ JobName = Annotated[str, AfterValidator(_job), WithJsonSchema({"enum": list(SCHE
 ResponseStatus = Annotated[str, StringConstraints(pattern=r"^[1-5](xx|[0-9]{2})$")]
 
 
+# `data`: the documents on both sides of a change.
+Expanded = Literal["data"]
+
+
 class AuditQuery(TimeQuery):
     """Filters of a page of the audit log."""
 
@@ -105,6 +109,12 @@ class AuditQuery(TimeQuery):
     ip_address: Address | None = None
     request_id: QueryText | None = None
     origin: EventOrigin | None = None
+
+
+class ExpandableAuditQuery(AuditQuery):
+    """Filters of a page of a subscription's audit log, and what goes with each event."""
+
+    expand: Expanded | None = None
 
 
 class AuditStatisticsQuery(AuditQuery):
@@ -150,6 +160,7 @@ class ChangeQuery(TimeQuery):
     record_id: UUID | None = None
     changed_by: Person | None = None
     request_id: QueryText | None = None
+    expand: Expanded | None = None
 
 
 class RunQuery(TimeQuery):
