@@ -150,11 +150,12 @@ class Visit:
         """Take bytes of the tenant for a body; nothing of it is read meanwhile."""
         await self._take(self._admission.bytes, self._key, size)
 
-    async def begin_work(self) -> None:
-        """Take the place of the tenant."""
+    async def begin_work(self, body_bytes: int = 0) -> None:
+        """Take the place of the tenant; work on a large body in a thread takes all threads of its share."""
         places, self._places = self._places, None
         if places is not None:
-            await self._take(places, self._key)
+            is_heavy = places is self._admission.threads and body_bytes >= LARGE_BYTES
+            await self._take(places, self._key, THREADS_EACH if is_heavy else 1)
 
     def thread(self) -> AbstractAsyncContextManager[None]:
         """Hold one of the tenant's threads for a part of the work."""

@@ -92,7 +92,7 @@ def body_read_by(
         request.state.body_digests, found = (
             await parsed(request, read_by, raw) if len(raw) > PARSE_ASIDE_BYTES else read_by(raw, False)
         )
-        await visit_of(request).begin_work()
+        await visit_of(request).begin_work(len(raw))
         return found
 
     return read

@@ -13,7 +13,7 @@ from fastapi import Request
 
 from service.committer.client import ThreadCommitter
 from service.committer.group_commit import GroupCommit
-from service.http.admission import ALONE, BYTES_EACH, EACH, LARGE_BYTES, Admission, Visit
+from service.http.admission import ALONE, BYTES_EACH, EACH, LARGE_BYTES, THREADS_EACH, Admission, Visit
 from service.http.bodies import MAX_BODY_BYTES, PARSE_ASIDE_BYTES
 from service.runtime import recent_keys
 from service.runtime.fair_places import FairPlaces
@@ -267,6 +267,22 @@ def test_the_place_of_a_large_body_rests_for_as_long_as_it_was_parsed() -> None:
         assert places.parsing.held == 1
 
     asyncio.run(test())
+
+
+def test_events_in_a_large_body_take_all_threads_of_a_share_and_those_in_a_small_one_take_one(
+    server: Server, tenant: Tenant, clients: Clients
+) -> None:
+    threads, path, caller = admission(server).threads, f"{tenant.path}/audit-logs", tenant.ana
+    event = '{"action": "EXECUTE", "resource_type": "workflow", "new_values": {"text": "%s"}}'
+    with psycopg.connect(server.database.url) as blocker:
+        blocker.execute("LOCK TABLE audit_logs IN SHARE MODE")
+        large = clients.call(caller, "POST", path, (event % ("x" * LARGE_BYTES)).encode())
+        until(lambda: threads.held == THREADS_EACH)
+        small = clients.call(caller, "POST", path, (event % "x").encode())
+        until(lambda: threads.held == THREADS_EACH + 1)
+        blocker.rollback()
+        assert [status(large), status(small)] == [201, 201]
+    until(lambda: threads.held == 0)
 
 
 def test_a_change_is_not_begun_for_a_client_that_has_gone(
