@@ -40,6 +40,13 @@ class UserKind(StrEnum):
     SERVICE = "service"
 
 
+class CloneAfterPurge(StrEnum):
+    """Who may clone a subscription once something was deleted for good in it."""
+
+    EVERYBODY = "everybody"
+    ADMIN = "admin"
+
+
 class SubscriptionState(StrEnum):
     """State of a subscription: open to every call, closed except for reading, or purged."""
 
@@ -119,7 +126,7 @@ class Origin:
 class Caller:
     """Caller whose key was verified; user, kind and subscription are None for the operator.
 
-    `demands_if_match`, `subscription_state` and `policy` are those of the caller's subscription.
+    `demands_if_match` and the fields after it are those of the caller's subscription.
     """
 
     user_id: UserId | None
@@ -130,6 +137,7 @@ class Caller:
     kind: UserKind | None = None
     key_id: UUID | None = None
     demands_if_match: bool = False
+    clone_after_purge: CloneAfterPurge = CloneAfterPurge.EVERYBODY
     subscription_state: SubscriptionState = SubscriptionState.OPEN
     policy: Policy = DEFAULT_POLICY
 

@@ -2,7 +2,7 @@
 
 AnnalsError
 ├── Unauthenticated
-├── Forbidden           QuotaExceeded
+├── Forbidden           CloneClosed, QuotaExceeded
 ├── NotFound            SubscriptionNotFound, UserNotFound, KeyNotFound, ResourceNotFound, ParentNotFound,
 │                       VersionNotFound, CommitNotFound, DeletionNotFound, HoldNotFound, JobNotFound,
 │                       RunNotFound, PlanNotFound, PathNotFound
@@ -99,6 +99,16 @@ class OriginNotAllowed(Forbidden):
     """
 
     code = "origin_not_allowed"
+
+
+class CloneClosed(Forbidden):
+    """Only admins may clone this subscription
+
+    Something was deleted for good in the subscription, and its git history still has it. By the setting
+    `clone_after_purge` only admins may clone or fetch from then on. Read through the API, or ask an admin.
+    """
+
+    code = "clone_closed"
 
 
 class QuotaExceeded(Forbidden):

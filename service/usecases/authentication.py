@@ -5,7 +5,15 @@ from dataclasses import dataclass
 
 from service.domain import api_keys
 from service.domain.audit_policy import Policy
-from service.domain.callers import Caller, GuessedKey, Origin, Role, SubscriptionState, UserKind
+from service.domain.callers import (
+    Caller,
+    CloneAfterPurge,
+    GuessedKey,
+    Origin,
+    Role,
+    SubscriptionState,
+    UserKind,
+)
 from service.domain.errors import Unauthenticated
 from service.domain.ids import SubscriptionId, UserId
 from service.runtime.clock import Clock
@@ -67,6 +75,7 @@ def _caller(credential: Credential, origin: Origin) -> Caller:
         origin=origin,
         key_id=credential.key_id,
         demands_if_match=bool(credential.require_if_match),
+        clone_after_purge=CloneAfterPurge(credential.clone_after_purge or CloneAfterPurge.EVERYBODY),
         subscription_state=SubscriptionState.of(credential.closed_at, credential.exported_at),
         policy=Policy.of(credential.policy),
     )

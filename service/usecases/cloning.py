@@ -7,10 +7,22 @@ from service.audit.events import Subject
 from service.committer.refs import settle
 from service.domain.actions import Action
 from service.domain.callers import Member
+from service.domain.errors import CloneClosed
+from service.domain.ids import SubscriptionId
 from service.usecases.context import Context
+from sql.queries import deletions
 from sql.queries.audit_logs import Values
 
 log = structlog.get_logger(__name__)
+
+
+def check_unpurged(context: Context, subscription_id: SubscriptionId) -> None:
+    """Raise CloneClosed if anything was deleted for good: git has it, and only admins may read it."""
+    with context.database.transaction(subscription_id) as tx:
+        if deletions.has_permanent(tx, subscription_id):
+            raise CloneClosed(
+                "Something was deleted for good here, and git still has it: only admins may clone or fetch."
+            )
 
 
 def prepare(context: Context, author: Member) -> None:

@@ -40,6 +40,7 @@ class Subscription:
     git_url: str
     require_if_match: bool
     cors_origins: list[str]
+    clone_after_purge: str
     closed_at: datetime | None
     closed_by: str | None
     close_reason: str | None
@@ -172,4 +173,5 @@ def settings_of(row: SubscriptionRow) -> Values:
     set_quotas = {quota.value: limit for quota in Quota if (limit := values[quota.column]) is not None}
     quotas = {"quotas": set_quotas} if set_quotas else {}
     origins = {"cors_origins": row.cors_origins} if row.cors_origins else {}
-    return {"name": row.name, "require_if_match": row.require_if_match, **origins, **quotas, **closed}
+    rules = {name: values[name] for name in ("require_if_match", "clone_after_purge")}
+    return {"name": row.name, **rules, **origins, **quotas, **closed}

@@ -43,6 +43,7 @@ class DeletionLogTable(SQLModel, table=True):
             "restored_commit_number",
             postgresql_where=text("restored_at IS NOT NULL"),
         ),
+        Index("ix_deletion_logs_permanent", "subscription_id", postgresql_where=text("NOT is_soft_delete")),
         Index("ix_deletion_logs_restorable", "restore_expiry_at", postgresql_where=text("can_be_restored")),
         CheckConstraint(
             "(restored_at IS NULL) = (restored_commit_hash IS NULL)"

@@ -14,7 +14,8 @@ class SubscriptionTable(SQLModel, table=True):
 
     A closed subscription can only be read. After `purge_after` it is exported, then purged; this row stays.
     A quota that is null is no limit. `log_rows_of_day` counts the events posted on `log_rows_day` (UTC),
-    while there is a quota of them. Pages of `cors_origins` may call in browsers.
+    while there is a quota of them. Pages of `cors_origins` may call in browsers. `clone_after_purge` says who
+    may clone once something was deleted for good.
     """
 
     __tablename__ = "subscriptions"
@@ -30,6 +31,7 @@ class SubscriptionTable(SQLModel, table=True):
             " AND quota_versions_a_day >= 0 AND quota_log_rows_a_day >= 0",
             name="quotas",
         ),
+        CheckConstraint("clone_after_purge IN ('everybody', 'admin')", name="clone_after_purge"),
         Index(
             "ix_subscriptions_closed",
             "purge_after",
@@ -54,6 +56,9 @@ class SubscriptionTable(SQLModel, table=True):
     log_rows_day: date | None = Field(default=None)
     log_rows_of_day: int = Field(default=0, sa_type=BigInteger(), sa_column_kwargs={"server_default": "0"})
     cors_origins: list[str] = Field(sa_type=ARRAY(Text()), sa_column_kwargs={"server_default": "{}"})
+    clone_after_purge: str = Field(
+        default="everybody", max_length=10, sa_column_kwargs={"server_default": "everybody"}
+    )
 
 
 class ActorTable(SQLModel, table=True):

@@ -282,6 +282,13 @@ _OF_ROOT = Query(
 )
 
 
+def has_permanent(tx: Transaction, subscription_id: UUID) -> bool:
+    """True if anything was deleted for good in a subscription."""
+    c = _DELETIONS.c
+    query = select(c.deletion_id).where(c.subscription_id == subscription_id, ~c.is_soft_delete)
+    return tx.execute(query.limit(1)).one_or_none() is not None
+
+
 def of_root(tx: Transaction, subscription_id: UUID, root_deletion_id: UUID) -> list[DeletionRow]:
     """The records of one deletion, a parent before its children."""
     return _OF_ROOT.send(tx, of_subscription=subscription_id, root=root_deletion_id)()

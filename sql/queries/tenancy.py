@@ -39,6 +39,7 @@ class SubscriptionRow:
     quota_resources: int | None = None
     quota_versions_a_day: int | None = None
     quota_log_rows_a_day: int | None = None
+    clone_after_purge: str = "everybody"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class Credential:
     kind: str | None
     role: str | None
     require_if_match: bool | None
+    clone_after_purge: str | None
     closed_at: datetime | None
     exported_at: datetime | None
     # Type, action and depth of each rule of the subscription's audit policy, in their order.
@@ -89,7 +91,7 @@ def insert_subscription(tx: Transaction, row: SubscriptionRow) -> None:
 
 # The columns that a PATCH may set.
 SETTINGS = (
-    *("name", "require_if_match", "cors_origins"),
+    *("name", "require_if_match", "cors_origins", "clone_after_purge"),
     *("quota_repository_bytes", "quota_resources", "quota_versions_a_day", "quota_log_rows_a_day"),
 )
 
@@ -379,6 +381,7 @@ CREDENTIALS = Query(
         _USERS.c.kind,
         _USERS.c.role,
         _SUBSCRIPTIONS.c.require_if_match,
+        _SUBSCRIPTIONS.c.clone_after_purge,
         _SUBSCRIPTIONS.c.closed_at,
         _SUBSCRIPTIONS.c.exported_at,
         audit_policies.RULES.where(_POLICIES.c.subscription_id == _KEYS.c.subscription_id)

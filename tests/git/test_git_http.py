@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gitstore.serve.negotiation import MAX_REQUEST_BYTES
-from tests.support.api import Caller, Json, Tenant, git, refused, run_git, snapshot_path
+from tests.support.api import Caller, Json, Tenant, git, ok, refused, run_git, snapshot_path
 from tests.support.pkt_lines import FLUSH, line, upload_pack
 
 
@@ -304,3 +304,67 @@ def test_clones_are_right_while_others_write(tenant: Tenant, home: Path) -> None
     assert [clone.wait(60) for clone in clones] == [0] * 4
     for number in range(4):
         assert git(home / str(number), "fsck", "--strict", "--full") == ""
+
+
+# -- clones after something was deleted for good -----------------------------------------------------
+
+
+def close_clones(tenant: Tenant) -> None:
+    ok(tenant.ana.patch(tenant.path, {"clone_after_purge": "admin"}))
+
+
+def purge(tenant: Tenant) -> None:
+    workflow = tenant.workflow()
+    tenant.remove(workflow)
+    tenant.remove(workflow, permanent=True)
+
+
+@pytest.mark.parametrize("protocol", ["0", "1", "2"])
+@pytest.mark.parametrize("name", ["vera", "ben", "aud"])
+def test_once_something_was_deleted_for_good_only_admins_clone_if_so_set(
+    tenant: Tenant, home: Path, name: str, protocol: str
+) -> None:
+    tenant.workflow()
+    close_clones(tenant)
+    caller, options = tenant.caller(name), ("-c", f"protocol.version={protocol}")
+    tenant.clone(home / "before", caller)
+    purge(tenant)
+    url = tenant.clone_url(caller)
+    for arguments in (("clone", url, "after"), ("ls-remote", url), ("-C", "before", "fetch")):
+        said = attempt(home, *options, *arguments).stderr
+        assert b"remote: Something was deleted for good here" in said
+        assert b"403" in said
+    tenant.clone(home / "admin", tenant.ana)
+    assert ok(caller.get(f"{tenant.path}/workflows"))["items"]
+
+
+def test_the_negotiation_is_refused_as_well(tenant: Tenant) -> None:
+    tenant.workflow()
+    close_clones(tenant)
+    purge(tenant)
+    body = b"0014command=ls-refs\n0000"
+    headers = {"content-type": "application/x-git-upload-pack-request", "git-protocol": "version=2"}
+    path = f"/git/{tenant.subscription_id}.git/git-upload-pack"
+    assert tenant.vera.post(path, content=body, headers=headers).status_code == 403
+    assert tenant.ana.post(path, content=body, headers=headers).status_code == 200
+
+
+def test_everybody_clones_after_a_deletion_for_good_unless_set_otherwise(tenant: Tenant, home: Path) -> None:
+    assert ok(tenant.ana.get(tenant.path))["clone_after_purge"] == "everybody"
+    tenant.workflow()
+    purge(tenant)
+    tenant.clone(home / "clone", tenant.vera)
+    close_clones(tenant)
+    attempt(home, "clone", tenant.clone_url(tenant.vera), "another")
+    ok(tenant.ana.patch(tenant.path, {"clone_after_purge": "everybody"}))
+    tenant.clone(home / "again", tenant.vera)
+
+
+def test_who_may_clone_is_one_of_two_and_set_by_an_admin(tenant: Tenant) -> None:
+    for value in ("nobody", None, True):
+        refused(tenant.ana.patch(tenant.path, {"clone_after_purge": value}), 422, "invalid")
+    refused(tenant.ben.patch(tenant.path, {"clone_after_purge": "admin"}), 403, "forbidden")
+    close_clones(tenant)
+    path = f"{tenant.path}/audit-logs"
+    [event] = tenant.aud.pages(path, action="UPDATE", resource_type="subscription", status="success")
+    assert event["new_values"]["clone_after_purge"] == "admin"

@@ -134,6 +134,12 @@ def lost(tenant: Tenant) -> httpx.Response:
         away.rename(tenant.repository)
 
 
+def after_purge(tenant: Tenant) -> httpx.Response:
+    """A viewer's clone of a subscription in which something was deleted for good, and that is closed then."""
+    ok(tenant.ana.patch(tenant.path, {"clone_after_purge": "admin"}))
+    return tenant.vera.get(f"/git/{tenant.subscription_id}.git/info/refs?service=git-upload-pack")
+
+
 def occurrences(tenant: Tenant) -> list[tuple[int, str, Json]]:
     """Problems of many kinds, one each, as the server sends them."""
     workflow = tenant.workflow()
@@ -162,6 +168,7 @@ def occurrences(tenant: Tenant) -> list[tuple[int, str, Json]]:
         (401, "unauthenticated", server.nobody.get(path)),
         (403, "forbidden", tenant.vera.post(f"{path}/check-out")),
         (403, "quota_exceeded", past_quota(tenant)),
+        (403, "clone_closed", after_purge(tenant)),
         (403, "origin_not_allowed", server.http.request("OPTIONS", path, headers=PREFLIGHT)),
         (404, "subscription_not_found", server.operator.get(f"/v1/subscriptions/{unknown}")),
         (404, "resource_not_found", tenant.ana.get(f"{tenant.path}/jobs/{unknown}")),
@@ -240,11 +247,15 @@ UNPROVOKED = {
 }
 
 
+# Refusals under `/git` are texts for git to print.
+OF_GIT = ("malformed_git_request", "clone_closed")
+
+
 def test_a_problem_says_what_rfc_9457_asks_for(tenant: Tenant) -> None:
     found = occurrences(tenant)
     assert sorted(code for _, code, _ in found) == sorted(set(CODES) - UNPROVOKED)
     for status, code, problem in found:
-        if code != "malformed_git_request":
+        if code not in OF_GIT:
             assert set(problem) >= FIELDS
             assert problem["title"] in unescape(tenant.server.http.get("/docs/problems").text)
         assert problem["status"] == status

@@ -21,7 +21,15 @@ from tests.support.api import (
 from tests.support.databases import Cluster
 
 SUBSCRIPTION_FIELDS = {
-    *("subscription_id", "name", "created_at", "git_url", "require_if_match", "cors_origins"),
+    *(
+        "subscription_id",
+        "name",
+        "created_at",
+        "git_url",
+        "require_if_match",
+        "cors_origins",
+        "clone_after_purge",
+    ),
     *("closed_at", "closed_by", "close_reason", "purge_after", "exported_at", "purged_at"),
 }
 USER_FIELDS = {"user_id", "username", "kind", "email", "role", "created_at", "updated_at"}

@@ -186,7 +186,7 @@ def test_a_parent_has_to_be_named(shared: Tenant, collection: str) -> None:
     assert pointers(problem) == [f"/{next(iter(shared.parent(collection)))}"]
 
 
-@pytest.mark.parametrize("name", ["x" * 500, "😀" * 500, " spaced ", "a/b\\c\"'<&>%00", "ünï — 漢字"])
+@pytest.mark.parametrize("name", ["x" * 500, "😀" * 500, "spa ced", "a/b\\c\"'<&>%00", "ünï — 漢字"])
 def test_a_name_may_hold_what_people_write(tenant: Tenant, name: str) -> None:
     made = tenant.make("workspaces", name=name)
     assert ok(tenant.ana.get(tenant.at(made)))["name"] == name

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from gitstore.errors import UploadPackFailed
@@ -18,10 +18,11 @@ from gitstore.serve.negotiation import (
 )
 from gitstore.serve.upload_pack import UploadPack, advertises_refs
 from service.domain.actions import Action
+from service.domain.callers import CloneAfterPurge
 from service.domain.errors import BodyTooLarge, Forbidden, MalformedGitRequest, PathNotFound
 from service.http.admission import in_thread, visit_of
 from service.http.audited_operations import audits
-from service.http.auth.access import Reading
+from service.http.auth.access import Access, Reading
 from service.http.requests import declared_length
 from service.runtime.metrics import CLONES
 from service.usecases import cloning
@@ -40,11 +41,21 @@ def _upload_pack(request: Request) -> UploadPack:
     return server
 
 
+async def _cloning(request: Request, access: Reading) -> Access:
+    """Admit the caller, unless something was deleted for good and only admins may clone since then."""
+    if access.caller.clone_after_purge is CloneAfterPurge.ADMIN and not access.reads_purged:
+        await in_thread(request, cloning.check_unpurged, access.context, access.subscription_id)
+    return access
+
+
+Cloning = Annotated[Access, Depends(_cloning)]
+
+
 @router.get("/info/refs")
 @audits(Action.CLONE, "repository")
 async def git_info_refs(
     request: Request,
-    access: Reading,
+    access: Cloning,
     service: Annotated[str, Query()] = "",
     git_protocol: Annotated[str | None, Header()] = None,
 ) -> Response:
@@ -63,7 +74,7 @@ async def git_info_refs(
 @router.post("/git-upload-pack")
 @audits(Action.CLONE, "repository")
 async def git_upload_pack(
-    request: Request, access: Reading, git_protocol: Annotated[str | None, Header()] = None
+    request: Request, access: Cloning, git_protocol: Annotated[str | None, Header()] = None
 ) -> Response:
     """Send the objects that a clone or fetch wants."""
     body, negotiation = await _body(request)

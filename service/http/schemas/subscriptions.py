@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StrictBool
 
+from service.domain.callers import CloneAfterPurge
 from service.http.schemas.body import Body
 from service.http.schemas.fields import ShortName, Words
 from service.runtime.web_origins import MAX_LENGTH, web_origin
@@ -32,6 +33,7 @@ WebOrigin = Annotated[str, Field(max_length=MAX_LENGTH), AfterValidator(web_orig
 class SubscriptionUpdate(Body):
     name: ShortName = Field(default="")
     require_if_match: StrictBool = Field(default=False)
+    clone_after_purge: CloneAfterPurge = Field(default=CloneAfterPurge.EVERYBODY)
     cors_origins: Annotated[list[WebOrigin], Field(max_length=MAX_ORIGINS)] = Field(default_factory=list)
     quotas: QuotaLimits = Field(default_factory=QuotaLimits)
 

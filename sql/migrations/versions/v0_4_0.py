@@ -15,6 +15,7 @@ SUBJECTS: tuple[str, ...] = (
     "cors",
     "names",
     "rights",
+    "clones",
 )
 
 
