@@ -41,7 +41,7 @@ class UserKind(StrEnum):
 
 
 class CloneAfterPurge(StrEnum):
-    """Who may clone a subscription once something was deleted for good in it."""
+    """Callers who may clone a subscription once something was deleted for good in it."""
 
     EVERYBODY = "everybody"
     ADMIN = "admin"
