@@ -7,7 +7,7 @@ the result finds the marks, the depth, and strings that cannot be stored.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from json import decoder, scanner
@@ -320,7 +320,7 @@ def _refuse_excess(raw: bytes) -> None:
                 path.append(0 if part == b"[" else "")
 
 
-def unknown_fields(value: Any, known: set[str], path: Sequence[Step] = ()) -> list[Fault]:
+def unknown_fields(value: Any, known: Collection[str], path: Sequence[Step] = ()) -> list[Fault]:
     """Return the keys of an object at `path` that are not `known`, as at most MAX_FAULTS faults."""
     if not isinstance(value, dict):
         return []

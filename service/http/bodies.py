@@ -54,14 +54,10 @@ def body_of(
         if not raw and may_be_empty:
             return None, model()
         value = strict_json.parse(raw, rests=rests)
-        # Checked before pydantic, which would make an error for each of a million unknown keys.
-        unknown = model.unknown_fields(value)
-        if unknown:
-            raise invalid_body(unknown)
-        try:
-            return value, model.model_validate(value)
-        except ValidationError as error:
-            raise invalid_body(faults_of(error)) from None
+        found = checked(model, value)
+        if isinstance(found, list):
+            raise invalid_body(found)
+        return value, found
 
     return body_read_by(made, {media_type: model}, required=not may_be_empty)
 
@@ -140,8 +136,20 @@ def invalid_body(faults: list[Fault]) -> Invalid:
     return Invalid(f"The body is not valid: {shown}.", faults=faults)
 
 
-def faults_of(error: ValidationError, path: Sequence[strict_json.Step] = ()) -> list[Fault]:
-    """Faults of a value at `path` of the body; at most MAX_FAULTS."""
+def checked(model: type[BodyT], value: Any, path: Sequence[strict_json.Step] = ()) -> BodyT | list[Fault]:
+    """Body of a value at `path`, or its faults: first those of known fields; at most MAX_FAULTS.
+
+    Unknown fields are found apart: pydantic would make an error for each of a million of them.
+    """
+    unknown = model.unknown_fields(value, path)
+    try:
+        found = model.model_validate(value, extra="ignore")
+    except ValidationError as error:
+        return [*_faults_of(error, path), *unknown][: strict_json.MAX_FAULTS]
+    return unknown or found
+
+
+def _faults_of(error: ValidationError, path: Sequence[strict_json.Step]) -> list[Fault]:
     return [
         Fault(_message(problem), pointer=strict_json.pointer_of([*path, *problem["loc"]]))
         for problem in error.errors(include_url=False, include_input=False)[: strict_json.MAX_FAULTS]

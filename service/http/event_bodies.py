@@ -4,12 +4,11 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypeVar, Union
 
 from fastapi import Request
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from service.documents import strict_json
-from service.documents.strict_json import Step
 from service.domain.errors import Fault
-from service.http.bodies import JSON, PARSE_ASIDE_BYTES, body_read_by, faults_of, invalid_body
+from service.http.bodies import JSON, PARSE_ASIDE_BYTES, body_read_by, checked, invalid_body
 from service.http.schemas.body import Body
 from service.runtime.breath import Breath
 from service.usecases.event_batches import MAX_EVENTS, EventBatch
@@ -33,11 +32,11 @@ def batch_of(model: type[BodyT]) -> Callable[[Request], Awaitable[EventBatch[Bod
         for index, item in enumerate(items):
             if breath is not None:
                 breath.take()
-            checked = _checked(model, item, [] if is_single else [index])
-            if isinstance(checked, list):
-                faults += checked
+            event = checked(model, item, [] if is_single else [index])
+            if isinstance(event, list):
+                faults += event
             else:
-                found.append(checked)
+                found.append(event)
             if len(faults) >= strict_json.MAX_FAULTS:
                 break
         if faults:
@@ -46,13 +45,3 @@ def batch_of(model: type[BodyT]) -> Callable[[Request], Awaitable[EventBatch[Bod
 
     many = Annotated[list[model], Field(min_length=1, max_length=MAX_EVENTS)]  # type: ignore[valid-type]
     return body_read_by(made, {JSON: Union[model, many]})  # noqa: UP007 - mypy takes no `|` of values
-
-
-def _checked(model: type[BodyT], item: Any, path: list[Step]) -> BodyT | list[Fault]:
-    unknown = strict_json.unknown_fields(item, set(model.model_fields), path)
-    if unknown:
-        return unknown
-    try:
-        return model.model_validate(item)
-    except ValidationError as error:
-        return faults_of(error, path)

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request
@@ -104,10 +105,21 @@ class Target:
 PathId = Annotated[str, Path(json_schema_extra={"format": "uuid"})]
 
 
+class Collection(StrEnum):
+    """The resources of one kind, as paths name them."""
+
+    WORKSPACES = Kind.WORKSPACE.collection
+    FOLDERS = Kind.FOLDER.collection
+    JOBS = Kind.JOB.collection
+    WORKFLOWS = Kind.WORKFLOW.collection
+    JOBPACKAGES = Kind.JOBPACKAGE.collection
+    CONNECTORS = Kind.CONNECTOR.collection
+
+
 class CollectionConvertor(Convertor[str]):
     """Restrict a path parameter to the names of collections, so that the paths of other nouns don't fit."""
 
-    regex = "|".join(KIND_OF_COLLECTION)
+    regex = "|".join(Collection)
 
     def convert(self, value: str) -> str:
         """Read the collection's name from a path, unchanged."""
@@ -125,7 +137,7 @@ RESOURCE_PATH = "/v1/subscriptions/{subscription_id}/{collection:collection}/{re
 
 @refuses(ResourceNotFound)
 async def _target(
-    collection: Annotated[str, Path(json_schema_extra={"enum": list(KIND_OF_COLLECTION)})],
+    collection: Collection,
     resource_id: PathId,
 ) -> Target:
     return Target(KIND_OF_COLLECTION[collection], resource_id)

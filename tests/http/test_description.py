@@ -126,3 +126,14 @@ def test_each_answer_has_a_type_and_each_refusal_is_a_problem(name: str) -> None
         if status[0] in "45":
             assert "application/problem+json" in found["content"]
             assert found["x-problem-codes"]
+
+
+def test_a_field_of_a_merge_patch_has_no_default_that_a_client_would_send() -> None:
+    patches = [
+        resolved(one)
+        for path in DOCUMENT["paths"].values()
+        for content in path.get("patch", {}).get("requestBody", {}).get("content", {}).values()
+        for one in content["schema"].get("anyOf", [content["schema"]])
+    ]
+    assert len(patches) > 6
+    assert [place for patch in patches for place, _ in places(patch) if place.endswith("/default")] == []

@@ -25,6 +25,7 @@ from service.http.connections.guard import Guard
 from service.http.connections.limits import limits_of_this_process
 from service.http.connections.protocols import protocol_class
 from service.usecases.context import Context
+from tests.support import described_answers
 from tests.support.databases import Database
 from tests.support.doors import TICK_SECONDS, Watch
 
@@ -132,7 +133,13 @@ def served(
     url = f"http://127.0.0.1:{socket.getsockname()[1]}"
     transport = httpx.HTTPTransport(limits=httpx.Limits(max_connections=None, max_keepalive_connections=64))
     try:
-        with httpx.Client(base_url=url, timeout=60, transport=transport, trust_env=False) as http:
+        with httpx.Client(
+            base_url=url,
+            timeout=60,
+            transport=transport,
+            trust_env=False,
+            event_hooks={"response": [described_answers.check]},
+        ) as http:
             yield Server(url, app, database, clock, http, watch)
     finally:
         server.should_exit = True

@@ -32,7 +32,11 @@ async def livez() -> Response:
 async def readyz(request: Request) -> Response:
     """Check each part that requests need, by name; 503 if one fails or does not answer within 2.5 seconds."""
     readiness = await health_of(request).readiness()
-    return answer(readiness, 200 if readiness.ready else 503)
+    if readiness.ready:
+        return answer(readiness)
+    response = answer(readiness, 503)
+    response.headers["Retry-After"] = str(problems.RETRY_AFTER_SECONDS)
+    return response
 
 
 @router.get("/version", response_model=ServerVersion)
@@ -41,7 +45,7 @@ def version() -> Response:
     return answer({"name": "annals", "version": installed.version()})
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+@router.get("/metrics", response_model=str, response_class=PlainTextResponse)
 @refuses(Unavailable)
 async def metrics(request: Request, _: Annotated[None, Depends(require_metrics_key)]) -> Response:
     """Show the metrics in Prometheus' text format, which are made once a second at most."""

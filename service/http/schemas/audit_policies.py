@@ -1,14 +1,13 @@
 """Bodies about audit policies."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
 from service.domain.actions import Action
 from service.domain.audit_policy import ANY, CAN_BE_OFF, Depth, Rule
-from service.domain.errors import Fault
 from service.http.audited_operations import resource_types
-from service.http.schemas.body import Body, unknown_in_items
+from service.http.schemas.body import Body
 
 
 def _resource_type(text: str) -> str:
@@ -54,7 +53,3 @@ class NewAuditPolicy(Body):
                 raise ValueError(f"rule {index} is about the same type and action as one before it")
             seen.add((rule.resource_type, rule.action))
         return self
-
-    @classmethod
-    def unknown_fields(cls, value: Any) -> list[Fault]:
-        return super().unknown_fields(value) + unknown_in_items(value, "rules", PolicyRule, MAX_RULES)

@@ -1,13 +1,12 @@
 """Bodies about check-outs and check-ins."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field, StrictBool, StrictInt
 
-from service.domain.errors import Fault
 from service.domain.resource_kinds import Kind
-from service.http.schemas.body import Body, unknown_in_items
+from service.http.schemas.body import Body
 from service.http.schemas.fields import MAX_REF, Definition, Ref, Remark, Tag
 from service.usecases.check_outs import MAX_LEASE
 
@@ -38,7 +37,3 @@ class CheckInItem(Body):
 class CheckInsRequest(Body):
     items: Annotated[list[CheckInItem], Field(min_length=1, max_length=MAX_ITEMS)]
     comment: Remark = None
-
-    @classmethod
-    def unknown_fields(cls, value: Any) -> list[Fault]:
-        return super().unknown_fields(value) + unknown_in_items(value, "items", CheckInItem, MAX_ITEMS)

@@ -1,12 +1,10 @@
 """Queries and bodies about deletions and restores."""
 
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import Field, StrictBool
 
-from service.documents import strict_json
-from service.domain.errors import Fault
 from service.domain.pagination import MAX_NUMBER
 from service.domain.resource_kinds import Kind
 from service.http.schemas.body import Body
@@ -37,10 +35,3 @@ class ResolutionRequest(Body):
 class RestoreRequest(Body):
     dry_run: StrictBool = False
     resolve: ResolutionRequest | None = None
-
-    @classmethod
-    def unknown_fields(cls, value: Any) -> list[Fault]:
-        resolve = value.get("resolve") if isinstance(value, dict) else None
-        known = set(ResolutionRequest.model_fields)
-        inner = strict_json.unknown_fields(resolve, known, ("resolve",)) if isinstance(resolve, dict) else []
-        return super().unknown_fields(value) + inner

@@ -1,7 +1,7 @@
 """Bodies of requests about retention and legal holds."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import (
@@ -15,10 +15,9 @@ from pydantic import (
     model_validator,
 )
 
-from service.domain.errors import Fault
 from service.domain.resource_kinds import Kind
 from service.domain.retention_levels import MAX_DAYS, Level
-from service.http.schemas.body import Body, unknown_in_items
+from service.http.schemas.body import Body
 from service.http.schemas.fields import Words, dated
 from service.usecases import legal_holds, retention_policies
 
@@ -56,12 +55,6 @@ class RetentionRule(Body):
 class NewRetentionPolicies(Body):
     policies: Annotated[list[RetentionRule], Field(max_length=MAX_RETENTION_RULES)]
     confirm: StrictBool = False
-
-    @classmethod
-    def unknown_fields(cls, value: Any) -> list[Fault]:
-        return super().unknown_fields(value) + unknown_in_items(
-            value, "policies", RetentionRule, MAX_RETENTION_RULES
-        )
 
 
 class NewHold(Body):
