@@ -318,6 +318,76 @@ def test_many_unknown_fields_are_answered_by_a_few(writable: Tenant, target: str
     assert len(problem["errors"]) == 20
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "places"),
+    [
+        (
+            "S/workflows",
+            {"name": "", "job_id": "no id", "colour": "blue"},
+            ["/name", "/job_id", "/colour"],
+        ),
+        (
+            "R/check-out",
+            {"reason": 1, "ttl_seconds": "soon", "lease": 5},
+            ["/reason", "/ttl_seconds", "/lease"],
+        ),
+        (
+            "S/check-ins",
+            {
+                "items": [{"resource_type": "shoe", "resource_id": "x", "data": {}, "dta": 1}, {"a": 1}],
+                "by": "me",
+            },
+            [
+                *("/items/0/resource_type", "/items/0/resource_id", "/items/1/resource_type"),
+                *("/items/1/resource_id", "/items/1/data", "/by", "/items/0/dta", "/items/1/a"),
+            ],
+        ),
+        (
+            "S/deletions/x/restore",
+            {"dry_run": "yes", "resolve": {"new_parent_id": 7, "name": "x"}},
+            ["/dry_run", "/resolve/new_parent_id", "/resolve/name"],
+        ),
+        (
+            "S/execution-logs",
+            [
+                {
+                    "execution_id": 1,
+                    "execution_type": "job",
+                    "log_level": "INFO",
+                    "log_message": "",
+                    "level": 1,
+                }
+            ],
+            ["/0/execution_id", "/0/level"],
+        ),
+        ("S/holds", {"user_id": "ben", "reason": " ", "because": "x"}, ["/user_id", "/reason", "/because"]),
+    ],
+)
+def test_all_faults_of_a_body_are_told_at_once(
+    shared: Tenant, workflow: Json, path: str, body: Any, places: list[str]
+) -> None:
+    where = path.replace("S", shared.path, 1) if path[0] == "S" else path.replace("R", shared.at(workflow), 1)
+    problem = refused(shared.ana.post(where, body), 422, "invalid")
+    assert pointers(problem) == places
+
+
+def test_unknown_fields_of_a_patch_are_told_beside_its_other_faults(shared: Tenant, workflow: Json) -> None:
+    problem = refused(
+        shared.ana.patch(shared.at(workflow), {"name": 1, "job_id": "x", "job": 2}), 422, "invalid"
+    )
+    assert pointers(problem) == ["/name", "/job_id", "/job"]
+    quotas = {"name": "", "quotas": {"resources": -1, "shoes": 2}}
+    problem = refused(shared.server.operator.patch(shared.path, quotas), 422, "invalid")
+    assert pointers(problem) == ["/name", "/quotas/resources", "/quotas/shoes"]
+
+
+def test_many_unknown_fields_hide_no_fault_of_a_known_one(writable: Tenant) -> None:
+    body = {f"field {number}": number for number in range(1_000)} | {"name": "x", "job_id": "no id"}
+    problem = refused(writable.ben.post(f"{writable.path}/workflows", body), 422, "invalid")
+    assert pointers(problem)[0] == "/job_id"
+    assert len(problem["errors"]) == 20
+
+
 @pytest.mark.parametrize("query", ["tagg=v1", "limit=1&sort=name", "limit"])
 def test_an_unknown_parameter_is_refused_rather_than_ignored(
     writable: Tenant, target: str, query: str

@@ -15,7 +15,9 @@ OF_VARYING_SIZE = ("/metrics", "/readyz", "logs", "history", "/stats")
 
 
 def head_of(response: httpx.Response) -> dict[str, str]:
-    varies = {"content-length"} if response.request.url.path.endswith(OF_VARYING_SIZE) else set()
+    path = response.request.url.path
+    is_varying = path.endswith(OF_VARYING_SIZE) or path.startswith("/v1/maintenance/")
+    varies = {"content-length"} if is_varying else set()
     return {name: value for name, value in response.headers.items() if name not in OF_THE_MOMENT | varies}
 
 
