@@ -71,7 +71,7 @@ def _items(value: Any, path: tuple[Step, ...], most: int | None) -> Iterator[tup
         yield (*path, index), item
 
 
-class Patch(Body):
+class MergePatch(Body):
     """Merge patch (RFC 7386): a field that is missing stays as it is, so that no field has a default."""
 
     @classmethod

@@ -5,7 +5,7 @@ from uuid import UUID
 from pydantic import Field
 
 from service.domain.resource_kinds import Kind, Place
-from service.http.schemas.body import Body, Patch
+from service.http.schemas.body import Body, MergePatch
 from service.http.schemas.fields import Definition, Name, Text
 
 
@@ -50,7 +50,7 @@ def _never() -> UUID:
     return UUID(int=0)
 
 
-class ResourceUpdate(Patch):
+class ResourceUpdate(MergePatch):
     """Merge patch (RFC 7386) of a resource: missing fields stay the same, null removes an optional value."""
 
     name: Name = Field(default="")

@@ -6,10 +6,10 @@ from uuid import UUID
 from pydantic import Field, StrictBool, StrictStr, model_validator
 
 from service.domain.schedules import MAX_LENGTH
-from service.http.schemas.body import Body, Patch
+from service.http.schemas.body import Body, MergePatch
 
 
-class ScheduleUpdate(Patch):
+class ScheduleUpdate(MergePatch):
     cron: Annotated[StrictStr, Field(min_length=1, max_length=MAX_LENGTH)] | None = None
     time_zone: Annotated[StrictStr, Field(min_length=1, max_length=MAX_LENGTH)] | None = None
     is_paused: StrictBool = False

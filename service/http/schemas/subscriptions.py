@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, StrictBool
 
 from service.domain.callers import CloneAfterPurge
-from service.http.schemas.body import Body, Patch
+from service.http.schemas.body import Body, MergePatch
 from service.http.schemas.fields import ShortName, Words
 from service.runtime.web_origins import MAX_LENGTH, web_origin
 
@@ -19,7 +19,7 @@ class NewSubscription(Body):
 Limit = Annotated[int | None, Field(strict=True, ge=0, le=2**63 - 1)]
 
 
-class QuotaLimits(Patch):
+class QuotaLimits(MergePatch):
     repository_bytes: Limit = None
     resources: Limit = None
     versions_a_day: Limit = None
@@ -30,7 +30,7 @@ MAX_ORIGINS = 20
 WebOrigin = Annotated[str, Field(max_length=MAX_LENGTH), AfterValidator(web_origin)]
 
 
-class SubscriptionUpdate(Patch):
+class SubscriptionUpdate(MergePatch):
     name: ShortName = Field(default="")
     require_if_match: StrictBool = Field(default=False)
     clone_after_purge: CloneAfterPurge = Field(default=CloneAfterPurge.EVERYBODY)

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_val
 
 from service.domain import names
 from service.domain.callers import UserKind
-from service.http.schemas.body import Body, Patch
+from service.http.schemas.body import Body, MergePatch
 
 
 def _username(text: str) -> str:
@@ -61,7 +61,7 @@ class NewUser(Body):
         return email
 
 
-class UserUpdate(Patch):
+class UserUpdate(MergePatch):
     """Merge patch (RFC 7386) of a user: missing fields stay the same, null erases the address."""
 
     email: Email | None = None
