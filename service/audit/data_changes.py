@@ -7,7 +7,7 @@ from uuid import UUID
 
 from service.audit import events
 from service.audit.events import MAX_NAME, MAX_TEXT_BYTES, Author, Subject
-from service.documents.structural_diff import Operation
+from service.documents.structural_diff import DocumentPatch
 from service.domain.actions import Action
 from service.domain.ids import mint
 from sql.database import Transaction
@@ -86,17 +86,18 @@ def row_of(
     old: Values | None,
     new: Values | None,
     number: int,
-    diff: list[Operation] | None = None,
+    patch: DocumentPatch | None = None,
     reason: str | None = None,
 ) -> NewDataChange:
     """Make the row of a data change.
 
-    A `diff` replaces the diff computed from the two states; a `reason` replaces the reason in the request's
-    header.
+    The `patch` of a document replaces the diff computed from the two states; a `reason` replaces the reason
+    in the request's header.
     """
     before = None if old is None else events.plain(old)
     after = None if new is None else events.plain(new)
-    operations = events.changes(before, after) if diff is None else diff
+    operations = events.changes(before, after) if patch is None else patch.operations
+    documents = (before, after) if patch is None else (patch.before, patch.after)
     why = reason or author.origin.reason
     return NewDataChange(
         change_id=mint(),
@@ -108,7 +109,7 @@ def row_of(
         change_type="INSERT" if before is None else "DELETE" if after is None else "UPDATE",
         old_data=events.state(before),
         new_data=events.state(after),
-        diff=events.operations(operations, MAX_DIFF_BYTES),
+        diff=events.operations(operations, MAX_DIFF_BYTES, documents),
         changed_by=author.user_id,
         change_reason=events.text(why, MAX_TEXT_BYTES),
         version_number=number,

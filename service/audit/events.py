@@ -244,7 +244,7 @@ def _row(
         resource_name=name(subject.name, MAX_NAME),
         old_values=state(old_values),
         new_values=state(new_values),
-        changes=operations(changes, MAX_STATE_BYTES),
+        changes=operations(changes, MAX_STATE_BYTES, (old_values, new_values)),
         ip_address=origin.ip_address,
         user_agent=origin.user_agent,
         api_endpoint=origin.endpoint,
@@ -296,9 +296,12 @@ def states(values: Sequence[Values]) -> list[Values]:
     return bounded_all(list(values), MAX_STATE_BYTES)
 
 
-def operations(value: list[Operation] | None, max_bytes: int) -> Any:
-    """Mask RFC 6902 operations for a log, and cut them to `max_bytes`."""
-    return None if value is None else bounded_patch(value, max_bytes)
+def operations(value: list[Operation] | None, max_bytes: int, documents: Sequence[Any] = ()) -> Any:
+    """Mask RFC 6902 operations for a log, and cut them to `max_bytes`.
+
+    `documents` are those before and after the operations: a name beside a value may stand in them alone.
+    """
+    return None if value is None else bounded_patch(value, max_bytes, documents)
 
 
 def patches(values: Sequence[list[Operation]], max_bytes: int) -> list[Any]:

@@ -31,6 +31,14 @@ class Patch(NamedTuple):
     truncated: bool
 
 
+class DocumentPatch(NamedTuple):
+    """Operations that turn one document into the other, with both documents."""
+
+    operations: list[Operation]
+    before: Any
+    after: Any
+
+
 def structural_patch(old: Any, new: Any) -> list[Operation]:
     """Compute the operations that turn one JSON value into exactly the other, including the types of numbers.
 
@@ -41,7 +49,7 @@ def structural_patch(old: Any, new: Any) -> list[Operation]:
     return comparison.operations
 
 
-def document_patch(old: bytes, new: bytes) -> list[Operation]:
+def document_patch(old: bytes, new: bytes) -> DocumentPatch:
     """Compute the operations between two JSON texts; the whole value is replaced if that is shorter."""
     breath = None if len(new) <= UNPAUSED_BYTES else Breath()
     after = orjson.loads(new)
@@ -54,7 +62,8 @@ def document_patch(old: bytes, new: bytes) -> list[Operation]:
     comparison.compare(before, after, "")
     if breath is not None:
         breath.take()
-    return comparison.operations if len(orjson.dumps(comparison.operations)) <= len(new) else _whole(after)
+    is_short = len(orjson.dumps(comparison.operations)) <= len(new)
+    return DocumentPatch(comparison.operations if is_short else _whole(after), before, after)
 
 
 def searched_patch(old: bytes, new: bytes, steps: Steps) -> Patch:

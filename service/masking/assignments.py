@@ -1,13 +1,15 @@
 """Secrets known by the name before them, in any text: `password=…`, `"token": "…"`, `Cookie: …`, `--key …`.
 
 The text may be a command line, a URL, a DSN, JSON (also within a JSON string, or cut), YAML, XML or prose.
-First a name is found, then the end of its value. If the end is unclear, too much is masked rather than too
-little.
+First a name is found, then the end of its value, and both decide. If the end is unclear, too much is masked
+rather than too little.
 """
 
 import re
+from collections.abc import Iterator
 from urllib.parse import unquote
 
+from service.masking.candidates import could_be_secret
 from service.masking.names import SIGNS, Secrecy, secrecy
 from service.masking.patterns import MASK
 
@@ -17,13 +19,18 @@ _LETTER_ESCAPE = (
     r"|\\{1,8}+u(?:00(?:2[de]|3\d|[4-7c-f][\da-f])|0[1-9a-f][\da-f]{2}|[1-9a-f][\da-f]{3})"
 )
 _LONGEST_BEFORE = 80
+_LONGEST_JUDGED = 256
+_MOST_WORDS = 12
 _HIT = re.compile(
     rf"(?:{'|'.join(SIGNS)}|{_LETTER_ESCAPE})(?:[\w.$-]|{_LETTER_ESCAPE})*+"
-    r"(?: (?:code|header|id|key|phrase|string)s?\b)?+"
+    r"(?: (?:code|header|id|key|phrase|string|to|is|was)s?\b)?+"
     # A hit without a separator matches as well, so that no part of a name is read twice.
     r"(?:(?P<close>(?:\\*+[\"'`]|%2[27])?\]?)"
-    r"(?P<sign>\s{0,20}(?:=>|:=|={1,3}|:(?!:)|%3[ad])"
+    r"(?P<sign>\s{0,20}(?:=>|->|:=|={1,3}|:(?!:)|%3[ad])"
     # {"name": "API_KEY", "value": "…"}, and (b"x-api-key", b"…"), as headers are printed.
+    # <add key="ApiKey" value="…"/>, and `name: API_KEY` with `value: …` on the next line.
+    r"|\s{1,20}(?:input_)?value\s?=|[ ]{0,3}\r?\n\s{0,40}value:"
+    r"|(?:\s{1,3}[\w:.-]{1,40}=\"[^\"<>]{0,100}\"){1,4}>"
     r"|\s{0,20},\s{0,20}\\*[\"'](?:value|default)\\*[\"']\s{0,20}:|,(?=\s?b?[\"'])|>|\s))?+"
 )
 _LEFT = re.compile(r"[\w.$%-]*+")
@@ -54,10 +61,15 @@ _ENCODED = re.compile(
 )
 _AFTER_QUOTE = re.compile(r"[^\s,;&|\"'`()\[\]{}<>\\%]*+")
 
-_NUMBER = re.compile(r"[+-]?\d{1,20}(?:\.\d{1,20})?", re.ASCII)
-_NOTHING = frozenset({"", "null", "none", "nil", "undefined", "true", "false", "[]", "{}", "()"})
 # The value of these names is the rest of the line: schemes, parameters and several words belong to it.
 _WHOLE_LINE = re.compile(r"authori[sz]ation|cookie|phrase|mnemonic|auth[_-]?header", re.IGNORECASE)
+
+
+# The next word of a sentence, and the words of a list.
+_NEXT_WORD = re.compile(r"[ \t]{1,3}[a-z]{2,20}(?=[\s.,;:)]|\Z)")
+_WORD_OF_LIST = re.compile(r"(\\{0,8}[\"'])(?:(?!\1).){1,600}?\1|[^\s\[\](){}\"',;:=]{1,600}")
+_BETWEEN_WORDS = re.compile(r"[\s;,]+")
+_SEPARATOR = re.compile(r"[=:]\s?\S")
 
 
 def without_assignments(text: str) -> str:
@@ -76,13 +88,28 @@ def without_assignments(text: str) -> str:
         if how is Secrecy.NONE:
             continue
         begin = _BLANKS.match(text, hit.end()).end()  # type: ignore[union-attr]
-        end = _value_end(text, begin, name_start, name, hit)
-        shown = _shown(text[begin:end], how, hit["close"])
-        position = max(position, end)
+        # The beginning of a value decides, so that a value that stays is not read to its end by each name in it.
+        first = max(0, name_start - 1)
+        window = text[first : begin + _LONGEST_JUDGED]
+        end = first + _value_end(window, begin - first, name_start - first, name, hit)
+        shown = _replacement(text, begin, end, how, hit)
+        if shown is not None and end == begin + _LONGEST_JUDGED:
+            end = _value_end(text, begin, name_start, name, hit)
+            shown = _replacement(text, begin, end, how, hit) or shown
         if shown is not None:
+            position = max(position, end)
             pieces += [text[done:begin], shown]
             done = end
     return "".join([*pieces, text[done:]]) if pieces else text
+
+
+def _replacement(text: str, begin: int, end: int, how: Secrecy, hit: re.Match[str]) -> str | None:
+    """Return the replacement of the value after a name, or None if the value stays."""
+    value = text[begin:end]
+    if value[:1] in ("{", "[", "(") and not hit["sign"].endswith(">"):
+        # The names within it decide; only the strings of a list belong to this one.
+        return None if value[0] == "{" or _SEPARATOR.search(value) else _shown_list(value, how)
+    return None if _is_prose(text, value, end, hit["sign"]) else _shown(value, how, hit["close"])
 
 
 def _name(text: str, hit: int, end: int, done: int) -> tuple[int, str]:
@@ -105,8 +132,14 @@ def _secrecy(text: str, start: int, name: str, hit: re.Match[str], done: int) ->
     sign = hit["sign"]
     if (
         (sign.isspace() and not (name.startswith("-") and not hit["close"]))
-        or (sign == ">" and not (start > done and text[start - 1] in "<:"))
-        or (sign == "," and text[max(done, start - 3) : start].strip("\"'`\\bu") != "(")
+        or (
+            sign.endswith(">")
+            and sign[-2:] not in ("=>", "->")
+            and not (start > done and text[start - 1] in "<:")
+        )
+        or (sign == "," and not text[max(done, start - 4) : start].rstrip("\"'`\\bu ").endswith("("))
+        # arn:aws:secretsmanager:…:secret:…
+        or (sign == ":" and not hit["close"] and start > done and text[start - 1] == ":")
     ):
         return Secrecy.NONE
     how = secrecy(name)
@@ -118,7 +151,7 @@ def _secrecy(text: str, start: int, name: str, hit: re.Match[str], done: int) ->
 
 
 def _value_end(text: str, begin: int, name_start: int, name: str, hit: re.Match[str]) -> int:
-    if hit["sign"] == ">":
+    if hit["sign"].endswith(">") and hit["sign"].strip() not in ("=>", "->"):
         return _end(_CONTENT, text, begin)
     encoded = hit["sign"].lstrip().startswith("%") or hit["close"].startswith("%")
     bare = _ENCODED if encoded else _BARE
@@ -177,22 +210,58 @@ def _bracketed_end(text: str, begin: int) -> int:
     return len(text)
 
 
+def _is_prose(text: str, value: str, end: int, sign: str) -> bool:
+    """Tell if a bare word after a colon is followed by more words: `password: must be longer`."""
+    word = value.rstrip(".,;)")
+    if sign == ":" and word.isalpha() and word.islower():
+        return True
+    return (
+        sign.strip() == ":"
+        and (word.isdigit() or (word.isalpha() and word[1:].islower()))
+        and _NEXT_WORD.match(text, end) is not None
+    )
+
+
+def _shown_list(value: str, how: Secrecy) -> str | None:
+    """Mask the strings of a list, which may be one word in brackets."""
+    shown = _WORD_OF_LIST.sub(lambda found: _shown_word(found, how), value)
+    return None if shown == value else shown
+
+
+def _shown_word(found: re.Match[str], how: Secrecy) -> str:
+    quote = found[1] or ""
+    word = found[0][len(quote) : len(found[0]) - len(quote)]
+    return f"{quote}{MASK}{quote}" if could_be_secret(word, how, bare=not quote) else found[0]
+
+
 def _shown(value: str, how: Secrecy, close: str) -> str | None:
     """Return the replacement of a value, or None if the value stays."""
     if opening := _OPENING.match(value):
         quote = opening[1] + opening[2]
         inner = value[opening.end() :]
         inner = inner.removesuffix(quote)
-        return None if inner in ("", MASK) or _is_cut_mask(inner) else f"{opening[0]}{MASK}{quote}"
-    if value.lower() in _NOTHING or value == MASK or _is_cut_mask(value):
-        return None
-    if how is Secrecy.ALL_BUT_NUMBERS and _NUMBER.fullmatch(value):
+        if MASK in inner or _is_cut_mask(inner) or not could_be_secret(_unescaped(inner), how):
+            return None
+        return f"{opening[0]}{MASK}{quote}"
+    if MASK in value or _is_cut_mask(value):
         return None
     if value.startswith("%2"):
-        return None if value[3:-3] == MASK else f"{value[:3]}{MASK}{value[:3]}"
+        return f"{value[:3]}{MASK}{value[:3]}" if could_be_secret(value[3:-3], how) else None
+    # A line of a header and a block of YAML have several words, one of which is the secret.
+    if not any(could_be_secret(word, how, bare=True) for word in (value, *_words(value))):
+        return None
     # After a quoted name, as in JSON, a bare value is replaced by a quoted one: the text stays JSON.
     quote = close.rstrip("]")
     return f"{quote}{MASK}{quote}" if quote and not close.endswith("]") else MASK
+
+
+def _words(value: str) -> Iterator[str]:
+    parts = _BETWEEN_WORDS.split(value[:_LONGEST_JUDGED], maxsplit=_MOST_WORDS)[:_MOST_WORDS]
+    return (part.rpartition("=")[2] or part for part in parts) if len(parts) > 1 else iter(())
+
+
+def _unescaped(value: str) -> str:
+    return value.replace("\\", "")
 
 
 def _is_cut_mask(value: str) -> bool:

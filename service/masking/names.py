@@ -1,8 +1,8 @@
-"""Secret names, whose values are masked: `db_password`, `X-Api-Key`, `clientSecret`.
+"""Names of secrets: `db_password`, `X-Api-Key`, `clientSecret`, and what a string under each has to look like.
 
-A name is split into words, whatever the spelling. A value masked in vain costs a reader a word; a secret that
-is missed costs a customer a password. So any part of a name makes it secret, except for endings that name a
-fact *about* a secret (`token_count`, `password_changed_at`, `secret_name`).
+A name is split into words, whatever its spelling, and its end decides: `token` names a secret, `token_count`
+a fact about one. No name masks by itself. The closer it is to a password, the less the string has to look
+like a secret (`service.masking.candidates`).
 """
 
 import re
@@ -11,12 +11,19 @@ from functools import lru_cache
 
 
 class Secrecy(IntEnum):
-    """The part of the value under a name that is masked."""
+    """The strings that are masked under a name, from none to all."""
 
     NONE = 0
-    # With a number, a plural is a count as often as a list: `tokens: 1532` is kept, `tokens: ["…"]` is not.
-    ALL_BUT_NUMBERS = 1
-    ALL = 2
+    # The name holds a word such as "secret", but ends in another one: long random strings.
+    OPAQUE = 1
+    # Tokens, keys, credentials: strings that no person would choose as a name.
+    LIKELY = 2
+    # Secrets and private keys: words, too, but no paths or names in several words.
+    STRONG = 3
+    # Passwords and one-time codes: all but references, placeholders and words that state a fact.
+    ANY = 4
+    # The content of a Kubernetes Secret.
+    WHOLE = 5
 
 
 # Names repeat in documents. Longer names are not remembered, so that nobody can fill the memory with them.
@@ -30,27 +37,47 @@ _BORDERS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[\W\d_]+")
 # Most keys are not secret (`sort_key`, `public_key`, `routing_key`); keys of these kinds are.
 _KEY_KINDS = (
     "access|account|admin|annals|api|app|application|auth|client|consumer|crypto?|decryption|deploy|encrypt|encryption"
-    "|hmac|integration|jwt|license|master|operator|private|root|sas|secret|server|service|session|shared|sign|signing"
-    "|ssh|ssl|storage|subscription|symmetric|tls|webhook|write"
+    "|fernet|hmac|integration|jwt|license|licence|master|operator|pre_?shared|private|root|sas|secret|secret_access"
+    "|server|service|shared|shared_access|sign|signing|ssh|ssl|storage|subscription|symmetric|tls|webhook"
+    "|write|wrapping"
 )
 
-# Matched against words between underscores (`_x_api_key_`); `_?` is where people write two words as one.
-_SECRET = re.compile(
+# Matched at the end of the words between underscores (`_x_api_key_`), `_?` where people write two words as one.
+_ENDS = (
+    (
+        Secrecy.ANY,
+        (
+            r"pass_?w(?:or)?ds?|pass_?phrases?|pass_?codes?|_pass|_pw|_psw|pswd|pwd|pw_?hash"
+            r"|(?:ansible|become|bind|db|key|ldap|login|mail|my|require|root|smtp|ssh|store|sudo|trust|user|wrong)_?pass"
+            r"|passwort|kennwort|contrase[nñ]a|_senha|mot_?de_?passe|пароль|密码|パスワード"
+            r"|(?:backup|device|mfa|one_?time|otp|pin|recovery|security|sms|user|verification|authentication)_?codes?"
+            r"|_t?otps?|(?:seed|recovery)_?phrase|_mnemonics?|_cvv|_cvc"
+        ),
+    ),
+    (
+        Secrecy.STRONG,
+        (
+            r"_?secrets?|secret_?strings?|secret_?binary|_psks?|secret_key_base"
+            r"|(?:private|secret|secret_access|pre_?shared|shared_access|account|master|encryption|fernet|symmetric)_?keys?"
+            r"|(?:private|client)_key_data|key_?material|key_content|master_?auth"
+        ),
+    ),
+    (
+        Secrecy.LIKELY,
+        (
+            r"_?tokens?|_jwts?|_bearer|authori[sz]ation|_auth|auth_?(?:header|data|code)s?|authori[sz]ation_?codes?"
+            rf"|credentials?|_creds?|cookies?|(?:{_KEY_KINDS})_?keys?|api_?keys?"
+            r"|sonar_login|(?:client|oauth|a?ml|saml)_?assertions?|saml_?response|code_?verifier|(?:j|php)_?sess_?ids?|connect_sid"
+            r"|connection_?strings?|conn_?str(?:ing)?s?|(?:access|amz|goog)_?signatures?|_signature|_sig"
+        ),
+    ),
+)
+_END = tuple((how, re.compile(f"(?:{pattern})_$")) for how, pattern in _ENDS)
+_ANYWHERE = re.compile(
     "|".join(
         (
-            r"pass_?w(?:or)?d|pass_?phrase|pass_?code|pass_?key|_(?:pass|pw)_|pwd_",
-            r"passwort|kennwort|contrase[nñ]a|_senha_|mot_?de_?passe|парол|密码|パスワード",
-            r"_secret(?!ar)|secrets?_|credential|_creds?_",
-            r"tokens?_|_jwts?_|_bearer_",
-            # `authorization_code` is secret; `author`, `authored_by` and `authorized` are not.
-            r"authori[sz]ation_|_auth_$|auth_?(?:header|data|code)s?_",
-            r"cookies?_",
-            rf"(?:{_KEY_KINDS})_?keys?_|api_?key|key_?material_",
-            r"session_?(?:id|key)s?_|sess_?ids?_",
-            r"connection_?strings?_|conn_?str(?:ing)?s?_",
-            r"(?:access|amz|goog)_?signatures?_|_sig_$",
-            r"(?:backup|mfa|one_?time|otp|pin|recovery|security|verification)_?codes?_|_t?otps?_",
-            r"(?:seed|recovery)_?phrase|_mnemonics?_|_cvv_|_cvc_",
+            r"pass_?w(?:or)?d|pass_?phrase|_pass_|pwd_|_secrets?_|credential|tokens?_|_jwts?_|_bearer_",
+            rf"_auth_|authori[sz]ation_|cookies?_|(?:{_KEY_KINDS})_?keys?_|api_?key|routing_key_|sonar_login_|http_header_value",
         )
     )
 )
@@ -60,6 +87,8 @@ SIGNS = (
     *(
         "pass",
         "pw",
+        "psw",
+        "psk",
         "secret",
         "cred",
         "token",
@@ -69,31 +98,60 @@ SIGNS = (
         "cookie",
         "key",
         "sess",
-        "conn",
-        "sig",
     ),
-    *("code", "otp", "phrase", "mnemonic", "cvv", "cvc", "kennwort", "contrase", "senha"),
-    *("парол", "密码", "パスワード"),
+    *("conn", "sig", "code", "otp", "phrase", "mnemonic", "cvv", "cvc", "kennwort", "contrase", "senha"),
+    *("assertion", "saml", "sonar", "httpheadervalue", "парол", "密码", "パスワード"),
 )
 
-# Endings that name a fact about the secret. `hash` and `hint` are not here: both disclose a part of it.
+# Words after a name that leave its meaning: `password_2`, `passwordConfirmation`, `secret_value`, `token_prod`.
+_SAME = re.compile(
+    "(?:_(?:"
+    "value|val|plain|plaintext|clear|cleartext|raw|text|data|b|base|encoded|old|new|current|previous|next"
+    "|confirm|confirmation|again|repeat|repeated|verify|prod|production|dev|test|staging|live|sandbox|hash|pem|der"
+    "|primary|secondary|default|to|is|was"
+    "))+_$"
+)
+# Words at the end that name a fact about a secret. `hint` is not here: it discloses a part of it.
 _ABOUT = re.compile(
     "_(?:"
-    r"count|counts|length|size|limit|limits|budget|usage|used|number_of|minimum|maximum|min|max|total"
-    r"|days|hours|minutes|seconds|ms|ttl|age|expiry|expires|expiration|expired|lifetime|at|in|date|time|timestamp"
-    r"|type|kind|format|algorithm|alg|strength|policy|rotation|status|version|scope|scopes|issuer|audience|provider"
-    r"|name|names|field|column|location|ref|refs|reference|path|file|filename|manager|store|enabled|required"
-    r"|error|exception|invalid|missing|failed|failure|warning|found"
-    # The secret id of an AppRole, a session id and the id of an access key are each half of a secret.
-    r"|(?<!secret_)(?<!session_)(?<!access_key_)ids?"
-    r"|(?<=token_)(?:ur[il]|endpoint)|(?<=authorization_)(?:ur[il]|endpoint)"
+    "count|counts|length|len|size|limit|limits|budget|usage|used|number|minimum|maximum|min|max|total|quota|rate"
+    "|days|hours|minutes|seconds|ms|ttl|age|expiry|expires|expiration|expired|lifetime|lifespan|at|in|on|by|date"
+    "|time|timestamp|since|until|after|before|from|last|first"
+    "|types?|kinds?|formats?|algorithms?|alg|algo|strength|policy|policies|rotation|status|state|mode|level|version"
+    "|versions|scopes?|issuer|audience|provider|providers|class|category|protocol|flow|grant|usage|spec|stage|style"
+    "|names?|fields?|columns?|locations?|refs?|references?|paths?|files?|filenames?|dirs?|folder|manager|store|stores"
+    "|enabled|disabled|required|optional|supported|allowed|granted|valid|validity|verified|present|exists|set|unset"
+    "|errors?|exceptions?|invalid|missing|failed|failure|failures|warning|warnings|found|mismatch|violation"
+    "|info|infos|information|details?|decision|decisions|reasons?|context|results?|outcome|events?|actions?|operation"
+    "|created|create|updated|update|changed|changes?|rotated|revoked|deleted|removed|reset|resets|generated|issued"
+    "|methods?|mechanisms?|schemes?|requirements?|requirement|complexity|history|reuse|prevention|protection|review"
+    "|ids?|uids?|uuids?|guids?|identifiers?|sids?|arns?|ur[il]s?|endpoints?|labels?|titles?|descriptions?|comment"
+    "|help|prompts?|placeholder|index|position|order|groups?|roles?|owners?|users?|username|email|domains?|realm|hosts?"
+    "|prefix|suffix|patterns?|regex|rules?|templates?|config|configs|configuration|settings|options?|parameters?|params?"
+    "|backend|engine|encoder|encoding|hasher|validator|handler|service|services|server|header|headers|variables?"
+    "|bucket|mount|selector|filters?|digest|fingerprints?|thumbprints?|checksum|sha|tag|tags|accessor|arn|link|page"
+    "|env|var|secure|encrypted|ciphertext|cipher|success|succeeded|fail|deny|denied|allow|check|checks|checked|test|tests|prevented|enforced|package|module"
     ")_$"
 )
-_PLURAL = re.compile(r"(?:tokens|secrets|cookies|credentials|passwords|keys)_")
+# Names that only look like those of secrets: pages of lists, words of texts, keys against repetition.
+_HARMLESS = re.compile(
+    r"(?:_(?:client|client_request|request|idempotency|next|next_page|page|continuation|continue|sync|delta|pagination"
+    r"|start|starting|resume|last|prev|previous|bos|eos|pad|unk|sep|mask|cls|special|stop|http|max|min|total|prompt"
+    r"|completion|input|output|hashed|cached|session_from|elevated)_tokens?"
+    r"|_token_hash(?:es)?|_hashed_\w{1,40}"
+    r"|^_(?:is|has|use|uses|require|requires|enable|enables|allow|allows|existing|persist|automount|update|no|needs"
+    r"|show|force|skip)_\w{1,100}"
+    # An id of an access key names it, and opens nothing.
+    r"|access_key|key_id|_signingkey|_session_?(?:name|key))_$"
+)
+# `accessKey` alone is the id of a key as often as a secret: the store decides by what it looks like.
+_ACCESS_KEY = re.compile(r"_access_keys?_$")
+# Session cookies of web servers end in "id", but are no ids.
+_SESSION_COOKIE = re.compile(r"(?:j|php)_?sess(?:ion)?_?id_$|aspsession|connect_sid_$")
 
 
 def secrecy(name: str) -> Secrecy:
-    """Return the part of the value under a name that is secret."""
+    """Return the strings that are masked under a name."""
     if len(name) <= _LONGEST_REMEMBERED:
         return _remembered(name)
     if len(name) > _LONGEST_READ:
@@ -101,11 +159,28 @@ def secrecy(name: str) -> Secrecy:
     return _secrecy(name)
 
 
+def is_about(name: str) -> bool:
+    """Tell if a name ends in a word for a fact, such as `id` or `type`."""
+    return _ABOUT.search(_words(name)) is not None
+
+
+def _words(name: str) -> str:
+    return f"_{_BORDERS.sub('_', name).strip('_').lower()}_"
+
+
 def _secrecy(name: str) -> Secrecy:
-    words = f"_{_BORDERS.sub('_', name).strip('_').lower()}_"
-    if not _SECRET.search(words) or _ABOUT.search(words):
+    words = _words(name)
+    if _SESSION_COOKIE.search(words):
+        return Secrecy.LIKELY
+    if _HARMLESS.search(words) and not _ACCESS_KEY.search(words):
         return Secrecy.NONE
-    return Secrecy.ALL_BUT_NUMBERS if _PLURAL.search(words) else Secrecy.ALL
+    ends = _SAME.sub("_", words)
+    for how, pattern in _END:
+        if pattern.search(words) or pattern.search(ends):
+            return how
+    if not _ANYWHERE.search(words) or _ABOUT.search(words):
+        return Secrecy.NONE
+    return Secrecy.OPAQUE
 
 
 _remembered = lru_cache(maxsize=4096)(_secrecy)

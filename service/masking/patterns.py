@@ -1,107 +1,130 @@
-"""Secrets known by their shape, in any place: tokens of known services, PEM keys, URL credentials.
+"""Rules for texts: the tables of tokens and commands, and forms that are of no provider.
 
 Every pattern is linear: a repetition is possessive, bounded, or cannot begin again inside its own match.
 """
 
+import base64
+import binascii
 import re
 from collections.abc import Callable
 from typing import NamedTuple
+
+from service.masking.candidates import could_be_secret
+from service.masking.commands import COMMANDS
+from service.masking.names import Secrecy
+from service.masking.tokens import TOKENS, Sign
 
 MASK = "[masked]"
 
 _Replacement = str | Callable[[re.Match[str]], str]
 
-# No letter or digit comes before a token that only two letters identify, unless it ends an escape.
-_START = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf])|(?<=%[0-9A-Fa-f]{2})|(?<=\\u[0-9A-Fa-f]{4}))"
-
-# The forms that the issuers document, a little shorter: tokens get cut, and their lengths change.
-_TOKENS = re.compile(
-    "|".join(
-        (
-            r"A(?:KIA|SIA|BIA|CCA)[0-9A-Z]{12,}",  # AWS access key ids
-            r"AIza[\w-]{20,}|GOCSPX-[\w-]{16,}|ya29\.[\w.-]{16,}|1//0[\w-]{20,}",  # Google
-            r"gh[oprsu]_\w{16,}|github_pat_\w{16,}",
-            r"gl(?:agent|cbt|dt|pat|ptt|rt|soat|sa|c)[-_][\w-]{16,}",  # GitLab, Grafana
-            r"xox[a-z][-.][\w.-]{8,}|xapp-[\w-]{8,}",  # Slack
-            r"(?:sk|rk)_(?:live|test)_\w{8,}|whsec_[\w+/=]{16,}",  # Stripe
-            r"npm_[A-Za-z0-9]{20,}|pypi-A[\w-]{20,}|hf_[A-Za-z0-9]{20,}|dckr_pat_[\w-]{16,}",
-            r"sk-(?:ant|proj|svcacct|admin|or)-[\w-]{8,}|gsk_\w{20,}|xai-\w{20,}|" + _START + r"sk-\w{20,}",
-            r"SG\.[\w-]{16,}+\.[\w-]{16,}+",  # SendGrid
-            r"hv[bsr]\.[\w-]{16,}|dp\.[a-z]{2,5}\.\w{20,}",  # Vault, Doppler
-            r"dapi[0-9a-f]{32}|do[opr]_v1_[0-9a-f]{16,}|shp(?:at|ca|pa|ss)_[0-9a-fA-F]{16,}",
-            r"ATATT3[\w=-]{16,}|PMAK-[\w-]{16,}|NRAK-\w{16,}|lin_api_\w{16,}|ntn_\w{16,}",
-            r"AGE-SECRET-KEY-1[0-9A-Z]{16,}",
-        )
-    ),
-    re.ASCII,
-)
 # The kind of the key, which is no secret, stays visible.
 _ANNALS = (re.compile(r"(annals_[0-9A-Fa-f]{32}_)[\w-]++", re.ASCII), rf"\1{MASK}")
 # A JWT begins with `{"` in base64. Each run of characters is read once, with or without a second part.
 _JWT = re.compile(r"eyJ[\w-]*+((?:\.[\w-]*+)++)?", re.ASCII)
+_LONG_JSON = 100
 _PEM = re.compile(
-    r"-----BEGIN(?:[ +_]|%20)(?:[A-Z0-9]{1,20}(?:[ +_]|%20)){0,4}PRIVATE(?:[ +_]|%20)KEY"
-    r"(?:(?s:.)*?-----END[A-Z0-9 +_%]{0,60}-----|(?s:.)*+)"
+    r"-----BEGIN(?:[ +_]|%20)(?:[A-Za-z0-9]{1,20}(?:[ +_]|%20)){0,4}(?:PRIVATE(?:[ +_]|%20)KEY|Static(?:[ +_]|%20)key)"
+    r"(?:(?s:.)*?-----END[A-Za-z0-9 +_%]{0,60}-----|(?s:.)*+)"
 )
+_PUTTY = (re.compile(r"(Private-Lines: \d{1,5}(?:\\[rn]|\s){1,4})(?s:.)*+"), rf"\1{MASK}")
 # Passwords in URLs may contain forbidden characters. So a password ends at the last @ before the path, or
 # else before any space.
 _USER = r"[^\s:/?#@\"'<>\[\]\\]*+"
-_URLS: tuple[tuple[re.Pattern[str], _Replacement], ...] = (
+_URLS: tuple[tuple[str, re.Pattern[str], _Replacement], ...] = (
     (
+        "@",
         re.compile(
             rf"(:\\?/\\?/{_USER}:)"
             r"(?:[^\s\"'<>/?#\\]*(?=@)|(?!\d{1,5}[/?#])(?:[^\s\"'<>@:]|:(?!\\?/\\?/))*+(?=@))"
         ),
-        rf"\1{MASK}",
+        lambda found: _password(found),
     ),
     # A URL within a JSON pointer, as when a refusal names a key that is a URL.
-    (re.compile(rf"(:~1~1{_USER}:)[^\s\"'<>/?#\\]*(?=@)"), rf"\1{MASK}"),
+    ("~1~1", re.compile(rf"(:~1~1{_USER}:)[^\s\"'<>/?#\\]*(?=@)"), rf"\1{MASK}"),
     # A long name alone before the host is a token.
-    (re.compile(r"(://)\w{20,}+(?=@)", re.ASCII), rf"\1{MASK}"),
-    (re.compile(r"((?i:%3a%2f%2f)[\w.+-]*+(?i:%3a))(?:[^\s&%]|%(?!40))*+(?=%40)"), rf"\1{MASK}"),
-    (re.compile(r"(hooks\.slack\.com/[a-z]{1,20}/)[\w/]++"), rf"\1{MASK}"),
-    (re.compile(r"(/api/webhooks/\d{1,20}/)[\w-]++"), rf"\1{MASK}"),
+    ("@", re.compile(r"(://)(\w{20,}+)(?=@)", re.ASCII), lambda found: _user(found)),
+    ("%40", re.compile(r"((?i:%3a%2f%2f)[\w.+-]*+(?i:%3a))(?:[^\s&%]|%(?!40))*+(?=%40)"), rf"\1{MASK}"),
+    # Passwords of Go's driver for MySQL: user:password@tcp(host:port).
+    ("@tcp(", re.compile(r"(\b[\w.-]{1,60}:)[^\s\"'@/]{1,200}(?=@tcp\()"), rf"\1{MASK}"),
 )
-_TELEGRAM = (re.compile(r"\d{8,10}:AA[\w-]{30,}", re.ASCII), MASK)
 # The signatures of Azure's SAS, and of the signed URLs of AWS and Google.
-_SIGNATURE = re.compile(r"([?&;](?:[Xx]-(?:Amz|Goog)-)?[Ss]ig(?:nature)?=)[^&\s\"'<>\\]++")
+_SIGNATURE = re.compile(
+    r"([?&;](?:[Xx]-(?:Amz|Goog)-)?(?:[Ss]ig(?:nature)?|Security-Token)=)[^&\s\"'<>\\]{8,}+"
+)
+_SAS = re.compile(r"(SharedAccessSignature sr=[^\s]{1,300}?&sig=)[^&\s\"']++")
 _SCHEME = re.compile(r"\b(basic|bearer)((?:\s|%20|\+){1,8})([\w.~+/=%-]++)", re.IGNORECASE | re.ASCII)
-_LONGEST_WORD = 20
-_USER_OPTION = re.compile(r"((?<!\S)(?:-u|--user|--proxy-user)[ =]?[\"']?[^\s:\"']{1,100}:)[^\s\"']++")
+# Password hashes: of crypt, bcrypt, argon2, Django and Windows. A password is guessed from its hash.
+_HASHES = (
+    (
+        ("$1$", "$5$", "$6$", "$y$", "$apr1$", "$2", "$argon2", "$scrypt"),
+        re.compile(
+            r"(\$(?:[156y]|apr1|2[abxy]|argon2\w{1,2}|scrypt)\$(?:[\w=,]{1,40}\$){0,3})[\w./+$-]{20,}"
+        ),
+        rf"\1{MASK}",
+    ),
+    (("pbkdf2_",), re.compile(r"(pbkdf2_sha\d{1,3}\$\d{1,9}\$\w{1,60}\$)[\w+/=]{16,}"), rf"\1{MASK}"),
+    (
+        (":::",),
+        re.compile(r"(\b[\w.$\\-]{1,60}:\d{1,10}:[0-9a-fA-F]{32}:)[0-9a-fA-F]{32}(?=:::)"),
+        rf"\1{MASK}",
+    ),
+)
+# A line of .pgpass: host:port:database:user:password.
+_PGPASS = re.compile(
+    r"(^[\w.*-]{1,100}:(?:\d{1,5}|\*):[\w*-]{1,60}:[\w*-]{1,60}:)[^\s:]{1,200}$", re.MULTILINE
+)
 
 
 def _jwt(found: re.Match[str]) -> str:
-    return MASK if found[1] else found[0]
+    text = found[0]
+    return MASK if found[1] or len(text) > _LONG_JSON else text
+
+
+def _password(found: re.Match[str]) -> str:
+    password = found[0][len(found[1]) :]
+    return found[0] if _is_reference(password) else f"{found[1]}{MASK}"
+
+
+def _user(found: re.Match[str]) -> str:
+    return f"{found[1]}{MASK}" if could_be_secret(found[2], Secrecy.OPAQUE) else found[0]
+
+
+def _is_reference(text: str) -> bool:
+    return text == MASK or (
+        text.startswith(("$", "{{", "%", "<", "((")) and not could_be_secret(text, Secrecy.ANY)
+    )
 
 
 def _scheme(found: re.Match[str]) -> str:
     word = found[3]
-    # "Bearer authentication" and "basic plan" are prose: words in one case, without digits.
-    if len(word) < _LONGEST_WORD and word.rstrip(".").isalpha() and word[1:].rstrip(".").islower():
+    is_secret = _is_basic(word) if found[1].lower() == "basic" else could_be_secret(word, Secrecy.LIKELY)
+    return f"{found[1]}{found[2]}{MASK}" if is_secret else found[0]
+
+
+def _is_basic(word: str) -> bool:
+    """Tell if a word is the base64 of a user and a password, or random."""
+    try:
+        decoded = base64.b64decode(word.replace("%3D", "="), validate=True)
+    except (binascii.Error, ValueError):
+        decoded = b""
+    return b":" in decoded or could_be_secret(word, Secrecy.OPAQUE)
+
+
+def _without_shown(found: re.Match[str]) -> str:
+    """Mask a token, all but the part that only identifies it."""
+    shown = found.groupdict().get("shown")
+    return MASK if shown is None else f"{shown}{MASK}"
+
+
+def _without_secret(found: re.Match[str]) -> str:
+    """Mask the password of a command, unless it is a reference to one."""
+    secret, begin, end = found["secret"], *found.span("secret")
+    quote = secret[0] if secret[0] in "'\"" and secret[-1] == secret[0] and len(secret) > 1 else ""
+    if secret == MASK or not could_be_secret(secret, Secrecy.ANY, bare=not quote):
         return found[0]
-    return f"{found[1]}{found[2]}{MASK}"
-
-
-_TOKEN_SIGNS = (
-    *("akia", "asia", "abia", "acca", "aiza", "gocspx-", "ya29.", "1//0", "github_pat_"),
-    *("gho_", "ghp_", "ghr_", "ghs_", "ghu_", "glagent", "glcbt", "gldt", "glffct", "glft", "glimt", "gloas"),
-    *(
-        "glpat-",
-        "glptt-",
-        "glrt-",
-        "glsoat-",
-        "glsa_",
-        "glc_",
-        "xox",
-        "xapp-",
-        "k_live_",
-        "k_test_",
-        "whsec_",
-    ),
-    *("npm_", "pypi-", "hf_", "dckr_", "sk-", "gsk_", "xai-", "sg.", "hvb.", "hvr.", "hvs.", "dp."),
-    *("dapi", "doo_v1_", "dop_v1_", "dor_v1_", "shpat_", "shpca_", "shppa_", "shpss_"),
-    *("atatt3", "pmak-", "nrak-", "lin_api_", "ntn_", "age-secret-key"),
-)
+    before, after = found[0][: begin - found.start()], found[0][end - found.start() :]
+    return f"{before}{quote}{MASK}{quote}{after}"
 
 
 class SecretPattern(NamedTuple):
@@ -112,22 +135,31 @@ class SecretPattern(NamedTuple):
     replacement: _Replacement
 
 
-RULES = tuple(
-    SecretPattern(frozenset(signs), pattern, replacement)
-    for signs, pattern, replacement in (
-        (("-----begin",), _PEM, MASK),
-        (("eyj",), _JWT, _jwt),
-        (("annals_",), *_ANNALS),
-        (_TOKEN_SIGNS, _TOKENS, MASK),
-        ((":aa",), *_TELEGRAM),
-        (("@",), *_URLS[0]),
-        (("@",), *_URLS[2]),
-        (("~1~1",), *_URLS[1]),
-        (("%40",), *_URLS[3]),
-        (("hooks.slack.com",), *_URLS[4]),
-        (("/webhooks/",), *_URLS[5]),
-        (("sig",), _SIGNATURE, rf"\1{MASK}"),
-        (("basic", "bearer"), _SCHEME, _scheme),
-        (("-u",), _USER_OPTION, rf"\1{MASK}"),
+def _compiled(sign: Sign, flags: int, replacement: _Replacement) -> SecretPattern:
+    return SecretPattern(frozenset([sign.sign]), re.compile(sign.pattern, flags), replacement)
+
+
+RULES = (
+    tuple(
+        SecretPattern(frozenset(signs), pattern, replacement)
+        for signs, pattern, replacement in (
+            (("-----begin",), _PEM, MASK),
+            (("private-lines",), *_PUTTY),
+            (("eyj",), _JWT, _jwt),
+            (("annals_",), *_ANNALS),
+        )
+    )
+    + tuple(_compiled(sign, re.ASCII, _without_shown) for sign in TOKENS)
+    + tuple(
+        SecretPattern(frozenset(signs), pattern, replacement)
+        for signs, pattern, replacement in (
+            *(((sign,), pattern, replacement) for sign, pattern, replacement in _URLS),
+            *_HASHES,
+            (("sig", "security-token"), _SIGNATURE, rf"\1{MASK}"),
+            (("sharedaccesssignature",), _SAS, rf"\1{MASK}"),
+            (("basic", "bearer"), _SCHEME, _scheme),
+            ((":5432:", ":*:"), _PGPASS, rf"\1{MASK}"),
+        )
     )
 )
+COMMAND_RULES = tuple(_compiled(sign, 0, _without_secret) for sign in COMMANDS)

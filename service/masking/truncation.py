@@ -5,14 +5,15 @@ Each function masks before it cuts, and replaces characters that PostgreSQL cann
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
 import orjson
 
+from service.masking.members import judged_late
 from service.masking.patterns import MASK
-from service.masking.values import MAX_DEPTH, NAMED, NAMING, free_key, masked, masked_patch, masked_text
+from service.masking.values import MAX_DEPTH, free_key, masked, masked_patch, masked_text
 
 T = TypeVar("T")
 
@@ -23,9 +24,6 @@ MIN_BYTES = 100
 # texts. No key or token is longer than LONGEST_SECRET.
 _READ_AHEAD = 4
 LONGEST_SECRET = 16 * 1024
-
-# Members that tell if the value beside them is a secret: names of settings in lists, and paths of operations.
-_JUDGING = (*NAMING, "path")
 
 # So many values share one quick search: of more, some would look like a secret, as ids do now and then.
 _LOOKED_AT = 32
@@ -61,13 +59,18 @@ def bounded_all(values: list[Any], max_bytes: int) -> list[Any]:
     return found
 
 
-def bounded_patch(operations: list[dict[str, Any]], max_bytes: int) -> Any:
-    """Mask and cut RFC 6902 operations as `bounded` does; their paths are masked, too."""
-    return bounded_patches([operations], max_bytes)[0]
+def bounded_patch(operations: list[dict[str, Any]], max_bytes: int, documents: Sequence[Any] = ()) -> Any:
+    """Mask and cut RFC 6902 operations as `bounded` does; their paths are masked, too.
+
+    `documents` are those before and after the operations: what stands around a value decides if it is masked.
+    """
+    operations = clean(operations)
+    read, size = _read(operations, max_bytes)
+    return _cut(masked_patch(read, documents), read, max_bytes, size)
 
 
 def bounded_patches(patches: list[list[dict[str, Any]]], max_bytes: int) -> list[Any]:
-    """Mask and cut many lists of operations, which are searched together."""
+    """Mask and cut many lists of operations, each of which holds whole states; they are searched together."""
     found = []
     for some in _parts(clean(patches)):
         read = _read_all(some, max_bytes)
@@ -115,8 +118,9 @@ def _beginning(value: Any, room: int, depth: int) -> tuple[Any, int]:
         if room <= 0:
             break
         found[key], room = _beginning(item, room - len(key) - 4, depth + 1)
-    if len(found) < len(value) and any(key in value and key not in found for key in _JUDGING):
-        found |= {key: MASK for key in NAMED if key in found}
+    if len(found) < len(value):
+        # The member that tells that another one is a secret may be among those that are not read.
+        found |= {key: MASK for key in judged_late(value) if key in found}
     return found, room
 
 

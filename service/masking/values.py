@@ -1,29 +1,38 @@
-"""Masking of values: keep secrets, known by name or shape, out of all that is stored in a log or printed.
+"""Masking of values: keep secrets, known by shape or by name and value, out of all that is logged or printed.
 
 Pure functions, in time linear in the size of the value; a value without secrets is returned as it is.
 """
 
+import json
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
 
 from service.masking.assignments import without_assignments
+from service.masking.candidates import could_be_secret
+from service.masking.members import item, member, siblings
 from service.masking.names import SIGNS as NAME_SIGNS
-from service.masking.names import Secrecy, secrecy
-from service.masking.patterns import MASK, RULES, SecretPattern
+from service.masking.names import Secrecy
+from service.masking.patterns import COMMAND_RULES, MASK, RULES, SecretPattern
 from service.masking.quick_search import QuickSearch
 
 # Deeper than any document (64), and less deep than JSON writers take (254): deeper values are masked unread.
 MAX_DEPTH = 200
 # Each secret name contains one of the signs, in lower case, or has encoded characters, which begin with one
-# of the last two.
-_NAME_SIGNS = frozenset((*NAME_SIGNS, "%", "\\u"))
-# Keys that hold the name of a value in lists of settings and headers: [{"name": "API_KEY", "value": "…"}].
-NAMING = ("name", "key", "header", "variable", "Name", "Key")
-NAMED = ("value", "Value", "default")
+# of the last two. Private keys of JSON Web Keys have one letter, and are known by the member beside them.
+_NAME_SIGNS = frozenset((*NAME_SIGNS, "kty", "%", "\\u"))
 _LONGEST_REMEMBERED = 100
 _MOST_PASSES = 4
+# Numbers below it are counts and flags, also under the name of a password.
+_LEAST_NUMBER = 100
+# A longer JSON text within a text is not parsed; its names are found as in any text.
+_LONGEST_PARSED = 256 * 1024
+# Joins the words of a command that is a list, so that one search finds an option and its value.
+_JOINT = "\x1f"
+# A longer list is no command.
+_MOST_WORDS = 256
 
 
 class Hints(NamedTuple):
@@ -31,17 +40,17 @@ class Hints(NamedTuple):
 
     signs: tuple[str, ...]
     rules: tuple[SecretPattern, ...]
+    commands: tuple[SecretPattern, ...]
     names: bool
 
 
 def masked(value: Any) -> Any:
     """Mask a JSON value; the structure stays, and a value without secrets is returned itself.
 
-    Under a secret-looking key everything but booleans, null and empty values is replaced as a whole. A value
-    that is not JSON, as a log line may have, is replaced by its text if that contains a secret.
+    A value that is not JSON, as a log line may have, is replaced by its text if that contains a secret.
     """
     hints = _hints_in(value)
-    return _masked(value, hints, 0) if hints.signs else value
+    return _masked(value, hints, Secrecy.NONE, 0) if hints.signs else value
 
 
 def masked_text(text: str) -> str:
@@ -49,14 +58,19 @@ def masked_text(text: str) -> str:
     return _masked_text(text, _hints(text.lower()))
 
 
-def masked_patch(operations: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mask RFC 6902 operations: all values below a secret-looking step of the path are secrets."""
+def masked_patch(operations: list[dict[str, Any]], documents: Sequence[Any] = ()) -> list[dict[str, Any]]:
+    """Mask RFC 6902 operations; the steps of a path, and what lies around it in the documents, decide.
+
+    `documents` are those before and after the operations. Where a name stands beside a value, the value is a
+    secret if either of them says so, or another operation that writes the name.
+    """
     # One search covers all operations, since most have no secret. An escape `~` is only decoded when each
     # step is read.
     paths = (f"{operation.get('path')}{operation.get('from')}" for operation in operations)
-    if not _hints_in(operations).signs and not any("~" in path for path in paths):
+    if not documents and not _hints_in(operations).signs and not any("~" in path for path in paths):
         return operations
-    return [_masked_operation(operation) for operation in operations]
+    around = [*documents, _written_by(operations)]
+    return [_masked_operation(operation, around) for operation in operations]
 
 
 def _hints_in(value: Any) -> Hints:
@@ -70,58 +84,105 @@ def _hints(lowered: str) -> Hints:
     signs = _SEARCH.found_in(lowered)
     if not signs:
         return _NO_HINTS
-    rules = tuple(rule for rule in RULES if not rule.signs.isdisjoint(signs))
-    return Hints(tuple(signs), rules, names=not _NAME_SIGNS.isdisjoint(signs))
+    found = frozenset(signs)
+    return Hints(
+        tuple(signs),
+        tuple(rule for rule in RULES if not rule.signs.isdisjoint(found)),
+        tuple(rule for rule in COMMAND_RULES if not rule.signs.isdisjoint(found)),
+        names=not _NAME_SIGNS.isdisjoint(found),
+    )
 
 
-_SEARCH = QuickSearch(sorted(_NAME_SIGNS.union(*(rule.signs for rule in RULES))))
-_NO_HINTS = Hints((), (), names=False)
-_ALL_HINTS = Hints(("",), RULES, names=True)
+_SEARCH = QuickSearch(sorted(_NAME_SIGNS.union(*(rule.signs for rule in (*RULES, *COMMAND_RULES)))))
+_NO_HINTS = Hints((), (), (), names=False)
+_ALL_HINTS = Hints(("",), RULES, COMMAND_RULES, names=True)
 
 
-def _masked(value: Any, hints: Hints, depth: int) -> Any:
+def _masked(value: Any, hints: Hints, how: Secrecy, depth: int) -> Any:
+    """Mask a value under a name of some secrecy."""
     if isinstance(value, str):
-        return _masked_text(value, hints)
-    if value is None or isinstance(value, bool | int | float):
+        return _masked_string(value, hints, how, depth)
+    if value is None or isinstance(value, bool | float):
         return value
+    if isinstance(value, int):
+        return MASK if how >= Secrecy.ANY and abs(value) >= _LEAST_NUMBER else value
     if depth >= MAX_DEPTH:
         return MASK
     if isinstance(value, dict):
-        return _masked_object(value, hints, depth + 1)
+        return _masked_object(value, hints, how, depth + 1)
     if isinstance(value, list):
-        items = [_masked(item, hints, depth + 1) for item in value]
-        return value if all(map(_is, items, value)) else items
+        return _masked_list(value, hints, how, depth + 1)
     return _masked_other(value, hints)
+
+
+def _masked_string(value: str, hints: Hints, how: Secrecy, depth: int) -> str:
+    if how is not Secrecy.NONE and value != MASK and could_be_secret(value, how):
+        return MASK
+    if value[:1] in ("{", "[") and len(value) <= _LONGEST_PARSED and hints.names:
+        parsed = _parsed(value)
+        if parsed is not None:
+            kept = _masked(parsed, hints, how, depth + 1)
+            return value if kept is parsed else orjson.dumps(kept).decode()
+    return _masked_text(value, hints)
+
+
+def _parsed(text: str) -> Any:
+    """Parse a JSON text within a string; None if it is not one, or loses a member in being parsed."""
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a member stands twice")
+    return found
+
+
+def _masked_list(value: list[Any], hints: Hints, how: Secrecy, depth: int) -> list[Any]:
+    read = _without_commands(value, hints)
+    items = [_masked(each, hints, item(value, index, how), depth) for index, each in enumerate(read)]
+    return value if all(map(_is, items, value)) else items
+
+
+def _without_commands(value: list[Any], hints: Hints) -> list[Any]:
+    """Mask the secrets of a command whose words are the items of a list."""
+    if (
+        not hints.commands
+        or not 1 < len(value) <= _MOST_WORDS
+        or not all(isinstance(each, str) for each in value)
+    ):
+        return value
+    joined = _JOINT.join(value)
+    shown = _without(joined, joined.lower(), hints.commands)
+    items = shown.split(_JOINT)
+    return (
+        [old if old == new else new for old, new in zip(value, items, strict=True)]
+        if len(items) == len(value)
+        else value
+    )
 
 
 def _is(one: object, other: object) -> bool:
     return one is other
 
 
-def _masked_object(value: dict[Any, Any], hints: Hints, depth: int) -> dict[Any, Any]:
-    named = _named_secrecy(value)
+def _masked_object(value: dict[Any, Any], hints: Hints, inherited: Secrecy, depth: int) -> dict[Any, Any]:
+    around = siblings(value, inherited)
     found: dict[Any, Any] = {}
     numbers: dict[str, int] = {}
     changed = False
-    for key, item in value.items():
-        shown, how = _key(key) if isinstance(key, str) else (key, Secrecy.NONE)
-        if named is not Secrecy.NONE and key in NAMED:
-            how = max(how, named)
-        kept = _masked(item, hints, depth) if how is Secrecy.NONE else _hidden(item, how)
+    for key, each in value.items():
+        shown = _key(key) if isinstance(key, str) else key
+        kept = _masked(each, hints, member(value, key, around), depth)
         renamed = shown != key
         if renamed:
             shown = free_key(shown, value, numbers)
-        changed = changed or kept is not item or renamed
+        changed = changed or kept is not each or renamed
         found[shown] = kept
     return found if changed else value
-
-
-def _named_secrecy(value: dict[Any, Any]) -> Secrecy:
-    """Return the secrecy of the value in an object whose other field is its name."""
-    if "value" not in value and "Value" not in value and "default" not in value:
-        return Secrecy.NONE
-    names = (value.get(key) for key in NAMING)
-    return max((secrecy(name) for name in names if isinstance(name, str)), default=Secrecy.NONE)
 
 
 def free_key(key: str, value: dict[Any, Any], numbers: dict[str, int]) -> str:
@@ -140,20 +201,6 @@ def free_key(key: str, value: dict[Any, Any], numbers: dict[str, int]) -> str:
     return free
 
 
-def _hidden(value: Any, how: Secrecy) -> Any:
-    """Mask a value under a secret name."""
-    if value is None or isinstance(value, bool) or value in ("", [], {}, MASK):
-        return value
-    return value if how is Secrecy.ALL_BUT_NUMBERS and _counts(value, 0) else MASK
-
-
-def _counts(value: Any, depth: int) -> bool:
-    if isinstance(value, dict | list):
-        items = value.values() if isinstance(value, dict) else value
-        return depth < MAX_DEPTH and all(_counts(item, depth + 1) for item in items)
-    return value is None or isinstance(value, int | float)
-
-
 def _masked_other(value: Any, hints: Hints) -> Any:
     """Mask a value that is not JSON, by its printed form."""
     text = repr(value)
@@ -161,20 +208,12 @@ def _masked_other(value: Any, hints: Hints) -> Any:
     return value if found is text else found
 
 
-def _key(key: str) -> tuple[str, Secrecy]:
-    """Mask a key, and return the secrecy of its value."""
-    return _remembered_key(key) if len(key) <= _LONGEST_REMEMBERED else _read_key(key)
+def _key(key: str) -> str:
+    """Mask a key."""
+    return _remembered_key(key) if len(key) <= _LONGEST_REMEMBERED else masked_text(key)
 
 
-def _read_key(key: str) -> tuple[str, Secrecy]:
-    shown = masked_text(key)
-    how = secrecy(key)
-    # The masked key may have another secrecy than the key. Masking again must change nothing, so the higher
-    # one counts.
-    return shown, how if shown is key else max(how, secrecy(shown))
-
-
-_remembered_key = lru_cache(maxsize=4096)(_read_key)
+_remembered_key = lru_cache(maxsize=4096)(masked_text)
 
 
 def _masked_text(text: str, hints: Hints) -> str:
@@ -195,26 +234,115 @@ def _masked_text(text: str, hints: Hints) -> str:
 
 
 def _masked_once(text: str, hints: Hints) -> str:
-    for rule in hints.rules:
-        text = rule.pattern.sub(rule.replacement, text)
+    lowered = text.lower()
+    text = _without(text, lowered, hints.rules)
+    text = _without(text, lowered, hints.commands)
     return without_assignments(text) if hints.names else text
 
 
-def _masked_operation(operation: dict[str, Any]) -> dict[str, Any]:
+def _without(text: str, lowered: str, rules: Iterable[SecretPattern]) -> str:
+    for rule in rules:
+        if any(sign in lowered for sign in rule.signs):
+            text = rule.pattern.sub(rule.replacement, text)
+    return text
+
+
+def _masked_operation(operation: dict[str, Any], documents: Sequence[Any]) -> dict[str, Any]:
     # A platform's operation may have members that RFC 6902 does not know, and paths that are not valid.
-    found = dict(masked(operation))
-    how = Secrecy.NONE
+    found = dict(masked({key: each for key, each in operation.items() if key != "value"}))
     if isinstance(path := operation.get("path"), str):
-        found["path"], how = _masked_path(path)
+        found["path"] = _masked_path(path)
     if isinstance(source := operation.get("from"), str):
-        found["from"], _ = _masked_path(source)
-    if "value" in operation and how is not Secrecy.NONE:
-        found["value"] = _hidden(operation["value"], how)
+        found["from"] = _masked_path(source)
+    if "value" in operation:
+        found["value"] = _masked_value(operation["value"], path, documents)
+    # The order of the members stays.
+    found = {key: found.pop(key) for key in operation if key in found} | found
     is_same = found.keys() == operation.keys() and all(map(_is, found.values(), operation.values()))
     return operation if is_same else found
 
 
-def _masked_path(path: str) -> tuple[str, Secrecy]:
-    keys = [_key(token.replace("~1", "/").replace("~0", "~")) for token in path.split("/")]
-    shown = "/".join(key.replace("~", "~0").replace("/", "~1") for key, _ in keys)
-    return path if shown == path else shown, max(how for _, how in keys)
+def _steps(path: str) -> list[str]:
+    return [step.replace("~1", "/").replace("~0", "~") for step in path.split("/")]
+
+
+def _masked_path(path: str) -> str:
+    whole = masked_text(path)
+    keys = _steps(whole)
+    shown = "/".join(_key(key).replace("~", "~0").replace("/", "~1") for key in keys)
+    return path if shown == path else shown
+
+
+def _masked_value(value: Any, path: Any, documents: Sequence[Any]) -> Any:
+    """Mask the value of an operation, by the steps of its path and what lies around it in the documents."""
+    steps = _steps(path)[1:] if isinstance(path, str) and path.startswith("/") else []
+    how = _below(steps)
+    shown = value
+    for document in documents:
+        how = max(how, _around(document, steps))
+        if isinstance(value, str):
+            shown = _word_of_command(document, steps, shown)
+    hints = _hints_in(shown)
+    if not hints.signs and how is Secrecy.NONE:
+        return shown
+    return _masked(shown, hints, how, 0)
+
+
+def _below(steps: Iterable[str]) -> Secrecy:
+    """Return what the steps of a path say alone."""
+    how = Secrecy.NONE
+    for step in steps:
+        how = member({}, step, siblings({}, how)) if not step.isdigit() else how
+    return how
+
+
+def _around(document: Any, steps: Sequence[str]) -> Secrecy:
+    """Return the secrecy of the place in a document to which a path leads."""
+    how = Secrecy.NONE
+    for step in steps:
+        if isinstance(document, dict):
+            how = member(document, step, siblings(document, how))
+            document = document.get(step)
+        elif isinstance(document, list) and step.isdigit() and int(step) < len(document):
+            how = item(document, int(step), how)
+            document = document[int(step)]
+        else:
+            break
+    return how
+
+
+def _word_of_command(document: Any, steps: Sequence[str], value: str) -> str:
+    """Mask a word of a command whose other words are in the document."""
+    for step in steps[:-1]:
+        if isinstance(document, dict):
+            document = document.get(step)
+        elif isinstance(document, list) and step.isdigit() and int(step) < len(document):
+            document = document[int(step)]
+        else:
+            return value
+    last = steps[-1] if steps else ""
+    if not isinstance(document, list) or len(document) > _MOST_WORDS:
+        return value
+    if not last.isdigit() or int(last) >= len(document):
+        return value
+    words = [*document]
+    words[int(last)] = value
+    return str(_without_commands(words, _hints_in(words))[int(last)])
+
+
+def _written_by(operations: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Make the document of the strings that operations write, to see names beside values."""
+    found: dict[str, Any] = {}
+    for operation in operations:
+        path, value = operation.get("path"), operation.get("value")
+        if not isinstance(path, str) or not isinstance(value, str):
+            continue
+        *parents, last = _steps(path)[1:] or [""]
+        place = found
+        for step in parents:
+            place = place.setdefault(step, {})
+            if not isinstance(place, dict):
+                break
+        else:
+            place[last] = value
+    return found

@@ -27,7 +27,7 @@ def random_text(alphabet: str, size: int) -> st.SearchStrategy[str]:
 
 # Make a text with a secret in it; returns the text, and the part of it that nobody may find.
 BY_SHAPE: dict[str, st.SearchStrategy[tuple[str, str]]] = {
-    "an AWS key": random_text(string.ascii_uppercase + string.digits, 16).map(lambda s: (f"AKIA{s}", s)),
+    "a GitLab token": random_text(WORD, 20).map(lambda s: (f"glffct-{s}", s)),
     "a GitHub token": random_text(WORD, 36).map(lambda s: (f"ghp_{s}", s)),
     "a key of Annals": random_text(WORD, 43).map(lambda s: (f"annals_{'a1' * 16}_{s}", s)),
     "a JWT": random_text(WORD, 43).map(lambda s: (f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.{s}", s)),

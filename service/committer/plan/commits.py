@@ -206,13 +206,13 @@ class Commits:
     def _data_change(self, draft: Draft, version: VersionRow) -> list[NewDataChange]:
         """The row of the data change of a new version; the document itself is stored once, in git."""
         before = draft.before
-        diff = None
+        patch = None
         breath = Breath() if len(draft.snapshot) > UNPAUSED_BYTES else None
         if before is not None:
             old = self._builder.read_blob(before.git_blob_id)
             if breath is not None:
                 breath.take()
-            diff = document_patch(old, draft.snapshot)
+            patch = document_patch(old, draft.snapshot)
         made = data_changes.row_of(
             draft.author,
             self._subscription_id,
@@ -223,7 +223,7 @@ class Commits:
             old=None if before is None else version_state(before),
             new=version_state(version),
             number=version.changes,
-            diff=diff,
+            patch=patch,
             reason=draft.reason,
         )
         if breath is not None:

@@ -6,6 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from gitstore.commit_messages import DeletionLine
+from service.audit import events
 from service.audit.events import Subject, check_out_state
 from service.committer.changes import Delete, Deleted, Purge
 from service.committer.plan.ledger import Ledger
@@ -227,7 +228,8 @@ def _by_resource(rows: Iterable[VersionRow]) -> dict[UUID, VersionRow]:
 
 
 def _reason(change: Delete | Purge) -> str | None:
-    return change.reason or change.author.origin.reason
+    # Masked here, so that the commit and the row of the deletion, which is a log, say the same.
+    return events.text(change.reason or change.author.origin.reason, events.MAX_TEXT_BYTES)
 
 
 def _is_of(entry: Entry, change: Delete) -> bool:

@@ -1,0 +1,155 @@
+"""Secrecy of the members of objects and lists, as their neighbours and parents decide it.
+
+`{"name": "DB_PASSWORD", "value": "…"}`, `["--password", "…"]`, the data of a Kubernetes Secret: the same
+decision for a value in its document and for the value of an operation whose path leads there.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from service.masking.names import Secrecy, is_about, secrecy
+
+# Members that name the value beside them, and members that are such a value.
+_NAMING = (
+    *(
+        "name",
+        "Name",
+        "key",
+        "Key",
+        "header",
+        "variable",
+        "field",
+        "parameter",
+        "param",
+        "property",
+        "attribute",
+    ),
+    *(
+        "displayName",
+        "option",
+        "setting",
+        "env",
+        "ParameterKey",
+        "ParameterName",
+        "variable_name",
+        "field_name",
+    ),
+    *("header_name", "keyName", "@name", "@key", "label"),
+)
+_NAMED = frozenset(
+    (
+        *("value", "Value", "val", "default", "defaultValue", "default_value", "content", "string_value"),
+        *(
+            "stringValue",
+            "newValue",
+            "oldValue",
+            "new_value",
+            "old_value",
+            "new",
+            "old",
+            "ParameterValue",
+            "values",
+        ),
+        *("plaintext", "secure_value", "@value", "currentValue", "previousValue", "text", "data"),
+    )
+)
+# Pairs of their own: Sysmon's registry events, Node-RED's rules, JSON Patch within a document.
+_PAIRS = (("TargetObject", "Details"), ("p", "to"), ("path", "value"))
+# Below a secret name these hold the secret itself: {"password": {"value": "…"}}.
+_INHERITING = _NAMED | {"plain", "raw", "secret", "string", "S", "body", ""}
+_SECRET_DATA = frozenset(("data", "stringData"))
+# Parts of a private JSON Web Key.
+_JWK = frozenset(("d", "p", "q", "dp", "dq", "qi", "k"))
+# Ids that are half of a secret, and the members that tell: AppRole of Vault, tokens of Consul and Nomad.
+_HALVES = {"secret_id": "role_id", "SecretID": "AccessorID", "secretId": "roleId"}
+_HEADERS = frozenset(
+    ("authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key", "private-token")
+)
+_LONGEST_OPTION = 64
+_PAIR = 2
+_OPTION_ENDS = ("-H", "--header")
+
+
+class _Siblings(NamedTuple):
+    """The facts about an object that decide over its members."""
+
+    named: Secrecy
+    inherited: Secrecy
+    is_secret: bool
+
+
+def siblings(value: Mapping[Any, Any], inherited: Secrecy) -> _Siblings:
+    """Look at the members of an object that decide over others."""
+    named = Secrecy.NONE
+    if _has_named(value):
+        for naming in _NAMING:
+            name = value.get(naming)
+            if isinstance(name, str):
+                named = max(named, secrecy(name))
+        # An entry of an Azure answer that lists the keys of an account, and a secure parameter of AWS.
+        if value.get("type") == "SecureString" or ("keyName" in value and "permissions" in value):
+            named = Secrecy.ANY
+    return _Siblings(named, inherited, value.get("kind") == "Secret")
+
+
+def _has_named(value: Mapping[Any, Any]) -> bool:
+    # The set reads all keys of an object, so of a large one each of the few is looked up.
+    if len(value) < len(_NAMED):
+        return not _NAMED.isdisjoint(value)
+    return any(key in value for key in _NAMED)
+
+
+def member(value: Mapping[Any, Any], key: Any, around: _Siblings) -> Secrecy:
+    """Return the secrecy of a member of an object."""
+    if not isinstance(key, str):
+        return around.inherited
+    if around.inherited is Secrecy.WHOLE or (around.is_secret and key in _SECRET_DATA):
+        return Secrecy.WHOLE
+    how = secrecy(key)
+    if key in _NAMED:
+        how = max(how, around.named)
+    for naming, named in _PAIRS:
+        if key == named and isinstance(name := value.get(naming), str) and _is_pair(value, naming):
+            how = max(how, _last(name))
+    if key in _JWK and value.get("kty") is not None:
+        how = Secrecy.WHOLE
+    if key in _HALVES and _HALVES[key] in value:
+        how = Secrecy.ANY
+    if key == "result" and "length" in value:
+        # A random password of Terraform.
+        how = Secrecy.LIKELY
+    if around.inherited >= Secrecy.LIKELY:
+        if key in _INHERITING:
+            how = max(how, around.inherited)
+        elif not is_about(key):
+            how = max(how, Secrecy.LIKELY)
+    return how
+
+
+def _is_pair(value: Mapping[Any, Any], naming: str) -> bool:
+    return naming != "path" or "op" in value
+
+
+def _last(name: str) -> Secrecy:
+    """Return the secrecy of the last step of a path or of a registry key."""
+    return max(secrecy(step) for step in name.replace("\\", "/").replace(".", "/").split("/")[-2:])
+
+
+def item(values: Sequence[Any], index: int, inherited: Secrecy) -> Secrecy:
+    """Return the secrecy of an item of a list: of an option's value, of a header, or as the list itself."""
+    if inherited is Secrecy.WHOLE or index == 0 or not isinstance(values[index], str):
+        return inherited
+    before = values[index - 1]
+    if not isinstance(before, str) or len(before) > _LONGEST_OPTION:
+        return inherited
+    if before.startswith("-") and "=" not in before and before not in _OPTION_ENDS:
+        return max(inherited, secrecy(before.lstrip("-")))
+    if len(values) == _PAIR or before.lower() in _HEADERS:
+        return max(inherited, secrecy(before))
+    return inherited
+
+
+def judged_late(value: Mapping[Any, Any]) -> list[Any]:
+    """List the members of an object that others make secret, for a reader that stops before the end."""
+    around = siblings(value, Secrecy.NONE)
+    return [key for key in value if isinstance(key, str) and member(value, key, around) > secrecy(key)]
