@@ -86,3 +86,13 @@ def test_a_deletion_is_restorable_for_its_days_by_the_clock(late: tuple[Tenant, 
     assert timedelta() <= until - before - timedelta(days=3) < timedelta(minutes=10)
     tenant.restore(deletion)
     check_history(tenant)
+
+
+def test_what_a_clock_wrote_that_was_ahead_is_read_at_once(late: tuple[Tenant, Json]) -> None:
+    tenant, workflow = late
+    tenant.save(workflow, {"n": 4})
+    resource_id = workflow["resource_id"]
+    changes = tenant.aud.pages(f"{tenant.path}/change-history", record_id=resource_id, limit=2)
+    assert [change["version_number"] for change in changes] == [4, 3, 2, 1]
+    events = tenant.aud.pages(f"{tenant.path}/audit-logs", resource_id=resource_id, limit=1)
+    assert [event["new_values"]["version_number"] for event in events] == [4, 3, 2, 1]

@@ -158,6 +158,23 @@ def test_a_name_that_is_taken_can_be_another(tenant: Tenant) -> None:
     assert [each["version_number"] for each in changes] == [4, 3, 2, 1]
 
 
+# By the parent's name or place, not its id, it would be elsewhere or nowhere.
+# https://github.com/nextcloud/server/issues/33621, https://github.com/owncloud/ocis/issues/4846
+def test_what_is_restored_lies_in_its_parent_wherever_that_is_by_now(tenant: Tenant) -> None:
+    workflow = tenant.workflow(definition={"n": 1})
+    job, folder = tenant.job_id, tenant.folder_id
+    tenant.begin_another_tree()
+    elsewhere = {"folder": tenant.folder_id, "workspace": tenant.workspace_id}
+    deletion = tenant.remove(workflow)
+    ok(tenant.ana.patch(f"{tenant.path}/jobs/{job}", {"name": "renamed", "folder_id": elsewhere["folder"]}))
+    ok(tenant.ana.delete(f"{tenant.path}/folders/{folder}"))
+    tenant.restore(deletion)
+    back = ok(tenant.vera.get(tenant.at(workflow)))
+    assert (back["parent_id"], back["workspace_id"]) == (job, elsewhere["workspace"])
+    assert back["current_version"] == workflow["current_version"]
+    check_history(tenant)
+
+
 def test_another_parent_takes_in_what_came_back_with_all_below_it(tenant: Tenant) -> None:
     made, other = tree(tenant), tree_of_another(tenant)
     tenant.remove(made["workspaces"])

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pygit2
 import pytest
 
 from tests.support.api import Json, Tenant, git, ok, run_git, snapshot_path
@@ -144,3 +145,61 @@ def test_the_log_of_a_path_tells_a_resources_story(
     commits = [line for line in story.splitlines() if len(line) == 40 and " " not in line]
     assert commits == [version["git_commit_hash"] for version in versions][::-1]
     assert '-    "n": 1\n+    "n": 2' in story
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_shallow_clone_may_be_limited_by_a_time_or_a_branch(
+    tenant: Tenant, home: Path, protocol: int
+) -> None:
+    workflow = tenant.workflow(definition={"n": 1})
+    tenant.save(workflow, {"n": 2}, publish=True)
+    tenant.save(workflow, {"n": 3})
+    clone = cloned(tenant, home, "since", protocol, "--shallow-since=2020-01-01")
+    assert git(clone, "rev-list", "HEAD") == tenant.git("rev-list", "main")
+    clone = cloned(tenant, home, "without", protocol, "--shallow-exclude=published", "--single-branch")
+    assert git(clone, "rev-parse", "HEAD") == tenant.git("rev-parse", "main")
+    assert git(clone, "fsck", "--strict") == ""
+    head = tenant.git("rev-parse", "main~1").strip()
+    run_git(clone, "fetch", "-q", "--depth", "1", "origin", head)
+    assert git(clone, "show", f"FETCH_HEAD:{snapshot_path(workflow)}") == tenant.git(
+        "show", f"{head}:{snapshot_path(workflow)}"
+    )
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_client_may_wait_for_leave_to_send_and_send_in_chunks(
+    tenant: Tenant, home: Path, protocol: int
+) -> None:
+    workflow = tenant.workflow()
+    for number in range(30):
+        tenant.save(workflow, {"n": number}, tag=f"v1.{number}")
+    # The wants of 30 tags are more than git sends uncompressed, and more than it has room for here.
+    # https://github.com/preloopdev/preloop/issues/275
+    options = ["-c", "http.extraHeader=Expect: 100-continue"]
+    options += ["-c", "http.postBuffer=1024"] if protocol < 2 else []
+    run_git(home, *options, "init", "-q", "clone")
+    url = tenant.clone_url(tenant.vera)
+    run_git(
+        home / "clone", *options, "-c", f"protocol.version={protocol}", "fetch", "-q", url, "+refs/*:refs/x/*"
+    )
+    assert len(git(home / "clone", "for-each-ref", "refs/x/tags").splitlines()) == 30
+
+
+# Libgit2 has a client of its own. https://github.com/go-git/go-git/issues/2011
+def test_a_clone_by_another_client_than_git_is_whole_or_shallow(tenant: Tenant, home: Path) -> None:
+    workflow = tenant.workflow(definition={"n": 1})
+    tenant.save(workflow, {"n": 2}, publish=True, tag="v2")
+    url, _, address = tenant.clone_url(tenant.vera).rpartition("@")
+    key, address = url.rpartition(":")[2], f"{url.partition('//')[0]}//{address}"
+    callbacks = pygit2.RemoteCallbacks(credentials=pygit2.UserPass("git", key))
+    whole = pygit2.clone_repository(address, str(home / "whole"), callbacks=callbacks)
+    assert [str(commit.id) for commit in whole.walk(whole.head.target)] == (
+        tenant.git("rev-list", "main").split()
+    )
+    shallow = pygit2.clone_repository(address, str(home / "shallow"), callbacks=callbacks, depth=1)
+    assert [str(commit.id) for commit in shallow.walk(shallow.head.target)] == [tenant.main()]
+    tenant.save(workflow, {"n": 3})
+    whole.remotes["origin"].fetch(callbacks=callbacks)
+    assert str(whole.references["refs/remotes/origin/main"].target) == tenant.main()
+    assert git(home / "whole", "fsck", "--strict") == ""
+    assert git(home / "shallow", "fsck", "--strict") == ""
