@@ -284,6 +284,36 @@ def test_a_full_process_ends_what_waits_longest_and_never_a_request(kind: type[G
         door.close()
 
 
+LENGTH, CODING = b"Content-Length: 3\r\n", b"Transfer-Encoding: %s\r\n"
+NO_HOSTS = (*(b"a b", b"a/b", b"u@a", b"a, b", b"a:x", b"\xff"), *(b"[::1", b"a:1:2", b"http://a", b"[g]"))
+HOSTS = (*(b"", b"a", b"a.b_c-d:8000", b"a:"), *(b"127.0.0.1", b"[::1]:80", b"xn--bro-hoa.example"))
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        *(b"GET / HTTP/1.1\r\nHost: %s\r\n\r\n" % host for host in NO_HOSTS),
+        b"GET / HTTP/1.0\r\nHost: a b\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\n" + LENGTH + CODING % b"chunked" + b"\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\n" + CODING % b"gzip, chunked" + b"\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\n" + CODING % b"identity" + b"\r\n",
+        *(
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %s\r\n\r\nabc" % length
+            for length in (b"+3", b"-3", b"0x3", b"", b"3\r\nContent-Length: 4")
+        ),
+    ],
+)
+def test_a_head_of_two_meanings_is_malformed(door: Door, head: bytes) -> None:
+    assert is_refused(door.call(head), 400, "malformed_request")
+
+
+@pytest.mark.parametrize(
+    "host", [b"", b"a", b"a.b_c-d:8000", b"127.0.0.1", b"[::1]:80", b"xn--bro-hoa.example", b"a:"]
+)
+def test_a_host_is_a_name_or_an_address(door: Door, host: bytes) -> None:
+    assert door.call().call(b"GET / HTTP/1.1\r\nHost: %s\r\n\r\n" % host) == (200, b"0")
+
+
 # -- the server itself ---------------------------------------------------------------------------------------
 
 

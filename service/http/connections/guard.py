@@ -14,6 +14,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.server import ServerState
 
 from service.domain.errors import AnnalsError, HeadTooLarge, RequestLineTooLong, TooSlow
+from service.http.connections.heads import fault_of
 from service.http.connections.patience import SlowReader, has_left
 from service.http.connections.places import Address, Places
 from service.http.connections.upload import Upload
@@ -236,13 +237,12 @@ class Guard(asyncio.Protocol, ABC):
         scope["extensions"] = {DISCONNECTED: self._disconnected}
         # uvicorn passes the method of its record of the request.
         cycle = receive.__self__  # type: ignore[attr-defined]
-        if len(scope["headers"]) > self.limits.headers:
+        fault = fault_of(scope["headers"], self.limits)
+        if fault is not None:
             # One of uvicorn's classes closes the connection by the header, the other by the attribute.
             scope["headers"] = [*scope["headers"][: self.limits.headers], (b"connection", b"close")]
             cycle.keep_alive = False
-            scope["extensions"][REFUSED] = HeadTooLarge(
-                f"A request has at most {self.limits.headers} headers."
-            )
+            scope["extensions"][REFUSED] = fault
         if cycle.more_body:
             self._upload = Upload(cycle, self.limits, self.places.clock)
             if self.refusal is not None:
