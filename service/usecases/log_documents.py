@@ -1,7 +1,7 @@
 """The documents on both sides of a logged change, read from git, which alone keeps them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import partial
 from typing import Any, TypeVar
@@ -27,6 +27,10 @@ RowT = TypeVar("RowT", AuditEvent, DataChange)
 MAX_PAGE_BYTES = 16 * 1024 * 1024
 
 
+# For the description of the API: a page without `expand` has no such fields.
+_SOMETIMES = {"sometimes": True}
+
+
 class Absence(StrEnum):
     """The reason why a row comes without documents."""
 
@@ -40,18 +44,18 @@ class Absence(StrEnum):
 class ExpandedEvent(AuditEvent):
     """An event with the snapshots before and after, or with the reason why it comes without them."""
 
-    old: dict[str, Any] | None = None
-    new: dict[str, Any] | None = None
-    absent: Absence | None = None
+    old: dict[str, Any] | None = field(default=None, metadata=_SOMETIMES)
+    new: dict[str, Any] | None = field(default=None, metadata=_SOMETIMES)
+    absent: Absence | None = field(default=None, metadata=_SOMETIMES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpandedChange(DataChange):
     """A data change with the snapshots before and after, or with the reason why it comes without them."""
 
-    old: dict[str, Any] | None = None
-    new: dict[str, Any] | None = None
-    absent: Absence | None = None
+    old: dict[str, Any] | None = field(default=None, metadata=_SOMETIMES)
+    new: dict[str, Any] | None = field(default=None, metadata=_SOMETIMES)
+    absent: Absence | None = field(default=None, metadata=_SOMETIMES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """JSON schemas of bodies, by the names that the description gives to their classes."""
 
+import dataclasses
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
@@ -23,6 +24,14 @@ class _Generator(GenerateJsonSchema):
         if self.mode == "serialization" and field["type"] != "typed-dict-field":
             return True
         return super().field_is_required(field, total)
+
+    def dataclass_schema(self, schema: Any) -> dict[str, Any]:
+        """Schema of an answer; a field whose metadata say `sometimes` may be missing."""
+        made = super().dataclass_schema(schema)
+        fields = dataclasses.fields(schema["cls"])
+        optional = {field.name for field in fields if field.metadata.get("sometimes")}
+        required = [name for name in made.get("required", ()) if name not in optional]
+        return made | {"required": required} if required else made
 
     def default_schema(self, schema: Any) -> dict[str, Any]:
         """Schema of a value with a default."""

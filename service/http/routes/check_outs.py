@@ -9,11 +9,13 @@ from service.committer.changes import CheckIn, CheckInMany, Item
 from service.domain import etags
 from service.domain.actions import Action
 from service.domain.errors import (
+    AmbiguousRef,
     CheckedOut,
     IfMatchRequired,
     NotCheckedOut,
     NotHolder,
     ResourceDeleted,
+    VersionNotFound,
 )
 from service.domain.ids import ResourceId
 from service.http.audited_operations import audits
@@ -37,7 +39,7 @@ _SUBSCRIPTION = "/v1/subscriptions/{subscription_id}"
 )
 @audits(Action.CHECK_OUT)
 @sends(ETAG)
-@refuses(ResourceDeleted, CheckedOut)
+@refuses(ResourceDeleted, CheckedOut, VersionNotFound, AmbiguousRef)
 def check_out(
     access: Writing,
     body: Annotated[CheckOutRequest, Depends(body_of(CheckOutRequest, may_be_empty=True))],
