@@ -1,4 +1,4 @@
-"""Rights of each role, and the isolation of subscriptions."""
+"""The isolation of subscriptions; `test_role_matrix` has what each role may call."""
 
 from base64 import b64encode
 from typing import Any
@@ -8,82 +8,6 @@ import pytest
 
 from service.http.auth import headers
 from tests.support.api import COLLECTIONS, Caller, Server, Tenant, ok, refused
-
-# Each call, and the roles that may make it; all others are refused.
-EVERYBODY = {"vera", "ben", "aud", "ana"}
-ALLOWED = {
-    ("GET", "", 200): EVERYBODY | {"operator"},
-    ("GET", "/workspaces", 200): EVERYBODY,
-    ("GET", "/workflows/{workflow}", 200): EVERYBODY,
-    ("GET", "/workflows/{workflow}/versions", 200): EVERYBODY,
-    ("GET", "/workflows/{workflow}/versions/current", 200): EVERYBODY,
-    ("GET", "/workflows/{workflow}/versions/1/data", 200): EVERYBODY,
-    ("POST", "/workspaces", 422): {"ben", "ana"},
-    ("PATCH", "/workflows/{workflow}", 422): {"ben", "ana"},
-    ("DELETE", "/workflows/{nobody}", 404): {"ben", "ana"},
-    ("DELETE", "/workflows/{nobody}?force=true", 404): {"ana"},
-    ("DELETE", "/workflows/{nobody}?permanent=true", 404): {"ana"},
-    ("GET", "/deletions", 200): EVERYBODY,
-    ("GET", "/deletions/{nobody}", 404): EVERYBODY,
-    ("POST", "/deletions/{nobody}/restore", 422): {"ben", "ana"},
-    ("POST", "/workflows/{workflow}/versions", 422): {"ben", "ana"},
-    ("POST", "/workflows/{workflow}/rollback", 422): {"ben", "ana"},
-    ("POST", "/workflows/{workflow}/check-in", 409): {"ben", "ana"},
-    ("DELETE", "/workflows/{workflow}/check-out", 409): {"ben", "ana"},
-    ("DELETE", "/workflows/{workflow}/check-out?force=true", 409): {"ana"},
-    ("GET", "/workflows/{workflow}/versions?author=ana&published=false", 200): EVERYBODY,
-    ("GET", "/workflows/{workflow}/versions/1/comments", 200): EVERYBODY,
-    ("GET", "/workflows/{workflow}/references", 200): EVERYBODY,
-    ("GET", "/workflows/{workflow}/diff?from=1&to=1", 200): EVERYBODY,
-    ("GET", "/check-outs", 200): EVERYBODY,
-    ("GET", "/at/2026-01-01T00:00:00Z", 200): EVERYBODY,
-    ("POST", "/workflows/{workflow}/check-out", 422): {"ben", "ana"},
-    ("POST", "/workflows/{workflow}/versions/1/comments", 422): {"ben", "ana"},
-    ("POST", "/workflows/{workflow}/versions/1/publish", 422): {"ben", "ana"},
-    ("POST", "/workflows/{workflow}/versions/1/unpublish", 200): {"ben", "ana"},
-    ("PUT", "/workflows/{workflow}/versions/1/tag", 422): {"ben", "ana"},
-    ("DELETE", "/workflows/{workflow}/versions/1/tag", 200): {"ben", "ana"},
-    ("POST", "/check-ins", 422): {"ben", "ana"},
-    ("POST", "/rollback", 422): {"ben", "ana"},
-    ("PATCH", "", 422): {"ana", "operator"},
-    ("GET", "/users", 200): {"aud", "ana", "operator"},
-    ("POST", "/users", 422): {"ana", "operator"},
-    ("GET", "/api-keys", 200): {"aud", "ana", "operator"},
-    ("POST", "/api-keys", 422): {"ana", "operator"},
-    ("PATCH", "/users/{nobody}", 422): {"ana", "operator"},
-    ("DELETE", "/users/{nobody}", 404): {"ana", "operator"},
-    ("DELETE", "/users/{nobody}/email", 404): {"ana", "operator"},
-    ("DELETE", "/api-keys/{nobody}", 404): {"ana", "operator"},
-    ("GET", "/audit-logs", 200): {"aud", "ana"},
-    ("GET", "/audit-logs/stats", 200): {"aud", "ana"},
-    ("GET", "/execution-logs", 200): {"aud", "ana"},
-    ("GET", "/execution-logs/stats", 200): {"aud", "ana"},
-    ("GET", "/change-history", 200): {"aud", "ana"},
-    ("GET", "/server-logs", 200): {"aud", "ana"},
-    ("GET", "/audit-policy", 200): {"aud", "ana"},
-    ("POST", "/audit-logs", 422): {"ben", "ana"},
-    ("POST", "/execution-logs", 422): {"ben", "ana"},
-}
-
-
-@pytest.mark.parametrize("name", [*sorted(EVERYBODY), "operator"])
-@pytest.mark.parametrize(("method", "path", "status"), ALLOWED)
-def test_a_role_may_do_what_is_its_own(
-    shared: Tenant, name: str, method: str, path: str, status: int
-) -> None:
-    body = {"colour": "blue"} if status == 422 else None
-    where = shared.path + path.format(workflow=workflow_of(shared), nobody=uuid4())
-    response = shared.caller(name).request(method, where, body)
-    if name in ALLOWED[method, path, status]:
-        assert response.status_code == status, response.text
-    else:
-        refused(response, 403, "forbidden")
-
-
-def workflow_of(tenant: Tenant) -> str:
-    """Any workflow of a tenant."""
-    found = ok(tenant.ana.get(f"{tenant.path}/workflows"))["items"] or [tenant.workflow()]
-    return str(found[0]["resource_id"])
 
 
 @pytest.mark.parametrize("name", ["vera", "ben", "aud", "ana"])

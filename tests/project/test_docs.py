@@ -1,4 +1,4 @@
-"""The documentation holds together: links, paths, index, decisions, settings, roles, language."""
+"""The documentation holds together: links, paths, index, decisions, settings, language."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,6 @@ import pytest
 
 from gitstore.serve.negotiation import MAX_REQUEST_BYTES
 from service.domain.actions import Action
-from service.domain.callers import Caller, Origin, Right, Role
 from service.http.bodies import MAX_BODY_BYTES
 from service.runtime.settings import Settings, variable
 from tests.support.project import ROOT
@@ -109,26 +108,6 @@ def shown_default(field: str) -> str:
     """A default as the table shows it."""
     default = Settings.model_fields[field].default
     return "" if default is None else f"`{default}`"
-
-
-def test_the_role_table_is_that_of_the_code() -> None:
-    text = (DOCS / "guide" / "integrate.md").read_text()
-    head = re.search(r"^\| a role may \| (.*) \|$", text, flags=re.MULTILINE)
-    assert head is not None
-    roles = [Role(each) for each in head[1].split(" | ")]
-    assert set(roles) == set(Role)
-    shown = {
-        (right, role)
-        for right in Right
-        for row in re.findall(rf"^\| {re.escape(right)} \|(.*)\|$", text, flags=re.MULTILINE)
-        for role, cell in zip(roles, row.split("|"), strict=True)
-        if cell.strip() == "yes"
-    }
-    origin = Origin(request_id="r", ip_address=None, user_agent=None, endpoint="/", method="GET")
-    callers = [
-        Caller(user_id=None, username="u", role=role, subscription_id=None, origin=origin) for role in roles
-    ]
-    assert shown == {(right, each.role) for right in Right for each in callers if each.may(right)}
 
 
 def test_the_audit_page_names_every_action() -> None:
