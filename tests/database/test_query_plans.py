@@ -18,6 +18,7 @@ from sql.queries import (
     check_outs,
     comments,
     deletion_requests,
+    deletions,
     places,
     references,
     repositories,
@@ -26,6 +27,7 @@ from sql.queries import (
     versions,
 )
 from sql.queries.check_outs import CheckOutRow
+from sql.queries.deletions import DeletionFilter
 from sql.queries.resources import ResourceRow
 from sql.queries.server_logs import SERVER_LOG, ServerLogFilter
 from sql.queries.versions import VersionFilter
@@ -153,6 +155,22 @@ Query = Callable[[Transaction], object]
 ANY = VersionFilter()
 
 # Each query, and the most rows that one step of its plan may read.
+UNKNOWN = UUID(int=2**100)
+
+
+# Values that no deletion has.
+ABSENT: dict[str, Any] = {
+    **dict.fromkeys(("deleted_by", "restored_by"), (UNKNOWN,)),
+    **dict.fromkeys(("parent_resource_id", "version_id", "resource_id", "root_deletion_id"), UNKNOWN),
+}
+
+
+def deletions_by(**narrow: Any) -> Query:
+    """Make the query of a page of deletions."""
+    filters = DeletionFilter(**narrow)
+    return lambda tx: deletions.page(tx, SUBSCRIPTION, filters, before=None, limit=51, at=AT)
+
+
 QUERIES: dict[str, tuple[Query, int]] = {
     "a page of a history": (
         lambda tx: versions.page(tx, SUBSCRIPTION, "workflow", RESOURCE, ANY, before=90, limit=51, at=AT),
@@ -253,6 +271,7 @@ QUERIES: dict[str, tuple[Query, int]] = {
     ),
     "what a folder lies in": (lambda tx: places.lies_in(tx, SUBSCRIPTION, FOLDER, UUID(int=1)), 10),
     "where requests for deletions wait": (deletion_requests.subscriptions, 1),
+    **{f"deletions by {name}": (deletions_by(**{name: value}), 1) for name, value in ABSENT.items()},
     "the request for a deletion that waits for longest": (
         lambda tx: deletion_requests.oldest(tx, SUBSCRIPTION),
         1,

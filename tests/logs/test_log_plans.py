@@ -288,16 +288,20 @@ def chunks(
 _LONG = "repeat(md5((n % 400)::text), 7)"
 BURST = 60_000
 _BURST = f"""
-INSERT INTO audit_logs (audit_id, subscription_id, created_at, action, resource_type, resource_id, status)
-SELECT gen_random_uuid(), %(s)s, %(at)s - n * interval '1 second', 'UPDATE', 'workflow', {_LONG}, 'success'
+INSERT INTO audit_logs (audit_id, subscription_id, created_at, action, resource_type, resource_id, status,
+    username, folder_id, ip_address)
+SELECT gen_random_uuid(), %(s)s, %(at)s - n * interval '1 second', 'UPDATE', 'workflow', {_LONG}, 'success',
+    {_LONG}, {_ID.format("n % 300")}, '10.0.0.0'::inet + n % 120
 FROM generate_series(1, %(rows)s) n;
-INSERT INTO execution_logs {_EXECUTION_COLUMNS}
+INSERT INTO execution_logs {_SPARSE_COLUMNS}
 SELECT gen_random_uuid(), %(s)s, %(at)s - n * interval '1 second', {_ID.format("n / 40")}, 'workflow',
-    {_ID.format("n % 300")}, {_ID.format("n % 200")}, {_LONG}, 'INFO', 'm', 'success'
+    {_ID.format("n % 300")}, {_ID.format("n % 200")}, {_LONG}, 'INFO', 'm', 'success',
+    {_ID.format("n % 200")}, 'E' || n % 300, {_ID.format("n % 160")}, {_ID.format("n % 120")}, 'q' || n / 40
 FROM generate_series(1, %(rows)s) n;
-INSERT INTO server_logs (log_id, subscription_id, created_at, request_id, endpoint, user_id, response_status)
+INSERT INTO server_logs (log_id, subscription_id, created_at, request_id, endpoint, user_id, response_status,
+    ip_address)
 SELECT gen_random_uuid(), %(s)s, %(at)s - n * interval '1 second', md5(n::text), {_LONG},
-    {_ID.format("n % 100")}, 200 FROM generate_series(1, %(rows)s, 3) n;
+    {_ID.format("n % 100")}, 200, '10.0.0.0'::inet + n % 120 FROM generate_series(1, %(rows)s, 3) n;
 """.replace(" % ", " %% ")  # noqa: S608 - nothing but constants
 UNKNOWN = UUID(int=2**100)
 # Those of the statistics: a chunk as small as this may be read whole.
@@ -309,6 +313,24 @@ NOTHING = {
     "requests by endpoint": Case(SERVER_PAGE, ServerLogFilter(endpoint="none"), "endpoint", SERVER),
     "requests by request_id": Case(SERVER_PAGE, ServerLogFilter(request_id="none"), "request_id", SERVER),
     "requests by user_id": Case(SERVER_PAGE, ServerLogFilter(user_id=UNKNOWN), "user_id", SERVER),
+    "requests by ip_address": Case(SERVER_PAGE, ServerLogFilter(ip_address="::1"), "ip_address", SERVER),
+    "requests of all by ip_address": Case(
+        ALL_SERVERS_PAGE, ServerLogFilter(ip_address="::1"), "ip_address", SERVER
+    ),
+    **{
+        f"audit by {name}": Case(AUDIT_PAGE, AuditFilter(**{name: value}), name, AUDIT)  # type: ignore[arg-type]
+        for name, value in {"username": "none", "folder_id": UNKNOWN, "ip_address": "::1"}.items()
+    },
+    **{
+        f"executions by {name}": Case(EXECUTION_PAGE, ExecutionFilter(**{name: value}), name, BOTH)  # type: ignore[arg-type]
+        for name, value in {
+            "jobpackage_id": UNKNOWN,
+            "error_code": "none",
+            "triggered_by": UNKNOWN,
+            "recorded_by": UNKNOWN,
+            "request_id": "none",
+        }.items()
+    },
 }
 
 

@@ -2,15 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 
 from service.domain.errors import AmbiguousRef, CommitNotFound
-from service.domain.resource_kinds import Kind
 from service.http.auth.access import Reading
 from service.http.description.declarations import refuses
 from service.http.parameters import Paged
 from service.http.responses import answer, linked
 from service.http.schemas.fields import Point
+from service.http.schemas.filters import KindQuery
 from service.usecases import as_of
 
 router = APIRouter(tags=["resources"])
@@ -23,8 +23,8 @@ def list_resources_at(
     access: Reading,
     moment: Annotated[Point, Path()],
     paging: Paged,
-    resource_type: Kind | None = None,
+    narrow: Annotated[KindQuery, Query()],
 ) -> Response:
     """List the resources with version, publication and check-out at a commit or an instant, newest first."""
-    found = as_of.page(access.context, access.subscription_id, moment, resource_type, paging)
+    found = as_of.page(access.context, access.subscription_id, moment, narrow.resource_type, paging)
     return linked(request, answer(found), found.next_cursor)

@@ -19,6 +19,7 @@ from pydantic import (
     field_validator,
 )
 
+from service.domain.resource_kinds import Kind
 from service.http.schemas.fields import QueryInstant, QueryText, storable
 
 # As wide as the column of a name is.
@@ -37,6 +38,12 @@ class FilterQuery(BaseModel):
         if isinstance(value, str) and info.field_name is not None:
             return _words_of(cls, info.field_name).get(value.casefold(), value)
         return value
+
+
+class KindQuery(FilterQuery):
+    """Filter by the kind of a resource."""
+
+    resource_type: Kind | None = None
 
 
 class TimeQuery(FilterQuery):

@@ -4,11 +4,12 @@ import re
 import unicodedata
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from service.domain import names
 from service.domain.callers import UserKind
 from service.http.schemas.body import Body, MergePatch
+from service.http.schemas.filters import FilterQuery
 
 
 def _username(text: str) -> str:
@@ -35,7 +36,7 @@ Email = Annotated[str, Field(max_length=255), AfterValidator(_email)]
 RoleName = Literal["viewer", "editor", "auditor", "admin"]
 
 
-class UserQuery(BaseModel):
+class UserQuery(FilterQuery):
     """Filter of the list of users."""
 
     kind: UserKind | None = None
