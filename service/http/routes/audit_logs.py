@@ -51,11 +51,12 @@ async def list_audit_logs(
     read = partial(
         audit_logs.audit_page, context, access.caller, subscription_id, filters, paging, expand=query.expand
     )
-    found = await in_thread(request, read)
+    # Answers are made in threads: they have many megabytes.
     if query.expand is None:
-        return page_answer(request, found)
-    purged = access.reads_purged
-    return page_answer(request, await log_documents.of_events(context, subscription_id, found, purged=purged))
+        return await in_thread(request, lambda: page_answer(request, read()))
+    found = await in_thread(request, read)
+    expanded = await log_documents.of_events(context, subscription_id, found, purged=access.reads_purged)
+    return await in_thread(request, page_answer, request, expanded)
 
 
 @router.post(

@@ -37,8 +37,9 @@ async def list_data_changes(
         paging,
         expand=query.expand,
     )
-    found = await in_thread(request, read)
+    # Answers are made in threads: they have many megabytes.
     if query.expand is None:
-        return page_answer(request, found)
+        return await in_thread(request, lambda: page_answer(request, read()))
+    found = await in_thread(request, read)
     expanded = await log_documents.of_changes(context, subscription_id, found, purged=access.reads_purged)
-    return page_answer(request, expanded)
+    return await in_thread(request, page_answer, request, expanded)
