@@ -2,11 +2,11 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, tuple_, update
+from sqlalchemy import Select, and_, func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from sql.database import Transaction
@@ -23,6 +23,8 @@ _KEYS = TABLES["api_keys"]
 LEADER_LOCK: Final = 0x616E6E616C6A
 WAITING, RUNNING, MISSED, INTERRUPTED = "waiting", "running", "missed", "interrupted"
 SUCCEEDED, FAILED = "succeeded", "failed"
+# Clocks of hosts differ by less.
+_CLOCKS_DIFFER: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,10 +116,15 @@ def set_schedule(tx: Transaction, row: ScheduleRow) -> None:
 
 
 def add_run(tx: Transaction, row: RunRow) -> bool:
-    """Add a run, which takes its slot; False if the slot is taken."""
-    values = {name: getattr(row, name) for name in _RUN_COLUMNS}
-    statement = (
-        insert(_RUNS).values(values).on_conflict_do_nothing(constraint="uq_job_runs_job_scheduled_for")
+    """Add a run, which takes its slot; False if the slot is taken.
+
+    A slot that was missed by a clock that was ahead, and set back since, is free.
+    """
+    given = insert(_RUNS).values({name: getattr(row, name) for name in _RUN_COLUMNS})
+    statement = given.on_conflict_do_update(
+        constraint="uq_job_runs_job_scheduled_for",
+        set_={name: given.excluded[name] for name in _RUN_COLUMNS},
+        where=and_(_RUNS.c.state == MISSED, _RUNS.c.ended_at > given.excluded.started_at + _CLOCKS_DIFFER),
     )
     return tx.execute(statement.returning(_RUNS.c.run_id)).scalar_one_or_none() is not None
 

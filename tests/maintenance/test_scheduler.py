@@ -208,6 +208,21 @@ def test_slots_that_a_clock_skips_that_is_put_forward_are_missed(
     assert others == ["no scheduler was at work"] * 4
 
 
+def test_slots_that_a_clock_missed_that_was_ahead_are_run_when_they_come(
+    context: JobContext, database: Database
+) -> None:
+    now = second(datetime.now(UTC))
+    with database.connection() as connection:
+        connection.execute(
+            "INSERT INTO job_runs (run_id, job, scheduled_for, trigger, state, ended_at)"
+            " SELECT gen_random_uuid(), 'tick', %s + number * interval '1 second', 'schedule', 'missed', %s"
+            " FROM generate_series(1, 60) AS number",
+            [now, now + timedelta(days=1)],
+        )
+    with scheduling_by(context, EACH_SECOND, tick=nothing):
+        wait_until(lambda: states(database, "tick").count("succeeded") >= 2)
+
+
 def test_slots_of_a_schedule_that_was_changed_in_a_downtime_are_missed_by_it(
     context: JobContext, database: Database
 ) -> None:
