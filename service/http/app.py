@@ -168,7 +168,6 @@ def routed(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
     app = FastAPIOffline(
         title="Annals",
         version=version(),
-        description="A git-backed versioning service with an audit store.",
         lifespan=lifespan,
         redoc_url=None,
         # Off: `runtime.metrics` and the log suffice, and FastAPI would look for listeners in each request.

@@ -102,6 +102,12 @@ def test_names_of_operations_are_short_and_unique() -> None:
     assert [name for name in names if not re.fullmatch(r"[a-z]+(_[a-z]+){0,3}", name)] == []
 
 
+def test_every_operation_is_in_one_group_that_has_a_text() -> None:
+    groups = {group["name"] for group in DOCUMENT["tags"]}
+    assert {len(operation["tags"]) for operation in OPERATIONS.values()} == {1}
+    assert {operation["tags"][0] for operation in OPERATIONS.values()} == groups
+
+
 def test_every_route_for_clients_is_described() -> None:
     described = {(method.upper(), path) for path, found in DOCUMENT["paths"].items() for method in found}
     routes = {

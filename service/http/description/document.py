@@ -24,6 +24,7 @@ from service.http.description.declarations import Header, operation_of
 from service.http.description.names import NAMES
 from service.http.description.problem_schema import Problem
 from service.http.description.schemas import SchemaBook, component, referenced, renamed
+from service.http.description.texts import ABOUT, GROUPS
 
 JSON = "application/json"
 # Any request can be refused while its head or its body arrives, or when the server stops.
@@ -60,9 +61,9 @@ def described(app: FastAPI) -> Json:
     base = get_openapi(
         title=app.title,
         version=app.version,
-        description=app.description,
+        description=ABOUT,
         routes=app.routes,
-        tags=app.openapi_tags,
+        tags=[{"name": name, "description": about} for name, about in GROUPS.items()],
     )
     book = SchemaBook(NAMES)
     drafts = [

@@ -126,14 +126,20 @@ Ref = Annotated[
 Point = Annotated[
     datetime | str, PlainValidator(_point), WithJsonSchema({"type": "string", "maxLength": MAX_REF})
 ]
-Name = Annotated[str, Field(max_length=500), AfterValidator(_name(500))]
-ShortName = Annotated[str, Field(max_length=255), AfterValidator(_name(255))]
+# Rules of validators, as far as a pattern can say them.
+_NOT_BLANK = {"minLength": 1, "pattern": r"\S"}
+Name = Annotated[str, Field(max_length=500, json_schema_extra=_NOT_BLANK), AfterValidator(_name(500))]
+ShortName = Annotated[str, Field(max_length=255, json_schema_extra=_NOT_BLANK), AfterValidator(_name(255))]
 # A line that a platform reports: kept as it is.
-Line = Annotated[str, Field(max_length=500), AfterValidator(_one_line)]
-ShortLine = Annotated[str, Field(max_length=255), AfterValidator(_one_line)]
-Tag = Annotated[str, AfterValidator(_tag)]
+Line = Annotated[str, Field(max_length=500, json_schema_extra=_NOT_BLANK), AfterValidator(_one_line)]
+ShortLine = Annotated[str, Field(max_length=255, json_schema_extra=_NOT_BLANK), AfterValidator(_one_line)]
+Tag = Annotated[
+    str,
+    Field(json_schema_extra={"maxLength": 100, "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$"}),
+    AfterValidator(_tag),
+]
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
-Words = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_not_blank)]
+Words = Annotated[str, Field(max_length=MAX_TEXT, json_schema_extra=_NOT_BLANK), AfterValidator(_not_blank)]
 # An empty field of a form is stored as null.
 Remark = Annotated[Text | None, AfterValidator(lambda text: text if text and text.strip() else None)]
 # Made canonical while the body is parsed: a large body is parsed in a thread, not in the event loop.

@@ -29,8 +29,14 @@ def _email(text: str) -> str:
     return text
 
 
-Username = Annotated[str, Field(max_length=100), AfterValidator(_username)]
-Email = Annotated[str, Field(max_length=255), AfterValidator(_email)]
+Username = Annotated[
+    str, Field(max_length=100, json_schema_extra={"minLength": 1}), AfterValidator(_username)
+]
+Email = Annotated[
+    str,
+    Field(max_length=255, json_schema_extra={"pattern": r"^[^@\s]+@[^@\s]+$"}),
+    AfterValidator(_email),
+]
 
 
 RoleName = Literal["viewer", "editor", "auditor", "admin"]
