@@ -29,7 +29,8 @@ from service.runtime.metrics import DURATION, REQUESTS
 HEADER = "x-request-id"
 _ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
 # Monitors request these every few seconds, and `/metrics` counts the requests: a row for each success
-# would tell nothing more. A failure gets a row.
+# would tell nothing more. Nor would one for each permission that a browser got for its next call. A failure
+# gets a row.
 _PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 # Of answers that set none themselves. Nobody may keep what only a key opens; and no browser may guess a type.
 _COMMON_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
@@ -49,6 +50,12 @@ def policy_keeps_bodies(scope: Scope) -> bool:
         return False
     depth: Depth = caller.policy.depth(attempt.resource_type, attempt.action)
     return depth is Depth.FULL
+
+
+def _is_routine(request: Request, exchange: Exchange) -> bool:
+    """Tell if a request is one of monitors or browsers that got what it wanted: see _PROBES."""
+    is_one = request.scope["path"] in _PROBES or is_preflight(request)
+    return is_one and exchange.status is not None and exchange.status < 400
 
 
 def _route(scope: Scope) -> str:
@@ -181,7 +188,7 @@ class RequestMiddleware:
                 route=_route(request.scope),
                 keeps_bodies=self._keeps_bodies(request.scope),
             )
-            if request.scope["path"] not in _PROBES or (exchange.status or 0) >= 400:
+            if not _is_routine(request, exchange):
                 self._record(exchange)
         except Exception:
             # The request has its answer: a failure to log it must not become a failure of the request.
@@ -194,8 +201,7 @@ class RequestMiddleware:
         method = request.state.method
         REQUESTS.labels(method, route, status).inc()
         DURATION.labels(method, route).observe(exchange.seconds)
-        is_probe = scope["path"] in _PROBES and status < 400
-        (log.debug if is_probe else log.info)(
+        (log.debug if _is_routine(request, exchange) else log.info)(
             "request",
             request_id=request.state.request_id,
             method=method,

@@ -6,6 +6,7 @@ import socket
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -150,6 +151,24 @@ def test_requests_of_one_address_wait_and_those_of_another_do_not(
         assert status(clients.get("/livez", source="127.0.0.2")) == 200
         blocker.rollback()
         assert {status(each) for each in flood} <= {401, 429}
+
+
+def test_preflights_of_one_address_wait_and_requests_of_another_do_not(
+    server: Server, clients: Clients
+) -> None:
+    places = admission(server).addresses
+    ask = (
+        "OPTIONS /v1/subscriptions/%s/jobs HTTP/1.1\nHost: annals\n"
+        "Origin: https://page.example.org\nAccess-Control-Request-Method: GET"
+    )
+    with psycopg.connect(server.database.url) as blocker:
+        # Origins are looked up in this table.
+        blocker.execute("LOCK TABLE subscriptions IN ACCESS EXCLUSIVE MODE")
+        flood = [clients.send(ask % uuid4(), source="127.0.0.3") for _ in range(ALONE + EACH)]
+        until(lambda: places.waiting >= EACH)
+        assert status(clients.get("/version")) == 200
+        blocker.rollback()
+        assert {status(each) for each in flood} == {403}
 
 
 @pytest.mark.parametrize(("path", "name"), [("/version", "addresses"), ("/livez", "probes")])

@@ -118,13 +118,15 @@ def test_a_preflight_does_not_tell_which_subscriptions_exist(opened: Tenant, str
     assert len({repr(told(path, OTHER)) for path in paths}) == 1
 
 
-def test_a_preflight_has_a_row_of_the_server_log(opened: Tenant) -> None:
-    ask(opened.server, f"{opened.path}/jobs", **{"x-request-id": "a-preflight"})
+def test_a_preflight_that_is_refused_has_a_row_of_the_server_log_and_no_other(opened: Tenant) -> None:
+    for origin in (EDITOR, "https://row.example.org"):
+        ask(opened.server, f"{opened.path}/jobs", origin, **{"x-request-id": "a-preflight"})
     opened.server.flush_log()
     rows = opened.server.database.rows(
-        "SELECT http_method, response_status FROM server_logs WHERE request_id = 'a-preflight'"
+        "SELECT http_method, response_status, subscription_id FROM server_logs"
+        " WHERE request_id = 'a-preflight'"
     )
-    assert rows == [("OPTIONS", 204)]
+    assert rows == [("OPTIONS", 403, None)]
 
 
 # -- answers ------------------------------------------------------------------------------------------
