@@ -31,6 +31,16 @@ def find_commit(repository: pygit2.Repository, commit_id: str) -> pygit2.Commit:
     return found
 
 
+def blob_size(odb: pygit2.Odb, blob_id: str) -> int:
+    """Return the size of the blob of this id in bytes, without reading it; raises ObjectMissing."""
+    with translated():
+        oid = pygit2.Oid(hex=blob_id)
+        kind, size = persistently(lambda: odb.read_header(oid))
+    if kind != ObjectType.BLOB:
+        raise ObjectMissing(f"{blob_id} is no blob")
+    return size
+
+
 def read_blob(odb: pygit2.Odb, blob_id: str) -> bytes:
     """Read the content of the blob of this id, whichever process wrote it; raises ObjectMissing."""
     with translated():

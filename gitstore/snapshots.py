@@ -121,7 +121,9 @@ _ORJSON_IS_CANONICAL = all(
 
 def blob_id(data: bytes) -> str:
     """Compute git's id of a blob of these bytes: 40 hex digits."""
-    return sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+    digest = sha1(b"blob %d\0" % len(data), usedforsecurity=False)
+    digest.update(data)
+    return digest.hexdigest()
 
 
 def is_finite(value: object) -> bool:

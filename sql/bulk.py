@@ -7,6 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import orjson
+import psycopg
+from psycopg import postgres
+from psycopg.adapt import Dumper
 from sqlalchemy import Column, Table, Text, bindparam, cast, column, func, insert, select
 from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.sql.selectable import TableValuedAlias
@@ -44,12 +47,30 @@ def execute(tx: Transaction, command: Command, rows: Sequence[Any], **parameters
         command.execute(tx, **{_ROWS: text}, **parameters)
 
 
-def _texts(rows: Sequence[Any]) -> Iterator[str]:
+class _JsonText:
+    """A JSON text in UTF-8, which is sent as it is: as a string it would be decoded, and encoded again."""
+
+    def __init__(self, text: bytes) -> None:
+        self.text = text
+
+
+class _JsonTextDumper(Dumper):
+    oid = postgres.types["text"].oid
+
+    def dump(self, obj: _JsonText) -> bytes:
+        return obj.text
+
+
+psycopg.adapters.register_dumper(_JsonText, _JsonTextDumper)
+
+
+def _texts(rows: Sequence[Any]) -> Iterator[_JsonText]:
+    # Each row is made as an array of its own: the text of a single large row is sent without another copy.
     parts: list[bytes] = []
     size = 0
     for row in rows:
         try:
-            part = orjson.dumps(row)
+            part = orjson.dumps([row])
         except orjson.JSONEncodeError as error:
             raise UnfitValue(str(error)) from error
         if parts and size + len(part) > MAX_TEXT_BYTES:
@@ -61,5 +82,7 @@ def _texts(rows: Sequence[Any]) -> Iterator[str]:
         yield _array(parts)
 
 
-def _array(parts: Sequence[bytes]) -> str:
-    return "[" + b",".join(parts).decode() + "]"
+def _array(parts: Sequence[bytes]) -> _JsonText:
+    if len(parts) == 1:
+        return _JsonText(parts[0])
+    return _JsonText(b"[%b]" % b",".join(part[1:-1] for part in parts))

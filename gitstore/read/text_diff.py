@@ -5,7 +5,6 @@ of 1 MiB another thread waited 86 to 706 ms, and 6 to 16 ms beside `git diff`. N
 2 of 202 pairs of real state machines differed.
 """
 
-import os
 import resource
 import subprocess
 from contextlib import suppress
@@ -15,6 +14,7 @@ from typing import NamedTuple
 
 from gitstore.errors import DiffTooSlow, translated
 from gitstore.git import environment, started
+from gitstore.priority import give_way
 
 # Lines of both texts together, without their common beginning and end. Lists of zeros and ones by lot are the
 # worst found: two of 500,000 take 2.6 s of a processor, two of 200,000 take 1.0 s. A document of 100,000
@@ -94,7 +94,7 @@ def _run(folder: Path) -> None:
         (folder / "hunks").open("wb") as output,
         started("diff", _COMMAND, stdout=output, cwd=folder, env=environment(**outside)) as git,
     ):
-        _give_way(git.process.pid)
+        give_way(git.process.pid, _NICENESS)
         with suppress(ProcessLookupError):
             # The kernel enforces this limit, in case this process is killed before it can kill git.
             resource.prlimit(git.process.pid, resource.RLIMIT_CPU, (SAFETY_SECONDS, SAFETY_SECONDS))
@@ -102,13 +102,6 @@ def _run(folder: Path) -> None:
             git.check(success=_DIFFERENT, seconds=SAFETY_SECONDS)
         except subprocess.TimeoutExpired:
             raise DiffTooSlow(f"git took longer than {SAFETY_SECONDS} s for a diff") from None
-
-
-def _give_way(pid: int) -> None:
-    """Lower the priority of git, also relative to other sessions (sched(7), "The autogroup feature")."""
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, pid, _NICENESS)
-        Path(f"/proc/{pid}/autogroup").write_text(str(_NICENESS))
 
 
 def _replacement(old: bytes, new: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """Build commits, trees and tags in batches, each of which becomes one pack."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,8 +12,9 @@ from pygit2.enums import FileMode, ObjectType
 from gitstore import commit_messages
 from gitstore.errors import ObjectMissing, translated
 from gitstore.identity import Branch, Identity
-from gitstore.objects import find_commit, read_blob
+from gitstore.objects import find_commit
 from gitstore.pack_folder import last_replaced
+from gitstore.read.blob_reader import Blob, LargeBlob, find_blob
 from gitstore.snapshots import blob_id
 from gitstore.store import close_repository, open_repository
 from gitstore.write import trees
@@ -63,11 +64,18 @@ class _Tip:
 class CommitBuilder:
     """Builds batches of commits for one repository, in memory until `write`.
 
-    Not thread-safe: libgit2's repositories are not. Raises RepositoryMissing.
+    Not thread-safe: libgit2's repositories are not. `read_large` reads large blobs. Raises RepositoryMissing.
     """
 
-    def __init__(self, path: Path, *, cache_bytes: int = _CACHE_BYTES) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        cache_bytes: int = _CACHE_BYTES,
+        read_large: Callable[[LargeBlob], bytes] = LargeBlob.read,
+    ) -> None:
         self._path = path
+        self._read_large = read_large
         self._objects_dir = path / "objects"
         self._replaced = last_replaced(path)
         self._real = open_repository(path)
@@ -175,10 +183,15 @@ class CommitBuilder:
         self._depths = {}
         self._tips = {}
 
+    def find_blob(self, blob_id: str) -> Blob:
+        """Find a blob of the batch or the repository; it is read unless it is large. Raises ObjectMissing."""
+        written = self._scratch.written.get(pygit2.Oid(hex=blob_id).raw)
+        return find_blob(self._odb, self._path, blob_id) if written is None else written[1]
+
     def read_blob(self, blob_id: str) -> bytes:
         """Read a blob of the batch or the repository, whichever process wrote it; raises ObjectMissing."""
-        written = self._scratch.written.get(pygit2.Oid(hex=blob_id).raw)
-        return read_blob(self._odb, blob_id) if written is None else written[1]
+        found = self.find_blob(blob_id)
+        return found if isinstance(found, bytes) else self._read_large(found)
 
     def parent(self, commit_id: str) -> str | None:
         """Find the parent of a commit of the batch or the repository; raises ObjectMissing."""

@@ -5,9 +5,12 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 from uuid import UUID
 
+import orjson
+
+from gitstore.read.blob_reader import Blob, content_of
 from service.audit import events
 from service.audit.events import MAX_NAME, MAX_TEXT_BYTES, Author, Subject
-from service.documents.structural_diff import DocumentPatch
+from service.documents.structural_diff import document_patch
 from service.domain.actions import Action
 from service.domain.ids import mint
 from sql.database import Transaction
@@ -86,18 +89,16 @@ def row_of(
     old: Values | None,
     new: Values | None,
     number: int,
-    patch: DocumentPatch | None = None,
+    diff: bytes | None = None,
     reason: str | None = None,
 ) -> NewDataChange:
     """Make the row of a data change.
 
-    The `patch` of a document replaces the diff computed from the two states; a `reason` replaces the reason
-    in the request's header.
+    A `diff`, made by `document_diff`, replaces that of the two states; a `reason` replaces the reason in the
+    request's header.
     """
     before = None if old is None else events.plain(old)
     after = None if new is None else events.plain(new)
-    operations = events.changes(before, after) if patch is None else patch.operations
-    documents = (before, after) if patch is None else (patch.before, patch.after)
     why = reason or author.origin.reason
     return NewDataChange(
         change_id=mint(),
@@ -109,12 +110,23 @@ def row_of(
         change_type="INSERT" if before is None else "DELETE" if after is None else "UPDATE",
         old_data=events.state(before),
         new_data=events.state(after),
-        diff=events.operations(operations, MAX_DIFF_BYTES, documents),
+        diff=events.operations(events.changes(before, after), MAX_DIFF_BYTES, (before, after))
+        if diff is None
+        else orjson.Fragment(diff),
         changed_by=author.user_id,
         change_reason=events.text(why, MAX_TEXT_BYTES),
         version_number=number,
         request_id=author.origin.request_id,
     )
+
+
+def document_diff(old: Blob, new: bytes) -> bytes:
+    """Compute the operations between two snapshots, masked and cut for a log, as JSON.
+
+    Raises RepositoryMissing and ObjectMissing.
+    """
+    patch = document_patch(content_of(old), new)
+    return orjson.dumps(events.operations(patch.operations, MAX_DIFF_BYTES, (patch.before, patch.after)))
 
 
 def rows_of(

@@ -15,6 +15,7 @@ from service.committer.plan.planner import Planner, named
 from service.committer.plan.writes import Writes
 from service.committer.refs import settle
 from service.committer.refusals import name_taken, tag_taken
+from service.documents.workers import IN_THREAD, DocumentWorkers
 from service.domain.errors import (
     AnnalsError,
     OutcomeUnknown,
@@ -69,13 +70,15 @@ class BatchWriter:
         *,
         clock: Clock,
         git_url: str,
+        documents: DocumentWorkers = IN_THREAD,
     ) -> None:
         self._database = database
         self._store = store
         self._subscription_id = subscription_id
         self._clock = clock
         self._git_url = git_url
-        self._builder = CommitBuilder(store.path(str(subscription_id)))
+        self._documents = documents
+        self._builder = CommitBuilder(store.path(str(subscription_id)), read_large=documents.read)
         self._began_on: Tips | None = None
 
     def close(self) -> None:
@@ -142,6 +145,7 @@ class BatchWriter:
                     self._subscription_id,
                     opening.resources(),
                     builder=self._builder,
+                    documents=self._documents,
                     repository=repository,
                     bounds=bounds,
                     at=_in_order(now, self._builder.head_time),

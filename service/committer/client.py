@@ -19,11 +19,13 @@ from gitstore.store import Store
 from service.committer.batch import Outcome
 from service.committer.changes import Change
 from service.committer.deletion_requests import DeletionRequests
-from service.committer.frames import Beat, Decoder, encode
+from service.committer.frames import Beat, Decoder
 from service.committer.group_commit import STANDING_SECONDS, GroupCommit
+from service.documents.workers import IN_THREAD, DocumentWorkers
 from service.domain.errors import Busy, OutcomeUnknown
 from service.domain.ids import SubscriptionId
 from service.runtime.clock import Clock
+from service.runtime.pickles import message
 from sql.database import Database
 
 log = structlog.get_logger(__name__)
@@ -46,9 +48,16 @@ class ThreadCommitter:
     """The committer as threads of this process; takes changes from any thread or event loop."""
 
     def __init__(
-        self, database: Database, store: Store, *, clock: Clock, public_url: str, restorable_for: timedelta
+        self,
+        database: Database,
+        store: Store,
+        *,
+        clock: Clock,
+        public_url: str,
+        documents: DocumentWorkers = IN_THREAD,
+        restorable_for: timedelta,
     ) -> None:
-        self._group = GroupCommit(database, store, clock=clock, public_url=public_url)
+        self._group = GroupCommit(database, store, clock=clock, public_url=public_url, documents=documents)
         self._requests = DeletionRequests(database, self._group, clock=clock, restorable_for=restorable_for)
         self._numbers = itertools.count()
         self._futures: dict[int, Future[Any]] = {}
@@ -156,20 +165,20 @@ class _Channel(asyncio.Protocol):
         if reason is not None:
             raise Busy(f"{reason}; nothing was changed, try again.")
         number = next(self._numbers)
-        frame = encode((number, change))
+        parts = message((number, change))
         asked = _Asked(
             asyncio.get_running_loop().create_future(), change.author.subscription_id, time.monotonic()
         )
         self._asked[number] = asked
         assert self._transport is not None  # noqa: S101 - asyncio calls connection_made first
-        self._transport.write(frame)
+        self._transport.writelines(parts)
         passing("change-sent")
         try:
             return await asked.outcome
         finally:
             if self._asked.pop(number, None) is not None and not self._transport.is_closing():
                 # Nobody waits any more: the committer does not begin the change, if it has not yet.
-                self._transport.write(encode((number, None)))
+                self._transport.writelines(message((number, None)))
 
     def look(self) -> None:
         """Answer those who wait, if the committer is silent; to be called every LOOK_SECONDS."""

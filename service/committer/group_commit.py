@@ -16,6 +16,7 @@ from service.committer.changes import Change, Delete, Deleted, Purge
 from service.committer.frames import Beat
 from service.committer.progress import Progress
 from service.committer.refs import settle_all
+from service.documents.workers import IN_THREAD, DocumentWorkers
 from service.domain.errors import Busy
 from service.domain.ids import SubscriptionId
 from service.runtime.clock import Clock
@@ -90,6 +91,7 @@ class GroupCommit:
         *,
         clock: Clock,
         public_url: str,
+        documents: DocumentWorkers = IN_THREAD,
         when_written: Callable[[SubscriptionId], None] = lambda _: None,
         when_refused: Callable[[Exception], None] = lambda _: None,
     ) -> None:
@@ -99,6 +101,7 @@ class GroupCommit:
         self._store = store
         self._clock = clock
         self._public_url = public_url
+        self._documents = documents
         self._queues: dict[SubscriptionId, _Queue] = {}
         # Subscriptions with a queue and without a batch under way, in the order of their turns.
         self._turns: OrderedDict[SubscriptionId, None] = OrderedDict()
@@ -288,6 +291,7 @@ class GroupCommit:
             subscription_id,
             clock=self._clock,
             git_url=git_url(self._public_url, subscription_id),
+            documents=self._documents,
         )
 
 

@@ -7,7 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from io import BufferedIOBase
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from service.committer.batch import Outcome
@@ -38,13 +39,12 @@ class Connection:
     def serve(self) -> None:
         """Take changes until the worker disconnects."""
         from gitstore.failpoints import passing
-        from service.committer.frames import Decoder
         from service.domain.errors import Busy
 
-        decoder = Decoder()
         try:
-            while data := self._receive():
-                for number, change in decoder.feed(data):
+            with cast("BufferedIOBase", self._socket.makefile("rb", RECEIVE_BYTES)) as stream:
+                while (received := _received(stream)) is not None:
+                    number, change = received
                     if change is None:
                         # Its caller has given up: it is not begun any more.
                         self._wanted.discard(number)
@@ -109,17 +109,21 @@ class Connection:
         self.is_open = False
         self._shut_down()
 
-    def _receive(self) -> bytes:
-        try:
-            return self._socket.recv(RECEIVE_BYTES)
-        except OSError:
-            return b""
-
     def _shut_down(self) -> None:
         try:
             self._socket.shutdown(socket.SHUT_RDWR)
         except OSError:
             return
+
+
+def _received(stream: BufferedIOBase) -> Any:
+    """Receive the next numbered change; None once the worker has disconnected."""
+    from service.runtime.pickles import receive
+
+    try:
+        return receive(stream)
+    except (EOFError, OSError):
+        return None
 
 
 class Server:

@@ -10,14 +10,12 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from json import decoder, scanner
 from typing import Any
 
 import orjson
 
 from gitstore.snapshots import is_finite
 from service.domain.errors import Fault, Invalid, MalformedJson
-from service.runtime.breath import Breath
 
 MAX_DEPTH = 64
 # Members and items, containers included. A value costs more than its bytes: an object in memory, a line once
@@ -25,9 +23,6 @@ MAX_DEPTH = 64
 MAX_VALUES = 100_000
 # Counting stops soon after the first value too many.
 _COUNTED_BYTES = 256 * 1024
-# So many parts of a text take about two milliseconds.
-_PARTS_AT_A_TIME = 4_000
-_VALUES_AT_A_TIME = 1_000
 # The canonical form indents by two blanks a level.
 INDENT = 2
 # The union of the ranges of signed and unsigned 64-bit integers, and the number of digits of the longest.
@@ -98,87 +93,40 @@ def _no_constant(literal: str) -> Any:
     raise ValueError(literal)
 
 
-def _double(literal: str) -> float:
-    # In Python, so that other threads get a turn: 100,000 long numbers take the parser 40 ms.
-    return float(literal)
-
-
-_PLAIN = json.JSONDecoder(parse_float=_double, parse_constant=_no_constant, object_pairs_hook=_unique)
-
-
-class _RestingDecoder(json.JSONDecoder):
-    """A decoder with the hooks of another, in Python and with rests: the one in C holds the interpreter."""
-
-    def __init__(self, hooks: json.JSONDecoder, breath: Breath) -> None:
-        super().__init__(
-            parse_int=self._integer,
-            parse_float=hooks.parse_float,
-            parse_constant=hooks.parse_constant,
-            object_pairs_hook=hooks.object_pairs_hook,
-        )
-        self.parse_string = self._string
-        # These parts of the standard library are in no stub.
-        self.scan_once = scanner.py_make_scanner(self)  # type: ignore[attr-defined]
-        self._integer_of = hooks.parse_int
-        self._breath = breath
-        self._until_rest = _VALUES_AT_A_TIME
-
-    def _count(self) -> None:
-        self._until_rest -= 1
-        if self._until_rest == 0:
-            self._until_rest = _VALUES_AT_A_TIME
-            self._breath.take()
-
-    def _integer(self, literal: str) -> Any:
-        self._count()
-        return self._integer_of(literal)
-
-    def _string(self, text: str, end: int, strict: bool) -> tuple[str, int]:
-        self._count()
-        found: tuple[str, int] = decoder.scanstring(text, end, strict)  # type: ignore[attr-defined]
-        return found
-
-
-def _decoded(text: str, hooks: json.JSONDecoder, breath: Breath | None) -> Any:
-    return (hooks if breath is None else _RestingDecoder(hooks, breath)).decode(text)
+_PLAIN = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_unique)
 
 
 # A document as deep as this is searched for faults, even if it is not too deep.
 _DEEP = b"\n" + b" " * INDENT * MAX_DEPTH
 
 
-def _plainly(raw: bytes, breath: Breath | None = None) -> Any:
+def _plainly(raw: bytes) -> Any:
     """Parse a text without faults; raises ValueError or TypeError for a text that may have faults.
 
     Most texts have none. The decoder that marks faults, and the pass over its result, take four times as
     long.
     """
-    value = _decoded(raw.decode("utf-8"), _PLAIN, breath)
+    value = _PLAIN.decode(raw.decode("utf-8"))
     # orjson refuses integers past 64 bits and lone surrogates, and writes non-finite numbers as null.
     pretty = orjson.dumps(value, option=orjson.OPT_INDENT_2)
-    if breath is not None:
-        breath.take()
     if b"\\u0000" in pretty or _DEEP in pretty or (b"null" in pretty and not is_finite(value)):
         raise ValueError("to be read with care")
-    if breath is not None:
-        breath.take()
     return value
 
 
-def parse(raw: bytes, *, rests: bool = False) -> Any:
-    """Parse a JSON text in UTF-8; with `rests`, in twice the time, half of which is left to other threads.
+def parse(raw: bytes) -> Any:
+    """Parse a JSON text in UTF-8.
 
     Raises MalformedJson for a text that is not JSON, and Invalid with JSON pointers for JSON that is not
     allowed.
     """
     if _may_have_too_many(raw):
         _refuse_excess(raw)
-    breath = Breath() if rests else None
     try:
-        return _plainly(raw, breath)
+        return _plainly(raw)
     except (ValueError, TypeError, RecursionError):
         # The text has a fault, or seems to have one: parse it again, to find the fault and its place.
-        return _carefully(raw, breath)
+        return _carefully(raw)
 
 
 def _may_have_too_many(raw: bytes) -> bool:
@@ -192,13 +140,13 @@ def _may_have_too_many(raw: bytes) -> bool:
     return False
 
 
-def _carefully(raw: bytes, breath: Breath | None = None) -> Any:
+def _carefully(raw: bytes) -> Any:
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise MalformedJson(f"The body is not UTF-8: byte {error.start} can't be decoded.") from None
     try:
-        value = _decoded(text, _DECODER, breath)
+        value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         fault = Fault(f"line {error.lineno} column {error.colno}: {error.msg}", pointer="")
         raise MalformedJson(
@@ -209,7 +157,7 @@ def _carefully(raw: bytes, breath: Breath | None = None) -> Any:
         # The parser did not name the place.
         _refuse_excess(raw)
         raise _invalid([Fault(_TOO_DEEP, pointer="")]) from None
-    walk = _FaultSearch(breath)
+    walk = _FaultSearch()
     walk.value(value)
     if walk.faults:
         raise _invalid(walk.faults)
@@ -224,11 +172,9 @@ def _invalid(faults: list[Fault]) -> Invalid:
 class _FaultSearch:
     """A search for faults that visits each value once, and makes pointers for faults only."""
 
-    def __init__(self, breath: Breath | None) -> None:
+    def __init__(self) -> None:
         self.faults: list[Fault] = []
         self._path: list[Step] = []
-        self._breath = breath
-        self._until_rest = _VALUES_AT_A_TIME
 
     def value(self, value: Any) -> None:
         """Visit a value and all values below it; the depth bounds the recursion."""
@@ -251,11 +197,6 @@ class _FaultSearch:
             if len(self.faults) >= MAX_FAULTS:
                 break
             self._path[-1] = step
-            self._until_rest -= 1
-            if self._until_rest == 0:
-                self._until_rest = _VALUES_AT_A_TIME
-                if self._breath is not None:
-                    self._breath.take()
             if isinstance(step, str):
                 self._text(step, "the key: ")
             if not isinstance(child, int | float):
@@ -298,10 +239,7 @@ def _refuse_excess(raw: bytes) -> None:
     """Raise Invalid for the first value past MAX_DEPTH or MAX_VALUES, before any value is made."""
     path: list[Step] = []
     values = 0
-    breath = Breath()
-    for number, found in enumerate(_PART.finditer(raw)):
-        if number % _PARTS_AT_A_TIME == 0:
-            breath.take()
+    for found in _PART.finditer(raw):
         part = found[0]
         if found[1] is not None:
             path[-1:] = [part[1 : part.rindex(b'"')].decode("utf-8", "replace")]

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import orjson
 
 from service.documents.common_items import Steps, common_items
-from service.runtime.breath import Breath
 
 Operation = dict[str, Any]
 
@@ -20,8 +19,6 @@ MAX_OPERATIONS = 10_000
 # A patch may outweigh a small document, but not a large one: every operation repeats its path, so ten
 # thousand below one long key would make gigabytes.
 MAX_SMALL_PATCH_BYTES = 64 * 1024
-# Below this size a comparison takes less time than other threads wait for the interpreter anyway, 5 ms.
-UNPAUSED_BYTES = 256 * 1024
 
 
 class Patch(NamedTuple):
@@ -51,17 +48,10 @@ def structural_patch(old: Any, new: Any) -> list[Operation]:
 
 def document_patch(old: bytes, new: bytes) -> DocumentPatch:
     """Compute the operations between two JSON texts; the whole value is replaced if that is shorter."""
-    breath = None if len(new) <= UNPAUSED_BYTES else Breath()
     after = orjson.loads(new)
-    if breath is not None:
-        breath.take()
     before = orjson.loads(old)
-    if breath is not None:
-        breath.take()
-    comparison = _PositionalComparison() if breath is None else _PausingComparison(Steps())
+    comparison = _PositionalComparison()
     comparison.compare(before, after, "")
-    if breath is not None:
-        breath.take()
     is_short = len(orjson.dumps(comparison.operations)) <= len(new)
     return DocumentPatch(comparison.operations if is_short else _whole(after), before, after)
 
@@ -168,24 +158,17 @@ class _PositionalComparison:
                 self._add({"op": "add", "path": f"{path}/{index}", "value": new[index]})
 
 
-class _PausingComparison(_PositionalComparison):
-    """A comparison that pauses for other threads."""
+class _SearchingComparison(_PositionalComparison):
+    """A comparison that looks for common items of lists, too, stops a long patch, and pauses for others."""
 
-    def __init__(self, steps: Steps) -> None:
+    def __init__(self, steps: Steps, most_bytes: int) -> None:
         super().__init__()
         self._steps = steps
+        self._bytes_left = most_bytes
 
     def _same(self, old: Any, new: Any) -> bool:
         self._steps.pause_after(1)
         return super()._same(old, new)
-
-
-class _SearchingComparison(_PausingComparison):
-    """A comparison that looks for common items of lists, too, and stops a long patch."""
-
-    def __init__(self, steps: Steps, most_bytes: int) -> None:
-        super().__init__(steps)
-        self._bytes_left = most_bytes
 
     def _add(self, operation: Operation) -> None:
         # The values together are no longer than the new document, but the paths may be.

@@ -16,12 +16,13 @@ import inspect
 import time
 from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import cache
+from functools import cache, partial
 from typing import ParamSpec, TypeVar, cast
 
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
+from service.documents.workers import DocumentWorkers
 from service.domain.callers import Caller
 from service.domain.ids import SubscriptionId
 from service.http.description.declarations import operation_of
@@ -49,7 +50,7 @@ BYTES_EACH = 16 * 1024 * 1024
 BYTES_ALONE = 48 * 1024 * 1024
 BYTES = 128 * 1024 * 1024
 
-# Bodies of this size keep the interpreter busy while they are parsed, so that two at once are no faster.
+# Bodies of this size keep a processor busy while they are parsed, so that two at once are hardly faster.
 LARGE_BYTES = 1024 * 1024
 
 # A parse takes longer than this only where the machine is busy with something else.
@@ -165,8 +166,8 @@ class Visit:
     async def parsing(self) -> AsyncIterator[None]:
         """Hold the place of the one large body that is parsed, in turns with other tenants.
 
-        The place stays taken for as long again, and this request does not wait for that: the interpreter is
-        free of large bodies for half of the time. A tenant that is alone hurts nobody, and does not rest.
+        The place stays taken for as long again, and this request does not wait for that: the processors do
+        not parse large bodies for half of the time. A tenant that is alone hurts nobody, and does not rest.
         """
         places = self._admission.parsing
         await places.take(self._key)
@@ -209,16 +210,14 @@ async def in_thread(
         return await run_in_threadpool(function, *arguments, **more)
 
 
-async def parsed(request: Request, parse: Callable[[bytes, bool], Result], raw: bytes) -> Result:
-    """Parse a body in a thread; a large one when no other large one is parsed.
-
-    `parse` is told to rest now and then where a large one would delay other tenants.
-    """
-    if len(raw) < LARGE_BYTES:
-        return await in_thread(request, parse, raw, False)
+async def parsed(
+    request: Request, size: int, parse: Callable[P, Result], *arguments: P.args, **more: P.kwargs
+) -> Result:
+    """Parse a body of so many bytes in a thread, or by a document worker; one large body at a time."""
+    documents: DocumentWorkers = request.app.state.context.documents
     visit = visit_of(request)
-    async with visit.parsing():
-        return await run_in_threadpool(parse, raw, not visit.is_alone())
+    async with visit.thread() if size < LARGE_BYTES else visit.parsing():
+        return await run_in_threadpool(partial(documents.run, size, parse, *arguments, **more))
 
 
 @cache

@@ -18,6 +18,7 @@ from gitstore.serve.upload_pack import UploadPack
 from gitstore.store import Store
 from service.committer.client import SocketCommitter, ThreadCommitter
 from service.committer.group_commit import WRITERS
+from service.documents.workers import IN_THREAD, DocumentWorkers
 from service.http import error_handlers
 from service.http.admission import Admission
 from service.http.auth.rate_limits import RateLimits
@@ -78,11 +79,13 @@ def create_app(
     *,
     database_url: str,
     committer_socket: Path | None = None,
+    documents: DocumentWorkers = IN_THREAD,
     clock: Clock = system_clock,
 ) -> FastAPI:
     """Make the application on a database whose schema is up to date.
 
-    The committer is the process behind `committer_socket`; without one, it is threads of this process.
+    The committer is the process behind `committer_socket`; without one, it is threads of this process. So is
+    the work on large documents without `documents`.
     """
     public_url = settings.reachable_url
     admission = Admission(threads=settings.threads)
@@ -99,6 +102,7 @@ def create_app(
             store,
             clock=clock,
             public_url=public_url,
+            documents=documents,
             restorable_for=timedelta(days=settings.restore_days),
         )
         if committer_socket is None
@@ -108,7 +112,8 @@ def create_app(
         settings=settings,
         database=database,
         store=store,
-        reader=Reader(store),
+        reader=Reader(store, read_large=documents.read),
+        documents=documents,
         committer=committer,
         clock=clock,
         public_url=public_url,

@@ -1,6 +1,7 @@
 """Bodies of requests: read within bounds, parsed strictly, and validated by a model."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from hashlib import sha256
 from typing import Any, TypeVar
 
@@ -50,48 +51,58 @@ def body_of(
     read a body parameter before any dependency, with a parser that takes NaN and duplicate keys.
     """
 
-    def made(raw: bytes, rests: bool) -> tuple[Any, BodyT]:
-        if not raw and may_be_empty:
-            return None, model()
-        value = strict_json.parse(raw, rests=rests)
-        found = checked(model, value)
-        if isinstance(found, list):
-            raise invalid_body(found)
-        return value, found
-
+    made = partial(_made, model, may_be_empty)
     return body_read_by(made, {media_type: model}, required=not may_be_empty)
 
 
+def _made(model: type[BodyT], may_be_empty: bool, raw: bytes) -> tuple[Any, BodyT]:
+    if not raw and may_be_empty:
+        return None, model()
+    value = strict_json.parse(raw)
+    found = checked(model, value)
+    if isinstance(found, list):
+        raise invalid_body(found)
+    return value, found
+
+
 def body_read_by(
-    made: Callable[[bytes, bool], tuple[Any, Made]], content: Mapping[str, Any], *, required: bool = True
+    made: Callable[[bytes], tuple[Any, Made]], content: Mapping[str, Any], *, required: bool = True
 ) -> Callable[[Request], Awaitable[Made]]:
     """Make a dependency that reads the bytes of the body, and returns the result of `made` for them.
 
-    `made` returns the parsed value, too, and is told if it has to rest for others. `content` has the one
-    media type of the body, and the type that describes it.
+    `made` returns the parsed value, too. It and its result have to be fit for pickle: a document worker reads
+    large bodies. `content` has the one media type of the body, and the type that describes it.
     """
     (media_type,) = content
 
-    def digested(raw: bytes, rests: bool) -> tuple[BodyDigests, Made]:
-        value, found = made(raw, rests)
-        return _digests(value, raw), found
-
-    def undigested(raw: bytes, rests: bool) -> tuple[None, Made]:
-        return None, made(raw, rests)[1]
-
     @reads_body(content, *BODY_ERRORS, required=required)
     async def read(request: Request) -> Made:
-        raw = await _read(request, media_type)
+        parts = await _read(request, media_type)
+        size = sum(map(len, parts))
         refuse_unfit_head(request, with_body=True)
         # `attempt_of` needs the digests: a retry has to repeat the body.
-        read_by = digested if IDEMPOTENCY_KEY in request.headers else undigested
+        read_by = partial(_digested if IDEMPOTENCY_KEY in request.headers else _undigested, made)
         request.state.body_digests, found = (
-            await parsed(request, read_by, raw) if len(raw) > PARSE_ASIDE_BYTES else read_by(raw, False)
+            await parsed(request, size, read_by, parts) if size > PARSE_ASIDE_BYTES else read_by(parts)
         )
-        await visit_of(request).begin_work(len(raw))
+        await visit_of(request).begin_work(size)
         return found
 
     return read
+
+
+def _digested(
+    made: Callable[[bytes], tuple[Any, Made]], parts: Sequence[bytes]
+) -> tuple[BodyDigests | None, Made]:
+    raw = b"".join(parts)
+    value, found = made(raw)
+    return _digests(value, raw), found
+
+
+def _undigested(
+    made: Callable[[bytes], tuple[Any, Made]], parts: Sequence[bytes]
+) -> tuple[BodyDigests | None, Made]:
+    return None, made(b"".join(parts))[1]
 
 
 def _digests(value: Any, raw: bytes) -> BodyDigests:
@@ -100,7 +111,7 @@ def _digests(value: Any, raw: bytes) -> BodyDigests:
     return BodyDigests(sha256(canonical).digest(), sha256(raw).digest())
 
 
-async def _read(request: Request, wanted: str) -> bytes:
+async def _read(request: Request, wanted: str) -> list[bytes]:
     declared = declared_length(request) or 0
     if declared > MAX_BODY_BYTES:
         raise _too_large()
@@ -123,7 +134,7 @@ async def _read(request: Request, wanted: str) -> bytes:
             is_reserved = True
             await visit_of(request).reserve(MAX_BODY_BYTES if is_chunked else declared)
         parts.append(part)
-    return b"".join(parts)
+    return parts
 
 
 def _too_large() -> BodyTooLarge:

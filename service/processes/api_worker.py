@@ -2,6 +2,7 @@
 
 import uvicorn
 
+from service.documents.workers import DocumentWorkers
 from service.http.app import create_app
 from service.http.connections.limits import limits_of_this_process
 from service.http.connections.protocols import protocol_class
@@ -37,7 +38,12 @@ def run(setup: Setup) -> None:
     """Serve until the supervisor closes the pipe."""
     lifeline = Lifeline(grace_seconds=GRACE_SECONDS + LEAVING_SECONDS)
     settings = setup.settings
-    app = create_app(settings, database_url=setup.database_url, committer_socket=setup.committer_socket)
+    app = create_app(
+        settings,
+        database_url=setup.database_url,
+        committer_socket=setup.committer_socket,
+        documents=DocumentWorkers(setup.documents_socket),
+    )
     if setup.replaces is not None:
         events = PlatformEvents(app.state.context.database, system_clock)
         events.record("api_worker_restarted", f"an API worker was started again: {setup.replaces}")

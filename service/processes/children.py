@@ -40,15 +40,17 @@ LONGEST_LOOK_SECONDS = 1.0
 class Setup:
     """Input of a program: the settings, the URL of the database, and the sockets of this server.
 
-    `listener` is the socket that the program serves, None for the scheduler. `runtime` is a folder that
-    lives as long as the supervisor. The program beats `heartbeat` each second. `replaces` says how the
-    process ended that this one replaces, None if it replaces none.
+    `listener` is the socket that the program serves, None for the scheduler, and `documents_socket` that of
+    the document workers that it asks. `runtime` is a folder that lives as long as the supervisor. The program
+    beats `heartbeat` each second. `replaces` says how the process ended that this one replaces, None if it
+    replaces none.
     """
 
     settings: Settings
     database_url: str
     runtime: Path
     committer_socket: Path
+    documents_socket: Path | None = None
     listener: socket.socket | None = None
     heartbeat: Heartbeat = field(default_factory=Heartbeat)
     replaces: str | None = None

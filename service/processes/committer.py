@@ -15,6 +15,7 @@ from service.committer.consolidation import Consolidator
 from service.committer.deletion_requests import DeletionRequests
 from service.committer.group_commit import WRITERS, GroupCommit
 from service.committer.server import GRACE_SECONDS, Server
+from service.documents.workers import DocumentWorkers
 from service.processes.children import Setup
 from service.runtime import garbage_collector
 from service.runtime.clock import system_clock
@@ -46,6 +47,7 @@ def run(setup: Setup) -> None:
         store,
         clock=system_clock,
         public_url=str(settings.public_url),
+        documents=DocumentWorkers(setup.documents_socket),
         when_written=consolidator.note,
         when_refused=watch.refused,
     )

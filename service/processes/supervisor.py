@@ -21,7 +21,7 @@ from types import FrameType
 
 import structlog
 
-from service.processes import api_worker, committer, scheduler
+from service.processes import api_worker, committer, document_worker, scheduler
 from service.processes.children import Child, Children, Program, Setup, allow_files, wait_for_any
 from service.processes.startup import PreparedDatabase, StartupError, prepared_database
 from service.runtime.clock import system_clock
@@ -46,11 +46,16 @@ COMMITTER_PATIENCE_SECONDS = 9
 # Longer than a large request may keep the event loop from its next turn: all its requests end with a worker.
 WORKER_PATIENCE_SECONDS = 30
 SCHEDULER_PATIENCE_SECONDS = 60
+# A document worker beats between two pieces of work, of which a diff by git may take a minute.
+DOCUMENTS_PATIENCE_SECONDS = 90
 RUNTIME_PREFIX = "annals-run-"
 STALE_SECONDS = 60
 PORT_SECONDS = 3
 COMMITTER_SOCKET = "committer.sock"
-COMMITTER_BACKLOG = 128
+# The committer's documents do not wait for those of readers, since other hosts wait for its locks.
+COMMITTER_DOCUMENTS_SOCKET = "changes.sock"
+API_DOCUMENTS_SOCKET = "documents.sock"
+SOCKET_BACKLOG = 128
 # Longest path of a Unix socket: `sun_path` of sockaddr_un on Linux, without the NUL at its end.
 SOCKET_PATH_BYTES = 107
 
@@ -82,30 +87,52 @@ class Supervisor:
             listener = stack.enter_context(_listener(self._settings.host, self._settings.port))
             database = stack.enter_context(prepared_database(self._settings, self._progress))
             runtime = stack.enter_context(_runtime_folder())
-            changes = stack.enter_context(_committer_listener(runtime))
+            changes, of_committer, of_api = (
+                stack.enter_context(_unix_listener(runtime / name))
+                for name in (COMMITTER_SOCKET, COMMITTER_DOCUMENTS_SOCKET, API_DOCUMENTS_SOCKET)
+            )
             url = _url(self._settings.host, listener.getsockname()[1])
             # Made before the server is reported as ready, so that the key works by then.
             operator_key = self._operator_key(database.url, announce_key)
 
             def start(
-                name: str, program: Program, listener: socket.socket | None, replaces: str | None
+                name: str,
+                program: Program,
+                listener: socket.socket | None,
+                replaces: str | None,
+                documents: str = API_DOCUMENTS_SOCKET,
             ) -> Child:
                 setup = Setup(
                     settings=self._settings_of_children(self._settings.public_url or url),
                     database_url=database.url,
                     runtime=runtime,
                     committer_socket=runtime / COMMITTER_SOCKET,
+                    documents_socket=runtime / documents,
                     listener=listener,
                     replaces=replaces,
                 )
                 return Child(name, program, setup)
 
             # In the order of their start. They end in reverse order: the committer has to be there for the
-            # last requests of the API workers.
+            # last requests of the API workers, and the document workers for both.
             families = [
                 Children(
+                    "the committer's document worker",
+                    lambda replaces: start("annals: docs", document_worker.run, of_committer, replaces),
+                    1,
+                    patience_seconds=DOCUMENTS_PATIENCE_SECONDS,
+                ),
+                Children(
+                    "a document worker",
+                    lambda replaces: start("annals: docs", document_worker.run, of_api, replaces),
+                    self._settings.workers + 1,
+                    patience_seconds=DOCUMENTS_PATIENCE_SECONDS,
+                ),
+                Children(
                     "the committer",
-                    lambda replaces: start("annals: commits", committer.run, changes, replaces),
+                    lambda replaces: start(
+                        "annals: commits", committer.run, changes, replaces, COMMITTER_DOCUMENTS_SOCKET
+                    ),
                     1,
                     patience_seconds=COMMITTER_PATIENCE_SECONDS,
                 ),
@@ -227,11 +254,11 @@ def _listener(host: str, port: int) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def _committer_listener(runtime: Path) -> Iterator[socket.socket]:
-    """Open the committer's socket here, so that changes sent during a restart of the committer only wait."""
+def _unix_listener(path: Path) -> Iterator[socket.socket]:
+    """Open a process's socket here, so that what is sent during a restart of the process only waits."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(str(runtime / COMMITTER_SOCKET))
-        listener.listen(COMMITTER_BACKLOG)
+        listener.bind(str(path))
+        listener.listen(SOCKET_BACKLOG)
         yield listener
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -28,7 +27,7 @@ from service.domain.ids import SubscriptionId, UserId, mint
 from service.domain.pagination import Page, Paging, time_position
 from service.domain.resource_kinds import Kind
 from service.usecases.context import Context
-from service.usecases.documents import definition_of
+from service.usecases.documents import JsonObject, definition_of
 from service.usecases.retries import run_once
 from service.usecases.versions import Saved, find, lock_live_resource, saved
 from sql.database import Transaction
@@ -105,7 +104,7 @@ class CheckedOutDocument:
     """A check-out with the definition to edit."""
 
     check_out: CheckOut
-    data: dict[str, Any]
+    data: JsonObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

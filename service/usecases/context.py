@@ -7,6 +7,7 @@ from gitstore.read.blob_reader import Reader
 from gitstore.store import Store
 from service.committer.changes import Committer
 from service.committer.group_commit import GroupCommit
+from service.documents.workers import DocumentWorkers
 from service.runtime.clock import Clock
 from service.runtime.fair_threads import FairThreads
 from service.runtime.settings import Settings
@@ -21,6 +22,7 @@ class Context:
     database: Database
     store: Store
     reader: Reader
+    documents: DocumentWorkers
     committer: Committer
     clock: Clock
     public_url: str

@@ -24,7 +24,7 @@ from service.domain.pagination import Page, Paging, time_position
 from service.domain.resource_kinds import Kind
 from service.usecases import people
 from service.usecases.context import Context
-from service.usecases.documents import snapshot_of
+from service.usecases.documents import JsonObject, snapshot_of
 from service.usecases.references import Warned, warnings_of
 from sql.queries import deletions
 from sql.queries.deletions import DeletedResource, DeletionFilter, DeletionRow
@@ -66,7 +66,7 @@ class DeletionMade(Deletion):
 class DeletionWithData(Deletion):
     """A deletion and the resource's snapshot, or None if the caller may not read the purged resource."""
 
-    resource_data: dict[str, Any] | None
+    resource_data: JsonObject | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,8 +142,10 @@ def get(
     if row is None:
         raise DeletionNotFound(f"There is no deletion {deletion_id} in this subscription.")
     is_purged = row.purged_at is not None or not row.is_soft_delete
-    snapshot = None if is_purged and not purged else snapshot_of(context, subscription_id, row.git_blob_id)
-    return DeletionWithData(**_values(row, context.clock()), resource_data=snapshot)
+    shown = None
+    if not is_purged or purged:
+        shown = snapshot_of(context, subscription_id, row.git_blob_id).whole
+    return DeletionWithData(**_values(row, context.clock()), resource_data=shown)
 
 
 def page(

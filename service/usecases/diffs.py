@@ -8,13 +8,14 @@ from uuid import UUID
 import orjson
 
 from gitstore.read import text_diff
+from gitstore.read.blob_reader import Blob, content_of
 from gitstore.store import snapshot_path
 from service.documents.common_items import Steps
 from service.documents.structural_diff import Operation, searched_patch
 from service.domain.ids import SubscriptionId
 from service.domain.resource_kinds import Kind
 from service.usecases.context import Context
-from service.usecases.documents import snapshot_bytes
+from service.usecases.documents import found_snapshot
 from service.usecases.versions import Version, find, reading, shown
 from sql.queries.versions import VersionRow
 
@@ -62,32 +63,51 @@ def _between(
     with reading(context, subscription_id, kind, resource_id, purged=purged) as tx:
         old = find(tx, subscription_id, kind, resource_id, from_ref, at)
         new = find(tx, subscription_id, kind, resource_id, to_ref, at)
-    contents = [snapshot_bytes(context, subscription_id, row.git_blob_id) for row in (old, new)]
-    made = difference(kind, resource_id, contents[0], contents[1])
+    before, after = (found_snapshot(context, subscription_id, row.git_blob_id) for row in (old, new))
+    made = context.documents.run(len(before) + len(after), _compared, kind, resource_id, before, after)
     return described(context, subscription_id, old, new, made)
 
 
-def difference(kind: Kind, resource_id: UUID, old: bytes, new: bytes) -> Difference:
+def _compared(kind: Kind, resource_id: UUID, old: Blob, new: Blob) -> "WrittenDifference":
+    return difference(kind, resource_id, content_of(old), content_of(new))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenDifference:
+    """A Difference whose large parts are JSON already."""
+
+    json_patch: bytes
+    text: bytes
+    truncated: bool
+
+
+def difference(kind: Kind, resource_id: UUID, old: bytes, new: bytes) -> WrittenDifference:
     """Compare two snapshots of a resource; the same snapshots always have the same answer."""
     path = snapshot_path(kind.collection, str(resource_id))
     patch = searched_patch(old, new, Steps())
     text = text_diff.unified(old, new, old_label=f"a/{path}", new_label=f"b/{path}")
-    return Difference(
-        json_patch=patch.operations, text=text.text, truncated=patch.truncated or text.truncated
+    return WrittenDifference(
+        json_patch=orjson.dumps(patch.operations),
+        text=orjson.dumps(text.text),
+        truncated=patch.truncated or text.truncated,
     )
 
 
 def described(
-    context: Context, subscription_id: SubscriptionId, old: VersionRow, new: VersionRow, made: Difference
+    context: Context,
+    subscription_id: SubscriptionId,
+    old: VersionRow,
+    new: VersionRow,
+    made: WrittenDifference,
 ) -> dict[str, Any]:
-    """Make the API's answer from a diff and its two versions; its large parts are JSON already."""
+    """Make the API's answer from a diff and its two versions."""
     ends: dict[str, Version] = {
         "from": shown(context, subscription_id, old),
         "to": shown(context, subscription_id, new),
     }
     return {
         **ends,
-        "json_patch": orjson.Fragment(orjson.dumps(made.json_patch)),
-        "text": orjson.Fragment(orjson.dumps(made.text)),
+        "json_patch": orjson.Fragment(made.json_patch),
+        "text": orjson.Fragment(made.text),
         "truncated": made.truncated,
     }

@@ -6,13 +6,16 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
+import orjson
+
+from gitstore.read.blob_reader import Blob, content_of
 from service.committer.refusals import resource_not_found
 from service.domain import ids
 from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page, Paging, number_position, uuid_position
 from service.domain.resource_kinds import Kind
 from service.usecases.context import Context
-from service.usecases.documents import definition_of
+from service.usecases.documents import found_snapshot
 from sql.queries import references, resources
 
 FIELD = "connector_id"
@@ -76,8 +79,9 @@ def page(
         case Kind.WORKFLOW:
             # The cursor is bound to this version: its position means nothing in the list of the next version.
             filters["at"] = row.git_blob_id
-            definition = definition_of(context, subscription_id, row.git_blob_id)
-            return _connectors(context, subscription_id, definition, paging, filters)
+            snapshot = found_snapshot(context, subscription_id, row.git_blob_id)
+            named = context.documents.run(len(snapshot), _named_in, snapshot)
+            return _connectors(context, subscription_id, named, paging, filters)
         case Kind.CONNECTOR:
             return _workflows(context, subscription_id, resource_id, paging, filters)
         case _:
@@ -127,12 +131,11 @@ def warnings_of(
 def _connectors(
     context: Context,
     subscription_id: SubscriptionId,
-    definition: dict[str, Any],
+    named: Sequence[str],
     paging: Paging,
     filters: dict[str, Any],
 ) -> Page[Reference]:
     first = number_position(paging.position(filters)) or 0
-    named = sorted(set(_named(definition)), reverse=True)
     shown = named[first : first + paging.limit + 1]
     by_text = {text: found for text in shown if (found := ids.parse(text)) is not None}
     with context.database.transaction(subscription_id) as tx:
@@ -148,6 +151,11 @@ def _connectors(
         for text in shown
     ]
     return paging.page(items, filters, lambda _: [first + paging.limit])
+
+
+def _named_in(snapshot: Blob) -> list[str]:
+    """List the texts that a snapshot's definition names as connectors, each once, in the order of pages."""
+    return sorted(set(_named(orjson.loads(content_of(snapshot))["definition"])), reverse=True)
 
 
 def _named(definition: dict[str, Any]) -> Iterator[str]:

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import orjson
 from anyio import to_thread
 
 from service.committer.changes import Amend, Create, Written
@@ -16,7 +15,7 @@ from service.domain.names import comparable
 from service.domain.pagination import Page, Paging, uuid_position
 from service.domain.resource_kinds import PLACE_FIELDS, Kind, Place
 from service.usecases.context import Context
-from service.usecases.documents import definition_of
+from service.usecases.documents import JsonObject, definition_of, shown_definition
 from sql.queries import resources
 from sql.queries.resources import ResourceRead, ResourceRow
 
@@ -44,7 +43,7 @@ class ResourceSummary:
 class Resource(ResourceSummary):
     """A resource with the definition of its current version."""
 
-    definition: dict[str, Any]
+    definition: JsonObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +56,7 @@ class Changed(Resource):
 async def create(context: Context, change: Create) -> Resource:
     """Make a resource and commit its version 1; raises the errors that the change's class names."""
     written = await context.committer.submit(change)
-    return Resource(**_written(written), definition=orjson.loads(change.definition))
+    return Resource(**_written(written), definition=await shown_definition(context, change.definition))
 
 
 async def amend(context: Context, change: Amend) -> Changed:

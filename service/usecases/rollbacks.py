@@ -6,12 +6,15 @@ from typing import Any
 from uuid import UUID
 
 from gitstore import snapshots
+from gitstore.read.blob_reader import Blob, content_of
 from service.committer.changes import Foreseen, RollBack, RollBackMany, Skipped, WrittenMany
 from service.committer.step import snapshot_of
+from service.domain.resource_kinds import Kind
 from service.usecases.context import Context
-from service.usecases.diffs import described, difference
-from service.usecases.documents import snapshot_bytes
+from service.usecases.diffs import WrittenDifference, described, difference
+from service.usecases.documents import found_snapshot
 from service.usecases.versions import Saved, saved
+from sql.queries.resources import ResourceRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,13 +53,22 @@ async def roll_back(context: Context, change: RollBack) -> Saved | dict[str, Any
 
 def _foretold(context: Context, change: RollBack, foreseen: Foreseen) -> dict[str, Any]:
     subscription_id = change.author.subscription_id
-    now = snapshot_bytes(context, subscription_id, foreseen.current.git_blob_id)
-    past = snapshots.split(snapshot_bytes(context, subscription_id, foreseen.target.git_blob_id))
-    # Name and parent are not rolled back, so the result is not the older snapshot itself.
-    then = snapshot_of(foreseen.resource, past.definition)
-    made = difference(change.kind, foreseen.resource.resource_id, now, then)
+    now, past = (
+        found_snapshot(context, subscription_id, row.git_blob_id)
+        for row in (foreseen.current, foreseen.target)
+    )
+    unchanged, made = context.documents.run(
+        len(now) + len(past), _effect, change.kind, foreseen.resource, now, past
+    )
     answer = described(context, subscription_id, foreseen.current, foreseen.target, made)
-    return answer | {"unchanged": now == then, "dry_run": True}
+    return answer | {"unchanged": unchanged, "dry_run": True}
+
+
+def _effect(kind: Kind, resource: ResourceRow, current: Blob, target: Blob) -> tuple[bool, WrittenDifference]:
+    now, past = content_of(current), snapshots.split(content_of(target))
+    # Name and parent are not rolled back, so the result is not the older snapshot itself.
+    then = snapshot_of(resource, past.definition)
+    return now == then, difference(kind, resource.resource_id, now, then)
 
 
 async def roll_back_many(context: Context, change: RollBackMany) -> RolledBackMany:

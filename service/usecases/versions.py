@@ -16,7 +16,7 @@ from service.domain.resource_kinds import Kind
 from service.runtime.settings import git_url
 from service.usecases import people
 from service.usecases.context import Context
-from service.usecases.documents import snapshot_bytes, snapshot_of
+from service.usecases.documents import JsonObject, snapshot_bytes, snapshot_of
 from sql.database import Transaction
 from sql.pipelines import Later
 from sql.queries import resources, versions
@@ -33,8 +33,8 @@ class Version(VersionColumns):
 class VersionWithData(Version):
     """A version with its definition and whole snapshot."""
 
-    data: dict[str, Any]
-    snapshot: dict[str, Any]
+    data: JsonObject
+    snapshot: JsonObject
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +126,7 @@ def get(
     row = _find(context, subscription_id, kind, resource_id, ref, purged=purged)
     snapshot = snapshot_of(context, subscription_id, row.git_blob_id)
     values = _values(context, subscription_id, row)
-    return VersionWithData(**values, data=snapshot["definition"], snapshot=snapshot)
+    return VersionWithData(**values, data=snapshot.definition, snapshot=snapshot.whole)
 
 
 def data(

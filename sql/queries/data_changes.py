@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from orjson import Fragment
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
@@ -34,7 +35,7 @@ class NewDataChange:
     change_type: str
     old_data: dict[str, Any] | None
     new_data: dict[str, Any] | None
-    diff: list[dict[str, Any]] | dict[str, Any] | None
+    diff: list[dict[str, Any]] | dict[str, Any] | Fragment | None
     changed_by: UUID | None
     change_reason: str | None
     version_number: int
@@ -45,6 +46,7 @@ class NewDataChange:
 class ChangeRead(NewDataChange):
     """A data change as it is read; `is_current_version` is true for the last data change of its record."""
 
+    diff: list[dict[str, Any]] | dict[str, Any] | None
     is_current_version: bool
 
 

@@ -1,8 +1,6 @@
 """Two readers of a body that have to agree: the quick one, and the one that names the faults."""
 
 import json
-from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import orjson
@@ -12,7 +10,6 @@ from hypothesis import strategies as st
 
 from service.documents import strict_json
 from service.domain.errors import AnnalsError, Invalid
-from service.runtime.breath import Breath
 
 ODD_NUMBERS = st.sampled_from(
     [
@@ -61,7 +58,6 @@ def check_agreement(raw: bytes) -> None:
         # By type as well: the texts distinguish 1 from 1.0, and both zeros.
         assert ("read", orjson.dumps(quick, option=orjson.OPT_INDENT_2)) == careful
     assert outcome(strict_json.parse, raw) == careful
-    assert outcome(partial(strict_json.parse, rests=True), raw) == careful
 
 
 @given(TEXTS)
@@ -147,21 +143,3 @@ def test_commas_and_brackets_in_a_string_are_no_values() -> None:
 def test_most_texts_are_read_the_quick_way() -> None:
     document = {"nodes": [{"id": n, "x": n / 7, "on": None, "name": f"é {n}"} for n in range(100)]}
     assert strict_json._plainly(json.dumps(document).encode()) == document
-
-
-@pytest.mark.parametrize("last", [b"0", b"NaN"])
-def test_a_text_of_many_values_is_read_with_rests(last: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    rests: list[Breath] = []
-
-    def take(breath: Breath) -> None:
-        rests.append(breath)
-
-    monkeypatch.setattr(Breath, "take", take)
-    raw = b"[" + b'"text",1,' * 40_000 + last + b"]"
-    with suppress(Invalid):
-        strict_json.parse(raw, rests=True)
-    assert len(rests) > 40
-    rests.clear()
-    with suppress(Invalid):
-        strict_json.parse(raw)
-    assert rests == []

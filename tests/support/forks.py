@@ -17,8 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gitstore.read.blob_reader import LARGE_BYTES
+from service.documents.workers import DocumentWorkers
+from service.domain.errors import Busy
 from service.domain.ids import mint
-from service.processes import committer
+from service.processes import committer, document_worker
 from service.processes.children import Child, Children, Program, Setup, allow_files
 from service.runtime.lifeline import Lifeline
 from service.runtime.settings import load
@@ -240,6 +243,31 @@ def second_committer(runtime: Path) -> int | None:
     """Return the exit code of a committer whose runtime folder already has a server's committer."""
     with socket.socket(socket.AF_UNIX) as listener:
         return ended(child(runtime, committer.run, listener))
+
+
+def document_worker_dies(folder: Path) -> list[Any]:
+    """Have a document worker do some work, die during some, and be replaced; returns what the caller gets."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "documents.sock"))
+        listener.listen()
+        children = Children(
+            "a document worker",
+            lambda how: child(folder, document_worker.run, listener, how),
+            1,
+            patience_seconds=SECONDS,
+        )
+        children.start()
+        workers = DocumentWorkers(folder / "documents.sock")
+        found: list[Any] = [workers.run(LARGE_BYTES, os.getpid) not in (0, os.getpid())]
+        found.append(workers.run(LARGE_BYTES - 1, os.getpid) == os.getpid())
+        try:
+            workers.run(LARGE_BYTES, os._exit, 1)
+        except Busy as error:
+            found.append(error.code)
+        until(children.replace_dead)
+        found.append(workers.run(LARGE_BYTES, len, b"x" * LARGE_BYTES))
+        children.end()
+        return found
 
 
 if __name__ == "__main__":

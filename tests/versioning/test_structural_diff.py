@@ -292,16 +292,3 @@ def test_a_change_sixty_levels_deep_is_one_operation() -> None:
 def test_what_is_no_json_is_refused() -> None:
     with pytest.raises(ValueError, match="unexpected"):
         searched_patch(b"{}", b"{", Steps())
-
-
-def test_a_comparison_of_large_documents_lets_other_threads_run_and_finds_the_same() -> None:
-    old, new = (
-        {f"key {number}": {"value": "x" * 40, "number": number * factor} for number in range(5_000)}
-        for factor in (1, 2)
-    )
-    pauses: list[float] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(time, "sleep", pauses.append)
-        operations = document_patch(orjson.dumps(old), orjson.dumps(new)).operations
-    assert operations == structural_patch(old, new)
-    assert len(pauses) >= 2

@@ -16,6 +16,7 @@ from service.committer.plan.ledger import Ledger
 from service.committer.plan.quotas import Quotas
 from service.committer.refusals import check_match, tag_taken
 from service.committer.step import Entry, Step, path_of, running, snapshot_of, version_state
+from service.documents.workers import DocumentWorkers
 from service.domain.actions import Action
 from service.domain.callers import Member
 from service.domain.ids import mint
@@ -30,12 +31,20 @@ from sql.queries.versions import VersionRow
 class Applier:
     """Adds commits and rows for accepted changes; a refusal is raised before anything is added."""
 
-    def __init__(self, ledger: Ledger, quotas: Quotas, *, builder: CommitBuilder, git_url: str) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        quotas: Quotas,
+        *,
+        builder: CommitBuilder,
+        documents: DocumentWorkers,
+        git_url: str,
+    ) -> None:
         self._ledger = ledger
         self._quotas = quotas
         self._writes = ledger.writes
         self._at, self._now = ledger.at, ledger.now
-        self._commits = Commits(ledger, builder=builder, git_url=git_url)
+        self._commits = Commits(ledger, builder=builder, documents=documents, git_url=git_url)
 
     def create(self, row: ResourceRow, author: Member, definition: bytes) -> Written:
         """Make a resource's first version; raises QuotaExceeded."""

@@ -12,11 +12,10 @@ from service.audit import data_changes
 from service.committer.plan.ledger import Ledger
 from service.committer.refusals import counted
 from service.committer.step import path_of, version_state
-from service.documents.structural_diff import UNPAUSED_BYTES, document_patch
+from service.documents.workers import DocumentWorkers
 from service.domain.callers import Member
 from service.domain.ids import mint
 from service.domain.resource_kinds import Kind
-from service.runtime.breath import Breath
 from sql.queries.data_changes import NewDataChange
 from sql.queries.resources import ResourceRow
 from sql.queries.tags import NewTag
@@ -42,11 +41,14 @@ class Draft:
 class Commits:
     """Adds commits and tags to the builder, and their versions and tips to the writes."""
 
-    def __init__(self, ledger: Ledger, *, builder: CommitBuilder, git_url: str) -> None:
+    def __init__(
+        self, ledger: Ledger, *, builder: CommitBuilder, documents: DocumentWorkers, git_url: str
+    ) -> None:
         self._subscription_id = ledger.subscription_id
         self._writes = ledger.writes
         self._at = ledger.at
         self._builder = builder
+        self._documents = documents
         self._git_url = git_url
 
     def add_versions(
@@ -206,13 +208,10 @@ class Commits:
     def _data_change(self, draft: Draft, version: VersionRow) -> list[NewDataChange]:
         """The row of the data change of a new version; the document itself is stored once, in git."""
         before = draft.before
-        patch = None
-        breath = Breath() if len(draft.snapshot) > UNPAUSED_BYTES else None
+        diff = None
         if before is not None:
-            old = self._builder.read_blob(before.git_blob_id)
-            if breath is not None:
-                breath.take()
-            patch = document_patch(old, draft.snapshot)
+            old, new = self._builder.find_blob(before.git_blob_id), draft.snapshot
+            diff = self._documents.run(max(len(old), len(new)), data_changes.document_diff, old, new)
         made = data_changes.row_of(
             draft.author,
             self._subscription_id,
@@ -223,11 +222,9 @@ class Commits:
             old=None if before is None else version_state(before),
             new=version_state(version),
             number=version.changes,
-            patch=patch,
+            diff=diff,
             reason=draft.reason,
         )
-        if breath is not None:
-            breath.take()
         return [made]
 
 

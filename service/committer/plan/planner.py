@@ -32,6 +32,7 @@ from service.committer.plan.planning import Planning
 from service.committer.plan.quotas import Quotas
 from service.committer.plan.tree import Tree
 from service.committer.plan.writes import Writes
+from service.documents.workers import DocumentWorkers
 from service.domain import idempotency
 from service.domain.idempotency import Attempt
 from service.domain.ids import SubscriptionId
@@ -68,6 +69,7 @@ class Planner:
         locked: Iterable[LockedResource],
         *,
         builder: CommitBuilder,
+        documents: DocumentWorkers,
         repository: RepositoryState,
         bounds: ChangeBounds,
         at: datetime,
@@ -81,7 +83,7 @@ class Planner:
         ledger = Ledger(tx, subscription_id, at=at, now=now, writes=self.writes)
         ledger.add(locked)
         quotas = Quotas(ledger, bounds, repository, builder)
-        applier = Applier(ledger, quotas, builder=builder, git_url=git_url)
+        applier = Applier(ledger, quotas, builder=builder, documents=documents, git_url=git_url)
         self._planning = Planning(ledger, Tree(ledger), quotas, applier, builder)
         # Results of changes with an Idempotency-Key: their retries may be in the same batch.
         self._done: dict[bytes, tuple[Attempt, Result]] = {}
