@@ -28,7 +28,15 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from sql.errors import DatabaseSilent, translated
 from sql.pipelines import Command, driver_of, pipelined
-from sql.silence import SILENCE_SECONDS, Silence, SilenceError, WatchedConnection, connected, probe
+from sql.silence import (
+    LONGEST_WORK_SECONDS,
+    SILENCE_SECONDS,
+    Silence,
+    SilenceError,
+    WatchedConnection,
+    connected,
+    probe,
+)
 
 Transaction = Connection
 
@@ -50,8 +58,11 @@ IDLE_TRANSACTION_TIMEOUT = "60s"
 # It is a second less than it takes until a change that waits counts as standing, so that its caller learns
 # that nothing was changed.
 LOCK_TIMEOUT = "7s"
-# A lost host is noticed as soon as one that is silent (`sql.silence`).
+# A lost host is noticed as soon as one that is silent (`sql.silence`), where nothing was to be sent to it.
 KEEPALIVE_SECONDS = 4
+# Bytes that PostgreSQL does not take are no sign of a lost host: while it executes a statement, it reads
+# no further ones. Linux ends the connection after this time in either case (tcp(7), TCP_USER_TIMEOUT).
+UNTAKEN_SECONDS = LONGEST_WORK_SECONDS
 # A connection used in the last second is assumed to be alive: a check would cost each call a round trip.
 FRESH_SECONDS = 1.0
 
@@ -250,5 +261,5 @@ def connect_arguments(application: str) -> dict[str, Any]:
         "keepalives_idle": KEEPALIVE_SECONDS,
         "keepalives_interval": KEEPALIVE_SECONDS // 2,
         "keepalives_count": 2,
-        "tcp_user_timeout": 2 * KEEPALIVE_SECONDS * 1000,
+        "tcp_user_timeout": UNTAKEN_SECONDS * 1000,
     }

@@ -10,10 +10,11 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from sql.database import PLATFORM
+from sql.database import PLATFORM, connect_arguments
 from sql.database import Database as ServiceDatabase
 from sql.errors import DatabaseSilent, DatabaseUnavailable, StatementEnded
-from sql.pipelines import driver_of
+from sql.pipelines import driver_of, pipelined
+from sql.silence import LONGEST_WORK_SECONDS
 from tests.support.databases import Cluster
 from tests.support.held_line import HeldLine, held_line
 from tests.support.waiting import until
@@ -140,6 +141,17 @@ def test_a_connection_that_cant_be_made_is_a_silence(line: HeldLine, monkeypatch
 def test_a_long_statement_is_no_silence_while_others_are_answered(database: ServiceDatabase) -> None:
     assert ask(database, LONGER)
     assert database.silence is None
+
+
+def test_statements_that_wait_behind_a_long_one_do_not_lose_the_connection(database: ServiceDatabase) -> None:
+    # In production it is a statement that takes a minute; TCP's own time limit can't be shorter than it is.
+    assert connect_arguments("annals")["tcp_user_timeout"] >= LONGEST_WORK_SECONDS * 1000
+    with database.transaction(PLATFORM) as tx, pipelined(tx):
+        driver = driver_of(tx)
+        driver.execute("SELECT pg_sleep(%s)", [LONGER])
+        for _ in range(16):
+            found = driver.execute("SELECT length(%s::text)", ["x" * 1024 * 1024])
+    assert found.fetchall() == [(1024 * 1024,)]
 
 
 def test_rows_that_arrive_slowly_are_no_silence(database: ServiceDatabase, line: HeldLine) -> None:
