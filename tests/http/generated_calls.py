@@ -72,7 +72,7 @@ def seats(url: str) -> list[Seat]:
 def generated(
     url: str, seat: Seat, folder: Path, *, phases: Sequence[str], examples: int, seed: int
 ) -> Outcome:
-    """Let schemathesis call every operation, from a seat; raises RuntimeError if it could not."""
+    """Call every operation by schemathesis, from a seat; raises RuntimeError if it could not."""
     config, report = folder / "schemathesis.toml", folder / "report.json"
     parameters = ", ".join(f'"path.{name}" = "{value}"' for name, value in seat.path.items())
     config.write_text(_CONFIG.format(key=seat.key, parameters=parameters))
