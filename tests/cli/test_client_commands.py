@@ -120,6 +120,16 @@ def test_check_out_prints_the_definition_and_who_holds_it(tenant: Tenant) -> Non
     assert (again["check_out"]["reason"], again["data"]) == ("larger batches", workflow["definition"])
 
 
+def test_check_out_starts_from_another_version(tenant: Tenant) -> None:
+    workflow = tenant.workflow(definition={"n": 1})
+    tenant.save(workflow, {"n": 2})
+    done = annals(tenant.ben, "check-out", at(workflow), "--from", "1")
+    assert json.loads(done.stdout) == {"n": 1}
+    assert b": version 1, commit " in done.stderr
+    annals(tenant.ben, "check-out", at(workflow), "--from", "9", code=3)
+    annals(tenant.ben, "check-out", at(workflow), "--cancel", "--from", "1", code=2)
+
+
 def test_check_out_writes_a_file_that_can_be_checked_in(tenant: Tenant, home: Path) -> None:
     workflow = tenant.workflow(definition={"x": 1e22, "z": -0.0, "text": HARMFUL, "n": [2**63 - 1, 1.0]})
     raw = tenant.ana.get(f"{tenant.at(workflow)}/versions/1/data").content
