@@ -230,7 +230,7 @@ def unknown_variables(environ: Mapping[str, str] = os.environ) -> dict[str, str 
     found: dict[str, str | None] = {}
     for name in sorted(environ):
         if name.upper().startswith(PREFIX) and name not in known and not name.startswith(_OTHER_PREFIXES):
-            near = get_close_matches(name.upper().removeprefix(PREFIX), by_end, n=1)
+            near = get_close_matches(name.upper().removeprefix(PREFIX), by_end, n=1, cutoff=0.7)
             found[name] = by_end[near[0]] if near else None
     return found
 

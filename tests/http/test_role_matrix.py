@@ -1,6 +1,6 @@
 """The table of roles in `docs/guide/roles.md` is what the server answers to a valid request of each call.
 
-To write it anew: `ANNALS_WRITE_ROLES=1 .venv/bin/pytest tests/http/test_role_matrix.py`.
+To write it anew: `ANNALS_TEST_WRITE_ROLES=1 .venv/bin/pytest tests/http/test_role_matrix.py`.
 """
 
 import os
@@ -140,7 +140,7 @@ def test_the_page_has_the_table_of_the_server(matrix: dict[tuple[str, str, str],
     head, _, rest = PAGE.read_text().partition(BEGIN)
     shown, _, tail = rest.partition(END)
     made = table(matrix)
-    if os.environ.get("ANNALS_WRITE_ROLES"):
+    if os.environ.get("ANNALS_TEST_WRITE_ROLES"):
         PAGE.write_text(f"{head}{BEGIN}{made}{END}{tail}")
     else:
         assert shown == made, "see the head of this test for how to write the table anew"
