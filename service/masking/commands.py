@@ -49,10 +49,10 @@ COMMANDS = (
         _option("ldap(?:search|add|modify|delete|passwd|whoami|compare|modrdn)", "-w", glued=True),
         "LDAP",
     ),
-    Sign("zip", rf"\bzip\b{_GAP}{_SPACE}-P{_SPACE}{_VALUE}", "archives"),
-    Sign("unzip", rf"\bunzip\b{_GAP}{_SPACE}-P{_SPACE}{_VALUE}", "archives"),
+    Sign('zip -|"zip"|zip\x1f', rf"\bzip\b{_GAP}{_SPACE}-P{_SPACE}{_VALUE}", "archives"),
+    Sign('unzip -|"unzip"|unzip\x1f', rf"\bunzip\b{_GAP}{_SPACE}-P{_SPACE}{_VALUE}", "archives"),
     Sign("7z", rf"\b7z[a-z]?{_SPACE}[a-z]{{1,3}}\b{_GAP}{_SPACE}-p(?=\S{{3}}){_VALUE}", "archives"),
-    Sign("rar", rf"\b(?:un)?rar\b{_GAP}{_SPACE}-h?p(?=\S{{3}}){_VALUE}", "archives"),
+    Sign("rar ", rf"\b(?:un)?rar\b{_GAP}{_SPACE}-h?p(?=\S{{3}}){_VALUE}", "archives"),
     Sign(
         "htpasswd",
         rf"\bhtpasswd\b{_GAP}{_SPACE}-[a-zA-Z]{{0,5}}b[a-zA-Z]{{0,5}}{_SPACE}\S{{1,200}}{_SPACE}\S{{1,100}}{_SPACE}{_VALUE}",
@@ -66,7 +66,7 @@ COMMANDS = (
         "Linux",
     ),
     Sign(
-        "| sudo",
+        "sudo",
         r"\becho\s{1,5}(?:-n\s)?(?P<secret>'[^'\n]{1,200}'|\"[^\"\n]{1,200}\"|[^\s|'\"]{1,200})\s{0,5}\|\s{0,5}sudo\s{1,5}-\w{0,5}S",
         "Linux",
     ),
@@ -76,27 +76,27 @@ COMMANDS = (
         "Linux",
     ),
     Sign(
-        "net",
+        'net us|net  us|net\tus|net.exe|net1|"net"|net\x1fus',
         rf"\bnet1?(?:\.exe)?[\"']?{_SPACE}user{_SPACE}(?!/)(?:\"[^\"]{{1,100}}\"|\S{{1,100}}){_SPACE}(?![/*]){_VALUE}",
         "Windows",
     ),
     Sign(
-        "net",
+        'net us|net  us|net\tus|net.exe|net1|"net"|net\x1fus',
         rf"\bnet1?(?:\.exe)?[\"']?{_SPACE}use{_SPACE}(?:[A-Za-z*]:?{_SPACE})?\\\\\S{{1,200}}{_SPACE}(?:/user:\S{{1,100}}{_SPACE})?(?![/*]){_VALUE}",
         "Windows",
     ),
     Sign(
-        "reg",
+        'reg add|reg  add|reg.exe|"reg"|reg\x1fadd',
         rf"\breg(?:\.exe)?[\"']?{_SPACE}add\b{_GAP}/v{_SPACE}\"?\w{{0,40}}(?i:pass|pwd|secret)\w{{0,40}}\"?(?!\w){_GAP}/d{_SPACE}{_VALUE}",
         "Windows",
     ),
     Sign(
-        "reg",
+        'reg add|reg  add|reg.exe|"reg"|reg\x1fadd',
         rf"\breg(?:\.exe)?[\"']?{_SPACE}add\b{_GAP}/d{_SPACE}{_VALUE}{_GAP}/v{_SPACE}\"?\w{{0,40}}(?i:pass|pwd|secret)",
         "Windows",
     ),
     Sign("schtasks", _option("schtasks", "/[rR][pP]"), "Windows"),
-    Sign("/p", rf"(?<!\S)/p(?:ass(?:word)?)?:{_VALUE}", "Windows"),
+    Sign("/p:|/pass:|/password:", rf"(?<!\S)/p(?:ass(?:word)?)?:{_VALUE}", "Windows"),
     Sign("securestring", rf"ConvertTo-SecureString{_SPACE}(?:-String{_SPACE})?{_QUOTED}", "Windows"),
     Sign(
         "setx",
@@ -127,7 +127,7 @@ COMMANDS = (
     Sign("rclone", rf"\brclone\b{_GAP}{_SPACE}pass{_SPACE}{_VALUE}", "rclone"),
     Sign("nmcli", rf"\bnmcli\b{_GAP}{_SPACE}password{_SPACE}{_VALUE}", "Linux"),
     Sign(
-        "machine",
+        "machine ",
         rf"\bmachine{_SPACE}\S{{1,200}}\s{{1,20}}login{_SPACE}\S{{1,200}}\s{{1,20}}password{_SPACE}{_VALUE}",
         "netrc",
     ),
@@ -163,7 +163,7 @@ COMMANDS = (
     ),
     Sign("login attempt", r"login attempt \[[^\]/\n]{1,60}/(?P<secret>[^\]\n]{1,100})\]", "honeypots"),
     Sign(
-        "-b",
+        "curl",
         rf"\bcurl\b{_GAP}{_SPACE}-b{_SPACE}(?P<secret>'[^'\n=]{{1,60}}=[^'\n]{{1,300}}'|\"[^\"\n=]{{1,60}}=[^\"\n]{{1,300}}\")",
         "curl",
     ),
@@ -173,7 +173,9 @@ COMMANDS = (
         "curl",
     ),
     Sign(
-        "http", rf"\bhttps?{_SPACE}(?:-a|--auth){_SPACE}[^\s:]{{1,100}}:(?P<secret>[^\s\"']{{1,300}})", "curl"
+        "http -a|https -a|http --auth|https --auth",
+        rf"\bhttps?{_SPACE}(?:-a|--auth){_SPACE}[^\s:]{{1,100}}:(?P<secret>[^\s\"']{{1,300}})",
+        "curl",
     ),
     Sign(
         "secret=",

@@ -65,12 +65,14 @@ _HALVES = {"secret_id": "role_id", "SecretID": "AccessorID", "secretId": "roleId
 _HEADERS = frozenset(
     ("authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key", "private-token")
 )
+# Members whose secrecy others decide.
+_DECIDED = frozenset((*_NAMED, *_SECRET_DATA, *_JWK, *_HALVES, *(named for _, named in _PAIRS), "result"))
 _LONGEST_OPTION = 64
 _PAIR = 2
 _OPTION_ENDS = ("-H", "--header")
 
 
-class _Siblings(NamedTuple):
+class Siblings(NamedTuple):
     """The facts about an object that decide over its members."""
 
     named: Secrecy
@@ -78,7 +80,7 @@ class _Siblings(NamedTuple):
     is_secret: bool
 
 
-def siblings(value: Mapping[Any, Any], inherited: Secrecy) -> _Siblings:
+def siblings(value: Mapping[Any, Any], inherited: Secrecy) -> Siblings:
     """Look at the members of an object that decide over others."""
     named = Secrecy.NONE
     if _has_named(value):
@@ -89,7 +91,7 @@ def siblings(value: Mapping[Any, Any], inherited: Secrecy) -> _Siblings:
         # An entry of an Azure answer that lists the keys of an account, and a secure parameter of AWS.
         if value.get("type") == "SecureString" or ("keyName" in value and "permissions" in value):
             named = Secrecy.ANY
-    return _Siblings(named, inherited, value.get("kind") == "Secret")
+    return Siblings(named, inherited, value.get("kind") == "Secret")
 
 
 def _has_named(value: Mapping[Any, Any]) -> bool:
@@ -99,7 +101,7 @@ def _has_named(value: Mapping[Any, Any]) -> bool:
     return any(key in value for key in _NAMED)
 
 
-def member(value: Mapping[Any, Any], key: Any, around: _Siblings) -> Secrecy:
+def member(value: Mapping[Any, Any], key: Any, around: Siblings) -> Secrecy:
     """Return the secrecy of a member of an object."""
     if not isinstance(key, str):
         return around.inherited
@@ -111,6 +113,8 @@ def member(value: Mapping[Any, Any], key: Any, around: _Siblings) -> Secrecy:
     for naming, named in _PAIRS:
         if key == named and isinstance(name := value.get(naming), str) and _is_pair(value, naming):
             how = max(how, _last(name))
+            if naming == "path" and is_pair_value(name.rpartition("/")[2]):
+                how = max(how, Secrecy.LIKELY)
     if key in _JWK and value.get("kty") is not None:
         how = Secrecy.WHOLE
     if key in _HALVES and _HALVES[key] in value:
@@ -133,6 +137,16 @@ def _is_pair(value: Mapping[Any, Any], naming: str) -> bool:
 def _last(name: str) -> Secrecy:
     """Return the secrecy of the last step of a path or of a registry key."""
     return max(secrecy(step) for step in name.replace("\\", "/").replace(".", "/").split("/")[-2:])
+
+
+def is_decided_alone(key: str) -> bool:
+    """Tell if no other member of an object has a say over this one."""
+    return key not in _DECIDED
+
+
+def is_pair_value(key: str) -> bool:
+    """Tell if a member is usually the value of a name beside it."""
+    return key in _NAMED
 
 
 def item(values: Sequence[Any], index: int, inherited: Secrecy) -> Secrecy:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from service.masking.candidates import could_be_secret
 from service.masking.commands import COMMANDS
 from service.masking.names import Secrecy
-from service.masking.tokens import TOKENS, Sign
+from service.masking.tokens import START, TOKENS, Sign
 
 MASK = "[masked]"
 
@@ -21,7 +21,7 @@ _Replacement = str | Callable[[re.Match[str]], str]
 # The kind of the key, which is no secret, stays visible.
 _ANNALS = (re.compile(r"(annals_[0-9A-Fa-f]{32}_)[\w-]++", re.ASCII), rf"\1{MASK}")
 # A JWT begins with `{"` in base64. Each run of characters is read once, with or without a second part.
-_JWT = re.compile(r"eyJ[\w-]*+((?:\.[\w-]*+)++)?", re.ASCII)
+_JWT = re.compile(START + r"eyJ[\w-]{8,}+(\.[\w-]{8,}+(?:\.[\w-]*+)*+)?", re.ASCII)
 _LONG_JSON = 100
 _PEM = re.compile(
     r"-----BEGIN(?:[ +_]|%20)(?:[A-Za-z0-9]{1,20}(?:[ +_]|%20)){0,4}(?:PRIVATE(?:[ +_]|%20)KEY|Static(?:[ +_]|%20)key)"
@@ -65,7 +65,7 @@ _HASHES = (
     ),
     (("pbkdf2_",), re.compile(r"(pbkdf2_sha\d{1,3}\$\d{1,9}\$\w{1,60}\$)[\w+/=]{16,}"), rf"\1{MASK}"),
     (
-        (":::",),
+        ("aad3b435b51404ee", "31d6cfe0d16ae931"),
         re.compile(r"(\b[\w.$\\-]{1,60}:\d{1,10}:[0-9a-fA-F]{32}:)[0-9a-fA-F]{32}(?=:::)"),
         rf"\1{MASK}",
     ),
@@ -136,7 +136,7 @@ class SecretPattern(NamedTuple):
 
 
 def _compiled(sign: Sign, flags: int, replacement: _Replacement) -> SecretPattern:
-    return SecretPattern(frozenset([sign.sign]), re.compile(sign.pattern, flags), replacement)
+    return SecretPattern(frozenset(sign.sign.split("|")), re.compile(sign.pattern, flags), replacement)
 
 
 RULES = (

@@ -14,7 +14,10 @@ START = r"(?:(?<![A-Za-z0-9])|(?<=\\[nrtbf])|(?<=%[0-9A-Fa-f]{2})|(?<=\\u[0-9A-F
 
 
 class Sign(NamedTuple):
-    """A literal part of a secret, in lower case, the pattern of the whole, and its provider."""
+    """A literal part of a secret, in lower case, the pattern of the whole, and its provider.
+
+    Several signs, one of which each match has, have `|` between them.
+    """
 
     sign: str
     pattern: str
@@ -61,7 +64,6 @@ TOKENS = (
         "hooks.slack.com", rf"(?P<shown>hooks\.slack\.com{_SLASH}[a-z]{{1,20}}{_SLASH})[\w/~%\\-]++", "Slack"
     ),
     Sign("webhooks", rf"(?P<shown>{_SLASH}api{_SLASH}webhooks{_SLASH}\d{{1,20}}{_SLASH})[\w-]++", "Discord"),
-    Sign(".g", START + r"[MNO][\w-]{23,25}\.[\w-]{6}\.[\w-]{27,}", "Discord"),
     Sign(
         "api.telegram.org",
         rf"(?P<shown>api\.telegram\.org{_SLASH}(?:file{_SLASH})?bot\d{{1,12}}(?::|%3[Aa]))[\w-]++",
@@ -105,39 +107,40 @@ TOKENS = (
     Sign("dckr_", r"dckr_[po]at_[\w-]{16,}", "Docker"),
     Sign("akcp", START + r"AKCp\w{20,}", "JFrog"),
     Sign("cmvmdgtu", r"cmVmdGtu\w{20,}", "JFrog"),
-    Sign("sq", START + r"sq[apu]_[0-9a-f]{40}", "SonarQube"),
+    Sign("sqa_|sqp_|squ_", START + r"sq[apu]_[0-9a-f]{40}", "SonarQube"),
     Sign("sntry", r"sntry[su]_[\w+/=-]{16,}", "Sentry"),
     Sign("nrak-", r"NRAK-\w{16,}", "New Relic"),
     Sign("dt0", r"(?P<shown>dt0[a-z]\d{2}\.[A-Z0-9]{24}\.)[A-Z0-9]{20,}", "Dynatrace"),
-    Sign("hca", START + r"hca[a-z]k_\w{20,}", "Honeycomb"),
+    Sign("hcaik_|hcalk_|hcamk_|hcxik_", START + r"hca[a-z]k_\w{20,}", "Honeycomb"),
     Sign("sg.", r"SG\.[\w-]{16,}+\.[\w-]{16,}+", "SendGrid"),
     Sign("key-", START + r"key-[0-9a-f]{32}(?!\w)", "Mailgun"),
-    Sign("-us", START + r"[0-9a-f]{32}-us\d{1,2}(?!\w)", "Mailchimp"),
+    Sign(
+        "-us1|-us2|-us3|-us4|-us5|-us6|-us7|-us8|-us9", START + r"[0-9a-f]{32}-us\d{1,2}(?!\w)", "Mailchimp"
+    ),
     Sign("xkeysib-", r"xkeysib-[0-9a-f]{20,}-\w{8,}", "Brevo"),
     Sign("pmak-", r"PMAK-[\w-]{16,}", "Postman"),
     Sign("lin_api_", r"lin_api_\w{16,}", "Linear"),
     Sign("ntn_", START + r"ntn_\w{16,}", "Notion"),
     Sign("secret_", START + r"secret_[A-Za-z0-9]{43}(?!\w)", "Notion"),
-    Sign("pat", START + r"pat[A-Za-z0-9]{14}\.[0-9a-f]{64}", "Airtable"),
     Sign("atatt3", r"ATATT3[\w=-]{16,}", "Atlassian"),
     Sign("atbb", START + r"ATBB\w{28,}", "Atlassian"),
     Sign("figd_", r"figd_[\w-]{20,}", "Figma"),
-    Sign("sl.", START + r"sl\.(?:u\.)?[\w-]{100,}", "Dropbox"),
+    Sign("sl.u.|sl.b", START + r"sl\.(?:u\.)?[\w-]{100,}", "Dropbox"),
     Sign("eaa", START + r"EAA[A-Za-z0-9]{100,}", "Facebook"),
     Sign("sbp_", START + r"sbp_[0-9a-f]{40}", "Supabase"),
     Sign("pscale_", r"pscale_(?:tkn|pw|oauth)_[\w=.-]{16,}", "PlanetScale"),
     Sign("napi_", START + r"napi_\w{32,}", "Neon"),
     Sign("tskey-", r"tskey-[a-z]{2,10}-[\w-]{10,}", "Tailscale"),
     Sign("v1.0-", START + r"v1\.0-[0-9a-f]{24}-[0-9a-f]{100,}", "Cloudflare"),
-    Sign("sk.", START + r"sk\.[\w-]{50,}\.[\w-]{20,}", "Mapbox"),
+    Sign("sk.eyj", START + r"sk\.eyJ[\w-]{40,}\.[\w-]{20,}", "Mapbox"),
     Sign("bkua_", r"bkua_[0-9a-f]{40}", "Buildkite"),
     Sign("ccipat_", r"CCIPAT_\w{20,}", "CircleCI"),
     Sign("sdk-", START + r"(?:sdk|mob|api)-[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", "LaunchDarkly"),
     Sign("dapi", r"dapi[0-9a-f]{32}", "Databricks"),
-    Sign("do", r"do[opr]_v1_[0-9a-f]{16,}", "DigitalOcean"),
+    Sign("doo_v1_|dop_v1_|dor_v1_", r"do[opr]_v1_[0-9a-f]{16,}", "DigitalOcean"),
     Sign("hrku-", r"HRKU-[\w-]{30,}", "Heroku"),
     Sign("nfp_", START + r"nfp_\w{30,}", "Netlify"),
     Sign("fm2_", START + r"fm[12]_[\w+/=-]{30,}", "Fly.io"),
-    Sign("vc", START + r"vc[aikpr]_\w{24,}", "Vercel"),
+    Sign("vca_|vci_|vck_|vcp_|vcr_", START + r"vc[aikpr]_\w{24,}", "Vercel"),
     Sign("k10", START + r"K10[0-9a-f]{40,}(?:::[\w.-]{1,30}:[\w.-]{10,})?", "K3s"),
 )

@@ -12,9 +12,9 @@ import orjson
 
 from service.masking.assignments import without_assignments
 from service.masking.candidates import could_be_secret
-from service.masking.members import item, member, siblings
+from service.masking.members import Siblings, is_decided_alone, is_pair_value, item, member, siblings
 from service.masking.names import SIGNS as NAME_SIGNS
-from service.masking.names import Secrecy
+from service.masking.names import Secrecy, secrecy
 from service.masking.patterns import COMMAND_RULES, MASK, RULES, SecretPattern
 from service.masking.quick_search import QuickSearch
 
@@ -33,6 +33,8 @@ _LONGEST_PARSED = 256 * 1024
 _JOINT = "\x1f"
 # A longer list is no command.
 _MOST_WORDS = 256
+# Members that hold operations, with those that hold the states before and after, in events and data changes.
+_PATCHES = {"changes": ("old_values", "new_values"), "diff": ("old_data", "new_data")}
 
 
 class Hints(NamedTuple):
@@ -67,10 +69,14 @@ def masked_patch(operations: list[dict[str, Any]], documents: Sequence[Any] = ()
     # One search covers all operations, since most have no secret. An escape `~` is only decoded when each
     # step is read.
     paths = (f"{operation.get('path')}{operation.get('from')}" for operation in operations)
-    if not documents and not _hints_in(operations).signs and not any("~" in path for path in paths):
+    if not documents and not _hints_in(operations).signs and not any(map(_needs_reading, paths)):
         return operations
     around = [*documents, _written_by(operations)]
-    return [_masked_operation(operation, around) for operation in operations]
+    return [_masked_operation(operation, around, is_known=bool(documents)) for operation in operations]
+
+
+def _needs_reading(path: str) -> bool:
+    return "~" in path or is_pair_value(path.rpartition("/")[2].removesuffix("None"))
 
 
 def _hints_in(value: Any) -> Hints:
@@ -143,7 +149,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _masked_list(value: list[Any], hints: Hints, how: Secrecy, depth: int) -> list[Any]:
     read = _without_commands(value, hints)
-    items = [_masked(each, hints, item(value, index, how), depth) for index, each in enumerate(read)]
+    items = [
+        _masked(each, hints, item(value, index, how) if isinstance(each, str) else how, depth)
+        for index, each in enumerate(read)
+    ]
     return value if all(map(_is, items, value)) else items
 
 
@@ -170,19 +179,36 @@ def _is(one: object, other: object) -> bool:
 
 
 def _masked_object(value: dict[Any, Any], hints: Hints, inherited: Secrecy, depth: int) -> dict[Any, Any]:
-    around = siblings(value, inherited)
+    around: Siblings | None = None
     found: dict[Any, Any] = {}
     numbers: dict[str, int] = {}
     changed = False
     for key, each in value.items():
-        shown = _key(key) if isinstance(key, str) else key
-        kept = _masked(each, hints, member(value, key, around), depth)
-        renamed = shown != key
-        if renamed:
-            shown = free_key(shown, value, numbers)
-        changed = changed or kept is not each or renamed
+        read = _key(key) if isinstance(key, str) else _NO_NAME
+        if read.alone and inherited is Secrecy.NONE:
+            how = read.how
+        else:
+            around = around or siblings(value, inherited)
+            how = member(value, key, around)
+        patch = _patch_between(value, key, each)
+        kept = each if patch is None else masked_patch(each, patch)
+        kept = _masked(kept, hints, how, depth)
+        shown = key
+        if read.shown is not None:
+            shown = free_key(read.shown, value, numbers)
+            changed = True
+        changed = changed or kept is not each
         found[shown] = kept
     return found if changed else value
+
+
+def _patch_between(value: dict[Any, Any], key: Any, operations: Any) -> list[Any] | None:
+    """Return the states beside a member that holds the operations between them, as in a posted event."""
+    if key not in _PATCHES or not isinstance(operations, list):
+        return None
+    if not all(isinstance(each, dict) for each in operations):
+        return None
+    return [value[state] for state in _PATCHES[key] if state in value] or None
 
 
 def free_key(key: str, value: dict[Any, Any], numbers: dict[str, int]) -> str:
@@ -208,12 +234,32 @@ def _masked_other(value: Any, hints: Hints) -> Any:
     return value if found is text else found
 
 
-def _key(key: str) -> str:
-    """Mask a key."""
-    return _remembered_key(key) if len(key) <= _LONGEST_REMEMBERED else masked_text(key)
+class _Key(NamedTuple):
+    """A key as it is shown, None if that is as it is, and its secrecy, if it is decided alone."""
+
+    shown: str | None
+    how: Secrecy
+    alone: bool
 
 
-_remembered_key = lru_cache(maxsize=4096)(masked_text)
+_NO_NAME = _Key(None, Secrecy.NONE, alone=True)
+
+
+def _key(key: str) -> _Key:
+    return _remembered_key(key) if len(key) <= _LONGEST_REMEMBERED else _read_key(key)
+
+
+def _read_key(key: str) -> _Key:
+    shown = masked_text(key)
+    return _Key(None if shown == key else shown, secrecy(key), is_decided_alone(key))
+
+
+_remembered_key = lru_cache(maxsize=4096)(_read_key)
+
+
+def _shown_key(key: str) -> str:
+    shown = _key(key).shown
+    return key if shown is None else shown
 
 
 def _masked_text(text: str, hints: Hints) -> str:
@@ -230,6 +276,11 @@ def _masked_text(text: str, hints: Hints) -> str:
         before, found = found, _masked_once(found, hints)
         if found == before:
             break
+    if found == text and "~1" in text and "\n" not in text:
+        # A JSON pointer whose steps hold slashes, as when a refusal names a field that is a command or a URL.
+        plain = text.replace("~1", "/")
+        shown = _masked_once(plain, hints)
+        return text if shown == plain else shown
     return text if found == text else found
 
 
@@ -247,7 +298,9 @@ def _without(text: str, lowered: str, rules: Iterable[SecretPattern]) -> str:
     return text
 
 
-def _masked_operation(operation: dict[str, Any], documents: Sequence[Any]) -> dict[str, Any]:
+def _masked_operation(
+    operation: dict[str, Any], documents: Sequence[Any], *, is_known: bool
+) -> dict[str, Any]:
     # A platform's operation may have members that RFC 6902 does not know, and paths that are not valid.
     found = dict(masked({key: each for key, each in operation.items() if key != "value"}))
     if isinstance(path := operation.get("path"), str):
@@ -255,7 +308,7 @@ def _masked_operation(operation: dict[str, Any], documents: Sequence[Any]) -> di
     if isinstance(source := operation.get("from"), str):
         found["from"] = _masked_path(source)
     if "value" in operation:
-        found["value"] = _masked_value(operation["value"], path, documents)
+        found["value"] = _masked_value(operation["value"], path, documents, is_known=is_known)
     # The order of the members stays.
     found = {key: found.pop(key) for key in operation if key in found} | found
     is_same = found.keys() == operation.keys() and all(map(_is, found.values(), operation.values()))
@@ -269,12 +322,15 @@ def _steps(path: str) -> list[str]:
 def _masked_path(path: str) -> str:
     whole = masked_text(path)
     keys = _steps(whole)
-    shown = "/".join(_key(key).replace("~", "~0").replace("/", "~1") for key in keys)
+    shown = "/".join(_shown_key(key).replace("~", "~0").replace("/", "~1") for key in keys)
     return path if shown == path else shown
 
 
-def _masked_value(value: Any, path: Any, documents: Sequence[Any]) -> Any:
-    """Mask the value of an operation, by the steps of its path and what lies around it in the documents."""
+def _masked_value(value: Any, path: Any, documents: Sequence[Any], *, is_known: bool) -> Any:
+    """Mask the value of an operation, by the steps of its path and what lies around it in the documents.
+
+    Where nobody knows the name beside a value, the value itself has to look like a secret.
+    """
     steps = _steps(path)[1:] if isinstance(path, str) and path.startswith("/") else []
     how = _below(steps)
     shown = value
@@ -282,6 +338,8 @@ def _masked_value(value: Any, path: Any, documents: Sequence[Any]) -> Any:
         how = max(how, _around(document, steps))
         if isinstance(value, str):
             shown = _word_of_command(document, steps, shown)
+    if not is_known and steps and is_pair_value(steps[-1]):
+        how = max(how, Secrecy.LIKELY)
     hints = _hints_in(shown)
     if not hints.signs and how is Secrecy.NONE:
         return shown
@@ -311,15 +369,21 @@ def _around(document: Any, steps: Sequence[str]) -> Secrecy:
     return how
 
 
-def _word_of_command(document: Any, steps: Sequence[str], value: str) -> str:
-    """Mask a word of a command whose other words are in the document."""
-    for step in steps[:-1]:
+def _place(document: Any, steps: Iterable[str]) -> Any:
+    """Return the value to which a path leads, None if a document has none."""
+    for step in steps:
         if isinstance(document, dict):
             document = document.get(step)
         elif isinstance(document, list) and step.isdigit() and int(step) < len(document):
             document = document[int(step)]
         else:
-            return value
+            return None
+    return document
+
+
+def _word_of_command(document: Any, steps: Sequence[str], value: str) -> str:
+    """Mask a word of a command whose other words are in the document."""
+    document = _place(document, steps[:-1])
     last = steps[-1] if steps else ""
     if not isinstance(document, list) or len(document) > _MOST_WORDS:
         return value

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from gitstore.commit_messages import DeletionLine
 from gitstore.errors import NotUnderstood
+from service.audit import events
 from service.domain import ids
 from service.domain.cascades import Candidate, cascade
 from service.domain.resource_kinds import Kind
@@ -144,13 +145,13 @@ class PastDeletions:
                 root_deletion_id=deletion_id,
                 resource_type=kind,
                 resource_id=each.resource_id,
-                resource_name=state.name,
+                resource_name=events.name(state.name, events.MAX_NAME),
                 parent_resource_type=None if parent is None else parent[0],
                 parent_resource_id=None if parent is None else parent[1],
                 cascade_level=each.level,
                 **counts,
                 deleted_by=moment.by,
-                deletion_reason=line.reason,
+                deletion_reason=events.text(line.reason, events.MAX_TEXT_BYTES),
                 is_soft_delete=line.until is not None,
                 can_be_restored=line.until is not None,
                 restore_expiry_at=line.until,

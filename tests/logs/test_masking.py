@@ -317,6 +317,59 @@ def test_members_that_no_operation_has_are_masked_as_well() -> None:
     ]
 
 
+PAIRS = [
+    ({"env": [{"name": "DB_PASSWORD", "value": "old"}]}, "/env/0/value"),
+    ({"env": [{"key": "DB_PASSWORD", "value": "old"}]}, "/env/0/value"),
+    ({"Environment": [{"Name": "DB_PASSWORD", "Value": "old"}]}, "/Environment/0/Value"),
+    ({"headers": [{"header": "X-Api-Key", "value": "old"}]}, "/headers/0/value"),
+    ({"headers": [["X-Api-Key", "old"]]}, "/headers/0/1"),
+    ({"args": ["serve", "--password", "old"]}, "/args/2"),
+    ({"args": ["sshpass", "-p", "old", "ssh", "h"]}, "/args/2"),
+    ({"kind": "Secret", "data": {"a": "old"}}, "/data/a"),
+    ({"password": {"value": "old"}}, "/password/value"),
+]
+
+
+@pytest.mark.parametrize(("document", "path"), PAIRS)
+def test_a_value_that_changes_alone_is_judged_by_the_documents(document: Any, path: str) -> None:
+    operations = [{"op": "replace", "path": path, "value": "hunter2"}]
+    hidden = [{"op": "replace", "path": path, "value": MASK}]
+    # The name may stand in either of them.
+    assert masked_patch(operations, (document, {})) == hidden
+    assert masked_patch(operations, (None, document)) == hidden
+
+
+def test_a_value_whose_name_is_written_by_another_operation_is_masked() -> None:
+    operations = [
+        {"op": "replace", "path": "/env/0/value", "value": "swordfish"},
+        {"op": "replace", "path": "/env/0/name", "value": "DB_PASSWORD"},
+    ]
+    assert masked_patch(operations)[0]["value"] == MASK
+
+
+def test_a_value_whose_name_nobody_knows_has_to_look_like_a_secret() -> None:
+    operations = [
+        {"op": "replace", "path": "/env/0/value", "value": "hunter2"},
+        {"op": "replace", "path": "/env/1/value", "value": "example"},
+    ]
+    assert [operation["value"] for operation in masked_patch(operations)] == [MASK, "example"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/a/https://u:§@h/x", "/a/https:~1~1u:§@h~1x", "/https://hooks.slack.com/services/T0/B0/§"]
+)
+def test_a_path_that_holds_a_secret_is_masked(path: str) -> None:
+    [found] = masked_patch([{"op": "remove", "path": path.replace("§", "hunter2")}])
+    assert "hunter2" not in found["path"]
+
+
+def test_a_posted_patch_is_judged_by_the_states_beside_it() -> None:
+    named = {"env": [{"name": "DB_PASSWORD", "value": "old"}]}
+    changes = [{"op": "replace", "path": "/env/0/value", "value": "swordfish"}]
+    found = masked({"old_values": named, "new_values": {}, "changes": changes})
+    assert found["changes"][0]["value"] == MASK
+
+
 def test_a_patch_without_secrets_is_not_copied() -> None:
     operations = [{"op": "replace", "path": "/a/b~1c", "value": {"n": [1, "x"]}}]
     assert masked_patch(operations)[0] is operations[0]

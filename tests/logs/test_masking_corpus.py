@@ -1,14 +1,19 @@
 """Masking is measured in both directions: what it misses, and what it takes wrongly, on a corpus of ours."""
 
+from pathlib import Path
+
 import pytest
 from detect_secrets.core.scan import scan_line
 from detect_secrets.settings import default_settings
 
+from service.masking.commands import COMMANDS
+from service.masking.tokens import TOKENS
 from service.masking.values import masked
 from tests.support.masking_corpus import Entry, Score, entries, is_held_out, judged
 
 MASK, LEAVE = entries("mask"), entries("leave")
 BAR = 0.99
+ROOT = Path(__file__).parents[2]
 
 
 def scanned(entry: Entry) -> object:
@@ -41,6 +46,14 @@ def test_the_corpus_has_at_least_three_hundred_of_each() -> None:
     assert len({entry.text for entry in (*MASK, *LEAVE)}) == len(labels)
     assert all(entry.secrets for entry in MASK)
     assert not any(entry.secrets for entry in LEAVE)
+
+
+def test_the_page_names_each_provider_and_sign() -> None:
+    page = (ROOT / "docs/guide/masking.md").read_text()
+    for sign in (*TOKENS, *COMMANDS):
+        assert f"| {sign.provider} |" in page
+        shown = (" ".join(each.replace("\x1f", " ").split()).strip('"') for each in sign.sign.split("|"))
+        assert all(f"`{each}`" in page for each in shown)
 
 
 def test_secrets_are_masked_and_nothing_else(

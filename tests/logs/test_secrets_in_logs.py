@@ -2,7 +2,6 @@
 
 import io
 import string
-import sys
 from collections.abc import Iterator
 from urllib.parse import quote
 from uuid import uuid4
@@ -12,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.http.server_log import writer
-from service.runtime import log_setup
 from tests.support.api import Caller, Json, Server, Tenant, ok
 from tests.support.events import EXECUTION, LOGS
+from tests.support.printed_log import printed_log
 
 WORD = string.ascii_letters + string.digits
 FULL = {"rules": [{"resource_type": "*", "action": "*", "depth": "full"}]}
@@ -64,13 +63,8 @@ def planted(lone_server: Server) -> Iterator[Tenant]:
 @pytest.fixture(scope="module")
 def printed() -> Iterator[io.StringIO]:
     """The process's own log, at its most detailed level."""
-    real, sys.stderr = sys.stderr, io.StringIO()
-    try:
-        log_setup.configure("json", "debug")
-        yield sys.stderr
-    finally:
-        sys.stderr = real
-        log_setup.configure("json", "error")
+    with printed_log("debug") as text:
+        yield text
 
 
 def plant_everywhere(tenant: Tenant, text: str, value: Json, request_id: str) -> str:

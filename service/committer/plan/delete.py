@@ -61,7 +61,7 @@ class _Common:
             root_deletion_id=self.deletion_id,
             resource_type=row.resource_type,
             resource_id=row.resource_id,
-            resource_name=row.name,
+            resource_name=events.name(row.name, events.MAX_NAME),
             parent_resource_type=parent_kind(row),
             parent_resource_id=row.parent_id,
             cascade_level=cascaded.level,
