@@ -105,7 +105,8 @@ def test_a_second_committer_is_refused_by_the_lock_of_the_first(cluster: Cluster
 
 def test_all_processes_end_when_the_supervisor_is_killed(cluster: Cluster, tmp_path: Path) -> None:
     with serving(cluster, tmp_path, "--workers", "2") as (server, _):
-        assert len(server.processes()) == 4
+        # The supervisor, the committer, two API workers, and four document workers for them.
+        assert len(server.processes()) == 8
         server.process.kill()
         server.process.wait()
         server.wait_for_no_processes(10)
