@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -67,9 +68,12 @@ class Client:
 
 
 @pytest.fixture
-def client(python_client: Path, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> Client:
+def client(python_client: Path, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    """A generated client with the key of an admin."""
     monkeypatch.syspath_prepend(str(python_client))
-    return Client(python_client, tenant)
+    client = Client(python_client, tenant)
+    with client.client:
+        yield client
 
 
 @pytest.mark.long
