@@ -215,6 +215,7 @@ WRITES = {
         "PATCH", "S/users/{user_id}", {"role": "viewer"}, {"role": "root"}, "user_not_found"
     ),
     "a user's end": of_tenancy("DELETE", "S/users/{user_id}", missing="user_not_found"),
+    "an address's end": of_tenancy("DELETE", "S/users/{user_id}/email", missing="user_not_found"),
     "a key's end": of_tenancy("DELETE", "S/api-keys/{key_id}", missing="key_not_found"),
     "a subscription": of_tenancy("PATCH", "S", {"name": "x"}, {"name": ""}),
     "a hold": of_tenancy("POST", "S/holds", {"reason": "x"}, {"reason": ""}),
