@@ -138,10 +138,10 @@ def refuse_unfit_head(request: Request, *, with_body: bool) -> None:
         raise Invalid(f"{CHANGE_REASON}: {detail}.", faults=[Fault(detail, parameter=CHANGE_REASON)])
     times = Counter(name for name, _ in request.query_params.multi_items())
     unknown = [name for name in times if name not in operation.query]
-    if unknown:
+    repeated = [name for name in times if times[name] > 1 and name in operation.query]
+    if unknown or repeated:
         faults = [Fault("there is no such parameter here", parameter=name) for name in unknown]
-        raise Invalid(f"The query is not valid: there is no parameter {unknown[0]!r} here.", faults=faults)
-    repeated = [name for name in times if times[name] > 1]
-    if repeated:
-        faults = [Fault("a parameter has one value", parameter=name) for name in repeated]
-        raise Invalid(f"The query is not valid: {repeated[0]!r} stands in it more than once.", faults=faults)
+        faults += [Fault("a parameter has one value", parameter=name) for name in repeated]
+        said = [f"there is no parameter {name!r} here" for name in unknown[:1]]
+        said += [f"{name!r} stands in it more than once" for name in repeated[:1]]
+        raise Invalid(f"The query is not valid: {'; '.join(said)}.", faults=faults)

@@ -1,5 +1,6 @@
 """The users whom a filter names: by an id or by a name, which several users can have had."""
 
+import unicodedata
 from collections.abc import Collection
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -29,7 +30,9 @@ def ids_of(
         return (user_id,)
     if subscription_id is None:
         raise _refusal(parameter, "a name is one of a subscription: give the id of the user")
-    found = tenancy.actors_named(tx, subscription_id, name_or_id)
+    # A user from before names were composed has the name as it was sent.
+    forms = {name_or_id, unicodedata.normalize("NFC", name_or_id)}
+    found = tenancy.actors_named(tx, subscription_id, forms)
     if len(found) > MAX_NAMESAKES:
         raise _refusal(parameter, f"{len(found)} former users had this name: give the id of one")
     return tuple(found)

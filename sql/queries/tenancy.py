@@ -258,12 +258,12 @@ def has_other(tx: Transaction, subscription_id: UUID, user_id: UUID, *, role: st
     return tx.execute(query.limit(1)).one_or_none() is not None
 
 
-def actors_named(tx: Transaction, subscription_id: UUID, username: str) -> list[UUID]:
-    """The live user of a name, or else every former user who had it."""
+def actors_named(tx: Transaction, subscription_id: UUID, forms: Collection[str]) -> list[UUID]:
+    """The live users of a name in one of its forms, or else every former user who had it."""
     query = (
         select(_ACTORS.c.user_id, _USERS.c.user_id.is_not(None).label("is_live"))
         .outerjoin(_USERS, _USERS.c.user_id == _ACTORS.c.user_id)
-        .where(_ACTORS.c.subscription_id == subscription_id, _ACTORS.c.username == username)
+        .where(_ACTORS.c.subscription_id == subscription_id, _ACTORS.c.username.in_(forms))
     )
     found = tx.execute(query).all()
     return [row.user_id for row in found if row.is_live] or [row.user_id for row in found]

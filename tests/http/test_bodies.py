@@ -414,6 +414,12 @@ def test_a_parameter_that_is_given_twice_is_refused(
     assert pointers(problem) == [named]
 
 
+def test_unknown_and_repeated_parameters_are_told_at_once(shared: Tenant) -> None:
+    query = "nope=1&nope=2&limit=1&limit=2&other=&since=a&since=b"
+    problem = refused(shared.ana.get(f"{shared.path}/audit-logs?{query}"), 422, "invalid")
+    assert pointers(problem) == ["nope", "other", "limit", "since"]
+
+
 def test_a_parameter_of_a_change_that_is_given_twice_is_refused(tenant: Tenant) -> None:
     workflow = tenant.workflow()
     refused(tenant.ana.delete(f"{tenant.at(workflow)}?reason=a&reason=b"), 422, "invalid")

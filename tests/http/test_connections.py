@@ -308,6 +308,21 @@ def test_a_head_of_two_meanings_is_malformed(door: Door, head: bytes) -> None:
 
 
 @pytest.mark.parametrize(
+    "name", ["Authorization", "Content-Encoding", "content-type", "Idempotency-Key", "X-CHANGE-REASON"]
+)
+def test_a_header_of_one_value_is_given_once(door: Door, name: str) -> None:
+    line = f"{name}: a\r\n".encode()
+    assert door.call().call(b"GET / HTTP/1.1\r\nHost: a\r\n" + line + b"\r\n") == (200, b"0")
+    client = door.call(b"GET / HTTP/1.1\r\nHost: a\r\n" + line + b"X-Other: b\r\n" + line.lower() + b"\r\n")
+    assert is_refused(client, 400, "malformed_request")
+
+
+def test_a_list_may_come_in_several_headers(door: Door) -> None:
+    head = b'GET / HTTP/1.1\r\nHost: a\r\nIf-Match: "a"\r\nIf-Match: "b"\r\n\r\n'
+    assert door.call().call(head) == (200, b"0")
+
+
+@pytest.mark.parametrize(
     "host", [b"", b"a", b"a.b_c-d:8000", b"127.0.0.1", b"[::1]:80", b"xn--bro-hoa.example", b"a:"]
 )
 def test_a_host_is_a_name_or_an_address(door: Door, host: bytes) -> None:

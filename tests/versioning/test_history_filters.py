@@ -1,5 +1,6 @@
 """Reading history: each filter and form of ref, diffs, check-outs, and the number of statements."""
 
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -77,6 +78,7 @@ def test_a_history_is_narrowed_by_a_name_of_any_letters(shared: Tenant, username
     workflow = shared.workflow()
     shared.save(workflow, {"n": 2}, by=Caller(shared.server, made["api_key"]))
     assert numbers(shared, workflow, author=username) == [2]
+    assert numbers(shared, workflow, author=unicodedata.normalize("NFD", username)) == [2]
 
 
 def test_a_history_is_narrowed_by_time_both_ends_included(shared: Tenant, history: Json) -> None:

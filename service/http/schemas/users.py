@@ -17,7 +17,7 @@ def _username(text: str) -> str:
     composed = unicodedata.normalize("NFC", text)
     if not re.fullmatch(r"\w(?:[\w.@+ -]*\w)?", composed):
         raise ValueError(
-            "begins and ends with a letter or digit, and holds letters, digits, and _.@+- and blanks"
+            "begins and ends with a letter, digit or _, and holds letters, digits, and _.@+- and blanks"
         )
     names.check(composed)
     return composed
