@@ -220,9 +220,9 @@ def test_the_operators_lists_take_ids_of_users_alone(filled: Tenant) -> None:
 
 
 def test_an_address_is_taken_in_any_notation(filled: Tenant) -> None:
-    rows = events(filled, ip_address="127.0.0.1")
-    assert {row["ip_address"] for row in rows} == {"127.0.0.1"}
-    assert events(filled, ip_address="0:0::1") == []
+    for notation in ("127.0.0.1", "::ffff:127.0.0.1", "::FFFF:7f00:1"):
+        assert {row["ip_address"] for row in events(filled, ip_address=notation)} == {"127.0.0.1"}
+    assert events(filled, ip_address="0:0::1") == events(filled, ip_address="fe80::1%eth0") == []
 
 
 def test_a_cursor_keeps_the_filter_by_name(filled: Tenant) -> None:

@@ -82,6 +82,12 @@ def _other_number(noun: str) -> str:
     return noun.removesuffix("s") if noun.endswith("s") else f"{noun}s"
 
 
+def _address(text: str) -> str:
+    # The form that rows have: neither a scope nor IPv4 inside of IPv6.
+    address = ip_address(text.partition("%")[0])
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
 def _person(value: object) -> UUID | str:
     text = storable(str(value))
     try:
@@ -104,7 +110,7 @@ Person = Annotated[
 ]
 Address = Annotated[
     str,
-    AfterValidator(lambda text: str(ip_address(text))),
+    AfterValidator(_address),
     WithJsonSchema({"anyOf": [{"type": "string", "format": f} for f in ("ipv4", "ipv6")]}),
 ]
 UserName = Annotated[QueryText, Field(max_length=MAX_NAME)]
