@@ -38,9 +38,11 @@ Result = Literal["rebuilt", "readable", "done_before", "kept", "refused"]
 CHUNK = 1000
 
 LOST = (
-    "names of subscriptions, which are named by their ids, their origins, and whether they demand If-Match",
+    "settings of subscriptions (`PATCH S`): `name`, now the id; `require_if_match`, now off",
+    "which origins may call (`cors_origins`), now none, and `clone_after_purge`: all who read may clone",
     "API keys: issue new ones (`POST S/api-keys`); the operator's is made by the next `annals serve`",
     "roles and e-mail addresses: everybody in the history is a viewer without an address (`PATCH S/users/…`)",
+    "which users are service accounts: all are persons",
     "users who never wrote anything; and whether one who did was deleted since",
     "check-outs, and that a version was made by a check-in (`checked_in_at`)",
     "comments, though the first one of a version stays in its commit's message",

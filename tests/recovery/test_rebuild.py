@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from service.cli.client import Client
+from service.http.schemas.subscriptions import SubscriptionUpdate
+from service.recovery.rebuild import LOST
 from tests.support.api import Tenant, git
 from tests.support.databases import Cluster
 from tests.support.histories import check_history
+from tests.support.project import ROOT
 from tests.support.rebuilds import (
     PUBLIC_URL,
     answers,
@@ -108,3 +111,10 @@ def test_the_embedded_database_is_rebuilt_in_its_folders_place(tmp_path: Path) -
             check=True,
         )
         assert "skipped: an earlier rebuild finished it" in beside.stdout
+
+
+def test_each_setting_of_a_subscription_is_told_as_lost() -> None:
+    settings = set(SubscriptionUpdate.model_fields) - {"name", "quotas"}
+    assert settings
+    for text in ("\n".join(LOST), (ROOT / "docs/operations/recovery.md").read_text()):
+        assert {name for name in settings if f"`{name}`" not in text} == set()
