@@ -37,7 +37,8 @@ _LEFT = re.compile(r"[\w.$%-]*+")
 _PREVIOUS_WORD = re.compile(r" ([A-Za-z]{1,20}+)")
 _JSON_ESCAPE = re.compile(r"\\++[uU]([\dA-Fa-f]{4})")
 
-_BLANKS = re.compile(r"[ \t]{0,100}+")
+# PHP prints the type of a value before it.
+_BLANKS = re.compile(r"[ \t]{0,100}+(?:string\(\d{1,6}\)[ \t]{1,3}+)?+")
 _OPENING = re.compile(r"[BbFfRrUu]{0,2}(\\*)([\"'`])")
 _QUOTE = re.compile(r"(\\*+)([\"'`])")
 _BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[({})\]]', re.DOTALL)
@@ -248,11 +249,19 @@ def _shown(value: str, how: Secrecy, close: str) -> str | None:
     if value.startswith("%2"):
         return f"{value[:3]}{MASK}{value[:3]}" if could_be_secret(value[3:-3], how) else None
     # A line of a header and a block of YAML have several words, one of which is the secret.
-    if not any(could_be_secret(word, how, bare=True) for word in (value, *_words(value))):
+    if not any(
+        could_be_secret(word, how, bare=True) for word in (value, *_first_line(value), *_words(value))
+    ):
         return None
     # After a quoted name, as in JSON, a bare value is replaced by a quoted one: the text stays JSON.
     quote = close.rstrip("]")
     return f"{quote}{MASK}{quote}" if quote and not close.endswith("]") else MASK
+
+
+def _first_line(value: str) -> list[str]:
+    """List what stands before an escaped line break, which otherwise reads as a part of a path."""
+    first, line_break, _ = value[:_LONGEST_JUDGED].partition("\\n")
+    return [first] if line_break and not first.endswith(":") else []
 
 
 def _words(value: str) -> Iterator[str]:

@@ -40,7 +40,7 @@ _PLACEHOLDER = re.compile(
     re.DOTALL,
 )
 _NUMBER = re.compile(
-    r"[+-]?(?:\d+(?:[.,]\d+)*|0[xX][0-9a-fA-F]+)(?:\s?(?:%|[kKMGTmn]?[bBsihd]|ms|min|days?|hours?))?",
+    r"[+-]?(?:\d+(?:[.,]\d+)*|0[xX][0-9a-fA-F]{1,40})(?:\s?(?:%|[kKMGTmn]?[bBsihd]|ms|min|days?|hours?))?",
     re.ASCII,
 )
 _DIGITS = re.compile(r"\d{3,}", re.ASCII)
@@ -53,9 +53,9 @@ _ADDRESS = re.compile(
     r"[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){0,5}(?::\d{1,5})?|\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?"
 )
 _IDENTITY = re.compile(
-    r"A(?:KIA|SIA|BIA|CCA|IDA|ROA|GPA|NPA|NVA)[0-9A-Z]{12,}(?:/.*)?|LTAI\w{12,24}|(?:pk|pub)_(?:live|test)_\w+|S-1-[\d-]+"
+    r"A(?:KIA|SIA|BIA|CCA|IDA|ROA|GPA|NPA|NVA)[0-9A-Z]{12,}(?:(?:/|%2[Ff]).*)?|LTAI\w{12,24}|(?:pk|pub)_(?:live|test)_\w+|S-1-[\d-]+"
 )
-_OBJECT = re.compile(r"[\w$]{1,60}(?:\.[\w$]{1,60}){0,8}@[0-9a-f]{4,16}|\w{1,40}\{.*", re.DOTALL)
+_OBJECT = re.compile(r"[\w$]{1,60}(?:\.[\w$]{1,60}){0,8}@[0-9a-f]{4,16}|[A-Za-z_]\w{2,40}\{.*", re.DOTALL)
 _PUBLIC = re.compile(
     r"(?:-----BEGIN (?:CERTIFICATE|PUBLIC KEY)|ssh-(?:rsa|ed25519|dss) |sha\d{1,3}[:=-]|SHA\d{1,3}:).*",
     re.DOTALL,
@@ -67,6 +67,7 @@ _CODE = re.compile(
     re.DOTALL,
 )
 _PATH = re.compile(r"(?:~|\.{1,2}|[A-Za-z]:)?[/\\]?(?:[\w.@${}*-]{1,80}[/\\]){1,20}[\w.@${}*-]{0,80}")
+_TOP = re.compile(r"/[a-z]{2,12}")
 _FACTS = frozenset(
     """
     null none nil undefined true false yes no on off ok n/a na empty unknown unset missing absent default
@@ -84,7 +85,7 @@ _FACTS = frozenset(
     expected unexpected found current aes rsa ecdsa ed25519 hmac hs256 rs256 es256 sha sha1 sha256 sha512
     md5 bcrypt argon2 argon2id scrypt pbkdf2 success. false. true. two-factor nonempty usernamepassword str
     bytes uuid list dict optional[str] auth application client server web html form plain login cram-md5
-    external anonymous nothing
+    external anonymous nothing via using
     """.split()  # noqa: SIM905 - a list of words is read as text
 )
 _TECHNICAL = re.compile(
@@ -107,6 +108,9 @@ _FUNCTION_WORDS = frozenset(
 )
 _SPECIAL = frozenset("!@#$%^&*~+=?,;<>|(){}[]'\"`\\ñéüö")
 _LETTERS_ALONE = 20
+# Random base64 of this length has more bits a character than words with numbers have.
+_TOKEN_LENGTH = 32
+_TOKEN_ENTROPY = 4.3
 # Rows of the keyboard and the alphabet are what people type where anything will do.
 _SEQUENCE = re.compile(r"abcdef|qwert|asdfg|zxcvb|12345", re.IGNORECASE)
 # A text with as many is a sentence.
@@ -166,8 +170,9 @@ def _is_password(text: str) -> bool:
         return (
             sum(word.strip(".,:;?!\"'()").lower() in _FUNCTION_WORDS for word in words) < _MOST_FUNCTION_WORDS
         )
-    # A path with a slash at its beginning, or in words alone, is where a password lies.
-    return not (_PATH.fullmatch(text) and (text[0] in "/~." or _is_name(text)))
+    # A path with a slash at its beginning, or in words alone, is where a password lies; `PWD=/root` is the
+    # folder of a command.
+    return not (_TOP.fullmatch(text) or (_PATH.fullmatch(text) and (text[0] in "/~." or _is_name(text))))
 
 
 def _is_word(text: str) -> bool:
@@ -208,14 +213,21 @@ def _is_likely(text: str) -> bool:
         )
     if secrecy(text) is not Secrecy.NONE and (len(pieces) > 1 or len(_CAMEL.findall(text)) > 2):
         return _is_opaque(text)
-    glued = sum(len(piece) for piece in pieces if _is_glued(piece))
+    glued = sum(len(piece) for piece in pieces if _is_glued(piece) or _is_mixed(piece))
     size = sum(map(len, pieces))
+    if len(text) >= _TOKEN_LENGTH and _entropy(text) > _TOKEN_ENTROPY and _is_opaque(text):
+        return True
     return 2 * glued >= size or (not _SPECIAL.isdisjoint(text) and any(map(str.isdigit, text)))
 
 
 def _is_glued(piece: str) -> bool:
     """Tell if letters and digits alternate in a piece, other than in `sha256`."""
     return not piece.isalpha() and not piece.isdigit() and not _TECHNICAL.fullmatch(piece) and len(piece) > 3
+
+
+def _is_random(piece: str) -> bool:
+    """Tell if a piece is more than a word or a number; `ORDER-190319131123` has no such piece."""
+    return _is_mixed(piece) or not (piece.isalpha() or piece.isdigit())
 
 
 def _has_glued(text: str) -> bool:
@@ -258,7 +270,7 @@ def _is_opaque(text: str) -> bool:
     if not any(map(str.isdigit, text)) and not _is_mixed(text):
         return False
     pieces = _PIECES.findall(text)
-    if not pieces or 2 * max(map(len, pieces)) < 16 or all(map(str.isdigit, pieces)):
+    if not pieces or 2 * max(map(len, pieces)) < 16 or not any(map(_is_random, pieces)):
         return False
     words = sum(
         len(part) for piece in pieces for part in _CAMEL.findall(piece) if part.isalpha() and len(part) > 3

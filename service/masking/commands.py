@@ -32,7 +32,7 @@ COMMANDS = (
         "Docker",
     ),
     Sign("-creds", rf"--(?:src-|dest-)?creds(?:=|{_SPACE})[^\s:]{{1,100}}:{_VALUE}", "Docker"),
-    Sign("az login", _option("az login", "-p|--password"), "Azure"),
+    Sign("login", _option(r"az[ \t\x1f]login", "-p|--password"), "Azure"),
     Sign("twine", _option("twine", "-p"), "PyPI"),
     Sign("mongo", _option("mongo[a-z]{0,10}", "-p", glued=True), "MongoDB"),
     Sign("psexec", _option("psexec(?:64)?", "-p"), "Windows"),
@@ -52,7 +52,7 @@ COMMANDS = (
     Sign('zip -|"zip"|zip\x1f', rf"\bzip\b{_GAP}{_SPACE}-P{_SPACE}{_VALUE}", "archives"),
     Sign('unzip -|"unzip"|unzip\x1f', rf"\bunzip\b{_GAP}{_SPACE}-P{_SPACE}{_VALUE}", "archives"),
     Sign("7z", rf"\b7z[a-z]?{_SPACE}[a-z]{{1,3}}\b{_GAP}{_SPACE}-p(?=\S{{3}}){_VALUE}", "archives"),
-    Sign("rar ", rf"\b(?:un)?rar\b{_GAP}{_SPACE}-h?p(?=\S{{3}}){_VALUE}", "archives"),
+    Sign('rar |"rar"|rar\x1f', rf"\b(?:un)?rar\b{_GAP}{_SPACE}-h?p(?=\S{{3}}){_VALUE}", "archives"),
     Sign(
         "htpasswd",
         rf"\bhtpasswd\b{_GAP}{_SPACE}-[a-zA-Z]{{0,5}}b[a-zA-Z]{{0,5}}{_SPACE}\S{{1,200}}{_SPACE}\S{{1,100}}{_SPACE}{_VALUE}",
@@ -94,6 +94,63 @@ COMMANDS = (
         'reg add|reg  add|reg.exe|"reg"|reg\x1fadd',
         rf"\breg(?:\.exe)?[\"']?{_SPACE}add\b{_GAP}/d{_SPACE}{_VALUE}{_GAP}/v{_SPACE}\"?\w{{0,40}}(?i:pass|pwd|secret)",
         "Windows",
+    ),
+    Sign("mosquitto_", _option("mosquitto_(?:pub|sub|rr)", "-P"), "MQTT"),
+    Sign("useradd|usermod", _option("useradd|usermod", "-p"), "Linux"),
+    Sign(
+        "rabbitmqctl",
+        rf"\brabbitmqctl{_SPACE}(?:add_user|change_password){_SPACE}\S{{1,100}}{_SPACE}{_VALUE}",
+        "RabbitMQ",
+    ),
+    Sign("snmp", _option("snmp[a-z]{2,10}", "-A"), "SNMP"),
+    Sign("snmp", _option("snmp[a-z]{2,10}", "-X"), "SNMP"),
+    Sign("hydra", _option("hydra", "-p"), "hydra"),
+    Sign("cqlsh", _option("cqlsh", "-p"), "Cassandra"),
+    Sign("isql|tsql", _option("isql|tsql", "-P", glued=True), "SQL Server"),
+    Sign("mysqladmin", rf"\bmysqladmin\b{_GAP}{_SPACE}password{_SPACE}{_VALUE}", "MySQL"),
+    Sign("lftp", rf"\blftp\b{_GAP}{_SPACE}-u{_SPACE}[^\s,]{{1,100}},{_VALUE}", "FTP"),
+    Sign("ncftp", _option("ncftp[a-z]{0,4}", "-p"), "FTP"),
+    Sign("ssh-keygen", _option("ssh-keygen", "-N|-P"), "SSH"),
+    Sign("user-secrets", rf"\buser-secrets{_SPACE}set{_SPACE}[^\s-]\S{{0,100}}{_SPACE}{_VALUE}", ".NET"),
+    Sign(
+        "alias",
+        rf"\bmc{_SPACE}alias{_SPACE}set{_SPACE}\S{{1,60}}{_SPACE}\S{{1,200}}{_SPACE}\S{{1,100}}{_SPACE}{_VALUE}",
+        "MinIO",
+    ),
+    Sign(
+        "expdp|impdp",
+        rf"\b(?:expdp|impdp)\b{_GAP}{_SPACE}[\w$#.]{{1,60}}/(?P<secret>[^\s@/'\"]{{1,100}})@",
+        "Oracle",
+    ),
+    Sign(
+        "db2",
+        rf"\bconnect{_SPACE}to\b{_GAP}{_SPACE}user{_SPACE}\S{{1,60}}{_SPACE}using{_SPACE}{_VALUE}",
+        "Db2",
+    ),
+    Sign(".logon", rf"\.logon{_SPACE}[^\s,]{{1,100}},(?P<secret>[^\s;'\"]{{1,100}})", "Teradata"),
+    Sign("certutil", _option("certutil", "-p"), "Windows"),
+    Sign("signtool", _option("signtool", "/p"), "Windows"),
+    Sign("/passwordd:|/passwordo:", rf"/password[do]:{_VALUE}", "Windows"),
+    Sign("vmrun", _option("vmrun", "-gp|-vp"), "VMware"),
+    Sign("_pw", rf"\b(?:user|owner|input)_pw{_SPACE}{_VALUE}", "archives"),
+    Sign("rclone", rf"\brclone{_SPACE}obscure{_SPACE}(?!-){_VALUE}", "rclone"),
+    Sign(
+        "<<<",
+        rf"(?:passwd|kinit|[Ll]ogin|--with-token|--[a-z-]{{0,20}}stdin)\b{_GAP}<<<(?:{_SPACE})?{_VALUE}",
+        "here-strings",
+    ),
+    Sign(
+        "impacket|.py",
+        rf"(?:impacket-\w{{1,30}}|\b(?i:secretsdump|psexec|wmiexec|smbexec|atexec|dcomexec|GetUserSPNs|getTGT|getST|GetNPUsers)\.py)\b{_GAP}"
+        rf"{_SPACE}['\"]?(?:[\w.-]{{1,60}}/)?[\w.$-]{{1,60}}:(?P<secret>[^\s'\"]{{1,100}})@",
+        "Impacket",
+    ),
+    # In a sentence or a prompt, a password is told from a word by the digit within it.
+    Sign(
+        "password",
+        r"\b[Pp]assword(?:[ \t\x1f](?:is|was|=>))?[ \t\x1f]"
+        r"(?P<secret>(?=[^\s'\"]{0,60}\d)(?=[^\s'\"]{0,60}(?:[A-Za-z]\d{1,3}[A-Za-z]|[!@#$%^&*]))(?=[^\s'\"]{0,60}[A-Za-z])[^\s'\"=:/()\[\]{}]{8,60})(?![=:/()\w])",
+        "sentences",
     ),
     Sign("schtasks", _option("schtasks", "/[rR][pP]"), "Windows"),
     Sign("/p:|/pass:|/password:", rf"(?<!\S)/p(?:ass(?:word)?)?:{_VALUE}", "Windows"),
@@ -153,7 +210,8 @@ COMMANDS = (
     ),
     Sign(
         "password",
-        rf"\b(?:PASSWORD|password)(?:{_SPACE}|{_SPACE}?=?{_SPACE}?(?:PASSWORD)?\(?)N?{_QUOTED}",
+        rf"\b(?:PASSWORD|password)(?:{_SPACE}(?:FOR{_SPACE}\S{{1,100}}{_SPACE})?(?:=(?:{_SPACE})?)?|=(?:{_SPACE})?)"
+        rf"(?:PASSWORD)?\(?N?{_QUOTED}",
         "SQL",
     ),
     Sign(

@@ -66,9 +66,12 @@ _HEADERS = frozenset(
     ("authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key", "private-token")
 )
 # Members whose secrecy others decide.
-_DECIDED = frozenset((*_NAMED, *_SECRET_DATA, *_JWK, *_HALVES, *(named for _, named in _PAIRS), "result"))
+_DECIDED = frozenset(
+    (*_NAMED, *_SECRET_DATA, *_JWK, *_HALVES, *(named for _, named in _PAIRS), "result", "code")
+)
 _LONGEST_OPTION = 64
 _PAIR = 2
+_TITLE_BLANKS = 2
 _OPTION_ENDS = ("-H", "--header")
 
 
@@ -87,7 +90,10 @@ def siblings(value: Mapping[Any, Any], inherited: Secrecy) -> Siblings:
         for naming in _NAMING:
             name = value.get(naming)
             if isinstance(name, str):
-                named = max(named, secrecy(name))
+                how = secrecy(name)
+                # Three words are a title rather than a name.
+                is_title = how > Secrecy.LIKELY and name.count(" ") >= _TITLE_BLANKS
+                named = max(named, Secrecy.LIKELY if is_title else how)
         # An entry of an Azure answer that lists the keys of an account, and a secure parameter of AWS.
         if value.get("type") == "SecureString" or ("keyName" in value and "permissions" in value):
             named = Secrecy.ANY
@@ -119,6 +125,9 @@ def member(value: Mapping[Any, Any], key: Any, around: Siblings) -> Secrecy:
         how = Secrecy.WHOLE
     if key in _HALVES and _HALVES[key] in value:
         how = Secrecy.ANY
+    if key == "code" and "redirect_uri" in value:
+        # The code of OAuth that is exchanged for a token.
+        how = max(how, Secrecy.LIKELY)
     if key == "result" and "length" in value:
         # A random password of Terraform.
         how = Secrecy.LIKELY
@@ -158,8 +167,11 @@ def item(values: Sequence[Any], index: int, inherited: Secrecy) -> Secrecy:
         return inherited
     if before.startswith("-") and "=" not in before and before not in _OPTION_ENDS:
         return max(inherited, secrecy(before.lstrip("-")))
-    if len(values) == _PAIR or before.lower() in _HEADERS:
+    if before.lower() in _HEADERS:
         return max(inherited, secrecy(before))
+    if len(values) == _PAIR:
+        # Two words are a name with its value, or the methods of a login: `["password", "any_phone"]`.
+        return max(inherited, min(secrecy(before), Secrecy.LIKELY))
     return inherited
 
 

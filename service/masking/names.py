@@ -130,6 +130,8 @@ _ABOUT = re.compile(
     "|prefix|suffix|patterns?|regex|rules?|templates?|config|configs|configuration|settings|options?|parameters?|params?"
     "|backend|engine|encoder|encoding|hasher|validator|handler|service|services|server|header|headers|variables?"
     "|bucket|mount|selector|filters?|digest|fingerprints?|thumbprints?|checksum|sha|tag|tags|accessor|arn|link|page"
+    # The registered claims of a JSON Web Token (RFC 7519), and whom a credential belongs to.
+    "|jti|iss|sub|aud|exp|nbf|iat|kid|azp|amr|acr|aaguid|clients?|tenant|subject|principal|organi[sz]ation|serial"
     "|env|var|secure|encrypted|ciphertext|cipher|success|succeeded|fail|deny|denied|allow|check|checks|checked|test|tests|prevented|enforced|package|module"
     ")_$"
 )

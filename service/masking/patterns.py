@@ -53,13 +53,15 @@ _SIGNATURE = re.compile(
     r"([?&;](?:[Xx]-(?:Amz|Goog)-)?(?:[Ss]ig(?:nature)?|Security-Token)=)[^&\s\"'<>\\]{8,}+"
 )
 _SAS = re.compile(r"(SharedAccessSignature sr=[^\s]{1,300}?&sig=)[^&\s\"']++")
+# The code of OAuth in a query, which is exchanged for a token.
+_CODE = re.compile(r"([?&]code=)([^&\s\"'<>\\]{16,}+)")
 _SCHEME = re.compile(r"\b(basic|bearer)((?:\s|%20|\+){1,8})([\w.~+/=%-]++)", re.IGNORECASE | re.ASCII)
 # Password hashes: of crypt, bcrypt, argon2, Django and Windows. A password is guessed from its hash.
 _HASHES = (
     (
         ("$1$", "$5$", "$6$", "$y$", "$apr1$", "$2", "$argon2", "$scrypt"),
         re.compile(
-            r"(\$(?:[156y]|apr1|2[abxy]|argon2\w{1,2}|scrypt)\$(?:[\w=,]{1,40}\$){0,3})[\w./+$-]{20,}"
+            r"(\$(?:[156y]|apr1|2[abxy]|argon2\w{1,2}|scrypt)\$(?:[\w=,]{1,40}\$){0,3}+)[\w./+$-]{20,}"
         ),
         rf"\1{MASK}",
     ),
@@ -96,6 +98,10 @@ def _is_reference(text: str) -> bool:
     )
 
 
+def _code(found: re.Match[str]) -> str:
+    return f"{found[1]}{MASK}" if could_be_secret(found[2], Secrecy.OPAQUE) else found[0]
+
+
 def _scheme(found: re.Match[str]) -> str:
     word = found[3]
     is_secret = _is_basic(word) if found[1].lower() == "basic" else could_be_secret(word, Secrecy.LIKELY)
@@ -121,7 +127,9 @@ def _without_secret(found: re.Match[str]) -> str:
     """Mask the password of a command, unless it is a reference to one."""
     secret, begin, end = found["secret"], *found.span("secret")
     quote = secret[0] if secret[0] in "'\"" and secret[-1] == secret[0] and len(secret) > 1 else ""
-    if secret == MASK or not could_be_secret(secret, Secrecy.ANY, bare=not quote):
+    # A shell replaces nothing between single quotes, but a text may be a template as a whole.
+    judged = secret.replace("$", "s") if quote == "'" and secret[1] not in "${<" else secret
+    if secret == MASK or not could_be_secret(judged, Secrecy.ANY, bare=not quote):
         return found[0]
     before, after = found[0][: begin - found.start()], found[0][end - found.start() :]
     return f"{before}{quote}{MASK}{quote}{after}"
@@ -155,8 +163,9 @@ RULES = (
         for signs, pattern, replacement in (
             *(((sign,), pattern, replacement) for sign, pattern, replacement in _URLS),
             *_HASHES,
-            (("sig", "security-token"), _SIGNATURE, rf"\1{MASK}"),
+            (("sig=", "signature=", "security-token="), _SIGNATURE, rf"\1{MASK}"),
             (("sharedaccesssignature",), _SAS, rf"\1{MASK}"),
+            (("?code=", "&code="), _CODE, _code),
             (("basic", "bearer"), _SCHEME, _scheme),
             ((":5432:", ":*:"), _PGPASS, rf"\1{MASK}"),
         )

@@ -63,6 +63,11 @@ TOKENS = (
     Sign(
         "hooks.slack.com", rf"(?P<shown>hooks\.slack\.com{_SLASH}[a-z]{{1,20}}{_SLASH})[\w/~%\\-]++", "Slack"
     ),
+    Sign(
+        "mta|mte|mti|mtm|mtq",
+        START + r"MT[AEIMQ][A-Za-z0-9]{20,25}\.[\w-]{6}\.[\w-]{27,40}(?![\w.-])",
+        "Discord",
+    ),
     Sign("webhooks", rf"(?P<shown>{_SLASH}api{_SLASH}webhooks{_SLASH}\d{{1,20}}{_SLASH})[\w-]++", "Discord"),
     Sign(
         "api.telegram.org",
@@ -87,6 +92,7 @@ TOKENS = (
     ),
     Sign("hf_", r"hf_[A-Za-z0-9]{20,}", "Hugging Face"),
     Sign("gsk_", r"gsk_\w{20,}", "Groq"),
+    Sign("nvapi-", r"nvapi-[\w-]{40,}", "NVIDIA"),
     Sign("xai-", r"xai-\w{20,}", "xAI"),
     Sign("pplx-", r"pplx-\w{20,}", "Perplexity"),
     Sign("r8_", START + r"r8_\w{30,}", "Replicate"),
@@ -94,6 +100,7 @@ TOKENS = (
     Sign("hvs.", r"hvs\.[\w-]{16,}", "HashiCorp"),
     Sign("hvb.", r"hvb\.[\w-]{16,}", "HashiCorp"),
     Sign("hvr.", r"hvr\.[\w-]{16,}", "HashiCorp"),
+    Sign(' s.|"s.|=s.', r"(?<=[\s\"'=])s\.(?=\w{0,23}\d)[A-Za-z0-9]{24}(?![\w.-])", "HashiCorp"),
     Sign(".atlasv1.", r"\w{10,20}\.atlasv1\.[\w-]{40,}", "HashiCorp"),
     Sign("dp.", START + r"dp\.[a-z]{2,5}\.\w{20,}", "Doppler"),
     Sign("pul-", START + r"pul-[0-9a-f]{40}", "Pulumi"),
@@ -112,6 +119,13 @@ TOKENS = (
     Sign("nrak-", r"NRAK-\w{16,}", "New Relic"),
     Sign("dt0", r"(?P<shown>dt0[a-z]\d{2}\.[A-Z0-9]{24}\.)[A-Z0-9]{20,}", "Dynatrace"),
     Sign("hcaik_|hcalk_|hcamk_|hcxik_", START + r"hca[a-z]k_\w{20,}", "Honeycomb"),
+    Sign(
+        "|".join(f"sk{digit}" for digit in "0123456789abcdef"),
+        r"SK[0-9a-f]{32}(?!\w)(?<![A-Za-z0-9]SK[0-9a-f]{32})",
+        "Twilio",
+    ),
+    Sign("02.id.", START + r"02\.id\.[\w-]{16,}", "Okta"),
+    Sign("tfp_", START + r"tfp_\w{30,}", "Typeform"),
     Sign("sg.", r"SG\.[\w-]{16,}+\.[\w-]{16,}+", "SendGrid"),
     Sign("key-", START + r"key-[0-9a-f]{32}(?!\w)", "Mailgun"),
     Sign(

@@ -88,11 +88,14 @@ def _hints_in(value: Any) -> Hints:
 
 def _hints(lowered: str) -> Hints:
     signs = _SEARCH.found_in(lowered)
-    if not signs:
-        return _NO_HINTS
+    return _hints_by(tuple(signs)) if signs else _NO_HINTS
+
+
+@lru_cache(maxsize=4096)
+def _hints_by(signs: tuple[str, ...]) -> Hints:
     found = frozenset(signs)
     return Hints(
-        tuple(signs),
+        signs,
         tuple(rule for rule in RULES if not rule.signs.isdisjoint(found)),
         tuple(rule for rule in COMMAND_RULES if not rule.signs.isdisjoint(found)),
         names=not _NAME_SIGNS.isdisjoint(found),

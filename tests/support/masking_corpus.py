@@ -149,7 +149,7 @@ def entries(folder: str) -> list[Entry]:
 
 
 def is_held_out(entry: Entry) -> bool:
-    """Tell if an entry belongs to the third that was not looked at while the rules were made."""
+    """Tell if an entry belongs to the third that was measured before its faults were mended."""
     return hashlib.sha256(entry.label.encode()).digest()[0] % 3 == 0
 
 
