@@ -33,7 +33,7 @@ _POINTER = re.compile(
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,20}:\\?/\\?/\S*|https?:.*|mailto:.*|urn:.*|data:.*")
 # Masks, and texts that ask for a value.
 _PLACEHOLDER = re.compile(
-    r"[*•.xX#_?\s-]{2,}|.{0,20}\*{3,}.{0,20}|[\[<({][\w .*-]{0,40}[\])>}]|<[^<>]{1,80}>"
+    r"[*•.xX#_?\s-]{2,}|.{0,20}\*{3,}.{0,20}|[\w-]{0,12}(?:\.{3}|…)[\w-]{0,8}|[\[<({][\w .*-]{0,40}[\])>}]|<[^<>]{1,80}>"
     r"|(?i:hidden_due_to_\w+|redacted|filtered|masked|hidden|removed|sensitive|\(sensitive value\)|\(known after apply\))"
     r"|(?i:your|enter|insert|replace)[-_ ].{0,60}|(?i:.{0,60}[-_ ](?:here|goes_here))"
     r"|(?i:todo|tbd|placeholder|example|dummy|changeit\??)|[\[\](){}<>,;:.|/\\+=&!?'\"`-]{1,8}",
@@ -85,7 +85,8 @@ _FACTS = frozenset(
     expected unexpected found current aes rsa ecdsa ed25519 hmac hs256 rs256 es256 sha sha1 sha256 sha512
     md5 bcrypt argon2 argon2id scrypt pbkdf2 success. false. true. two-factor nonempty usernamepassword str
     bytes uuid list dict optional[str] auth application client server web html form plain login cram-md5
-    external anonymous nothing via using
+    external anonymous nothing via using in on to
+    sha1withrsa sha256withrsa sha384withrsa sha512withrsa sha256withecdsa sha384withecdsa
     """.split()  # noqa: SIM905 - a list of words is read as text
 )
 _TECHNICAL = re.compile(

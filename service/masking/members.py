@@ -69,6 +69,8 @@ _HEADERS = frozenset(
 _DECIDED = frozenset(
     (*_NAMED, *_SECRET_DATA, *_JWK, *_HALVES, *(named for _, named in _PAIRS), "result", "code")
 )
+# Nobody guesses a random token from its hash; a password is guessed.
+_HASHES = frozenset(("hash", "hashed", "digest", "sha256"))
 _LONGEST_OPTION = 64
 _PAIR = 2
 _TITLE_BLANKS = 2
@@ -134,7 +136,7 @@ def member(value: Mapping[Any, Any], key: Any, around: Siblings) -> Secrecy:
     if around.inherited >= Secrecy.LIKELY:
         if key in _INHERITING:
             how = max(how, around.inherited)
-        elif not is_about(key):
+        elif not is_about(key) and not (around.inherited is Secrecy.LIKELY and key in _HASHES):
             how = max(how, Secrecy.LIKELY)
     return how
 

@@ -131,7 +131,7 @@ _ABOUT = re.compile(
     "|backend|engine|encoder|encoding|hasher|validator|handler|service|services|server|header|headers|variables?"
     "|bucket|mount|selector|filters?|digest|fingerprints?|thumbprints?|checksum|sha|tag|tags|accessor|arn|link|page"
     # The registered claims of a JSON Web Token (RFC 7519), and whom a credential belongs to.
-    "|jti|iss|sub|aud|exp|nbf|iat|kid|azp|amr|acr|aaguid|clients?|tenant|subject|principal|organi[sz]ation|serial"
+    "|jti|iss|sub|aud|exp|nbf|iat|kid|azp|amr|acr|aaguid|clients?|tenant|subject|principal|organi[sz]ation|serial|devices?"
     "|env|var|secure|encrypted|ciphertext|cipher|success|succeeded|fail|deny|denied|allow|check|checks|checked|test|tests|prevented|enforced|package|module"
     ")_$"
 )
@@ -139,7 +139,7 @@ _ABOUT = re.compile(
 _HARMLESS = re.compile(
     r"(?:_(?:client|client_request|request|idempotency|next|next_page|page|continuation|continue|sync|delta|pagination"
     r"|start|starting|resume|last|prev|previous|bos|eos|pad|unk|sep|mask|cls|special|stop|http|max|min|total|prompt"
-    r"|completion|input|output|hashed|cached|session_from|elevated)_tokens?"
+    r"|completion|input|output|hashed|cached|session_from|elevated|correlation)_tokens?"
     r"|_token_hash(?:es)?|_hashed_\w{1,40}"
     r"|^_(?:is|has|use|uses|require|requires|enable|enables|allow|allows|existing|persist|automount|update|no|needs"
     r"|show|force|skip)_\w{1,100}"
