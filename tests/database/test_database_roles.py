@@ -65,7 +65,7 @@ NEEDLESS: dict[str, list[LiteralString]] = {
     "annals_service": [
         *("DELETE FROM job_runs", "DELETE FROM job_plans", "DELETE FROM job_schedules"),
         *("UPDATE job_plans SET made_by = 'x'", "UPDATE job_schedules SET is_paused = true"),
-        *("INSERT INTO archives DEFAULT VALUES", "DELETE FROM archives", "TRUNCATE job_runs"),
+        *("DELETE FROM archives", "TRUNCATE job_runs"),
     ],
     "annals_retention": [
         *(

@@ -327,11 +327,13 @@ def test_what_is_logged_while_rows_go_is_in_the_database_or_in_an_archive(
 
     with server.clock.moved(days=DAYS), ThreadPoolExecutor(1) as threads:
         calls = threads.submit(call)
-        until(lambda: len(answered) > 50)
-        purge(server)
-        last = set(answered)
-        until(lambda: len(answered) > len(last))
-        is_over.set()
+        try:
+            until(lambda: len(answered) > 50)
+            purge(server)
+            last = set(answered)
+            until(lambda: len(answered) > len(last))
+        finally:
+            is_over.set()
         calls.result()
         server.flush_log()
         assert ok(server.operator.get(lone.path))["purged_at"] is not None
