@@ -62,7 +62,9 @@ def _condition(text: str) -> tuple[str, str]:
 Ids = Annotated[list[UUID] | None, typer.Argument(metavar="[ARCHIVE_ID]...", help="As `list` shows it.")]
 Log = Annotated[
     str | None,
-    typer.Option(metavar="LOG", parser=_log, help="Only those of this log, or exported table: server_logs."),
+    typer.Option(
+        "--log", metavar="LOG", parser=_log, help="Only those of this log, or exported table: server_logs."
+    ),
 ]
 Since = Annotated[
     datetime | None,
@@ -160,7 +162,7 @@ def restore(
     until: Until = None,
     into: Annotated[
         str | None,
-        typer.Option(metavar="TABLE", help="Made like the log; restored_LOG unless given."),
+        typer.Option("--into", metavar="TABLE", help="Made like the log; restored_LOG unless given."),
     ] = None,
     data_dir: DataDir = None,
     as_json: AsJson = False,
@@ -206,14 +208,17 @@ def restore(
 @archive.command("query")
 def query(
     log: Annotated[
-        str, typer.Option(metavar="LOG", parser=_log, help="The log, or exported table: server_logs.")
+        str,
+        typer.Option("--log", metavar="LOG", parser=_log, help="The log, or exported table: server_logs."),
     ],
     subscription: Annotated[UUID | None, typer.Option(help="Only rows of this subscription.")] = None,
     since: Since = None,
     until: Until = None,
     where: Annotated[
         list[Any] | None,
-        typer.Option(metavar="COLUMN=VALUE", parser=_condition, help="Only such rows; repeatable."),
+        typer.Option(
+            "--where", metavar="COLUMN=VALUE", parser=_condition, help="Only such rows; repeatable."
+        ),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many.")] = None,
 ) -> None:

@@ -23,6 +23,8 @@ Key = Annotated[
 Output = Annotated[Format, typer.Option("--output", "-o", help="table for people, or the API's JSON.")]
 IfMatch = Annotated[
     str | None,
-    typer.Option(metavar="COMMIT", help="Only where this is still the current commit (7 to 40 digits)."),
+    typer.Option(
+        "--if-match", metavar="COMMIT", help="Only where this is still the current commit (7 to 40 digits)."
+    ),
 ]
 Comment = Annotated[str | None, typer.Option("--comment", "-m", help="Why; it stays with the version.")]

@@ -27,8 +27,10 @@ def check_out(
         str | None, typer.Option("--from", metavar="REF", help="Another version than the current one.")
     ] = None,
     reason: Annotated[str | None, typer.Option(help="What for; others see it.")] = None,
-    ttl: Annotated[int | None, typer.Option(min=1, metavar="SECONDS", help="For how long.")] = None,
-    to: Annotated[Path | None, typer.Option(metavar="FILE", help="Where the definition goes.")] = None,
+    ttl: Annotated[int | None, typer.Option("--ttl", min=1, metavar="SECONDS", help="For how long.")] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="Where the definition goes.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="FILE may be there already.")] = False,
     cancel: Annotated[bool, typer.Option("--cancel", help="Give the check-out back instead.")] = False,
     force: Annotated[bool, typer.Option("--force", help="With --cancel: another's (admin).")] = False,
