@@ -44,20 +44,22 @@ _NUMBER = re.compile(
     re.ASCII,
 )
 _DIGITS = re.compile(r"\d{3,}", re.ASCII)
-_TIME = re.compile(
-    r"\"?\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ].{0,40})?\"?|\d{1,2}:\d{2}(?::\d{2})?.{0,10}|PT?\d.{0,20}"
+_CLOCK = (
+    r"\d{1,2}:\d{2}(?::\d{2}(?:[.,:]\d{1,9})?)?(?: ?[AaPp][Mm])?(?: ?(?:Z|[A-Z]{2,5}|[+-]\d{2}:?(?:\d{2})?))?"
 )
+_SPAN = r"P(?=T?\d)(?:\d{1,9}[YMWD]){0,4}(?:T(?:\d{1,9}(?:[.,]\d{1,9})?[HMS]){1,3})?"
+_TIME = re.compile(rf"\"?\d{{1,4}}[-/.]\d{{1,2}}[-/.]\d{{1,4}}(?:[T ]{_CLOCK})?\"?|{_CLOCK}|{_SPAN}")
 _VERSION = re.compile(r"[vV]?\d{1,4}(?:\.[\w-]{1,20}){0,5}|[\^~<>=]{1,2}\s?\d[\w.-]{0,20}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _ADDRESS = re.compile(
     r"[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){0,5}(?::\d{1,5})?|\d{1,3}(?:\.\d{1,3}){3}(?::\d{1,5})?"
 )
 _IDENTITY = re.compile(
-    r"A(?:KIA|SIA|BIA|CCA|IDA|ROA|GPA|NPA|NVA)[0-9A-Z]{12,}(?:(?:/|%2[Ff]).*)?|LTAI\w{12,24}|(?:pk|pub)_(?:live|test)_\w+|S-1-[\d-]+"
+    r"A(?:KIA|SIA|BIA|CCA|IDA|ROA|GPA|NPA|NVA)[0-9A-Z]{12,}(?:(?:/|%2[Ff])\d{8}(?:/|%2[Ff]).*)?|LTAI\w{12,24}|(?:pk|pub)_(?:live|test)_\w+|S-1-[\d-]+"
 )
 _OBJECT = re.compile(r"[\w$]{1,60}(?:\.[\w$]{1,60}){0,8}@[0-9a-f]{4,16}|[A-Za-z_]\w{2,40}\{.*", re.DOTALL)
 _PUBLIC = re.compile(
-    r"(?:-----BEGIN (?:CERTIFICATE|PUBLIC KEY)|ssh-(?:rsa|ed25519|dss) |sha\d{1,3}[:=-]|SHA\d{1,3}:).*",
+    r"(?:-----BEGIN (?:CERTIFICATE|PUBLIC KEY)|ssh-(?:rsa|ed25519|dss) |(?:sha\d{1,3}[:=-]|SHA\d{1,3}:)(?=[\w+/=-]{27})).*",
     re.DOTALL,
 )
 # Expressions of programs, where a value is not quoted: os.environ["X"], settings.api_key, get("x"), $1, :name, ?.
@@ -68,6 +70,8 @@ _CODE = re.compile(
 )
 _PATH = re.compile(r"(?:~|\.{1,2}|[A-Za-z]:)?[/\\]?(?:[\w.@${}*-]{1,80}[/\\]){1,20}[\w.@${}*-]{0,80}")
 _TOP = re.compile(r"/[a-z]{2,12}")
+# A secret key of AWS: its slashes make no path of it.
+_SECRET_KEY = re.compile(r"(?=[^A-Z]*[A-Z])(?=[^a-z]*[a-z])(?=\D*\d)[A-Za-z0-9+/]{40}")
 _FACTS = frozenset(
     """
     null none nil undefined true false yes no on off ok n/a na empty unknown unset missing absent default
@@ -173,6 +177,8 @@ def _is_password(text: str) -> bool:
         )
     # A path with a slash at its beginning, or in words alone, is where a password lies; `PWD=/root` is the
     # folder of a command.
+    if _SECRET_KEY.fullmatch(text):
+        return True
     return not (_TOP.fullmatch(text) or (_PATH.fullmatch(text) and (text[0] in "/~." or _is_name(text))))
 
 
@@ -195,6 +201,8 @@ def _is_likely(text: str) -> bool:
         return any(
             _is_likely(part.rpartition("=")[2]) for part in re.split(r"[;,&]+", text[:300]) if "=" in part
         )
+    if _SECRET_KEY.fullmatch(text):
+        return True
     if _PATH.fullmatch(text) and _is_name(text):
         return False
     pieces = _PIECES.findall(text)

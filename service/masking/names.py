@@ -6,6 +6,7 @@ like a secret (`service.masking.candidates`).
 """
 
 import re
+import unicodedata
 from enum import IntEnum
 from functools import lru_cache
 
@@ -167,6 +168,9 @@ def is_about(name: str) -> bool:
 
 
 def _words(name: str) -> str:
+    if not name.isascii():
+        # Letters of full width, and others that are only written differently, spell the same name.
+        name = unicodedata.normalize("NFKC", name)
     return f"_{_BORDERS.sub('_', name).strip('_').lower()}_"
 
 

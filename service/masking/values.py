@@ -4,6 +4,7 @@ Pure functions, in time linear in the size of the value; a value without secrets
 """
 
 import json
+import unicodedata
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -87,6 +88,9 @@ def _hints_in(value: Any) -> Hints:
 
 
 def _hints(lowered: str) -> Hints:
+    if not lowered.isascii():
+        # Names are judged in this form, too.
+        lowered = unicodedata.normalize("NFKC", lowered)
     signs = _SEARCH.found_in(lowered)
     return _hints_by(tuple(signs)) if signs else _NO_HINTS
 

@@ -605,3 +605,55 @@ def test_eight_megabytes_take_about_four_times_as_long_as_two() -> None:
     }
     half = {"steps": document["steps"][:7500]}
     assert seconds(lambda: masked(document)) < 9 * seconds(lambda: masked(half))
+
+
+# -- what looks like a time, an id or a hash, and is none ---------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "P4ssw0rd!",
+            "P0stgres!2024",
+            "PT4ssword",
+            "12:34hunter2x",
+            "2024-01-01 my-Secret-9",
+            "sha256:hunter2",
+        ),
+        f"AKIA{RUN[:16].upper()}/{RUN}{RUN[:8]}",
+    ],
+)
+def test_a_password_that_begins_like_a_time_or_an_id_is_masked(text: str) -> None:
+    assert masked({"password": text}) == {"password": MASK}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "P3D",
+            "PT15M",
+            "P1Y2M3DT4H5M6S",
+            "12:34",
+            "12:34:56.123 UTC",
+            "2024-01-01",
+            "2024-01-01T10:00:00Z",
+        ),
+        *("2024-01-01 10:00:00.123+02:00", f"sha256:{HEX * 4}"),
+        f"AKIA{RUN[:16].upper()}/20130524/us-east-1/s3/aws4_request",
+    ],
+)
+def test_times_ids_and_hashes_stay(text: str) -> None:
+    assert masked({"password_expiry": text, "token": text}) == {"password_expiry": text, "token": text}
+
+
+def test_a_secret_key_is_no_path_for_its_slashes() -> None:
+    key = f"{RUN[:2]}/{RUN[:32]}/{RUN[3:7]}"
+    assert masked_text(f"aws_secret_access_key = {key}") == f"aws_secret_access_key = {MASK}"
+    assert masked({"secretAccessKey": key}) == {"secretAccessKey": MASK}
+
+
+@pytest.mark.parametrize("name", ["\u017fecret", "\uff50\uff41\uff53\uff53\uff57\uff4f\uff52\uff44"])
+def test_a_name_in_other_letters_of_the_same_form_is_the_same_name(name: str) -> None:
+    assert masked({name: "qW3eR5tY7uI9oP1a"}) == {name: MASK}
