@@ -146,12 +146,18 @@ def _judge(text: str, how: Secrecy, bare: bool) -> bool:
     if bare and _CODE.fullmatch(text) and not _has_glued(text.split("(")[0]):
         return False
     if scheme := _SCHEME.fullmatch(text):
-        return how >= Secrecy.LIKELY and (_is_likely(scheme[1]) or _is_opaque(scheme[1]))
+        return how >= Secrecy.LIKELY and _is_credential(scheme[1])
     if how is Secrecy.OPAQUE:
         return _is_opaque(text)
     if how is Secrecy.ANY:
         return _is_password(text)
     return _is_likely(text) or (how is Secrecy.STRONG and _is_word(text))
+
+
+def _is_credential(text: str) -> bool:
+    """Tell if the text after the scheme of a header could be a secret; `Bearer authentication` has none."""
+    is_word = any(map(str.isspace, text)) or not any(map(str.isdigit, text)) or _says_nothing(text)
+    return not is_word or _is_likely(text) or _is_opaque(text)
 
 
 _remembered = lru_cache(maxsize=8192)(_judge)

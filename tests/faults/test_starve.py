@@ -9,7 +9,8 @@ from tests.faults.starve_client import Client
 from tests.faults.starve_stage import Memory, staged
 from tests.support.databases import Cluster
 
-SECONDS = 0.7
+# Where the attacker had no answer yet, on a loaded machine, it is tried again for longer.
+SECONDS = (0.7, 3, 15)
 # One of each fault; `script/test starve` tries them all, and compares latencies.
 SHORT = (
     "A1/header-100m/exceeding",
@@ -34,11 +35,14 @@ def test_beside_every_attack_a_client_of_another_tenant_is_served_and_afterwards
         stage.remember()
         with Memory(stage.server) as memory:
             for key, plan in plans.items():
-                with attacking(stage.address, plan) as reports:
-                    turn = client.turn(SECONDS)
-                wrong += [f"{key}: {each}" for each in turn.wrong]
                 refused = attacks[key].refused
-                if refused and not reports[0].of(*refused):
+                for seconds in SECONDS:
+                    with attacking(stage.address, plan) as reports:
+                        turn = client.turn(seconds)
+                    wrong += [f"{key}: {each}" for each in turn.wrong]
+                    if not refused or reports[0].of(*refused):
+                        break
+                else:
                     wrong.append(f"{key}: the attacker was answered {reports[0].answers}")
         wrong += stage.faults()
     assert wrong == []

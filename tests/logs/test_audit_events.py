@@ -50,6 +50,7 @@ def test_a_single_event_is_answered_with_its_id_and_read_with_all_it_says(tenant
         "http_method": "POST",
         "request_id": "run-7",
         "occurrences": 1,
+        "origin": "posted",
     }
     assert event == expected | {"created_at": event["created_at"]}
 

@@ -328,7 +328,7 @@ class VersioningMachine(RuleBasedStateMachine):
     @rule(back=st.integers(0, 9), host=st.integers(0, 1), same=MOSTLY)
     def retry(self, back: int, host: int, same: bool) -> None:
         call = self.calls[-1 - back % len(self.calls)]
-        # The same JSON in other bytes counts as another body.
+        # The same JSON with another blank counts as the same body, and {} beside no body as another one.
         self.perform(call if same else replace(call, body=call.body + b" " if call.body else b"{}"), host)
 
     # -- what a step is about -------------------------------------------------------------------------
