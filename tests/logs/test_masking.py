@@ -375,7 +375,7 @@ def test_a_patch_without_secrets_is_not_copied() -> None:
     assert masked_patch(operations)[0] is operations[0]
 
 
-# Texts for planted secrets, which the documents below cannot contain by chance, and which are more than letters.
+# Texts for planted secrets: more than letters, and not in the documents below by chance.
 PLANTED = st.text("abcXYZ0189", min_size=6, max_size=12).map(lambda text: f"Zq7{text}qZ")
 PLAIN_KEYS = st.sampled_from([*OTHER_NAMES, "", "a", "b", "ünï", "a b", "0", "😀"])
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
