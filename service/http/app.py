@@ -214,16 +214,21 @@ def routed(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
 
 
 def _describe(app: FastAPI) -> None:
-    """Serve the description of the API, whose text is made once: it takes 100 ms, and anybody may ask."""
+    """Serve the description of the API, whose text is made once, in a thread: it takes some 100 ms."""
     app.openapi = cache(partial(described, app))  # type: ignore[method-assign]
     path = app.openapi_url or ""
     app.router.routes[:] = [route for route in app.router.routes if getattr(route, "path", "") != path]
 
-    @cache
-    def text() -> bytes:
-        return orjson.dumps(published(app))
+    making = anyio.Lock()
+    made: list[bytes] = []
+
+    def make() -> None:
+        made.append(orjson.dumps(published(app)))
 
     async def description(_: Request) -> Response:
-        return Response(text(), media_type="application/json")
+        async with making:
+            if not made:
+                await anyio.to_thread.run_sync(make)
+        return Response(made[0], media_type="application/json")
 
     app.add_route(path, description, include_in_schema=False)

@@ -22,7 +22,7 @@ from typing import NoReturn
 
 import structlog
 
-from service.runtime import allocator, breath, garbage_collector, metrics
+from service.runtime import allocator, garbage_collector, metrics
 from service.runtime.heartbeat import Heartbeat
 from service.runtime.settings import Settings
 
@@ -215,7 +215,6 @@ def _run(name: str, program: Program, setup: Setup, lifeline: int) -> NoReturn:
         gc.freeze()
         garbage_collector.put_off()
         allocator.give_back_large_blocks()
-        breath.yield_often()
         # Ctrl-C is sent to the supervisor alone, which then ends its processes in order.
         os.setsid()
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,24 +1,14 @@
 """Breath: long work in one thread rests as often as it computes, so that other threads get the interpreter.
 
 Other threads need the interpreter a dozen times for a request, and wait each time until the thread that has
-it yields: within SWITCH_SECONDS if it computes in Python, at the end if it parses or writes JSON.
+it yields: within 5 ms if it computes in Python, at the end if it parses or writes JSON.
 """
 
-import sys
 import time
-
-# Python's own interval is 5 ms. An event loop beside one computing thread then waits 5 ms after every call of
-# the system.
-SWITCH_SECONDS = 0.001
 
 # Shorter work is not worth a rest. Longer rests help nobody: others have had their turn by then.
 _LEAST_SECONDS = 0.002
 _MOST_SECONDS = 0.05
-
-
-def yield_often() -> None:
-    """Have the threads of this process yield the interpreter after SWITCH_SECONDS to one that waits."""
-    sys.setswitchinterval(SWITCH_SECONDS)
 
 
 class Breath:

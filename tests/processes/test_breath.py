@@ -1,11 +1,9 @@
 """Breath: a thread that works for long rests as often as it computes."""
 
-import sys
 import time
 
 import pytest
 
-from service.runtime import breath as breaths
 from service.runtime.breath import Breath
 
 Rests = list[float]
@@ -42,21 +40,3 @@ def test_short_work_is_added_up_until_it_is_worth_a_rest(
         worked(monkeypatch, 1.0 + number * 2**-10)
         breath.take()
     assert rests == [3 * 2**-10]
-
-
-def test_a_computing_thread_yields_sooner_than_python_would_have_it() -> None:
-    usual = sys.getswitchinterval()
-    try:
-        breaths.yield_often()
-        assert sys.getswitchinterval() == pytest.approx(breaths.SWITCH_SECONDS)
-        assert sys.getswitchinterval() < usual
-    finally:
-        sys.setswitchinterval(usual)
-
-
-def test_no_rest_is_long(rests: Rests, monkeypatch: pytest.MonkeyPatch) -> None:
-    worked(monkeypatch, 1.0)
-    breath = Breath()
-    worked(monkeypatch, 9.0)
-    breath.take()
-    assert rests == [0.05]
