@@ -166,7 +166,7 @@ PROSE = [
     "http://host:8080/path?email=a@b.c",
     "mail ana@example.org at 10:30",
     "git@github.com:owner/repository.git",
-    "https://registry.npmjs.org/@types/node",
+    "https://packages.example/@types/node",
     "task-01a20d6a-0ce9-7158-8a31-61b024ac6af6",
     "50e3454a56e1b1f8b2f7b6a3c1d0e9f8a7b6c5d4",
     "2026-11-24T11:56:23.935440Z",
