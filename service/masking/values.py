@@ -32,6 +32,8 @@ _LEAST_NUMBER = 100
 _LONGEST_PARSED = 256 * 1024
 # Joins the words of a command that is a list, so that one search finds an option and its value.
 _JOINT = "\x1f"
+# No list in a document has more items than a number of so many digits says.
+_LONGEST_INDEX = 18
 # A longer list is no command.
 _MOST_WORDS = 256
 # Members that hold operations, with those that hold the states before and after, in events and data changes.
@@ -368,12 +370,21 @@ def _around(document: Any, steps: Sequence[str]) -> Secrecy:
         if isinstance(document, dict):
             how = member(document, step, siblings(document, how))
             document = document.get(step)
-        elif isinstance(document, list) and step.isdigit() and int(step) < len(document):
-            how = item(document, int(step), how)
-            document = document[int(step)]
+        elif isinstance(document, list) and (index := _index(step, document)) is not None:
+            how = item(document, index, how)
+            document = document[index]
         else:
             break
     return how
+
+
+def _index(step: str, values: Sequence[Any]) -> int | None:
+    """Return the index that a step of a path names, None if a list has no such item."""
+    # A platform's paths are any text: Python takes no thousands of digits, and not each digit for a number.
+    if not step.isdecimal() or len(step) > _LONGEST_INDEX:
+        return None
+    index = int(step)
+    return index if index < len(values) else None
 
 
 def _place(document: Any, steps: Iterable[str]) -> Any:
@@ -381,8 +392,8 @@ def _place(document: Any, steps: Iterable[str]) -> Any:
     for step in steps:
         if isinstance(document, dict):
             document = document.get(step)
-        elif isinstance(document, list) and step.isdigit() and int(step) < len(document):
-            document = document[int(step)]
+        elif isinstance(document, list) and (index := _index(step, document)) is not None:
+            document = document[index]
         else:
             return None
     return document
@@ -394,11 +405,12 @@ def _word_of_command(document: Any, steps: Sequence[str], value: str) -> str:
     last = steps[-1] if steps else ""
     if not isinstance(document, list) or len(document) > _MOST_WORDS:
         return value
-    if not last.isdigit() or int(last) >= len(document):
+    index = _index(last, document)
+    if index is None:
         return value
     words = [*document]
-    words[int(last)] = value
-    return str(_without_commands(words, _hints_in(words))[int(last)])
+    words[index] = value
+    return str(_without_commands(words, _hints_in(words))[index])
 
 
 def _written_by(operations: Iterable[dict[str, Any]]) -> dict[str, Any]:

@@ -657,3 +657,9 @@ def test_a_secret_key_is_no_path_for_its_slashes() -> None:
 @pytest.mark.parametrize("name", ["\u017fecret", "\uff50\uff41\uff53\uff53\uff57\uff4f\uff52\uff44"])
 def test_a_name_in_other_letters_of_the_same_form_is_the_same_name(name: str) -> None:
     assert masked({name: "qW3eR5tY7uI9oP1a"}) == {name: MASK}
+
+
+@pytest.mark.parametrize("step", ["\u00b2", "9" * 5000, "-", "1.5"])
+def test_a_step_that_is_no_index_leads_nowhere(step: str) -> None:
+    operations = [{"op": "add", "path": f"/command/{step}", "value": "x"}]
+    assert masked_patch(operations, [{"command": ["--password", "x"]}]) == operations
