@@ -9,6 +9,7 @@ from typing import cast
 from fastapi import Request
 
 from service.domain import ids
+from service.domain.addresses import stored_address
 from service.domain.callers import Caller, Origin, Role
 from service.domain.errors import AnnalsError, Fault, Invalid, MalformedRequest, SubscriptionNotFound
 from service.domain.ids import SubscriptionId
@@ -89,9 +90,7 @@ def address_of(request: Request) -> str | None:
 @lru_cache(maxsize=1024)
 def _address(host: str) -> str | None:
     try:
-        # The scope of a link-local address is cut off, since PostgreSQL's INET can't hold it.
-        address = ip_address(host.partition("%")[0])
-        return str(getattr(address, "ipv4_mapped", None) or address)
+        return stored_address(host)
     except ValueError:
         return None
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from enum import Enum
 from functools import cache
-from ipaddress import ip_address
 from typing import Annotated, Any, Literal, get_args, get_origin
 from uuid import UUID
 
@@ -19,6 +18,7 @@ from pydantic import (
     field_validator,
 )
 
+from service.domain.addresses import stored_address
 from service.domain.resource_kinds import Kind
 from service.http.schemas.fields import QueryInstant, QueryText, storable
 
@@ -82,12 +82,6 @@ def _other_number(noun: str) -> str:
     return noun.removesuffix("s") if noun.endswith("s") else f"{noun}s"
 
 
-def _address(text: str) -> str:
-    # The form that rows have: neither a scope nor IPv4 inside of IPv6.
-    address = ip_address(text.partition("%")[0])
-    return str(getattr(address, "ipv4_mapped", None) or address)
-
-
 def _person(value: object) -> UUID | str:
     text = storable(str(value))
     try:
@@ -110,7 +104,7 @@ Person = Annotated[
 ]
 Address = Annotated[
     str,
-    AfterValidator(_address),
+    AfterValidator(stored_address),
     WithJsonSchema({"anyOf": [{"type": "string", "format": f} for f in ("ipv4", "ipv6")]}),
 ]
 UserName = Annotated[QueryText, Field(max_length=MAX_NAME)]
