@@ -81,7 +81,7 @@ def body_read_by(
         size = sum(map(len, parts))
         refuse_unfit_head(request, with_body=True)
         # `attempt_of` needs the digests: a retry has to repeat the body.
-        read_by = partial(_digested if IDEMPOTENCY_KEY in request.headers else _undigested, made)
+        read_by = partial(_joined, made, IDEMPOTENCY_KEY in request.headers)
         request.state.body_digests, found = (
             await parsed(request, size, read_by, parts) if size > PARSE_ASIDE_BYTES else read_by(parts)
         )
@@ -91,18 +91,12 @@ def body_read_by(
     return read
 
 
-def _digested(
-    made: Callable[[bytes], tuple[Any, Made]], parts: Sequence[bytes]
+def _joined(
+    made: Callable[[bytes], tuple[Any, Made]], has_key: bool, parts: Sequence[bytes]
 ) -> tuple[BodyDigests | None, Made]:
     raw = b"".join(parts)
     value, found = made(raw)
-    return _digests(value, raw), found
-
-
-def _undigested(
-    made: Callable[[bytes], tuple[Any, Made]], parts: Sequence[bytes]
-) -> tuple[BodyDigests | None, Made]:
-    return None, made(b"".join(parts))[1]
+    return _digests(value, raw) if has_key else None, found
 
 
 def _digests(value: Any, raw: bytes) -> BodyDigests:

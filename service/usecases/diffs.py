@@ -11,25 +11,13 @@ from gitstore.read import text_diff
 from gitstore.read.blob_reader import Blob, content_of
 from gitstore.store import snapshot_path
 from service.documents.common_items import Steps
-from service.documents.structural_diff import Operation, searched_patch
+from service.documents.structural_diff import searched_patch
 from service.domain.ids import SubscriptionId
 from service.domain.resource_kinds import Kind
 from service.usecases.context import Context
 from service.usecases.documents import found_snapshot
 from service.usecases.versions import Version, find, reading, shown
 from sql.queries.versions import VersionRow
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """RFC 6902 operations from one snapshot to the other, and the unified diff of their canonical bytes.
-
-    `truncated` is set if a bound made either of them coarser than it could be; both are exact nevertheless.
-    """
-
-    json_patch: list[Operation]
-    text: str
-    truncated: bool
 
 
 async def between(
@@ -74,7 +62,10 @@ def _compared(kind: Kind, resource_id: UUID, old: Blob, new: Blob) -> "WrittenDi
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenDifference:
-    """A Difference whose large parts are JSON already."""
+    """RFC 6902 operations between two snapshots, and the unified diff of their canonical bytes, as JSON.
+
+    `truncated` is set if a bound made either of them coarser than it could be; both are exact nevertheless.
+    """
 
     json_patch: bytes
     text: bytes

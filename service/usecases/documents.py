@@ -42,7 +42,8 @@ def snapshot_of(context: Context, subscription_id: SubscriptionId, blob_id: str)
 
 def definition_of(context: Context, subscription_id: SubscriptionId, blob_id: str) -> JsonObject:
     """Read the definition in a snapshot for an answer."""
-    return snapshot_of(context, subscription_id, blob_id).definition
+    found = found_snapshot(context, subscription_id, blob_id)
+    return orjson.Fragment(context.documents.run(len(found), _written_definition, found))
 
 
 async def shown_definition(context: Context, definition: bytes) -> JsonObject:
@@ -56,6 +57,10 @@ async def shown_definition(context: Context, definition: bytes) -> JsonObject:
 def _written(snapshot: Blob) -> tuple[bytes, bytes]:
     value = orjson.loads(content_of(snapshot))
     return orjson.dumps(value["definition"]), orjson.dumps(value)
+
+
+def _written_definition(snapshot: Blob) -> bytes:
+    return orjson.dumps(orjson.loads(content_of(snapshot))["definition"])
 
 
 def _compact(definition: bytes) -> bytes:

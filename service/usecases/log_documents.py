@@ -11,7 +11,7 @@ import orjson
 
 from gitstore.errors import ObjectMissing
 from service.domain import ids
-from service.domain.actions import Action
+from service.domain.actions import Action, EventOrigin
 from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page
 from service.usecases.audit_logs import AuditEvent
@@ -178,7 +178,7 @@ def _sides_of_change(row: DataChange) -> _Sides:
 
 
 def _sides_of_event(row: AuditEvent) -> _Sides:
-    if row.origin == "posted":
+    if row.origin == EventOrigin.POSTED:
         # Its states are a platform's own.
         return _Sides("", None, None)
     return _Sides(
