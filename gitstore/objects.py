@@ -33,22 +33,21 @@ def find_commit(repository: pygit2.Repository, commit_id: str) -> pygit2.Commit:
 
 def blob_size(odb: pygit2.Odb, blob_id: str) -> int:
     """Return the size of the blob of this id in bytes, without reading it; raises ObjectMissing."""
-    with translated():
-        oid = pygit2.Oid(hex=blob_id)
-        kind, size = persistently(lambda: odb.read_header(oid))
-    if kind != ObjectType.BLOB:
-        raise ObjectMissing(f"{blob_id} is no blob")
-    return size
+    return _of_blob(odb.read_header, blob_id)
 
 
 def read_blob(odb: pygit2.Odb, blob_id: str) -> bytes:
     """Read the content of the blob of this id, whichever process wrote it; raises ObjectMissing."""
+    return _of_blob(odb.read, blob_id)
+
+
+def _of_blob(look: Callable[[pygit2.Oid], tuple[int, T]], blob_id: str) -> T:
     with translated():
         oid = pygit2.Oid(hex=blob_id)
-        kind, data = persistently(lambda: odb.read(oid))
+        kind, found = persistently(lambda: look(oid))
     if kind != ObjectType.BLOB:
         raise ObjectMissing(f"{blob_id} is no blob")
-    return data
+    return found
 
 
 def _find(repository: pygit2.Repository, oid: pygit2.Oid) -> object:
