@@ -1,14 +1,17 @@
 """Answers: the results of use cases as JSON, and the types that describe them."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import GenericAlias
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from fastapi import Request, Response
 from pydantic import BaseModel, create_model
 
 from service.domain.pagination import Page
+from service.http.admission import in_thread
+
+Row = TypeVar("Row")
 
 # Users of curl need the newline at the end.
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
@@ -26,6 +29,21 @@ def page_answer(request: Request, page: Page[Any]) -> Response:
     """Answer with a page of a list, and a Link to the next page."""
     body = {"items": page.items, "next_cursor": page.next_cursor}
     return linked(request, answer(body), page.next_cursor)
+
+
+async def expandable_page(
+    request: Request,
+    read: Callable[[], Page[Row]],
+    expand: Callable[[Page[Row]], Awaitable[Page[Any]]] | None,
+) -> Response:
+    """Answer with a page of a log, to which `expand` adds documents; None adds nothing.
+
+    The answer is made in a thread: it has many megabytes.
+    """
+    if expand is None:
+        return await in_thread(request, lambda: page_answer(request, read()))
+    found = await in_thread(request, read)
+    return await in_thread(request, page_answer, request, await expand(found))
 
 
 def linked(request: Request, response: Response, next_cursor: str | None) -> Response:

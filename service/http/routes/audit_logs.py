@@ -7,14 +7,20 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.domain.actions import Action
 from service.domain.errors import DocumentTooLarge, QuotaExceeded
-from service.http.admission import in_thread
 from service.http.audited_operations import audits
 from service.http.auth.access import ReadingLogs, ReadingPlatformLogs, Recording
 from service.http.description.declarations import refuses
 from service.http.event_bodies import batch_of
 from service.http.parameters import Once, Paged
 from service.http.requests import context_of
-from service.http.responses import answer, page_answer, page_of, statistics_answer, statistics_of
+from service.http.responses import (
+    answer,
+    expandable_page,
+    page_answer,
+    page_of,
+    statistics_answer,
+    statistics_of,
+)
 from service.http.schemas.answers import RecordedEvents
 from service.http.schemas.logs import AuditQuery, AuditStatisticsQuery, ExpandableAuditQuery, NewAuditEvent
 from service.usecases import audit_logs, log_documents
@@ -51,12 +57,8 @@ async def list_audit_logs(
     read = partial(
         audit_logs.audit_page, context, access.caller, subscription_id, filters, paging, expand=query.expand
     )
-    # Answers are made in threads: they have many megabytes.
-    if query.expand is None:
-        return await in_thread(request, lambda: page_answer(request, read()))
-    found = await in_thread(request, read)
-    expanded = await log_documents.of_events(context, subscription_id, found, purged=access.reads_purged)
-    return await in_thread(request, page_answer, request, expanded)
+    expand = partial(log_documents.of_events, context, subscription_id, purged=access.reads_purged)
+    return await expandable_page(request, read, None if query.expand is None else expand)
 
 
 @router.post(

@@ -6,11 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from service.domain.actions import Action
-from service.http.admission import in_thread
 from service.http.audited_operations import audits
 from service.http.auth.access import ReadingLogs
 from service.http.parameters import Paged
-from service.http.responses import page_answer, page_of
+from service.http.responses import expandable_page, page_of
 from service.http.schemas.logs import ChangeQuery
 from service.usecases import data_changes, log_documents
 
@@ -37,9 +36,5 @@ async def list_data_changes(
         paging,
         expand=query.expand,
     )
-    # Answers are made in threads: they have many megabytes.
-    if query.expand is None:
-        return await in_thread(request, lambda: page_answer(request, read()))
-    found = await in_thread(request, read)
-    expanded = await log_documents.of_changes(context, subscription_id, found, purged=access.reads_purged)
-    return await in_thread(request, page_answer, request, expanded)
+    expand = partial(log_documents.of_changes, context, subscription_id, purged=access.reads_purged)
+    return await expandable_page(request, read, None if query.expand is None else expand)
