@@ -22,7 +22,12 @@ from service.http.responses import (
     statistics_of,
 )
 from service.http.schemas.answers import RecordedEvents
-from service.http.schemas.logs import AuditQuery, AuditStatisticsQuery, ExpandableAuditQuery, NewAuditEvent
+from service.http.schemas.audit_logs import (
+    AuditQuery,
+    AuditStatisticsQuery,
+    ExpandableAuditQuery,
+    NewAuditEvent,
+)
 from service.usecases import audit_logs, log_documents
 from service.usecases.audit_logs import ReportedEvent
 from service.usecases.event_batches import EventBatch

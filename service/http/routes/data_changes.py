@@ -10,7 +10,7 @@ from service.http.audited_operations import audits
 from service.http.auth.access import ReadingLogs
 from service.http.parameters import Paged
 from service.http.responses import expandable_page, page_of
-from service.http.schemas.logs import ChangeQuery
+from service.http.schemas.data_changes import ChangeQuery
 from service.usecases import data_changes, log_documents
 
 router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/change-history", tags=["logs"])

@@ -13,7 +13,7 @@ from service.http.event_bodies import batch_of
 from service.http.parameters import Once, Paged
 from service.http.responses import answer, page_answer, page_of, statistics_answer, statistics_of
 from service.http.schemas.answers import RecordedEvents
-from service.http.schemas.logs import ExecutionQuery, ExecutionStatisticsQuery, NewExecutionEvent
+from service.http.schemas.execution_logs import ExecutionQuery, ExecutionStatisticsQuery, NewExecutionEvent
 from service.usecases import execution_logs
 from service.usecases.event_batches import EventBatch
 from service.usecases.execution_logs import ReportedExecution

@@ -16,8 +16,7 @@ from service.http.description.headers import LOCATION
 from service.http.parameters import Once, Paged, PathId
 from service.http.requests import context_of
 from service.http.responses import answer, page_answer, page_of
-from service.http.schemas.logs import RunQuery
-from service.http.schemas.scheduled_jobs import RunRequest, ScheduleUpdate
+from service.http.schemas.scheduled_jobs import RunQuery, RunRequest, ScheduleUpdate
 from service.usecases.maintenance import scheduled_jobs
 
 router = APIRouter(prefix="/v1/maintenance", tags=["maintenance"])

@@ -10,7 +10,7 @@ from service.http.auth.access import ReadingLogs, ReadingPlatformLogs
 from service.http.parameters import Paged
 from service.http.requests import context_of
 from service.http.responses import page_answer, page_of
-from service.http.schemas.logs import PlatformServerLogQuery, ServerLogQuery
+from service.http.schemas.server_logs import PlatformServerLogQuery, ServerLogQuery
 from service.usecases import server_logs
 
 router = APIRouter(prefix="/v1", tags=["logs"])

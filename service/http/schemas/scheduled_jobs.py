@@ -1,12 +1,23 @@
 """Bodies about scheduled jobs and their runs."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import Field, StrictBool, StrictStr, model_validator
+from pydantic import AfterValidator, Field, StrictBool, StrictStr, WithJsonSchema, model_validator
 
 from service.domain.schedules import MAX_LENGTH
 from service.http.schemas.body import Body, MergePatch
+from service.http.schemas.filters import TimeQuery
+from service.usecases.maintenance.table import SCHEDULED_JOBS
+
+
+def _job(text: str) -> str:
+    if text.casefold() not in SCHEDULED_JOBS:
+        raise ValueError(f"is one of {', '.join(SCHEDULED_JOBS)}")
+    return text.casefold()
+
+
+JobName = Annotated[str, AfterValidator(_job), WithJsonSchema({"enum": list(SCHEDULED_JOBS)})]
 
 
 class ScheduleUpdate(MergePatch):
@@ -24,3 +35,10 @@ class RunRequest(Body):
         if self.dry_run and self.plan_id is not None:
             raise ValueError("a plan is applied or made anew, not both: leave dry_run or plan_id out")
         return self
+
+
+class RunQuery(TimeQuery):
+    """Filters of a page of job runs."""
+
+    job: JobName | None = None
+    state: Literal["waiting", "running", "succeeded", "failed", "interrupted", "missed"] | None = None

@@ -1,0 +1,71 @@
+"""Fields that the bodies and filters of several logs have."""
+
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    Strict,
+    StrictInt,
+    StringConstraints,
+    WithJsonSchema,
+)
+
+from service.http.schemas.fields import ShortLine
+
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)")
+_OPERATIONS = ("add", "remove", "replace", "move", "copy", "test")
+
+
+def _instant(value: object) -> object:
+    # Pydantic would take numbers and other notations, and cut fractions finer than a microsecond.
+    if not isinstance(value, str) or not _INSTANT.fullmatch(value):
+        raise ValueError("is an instant with its zone (RFC 3339), to the microsecond at the most")
+    return value
+
+
+def _in_utc(value: datetime) -> datetime:
+    # RFC 3339 has offsets up to 23:59, but PostgreSQL reads none of 16 hours or more.
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("lies in no year from 1 to 9999") from None
+
+
+def _operation(value: dict[str, Any]) -> dict[str, Any]:
+    if value.get("op") not in _OPERATIONS or not isinstance(value.get("path"), str):
+        raise ValueError("is an operation of RFC 6902, with `op` and `path`")
+    return value
+
+
+def _two_decimals(value: float) -> float:
+    exponent = Decimal(repr(value)).normalize().as_tuple().exponent
+    if isinstance(exponent, int) and exponent < -2:
+        raise ValueError("has two decimals at the most: round it")
+    return value
+
+
+Instant = Annotated[
+    AwareDatetime,
+    BeforeValidator(_instant),
+    AfterValidator(_in_utc),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+JsonObject = dict[str, Any]
+Operation = Annotated[JsonObject, AfterValidator(_operation)]
+TypeName = Annotated[ShortLine, Field(max_length=100)]
+# The ranges of the columns: INTEGER, BIGINT, NUMERIC(10,2) and NUMERIC(5,2).
+Milliseconds = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
+RowCount = Annotated[StrictInt, Field(ge=0, le=2**63 - 1)]
+Megabytes = Annotated[float, Strict(), Field(ge=0, le=99_999_999.99), AfterValidator(_two_decimals)]
+Percent = Annotated[float, Strict(), Field(ge=0, le=999.99), AfterValidator(_two_decimals)]
+# A width of buckets: minutes, hours, days or weeks.
+Bucket = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,4}[mhdw]$")]
+
+# `data`: the documents on both sides of a change.
+Expanded = Literal["data"]

@@ -1,0 +1,16 @@
+"""Additions of version 0.5.0 to the schema, one file a subject."""
+
+from pathlib import Path
+
+from alembic import op
+
+revision = "0.5.0"
+down_revision = "0.4.0"
+
+SUBJECTS: tuple[str, ...] = ()
+
+
+def upgrade() -> None:
+    folder = Path(__file__).with_suffix("")
+    for subject in SUBJECTS:
+        op.execute((folder / f"{subject}.sql").read_text())
