@@ -69,6 +69,7 @@ class Right(StrEnum):
     WRITE = "change resources"
     READ_LOGS = "read logs"
     RECORD = "record events"
+    IMPORT = "import events of any time"
     SEE_SUBSCRIPTION = "see the subscription"
     READ_USERS = "see users and keys"
     MANAGE_USERS = "manage users and keys"

@@ -101,6 +101,9 @@ class Target:
         return ResourceId(found)
 
 
+# True if the events may be of any past: see `Arrival.time_fault`. `Recording` checks the right for it.
+Import = Annotated[bool, Query(alias="import", description="take events of any past (admin)")]
+
 # An id in a path. Any other text names nothing, and is answered by 404.
 PathId = Annotated[str, Path(json_schema_extra={"format": "uuid"})]
 

@@ -3,14 +3,20 @@
 import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from service.documents.strict_json import MAX_FAULTS, Step, pointer_of
+from service.domain.callers import Caller
 from service.domain.errors import Fault, Invalid
+from service.domain.ids import SubscriptionId
 from service.runtime.breath import Breath
 
 MAX_EVENTS = 1_000
+# Limits of the time that a platform reports: it may send events late, after an outage, and clocks differ.
+OLDEST = timedelta(days=7)
+AHEAD = timedelta(minutes=5)
 
 Event = TypeVar("Event")
 Other = TypeVar("Other")
@@ -64,6 +70,29 @@ def _unpickled(events: Sequence[bytes], is_single: bool) -> EventBatch[Any]:
         found.append(pickle.loads(event))  # noqa: S301 - part of a pickle of this program
         breath.take()
     return EventBatch(found, is_single)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """The parts that all rows of a request share; `at` is the time that orders and expires them.
+
+    `is_import` permits events of any past. Fit for pickle, since rows are also made by document workers.
+    """
+
+    caller: Caller
+    subscription_id: SubscriptionId
+    at: datetime
+    is_import: bool = False
+
+    def time_fault(self, occurred_at: datetime | None) -> str | None:
+        """Describe why an event of this time is refused: it lies too far back or ahead."""
+        if occurred_at is None or (
+            occurred_at <= self.at + AHEAD and (self.is_import or occurred_at >= self.at - OLDEST)
+        ):
+            return None
+        if occurred_at > self.at:
+            return "lies more than 5 minutes ahead"
+        return "lies more than 7 days back: an admin can send it with import=true"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

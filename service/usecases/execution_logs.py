@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from pydantic import TypeAdapter
 
@@ -15,7 +15,7 @@ from service.domain.ids import SubscriptionId, mint
 from service.domain.pagination import Page, Paging
 from service.masking.truncation import bounded_text
 from service.usecases.context import Context
-from service.usecases.event_batches import Accepted, EventBatch
+from service.usecases.event_batches import AHEAD, OLDEST, Accepted, EventBatch
 from service.usecases.log_reading import figures_of_log, page_of_log
 from service.usecases.quotas import LogRowsQuota
 from service.usecases.retries import run_once
@@ -31,10 +31,6 @@ from sql.queries.execution_logs import (
 from sql.queries.execution_logs import ExecutionRow as ExecutionEvent
 
 __all__ = ["ExecutionBucket", "ExecutionEvent", "ExecutionFilter"]
-
-# Limits of the time that a platform reports: it may send events late, after an outage, and clocks differ.
-OLDEST = timedelta(days=7)
-AHEAD = timedelta(minutes=5)
 
 # In characters, as wide as the column is.
 MAX_CODE = 100

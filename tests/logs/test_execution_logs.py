@@ -118,7 +118,6 @@ BAD: list[tuple[Json, str]] = [
     ({"created_at": "1764000000"}, "/created_at"),
     ({"created_at": "2026-11-24"}, "/created_at"),
     ({"created_at": "2026-11-24T10:00:00"}, "/created_at"),
-    ({"created_at": "2026-11-24T10:00:00.1234567Z"}, "/created_at"),
     ({"created_at": "2026-02-30T10:00:00Z"}, "/created_at"),
     ({"created_at": "0001-01-01T00:00:00+23:59"}, "/created_at"),
     ({"created_at": "9999-12-31T23:59:59-23:59"}, "/created_at"),

@@ -90,12 +90,12 @@ def access(right: Right) -> Callable[[Request, str], Awaitable[Access]]:
     return enter
 
 
-def writing(**flags: Right) -> Callable[[Request, str], Awaitable[Access]]:
-    """Make a dependency that admits callers who may write; a flag set in the query also needs its right."""
+def flagged(needed: Right, /, **flags: Right) -> Callable[[Request, str], Awaitable[Access]]:
+    """Make a dependency that admits callers who have `needed`; a flag in the query needs a right, too."""
 
-    @_enters(Right.WRITE)
+    @_enters(needed)
     async def enter(request: Request, subscription_id: PathId) -> Access:
-        entered = await _entered(request, subscription_id, Right.WRITE)
+        entered = await _entered(request, subscription_id, needed)
         for name, right in flags.items():
             try:
                 is_set = _FLAG.validate_python(request.query_params.get(name, "false"))
@@ -137,10 +137,10 @@ def _check_state(state: SubscriptionState, right: Right, method: str) -> None:
 
 Reading = Annotated[Access, Depends(access(Right.READ))]
 Writing = Annotated[Access, Depends(access(Right.WRITE))]
-Releasing = Annotated[Access, Depends(writing(force=Right.FORCE))]
-Deleting = Annotated[Access, Depends(writing(force=Right.FORCE, permanent=Right.PURGE))]
+Releasing = Annotated[Access, Depends(flagged(Right.WRITE, force=Right.FORCE))]
+Deleting = Annotated[Access, Depends(flagged(Right.WRITE, force=Right.FORCE, permanent=Right.PURGE))]
 ReadingLogs = Annotated[Access, Depends(access(Right.READ_LOGS))]
-Recording = Annotated[Access, Depends(access(Right.RECORD))]
+Recording = Annotated[Access, Depends(flagged(Right.RECORD, **{"import": Right.IMPORT}))]
 Seeing = Annotated[Access, Depends(access(Right.SEE_SUBSCRIPTION))]
 ReadingUsers = Annotated[Access, Depends(access(Right.READ_USERS))]
 Managing = Annotated[Access, Depends(access(Right.MANAGE_USERS))]
