@@ -2,7 +2,7 @@
 
 import pickle
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -10,7 +10,7 @@ from uuid import UUID
 from service.documents.strict_json import MAX_FAULTS, Step, pointer_of
 from service.domain.callers import Caller
 from service.domain.errors import Fault, Invalid
-from service.domain.ids import SubscriptionId
+from service.domain.ids import BatchIds, SubscriptionId
 from service.runtime.breath import Breath
 
 MAX_EVENTS = 1_000
@@ -76,13 +76,15 @@ def _unpickled(events: Sequence[bytes], is_single: bool) -> EventBatch[Any]:
 class Arrival:
     """The parts that all rows of a request share; `at` is the time that orders and expires them.
 
-    `is_import` permits events of any past. Fit for pickle, since rows are also made by document workers.
+    `is_import` permits events of any past. Each row gets its id by `ids.mint()`. Fit for pickle, since rows
+    are also made by document workers.
     """
 
     caller: Caller
     subscription_id: SubscriptionId
     at: datetime
     is_import: bool = False
+    ids: BatchIds = field(default_factory=BatchIds, compare=False)
 
     def time_fault(self, occurred_at: datetime | None) -> str | None:
         """Describe why an event of this time is refused: it lies too far back or ahead."""
