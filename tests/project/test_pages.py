@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +13,14 @@ from tests.support.project import ROOT
 from tests.support.running_server import ANNALS, OPERATOR_KEY, running
 from tests.support.warm_path import warm_path
 
+# How blocks of a language run, and what prints a line between two of them.
+LANGUAGES = {
+    "sh": (["bash", "-euo", "pipefail", "-c"], "echo '{}'"),
+    "python": ([sys.executable, "-c"], "print('{}', flush=True)"),
+}
+BLOCK = re.compile(rf"```({'|'.join(LANGUAGES)})\n(.*?)```\n(?:```text\n(.*?)```)?", flags=re.DOTALL)
 PAGES = [
-    page for page in [ROOT / "README.md", *sorted(ROOT.glob("docs/*/*.md"))] if "```sh\n" in page.read_text()
+    page for page in [ROOT / "README.md", *sorted(ROOT.glob("docs/*/*.md"))] if BLOCK.search(page.read_text())
 ]
 SEPARATOR = "----- next block -----"
 LIMIT_SECONDS = 600
@@ -38,25 +45,28 @@ VARYING = (
 class Block:
     """Commands to paste, and the output that the page shows for them, None where it shows none."""
 
+    language: str
     commands: str
     shown: str | None
 
 
 def blocks_of(page: Path) -> list[Block]:
     """The blocks of a page that run, in order."""
-    found = re.findall(r"```sh\n(.*?)```\n(?:```text\n(.*?)```)?", page.read_text(), flags=re.DOTALL)
-    return [Block(commands, shown or None) for commands, shown in found]
+    found = BLOCK.findall(page.read_text())
+    return [Block(language, commands, shown or None) for language, commands, shown in found]
 
 
 def printed(blocks: list[Block], url: str, folder: Path, programs: Path) -> list[str]:
-    """The output of each block, where all are pasted into one shell one after the other.
+    """The output of each block, where all are pasted into one shell, or one Python, one after the other.
 
-    `programs` is a folder that is first on the shell's PATH.
+    `programs` is a folder that is first on the PATH.
     """
-    script = f"\necho '{SEPARATOR}'\n".join(block.commands for block in blocks)
+    [language] = {block.language for block in blocks}
+    program, separate = LANGUAGES[language]
+    script = f"\n{separate.format(SEPARATOR)}\n".join(block.commands for block in blocks)
     clean = {k: v for k, v in os.environ.items() if not k.startswith("ANNALS_") and k != "DATABASE_URL"}
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
+        [*program, script],
         cwd=folder,
         env=clean
         | {

@@ -142,7 +142,7 @@ class Score:
 def entries(folder: str) -> list[Entry]:
     """Read the entries of `mask` or `leave`."""
     return [
-        _entry(f"{file.stem}: {label}", text)
+        entry_of(f"{file.stem}: {label}", text)
         for file in sorted((FOLDER / folder).glob("*.txt"))
         for label, text in _read(file.read_text())
     ]
@@ -166,7 +166,8 @@ def _read(text: str) -> Iterator[tuple[str, str]]:
     yield label, "\n".join(lines)
 
 
-def _entry(label: str, text: str) -> Entry:
+def entry_of(label: str, text: str) -> Entry:
+    """Make an entry of a text, with a secret or another text in the place of each placeholder."""
     random = _Random(label)
     secrets: list[str] = []
     plain: list[str] = []
