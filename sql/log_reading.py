@@ -6,16 +6,16 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Table, Text, cast, null, select, text, tuple_, union_all
+from sqlalchemy import ColumnElement, Select, Table, Text, cast, func, null, select, text, tuple_, union_all
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from sql.database import Transaction
 from sql.hypertables import chunk_of
-from sql.log_windows import LogPaging, TimeFilter, windows_of
+from sql.log_windows import LogFilter, LogPaging, TimeFilter, earliest_arrival, windows_of
 from sql.time_buckets import bucket_of
 
 RowT = TypeVar("RowT")
-FilterT = TypeVar("FilterT", bound=TimeFilter)
+FilterT = TypeVar("FilterT", bound=LogFilter)
 BucketT = TypeVar("BucketT")
 Columns = ReadOnlyColumnCollection[str, Any]
 Conversions = Mapping[str, Callable[[Any], object]]
@@ -26,6 +26,9 @@ _PLAN_ANEW = text("SELECT set_config('plan_cache_mode', 'force_custom_plan', tru
 # window, instead of reading only the rows of the page in the order of an index. With enable_sort off, a sort
 # that can't be avoided has a high estimated cost, which would start the JIT compiler for nothing.
 _IN_ORDER = text("SELECT set_config('enable_sort', 'off', true), set_config('jit', 'off', true)")
+# The indexes of filters have the order of arrivals: in another order, few rows of a filter are best sorted.
+_IN_ANY_ORDER = text("SELECT set_config('enable_sort', 'on', true), set_config('jit', 'off', true)")
+_OF_TIME = frozenset({"since", "until", "time"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,10 +36,11 @@ class Log(Generic[RowT, FilterT]):
     """A log: its name, its tables, their order, and the way to make its rows.
 
     `name` is used in events and cursors. `tables` returns the tables that can have rows for a filter. The
-    columns `time` and `row_id` order the log. `selected` makes a query, without conditions, for the arguments
-    of `row`; `conversions` are applied to those that are not None. `derived` has the values that are computed
-    from a row, by the names under which they are filtered and grouped. `conditions` are for fields of the
-    filter that are not simply compared with the value of their name.
+    columns `time`, of the arrival, and `row_id` order the log; `occurred_at` of a table, which may be null,
+    and of a row, which is not, is the time of the event itself. `selected` makes a query, without conditions,
+    for the arguments of `row`; `conversions` are applied to those that are not None. `derived` has the values
+    that are computed from a row, by the names under which they are filtered and grouped. `conditions` are for
+    fields of the filter that are not simply compared with the value of their name.
     """
 
     name: str
@@ -56,9 +60,21 @@ class Log(Generic[RowT, FilterT]):
     # If True, a subscription of None asks for the rows of all subscriptions, not for the platform's own.
     none_is_all: bool = False
 
-    def position_of(self, row: RowT) -> tuple[datetime, UUID]:
-        """Return the position of a row in the order of the log."""
-        return getattr(row, self.time), getattr(row, self.row_id)
+    def position_of(self, row: RowT, filters: FilterT) -> tuple[datetime, UUID]:
+        """Return the position of a row in the order that a filter means."""
+        return getattr(row, self.time_name(filters)), getattr(row, self.row_id)
+
+    def time_name(self, filters: FilterT) -> str:
+        """Return the name of the time that a filter means, in selections and rows."""
+        return "occurred_at" if filters.by_occurrence else self.time
+
+    def time_of(self, table: Table, filters: FilterT) -> ColumnElement[datetime]:
+        """Return the time that a filter means."""
+        return self.occurrence(table) if filters.by_occurrence else table.c[self.time]
+
+    def occurrence(self, table: Table) -> ColumnElement[datetime]:
+        """Return the time of the event itself, as the index of it has it."""
+        return func.coalesce(table.c.occurred_at, table.c[self.time])
 
     def value(self, table: Table, name: str) -> ColumnElement[Any]:
         """Return the derived value or the column of a name."""
@@ -100,7 +116,7 @@ def matching(
     return [
         special[name](value) if name in special else columns[name] == value
         for name, value in filters.given().items()
-        if name not in ("since", "until")
+        if name not in _OF_TIME
     ]
 
 
@@ -130,23 +146,37 @@ def page(
     if not queries:
         return []
     tx.execute(_PLAN_ANEW)
-    tx.execute(_IN_ORDER)
+    is_sorted = filters.by_occurrence and not _OF_TIME.issuperset(filters.given())
+    tx.execute(_IN_ANY_ORDER if is_sorted else _IN_ORDER)
     found: list[RowT] = []
     for begin, end in windows_of(filters, paging, min(chunk_of(table.name) for table in tables)):
+        last = log.position_of(found[-1], filters)[0] if len(found) == paging.limit else filters.since
         parts = []
         for table, query in queries:
-            time, row_id = table.c[log.time], table.c[log.row_id]
-            bounds = [] if begin is None else [time >= begin]
-            bounds += [time < end] if end is not None else _upper_bounds(time, row_id, filters, paging)
+            arrival, time, row_id = table.c[log.time], log.time_of(table, filters), table.c[log.row_id]
+            bounds = [] if begin is None else [arrival >= begin]
+            bounds += [] if end is None else [arrival < end]
+            if end is None or filters.by_occurrence:
+                bounds += _upper_bounds(time, row_id, filters, paging)
+            if filters.by_occurrence and last is not None:
+                bounds.append(time >= last)
             parts.append(query.where(*bounds).order_by(time.desc(), row_id.desc()))
-        newest = _newest(log, parts, paging.limit - len(found))
+        room = paging.limit if filters.by_occurrence else paging.limit - len(found)
+        newest = _newest(parts, log.time_name(filters), log.row_id, room)
         # The locks of a window are released before the next is read: the server has only few thousand locks.
         with tx.begin_nested() as savepoint:
             found += [_made(log.row, log.conversions, row._mapping) for row in tx.execute(newest)]
             savepoint.rollback()
-        if len(found) == paging.limit:
+        found.sort(key=lambda row: log.position_of(row, filters), reverse=True)
+        del found[paging.limit :]
+        if len(found) == paging.limit and _is_last(begin, log.position_of(found[-1], filters)[0], filters):
             break
     return found
+
+
+def _is_last(begin: datetime | None, oldest: datetime, filters: LogFilter) -> bool:
+    """Tell if no row that arrived before `begin` can be newer than the oldest row of a full page."""
+    return begin is None or oldest >= begin + filters.ahead
 
 
 def _upper_bounds(
@@ -159,14 +189,14 @@ def _upper_bounds(
     return bounds
 
 
-def _newest(log: Log[Any, Any], parts: Sequence[Select[Any]], limit: int) -> Any:
+def _newest(parts: Sequence[Select[Any]], time: str, row_id: str, limit: int) -> Any:
     """Select the newest rows of several ordered selections together."""
     selections = [part.limit(limit) for part in parts]
     if len(selections) == 1:
         return selections[0]
     everything = union_all(*selections)
     names = everything.selected_columns
-    return everything.order_by(names[log.time].desc(), names[log.row_id].desc()).limit(limit)
+    return everything.order_by(names[time].desc(), names[row_id].desc()).limit(limit)
 
 
 def statistics(
@@ -183,10 +213,14 @@ def statistics(
     log = wanted.log
     selections = [
         select(
-            bucket_of(tx, table.c[log.time], width).label("time"),
+            bucket_of(tx, log.time_of(table, filters), width).label("time"),
             cast(null() if group_by is None else log.value(table, group_by), Text()).label("group"),
             *(table.c[name] for name in wanted.measured),
-        ).where(*log.of(table, subscription_id, each), *between(table.c[log.time], filters))
+        ).where(
+            *log.of(table, subscription_id, each),
+            *between(log.time_of(table, filters), filters),
+            *_arrived_since(table.c[log.time], filters),
+        )
         for table in log.tables(filters)
         for each in filters.alternatives()
     ]
@@ -202,6 +236,12 @@ def statistics(
     )
     tx.execute(_PLAN_ANEW)
     return [_made(wanted.bucket, wanted.conversions, row._mapping) for row in tx.execute(query)]
+
+
+def _arrived_since(arrival: ColumnElement[datetime], filters: LogFilter) -> list[ColumnElement[bool]]:
+    """Make the condition that excludes the chunks of earlier arrivals than a filter can find."""
+    earliest = earliest_arrival(filters) if filters.by_occurrence else None
+    return [] if earliest is None else [arrival >= earliest]
 
 
 def _made(kind: Callable[..., RowT], conversions: Conversions, values: Mapping[Any, Any]) -> RowT:

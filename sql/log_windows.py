@@ -8,12 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
-from typing import Any, Final, Self, TypeAlias, TypeVar
+from typing import Any, Final, Literal, Self, TypeAlias, TypeVar
 from uuid import UUID
 
+# How far ahead of its arrival an event's own time may lie, since clocks differ.
+AHEAD: Final = timedelta(minutes=5)
 # Earlier than the rows of any log. A last window without a beginning finds earlier rows, if there are any.
 FAR_PAST: Final = datetime(2020, 1, 1, tzinfo=UTC)
 
+# The time that a reader means: of a row's arrival, or of the event itself.
+LogTime: TypeAlias = Literal["created_at", "occurred_at"]
 ValueT = TypeVar("ValueT")
 # A value, or several of which a row has one.
 OneOf: TypeAlias = ValueT | tuple[ValueT, ...]
@@ -41,6 +45,23 @@ class TimeFilter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogFilter(TimeFilter):
+    """A filter of a log; `time` is the time that its range and the order mean, None that of the arrival."""
+
+    time: LogTime | None = None
+
+    @property
+    def by_occurrence(self) -> bool:
+        """Tell if range and order are of the events' own time."""
+        return self.time == "occurred_at"
+
+    @property
+    def ahead(self) -> timedelta:
+        """Return how far the time that is meant may lie ahead of a row's arrival."""
+        return AHEAD if self.by_occurrence else timedelta()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogPaging:
     """A page: at most `limit` rows older than `before`, the time and id of the last row seen.
 
@@ -53,17 +74,27 @@ class LogPaging:
 
 
 def windows_of(
-    filters: TimeFilter, paging: LogPaging, span: timedelta
+    filters: LogFilter, paging: LogPaging, span: timedelta
 ) -> Iterator[tuple[datetime | None, datetime | None]]:
-    """Yield windows, the newest first: each its beginning, inclusive, and its end, exclusive.
+    """Yield windows of arrivals, the newest first: each its beginning, inclusive, and its end, exclusive.
 
     The first window is as long as `span`. Its end is None: there the end of the whole search applies.
+    An event can arrive long after its own time: a search by that time begins with the last arrivals.
     """
-    top = min([paging.at, *filter(None, (filters.until, paging.before and paging.before[0]))])
-    bottom = max(filters.since or FAR_PAST, FAR_PAST)
+    since = earliest_arrival(filters)
+    ends = () if filters.by_occurrence else (filters.until, paging.before and paging.before[0])
+    top = min([paging.at, *filter(None, ends)])
+    bottom = max(since or FAR_PAST, FAR_PAST)
     end = None
     while top - bottom > span:
         yield (begin := top - span), end
         top = end = begin
         span *= 2
-    yield filters.since, end
+    yield since, end
+
+
+def earliest_arrival(filters: LogFilter) -> datetime | None:
+    """Return the earliest arrival of the rows that a filter can find; None for any."""
+    if filters.since is None or not filters.by_occurrence:
+        return filters.since
+    return None if filters.since <= FAR_PAST else filters.since - filters.ahead

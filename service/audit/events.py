@@ -9,7 +9,7 @@ from uuid import UUID
 import orjson
 
 from service.documents.structural_diff import Operation, structural_patch
-from service.domain.actions import Action, EventOrigin
+from service.domain.actions import Action
 from service.domain.audit_policy import Depth, Policy
 from service.domain.callers import Origin
 from service.domain.ids import mint
@@ -30,7 +30,6 @@ from sql.queries.check_outs import CheckOutRow
 from sql.queries.resources import ResourceRow
 
 # In characters, as wide as the columns are.
-MAX_TYPE = 100
 MAX_ID = 255
 MAX_NAME = 500
 # Limits of texts that people write, and of states.
@@ -52,27 +51,6 @@ class Subject:
     def of(cls, row: ResourceRow) -> "Subject":
         """Make the subject of a resource."""
         return cls(row.resource_type, row.resource_id, row.name, row.workspace_id, row.folder_id)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportedEvent:
-    """An event as a platform reports it; Annals adds the reporter, the time and the request itself.
-
-    `changes` are the RFC 6902 operations from one state to the other; if None, they are computed.
-    """
-
-    action: str
-    resource_type: str
-    resource_id: str | None
-    resource_name: str | None
-    old_values: Values | None
-    new_values: Values | None
-    changes: list[Values] | None
-    workspace_id: UUID | None
-    folder_id: UUID | None
-    status: str
-    error_message: str | None
-    on_behalf_of: str | None
 
 
 class Author(Protocol):
@@ -158,38 +136,6 @@ def record_reading(
     record(tx, reader, subscription_id, Subject(log, subscription_id, None), Action.READ, at, new=about)
 
 
-def reported(author: Author, subscription_id: UUID, report: ReportedEvent, at: datetime) -> AuditRow:
-    """Make the row of an event that a platform reports; no policy excludes it: the platform wants it."""
-    before = None if report.old_values is None else plain(report.old_values)
-    after = None if report.new_values is None else plain(report.new_values)
-    # A platform's types and actions may be any text, so they are masked; Annals' own are known words.
-    subject = Subject(
-        name(report.resource_type, MAX_TYPE),
-        report.resource_id,
-        report.resource_name,
-        report.workspace_id,
-        report.folder_id,
-    )
-    # Computed before masking, so that the log says that a secret changed, but not its value.
-    operations = changes(before, after) if report.changes is None else report.changes
-    return _row(
-        author.origin,
-        subscription_id,
-        subject,
-        masked_text(report.action),
-        at,
-        user_id=author.user_id,
-        username=author.username,
-        old_values=before,
-        new_values=after,
-        changes=operations,
-        status=report.status,
-        error_message=report.error_message,
-        on_behalf_of=report.on_behalf_of,
-        came_from=EventOrigin.POSTED,
-    )
-
-
 def refusal(
     origin: Origin,
     author: Author | None,
@@ -219,7 +165,7 @@ def _row(
     origin: Origin,
     subscription_id: UUID | None,
     subject: Subject,
-    action: str,
+    action: Action,
     at: datetime,
     *,
     user_id: UUID | None,
@@ -229,8 +175,6 @@ def _row(
     changes: list[Values] | None = None,
     status: str = "success",
     error_message: str | None = None,
-    on_behalf_of: str | None = None,
-    came_from: EventOrigin = EventOrigin.ANNALS,
 ) -> AuditRow:
     return AuditRow(
         audit_id=mint(),
@@ -254,8 +198,6 @@ def _row(
         folder_id=subject.folder_id,
         status=status,
         error_message=text(error_message, MAX_TEXT_BYTES),
-        on_behalf_of=name(on_behalf_of, MAX_ID),
-        origin=came_from,
     )
 
 

@@ -4,7 +4,7 @@ import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from service.documents.strict_json import MAX_FAULTS, Step, pointer_of
@@ -12,11 +12,11 @@ from service.domain.callers import Caller
 from service.domain.errors import Fault, Invalid
 from service.domain.ids import BatchIds, SubscriptionId
 from service.runtime.breath import Breath
+from sql.log_windows import AHEAD
 
 MAX_EVENTS = 1_000
-# Limits of the time that a platform reports: it may send events late, after an outage, and clocks differ.
+# The limit of the time that a platform reports: it may send events late, after an outage.
 OLDEST = timedelta(days=7)
-AHEAD = timedelta(minutes=5)
 
 Event = TypeVar("Event")
 Other = TypeVar("Other")
@@ -72,6 +72,18 @@ def _unpickled(events: Sequence[bytes], is_single: bool) -> EventBatch[Any]:
     return EventBatch(found, is_single)
 
 
+class Dated(Protocol):
+    """An event with its own time, which senders name in one of two ways."""
+
+    @property
+    def occurred_at(self) -> datetime | None:
+        """The time of the event."""
+
+    @property
+    def created_at(self) -> datetime | None:
+        """The time of the event, too."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
     """The parts that all rows of a request share; `at` is the time that orders and expires them.
@@ -86,6 +98,14 @@ class Arrival:
     is_import: bool = False
     ids: BatchIds = field(default_factory=BatchIds, compare=False)
 
+    def fault_of(self, event: Dated) -> tuple[str, str] | None:
+        """Return the name of an event's field and its fault, if the event's time is refused."""
+        for name, moment in (("occurred_at", event.occurred_at), ("created_at", event.created_at)):
+            fault = self.time_fault(moment)
+            if fault is not None:
+                return name, fault
+        return None
+
     def time_fault(self, occurred_at: datetime | None) -> str | None:
         """Describe why an event of this time is refused: it lies too far back or ahead."""
         if occurred_at is None or (
@@ -99,17 +119,31 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """The number of stored events, and the id of an event that was sent alone."""
+    """The number of stored events, and the id of an event that was sent alone.
+
+    `duplicates` is the number of events that were stored before; None for a kind without ids of the sender.
+    """
 
     accepted: int
     ids: list[UUID] | None
+    duplicates: int | None = None
 
     @classmethod
-    def of(cls, ids: Sequence[UUID], *, is_single: bool) -> "Accepted":
-        """Make the answer about events that got these ids."""
-        return cls(accepted=len(ids), ids=list(ids) if is_single else None)
+    def of(cls, ids: Sequence[UUID], *, is_single: bool, duplicates: int | None = None) -> "Accepted":
+        """Make the answer about events that have these ids."""
+        return cls(
+            accepted=len(ids) - (duplicates or 0),
+            ids=list(ids) if is_single else None,
+            duplicates=duplicates,
+        )
 
     def shown(self) -> dict[str, int | list[UUID]]:
         """Make the body of the answer; `ids` only for a single event."""
         found: dict[str, int | list[UUID]] = {"accepted": self.accepted}
+        found |= {} if self.duplicates is None else {"duplicates": self.duplicates}
         return found if self.ids is None else found | {"ids": self.ids}
+
+    @property
+    def status(self) -> int:
+        """Return the status of the answer: 200 if nothing new was stored."""
+        return 201 if self.accepted else 200

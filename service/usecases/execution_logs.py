@@ -15,11 +15,12 @@ from service.domain.ids import SubscriptionId, mint
 from service.domain.pagination import Page, Paging
 from service.masking.truncation import bounded_text
 from service.usecases.context import Context
-from service.usecases.event_batches import AHEAD, OLDEST, Accepted, EventBatch
+from service.usecases.event_batches import OLDEST, Accepted, EventBatch
 from service.usecases.log_reading import figures_of_log, page_of_log
 from service.usecases.quotas import LogRowsQuota
 from service.usecases.retries import run_once
 from sql.database import Transaction
+from sql.log_windows import AHEAD
 from sql.queries import execution_logs
 from sql.queries.execution_logs import (
     EXECUTION_LOG,

@@ -15,7 +15,7 @@ from service.usecases.context import Context
 from sql import log_reading
 from sql.database import PLATFORM
 from sql.log_reading import Log, Statistics
-from sql.log_windows import FAR_PAST, LogPaging, TimeFilter
+from sql.log_windows import FAR_PAST, LogFilter, LogPaging
 from sql.time_buckets import begin_of
 
 # Number of buckets if a filter has no `since`: the last ones up to its `until`, or up to now.
@@ -28,7 +28,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 RowT = TypeVar("RowT")
 BucketT = TypeVar("BucketT")
-FilterT = TypeVar("FilterT", bound=TimeFilter)
+FilterT = TypeVar("FilterT", bound=LogFilter)
 
 
 def page_of_log(
@@ -58,7 +58,7 @@ def page_of_log(
         events.record_reading(tx, caller, subscription_id, log.name, at, filters=asked, rows=shown)
 
     def position(row: RowT) -> list[str]:
-        time, row_id = log.position_of(row)
+        time, row_id = log.position_of(row, filters)
         return [time.isoformat(), str(row_id)]
 
     return paging.page(rows, stamped, position)

@@ -37,6 +37,11 @@ def given(column: str) -> TextClause:
     return text(f"{column} IS NOT NULL")
 
 
+def _occurrences(table: str, time: str, row_id: str) -> Index:
+    """Make the index of the events' own time, which is that of the arrival where it is null."""
+    return Index(f"ix_{table}_occurred_at", "subscription_id", text(f"COALESCE(occurred_at, {time})"), row_id)
+
+
 def _filters(table: str, time: str, row_id: str, /, **filters: TextClause | None) -> tuple[Index, ...]:
     """Make an index for each filter, in the order of pages. An index with a condition has only rare rows."""
     return tuple(
@@ -46,7 +51,12 @@ def _filters(table: str, time: str, row_id: str, /, **filters: TextClause | None
 
 
 class AuditLogTable(SQLModel, table=True):
-    """User actions, kept for good; `subscription_id` is null for the platform's own events."""
+    """User actions, kept for good; `subscription_id` is null for the platform's own events.
+
+    `occurred_at` is null for an event that happened when it arrived. The actor is the person whom a platform
+    names; `on_behalf_of` is its name in rows of versions before 0.5.0. `request_id` may be the platform's
+    own; `received_request_id` is that of the request that posted the event.
+    """
 
     __tablename__ = "audit_logs"
     __table_args__ = (
@@ -65,7 +75,13 @@ class AuditLogTable(SQLModel, table=True):
             username=given("username"),
             folder_id=given("folder_id"),
             ip_address=given("ip_address"),
+            actor_id=given("actor_id"),
+            actor_name=given("actor_name"),
+            source=given("source"),
+            event_id=given("event_id"),
+            received_request_id=given("received_request_id"),
         ),
+        _occurrences("audit_logs", "created_at", "audit_id"),
         Index("ix_audit_logs_posted", "subscription_id", "created_at", "audit_id", postgresql_where=POSTED),
         Index(None, "created_at", "audit_id", postgresql_where=text("subscription_id IS NULL")),
     )
@@ -75,7 +91,7 @@ class AuditLogTable(SQLModel, table=True):
     subscription_id: UUID | None
     user_id: UUID | None
     username: str | None = Field(max_length=255)
-    action: str = Field(max_length=50)
+    action: str = Field(max_length=200)
     resource_type: str = Field(max_length=100)
     resource_id: str | None = Field(max_length=255)
     resource_name: str | None = Field(max_length=500)
@@ -94,6 +110,13 @@ class AuditLogTable(SQLModel, table=True):
     on_behalf_of: str | None = Field(max_length=255)
     occurrences: int = Field(default=1, sa_column_kwargs={"server_default": "1"})
     origin: str | None = Field(default=None, sa_type=TEXT)
+    occurred_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    actor_id: str | None = Field(default=None, max_length=255)
+    actor_name: str | None = Field(default=None, max_length=255)
+    actor_kind: str | None = Field(default=None, max_length=10)
+    source: str | None = Field(default=None, max_length=200)
+    event_id: str | None = Field(default=None, max_length=255)
+    received_request_id: str | None = Field(default=None, max_length=128)
 
 
 class ExecutionColumns(SQLModel):

@@ -6,29 +6,29 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Table, Text, func, literal_column, select
+from sqlalchemy import ColumnElement, Select, Table, Text, and_, func, literal_column, select
 
 from sql import bulk
 from sql.database import Transaction
 from sql.log_reading import Log, Statistics
-from sql.log_windows import OneOf, People, TimeFilter
+from sql.log_windows import LogFilter, OneOf, People
 from sql.models import TABLES
 from sql.models.logs import AUDIT_ORIGIN
 
 _AUDIT_LOGS = TABLES["audit_logs"]
-_ACTORS = TABLES["actors"]
+_ACTORS, _REPORTED_ACTORS = TABLES["actors"], TABLES["reported_actors"]
 
 Values = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AuditRow:
-    """One event: its author, action, subject, time and request, and the state before and after.
+class AuditFields:
+    """The fields of an event that rows and answers share: its author, action, subject, times and requests.
 
-    `on_behalf_of` is the person for whom, as the recorder says, the action was done; nobody has checked this.
     `changes` are RFC 6902 operations, or their beginning if they were too large. Repeats of a refusal are one
     row with `occurrences`. `origin` is `posted` for an event that a platform sent, `annals` for the service's
-    own; None where an older row does not tell.
+    own; None where an older row does not tell. `source` and `event_id` are the sending system and its id of
+    the event. `request_id` is the sender's, if it gave one; `received_request_id` is that of the posting.
     """
 
     audit_id: UUID
@@ -52,20 +52,47 @@ class AuditRow:
     folder_id: UUID | None
     status: str
     error_message: str | None
-    on_behalf_of: str | None = None
     occurrences: int = 1
     origin: str | None = "annals"
+    source: str | None = None
+    event_id: str | None = None
+    received_request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AuditRead(AuditRow):
-    """An event as it is read, with the user's e-mail address, which can be erased, from `actors`."""
+class AuditRow(AuditFields):
+    """An event as it is stored; without a time of its own it occurred when it arrived, at `created_at`."""
 
+    occurred_at: datetime | None = None
+    actor_id: str | None = None
+    actor_name: str | None = None
+    actor_kind: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedActor:
+    """The person, program or agent that acted, as a platform names it: nobody has checked this.
+
+    `email` can be erased, and then is None.
+    """
+
+    id: str | None
+    name: str | None
+    email: str | None
+    kind: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRead(AuditFields):
+    """An event as it is read; `user_email`, of the user who recorded it, is read from `actors`."""
+
+    occurred_at: datetime
+    actor: ReportedActor | None
     user_email: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AuditFilter(TimeFilter):
+class AuditFilter(LogFilter):
     """Conditions on events; both ends of the time are inclusive, as in the specification."""
 
     audit_id: UUID | None = None
@@ -73,13 +100,18 @@ class AuditFilter(TimeFilter):
     resource_id: str | None = None
     user_id: People | None = None
     username: str | None = None
-    action: str | None = None
+    action: OneOf[str] | None = None
     status: str | None = None
     workspace_id: UUID | None = None
     folder_id: UUID | None = None
     ip_address: str | None = None
     request_id: str | None = None
     origin: str | None = None
+    actor_id: str | None = None
+    actor_name: str | None = None
+    source: str | None = None
+    event_id: str | None = None
+    received_request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,16 +144,46 @@ def exists(tx: Transaction, subscription_id: UUID, row: AuditRow) -> bool:
 _ORIGIN: ColumnElement[str | None] = literal_column(AUDIT_ORIGIN, Text())
 
 
+_READ = [field.name for field in fields(AuditFields) if field.name != "origin"]
+
+
 def _selected(table: Table) -> Select[Any]:
-    stored = [column for column in table.c if column.name != "origin"]
-    return select(*stored, _ORIGIN.label("origin"), _ACTORS.c.email.label("user_email")).outerjoin(
-        _ACTORS, _ACTORS.c.user_id == table.c.user_id
+    is_reported = and_(
+        _REPORTED_ACTORS.c.subscription_id == table.c.subscription_id,
+        _REPORTED_ACTORS.c.actor_id == table.c.actor_id,
     )
+    return (
+        select(
+            *(table.c[name] for name in _READ),
+            _ORIGIN.label("origin"),
+            AUDIT_LOG.occurrence(table).label("occurred_at"),
+            table.c.actor_id,
+            func.coalesce(table.c.actor_name, table.c.on_behalf_of).label("actor_name"),
+            table.c.actor_kind,
+            _REPORTED_ACTORS.c.email.label("actor_email"),
+            _ACTORS.c.email.label("user_email"),
+        )
+        .outerjoin(_ACTORS, _ACTORS.c.user_id == table.c.user_id)
+        .outerjoin(_REPORTED_ACTORS, is_reported)
+    )
+
+
+def _read(
+    *,
+    actor_id: str | None,
+    actor_name: str | None,
+    actor_kind: str | None,
+    actor_email: str | None,
+    **values: Any,
+) -> AuditRead:
+    has_actor = actor_id is not None or actor_name is not None
+    actor = ReportedActor(id=actor_id, name=actor_name, email=actor_email, kind=actor_kind)
+    return AuditRead(**values, actor=actor if has_actor else None)
 
 
 AUDIT_LOG: Log[AuditRead, AuditFilter] = Log(
     name="audit_log",
-    row=AuditRead,
+    row=_read,
     tables=lambda _: [_AUDIT_LOGS],
     row_id="audit_id",
     people=frozenset({"user_id"}),

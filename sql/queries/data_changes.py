@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sql import bulk
 from sql.database import Transaction
 from sql.log_reading import Log
-from sql.log_windows import People, TimeFilter
+from sql.log_windows import LogFilter, People
 from sql.models import TABLES
 
 _CHANGES, _NUMBERS, _VERSIONS = TABLES["data_change_history"], TABLES["change_numbers"], TABLES["versions"]
@@ -51,7 +51,7 @@ class ChangeRead(NewDataChange):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DataChangeFilter(TimeFilter):
+class DataChangeFilter(LogFilter):
     """Conditions on data changes."""
 
     change_id: UUID | None = None

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Double, Table, cast, func, select
 from sql import bulk
 from sql.database import Transaction
 from sql.log_reading import Columns, Log, Statistics
-from sql.log_windows import People, TimeFilter
+from sql.log_windows import LogFilter, People
 from sql.models import TABLES
 
 NODE: Final = "node"
@@ -62,7 +62,7 @@ class ExecutionRow(ExecutionDetails, LogEntry):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutionFilter(TimeFilter):
+class ExecutionFilter(LogFilter):
     """Conditions on execution events."""
 
     log_id: UUID | None = None

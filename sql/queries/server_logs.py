@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql
 from sql.database import Transaction
 from sql.errors import RowsRefused
 from sql.log_reading import Log
-from sql.log_windows import People, TimeFilter
+from sql.log_windows import LogFilter, People
 from sql.models import TABLES
 from sql.models.logs import FAILED
 from sql.pipelines import driver_of
@@ -56,7 +56,7 @@ class ServerLogRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServerLogFilter(TimeFilter):
+class ServerLogFilter(LogFilter):
     """Conditions on requests; `status` is one such as 404, or a class such as 4xx."""
 
     subscription_id: UUID | None = None

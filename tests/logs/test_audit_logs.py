@@ -16,7 +16,8 @@ EVENT_FIELDS = {
     *("audit_id", "created_at", "subscription_id", "user_id", "username", "user_email", "action", "origin"),
     *("resource_type", "resource_id", "resource_name", "old_values", "new_values", "changes"),
     *("ip_address", "user_agent", "api_endpoint", "http_method", "request_id"),
-    *("workspace_id", "folder_id", "status", "error_message", "on_behalf_of", "occurrences"),
+    *("workspace_id", "folder_id", "status", "error_message", "occurrences"),
+    *("occurred_at", "actor", "source", "event_id", "received_request_id"),
 }
 
 
@@ -218,7 +219,9 @@ def test_names_are_as_long_as_they_may_be_in_any_script(tenant: Tenant) -> None:
         "resource_type": "é" * 100,
         "resource_id": "識" * 255,
         "resource_name": "名" * 500,
-        "on_behalf_of": "😀" * 255,
+        "actor": {"id": "识" * 255, "name": "😀" * 255, "email": None, "kind": None},
+        "source": "é" * 200,
+        "event_id": "😀" * 255,
     }
     ok(tenant.ben.post(f"{tenant.path}/audit-logs", {"action": "EXECUTE", **sent}), 201)
     narrow = {key: sent[key] for key in ("resource_type", "resource_id")}

@@ -92,7 +92,7 @@ def test_the_words_of_job_runs_are_a_closed_set_too(filled: Tenant, name: str, a
     assert allowed in problem["errors"][0]["detail"]
 
 
-@pytest.mark.parametrize("action", ["check in", "1ST", "a-b", "x" * 51, ""])
+@pytest.mark.parametrize("action", ["check in", "é", "a+b", "x" * 201, ""])
 def test_a_word_that_no_action_can_be_is_refused(filled: Tenant, action: str) -> None:
     response = filled.aud.get(f"{filled.path}/audit-logs", params={"action": action})
     assert pointers(refused(response, 422, "invalid")) == ["action"]

@@ -435,5 +435,5 @@ def test_every_row_of_ten_years_is_found_page_by_page(decade: ServiceDatabase) -
             if not rows:
                 break
             found += [row.audit_id for row in rows]
-            before = AUDIT_LOG.position_of(rows[-1])
+            before = AUDIT_LOG.position_of(rows[-1], AuditFilter())
     assert len(set(found)) == len(found) == 3650

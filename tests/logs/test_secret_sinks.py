@@ -178,12 +178,18 @@ def plant_in_texts(tenant: Tenant, plants: Plants, way: str) -> None:
     event = {
         **{
             name: plants.text(name, way)
-            for name in ("resource_id", "resource_name", "error_message", "on_behalf_of", "resource_type")
+            for name in (
+                *("resource_id", "resource_name", "error_message", "resource_type", "user_agent"),
+                *("api_endpoint", "request_id", "source", "event_id"),
+            )
         },
         "action": "EXECUTE",
         "status": "failed",
+        "actor": {"id": plants.text("actor id", way), "name": plants.text("actor name", way)},
     }
     ok(ana.post(f"{tenant.path}/audit-logs", event), 201)
+    behalf = {"action": "EXECUTE", "resource_type": "w", "on_behalf_of": plants.text("on behalf of", way)}
+    ok(ana.post(f"{tenant.path}/audit-logs", behalf), 201)
     said = {name: plants.text(name, way) for name in ("node_id", "log_message", "error_code")}
     ok(ana.post(f"{tenant.path}/execution-logs", {**EXECUTION, **said}), 201)
     ok(ana.get(f"{tenant.path}/workflows", params={"name": plants.text("query", way)}))

@@ -11,7 +11,7 @@ from service.http.audited_operations import audits
 from service.http.auth.access import ReadingLogs, ReadingPlatformLogs, Recording
 from service.http.description.declarations import refuses
 from service.http.event_bodies import batch_of
-from service.http.parameters import Once, Paged
+from service.http.parameters import Import, Once, Paged
 from service.http.requests import context_of
 from service.http.responses import (
     answer,
@@ -29,7 +29,6 @@ from service.http.schemas.audit_logs import (
     NewAuditEvent,
 )
 from service.usecases import audit_logs, log_documents
-from service.usecases.audit_logs import ReportedEvent
 from service.usecases.event_batches import EventBatch
 
 router = APIRouter(prefix="/v1", tags=["logs"])
@@ -77,16 +76,21 @@ def record_audit_logs(
     access: Recording,
     batch: Annotated[EventBatch[NewAuditEvent], Depends(batch_of(NewAuditEvent))],
     once: Once,
+    is_import: Import = False,
 ) -> Response:
-    """Record events of the platform, one or up to 1,000 (editor, admin)."""
+    """Record events of the platform, one or up to 1,000 (editor, admin).
+
+    An event whose `source` and `event_id` were stored before is a duplicate; if all are, the answer is 200.
+    """
     accepted = audit_logs.record_events(
         access.context,
         access.caller,
         access.subscription_id,
-        batch.map(lambda body: ReportedEvent(**dict(body))),
+        batch.map(NewAuditEvent.reported),
+        is_import=is_import,
         once=once,
     )
-    return answer(accepted.shown(), 201)
+    return answer(accepted.shown(), accepted.status)
 
 
 @router.get(

@@ -33,9 +33,13 @@ class CallerIdentity(TypedDict):
 
 
 class RecordedEvents(TypedDict):
-    """Answer to recorded events; only an event that was sent alone is named."""
+    """Answer to recorded events; only an event that was sent alone is named.
+
+    `duplicates` is the number of audit events that had been stored before.
+    """
 
     accepted: int
+    duplicates: NotRequired[int]
     ids: NotRequired[list[UUID]]
 
 

@@ -3,16 +3,36 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints, ValidationInfo, field_validator, model_validator
 
 from service.domain.actions import EventOrigin
 from service.http.schemas.body import Body
 from service.http.schemas.fields import Line, QueryText, ShortLine
 from service.http.schemas.filters import ActionName, Address, Person, TimeQuery, UserName
-from service.http.schemas.log_fields import Bucket, Expanded, JsonObject, Operation, TypeName
+from service.http.schemas.log_fields import (
+    Bucket,
+    DatedEvent,
+    Expanded,
+    JsonObject,
+    LogTime,
+    Operation,
+    TypeName,
+)
+from service.http.schemas.users import Email
+from service.usecases.posted_events import (
+    MAX_ACTION,
+    MAX_METHOD,
+    MAX_REQUEST_ID,
+    MAX_SOURCE,
+    ReportedEvent,
+)
 
 AuditStatus = Literal["success", "failed", "unauthorized"]
-Action = Annotated[str, StringConstraints(max_length=50, pattern=r"^[A-Z][A-Z0-9_]*$")]
+Action = Annotated[str, StringConstraints(max_length=MAX_ACTION, pattern=r"^[A-Za-z0-9._:/-]+$")]
+ActorKind = Literal["human", "service", "agent"]
+AuditGroup = Literal[
+    "action", "resource_type", "status", "user_id", "workspace_id", "origin", "source", "actor_id"
+]
 
 
 class AuditQuery(TimeQuery):
@@ -32,20 +52,46 @@ class AuditQuery(TimeQuery):
     origin: EventOrigin | None = None
 
 
-class ExpandableAuditQuery(AuditQuery):
+class PostedAuditQuery(AuditQuery):
+    """Filters of a subscription's audit log: also those of the events that a platform posted."""
+
+    actor_id: UserName | None = None
+    actor_name: UserName | None = None
+    source: QueryText | None = None
+    event_id: QueryText | None = None
+    received_request_id: QueryText | None = None
+    time: LogTime | None = None
+
+
+class ExpandableAuditQuery(PostedAuditQuery):
     """Filters of a page of a subscription's audit log, and what goes with each event."""
 
     expand: Expanded | None = None
 
 
-class AuditStatisticsQuery(AuditQuery):
+class AuditStatisticsQuery(PostedAuditQuery):
     """Filters, buckets and groups of the audit log's statistics."""
 
     bucket: Bucket = "1h"
-    group_by: Literal["action", "resource_type", "status", "user_id", "workspace_id", "origin"] | None = None
+    group_by: AuditGroup | None = None
 
 
-class NewAuditEvent(Body):
+class NewActor(Body):
+    """The person, program or agent that acted; an address without an id takes the name as the id."""
+
+    id: ShortLine | None = None
+    name: ShortLine | None = None
+    email: Email | None = None
+    kind: ActorKind | None = None
+
+    @model_validator(mode="after")
+    def _is_named(self) -> "NewActor":
+        if self.id is None and self.name is None:
+            raise ValueError("has an id or a name")
+        return self
+
+
+class NewAuditEvent(DatedEvent):
     action: Action
     resource_type: TypeName
     resource_id: ShortLine | None = None
@@ -57,4 +103,27 @@ class NewAuditEvent(Body):
     folder_id: UUID | None = None
     status: AuditStatus = "success"
     error_message: str | None = None
+    actor: NewActor | None = None
     on_behalf_of: ShortLine | None = None
+    ip_address: Address | None = None
+    user_agent: str | None = None
+    api_endpoint: str | None = None
+    http_method: Annotated[ShortLine, Field(max_length=MAX_METHOD)] | None = None
+    request_id: Annotated[ShortLine, Field(max_length=MAX_REQUEST_ID)] | None = None
+    source: Annotated[ShortLine, Field(max_length=MAX_SOURCE)] | None = None
+    event_id: ShortLine | None = None
+
+    @field_validator("on_behalf_of")
+    @classmethod
+    def _one_actor(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("actor") is not None:
+            raise ValueError("stands for the name of `actor`: send one of them")
+        return value
+
+    def reported(self) -> ReportedEvent:
+        """Return the event as the use case takes it."""
+        given = dict(self)
+        actor, name = given.pop("actor"), given.pop("on_behalf_of")
+        if actor is None:
+            return ReportedEvent(**given, actor_name=name)
+        return ReportedEvent(**given, **{f"actor_{part}": value for part, value in actor})

@@ -9,7 +9,6 @@ from uuid import UUID
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     Field,
     PlainValidator,
     StringConstraints,
@@ -93,11 +92,7 @@ def _person(value: object) -> UUID | str:
 
 
 # Any name that a posted action may have: actions are no closed set.
-ActionName = Annotated[
-    str,
-    BeforeValidator(lambda text: str(text).upper()),
-    StringConstraints(pattern=r"^[A-Z][A-Z0-9_]{0,49}$"),
-]
+ActionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:/-]{1,200}$")]
 # The id of a user, or a name.
 Person = Annotated[
     UUID | str, PlainValidator(_person), WithJsonSchema({"type": "string", "maxLength": MAX_NAME})

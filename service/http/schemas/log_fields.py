@@ -13,9 +13,12 @@ from pydantic import (
     Strict,
     StrictInt,
     StringConstraints,
+    ValidationInfo,
     WithJsonSchema,
+    field_validator,
 )
 
+from service.http.schemas.body import Body
 from service.http.schemas.fields import ShortLine
 
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
@@ -69,5 +72,23 @@ Percent = Annotated[float, Strict(), Field(ge=0, le=999.99), AfterValidator(_two
 # A width of buckets: minutes, hours, days or weeks.
 Bucket = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,4}[mhdw]$")]
 
+# The time that a range, an order and buckets mean: of the arrival, which is the default, or of the event.
+LogTime = Annotated[
+    Literal["created_at", "occurred_at"], Field(description="the time of ranges, order and buckets")
+]
 # `data`: the documents on both sides of a change.
 Expanded = Literal["data"]
+
+
+class DatedEvent(Body):
+    """An event with its own time; `created_at`, as others name it, means the same."""
+
+    occurred_at: Instant | None = None
+    created_at: Instant | None = None
+
+    @field_validator("created_at")
+    @classmethod
+    def _one_time(cls, value: datetime | None, info: ValidationInfo) -> datetime | None:
+        if value is not None and info.data.get("occurred_at") is not None:
+            raise ValueError("stands for `occurred_at`: send one of them")
+        return value

@@ -7,7 +7,7 @@ from alembic import op
 revision = "0.5.0"
 down_revision = "0.4.0"
 
-SUBJECTS: tuple[str, ...] = ()
+SUBJECTS: tuple[str, ...] = ("audit_events", "closing")
 
 
 def upgrade() -> None:
