@@ -73,6 +73,7 @@ class Right(StrEnum):
     SEE_SUBSCRIPTION = "see the subscription"
     READ_USERS = "see users and keys"
     MANAGE_USERS = "manage users and keys"
+    ERASE = "erase addresses"
     FORCE = "take another's check-out away"
     PURGE = "delete for good"
     READ_PURGED = "read the history of what was deleted for good"
@@ -106,7 +107,7 @@ _RIGHTS: dict[Role, frozenset[Right]] = {
     Role.OPERATOR: _OF_THE_PLATFORM
     | {
         *(Right.SEE_SUBSCRIPTION, Right.MANAGE_SUBSCRIPTION),
-        *(Right.READ_USERS, Right.MANAGE_USERS, Right.READ_HOLDS, Right.HOLD),
+        *(Right.READ_USERS, Right.MANAGE_USERS, Right.ERASE, Right.READ_HOLDS, Right.HOLD),
     },
 }
 

@@ -61,6 +61,12 @@ def name_key(name: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
+def is_reserved(username: str) -> bool:
+    """Tell if a name is, or looks like, one that answers use for Annals itself: `operator`, `system:…`."""
+    key = name_key(username)
+    return key == "operator" or key.startswith("system")
+
+
 def _joins(character: str) -> bool:
     """Tell if a joiner beside this character can be seen: Arabic and Indic letters, marks, and emoji."""
     category = unicodedata.category(character)

@@ -17,7 +17,6 @@ from service.domain.callers import Caller, GuessedKey, Role
 from service.domain.errors import (
     AnnalsError,
     DatabaseNotReachable,
-    Fault,
     Forbidden,
     Internal,
     Invalid,
@@ -32,7 +31,7 @@ from service.http import problems
 from service.http.admission import visit_of
 from service.http.audited_operations import AttemptedOperation, attempted
 from service.http.refusals import Refusal, RefusalRecorder
-from service.http.requests import context_of, is_of_git, log_of, origin_of
+from service.http.requests import context_of, fault_of, is_of_git, log_of, origin_of
 from service.usecases.context import Context
 from sql.errors import DatabaseError
 
@@ -105,10 +104,7 @@ async def _failed(request: Request, error: Exception) -> Response:
 
 async def _unfit(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for this class alone
-    faults = [
-        Fault(str(p["msg"]).removeprefix("Value error, "), parameter=str(p["loc"][-1]))
-        for p in error.errors()
-    ]
+    faults = list(map(fault_of, error.errors()))
     shown = "; ".join(f"{fault.parameter}: {fault.detail}" for fault in faults)
     return await _problem(request, Invalid(f"The query is not valid: {shown}.", faults=faults))
 

@@ -26,6 +26,7 @@ from service.domain.pagination import DEFAULT_LIMIT, MAX_LIMIT, Paging
 from service.domain.resource_kinds import KIND_OF_COLLECTION, Kind
 from service.http.description.declarations import reads, refuses, sends
 from service.http.description.headers import IDEMPOTENCY_KEY, IF_MATCH, LINK
+from service.http.schemas.fields import QueryInteger
 
 # Printable ASCII, as RFC 9110 wants a header's value; 255 characters are enough for any kind of unique id.
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
@@ -152,7 +153,7 @@ Targeted = Annotated[Target, Depends(_target)]
 @sends(LINK)
 @refuses(Invalid)
 async def _paging(
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
+    limit: Annotated[QueryInteger, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
     cursor: Annotated[str | None, Query(max_length=1000, pattern=r"^[A-Za-z0-9_-]+$")] = None,
 ) -> Paging:
     return Paging(limit, cursor)

@@ -2,11 +2,13 @@
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import cast
+from typing import Any, cast
 
 from fastapi import Request
+from fastapi.dependencies.utils import request_params_to_args
 
 from service.domain import ids
 from service.domain.addresses import stored_address
@@ -119,6 +121,11 @@ def log_of(request: Request, caller: Caller | None, error: AnnalsError | None) -
     return None if named is None else SubscriptionId(named)
 
 
+def fault_of(error: Mapping[str, Any]) -> Fault:
+    """Fault of a parameter, as FastAPI reports it."""
+    return Fault(str(error["msg"]).removeprefix("Value error, "), parameter=str(error["loc"][-1]))
+
+
 def refuse_unfit_head(request: Request, *, with_body: bool) -> None:
     """Raise Invalid for an unknown or repeated query parameter, and for a reason that is too long.
 
@@ -143,4 +150,9 @@ def refuse_unfit_head(request: Request, *, with_body: bool) -> None:
         faults += [Fault("a parameter has one value", parameter=name) for name in repeated]
         said = [f"there is no parameter {name!r} here" for name in unknown[:1]]
         said += [f"{name!r} stands in it more than once" for name in repeated[:1]]
+        # The values are judged here as well, so that a caller sees all faults at once.
+        _, errors = request_params_to_args(operation.fields, request.query_params)
+        unfit = [each for each in map(fault_of, errors) if each.parameter not in repeated]
+        faults += unfit
+        said += [f"{fault.parameter}: {fault.detail}" for fault in unfit]
         raise Invalid(f"The query is not valid: {'; '.join(said)}.", faults=faults)

@@ -28,6 +28,9 @@ PREFIX = "ANNALS_"
 _OTHER_VARIABLES = frozenset({FILE_VARIABLE, "ANNALS_URL", "ANNALS_KEY", "ANNALS_FAILPOINT"})
 _OTHER_PREFIXES = ("ANNALS_TEST_", "ANNALS_TIMESCALEDB_")
 
+# Most days that a deletion may ask for, if the operator sets no other number.
+RESTORE_DAYS_ASKED = 365
+
 Origin = Literal["flag", "environment", "file", "default"]
 
 
@@ -132,7 +135,8 @@ class Settings(BaseSettings):
     )
     max_restore_days: Annotated[int, Field(ge=1, le=3650)] | None = Field(
         default=None,
-        description="most days that a deletion may ask for with `restore_days`; default: ANNALS_RESTORE_DAYS",
+        description="most days that a deletion may ask for with `restore_days`; "
+        f"default: {RESTORE_DAYS_ASKED}, or ANNALS_RESTORE_DAYS if that is more",
     )
     jobs: bool = Field(
         default=True,
@@ -192,7 +196,7 @@ class Settings(BaseSettings):
     @property
     def longest_restore_days(self) -> int:
         """Most days that a deletion may ask for."""
-        return self.restore_days if self.max_restore_days is None else self.max_restore_days
+        return self.max_restore_days or max(RESTORE_DAYS_ASKED, self.restore_days)
 
     @property
     def timescaledb_is_required(self) -> bool:

@@ -64,7 +64,9 @@ def test_git_keeps_the_expiry(tenant: Tenant) -> None:
     assert f"Annals-Deletion: {deletion['deletion_id']} soft {expiry}" in tenant.git("log", "-1", "main")
 
 
-@pytest.mark.parametrize("days", ["0", "-1", "31", "99999999999999999999", "seven", "1.5", ""])
+@pytest.mark.parametrize(
+    "days", ["0", "-1", "366", "99999999999999999999", "seven", "1.5", "+5", "007", "5.0", " 5", ""]
+)
 def test_days_out_of_range_are_refused_by_name(tenant: Tenant, days: str) -> None:
     workflow = tenant.workflow()
     answer = refused(tenant.ana.delete(tenant.at(workflow), params={"restore_days": days}), 422, "invalid")
@@ -99,6 +101,15 @@ def test_a_maximum_below_the_default_is_no_setting() -> None:
     with pytest.raises(SettingsError, match=r"max_restore_days .* is less than ANNALS_RESTORE_DAYS"):
         load({"max_restore_days": 29}, {})
     assert load({"max_restore_days": 30}, {})[0].longest_restore_days == 30
+
+
+@pytest.mark.parametrize(("days", "longest"), [(30, 365), (365, 365), (400, 400)])
+def test_a_year_can_be_asked_for_where_the_operator_sets_no_maximum(days: int, longest: int) -> None:
+    assert load({"restore_days": days}, {})[0].longest_restore_days == longest
+
+
+def test_more_days_than_the_default_can_be_asked_for(tenant: Tenant) -> None:
+    assert term(tenant.remove(tenant.workflow(), restore_days=365)) == timedelta(days=365)
 
 
 def test_each_deletion_expires_after_its_own_days(lone: Tenant) -> None:

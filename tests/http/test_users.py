@@ -294,6 +294,19 @@ def test_a_username_is_stored_composed(tenant: Tenant) -> None:
     assert "zo\u00eb" in roles(tenant)
 
 
+@pytest.mark.parametrize("name", ["अनीता", "सीता-देवी", "สมชาย.ดี", "தமிழ்", "Nguyễn"])
+def test_a_username_may_have_marks_after_its_letters(tenant: Tenant, name: str) -> None:
+    assert tenant.user(name, "editor").username == name
+    assert name in roles(tenant)
+
+
+@pytest.mark.parametrize("name", ["operator", "system-retention"])
+def test_a_user_from_before_a_name_was_reserved_stays(tenant: Tenant, name: str) -> None:
+    with tenant.server.database.connection() as connection:
+        connection.execute("UPDATE actors SET username = %s WHERE user_id = %s", [name, tenant.ben.user_id])
+    assert ok(tenant.ana.patch(user_path(tenant, tenant.ben), {"role": "viewer"}))["username"] == name
+
+
 # -- versions by author ------------------------------------------------------------------------------
 
 

@@ -89,6 +89,30 @@ def test_a_closed_subscription_is_only_read_until_it_is_opened_again(tenant: Ten
     check_history(tenant)
 
 
+@pytest.mark.parametrize("by", ["ana", "operator"])
+def test_an_address_can_be_erased_while_the_subscription_is_closed(tenant: Tenant, by: str) -> None:
+    former, present = (f"{tenant.path}/users/{each.user_id}" for each in (tenant.vera, tenant.ben))
+    ok(tenant.ana.delete(former), 204)
+    ok(tenant.server.operator.post(f"{tenant.path}/close", REASON))
+    ok(tenant.caller(by).delete(f"{former}/email"), 204)
+    ok(tenant.caller(by).delete(f"{present}/email"), 204)
+    refused(tenant.ben.delete(f"{former}/email"), 403, "forbidden")
+    kept = tenant.server.database.rows(
+        "SELECT username FROM actors WHERE subscription_id = %s AND email IS NOT NULL",
+        tenant.subscription_id,
+    )
+    assert {username for (username,) in kept} == {"ana"}
+
+
+@pytest.mark.parametrize("change", [{"email": None}, {"email": "new@example.org"}, {"role": "viewer"}])
+def test_a_user_of_a_closed_subscription_is_not_updated(
+    tenant: Tenant, change: dict[str, str | None]
+) -> None:
+    path = f"{tenant.path}/users/{tenant.ben.user_id}"
+    ok(tenant.server.operator.post(f"{tenant.path}/close", REASON))
+    refused(tenant.server.operator.patch(path, change), 409, "subscription_closed")
+
+
 def test_what_is_under_a_hold_is_not_closed(tenant: Tenant) -> None:
     hold_id = hold(tenant, resource_type="workflow", resource_id=tenant.workflow()["resource_id"])
     problem = refused(tenant.server.operator.post(f"{tenant.path}/close", REASON), 409, "held")

@@ -31,8 +31,9 @@ from service.usecases.context import Context
 
 _FLAG = TypeAdapter(bool)
 
-# A closed subscription answers every call with these rights: to read, hold and reopen. With others, only GET.
-_OF_CLOSED = frozenset({Right.READ, Right.HOLD, Right.CLOSE})
+# A closed subscription answers every call with these rights: to read, hold, reopen, and to erase an address,
+# since a person may ask for that at any time. With others, only GET.
+_OF_CLOSED = frozenset({Right.READ, Right.HOLD, Right.CLOSE, Right.ERASE})
 # During and after its purge, a subscription answers only calls with these rights.
 _OF_PURGED = frozenset({Right.SEE_SUBSCRIPTION, Right.READ_HOLDS, Right.CLOSE})
 
@@ -144,6 +145,7 @@ Recording = Annotated[Access, Depends(flagged(Right.RECORD, **{"import": Right.I
 Seeing = Annotated[Access, Depends(access(Right.SEE_SUBSCRIPTION))]
 ReadingUsers = Annotated[Access, Depends(access(Right.READ_USERS))]
 Managing = Annotated[Access, Depends(access(Right.MANAGE_USERS))]
+Erasing = Annotated[Access, Depends(access(Right.ERASE))]
 Closing = Annotated[Access, Depends(access(Right.CLOSE))]
 Configuring = Annotated[Access, Depends(access(Right.MANAGE_SUBSCRIPTION))]
 ManagingPolicy = Annotated[Access, Depends(access(Right.MANAGE_POLICY))]

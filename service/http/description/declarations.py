@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from fastapi._compat import ModelField
 from fastapi.dependencies.models import Dependant
 from pydantic import BaseModel
 
@@ -45,6 +46,7 @@ class Operation:
     asks_for_key: bool = False
     needs_key: bool = False
     query: frozenset[str] = frozenset()
+    fields: tuple[ModelField, ...] = ()
 
     def __or__(self, other: "Operation") -> "Operation":
         """Join two parts of an operation."""
@@ -56,6 +58,7 @@ class Operation:
             asks_for_key=self.asks_for_key or other.asks_for_key,
             needs_key=self.needs_key or other.needs_key,
             query=self.query | other.query,
+            fields=(*self.fields, *other.fields),
         )
 
 
@@ -103,7 +106,7 @@ def asks_for_key(*errors: type[AnnalsError], optional: bool = False) -> Callable
 def operation_of(route: Any) -> Operation:
     """Operation of a route: what its function and all of its dependencies declare.
 
-    `query` has the names of the parameters that the query may have.
+    `query` has the names of the parameters that the query may have, and `fields` what reads them.
     """
     found = _whole.get(route.endpoint)
     if found is None:
@@ -114,11 +117,13 @@ def operation_of(route: Any) -> Operation:
 def _assembled(route: Any) -> Operation:
     whole = _declared.get(route.endpoint, _NOTHING)
     names: set[str] = set()
+    fields: list[ModelField] = []
     for dependant in _parts(route.dependant):
         if dependant.call is not None and dependant.call is not route.endpoint:
             whole |= _declared.get(dependant.call, _NOTHING)
         names.update(_names(dependant))
-    return replace(whole, query=frozenset(names))
+        fields += (field for field in dependant.query_params if field not in fields)
+    return replace(whole, query=frozenset(names), fields=tuple(fields))
 
 
 def _parts(dependant: Dependant) -> Iterator[Dependant]:

@@ -16,7 +16,7 @@ from service.http.description.declarations import refuses
 from service.http.parameters import RESOURCE_PATH, Based, Once, Paged, PathId, Targeted
 from service.http.responses import answer, page_answer, page_of
 from service.http.schemas.deletions import DeletionQuery, RestoreRequest
-from service.http.schemas.fields import QueryReason
+from service.http.schemas.fields import QueryInteger, QueryReason
 from service.usecases import deletions
 from service.usecases.deletions import DeletionFilter
 
@@ -45,7 +45,7 @@ async def delete_resource(
     reason: Annotated[QueryReason | None, Query()] = None,
     force: bool = False,
     permanent: bool = False,
-    restore_days: Annotated[int | None, Query(ge=1)] = None,
+    restore_days: Annotated[QueryInteger | None, Query(ge=1)] = None,
 ) -> Response:
     """Delete a resource and all below it; for `restore_days` they can be restored.
 

@@ -9,7 +9,7 @@ from service.domain.actions import Action
 from service.domain.callers import Role
 from service.domain.errors import LastAdmin, UsernameTaken, UserNotFound
 from service.http.audited_operations import audits
-from service.http.auth.access import Managing, ReadingUsers
+from service.http.auth.access import Erasing, Managing, ReadingUsers
 from service.http.bodies import body_of
 from service.http.description.declarations import refuses
 from service.http.parameters import Once, Paged, PathId
@@ -72,8 +72,11 @@ def update_user(
 @router.delete("/subscriptions/{subscription_id}/users/{user_id}/email", status_code=204)
 @audits(Action.UPDATE, "user", id_in="user_id")
 @refuses(UserNotFound)
-def erase_email(access: Managing, user_id: PathId) -> Response:
-    """Erase the e-mail address of a user, or of a former one whom history names (admin, operator)."""
+def erase_email(access: Erasing, user_id: PathId) -> Response:
+    """Erase the e-mail address of a user, or of a former one whom history names (admin, operator).
+
+    A subscription that is closed takes this call, too.
+    """
     users.erase_email(access.context, access.caller, access.subscription_id, ids.parse(user_id))
     return Response(status_code=204)
 

@@ -8,7 +8,7 @@ from pydantic import Field, StrictBool
 from service.domain.pagination import MAX_NUMBER
 from service.domain.resource_kinds import Kind
 from service.http.schemas.body import Body
-from service.http.schemas.fields import Name
+from service.http.schemas.fields import Name, QueryInteger
 from service.http.schemas.filters import Person, TimeQuery
 
 
@@ -21,7 +21,7 @@ class DeletionQuery(TimeQuery):
     root_deletion_id: UUID | None = None
     parent_resource_id: UUID | None = None
     version_id: UUID | None = None
-    cascade_level: Annotated[int, Field(ge=0, le=MAX_NUMBER)] | None = None
+    cascade_level: Annotated[QueryInteger, Field(ge=0, le=MAX_NUMBER)] | None = None
     deleted_by: Person | None = None
     restored_by: Person | None = None
 

@@ -73,7 +73,17 @@ def dated(value: object) -> object:
     return value
 
 
+def _plain(value: object) -> object:
+    """Return the text of an integer as JSON writes it, or a default; raises ValueError for any other text."""
+    # Pydantic would read `+5`, `007`, ` 5`, `5.0` and `1_000` as well.
+    if isinstance(value, str) and not _INTEGER.fullmatch(value):
+        raise ValueError("is an integer in plain digits")
+    return value
+
+
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,30}")
 _DATED = re.compile(r"\d{4}-\d\d-\d\d[Tt ]")
+QueryInteger = Annotated[int, BeforeValidator(_plain)]
 QueryText = Annotated[str, Field(max_length=500), AfterValidator(storable)]
 QueryInstant = Annotated[
     AwareDatetime, BeforeValidator(dated), WithJsonSchema({"type": "string", "format": "date-time"})

@@ -15,12 +15,27 @@ from service.http.schemas.filters import FilterQuery
 def _username(text: str) -> str:
     # The name becomes a commit's author, where git would strip or misread other characters.
     composed = unicodedata.normalize("NFC", text)
-    if not re.fullmatch(r"\w(?:[\w.@+ -]*\w)?", composed):
+    # A mark, such as a vowel of Hindi or a tone of Thai, belongs to the letter before it.
+    if not re.fullmatch(r"\w(?:[\w.@+ -]*\w)?", _without_marks(composed)):
         raise ValueError(
             "begins and ends with a letter, digit or _, and holds letters, digits, and _.@+- and blanks"
         )
     names.check(composed)
+    if names.is_reserved(composed):
+        raise ValueError("is reserved: Annals itself has such a name in answers")
     return composed
+
+
+def _without_marks(text: str) -> str:
+    """Remove the marks that follow a letter, a digit or another mark."""
+    kept: list[str] = []
+    is_marked = False
+    for character in text:
+        if is_marked and unicodedata.category(character) in ("Mn", "Mc"):
+            continue
+        is_marked = character.isalnum()
+        kept.append(character)
+    return "".join(kept)
 
 
 def _email(text: str) -> str:
