@@ -5,12 +5,11 @@ from uuid import UUID
 
 import pytest
 
-from service.domain.callers import Member, Origin
 from service.domain.errors import Forbidden
-from service.domain.ids import SubscriptionId, UserId
 from service.domain.resource_kinds import Kind
 from service.usecases.check_outs import check_out
 from tests.support.api import UNKNOWN, Caller, Json, Server, Tenant, ok, pointers, refused
+from tests.support.authors import late_author
 
 
 def user_path(tenant: Tenant, user: Caller) -> str:
@@ -134,12 +133,7 @@ def test_the_operator_ends_check_outs_by_a_demotion(tenant: Tenant) -> None:
 
 def test_a_user_demoted_since_its_key_was_verified_takes_no_check_out(server: Server, tenant: Tenant) -> None:
     workflow = tenant.workflow()
-    author = Member(
-        user_id=UserId(UUID(tenant.ben.user_id)),
-        username="ben",
-        subscription_id=SubscriptionId(UUID(tenant.subscription_id)),
-        origin=Origin(request_id="late", ip_address=None, user_agent=None, endpoint="/test", method="POST"),
-    )
+    author = late_author(tenant, tenant.ben)
     ok(tenant.ana.patch(user_path(tenant, tenant.ben), {"role": "viewer"}))
     with pytest.raises(Forbidden):
         check_out(
@@ -303,7 +297,7 @@ def test_a_username_may_have_marks_after_its_letters(tenant: Tenant, name: str) 
 @pytest.mark.parametrize("name", ["operator", "system-retention"])
 def test_a_user_from_before_a_name_was_reserved_stays(tenant: Tenant, name: str) -> None:
     with tenant.server.database.connection() as connection:
-        connection.execute("UPDATE actors SET username = %s WHERE user_id = %s", [name, tenant.ben.user_id])
+        connection.execute("UPDATE users SET username = %s WHERE user_id = %s", [name, tenant.ben.user_id])
     assert ok(tenant.ana.patch(user_path(tenant, tenant.ben), {"role": "viewer"}))["username"] == name
 
 

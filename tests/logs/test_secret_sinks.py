@@ -11,12 +11,11 @@ from uuid import uuid4
 import pytest
 from psycopg import sql
 
-from service.http.server_log import writer
 from tests.support.api import Caller, Json, Server, Tenant, ok
 from tests.support.events import EXECUTION, LOGS
+from tests.support.full_policies import fully_audited
 from tests.support.printed_log import printed_log
 
-FULL = {"rules": [{"resource_type": "*", "action": "*", "depth": "full"}]}
 # Tables of content: what their owner wrote, as he wrote it.
 CONTENT = frozenset(
     (
@@ -113,11 +112,7 @@ def printed() -> Iterator[io.StringIO]:
 @pytest.fixture(scope="module")
 def tenant(lone_server: Server) -> Iterator[Tenant]:
     """A subscription with the fullest policy."""
-    tenant = Tenant(lone_server, "sinks")
-    ok(tenant.ana.put(f"{tenant.path}/audit-policy", FULL))
-    _ = tenant.aud, tenant.job_id
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writer, "FLUSH_SECONDS", 0.05)
+    with fully_audited(lone_server, "sinks") as tenant:
         yield tenant
 
 

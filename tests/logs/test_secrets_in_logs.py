@@ -10,13 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.http.server_log import writer
 from tests.support.api import Caller, Json, Server, Tenant, ok
 from tests.support.events import EXECUTION, LOGS
+from tests.support.full_policies import fully_audited
 from tests.support.printed_log import printed_log
 
 WORD = string.ascii_letters + string.digits
-FULL = {"rules": [{"resource_type": "*", "action": "*", "depth": "full"}]}
 
 
 def random_text(alphabet: str, size: int) -> st.SearchStrategy[str]:
@@ -52,11 +51,7 @@ def by_name(draw: st.DrawFn) -> tuple[Json, str]:
 @pytest.fixture(scope="module")
 def planted(lone_server: Server) -> Iterator[Tenant]:
     """A subscription with the fullest policy; its logs are read whole: no other test fills them."""
-    tenant = Tenant(lone_server, "planted")
-    ok(tenant.ana.put(f"{tenant.path}/audit-policy", FULL))
-    _ = tenant.aud, tenant.job_id
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writer, "FLUSH_SECONDS", 0.05)
+    with fully_audited(lone_server, "planted") as tenant:
         yield tenant
 
 

@@ -8,13 +8,12 @@ from uuid import UUID
 import httpx
 import pytest
 
-from service.domain.callers import Member, Origin
 from service.domain.errors import Unauthenticated
-from service.domain.ids import SubscriptionId, UserId
 from service.domain.resource_kinds import Kind
 from service.usecases.check_outs import check_out
 from tests.support.answers import CHECK_OUT_FIELDS
 from tests.support.api import Caller, Json, Server, Tenant, ok, pointers, refused
+from tests.support.authors import late_author
 from tests.support.databases import Database
 
 RACES = 200
@@ -339,12 +338,7 @@ def test_a_save_and_a_check_out_by_others_leave_no_hole(tenant: Tenant) -> None:
 
 def test_a_user_deleted_since_its_key_was_verified_takes_no_check_out(server: Server, tenant: Tenant) -> None:
     workflow = tenant.workflow()
-    author = Member(
-        user_id=UserId(UUID(tenant.ben.user_id)),
-        username="ben",
-        subscription_id=SubscriptionId(UUID(tenant.subscription_id)),
-        origin=Origin(request_id="late", ip_address=None, user_agent=None, endpoint="/test", method="POST"),
-    )
+    author = late_author(tenant, tenant.ben)
     assert tenant.ana.delete(f"{tenant.path}/users/{tenant.ben.user_id}").status_code == 204
     with pytest.raises(Unauthenticated):
         check_out(
