@@ -40,7 +40,7 @@ LEFT JOIN audited
     AND audited.version_id = acknowledged.version_id::text
 LEFT JOIN named ON named.version_id = acknowledged.version_id::text
 LEFT JOIN numbered
-    ON numbered.record_id = acknowledged.resource_id
+    ON numbered.record_id = acknowledged.resource_id::text
     AND numbered.version_number = acknowledged.version_number
 """
 

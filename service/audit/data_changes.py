@@ -75,7 +75,8 @@ def record(
     """
     events.record(tx, author, subscription_id, subject, action, at, old=old, new=new)
     changed = RecordRef(table, record_id, subject.name)
-    number = data_changes.next_number(tx, subscription_id, changed.table_name, record_id)
+    key = (changed.table_name, str(record_id))
+    number = data_changes.next_numbers(tx, subscription_id, {key: 1})[key]
     row = row_of(author, subscription_id, changed, at, old=old, new=new, number=number)
     data_changes.insert_rows(tx, [row])
 
@@ -105,7 +106,7 @@ def row_of(
         changed_at=at,
         subscription_id=subscription_id,
         table_name=changed.table_name,
-        record_id=changed.record_id,
+        record_id=str(changed.record_id),
         record_name=events.name(changed.name, MAX_NAME),
         change_type="INSERT" if before is None else "DELETE" if after is None else "UPDATE",
         old_data=events.state(before),
@@ -113,7 +114,7 @@ def row_of(
         diff=events.operations(events.changes(before, after), MAX_DIFF_BYTES, (before, after))
         if diff is None
         else orjson.Fragment(diff),
-        changed_by=author.user_id,
+        changed_by=None if author.user_id is None else str(author.user_id),
         change_reason=events.text(why, MAX_TEXT_BYTES),
         version_number=number,
         request_id=author.origin.request_id,
@@ -152,13 +153,13 @@ def rows_of(
             changed_at=at,
             subscription_id=subscription_id,
             table_name=record.table_name,
-            record_id=record.record_id,
+            record_id=str(record.record_id),
             record_name=name,
             change_type=change_type,
             old_data=None if is_insert else state,
             new_data=state if is_insert else None,
             diff=diff,
-            changed_by=author.user_id,
+            changed_by=None if author.user_id is None else str(author.user_id),
             change_reason=why,
             version_number=record.number,
             request_id=author.origin.request_id,

@@ -30,6 +30,8 @@ AUDIT_ORIGIN = """COALESCE(origin, CASE
     WHEN http_method IS NOT NULL THEN 'annals'
 END)"""
 POSTED = text(f"{AUDIT_ORIGIN} = 'posted'")
+# The origin of a row of the server log or the change history.
+RECORDED_ORIGIN = "COALESCE(origin, 'annals')"
 
 
 def given(column: str) -> TextClause:
@@ -48,6 +50,11 @@ def _filters(table: str, time: str, row_id: str, /, **filters: TextClause | None
         Index(f"ix_{table}_{name}", "subscription_id", name, time, row_id, postgresql_where=condition)
         for name, condition in filters.items()
     )
+
+
+def _origin_index(table: str, time: str, row_id: str) -> Index:
+    """Make the index of the origin, which older rows lack: they are of Annals itself."""
+    return Index(f"ix_{table}_origin", "subscription_id", text(RECORDED_ORIGIN), time, row_id)
 
 
 class AuditLogTable(SQLModel, table=True):
@@ -207,6 +214,11 @@ class ServerLogTable(SQLModel, table=True):
             postgresql_where=given("ip_address"),
         ),
         Index(None, "ip_address", "created_at", postgresql_where=given("ip_address")),
+        _occurrences("server_logs", "created_at", "log_id"),
+        _origin_index("server_logs", "created_at", "log_id"),
+        *_filters(
+            *("server_logs", "created_at", "log_id"), source=given("source"), actor_id=given("actor_id")
+        ),
     )
 
     log_id: UUID = Field(primary_key=True, sa_column_kwargs=RANDOM_ID)
@@ -230,6 +242,10 @@ class ServerLogTable(SQLModel, table=True):
     request_bytes: int | None = Field(sa_type=BigInteger())
     response_bytes: int | None = Field(sa_type=BigInteger())
     occurrences: int = Field(default=1, sa_column_kwargs={"server_default": "1"})
+    occurred_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    origin: str | None = Field(default=None, sa_type=TEXT)
+    source: str | None = Field(default=None, max_length=200)
+    actor_id: str | None = Field(default=None, max_length=255)
 
 
 class DataChangeHistoryTable(SQLModel, table=True):
@@ -246,7 +262,11 @@ class DataChangeHistoryTable(SQLModel, table=True):
             record_id=None,
             changed_by=None,
             request_id=given("request_id"),
+            source=given("source"),
+            recorded_by=given("recorded_by"),
         ),
+        _occurrences("data_change_history", "changed_at", "change_id"),
+        _origin_index("data_change_history", "changed_at", "change_id"),
         Index(None, "table_name", "record_id", "version_number"),
     )
 
@@ -254,16 +274,20 @@ class DataChangeHistoryTable(SQLModel, table=True):
     changed_at: datetime = Field(sa_type=INSTANT, primary_key=True, sa_column_kwargs=NOW)
     subscription_id: UUID | None
     table_name: str = Field(max_length=100)
-    record_id: UUID
+    record_id: str = Field(max_length=255)
     record_name: str | None = Field(max_length=500)
     change_type: str = Field(max_length=20)
     old_data: Any = Field(default=None, sa_type=JSON, nullable=True)
     new_data: Any = Field(default=None, sa_type=JSON, nullable=True)
     diff: Any = Field(default=None, sa_type=JSON, nullable=True)
-    changed_by: UUID | None
+    changed_by: str | None = Field(max_length=255)
     change_reason: str | None = Field(sa_type=TEXT)
     version_number: int = Field(default=1, sa_column_kwargs={"server_default": "1"})
     request_id: str | None = Field(max_length=128)
+    occurred_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    origin: str | None = Field(default=None, sa_type=TEXT)
+    source: str | None = Field(default=None, max_length=200)
+    recorded_by: UUID | None = None
 
 
 class ChangeNumberTable(SQLModel, table=True):
@@ -273,9 +297,8 @@ class ChangeNumberTable(SQLModel, table=True):
     """
 
     __tablename__ = "change_numbers"
-    __table_args__ = (Index(None, "subscription_id"),)
 
+    subscription_id: UUID = Field(foreign_key="subscriptions.subscription_id", primary_key=True)
     table_name: str = Field(max_length=100, primary_key=True)
-    record_id: UUID = Field(primary_key=True)
-    subscription_id: UUID = Field(foreign_key="subscriptions.subscription_id")
+    record_id: str = Field(max_length=255, primary_key=True)
     changes: int

@@ -35,6 +35,8 @@ from sql.queries.resources import TABLE_OF, identity
 
 _DELETIONS, _VERSIONS, _ACTORS = TABLES["deletion_logs"], TABLES["versions"], TABLES["actors"]
 _AT = bindparam("at", type_=INSTANT)
+# A deletion of Annals. Those that platforms post have no version, and may have the id of any resource.
+_OWN = _DELETIONS.c.version_id.is_not(None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,6 +234,7 @@ _MARK_PURGED = Command(
     .where(
         _DELETIONS.c.subscription_id == OF_SUBSCRIPTION,
         _DELETIONS.c.resource_id == any_(IDS),
+        _OWN,
         _DELETIONS.c.is_soft_delete,
         _DELETIONS.c.restored_at.is_(None),
         _DELETIONS.c.purged_at.is_(None),
@@ -285,7 +288,7 @@ _OF_ROOT = Query(
 def has_permanent(tx: Transaction, subscription_id: UUID) -> bool:
     """True if anything was deleted for good in a subscription."""
     c = _DELETIONS.c
-    query = select(c.deletion_id).where(c.subscription_id == subscription_id, ~c.is_soft_delete)
+    query = select(c.deletion_id).where(c.subscription_id == subscription_id, ~c.is_soft_delete, _OWN)
     return tx.execute(query.limit(1)).one_or_none() is not None
 
 
@@ -300,7 +303,7 @@ def versions_of(tx: Transaction, subscription_id: UUID, deletion_ids: Collection
         return {}
     c = _DELETIONS.c
     query = select(c.deletion_id, c.version_id).where(
-        c.subscription_id == subscription_id, among(c.deletion_id, deletion_ids)
+        c.subscription_id == subscription_id, among(c.deletion_id, deletion_ids), _OWN
     )
     return {row.deletion_id: row.version_id for row in tx.execute(query)}
 

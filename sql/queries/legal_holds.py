@@ -123,6 +123,8 @@ def note_move(tx: Transaction, subscription_id: UUID, resource_id: UUID, hold_id
 def deleters(tx: Transaction, subscription_id: UUID, resource_ids: Collection[UUID]) -> set[UUID]:
     """The users who deleted any of the given resources, even if it was restored since."""
     query = select(_DELETIONS.c.deleted_by).where(
-        _DELETIONS.c.subscription_id == subscription_id, among(_DELETIONS.c.resource_id, resource_ids)
+        _DELETIONS.c.subscription_id == subscription_id,
+        among(_DELETIONS.c.resource_id, resource_ids),
+        _DELETIONS.c.version_id.is_not(None),
     )
     return set(tx.execute(query.distinct()).scalars())

@@ -204,7 +204,9 @@ def counts(tx: Transaction, subscription_id: UUID) -> dict[str, int]:
 def stored_deletions(tx: Transaction, subscription_id: UUID) -> list[PastDeletion]:
     """Read every deletion of a subscription, in the order of their commits."""
     columns = [_DELETIONS.c[field.name] for field in fields(PastDeletion)]
-    query = select(*columns).where(_DELETIONS.c.subscription_id == subscription_id)
+    # Deletions that platforms posted have no version, and are unknown to git.
+    own = (_DELETIONS.c.subscription_id == subscription_id, _DELETIONS.c.version_id.is_not(None))
+    query = select(*columns).where(*own)
     rows = tx.execute(query.order_by(_DELETIONS.c.commit_number, _DELETIONS.c.cascade_level))
     return [PastDeletion(**row._mapping) for row in rows]
 

@@ -31,8 +31,8 @@ SELECT resource_id, version_number, changes - returns FROM (
   SELECT v.resource_id, v.version_number, count(d.change_id) AS changes,
     (SELECT count(restored_at) FROM deletion_logs l WHERE l.version_id = v.version_id) AS returns
   FROM versions v
-  LEFT JOIN data_change_history d ON d.subscription_id = v.subscription_id AND d.record_id = v.resource_id
-    AND d.new_data ->> 'version_id' = v.version_id::text
+  LEFT JOIN data_change_history d ON d.subscription_id = v.subscription_id
+    AND d.record_id = v.resource_id::text AND d.new_data ->> 'version_id' = v.version_id::text
   WHERE v.subscription_id = %s GROUP BY v.version_id
 ) AS each WHERE changes - returns <> 1
 """
@@ -48,7 +48,7 @@ _CHANGES: LiteralString = """
 SELECT record_id, count(*), min(version_number), max(version_number), count(DISTINCT version_number),
   count(*) FILTER (WHERE change_type = 'DELETE'),
   (SELECT count(*) FROM deletion_logs l
-    WHERE l.subscription_id = d.subscription_id AND l.resource_id = d.record_id)
+    WHERE l.subscription_id = d.subscription_id AND l.resource_id::text = d.record_id)
 FROM data_change_history d WHERE subscription_id = %s
   AND table_name NOT IN ('subscriptions', 'users', 'api_keys', 'audit_policies')
 GROUP BY subscription_id, record_id

@@ -11,7 +11,7 @@ from tests.support.api import Json, Tenant, ok, pointers, refused
 FIELDS = {
     *("change_id", "changed_at", "subscription_id", "table_name", "record_id", "record_name", "change_type"),
     *("old_data", "new_data", "diff", "changed_by", "change_reason", "version_number", "is_current_version"),
-    "request_id",
+    *("request_id", "occurred_at", "origin", "source", "recorded_by"),
 }
 
 
@@ -69,7 +69,9 @@ def test_a_record_that_is_no_resource_is_numbered_by_itself(tenant: Tenant) -> N
             [tenant.subscription_id, record],
         )
         connection.execute(
-            "INSERT INTO change_numbers VALUES ('users', %s, %s, 3)", [record, tenant.subscription_id]
+            "INSERT INTO change_numbers (subscription_id, table_name, record_id, changes)"
+            " VALUES (%s, 'users', %s, 3)",
+            [tenant.subscription_id, record],
         )
     found = changed(tenant, record_id=str(record), limit=1)
     assert [(change["version_number"], change["is_current_version"]) for change in found] == [
@@ -110,7 +112,7 @@ def test_changes_are_narrowed_by_each_filter_and_by_all(tenant: Tenant) -> None:
 @pytest.mark.parametrize(
     ("query", "parameter"),
     [
-        ({"record_id": "7"}, "record_id"),
+        ({"record_id": "\0"}, "record_id"),
         ({"changed_by": "\0"}, "changed_by"),
         ({"table_name": "flows"}, "table_name"),
         ({"since": "2026"}, "since"),

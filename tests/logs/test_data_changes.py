@@ -22,7 +22,7 @@ def changes(tenant: Tenant) -> list[Json]:
     rows = tenant.server.database.rows(
         "SELECT to_jsonb(h) || jsonb_build_object('changed_at', h.changed_at = v.created_at,"
         " 'commit', v.git_commit_hash)"
-        " FROM data_change_history h LEFT JOIN versions v ON v.resource_id = h.record_id"
+        " FROM data_change_history h LEFT JOIN versions v ON v.resource_id::text = h.record_id"
         "  AND v.version_number = h.version_number AND v.subscription_id = h.subscription_id"
         " WHERE h.subscription_id = %s AND h.table_name = ANY(%s) ORDER BY v.commit_number, h.change_id",
         tenant.subscription_id,

@@ -126,7 +126,7 @@ CASES = {
         CHANGE_PAGE, DataChangeFilter(table_name="connectors"), "table_name", CHANGES
     ),
     "changes by record_id": Case(
-        CHANGE_PAGE, DataChangeFilter(record_id=UUID(int=100)), "record_id", CHANGES
+        CHANGE_PAGE, DataChangeFilter(record_id=str(UUID(int=100))), "record_id", CHANGES
     ),
     "changes by changed_by": Case(
         CHANGE_PAGE, DataChangeFilter(changed_by=UUID(int=36)), "changed_by", CHANGES

@@ -13,7 +13,7 @@ class ChangeQuery(TimeQuery):
 
     change_id: UUID | None = None
     table_name: TableName | None = None
-    record_id: UUID | None = None
+    record_id: QueryText | None = None
     changed_by: Person | None = None
     request_id: QueryText | None = None
     expand: Expanded | None = None

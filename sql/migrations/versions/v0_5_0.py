@@ -7,7 +7,13 @@ from alembic import op
 revision = "0.5.0"
 down_revision = "0.4.0"
 
-SUBJECTS: tuple[str, ...] = ("audit_events", "closing")
+SUBJECTS: tuple[str, ...] = (
+    "audit_events",
+    "closing",
+    "server_logs",
+    "data_changes",
+    "deletions",
+)
 
 
 def upgrade() -> None:
