@@ -185,17 +185,23 @@ def test_all_rows_of_all_deletions_are_made_again(history: DeletedTree) -> None:
     assert {each: history.deletion(f"deletion {each}") for each in history.rows} == before
 
 
-_COPIED = (
-    "subscription_id, resource_type, resource_id, resource_name, resource_data, cascade_level, is_soft_delete,"
-    " can_be_restored, restore_expiry_at, deleted_at, deleted_by, version_id, git_commit_hash, commit_number"
+_STRANGER: LiteralString = """
+INSERT INTO deletion_logs (
+    deletion_id, root_deletion_id, subscription_id, resource_type, resource_id, resource_name, resource_data,
+    cascade_level, is_soft_delete, can_be_restored, restore_expiry_at, deleted_at, deleted_by, version_id,
+    git_commit_hash, commit_number
 )
+SELECT %s::uuid, %s::uuid, subscription_id, resource_type, resource_id, resource_name, resource_data,
+    cascade_level, is_soft_delete, can_be_restored, restore_expiry_at, deleted_at, deleted_by, version_id,
+    git_commit_hash, commit_number
+FROM deletion_logs WHERE deletion_id = %s
+"""
 
 
 def test_a_row_that_no_commit_tells_is_left(history: DeletedTree) -> None:
     stranger = str(uuid4())
     history.sql(
-        f"INSERT INTO deletion_logs (deletion_id, root_deletion_id, {_COPIED})"
-        f" SELECT %s::uuid, %s::uuid, {_COPIED} FROM deletion_logs WHERE deletion_id = %s",
+        _STRANGER,
         *(stranger, stranger, history.second["deletion_id"]),
     )
     at = f"commit {history.second['git_commit_hash']}"
