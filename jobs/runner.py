@@ -194,8 +194,9 @@ class Runner:
         said = ExecutionRow(
             log_id=mint(),
             created_at=ended_at or self._context.clock(),
+            occurred_at=None,
             subscription_id=None,
-            execution_id=row.run_id,
+            execution_id=str(row.run_id),
             execution_type="job",
             workflow_id=None,
             job_id=None,

@@ -50,6 +50,10 @@ class Log(Generic[RowT, FilterT]):
     row_id: str = "log_id"
     # Filters by users, who may be given by a name; readers replace it by ids.
     people: frozenset[str] = frozenset()
+    # Filters by people as a platform names them; readers add the ids of users of that name.
+    reported_people: frozenset[str] = frozenset()
+    # Filters by ids of a platform; readers add the canonical form of a UUID.
+    reported_ids: frozenset[str] = frozenset()
     selected: Callable[[Table], Select[Any]]
     derived: Mapping[str, ColumnElement[Any]] = field(default_factory=dict)
     conditions: Mapping[str, Callable[[Any], ColumnElement[bool]]] = field(default_factory=dict)

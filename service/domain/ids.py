@@ -70,6 +70,19 @@ def parse(text: str) -> UUID | None:
     return value if str(value) == text.lower() else None
 
 
+def canonical(text: str) -> str:
+    """Write a UUID in lower case, as Annals shows UUIDs; any other text stays as it is."""
+    return text.lower() if parse(text) is not None else text
+
+
+def spellings(text: str) -> tuple[str, ...]:
+    """Return the text of an id; if it spells a UUID in another form, also that in its canonical form."""
+    try:
+        return tuple(dict.fromkeys((text, str(UUID(text)))))
+    except ValueError:
+        return (text,)
+
+
 def minted_at(value: UUID) -> datetime | None:
     """Instant in a UUIDv7, to the millisecond; None for a UUID of another version."""
     if value.version != 7:

@@ -51,7 +51,7 @@ def page_of_log(
     at = context.clock()
     with context.database.transaction(subscription_id or PLATFORM) as tx:
         wanted = LogPaging(limit=paging.limit + 1, at=at, before=before)
-        found = people.by_ids(tx, subscription_id, filters, log.people)
+        found = people.resolved(tx, subscription_id, filters, log)
         rows = log_reading.page(tx, log, subscription_id, found, wanted)
         shown = min(len(rows), paging.limit)
         asked = given if expand is None else {**given, "expand": expand}
@@ -82,7 +82,7 @@ def figures_of_log(
     width = width_of(bucket)
     filters = bounded(filters, width, at)
     with context.database.transaction(subscription_id) as tx:
-        found = people.by_ids(tx, subscription_id, filters, statistics.log.people)
+        found = people.resolved(tx, subscription_id, filters, statistics.log)
         rows = log_reading.statistics(
             tx, statistics, subscription_id, found, width=width, group_by=group_by, limit=MAX_ROWS + 1
         )

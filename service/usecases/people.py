@@ -9,10 +9,12 @@ from uuid import UUID
 from service.domain import ids
 from service.domain.errors import Fault, Invalid
 from sql.database import Transaction
-from sql.log_windows import TimeFilter
+from sql.log_reading import Log
+from sql.log_windows import LogFilter, TimeFilter
 from sql.queries import tenancy
 
 FilterT = TypeVar("FilterT", bound=TimeFilter)
+LogFilterT = TypeVar("LogFilterT", bound=LogFilter)
 
 # Each is searched for by itself, in the order of an index.
 MAX_NAMESAKES = 20
@@ -47,6 +49,28 @@ def by_ids(
         name: ids_of(tx, subscription_id, str(value), name) for name, value in given.items()
     }
     return replace(filters, **found)
+
+
+def resolved(
+    tx: Transaction, subscription_id: UUID | None, filters: LogFilterT, log: Log[Any, LogFilterT]
+) -> LogFilterT:
+    """Put ids of users, and all forms of other texts, into a log's filter; raises Invalid like `ids_of`."""
+    found: dict[str, Any] = {}
+    for name, value in filters.given().items():
+        if name in log.reported_people:
+            found[name] = _texts_of(tx, subscription_id, str(value), name)
+        elif name in log.reported_ids:
+            found[name] = ids.spellings(str(value))
+    return by_ids(tx, subscription_id, replace(filters, **found), log.people)
+
+
+def _texts_of(tx: Transaction, subscription_id: UUID | None, text: str, parameter: str) -> tuple[str, ...]:
+    """Return the texts under which a platform may name a person: this one, and the ids of users so named."""
+    forms = ids.spellings(text)
+    if len(forms) > 1 or ids.parse(text) is not None or subscription_id is None:
+        return forms
+    users = ids_of(tx, subscription_id, text, parameter)
+    return tuple(dict.fromkeys((text, unicodedata.normalize("NFC", text), *map(str, users))))
 
 
 def _refusal(parameter: str, detail: str) -> Invalid:

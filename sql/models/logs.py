@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Index, Numeric, TextClause, text
-from sqlalchemy.dialects.postgresql import INET
+from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION, INET
 from sqlmodel import Field, SQLModel
 
 from sql.models.columns import INSTANT, JSON, NOW, RANDOM_ID, TEXT
@@ -18,7 +18,7 @@ from sql.models.columns import INSTANT, JSON, NOW, RANDOM_ID, TEXT
 # Conditions of partial indexes: only rare rows are looked for by status or level, others are found by time.
 REFUSED = text("status <> 'success'")
 NOTABLE = text("log_level <> 'INFO'")
-UNSUCCESSFUL = text("status IN ('failed', 'cancelled')")
+UNSUCCESSFUL = text("status IN ('failed', 'cancelled', 'timed_out', 'skipped', 'retrying')")
 FAILED = text("response_status >= 400")
 
 # The origin of an event: the column, or what the request of an older row tells. Such a row was posted if its
@@ -132,7 +132,7 @@ class ExecutionColumns(SQLModel):
     log_id: UUID = Field(primary_key=True, sa_column_kwargs=RANDOM_ID)
     created_at: datetime = Field(sa_type=INSTANT, primary_key=True, sa_column_kwargs=NOW)
     subscription_id: UUID | None
-    execution_id: UUID
+    execution_id: str = Field(max_length=255)
     execution_type: str = Field(max_length=50)
     workflow_id: UUID | None
     job_id: UUID | None
@@ -143,27 +143,32 @@ class ExecutionColumns(SQLModel):
     log_details: Any = Field(
         default=None, sa_type=JSON, nullable=True, sa_column_kwargs={"server_default": text("'{}'::jsonb")}
     )
-    duration_ms: int | None
+    duration_ms: float | None = Field(sa_type=DOUBLE_PRECISION())
     rows_processed: int | None = Field(sa_type=BigInteger())
     memory_used_mb: Decimal | None = Field(sa_type=Numeric(10, 2))
     cpu_percent: Decimal | None = Field(sa_type=Numeric(5, 2))
     status: str | None = Field(max_length=50)
     error_code: str | None = Field(max_length=100)
     error_details: Any = Field(default=None, sa_type=JSON, nullable=True)
-    triggered_by: UUID | None
+    triggered_by: str | None = Field(max_length=255)
     recorded_by: UUID | None
     request_id: str | None = Field(max_length=128)
+    occurred_at: datetime | None = Field(default=None, sa_type=INSTANT)
+    source: str | None = Field(default=None, max_length=200)
+    version_number: int | None = Field(default=None)
+    git_commit_hash: str | None = Field(default=None, max_length=40)
 
 
 _SPARSE = (
     *("workflow_id", "job_id", "jobpackage_id", "node_id"),
-    *("error_code", "triggered_by", "recorded_by", "request_id"),
+    *("error_code", "triggered_by", "recorded_by", "request_id", "source", "git_commit_hash"),
 )
 
 
 def _execution_indexes(table: str, /, **filters: TextClause | None) -> tuple[Index, ...]:
     return (
         Index(None, "subscription_id", "created_at", "log_id"),
+        _occurrences(table, "created_at", "log_id"),
         *_filters(
             table,
             "created_at",

@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Double, Table, cast, func, select
+from sqlalchemy import ColumnElement, Double, Select, Table, cast, func, select
 
 from sql import bulk
 from sql.database import Transaction
 from sql.log_reading import Columns, Log, Statistics
-from sql.log_windows import LogFilter, People
+from sql.log_windows import LogFilter, OneOf, People
 from sql.models import TABLES
 
 NODE: Final = "node"
@@ -26,14 +26,20 @@ class LogEntry:
 
     log_id: UUID
     created_at: datetime
+    # As it is stored, None if it is the time of arrival; a row that is read always has a time.
+    occurred_at: datetime | None
     subscription_id: UUID | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionDetails:
-    """An event of a workflow, job, job package or node that runs, as its reporter describes it."""
+    """An event of a workflow, job, job package or node that runs, as its reporter describes it.
 
-    execution_id: UUID
+    `triggered_by` is a user's id or any other text; `source` is the system that sends the event, and
+    `version_number` and `git_commit_hash` say which version ran.
+    """
+
+    execution_id: str
     execution_type: str
     workflow_id: UUID | None
     job_id: UUID | None
@@ -42,14 +48,17 @@ class ExecutionDetails:
     log_level: str
     log_message: str
     log_details: dict[str, Any] | None
-    duration_ms: int | None
+    duration_ms: float | None
     rows_processed: int | None
     memory_used_mb: float | None
     cpu_percent: float | None
     status: str | None
     error_code: str | None
     error_details: dict[str, Any] | None
-    triggered_by: UUID | None
+    triggered_by: str | None
+    source: str | None = None
+    version_number: int | None = None
+    git_commit_hash: str | None = None
 
 
 # A dataclass has the fields of its last base first, so a response begins with the identity.
@@ -66,7 +75,7 @@ class ExecutionFilter(LogFilter):
     """Conditions on execution events."""
 
     log_id: UUID | None = None
-    execution_id: UUID | None = None
+    execution_id: OneOf[str] | None = None
     execution_type: str | None = None
     workflow_id: UUID | None = None
     job_id: UUID | None = None
@@ -75,9 +84,12 @@ class ExecutionFilter(LogFilter):
     log_level: str | None = None
     status: str | None = None
     error_code: str | None = None
-    triggered_by: People | None = None
+    triggered_by: OneOf[str] | None = None
     recorded_by: People | None = None
     request_id: str | None = None
+    source: str | None = None
+    version_number: int | None = None
+    git_commit_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +101,7 @@ class ExecutionBucket:
     count: int
     failed: int
     avg_duration_ms: float | None
-    max_duration_ms: int | None
+    max_duration_ms: float | None
     rows_processed: int
 
 
@@ -110,21 +122,37 @@ def _tables(filters: ExecutionFilter) -> list[Table]:
     return [_NODE_LOGS if filters.execution_type == NODE else _EXECUTION_LOGS]
 
 
+def _selected(table: Table) -> Select[Any]:
+    occurred_at = func.coalesce(table.c.occurred_at, table.c.created_at).label("occurred_at")
+    return select(*(occurred_at if name == "occurred_at" else table.c[name] for name in _COLUMNS))
+
+
+def _plain(number: float) -> float:
+    """Return a whole number as an integer, which is shown without a fraction."""
+    return int(number) if number.is_integer() else number
+
+
 EXECUTION_LOG: Log[ExecutionRow, ExecutionFilter] = Log(
     name="execution_log",
     row=ExecutionRow,
     tables=_tables,
-    people=frozenset({"triggered_by", "recorded_by"}),
-    selected=lambda table: select(*(table.c[name] for name in _COLUMNS)),
-    # These numbers have ten digits at most, all of which a double keeps.
-    conversions={"memory_used_mb": float, "cpu_percent": float},
+    people=frozenset({"recorded_by"}),
+    reported_people=frozenset({"triggered_by"}),
+    reported_ids=frozenset({"execution_id"}),
+    selected=_selected,
+    # The numbers with two decimals have ten digits at most, all of which a double keeps.
+    conversions={"memory_used_mb": float, "cpu_percent": float, "duration_ms": _plain},
 )
+
+
+# The states of executions that did not do their work; one that was cancelled or skipped was not to do it.
+_FAILURES: Final = ("failed", "timed_out")
 
 
 def _figures(rows: Columns) -> dict[str, ColumnElement[Any]]:
     return {
         "count": func.count(),
-        "failed": func.count().filter(rows.status == "failed"),
+        "failed": func.count().filter(rows.status.in_(_FAILURES)),
         "avg_duration_ms": cast(func.avg(rows.duration_ms), Double()),
         "max_duration_ms": func.max(rows.duration_ms),
         "rows_processed": func.least(func.coalesce(func.sum(rows.rows_processed), 0), _MAX_SUM),
@@ -136,5 +164,5 @@ FIGURES = Statistics(
     bucket=ExecutionBucket,
     measured=("status", "duration_ms", "rows_processed"),
     figures=_figures,
-    conversions={"rows_processed": int},
+    conversions={"rows_processed": int, "max_duration_ms": _plain},
 )

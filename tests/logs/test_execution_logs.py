@@ -38,7 +38,10 @@ FULL: Json = {
     "error_code": "E" * 100,
     "error_details": {},
     "triggered_by": USER,
-    "created_at": None,
+    "source": "s" * 200,
+    "version_number": 2**31 - 1,
+    "git_commit_hash": "0123456789abcdef" * 2 + "01234567",
+    "occurred_at": None,
 }
 
 
@@ -61,6 +64,7 @@ def test_every_field_comes_back_as_it_was_sent(tenant: Tenant, kind: str) -> Non
     expected = {
         "log_id": found["log_id"],
         "created_at": found["created_at"],
+        "occurred_at": found["created_at"],
         "subscription_id": tenant.subscription_id,
         "recorded_by": tenant.ben.user_id,
         "request_id": "run-1",
@@ -84,20 +88,21 @@ def test_what_is_not_said_is_null_and_details_are_empty(tenant: Tenant) -> None:
     post(tenant, EXECUTION)
     [found] = logged(tenant)
     assert found["log_details"] == {}
-    for name in set(FULL) - set(EXECUTION) - {"log_details", "created_at"}:
+    for name in set(FULL) - set(EXECUTION) - {"log_details", "occurred_at"}:
         assert found[name] is None
 
 
 BAD: list[tuple[Json, str]] = [
-    ({"execution_id": "x"}, "/execution_id"),
+    ({"execution_id": ""}, "/execution_id"),
+    ({"execution_id": "x" * 256}, "/execution_id"),
     ({"execution_type": "flow"}, "/execution_type"),
     ({"log_level": "FATAL"}, "/log_level"),
     ({"log_level": None}, "/log_level"),
     ({"log_message": None}, "/log_message"),
     ({"log_details": []}, "/log_details"),
     ({"duration_ms": -1}, "/duration_ms"),
-    ({"duration_ms": 2**31}, "/duration_ms"),
-    ({"duration_ms": 1.5}, "/duration_ms"),
+    ({"duration_ms": 2**53}, "/duration_ms"),
+    ({"duration_ms": "1"}, "/duration_ms"),
     ({"duration_ms": True}, "/duration_ms"),
     ({"rows_processed": 2**63}, "/rows_processed"),
     ({"memory_used_mb": 100_000_000}, "/memory_used_mb"),
@@ -111,7 +116,12 @@ BAD: list[tuple[Json, str]] = [
     ({"error_code": "x" * 101}, "/error_code"),
     ({"error_details": "x"}, "/error_details"),
     ({"node_id": "x" * 256}, "/node_id"),
-    ({"triggered_by": "ana"}, "/triggered_by"),
+    ({"triggered_by": "line\nbreak"}, "/triggered_by"),
+    ({"source": "x" * 201}, "/source"),
+    ({"version_number": 0}, "/version_number"),
+    ({"version_number": 2**31}, "/version_number"),
+    ({"git_commit_hash": "123456"}, "/git_commit_hash"),
+    ({"git_commit_hash": "main"}, "/git_commit_hash"),
     ({"log_id": str(uuid4())}, "/log_id"),
     ({"recorded_by": str(uuid4())}, "/recorded_by"),
     ({"created_at": 1_764_000_000}, "/created_at"),
@@ -145,15 +155,37 @@ def test_a_time_of_the_platforms_own_is_kept(tenant: Tenant) -> None:
     # Any zone, and any precision down to the microsecond.
     at = datetime.now(UTC).replace(microsecond=123_456) - timedelta(days=6)
     zoned = at.astimezone(tz=datetime.fromisoformat("2026-01-01T00:00:00+05:30").tzinfo)
-    post(tenant, [{**EXECUTION, "created_at": zoned.isoformat()}, EXECUTION])
-    assert [row["created_at"] for row in logged(tenant)][1] == at.isoformat().replace("+00:00", "Z")
+    post(tenant, {**EXECUTION, "occurred_at": zoned.isoformat()})
+    [found] = logged(tenant)
+    assert found["occurred_at"] == at.isoformat().replace("+00:00", "Z")
+    assert found["created_at"] > moment(minutes=-1)
+
+
+def test_a_created_at_that_is_sent_is_the_time_of_the_event(tenant: Tenant) -> None:
+    at = moment(days=-3)
+    post(tenant, {**EXECUTION, "created_at": at})
+    [found] = logged(tenant)
+    assert found["occurred_at"] == at.replace("+00:00", "Z")
+    assert found["created_at"] > moment(minutes=-1)
+
+
+def test_an_event_has_one_time_of_its_own(tenant: Tenant) -> None:
+    wrong = {**EXECUTION, "created_at": moment(), "occurred_at": moment()}
+    response = tenant.ben.post(f"{tenant.path}/execution-logs", wrong)
+    assert pointers(refused(response, 422, "invalid")) == ["/created_at"]
+
+
+def test_nanoseconds_are_cut(tenant: Tenant) -> None:
+    second = moment(hours=-1)[:19]
+    post(tenant, {**EXECUTION, "occurred_at": f"{second}.123456999Z"})
+    assert [row["occurred_at"] for row in logged(tenant)] == [f"{second}.123456Z"]
 
 
 def test_an_offset_past_postgresqls_own_is_a_time_as_well(tenant: Tenant) -> None:
     at = datetime.now(UTC)
     far = at.astimezone(timezone(timedelta(hours=23, minutes=59))).isoformat()
-    post(tenant, [EXECUTION, {**EXECUTION, "created_at": far}])
-    assert at.isoformat().replace("+00:00", "Z") in [row["created_at"] for row in logged(tenant)]
+    post(tenant, [EXECUTION, {**EXECUTION, "occurred_at": far}])
+    assert at.isoformat().replace("+00:00", "Z") in [row["occurred_at"] for row in logged(tenant)]
     for ends in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
         response = tenant.ben.post(f"{tenant.path}/execution-logs", [{**EXECUTION, "created_at": ends}])
         assert pointers(refused(response, 422, "invalid")) == ["/0/created_at"]
@@ -171,15 +203,26 @@ def test_an_offset_past_postgresqls_own_is_a_time_as_well(tenant: Tenant) -> Non
 def test_a_time_may_lie_7_days_back_and_5_minutes_ahead(
     tenant: Tenant, away: dict[str, float], is_taken: bool
 ) -> None:
-    body = [EXECUTION, {**EXECUTION, "created_at": moment(**away)}]
-    response = tenant.ben.post(f"{tenant.path}/execution-logs", body)
-    if is_taken:
-        ok(response, 201)
-        # An event that is ahead of now is found without a bound, too.
-        assert len(logged(tenant)) == 2
-    else:
-        assert pointers(refused(response, 422, "invalid")) == ["/1/created_at"]
-        assert logged(tenant) == []
+    for name in ("occurred_at", "created_at"):
+        body = [EXECUTION, {**EXECUTION, name: moment(**away)}]
+        response = tenant.ben.post(f"{tenant.path}/execution-logs", body)
+        if is_taken:
+            ok(response, 201)
+        else:
+            assert pointers(refused(response, 422, "invalid")) == [f"/1/{name}"]
+    assert len(logged(tenant)) == (4 if is_taken else 0)
+
+
+def test_an_admin_imports_events_of_any_past(tenant: Tenant) -> None:
+    path = f"{tenant.path}/execution-logs?import=true"
+    old = {**EXECUTION, "occurred_at": "1999-12-31T23:59:59.5Z"}
+    refused(tenant.ben.post(path, old), 403, "forbidden")
+    ok(tenant.ana.post(path, old), 201)
+    [found] = logged(tenant)
+    assert found["occurred_at"] == "1999-12-31T23:59:59.500000Z"
+    assert found["created_at"] > moment(minutes=-1)
+    ahead = tenant.ana.post(path, {**EXECUTION, "occurred_at": moment(minutes=6)})
+    assert pointers(refused(ahead, 422, "invalid")) == ["/occurred_at"]
 
 
 def test_events_that_are_sent_again_are_stored_once_with_the_same_answer(tenant: Tenant) -> None:
@@ -195,7 +238,8 @@ def test_events_that_are_sent_again_are_stored_once_with_the_same_answer(tenant:
 
 FILTERS = (
     *("execution_id", "execution_type", "workflow_id", "job_id", "jobpackage_id", "node_id", "log_level"),
-    *("status", "error_code", "triggered_by", "recorded_by", "request_id", "log_id"),
+    *("status", "error_code", "triggered_by", "recorded_by", "source", "version_number", "git_commit_hash"),
+    *("request_id", "log_id"),
 )
 
 
@@ -213,13 +257,14 @@ def varied(shared: Tenant) -> tuple[Tenant, list[Json]]:
         "node_id": ["a", "b", None],
         "log_level": ["INFO", "ERROR", "DEBUG", "WARNING"],
         "status": ["success", "failed", None, "running", "cancelled"],
+        "source": ["airflow", None],
+        "version_number": [3, None, 4],
+        "git_commit_hash": ["0123abc", None],
     }
-    body = [
-        {**EXECUTION, **{name: choices[number % len(choices)] for name, choices in values.items()}}
-        | {"created_at": moment(minutes=-number)}
-        for number in range(60)
-    ]
-    post(shared, body)
+    for first in range(0, 60, 5):
+        numbers = range(first, first + 5)
+        kept = [{name: some[number % len(some)] for name, some in values.items()} for number in numbers]
+        post(shared, [EXECUTION | each for each in kept])
     return shared, logged(shared)
 
 
@@ -238,12 +283,12 @@ def test_executions_are_narrowed_by_each_filter_and_by_any_two_and_by_all(
 
 def test_executions_are_narrowed_by_time(varied: tuple[Tenant, list[Json]]) -> None:
     tenant, everything = varied
-    since, until = everything[40]["created_at"], everything[10]["created_at"]
-    assert logged(tenant, since=since) == everything[:41]
+    since, until = everything[44]["created_at"], everything[10]["created_at"]
+    assert logged(tenant, since=since) == everything[:45]
     assert logged(tenant, until=until) == everything[10:]
-    assert logged(tenant, since=since, until=until, limit=3) == everything[10:41]
+    assert logged(tenant, since=since, until=until, limit=3) == everything[10:45]
     assert logged(tenant, since=until, until=since) == []
-    kind = [row for row in everything[10:41] if row["execution_type"] == "node"]
+    kind = [row for row in everything[10:45] if row["execution_type"] == "node"]
     assert logged(tenant, since=since, until=until, execution_type="node") == kind
 
 
@@ -256,7 +301,8 @@ def test_pages_span_both_tables_newest_first(varied: tuple[Tenant, list[Json]], 
 
 
 def test_a_page_is_stable_while_rows_come_in(tenant: Tenant) -> None:
-    post(tenant, [{**EXECUTION, "created_at": moment(minutes=-number)} for number in range(6)])
+    for _ in range(6):
+        post(tenant, EXECUTION)
     before = logged(tenant)
     path = f"{tenant.path}/execution-logs"
     first = ok(tenant.aud.get(path, params={"limit": 2}))
@@ -266,9 +312,8 @@ def test_a_page_is_stable_while_rows_come_in(tenant: Tenant) -> None:
 
 
 def test_rows_of_one_instant_are_each_found_once(tenant: Tenant) -> None:
-    at = moment(hours=-1)
-    kinds = ["node", "job"] * 10
-    post(tenant, [{**EXECUTION, "execution_type": kind, "created_at": at} for kind in kinds])
+    post(tenant, [{**EXECUTION, "execution_type": kind} for kind in ["node", "job"] * 10])
+    assert len({row["created_at"] for row in logged(tenant)}) == 1
     assert len({row["log_id"] for row in logged(tenant, limit=3)}) == 20
 
 
@@ -276,9 +321,12 @@ def test_rows_of_one_instant_are_each_found_once(tenant: Tenant) -> None:
     ("query", "parameter"),
     [
         ({"execution_type": "flow"}, "execution_type"),
-        ({"log_level": "notice"}, "log_level"),
+        ({"log_level": "fatal"}, "log_level"),
         ({"status": "done"}, "status"),
-        ({"execution_id": "1"}, "execution_id"),
+        ({"execution_id": "1" * 256}, "execution_id"),
+        ({"triggered_by": ""}, "triggered_by"),
+        ({"version_number": "0"}, "version_number"),
+        ({"git_commit_hash": "main"}, "git_commit_hash"),
         ({"workflow_id": "1"}, "workflow_id"),
         ({"job_id": "1"}, "job_id"),
         ({"node_id": "\0"}, "node_id"),
@@ -324,6 +372,79 @@ def test_the_log_is_one_subscriptions_own(tenant: Tenant, stranger: Tenant) -> N
     post(tenant, EXECUTION)
     assert {row["subscription_id"] for row in logged(tenant)} == {tenant.subscription_id}
     refused(stranger.ben.post(f"{tenant.path}/execution-logs", EXECUTION), 404, "subscription_not_found")
+
+
+IDS = [
+    "scheduled__2026-11-30T00:00:00+00:00",
+    "4bf92f3577b34da6a3ce929d0e0e4736",
+    "payments/order-17:attempt 2",
+    "№ 7, Ünïcode",
+    "00f067aa0ba902b7",
+]
+
+
+@pytest.mark.parametrize("text", IDS)
+def test_ids_of_other_systems_are_any_texts(tenant: Tenant, text: str) -> None:
+    post(tenant, [EXECUTION, {**EXECUTION, "execution_id": text, "triggered_by": text}])
+    for name in ("execution_id", "triggered_by"):
+        [found] = logged(tenant, **{name: text})
+        assert (found["execution_id"], found["triggered_by"]) == (text, text)
+
+
+def test_a_uuid_is_found_in_each_of_its_spellings(tenant: Tenant) -> None:
+    value = uuid4()
+    post(tenant, {**EXECUTION, "execution_id": str(value).upper(), "triggered_by": str(value).upper()})
+    for text in (str(value), str(value).upper(), value.hex, value.urn):
+        for name in ("execution_id", "triggered_by"):
+            [found] = logged(tenant, **{name: text})
+            assert (found["execution_id"], found["triggered_by"]) == (str(value), str(value))
+
+
+def test_the_one_who_triggered_is_found_by_the_name_or_id_of_a_user_or_by_the_platforms_own_text(
+    tenant: Tenant,
+) -> None:
+    post(tenant, [{**EXECUTION, "triggered_by": who} for who in (tenant.ben.user_id, "ben", "cron")])
+    assert {row["triggered_by"] for row in logged(tenant, triggered_by="ben")} == {tenant.ben.user_id, "ben"}
+    assert [row["triggered_by"] for row in logged(tenant, triggered_by="cron")] == ["cron"]
+    assert len(logged(tenant, triggered_by=tenant.ben.user_id)) == 1
+
+
+STATES = ("queued", "running", "retrying", "success", "failed", "cancelled", "skipped", "timed_out")
+LEVELS = ("TRACE", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL")
+
+
+def test_each_state_and_each_level_is_found(tenant: Tenant) -> None:
+    post(tenant, [{**EXECUTION, "status": status} for status in STATES])
+    post(tenant, [{**EXECUTION, "log_level": level, "execution_type": "node"} for level in LEVELS])
+    for status in STATES:
+        assert [row["status"] for row in logged(tenant, status=status.upper())] == [status]
+    for level in LEVELS:
+        found = logged(tenant, log_level=level.lower(), execution_type="node")
+        assert [row["log_level"] for row in found] == [level]
+
+
+def test_durations_are_fractions_or_months_and_whole_numbers_stay_whole(tenant: Tenant) -> None:
+    path = f"{tenant.path}/execution-logs"
+    durations = [0.125, 12.0, 15_552_000_000, 2**53 - 1]
+    post(tenant, [{**EXECUTION, "duration_ms": duration} for duration in durations])
+    text = tenant.aud.get(path).text
+    for shown in ("0.125,", "12,", "15552000000,", "9007199254740991,"):
+        assert f'"duration_ms":{shown}' in text
+    [figures] = ok(tenant.aud.get(f"{path}/stats", params={"bucket": "1w"}))["buckets"]
+    assert figures["max_duration_ms"] == 2**53 - 1
+    assert figures["avg_duration_ms"] == pytest.approx(sum(durations) / 4)
+
+
+def test_a_commit_is_found_in_either_case(tenant: Tenant) -> None:
+    post(tenant, {**EXECUTION, "git_commit_hash": "ABCDEF0"})
+    [found] = logged(tenant, git_commit_hash="aBcDeF0")
+    assert found["git_commit_hash"] == "abcdef0"
+
+
+def test_figures_count_what_failed_or_timed_out_as_failed(tenant: Tenant) -> None:
+    post(tenant, [{**EXECUTION, "status": status} for status in STATES])
+    [figures] = ok(tenant.aud.get(f"{tenant.path}/execution-logs/stats", params={"bucket": "1w"}))["buckets"]
+    assert (figures["count"], figures["failed"]) == (len(STATES), 2)
 
 
 VALUES = st.recursive(

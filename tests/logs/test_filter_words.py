@@ -68,7 +68,7 @@ def test_a_word_is_taken_in_any_case_and_a_noun_in_both_numbers(
         ("audit-logs/stats", "group_by", "colour", "resource_type"),
         ("audit-logs/stats", "status", "maybe", "failed"),
         ("change-history", "table_name", "flow", "audit_policies"),
-        ("execution-logs", "log_level", "notice", "WARNING"),
+        ("execution-logs", "log_level", "loud", "WARNING"),
         ("execution-logs", "execution_type", "flow", "jobpackage"),
         ("execution-logs", "status", "done", "cancelled"),
         ("execution-logs/stats", "group_by", "action", "error_code"),

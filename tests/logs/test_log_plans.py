@@ -37,14 +37,15 @@ _COMMON = f"{_ID.format('n')}, {_ID.format('n % 4 + 1')}, '{AT.isoformat()}'::ti
 _EXECUTION = f"""
 {_ID.format("n / 40")}, {{kind}}, {_ID.format("n % 300")}, {_ID.format("n % 200")}, 'node_' || n % 400,
 CASE WHEN n % 150 = 0 THEN 'ERROR' WHEN n % 152 = 4 THEN 'WARNING' ELSE 'INFO' END, 'm',
-CASE WHEN n % 120 = 0 THEN 'failed' ELSE 'success' END, {_ID.format("n % 200")},
-CASE WHEN n % 100 = 0 THEN 'E' || n % 300 END, {_ID.format("n % 160")}, {_ID.format("n % 120")}, 'q' || n / 40
-FROM generate_series(1, {ROWS}) n;
+CASE n % 120 WHEN 0 THEN 'failed' WHEN 60 THEN 'timed_out' ELSE 'success' END, {_ID.format("n % 200")},
+CASE WHEN n % 100 = 0 THEN 'E' || n % 300 END, {_ID.format("n % 160")}, {_ID.format("n % 120")},
+'q' || n / 40, 's' || n % 200, md5((n % 160)::text) FROM generate_series(1, {ROWS}) n;
 """
 _EXECUTION_COLUMNS = """(log_id, subscription_id, created_at, execution_id, execution_type, workflow_id,
 job_id, node_id, log_level, log_message, status)"""
 _SPARSE_COLUMNS = _EXECUTION_COLUMNS.replace(
-    "status)", "status, jobpackage_id, error_code, triggered_by, recorded_by, request_id)"
+    "status)",
+    "status, jobpackage_id, error_code, triggered_by, recorded_by, request_id, source, git_commit_hash)",
 )
 _FILL = f"""
 INSERT INTO audit_logs (audit_id, subscription_id, created_at, action, resource_type, resource_id, user_id,
@@ -137,7 +138,7 @@ CASES = {
     ),
     "executions": Case(EXECUTION_PAGE, ExecutionFilter(), None, BOTH),
     "executions by execution_id": Case(
-        EXECUTION_PAGE, ExecutionFilter(execution_id=UUID(int=700)), "execution_id", BOTH
+        EXECUTION_PAGE, ExecutionFilter(execution_id=str(UUID(int=700))), "execution_id", BOTH
     ),
     "executions by execution_type": Case(
         EXECUTION_PAGE, ExecutionFilter(execution_type="jobpackage"), "execution_type", EXECUTIONS
@@ -158,12 +159,20 @@ CASES = {
     ),
     "executions by error_code": Case(EXECUTION_PAGE, ExecutionFilter(error_code="E200"), "error_code", BOTH),
     "executions by triggered_by": Case(
-        EXECUTION_PAGE, ExecutionFilter(triggered_by=UUID(int=80)), "triggered_by", BOTH
+        EXECUTION_PAGE, ExecutionFilter(triggered_by=str(UUID(int=80))), "triggered_by", BOTH
     ),
     "executions by recorded_by": Case(
         EXECUTION_PAGE, ExecutionFilter(recorded_by=UUID(int=80)), "recorded_by", BOTH
     ),
     "executions by request_id": Case(EXECUTION_PAGE, ExecutionFilter(request_id="q400"), "request_id", BOTH),
+    "executions by source": Case(EXECUTION_PAGE, ExecutionFilter(source="s80"), "source", BOTH),
+    "executions by git_commit_hash": Case(
+        EXECUTION_PAGE,
+        ExecutionFilter(git_commit_hash="f033ab37c30201f73f142449d037028d"),
+        "git_commit_hash",
+        BOTH,
+    ),
+    "executions by time_out": Case(EXECUTION_PAGE, ExecutionFilter(status="timed_out"), "status", BOTH),
     "executions by log_id": Case(EXECUTION_PAGE, ExecutionFilter(log_id=UUID(int=400)), "log_id", BOTH),
     "requests": Case(SERVER_PAGE, ServerLogFilter(), None, SERVER),
     "requests of all": Case(ALL_SERVERS_PAGE, ServerLogFilter(), None, SERVER),
@@ -296,8 +305,8 @@ FROM generate_series(1, %(rows)s) n;
 INSERT INTO execution_logs {_SPARSE_COLUMNS}
 SELECT gen_random_uuid(), %(s)s, %(at)s - n * interval '1 second', {_ID.format("n / 40")}, 'workflow',
     {_ID.format("n % 300")}, {_ID.format("n % 200")}, {_LONG}, 'INFO', 'm', 'success',
-    {_ID.format("n % 200")}, 'E' || n % 300, {_ID.format("n % 160")}, {_ID.format("n % 120")}, 'q' || n / 40
-FROM generate_series(1, %(rows)s) n;
+    {_ID.format("n % 200")}, 'E' || n % 300, {_ID.format("n % 160")}, {_ID.format("n % 120")}, 'q' || n / 40,
+    's' || n % 200, md5((n % 160)::text) FROM generate_series(1, %(rows)s) n;
 INSERT INTO server_logs (log_id, subscription_id, created_at, request_id, endpoint, user_id, response_status,
     ip_address)
 SELECT gen_random_uuid(), %(s)s, %(at)s - n * interval '1 second', md5(n::text), {_LONG},
@@ -326,9 +335,11 @@ NOTHING = {
         for name, value in {
             "jobpackage_id": UNKNOWN,
             "error_code": "none",
-            "triggered_by": UNKNOWN,
+            "triggered_by": "none",
             "recorded_by": UNKNOWN,
             "request_id": "none",
+            "source": "none",
+            "git_commit_hash": "none",
         }.items()
     },
 }

@@ -10,7 +10,7 @@ from service.http.audited_operations import audits
 from service.http.auth.access import ReadingLogs, Recording
 from service.http.description.declarations import refuses
 from service.http.event_bodies import batch_of
-from service.http.parameters import Once, Paged
+from service.http.parameters import Import, Once, Paged
 from service.http.responses import answer, page_answer, page_of, statistics_answer, statistics_of
 from service.http.schemas.answers import RecordedEvents
 from service.http.schemas.execution_logs import ExecutionQuery, ExecutionStatisticsQuery, NewExecutionEvent
@@ -41,6 +41,7 @@ def record_execution_logs(
     access: Recording,
     batch: Annotated[EventBatch[NewExecutionEvent], Depends(batch_of(NewExecutionEvent))],
     once: Once,
+    is_import: Import = False,
 ) -> Response:
     """Record events of executions, one or up to 1,000 (editor, admin)."""
     accepted = execution_logs.record_executions(
@@ -48,6 +49,7 @@ def record_execution_logs(
         access.caller,
         access.subscription_id,
         batch.map(lambda body: ReportedExecution(**dict(body))),
+        is_import=is_import,
         once=once,
     )
     return answer(accepted.shown(), 201)

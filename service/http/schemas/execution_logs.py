@@ -5,29 +5,34 @@ from uuid import UUID
 
 from pydantic import Field
 
-from service.http.schemas.body import Body
-from service.http.schemas.fields import QueryText, ShortLine
-from service.http.schemas.filters import Person, TimeQuery
+from service.http.schemas.fields import QueryInteger, QueryText, ShortLine
+from service.http.schemas.filters import Person, ReportedId, TimeQuery
 from service.http.schemas.log_fields import (
     Bucket,
-    Instant,
+    CommitHash,
+    DatedEvent,
     JsonObject,
+    LogTime,
     Megabytes,
     Milliseconds,
     Percent,
     RowCount,
+    Source,
+    VersionNumber,
 )
 
 ExecutionType = Literal["workflow", "job", "jobpackage", "node"]
-ExecutionStatus = Literal["running", "success", "failed", "cancelled"]
-LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+ExecutionStatus = Literal[
+    "queued", "running", "retrying", "success", "failed", "cancelled", "skipped", "timed_out"
+]
+LogLevel = Literal["TRACE", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL"]
 
 
 class ExecutionQuery(TimeQuery):
     """Filters of a page of the execution logs."""
 
     log_id: UUID | None = None
-    execution_id: UUID | None = None
+    execution_id: ReportedId | None = None
     execution_type: ExecutionType | None = None
     workflow_id: UUID | None = None
     job_id: UUID | None = None
@@ -36,9 +41,13 @@ class ExecutionQuery(TimeQuery):
     log_level: LogLevel | None = None
     status: ExecutionStatus | None = None
     error_code: QueryText | None = None
-    triggered_by: Person | None = None
+    triggered_by: ReportedId | None = None
     recorded_by: Person | None = None
     request_id: QueryText | None = None
+    source: QueryText | None = None
+    version_number: Annotated[QueryInteger, Field(ge=1, le=2**31 - 1)] | None = None
+    git_commit_hash: CommitHash | None = None
+    time: LogTime | None = None
 
 
 class ExecutionStatisticsQuery(ExecutionQuery):
@@ -51,8 +60,8 @@ class ExecutionStatisticsQuery(ExecutionQuery):
     ) = None
 
 
-class NewExecutionEvent(Body):
-    execution_id: UUID
+class NewExecutionEvent(DatedEvent):
+    execution_id: ShortLine
     execution_type: ExecutionType
     workflow_id: UUID | None = None
     job_id: UUID | None = None
@@ -68,5 +77,7 @@ class NewExecutionEvent(Body):
     status: ExecutionStatus | None = None
     error_code: Annotated[ShortLine, Field(max_length=100)] | None = None
     error_details: JsonObject | None = None
-    triggered_by: UUID | None = None
-    created_at: Instant | None = None
+    triggered_by: ShortLine | None = None
+    source: Source | None = None
+    version_number: VersionNumber | None = None
+    git_commit_hash: CommitHash | None = None

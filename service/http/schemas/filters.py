@@ -97,6 +97,8 @@ ActionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:/-]{1,200}
 Person = Annotated[
     UUID | str, PlainValidator(_person), WithJsonSchema({"type": "string", "maxLength": MAX_NAME})
 ]
+# The id of something, or of a person, as a platform names it.
+ReportedId = Annotated[QueryText, Field(min_length=1, max_length=MAX_NAME)]
 Address = Annotated[
     str,
     AfterValidator(stored_address),

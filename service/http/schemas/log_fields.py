@@ -64,11 +64,16 @@ Instant = Annotated[
 JsonObject = dict[str, Any]
 Operation = Annotated[JsonObject, AfterValidator(_operation)]
 TypeName = Annotated[ShortLine, Field(max_length=100)]
-# The ranges of the columns: INTEGER, BIGINT, NUMERIC(10,2) and NUMERIC(5,2).
-Milliseconds = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
+# The ranges of the columns: BIGINT, NUMERIC(10,2) and NUMERIC(5,2). Whole milliseconds are exact in a double.
+Milliseconds = Annotated[float, Strict(), Field(ge=0, le=2**53 - 1)]
 RowCount = Annotated[StrictInt, Field(ge=0, le=2**63 - 1)]
 Megabytes = Annotated[float, Strict(), Field(ge=0, le=99_999_999.99), AfterValidator(_two_decimals)]
 Percent = Annotated[float, Strict(), Field(ge=0, le=999.99), AfterValidator(_two_decimals)]
+Source = Annotated[ShortLine, Field(max_length=200)]
+VersionNumber = Annotated[StrictInt, Field(ge=1, le=2**31 - 1)]
+CommitHash = Annotated[
+    str, StringConstraints(pattern=r"^[0-9A-Fa-f]{7,40}$"), AfterValidator(lambda commit: str(commit).lower())
+]
 # A width of buckets: minutes, hours, days or weeks.
 Bucket = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,4}[mhdw]$")]
 

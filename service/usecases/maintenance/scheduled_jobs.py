@@ -342,7 +342,7 @@ def run_with_log(context: Parts, run_id: UUID | None) -> RunWithLog:
     row = run(context, run_id)
     if row.started_at is None:
         return RunWithLog(**asdict(row))
-    narrow = ExecutionFilter(execution_id=run_id, since=row.started_at, until=row.ended_at)
+    narrow = ExecutionFilter(execution_id=str(run_id), since=row.started_at, until=row.ended_at)
     with context.database.transaction(PLATFORM) as tx:
         newest = LogPaging(limit=MAX_EVENTS, at=context.clock())
         told = log_reading.page(tx, EXECUTION_LOG, None, narrow, newest)
