@@ -283,8 +283,8 @@ def test_a_failure_is_recorded_and_told_and_the_next_slot_tries_again(
     assert tries[:4] == [None, None, None, "here"]
     story = database.rows(
         "SELECT log_level, log_message, status, rows_processed FROM execution_logs JOIN job_runs"
-        " ON execution_id = run_id::text WHERE subscription_id IS NULL ORDER BY scheduled_for, created_at, log_id"
-        " LIMIT 9"
+        " ON execution_id = run_id::text WHERE subscription_id IS NULL"
+        " ORDER BY scheduled_for, created_at, log_id LIMIT 9"
     )
     assert story[:3] == [
         ("INFO", "tick: started", "running", None),
