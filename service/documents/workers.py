@@ -46,7 +46,13 @@ class DocumentWorkers:
         The function, its arguments and its result have to be fit for pickle. Raises the function's errors,
         and Busy if the worker ends before it answers.
         """
-        if self._path is None or size < LARGE_BYTES:
+        if size < LARGE_BYTES:
+            return function(*arguments, **more)
+        return self.aside(function, *arguments, **more)
+
+    def aside(self, function: Callable[P, Result], *arguments: P.args, **more: P.kwargs) -> Result:
+        """Call a function by a document worker, if there is one. The rules and errors are those of `run`."""
+        if self._path is None:
             return function(*arguments, **more)
         outcome = self._asked(self._path, partial(function, *arguments, **more))
         if outcome.error is not None:

@@ -39,11 +39,17 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True)
 class Fault:
-    """Fault of the input, with a JSON pointer into the body or the name of a parameter."""
+    """Fault of the input, with a JSON pointer into the body, or into a line of it, or a parameter's name."""
 
     detail: str
     pointer: str | None = None
     parameter: str | None = None
+    line: int | None = None
+
+    def shown(self) -> dict[str, str | int]:
+        """Make the fault for an answer, without what it does not have."""
+        place = {"line": self.line, "pointer": self.pointer, "parameter": self.parameter}
+        return {name: value for name, value in place.items() if value is not None} | {"detail": self.detail}
 
 
 class AnnalsError(Exception):
@@ -279,6 +285,15 @@ class MalformedGitRequest(Malformed):
     code = "malformed_git_request"
 
 
+class MalformedEncoding(Malformed):
+    """The body can't be decompressed
+
+    It is not in the encoding that `Content-Encoding` names, or it ends too early. Nothing was stored.
+    """
+
+    code = "malformed_encoding"
+
+
 class MalformedRequest(Malformed):
     """The request can't be read as HTTP
 
@@ -349,7 +364,9 @@ class TooLarge(AnnalsError):
 class BodyTooLarge(TooLarge):
     """The body is too large
 
-    A JSON body is at most 8 MiB. Split the document, or keep large data elsewhere and refer to it.
+    A JSON body is at most 8 MiB. Split the document, or keep large data elsewhere and refer to it. Many
+    events are sent as lines, `application/x-ndjson`: each of at most 1 MiB, and all of them as large as the
+    operator permits. The limits are those of the decompressed body.
     """
 
     code = "body_too_large"
@@ -369,7 +386,8 @@ class UnsupportedMedia(AnnalsError):
     """The body's media type is not supported
 
     Send JSON with `Content-Type: application/json`, uncompressed; update a resource by `PATCH` with
-    `Content-Type: application/merge-patch+json`.
+    `Content-Type: application/merge-patch+json`. Events may also be lines, `application/x-ndjson`, and
+    compressed by gzip or zstd, as `Content-Encoding` says.
     """
 
     code = "unsupported_media_type"

@@ -5,8 +5,10 @@ never waits for one while it holds a later one, so that no two requests can wait
 
 1. one of its address, from its head until its key is known, or until a moment after its answer: an attacker
    without a key holds nothing else;
-2. bytes of its tenant, if its body is large, once the first 64 KiB of it are there;
-3. one of its tenant, when its body is there, until its answer begins.
+2. bytes of its tenant, if its body is large, once the first 64 KiB of it are there; for a stream, which goes
+   to a file, a place instead;
+3. one of its tenant, when its body is there, until its answer begins; for a long stream, one of the few for
+   these.
 
 Git has places of its own for transfers (`gitstore.serve`), which may take an hour.
 """
@@ -19,6 +21,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cache, partial
 from typing import ParamSpec, TypeVar, cast
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
@@ -49,6 +52,11 @@ SPARE_THREADS = 2
 BYTES_EACH = 16 * 1024 * 1024
 BYTES_ALONE = 48 * 1024 * 1024
 BYTES = 128 * 1024 * 1024
+
+# Streams of events whose work takes up to minutes: those of all, of a tenant beside others, and of one alone.
+STREAMS, STREAMS_EACH, STREAMS_ALONE = 4, 1, 3
+# Bodies of streams on their way to a file, each of which may take long to arrive.
+UPLOADS, UPLOADS_EACH = 64, 8
 
 # Bodies of this size keep a processor busy while they are parsed, so that two at once are hardly faster.
 LARGE_BYTES = 1024 * 1024
@@ -101,12 +109,16 @@ class Admission:
         self.threads = _MeasuredPlaces("thread", threads + THREADS_EACH, each=THREADS_EACH)
         self.bytes = _MeasuredPlaces("bytes", BYTES, each=BYTES_EACH, alone=BYTES_ALONE)
         self.parsing = _MeasuredPlaces("parsing", 1, each=1)
+        self.uploads = _MeasuredPlaces("upload", UPLOADS, each=UPLOADS_EACH)
+        self.streams = _MeasuredPlaces("stream", STREAMS, each=STREAMS_EACH, alone=STREAMS_ALONE)
+        # They are never waited for: the places are as many.
+        self.stream_threads = CapacityLimiter(STREAMS)
 
     def sample(self) -> None:
         """Set the gauges; any thread may call this."""
         for places in (
             *(self.addresses, self.probes, self.requests, self.threads),
-            *(self.bytes, self.parsing),
+            *(self.bytes, self.parsing, self.uploads, self.streams),
         ):
             places.sample()
 
@@ -151,16 +163,26 @@ class Visit:
         """Take bytes of the tenant for a body; nothing of it is read meanwhile."""
         await self._take(self._admission.bytes, self._key, size)
 
+    async def begin_upload(self) -> None:
+        """Take a place for a body that goes to a file."""
+        await self._take(self._admission.uploads, self._key)
+
     async def begin_work(self, body_bytes: int = 0) -> None:
         """Take the place of the tenant; work on a large body in a thread takes all threads of its share."""
         places, self._places = self._places, None
         if places is not None:
-            is_heavy = places is self._admission.threads and body_bytes >= LARGE_BYTES
-            await self._take(places, self._key, THREADS_EACH if is_heavy else 1)
+            await self._take(
+                places, self._key, _threads_for(body_bytes) if places is self._admission.threads else 1
+            )
 
-    def thread(self) -> AbstractAsyncContextManager[None]:
-        """Hold one of the tenant's threads for a part of the work."""
-        return self._admission.threads.place(self._key)
+    async def stream(self, work: Callable[[], Result]) -> Result:
+        """Do the work of a stream in a thread for it, in turns with other tenants."""
+        async with self._admission.streams.place(self._key):
+            return await to_thread.run_sync(work, limiter=self._admission.stream_threads)
+
+    def thread(self, body_bytes: int = 0) -> AbstractAsyncContextManager[None]:
+        """Hold one of the tenant's threads for a part of the work, or its share for one on a large body."""
+        return self._admission.threads.place(self._key, _threads_for(body_bytes))
 
     @asynccontextmanager
     async def parsing(self) -> AsyncIterator[None]:
@@ -218,6 +240,10 @@ async def parsed(
     visit = visit_of(request)
     async with visit.thread() if size < LARGE_BYTES else visit.parsing():
         return await run_in_threadpool(partial(documents.run, size, parse, *arguments, **more))
+
+
+def _threads_for(body_bytes: int) -> int:
+    return THREADS_EACH if body_bytes >= LARGE_BYTES else 1
 
 
 @cache

@@ -20,7 +20,7 @@ from service.committer.client import SocketCommitter, ThreadCommitter
 from service.committer.group_commit import WRITERS
 from service.documents.workers import IN_THREAD, DocumentWorkers
 from service.http import error_handlers
-from service.http.admission import Admission
+from service.http.admission import STREAMS, Admission
 from service.http.auth.rate_limits import RateLimits
 from service.http.cross_origin import CrossOrigin
 from service.http.description.document import described, published
@@ -89,7 +89,9 @@ def create_app(
     """
     public_url = settings.reachable_url
     admission = Admission(threads=settings.threads)
-    connections = admission.all_threads + DIFF_THREADS + 3 + (WRITERS + 2 if committer_socket is None else 0)
+    connections = (
+        admission.all_threads + DIFF_THREADS + STREAMS + 3 + (WRITERS + 2 if committer_socket is None else 0)
+    )
     database = Database(database_url, pool_size=connections, statement_seconds=STATEMENT_SECONDS)
     authenticator = Authenticator(CredentialReader(database), LoginRecorder(database, clock), clock)
     origins = OriginReader(database)

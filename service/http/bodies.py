@@ -80,7 +80,7 @@ def body_read_by(
         parts = await _read(request, media_type)
         size = sum(map(len, parts))
         refuse_unfit_head(request, with_body=True)
-        # `attempt_of` needs the digests: a retry has to repeat the body.
+        # The attempt of a call with a key needs the digests: a retry has to repeat the body.
         read_by = partial(_joined, made, IDEMPOTENCY_KEY in request.headers)
         request.state.body_digests, found = (
             await parsed(request, size, read_by, parts) if size > PARSE_ASIDE_BYTES else read_by(parts)
@@ -96,10 +96,10 @@ def _joined(
 ) -> tuple[BodyDigests | None, Made]:
     raw = b"".join(parts)
     value, found = made(raw)
-    return _digests(value, raw) if has_key else None, found
+    return digests_of(value, raw) if has_key else None, found
 
 
-def _digests(value: Any, raw: bytes) -> BodyDigests:
+def digests_of(value: Any, raw: bytes) -> BodyDigests:
     """Digest a body's values, and its bytes: a client may write the same values in another order."""
     canonical = orjson.dumps(value, option=orjson.OPT_SORT_KEYS) if raw else raw
     return BodyDigests(sha256(canonical).digest(), sha256(raw).digest())

@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from gitstore import errors as git_errors
 from service.domain import errors
-from service.domain.errors import AnnalsError, Fault, PathNotFound, leaves
+from service.domain.errors import AnnalsError, PathNotFound, leaves
 from sql import errors as sql_errors
 from sql.database import STATEMENT_SECONDS
 
@@ -109,7 +109,7 @@ def answer(error: AnnalsError, request_id: str) -> Response:
         **error.facts,
     }
     if error.faults:
-        body["errors"] = [_fault(fault) for fault in error.faults]
+        body["errors"] = [fault.shown() for fault in error.faults]
     content = orjson.dumps(body, option=orjson.OPT_UTC_Z)
     return Response(content, status, headers=_headers(error, "Bearer"), media_type=MEDIA_TYPE)
 
@@ -132,11 +132,6 @@ def _headers(error: AnnalsError, challenge: str) -> dict[str, str]:
     if status == 503:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return headers
-
-
-def _fault(fault: Fault) -> dict[str, str]:
-    place = {"pointer": fault.pointer, "parameter": fault.parameter}
-    return {name: value for name, value in place.items() if value is not None} | {"detail": fault.detail}
 
 
 _FRAME = """<!doctype html>

@@ -156,6 +156,10 @@ class Settings(BaseSettings):
         description="rows that jobs read a second for the archive, which leaves others their time; "
         "0: as fast as it can",
     )
+    max_stream_bytes: Annotated[int, Field(ge=1024 * 1024, le=4 * 1024**3)] = Field(
+        default=4 * 1024**3,
+        description="bytes of a stream of events, decompressed; at most 4 GiB",
+    )
     purge_days: Annotated[int, Field(ge=1, le=3650)] = Field(
         default=30, description="days for which a closed subscription is kept before it is purged"
     )

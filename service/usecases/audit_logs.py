@@ -2,57 +2,30 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
-
-from pydantic import TypeAdapter
+from typing import Any, Final
 
 from service.domain.callers import Caller
-from service.domain.idempotency import Attempt
 from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page, Paging
 from service.domain.resource_kinds import KIND_OF_COLLECTION
 from service.usecases import posted_events
 from service.usecases.context import Context
-from service.usecases.event_batches import Accepted, Arrival, EventBatch
 from service.usecases.log_reading import figures_of_log, page_of_log
 from service.usecases.posted_events import ReportedEvent
-from service.usecases.quotas import LogRowsQuota
-from service.usecases.retries import run_once
-from sql.database import Transaction
+from service.usecases.recording import EventKind
 from sql.queries.audit_logs import AUDIT_LOG, COUNTS, AuditBucket, AuditFilter
 from sql.queries.audit_logs import AuditRead as AuditEvent
 
 __all__ = ["AuditBucket", "AuditEvent", "AuditFilter", "ReportedEvent"]
 
-_ACCEPTED = TypeAdapter(Accepted)
-
-
-def record_events(
-    context: Context,
-    caller: Caller,
-    subscription_id: SubscriptionId,
-    batch: EventBatch[ReportedEvent],
-    *,
-    is_import: bool,
-    once: Attempt | None,
-) -> Accepted:
-    """Add events of a platform, all of them or none, each `event_id` of a source once.
-
-    Raises Invalid for the time of an event, and QuotaExceeded.
-    """
-    quota = LogRowsQuota(subscription_id)
-
-    def work(tx: Transaction) -> Accepted:
-        arrival = Arrival(
-            caller=caller, subscription_id=subscription_id, at=context.clock(), is_import=is_import
-        )
-        batch.check(arrival.fault_of)
-        rows = batch.map(lambda event: posted_events.row_of(arrival, event)).events
-        stored = posted_events.store(tx, subscription_id, rows)
-        quota.take(tx, len(rows) - stored.duplicates, arrival.at)
-        return Accepted.of(stored.ids, is_single=batch.is_single, duplicates=stored.duplicates)
-
-    return run_once(context, subscription_id, once, _ACCEPTED, work, first=quota.send)
+EVENTS: Final = EventKind(
+    log="audit_log",
+    row_of=posted_events.row_of,
+    pack=list,
+    store=posted_events.store,
+    has_event_ids=True,
+    is_recorded=False,
+)
 
 
 def audit_page(

@@ -3,24 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from functools import partial
 from typing import Final
 
-from pydantic import TypeAdapter
-
 from service.audit import events
-from service.audit.events import MAX_ID, MAX_TEXT_BYTES, Subject
-from service.domain.actions import Action
+from service.audit.events import MAX_ID, MAX_TEXT_BYTES
 from service.domain.callers import Caller
-from service.domain.idempotency import Attempt
 from service.domain.ids import SubscriptionId, canonical
 from service.domain.pagination import Page, Paging
 from service.masking.truncation import bounded_text
 from service.usecases.context import Context
-from service.usecases.event_batches import Accepted, Arrival, EventBatch
+from service.usecases.event_batches import Arrival
 from service.usecases.log_reading import figures_of_log, page_of_log
-from service.usecases.quotas import LogRowsQuota
-from service.usecases.retries import run_once
+from service.usecases.recording import EventKind, Stored
 from sql.database import Transaction
 from sql.queries import execution_logs
 from sql.queries.execution_logs import (
@@ -29,6 +23,7 @@ from sql.queries.execution_logs import (
     ExecutionBucket,
     ExecutionDetails,
     ExecutionFilter,
+    PackedExecutions,
 )
 from sql.queries.execution_logs import ExecutionRow as ExecutionEvent
 
@@ -38,7 +33,6 @@ __all__ = ["ExecutionBucket", "ExecutionEvent", "ExecutionFilter"]
 MAX_CODE = 100
 MAX_SOURCE = 200
 
-_ACCEPTED = TypeAdapter(Accepted)
 _DETAILS: Final = tuple(field.name for field in fields(ExecutionDetails))
 
 
@@ -48,36 +42,6 @@ class ReportedExecution(ExecutionDetails):
 
     occurred_at: datetime | None = None
     created_at: datetime | None = None
-
-
-def record_executions(
-    context: Context,
-    caller: Caller,
-    subscription_id: SubscriptionId,
-    batch: EventBatch[ReportedExecution],
-    *,
-    is_import: bool,
-    once: Attempt | None,
-) -> Accepted:
-    """Add events of a platform, all of them or none.
-
-    Raises QuotaExceeded, and Invalid for a time more than 7 days back or 5 minutes ahead; `is_import` permits
-    any past.
-    """
-    quota = LogRowsQuota(subscription_id)
-
-    def work(tx: Transaction) -> Accepted:
-        at = context.clock()
-        arrival = Arrival(caller=caller, subscription_id=subscription_id, at=at, is_import=is_import)
-        batch.check(arrival.fault_of)
-        rows = batch.map(partial(row_of, arrival)).events
-        quota.take(tx, len(rows), at)
-        store(tx, subscription_id, rows)
-        subject = Subject("execution_log", subscription_id, None)
-        events.record(tx, caller, subscription_id, subject, Action.RECORD, at, new={"accepted": len(rows)})
-        return Accepted.of([row.log_id for row in rows], is_single=batch.is_single)
-
-    return run_once(context, subscription_id, once, _ACCEPTED, work, first=quota.send)
 
 
 def row_of(arrival: Arrival, event: ReportedExecution) -> ExecutionEvent:
@@ -106,10 +70,13 @@ def row_of(arrival: Arrival, event: ReportedExecution) -> ExecutionEvent:
     )
 
 
-def store(tx: Transaction, subscription_id: SubscriptionId, rows: Sequence[ExecutionEvent]) -> int:
-    """Add rows of one subscription, each to the table of its type; returns their number."""
-    execution_logs.insert_rows(tx, rows)
-    return len(rows)
+def store(tx: Transaction, _: SubscriptionId, rows: PackedExecutions) -> Stored:
+    """Add rows of one subscription, each to the table of its type."""
+    execution_logs.add(tx, rows)
+    return Stored(rows.count, rows.first_id)
+
+
+EXECUTIONS: Final = EventKind(log="execution_log", row_of=row_of, pack=execution_logs.packed, store=store)
 
 
 def execution_page(

@@ -9,9 +9,10 @@ from uuid import UUID
 from service.audit import events
 from service.audit.events import MAX_ID, MAX_NAME, MAX_TEXT_BYTES
 from service.domain.actions import EventOrigin
-from service.domain.ids import SubscriptionId, mint
+from service.domain.ids import SubscriptionId
 from service.usecases.context import Context
 from service.usecases.event_batches import Arrival
+from service.usecases.recording import Stored
 from sql.database import Transaction
 from sql.queries import audit_logs, posted_events
 from sql.queries.audit_logs import AuditRow, Values
@@ -60,14 +61,6 @@ class ReportedEvent:
     event_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredEvents:
-    """Events in the order in which they were sent, by their ids; a duplicate has the id of the first."""
-
-    ids: Sequence[UUID]
-    duplicates: int
-
-
 def row_of(arrival: Arrival, report: ReportedEvent) -> PostedEvent:
     """Make the row of an event, with its texts and states masked and cut; no policy excludes it."""
     before = None if report.old_values is None else events.plain(report.old_values)
@@ -76,7 +69,7 @@ def row_of(arrival: Arrival, report: ReportedEvent) -> PostedEvent:
     operations = events.changes(before, after) if report.changes is None else report.changes
     request_id = arrival.caller.origin.request_id
     row = AuditRow(
-        audit_id=mint(),
+        audit_id=arrival.ids.mint(),
         created_at=arrival.at,
         subscription_id=arrival.subscription_id,
         user_id=arrival.caller.user_id,
@@ -124,19 +117,19 @@ def _digest(report: ReportedEvent) -> bytes | None:
     return sha256(f"{report.source or ''}\0{report.event_id}".encode()).digest()
 
 
-def store(tx: Transaction, subscription_id: SubscriptionId, posted: Sequence[PostedEvent]) -> StoredEvents:
+def store(tx: Transaction, subscription_id: SubscriptionId, posted: Sequence[PostedEvent]) -> Stored:
     """Add events, each `event_id` of a source once, in the caller's transaction."""
     fresh = posted_events.unseen(tx, subscription_id, posted)
     named = [(event.row.actor_id, event.email) for event in fresh]
     emails = {actor_id: email for actor_id, email in named if actor_id is not None and email is not None}
     posted_events.keep_addresses(tx, subscription_id, emails)
     audit_logs.insert_rows(tx, [event.row for event in fresh])
-    ids = [event.row.audit_id for event in posted]
-    if len(fresh) < len(posted):
-        digests = {event.digest for event in posted if event.digest is not None}
-        known = posted_events.audit_ids(tx, subscription_id, digests)
-        ids = [known.get(event.digest or b"", event.row.audit_id) for event in posted]
-    return StoredEvents(ids, duplicates=len(posted) - len(fresh))
+    first = posted[0]
+    first_id = first.row.audit_id
+    if first.digest is not None:
+        # A duplicate has the id of the event that is there.
+        first_id = posted_events.audit_ids(tx, subscription_id, {first.digest})[first.digest]
+    return Stored(len(fresh), first_id)
 
 
 def erase_address(context: Context, subscription_id: SubscriptionId, actor_id: str) -> bool:

@@ -1,7 +1,7 @@
 """Quotas of a subscription: what is used of each, and the log rows of a day as they are taken."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from service.domain.ids import SubscriptionId
 from service.domain.quotas import Quota, check, of_day
@@ -37,19 +37,41 @@ def use_of(tx: Transaction, row: SubscriptionRow, at: datetime) -> dict[str, Quo
 
 
 class LogRowsQuota:
-    """Quota of the log rows that a call posts: exact, since a post that has to be counted locks the count."""
+    """Quota of the log rows that a call posts.
 
-    def __init__(self, subscription_id: SubscriptionId) -> None:
+    It is exact, since a post that has to be counted locks the count. It does so at its end: a long stream
+    would keep others from posting.
+    """
+
+    def __init__(self, subscription_id: SubscriptionId, at: datetime) -> None:
         self._subscription_id = subscription_id
-        self._found: Later[LogRows] = list
+        self._at = at
+        self._sent: Later[LogRows] = list
+        self._found: list[LogRows] | None = None
 
     def send(self, tx: Transaction) -> None:
-        """Send the query for the count, at the beginning of the transaction that stores the rows."""
-        self._found = quotas.lock_log_rows(tx, self._subscription_id)
+        """Send the query for the quota, at the beginning of the transaction that stores the rows."""
+        self._sent = quotas.send_log_rows(tx, self._subscription_id)
 
-    def take(self, tx: Transaction, rows: int, at: datetime) -> None:
-        """Count rows that are about to be stored; raises QuotaExceeded."""
-        for found in self._found():
-            day, used = of_day(found.day, found.rows, at.date())
-            check(Quota.LOG_ROWS_A_DAY, found.limit, used=used, more=rows)
+    def check(self, rows: int) -> None:
+        """Raise QuotaExceeded for so many rows in all, as far as it is known before the end."""
+        for found in self._known():
+            self._check(found, rows)
+
+    def take(self, tx: Transaction, rows: int) -> None:
+        """Count the rows of the call, whose transaction is about to end; raises QuotaExceeded."""
+        if not any(found.limit is not None for found in self._known()):
+            return
+        for found in quotas.lock_log_rows(tx, self._subscription_id):
+            day, used = self._check(found, rows)
             quotas.count_log_rows(tx, self._subscription_id, day=day, rows=used + rows)
+
+    def _known(self) -> list[LogRows]:
+        if self._found is None:
+            self._found = self._sent()
+        return self._found
+
+    def _check(self, found: LogRows, rows: int) -> tuple[date, int]:
+        day, used = of_day(found.day, found.rows, self._at.date())
+        check(Quota.LOG_ROWS_A_DAY, found.limit, used=used, more=rows)
+        return day, used

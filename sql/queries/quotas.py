@@ -49,9 +49,14 @@ def log_rows(tx: Transaction, subscription_id: UUID) -> LogRows:
     return found
 
 
-def lock_log_rows(tx: Transaction, subscription_id: UUID) -> Later[LogRows]:
+def send_log_rows(tx: Transaction, subscription_id: UUID) -> Later[LogRows]:
+    """Send the query for the quota of log rows and their count, within a pipeline."""
+    return _READ_LOG_ROWS.send(tx, of_subscription=subscription_id)
+
+
+def lock_log_rows(tx: Transaction, subscription_id: UUID) -> list[LogRows]:
     """Read the count of log rows, and lock it until the transaction ends; no row if there is no quota."""
-    return _LOCK_LOG_ROWS.send(tx, of_subscription=subscription_id)
+    return _LOCK_LOG_ROWS.all(tx, of_subscription=subscription_id)
 
 
 def count_log_rows(tx: Transaction, subscription_id: UUID, *, day: date, rows: int) -> None:

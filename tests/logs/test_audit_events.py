@@ -190,13 +190,6 @@ def test_faults_are_told_by_the_first_20(shared: Tenant) -> None:
     assert len(pointers(problem)) == 20
 
 
-def test_lines_of_json_are_not_taken_yet(shared: Tenant) -> None:
-    headers = {"content-type": "application/x-ndjson"}
-    for path in ("audit-logs", "execution-logs"):
-        response = shared.ben.send(f"{shared.path}/{path}", b"{}\n{}\n", **headers)
-        refused(response, 415, "unsupported_media_type")
-
-
 def test_an_array_that_the_database_refuses_is_not_stored_in_part(tenant: Tenant) -> None:
     _ = tenant.ben, tenant.aud
     with audit_refused(tenant):

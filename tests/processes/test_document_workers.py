@@ -5,7 +5,6 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from service.documents import workers
 from service.documents.workers import IN_THREAD, DocumentWorkers, outcome_of
 from service.domain.errors import Busy, Fault, Invalid
 from service.runtime.pickles import message, receive
-from service.usecases.event_batches import EventBatch
 from tests.support.databases import Cluster
 from tests.support.forks import forks
 from tests.support.running_server import Server
@@ -111,17 +109,6 @@ def test_a_worker_that_does_not_answer_is_busy(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(workers, "ANSWER_SECONDS", 0.1)
     with bound(tmp_path / "documents.sock"), pytest.raises(Busy):
         DocumentWorkers(tmp_path / "documents.sock").run(LARGE_BYTES, len, b"")
-
-
-def test_a_batch_of_events_arrives_whole(tmp_path: Path) -> None:
-    batch = EventBatch([{"n": number, "text": "x" * 500} for number in range(1000)], is_single=False)
-    with answering(tmp_path, done) as documents:
-        found = documents.run(LARGE_BYTES, partial(_same, batch))
-    assert (list(found.events), found.is_single) == (list(batch.events), False)
-
-
-def _same(value: Any) -> Any:
-    return value
 
 
 def test_a_document_worker_that_dies_is_replaced_and_its_caller_is_told(tmp_path: Path) -> None:

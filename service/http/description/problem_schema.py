@@ -11,9 +11,10 @@ from service.committer.changes import RestoreObstacle
 
 
 class ProblemFault(TypedDict):
-    """Fault of the input, with a JSON pointer into the body or the name of a parameter or header."""
+    """Fault of the input: the name of a parameter or header, or a pointer into the body or a line of it."""
 
     detail: str
+    line: NotRequired[int]
     pointer: NotRequired[str]
     parameter: NotRequired[str]
 

@@ -10,11 +10,11 @@ from service.domain.errors import DocumentTooLarge, QuotaExceeded
 from service.http.audited_operations import audits
 from service.http.auth.access import ReadingLogs, ReadingPlatformLogs, Recording
 from service.http.description.declarations import refuses
-from service.http.event_bodies import batch_of
-from service.http.parameters import Import, Once, Paged
+from service.http.event_bodies import EventBody, events_of
+from service.http.parameters import Paged
+from service.http.recording import NOTHING_NEW, Options, recorded
 from service.http.requests import context_of
 from service.http.responses import (
-    answer,
     expandable_page,
     page_answer,
     page_of,
@@ -29,7 +29,6 @@ from service.http.schemas.audit_logs import (
     NewAuditEvent,
 )
 from service.usecases import audit_logs, log_documents
-from service.usecases.event_batches import EventBatch
 
 router = APIRouter(prefix="/v1", tags=["logs"])
 
@@ -69,28 +68,21 @@ async def list_audit_logs(
     "/subscriptions/{subscription_id}/audit-logs",
     status_code=201,
     response_model=RecordedEvents,
+    responses=NOTHING_NEW,
 )
 @audits(Action.RECORD, "audit_log")
 @refuses(QuotaExceeded, DocumentTooLarge)
-def record_audit_logs(
+async def record_audit_logs(
+    request: Request,
     access: Recording,
-    batch: Annotated[EventBatch[NewAuditEvent], Depends(batch_of(NewAuditEvent))],
-    once: Once,
-    is_import: Import = False,
+    body: Annotated[EventBody, Depends(events_of(NewAuditEvent))],
+    options: Options,
 ) -> Response:
-    """Record events of the platform, one or up to 1,000 (editor, admin).
+    """Record events of the platform: one, up to 1,000, or any number of lines (editor, admin).
 
     An event whose `source` and `event_id` were stored before is a duplicate; if all are, the answer is 200.
     """
-    accepted = audit_logs.record_events(
-        access.context,
-        access.caller,
-        access.subscription_id,
-        batch.map(NewAuditEvent.reported),
-        is_import=is_import,
-        once=once,
-    )
-    return answer(accepted.shown(), accepted.status)
+    return await recorded(request, access, body, audit_logs.EVENTS, options)
 
 
 @router.get(

@@ -9,14 +9,13 @@ from service.domain.errors import DocumentTooLarge, QuotaExceeded
 from service.http.audited_operations import audits
 from service.http.auth.access import ReadingLogs, Recording
 from service.http.description.declarations import refuses
-from service.http.event_bodies import batch_of
-from service.http.parameters import Import, Once, Paged
-from service.http.responses import answer, page_answer, page_of, statistics_answer, statistics_of
+from service.http.event_bodies import EventBody, events_of
+from service.http.parameters import Paged
+from service.http.recording import NOTHING_NEW, Options, recorded
+from service.http.responses import page_answer, page_of, statistics_answer, statistics_of
 from service.http.schemas.answers import RecordedEvents
 from service.http.schemas.execution_logs import ExecutionQuery, ExecutionStatisticsQuery, NewExecutionEvent
 from service.usecases import execution_logs
-from service.usecases.event_batches import EventBatch
-from service.usecases.execution_logs import ReportedExecution
 
 router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/execution-logs", tags=["logs"])
 
@@ -34,25 +33,17 @@ def list_execution_logs(
     return page_answer(request, found)
 
 
-@router.post("", status_code=201, response_model=RecordedEvents)
+@router.post("", status_code=201, response_model=RecordedEvents, responses=NOTHING_NEW)
 @audits(Action.RECORD, "execution_log")
 @refuses(QuotaExceeded, DocumentTooLarge)
-def record_execution_logs(
+async def record_execution_logs(
+    request: Request,
     access: Recording,
-    batch: Annotated[EventBatch[NewExecutionEvent], Depends(batch_of(NewExecutionEvent))],
-    once: Once,
-    is_import: Import = False,
+    body: Annotated[EventBody, Depends(events_of(NewExecutionEvent))],
+    options: Options,
 ) -> Response:
-    """Record events of executions, one or up to 1,000 (editor, admin)."""
-    accepted = execution_logs.record_executions(
-        access.context,
-        access.caller,
-        access.subscription_id,
-        batch.map(lambda body: ReportedExecution(**dict(body))),
-        is_import=is_import,
-        once=once,
-    )
-    return answer(accepted.shown(), 201)
+    """Record events of executions: one, up to 1,000, or any number of lines (editor, admin)."""
+    return await recorded(request, access, body, execution_logs.EXECUTIONS, options)
 
 
 @router.get("/stats", response_model=statistics_of(execution_logs.ExecutionBucket))

@@ -32,15 +32,26 @@ class CallerIdentity(TypedDict):
     subscription_id: UUID | None
 
 
+class SkippedEvent(TypedDict):
+    """Fault of an event that was left out: its line in a stream, and a JSON pointer."""
+
+    detail: str
+    line: NotRequired[int]
+    pointer: NotRequired[str]
+
+
 class RecordedEvents(TypedDict):
     """Answer to recorded events; only an event that was sent alone is named.
 
-    `duplicates` is the number of audit events that had been stored before.
+    `duplicates` is the number of audit events that had been stored before. `skipped` is that of events with
+    faults that `on_error=skip` left out, of which `errors` tells the first hundred.
     """
 
     accepted: int
     duplicates: NotRequired[int]
     ids: NotRequired[list[UUID]]
+    skipped: NotRequired[int]
+    errors: NotRequired[list[SkippedEvent]]
 
 
 class ResourceSnapshot(TypedDict):

@@ -20,6 +20,7 @@ from service.http.schemas.log_fields import (
     Source,
     VersionNumber,
 )
+from service.usecases.execution_logs import ReportedExecution
 
 ExecutionType = Literal["workflow", "job", "jobpackage", "node"]
 ExecutionStatus = Literal[
@@ -81,3 +82,7 @@ class NewExecutionEvent(DatedEvent):
     source: Source | None = None
     version_number: VersionNumber | None = None
     git_commit_hash: CommitHash | None = None
+
+    def reported(self) -> ReportedExecution:
+        """Return the event as the use case takes it."""
+        return ReportedExecution(**dict(self))

@@ -97,3 +97,7 @@ class DatedEvent(Body):
         if value is not None and info.data.get("occurred_at") is not None:
             raise ValueError("stands for `occurred_at`: send one of them")
         return value
+
+    def reported(self) -> Any:
+        """Return the event as its use case takes it."""
+        raise NotImplementedError

@@ -1,0 +1,83 @@
+"""Content-Encoding of bodies: gzip and zstd, decompressed piece by piece within a bound."""
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final
+
+import zstandard
+
+from service.domain.errors import MalformedEncoding
+
+IDENTITY: Final = "identity"
+ENCODINGS: Final = (IDENTITY, "gzip", "zstd")
+
+# zlib returns no more than this at once.
+_MOST_AT_ONCE = 1024 * 1024
+# libzstd returns all that its input holds: 128 KiB for each 4 bytes at the most, so 16 MiB for this piece.
+_ZSTD_PIECE = 512
+# What RFC 8878 asks of every decoder; a frame may demand gigabytes.
+_ZSTD_WINDOW = 8 * 1024 * 1024
+_GZIP = 31
+
+
+def decompressed(parts: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    """Decompress a body, whose pieces hold 16 MiB at the most; several members or frames count as one.
+
+    Raises MalformedEncoding for a body that is cut, or is not in this encoding.
+    """
+    if encoding == IDENTITY:
+        yield from parts
+        return
+    unpack = _Gzip() if encoding == "gzip" else _Zstd()
+    try:
+        for part in parts:
+            yield from unpack.add(part)
+    except (zlib.error, zstandard.ZstdError) as error:
+        raise MalformedEncoding(f"The body is not {encoding}: {error}.") from None
+    if not unpack.is_complete:
+        raise MalformedEncoding(f"The body is cut: its {encoding} data has no end.")
+
+
+class _Members:
+    """Members or frames, one after the other; `begin` makes the decompressor of one."""
+
+    def __init__(self, begin: Callable[[], Any]) -> None:
+        self._begin = begin
+        self._member: Any = None
+
+    @property
+    def is_complete(self) -> bool:
+        """True at the end of a member."""
+        return self._member is not None and bool(self._member.eof)
+
+    def _present(self) -> Any:
+        if self._member is None or self._member.eof:
+            self._member = self._begin()
+        return self._member
+
+
+class _Gzip(_Members):
+    def __init__(self) -> None:
+        super().__init__(lambda: zlib.decompressobj(_GZIP))
+
+    def add(self, part: bytes) -> Iterator[bytes]:
+        """Decompress a piece."""
+        while part:
+            member = self._present()
+            yield member.decompress(part, _MOST_AT_ONCE)
+            part = member.unused_data if member.eof else member.unconsumed_tail
+
+
+class _Zstd(_Members):
+    def __init__(self) -> None:
+        of = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+        super().__init__(lambda: of.decompressobj())
+
+    def add(self, part: bytes) -> Iterator[bytes]:
+        """Decompress a piece."""
+        for at in range(0, len(part), _ZSTD_PIECE):
+            piece = part[at : at + _ZSTD_PIECE]
+            while piece:
+                frame = self._present()
+                yield frame.decompress(piece)
+                piece = frame.unused_data if frame.eof else b""

@@ -1,0 +1,106 @@
+"""Recording of events by HTTP: from the body of a request to the answer, for all logs alike."""
+
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from service.domain.idempotency import BodyDigests
+from service.http.admission import visit_of
+from service.http.auth.access import Access
+from service.http.event_bodies import EventBody
+from service.http.event_preparation import Block, EventReader, blocks_of, prepared_ahead
+from service.http.parameters import IdempotencyKey, Import, attempt_with
+from service.http.responses import answer
+from service.usecases import recording
+from service.usecases.event_batches import Arrival
+from service.usecases.recording import EventKind, Prepared, RecordedBody
+
+# The answer where all events were there before, or were left out.
+NOTHING_NEW: dict[int | str, dict[str, Any]] = {200: {"description": "Nothing new was stored"}}
+
+OnError = Annotated[
+    Literal["reject", "skip"],
+    Query(description="`skip` leaves out events with faults, and tells them; else they refuse all"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingOptions:
+    """Parts of a call that records events, beside its body."""
+
+    key: str | None
+    is_import: bool
+    skips: bool
+
+
+async def _options(
+    key: IdempotencyKey, is_import: Import = False, on_error: OnError = "reject"
+) -> RecordingOptions:
+    return RecordingOptions(key, is_import, on_error == "skip")
+
+
+Options = Annotated[RecordingOptions, Depends(_options)]
+
+
+async def recorded(
+    request: Request,
+    access: Access,
+    body: EventBody,
+    kind: EventKind[Any, Any, Any],
+    options: RecordingOptions,
+) -> Response:
+    """Record the events of a body, and answer once they are stored."""
+    work = partial(_recorded, request, access, body, kind, options)
+    visit = visit_of(request)
+    if body.is_long:
+        found = await visit.stream(work)
+    else:
+        await visit.begin_work()
+        async with visit.thread(body.spool.size):
+            found = await run_in_threadpool(work)
+    return answer(found.shown(), 201 if found.accepted else 200)
+
+
+def _recorded(
+    request: Request,
+    access: Access,
+    body: EventBody,
+    kind: EventKind[Any, Any, Any],
+    options: RecordingOptions,
+) -> RecordedBody:
+    context, key = access.context, options.key
+    arrival = Arrival(
+        caller=access.caller,
+        subscription_id=access.subscription_id,
+        at=context.clock(),
+        is_import=options.is_import,
+    )
+    reader = EventReader(model=body.model, kind=kind, arrival=arrival, skips=options.skips)
+    record = partial(recording.record, context, arrival, kind, skips=options.skips)
+    if not body.is_lines:
+        prepare = partial(reader.body, b"".join(body.read()), has_key=key is not None)
+        found = prepare() if body.is_small else context.documents.aside(prepare)
+        once = None if key is None or found.digests is None else attempt_with(request, key, found.digests)
+        return record([found.prepared], once=once, is_single=found.is_single)
+    once = None if key is None else attempt_with(request, key, _digests(body))
+    if body.is_small:
+        return record(map(reader.block, blocks_of(body.read())), once=once)
+
+    def aside(block: Block) -> Prepared[Any]:
+        return context.documents.aside(reader.block, block)
+
+    with closing(prepared_ahead(blocks_of(body.read()), aside)) as blocks:
+        return record(blocks, once=once)
+
+
+def _digests(body: EventBody) -> BodyDigests:
+    """Digest the lines as they are: no values are known before the first try is looked up."""
+    digest = sha256()
+    for piece in body.read():
+        digest.update(piece)
+    return BodyDigests(digest.digest())

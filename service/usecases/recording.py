@@ -1,0 +1,232 @@
+"""Recording the events of platforms: one way for each log, and for each form of a body.
+
+The events of a body are *prepared* in blocks, by any process: checked, made rows, and packed. Prepared blocks
+are *stored* one after the other in one transaction, while the next ones are prepared. So all of a body is
+stored, or nothing.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from pydantic import TypeAdapter
+
+from service.audit import events
+from service.audit.events import Subject
+from service.documents.strict_json import MAX_FAULTS, Step, pointer_of
+from service.domain.actions import Action
+from service.domain.errors import BodyTooLarge, Fault, Invalid, MalformedJson
+from service.domain.idempotency import Attempt
+from service.domain.ids import SubscriptionId
+from service.usecases.context import Context
+from service.usecases.event_batches import Arrival, Dated
+from service.usecases.quotas import LogRowsQuota
+from service.usecases.retries import run_once
+from sql.database import Transaction
+
+# Faults that an answer names, where faulty events are left out; all of them are counted.
+MAX_ERRORS = 100
+# More faulty events are no slip of a sender: the whole body is refused.
+MAX_SKIPPED = 100_000
+
+Report = TypeVar("Report", bound=Dated)
+Row = TypeVar("Row")
+Packed = TypeVar("Packed")
+Refusal = type[Invalid] | type[MalformedJson] | type[BodyTooLarge]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Result of storing rows: how many are new, and the id of the first, which may have been there before."""
+
+    new: int
+    first_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventKind(Generic[Report, Row, Packed]):
+    """Kind of events that platforms post.
+
+    `row_of` and `pack`, which makes rows ready for `store`, run in any process: they are pure functions at
+    the top of a module, so that a pickle can name them.
+    """
+
+    log: str
+    row_of: Callable[[Arrival, Report], Row]
+    pack: Callable[[Sequence[Row]], Packed]
+    store: Callable[[Transaction, SubscriptionId, Packed], Stored]
+    # True if events can have ids of their sender: then an event that was stored before is not stored again.
+    has_event_ids: bool = False
+    # True if one audit event says how many events were recorded; those of the audit log speak for themselves.
+    is_recorded: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared(Generic[Packed]):
+    """Block of events, ready to be stored; `packed` is None if there is nothing to store.
+
+    `faults` are at most as many as are told, of `skipped` events. `refusal` is the error of the first one.
+    """
+
+    packed: Packed | None
+    rows: int
+    skipped: int
+    faults: Sequence[Fault]
+    refusal: Refusal
+
+
+class Preparation(Generic[Report, Row, Packed]):
+    """Events of one block, as they become rows. With `skips`, events with faults are left out."""
+
+    def __init__(self, kind: EventKind[Report, Row, Packed], arrival: Arrival, *, skips: bool) -> None:
+        self._kind = kind
+        self._arrival = arrival
+        self._most = MAX_ERRORS if skips else MAX_FAULTS
+        self._skips = skips
+        self._rows: list[Row] = []
+        self._faults: list[Fault] = []
+        self._skipped = 0
+        self._refusal: Refusal = Invalid
+
+    @property
+    def is_refused(self) -> bool:
+        """True if further events need not be looked at."""
+        return not self._skips and len(self._faults) >= self._most
+
+    def take(self, report: Report, path: Sequence[Step] = (), *, line: int | None = None) -> None:
+        """Add an event."""
+        fault = self._arrival.fault_of(report)
+        if fault is not None:
+            name, detail = fault
+            self.refuse([Fault(detail, pointer=pointer_of([*path, name]), line=line)])
+        elif self._skips or not self._faults:
+            self._rows.append(self._kind.row_of(self._arrival, report))
+
+    def refuse(self, faults: Iterable[Fault], refusal: Refusal = Invalid) -> None:
+        """Leave an event out, for its faults."""
+        if not self._skipped:
+            self._refusal = refusal
+        self._skipped += 1
+        self._faults += faults
+        del self._faults[self._most :]
+
+    def done(self) -> Prepared[Packed]:
+        """Pack the rows."""
+        is_stored = bool(self._rows) and (self._skips or not self._faults)
+        packed = self._kind.pack(self._rows) if is_stored else None
+        return Prepared(packed, len(self._rows), self._skipped, self._faults, self._refusal)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedBody:
+    """Numbers of events that were stored, were there before, and were left out, with faults of the last.
+
+    `ids` has the id of an event that was sent alone. A number that the call does not count is None.
+    """
+
+    accepted: int
+    duplicates: int | None = None
+    ids: list[UUID] | None = None
+    skipped: int | None = None
+    errors: list[dict[str, Any]] | None = None
+
+    def shown(self) -> dict[str, Any]:
+        """Make the body of the answer, without what is not counted."""
+        names = ("accepted", "duplicates", "ids", "skipped", "errors")
+        return {name: found for name in names if (found := getattr(self, name)) is not None}
+
+
+_RECORDED_BODY = TypeAdapter(RecordedBody)
+
+
+def record(
+    context: Context,
+    arrival: Arrival,
+    kind: EventKind[Any, Any, Packed],
+    blocks: Iterable[Prepared[Packed]],
+    *,
+    once: Attempt | None,
+    is_single: bool = False,
+    skips: bool = False,
+) -> RecordedBody:
+    """Store the events of a body: all or none, or with `skips` those without faults.
+
+    Raises Invalid, MalformedJson, BodyTooLarge and QuotaExceeded, and the errors of `blocks`.
+    """
+    subscription_id = arrival.subscription_id
+    quota = LogRowsQuota(subscription_id, arrival.at)
+
+    def work(tx: Transaction) -> RecordedBody:
+        tally = _Tally(skips=skips)
+        for block in blocks:
+            tally.add(block)
+            if block.packed is not None:
+                tally.store(kind.store(tx, subscription_id, block.packed))
+                quota.check(tally.accepted)
+        tally.check_end()
+        quota.take(tx, tally.accepted)
+        if kind.is_recorded and tally.accepted:
+            subject = Subject(kind.log, subscription_id, None)
+            new = {"accepted": tally.accepted} | ({"skipped": tally.skipped} if tally.skipped else {})
+            events.record(tx, arrival.caller, subscription_id, subject, Action.RECORD, arrival.at, new=new)
+        return tally.recorded(is_single=is_single, has_event_ids=kind.has_event_ids)
+
+    return run_once(context, subscription_id, once, _RECORDED_BODY, work, first=quota.send)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Counts of a body, block by block."""
+
+    skips: bool
+    rows: int = 0
+    accepted: int = 0
+    skipped: int = 0
+    first_id: UUID | None = None
+    faults: list[Fault] = field(default_factory=list)
+
+    def add(self, block: Prepared[Any]) -> None:
+        """Count a block; raises the refusal of one that is not taken."""
+        if block.faults and not self.skips:
+            raise refusal_of(block)
+        self.rows += block.rows
+        self.skipped += block.skipped
+        self.faults += block.faults[: MAX_ERRORS - len(self.faults)]
+        if self.skipped > MAX_SKIPPED:
+            raise Invalid(
+                f"More than {MAX_SKIPPED:,} events are not valid. Nothing was stored.",
+                faults=self.faults[:MAX_FAULTS],
+            )
+
+    def store(self, stored: Stored) -> None:
+        """Count rows that were stored."""
+        self.accepted += stored.new
+        self.first_id = self.first_id or stored.first_id
+
+    def check_end(self) -> None:
+        """Raise Invalid for a body without events."""
+        if not self.rows and not self.skipped:
+            fault = Fault("at least one event is needed", pointer="")
+            raise Invalid("The body has no events.", faults=[fault])
+
+    def recorded(self, *, is_single: bool, has_event_ids: bool) -> RecordedBody:
+        """Make the result."""
+        return RecordedBody(
+            accepted=self.accepted,
+            duplicates=self.rows - self.accepted if has_event_ids else None,
+            ids=[self.first_id] if is_single and self.first_id is not None else None,
+            skipped=self.skipped if self.skips else None,
+            errors=[fault.shown() for fault in self.faults] if self.skips else None,
+        )
+
+
+def refusal_of(block: Prepared[Any]) -> Invalid | MalformedJson | BodyTooLarge:
+    """Make the error of a block that has faults."""
+    places = "; ".join(f"{_place(fault)}: {fault.detail}" for fault in block.faults[:3])
+    return block.refusal(f"The body is not valid: {places}.", faults=block.faults)
+
+
+def _place(fault: Fault) -> str:
+    line = "" if fault.line is None else f"line {fault.line} "
+    return f"{line}{fault.pointer or ''}".strip() or "the body"

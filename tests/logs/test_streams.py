@@ -1,0 +1,169 @@
+"""Streams of events: lines of JSON of any number, compressed or not, stored as a whole or with a report."""
+
+import gzip
+import zlib
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import pytest
+import zstandard
+
+from tests.support.api import Json, Tenant, ok, pointers, refused
+
+NDJSON = "application/x-ndjson"
+AUDIT: Json = {"action": "LOGIN", "resource_type": "session"}
+
+
+def execution(number: int, **fields: Any) -> Json:
+    """Make an execution event; nodes and jobs take turns."""
+    return {
+        "execution_id": str(uuid4()),
+        "execution_type": "node" if number % 3 == 0 else "job",
+        "log_level": "INFO",
+        "log_message": f"row {number} is read\t\\ \n",
+        "rows_processed": number,
+        "log_details": {"batch": number, "text": "é\\n\t\"'"},
+    } | fields
+
+
+def lines(events: list[Json]) -> bytes:
+    """Write events as lines."""
+    return b"".join(orjson.dumps(event) + b"\n" for event in events)
+
+
+def send(tenant: Tenant, body: bytes, log: str = "execution-logs", **how: Any) -> Any:
+    """Post a stream as an editor."""
+    headers = {"content-type": NDJSON} | how.pop("headers", {})
+    return tenant.ben.post(f"{tenant.path}/{log}", content=body, headers=headers, **how)
+
+
+def logged(tenant: Tenant, log: str = "execution-logs", **query: Any) -> list[Json]:
+    """Read all events as an auditor."""
+    return tenant.aud.pages(f"{tenant.path}/{log}", limit=200, **query)
+
+
+@pytest.mark.parametrize("count", [1, 40, 3_000])
+def test_each_line_is_stored_as_it_was_sent(tenant: Tenant, count: int) -> None:
+    sent = [execution(number) for number in range(count)]
+    assert ok(send(tenant, lines(sent)), 201) == {"accepted": count}
+    found = sorted(logged(tenant), key=lambda row: row["rows_processed"])
+    assert [{name: row[name] for name in sent[0]} for row in found] == sent
+    assert len({row["created_at"] for row in found}) == 1
+    # The ids have the order of the lines.
+    assert [row["log_id"] for row in found] == sorted(row["log_id"] for row in found)
+
+
+@pytest.mark.parametrize("log", ["execution-logs", "audit-logs"])
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+@pytest.mark.parametrize("count", [3, 2_000])
+def test_compressed_lines_and_arrays_are_read(tenant: Tenant, log: str, encoding: str, count: int) -> None:
+    event = AUDIT if log == "audit-logs" else execution(1)
+    compress = gzip.compress if encoding == "gzip" else zstandard.compress
+    headers = {"content-encoding": encoding}
+    # Two members one after the other are one stream, as a log that was added to is.
+    body = compress(lines([event] * (count - 1))) + compress(lines([event]))
+    assert ok(send(tenant, body, log, headers=headers), 201)["accepted"] == count
+    array = compress(orjson.dumps([event] * min(count, 1_000)))
+    answer = tenant.ben.send(f"{tenant.path}/{log}", array, **headers)
+    assert ok(answer, 201)["accepted"] == min(count, 1_000)
+
+
+def test_empty_lines_a_last_line_without_its_end_and_a_mark_of_byte_order_are_fine(tenant: Tenant) -> None:
+    first, second = orjson.dumps(execution(1)), orjson.dumps(execution(2))
+    body = b"\xef\xbb\xbf" + b"\n" + first + b"\r\n\n  \t\r\n" + second
+    assert ok(send(tenant, body), 201) == {"accepted": 2}
+
+
+@pytest.mark.parametrize("body", [b"", b"\n \n\r\n"])
+def test_a_stream_without_events_is_refused(tenant: Tenant, body: bytes) -> None:
+    assert pointers(refused(send(tenant, body), 422, "invalid")) == [""]
+
+
+FAULTS: list[tuple[bytes, int, str, str]] = [
+    (b'{"execution_type": "job"', 400, "malformed_json", ""),
+    (b"\xff", 400, "malformed_json", ""),
+    (b'{"log_message": NaN}', 422, "invalid", "/log_message"),
+    (orjson.dumps(execution(1, log_level="LOUD")), 422, "invalid", "/log_level"),
+    (orjson.dumps(execution(1, more=1)), 422, "invalid", "/more"),
+    (orjson.dumps([execution(1)]), 422, "invalid", ""),
+    (b'{"a": 1, "a": 2}', 422, "invalid", "/a"),
+    (orjson.dumps(execution(1)) + b" " + orjson.dumps(execution(2)), 400, "malformed_json", ""),
+    (orjson.dumps(execution(1, log_message="x" * 1024**2)), 413, "body_too_large", ""),
+]
+
+
+@pytest.mark.parametrize(("bad", "status", "code", "pointer"), FAULTS)
+@pytest.mark.parametrize("before", [2, 3_000])
+def test_a_bad_line_is_named_and_nothing_is_stored(
+    tenant: Tenant, bad: bytes, status: int, code: str, pointer: str, before: int
+) -> None:
+    good = lines([execution(1)])
+    problem = refused(send(tenant, good * before + b"\n" + bad + b"\n" + good), status, code)
+    first = problem["errors"][0]
+    assert (first["line"], first.get("pointer", "")) == (before + 2, pointer)
+    assert logged(tenant) == []
+
+
+def test_bad_lines_are_left_out_and_told_where_the_caller_wants_that(tenant: Tenant) -> None:
+    good = orjson.dumps(execution(1))
+    parts = [bad for bad, *_ in FAULTS for bad in (bad, good)]
+    answer = ok(send(tenant, b"\n".join(parts), params={"on_error": "skip"}), 201)
+    assert (answer["accepted"], answer["skipped"]) == (len(FAULTS), len(FAULTS))
+    assert {error["line"] for error in answer["errors"]} == set(range(1, 2 * len(FAULTS), 2))
+    assert len(logged(tenant)) == len(FAULTS)
+
+
+def test_many_bad_lines_are_counted_and_the_first_hundred_are_told(tenant: Tenant) -> None:
+    body = lines([execution(1)]) + b"{}\n" * 400
+    answer = ok(send(tenant, body, params={"on_error": "skip"}), 201)
+    assert (answer["accepted"], answer["skipped"], len(answer["errors"])) == (1, 400, 100)
+
+
+def test_nothing_but_bad_events_is_no_creation(tenant: Tenant) -> None:
+    answer = ok(tenant.ben.post(f"{tenant.path}/audit-logs", [{}], params={"on_error": "skip"}), 200)
+    assert (answer["accepted"], answer["skipped"]) == (0, 1)
+    assert pointers(answer) == ["/0/action", "/0/resource_type"]
+
+
+def test_an_unknown_way_with_faults_is_refused(tenant: Tenant) -> None:
+    response = send(tenant, lines([execution(1)]), params={"on_error": "ignore"})
+    assert refused(response, 422, "invalid")["errors"][0]["parameter"] == "on_error"
+
+
+@pytest.mark.parametrize("count", [2, 3_000])
+def test_a_stream_that_is_sent_again_is_stored_once(tenant: Tenant, count: int) -> None:
+    body = lines([execution(number) for number in range(count)])
+    headers = {"idempotency-key": "night 7"}
+    first = ok(send(tenant, body, headers=headers), 201)
+    # Compressed again, its bytes on the way are others.
+    again = send(tenant, gzip.compress(body), headers=headers | {"content-encoding": "gzip"})
+    assert ok(again, 201) == first == {"accepted": count}
+    refused(send(tenant, body[:-2] + b"\n", headers=headers), 422, "idempotency_key_reused")
+    assert len(logged(tenant)) == count
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+def test_what_can_not_be_decompressed_is_refused(tenant: Tenant, encoding: str) -> None:
+    whole = lines([execution(number) for number in range(2_000)])
+    compressed = gzip.compress(whole) if encoding == "gzip" else zstandard.compress(whole)
+    for body in (compressed[:-5], compressed + b"more", b"{}\n", b""):
+        response = send(tenant, body, headers={"content-encoding": encoding})
+        refused(response, 400, "malformed_encoding")
+    assert logged(tenant) == []
+
+
+def test_a_body_that_unfolds_to_too_much_is_refused(tenant: Tenant) -> None:
+    bomb = zlib.compress(b" " * 64 * 1024**2, wbits=31)
+    for body in (bomb, zstandard.compress(b" " * 64 * 1024**2)):
+        encoding = "gzip" if body is bomb else "zstd"
+        response = tenant.ben.send(f"{tenant.path}/audit-logs", body, **{"content-encoding": encoding})
+        refused(response, 413, "body_too_large")
+        response = send(tenant, body, headers={"content-encoding": encoding})
+        assert refused(response, 413, "body_too_large")["errors"][0]["line"] == 1
+
+
+def test_other_encodings_are_not_taken(tenant: Tenant) -> None:
+    for encoding in ("br", "gzip, gzip", "deflate"):
+        response = send(tenant, b"{}\n", headers={"content-encoding": encoding})
+        refused(response, 415, "unsupported_media_type")
