@@ -19,6 +19,8 @@ BLOCK_BYTES = 512 * 1024
 MAX_LINE_BYTES = 1024 * 1024
 # Blocks of a body that are prepared while one is stored. More would only wait: to store takes longer.
 AHEAD = 1
+# Nobody asks for the digests of a call without a key.
+_UNKNOWN = BodyDigests(b"")
 _BOM = b"\xef\xbb\xbf"
 
 Packed = TypeVar("Packed")
@@ -34,9 +36,9 @@ class Block:
 
 
 class PreparedBody(NamedTuple):
-    """One event or an array, prepared; the digests are made for a call that has an Idempotency-Key."""
+    """One event or an array, prepared; the digests are true for a call that has an Idempotency-Key."""
 
-    digests: BodyDigests | None
+    digests: BodyDigests
     is_single: bool
     prepared: Prepared[Any]
 
@@ -97,7 +99,7 @@ class EventReader:
                 events.refuse(event)
             else:
                 events.take(event.reported(), path)
-        return PreparedBody(digests_of(value, raw) if has_key else None, is_single, events.done())
+        return PreparedBody(digests_of(value, raw) if has_key else _UNKNOWN, is_single, events.done())
 
 
 def _too_long(line: int) -> tuple[list[Fault], type[BodyTooLarge]]:

@@ -1,6 +1,7 @@
 """Parameters of routes: the resource of a path, pages, and the headers If-Match and Idempotency-Key."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
@@ -34,32 +35,29 @@ _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 
 @reads(IDEMPOTENCY_KEY)
 @refuses(Invalid, KeyReused, RequestInFlight)
-async def _key_of(request: Request) -> str | None:
-    """Idempotency-Key of this call; None if it has no key. Raises Invalid for a malformed key."""
+async def _attempt_of(request: Request) -> Attempt | None:
+    """Attempt of this call; None if it has no key. It runs after the body is read, for the body's digests."""
+    return attempt_with(request, lambda: request.state.body_digests)
+
+
+def attempt_with(request: Request, digests: Callable[[], BodyDigests]) -> Attempt | None:
+    """Make the attempt of a call by its Idempotency-Key and its body; None if it has no key.
+
+    Raises Invalid for a malformed key.
+    """
     key = request.headers.get(HEADER)
-    if key is not None and not _KEY.fullmatch(key):
+    if key is None:
+        return None
+    if not _KEY.fullmatch(key):
         detail = "a key is 1 to 255 printable ASCII characters"
         raise Invalid(f"{HEADER}: {detail}.", faults=[Fault(detail, parameter=HEADER)])
-    return key
-
-
-IdempotencyKey = Annotated[str | None, Depends(_key_of)]
-
-
-async def _attempt_of(request: Request, key: IdempotencyKey) -> Attempt | None:
-    """Attempt of this call; None if it has no key. It runs after the body is read, for the body's digests."""
-    return None if key is None else attempt_with(request, key, request.state.body_digests)
-
-
-def attempt_with(request: Request, key: str, body: BodyDigests) -> Attempt:
-    """Make the attempt of a call that has a key and a body with these digests."""
     caller: Caller = request.state.caller
     return Attempt.of(
         caller=str(caller.user_id or caller.role),
         method=request.method,
         path=request.url.path,
         key=key,
-        body=body,
+        body=digests(),
     )
 
 

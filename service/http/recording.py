@@ -9,12 +9,15 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from service.domain.idempotency import BodyDigests
+from service.domain.errors import Invalid, KeyReused, RequestInFlight
+from service.domain.idempotency import HEADER, BodyDigests
 from service.http.admission import visit_of
 from service.http.auth.access import Access
+from service.http.description.declarations import reads, refuses
+from service.http.description.headers import IDEMPOTENCY_KEY
 from service.http.event_bodies import EventBody
 from service.http.event_preparation import Block, EventReader, blocks_of, prepared_ahead
-from service.http.parameters import IdempotencyKey, Import, attempt_with
+from service.http.parameters import Import, attempt_with
 from service.http.responses import answer
 from service.usecases import recording
 from service.usecases.event_batches import Arrival
@@ -31,17 +34,16 @@ OnError = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class RecordingOptions:
-    """Parts of a call that records events, beside its body."""
+    """Parts of a call that records events, beside its body and its key."""
 
-    key: str | None
     is_import: bool
     skips: bool
 
 
-async def _options(
-    key: IdempotencyKey, is_import: Import = False, on_error: OnError = "reject"
-) -> RecordingOptions:
-    return RecordingOptions(key, is_import, on_error == "skip")
+@reads(IDEMPOTENCY_KEY)
+@refuses(Invalid, KeyReused, RequestInFlight)
+async def _options(is_import: Import = False, on_error: OnError = "reject") -> RecordingOptions:
+    return RecordingOptions(is_import, on_error == "skip")
 
 
 Options = Annotated[RecordingOptions, Depends(_options)]
@@ -73,7 +75,7 @@ def _recorded(
     kind: EventKind[Any, Any, Any],
     options: RecordingOptions,
 ) -> RecordedBody:
-    context, key = access.context, options.key
+    context = access.context
     arrival = Arrival(
         caller=access.caller,
         subscription_id=access.subscription_id,
@@ -83,11 +85,11 @@ def _recorded(
     reader = EventReader(model=body.model, kind=kind, arrival=arrival, skips=options.skips)
     record = partial(recording.record, context, arrival, kind, skips=options.skips)
     if not body.is_lines:
-        prepare = partial(reader.body, b"".join(body.read()), has_key=key is not None)
+        prepare = partial(reader.body, b"".join(body.read()), has_key=HEADER in request.headers)
         found = prepare() if body.is_small else context.documents.aside(prepare)
-        once = None if key is None or found.digests is None else attempt_with(request, key, found.digests)
+        once = attempt_with(request, lambda: found.digests)
         return record([found.prepared], once=once, is_single=found.is_single)
-    once = None if key is None else attempt_with(request, key, _digests(body))
+    once = attempt_with(request, lambda: _digests(body))
     if body.is_small:
         return record(map(reader.block, blocks_of(body.read())), once=once)
 

@@ -227,7 +227,7 @@ WRITES = {
         "POST",
         "S/audit-logs",
         {"action": "EXECUTE", "resource_type": "workflow"},
-        {"action": "execute", "resource_type": "workflow"},
+        {"action": "", "resource_type": "workflow"},
         too_low="vera",
     ),
     "executions": of_tenancy(

@@ -162,8 +162,10 @@ def occurrences(tenant: Tenant) -> list[tuple[int, str, Json]]:
     stale = {"if-match": f'"{workflow["git_commit_hash"]}"'}
     run = "/v1/maintenance/jobs/clean-up/run"
     git = f"/git/{tenant.subscription_id}.git/git-upload-pack"
+    events = f"{tenant.path}/audit-logs"
     wanted = [
         (400, "malformed_json", tenant.ana.send(f"{path}/versions", b"{")),
+        (400, "malformed_encoding", tenant.ana.send(events, b"{}", **{"content-encoding": "gzip"})),
         (400, "malformed_git_request", tenant.ana.post(git, content=b"nonsense")),
         (401, "unauthenticated", server.nobody.get(path)),
         (403, "forbidden", tenant.vera.post(f"{path}/check-out")),
