@@ -48,6 +48,8 @@ SERVICE_ROLE: Final = "annals_service"
 OWNER_ROLE: Final = "annals_owner"
 # May call the checked functions that delete rows of logs.
 RETENTION_ROLE: Final = "annals_retention"
+# Takes rows from the queue of logs and gives them their positions.
+SEALER_ROLE: Final = "annals_sealer"
 
 # This and the next times are such that a caller is answered within 10 s, whatever it is that he waits for.
 CONNECT_TIMEOUT_SECONDS = 4

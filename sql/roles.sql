@@ -4,7 +4,9 @@ DO $roles$
 DECLARE
     role_name text;
 BEGIN
-    FOREACH role_name IN ARRAY ARRAY['annals_owner', 'annals_service', 'annals_ingest', 'annals_retention'] LOOP
+    FOREACH role_name IN ARRAY ARRAY[
+        'annals_owner', 'annals_service', 'annals_ingest', 'annals_retention', 'annals_sealer'
+    ] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
             BEGIN
                 EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);

@@ -175,7 +175,8 @@ def _migrate(connection: Connection, progress: Progress) -> None:
     except exc.ProgrammingError as error:
         raise SchemaError(
             f"the roles of Annals can't be made or taken by this login: {error.orig}. "
-            "As a superuser, run GRANT annals_owner, annals_service, annals_ingest, annals_retention TO it, "
+            "As a superuser, run GRANT annals_owner, annals_service, annals_ingest, annals_retention, "
+            "annals_sealer TO it, "
             "and let it own the database"
         ) from error
     connection.execute(text(f"SET LOCAL ROLE {OWNER_ROLE}"))

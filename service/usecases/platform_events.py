@@ -59,22 +59,23 @@ class PlatformEvents:
 
     def _store(self) -> None:
         pause = FIRST_PAUSE_SECONDS
-        while rows := self._next():
+        while (row := self._next()) is not None:
             try:
                 with self._database.transaction(PLATFORM) as tx:
-                    server_logs.copy_rows(tx, rows)
+                    server_logs.copy_rows(tx, [row])
             except Exception as error:  # noqa: BLE001 - any error may be over at the next try
                 log.warning("events of the server are held until the database takes them", error=str(error))
                 time.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
             else:
                 with self._lock:
-                    for row in rows:
-                        if row in self._held:
-                            self._held.remove(row)
+                    if row in self._held:
+                        self._held.remove(row)
 
-    def _next(self) -> list[ServerLogRow]:
+    def _next(self) -> ServerLogRow | None:
+        # One at a time: those that came during a COMMIT without an answer may not join a row that it stored.
         with self._lock:
             if not self._held:
                 self._thread = None
-            return list(self._held)
+                return None
+            return self._held[0]

@@ -5,6 +5,7 @@ from sqlmodel import SQLModel
 from sql.models import (
     deletion_requests,
     deletions,
+    following,
     idempotency,
     logs,
     posted_events,
@@ -22,6 +23,7 @@ __all__ = [
     "TABLES",
     "deletion_requests",
     "deletions",
+    "following",
     "idempotency",
     "logs",
     "posted_events",

@@ -14,6 +14,8 @@ from sql.database import Transaction
 from sql.log_reading import Columns, Log, Statistics
 from sql.log_windows import LogFilter, OneOf, People
 from sql.models import TABLES
+from sql.queries import log_queue
+from sql.queries.log_queue import LogBatch
 
 NODE: Final = "node"
 _EXECUTION_LOGS, _NODE_LOGS = TABLES["execution_logs"], TABLES["node_execution_logs"]
@@ -121,8 +123,10 @@ class _Part:
 
 @dataclass(frozen=True, slots=True)
 class PackedExecutions:
-    """Rows in the order of their ids, ready to be added."""
+    """Rows of one subscription and of one time, in the order of the ids of their batch, ready to be added."""
 
+    subscription_id: UUID | None
+    at: datetime
     count: int
     first_id: UUID
     last_id: UUID
@@ -133,6 +137,8 @@ class PackedExecutions:
 def packed(rows: Sequence[ExecutionRow]) -> PackedExecutions:
     """Make rows, of which there is at least one, ready to be added; any process may do so."""
     return PackedExecutions(
+        rows[0].subscription_id,
+        rows[0].created_at,
         len(rows),
         rows[0].log_id,
         rows[-1].log_id,
@@ -152,19 +158,29 @@ _WAYS: Final = {
 
 
 def insert_rows(tx: Transaction, rows: Sequence[ExecutionRow]) -> None:
-    """Add rows, each to the table of its type."""
+    """Add rows of one batch, each to the table of its type."""
     if rows:
         add(tx, packed(rows))
 
 
 def add(tx: Transaction, rows: PackedExecutions) -> None:
-    """Add packed rows."""
+    """Add packed rows, and queue them as one batch."""
     for table, part in ((_EXECUTION_LOGS, rows.executions), (_NODE_LOGS, rows.nodes)):
         insertion, incoming = _WAYS[table]
         if part.text is None:
             bulk.execute(tx, insertion, part.rows)
         else:
             incoming.add(tx, part.text)
+    batch = LogBatch(
+        log="execution_logs",
+        subscription_id=rows.subscription_id,
+        first_id=rows.first_id,
+        last_id=rows.last_id,
+        first_at=rows.at,
+        last_at=rows.at,
+        rows=rows.count,
+    )
+    log_queue.add_batch(tx, batch)
 
 
 def _tables(filters: ExecutionFilter) -> list[Table]:

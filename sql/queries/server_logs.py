@@ -20,6 +20,7 @@ from sql.log_windows import LogFilter, People
 from sql.models import TABLES
 from sql.models.logs import FAILED
 from sql.pipelines import driver_of
+from sql.queries import log_queue
 
 _SERVER_LOGS = TABLES["server_logs"]
 FIRST_FAILURE = 400
@@ -101,8 +102,9 @@ _REFUSALS = (psycopg.DataError, psycopg.IntegrityError, errors.RaiseException, e
 
 
 def copy_rows(tx: Transaction, rows: Sequence[ServerLogRow]) -> None:
-    """Add rows; a row that is there already stays as it is.
+    """Add rows, and queue them; rows that are there already stay as they are.
 
+    The ids of each subscription's rows are those of one batch.
     Raises RowsRefused if PostgreSQL does not take the content of a row.
     """
     connection = driver_of(tx)
@@ -112,7 +114,9 @@ def copy_rows(tx: Transaction, rows: Sequence[ServerLogRow]) -> None:
         with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
             for row in rows:
                 copy.write_row([_field(row, name) for name in _NAMES])
-        connection.execute(_STORE)
+        # None is stored if the connection broke in an earlier COMMIT of these rows, which queued them, too.
+        if connection.execute(_STORE).rowcount > 0:
+            log_queue.add_batches(tx, "server_logs", rows)
     except (*_REFUSALS, UnicodeEncodeError) as error:
         raise RowsRefused(str(error)) from error
 

@@ -12,13 +12,14 @@ from tests.support.databases import Database
 from tests.support.events import LOGS
 
 HISTORY = ("versions", "version_comments", "deletion_logs")
-ROLES = ("annals_owner", "annals_service", "annals_ingest", "annals_retention")
+ROLES = ("annals_owner", "annals_service", "annals_ingest", "annals_retention", "annals_sealer")
 TENANT_TABLES = (
     *("subscriptions", "actors", "users", "api_keys", "repositories"),
     *("workspaces", "folders", "jobs", "workflows", "jobpackages", "connectors"),
     *("versions", "version_comments", "check_outs", "publications", "tags", "deletion_logs"),
     *("idempotency_keys", "change_numbers", "audit_policies", "deletion_requests"),
     *("retention_policies", "legal_holds", "legal_hold_moves", "archives"),
+    *("log_queue", "log_entries", "log_batches", "log_trees"),
     *LOGS,
 )
 PLATFORM_TABLES = ("job_schedules", "job_plans", "job_runs")
@@ -66,6 +67,13 @@ NEEDLESS: dict[str, list[LiteralString]] = {
         *("DELETE FROM job_runs", "DELETE FROM job_plans", "DELETE FROM job_schedules"),
         *("UPDATE job_plans SET made_by = 'x'", "UPDATE job_schedules SET is_paused = true"),
         *("DELETE FROM archives", "TRUNCATE job_runs"),
+        *("DELETE FROM log_queue", "DELETE FROM log_entries", "UPDATE log_trees SET size = 0"),
+        *("INSERT INTO log_entries DEFAULT VALUES", "INSERT INTO log_batches DEFAULT VALUES"),
+    ],
+    "annals_sealer": [
+        *("INSERT INTO audit_logs DEFAULT VALUES", "SELECT * FROM audit_logs", "SELECT * FROM api_keys"),
+        *("INSERT INTO log_queue DEFAULT VALUES", "DELETE FROM log_entries", "DELETE FROM log_batches"),
+        *("UPDATE log_entries SET position = 0", "DELETE FROM log_trees"),
     ],
     "annals_retention": [
         *(
@@ -226,6 +234,8 @@ def test_most_tables_have_rows_to_hide(database: Database, worked: tuple[Tenant,
     empty = {table for table in TENANT_TABLES if own not in seen(database, table, "platform")}
     later = {"deletion_logs", "deletion_requests", "change_numbers", "audit_policies", *LOGS[1:]}
     later |= {"retention_policies", "legal_holds", "legal_hold_moves", "archives"}
+    # The sequencer empties the queue, and fills the others.
+    later |= {"log_queue", "log_entries", "log_batches", "log_trees"}
     assert empty <= later
 
 

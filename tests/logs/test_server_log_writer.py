@@ -18,7 +18,7 @@ from prometheus_client import Counter
 from sqlalchemy.engine import make_url
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.domain.ids import mint
+from service.domain.ids import BatchIds, mint
 from service.http.admission import Admission
 from service.http.app import create_app
 from service.http.cross_origin import CrossOrigin
@@ -33,7 +33,7 @@ from sql.database import Database as ServiceDatabase
 from sql.errors import RowsRefused
 from sql.log_windows import LogPaging
 from sql.queries import server_logs
-from sql.queries.server_logs import SERVER_LOG, ServerLogFilter
+from sql.queries.server_logs import SERVER_LOG, ServerLogFilter, ServerLogRow
 from tests.support.api import Clock, Server, served
 from tests.support.databases import Cluster, Database
 from tests.support.embedded import kill_server
@@ -118,6 +118,11 @@ def quiet(cluster: Cluster) -> Iterator[Database]:
     cluster.drop(database)
 
 
+def made(exchange: Exchange) -> ServerLogRow:
+    """Make the row of an exchange that is written alone."""
+    return row_of(exchange, mint())
+
+
 def stored(database: Database) -> list[str]:
     """Read the request ids in the order of the requests."""
     query = "SELECT request_id FROM server_logs WHERE error_message IS NULL ORDER BY created_at, log_id"
@@ -129,31 +134,31 @@ def stored(database: Database) -> list[str]:
 
 def test_bodies_are_kept_where_the_policy_says_so() -> None:
     body, answer = b'{"name": "w", "password": "hunter2"}', b'{"api_key": "hunter2", "n": [1]}'
-    row = row_of(passed(body, answer, keeps_bodies=True))
+    row = made(passed(body, answer, keeps_bodies=True))
     assert (row.request_body["name"], row.response_body["n"]) == ("w", [1])
     assert "hunter2" not in str(row)
     assert (row.request_bytes, row.response_bytes) == (len(body), len(answer))
-    row = row_of(passed(body, answer))
+    row = made(passed(body, answer))
     assert (row.request_body, row.response_body) == (None, None)
     assert (row.request_bytes, row.response_bytes) == (len(body), len(answer))
 
 
 def test_a_merge_patch_is_kept_as_json_is() -> None:
     headers = ((b"content-type", b"application/merge-patch+json"),)
-    row = row_of(passed(b'{"name": "w"}', keeps_bodies=True, headers=headers))
+    row = made(passed(b'{"name": "w"}', keeps_bodies=True, headers=headers))
     assert row.request_body == {"name": "w"}
 
 
 def test_of_a_body_that_is_not_kept_the_size_is_told() -> None:
     large = b'"' + b"x" * MAX_BODY_BYTES + b'"'
-    row = row_of(passed(large, large, keeps_bodies=True))
+    row = made(passed(large, large, keeps_bodies=True))
     mark = {"truncated": True, "bytes": len(large)}
     assert (row.request_body, row.response_body) == (mark, mark)
-    row = row_of(passed(b"{", b"[1,", b"2]", keeps_bodies=True))
+    row = made(passed(b"{", b"[1,", b"2]", keeps_bodies=True))
     assert row.request_body == {"truncated": True, "bytes": 1}
     assert row.response_body == {"truncated": True, "bytes": 5}
     deep = b"[" * 5000 + b"]" * 5000
-    assert row_of(passed(deep, keeps_bodies=True)).request_body == {"truncated": True, "bytes": 10_000}
+    assert made(passed(deep, keeps_bodies=True)).request_body == {"truncated": True, "bytes": 10_000}
 
 
 @pytest.mark.parametrize(
@@ -167,7 +172,7 @@ def test_of_a_body_that_is_not_kept_the_size_is_told() -> None:
 def test_no_body_is_kept_of_git_and_of_what_is_no_json(how: dict[str, Any]) -> None:
     exchange = passed(b"{}", b"{}", keeps_bodies=True, **how)
     assert (exchange.request_body.parts, exchange.response_body.parts) == (None, None)
-    row = row_of(exchange)
+    row = made(exchange)
     assert (row.request_body, row.response_body, row.request_bytes) == (None, None, 2)
 
 
@@ -288,9 +293,9 @@ def test_a_row_that_the_database_refuses_takes_no_other_with_it(quiet: Database)
 def test_a_row_that_can_not_be_made_takes_no_other_with_it(
     quiet: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def row(exchange: Exchange) -> object:
+    def row(exchange: Exchange, log_id: UUID) -> object:
         assert exchange.origin is not None
-        return row_of(exchange) if exchange.origin.request_id != "1" else 1 / 0
+        return row_of(exchange, log_id) if exchange.origin.request_id != "1" else 1 / 0
 
     monkeypatch.setattr(writer, "row_of", row)
     outcomes = Outcomes()
@@ -304,9 +309,10 @@ def test_a_row_that_can_not_be_made_takes_no_other_with_it(
 
 
 def test_a_batch_that_is_written_again_is_stored_once(quiet: Database) -> None:
-    rows = [row_of(passed(request_id=str(number))) for number in range(5)]
+    ids = BatchIds()
+    rows = [row_of(passed(request_id=str(number)), ids.mint()) for number in range(5)]
     pool = ServiceDatabase(quiet.url, pool_size=1)
-    for batch in (rows[:3], rows, rows):
+    for batch in (rows, rows):
         with pool.transaction(PLATFORM) as tx:
             server_logs.copy_rows(tx, batch)
     with pytest.raises(RowsRefused), pool.transaction(PLATFORM) as tx:
@@ -316,6 +322,8 @@ def test_a_batch_that_is_written_again_is_stored_once(quiet: Database) -> None:
         found = log_reading.page(tx, SERVER_LOG, None, ServerLogFilter(), paging)
     pool.close()
     assert found == rows[::-1]
+    queued = "SELECT log, first_id, last_id, rows FROM log_queue"
+    assert quiet.rows(queued) == [("server_logs", rows[0].log_id, rows[-1].log_id, 5)]
 
 
 # -- rights -----------------------------------------------------------------------------------------------

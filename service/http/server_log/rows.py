@@ -3,10 +3,10 @@
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl
+from uuid import UUID
 
 import orjson
 
-from service.domain.ids import mint
 from service.http.server_log.exchange import MAX_BODY_BYTES, CapturedBody, Exchange
 from service.masking.patterns import MASK
 from service.masking.truncation import bounded, bounded_text
@@ -20,12 +20,12 @@ MAX_TRACEBACK_BYTES = 32 * 1024
 MAX_QUERY_BYTES = 16 * 1024
 
 
-def row_of(exchange: Exchange) -> ServerLogRow:
+def row_of(exchange: Exchange, log_id: UUID) -> ServerLogRow:
     """Row of a request that has ended."""
     origin, caller = exchange.origin, exchange.caller
     assert origin is not None  # noqa: S101 - `end` has set it
     return ServerLogRow(
-        log_id=mint(),
+        log_id=log_id,
         created_at=exchange.began_at,
         request_id=origin.request_id,
         http_method=origin.method[:MAX_METHOD],

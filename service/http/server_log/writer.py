@@ -9,6 +9,7 @@ from datetime import datetime
 import structlog
 from prometheus_client import Counter
 
+from service.domain.ids import BatchIds
 from service.http.server_log.exchange import Exchange
 from service.http.server_log.refused import in_short, likeness_of
 from service.http.server_log.rows import row_of, row_of_dropped
@@ -171,11 +172,13 @@ class ServerLogWriter:
 
     def _made(self, batch: Iterable[Exchange]) -> list[ServerLogRow]:
         rows = []
+        # The rows may be of several subscriptions: each has some of the ids.
+        ids = BatchIds()
         for number, exchange in enumerate(batch, 1):
             if number % ROWS_AT_A_TIME == 0:
                 time.sleep(BREATH_SECONDS)
             try:
-                rows.append(row_of(exchange))
+                rows.append(row_of(exchange, ids.mint()))
             except Exception:
                 self._outcomes.labels("refused").inc()
                 log.exception("no row could be made of a request")

@@ -19,7 +19,7 @@ BEGIN
         'idempotency_keys', 'reported_event_ids', 'reported_actors', 'version_comments', 'tags', 'publications', 'check_outs',
         'deletion_logs', 'versions',
         'connectors', 'workflows', 'jobpackages', 'jobs', 'folders', 'workspaces',
-        'users', 'actors', 'change_numbers', 'audit_policies', 'repositories'
+        'users', 'actors', 'change_numbers', 'audit_policies', 'log_batches', 'repositories'
     ] LOOP
         v_condition := CASE v_table
             -- Innermost folders first.
