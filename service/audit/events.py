@@ -13,6 +13,7 @@ from service.domain.actions import Action
 from service.domain.audit_policy import Depth, Policy
 from service.domain.callers import Origin
 from service.domain.ids import mint
+from service.masking.texts import masked_text
 from service.masking.truncation import (
     bounded,
     bounded_all,
@@ -22,7 +23,7 @@ from service.masking.truncation import (
     clean,
     clean_text,
 )
-from service.masking.values import masked, masked_text
+from service.masking.values import masked
 from sql.database import Transaction
 from sql.queries import audit_logs
 from sql.queries.audit_logs import AuditRow, Values

@@ -11,46 +11,15 @@ from service.masking.names import Secrecy, is_about, secrecy
 
 # Members that name the value beside them, and members that are such a value.
 _NAMING = (
-    *(
-        "name",
-        "Name",
-        "key",
-        "Key",
-        "header",
-        "variable",
-        "field",
-        "parameter",
-        "param",
-        "property",
-        "attribute",
-    ),
-    *(
-        "displayName",
-        "option",
-        "setting",
-        "env",
-        "ParameterKey",
-        "ParameterName",
-        "variable_name",
-        "field_name",
-    ),
-    *("header_name", "keyName", "@name", "@key", "label"),
+    *("name", "Name", "key", "Key", "keyName", "label", "displayName", "@name", "@key"),
+    *("header", "header_name", "variable", "variable_name", "env", "field", "field_name"),
+    *("parameter", "param", "ParameterKey", "ParameterName", "property", "attribute", "option", "setting"),
 )
 _NAMED = frozenset(
     (
-        *("value", "Value", "val", "default", "defaultValue", "default_value", "content", "string_value"),
-        *(
-            "stringValue",
-            "newValue",
-            "oldValue",
-            "new_value",
-            "old_value",
-            "new",
-            "old",
-            "ParameterValue",
-            "values",
-        ),
-        *("plaintext", "secure_value", "@value", "currentValue", "previousValue", "text", "data"),
+        *("value", "Value", "val", "values", "@value", "string_value", "stringValue", "ParameterValue"),
+        *("default", "defaultValue", "default_value", "content", "text", "data", "plaintext", "secure_value"),
+        *("new", "newValue", "new_value", "currentValue", "old", "oldValue", "old_value", "previousValue"),
     )
 )
 # Pairs of their own: Sysmon's registry events, Node-RED's rules, JSON Patch within a document.

@@ -13,7 +13,8 @@ import orjson
 
 from service.masking.members import judged_late
 from service.masking.patterns import MASK
-from service.masking.values import MAX_DEPTH, free_key, masked, masked_patch, masked_text
+from service.masking.texts import masked_text
+from service.masking.values import MAX_DEPTH, free_key, masked, masked_patch
 
 T = TypeVar("T")
 

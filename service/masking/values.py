@@ -4,49 +4,39 @@ Pure functions, in time linear in the size of the value; a value without secrets
 """
 
 import json
-import unicodedata
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import orjson
 
-from service.masking.assignments import without_assignments
 from service.masking.candidates import could_be_secret
-from service.masking.members import Siblings, is_decided_alone, is_pair_value, item, member, siblings
-from service.masking.names import SIGNS as NAME_SIGNS
-from service.masking.names import Secrecy, secrecy
-from service.masking.patterns import COMMAND_RULES, MASK, RULES, SecretPattern
-from service.masking.quick_search import QuickSearch
+from service.masking.members import Siblings, is_pair_value, item, member, siblings
+from service.masking.names import Secrecy
+from service.masking.patterns import MASK
+from service.masking.places import index_in, said_by, secrecy_at, steps_of, value_at, written_by
+from service.masking.texts import (
+    ALL_HINTS,
+    NO_NAME,
+    Hints,
+    hints_of,
+    key_of,
+    masked_text,
+    without_matches,
+    without_secrets,
+)
 
 # Deeper than any document (64), and less deep than JSON writers take (254): deeper values are masked unread.
 MAX_DEPTH = 200
-# Each secret name contains one of the signs, in lower case, or has encoded characters, which begin with one
-# of the last two. Private keys of JSON Web Keys have one letter, and are known by the member beside them.
-_NAME_SIGNS = frozenset((*NAME_SIGNS, "kty", "%", "\\u"))
-_LONGEST_REMEMBERED = 100
-_MOST_PASSES = 4
 # Numbers below it are counts and flags, also under the name of a password.
 _LEAST_NUMBER = 100
 # A longer JSON text within a text is not parsed; its names are found as in any text.
 _LONGEST_PARSED = 256 * 1024
 # Joins the words of a command that is a list, so that one search finds an option and its value.
 _JOINT = "\x1f"
-# No list in a document has more items than a number of so many digits says.
-_LONGEST_INDEX = 18
 # A longer list is no command.
 _MOST_WORDS = 256
 # Members that hold operations, with those that hold the states before and after, in events and data changes.
 _PATCHES = {"changes": ("old_values", "new_values"), "diff": ("old_data", "new_data")}
-
-
-class Hints(NamedTuple):
-    """The secrets that a value may contain, found by a quick search; only these are then searched for."""
-
-    signs: tuple[str, ...]
-    rules: tuple[SecretPattern, ...]
-    commands: tuple[SecretPattern, ...]
-    names: bool
 
 
 def masked(value: Any) -> Any:
@@ -56,11 +46,6 @@ def masked(value: Any) -> Any:
     """
     hints = _hints_in(value)
     return _masked(value, hints, Secrecy.NONE, 0) if hints.signs else value
-
-
-def masked_text(text: str) -> str:
-    """Mask a text."""
-    return _masked_text(text, _hints(text.lower()))
 
 
 def masked_patch(operations: list[dict[str, Any]], documents: Sequence[Any] = ()) -> list[dict[str, Any]]:
@@ -74,7 +59,7 @@ def masked_patch(operations: list[dict[str, Any]], documents: Sequence[Any] = ()
     paths = (f"{operation.get('path')}{operation.get('from')}" for operation in operations)
     if not documents and not _hints_in(operations).signs and not any(map(_needs_reading, paths)):
         return operations
-    around = [*documents, _written_by(operations)]
+    around = [*documents, written_by(operations)]
     return [_masked_operation(operation, around, is_known=bool(documents)) for operation in operations]
 
 
@@ -84,33 +69,9 @@ def _needs_reading(path: str) -> bool:
 
 def _hints_in(value: Any) -> Hints:
     try:
-        return _hints(orjson.dumps(value).decode().lower())
+        return hints_of(orjson.dumps(value).decode())
     except TypeError:
-        return _ALL_HINTS
-
-
-def _hints(lowered: str) -> Hints:
-    if not lowered.isascii():
-        # Names are judged in this form, too.
-        lowered = unicodedata.normalize("NFKC", lowered)
-    signs = _SEARCH.found_in(lowered)
-    return _hints_by(tuple(signs)) if signs else _NO_HINTS
-
-
-@lru_cache(maxsize=4096)
-def _hints_by(signs: tuple[str, ...]) -> Hints:
-    found = frozenset(signs)
-    return Hints(
-        signs,
-        tuple(rule for rule in RULES if not rule.signs.isdisjoint(found)),
-        tuple(rule for rule in COMMAND_RULES if not rule.signs.isdisjoint(found)),
-        names=not _NAME_SIGNS.isdisjoint(found),
-    )
-
-
-_SEARCH = QuickSearch(sorted(_NAME_SIGNS.union(*(rule.signs for rule in (*RULES, *COMMAND_RULES)))))
-_NO_HINTS = Hints((), (), (), names=False)
-_ALL_HINTS = Hints(("",), RULES, COMMAND_RULES, names=True)
+        return ALL_HINTS
 
 
 def _masked(value: Any, hints: Hints, how: Secrecy, depth: int) -> Any:
@@ -138,7 +99,7 @@ def _masked_string(value: str, hints: Hints, how: Secrecy, depth: int) -> str:
         if parsed is not None:
             kept = _masked(parsed, hints, how, depth + 1)
             return value if kept is parsed else orjson.dumps(kept).decode()
-    return _masked_text(value, hints)
+    return without_secrets(value, hints)
 
 
 def _parsed(text: str) -> Any:
@@ -174,7 +135,7 @@ def _without_commands(value: list[Any], hints: Hints) -> list[Any]:
     ):
         return value
     joined = _JOINT.join(value)
-    shown = _without(joined, joined.lower(), hints.commands)
+    shown = without_matches(joined, joined.lower(), hints.commands)
     items = shown.split(_JOINT)
     return (
         [old if old == new else new for old, new in zip(value, items, strict=True)]
@@ -193,7 +154,7 @@ def _masked_object(value: dict[Any, Any], hints: Hints, inherited: Secrecy, dept
     numbers: dict[str, int] = {}
     changed = False
     for key, each in value.items():
-        read = _key(key) if isinstance(key, str) else _NO_NAME
+        read = key_of(key) if isinstance(key, str) else NO_NAME
         if read.alone and inherited is Secrecy.NONE:
             how = read.how
         else:
@@ -239,72 +200,8 @@ def free_key(key: str, value: dict[Any, Any], numbers: dict[str, int]) -> str:
 def _masked_other(value: Any, hints: Hints) -> Any:
     """Mask a value that is not JSON, by its printed form."""
     text = repr(value)
-    found = _masked_text(text, hints)
+    found = without_secrets(text, hints)
     return value if found is text else found
-
-
-class _Key(NamedTuple):
-    """A key as it is shown, None if that is as it is, and its secrecy, if it is decided alone."""
-
-    shown: str | None
-    how: Secrecy
-    alone: bool
-
-
-_NO_NAME = _Key(None, Secrecy.NONE, alone=True)
-
-
-def _key(key: str) -> _Key:
-    return _remembered_key(key) if len(key) <= _LONGEST_REMEMBERED else _read_key(key)
-
-
-def _read_key(key: str) -> _Key:
-    shown = masked_text(key)
-    return _Key(None if shown == key else shown, secrecy(key), is_decided_alone(key))
-
-
-_remembered_key = lru_cache(maxsize=4096)(_read_key)
-
-
-def _shown_key(key: str) -> str:
-    shown = _key(key).shown
-    return key if shown is None else shown
-
-
-def _masked_text(text: str, hints: Hints) -> str:
-    lowered = text.lower()
-    for sign in hints.signs:
-        if sign in lowered:
-            break
-    else:
-        return text
-    found = text
-    # An odd text, half quoted and half an assignment, is understood differently once a part of it is masked:
-    # mask again until nothing changes.
-    for _ in range(_MOST_PASSES):
-        before, found = found, _masked_once(found, hints)
-        if found == before:
-            break
-    if found == text and "~1" in text and "\n" not in text:
-        # A JSON pointer whose steps hold slashes, as when a refusal names a field that is a command or a URL.
-        plain = text.replace("~1", "/")
-        shown = _masked_once(plain, hints)
-        return text if shown == plain else shown
-    return text if found == text else found
-
-
-def _masked_once(text: str, hints: Hints) -> str:
-    lowered = text.lower()
-    text = _without(text, lowered, hints.rules)
-    text = _without(text, lowered, hints.commands)
-    return without_assignments(text) if hints.names else text
-
-
-def _without(text: str, lowered: str, rules: Iterable[SecretPattern]) -> str:
-    for rule in rules:
-        if any(sign in lowered for sign in rule.signs):
-            text = rule.pattern.sub(rule.replacement, text)
-    return text
 
 
 def _masked_operation(
@@ -324,14 +221,10 @@ def _masked_operation(
     return operation if is_same else found
 
 
-def _steps(path: str) -> list[str]:
-    return [step.replace("~1", "/").replace("~0", "~") for step in path.split("/")]
-
-
 def _masked_path(path: str) -> str:
     whole = masked_text(path)
-    keys = _steps(whole)
-    shown = "/".join(_shown_key(key).replace("~", "~0").replace("/", "~1") for key in keys)
+    keys = steps_of(whole)
+    shown = "/".join((key_of(key).shown or key).replace("~", "~0").replace("/", "~1") for key in keys)
     return path if shown == path else shown
 
 
@@ -340,11 +233,11 @@ def _masked_value(value: Any, path: Any, documents: Sequence[Any], *, is_known: 
 
     Where nobody knows the name beside a value, the value itself has to look like a secret.
     """
-    steps = _steps(path)[1:] if isinstance(path, str) and path.startswith("/") else []
-    how = _below(steps)
+    steps = steps_of(path)[1:] if isinstance(path, str) and path.startswith("/") else []
+    how = said_by(steps)
     shown = value
     for document in documents:
-        how = max(how, _around(document, steps))
+        how = max(how, secrecy_at(document, steps))
         if isinstance(value, str):
             shown = _word_of_command(document, steps, shown)
     if not is_known and steps and is_pair_value(steps[-1]):
@@ -355,77 +248,15 @@ def _masked_value(value: Any, path: Any, documents: Sequence[Any], *, is_known: 
     return _masked(shown, hints, how, 0)
 
 
-def _below(steps: Iterable[str]) -> Secrecy:
-    """Return what the steps of a path say alone."""
-    how = Secrecy.NONE
-    for step in steps:
-        how = member({}, step, siblings({}, how)) if not step.isdigit() else how
-    return how
-
-
-def _around(document: Any, steps: Sequence[str]) -> Secrecy:
-    """Return the secrecy of the place in a document to which a path leads."""
-    how = Secrecy.NONE
-    for step in steps:
-        if isinstance(document, dict):
-            how = member(document, step, siblings(document, how))
-            document = document.get(step)
-        elif isinstance(document, list) and (index := _index(step, document)) is not None:
-            how = item(document, index, how)
-            document = document[index]
-        else:
-            break
-    return how
-
-
-def _index(step: str, values: Sequence[Any]) -> int | None:
-    """Return the index that a step of a path names, None if a list has no such item."""
-    # A platform's paths are any text: Python takes no thousands of digits, and not each digit for a number.
-    if not step.isdecimal() or len(step) > _LONGEST_INDEX:
-        return None
-    index = int(step)
-    return index if index < len(values) else None
-
-
-def _place(document: Any, steps: Iterable[str]) -> Any:
-    """Return the value to which a path leads, None if a document has none."""
-    for step in steps:
-        if isinstance(document, dict):
-            document = document.get(step)
-        elif isinstance(document, list) and (index := _index(step, document)) is not None:
-            document = document[index]
-        else:
-            return None
-    return document
-
-
 def _word_of_command(document: Any, steps: Sequence[str], value: str) -> str:
     """Mask a word of a command whose other words are in the document."""
-    document = _place(document, steps[:-1])
+    document = value_at(document, steps[:-1])
     last = steps[-1] if steps else ""
     if not isinstance(document, list) or len(document) > _MOST_WORDS:
         return value
-    index = _index(last, document)
+    index = index_in(last, document)
     if index is None:
         return value
     words = [*document]
     words[index] = value
     return str(_without_commands(words, _hints_in(words))[index])
-
-
-def _written_by(operations: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Make the document of the strings that operations write, to see names beside values."""
-    found: dict[str, Any] = {}
-    for operation in operations:
-        path, value = operation.get("path"), operation.get("value")
-        if not isinstance(path, str) or not isinstance(value, str):
-            continue
-        *parents, last = _steps(path)[1:] or [""]
-        place = found
-        for step in parents:
-            place = place.setdefault(step, {})
-            if not isinstance(place, dict):
-                break
-        else:
-            place[last] = value
-    return found

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from service.masking.names import SIGNS, Secrecy, secrecy
 from service.masking.patterns import MASK, RULES
 from service.masking.quick_search import QuickSearch
-from service.masking.values import masked, masked_patch, masked_text
+from service.masking.texts import masked_text
+from service.masking.values import masked, masked_patch
 
 # Put together at run time: scanners of source code look for the same shapes.
 JWT = ".".join(
