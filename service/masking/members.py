@@ -4,16 +4,19 @@
 decision for a value in its document and for the value of an operation whose path leads there.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from service.masking.names import Secrecy, is_about, secrecy
 
 # Members that name the value beside them, and members that are such a value.
-_NAMING = (
-    *("name", "Name", "key", "Key", "keyName", "label", "displayName", "@name", "@key"),
-    *("header", "header_name", "variable", "variable_name", "env", "field", "field_name"),
-    *("parameter", "param", "ParameterKey", "ParameterName", "property", "attribute", "option", "setting"),
+_NAMING = frozenset(
+    (
+        *("name", "Name", "key", "Key", "keyName", "label", "displayName", "@name", "@key"),
+        *("header", "header_name", "variable", "variable_name", "env", "field", "field_name"),
+        *("parameter", "param", "ParameterKey", "ParameterName"),
+        *("property", "attribute", "option", "setting"),
+    )
 )
 _NAMED = frozenset(
     (
@@ -58,8 +61,8 @@ def siblings(value: Mapping[Any, Any], inherited: Secrecy) -> Siblings:
     """Look at the members of an object that decide over others."""
     named = Secrecy.NONE
     if _has_named(value):
-        for naming in _NAMING:
-            name = value.get(naming)
+        for naming in _of_both(value, _NAMING):
+            name = value[naming]
             if isinstance(name, str):
                 how = secrecy(name)
                 # Three words are a title rather than a name.
@@ -76,6 +79,13 @@ def _has_named(value: Mapping[Any, Any]) -> bool:
     if len(value) < len(_NAMED):
         return not _NAMED.isdisjoint(value)
     return any(key in value for key in _NAMED)
+
+
+def _of_both(value: Mapping[Any, Any], names: frozenset[str]) -> Iterator[str]:
+    """Yield the members of an object that are among the names, by reading the smaller of both."""
+    if len(value) < len(names):
+        return (key for key in value if key in names)
+    return (name for name in names if name in value)
 
 
 def member(value: Mapping[Any, Any], key: Any, around: Siblings) -> Secrecy:

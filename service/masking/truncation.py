@@ -42,8 +42,7 @@ def bounded(value: Any, max_bytes: int) -> Any:
     The replacement is `{"truncated": true, "bytes": <size of the whole>, "beginning": "<its masked text,
     cut>"}`, of at most `max_bytes` as compact JSON.
     """
-    value = clean(value)
-    read, size = _read(value, max_bytes)
+    read, size = _read(clean(value), max_bytes)
     return _cut(masked(read), read, max_bytes, size)
 
 
@@ -54,9 +53,11 @@ def bounded_all(values: list[Any], max_bytes: int) -> list[Any]:
     """
     found = []
     for some in _parts(clean(values)):
-        read = _read_all(some, max_bytes)
-        kept = masked([each for each, _ in read])
-        found += [_cut(each, part, max_bytes, size) for each, (part, size) in zip(kept, read, strict=True)]
+        read, sizes = _read_all(some, max_bytes)
+        kept = masked(read)
+        found += [
+            _cut(each, value, max_bytes, size) for each, value, size in zip(kept, read, sizes, strict=True)
+        ]
     return found
 
 
@@ -65,8 +66,7 @@ def bounded_patch(operations: list[dict[str, Any]], max_bytes: int, documents: S
 
     `documents` are those before and after the operations: what stands around a value decides if it is masked.
     """
-    operations = clean(operations)
-    read, size = _read(operations, max_bytes)
+    read, size = _read(clean(operations), max_bytes)
     return _cut(masked_patch(read, documents), read, max_bytes, size)
 
 
@@ -74,30 +74,41 @@ def bounded_patches(patches: list[list[dict[str, Any]]], max_bytes: int) -> list
     """Mask and cut many lists of operations, each of which holds whole states; they are searched together."""
     found = []
     for some in _parts(clean(patches)):
-        read = _read_all(some, max_bytes)
-        kept = iter(masked_patch([operation for patch, _ in read for operation in patch]))
-        found += [_cut(list(islice(kept, len(patch))), patch, max_bytes, size) for patch, size in read]
+        read, sizes = _read_all(some, max_bytes)
+        kept = iter(masked_patch([operation for patch in read for operation in patch]))
+        found += [
+            _cut(list(islice(kept, len(patch))), patch, max_bytes, size)
+            for patch, size in zip(read, sizes, strict=True)
+        ]
     return found
 
 
-def _read_all(values: list[Any], max_bytes: int) -> list[tuple[Any, int | None]]:
+def _read_all(values: list[Any], max_bytes: int) -> tuple[list[Any], list[int]]:
     # Mostly all of them together are small, and none has to be measured by itself.
     if len(_json(values)) <= max_bytes:
-        return [(value, None) for value in values]
-    return [_read(value, max_bytes) for value in values]
+        return values, [0] * len(values)
+    sizes = [len(_json(value)) for value in values]
+    limit = _limit(max_bytes)
+    read = [
+        value if size <= limit else _beginning(value, limit, 0)[0]
+        for value, size in zip(values, sizes, strict=True)
+    ]
+    return read, sizes
 
 
-def _read(value: Any, max_bytes: int) -> tuple[Any, int | None]:
-    """Return the part of a value that can be shown, and the size of the value if it is larger than that.
+def _read(value: Any, max_bytes: int) -> tuple[Any, int]:
+    """Return the part of a value that can be shown, and the size of the whole.
 
     Only this part is searched for secrets, since a search of megabytes takes a second.
     """
-    limit = max_bytes + _READ_AHEAD * LONGEST_SECRET
     size = len(_json(value))
-    if size <= limit:
-        return value, None
-    part, _ = _beginning(value, limit, 0)
-    return part, size
+    limit = _limit(max_bytes)
+    return (value if size <= limit else _beginning(value, limit, 0)[0]), size
+
+
+def _limit(max_bytes: int) -> int:
+    """Size up to which a value is read whole."""
+    return max_bytes + _READ_AHEAD * LONGEST_SECRET
 
 
 def _beginning(value: Any, room: int, depth: int) -> tuple[Any, int]:
@@ -182,17 +193,19 @@ def _clean(value: Any, depth: int) -> Any:
     return found
 
 
-def _cut(kept: Any, read: Any, max_bytes: int, size: int | None) -> Any:
-    """Cut what is kept of the part that was read; `size` is that of the value if more than this part."""
+def _cut(kept: Any, read: Any, max_bytes: int, size: int) -> Any:
+    """Cut what is kept of the part that was read; `size` is that of the whole, 0 if it is known to fit."""
     _check(max_bytes)
+    if size <= max_bytes and kept is read:
+        return kept
     text = _json(kept)
-    if size is not None:
+    if size > _limit(max_bytes):
         # The end is left out, since it may be half a secret.
         text = text[:-LONGEST_SECRET]
     elif len(text) <= max_bytes:
         return kept
     else:
-        size = len(text) if kept is read else len(_json(read))
+        size = size or len(_json(read))
     # Within the beginning, quotes are escaped once more: bisection finds how much of it fits.
     fits, too_many = 0, min(max_bytes, len(text) + 1)
     while fits + 1 < too_many:

@@ -29,6 +29,8 @@ from service.masking.texts import (
 MAX_DEPTH = 200
 # Numbers below it are counts and flags, also under the name of a password.
 _LEAST_NUMBER = 100
+# Values that are never masked.
+_WITHOUT_SECRETS = (bool, float)
 # A longer JSON text within a text is not parsed; its names are found as in any text.
 _LONGEST_PARSED = 256 * 1024
 # Joins the words of a command that is a list, so that one search finds an option and its value.
@@ -78,7 +80,7 @@ def _masked(value: Any, hints: Hints, how: Secrecy, depth: int) -> Any:
     """Mask a value under a name of some secrecy."""
     if isinstance(value, str):
         return _masked_string(value, hints, how, depth)
-    if value is None or isinstance(value, bool | float):
+    if value is None or isinstance(value, _WITHOUT_SECRETS):
         return value
     if isinstance(value, int):
         return MASK if how >= Secrecy.ANY and abs(value) >= _LEAST_NUMBER else value
@@ -154,27 +156,26 @@ def _masked_object(value: dict[Any, Any], hints: Hints, inherited: Secrecy, dept
     numbers: dict[str, int] = {}
     changed = False
     for key, each in value.items():
-        read = key_of(key) if isinstance(key, str) else NO_NAME
-        if read.alone and inherited is Secrecy.NONE:
-            how = read.how
-        else:
+        shown, how, is_alone = key_of(key) if isinstance(key, str) else NO_NAME
+        if not is_alone or inherited is not Secrecy.NONE:
             around = around or siblings(value, inherited)
             how = member(value, key, around)
-        patch = _patch_between(value, key, each)
-        kept = each if patch is None else masked_patch(each, patch)
+        kept = each
+        if key in _PATCHES and (patch := _patch_between(value, key, each)) is not None:
+            kept = masked_patch(each, patch)
         kept = _masked(kept, hints, how, depth)
-        shown = key
-        if read.shown is not None:
-            shown = free_key(read.shown, value, numbers)
+        if shown is not None:
+            key = free_key(shown, value, numbers)
             changed = True
-        changed = changed or kept is not each
-        found[shown] = kept
+        elif kept is not each:
+            changed = True
+        found[key] = kept
     return found if changed else value
 
 
 def _patch_between(value: dict[Any, Any], key: Any, operations: Any) -> list[Any] | None:
     """Return the states beside a member that holds the operations between them, as in a posted event."""
-    if key not in _PATCHES or not isinstance(operations, list):
+    if not isinstance(operations, list):
         return None
     if not all(isinstance(each, dict) for each in operations):
         return None
