@@ -178,7 +178,27 @@ COMMANDS = (
     ),
     Sign("from-literal", rf"--from-literal(?:=|{_SPACE})[\w.-]{{1,100}}={_VALUE}", "Kubernetes"),
     Sign("vault login", rf"\bvault{_SPACE}login{_SPACE}(?!-)(?P<secret>[\w.-]{{20,200}})", "HashiCorp"),
-    Sign("authtoken", rf"_authToken{_SPACE}{_VALUE}", "npm"),
+    Sign("authtoken", rf"(?:_authToken|add-authtoken){_SPACE}{_VALUE}", "npm"),
+    # Where a user comes first, `-p` is its password; `mysql -u ana -p shop` asks for one.
+    Sign(
+        "-p",
+        r"(?:\A|(?<=[\n|;&]))(?:(?!mysql|mariadb|sudo|docker|podman|nerdctl)[^\n|;&]){1,300}?"
+        rf"{_SPACE}(?:-u|--user|--username){_SPACE}[^\s-]\S{{0,100}}{_SPACE}-p{_SPACE}(?!\d{{1,5}}(?::|\s|\Z)){_VALUE}",
+        "users",
+    ),
+    Sign("login", rf"\blogin{_SPACE}(?P<secret>[0-9a-f]{{32,64}})(?!\w)", "logins"),
+    Sign("influx", _option("influx", "-t"), "InfluxDB"),
+    Sign(
+        "curl",
+        rf"\bcurl\b{_GAP}{_SPACE}(?:-u|--user){_SPACE}[\"']?(?P<secret>(?=\w{{0,60}}\d)\w{{16,200}})"
+        r"(?=:(?:[Xx]|x-oauth-basic)?[\"']?(?:\s|\Z))",
+        "curl",
+    ),
+    Sign(
+        "ejabberdctl",
+        rf"\bejabberdctl{_SPACE}(?:register|change_password){_SPACE}\S{{1,100}}{_SPACE}\S{{1,100}}{_SPACE}{_VALUE}",
+        "ejabberd",
+    ),
     Sign("cargo login", rf"\bcargo{_SPACE}login{_SPACE}(?!-){_VALUE}", "crates.io"),
     Sign("reset-admin-password", rf"reset-admin-password{_SPACE}(?!-){_VALUE}", "Grafana"),
     Sign("rclone", rf"\brclone\b{_GAP}{_SPACE}pass{_SPACE}{_VALUE}", "rclone"),
@@ -199,6 +219,27 @@ COMMANDS = (
     Sign("auth login", r"\bAUTH LOGIN (?P<secret>(?=[A-Za-z]{0,40}[\d=])[\w+/]{8,500}={0,2})", "SMTP"),
     Sign("login", r"\b[A-Za-z]\w{0,10} LOGIN \S{1,100} \"(?P<secret>[^\"\n]{1,200})\"", "IMAP"),
     Sign("pass ", r"(?:^|> |\n)PASS (?!required)(?P<secret>[^\s;]{3,200})\s*(?:\Z|\n)", "FTP"),
+    Sign("insecure-password", rf"\binsecure-password{_SPACE}{_VALUE}", "HAProxy"),
+    Sign("login=", r"\blogin=[A-Za-z][\w.-]{0,60}:(?P<secret>[^\s\"']{1,200})", "Squid"),
+    Sign(
+        "]:",
+        rf"\[[\w-]{{1,60}}\.[\w.-]{{1,200}}\]:\d{{1,5}}{_SPACE}[^\s:]{{1,100}}:(?P<secret>\S{{1,200}})",
+        "Postfix",
+    ),
+    Sign("password", rf"\bpassword \"(?:Auth|Private Key)\"{_SPACE}{_VALUE}", "OpenVPN"),
+    # Settings of network devices, whose words would be a sentence without the digit or sign in the value.
+    Sign(
+        "set ",
+        rf"(?:\A|\n)[ \t]{{0,20}}set{_SPACE}(?:[^\n|;&=]{{0,200}}?{_SPACE})?[\w-]{{0,40}}(?:passwd|password|password-value|psksecret|secret|pre-shared-key|ascii-text)"
+        rf"{_SPACE}(?:ENC{_SPACE})?(?=\S{{0,100}}[\d!@#$%^&*]){_VALUE}",
+        "network devices",
+    ),
+    Sign(
+        "neo4j_auth",
+        r"NEO4J_AUTH[\"']?\s?[=:]\s?[\"']?\w{1,60}/(?P<secret>[^\s\"']{1,200})",
+        "Neo4j",
+    ),
+    Sign("some(", rf"\b\w{{0,40}}(?:passw(?:or)?d|secret|token|api_key): Some\({_QUOTED}", "Rust"),
     Sign("stats auth", rf"\bstats{_SPACE}auth{_SPACE}[^\s:]{{1,100}}:{_VALUE}", "HAProxy"),
     Sign("secret", rf"\benable{_SPACE}secret{_SPACE}(?:\d{_SPACE})?(?P<secret>\S{{4,200}})", "Cisco"),
     Sign("password", rf"\bpassword{_SPACE}7{_SPACE}(?P<secret>[0-9A-Fa-f]{{4,100}})", "Cisco"),
@@ -214,6 +255,13 @@ COMMANDS = (
         rf"(?:PASSWORD)?\(?N?{_QUOTED}",
         "SQL",
     ),
+    Sign("password", rf"\b(?i:SET{_SPACE}PASSWORD{_SPACE}FROM){_SPACE}{_QUOTED}", "SQL"),
+    Sign(
+        "password",
+        rf"\b(?i:SET{_SPACE}PASSWORD{_SPACE}FROM){_SPACE}['\"][^'\"\n]{{1,300}}['\"]{_SPACE}(?i:TO){_SPACE}{_QUOTED}",
+        "SQL",
+    ),
+    Sign("passphrase", rf"\b[Pp]assphrase{_SPACE}{_QUOTED}", "sentences"),
     Sign(
         "passwd ",
         r"(?:^|\n)[ \t]{0,20}\w{0,30}[Pp]assw(?:or)?d[ \t]{1,20}(?P<secret>[^\s:=]{6,200})[ \t]{0,5}(?=\n|\Z)",

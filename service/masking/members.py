@@ -13,7 +13,7 @@ from service.masking.names import Secrecy, is_about, secrecy
 _NAMING = frozenset(
     (
         *("name", "Name", "key", "Key", "keyName", "label", "displayName", "@name", "@key"),
-        *("header", "header_name", "variable", "variable_name", "env", "field", "field_name"),
+        *("header", "header_name", "macro", "variable", "variable_name", "env", "field", "field_name"),
         *("parameter", "param", "ParameterKey", "ParameterName"),
         *("property", "attribute", "option", "setting"),
     )
@@ -26,20 +26,26 @@ _NAMED = frozenset(
     )
 )
 # Pairs of their own: Sysmon's registry events, Node-RED's rules, JSON Patch within a document.
-_PAIRS = (("TargetObject", "Details"), ("p", "to"), ("path", "value"))
+_PAIRS = (("TargetObject", "Details"), ("p", "to"), ("path", "value"), ("type", "value"))
 # Below a secret name these hold the secret itself: {"password": {"value": "…"}}.
 _INHERITING = _NAMED | {"plain", "raw", "secret", "string", "S", "body", ""}
 _SECRET_DATA = frozenset(("data", "stringData"))
 # Parts of a private JSON Web Key.
 _JWK = frozenset(("d", "p", "q", "dp", "dq", "qi", "k"))
-# Ids that are half of a secret, and the members that tell: AppRole of Vault, tokens of Consul and Nomad.
-_HALVES = {"secret_id": "role_id", "SecretID": "AccessorID", "secretId": "roleId"}
+# Ids that are half of a secret, and the members that tell: AppRole of Vault, tokens of Consul and Nomad,
+# credentials of devices.
+_HALVES = {
+    "secret_id": "role_id",
+    "SecretID": "AccessorID",
+    "secretId": "roleId",
+    "credentialsId": "credentialsType",
+}
 _HEADERS = frozenset(
     ("authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "api-key", "private-token")
 )
 # Members whose secrecy others decide.
 _DECIDED = frozenset(
-    (*_NAMED, *_SECRET_DATA, *_JWK, *_HALVES, *(named for _, named in _PAIRS), "result", "code")
+    (*_NAMED, *_SECRET_DATA, *_JWK, *_HALVES, *(named for _, named in _PAIRS), "result", "code", "key")
 )
 # Nobody guesses a random token from its hash; a password is guessed.
 _HASHES = frozenset(("hash", "hashed", "digest", "sha256"))
@@ -109,6 +115,9 @@ def member(value: Mapping[Any, Any], key: Any, around: Siblings) -> Secrecy:
     if key == "code" and "redirect_uri" in value:
         # The code of OAuth that is exchanged for a token.
         how = max(how, Secrecy.LIKELY)
+    if key == "key" and isinstance(value.get("username", value.get("secret")), str):
+        # Half of the credentials of an API.
+        how = max(how, Secrecy.LIKELY)
     if key == "result" and "length" in value:
         # A random password of Terraform.
         how = Secrecy.LIKELY
@@ -121,6 +130,9 @@ def member(value: Mapping[Any, Any], key: Any, around: Siblings) -> Secrecy:
 
 
 def _is_pair(value: Mapping[Any, Any], naming: str) -> bool:
+    if naming == "type":
+        # {"type": "password", "value": "…"}; {"type": "token", "value": "count"} is of a parser.
+        return secrecy(value[naming]) is Secrecy.ANY
     return naming != "path" or "op" in value
 
 

@@ -37,8 +37,8 @@ _BORDERS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[\W\d_]+")
 
 # Most keys are not secret (`sort_key`, `public_key`, `routing_key`); keys of these kinds are.
 _KEY_KINDS = (
-    "access|account|admin|annals|api|app|application|auth|client|consumer|crypto?|decryption|deploy|encrypt|encryption"
-    "|fernet|hmac|integration|jwt|license|licence|master|operator|pre_?shared|private|root|sas|secret|secret_access"
+    "access|account|admin|annals|api|app|application|auth|click_?house|client|consumer|crypto?|decryption|deploy|encrypt|encryption"
+    "|fastly|fernet|hmac|ingest(?:ion)?|integration|jwt|license|licence|master|operator|pre_?shared|private|root|sas|secret|secret_access|sensitive_props"
     "|server|service|shared|shared_access|sign|signing|ssh|ssl|storage|subscription|symmetric|tls|webhook"
     "|write|wrapping"
 )
@@ -52,7 +52,7 @@ _ENDS = (
             r"|(?:ansible|become|bind|db|key|ldap|login|mail|my|require|root|smtp|ssh|store|sudo|trust|user|wrong)_?pass"
             r"|passwort|kennwort|contrase[nñ]a|_senha|mot_?de_?passe|пароль|密码|パスワード"
             r"|(?:backup|device|mfa|one_?time|otp|pin|recovery|security|sms|user|verification|authentication)_?codes?"
-            r"|_t?otps?|(?:seed|recovery)_?phrase|_mnemonics?|_cvv|_cvc"
+            r"|_t?otps?|snmp_?community|community_?string|(?:seed|recovery)_?phrase|_mnemonics?|_cvv|_cvc"
         ),
     ),
     (
@@ -69,7 +69,7 @@ _ENDS = (
             r"_?tokens?|_jwts?|_bearer|authori[sz]ation|_auth|auth_?(?:header|data|code)s?|authori[sz]ation_?codes?"
             rf"|credentials?|_creds?|cookies?|(?:{_KEY_KINDS})_?keys?|api_?keys?"
             r"|sonar_login|(?:client|oauth|a?ml|saml)_?assertions?|saml_?response|code_?verifier|(?:j|php)_?sess_?ids?|connect_sid"
-            r"|connection_?strings?|conn_?str(?:ing)?s?|(?:access|amz|goog)_?signatures?|_signature|_sig"
+            r"|_?salt|app_?certificate|connection_?strings?|conn_?str(?:ing)?s?|(?:access|amz|goog)_?signatures?|_signature|_sig"
         ),
     ),
 )
@@ -101,7 +101,8 @@ SIGNS = (
         "sess",
     ),
     *("conn", "sig", "code", "otp", "phrase", "mnemonic", "cvv", "cvc", "kennwort", "contrase", "senha"),
-    *("assertion", "saml", "sonar", "httpheadervalue", "парол", "密码", "パスワード"),
+    *("assertion", "saml", "salt", "sonar", "communit", "appcertificate", "app_certificate"),
+    *("httpheadervalue", "парол", "密码", "パスワード"),
 )
 
 # Words after a name that leave its meaning: `password_2`, `passwordConfirmation`, `secret_value`, `token_prod`.
@@ -145,12 +146,14 @@ _HARMLESS = re.compile(
     r"|^_(?:is|has|use|uses|require|requires|enable|enables|allow|allows|existing|persist|automount|update|no|needs"
     r"|show|force|skip)_\w{1,100}"
     # An id of an access key names it, and opens nothing.
-    r"|access_key|key_id|_signingkey|_session_?(?:name|key))_$"
+    r"|access_key|key_id|(?:amz|goog)_credential|_signingkey|_session_?(?:name|key))_$"
 )
 # `accessKey` alone is the id of a key as often as a secret: the store decides by what it looks like.
 _ACCESS_KEY = re.compile(r"_access_keys?_$")
 # Session cookies of web servers end in "id", but are no ids.
-_SESSION_COOKIE = re.compile(r"(?:j|php)_?sess(?:ion)?_?id_$|aspsession|connect_sid_$")
+_SESSION_COOKIE = re.compile(
+    r"(?:j|php)_?sess(?:ion)?_?id_$|aspsession|connect_sid_$|_x_\w{1,40}_session_$|fastlane_session_$|api_session_id_$"
+)
 
 
 def secrecy(name: str) -> Secrecy:

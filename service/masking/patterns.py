@@ -53,8 +53,8 @@ _SIGNATURE = re.compile(
     r"([?&;](?:[Xx]-(?:Amz|Goog)-)?(?:[Ss]ig(?:nature)?|Security-Token)=)[^&\s\"'<>\\]{8,}+"
 )
 _SAS = re.compile(r"(SharedAccessSignature sr=[^\s]{1,300}?&sig=)[^&\s\"']++")
-# The code of OAuth in a query, which is exchanged for a token.
-_CODE = re.compile(r"([?&]code=)([^&\s\"'<>\\]{16,}+)")
+# The code of OAuth in a query, which is exchanged for a token, and the key of an API.
+_CODE = re.compile(r"([?&](?:code|key)=)([^&\s\"'<>\\]{16,}+)")
 _SCHEME = re.compile(r"\b(basic|bearer)((?:\s|%20|\+){1,8})([\w.~+/=%-]++)", re.IGNORECASE | re.ASCII)
 # Password hashes: of crypt, bcrypt, argon2, Django and Windows. A password is guessed from its hash.
 _HASHES = (
@@ -165,7 +165,7 @@ RULES = (
             *_HASHES,
             (("sig=", "signature=", "security-token="), _SIGNATURE, rf"\1{MASK}"),
             (("sharedaccesssignature",), _SAS, rf"\1{MASK}"),
-            (("?code=", "&code="), _CODE, _code),
+            (("?code=", "&code=", "?key=", "&key="), _CODE, _code),
             (("basic", "bearer"), _SCHEME, _scheme),
             ((":5432:", ":*:"), _PGPASS, rf"\1{MASK}"),
         )

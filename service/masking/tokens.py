@@ -156,5 +156,19 @@ TOKENS = (
     Sign("nfp_", START + r"nfp_\w{30,}", "Netlify"),
     Sign("fm2_", START + r"fm[12]_[\w+/=-]{30,}", "Fly.io"),
     Sign("vca_|vci_|vck_|vcp_|vcr_", START + r"vc[aikpr]_\w{24,}", "Vercel"),
+    Sign("pnu_", START + r"pnu_\w{30,}", "Prefect"),
+    Sign("ser.", START + r"ser\.[A-Za-z0-9]{20,}", "Flagsmith"),
+    # The key of a user of Ceph: 28 bytes, the first of which are its type and the time.
+    Sign("aq", START + r"AQ[A-Za-z0-9+/]{30,36}==", "Ceph"),
+    Sign(
+        "sumologic.com",
+        rf"(?P<shown>sumologic\.com{_SLASH}receiver{_SLASH}v1{_SLASH}http{_SLASH})[\w=-]{{20,}}",
+        "Sumo Logic",
+    ),
+    Sign("loggly.com", rf"(?P<shown>loggly\.com{_SLASH}(?:inputs|bulk){_SLASH})[\w-]{{20,}}", "Loggly"),
+    Sign("infura.io", rf"(?P<shown>infura\.io{_SLASH}(?:ws{_SLASH})?v3{_SLASH})[0-9a-f]{{32}}", "Infura"),
+    Sign(
+        "alchemy.com", rf"(?P<shown>alchemy\.com{_SLASH}(?:nft{_SLASH})?v[23]{_SLASH})[\w-]{{20,}}", "Alchemy"
+    ),
     Sign("k10", START + r"K10[0-9a-f]{40,}(?:::[\w.-]{1,30}:[\w.-]{10,})?", "K3s"),
 )

@@ -94,14 +94,23 @@ def _masked(value: Any, hints: Hints, how: Secrecy, depth: int) -> Any:
 
 
 def _masked_string(value: str, hints: Hints, how: Secrecy, depth: int) -> str:
+    if value[:1] == "{" and how <= Secrecy.LIKELY and (kept := _masked_json(value, hints, how, depth)):
+        # The names within it decide, as within an object: `{"algorithm": …}` below `credentialData`.
+        return kept
     if how is not Secrecy.NONE and value != MASK and could_be_secret(value, how):
         return MASK
-    if value[:1] in ("{", "[") and len(value) <= _LONGEST_PARSED and hints.names:
-        parsed = _parsed(value)
-        if parsed is not None:
-            kept = _masked(parsed, hints, how, depth + 1)
-            return value if kept is parsed else orjson.dumps(kept).decode()
-    return without_secrets(value, hints)
+    return _masked_json(value, hints, how, depth) or without_secrets(value, hints)
+
+
+def _masked_json(text: str, hints: Hints, how: Secrecy, depth: int) -> str | None:
+    """Mask a JSON text within a string; None if it is none, or holds no name that the hints found."""
+    if text[:1] not in ("{", "[") or len(text) > _LONGEST_PARSED or not hints.names:
+        return None
+    parsed = _parsed(text)
+    if parsed is None:
+        return None
+    kept = _masked(parsed, hints, how, depth + 1)
+    return text if kept is parsed else orjson.dumps(kept).decode()
 
 
 def _parsed(text: str) -> Any:
