@@ -59,7 +59,8 @@ def kubernetes_audit(event: Json) -> Json:
         occurred_at=event["requestReceivedTimestamp"],
         action=event["verb"],
         resource_type=what["resource"],
-        resource_id="/".join(what[part] for part in ("namespace", "name", "subresource") if part in what),
+        resource_id="/".join(what[part] for part in ("namespace", "name", "subresource") if part in what)
+        or None,
         resource_name=what.get("name"),
         actor={
             "id": event["user"]["username"],
