@@ -13,7 +13,7 @@ SIGNATURES: dict[str, dict[str, str]] = json.loads(FILE.read_text())
 
 
 class Place(NamedTuple):
-    """Where a parameter of a function goes: a path in the body, a column, a filter, a path in the answer.
+    """Places of a parameter of a function: a path in the body, a column, a filter, a path in the answer.
 
     `stored` is what a column holds and the answer shows, if it isn't the value that was sent.
     """
