@@ -219,9 +219,7 @@ def _drop(pool: Pool, watcher: psycopg.Connection[Any], chunk: Chunk) -> tuple[f
     watching.start()
     began = time.perf_counter()
     with pool.transaction(PLATFORM, role=RETENTION_ROLE) as tx:
-        guarded = retention.guard(tx, chunk)
-    with pool.transaction(PLATFORM, role=RETENTION_ROLE) as tx:
-        retention.drop(tx, chunk, guarded, at=system_clock())
+        retention.drop(tx, chunk, None, at=system_clock())
     ended = time.perf_counter()
     watching.join()
     return gone[0] - began, ended - began

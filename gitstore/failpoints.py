@@ -47,7 +47,6 @@ NAMES: Final = (
 )
 # Every place of the scheduled job that deletes rows of logs, in the order in which the job passes them.
 OF_RETENTION: Final = (
-    "chunk-guarded",
     "chunk-archived",
     "archive-recorded",
     "chunk-dropped",

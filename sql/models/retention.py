@@ -105,18 +105,6 @@ class ArchiveTable(SQLModel, table=True):
     made_at: datetime = Field(sa_type=INSTANT)
 
 
-class LateWriteTable(SQLModel, table=True):
-    """A transaction that added to a chunk after the chunk was guarded.
-
-    Only functions of `chunks.sql` use this table.
-    """
-
-    __tablename__ = "late_writes"
-
-    chunk: int = Field(sa_type=BigInteger(), primary_key=True, sa_column_kwargs={"autoincrement": False})
-    written_by: int = Field(sa_type=BigInteger(), primary_key=True)
-
-
 class RulesSeenTable(SQLModel, table=True):
     """The rules by which a transaction found rows to delete, stored until the transaction ends.
 

@@ -80,32 +80,14 @@ def count_rows(tx: Transaction, chunk: Chunk) -> int:
     return counted
 
 
-@dataclass(frozen=True, slots=True)
-class Guarded:
-    """The oid of a guarded chunk, and how many transactions were already noted when this guard began."""
+def drop(tx: Transaction, chunk: Chunk, archived: int | None, *, at: datetime) -> None:
+    """Drop a chunk whose rows are all expired; `archived` is the number of rows in its archive, if any.
 
-    chunk: int
-    late_writes: int
-
-
-def guard(tx: Transaction, chunk: Chunk) -> Guarded:
-    """Begin to note the transactions that add to a chunk; raises ChunkGone and LockNotTaken.
-
-    A transaction that begins later sees all rows of the chunk, except for the rows of noted transactions.
+    Raises RowsKept, WriteConflict if the chunk has another number of rows, ChunkGone and LockNotTaken.
     """
-    query = text("SELECT chunk, late_writes FROM guard_chunk(:log, :start, :end)")
-    values = {"log": chunk.log, "start": chunk.start, "end": chunk.end}
-    return Guarded(*tx.execute(query, values).one())
-
-
-def drop(tx: Transaction, chunk: Chunk, guarded: Guarded, *, at: datetime) -> None:
-    """Drop a chunk whose rows are all expired, if nobody has added to it since it was guarded.
-
-    Raises RowsKept, WriteConflict if somebody added to it, ChunkGone and LockNotTaken.
-    """
-    query = text("SELECT drop_expired_chunk(:log, :start, :end, :at, :chunk, :late_writes)")
-    values = {"log": chunk.log, "start": chunk.start, "end": chunk.end, "at": at}
-    tx.execute(query, values | {"chunk": guarded.chunk, "late_writes": guarded.late_writes})
+    query = text("SELECT drop_expired_chunk(:log, :start, :end, :at, :archived)")
+    values = {"log": chunk.log, "start": chunk.start, "end": chunk.end, "at": at, "archived": archived}
+    tx.execute(query, values)
 
 
 def deletion(span: Span, *, at: datetime, limit: int) -> Select[Any]:

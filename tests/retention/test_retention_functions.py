@@ -24,10 +24,12 @@ from tests.support.expired_logs import COLUMNS, Logs
 from tests.support.serving import serving_embedded
 
 DELETE: LiteralString = "SELECT count(*) FROM delete_expired(NULL::server_logs, %s, %s, %s, %s, %s, %s)"
-DROP: LiteralString = "SELECT drop_expired_chunk('server_logs', %s, %s, %s, %s, %s)"
-GUARD: LiteralString = "SELECT chunk, late_writes FROM guard_chunk('server_logs', %s, %s)"
+DROP: LiteralString = "SELECT drop_expired_chunk('server_logs', %s, %s, %s, %s)"
 EARLY = "RK001"
 EVER = datetime(2000, 1, 1, tzinfo=UTC)
+LATE_ROW: LiteralString = (
+    "INSERT INTO server_logs (log_id, created_at, request_id) VALUES (gen_random_uuid(), %s, 'r')"
+)
 # Longer than anybody may wait for a lock.
 LOCK_TIMEOUT = "100ms"
 
@@ -58,13 +60,6 @@ def chunk_of(logs: Logs, at: datetime) -> tuple[datetime, datetime]:
     return start, end
 
 
-def guarded(logs: Logs, start: datetime, end: datetime) -> tuple[int, int]:
-    """Guard a chunk; answers its oid, and the number of transactions noted since it is guarded."""
-    with logs.database.connection("annals_retention", "platform") as connection:
-        [(chunk, late_writes)] = connection.execute(GUARD, [start, end]).fetchall()
-    return chunk, late_writes
-
-
 def test_only_the_role_of_retention_calls_them_and_it_has_no_other_way(logs: Logs) -> None:
     at = logs.server.clock()
     logs.add("server_logs", at - timedelta(days=100))
@@ -72,8 +67,7 @@ def test_only_the_role_of_retention_calls_them_and_it_has_no_other_way(logs: Log
         with logs.database.connection(role, "platform") as connection:
             for query, values in (
                 (DELETE, ["server", None, EVER, at - timedelta(days=91), at, 10]),
-                (DROP, [EVER, at, at, 1, 0]),
-                (GUARD, [EVER, at]),
+                (DROP, [EVER, at, at, 1]),
             ):
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
                     connection.execute(query, values)
@@ -87,7 +81,6 @@ def test_only_the_role_of_retention_calls_them_and_it_has_no_other_way(logs: Log
             "SELECT retention_cutoff('server', NULL, now())",
             "SELECT * FROM retention_held(NULL, now())",
             "SELECT keep_rules('')",
-            "SELECT * FROM late_writes",
             "DELETE FROM rules_seen",
         ):
             with pytest.raises(psycopg.Error):
@@ -124,19 +117,16 @@ def test_they_refuse_what_a_rule_or_a_hold_keeps(logs: Logs) -> None:
     )
     # The last chunk may have requests of today.
     (old_from, old_until), (new_from, new_until) = chunks[:2]
-    assert refused(logs.database, DROP, new_from, new_until, at, 1, 0) == EARLY
+    assert refused(logs.database, DROP, new_from, new_until, at, 1) == EARLY
     # No chunk has this range.
-    assert refused(logs.database, DROP, old_from, new_until, at, 1, 0) == "P0002"
-    # Not guarded, another chunk, or written to since.
-    assert refused(logs.database, DROP, old_from, old_until, at, None, None) == "40001"
-    chunk, late_writes = guarded(logs, old_from, old_until)
-    assert late_writes == 0
-    for wrong in ((chunk, 1), (chunk, None), (chunk + 1, 0), (None, 0)):
-        assert refused(logs.database, DROP, old_from, old_until, at, *wrong) == "40001"
+    assert refused(logs.database, DROP, old_from, new_until, at, 1) == "P0002"
+    # The archive has fewer rows, or more.
+    for rows in (0, 2):
+        assert refused(logs.database, DROP, old_from, old_until, at, rows) == "40001"
     logs.rule("server", None, of)
     logs.add("server_logs", at - timedelta(days=100), subscription_id=of)
-    assert guarded(logs, old_from, old_until) == (chunk, 1)
-    assert refused(logs.database, DROP, old_from, old_until, at, chunk, 1) == EARLY
+    for archived in (2, None):
+        assert refused(logs.database, DROP, old_from, old_until, at, archived) == EARLY
     logs.rule("server", 60, of)
     with logs.database.connection("annals_owner") as connection:
         connection.execute(
@@ -144,7 +134,7 @@ def test_they_refuse_what_a_rule_or_a_hold_keeps(logs: Logs) -> None:
             " VALUES (gen_random_uuid(), %s, 'x', 'x', now())",
             [of],
         )
-    assert refused(logs.database, DROP, old_from, old_until, at, chunk, 1) == EARLY
+    assert refused(logs.database, DROP, old_from, old_until, at, 2) == EARLY
     with logs.database.connection("annals_retention", "platform") as connection:
         values = ["server", of, EVER, at - timedelta(days=60), at, 10]
         assert connection.execute(DELETE, values).fetchone() == (0,)
@@ -159,13 +149,12 @@ def test_while_a_rule_or_a_hold_is_being_changed_nothing_goes(logs: Logs) -> Non
     of = Tenant(logs.server).subscription_id
     logs.add("server_logs", at - timedelta(days=100), subscription_id=of)
     start, end = chunk_of(logs, at - timedelta(days=100))
-    chunk, _ = guarded(logs, start, end)
     for table in ("legal_holds", "legal_hold_moves", "retention_policies"):
         with logs.database.connection("annals_owner") as connection, connection.transaction():
             lock = sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE")
             connection.execute(lock.format(sql.Identifier(table)))
             began = time.monotonic()
-            assert refused(logs.database, DROP, start, end, at, chunk, 0) == "55P03"
+            assert refused(logs.database, DROP, start, end, at, 1) == "55P03"
             # Refused by its COMMIT.
             assert (
                 refused(logs.database, DELETE, "server", None, EVER, at - timedelta(days=90), at, 9)
@@ -176,7 +165,7 @@ def test_while_a_rule_or_a_hold_is_being_changed_nothing_goes(logs: Logs) -> Non
     with logs.database.connection("annals_retention", "platform") as connection:
         connection.execute("SET default_transaction_isolation = 'repeatable read'")
         for query, values in (
-            (DROP, [start, end, at, chunk, 0]),
+            (DROP, [start, end, at, 1]),
             (DELETE, ["server", of, EVER, at - timedelta(days=90), at, 9]),
         ):
             with pytest.raises(psycopg.errors.InvalidTransactionState):
@@ -184,18 +173,15 @@ def test_while_a_rule_or_a_hold_is_being_changed_nothing_goes(logs: Logs) -> Non
     assert logs.count("server_logs") == 1
 
 
-def test_what_was_guarded_and_archived_is_not_taken_for_a_chunk_that_was_made_since(logs: Logs) -> None:
+def test_nothing_is_added_to_a_chunk_while_its_rows_are_looked_at(logs: Logs) -> None:
     at = logs.server.clock()
     logs.add("server_logs", at - timedelta(days=100))
     start, end = chunk_of(logs, at - timedelta(days=100))
-    first = guarded(logs, start, end)
-    with logs.database.connection("annals_retention", "platform") as connection:
-        connection.execute(DROP, [start, end, at, *first])
-    logs.add("server_logs", at - timedelta(days=100))
-    second = guarded(logs, start, end)
-    assert second[1] == first[1] == 0
-    assert refused(logs.database, DROP, start, end, at, *first) == "40001"
-    assert logs.count("server_logs") == 1
+    with logs.database.connection() as writer, writer.transaction():
+        # A row that is not committed yet could be one that a hold keeps.
+        writer.execute(LATE_ROW, [at - timedelta(days=100)])
+        assert refused(logs.database, DROP, start, end, at, None) == "55P03"
+    assert logs.count("server_logs") == 2
 
 
 def test_who_waited_to_write_to_a_chunk_that_was_dropped_may_try_again(logs: Logs) -> None:
@@ -222,11 +208,9 @@ def test_who_waited_to_write_to_a_chunk_that_was_dropped_may_try_again(logs: Log
             failures.append(error)
 
     other = ServiceDatabase(logs.database.url, pool_size=1)
-    with other.transaction(PLATFORM, role=RETENTION_ROLE) as tx:
-        known = retention.guard(tx, chunk)
     writer = threading.Thread(target=write_beside)
     with other.transaction(PLATFORM, role=RETENTION_ROLE) as tx:
-        retention.drop(tx, chunk, known, at=logs.server.clock())
+        retention.drop(tx, chunk, None, at=logs.server.clock())
         writer.start()
         time.sleep(0.3)
     writer.join()
@@ -234,7 +218,7 @@ def test_who_waited_to_write_to_a_chunk_that_was_dropped_may_try_again(logs: Log
     write()
     assert logs.count("server_logs") == 1
     with other.transaction(PLATFORM, role=RETENTION_ROLE) as tx, pytest.raises(exc.DBAPIError) as raised:
-        retention.guard(tx, replace(chunk, end=start))
+        retention.drop(tx, replace(chunk, end=start), None, at=logs.server.clock())
     assert isinstance(translate(raised.value), ChunkGone)
     pool.close()
     other.close()

@@ -23,7 +23,7 @@ from service.usecases.context import JobContext, Parts
 from sql.database import PLATFORM, RETENTION_ROLE, Transaction
 from sql.errors import ChunkGone, LockNotTaken, RowsKept, WriteConflict
 from sql.queries import retention, retention_policies
-from sql.queries.retention import Chunk, Guarded, HeldRows, Span
+from sql.queries.retention import Chunk, HeldRows, Span
 
 NAME: Final = "retention"
 
@@ -36,8 +36,6 @@ GRACE: Final = timedelta(days=1)
 # Many short tries: each one that waits for a reader or writer of the chunk delays others by at most 80 ms.
 LOCK_TRIES: Final = 40
 LOCK_PAUSE_SECONDS: Final = 0.5
-# A chunk that was written to while it was archived is archived again.
-ARCHIVE_TRIES: Final = 3
 
 Result = TypeVar("Result")
 Rows = TypeVar("Rows", Chunk, Span)
@@ -153,24 +151,15 @@ class _RetentionRun:
             self.failures.append(error)
 
     def drop(self, chunk: Chunk) -> None:
-        """Drop a whole chunk; if its readers and writers do not end in time, leave it to the next run."""
-        for _ in range(ARCHIVE_TRIES):
-            guarded = self._patiently(partial(self._guard, chunk))
-            passing("chunk-guarded")
-            archived = None if self._archive is None else self._archived(self._archive, chunk)
-            try:
-                rows = self._patiently(partial(self._drop, chunk, archived, guarded))
-            except WriteConflict:
-                # Rows were added since the chunk was guarded, so it is archived again.
-                continue
-            passing("chunk-dropped")
-            self._rows[chunk.log] += rows
-            self._done["chunks"] += 1
-            self._done["bytes"] += chunk.bytes
-            about = {"rows": rows, "bytes": chunk.bytes, "archived": archived is not None}
-            self._tell(chunk, "a chunk was dropped", **about)
-            return
-        self._leave(chunk, "it is written to all the while")
+        """Drop a whole chunk, archived first; if its readers do not end in time, leave it to the next run."""
+        archived = None if self._archive is None else self._archived(self._archive, chunk)
+        rows = self._patiently(partial(self._drop, chunk, archived))
+        passing("chunk-dropped")
+        self._rows[chunk.log] += rows
+        self._done["chunks"] += 1
+        self._done["bytes"] += chunk.bytes
+        about = {"rows": rows, "bytes": chunk.bytes, "archived": archived is not None}
+        self._tell(chunk, "a chunk was dropped", **about)
 
     def sweep(self, span: Span) -> None:
         """Delete the expired rows of a span, in bounded steps."""
@@ -222,17 +211,13 @@ class _RetentionRun:
         passing("archive-recorded")
         return 0 if manifest is None else self._noted(manifest)
 
-    def _guard(self, chunk: Chunk) -> Guarded:
-        with self._transaction() as tx:
-            return retention.guard(tx, chunk)
-
-    def _drop(self, chunk: Chunk, archived: int | None, guarded: Guarded) -> int:
+    def _drop(self, chunk: Chunk, archived: int | None) -> int:
         with self._transaction() as tx:
             rows = archived
             if rows is None:
                 # PostgreSQL's estimate is taken, if it has one: counting takes far longer than the drop.
                 rows = chunk.planned_rows if chunk.planned_rows >= 0 else retention.count_rows(tx, chunk)
-            retention.drop(tx, chunk, guarded, at=self._run.at)
+            retention.drop(tx, chunk, archived, at=self._run.at)
             return rows
 
     def _delete(self, span: Span, limit: int) -> int:

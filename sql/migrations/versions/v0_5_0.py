@@ -14,6 +14,7 @@ SUBJECTS: tuple[str, ...] = (
     "data_changes",
     "deletions",
     "executions",
+    "retention",
     "following",
 )
 
