@@ -17,6 +17,8 @@ from gitstore.serve.starter import NICENESS
 from tests.support.process_table import children, descriptors, lives, starters
 
 ENVIRONMENT = {"PATH": os.environ["PATH"]}
+# Place of the scheduling policy among the fields of /proc/<pid>/stat (proc(5)).
+POLICY = 40
 USER = """
 import asyncio, sys
 from gitstore.serve.processes import Starter
@@ -287,6 +289,16 @@ def test_no_descriptor_stays_open(starter: Starter, tmp_path: Path, others: list
         # stays open would be five of them.
         assert ours_after - ours < 5
         assert theirs_after == theirs
+
+    asyncio.run(test())
+
+
+def test_what_it_starts_takes_no_processor_from_others_when_it_wakes(starter: Starter) -> None:
+    async def test() -> None:
+        process = await starter.start(["sh", "-c", "read a; cat /proc/self/stat"], ENVIRONMENT)
+        process.stdin.write(b"\n")
+        _, printed, _ = await over(process)
+        assert int(printed.split()[POLICY]) == os.SCHED_BATCH
 
     asyncio.run(test())
 
