@@ -167,7 +167,14 @@ def secrecy(name: str) -> Secrecy:
 
 def is_about(name: str) -> bool:
     """Tell if a name ends in a word for a fact, such as `id` or `type`."""
+    return _remembered_fact(name) if len(name) <= _LONGEST_REMEMBERED else _is_about(name)
+
+
+def _is_about(name: str) -> bool:
     return _ABOUT.search(_words(name)) is not None
+
+
+_remembered_fact = lru_cache(maxsize=4096)(_is_about)
 
 
 def _words(name: str) -> str:

@@ -29,6 +29,9 @@ from service.masking.texts import (
 MAX_DEPTH = 200
 # Numbers below it are counts and flags, also under the name of a password.
 _LEAST_NUMBER = 100
+# The beginnings of JSON texts.
+_OPENING = frozenset(("{", "["))
+_NONE = Secrecy.NONE
 # Values that are never masked.
 _WITHOUT_SECRETS = (bool, float)
 # A longer JSON text within a text is not parsed; its names are found as in any text.
@@ -83,7 +86,7 @@ def _masked(value: Any, hints: Hints, how: Secrecy, depth: int) -> Any:
     if value is None or isinstance(value, _WITHOUT_SECRETS):
         return value
     if isinstance(value, int):
-        return MASK if how >= Secrecy.ANY and abs(value) >= _LEAST_NUMBER else value
+        return MASK if abs(value) >= _LEAST_NUMBER and how >= Secrecy.ANY else value
     if depth >= MAX_DEPTH:
         return MASK
     if isinstance(value, dict):
@@ -94,17 +97,20 @@ def _masked(value: Any, hints: Hints, how: Secrecy, depth: int) -> Any:
 
 
 def _masked_string(value: str, hints: Hints, how: Secrecy, depth: int) -> str:
+    if how is _NONE and value[:1] not in _OPENING:
+        # Most strings are of this kind.
+        return without_secrets(value, hints)
     if value[:1] == "{" and how <= Secrecy.LIKELY and (kept := _masked_json(value, hints, how, depth)):
         # The names within it decide, as within an object: `{"algorithm": …}` below `credentialData`.
         return kept
-    if how is not Secrecy.NONE and value != MASK and could_be_secret(value, how):
+    if how is not _NONE and value != MASK and could_be_secret(value, how):
         return MASK
     return _masked_json(value, hints, how, depth) or without_secrets(value, hints)
 
 
 def _masked_json(text: str, hints: Hints, how: Secrecy, depth: int) -> str | None:
     """Mask a JSON text within a string; None if it is none, or holds no name that the hints found."""
-    if text[:1] not in ("{", "[") or len(text) > _LONGEST_PARSED or not hints.names:
+    if text[:1] not in _OPENING or len(text) > _LONGEST_PARSED or not hints.names:
         return None
     parsed = _parsed(text)
     if parsed is None:
@@ -166,13 +172,17 @@ def _masked_object(value: dict[Any, Any], hints: Hints, inherited: Secrecy, dept
     changed = False
     for key, each in value.items():
         shown, how, is_alone = key_of(key) if isinstance(key, str) else NO_NAME
-        if not is_alone or inherited is not Secrecy.NONE:
+        if not is_alone or inherited is not _NONE:
             around = around or siblings(value, inherited)
             how = member(value, key, around)
         kept = each
         if key in _PATCHES and (patch := _patch_between(value, key, each)) is not None:
             kept = masked_patch(each, patch)
-        kept = _masked(kept, hints, how, depth)
+        kept = (
+            _masked_string(kept, hints, how, depth)
+            if isinstance(kept, str)
+            else _masked(kept, hints, how, depth)
+        )
         if shown is not None:
             key = free_key(shown, value, numbers)
             changed = True
