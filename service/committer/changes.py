@@ -13,6 +13,7 @@ from service.domain.errors import (
     CheckedOut,
     CommitNotFound,
     DeletionNotFound,
+    DeletionPosted,
     DocumentTooLarge,
     FolderCycle,
     Held,
@@ -273,7 +274,10 @@ class Restore(Request):
     RestoreConflict has all conflicts; a dry run returns them instead.
     """
 
-    refusals = (DeletionNotFound, NotRestorable, ParentNotFound, Invalid, RestoreConflict, QuotaExceeded)
+    refusals = (
+        *(DeletionNotFound, DeletionPosted, NotRestorable, ParentNotFound, Invalid),
+        *(RestoreConflict, QuotaExceeded),
+    )
 
     deletion_id: UUID
     resolution: Resolution = Resolution()

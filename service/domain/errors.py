@@ -600,6 +600,16 @@ class Gone(AnnalsError):
     """The object existed, and can't be restored."""
 
 
+class DeletionPosted(Gone):
+    """The deletion is of another system
+
+    A platform posted this deletion of a resource in its own system (`origin` is `posted`). Annals has no
+    version of the resource, so that only that system can restore it.
+    """
+
+    code = "deletion_posted"
+
+
 class NotRestorable(Gone):
     """The deletion can no longer be undone
 

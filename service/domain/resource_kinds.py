@@ -23,6 +23,13 @@ class Kind(StrEnum):
 
 KIND_OF_COLLECTION = {kind.collection: kind for kind in Kind}
 
+
+def spellings(resource_type: str) -> tuple[str, ...]:
+    """Return a type as it was given, and as Annals writes it: in lower case, in the singular."""
+    lower = resource_type.lower()
+    return tuple(dict.fromkeys((resource_type, lower, KIND_OF_COLLECTION.get(lower, lower))))
+
+
 # Fields that can name the parent, each with the kind of that parent; the most specific field is first.
 PARENT_FIELDS: dict[Kind, tuple[tuple[str, Kind], ...]] = {
     Kind.WORKSPACE: (),

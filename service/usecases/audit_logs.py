@@ -7,7 +7,7 @@ from typing import Any, Final
 from service.domain.callers import Caller
 from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page, Paging
-from service.domain.resource_kinds import KIND_OF_COLLECTION
+from service.domain.resource_kinds import spellings as spellings_of_type
 from service.usecases import posted_events
 from service.usecases.context import Context
 from service.usecases.log_reading import figures_of_log, page_of_log
@@ -67,8 +67,7 @@ def _of_any_spelling(filters: AuditFilter) -> AuditFilter:
     """
     found: dict[str, tuple[str, ...]] = {}
     if isinstance(filters.resource_type, str):
-        lower = filters.resource_type.lower()
-        found["resource_type"] = (filters.resource_type, lower, KIND_OF_COLLECTION.get(lower, lower))
+        found["resource_type"] = spellings_of_type(filters.resource_type)
     if isinstance(filters.action, str):
         found["action"] = (filters.action, filters.action.upper())
     spellings: dict[str, Any] = {name: tuple(dict.fromkeys(words)) for name, words in found.items()}

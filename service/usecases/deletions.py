@@ -1,7 +1,7 @@
 """Deletion of resources, softly or for good, its record, and its restore."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -18,41 +18,33 @@ from service.committer.changes import (
     Restored,
     RestoreObstacle,
 )
+from service.domain.actions import EventOrigin
 from service.domain.errors import DeletionNotFound, Fault, Invalid
-from service.domain.ids import SubscriptionId
+from service.domain.ids import SubscriptionId, canonical
 from service.domain.pagination import Page, Paging, time_position
-from service.domain.resource_kinds import Kind
+from service.domain.resource_kinds import Kind, spellings
 from service.usecases import people
 from service.usecases.context import Context
 from service.usecases.documents import JsonObject, snapshot_of
 from service.usecases.references import Warned, warnings_of
-from sql.queries import deletions
-from sql.queries.deletions import DeletedResource, DeletionFilter, DeletionRow
+from sql.queries import posted_deletions
+from sql.queries.deletions import DeletionRow
+from sql.queries.posted_deletions import DeletionFilter, DeletionRead
 
-__all__ = ["DeletionFilter"]
+# What only the row of a posted deletion has.
+_OF_POSTS = frozenset({"source", "recorded_by", "request_id"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Deletion(DeletedResource):
+class Deletion(DeletionRead):
     """A deleted resource; `counts` counts it and all resources below it that were deleted with it.
 
     The resource that the call named is the root and has level 0. `can_be_restored` says if it can be restored
-    now; `purged_at` is the time at which a softly deleted resource was deleted for good.
+    now; `purged_at` is the time at which a softly deleted resource was deleted for good. Of a deletion that a
+    platform posted (`origin`), ids and people are any text, and Annals can't restore it.
     """
 
     counts: Mapping[str, int]
-    deleted_by: UUID
-    deleted_by_username: str
-    deletion_reason: str | None
-    is_soft_delete: bool
-    can_be_restored: bool
-    restore_expiry_at: datetime | None
-    deleted_at: datetime
-    git_commit_hash: str
-    restored_at: datetime | None
-    restored_by: UUID | None
-    restored_commit_hash: str | None
-    purged_at: datetime | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +104,7 @@ async def delete(context: Context, change: Delete | Purge) -> DeletionMade:
     if done.connectors and done.deletion.is_soft_delete:
         subscription_id = change.author.subscription_id
         warnings = await to_thread.run_sync(warnings_of, context, subscription_id, done.connectors)
-    return DeletionMade(**_values(done.deletion, context.clock()), warnings=warnings)
+    return DeletionMade(**_values(_as_read(done.deletion), context.clock()), warnings=warnings)
 
 
 async def restore(context: Context, change: Restore) -> Restoration:
@@ -133,19 +125,33 @@ async def restore(context: Context, change: Restore) -> Restoration:
 def get(
     context: Context, subscription_id: SubscriptionId, deletion_id: UUID, *, purged: bool
 ) -> DeletionWithData:
-    """Read a deletion with the resource's snapshot; a purged resource's snapshot only with `purged`.
+    """Read a deletion with the resource's snapshot, or with the data that a platform posted.
 
-    Raises DeletionNotFound.
+    That of a resource deleted for good is read only with `purged`. Raises DeletionNotFound.
     """
     with context.database.transaction(subscription_id) as tx:
-        row = deletions.get(tx, subscription_id, deletion_id)
-    if row is None:
+        found = posted_deletions.get(tx, subscription_id, deletion_id)
+    if found is None:
         raise DeletionNotFound(f"There is no deletion {deletion_id} in this subscription.")
+    row = found.deletion
     is_purged = row.purged_at is not None or not row.is_soft_delete
     shown = None
     if not is_purged or purged:
-        shown = snapshot_of(context, subscription_id, row.git_blob_id).whole
+        blob_id = found.git_blob_id
+        shown = found.posted_data if blob_id is None else snapshot_of(context, subscription_id, blob_id).whole
     return DeletionWithData(**_values(row, context.clock()), resource_data=shown)
+
+
+def filter_of(
+    *, resource_type: str | None, resource_id: str | None, parent_resource_id: str | None, **given: Any
+) -> DeletionFilter:
+    """Make a filter that finds ids and types as Annals writes them, and as a platform did."""
+    return DeletionFilter(
+        **given,
+        resource_type=None if resource_type is None else spellings(resource_type),
+        resource_id=None if resource_id is None else (canonical(resource_id),),
+        parent_resource_id=None if parent_resource_id is None else (canonical(parent_resource_id),),
+    )
 
 
 def page(
@@ -156,17 +162,31 @@ def page(
     before = time_position(paging.position(given))
     at = context.clock()
     with context.database.transaction(subscription_id) as tx:
-        found = people.by_ids(tx, subscription_id, filters, ("deleted_by", "restored_by"))
-        rows = deletions.page(tx, subscription_id, found, before=before, limit=paging.limit + 1, at=at)
+        found = people.by_ids(tx, subscription_id, filters, ("deleted_by", "restored_by", "recorded_by"))
+        if found.deleted_by is not None:
+            # A platform may name a person by the same text, or by an id of Annals.
+            found = replace(found, deleted_by=(str(given["deleted_by"]), *map(str, found.deleted_by)))
+        rows = posted_deletions.page(tx, subscription_id, found, before=before, limit=paging.limit + 1, at=at)
     items = [Deletion(**_values(row, at)) for row in rows]
     return paging.page(items, given, lambda item: [item.deleted_at.isoformat(), str(item.deletion_id)])
 
 
-def _values(row: DeletionRow, at: datetime) -> dict[str, Any]:
-    """Make the fields of a Deletion as of an instant."""
-    values: dict[str, Any] = {
-        each.name: getattr(row, each.name) for each in fields(Deletion) if each.name != "counts"
+def _as_read(row: DeletionRow) -> DeletionRead:
+    """Make what a reader sees of a deletion that Annals has just recorded."""
+    names = {each.name for each in fields(DeletionRead)} - {"origin", "occurred_at", *_OF_POSTS}
+    parent_id = row.parent_resource_id
+    texts = {
+        "resource_id": str(row.resource_id),
+        "parent_resource_id": None if parent_id is None else str(parent_id),
+        "deleted_by": str(row.deleted_by),
     }
+    given = {name: getattr(row, name) for name in names} | texts
+    return DeletionRead(**given, occurred_at=row.deleted_at, origin=EventOrigin.ANNALS)
+
+
+def _values(row: DeletionRead, at: datetime) -> dict[str, Any]:
+    """Make the fields of a Deletion as of an instant."""
+    values: dict[str, Any] = dict(vars(row))
     until = row.restore_expiry_at
     values["can_be_restored"] = row.can_be_restored and until is not None and until > at
     values["counts"] = {kind.collection: values[f"cascaded_{kind.collection}"] for kind in Kind}

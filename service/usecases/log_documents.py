@@ -74,6 +74,10 @@ class _Sides:
         return (self.old, self.new or other) if self.is_restore else (self.old or other, self.new)
 
 
+# The sides of a row that a platform posted: its states are its own.
+_NOTHING = _Sides("", None, None)
+
+
 async def of_events(
     context: Context, subscription_id: SubscriptionId, page: Page[AuditEvent], *, purged: bool
 ) -> Page[dict[str, Any]]:
@@ -174,13 +178,14 @@ def _json(snapshot: bytes | None) -> orjson.Fragment | None:
 
 
 def _sides_of_change(row: DataChange) -> _Sides:
-    return _Sides(str(row.record_id), _id_in(row.old_data, "version_id"), _id_in(row.new_data, "version_id"))
+    if row.origin == EventOrigin.POSTED:
+        return _NOTHING
+    return _Sides(row.record_id, _id_in(row.old_data, "version_id"), _id_in(row.new_data, "version_id"))
 
 
 def _sides_of_event(row: AuditEvent) -> _Sides:
     if row.origin == EventOrigin.POSTED:
-        # Its states are a platform's own.
-        return _Sides("", None, None)
+        return _NOTHING
     return _Sides(
         row.resource_id or "",
         _id_in(row.old_values, "version_id"),

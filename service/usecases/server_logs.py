@@ -1,14 +1,100 @@
-"""The server log: read its pages."""
+"""The server log: record a platform's own requests, read pages."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from service.audit import events, server_requests
+from service.audit.events import MAX_ID
+from service.domain.actions import EventOrigin
 from service.domain.callers import Caller
-from service.domain.ids import SubscriptionId
+from service.domain.ids import SubscriptionId, canonical
 from service.domain.pagination import Page, Paging
 from service.usecases.context import Context
+from service.usecases.event_batches import Arrival
 from service.usecases.log_reading import page_of_log
-from sql.queries.server_logs import SERVER_LOG, ServerLogFilter
-from sql.queries.server_logs import ServerLogRow as ServerEvent
+from service.usecases.posted_events import MAX_ENDPOINT, MAX_METHOD, MAX_REQUEST_ID, MAX_SOURCE
+from service.usecases.posting import Posting
+from sql.database import Transaction
+from sql.queries import server_logs
+from sql.queries.server_logs import SERVER_LOG, ServerLogFilter, ServerLogRow
+from sql.queries.server_logs import ServerLogRead as ServerEvent
 
 __all__ = ["ServerEvent", "ServerLogFilter"]
+
+# In characters, as wide as the column is.
+MAX_AUTH_METHOD = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedRequest:
+    """A request to a platform's own server, as the platform reports it; `user_id` is its user, any text.
+
+    The request's own time is `occurred_at` or, as others name it, `created_at`.
+    """
+
+    occurred_at: datetime | None
+    created_at: datetime | None
+    request_id: str
+    http_method: str | None
+    endpoint: str | None
+    user_id: str | None
+    auth_method: str | None
+    query_params: dict[str, Any] | None
+    request_body: Any
+    response_status: int | None
+    response_body: Any
+    response_time_ms: float | None
+    ip_address: str | None
+    user_agent: str | None
+    referer: str | None
+    error_message: str | None
+    error_traceback: str | None
+    request_bytes: int | None
+    response_bytes: int | None
+    source: str | None
+
+
+def row_of(arrival: Arrival, report: ReportedRequest) -> ServerLogRow:
+    """Make the row of a posted request, with its texts and documents masked and cut; runs in any process."""
+    user = None if report.user_id is None else canonical(report.user_id)
+    return ServerLogRow(
+        log_id=arrival.ids.mint(),
+        created_at=arrival.at,
+        occurred_at=report.occurred_at or report.created_at,
+        subscription_id=arrival.subscription_id,
+        user_id=arrival.caller.user_id,
+        actor_id=events.name(user, MAX_ID),
+        origin=EventOrigin.POSTED,
+        source=events.name(report.source, MAX_SOURCE),
+        request_id=events.name(report.request_id, MAX_REQUEST_ID),
+        http_method=events.name(report.http_method, MAX_METHOD),
+        endpoint=events.name(report.endpoint, MAX_ENDPOINT),
+        auth_method=events.name(report.auth_method, MAX_AUTH_METHOD),
+        query_params=server_requests.query(report.query_params),
+        request_body=server_requests.body(report.request_body),
+        response_status=report.response_status,
+        response_body=server_requests.body(report.response_body),
+        response_time_ms=None if report.response_time_ms is None else round(report.response_time_ms),
+        ip_address=report.ip_address,
+        user_agent=server_requests.text(report.user_agent),
+        referer=server_requests.text(report.referer),
+        error_message=server_requests.text(report.error_message),
+        error_traceback=server_requests.text(report.error_traceback, server_requests.MAX_TRACEBACK_BYTES),
+        request_bytes=report.request_bytes,
+        response_bytes=report.response_bytes,
+    )
+
+
+def store(tx: Transaction, subscription_id: SubscriptionId, rows: Sequence[ServerLogRow]) -> Sequence[UUID]:
+    """Add posted requests of one subscription; returns their ids."""
+    server_logs.insert_rows(tx, rows)
+    return [row.log_id for row in rows]
+
+
+REQUESTS = Posting("server_log", row_of, store)
 
 
 def server_page(

@@ -20,14 +20,11 @@ from sqlalchemy import (
     insert,
     null,
     select,
-    tuple_,
     update,
 )
 
 from sql import bulk
 from sql.database import IDS, OF_SUBSCRIPTION, Transaction, among
-from sql.log_reading import between, matching
-from sql.log_windows import People, TimeFilter
 from sql.models import TABLES
 from sql.models.columns import INSTANT
 from sql.pipelines import Command, Query
@@ -94,21 +91,6 @@ class DeletionRow(NewDeletion):
         """Make the row of a new deletion."""
         values = {name: getattr(new, name) for name in _NAMES}
         return cls(**values, deleted_by_username=username, git_blob_id=git_blob_id)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeletionFilter(TimeFilter):
-    """The filter of a page; its times are those of deletion. `restorable` is as of the time of the call."""
-
-    restorable: bool | None = None
-    resource_type: str | None = None
-    resource_id: UUID | None = None
-    root_deletion_id: UUID | None = None
-    parent_resource_id: UUID | None = None
-    version_id: UUID | None = None
-    cascade_level: int | None = None
-    deleted_by: People | None = None
-    restored_by: People | None = None
 
 
 _NAMES = [field.name for field in fields(NewDeletion)]
@@ -265,7 +247,7 @@ def _read() -> Select[Any]:
 
 
 def get(tx: Transaction, subscription_id: UUID, deletion_id: UUID) -> DeletionRow | None:
-    """One deletion."""
+    """One deletion of Annals; None also for one that a platform posted."""
     query = _read().where(
         _DELETIONS.c.subscription_id == subscription_id, _DELETIONS.c.deletion_id == deletion_id
     )
@@ -306,33 +288,3 @@ def versions_of(tx: Transaction, subscription_id: UUID, deletion_ids: Collection
         c.subscription_id == subscription_id, among(c.deletion_id, deletion_ids), _OWN
     )
     return {row.deletion_id: row.version_id for row in tx.execute(query)}
-
-
-def page(
-    tx: Transaction,
-    subscription_id: UUID,
-    filters: DeletionFilter,
-    *,
-    before: tuple[datetime, UUID] | None,
-    limit: int,
-    at: datetime,
-) -> list[DeletionRow]:
-    """At most `limit` deletions older than the position `before`, newest first."""
-    c = _DELETIONS.c
-    chosen = select(c.deletion_id).where(c.subscription_id == subscription_id)
-    can = and_(c.can_be_restored, c.restore_expiry_at > at)
-    special = {
-        "restorable": lambda wanted: can if wanted else ~can,
-        "deleted_by": c.deleted_by.in_,
-        "restored_by": c.restored_by.in_,
-    }
-    chosen = chosen.where(*matching(c, filters, special), *between(c.deleted_at, filters))
-    position = (c.deleted_at, c.deletion_id)
-    if before is not None:
-        chosen = chosen.where(tuple_(*position) < before)
-    newest_first = [column.desc() for column in position]
-    # The rows of the page are found before they are joined. PostgreSQL, which has no statistics of a large
-    # deletion at first, would join all of its rows with their versions.
-    chosen = chosen.order_by(*newest_first).limit(limit).correlate(None)
-    rows = tx.execute(_read().where(c.deletion_id.in_(chosen)).order_by(*newest_first))
-    return [DeletionRow(**row._mapping) for row in rows]

@@ -10,15 +10,16 @@ from zlib import crc32
 import orjson
 import psycopg
 from psycopg import errors, sql
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import ColumnElement, Text, and_, func, literal_column, select
 from sqlalchemy.dialects import postgresql
 
+from sql import bulk
 from sql.database import Transaction
 from sql.errors import RowsRefused
 from sql.log_reading import Log
 from sql.log_windows import LogFilter, People
 from sql.models import TABLES
-from sql.models.logs import FAILED
+from sql.models.logs import FAILED, RECORDED_ORIGIN
 from sql.pipelines import driver_of
 from sql.queries import log_queue
 
@@ -30,7 +31,8 @@ FIRST_FAILURE = 400
 class ServerLogRow:
     """One request, or an event of the server itself; `subscription_id` is None at the platform's level.
 
-    Repeats of a refused request are one row with `occurrences`.
+    Repeats of a refused request are one row with `occurrences`. A row that a platform posts has the `origin`
+    posted: `user_id` is then the user who sent it, and `actor_id` the platform's own user.
     """
 
     log_id: UUID
@@ -54,6 +56,17 @@ class ServerLogRow:
     request_bytes: int | None = None
     response_bytes: int | None = None
     occurrences: int = 1
+    occurred_at: datetime | None = None
+    origin: str = "annals"
+    source: str | None = None
+    actor_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerLogRead(ServerLogRow):
+    """A row as it is read, with the time of the request itself."""
+
+    occurred_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +80,9 @@ class ServerLogFilter(LogFilter):
     user_id: People | None = None
     ip_address: str | None = None
     request_id: str | None = None
+    origin: str | None = None
+    source: str | None = None
+    actor_id: str | None = None
 
 
 _NAMES = [field.name for field in fields(ServerLogRow)]
@@ -121,6 +137,14 @@ def copy_rows(tx: Transaction, rows: Sequence[ServerLogRow]) -> None:
         raise RowsRefused(str(error)) from error
 
 
+_INSERT = bulk.insertion(_SERVER_LOGS, *_NAMES)
+
+
+def insert_rows(tx: Transaction, rows: Sequence[ServerLogRow]) -> None:
+    """Add rows, by the role of the transaction."""
+    bulk.execute(tx, _INSERT, rows)
+
+
 def _field(row: ServerLogRow, name: str) -> object:
     value = getattr(row, name)
     return orjson.dumps(value).decode() if name in _DOCUMENTS and value is not None else value
@@ -135,11 +159,19 @@ def _has_status(status: str) -> ColumnElement[bool]:
     return and_(found, FAILED) if lowest >= FIRST_FAILURE else found
 
 
-SERVER_LOG: Log[ServerLogRow, ServerLogFilter] = Log(
+_ORIGIN = literal_column(RECORDED_ORIGIN, Text())
+_COMPUTED = {
+    "occurred_at": func.coalesce(_SERVER_LOGS.c.occurred_at, _SERVER_LOGS.c.created_at),
+    "origin": _ORIGIN,
+}
+_READ = [_COMPUTED[name].label(name) if name in _COMPUTED else _SERVER_LOGS.c[name] for name in _NAMES]
+
+SERVER_LOG: Log[ServerLogRead, ServerLogFilter] = Log(
     name="server_log",
-    row=ServerLogRow,
+    row=ServerLogRead,
     tables=lambda _: [_SERVER_LOGS],
-    selected=lambda table: select(*(table.c[name] for name in _NAMES)),
+    selected=lambda _: select(*_READ),
+    derived={"origin": _ORIGIN},
     conditions={"status": _has_status},
     conversions={"ip_address": str},
     indexed_alone=frozenset({"endpoint", "log_id", "request_id", "user_id"}),

@@ -18,8 +18,8 @@ from sql.queries import (
     check_outs,
     comments,
     deletion_requests,
-    deletions,
     places,
+    posted_deletions,
     references,
     repositories,
     resources,
@@ -27,7 +27,7 @@ from sql.queries import (
     versions,
 )
 from sql.queries.check_outs import CheckOutRow
-from sql.queries.deletions import DeletionFilter
+from sql.queries.posted_deletions import DeletionFilter
 from sql.queries.resources import ResourceRow
 from sql.queries.server_logs import SERVER_LOG, ServerLogFilter
 from sql.queries.versions import VersionFilter
@@ -160,15 +160,17 @@ UNKNOWN = UUID(int=2**100)
 
 # Values that no deletion has.
 ABSENT: dict[str, Any] = {
-    **dict.fromkeys(("deleted_by", "restored_by"), (UNKNOWN,)),
-    **dict.fromkeys(("parent_resource_id", "version_id", "resource_id", "root_deletion_id"), UNKNOWN),
+    **dict.fromkeys(("restored_by", "recorded_by"), (UNKNOWN,)),
+    **dict.fromkeys(("deleted_by", "resource_id", "parent_resource_id"), (str(UNKNOWN), "unknown")),
+    **dict.fromkeys(("version_id", "root_deletion_id"), UNKNOWN),
+    **dict.fromkeys(("origin", "source"), "posted"),
 }
 
 
 def deletions_by(**narrow: Any) -> Query:
     """Make the query of a page of deletions."""
     filters = DeletionFilter(**narrow)
-    return lambda tx: deletions.page(tx, SUBSCRIPTION, filters, before=None, limit=51, at=AT)
+    return lambda tx: posted_deletions.page(tx, SUBSCRIPTION, filters, before=None, limit=51, at=AT)
 
 
 QUERIES: dict[str, tuple[Query, int]] = {

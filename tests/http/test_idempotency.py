@@ -178,6 +178,12 @@ def changed(path: str, body: Json | None) -> Json:
             return {"dry_run": True}
         case "R/check-out":
             return {"reason": "other"}
+        case "S/server-logs":
+            return (body or {}) | {"endpoint": "/other"}
+        case "S/change-history":
+            return (body or {}) | {"record_name": "other"}
+        case "S/deletions":
+            return (body or {}) | {"resource_name": "other"}
         case "S/execution-logs":
             return (body or {}) | {"log_message": "other"}
         case "S/audit-logs":

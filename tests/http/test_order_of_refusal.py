@@ -10,7 +10,7 @@ import pytest
 from tests.support.api import COLLECTIONS, UNKNOWN, Caller, Json, Server, Tenant, refused
 from tests.support.audited_calls import CALLS
 from tests.support.bulk_check_ins import item
-from tests.support.events import EXECUTION
+from tests.support.events import DATA_CHANGE, DELETION, EXECUTION, REQUEST
 
 # Faults in the order of their refusals, with the code of each.
 CODES = {
@@ -232,6 +232,13 @@ WRITES = {
     ),
     "executions": of_tenancy(
         "POST", "S/execution-logs", EXECUTION, [{**EXECUTION, "duration_ms": -1}], too_low="vera"
+    ),
+    "requests": of_tenancy("POST", "S/server-logs", REQUEST, {"endpoint": "/x"}, too_low="vera"),
+    "changes": of_tenancy(
+        "POST", "S/change-history", DATA_CHANGE, {**DATA_CHANGE, "change_type": "x"}, too_low="vera"
+    ),
+    "posted deletions": of_tenancy(
+        "POST", "S/deletions", DELETION, [{**DELETION, "cascade_level": -1}], too_low="vera"
     ),
     "subscriptions": of_tenancy("POST", "/v1/subscriptions", {"name": "x"}, {"name": ""}, has_tenant=False),
 }

@@ -18,13 +18,14 @@ from prometheus_client import Counter
 from sqlalchemy.engine import make_url
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.audit.server_requests import MAX_BODY_BYTES
 from service.domain.ids import BatchIds, mint
 from service.http.admission import Admission
 from service.http.app import create_app
 from service.http.cross_origin import CrossOrigin
 from service.http.middleware import KeepsBodies, RequestMiddleware, policy_keeps_bodies
 from service.http.server_log import writer
-from service.http.server_log.exchange import MAX_BODY_BYTES, Exchange
+from service.http.server_log.exchange import Exchange
 from service.http.server_log.rows import row_of
 from service.http.server_log.writer import ServerLogWriter
 from sql import log_reading

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from tests.support.api import Json, Tenant, ok
-from tests.support.events import EXECUTION
+from tests.support.events import DATA_CHANGE, DELETION, EXECUTION, REQUEST
 
 Prepare = Callable[[Tenant], tuple[str, Json | None]]
 
@@ -122,6 +122,13 @@ CALLS: dict[tuple[str, str], tuple[Prepare, str, str]] = {
         "RECORD",
         "execution_log",
     ),
+    ("POST", "S/server-logs"): (lambda t: (f"{t.path}/server-logs", REQUEST), "RECORD", "server_log"),
+    ("POST", "S/change-history"): (
+        lambda t: (f"{t.path}/change-history", DATA_CHANGE),
+        "RECORD",
+        "change_history",
+    ),
+    ("POST", "S/deletions"): (lambda t: (f"{t.path}/deletions", DELETION), "RECORD", "deletion"),
     ("PUT", "S/audit-policy"): (
         lambda t: (
             f"{t.path}/audit-policy",

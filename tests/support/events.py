@@ -15,6 +15,9 @@ def events(tenant: Tenant, **query: Any) -> list[Json]:
     return [event for event in found if "action" in query or event["action"] not in ("LOGIN", "READ")]
 
 
+REQUEST: Json = {"request_id": "r-1", "http_method": "GET", "endpoint": "/orders/7"}
+DATA_CHANGE: Json = {"table_name": "orders", "record_id": "7", "new_data": {"n": 1}}
+DELETION: Json = {"resource_type": "dashboard", "resource_id": "d-7"}
 EXECUTION: Json = {
     "execution_id": UNKNOWN,
     "execution_type": "job",

@@ -61,7 +61,8 @@ def check_history(tenant: Tenant, *, fsck: bool = True) -> None:
         tenant.subscription_id,
     )
     unversioned = tenant.server.database.rows(
-        "SELECT git_commit_hash, commit_number FROM deletion_logs WHERE subscription_id = %s UNION"
+        "SELECT git_commit_hash, commit_number FROM deletion_logs"
+        " WHERE subscription_id = %s AND origin = 'annals' UNION"
         " SELECT restored_commit_hash, restored_commit_number FROM deletion_logs"
         " WHERE subscription_id = %s AND restored_at IS NOT NULL",
         tenant.subscription_id,

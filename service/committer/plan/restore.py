@@ -25,6 +25,7 @@ from service.domain.actions import Action
 from service.domain.cascades import count
 from service.domain.errors import (
     DeletionNotFound,
+    DeletionPosted,
     Fault,
     Invalid,
     NotRestorable,
@@ -32,7 +33,7 @@ from service.domain.errors import (
     RestoreConflict,
 )
 from service.domain.resource_kinds import PARENT_FIELDS, Kind
-from sql.queries import deletions, places, versions
+from sql.queries import deletions, places, posted_deletions, versions
 from sql.queries.audit_logs import Values
 from sql.queries.deletions import DeletionRow, RestoredDeletions
 from sql.queries.resources import ResourceRow
@@ -62,12 +63,14 @@ class _RestorePlan:
 def restore(planning: Planning, change: Restore) -> Restored | ForeseenRestore:
     """Restore the resources of a deletion.
 
-    Raises DeletionNotFound, NotRestorable, ParentNotFound, Invalid, RestoreConflict with all conflicts, and
-    QuotaExceeded. A dry run only returns the resources and the conflicts.
+    Raises DeletionNotFound, DeletionPosted, NotRestorable, ParentNotFound, Invalid, RestoreConflict with all
+    conflicts, and QuotaExceeded. A dry run only returns the resources and the conflicts.
     """
     ledger = planning.ledger
     ledger.flush()
     named = deletions.get(ledger.tx, ledger.subscription_id, change.deletion_id)
+    if named is None and posted_deletions.is_posted(ledger.tx, ledger.subscription_id, change.deletion_id):
+        raise DeletionPosted("A platform posted this deletion: only its own system can restore the resource.")
     if named is None:
         raise DeletionNotFound(f"There is no deletion {change.deletion_id} in this subscription.")
     _check_time(ledger, named)

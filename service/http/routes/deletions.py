@@ -8,17 +8,20 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from service.committer.changes import Delete, Purge, Resolution, Restore
 from service.domain import ids
 from service.domain.actions import Action
-from service.domain.errors import DeletionNotFound
+from service.domain.errors import DeletionNotFound, DocumentTooLarge, QuotaExceeded
 from service.http.audited_operations import audits
-from service.http.auth.access import Deleting, Reading, Writing
+from service.http.auth.access import Deleting, Reading, Recording, Writing
 from service.http.bodies import body_of
 from service.http.description.declarations import refuses
-from service.http.parameters import RESOURCE_PATH, Based, Once, Paged, PathId, Targeted
+from service.http.event_bodies import batch_of
+from service.http.parameters import RESOURCE_PATH, Based, Import, Once, Paged, PathId, Targeted
 from service.http.responses import answer, page_answer, page_of
-from service.http.schemas.deletions import DeletionQuery, RestoreRequest
+from service.http.schemas.answers import RecordedEvents
+from service.http.schemas.deletions import DeletionQuery, NewDeletion, RestoreRequest
 from service.http.schemas.fields import QueryInteger, QueryReason
 from service.usecases import deletions
-from service.usecases.deletions import DeletionFilter
+from service.usecases.event_batches import EventBatch
+from service.usecases.posted_deletions import DELETIONS
 
 router = APIRouter(tags=["deletions"])
 _DELETIONS = "/v1/subscriptions/{subscription_id}/deletions"
@@ -75,9 +78,33 @@ def list_deletions(
     request: Request, access: Reading, paging: Paged, narrow: Annotated[DeletionQuery, Query()]
 ) -> Response:
     """List deletions, newest first; `cascade_level` is 0 for a root, more for resources deleted with it."""
-    filters = DeletionFilter(**narrow.model_dump())
+    filters = deletions.filter_of(**narrow.model_dump())
     found = deletions.page(access.context, access.subscription_id, filters, paging)
     return page_answer(request, found)
+
+
+@router.post(_DELETIONS, status_code=201, response_model=RecordedEvents)
+@audits(Action.RECORD, "deletion")
+@refuses(QuotaExceeded, DocumentTooLarge)
+def record_deletions(
+    access: Recording,
+    batch: Annotated[EventBatch[NewDeletion], Depends(batch_of(NewDeletion))],
+    once: Once,
+    is_import: Import = False,
+) -> Response:
+    """Record deletions in the platform's own systems, one or up to 1,000 (editor, admin).
+
+    Annals shows them, and can't restore them.
+    """
+    accepted = DELETIONS.record(
+        access.context,
+        access.caller,
+        access.subscription_id,
+        batch.map(NewDeletion.reported),
+        is_import=is_import,
+        once=once,
+    )
+    return answer(accepted.shown(), accepted.status)
 
 
 @router.get(f"{_DELETIONS}/{{deletion_id}}", response_model=deletions.DeletionWithData)

@@ -2,16 +2,22 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.domain.actions import Action
+from service.domain.errors import DocumentTooLarge, QuotaExceeded
 from service.http.audited_operations import audits
-from service.http.auth.access import ReadingLogs, ReadingPlatformLogs
-from service.http.parameters import Paged
+from service.http.auth.access import ReadingLogs, ReadingPlatformLogs, Recording
+from service.http.description.declarations import refuses
+from service.http.event_bodies import batch_of
+from service.http.parameters import Import, Once, Paged
 from service.http.requests import context_of
-from service.http.responses import page_answer, page_of
-from service.http.schemas.server_logs import PlatformServerLogQuery, ServerLogQuery
+from service.http.responses import answer, page_answer, page_of
+from service.http.schemas.answers import RecordedEvents
+from service.http.schemas.server_logs import NewServerEvent, PlatformServerLogQuery, PostedServerLogQuery
 from service.usecases import server_logs
+from service.usecases.event_batches import EventBatch
+from service.usecases.server_logs import ReportedRequest
 
 router = APIRouter(prefix="/v1", tags=["logs"])
 
@@ -19,12 +25,33 @@ router = APIRouter(prefix="/v1", tags=["logs"])
 @router.get("/subscriptions/{subscription_id}/server-logs", response_model=page_of(server_logs.ServerEvent))
 @audits(Action.READ, "server_log")
 def list_server_logs(
-    request: Request, access: ReadingLogs, paging: Paged, query: Annotated[ServerLogQuery, Query()]
+    request: Request, access: ReadingLogs, paging: Paged, query: Annotated[PostedServerLogQuery, Query()]
 ) -> Response:
-    """List the requests of this subscription's callers, newest first (auditor, admin)."""
+    """List the requests of this subscription's callers, and posted ones, newest first (auditor, admin)."""
     filters = server_logs.ServerLogFilter(**query.model_dump())
     found = server_logs.server_page(access.context, access.caller, access.subscription_id, filters, paging)
     return page_answer(request, found)
+
+
+@router.post("/subscriptions/{subscription_id}/server-logs", status_code=201, response_model=RecordedEvents)
+@audits(Action.RECORD, "server_log")
+@refuses(QuotaExceeded, DocumentTooLarge)
+def record_server_logs(
+    access: Recording,
+    batch: Annotated[EventBatch[NewServerEvent], Depends(batch_of(NewServerEvent))],
+    once: Once,
+    is_import: Import = False,
+) -> Response:
+    """Record requests to the platform's own servers, one or up to 1,000 (editor, admin)."""
+    accepted = server_logs.REQUESTS.record(
+        access.context,
+        access.caller,
+        access.subscription_id,
+        batch.map(lambda body: ReportedRequest(**dict(body))),
+        is_import=is_import,
+        once=once,
+    )
+    return answer(accepted.shown(), accepted.status)
 
 
 @router.get("/server-logs", response_model=page_of(server_logs.ServerEvent))

@@ -56,12 +56,12 @@ class TimeQuery(FilterQuery):
 def _words_of(query: type[FilterQuery], name: str) -> dict[str, str]:
     """The words of a field's closed set by each form in which they are taken; empty for any other field."""
     words = list(_closed(query.model_fields[name].annotation))
-    nouns = {_other_number(word): word for word in words} if name in _NOUNS else {}
+    nouns = {other_number(word): word for word in words} if name in _NOUNS else {}
     return nouns | {word.casefold(): word for word in words}
 
 
 # The fields whose words are nouns.
-_NOUNS = frozenset({"resource_type", "table_name"})
+_NOUNS = frozenset({"resource_type"})
 
 
 def _closed(annotation: Any) -> Iterator[str]:
@@ -74,8 +74,8 @@ def _closed(annotation: Any) -> Iterator[str]:
             yield from _closed(part)
 
 
-def _other_number(noun: str) -> str:
-    """The plural of a singular, and the singular of a plural."""
+def other_number(noun: str) -> str:
+    """Return the plural of a singular, and the singular of a plural."""
     if noun.endswith("ies"):
         return f"{noun.removesuffix('ies')}y"
     return noun.removesuffix("s") if noun.endswith("s") else f"{noun}s"

@@ -69,6 +69,7 @@ Milliseconds = Annotated[float, Strict(), Field(ge=0, le=2**53 - 1)]
 RowCount = Annotated[StrictInt, Field(ge=0, le=2**63 - 1)]
 Megabytes = Annotated[float, Strict(), Field(ge=0, le=99_999_999.99), AfterValidator(_two_decimals)]
 Percent = Annotated[float, Strict(), Field(ge=0, le=999.99), AfterValidator(_two_decimals)]
+ByteCount = RowCount
 Source = Annotated[ShortLine, Field(max_length=200)]
 VersionNumber = Annotated[StrictInt, Field(ge=1, le=2**31 - 1)]
 CommitHash = Annotated[

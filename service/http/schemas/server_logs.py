@@ -1,14 +1,19 @@
-"""Filters of the server log."""
+"""Filters of the server log, and the requests that a platform records."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, Strict, StrictInt, StringConstraints
 
-from service.http.schemas.fields import QueryText
-from service.http.schemas.filters import Address, Person, TimeQuery
+from service.domain.actions import EventOrigin
+from service.http.schemas.fields import QueryText, ShortLine
+from service.http.schemas.filters import Address, Person, TimeQuery, UserName
+from service.http.schemas.log_fields import ByteCount, DatedEvent, JsonObject, LogTime, Source
+from service.usecases.posted_events import MAX_METHOD, MAX_REQUEST_ID
+from service.usecases.server_logs import MAX_AUTH_METHOD
 
 ResponseStatus = Annotated[str, StringConstraints(pattern=r"^[1-5](xx|[0-9]{2})$")]
+_Milliseconds = Annotated[float, Strict(), Field(ge=0, le=2**31 - 1)]
 
 
 class ServerLogQuery(TimeQuery):
@@ -22,9 +27,39 @@ class ServerLogQuery(TimeQuery):
     user_id: Person | None = None
     ip_address: Address | None = None
     request_id: QueryText | None = None
+    origin: EventOrigin | None = None
+
+
+class PostedServerLogQuery(ServerLogQuery):
+    """Filters of a subscription's server log: also those of the requests that a platform posted."""
+
+    actor_id: UserName | None = None
+    source: QueryText | None = None
+    time: LogTime | None = None
 
 
 class PlatformServerLogQuery(ServerLogQuery):
     """Filters of a page of the server log of all subscriptions."""
 
     subscription_id: UUID | None = None
+
+
+class NewServerEvent(DatedEvent):
+    request_id: Annotated[ShortLine, Field(max_length=MAX_REQUEST_ID)]
+    http_method: Annotated[ShortLine, Field(max_length=MAX_METHOD)] | None = None
+    endpoint: str | None = None
+    user_id: ShortLine | None = None
+    auth_method: Annotated[ShortLine, Field(max_length=MAX_AUTH_METHOD)] | None = None
+    query_params: JsonObject | None = None
+    request_body: Any = None
+    response_status: Annotated[StrictInt, Field(ge=100, le=599)] | None = None
+    response_body: Any = None
+    response_time_ms: _Milliseconds | None = None
+    ip_address: Address | None = None
+    user_agent: str | None = None
+    referer: str | None = None
+    error_message: str | None = None
+    error_traceback: str | None = None
+    request_bytes: ByteCount | None = None
+    response_bytes: ByteCount | None = None
+    source: Source | None = None

@@ -7,6 +7,7 @@ from typing import Self
 
 from starlette.types import Message, Receive, Scope, Send
 
+from service.audit.server_requests import MAX_BODY_BYTES
 from service.domain.callers import Caller, Origin
 from service.domain.errors import AnnalsError
 from service.domain.ids import SubscriptionId
@@ -15,7 +16,6 @@ from service.domain.ids import SubscriptionId
 CLIENT_GONE = 499
 # The route of a path that no route has.
 UNMATCHED = "unmatched"
-MAX_BODY_BYTES = 64 * 1024
 # Memory that a row takes beside its texts.
 _OVERHEAD_BYTES = 2048
 _JSON = ("application/json", "application/merge-patch+json", "application/problem+json")

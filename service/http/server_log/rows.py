@@ -7,17 +7,11 @@ from uuid import UUID
 
 import orjson
 
-from service.http.server_log.exchange import MAX_BODY_BYTES, CapturedBody, Exchange
-from service.masking.patterns import MASK
-from service.masking.truncation import bounded, bounded_text
+from service.audit import server_requests
+from service.http.server_log.exchange import CapturedBody, Exchange
 from service.usecases.platform_events import event_row
+from service.usecases.posted_events import MAX_METHOD
 from sql.queries.server_logs import ServerLogRow
-
-MAX_METHOD = 10
-_ADDRESSES = frozenset({"email", "user_email"})
-MAX_TEXT_BYTES = 8 * 1024
-MAX_TRACEBACK_BYTES = 32 * 1024
-MAX_QUERY_BYTES = 16 * 1024
 
 
 def row_of(exchange: Exchange, log_id: UUID) -> ServerLogRow:
@@ -41,9 +35,9 @@ def row_of(exchange: Exchange, log_id: UUID) -> ServerLogRow:
         response_time_ms=round(exchange.seconds * 1000),
         ip_address=origin.ip_address,
         user_agent=origin.user_agent,
-        referer=_text(exchange.referer),
-        error_message=_text(exchange.error),
-        error_traceback=_text(exchange.traceback, MAX_TRACEBACK_BYTES),
+        referer=server_requests.text(exchange.referer),
+        error_message=server_requests.text(exchange.error),
+        error_traceback=server_requests.text(exchange.traceback, server_requests.MAX_TRACEBACK_BYTES),
         request_bytes=exchange.request_body.size,
         response_bytes=exchange.response_body.size,
         occurrences=exchange.occurrences,
@@ -59,10 +53,6 @@ def row_of_dropped(number: int, *, since: datetime, until: datetime) -> ServerLo
     return event_row("server_log_overflow", text, until)
 
 
-def _text(text: str | None, max_bytes: int = MAX_TEXT_BYTES) -> str | None:
-    return None if text is None else bounded_text(text, max_bytes)
-
-
 def _parameters(query: bytes) -> dict[str, Any] | None:
     if not query:
         return None
@@ -74,8 +64,7 @@ def _parameters(query: bytes) -> dict[str, Any] | None:
             found[name].append(value)
         else:
             found[name] = [found[name], value]
-    made: dict[str, Any] = bounded(found, MAX_QUERY_BYTES)
-    return made
+    return server_requests.query(found)
 
 
 def _document(body: CapturedBody) -> Any:
@@ -85,19 +74,9 @@ def _document(body: CapturedBody) -> Any:
     if body.parts is None:
         return _mark(body)
     try:
-        return bounded(_without_addresses(orjson.loads(b"".join(body.parts))), MAX_BODY_BYTES)
+        return server_requests.body(orjson.loads(b"".join(body.parts)))
     except (ValueError, RecursionError):
         return _mark(body)
-
-
-def _without_addresses(value: Any) -> Any:
-    """Remove e-mail addresses: they are stored in one place only, so that a person can be erased there."""
-    if isinstance(value, list):
-        return [_without_addresses(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    kept = {name: _without_addresses(item) for name, item in value.items()}
-    return kept | {name: MASK for name in _ADDRESSES & kept.keys() if kept[name] is not None}
 
 
 def _mark(body: CapturedBody) -> dict[str, Any]:
