@@ -18,9 +18,10 @@ from service.committer.changes import (
     Restored,
     RestoreObstacle,
 )
+from service.domain import ids
 from service.domain.actions import EventOrigin
 from service.domain.errors import DeletionNotFound, Fault, Invalid
-from service.domain.ids import SubscriptionId, canonical
+from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page, Paging, time_position
 from service.domain.resource_kinds import Kind, spellings
 from service.usecases import people
@@ -149,8 +150,8 @@ def filter_of(
     return DeletionFilter(
         **given,
         resource_type=None if resource_type is None else spellings(resource_type),
-        resource_id=None if resource_id is None else (canonical(resource_id),),
-        parent_resource_id=None if parent_resource_id is None else (canonical(parent_resource_id),),
+        resource_id=None if resource_id is None else ids.spellings(resource_id),
+        parent_resource_id=None if parent_resource_id is None else ids.spellings(parent_resource_id),
     )
 
 
@@ -162,10 +163,10 @@ def page(
     before = time_position(paging.position(given))
     at = context.clock()
     with context.database.transaction(subscription_id) as tx:
-        found = people.by_ids(tx, subscription_id, filters, ("deleted_by", "restored_by", "recorded_by"))
-        if found.deleted_by is not None:
-            # A platform may name a person by the same text, or by an id of Annals.
-            found = replace(found, deleted_by=(str(given["deleted_by"]), *map(str, found.deleted_by)))
+        found = people.by_ids(tx, subscription_id, filters, ("restored_by", "recorded_by"))
+        if isinstance(found.deleted_by, str):
+            named = people.texts_of(tx, subscription_id, found.deleted_by, "deleted_by")
+            found = replace(found, deleted_by=named)
         rows = posted_deletions.page(tx, subscription_id, found, before=before, limit=paging.limit + 1, at=at)
     items = [Deletion(**_values(row, at)) for row in rows]
     return paging.page(items, given, lambda item: [item.deleted_at.isoformat(), str(item.deletion_id)])

@@ -58,13 +58,13 @@ def resolved(
     found: dict[str, Any] = {}
     for name, value in filters.given().items():
         if name in log.reported_people:
-            found[name] = _texts_of(tx, subscription_id, str(value), name)
+            found[name] = texts_of(tx, subscription_id, str(value), name)
         elif name in log.reported_ids:
             found[name] = ids.spellings(str(value))
     return by_ids(tx, subscription_id, replace(filters, **found), log.people)
 
 
-def _texts_of(tx: Transaction, subscription_id: UUID | None, text: str, parameter: str) -> tuple[str, ...]:
+def texts_of(tx: Transaction, subscription_id: UUID | None, text: str, parameter: str) -> tuple[str, ...]:
     """Return the texts under which a platform may name a person: this one, and the ids of users so named."""
     forms = ids.spellings(text)
     if len(forms) > 1 or ids.parse(text) is not None or subscription_id is None:

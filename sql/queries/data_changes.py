@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sql import bulk
 from sql.database import Transaction
 from sql.log_reading import Log
-from sql.log_windows import LogFilter, People
+from sql.log_windows import LogFilter, OneOf, People
 from sql.models import TABLES
 from sql.models.logs import RECORDED_ORIGIN
 
@@ -66,8 +66,8 @@ class DataChangeFilter(LogFilter):
 
     change_id: UUID | None = None
     table_name: str | None = None
-    record_id: str | None = None
-    changed_by: People | None = None
+    record_id: OneOf[str] | None = None
+    changed_by: OneOf[str] | None = None
     recorded_by: People | None = None
     request_id: str | None = None
     origin: str | None = None
@@ -162,8 +162,9 @@ CHANGE_HISTORY: Log[ChangeRead, DataChangeFilter] = Log(
     tables=lambda _: [_CHANGES],
     time="changed_at",
     row_id="change_id",
-    people=frozenset({"changed_by", "recorded_by"}),
+    people=frozenset({"recorded_by"}),
+    reported_people=frozenset({"changed_by"}),
+    reported_ids=frozenset({"record_id"}),
     derived={"origin": _ORIGIN},
-    conditions={"changed_by": lambda user: _CHANGES.c.changed_by == str(user)},
     selected=lambda _: select(*_READ),
 )

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Select, Text, and_, case, cast, func, or_,
 from sql import bulk
 from sql.database import OF_SUBSCRIPTION, Transaction
 from sql.log_reading import between, matching
-from sql.log_windows import People, TimeFilter
+from sql.log_windows import OneOf, People, TimeFilter
 from sql.models import TABLES
 
 _DELETIONS, _VERSIONS, _ACTORS = TABLES["deletion_logs"], TABLES["versions"], TABLES["actors"]
@@ -110,7 +110,7 @@ class DeletionFilter(TimeFilter):
     parent_resource_id: tuple[str, ...] | None = None
     version_id: UUID | None = None
     cascade_level: int | None = None
-    deleted_by: tuple[str, ...] | None = None
+    deleted_by: OneOf[str] | None = None
     restored_by: People | None = None
     recorded_by: People | None = None
     origin: str | None = None

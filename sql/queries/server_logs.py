@@ -17,7 +17,7 @@ from sql import bulk
 from sql.database import Transaction
 from sql.errors import RowsRefused
 from sql.log_reading import Log
-from sql.log_windows import LogFilter, People
+from sql.log_windows import LogFilter, OneOf, People
 from sql.models import TABLES
 from sql.models.logs import FAILED, RECORDED_ORIGIN
 from sql.pipelines import driver_of
@@ -82,7 +82,7 @@ class ServerLogFilter(LogFilter):
     request_id: str | None = None
     origin: str | None = None
     source: str | None = None
-    actor_id: str | None = None
+    actor_id: OneOf[str] | None = None
 
 
 _NAMES = [field.name for field in fields(ServerLogRow)]
@@ -176,5 +176,6 @@ SERVER_LOG: Log[ServerLogRead, ServerLogFilter] = Log(
     conversions={"ip_address": str},
     indexed_alone=frozenset({"endpoint", "log_id", "request_id", "user_id"}),
     people=frozenset({"user_id"}),
+    reported_people=frozenset({"actor_id"}),
     none_is_all=True,
 )

@@ -60,19 +60,23 @@ INSERT INTO audit_logs (audit_id, created_at, action, resource_type, status)
 SELECT gen_random_uuid(), '{AT.isoformat()}'::timestamptz - n * interval '7 hours', 'CREATE', 'x', 'success'
 FROM generate_series(1, 2000) n;
 INSERT INTO data_change_history (change_id, subscription_id, changed_at, table_name, record_id, changed_by,
-    request_id, change_type, version_number)
+    request_id, change_type, version_number, origin, source, recorded_by)
 SELECT {_COMMON} interval '40 minutes', CASE WHEN n % 180 = 0 THEN 'connectors' ELSE 'workflows' END,
-    {_ID.format("n % 500")}, {_ID.format("n % 100")}, 'q' || n / 8, 'UPDATE', n
+    {_ID.format("n % 500")}, {_ID.format("n % 100")}, 'q' || n / 8, 'UPDATE', n,
+    CASE WHEN n % 220 = 0 THEN 'posted' WHEN n % 220 > 100 THEN 'annals' END,
+    CASE WHEN n % 220 = 0 THEN 's' || n % 3 END, CASE WHEN n % 220 = 0 THEN {_ID.format("n % 100")} END
 FROM generate_series(1, {ROWS}) n;
 INSERT INTO execution_logs {_SPARSE_COLUMNS} SELECT {_COMMON} interval '3 minutes',
     {_EXECUTION.format(kind="CASE WHEN n % 160 = 0 THEN 'jobpackage' ELSE 'workflow' END")}
 INSERT INTO node_execution_logs {_SPARSE_COLUMNS} SELECT {_COMMON} interval '40 seconds',
     {_EXECUTION.format(kind="'node'")}
 INSERT INTO server_logs (log_id, subscription_id, created_at, request_id, endpoint, user_id, ip_address,
-    response_status)
+    response_status, origin, source, actor_id)
 SELECT {_COMMON} interval '40 seconds', 'q' || n / 8, '/v1/' || n % 400, {_ID.format("n % 100")},
     CASE WHEN n % 400 = 0 OR n % 40 = 1 THEN '10.1.0.0' WHEN n % 40 = 0 THEN '10.0.0.0'::inet + n % 120 END,
-    CASE WHEN n % 660 = 0 THEN 500 WHEN n % 152 = 4 THEN 404 ELSE 200 END
+    CASE WHEN n % 660 = 0 THEN 500 WHEN n % 152 = 4 THEN 404 ELSE 200 END,
+    CASE WHEN n % 220 <> 0 THEN 'posted' WHEN n % 440 = 0 THEN 'annals' END,
+    CASE WHEN n % 200 = 0 THEN 's' || n % 3 END, CASE WHEN n % 200 = 0 THEN 'a' || n % 3 END
 FROM generate_series(1, {ROWS}) n;
 ANALYZE;
 """  # noqa: S608 - nothing but constants
@@ -130,7 +134,13 @@ CASES = {
         CHANGE_PAGE, DataChangeFilter(record_id=str(UUID(int=100))), "record_id", CHANGES
     ),
     "changes by changed_by": Case(
-        CHANGE_PAGE, DataChangeFilter(changed_by=UUID(int=36)), "changed_by", CHANGES
+        CHANGE_PAGE, DataChangeFilter(changed_by=str(UUID(int=36))), "changed_by", CHANGES
+    ),
+    "changes by a rare origin": Case(CHANGE_PAGE, DataChangeFilter(origin="posted"), "origin", CHANGES),
+    "changes by a common origin": Case(CHANGE_PAGE, DataChangeFilter(origin="annals"), None, CHANGES),
+    "changes by source": Case(CHANGE_PAGE, DataChangeFilter(source="s1"), "source", CHANGES),
+    "changes by recorded_by": Case(
+        CHANGE_PAGE, DataChangeFilter(recorded_by=UUID(int=20)), "recorded_by", CHANGES
     ),
     "changes by request_id": Case(CHANGE_PAGE, DataChangeFilter(request_id="q4000"), "request_id", CHANGES),
     "changes by change_id": Case(
@@ -187,6 +197,10 @@ CASES = {
         ALL_SERVERS_PAGE, ServerLogFilter(endpoint="/v1/100"), "endpoint", SERVER
     ),
     "requests by user_id": Case(SERVER_PAGE, ServerLogFilter(user_id=UUID(int=36)), "user_id", SERVER),
+    "requests by a rare origin": Case(SERVER_PAGE, ServerLogFilter(origin="annals"), "origin", SERVER),
+    "requests by a common origin": Case(SERVER_PAGE, ServerLogFilter(origin="posted"), None, SERVER),
+    "requests by source": Case(SERVER_PAGE, ServerLogFilter(source="s1"), "source", SERVER),
+    "requests by actor_id": Case(SERVER_PAGE, ServerLogFilter(actor_id="a1"), "actor_id", SERVER),
     "requests by request_id": Case(SERVER_PAGE, ServerLogFilter(request_id="q4000"), "request_id", SERVER),
     "requests by ip_address": Case(
         SERVER_PAGE, ServerLogFilter(ip_address="10.0.0.80"), "ip_address", SERVER

@@ -14,7 +14,7 @@ import pytest
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from tests.support.api import Json, Tenant
+from tests.support.api import COLLECTIONS, Json, Tenant, ok, refused
 from tests.support.databases import Database
 
 AUDIT: LiteralString = """
@@ -58,6 +58,17 @@ INSERT INTO data_change_history (
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 RETURNING change_id
 """
+DELETION: LiteralString = """
+INSERT INTO deletion_logs (
+    subscription_id, resource_type, resource_id, resource_name, resource_data,
+    parent_resource_type, parent_resource_id, cascade_level,
+    cascaded_workspaces, cascaded_folders, cascaded_jobs,
+    cascaded_workflows, cascaded_jobpackages,
+    deleted_by, deletion_reason, is_soft_delete, can_be_restored, restore_expiry_at
+)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, TRUE, %s)
+RETURNING deletion_id
+"""
 # The owner of the tables, and the role that the service takes.
 ROLES = ("annals_owner", "annals_service")
 # The defaults that the specification gives to columns of logs.
@@ -79,6 +90,14 @@ DEFAULTS = {
         "version_number": "1",
     },
 }
+DEFAULTS["deletion_logs"] = {
+    "deletion_id": "gen_random_uuid()",
+    "deleted_at": "now()",
+    "is_soft_delete": "false",
+    "can_be_restored": "true",
+    "cascade_level": "0",
+    **{f"cascaded_{kind}": "0" for kind in COLLECTIONS},
+}
 DEFAULTS["node_execution_logs"] = DEFAULTS["execution_logs"]
 
 
@@ -94,7 +113,7 @@ def inserted(tenant: Tenant, role: str, query: LiteralString, *values: object) -
 def found(tenant: Tenant, path: str, **query: Any) -> Json:
     """Return the only row that an auditor finds; it is of this minute."""
     [row] = tenant.aud.pages(f"{tenant.path}/{path}", **query)
-    at = row.get("created_at") or row["changed_at"]
+    at = row.get("created_at") or row.get("changed_at") or row["deleted_at"]
     assert abs(datetime.fromisoformat(at) - datetime.now(UTC)) < timedelta(minutes=1)
     return row
 
@@ -162,6 +181,70 @@ def test_track_change(tenant: Tenant, role: str) -> None:
     assert found(tenant, "change-history", changed_by="ben", table_name="connector") == row
 
 
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("is_soft", [False, True])
+def test_track_deletion(tenant: Tenant, role: str, is_soft: bool) -> None:
+    dashboard, space = str(uuid4()), str(uuid4())
+    until = datetime.now(UTC) + timedelta(days=30) if is_soft else None
+    deletion_id = inserted(
+        tenant, role, DELETION, tenant.subscription_id, "dashboard", dashboard, "Sales", Jsonb({"n": 1}),
+        "space", space, 1, 0, 0, 2, 3, 0, tenant.ben.user_id, "over", is_soft, until,
+    )  # fmt: skip
+    row = found(tenant, "deletions", resource_id=dashboard)
+    expected = {
+        "deletion_id": deletion_id,
+        "origin": "posted",
+        "parent_resource_id": space,
+        "deleted_by_username": "ben",
+        "is_soft_delete": is_soft,
+        # The statement says TRUE, which no deletion without a version can keep.
+        "can_be_restored": False,
+        "counts": dict.fromkeys(COLLECTIONS, 0) | {"jobs": 2, "workflows": 3},
+    }
+    assert row == row | expected
+    assert found(tenant, "deletions", deleted_by="ben", parent_resource_id=space) == row
+    assert tenant.aud.pages(f"{tenant.path}/deletions", restorable=True) == []
+    path = f"{tenant.path}/deletions/{deletion_id}"
+    assert ok(tenant.ana.get(path))["resource_data"] == {"n": 1}
+    refused(tenant.ana.post(f"{path}/restore"), 410, "deletion_posted")
+
+
+def test_a_deletion_written_in_sql_never_becomes_restorable(tenant: Tenant) -> None:
+    deletion_id = inserted(
+        tenant,
+        "annals_service",
+        "INSERT INTO deletion_logs (subscription_id, resource_type, resource_id)"
+        " VALUES (%s, 'dashboard', gen_random_uuid()) RETURNING deletion_id",
+        tenant.subscription_id,
+    )
+    with tenant.server.database.connection("annals_service", tenant.subscription_id) as connection:
+        connection.execute(
+            "UPDATE deletion_logs SET can_be_restored = TRUE WHERE deletion_id = %s", [deletion_id]
+        )
+    query = "SELECT can_be_restored FROM deletion_logs WHERE deletion_id = %s"
+    assert tenant.server.database.value(query, deletion_id) is False
+
+
+def test_a_written_deletion_of_a_resource_leaves_its_own_deletion_alone(tenant: Tenant) -> None:
+    workflow = tenant.workflow()
+    inserted(
+        tenant,
+        "annals_service",
+        "INSERT INTO deletion_logs (subscription_id, resource_type, resource_id, is_soft_delete)"
+        " VALUES (%s, 'workflow', %s, TRUE) RETURNING deletion_id",
+        tenant.subscription_id,
+        workflow["resource_id"],
+    )
+    tenant.remove(workflow)
+    ok(tenant.ana.delete(tenant.at(workflow), params={"permanent": True}))
+    rows = tenant.vera.pages(f"{tenant.path}/deletions", resource_id=workflow["resource_id"])
+    assert [(row["origin"], row["purged_at"] is None) for row in rows] == [
+        ("annals", True),
+        ("annals", False),
+        ("posted", True),
+    ]
+
+
 def test_what_a_statement_leaves_out_has_the_specified_default(tenant: Tenant) -> None:
     audit_id = inserted(
         tenant,
@@ -191,7 +274,7 @@ def test_a_log_has_the_specified_defaults(database: Database, log: str) -> None:
     assert {name: rule for name, rule in rows if name != "occurrences"} == DEFAULTS[log]
 
 
-@pytest.mark.parametrize("log", DEFAULTS)
+@pytest.mark.parametrize("log", sorted(DEFAULTS.keys() - {"deletion_logs"}))
 def test_no_role_of_the_service_rewrites_such_a_row(tenant: Tenant, log: str) -> None:
     query = sql.SQL("UPDATE {} SET subscription_id = NULL").format(sql.Identifier(log))
     with (

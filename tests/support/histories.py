@@ -142,17 +142,17 @@ SELECT resource_id, parent_id, deleted_at FROM everything WHERE subscription_id 
 """
 _OPEN = """
 SELECT resource_id, deleted_at FROM deletion_logs
-WHERE subscription_id = %s AND is_soft_delete AND restored_at IS NULL AND purged_at IS NULL
+WHERE subscription_id = %s AND origin = 'annals' AND is_soft_delete AND restored_at IS NULL AND purged_at IS NULL
 """
 _FELL_TOGETHER = """
 SELECT root_deletion_id, min(cascade_level), count(*),
     count(*) = sum(cascaded_workspaces + cascaded_folders + cascaded_jobs + cascaded_workflows
         + cascaded_jobpackages + cascaded_connectors) FILTER (WHERE cascade_level = 0)
-FROM deletion_logs WHERE subscription_id = %s GROUP BY root_deletion_id
+FROM deletion_logs WHERE subscription_id = %s AND origin = 'annals' GROUP BY root_deletion_id
 """
 _GONE = """
 SELECT resource_id FROM deletion_logs
-WHERE subscription_id = %s AND (purged_at IS NOT NULL OR NOT is_soft_delete)
+WHERE subscription_id = %s AND origin = 'annals' AND (purged_at IS NOT NULL OR NOT is_soft_delete)
 """
 
 

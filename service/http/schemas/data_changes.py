@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from service.audit.data_changes import TableName
 from service.domain.actions import EventOrigin
 from service.http.schemas.fields import Line, QueryText, ShortLine
-from service.http.schemas.filters import Person, TimeQuery, other_number
+from service.http.schemas.filters import Person, ReportedId, TimeQuery, other_number
 from service.http.schemas.log_fields import DatedEvent, Expanded, JsonObject, LogTime, Source, TypeName
 
 # The tables of Annals, by each form in which they are taken.
@@ -30,8 +30,8 @@ class ChangeQuery(TimeQuery):
 
     change_id: UUID | None = None
     table_name: Annotated[QueryText, AfterValidator(_any_table)] | None = None
-    record_id: QueryText | None = None
-    changed_by: Person | None = None
+    record_id: ReportedId | None = None
+    changed_by: ReportedId | None = None
     recorded_by: Person | None = None
     request_id: QueryText | None = None
     origin: EventOrigin | None = None

@@ -7,7 +7,7 @@ from pydantic import Field, Strict, StrictInt, StringConstraints
 
 from service.domain.actions import EventOrigin
 from service.http.schemas.fields import QueryText, ShortLine
-from service.http.schemas.filters import Address, Person, TimeQuery, UserName
+from service.http.schemas.filters import Address, Person, ReportedId, TimeQuery
 from service.http.schemas.log_fields import ByteCount, DatedEvent, JsonObject, LogTime, Source
 from service.usecases.posted_events import MAX_METHOD, MAX_REQUEST_ID
 from service.usecases.server_logs import MAX_AUTH_METHOD
@@ -33,7 +33,7 @@ class ServerLogQuery(TimeQuery):
 class PostedServerLogQuery(ServerLogQuery):
     """Filters of a subscription's server log: also those of the requests that a platform posted."""
 
-    actor_id: UserName | None = None
+    actor_id: ReportedId | None = None
     source: QueryText | None = None
     time: LogTime | None = None
 
