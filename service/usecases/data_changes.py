@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
-from uuid import UUID
+from typing import Any, Final
 
 from service.audit import events
 from service.audit.events import MAX_ID, MAX_NAME, MAX_STATE_BYTES, MAX_TEXT_BYTES
@@ -17,7 +16,7 @@ from service.usecases.context import Context
 from service.usecases.event_batches import Arrival
 from service.usecases.log_reading import page_of_log
 from service.usecases.posted_events import MAX_SOURCE, MAX_TYPE
-from service.usecases.posting import Posting
+from service.usecases.recording import EventKind, Stored
 from sql.database import Transaction
 from sql.queries import data_changes
 from sql.queries.audit_logs import Values
@@ -80,8 +79,8 @@ def _operations(report: ReportedChange) -> list[dict[str, Any]] | None:
     return events.changes(report.old_data, report.new_data)
 
 
-def store(tx: Transaction, subscription_id: SubscriptionId, rows: Sequence[NewDataChange]) -> Sequence[UUID]:
-    """Number posted changes for each record, in their order, and add them; returns their ids.
+def store(tx: Transaction, subscription_id: SubscriptionId, rows: Sequence[NewDataChange]) -> Stored:
+    """Number posted changes for each record, in their order, and add them.
 
     Other transactions that change one of these records wait until this one ends.
     """
@@ -94,10 +93,10 @@ def store(tx: Transaction, subscription_id: SubscriptionId, rows: Sequence[NewDa
         following[record] += 1
         numbered.append(replace(row, version_number=following[record]))
     data_changes.insert_rows(tx, numbered)
-    return [row.change_id for row in rows]
+    return Stored(len(rows), rows[0].change_id)
 
 
-CHANGES = Posting("change_history", row_of, store)
+CHANGES: Final = EventKind(log="change_history", row_of=row_of, pack=list, store=store)
 
 
 def change_page(

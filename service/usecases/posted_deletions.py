@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
+from typing import Final
 
 from service.audit import events
 from service.audit.events import MAX_ID, MAX_NAME, MAX_TEXT_BYTES
 from service.domain.ids import SubscriptionId, canonical
 from service.usecases.event_batches import Arrival
 from service.usecases.posted_events import MAX_SOURCE
-from service.usecases.posting import Posting
+from service.usecases.recording import EventKind, Stored
 from sql.database import Transaction
 from sql.queries import posted_deletions
 from sql.queries.audit_logs import Values
@@ -81,10 +81,10 @@ def _id(reported: str | None) -> str | None:
     return None if reported is None else events.name(canonical(reported), MAX_ID)
 
 
-def store(tx: Transaction, subscription_id: SubscriptionId, rows: Sequence[PostedDeletion]) -> Sequence[UUID]:
-    """Add posted deletions of one subscription; returns their ids."""
+def store(tx: Transaction, subscription_id: SubscriptionId, rows: Sequence[PostedDeletion]) -> Stored:
+    """Add posted deletions of one subscription."""
     posted_deletions.insert_rows(tx, subscription_id, rows)
-    return [row.deletion_id for row in rows]
+    return Stored(len(rows), rows[0].deletion_id)
 
 
-DELETIONS = Posting("deletion", row_of, store)
+DELETIONS: Final = EventKind(log="deletion", row_of=row_of, pack=list, store=store)

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
-from uuid import UUID
+from typing import Any, Final
 
 from service.audit import events, server_requests
 from service.audit.events import MAX_ID
@@ -16,7 +15,7 @@ from service.usecases.context import Context
 from service.usecases.event_batches import Arrival
 from service.usecases.log_reading import page_of_log
 from service.usecases.posted_events import MAX_ENDPOINT, MAX_METHOD, MAX_REQUEST_ID, MAX_SOURCE
-from service.usecases.posting import Posting
+from service.usecases.recording import EventKind, Stored
 from sql.database import Transaction
 from sql.queries import server_logs
 from sql.queries.server_logs import SERVER_LOG, ServerLogFilter, ServerLogRow
@@ -88,13 +87,13 @@ def row_of(arrival: Arrival, report: ReportedRequest) -> ServerLogRow:
     )
 
 
-def store(tx: Transaction, subscription_id: SubscriptionId, rows: Sequence[ServerLogRow]) -> Sequence[UUID]:
-    """Add posted requests of one subscription; returns their ids."""
+def store(tx: Transaction, _: SubscriptionId, rows: Sequence[ServerLogRow]) -> Stored:
+    """Add posted requests of one subscription."""
     server_logs.insert_rows(tx, rows)
-    return [row.log_id for row in rows]
+    return Stored(len(rows), rows[0].log_id)
 
 
-REQUESTS = Posting("server_log", row_of, store)
+REQUESTS: Final = EventKind(log="server_log", row_of=row_of, pack=list, store=store)
 
 
 def server_page(

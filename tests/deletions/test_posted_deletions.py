@@ -1,5 +1,6 @@
 """Deletions in a platform's own systems, which it posts: shown, found, and never restored."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -181,3 +182,14 @@ def test_a_post_is_stored_once_with_its_key(tenant: Tenant) -> None:
     assert len(posted(tenant)) == 2
     [event] = tenant.aud.pages(f"{tenant.path}/audit-logs", resource_type="deletion", action="RECORD")
     assert event["new_values"] == {"accepted": 2}
+
+
+def test_lines_are_stored_and_a_bad_one_is_named(tenant: Tenant) -> None:
+    path, headers = f"{tenant.path}/deletions", {"content-type": "application/x-ndjson"}
+    lines = [json.dumps(each).encode() for each in [DELETION, DELETION]]
+    bad = tenant.ben.request("POST", path, content=b"\n".join([*lines, b'{"source": 7}']), headers=headers)
+    assert {error["line"] for error in refused(bad, 422, "invalid")["errors"]} == {3}
+    assert posted(tenant) == []
+    good = tenant.ben.request("POST", path, content=b"\n".join(lines), headers=headers)
+    assert ok(good, 201) == {"accepted": 2}
+    assert len(posted(tenant)) == 2

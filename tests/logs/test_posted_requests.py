@@ -1,5 +1,6 @@
 """Requests to a platform's own servers, which it posts: every field, filters, masking, faults."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -172,3 +173,14 @@ def test_a_post_is_recorded_once_with_its_key(tenant: Tenant) -> None:
     assert len(posted(tenant)) == 2
     [event] = tenant.aud.pages(f"{tenant.path}/audit-logs", resource_type="server_log", action="RECORD")
     assert event["new_values"] == {"accepted": 2}
+
+
+def test_lines_are_stored_and_a_bad_one_is_named(tenant: Tenant) -> None:
+    path, headers = f"{tenant.path}/server-logs", {"content-type": "application/x-ndjson"}
+    lines = [json.dumps(each).encode() for each in [REQUEST, FULL]]
+    bad = tenant.ben.request("POST", path, content=b"\n".join([*lines, b'{"source": 7}']), headers=headers)
+    assert {error["line"] for error in refused(bad, 422, "invalid")["errors"]} == {3}
+    assert posted(tenant) == []
+    good = tenant.ben.request("POST", path, content=b"\n".join(lines), headers=headers)
+    assert ok(good, 201) == {"accepted": 2}
+    assert len(posted(tenant)) == 2

@@ -142,7 +142,8 @@ SELECT resource_id, parent_id, deleted_at FROM everything WHERE subscription_id 
 """
 _OPEN = """
 SELECT resource_id, deleted_at FROM deletion_logs
-WHERE subscription_id = %s AND origin = 'annals' AND is_soft_delete AND restored_at IS NULL AND purged_at IS NULL
+WHERE subscription_id = %s AND origin = 'annals' AND is_soft_delete
+    AND restored_at IS NULL AND purged_at IS NULL
 """
 _FELL_TOGETHER = """
 SELECT root_deletion_id, min(cascade_level), count(*),

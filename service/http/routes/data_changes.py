@@ -10,14 +10,13 @@ from service.domain.errors import DocumentTooLarge, QuotaExceeded
 from service.http.audited_operations import audits
 from service.http.auth.access import ReadingLogs, Recording
 from service.http.description.declarations import refuses
-from service.http.event_bodies import batch_of
-from service.http.parameters import Import, Once, Paged
-from service.http.responses import answer, expandable_page, page_of
+from service.http.event_bodies import EventBody, events_of
+from service.http.parameters import Paged
+from service.http.recording import NOTHING_NEW, Options, recorded
+from service.http.responses import expandable_page, page_of
 from service.http.schemas.answers import RecordedEvents
 from service.http.schemas.data_changes import ChangeQuery, NewDataChange
 from service.usecases import data_changes, log_documents
-from service.usecases.data_changes import ReportedChange
-from service.usecases.event_batches import EventBatch
 
 router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/change-history", tags=["logs"])
 
@@ -46,25 +45,17 @@ async def list_data_changes(
     return await expandable_page(request, read, None if query.expand is None else expand)
 
 
-@router.post("", status_code=201, response_model=RecordedEvents)
+@router.post("", status_code=201, response_model=RecordedEvents, responses=NOTHING_NEW)
 @audits(Action.RECORD, "change_history")
 @refuses(QuotaExceeded, DocumentTooLarge)
-def record_data_changes(
+async def record_data_changes(
+    request: Request,
     access: Recording,
-    batch: Annotated[EventBatch[NewDataChange], Depends(batch_of(NewDataChange))],
-    once: Once,
-    is_import: Import = False,
+    body: Annotated[EventBody, Depends(events_of(NewDataChange))],
+    options: Options,
 ) -> Response:
-    """Record changes in the platform's own tables, one or up to 1,000 (editor, admin).
+    """Record changes in the platform's own tables: one, up to 1,000, or any number of lines (editor, admin).
 
     The changes of each record are numbered without a gap, and the diff of each is computed.
     """
-    accepted = data_changes.CHANGES.record(
-        access.context,
-        access.caller,
-        access.subscription_id,
-        batch.map(lambda body: ReportedChange(**dict(body))),
-        is_import=is_import,
-        once=once,
-    )
-    return answer(accepted.shown(), accepted.status)
+    return await recorded(request, access, body, data_changes.CHANGES, options)

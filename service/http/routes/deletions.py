@@ -13,14 +13,14 @@ from service.http.audited_operations import audits
 from service.http.auth.access import Deleting, Reading, Recording, Writing
 from service.http.bodies import body_of
 from service.http.description.declarations import refuses
-from service.http.event_bodies import batch_of
-from service.http.parameters import RESOURCE_PATH, Based, Import, Once, Paged, PathId, Targeted
+from service.http.event_bodies import EventBody, events_of
+from service.http.parameters import RESOURCE_PATH, Based, Once, Paged, PathId, Targeted
+from service.http.recording import NOTHING_NEW, Options, recorded
 from service.http.responses import answer, page_answer, page_of
 from service.http.schemas.answers import RecordedEvents
 from service.http.schemas.deletions import DeletionQuery, NewDeletion, RestoreRequest
 from service.http.schemas.fields import QueryInteger, QueryReason
 from service.usecases import deletions
-from service.usecases.event_batches import EventBatch
 from service.usecases.posted_deletions import DELETIONS
 
 router = APIRouter(tags=["deletions"])
@@ -83,28 +83,20 @@ def list_deletions(
     return page_answer(request, found)
 
 
-@router.post(_DELETIONS, status_code=201, response_model=RecordedEvents)
+@router.post(_DELETIONS, status_code=201, response_model=RecordedEvents, responses=NOTHING_NEW)
 @audits(Action.RECORD, "deletion")
 @refuses(QuotaExceeded, DocumentTooLarge)
-def record_deletions(
+async def record_deletions(
+    request: Request,
     access: Recording,
-    batch: Annotated[EventBatch[NewDeletion], Depends(batch_of(NewDeletion))],
-    once: Once,
-    is_import: Import = False,
+    body: Annotated[EventBody, Depends(events_of(NewDeletion))],
+    options: Options,
 ) -> Response:
-    """Record deletions in the platform's own systems, one or up to 1,000 (editor, admin).
+    """Record deletions in a platform's systems: one, up to 1,000, or any number of lines (editor, admin).
 
     Annals shows them, and can't restore them.
     """
-    accepted = DELETIONS.record(
-        access.context,
-        access.caller,
-        access.subscription_id,
-        batch.map(NewDeletion.reported),
-        is_import=is_import,
-        once=once,
-    )
-    return answer(accepted.shown(), accepted.status)
+    return await recorded(request, access, body, DELETIONS, options)
 
 
 @router.get(f"{_DELETIONS}/{{deletion_id}}", response_model=deletions.DeletionWithData)

@@ -9,15 +9,14 @@ from service.domain.errors import DocumentTooLarge, QuotaExceeded
 from service.http.audited_operations import audits
 from service.http.auth.access import ReadingLogs, ReadingPlatformLogs, Recording
 from service.http.description.declarations import refuses
-from service.http.event_bodies import batch_of
-from service.http.parameters import Import, Once, Paged
+from service.http.event_bodies import EventBody, events_of
+from service.http.parameters import Paged
+from service.http.recording import NOTHING_NEW, Options, recorded
 from service.http.requests import context_of
-from service.http.responses import answer, page_answer, page_of
+from service.http.responses import page_answer, page_of
 from service.http.schemas.answers import RecordedEvents
 from service.http.schemas.server_logs import NewServerEvent, PlatformServerLogQuery, PostedServerLogQuery
 from service.usecases import server_logs
-from service.usecases.event_batches import EventBatch
-from service.usecases.server_logs import ReportedRequest
 
 router = APIRouter(prefix="/v1", tags=["logs"])
 
@@ -33,25 +32,22 @@ def list_server_logs(
     return page_answer(request, found)
 
 
-@router.post("/subscriptions/{subscription_id}/server-logs", status_code=201, response_model=RecordedEvents)
+@router.post(
+    "/subscriptions/{subscription_id}/server-logs",
+    status_code=201,
+    response_model=RecordedEvents,
+    responses=NOTHING_NEW,
+)
 @audits(Action.RECORD, "server_log")
 @refuses(QuotaExceeded, DocumentTooLarge)
-def record_server_logs(
+async def record_server_logs(
+    request: Request,
     access: Recording,
-    batch: Annotated[EventBatch[NewServerEvent], Depends(batch_of(NewServerEvent))],
-    once: Once,
-    is_import: Import = False,
+    body: Annotated[EventBody, Depends(events_of(NewServerEvent))],
+    options: Options,
 ) -> Response:
-    """Record requests to the platform's own servers, one or up to 1,000 (editor, admin)."""
-    accepted = server_logs.REQUESTS.record(
-        access.context,
-        access.caller,
-        access.subscription_id,
-        batch.map(lambda body: ReportedRequest(**dict(body))),
-        is_import=is_import,
-        once=once,
-    )
-    return answer(accepted.shown(), accepted.status)
+    """Record requests to a platform's servers: one, up to 1,000, or any number of lines (editor, admin)."""
+    return await recorded(request, access, body, server_logs.REQUESTS, options)
 
 
 @router.get("/server-logs", response_model=page_of(server_logs.ServerEvent))

@@ -10,6 +10,7 @@ from service.domain.actions import EventOrigin
 from service.http.schemas.fields import Line, QueryText, ShortLine
 from service.http.schemas.filters import Person, ReportedId, TimeQuery, other_number
 from service.http.schemas.log_fields import DatedEvent, Expanded, JsonObject, LogTime, Source, TypeName
+from service.usecases.data_changes import ReportedChange
 
 # The tables of Annals, by each form in which they are taken.
 _OWN: dict[str, str] = {form: table for table in get_args(TableName) for form in (table, other_number(table))}
@@ -66,3 +67,7 @@ class NewDataChange(DatedEvent):
         if value is None and old is None and new is None:
             raise ValueError("is needed where neither old_data nor new_data is given")
         return value or ("INSERT" if old is None else "DELETE" if new is None else "UPDATE")
+
+    def reported(self) -> ReportedChange:
+        """Return the change as the use case takes it."""
+        return ReportedChange(**dict(self))

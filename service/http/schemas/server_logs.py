@@ -10,7 +10,7 @@ from service.http.schemas.fields import QueryText, ShortLine
 from service.http.schemas.filters import Address, Person, ReportedId, TimeQuery
 from service.http.schemas.log_fields import ByteCount, DatedEvent, JsonObject, LogTime, Source
 from service.usecases.posted_events import MAX_METHOD, MAX_REQUEST_ID
-from service.usecases.server_logs import MAX_AUTH_METHOD
+from service.usecases.server_logs import MAX_AUTH_METHOD, ReportedRequest
 
 ResponseStatus = Annotated[str, StringConstraints(pattern=r"^[1-5](xx|[0-9]{2})$")]
 _Milliseconds = Annotated[float, Strict(), Field(ge=0, le=2**31 - 1)]
@@ -63,3 +63,7 @@ class NewServerEvent(DatedEvent):
     request_bytes: ByteCount | None = None
     response_bytes: ByteCount | None = None
     source: Source | None = None
+
+    def reported(self) -> ReportedRequest:
+        """Return the request as the use case takes it."""
+        return ReportedRequest(**dict(self))
