@@ -13,7 +13,9 @@ CREATE INDEX ix_data_change_history_occurred_at
     ON data_change_history (subscription_id, (COALESCE(occurred_at, changed_at)), change_id);
 -- Either origin may be the rare one: a platform may post far more changes than it makes in Annals, or none.
 CREATE INDEX ix_data_change_history_origin
-    ON data_change_history (subscription_id, (COALESCE(origin, 'annals')), changed_at, change_id);
+    ON data_change_history (
+        subscription_id, (CASE WHEN origin IS NULL THEN 'annals' ELSE origin END), changed_at, change_id
+    );
 CREATE INDEX ix_data_change_history_source
     ON data_change_history (subscription_id, source, changed_at, change_id) WHERE source IS NOT NULL;
 CREATE INDEX ix_data_change_history_recorded_by

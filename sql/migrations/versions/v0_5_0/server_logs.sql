@@ -10,7 +10,9 @@ CREATE INDEX ix_server_logs_occurred_at
     ON server_logs (subscription_id, (COALESCE(occurred_at, created_at)), log_id);
 -- Either origin may be the rare one: a platform may post far more requests than it sends to Annals, or none.
 CREATE INDEX ix_server_logs_origin
-    ON server_logs (subscription_id, (COALESCE(origin, 'annals')), created_at, log_id);
+    ON server_logs (
+        subscription_id, (CASE WHEN origin IS NULL THEN 'annals' ELSE origin END), created_at, log_id
+    );
 CREATE INDEX ix_server_logs_source
     ON server_logs (subscription_id, source, created_at, log_id) WHERE source IS NOT NULL;
 CREATE INDEX ix_server_logs_actor_id
