@@ -141,8 +141,9 @@ _INSERT = bulk.insertion(_SERVER_LOGS, *_NAMES)
 
 
 def insert_rows(tx: Transaction, rows: Sequence[ServerLogRow]) -> None:
-    """Add rows, by the role of the transaction."""
+    """Add rows, whose ids are those of one batch, and queue them; all by the role of the transaction."""
     bulk.execute(tx, _INSERT, rows)
+    log_queue.add_batches(tx, "server_logs", rows)
 
 
 def _field(row: ServerLogRow, name: str) -> object:
