@@ -30,9 +30,14 @@ AUDIT_ORIGIN = """COALESCE(origin, CASE
     WHEN http_method IS NOT NULL THEN 'annals'
 END)"""
 POSTED = text(f"{AUDIT_ORIGIN} = 'posted'")
-# The origin of a row of the server log or the change history. Under row-level security PostgreSQL uses no index
-# for a condition with COALESCE, which it does not know to be leakproof.
-RECORDED_ORIGIN = "CASE WHEN (origin IS NULL) THEN 'annals'::text ELSE origin END"
+# The origin of a row of the server log or the change history. Under row-level security PostgreSQL uses no
+# index for a condition with COALESCE, which it does not know to be leakproof. The text is as PostgreSQL
+# writes it, so that the schema can be compared.
+RECORDED_ORIGIN = """
+CASE
+    WHEN origin IS NULL THEN 'annals'::text
+    ELSE origin
+END"""
 
 
 def given(column: str) -> TextClause:
