@@ -89,10 +89,10 @@ def http_request(
         "User-Agent": "annals-bench/1",
         "Accept": "application/json",
         "X-Request-Id": request_id,
-        **(headers or {}),
     }
     if body is not None:
         lines |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
+    lines |= headers or {}
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
     return f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + (body or b"")
 

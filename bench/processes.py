@@ -47,6 +47,20 @@ def busy() -> float:
     return sum(map(int, (user, nice, system, *interrupts))) / _TICKS
 
 
+def memory(supervisor: int) -> int:
+    """Sum the bytes of memory of a supervisor and its children; what they share counts in parts."""
+    pids = [process.pid for process in _all() if supervisor in (process.pid, process.parent)]
+    return sum(map(_memory_of, pids))
+
+
+def _memory_of(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
 def has_committer(supervisor: int) -> bool:
     """Return True if the committer is a process of its own, and not a thread of the API worker."""
     found = {process.pid: process for process in _all()}

@@ -130,6 +130,10 @@ class Service:
         spent = {group: after[group] - before[group] for group in after} | {"load": outcome.cpu_seconds}
         return outcome, spent | {"others": max(0.0, busy - sum(spent.values()))}
 
+    def memory(self) -> int:
+        """Return the bytes of memory that all processes of the server have for themselves."""
+        return processes.memory(self._process.pid)
+
     def has_committer_process(self) -> bool:
         """Return True if the committer is a process of its own."""
         return processes.has_committer(self._process.pid)

@@ -68,7 +68,10 @@ def copy_text(rows: Sequence[Any], names: Sequence[str]) -> bytes:
     No string may hold NUL or half of a surrogate pair.
     """
     read = attrgetter(*names)
-    lines = ["\t".join([_WRITERS[type(value)](value) for value in read(row)]) for row in rows]
+    lines = [
+        "\t".join([_NULL if value is None else _WRITERS[type(value)](value) for value in read(row)])
+        for row in rows
+    ]
     lines.append("")
     return "\n".join(lines).encode()
 
@@ -83,7 +86,6 @@ def _document(value: Any) -> str:
 
 
 _WRITERS: dict[type, Callable[[Any], str]] = {
-    type(None): lambda _: _NULL,
     bool: lambda value: "t" if value else "f",
     datetime: datetime.isoformat,
     dict: _document,
@@ -91,5 +93,6 @@ _WRITERS: dict[type, Callable[[Any], str]] = {
     int: repr,
     list: _document,
     str: _text,
-    UUID: str,
+    # PostgreSQL reads a UUID without its hyphens, too.
+    UUID: lambda value: f"{value.int:032x}",
 }

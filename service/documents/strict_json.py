@@ -23,6 +23,8 @@ MAX_DEPTH = 64
 MAX_VALUES = 100_000
 # Counting stops soon after the first value too many.
 _COUNTED_BYTES = 256 * 1024
+# A longer text that is not written so would be read twice for too long.
+_WRITTEN_BYTES = 16 * 1024
 # The canonical form indents by two blanks a level.
 INDENT = 2
 # The union of the ranges of signed and unsigned 64-bit integers, and the number of digits of the longest.
@@ -100,6 +102,20 @@ _PLAIN = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_unique
 _DEEP = b"\n" + b" " * INDENT * MAX_DEPTH
 
 
+def _as_written(raw: bytes) -> Any:
+    """Parse a short text that is just as the fast writer would write it; raises ValueError for any other.
+
+    So it has no key twice, since one of them would be lost, and no number that is read as another. Most
+    senders of events write such texts, and this takes a third of the time.
+    """
+    if len(raw) > _WRITTEN_BYTES or raw.count(b"{") + raw.count(b"[") > MAX_DEPTH or b"\\u0000" in raw:
+        raise ValueError("to be read with care")
+    value = orjson.loads(raw)
+    if orjson.dumps(value) != raw:
+        raise ValueError("to be read with care")
+    return value
+
+
 def _plainly(raw: bytes) -> Any:
     """Parse a text without faults; raises ValueError or TypeError for a text that may have faults.
 
@@ -123,6 +139,10 @@ def parse(raw: bytes) -> Any:
     if _may_have_too_many(raw):
         _refuse_excess(raw)
     try:
+        return _as_written(raw)
+    except ValueError:
+        pass
+    try:
         return _plainly(raw)
     except (ValueError, TypeError, RecursionError):
         # The text has a fault, or seems to have one: parse it again, to find the fault and its place.
@@ -131,6 +151,8 @@ def parse(raw: bytes) -> Any:
 
 def _may_have_too_many(raw: bytes) -> bool:
     """Count what separates values, in a moment; some of it can be in strings."""
+    if len(raw) <= MAX_VALUES:
+        return False
     most = 1
     for begin in range(0, len(raw), _COUNTED_BYTES):
         end = begin + _COUNTED_BYTES

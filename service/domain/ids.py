@@ -1,5 +1,6 @@
 """Ids: UUIDv7s, each of its own type, and how they are minted."""
 
+import re
 import secrets
 import time
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,8 @@ from uuid_utils.compat import uuid7
 SubscriptionId = NewType("SubscriptionId", UUID)
 UserId = NewType("UserId", UUID)
 ResourceId = NewType("ResourceId", UUID)
+
+_CANONICAL = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def mint() -> UUID:
@@ -72,7 +75,7 @@ def parse(text: str) -> UUID | None:
 
 def canonical(text: str) -> str:
     """Write a UUID in lower case, as Annals shows UUIDs; any other text stays as it is."""
-    return text.lower() if parse(text) is not None else text
+    return text.lower() if _CANONICAL.fullmatch(text) else text
 
 
 def spellings(text: str) -> tuple[str, ...]:

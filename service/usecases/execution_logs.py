@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from operator import attrgetter
 from typing import Final
 
 from service.audit import events
@@ -34,9 +35,10 @@ MAX_CODE = 100
 MAX_SOURCE = 200
 
 _DETAILS: Final = tuple(field.name for field in fields(ExecutionDetails))
+_details_of: Final = attrgetter(*_DETAILS)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class ReportedExecution(ExecutionDetails):
     """An execution event as a platform reports it, with its own time under either name."""
 
@@ -46,7 +48,6 @@ class ReportedExecution(ExecutionDetails):
 
 def row_of(arrival: Arrival, event: ReportedExecution) -> ExecutionEvent:
     """Make the row of an event, with its texts and documents masked and cut; runs in any process."""
-    given = {name: getattr(event, name) for name in _DETAILS}
     kept = {
         "execution_id": events.name(canonical(event.execution_id), MAX_ID),
         "node_id": events.name(event.node_id, MAX_ID),
@@ -60,7 +61,7 @@ def row_of(arrival: Arrival, event: ReportedExecution) -> ExecutionEvent:
         "source": events.name(event.source, MAX_SOURCE),
     }
     return ExecutionEvent(
-        **given | kept,
+        **dict(zip(_DETAILS, _details_of(event), strict=True)) | kept,
         log_id=arrival.ids.mint(),
         created_at=arrival.at,
         occurred_at=event.occurred_at or event.created_at,

@@ -85,4 +85,4 @@ class NewExecutionEvent(DatedEvent):
 
     def reported(self) -> ReportedExecution:
         """Return the event as the use case takes it."""
-        return ReportedExecution(**dict(self))
+        return ReportedExecution(**vars(self))

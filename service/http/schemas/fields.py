@@ -1,7 +1,6 @@
 """Fields of request bodies: their types and rules. Answers are the use cases' own dataclasses."""
 
 import re
-import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated
@@ -22,6 +21,8 @@ from service.domain import names
 from service.domain.version_refs import RESERVED, is_commit
 
 MAX_TEXT = 10_000
+# The characters of Unicode's categories Cc, Zl and Zp.
+_CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def _not_blank(text: str) -> str:
@@ -32,7 +33,7 @@ def _not_blank(text: str) -> str:
 
 def _one_line(text: str) -> str:
     _not_blank(text)
-    if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in text):
+    if _CONTROL.search(text):
         raise ValueError("may not hold line breaks or control characters")
     return text
 
