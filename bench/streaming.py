@@ -16,14 +16,14 @@ from uuid import UUID, uuid4
 import orjson
 import psycopg
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from bench import tenants
 from bench.figures import Demand, Measured
 from bench.load import Call, Chain, LoadFailed, http_request
-from bench.service import ROOT, Service
+from bench.service import ROOT, Row, Service
 from bench.stage import Stage
 from service.domain.ids import BatchIds
-from sql.copying import copy_text
 from sql.queries.execution_logs import ExecutionRow
 
 NDJSON = Demand(
@@ -55,16 +55,15 @@ _COPY = [
     for table in ("execution_logs", "node_execution_logs")
 ]
 _LOOK_SECONDS = 0.1
-_PIECE = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Events as the service takes them, and the same rows as COPY takes them, for each table."""
+    """Events as the service takes them, and the same rows as COPY takes them, for each of the two tables."""
 
     count: int
     events: Sequence[bytes]
-    texts: tuple[bytes, bytes]
+    rows: tuple[list[Row], list[Row]]
 
 
 def streams(stage: Stage) -> list[Measured]:
@@ -88,13 +87,15 @@ def _compared(
             for _ in range(max(2 * CLIENTS, stage.sizes.events // size))
         ]
         chains = [[_call(tenant, body(batch.events), media_type)] for batch in made]
-        outcome, _ = service.measured(chains, clients=CLIENTS)
+        outcome, cpu = service.measured(chains, clients=CLIENTS)
         rows = size * len(made)
         ours, theirs = rows / outcome.seconds, rows / _copied(stage, made)
         # The first pair warms connections, caches and tables.
         if number:
             measured.add(ours, theirs)
-            stage.say(f"{demand.key}, pair {number}: {ours:,.0f} rows/s against {theirs:,.0f}")
+            spent = ", ".join(f"{group} {seconds / rows * 1e6:.0f} µs" for group, seconds in cpu.items())
+            measured.notes.append(f"processor time of an event: {spent}")
+            stage.say(f"{demand.key}, pair {number}: {ours:,.0f} rows/s against {theirs:,.0f}; {spent}")
     return measured
 
 
@@ -117,29 +118,22 @@ def _call(tenant: tenants.Tenant, body: bytes, media_type: str) -> Call:
 
 
 def batch_of(size: int, subscription_id: str) -> Batch:
-    """Make events of one run: a job, and the nodes in it, as an orchestrator reports them."""
-    ids, at, execution, workflow = BatchIds(), datetime.now(UTC), str(uuid4()), str(uuid4())
-    made = [_event(number, execution, workflow) for number in range(size)]
-    rows = [
-        ExecutionRow(
-            **dict.fromkeys(_NAMES)
-            | event
-            | {
-                "workflow_id": UUID(workflow),
-                "log_id": ids.mint(),
-                "created_at": at,
-                "subscription_id": UUID(subscription_id),
-                "recorded_by": UUID(int=1),
-                "request_id": "bench",
-            }
-        )
-        for event in made
-    ]
-    nodes = [row for row in rows if row.execution_type == "node"]
-    others = [row for row in rows if row.execution_type != "node"]
-    return Batch(
-        size, [orjson.dumps(event) for event in made], (copy_text(others, _NAMES), copy_text(nodes, _NAMES))
-    )
+    """Make events of one run, of a job and of the nodes in it, as an orchestrator reports them."""
+    ids, at, execution, workflow = BatchIds(), datetime.now(UTC), str(uuid4()), uuid4()
+    events = [_event(number, execution, str(workflow)) for number in range(size)]
+    added = {
+        "workflow_id": workflow,
+        "created_at": at,
+        "subscription_id": UUID(subscription_id),
+        "recorded_by": workflow,
+        "request_id": "bench",
+    }
+    rows: dict[str, list[Row]] = {"job": [], "node": []}
+    for event in events:
+        values = dict.fromkeys(_NAMES) | event | added | {"log_id": ids.mint()}
+        values["log_details"] = Jsonb(values["log_details"], dumps=orjson.dumps)
+        rows[event["execution_type"]].append(tuple(values[name] for name in _NAMES))
+    return Batch(size, [orjson.dumps(event) for event in events], (rows["job"], rows["node"]))
 
 
 def _event(number: int, execution: str, workflow: str) -> dict[str, Any]:
@@ -173,9 +167,10 @@ def _copied(stage: Stage, batches: Sequence[Batch]) -> float:
     def work() -> None:
         with psycopg.connect(stage.database.url) as connection:
             while (batch := taken()) is not None:
-                for statement, text in zip(_COPY, batch.texts, strict=True):
+                for statement, rows in zip(_COPY, batch.rows, strict=True):
                     with connection.cursor() as cursor, cursor.copy(statement) as copy:
-                        copy.write(text)
+                        for row in rows:
+                            copy.write_row(row)
                 connection.commit()
 
     began = time.perf_counter()

@@ -23,8 +23,8 @@ _EXECUTION_LOGS, _NODE_LOGS = TABLES["execution_logs"], TABLES["node_execution_l
 _MAX_SUM: Final = 2**63 - 1
 
 
-# This class and those of rows are not frozen: rows come by the thousand, and a frozen one takes eight times as
-# long to make.
+# This class and those of rows are not frozen: rows come by the thousand, and to make a frozen one takes eight
+# times as long.
 @dataclass(kw_only=True)
 class LogEntry:
     """The identity of a row; `subscription_id` is None for scheduled jobs of the platform."""
