@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import documents, load, reference, retaining, tenants
+from bench import documents, load, reference, retaining, streaming, tenants
 from bench.figures import Demand
 from bench.service import own_database
 from bench.stage import QUICK, Stage
@@ -138,7 +138,8 @@ def test_the_loop_waits_for_the_disk_with_every_object_and_every_move_of_the_bra
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    sizes = replace(QUICK, seconds=0.5, warm_up_seconds=0.1, resources=20, day=2_000, small_day=200)
+    sizes = replace(QUICK, seconds=0.5, warm_up_seconds=0.1, resources=20, small=20, day=2_000, small_day=200)
+    sizes = replace(sizes, events=8_000, stream_bytes=3_000_000)
     folder = tmp_path_factory.mktemp("bench")
     with own_database(cluster_url()) as database, Stage(folder, database, sizes) as stage:
         yield stage
@@ -170,6 +171,16 @@ def test_an_expired_day_is_archived_and_dropped_beside_inserts(stage: Stage) -> 
         == 0
     )
     assert stage.database.rows("SELECT rows FROM archives") == [(2_000,), (2_000,)]
+
+
+def test_events_are_sent_copied_and_refused_beside_saves(stage: Stage) -> None:
+    figures = [*streaming.streams(stage), *streaming.arrays(stage), *streaming.memory(stage)]
+    for figure in (*figures, *streaming.saves(stage)):
+        assert len(figure.ratios) == 1
+        assert not math.isnan(figure.value)
+    events = "SELECT (SELECT count(*) FROM execution_logs) + (SELECT count(*) FROM node_execution_logs)"
+    # Two pairs of each form, by both ways; and the streams beside the saves.
+    assert stage.database.value(events) >= 2 * 2 * (8 * 5_000 + 8 * 1_000)
 
 
 def test_what_was_never_sent_is_not_edited_upon() -> None:
