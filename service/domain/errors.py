@@ -7,7 +7,7 @@ AnnalsError
 │                       VersionNotFound, CommitNotFound, DeletionNotFound, HoldNotFound, JobNotFound,
 │                       RunNotFound, PlanNotFound, PathNotFound
 ├── MethodNotAllowed
-├── Malformed           MalformedJson, MalformedGitRequest, MalformedRequest
+├── Malformed           MalformedJson, MalformedGitRequest, MalformedOtlp, MalformedRequest
 ├── RequestLineTooLong
 ├── HeadTooLarge
 ├── TooSlow
@@ -292,6 +292,16 @@ class MalformedEncoding(Malformed):
     """
 
     code = "malformed_encoding"
+
+
+class MalformedOtlp(Malformed):
+    """The OTLP request can't be decoded
+
+    The body is no `ExportLogsServiceRequest` in the format that its `Content-Type` says, or no whole gzip
+    stream. Nothing of it was stored. Sending it again does not help: look at the exporter's settings.
+    """
+
+    code = "malformed_otlp"
 
 
 class MalformedRequest(Malformed):

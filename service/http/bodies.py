@@ -1,6 +1,6 @@
 """Bodies of requests: read within bounds, parsed strictly, and validated by a model."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -33,6 +33,7 @@ PARSE_ASIDE_BYTES = 64 * 1024
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
+GZIP = "gzip"
 
 
 # Errors of every body.
@@ -77,7 +78,7 @@ def body_read_by(
 
     @reads_body(content, *BODY_ERRORS, required=required)
     async def read(request: Request) -> Made:
-        parts = await _read(request, media_type)
+        parts = await read_parts(request, (media_type,))
         size = sum(map(len, parts))
         refuse_unfit_head(request, with_body=True)
         # The attempt of a call with a key needs the digests: a retry has to repeat the body.
@@ -105,17 +106,30 @@ def digests_of(value: Any, raw: bytes) -> BodyDigests:
     return BodyDigests(sha256(canonical).digest(), sha256(raw).digest())
 
 
-async def _read(request: Request, wanted: str) -> list[bytes]:
+async def read_parts(
+    request: Request, wanted: Collection[str], *, gzip_bytes: int | None = None
+) -> list[bytes]:
+    """Read a body of one of the wanted media types, and take its bytes of the tenant if it is large.
+
+    A body may be compressed by gzip if `gzip_bytes` says how large it may become. Raises BodyTooLarge and
+    UnsupportedMedia.
+    """
     declared = declared_length(request) or 0
     if declared > MAX_BODY_BYTES:
         raise _too_large()
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     is_chunked = "transfer-encoding" in request.headers
     has_body = declared > 0 or is_chunked
-    if has_body and media_type != wanted:
-        raise UnsupportedMedia(f"Send `Content-Type: {wanted}`, not {media_type or 'none'}.")
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise UnsupportedMedia("Send the body uncompressed: Annals reads no Content-Encoding.")
+    if has_body and media_type not in wanted:
+        types = " or ".join(f"`Content-Type: {each}`" for each in wanted)
+        raise UnsupportedMedia(f"Send {types}, not {media_type or 'none'}.")
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding != "identity" and (encoding != GZIP or gzip_bytes is None):
+        known = "uncompressed" if gzip_bytes is None else "uncompressed or by `Content-Encoding: gzip`"
+        raise UnsupportedMedia(f"Send this body {known}: Annals reads no other Content-Encoding here.")
+    wants = MAX_BODY_BYTES if is_chunked else declared
+    if encoding == GZIP and gzip_bytes is not None:
+        wants = gzip_bytes
     parts: list[bytes] = []
     size = 0
     is_reserved = False
@@ -126,7 +140,7 @@ async def _read(request: Request, wanted: str) -> list[bytes]:
         if size > PARSE_ASIDE_BYTES and not is_reserved:
             # All of it at once: two bodies that each wait for more would wait for each other.
             is_reserved = True
-            await visit_of(request).reserve(MAX_BODY_BYTES if is_chunked else declared)
+            await visit_of(request).reserve(wants)
         parts.append(part)
     return parts
 

@@ -30,6 +30,8 @@ from service.domain.errors import (
 from service.http import problems
 from service.http.admission import visit_of
 from service.http.audited_operations import AttemptedOperation, attempted
+from service.http.otlp.answers import refusal as refusal_of_logs
+from service.http.otlp.body import format_of
 from service.http.refusals import Refusal, RefusalRecorder
 from service.http.requests import context_of, fault_of, is_of_git, log_of, origin_of
 from service.usecases.context import Context
@@ -85,6 +87,9 @@ async def _problem(request: Request, error: AnnalsError) -> Response:
             refusals.begin(refusal)
             visit_of(request).leave()
             await asyncio.sleep(answer_at - asyncio.get_running_loop().time())
+    form = format_of(request)
+    if form is not None:
+        return refusal_of_logs(form, error, request.state.request_id)
     answer = problems.answer_to_git if is_of_git(request) else problems.answer
     return answer(error, request.state.request_id)
 

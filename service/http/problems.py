@@ -111,18 +111,19 @@ def answer(error: AnnalsError, request_id: str) -> Response:
     if error.faults:
         body["errors"] = [fault.shown() for fault in error.faults]
     content = orjson.dumps(body, option=orjson.OPT_UTC_Z)
-    return Response(content, status, headers=_headers(error, "Bearer"), media_type=MEDIA_TYPE)
+    return Response(content, status, headers=headers_of(error, "Bearer"), media_type=MEDIA_TYPE)
 
 
 def answer_to_git(error: AnnalsError, request_id: str) -> Response:
     """Make a plain text, whose lines git shows to its user; it shows nothing of other types."""
     kind = type(error)
     text = f"{error.detail}\n({kind.code}, request {request_id})\n"
-    headers = _headers(error, 'Basic realm="annals", charset="UTF-8"')
+    headers = headers_of(error, 'Basic realm="annals", charset="UTF-8"')
     return PlainTextResponse(text, status_of(kind), headers=headers)
 
 
-def _headers(error: AnnalsError, challenge: str) -> dict[str, str]:
+def headers_of(error: AnnalsError, challenge: str) -> dict[str, str]:
+    """Headers that an answer to an error needs, in whatever form."""
     status = status_of(type(error))
     headers = {}
     if status == 401:

@@ -228,7 +228,7 @@ class _OperationDraft:
             answer: Json = {"description": HTTPStatus(status).phrase, "headers": components.sent(sent)}
             if key is not None:
                 media_type = getattr(self.route.response_class, "media_type", None) or JSON
-                answer["content"] = {media_type: {"schema": made[key]}}
+                answer["content"] = {media_type: {"schema": made[key]}, **more.pop("content", {})}
             found[str(status)] = answer | more
         by_status: dict[int, set[type[AnnalsError]]] = defaultdict(set)
         for error in (*_OF_EVERY_REQUEST, *self._declared.refusals):

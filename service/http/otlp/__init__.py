@@ -1,0 +1,1 @@
+"""Logs by OTLP/HTTP, the protocol of OpenTelemetry's exporters and collectors."""
