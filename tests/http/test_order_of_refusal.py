@@ -11,6 +11,7 @@ from tests.support.api import COLLECTIONS, UNKNOWN, Caller, Json, Server, Tenant
 from tests.support.audited_calls import CALLS
 from tests.support.bulk_check_ins import item
 from tests.support.events import DATA_CHANGE, DELETION, EXECUTION, REQUEST
+from tests.support.otlp import log_record, request_of
 
 # Faults in the order of their refusals, with the code of each.
 CODES = {
@@ -77,6 +78,8 @@ class Write:
     has_state: bool = True
     has_tenant: bool = True
     too_low: str = "vera"
+    # The status and the code for a body that it does not take.
+    unfit: tuple[int, str] = (422, "invalid")
 
     def levels(self) -> list[str]:
         without: set[str] = set()
@@ -149,15 +152,16 @@ def of_tenancy(
     invalid: Body = None,
     missing: str | None = None,
     too_low: str = "ben",
-    **has: bool,
+    has_state: bool = False,
+    has_tenant: bool = True,
 ) -> Write:
     """Call about users, keys and the subscription itself."""
     where = path.format(user_id=UNKNOWN, key_id=UNKNOWN, hold_id=UNKNOWN)
 
     def make(target: Target) -> tuple[str, Body]:
-        return where.replace("S", target.path, 1) if has.get("has_tenant", True) else where, body
+        return where.replace("S", target.path, 1) if has_tenant else where, body
 
-    return Write(method, path, make, invalid, missing, too_low=too_low, **{"has_state": False, **has})
+    return Write(method, path, make, invalid, missing, has_state, has_tenant, too_low)
 
 
 def move(target: Target) -> tuple[str, Body]:
@@ -240,6 +244,14 @@ WRITES = {
     "posted deletions": of_tenancy(
         "POST", "S/deletions", DELETION, [{**DELETION, "cascade_level": -1}], too_low="vera"
     ),
+    "OpenTelemetry's logs": Write(
+        "POST",
+        "S/otlp/v1/logs",
+        lambda target: (f"{target.path}/otlp/v1/logs", request_of(log_record())),
+        {"resourceLogs": 7},
+        has_state=False,
+        unfit=(400, "malformed_otlp"),
+    ),
     "subscriptions": of_tenancy("POST", "/v1/subscriptions", {"name": "x"}, {"name": ""}, has_tenant=False),
 }
 
@@ -297,6 +309,8 @@ def check(response: httpx.Response, write: Write, level: str) -> None:
         assert response.headers["content-type"] == "application/problem+json"
     elif level == MISSING:
         refused(response, 404, write.missing or "")
+    elif level == "422" and write.invalid is not None:
+        refused(response, *write.unfit)
     else:
         refused(response, int(level[:3]), CODES[level])
 

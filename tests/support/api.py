@@ -19,6 +19,9 @@ from uuid import UUID, uuid4
 import httpx
 import uvicorn
 from fastapi import FastAPI
+from google.protobuf import json_format
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
 from psycopg import sql
 
 from service.http.connections.guard import Guard
@@ -216,8 +219,12 @@ def ok(response: httpx.Response, status: int = 200) -> Json:
 def refused(response: httpx.Response, status: int, code: str) -> Json:
     """Return the problem of an answer, after checking that it refuses with that status and code.
 
-    Of an answer to git, which is a text for people, the problem has its code, detail and request id.
+    Of an answer to git, which is a text for people, the problem has its code, detail and request id; so has
+    one to an exporter of logs, which is a google.rpc.Status in the format of the request.
     """
+    is_of_logs = response.request.url.path.endswith("/otlp/v1/logs")
+    if is_of_logs and "problem" not in response.headers["content-type"]:
+        return _refused_logs(response, status, code)
     is_of_git = response.request.url.path.startswith("/git/")
     media_type = "text/plain; charset=utf-8" if is_of_git else "application/problem+json"
     assert (response.status_code, response.headers["content-type"]) == (status, media_type), response.text
@@ -231,6 +238,21 @@ def refused(response: httpx.Response, status: int, code: str) -> Json:
     assert problem["code"] == code, problem
     assert problem["request_id"] == response.headers["x-request-id"]
     return problem
+
+
+def _refused_logs(response: httpx.Response, status: int, code: str) -> Json:
+    media_type = response.headers["content-type"]
+    assert (response.status_code, media_type) == (status, response.request.headers["content-type"])
+    message = (
+        json_format.Parse(response.text, Status())
+        if media_type == "application/json"
+        else Status.FromString(response.content)
+    )
+    about = ErrorInfo()
+    assert message.details[0].Unpack(about)
+    assert about.reason == code.upper(), message
+    assert about.metadata["request_id"] == response.headers["x-request-id"]
+    return {"code": code, "detail": message.message, "status": status, "rpc_code": message.code}
 
 
 def without_quotas(subscription: Json) -> Json:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from tests.support.api import Json, Tenant, ok
 from tests.support.events import DATA_CHANGE, DELETION, EXECUTION, REQUEST
+from tests.support.otlp import log_record, request_of
 
 Prepare = Callable[[Tenant], tuple[str, Json | None]]
 
@@ -117,6 +118,11 @@ CALLS: dict[tuple[str, str], tuple[Prepare, str, str]] = {
     ("DELETE", "R/check-out"): (lambda t: (f"{held(t)}/check-out", None), "CANCEL_CHECK_OUT", "workflow"),
     ("POST", "R/rollback"): (lambda t: (f"{edited(t)}/rollback", {"to": 1}), "ROLLBACK", "workflow"),
     ("PATCH", "S"): (lambda t: (t.path, {"require_if_match": True}), "UPDATE", "subscription"),
+    ("POST", "S/otlp/v1/logs"): (
+        lambda t: (f"{t.path}/otlp/v1/logs", request_of(log_record())),
+        "RECORD",
+        "execution_log",
+    ),
     ("POST", "S/execution-logs"): (
         lambda t: (f"{t.path}/execution-logs", EXECUTION),
         "RECORD",

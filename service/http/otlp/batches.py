@@ -6,10 +6,10 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import Any
 
-from service.domain.errors import BodyTooLarge, MalformedOtlp
+from service.domain.errors import MalformedOtlp
 from service.domain.idempotency import BodyDigests
 from service.http.otlp.mapping import around, event_of
-from service.http.otlp.records import LogRecord, Refused, Resource, Scope, Undecodable
+from service.http.otlp.records import LogRecord, Refused, Resource, Scope, Undecodable, too_many
 from service.usecases.event_batches import Arrival, EventBatch
 from service.usecases.execution_logs import ExecutionEvent, ReportedExecution, row_of
 from service.usecases.otlp_logs import ReceivedLogs, timely
@@ -30,7 +30,7 @@ class Format(StrEnum):
 def decoded(
     form: Format, arrival: Arrival, parts: Sequence[bytes], *, is_compressed: bool
 ) -> tuple[ReceivedLogs, BodyDigests]:
-    """Make the rows of a request, and the digests of its body; raises MalformedOtlp and BodyTooLarge."""
+    """Make the rows of a request, and the digests of its body; raises Malformed errors and BodyTooLarge."""
     raw = b"".join(parts)
     plain = _inflated(raw) if is_compressed else raw
     digest = sha256(plain).digest()
@@ -86,20 +86,19 @@ def _read(form: Format, raw: bytes) -> Iterator[LogRecord | Refused]:
 
 
 def inflated_size(raw: bytes) -> int:
-    """Return the size that a gzip stream claims at its end; raises BodyTooLarge for too large a claim."""
-    claimed = int.from_bytes(raw[-4:], "little")
-    if claimed > MAX_INFLATED_BYTES:
-        raise BodyTooLarge(f"An OTLP request has at most {MAX_INFLATED_BYTES // 1024**2} MiB uncompressed.")
-    return claimed
+    """Return the size that a gzip stream claims at its end, or the largest if that is too large."""
+    return min(int.from_bytes(raw[-4:], "little"), MAX_INFLATED_BYTES)
 
 
 def _inflated(raw: bytes) -> bytes:
     """Inflate a gzip stream of one member, and no more of it than it claims to hold."""
-    inflate = zlib.decompressobj(wbits=31)
+    inflate, size = zlib.decompressobj(wbits=31), inflated_size(raw)
     try:
-        plain = inflate.decompress(raw, inflated_size(raw) + 1)
+        plain = inflate.decompress(raw, size + 1)
     except zlib.error as error:
         raise MalformedOtlp(f"The body is no gzip stream: {error}.") from None
+    if len(plain) > MAX_INFLATED_BYTES:
+        raise too_many(f"{MAX_INFLATED_BYTES // 1024**2} MiB uncompressed")
     if not inflate.eof or inflate.unused_data:
         raise MalformedOtlp("The body is no whole gzip stream of one member.")
     return plain

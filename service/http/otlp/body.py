@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
-from service.domain.errors import BodyTooLarge, Invalid, MalformedOtlp, MalformedRequest, UnsupportedMedia
+from service.domain.errors import MalformedOtlp, UnsupportedMedia
 from service.http.admission import parsed, visit_of
 from service.http.auth.access import Recording
-from service.http.bodies import GZIP, PARSE_ASIDE_BYTES, read_parts
+from service.http.bodies import BODY_ERRORS, GZIP, PARSE_ASIDE_BYTES, read_parts
 from service.http.description.declarations import reads_body
 from service.http.otlp.batches import MAX_INFLATED_BYTES, Format, decoded, inflated_size
 from service.http.parameters import Import
@@ -41,7 +41,7 @@ def format_of(request: Request) -> Format | None:
 # The description has one format alone, since generators of clients warn of protobuf.
 @reads_body(
     {Format.JSON.value: ExportLogsServiceRequest},
-    *(MalformedOtlp, MalformedRequest, BodyTooLarge, UnsupportedMedia, Invalid),
+    *(MalformedOtlp, *BODY_ERRORS),
 )
 async def received_request(request: Request, access: Recording, is_import: Import = False) -> ReceivedRequest:
     """Read a request, and make its rows in a thread or by a document worker."""

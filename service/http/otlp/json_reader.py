@@ -6,12 +6,12 @@ of enumerations are no values, and unknown fields are ignored.
 
 import re
 from base64 import b64decode, b64encode
-from binascii import Error as NoBase64
 from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
+from service.domain.errors import MalformedJson
 from service.http.otlp.records import (
     MAX_PART_BYTES,
     Budget,
@@ -43,7 +43,7 @@ Json = dict[str, Any]
 
 
 def read(raw: bytes) -> Iterator[LogRecord | Refused]:
-    """Read the records of a request in their order; raises Undecodable and BodyTooLarge."""
+    """Read the records of a request in their order; raises Undecodable, MalformedJson and BodyTooLarge."""
     budget = Budget()
     may_be_large = len(raw) > MAX_PART_BYTES
     for group in _items(_object(_parsed(raw), "the body"), "resourceLogs"):
@@ -70,7 +70,7 @@ def _parsed(raw: bytes) -> Any:
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise Undecodable(f"it is not JSON: {error}") from None
+        raise MalformedJson(f"The body is not JSON: {error}.") from None
 
 
 def _records(group: Json, budget: Budget) -> Iterator[tuple[Scope, Json]]:
@@ -173,7 +173,7 @@ def _bytes(text: str) -> str:
     padded = text.replace("-", "+").replace("_", "/").rstrip("=")
     try:
         return b64encode(b64decode(padded + "=" * (-len(padded) % 4), validate=True)).decode()
-    except NoBase64:
+    except ValueError:
         raise Undecodable("bytesValue is not Base64") from None
 
 

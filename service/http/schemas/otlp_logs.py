@@ -1,8 +1,12 @@
-"""Requests and answers of OTLP/HTTP, as far as the description of the API tells them."""
+"""Requests and answers of OTLP/HTTP, as far as the description of the API tells them.
 
-from typing import Any
+The names of fields are those of OTLP's JSON, and no names for Python, so that the answers can't be classes.
+"""
+
+from typing import Any, NotRequired
 
 from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
 
 
 class ExportLogsServiceRequest(BaseModel):
@@ -11,21 +15,25 @@ class ExportLogsServiceRequest(BaseModel):
     resource_logs: list[dict[str, Any]] = Field(default_factory=list, alias="resourceLogs")
 
 
-class ExportLogsPartialSuccess(BaseModel):
-    """Records that were not taken, and the reasons; or what else the sender should know."""
-
-    rejected_log_records: str | None = Field(default=None, alias="rejectedLogRecords")
-    error_message: str | None = Field(default=None, alias="errorMessage")
+class ExportLogsPartialSuccess(TypedDict):
+    rejectedLogRecords: NotRequired[str]
+    errorMessage: NotRequired[str]
 
 
-class ExportLogsServiceResponse(BaseModel):
-    """Answer to a request that was taken, with `partialSuccess` if there is something to tell."""
-
-    partial_success: ExportLogsPartialSuccess | None = Field(default=None, alias="partialSuccess")
+ExportLogsPartialSuccess.__doc__ = "Number of the records that were not taken, and the reasons."
 
 
-class RpcStatus(BaseModel):
-    """Refusal of an OTLP request, in the format of the request: `google.rpc.Status`.
+class ExportLogsServiceResponse(TypedDict):
+    partialSuccess: NotRequired[ExportLogsPartialSuccess]
+
+
+ExportLogsServiceResponse.__doc__ = (
+    "Answer to a request that was taken; `partialSuccess` is there if there is something to tell."
+)
+
+
+class RpcStatus(TypedDict):
+    """Refusal of an OTLP request: `google.rpc.Status`.
 
     `details` has a `google.rpc.ErrorInfo` with the problem's code, its page and the id of the request.
     """
