@@ -1,9 +1,11 @@
 """Exporters of OpenTelemetry for Python and JavaScript, and a collector, send to Annals as they are."""
 
+import importlib.util
 import logging
 import shutil
+import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from tests.support.api import Caller, Tenant
 from tests.support.otlp import exported
+from tests.support.waiting import until
 
 
 def headers_of(caller: Caller) -> dict[str, str]:
@@ -94,7 +97,7 @@ const { OTLPLogExporter } = require(`@opentelemetry/exporter-logs-otlp-${format}
 const exporter = new OTLPLogExporter({ url, headers: { authorization }, compression });
 const provider = new LoggerProvider({
   resource: resourceFromAttributes({ "service.name": "front" }),
-  processors: [new BatchLogRecordProcessor(exporter)],
+  processors: [new BatchLogRecordProcessor({ exporter })],
 });
 const logger = provider.getLogger("orders", "1.2");
 logger.emit({
@@ -146,3 +149,94 @@ def test_the_sdk_for_javascript_sends_what_a_program_logs(
     assert row["log_message"] == '{"text":"no stock","items":[1,2.5,true,null]}'
     assert row["log_details"]["attributes"] == {"big": 9007199254740991, "nested": {"a": ["b"]}}
     assert row["log_details"]["scope"] == {"name": "orders", "version": "1.2"}
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port: int = found.getsockname()[1]
+        return port
+
+
+def is_open(port: int) -> bool:
+    """Tell if somebody listens on a port."""
+    with socket.socket() as found:
+        return found.connect_ex(("127.0.0.1", port)) == 0
+
+
+COLLECTOR = """
+receivers:
+  otlp:
+    protocols:
+      http:
+        endpoint: 127.0.0.1:{port}
+exporters:
+  otlphttp:
+    logs_endpoint: {url}
+    headers:
+      Authorization: {authorization}
+service:
+  telemetry:
+    metrics:
+      level: none
+  pipelines:
+    logs:
+      receivers: [otlp]
+      exporters: [otlphttp]
+"""
+
+
+def rotel(tenant: Tenant, folder: Path, port: int) -> list[str]:
+    """Return the command of a collector in Rust, which a package for Python brings along."""
+    found = importlib.util.find_spec("rotel")
+    if found is None or found.origin is None:
+        pytest.skip("rotel is not installed")
+    options = {
+        "pid-file": folder / "pid",
+        "otlp-http-endpoint": f"127.0.0.1:{port}",
+        "otlp-grpc-endpoint": f"127.0.0.1:{free_port()}",
+        "exporter": "otlp",
+        "otlp-exporter-protocol": "http",
+        # Like all exporters, it appends the path of the protocol.
+        "otlp-exporter-endpoint": url_of(tenant).removesuffix("/v1/logs"),
+        "otlp-exporter-custom-headers": f"authorization={headers_of(tenant.ben)['authorization']}",
+        "batch-timeout": "100ms",
+    }
+    program = Path(found.origin).with_name("rotel-agent")
+    return [str(program), "start", *(f"--{name}={value}" for name, value in options.items())]
+
+
+def otelcol(tenant: Tenant, folder: Path, port: int) -> list[str]:
+    """Return the command of OpenTelemetry's own collector, if the machine has it."""
+    program = shutil.which("otelcol-contrib") or shutil.which("otelcol")
+    if program is None:
+        pytest.skip("otelcol is not on the PATH")
+    authorization = headers_of(tenant.ben)["authorization"]
+    configuration = folder / "collector.yaml"
+    configuration.write_text(COLLECTOR.format(port=port, url=url_of(tenant), authorization=authorization))
+    return [program, "--config", str(configuration)]
+
+
+@pytest.mark.parametrize("command", [rotel, otelcol], ids=["rotel", "otelcol"])
+def test_a_collector_forwards_what_it_receives(
+    tenant: Tenant, logger: logging.Logger, tmp_path: Path, command: Callable[[Tenant, Path, int], list[str]]
+) -> None:
+    port = free_port()
+    with (tmp_path / "log").open("wb") as log:
+        collector = subprocess.Popen(command(tenant, tmp_path, port), stdout=log, stderr=log)
+    try:
+        until(lambda: is_open(port))
+        provider = LoggerProvider(resource=Resource.create({"service.name": "billing"}))
+        exporter = OTLPLogExporter(f"http://127.0.0.1:{port}/v1/logs")
+        provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
+        logger.addHandler(LoggingHandler(logger_provider=provider))
+        for number in range(1_000):
+            logger.info("line %d", number, extra={"annals.execution_id": "run 7"})
+        provider.shutdown()
+        until(lambda: len(exported(tenant, limit=200)) == 1_000)
+    finally:
+        collector.terminate()
+        collector.wait(30)
+    rows = exported(tenant, limit=200)
+    assert {row["log_message"] for row in rows} == {f"line {number}" for number in range(1_000)}
+    assert {(row["execution_id"], row["source"]) for row in rows} == {("run 7", "billing")}

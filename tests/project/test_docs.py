@@ -20,7 +20,7 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 TREES = ("service", "gitstore", "sql", "jobs", "tests", "docs", "script", "bench")
 
 # Languages of blocks. A test runs `sh` and `python` alone; a page that has `console` says why that is not.
-FENCES = {"sh", "python", "console", "text", "json", "sql", "toml"}
+FENCES = {"sh", "python", "console", "text", "json", "sql", "toml", "yaml"}
 NOT_RUN = "No test runs the blocks marked `console`"
 # The end of a sentence within a line, and the beginning of the next.
 TWO_SENTENCES = re.compile(r"(?<=[.!?])(?:[\"')]|\*\*)* (?=[`\"(\[*]*[A-Z])")
