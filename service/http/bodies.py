@@ -22,6 +22,7 @@ from service.domain.idempotency import HEADER as IDEMPOTENCY_KEY
 from service.domain.idempotency import BodyDigests
 from service.http.admission import parsed, visit_of
 from service.http.description.declarations import reads_body
+from service.http.encodings import IDENTITY
 from service.http.requests import declared_length, refuse_unfit_head
 from service.http.schemas.body import Body
 
@@ -33,7 +34,6 @@ PARSE_ASIDE_BYTES = 64 * 1024
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
-GZIP = "gzip"
 
 
 # Errors of every body.
@@ -107,12 +107,16 @@ def digests_of(value: Any, raw: bytes) -> BodyDigests:
 
 
 async def read_parts(
-    request: Request, wanted: Collection[str], *, gzip_bytes: int | None = None
+    request: Request,
+    wanted: Collection[str],
+    *,
+    encodings: Collection[str] = (IDENTITY,),
+    decompressed_bytes: int = 0,
 ) -> list[bytes]:
     """Read a body of one of the wanted media types, and take its bytes of the tenant if it is large.
 
-    A body may be compressed by gzip if `gzip_bytes` says how large it may become. Raises BodyTooLarge and
-    UnsupportedMedia.
+    It stays compressed, if it is; `decompressed_bytes` is then the most that it may hold. Raises BodyTooLarge
+    and UnsupportedMedia.
     """
     declared = declared_length(request) or 0
     if declared > MAX_BODY_BYTES:
@@ -123,13 +127,13 @@ async def read_parts(
     if has_body and media_type not in wanted:
         types = " or ".join(f"`Content-Type: {each}`" for each in wanted)
         raise UnsupportedMedia(f"Send {types}, not {media_type or 'none'}.")
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding != "identity" and (encoding != GZIP or gzip_bytes is None):
-        known = "uncompressed" if gzip_bytes is None else "uncompressed or by `Content-Encoding: gzip`"
-        raise UnsupportedMedia(f"Send this body {known}: Annals reads no other Content-Encoding here.")
+    encoding = request.headers.get("content-encoding", IDENTITY).strip().lower()
+    if encoding not in encodings:
+        known = " or ".join(f"`{each}`" for each in encodings)
+        raise UnsupportedMedia(f"Annals reads no other Content-Encoding here than {known}.")
     wants = MAX_BODY_BYTES if is_chunked else declared
-    if encoding == GZIP and gzip_bytes is not None:
-        wants = gzip_bytes
+    if encoding != IDENTITY:
+        wants = decompressed_bytes
     parts: list[bytes] = []
     size = 0
     is_reserved = False

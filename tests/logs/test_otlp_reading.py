@@ -22,7 +22,7 @@ from service.domain.callers import Caller, Origin, Role
 from service.domain.errors import BodyTooLarge, Malformed
 from service.domain.ids import SubscriptionId, UserId
 from service.http.otlp import json_reader, protobuf_reader
-from service.http.otlp.batches import Format, decoded
+from service.http.otlp.batches import Format, prepared
 from service.http.otlp.records import MAX_DEPTH, MAX_PART_BYTES, MAX_RECORDS, LogRecord, Refused, Undecodable
 from service.runtime.pickles import message, receive
 from service.usecases.event_batches import Arrival
@@ -275,11 +275,11 @@ def test_the_work_on_a_request_fits_a_document_worker(form: Format) -> None:
         subscription_id=subscription_id,
     )
     arrival = Arrival(caller=caller, subscription_id=subscription_id, at=datetime.now(UTC))
-    work = partial(decoded, form, arrival, [written(full_request(), form.value)], is_compressed=False)
-    logs, digests = returned(returned(work)())
-    assert [row.log_message for row in logs.rows.events] == [row.log_message for row in work()[0].rows.events]
-    assert len(logs.rows.events) == 2
-    assert digests == work()[1]
+    raw = written(full_request(), form.value)
+    work = partial(prepared, form, arrival, raw, has_key=True)
+    found = returned(returned(work)())
+    assert (found.prepared.rows, found.prepared.skipped, found.late) == (2, 0, 2)
+    assert found.digests == work().digests
 
 
 def returned(value: Any) -> Any:

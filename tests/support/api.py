@@ -20,7 +20,7 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 from google.protobuf import json_format
-from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from google.rpc.status_pb2 import Status
 from psycopg import sql
 
@@ -252,7 +252,17 @@ def _refused_logs(response: httpx.Response, status: int, code: str) -> Json:
     assert message.details[0].Unpack(about)
     assert about.reason == code.upper(), message
     assert about.metadata["request_id"] == response.headers["x-request-id"]
-    return {"code": code, "detail": message.message, "status": status, "rpc_code": message.code}
+    found = BadRequest()
+    for details in message.details:
+        details.Unpack(found)
+    faults = [{"pointer": each.field, "detail": each.description} for each in found.field_violations]
+    return {
+        "code": code,
+        "detail": message.message,
+        "status": status,
+        "rpc_code": message.code,
+        "errors": faults,
+    }
 
 
 def without_quotas(subscription: Json) -> Json:

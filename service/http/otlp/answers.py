@@ -3,6 +3,7 @@
 The parsers of protobuf are imported by who needs them, since most processes never do.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fastapi import Response
@@ -10,7 +11,6 @@ from fastapi import Response
 from service.domain.errors import AnnalsError
 from service.http import problems
 from service.http.otlp.batches import Format
-from service.usecases.otlp_logs import RecordedLogs
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -29,22 +29,30 @@ _CODES = {
     503: 14,
 }
 _DOMAIN = "annals"
+# Reasons that the answer names.
+_MAX_REASONS = 5
 
 
-def taken(form: Format, recorded: RecordedLogs) -> Response:
-    """Answer that logs were stored, with the number of those that were not."""
+def taken(form: Format, *, rejected: int, reasons: Sequence[str] = (), late: int = 0) -> Response:
+    """Answer that logs were stored, with the number of those that were not, and of those that came late."""
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 
+    said = list(reasons[:_MAX_REASONS])
+    if late:
+        said.append(
+            f"{late:,} records lie more than 7 days back or 5 minutes ahead: they are stored at the time of "
+            "their arrival, with their own time as reported_at"
+        )
     message = ExportLogsServiceResponse()
-    if recorded.message:
-        message.partial_success.rejected_log_records = recorded.rejected
-        message.partial_success.error_message = recorded.message
+    if said:
+        message.partial_success.rejected_log_records = rejected
+        message.partial_success.error_message = "; ".join(said)
     return _answer(form, message, 200)
 
 
 def refusal(form: Format, error: AnnalsError, request_id: str) -> Response:
     """Answer with the status of a refusal; its details name the problem."""
-    from google.rpc.error_details_pb2 import ErrorInfo
+    from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
     from google.rpc.status_pb2 import Status
 
     code = type(error).code
@@ -56,6 +64,10 @@ def refusal(form: Format, error: AnnalsError, request_id: str) -> Response:
     )
     message = Status(code=_CODES[status], message=error.detail)
     message.details.add().Pack(about)
+    if error.faults:
+        places = ((fault.pointer or fault.parameter or "", fault.detail) for fault in error.faults)
+        violations = (BadRequest.FieldViolation(field=field, description=detail) for field, detail in places)
+        message.details.add().Pack(BadRequest(field_violations=violations))
     answer = _answer(form, message, status)
     answer.headers.update(problems.headers_of(error, "Bearer"))
     return answer

@@ -1,23 +1,22 @@
 """Batches of log records: the bytes of a request become rows of execution logs, in any process."""
 
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
-from service.domain.errors import MalformedOtlp
+import orjson
+
+from service.domain.errors import Fault, MalformedOtlp
 from service.domain.idempotency import BodyDigests
+from service.http.bodies import digests_of
 from service.http.otlp.mapping import around, event_of
-from service.http.otlp.records import LogRecord, Refused, Resource, Scope, Undecodable, too_many
-from service.usecases.event_batches import Arrival, EventBatch
-from service.usecases.execution_logs import ExecutionEvent, ReportedExecution, row_of
-from service.usecases.otlp_logs import ReceivedLogs, timely
-
-# An uncompressed body has at most MAX_BODY_BYTES, as any other.
-MAX_INFLATED_BYTES = 16 * 1024 * 1024
-# Kinds of refusals that the answer names.
-_MAX_REASONS = 5
+from service.http.otlp.records import LogRecord, Refused, Resource, Scope, Undecodable
+from service.usecases.event_batches import Arrival
+from service.usecases.execution_logs import EXECUTIONS, ReportedExecution
+from service.usecases.recording import Preparation, Prepared
+from sql.queries.execution_logs import PackedExecutions
 
 
 class Format(StrEnum):
@@ -27,30 +26,40 @@ class Format(StrEnum):
     JSON = "application/json"
 
 
-def decoded(
-    form: Format, arrival: Arrival, parts: Sequence[bytes], *, is_compressed: bool
-) -> tuple[ReceivedLogs, BodyDigests]:
-    """Make the rows of a request, and the digests of its body; raises Malformed errors and BodyTooLarge."""
-    raw = b"".join(parts)
-    plain = _inflated(raw) if is_compressed else raw
-    digest = sha256(plain).digest()
-    return _logs(arrival, _read(form, plain)), BodyDigests(digest, digest)
+class PreparedLogs(NamedTuple):
+    """Records of a request, ready to be stored, with the number of late ones and the digests of the body."""
+
+    prepared: Prepared[PackedExecutions]
+    late: int
+    digests: BodyDigests
 
 
-def _logs(arrival: Arrival, records: Iterator[LogRecord | Refused]) -> ReceivedLogs:
-    rows: list[ExecutionEvent] = []
-    late = rejected = 0
-    reasons: dict[str, None] = {}
-    for found in _events(records):
+def prepared(form: Format, arrival: Arrival, raw: bytes, *, has_key: bool) -> PreparedLogs:
+    """Make the rows of a request; raises MalformedOtlp, MalformedJson and BodyTooLarge."""
+    events = Preparation(EXECUTIONS, arrival, skips=True)
+    late = 0
+    for found in _events(_read(form, raw)):
         if isinstance(found, Refused):
-            rejected += 1
-            if len(reasons) < _MAX_REASONS:
-                reasons[str(found)] = None
-            continue
-        event, is_late = timely(arrival, found)
-        late += is_late
-        rows.append(row_of(arrival, event))
-    return ReceivedLogs(EventBatch(rows, is_single=False), rejected, tuple(reasons), late)
+            events.refuse([Fault(str(found))])
+        else:
+            event, is_late = _timely(arrival, found)
+            late += is_late
+            events.take(event)
+    return PreparedLogs(events.done(), late, _digests(form, raw) if has_key else BodyDigests(b""))
+
+
+def _timely(arrival: Arrival, event: ReportedExecution) -> tuple[ReportedExecution, bool]:
+    """Return an event whose time may be stored, and tell if it is late.
+
+    An exporter can't mend a time that lies too far off. So the event gets the time of its arrival, and its
+    details keep the other.
+    """
+    own_time = event.occurred_at
+    if own_time is None or arrival.time_fault(own_time) is None:
+        return event, False
+    reported = own_time.isoformat().replace("+00:00", "Z")
+    details = {"reported_at": reported} | (event.log_details or {})
+    return replace(event, occurred_at=None, log_details=details), True
 
 
 def _events(records: Iterator[LogRecord | Refused]) -> Iterator[ReportedExecution | Refused]:
@@ -85,20 +94,8 @@ def _read(form: Format, raw: bytes) -> Iterator[LogRecord | Refused]:
         raise MalformedOtlp(f"The body is no ExportLogsServiceRequest of this format: {error}.") from None
 
 
-def inflated_size(raw: bytes) -> int:
-    """Return the size that a gzip stream claims at its end, or the largest if that is too large."""
-    return min(int.from_bytes(raw[-4:], "little"), MAX_INFLATED_BYTES)
-
-
-def _inflated(raw: bytes) -> bytes:
-    """Inflate a gzip stream of one member, and no more of it than it claims to hold."""
-    inflate, size = zlib.decompressobj(wbits=31), inflated_size(raw)
-    try:
-        plain = inflate.decompress(raw, size + 1)
-    except zlib.error as error:
-        raise MalformedOtlp(f"The body is no gzip stream: {error}.") from None
-    if len(plain) > MAX_INFLATED_BYTES:
-        raise too_many(f"{MAX_INFLATED_BYTES // 1024**2} MiB uncompressed")
-    if not inflate.eof or inflate.unused_data:
-        raise MalformedOtlp("The body is no whole gzip stream of one member.")
-    return plain
+def _digests(form: Format, raw: bytes) -> BodyDigests:
+    if form is Format.JSON:
+        return digests_of(orjson.loads(raw), raw)
+    digest = sha256(raw).digest()
+    return BodyDigests(digest, digest)

@@ -1,33 +1,47 @@
-"""Bodies of OTLP/HTTP: read within bounds, in either format, compressed or not."""
+"""Bodies of OTLP/HTTP: taken in within bounds, in either format, compressed or not."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastapi import Request
 
-from service.domain.errors import MalformedOtlp, UnsupportedMedia
-from service.http.admission import parsed, visit_of
-from service.http.auth.access import Recording
-from service.http.bodies import BODY_ERRORS, GZIP, PARSE_ASIDE_BYTES, read_parts
+from service.domain.errors import MalformedEncoding, MalformedOtlp, UnsupportedMedia
+from service.http.bodies import BODY_ERRORS, read_parts
 from service.http.description.declarations import reads_body
-from service.http.otlp.batches import MAX_INFLATED_BYTES, Format, decoded, inflated_size
-from service.http.parameters import Import
+from service.http.encodings import ENCODINGS, IDENTITY, decompressed
+from service.http.otlp.batches import Format
+from service.http.otlp.records import too_many
 from service.http.requests import refuse_unfit_head
 from service.http.schemas.otlp_logs import ExportLogsServiceRequest
-from service.usecases.context import Context
-from service.usecases.event_batches import Arrival
-from service.usecases.otlp_logs import ReceivedLogs
 
+# As it was sent, a body has at most MAX_BODY_BYTES, as any other.
+MAX_DECOMPRESSED_BYTES = 16 * 1024 * 1024
 _PATH = "/otlp/v1/logs"
 
 
 @dataclass(frozen=True, slots=True)
-class ReceivedRequest:
-    """A request whose records are rows, and the parts that its route needs."""
+class LogsBody:
+    """Body as it was sent."""
 
-    context: Context
-    arrival: Arrival
     form: Format
-    logs: ReceivedLogs
+    encoding: str
+    parts: Sequence[bytes]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body once it is decompressed, or the most that they may be."""
+        return sum(map(len, self.parts)) if self.encoding == IDENTITY else MAX_DECOMPRESSED_BYTES
+
+    def read(self) -> bytes:
+        """Decompress the body; raises BodyTooLarge and MalformedEncoding."""
+        pieces: list[bytes] = []
+        size = 0
+        for piece in decompressed(self.parts, self.encoding):
+            size += len(piece)
+            if size > MAX_DECOMPRESSED_BYTES:
+                raise too_many(f"{MAX_DECOMPRESSED_BYTES // 1024**2} MiB uncompressed")
+            pieces.append(piece)
+        return b"".join(pieces)
 
 
 def format_of(request: Request) -> Format | None:
@@ -39,39 +53,15 @@ def format_of(request: Request) -> Format | None:
 
 
 # The description has one format alone, since generators of clients warn of protobuf.
-@reads_body(
-    {Format.JSON.value: ExportLogsServiceRequest},
-    *(MalformedOtlp, *BODY_ERRORS),
-)
-async def received_request(request: Request, access: Recording, is_import: Import = False) -> ReceivedRequest:
-    """Read a request, and make its rows in a thread or by a document worker."""
-    parts = await read_parts(request, tuple(Format), gzip_bytes=MAX_INFLATED_BYTES)
+@reads_body({Format.JSON.value: ExportLogsServiceRequest}, *BODY_ERRORS, MalformedOtlp, MalformedEncoding)
+async def logs_body(request: Request) -> LogsBody:
+    """Take in a body, which `service.http.otlp.recording` reads."""
+    parts = await read_parts(
+        request, tuple(Format), encodings=ENCODINGS, decompressed_bytes=MAX_DECOMPRESSED_BYTES
+    )
     refuse_unfit_head(request, with_body=True)
     form = format_of(request)
     if form is None:
-        # Only an empty body needs no media type.
+        # Only a body without bytes needs no media type elsewhere.
         raise UnsupportedMedia(f"Send `Content-Type: {Format.PROTOBUF}` or `{Format.JSON}`.")
-    is_compressed = request.headers.get("content-encoding") == GZIP
-    size = await _size(request, parts, is_compressed=is_compressed)
-    arrival = Arrival(
-        caller=access.caller,
-        subscription_id=access.subscription_id,
-        at=access.context.clock(),
-        is_import=is_import,
-    )
-    logs, request.state.body_digests = await parsed(
-        request, size, decoded, form, arrival, parts, is_compressed=is_compressed
-    )
-    await visit_of(request).begin_work(size)
-    return ReceivedRequest(access.context, arrival, form, logs)
-
-
-async def _size(request: Request, parts: list[bytes], *, is_compressed: bool) -> int:
-    """Return the size of a body once it is inflated; takes the tenant's bytes for it."""
-    size = sum(map(len, parts))
-    if not is_compressed:
-        return size
-    inflated = inflated_size(b"".join(parts[-4:]))
-    if size <= PARSE_ASIDE_BYTES < inflated:
-        await visit_of(request).reserve(inflated)
-    return inflated
+    return LogsBody(form, request.headers.get("content-encoding", IDENTITY).strip().lower(), parts)

@@ -1,6 +1,7 @@
 """Events of executions that log records of OpenTelemetry stand for; docs/guide/otlp.md is the table of it."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -102,9 +103,7 @@ def event_of(record: LogRecord, shared: Json) -> ReportedExecution:
         fault = event[0]
         raise Refused(f"the attribute {_PREFIX}{(fault.pointer or '').lstrip('/')} {fault.detail}")
     details = _details(record, event, level) | _without_empty(attributes=attributes) | shared
-    return ReportedExecution(
-        **dict(event) | {"log_details": details, "occurred_at": _time(record), "created_at": None}
-    )
+    return replace(event.reported(), log_details=details, occurred_at=_time(record))
 
 
 def _columns(attributes: Json) -> Json:

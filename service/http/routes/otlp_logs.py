@@ -2,18 +2,19 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from service.domain.actions import Action
-from service.domain.errors import DocumentTooLarge, QuotaExceeded
+from service.domain.errors import DocumentTooLarge, Invalid, KeyReused, QuotaExceeded, RequestInFlight
 from service.http.audited_operations import audits
-from service.http.description.declarations import refuses
-from service.http.otlp import answers
+from service.http.auth.access import Recording
+from service.http.description.declarations import reads, refuses
+from service.http.description.headers import IDEMPOTENCY_KEY
 from service.http.otlp.batches import Format
-from service.http.otlp.body import ReceivedRequest, received_request
-from service.http.parameters import Once
+from service.http.otlp.body import LogsBody, logs_body
+from service.http.otlp.recording import recorded
+from service.http.parameters import Import
 from service.http.schemas.otlp_logs import ExportLogsServiceResponse, RpcStatus
-from service.usecases import otlp_logs
 
 router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/otlp/v1/logs", tags=["logs"])
 
@@ -27,8 +28,13 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 
 @router.post("", response_model=ExportLogsServiceResponse, responses=_RESPONSES)
 @audits(Action.RECORD, "execution_log")
-@refuses(QuotaExceeded, DocumentTooLarge)
-def record_otlp_logs(received: Annotated[ReceivedRequest, Depends(received_request)], once: Once) -> Response:
+@reads(IDEMPOTENCY_KEY)
+@refuses(QuotaExceeded, DocumentTooLarge, Invalid, KeyReused, RequestInFlight)
+async def record_otlp_logs(
+    request: Request,
+    access: Recording,
+    body: Annotated[LogsBody, Depends(logs_body)],
+    is_import: Import = False,
+) -> Response:
     """Record log records of OpenTelemetry as events of executions, in protobuf or JSON (editor, admin)."""
-    recorded = otlp_logs.record_otlp_logs(received.context, received.arrival, received.logs, once=once)
-    return answers.taken(received.form, recorded)
+    return await recorded(request, access, body, is_import=is_import)
