@@ -11,7 +11,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 
 from service.domain.errors import AnnalsError, Busy, KeyRateExceeded
 from service.http.otlp import answers
-from service.http.otlp.batches import Format
+from service.http.otlp.batches import OtlpFormat
 from service.http.otlp.body import MAX_DECOMPRESSED_BYTES
 from tests.support.api import Json, Tenant, ok, refused
 from tests.support.events import events
@@ -230,7 +230,7 @@ def test_a_garbled_request_stores_nothing(tenant: Tenant, form: str) -> None:
     assert exported(tenant) == []
 
 
-@pytest.mark.parametrize("form", tuple(Format))
+@pytest.mark.parametrize("form", tuple(OtlpFormat))
 @pytest.mark.parametrize(
     ("error", "status", "rpc_code", "after"),
     [
@@ -239,10 +239,10 @@ def test_a_garbled_request_stores_nothing(tenant: Tenant, form: str) -> None:
     ],
 )
 def test_a_refusal_that_an_exporter_may_try_again_says_when(
-    form: Format, error: AnnalsError, status: int, rpc_code: int, after: str
+    form: OtlpFormat, error: AnnalsError, status: int, rpc_code: int, after: str
 ) -> None:
     answer = answers.refusal(form, error, "r")
     assert (answer.status_code, answer.headers["retry-after"]) == (status, after)
     raw = bytes(answer.body)
-    code = orjson.loads(raw)["code"] if form is Format.JSON else Status.FromString(raw).code
+    code = orjson.loads(raw)["code"] if form is OtlpFormat.JSON else Status.FromString(raw).code
     assert code == rpc_code

@@ -22,7 +22,7 @@ from service.domain.callers import Caller, Origin, Role
 from service.domain.errors import BodyTooLarge, Malformed
 from service.domain.ids import SubscriptionId, UserId
 from service.http.otlp import json_reader, protobuf_reader
-from service.http.otlp.batches import Format, prepared
+from service.http.otlp.batches import OtlpFormat, prepared
 from service.http.otlp.records import MAX_DEPTH, MAX_PART_BYTES, MAX_RECORDS, LogRecord, Refused, Undecodable
 from service.runtime.pickles import message, receive
 from service.usecases.event_batches import Arrival
@@ -261,8 +261,8 @@ def test_a_million_of_the_smallest_parts_is_refused_unread(form: str, raw: bytes
         read(raw, form)
 
 
-@pytest.mark.parametrize("form", tuple(Format))
-def test_the_work_on_a_request_fits_a_document_worker(form: Format) -> None:
+@pytest.mark.parametrize("form", tuple(OtlpFormat))
+def test_the_work_on_a_request_fits_a_document_worker(form: OtlpFormat) -> None:
     subscription_id = SubscriptionId(uuid4())
     origin = Origin(
         request_id="r", ip_address=None, user_agent=None, endpoint="/", method="POST", reason=None

@@ -257,6 +257,7 @@ def _refused_logs(response: httpx.Response, status: int, code: str) -> Json:
         details.Unpack(found)
     faults = [{"pointer": each.field, "detail": each.description} for each in found.field_violations]
     return {
+        "type": about.metadata["type"],
         "code": code,
         "detail": message.message,
         "status": status,

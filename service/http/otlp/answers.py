@@ -10,7 +10,7 @@ from fastapi import Response
 
 from service.domain.errors import AnnalsError
 from service.http import problems
-from service.http.otlp.batches import Format
+from service.http.otlp.batches import OtlpFormat
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -33,7 +33,7 @@ _DOMAIN = "annals"
 _MAX_REASONS = 5
 
 
-def taken(form: Format, *, rejected: int, reasons: Sequence[str] = (), late: int = 0) -> Response:
+def taken(form: OtlpFormat, *, rejected: int, reasons: Sequence[str] = (), late: int = 0) -> Response:
     """Answer that logs were stored, with the number of those that were not, and of those that came late."""
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 
@@ -50,7 +50,7 @@ def taken(form: Format, *, rejected: int, reasons: Sequence[str] = (), late: int
     return _answer(form, message, 200)
 
 
-def refusal(form: Format, error: AnnalsError, request_id: str) -> Response:
+def refusal(form: OtlpFormat, error: AnnalsError, request_id: str) -> Response:
     """Answer with the status of a refusal; its details name the problem."""
     from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
     from google.rpc.status_pb2 import Status
@@ -73,8 +73,8 @@ def refusal(form: Format, error: AnnalsError, request_id: str) -> Response:
     return answer
 
 
-def _answer(form: Format, message: "Message", status: int) -> Response:
-    if form is Format.PROTOBUF:
+def _answer(form: OtlpFormat, message: "Message", status: int) -> Response:
+    if form is OtlpFormat.PROTOBUF:
         return Response(message.SerializeToString(), status, media_type=form.value)
     from google.protobuf.json_format import MessageToJson
 

@@ -12,14 +12,14 @@ from service.domain.errors import Fault, MalformedOtlp
 from service.domain.idempotency import BodyDigests
 from service.http.bodies import digests_of
 from service.http.otlp.mapping import around, event_of
-from service.http.otlp.records import LogRecord, Refused, Resource, Scope, Undecodable
+from service.http.otlp.records import LogRecord, LogResource, LogScope, Refused, Undecodable
 from service.usecases.event_batches import Arrival
 from service.usecases.execution_logs import EXECUTIONS, ReportedExecution
 from service.usecases.recording import Preparation, Prepared
 from sql.queries.execution_logs import PackedExecutions
 
 
-class Format(StrEnum):
+class OtlpFormat(StrEnum):
     """Media types of OTLP/HTTP."""
 
     PROTOBUF = "application/x-protobuf"
@@ -34,7 +34,7 @@ class PreparedLogs(NamedTuple):
     digests: BodyDigests
 
 
-def prepared(form: Format, arrival: Arrival, raw: bytes, *, has_key: bool) -> PreparedLogs:
+def prepared(form: OtlpFormat, arrival: Arrival, raw: bytes, *, has_key: bool) -> PreparedLogs:
     """Make the rows of a request; raises MalformedOtlp, MalformedJson and BodyTooLarge."""
     events = Preparation(EXECUTIONS, arrival, skips=True)
     late = 0
@@ -63,7 +63,7 @@ def _timely(arrival: Arrival, event: ReportedExecution) -> tuple[ReportedExecuti
 
 
 def _events(records: Iterator[LogRecord | Refused]) -> Iterator[ReportedExecution | Refused]:
-    sender: tuple[Resource, Scope] | None = None
+    sender: tuple[LogResource, LogScope] | None = None
     shared: dict[str, Any] = {}
     for record in records:
         if isinstance(record, Refused):
@@ -78,15 +78,15 @@ def _events(records: Iterator[LogRecord | Refused]) -> Iterator[ReportedExecutio
             yield refused
 
 
-def _read(form: Format, raw: bytes) -> Iterator[LogRecord | Refused]:
+def _read(form: OtlpFormat, raw: bytes) -> Iterator[LogRecord | Refused]:
     """Read records; the parsers are imported by who needs them, since most processes never do."""
     try:
         match form:
-            case Format.PROTOBUF:
+            case OtlpFormat.PROTOBUF:
                 from service.http.otlp import protobuf_reader
 
                 yield from protobuf_reader.read(raw)
-            case Format.JSON:
+            case OtlpFormat.JSON:
                 from service.http.otlp import json_reader
 
                 yield from json_reader.read(raw)
@@ -94,8 +94,8 @@ def _read(form: Format, raw: bytes) -> Iterator[LogRecord | Refused]:
         raise MalformedOtlp(f"The body is no ExportLogsServiceRequest of this format: {error}.") from None
 
 
-def _digests(form: Format, raw: bytes) -> BodyDigests:
-    if form is Format.JSON:
+def _digests(form: OtlpFormat, raw: bytes) -> BodyDigests:
+    if form is OtlpFormat.JSON:
         return digests_of(orjson.loads(raw), raw)
     digest = sha256(raw).digest()
     return BodyDigests(digest, digest)

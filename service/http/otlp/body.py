@@ -9,7 +9,7 @@ from service.domain.errors import MalformedEncoding, MalformedOtlp, UnsupportedM
 from service.http.bodies import BODY_ERRORS, read_parts
 from service.http.description.declarations import reads_body
 from service.http.encodings import ENCODINGS, IDENTITY, decompressed
-from service.http.otlp.batches import Format
+from service.http.otlp.batches import OtlpFormat
 from service.http.otlp.records import too_many
 from service.http.requests import refuse_unfit_head
 from service.http.schemas.otlp_logs import ExportLogsServiceRequest
@@ -23,7 +23,7 @@ _PATH = "/otlp/v1/logs"
 class LogsBody:
     """Body as it was sent."""
 
-    form: Format
+    form: OtlpFormat
     encoding: str
     parts: Sequence[bytes]
 
@@ -44,24 +44,24 @@ class LogsBody:
         return b"".join(pieces)
 
 
-def format_of(request: Request) -> Format | None:
+def format_of(request: Request) -> OtlpFormat | None:
     """Return the format of an OTLP request, in which it is also answered; None for any other request."""
     if not request.scope["path"].endswith(_PATH):
         return None
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return Format(media_type) if media_type in tuple(Format) else None
+    return OtlpFormat(media_type) if media_type in tuple(OtlpFormat) else None
 
 
 # The description has one format alone, since generators of clients warn of protobuf.
-@reads_body({Format.JSON.value: ExportLogsServiceRequest}, *BODY_ERRORS, MalformedOtlp, MalformedEncoding)
+@reads_body({OtlpFormat.JSON.value: ExportLogsServiceRequest}, *BODY_ERRORS, MalformedOtlp, MalformedEncoding)
 async def logs_body(request: Request) -> LogsBody:
     """Take in a body, which `service.http.otlp.recording` reads."""
     parts = await read_parts(
-        request, tuple(Format), encodings=ENCODINGS, decompressed_bytes=MAX_DECOMPRESSED_BYTES
+        request, tuple(OtlpFormat), encodings=ENCODINGS, decompressed_bytes=MAX_DECOMPRESSED_BYTES
     )
     refuse_unfit_head(request, with_body=True)
     form = format_of(request)
     if form is None:
         # Only a body without bytes needs no media type elsewhere.
-        raise UnsupportedMedia(f"Send `Content-Type: {Format.PROTOBUF}` or `{Format.JSON}`.")
+        raise UnsupportedMedia(f"Send `Content-Type: {OtlpFormat.PROTOBUF}` or `{OtlpFormat.JSON}`.")
     return LogsBody(form, request.headers.get("content-encoding", IDENTITY).strip().lower(), parts)

@@ -16,9 +16,9 @@ from service.http.otlp.records import (
     MAX_PART_BYTES,
     Budget,
     LogRecord,
+    LogResource,
+    LogScope,
     Refused,
-    Resource,
-    Scope,
     Undecodable,
     finite,
     joined,
@@ -49,7 +49,7 @@ def read(raw: bytes) -> Iterator[LogRecord | Refused]:
     for group in _items(_object(_parsed(raw), "the body"), "resourceLogs"):
         budget.take_group()
         about = _member(group, "resource")
-        resource = Resource(
+        resource = LogResource(
             attributes=_around(about, budget),
             dropped_attributes_count=_integer(about, "droppedAttributesCount", _UNSIGNED_32),
             schema_url=_text(group, "schemaUrl"),
@@ -73,10 +73,10 @@ def _parsed(raw: bytes) -> Any:
         raise MalformedJson(f"The body is not JSON: {error}.") from None
 
 
-def _records(group: Json, budget: Budget) -> Iterator[tuple[Scope, Json]]:
+def _records(group: Json, budget: Budget) -> Iterator[tuple[LogScope, Json]]:
     """Yield the records of a scope with it."""
     about = _member(group, "scope")
-    scope = Scope(
+    scope = LogScope(
         name=_text(about, "name"),
         version=_text(about, "version"),
         attributes=_around(about, budget),
@@ -88,7 +88,7 @@ def _records(group: Json, budget: Budget) -> Iterator[tuple[Scope, Json]]:
         yield scope, record
 
 
-def _record(resource: Resource, scope: Scope, record: Json, budget: Budget) -> LogRecord | Refused:
+def _record(resource: LogResource, scope: LogScope, record: Json, budget: Budget) -> LogRecord | Refused:
     try:
         return LogRecord(
             resource=resource,

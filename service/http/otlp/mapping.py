@@ -9,7 +9,7 @@ import orjson
 
 from service.audit.events import MAX_ID
 from service.http.bodies import checked
-from service.http.otlp.records import LogRecord, Refused, Resource, Scope
+from service.http.otlp.records import LogRecord, LogResource, LogScope, Refused
 from service.http.schemas.execution_logs import NewExecutionEvent
 from service.masking.truncation import bounded
 from service.usecases.execution_logs import MAX_CODE, MAX_SOURCE, ReportedExecution
@@ -52,7 +52,7 @@ _NO_SERVICE = "unknown_service"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def around(resource: Resource, scope: Scope) -> Json:
+def around(resource: LogResource, scope: LogScope) -> Json:
     """Details of a resource and a scope, which all of their records share; secrets are masked."""
     of_resource = _without_empty(
         attributes=resource.attributes,

@@ -18,9 +18,9 @@ from service.http.otlp.records import (
     MAX_PART_BYTES,
     Budget,
     LogRecord,
+    LogResource,
+    LogScope,
     Refused,
-    Resource,
-    Scope,
     Undecodable,
     finite,
     joined,
@@ -51,7 +51,7 @@ def read(raw: bytes) -> Iterator[LogRecord | Refused]:
 def _of_resource(group: memoryview, budget: Budget) -> Iterator[LogRecord | Refused]:
     fields = _by_number(group, budget)
     message = _merged(resource_pb2.Resource, fields[_RESOURCE])
-    resource = Resource(
+    resource = LogResource(
         attributes=_around(message.attributes, budget),
         dropped_attributes_count=message.dropped_attributes_count,
         schema_url=_last_text(fields[_SCHEMA_URL]),
@@ -60,10 +60,10 @@ def _of_resource(group: memoryview, budget: Budget) -> Iterator[LogRecord | Refu
         yield from _of_scope(resource, part, budget)
 
 
-def _of_scope(resource: Resource, group: memoryview, budget: Budget) -> Iterator[LogRecord | Refused]:
+def _of_scope(resource: LogResource, group: memoryview, budget: Budget) -> Iterator[LogRecord | Refused]:
     fields = _by_number(group, budget)
     message = _merged(common_pb2.InstrumentationScope, fields[_SCOPE])
-    scope = Scope(
+    scope = LogScope(
         name=message.name,
         version=message.version,
         attributes=_around(message.attributes, budget),
@@ -75,7 +75,7 @@ def _of_scope(resource: Resource, group: memoryview, budget: Budget) -> Iterator
         yield _record(resource, scope, raw, budget)
 
 
-def _record(resource: Resource, scope: Scope, raw: memoryview, budget: Budget) -> LogRecord | Refused:
+def _record(resource: LogResource, scope: LogScope, raw: memoryview, budget: Budget) -> LogRecord | Refused:
     if len(raw) > MAX_PART_BYTES:
         return refused_size()
     message = _merged(logs_pb2.LogRecord, [raw])

@@ -29,7 +29,7 @@ class Refused(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resource:
+class LogResource:
     """The sender of records: a process, a container, a host."""
 
     attributes: dict[str, Any]
@@ -38,7 +38,7 @@ class Resource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
+class LogScope:
     """The part of the sender's program that made records."""
 
     name: str = ""
@@ -52,8 +52,8 @@ class Scope:
 class LogRecord:
     """A log record; ids are hexadecimal digits, and a number is 0 and a text empty where it is not given."""
 
-    resource: Resource
-    scope: Scope
+    resource: LogResource
+    scope: LogScope
     time_unix_nano: int
     observed_time_unix_nano: int
     severity_number: int

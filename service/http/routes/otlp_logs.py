@@ -10,7 +10,7 @@ from service.http.audited_operations import audits
 from service.http.auth.access import Recording
 from service.http.description.declarations import reads, refuses
 from service.http.description.headers import IDEMPOTENCY_KEY
-from service.http.otlp.batches import Format
+from service.http.otlp.batches import OtlpFormat
 from service.http.otlp.body import LogsBody, logs_body
 from service.http.otlp.recording import recorded
 from service.http.parameters import Import
@@ -18,7 +18,7 @@ from service.http.schemas.otlp_logs import ExportLogsServiceResponse, RpcStatus
 
 router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/otlp/v1/logs", tags=["logs"])
 
-_PROTOBUF = {Format.PROTOBUF.value: {"schema": {"type": "string", "format": "binary"}}}
+_PROTOBUF = {OtlpFormat.PROTOBUF.value: {"schema": {"type": "string", "format": "binary"}}}
 _STATUSES = (400, 401, 403, 404, 409, 413, 415, 422, 429, 503)
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": _PROTOBUF},
