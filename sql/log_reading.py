@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Table, Text, cast, func, null, select, text, tuple_, union_all
+from sqlalchemy import ColumnElement, Select, Table, Text, case, cast, null, select, text, tuple_, union_all
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from sql.database import Transaction
@@ -74,11 +74,7 @@ class Log(Generic[RowT, FilterT]):
 
     def time_of(self, table: Table, filters: FilterT) -> ColumnElement[datetime]:
         """Return the time that a filter means."""
-        return self.occurrence(table) if filters.by_occurrence else table.c[self.time]
-
-    def occurrence(self, table: Table) -> ColumnElement[datetime]:
-        """Return the time of the event itself, as the index of it has it."""
-        return func.coalesce(table.c.occurred_at, table.c[self.time])
+        return occurrence(table, self.time) if filters.by_occurrence else table.c[self.time]
 
     def value(self, table: Table, name: str) -> ColumnElement[Any]:
         """Return the derived value or the column of a name."""
@@ -105,6 +101,11 @@ class Statistics(Generic[FilterT, BucketT]):
     measured: Sequence[str] = ()
     figures: Callable[[Columns], Mapping[str, ColumnElement[Any]]]
     conversions: Conversions = field(default_factory=dict)
+
+
+def occurrence(table: Table, arrival: str = "created_at") -> ColumnElement[datetime]:
+    """Return the time of the event itself, written as in the index of it; `arrival` is where it is null."""
+    return case((table.c.occurred_at.is_(None), table.c[arrival]), else_=table.c.occurred_at)
 
 
 def matching(
@@ -153,7 +154,8 @@ def page(
     is_sorted = filters.by_occurrence and not _OF_TIME.issuperset(filters.given())
     tx.execute(_IN_ANY_ORDER if is_sorted else _IN_ORDER)
     found: list[RowT] = []
-    for begin, end in windows_of(filters, paging, min(chunk_of(table.name) for table in tables)):
+    chunks = sorted(chunk_of(table.name) for table in tables)
+    for begin, end in windows_of(filters, paging, chunks[-1 if filters.by_occurrence else 0]):
         last = log.position_of(found[-1], filters)[0] if len(found) == paging.limit else filters.since
         parts = []
         for table, query in queries:

@@ -100,7 +100,7 @@ def row_of(arrival: Arrival, report: ReportedEvent) -> PostedEvent:
         actor_name=events.name(report.actor_name, MAX_ID),
         actor_kind=report.actor_kind,
     )
-    return PostedEvent(row=row, email=report.actor_email, digest=_digest(report))
+    return PostedEvent(row=row, email=report.actor_email, digest=_digest(arrival, report))
 
 
 def _actor_id(report: ReportedEvent) -> str | None:
@@ -110,11 +110,12 @@ def _actor_id(report: ReportedEvent) -> str | None:
     return report.actor_id
 
 
-def _digest(report: ReportedEvent) -> bytes | None:
+def _digest(arrival: Arrival, report: ReportedEvent) -> bytes | None:
     """Digest the source and its id of the event as they were sent: masking can make two ids the same."""
     if report.event_id is None:
         return None
-    return sha256(f"{report.source or ''}\0{report.event_id}".encode()).digest()
+    named = f"{arrival.subscription_id}\0{report.source or ''}\0{report.event_id}"
+    return sha256(named.encode()).digest()
 
 
 def store(tx: Transaction, subscription_id: SubscriptionId, posted: Sequence[PostedEvent]) -> Stored:
@@ -125,11 +126,9 @@ def store(tx: Transaction, subscription_id: SubscriptionId, posted: Sequence[Pos
     posted_events.keep_addresses(tx, subscription_id, emails)
     audit_logs.insert_rows(tx, [event.row for event in fresh])
     first = posted[0]
-    first_id = first.row.audit_id
-    if first.digest is not None:
-        # A duplicate has the id of the event that is there.
-        first_id = posted_events.audit_ids(tx, subscription_id, {first.digest})[first.digest]
-    return Stored(len(fresh), first_id)
+    # A duplicate has the id of the event that is there.
+    known = {} if first.digest is None else posted_events.audit_ids(tx, subscription_id, {first.digest})
+    return Stored(len(fresh), known.get(first.digest or b"", first.row.audit_id))
 
 
 def erase_address(context: Context, subscription_id: SubscriptionId, actor_id: str) -> bool:

@@ -24,12 +24,12 @@ class ReportedActorTable(SQLModel, table=True):
 
 
 class ReportedEventIdTable(SQLModel, table=True):
-    """A posted event by the SHA-256 of its source and the source's id, so that it is stored once."""
+    """A posted event by the SHA-256 of its subscription, source and the source's id, so it is stored once."""
 
     __tablename__ = "reported_event_ids"
-    __table_args__ = (Index(None, "created_at"),)
+    __table_args__ = (Index(None, "subscription_id", "created_at"), Index(None, "created_at"))
 
-    subscription_id: UUID = Field(foreign_key="subscriptions.subscription_id", primary_key=True)
     digest: bytes = Field(sa_type=LargeBinary(), primary_key=True)
+    subscription_id: UUID = Field(foreign_key="subscriptions.subscription_id")
     audit_id: UUID
     created_at: datetime = Field(sa_type=INSTANT)

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Select, Table, Text, and_, func, literal_c
 
 from sql import bulk
 from sql.database import Transaction
-from sql.log_reading import Log, Statistics
+from sql.log_reading import Log, Statistics, occurrence
 from sql.log_windows import LogFilter, OneOf, People
 from sql.models import TABLES
 from sql.models.logs import AUDIT_ORIGIN
@@ -156,7 +156,7 @@ def _selected(table: Table) -> Select[Any]:
         select(
             *(table.c[name] for name in _READ),
             _ORIGIN.label("origin"),
-            AUDIT_LOG.occurrence(table).label("occurred_at"),
+            occurrence(table).label("occurred_at"),
             table.c.actor_id,
             func.coalesce(table.c.actor_name, table.c.on_behalf_of).label("actor_name"),
             table.c.actor_kind,

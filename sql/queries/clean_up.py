@@ -1,12 +1,12 @@
-"""Queries of rows to clean up: results kept for retries, expired API keys, records of job runs."""
+"""Queries of rows to clean up: results kept for retries, ids of events, expired keys, records of job runs."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Table, and_, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, Table, and_, delete, exists, false, func, or_, select
 
 from sql.database import RETENTION_ROLE, SERVICE_ROLE, Transaction, among
 from sql.models import TABLES
@@ -14,7 +14,7 @@ from sql.models import TABLES
 _ATTEMPTS, _KEYS, _RUNS, _PLANS = (
     TABLES[name] for name in ("idempotency_keys", "api_keys", "job_runs", "job_plans")
 )
-_SUBSCRIPTIONS = TABLES["subscriptions"]
+_SUBSCRIPTIONS, _EVENT_IDS = TABLES["subscriptions"], TABLES["reported_event_ids"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,27 @@ def attempts(before: datetime, kept: Kept) -> Spent:
         _ATTEMPTS.c.subscription_id.is_not(None), among(_ATTEMPTS.c.subscription_id, kept.subscriptions)
     )
     return Spent(_ATTEMPTS, _ATTEMPTS.c.attempt_id, and_(_ATTEMPTS.c.created_at <= before, ~of_kept))
+
+
+def event_ids(before: Mapping[UUID | None, datetime | None], kept: Kept) -> Spent:
+    """Senders' ids of events that were stored at or before the instant of their subscription.
+
+    The instant of None is that of subscriptions without one of their own; an instant of None keeps all ids.
+    """
+    c = _EVENT_IDS.c
+    own = [subscription_id for subscription_id in before if subscription_id is not None]
+    expired = [
+        and_(
+            c.created_at <= at,
+            ~among(c.subscription_id, own)
+            if subscription_id is None
+            else c.subscription_id == subscription_id,
+        )
+        for subscription_id, at in before.items()
+        if at is not None
+    ]
+    is_spent = and_(or_(false(), *expired), ~among(c.subscription_id, kept.subscriptions))
+    return Spent(_EVENT_IDS, c.digest, is_spent, RETENTION_ROLE)
 
 
 def keys(before: datetime, kept: Kept) -> Spent:

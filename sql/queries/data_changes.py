@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from sql import bulk
 from sql.database import Transaction
-from sql.log_reading import Log
+from sql.log_reading import Log, occurrence
 from sql.log_windows import LogFilter, OneOf, People
 from sql.models import TABLES
 from sql.models.logs import RECORDED_ORIGIN
@@ -146,7 +146,7 @@ _LAST_NUMBER = func.coalesce(
 _IS_CURRENT = func.coalesce(_CHANGES.c.version_number == _LAST_NUMBER, False)
 _ORIGIN = literal_column(RECORDED_ORIGIN, Text())
 _COMPUTED = {
-    "occurred_at": func.coalesce(_CHANGES.c.occurred_at, _CHANGES.c.changed_at),
+    "occurred_at": occurrence(_CHANGES, "changed_at"),
     "origin": _ORIGIN,
     "is_current_version": _IS_CURRENT,
 }

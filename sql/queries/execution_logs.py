@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Double, Select, Table, cast, func, select
 from sql import bulk
 from sql.copying import Incoming, copy_text
 from sql.database import Transaction
-from sql.log_reading import Columns, Log, Statistics
+from sql.log_reading import Columns, Log, Statistics, occurrence
 from sql.log_windows import LogFilter, OneOf, People
 from sql.models import TABLES
 from sql.queries import log_queue
@@ -192,7 +192,7 @@ def _tables(filters: ExecutionFilter) -> list[Table]:
 
 
 def _selected(table: Table) -> Select[Any]:
-    occurred_at = func.coalesce(table.c.occurred_at, table.c.created_at).label("occurred_at")
+    occurred_at = occurrence(table).label("occurred_at")
     return select(*(occurred_at if name == "occurred_at" else table.c[name] for name in _COLUMNS))
 
 

@@ -16,12 +16,13 @@ from sql.queries.tenancy import SUBSCRIPTION, SubscriptionRow
 _SUBSCRIPTIONS, _ARCHIVES = TABLES["subscriptions"], TABLES["archives"]
 
 # Tables that are exported before the purge: their rows no longer change, or are not deleted. Tables whose
-# rows follow from others (`change_numbers`) or serve Annals alone (`idempotency_keys`) are not exported.
+# rows follow from others (`change_numbers`, `reported_event_ids`) or serve Annals alone (`idempotency_keys`)
+# are not exported.
 EXPORTED = (
     *("subscriptions", "repositories", "actors", "users"),
     *("workspaces", "folders", "jobs", "workflows", "jobpackages", "connectors"),
     *("versions", "version_comments", "tags", "publications", "check_outs", "deletion_logs"),
-    *("audit_policies", "legal_holds", "audit_logs", "data_change_history"),
+    *("audit_policies", "legal_holds", "audit_logs", "data_change_history", "reported_actors"),
 )
 # KEPT_UP and LOGS are written to until the end, so their rows are archived when they are deleted. KEPT_UP is
 # deleted before the exported tables, whose rows it names.

@@ -10,13 +10,13 @@ from zlib import crc32
 import orjson
 import psycopg
 from psycopg import errors, sql
-from sqlalchemy import ColumnElement, Text, and_, func, literal_column, select
+from sqlalchemy import ColumnElement, Text, and_, literal_column, select
 from sqlalchemy.dialects import postgresql
 
 from sql import bulk
 from sql.database import Transaction
 from sql.errors import RowsRefused
-from sql.log_reading import Log
+from sql.log_reading import Log, occurrence
 from sql.log_windows import LogFilter, OneOf, People
 from sql.models import TABLES
 from sql.models.logs import FAILED, RECORDED_ORIGIN
@@ -162,7 +162,7 @@ def _has_status(status: str) -> ColumnElement[bool]:
 
 _ORIGIN = literal_column(RECORDED_ORIGIN, Text())
 _COMPUTED = {
-    "occurred_at": func.coalesce(_SERVER_LOGS.c.occurred_at, _SERVER_LOGS.c.created_at),
+    "occurred_at": occurrence(_SERVER_LOGS),
     "origin": _ORIGIN,
 }
 _READ = [_COMPUTED[name].label(name) if name in _COMPUTED else _SERVER_LOGS.c[name] for name in _NAMES]

@@ -10,7 +10,7 @@ from tests.support.events import events
 from tests.support.job_runs import carried_out, job_context
 from tests.support.legal_holds import hold
 
-NOTHING = dict.fromkeys(("idempotency_keys", "api_keys", "job_runs", "job_plans"), 0)
+NOTHING = dict.fromkeys(("idempotency_keys", "reported_event_ids", "api_keys", "job_runs", "job_plans"), 0)
 
 
 def clean(server: Server) -> Counts:
@@ -55,6 +55,34 @@ def test_old_answers_and_keys_go_in_time_unless_they_are_held(lone: Tenant) -> N
         assert (event["username"], event["resource_id"]) == (f"system:{clean_up.NAME}", ids[0]["key_id"])
         problem = server.http.get("/v1/whoami", headers={"authorization": f"Bearer {key}"}).json()
         assert problem["detail"].startswith("The API key is not known")
+
+
+def kept_ids(tenant: Tenant) -> list[str]:
+    """Post events again that were posted as e-1 to e-3; returns the ids that are still known."""
+    path = f"{tenant.path}/audit-logs"
+    event = {"action": "RUN", "resource_type": "report"}
+    answers = {name: tenant.ana.post(path, event | {"event_id": name}) for name in ("e-1", "e-2", "e-3")}
+    return [name for name, answer in answers.items() if answer.status_code == 200]
+
+
+def test_ids_of_events_are_forgotten_when_their_rows_are_no_longer_kept(lone: Tenant) -> None:
+    server, held = lone.server, Tenant(lone.server)
+    for_good = Tenant(server)
+    for tenant in (lone, held, for_good):
+        assert kept_ids(tenant) == []
+    hold(held)
+    rules = [
+        {"subscription_id": tenant.subscription_id, "level": "user_actions", "keep_days": 30}
+        for tenant in (lone, held)
+    ]
+    ok(server.operator.put("/v1/retention-policies", {"policies": rules, "confirm": True}))
+    with server.clock.moved(days=29, hours=23):
+        assert clean(server) == NOTHING | {"idempotency_keys": 0}
+    with server.clock.moved(days=30, minutes=1):
+        assert {part.what: part.rows for part in planned(server).parts}["reported_event_ids"] == 3
+        assert clean(server)["reported_event_ids"] == 3
+        assert kept_ids(lone) == []
+        assert kept_ids(held) == kept_ids(for_good) == ["e-1", "e-2", "e-3"]
 
 
 def test_records_of_jobs_go_but_for_the_last_ones(lone_server: Server) -> None:

@@ -63,6 +63,9 @@ def lived(tenant: Tenant) -> dict[str, Json]:
     tenant.make("jobpackages", folder_id=made["folders"]["resource_id"])
     for more in ({}, {"execution_type": "node", "node_id": "n1"}):
         ok(tenant.ana.post(f"{tenant.path}/execution-logs", EXECUTION | more), 201)
+    event = {"action": "RUN", "resource_type": "report", "event_id": "e-1"}
+    actor = {"id": "u-7", "email": "zoe@example.org"}
+    ok(tenant.ana.post(f"{tenant.path}/audit-logs", event | {"actor": actor}), 201)
     rules = {"rules": [{"resource_type": "*", "action": "READ", "depth": "none"}]}
     ok(tenant.ana.put(f"{tenant.path}/audit-policy", rules))
     return made

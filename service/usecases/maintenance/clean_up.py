@@ -1,17 +1,18 @@
-"""Delete expired rows: results kept for retries, expired API keys, and records of job runs."""
+"""Delete expired rows: results kept for retries, ids of events, expired API keys, records of job runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from service.domain.idempotency import LIFETIME
 from service.domain.job_runs import Blocked, Counts, JobRun, PlannedPart, RunPlan
+from service.domain.retention_levels import Level
 from service.usecases.api_keys import record_revocation
 from service.usecases.context import JobContext, Parts
 from service.usecases.maintenance.actors import with_policy
 from sql.database import PLATFORM, Transaction
-from sql.queries import clean_up, legal_holds, tenancy
+from sql.queries import clean_up, legal_holds, retention_policies, tenancy
 from sql.queries.clean_up import Kept, Spent
 from sql.queries.legal_holds import HoldRow
 
@@ -22,15 +23,18 @@ KEYS_FOR: Final = timedelta(days=30)
 RECORDS_FOR: Final = timedelta(days=90)
 KEYS: Final = "api_keys"
 # The names in a run's counts.
-COUNTED: Final = ("idempotency_keys", KEYS, "job_runs", "job_plans")
+COUNTED: Final = ("idempotency_keys", "reported_event_ids", KEYS, "job_runs", "job_plans")
 # Rows in one transaction.
 BATCH = 1000
+
+Cutoffs: TypeAlias = Mapping[UUID | None, datetime | None]
 
 
 def run(context: JobContext, run: JobRun) -> Counts:
     """Delete expired rows, table by table, until the time of the run is over."""
     with context.database.transaction(PLATFORM) as tx:
-        spent = _spent(run.at, _kept(legal_holds.all_running(tx, run.at)))
+        kept = _kept(legal_holds.all_running(tx, run.at))
+        spent = _spent(run.at, kept, _audit_cutoffs(tx, run.at))
     ways = {KEYS: _revoke}
     return {what: ways.get(what, _remove)(context, run, each) for what, each in spent.items()}
 
@@ -39,11 +43,12 @@ def plan(context: Parts, at: datetime) -> RunPlan:
     """Count the rows that a run would delete, and the rows that legal holds keep."""
     with context.database.transaction(PLATFORM) as tx:
         held = legal_holds.all_running(tx, at)
+        cutoffs = _audit_cutoffs(tx, at)
         parts = [
             PlannedPart(what=what, rows=clean_up.count(tx, each))
-            for what, each in _spent(at, _kept(held)).items()
+            for what, each in _spent(at, _kept(held), cutoffs).items()
         ]
-        return RunPlan(at=at, parts=parts, blocked=_blocked(tx, held, at))
+        return RunPlan(at=at, parts=parts, blocked=_blocked(tx, held, at, cutoffs))
 
 
 def _remove(context: JobContext, run: JobRun, spent: Spent) -> int:
@@ -88,22 +93,33 @@ def _kept(held: Sequence[HoldRow]) -> Kept:
     )
 
 
-def _spent(at: datetime, kept: Kept) -> dict[str, Spent]:
+def _audit_cutoffs(tx: Transaction, at: datetime) -> Cutoffs:
+    """Return the instants before which audit rows expire, by subscription; None for good."""
+    return {
+        rule.subscription_id: None if rule.keep_days is None else at - timedelta(days=rule.keep_days)
+        for rule in retention_policies.rules(tx)
+        if rule.level == Level.USER_ACTIONS
+    }
+
+
+def _spent(at: datetime, kept: Kept, cutoffs: Cutoffs) -> dict[str, Spent]:
     """Expired rows by table; records of job runs belong to no tenant, so no legal hold keeps them."""
     return {
         "idempotency_keys": clean_up.attempts(at - LIFETIME, kept),
+        # An id is remembered for as long as the row of its event is kept.
+        "reported_event_ids": clean_up.event_ids(cutoffs, kept),
         KEYS: clean_up.keys(at - KEYS_FOR, kept),
         "job_runs": clean_up.runs(at - RECORDS_FOR),
         "job_plans": clean_up.plans(at - RECORDS_FOR),
     }
 
 
-def _blocked(tx: Transaction, held: Sequence[HoldRow], at: datetime) -> list[Blocked]:
+def _blocked(tx: Transaction, held: Sequence[HoldRow], at: datetime, cutoffs: Cutoffs) -> list[Blocked]:
     """Count the rows that each legal hold would keep on its own."""
     found = []
     for hold in held:
-        without = _spent(at, Kept())
-        for what, spent in _spent(at, _kept([hold])).items():
+        without = _spent(at, Kept(), cutoffs)
+        for what, spent in _spent(at, _kept([hold]), cutoffs).items():
             rows = clean_up.count(tx, without[what]) - clean_up.count(tx, spent)
             if rows:
                 found.append(Blocked(hold_id=hold.hold_id, what=what, rows=rows))

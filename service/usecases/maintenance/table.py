@@ -64,7 +64,7 @@ SCHEDULED_JOBS: Final[Mapping[str, ScheduledJob]] = {
         ),
         ScheduledJob(
             name=clean_up.NAME,
-            summary="Removes idempotency keys, API keys and job records past use",
+            summary="Removes idempotency keys, ids of events, API keys and job records past use",
             cron="40 * * * *",
             run=clean_up.run,
             plan=clean_up.plan,

@@ -12,7 +12,9 @@ ALTER TABLE audit_logs
     ADD COLUMN received_request_id VARCHAR(128);
 
 CREATE INDEX ix_audit_logs_occurred_at
-    ON audit_logs (subscription_id, COALESCE(occurred_at, created_at), audit_id);
+    ON audit_logs (
+        subscription_id, (CASE WHEN occurred_at IS NULL THEN created_at ELSE occurred_at END), audit_id
+    );
 CREATE INDEX ix_audit_logs_actor_id
     ON audit_logs (subscription_id, actor_id, created_at, audit_id) WHERE actor_id IS NOT NULL;
 CREATE INDEX ix_audit_logs_actor_name
@@ -35,14 +37,15 @@ CREATE TABLE reported_actors (
 );
 
 CREATE TABLE reported_event_ids (
-    subscription_id UUID NOT NULL,
     digest BYTEA NOT NULL,
+    subscription_id UUID NOT NULL,
     audit_id UUID NOT NULL,
     created_at TIMESTAMP WITH TIME ZONE NOT NULL,
-    CONSTRAINT pk_reported_event_ids PRIMARY KEY (subscription_id, digest),
+    CONSTRAINT pk_reported_event_ids PRIMARY KEY (digest),
     CONSTRAINT fk_reported_event_ids_subscription_id
         FOREIGN KEY(subscription_id) REFERENCES subscriptions (subscription_id)
 );
+CREATE INDEX ix_reported_event_ids_subscription_id_created_at ON reported_event_ids (subscription_id, created_at);
 CREATE INDEX ix_reported_event_ids_created_at ON reported_event_ids (created_at);
 
 GRANT SELECT ON reported_actors, reported_event_ids TO annals_service, annals_retention;

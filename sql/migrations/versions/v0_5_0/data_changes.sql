@@ -10,7 +10,9 @@ ALTER TABLE data_change_history
     ADD COLUMN recorded_by UUID;
 
 CREATE INDEX ix_data_change_history_occurred_at
-    ON data_change_history (subscription_id, (COALESCE(occurred_at, changed_at)), change_id);
+    ON data_change_history (
+        subscription_id, (CASE WHEN occurred_at IS NULL THEN changed_at ELSE occurred_at END), change_id
+    );
 -- Either origin may be the rare one: a platform may post far more changes than it makes in Annals, or none.
 CREATE INDEX ix_data_change_history_origin
     ON data_change_history (

@@ -19,13 +19,17 @@ ALTER TABLE node_execution_logs
     ADD COLUMN git_commit_hash VARCHAR(40);
 
 CREATE INDEX ix_execution_logs_occurred_at
-    ON execution_logs (subscription_id, COALESCE(occurred_at, created_at), log_id);
+    ON execution_logs (
+        subscription_id, (CASE WHEN occurred_at IS NULL THEN created_at ELSE occurred_at END), log_id
+    );
 CREATE INDEX ix_execution_logs_source
     ON execution_logs (subscription_id, source, created_at, log_id) WHERE source IS NOT NULL;
 CREATE INDEX ix_execution_logs_git_commit_hash
     ON execution_logs (subscription_id, git_commit_hash, created_at, log_id) WHERE git_commit_hash IS NOT NULL;
 CREATE INDEX ix_node_execution_logs_occurred_at
-    ON node_execution_logs (subscription_id, COALESCE(occurred_at, created_at), log_id);
+    ON node_execution_logs (
+        subscription_id, (CASE WHEN occurred_at IS NULL THEN created_at ELSE occurred_at END), log_id
+    );
 CREATE INDEX ix_node_execution_logs_source
     ON node_execution_logs (subscription_id, source, created_at, log_id) WHERE source IS NOT NULL;
 CREATE INDEX ix_node_execution_logs_git_commit_hash

@@ -7,7 +7,9 @@ ALTER TABLE server_logs
     ADD COLUMN actor_id VARCHAR(255);
 
 CREATE INDEX ix_server_logs_occurred_at
-    ON server_logs (subscription_id, (COALESCE(occurred_at, created_at)), log_id);
+    ON server_logs (
+        subscription_id, (CASE WHEN occurred_at IS NULL THEN created_at ELSE occurred_at END), log_id
+    );
 -- Either origin may be the rare one: a platform may post far more requests than it sends to Annals, or none.
 CREATE INDEX ix_server_logs_origin
     ON server_logs (
