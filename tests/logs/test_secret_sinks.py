@@ -12,7 +12,7 @@ import pytest
 from psycopg import sql
 
 from tests.support.api import Caller, Json, Server, Tenant, ok
-from tests.support.events import EXECUTION, LOGS
+from tests.support.events import DATA_CHANGE, DELETION, EXECUTION, LOGS, REQUEST
 from tests.support.full_policies import fully_audited
 from tests.support.printed_log import printed_log
 
@@ -63,6 +63,18 @@ VALUES: dict[str, object] = {
     "name": {"db": {"password": "§"}},
     "key": {"https://bob:§@git.example": 1},
     "JSON text": '{"env":[{"name":"DB_PASSWORD","value":"§"}]}',
+}
+POSTED = {"server-logs": REQUEST, "change-history": DATA_CHANGE, "deletions": DELETION}
+# Their fields of text that are wide enough.
+POSTED_TEXTS = {
+    "server-logs": (
+        *("request_id", "endpoint", "user_id", "user_agent", "referer", "error_message"),
+        *("error_traceback", "source"),
+    ),
+    "change-history": (*("table_name", "record_id", "record_name", "changed_by", "change_reason", "source"),),
+    "deletions": (
+        *("resource_id", "resource_name", "deleted_by", "parent_resource_id", "deletion_reason", "source"),
+    ),
 }
 _NUMBERS = itertools.count()
 _SEED = uuid4().hex
@@ -150,6 +162,13 @@ def plant_in_documents(tenant: Tenant, plants: Plants) -> None:
     ok(tenant.ana.post(f"{tenant.path}/audit-logs", events), 201)
     said = {**EXECUTION, "log_details": plants.document("details"), "error_details": plants.document("error")}
     ok(tenant.ana.post(f"{tenant.path}/execution-logs", [said, said | {"execution_type": "node"}]), 201)
+    names = ("query_params", "request_body", "response_body")
+    request = {**REQUEST, **{name: plants.document(name) for name in names}}
+    ok(tenant.ana.post(f"{tenant.path}/server-logs", request), 201)
+    states = {"old_data": plants.document("old data"), "new_data": plants.document("new data")}
+    ok(tenant.ana.post(f"{tenant.path}/change-history", {**DATA_CHANGE, **states}), 201)
+    gone = {**DELETION, "resource_data": plants.document("resource data")}
+    ok(tenant.ana.post(f"{tenant.path}/deletions", gone), 201)
 
 
 def plant_in_texts(tenant: Tenant, plants: Plants, way: str) -> None:
@@ -187,6 +206,14 @@ def plant_in_texts(tenant: Tenant, plants: Plants, way: str) -> None:
     ok(ana.post(f"{tenant.path}/audit-logs", behalf), 201)
     said = {name: plants.text(name, way) for name in ("node_id", "log_message", "error_code")}
     ok(ana.post(f"{tenant.path}/execution-logs", {**EXECUTION, **said}), 201)
+    for path, names in POSTED_TEXTS.items():
+        ok(
+            ana.post(
+                f"{tenant.path}/{path}",
+                {**POSTED[path], **{name: plants.text(f"{path} {name}", way) for name in names}},
+            ),
+            201,
+        )
     ok(ana.get(f"{tenant.path}/workflows", params={"name": plants.text("query", way)}))
     # Refusals: of an unknown path, parameter and field.
     ana.delete(f"{tenant.path}/users/{quote(plants.text('path', way), safe='')}")
@@ -205,9 +232,15 @@ def tables(server: Server) -> list[str]:
 
 
 def rows_of(server: Server, table: str) -> str:
-    """Read all rows of a table as one text, without the copy of a deleted document, which is content."""
+    """Read all rows of a table as one text, without the copy of a deleted document, which is content.
+
+    What a platform posts of a deleted object is none.
+    """
     with server.database.connection() as connection:
-        query = sql.SQL("SELECT to_jsonb(t) - 'resource_data' FROM {} t").format(sql.Identifier(table))
+        query = sql.SQL(
+            "SELECT CASE WHEN row ->> 'origin' = 'posted' THEN row ELSE row - 'resource_data' END"
+            " FROM {} t, to_jsonb(t) row"
+        ).format(sql.Identifier(table))
         return str([row for (row,) in connection.execute(query)])
 
 

@@ -270,6 +270,25 @@ def test_audit_rows_and_changes_of_what_is_held_or_was_below_it_stay(logs: Logs,
     logs.rule("user_actions", None)
 
 
+def test_a_hold_on_a_user_keeps_what_was_posted_about_this_user_and_by_this_key(
+    logs: Logs, tenant: Tenant
+) -> None:
+    of, old, user = tenant.subscription_id, days_ago(logs, 4000), tenant.ana.user_id
+    logs.clear()
+    for level in ("user_actions", "data_changes", "server"):
+        logs.rule(level, 30, of)
+    logs.add("audit_logs", old, subscription_id=of, actor_id=user.upper())
+    logs.add("data_change_history", old, subscription_id=of, changed_by=user)
+    logs.add("data_change_history", old, subscription_id=of, recorded_by=user)
+    logs.add("server_logs", old, subscription_id=of, actor_id=user)
+    kept = {"audit_logs": 1, "data_change_history": 2, "server_logs": 1}
+    for log in kept:
+        logs.add(log, old, subscription_id=of)
+    place(tenant, user_id=user)
+    logs.run()
+    assert {log: logs.count(log, subscription_id=of) for log in kept} == kept
+
+
 def test_a_plan_has_rows_bytes_chunks_and_what_is_left(logs: Logs, tenant: Tenant) -> None:
     of, kept = tenant.subscription_id, days_ago(logs, 5)
     logs.rule("server", 10, of)

@@ -13,6 +13,7 @@ SUBJECTS: tuple[str, ...] = (
     "server_logs",
     "data_changes",
     "deletions",
+    "legal_holds",
     "executions",
     "retention",
     "following",
