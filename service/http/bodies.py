@@ -86,6 +86,8 @@ def body_read_by(
         request.state.body_digests, found = (
             await parsed(request, size, read_by, parts) if size > PARSE_ASIDE_BYTES else read_by(parts)
         )
+        # The request may wait long for its turn, and its bytes are not needed any more.
+        parts.clear()
         await visit_of(request).begin_work(size)
         return found
 
@@ -93,9 +95,11 @@ def body_read_by(
 
 
 def _joined(
-    made: Callable[[bytes], tuple[Any, Made]], has_key: bool, parts: Sequence[bytes]
+    made: Callable[[bytes], tuple[Any, Made]], has_key: bool, parts: list[bytes]
 ) -> tuple[BodyDigests | None, Made]:
     raw = b"".join(parts)
+    # A large body is held once, not twice, while it is parsed.
+    parts.clear()
     value, found = made(raw)
     return digests_of(value, raw) if has_key else None, found
 
