@@ -147,6 +147,39 @@ def test_a_reader_chooses_the_time_of_order_and_range(tenant: Tenant) -> None:
     assert sum(bucket["count"] for bucket in buckets) == 3
 
 
+# An event of each other log, as a platform posts it.
+OTHERS: dict[str, Json] = {
+    "execution-logs": {
+        "execution_id": "run",
+        "execution_type": "job",
+        "log_level": "INFO",
+        "log_message": "m",
+    },
+    "change-history": {"table_name": "orders", "record_id": "7", "new_data": {"n": 1}},
+    "server-logs": {"request_id": "theirs", "http_method": "GET", "endpoint": "/orders"},
+}
+
+
+@pytest.mark.parametrize("log", OTHERS)
+def test_each_log_is_read_by_the_events_own_time(tenant: Tenant, log: str) -> None:
+    now = datetime.now(UTC)
+    days = (2, 500, 1, 40, 3)
+    for day in days:
+        own: Json = {"source": "clocks", "occurred_at": (now - timedelta(days=day)).isoformat()}
+        if log == "execution-logs" and day % 2:
+            own |= {"execution_type": "node", "node_id": "n"}
+        ok(tenant.ana.post(f"{tenant.path}/{log}?import=true", OTHERS[log] | own), 201)
+
+    def ages(**query: Any) -> list[int]:
+        found = tenant.aud.pages(f"{tenant.path}/{log}", source="clocks", limit=2, **query)
+        return [(now - datetime.fromisoformat(row["occurred_at"])).days for row in found]
+
+    assert ages() == list(reversed(days))
+    assert ages(time="occurred_at") == sorted(days)
+    since = (now - timedelta(days=41)).isoformat()
+    assert ages(time="occurred_at", since=since, until=(now - timedelta(days=2)).isoformat()) == [2, 3, 40]
+
+
 def test_a_cursor_is_of_one_time(tenant: Tenant) -> None:
     clocks(tenant, 1, 2)
     path = f"{tenant.path}/audit-logs"
