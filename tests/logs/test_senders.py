@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from tests.support.api import Json, Server, Tenant, ok
-from tests.support.senders import SENDERS as ALL_SENDERS
-from tests.support.senders import Sender
+from tests.support.senders import SENDERS, Sender
 
 # Filters of each log that find a posted event by a field of the same name.
 FILTERS = {
@@ -19,8 +18,9 @@ FILTERS = {
         *("execution_id", "execution_type", "workflow_id", "node_id", "log_level", "status", "error_code"),
         *("triggered_by", "git_commit_hash"),
     ),
+    "server-logs": ("endpoint", "ip_address", "request_id"),
+    "change-history": ("table_name", "record_id", "changed_by"),
 }
-SENDERS = {name: sender for name, sender in ALL_SENDERS.items() if sender.log in FILTERS}
 MICROSECOND = timedelta(microseconds=1)
 ALL = pytest.mark.parametrize("sender", SENDERS.values(), ids=lambda sender: sender.name)
 
@@ -54,6 +54,10 @@ def questions(body: Json, log: str) -> Json:
     found = {name: body[name] for name in FILTERS[log] if name in body}
     if "actor" in body:
         found["actor_id"] = body["actor"]["id"]
+    if log == "server-logs":
+        found["status"] = body["response_status"]
+        if "user_id" in body:
+            found["actor_id"] = body["user_id"]
     return found
 
 
@@ -122,3 +126,10 @@ def test_audit_events_that_are_sent_again_are_not_stored_again(platform: Tenant,
     again = ok(platform.ana.post(f"{platform.path}/audit-logs?import=true", bodies))
     assert again == {"accepted": 0, "duplicates": len(bodies)}
     assert len(rows(platform, sender)) == len(bodies)
+
+
+def test_the_changes_of_a_captured_record_are_numbered_in_their_order(platform: Tenant) -> None:
+    numbers: dict[str, list[int]] = defaultdict(list)
+    for row in reversed(rows(platform, SENDERS["debezium"], time="occurred_at")):
+        numbers[f"{row['table_name']} {row['record_id']}"].append(row["version_number"])
+    assert {record: list(range(1, len(each) + 1)) for record, each in numbers.items()} == numbers

@@ -1,5 +1,6 @@
 """Each parameter of each function of the specification's AuditService arrives, is stored, found and shown."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ PLACES = {function: call(0).places for function, call in WRITES.items()}
 PARAMETERS = [
     (function, name) for function in WRITES for name in SIGNATURES[function] if name != "subscription_id"
 ]
+# Stored and shown under other names, each tried in a test of its own.
+COMPUTED = {("track_deletion", "restore_expiry_days")}
 FILTERS = [(function, name) for function, name in PARAMETERS if PLACES[function][name].filter]
 # The fields that `get_audit_logs` returns, in the specification.
 RETURNED = {
@@ -40,6 +43,13 @@ class Posted:
     def numbers(self, **query: Any) -> list[int]:
         """Return the numbers of the rows that an auditor finds, newest first."""
         return [self.ids.index(row[self.calls[0].id_name]) for row in self.found(**query)]
+
+    def first(self) -> Json:
+        """Return the first row, as it is shown alone where it can be."""
+        call = self.calls[0]
+        if call.path == "deletions":
+            return ok(self.tenant.aud.get(f"{self.path}/{self.ids[0]}"))
+        return self.found()[-1]
 
     def column(self, name: str) -> Any:
         """Return the value of a column of the first row, as JSON has it."""
@@ -77,12 +87,19 @@ def test_the_value_is_of_the_specified_type(function: str, parameter: str) -> No
     assert isinstance(PLACES[function][parameter].value, PYTHON[written])
 
 
-@pytest.mark.parametrize(("function", "parameter"), PARAMETERS)
+@pytest.mark.parametrize(("function", "parameter"), [each for each in PARAMETERS if each not in COMPUTED])
 def test_the_parameter_is_stored_and_shown(posted: dict[str, Posted], function: str, parameter: str) -> None:
     place = posted[function].calls[0].places[parameter]
-    row = posted[function].found()[-1]
+    row = posted[function].first()
     assert posted[function].column(place.column) == place.kept
     assert at(row, place.shown) == place.kept
+
+
+def test_the_days_to_restore_become_an_end_though_annals_cannot_restore(posted: dict[str, Posted]) -> None:
+    row = posted["track_deletion"].first()
+    begin, end = (datetime.fromisoformat(row[name]) for name in ("deleted_at", "restore_expiry_at"))
+    assert end - begin == timedelta(days=30)
+    assert row["can_be_restored"] is False
 
 
 @pytest.mark.parametrize(("function", "parameter"), FILTERS)

@@ -149,14 +149,16 @@ def track_deletion(n: int) -> SpecifiedCall:
     counts = {"workspaces": 1, "folders": 2, "jobs": 3, "workflows": 4, "jobpackages": 5}
     places = {
         "resource_type": _found(("dataset", "report")[n], "resource_type"),
-        "resource_id": _found(str(uuid4()), "resource_id"),
+        "resource_id": _found(str(uuid4()), "resource_id", column="reported_resource_id"),
         "resource_name": _same("sales", "resource_name"),
         "resource_data": _same({"rows": 7}, "resource_data"),
-        "deleted_by": _found(str(uuid4()), "deleted_by"),
+        "deleted_by": _found(str(uuid4()), "deleted_by", column="reported_deleted_by"),
         "parent_resource_type": _same("catalogue", "parent_resource_type"),
-        "parent_resource_id": _same(str(uuid4()), "parent_resource_id"),
+        "parent_resource_id": _found(str(uuid4()), "parent_resource_id", column="reported_parent_id"),
         "cascade_level": _same(1, "cascade_level"),
-        "cascaded_counts": _same(counts, "cascaded_counts"),
+        "cascaded_counts": Place(
+            counts, "cascaded_counts", "cascaded_workflows", None, "counts/workflows", counts["workflows"]
+        ),
         "deletion_reason": _same("no longer used", "deletion_reason"),
         "is_soft_delete": _same(True, "is_soft_delete"),
         "restore_expiry_days": _same(30, "restore_expiry_days"),
@@ -164,4 +166,7 @@ def track_deletion(n: int) -> SpecifiedCall:
     return SpecifiedCall("deletions", "deletion_logs", "deletion_id", places)
 
 
-WRITES = {made_of.__name__: made_of for made_of in (log_action, log_execution)}
+WRITES = {
+    made_of.__name__: made_of
+    for made_of in (log_action, log_execution, log_server_request, track_change, track_deletion)
+}
