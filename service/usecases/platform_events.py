@@ -16,7 +16,7 @@ from sql.queries.server_logs import ServerLogRow
 
 log = structlog.get_logger(__name__)
 
-# docs/guide/logs.md lists them.
+# docs/guide/server-log.md lists them.
 Code = Literal[
     "api_worker_restarted",
     "committer_restarted",
