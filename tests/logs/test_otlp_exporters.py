@@ -5,9 +5,12 @@ import logging
 import shutil
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
+import orjson
 import pytest
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
@@ -17,7 +20,7 @@ from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
-from tests.support.api import Caller, Tenant
+from tests.support.api import Caller, Json, Tenant
 from tests.support.otlp import exported
 from tests.support.waiting import until
 
@@ -164,28 +167,6 @@ def is_open(port: int) -> bool:
         return found.connect_ex(("127.0.0.1", port)) == 0
 
 
-COLLECTOR = """
-receivers:
-  otlp:
-    protocols:
-      http:
-        endpoint: 127.0.0.1:{port}
-exporters:
-  otlphttp:
-    logs_endpoint: {url}
-    headers:
-      Authorization: {authorization}
-service:
-  telemetry:
-    metrics:
-      level: none
-  pipelines:
-    logs:
-      receivers: [otlp]
-      exporters: [otlphttp]
-"""
-
-
 def rotel(tenant: Tenant, folder: Path, port: int) -> list[str]:
     """Return the command of a collector in Rust, which a package for Python brings along."""
     found = importlib.util.find_spec("rotel")
@@ -206,25 +187,27 @@ def rotel(tenant: Tenant, folder: Path, port: int) -> list[str]:
     return [str(program), "start", *(f"--{name}={value}" for name, value in options.items())]
 
 
-def otelcol(tenant: Tenant, folder: Path, port: int) -> list[str]:
-    """Return the command of OpenTelemetry's own collector, if the machine has it."""
-    program = shutil.which("otelcol-contrib") or shutil.which("otelcol")
-    if program is None:
-        pytest.skip("otelcol is not on the PATH")
-    authorization = headers_of(tenant.ben)["authorization"]
-    configuration = folder / "collector.yaml"
-    configuration.write_text(COLLECTOR.format(port=port, url=url_of(tenant), authorization=authorization))
-    return [program, "--config", str(configuration)]
+@contextmanager
+def running(command: list[str], folder: Path) -> Iterator[None]:
+    """Run a collector; it ends with the block."""
+    with (folder / "output").open("wb") as output:
+        collector = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        yield
+    finally:
+        collector.terminate()
+        collector.wait(30)
 
 
-@pytest.mark.parametrize("command", [rotel, otelcol], ids=["rotel", "otelcol"])
+def lines_of(rows: list[Json]) -> set[str]:
+    return {row["log_message"] for row in rows}
+
+
 def test_a_collector_forwards_what_it_receives(
-    tenant: Tenant, logger: logging.Logger, tmp_path: Path, command: Callable[[Tenant, Path, int], list[str]]
+    tenant: Tenant, logger: logging.Logger, tmp_path: Path
 ) -> None:
     port = free_port()
-    with (tmp_path / "log").open("wb") as log:
-        collector = subprocess.Popen(command(tenant, tmp_path, port), stdout=log, stderr=log)
-    try:
+    with running(rotel(tenant, tmp_path, port), tmp_path):
         until(lambda: is_open(port))
         provider = LoggerProvider(resource=Resource.create({"service.name": "billing"}))
         exporter = OTLPLogExporter(f"http://127.0.0.1:{port}/v1/logs")
@@ -234,9 +217,51 @@ def test_a_collector_forwards_what_it_receives(
             logger.info("line %d", number, extra={"annals.execution_id": "run 7"})
         provider.shutdown()
         until(lambda: len(exported(tenant, limit=200)) == 1_000)
-    finally:
-        collector.terminate()
-        collector.wait(30)
     rows = exported(tenant, limit=200)
-    assert {row["log_message"] for row in rows} == {f"line {number}" for number in range(1_000)}
+    assert lines_of(rows) == {f"line {number}" for number in range(1_000)}
     assert {(row["execution_id"], row["source"]) for row in rows} == {("run 7", "billing")}
+
+
+COLLECTOR = """
+receivers:
+  filelog:
+    include: [{file}]
+    start_at: beginning
+    operators:
+      - type: json_parser
+        timestamp:
+          parse_from: attributes.time
+          layout_type: gotime
+          layout: "2006-01-02T15:04:05.999999999Z07:00"
+        severity: {{parse_from: attributes.level}}
+exporters:
+  otlphttp:
+    logs_endpoint: {url}
+    headers: {{Authorization: {authorization}}}
+service:
+  telemetry: {{metrics: {{level: none}}}}
+  pipelines:
+    logs: {{receivers: [filelog], exporters: [otlphttp]}}
+"""
+
+
+@pytest.mark.parametrize("encoding", ["proto", "json"])
+def test_the_collector_of_opentelemetry_sends_the_lines_of_a_file(
+    tenant: Tenant, tmp_path: Path, encoding: str
+) -> None:
+    program = shutil.which("otelcol-contrib") or shutil.which("otelcol")
+    if program is None:
+        pytest.skip("otelcol is not on the PATH")
+    file, configuration = tmp_path / "orders.log", tmp_path / "collector.yaml"
+    at = datetime.now(UTC).replace(microsecond=123456).isoformat()
+    lines = [{"time": at, "level": "error", "text": f"line {number}"} for number in range(1_000)]
+    file.write_bytes(b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    authorization = headers_of(tenant.ben)["authorization"]
+    text = COLLECTOR.format(file=file, url=url_of(tenant), authorization=authorization)
+    configuration.write_text(text.replace("    headers:", f"    encoding: {encoding}\n    headers:"))
+    with running([program, "--config", str(configuration)], tmp_path):
+        until(lambda: len(exported(tenant, limit=200)) == 1_000)
+    rows = exported(tenant, limit=200)
+    assert {row["log_details"]["attributes"]["text"] for row in rows} == {line["text"] for line in lines}
+    assert {row["log_level"] for row in rows} == {"ERROR"}
+    assert {row["occurred_at"] for row in rows} == {at.replace("+00:00", "Z")}
