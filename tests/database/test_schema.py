@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from psycopg import sql
@@ -184,6 +185,41 @@ def test_plain_logs_become_hypertables_with_their_rows(cluster: Cluster) -> None
     assert database.rows("SELECT * FROM audit_logs ORDER BY audit_id") == rows
     assert database.value("SELECT count(*) FROM show_chunks('server_logs')") == 3
     assert database.value("SELECT count(*) FROM ONLY audit_logs") == 0
+    assert differences(database) == []
+
+
+def test_executions_of_an_older_version_stay_as_they_were(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = cluster.empty()
+    with monkeypatch.context() as patched:
+        migrate = command.upgrade
+        patched.setattr(command, "upgrade", lambda config, _: migrate(config, "0.4.0"))
+        upgrade.upgrade(database.url, silent)
+    value = uuid4()
+    with database.connection() as connection:
+        for log in ("execution_logs", "node_execution_logs"):
+            connection.execute(
+                sql.SQL(
+                    "INSERT INTO {} (created_at, execution_id, triggered_by, execution_type, log_level,"
+                    " log_message, duration_ms)"
+                    " SELECT now() - n * interval '3 days', %s, %s, 'job', 'INFO', 'm', n"
+                    " FROM generate_series(1, 20) n"
+                ).format(sql.Identifier(log)),
+                [value, value],
+            )
+        # What an interrupted run of retention left.
+        connection.execute(
+            "SELECT guard_chunk(hypertable_name, range_start, range_end) FROM timescaledb_information.chunks"
+            " WHERE hypertable_name LIKE '%execution_logs'"
+        )
+    upgrade.upgrade(database.url, silent)
+    for log in ("execution_logs", "node_execution_logs"):
+        rows = sql.SQL("SELECT execution_id, triggered_by, duration_ms FROM {} ORDER BY created_at DESC")
+        with database.connection() as connection:
+            found = connection.execute(rows.format(sql.Identifier(log))).fetchall()
+        assert found == [(str(value), str(value), float(n)) for n in range(1, 21)]
+    assert database.value("SELECT count(*) FROM pg_trigger WHERE tgname = 'note_late_write'") == 0
     assert differences(database) == []
 
 

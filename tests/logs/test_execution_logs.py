@@ -68,6 +68,7 @@ def test_every_field_comes_back_as_it_was_sent(tenant: Tenant, kind: str) -> Non
         "subscription_id": tenant.subscription_id,
         "recorded_by": tenant.ben.user_id,
         "request_id": "run-1",
+        "origin": "posted",
     }
     assert found == sent | expected
 
@@ -372,6 +373,18 @@ def test_the_log_is_one_subscriptions_own(tenant: Tenant, stranger: Tenant) -> N
     post(tenant, EXECUTION)
     assert {row["subscription_id"] for row in logged(tenant)} == {tenant.subscription_id}
     refused(stranger.ben.post(f"{tenant.path}/execution-logs", EXECUTION), 404, "subscription_not_found")
+
+
+def test_pages_and_figures_are_read_by_the_events_own_time(tenant: Tenant) -> None:
+    path = f"{tenant.path}/execution-logs"
+    days = [3, 1, 5, 2, 4]
+    post(tenant, [{**EXECUTION, "occurred_at": moment(days=-day), "node_id": str(day)} for day in days])
+    found = logged(tenant, time="occurred_at", limit=2)
+    assert [row["node_id"] for row in found] == ["1", "2", "3", "4", "5"]
+    since = {"time": "occurred_at", "since": moment(days=-2.5)}
+    assert [row["node_id"] for row in logged(tenant, **since)] == ["1", "2"]
+    figures = ok(tenant.aud.get(f"{path}/stats", params={"bucket": "1d", "time": "occurred_at"}))["buckets"]
+    assert [bucket["count"] for bucket in figures] == [1] * 5
 
 
 IDS = [

@@ -66,6 +66,40 @@ def test_each_level_goes_when_its_term_is_over_and_what_is_permanent_never(
         assert (logs.count("audit_logs"), logs.count("data_change_history")) == (6, 6)
 
 
+def test_a_term_may_be_one_day_on_every_level(logs: Logs, tenant: Tenant) -> None:
+    levels = ("server", "node", "workflow", "job", "jobpackage", "user_actions", "data_changes")
+    rules = {"policies": [{"level": level, "keep_days": 1} for level in levels], "confirm": True}
+    ok(tenant.server.operator.put("/v1/retention-policies", rules))
+    logs.clear_rows()
+    for log in COLUMNS:
+        for hours in (12, 36, 60):
+            logs.add(
+                log, logs.server.clock() - timedelta(hours=hours), subscription_id=tenant.subscription_id
+            )
+    counts = logs.run()
+    # Those that are past the term by less than a day may wait for the end of their chunk.
+    assert {log: rows in (1, 2) for log, rows in counts["rows_by_log"].items()} == dict.fromkeys(
+        COLUMNS, True
+    )
+    with logs.server.clock.moved(days=3):
+        logs.run()
+    assert left(logs) == dict.fromkeys(COLUMNS, 0)
+    ok(tenant.server.operator.put("/v1/retention-policies", {"policies": [], "confirm": True}))
+
+
+def test_an_event_of_any_past_is_kept_from_its_arrival_on(logs: Logs, tenant: Tenant) -> None:
+    logs.rule("workflow", 1)
+    event = {"execution_id": "of 1999", "execution_type": "workflow", "log_level": "INFO", "log_message": "m"}
+    path = f"{tenant.path}/execution-logs?import=true"
+    ok(tenant.ana.post(path, event | {"occurred_at": "1999-01-01T00:00:00Z"}), 201)
+    logs.run()
+    assert logs.count("execution_logs") == 1
+    with logs.server.clock.moved(days=9):
+        logs.run()
+    assert logs.count("execution_logs") == 0
+    logs.rule("workflow", 365)
+
+
 def test_tenants_with_terms_of_their_own_keep_less_or_more_than_the_others(
     logs: Logs, lone_server: Server
 ) -> None:

@@ -263,6 +263,30 @@ def test_beside_a_drop_nobody_waits_for_a_lock_and_a_long_reader_only_puts_it_of
     assert (counts["chunks"], logs.count("server_logs")) == (1, 1)
 
 
+def test_a_save_beside_the_drop_of_old_audit_rows_neither_waits_nor_fails(logs: Logs) -> None:
+    tenant, at = Tenant(logs.server), logs.server.clock()
+    tenant.workflow()
+    logs.add("audit_logs", at - timedelta(days=400))
+    logs.rule("user_actions", 1)
+    [(start, end)] = logs.database.rows(
+        "SELECT range_start, range_end FROM timescaledb_information.chunks"
+        " WHERE hypertable_name = 'audit_logs' ORDER BY range_start LIMIT 1"
+    )
+    chunk = Chunk(log="audit_logs", start=start, end=end, bytes=0, planned_rows=-1)
+    pool = ServiceDatabase(logs.database.url, pool_size=1)
+    with pool.transaction(PLATFORM, role=RETENTION_ROLE) as tx:
+        # The chunk is dropped, and its lock is held until COMMIT.
+        retention.drop(tx, chunk, 1, at=at)
+        began = time.monotonic()
+        tenant.workflow()
+        took = time.monotonic() - began
+    pool.close()
+    # A wait for the lock would last until a timeout, seconds later.
+    assert took < 1.5
+    assert logs.count("audit_logs") == 0
+    logs.rule("user_actions", None)
+
+
 @pytest.mark.embedded
 def test_without_timescaledb_the_same_rows_go_one_by_one(tmp_path: Path) -> None:
     with serving_embedded(tmp_path) as (server, _):
