@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.client import HTTPConnection
 from typing import Any
@@ -24,7 +24,7 @@ from bench.load import Call, Chain, LoadFailed, http_request
 from bench.service import ROOT, Row, Service
 from bench.stage import Stage
 from service.domain.ids import BatchIds
-from sql.queries.execution_logs import ExecutionRow
+from sql.models import TABLES
 
 NDJSON = Demand(
     "ndjson", "streams of 5,000 executions, 4 clients, against COPY of the same rows", 0.5, 0.75, "×"
@@ -47,7 +47,7 @@ SAVES = Demand(
 CLIENTS = 4
 _LINES, _ITEMS = 5_000, 1_000
 _FLOODERS, _SAVERS = 5, 8
-_NAMES = tuple(field.name for field in fields(ExecutionRow))
+_NAMES = tuple(TABLES["execution_logs"].c.keys())
 _COPY = [
     sql.SQL("COPY {} ({}) FROM STDIN").format(
         sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, _NAMES))

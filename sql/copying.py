@@ -9,7 +9,7 @@ from uuid import UUID
 from zlib import crc32
 
 import orjson
-from psycopg import sql
+from psycopg import Copy, sql
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 
@@ -31,7 +31,8 @@ class Incoming:
     own name.
     """
 
-    def __init__(self, table: Table, names: Sequence[str]) -> None:
+    def __init__(self, table: Table, names: Sequence[str], *, twice: bool = False) -> None:
+        """`twice` says that rows may come again after a COMMIT without an answer: those there stay."""
         types = {name: table.c[name].type.compile(_DIALECT) for name in names}
         parts = {
             "table": sql.Identifier(table.name),
@@ -40,26 +41,33 @@ class Incoming:
             "columns": sql.SQL(", ").join(
                 sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind)) for name, kind in types.items()
             ),
+            # No conflict target is named: naming one would need the right to read.
+            "conflicts": sql.SQL(" ON CONFLICT DO NOTHING" if twice else ""),
         }
         self._make, self._copy, self._store, self._clear = (
             sql.SQL(text).format(**parts)
             for text in (
                 "CREATE TEMPORARY TABLE IF NOT EXISTS {incoming} ({columns}) ON COMMIT DELETE ROWS",
                 "COPY {incoming} ({names}) FROM STDIN",
-                "INSERT INTO {table} ({names}) SELECT {names} FROM {incoming}",
+                "INSERT INTO {table} ({names}) SELECT {names} FROM {incoming}{conflicts}",
                 # More rows of this transaction may follow.
                 "TRUNCATE {incoming}",
             )
         )
 
-    def add(self, tx: Transaction, text: bytes) -> None:
-        """Add rows to the table by the text that `copy_text` made of them."""
+    def add_text(self, tx: Transaction, text: bytes) -> None:
+        """Add rows by the text that `copy_text` made of them."""
+        self.add(tx, lambda copy: copy.write(text))
+
+    def add(self, tx: Transaction, write: Callable[[Copy], None]) -> int:
+        """Add the rows that `write` writes; returns the number of those that are new."""
         connection = driver_of(tx)
         connection.execute(self._make)
         with connection.cursor() as cursor, cursor.copy(self._copy) as copy:
-            copy.write(text)
-        connection.execute(self._store)
+            write(copy)
+        stored = connection.execute(self._store).rowcount
         connection.execute(self._clear)
+        return stored
 
 
 def copy_text(rows: Sequence[Any], names: Sequence[str]) -> bytes:

@@ -13,7 +13,7 @@ import orjson
 
 from service.masking.members import judged_late
 from service.masking.patterns import MASK
-from service.masking.texts import masked_text
+from service.masking.texts import hints_of, masked_text
 from service.masking.values import MAX_DEPTH, free_key, masked, masked_patch
 
 T = TypeVar("T")
@@ -42,8 +42,20 @@ def bounded(value: Any, max_bytes: int) -> Any:
     The replacement is `{"truncated": true, "bytes": <size of the whole>, "beginning": "<its masked text,
     cut>"}`, of at most `max_bytes` as compact JSON.
     """
+    if _is_plain(value, max_bytes):
+        return value
     read, size = _read(clean(value), max_bytes)
     return _cut(masked(read), read, max_bytes, size)
+
+
+def _is_plain(value: Any, max_bytes: int) -> bool:
+    """Tell by one text of a value that nothing is to be done, as for most: it is small, and has no secret."""
+    _check(max_bytes)
+    try:
+        text = orjson.dumps(value)
+    except TypeError:
+        return False
+    return len(text) <= max_bytes and _ESCAPED_NUL not in text and not hints_of(text.decode()).signs
 
 
 def bounded_all(values: list[Any], max_bytes: int) -> list[Any]:

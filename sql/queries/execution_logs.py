@@ -174,7 +174,7 @@ def add(tx: Transaction, rows: PackedExecutions) -> None:
         if part.text is None:
             bulk.execute(tx, insertion, part.rows)
         else:
-            incoming.add(tx, part.text)
+            incoming.add_text(tx, part.text)
     batch = LogBatch(
         log="execution_logs",
         subscription_id=rows.subscription_id,

@@ -5,15 +5,14 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
-from zlib import crc32
 
 import orjson
 import psycopg
-from psycopg import errors, sql
+from psycopg import Copy, errors, sql
 from sqlalchemy import ColumnElement, Text, and_, literal_column, select
-from sqlalchemy.dialects import postgresql
 
 from sql import bulk
+from sql.copying import Incoming
 from sql.database import Transaction
 from sql.errors import RowsRefused
 from sql.log_reading import Log, occurrence
@@ -87,33 +86,13 @@ class ServerLogFilter(LogFilter):
 
 _NAMES = [field.name for field in fields(ServerLogRow)]
 _DOCUMENTS = frozenset({"query_params", "request_body", "response_body"})
-_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
-_TYPES = {name: _SERVER_LOGS.c[name].type.compile(_DIALECT) for name in _NAMES}
 
-# PostgreSQL refuses COPY into a table with row-level security to all roles that the policies bind. So rows
-# are copied into a temporary table of the session first. Behind a pooler the session may still have such a
-# table of another release with other columns, so each set of columns has its own name.
-_PARTS = {
-    "incoming": sql.Identifier("pg_temp", f"incoming_server_logs_{crc32(repr(_TYPES).encode()):08x}"),
-    "names": sql.SQL(", ").join(map(sql.Identifier, _NAMES)),
-    "columns": sql.SQL(", ").join(
-        sql.SQL("{} {}").format(sql.Identifier(name), sql.SQL(kind)) for name, kind in _TYPES.items()
-    ),
-}
+_INCOMING = Incoming(_SERVER_LOGS, _NAMES, twice=True)
 # Rows are written as the role of ingest, which has fewer rights, if the login was granted this role.
 _TAKE_ROLE = sql.SQL(
     "SELECT set_config('role', name, true) FROM (VALUES ('annals_ingest')) ingest (name)"
     " WHERE pg_has_role(session_user, name, 'SET')"
 )
-_MAKE = sql.SQL("CREATE TEMPORARY TABLE IF NOT EXISTS {incoming} ({columns}) ON COMMIT DELETE ROWS").format(
-    **_PARTS
-)
-_COPY = sql.SQL("COPY {incoming} ({names}) FROM STDIN").format(**_PARTS)
-# Rows are there already if the connection broke in an earlier COMMIT of them. No conflict target is named:
-# naming one would need the right to read.
-_STORE = sql.SQL(
-    "INSERT INTO server_logs ({names}) SELECT {names} FROM {incoming} ON CONFLICT DO NOTHING"
-).format(**_PARTS)
 _REFUSALS = (psycopg.DataError, psycopg.IntegrityError, errors.RaiseException, errors.ProgramLimitExceeded)
 
 
@@ -123,15 +102,15 @@ def copy_rows(tx: Transaction, rows: Sequence[ServerLogRow]) -> None:
     The ids of each subscription's rows are those of one batch.
     Raises RowsRefused if PostgreSQL does not take the content of a row.
     """
-    connection = driver_of(tx)
+
+    def write(copy: Copy) -> None:
+        for row in rows:
+            copy.write_row([_field(row, name) for name in _NAMES])
+
     try:
-        connection.execute(_TAKE_ROLE)
-        connection.execute(_MAKE)
-        with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
-            for row in rows:
-                copy.write_row([_field(row, name) for name in _NAMES])
+        driver_of(tx).execute(_TAKE_ROLE)
         # None is stored if the connection broke in an earlier COMMIT of these rows, which queued them, too.
-        if connection.execute(_STORE).rowcount > 0:
+        if _INCOMING.add(tx, write) > 0:
             log_queue.add_batches(tx, "server_logs", rows)
     except (*_REFUSALS, UnicodeEncodeError) as error:
         raise RowsRefused(str(error)) from error

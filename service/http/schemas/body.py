@@ -23,6 +23,8 @@ class Body(BaseModel):
         if not isinstance(value, dict):
             return []
         shape = _shape_of(cls)
+        if not shape.bodies and value.keys() <= shape.known:
+            return []
         found = strict_json.unknown_fields(value, shape.known, path)
         for name, inner, most in shape.bodies:
             for place, item in _items(value.get(name), (*path, name), most):
