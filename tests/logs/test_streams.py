@@ -2,14 +2,20 @@
 
 import gzip
 import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 import orjson
+import psycopg
 import pytest
 import zstandard
 
 from tests.support.api import Json, Tenant, ok, pointers, refused
+from tests.support.waiting import until, waits_for_a_lock
 
 NDJSON = "application/x-ndjson"
 AUDIT: Json = {"action": "LOGIN", "resource_type": "session"}
@@ -32,7 +38,7 @@ def lines(events: list[Json]) -> bytes:
     return b"".join(orjson.dumps(event) + b"\n" for event in events)
 
 
-def send(tenant: Tenant, body: bytes, log: str = "execution-logs", **how: Any) -> Any:
+def send(tenant: Tenant, body: bytes | Iterator[bytes], log: str = "execution-logs", **how: Any) -> Any:
     """Post a stream as an editor."""
     headers = {"content-type": NDJSON} | how.pop("headers", {})
     return tenant.ben.post(f"{tenant.path}/{log}", content=body, headers=headers, **how)
@@ -167,3 +173,58 @@ def test_other_encodings_are_not_taken(tenant: Tenant) -> None:
     for encoding in ("br", "gzip, gzip", "deflate"):
         response = send(tenant, b"{}\n", headers={"content-encoding": encoding})
         refused(response, 415, "unsupported_media_type")
+
+
+def test_a_stream_counts_against_the_quota_as_a_whole(tenant: Tenant) -> None:
+    quotas = {"quotas": {"log_rows_a_day": 2_500}}
+    ok(tenant.server.operator.patch(tenant.path, quotas))
+    few, many = (lines([execution(number) for number in range(count)]) for count in (2_000, 20_000))
+    refused(send(tenant, many), 403, "quota_exceeded")
+    assert logged(tenant) == []
+    ok(send(tenant, few), 201)
+    refused(send(tenant, few), 403, "quota_exceeded")
+    ok(send(tenant, lines([execution(1)] * 500)), 201)
+    assert ok(tenant.ana.get(tenant.path))["quotas"]["log_rows_a_day"] == {"limit": 2_500, "used": 2_500}
+
+
+def test_other_posts_are_counted_while_a_stream_is_stored(tenant: Tenant) -> None:
+    """The count is locked at the end of a stream alone."""
+    ok(tenant.server.operator.patch(tenant.path, {"quotas": {"log_rows_a_day": 10_000}}))
+    with psycopg.connect(tenant.server.database.url) as blocker:
+        blocker.execute("LOCK TABLE node_execution_logs IN SHARE MODE")
+        with ThreadPoolExecutor(1) as pool:
+            stream = pool.submit(send, tenant, lines([execution(0)] * 3_000))
+            until(lambda: waits_for_a_lock(tenant.server.database))
+            ok(tenant.ben.post(f"{tenant.path}/audit-logs", AUDIT), 201)
+            blocker.rollback()
+            ok(stream.result(), 201)
+    assert ok(tenant.ana.get(tenant.path))["quotas"]["log_rows_a_day"]["used"] == 3_001
+
+
+@contextmanager
+def under(tenant: Tenant, **settings: int) -> Iterator[None]:
+    """Serve under other settings of the operator."""
+    state = tenant.server.app.state
+    context = state.context
+    state.context = replace(context, settings=context.settings.model_copy(update=settings))
+    try:
+        yield
+    finally:
+        state.context = context
+
+
+def test_a_stream_that_the_disk_has_no_room_for_is_refused(tenant: Tenant) -> None:
+    with under(tenant, min_free_mb=10**9):
+        refused(send(tenant, lines([execution(number) for number in range(3_000)])), 503, "storage_full")
+        # A few events go through memory alone.
+        ok(send(tenant, lines([execution(1)])), 201)
+
+
+def test_a_stream_longer_than_the_operator_permits_is_refused(tenant: Tenant) -> None:
+    body = lines([execution(number) for number in range(5_000)])
+    compressed = zstandard.compress(body)
+    with under(tenant, max_stream_bytes=1_000_000):
+        refused(send(tenant, body), 413, "body_too_large")
+        refused(send(tenant, iter([body])), 413, "body_too_large")
+        refused(send(tenant, compressed, headers={"content-encoding": "zstd"}), 413, "body_too_large")
+    assert logged(tenant) == []
