@@ -169,7 +169,12 @@ def page(
             found = replace(found, deleted_by=named)
         rows = posted_deletions.page(tx, subscription_id, found, before=before, limit=paging.limit + 1, at=at)
     items = [Deletion(**_values(row, at)) for row in rows]
-    return paging.page(items, given, lambda item: [item.deleted_at.isoformat(), str(item.deletion_id)])
+
+    def position(item: Deletion) -> list[str]:
+        time = item.occurred_at if filters.by_occurrence else item.deleted_at
+        return [time.isoformat(), str(item.deletion_id)]
+
+    return paging.page(items, given, position)
 
 
 def _as_read(row: DeletionRow) -> DeletionRead:

@@ -14,6 +14,10 @@ ZERO = {"server_default": "0"}
 FALSE, TRUE = {"server_default": text("false")}, {"server_default": text("true")}
 
 
+# With the line breaks of PostgreSQL, with whose text the migrations are compared.
+_OWN_TIME = "(\nCASE\n    WHEN occurred_at IS NULL THEN deleted_at\n    ELSE occurred_at\nEND)"
+
+
 def _reported(name: str) -> Index:
     """Make the index of a filter by a value that a platform reports, in the order of pages."""
     return Index(
@@ -65,7 +69,7 @@ class DeletionLogTable(SQLModel, table=True):
         Index("ix_deletion_logs_restorable", "restore_expiry_at", postgresql_where=text("can_be_restored")),
         Index(
             *("ix_deletion_logs_occurred_at", "subscription_id"),
-            *(text("COALESCE(occurred_at, deleted_at)"), "deletion_id"),
+            *(text(_OWN_TIME), "deletion_id"),
         ),
         Index("ix_deletion_logs_origin", "subscription_id", "origin", "deleted_at", "deletion_id"),
         *map(_reported, ("reported_resource_id", "reported_parent_id", "reported_deleted_by")),

@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, Select, Text, and_, case, cast, func, or_,
 
 from sql import bulk
 from sql.database import OF_SUBSCRIPTION, Transaction
-from sql.log_reading import between, matching
-from sql.log_windows import OneOf, People, TimeFilter
+from sql.log_reading import between, matching, occurrence
+from sql.log_windows import LogFilter, OneOf, People
 from sql.models import TABLES
 
 _DELETIONS, _VERSIONS, _ACTORS = TABLES["deletion_logs"], TABLES["versions"], TABLES["actors"]
@@ -100,8 +100,11 @@ class DeletionWithSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeletionFilter(TimeFilter):
-    """The filter of a page; its times are those of deletion. `restorable` is as of the time of the call."""
+class DeletionFilter(LogFilter):
+    """The filter of a page; its times are those of the arrival, or of the deletions themselves.
+
+    `restorable` is as of the time of the call.
+    """
 
     restorable: bool | None = None
     resource_type: tuple[str, ...] | None = None
@@ -134,12 +137,13 @@ def is_posted(tx: Transaction, subscription_id: UUID, deletion_id: UUID) -> bool
     return tx.execute(query).one_or_none() is not None
 
 
+_OCCURRENCE = occurrence(_DELETIONS, "deleted_at")
 _COMPUTED: dict[str, ColumnElement[Any]] = {
     "resource_id": func.coalesce(_C.reported_resource_id, cast(_C.resource_id, Text())),
     "parent_resource_id": func.coalesce(_C.reported_parent_id, cast(_C.parent_resource_id, Text())),
     "deleted_by": func.coalesce(_C.reported_deleted_by, cast(_C.deleted_by, Text())),
     "deleted_by_username": _ACTORS.c.username,
-    "occurred_at": func.coalesce(_C.occurred_at, _C.deleted_at),
+    "occurred_at": _OCCURRENCE,
 }
 _COLUMNS = [
     _COMPUTED[field.name].label(field.name) if field.name in _COMPUTED else _C[field.name]
@@ -179,6 +183,7 @@ def page(
     at: datetime,
 ) -> list[DeletionRead]:
     """At most `limit` deletions older than the position `before`, newest first."""
+    time = _OCCURRENCE if filters.by_occurrence else _C.deleted_at
     chosen = select(_C.deletion_id).where(_C.subscription_id == subscription_id)
     can = and_(_C.can_be_restored, _C.restore_expiry_at > at)
     special: dict[str, Callable[[Any], ColumnElement[bool]]] = {
@@ -190,8 +195,8 @@ def page(
         "restored_by": _C.restored_by.in_,
         "recorded_by": _C.recorded_by.in_,
     }
-    chosen = chosen.where(*matching(_C, filters, special), *between(_C.deleted_at, filters))
-    position = (_C.deleted_at, _C.deletion_id)
+    chosen = chosen.where(*matching(_C, filters, special), *between(time, filters))
+    position = (time, _C.deletion_id)
     if before is not None:
         chosen = chosen.where(tuple_(*position) < before)
     newest_first = [column.desc() for column in position]

@@ -273,6 +273,7 @@ QUERIES: dict[str, tuple[Query, int]] = {
     ),
     "what a folder lies in": (lambda tx: places.lies_in(tx, SUBSCRIPTION, FOLDER, UUID(int=1)), 10),
     "where requests for deletions wait": (deletion_requests.subscriptions, 1),
+    "deletions by their own times": (deletions_by(time="occurred_at", since=AT), 1),
     **{f"deletions by {name}": (deletions_by(**{name: value}), 1) for name, value in ABSENT.items()},
     "the request for a deletion that waits for longest": (
         lambda tx: deletion_requests.oldest(tx, SUBSCRIPTION),

@@ -92,6 +92,19 @@ def test_posted_deletions_are_found_by_each_of_their_fields(tenant: Tenant) -> N
     assert len(posted(tenant, restorable=False, limit=1)) == 3
 
 
+def test_deletions_are_listed_by_their_own_times_too(tenant: Tenant) -> None:
+    now = datetime.now(UTC)
+    times = {n: (now - timedelta(days=n)).strftime("%Y-%m-%dT%H:%M:%SZ") for n in (3, 1, 2)}
+    post(tenant, [DELETION | {"resource_id": f"d-{n}", "occurred_at": at} for n, at in times.items()])
+    own = tenant.remove(tenant.workflow())
+    path = f"{tenant.path}/deletions"
+    listed = tenant.vera.pages(path, time="occurred_at", limit=1)
+    assert [row["resource_id"] for row in listed] == [own["resource_id"], "d-1", "d-2", "d-3"]
+    between = tenant.vera.pages(path, time="occurred_at", since=times[2], until=times[1])
+    assert [row["resource_id"] for row in between] == ["d-1", "d-2"]
+    assert tenant.vera.pages(path, until=times[1]) == []
+
+
 def test_the_own_deletions_of_annals_are_told_apart(tenant: Tenant) -> None:
     workflow = tenant.workflow()
     own = tenant.remove(workflow)

@@ -114,7 +114,8 @@ def test_changes_are_narrowed_by_each_filter_and_by_all(tenant: Tenant) -> None:
     [
         ({"record_id": "\0"}, "record_id"),
         ({"changed_by": "\0"}, "changed_by"),
-        ({"table_name": "flows"}, "table_name"),
+        ({"table_name": "x" * 501}, "table_name"),
+        ({"origin": "flows"}, "origin"),
         ({"since": "2026"}, "since"),
         ({"action": "UPDATE"}, "action"),
         ({"cursor": "AAAA"}, "cursor"),

@@ -67,12 +67,12 @@ def test_a_word_is_taken_in_any_case_and_a_noun_in_both_numbers(
         ("audit-logs", "origin", "elsewhere", "posted"),
         ("audit-logs/stats", "group_by", "colour", "resource_type"),
         ("audit-logs/stats", "status", "maybe", "failed"),
-        ("change-history", "table_name", "flow", "audit_policies"),
+        ("change-history", "origin", "flow", "posted"),
         ("execution-logs", "log_level", "loud", "WARNING"),
         ("execution-logs", "execution_type", "flow", "jobpackage"),
         ("execution-logs", "status", "done", "cancelled"),
         ("execution-logs/stats", "group_by", "action", "error_code"),
-        ("deletions", "resource_type", "table", "connector"),
+        ("deletions", "origin", "table", "annals"),
     ],
 )
 def test_a_word_that_is_unknown_is_refused_with_the_known_ones(

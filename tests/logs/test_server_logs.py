@@ -21,7 +21,7 @@ FIELDS = {
     *("log_id", "request_id", "http_method", "endpoint", "query_params", "user_id", "subscription_id"),
     *("auth_method", "request_body", "response_status", "response_body", "response_time_ms", "ip_address"),
     *("user_agent", "referer", "error_message", "error_traceback", "created_at"),
-    *("request_bytes", "response_bytes", "occurrences"),
+    *("request_bytes", "response_bytes", "occurrences", "occurred_at", "origin", "source", "actor_id"),
 }
 SECONDS = 10
 

@@ -10,7 +10,7 @@ from service.domain.pagination import MAX_NUMBER
 from service.http.schemas.body import Body
 from service.http.schemas.fields import Line, Name, QueryText, ShortLine
 from service.http.schemas.filters import Person, ReportedId, TimeQuery
-from service.http.schemas.log_fields import DatedEvent, JsonObject, Source
+from service.http.schemas.log_fields import DatedEvent, JsonObject, LogTime, Source
 from service.usecases.posted_deletions import MAX_TYPE, ReportedDeletion
 
 _Count = Annotated[StrictInt, Field(ge=0, le=2**31 - 1)]
@@ -34,6 +34,7 @@ class DeletionQuery(TimeQuery):
     recorded_by: Person | None = None
     origin: EventOrigin | None = None
     source: QueryText | None = None
+    time: LogTime | None = None
 
 
 class ResolutionRequest(Body):

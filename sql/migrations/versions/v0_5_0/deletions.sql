@@ -59,7 +59,9 @@ CREATE INDEX ix_deletion_logs_permanent ON deletion_logs (subscription_id)
     WHERE NOT is_soft_delete AND version_id IS NOT NULL;
 
 CREATE INDEX ix_deletion_logs_occurred_at
-    ON deletion_logs (subscription_id, (COALESCE(occurred_at, deleted_at)), deletion_id);
+    ON deletion_logs (
+        subscription_id, (CASE WHEN occurred_at IS NULL THEN deleted_at ELSE occurred_at END), deletion_id
+    );
 CREATE INDEX ix_deletion_logs_origin ON deletion_logs (subscription_id, origin, deleted_at, deletion_id);
 CREATE INDEX ix_deletion_logs_reported_resource_id
     ON deletion_logs (subscription_id, reported_resource_id, deleted_at, deletion_id)
