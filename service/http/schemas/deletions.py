@@ -8,7 +8,7 @@ from pydantic import Field, StrictBool, StrictInt
 from service.domain.actions import EventOrigin
 from service.domain.pagination import MAX_NUMBER
 from service.http.schemas.body import Body
-from service.http.schemas.fields import Line, Name, QueryText, ShortLine
+from service.http.schemas.fields import Line, Name, QueryInteger, QueryText, ShortLine
 from service.http.schemas.filters import Person, ReportedId, TimeQuery
 from service.http.schemas.log_fields import DatedEvent, JsonObject, LogTime, Source
 from service.usecases.posted_deletions import MAX_TYPE, ReportedDeletion
@@ -28,7 +28,7 @@ class DeletionQuery(TimeQuery):
     root_deletion_id: UUID | None = None
     parent_resource_id: ReportedId | None = None
     version_id: UUID | None = None
-    cascade_level: Annotated[int, Field(ge=0, le=MAX_NUMBER)] | None = None
+    cascade_level: Annotated[QueryInteger, Field(ge=0, le=MAX_NUMBER)] | None = None
     deleted_by: ReportedId | None = None
     restored_by: Person | None = None
     recorded_by: Person | None = None
