@@ -214,6 +214,11 @@ def test_a_body_of_another_type_is_refused_with_a_problem(tenant: Tenant) -> Non
         refused(export(tenant, b"x", media_type), 415, "unsupported_media_type")
 
 
+def test_another_method_is_refused_with_a_status(tenant: Tenant) -> None:
+    answer = tenant.ben.get(f"{tenant.path}/otlp/v1/logs", headers={"content-type": JSON})
+    assert refused(answer, 405, "method_not_allowed")["rpc_code"] == 12
+
+
 def test_another_tenants_subscription_is_not_found(tenant: Tenant, stranger: Tenant) -> None:
     answer = export(stranger, request_of(log_record()), by=tenant.ana)
     assert refused(answer, 404, "subscription_not_found")["rpc_code"] == 5

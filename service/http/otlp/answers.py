@@ -15,7 +15,7 @@ from service.http.otlp.batches import OtlpFormat
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-# Codes of google.rpc.Code, by the status of HTTP.
+# Codes of google.rpc.Code, by the status of HTTP, and the code of all others.
 _CODES = {
     **dict.fromkeys((400, 415, 422), 3),
     401: 16,
@@ -28,6 +28,7 @@ _CODES = {
     500: 13,
     503: 14,
 }
+_UNKNOWN = 2
 _DOMAIN = "annals"
 # Reasons that the answer names.
 _MAX_REASONS = 5
@@ -62,7 +63,7 @@ def refusal(form: OtlpFormat, error: AnnalsError, request_id: str) -> Response:
         domain=_DOMAIN,
         metadata={"type": f"/docs/problems/{code}", "request_id": request_id},
     )
-    message = Status(code=_CODES[status], message=error.detail)
+    message = Status(code=_CODES.get(status, _UNKNOWN), message=error.detail)
     message.details.add().Pack(about)
     if error.faults:
         places = ((fault.pointer or fault.parameter or "", fault.detail) for fault in error.faults)
