@@ -14,6 +14,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from jobs.leader import Leadership, elected
 from jobs.runner import Runner, process_name
+from service.sealing.sequencer import Sequencer
 from service.usecases.context import JobContext
 from service.usecases.maintenance.scheduled_jobs import last_of, schedule_of
 from service.usecases.maintenance.table import SCHEDULED_JOBS, ScheduledJob
@@ -77,6 +78,8 @@ class Scheduler:
     def _lead(self, leadership: Leadership) -> None:
         runner = Runner(self._context, process=self._process, table=self._table)
         term = self._term = _Term(self._context, self._table, runner)
+        sequencer = Sequencer(self._context.database)
+        sequencer.start()
         try:
             self._record_change()
             term.begin()
@@ -87,6 +90,7 @@ class Scheduler:
                     return
         finally:
             self._term = None
+            sequencer.stop()
             term.end()
 
     def _record_change(self) -> None:

@@ -80,6 +80,7 @@ STATEMENT_GRACE_SECONDS = 0.5
 
 # Has to be the first statement of its transaction.
 _SNAPSHOT = Command(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+_REPEATABLE = Command(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
 
 # Set in each transaction, not once for a connection: a pooler may give the next transaction another one.
 _ENTER_TEXT = (
@@ -162,14 +163,16 @@ class Database:
         scope: Scope,
         *,
         first: Callable[[Transaction], None] | None = None,
-        role: Literal["annals_service", "annals_owner", "annals_retention"] = SERVICE_ROLE,
+        role: Literal["annals_service", "annals_owner", "annals_retention", "annals_sealer"] = SERVICE_ROLE,
         snapshot: bool = False,
+        repeatable: bool = False,
     ) -> Iterator[Transaction]:
         """Open a transaction on one subscription's rows, or on all with PLATFORM; commit at a normal end.
 
         The statements of `first` are sent together with the beginning of the transaction, in one round trip.
-        With `snapshot` everything is read as of one instant, and nothing can be written. Row-level security
-        does not bind the owner's role. Raises the errors of `sql.errors`; at once while PostgreSQL is silent.
+        With `snapshot` everything is read as of one instant, and nothing can be written. With `repeatable`
+        rows can be written, too; WriteConflict if another transaction did since then. Row-level security does
+        not bind the owner's role. Raises the errors of `sql.errors`; at once while PostgreSQL is silent.
         """
         silent = self._silence.reason
         if silent is not None:
@@ -179,6 +182,8 @@ class Database:
                 with pipelined(connection):
                     if snapshot:
                         _SNAPSHOT.execute(connection)
+                    if repeatable:
+                        _REPEATABLE.execute(connection)
                     self._enter.execute(connection, role=role, scope=str(scope))
                     if first is not None:
                         first(connection)

@@ -171,7 +171,7 @@ def page(
         newest = _newest(parts, log.time_name(filters), log.row_id, room)
         # The locks of a window are released before the next is read: the server has only few thousand locks.
         with tx.begin_nested() as savepoint:
-            found += [_made(log.row, log.conversions, row._mapping) for row in tx.execute(newest)]
+            found += [made(log.row, log.conversions, row._mapping) for row in tx.execute(newest)]
             savepoint.rollback()
         found.sort(key=lambda row: log.position_of(row, filters), reverse=True)
         del found[paging.limit :]
@@ -241,7 +241,7 @@ def statistics(
         .limit(limit)
     )
     tx.execute(_PLAN_ANEW)
-    return [_made(wanted.bucket, wanted.conversions, row._mapping) for row in tx.execute(query)]
+    return [made(wanted.bucket, wanted.conversions, row._mapping) for row in tx.execute(query)]
 
 
 def _arrived_since(arrival: ColumnElement[datetime], filters: LogFilter) -> list[ColumnElement[bool]]:
@@ -250,7 +250,8 @@ def _arrived_since(arrival: ColumnElement[datetime], filters: LogFilter) -> list
     return [] if earliest is None else [arrival >= earliest]
 
 
-def _made(kind: Callable[..., RowT], conversions: Conversions, values: Mapping[Any, Any]) -> RowT:
+def made(kind: Callable[..., RowT], conversions: Conversions, values: Mapping[Any, Any]) -> RowT:
+    """Make a row of the values that a log selects."""
     converted = {
         name: convert(values[name]) for name, convert in conversions.items() if values[name] is not None
     }

@@ -31,10 +31,15 @@ class Page(Generic[Item]):
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """Request for a page: the most items that it holds, and the cursor of the position before it."""
+    """Request for a page: the most items that it holds, and the cursor of the position before it.
+
+    In the order of commits, for followers, each page has a cursor; `begins_now` leaves out what was before.
+    """
 
     limit: int = DEFAULT_LIMIT
     cursor: str | None = None
+    in_commit_order: bool = False
+    begins_now: bool = False
 
     def position(self, filters: Mapping[str, Any]) -> list[Any] | None:
         """Position in the cursor, or None if there is no cursor; raises Invalid for another list's cursor."""
@@ -92,6 +97,19 @@ def time_position(position: list[Any] | None) -> tuple[datetime, UUID] | None:
     if position is None:
         return None
     return _checked(lambda: (datetime.fromisoformat(position[0]).astimezone(UTC), UUID(position[1])))
+
+
+def place_position(position: list[Any] | None) -> tuple[int, UUID | None] | None:
+    """Position in the order of commits, and the id of a row of several there; raises Invalid for others."""
+    if position is None:
+        return None
+    return _checked(lambda: (_place(position[0]), UUID(position[1]) if len(position) > 1 else None))
+
+
+def _place(value: Any) -> int:
+    if not -1 <= int(value) < 1 << 62:
+        raise ValueError
+    return int(value)
 
 
 def _checked(read: Callable[[], Item]) -> Item:

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Depends, Path, Query, Request
 from starlette.convertors import Convertor, register_url_convertor
@@ -166,3 +166,28 @@ async def _paging(
 
 
 Paged = Annotated[Paging, Depends(_paging)]
+
+
+@refuses(Invalid)
+async def _log_paging(
+    paging: Paged,
+    order: Annotated[
+        Literal["commit"] | None,
+        Query(description="ascending in the order of commits; `next_cursor` is never null"),
+    ] = None,
+    begin: Annotated[
+        Literal["now"] | None,
+        Query(
+            alias="from",
+            description="leave out the rows that are there (with order=commit, until there is a cursor)",
+        ),
+    ] = None,
+) -> Paging:
+    if begin is not None and order is None:
+        detail = "goes with order=commit"
+        raise Invalid(f"from: {detail}.", faults=[Fault(detail, parameter="from")])
+    return replace(paging, in_commit_order=order is not None, begins_now=begin is not None)
+
+
+# Pages of a log, which can be followed.
+LogPaged = Annotated[Paging, Depends(_log_paging)]

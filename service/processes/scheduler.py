@@ -21,8 +21,8 @@ from sql.database import Database
 
 # Time after the order to stop in which job runs can finish the step that they are in.
 GRACE_SECONDS = 15
-# For the leader's own transaction, its other queries, and further connections of a job run.
-SPARE_CONNECTIONS = 4
+# For the leader's own transaction, its other queries, the sequencer, and further connections of a job run.
+SPARE_CONNECTIONS = 5
 
 
 @contextmanager

@@ -26,7 +26,8 @@ from service.usecases.maintenance.scheduled_jobs import ScheduledJobStatus
 from service.usecases.maintenance.table import SCHEDULED_JOBS
 from sql.database import PLATFORM, Database
 from sql.errors import DiskFull
-from sql.queries import repositories, schema
+from sql.queries import log_queue, repositories, schema
+from sql.queries.log_queue import QueueState
 from sql.queries.repositories import Sizes
 from sql.queries.schema import DatabaseState
 
@@ -41,6 +42,8 @@ FIGURES_SECONDS: Final = 1.5
 COMMITTER_SILENCE_SECONDS: Final = 3.0
 # Requests do without it: retention keeps its rows until they can be archived.
 _SPARED: Final = frozenset({"disk_archive"})
+# Followers of logs see rows after a tenth of a second, while the sequencer is at work.
+QUEUE_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class _StoredState:
     newest: UUID | None
     jobs: Sequence[ScheduledJobStatus]
     sizes: Sizes
+    queue: QueueState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +129,13 @@ class Health:
     def _read_database(self) -> _StoredState:
         with self._own.transaction(PLATFORM) as tx:
             state, newest, sizes = schema.state(tx), repositories.newest(tx), repositories.sizes(tx)
+            queue = log_queue.state(tx)
         return _StoredState(
-            state=state, newest=newest, sizes=sizes, jobs=scheduled_jobs.all_jobs(self._context)
+            state=state,
+            newest=newest,
+            sizes=sizes,
+            queue=queue,
+            jobs=scheduled_jobs.all_jobs(self._context),
         )
 
     def _read_files(self) -> _Files:
@@ -175,6 +184,11 @@ class Health:
         if not state.may_delete_rows:
             warnings.append(
                 "jobs can't let rows of logs go: GRANT annals_retention to the login of DATABASE_URL"
+            )
+        if found.queue.oldest_seconds > QUEUE_SECONDS:
+            warnings.append(
+                f"followers of logs do not see the rows of the last {found.queue.oldest_seconds:.0f} s: "
+                "the scheduler has to run, and annals_sealer be granted to the login of DATABASE_URL"
             )
         if state.timescaledb is not None:
             checks["timescaledb"] = Check(ok=True, detail=f"TimescaleDB {state.timescaledb}")
@@ -262,6 +276,10 @@ def _figures(found: _StoredState) -> list[Figure]:
         _gauge("annals_job_last_rows", "Rows that the last success of a job was about", jobs, _rows),
         _gauge("annals_job_lag_seconds", "How long a job is overdue", jobs, lambda job: job.lag_seconds),
         _gauge("annals_job_failed", "Whether the last run of a job failed", jobs, _failed),
+        _single("annals_log_queue_rows", "Rows of logs that followers do not see yet", found.queue.rows),
+        _single(
+            "annals_log_queue_oldest_seconds", "Age of the oldest of these rows", found.queue.oldest_seconds
+        ),
         _single("annals_repositories", "Repositories", sizes.repositories),
         _single("annals_repository_packs", "Packs of all repositories", sizes.packs),
         _single("annals_repository_bytes", "Bytes of all repositories", sizes.bytes),

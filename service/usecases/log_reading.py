@@ -12,6 +12,7 @@ from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page, Paging, time_position
 from service.usecases import people
 from service.usecases.context import Context
+from service.usecases.log_following import page_in_commit_order
 from sql import log_reading
 from sql.database import PLATFORM
 from sql.log_reading import Log, Statistics
@@ -41,10 +42,13 @@ def page_of_log(
     *,
     expand: str | None = None,
 ) -> Page[RowT]:
-    """Read a page of the rows that match, newest first; raises Invalid for another list's cursor.
+    """Read a page of the rows that match, newest first, or in the order of commits.
 
     `expand` names what the caller adds to the rows, and is recorded with the filters.
+    Raises Invalid for another list's cursor.
     """
+    if paging.in_commit_order:
+        return page_in_commit_order(context, caller, subscription_id, log, filters, paging, expand=expand)
     given = filters.given()
     stamped = {"list": log.name, "of": subscription_id, **given}
     before = time_position(paging.position(stamped))

@@ -103,5 +103,11 @@ def server_page(
     filters: ServerLogFilter,
     paging: Paging,
 ) -> Page[ServerEvent]:
-    """Read the requests that match, newest first. No subscription means all, also those without one."""
+    """Read the requests that match, newest first. No subscription means all, also those without one.
+
+    Each subscription has an order of commits of its own, and so have the requests without one: in that order,
+    no subscription means the one that the filter names, or else none.
+    """
+    if paging.in_commit_order and subscription_id is None and filters.subscription_id is not None:
+        subscription_id = SubscriptionId(filters.subscription_id)
     return page_of_log(context, caller, subscription_id, SERVER_LOG, filters, paging)

@@ -1,14 +1,18 @@
-"""The queue of rows without a position: batches are added by who stores their rows, entries by a trigger."""
+"""The queue of rows without a position: who stores rows adds them, and the sequencer takes them.
+
+Batches are added by `add_batch`, rows of the audit log and of the change history by a trigger.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
+from pathlib import Path
 from typing import Final, Literal, Protocol, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import insert
+from sqlalchemy import insert, text
 
 from sql.database import Transaction
 from sql.models import TABLES
@@ -92,3 +96,46 @@ def _batches_of(log: BatchLog, rows: Iterable[RowOfBatch]) -> Iterator[LogBatch]
             last_at=max(row.created_at for row in of_one),
             rows=len(of_one),
         )
+
+
+# Any fixed number that no other program uses for its advisory locks in the same database.
+_LOCK: Final = 0x5EA1
+_TRY = text("SELECT pg_try_advisory_xact_lock(:key)")
+_PLACE = text(Path(__file__).with_name("place_rows.sql").read_text())
+_STATE = text(
+    "SELECT count(*), coalesce(extract(epoch FROM now() - min(last_at)), 0)"
+    " FROM (SELECT last_at FROM log_queue ORDER BY queued LIMIT :most) AS waiting"
+)
+
+
+def try_place(tx: Transaction) -> bool:
+    """Take the turn of the sequencer until the transaction ends; False if another has it."""
+    taken: bool = tx.execute(_TRY, {"key": _LOCK}).scalar_one()
+    return taken
+
+
+def place(tx: Transaction, *, limit: int) -> tuple[int, int]:
+    """Give positions to at most `limit` rows of the queue, the first ones; needs an isolation that repeats.
+
+    Returns how many rows were taken from the queue, and how many got a position. In a transaction that sees
+    what others commit meanwhile, a row could be taken while the position of its subscription is an older one.
+    """
+    taken, placed = tx.execute(_PLACE, {"limit": limit}).one()
+    return taken, placed
+
+
+@dataclass(frozen=True, slots=True)
+class QueueState:
+    """The number of rows without a position, counted up to `MOST_COUNTED`, and the age of the oldest."""
+
+    rows: int
+    oldest_seconds: float
+
+
+MOST_COUNTED: Final = 100_000
+
+
+def state(tx: Transaction) -> QueueState:
+    """Read the state of the queue."""
+    rows, seconds = tx.execute(_STATE, {"most": MOST_COUNTED}).one()
+    return QueueState(rows, max(0.0, float(seconds)))

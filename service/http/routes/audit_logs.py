@@ -11,7 +11,7 @@ from service.http.audited_operations import audits
 from service.http.auth.access import ReadingLogs, ReadingPlatformLogs, Recording
 from service.http.description.declarations import refuses
 from service.http.event_bodies import EventBody, events_of
-from service.http.parameters import Paged
+from service.http.parameters import LogPaged
 from service.http.recording import NOTHING_NEW, Options, recorded
 from service.http.requests import context_of
 from service.http.responses import (
@@ -36,7 +36,7 @@ router = APIRouter(prefix="/v1", tags=["logs"])
 @router.get("/audit-logs", response_model=page_of(audit_logs.AuditEvent))
 @audits(Action.READ, "audit_log")
 def list_platform_audit_logs(
-    request: Request, caller: ReadingPlatformLogs, paging: Paged, query: Annotated[AuditQuery, Query()]
+    request: Request, caller: ReadingPlatformLogs, paging: LogPaged, query: Annotated[AuditQuery, Query()]
 ) -> Response:
     """List the events that belong to no subscription, newest first (operator)."""
     filters = audit_logs.AuditFilter(**query.model_dump())
@@ -49,9 +49,9 @@ def list_platform_audit_logs(
 )
 @audits(Action.READ, "audit_log")
 async def list_audit_logs(
-    request: Request, access: ReadingLogs, paging: Paged, query: Annotated[ExpandableAuditQuery, Query()]
+    request: Request, access: ReadingLogs, paging: LogPaged, query: Annotated[ExpandableAuditQuery, Query()]
 ) -> Response:
-    """List the audit log, newest first (auditor, admin).
+    """List the audit log, newest first or in the order of commits (auditor, admin).
 
     With `expand=data`, events of versions have the snapshots before and after, `old` and `new`.
     """

@@ -11,7 +11,7 @@ from service.http.audited_operations import audits
 from service.http.auth.access import ReadingLogs, Recording
 from service.http.description.declarations import refuses
 from service.http.event_bodies import EventBody, events_of
-from service.http.parameters import Paged
+from service.http.parameters import LogPaged
 from service.http.recording import NOTHING_NEW, Options, recorded
 from service.http.responses import expandable_page, page_of
 from service.http.schemas.answers import RecordedEvents
@@ -24,7 +24,7 @@ router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/change-history", 
 @router.get("", response_model=page_of(log_documents.ExpandedChange))
 @audits(Action.READ, "change_history")
 async def list_data_changes(
-    request: Request, access: ReadingLogs, paging: Paged, query: Annotated[ChangeQuery, Query()]
+    request: Request, access: ReadingLogs, paging: LogPaged, query: Annotated[ChangeQuery, Query()]
 ) -> Response:
     """List the data changes, each with its diff to the record before it, newest first (auditor, admin).
 

@@ -10,7 +10,7 @@ from service.http.audited_operations import audits
 from service.http.auth.access import ReadingLogs, Recording
 from service.http.description.declarations import refuses
 from service.http.event_bodies import EventBody, events_of
-from service.http.parameters import Paged
+from service.http.parameters import LogPaged
 from service.http.recording import NOTHING_NEW, Options, recorded
 from service.http.responses import page_answer, page_of, statistics_answer, statistics_of
 from service.http.schemas.answers import RecordedEvents
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/execution-logs", 
 @router.get("", response_model=page_of(execution_logs.ExecutionEvent))
 @audits(Action.READ, "execution_log")
 def list_execution_logs(
-    request: Request, access: ReadingLogs, paging: Paged, query: Annotated[ExecutionQuery, Query()]
+    request: Request, access: ReadingLogs, paging: LogPaged, query: Annotated[ExecutionQuery, Query()]
 ) -> Response:
     """List the events of running workflows, jobs, job packages and nodes, newest first (auditor, admin)."""
     filters = execution_logs.ExecutionFilter(**query.model_dump())

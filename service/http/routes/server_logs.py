@@ -10,7 +10,7 @@ from service.http.audited_operations import audits
 from service.http.auth.access import ReadingLogs, ReadingPlatformLogs, Recording
 from service.http.description.declarations import refuses
 from service.http.event_bodies import EventBody, events_of
-from service.http.parameters import Paged
+from service.http.parameters import LogPaged
 from service.http.recording import NOTHING_NEW, Options, recorded
 from service.http.requests import context_of
 from service.http.responses import page_answer, page_of
@@ -24,7 +24,7 @@ router = APIRouter(prefix="/v1", tags=["logs"])
 @router.get("/subscriptions/{subscription_id}/server-logs", response_model=page_of(server_logs.ServerEvent))
 @audits(Action.READ, "server_log")
 def list_server_logs(
-    request: Request, access: ReadingLogs, paging: Paged, query: Annotated[PostedServerLogQuery, Query()]
+    request: Request, access: ReadingLogs, paging: LogPaged, query: Annotated[PostedServerLogQuery, Query()]
 ) -> Response:
     """List the requests of this subscription's callers, and posted ones, newest first (auditor, admin)."""
     filters = server_logs.ServerLogFilter(**query.model_dump())
@@ -55,7 +55,7 @@ async def record_server_logs(
 def list_platform_server_logs(
     request: Request,
     caller: ReadingPlatformLogs,
-    paging: Paged,
+    paging: LogPaged,
     query: Annotated[PlatformServerLogQuery, Query()],
 ) -> Response:
     """List all requests, also those of unknown callers, newest first (operator)."""

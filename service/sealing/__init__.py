@@ -1,0 +1,1 @@
+"""The order of the logs: positions for committed rows."""

@@ -1,0 +1,206 @@
+"""Follow a log: read its rows in the order in which they were committed, from a position on."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    Table,
+    Uuid,
+    and_,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    true,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from sql.database import Transaction
+from sql.log_reading import Log, between, made
+from sql.log_windows import LogFilter
+from sql.models.columns import INSTANT
+from sql.queries import log_positions
+from sql.queries.log_positions import Place
+
+RowT = TypeVar("RowT")
+FilterT = TypeVar("FilterT", bound=LogFilter)
+
+# The most places that one page looks at, however few rows match: it may have fewer rows than its limit, or
+# none, and a cursor that goes on from there.
+MOST_PLACES: Final = 2_000
+# Rows that match are looked for among this many at once, at most.
+MOST_ROWS_AT_ONCE: Final = 1_000
+
+_PLAN_ANEW = text("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
+# The queue knows both execution logs by one name.
+_QUEUED_AS: Final = {"node_execution_logs": "execution_logs"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """The last position that was read; `row_id` is the last id that was read of it, None for all of them."""
+
+    position: int = -1
+    row_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Followed(Generic[RowT]):
+    """Rows in the order of their commits, and how far they reach."""
+
+    rows: Sequence[RowT]
+    reached: Reached
+
+
+def start(
+    tx: Transaction, log: Log[Any, FilterT], subscription_id: UUID | None, filters: FilterT, *, is_now: bool
+) -> Reached:
+    """Find the place at which a follower begins: now, at the first time that the filter permits, or at all.
+
+    A filter by the events' own time begins with the first row of all.
+    """
+    name = _queued_as(log, filters)
+    if is_now:
+        return Reached(log_positions.newest(tx, name, subscription_id))
+    if filters.since is None or filters.by_occurrence:
+        return Reached()
+    return Reached(log_positions.before(tx, name, subscription_id, filters.since))
+
+
+def follow(
+    tx: Transaction,
+    log: Log[RowT, FilterT],
+    subscription_id: UUID | None,
+    filters: FilterT,
+    reached: Reached,
+    *,
+    limit: int,
+) -> Followed[RowT]:
+    """Read at most `limit` rows that match, after those that were reached."""
+    tx.execute(_PLAN_ANEW)
+    name = _queued_as(log, filters)
+    found: list[RowT] = []
+    looked_at = 0
+    while len(found) < limit and looked_at < MOST_PLACES:
+        room = limit - len(found)
+        first = reached.position - (reached.row_id is not None)
+        places = log_positions.after(tx, name, subscription_id, first, limit=min(MOST_PLACES, 4 * room))
+        if not places:
+            break
+        looked_at += len(places)
+        for part in _parts([place for place in places if place.log == name], room):
+            rows, reached = _read(tx, log, subscription_id, filters, part, reached, limit - len(found))
+            found += rows
+            if len(found) == limit:
+                return Followed(found, reached)
+        reached = Reached(places[-1].position)
+    return Followed(found, reached)
+
+
+def _queued_as(log: Log[Any, FilterT], filters: FilterT) -> str:
+    name = log.tables(filters)[0].name
+    return _QUEUED_AS.get(name, name)
+
+
+def _parts(places: Sequence[Place], rows: int) -> Iterator[list[Place]]:
+    """Split places, so that each part has not many more rows than are needed."""
+    part: list[Place] = []
+    size = 0
+    for place in places:
+        part.append(place)
+        size += place.rows
+        if size >= min(rows, MOST_ROWS_AT_ONCE):
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def _read(
+    tx: Transaction,
+    log: Log[RowT, FilterT],
+    subscription_id: UUID | None,
+    filters: FilterT,
+    places: Sequence[Place],
+    reached: Reached,
+    limit: int,
+) -> tuple[list[RowT], Reached]:
+    given = _given(places, reached)
+    selections = [
+        selection
+        for table in log.tables(filters)
+        if (selection := _selection(log, table, subscription_id, filters, places, given)) is not None
+    ]
+    if not selections:
+        return [], Reached(places[-1].position)
+    each = (selections[0] if len(selections) == 1 else union_all(*selections)).subquery("each")
+    query = select(each).order_by(each.c.place, each.c[log.row_id]).limit(limit)
+    rows = []
+    last = Reached(places[-1].position)
+    for row in tx.execute(query):
+        values = dict(row._mapping)
+        position = values.pop("place")
+        rows.append(made(log.row, log.conversions, values))
+        if len(rows) == limit:
+            is_entry = log_positions.of_entries(places[0].log)
+            last = Reached(position, None if is_entry else values[log.row_id])
+    return rows, last
+
+
+def _given(places: Sequence[Place], reached: Reached) -> Any:
+    """Make a table of the places: the bounds of the ids that were not read yet."""
+    first_ids = [
+        UUID(int=reached.row_id.int + 1)
+        if reached.row_id is not None and place.position == reached.position
+        else place.first_id
+        for place in places
+    ]
+    columns = (
+        literal([place.position for place in places], ARRAY(BigInteger())),
+        literal(first_ids, ARRAY(Uuid())),
+        literal([place.last_id for place in places], ARRAY(Uuid())),
+        literal([place.first_at for place in places], ARRAY(INSTANT)),
+        literal([place.last_at for place in places], ARRAY(INSTANT)),
+    )
+    names = ("place", "first_id", "last_id", "first_at", "last_at")
+    return func.unnest(*columns).table_valued(*names, name="places").render_derived()
+
+
+def _selection(
+    log: Log[Any, FilterT],
+    table: Table,
+    subscription_id: UUID | None,
+    filters: FilterT,
+    places: Sequence[Place],
+    given: Any,
+) -> Select[Any] | None:
+    """Select the rows of places that match; None if no row can.
+
+    The times of all places together exclude chunks when the query is planned.
+    """
+    alternatives = [and_(true(), *log.of(table, subscription_id, each)) for each in filters.alternatives()]
+    if not alternatives:
+        return None
+    arrival, row_id = table.c[log.time], table.c[log.row_id]
+    conditions: list[ColumnElement[bool]] = [
+        arrival.between(min(place.first_at for place in places), max(place.last_at for place in places)),
+        or_(*alternatives),
+        *between(log.time_of(table, filters), filters),
+    ]
+    if log_positions.of_entries(table.name):
+        conditions += [arrival == given.c.first_at, row_id == given.c.first_id]
+    else:
+        conditions += [
+            arrival.between(given.c.first_at, given.c.last_at),
+            row_id.between(given.c.first_id, given.c.last_id),
+        ]
+    if subscription_id is None:
+        conditions.append(table.c.subscription_id.is_(None))
+    return log.selected(table).add_columns(given.c.place.label("place")).where(*conditions)
