@@ -27,7 +27,7 @@ from sql.log_reading import Log, between, made
 from sql.log_windows import LogFilter
 from sql.models.columns import INSTANT
 from sql.queries import log_positions
-from sql.queries.log_positions import Place
+from sql.queries.log_positions import LogPlace
 
 RowT = TypeVar("RowT")
 FilterT = TypeVar("FilterT", bound=LogFilter)
@@ -109,9 +109,9 @@ def _queued_as(log: Log[Any, FilterT], filters: FilterT) -> str:
     return _QUEUED_AS.get(name, name)
 
 
-def _parts(places: Sequence[Place], rows: int) -> Iterator[list[Place]]:
+def _parts(places: Sequence[LogPlace], rows: int) -> Iterator[list[LogPlace]]:
     """Split places, so that each part has not many more rows than are needed."""
-    part: list[Place] = []
+    part: list[LogPlace] = []
     size = 0
     for place in places:
         part.append(place)
@@ -128,7 +128,7 @@ def _read(
     log: Log[RowT, FilterT],
     subscription_id: UUID | None,
     filters: FilterT,
-    places: Sequence[Place],
+    places: Sequence[LogPlace],
     reached: Reached,
     limit: int,
 ) -> tuple[list[RowT], Reached]:
@@ -154,7 +154,7 @@ def _read(
     return rows, last
 
 
-def _given(places: Sequence[Place], reached: Reached) -> Any:
+def _given(places: Sequence[LogPlace], reached: Reached) -> Any:
     """Make a table of the places: the bounds of the ids that were not read yet."""
     first_ids = [
         UUID(int=reached.row_id.int + 1)
@@ -178,7 +178,7 @@ def _selection(
     table: Table,
     subscription_id: UUID | None,
     filters: FilterT,
-    places: Sequence[Place],
+    places: Sequence[LogPlace],
     given: Any,
 ) -> Select[Any] | None:
     """Select the rows of places that match; None if no row can.

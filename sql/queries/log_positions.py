@@ -21,7 +21,7 @@ LONGEST_DELAY: Final = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LogPlace:
     """A position, and the rows that have it: their number, and the bounds of their ids and times."""
 
     position: int
@@ -40,14 +40,14 @@ def of_entries(log: str) -> bool:
 
 def after(
     tx: Transaction, log: str, subscription_id: UUID | None, position: int, *, limit: int
-) -> list[Place]:
+) -> list[LogPlace]:
     """Read the next places after a position, in their order; those of other logs are among them."""
     table = _table(log)
     query = _places(log).where(
         table.c.subscription_id == (subscription_id or NOBODY), table.c.position > position
     )
     rows = tx.execute(query.order_by(table.c.position).limit(limit))
-    return [Place(*row) for row in rows]
+    return [LogPlace(*row) for row in rows]
 
 
 def newest(tx: Transaction, log: str, subscription_id: UUID | None) -> int:

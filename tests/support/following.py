@@ -57,7 +57,7 @@ def sequencer_process(server: Server) -> Iterator[subprocess.Popen[str]]:
 
 @dataclass
 class Follower:
-    """Who follows a log: each call of `read` returns what is new."""
+    """Follower of a log: each call of `read` returns the rows that are new."""
 
     caller: Caller
     path: str
