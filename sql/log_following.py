@@ -35,6 +35,8 @@ FilterT = TypeVar("FilterT", bound=LogFilter)
 # The most places that one page looks at, however few rows match: it may have fewer rows than its limit, or
 # none, and a cursor that goes on from there.
 MOST_PLACES: Final = 2_000
+# The most rows that one page looks at: a place can have thousands. At least one place is looked at.
+MOST_ROWS: Final = 20_000
 # Rows that match are looked for among this many at once, at most.
 MOST_ROWS_AT_ONCE: Final = 1_000
 
@@ -87,7 +89,7 @@ def follow(
     tx.execute(_PLAN_ANEW)
     name = _queued_as(log, filters)
     found: list[RowT] = []
-    looked_at = 0
+    looked_at = rows_looked_at = 0
     while len(found) < limit and looked_at < MOST_PLACES:
         room = limit - len(found)
         first = reached.position - (reached.row_id is not None)
@@ -98,7 +100,8 @@ def follow(
         for part in _parts([place for place in places if place.log == name], room):
             rows, reached = _read(tx, log, subscription_id, filters, part, reached, limit - len(found))
             found += rows
-            if len(found) == limit:
+            rows_looked_at += sum(place.rows for place in part)
+            if len(found) == limit or rows_looked_at >= MOST_ROWS:
                 return Followed(found, reached)
         reached = Reached(places[-1].position)
     return Followed(found, reached)

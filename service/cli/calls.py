@@ -90,9 +90,16 @@ class RemoteResource:
 def opened(url: str, key: str | None, argument: str) -> Iterator[RemoteResource]:
     """Open the resource of an argument; failures within the block end the command with their exit code."""
     kind, rest = _parsed(argument)
+    with connected(url, key) as client:
+        yield _found(client, kind, rest)
+
+
+@contextmanager
+def connected(url: str, key: str | None) -> Iterator[Client]:
+    """Connect to a server; failures within the block end the command with their exit code."""
     client = Client(_checked_url(url), _checked_key(key))
     try:
-        yield _found(client, kind, rest)
+        yield client
         # Flushed here: if the write failed at the end of the program, the user would see a traceback.
         sys.stdout.flush()
     except ApiError as error:
@@ -153,7 +160,8 @@ def _checked_key(key: str | None) -> str:
     return key
 
 
-def _found(client: Client, kind: Kind, rest: str) -> RemoteResource:
+def subscription_of(client: Client) -> str:
+    """Path of the subscription that the key belongs to; ends the command for any other key."""
     me = client.get("/v1/whoami")
     if "subscription_id" not in me:
         fail("the server answers, but not as an Annals server does: is the URL right?", Exit.UNEXPECTED)
@@ -162,7 +170,11 @@ def _found(client: Client, kind: Kind, rest: str) -> RemoteResource:
             "this is the operator's key, which belongs to no subscription: use the API key of a user",
             Exit.NOT_ALLOWED,
         )
-    collection = f"/v1/subscriptions/{segment(str(me['subscription_id']))}/{kind.collection}"
+    return f"/v1/subscriptions/{segment(str(me['subscription_id']))}"
+
+
+def _found(client: Client, kind: Kind, rest: str) -> RemoteResource:
+    collection = f"{subscription_of(client)}/{kind.collection}"
     resource_id = ids.parse(rest) or _id_of_name(client, collection, kind, rest)
     return RemoteResource(client, f"{collection}/{segment(str(resource_id))}")
 

@@ -10,7 +10,7 @@ from uuid import UUID
 import typer
 from rich.table import Table
 
-from service.cli import archive, first_tenant, jobs, resources, versions
+from service.cli import archive, first_tenant, jobs, logs, resources, versions
 from service.cli.console import AsJson, DataDir, err, explained, out, progress, read_settings
 from service.runtime.settings import Settings, git_url, load, variable
 from service.runtime.version import version
@@ -31,6 +31,7 @@ app.add_typer(git, name="git")
 app.add_typer(versions.version, name="version")
 app.add_typer(resources.resource)
 app.add_typer(jobs.jobs, name="jobs")
+app.add_typer(logs.logs, name="logs")
 app.add_typer(archive.archive, name="archive")
 
 

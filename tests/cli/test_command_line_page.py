@@ -10,7 +10,7 @@ PAGE = ROOT / "docs" / "guide" / "command-line.md"
 COMMANDS = {
     PAGE: (
         *("version log", "version show", "version diff"),
-        *("check-out", "check-in", "rollback", "tag", "publish"),
+        *("check-out", "check-in", "rollback", "tag", "publish", "logs tail"),
     ),
     ROOT / "docs" / "operations" / "archive.md": (
         "archive list",
