@@ -18,6 +18,8 @@ from service.cli.tables import harmless, instant, note
 
 logs = typer.Typer(help="The logs of a running server.", no_args_is_help=True)
 
+Filters = dict[str, str | int]
+
 PAGE: Final = 200
 PAUSE_SECONDS: Final = 1.0
 # The client has tried for a while before it says that a server does not answer.
@@ -85,13 +87,15 @@ def tail(
                 _keep(cursor_file, page["next_cursor"])
 
 
-def _pages(client: Client, path: str, filters: Json, cursor: str | None, *, follow: bool) -> Iterator[Json]:
+def _pages(
+    client: Client, path: str, filters: Filters, cursor: str | None, *, follow: bool
+) -> Iterator[Json]:
     """Yield pages; with `follow` without an end, through outages of the server."""
     is_failing = False
     while True:
-        place: Json = {} if cursor is None else {"cursor": cursor}
+        place: Filters = {} if cursor is None else {"cursor": cursor}
         try:
-            page = client.get(path, {"order": "commit", "limit": PAGE} | filters | place)
+            page = client.get(path, {"order": "commit", "limit": PAGE, **filters, **place})
         except ApiError as error:
             if not follow or cursor is None or error.status not in (None, 429, 500, 502, 503, 504):
                 raise
@@ -111,8 +115,8 @@ def _pages(client: Client, path: str, filters: Json, cursor: str | None, *, foll
             time.sleep(PAUSE_SECONDS)
 
 
-def _filters(given: list[str]) -> Json:
-    filters: Json = {}
+def _filters(given: list[str]) -> Filters:
+    filters: Filters = {}
     for each in given:
         name, found, value = each.partition("=")
         if not found or name in ("order", "from", "limit", "cursor", "since"):

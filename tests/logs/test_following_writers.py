@@ -136,7 +136,7 @@ class Reading:
 
 
 def written(tenant: Tenant, server: Server, *, seconds: float) -> tuple[Writing, Reading, Reading]:
-    """Let all write, and followers read, for some seconds; then let the followers read the rest."""
+    """Write and follow for some seconds; then the followers read the rest."""
     writing = Writing(tenant, ServiceDatabase(server.database.url, pool_size=WRITERS))
     events = Reading(Follower(tenant.aud, f"{tenant.path}/audit-logs", {"from": "now"}), "audit_id")
     executions = Reading(Follower(tenant.aud, f"{tenant.path}/execution-logs", {"from": "now"}), "log_id")
