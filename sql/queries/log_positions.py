@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Select, Table, literal, select
+from sqlalchemy import Select, Table, func, literal, select
 
 from sql.database import Transaction
 from sql.models import TABLES
@@ -84,3 +84,17 @@ def _places(log: str) -> Select[Any]:
     if of_entries(log):
         return select(c.position, c.log, c.row_id, c.row_id, c.row_at, c.row_at, literal(1))
     return select(c.position, c.log, c.first_id, c.last_id, c.first_at, c.last_at, c.rows)
+
+
+def numbered(tx: Transaction) -> list[UUID]:
+    """Read the subscriptions that have positions; the platform's own rows are those of one of them."""
+    return list(tx.execute(select(_TREES.c.subscription_id).order_by(_TREES.c.subscription_id)).scalars())
+
+
+def delete_gone(tx: Transaction, subscription_id: UUID, *, limit: int) -> int:
+    """Delete positions whose rows are gone, among the first `limit` ones; returns their number.
+
+    The transaction acts as the role of retention.
+    """
+    gone: int = tx.execute(select(func.delete_gone_positions(subscription_id, limit))).scalar_one()
+    return gone

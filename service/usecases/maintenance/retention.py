@@ -22,7 +22,7 @@ from service.domain.retention_levels import LEVELS_OF
 from service.usecases.context import JobContext, Parts
 from sql.database import PLATFORM, RETENTION_ROLE, Transaction
 from sql.errors import ChunkGone, LockNotTaken, RowsKept, WriteConflict
-from sql.queries import retention, retention_policies
+from sql.queries import log_positions, retention, retention_policies
 from sql.queries.retention import Chunk, HeldRows, Span
 
 NAME: Final = "retention"
@@ -36,6 +36,9 @@ GRACE: Final = timedelta(days=1)
 # Many short tries: each one that waits for a reader or writer of the chunk delays others by at most 80 ms.
 LOCK_TRIES: Final = 40
 LOCK_PAUSE_SECONDS: Final = 0.5
+# Positions of a subscription that are looked at first, and those that are if one of them had lost its row.
+FIRST_POSITIONS: Final = 100
+MORE_POSITIONS: Final = 10_000
 
 Result = TypeVar("Result")
 Rows = TypeVar("Rows", Chunk, Span)
@@ -119,9 +122,24 @@ def run(context: JobContext, run: JobRun) -> Counts:
             removal.attempt(removal.drop, chunk)
         for span in found.spans:
             removal.attempt(removal.sweep, span)
+    _delete_positions(context, run)
     if removal.failures:
         raise removal.failures[0]
     return removal.counts(expired)
+
+
+def _delete_positions(context: JobContext, run: JobRun) -> None:
+    """Delete the positions of deleted rows; readers pass those that are left over by those without rows."""
+    with context.database.transaction(PLATFORM, role=RETENTION_ROLE) as tx:
+        subscriptions = log_positions.numbered(tx)
+    for subscription_id in subscriptions:
+        limit = FIRST_POSITIONS
+        while not run.is_over:
+            with context.database.transaction(PLATFORM, role=RETENTION_ROLE) as tx:
+                gone = log_positions.delete_gone(tx, subscription_id, limit=limit)
+            if gone == 0:
+                break
+            limit = MORE_POSITIONS
 
 
 class _RetentionRun:

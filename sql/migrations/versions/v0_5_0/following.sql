@@ -106,6 +106,53 @@ $queue$;
 CREATE TRIGGER queue_row AFTER INSERT ON audit_logs FOR EACH ROW EXECUTE FUNCTION queue_audit_row();
 CREATE TRIGGER queue_row AFTER INSERT ON data_change_history FOR EACH ROW EXECUTE FUNCTION queue_data_change();
 
+-- Delete positions whose rows are gone, among the first p_limit of a subscription in each table; return their number.
+-- A row that a legal hold keeps also keeps its position, and later positions are deleted nevertheless.
+CREATE FUNCTION delete_gone_positions(p_subscription_id UUID, p_limit INTEGER) RETURNS BIGINT
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $delete$
+DECLARE
+    v_entries BIGINT;
+    v_batches BIGINT;
+BEGIN
+    DELETE FROM public.log_entries AS e
+    USING (
+        SELECT position, log, row_id, row_at FROM public.log_entries
+        WHERE subscription_id = p_subscription_id ORDER BY position LIMIT p_limit
+    ) AS f
+    WHERE e.subscription_id = p_subscription_id AND e.position = f.position AND NOT CASE f.log
+        WHEN 'audit_logs' THEN EXISTS (
+            SELECT FROM public.audit_logs AS r WHERE r.audit_id = f.row_id AND r.created_at = f.row_at
+        )
+        ELSE EXISTS (
+            SELECT FROM public.data_change_history AS r WHERE r.change_id = f.row_id AND r.changed_at = f.row_at
+        )
+    END;
+    GET DIAGNOSTICS v_entries = ROW_COUNT;
+    DELETE FROM public.log_batches AS b
+    USING (
+        SELECT position, log, first_id, last_id, first_at, last_at FROM public.log_batches
+        WHERE subscription_id = p_subscription_id ORDER BY position LIMIT p_limit
+    ) AS f
+    WHERE b.subscription_id = p_subscription_id AND b.position = f.position AND NOT CASE f.log
+        WHEN 'server_logs' THEN EXISTS (
+            SELECT FROM public.server_logs AS r
+            WHERE r.created_at BETWEEN f.first_at AND f.last_at AND r.log_id BETWEEN f.first_id AND f.last_id
+        )
+        ELSE EXISTS (
+            SELECT FROM public.execution_logs AS r
+            WHERE r.created_at BETWEEN f.first_at AND f.last_at AND r.log_id BETWEEN f.first_id AND f.last_id
+        ) OR EXISTS (
+            SELECT FROM public.node_execution_logs AS r
+            WHERE r.created_at BETWEEN f.first_at AND f.last_at AND r.log_id BETWEEN f.first_id AND f.last_id
+        )
+    END;
+    GET DIAGNOSTICS v_batches = ROW_COUNT;
+    RETURN v_entries + v_batches;
+END
+$delete$;
+REVOKE EXECUTE ON FUNCTION delete_gone_positions FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION delete_gone_positions TO annals_retention;
+
 -- The rows of older versions, in the order of their times. Rows of the execution logs and the server log are not
 -- queued: their ids are not those of batches.
 INSERT INTO log_queue (log, subscription_id, first_id, last_id, first_at, last_at, rows)
