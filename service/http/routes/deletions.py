@@ -18,7 +18,7 @@ from service.http.parameters import RESOURCE_PATH, Based, Once, Paged, PathId, T
 from service.http.recording import NOTHING_NEW, Options, recorded
 from service.http.responses import answer, page_answer, page_of
 from service.http.schemas.answers import RecordedEvents
-from service.http.schemas.deletions import DeletionQuery, NewDeletion, RestoreRequest
+from service.http.schemas.deletions import DeletionQuery, NewDeletionEvent, RestoreRequest
 from service.http.schemas.fields import QueryInteger, QueryReason
 from service.usecases import deletions
 from service.usecases.posted_deletions import DELETIONS
@@ -89,7 +89,7 @@ def list_deletions(
 async def record_deletions(
     request: Request,
     access: Recording,
-    body: Annotated[EventBody, Depends(events_of(NewDeletion))],
+    body: Annotated[EventBody, Depends(events_of(NewDeletionEvent))],
     options: Options,
 ) -> Response:
     """Record deletions in a platform's systems: one, up to 1,000, or any number of lines (editor, admin).

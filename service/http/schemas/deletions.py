@@ -57,7 +57,7 @@ class CascadedCounts(Body):
     connectors: _Count = 0
 
 
-class NewDeletion(DatedEvent):
+class NewDeletionEvent(DatedEvent):
     resource_type: _TypeName
     resource_id: ShortLine
     resource_name: Line | None = None
