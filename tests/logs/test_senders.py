@@ -98,8 +98,7 @@ def test_pages_by_the_events_own_time_begin_with_the_newest(platform: Tenant, se
 @ALL
 def test_all_rows_say_who_sent_them_and_that_they_were_posted(platform: Tenant, sender: Sender) -> None:
     for row in rows(platform, sender):
-        # Executions are all posted: they have no origin.
-        assert (row.get("origin", "posted"), row["source"]) == ("posted", sender.name)
+        assert (row["origin"], row["source"]) == ("posted", sender.name)
         assert row.get("recorded_by", row.get("user_id")) == platform.ana.user_id
 
 
