@@ -71,17 +71,25 @@ class Incoming:
 
 
 def copy_text(rows: Sequence[Any], names: Sequence[str]) -> bytes:
-    """Make the text of rows for COPY; objects and lists are written as JSON.
+    """Make the text of rows, of which there is at least one, for COPY; objects and lists are written as JSON.
 
-    No string may hold NUL or half of a surrogate pair.
+    No string may hold NUL or half of a surrogate pair. At least two columns are needed.
     """
-    read = attrgetter(*names)
-    lines = [
-        "\t".join([_NULL if value is None else _WRITERS[type(value)](value) for value in read(row)])
-        for row in rows
-    ]
-    lines.append("")
-    return "\n".join(lines).encode()
+    columns = zip(*map(attrgetter(*names), rows), strict=True)
+    lines = map("\t".join, zip(*map(_written, columns), strict=True))
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _written(column: Sequence[Any]) -> Sequence[str]:
+    """Write the values of one column; the rows of a batch have many values in common."""
+    first, last = column[0], column[-1]
+    if first is last and all(value is first for value in column):
+        return [_value(first)] * len(column)
+    return [_value(value) for value in column]
+
+
+def _value(value: Any) -> str:
+    return _NULL if value is None else _WRITERS[type(value)](value)
 
 
 def _text(value: str) -> str:

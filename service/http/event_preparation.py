@@ -6,6 +6,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
+import orjson
+
 from service.documents import strict_json
 from service.domain.errors import BodyTooLarge, Fault, Invalid, MalformedJson
 from service.domain.idempotency import BodyDigests
@@ -80,7 +82,7 @@ class EventReader:
         if isinstance(event, list):
             events.refuse(replace(fault, line=number) for fault in event)
         else:
-            events.take(event.reported(), line=number)
+            events.take(event.reported(), line=number, raw=line)
 
     def body(self, raw: bytes, *, has_key: bool) -> PreparedBody:
         """Prepare one event or an array; raises MalformedJson, and Invalid for too many events."""
@@ -98,7 +100,7 @@ class EventReader:
             if isinstance(event, list):
                 events.refuse(event)
             else:
-                events.take(event.reported(), path)
+                events.take(event.reported(), path, raw=orjson.dumps(item))
         return PreparedBody(digests_of(value, raw) if has_key else _UNKNOWN, is_single, events.done())
 
 

@@ -29,14 +29,15 @@ class Dated(Protocol):
 class Arrival:
     """The parts that all rows of a request share; `at` is the time that orders and expires them.
 
-    `is_import` permits events of any past. Each row gets its id by `ids.mint()`. Fit for pickle, since rows
-    are also made by document workers.
+    `is_import` permits events of any past; `is_plain` is said of events in which there is nothing to mask or
+    cut. Each row gets its id by `ids.mint()`. Fit for pickle, since rows are also made by document workers.
     """
 
     caller: Caller
     subscription_id: SubscriptionId
     at: datetime
     is_import: bool = False
+    is_plain: bool = False
     ids: BatchIds = field(default_factory=BatchIds, compare=False)
 
     def fault_of(self, event: Dated) -> tuple[str, str] | None:

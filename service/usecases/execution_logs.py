@@ -1,10 +1,9 @@
 """The execution logs: record and read events of workflows, jobs, job packages and nodes that run."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
-from operator import attrgetter
-from typing import Final
+from typing import Any, Final
 
 from service.audit import events
 from service.audit.events import MAX_ID, MAX_TEXT_BYTES
@@ -34,9 +33,6 @@ __all__ = ["ExecutionBucket", "ExecutionEvent", "ExecutionFilter"]
 MAX_CODE = 100
 MAX_SOURCE = 200
 
-_DETAILS: Final = tuple(field.name for field in fields(ExecutionDetails))
-_details_of: Final = attrgetter(*_DETAILS)
-
 
 @dataclass(kw_only=True)
 class ReportedExecution(ExecutionDetails):
@@ -48,27 +44,32 @@ class ReportedExecution(ExecutionDetails):
 
 def row_of(arrival: Arrival, event: ReportedExecution) -> ExecutionEvent:
     """Make the row of an event, with its texts and documents masked and cut; runs in any process."""
-    kept = {
-        "execution_id": events.name(canonical(event.execution_id), MAX_ID),
+    shown = vars(event) if arrival.is_plain else vars(event) | _masked(event)
+    by = shown["triggered_by"]
+    added = {
+        "execution_id": canonical(shown["execution_id"]),
+        "triggered_by": None if by is None else canonical(by),
+        "log_id": arrival.ids.mint(),
+        "created_at": arrival.at,
+        "occurred_at": event.occurred_at or event.created_at,
+        "subscription_id": arrival.subscription_id,
+        "recorded_by": arrival.caller.user_id,
+        "request_id": arrival.caller.origin.request_id,
+    }
+    return ExecutionEvent(**shown | added)
+
+
+def _masked(event: ReportedExecution) -> dict[str, Any]:
+    return {
+        "execution_id": events.name(event.execution_id, MAX_ID),
         "node_id": events.name(event.node_id, MAX_ID),
         "log_message": bounded_text(event.log_message, MAX_TEXT_BYTES),
         "error_code": events.name(event.error_code, MAX_CODE),
         "log_details": events.state(event.log_details),
         "error_details": events.state(event.error_details),
-        "triggered_by": None
-        if event.triggered_by is None
-        else events.name(canonical(event.triggered_by), MAX_ID),
+        "triggered_by": events.name(event.triggered_by, MAX_ID),
         "source": events.name(event.source, MAX_SOURCE),
     }
-    return ExecutionEvent(
-        **dict(zip(_DETAILS, _details_of(event), strict=True)) | kept,
-        log_id=arrival.ids.mint(),
-        created_at=arrival.at,
-        occurred_at=event.occurred_at or event.created_at,
-        subscription_id=arrival.subscription_id,
-        recorded_by=arrival.caller.user_id,
-        request_id=arrival.caller.origin.request_id,
-    )
 
 
 def store(tx: Transaction, _: SubscriptionId, rows: PackedExecutions) -> Stored:

@@ -6,7 +6,7 @@ stored, or nothing.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -82,6 +82,7 @@ class Preparation(Generic[Report, Row, Packed]):
     def __init__(self, kind: EventKind[Report, Row, Packed], arrival: Arrival, *, skips: bool) -> None:
         self._kind = kind
         self._arrival = arrival
+        self._plain = replace(arrival, is_plain=True)
         self._most = MAX_ERRORS if skips else MAX_FAULTS
         self._skips = skips
         self._rows: list[Row] = []
@@ -94,14 +95,17 @@ class Preparation(Generic[Report, Row, Packed]):
         """True if further events need not be looked at."""
         return not self._skips and len(self._faults) >= self._most
 
-    def take(self, report: Report, path: Sequence[Step] = (), *, line: int | None = None) -> None:
-        """Add an event."""
+    def take(
+        self, report: Report, path: Sequence[Step] = (), *, line: int | None = None, raw: bytes | None = None
+    ) -> None:
+        """Add an event; `raw` is its text, if it is known."""
         fault = self._arrival.fault_of(report)
         if fault is not None:
             name, detail = fault
             self.refuse([Fault(detail, pointer=pointer_of([*path, name]), line=line)])
         elif self._skips or not self._faults:
-            self._rows.append(self._kind.row_of(self._arrival, report))
+            is_plain = raw is not None and events.is_plain(raw)
+            self._rows.append(self._kind.row_of(self._plain if is_plain else self._arrival, report))
 
     def refuse(self, faults: Iterable[Fault], refusal: Refusal = Invalid) -> None:
         """Leave an event out, for its faults."""
