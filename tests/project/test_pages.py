@@ -101,7 +101,8 @@ def test_the_blocks_of_all_pages_print_what_they_show_one_page_after_the_other_a
     tmp_path: Path,
 ) -> None:
     with (
-        running(tmp_path / "annals-data", ANNALS_OPERATOR_KEY=OPERATOR_KEY) as server,
+        # Followers of logs need the scheduler.
+        running(tmp_path / "annals-data", ANNALS_OPERATOR_KEY=OPERATOR_KEY, ANNALS_JOBS="true") as server,
         warm_path(tmp_path) as programs,
     ):
         for page in PAGES * 2:
