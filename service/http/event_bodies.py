@@ -64,7 +64,7 @@ def events_of(model: type[DatedEvent]) -> Callable[[Request], AsyncIterator[Even
     many = Annotated[list[model], Field(min_length=1, max_length=MAX_EVENTS)]  # type: ignore[valid-type]
     content = {JSON: Union[model, many]}  # noqa: UP007 - mypy takes no `|` of values
 
-    # Lines are not declared, since generators of clients have no type for them: see decision 43.
+    # Lines are not declared, since generators of clients have no type for them: see decision 42.
     @reads_body(content, *BODY_ERRORS, MalformedEncoding, StorageFull)
     async def read(request: Request) -> AsyncIterator[EventBody]:
         settings = context_of(request).settings

@@ -1,6 +1,6 @@
 -- The time by which a row expires is that of its arrival, so Annals itself adds no rows to expired chunks, and additions
 -- are no longer noted. A chunk is archived and dropped in two transactions; see
--- docs/decisions/0046-expired-chunks-are-counted.md.
+-- docs/decisions/0044-expired-chunks-are-counted.md.
 
 DROP FUNCTION drop_expired_chunk(TEXT, TIMESTAMPTZ, TIMESTAMPTZ, TIMESTAMPTZ, BIGINT, BIGINT);
 DROP FUNCTION guard_chunk(TEXT, TIMESTAMPTZ, TIMESTAMPTZ);
