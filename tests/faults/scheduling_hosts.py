@@ -41,7 +41,7 @@ GROUP BY execution_id HAVING count(*) > 1
 """
 _UNTOLD = """
 SELECT count(*) FROM job_runs WHERE started_at IS NOT NULL AND NOT EXISTS (
-    SELECT FROM execution_logs WHERE execution_id = run_id AND log_message LIKE '%%: started')
+    SELECT FROM execution_logs WHERE execution_id = run_id::text AND log_message LIKE '%%: started')
 """
 
 

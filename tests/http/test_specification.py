@@ -12,7 +12,8 @@ TABLES: dict[str, dict[str, str]] = {
         "subscription_id": "uuid",
         "user_id": "uuid",
         "username": "character varying(255)",
-        "action": "character varying(50)",
+        # Wider than specified: other systems have longer names.
+        "action": "character varying(200)",
         "resource_type": "character varying(100)",
         "resource_id": "character varying(255)",
         "resource_name": "character varying(500)",

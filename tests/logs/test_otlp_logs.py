@@ -63,6 +63,7 @@ def test_a_record_is_an_event_of_an_execution(tenant: Tenant, form: str, compres
         **dict.fromkeys(("memory_used_mb", "cpu_percent", "status", "triggered_by")),
         **dict.fromkeys(("version_number", "git_commit_hash")),
         "subscription_id": tenant.subscription_id,
+        "origin": "posted",
         "execution_id": TRACE,
         "execution_type": "node",
         "node_id": SPAN,

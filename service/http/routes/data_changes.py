@@ -15,7 +15,7 @@ from service.http.parameters import LogPaged
 from service.http.recording import NOTHING_NEW, Options, recorded
 from service.http.responses import expandable_page, page_of
 from service.http.schemas.answers import RecordedEvents
-from service.http.schemas.data_changes import ChangeQuery, NewDataChange
+from service.http.schemas.data_changes import ChangeQuery, NewDataChangeEvent
 from service.usecases import data_changes, log_documents
 
 router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/change-history", tags=["logs"])
@@ -51,7 +51,7 @@ async def list_data_changes(
 async def record_data_changes(
     request: Request,
     access: Recording,
-    body: Annotated[EventBody, Depends(events_of(NewDataChange))],
+    body: Annotated[EventBody, Depends(events_of(NewDataChangeEvent))],
     options: Options,
 ) -> Response:
     """Record changes in the platform's own tables: one, up to 1,000, or any number of lines (editor, admin).

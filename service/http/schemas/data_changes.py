@@ -41,7 +41,7 @@ class ChangeQuery(TimeQuery):
     expand: Expanded | None = None
 
 
-class NewDataChange(DatedEvent):
+class NewDataChangeEvent(DatedEvent):
     table_name: Annotated[TypeName, AfterValidator(_not_own)]
     record_id: ShortLine
     record_name: Line | None = None
