@@ -23,8 +23,11 @@ MAX_DEPTH = 64
 MAX_VALUES = 100_000
 # Counting stops soon after the first value too many.
 _COUNTED_BYTES = 256 * 1024
-# A longer text that is not written so would be read twice for too long.
-_WRITTEN_BYTES = 16 * 1024
+# A longer text would be read twice for too long if it turns out to be written otherwise: so its beginning is
+# looked at first.
+_LONG_BYTES = 16 * 1024
+_BEGINNING_BYTES = 1024
+_SPACED = re.compile(rb'": |, ["{\[]|\n')
 # The canonical form indents by two blanks a level.
 INDENT = 2
 # The union of the ranges of signed and unsigned 64-bit integers, and the number of digits of the longest.
@@ -103,17 +106,26 @@ _DEEP = b"\n" + b" " * INDENT * MAX_DEPTH
 
 
 def _as_written(raw: bytes) -> Any:
-    """Parse a short text that is just as the fast writer would write it; raises ValueError for any other.
+    """Parse a text that is just as the fast writer would write it; raises ValueError for any other.
 
     So it has no key twice, since one of them would be lost, and no number that is read as another. Most
     senders of events write such texts, and this takes a third of the time.
     """
-    if len(raw) > _WRITTEN_BYTES or raw.count(b"{") + raw.count(b"[") > MAX_DEPTH or b"\\u0000" in raw:
+    is_spaced = len(raw) > _LONG_BYTES and _SPACED.search(raw, 0, _BEGINNING_BYTES)
+    if is_spaced or b"\\u0000" in raw:
         raise ValueError("to be read with care")
     value = orjson.loads(raw)
-    if orjson.dumps(value) != raw:
+    if orjson.dumps(value) != raw or (_may_be_deep(raw) and _DEEP in _pretty(value)):
         raise ValueError("to be read with care")
     return value
+
+
+def _may_be_deep(raw: bytes) -> bool:
+    return raw.count(b"{") + raw.count(b"[") > MAX_DEPTH
+
+
+def _pretty(value: Any) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2)
 
 
 def _plainly(raw: bytes) -> Any:
@@ -124,7 +136,7 @@ def _plainly(raw: bytes) -> Any:
     """
     value = _PLAIN.decode(raw.decode("utf-8"))
     # orjson refuses integers past 64 bits and lone surrogates, and writes non-finite numbers as null.
-    pretty = orjson.dumps(value, option=orjson.OPT_INDENT_2)
+    pretty = _pretty(value)
     if b"\\u0000" in pretty or _DEEP in pretty or (b"null" in pretty and not is_finite(value)):
         raise ValueError("to be read with care")
     return value
