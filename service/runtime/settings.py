@@ -140,7 +140,8 @@ class Settings(BaseSettings):
     )
     jobs: bool = Field(
         default=True,
-        description="whether `annals serve` runs the scheduled jobs and the sequencer of logs; else `annals jobs run` does",
+        description="whether `annals serve` runs the scheduled jobs and the sequencer of logs;"
+        " else `annals jobs run` does",
     )
     archive_url: str | None = Field(
         default=None,
