@@ -103,7 +103,15 @@ def place_position(position: list[Any] | None) -> tuple[int, UUID | None] | None
     """Position in the order of commits, and the id of a row of several there; raises Invalid for others."""
     if position is None:
         return None
-    return _checked(lambda: (_place(position[0]), UUID(position[1]) if len(position) > 1 else None))
+    return _checked(lambda: (_place(position[0]), _row_id(position[1]) if len(position) > 1 else None))
+
+
+def _row_id(value: Any) -> UUID:
+    found = UUID(value)
+    # The rows after it are read from the next id on.
+    if found.int == (1 << 128) - 1:
+        raise ValueError
+    return found
 
 
 def _place(value: Any) -> int:

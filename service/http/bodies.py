@@ -186,4 +186,7 @@ def _faults_of(error: ValidationError, path: Sequence[strict_json.Step]) -> list
 def _message(problem: Any) -> str:
     if problem["type"] == "model_type":
         return "the body has to be a JSON object"
+    if problem["type"] == "too_long" and problem["ctx"]["field_type"] == "Value":
+        # Pydantic says "items" of a text whose own rules come before its length.
+        return f"has at most {problem['ctx']['max_length']} characters"
     return str(problem["msg"]).removeprefix("Value error, ")

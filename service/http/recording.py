@@ -39,6 +39,13 @@ class RecordingOptions:
     is_import: bool
     skips: bool
 
+    def named_in(self, digests: BodyDigests) -> BodyDigests:
+        """Add the options to a body's digests, so that a retry has to repeat them; none are added to none."""
+        if not (self.is_import or self.skips):
+            return digests
+        named = f"import={self.is_import} skip={self.skips}".encode()
+        return BodyDigests(sha256(digests.values + named).digest(), sha256(digests.raw + named).digest())
+
 
 @reads(IDEMPOTENCY_KEY)
 @refuses(Invalid, KeyReused, RequestInFlight)
@@ -87,9 +94,9 @@ def _recorded(
     if not body.is_lines:
         prepare = partial(reader.body, b"".join(body.read()), has_key=HEADER in request.headers)
         found = prepare() if body.is_small else context.documents.aside(prepare)
-        once = attempt_with(request, lambda: found.digests)
+        once = attempt_with(request, lambda: options.named_in(found.digests))
         return record([found.prepared], once=once, is_single=found.is_single)
-    once = attempt_with(request, lambda: _digests(body))
+    once = attempt_with(request, lambda: options.named_in(_digests(body)))
     if body.is_small:
         return record(map(reader.block, blocks_of(body.read())), once=once)
 

@@ -63,7 +63,7 @@ def row_of(arrival: Arrival, report: ReportedChange) -> NewDataChange:
         # Computed before masking, so that the log says that a secret changed, but not its value.
         diff=events.operations(_operations(report), MAX_STATE_BYTES, (report.old_data, report.new_data)),
         changed_by=events.name(changed_by, MAX_ID),
-        change_reason=events.text(report.change_reason, MAX_TEXT_BYTES),
+        change_reason=events.text(report.change_reason or arrival.caller.origin.reason, MAX_TEXT_BYTES),
         version_number=0,
         request_id=arrival.caller.origin.request_id,
         origin=EventOrigin.POSTED,

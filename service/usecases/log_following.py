@@ -3,7 +3,7 @@
 from typing import Any, TypeVar
 
 from service.audit import events
-from service.domain.actions import Action
+from service.domain.actions import Action, EventOrigin
 from service.domain.callers import Caller
 from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page, Paging, place_position
@@ -65,10 +65,12 @@ def _cursor_of(reached: Reached) -> list[int | str]:
 
 def _is_of_follower(row: Any) -> bool:
     """Tell if a row is the event, or the request, of a page in the order of commits."""
+    if not isinstance(row, AuditRead | ServerLogRow) or row.origin == EventOrigin.POSTED:
+        return False
     if isinstance(row, AuditRead):
         if row.action != Action.READ or row.resource_type not in _LOGS:
             return False
         # An audit policy can leave the filters out.
         asked = (row.new_values or {}).get("filters")
         return not isinstance(asked, dict) or asked.get("order") == ORDER
-    return isinstance(row, ServerLogRow) and (row.query_params or {}).get("order") == ORDER
+    return (row.query_params or {}).get("order") == ORDER

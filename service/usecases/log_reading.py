@@ -113,6 +113,11 @@ def bounded(filters: FilterT, width: timedelta, at: datetime) -> FilterT:
         return replace(filters, since=since)
     if (until - filters.since) // width >= MAX_BUCKETS:
         raise _too_many(f"more than {MAX_BUCKETS:,} buckets", "bucket")
+    try:
+        begin_of(filters.since, width)
+    except OverflowError:
+        detail = "its first bucket would begin before the year 1: take narrower buckets or a later time"
+        raise Invalid(f"since: {detail}.", faults=[Fault(detail, parameter="since")]) from None
     return filters
 
 

@@ -68,7 +68,7 @@ def row_of(arrival: Arrival, report: ReportedDeletion) -> PostedDeletion:
         cascaded_jobpackages=counts["jobpackages"],
         cascaded_connectors=counts["connectors"],
         reported_deleted_by=_id(report.deleted_by),
-        deletion_reason=events.text(report.deletion_reason, MAX_TEXT_BYTES),
+        deletion_reason=events.text(report.deletion_reason or arrival.caller.origin.reason, MAX_TEXT_BYTES),
         is_soft_delete=report.is_soft_delete,
         restore_expiry_at=(occurred_at or arrival.at) + term if report.is_soft_delete else None,
         source=events.name(report.source, MAX_SOURCE),

@@ -9,7 +9,7 @@ from uuid import UUID
 from service.audit import events
 from service.audit.events import MAX_ID, MAX_NAME, MAX_TEXT_BYTES
 from service.domain.actions import EventOrigin
-from service.domain.ids import SubscriptionId
+from service.domain.ids import SubscriptionId, canonical
 from service.usecases.context import Context
 from service.usecases.event_batches import Arrival
 from service.usecases.recording import Stored
@@ -100,14 +100,18 @@ def row_of(arrival: Arrival, report: ReportedEvent) -> PostedEvent:
         actor_name=events.name(report.actor_name, MAX_ID),
         actor_kind=report.actor_kind,
     )
-    return PostedEvent(row=row, email=report.actor_email, digest=_digest(arrival, report))
+    # Two actors could have the same masked id.
+    is_named = row.actor_id == _actor_id(report)
+    return PostedEvent(
+        row=row, email=report.actor_email if is_named else None, digest=_digest(arrival, report)
+    )
 
 
 def _actor_id(report: ReportedEvent) -> str | None:
     """Return the id of the actor: an address has to belong to one, so the name stands in for it."""
     if report.actor_id is None and report.actor_email is not None:
         return report.actor_name
-    return report.actor_id
+    return None if report.actor_id is None else canonical(report.actor_id)
 
 
 def _digest(arrival: Arrival, report: ReportedEvent) -> bytes | None:

@@ -69,6 +69,7 @@ def row_of(arrival: Arrival, report: ReportedRequest) -> ServerLogRow:
         origin=EventOrigin.POSTED,
         source=events.name(report.source, MAX_SOURCE),
         request_id=events.name(report.request_id, MAX_REQUEST_ID),
+        received_request_id=arrival.caller.origin.request_id,
         http_method=events.name(report.http_method, MAX_METHOD),
         endpoint=events.name(report.endpoint, MAX_ENDPOINT),
         auth_method=events.name(report.auth_method, MAX_AUTH_METHOD),

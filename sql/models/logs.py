@@ -233,7 +233,10 @@ class ServerLogTable(SQLModel, table=True):
         _occurrences("server_logs", "created_at", "log_id"),
         _origin_index("server_logs", "created_at", "log_id"),
         *_filters(
-            *("server_logs", "created_at", "log_id"), source=given("source"), actor_id=given("actor_id")
+            *("server_logs", "created_at", "log_id"),
+            source=given("source"),
+            actor_id=given("actor_id"),
+            received_request_id=given("received_request_id"),
         ),
     )
 
@@ -262,6 +265,7 @@ class ServerLogTable(SQLModel, table=True):
     origin: str | None = Field(default=None, sa_type=TEXT)
     source: str | None = Field(default=None, max_length=200)
     actor_id: str | None = Field(default=None, max_length=255)
+    received_request_id: str | None = Field(default=None, max_length=128)
 
 
 class DataChangeHistoryTable(SQLModel, table=True):

@@ -107,7 +107,7 @@ class AuditFilter(LogFilter):
     ip_address: str | None = None
     request_id: str | None = None
     origin: str | None = None
-    actor_id: str | None = None
+    actor_id: OneOf[str] | None = None
     actor_name: str | None = None
     source: str | None = None
     event_id: str | None = None
@@ -187,6 +187,7 @@ AUDIT_LOG: Log[AuditRead, AuditFilter] = Log(
     tables=lambda _: [_AUDIT_LOGS],
     row_id="audit_id",
     people=frozenset({"user_id"}),
+    reported_ids=frozenset({"actor_id"}),
     selected=_selected,
     derived={"origin": _ORIGIN},
     conversions={"ip_address": str},

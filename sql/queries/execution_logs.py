@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Double, Select, Table, case, cast, func, select
+from sqlalchemy import ColumnElement, Double, Select, Table, Text, case, cast, func, literal, select
 
 from sql import bulk
 from sql.copying import Incoming, copy_text
@@ -97,6 +97,7 @@ class ExecutionFilter(LogFilter):
     source: str | None = None
     version_number: int | None = None
     git_commit_hash: str | None = None
+    origin: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +213,7 @@ EXECUTION_LOG: Log[ExecutionRow, ExecutionFilter] = Log(
     reported_people=frozenset({"triggered_by"}),
     reported_ids=frozenset({"execution_id"}),
     selected=_selected,
+    derived={"origin": literal("posted", Text())},
     # The numbers with two decimals have ten digits at most, all of which a double keeps.
     conversions={"memory_used_mb": float, "cpu_percent": float, "duration_ms": _plain},
 )

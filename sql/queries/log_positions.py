@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Select, Table, func, literal, select
 
 from sql.database import Transaction
+from sql.log_windows import FAR_PAST
 from sql.models import TABLES
 from sql.models.following import NOBODY
 
@@ -63,6 +64,8 @@ def before(tx: Transaction, log: str, subscription_id: UUID | None, at: datetime
 
     Positions are nearly in the order of times, so the position is found by halving.
     """
+    if at <= FAR_PAST:
+        return -1
     sought = at - LONGEST_DELAY
     low, high = 0, newest(tx, log, subscription_id) + 1
     while low < high:

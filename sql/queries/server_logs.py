@@ -31,7 +31,8 @@ class ServerLogRow:
     """One request, or an event of the server itself; `subscription_id` is None at the platform's level.
 
     Repeats of a refused request are one row with `occurrences`. A row that a platform posts has the `origin`
-    posted: `user_id` is then the user who sent it, and `actor_id` the platform's own user.
+    posted: `user_id` is then the user who sent it in the request `received_request_id`, and `actor_id` the
+    platform's own user.
     """
 
     log_id: UUID
@@ -59,6 +60,7 @@ class ServerLogRow:
     origin: str = "annals"
     source: str | None = None
     actor_id: str | None = None
+    received_request_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +84,7 @@ class ServerLogFilter(LogFilter):
     origin: str | None = None
     source: str | None = None
     actor_id: OneOf[str] | None = None
+    received_request_id: str | None = None
 
 
 _NAMES = [field.name for field in fields(ServerLogRow)]

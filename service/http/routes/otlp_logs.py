@@ -19,7 +19,7 @@ from service.http.schemas.otlp_logs import ExportLogsServiceResponse, RpcStatus
 router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/otlp/v1/logs", tags=["logs"])
 
 _PROTOBUF = {OtlpFormat.PROTOBUF.value: {"schema": {"type": "string", "format": "binary"}}}
-_STATUSES = (400, 401, 403, 404, 409, 413, 415, 422, 429, 503)
+_STATUSES = (400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503)
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": _PROTOBUF},
     **{status: {"model": RpcStatus, "content": _PROTOBUF} for status in _STATUSES},

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from service.domain.actions import EventOrigin
 from service.http.schemas.fields import QueryInteger, QueryText, ShortLine
 from service.http.schemas.filters import Person, ReportedId, TimeQuery
 from service.http.schemas.log_fields import (
@@ -48,6 +49,7 @@ class ExecutionQuery(TimeQuery):
     source: QueryText | None = None
     version_number: Annotated[QueryInteger, Field(ge=1, le=2**31 - 1)] | None = None
     git_commit_hash: CommitHash | None = None
+    origin: EventOrigin | None = None
     time: LogTime | None = None
 
 
@@ -56,7 +58,16 @@ class ExecutionStatisticsQuery(ExecutionQuery):
 
     bucket: Bucket = "1h"
     group_by: (
-        Literal["execution_type", "status", "log_level", "workflow_id", "job_id", "node_id", "error_code"]
+        Literal[
+            "execution_type",
+            "status",
+            "log_level",
+            "workflow_id",
+            "job_id",
+            "node_id",
+            "error_code",
+            "source",
+        ]
         | None
     ) = None
 

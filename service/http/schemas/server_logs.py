@@ -35,6 +35,7 @@ class PostedServerLogQuery(ServerLogQuery):
 
     actor_id: ReportedId | None = None
     source: QueryText | None = None
+    received_request_id: QueryText | None = None
     time: LogTime | None = None
 
 
