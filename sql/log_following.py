@@ -70,10 +70,15 @@ def start(
     """
     name = _queued_as(log, filters)
     if is_now:
-        return Reached(log_positions.newest(tx, name, subscription_id))
+        return Reached(newest(tx, log, subscription_id, filters))
     if filters.since is None or filters.by_occurrence:
         return Reached()
     return Reached(log_positions.before(tx, name, subscription_id, filters.since))
+
+
+def newest(tx: Transaction, log: Log[Any, FilterT], subscription_id: UUID | None, filters: FilterT) -> int:
+    """Return the last position of a log; -1 if there is none."""
+    return log_positions.newest(tx, _queued_as(log, filters), subscription_id)
 
 
 def follow(

@@ -42,7 +42,7 @@ class EventBody:
     def is_long(self) -> bool:
         """True if its events may take minutes to store."""
         return self.is_lines and self.spool.size > (
-            MAX_BODY_BYTES if self.encoding == IDENTITY else MEMORY_BYTES
+            MAX_BODY_BYTES if self.encoding == IDENTITY else PARSE_ASIDE_BYTES
         )
 
     def read(self) -> Iterator[bytes]:
@@ -110,7 +110,9 @@ async def _take_in(request: Request, body: EventBody) -> None:
         if body.spool.size + len(part) > body.limit:
             raise _too_large(body.limit)
         await body.spool.add(part)
-        if body.spool.size > PARSE_ASIDE_BYTES and not is_counted:
+        # Compressed, a few bytes may be many.
+        is_large = body.spool.size > PARSE_ASIDE_BYTES or (body.encoding != IDENTITY and not body.is_lines)
+        if is_large and not is_counted:
             is_counted = True
             if body.is_lines:
                 await visit_of(request).begin_upload()

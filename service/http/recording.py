@@ -100,6 +100,8 @@ def _recorded(
     if body.is_small:
         return record(map(reader.block, blocks_of(body.read())), once=once)
 
+    recording.prepare_chunks(context, kind, arrival)
+
     def aside(block: Block) -> Prepared[Any]:
         return context.documents.aside(reader.block, block)
 

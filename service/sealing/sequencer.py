@@ -5,6 +5,7 @@ from typing import Final
 
 import structlog
 
+from service.runtime.clock import Clock, system_clock
 from sql.database import PLATFORM, SEALER_ROLE, Database
 from sql.errors import DatabaseError, WriteConflict
 from sql.queries import log_queue
@@ -23,8 +24,9 @@ PAUSE_SECONDS: Final = 1.0
 class Sequencer:
     """Takes turns until it is stopped. Two of them do no harm: one waits while the other has its turn."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock = system_clock) -> None:
         self._database = database
+        self._clock = clock
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sequencer", daemon=True)
         self._is_failing = False
@@ -46,7 +48,7 @@ class Sequencer:
         with self._database.transaction(PLATFORM, role=SEALER_ROLE, repeatable=True) as tx:
             if not log_queue.try_place(tx):
                 return 0
-            taken, placed = log_queue.place(tx, limit=ROWS_AT_ONCE)
+            taken, placed = log_queue.place(tx, self._clock(), limit=ROWS_AT_ONCE)
             if taken != placed:
                 raise RuntimeError(f"{taken} rows were taken from the queue, but {placed} got a position")
             return taken

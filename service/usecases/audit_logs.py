@@ -20,6 +20,7 @@ __all__ = ["AuditBucket", "AuditEvent", "AuditFilter", "ReportedEvent"]
 
 EVENTS: Final = EventKind(
     log="audit_log",
+    hypertables=("audit_logs",),
     row_of=posted_events.row_of,
     pack=list,
     store=posted_events.store,

@@ -96,7 +96,9 @@ def store(tx: Transaction, subscription_id: SubscriptionId, rows: Sequence[NewDa
     return Stored(len(rows), rows[0].change_id)
 
 
-CHANGES: Final = EventKind(log="change_history", row_of=row_of, pack=list, store=store)
+CHANGES: Final = EventKind(
+    log="change_history", hypertables=("data_change_history",), row_of=row_of, pack=list, store=store
+)
 
 
 def change_page(

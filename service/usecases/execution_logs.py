@@ -78,7 +78,13 @@ def store(tx: Transaction, _: SubscriptionId, rows: PackedExecutions) -> Stored:
     return Stored(rows.count, rows.first_id)
 
 
-EXECUTIONS: Final = EventKind(log="execution_log", row_of=row_of, pack=execution_logs.packed, store=store)
+EXECUTIONS: Final = EventKind(
+    log="execution_log",
+    hypertables=("execution_logs", "node_execution_logs"),
+    row_of=row_of,
+    pack=execution_logs.packed,
+    store=store,
+)
 
 
 def execution_page(

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 from service.audit import events
 from service.domain.actions import Action, EventOrigin
 from service.domain.callers import Caller
+from service.domain.errors import Fault, Invalid
 from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page, Paging, place_position
 from service.usecases import people
@@ -22,6 +23,7 @@ FilterT = TypeVar("FilterT", bound=LogFilter)
 
 # The order by which requests and events of followers are known.
 ORDER = "commit"
+_PAST = "lies past the last row, as after the log was restored from a back-up: begin anew"
 _LOGS = frozenset({"audit_log", "change_history", "execution_log", "server_log"})
 
 
@@ -50,6 +52,8 @@ def page_in_commit_order(
             reached = log_following.start(tx, log, subscription_id, found, is_now=paging.begins_now)
         else:
             reached = Reached(*position)
+            if reached.position > log_following.newest(tx, log, subscription_id, found):
+                raise Invalid(f"cursor: {_PAST}.", faults=[Fault(_PAST, parameter="cursor")])
         page = log_following.follow(tx, log, subscription_id, found, reached, limit=paging.limit)
         if position is None or not all(map(_is_of_follower, page.rows)):
             at = context.clock()

@@ -87,4 +87,4 @@ def store(tx: Transaction, subscription_id: SubscriptionId, rows: Sequence[Poste
     return Stored(len(rows), rows[0].deletion_id)
 
 
-DELETIONS: Final = EventKind(log="deletion", row_of=row_of, pack=list, store=store)
+DELETIONS: Final = EventKind(log="deletion", hypertables=(), row_of=row_of, pack=list, store=store)

@@ -24,6 +24,7 @@ from service.usecases.event_batches import Arrival, Dated
 from service.usecases.quotas import LogRowsQuota
 from service.usecases.retries import run_once
 from sql.database import Transaction
+from sql.queries import log_chunks
 
 # Faults that an answer names, where faulty events are left out; all of them are counted.
 MAX_ERRORS = 100
@@ -53,6 +54,8 @@ class EventKind(Generic[Report, Row, Packed]):
     """
 
     log: str
+    # The hypertables that get rows; none if the rows lie in a plain table.
+    hypertables: tuple[str, ...]
     row_of: Callable[[Arrival, Report], Row]
     pack: Callable[[Sequence[Row]], Packed]
     store: Callable[[Transaction, SubscriptionId, Packed], Stored]
@@ -142,6 +145,15 @@ class RecordedBody:
 
 
 _RECORDED_BODY = TypeAdapter(RecordedBody)
+
+
+def prepare_chunks(context: Context, kind: EventKind[Any, Any, Any], arrival: Arrival) -> None:
+    """Make the chunks that the rows of a body need.
+
+    Who makes a chunk stops all writers of that log until the transaction ends, and that of a stream is long.
+    """
+    with context.database.transaction(arrival.subscription_id) as tx:
+        log_chunks.make(tx, kind.hypertables, arrival.at)
 
 
 def record(

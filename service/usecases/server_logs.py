@@ -94,7 +94,9 @@ def store(tx: Transaction, _: SubscriptionId, rows: Sequence[ServerLogRow]) -> S
     return Stored(len(rows), rows[0].log_id)
 
 
-REQUESTS: Final = EventKind(log="server_log", row_of=row_of, pack=list, store=store)
+REQUESTS: Final = EventKind(
+    log="server_log", hypertables=("server_logs",), row_of=row_of, pack=list, store=store
+)
 
 
 def server_page(

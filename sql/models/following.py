@@ -7,11 +7,13 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Identity
+from sqlalchemy import BigInteger, CheckConstraint, Column, Identity, text
 from sqlmodel import Field, SQLModel
 
 from sql.models.columns import INSTANT
 
+# The time of the statement, of which a transaction may have many.
+CLOCK: Final = {"server_default": text("clock_timestamp()")}
 NOBODY: Final = UUID(int=0)
 
 
@@ -36,6 +38,7 @@ class LogQueueTable(SQLModel, table=True):
     first_at: datetime = Field(sa_type=INSTANT)
     last_at: datetime = Field(sa_type=INSTANT)
     rows: int
+    queued_at: datetime = Field(sa_type=INSTANT, sa_column_kwargs=CLOCK)
 
 
 class LogEntryTable(SQLModel, table=True):
@@ -48,6 +51,7 @@ class LogEntryTable(SQLModel, table=True):
     log: str = Field(max_length=100)
     row_id: UUID
     row_at: datetime = Field(sa_type=INSTANT)
+    placed_at: datetime = Field(sa_type=INSTANT)
 
 
 class LogBatchTable(SQLModel, table=True):
@@ -67,6 +71,7 @@ class LogBatchTable(SQLModel, table=True):
     first_at: datetime = Field(sa_type=INSTANT)
     last_at: datetime = Field(sa_type=INSTANT)
     rows: int
+    placed_at: datetime = Field(sa_type=INSTANT)
 
 
 class LogTreeTable(SQLModel, table=True):

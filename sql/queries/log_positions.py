@@ -16,9 +16,8 @@ _ENTRIES, _BATCHES, _TREES = (TABLES[name] for name in ("log_entries", "log_batc
 
 # The logs whose rows each have a position; those of the others have one together with their batch.
 ENTRY_LOGS: Final = frozenset({"audit_logs", "data_change_history"})
-# Rows are committed, and so get their positions, some time after they were made: at most so much later. A
-# longer transaction would have been ended by the database.
-LONGEST_DELAY: Final = timedelta(minutes=15)
+# A row gets its position after the time that it has, however late it was committed, if clocks differ by less.
+_CLOCKS_DIFFER: Final = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +61,20 @@ def newest(tx: Transaction, log: str, subscription_id: UUID | None) -> int:
 def before(tx: Transaction, log: str, subscription_id: UUID | None, at: datetime) -> int:
     """Return a position after which all rows of a time and of later times come.
 
-    Positions are nearly in the order of times, so the position is found by halving.
+    Positions are in the order in which they were given, so the position is found by halving.
     """
     if at <= FAR_PAST:
         return -1
-    sought = at - LONGEST_DELAY
+    sought = at - _CLOCKS_DIFFER
+    table = _table(log)
+    own = table.c.subscription_id == (subscription_id or NOBODY)
     low, high = 0, newest(tx, log, subscription_id) + 1
     while low < high:
         middle = (low + high) // 2
-        found = after(tx, log, subscription_id, middle - 1, limit=1)
-        if found and found[0].last_at < sought:
-            low = found[0].position + 1
+        query = select(table.c.position, table.c.placed_at).where(own, table.c.position >= middle)
+        found = tx.execute(query.order_by(table.c.position).limit(1)).one_or_none()
+        if found is not None and found.placed_at < sought:
+            low = found.position + 1
         else:
             high = middle
     return low - 1

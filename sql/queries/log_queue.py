@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Final, Literal, Protocol, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import insert, text
+from sqlalchemy import bindparam, insert, text
 
 from sql.database import Transaction
 from sql.models import TABLES
+from sql.models.columns import INSTANT
 from sql.models.following import NOBODY
 from sql.pipelines import Command
 
@@ -101,10 +102,12 @@ def _batches_of(log: BatchLog, rows: Iterable[RowOfBatch]) -> Iterator[LogBatch]
 # Any fixed number that no other program uses for its advisory locks in the same database.
 _LOCK: Final = 0x5EA1
 _TRY = text("SELECT pg_try_advisory_xact_lock(:key)")
-_PLACE = text(Path(__file__).with_name("place_rows.sql").read_text())
+_PLACE = text(Path(__file__).with_name("place_rows.sql").read_text()).bindparams(
+    bindparam("at", type_=INSTANT)
+)
 _STATE = text(
-    "SELECT count(*), coalesce(extract(epoch FROM now() - min(last_at)), 0)"
-    " FROM (SELECT last_at FROM log_queue ORDER BY queued LIMIT :most) AS waiting"
+    "SELECT count(*), coalesce(extract(epoch FROM now() - min(queued_at)), 0)"
+    " FROM (SELECT queued_at FROM log_queue ORDER BY queued LIMIT :most) AS waiting"
 )
 
 
@@ -114,13 +117,13 @@ def try_place(tx: Transaction) -> bool:
     return taken
 
 
-def place(tx: Transaction, *, limit: int) -> tuple[int, int]:
+def place(tx: Transaction, at: datetime, *, limit: int) -> tuple[int, int]:
     """Give positions to at most `limit` rows of the queue, the first ones; needs an isolation that repeats.
 
     Returns how many rows were taken from the queue, and how many got a position. In a transaction that sees
     what others commit meanwhile, a row could be taken while the position of its subscription is an older one.
     """
-    taken, placed = tx.execute(_PLACE, {"limit": limit}).one()
+    taken, placed = tx.execute(_PLACE, {"limit": limit, "at": at}).one()
     return taken, placed
 
 

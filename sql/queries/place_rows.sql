@@ -24,12 +24,12 @@ WITH taken AS MATERIALIZED (
             + row_number() OVER (PARTITION BY subscription_id, is_entry ORDER BY queued) - 1 AS position
     FROM taken JOIN counted USING (subscription_id) JOIN grown USING (subscription_id)
 ), entries AS (
-    INSERT INTO log_entries (subscription_id, position, log, row_id, row_at)
-    SELECT subscription_id, position, log, first_id, first_at FROM numbered WHERE is_entry
+    INSERT INTO log_entries (subscription_id, position, log, row_id, row_at, placed_at)
+    SELECT subscription_id, position, log, first_id, first_at, :at FROM numbered WHERE is_entry
     RETURNING position
 ), batches AS (
-    INSERT INTO log_batches (subscription_id, position, log, first_id, last_id, first_at, last_at, rows)
-    SELECT subscription_id, position, log, first_id, last_id, first_at, last_at, rows
+    INSERT INTO log_batches (subscription_id, position, log, first_id, last_id, first_at, last_at, rows, placed_at)
+    SELECT subscription_id, position, log, first_id, last_id, first_at, last_at, rows, :at
     FROM numbered
     WHERE NOT is_entry
     RETURNING position

@@ -143,7 +143,7 @@ def test_since_begins_at_that_time(server: Server, tenant: Tenant) -> None:
     with server.clock.moved(hours=2):
         post(tenant, "later")
         since = server.clock()
-    sequence(server)
+        sequence(server)
     query = {"action": "VISIT", "since": (since - timedelta(minutes=1)).isoformat()}
     follower = Follower(tenant.aud, f"{tenant.path}/audit-logs", query)
     assert ids(follower.read()) == ["later"]
@@ -228,6 +228,8 @@ def test_the_metrics_and_the_readiness_tell_of_rows_that_wait_for_long(
     )
     with server.context.database.transaction("platform") as tx:
         log_queue.add_batch(tx, batch)
+    with server.database.connection() as connection:
+        connection.execute("UPDATE log_queue SET queued_at = queued_at - interval '2 minutes'")
 
     def warned() -> bool:
         warnings = server.http.get("/readyz").json()["warnings"]

@@ -25,7 +25,7 @@ _PROGRAM = (
 
 def sequence(server: Server) -> int:
     """Give positions to all rows that wait; returns how many waited."""
-    sequencer = Sequencer(server.context.database)
+    sequencer = Sequencer(server.context.database, server.context.clock)
     total = 0
     while taken := sequencer.turn():
         total += taken

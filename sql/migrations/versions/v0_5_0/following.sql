@@ -13,6 +13,7 @@ CREATE TABLE log_queue (
     first_at TIMESTAMP WITH TIME ZONE NOT NULL,
     last_at TIMESTAMP WITH TIME ZONE NOT NULL,
     rows INTEGER NOT NULL,
+    queued_at TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT pk_log_queue PRIMARY KEY (queued),
     CONSTRAINT ck_log_queue_log
         CHECK (log IN ('audit_logs', 'data_change_history', 'execution_logs', 'server_logs')),
@@ -27,6 +28,7 @@ CREATE TABLE log_entries (
     log VARCHAR(100) NOT NULL,
     row_id UUID NOT NULL,
     row_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    placed_at TIMESTAMP WITH TIME ZONE NOT NULL,
     CONSTRAINT pk_log_entries PRIMARY KEY (subscription_id, position)
 );
 
@@ -40,6 +42,7 @@ CREATE TABLE log_batches (
     first_at TIMESTAMP WITH TIME ZONE NOT NULL,
     last_at TIMESTAMP WITH TIME ZONE NOT NULL,
     rows INTEGER NOT NULL,
+    placed_at TIMESTAMP WITH TIME ZONE NOT NULL,
     CONSTRAINT pk_log_batches PRIMARY KEY (subscription_id, position)
 );
 
