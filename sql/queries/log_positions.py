@@ -96,10 +96,14 @@ def numbered(tx: Transaction) -> list[UUID]:
     return list(tx.execute(select(_TREES.c.subscription_id).order_by(_TREES.c.subscription_id)).scalars())
 
 
-def delete_gone(tx: Transaction, subscription_id: UUID, *, limit: int) -> int:
-    """Delete positions whose rows are gone, among the first `limit` ones; returns their number.
+def delete_gone(
+    tx: Transaction, subscription_id: UUID, log: str, until: datetime, after: int, *, limit: int
+) -> int | None:
+    """Delete positions whose rows from before `until` are gone, among `limit` ones after a position.
 
-    The transaction acts as the role of retention.
+    Returns the last position that was looked at, None at the end. The transaction acts as the role of
+    retention.
     """
-    gone: int = tx.execute(select(func.delete_gone_positions(subscription_id, limit))).scalar_one()
-    return gone
+    looked_at = func.delete_gone_positions(subscription_id, log, until, after, limit)
+    last: int | None = tx.execute(select(looked_at)).scalar_one()
+    return last

@@ -36,9 +36,8 @@ GRACE: Final = timedelta(days=1)
 # Many short tries: each one that waits for a reader or writer of the chunk delays others by at most 80 ms.
 LOCK_TRIES: Final = 40
 LOCK_PAUSE_SECONDS: Final = 0.5
-# Positions of a subscription that are looked at first, and those that are if one of them had lost its row.
-FIRST_POSITIONS: Final = 100
-MORE_POSITIONS: Final = 10_000
+# Positions of a subscription that are looked at in one transaction.
+POSITIONS_AT_ONCE: Final = 10_000
 
 Result = TypeVar("Result")
 Rows = TypeVar("Rows", Chunk, Span)
@@ -49,6 +48,8 @@ class _Expired:
     """Expired rows of a log: whole chunks, and spans of rows in other chunks."""
 
     log: str
+    # The newest of the cutoffs of its levels.
+    until: datetime
     chunks: Sequence[Chunk] = ()
     spans: Sequence[Span] = ()
 
@@ -122,24 +123,29 @@ def run(context: JobContext, run: JobRun) -> Counts:
             removal.attempt(removal.drop, chunk)
         for span in found.spans:
             removal.attempt(removal.sweep, span)
-    _delete_positions(context, run)
+    _delete_positions(context, run, expired)
     if removal.failures:
         raise removal.failures[0]
     return removal.counts(expired)
 
 
-def _delete_positions(context: JobContext, run: JobRun) -> None:
-    """Delete the positions of deleted rows; readers pass those that are left over by those without rows."""
+def _delete_positions(context: JobContext, run: JobRun, expired: Sequence[_Expired]) -> None:
+    """Delete the positions of deleted rows; readers pass those that are left over."""
+    until: dict[str, datetime] = {}
+    for found in expired:
+        # The positions of both execution logs are of one name.
+        log = "execution_logs" if found.log == "node_execution_logs" else found.log
+        until[log] = max(found.until, until.get(log, found.until))
     with context.database.transaction(PLATFORM, role=RETENTION_ROLE) as tx:
         subscriptions = log_positions.numbered(tx)
     for subscription_id in subscriptions:
-        limit = FIRST_POSITIONS
-        while not run.is_over:
-            with context.database.transaction(PLATFORM, role=RETENTION_ROLE) as tx:
-                gone = log_positions.delete_gone(tx, subscription_id, limit=limit)
-            if gone == 0:
-                break
-            limit = MORE_POSITIONS
+        for log, end in until.items():
+            after: int | None = -1
+            while after is not None and not run.is_over:
+                with context.database.transaction(PLATFORM, role=RETENTION_ROLE) as tx:
+                    after = log_positions.delete_gone(
+                        tx, subscription_id, log, end, after, limit=POSITIONS_AT_ONCE
+                    )
 
 
 class _RetentionRun:
@@ -325,7 +331,7 @@ def _expired(tx: Transaction, at: datetime) -> Iterator[_Expired]:
         whole = [chunk for chunk in old if chunk.end <= newest and not retention.keeps(tx, chunk, at=at)]
         spans = [span for part in _parted(old, whole) for span in _spans(log, part, terms)]
         # A log without chunks is a plain table or has no rows.
-        yield _Expired(log=log, chunks=whole, spans=spans if old else _plain(tx, log, terms))
+        yield _Expired(log=log, until=newest, chunks=whole, spans=spans if old else _plain(tx, log, terms))
 
 
 def _parted(old: Sequence[Chunk], whole: Sequence[Chunk]) -> Iterator[list[Chunk]]:

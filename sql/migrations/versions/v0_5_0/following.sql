@@ -109,48 +109,61 @@ $queue$;
 CREATE TRIGGER queue_row AFTER INSERT ON audit_logs FOR EACH ROW EXECUTE FUNCTION queue_audit_row();
 CREATE TRIGGER queue_row AFTER INSERT ON data_change_history FOR EACH ROW EXECUTE FUNCTION queue_data_change();
 
--- Delete positions whose rows are gone, among the first p_limit of a subscription in each table; return their number.
--- A row that a legal hold keeps also keeps its position, and later positions are deleted nevertheless.
-CREATE FUNCTION delete_gone_positions(p_subscription_id UUID, p_limit INTEGER) RETURNS BIGINT
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $delete$
+-- Delete positions of a log whose rows are gone, among p_limit ones after p_after; return the last one that was looked
+-- at, or null if there are no more with rows from before p_until. A row that is kept also keeps its position.
+CREATE FUNCTION delete_gone_positions(
+    p_subscription_id UUID, p_log TEXT, p_until TIMESTAMP WITH TIME ZONE, p_after BIGINT, p_limit INTEGER
+) RETURNS BIGINT LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $delete$
 DECLARE
-    v_entries BIGINT;
-    v_batches BIGINT;
+    v_last BIGINT;
 BEGIN
-    DELETE FROM public.log_entries AS e
-    USING (
-        SELECT position, log, row_id, row_at FROM public.log_entries
-        WHERE subscription_id = p_subscription_id ORDER BY position LIMIT p_limit
-    ) AS f
-    WHERE e.subscription_id = p_subscription_id AND e.position = f.position AND NOT CASE f.log
-        WHEN 'audit_logs' THEN EXISTS (
-            SELECT FROM public.audit_logs AS r WHERE r.audit_id = f.row_id AND r.created_at = f.row_at
+    IF p_log IN ('audit_logs', 'data_change_history') THEN
+        WITH looked AS MATERIALIZED (
+            SELECT position, row_id, row_at FROM public.log_entries
+            WHERE subscription_id = p_subscription_id AND log = p_log AND position > p_after
+            ORDER BY position LIMIT p_limit
+        ), gone AS (
+            DELETE FROM public.log_entries AS e USING looked AS f
+            WHERE e.subscription_id = p_subscription_id AND e.position = f.position AND f.row_at < p_until
+                AND NOT CASE p_log
+                    WHEN 'audit_logs' THEN EXISTS (
+                        SELECT FROM public.audit_logs AS r WHERE r.audit_id = f.row_id AND r.created_at = f.row_at
+                    )
+                    ELSE EXISTS (
+                        SELECT FROM public.data_change_history AS r
+                        WHERE r.change_id = f.row_id AND r.changed_at = f.row_at
+                    )
+                END
         )
-        ELSE EXISTS (
-            SELECT FROM public.data_change_history AS r WHERE r.change_id = f.row_id AND r.changed_at = f.row_at
+        SELECT CASE WHEN min(row_at) < p_until THEN max(position) END INTO v_last FROM looked;
+    ELSE
+        WITH looked AS MATERIALIZED (
+            SELECT position, first_id, last_id, first_at, last_at FROM public.log_batches
+            WHERE subscription_id = p_subscription_id AND log = p_log AND position > p_after
+            ORDER BY position LIMIT p_limit
+        ), gone AS (
+            DELETE FROM public.log_batches AS b USING looked AS f
+            WHERE b.subscription_id = p_subscription_id AND b.position = f.position AND f.last_at < p_until
+                AND NOT CASE p_log
+                    WHEN 'server_logs' THEN EXISTS (
+                        SELECT FROM public.server_logs AS r
+                        WHERE r.created_at BETWEEN f.first_at AND f.last_at
+                            AND r.log_id BETWEEN f.first_id AND f.last_id
+                    )
+                    ELSE EXISTS (
+                        SELECT FROM public.execution_logs AS r
+                        WHERE r.created_at BETWEEN f.first_at AND f.last_at
+                            AND r.log_id BETWEEN f.first_id AND f.last_id
+                    ) OR EXISTS (
+                        SELECT FROM public.node_execution_logs AS r
+                        WHERE r.created_at BETWEEN f.first_at AND f.last_at
+                            AND r.log_id BETWEEN f.first_id AND f.last_id
+                    )
+                END
         )
-    END;
-    GET DIAGNOSTICS v_entries = ROW_COUNT;
-    DELETE FROM public.log_batches AS b
-    USING (
-        SELECT position, log, first_id, last_id, first_at, last_at FROM public.log_batches
-        WHERE subscription_id = p_subscription_id ORDER BY position LIMIT p_limit
-    ) AS f
-    WHERE b.subscription_id = p_subscription_id AND b.position = f.position AND NOT CASE f.log
-        WHEN 'server_logs' THEN EXISTS (
-            SELECT FROM public.server_logs AS r
-            WHERE r.created_at BETWEEN f.first_at AND f.last_at AND r.log_id BETWEEN f.first_id AND f.last_id
-        )
-        ELSE EXISTS (
-            SELECT FROM public.execution_logs AS r
-            WHERE r.created_at BETWEEN f.first_at AND f.last_at AND r.log_id BETWEEN f.first_id AND f.last_id
-        ) OR EXISTS (
-            SELECT FROM public.node_execution_logs AS r
-            WHERE r.created_at BETWEEN f.first_at AND f.last_at AND r.log_id BETWEEN f.first_id AND f.last_id
-        )
-    END;
-    GET DIAGNOSTICS v_batches = ROW_COUNT;
-    RETURN v_entries + v_batches;
+        SELECT CASE WHEN min(first_at) < p_until THEN max(position) END INTO v_last FROM looked;
+    END IF;
+    RETURN v_last;
 END
 $delete$;
 REVOKE EXECUTE ON FUNCTION delete_gone_positions FROM PUBLIC;
