@@ -17,7 +17,6 @@ from service.http.app import create_app
 from service.processes.startup import make_folders
 from service.runtime.sampling import Sampler
 from service.runtime.settings import load
-from service.usecases import health
 from service.usecases.health import Health
 from tests.support.api import Clock, Server, Tenant, ok, refused, served
 from tests.support.databases import Cluster
@@ -102,11 +101,7 @@ def silent_database() -> Iterator[str]:
         yield f"postgresql://nobody@127.0.0.1:{listener.getsockname()[1]}/nothing"
 
 
-def test_readiness_names_a_database_that_hangs_and_for_how_long(
-    watched: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(health, "PATIENCE_SECONDS", 0.2)
-    monkeypatch.setattr(health, "FIGURES_SECONDS", 0.1)
+def test_readiness_names_a_database_that_hangs_and_for_how_long(watched: Server) -> None:
     with silent_database() as url:
         vitals = Health(watched.context, url, sample=lambda: None)
         found = asyncio.run(vitals.readiness())
