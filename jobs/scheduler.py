@@ -78,7 +78,7 @@ class Scheduler:
     def _lead(self, leadership: Leadership) -> None:
         runner = Runner(self._context, process=self._process, table=self._table)
         term = self._term = _Term(self._context, self._table, runner)
-        sequencer = Sequencer(self._context.database)
+        sequencer = Sequencer(self._context.database, self._context.clock)
         sequencer.start()
         try:
             self._record_change()

@@ -16,14 +16,13 @@ from sqlalchemy import (
     literal,
     or_,
     select,
-    text,
     true,
     union_all,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from sql.database import Transaction
-from sql.log_reading import Log, between, made
+from sql.log_reading import PLAN_ANEW, Log, between, made
 from sql.log_windows import LogFilter
 from sql.models.columns import INSTANT
 from sql.queries import log_positions
@@ -40,7 +39,6 @@ MOST_ROWS: Final = 20_000
 # Rows that match are looked for among this many at once, at most.
 MOST_ROWS_AT_ONCE: Final = 1_000
 
-_PLAN_ANEW = text("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
 # The queue knows both execution logs by one name.
 _QUEUED_AS: Final = {"node_execution_logs": "execution_logs"}
 
@@ -91,7 +89,7 @@ def follow(
     limit: int,
 ) -> Followed[RowT]:
     """Read at most `limit` rows that match, after those that were reached."""
-    tx.execute(_PLAN_ANEW)
+    tx.execute(PLAN_ANEW)
     name = _queued_as(log, filters)
     found: list[RowT] = []
     looked_at = rows_looked_at = 0

@@ -21,7 +21,7 @@ Columns = ReadOnlyColumnCollection[str, Any]
 Conversions = Mapping[str, Callable[[Any], object]]
 
 # A plan for all parameters can't leave chunks out: making it, and using it, locks every chunk.
-_PLAN_ANEW = text("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
+PLAN_ANEW = text("SELECT set_config('plan_cache_mode', 'force_custom_plan', true)")
 # The planner assumes that row-level security passes one row in a hundred. So it would read and sort a whole
 # window, instead of reading only the rows of the page in the order of an index. With enable_sort off, a sort
 # that can't be avoided has a high estimated cost, which would start the JIT compiler for nothing.
@@ -150,7 +150,7 @@ def page(
     ]
     if not queries:
         return []
-    tx.execute(_PLAN_ANEW)
+    tx.execute(PLAN_ANEW)
     is_sorted = filters.by_occurrence and not _OF_TIME.issuperset(filters.given())
     tx.execute(_IN_ANY_ORDER if is_sorted else _IN_ORDER)
     found: list[RowT] = []
@@ -240,7 +240,7 @@ def statistics(
         .order_by(rows.time, rows.group)
         .limit(limit)
     )
-    tx.execute(_PLAN_ANEW)
+    tx.execute(PLAN_ANEW)
     return [made(wanted.bucket, wanted.conversions, row._mapping) for row in tx.execute(query)]
 
 

@@ -12,7 +12,7 @@ from service.documents.structural_diff import Operation, structural_patch
 from service.domain.actions import Action
 from service.domain.audit_policy import Depth, Policy
 from service.domain.callers import Origin
-from service.domain.ids import mint
+from service.domain.ids import canonical, mint
 from service.masking.texts import hints_of, masked_text
 from service.masking.truncation import (
     bounded,
@@ -227,6 +227,15 @@ def name(value: str | None, length: int) -> str | None:
         if len(found) <= length:
             return found
     return text(value, length)
+
+
+@overload
+def reported_id(value: str) -> str: ...
+@overload
+def reported_id(value: str | None) -> str | None: ...
+def reported_id(value: str | None) -> str | None:
+    """Mask the id of something, or of a person, as a platform names it; a UUID gets its canonical form."""
+    return None if value is None else name(canonical(value), MAX_ID)
 
 
 def names(values: Sequence[str], length: int) -> list[str]:

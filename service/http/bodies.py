@@ -22,8 +22,8 @@ from service.domain.idempotency import HEADER as IDEMPOTENCY_KEY
 from service.domain.idempotency import BodyDigests
 from service.http.admission import parsed, visit_of
 from service.http.description.declarations import reads_body
-from service.http.encodings import IDENTITY
-from service.http.requests import declared_length, refuse_unfit_head
+from service.http.encodings import IDENTITY, encoding_of
+from service.http.requests import declared_length, media_type_of, refuse_unfit_head
 from service.http.schemas.body import Body
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -125,13 +125,13 @@ async def read_parts(
     declared = declared_length(request) or 0
     if declared > MAX_BODY_BYTES:
         raise _too_large()
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = media_type_of(request)
     is_chunked = "transfer-encoding" in request.headers
     has_body = declared > 0 or is_chunked
     if has_body and media_type not in wanted:
         types = " or ".join(f"`Content-Type: {each}`" for each in wanted)
         raise UnsupportedMedia(f"Send {types}, not {media_type or 'none'}.")
-    encoding = request.headers.get("content-encoding", IDENTITY).strip().lower()
+    encoding = encoding_of(request)
     if encoding not in encodings:
         known = " or ".join(f"`{each}`" for each in encodings)
         raise UnsupportedMedia(f"Annals reads no other Content-Encoding here than {known}.")

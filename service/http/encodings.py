@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import zstandard
+from fastapi import Request
 
 from service.domain.errors import MalformedEncoding
 
@@ -18,6 +19,11 @@ _ZSTD_PIECE = 512
 # What RFC 8878 asks of every decoder; a frame may demand gigabytes.
 _ZSTD_WINDOW = 8 * 1024 * 1024
 _GZIP = 31
+
+
+def encoding_of(request: Request) -> str:
+    """Encoding that a request names for its body, in lower case; it may be one that nobody knows."""
+    return request.headers.get("content-encoding", IDENTITY).strip().lower()
 
 
 def decompressed(parts: Iterable[bytes], encoding: str) -> Iterator[bytes]:

@@ -11,8 +11,8 @@ from service.domain.errors import BodyTooLarge, MalformedEncoding, StorageFull, 
 from service.http.admission import visit_of
 from service.http.bodies import BODY_ERRORS, JSON, MAX_BODY_BYTES, PARSE_ASIDE_BYTES
 from service.http.description.declarations import reads_body
-from service.http.encodings import ENCODINGS, IDENTITY, decompressed
-from service.http.requests import context_of, declared_length, refuse_unfit_head
+from service.http.encodings import ENCODINGS, IDENTITY, decompressed, encoding_of
+from service.http.requests import context_of, declared_length, media_type_of, refuse_unfit_head
 from service.http.schemas.log_fields import DatedEvent
 from service.http.spool import MEMORY_BYTES, Spool
 from service.usecases.disks import MEBIBYTE
@@ -20,7 +20,7 @@ from service.usecases.event_batches import MAX_EVENTS
 
 NDJSON: Final = "application/x-ndjson"
 # To prepare more events than these bytes hold would keep the interpreter from other requests.
-_SMALL_BYTES = 16 * 1024
+SMALL_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class EventBody:
     @property
     def is_small(self) -> bool:
         """True if its events are prepared so quickly that this process can do it."""
-        return self.spool.size <= _SMALL_BYTES and self.encoding == IDENTITY
+        return self.spool.size <= SMALL_BYTES and self.encoding == IDENTITY
 
     @property
     def is_long(self) -> bool:
@@ -68,7 +68,7 @@ def events_of(model: type[DatedEvent]) -> Callable[[Request], AsyncIterator[Even
     @reads_body(content, *BODY_ERRORS, MalformedEncoding, StorageFull)
     async def read(request: Request) -> AsyncIterator[EventBody]:
         settings = context_of(request).settings
-        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        media_type = media_type_of(request)
         is_lines = media_type == NDJSON
         limit = settings.max_stream_bytes if is_lines else MAX_BODY_BYTES
         spool = Spool(
@@ -91,7 +91,7 @@ def events_of(model: type[DatedEvent]) -> Callable[[Request], AsyncIterator[Even
 
 def _encoding(request: Request, media_type: str) -> str:
     """Encoding of the body; raises UnsupportedMedia for it, or for the media type."""
-    encoding = request.headers.get("content-encoding", IDENTITY).strip().lower()
+    encoding = encoding_of(request)
     has_body = (declared_length(request) or 0) > 0 or "transfer-encoding" in request.headers
     if has_body and media_type not in (JSON, NDJSON):
         raise UnsupportedMedia(

@@ -100,7 +100,7 @@ class EventReader:
             if isinstance(event, list):
                 events.refuse(event)
             else:
-                events.take(event.reported(), path, raw=orjson.dumps(item))
+                events.take(event.reported(), path, raw=orjson.dumps(item) if self.kind.tells_plain else None)
         return PreparedBody(digests_of(value, raw) if has_key else _UNKNOWN, is_single, events.done())
 
 

@@ -75,6 +75,16 @@ async def recorded(
     return answer(found.shown(), 201 if found.accepted else 200)
 
 
+def arrival_of(access: Access, *, is_import: bool) -> Arrival:
+    """Make the arrival of a request's events, which is now."""
+    return Arrival(
+        caller=access.caller,
+        subscription_id=access.subscription_id,
+        at=access.context.clock(),
+        is_import=is_import,
+    )
+
+
 def _recorded(
     request: Request,
     access: Access,
@@ -83,12 +93,7 @@ def _recorded(
     options: RecordingOptions,
 ) -> RecordedBody:
     context = access.context
-    arrival = Arrival(
-        caller=access.caller,
-        subscription_id=access.subscription_id,
-        at=context.clock(),
-        is_import=options.is_import,
-    )
+    arrival = arrival_of(access, is_import=options.is_import)
     reader = EventReader(model=body.model, kind=kind, arrival=arrival, skips=options.skips)
     record = partial(recording.record, context, arrival, kind, skips=options.skips)
     if not body.is_lines:

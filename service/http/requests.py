@@ -121,6 +121,11 @@ def log_of(request: Request, caller: Caller | None, error: AnnalsError | None) -
     return None if named is None else SubscriptionId(named)
 
 
+def media_type_of(request: Request) -> str:
+    """Media type of the body in lower case, without its parameters; empty if the request names none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 def fault_of(error: Mapping[str, Any]) -> Fault:
     """Fault of a parameter, as FastAPI reports it."""
     return Fault(str(error["msg"]).removeprefix("Value error, "), parameter=str(error["loc"][-1]))

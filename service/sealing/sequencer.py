@@ -5,7 +5,7 @@ from typing import Final
 
 import structlog
 
-from service.runtime.clock import Clock, system_clock
+from service.runtime.clock import Clock
 from sql.database import PLATFORM, SEALER_ROLE, Database
 from sql.errors import DatabaseError, WriteConflict
 from sql.queries import log_queue
@@ -24,7 +24,7 @@ PAUSE_SECONDS: Final = 1.0
 class Sequencer:
     """Takes turns until it is stopped. Two of them do no harm: one waits while the other has its turn."""
 
-    def __init__(self, database: Database, clock: Clock = system_clock) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
         self._stop = threading.Event()

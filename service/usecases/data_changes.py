@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Any, Final
 
 from service.audit import events
-from service.audit.events import MAX_ID, MAX_NAME, MAX_STATE_BYTES, MAX_TEXT_BYTES
+from service.audit.events import MAX_NAME, MAX_STATE_BYTES, MAX_TEXT_BYTES
 from service.domain.actions import EventOrigin
 from service.domain.callers import Caller
-from service.domain.ids import SubscriptionId, canonical
+from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page, Paging
 from service.usecases.context import Context
 from service.usecases.event_batches import Arrival
@@ -48,21 +48,20 @@ class ReportedChange:
 
 def row_of(arrival: Arrival, report: ReportedChange) -> NewDataChange:
     """Make the row of a posted change, still without its number; runs in any process."""
-    changed_by = None if report.changed_by is None else canonical(report.changed_by)
     return NewDataChange(
         change_id=arrival.ids.mint(),
         changed_at=arrival.at,
         occurred_at=report.occurred_at or report.created_at,
         subscription_id=arrival.subscription_id,
         table_name=events.name(report.table_name, MAX_TYPE),
-        record_id=events.name(canonical(report.record_id), MAX_ID),
+        record_id=events.reported_id(report.record_id),
         record_name=events.name(report.record_name, MAX_NAME),
         change_type=report.change_type,
         old_data=events.state(report.old_data),
         new_data=events.state(report.new_data),
         # Computed before masking, so that the log says that a secret changed, but not its value.
         diff=events.operations(_operations(report), MAX_STATE_BYTES, (report.old_data, report.new_data)),
-        changed_by=events.name(changed_by, MAX_ID),
+        changed_by=events.reported_id(report.changed_by),
         change_reason=events.text(report.change_reason or arrival.caller.origin.reason, MAX_TEXT_BYTES),
         version_number=0,
         request_id=arrival.caller.origin.request_id,

@@ -14,6 +14,7 @@ from service.masking.truncation import bounded_text
 from service.usecases.context import Context
 from service.usecases.event_batches import Arrival
 from service.usecases.log_reading import figures_of_log, page_of_log
+from service.usecases.posted_events import MAX_SOURCE
 from service.usecases.recording import EventKind, Stored
 from sql.database import Transaction
 from sql.queries import execution_logs
@@ -31,7 +32,6 @@ __all__ = ["ExecutionBucket", "ExecutionEvent", "ExecutionFilter"]
 
 # In characters, as wide as the column is.
 MAX_CODE = 100
-MAX_SOURCE = 200
 
 
 @dataclass(kw_only=True)
@@ -84,6 +84,7 @@ EXECUTIONS: Final = EventKind(
     row_of=row_of,
     pack=execution_logs.packed,
     store=store,
+    tells_plain=True,
 )
 
 

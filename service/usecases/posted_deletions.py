@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from service.audit import events
-from service.audit.events import MAX_ID, MAX_NAME, MAX_TEXT_BYTES
-from service.domain.ids import SubscriptionId, canonical
+from service.audit.events import MAX_NAME, MAX_TEXT_BYTES
+from service.domain.ids import SubscriptionId
 from service.usecases.event_batches import Arrival
 from service.usecases.posted_events import MAX_SOURCE
 from service.usecases.recording import EventKind, Stored
@@ -55,11 +55,11 @@ def row_of(arrival: Arrival, report: ReportedDeletion) -> PostedDeletion:
         deleted_at=arrival.at,
         occurred_at=occurred_at,
         resource_type=events.name(report.resource_type, MAX_TYPE),
-        reported_resource_id=events.name(canonical(report.resource_id), MAX_ID),
+        reported_resource_id=events.reported_id(report.resource_id),
         resource_name=events.name(report.resource_name, MAX_NAME),
         resource_data=events.state(report.resource_data),
         parent_resource_type=events.name(report.parent_resource_type, MAX_TYPE),
-        reported_parent_id=_id(report.parent_resource_id),
+        reported_parent_id=events.reported_id(report.parent_resource_id),
         cascade_level=report.cascade_level,
         cascaded_workspaces=counts["workspaces"],
         cascaded_folders=counts["folders"],
@@ -67,7 +67,7 @@ def row_of(arrival: Arrival, report: ReportedDeletion) -> PostedDeletion:
         cascaded_workflows=counts["workflows"],
         cascaded_jobpackages=counts["jobpackages"],
         cascaded_connectors=counts["connectors"],
-        reported_deleted_by=_id(report.deleted_by),
+        reported_deleted_by=events.reported_id(report.deleted_by),
         deletion_reason=events.text(report.deletion_reason or arrival.caller.origin.reason, MAX_TEXT_BYTES),
         is_soft_delete=report.is_soft_delete,
         restore_expiry_at=(occurred_at or arrival.at) + term if report.is_soft_delete else None,
@@ -75,10 +75,6 @@ def row_of(arrival: Arrival, report: ReportedDeletion) -> PostedDeletion:
         recorded_by=arrival.caller.user_id,
         request_id=arrival.caller.origin.request_id,
     )
-
-
-def _id(reported: str | None) -> str | None:
-    return None if reported is None else events.name(canonical(reported), MAX_ID)
 
 
 def store(tx: Transaction, subscription_id: SubscriptionId, rows: Sequence[PostedDeletion]) -> Stored:

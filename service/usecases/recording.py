@@ -59,6 +59,8 @@ class EventKind(Generic[Report, Row, Packed]):
     row_of: Callable[[Arrival, Report], Row]
     pack: Callable[[Sequence[Row]], Packed]
     store: Callable[[Transaction, SubscriptionId, Packed], Stored]
+    # True if `row_of` is told which events are plain (`Arrival.is_plain`): finding that out takes a search.
+    tells_plain: bool = False
     # True if events can have ids of their sender: then an event that was stored before is not stored again.
     has_event_ids: bool = False
     # True if one audit event says how many events were recorded; those of the audit log speak for themselves.
@@ -107,7 +109,7 @@ class Preparation(Generic[Report, Row, Packed]):
             name, detail = fault
             self.refuse([Fault(detail, pointer=pointer_of([*path, name]), line=line)])
         elif self._skips or not self._faults:
-            is_plain = raw is not None and events.is_plain(raw)
+            is_plain = self._kind.tells_plain and raw is not None and events.is_plain(raw)
             self._rows.append(self._kind.row_of(self._plain if is_plain else self._arrival, report))
 
     def refuse(self, faults: Iterable[Fault], refusal: Refusal = Invalid) -> None:

@@ -6,10 +6,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from service.audit import events, server_requests
-from service.audit.events import MAX_ID
 from service.domain.actions import EventOrigin
 from service.domain.callers import Caller
-from service.domain.ids import SubscriptionId, canonical
+from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page, Paging
 from service.usecases.context import Context
 from service.usecases.event_batches import Arrival
@@ -58,14 +57,13 @@ class ReportedRequest:
 
 def row_of(arrival: Arrival, report: ReportedRequest) -> ServerLogRow:
     """Make the row of a posted request, with its texts and documents masked and cut; runs in any process."""
-    user = None if report.user_id is None else canonical(report.user_id)
     return ServerLogRow(
         log_id=arrival.ids.mint(),
         created_at=arrival.at,
         occurred_at=report.occurred_at or report.created_at,
         subscription_id=arrival.subscription_id,
         user_id=arrival.caller.user_id,
-        actor_id=events.name(user, MAX_ID),
+        actor_id=events.reported_id(report.user_id),
         origin=EventOrigin.POSTED,
         source=events.name(report.source, MAX_SOURCE),
         request_id=events.name(report.request_id, MAX_REQUEST_ID),

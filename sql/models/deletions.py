@@ -8,22 +8,15 @@ from sqlalchemy import BigInteger, CheckConstraint, Column, Computed, Index, tex
 from sqlmodel import Field, SQLModel
 
 from sql.models.columns import INSTANT, JSON, NOW, RANDOM_ID, TEXT
+from sql.models.log_indexes import filters_of, given, occurrences
 
 # Defaults for programs that write rows in SQL, by the specification's statement.
 ZERO = {"server_default": "0"}
 FALSE, TRUE = {"server_default": text("false")}, {"server_default": text("true")}
 
 
-# With the line breaks of PostgreSQL, with whose text the migrations are compared.
-_OWN_TIME = "(\nCASE\n    WHEN occurred_at IS NULL THEN deleted_at\n    ELSE occurred_at\nEND)"
-
-
-def _reported(name: str) -> Index:
-    """Make the index of a filter by a value that a platform reports, in the order of pages."""
-    return Index(
-        *(f"ix_deletion_logs_{name}", "subscription_id", name, "deleted_at", "deletion_id"),
-        postgresql_where=text(f"{name} IS NOT NULL"),
-    )
+_KEYS = ("deletion_logs", "deleted_at", "deletion_id")
+_REPORTED = ("reported_resource_id", "reported_parent_id", "reported_deleted_by", "source", "recorded_by")
 
 
 class DeletionLogTable(SQLModel, table=True):
@@ -67,13 +60,9 @@ class DeletionLogTable(SQLModel, table=True):
             postgresql_where=text("NOT is_soft_delete AND version_id IS NOT NULL"),
         ),
         Index("ix_deletion_logs_restorable", "restore_expiry_at", postgresql_where=text("can_be_restored")),
-        Index(
-            *("ix_deletion_logs_occurred_at", "subscription_id"),
-            *(text(_OWN_TIME), "deletion_id"),
-        ),
+        occurrences(*_KEYS),
         Index("ix_deletion_logs_origin", "subscription_id", "origin", "deleted_at", "deletion_id"),
-        *map(_reported, ("reported_resource_id", "reported_parent_id", "reported_deleted_by")),
-        *map(_reported, ("source", "recorded_by")),
+        *filters_of(*_KEYS, **{name: given(name) for name in _REPORTED}),
         CheckConstraint(
             "(restored_at IS NULL) = (restored_commit_hash IS NULL)"
             " AND (restored_at IS NULL) = (restored_commit_number IS NULL)",

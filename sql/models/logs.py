@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import DOUBLE_PRECISION, INET
 from sqlmodel import Field, SQLModel
 
 from sql.models.columns import INSTANT, JSON, NOW, RANDOM_ID, TEXT
+from sql.models.log_indexes import filters_of, given, occurrences
 
 # Conditions of partial indexes: only rare rows are looked for by status or level, others are found by time.
 REFUSED = text("status <> 'success'")
@@ -40,29 +41,6 @@ CASE
 END"""
 
 
-def given(column: str) -> TextClause:
-    """Make the condition of an index that leaves out the rows without a value."""
-    return text(f"{column} IS NOT NULL")
-
-
-def _occurrences(table: str, time: str, row_id: str) -> Index:
-    """Make the index of the events' own time, which is that of the arrival where it is null.
-
-    The planner takes a COALESCE for leaky, and so searches no index by it before row-level security.
-    """
-    # With the line breaks of PostgreSQL, with whose text the migrations are compared.
-    own = text(f"(\nCASE\n    WHEN occurred_at IS NULL THEN {time}\n    ELSE occurred_at\nEND)")
-    return Index(f"ix_{table}_occurred_at", "subscription_id", own, row_id)
-
-
-def _filters(table: str, time: str, row_id: str, /, **filters: TextClause | None) -> tuple[Index, ...]:
-    """Make an index for each filter, in the order of pages. An index with a condition has only rare rows."""
-    return tuple(
-        Index(f"ix_{table}_{name}", "subscription_id", name, time, row_id, postgresql_where=condition)
-        for name, condition in filters.items()
-    )
-
-
 def _origin_index(table: str, time: str, row_id: str) -> Index:
     """Make the index of the origin, which older rows lack: they are of Annals itself."""
     return Index(f"ix_{table}_origin", "subscription_id", text(RECORDED_ORIGIN), time, row_id)
@@ -79,7 +57,7 @@ class AuditLogTable(SQLModel, table=True):
     __tablename__ = "audit_logs"
     __table_args__ = (
         Index(None, "subscription_id", "created_at", "audit_id"),
-        *_filters(
+        *filters_of(
             "audit_logs",
             "created_at",
             "audit_id",
@@ -99,7 +77,7 @@ class AuditLogTable(SQLModel, table=True):
             event_id=given("event_id"),
             received_request_id=given("received_request_id"),
         ),
-        _occurrences("audit_logs", "created_at", "audit_id"),
+        occurrences("audit_logs", "created_at", "audit_id"),
         Index("ix_audit_logs_posted", "subscription_id", "created_at", "audit_id", postgresql_where=POSTED),
         Index(None, "created_at", "audit_id", postgresql_where=text("subscription_id IS NULL")),
     )
@@ -179,8 +157,8 @@ _SPARSE = (
 def _execution_indexes(table: str, /, **filters: TextClause | None) -> tuple[Index, ...]:
     return (
         Index(None, "subscription_id", "created_at", "log_id"),
-        _occurrences(table, "created_at", "log_id"),
-        *_filters(
+        occurrences(table, "created_at", "log_id"),
+        *filters_of(
             table,
             "created_at",
             "log_id",
@@ -230,9 +208,9 @@ class ServerLogTable(SQLModel, table=True):
             postgresql_where=given("ip_address"),
         ),
         Index(None, "ip_address", "created_at", postgresql_where=given("ip_address")),
-        _occurrences("server_logs", "created_at", "log_id"),
+        occurrences("server_logs", "created_at", "log_id"),
         _origin_index("server_logs", "created_at", "log_id"),
-        *_filters(
+        *filters_of(
             *("server_logs", "created_at", "log_id"),
             source=given("source"),
             actor_id=given("actor_id"),
@@ -274,7 +252,7 @@ class DataChangeHistoryTable(SQLModel, table=True):
     __tablename__ = "data_change_history"
     __table_args__ = (
         Index(None, "subscription_id", "changed_at", "change_id"),
-        *_filters(
+        *filters_of(
             "data_change_history",
             "changed_at",
             "change_id",
@@ -285,7 +263,7 @@ class DataChangeHistoryTable(SQLModel, table=True):
             source=given("source"),
             recorded_by=given("recorded_by"),
         ),
-        _occurrences("data_change_history", "changed_at", "change_id"),
+        occurrences("data_change_history", "changed_at", "change_id"),
         _origin_index("data_change_history", "changed_at", "change_id"),
         Index(None, "table_name", "record_id", "version_number"),
     )

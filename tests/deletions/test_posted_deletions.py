@@ -1,6 +1,5 @@
 """Deletions in a platform's own systems, which it posts: shown, found, and never restored."""
 
-import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from tests.support.api import COLLECTIONS, Json, Tenant, ok, pointers, refused
 from tests.support.events import DELETION
 from tests.support.histories import check_history
 from tests.support.reconciled import told, verify
+from tests.support.streams import check_lines
 
 
 def post(tenant: Tenant, body: object, **headers: str) -> Json:
@@ -198,11 +198,4 @@ def test_a_post_is_stored_once_with_its_key(tenant: Tenant) -> None:
 
 
 def test_lines_are_stored_and_a_bad_one_is_named(tenant: Tenant) -> None:
-    path, headers = f"{tenant.path}/deletions", {"content-type": "application/x-ndjson"}
-    lines = [json.dumps(each).encode() for each in [DELETION, DELETION]]
-    bad = tenant.ben.request("POST", path, content=b"\n".join([*lines, b'{"source": 7}']), headers=headers)
-    assert {error["line"] for error in refused(bad, 422, "invalid")["errors"]} == {3}
-    assert posted(tenant) == []
-    good = tenant.ben.request("POST", path, content=b"\n".join(lines), headers=headers)
-    assert ok(good, 201) == {"accepted": 2}
-    assert len(posted(tenant)) == 2
+    check_lines(tenant, "deletions", [DELETION, DELETION], lambda: posted(tenant))

@@ -10,6 +10,7 @@ import orjson
 from tests.support.databases import Cluster, Database
 from tests.support.running_server import OPERATOR_KEY, Server, running
 from tests.support.standing_server import Tenant
+from tests.support.streams import NDJSON
 from tests.support.waiting import until
 
 LINES = 60_000
@@ -40,7 +41,7 @@ def stream() -> Iterator[bytes]:
 
 def send(server: Server, tenant: Tenant) -> httpx.Response:
     """Post the stream with its key."""
-    headers = {"content-type": "application/x-ndjson", "idempotency-key": "the night's stream"}
+    headers = {"content-type": NDJSON, "idempotency-key": "the night's stream"}
     with tenant.client(server.url) as client:
         return client.post("/execution-logs", content=stream(), headers=headers, timeout=120)
 

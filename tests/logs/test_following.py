@@ -190,7 +190,7 @@ def test_positions_have_no_gap_and_rows_of_a_rolled_back_call_have_none(
 
 def test_two_sequencers_at_once_place_each_row_once(server: Server, tenant: Tenant) -> None:
     pool = ServiceDatabase(server.database.url, pool_size=2)
-    sequencers = [Sequencer(pool), Sequencer(pool)]
+    sequencers = [Sequencer(pool, server.context.clock) for _ in range(2)]
     for each in sequencers:
         each.start()
     for number in range(20):
@@ -207,7 +207,7 @@ def test_while_another_has_the_turn_nothing_is_taken(server: Server, tenant: Ten
     post(tenant, "waits")
     with server.context.database.transaction("platform", role="annals_sealer") as tx:
         assert log_queue.try_place(tx)
-        assert Sequencer(server.context.database).turn() == 0
+        assert Sequencer(server.context.database, server.context.clock).turn() == 0
     assert sequence(server) >= 1
 
 

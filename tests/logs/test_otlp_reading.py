@@ -5,11 +5,9 @@ import json
 import random
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
 from typing import Any
-from uuid import uuid4
 
 import orjson
 import pytest
@@ -18,14 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
-from service.domain.callers import Caller, Origin, Role
 from service.domain.errors import BodyTooLarge, Malformed
-from service.domain.ids import SubscriptionId, UserId
 from service.http.otlp import json_reader, protobuf_reader
 from service.http.otlp.batches import OtlpFormat, prepared
 from service.http.otlp.records import MAX_DEPTH, MAX_PART_BYTES, MAX_RECORDS, LogRecord, Refused, Undecodable
 from service.runtime.pickles import message, receive
-from service.usecases.event_batches import Arrival
 from tests.support.api import Json
 from tests.support.otlp import (
     FORMATS,
@@ -39,6 +34,7 @@ from tests.support.otlp import (
     request_of,
     written,
 )
+from tests.support.streams import arrival
 
 READERS: dict[str, Callable[[bytes], Iterator[LogRecord | Refused]]] = {
     JSON: json_reader.read,
@@ -263,20 +259,8 @@ def test_a_million_of_the_smallest_parts_is_refused_unread(form: str, raw: bytes
 
 @pytest.mark.parametrize("form", tuple(OtlpFormat))
 def test_the_work_on_a_request_fits_a_document_worker(form: OtlpFormat) -> None:
-    subscription_id = SubscriptionId(uuid4())
-    origin = Origin(
-        request_id="r", ip_address=None, user_agent=None, endpoint="/", method="POST", reason=None
-    )
-    caller = Caller(
-        role=Role.EDITOR,
-        origin=origin,
-        username="ben",
-        user_id=UserId(uuid4()),
-        subscription_id=subscription_id,
-    )
-    arrival = Arrival(caller=caller, subscription_id=subscription_id, at=datetime.now(UTC))
     raw = written(full_request(), form.value)
-    work = partial(prepared, form, arrival, raw, has_key=True)
+    work = partial(prepared, form, arrival(), raw, has_key=True)
     found = returned(returned(work)())
     assert (found.prepared.rows, found.prepared.skipped, found.late) == (2, 0, 2)
     assert found.digests == work().digests

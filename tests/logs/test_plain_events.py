@@ -1,7 +1,6 @@
 """Events whose whole text has no sign of a secret are stored as they are, without a search of each text."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -9,31 +8,17 @@ import orjson
 import pytest
 
 from service.audit import events
-from service.domain.callers import Caller, Origin, Role
-from service.domain.ids import SubscriptionId, UserId
 from service.http.schemas.execution_logs import NewExecutionEvent
 from service.usecases.event_batches import Arrival
 from service.usecases.execution_logs import row_of
 from tests.support.masking_corpus import Entry, entries
+from tests.support.streams import arrival
 
 CORPUS = [
     entry
     for folder in ("mask", "leave", "independent/mask", "independent/leave")
     for entry in entries(folder)
 ]
-
-
-def arrival() -> Arrival:
-    subscription_id = SubscriptionId(uuid4())
-    origin = Origin(request_id="r-1", ip_address="192.0.2.1", user_agent="t", endpoint="/", method="POST")
-    caller = Caller(
-        user_id=UserId(uuid4()),
-        username="platform",
-        role=Role.EDITOR,
-        subscription_id=subscription_id,
-        origin=origin,
-    )
-    return Arrival(caller=caller, subscription_id=subscription_id, at=datetime.now(UTC))
 
 
 def event_with(entry: Entry) -> dict[str, Any]:

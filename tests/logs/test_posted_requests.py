@@ -1,6 +1,5 @@
 """Requests to a platform's own servers, which it posts: every field, filters, masking, faults."""
 
-import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,6 +7,7 @@ import pytest
 
 from tests.support.api import Json, Tenant, ok, pointers, refused
 from tests.support.events import REQUEST
+from tests.support.streams import check_lines
 from tests.support.waiting import until
 
 FULL: Json = {
@@ -176,11 +176,4 @@ def test_a_post_is_recorded_once_with_its_key(tenant: Tenant) -> None:
 
 
 def test_lines_are_stored_and_a_bad_one_is_named(tenant: Tenant) -> None:
-    path, headers = f"{tenant.path}/server-logs", {"content-type": "application/x-ndjson"}
-    lines = [json.dumps(each).encode() for each in [REQUEST, FULL]]
-    bad = tenant.ben.request("POST", path, content=b"\n".join([*lines, b'{"source": 7}']), headers=headers)
-    assert {error["line"] for error in refused(bad, 422, "invalid")["errors"]} == {3}
-    assert posted(tenant) == []
-    good = tenant.ben.request("POST", path, content=b"\n".join(lines), headers=headers)
-    assert ok(good, 201) == {"accepted": 2}
-    assert len(posted(tenant)) == 2
+    check_lines(tenant, "server-logs", [REQUEST, FULL], lambda: posted(tenant))

@@ -15,9 +15,9 @@ import pytest
 import zstandard
 
 from tests.support.api import Json, Tenant, ok, pointers, refused
+from tests.support.streams import lines, send
 from tests.support.waiting import until, waits_for_a_lock
 
-NDJSON = "application/x-ndjson"
 AUDIT: Json = {"action": "LOGIN", "resource_type": "session"}
 
 
@@ -31,17 +31,6 @@ def execution(number: int, **fields: Any) -> Json:
         "rows_processed": number,
         "log_details": {"batch": number, "text": "é\\n\t\"'"},
     } | fields
-
-
-def lines(events: list[Json]) -> bytes:
-    """Write events as lines."""
-    return b"".join(orjson.dumps(event) + b"\n" for event in events)
-
-
-def send(tenant: Tenant, body: bytes | Iterator[bytes], log: str = "execution-logs", **how: Any) -> Any:
-    """Post a stream as an editor."""
-    headers = {"content-type": NDJSON} | how.pop("headers", {})
-    return tenant.ben.post(f"{tenant.path}/{log}", content=body, headers=headers, **how)
 
 
 def logged(tenant: Tenant, log: str = "execution-logs", **query: Any) -> list[Json]:

@@ -14,9 +14,10 @@ from tests.support.api import Caller, Json, Server, ok
 
 _PROGRAM = (
     "import sys, time\n"
+    "from service.runtime.clock import system_clock\n"
     "from service.sealing.sequencer import Sequencer\n"
     "from sql.database import Database\n"
-    "sequencer = Sequencer(Database(sys.argv[1], pool_size=1))\n"
+    "sequencer = Sequencer(Database(sys.argv[1], pool_size=1), system_clock)\n"
     "sequencer.start()\n"
     "print('ready', flush=True)\n"
     "time.sleep(3600)\n"
@@ -35,7 +36,7 @@ def sequence(server: Server) -> int:
 @contextmanager
 def sequencing(server: Server) -> Iterator[None]:
     """Run a sequencer until the block ends."""
-    sequencer = Sequencer(server.context.database)
+    sequencer = Sequencer(server.context.database, server.context.clock)
     sequencer.start()
     yield
     sequencer.stop()

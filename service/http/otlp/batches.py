@@ -11,7 +11,7 @@ import orjson
 from service.domain.errors import Fault, MalformedOtlp
 from service.domain.idempotency import BodyDigests
 from service.http.bodies import digests_of
-from service.http.otlp.mapping import around, event_of
+from service.http.otlp.mapping import around, event_of, shown
 from service.http.otlp.records import LogRecord, LogResource, LogScope, Refused, Undecodable
 from service.usecases.event_batches import Arrival
 from service.usecases.execution_logs import EXECUTIONS, ReportedExecution
@@ -57,8 +57,7 @@ def _timely(arrival: Arrival, event: ReportedExecution) -> tuple[ReportedExecuti
     own_time = event.occurred_at
     if own_time is None or arrival.time_fault(own_time) is None:
         return event, False
-    reported = own_time.isoformat().replace("+00:00", "Z")
-    details = {"reported_at": reported} | (event.log_details or {})
+    details = {"reported_at": shown(own_time)} | (event.log_details or {})
     return replace(event, occurred_at=None, log_details=details), True
 
 

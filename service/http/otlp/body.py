@@ -8,10 +8,10 @@ from fastapi import Request
 from service.domain.errors import MalformedEncoding, MalformedOtlp, UnsupportedMedia
 from service.http.bodies import BODY_ERRORS, read_parts
 from service.http.description.declarations import reads_body
-from service.http.encodings import ENCODINGS, IDENTITY, decompressed
+from service.http.encodings import ENCODINGS, IDENTITY, decompressed, encoding_of
 from service.http.otlp.batches import OtlpFormat
 from service.http.otlp.records import too_many
-from service.http.requests import refuse_unfit_head
+from service.http.requests import media_type_of, refuse_unfit_head
 from service.http.schemas.otlp_logs import ExportLogsServiceRequest
 
 # As it was sent, a body has at most MAX_BODY_BYTES, as any other.
@@ -48,7 +48,7 @@ def format_of(request: Request) -> OtlpFormat | None:
     """Return the format of an OTLP request, in which it is also answered; None for any other request."""
     if not request.scope["path"].endswith(_PATH):
         return None
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = media_type_of(request)
     return OtlpFormat(media_type) if media_type in tuple(OtlpFormat) else None
 
 
@@ -64,4 +64,4 @@ async def logs_body(request: Request) -> LogsBody:
     if form is None:
         # Only a body without bytes needs no media type elsewhere.
         raise UnsupportedMedia(f"Send `Content-Type: {OtlpFormat.PROTOBUF}` or `{OtlpFormat.JSON}`.")
-    return LogsBody(form, request.headers.get("content-encoding", IDENTITY).strip().lower(), parts)
+    return LogsBody(form, encoding_of(request), parts)

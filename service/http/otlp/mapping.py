@@ -12,7 +12,8 @@ from service.http.bodies import checked
 from service.http.otlp.records import LogRecord, LogResource, LogScope, Refused
 from service.http.schemas.execution_logs import NewExecutionEvent
 from service.masking.truncation import bounded
-from service.usecases.execution_logs import MAX_CODE, MAX_SOURCE, ReportedExecution
+from service.usecases.execution_logs import MAX_CODE, ReportedExecution
+from service.usecases.posted_events import MAX_SOURCE
 
 Json = dict[str, Any]
 
@@ -202,6 +203,11 @@ def _instant(nanoseconds: int) -> datetime | None:
     return _EPOCH + timedelta(microseconds=nanoseconds // 1000) if nanoseconds else None
 
 
+def shown(moment: datetime) -> str:
+    """Write an instant for the details, as answers write it."""
+    return moment.isoformat().replace("+00:00", "Z")
+
+
 def _details(record: LogRecord, event: NewExecutionEvent, level: str) -> Json:
     """Return the parts of a record that no column has, without its attributes."""
     observed = _instant(record.observed_time_unix_nano) if record.time_unix_nano else None
@@ -213,7 +219,7 @@ def _details(record: LogRecord, event: NewExecutionEvent, level: str) -> Json:
         flags=record.flags,
         severity_number=number if number != _NUMBERS_OF_LEVELS[level] else 0,
         severity_text=text if _named_level(text) != level else "",
-        observed_at=None if observed is None else observed.isoformat().replace("+00:00", "Z"),
+        observed_at=None if observed is None else shown(observed),
         dropped_attributes_count=record.dropped_attributes_count,
     )
 

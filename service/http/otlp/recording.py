@@ -8,16 +8,14 @@ from starlette.concurrency import run_in_threadpool
 from service.domain.idempotency import HEADER
 from service.http.admission import visit_of
 from service.http.auth.access import Access
+from service.http.event_bodies import SMALL_BYTES
 from service.http.otlp import answers
 from service.http.otlp.batches import prepared
 from service.http.otlp.body import LogsBody
 from service.http.parameters import attempt_with
+from service.http.recording import arrival_of
 from service.usecases import recording
-from service.usecases.event_batches import Arrival
 from service.usecases.execution_logs import EXECUTIONS
-
-# To prepare more records than these bytes hold would keep the interpreter from other requests.
-_SMALL_BYTES = 16 * 1024
 
 
 async def recorded(request: Request, access: Access, body: LogsBody, *, is_import: bool) -> Response:
@@ -30,15 +28,10 @@ async def recorded(request: Request, access: Access, body: LogsBody, *, is_impor
 
 def _recorded(request: Request, access: Access, body: LogsBody, *, is_import: bool) -> Response:
     context = access.context
-    arrival = Arrival(
-        caller=access.caller,
-        subscription_id=access.subscription_id,
-        at=context.clock(),
-        is_import=is_import,
-    )
+    arrival = arrival_of(access, is_import=is_import)
     raw = body.read()
     prepare = partial(prepared, body.form, arrival, raw, has_key=HEADER in request.headers)
-    found = prepare() if len(raw) <= _SMALL_BYTES else context.documents.aside(prepare)
+    found = prepare() if len(raw) <= SMALL_BYTES else context.documents.aside(prepare)
     once = attempt_with(request, lambda: found.digests)
     if not found.prepared.rows and not found.prepared.skipped:
         return answers.taken(body.form, rejected=0)

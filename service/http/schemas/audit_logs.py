@@ -16,6 +16,7 @@ from service.http.schemas.log_fields import (
     JsonObject,
     LogTime,
     Operation,
+    Source,
     TypeName,
 )
 from service.http.schemas.users import Email
@@ -23,7 +24,6 @@ from service.usecases.posted_events import (
     MAX_ACTION,
     MAX_METHOD,
     MAX_REQUEST_ID,
-    MAX_SOURCE,
     ReportedEvent,
 )
 
@@ -110,7 +110,7 @@ class NewAuditEvent(DatedEvent):
     api_endpoint: str | None = None
     http_method: Annotated[ShortLine, Field(max_length=MAX_METHOD)] | None = None
     request_id: Annotated[ShortLine, Field(max_length=MAX_REQUEST_ID)] | None = None
-    source: Annotated[ShortLine, Field(max_length=MAX_SOURCE)] | None = None
+    source: Source | None = None
     event_id: ShortLine | None = None
 
     @field_validator("on_behalf_of")

@@ -20,6 +20,7 @@ from pydantic import (
 
 from service.http.schemas.body import Body
 from service.http.schemas.fields import ShortLine
+from service.usecases.posted_events import MAX_SOURCE, MAX_TYPE
 
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 _OPERATIONS = ("add", "remove", "replace", "move", "copy", "test")
@@ -63,14 +64,14 @@ Instant = Annotated[
 ]
 JsonObject = dict[str, Any]
 Operation = Annotated[JsonObject, AfterValidator(_operation)]
-TypeName = Annotated[ShortLine, Field(max_length=100)]
+TypeName = Annotated[ShortLine, Field(max_length=MAX_TYPE)]
 # The ranges of the columns: BIGINT, NUMERIC(10,2) and NUMERIC(5,2). Whole milliseconds are exact in a double.
 Milliseconds = Annotated[float, Strict(), Field(ge=0, le=2**53 - 1)]
 RowCount = Annotated[StrictInt, Field(ge=0, le=2**63 - 1)]
 Megabytes = Annotated[float, Strict(), Field(ge=0, le=99_999_999.99), AfterValidator(_two_decimals)]
 Percent = Annotated[float, Strict(), Field(ge=0, le=999.99), AfterValidator(_two_decimals)]
 ByteCount = RowCount
-Source = Annotated[ShortLine, Field(max_length=200)]
+Source = Annotated[ShortLine, Field(max_length=MAX_SOURCE)]
 VersionNumber = Annotated[StrictInt, Field(ge=1, le=2**31 - 1)]
 CommitHash = Annotated[
     str, StringConstraints(pattern=r"^[0-9A-Fa-f]{7,40}$"), AfterValidator(lambda commit: str(commit).lower())
