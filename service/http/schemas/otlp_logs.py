@@ -10,9 +10,12 @@ from typing_extensions import TypedDict
 
 
 class ExportLogsServiceRequest(BaseModel):
-    """Log records by the resource and the scope that made them: OTLP's JSON, or the same in protobuf."""
+    """Log records by the resource and the scope that made them: OTLP's JSON, or the same in protobuf.
 
-    resource_logs: list[dict[str, Any]] = Field(default_factory=list, alias="resourceLogs")
+    In the JSON of protobuf, null is a field that is not given.
+    """
+
+    resource_logs: list[dict[str, Any]] | None = Field(default_factory=list, alias="resourceLogs")
 
 
 class ExportLogsPartialSuccess(TypedDict):
