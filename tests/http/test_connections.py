@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from service.http.connections.guard import Guard
-from service.http.connections.limits import MAX_HEAD_BYTES, Limits
+from service.http.connections.limits import EVICTION_SECONDS, MAX_HEAD_BYTES, Limits
 from service.http.connections.protocols import H11Connection, protocol_class
 from service.http.connections.quick import HttpToolsConnection
 from tests.support.api import Server, Tenant
@@ -276,10 +276,38 @@ def test_a_full_process_ends_what_waits_longest_and_never_a_request(kind: type[G
         stranger = door.call(GET, source="127.0.0.2")
         assert stranger.answer() == (200, b"0")
         another = door.call(GET)
+        assert another.answer() == (200, b"0")
+        door.watch.move(EVICTION_SECONDS)
         assert first.is_closed()
         assert [each.call(GET) for each in (second, stranger, another)] == [(200, b"0")] * 3
         busy.close()
         assert door.gone.acquire(timeout=SECONDS)
+    finally:
+        door.close()
+
+
+@pytest.mark.parametrize("kind", [H11Connection, HttpToolsConnection])
+def test_a_connection_without_a_place_ends_late_unless_it_sends_something(kind: type[Guard]) -> None:
+    door = Door(kind, connections=4)
+    try:
+        first, second, *others = [door.call() for _ in range(5)]
+        assert [each.call(GET) for each in others] == [(200, b"0")] * 3
+        second.send(GET)
+        assert second.is_closed()
+        assert not first.has_ended()
+        door.watch.move(EVICTION_SECONDS)
+        assert first.is_closed()
+    finally:
+        door.close()
+
+
+def test_no_more_connections_await_their_end_than_have_places() -> None:
+    door = Door(HttpToolsConnection, connections=4)
+    try:
+        clients = [door.call() for _ in range(3 + 4 + 2)]
+        assert clients[-1].call(GET) == (200, b"0")
+        door.watch.settle()
+        assert [each.has_ended() for each in clients[:-3]] == [True] * 2 + [False] * 4
     finally:
         door.close()
 

@@ -1,5 +1,6 @@
 """Small applications behind the door: served by uvicorn with a protocol class of Annals."""
 
+import select
 import socket
 import threading
 import time
@@ -86,6 +87,11 @@ class Client:
             return not self._read and not self.socket.recv(1)
         except ConnectionResetError:
             return True
+
+    def has_ended(self) -> bool:
+        """Tell if the server has closed the connection by now."""
+        readable, _, _ = select.select([self.socket], [], [], 0)
+        return bool(readable) and self.is_closed()
 
     def close(self) -> None:
         """Close the connection."""

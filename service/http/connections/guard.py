@@ -78,6 +78,7 @@ class Guard(asyncio.Protocol, ABC):
         # An answer is due for a head that is refused. A body that is refused may have its answer already.
         self._is_answer_due = True
         self._bytes_after_refusal = 0
+        self._has_place = True
 
     # -- called by the transport ------------------------------------------------------------------------
 
@@ -96,6 +97,9 @@ class Guard(asyncio.Protocol, ABC):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, but with no more of a head than is allowed."""
+        if not self._has_place:
+            self.evict()
+            return
         while data and self.refusal is None:
             if not self.is_in_head:
                 self.feed_body(data)
@@ -205,8 +209,12 @@ class Guard(asyncio.Protocol, ABC):
         if self.flow.read_paused and has_left(self._socket):
             self._abort("gone")
 
+    def await_end(self) -> None:
+        """Wait for the end of the connection, whose place is needed."""
+        self._has_place = False
+
     def evict(self) -> None:
-        """End the connection, whose place is needed."""
+        """End the connection, which has no place any more."""
         self._abort("no_place")
 
     def _end_waiting(self) -> None:

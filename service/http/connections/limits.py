@@ -24,6 +24,8 @@ FAREWELL_SECONDS = 2.0
 FAREWELL_BYTES = 1024 * 1024
 # How late any of these times may be noticed.
 TICK_SECONDS = 1.0
+# A connection whose place another got ends after this time: see `places`.
+EVICTION_SECONDS = 5.0
 # Each connection may hold a head, or a part of a body or an answer: these are some 300 MB at the worst.
 MAX_CONNECTIONS = 4096
 # Files that a process needs beside its connections: git (nine a clone), the database, packs, logs.
@@ -44,13 +46,15 @@ class Limits:
     farewell_seconds: float = FAREWELL_SECONDS
     farewell_bytes: int = FAREWELL_BYTES
     tick_seconds: float = TICK_SECONDS
+    eviction_seconds: float = EVICTION_SECONDS
     connections: int = MAX_CONNECTIONS
 
 
 def limits_of_this_process() -> Limits:
     """Limits for as many connections as this process may have files."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    room = files - min(OTHER_FILES, files // 2)
+    # Half of them for connections that have lost their place and have not ended yet.
+    room = (files - min(OTHER_FILES, files // 2)) // 2
     return Limits(
         connections=MAX_CONNECTIONS if files == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, room)
     )
