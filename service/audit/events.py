@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any, Literal, Protocol, overload
 from uuid import UUID
 
@@ -11,7 +12,7 @@ import orjson
 from service.documents.structural_diff import Operation, structural_patch
 from service.domain.actions import Action
 from service.domain.audit_policy import Depth, Policy
-from service.domain.callers import Origin
+from service.domain.callers import Caller, Origin
 from service.domain.ids import canonical, mint
 from service.masking.texts import hints_of, masked_text
 from service.masking.truncation import (
@@ -25,7 +26,7 @@ from service.masking.truncation import (
 )
 from service.masking.values import masked
 from sql.database import Transaction
-from sql.queries import audit_logs
+from sql.queries import audit_logs, web_sessions
 from sql.queries.audit_logs import AuditRow, Values
 from sql.queries.check_outs import CheckOutRow
 from sql.queries.resources import ResourceRow
@@ -36,6 +37,8 @@ MAX_NAME = 500
 # Limits of texts that people write, and of states.
 MAX_TEXT_BYTES = 16 * 1024
 MAX_STATE_BYTES = 64 * 1024
+# People reload pages; one event tells of all readings of the same within this time.
+READING_FOR = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,7 @@ def event(
 
 def record_reading(
     tx: Transaction,
-    reader: Author,
+    reader: Caller,
     subscription_id: UUID | None,
     log: str,
     at: datetime,
@@ -132,7 +135,15 @@ def record_reading(
     filters: Mapping[str, Any],
     rows: int,
 ) -> None:
-    """Record that a log was read, with filters and number of rows; if that fails, so does the reading."""
+    """Record that a log was read, with filters and number of rows; if that fails, so does the reading.
+
+    A web session that reads the same again is not recorded again within READING_FOR.
+    """
+    if reader.session_id is not None:
+        digest = sha256(orjson.dumps([log, filters], default=str, option=orjson.OPT_SORT_KEYS)).digest()
+        since = at - READING_FOR
+        if not web_sessions.note_reading(tx, subscription_id, reader.session_id, digest, at, since=since):
+            return
     about = {"filters": dict(filters), "rows": rows}
     record(tx, reader, subscription_id, Subject(log, subscription_id, None), Action.READ, at, new=about)
 

@@ -68,6 +68,7 @@ class Right(StrEnum):
     READ = "read resources and their history"
     WRITE = "change resources"
     READ_LOGS = "read logs"
+    READ_FIGURES = "see counts and durations"
     RECORD = "record events"
     IMPORT = "import events of any time"
     SEE_SUBSCRIPTION = "see the subscription"
@@ -98,10 +99,15 @@ _OF_THE_PLATFORM = frozenset(
 
 
 _RIGHTS: dict[Role, frozenset[Right]] = {
-    Role.VIEWER: frozenset({Right.READ, Right.SEE_SUBSCRIPTION}),
-    Role.EDITOR: frozenset({Right.READ, Right.SEE_SUBSCRIPTION, Right.WRITE, Right.RECORD}),
+    Role.VIEWER: frozenset({Right.READ, Right.SEE_SUBSCRIPTION, Right.READ_FIGURES}),
+    Role.EDITOR: frozenset(
+        {Right.READ, Right.SEE_SUBSCRIPTION, Right.READ_FIGURES, Right.WRITE, Right.RECORD}
+    ),
     Role.AUDITOR: frozenset(
-        {Right.READ, Right.SEE_SUBSCRIPTION, Right.READ_USERS, Right.READ_LOGS, Right.READ_HOLDS}
+        {
+            *(Right.READ, Right.SEE_SUBSCRIPTION, Right.READ_USERS),
+            *(Right.READ_FIGURES, Right.READ_LOGS, Right.READ_HOLDS),
+        }
     ),
     Role.ADMIN: frozenset(Right) - _OF_THE_PLATFORM,
     Role.OPERATOR: _OF_THE_PLATFORM
@@ -128,6 +134,7 @@ class Origin:
 class Caller:
     """Caller whose key was verified; user, kind and subscription are None for the operator.
 
+    `session_id` is the web session that stands for the key; None for a call that sent the key itself.
     `demands_if_match` and the fields after it are those of the caller's subscription.
     """
 
@@ -138,6 +145,7 @@ class Caller:
     origin: Origin
     kind: UserKind | None = None
     key_id: UUID | None = None
+    session_id: UUID | None = None
     demands_if_match: bool = False
     clone_after_purge: CloneAfterPurge = CloneAfterPurge.EVERYBODY
     subscription_state: SubscriptionState = SubscriptionState.OPEN

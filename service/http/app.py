@@ -151,6 +151,8 @@ def create_app(
     app.state.health = vitals
     app.state.authenticator = authenticator
     app.state.refusals = refusals
+    # Set by those who add pages for people: see `error_handlers.ErrorPage`.
+    app.state.error_page = None
     app.state.origin_reader = origins
     app.state.rate_limits = RateLimits(settings, clock)
     app.state.upload_pack = UploadPack(

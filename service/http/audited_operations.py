@@ -8,6 +8,9 @@ from starlette.types import Scope
 from service.domain.actions import Action
 from service.domain.resource_kinds import KIND_OF_COLLECTION
 
+# Paths of calls that need a key or a session; those of pages are the last three.
+_KEYED = ("/v1/", "/git/", "/s/", "/platform", "/sign-")
+
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
 
@@ -66,7 +69,7 @@ def resource_types() -> set[str]:
 def attempted(scope: Scope) -> AttemptedOperation | None:
     """Operation that a routed request attempts; None for paths that need no key."""
     route, path = scope.get("route"), scope["path"]
-    if route is None or not path.startswith(("/v1/", "/git/")):
+    if route is None or not path.startswith(_KEYED):
         return None
     named = scope.get("path_params", {})
     # A path that has another method matches too: a call with the wrong one (405) attempts no operation.

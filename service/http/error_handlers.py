@@ -1,6 +1,7 @@
 """Answer errors as problems; an error that is an audit event is recorded before the answer is sent."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Literal
 
 import structlog
@@ -38,6 +39,9 @@ from service.usecases.context import Context
 from sql.errors import DatabaseError
 
 log = structlog.get_logger(__name__)
+
+# Makes the page that tells a person of an error; None for a request of a program.
+ErrorPage = Callable[[Request, AnnalsError], Response | None]
 
 
 def install(app: FastAPI) -> None:
@@ -87,6 +91,10 @@ async def _problem(request: Request, error: AnnalsError) -> Response:
             refusals.begin(refusal)
             visit_of(request).leave()
             await asyncio.sleep(answer_at - asyncio.get_running_loop().time())
+    make_page: ErrorPage | None = request.app.state.error_page
+    page = None if make_page is None else make_page(request, error)
+    if page is not None:
+        return page
     form = format_of(request)
     if form is not None:
         return refusal_of_logs(form, error, request.state.request_id)
@@ -183,6 +191,7 @@ def _status(error: AnnalsError, caller: Caller | None) -> Literal["failed", "una
 
 
 def _counts(request: Request, attempt: AttemptedOperation, status: str) -> bool:
-    """Tell if an attempt is recorded; a GET without a key is not, since every clone by git begins so."""
-    is_anonymous_read = request.method == "GET" and "authorization" not in request.headers
+    """Tell if an attempt is recorded; a GET of nobody is not, since every clone by git begins so."""
+    is_known = getattr(request.state, "caller", None) is not None
+    is_anonymous_read = request.method == "GET" and "authorization" not in request.headers and not is_known
     return (attempt.is_audited or status == "unauthorized") and not is_anonymous_read

@@ -31,7 +31,9 @@ _ACCEPTED = re.compile(r"[A-Za-z0-9._-]{1,128}\Z")
 # Monitors request these every few seconds, and `/metrics` counts the requests: a row for each success
 # would tell nothing more. Nor would one for each permission that a browser got for its next call. A failure
 # gets a row.
-_PROBES = frozenset({"/livez", "/readyz", "/metrics"})
+_PROBES = ("/livez", "/readyz", "/metrics")
+# Files of pages, which each browser asks for once.
+_FILES = "/static/"
 # Of answers that set none themselves. Nobody may keep what only a key opens; and no browser may guess a type.
 _COMMON_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 # A year, as browsers ask for (RFC 6797). Other hosts of the domain are none of our business.
@@ -54,7 +56,8 @@ def policy_keeps_bodies(scope: Scope) -> bool:
 
 def _is_routine(request: Request, exchange: Exchange) -> bool:
     """Tell if a request is one of monitors or browsers that got what it wanted: see _PROBES."""
-    is_one = request.scope["path"] in _PROBES or is_preflight(request)
+    path = request.scope["path"]
+    is_one = path in _PROBES or path.startswith(_FILES) or is_preflight(request)
     return is_one and exchange.status is not None and exchange.status < 400
 
 

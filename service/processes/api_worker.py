@@ -12,6 +12,7 @@ from service.runtime.clock import system_clock
 from service.runtime.heartbeat import Heartbeat
 from service.runtime.lifeline import Lifeline
 from service.usecases.platform_events import PlatformEvents
+from service.web.app import add_pages
 
 # Time for the requests that are under way when the server stops; a clone that takes longer is cut off.
 GRACE_SECONDS = 10
@@ -44,6 +45,7 @@ def run(setup: Setup) -> None:
         committer_socket=setup.committer_socket,
         documents=DocumentWorkers(setup.documents_socket),
     )
+    add_pages(app)
     if setup.replaces is not None:
         events = PlatformEvents(app.state.context.database, system_clock)
         events.record("api_worker_restarted", f"an API worker was started again: {setup.replaces}")

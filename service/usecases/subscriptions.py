@@ -144,6 +144,15 @@ def subscription(context: Context, subscription_id: SubscriptionId) -> MeasuredS
         return _measured(context, tx, row)
 
 
+def name_of(context: Context, subscription_id: SubscriptionId) -> str:
+    """Return the name of a subscription; raises SubscriptionNotFound."""
+    with context.database.transaction(subscription_id) as tx:
+        row = tenancy.subscription(tx, subscription_id)
+    if row is None:
+        raise SubscriptionNotFound("There is no such subscription.")
+    return row.name
+
+
 def shown(context: Context, row: SubscriptionRow) -> Subscription:
     """Make a subscription, as the API shows it, from its row."""
     return Subscription(**_shown(context, row))

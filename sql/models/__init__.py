@@ -15,6 +15,7 @@ from sql.models import (
     scheduled_jobs,
     tenancy,
     versions,
+    web_sessions,
 )
 
 TABLES = SQLModel.metadata.tables
@@ -33,4 +34,5 @@ __all__ = [
     "scheduled_jobs",
     "tenancy",
     "versions",
+    "web_sessions",
 ]

@@ -21,6 +21,7 @@ TENANT_TABLES = (
     *("retention_policies", "legal_holds", "legal_hold_moves", "archives"),
     *("log_queue", "log_entries", "log_batches", "log_trees"),
     *("reported_actors", "reported_event_ids"),
+    *("web_sessions", "sign_in_links", "web_readings"),
     *LOGS,
 )
 PLATFORM_TABLES = ("job_schedules", "job_plans", "job_runs")

@@ -10,6 +10,7 @@ from service.processes.startup import make_folders
 from service.runtime import log_setup
 from service.runtime.settings import load
 from service.usecases.api_keys import ensure_operator_key
+from service.web.app import add_pages
 from sql.database import Database as ServiceDatabase
 from sql.embedded.server import EmbeddedPostgres
 from sql.upgrade import upgrade
@@ -29,6 +30,7 @@ def serving(
     set_operator_key(database, clock, OPERATOR_KEY)
     log_setup.configure("json", "error")
     app = create_app(settings, database_url=database.url, clock=clock)
+    add_pages(app)
     with served(app, database, clock, protocol) as server:
         yield server
 
@@ -45,6 +47,7 @@ def serving_embedded(folder: Path) -> Iterator[tuple[Server, EmbeddedPostgres]]:
         settings, _ = load({"data_dir": folder, "require_timescaledb": False}, {})
         make_folders(settings)
         app = create_app(settings, database_url=postgres.url, clock=clock)
+        add_pages(app)
         with served(app, database, clock) as server:
             yield server, postgres
     finally:

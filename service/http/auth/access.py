@@ -84,9 +84,9 @@ def access(right: Right) -> Callable[[Request, str], Awaitable[Access]]:
 
     @_enters(right)
     async def enter(request: Request, subscription_id: PathId) -> Access:
-        entered = await _entered(request, subscription_id, right)
+        found = await _entered(request, subscription_id, right)
         refuse_unfit_head(request, with_body=False)
-        return entered
+        return found
 
     return enter
 
@@ -96,7 +96,7 @@ def flagged(needed: Right, /, **flags: Right) -> Callable[[Request, str], Awaita
 
     @_enters(needed)
     async def enter(request: Request, subscription_id: PathId) -> Access:
-        entered = await _entered(request, subscription_id, needed)
+        found = await _entered(request, subscription_id, needed)
         for name, right in flags.items():
             try:
                 is_set = _FLAG.validate_python(request.query_params.get(name, "false"))
@@ -104,20 +104,24 @@ def flagged(needed: Right, /, **flags: Right) -> Callable[[Request, str], Awaita
                 # An invalid flag is refused where the parameter is read.
                 is_set = False
             if is_set:
-                entered.caller.needs(right)
+                found.caller.needs(right)
         refuse_unfit_head(request, with_body=False)
-        return entered
+        return found
 
     return enter
 
 
 async def _entered(request: Request, subscription_id: str, right: Right) -> Access:
-    caller = await _admitted(request)
+    return await entered(request, await _admitted(request), subscription_id, right)
+
+
+async def entered(request: Request, caller: Caller, subscription_id: str, right: Right) -> Access:
+    """Admit a caller who has `right` in a subscription; raises SubscriptionNotFound, Forbidden."""
     context = context_of(request)
-    entered = await tenancy.may_enter(context, caller, ids.parse(subscription_id))
+    found = await tenancy.may_enter(context, caller, ids.parse(subscription_id))
     caller.needs(right)
-    _check_state(entered.state, right, request.method)
-    return Access(context, caller, entered.subscription_id)
+    _check_state(found.state, right, request.method)
+    return Access(context, caller, found.subscription_id)
 
 
 @_asked

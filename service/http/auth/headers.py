@@ -4,10 +4,12 @@ import asyncio
 import base64
 import binascii
 import hmac
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from fastapi import Request
 
-from service.domain.callers import Caller
+from service.domain.callers import Caller, Origin
 from service.domain.errors import TooManyFailedLogins, Unauthenticated
 from service.http.auth.rate_limits import RateLimits
 from service.http.description.declarations import asks_for_key
@@ -16,6 +18,8 @@ from service.usecases.authentication import Authenticator
 
 # A failed login is answered after this time, whatever it took: the duration would else tell which keys exist.
 FAILED_LOGIN_SECONDS = 0.1
+
+Result = TypeVar("Result")
 
 
 async def caller_of(request: Request) -> Caller:
@@ -29,15 +33,26 @@ async def caller_of(request: Request) -> Caller:
         case _:
             raise Unauthenticated("Send an API key: `Authorization: Bearer <key>`.")
     authenticator: Authenticator = request.app.state.authenticator
-    rate_limits: RateLimits = request.app.state.rate_limits
     origin = origin_of(request)
+    caller = await logged_in(request, origin, authenticator.authenticate(key, origin))
+    return known(request, caller)
+
+
+async def logged_in(request: Request, origin: Origin, login: Awaitable[Result]) -> Result:
+    """Await a login; one that fails is counted, and answered late. Raises TooManyFailedLogins, too."""
+    rate_limits: RateLimits = request.app.state.rate_limits
     began = asyncio.get_running_loop().time()
     try:
-        caller = await authenticator.authenticate(key, origin)
+        return await login
     except Unauthenticated as refused:
         request.state.answer_at = began + FAILED_LOGIN_SECONDS
         rate_limits.count_failed_login(request, origin, refused)
         raise
+
+
+def known(request: Request, caller: Caller) -> Caller:
+    """Note the caller of a request for the logs, and count its call; raises TooManyRequests."""
+    rate_limits: RateLimits = request.app.state.rate_limits
     request.state.caller = caller
     rate_limits.count_call(request, caller)
     return caller

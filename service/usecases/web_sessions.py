@@ -1,0 +1,177 @@
+"""Sessions of the web pages: a key is shown once, and a cookie stands for it until either of them ends."""
+
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Final
+from uuid import UUID
+
+from anyio import to_thread
+
+from service.audit import events
+from service.audit.events import Subject
+from service.domain import api_keys
+from service.domain.actions import Action
+from service.domain.callers import Caller, Origin
+from service.domain.errors import Unauthenticated
+from service.domain.ids import SubscriptionId, mint
+from service.runtime.clock import Clock
+from service.usecases.authentication import Authenticator
+from service.usecases.context import Context
+from sql.database import PLATFORM, Database
+from sql.queries import web_sessions
+from sql.queries.web_sessions import FoundSession, NewSession
+from sql.queries.web_sessions import SessionRow as WebSession
+
+__all__ = ["WebSession"]
+
+LONGEST: Final = timedelta(hours=12)
+IDLE: Final = timedelta(hours=2)
+# A use is noted at most so often: otherwise each page would write a row.
+NOTED_EVERY: Final = timedelta(minutes=5)
+LINK_LIFETIME: Final = timedelta(minutes=10)
+# Sessions that a list shows.
+MAX_SHOWN: Final = 200
+TYPE: Final = "session"
+# 256 random bits can't be guessed.
+_TOKEN_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A new session: the token for the cookie, and the caller of the pages that follow."""
+
+    token: str
+    caller: Caller
+
+
+async def sign_in(context: Context, authenticator: Authenticator, key: str, origin: Origin) -> SignedIn:
+    """Begin a session for the holder of a key; raises Unauthenticated."""
+    caller = await authenticator.authenticate(key, origin)
+    return await to_thread.run_sync(_begin, context, caller)
+
+
+async def sign_in_by_link(
+    context: Context, authenticator: Authenticator, token: str, origin: Origin
+) -> SignedIn:
+    """Begin a session for the reader of a link; raises Unauthenticated for one that is spent or expired."""
+
+    def spend() -> UUID | None:
+        with context.database.transaction(PLATFORM) as tx:
+            return web_sessions.take_link(tx, _digest(token), context.clock())
+
+    key_id = await to_thread.run_sync(spend)
+    if key_id is None:
+        raise Unauthenticated("The link was used already, or is older than ten minutes: sign in with a key.")
+    caller = await authenticator.caller_of_key(key_id, origin)
+    return await to_thread.run_sync(_begin, context, caller)
+
+
+async def resume(context: Context, authenticator: Authenticator, token: str, origin: Origin) -> Caller:
+    """Return the caller of a session, with the rights that its key has now; raises Unauthenticated."""
+    at = context.clock()
+
+    def find() -> FoundSession | None:
+        with context.database.transaction(PLATFORM) as tx:
+            found = web_sessions.find(tx, _digest(token))
+            if found is not None and _runs(found, at) and found.last_seen_at <= at - NOTED_EVERY:
+                web_sessions.note_use(tx, found.session_id, at)
+            return found
+
+    found = await to_thread.run_sync(find)
+    if found is None or not _runs(found, at):
+        raise Unauthenticated("You are not signed in, or your session has ended.")
+    return await authenticator.caller_of_key(found.key_id, origin, session_id=found.session_id)
+
+
+def sign_out(context: Context, caller: Caller) -> None:
+    """End the session of the caller."""
+    if caller.session_id is not None:
+        _end(context, caller, caller.subscription_id, [caller.session_id])
+
+
+def sessions(context: Context, subscription_id: SubscriptionId, *, user_id: UUID | None) -> list[WebSession]:
+    """List at most MAX_SHOWN running sessions of a user, or with None of a subscription, newest first."""
+    at = context.clock()
+    with context.database.transaction(subscription_id) as tx:
+        return web_sessions.running(
+            tx, subscription_id, user_id=user_id, at=at, seen_after=at - IDLE, limit=MAX_SHOWN
+        )
+
+
+def end(
+    context: Context,
+    caller: Caller,
+    subscription_id: SubscriptionId,
+    session_ids: Collection[UUID] | None,
+    *,
+    of_others: bool,
+) -> int:
+    """End sessions; returns their number. None stands for all sessions of the caller's user but this one.
+
+    Without `of_others` only sessions of the caller's user end.
+    """
+    user_id = caller.user_id if session_ids is None or not of_others else None
+    found = {each.session_id for each in sessions(context, subscription_id, user_id=user_id)}
+    wanted = found - {caller.session_id} if session_ids is None else found & set(session_ids)
+    return _end(context, caller, subscription_id, sorted(wanted))
+
+
+def offer_link(database: Database, clock: Clock, subscription_id: SubscriptionId, key: str) -> str | None:
+    """Make a link that signs in once as the holder of a key; returns its token, None for no usual key."""
+    key_id = api_keys.id_of(key)
+    if key_id is None:
+        return None
+    token = secrets.token_urlsafe(_TOKEN_BYTES)
+    with database.transaction(subscription_id) as tx:
+        web_sessions.insert_link(
+            tx,
+            subscription_id,
+            token_hash=_digest(token),
+            key_id=key_id,
+            expires_at=clock() + LINK_LIFETIME,
+        )
+    return token
+
+
+def _begin(context: Context, caller: Caller) -> SignedIn:
+    assert caller.key_id is not None  # noqa: S101 - the authenticator has found it
+    at, token, session_id = context.clock(), secrets.token_urlsafe(_TOKEN_BYTES), mint()
+    row = NewSession(
+        session_id=session_id,
+        subscription_id=caller.subscription_id,
+        key_id=caller.key_id,
+        token_hash=_digest(token),
+        created_at=at,
+        last_seen_at=at,
+        expires_at=at + LONGEST,
+        ip_address=caller.origin.ip_address,
+        user_agent=caller.origin.user_agent,
+    )
+    with context.database.transaction(caller.subscription_id or PLATFORM) as tx:
+        web_sessions.insert_session(tx, row)
+        subject = Subject(TYPE, session_id, None)
+        events.record(tx, caller, caller.subscription_id, subject, Action.LOGIN, at)
+    return SignedIn(token, caller)
+
+
+def _end(
+    context: Context, caller: Caller, subscription_id: SubscriptionId | None, session_ids: list[UUID]
+) -> int:
+    at = context.clock()
+    with context.database.transaction(subscription_id or PLATFORM) as tx:
+        ended = web_sessions.end(tx, subscription_id, session_ids)
+        for session_id in ended:
+            subject = Subject(TYPE, session_id, None)
+            events.record(tx, caller, subscription_id, subject, Action.LOGOUT, at)
+    return len(ended)
+
+
+def _runs(found: FoundSession, at: datetime) -> bool:
+    return at < found.expires_at and at - found.last_seen_at < IDLE
+
+
+def _digest(token: str) -> bytes:
+    return sha256(token.encode("utf-8", "surrogateescape")).digest()

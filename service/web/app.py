@@ -1,0 +1,18 @@
+"""Pages as a part of the application."""
+
+from fastapi import FastAPI
+
+from service.web import sign_in, static_files
+from service.web.error_pages import error_page
+
+ROUTERS = (
+    static_files.router,
+    sign_in.router,
+)
+
+
+def add_pages(app: FastAPI) -> None:
+    """Serve the pages beside the API; errors of their addresses become pages, too."""
+    for router in ROUTERS:
+        app.include_router(router)
+    app.state.error_page = error_page

@@ -1,0 +1,80 @@
+"""Cookies of the pages: the session, and what a reader chose for this browser alone."""
+
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from fastapi import Request, Response
+
+from service.domain.errors import Forbidden
+from service.http.requests import context_of
+from service.usecases.web_sessions import LONGEST
+
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+THEMES = ("auto", "light", "dark")
+UTC = ZoneInfo("UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCookie:
+    """Cookie with the token of a session. `__Host-` binds it to this host, and to TLS."""
+
+    name: str
+    is_secure: bool
+
+    def value(self, request: Request) -> str | None:
+        """Token that the browser sent."""
+        return request.cookies.get(self.name) or None
+
+    def set(self, answer: Response, token: str) -> None:
+        """Have the browser keep the token.
+
+        Lax, not Strict: who follows a link from a chat stays signed in. Forms are checked by their origin.
+        """
+        answer.set_cookie(
+            self.name,
+            token,
+            max_age=int(LONGEST.total_seconds()),
+            path="/",
+            httponly=True,
+            samesite="lax",
+            secure=self.is_secure,
+        )
+
+    def delete(self, answer: Response) -> None:
+        """Have the browser forget the token."""
+        answer.delete_cookie(self.name, path="/", httponly=True, samesite="lax", secure=self.is_secure)
+
+
+def session_cookie(request: Request) -> SessionCookie:
+    """Cookie of the session, by the way that the request came."""
+    is_secure = is_over_tls(request)
+    return SessionCookie("__Host-annals" if is_secure else "annals", is_secure)
+
+
+def is_over_tls(request: Request) -> bool:
+    """Tell if the browser reached the server by HTTPS, perhaps through a proxy."""
+    return request.url.scheme == "https" or context_of(request).public_url.startswith("https://")
+
+
+def check_transport(request: Request) -> None:
+    """Raise Forbidden where a key would cross a network in the clear."""
+    if not is_over_tls(request) and request.url.hostname not in _LOOPBACK:
+        raise Forbidden(
+            "Over plain HTTP you can sign in on the machine of the server alone: use HTTPS "
+            "(docs/operations tell how), or http://127.0.0.1."
+        )
+
+
+def theme_of(request: Request) -> str:
+    """Theme that the reader chose: auto, light or dark."""
+    chosen = request.cookies.get("theme", "auto")
+    return chosen if chosen in THEMES else "auto"
+
+
+def zone_of(request: Request) -> ZoneInfo:
+    """Time zone of the reader, which a script tells; UTC without."""
+    try:
+        return ZoneInfo(request.cookies.get("tz", "UTC"))
+    except (KeyError, ValueError, OSError):
+        # ZoneInfoNotFoundError is a KeyError; a name may also be a folder, or no name at all.
+        return UTC

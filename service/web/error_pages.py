@@ -1,0 +1,88 @@
+"""Errors as pages: what happened, what to do next, and the id by which the logs find the request."""
+
+from urllib.parse import urlencode
+
+from fastapi import Request, Response
+from fastapi.responses import RedirectResponse
+
+from service.domain.callers import Caller
+from service.domain.errors import AnnalsError, Unauthenticated
+from service.http import problems
+from service.web import frames, render
+from service.web.advice import advice_on
+from service.web.cookies import session_cookie
+
+_OF_PAGES = ("/s/", "/platform", "/sign-")
+# Addresses of programs, which get a problem document whatever they take.
+_OF_PROGRAMS = ("/v1/", "/git/", "/static/", "/docs", "/openapi.json", "/livez", "/readyz", "/metrics")
+
+
+def error_page(request: Request, error: AnnalsError) -> Response | None:
+    """Make the page of an error; None for a request of a program.
+
+    A GET of nobody leads to the sign-in, and from there back.
+    """
+    path = request.scope["path"]
+    if not _is_of_person(request, path):
+        return None
+    if isinstance(error, Unauthenticated) and request.method == "GET" and not path.startswith("/sign-"):
+        return _to_sign_in(request)
+    if path == "/sign-in":
+        return sign_in_page(request, error)
+    return _page(request, error)
+
+
+def _is_of_person(request: Request, path: str) -> bool:
+    if path == "/" or path.startswith(_OF_PAGES):
+        return True
+    return "text/html" in request.headers.get("accept", "") and not path.startswith(_OF_PROGRAMS)
+
+
+def _to_sign_in(request: Request) -> Response:
+    query = request.url.query
+    back = request.url.path + (f"?{query}" if query else "")
+    address = "/sign-in" if back == "/" else f"/sign-in?{urlencode({'next': back})}"
+    if "hx-request" in request.headers:
+        # A part of a page can't show the sign-in: the whole page goes there.
+        return Response(status_code=401, headers={**render.HEADERS, "HX-Redirect": address})
+    answer = RedirectResponse(address, 303, headers=render.HEADERS)
+    if session_cookie(request).value(request) is not None:
+        session_cookie(request).delete(answer)
+    return answer
+
+
+def sign_in_page(request: Request, error: AnnalsError | None = None, *, back: str = "") -> Response:
+    """Show the sign-in, with the reason why the last one failed."""
+    values = {"next": back or getattr(request.state, "back", ""), "problem": error}
+    status = 200 if error is None else problems.status_of(type(error))
+    answer = render.page(request, "sign_in.html", frames.frame(request, None) | values, status)
+    if error is not None:
+        answer.headers.update(problems.headers_of(error, "Bearer"))
+    return answer
+
+
+def _page(request: Request, error: AnnalsError) -> Response:
+    caller: Caller | None = getattr(request.state, "caller", None)
+    kind = type(error)
+    status = problems.status_of(kind)
+    values = {
+        "status": status,
+        "title": problems.title_of(kind),
+        "error": error,
+        "advice": advice_on(error),
+        "request_id": request.state.request_id,
+        "home": home_of(caller),
+    }
+    answer = render.page(request, "problem.html", frames.frame(request, caller) | values, status)
+    answer.headers.update(problems.headers_of(error, "Bearer"))
+    # htmx shows an error in the place of the whole page.
+    answer.headers["HX-Retarget"] = "body"
+    answer.headers["HX-Reselect"] = "body > *"
+    return answer
+
+
+def home_of(caller: Caller | None) -> str:
+    """Path of the first page of a caller."""
+    if caller is None:
+        return "/sign-in"
+    return "/platform" if caller.subscription_id is None else f"/s/{caller.subscription_id}"

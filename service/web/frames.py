@@ -1,0 +1,43 @@
+"""Frame of every page: who looks, in which subscription, at which time, and where else to go."""
+
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from fastapi import Request
+
+from service.domain.callers import Caller, Right
+from service.http.requests import context_of
+from service.web import words
+from service.web.cookies import theme_of, zone_of
+from service.web.notices import NOTICES
+
+
+def frame(request: Request, caller: Caller | None, *, base: str = "", tenant: str = "") -> dict[str, Any]:
+    """Make the values of every template; `base` is empty for a page outside of any subscription."""
+    zone = zone_of(request)
+    now = context_of(request).clock()
+
+    def may(right: str) -> bool:
+        return caller is not None and caller.may(Right[right])
+
+    def clock(value: datetime) -> str:
+        return words.clock(value, zone)
+
+    def ago(value: datetime) -> str:
+        return words.ago(value, now)
+
+    return {
+        "path": request.url.path,
+        "caller": caller,
+        "theme": theme_of(request),
+        "zone": zone.key,
+        "now": now,
+        "clock": clock,
+        "ago": ago,
+        "may": may,
+        "base": base,
+        "tenant": tenant,
+        "once": str(uuid4()),
+        "notice": NOTICES.get(request.query_params.get("done", "")),
+    }

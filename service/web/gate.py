@@ -1,0 +1,221 @@
+"""Entrance of every page: the session behind its cookie, the rights of its caller, and the form it sends."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, fields
+from hashlib import sha256
+from typing import Annotated, Any, TypeVar, cast
+from urllib.parse import parse_qsl, urlsplit
+
+from anyio import to_thread
+from fastapi import Depends, Request, Response
+from fastapi.responses import RedirectResponse
+from starlette.datastructures import ImmutableMultiDict
+
+from service.domain.callers import Caller, Right
+from service.domain.errors import BodyTooLarge, Forbidden, Unauthenticated, UnsupportedMedia
+from service.domain.idempotency import Attempt, BodyDigests
+from service.domain.pagination import Paging
+from service.http.admission import visit_of
+from service.http.auth.access import Access, entered
+from service.http.auth.headers import known
+from service.http.bodies import checked, invalid_body
+from service.http.parameters import Target
+from service.http.requests import context_of, media_type_of, origin_of
+from service.http.schemas.body import Body
+from service.usecases import subscriptions, web_sessions
+from service.usecases.authentication import Authenticator
+from service.web import frames, render
+from service.web.cookies import session_cookie
+
+MAX_FORM_BYTES = 64 * 1024
+FORM = "application/x-www-form-urlencoded"
+# The field of a form that tells a repeat of it, such as a second click, from another one.
+ONCE = "once"
+RESOURCE_PAGE = "/s/{subscription_id}/{collection:collection}/{resource_id}"
+
+BodyT = TypeVar("BodyT", bound=Body)
+
+
+def authenticator_of(request: Request) -> Authenticator:
+    """Authenticator of this process."""
+    return cast("Authenticator", request.app.state.authenticator)
+
+
+@dataclass(frozen=True, slots=True)
+class View(Access):
+    """A page of a subscription, for a caller who has the right that it needs."""
+
+    request: Request
+    tenant: str
+
+    @property
+    def base(self) -> str:
+        """Path that the pages of the subscription begin with."""
+        return f"/s/{self.subscription_id}"
+
+    def asked(self, name: str) -> str | None:
+        """Value of a query parameter without spaces around it; None if it is missing or empty."""
+        return self.request.query_params.get(name, "").strip() or None
+
+    def paging(self, limit: int) -> Paging:
+        """Request for a page of a list."""
+        return Paging(limit, self.asked("cursor"))
+
+    def page_of(self, target: Target) -> str:
+        """Path of the first page of a resource, which its other pages begin with."""
+        return f"{self.base}/{target.kind.collection}/{target.named}"
+
+    def lead_to(self, path: str, *, done: str | None = None) -> Response:
+        """Lead to the page that shows what a form did, so that a reload does not send the form again.
+
+        `done` is a key of NOTICES.
+        """
+        said = "" if done is None else f"{'&' if '?' in path else '?'}done={done}"
+        return RedirectResponse(path + said, 303, headers=render.HEADERS)
+
+    def show(self, template: str, status: int = 200, *, has_secret: bool = False, **values: Any) -> Response:
+        """Render a template with its own values and those of every page."""
+        frame = frames.frame(self.request, self.caller, base=self.base, tenant=self.tenant)
+        return render.page(self.request, template, frame | values, status, has_secret=has_secret)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Fields of a form, as a browser sends them."""
+
+    fields: ImmutableMultiDict[str, str]
+
+    def text(self, name: str) -> str | None:
+        """Value of a field without spaces around it; None if it is missing or empty."""
+        return self.fields.get(name, "").strip() or None
+
+    def texts(self, name: str) -> list[str]:
+        """Values of all fields of a name."""
+        return self.fields.getlist(name)
+
+    def is_set(self, name: str) -> bool:
+        """Tell if a check box is set."""
+        return name in self.fields
+
+    def checked(self, model: type[BodyT], values: Mapping[str, Any]) -> BodyT:
+        """Make a body of the API, by the rules of the API; raises Invalid."""
+        given = {name: value for name, value in values.items() if value is not None}
+        found = checked(model, given)
+        if isinstance(found, list):
+            raise invalid_body(found)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Posted(View):
+    """A form that a page of a subscription sent."""
+
+    form: Form
+
+    @property
+    def once(self) -> Attempt | None:
+        """Attempt of the form: the same form sent twice is carried out once. None if the form has no mark."""
+        mark = self.form.text(ONCE)
+        if mark is None:
+            return None
+        raw = repr(sorted(self.form.fields.multi_items())).encode()
+        digest = sha256(raw).digest()
+        return Attempt.of(
+            caller=str(self.caller.user_id or self.caller.role),
+            method="POST",
+            path=self.request.url.path,
+            # With the form itself: one that was changed meanwhile is another form.
+            key=f"{mark}:{digest.hex()}",
+            body=BodyDigests(digest, digest),
+        )
+
+
+async def signed_in(request: Request) -> Caller:
+    """Caller of a page by its cookie; raises Unauthenticated and TooManyRequests."""
+    caller = await _resumed(request)
+    await visit_of(request).admit(request, caller)
+    return caller
+
+
+SignedIn = Annotated[Caller, Depends(signed_in)]
+
+
+async def _resumed(request: Request) -> Caller:
+    context = context_of(request)
+    token = session_cookie(request).value(request)
+    if token is None:
+        raise Unauthenticated("You are not signed in.")
+    origin = origin_of(request)
+    return known(request, await web_sessions.resume(context, authenticator_of(request), token, origin))
+
+
+def viewing(right: Right) -> Callable[[Request, str], Awaitable[View]]:
+    """Make a dependency that shows a page to callers who have `right` in the subscription of the path."""
+
+    async def enter(request: Request, subscription_id: str) -> View:
+        return await _view(request, await signed_in(request), subscription_id, right)
+
+    return enter
+
+
+def posting(right: Right) -> Callable[[Request, str], Awaitable[Posted]]:
+    """Make a dependency that takes a form of callers who have `right` in the subscription of the path."""
+
+    async def enter(request: Request, subscription_id: str) -> Posted:
+        check_same_origin(request)
+        caller = await _resumed(request)
+        form = await form_of(request)
+        # Admitted when the form is there: a slow sender keeps no place of its tenant.
+        await visit_of(request).admit(request, caller)
+        view = await _view(request, caller, subscription_id, right)
+        return Posted(**{each.name: getattr(view, each.name) for each in fields(View)}, form=form)
+
+    return enter
+
+
+async def _view(request: Request, caller: Caller, subscription_id: str, right: Right) -> View:
+    access = await entered(request, caller, subscription_id, right)
+    name = await to_thread.run_sync(subscriptions.name_of, access.context, access.subscription_id)
+    return View(access.context, access.caller, access.subscription_id, request, name)
+
+
+Viewing = Annotated[View, Depends(viewing(Right.READ))]
+Changing = Annotated[View, Depends(viewing(Right.WRITE))]
+Writing = Annotated[Posted, Depends(posting(Right.WRITE))]
+
+
+async def platform_form(request: Request) -> tuple[Caller, Form]:
+    """Caller and form of a page that belongs to no subscription; raises Unauthenticated."""
+    check_same_origin(request)
+    caller = await _resumed(request)
+    form = await form_of(request)
+    await visit_of(request).admit(request, caller)
+    return caller, form
+
+
+def check_same_origin(request: Request) -> None:
+    """Raise Forbidden for a form that no page of this server sent; the browser tells who did."""
+    site = request.headers.get("sec-fetch-site")
+    if site == "same-origin":
+        return
+    origin = request.headers.get("origin")
+    if site is None and origin is not None and urlsplit(origin).netloc == request.headers.get("host"):
+        return
+    raise Forbidden("This form was not sent by a page of Annals.")
+
+
+async def form_of(request: Request) -> Form:
+    """Read the form of a request; raises BodyTooLarge, UnsupportedMedia."""
+    if media_type_of(request) not in (FORM, ""):
+        raise UnsupportedMedia(f"Send `Content-Type: {FORM}`.")
+    raw = b""
+    async for part in request.stream():
+        raw += part
+        if len(raw) > MAX_FORM_BYTES:
+            raise BodyTooLarge(f"A form has at most {MAX_FORM_BYTES // 1024} KiB.")
+    try:
+        found = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=1000)
+    except ValueError:
+        raise Forbidden("The form can't be read.") from None
+    # Browsers send the two characters for each end of a line.
+    return Form(ImmutableMultiDict((name, value.replace("\r\n", "\n")) for name, value in found))

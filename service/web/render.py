@@ -1,0 +1,73 @@
+"""Pages out of templates."""
+
+import gzip
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import Request, Response
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from service.domain.resource_kinds import KIND_OF_COLLECTION
+from service.web import static_files, words
+
+# A page loads nothing from elsewhere, and runs no script but its own files.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Cache-Control": "private, no-store",
+    "Vary": "Cookie, HX-Request, Accept-Encoding",
+}
+# A packet of the network holds a shorter page as it is.
+_PACKED_FROM = 1400
+
+_templates = Environment(
+    loader=PackageLoader("service.web"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_templates.filters |= {
+    "compact": words.compact,
+    "iso": words.iso,
+    "number": words.number,
+    "pretty": words.pretty,
+    "size": words.size,
+}
+
+
+def _is_of_resources(base: str, path: str) -> bool:
+    """Tell if a page is about resources, and so below the tree."""
+    below = path.removeprefix(f"{base}/").partition("/")[0]
+    return below == "resources" or below in KIND_OF_COLLECTION
+
+
+_templates.globals |= {
+    "static": static_files.address_of,
+    "counted": words.counted,
+    "is_of_resources": _is_of_resources,
+}
+
+
+def page(
+    request: Request,
+    template: str,
+    values: Mapping[str, Any],
+    status: int = 200,
+    *,
+    has_secret: bool = False,
+) -> Response:
+    """Render a page; one that shows a secret is not packed, since its size would tell of the secret."""
+    body = _templates.get_template(template).render(values).encode()
+    headers = dict(HEADERS)
+    if len(body) >= _PACKED_FROM and not has_secret and static_files.takes_gzip(request):
+        body = gzip.compress(body, 5, mtime=0)
+        headers["Content-Encoding"] = "gzip"
+    return Response(body, status, headers=headers, media_type="text/html")

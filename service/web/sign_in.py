@@ -1,0 +1,117 @@
+"""Signing in and out: a key is exchanged for a session, and so is a link, once."""
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from anyio import to_thread
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import RedirectResponse
+
+from service.domain.actions import Action
+from service.domain.callers import Caller, Right
+from service.http.audited_operations import audits
+from service.http.auth.headers import logged_in
+from service.http.requests import context_of, origin_of
+from service.usecases import web_sessions
+from service.usecases.web_sessions import SignedIn as NewSession
+from service.web import frames, render
+from service.web.cookies import check_transport, session_cookie
+from service.web.error_pages import home_of, sign_in_page
+from service.web.gate import (
+    Form,
+    SignedIn,
+    View,
+    authenticator_of,
+    check_same_origin,
+    form_of,
+    platform_form,
+    viewing,
+)
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/")
+async def home(caller: SignedIn) -> Response:
+    """Lead to the first page of the caller."""
+    return RedirectResponse(home_of(caller), 303, headers=render.HEADERS)
+
+
+@router.get("/s/{subscription_id}")
+async def first_page(view: Annotated[View, Depends(viewing(Right.SEE_SUBSCRIPTION))]) -> Response:
+    """Lead to the first page of a subscription that the caller may see."""
+    return view.lead_to(f"{view.base}/{'resources' if view.caller.may(Right.READ) else 'settings'}")
+
+
+@router.get("/sign-in")
+async def show_sign_in(request: Request) -> Response:
+    """Show the sign-in."""
+    check_transport(request)
+    return sign_in_page(request, back=own_path(request.query_params.get("next", "")))
+
+
+@router.post("/sign-in")
+@audits(Action.LOGIN, "session")
+async def sign_in(request: Request) -> Response:
+    """Begin a session by a key."""
+    check_same_origin(request)
+    check_transport(request)
+    form = await form_of(request)
+    request.state.back = own_path(form.text("next") or "")
+    origin = origin_of(request)
+    login = web_sessions.sign_in(
+        context_of(request), authenticator_of(request), form.text("key") or "", origin
+    )
+    return _begun(request, await logged_in(request, origin, login), request.state.back)
+
+
+@router.get("/sign-in/link")
+async def show_link(request: Request) -> Response:
+    """Show the one button that spends a link, whose token a script takes from the fragment.
+
+    So no preview of a chat spends the link, and no log has its token.
+    """
+    check_transport(request)
+    return render.page(request, "sign_in_link.html", frames.frame(request, None))
+
+
+@router.post("/sign-in/link")
+@audits(Action.LOGIN, "session")
+async def sign_in_by_link(request: Request) -> Response:
+    """Begin a session by a link that signs in once."""
+    check_same_origin(request)
+    check_transport(request)
+    form = await form_of(request)
+    origin = origin_of(request)
+    login = web_sessions.sign_in_by_link(
+        context_of(request), authenticator_of(request), form.text("token") or "", origin
+    )
+    return _begun(request, await logged_in(request, origin, login), "")
+
+
+@router.post("/sign-out")
+@audits(Action.LOGOUT, "session")
+async def sign_out(
+    request: Request, sent: Annotated[tuple[Caller, Form], Depends(platform_form)]
+) -> Response:
+    """End the session of this browser."""
+    caller, _ = sent
+    await to_thread.run_sync(web_sessions.sign_out, context_of(request), caller)
+    headers = {**render.HEADERS, "Clear-Site-Data": '"cache"'}
+    answer = RedirectResponse("/sign-in?done=signed-out", 303, headers=headers)
+    session_cookie(request).delete(answer)
+    return answer
+
+
+def own_path(text: str) -> str:
+    """Return a path of this server that a link names; empty for any other address."""
+    parts = urlsplit(text)
+    is_own = text.startswith("/") and not text.startswith(("//", "/\\")) and not parts.netloc
+    return text if is_own and text.isprintable() and "\\" not in text else ""
+
+
+def _begun(request: Request, session: NewSession, back: str) -> Response:
+    request.state.caller = session.caller
+    answer = RedirectResponse(back or home_of(session.caller), 303, headers=render.HEADERS)
+    session_cookie(request).set(answer, session.token)
+    return answer

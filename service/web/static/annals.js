@@ -1,0 +1,69 @@
+// Makes pages nicer to use. All of them work without.
+(() => {
+  "use strict";
+  const root = document.documentElement;
+  const THEMES = ["auto", "light", "dark"];
+  const keep = (name, value) => {
+    const secure = location.protocol === "https:" ? "; secure" : "";
+    document.cookie = `${name}=${value}; path=/; max-age=31536000; samesite=lax${secure}`;
+  };
+
+  // Times are shown in the zone of the reader, which the server learns by a cookie.
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const shown = document.cookie.match(/(?:^|; )tz=([^;]*)/)?.[1];
+  if (zone && shown !== zone) {
+    keep("tz", zone);
+    if (shown === undefined && zone !== "UTC" && document.querySelector("time")) location.reload();
+  }
+
+  // A link that signs in has its token in the fragment, which no server and no log sees.
+  const token = document.querySelector("[data-fragment]");
+  if (token) {
+    token.value = location.hash.slice(1);
+    history.replaceState(null, "", location.pathname);
+  }
+
+  const begin = () => {
+    for (const button of document.querySelectorAll("[data-theme-next], [data-copy]")) button.hidden = false;
+  };
+
+  document.addEventListener("click", event => {
+    const theme = event.target.closest("[data-theme-next]");
+    if (theme) {
+      const next = THEMES[(THEMES.indexOf(root.dataset.theme) + 1) % THEMES.length];
+      root.dataset.theme = next;
+      for (const button of document.querySelectorAll("[data-theme-next]")) button.textContent = `Theme: ${next}`;
+      keep("theme", next);
+    }
+    const copy = event.target.closest("[data-copy]");
+    if (copy) {
+      navigator.clipboard?.writeText(copy.dataset.copy).then(() => { copy.textContent = "Copied"; });
+    }
+  });
+
+  // A choice in a list of a form that says so is sent at once.
+  document.addEventListener("change", event => {
+    if (event.target.matches("[data-go] select")) event.target.form.requestSubmit();
+  });
+
+  document.addEventListener("keydown", event => {
+    const isTyping = event.target.matches("input, select, textarea");
+    if (event.ctrlKey || event.metaKey || event.altKey || isTyping) return;
+    const field = event.key === "/" && document.querySelector("[data-find]");
+    if (field) {
+      event.preventDefault();
+      field.focus();
+    }
+    const step = { n: 1, p: -1 }[event.key];
+    const stops = [...document.querySelectorAll("[data-stop]")];
+    if (step && stops.length) {
+      const at = stops.indexOf(document.activeElement);
+      const next = stops[at < 0 && step < 0 ? stops.length - 1 : (at + step + stops.length) % stops.length];
+      next.focus();
+      next.scrollIntoView({ block: "center" });
+    }
+  });
+
+  begin();
+  document.addEventListener("htmx:after:swap", begin);
+})();

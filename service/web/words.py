@@ -1,0 +1,72 @@
+"""Numbers, times and values as pages say them; all other words of a page are its template's."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import orjson
+
+# Characters of a value in a line of its own.
+LINE = 120
+_SIZES = ("bytes", "KiB", "MiB", "GiB", "TiB")
+
+
+def number(value: float | None) -> str:
+    """Write 1234567 as 1,234,567; a dash for None."""
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def counted(value: int, one: str, many: str | None = None) -> str:
+    """Write a number with its noun: `1 node`, `2 nodes`."""
+    return f"{number(value)} {one if value == 1 else many or f'{one}s'}"
+
+
+def size(value: int) -> str:
+    """Write a number of bytes in its largest unit."""
+    amount, unit = float(value), 0
+    while amount >= 1024 and unit < len(_SIZES) - 1:
+        amount, unit = amount / 1024, unit + 1
+    return f"{amount:,.0f} {_SIZES[unit]}" if unit == 0 else f"{amount:,.1f} {_SIZES[unit]}"
+
+
+def clock(value: datetime, zone: ZoneInfo) -> str:
+    """Write a time in the reader's zone, to the second, since saves come in seconds."""
+    return value.astimezone(zone).strftime("%-d %b %Y %H:%M:%S")
+
+
+def iso(value: datetime) -> str:
+    """Write a time in UTC with milliseconds, as programs read it."""
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def ago(value: datetime, at: datetime) -> str:
+    """Write how long before `at` a time was, or how long after."""
+    span = at - value
+    if span < timedelta():
+        return f"in {_length(-span)}"
+    return "just now" if span < timedelta(minutes=1) else f"{_length(span)} ago"
+
+
+def _length(span: timedelta) -> str:
+    if span < timedelta(hours=1):
+        return f"{max(span // timedelta(minutes=1), 1)} min"
+    if span < timedelta(days=2):
+        return f"{span // timedelta(hours=1)} h"
+    return counted(span.days, "day")
+
+
+def compact(value: Any, limit: int = LINE) -> str:
+    """Write a JSON value in one line of at most `limit` characters; a text without its quotes."""
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def pretty(value: Any) -> str:
+    """Write a JSON value in lines."""
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode()
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Write parts as a list in a sentence: `a, b and c`."""
+    return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))

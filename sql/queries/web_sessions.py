@@ -1,0 +1,164 @@
+"""Sessions of the web pages, links that begin one, and readings of logs in one."""
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy.dialects import postgresql
+
+from sql.database import Transaction
+from sql.models import TABLES
+
+_SESSIONS, _LINKS, _READINGS = (TABLES[name] for name in ("web_sessions", "sign_in_links", "web_readings"))
+_KEYS, _USERS = TABLES["api_keys"], TABLES["users"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSession:
+    """A session to be stored."""
+
+    session_id: UUID
+    subscription_id: UUID | None
+    key_id: UUID
+    token_hash: bytes
+    created_at: datetime
+    last_seen_at: datetime
+    expires_at: datetime
+    ip_address: str | None
+    user_agent: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundSession:
+    """A session whose token a browser sent."""
+
+    session_id: UUID
+    key_id: UUID
+    last_seen_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRow:
+    """A session as lists show it, with its user and the name of its key."""
+
+    session_id: UUID
+    key_id: UUID
+    key_name: str
+    user_id: UUID
+    username: str
+    created_at: datetime
+    last_seen_at: datetime
+    expires_at: datetime
+    ip_address: str | None
+    user_agent: str | None
+
+
+def insert_session(tx: Transaction, row: NewSession) -> None:
+    """Add a session."""
+    tx.execute(insert(_SESSIONS), asdict(row))
+
+
+def find(tx: Transaction, token_hash: bytes) -> FoundSession | None:
+    """Find the session of a token, over or not."""
+    c = _SESSIONS.c
+    query = select(c.session_id, c.key_id, c.last_seen_at, c.expires_at).where(c.token_hash == token_hash)
+    row = tx.execute(query).one_or_none()
+    return None if row is None else FoundSession(**row._mapping)
+
+
+def note_use(tx: Transaction, session_id: UUID, at: datetime) -> None:
+    """Note that a session was used."""
+    c = _SESSIONS.c
+    tx.execute(
+        update(_SESSIONS).where(c.session_id == session_id, c.last_seen_at < at).values(last_seen_at=at)
+    )
+
+
+def running(
+    tx: Transaction,
+    subscription_id: UUID,
+    *,
+    user_id: UUID | None,
+    at: datetime,
+    seen_after: datetime,
+    limit: int,
+) -> list[SessionRow]:
+    """Sessions that run at `at` and were used after `seen_after`, newest first; of one user, or of all."""
+    c = _SESSIONS.c
+    query = (
+        select(
+            c.session_id,
+            c.key_id,
+            _KEYS.c.name.label("key_name"),
+            _KEYS.c.user_id,
+            _USERS.c.username,
+            c.created_at,
+            c.last_seen_at,
+            c.expires_at,
+            c.ip_address,
+            c.user_agent,
+        )
+        .join(_KEYS, _KEYS.c.key_id == c.key_id)
+        .join(_USERS, _USERS.c.user_id == _KEYS.c.user_id)
+        .where(c.subscription_id == subscription_id, c.expires_at > at, c.last_seen_at > seen_after)
+        .order_by(c.session_id.desc())
+        .limit(limit)
+    )
+    if user_id is not None:
+        query = query.where(_KEYS.c.user_id == user_id)
+    return [SessionRow(**row._mapping) for row in tx.execute(query)]
+
+
+def end(tx: Transaction, subscription_id: UUID | None, session_ids: Collection[UUID]) -> list[UUID]:
+    """Delete sessions of a subscription, or with None of the operator; returns those that were there."""
+    c = _SESSIONS.c
+    of_subscription: ColumnElement[bool] = c.subscription_id.is_not_distinct_from(subscription_id)
+    statement = delete(_SESSIONS).where(of_subscription, c.session_id.in_(list(session_ids)))
+    return list(tx.execute(statement.returning(c.session_id)).scalars())
+
+
+def insert_link(
+    tx: Transaction, subscription_id: UUID, *, token_hash: bytes, key_id: UUID, expires_at: datetime
+) -> None:
+    """Add a link that signs in once."""
+    tx.execute(
+        insert(_LINKS),
+        {
+            "token_hash": token_hash,
+            "subscription_id": subscription_id,
+            "key_id": key_id,
+            "expires_at": expires_at,
+        },
+    )
+
+
+def take_link(tx: Transaction, token_hash: bytes, at: datetime) -> UUID | None:
+    """Spend a link; returns the key that it stands for, None for a link that is spent, expired or unknown."""
+    c = _LINKS.c
+    statement = delete(_LINKS).where(c.token_hash == token_hash, c.expires_at > at).returning(c.key_id)
+    return tx.execute(statement).scalar_one_or_none()
+
+
+def note_reading(
+    tx: Transaction,
+    subscription_id: UUID | None,
+    session_id: UUID,
+    digest: bytes,
+    at: datetime,
+    *,
+    since: datetime,
+) -> bool:
+    """Note a reading of a log in a session; False if an event says so already, at or after `since`."""
+    c = _READINGS.c
+    statement = (
+        postgresql.insert(_READINGS)
+        .values(session_id=session_id, digest=digest, subscription_id=subscription_id, read_at=at)
+        .on_conflict_do_update(
+            index_elements=[c.session_id, c.digest], set_={"read_at": at}, where=c.read_at < since
+        )
+        .returning(c.session_id)
+    )
+    return tx.execute(statement).one_or_none() is not None
