@@ -22,6 +22,10 @@ def error_page(request: Request, error: AnnalsError) -> Response | None:
 
     A GET of nobody leads to the sign-in, and from there back.
     """
+    shown: Response | None = getattr(request.state, "refused_page", None)
+    if shown is not None:
+        # The form itself, which says why it was refused.
+        return shown
     path = request.scope["path"]
     if not _is_of_person(request, path):
         return None

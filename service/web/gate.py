@@ -1,6 +1,7 @@
 """Entrance of every page: the session behind its cookie, the rights of its caller, and the form it sends."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import Annotated, Any, TypeVar, cast
@@ -12,7 +13,15 @@ from fastapi.responses import RedirectResponse
 from starlette.datastructures import ImmutableMultiDict
 
 from service.domain.callers import Caller, Right
-from service.domain.errors import BodyTooLarge, Forbidden, Unauthenticated, UnsupportedMedia
+from service.domain.errors import (
+    AnnalsError,
+    BodyTooLarge,
+    Conflict,
+    Forbidden,
+    Invalid,
+    Unauthenticated,
+    UnsupportedMedia,
+)
 from service.domain.idempotency import Attempt, BodyDigests
 from service.domain.pagination import Paging
 from service.http.admission import visit_of
@@ -115,19 +124,43 @@ class Posted(View):
     @property
     def once(self) -> Attempt | None:
         """Attempt of the form: the same form sent twice is carried out once. None if the form has no mark."""
-        mark = self.form.text(ONCE)
-        if mark is None:
-            return None
-        raw = repr(sorted(self.form.fields.multi_items())).encode()
-        digest = sha256(raw).digest()
-        return Attempt.of(
-            caller=str(self.caller.user_id or self.caller.role),
-            method="POST",
-            path=self.request.url.path,
-            # With the form itself: one that was changed meanwhile is another form.
-            key=f"{mark}:{digest.hex()}",
-            body=BodyDigests(digest, digest),
-        )
+        return attempt_of(self.request, self.caller, self.form)
+
+    @contextmanager
+    def refused_on(self, show: Callable[[AnnalsError], Response]) -> Iterator[None]:
+        """Show a form again, with what was typed and why it was refused, where the block refuses it."""
+        with refused_on(self.request, show):
+            yield
+
+
+def attempt_of(request: Request, caller: Caller, form: Form, part: str = "") -> Attempt | None:
+    """Attempt of a form, or of a named part of its work; None if the form has no mark."""
+    mark = form.text(ONCE)
+    if mark is None:
+        return None
+    raw = repr(sorted(form.fields.multi_items())).encode()
+    digest = sha256(raw).digest()
+    return Attempt.of(
+        caller=str(caller.user_id or caller.role),
+        method="POST",
+        path=request.url.path,
+        # With the form itself: one that was changed meanwhile is another form.
+        key=f"{mark}:{digest.hex()}{part and f':{part}'}",
+        body=BodyDigests(digest, digest),
+    )
+
+
+@contextmanager
+def refused_on(request: Request, show: Callable[[AnnalsError], Response]) -> Iterator[None]:
+    """Have a refusal of the form answered by the form itself; other errors get a page of their own.
+
+    The error goes on to the edge, which records it. The page is made here, in the thread of the handler.
+    """
+    try:
+        yield
+    except (Invalid, Conflict) as error:
+        request.state.refused_page = show(error)
+        raise
 
 
 async def signed_in(request: Request) -> Caller:
