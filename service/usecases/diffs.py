@@ -1,8 +1,9 @@
 """Diffs of two versions of a resource: a patch for programs, and text for people."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import orjson
@@ -17,7 +18,37 @@ from service.domain.resource_kinds import Kind
 from service.usecases.context import Context
 from service.usecases.documents import found_snapshot
 from service.usecases.versions import Version, find, reading, shown
-from sql.queries.versions import VersionRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenDifference:
+    """RFC 6902 operations between two snapshots, and the unified diff of their canonical bytes, as JSON.
+
+    `truncated` is set if a bound made either of them coarser than it could be; both are exact nevertheless.
+    """
+
+    json_patch: bytes
+    text: bytes
+    truncated: bool
+
+
+Drawing = TypeVar("Drawing")
+# Makes something of two snapshots and their difference.
+Draw = Callable[[bytes, bytes, WrittenDifference], Drawing]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared(Generic[Drawing]):
+    """Two versions, and the drawing of their difference."""
+
+    old: Version
+    new: Version
+    drawing: Drawing
+
+
+def as_it_is(_old: bytes, _new: bytes, made: WrittenDifference) -> WrittenDifference:
+    """Draw nothing: the difference itself is what a program asks for."""
+    return made
 
 
 async def between(
@@ -34,42 +65,51 @@ async def between(
 
     Raises ResourceNotFound, VersionNotFound, AmbiguousRef.
     """
-    arguments = (context, subscription_id, kind, resource_id, from_ref, to_ref, purged)
-    return await context.diffs.run(subscription_id, partial(_between, *arguments))
+    refs = (from_ref, to_ref)
+    return described(await drawn(context, subscription_id, kind, resource_id, refs, as_it_is, purged=purged))
 
 
-def _between(
+async def drawn(
     context: Context,
     subscription_id: SubscriptionId,
     kind: Kind,
     resource_id: UUID,
-    from_ref: str,
-    to_ref: str,
+    refs: tuple[str, str],
+    draw: Draw[Drawing],
+    *,
     purged: bool,
-) -> dict[str, Any]:
+) -> Compared[Drawing]:
+    """Compare the versions that two refs name, and draw their difference beside it.
+
+    A document worker draws the difference of large documents, so `draw` and its result have to be fit for
+    pickle. Raises ResourceNotFound, VersionNotFound, AmbiguousRef.
+    """
+    work = partial(_drawn, context, subscription_id, kind, resource_id, refs, draw, purged)
+    return await context.diffs.run(subscription_id, work)
+
+
+def _drawn(
+    context: Context,
+    subscription_id: SubscriptionId,
+    kind: Kind,
+    resource_id: UUID,
+    refs: tuple[str, str],
+    draw: Draw[Drawing],
+    purged: bool,
+) -> Compared[Drawing]:
     at = context.clock()
     with reading(context, subscription_id, kind, resource_id, purged=purged) as tx:
-        old = find(tx, subscription_id, kind, resource_id, from_ref, at)
-        new = find(tx, subscription_id, kind, resource_id, to_ref, at)
+        old, new = (find(tx, subscription_id, kind, resource_id, ref, at) for ref in refs)
     before, after = (found_snapshot(context, subscription_id, row.git_blob_id) for row in (old, new))
-    made = context.documents.run(len(before) + len(after), _compared, kind, resource_id, before, after)
-    return described(context, subscription_id, old, new, made)
+    made = context.documents.run(len(before) + len(after), _beside, kind, resource_id, before, after, draw)
+    return Compared(
+        old=shown(context, subscription_id, old), new=shown(context, subscription_id, new), drawing=made
+    )
 
 
-def _compared(kind: Kind, resource_id: UUID, old: Blob, new: Blob) -> "WrittenDifference":
-    return difference(kind, resource_id, content_of(old), content_of(new))
-
-
-@dataclass(frozen=True, kw_only=True)
-class WrittenDifference:
-    """RFC 6902 operations between two snapshots, and the unified diff of their canonical bytes, as JSON.
-
-    `truncated` is set if a bound made either of them coarser than it could be; both are exact nevertheless.
-    """
-
-    json_patch: bytes
-    text: bytes
-    truncated: bool
+def _beside(kind: Kind, resource_id: UUID, old: Blob, new: Blob, draw: Draw[Drawing]) -> Drawing:
+    before, after = content_of(old), content_of(new)
+    return draw(before, after, difference(kind, resource_id, before, after))
 
 
 def difference(kind: Kind, resource_id: UUID, old: bytes, new: bytes) -> WrittenDifference:
@@ -84,20 +124,12 @@ def difference(kind: Kind, resource_id: UUID, old: bytes, new: bytes) -> Written
     )
 
 
-def described(
-    context: Context,
-    subscription_id: SubscriptionId,
-    old: VersionRow,
-    new: VersionRow,
-    made: WrittenDifference,
-) -> dict[str, Any]:
+def described(found: Compared[WrittenDifference]) -> dict[str, Any]:
     """Make the API's answer from a diff and its two versions."""
-    ends: dict[str, Version] = {
-        "from": shown(context, subscription_id, old),
-        "to": shown(context, subscription_id, new),
-    }
+    made = found.drawing
     return {
-        **ends,
+        "from": found.old,
+        "to": found.new,
         "json_patch": orjson.Fragment(made.json_patch),
         "text": orjson.Fragment(made.text),
         "truncated": made.truncated,

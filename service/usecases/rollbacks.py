@@ -1,19 +1,19 @@
 """Rollback of one resource, or of many at once: new versions with the content of older ones."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from gitstore import snapshots
 from gitstore.read.blob_reader import Blob, content_of
-from service.committer.changes import Foreseen, RollBack, RollBackMany, Skipped, WrittenMany
+from service.committer.changes import Foreseen, RollBack, RollBackMany, Skipped, Written, WrittenMany
 from service.committer.step import snapshot_of
 from service.domain.resource_kinds import Kind
 from service.usecases.context import Context
-from service.usecases.diffs import WrittenDifference, described, difference
+from service.usecases.diffs import Compared, Draw, Drawing, as_it_is, described, difference
 from service.usecases.documents import found_snapshot
-from service.usecases.versions import Saved, saved
+from service.usecases.versions import Saved, saved, shown
 from sql.queries.resources import ResourceRow
 
 
@@ -42,33 +42,60 @@ class RolledBackMany:
     dry_run: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Previewed(Compared[Drawing]):
+    """The drawing of what a rollback would change; `unchanged` if it would make no version."""
+
+    unchanged: bool
+
+
 async def roll_back(context: Context, change: RollBack) -> Saved | dict[str, Any]:
     """Roll one resource back; a dry run returns the diff. Raises the errors that the change's class names."""
+    if change.dry_run:
+        found = await preview(context, change, as_it_is)
+        return described(found) | {"unchanged": found.unchanged, "dry_run": True}
     result = await context.committer.submit(change)
-    if isinstance(result, Foreseen):
-        foretell = partial(_foretold, context, change, result)
-        return await context.diffs.run(change.author.subscription_id, foretell)
+    assert isinstance(result, Written)  # noqa: S101 - the other result is of dry runs
     return saved(context, change.author.subscription_id, result)
 
 
-def _foretold(context: Context, change: RollBack, foreseen: Foreseen) -> dict[str, Any]:
+async def preview(context: Context, change: RollBack, draw: Draw[Drawing]) -> Previewed[Drawing]:
+    """Draw the difference that a rollback would make, and make none.
+
+    Raises the errors that the change's class names.
+    """
+    result = await context.committer.submit(replace(change, dry_run=True))
+    assert isinstance(result, Foreseen)  # noqa: S101 - the other result is of changes that are made
+    foretell = partial(_previewed, context, change, result, draw)
+    return await context.diffs.run(change.author.subscription_id, foretell)
+
+
+def _previewed(
+    context: Context, change: RollBack, foreseen: Foreseen, draw: Draw[Drawing]
+) -> Previewed[Drawing]:
     subscription_id = change.author.subscription_id
     now, past = (
         found_snapshot(context, subscription_id, row.git_blob_id)
         for row in (foreseen.current, foreseen.target)
     )
-    unchanged, made = context.documents.run(
-        len(now) + len(past), _effect, change.kind, foreseen.resource, now, past
+    unchanged, drawing = context.documents.run(
+        len(now) + len(past), _effect, change.kind, foreseen.resource, now, past, draw
     )
-    answer = described(context, subscription_id, foreseen.current, foreseen.target, made)
-    return answer | {"unchanged": unchanged, "dry_run": True}
+    return Previewed(
+        old=shown(context, subscription_id, foreseen.current),
+        new=shown(context, subscription_id, foreseen.target),
+        drawing=drawing,
+        unchanged=unchanged,
+    )
 
 
-def _effect(kind: Kind, resource: ResourceRow, current: Blob, target: Blob) -> tuple[bool, WrittenDifference]:
+def _effect(
+    kind: Kind, resource: ResourceRow, current: Blob, target: Blob, draw: Draw[Drawing]
+) -> tuple[bool, Drawing]:
     now, past = content_of(current), snapshots.split(content_of(target))
     # Name and parent are not rolled back, so the result is not the older snapshot itself.
     then = snapshot_of(resource, past.definition)
-    return now == then, difference(kind, resource.resource_id, now, then)
+    return now == then, draw(now, then, difference(kind, resource.resource_id, now, then))
 
 
 async def roll_back_many(context: Context, change: RollBackMany) -> RolledBackMany:
