@@ -2,6 +2,7 @@
 
 from urllib.parse import urlencode
 
+import structlog
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
@@ -11,6 +12,8 @@ from service.http import problems
 from service.web import frames, render
 from service.web.advice import advice_on
 from service.web.cookies import session_cookie
+
+log = structlog.get_logger(__name__)
 
 _OF_PAGES = ("/s/", "/platform", "/sign-")
 # Addresses of programs, which get a problem document whatever they take.
@@ -29,6 +32,15 @@ def error_page(request: Request, error: AnnalsError) -> Response | None:
     path = request.scope["path"]
     if not _is_of_person(request, path):
         return None
+    try:
+        return _answer(request, error, path)
+    except Exception:
+        # A fault of the page must not hide the error: the answer is then that of a program.
+        log.exception("an error has no page", request_id=request.state.request_id)
+        return None
+
+
+def _answer(request: Request, error: AnnalsError, path: str) -> Response:
     if isinstance(error, Unauthenticated) and request.method == "GET" and not path.startswith("/sign-"):
         return _to_sign_in(request)
     if path == "/sign-in":
@@ -37,7 +49,7 @@ def error_page(request: Request, error: AnnalsError) -> Response | None:
 
 
 def _is_of_person(request: Request, path: str) -> bool:
-    if path == "/" or path.startswith(_OF_PAGES):
+    if path.startswith(_OF_PAGES):
         return True
     return "text/html" in request.headers.get("accept", "") and not path.startswith(_OF_PROGRAMS)
 
