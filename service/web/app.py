@@ -2,12 +2,14 @@
 
 from fastapi import FastAPI
 
-from service.web import sign_in, static_files
+from service.web import history, resources, sign_in, static_files
 from service.web.error_pages import error_page
 
 ROUTERS = (
     static_files.router,
     sign_in.router,
+    resources.router,
+    history.router,
 )
 
 

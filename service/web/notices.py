@@ -1,5 +1,6 @@
 """Notices: said once, on the page that a form leads to, by the value of `done` in its address."""
 
 NOTICES = {
+    "created": "It is created: version 1 is committed.",
     "signed-out": "You are signed out.",
 }

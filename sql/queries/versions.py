@@ -289,7 +289,13 @@ def page(
     at: datetime,
 ) -> list[VersionRow]:
     """At most `limit` versions of a resource with numbers below `before`, newest first."""
-    query = _of(subscription_id, kind, resource_id, at)
+    query = narrowed(_of(subscription_id, kind, resource_id, at), narrow, before)
+    rows = tx.execute(query.order_by(_VERSIONS.c.version_number.desc()).limit(limit))
+    return [VersionRow(**row._mapping) for row in rows]
+
+
+def narrowed(query: Select[Any], narrow: VersionFilter, before: int | None) -> Select[Any]:
+    """Add the filter of a history to a query of versions, and the number that all are below."""
     for column, value in (
         (_VERSIONS.c.version_tag, narrow.tag),
         (_VERSIONS.c.is_published, narrow.published),
@@ -304,8 +310,7 @@ def page(
         query = query.where(_VERSIONS.c.created_at <= narrow.until)
     if before is not None:
         query = query.where(_VERSIONS.c.version_number < before)
-    rows = tx.execute(query.order_by(_VERSIONS.c.version_number.desc()).limit(limit))
-    return [VersionRow(**row._mapping) for row in rows]
+    return query
 
 
 def published(

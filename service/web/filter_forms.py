@@ -1,0 +1,76 @@
+"""Forms that filter a list by GET; addresses to share lack the empty fields that browsers send, too."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import TypeVar
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from fastapi import Response
+from fastapi.responses import RedirectResponse
+from pydantic import BaseModel, ValidationError
+
+from service.domain.errors import Fault, Invalid
+from service.web import render
+from service.web.cookies import zone_of
+from service.web.gate import View
+
+QueryT = TypeVar("QueryT", bound=BaseModel)
+_TIMES = frozenset({"since", "until"})
+
+
+def query_of(view: View, names: Collection[str]) -> str:
+    """Return the query that holds the given parameters as far as they are set, with its `?`; or nothing."""
+    given = {name: value for name in names if (value := view.asked(name)) is not None}
+    return f"?{urlencode(given)}" if given else ""
+
+
+def shortened(view: View, names: Collection[str]) -> Response | None:
+    """Lead to the address without empty fields; None if it has none.
+
+    A part of a page is answered in place: `pushed` names its short address.
+    """
+    if "hx-request" in view.request.headers:
+        return None
+    given = view.request.query_params
+    if not any(name in given and not given[name].strip() for name in names):
+        return None
+    return RedirectResponse(view.request.url.path + query_of(view, names), 303, headers=render.HEADERS)
+
+
+def pushed(view: View, names: Collection[str], answer: Response) -> Response:
+    """Tell htmx which address a list has with these filters, so that it can be shared."""
+    if "hx-request" in view.request.headers:
+        answer.headers["HX-Push-Url"] = view.request.url.path + query_of(view, names)
+    return answer
+
+
+def filters_of(view: View, model: type[QueryT], names: Collection[str]) -> QueryT:
+    """Read the filters of a list as the API has them; raises Invalid.
+
+    A time without a zone, as fields of forms have it, is in the zone of the reader.
+    """
+    given = {name: value for name in names if (value := view.asked(name)) is not None}
+    zone = zone_of(view.request)
+    values = {name: _zoned(value, zone) if name in _TIMES else value for name, value in given.items()}
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        faults = [
+            Fault(str(each["msg"]).removeprefix("Value error, "), parameter=".".join(map(str, each["loc"])))
+            for each in error.errors(include_url=False, include_input=False)
+        ]
+        raise Invalid(f"{faults[0].parameter}: {faults[0].detail}.", faults=faults) from None
+
+
+def field_time(value: datetime | None, zone: ZoneInfo) -> str:
+    """Write a time as a field of a form takes it, in the zone of the reader."""
+    return "" if value is None else value.astimezone(zone).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _zoned(text: str, zone: ZoneInfo) -> str:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return text if found.tzinfo is not None else found.replace(tzinfo=zone).isoformat()
