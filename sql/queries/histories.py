@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, literal, select, true
+from sqlalchemy import ColumnElement, Uuid, and_, cast, func, literal, select, true
 
 from sql.database import Transaction
 from sql.models import TABLES
@@ -88,7 +88,7 @@ def state(
             func.coalesce(table.c.name, v.c.resource_name).label("name"),
             identity(kind).is_(None).label("is_purged"),
             table.c.description,
-            parent_column(kind, table).label("parent_id"),
+            cast(parent_column(kind, table), Uuid()).label("parent_id"),
             table.c.created_at,
             creator.c.username.label("created_by_username"),
             table.c.updated_at,
@@ -180,22 +180,21 @@ def page(
         .limit(1)
         .lateral("first")
     )
-    counted = select(literal(1)).where(of_line).limit(MOST_COMMENTS).lateral("counted")
-    number = select(func.count().label("comments")).select_from(counted).lateral("number")
+    some = select(literal(1).label("one")).where(of_line).correlate(line).limit(MOST_COMMENTS).lateral("some")
+    number = select(func.count()).select_from(some).scalar_subquery()
     is_prior = and_(_same(prior, line), prior.c.version_number == line.c.version_number - 1)
     query = (
         select(
             *(line.c[name] for name in LineRow.__dataclass_fields__ if name in line.c),
             _ACTORS.c.username.label("created_by_username"),
             first.c.comment_text.label("first_comment"),
-            number.c.comments,
+            number.label("comments"),
             prior.c.git_blob_id.label("blob_before"),
             prior.c.version_description.label("description_before"),
         )
         .select_from(line)
         .join(_ACTORS, _ACTORS.c.user_id == line.c.created_by)
         .outerjoin(first, true())
-        .join(number, true())
         .outerjoin(prior, is_prior)
         .order_by(line.c.version_number.desc())
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, literal, select, text, union_all
+from sqlalchemy import ColumnElement, Select, Uuid, and_, case, cast, func, literal, select, text, union_all
 
 from sql.database import Transaction
 from sql.models import TABLES
@@ -128,7 +128,7 @@ def _live(subscription_id: UUID, kind: str, rank: ColumnElement[int]) -> Select[
         rank.label("rank"),
         identity(kind).label("resource_id"),
         table.c.name,
-        parent_column(kind, table).label("parent_id"),
+        cast(parent_column(kind, table), Uuid()).label("parent_id"),
         table.c.updated_at,
     ).where(table.c.subscription_id == subscription_id, table.c.deleted_at.is_(None))
 
