@@ -9,6 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from service.domain.resource_kinds import KIND_OF_COLLECTION
 from service.web import static_files, words
+from service.web.graphs import drawn
 
 # A page loads nothing from elsewhere, and runs no script but its own files.
 CONTENT_SECURITY_POLICY = (
@@ -36,6 +37,7 @@ _templates = Environment(
 )
 _templates.filters |= {
     "compact": words.compact,
+    "drawn": drawn,
     "iso": words.iso,
     "number": words.number,
     "pretty": words.pretty,

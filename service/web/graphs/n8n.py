@@ -1,0 +1,70 @@
+"""Workflows of n8n: `nodes` in a list, `connections` by the names of nodes."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from service.web.graphs.graph import (
+    Edge,
+    Graph,
+    GraphBuilder,
+    Node,
+    first_text,
+    identifier,
+    items_of,
+    members_of,
+    spot_of,
+    without,
+)
+
+# The editor's book-keeping, which changes with each save.
+_BOOKS = ("versionId", "versionCounter", "activeVersionId", "createdAt", "updatedAt", "triggerCount")
+
+
+def read(definition: Any) -> Graph | None:
+    """Read a graph; None for a document of another shape."""
+    document = members_of(definition)
+    nodes, connections = document.get("nodes"), document.get("connections")
+    if not isinstance(nodes, list) or not isinstance(connections, dict):
+        return None
+    builder = GraphBuilder()
+    aliases: dict[str, str] = {}
+    for number, item in enumerate(nodes):
+        node = members_of(item)
+        name = first_text(node.get("name"))
+        key = builder.free_key(identifier(node.get("id")) or name or f"#{number + 1}")
+        aliases.setdefault(name, key)
+        position = [*items_of(node.get("position"))[:2], None, None]
+        builder.nodes[key] = Node(
+            key=key,
+            label=name or key,
+            kind=first_text(node.get("type")).rpartition(".")[2],
+            value=without(node, "id", "position") if isinstance(item, dict) else item,
+            spot=spot_of(*position[:2]),
+        )
+    for edge in _edges(connections, aliases):
+        builder.add_edge(edge)
+    rest = without(document, "nodes", "connections", *_BOOKS)
+    edges = tuple(builder.edges)
+    return Graph(nodes=builder.nodes, edges=edges, rest=rest, flow="right", aliases=aliases)
+
+
+def _edges(connections: dict[str, Any], aliases: dict[str, str]) -> Iterator[Edge]:
+    for name, by_kind in connections.items():
+        for kind, outputs in members_of(by_kind).items():
+            lists = items_of(outputs)
+            for output, targets in enumerate(lists):
+                for item in items_of(targets):
+                    end = members_of(item)
+                    target = first_text(end.get("node"))
+                    yield Edge(
+                        source=aliases.get(name, name),
+                        target=aliases.get(target, target),
+                        port=f"{kind} {output} {identifier(end.get('type'))} {identifier(end.get('index'))}",
+                        label=_label(kind, output, len(lists)),
+                    )
+
+
+def _label(kind: str, output: int, outputs: int) -> str:
+    if kind != "main":
+        return kind.removeprefix("ai_").replace("_", " ")
+    return f"output {output + 1}" if outputs > 1 else ""
