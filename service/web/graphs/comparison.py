@@ -50,7 +50,7 @@ class ComparedEdge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphComparison:
-    """What differs between two graphs; nodes have the keys of the new one."""
+    """Two graphs laid over each other; nodes have the keys of the new one."""
 
     nodes: tuple[ComparedNode, ...]
     edges: tuple[ComparedEdge, ...]
