@@ -55,7 +55,7 @@ SEALER_ROLE: Final = "annals_sealer"
 CONNECT_TIMEOUT_SECONDS = 4
 POOL_TIMEOUT_SECONDS = 8
 # An abandoned transaction (a stopped process whose socket is open) must not keep its row locks for ever.
-IDLE_TRANSACTION_TIMEOUT = "60s"
+IDLE_TRANSACTION_SECONDS = 60.0
 # Nor may a wait for a lock last for ever: the caller gets an error and may retry.
 # It is a second less than it takes until a change that waits counts as standing, so that its caller learns
 # that nothing was changed.
@@ -86,7 +86,7 @@ _REPEATABLE = Command(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
 _ENTER_TEXT = (
     "SELECT set_config('role', :role, true), set_config('annals.scope', :scope, true), "
     f"set_config('lock_timeout', '{LOCK_TIMEOUT}', true), "
-    f"set_config('idle_in_transaction_session_timeout', '{IDLE_TRANSACTION_TIMEOUT}', true)"
+    "set_config('idle_in_transaction_session_timeout', :idle, true)"
 )
 
 
@@ -126,11 +126,13 @@ class Database:
         pool_size: int,
         silence_seconds: float = SILENCE_SECONDS,
         statement_seconds: float | None = None,
+        idle_seconds: float = IDLE_TRANSACTION_SECONDS,
     ) -> None:
         entering = _ENTER_TEXT
         if statement_seconds is not None:
             entering += f", set_config('statement_timeout', '{round(statement_seconds * 1000)}', true)"
         self._enter = Command(text(entering))
+        self._idle = f"{round(idle_seconds * 1000)}ms"
         self._parameters: dict[str, Any] = {}
         self._silence = Silence(
             lambda: probe(**self._parameters),
@@ -184,7 +186,7 @@ class Database:
                         _SNAPSHOT.execute(connection)
                     if repeatable:
                         _REPEATABLE.execute(connection)
-                    self._enter.execute(connection, role=role, scope=str(scope))
+                    self._enter.execute(connection, role=role, scope=str(scope), idle=self._idle)
                     if first is not None:
                         first(connection)
                 yield connection
@@ -219,6 +221,21 @@ class Database:
     ) -> WatchedConnection:
         self._parameters = parameters
         return connected(self._silence, **parameters)
+
+
+class Pulse:
+    """Sign of life of a transaction that waits for its next statement: PostgreSQL ends one that has none."""
+
+    def __init__(self, tx: Transaction, seconds: float) -> None:
+        self._tx = tx
+        self._seconds = seconds
+        self._beaten_at = time.monotonic()
+
+    def beat(self) -> None:
+        """Execute a statement if the last one was so many seconds ago."""
+        if time.monotonic() - self._beaten_at >= self._seconds:
+            driver_of(self._tx).execute("SELECT 1")
+            self._beaten_at = time.monotonic()
 
 
 def _configure(connection: Any, _record: object) -> None:

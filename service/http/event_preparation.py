@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -14,7 +14,7 @@ from service.domain.idempotency import BodyDigests
 from service.http.bodies import checked, digests_of, invalid_body
 from service.http.schemas.log_fields import DatedEvent
 from service.usecases.event_batches import MAX_EVENTS, Arrival
-from service.usecases.recording import EventKind, Preparation, Prepared
+from service.usecases.recording import BEAT_SECONDS, EventKind, Preparation, Prepared
 
 # Lines that are prepared at once: some 60 ms of work.
 BLOCK_BYTES = 512 * 1024
@@ -25,6 +25,7 @@ AHEAD = 1
 _UNKNOWN = BodyDigests(b"")
 _BOM = b"\xef\xbb\xbf"
 
+Found = TypeVar("Found")
 Packed = TypeVar("Packed")
 
 
@@ -61,6 +62,9 @@ class EventReader:
         events = Preparation(self.kind, arrival, skips=self.skips)
         if block.is_too_long:
             events.refuse(*_too_long(block.first_line))
+        elif block.lines.isspace():
+            # To look at each of them takes a hundred times as long.
+            return events.done()
         for number, line in enumerate(block.lines.split(b"\n"), block.first_line):
             if events.is_refused:
                 break
@@ -167,18 +171,30 @@ class _Cutter:
 
 
 def prepared_ahead(
-    blocks: Iterable[Block], prepare: Callable[[Block], Prepared[Packed]]
-) -> Generator[Prepared[Packed], None, None]:
-    """Prepare blocks in their order, AHEAD of the one that the caller works on; to be closed."""
-    with ThreadPoolExecutor(AHEAD, thread_name_prefix="prepare") as pool:
+    blocks: Iterator[Block], prepare: Callable[[Block], Prepared[Packed]]
+) -> Generator[Prepared[Packed] | None, None, None]:
+    """Prepare blocks in their order, AHEAD of the one that the caller works on; to be closed.
+
+    Yields None every BEAT_SECONDS while the next block is not ready: its bytes may be long without an event,
+    and the document workers busy.
+    """
+    # One more thread reads the blocks.
+    with ThreadPoolExecutor(AHEAD + 1, thread_name_prefix="prepare") as pool:
         pending: deque[Future[Prepared[Packed]]] = deque()
         try:
-            for block in blocks:
+            while (block := (yield from _awaited(pool.submit(next, blocks, None)))) is not None:
                 pending.append(pool.submit(prepare, block))
                 if len(pending) > AHEAD:
-                    yield pending.popleft().result()
+                    yield (yield from _awaited(pending.popleft()))
             while pending:
-                yield pending.popleft().result()
+                yield (yield from _awaited(pending.popleft()))
         finally:
             for future in pending:
                 future.cancel()
+
+
+def _awaited(future: Future[Found]) -> Generator[None, None, Found]:
+    """Yield None every BEAT_SECONDS until the result is there, and return it."""
+    while not wait((future,), BEAT_SECONDS).done:
+        yield None
+    return future.result()

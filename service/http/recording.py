@@ -1,6 +1,5 @@
 """Recording of events by HTTP: from the body of a request to the answer, for all logs alike."""
 
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -100,18 +99,17 @@ def _recorded(
         prepare = partial(reader.body, b"".join(body.read()), has_key=HEADER in request.headers)
         found = prepare() if body.is_small else context.documents.aside(prepare)
         once = attempt_with(request, lambda: options.named_in(found.digests))
-        return record([found.prepared], once=once, is_single=found.is_single)
+        return record(recording.in_one_block(found.prepared), once=once, is_single=found.is_single)
     once = attempt_with(request, lambda: options.named_in(_digests(body)))
     if body.is_small:
-        return record(map(reader.block, blocks_of(body.read())), once=once)
+        return record(lambda: (reader.block(block) for block in blocks_of(body.read())), once=once)
 
     recording.prepare_chunks(context, kind, arrival)
 
     def aside(block: Block) -> Prepared[Any]:
         return context.documents.aside(reader.block, block)
 
-    with closing(prepared_ahead(blocks_of(body.read()), aside)) as blocks:
-        return record(blocks, once=once)
+    return record(lambda: prepared_ahead(blocks_of(body.read()), aside), once=once, is_long=body.is_long)
 
 
 def _digests(body: EventBody) -> BodyDigests:

@@ -24,6 +24,7 @@ EVENTS: Final = EventKind(
     row_of=posted_events.row_of,
     pack=list,
     store=posted_events.store,
+    shares_rows=posted_events.shares_rows,
     has_event_ids=True,
     is_recorded=False,
 )

@@ -95,8 +95,18 @@ def store(tx: Transaction, subscription_id: SubscriptionId, rows: Sequence[NewDa
     return Stored(len(rows), rows[0].change_id)
 
 
+def shares_rows(_: Sequence[NewDataChange]) -> bool:
+    """Tell that changes lock the counts of their records."""
+    return True
+
+
 CHANGES: Final = EventKind(
-    log="change_history", hypertables=("data_change_history",), row_of=row_of, pack=list, store=store
+    log="change_history",
+    hypertables=("data_change_history",),
+    row_of=row_of,
+    pack=list,
+    store=store,
+    shares_rows=shares_rows,
 )
 
 

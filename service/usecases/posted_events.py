@@ -123,16 +123,20 @@ def _digest(arrival: Arrival, report: ReportedEvent) -> bytes | None:
 
 
 def store(tx: Transaction, subscription_id: SubscriptionId, posted: Sequence[PostedEvent]) -> Stored:
-    """Add events, each `event_id` of a source once, in the caller's transaction."""
+    """Add events, each `event_id` of a source once, in the caller's transaction; it stores the addresses."""
     fresh = posted_events.unseen(tx, subscription_id, posted)
     named = [(event.row.actor_id, event.email) for event in fresh]
     emails = {actor_id: email for actor_id, email in named if actor_id is not None and email is not None}
-    posted_events.keep_addresses(tx, subscription_id, emails)
     audit_logs.insert_rows(tx, [event.row for event in fresh])
     first = posted[0]
     # A duplicate has the id of the event that is there.
     known = {} if first.digest is None else posted_events.audit_ids(tx, subscription_id, {first.digest})
-    return Stored(len(fresh), known.get(first.digest or b"", first.row.audit_id))
+    return Stored(len(fresh), known.get(first.digest or b"", first.row.audit_id), emails)
+
+
+def shares_rows(posted: Sequence[PostedEvent]) -> bool:
+    """Tell if any event has an id of its sender: whoever sends the same one waits for its row."""
+    return any(event.digest is not None for event in posted)
 
 
 def erase_address(context: Context, subscription_id: SubscriptionId, actor_id: str) -> bool:

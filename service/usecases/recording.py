@@ -3,11 +3,17 @@
 The events of a body are *prepared* in blocks, by any process: checked, made rows, and packed. Prepared blocks
 are *stored* one after the other in one transaction, while the next ones are prepared. So all of a body is
 stored, or nothing.
+
+Bodies can share rows: the count of a record, or the id of an event. Each block locks its rows in one order,
+but two bodies of many blocks can lock them in different orders, and PostgreSQL ends one of the transactions.
+That body is stored anew, once. Long streams that share rows take turns (`sql.queries.stream_turns`).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -16,20 +22,26 @@ from service.audit import events
 from service.audit.events import Subject
 from service.documents.strict_json import MAX_FAULTS, Step, pointer_of
 from service.domain.actions import Action
-from service.domain.errors import BodyTooLarge, Fault, Invalid, MalformedJson
+from service.domain.errors import BodyTooLarge, Busy, Fault, Invalid, MalformedJson
 from service.domain.idempotency import Attempt
 from service.domain.ids import SubscriptionId
 from service.usecases.context import Context
 from service.usecases.event_batches import Arrival, Dated
 from service.usecases.quotas import LogRowsQuota
 from service.usecases.retries import run_once
-from sql.database import Transaction
-from sql.queries import log_chunks
+from sql.database import Pulse, Transaction
+from sql.errors import WriteConflict
+from sql.queries import log_chunks, stream_turns
+from sql.queries.posted_events import HeldAddresses
 
 # Faults that an answer names, where faulty events are left out; all of them are counted.
 MAX_ERRORS = 100
 # More faulty events are no slip of a sender: the whole body is refused.
 MAX_SKIPPED = 100_000
+# The longest that a stream waits for the others of its subscription that share rows with it.
+TURN_SECONDS: Final = 600.0
+# A transaction that waits for the next block shows after so long that it is not abandoned.
+BEAT_SECONDS: Final = 5.0
 
 Report = TypeVar("Report", bound=Dated)
 Row = TypeVar("Row")
@@ -39,10 +51,18 @@ Refusal = type[Invalid] | type[MalformedJson] | type[BodyTooLarge]
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Result of storing rows: how many are new, and the id of the first, which may have been there before."""
+    """Result of storing rows: how many are new, and the id of the first, which may have been there before.
+
+    The `addresses` of actors, by their ids, are stored at the end of the body.
+    """
 
     new: int
     first_id: UUID | None
+    addresses: Mapping[str, str] = field(default_factory=dict)
+
+
+def _shares_none(_: Any) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +79,8 @@ class EventKind(Generic[Report, Row, Packed]):
     row_of: Callable[[Arrival, Report], Row]
     pack: Callable[[Sequence[Row]], Packed]
     store: Callable[[Transaction, SubscriptionId, Packed], Stored]
+    # Tells if rows are stored by way of rows that other bodies of the subscription may need, too.
+    shares_rows: Callable[[Packed], bool] = _shares_none
     # True if `row_of` is told which events are plain (`Arrival.is_plain`): finding that out takes a search.
     tells_plain: bool = False
     # True if events can have ids of their sender: then an event that was stored before is not stored again.
@@ -79,6 +101,19 @@ class Prepared(Generic[Packed]):
     skipped: int
     faults: Sequence[Fault]
     refusal: Refusal
+
+
+# A way to prepare the blocks of a body from its beginning; None comes while the next one is not ready yet.
+Blocks: TypeAlias = Callable[[], Generator[Prepared[Packed] | None, None, None]]
+
+
+def in_one_block(prepared: Prepared[Packed]) -> Blocks[Packed]:
+    """Make the blocks of a body that is prepared as a whole."""
+
+    def blocks() -> Generator[Prepared[Packed] | None, None, None]:
+        yield prepared
+
+    return blocks
 
 
 class Preparation(Generic[Report, Row, Packed]):
@@ -162,35 +197,101 @@ def record(
     context: Context,
     arrival: Arrival,
     kind: EventKind[Any, Any, Packed],
-    blocks: Iterable[Prepared[Packed]],
+    blocks: Blocks[Packed],
     *,
     once: Attempt | None,
     is_single: bool = False,
+    is_long: bool = False,
     skips: bool = False,
 ) -> RecordedBody:
     """Store the events of a body: all or none, or with `skips` those without faults.
 
-    Raises Invalid, MalformedJson, BodyTooLarge and QuotaExceeded, and the errors of `blocks`.
+    `is_long` is said of a stream that may take minutes. Raises Invalid, MalformedJson, BodyTooLarge,
+    QuotaExceeded and Busy, and the errors of `blocks`.
     """
-    subscription_id = arrival.subscription_id
-    quota = LogRowsQuota(subscription_id, arrival.at)
+    posting = _Posting(arrival, kind, blocks, is_single=is_single, is_long=is_long, skips=skips)
 
-    def work(tx: Transaction) -> RecordedBody:
-        tally = _Tally(skips=skips)
-        for block in blocks:
-            tally.add(block)
-            if block.packed is not None:
-                tally.store(kind.store(tx, subscription_id, block.packed))
-                quota.check(tally.accepted)
+    def attempt() -> RecordedBody:
+        quota = LogRowsQuota(arrival.subscription_id, arrival.at)
+        work = partial(posting.stored, quota)
+        return run_once(context, arrival.subscription_id, once, _RECORDED_BODY, work, first=quota.send)
+
+    try:
+        return attempt()
+    except WriteConflict:
+        # Another body locked the same rows in another order. It goes on now, and its rows come free.
+        return attempt()
+
+
+class _Posting(Generic[Packed]):
+    """A body to be stored, in one transaction or, if that fails, in another."""
+
+    def __init__(
+        self,
+        arrival: Arrival,
+        kind: EventKind[Any, Any, Packed],
+        blocks: Blocks[Packed],
+        *,
+        is_single: bool,
+        is_long: bool,
+        skips: bool,
+    ) -> None:
+        self._arrival = arrival
+        self._kind = kind
+        self._blocks = blocks
+        self._is_single = is_single
+        self._is_long = is_long
+        self._skips = skips
+
+    def stored(self, quota: LogRowsQuota, tx: Transaction) -> RecordedBody:
+        """Store the events, and the audit event of the call."""
+        tally = _Tally(skips=self._skips)
+        with closing(self._blocks()) as blocks:
+            self._store(tx, quota, blocks, tally)
         tally.check_end()
         quota.take(tx, tally.accepted)
-        if kind.is_recorded and tally.accepted:
-            subject = Subject(kind.log, subscription_id, None)
-            new = {"accepted": tally.accepted} | ({"skipped": tally.skipped} if tally.skipped else {})
-            events.record(tx, arrival.caller, subscription_id, subject, Action.RECORD, arrival.at, new=new)
-        return tally.recorded(is_single=is_single, has_event_ids=kind.has_event_ids)
+        if self._kind.is_recorded and tally.accepted:
+            self._record(tx, tally)
+        return tally.recorded(is_single=self._is_single, has_event_ids=self._kind.has_event_ids)
 
-    return run_once(context, subscription_id, once, _RECORDED_BODY, work, first=quota.send)
+    def _store(
+        self,
+        tx: Transaction,
+        quota: LogRowsQuota,
+        blocks: Iterable[Prepared[Packed] | None],
+        tally: "_Tally",
+    ) -> None:
+        subscription_id = self._arrival.subscription_id
+        addresses = HeldAddresses(tx, subscription_id)
+        pulse = Pulse(tx, BEAT_SECONDS)
+        has_turn = not self._is_long
+        for block in blocks:
+            pulse.beat()
+            if block is None:
+                continue
+            tally.add(block)
+            if block.packed is None:
+                continue
+            if not has_turn and self._kind.shares_rows(block.packed):
+                self._take_turn(tx)
+                has_turn = True
+            stored = self._kind.store(tx, subscription_id, block.packed)
+            tally.store(stored)
+            quota.check(tally.accepted)
+            addresses.add(stored.addresses)
+        addresses.store()
+
+    def _take_turn(self, tx: Transaction) -> None:
+        if not stream_turns.take(tx, self._arrival.subscription_id, self._kind.log, seconds=TURN_SECONDS):
+            raise Busy("Other streams of the subscription take too long; nothing was stored.")
+
+    def _record(self, tx: Transaction, tally: "_Tally") -> None:
+        arrival = self._arrival
+        subject = Subject(self._kind.log, arrival.subscription_id, None)
+        new = {"accepted": tally.accepted} | ({"skipped": tally.skipped} if tally.skipped else {})
+        events.record(
+            tx, arrival.caller, arrival.subscription_id, subject, Action.RECORD, arrival.at, new=new
+        )
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import orjson
@@ -38,15 +38,20 @@ def check_lines(tenant: Tenant, log: str, events: Sequence[Json], stored: Callab
     assert len(stored()) == len(events)
 
 
-def arrival() -> Arrival:
+def arrival(subscription_id: SubscriptionId | None = None, user_id: UserId | None = None) -> Arrival:
     """Make the arrival of events that an editor sends now."""
-    subscription_id = SubscriptionId(uuid4())
+    subscription_id = subscription_id or SubscriptionId(uuid4())
     origin = Origin(request_id="r-1", ip_address=None, user_agent=None, endpoint="/", method="POST")
     caller = Caller(
-        user_id=UserId(uuid4()),
+        user_id=user_id or UserId(uuid4()),
         username="ben",
         role=Role.EDITOR,
         subscription_id=subscription_id,
         origin=origin,
     )
     return Arrival(caller=caller, subscription_id=subscription_id, at=datetime.now(UTC))
+
+
+def arrival_of(tenant: Tenant) -> Arrival:
+    """Make the arrival of events that a tenant's editor sends now."""
+    return arrival(SubscriptionId(UUID(tenant.subscription_id)), UserId(UUID(tenant.ben.user_id)))

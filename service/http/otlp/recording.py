@@ -35,6 +35,7 @@ def _recorded(request: Request, access: Access, body: LogsBody, *, is_import: bo
     once = attempt_with(request, lambda: found.digests)
     if not found.prepared.rows and not found.prepared.skipped:
         return answers.taken(body.form, rejected=0)
-    result = recording.record(context, arrival, EXECUTIONS, [found.prepared], once=once, skips=True)
+    blocks = recording.in_one_block(found.prepared)
+    result = recording.record(context, arrival, EXECUTIONS, blocks, once=once, skips=True)
     reasons = dict.fromkeys(str(error["detail"]) for error in result.errors or ())
     return answers.taken(body.form, rejected=result.skipped or 0, reasons=list(reasons), late=found.late)
