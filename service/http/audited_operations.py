@@ -7,9 +7,10 @@ from starlette.types import Scope
 
 from service.domain.actions import Action
 from service.domain.resource_kinds import KIND_OF_COLLECTION
+from service.http.requests import is_of_pages
 
-# Paths of calls that need a key or a session; those of pages are the last three.
-_KEYED = ("/v1/", "/git/", "/s/", "/platform", "/sign-")
+# Paths of calls that need a key; pages need a session.
+_KEYED = ("/v1/", "/git/")
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 
@@ -69,7 +70,7 @@ def resource_types() -> set[str]:
 def attempted(scope: Scope) -> AttemptedOperation | None:
     """Operation that a routed request attempts; None for paths that need no key."""
     route, path = scope.get("route"), scope["path"]
-    if route is None or not path.startswith(_KEYED):
+    if route is None or not (path.startswith(_KEYED) or is_of_pages(path)):
         return None
     named = scope.get("path_params", {})
     # A path that has another method matches too: a call with the wrong one (405) attempts no operation.

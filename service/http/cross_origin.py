@@ -8,7 +8,7 @@ from fastapi import Request, Response
 from service.domain import ids
 from service.domain.errors import OriginNotAllowed
 from service.domain.idempotency import HEADER as IDEMPOTENCY_KEY
-from service.http.requests import CHANGE_REASON
+from service.http.requests import CHANGE_REASON, is_of_pages
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 TAKEN = (
@@ -34,7 +34,7 @@ _PREFLIGHT = {
 
 
 class CrossOrigin:
-    """Origins that the installation allows on every path, and each subscription on its own.
+    """Origins that the installation allows on every path but pages, and each subscription on its own.
 
     No answer allows credentials: a page has to have a key, and a browser adds none by itself.
     """
@@ -65,9 +65,10 @@ class CrossOrigin:
         return Response(status_code=204, headers=_PREFLIGHT)
 
     async def _allows(self, request: Request, origin: str) -> bool:
+        path = request.scope["path"]
         if origin in self._everywhere:
-            return True
-        match request.scope["path"].split("/"):
+            return not is_of_pages(path)
+        match path.split("/"):
             case ["", "v1", "subscriptions", named, *rest] if _OF_OPERATOR.isdisjoint(rest[:1]):
                 subscription_id = ids.parse(named)
                 return subscription_id is not None and origin in await self._origins_of(subscription_id)

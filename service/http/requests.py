@@ -25,6 +25,8 @@ MAX_REASON = 1_000
 # Less is read of them, since a secret there shows itself early.
 _LONGEST_SECRET = 1024
 _LENGTH = re.compile(r"[0-9]{1,20}")
+# Addresses of pages for people, which a session opens, and a key does not.
+_PAGES = ("/s/", "/platform", "/sign-")
 
 
 def context_of(request: Request) -> Context:
@@ -47,6 +49,11 @@ def is_of_git(request: Request) -> bool:
     """Tell if a request is one of git's own protocol, or was sent to its address."""
     path: str = request.scope["path"]
     return path.startswith("/git/")
+
+
+def is_of_pages(path: str) -> bool:
+    """Tell if an address is one of the pages for people."""
+    return path.startswith(_PAGES)
 
 
 def origin_of(request: Request) -> Origin:

@@ -56,17 +56,21 @@ async def sign_in(context: Context, authenticator: Authenticator, key: str, orig
 async def sign_in_by_link(
     context: Context, authenticator: Authenticator, token: str, origin: Origin
 ) -> SignedIn:
-    """Begin a session for the reader of a link; raises Unauthenticated for one that is spent or expired."""
+    """Begin a session for the reader of a link; raises Unauthenticated for one that is spent or expired.
 
-    def spend() -> UUID | None:
+    The link is spent in the transaction that begins the session: of two readers one gets it.
+    """
+    link = _digest(token)
+
+    def key_of_link() -> UUID | None:
         with context.database.transaction(PLATFORM) as tx:
-            return web_sessions.take_link(tx, _digest(token), context.clock())
+            return web_sessions.key_of_link(tx, link, context.clock())
 
-    key_id = await to_thread.run_sync(spend)
+    key_id = await to_thread.run_sync(key_of_link)
     if key_id is None:
-        raise Unauthenticated("The link was used already, or is older than ten minutes: sign in with a key.")
+        raise _link_is_over()
     caller = await authenticator.caller_of_key(key_id, origin)
-    return await to_thread.run_sync(_begin, context, caller)
+    return await to_thread.run_sync(_begin, context, caller, link)
 
 
 async def resume(context: Context, authenticator: Authenticator, token: str, origin: Origin) -> Caller:
@@ -136,7 +140,12 @@ def offer_link(database: Database, clock: Clock, subscription_id: SubscriptionId
     return token
 
 
-def _begin(context: Context, caller: Caller) -> SignedIn:
+def _link_is_over() -> Unauthenticated:
+    return Unauthenticated("The link was used already, or is older than ten minutes: sign in with a key.")
+
+
+def _begin(context: Context, caller: Caller, link: bytes | None = None) -> SignedIn:
+    """Store a session of the caller; `link` is spent with it. Raises Unauthenticated."""
     assert caller.key_id is not None  # noqa: S101 - the authenticator has found it
     at, token, session_id = context.clock(), secrets.token_urlsafe(_TOKEN_BYTES), mint()
     row = NewSession(
@@ -151,7 +160,10 @@ def _begin(context: Context, caller: Caller) -> SignedIn:
         user_agent=caller.origin.user_agent,
     )
     with context.database.transaction(caller.subscription_id or PLATFORM) as tx:
-        web_sessions.insert_session(tx, row)
+        if link is not None and not web_sessions.take_link(tx, link, at):
+            raise _link_is_over()
+        if not web_sessions.insert_session(tx, row):
+            raise Unauthenticated("The API key was deleted: sign in with another.")
         subject = Subject(TYPE, session_id, None)
         events.record(tx, caller, caller.subscription_id, subject, Action.LOGIN, at)
     return SignedIn(token, caller)

@@ -1,6 +1,7 @@
 """Cookies of the pages: the session, and what a reader chose for this browser alone."""
 
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from fastapi import Request, Response
@@ -53,16 +54,29 @@ def session_cookie(request: Request) -> SessionCookie:
 
 def is_over_tls(request: Request) -> bool:
     """Tell if the browser reached the server by HTTPS, perhaps through a proxy."""
-    return request.url.scheme == "https" or context_of(request).public_url.startswith("https://")
+    return request.scope["scheme"] == "https" or context_of(request).public_url.startswith("https://")
+
+
+def takes_keys(request: Request) -> bool:
+    """Tell if a key that the browser sends crosses no network in the clear."""
+    return is_over_tls(request) or _host_of(request) in _LOOPBACK
 
 
 def check_transport(request: Request) -> None:
     """Raise Forbidden where a key would cross a network in the clear."""
-    if not is_over_tls(request) and request.url.hostname not in _LOOPBACK:
+    if not takes_keys(request):
         raise Forbidden(
             "Over plain HTTP you can sign in on the machine of the server alone: use HTTPS "
             "(docs/operations tell how), or http://127.0.0.1."
         )
+
+
+def _host_of(request: Request) -> str | None:
+    """Name of the server without its port, as the browser knows it; None for what is no name."""
+    try:
+        return urlsplit(f"//{request.headers.get('host', '')}").hostname
+    except ValueError:
+        return None
 
 
 def theme_of(request: Request) -> str:

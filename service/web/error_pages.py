@@ -9,13 +9,13 @@ from fastapi.responses import RedirectResponse
 from service.domain.callers import Caller
 from service.domain.errors import AnnalsError, Unauthenticated
 from service.http import problems
+from service.http.requests import is_of_pages
 from service.web import frames, render
 from service.web.advice import advice_on
-from service.web.cookies import session_cookie
+from service.web.cookies import session_cookie, takes_keys
 
 log = structlog.get_logger(__name__)
 
-_OF_PAGES = ("/s/", "/platform", "/sign-")
 # Addresses of programs, which get a problem document whatever they take.
 _OF_PROGRAMS = ("/v1/", "/git/", "/static/", "/docs", "/openapi.json", "/livez", "/readyz", "/metrics")
 
@@ -49,27 +49,40 @@ def _answer(request: Request, error: AnnalsError, path: str) -> Response:
 
 
 def _is_of_person(request: Request, path: str) -> bool:
-    if path.startswith(_OF_PAGES):
+    if is_of_pages(path):
         return True
     return "text/html" in request.headers.get("accept", "") and not path.startswith(_OF_PROGRAMS)
 
 
 def _to_sign_in(request: Request) -> Response:
-    query = request.url.query
-    back = request.url.path + (f"?{query}" if query else "")
-    address = "/sign-in" if back == "/" else f"/sign-in?{urlencode({'next': back})}"
+    cookie = session_cookie(request)
+    has_ended = cookie.value(request) is not None
+    back = own_address(request)
+    values = ({} if back == "/" else {"next": back}) | ({"done": "session-ended"} if has_ended else {})
+    address = "/sign-in" + (f"?{urlencode(values)}" if values else "")
     if "hx-request" in request.headers:
         # A part of a page can't show the sign-in: the whole page goes there.
         return Response(status_code=401, headers={**render.HEADERS, "HX-Redirect": address})
     answer = RedirectResponse(address, 303, headers=render.HEADERS)
-    if session_cookie(request).value(request) is not None:
-        session_cookie(request).delete(answer)
+    if has_ended:
+        cookie.delete(answer)
     return answer
+
+
+def own_address(request: Request) -> str:
+    """Path and query of a request, as they were sent."""
+    path: bytes = request.scope["raw_path"]
+    query: bytes = request.scope["query_string"]
+    return (path + (b"?" + query if query else b"")).decode("latin-1")
 
 
 def sign_in_page(request: Request, error: AnnalsError | None = None, *, back: str = "") -> Response:
     """Show the sign-in, with the reason why the last one failed."""
-    values = {"next": back or getattr(request.state, "back", ""), "problem": error}
+    values = {
+        "next": back or getattr(request.state, "back", ""),
+        "problem": error,
+        "takes_keys": takes_keys(request),
+    }
     status = 200 if error is None else problems.status_of(type(error))
     answer = render.page(request, "sign_in.html", frames.frame(request, None) | values, status)
     if error is not None:
@@ -91,9 +104,9 @@ def _page(request: Request, error: AnnalsError) -> Response:
     }
     answer = render.page(request, "problem.html", frames.frame(request, caller) | values, status)
     answer.headers.update(problems.headers_of(error, "Bearer"))
-    # htmx shows an error in the place of the whole page.
-    answer.headers["HX-Retarget"] = "body"
-    answer.headers["HX-Reselect"] = "body > *"
+    if "hx-request" in request.headers and request.method == "GET" and is_of_pages(request.scope["path"]):
+        # A part of a page can't show the error: the whole page goes to the address that has it.
+        answer.headers["HX-Redirect"] = own_address(request)
     return answer
 
 

@@ -28,7 +28,7 @@ def frame(request: Request, caller: Caller | None, *, base: str = "", tenant: st
         return words.ago(value, now)
 
     return {
-        "path": request.url.path,
+        "path": request.scope["path"],
         "caller": caller,
         "theme": theme_of(request),
         "zone": zone.key,

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import Annotated, Any, TypeVar, cast
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from anyio import to_thread
 from fastapi import Depends, Request, Response
@@ -19,6 +19,7 @@ from service.domain.errors import (
     Conflict,
     Forbidden,
     Invalid,
+    MalformedRequest,
     Unauthenticated,
     UnsupportedMedia,
 )
@@ -34,7 +35,7 @@ from service.http.schemas.body import Body
 from service.usecases import subscriptions, web_sessions
 from service.usecases.authentication import Authenticator
 from service.web import frames, render
-from service.web.cookies import session_cookie
+from service.web.cookies import is_over_tls, session_cookie
 
 MAX_FORM_BYTES = 64 * 1024
 FORM = "application/x-www-form-urlencoded"
@@ -143,7 +144,7 @@ def attempt_of(request: Request, caller: Caller, form: Form, part: str = "") -> 
     return Attempt.of(
         caller=str(caller.user_id or caller.role),
         method="POST",
-        path=request.url.path,
+        path=request.scope["path"],
         # With the form itself: one that was changed meanwhile is another form.
         key=f"{mark}:{digest.hex()}{part and f':{part}'}",
         body=BodyDigests(digest, digest),
@@ -231,14 +232,15 @@ def check_same_origin(request: Request) -> None:
     site = request.headers.get("sec-fetch-site")
     if site == "same-origin":
         return
-    origin = request.headers.get("origin")
-    if site is None and origin is not None and urlsplit(origin).netloc == request.headers.get("host"):
+    schemes = ("https",) if is_over_tls(request) else ("http", "https")
+    own = {f"{scheme}://{request.headers.get('host', '')}" for scheme in schemes}
+    if site is None and request.headers.get("origin") in own:
         return
     raise Forbidden("This form was not sent by a page of Annals.")
 
 
 async def form_of(request: Request) -> Form:
-    """Read the form of a request; raises BodyTooLarge, UnsupportedMedia."""
+    """Read the form of a request; raises BodyTooLarge, UnsupportedMedia, MalformedRequest."""
     if media_type_of(request) not in (FORM, ""):
         raise UnsupportedMedia(f"Send `Content-Type: {FORM}`.")
     raw = b""
@@ -249,6 +251,6 @@ async def form_of(request: Request) -> Form:
     try:
         found = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=1000)
     except ValueError:
-        raise Forbidden("The form can't be read.") from None
+        raise MalformedRequest("The form can't be read.") from None
     # Browsers send the two characters for each end of a line.
     return Form(ImmutableMultiDict((name, value.replace("\r\n", "\n")) for name, value in found))

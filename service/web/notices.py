@@ -2,5 +2,6 @@
 
 NOTICES = {
     "created": "It is created: version 1 is committed.",
+    "session-ended": "Your session has ended. Sign in, and you are led back.",
     "signed-out": "You are signed out.",
 }

@@ -1,32 +1,35 @@
 """Signing in and out: a key is exchanged for a session, and so is a link, once."""
 
+from contextlib import suppress
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from service.domain.actions import Action
-from service.domain.callers import Caller, Right
+from service.domain.callers import Right
+from service.domain.errors import Unauthenticated
 from service.http.audited_operations import audits
 from service.http.auth.headers import logged_in
-from service.http.requests import context_of, origin_of
+from service.http.requests import context_of, is_of_pages, origin_of
 from service.usecases import web_sessions
 from service.usecases.web_sessions import SignedIn as NewSession
 from service.web import frames, render
 from service.web.cookies import check_transport, session_cookie
 from service.web.error_pages import home_of, sign_in_page
 from service.web.gate import (
-    Form,
     SignedIn,
     View,
     authenticator_of,
     check_same_origin,
     form_of,
-    platform_form,
+    signed_in,
     viewing,
 )
+
+# Longest address that the sign-in leads back to.
+MAX_PATH = 2000
 
 router = APIRouter(include_in_schema=False)
 
@@ -91,12 +94,12 @@ async def sign_in_by_link(request: Request) -> Response:
 
 @router.post("/sign-out")
 @audits(Action.LOGOUT, "session")
-async def sign_out(
-    request: Request, sent: Annotated[tuple[Caller, Form], Depends(platform_form)]
-) -> Response:
-    """End the session of this browser."""
-    caller, _ = sent
-    await to_thread.run_sync(web_sessions.sign_out, context_of(request), caller)
+async def sign_out(request: Request) -> Response:
+    """End the session of this browser; one that has ended already is no fault."""
+    check_same_origin(request)
+    with suppress(Unauthenticated):
+        caller = await signed_in(request)
+        await to_thread.run_sync(web_sessions.sign_out, context_of(request), caller)
     headers = {**render.HEADERS, "Clear-Site-Data": '"cache"'}
     answer = RedirectResponse("/sign-in?done=signed-out", 303, headers=headers)
     session_cookie(request).delete(answer)
@@ -104,9 +107,9 @@ async def sign_out(
 
 
 def own_path(text: str) -> str:
-    """Return a path of this server that a link names; empty for any other address."""
-    parts = urlsplit(text)
-    is_own = text.startswith("/") and not text.startswith(("//", "/\\")) and not parts.netloc
+    """Return the path of a page that a link names; empty for any other address."""
+    is_own = is_of_pages(text) and not text.startswith("/sign-") and len(text) <= MAX_PATH
+    # Browsers take a backslash for a slash, and leave line ends out.
     return text if is_own and text.isprintable() and "\\" not in text else ""
 
 

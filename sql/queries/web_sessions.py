@@ -56,9 +56,15 @@ class SessionRow:
     user_agent: str | None
 
 
-def insert_session(tx: Transaction, row: NewSession) -> None:
-    """Add a session."""
+def insert_session(tx: Transaction, row: NewSession) -> bool:
+    """Add a session, unless its key was deleted meanwhile; tells if it did."""
+    key = (
+        select(_KEYS.c.key_id).where(_KEYS.c.key_id == row.key_id).with_for_update(read=True, key_share=True)
+    )
+    if tx.execute(key).one_or_none() is None:
+        return False
     tx.execute(insert(_SESSIONS), asdict(row))
+    return True
 
 
 def find(tx: Transaction, token_hash: bytes) -> FoundSession | None:
@@ -135,11 +141,18 @@ def insert_link(
     )
 
 
-def take_link(tx: Transaction, token_hash: bytes, at: datetime) -> UUID | None:
-    """Spend a link; returns the key that it stands for, None for a link that is spent, expired or unknown."""
+def key_of_link(tx: Transaction, token_hash: bytes, at: datetime) -> UUID | None:
+    """Find the key that a link stands for; None for a link that is spent, expired or unknown."""
     c = _LINKS.c
-    statement = delete(_LINKS).where(c.token_hash == token_hash, c.expires_at > at).returning(c.key_id)
-    return tx.execute(statement).scalar_one_or_none()
+    return tx.execute(
+        select(c.key_id).where(c.token_hash == token_hash, c.expires_at > at)
+    ).scalar_one_or_none()
+
+
+def take_link(tx: Transaction, token_hash: bytes, at: datetime) -> bool:
+    """Spend a link; False if it was spent meanwhile."""
+    c = _LINKS.c
+    return tx.execute(delete(_LINKS).where(c.token_hash == token_hash, c.expires_at > at)).rowcount == 1
 
 
 def note_reading(

@@ -114,9 +114,11 @@ class Browser:
         asked = f"{'&' if '?' in path else '?'}{urlencode(query, doseq=True)}" if query else ""
         return self._followed(self.http.get(path + asked, headers=headers), follow)
 
-    def see(self, path: str, status: int = 200, **query: Any) -> Page:
+    def see(
+        self, path: str, status: int = 200, *, headers: dict[str, str] | None = None, **query: Any
+    ) -> Page:
         """Get a page, which has to have this status."""
-        page = self.get(path, **query)
+        page = self.get(path, headers=headers, **query)
         assert page.status == status, (path, page.status, page.words)
         return page
 

@@ -11,6 +11,7 @@ from service.audit.server_requests import MAX_BODY_BYTES
 from service.domain.callers import Caller, Origin
 from service.domain.errors import AnnalsError
 from service.domain.ids import SubscriptionId
+from service.http.requests import is_of_pages
 
 # nginx's status for a client that did not wait for the answer.
 CLIENT_GONE = 499
@@ -75,7 +76,8 @@ class Exchange:
         self.occurrences = 1
         self.traceback: str | None = None
         self.weight = 0
-        self._bodies_may_be_kept = not scope["path"].startswith("/git/")
+        # Forms have keys and passwords in them, whatever type they claim to be of.
+        self._bodies_may_be_kept = not scope["path"].startswith("/git/") and not is_of_pages(scope["path"])
         self.request_body = CapturedBody(is_json=self._bodies_may_be_kept and _is_json(scope["headers"]))
         self.response_body = CapturedBody(is_json=False)
         self._receive, self._send = receive, send

@@ -28,7 +28,7 @@ def row_of(exchange: Exchange, log_id: UUID) -> ServerLogRow:
         query_params=_parameters(exchange.query),
         user_id=None if caller is None else caller.user_id,
         subscription_id=exchange.subscription_id,
-        auth_method=None if caller is None else "api_key",
+        auth_method=None if caller is None else "api_key" if caller.session_id is None else "session",
         request_body=_document(exchange.request_body),
         response_status=exchange.status,
         response_body=_document(exchange.response_body),
