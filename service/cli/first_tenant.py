@@ -4,8 +4,10 @@ import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 from service.cli.client import Client
+from service.domain.ids import SubscriptionId
 
 FILE = "first-key"
 
@@ -60,3 +62,26 @@ def create(data_dir: Path, url: str, operator_key: str) -> FirstKey | None:
         os.fsync(file.fileno())
     partial.rename(path)
     return FirstKey(key, key, subscription)
+
+
+def offer_link(database_url: str, first: FirstKey) -> str | None:
+    """Make a link that signs in once as the first user; its path on the server, None without the database.
+
+    The link's token stands in the fragment, which a browser sends to nobody.
+    """
+    from service.runtime.clock import system_clock
+    from service.usecases import web_sessions
+    from sql.database import Database
+    from sql.errors import DatabaseError
+
+    database = Database(database_url, pool_size=1)
+    try:
+        token = web_sessions.offer_link(
+            database, system_clock, SubscriptionId(UUID(first.subscription_id)), first.key
+        )
+    except DatabaseError:
+        # The server runs; the reader signs in with the key.
+        return None
+    finally:
+        database.close()
+    return None if token is None else f"/sign-in/link#{token}"

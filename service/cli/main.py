@@ -4,7 +4,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 import typer
@@ -14,6 +14,9 @@ from service.cli import archive, first_tenant, jobs, logs, resources, versions
 from service.cli.console import AsJson, DataDir, err, explained, out, progress, read_settings
 from service.runtime.settings import Settings, git_url, load, variable
 from service.runtime.version import version
+
+if TYPE_CHECKING:
+    from service.processes.supervisor import ReadyServer
 
 app = typer.Typer(
     name="annals",
@@ -73,7 +76,7 @@ def serve(
         settings, _ = read_settings(host=host, port=port, workers=workers, data_dir=data_dir)
         log_setup.configure(settings.log_format, settings.log_level)
         Supervisor(settings, progress=progress).run(
-            announce_key=_announce_key, when_ready=lambda url, made: _welcome(settings, url, made)
+            announce_key=_announce_key, when_ready=lambda server: _welcome(settings, server)
         )
 
 
@@ -82,13 +85,22 @@ def _announce_key(key: str) -> None:
     sys.stdout.flush()
 
 
-def _welcome(settings: Settings, url: str, made: str | None) -> None:
+def _welcome(settings: Settings, server: "ReadyServer") -> None:
     chosen = None if settings.operator_key is None else settings.operator_key.get_secret_value()
-    first = None
+    first, link = None, None
     if settings.database_url is None:
-        first = first_tenant.existing(settings.data_dir) or _first_tenant(settings, url, made or chosen)
-    public = settings.public_url or url
-    lines = [f"Annals is ready at {public}  (API: {public}/docs)", ""]
+        first = first_tenant.existing(settings.data_dir)
+        if first is None:
+            first = _first_tenant(settings, server.url, server.operator_key or chosen)
+            link = None if first is None else first_tenant.offer_link(server.database_url, first)
+    public = settings.public_url or server.url
+    lines = [f"Annals is ready at {public}  (API: {public}/docs, pages: {public}/sign-in)", ""]
+    if link is not None:
+        lines += [
+            "Look at the pages as the first admin, by this link, once, within ten minutes:",
+            f"  {public}{link}",
+            "",
+        ]
     if first is not None:
         clone = git_url(public, first.subscription_id).replace("://", f"://admin:{first.shown}@", 1)
         lines += [
@@ -112,7 +124,7 @@ def _welcome(settings: Settings, url: str, made: str | None) -> None:
         ]
     lines += [
         "",
-        f"A longer story: ANNALS_OPERATOR_KEY=… {shlex.quote(str(_command()))} demo --url {url}",
+        f"A longer story: ANNALS_OPERATOR_KEY=… {shlex.quote(str(_command()))} demo --url {server.url}",
         "Stop with Ctrl-C.",
     ]
     out.print("\n".join(lines), markup=False)

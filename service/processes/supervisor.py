@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import FrameType
@@ -34,6 +35,16 @@ from sql.embedded.server import EmbeddedError, EmbeddedPostgres
 log = structlog.get_logger(__name__)
 
 Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyServer:
+    """A server that answers: its URL, the operator's key if this start made one, and its database."""
+
+    url: str
+    operator_key: str | None
+    database_url: str
+
 
 WATCH_SECONDS = 0.2
 DATABASE_WATCH_SECONDS = 1.0
@@ -72,12 +83,10 @@ class Supervisor:
         self._stopped = os.eventfd(0)
         self._starting = True
 
-    def run(
-        self, *, announce_key: Callable[[str], None], when_ready: Callable[[str, str | None], None]
-    ) -> None:
+    def run(self, *, announce_key: Callable[[str], None], when_ready: Callable[[ReadyServer], None]) -> None:
         """Serve until SIGINT or SIGTERM.
 
-        `announce_key` gets a new operator's key. `when_ready` gets the URL, and the new key or None.
+        `announce_key` gets a new operator's key. `when_ready` leaves no connection to the database open.
 
         Raises StartupError, and the errors of `sql.embedded.server` and `sql.errors`.
         """
@@ -159,7 +168,7 @@ class Supervisor:
                 family.start()
             self._wait_until_ready(listener, families)
             if not self._stop.is_set():
-                when_ready(url, operator_key)
+                when_ready(ReadyServer(url, operator_key, database.url))
             self._watch(families, database)
             self._progress("Stopping …")
 

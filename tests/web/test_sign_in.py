@@ -100,7 +100,8 @@ def test_a_failed_sign_in_is_an_event_of_the_platform(server: Server) -> None:
     headers = SAME | server.another_address() | {"x-request-id": request_id}
     Browser(server).post("/sign-in", headers=headers, key="wrong")
     assert server.database.rows(
-        "SELECT subscription_id, action, resource_type, status, username FROM audit_logs WHERE request_id = %s",
+        "SELECT subscription_id, action, resource_type, status, username FROM audit_logs"
+        " WHERE request_id = %s",
         request_id,
     ) == [(None, "LOGIN", "session", "unauthorized", None)]
 
