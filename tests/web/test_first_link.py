@@ -13,7 +13,7 @@ from service.usecases import web_sessions
 from sql.database import Database
 from tests.support.api import Caller, Server, Tenant, ok
 from tests.support.events import events
-from tests.support.running_server import start
+from tests.support.running_server import running
 from tests.support.web import SAME_ORIGIN, Browser
 
 
@@ -126,8 +126,7 @@ def test_a_session_that_can_not_begin_leaves_the_link_unspent(server: Server, te
 
 def test_the_first_start_prints_a_link_and_no_later_start_does(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
-    server = start(data_dir)
-    try:
+    with running(data_dir) as server:
         found = re.search(
             r"^  (http://127\.0\.0\.1:\d+)/sign-in/link#([\w-]{43})$", server.printed, re.MULTILINE
         )
@@ -140,11 +139,6 @@ def test_the_first_start_prints_a_link_and_no_later_start_does(tmp_path: Path) -
             again = browser.post("/sign-in/link", data={"token": found[2]}, headers=SAME_ORIGIN)
             assert again.status_code == 401
         assert found[2] not in (data_dir.parent / f"{data_dir.name}.log").read_text()
-    finally:
-        server.interrupt()
-    server = start(data_dir)
-    try:
+    with running(data_dir) as server:
         assert "/sign-in/link" not in server.printed
         assert f"pages: {server.url}/sign-in" in server.printed
-    finally:
-        server.interrupt()
