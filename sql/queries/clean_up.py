@@ -1,4 +1,4 @@
-"""Queries of rows to clean up: results kept for retries, ids of events, expired keys, records of job runs."""
+"""Queries of rows to clean up: results of calls, ids of events, keys, sessions, records of job runs."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ _ATTEMPTS, _KEYS, _RUNS, _PLANS = (
     TABLES[name] for name in ("idempotency_keys", "api_keys", "job_runs", "job_plans")
 )
 _SUBSCRIPTIONS, _EVENT_IDS = TABLES["subscriptions"], TABLES["reported_event_ids"]
+_SESSIONS, _LINKS = TABLES["web_sessions"], TABLES["sign_in_links"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +28,16 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Rows of a table that may be deleted, by the role that may."""
+    """Rows of a table that may be deleted, by the role that may.
+
+    `may_be_renewed` tells that others change such rows: those that somebody is changing stay.
+    """
 
     table: Table
     key: ColumnElement[object]
     condition: ColumnElement[bool]
     role: Literal["annals_service", "annals_retention"] = SERVICE_ROLE
+    may_be_renewed: bool = False
 
 
 def attempts(before: datetime, kept: Kept) -> Spent:
@@ -40,7 +45,8 @@ def attempts(before: datetime, kept: Kept) -> Spent:
     of_kept = and_(
         _ATTEMPTS.c.subscription_id.is_not(None), among(_ATTEMPTS.c.subscription_id, kept.subscriptions)
     )
-    return Spent(_ATTEMPTS, _ATTEMPTS.c.attempt_id, and_(_ATTEMPTS.c.created_at <= before, ~of_kept))
+    is_spent = and_(_ATTEMPTS.c.created_at <= before, ~of_kept)
+    return Spent(_ATTEMPTS, _ATTEMPTS.c.attempt_id, is_spent, may_be_renewed=True)
 
 
 def event_ids(before: Mapping[UUID | None, datetime | None], kept: Kept) -> Spent:
@@ -79,6 +85,17 @@ def keys(before: datetime, kept: Kept) -> Spent:
     return Spent(_KEYS, _KEYS.c.key_id, is_spent)
 
 
+def sessions(at: datetime, seen_before: datetime) -> Spent:
+    """Sessions that have ended at an instant, or were last used at or before another, with their readings."""
+    c = _SESSIONS.c
+    return Spent(_SESSIONS, c.session_id, or_(c.expires_at <= at, c.last_seen_at <= seen_before))
+
+
+def links(at: datetime) -> Spent:
+    """Links to sign in that have expired."""
+    return Spent(_LINKS, _LINKS.c.token_hash, _LINKS.c.expires_at <= at)
+
+
 def runs(before: datetime) -> Spent:
     """Job runs that ended at or before an instant.
 
@@ -110,8 +127,7 @@ def count(tx: Transaction, spent: Spent) -> int:
 def remove(tx: Transaction, spent: Spent, *, limit: int) -> int:
     """Delete some of the rows; returns their number."""
     found = select(spent.key).where(spent.condition).limit(limit)
-    if spent.role == SERVICE_ROLE:
-        # A retry may be about to renew its row. Nobody changes the records that retention deletes.
+    if spent.may_be_renewed:
         found = found.with_for_update(skip_locked=True)
     return tx.execute(delete(spent.table).where(spent.key.in_(found))).rowcount
 

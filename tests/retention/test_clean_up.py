@@ -9,8 +9,15 @@ from tests.support.api import Server, Tenant, ok
 from tests.support.events import events
 from tests.support.job_runs import carried_out, job_context
 from tests.support.legal_holds import hold
+from tests.support.web import Browser, offered
 
-NOTHING = dict.fromkeys(("idempotency_keys", "reported_event_ids", "api_keys", "job_runs", "job_plans"), 0)
+NOTHING = dict.fromkeys(
+    (
+        *("idempotency_keys", "reported_event_ids", "api_keys", "web_sessions", "sign_in_links"),
+        *("job_runs", "job_plans"),
+    ),
+    0,
+)
 
 
 def clean(server: Server) -> Counts:
@@ -114,3 +121,32 @@ def test_records_of_jobs_go_but_for_the_last_ones(lone_server: Server) -> None:
     # Runs that may still run, the last success, and the last run of all.
     assert [state for (state,) in left] == ["running", "succeeded", "missed"]
     assert clean(server) == NOTHING
+
+
+def test_sessions_that_have_ended_go_with_their_readings_also_under_a_hold(lone: Tenant) -> None:
+    server = lone.server
+    clean(server)
+    idle, used = (Browser(server).sign_in(lone.ana) for _ in range(2))
+    hold(lone)
+    offered(lone)
+    digest = b"a reading"
+    server.database.rows(
+        "INSERT INTO web_readings (session_id, digest, subscription_id, read_at)"
+        " SELECT session_id, %s, subscription_id, created_at FROM web_sessions WHERE key_id = %s RETURNING 1",
+        digest,
+        lone.ana.key_id,
+    )
+    assert clean(server) == NOTHING
+    with server.clock.moved(minutes=10, seconds=1):
+        assert clean(server) == NOTHING | {"sign_in_links": 1}
+    with server.clock.moved(hours=1):
+        used.get("/")
+    with server.clock.moved(hours=2, seconds=5):
+        assert {part.what: part.rows for part in planned(server).parts} == NOTHING | {"web_sessions": 1}
+        assert clean(server) == NOTHING | {"web_sessions": 1}
+        assert used.get("/").location == f"/s/{lone.subscription_id}"
+        assert idle.get("/").location == "/sign-in?done=session-ended"
+    assert server.database.value("SELECT count(*) FROM web_readings WHERE digest = %s", digest) == 1
+    with server.clock.moved(hours=12, seconds=5):
+        assert clean(server) == NOTHING | {"web_sessions": 1}
+    assert server.database.value("SELECT count(*) FROM web_readings WHERE digest = %s", digest) == 0

@@ -6,8 +6,11 @@ from urllib.parse import urlencode
 
 import httpx
 
+from service.domain.ids import SubscriptionId, parse
+from service.usecases import web_sessions
+from sql.database import Database
 from tests.support import html
-from tests.support.api import Caller, Server
+from tests.support.api import Caller, Server, Tenant
 from tests.support.html import Element, Form
 
 NAVIGATION = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -158,3 +161,17 @@ def check(response: httpx.Response) -> None:
     assert "x-request-id" in response.headers
     assert not [name for name in response.headers if name.startswith("access-control-")], path
     html.check(html.parsed(response.text))
+
+
+def offered(tenant: Tenant, caller: Caller | None = None) -> str:
+    """Make a link that signs in once as a caller, else as the admin; returns its token."""
+    key, subscription_id = (caller or tenant.ana).key, parse(tenant.subscription_id)
+    assert key is not None
+    assert subscription_id is not None
+    database = Database(tenant.server.database.url, pool_size=1)
+    try:
+        token = web_sessions.offer_link(database, tenant.server.clock, SubscriptionId(subscription_id), key)
+    finally:
+        database.close()
+    assert token is not None
+    return token

@@ -1,43 +1,15 @@
 """The link that a first start prints: it signs its reader in once, within ten minutes."""
 
 import re
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 
-from service.domain.ids import SubscriptionId, parse
-from service.usecases import web_sessions
-from sql.database import Database
-from tests.support.api import Caller, Server, Tenant, ok
+from tests.support.api import Server, Tenant, ok
 from tests.support.events import events
 from tests.support.running_server import running
-from tests.support.web import SAME_ORIGIN, Browser
-
-
-@contextmanager
-def pool(server: Server) -> Iterator[Database]:
-    """A connection as the supervisor has one."""
-    database = Database(server.database.url, pool_size=1)
-    try:
-        yield database
-    finally:
-        database.close()
-
-
-def offered(tenant: Tenant, caller: Caller) -> str:
-    """Token of a new link."""
-    subscription_id = parse(tenant.subscription_id)
-    assert subscription_id is not None
-    assert caller.key is not None
-    with pool(tenant.server) as database:
-        token = web_sessions.offer_link(
-            database, tenant.server.clock, SubscriptionId(subscription_id), caller.key
-        )
-    assert token is not None
-    return token
+from tests.support.web import SAME_ORIGIN, Browser, offered
 
 
 def spend(server: Server, token: str) -> int:
@@ -51,20 +23,20 @@ def test_the_page_behind_a_link_has_one_button_and_sends_the_token_by_post(
     page = browser.see("/sign-in/link")
     form = page.form("/sign-in/link")
     assert (form.method, form.fields, len(page.root.all("button"))) == ("POST", {"token": [""]}, 1)
-    signed_in = browser.send(form, follow=False, token=offered(tenant, tenant.ana))
+    signed_in = browser.send(form, follow=False, token=offered(tenant))
     assert signed_in.location == f"/s/{tenant.subscription_id}"
     assert browser.get("/").location == f"/s/{tenant.subscription_id}"
 
 
 def test_to_look_at_the_page_spends_nothing(server: Server, tenant: Tenant) -> None:
-    token = offered(tenant, tenant.ana)
+    token = offered(tenant)
     for _ in range(3):
         Browser(server).see("/sign-in/link")
     assert spend(server, token) == 303
 
 
 def test_a_link_signs_in_once_and_the_second_reader_is_told(server: Server, tenant: Tenant) -> None:
-    token = offered(tenant, tenant.ana)
+    token = offered(tenant)
     assert spend(server, token) == 303
     page = Browser(server).post("/sign-in/link", token=token)
     assert page.status == 401
@@ -73,7 +45,7 @@ def test_a_link_signs_in_once_and_the_second_reader_is_told(server: Server, tena
 
 
 def test_of_many_readers_at_once_one_is_signed_in(server: Server, tenant: Tenant) -> None:
-    token = offered(tenant, tenant.ana)
+    token = offered(tenant)
     with ThreadPoolExecutor(8) as readers:
         found = sorted(readers.map(lambda _: spend(server, token), range(8)))
     assert found == [303, *([401] * 7)]
@@ -83,7 +55,7 @@ def test_of_many_readers_at_once_one_is_signed_in(server: Server, tenant: Tenant
 
 
 def test_a_link_ends_after_ten_minutes(lone: Tenant) -> None:
-    early, late = offered(lone, lone.ana), offered(lone, lone.ana)
+    early, late = offered(lone), offered(lone)
     with lone.server.clock.moved(minutes=9, seconds=50):
         assert spend(lone.server, early) == 303
     with lone.server.clock.moved(minutes=10, seconds=1):
@@ -107,13 +79,13 @@ def test_a_wrong_token_is_a_failed_login_and_an_event(server: Server) -> None:
 
 
 def test_a_sign_in_by_a_link_is_an_event_as_another(server: Server, tenant: Tenant) -> None:
-    spend(server, offered(tenant, tenant.ana))
+    spend(server, offered(tenant))
     [found] = events(tenant, resource_type="session", action="LOGIN")
     assert (found["username"], found["status"], found["api_endpoint"]) == ("ana", "success", "/sign-in/link")
 
 
 def test_a_session_that_can_not_begin_leaves_the_link_unspent(server: Server, tenant: Tenant) -> None:
-    token = offered(tenant, tenant.ana)
+    token = offered(tenant)
     with server.database.connection() as connection:
         connection.execute("ALTER TABLE web_sessions RENAME TO away")
     try:

@@ -1,4 +1,4 @@
-"""Delete expired rows: results kept for retries, ids of events, expired API keys, records of job runs."""
+"""Delete expired rows: results kept for retries, ids of events, API keys, sessions, records of job runs."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -11,6 +11,7 @@ from service.domain.retention_levels import Level
 from service.usecases.api_keys import record_revocation
 from service.usecases.context import JobContext, Parts
 from service.usecases.maintenance.actors import with_policy
+from service.usecases.web_sessions import IDLE
 from sql.database import PLATFORM, Transaction
 from sql.queries import clean_up, legal_holds, retention_policies, tenancy
 from sql.queries.clean_up import Kept, Spent
@@ -23,7 +24,10 @@ KEYS_FOR: Final = timedelta(days=30)
 RECORDS_FOR: Final = timedelta(days=90)
 KEYS: Final = "api_keys"
 # The names in a run's counts.
-COUNTED: Final = ("idempotency_keys", "reported_event_ids", KEYS, "job_runs", "job_plans")
+COUNTED: Final = (
+    *("idempotency_keys", "reported_event_ids", KEYS, "web_sessions", "sign_in_links"),
+    *("job_runs", "job_plans"),
+)
 # Rows in one transaction.
 BATCH = 1000
 
@@ -103,12 +107,18 @@ def _audit_cutoffs(tx: Transaction, at: datetime) -> Cutoffs:
 
 
 def _spent(at: datetime, kept: Kept, cutoffs: Cutoffs) -> dict[str, Spent]:
-    """Expired rows by table; records of job runs belong to no tenant, so no legal hold keeps them."""
+    """Expired rows by table.
+
+    Records of job runs belong to no tenant, so no legal hold keeps them. Nor does one keep sessions, whose
+    sign-ins are in the audit log.
+    """
     return {
         "idempotency_keys": clean_up.attempts(at - LIFETIME, kept),
         # An id is remembered for as long as the row of its event is kept.
         "reported_event_ids": clean_up.event_ids(cutoffs, kept),
         KEYS: clean_up.keys(at - KEYS_FOR, kept),
+        "web_sessions": clean_up.sessions(at, at - IDLE),
+        "sign_in_links": clean_up.links(at),
         "job_runs": clean_up.runs(at - RECORDS_FOR),
         "job_plans": clean_up.plans(at - RECORDS_FOR),
     }
