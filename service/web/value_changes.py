@@ -78,7 +78,11 @@ class _Walk:
     def changes(self, old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
         """Yield path, value before and value after of what differs."""
         self._pairs -= 1
-        if self._pairs < 0:
+        self._steps.pause_after(1)
+        if old is MISSING or new is MISSING:
+            if old is not new:
+                yield path, old, new
+        elif self._pairs < 0:
             if written(old) != written(new):
                 yield path, old, new
         elif isinstance(old, dict) and isinstance(new, dict):

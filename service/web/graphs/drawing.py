@@ -17,8 +17,9 @@ MAX_LINES = 600
 MAX_MISSING = 20
 MARGIN = 18
 _TITLE_HEIGHT = 26
-# Wider drawings keep their size and are scrolled: made smaller, nobody could read them.
-_NARROW = 840
+# A drawing is made smaller by at most a quarter, and scrolled then: nobody could read it else. The style
+# sheet has the least width of each size.
+_SIZES = {"small": 540, "middle": 840, "large": 1240}
 
 MISSING = "missing"
 LOST = "lost"
@@ -79,7 +80,7 @@ class Drawing:
     height: int
     title: str
     note: str
-    is_narrow: bool
+    size: str
     box_width: int = int(WIDTH)
     box_height: int = int(HEIGHT)
 
@@ -101,8 +102,8 @@ def drawn(what: Graph | GraphComparison) -> Drawing:
             state="" if is_graph else each.state,
             sign="" if is_graph else SIGNS.get(each.state, ""),
             title=labels.whole(each.node.label, each.node.kind),
-            label=labels.short(each.node.label, labels.LABEL),
-            kind=labels.short(each.node.kind, labels.KIND) if each.node.kind else "",
+            label=labels.short(each.node.label, labels.LABEL_ROOM, labels.LABEL_LETTER),
+            kind=labels.short(each.node.kind, labels.KIND_ROOM, labels.KIND_LETTER) if each.node.kind else "",
             x=spots[key].x,
             y=spots[key].y,
             leads_to_change=not is_graph and each.state not in (GraphState.SAME, GraphState.MOVED),
@@ -114,8 +115,8 @@ def drawn(what: Graph | GraphComparison) -> Drawing:
             number=0,
             state=MISSING,
             sign=SIGNS[MISSING],
-            title=labels.whole(key or "no name", "missing node"),
-            label=labels.short(key, labels.LABEL) if key else "(no name)",
+            title=labels.whole(key, "missing node"),
+            label=labels.short(key, labels.LABEL_ROOM, labels.LABEL_LETTER),
             kind="missing node",
             x=spots[key].x,
             y=spots[key].y,
@@ -132,12 +133,12 @@ def drawn(what: Graph | GraphComparison) -> Drawing:
         height=height,
         title=_title(comparison, is_graph=is_graph),
         note=_note(len(comparison.edges) - len(edges[:MAX_LINES])),
-        is_narrow=width <= _NARROW,
+        size=next((size for size, most in _SIZES.items() if width <= most), ""),
     )
 
 
 def _empty(note: str) -> Drawing:
-    return Drawing(boxes=(), lines=(), titles=(), width=0, height=0, title="", note=note, is_narrow=True)
+    return Drawing(boxes=(), lines=(), titles=(), width=0, height=0, title="", note=note, size="")
 
 
 def _missing(comparison: GraphComparison, known: set[str]) -> dict[str, str]:
@@ -165,7 +166,9 @@ def _spots(comparison: GraphComparison, missing: dict[str, str]) -> tuple[dict[s
     top = float(MARGIN)
     for group, wanted in groups.items():
         if text := comparison.groups.get(group, ""):
-            titles.append(GroupTitle(labels.short(text, labels.TITLE), MARGIN, top + 10))
+            titles.append(
+                GroupTitle(labels.short(text, labels.TITLE_ROOM, labels.TITLE_LETTER), MARGIN, top + 10)
+            )
             top += _TITLE_HEIGHT
         spots = placed(wanted, ends, comparison.flow)
         found |= {key: Spot(spot.x + MARGIN, spot.y + top) for key, spot in spots.items()}
@@ -183,6 +186,7 @@ def _size(spots: dict[str, Spot]) -> tuple[int, int]:
 def _lines(
     edges: list[ComparedEdge], comparison: GraphComparison, spots: dict[str, Spot], *, is_graph: bool
 ) -> Iterator[DrawnLine]:
+    places = labels.LabelPlaces(spots.values())
     columns = sorted(spots.values(), key=lambda spot: (spot.x, spot.y))
     for each in edges:
         path = path_between(spots[each.edge.source], spots[each.edge.target], columns, comparison.flow)
@@ -190,14 +194,17 @@ def _lines(
         ways = f"{labels.whole(each.source_label)} → {labels.whole(each.target_label)}"
         said = {LOST: "leads nowhere: ", "": "", GraphState.SAME: ""}.get(state, f"{state}: ")
         sign = "" if state in ("", GraphState.SAME) else SIGNS.get(state, "")
-        label = labels.short(each.edge.label, labels.LINE) if each.edge.label.strip() else ""
+        label = each.edge.label.strip()
+        label = labels.short(label, labels.LINE_ROOM, labels.LINE_LETTER) if label else ""
+        shown = " ".join(filter(None, (sign, label)))
+        place = places.take(path, shown) if shown else path.begin
         yield DrawnLine(
             state=state,
             path=path.text,
             title=said + labels.whole(ways, each.edge.label),
-            label=" ".join(filter(None, (sign, label))),
-            x=path.x,
-            y=path.y,
+            label=shown,
+            x=place.x,
+            y=place.y,
         )
 
 

@@ -1,29 +1,50 @@
-"""Labels of a drawing, cut to the room that they have."""
+"""Labels of a drawing: cut to the room that they have, and placed where they cover nothing."""
 
+import re
 import unicodedata
+from collections.abc import Iterable
+from math import floor
 
-# Columns of text that fit, of which a wide character takes two.
-LABEL, KIND, LINE, TITLE = 21, 26, 24, 80
+from service.web.graphs.graph import Spot
+from service.web.graphs.layout import HEIGHT, WIDTH
+from service.web.graphs.paths import LinePath
+
+# Room for a text in pixels, and the mean width of a letter in each size of letters.
+LABEL_ROOM, LABEL_LETTER = WIDTH - 24, 7.9
+KIND_ROOM, KIND_LETTER = WIDTH - 22, 6.2
+LINE_ROOM, LINE_LETTER = 150.0, 6.2
+TITLE_ROOM, TITLE_LETTER = 600.0, 7.6
 _WHOLE = 300
+# Characters that no markup may have.
+_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _NO_WIDTH = {"Mn", "Me", "Cf"}
 _HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn"}
+_NARROW = frozenset("iIjlft.,:;'|!()[] ")
+_WIDE = frozenset("mwMW@%—…")
+# Parts of a line where its label may stand, the best first.
+_PARTS = (0.5, 0.66, 0.34, 0.8, 0.22, 0.58, 0.42)
+_CELL = Spot(12, 9)
+_LINE_HEIGHT = 12
 
 
-def short(text: str, columns: int) -> str:
-    """Cut a text to so many columns, on one line; a text of which nothing can be seen says so."""
+def short(text: str, room: float, letter: float) -> str:
+    """Cut a text to the room that it has, on one line; a text of which nothing can be seen says so."""
     line = whole(text)
-    width = 0
+    width = 0.0
+    fits = 0
     for place, character in enumerate(line):
-        width += _width(character)
+        width += _width(character) * letter
         # Marks without a width would pile up on one character.
-        if width > columns or place > 3 * columns:
-            return f"{line[: max(place - 1, 0)].rstrip()}…"
+        if width > room or place > room:
+            return f"{line[:fits].rstrip()}…"
+        if width + letter <= room:
+            fits = place + 1
     return line
 
 
 def whole(text: str, more: str = "") -> str:
     """Return a text on one line, of a length that a tooltip shows, with something more in brackets."""
-    line = " ".join(text[: 2 * _WHOLE].split())
+    line = " ".join(_CONTROLS.sub("\ufffd", text[: 2 * _WHOLE]).split())
     if not any(unicodedata.category(character) not in _HIDDEN for character in line):
         line = "(no name)"
     if len(line) > _WHOLE:
@@ -31,7 +52,45 @@ def whole(text: str, more: str = "") -> str:
     return f"{line} ({whole(more)})" if more.strip() else line
 
 
-def _width(character: str) -> int:
+def _width(character: str) -> float:
+    """Width of a character in letters."""
     if unicodedata.category(character) in _NO_WIDTH:
         return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+    if unicodedata.east_asian_width(character) in "WF":
+        return 1.8
+    if character in _NARROW:
+        return 0.55
+    return 1.4 if character in _WIDE else 1.15 if character.isupper() else 1
+
+
+class LabelPlaces:
+    """Places of labels beside lines; cells of a grid tell what is covered already."""
+
+    def __init__(self, boxes: Iterable[Spot]) -> None:
+        self._covered: set[tuple[int, int]] = set()
+        for box in boxes:
+            self._covered |= _cells(box.x, box.y, WIDTH, HEIGHT)
+
+    def take(self, path: LinePath, text: str) -> Spot:
+        """Find a place for a label, and cover it; the middle of the line if all places are covered."""
+        width = sum(map(_width, text)) * LINE_LETTER
+        places = [self._beside(path, part, width) for part in _PARTS]
+        for place in places:
+            cells = _cells(place.x, place.y - _LINE_HEIGHT + 3, width, _LINE_HEIGHT)
+            if not cells & self._covered:
+                self._covered |= cells
+                return place
+        return places[0]
+
+    def _beside(self, path: LinePath, part: float, width: float) -> Spot:
+        """Left end of a label's text at a part of the path: right of a steep line, above a flat one."""
+        point, ahead = path.at(part), path.at(part + 0.05)
+        if abs(ahead.y - point.y) > abs(ahead.x - point.x):
+            return Spot(round(point.x + 6), round(point.y + 4))
+        return Spot(round(point.x - width / 2), round(point.y - 4))
+
+
+def _cells(x: float, y: float, width: float, height: float) -> set[tuple[int, int]]:
+    columns = range(floor(x / _CELL.x), floor((x + width) / _CELL.x) + 1)
+    rows = range(floor(y / _CELL.y), floor((y + height) / _CELL.y) + 1)
+    return {(column, row) for column in columns for row in rows}

@@ -1,5 +1,6 @@
 """Workflows of n8n: `nodes` in a list, `connections` by the names of nodes."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from service.web.graphs.graph import (
     without,
 )
 
+_WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 # The editor's book-keeping, which changes with each save.
 _BOOKS = ("versionId", "versionCounter", "activeVersionId", "createdAt", "updatedAt", "triggerCount")
 
@@ -41,14 +43,15 @@ def read(definition: Any) -> Graph | None:
             value=without(node, "id", "position") if isinstance(item, dict) else item,
             spot=spot_of(*position[:2]),
         )
-    for edge in _edges(connections, aliases):
+    conditions = {node.label for node in builder.nodes.values() if node.kind == "if"}
+    for edge in _edges(connections, aliases, conditions):
         builder.add_edge(edge)
     rest = without(document, "nodes", "connections", *_BOOKS)
     edges = tuple(builder.edges)
     return Graph(nodes=builder.nodes, edges=edges, rest=rest, flow="right", aliases=aliases)
 
 
-def _edges(connections: dict[str, Any], aliases: dict[str, str]) -> Iterator[Edge]:
+def _edges(connections: dict[str, Any], aliases: dict[str, str], conditions: set[str]) -> Iterator[Edge]:
     for name, by_kind in connections.items():
         for kind, outputs in members_of(by_kind).items():
             lists = items_of(outputs)
@@ -60,11 +63,13 @@ def _edges(connections: dict[str, Any], aliases: dict[str, str]) -> Iterator[Edg
                         source=aliases.get(name, name),
                         target=aliases.get(target, target),
                         port=f"{kind} {output} {identifier(end.get('type'))} {identifier(end.get('index'))}",
-                        label=_label(kind, output, len(lists)),
+                        label=_label(kind, output, len(lists), is_condition=name in conditions),
                     )
 
 
-def _label(kind: str, output: int, outputs: int) -> str:
+def _label(kind: str, output: int, outputs: int, *, is_condition: bool) -> str:
     if kind != "main":
-        return kind.removeprefix("ai_").replace("_", " ")
+        return _WORD.sub(" ", kind.removeprefix("ai_")).lower()
+    if is_condition:
+        return "true" if output == 0 else "false"
     return f"output {output + 1}" if outputs > 1 else ""

@@ -1,5 +1,6 @@
 """State machines of AWS Step Functions: `States` by name, with the states inside of Map and Parallel."""
 
+import re
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from service.web.graphs.graph import (
     GraphBuilder,
     Node,
     first_text,
+    identifier,
     items_of,
     members_of,
     without,
@@ -17,6 +19,15 @@ from service.web.graphs.graph import (
 
 _INNER = ("Iterator", "ItemProcessor")
 _COMPARED = ("Variable", "Condition")
+_OPERATOR = re.compile("(?:String|Numeric|Boolean|Timestamp)(.+?)(?:Path)?")
+_SIGNS = {
+    "Equals": "=",
+    "LessThan": "<",
+    "LessThanEquals": "≤",
+    "GreaterThan": ">",
+    "GreaterThanEquals": "≥",
+    "Matches": "matches",
+}
 
 
 class _Machine(NamedTuple):
@@ -102,11 +113,13 @@ def _ways(state: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 def _condition(choice: dict[str, Any]) -> str:
     """Tell in a few words when a choice is taken."""
-    subject = first_text(*(choice.get(name) for name in _COMPARED))
+    subject = first_text(*(choice.get(name) for name in _COMPARED)).removeprefix("$.")
     for name, value in choice.items():
         if name not in ("Next", "Comment", "Output", "Assign", *_COMPARED):
-            shown = value if isinstance(value, str | int | float) else "…"
-            return f"{subject} {name} {shown}".strip()
+            shown = first_text(value).removeprefix("$.") or identifier(value) or "…"
+            found = _OPERATOR.fullmatch(name)
+            operator = _SIGNS.get(found[1], name) if found else name
+            return f"{subject} {operator} {str(value).lower() if isinstance(value, bool) else shown}".strip()
     return subject
 
 
