@@ -28,11 +28,12 @@ from service.domain.pagination import Page, Paging, time_position
 from service.domain.resource_kinds import Kind
 from service.usecases.context import Context
 from service.usecases.documents import JsonObject, definition_of
+from service.usecases.resources import ResourceSummary, summary_of
 from service.usecases.retries import run_once
 from service.usecases.versions import Saved, find, lock_live_resource, saved
 from sql.database import Transaction
 from sql.pipelines import Later, pipelined
-from sql.queries import batch_opening, check_outs, tenancy, versions
+from sql.queries import batch_opening, check_outs, resources, tenancy, versions
 from sql.queries.batch_opening import LockedResource
 from sql.queries.check_outs import CheckOutRow
 from sql.queries.resources import ResourceRow
@@ -73,6 +74,14 @@ class CheckOuts:
     ours: list[HeldCheckOut]
     theirs: list[HeldCheckOut]
     next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceWithCheckOut:
+    """A live resource, and its running check-out, if it has one."""
+
+    resource: ResourceSummary
+    check_out: HeldCheckOut | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,11 +279,12 @@ def release(
     *,
     force: bool,
     if_match: Match | None,
+    holder: UUID | None = None,
 ) -> None:
     """Release the caller's check-out without a new version; with `force`, another user's check-out.
 
-    Raises ResourceNotFound, ResourceDeleted, NotCheckedOut, NotHolder, StaleVersion. The caller checks that
-    only an admin uses force.
+    With `holder`, force ends the check-out of this user alone. Raises ResourceNotFound, ResourceDeleted,
+    NotCheckedOut, NotHolder, StaleVersion. The caller checks that only an admin uses force.
     """
     with context.database.transaction(author.subscription_id) as tx:
         resource, held = _lock(tx, author.subscription_id, kind, resource_id)
@@ -283,7 +293,7 @@ def release(
         if still is None:
             raise NotCheckedOut(f"Nobody holds a check-out of this {kind}.")
         forced = still.checked_out_by != author.user_id
-        if forced and not force:
+        if forced and (not force or holder not in (None, still.checked_out_by)):
             raise NotHolder(f"{still.username} holds the check-out.", facts=holder_facts(still))
         current = versions.current(tx, author.subscription_id, kind, [resource_id], at=at)[resource_id]
         check_match(kind, current, if_match)
@@ -306,6 +316,21 @@ def release(
         )
 
 
+def of_resource(
+    context: Context, subscription_id: SubscriptionId, kind: Kind, resource_id: UUID
+) -> ResourceWithCheckOut:
+    """Read a live resource and its running check-out; raises ResourceNotFound, ResourceDeleted."""
+    at = context.clock()
+    with context.database.transaction(subscription_id) as tx:
+        row = resources.get(tx, subscription_id, kind, resource_id, at=at)
+        held = check_outs.of_resource(tx, subscription_id, kind, resource_id, at=at)
+    if row is None:
+        raise resource_not_found(kind, resource_id)
+    if row.deleted_at is not None:
+        raise resource_deleted(kind)
+    return ResourceWithCheckOut(resource=summary_of(row), check_out=None if held is None else shown(held))
+
+
 def page(
     context: Context, subscription_id: SubscriptionId, user_id: UserId | None, paging: Paging
 ) -> CheckOuts:
@@ -321,11 +346,12 @@ def page(
     ours: list[HeldCheckOut] = []
     theirs: list[HeldCheckOut] = []
     for row in found.items:
-        (ours if row.checked_out_by == user_id else theirs).append(_held(row))
+        (ours if row.checked_out_by == user_id else theirs).append(shown(row))
     return CheckOuts(ours=ours, theirs=theirs, next_cursor=found.next_cursor)
 
 
-def _held(row: check_outs.RunningCheckOut) -> HeldCheckOut:
+def shown(row: check_outs.RunningCheckOut) -> HeldCheckOut:
+    """Make a check-out as lists show it from its row."""
     values = asdict(row)
     return HeldCheckOut(
         **{name: values[name] for name in HeldCheckOut.__dataclass_fields__ if name in values},

@@ -78,7 +78,7 @@ def get(context: Context, subscription_id: SubscriptionId, kind: Kind, resource_
     if row is None:
         raise resource_not_found(kind, resource_id)
     definition = definition_of(context, subscription_id, row.git_blob_id)
-    summary = _summary(row)
+    summary = summary_of(row)
     return Resource(
         **{name: getattr(summary, name) for name in ResourceSummary.__dataclass_fields__},
         definition=definition,
@@ -124,10 +124,11 @@ def page(
             limit=paging.limit + 1,
             at=context.clock(),
         )
-    return paging.page([_summary(row) for row in rows], filters, lambda item: [str(item.resource_id)])
+    return paging.page([summary_of(row) for row in rows], filters, lambda item: [str(item.resource_id)])
 
 
-def _summary(row: ResourceRead) -> ResourceSummary:
+def summary_of(row: ResourceRead) -> ResourceSummary:
+    """Make what lists show of a resource."""
     return ResourceSummary(**{name: getattr(row, name) for name in ResourceSummary.__dataclass_fields__})
 
 

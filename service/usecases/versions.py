@@ -19,7 +19,7 @@ from service.usecases.context import Context
 from service.usecases.documents import JsonObject, snapshot_bytes, snapshot_of
 from sql.database import Transaction
 from sql.pipelines import Later
-from sql.queries import resources, versions
+from sql.queries import resources, tags, versions
 from sql.queries.resources import ResourceRow
 from sql.queries.versions import Traced, VersionColumns, VersionFilter, VersionRow
 
@@ -108,6 +108,33 @@ def page(
         )
     items = [shown(context, subscription_id, row) for row in rows]
     return paging.page(items, filters, lambda item: [item.version_number])
+
+
+def look_up(
+    context: Context,
+    subscription_id: SubscriptionId,
+    kind: Kind,
+    resource_id: UUID,
+    ref: str,
+    *,
+    purged: bool,
+) -> Version:
+    """Read the metadata of the version that `ref` names; raises like `get`."""
+    return shown(
+        context, subscription_id, _find(context, subscription_id, kind, resource_id, ref, purged=purged)
+    )
+
+
+def tagged(
+    context: Context, subscription_id: SubscriptionId, kind: Kind, resource_id: UUID, tag: str
+) -> Version | None:
+    """Read the version that has a tag, or one that differs from it in case alone; None if none has it."""
+    with context.database.transaction(subscription_id) as tx:
+        version_id = tags.owner(tx, subscription_id, kind, resource_id, tag)
+        if version_id is None:
+            return None
+        (row,) = versions.by_ids(tx, subscription_id, kind, [version_id], at=context.clock())
+    return shown(context, subscription_id, row)
 
 
 def get(

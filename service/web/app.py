@@ -2,13 +2,30 @@
 
 from fastapi import FastAPI
 
-from service.web import history, resources, sign_in, static_files
+from service.web import (
+    check_outs,
+    comments,
+    deletions,
+    history,
+    resources,
+    restore_bin,
+    restoring,
+    sign_in,
+    static_files,
+    tags,
+)
 from service.web.error_pages import error_page
 
 ROUTERS = (
     static_files.router,
     sign_in.router,
     resources.router,
+    check_outs.router,
+    comments.router,
+    deletions.router,
+    restore_bin.router,
+    restoring.router,
+    tags.router,
     history.router,
 )
 

@@ -5,13 +5,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from hashlib import sha256
 from typing import Annotated, Any, TypeVar, cast
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from anyio import to_thread
 from fastapi import Depends, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import ImmutableMultiDict
 
+from service.domain import etags
 from service.domain.callers import Caller, Right
 from service.domain.errors import (
     AnnalsError,
@@ -19,12 +20,16 @@ from service.domain.errors import (
     Conflict,
     Forbidden,
     Invalid,
+    Locked,
     MalformedRequest,
+    PreconditionFailed,
     Unauthenticated,
     UnsupportedMedia,
 )
+from service.domain.etags import Match
 from service.domain.idempotency import Attempt, BodyDigests
 from service.domain.pagination import Paging
+from service.http import problems
 from service.http.admission import visit_of
 from service.http.auth.access import Access, entered
 from service.http.auth.headers import known
@@ -43,7 +48,13 @@ FORM = "application/x-www-form-urlencoded"
 ONCE = "once"
 RESOURCE_PAGE = "/s/{subscription_id}/{collection:collection}/{resource_id}"
 
+# Parameters that do not say what a page is about.
+_OF_THE_MOMENT = frozenset({"cursor", "done"})
+# Errors that the form itself tells: what was typed is at fault, or what the form showed is not so any more.
+REFUSALS = (Invalid, Conflict, Locked, PreconditionFailed)
+
 BodyT = TypeVar("BodyT", bound=Body)
+Result = TypeVar("Result")
 
 
 def authenticator_of(request: Request) -> Authenticator:
@@ -66,6 +77,12 @@ class View(Access):
     def asked(self, name: str) -> str | None:
         """Value of a query parameter without spaces around it; None if it is missing or empty."""
         return self.request.query_params.get(name, "").strip() or None
+
+    @property
+    def address(self) -> str:
+        """Address of this page with what was asked, at its beginning: without the cursor of a list."""
+        kept = [(k, v) for k, v in self.request.query_params.multi_items() if v and k not in _OF_THE_MOMENT]
+        return self.request.url.path + (f"?{urlencode(kept)}" if kept else "")
 
     def paging(self, limit: int) -> Paging:
         """Request for a page of a list."""
@@ -127,11 +144,31 @@ class Posted(View):
         """Attempt of the form: the same form sent twice is carried out once. None if the form has no mark."""
         return attempt_of(self.request, self.caller, self.form)
 
+    @property
+    def seen(self) -> Match | None:
+        """Commit that the page of the form showed as the current one; a change of another one is refused."""
+        return etags.parse(self.form.text("seen"))
+
     @contextmanager
     def refused_on(self, show: Callable[[AnnalsError], Response]) -> Iterator[None]:
         """Show a form again, with what was typed and why it was refused, where the block refuses it."""
         with refused_on(self.request, show):
             yield
+
+    async def carried_out(
+        self, work: Awaitable[Result], show: Callable[[AnnalsError], Awaitable[Response]]
+    ) -> Result:
+        """Wait for a change of the history; its form is shown again where the change is refused."""
+        try:
+            return await work
+        except REFUSALS as error:
+            self.request.state.refused_page = await show(error)
+            raise
+
+
+def status_of(problem: AnnalsError | None) -> int:
+    """Status of a page that shows a form, or shows it again because of a problem."""
+    return 200 if problem is None else problems.status_of(type(problem))
 
 
 def attempt_of(request: Request, caller: Caller, form: Form, part: str = "") -> Attempt | None:
@@ -159,7 +196,7 @@ def refused_on(request: Request, show: Callable[[AnnalsError], Response]) -> Ite
     """
     try:
         yield
-    except (Invalid, Conflict) as error:
+    except REFUSALS as error:
         request.state.refused_page = show(error)
         raise
 

@@ -3,15 +3,17 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Text, any_, bindparam, insert, null, select, tuple_, update
+from sqlalchemy import Select, Text, any_, bindparam, func, insert, null, select, tuple_, update
 
 from sql import bulk
 from sql.database import IDS, OF_SUBSCRIPTION, Transaction
 from sql.models import TABLES
 from sql.models.columns import INSTANT
 from sql.pipelines import Command, Query
+from sql.queries import subtrees
 
 _CHECK_OUTS = TABLES["check_outs"]
 _VERSIONS = TABLES["versions"]
@@ -86,6 +88,14 @@ class RunningCheckOut(CheckOutRow):
     git_commit_hash: str
 
 
+def _running(subscription_id: UUID, at: datetime) -> Select[Any]:
+    return (
+        _OPEN.add_columns(_VERSIONS.c.resource_name, _VERSIONS.c.version_number, _VERSIONS.c.git_commit_hash)
+        .join(_VERSIONS, _VERSIONS.c.version_id == _CHECK_OUTS.c.version_id)
+        .where(_CHECK_OUTS.c.subscription_id == subscription_id, _CHECK_OUTS.c.expires_at > at)
+    )
+
+
 def page(
     tx: Transaction,
     subscription_id: UUID,
@@ -96,16 +106,51 @@ def page(
 ) -> list[RunningCheckOut]:
     """At most `limit` check-outs that run at `at`, taken before the position `before`, newest first."""
     taken = (_CHECK_OUTS.c.checked_out_at, _CHECK_OUTS.c.check_out_id)
-    query = (
-        _OPEN.add_columns(_VERSIONS.c.resource_name, _VERSIONS.c.version_number, _VERSIONS.c.git_commit_hash)
-        .join(_VERSIONS, _VERSIONS.c.version_id == _CHECK_OUTS.c.version_id)
-        .where(_CHECK_OUTS.c.subscription_id == subscription_id, _CHECK_OUTS.c.expires_at > at)
-        .order_by(*(column.desc() for column in taken))
-        .limit(limit)
-    )
+    query = _running(subscription_id, at).order_by(*(column.desc() for column in taken)).limit(limit)
     if before is not None:
         query = query.where(tuple_(*taken) < before)
     return [RunningCheckOut(**row._mapping) for row in tx.execute(query)]
+
+
+def of_resource(
+    tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID, *, at: datetime
+) -> RunningCheckOut | None:
+    """The check-out of a resource that runs at `at`."""
+    query = _running(subscription_id, at).where(
+        _CHECK_OUTS.c.resource_type == kind, _CHECK_OUTS.c.resource_id == resource_id
+    )
+    row = tx.execute(query).one_or_none()
+    return None if row is None else RunningCheckOut(**row._mapping)
+
+
+def inside(
+    tx: Transaction,
+    subscription_id: UUID,
+    root: tuple[str, UUID],
+    *,
+    own: UUID | None,
+    limit: int,
+    at: datetime,
+) -> tuple[list[RunningCheckOut], int]:
+    """At most `limit` check-outs of a resource and of those below it, and how many there are.
+
+    Those of the user `own` come last.
+    """
+    members = subtrees.members(subscription_id, root, live=True)
+    query = (
+        _running(subscription_id, at)
+        .add_columns(func.count().over().label("number"))
+        .join(
+            members,
+            (members.c.kind == _CHECK_OUTS.c.resource_type)
+            & (members.c.resource_id == _CHECK_OUTS.c.resource_id),
+        )
+        .order_by(_CHECK_OUTS.c.checked_out_by.is_not_distinct_from(own), _CHECK_OUTS.c.checked_out_at.desc())
+        .limit(limit)
+    )
+    found = [dict(row._mapping) for row in tx.execute(query)]
+    numbers = [row.pop("number") for row in found]
+    return [RunningCheckOut(**row) for row in found], numbers[0] if numbers else 0
 
 
 def take(tx: Transaction, subscription_id: UUID, row: CheckOutRow) -> None:

@@ -103,9 +103,10 @@ class DeletionWithSource:
 class DeletionFilter(LogFilter):
     """The filter of a page; its times are those of the arrival, or of the deletions themselves.
 
-    `restorable` is as of the time of the call.
+    `restorable` is as of the time of the call. `name_part` is in the name, without regard to case.
     """
 
+    name_part: str | None = None
     restorable: bool | None = None
     resource_type: tuple[str, ...] | None = None
     resource_id: tuple[str, ...] | None = None
@@ -188,6 +189,7 @@ def page(
     can = and_(_C.can_be_restored, _C.restore_expiry_at > at)
     special: dict[str, Callable[[Any], ColumnElement[bool]]] = {
         "restorable": lambda wanted: can if wanted else ~can,
+        "name_part": lambda part: _C.resource_name.icontains(part, autoescape=True),
         "resource_type": _C.resource_type.in_,
         "resource_id": partial(_named, _C.resource_id, _C.reported_resource_id),
         "parent_resource_id": partial(_named, _C.parent_resource_id, _C.reported_parent_id),

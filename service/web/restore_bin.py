@@ -1,0 +1,111 @@
+"""Pages of the restore bin: deletions, each with its parts and its document."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Response
+
+from service.domain import ids
+from service.domain.errors import DeletionNotFound
+from service.domain.resource_kinds import Kind
+from service.http.bodies import checked, invalid_body
+from service.http.schemas.body import Body
+from service.http.schemas.fields import QueryText
+from service.http.schemas.filters import ReportedId
+from service.usecases import deletions
+from service.web import words
+from service.web.gate import View, Viewing
+
+SHOWN = 25
+PARTS_SHOWN = 50
+# Characters of a deleted document that its page shows.
+DOCUMENT_SHOWN = 20_000
+
+router = APIRouter(include_in_schema=False)
+
+
+class BinQuery(Body):
+    """The filters of the bin, as its form sends them."""
+
+    resource_type: QueryText | None = None
+    name: QueryText | None = None
+    deleted_by: ReportedId | None = None
+    state: Literal["restorable", "over"] | None = None
+    parts: Literal["1"] | None = None
+    resource_id: ReportedId | None = None
+
+
+def deletion_id_of(deletion_id: str) -> UUID:
+    """Id of the deletion that a path names; raises DeletionNotFound for what is no id."""
+    found = ids.parse(deletion_id)
+    if found is None:
+        raise DeletionNotFound(f"There is no deletion {deletion_id!r} in this subscription.")
+    return found
+
+
+Named = Annotated[UUID, Depends(deletion_id_of)]
+
+
+@router.get("/s/{subscription_id}/deletions")
+def list_deletions(view: Viewing) -> Response:
+    """List what was deleted, newest first."""
+    asked = {name: text for name in BinQuery.model_fields if (text := view.asked(name)) is not None}
+    query = checked(BinQuery, asked)
+    if isinstance(query, list):
+        raise invalid_body(query)
+    filters = deletions.filter_of(
+        resource_type=query.resource_type,
+        resource_id=query.resource_id,
+        parent_resource_id=None,
+        name_part=query.name,
+        deleted_by=query.deleted_by,
+        restorable=None if query.state is None else query.state == "restorable",
+        cascade_level=None if query.parts or query.resource_id else 0,
+    )
+    found = deletions.page(view.context, view.subscription_id, filters, view.paging(SHOWN))
+    return view.show(
+        "deletions.html",
+        deletions=found.items,
+        next=found.next_cursor,
+        address=view.address,
+        kinds=[str(kind) for kind in Kind],
+        asked={name: asked.get(name, "") for name in BinQuery.model_fields},
+        is_narrowed=bool(asked),
+    )
+
+
+@router.get("/s/{subscription_id}/deletions/{deletion_id}")
+def show_deletion(view: Viewing, deletion_id: Named) -> Response:
+    """Show a deletion: its parts, and the document as it was."""
+    found = deletions.get(view.context, view.subscription_id, deletion_id, purged=view.reads_purged)
+    parts = None
+    if found.root_deletion_id is not None and sum(found.counts.values()) > 1:
+        filters = deletions.filter_of(
+            resource_type=None,
+            resource_id=None,
+            parent_resource_id=found.resource_id,
+            root_deletion_id=found.root_deletion_id,
+        )
+        parts = deletions.page(view.context, view.subscription_id, filters, view.paging(PARTS_SHOWN))
+    return view.show(
+        "deletion.html",
+        deletion=found,
+        parts_in_it=() if parts is None else parts.items,
+        next=None if parts is None else parts.next_cursor,
+        address=view.address,
+        document=_document(found.resource_data),
+        is_purged=found.purged_at is not None or not found.is_soft_delete,
+    )
+
+
+def _document(data: dict[str, Any] | None) -> tuple[str, bool] | None:
+    """Write a document in lines, as far as the page shows it; and tell if that is all of it."""
+    if data is None:
+        return None
+    text = words.pretty(data)
+    return text[:DOCUMENT_SHOWN], len(text) <= DOCUMENT_SHOWN
+
+
+def path_of(view: View, deletion_id: UUID) -> str:
+    """Path of the page of a deletion."""
+    return f"{view.base}/deletions/{deletion_id}"
