@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import orjson
 from anyio import to_thread
 
 from service.committer.changes import (
@@ -26,11 +27,11 @@ from service.domain.pagination import Page, Paging, time_position
 from service.domain.resource_kinds import Kind, spellings
 from service.usecases import people
 from service.usecases.context import Context
-from service.usecases.documents import JsonObject, snapshot_of
+from service.usecases.documents import JsonObject, snapshot_bytes, snapshot_of
 from service.usecases.references import Warned, warnings_of
 from sql.queries import posted_deletions
 from sql.queries.deletions import DeletionRow
-from sql.queries.posted_deletions import DeletionFilter, DeletionRead
+from sql.queries.posted_deletions import DeletionFilter, DeletionRead, DeletionWithSource
 
 # What only the row of a posted deletion has.
 _OF_POSTS = frozenset({"source", "recorded_by", "request_id"})
@@ -60,6 +61,13 @@ class DeletionWithData(Deletion):
     """A deletion and the resource's snapshot, or None if the caller may not read the purged resource."""
 
     resource_data: JsonObject | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeletionWithText(Deletion):
+    """A deletion and the bytes of the resource's document, in lines; None as in DeletionWithData."""
+
+    text: bytes | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +131,11 @@ async def restore(context: Context, change: Restore) -> Restoration:
     )
 
 
+def look_up(context: Context, subscription_id: SubscriptionId, deletion_id: UUID) -> Deletion:
+    """Read a deletion without the resource's snapshot; raises DeletionNotFound."""
+    return Deletion(**_values(_find(context, subscription_id, deletion_id).deletion, context.clock()))
+
+
 def get(
     context: Context, subscription_id: SubscriptionId, deletion_id: UUID, *, purged: bool
 ) -> DeletionWithData:
@@ -130,17 +143,38 @@ def get(
 
     That of a resource deleted for good is read only with `purged`. Raises DeletionNotFound.
     """
+    found = _find(context, subscription_id, deletion_id)
+    shown = None
+    if purged or not _is_purged(found.deletion):
+        blob_id = found.git_blob_id
+        shown = found.posted_data if blob_id is None else snapshot_of(context, subscription_id, blob_id).whole
+    return DeletionWithData(**_values(found.deletion, context.clock()), resource_data=shown)
+
+
+def get_text(
+    context: Context, subscription_id: SubscriptionId, deletion_id: UUID, *, purged: bool
+) -> DeletionWithText:
+    """Read a deletion like `get`, with the document in lines, as git has it."""
+    found = _find(context, subscription_id, deletion_id)
+    shown = None
+    if purged or not _is_purged(found.deletion):
+        if found.git_blob_id is not None:
+            shown = snapshot_bytes(context, subscription_id, found.git_blob_id)
+        elif found.posted_data is not None:
+            shown = orjson.dumps(found.posted_data, option=orjson.OPT_INDENT_2)
+    return DeletionWithText(**_values(found.deletion, context.clock()), text=shown)
+
+
+def _find(context: Context, subscription_id: SubscriptionId, deletion_id: UUID) -> DeletionWithSource:
     with context.database.transaction(subscription_id) as tx:
         found = posted_deletions.get(tx, subscription_id, deletion_id)
     if found is None:
         raise DeletionNotFound(f"There is no deletion {deletion_id} in this subscription.")
-    row = found.deletion
-    is_purged = row.purged_at is not None or not row.is_soft_delete
-    shown = None
-    if not is_purged or purged:
-        blob_id = found.git_blob_id
-        shown = found.posted_data if blob_id is None else snapshot_of(context, subscription_id, blob_id).whole
-    return DeletionWithData(**_values(row, context.clock()), resource_data=shown)
+    return found
+
+
+def _is_purged(row: DeletionRead) -> bool:
+    return row.purged_at is not None or not row.is_soft_delete
 
 
 def filter_of(

@@ -1,6 +1,6 @@
 """Pages of the restore bin: deletions, each with its parts and its document."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Response
@@ -13,12 +13,11 @@ from service.http.schemas.body import Body
 from service.http.schemas.fields import QueryText
 from service.http.schemas.filters import ReportedId
 from service.usecases import deletions
-from service.web import words
 from service.web.gate import View, Viewing
 
 SHOWN = 25
 PARTS_SHOWN = 50
-# Characters of a deleted document that its page shows.
+# Bytes of a deleted document that its page shows.
 DOCUMENT_SHOWN = 20_000
 
 router = APIRouter(include_in_schema=False)
@@ -77,7 +76,7 @@ def list_deletions(view: Viewing) -> Response:
 @router.get("/s/{subscription_id}/deletions/{deletion_id}")
 def show_deletion(view: Viewing, deletion_id: Named) -> Response:
     """Show a deletion: its parts, and the document as it was."""
-    found = deletions.get(view.context, view.subscription_id, deletion_id, purged=view.reads_purged)
+    found = deletions.get_text(view.context, view.subscription_id, deletion_id, purged=view.reads_purged)
     parts = None
     if found.root_deletion_id is not None and sum(found.counts.values()) > 1:
         filters = deletions.filter_of(
@@ -93,17 +92,18 @@ def show_deletion(view: Viewing, deletion_id: Named) -> Response:
         parts_in_it=() if parts is None else parts.items,
         next=None if parts is None else parts.next_cursor,
         address=view.address,
-        document=_document(found.resource_data),
+        document=_document(found.text),
         is_purged=found.purged_at is not None or not found.is_soft_delete,
     )
 
 
-def _document(data: dict[str, Any] | None) -> tuple[str, bool] | None:
-    """Write a document in lines, as far as the page shows it; and tell if that is all of it."""
-    if data is None:
+def _document(text: bytes | None) -> tuple[str, bool] | None:
+    """Beginning of a document that the page shows, and whether that is all of it."""
+    if text is None:
         return None
-    text = words.pretty(data)
-    return text[:DOCUMENT_SHOWN], len(text) <= DOCUMENT_SHOWN
+    # Cut before it is decoded, so that a large one costs no more than a small one.
+    shown = text[:DOCUMENT_SHOWN].decode(errors="ignore")
+    return shown, len(text) <= DOCUMENT_SHOWN
 
 
 def path_of(view: View, deletion_id: UUID) -> str:

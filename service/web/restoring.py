@@ -20,7 +20,7 @@ from service.http.admission import in_thread
 from service.http.audited_operations import audits
 from service.http.schemas.deletions import ResolutionRequest
 from service.usecases import deletion_previews, deletions, resources
-from service.usecases.deletions import DeletionMade, DeletionWithData, Restoration
+from service.usecases.deletions import Deletion, DeletionMade, Restoration
 from service.usecases.resources import ResourceSummary
 from service.web.deletions import DeletionForm
 from service.web.gate import Changing, Form, Posted, View, Writing, posting, status_of, viewing
@@ -76,8 +76,8 @@ async def purge(view: Annotated[Posted, Depends(posting(Right.PURGE))], deletion
     return view.lead_to(path_of(view, done.deletion_id), done="purged")
 
 
-def _read(view: View, deletion_id: UUID) -> DeletionWithData:
-    return deletions.get(view.context, view.subscription_id, deletion_id, purged=False)
+def _read(view: View, deletion_id: UUID) -> Deletion:
+    return deletions.look_up(view.context, view.subscription_id, deletion_id)
 
 
 async def _restore(view: View, deletion_id: UUID, form: Form, *, dry_run: bool) -> Restoration:
@@ -110,7 +110,7 @@ async def _preview(
 
 
 def _shown(
-    view: View, named: DeletionWithData, found: Restoration, form: Form, problem: AnnalsError | None
+    view: View, named: Deletion, found: Restoration, form: Form, problem: AnnalsError | None
 ) -> Response:
     reasons = {each.reason for each in found.conflicts}
     has_parents = bool({"parent_deleted", "name_taken"} & reasons) or form.text("new_parent_id") is not None

@@ -86,6 +86,11 @@ class Form:
     def text(self) -> str:
         return self.element.text
 
+    def value(self, name: str) -> str:
+        """The one value that a field has."""
+        (found,) = self.fields[name]
+        return found
+
 
 class _Parser(HTMLParser):
     def __init__(self) -> None:

@@ -48,7 +48,7 @@ def test_a_comment_that_can_not_be_stored_is_kept_in_the_form(tenant: Tenant, te
     form = browser.see(f"{page_of(tenant, workflow)}/comments").form("/comments")
     page = browser.send(form, text=text)
     assert page.status == 422
-    assert page.form("/comments").fields["text"] == text.strip()
+    assert page.form("/comments").value("text") == text.strip()
     assert comments(tenant, workflow) == []
 
 
@@ -86,7 +86,7 @@ def test_a_taken_tag_names_the_version_that_has_it(tenant: Tenant, typed: str) -
     page = browser.send(browser.see(f"{page_of(tenant, workflow, 2)}/tag").form("/tag"), tag=typed)
     assert page.status == 409
     assert "The tag names v1 (v1.0), by ana" in page.words
-    assert page.form("/tag").fields["tag"] == typed
+    assert page.form("/tag").value("tag") == typed
     assert tag(tenant, workflow, 2) is None
 
 
@@ -96,7 +96,7 @@ def test_what_is_no_tag_is_refused_in_place(tenant: Tenant, typed: str) -> None:
     browser = Browser(tenant.server).sign_in(tenant.ben)
     page = browser.send(browser.see(f"{page_of(tenant, workflow)}/tag").form("/tag"), tag=typed)
     assert page.status == 422
-    assert page.form("/tag").fields["tag"] == typed
+    assert page.form("/tag").value("tag") == typed
     assert "<script>alert" not in page.source
     assert tag(tenant, workflow) is None
 

@@ -18,7 +18,12 @@ def deletions(tenant: Tenant) -> list[Json]:
 
 def test_the_page_tells_what_goes_with_a_resource(tenant: Tenant) -> None:
     folder = tenant.make("folders")
-    inner = tenant.make("folders", workspace_id=None, parent_folder_id=folder["resource_id"])
+    inner = ok(
+        tenant.ana.post(
+            f"{tenant.path}/folders", {"name": "inner", "parent_folder_id": folder["resource_id"]}
+        ),
+        201,
+    )
     job = tenant.make("jobs", folder_id=inner["resource_id"])
     tenant.make("jobpackages", folder_id=inner["resource_id"])
     for _ in range(2):
@@ -29,7 +34,6 @@ def test_the_page_tells_what_goes_with_a_resource(tenant: Tenant) -> None:
     page = browser.see(page_of(tenant, folder))
     assert "6 resources together: 2 folders, 1 job, 2 workflows, 1 jobpackage" in page.words
     browser.send(page.form("/delete"))
-    assert sum(deletions(tenant)[-1]["counts"].values()) >= 1
     (root,) = [each for each in deletions(tenant) if each["resource_id"] == folder["resource_id"]]
     assert sum(root["counts"].values()) == 6
 
@@ -79,7 +83,7 @@ def test_what_changed_since_the_page_is_seen_is_shown_first(tenant: Tenant) -> N
     assert page.status == 412
     assert "at version 2 now, by ana" in page.words
     assert deletions(tenant) == []
-    assert page.form("/delete").fields["reason"] == "kept"
+    assert page.form("/delete").value("reason") == "kept"
     assert browser.send(page.form("/delete")).status == 200
     assert len(deletions(tenant)) == 1
 
@@ -136,7 +140,7 @@ def test_days_that_are_not_possible_are_refused_in_place(tenant: Tenant, days: s
         browser.see(page_of(tenant, workflow)).form("/delete"), restore_days=days, reason="why"
     )
     assert page.status == 422
-    assert (page.form("/delete").fields["restore_days"], page.form("/delete").fields["reason"]) == (
+    assert (page.form("/delete").value("restore_days"), page.form("/delete").value("reason")) == (
         days,
         "why",
     )
