@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Annotated
 
 from fastapi import APIRouter, Response
+from pydantic import Field
 
 from service.committer.changes import Delete
 from service.domain.actions import Action
@@ -26,7 +28,7 @@ class DeletionForm(Body):
     """The reason of a deletion, and for how long it can be restored."""
 
     reason: QueryReason = None
-    restore_days: QueryInteger | None = None
+    restore_days: Annotated[QueryInteger, Field(ge=1)] | None = None
 
 
 @router.get(f"{RESOURCE_PAGE}/delete")

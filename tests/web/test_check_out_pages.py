@@ -1,5 +1,7 @@
 """Pages of check-outs: taken, renewed, released, taken away, and listed."""
 
+from typing import Any
+
 import pytest
 
 from tests.support.api import UNKNOWN, Json, Server, Tenant
@@ -23,7 +25,7 @@ def audited(tenant: Tenant, action: str) -> int:
     return int(row[0])
 
 
-def check_out(browser: Browser, path: str, **fields: str) -> Page:
+def check_out(browser: Browser, path: str, **fields: Any) -> Page:
     """Fill the form of a check-out."""
     return browser.send(browser.see(f"{path}/check-out").form("/check-out"), **fields)
 

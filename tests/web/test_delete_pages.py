@@ -18,12 +18,7 @@ def deletions(tenant: Tenant) -> list[Json]:
 
 def test_the_page_tells_what_goes_with_a_resource(tenant: Tenant) -> None:
     folder = tenant.make("folders")
-    inner = ok(
-        tenant.ana.post(
-            f"{tenant.path}/folders", {"name": "inner", "parent_folder_id": folder["resource_id"]}
-        ),
-        201,
-    )
+    inner = tenant.make("folders", parent_folder_id=folder["resource_id"])
     job = tenant.make("jobs", folder_id=inner["resource_id"])
     tenant.make("jobpackages", folder_id=inner["resource_id"])
     for _ in range(2):

@@ -1,5 +1,7 @@
 """The restore bin: deletions, what is in them, their restore with its conflicts, and deletion for good."""
 
+from typing import Any
+
 import pytest
 
 from tests.support.api import UNKNOWN, Json, Tenant, ok
@@ -32,7 +34,7 @@ def is_live(tenant: Tenant, resource: Json) -> bool:
     return answer.status_code == 200 and answer.json()["deleted_at"] is None
 
 
-def purge(browser: Browser, tenant: Tenant, deletion: Json, **fields: str) -> Page:
+def purge(browser: Browser, tenant: Tenant, deletion: Json, **fields: Any) -> Page:
     """Fill the form of a deletion for good."""
     return browser.send(browser.see(f"{page_of(tenant, deletion)}/purge").form("/purge"), **fields)
 
@@ -62,7 +64,7 @@ def test_filters_narrow_the_bin(tenant: Tenant) -> None:
     tenant.remove(tenant.make("connectors", name="Orders DB"))
     browser = Browser(tenant.server).sign_in(tenant.vera)
 
-    def found(**query: str) -> set[str]:
+    def found(**query: Any) -> set[str]:
         table = browser.see(bin_of(tenant), **query).root.all("td", class_="wraps")
         return {cell.all("a")[0].text for cell in table if cell.all("a")}
 
