@@ -288,7 +288,8 @@ class MalformedGitRequest(Malformed):
 class MalformedEncoding(Malformed):
     """The body can't be decompressed
 
-    It is not in the encoding that `Content-Encoding` names, or it ends too early. Nothing was stored.
+    It is not in the encoding that `Content-Encoding` names, it ends too early, or it has more than 10,000
+    members or frames of less than 512 bytes each, on average. Nothing was stored.
     """
 
     code = "malformed_encoding"

@@ -27,6 +27,7 @@ from starlette.concurrency import run_in_threadpool
 
 from service.documents.workers import DocumentWorkers
 from service.domain.callers import Caller
+from service.domain.errors import AnnalsError, Unavailable
 from service.domain.ids import SubscriptionId
 from service.http.description.declarations import operation_of
 from service.http.requests import address_of, is_of_git, network_of
@@ -55,6 +56,8 @@ BYTES = 128 * 1024 * 1024
 
 # Streams of events whose work takes up to minutes: those of all, of a tenant beside others, and of one alone.
 STREAMS, STREAMS_EACH, STREAMS_ALONE = 4, 1, 3
+# The longest rest after a stream that has stored nothing: its sender may have mended it.
+MAX_STREAM_REST_SECONDS = 60.0
 # Bodies of streams on their way to a file, each of which may take long to arrive.
 UPLOADS, UPLOADS_EACH = 64, 8
 
@@ -175,10 +178,30 @@ class Visit:
                 places, self._key, _threads_for(body_bytes) if places is self._admission.threads else 1
             )
 
-    async def stream(self, work: Callable[[], Result]) -> Result:
-        """Do the work of a stream in a thread for it, in turns with other tenants."""
-        async with self._admission.streams.place(self._key):
-            return await to_thread.run_sync(work, limiter=self._admission.stream_threads)
+    async def stream(self, work: Callable[[], Result], *, has_stored: Callable[[Result], bool]) -> Result:
+        """Do the work of a stream in a thread for it, in turns with other tenants.
+
+        A stream that is refused, or has stored nothing, counts against no quota. Its place stays taken for as
+        long again, and the request does not wait for that: who sends such streams without an end keeps a
+        place busy for half of the time at the most.
+        """
+        places = self._admission.streams
+        await places.take(self._key)
+        began, rests = time.perf_counter(), False
+        try:
+            found = await to_thread.run_sync(work, limiter=self._admission.stream_threads)
+            rests = not has_stored(found)
+        except AnnalsError as error:
+            rests = not isinstance(error, Unavailable)
+            raise
+        else:
+            return found
+        finally:
+            if rests:
+                rest = min(time.perf_counter() - began, MAX_STREAM_REST_SECONDS)
+                asyncio.get_running_loop().call_later(rest, places.release, self._key)
+            else:
+                places.release(self._key)
 
     def thread(self, body_bytes: int = 0) -> AbstractAsyncContextManager[None]:
         """Hold one of the tenant's threads for a part of the work, or its share for one on a large body."""

@@ -66,7 +66,7 @@ async def recorded(
     work = partial(_recorded, request, access, body, kind, options)
     visit = visit_of(request)
     if body.is_long:
-        found = await visit.stream(work)
+        found = await visit.stream(work, has_stored=lambda body: body.accepted > 0)
     else:
         await visit.begin_work()
         async with visit.thread(body.spool.size):

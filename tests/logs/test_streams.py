@@ -14,6 +14,7 @@ import psycopg
 import pytest
 import zstandard
 
+from service.http.encodings import decompressed
 from tests.support.api import Json, Tenant, ok, pointers, refused
 from tests.support.streams import lines, send
 from tests.support.waiting import until, waits_for_a_lock
@@ -156,6 +157,26 @@ def test_a_body_that_unfolds_to_too_much_is_refused(tenant: Tenant) -> None:
         refused(response, 413, "body_too_large")
         response = send(tenant, body, headers={"content-encoding": encoding})
         assert refused(response, 413, "body_too_large")["errors"][0]["line"] == 1
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+@pytest.mark.parametrize("content", [b"", b"\n"])
+def test_a_body_of_very_many_small_members_is_refused(tenant: Tenant, encoding: str, content: bytes) -> None:
+    compress = gzip.compress if encoding == "gzip" else zstandard.compress
+    event, small = compress(lines([execution(1)])), compress(content)
+    for count, status in ((9_000, 201), (12_000, 400)):
+        response = send(tenant, event + small * count, headers={"content-encoding": encoding})
+        found = ok(response, 201) if status == 201 else refused(response, 400, "malformed_encoding")
+        assert "accepted" in found or "compress more lines together" in found["detail"]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+def test_a_member_for_each_hundred_lines_is_taken(encoding: str) -> None:
+    compress = gzip.compress if encoding == "gzip" else zstandard.compress
+    part = b"x" * 5_000
+    whole = compress(part) * 30_000
+    pieces = (whole[at : at + 2**18] for at in range(0, len(whole), 2**18))
+    assert sum(map(len, decompressed(pieces, encoding))) == 30_000 * len(part)
 
 
 def test_other_encodings_are_not_taken(tenant: Tenant) -> None:
