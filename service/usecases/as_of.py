@@ -1,7 +1,8 @@
 """The tree at a commit of `main` or at an instant: its resources, publications and check-outs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from service.domain import version_refs
 from service.domain.ids import SubscriptionId
@@ -9,7 +10,10 @@ from service.domain.pagination import Paging, uuid_position
 from service.domain.resource_kinds import Kind
 from service.usecases.context import Context
 from sql.queries import as_of
-from sql.queries.as_of import CommitRow, ResourceThen
+from sql.queries.as_of import CommitRow, ResourceThen, VersionSince
+
+# The times of commits may be ahead of the clock.
+_LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +24,32 @@ class TreeThen:
     at: datetime
     items: list[ResourceThen]
     next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Since:
+    """The latest versions that were made since a commit; `more` if there are others."""
+
+    versions: Sequence[VersionSince]
+    more: bool
+
+
+def head(context: Context, subscription_id: SubscriptionId) -> str | None:
+    """The head of `main`; None before its first commit."""
+    with context.database.transaction(subscription_id) as tx:
+        commit = as_of.last_commit(tx, subscription_id, _LATEST)
+    return None if commit is None else commit.git_commit_hash
+
+
+def since(context: Context, subscription_id: SubscriptionId, commit: str, limit: int) -> Since:
+    """At most `limit` versions that were made since a commit of `main`, newest first.
+
+    Raises CommitNotFound, AmbiguousRef.
+    """
+    with context.database.transaction(subscription_id) as tx:
+        seen = version_refs.commit(tx, subscription_id, commit, given_as="seen")
+        rows = as_of.versions_since(tx, subscription_id, seen, limit=limit + 1)
+    return Since(versions=rows[:limit], more=len(rows) > limit)
 
 
 def page(

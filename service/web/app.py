@@ -5,11 +5,15 @@ from fastapi import FastAPI
 from service.web import (
     check_outs,
     comments,
+    comparisons,
     deletions,
     history,
+    moment_rollbacks,
+    publications,
     resources,
     restore_bin,
     restoring,
+    rollbacks,
     sign_in,
     static_files,
     tags,
@@ -27,6 +31,10 @@ ROUTERS = (
     restoring.router,
     tags.router,
     history.router,
+    comparisons.router,
+    rollbacks.router,
+    publications.router,
+    moment_rollbacks.router,
 )
 
 

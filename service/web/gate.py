@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from hashlib import sha256
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, NoReturn, TypeVar, cast
 from urllib.parse import parse_qsl, urlencode
 
 from anyio import to_thread
@@ -104,6 +104,12 @@ class View(Access):
         """Render a template with its own values and those of every page."""
         frame = frames.frame(self.request, self.caller, base=self.base, tenant=self.tenant)
         return render.page(self.request, template, frame | values, status, has_secret=has_secret)
+
+    def refuse(self, error: AnnalsError, page: Response) -> NoReturn:
+        """Raise an error that `page` tells of, instead of the page of all errors; the edge records it."""
+        page.status_code = problems.status_of(type(error))
+        self.request.state.refused_page = page
+        raise error
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,4 +13,9 @@ NOTICES = {
     "tagged": "The tag is set.",
     "untagged": "The tag is removed.",
     "signed-out": "You are signed out.",
+    "rolled-back": "Rolled back. The new version is the first in the history.",
+    "rolled-back-many": "Rolled back. Each resource that changed has a new version.",
+    "nothing-to-roll-back": "Nothing was different, so nothing was rolled back.",
+    "published": "Published.",
+    "unpublished": "Unpublished: no version is published now.",
 }

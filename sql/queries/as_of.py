@@ -66,6 +66,18 @@ class ResourceThen:
     check_out: CheckOutThen | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionSince:
+    """A version that was made after a commit, and its author."""
+
+    resource_type: str
+    resource_id: UUID
+    resource_name: str
+    version_number: int
+    created_by_username: str
+    created_at: datetime
+
+
 # A commit of `main` made versions, deleted resources or restored them. These are, for each of the three, the
 # columns of the commit's id, its place on `main` and its time.
 _COMMITS: tuple[tuple[Column[Any], Column[Any], Column[Any]], ...] = (
@@ -99,6 +111,33 @@ def last_commit(tx: Transaction, subscription_id: UUID, until: datetime) -> Comm
     newest = union_all(*parts).subquery()
     row = tx.execute(select(newest).order_by(newest.c.commit_number.desc()).limit(1)).one_or_none()
     return None if row is None else CommitRow(**row._mapping)
+
+
+def versions_since(
+    tx: Transaction, subscription_id: UUID, commit: CommitRow, *, limit: int
+) -> list[VersionSince]:
+    """At most `limit` versions that were made after a commit of `main`, newest first."""
+    v = _VERSIONS.c
+    query = (
+        select(
+            v.resource_type,
+            v.resource_id,
+            v.resource_name,
+            v.version_number,
+            _ACTORS.c.username.label("created_by_username"),
+            v.created_at,
+        )
+        .join(_ACTORS, _ACTORS.c.user_id == v.created_by)
+        # The time, too, since the index has it before the number; times are in the order of the commits.
+        .where(
+            v.subscription_id == subscription_id,
+            v.created_at >= commit.committed_at,
+            v.commit_number > commit.commit_number,
+        )
+        .order_by(v.created_at.desc(), v.commit_number.desc(), v.resource_id)
+        .limit(limit)
+    )
+    return [VersionSince(**row._mapping) for row in tx.execute(query)]
 
 
 def deleted(

@@ -11,6 +11,16 @@ _VOID = frozenset(
 )
 _CONTROLS = frozenset({"input", "select", "textarea"})
 _UNSEEN = frozenset({"head", "script", "style"})
+# Elements whose end may be left out: another of its kind begins where it ends.
+_ENDED_BY = {
+    "td": ("td", "th"),
+    "th": ("td", "th"),
+    "tr": ("td", "th", "tr"),
+    "li": ("li",),
+    "option": ("option",),
+    "dt": ("dt", "dd"),
+    "dd": ("dt", "dd"),
+}
 
 
 @dataclass
@@ -100,6 +110,8 @@ class _Parser(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         element = Element(tag, {name: value or "" for name, value in attrs})
+        while self._open[-1].tag in _ENDED_BY.get(tag, ()):
+            self._open.pop()
         self._open[-1].children.append(element)
         if tag not in _VOID:
             self._open.append(element)
@@ -172,7 +184,8 @@ def check(root: Element) -> None:
         for name in ("href", "src", "action", "formaction"):
             assert not (each.get(name) or "").strip().lower().startswith(("javascript:", "data:")), each
     assert root.one("html").get("lang") == "en"
-    assert root.one("title").raw_text.strip()
+    # A drawing has a title of its own.
+    assert root.one("head").one("title").raw_text.strip()
     assert len(root.all("h1")) == 1, [each.text for each in root.all("h1")]
     levels = [int(each.tag[1]) for each in root.all("h1", "h2", "h3", "h4", "h5", "h6")]
     assert all(after <= before + 1 for before, after in pairwise(levels)), levels

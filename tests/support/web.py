@@ -56,7 +56,7 @@ class Page:
 
     @property
     def title(self) -> str:
-        return self.root.one("title").raw_text.removesuffix(" · Annals")
+        return self.root.one("head").one("title").raw_text.removesuffix(" · Annals")
 
     @property
     def heading(self) -> str:

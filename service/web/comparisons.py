@@ -1,0 +1,149 @@
+"""Comparison of any two versions of a resource."""
+
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Response
+
+from service.committer.step import path_of
+from service.domain.errors import AnnalsError, StaleVersion
+from service.domain.pagination import Paging
+from service.http.admission import in_thread
+from service.http.parameters import Target, Targeted
+from service.usecases import diffs, histories
+from service.usecases.diffs import Compared
+from service.usecases.histories import History
+from service.usecases.versions import Version
+from service.web.drawn import Drawn, drawn
+from service.web.gate import RESOURCE_PAGE, Posted, View, Viewing
+
+# Versions that a list offers; an older one is compared by its address.
+OFFERED = 100
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get(f"{RESOURCE_PAGE}/compare")
+async def compare(view: Viewing, target: Targeted) -> Response:
+    """Compare two versions, `previous` and `current` unless others are named."""
+    history = await read_history(view, target)
+    # A resource of one version has none before it.
+    usual = "previous" if len(history.page.items) > 1 else "current"
+    refs = (view.asked("from") or usual, view.asked("to") or "current")
+    found = await between(view, target, refs)
+    return await in_thread(view.request, _show, view, target, history, found)
+
+
+async def read_history(view: View, target: Target) -> History:
+    """Read the state of a resource, and the versions that a page offers."""
+    return await in_thread(
+        view.request,
+        histories.read,
+        view.context,
+        view.subscription_id,
+        target.kind,
+        target.resource_id,
+        {},
+        Paging(OFFERED, None),
+        purged=view.reads_purged,
+    )
+
+
+async def between(view: View, target: Target, refs: tuple[str, str]) -> Compared[Drawn]:
+    """Draw the difference of the versions that two refs name."""
+    return await diffs.drawn(
+        view.context,
+        view.subscription_id,
+        target.kind,
+        target.resource_id,
+        refs,
+        drawn,
+        purged=view.reads_purged,
+    )
+
+
+def ends_of(view: View, target: Target, history: History, old: Version, new: Version) -> dict[str, Any]:
+    """Make the values of a page about two versions of a resource, without their difference."""
+    return {
+        "collection": target.kind.collection,
+        "here": view.page_of(target),
+        "state": history.standing.state,
+        "is_live": is_live(history),
+        "versions": with_ends(history, old, new),
+        "old": old,
+        "new": new,
+        "reason": reasons_of(history, old, new),
+        "operations_at": operations_at(view, target, old, new),
+        "command": _command(old, new),
+    }
+
+
+def is_live(history: History) -> bool:
+    """Tell if the resource is neither deleted nor purged."""
+    state = history.standing.state
+    return not state.is_purged and state.deleted_at is None
+
+
+def with_ends(history: History, *ends: Version) -> list[tuple[int, str]]:
+    """Number of each version that a list offers, with the words beside it; the ends are always among them."""
+    offered = {
+        line.version_number: _words(
+            line.version_tag, line.created_by_username, published=line.is_published, current=line.is_current
+        )
+        for line in history.page.items
+    }
+    for end in ends:
+        offered.setdefault(
+            end.version_number,
+            _words(
+                end.version_tag, end.created_by_username, published=end.is_published, current=end.is_current
+            ),
+        )
+    return sorted(offered.items(), reverse=True)
+
+
+def _words(tag: str | None, author: str, *, published: bool, current: bool) -> str:
+    marks = (tag, "published" if published else None, "current" if current else None, author)
+    return " · ".join(filter(None, marks))
+
+
+def reasons_of(history: History, *ends: Version) -> dict[int, str]:
+    """Reason of each end by its number: its first comment, or else its description."""
+    comments = {line.version_number: line.first_comment for line in history.page.items}
+    return {
+        end.version_number: comments.get(end.version_number) or end.version_description or "" for end in ends
+    }
+
+
+def refused(view: View, history: History, error: AnnalsError | None) -> dict[str, Any]:
+    """Make the values of a page whose form was refused: why, what was typed, and what happened meanwhile."""
+    form = view.form if isinstance(view, Posted) else None
+    seen = None if form is None else form.text("seen")
+    return {
+        "problem": error,
+        "is_stale": isinstance(error, StaleVersion),
+        "comment": (form and form.text("comment")) or "",
+        "meanwhile": history.page.items[: _saved_since(history, seen)],
+    }
+
+
+def _saved_since(history: History, seen: str | None) -> int:
+    """Number of versions that were saved since the one with the commit that a page showed."""
+    commits = [line.git_commit_hash for line in history.page.items]
+    return commits.index(seen) if seen in commits else 0
+
+
+def operations_at(view: View, target: Target, old: Version, new: Version) -> str:
+    """Address of the API's answer about the same two versions."""
+    asked = urlencode({"from": old.version_number, "to": new.version_number})
+    return f"/v1/subscriptions/{view.subscription_id}/{target.kind.collection}/{target.named}/diff?{asked}"
+
+
+def _command(old: Version, new: Version) -> str:
+    """Command of git that shows the whole difference, in a clone."""
+    return f"git diff {old.git_commit_hash[:12]} {new.git_commit_hash[:12]} -- {path_of(new)}"
+
+
+def _show(view: View, target: Target, history: History, found: Compared[Drawn]) -> Response:
+    values = ends_of(view, target, history, found.old, found.new)
+    return view.show("compare.html", **values, difference=found.drawing)

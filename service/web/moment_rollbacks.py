@@ -1,0 +1,221 @@
+"""Rollback of a folder, a workspace, a job or everything to a moment: choose, see, do what was seen."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import cast
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Response
+
+from service.committer.changes import RollBackMany, Skipped
+from service.domain import ids
+from service.domain.actions import Action
+from service.domain.errors import AnnalsError, CheckedOut, Invalid, PathNotFound, StaleVersion
+from service.domain.ids import ResourceId
+from service.domain.resource_kinds import KIND_OF_COLLECTION, Kind
+from service.http.admission import in_thread
+from service.http.audited_operations import audits
+from service.http.bodies import checked, invalid_body
+from service.http.schemas.versions import RollbackManyRequest
+from service.usecases import as_of, rollbacks, trees
+from service.usecases.as_of import Since
+from service.usecases.rollbacks import Foretold, RolledBackMany
+from service.web.cookies import zone_of
+from service.web.gate import Changing, Posted, View, Writing
+
+PAGE = "/s/{subscription_id}/roll-back"
+# Rows of a list, whose length the page tells.
+SHOWN = 200
+# Versions that are named if they were saved after the page was shown.
+MEANWHILE = 5
+# A preview is of one head of `main`. Others may save while it is made.
+_TRIES = 3
+
+router = APIRouter(include_in_schema=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """Resource that is rolled back with all that lies in it; None for all resources."""
+
+    given: str
+    named: tuple[Kind, ResourceId] | None
+    name: str
+    page: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """Effect of a rollback on the history up to a commit, the head."""
+
+    head: str | None
+    found: RolledBackMany
+
+
+@router.get(PAGE)
+async def show_roll_back(view: Changing) -> Response:
+    """Ask for a moment, or show what a rollback to it would change."""
+    root = await _root_of(view, view.asked("root"))
+    try:
+        moment = _moment_of(view)
+    except Invalid as error:
+        view.refuse(error, _choice(view, root, error))
+    if moment is None:
+        return _choice(view, root)
+    if view.asked("to") != moment:
+        # One address for one moment, in whatever zone it was chosen.
+        return view.lead_to(_address(view, root, moment))
+    return await _preview(view, root, moment)
+
+
+@router.post(PAGE)
+@audits(Action.ROLLBACK, "subscription")
+async def roll_back(view: Writing) -> Response:
+    """Roll back, if nobody saved anything in the subscription since the page was shown."""
+    root = await _root_of(view, view.form.text("root"))
+    moment = view.form.text("to") or ""
+    try:
+        asked = view.form.checked(RollbackManyRequest, {"to": moment, "comment": view.form.text("comment")})
+        change = RollBackMany(
+            author=view.author,
+            to=asked.to,
+            root=root.named,
+            comment=asked.comment,
+            if_match=(view.form.text("seen") or "",),
+            once=view.once,
+        )
+        done = await rollbacks.roll_back_many(view.context, change)
+    except (StaleVersion, CheckedOut, Invalid) as error:
+        view.refuse(error, await _preview(view, root, moment, error))
+    return view.lead_to(root.page, done="nothing-to-roll-back" if done.unchanged else "rolled-back-many")
+
+
+async def _root_of(view: View, given: str | None) -> Root:
+    """Find what an address names as `workspaces/<id>`; raises ResourceNotFound, PathNotFound."""
+    if given is None:
+        return Root("", None, view.tenant, f"{view.base}/resources")
+    collection, _, text = given.partition("/")
+    kind, resource_id = KIND_OF_COLLECTION.get(collection), ids.parse(text)
+    if kind is None or resource_id is None:
+        raise PathNotFound("There is no such resource in this subscription.")
+    named = (kind, ResourceId(resource_id))
+    found = await in_thread(view.request, trees.place_in, view.context, view.subscription_id, named)
+    name = found.root.name if found.root else ""
+    return Root(given, named, name, f"{view.base}/{given}")
+
+
+def _moment_of(view: View) -> str | None:
+    """Moment of the address, as the API writes it; None if there is none yet. Raises Invalid."""
+    given = view.asked("commit") or view.asked("to") or view.asked("at")
+    if given is None:
+        return None
+    if given == view.asked("at"):
+        try:
+            # A field for date and time has no zone: it is the reader's.
+            given = datetime.fromisoformat(given).replace(tzinfo=zone_of(view.request)).isoformat()
+        except (ValueError, OverflowError):
+            raise Invalid("This is no date with a time: take them from the calendar.") from None
+    asked = checked(RollbackManyRequest, {"to": given})
+    if isinstance(asked, list):
+        raise invalid_body(asked)
+    return asked.to if isinstance(asked.to, str) else _instant(asked.to)
+
+
+def _instant(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _address(view: View, root: Root, moment: str) -> str:
+    asked = {"root": root.given, "to": moment} if root.given else {"to": moment}
+    return f"{view.base}/roll-back?{urlencode(asked)}"
+
+
+def _choice(view: View, root: Root, error: Invalid | None = None) -> Response:
+    return view.show(
+        "moment_choice.html",
+        root=root,
+        problem=error,
+        at=view.asked("at") or "",
+        commit=view.asked("commit") or "",
+    )
+
+
+async def _preview(view: View, root: Root, moment: str, error: AnnalsError | None = None) -> Response:
+    """Show what a rollback would change; `error` refused the form that was sent before."""
+    try:
+        asked = checked(RollbackManyRequest, {"to": moment})
+        if isinstance(asked, list):
+            raise invalid_body(asked)
+        found = await _foretold(view, root, asked.to)
+    except CheckedOut as lock:
+        page = await in_thread(view.request, _show_locks, view, root, moment, lock)
+        view.refuse(error or lock, page)
+    since = None
+    seen = view.form.text("seen") if isinstance(view, Posted) else None
+    if isinstance(error, StaleVersion) and seen:
+        since = await in_thread(
+            view.request, as_of.since, view.context, view.subscription_id, seen, MEANWHILE
+        )
+    return await in_thread(view.request, _show, view, root, moment, asked.to, found, since, error)
+
+
+async def _foretold(view: View, root: Root, to: datetime | str) -> Preview:
+    """Make the preview, and find the head that it is of; raises StaleVersion if others save all the time."""
+    for tries_left in reversed(range(_TRIES)):
+        head = await in_thread(view.request, as_of.head, view.context, view.subscription_id)
+        match = None if head is None else (head,)
+        change = RollBackMany(author=view.author, to=to, root=root.named, dry_run=True, if_match=match)
+        try:
+            return Preview(head, await rollbacks.roll_back_many(view.context, change))
+        except StaleVersion:
+            if not tries_left:
+                raise
+    raise AssertionError
+
+
+def _show(
+    view: View,
+    root: Root,
+    moment: str,
+    to: datetime | str,
+    preview: Preview,
+    since: Since | None,
+    error: AnnalsError | None,
+) -> Response:
+    changes = cast("list[Foretold]", preview.found.versions)
+    return view.show(
+        "moment_roll_back.html",
+        root=root,
+        moment=moment,
+        instant=to if isinstance(to, datetime) else None,
+        head=preview.head,
+        changes=changes[:SHOWN],
+        count=len(changes),
+        skipped=_by_reason(preview.found.skipped),
+        problem=error,
+        is_stale=isinstance(error, StaleVersion),
+        since=since,
+        comment=(view.form.text("comment") or "") if isinstance(view, Posted) else "",
+    )
+
+
+def _by_reason(skipped: list[Skipped]) -> list[tuple[str, int, list[Skipped]]]:
+    """Group the resources that stay as they are by the reason: how many, and the first of them."""
+    counts = Counter(each.reason for each in skipped)
+    return [
+        (reason, count, [each for each in skipped if each.reason == reason][:SHOWN])
+        for reason, count in counts.items()
+    ]
+
+
+def _show_locks(view: View, root: Root, moment: str, lock: CheckedOut) -> Response:
+    check_outs = lock.facts["check_outs"]
+    return view.show(
+        "moment_locked.html",
+        root=root,
+        moment=moment,
+        check_outs=check_outs[:SHOWN],
+        count=len(check_outs),
+        comment=(view.form.text("comment") or "") if isinstance(view, Posted) else "",
+    )

@@ -1,0 +1,112 @@
+"""Publishing and unpublishing a version: first what the branch `published` gains or loses by it."""
+
+from fastapi import APIRouter, Response
+
+from service.committer.changes import SetPublished
+from service.committer.refusals import resource_deleted
+from service.domain.actions import Action
+from service.domain.errors import AnnalsError, StaleVersion
+from service.http.admission import in_thread
+from service.http.audited_operations import audits
+from service.http.parameters import Target, Targeted
+from service.usecases import versions
+from service.usecases.diffs import Compared
+from service.usecases.histories import History
+from service.web.comparisons import between, ends_of, is_live, read_history, refused
+from service.web.drawn import Drawn
+from service.web.gate import RESOURCE_PAGE, Changing, Posted, View, Writing
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get(f"{RESOURCE_PAGE}/publish")
+async def show_publish(view: Changing, target: Targeted) -> Response:
+    """Show what the branch `published` would gain, by the current version unless another is named."""
+    return await _preview(view, target, await _read(view, target), view.asked("ref") or "current")
+
+
+@router.post(f"{RESOURCE_PAGE}/publish")
+@audits(Action.PUBLISH)
+async def publish(view: Writing, target: Targeted) -> Response:
+    """Publish a version, if the history is still as the page showed it."""
+    ref = view.form.text("ref") or ""
+    history = await _read(view, target)
+    try:
+        await _set(view, target, history, ref, published=True)
+    except StaleVersion as error:
+        history = await _read(view, target)
+        view.refuse(error, await _preview(view, target, history, ref, error))
+    return view.lead_to(view.page_of(target), done="published")
+
+
+@router.get(f"{RESOURCE_PAGE}/unpublish")
+async def show_unpublish(view: Changing, target: Targeted) -> Response:
+    """Ask if what is published shall be withdrawn."""
+    return await _ask(view, target, await _read(view, target))
+
+
+@router.post(f"{RESOURCE_PAGE}/unpublish")
+@audits(Action.UNPUBLISH)
+async def unpublish(view: Writing, target: Targeted) -> Response:
+    """Withdraw the version that the page showed as published."""
+    history = await _read(view, target)
+    try:
+        await _set(view, target, history, view.form.text("ref") or "", published=False)
+    except StaleVersion as error:
+        view.refuse(error, await _ask(view, target, await _read(view, target), error))
+    return view.lead_to(view.page_of(target), done="unpublished")
+
+
+async def _read(view: View, target: Target) -> History:
+    """Read the history of a live resource; raises ResourceDeleted."""
+    history = await read_history(view, target)
+    if not is_live(history):
+        raise resource_deleted(target.kind)
+    return history
+
+
+async def _set(view: Posted, target: Target, history: History, ref: str, *, published: bool) -> None:
+    now = str(history.standing.state.published_version or "")
+    # A commit tells nothing of what is published. A repeat of the form finds its own effect.
+    if now not in (view.form.text("published_seen") or "", ref if published else ""):
+        raise StaleVersion("Meanwhile somebody published or withdrew a version of it.")
+    change = SetPublished(
+        author=view.author,
+        kind=target.kind,
+        resource_id=target.resource_id,
+        ref=ref,
+        published=published,
+        if_match=(view.form.text("seen") or "",),
+        once=view.once,
+    )
+    await versions.write(view.context, change)
+
+
+async def _preview(
+    view: View, target: Target, history: History, ref: str, error: AnnalsError | None = None
+) -> Response:
+    now = history.standing.state.published_version
+    found = await between(view, target, (ref if now is None else str(now), ref))
+    return await in_thread(view.request, _show, view, target, history, found, error)
+
+
+def _show(
+    view: View, target: Target, history: History, found: Compared[Drawn], error: AnnalsError | None
+) -> Response:
+    return view.show(
+        "publish.html",
+        **ends_of(view, target, history, found.old, found.new),
+        difference=found.drawing,
+        **refused(view, history, error),
+    )
+
+
+async def _ask(view: View, target: Target, history: History, error: AnnalsError | None = None) -> Response:
+    values = {
+        "collection": target.kind.collection,
+        "kind": target.kind,
+        "here": view.page_of(target),
+        "state": history.standing.state,
+        **refused(view, history, error),
+    }
+    return await in_thread(view.request, view.show, "unpublish.html", **values)
