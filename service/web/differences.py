@@ -1,6 +1,6 @@
 """Differences between two stored documents of a resource, as people understand them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,8 @@ Snapshot = Mapping[str, Any]
 MAX_SUMMARY_BYTES = 256 * 1024
 # Nodes of which the changes are listed on a page.
 MAX_LISTED_NODES = 60
-MAX_LISTED_EDGES = 100
 _NODE_CHANGES = 12
+_LISTED_VALUES = 120
 _FIELDS = {"name": "name", "description": "description", "parent_id": "place"}
 
 
@@ -99,7 +99,7 @@ def of(old: Snapshot | None, new: Snapshot) -> Difference:
         summary=_summary(fields, comparison, settings, is_equal=is_equal) if old is not None else CREATED,
         comparison=comparison,
         note=note,
-        nodes=tuple(ChangedNode(each, _values(each)) for each in nodes[:MAX_LISTED_NODES]),
+        nodes=tuple(_listed(nodes[:MAX_LISTED_NODES])),
         more_nodes=max(len(nodes) - MAX_LISTED_NODES, 0),
         settings=settings,
         fields=fields,
@@ -133,11 +133,20 @@ def _changed_fields(old: Snapshot, new: Snapshot) -> ValueChanges:
     )
 
 
-def _values(node: ComparedNode) -> ValueChanges:
+def _listed(nodes: Iterable[ComparedNode]) -> Iterator[ChangedNode]:
+    """Yield nodes with their values, of which a page has a bounded number."""
+    left = _LISTED_VALUES
+    for node in nodes:
+        values = _values(node, min(_NODE_CHANGES, left))
+        left -= len(values.items)
+        yield ChangedNode(node, values)
+
+
+def _values(node: ComparedNode, most: int) -> ValueChanges:
     """Values of a node that differ; those of an added node are told by its drawing and the text."""
     if node.before is None or node.after is None:
         return ValueChanges()
-    found = between(node.before.value, node.after.value, _NODE_CHANGES)
+    found = between(node.before.value, node.after.value, max(most, 0))
     if not node.is_renamed:
         return found
     name = ValueChange("name", node.before.label, node.after.label)

@@ -9,7 +9,7 @@ from typing import Any
 from service.documents.common_items import Steps, common_items
 from service.web.graphs.graph import identifier, written
 
-MAX_CHANGES = 100
+MAX_CHANGES = 80
 # Pairs of values looked at: a document has at most 100,000 values.
 MAX_PAIRS = 300_000
 MAX_TEXT = 300

@@ -397,3 +397,21 @@ def test_a_page_of_a_large_drawing_has_a_bounded_weight(count: int) -> None:
     text = rendered("{{ graphs.drawing(graph) }}", graph=graph(document))
     assert len(text) < 750 * count
     assert text.count("<") - text.count("</") < 12 * count + 20
+
+
+def test_notes_of_n8n_are_no_nodes_and_disabled_nodes_say_so() -> None:
+    document = loaded(SHAPES["n8n"])
+    document["nodes"].append({"id": "s", "name": "Sticky Note", "type": "n8n-nodes-base.stickyNote"})
+    document["nodes"][0]["disabled"] = True
+    found = graph(document)
+    assert "s" not in found.nodes
+    assert found.rest["notes"] == [{"name": "Sticky Note", "type": "n8n-nodes-base.stickyNote"}]
+    assert found.nodes["a1"].kind == "formTrigger, disabled"
+
+
+def test_a_state_that_becomes_the_last_has_another_connection_alone() -> None:
+    old = loaded(SHAPES["step_functions"])
+    new = copy.deepcopy(old)
+    del new["States"]["Format parameters"]["Next"]
+    new["States"]["Format parameters"]["End"] = True
+    assert compared(graph(old), graph(new)).sentence == "1 connection changed"

@@ -17,6 +17,8 @@ from service.web.graphs.graph import (
     without,
 )
 
+# Papers on the canvas, which nothing leads to.
+_NOTE = ".stickyNote"
 _WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 # The editor's book-keeping, which changes with each save.
 _BOOKS = ("versionId", "versionCounter", "activeVersionId", "createdAt", "updatedAt", "triggerCount")
@@ -30,8 +32,12 @@ def read(definition: Any) -> Graph | None:
         return None
     builder = GraphBuilder()
     aliases: dict[str, str] = {}
+    notes = []
     for number, item in enumerate(nodes):
         node = members_of(item)
+        if first_text(node.get("type")).endswith(_NOTE):
+            notes.append(_value(node))
+            continue
         name = first_text(node.get("name"))
         key = builder.free_key(identifier(node.get("id")) or name or f"#{number + 1}")
         aliases.setdefault(name, key)
@@ -39,16 +45,27 @@ def read(definition: Any) -> Graph | None:
         builder.nodes[key] = Node(
             key=key,
             label=name or key,
-            kind=first_text(node.get("type")).rpartition(".")[2],
-            value=without(node, "id", "position") if isinstance(item, dict) else item,
+            kind=_kind(node),
+            value=_value(node) if isinstance(item, dict) else item,
             spot=spot_of(*position[:2]),
         )
-    conditions = {node.label for node in builder.nodes.values() if node.kind == "if"}
+    conditions = {node.label for node in builder.nodes.values() if node.kind.split(",")[0] == "if"}
     for edge in _edges(connections, aliases, conditions):
         builder.add_edge(edge)
     rest = without(document, "nodes", "connections", *_BOOKS)
+    if notes:
+        rest["notes"] = notes
     edges = tuple(builder.edges)
     return Graph(nodes=builder.nodes, edges=edges, rest=rest, flow="right", aliases=aliases)
+
+
+def _value(node: dict[str, Any]) -> dict[str, Any]:
+    return without(node, "id", "position")
+
+
+def _kind(node: dict[str, Any]) -> str:
+    kind = first_text(node.get("type")).rpartition(".")[2]
+    return f"{kind}, disabled" if node.get("disabled") is True else kind
 
 
 def _edges(connections: dict[str, Any], aliases: dict[str, str], conditions: set[str]) -> Iterator[Edge]:

@@ -36,7 +36,7 @@ def read(definition: Any) -> Graph | None:
         builder.nodes[key] = Node(
             key=key,
             label=first_text(item.get("name"), item.get("label")) or kind or key,
-            kind=kind,
+            kind=f"{kind}, disabled" if item.get("d") is True else kind,
             value=without(item, *_LAYOUT),
             spot=spot_of(item.get("x"), item.get("y")),
             group=identifier(item.get("z")),

@@ -44,7 +44,7 @@ def read(definition: Any) -> Graph | None:
             key=key,
             label=label or key,
             kind=first_text(node.get("type"), data.get("type")),
-            value=without(node, "id", *_COSMETIC) if isinstance(item, dict) else item,
+            value=_value(node) if isinstance(item, dict) else item,
             spot=spots[number],
         )
     for item in items_of(document.get("edges")):
@@ -62,6 +62,14 @@ def read(definition: Any) -> Graph | None:
     rest = without(document, "nodes", "edges", "viewport")
     edges = tuple(builder.edges)
     return Graph(nodes=builder.nodes, edges=edges, rest=rest, flow=_flow(builder.nodes, edges))
+
+
+def _value(node: dict[str, Any]) -> dict[str, Any]:
+    value = without(node, "id", *_COSMETIC)
+    if isinstance(node.get("style"), dict):
+        # Some editors keep a size that was dragged there.
+        value["style"] = without(node["style"], "width", "height")
+    return value
 
 
 def _is_graph(nodes: list[Any], edges: Any) -> bool:

@@ -125,7 +125,7 @@ def _condition(choice: dict[str, Any]) -> str:
 
 def _value(state: dict[str, Any]) -> dict[str, Any]:
     """Return a state without the ways out of it, and without the states inside of it."""
-    value = without(state, "Next", "Default", "Branches", *_INNER)
+    value = without(state, "Next", "End", "Default", "Branches", *_INNER)
     for name in ("Choices", "Catch"):
         if isinstance(state.get(name), list):
             value[name] = [
