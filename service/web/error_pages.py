@@ -98,7 +98,7 @@ def _page(request: Request, error: AnnalsError) -> Response:
         "status": status,
         "title": problems.title_of(kind),
         "error": error,
-        "advice": advice_on(error),
+        "advice": advice_on(kind),
         "request_id": request.state.request_id,
         "home": home_of(caller),
     }

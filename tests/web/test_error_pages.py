@@ -1,0 +1,161 @@
+"""Errors as pages: each says what happened, what to do next, and the id of its request."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from jinja2 import DictLoader
+
+from service.domain.errors import AnnalsError, leaves
+from service.usecases import web_sessions
+from service.web import advice, error_pages, render
+from tests.support.api import UNKNOWN, Server, Tenant, refused
+from tests.support.databases import Cluster
+from tests.support.serving import serving
+from tests.support.web import SAME_ORIGIN, Browser, Page
+
+PROGRAM = {"accept": "*/*"}
+HTMX = {"hx-request": "true"}
+
+
+def told(page: Page, status: int, heading: str) -> str:
+    """Words of an error page, after checking what each of them has."""
+    assert (page.status, page.heading) == (status, heading), page.words
+    request_id = page.headers["x-request-id"]
+    assert f"Request {request_id}" in page.words
+    assert any(link.startswith("/docs/problems/") for link in page.links)
+    return page.words
+
+
+@pytest.mark.parametrize("kind", leaves(), ids=lambda kind: kind.code)
+def test_every_error_has_advice_of_its_family(kind: type[AnnalsError]) -> None:
+    found = advice.advice_on(kind)
+    assert found.endswith(".")
+    assert found != advice.ELSE
+
+
+def test_an_unknown_address_is_a_page_for_a_person_and_a_problem_for_a_program(server: Server) -> None:
+    for path in ("/nothing", "/s", "/favicon.ico"):
+        words = told(Browser(server).get(path), 404, "No such path")
+        assert "Sign in" in words
+        refused(Browser(server).http.get(path, headers=PROGRAM), 404, "path_not_found")
+    for path in ("/v1/nothing", "/docs/nothing"):
+        refused(Browser(server).http.get(path), 404, "path_not_found")
+    refused(server.nobody.get("/", headers=PROGRAM), 401, "unauthenticated")
+
+
+def test_a_page_of_nothing_leads_its_reader_back(server: Server, tenant: Tenant) -> None:
+    browser = Browser(server).sign_in(tenant.vera)
+    page = browser.get(f"/s/{UNKNOWN}")
+    told(page, 404, "No such subscription")
+    assert page.link("To the first page") == f"/s/{tenant.subscription_id}"
+    assert page.headers["x-request-id"] in page.words
+
+
+def test_a_page_that_takes_forms_alone_says_so_to_a_reader(server: Server) -> None:
+    page = Browser(server).get("/sign-out")
+    told(page, 405, "The method does not apply to this path")
+    assert page.headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "status", "code"),
+    [
+        (b"x=" + b"y" * 64 * 1024, {}, 413, "body_too_large"),
+        (b"{}", {"content-type": "application/json"}, 415, "unsupported_media_type"),
+        (b"x", {"content-type": "multipart/form-data; boundary=x"}, 415, "unsupported_media_type"),
+        (b"key=\xff", {}, 400, "malformed_request"),
+        (b"key=%ff", {}, 400, "malformed_request"),
+        (b"&".join([b"a=b"] * 1001), {}, 400, "malformed_request"),
+    ],
+)
+def test_a_form_that_is_none_is_told_on_a_page(
+    server: Server, content: bytes, headers: dict[str, str], status: int, code: str
+) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    answer = Browser(server).http.post("/sign-in/link", content=content, headers=SAME_ORIGIN | form | headers)
+    page = Page(answer)
+    assert (page.status, f"/docs/problems/{code}" in page.links) == (status, True), page.words
+
+
+@contextmanager
+def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have every page fail."""
+
+    async def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("a planted fault")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(web_sessions, "resume", fail)
+        yield
+
+
+def test_a_fault_in_a_page_is_a_page(server: Server, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = Browser(server).sign_in(tenant.ana)
+    with broken(monkeypatch):
+        words = told(browser.get(f"/s/{tenant.subscription_id}"), 500, "A fault of the server")
+    assert "a planted fault" not in words
+    assert browser.get("/").status == 303
+
+
+def test_an_error_page_that_fails_gives_way_to_a_plain_answer(
+    server: Server, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = Browser(server).sign_in(tenant.ana)
+    with monkeypatch.context() as patch:
+        patch.setattr(render._templates, "loader", DictLoader({"problem.html": "{{ nothing.at_all }}"}))
+        patch.setattr(render._templates, "cache", None)
+        refused(browser.http.get("/nothing"), 404, "path_not_found")
+        with broken(monkeypatch):
+            refused(browser.http.get(f"/s/{tenant.subscription_id}"), 500, "internal")
+    told(browser.get("/nothing"), 404, "No such path")
+
+
+def test_a_database_that_is_away_is_told_on_a_page(cluster: Cluster, tmp_path: Path) -> None:
+    with serving(cluster, tmp_path) as server:
+        tenant = Tenant(server)
+        browser = Browser(server).sign_in(tenant.ana)
+        cluster.drop(server.database)
+        page = browser.get(f"/s/{tenant.subscription_id}")
+        words = told(page, 503, "The database can't be reached")
+        assert "Try again in a moment." in words
+        assert page.headers["retry-after"] == "2"
+        told_at_sign_in = browser.post("/sign-in", key=tenant.ana.key)
+        assert (told_at_sign_in.status, told_at_sign_in.heading) == (503, "Sign in")
+
+
+def test_a_head_has_the_headers_of_the_page_and_no_body(server: Server) -> None:
+    browser = Browser(server)
+    page, head = browser.http.get("/sign-in"), server.http.head("/sign-in")
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-security-policy"] == page.headers["content-security-policy"]
+    assert server.http.head("/nothing").status_code == 404
+
+
+def test_a_part_of_a_page_leads_the_whole_page_to_the_sign_in(server: Server, tenant: Tenant) -> None:
+    answer = Browser(server).get(f"/s/{tenant.subscription_id}", headers=HTMX)
+    assert (answer.status, answer.source) == (401, "")
+    assert answer.headers["hx-redirect"] == f"/sign-in?next=%2Fs%2F{tenant.subscription_id}"
+
+
+def test_a_part_of_a_page_leads_the_whole_page_to_its_error(server: Server, tenant: Tenant) -> None:
+    browser = Browser(server).sign_in(tenant.ana)
+    path = f"/s/{UNKNOWN}?under=%C3%A9"
+    page = browser.get(path, headers=HTMX)
+    assert (page.status, page.headers["hx-redirect"]) == (404, path)
+    assert "hx-redirect" not in browser.get(path).headers
+    # An address that a browser takes for that of another server.
+    sent = browser.http.build_request("GET", f"{server.url}//evil.example/s/", headers=HTMX)
+    assert "hx-redirect" not in browser.http.send(sent).headers
+
+
+def test_an_address_with_markup_is_inert(server: Server) -> None:
+    page = Browser(server).get('/s/"><script>alert(1)</script>?x="><script>')
+    assert "<script>alert" not in page.source
+    page = Browser(server).get('/"><script>alert(1)</script>')
+    assert (page.status, "<script>alert" in page.source) == (404, False)
+
+
+def test_an_own_address_is_that_which_was_asked_for(server: Server) -> None:
+    assert error_pages.home_of(None) == "/sign-in"

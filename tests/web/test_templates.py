@@ -1,0 +1,64 @@
+"""Rules of the templates: nothing inline, nothing unescaped, nothing from elsewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from service.web import render
+
+FOLDER = Path(render.__file__).parent / "templates"
+NAMES = sorted(f"{path.relative_to(FOLDER)}" for path in FOLDER.rglob("*.html"))
+BANNED = {
+    "a style of its own": r"\sstyle\s*=|<style",
+    "a handler": r"\son[a-z]+\s*=",
+    "a handler of htmx": r"hx-on|js:|hx-vals\s*=\s*['\"]js|javascript:",
+    "unescaped text": r"\|\s*safe\b|autoescape|Markup",
+    "a file from elsewhere": r"(src|href|action)\s*=\s*[\"']?(https?:)?//",
+    "a script of its own": r"<script(?![^>]*\ssrc=)|<script[^>]*>\s*[^<\s]",
+    "a frame": r"<(iframe|object|embed|base)\b",
+    "an attribute without quotes": r"\s(href|src|value|action|id|class|name)=\{\{",
+}
+
+
+def without_comments(text: str) -> str:
+    return re.sub(r"\{#.*?#\}", "", text, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("what", BANNED)
+def test_no_template_has(what: str) -> None:
+    found = {
+        name: match.group()
+        for name in NAMES
+        if (match := re.search(BANNED[what], without_comments((FOLDER / name).read_text())))
+    }
+    assert found == {}
+
+
+def test_what_is_banned_is_found() -> None:
+    examples = {
+        "a style of its own": '<p style="x">',
+        "a handler": '<p onclick="x">',
+        "a handler of htmx": '<p hx-on:click="x">',
+        "unescaped text": "{{ x|safe }}",
+        "a file from elsewhere": '<img src="//x">',
+        "a script of its own": "<script>x</script>",
+        "a frame": "<iframe src='x'>",
+        "an attribute without quotes": "<a href={{ x }}>",
+    }
+    assert {what for what, text in examples.items() if re.search(BANNED[what], text)} == set(BANNED)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_template_compiles_and_every_form_that_changes_something_has_a_mark(name: str) -> None:
+    render._templates.get_template(name)
+    text = without_comments((FOLDER / name).read_text())
+    for form in re.findall(r"<form[^>]*method=\"post\".*?</form>", text, flags=re.DOTALL):
+        # A second click on these does what the first one did.
+        is_of_sessions = re.search(r"action=\"/sign-", form)
+        assert is_of_sessions or "mark(once)" in form, form
+
+
+def test_every_value_is_escaped_and_a_missing_one_is_a_fault() -> None:
+    assert render._templates.autoescape is True
+    assert render._templates.undefined.__name__ == "StrictUndefined"
