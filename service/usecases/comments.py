@@ -23,6 +23,7 @@ from service.usecases.versions import find, lock_resource, reading
 from sql.database import Transaction
 from sql.queries import comments, versions
 from sql.queries.comments import CommentRow, NewComment
+from sql.queries.versions import VersionRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,9 +114,16 @@ def page(
     """
     with reading(context, subscription_id, kind, resource_id, purged=purged) as tx:
         version = find(tx, subscription_id, kind, resource_id, ref, context.clock())
-        filters = {"list": "comments", "of": version.version_id}
-        before = uuid_position(paging.position(filters))
-        rows = comments.page(tx, subscription_id, version.version_id, before=before, limit=paging.limit + 1)
+        return of_version(tx, subscription_id, version, paging)
+
+
+def of_version(
+    tx: Transaction, subscription_id: SubscriptionId, version: VersionRow, paging: Paging
+) -> Page[Comment]:
+    """The comments on a version, newest first."""
+    filters = {"list": "comments", "of": version.version_id}
+    before = uuid_position(paging.position(filters))
+    rows = comments.page(tx, subscription_id, version.version_id, before=before, limit=paging.limit + 1)
     shown = [_shown(row, version.version_number) for row in rows]
     return paging.page(shown, filters, lambda item: [str(item.comment_id)])
 

@@ -17,6 +17,7 @@ from service.web import (
     sign_in,
     static_files,
     tags,
+    versions,
 )
 from service.web.error_pages import error_page
 
@@ -35,6 +36,7 @@ ROUTERS = (
     rollbacks.router,
     publications.router,
     moment_rollbacks.router,
+    versions.router,
 )
 
 

@@ -2,14 +2,21 @@
 
 from fastapi import APIRouter, Response
 
-from service.http.parameters import Targeted
+from service.domain.pagination import Page, Paging
+from service.domain.resource_kinds import Kind
+from service.http.parameters import Target, Targeted
 from service.http.schemas.versions import VersionQuery
-from service.usecases import histories
+from service.usecases import histories, references
+from service.usecases.histories import Standing
+from service.usecases.references import Reference
+from service.web import change_summaries, documents
 from service.web.cookies import zone_of
+from service.web.documents import Picture
 from service.web.filter_forms import field_time, filters_of, pushed, query_of, shortened
-from service.web.gate import RESOURCE_PAGE, Viewing
+from service.web.gate import RESOURCE_PAGE, View, Viewing
 
 VERSIONS = 25
+_REFERENCES = 20
 _FILTERS = ("author", "tag", "published", "since", "until")
 
 router = APIRouter(include_in_schema=False)
@@ -37,10 +44,26 @@ def history(view: Viewing, target: Targeted) -> Response:
         resource_id=str(target.resource_id),
         here=view.page_of(target),
         history=found,
-        summaries={line.version_number: None for line in found.page.items},
+        summaries=change_summaries.of_pairs(
+            view, {line.version_number: (line.blob_before, line.git_blob_id) for line in found.page.items}
+        ),
+        references=_references(view, target, found.standing),
+        picture=_picture(view, found.standing.state.git_blob_id),
         narrow=narrow,
         since=field_time(narrow.since, zone),
         until=field_time(narrow.until, zone),
         filters=query_of(view, _FILTERS),
     )
     return pushed(view, _FILTERS, answer)
+
+
+def _picture(view: View, blob_id: str) -> Picture:
+    return histories.drawn(view.context, view.subscription_id, blob_id, documents.picture_of)
+
+
+def _references(view: View, target: Target, standing: Standing) -> Page[Reference]:
+    """List the first connectors that a workflow names, or the workflows that name a connector."""
+    if target.kind not in (Kind.WORKFLOW, Kind.CONNECTOR) or standing.state.is_purged:
+        return Page([], None)
+    paging = Paging(_REFERENCES)
+    return references.page(view.context, view.subscription_id, target.kind, target.resource_id, paging)

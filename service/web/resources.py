@@ -1,5 +1,7 @@
 """The tree of resources: all of it or branch by branch, a search by name, and the form of a new resource."""
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Response
@@ -8,19 +10,23 @@ from service.committer.changes import Create
 from service.documents import strict_json
 from service.domain import ids
 from service.domain.actions import Action
-from service.domain.errors import Invalid, ResourceNotFound
+from service.domain.errors import AnnalsError, Fault, Invalid, MalformedJson, ResourceNotFound
 from service.domain.ids import ResourceId
 from service.domain.resource_kinds import KIND_OF_COLLECTION, Kind
 from service.http.admission import in_thread
 from service.http.audited_operations import audits
 from service.http.parameters import Collection
+from service.http.problems import status_of
 from service.http.schemas.resources import NEW
 from service.usecases import resources, trees
+from service.usecases.trees import Branch
 from service.web.filter_forms import shortened
-from service.web.gate import Changing, Viewing, Writing
+from service.web.gate import Changing, View, Viewing, Writing
 
-# Rows of a branch, each of which is a few dozen nodes of the page.
+# Rows of a branch, each of which is a dozen nodes of the page.
 BRANCH = 100
+# Fields of the form of a new resource.
+_NOTHING: Mapping[str, str | None] = {"name": None, "description": None, "definition": None}
 
 router = APIRouter(include_in_schema=False, prefix="/s/{subscription_id}")
 
@@ -52,7 +58,28 @@ def new(view: Changing) -> Response:
     if asked is not None and asked not in kinds:
         # The place decides which kinds it holds, and is named by what it is.
         raise Invalid(f"A {'subscription' if root is None else root[0]} holds no {asked!r}.")
-    return view.show("new_resource.html", place=place, kinds=kinds, kind=asked or next(iter(kinds), None))
+    return _form(view, place, Kind(asked) if asked else next(iter(kinds), None))
+
+
+def _form(
+    view: View,
+    place: Branch | None,
+    kind: Kind | None,
+    typed: Mapping[str, str | None] = _NOTHING,
+    refusal: AnnalsError | None = None,
+) -> Response:
+    """Show the form, after a refusal with what was typed."""
+    root = None if place is None or place.root is None else Kind(place.root.resource_type)
+    status = 200 if refusal is None else status_of(type(refusal))
+    return view.show(
+        "new_resource.html",
+        status,
+        place=place,
+        kinds=trees.holds(root),
+        kind=kind,
+        typed=typed,
+        refusal=refusal,
+    )
 
 
 @router.post("/{collection:collection}")
@@ -62,32 +89,45 @@ async def create(posted: Writing, collection: Collection) -> Response:
     kind = KIND_OF_COLLECTION[collection]
     form = posted.form
     root = _named(form.text("parent"))
-    parent = None
+    place = None
     if root is not None:
-        parent = (
-            await in_thread(posted.request, trees.place_in, posted.context, posted.subscription_id, root)
-        ).root
-    place = trees.place_of_child(parent, kind)
-    document = form.text("definition")
-    values = {
-        "name": form.text("name") or "",
-        "description": form.text("description"),
-        "definition": None if document is None else strict_json.parse(document.encode()),
-        **{name: str(value) for name, value in place.ids().items()},
-    }
-    body = form.checked(NEW[kind], values)
-    change = Create(
-        author=posted.author,
-        kind=kind,
-        resource_id=ResourceId(ids.mint()),
-        name=body.name,
-        description=body.description,
-        place=body.place(),
-        definition=body.definition,
-        once=posted.once,
-    )
-    resource = await resources.create(posted.context, change)
+        place = await in_thread(posted.request, trees.place_in, posted.context, posted.subscription_id, root)
+    typed = {name: form.text(name) for name in _NOTHING}
+
+    def again(refusal: AnnalsError) -> Response:
+        return _form(posted, place, kind, typed, refusal)
+
+    with posted.refused_on(again):
+        body = form.checked(NEW[kind], _values(typed, place, kind))
+        change = Create(
+            author=posted.author,
+            kind=kind,
+            resource_id=ResourceId(ids.mint()),
+            name=body.name,
+            description=body.description,
+            place=body.place(),
+            definition=body.definition,
+            once=posted.once,
+        )
+        resource = await resources.create(posted.context, change)
     return posted.lead_to(f"{posted.base}/{collection}/{resource.resource_id}", done="created")
+
+
+def _values(typed: Mapping[str, str | None], place: Branch | None, kind: Kind) -> dict[str, Any]:
+    """Make the body that the API takes; raises Invalid."""
+    document = typed["definition"]
+    try:
+        definition = None if document is None else strict_json.parse(document.encode())
+    except MalformedJson as error:
+        fault = Fault(error.detail, pointer="/definition")
+        raise Invalid("The definition is no JSON document.", faults=[fault]) from None
+    chosen = trees.place_of_child(None if place is None else place.root, kind)
+    return {
+        "name": typed["name"] or "",
+        "description": typed["description"],
+        "definition": definition,
+        **{name: str(value) for name, value in chosen.ids().items()},
+    }
 
 
 def _named(text: str | None) -> tuple[Kind, UUID] | None:
