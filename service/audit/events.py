@@ -1,7 +1,7 @@
 """Rows of audit events. The transaction that causes an event also writes its row."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Literal, Protocol, overload
@@ -137,15 +137,21 @@ def record_reading(
 ) -> None:
     """Record that a log was read, with filters and number of rows; if that fails, so does the reading.
 
-    A web session that reads the same again is not recorded again within READING_FOR.
+    A web session that reads the same again is not recorded again within READING_FOR. The order of a follower
+    is kept at every depth: it is no state, and tells followers which rows only their readings have caused.
     """
     if reader.session_id is not None:
         digest = sha256(orjson.dumps([log, filters], default=str, option=orjson.OPT_SORT_KEYS)).digest()
         since = at - READING_FOR
         if not web_sessions.note_reading(tx, subscription_id, reader.session_id, digest, at, since=since):
             return
+    if reader.policy.depth(log, Action.READ) is Depth.NONE:
+        return
     about = {"filters": dict(filters), "rows": rows}
-    record(tx, reader, subscription_id, Subject(log, subscription_id, None), Action.READ, at, new=about)
+    row = event(reader, subscription_id, Subject(log, subscription_id, None), Action.READ, at, new=about)
+    if row.new_values is None and "order" in filters:
+        row = replace(row, new_values={"filters": {"order": filters["order"]}})
+    audit_logs.insert_rows(tx, [row])
 
 
 def refusal(

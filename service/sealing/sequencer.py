@@ -12,7 +12,8 @@ from sql.queries import log_queue
 
 log = structlog.get_logger(__name__)
 
-# Rows in one turn: the transaction takes less than a second.
+# Rows in one turn: the transaction takes less than a second. Of all subscriptions together, as many more are
+# taken, so that a subscription with a million rows is not waited for.
 ROWS_AT_ONCE: Final = 10_000
 # A follower sees a row about so long after its COMMIT.
 BUSY_SECONDS: Final = 0.02
@@ -74,6 +75,6 @@ class Sequencer:
         if self._is_failing:
             self._is_failing = False
             log.info("rows of logs get their positions again")
-        if taken == ROWS_AT_ONCE:
+        if taken >= ROWS_AT_ONCE:
             return 0.0
         return BUSY_SECONDS if taken else IDLE_SECONDS

@@ -74,7 +74,7 @@ def _is_of_follower(row: Any) -> bool:
     if isinstance(row, AuditRead):
         if row.action != Action.READ or row.resource_type not in _LOGS:
             return False
-        # An audit policy can leave the filters out.
+        # An audit policy can leave the filters out, but not the order of a follower.
         asked = (row.new_values or {}).get("filters")
-        return not isinstance(asked, dict) or asked.get("order") == ORDER
+        return isinstance(asked, dict) and asked.get("order") == ORDER
     return (row.query_params or {}).get("order") == ORDER

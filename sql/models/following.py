@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Identity, text
+from sqlalchemy import BigInteger, CheckConstraint, Column, Identity, Index, text
 from sqlmodel import Field, SQLModel
 
 from sql.models.columns import INSTANT
@@ -28,6 +28,8 @@ class LogQueueTable(SQLModel, table=True):
         CheckConstraint(
             "rows > 0 AND (rows = 1 OR log NOT IN ('audit_logs', 'data_change_history'))", name="rows"
         ),
+        # For the turns of subscriptions.
+        Index(None, "subscription_id", "queued"),
     )
 
     queued: int = Field(sa_column=Column(BigInteger(), Identity(always=True), primary_key=True))

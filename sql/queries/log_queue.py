@@ -118,8 +118,9 @@ def try_place(tx: Transaction) -> bool:
 
 
 def place(tx: Transaction, at: datetime, *, limit: int) -> tuple[int, int]:
-    """Give positions to at most `limit` rows of the queue, the first ones; needs an isolation that repeats.
+    """Give positions to the first rows of the queue, and of each subscription, in a repeatable read.
 
+    `limit` is the number of the first rows, and that of the subscriptions' first rows together.
     Returns how many rows were taken from the queue, and how many got a position. In a transaction that sees
     what others commit meanwhile, a row could be taken while the position of its subscription is an older one.
     """

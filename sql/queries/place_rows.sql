@@ -1,8 +1,37 @@
 -- Take rows from the queue and give each the next position of its subscription, in the order of the queue.
 -- Returns how many were taken, and how many got a position.
-WITH taken AS MATERIALIZED (
+-- Beside the first rows of all, the first ones of each subscription are taken: one that adds a million rows at once
+-- would keep those of the others waiting. Both are beginnings of a subscription's part of the queue, and so is their
+-- union.
+WITH RECURSIVE waiting AS (
+    (SELECT subscription_id, queued FROM log_queue ORDER BY subscription_id, queued LIMIT 1)
+    UNION ALL
+    SELECT next.subscription_id, next.queued
+    FROM waiting
+    CROSS JOIN LATERAL (
+        SELECT q.subscription_id, q.queued
+        FROM log_queue AS q
+        WHERE q.subscription_id > waiting.subscription_id
+        ORDER BY q.subscription_id, q.queued
+        LIMIT 1
+    ) AS next
+), of_each AS (
+    SELECT first.queued
+    FROM (SELECT subscription_id FROM waiting ORDER BY queued LIMIT :limit) AS served
+    CROSS JOIN LATERAL (
+        SELECT q.queued
+        FROM log_queue AS q
+        WHERE q.subscription_id = served.subscription_id
+        ORDER BY q.subscription_id, q.queued
+        LIMIT (SELECT greatest(1, :limit / count(*)) FROM waiting)
+    ) AS first
+), taken AS MATERIALIZED (
     DELETE FROM log_queue
-    WHERE queued = ANY (ARRAY(SELECT queued FROM log_queue ORDER BY queued LIMIT :limit))
+    WHERE queued = ANY (ARRAY(
+        (SELECT queued FROM log_queue ORDER BY queued LIMIT :limit)
+        UNION ALL
+        SELECT queued FROM of_each
+    ))
     RETURNING *, log IN ('audit_logs', 'data_change_history') AS is_entry
 ), counted AS (
     SELECT

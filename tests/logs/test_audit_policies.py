@@ -7,6 +7,7 @@ import pytest
 from service.domain.audit_policy import CAN_BE_OFF
 from tests.support.api import Json, Tenant, ok, pointers, refused
 from tests.support.events import events
+from tests.support.following import Follower, sequence
 
 
 def rule(resource_type: str, action: str, depth: str) -> Json:
@@ -17,6 +18,32 @@ def put(tenant: Tenant, *rules: Json) -> Json:
     """Set the policy."""
     answer: Json = ok(tenant.ana.put(f"{tenant.path}/audit-policy", {"rules": list(rules)}))
     return answer
+
+
+def test_a_follower_that_finds_readings_without_their_filters_is_recorded_once(tenant: Tenant) -> None:
+    put(tenant, rule("*", "READ", "metadata"))
+    path = f"{tenant.path}/audit-logs"
+    follower = Follower(tenant.aud, path, {"action": "READ", "from": "now"})
+    sequence(tenant.server)
+    follower.read()
+    ok(tenant.ana.get(path))
+
+    def readings() -> list[Json]:
+        rows = tenant.server.database.rows(
+            "SELECT new_values FROM audit_logs WHERE subscription_id = %s AND action = 'READ'"
+            " ORDER BY created_at, audit_id",
+            tenant.subscription_id,
+        )
+        return [values for (values,) in rows]
+
+    order = {"filters": {"order": "commit"}}
+    # The beginning of the follower, and the reading by ana.
+    assert readings() == [order, None]
+    for _ in range(3):
+        sequence(tenant.server)
+        follower.read()
+    # The page with ana's reading, but none of those that found this event alone.
+    assert readings() == [order, None, order]
 
 
 def test_without_rules_all_is_kept_with_its_changes(tenant: Tenant) -> None:

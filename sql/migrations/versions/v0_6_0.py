@@ -7,7 +7,7 @@ from alembic import op
 revision = "0.6.0"
 down_revision = "0.5.0"
 
-SUBJECTS: tuple[str, ...] = ("web_sessions",)
+SUBJECTS: tuple[str, ...] = ("web_sessions", "log_queue")
 
 
 def upgrade() -> None:
