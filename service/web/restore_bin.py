@@ -4,15 +4,15 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Response
+from pydantic import BaseModel
 
 from service.domain import ids
 from service.domain.errors import DeletionNotFound
 from service.domain.resource_kinds import Kind
-from service.http.bodies import checked, invalid_body
-from service.http.schemas.body import Body
 from service.http.schemas.fields import QueryText
 from service.http.schemas.filters import ReportedId
 from service.usecases import deletions
+from service.web.filter_forms import filters_of, pushed, shortened
 from service.web.gate import View, Viewing
 
 SHOWN = 25
@@ -23,7 +23,7 @@ DOCUMENT_SHOWN = 20_000
 router = APIRouter(include_in_schema=False)
 
 
-class BinQuery(Body):
+class BinQuery(BaseModel):
     """The filters of the bin, as its form sends them."""
 
     resource_type: QueryText | None = None
@@ -32,6 +32,9 @@ class BinQuery(Body):
     state: Literal["restorable", "over"] | None = None
     parts: Literal["1"] | None = None
     resource_id: ReportedId | None = None
+
+
+_FILTERS = tuple(BinQuery.model_fields)
 
 
 def deletion_id_of(deletion_id: str) -> UUID:
@@ -48,10 +51,10 @@ Named = Annotated[UUID, Depends(deletion_id_of)]
 @router.get("/s/{subscription_id}/deletions")
 def list_deletions(view: Viewing) -> Response:
     """List what was deleted, newest first."""
-    asked = {name: text for name in BinQuery.model_fields if (text := view.asked(name)) is not None}
-    query = checked(BinQuery, asked)
-    if isinstance(query, list):
-        raise invalid_body(query)
+    short = shortened(view, _FILTERS)
+    if short is not None:
+        return short
+    query = filters_of(view, BinQuery, _FILTERS)
     filters = deletions.filter_of(
         resource_type=query.resource_type,
         resource_id=query.resource_id,
@@ -62,15 +65,15 @@ def list_deletions(view: Viewing) -> Response:
         cascade_level=None if query.parts or query.resource_id else 0,
     )
     found = deletions.page(view.context, view.subscription_id, filters, view.paging(SHOWN))
-    return view.show(
+    answer = view.show(
         "deletions.html",
         deletions=found.items,
         next=found.next_cursor,
         address=view.address,
         kinds=[str(kind) for kind in Kind],
-        asked={name: asked.get(name, "") for name in BinQuery.model_fields},
-        is_narrowed=bool(asked),
+        asked={name: view.asked(name) or "" for name in _FILTERS},
     )
+    return pushed(view, _FILTERS, answer)
 
 
 @router.get("/s/{subscription_id}/deletions/{deletion_id}")

@@ -55,7 +55,7 @@ def test_a_deletion_leads_to_its_entry_in_the_bin(tenant: Tenant) -> None:
     page = browser.send(form, reason="not needed", restore_days="7")
     assert "It is deleted, and lies in the restore bin." in page.words
     assert "not needed" in page.words
-    assert "6 days left" in page.words
+    assert "7 days left" in page.words
     assert page.heading == "Order ETL"
 
 

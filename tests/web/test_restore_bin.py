@@ -51,7 +51,7 @@ def test_the_bin_tells_what_was_deleted_by_whom_why_and_for_how_long(tenant: Ten
     assert "job with 1 in it" in page.words
     assert "by ben" in page.words
     assert "not needed" in page.words
-    assert "11 days left" in page.words
+    assert "12 days left" in page.words
 
 
 def test_an_empty_bin_says_so(tenant: Tenant) -> None:
