@@ -164,7 +164,13 @@ def note_reading(
     *,
     since: datetime,
 ) -> bool:
-    """Note a reading of a log in a session; False if an event says so already, at or after `since`."""
+    """Note a reading of a log in a session; False if an event says so already, at or after `since`.
+
+    A session that was ended meanwhile notes nothing: each reading then needs its event.
+    """
+    session = select(_SESSIONS.c.session_id).where(_SESSIONS.c.session_id == session_id)
+    if tx.execute(session.with_for_update(read=True, key_share=True)).one_or_none() is None:
+        return True
     c = _READINGS.c
     statement = (
         postgresql.insert(_READINGS)

@@ -1,0 +1,112 @@
+"""Reading logs in a session makes few events; reading them by calls makes one each."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
+
+import pytest
+
+from service.domain.callers import Caller as Reader
+from service.domain.callers import Origin, Right, Role
+from service.domain.ids import SubscriptionId, UserId
+from service.domain.pagination import Paging
+from service.usecases import audit_logs
+from sql.queries.audit_logs import AuditFilter
+from tests.support.api import Server, Tenant, ok
+from tests.support.web import Browser
+
+ORIGIN = Origin(request_id="r", ip_address="127.0.0.1", user_agent="Browser", endpoint="/s/x", method="GET")
+
+
+def readings(tenant: Tenant) -> int:
+    """Number of events that tell of readings of the audit log."""
+    found: int = tenant.server.database.value(
+        "SELECT count(*) FROM audit_logs WHERE subscription_id = %s AND action = 'READ'",
+        tenant.subscription_id,
+    )
+    return found
+
+
+def session_ids(tenant: Tenant) -> Iterator[UUID]:
+    rows = tenant.server.database.rows(
+        "SELECT session_id FROM web_sessions WHERE subscription_id = %s ORDER BY session_id",
+        tenant.subscription_id,
+    )
+    return (session_id for (session_id,) in rows)
+
+
+class Session:
+    """An auditor's session, as pages of logs read in it."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        self.tenant = tenant
+        self.browser = Browser(tenant.server).sign_in(tenant.aud)
+        *_, self.session_id = session_ids(tenant)
+
+    def read(self, **filters: str) -> None:
+        reader = Reader(
+            user_id=UserId(UUID(self.tenant.aud.user_id)),
+            username="aud",
+            role=Role.AUDITOR,
+            subscription_id=SubscriptionId(UUID(self.tenant.subscription_id)),
+            origin=ORIGIN,
+            key_id=self.tenant.aud.key_id,
+            session_id=self.session_id,
+        )
+        context, subscription_id = self.tenant.server.context, reader.subscription_id
+        audit_logs.audit_page(context, reader, subscription_id, AuditFilter(**filters), Paging(10, None))
+
+
+def test_a_log_that_is_read_again_in_a_session_is_recorded_once(server: Server, tenant: Tenant) -> None:
+    session = Session(tenant)
+    for _ in range(3):
+        session.read(action="UPDATE")
+    assert readings(tenant) == 1
+
+
+def test_another_filter_session_or_call_is_recorded(server: Server, tenant: Tenant) -> None:
+    first, second = Session(tenant), Session(tenant)
+    first.read(action="UPDATE")
+    first.read(action="DELETE")
+    first.read()
+    second.read(action="UPDATE")
+    assert readings(tenant) == 4
+    for _ in range(2):
+        ok(tenant.aud.get(f"{tenant.path}/audit-logs", params={"action": "UPDATE"}))
+    assert readings(tenant) == 6
+
+
+def test_after_fifteen_minutes_it_is_recorded_again(lone: Tenant) -> None:
+    session = Session(lone)
+    session.read()
+    with lone.server.clock.moved(minutes=14, seconds=50):
+        session.read()
+        assert readings(lone) == 1
+    with lone.server.clock.moved(minutes=15, seconds=5):
+        session.read()
+        session.read()
+        assert readings(lone) == 2
+    with lone.server.clock.moved(minutes=29):
+        session.read()
+        assert readings(lone) == 2
+
+
+def test_readings_at_once_make_one_event(server: Server, tenant: Tenant) -> None:
+    session = Session(tenant)
+    with ThreadPoolExecutor(8) as readers:
+        list(readers.map(lambda _: session.read(action="CREATE"), range(16)))
+    assert readings(tenant) == 1
+
+
+def test_a_reading_in_a_session_that_ends_meanwhile_is_recorded(server: Server, tenant: Tenant) -> None:
+    session = Session(tenant)
+    session.browser.post("/sign-out")
+    session.read()
+    session.read()
+    assert readings(tenant) == 2
+
+
+@pytest.mark.parametrize("role", Role)
+def test_figures_are_for_every_role_of_a_subscription_and_logs_are_not(role: Role) -> None:
+    assert role.may(Right.READ_FIGURES) is (role is not Role.OPERATOR)
+    assert role.may(Right.READ_LOGS) is (role in (Role.AUDITOR, Role.ADMIN))
