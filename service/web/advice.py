@@ -8,6 +8,7 @@ _ADVICE: tuple[tuple[type[AnnalsError], str], ...] = (
     (errors.Unauthenticated, "Sign in again. What you typed is still on the page before this one."),
     (errors.Forbidden, "An admin of your subscription can give your user another role."),
     (errors.SubscriptionNotFound, "Check the address, or sign in with a key of that subscription."),
+    (errors.PathNotFound, "Check the address, or begin at the first page."),
     (errors.VersionNotFound, "The history of the resource lists the versions that exist."),
     (errors.NotFound, "It may have been deleted: look in the restore bin, or search the resources."),
     (errors.MethodNotAllowed, "This address takes forms only: go back to the page that it belongs to."),

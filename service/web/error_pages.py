@@ -92,6 +92,8 @@ def sign_in_page(request: Request, error: AnnalsError | None = None, *, back: st
 
 def _page(request: Request, error: AnnalsError) -> Response:
     caller: Caller | None = getattr(request.state, "caller", None)
+    # An address that no route has asks for no session, though the reader may have one.
+    has_session = caller is not None or session_cookie(request).value(request) is not None
     kind = type(error)
     status = problems.status_of(kind)
     values = {
@@ -100,7 +102,8 @@ def _page(request: Request, error: AnnalsError) -> Response:
         "error": error,
         "advice": advice_on(kind),
         "request_id": request.state.request_id,
-        "home": home_of(caller),
+        "home": "/" if has_session else "/sign-in",
+        "has_session": has_session,
     }
     answer = render.page(request, "problem.html", frames.frame(request, caller) | values, status)
     answer.headers.update(problems.headers_of(error, "Bearer"))

@@ -110,6 +110,9 @@ def test_the_first_start_prints_a_link_and_no_later_start_does(tmp_path: Path) -
             assert browser.get("/").headers["location"] == f"/s/{subscription_id}"
             again = browser.post("/sign-in/link", data={"token": found[2]}, headers=SAME_ORIGIN)
             assert again.status_code == 401
+            # Nobody's word for HTTPS counts without a trusted proxy.
+            claimed = {"host": "annals.example", "x-forwarded-proto": "https"}
+            assert browser.get("/sign-in", headers=claimed).status_code == 403
         assert found[2] not in (data_dir.parent / f"{data_dir.name}.log").read_text()
     with running(data_dir) as server:
         assert "/sign-in/link" not in server.printed
