@@ -43,7 +43,7 @@ class Session:
         self.browser = Browser(tenant.server).sign_in(tenant.aud)
         *_, self.session_id = session_ids(tenant)
 
-    def read(self, **filters: str) -> None:
+    def read(self, action: str | None = None) -> None:
         reader = Reader(
             user_id=UserId(UUID(self.tenant.aud.user_id)),
             username="aud",
@@ -54,7 +54,7 @@ class Session:
             session_id=self.session_id,
         )
         context, subscription_id = self.tenant.server.context, reader.subscription_id
-        audit_logs.audit_page(context, reader, subscription_id, AuditFilter(**filters), Paging(10, None))
+        audit_logs.audit_page(context, reader, subscription_id, AuditFilter(action=action), Paging(10, None))
 
 
 def test_a_log_that_is_read_again_in_a_session_is_recorded_once(server: Server, tenant: Tenant) -> None:
