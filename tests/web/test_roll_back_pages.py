@@ -50,7 +50,7 @@ def test_a_rollback_makes_one_version_with_its_reason(tenant: Tenant, orders: Js
     newest = versions(tenant, orders)[0]
     assert (newest["version_number"], newest["created_by_username"]) == (4, "ben")
     comments = ok(tenant.ana.get(f"{tenant.at(orders)}/versions/4/comments"))["items"]
-    assert [each["comment_text"] for each in comments] == ["The check is wrong"]
+    assert [each["text"] for each in comments] == ["The check is wrong"]
     old, new = (ok(tenant.ana.get(f"{tenant.at(orders)}/versions/{number}"))["data"] for number in (2, 4))
     assert old == new
 

@@ -1,0 +1,200 @@
+"""Pages that roll a folder, a workspace or everything back to a moment."""
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from tests.support.api import Json, Tenant, ok
+from tests.support.compared_pages import deed, graph, graphed, page_of, signed_in
+from tests.support.web import Browser, Page
+
+HOSTILE = '"><script>alert(1)</script>😀'
+
+
+class Story:
+    """Two workflows of a job that were broken after a moment, and one that is newer."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        self.tenant = tenant
+        self.orders = graphed(tenant, graph("read", "load"), name="Orders")
+        self.stock = graphed(tenant, {"retries": 2}, name="Stock")
+        self.moment = datetime.now(UTC)
+        self.commit = tenant.main()
+        tenant.save(self.orders, graph("load"))
+        tenant.save(self.stock, {"retries": 0})
+        self.newer = graphed(tenant, name="Newer")
+
+    @property
+    def folder(self) -> str:
+        return f"folders/{self.tenant.folder_id}"
+
+    def shown(self, browser: Browser, root: str | None = None, to: str | None = None) -> Page:
+        root = self.folder if root is None else root
+        return browser.see(f"{self.path}?to={to or self.commit}" + (f"&root={root}" if root else ""))
+
+    @property
+    def path(self) -> str:
+        return f"/s/{self.tenant.subscription_id}/roll-back"
+
+    def number(self, workflow: Json) -> int:
+        return int(ok(self.tenant.ana.get(self.tenant.at(workflow)))["current_version"])
+
+
+@pytest.fixture
+def story(tenant: Tenant) -> Story:
+    return Story(tenant)
+
+
+@pytest.fixture
+def ben(tenant: Tenant) -> Browser:
+    return signed_in(tenant, tenant.ben)
+
+
+def test_without_a_moment_the_page_asks_for_one(story: Story, ben: Browser) -> None:
+    page = ben.see(f"{story.path}?root={story.folder}")
+    assert page.heading == "Roll back to a moment"
+    assert "As it was at (UTC)" in page.words
+    shown = ben.send(next(each for each in page.forms if "commit" in each.fields), commit=story.commit)
+    assert shown.path == f"{story.path}?root={story.folder.replace('/', '%2F')}&to={story.commit}"
+
+
+def test_a_time_is_of_the_zone_of_the_reader(story: Story, ben: Browser) -> None:
+    zone = ZoneInfo("Asia/Kolkata")
+    ben.http.cookies.set("tz", zone.key)
+    local = story.moment.astimezone(zone).replace(tzinfo=None)
+    page = ben.get(f"{story.path}?root={story.folder}&at={local.isoformat()}")
+    assert page.status == 303
+    assert page.location.endswith(f"to={story.moment:%Y-%m-%dT%H%%3A%M%%3A%S.%f}Z")
+    assert "2 resources" in ben.see(page.location).words
+
+
+@pytest.mark.parametrize("asked", ["at=yesterday", "commit=nothing", "to=1999", "at=2026-13-01T00:00"])
+def test_what_is_no_moment_is_refused_in_place(story: Story, ben: Browser, asked: str) -> None:
+    page = ben.see(f"{story.path}?root={story.folder}&{asked}", 422)
+    assert page.heading == "Roll back to a moment"
+    assert page.root.all(role="alert")
+
+
+def test_the_preview_lists_what_would_change_as_the_api_does(story: Story, ben: Browser) -> None:
+    tenant = story.tenant
+    page = story.shown(ben)
+    body = {"to": story.commit, "folder_id": tenant.folder_id, "dry_run": True}
+    found = ok(tenant.ben.post(f"{tenant.path}/rollback", body))
+    rows = page.root.one("table").all("tr")[1:]
+    assert [[cell.text for cell in row.all("td")[2:4]] for row in rows] == [
+        [f"v{each['from_version']}", f"v{each['to_version']}"] for each in found["versions"]
+    ]
+    assert len(rows) == 2
+    assert "1 resource made later" in page.words
+    assert "Newer" in page.words
+    for workflow in (story.orders, story.stock):
+        compare = f"{page_of(tenant, workflow)}/compare?from=3&to=2"
+        assert compare in page.links
+        assert ben.see(compare).heading == "v3 → v2"
+    assert [story.number(each) for each in (story.orders, story.stock)] == [3, 3]
+
+
+def test_a_rollback_changes_all_in_one_commit(story: Story, ben: Browser) -> None:
+    form = deed(story.shown(ben))
+    page = ben.send(form, comment="The import was wrong")
+    assert "Rolled back. Each resource that changed has a new version." in page.words
+    versions = [
+        ok(story.tenant.ana.get(f"{story.tenant.at(each)}/versions/4"))
+        for each in (story.orders, story.stock)
+    ]
+    assert len({each["git_commit_hash"] for each in versions}) == 1
+    assert versions[1]["data"] == {"retries": 2}
+    assert story.number(story.newer) == 1
+
+
+def test_the_same_form_sent_twice_rolls_back_once(story: Story, ben: Browser) -> None:
+    form = deed(story.shown(ben))
+    first, second = (ben.send(form, follow=False) for _ in range(2))
+    assert (first.status, second.status, first.location) == (303, 303, second.location)
+    assert story.number(story.orders) == 4
+
+
+def test_all_resources_of_a_subscription_are_rolled_back_without_a_root(story: Story, ben: Browser) -> None:
+    page = story.shown(ben, "")
+    assert "in the whole subscription" in page.words
+    assert ben.send(deed(page)).path.startswith(f"/s/{story.tenant.subscription_id}/resources")
+    assert story.number(story.stock) == 4
+
+
+@pytest.mark.parametrize("kind", ["workspace", "job"])
+def test_a_workspace_and_a_job_are_roots_too(story: Story, ben: Browser, kind: str) -> None:
+    root = f"{kind}s/{getattr(story.tenant, f'{kind}_id')}"
+    assert "2 resources" in story.shown(ben, root).words
+
+
+def test_what_somebody_saved_meanwhile_is_shown_before_anything_is_done(story: Story, ben: Browser) -> None:
+    form = deed(story.shown(ben))
+    story.tenant.save(story.newer, {"more": 1})
+    page = ben.send(form, comment="why")
+    assert page.status == 412
+    assert "Nothing was rolled back" in page.words
+    assert "Newer v2 by ana" in page.words
+    assert story.number(story.orders) == 3
+    again = deed(page)
+    assert again.fields["comment"] == ["why"]
+    assert ben.send(again).status == 200
+    assert story.number(story.orders) == 4
+
+
+def test_check_outs_of_others_are_listed_with_their_ends(story: Story, ben: Browser) -> None:
+    form = deed(story.shown(ben))
+    story.tenant.check_out(story.stock, story.tenant.ana)
+    page = ben.send(form, comment="a long reason")
+    for each in (page, ben.get(f"{story.path}?to={story.commit}&root={story.folder}")):
+        assert (each.status, each.heading) == (423, "1 resource checked out")
+        assert [cell.text for cell in each.root.one("table").all("td")[:3]] == ["Stock", "workflow", "ana"]
+    assert "a long reason" in page.words
+    assert story.number(story.orders) == 3
+
+
+def test_a_moment_at_which_all_was_as_now_leaves_nothing_to_do(story: Story, ben: Browser) -> None:
+    page = story.shown(ben, to=story.tenant.main())
+    assert "Nothing to roll back" in page.words
+    assert not [each for each in page.forms if each.method == "POST" and each.action != "/sign-out"]
+    before = ben.see(f"{story.path}?root={story.folder}&to=1999-01-01T00:00:00Z")
+    assert "Nothing to roll back" in before.words
+
+
+def test_deleted_resources_are_told_to_stay_deleted(story: Story, ben: Browser) -> None:
+    story.tenant.remove(story.stock)
+    page = story.shown(ben)
+    assert "1 resource deleted since" in page.words
+    assert "Roll back 1 resource" in page.words
+
+
+def test_an_unknown_commit_is_not_found(story: Story, ben: Browser) -> None:
+    assert ben.see(f"{story.path}?root={story.folder}&to=abcdef0123", 404)
+
+
+def test_readers_may_not_and_another_tenant_finds_nothing(
+    story: Story, stranger: Tenant, tenant: Tenant
+) -> None:
+    asked = f"?root={story.folder}&to={story.commit}"
+    reader = signed_in(tenant, tenant.vera)
+    assert reader.get(story.path + asked).status == 403
+    assert reader.post(story.path, root=story.folder, to=story.commit).status == 403
+    foreigner = signed_in(stranger, stranger.ana)
+    own = f"/s/{stranger.subscription_id}/roll-back"
+    for path in (story.path, own):
+        assert foreigner.get(path + asked).status == 404
+        assert foreigner.post(path, root=story.folder, to=story.commit).status == 404
+    assert foreigner.get(f"{own}?to={story.commit}").status == 404
+    assert story.number(story.orders) == 3
+
+
+@pytest.mark.parametrize("root", ["folders", "folders/nobody", "things/1", "/", "folders/../.."])
+def test_a_malformed_root_is_not_found(story: Story, ben: Browser, root: str) -> None:
+    assert ben.see(f"{story.path}?root={root}", 404)
+
+
+def test_hostile_names_are_inert(story: Story, ben: Browser) -> None:
+    story.tenant.amend(story.orders, name=f"x{HOSTILE}")
+    page = story.shown(ben)
+    assert "<script>alert" not in page.source
+    assert '"><script>alert(1)</script>' in page.words
