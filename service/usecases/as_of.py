@@ -41,6 +41,12 @@ def head(context: Context, subscription_id: SubscriptionId) -> str | None:
     return None if commit is None else commit.git_commit_hash
 
 
+def committed_at(context: Context, subscription_id: SubscriptionId, commit: str) -> datetime:
+    """The time of a commit of `main`, by the beginning of its id; raises CommitNotFound, AmbiguousRef."""
+    with context.database.transaction(subscription_id) as tx:
+        return version_refs.commit(tx, subscription_id, commit, given_as="to").committed_at
+
+
 def since(context: Context, subscription_id: SubscriptionId, commit: str, limit: int) -> Since:
     """At most `limit` versions that were made since a commit of `main`, newest first.
 

@@ -14,6 +14,7 @@ from service.usecases import diffs, histories
 from service.usecases.diffs import Compared
 from service.usecases.histories import History
 from service.usecases.versions import Version
+from service.web import render
 from service.web.drawn import Drawn, drawn
 from service.web.gate import RESOURCE_PAGE, Posted, View, Viewing
 
@@ -32,6 +33,25 @@ async def compare(view: Viewing, target: Targeted) -> Response:
     refs = (view.asked("from") or usual, view.asked("to") or "current")
     found = await between(view, target, refs)
     return await in_thread(view.request, _show, view, target, history, found)
+
+
+@router.get(f"{RESOURCE_PAGE}/compare/operations.json")
+async def operations(view: Viewing, target: Targeted) -> Response:
+    """Send the operations (RFC 6902) that make one version of another, as a file."""
+    refs = (view.asked("from") or "previous", view.asked("to") or "current")
+    found = await diffs.drawn(
+        view.context,
+        view.subscription_id,
+        target.kind,
+        target.resource_id,
+        refs,
+        diffs.as_it_is,
+        purged=view.reads_purged,
+    )
+    ends = f"{found.old.version_number}-{found.new.version_number}"
+    name = f"{target.kind}-{target.resource_id}-{ends}.json"
+    headers = render.HEADERS | {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(found.drawing.json_patch, headers=headers, media_type="application/json-patch+json")
 
 
 async def read_history(view: View, target: Target) -> History:
@@ -73,7 +93,7 @@ def ends_of(view: View, target: Target, history: History, old: Version, new: Ver
         "old": old,
         "new": new,
         "reason": reasons_of(history, old, new),
-        "operations_at": operations_at(view, target, old, new),
+        "operations_at": _operations_at(view, target, old, new),
         "command": _command(old, new),
     }
 
@@ -133,10 +153,10 @@ def _saved_since(history: History, seen: str | None) -> int:
     return commits.index(seen) if seen in commits else 0
 
 
-def operations_at(view: View, target: Target, old: Version, new: Version) -> str:
-    """Address of the API's answer about the same two versions."""
+def _operations_at(view: View, target: Target, old: Version, new: Version) -> str:
+    """Address of the operations that make the new version of the old one."""
     asked = urlencode({"from": old.version_number, "to": new.version_number})
-    return f"/v1/subscriptions/{view.subscription_id}/{target.kind.collection}/{target.named}/diff?{asked}"
+    return f"{view.page_of(target)}/compare/operations.json?{asked}"
 
 
 def _command(old: Version, new: Version) -> str:

@@ -47,10 +47,11 @@ class Root:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """Effect of a rollback on the history up to a commit, the head."""
+    """Effect of a rollback on the history up to a commit, the head; `committed_at` if it is to a commit."""
 
     head: str | None
     found: RolledBackMany
+    committed_at: datetime | None
 
 
 @router.get(PAGE)
@@ -162,12 +163,14 @@ async def _preview(view: View, root: Root, moment: str, error: AnnalsError | Non
 
 async def _foretold(view: View, root: Root, to: datetime | str) -> Preview:
     """Make the preview, and find the head that it is of; raises StaleVersion if others save all the time."""
+    in_tenant = (view.context, view.subscription_id)
+    at = await in_thread(view.request, as_of.committed_at, *in_tenant, to) if isinstance(to, str) else None
     for tries_left in reversed(range(_TRIES)):
-        head = await in_thread(view.request, as_of.head, view.context, view.subscription_id)
+        head = await in_thread(view.request, as_of.head, *in_tenant)
         match = None if head is None else (head,)
         change = RollBackMany(author=view.author, to=to, root=root.named, dry_run=True, if_match=match)
         try:
-            return Preview(head, await rollbacks.roll_back_many(view.context, change))
+            return Preview(head, await rollbacks.roll_back_many(view.context, change), at)
         except StaleVersion:
             if not tries_left:
                 raise
@@ -188,7 +191,8 @@ def _show(
         "moment_roll_back.html",
         root=root,
         moment=moment,
-        instant=to if isinstance(to, datetime) else None,
+        commit=None if isinstance(to, datetime) else moment,
+        instant=to if isinstance(to, datetime) else preview.committed_at,
         head=preview.head,
         changes=changes[:SHOWN],
         count=len(changes),

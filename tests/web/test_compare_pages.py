@@ -55,6 +55,13 @@ def test_its_figures_are_those_of_the_api(shared: Tenant, orders: Json) -> None:
     assert len(page.root.all("tr", class_="del")) == removed
 
 
+def test_the_operations_are_those_of_the_api(shared: Tenant, orders: Json) -> None:
+    page = compared(shared, orders, "2", "3")
+    file = signed_in(shared, shared.vera).get(page.link("Operations as JSON (RFC 6902)")).response
+    assert file.headers["content-type"] == "application/json-patch+json"
+    assert file.json() == diff(shared, orders, "2", "3")["json_patch"]
+
+
 @pytest.mark.parametrize(
     ("begin", "end", "title"),
     [
