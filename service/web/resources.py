@@ -20,11 +20,12 @@ from service.http.problems import status_of
 from service.http.schemas.resources import NEW
 from service.usecases import resources, trees
 from service.usecases.trees import Branch
-from service.web.filter_forms import shortened
+from service.web.filter_forms import pushed, shortened
 from service.web.gate import Changing, View, Viewing, Writing
 
 # Rows of a branch, each of which is a dozen nodes of the page.
 BRANCH = 100
+_PARAMETERS = ("q", "under", "cursor")
 # Fields of the form of a new resource.
 _NOTHING: Mapping[str, str | None] = {"name": None, "description": None, "definition": None}
 
@@ -34,16 +35,16 @@ router = APIRouter(include_in_schema=False, prefix="/s/{subscription_id}")
 @router.get("/resources")
 def tree(view: Viewing) -> Response:
     """Show the tree, one branch of it, or the resources whose names hold a text."""
-    if (short := shortened(view, ("q", "under", "cursor"))) is not None:
+    if (short := shortened(view, _PARAMETERS)) is not None:
         return short
     if (text := view.asked("q")) is not None:
         found = trees.search(view.context, view.subscription_id, text)
-        return view.show("tree_search.html", q=text, search=found)
+        return pushed(view, _PARAMETERS, view.show("tree_search.html", q=text, search=found))
     root = _named(view.asked("under"))
     if root is None and view.asked("cursor") is None:
         found_tree = trees.whole(view.context, view.subscription_id)
         if found_tree is not None:
-            return view.show("tree.html", q="", tree=found_tree)
+            return pushed(view, _PARAMETERS, view.show("tree.html", q="", tree=found_tree))
     branch = trees.branch(view.context, view.subscription_id, root, view.paging(BRANCH))
     return view.show("branch.html", q="", branch=branch, holds=_holds(root))
 

@@ -78,7 +78,7 @@ def below(
         table = TABLE_OF[kind]
         part = _live(subscription_id, kind, _place_of(kind))
         if parent is not None:
-            part = part.where(parent_column(kind, table) == parent[1])
+            part = part.where(_lies_in(kind, *parent))
         if after is not None and kind == after[0]:
             part = part.where(table.c.name > after[1])
         parts.append(part.order_by(table.c.name).limit(limit))
@@ -114,6 +114,20 @@ def paths_above(
         place = PlaceRow(resource_type=kind, resource_id=resource_id, name=name)
         found.setdefault(start, []).append(place)
     return found
+
+
+def _lies_in(kind: str, parent_kind: str, parent_id: UUID) -> ColumnElement[bool]:
+    """Make the condition that a resource of a kind lies in a parent.
+
+    The one column that names folders and workspaces alike is an expression, which row-level security keeps
+    from being looked for in an index.
+    """
+    table = TABLE_OF[kind]
+    if kind != "folder":
+        return parent_column(kind, table) == parent_id
+    if parent_kind == "folder":
+        return table.c.parent_folder_id == parent_id
+    return and_(table.c.workspace_id == parent_id, table.c.parent_folder_id.is_(None))
 
 
 def _place_of(kind: str) -> ColumnElement[int]:

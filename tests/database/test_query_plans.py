@@ -18,6 +18,7 @@ from sql.queries import (
     check_outs,
     comments,
     deletion_requests,
+    histories,
     places,
     posted_deletions,
     references,
@@ -278,6 +279,18 @@ QUERIES: dict[str, tuple[Query, int]] = {
     "the request for a deletion that waits for longest": (
         lambda tx: deletion_requests.oldest(tx, SUBSCRIPTION),
         1,
+    ),
+    "a resource as its history shows it": (
+        lambda tx: histories.state(tx, SUBSCRIPTION, "workflow", RESOURCE, at=AT),
+        1,
+    ),
+    "the latest deletion of a resource": (
+        lambda tx: histories.last_deletion(tx, SUBSCRIPTION, "workflow", RESOURCE),
+        20,
+    ),
+    "a page of a history with its comments": (
+        lambda tx: histories.page(tx, SUBSCRIPTION, "workflow", RESOURCE, ANY, before=90, limit=26),
+        100,
     ),
     "where the refs have to stand": (lambda tx: repositories.refs(tx, SUBSCRIPTION), 20),
 }
