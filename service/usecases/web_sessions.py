@@ -32,6 +32,8 @@ IDLE: Final = timedelta(hours=2)
 # A use is noted at most so often: otherwise each page would write a row.
 NOTED_EVERY: Final = timedelta(minutes=5)
 LINK_LIFETIME: Final = timedelta(minutes=10)
+# A key has no more sessions than browsers that somebody may use; the oldest end first.
+MAX_OF_KEY: Final = 50
 # Sessions that a list shows.
 MAX_SHOWN: Final = 200
 TYPE: Final = "session"
@@ -164,6 +166,7 @@ def _begin(context: Context, caller: Caller, link: bytes | None = None) -> Signe
             raise _link_is_over()
         if not web_sessions.insert_session(tx, row):
             raise Unauthenticated("The API key was deleted: sign in with another.")
+        web_sessions.end_oldest(tx, caller.key_id, keep=MAX_OF_KEY)
         subject = Subject(TYPE, session_id, None)
         events.record(tx, caller, caller.subscription_id, subject, Action.LOGIN, at)
     return SignedIn(token, caller)

@@ -11,7 +11,7 @@ from service.domain.actions import Action
 from service.domain.callers import Right
 from service.domain.errors import Unauthenticated
 from service.http.audited_operations import audits
-from service.http.auth.headers import logged_in
+from service.http.auth.headers import known, logged_in
 from service.http.requests import context_of, is_of_pages, origin_of
 from service.usecases import web_sessions
 from service.usecases.web_sessions import SignedIn as NewSession
@@ -114,7 +114,7 @@ def own_path(text: str) -> str:
 
 
 def _begun(request: Request, session: NewSession, back: str) -> Response:
-    request.state.caller = session.caller
+    known(request, session.caller)
     answer = RedirectResponse(back or home_of(session.caller), 303, headers=render.HEADERS)
     session_cookie(request).set(answer, session.token)
     return answer

@@ -126,6 +126,13 @@ def end(tx: Transaction, subscription_id: UUID | None, session_ids: Collection[U
     return list(tx.execute(statement.returning(c.session_id)).scalars())
 
 
+def end_oldest(tx: Transaction, key_id: UUID, *, keep: int) -> None:
+    """Delete the sessions of a key but for the newest."""
+    c = _SESSIONS.c
+    oldest = select(c.session_id).where(c.key_id == key_id).order_by(c.session_id.desc()).offset(keep)
+    tx.execute(delete(_SESSIONS).where(c.session_id.in_(oldest)))
+
+
 def insert_link(
     tx: Transaction, subscription_id: UUID, *, token_hash: bytes, key_id: UUID, expires_at: datetime
 ) -> None:

@@ -159,3 +159,9 @@ def test_an_address_with_markup_is_inert(server: Server) -> None:
 
 def test_an_own_address_is_that_which_was_asked_for(server: Server) -> None:
     assert error_pages.home_of(None) == "/sign-in"
+
+
+def test_a_form_of_a_session_that_has_ended_tells_where_the_text_is(server: Server, tenant: Tenant) -> None:
+    page = Browser(server).post(f"/s/{tenant.subscription_id}/resources/new")
+    words = told(page, 401, "No valid credentials") if page.status == 401 else ""
+    assert page.status == 405 or "What you typed is still on the page before this one." in words

@@ -1,6 +1,7 @@
 """Sessions of pages: how long they last, what ends them, and which rights they have."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ from service.usecases import web_sessions
 from service.usecases.maintenance import purge_closed
 from tests.support.api import Caller, Server, Tenant, ok
 from tests.support.closings import closed
+from tests.support.databases import Cluster
 from tests.support.events import events
 from tests.support.job_runs import carried_out
+from tests.support.serving import serving
 from tests.support.web import Browser
 
 
@@ -161,6 +164,26 @@ def test_a_session_is_stored_without_its_token(server: Server, tenant: Tenant) -
 def test_a_token_that_is_none_opens_nothing(server: Server, token: str) -> None:
     page = Browser(server).get("/", headers={"cookie": f"annals={token}"})
     assert (page.status, page.location.partition("?")[0]) == (303, "/sign-in")
+
+
+def test_a_key_has_fifty_sessions_of_which_the_oldest_end_first(server: Server, tenant: Tenant) -> None:
+    browsers = [Browser(server).sign_in(tenant.ben) for _ in range(web_sessions.MAX_OF_KEY + 2)]
+    other = Browser(server).sign_in(tenant.ana)
+    assert len(rows(server, tenant.ben)) == web_sessions.MAX_OF_KEY
+    assert [is_in(each) for each in (*browsers[:4], browsers[-1], other)] == [
+        *(False, False, True, True, True, True)
+    ]
+
+
+def test_sign_ins_and_pages_count_as_calls_of_their_key(cluster: Cluster, tmp_path: Path) -> None:
+    with serving(cluster, tmp_path, key_rate="3/minute") as server:
+        tenant = Tenant(server)
+        browser = Browser(server).sign_in(tenant.ana)
+        assert [browser.get("/").status for _ in range(3)] == [303, 303, 429]
+        assert tenant.ana.get("/v1/whoami").status_code == 429
+        assert browser.post("/sign-in", key=tenant.ana.key).status == 429
+        page = browser.get("/")
+        assert (page.heading, int(page.headers["retry-after"]) > 0) == ("The key's rate is exceeded", True)
 
 
 def test_sessions_are_listed_by_user_and_ended_by_who_may(server: Server, tenant: Tenant) -> None:
