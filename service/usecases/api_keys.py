@@ -21,7 +21,7 @@ from service.usecases.context import Context
 from service.usecases.retries import run_once
 from service.usecases.tenancy import locked_user
 from sql.database import PLATFORM, Database, Transaction
-from sql.queries import tenancy
+from sql.queries import tenancy, web_sessions
 from sql.queries.audit_logs import Values
 from sql.queries.tenancy import KeyRow as Key
 
@@ -195,6 +195,8 @@ def ensure_operator_key(
         elif stored != secret_hash:
             _record_operator_key(tx, None, Action.UPDATE, at)
             tenancy.replace_operator_hash(tx, secret_hash, at)
+            # They were begun with the key that is replaced.
+            web_sessions.end_of_operator(tx)
     return made.text if chosen is None else None
 
 

@@ -133,6 +133,11 @@ def end_oldest(tx: Transaction, key_id: UUID, *, keep: int) -> None:
     tx.execute(delete(_SESSIONS).where(c.session_id.in_(oldest)))
 
 
+def end_of_operator(tx: Transaction) -> None:
+    """Delete all sessions of the operator."""
+    tx.execute(delete(_SESSIONS).where(_SESSIONS.c.subscription_id.is_(None)))
+
+
 def insert_link(
     tx: Transaction, subscription_id: UUID, *, token_hash: bytes, key_id: UUID, expires_at: datetime
 ) -> None:

@@ -3,17 +3,20 @@
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
 from service.usecases import web_sessions
 from service.usecases.maintenance import purge_closed
-from tests.support.api import Caller, Server, Tenant, ok
+from sql.queries import web_sessions as queries
+from sql.queries.web_sessions import NewSession
+from tests.support.api import OPERATOR_KEY, Caller, Server, Tenant, ok
 from tests.support.closings import closed
 from tests.support.databases import Cluster
 from tests.support.events import events
 from tests.support.job_runs import carried_out
-from tests.support.serving import serving
+from tests.support.serving import serving, set_operator_key
 from tests.support.web import Browser
 
 
@@ -196,3 +199,32 @@ def test_sessions_are_listed_by_user_and_ended_by_who_may(server: Server, tenant
     ok(tenant.ana.delete(f"{tenant.path}/users/{tenant.ben.user_id}"), 204)
     assert [is_in(each) for each in (here, there, admin)] == [False, False, True]
     assert events(tenant, resource_type="session", action="LOGOUT") == []
+
+
+def test_another_key_of_the_operator_ends_the_sessions_of_the_one_before(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    with serving(cluster, tmp_path) as server:
+        tenant = Tenant(server)
+        operator, admin = Browser(server).sign_in(server.operator), Browser(server).sign_in(tenant.ana)
+        set_operator_key(server.database, server.clock, OPERATOR_KEY)
+        assert is_in(operator)
+        set_operator_key(server.database, server.clock, "another-key-of-the-operator-0123456789")
+        assert (is_in(operator), is_in(admin)) == (False, True)
+
+
+def test_a_key_that_is_deleted_during_a_sign_in_begins_no_session(server: Server, tenant: Tenant) -> None:
+    at = server.clock()
+    row = NewSession(
+        session_id=uuid4(),
+        subscription_id=UUID(tenant.subscription_id),
+        key_id=uuid4(),
+        token_hash=b"x",
+        created_at=at,
+        last_seen_at=at,
+        expires_at=at,
+        ip_address=None,
+        user_agent=None,
+    )
+    with server.context.database.transaction(UUID(tenant.subscription_id)) as tx:
+        assert not queries.insert_session(tx, row)
