@@ -1,6 +1,6 @@
 """API keys: make them for a user, list them without their secrets, delete them with effect at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -116,6 +116,23 @@ def keys(context: Context, subscription_id: SubscriptionId, paging: Paging) -> P
     with context.database.transaction(subscription_id) as tx:
         rows = tenancy.keys(tx, subscription_id, before=before, limit=paging.limit + 1)
     return paging.page(rows, filters, lambda item: [str(item.key_id)])
+
+
+def key(context: Context, subscription_id: SubscriptionId, key_id: UUID | None) -> Key:
+    """Show a key without its secret; raises KeyNotFound."""
+    with context.database.transaction(subscription_id) as tx:
+        row = None if key_id is None else tenancy.key(tx, subscription_id, key_id)
+    if row is None:
+        raise KeyNotFound("There is no such API key in this subscription.")
+    return row
+
+
+def last_logins(
+    context: Context, subscription_id: SubscriptionId, keys: Sequence[Key]
+) -> dict[UUID, datetime]:
+    """Times of the last logins with keys, by their ids; a login is noted once an hour at most."""
+    with context.database.transaction(subscription_id) as tx:
+        return tenancy.last_logins(tx, subscription_id, [each.key_id for each in keys])
 
 
 def delete_key(

@@ -1,5 +1,6 @@
 """Legal holds: placed with a reason, released with one, and listed for good."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -122,6 +123,26 @@ def page(context: Context, subscription_id: SubscriptionId, paging: Paging) -> P
     at = context.clock()
     shown = [_shown(row, at) for row in rows]
     return paging.page(shown, filters, lambda item: [str(item.hold_id)])
+
+
+@dataclass(frozen=True, slots=True)
+class HeldNames:
+    """Names of the resources and users that holds are on."""
+
+    resources: dict[UUID, str]
+    users: dict[UUID, str]
+
+
+def names_of(context: Context, subscription_id: SubscriptionId, holds: Sequence[Hold]) -> HeldNames:
+    """Find the names of what holds are on, present or former."""
+    with context.database.transaction(subscription_id) as tx:
+        resources = [hold.resource_id for hold in holds if hold.resource_id is not None]
+        kinds = {hold.resource_type for hold in holds if hold.resource_type is not None}
+        users = [hold.user_id for hold in holds if hold.user_id is not None]
+        return HeldNames(
+            legal_holds.names_of(tx, subscription_id, kinds, resources) if resources else {},
+            tenancy.usernames(tx, subscription_id, users) if users else {},
+        )
 
 
 def _check(tx: Transaction, subscription_id: UUID, wanted: HoldTerms, at: datetime) -> None:

@@ -1,6 +1,7 @@
 """Users of a subscription: create, update, list and delete them."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -23,10 +24,13 @@ from sql.database import Transaction
 from sql.errors import UniqueConflict
 from sql.queries import check_outs, repositories, resources, tenancy
 from sql.queries.audit_logs import Values
+from sql.queries.tenancy import KeyRow as Key
 from sql.queries.tenancy import UserRow as User
 
 __all__ = ["User"]
 
+# Keys that the page of a user shows.
+MAX_KEYS = 100
 _USER = TypeAdapter(User)
 _NAMES = ("uq_users_subscription_id_username", "uq_users_name_key")
 
@@ -84,6 +88,29 @@ def users(
     with context.database.transaction(subscription_id) as tx:
         rows = tenancy.users(tx, subscription_id, kind=kind, before=before, limit=paging.limit + 1)
     return paging.page(rows, filters, lambda item: [str(item.user_id)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserHoldings:
+    """A user with what ends when the user is deleted: at most MAX_KEYS of its keys, and its check-outs."""
+
+    user: User
+    keys: Sequence[Key]
+    has_more_keys: bool
+    check_outs: int
+
+
+def user(context: Context, subscription_id: SubscriptionId, user_id: UUID | None) -> UserHoldings:
+    """Show a user with its keys and check-outs; raises UserNotFound."""
+    with context.database.transaction(subscription_id) as tx:
+        row = None if user_id is None else tenancy.user(tx, subscription_id, user_id)
+        if row is None:
+            raise UserNotFound("There is no such user in this subscription.")
+        keys = tenancy.keys(tx, subscription_id, user_id=row.user_id, limit=MAX_KEYS + 1)
+        taken = check_outs.of_user(tx, subscription_id, row.user_id)
+    return UserHoldings(
+        user=row, keys=keys[:MAX_KEYS], has_more_keys=len(keys) > MAX_KEYS, check_outs=len(taken)
+    )
 
 
 def update_user(

@@ -119,6 +119,9 @@ def end(
 
     Without `of_others` only sessions of the caller's user end.
     """
+    if caller.user_id is None and (session_ids is None or not of_others):
+        # The operator is no user of a subscription: None would stand for everybody there.
+        return 0
     user_id = caller.user_id if session_ids is None or not of_others else None
     found = {each.session_id for each in sessions(context, subscription_id, user_id=user_id)}
     wanted = found - {caller.session_id} if session_ids is None else found & set(session_ids)

@@ -3,21 +3,28 @@
 from fastapi import FastAPI
 
 from service.web import (
+    api_keys,
+    audit_policies,
     check_outs,
     comments,
     comparisons,
     deletions,
     history,
+    legal_holds,
     moment_rollbacks,
     publications,
     resources,
     restore_bin,
     restoring,
     rollbacks,
+    settings,
     sign_in,
     static_files,
+    subscriptions,
     tags,
+    users,
     versions,
+    web_sessions,
 )
 from service.web.error_pages import error_page
 
@@ -37,6 +44,13 @@ ROUTERS = (
     publications.router,
     moment_rollbacks.router,
     versions.router,
+    settings.router,
+    users.router,
+    api_keys.router,
+    web_sessions.router,
+    audit_policies.router,
+    legal_holds.router,
+    subscriptions.router,
 )
 
 

@@ -62,17 +62,11 @@ def authenticator_of(request: Request) -> Authenticator:
     return cast("Authenticator", request.app.state.authenticator)
 
 
-@dataclass(frozen=True, slots=True)
-class View(Access):
-    """A page of a subscription, for a caller who has the right that it needs."""
+class Addressed:
+    """A page by its address: what the address asks for, and where a form leads."""
 
+    __slots__ = ()
     request: Request
-    tenant: str
-
-    @property
-    def base(self) -> str:
-        """Path that the pages of the subscription begin with."""
-        return f"/s/{self.subscription_id}"
 
     def asked(self, name: str) -> str | None:
         """Value of a query parameter without spaces around it; None if it is missing or empty."""
@@ -88,10 +82,6 @@ class View(Access):
         """Request for a page of a list."""
         return Paging(limit, self.asked("cursor"))
 
-    def page_of(self, target: Target) -> str:
-        """Path of the first page of a resource, which its other pages begin with."""
-        return f"{self.base}/{target.kind.collection}/{target.named}"
-
     def lead_to(self, path: str, *, done: str | None = None) -> Response:
         """Lead to the page that shows what a form did, so that a reload does not send the form again.
 
@@ -99,6 +89,23 @@ class View(Access):
         """
         said = "" if done is None else f"{'&' if '?' in path else '?'}done={done}"
         return RedirectResponse(path + said, 303, headers=render.HEADERS)
+
+
+@dataclass(frozen=True, slots=True)
+class View(Access, Addressed):
+    """A page of a subscription, for a caller who has the right that it needs."""
+
+    request: Request
+    tenant: str
+
+    @property
+    def base(self) -> str:
+        """Path that the pages of the subscription begin with."""
+        return f"/s/{self.subscription_id}"
+
+    def page_of(self, target: Target) -> str:
+        """Path of the first page of a resource, which its other pages begin with."""
+        return f"{self.base}/{target.kind.collection}/{target.named}"
 
     def show(self, template: str, status: int = 200, *, has_secret: bool = False, **values: Any) -> Response:
         """Render a template with its own values and those of every page."""

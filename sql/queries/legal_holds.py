@@ -96,6 +96,19 @@ def was_there(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UU
     return tx.execute(query.limit(1)).one_or_none() is not None
 
 
+def names_of(
+    tx: Transaction, subscription_id: UUID, kinds: Collection[str], resource_ids: Collection[UUID]
+) -> dict[UUID, str]:
+    """Names of resources of these kinds, live or not, as their latest versions have them."""
+    query = select(_VERSIONS.c.resource_id, _VERSIONS.c.resource_name).where(
+        _VERSIONS.c.subscription_id == subscription_id,
+        _VERSIONS.c.resource_type.in_(list(kinds)),
+        among(_VERSIONS.c.resource_id, resource_ids),
+        _VERSIONS.c.is_current,
+    )
+    return {row.resource_id: row.resource_name for row in tx.execute(query)}
+
+
 def keeping(
     tx: Transaction, subscription_id: UUID, resource_ids: Collection[UUID], at: datetime
 ) -> set[UUID]:

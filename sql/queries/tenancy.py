@@ -350,13 +350,40 @@ def key(tx: Transaction, subscription_id: UUID, key_id: UUID) -> KeyRow | None:
     return None if row is None else KeyRow(**row._mapping)
 
 
-def keys(tx: Transaction, subscription_id: UUID, *, before: UUID | None, limit: int) -> list[KeyRow]:
-    """Keys without their secrets, newest first."""
+def keys(
+    tx: Transaction,
+    subscription_id: UUID,
+    *,
+    user_id: UUID | None = None,
+    before: UUID | None = None,
+    limit: int,
+) -> list[KeyRow]:
+    """Keys without their secrets, of one user or of all, newest first."""
     query = _KEY.where(_KEYS.c.subscription_id == subscription_id)
+    if user_id is not None:
+        query = query.where(_KEYS.c.user_id == user_id)
     if before is not None:
         query = query.where(_KEYS.c.key_id < before)
     rows = tx.execute(query.order_by(_KEYS.c.key_id.desc()).limit(limit))
     return [KeyRow(**row._mapping) for row in rows]
+
+
+def last_logins(tx: Transaction, subscription_id: UUID, key_ids: Collection[UUID]) -> dict[UUID, datetime]:
+    """Times of the last noted logins with keys, as far as there were any."""
+    query = select(_KEYS.c.key_id, _KEYS.c.last_login_at).where(
+        _KEYS.c.subscription_id == subscription_id,
+        among(_KEYS.c.key_id, key_ids),
+        _KEYS.c.last_login_at.is_not(None),
+    )
+    return {row.key_id: row.last_login_at for row in tx.execute(query)}
+
+
+def usernames(tx: Transaction, subscription_id: UUID, user_ids: Collection[UUID]) -> dict[UUID, str]:
+    """Names of present and former users."""
+    query = select(_ACTORS.c.user_id, _ACTORS.c.username).where(
+        _ACTORS.c.subscription_id == subscription_id, among(_ACTORS.c.user_id, user_ids)
+    )
+    return {row.user_id: row.username for row in tx.execute(query)}
 
 
 def delete_key(tx: Transaction, subscription_id: UUID, key_id: UUID) -> bool:

@@ -31,9 +31,9 @@ from service.usecases.context import Context
 
 _FLAG = TypeAdapter(bool)
 
-# A closed subscription answers every call with these rights: to read, hold, reopen, and to erase an address,
-# since a person may ask for that at any time. With others, only GET.
-_OF_CLOSED = frozenset({Right.READ, Right.HOLD, Right.CLOSE, Right.ERASE})
+# A closed subscription answers every call with these rights: to read, to end sessions, hold, reopen, and to
+# erase an address, since a person may ask for that at any time. With others, only GET.
+_OF_CLOSED = frozenset({Right.READ, Right.SEE_SUBSCRIPTION, Right.HOLD, Right.CLOSE, Right.ERASE})
 # During and after its purge, a subscription answers only calls with these rights.
 _OF_PURGED = frozenset({Right.SEE_SUBSCRIPTION, Right.READ_HOLDS, Right.CLOSE})
 

@@ -46,6 +46,16 @@
     if (event.target.matches("[data-go] select")) event.target.form.requestSubmit();
   });
 
+  // A form is sent once: the answer to a second click would hide the first, which may show a new key.
+  document.addEventListener("submit", event => {
+    if (event.target.method !== "post") return;
+    if (event.target.dataset.sent) event.preventDefault();
+    event.target.dataset.sent = "yes";
+  });
+  window.addEventListener("pageshow", () => {
+    for (const form of document.querySelectorAll("[data-sent]")) delete form.dataset.sent;
+  });
+
   document.addEventListener("keydown", event => {
     const isTyping = event.target.matches("input, select, textarea");
     if (event.ctrlKey || event.metaKey || event.altKey || isTyping) return;

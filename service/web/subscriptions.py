@@ -1,0 +1,146 @@
+"""The operator's pages: list subscriptions, create one with its first admin, close and reopen one."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+
+from service.domain.actions import Action
+from service.domain.callers import Right, SubscriptionState
+from service.domain.errors import AnnalsError, Fault, Invalid
+from service.domain.pagination import Paging
+from service.http import problems
+from service.http.audited_operations import audits
+from service.http.schemas.api_keys import NewApiKey
+from service.http.schemas.subscriptions import ClosingReason, NewSubscription
+from service.http.schemas.users import NewUser
+from service.runtime.settings import git_url
+from service.usecases import closing, new_tenants, subscriptions, users
+from service.usecases.new_tenants import TenantAttempts, TenantTerms
+from service.web.api_keys import terms_of
+from service.web.gate import Posted, View, posting, viewing
+from service.web.platform_gate import PlatformPosted, PlatformView, posting_platform, viewing_platform
+
+# Rows of a page.
+SHOWN = 50
+# Users that the page of a subscription shows.
+USERS_SHOWN = 10
+KEY_NAME = "first key"
+
+router = APIRouter(include_in_schema=False)
+SeeingPlatform = Annotated[PlatformView, Depends(viewing_platform(Right.CREATE_SUBSCRIPTIONS))]
+Creating = Annotated[PlatformPosted, Depends(posting_platform(Right.CREATE_SUBSCRIPTIONS))]
+SeeingTenant = Annotated[View, Depends(viewing(Right.CLOSE))]
+Closing = Annotated[Posted, Depends(posting(Right.CLOSE))]
+
+
+@router.get("/platform")
+def list_subscriptions(view: SeeingPlatform) -> Response:
+    """Show the subscriptions, and the form that creates one."""
+    return _list(view)
+
+
+@router.post("/platform")
+@audits(Action.CREATE, "subscription")
+def create_subscription(posted: Creating) -> Response:
+    """Create a subscription with an admin, and show the admin's key in this answer alone."""
+    with posted.refused_on(lambda problem: _list(posted, problem, posted.form.fields)):
+        made = new_tenants.create(
+            posted.context,
+            posted.caller,
+            _terms(posted),
+            TenantAttempts(
+                subscription=posted.once("subscription"), user=posted.once("user"), key=posted.once("key")
+            ),
+        )
+    return posted.show(
+        "platform_made.html",
+        has_secret=True,
+        made=made.subscription,
+        key=made.key,
+        api=posted.context.public_url,
+        git=git_url(posted.context.public_url, made.subscription.subscription_id),
+    )
+
+
+@router.get("/platform/{subscription_id}")
+def show_subscription(view: SeeingTenant) -> Response:
+    """Show a subscription: its state, its quotas, its users, and the forms that close or reopen it."""
+    return _subscription(view)
+
+
+@router.post("/platform/{subscription_id}/close")
+@audits(Action.UPDATE, "subscription")
+def close_subscription(posted: Closing) -> Response:
+    """Close a subscription whose name was typed."""
+    form = posted.form
+    with posted.refused_on(lambda problem: _subscription(posted, problem, form.fields)):
+        wanted = form.checked(ClosingReason, {"reason": form.text("reason")})
+        if form.text("typed_name") != posted.tenant.strip():
+            detail = "is not the name of this subscription: nothing was closed"
+            raise Invalid(f"/typed_name: {detail}.", faults=[Fault(detail, pointer="/typed_name")])
+        closing.close(posted.context, posted.caller, posted.subscription_id, wanted.reason, once=posted.once)
+    return posted.lead_to(f"/platform/{posted.subscription_id}", done="subscription-closed")
+
+
+@router.post("/platform/{subscription_id}/reopen")
+@audits(Action.UPDATE, "subscription")
+def reopen_subscription(posted: Closing) -> Response:
+    """Reopen a closed subscription, before its purge begins."""
+    form = posted.form
+    with posted.refused_on(lambda problem: _subscription(posted, problem, form.fields)):
+        wanted = form.checked(ClosingReason, {"reason": form.text("reason")})
+        closing.reopen(posted.context, posted.caller, posted.subscription_id, wanted.reason, once=posted.once)
+    return posted.lead_to(f"/platform/{posted.subscription_id}", done="subscription-reopened")
+
+
+def _terms(posted: PlatformPosted) -> TenantTerms:
+    """Read the form by the rules of the API; nothing is made unless all of it is valid."""
+    form = posted.form
+    tenant = form.checked(
+        NewSubscription, {"name": form.text("name"), "require_if_match": form.is_set("require_if_match")}
+    )
+    admin = form.checked(
+        NewUser, {"username": form.text("username"), "email": form.text("email"), "role": "admin"}
+    )
+    # The id of the user is not known yet, and any will do to read the days.
+    key = form.checked(
+        NewApiKey, terms_of(form) | {"user_id": "00000000-0000-0000-0000-000000000000", "name": KEY_NAME}
+    )
+    return TenantTerms(
+        name=tenant.name,
+        require_if_match=tenant.require_if_match,
+        username=admin.username,
+        email=admin.email,
+        key_name=key.name,
+        expires_in_days=key.expires_in_days,
+    )
+
+
+def _list(
+    view: PlatformView, problem: AnnalsError | None = None, typed: Mapping[str, str] | None = None
+) -> Response:
+    return view.show(
+        "platform.html",
+        200 if problem is None else problems.status_of(type(problem)),
+        page=subscriptions.subscriptions(view.context, view.caller, view.paging(SHOWN)),
+        problem=problem,
+        typed=typed or {},
+    )
+
+
+def _subscription(
+    view: View, problem: AnnalsError | None = None, typed: Mapping[str, str] | None = None
+) -> Response:
+    found = subscriptions.subscription(view.context, view.subscription_id)
+    state = SubscriptionState.of(found.closed_at, found.exported_at)
+    return view.show(
+        "platform_subscription.html",
+        200 if problem is None else problems.status_of(type(problem)),
+        found=found,
+        state=state.value,
+        people=users.users(view.context, view.subscription_id, None, Paging(USERS_SHOWN, None)),
+        purge_days=view.context.settings.purge_days,
+        problem=problem,
+        typed=typed or {},
+    )

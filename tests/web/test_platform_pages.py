@@ -1,0 +1,179 @@
+"""The operator's pages: subscriptions with their first admins, closing and reopening them."""
+
+import re
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.support.api import UNKNOWN, Server, Tenant, ok
+from tests.support.web import Browser
+
+SECRET = re.compile(r"annals_[0-9a-f]{32}_[A-Za-z0-9_-]+")
+HOSTILE = '"><script>alert(1)</script>'
+
+
+def named(server: Server, name: str) -> list[Any]:
+    return [each for each in server.operator.pages("/v1/subscriptions", limit=200) if each["name"] == name]
+
+
+def terms(name: str) -> dict[str, Any]:
+    return {"name": name, "username": "ada", "email": "ada@example.org"}
+
+
+def operator_of(server: Server) -> Browser:
+    return Browser(server).sign_in(server.operator)
+
+
+@pytest.mark.parametrize("name", ["vera", "ben", "aud", "ana"])
+def test_a_tenants_caller_gets_no_platform(server: Server, shared: Tenant, name: str) -> None:
+    browser = Browser(server).sign_in(shared.caller(name))
+    page = browser.see("/platform", 403)
+    assert "may not create subscriptions" in page.words
+    assert "/platform" not in browser.see(f"/s/{shared.subscription_id}/settings/sessions").links
+    assert browser.post("/platform", **terms("mine")).status == 403
+    browser.see(f"/platform/{shared.subscription_id}", 403)
+    for do in ("close", "reopen"):
+        assert browser.post(f"/platform/{shared.subscription_id}/{do}", reason="x").status == 403
+
+
+def test_another_tenants_page_of_the_platform_is_not_there(
+    server: Server, shared: Tenant, stranger: Tenant
+) -> None:
+    browser = Browser(server).sign_in(shared.ana)
+    heading = browser.see(f"/platform/{UNKNOWN}", 404).heading
+    assert browser.see(f"/platform/{stranger.subscription_id}", 404).heading == heading
+    assert browser.post(f"/platform/{stranger.subscription_id}/close", reason="x").status == 404
+
+
+def test_the_operator_begins_on_the_platform(server: Server, shared: Tenant) -> None:
+    page = operator_of(server).get("/", follow=True)
+    assert (page.heading, shared.subscription["name"] in page.words) == ("Subscriptions", True)
+
+
+def test_a_subscription_is_created_with_an_admin_who_signs_in(server: Server) -> None:
+    name = f"Kiln {uuid4()}"
+    browser = operator_of(server)
+    page = browser.send(browser.see("/platform").form("/platform"), **terms(name), require_if_match="yes")
+    (secret,) = set(SECRET.findall(page.source))
+    assert (page.status, page.headers["cache-control"]) == (200, "private, no-store")
+    assert "content-encoding" not in page.headers
+    assert "First key of ada" in page.words
+    (made,) = named(server, name)
+    assert made["require_if_match"] is True
+    home = browser.see(page.link("To the subscription"))
+    assert ("ada, admin" in home.words, SECRET.findall(home.source)) == (True, [])
+    key = Browser(server)
+    assert key.post("/sign-in", key=secret, follow=False).location == f"/s/{made['subscription_id']}"
+
+
+def test_a_form_sent_twice_creates_one_subscription_and_shows_one_key(server: Server) -> None:
+    name = f"Kiln {uuid4()}"
+    browser = operator_of(server)
+    form = browser.see("/platform").form("/platform")
+    first, second = (browser.send(form, **terms(name)) for _ in range(2))
+    assert (len(SECRET.findall(first.source)) > 0, SECRET.findall(second.source)) == (True, [])
+    assert "This form was sent twice." in second.words
+    (made,) = named(server, name)
+    for noun in ("users", "api-keys"):
+        assert len(server.operator.pages(f"/v1/subscriptions/{made['subscription_id']}/{noun}")) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"name": " "}, "Name"),
+        ({"username": "<b>"}, "Name of its first admin"),
+        ({"email": "none"}, "E-mail"),
+        ({"email": ""}, "E-mail"),
+        ({"expires_in_days": "never"}, "Days"),
+    ],
+)
+def test_a_refused_subscription_is_told_in_place_and_nothing_is_made(
+    server: Server, fields: dict[str, Any], told: str
+) -> None:
+    name = f"Kiln {uuid4()}"
+    browser = operator_of(server)
+    typed = terms(name) | fields
+    page = browser.send(browser.see("/platform").form("/platform"), **typed)
+    assert (page.status, page.heading) == (422, "Subscriptions")
+    assert told in page.root.one("div", role="alert").text
+    assert page.form("/platform").fields["username"] == [typed["username"]]
+    assert named(server, name) == []
+
+
+def test_a_subscription_is_closed_by_its_typed_name_and_reopened(server: Server, tenant: Tenant) -> None:
+    browser = operator_of(server)
+    here = f"/platform/{tenant.subscription_id}"
+    page = browser.see(here)
+    assert "For 30 days: you can reopen it." in page.words
+    wrong = browser.send(page.form("/close"), reason="they <leave>", typed_name="acmee")
+    assert (wrong.status, "nothing was closed" in wrong.words) == (422, True)
+    kept = wrong.form("/close").fields
+    assert (kept["reason"], kept["typed_name"]) == (["they <leave>"], ["acmee"])
+    assert ok(server.operator.get(tenant.path))["closed_at"] is None
+    page = browser.send(wrong.form("/close"), typed_name="acme")
+    assert "The subscription was closed." in page.words
+    assert "they <leave>" in page.words
+    assert "closed" in browser.see("/platform").words
+    page = browser.send(page.form("/reopen"), reason="they stay")
+    assert "The subscription was reopened." in page.words
+    assert ok(server.operator.get(tenant.path))["closed_at"] is None
+
+
+def test_a_legal_hold_forbids_to_close_in_place(server: Server, tenant: Tenant) -> None:
+    ok(server.operator.post(f"{tenant.path}/holds", {"reason": "case 7"}), 201)
+    browser = operator_of(server)
+    form = browser.see(f"/platform/{tenant.subscription_id}").form("/close")
+    page = browser.send(form, reason="they leave", typed_name="acme")
+    assert (page.status, page.heading) == (409, "acme")
+    assert "The legal hold" in page.root.one("div", role="alert").text
+    assert ok(server.operator.get(tenant.path))["closed_at"] is None
+
+
+def test_what_is_closed_already_is_told_in_place(server: Server, tenant: Tenant) -> None:
+    browser = operator_of(server)
+    here = f"/platform/{tenant.subscription_id}"
+    form = browser.see(here).form("/close")
+    ok(server.operator.post(f"{tenant.path}/close", {"reason": "they leave"}))
+    page = browser.send(form, reason="they leave", typed_name="acme")
+    assert (page.status, "is closed already" in page.words) == (409, True)
+    assert browser.send(page.form("/reopen"), reason="they stay").status == 200
+    assert browser.post(f"{here}/reopen", reason="again").status == 409
+
+
+def test_quotas_and_their_use_are_shown(server: Server, tenant: Tenant) -> None:
+    _ = tenant.workspace_id
+    ok(server.operator.patch(tenant.path, {"quotas": {"resources": 10}}))
+    page = operator_of(server).see(f"/platform/{tenant.subscription_id}")
+    assert "resources 1 10" in page.words
+    assert "log rows today not counted none" in page.words
+
+
+def test_the_first_user_of_a_subscription_is_added_by_the_operator(server: Server, tenant: Tenant) -> None:
+    browser = operator_of(server)
+    page = browser.see(f"/platform/{tenant.subscription_id}")
+    assert "nobody can sign in yet" in page.words
+    users = browser.see(page.link("Users"))
+    page = browser.send(users.form("/users"), username="ada", email="ada@example.org", role="admin")
+    page = browser.send(page.form("/keys"), name="first")
+    assert len(set(SECRET.findall(page.source))) == 1
+
+
+def test_a_hostile_name_of_a_subscription_is_inert(server: Server) -> None:
+    made = ok(server.operator.post("/v1/subscriptions", {"name": HOSTILE}), 201)
+    browser = operator_of(server)
+    for path in ("/platform", f"/platform/{made['subscription_id']}"):
+        page = browser.see(path)
+        assert HOSTILE in page.words
+        assert len(page.root.all("script")) == 2
+
+
+def test_subscriptions_come_page_by_page(server: Server) -> None:
+    oldest = f"oldest {uuid4()}"
+    for name in (oldest, *(f"other {number}" for number in range(50))):
+        ok(server.operator.post("/v1/subscriptions", {"name": name}), 201)
+    browser = operator_of(server)
+    first = browser.see("/platform")
+    assert oldest not in first.words
+    assert oldest in browser.see(first.link("Older")).words
