@@ -23,7 +23,7 @@ NOTICES = {
     "user-deleted": "The user was deleted, with its keys and check-outs. History keeps its name.",
     "email-erased": "The e-mail address was erased.",
     "key-deleted": "The key was deleted, and its sessions have ended.",
-    "session-ended": "Ended. The list shows the sessions that still run.",
+    "sessions-ended": "Ended. The list shows the sessions that still run.",
     "policy-saved": "The policy was saved. Later calls are recorded by its rules.",
     "hold-placed": "The legal hold was placed.",
     "hold-released": "The legal hold was released.",

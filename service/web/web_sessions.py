@@ -73,4 +73,4 @@ def end_other_sessions(posted: Ending) -> Response:
 
 def _back(posted: Posted) -> Response:
     # A session that ended already, or another's, looks the same: it is not in the list.
-    return posted.lead_to(f"{posted.base}/settings/sessions", done="session-ended")
+    return posted.lead_to(f"{posted.base}/settings/sessions", done="sessions-ended")
