@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from service.domain.resource_kinds import KIND_OF_COLLECTION
 from service.web import static_files, words
-from service.web.graphs import drawn
+from service.web.graphs import drawn, labels
 
 # A page loads nothing from elsewhere, and runs no script but its own files.
 CONTENT_SECURITY_POLICY = (
@@ -40,7 +40,9 @@ _templates.filters |= {
     "drawn": drawn,
     "iso": words.iso,
     "number": words.number,
+    "named": labels.whole,
     "pretty": words.pretty,
+    "revealed": words.revealed,
     "size": words.size,
 }
 

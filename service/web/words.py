@@ -1,5 +1,6 @@
 """Numbers, times and values as pages say them; all other words of a page are its template's."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,6 +10,9 @@ import orjson
 
 # Characters of a value in a line of its own.
 LINE = 120
+# Characters that turn or hide text: marks of direction, and spaces without a width. Joiners are left, since
+# words of some scripts, and signs of people, are made with them.
+_HIDING = re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _SIZES = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -65,6 +69,11 @@ def compact(value: Any, limit: int = LINE) -> str:
 def pretty(value: Any) -> str:
     """Write a JSON value in lines."""
     return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS).decode()
+
+
+def revealed(text: str) -> str:
+    """Name the characters that turn or hide text, so that a reader sees what a program reads."""
+    return _HIDING.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", text)
 
 
 def listed(parts: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 
-from service.web import differences
+from service.web import differences, words
 from service.web.value_changes import MAX_CHANGES, MAX_PATH, MAX_TEXT, MISSING, ValueChange, between
 from tests.support.workflows import (
     HOSTILE,
@@ -230,3 +230,18 @@ def test_the_page_of_equal_versions_says_so() -> None:
     assert "v1 and v2 are equal." in rendered("{{ differences.whole(f, none, 'v1', 'v2') }}", f=found)
     moved = differences.of(snapshot(loaded(SHAPES["react_flow"])), snapshot(edited("layout")))
     assert "Only the layout differs" in rendered("{{ differences.whole(f, none, 'v1', 'v2') }}", f=moved)
+
+
+def test_characters_that_turn_or_hide_text_are_named() -> None:
+    found = differences.of(snapshot({"a": "ab"}), snapshot({"a": "a\u202eb\u200b"}))
+    page = rendered("{{ differences.whole(f, none, 'v1', 'v2') }}", f=found)
+    assert "a⟨U+202E⟩b⟨U+200B⟩" in page
+    # Persian words and signs of people are made with joiners.
+    assert words.revealed("می\u200cخواهم 👩\u200d🚀") == "می\u200cخواهم 👩\u200d🚀"
+
+
+def test_a_label_of_which_nothing_is_seen_says_so() -> None:
+    new = {"nodes": [{"id": "\u200b"}], "edges": [{"source": "\u200b", "target": ""}]}
+    found = differences.of(snapshot({}), snapshot(new))
+    page = rendered("{{ differences.whole(f, none, 'v1', 'v2') }}", f=found)
+    assert page.count("<bdi>(no name)</bdi> → <bdi>(no name)</bdi>") == 2
