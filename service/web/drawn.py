@@ -9,7 +9,6 @@ from service.web import differences, text_lines
 from service.web.differences import Difference
 from service.web.graphs import GraphComparison
 from service.web.graphs.comparison import ComparedNode
-from service.web.graphs.graph import Node
 from service.web.text_lines import TextRows
 
 
@@ -46,8 +45,5 @@ def _light(found: GraphComparison) -> GraphComparison:
 
 
 def _light_node(each: ComparedNode) -> ComparedNode:
-    return replace(each, before=_without_value(each.before), after=_without_value(each.after))
-
-
-def _without_value(node: Node | None) -> Node | None:
-    return None if node is None else replace(node, value=None)
+    before, after = (node and replace(node, value=None) for node in (each.before, each.after))
+    return replace(each, node=replace(each.node, value=None), before=before, after=after)

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.support.api import Json, Tenant, ok
-from tests.support.compared_pages import graph, graphed, page_of, signed_in
+from tests.support.compared_pages import graph, graphed, page_of, signed_in, statements
 from tests.support.web import Page
 
 HOSTILE = '"><script>alert(1)</script>\u202e\u200b😀'
@@ -149,6 +149,17 @@ def test_a_large_document_is_cut_with_ways_on(tenant: Tenant) -> None:
     assert "The text is too long to show all of it here." in page.words
     assert re.search(f"git diff .* -- .*{workflow['resource_id']}", page.words)
     assert len(page.source) < 400_000
+
+
+def test_a_long_comparison_takes_few_statements_and_little_html(tenant: Tenant) -> None:
+    old, new = (graph(*(f"step {number} {word}" for number in range(60))) for word in ("a", "b"))
+    workflow = graphed(tenant, *([old, new] * 20))
+    browser = signed_in(tenant, tenant.vera)
+    with statements(tenant.server) as sent:
+        page = browser.see(f"{page_of(tenant, workflow)}/compare")
+    assert len(sent) <= 14, "\n\n".join(sent)
+    assert len(page.source) < 400_000
+    assert sum(1 for _ in page.root.elements()) < 12_000
 
 
 def test_only_those_who_may_are_led_to_a_rollback(shared: Tenant, orders: Json) -> None:
