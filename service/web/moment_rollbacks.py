@@ -1,8 +1,9 @@
 """Rollback of a folder, a workspace, a job or everything to a moment: choose, see, do what was seen."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import cast
 from urllib.parse import urlencode
 
@@ -53,6 +54,17 @@ class Preview:
     found: RolledBackMany
     committed_at: datetime | None
 
+    @property
+    def changes(self) -> list[Foretold]:
+        """Resources that would change."""
+        return cast("list[Foretold]", self.found.versions)
+
+    @property
+    def digest(self) -> str:
+        """Digest of what would change, from which version to which."""
+        pairs = sorted((str(each.resource_id), each.from_version, each.to_version) for each in self.changes)
+        return sha256(repr(pairs).encode()).hexdigest()
+
 
 @router.get(PAGE)
 async def show_roll_back(view: Changing) -> Response:
@@ -73,7 +85,7 @@ async def show_roll_back(view: Changing) -> Response:
 @router.post(PAGE)
 @audits(Action.ROLLBACK, "subscription")
 async def roll_back(view: Writing) -> Response:
-    """Roll back, if nobody saved anything in the subscription since the page was shown."""
+    """Roll back, if it changes exactly what the page showed."""
     root = await _root_of(view, view.form.text("root"))
     moment = view.form.text("to") or ""
     try:
@@ -86,10 +98,27 @@ async def roll_back(view: Writing) -> Response:
             if_match=(view.form.text("seen") or "",),
             once=view.once,
         )
-        done = await rollbacks.roll_back_many(view.context, change)
+        done = await _rolled_back(view, root, change)
     except (StaleVersion, CheckedOut, Invalid) as error:
         view.refuse(error, await _preview(view, root, moment, error))
     return view.lead_to(root.page, done="nothing-to-roll-back" if done.unchanged else "rolled-back-many")
+
+
+async def _rolled_back(view: Posted, root: Root, change: RollBackMany) -> RolledBackMany:
+    """Roll back what the page showed.
+
+    Others may have saved something else meanwhile, as they do all the time in a busy subscription: then the
+    preview is made again, and if it is still the same, so is the rollback. Raises StaleVersion otherwise.
+    """
+    for _ in range(_TRIES - 1):
+        try:
+            return await rollbacks.roll_back_many(view.context, change)
+        except StaleVersion:
+            now = await _foretold(view, root, change.to)
+            if now.head is None or now.digest != view.form.text("shown"):
+                raise
+            change = replace(change, if_match=(now.head,))
+    return await rollbacks.roll_back_many(view.context, change)
 
 
 async def _root_of(view: View, given: str | None) -> Root:
@@ -186,7 +215,7 @@ def _show(
     since: Since | None,
     error: AnnalsError | None,
 ) -> Response:
-    changes = cast("list[Foretold]", preview.found.versions)
+    changes = preview.changes
     return view.show(
         "moment_roll_back.html",
         root=root,
@@ -194,6 +223,7 @@ def _show(
         commit=None if isinstance(to, datetime) else moment,
         instant=to if isinstance(to, datetime) else preview.committed_at,
         head=preview.head,
+        shown=preview.digest,
         changes=changes[:SHOWN],
         count=len(changes),
         skipped=_by_reason(preview.found.skipped),

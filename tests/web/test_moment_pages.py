@@ -130,16 +130,34 @@ def test_a_workspace_and_a_job_are_roots_too(story: Story, ben: Browser, kind: s
 
 def test_what_somebody_saved_meanwhile_is_shown_before_anything_is_done(story: Story, ben: Browser) -> None:
     form = deed(story.shown(ben))
-    story.tenant.save(story.newer, {"more": 1})
+    story.tenant.save(story.orders, graph("more"))
     page = ben.send(form, comment="why")
     assert page.status == 412
     assert "Nothing was rolled back" in page.words
-    assert "Newer v2 by ana" in page.words
-    assert story.number(story.orders) == 3
+    assert "Orders v4 by ana" in page.words
+    assert story.number(story.orders) == 4
     again = deed(page)
     assert again.fields["comment"] == ["why"]
     assert ben.send(again).status == 200
-    assert story.number(story.orders) == 4
+    assert story.number(story.orders) == 5
+
+
+def test_what_others_save_elsewhere_hinders_nobody(story: Story, ben: Browser) -> None:
+    form = deed(story.shown(ben))
+    story.tenant.save(story.newer, {"more": 1})
+    story.tenant.begin_another_tree()
+    graphed(story.tenant, graph("elsewhere"))
+    first, second = (ben.send(form, follow=False) for _ in range(2))
+    assert (first.status, second.status) == (303, 303)
+    assert [story.number(each) for each in (story.orders, story.stock, story.newer)] == [4, 4, 2]
+
+
+def test_a_form_that_does_not_tell_what_it_showed_changes_nothing(story: Story, ben: Browser) -> None:
+    form = deed(story.shown(ben))
+    story.tenant.save(story.newer, {"more": 1})
+    assert ben.send(form, shown=None, follow=False).status == 412
+    assert ben.send(form, seen=None, shown=None, follow=False).status == 412
+    assert story.number(story.orders) == 3
 
 
 def test_check_outs_of_others_are_listed_with_their_ends(story: Story, ben: Browser) -> None:
