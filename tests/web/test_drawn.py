@@ -1,4 +1,4 @@
-"""What a document worker makes of two versions for a page."""
+"""Drawing of two versions by a document worker for a page."""
 
 import pickle
 from functools import partial
