@@ -11,16 +11,20 @@ from service.committer.changes import Delete
 from service.domain.actions import Action
 from service.domain.callers import Right
 from service.domain.errors import AnnalsError
+from service.domain.pagination import Paging
+from service.domain.resource_kinds import Kind
 from service.http.admission import in_thread
 from service.http.audited_operations import audits
 from service.http.parameters import Target, Targeted
 from service.http.schemas.body import Body
 from service.http.schemas.fields import QueryInteger, QueryReason
-from service.usecases import deletion_previews, deletions
+from service.usecases import deletion_previews, deletions, references
 from service.usecases.deletions import DeletionMade
 from service.web.gate import RESOURCE_PAGE, Changing, Posted, View, Writing, status_of
 
 router = APIRouter(include_in_schema=False)
+# Workflows that the page names as those that name a connector.
+NAMING_SHOWN = 20
 _NOTHING_TYPED: Mapping[str, str] = MappingProxyType({})
 
 
@@ -80,12 +84,18 @@ def _page(
         view.context, view.subscription_id, target.kind, target.resource_id, view.caller.user_id
     )
     settings = view.context.settings
+    naming = None
+    if target.kind is Kind.CONNECTOR:
+        naming = references.page(
+            view.context, view.subscription_id, target.kind, target.resource_id, Paging(NAMING_SHOWN)
+        )
     return view.show(
         "delete.html",
         status_of(problem),
         target=target,
         preview=found,
         others=[each for each in found.check_outs if each.checked_out_by != view.caller.user_id],
+        naming=naming,
         longest=settings.longest_restore_days,
         days=given.get("restore_days") or settings.restore_days,
         reason=given.get("reason", ""),

@@ -234,6 +234,10 @@ QUERIES: dict[str, tuple[Query, int]] = {
         lambda tx: check_outs.page(tx, SUBSCRIPTION, before=None, limit=51, at=AT),
         100,
     ),
+    "the check-out of a resource": (
+        lambda tx: check_outs.of_resource(tx, SUBSCRIPTION, "workflow", RESOURCE, at=AT),
+        1,
+    ),
     "the comments on a version": (
         lambda tx: comments.page(tx, SUBSCRIPTION, UUID(int=3), before=None, limit=51),
         100,

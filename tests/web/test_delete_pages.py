@@ -1,5 +1,7 @@
 """The page that deletes a resource, after it showed what goes with it."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests.support.api import UNKNOWN, Json, Tenant, ok
@@ -106,6 +108,26 @@ def test_an_admin_ends_others_check_outs_with_the_deletion(tenant: Tenant) -> No
     assert "Also end the check-outs of others" in page.words
     assert browser.send(page.form("/delete")).status == 423
     browser.send(page.form("/delete"), force="1")
+    assert len(deletions(tenant)) == 1
+
+
+def test_workflows_that_name_a_connector_are_told(tenant: Tenant) -> None:
+    connector, other = tenant.make("connectors"), tenant.make("connectors")
+    tenant.workflow(name="Order ETL", definition={"connector_id": connector["resource_id"]})
+    browser = Browser(tenant.server).sign_in(tenant.ben)
+    page = browser.see(page_of(tenant, connector))
+    assert "1 workflow, which would name a connector that is not there: Order ETL" in page.words
+    assert "Named by no workflow" in browser.see(page_of(tenant, other)).words
+
+
+def test_two_clicks_at_once_delete_once(tenant: Tenant) -> None:
+    workflow = tenant.workflow()
+    browser = Browser(tenant.server).sign_in(tenant.ben)
+    form = browser.see(page_of(tenant, workflow)).form("/delete")
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: browser.send(form, follow=False), range(4)))
+    assert {each.status for each in answers} == {303}
+    assert len({each.location for each in answers}) == 1
     assert len(deletions(tenant)) == 1
 
 
