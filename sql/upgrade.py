@@ -6,6 +6,7 @@ the release before can ignore, or it removes objects that they no longer use. No
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import psycopg.errors
@@ -15,7 +16,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, NullPool, create_engine, exc, text
 
-from sql import hypertables
+from sql import hypertables, patience
 from sql.database import connect_arguments, driver_url, is_pooled
 from sql.errors import SchemaError, translated
 
@@ -179,11 +180,14 @@ def _migrate(connection: Connection, progress: Progress) -> None:
             "annals_sealer TO it, "
             "and let it own the database"
         ) from error
-    connection.execute(text(f"SET LOCAL ROLE {OWNER_ROLE}"))
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
-    connection.commit()
+
+    def migrate() -> None:
+        connection.execute(text(f"SET LOCAL ROLE {OWNER_ROLE}"))
+        command.upgrade(config, "head")
+
+    patience.change(connection, migrate, progress)
 
 
 def _convert(connection: Connection, progress: Progress) -> None:
@@ -200,7 +204,10 @@ def _convert(connection: Connection, progress: Progress) -> None:
         connection.commit()
     for log in plain:
         progress(f"Making a hypertable of {log.table} …")
-        connection.execute(text(f"SET LOCAL ROLE {OWNER_ROLE}"))
-        hypertables.convert(connection, log)
-        connection.commit()
+        patience.change(connection, partial(_convert_log, connection, log), progress)
     connection.rollback()
+
+
+def _convert_log(connection: Connection, log: hypertables.Hypertable) -> None:
+    connection.execute(text(f"SET LOCAL ROLE {OWNER_ROLE}"))
+    hypertables.convert(connection, log)
