@@ -22,7 +22,10 @@ def test_the_tree_shows_each_resource_with_kind_version_and_holder(tenant: Tenan
     tenant.save(workflow, {"a": 1})
     tenant.check_out(workflow, by=tenant.ben)
     page = Browser(tenant.server).sign_in(tenant.vera).see(f"{base(tenant)}/resources")
-    rows = {each.one("bdi", **{"class": "name"}).text: each.text for each in page.root.all("span", **{"class": "row"})}
+    rows = {
+        each.one("bdi", **{"class": "name"}).text: each.text
+        for each in page.root.all("span", **{"class": "row"})
+    }
     assert len(rows) == 4
     assert "workflow · v2" in rows["Order ETL"]
     assert "checked out by ben" in rows["Order ETL"]
