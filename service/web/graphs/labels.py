@@ -72,15 +72,21 @@ class LabelPlaces:
             self._covered |= _cells(box.x, box.y, WIDTH, HEIGHT)
 
     def take(self, path: LinePath, text: str) -> Spot:
-        """Find a place for a label, and cover it; the middle of the line if all places are covered."""
+        """Find the place for a label that is covered least, and cover it."""
         width = sum(map(_width, text)) * LINE_LETTER
-        places = [self._beside(path, part, width) for part in _PARTS]
-        for place in places:
+        best: tuple[int, Spot, set[tuple[int, int]]] | None = None
+        for part in _PARTS:
+            place = self._beside(path, part, width)
             cells = _cells(place.x, place.y - _LINE_HEIGHT + 3, width, _LINE_HEIGHT)
-            if not cells & self._covered:
-                self._covered |= cells
-                return place
-        return places[0]
+            covered = len(cells & self._covered)
+            if best is None or covered < best[0]:
+                best = covered, place, cells
+            if covered == 0:
+                break
+        if best is None:
+            return path.begin
+        self._covered |= best[2]
+        return best[1]
 
     def _beside(self, path: LinePath, part: float, width: float) -> Spot:
         """Left end of a label's text at a part of the path: right of a steep line, above a flat one."""
