@@ -50,7 +50,7 @@ _templates.filters |= {
 def _is_of_resources(base: str, path: str) -> bool:
     """Tell if a page is about resources, and so below the tree."""
     below = path.removeprefix(f"{base}/").partition("/")[0]
-    return below == "resources" or below in KIND_OF_COLLECTION
+    return below in ("resources", "roll-back") or below in KIND_OF_COLLECTION
 
 
 _templates.globals |= {

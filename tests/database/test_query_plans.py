@@ -201,6 +201,19 @@ QUERIES: dict[str, tuple[Query, int]] = {
     "a commit by its beginning": (lambda tx: as_of.commits(tx, SUBSCRIPTION, "abcdef0"), 10),
     "the commit at an instant": (lambda tx: as_of.last_commit(tx, SUBSCRIPTION, AT), 10),
     "the commit at an instant long past": (lambda tx: as_of.last_commit(tx, SUBSCRIPTION, EARLY), 10),
+    "the head of main": (
+        lambda tx: as_of.last_commit(tx, SUBSCRIPTION, datetime.max.replace(tzinfo=UTC)),
+        10,
+    ),
+    "the versions since a commit long past": (
+        lambda tx: as_of.versions_since(
+            tx,
+            SUBSCRIPTION,
+            as_of.CommitRow(git_commit_hash="0" * 40, commit_number=20_000, committed_at=EARLY),
+            limit=6,
+        ),
+        30,
+    ),
     **{
         f"what there was {when}, {which}": (
             lambda tx, number=number, kind=kind, before=before: as_of.page(  # type: ignore[misc]
