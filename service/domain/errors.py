@@ -101,7 +101,7 @@ class OriginNotAllowed(Forbidden):
     A browser asked if a page of another origin may call this address. Neither the subscription in the address
     nor the installation allows the origin; a subscription that does not exist allows none. `PATCH S` with
     `cors_origins` (admin, operator) or `ANNALS_CORS_ORIGINS` (operator) add it, written exactly as the
-    browser sends it: scheme, host and port.
+    browser sends it: scheme, host and port. Forms are taken from the pages of Annals alone.
     """
 
     code = "origin_not_allowed"

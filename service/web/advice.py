@@ -6,6 +6,7 @@ from service.domain.errors import AnnalsError
 # The first family that an error belongs to has its advice.
 _ADVICE: tuple[tuple[type[AnnalsError], str], ...] = (
     (errors.Unauthenticated, "Sign in again. What you typed is still on the page before this one."),
+    (errors.OriginNotAllowed, "Open the page in Annals itself, and send its form from there."),
     (errors.Forbidden, "An admin of your subscription can give your user another role."),
     (errors.SubscriptionNotFound, "Check the address, or sign in with a key of that subscription."),
     (errors.PathNotFound, "Check the address, or begin at the first page."),

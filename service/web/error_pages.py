@@ -16,6 +16,8 @@ from service.web.cookies import session_cookie, takes_keys
 
 log = structlog.get_logger(__name__)
 
+# What these refuse is told where the reader tries again.
+_OF_SIGN_IN = ("/sign-in", "/sign-in/link")
 # Addresses of programs, which get a problem document whatever they take.
 _OF_PROGRAMS = ("/v1/", "/git/", "/static/", "/docs", "/openapi.json", "/livez", "/readyz", "/metrics")
 
@@ -43,7 +45,7 @@ def error_page(request: Request, error: AnnalsError) -> Response | None:
 def _answer(request: Request, error: AnnalsError, path: str) -> Response:
     if isinstance(error, Unauthenticated) and request.method == "GET" and not path.startswith("/sign-"):
         return _to_sign_in(request)
-    if path == "/sign-in":
+    if path in _OF_SIGN_IN:
         return sign_in_page(request, error)
     return _page(request, error)
 
@@ -82,6 +84,7 @@ def sign_in_page(request: Request, error: AnnalsError | None = None, *, back: st
         "next": back or getattr(request.state, "back", ""),
         "problem": error,
         "takes_keys": takes_keys(request),
+        "request_id": request.state.request_id,
     }
     status = 200 if error is None else problems.status_of(type(error))
     answer = render.page(request, "sign_in.html", frames.frame(request, None) | values, status)

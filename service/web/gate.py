@@ -18,10 +18,10 @@ from service.domain.errors import (
     AnnalsError,
     BodyTooLarge,
     Conflict,
-    Forbidden,
     Invalid,
     Locked,
     MalformedRequest,
+    OriginNotAllowed,
     PreconditionFailed,
     Unauthenticated,
     UnsupportedMedia,
@@ -278,7 +278,7 @@ async def platform_form(request: Request) -> tuple[Caller, Form]:
 
 
 def check_same_origin(request: Request) -> None:
-    """Raise Forbidden for a form that no page of this server sent; the browser tells who did."""
+    """Raise OriginNotAllowed for a form that no page of this server sent; the browser tells who did."""
     site = request.headers.get("sec-fetch-site")
     if site == "same-origin":
         return
@@ -286,7 +286,7 @@ def check_same_origin(request: Request) -> None:
     own = {f"{scheme}://{request.headers.get('host', '')}" for scheme in schemes}
     if site is None and request.headers.get("origin") in own:
         return
-    raise Forbidden("This form was not sent by a page of Annals.")
+    raise OriginNotAllowed("This form was not sent by a page of Annals.")
 
 
 async def form_of(request: Request) -> Form:

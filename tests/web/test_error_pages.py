@@ -71,11 +71,12 @@ def test_a_page_that_takes_forms_alone_says_so_to_a_reader(server: Server) -> No
     ],
 )
 def test_a_form_that_is_none_is_told_on_a_page(
-    server: Server, content: bytes, headers: dict[str, str], status: int, code: str
+    server: Server, shared: Tenant, content: bytes, headers: dict[str, str], status: int, code: str
 ) -> None:
-    form = {"content-type": "application/x-www-form-urlencoded"}
-    answer = Browser(server).http.post("/sign-in/link", content=content, headers=SAME_ORIGIN | form | headers)
-    page = Page(answer)
+    browser = Browser(server).sign_in(shared.ana)
+    form = SAME_ORIGIN | {"content-type": "application/x-www-form-urlencoded"}
+    path = f"/s/{shared.subscription_id}/workspaces"
+    page = Page(browser.http.post(path, content=content, headers=form | headers))
     assert (page.status, f"/docs/problems/{code}" in page.links) == (status, True), page.words
 
 
@@ -165,3 +166,9 @@ def test_a_form_of_a_session_that_has_ended_tells_where_the_text_is(server: Serv
     page = Browser(server).post(f"/s/{tenant.subscription_id}/resources/new")
     words = told(page, 401, "No valid credentials") if page.status == 401 else ""
     assert page.status == 405 or "What you typed is still on the page before this one." in words
+
+
+def test_a_form_of_another_site_is_told_without_a_word_of_roles(server: Server) -> None:
+    page = Browser(server).post("/sign-out", headers={"sec-fetch-site": "cross-site"})
+    words = told(page, 403, "Pages of this origin may not call")
+    assert "Open the page in Annals itself" in words
