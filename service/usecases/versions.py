@@ -10,6 +10,7 @@ from uuid import UUID
 from service.committer.changes import CheckIn, Save, SetPublished, SetTag, Written
 from service.committer.refusals import resource_deleted, resource_not_found, version_not_found
 from service.domain import version_refs
+from service.domain.errors import ResourceNotFound
 from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page, Paging, number_position
 from service.domain.resource_kinds import Kind
@@ -71,6 +72,17 @@ def reading(
         if not found or (found[0].is_purged and not purged):
             raise resource_not_found(kind, resource_id)
         yield tx
+
+
+def can_be_read(
+    context: Context, subscription_id: SubscriptionId, kind: Kind, resource_id: UUID, *, purged: bool
+) -> bool:
+    """Tell if a resource has a history that the caller may read."""
+    try:
+        with reading(context, subscription_id, kind, resource_id, purged=purged):
+            return True
+    except ResourceNotFound:
+        return False
 
 
 def page(

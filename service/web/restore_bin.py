@@ -7,11 +7,13 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
 from service.domain import ids
+from service.domain.actions import EventOrigin
 from service.domain.errors import DeletionNotFound
 from service.domain.resource_kinds import Kind
 from service.http.schemas.fields import QueryText
 from service.http.schemas.filters import ReportedId
-from service.usecases import deletions
+from service.usecases import deletions, versions
+from service.usecases.deletions import Deletion
 from service.web.filter_forms import filters_of, pushed, shortened
 from service.web.gate import View, Viewing
 
@@ -96,7 +98,21 @@ def show_deletion(view: Viewing, deletion_id: Named) -> Response:
         next=None if parts is None else parts.next_cursor,
         address=view.address,
         document=_document(found.text),
+        has_history=has_history(view, found),
         is_purged=found.purged_at is not None or not found.is_soft_delete,
+    )
+
+
+def has_history(view: View, deletion: Deletion) -> bool:
+    """Tell if the deleted resource, restored or not, has a page that the caller may read."""
+    if deletion.origin == EventOrigin.POSTED:
+        return False
+    return versions.can_be_read(
+        view.context,
+        view.subscription_id,
+        Kind(deletion.resource_type),
+        UUID(deletion.resource_id),
+        purged=view.reads_purged,
     )
 
 

@@ -24,7 +24,7 @@ from service.usecases.deletions import Deletion, DeletionMade, Restoration
 from service.usecases.resources import ResourceSummary
 from service.web.deletions import DeletionForm
 from service.web.gate import Changing, Form, Posted, View, Writing, posting, status_of, viewing
-from service.web.restore_bin import Named, path_of
+from service.web.restore_bin import Named, has_history, path_of
 
 # Parents that the form offers of each kind; any other is named by its id.
 PARENTS_SHOWN = 100
@@ -124,6 +124,7 @@ def _shown(
         parents_shown=PARENTS_SHOWN,
         given={name: form.text(name) or "" for name in ("rename", "new_parent_id", "parent_id")},
         keeps="keep_restored" in form.fields,
+        has_history=has_history(view, named),
         problem=problem,
     )
 

@@ -136,6 +136,20 @@ def test_the_document_of_what_is_deleted_for_good_is_for_admins(tenant: Tenant) 
     assert "for admins alone" in viewer.words
 
 
+def test_no_link_leads_to_what_is_deleted_for_good(tenant: Tenant) -> None:
+    workflow = tenant.workflow()
+    first = tenant.remove(workflow)
+    tenant.restore(first)
+    second = tenant.remove(workflow)
+    tenant.remove(workflow, permanent=True)
+    for role in ("vera", "ana"):
+        browser = Browser(tenant.server).sign_in(tenant.caller(role))
+        for deletion in (first, second):
+            for link in browser.see(page_of(tenant, deletion)).links:
+                if link.startswith("/s/"):
+                    assert browser.get(link, follow=True).status == 200, (role, link)
+
+
 @pytest.mark.parametrize("name", ["", "/restore", "/purge"])
 def test_another_tenants_deletion_is_not_found(tenant: Tenant, stranger: Tenant, name: str) -> None:
     theirs = stranger.remove(stranger.workflow())["deletion_id"]
