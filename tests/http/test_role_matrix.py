@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from service.http.auth import headers
+from service.usecases.maintenance import scheduled_jobs
 from tests.support.api import Caller, Server, Tenant, ok
 from tests.support.audited_calls import short
 from tests.support.role_calls import GIT, OPERATIONS, VARIANTS, RoleCall
@@ -78,6 +79,8 @@ def matrix(lone_server: Server) -> dict[tuple[str, str, str], Row]:
     callers = callers_of(lone_server, tenant)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(headers, "FAILED_LOGIN_SECONDS", 0)
+        # No scheduler is there to run a job, for whose end the caller would wait.
+        patch.setattr(scheduled_jobs, "WAIT_SECONDS", 0)
         return {
             (tag, method, label): answers(tenant, callers, method, call)
             for tag, method, label, call in calls(lone_server)

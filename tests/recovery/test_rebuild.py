@@ -16,6 +16,7 @@ from tests.support.histories import check_history
 from tests.support.project import ROOT
 from tests.support.rebuilds import (
     PUBLIC_URL,
+    STEPS,
     answers,
     check_api_as_before,
     check_rows_as_before,
@@ -34,7 +35,7 @@ def test_the_api_answers_after_a_rebuild_as_before_and_writing_continues(
         tenants = [Tenant(server, "acme"), Tenant(server, "other")]
         for seed, tenant in enumerate(tenants):
             _ = tenant.vera
-            tell(tenant, seed=seed, random_steps=80 * seed)
+            tell(tenant, seed=seed, random_steps=STEPS * seed)
         before = [answers(tenant, tenant.ana) for tenant in tenants]
         refs = [tenant.git("for-each-ref") for tenant in tenants]
     was = stored(home)

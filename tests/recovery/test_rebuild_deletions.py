@@ -18,6 +18,7 @@ from tests.support.databases import Cluster, Database
 from tests.support.histories import check_history
 from tests.support.rebuilds import (
     PUBLIC_URL,
+    STEPS,
     answers,
     check_api_as_before,
     check_rows_as_before,
@@ -113,7 +114,7 @@ def test_the_api_and_the_rows_are_after_a_rebuild_as_before(cluster: Cluster, tm
         tenants = [Tenant(server, "acme"), Tenant(server, "other")]
         for seed, tenant in enumerate(tenants):
             _ = tenant.vera
-            delete_and_restore(tenant, seed=seed, random_steps=150 * seed)
+            delete_and_restore(tenant, seed=seed, random_steps=STEPS * seed)
             check_history(tenant)
             assert told(verify(tenant, depth=VerifyDepth.OBJECTS)) == []
         before = [answers(tenant, tenant.ana) for tenant in tenants]

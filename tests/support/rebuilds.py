@@ -22,6 +22,8 @@ from tests.support.running_server import ANNALS
 from tests.support.serving import set_operator_key
 
 PUBLIC_URL = "http://annals.example"
+# Random steps of a story, of which every answer is compared.
+STEPS = int(os.environ.get("ANNALS_TEST_STEPS", "60"))
 Done = subprocess.CompletedProcess[str]
 
 
