@@ -1,33 +1,44 @@
-"""Two users edit three workflows over HTTP, by the calls that any client would make."""
+"""Users edit workflows over HTTP, by the calls that any client would make."""
 
-import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from importlib import resources
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from service.cli import demo_departments
 from service.cli.client import Client
+from service.cli.demo_documents import document, node
 
 Say = Callable[[str], None]
-Document = dict[str, Any]
+PEOPLE = (("ana", "admin"), ("ben", "editor"), ("eva", "editor"), ("vera", "viewer"), ("aud", "auditor"))
 
 
-def tell(url: str, operator_key: str, say: Say) -> None:
+@dataclass(frozen=True)
+class Told:
+    """Subscription of a story that was told, with the key of each user by name."""
+
+    subscription_id: str
+    keys: Mapping[str, str]
+
+
+def tell(url: str, operator_key: str, say: Say) -> Told:
     """Play the story and report each step; raises ApiError where the server refuses or does not answer."""
     with _client(url, operator_key) as operator:
         subscription = operator.post("/v1/subscriptions", {"name": "Demo: Kiln Ltd"})
         base = f"/v1/subscriptions/{subscription['subscription_id']}"
-        keys = {
-            name: _user(operator, base, name, role) for name, role in (("ana", "admin"), ("ben", "editor"))
-        }
-    say(f"A subscription, {subscription['subscription_id']}, with two users: ana (admin) and ben (editor).")
-    with _client(url, keys["ana"]) as ana, _client(url, keys["ben"]) as ben:
+        keys = {name: _user(operator, base, name, role) for name, role in PEOPLE}
+    users = ", ".join(f"{name} ({role})" for name, role in PEOPLE)
+    say(f"A subscription, {subscription['subscription_id']}, with its users: {users}.")
+    with ExitStack() as stack:
+        clients = {name: stack.enter_context(_client(url, key)) for name, key in keys.items()}
+        ana, ben = clients["ana"], clients["ben"]
         etl, etl_version = _play(ana, ben, base, say)
         _publish(ana, f"{base}/workflows/{etl}", say)
         _restructure(ana, ben, base, say)
+        demo_departments.play(clients, base, say)
+        _watch_the_load(ben, f"{base}/workflows/{etl}", say)
         history = ana.get(f"{base}/workflows/{etl}/versions")["items"]
         events = ana.get(f"{base}/audit-logs?limit=200")["items"]
     say("")
@@ -44,6 +55,11 @@ def tell(url: str, operator_key: str, say: Say) -> None:
     say(f"The audit log has {len(events)} events, the last one {last['action']} by {last['username']}.")
     clone = subscription["git_url"].replace("://", f"://ana:{keys['ana']}@", 1)
     say("")
+    say("Look at it in a browser; each user has a key, which signs in and tells what the role may do:")
+    say(f"  {url}/sign-in")
+    for name, role in PEOPLE:
+        say(f"  {name:<5}{role:<8} {keys[name]}")
+    say("")
     say("See it yourself:")
     say(f"  git clone {shlex.quote(clone)} annals-demo")
     say("  git -C annals-demo log --stat")
@@ -53,6 +69,7 @@ def tell(url: str, operator_key: str, say: Say) -> None:
     say(f"  ANNALS_URL={url} ANNALS_KEY={keys['ana']} {command} version log workflows/{etl}")
     say(f"  curl -H 'Authorization: Bearer {keys['ana']}' {url}{base}/workflows/{etl}/versions/{etl_version}")
     say(f"  curl -H 'Authorization: Bearer {keys['ana']}' {url}{base}/audit-logs")
+    return Told(subscription["subscription_id"], keys)
 
 
 def _play(ana: Client, ben: Client, base: str, say: Say) -> tuple[str, int]:
@@ -62,20 +79,20 @@ def _play(ana: Client, ben: Client, base: str, say: Say) -> tuple[str, int]:
     job = ana.post(f"{base}/jobs", {"folder_id": folder, "name": "Daily"})["resource_id"]
     flows = {}
     for name in ("order_etl", "invoice_approval", "nightly_export"):
-        document = _document(name)
-        body = {"job_id": job, "name": document["title"], "definition": document}
+        definition = document(name)
+        body = {"job_id": job, "name": definition["title"], "definition": definition}
         flows[name] = ana.post(f"{base}/workflows", body)["resource_id"]
     say("ana makes a workspace, a folder, a job and three workflows: each is version 1, and a commit.")
 
     etl = f"{base}/workflows/{flows['order_etl']}"
     edit = ben.post(f"{etl}/check-out", {"reason": "larger batches"})["data"]
-    _node(edit, "extract")["batch_size"] = 2000
+    node(edit, "extract")["batch_size"] = 2000
     edit["retry"]["attempts"] = 5
     saved = ben.post(f"{etl}/check-in", {"data": edit, "comment": "Larger batches, two more attempts"})
     say(f"ben checks Order ETL out, edits it and checks it in: version {saved['version_number']}.")
 
     edit = ana.post(f"{etl}/check-out")["data"]
-    _node(edit, "convert")["precision"] = 4
+    node(edit, "convert")["precision"] = 4
     edit["nodes"].append(
         {
             "id": "audit-copy",
@@ -90,11 +107,11 @@ def _play(ana: Client, ben: Client, base: str, say: Say) -> tuple[str, int]:
 
     approval = f"{base}/workflows/{flows['invoice_approval']}"
     edit = ben.post(f"{approval}/check-out")["data"]
-    _node(edit, "amount")["cases"][1]["if"] = "total <= 10000"
+    node(edit, "amount")["cases"][1]["if"] = "total <= 10000"
     ben.post(f"{approval}/check-in", {"data": edit, "comment": "Managers approve up to 10,000"})
     export = f"{base}/workflows/{flows['nightly_export']}"
     edit = ana.post(f"{export}/check-out")["data"]
-    _node(edit, "mask")["columns"]["address"] = "drop"
+    node(edit, "mask")["columns"]["address"] = "drop"
     ana.post(f"{export}/check-in", {"data": edit, "comment": "Addresses leave the export", "tag": "2026-q4"})
     say("ben lowers a limit in Invoice approval; ana drops a column from Nightly export.")
 
@@ -129,9 +146,9 @@ def _restructure(ana: Client, ben: Client, base: str, say: Say) -> None:
     flows = ana.get(f"{base}/workflows")["items"]
     items = []
     for flow in flows:
-        document = ana.get(f"{base}/workflows/{flow['resource_id']}")["definition"]
-        document["owner"] = "nobody"
-        item = {"resource_type": "workflow", "resource_id": flow["resource_id"], "data": document}
+        definition = ana.get(f"{base}/workflows/{flow['resource_id']}")["definition"]
+        definition["owner"] = "nobody"
+        item = {"resource_type": "workflow", "resource_id": flow["resource_id"], "data": definition}
         items.append(item | {"if_match": flow["git_commit_hash"]})
     before = max(flow["updated_at"] for flow in flows)
     bulk = ben.post(f"{base}/check-ins", {"items": items, "comment": "New owner everywhere"})
@@ -144,6 +161,23 @@ def _restructure(ana: Client, ben: Client, base: str, say: Say) -> None:
         f"She does it: {len(done['versions'])} new versions in one commit, {done['commit'][:10]}; "
         "what ben did stays in the history."
     )
+
+
+def _watch_the_load(ben: Client, etl: str, say: Say) -> None:
+    """Give the order ETL its last version: a node between two others, and another limit."""
+    edit = ben.post(f"{etl}/check-out", {"reason": "a load failed, and nobody saw it"})["data"]
+    edit["nodes"].append(
+        {
+            "id": "count",
+            "type": "check",
+            "position": {"x": 260, "y": 780},
+            "data": {"label": "Count the rows", "at_least": 1},
+        }
+    )
+    edit["edges"].append({"id": "load-count", "source": "load", "target": "count"})
+    edit["retry"]["attempts"] = 4
+    saved = ben.post(f"{etl}/check-in", {"data": edit, "comment": "Count the rows after the load"})
+    say(f"ben adds a check to Order ETL: version {saved['version_number']} is not published yet.")
 
 
 @contextmanager
@@ -160,15 +194,3 @@ def _user(operator: Client, base: str, username: str, role: str) -> str:
     user = operator.post(f"{base}/users", body)
     key: str = operator.post(f"{base}/api-keys", {"user_id": user["user_id"], "name": "demo"})["api_key"]
     return key
-
-
-def _document(name: str) -> Document:
-    file = resources.files("service.cli").joinpath("demo_workflows", f"{name}.json")
-    text = file.read_text(encoding="utf-8")
-    document: Document = json.loads(text)
-    return document
-
-
-def _node(document: Document, node_id: str) -> Document:
-    data: Document = next(node["data"] for node in document["nodes"] if node["id"] == node_id)
-    return data

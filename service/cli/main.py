@@ -150,7 +150,7 @@ def demo(
         str | None, typer.Option(envvar="ANNALS_OPERATOR_KEY", help="The key that the server printed.")
     ] = None,
 ) -> None:
-    """Play a story on a running server: two users edit three workflows."""
+    """Play a story on a running server: five users, three workspaces, and all that a history can hold."""
     from service.cli.demo import tell
 
     if operator_key is None:

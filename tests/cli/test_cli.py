@@ -112,6 +112,9 @@ def test_the_demo_tells_a_story_whose_commands_work(tmp_path: Path) -> None:
         assert '+        "id": "deduplicate-audit-copy",' in told.stdout
         assert "rollback of the workspace would do: 3 resources change" in told.stdout
         assert "She does it: 3 new versions in one commit" in told.stdout
+        assert "ana restores Survey" in told.stdout
+        for role in ("admin", "editor", "viewer", "auditor"):
+            assert re.search(rf"^  \w+ +{role} +annals_\w+", told.stdout, flags=re.MULTILINE), role
         commands = [
             line.strip()
             for line in told.stdout.splitlines()
@@ -122,10 +125,10 @@ def test_the_demo_tells_a_story_whose_commands_work(tmp_path: Path) -> None:
             subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True)
             for command in commands
         ]
-        assert seen[2].stdout.count("\ncommit ") + 1 == 7
+        assert seen[2].stdout.count("\ncommit ") + 1 == 8
         assert "1 file changed" not in seen[3].stdout
         assert "files changed" in seen[3].stdout
-        assert [line.split()[0] for line in seen[4].stdout.splitlines()] == ["version", *"7654321"]
+        assert [line.split()[0] for line in seen[4].stdout.splitlines()] == ["version", *"87654321"]
         version = json.loads(seen[5].stdout)
         assert (version["version_number"], version["created_by_username"]) == (5, "ana")
         assert "validate" in {node["id"] for node in version["data"]["nodes"]}
