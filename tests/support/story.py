@@ -1,0 +1,52 @@
+"""The story of `annals demo` on a server of the tests, and the ids in it by which pages are asked for."""
+
+from dataclasses import dataclass
+
+from service.cli import demo
+from tests.support.api import OPERATOR_KEY, Caller, Server, ok
+
+# User of the story by role; the operator belongs to no subscription.
+PERSON_OF = {"viewer": "vera", "editor": "ben", "auditor": "aud", "admin": "ana"}
+ROLES = (*PERSON_OF, "operator")
+
+
+@dataclass(frozen=True)
+class Story:
+    """A subscription with the history that the demo tells, and what the paths of its pages are made of."""
+
+    server: Server
+    subscription_id: str
+    keys: dict[str, str]
+    names: dict[str, str]
+
+    def caller(self, role: str) -> Caller:
+        """User of a role."""
+        return Caller(self.server, OPERATOR_KEY if role == "operator" else self.keys[PERSON_OF[role]])
+
+    def path(self, pattern: str) -> str:
+        """Path of a page, whose pattern names resources of the story."""
+        return pattern.format(base=f"/s/{self.subscription_id}", **self.names)
+
+
+def told(server: Server) -> Story:
+    """Play the story on a server."""
+    made = demo.tell(server.url, OPERATOR_KEY, lambda _: None)
+    ana = Caller(server, made.keys["ana"])
+    path = f"/v1/subscriptions/{made.subscription_id}"
+    names = {"subscription": made.subscription_id}
+    for collection in ("workspaces", "folders", "jobs", "workflows", "connectors"):
+        for each in ana.pages(f"{path}/{collection}"):
+            name = _named(each["name"])
+            names[name] = f"{collection}/{each['resource_id']}"
+            names[f"kind_and_id_of_{name}"] = f"{each['resource_type']}/{each['resource_id']}"
+    deletions = [
+        each for each in ana.pages(f"{path}/deletions", restorable=True) if each["cascade_level"] == 0
+    ]
+    names |= {f"deleted_{_named(each['resource_name'])}": each["deletion_id"] for each in deletions}
+    users = ok(ana.get(f"{path}/users"))["items"]
+    names |= {f"user_{each['username']}": each["user_id"] for each in users}
+    return Story(server, made.subscription_id, dict(made.keys), names)
+
+
+def _named(name: str) -> str:
+    return name.lower().replace(" ", "_")

@@ -1,0 +1,221 @@
+"""A real browser: people who sign in, compare and roll back, and every page in each theme and width."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.support.api import Server, ok
+from tests.support.chromium import CHROMIUM, THEMES, WIDTHS, Reader, chromium, reading
+from tests.support.project import ROOT
+from tests.support.story import Story
+from tests.web.pages import PAGES
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here"),
+]
+
+ALL_RULES = {"rules": {"target-size": {"enabled": True}}}
+CONTRAST = {"runOnly": ["color-contrast"]}
+MOST_TABS = 150
+
+
+@pytest.fixture(scope="module")
+def browser(lone_server: Server) -> Iterator[Browser]:
+    assert lone_server.url
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def people(browser: Browser, story: Story) -> Iterator[dict[str, Reader]]:
+    """An admin and the operator, signed in, and somebody who is not."""
+    with (
+        reading(browser, story) as admin,
+        reading(browser, story) as operator,
+        reading(browser, story) as nobody,
+    ):
+        yield {
+            "admin": admin.sign_in("admin"),
+            "operator": operator.sign_in("operator"),
+            "nobody": nobody,
+        }
+
+
+def test_axe_is_the_file_that_was_checked() -> None:
+    folder = ROOT / "tests/vendor/axe-core"
+    for line in (folder / "SHA256SUMS").read_text().splitlines():
+        digest, name = line.split()
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+
+
+@pytest.mark.parametrize("listed", PAGES, ids=lambda page: page.name)
+def test_a_page_is_sound_in_both_themes_and_widths(
+    people: dict[str, Reader], story: Story, listed: object
+) -> None:
+    page = next(each for each in PAGES if each is listed)
+    reader = people["nobody" if page.right is None else page.reader()]
+    reader.wrong.clear()
+    reader.go(story.path(page.pattern))
+    found = []
+    for width in WIDTHS:
+        reader.set_width(width)
+        found += [f"{width}: {each}" for each in reader.overflow()]
+        for number, theme in enumerate(THEMES):
+            reader.set_theme(theme)
+            # Only colours differ between themes.
+            options = ALL_RULES if number == 0 else CONTRAST
+            found += [f"{width} {theme}: {each}" for each in reader.findings(**options)]
+    if page.status != 200:
+        # The browser itself reports the status of a page of an error.
+        reader.wrong = [each for each in reader.wrong if "status of 4" not in each]
+    assert found == []
+    reader.check()
+
+
+def go_back_to_the_version_before(reader: Reader, workflow: str) -> None:
+    """From a history to the comparison, and from there to the roll-back, by links and buttons."""
+    page = reader.page
+    reader.go(workflow)
+    page.get_by_role("button", name="Compare", exact=False).first.click()
+    page.wait_for_url("**/compare?**")
+    page.get_by_role("link", name="Roll back", exact=False).first.click()
+    page.wait_for_url("**/roll-back?**")
+    page.get_by_label("Why", exact=False).fill("It was better before")
+    page.locator("main form button.first").click()
+    page.wait_for_url(lambda address: "/roll-back" not in address)
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+def test_a_person_compares_and_rolls_back(browser: Browser, story: Story, scripts: bool) -> None:
+    workflow = story.path("{base}/{refund_approval}")
+    at = story.path("/v1/subscriptions/{subscription}/{refund_approval}")
+    before = ok(story.caller("admin").get(at))["current_version"]
+    with reading(browser, story, scripts=scripts) as reader:
+        reader.sign_in("editor")
+        go_back_to_the_version_before(reader, workflow)
+        if scripts:
+            reader.check()
+        now = ok(story.caller("admin").get(f"{at}/versions/current"))
+        assert now["version_number"] == before + 1
+        assert "It was better before" in reader.page.content()
+
+
+def test_a_roll_back_of_what_is_not_current_any_more_is_shown_anew(browser: Browser, story: Story) -> None:
+    at = story.path("/v1/subscriptions/{subscription}/{survey}")
+    ana = story.caller("admin")
+    data = ok(ana.get(f"{at}/versions/current"))["data"]
+    ok(ana.post(f"{at}/versions", {"data": data | {"round": 2}}), 201)
+    with reading(browser, story) as reader:
+        reader.sign_in("editor")
+        reader.go(story.path("{base}/{survey}/roll-back?to=1"))
+        ok(ana.post(f"{at}/versions", {"data": data | {"round": 3}}), 201)
+        reader.page.get_by_label("Why", exact=False).fill("The first round was better")
+        with reader.page.expect_response(lambda answer: answer.request.method == "POST") as answered:
+            reader.page.locator("main form button.first").click()
+        assert answered.value.status == 412
+        assert "The first round was better" in reader.page.content()
+        reader.page.wait_for_load_state()
+        reader.page.locator("main form button.first").click()
+        reader.page.wait_for_url(lambda address: "/roll-back" not in address)
+    now = ok(ana.get(f"{at}/versions/current"))
+    assert (now["version_number"], now["data"]) == (4, data)
+
+
+def tab_to(page: Page, words: str) -> None:
+    """Press Tab until the focus is on what has these words."""
+    named = """() => {
+        const at = document.activeElement;
+        return [at.innerText, at.value, at.getAttribute("aria-label"), at.labels?.[0]?.innerText].join(" ");
+    }"""
+    for _ in range(MOST_TABS):
+        page.keyboard.press("Tab")
+        if words in page.evaluate(named):
+            return
+    raise AssertionError(f"no Tab reaches {words!r} on {page.url}")
+
+
+def test_all_is_done_by_keyboard_alone(browser: Browser, story: Story) -> None:
+    at = story.path("/v1/subscriptions/{subscription}/{nightly_export}")
+    before = ok(story.caller("admin").get(at))["current_version"]
+    with reading(browser, story) as reader:
+        page, keys = reader.page, reader.page.keyboard
+        reader.go("/")
+        keys.type(str(story.caller("editor").key))
+        keys.press("Enter")
+        page.wait_for_url("**/resources")
+        keys.press("/")
+        keys.type("nightly")
+        keys.press("Enter")
+        page.wait_for_url("**q=nightly**")
+        tab_to(page, "Nightly export")
+        keys.press("Enter")
+        page.wait_for_url("**/workflows/**")
+        tab_to(page, "Compare")
+        keys.press("Enter")
+        page.wait_for_url("**/compare?**")
+        keys.press("n")
+        first = page.evaluate("document.activeElement.outerHTML")
+        assert page.evaluate("document.activeElement.matches('[data-stop]')")
+        keys.press("p")
+        assert page.evaluate("document.activeElement.matches('[data-stop]')"), first
+        tab_to(page, "Roll back")
+        keys.press("Enter")
+        page.wait_for_url("**/roll-back?**")
+        tab_to(page, "Why")
+        keys.type("By keyboard")
+        tab_to(page, "Roll back")
+        keys.press("Enter")
+        page.wait_for_url(lambda address: "/roll-back" not in address)
+        reader.check()
+    assert ok(story.caller("admin").get(at))["current_version"] == before + 1
+
+
+def test_a_link_from_another_site_keeps_the_session_and_its_form_is_refused(
+    browser: Browser, story: Story
+) -> None:
+    here = story.server.url + story.path("{base}/{order_etl}")
+    form = f'<form method="post" action="{here}/check-out"><button>Send</button></form>'
+    with reading(browser, story) as reader:
+        reader.sign_in("editor")
+        reader.context.route(
+            "http://elsewhere.example/**",
+            lambda route: route.fulfill(content_type="text/html", body=f'<a href="{here}">Look</a>{form}'),
+        )
+        reader.page.goto("http://elsewhere.example/")
+        reader.page.click("a")
+        reader.page.wait_for_url(here)
+        assert reader.page.locator("h1").inner_text().startswith("Order ETL")
+        reader.page.goto("http://elsewhere.example/")
+        with reader.page.expect_response(lambda answer: answer.request.method == "POST") as answered:
+            reader.page.click("button")
+        assert answered.value.status == 403
+
+
+def test_a_theme_is_kept(browser: Browser, story: Story) -> None:
+    with reading(browser, story) as reader:
+        reader.sign_in("viewer")
+        button = reader.page.locator("[data-theme-next]:visible").first
+        button.click()
+        button.click()
+        reader.go(story.path("{base}/resources"))
+        assert reader.page.evaluate("document.documentElement.dataset.theme") == "dark"
+        assert reader.page.locator("[data-theme-next]:visible").first.inner_text() == "Theme: dark"
+        reader.check()
+
+
+def test_a_history_is_printed(browser: Browser, story: Story, tmp_path: Path) -> None:
+    with reading(browser, story) as reader:
+        reader.sign_in("auditor")
+        reader.go(story.path("{base}/{order_etl}"))
+        reader.page.emulate_media(media="print")
+        assert reader.page.locator(".printed").is_visible()
+        assert not reader.page.locator("nav >> visible=true").count()
+        file = tmp_path / "history.pdf"
+        reader.page.pdf(path=file, format="A4", print_background=True)
+        content = file.read_bytes()
+        assert content.startswith(b"%PDF")
+        assert 1 <= content.count(b"/Type /Page\n") <= 5

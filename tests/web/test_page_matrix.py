@@ -1,0 +1,110 @@
+"""Each page for each role, of its own subscription and of another's; and every link of every page."""
+
+from collections.abc import Iterator
+from urllib.parse import urldefrag, urljoin, urlsplit
+
+import pytest
+
+from tests.support.api import Tenant
+from tests.support.story import ROLES, Story
+from tests.support.web import Browser, Page
+from tests.web.pages import LEADING, PAGES, Listed, routes
+
+DEPTH = 4
+# Pages that a crawl of one role visits at most; the story has fewer.
+MOST_PAGES = 400
+# Addresses beside the pages, which the crawler does not follow.
+_ELSEWHERE = ("/docs", "/openapi.json", "/v1/", "/git/")
+
+
+@pytest.fixture(scope="module")
+def readers(story: Story) -> dict[str, Browser]:
+    """A signed-in browser for each role."""
+    return {role: Browser(story.server).sign_in(story.caller(role)) for role in ROLES}
+
+
+def test_every_page_of_the_server_is_in_the_list() -> None:
+    known = {page.route for page in PAGES} | LEADING
+    assert {route for route in routes() if route not in known} == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_is_for_those_who_have_its_right(
+    story: Story, readers: dict[str, Browser], page: Listed
+) -> None:
+    for role, reader in readers.items():
+        found = reader.get(story.path(page.pattern))
+        expected = page.status if page.is_for(role) else 403
+        assert found.status == expected, (role, page.name, found.words)
+        if expected == 403:
+            assert found.heading
+            assert "role" in found.words, role
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_nobody_is_led_to_the_sign_in_and_back(story: Story, page: Listed) -> None:
+    nobody = Browser(story.server)
+    path = story.path(page.pattern)
+    found = nobody.get(path)
+    if page.right is None:
+        assert found.status == 200
+        return
+    assert found.status == 303
+    assert found.location.startswith("/sign-in?next=")
+    form = nobody.see(found.location).form("/sign-in")
+    back = nobody.send(form, key=story.caller(page.reader()).key, follow=False)
+    assert back.status == 303
+    assert nobody.get(back.location).status == page.status
+
+
+def test_another_tenants_pages_are_the_page_of_what_is_not_there(story: Story) -> None:
+    stranger = Browser(story.server).sign_in(Tenant(story.server, "stranger").ana)
+    nothing = stranger.see("/s/019a0000-0000-7000-8000-000000000000/resources", 404)
+    for page in PAGES:
+        if page.is_of_tenant:
+            found = stranger.see(story.path(page.pattern), 404)
+            assert _without_id(found) == _without_id(nothing), page.name
+
+
+def _without_id(page: Page) -> str:
+    return page.words.replace(page.headers["x-request-id"], "")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_link_leads_to_an_error(readers: dict[str, Browser], role: str) -> None:
+    reader = readers[role]
+    seen: dict[str, str] = {}
+    level = [("/", "the address bar")]
+    for _ in range(DEPTH + 1):
+        below: list[tuple[str, str]] = []
+        for path, origin in level:
+            if path in seen or len(seen) >= MOST_PAGES:
+                continue
+            seen[path] = origin
+            page = reader.get(path)
+            if page.status == 303:
+                below.append((_clean(urljoin(path, page.location)), path))
+                continue
+            assert page.status == 200, (role, path, origin, page.words)
+            if page.headers["content-type"].startswith("text/html"):
+                below += [(each, path) for each in _addresses(page, path)]
+        level = below
+    assert len(seen) > 5
+
+
+def _addresses(page: Page, path: str) -> Iterator[str]:
+    """Paths of this server that a page names."""
+    for element in page.root.elements():
+        for name in ("href", "src", "hx-get"):
+            given = element.get(name)
+            if given is None or given.startswith(("#", "data:")):
+                continue
+            parts = urlsplit(given)
+            assert not parts.netloc, (path, given)
+            address = _clean(urljoin(path, given))
+            if not address.startswith(_ELSEWHERE):
+                yield address
+
+
+def _clean(address: str) -> str:
+    return urldefrag(address).url
