@@ -1,0 +1,69 @@
+"""Pictures of all pages, in both themes and widths; `script/test --pictures DIR` takes them.
+
+With `--only NAME` only the pictures of some pages are made.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.support.chromium import THEMES, WIDTHS, chromium, reading
+from tests.support.databases import Cluster, cluster_url
+from tests.support.serving import serving
+from tests.support.story import Story, told
+from tests.web.pages import PAGES
+
+ZONE = "Europe/Berlin"
+# A longer page is cut: nobody looks at the end of it.
+MOST_PIXELS = 2400
+
+
+def take(story: Story, folder: Path, only: list[str]) -> int:
+    """Take the pictures; returns how many."""
+    pages = [page for page in PAGES if not only or page.name in only]
+    taken = 0
+    with chromium() as browser, reading(browser, story, timezone_id=ZONE) as reader:
+        for role in ("nobody", "admin", "operator"):
+            if role != "nobody":
+                reader.context.clear_cookies()
+                reader.sign_in(role)
+            for page in pages:
+                if role != ("nobody" if page.right is None else page.reader()):
+                    continue
+                reader.go(story.path(page.pattern))
+                for width in WIDTHS:
+                    reader.set_width(width)
+                    for theme in THEMES:
+                        reader.set_theme(theme)
+                        height = min(
+                            reader.page.evaluate("document.documentElement.scrollHeight"), MOST_PIXELS
+                        )
+                        reader.page.screenshot(
+                            path=folder / f"{page.name}-{theme}-{width}.png",
+                            clip={"x": 0, "y": 0, "width": width, "height": max(height, 600)},
+                            full_page=True,
+                        )
+                        taken += 1
+    return taken
+
+
+def main() -> int:
+    """Take the pictures on a server with the demo's story."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", action="append", default=[], metavar="NAME")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    cluster = Cluster(cluster_url(), "pictures")
+    try:
+        with tempfile.TemporaryDirectory() as name, serving(cluster, Path(name)) as server:
+            taken = take(told(server), options.folder, options.only)
+    finally:
+        cluster.close()
+    sys.stdout.write(f"{taken} pictures in {options.folder}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
