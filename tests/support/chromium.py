@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Request, sync_playwright
 
 from tests.support.project import ROOT
 from tests.support.story import Story
@@ -112,10 +112,14 @@ def reading(browser: Browser, story: Story, *, scripts: bool = True, **options: 
         if not request.url.startswith((story.server.url, "data:", "http://elsewhere.example")):
             reader.wrong.append(f"request to {request.url}")
 
+    def asked_for_answer(dialog: Dialog) -> None:
+        reader.wrong.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
     page.on("request", asked)
     page.on("pageerror", lambda error: reader.wrong.append(f"error: {error}"))
     page.on("console", lambda said: reader.wrong.append(said.text) if said.type == "error" else None)
-    page.on("dialog", lambda dialog: (reader.wrong.append("dialog"), dialog.dismiss()))
+    page.on("dialog", asked_for_answer)
     try:
         yield reader
     finally:

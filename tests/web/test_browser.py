@@ -213,7 +213,7 @@ def test_a_history_is_printed(browser: Browser, story: Story, tmp_path: Path) ->
         reader.go(story.path("{base}/{order_etl}"))
         reader.page.emulate_media(media="print")
         assert reader.page.locator(".printed").is_visible()
-        assert not reader.page.locator("nav >> visible=true").count()
+        assert not reader.page.locator(".side").is_visible()
         file = tmp_path / "history.pdf"
         reader.page.pdf(path=file, format="A4", print_background=True)
         content = file.read_bytes()

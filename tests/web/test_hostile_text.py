@@ -1,0 +1,64 @@
+"""Text that means harm, or is hard to show, in every field of every page: it is inert, readable, and fits."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser as Chromium
+
+from tests.support.api import Server
+from tests.support.chromium import CHROMIUM, WIDTHS, Reader, chromium, reading
+from tests.support.hostile_story import MARKUP, hostile
+from tests.support.story import Story
+from tests.support.web import Browser
+from tests.web.pages import PAGES, Listed
+
+_SHOWN = [page for page in PAGES if page.right is not None and page.status == 200]
+
+
+@pytest.fixture(scope="module")
+def harm(lone_server: Server) -> Story:
+    return hostile(lone_server)
+
+
+@pytest.fixture(scope="module")
+def plain(harm: Story) -> dict[str, Browser]:
+    return {
+        role: Browser(harm.server, **{"user-agent": MARKUP}).sign_in(harm.caller(role))
+        for role in ("admin", "operator")
+    }
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Chromium]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def narrow(browser: Chromium, harm: Story) -> Iterator[dict[str, Reader]]:
+    """An admin and the operator with narrow windows."""
+    with reading(browser, harm) as admin, reading(browser, harm) as operator:
+        readers = {"admin": admin.sign_in("admin"), "operator": operator.sign_in("operator")}
+        for reader in readers.values():
+            reader.set_width(WIDTHS[1])
+        yield readers
+
+
+@pytest.mark.parametrize("page", _SHOWN, ids=lambda page: page.name)
+def test_text_is_shown_as_text(harm: Story, plain: dict[str, Browser], page: Listed) -> None:
+    found = plain[page.reader()].see(harm.path(page.pattern))
+    assert "<script>alert" not in found.source
+    assert "<img src=x" not in found.source
+    # The name of the subscription is on each of its pages.
+    if page.is_of_tenant:
+        assert "<script>alert(1)</script>" in found.words
+
+
+@pytest.mark.long
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
+@pytest.mark.parametrize("page", _SHOWN, ids=lambda page: page.name)
+def test_text_is_inert_and_fits_a_narrow_window(harm: Story, narrow: dict[str, Reader], page: Listed) -> None:
+    reader = narrow[page.reader()]
+    reader.go(harm.path(page.pattern))
+    assert reader.overflow() == []
+    reader.check()
