@@ -51,7 +51,7 @@ def hostile(server: Server) -> Story:
     callers = {"vera": tenant.vera, "ben": ben, "aud": tenant.aud, "ana": ana}
     for caller in callers.values():
         _key(tenant, caller)
-    ok(ana.post(f"{tenant.path}/holds", {"reason": LONGEST[:500], "scope": "subscription"}), 201)
+    ok(ana.post(f"{tenant.path}/holds", {"reason": LONGEST[:500]}), 201)
     names["user_ana"] = str(ana.user_id)
     keys = {PERSON_OF[role]: str(callers[PERSON_OF[role]].key) for role in PERSON_OF}
     return Story(server, tenant.subscription_id, keys, names)

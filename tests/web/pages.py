@@ -114,7 +114,7 @@ def routes() -> set[str]:
         route.path
         for router in app.ROUTERS
         for route in router.routes
-        if isinstance(route, APIRoute) and "GET" in route.methods
+        if isinstance(route, APIRoute) and "GET" in (route.methods or ())
     }
 
 
