@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 from tests.support.api import Caller, Json, Server, Tenant, ok
-from tests.support.story import PERSON_OF, Story
+from tests.support.story import PERSON_OF, Story, key_of
 
 MARKUP = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
 # A letter of four bytes, text that turns the direction, and letters that have no width.
@@ -51,8 +51,9 @@ def hostile(server: Server) -> Story:
     callers = {"vera": tenant.vera, "ben": ben, "aud": tenant.aud, "ana": ana}
     for caller in callers.values():
         _key(tenant, caller)
-    ok(ana.post(f"{tenant.path}/holds", {"reason": LONGEST[:500]}), 201)
-    names["user_ana"] = str(ana.user_id)
+    names["hold"] = ok(ana.post(f"{tenant.path}/holds", {"reason": LONGEST[:500]}), 201)["hold_id"]
+    names["user_ben"] = str(ben.user_id)
+    names["key_of_ben"] = key_of(ana, tenant.path, str(ben.user_id))
     keys = {PERSON_OF[role]: str(callers[PERSON_OF[role]].key) for role in PERSON_OF}
     return Story(server, tenant.subscription_id, keys, names)
 

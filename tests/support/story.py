@@ -45,7 +45,15 @@ def told(server: Server) -> Story:
     names |= {f"deleted_{_named(each['resource_name'])}": each["deletion_id"] for each in deletions}
     users = ok(ana.get(f"{path}/users"))["items"]
     names |= {f"user_{each['username']}": each["user_id"] for each in users}
+    names["key_of_ben"] = key_of(ana, path, names["user_ben"])
+    names["hold"] = ok(ana.post(f"{path}/holds", {"reason": "the audit of the year"}), 201)["hold_id"]
     return Story(server, made.subscription_id, dict(made.keys), names)
+
+
+def key_of(admin: Caller, path: str, user_id: str) -> str:
+    """Id of a key of a user."""
+    keys = admin.pages(f"{path}/api-keys")
+    return next(str(each["key_id"]) for each in keys if each["user_id"] == user_id)
 
 
 def _named(name: str) -> str:

@@ -11,7 +11,10 @@ from service.web.gate import RESOURCE_PAGE
 
 _S = "/s/{subscription_id}"
 # Pages that lead to another, and files.
-LEADING = {"/", _S, f"{_S}/settings", "/static/{name}"}
+LEADING = {
+    *("/", _S, f"{_S}/settings", "/static/{name}"),
+    *(f"{RESOURCE_PAGE}/versions/{{ref}}/document.json", f"{RESOURCE_PAGE}/compare/operations.json"),
+}
 
 
 @dataclass(frozen=True)
@@ -97,9 +100,23 @@ _ALL = (
         Right.PURGE,
     ),
     _of_tenant("users", "/settings/users", "", Right.READ_USERS),
+    Listed("user", f"{_S}/settings/users/{{user_id}}", "{base}/settings/users/{user_ben}", Right.READ_USERS),
+    Listed(
+        "user-delete",
+        f"{_S}/settings/users/{{user_id}}/delete",
+        "{base}/settings/users/{user_ben}/delete",
+        Right.MANAGE_USERS,
+    ),
+    Listed(
+        "key-delete",
+        f"{_S}/settings/keys/{{key_id}}/delete",
+        "{base}/settings/keys/{key_of_ben}/delete",
+        Right.MANAGE_USERS,
+    ),
+    Listed("hold", f"{_S}/settings/holds/{{hold_id}}", "{base}/settings/holds/{hold}", Right.READ_HOLDS),
     _of_tenant("keys", "/settings/keys", "", Right.READ_USERS),
     _of_tenant("sessions", "/settings/sessions", "", Right.SEE_SUBSCRIPTION),
-    _of_tenant("policy", "/settings/policy", "", Right.SEE_SUBSCRIPTION),
+    _of_tenant("policy", "/settings/policy", "", Right.READ_LOGS),
     _of_tenant("holds", "/settings/holds", "", Right.READ_HOLDS),
     Listed("platform", "/platform", "/platform", Right.CREATE_SUBSCRIPTIONS),
     Listed(
