@@ -1,5 +1,6 @@
 """The story of `annals demo` on a server of the tests, and the ids in it by which pages are asked for."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.cli import demo
@@ -28,9 +29,9 @@ class Story:
         return pattern.format(base=f"/s/{self.subscription_id}", **self.names)
 
 
-def told(server: Server) -> Story:
-    """Play the story on a server."""
-    made = demo.tell(server.url, OPERATOR_KEY, lambda _: None)
+def told(server: Server, say: Callable[[str], None] = lambda _: None) -> Story:
+    """Play the story on a server; `say` gets each of its lines."""
+    made = demo.tell(server.url, OPERATOR_KEY, say)
     ana = Caller(server, made.keys["ana"])
     path = f"/v1/subscriptions/{made.subscription_id}"
     names = {"subscription": made.subscription_id}

@@ -6,6 +6,7 @@ With `--only NAME` only the pictures of some pages are made.
 import argparse
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.support.chromium import THEMES, WIDTHS, chromium, reading
@@ -57,8 +58,18 @@ def main() -> int:
     options.folder.mkdir(parents=True, exist_ok=True)
     cluster = Cluster(cluster_url(), "pictures")
     try:
-        with tempfile.TemporaryDirectory() as name, serving(cluster, Path(name)) as server:
-            taken = take(told(server), options.folder, options.only)
+        with (
+            tempfile.TemporaryDirectory() as name,
+            serving(cluster, Path(name)) as server,
+            ExitStack() as hours,
+        ):
+
+            def later(line: str) -> None:
+                # Each step of the story is an hour after the one before.
+                if line and not line.startswith(" "):
+                    hours.enter_context(server.clock.moved(hours=1))
+
+            taken = take(told(server, later), options.folder, options.only)
     finally:
         cluster.close()
     sys.stdout.write(f"{taken} pictures in {options.folder}\n")
