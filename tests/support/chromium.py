@@ -61,12 +61,12 @@ class Reader:
         assert (broken, self.wrong) == ([], []), self.page.url
 
     def overflow(self) -> list[str]:
-        """What makes the page wider than its window."""
+        """Elements that make the page wider than its window."""
         found: list[str] = self.page.evaluate(_OVERFLOW)
         return found
 
     def findings(self, **options: Any) -> list[str]:
-        """What axe finds: rule, how many elements, and the first of them."""
+        """Findings of axe: rule, how many elements, and the first of them."""
         if not self.page.evaluate("!!window.axe"):
             self.page.evaluate(AXE)
         result = self.page.evaluate(
