@@ -30,7 +30,7 @@ _SIGNS = {
 }
 
 
-class _Machine(NamedTuple):
+class _StateMachine(NamedTuple):
     """A machine with the state that contains it, both None and empty for the outermost."""
 
     definition: dict[str, Any]
@@ -45,7 +45,7 @@ def read(definition: Any) -> Graph | None:
     if not isinstance(document.get("States"), dict):
         return None
     builder = GraphBuilder()
-    machines = deque([_Machine(document, None, "", "")])
+    machines = deque([_StateMachine(document, None, "", "")])
     while machines:
         machine = machines.popleft()
         machines.extend(_add(builder, machine))
@@ -53,7 +53,7 @@ def read(definition: Any) -> Graph | None:
     return Graph(nodes=builder.nodes, edges=tuple(builder.edges), rest=rest, is_by_name=True)
 
 
-def _add(builder: GraphBuilder, machine: _Machine) -> list[_Machine]:
+def _add(builder: GraphBuilder, machine: _StateMachine) -> list[_StateMachine]:
     """Add the states of one machine; returns the machines inside of them."""
     states = members_of(machine.definition.get("States"))
     holder = machine.holder
@@ -76,7 +76,7 @@ def _add(builder: GraphBuilder, machine: _Machine) -> list[_Machine]:
         builder.add_edge(
             Edge(source=holder, target=keys.get(begin, begin), port=machine.label, label=machine.label)
         )
-    found: list[_Machine] = []
+    found: list[_StateMachine] = []
     for name, item in states.items():
         for port, label, target in _ways(members_of(item)):
             builder.add_edge(Edge(source=keys[name], target=keys.get(target, target), port=port, label=label))
@@ -84,13 +84,13 @@ def _add(builder: GraphBuilder, machine: _Machine) -> list[_Machine]:
     return found
 
 
-def _inner(state: dict[str, Any], key: str, name: str) -> Iterator[_Machine]:
+def _inner(state: dict[str, Any], key: str, name: str) -> Iterator[_StateMachine]:
     for part in _INNER:
         if isinstance(state.get(part), dict):
-            yield _Machine(state[part], key, "each item", name)
+            yield _StateMachine(state[part], key, "each item", name)
     for number, branch in enumerate(items_of(state.get("Branches")), 1):
         if isinstance(branch, dict):
-            yield _Machine(branch, key, f"branch {number}", name)
+            yield _StateMachine(branch, key, f"branch {number}", name)
 
 
 def _ways(state: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
