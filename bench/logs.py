@@ -2,7 +2,7 @@
 
 import sys
 
-from bench import streaming
+from bench import posting, streaming
 from bench.command import Benchmark, run
 from bench.stage import Sizes
 
@@ -21,6 +21,7 @@ LOGS = Benchmark(
     groups=(
         ((streaming.NDJSON,), streaming.streams),
         ((streaming.ARRAYS,), streaming.arrays),
+        *(((form.demand,), posting.compared(form)) for form in posting.FORMS),
         ((streaming.MEMORY,), streaming.memory),
         ((streaming.SAVES,), streaming.saves),
     ),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import documents, load, reference, retaining, streaming, tenants
+from bench import documents, load, posting, reference, retaining, streaming, tenants
 from bench.figures import Demand
 from bench.service import own_database
 from bench.stage import QUICK, Stage
@@ -181,6 +181,17 @@ def test_events_are_sent_copied_and_refused_beside_saves(stage: Stage) -> None:
     events = "SELECT (SELECT count(*) FROM execution_logs) + (SELECT count(*) FROM node_execution_logs)"
     # Two pairs of each form, by both ways; and the streams beside the saves.
     assert stage.database.value(events) >= 2 * 2 * (8 * 5_000 + 8 * 1_000)
+
+
+@pytest.mark.parametrize("form", posting.FORMS, ids=[form.log for form in posting.FORMS])
+def test_other_events_are_sent_and_copied(
+    stage: Stage, form: posting.Form, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(posting, "LINES", 100)
+    monkeypatch.setattr(stage, "sizes", replace(stage.sizes, events=800))
+    [figure] = posting.compared(form)(stage)
+    assert len(figure.ratios) == 1
+    assert figure.value > 0
 
 
 def test_what_was_never_sent_is_not_edited_upon() -> None:
