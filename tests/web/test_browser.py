@@ -129,6 +129,7 @@ def tab_to(page: Page, words: str) -> None:
     """Press Tab until the focus is on what has these words."""
     named = """() => {
         const at = document.activeElement;
+        if (!at.matches("a, button, input, select, textarea, summary")) return "";
         return [at.innerText, at.value, at.getAttribute("aria-label"), at.labels?.[0]?.innerText].join(" ");
     }"""
     for _ in range(MOST_TABS):
