@@ -35,7 +35,7 @@ MAX_SUMMARIZED_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ShownResource:
     """A resource now, and the path down to it; `deletion` if it is deleted."""
 
     state: StateRow
@@ -44,13 +44,13 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class ShownHistory:
     """A page of a resource's versions beside the resource now.
 
     `inside` are the first INSIDE resources that lie in it, and `has_more_inside` tells if there are others.
     """
 
-    standing: Standing
+    standing: ShownResource
     page: Page[LineRow]
     inside: Sequence[NodeRow]
     has_more_inside: bool
@@ -65,7 +65,7 @@ def read(
     paging: Paging,
     *,
     purged: bool,
-) -> History:
+) -> ShownHistory:
     """Read a page of the history of a resource; raises ResourceNotFound.
 
     `narrow` is that of `versions.page`; with `purged`, purged resources are read, too.
@@ -89,7 +89,7 @@ def read(
         )
         inside = _inside(context, tx, subscription_id, kind, resource_id)
     page = paging.page(rows, filters, lambda row: [row.version_number])
-    return History(found, page, inside[:INSIDE], len(inside) > INSIDE)
+    return ShownHistory(found, page, inside[:INSIDE], len(inside) > INSIDE)
 
 
 def standing(
@@ -100,14 +100,14 @@ def standing(
     resource_id: UUID,
     *,
     purged: bool,
-) -> Standing:
+) -> ShownResource:
     """Read how a resource is now; raises ResourceNotFound, for a purged one unless `purged` is set."""
     state = histories.state(tx, subscription_id, kind, resource_id, at=context.clock())
     if state is None or (state.is_purged and not purged):
         raise resource_not_found(kind, resource_id)
     is_gone = state.is_purged or state.deleted_at is not None
     deletion = histories.last_deletion(tx, subscription_id, kind, resource_id) if is_gone else None
-    return Standing(state, path_to(tx, subscription_id, state.parent_id), deletion)
+    return ShownResource(state, path_to(tx, subscription_id, state.parent_id), deletion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class VersionShown(Generic[Drawing]):
     `path` is that of the document in git.
     """
 
-    standing: Standing
+    standing: ShownResource
     version: VersionRow
     path: str
     comments: Page[Comment]

@@ -24,7 +24,7 @@ MAX_SEARCHED = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Tree:
+class WholeTree:
     """Workspaces, and what lies in each resource by its id."""
 
     roots: Sequence[NodeRow]
@@ -62,7 +62,7 @@ def holds(kind: Kind | None) -> tuple[Kind, ...]:
     return tuple(map(Kind, KINDS_IN.get(kind, ())))
 
 
-def whole(context: Context, subscription_id: SubscriptionId) -> Tree | None:
+def whole(context: Context, subscription_id: SubscriptionId) -> WholeTree | None:
     """Read the whole tree; None if it has more than WHOLE resources."""
     with context.database.transaction(subscription_id) as tx:
         rows = trees.some(tx, subscription_id, limit=WHOLE + 1, at=context.clock())
@@ -73,7 +73,7 @@ def whole(context: Context, subscription_id: SubscriptionId) -> Tree | None:
         if row.parent_id is not None:
             below.setdefault(row.parent_id, []).append(row)
     roots = [row for row in rows if row.parent_id is None]
-    return Tree(roots, below, len(rows))
+    return WholeTree(roots, below, len(rows))
 
 
 def branch(

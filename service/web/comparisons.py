@@ -12,7 +12,7 @@ from service.http.admission import in_thread
 from service.http.parameters import Target, Targeted
 from service.usecases import diffs, histories
 from service.usecases.diffs import Compared
-from service.usecases.histories import History
+from service.usecases.histories import ShownHistory
 from service.usecases.versions import Version
 from service.web import render
 from service.web.drawn import Drawn, drawn
@@ -54,7 +54,7 @@ async def operations(view: Viewing, target: Targeted) -> Response:
     return Response(found.drawing.json_patch, headers=headers, media_type="application/json-patch+json")
 
 
-async def read_history(view: View, target: Target) -> History:
+async def read_history(view: View, target: Target) -> ShownHistory:
     """Read the state of a resource, and the versions that a page offers."""
     return await in_thread(
         view.request,
@@ -82,7 +82,7 @@ async def between(view: View, target: Target, refs: tuple[str, str]) -> Compared
     )
 
 
-def ends_of(view: View, target: Target, history: History, old: Version, new: Version) -> dict[str, Any]:
+def ends_of(view: View, target: Target, history: ShownHistory, old: Version, new: Version) -> dict[str, Any]:
     """Make the values of a page about two versions of a resource, without their difference."""
     return {
         "collection": target.kind.collection,
@@ -98,13 +98,13 @@ def ends_of(view: View, target: Target, history: History, old: Version, new: Ver
     }
 
 
-def is_live(history: History) -> bool:
+def is_live(history: ShownHistory) -> bool:
     """Tell if the resource is neither deleted nor purged."""
     state = history.standing.state
     return not state.is_purged and state.deleted_at is None
 
 
-def with_ends(history: History, *ends: Version) -> list[tuple[int, str]]:
+def with_ends(history: ShownHistory, *ends: Version) -> list[tuple[int, str]]:
     """Number of each version that a list offers, with the words beside it; the ends are always among them."""
     offered = {
         line.version_number: _words(
@@ -127,7 +127,7 @@ def _words(tag: str | None, author: str, *, published: bool, current: bool) -> s
     return " · ".join(filter(None, marks))
 
 
-def reasons_of(history: History, *ends: Version) -> dict[int, str]:
+def reasons_of(history: ShownHistory, *ends: Version) -> dict[int, str]:
     """Reason of each end by its number: its first comment, or else its description."""
     comments = {line.version_number: line.first_comment for line in history.page.items}
     return {
@@ -135,7 +135,7 @@ def reasons_of(history: History, *ends: Version) -> dict[int, str]:
     }
 
 
-def refused(view: View, history: History, error: AnnalsError | None) -> dict[str, Any]:
+def refused(view: View, history: ShownHistory, error: AnnalsError | None) -> dict[str, Any]:
     """Make the values of a page whose form was refused: why, what was typed, and what happened meanwhile."""
     form = view.form if isinstance(view, Posted) else None
     seen = None if form is None else form.text("seen")
@@ -147,7 +147,7 @@ def refused(view: View, history: History, error: AnnalsError | None) -> dict[str
     }
 
 
-def _saved_since(history: History, seen: str | None) -> int:
+def _saved_since(history: ShownHistory, seen: str | None) -> int:
     """Number of versions that were saved since the one with the commit that a page showed."""
     commits = [line.git_commit_hash for line in history.page.items]
     return commits.index(seen) if seen in commits else 0
@@ -164,6 +164,6 @@ def _command(old: Version, new: Version) -> str:
     return f"git diff {old.git_commit_hash[:12]} {new.git_commit_hash[:12]} -- {path_of(new)}"
 
 
-def _show(view: View, target: Target, history: History, found: Compared[Drawn]) -> Response:
+def _show(view: View, target: Target, history: ShownHistory, found: Compared[Drawn]) -> Response:
     values = ends_of(view, target, history, found.old, found.new)
     return view.show("compare.html", **values, difference=found.drawing)

@@ -30,7 +30,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class FoldedMember:
     """A member of a document: its name, and its text as far as the page has room for it.
 
     `left_out` is the number of characters that are missing.
@@ -48,7 +48,7 @@ class ShownDocument:
 
     size: int
     picture: Picture
-    members: tuple[Member, ...]
+    members: tuple[FoldedMember, ...]
     more_members: int
 
     @property
@@ -80,13 +80,13 @@ def _picture(definition: Any) -> Picture:
     return Picture(drawing=None, outline=outline.of(definition), note=note_on(definition))
 
 
-def _members(definition: dict[str, Any]) -> Iterator[Member]:
+def _members(definition: dict[str, Any]) -> Iterator[FoldedMember]:
     room = MAX_TEXT
     for name in sorted(definition)[:MAX_MEMBERS]:
         text = pretty(definition[name])
         cut = _fitting(text, room)
         room -= _length(cut)
-        yield Member(
+        yield FoldedMember(
             name=name if len(name) <= 200 else f"{name[:199]}…",
             text=cut,
             left_out=len(text) - len(cut),

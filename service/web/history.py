@@ -7,7 +7,7 @@ from service.domain.resource_kinds import Kind
 from service.http.parameters import Target, Targeted
 from service.http.schemas.versions import VersionQuery
 from service.usecases import histories, references
-from service.usecases.histories import Standing
+from service.usecases.histories import ShownResource
 from service.usecases.references import Reference
 from service.web import change_summaries, documents
 from service.web.cookies import zone_of
@@ -61,7 +61,7 @@ def _picture(view: View, blob_id: str) -> Picture:
     return histories.drawn(view.context, view.subscription_id, blob_id, documents.picture_of)
 
 
-def _references(view: View, target: Target, standing: Standing) -> Page[Reference]:
+def _references(view: View, target: Target, standing: ShownResource) -> Page[Reference]:
     """List the first connectors that a workflow names, or the workflows that name a connector."""
     if target.kind not in (Kind.WORKFLOW, Kind.CONNECTOR) or standing.state.is_purged:
         return Page([], None)

@@ -11,7 +11,7 @@ from service.http.audited_operations import audits
 from service.http.parameters import Target, Targeted
 from service.usecases import versions
 from service.usecases.diffs import Compared
-from service.usecases.histories import History
+from service.usecases.histories import ShownHistory
 from service.web.comparisons import between, ends_of, is_live, read_history, refused
 from service.web.drawn import Drawn
 from service.web.gate import RESOURCE_PAGE, Changing, Posted, View, Writing
@@ -57,7 +57,7 @@ async def unpublish(view: Writing, target: Targeted) -> Response:
     return view.lead_to(view.page_of(target), done="unpublished")
 
 
-async def _read(view: View, target: Target) -> History:
+async def _read(view: View, target: Target) -> ShownHistory:
     """Read the history of a live resource; raises ResourceDeleted."""
     history = await read_history(view, target)
     if not is_live(history):
@@ -65,7 +65,7 @@ async def _read(view: View, target: Target) -> History:
     return history
 
 
-async def _set(view: Posted, target: Target, history: History, ref: str, *, published: bool) -> None:
+async def _set(view: Posted, target: Target, history: ShownHistory, ref: str, *, published: bool) -> None:
     now = str(history.standing.state.published_version or "")
     # A commit tells nothing of what is published. A repeat of the form finds its own effect.
     if now not in (view.form.text("published_seen") or "", ref if published else ""):
@@ -83,7 +83,7 @@ async def _set(view: Posted, target: Target, history: History, ref: str, *, publ
 
 
 async def _preview(
-    view: View, target: Target, history: History, ref: str, error: AnnalsError | None = None
+    view: View, target: Target, history: ShownHistory, ref: str, error: AnnalsError | None = None
 ) -> Response:
     now = history.standing.state.published_version
     found = await between(view, target, (ref if now is None else str(now), ref))
@@ -91,7 +91,7 @@ async def _preview(
 
 
 def _show(
-    view: View, target: Target, history: History, found: Compared[Drawn], error: AnnalsError | None
+    view: View, target: Target, history: ShownHistory, found: Compared[Drawn], error: AnnalsError | None
 ) -> Response:
     return view.show(
         "publish.html",
@@ -101,7 +101,9 @@ def _show(
     )
 
 
-async def _ask(view: View, target: Target, history: History, error: AnnalsError | None = None) -> Response:
+async def _ask(
+    view: View, target: Target, history: ShownHistory, error: AnnalsError | None = None
+) -> Response:
     values = {
         "collection": target.kind.collection,
         "kind": target.kind,

@@ -10,7 +10,7 @@ from service.http.audited_operations import audits
 from service.http.parameters import Target, Targeted
 from service.http.schemas.versions import RollbackRequest
 from service.usecases import rollbacks
-from service.usecases.histories import History
+from service.usecases.histories import ShownHistory
 from service.usecases.rollbacks import Previewed
 from service.usecases.versions import Saved
 from service.web.comparisons import ends_of, read_history, refused
@@ -53,7 +53,7 @@ async def roll_back(view: Writing, target: Targeted) -> Response:
 
 
 async def _preview(
-    view: View, target: Target, history: History, to: str, error: AnnalsError | None = None
+    view: View, target: Target, history: ShownHistory, to: str, error: AnnalsError | None = None
 ) -> Response:
     """Show the page of a rollback; `error` refused the form that was sent before."""
     change = RollBack(
@@ -68,7 +68,7 @@ async def _preview(
 
 
 def _show(
-    view: View, target: Target, history: History, found: Previewed[Drawn], error: AnnalsError | None
+    view: View, target: Target, history: ShownHistory, found: Previewed[Drawn], error: AnnalsError | None
 ) -> Response:
     return view.show(
         "roll_back.html",
@@ -79,7 +79,7 @@ def _show(
     )
 
 
-def _show_lock(view: View, target: Target, history: History, to: str, lock: CheckedOut) -> Response:
+def _show_lock(view: View, target: Target, history: ShownHistory, to: str, lock: CheckedOut) -> Response:
     return view.show(
         "roll_back_locked.html",
         collection=target.kind.collection,
