@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
+from types import SimpleNamespace
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -224,6 +225,7 @@ def test_a_request_that_the_end_of_the_server_cuts_short_is_answered_as_not_know
 
     async def serve_and_end() -> None:
         scope = {"type": "http", "method": "POST", "path": "/v1/x", "query_string": b"", "headers": []}
+        scope["app"] = SimpleNamespace(state=SimpleNamespace(error_page=None))
         request = asyncio.create_task(middleware(app, found.append)(scope, receive, send))
         await asyncio.sleep(0.01)
         request.cancel()
