@@ -224,7 +224,7 @@ def test_a_request_that_the_end_of_the_server_cuts_short_is_answered_as_not_know
         sent.append(message)
 
     async def serve_and_end() -> None:
-        scope = {"type": "http", "method": "POST", "path": "/v1/x", "query_string": b"", "headers": []}
+        scope: Scope = {"type": "http", "method": "POST", "path": "/v1/x", "query_string": b"", "headers": []}
         scope["app"] = SimpleNamespace(state=SimpleNamespace(error_page=None))
         request = asyncio.create_task(middleware(app, found.append)(scope, receive, send))
         await asyncio.sleep(0.01)
