@@ -134,14 +134,17 @@ def record_reading(
     *,
     filters: Mapping[str, Any],
     rows: int,
+    after: Sequence[Any] | None = None,
 ) -> None:
     """Record that a log was read, with filters and number of rows; if that fails, so does the reading.
 
-    A web session that reads the same again is not recorded again within READING_FOR. The order of a follower
-    is kept at every depth: it is no state, and tells followers which rows only their readings have caused.
+    `after` is the position before the page, None for the first one. A web session that reads the same page
+    again is not recorded again within READING_FOR. The order of a follower is kept at every depth: it is no
+    state, and tells followers which rows only their readings have caused.
     """
     if reader.session_id is not None:
-        digest = sha256(orjson.dumps([log, filters], default=str, option=orjson.OPT_SORT_KEYS)).digest()
+        page = [log, subscription_id, filters, after]
+        digest = sha256(orjson.dumps(page, default=str, option=orjson.OPT_SORT_KEYS)).digest()
         since = at - READING_FOR
         if not web_sessions.note_reading(tx, subscription_id, reader.session_id, digest, at, since=since):
             return

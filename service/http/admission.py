@@ -55,7 +55,8 @@ BYTES_ALONE = 48 * 1024 * 1024
 BYTES = 128 * 1024 * 1024
 
 # Streams of events whose work takes up to minutes: those of all, of a tenant beside others, and of one alone.
-STREAMS, STREAMS_EACH, STREAMS_ALONE = 4, 1, 3
+# Streams of one tenant often wait for each other, with a connection each: the places of two others stay free.
+STREAMS, STREAMS_EACH, STREAMS_ALONE = 4, 1, 2
 # The longest rest after a stream that has stored nothing: its sender may have mended it.
 MAX_STREAM_REST_SECONDS = 60.0
 # Bodies of streams on their way to a file, each of which may take long to arrive.

@@ -179,18 +179,19 @@ def prepared_ahead(
     and the document workers busy.
     """
     # One more thread reads the blocks.
-    with ThreadPoolExecutor(AHEAD + 1, thread_name_prefix="prepare") as pool:
-        pending: deque[Future[Prepared[Packed]]] = deque()
-        try:
-            while (block := (yield from _awaited(pool.submit(next, blocks, None)))) is not None:
-                pending.append(pool.submit(prepare, block))
-                if len(pending) > AHEAD:
-                    yield (yield from _awaited(pending.popleft()))
-            while pending:
+    pool = ThreadPoolExecutor(AHEAD + 1, thread_name_prefix="prepare")
+    pending: deque[Future[Prepared[Packed]]] = deque()
+    try:
+        while (block := (yield from _awaited(pool.submit(next, blocks, None)))) is not None:
+            pending.append(pool.submit(prepare, block))
+            if len(pending) > AHEAD:
                 yield (yield from _awaited(pending.popleft()))
-        finally:
-            for future in pending:
-                future.cancel()
+        while pending:
+            yield (yield from _awaited(pending.popleft()))
+    finally:
+        # A body that is refused is not kept waiting by work on its further blocks: its transaction would be
+        # taken for an abandoned one.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _awaited(future: Future[Found]) -> Generator[None, None, Found]:

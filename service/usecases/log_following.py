@@ -59,7 +59,9 @@ def page_in_commit_order(
             at = context.clock()
             asked = {**given, "order": ORDER} | ({} if expand is None else {"expand": expand})
             count = len(page.rows)
-            events.record_reading(tx, caller, subscription_id, log.name, at, filters=asked, rows=count)
+            events.record_reading(
+                tx, caller, subscription_id, log.name, at, filters=asked, rows=count, after=position
+            )
     return paging.page_to(page.rows, stamped, _cursor_of(page.reached))
 
 

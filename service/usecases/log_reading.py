@@ -51,7 +51,8 @@ def page_of_log(
         return page_in_commit_order(context, caller, subscription_id, log, filters, paging, expand=expand)
     given = filters.given()
     stamped = {"list": log.name, "of": subscription_id, **given}
-    before = time_position(paging.position(stamped))
+    reached = paging.position(stamped)
+    before = time_position(reached)
     at = context.clock()
     with context.database.transaction(subscription_id or PLATFORM) as tx:
         wanted = LogPaging(limit=paging.limit + 1, at=at, before=before)
@@ -59,7 +60,9 @@ def page_of_log(
         rows = log_reading.page(tx, log, subscription_id, found, wanted)
         shown = min(len(rows), paging.limit)
         asked = given if expand is None else {**given, "expand": expand}
-        events.record_reading(tx, caller, subscription_id, log.name, at, filters=asked, rows=shown)
+        events.record_reading(
+            tx, caller, subscription_id, log.name, at, filters=asked, rows=shown, after=reached
+        )
 
     def position(row: RowT) -> list[str]:
         time, row_id = log.position_of(row, filters)

@@ -39,7 +39,8 @@ MAX_ERRORS = 100
 # More faulty events are no slip of a sender: the whole body is refused.
 MAX_SKIPPED = 100_000
 # The longest that a stream waits for the others of its subscription that share rows with it.
-TURN_SECONDS: Final = 600.0
+# It holds a thread, a connection and a place for streams meanwhile.
+TURN_SECONDS: Final = 60.0
 # A transaction that waits for the next block shows after so long that it is not abandoned.
 BEAT_SECONDS: Final = 5.0
 

@@ -17,6 +17,8 @@ from service.web.gate import View
 
 QueryT = TypeVar("QueryT", bound=BaseModel)
 _TIMES = frozenset({"since", "until"})
+# Years of times that a page shows: at the ends of the calendar some zones have no such time.
+_FIRST_YEAR, _LAST_YEAR = 1970, 9998
 
 
 def query_of(view: View, names: Collection[str]) -> str:
@@ -54,13 +56,19 @@ def filters_of(view: View, model: type[QueryT], names: Collection[str]) -> Query
     zone = zone_of(view.request)
     values = {name: _zoned(value, zone) if name in _TIMES else value for name, value in given.items()}
     try:
-        return model.model_validate(values)
+        found = model.model_validate(values)
     except ValidationError as error:
         faults = [
             Fault(str(each["msg"]).removeprefix("Value error, "), parameter=".".join(map(str, each["loc"])))
             for each in error.errors(include_url=False, include_input=False)
         ]
         raise Invalid(f"{faults[0].parameter}: {faults[0].detail}.", faults=faults) from None
+    for name in sorted(_TIMES):
+        time = getattr(found, name, None)
+        if isinstance(time, datetime) and not _FIRST_YEAR <= time.year <= _LAST_YEAR:
+            detail = f"a page takes times of the years {_FIRST_YEAR} to {_LAST_YEAR}"
+            raise Invalid(f"{name}: {detail}.", faults=[Fault(detail, parameter=name)])
+    return found
 
 
 def field_time(value: datetime | None, zone: ZoneInfo) -> str:

@@ -149,7 +149,10 @@ def _moment_of(view: View) -> str | None:
     asked = checked(RollbackManyRequest, {"to": given})
     if isinstance(asked, list):
         raise invalid_body(asked)
-    return asked.to if isinstance(asked.to, str) else _instant(asked.to)
+    try:
+        return asked.to if isinstance(asked.to, str) else _instant(asked.to)
+    except OverflowError:
+        raise Invalid("There is no such time: take it from the calendar.") from None
 
 
 def _instant(moment: datetime) -> str:

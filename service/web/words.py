@@ -35,8 +35,15 @@ def size(value: int) -> str:
 
 
 def clock(value: datetime, zone: ZoneInfo) -> str:
-    """Write a time in the reader's zone, to the second, since saves come in seconds."""
-    return value.astimezone(zone).strftime("%-d %b %Y %H:%M:%S")
+    """Write a time in the reader's zone, to the second, since saves come in seconds.
+
+    A time at an end of the calendar is not in all zones: it is written in its own.
+    """
+    try:
+        local = value.astimezone(zone)
+    except OverflowError:
+        local = value
+    return local.strftime("%-d %b %Y %H:%M:%S")
 
 
 def iso(value: datetime) -> str:

@@ -206,3 +206,19 @@ def test_a_history_takes_one_query_for_all_its_versions(tenant: Tenant) -> None:
     of_versions = [each for each in statements if "version_comments" in each]
     assert len(of_versions) == 1
     assert len(statements) <= MOST_STATEMENTS, "\n\n".join(statements)
+
+
+@pytest.mark.parametrize(
+    ("since", "zone"),
+    [
+        ("0001-01-01T00:00:00Z", "America/New_York"),
+        ("0001-01-01T00:00:00", "Asia/Tokyo"),
+        ("9999-12-31T23:00:00Z", "Pacific/Kiritimati"),
+        ("253402300799", "Pacific/Kiritimati"),
+    ],
+)
+def test_a_time_at_an_end_of_the_calendar_is_refused(tenant: Tenant, since: str, zone: str) -> None:
+    workflow = tenant.workflow()
+    browser = Browser(tenant.server).sign_in(tenant.vera)
+    browser.http.cookies.set("tz", zone)
+    assert browser.get(at(workflow, tenant), since=since).status == 422

@@ -43,7 +43,8 @@ class Session:
         self.browser = Browser(tenant.server).sign_in(tenant.aud)
         *_, self.session_id = session_ids(tenant)
 
-    def read(self, action: str | None = None) -> None:
+    def read(self, action: str | None = None, *, limit: int = 10, cursor: str | None = None) -> str | None:
+        """Read a page; returns the cursor of the next one."""
         reader = Reader(
             user_id=UserId(UUID(self.tenant.aud.user_id)),
             username="aud",
@@ -54,7 +55,8 @@ class Session:
             session_id=self.session_id,
         )
         context, subscription_id = self.tenant.server.context, reader.subscription_id
-        audit_logs.audit_page(context, reader, subscription_id, AuditFilter(action=action), Paging(10, None))
+        filters, paging = AuditFilter(action=action), Paging(limit, cursor)
+        return audit_logs.audit_page(context, reader, subscription_id, filters, paging).next_cursor
 
 
 def test_a_log_that_is_read_again_in_a_session_is_recorded_once(server: Server, tenant: Tenant) -> None:
@@ -74,6 +76,15 @@ def test_another_filter_session_or_call_is_recorded(server: Server, tenant: Tena
     for _ in range(2):
         ok(tenant.aud.get(f"{tenant.path}/audit-logs", params={"action": "UPDATE"}))
     assert readings(tenant) == 6
+
+
+def test_each_further_page_is_recorded_once(server: Server, tenant: Tenant) -> None:
+    session = Session(tenant)
+    second = session.read(action="CREATE", limit=1)
+    assert second is not None
+    for _ in range(2):
+        session.read(action="CREATE", limit=1, cursor=second)
+    assert readings(tenant) == 2
 
 
 def test_after_fifteen_minutes_it_is_recorded_again(lone: Tenant) -> None:

@@ -126,6 +126,17 @@ def test_an_admin_changes_a_role(server: Server, tenant: Tenant) -> None:
     assert (user["role"], user["email"]) == ("viewer", "ben@example.org")
 
 
+def test_an_old_form_gives_no_role_back(server: Server, tenant: Tenant) -> None:
+    browser = Browser(server).sign_in(tenant.ana)
+    old = browser.see(f"{pages(tenant)}/users/{tenant.ben.user_id}").form(f"/users/{tenant.ben.user_id}")
+    ok(tenant.ana.patch(f"{tenant.path}/users/{tenant.ben.user_id}", {"role": "viewer"}))
+    browser.send(old, email="benjamin@example.org")
+    user = users_of(tenant)["ben"]
+    assert (user["role"], user["email"]) == ("viewer", "benjamin@example.org")
+    assert browser.send(old).status == 200
+    assert users_of(tenant)["ben"] == user
+
+
 def test_a_role_applies_at_the_next_request(server: Server, tenant: Tenant) -> None:
     aud = Browser(server).sign_in(tenant.aud)
     aud.see(f"{pages(tenant)}/users")
