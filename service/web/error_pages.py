@@ -116,8 +116,6 @@ def _page(request: Request, error: AnnalsError) -> Response:
     return answer
 
 
-def home_of(caller: Caller | None) -> str:
+def home_of(caller: Caller) -> str:
     """Path of the first page of a caller."""
-    if caller is None:
-        return "/sign-in"
     return "/platform" if caller.subscription_id is None else f"/s/{caller.subscription_id}"

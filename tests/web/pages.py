@@ -1,6 +1,5 @@
 """Pages of Annals: the route of each, an address of it in the demo's story, and the right that it needs."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fastapi.routing import APIRoute
@@ -49,7 +48,7 @@ def _of_tenant(name: str, rest: str, query: str = "", right: Right = Right.READ)
     return Listed(name, _S + rest, f"{{base}}{rest}{query}", right)
 
 
-_ALL = (
+PAGES = (
     Listed("sign-in", "/sign-in", "/sign-in", None),
     Listed("sign-in-link", "/sign-in/link", "/sign-in/link", None),
     _of_tenant("resources", "/resources"),
@@ -133,13 +132,3 @@ def routes() -> set[str]:
         for route in router.routes
         if isinstance(route, APIRoute) and "GET" in (route.methods or ())
     }
-
-
-def _served() -> Iterator[Listed]:
-    served = routes()
-    for page in _ALL:
-        if page.route in served:
-            yield page
-
-
-PAGES = tuple(_served())

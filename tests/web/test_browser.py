@@ -212,7 +212,11 @@ def test_a_history_is_printed(browser: Browser, story: Story, tmp_path: Path) ->
     with reading(browser, story) as reader:
         reader.sign_in("auditor")
         reader.go(story.path("{base}/{order_etl}"))
+        reader.set_theme("dark")
         reader.page.emulate_media(media="print")
+        # Ink is dark on paper in each theme.
+        ink = reader.page.locator("h1").evaluate("heading => getComputedStyle(heading).color")
+        assert ink == "rgb(28, 29, 31)"
         assert reader.page.locator(".printed").is_visible()
         assert not reader.page.locator(".side").is_visible()
         file = tmp_path / "history.pdf"

@@ -9,7 +9,7 @@ from jinja2 import DictLoader
 
 from service.domain.errors import AnnalsError, leaves
 from service.usecases import web_sessions
-from service.web import advice, error_pages, render
+from service.web import advice, render
 from tests.support.api import UNKNOWN, Server, Tenant, refused
 from tests.support.databases import Cluster
 from tests.support.serving import serving
@@ -156,10 +156,6 @@ def test_an_address_with_markup_is_inert(server: Server) -> None:
     assert "<script>alert" not in page.source
     page = Browser(server).get('/"><script>alert(1)</script>')
     assert (page.status, "<script>alert" in page.source) == (404, False)
-
-
-def test_an_own_address_is_that_which_was_asked_for(server: Server) -> None:
-    assert error_pages.home_of(None) == "/sign-in"
 
 
 def test_a_form_of_a_session_that_has_ended_tells_where_the_text_is(server: Server, tenant: Tenant) -> None:

@@ -8,6 +8,7 @@ from math import floor
 from service.web.graphs.graph import Spot
 from service.web.graphs.layout import HEIGHT, WIDTH
 from service.web.graphs.paths import LinePath
+from service.web.words import revealed
 
 # Room for a text in pixels, and the mean width of a letter in each size of letters.
 LABEL_ROOM, LABEL_LETTER = WIDTH - 24, 7.9
@@ -47,6 +48,7 @@ def whole(text: str, more: str = "") -> str:
     line = " ".join(_CONTROLS.sub("\ufffd", text[: 2 * _WHOLE]).split())
     if not any(unicodedata.category(character) not in _HIDDEN for character in line):
         line = "(no name)"
+    line = revealed(line)
     if len(line) > _WHOLE:
         line = f"{line[: _WHOLE - 1]}…"
     return f"{line} ({whole(more)})" if more.strip() else line
