@@ -4,7 +4,8 @@ A request that waits is not refused, and nothing more of it is read. It takes it
 never waits for one while it holds a later one, so that no two requests can wait for each other:
 
 1. one of its address, from its head until its key is known, or until a moment after its answer: an attacker
-   without a key holds nothing else;
+   without a key holds nothing else, but for a form, which comes before its sender is known: while it is on
+   its way, its request holds a place for that instead;
 2. bytes of its tenant, if its body is large, once the first 64 KiB of it are there; for a stream, which goes
    to a file, a place instead;
 3. one of its tenant, when its body is there, until its answer begins; for a long stream, one of the few for
@@ -62,6 +63,9 @@ MAX_STREAM_REST_SECONDS = 60.0
 # Bodies of streams on their way to a file, each of which may take long to arrive.
 UPLOADS, UPLOADS_EACH = 64, 8
 
+# Forms on their way, of which each has at most 64 KiB and may take 30 seconds to begin.
+FORMS, FORMS_EACH = 512, 16
+
 # Bodies of this size keep a processor busy while they are parsed, so that two at once are hardly faster.
 LARGE_BYTES = 1024 * 1024
 
@@ -114,6 +118,7 @@ class Admission:
         self.bytes = _MeasuredPlaces("bytes", BYTES, each=BYTES_EACH, alone=BYTES_ALONE)
         self.parsing = _MeasuredPlaces("parsing", 1, each=1)
         self.uploads = _MeasuredPlaces("upload", UPLOADS, each=UPLOADS_EACH)
+        self.forms = _MeasuredPlaces("form", FORMS, each=FORMS_EACH, alone=FORMS_EACH)
         self.streams = _MeasuredPlaces("stream", STREAMS, each=STREAMS_EACH, alone=STREAMS_ALONE)
         # They are never waited for: the places are as many.
         self.stream_threads = CapacityLimiter(STREAMS)
@@ -122,7 +127,7 @@ class Admission:
         """Set the gauges; any thread may call this."""
         for places in (
             *(self.addresses, self.probes, self.requests, self.threads),
-            *(self.bytes, self.parsing, self.uploads, self.streams),
+            *(self.bytes, self.parsing, self.uploads, self.forms, self.streams),
         ):
             places.sample()
 
@@ -162,6 +167,17 @@ class Visit:
         self._places = self._admission.threads if in_thread else self._admission.requests
         if operation_of(route).body is None:
             await self.begin_work()
+
+    @asynccontextmanager
+    async def awaiting_form(self, request: Request) -> AsyncIterator[None]:
+        """Hold a place of forms instead of one of the address, which is taken again for what follows.
+
+        So who sends a form slowly keeps no other address from being served.
+        """
+        self.leave()
+        async with self._admission.forms.place(network_of(address_of(request))):
+            yield
+        await self.arrive(request)
 
     async def reserve(self, size: int) -> None:
         """Take bytes of the tenant for a body; nothing of it is read meanwhile."""

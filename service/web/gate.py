@@ -294,10 +294,11 @@ async def form_of(request: Request) -> Form:
     if media_type_of(request) not in (FORM, ""):
         raise UnsupportedMedia(f"Send `Content-Type: {FORM}`.")
     raw = b""
-    async for part in request.stream():
-        raw += part
-        if len(raw) > MAX_FORM_BYTES:
-            raise BodyTooLarge(f"A form has at most {MAX_FORM_BYTES // 1024} KiB.")
+    async with visit_of(request).awaiting_form(request):
+        async for part in request.stream():
+            raw += part
+            if len(raw) > MAX_FORM_BYTES:
+                raise BodyTooLarge(f"A form has at most {MAX_FORM_BYTES // 1024} KiB.")
     try:
         found = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=1000)
     except ValueError:

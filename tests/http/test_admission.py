@@ -14,7 +14,16 @@ from fastapi import Request
 
 from service.committer.client import ThreadCommitter
 from service.committer.group_commit import GroupCommit
-from service.http.admission import ALONE, BYTES_EACH, EACH, LARGE_BYTES, THREADS_EACH, Admission, Visit
+from service.http.admission import (
+    ALONE,
+    BYTES_EACH,
+    EACH,
+    FORMS_EACH,
+    LARGE_BYTES,
+    THREADS_EACH,
+    Admission,
+    Visit,
+)
 from service.http.bodies import MAX_BODY_BYTES, PARSE_ASIDE_BYTES
 from service.runtime import recent_keys
 from service.runtime.fair_places import FairPlaces
@@ -169,6 +178,26 @@ def test_preflights_of_one_address_wait_and_requests_of_another_do_not(
         assert status(clients.get("/version")) == 200
         blocker.rollback()
         assert {status(each) for each in flood} == {403}
+
+
+def test_forms_that_come_slowly_keep_no_address_from_being_served(
+    server: Server, tenant: Tenant, clients: Clients
+) -> None:
+    places = admission(server)
+    head = (
+        "POST /sign-in HTTP/1.1\nHost: 127.0.0.1\nSec-Fetch-Site: same-origin\n"
+        "Content-Type: application/x-www-form-urlencoded\nContent-Length: %d"
+    )
+    sources = ("127.0.0.4", "127.0.0.5")
+    slow = [clients.send(head % 1000, b"key=", source=each) for each in sources * (FORMS_EACH + 4)]
+    until(lambda: (places.forms.held, places.forms.waiting) == (2 * FORMS_EACH, 8))
+    until(lambda: places.addresses.held == 0)
+    form = f"key={tenant.ana.key}".encode()
+    assert status(clients.send(head % len(form), form)) == 303
+    assert status(clients.get("/version", source="127.0.0.4")) == 200
+    for each in slow:
+        each.close()
+    until(lambda: (places.forms.held, places.forms.waiting) == (0, 0))
 
 
 @pytest.mark.parametrize(("path", "name"), [("/version", "addresses"), ("/livez", "probes")])
