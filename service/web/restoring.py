@@ -89,7 +89,8 @@ async def _restore(view: View, deletion_id: UUID, form: Form, *, dry_run: bool) 
         deletion_id=deletion_id,
         resolution=Resolution(**resolve.model_dump()),
         dry_run=dry_run,
-        once=view.once if isinstance(view, Posted) else None,
+        # A dry run would be kept as the result of the form, which could then never be carried out.
+        once=view.once if isinstance(view, Posted) and not dry_run else None,
     )
     return await deletions.restore(view.context, change)
 

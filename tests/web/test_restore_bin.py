@@ -247,6 +247,19 @@ def test_a_conflict_since_the_preview_is_told_on_the_page(tenant: Tenant) -> Non
     assert not is_live(tenant, workflow)
 
 
+def test_a_form_that_was_refused_restores_when_it_is_sent_again(tenant: Tenant) -> None:
+    workflow = tenant.workflow(name="Order ETL")
+    deletion = tenant.remove(workflow)
+    browser = Browser(tenant.server).sign_in(tenant.ben)
+    form = browser.see(f"{page_of(tenant, deletion)}/restore").form("/restore")
+    other = tenant.workflow(name="Order ETL")
+    assert browser.send(form).status == 409
+    tenant.remove(other)
+    assert "It is restored." in browser.send(form).words
+    assert is_live(tenant, workflow)
+    assert audited(tenant, "RESTORE") == 1
+
+
 def test_what_settles_nothing_is_refused_in_place(tenant: Tenant) -> None:
     workflow = tenant.workflow(name="Order ETL")
     deletion = tenant.remove(workflow)
