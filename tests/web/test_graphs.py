@@ -2,6 +2,7 @@
 
 import copy
 import re
+import tracemalloc
 from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
@@ -324,6 +325,41 @@ def test_a_document_that_is_too_large_says_so_in_few_steps() -> None:
     document = wide(3, 100_000, lambda _: None)
     assert note_on(document) == "The workflow has more than the 2,000 connections that are drawn."
     assert calls_of(lambda: graph_of(document)) < 200_000
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"nodes": [], "connections": {"a": {"ai_" + "K" * 100_000: [[0] * MAX_EDGES]}}},
+        {"nodes": [], "connections": {"a": {"K" * 100_000: [[0]] * MAX_EDGES}}},
+        {
+            "States": {
+                "N" * 100_000: {"Branches": [{"States": {f"{n}": {} for n in range(MAX_NODES - 1)}}]},
+            }
+        },
+    ],
+    ids=["connections of one output", "many outputs", "states inside of one"],
+)
+def test_a_long_name_is_not_copied_for_each_that_tells_it(document: Any) -> None:
+    tracemalloc.start()
+    try:
+        found = graph_of(document)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found is not None
+    assert most < 5_000_000
+
+
+def test_long_kinds_of_connections_differ() -> None:
+    def kinds(*names: str) -> Any:
+        targets = [[{"node": "a"}]]
+        return {"nodes": [{"name": "a"}], "connections": {"a": dict.fromkeys(names, targets)}}
+
+    long = "K" * 1000
+    drawing = compared(graph(kinds(f"{long}1")), graph(kinds(f"{long}2")))
+    assert drawing != compared(graph(kinds(f"{long}1")), graph(kinds(f"{long}1")))
+    assert len({edge.port for edge in graph(kinds(f"{long}1", f"{long}2")).edges}) == 2
 
 
 def test_two_versions_without_a_node_in_common_are_not_drawn() -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from hashlib import sha256
 from typing import Any
 
 from service.web.graphs.graph import (
@@ -19,6 +20,8 @@ from service.web.graphs.graph import (
 
 # Papers on the canvas, which nothing leads to.
 _NOTE = ".stickyNote"
+# Of a kind of connection, which each of its connections tells; editors have kinds of twenty letters.
+_KIND_LENGTH = 100
 _WORD = re.compile(r"(?<=[a-z])(?=[A-Z])")
 # The editor's book-keeping, which changes with each save.
 _BOOKS = ("versionId", "versionCounter", "activeVersionId", "createdAt", "updatedAt", "triggerCount")
@@ -72,16 +75,26 @@ def _edges(connections: dict[str, Any], aliases: dict[str, str], conditions: set
     for name, by_kind in connections.items():
         for kind, outputs in members_of(by_kind).items():
             lists = items_of(outputs)
+            short = _short(kind)
             for output, targets in enumerate(lists):
+                label = _label(short, output, len(lists), is_condition=name in conditions)
                 for item in items_of(targets):
                     end = members_of(item)
                     target = first_text(end.get("node"))
                     yield Edge(
                         source=aliases.get(name, name),
                         target=aliases.get(target, target),
-                        port=f"{kind} {output} {identifier(end.get('type'))} {identifier(end.get('index'))}",
-                        label=_label(kind, output, len(lists), is_condition=name in conditions),
+                        port=f"{short} {output} {identifier(end.get('type'))} {identifier(end.get('index'))}",
+                        label=label,
                     )
+
+
+def _short(kind: str) -> str:
+    """Cut a long kind so that it still differs from others."""
+    if len(kind) <= _KIND_LENGTH:
+        return kind
+    digest = sha256(kind.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{kind[:_KIND_LENGTH]}… {digest}"
 
 
 def _label(kind: str, output: int, outputs: int, *, is_condition: bool) -> str:

@@ -18,6 +18,8 @@ from service.web.graphs.graph import (
 )
 
 _INNER = ("Iterator", "ItemProcessor")
+# Of the name of a state that contains others; each of these tells it.
+_TITLE_LENGTH = 100
 _COMPARED = ("Variable", "Condition")
 _OPERATOR = re.compile("(?:String|Numeric|Boolean|Timestamp)(.+?)(?:Path)?")
 _SIGNS = {
@@ -87,10 +89,10 @@ def _add(builder: GraphBuilder, machine: _StateMachine) -> list[_StateMachine]:
 def _inner(state: dict[str, Any], key: str, name: str) -> Iterator[_StateMachine]:
     for part in _INNER:
         if isinstance(state.get(part), dict):
-            yield _StateMachine(state[part], key, "each item", name)
+            yield _StateMachine(state[part], key, "each item", name[:_TITLE_LENGTH])
     for number, branch in enumerate(items_of(state.get("Branches")), 1):
         if isinstance(branch, dict):
-            yield _StateMachine(branch, key, f"branch {number}", name)
+            yield _StateMachine(branch, key, f"branch {number}", name[:_TITLE_LENGTH])
 
 
 def _ways(state: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
