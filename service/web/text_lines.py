@@ -1,6 +1,7 @@
 """Rows of a unified diff for a table, with marks on the words that differ in paired lines."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
@@ -10,9 +11,11 @@ MAX_ROWS = 4_000
 # The page has a bound, too, and a document may be one line.
 MAX_CHARACTERS = 120_000
 MAX_LINE = 2_000
-# Words of two lines together, and of a whole diff: the time to match them grows with their product.
+# Words of two lines together.
 _MOST_WORDS = 400
-_MOST_WORDS_OF_ALL = 40_000
+# Steps to match words, of two lines and of a whole diff; a step takes less than a tenth of a microsecond.
+_MOST_STEPS = 500_000
+_MOST_STEPS_OF_ALL = 5_000_000
 _LEAST_ALIKE = 0.3
 _HUNK = re.compile(r"@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@")
 _WORDS = re.compile(r"\w+|\s+|[^\w\s]")
@@ -85,16 +88,16 @@ def _rows(diff: str) -> Iterator[TextRow]:
 def _marked(rows: Sequence[TextRow]) -> list[TextRow]:
     """Mark the words that differ where as many lines were removed as were added after them."""
     found = list(rows)
-    words = _MOST_WORDS_OF_ALL
+    steps = _MOST_STEPS_OF_ALL
     at = 0
     while at < len(found):
         middle = _end_of_run(found, at, "del")
         end = _end_of_run(found, middle, "add")
         if at < middle and end - middle == middle - at:
             for old, new in zip(range(at, middle), range(middle, end), strict=True):
-                if words > 0:
-                    found[old], found[new], used = _paired(found[old], found[new])
-                    words -= used
+                if steps > 0:
+                    found[old], found[new], used = _paired(found[old], found[new], min(steps, _MOST_STEPS))
+                    steps -= used
         at = max(end, at + 1)
     return found
 
@@ -105,22 +108,54 @@ def _end_of_run(rows: Sequence[TextRow], begin: int, kind: RowKind) -> int:
     return begin
 
 
-def _paired(old: TextRow, new: TextRow) -> tuple[TextRow, TextRow, int]:
-    """Mark what differs between two lines; returns both and the number of words that were matched."""
+def _paired(old: TextRow, new: TextRow, most_steps: int) -> tuple[TextRow, TextRow, int]:
+    """Mark what differs between two lines; returns both and the number of steps that were taken at most.
+
+    Between what both begin and end with, all differs where a match would take too many steps.
+    """
     if max(len(old.text), len(new.text)) > MAX_LINE:
         return old, new, 0
     olds, news = _WORDS.findall(old.text), _WORDS.findall(new.text)
     words = len(olds) + len(news)
     if words > _MOST_WORDS:
         return old, new, 0
-    match = SequenceMatcher(None, olds, news, autojunk=False)
-    if match.ratio() < _LEAST_ALIKE:
-        return old, new, words
-    left: list[tuple[str, bool]] = []
-    right: list[tuple[str, bool]] = []
-    for operation, i1, i2, j1, j2 in match.get_opcodes():
-        if i2 > i1:
-            left.append(("".join(olds[i1:i2]), operation != "equal"))
-        if j2 > j1:
-            right.append(("".join(news[j1:j2]), operation != "equal"))
-    return replace(old, parts=tuple(left)), replace(new, parts=tuple(right)), words
+    begin = _alike(olds, news)
+    end = _alike(olds[begin:][::-1], news[begin:][::-1])
+    inner_olds, inner_news = olds[begin : len(olds) - end], news[begin : len(news) - end]
+    steps = _steps(inner_olds, inner_news)
+    same = begin + end
+    operations: list[tuple[str, int, int, int, int]]
+    if steps > most_steps:
+        steps = 0
+        operations = [("replace", 0, len(inner_olds), 0, len(inner_news))]
+    else:
+        match = SequenceMatcher(None, inner_olds, inner_news, autojunk=False)
+        same += sum(block.size for block in match.get_matching_blocks())
+        operations = [*match.get_opcodes()]
+    # Lines without words are equal.
+    if 2 * same < _LEAST_ALIKE * words:
+        return old, new, steps + words
+    left, right = [(olds[:begin], False)], [(news[:begin], False)]
+    for operation, i1, i2, j1, j2 in operations:
+        left.append((inner_olds[i1:i2], operation != "equal"))
+        right.append((inner_news[j1:j2], operation != "equal"))
+    left.append((olds[len(olds) - end :], False))
+    right.append((news[len(news) - end :], False))
+    return replace(old, parts=_joined(left)), replace(new, parts=_joined(right)), steps + words
+
+
+def _alike(olds: Sequence[str], news: Sequence[str]) -> int:
+    """Count the words that both begin with."""
+    pairs = enumerate(zip(olds, news, strict=False))
+    return next((number for number, (old, new) in pairs if old != new), min(len(olds), len(news)))
+
+
+def _steps(olds: Sequence[str], news: Sequence[str]) -> int:
+    """Bound the steps of a match: it looks at each pair of equal words again for each match that it finds."""
+    counts = Counter(olds)
+    equal = sum(counts[word] * count for word, count in Counter(news).items())
+    return equal * min(len(olds), len(news))
+
+
+def _joined(parts: Sequence[tuple[Sequence[str], bool]]) -> tuple[tuple[str, bool], ...]:
+    return tuple(("".join(words), differs) for words, differs in parts if words)

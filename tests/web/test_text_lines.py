@@ -14,6 +14,7 @@ from tests.support.workflows import HOSTILE, calls_of, rendered
 # A line may look like a sign of the diff, and have every end of line but \n.
 lines = st.lists(
     st.sampled_from(["", "a", "a b", "a c", "-- a", "++ b", "@@ -1 +1 @@", "x\ry", "\u2028", HOSTILE])
+    | st.text("!? a", max_size=60)
     | st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=6),
     max_size=12,
 )
@@ -87,6 +88,23 @@ def test_marks_of_a_long_diff_take_a_bounded_number_of_steps() -> None:
     new = [line.replace(" 7", " x").replace("3", "y") for line in old]
     text = diff(old, new)
     assert calls_of(lambda: text_lines.read(text)) < 1_500_000
+
+
+def test_marks_of_lines_with_few_different_words_take_a_bounded_number_of_steps() -> None:
+    text = diff(["!" * 200] * 100, ["!?" * 100] * 100)
+    assert calls_of(lambda: text_lines.read(text)) < 100_000
+    # Each takes as many steps as a pair of lines may.
+    text = diff(["! a b c" * 12] * 1000, ["? ! d" * 20] * 1000)
+    assert calls_of(lambda: text_lines.read(text)) < 4_000_000
+
+
+def test_what_would_take_long_to_match_is_marked_as_a_whole() -> None:
+    begin = "a " * 30
+    rows = text_lines.read(diff([begin + "!" * 130], [begin + "!?" * 65])).rows
+    assert [row.parts for row in rows[1:]] == [
+        ((f"{begin}!", False), ("!" * 129, True)),
+        ((f"{begin}!", False), ("?" + "!?" * 64, True)),
+    ]
 
 
 @pytest.mark.parametrize("is_cut", [False, True])
