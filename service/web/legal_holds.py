@@ -79,7 +79,7 @@ def terms_of(request: Request, form: Form) -> dict[str, str | None]:
             # An empty id is refused by the API's rule, where a missing one would hold everything.
             return terms | {"resource_type": kind or form.text("resource_type"), "resource_id": resource_id}
         case "user":
-            return terms | {"user_id": form.text("user_id") or ""}
+            return terms | {"user_id": form.text("user") or form.text("user_id") or ""}
         case "everything":
             return terms
         case _:

@@ -7,9 +7,10 @@ from fastapi import APIRouter, Depends, Response
 
 from service.domain import ids
 from service.domain.actions import Action
-from service.domain.callers import Right, Role
-from service.domain.errors import AnnalsError
+from service.domain.callers import Right, Role, UserKind
+from service.domain.errors import AnnalsError, Fault
 from service.http.audited_operations import audits
+from service.http.bodies import invalid_body
 from service.http.schemas.users import NewUser, UserUpdate
 from service.usecases import api_keys, users
 from service.web import settings
@@ -18,12 +19,14 @@ from service.web.gate import Form, Posted, View, posting, viewing
 PATH = "/s/{subscription_id}/settings/users"
 # Rows of a page.
 SHOWN = 50
+NO_ADDRESS = "enter an e-mail address, or choose service account"
 # Roles of users in the order of a form, from the one that may do least.
 ROLES = (Role.VIEWER, Role.EDITOR, Role.AUDITOR, Role.ADMIN)
 
 router = APIRouter(include_in_schema=False)
 ReadingUsers = Annotated[View, Depends(viewing(Right.READ_USERS))]
 ManagingUsers = Annotated[View, Depends(viewing(Right.MANAGE_USERS))]
+AskingErasure = Annotated[View, Depends(viewing(Right.ERASE))]
 PostingUsers = Annotated[Posted, Depends(posting(Right.MANAGE_USERS))]
 ErasingAddress = Annotated[Posted, Depends(posting(Right.ERASE))]
 
@@ -41,6 +44,9 @@ def add_user(posted: PostingUsers) -> Response:
     form = posted.form
     with posted.refused_on(lambda problem: _list(posted, problem, form.fields)):
         names = ("username", "kind", "email", "role")
+        if form.text("email") is None and form.text("kind") != UserKind.SERVICE:
+            # In the words of the page, where the rule of the API names a value of its field.
+            raise invalid_body([Fault(NO_ADDRESS, pointer="/email")])
         wanted = form.checked(NewUser, {name: form.text(name) for name in names})
         made = users.create_user(
             posted.context,
@@ -81,6 +87,13 @@ def change_user(posted: PostingUsers, user_id: str) -> Response:
             wanted.model_dump(include=wanted.model_fields_set),
         )
     return posted.lead_to(_after(posted, user_id), done="user-changed")
+
+
+@router.get(PATH + "/{user_id}/erase-email")
+def confirm_erasure(view: AskingErasure, user_id: str) -> Response:
+    """Show what an erasure does, before the address is erased."""
+    found = users.user(view.context, view.subscription_id, ids.parse(user_id))
+    return settings.show(view, "settings_user_erase.html", user=found.user)
 
 
 @router.post(PATH + "/{user_id}/erase-email")

@@ -107,6 +107,12 @@ PAGES = (
         Right.MANAGE_USERS,
     ),
     Listed(
+        "user-erase",
+        f"{_S}/settings/users/{{user_id}}/erase-email",
+        "{base}/settings/users/{user_ben}/erase-email",
+        Right.ERASE,
+    ),
+    Listed(
         "key-delete",
         f"{_S}/settings/keys/{{key_id}}/delete",
         "{base}/settings/keys/{key_of_ben}/delete",

@@ -79,6 +79,17 @@ def test_the_end_of_a_hold_is_in_the_zone_of_its_reader(server: Server, tenant: 
     assert holds_of(tenant)[0]["until"].startswith("2040-01-02T00:00:00")
 
 
+def test_a_user_of_a_hold_is_chosen_by_name(server: Server, tenant: Tenant) -> None:
+    assert tenant.ben.user_id
+    browser = Browser(server).sign_in(tenant.ana)
+    page = browser.see(pages(tenant))
+    (choice,) = page.root.all("select", name="user")
+    ben = next(option for option in choice.all("option") if option.text == "ben")
+    page = browser.send(page.form("/holds"), on="user", user=ben["value"], reason="case 7")
+    assert "user ben" in page.words
+    assert [hold["user_id"] for hold in holds_of(tenant)] == [tenant.ben.user_id]
+
+
 def test_a_hold_on_a_former_user_keeps_the_name(server: Server, tenant: Tenant) -> None:
     ok(tenant.ana.delete(f"{tenant.path}/users/{tenant.ben.user_id}"), 204)
     browser = Browser(server).sign_in(tenant.ana)

@@ -59,7 +59,7 @@ def test_who_may_not_change_the_policy_is_told(server: Server, tenant: Tenant, n
 def test_an_auditor_reads_rules_in_words(server: Server, tenant: Tenant) -> None:
     set_rules(tenant, READS, FULL)
     page = Browser(server).sign_in(tenant.aud).see(pages(tenant))
-    assert "1 READ everything none: nothing" in page.words
+    assert "Rule 1 READ On: everything none: nothing" in page.words
     assert "2 UPDATE workflow full: also the bodies" in page.words
     assert "An admin changes it." in page.words
 

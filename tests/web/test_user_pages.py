@@ -26,6 +26,7 @@ def test_who_reads_users(server: Server, tenant: Tenant, name: str, status: int)
         browser.see(f"{pages(tenant)}/{path}", status)
     manages = name in ("ana", "operator")
     browser.see(f"{pages(tenant)}/users/{tenant.ben.user_id}/delete", 200 if manages else 403)
+    browser.see(f"{pages(tenant)}/users/{tenant.ben.user_id}/erase-email", 200 if manages else 403)
 
 
 @pytest.mark.parametrize("name", ["vera", "ben", "aud"])
@@ -90,7 +91,7 @@ def test_a_service_account_has_no_address(server: Server, tenant: Tenant) -> Non
         ({"username": "ben"}, 409, "taken"),
         ({"username": "<b>"}, 422, "begins and ends with a letter"),
         ({"email": "no address"}, 422, "is no e-mail address"),
-        ({"email": None}, 422, "a person has an e-mail address"),
+        ({"email": None}, 422, "E-mail: enter an e-mail address, or choose service account"),
         ({"role": "owner"}, 422, "Role"),
         ({"username": ""}, 422, "Name"),
     ],
@@ -170,7 +171,11 @@ def test_the_last_admin_is_refused_in_place(server: Server, tenant: Tenant) -> N
 def test_an_address_is_erased(server: Server, tenant: Tenant) -> None:
     browser = Browser(server).sign_in(tenant.ana)
     page = browser.see(f"{pages(tenant)}/users/{tenant.ben.user_id}")
+    page = browser.see(page.link("Erase the address …"))
+    assert (page.heading, "nobody can bring it back" in page.words) == ("Erase the address of ben?", True)
+    assert users_of(tenant)["ben"]["email"] == "ben@example.org"
     page = browser.send(page.form("/erase-email"))
+    assert "The e-mail address was erased." in page.words
     assert "ben@example.org" not in page.source
     assert users_of(tenant)["ben"]["email"] is None
 
@@ -203,7 +208,8 @@ def test_users_of_another_tenant_are_not_there(server: Server, tenant: Tenant, s
     other = browser.see(f"{pages(stranger)}/users", 404)
     assert other.heading == nowhere.heading
     for path in (f"users/{stranger.ben.user_id}", f"users/{UNKNOWN}", "users/nothing"):
-        for address in (f"{pages(tenant)}/{path}", f"{pages(tenant)}/{path}/delete"):
+        for page in ("", "/delete", "/erase-email"):
+            address = f"{pages(tenant)}/{path}{page}"
             assert browser.see(address, 404).heading == browser.see(f"{pages(tenant)}/users/x", 404).heading
         assert browser.post(f"{pages(tenant)}/{path}/delete").status == 404
         assert browser.post(f"{pages(tenant)}/{path}", role="viewer").status == 404
@@ -217,7 +223,7 @@ def test_a_closed_subscription_has_no_dead_forms(server: Server, tenant: Tenant)
     assert "This subscription is closed." in page.words
     assert [form.action for form in page.forms if "settings" in form.action] == []
     page = browser.see(f"{pages(tenant)}/users/{tenant.ana.user_id}")
-    erase = page.form("/erase-email")
+    erase = browser.see(page.link("Erase the address …")).form("/erase-email")
     assert browser.send(erase).status == 200
     assert browser.post(f"{pages(tenant)}/users", username="eve", role="viewer").status == 409
 
