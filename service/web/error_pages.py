@@ -108,7 +108,9 @@ def _page(request: Request, error: AnnalsError) -> Response:
         "home": "/" if has_session else "/sign-in",
         "has_session": has_session,
     }
-    answer = render.page(request, "problem.html", frames.frame(request, caller) | values, status)
+    # The ways to the reader's own pages, whichever subscription the address names.
+    base = home_of(caller) if caller is not None and caller.subscription_id is not None else ""
+    answer = render.page(request, "problem.html", frames.frame(request, caller, base=base) | values, status)
     answer.headers.update(problems.headers_of(error, "Bearer"))
     if "hx-request" in request.headers and request.method == "GET" and is_of_pages(request.scope["path"]):
         # A part of a page can't show the error: the whole page goes to the address that has it.

@@ -53,6 +53,18 @@ def test_a_page_of_nothing_leads_its_reader_back(server: Server, tenant: Tenant)
     assert browser.get("/nothing").link("To the first page") == "/"
 
 
+def test_an_error_keeps_the_menu_of_the_readers_own_subscription(server: Server, tenant: Tenant) -> None:
+    browser = Browser(server).sign_in(tenant.vera)
+    own = f"/s/{tenant.subscription_id}"
+    for path, status in ((f"/s/{UNKNOWN}/resources", 404), (f"{own}/settings/users", 403)):
+        page = browser.see(path, status)
+        assert f"{own}/resources" in page.links
+        assert UNKNOWN not in "".join(page.links)
+    operator = Browser(server).sign_in(server.operator)
+    assert "/platform" in operator.see(f"/s/{UNKNOWN}/resources", 404).links
+    assert Browser(server).get("/nothing").root.all("nav") == []
+
+
 def test_a_page_that_takes_forms_alone_says_so_to_a_reader(server: Server) -> None:
     page = Browser(server).get("/sign-out")
     told(page, 405, "The method does not apply to this path")

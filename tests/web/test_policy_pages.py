@@ -60,7 +60,7 @@ def test_an_auditor_reads_rules_in_words(server: Server, tenant: Tenant) -> None
     set_rules(tenant, READS, FULL)
     page = Browser(server).sign_in(tenant.aud).see(pages(tenant))
     assert "Rule 1 READ On: everything none: nothing" in page.words
-    assert "2 UPDATE workflow full: also the bodies" in page.words
+    assert "Rule 2 UPDATE On: workflow full: also both bodies" in page.words
     assert "An admin changes it." in page.words
 
 
