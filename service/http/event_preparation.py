@@ -181,17 +181,22 @@ def prepared_ahead(
     # One more thread reads the blocks.
     pool = ThreadPoolExecutor(AHEAD + 1, thread_name_prefix="prepare")
     pending: deque[Future[Prepared[Packed]]] = deque()
+    reading = pool.submit(next, blocks, None)
     try:
-        while (block := (yield from _awaited(pool.submit(next, blocks, None)))) is not None:
+        while (block := (yield from _awaited(reading))) is not None:
             pending.append(pool.submit(prepare, block))
             if len(pending) > AHEAD:
                 yield (yield from _awaited(pending.popleft()))
+            reading = pool.submit(next, blocks, None)
         while pending:
             yield (yield from _awaited(pending.popleft()))
     finally:
         # A body that is refused is not kept waiting by work on its further blocks: its transaction would be
         # taken for an abandoned one.
         pool.shutdown(wait=False, cancel_futures=True)
+        # But nobody reads on in a body that is read anew, or closed.
+        if not reading.cancelled():
+            wait((reading,))
 
 
 def _awaited(future: Future[Found]) -> Generator[None, None, Found]:

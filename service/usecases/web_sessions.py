@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from typing import Final
 from uuid import UUID
@@ -52,7 +53,7 @@ class SignedIn:
 async def sign_in(context: Context, authenticator: Authenticator, key: str, origin: Origin) -> SignedIn:
     """Begin a session for the holder of a key; raises Unauthenticated."""
     caller = await authenticator.authenticate(key, origin)
-    return await to_thread.run_sync(_begin, context, caller)
+    return await to_thread.run_sync(partial(_begin, context, caller, secret_hash=api_keys.digest(key)))
 
 
 async def sign_in_by_link(
@@ -72,7 +73,7 @@ async def sign_in_by_link(
     if key_id is None:
         raise _link_is_over()
     caller = await authenticator.caller_of_key(key_id, origin)
-    return await to_thread.run_sync(_begin, context, caller, link)
+    return await to_thread.run_sync(partial(_begin, context, caller, link=link))
 
 
 async def resume(context: Context, authenticator: Authenticator, token: str, origin: Origin) -> Caller:
@@ -149,8 +150,13 @@ def _link_is_over() -> Unauthenticated:
     return Unauthenticated("The link was used already, or is older than ten minutes: sign in with a key.")
 
 
-def _begin(context: Context, caller: Caller, link: bytes | None = None) -> SignedIn:
-    """Store a session of the caller; `link` is spent with it. Raises Unauthenticated."""
+def _begin(
+    context: Context, caller: Caller, *, secret_hash: bytes | None = None, link: bytes | None = None
+) -> SignedIn:
+    """Store a session of the caller; `link` is spent with it. Raises Unauthenticated.
+
+    `secret_hash` is that of the key that was verified, which may be replaced meanwhile.
+    """
     assert caller.key_id is not None  # noqa: S101 - the authenticator has found it
     at, token, session_id = context.clock(), secrets.token_urlsafe(_TOKEN_BYTES), mint()
     row = NewSession(
@@ -167,8 +173,8 @@ def _begin(context: Context, caller: Caller, link: bytes | None = None) -> Signe
     with context.database.transaction(caller.subscription_id or PLATFORM) as tx:
         if link is not None and not web_sessions.take_link(tx, link, at):
             raise _link_is_over()
-        if not web_sessions.insert_session(tx, row):
-            raise Unauthenticated("The API key was deleted: sign in with another.")
+        if not web_sessions.insert_session(tx, row, secret_hash=secret_hash):
+            raise Unauthenticated("The API key was deleted or replaced: sign in with another.")
         web_sessions.end_oldest(tx, caller.key_id, keep=MAX_OF_KEY)
         subject = Subject(TYPE, session_id, None)
         events.record(tx, caller, caller.subscription_id, subject, Action.LOGIN, at)

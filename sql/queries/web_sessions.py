@@ -56,11 +56,16 @@ class SessionRow:
     user_agent: str | None
 
 
-def insert_session(tx: Transaction, row: NewSession) -> bool:
-    """Add a session, unless its key was deleted meanwhile; tells if it did."""
-    key = (
-        select(_KEYS.c.key_id).where(_KEYS.c.key_id == row.key_id).with_for_update(read=True, key_share=True)
-    )
+def insert_session(tx: Transaction, row: NewSession, *, secret_hash: bytes | None = None) -> bool:
+    """Add a session, unless its key was deleted meanwhile; tells if it did.
+
+    With `secret_hash`, the key must still have that secret: the operator's key is replaced in its row.
+    """
+    key = select(_KEYS.c.key_id).where(_KEYS.c.key_id == row.key_id)
+    if secret_hash is not None:
+        key = key.where(_KEYS.c.secret_hash == secret_hash)
+    # Stronger than a foreign key's lock: a replacement waits, and then ends this session, too.
+    key = key.with_for_update(read=True)
     if tx.execute(key).one_or_none() is None:
         return False
     tx.execute(insert(_SESSIONS), asdict(row))

@@ -210,3 +210,19 @@ def test_a_stream_whose_blocks_take_long_to_prepare_is_stored(
         once=None,
     )
     assert found.accepted == 4
+
+
+def test_a_refused_stream_does_not_wait_for_work_on_its_further_blocks(tenant: Tenant) -> None:
+    sender, is_over, finished = Sender(tenant), Event(), Event()
+
+    def prepare(block: Block) -> Prepared[Any]:
+        if block.first_line > 0:
+            is_over.wait(30)
+            finished.set()
+        return sender.prepared([event()])
+
+    ahead = prepared_ahead(iter([Block(line, b"{}") for line in range(4)]), prepare)
+    next(ahead)
+    ahead.close()
+    assert not finished.is_set()
+    is_over.set()

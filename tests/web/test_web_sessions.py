@@ -9,6 +9,7 @@ import pytest
 
 from service.usecases import web_sessions
 from service.usecases.maintenance import purge_closed
+from sql.database import PLATFORM
 from sql.queries import web_sessions as queries
 from sql.queries.web_sessions import NewSession
 from tests.support.api import OPERATOR_KEY, Caller, Server, Tenant, ok
@@ -211,6 +212,28 @@ def test_another_key_of_the_operator_ends_the_sessions_of_the_one_before(
         assert is_in(operator)
         set_operator_key(server.database, server.clock, "another-key-of-the-operator-0123456789")
         assert (is_in(operator), is_in(admin)) == (False, True)
+
+
+def test_a_key_that_is_replaced_during_a_sign_in_begins_no_session(server: Server) -> None:
+    at = server.clock()
+    key_id, secret_hash = server.database.rows(
+        "SELECT key_id, secret_hash FROM api_keys WHERE subscription_id IS NULL"
+    )[0]
+    row = NewSession(
+        session_id=uuid4(),
+        subscription_id=None,
+        key_id=key_id,
+        token_hash=b"x",
+        created_at=at,
+        last_seen_at=at,
+        expires_at=at,
+        ip_address=None,
+        user_agent=None,
+    )
+    with server.context.database.transaction(PLATFORM) as tx:
+        assert not queries.insert_session(tx, row, secret_hash=b"of the key before")
+        assert queries.insert_session(tx, row, secret_hash=bytes(secret_hash))
+        queries.end(tx, None, [row.session_id])
 
 
 def test_a_key_that_is_deleted_during_a_sign_in_begins_no_session(server: Server, tenant: Tenant) -> None:
