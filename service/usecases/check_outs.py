@@ -280,10 +280,12 @@ def release(
     force: bool,
     if_match: Match | None,
     holder: UUID | None = None,
+    began: str | None = None,
 ) -> None:
     """Release the caller's check-out without a new version; with `force`, another user's check-out.
 
-    With `holder`, force ends the check-out of this user alone. Raises ResourceNotFound, ResourceDeleted,
+    With `holder`, force ends the check-out of this user alone; with `began`, only one that was taken at this
+    time ends. Raises ResourceNotFound, ResourceDeleted,
     NotCheckedOut, NotHolder, StaleVersion. The caller checks that only an admin uses force.
     """
     with context.database.transaction(author.subscription_id) as tx:
@@ -295,6 +297,9 @@ def release(
         forced = still.checked_out_by != author.user_id
         if forced and (not force or holder not in (None, still.checked_out_by)):
             raise NotHolder(f"{still.username} holds the check-out.", facts=holder_facts(still))
+        if began not in (None, still.checked_out_at.isoformat()):
+            detail = f"{still.username} released that check-out, and holds a newer one."
+            raise NotHolder(detail, facts=holder_facts(still))
         current = versions.current(tx, author.subscription_id, kind, [resource_id], at=at)[resource_id]
         check_match(kind, current, if_match)
         check_outs.release(

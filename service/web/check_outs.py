@@ -86,6 +86,7 @@ def release(view: Writing, target: Targeted) -> Response:
                 force=is_forced,
                 if_match=None,
                 holder=parse(view.form.text("holder") or ""),
+                began=view.form.text("began"),
             )
         except NotCheckedOut:
             return view.lead_to(view.page_of(target), done="nobody-holds")

@@ -183,7 +183,9 @@ async def _preview(view: View, root: Root, moment: str, error: AnnalsError | Non
         found = await _foretold(view, root, asked.to)
     except CheckedOut as lock:
         page = await in_thread(view.request, _show_locks, view, root, moment, lock)
-        view.refuse(error or lock, page)
+        if error is None:
+            return page
+        view.refuse(error, page)
     since = None
     seen = view.form.text("seen") if isinstance(view, Posted) else None
     if isinstance(error, StaleVersion) and seen:
@@ -254,5 +256,6 @@ def _show_locks(view: View, root: Root, moment: str, lock: CheckedOut) -> Respon
         moment=moment,
         check_outs=check_outs[:SHOWN],
         count=len(check_outs),
+        was_refused=isinstance(view, Posted),
         comment=(view.form.text("comment") or "") if isinstance(view, Posted) else "",
     )

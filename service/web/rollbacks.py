@@ -15,7 +15,7 @@ from service.usecases.rollbacks import Previewed
 from service.usecases.versions import Saved
 from service.web.comparisons import ends_of, read_history, refused
 from service.web.drawn import Drawn, drawn
-from service.web.gate import RESOURCE_PAGE, Changing, View, Writing
+from service.web.gate import RESOURCE_PAGE, Changing, Posted, View, Writing
 
 router = APIRouter(include_in_schema=False)
 
@@ -63,7 +63,9 @@ async def _preview(
         found = await rollbacks.preview(view.context, change, drawn)
     except CheckedOut as lock:
         page = await in_thread(view.request, _show_lock, view, target, history, to, lock)
-        view.refuse(error or lock, page)
+        if error is None:
+            return page
+        view.refuse(error, page)
     return await in_thread(view.request, _show, view, target, history, found, error)
 
 
@@ -88,5 +90,6 @@ def _show_lock(view: View, target: Target, history: ShownHistory, to: str, lock:
         state=history.standing.state,
         to=to,
         lock=lock.facts,
+        was_refused=isinstance(view, Posted),
         **refused(view, history, None),
     )

@@ -1,5 +1,6 @@
 """Pages of check-outs: taken, renewed, released, taken away, and listed."""
 
+import re
 from typing import Any
 
 import pytest
@@ -134,6 +135,30 @@ def test_force_ends_only_the_check_out_that_the_page_showed(tenant: Tenant) -> N
     assert page.status == 409
     assert "eve holds the check-out." in page.words
     assert audited(tenant, "FORCE_CANCEL") == 0
+
+
+@pytest.mark.parametrize("by", ["ana", "ben"])
+def test_a_page_of_an_earlier_check_out_does_not_end_the_next_one(tenant: Tenant, by: str) -> None:
+    workflow = tenant.workflow()
+    tenant.check_out(workflow, by=tenant.ben)
+    browser = Browser(tenant.server).sign_in(tenant.caller(by))
+    form = browser.see(f"{page_of(tenant, workflow)}/release").form("/release")
+    tenant.ben.delete(f"{tenant.at(workflow)}/check-out")
+    tenant.check_out(workflow, by=tenant.ben)
+    page = browser.send(form)
+    assert page.status == 409
+    assert "ben released that check-out, and holds a newer one." in page.words
+    # The page that answers shows the newer one, and its form ends it.
+    assert "The check-out is released" in browser.send(page.form("/release")).words
+
+
+def test_the_command_for_the_holder_keeps_the_time_that_was_chosen(tenant: Tenant) -> None:
+    workflow = tenant.workflow()
+    browser = Browser(tenant.server).sign_in(tenant.ben)
+    page = check_out(browser, page_of(tenant, workflow), ttl_seconds="604800")
+    found = re.search(r"--ttl (\d+) --to document.json", page.words)
+    assert found
+    assert 604_700 < int(found[1]) <= 604_800
 
 
 def test_an_editor_is_told_that_an_admin_may_take_it_away(tenant: Tenant) -> None:

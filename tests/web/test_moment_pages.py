@@ -167,8 +167,11 @@ def test_check_outs_of_others_are_listed_with_their_ends(story: Story, ben: Brow
     form = deed(story.shown(ben))
     story.tenant.check_out(story.stock, story.tenant.ana)
     page = ben.send(form, comment="a long reason")
-    for each in (page, ben.get(f"{story.path}?to={story.commit}&root={story.folder}")):
-        assert (each.status, each.heading) == (423, "1 resource checked out")
+    before = ben.see(f"{story.path}?to={story.commit}&root={story.folder}")
+    assert "You can’t roll back now." in before.words
+    assert page.status == 423
+    for each in (page, before):
+        assert each.heading == "1 resource checked out"
         assert [cell.text for cell in each.root.one("table").all("td")[:3]] == ["Stock", "workflow", "ana"]
     assert "a long reason" in page.words
     assert story.number(story.orders) == 3
