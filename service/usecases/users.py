@@ -92,7 +92,7 @@ def users(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserHoldings:
-    """A user with what ends when the user is deleted: at most MAX_KEYS of its keys, and its check-outs."""
+    """A user with what ends when the user is deleted: at most MAX_KEYS keys, and its running check-outs."""
 
     user: User
     keys: Sequence[Key]
@@ -107,10 +107,8 @@ def user(context: Context, subscription_id: SubscriptionId, user_id: UUID | None
         if row is None:
             raise UserNotFound("There is no such user in this subscription.")
         keys = tenancy.keys(tx, subscription_id, user_id=row.user_id, limit=MAX_KEYS + 1)
-        taken = check_outs.of_user(tx, subscription_id, row.user_id)
-    return UserHoldings(
-        user=row, keys=keys[:MAX_KEYS], has_more_keys=len(keys) > MAX_KEYS, check_outs=len(taken)
-    )
+        taken = check_outs.count_of_user(tx, subscription_id, row.user_id, context.clock())
+    return UserHoldings(user=row, keys=keys[:MAX_KEYS], has_more_keys=len(keys) > MAX_KEYS, check_outs=taken)
 
 
 def update_user(

@@ -101,10 +101,16 @@ def sign_out(context: Context, caller: Caller) -> None:
 
 def sessions(context: Context, subscription_id: SubscriptionId, *, user_id: UUID | None) -> list[WebSession]:
     """List at most MAX_SHOWN running sessions of a user, or with None of a subscription, newest first."""
+    return _running(context, subscription_id, user_id, MAX_SHOWN)
+
+
+def _running(
+    context: Context, subscription_id: SubscriptionId, user_id: UUID | None, limit: int | None
+) -> list[WebSession]:
     at = context.clock()
     with context.database.transaction(subscription_id) as tx:
         return web_sessions.running(
-            tx, subscription_id, user_id=user_id, at=at, seen_after=at - IDLE, limit=MAX_SHOWN
+            tx, subscription_id, user_id=user_id, at=at, seen_after=at - IDLE, limit=limit
         )
 
 
@@ -124,7 +130,7 @@ def end(
         # The operator is no user of a subscription: None would stand for everybody there.
         return 0
     user_id = caller.user_id if session_ids is None or not of_others else None
-    found = {each.session_id for each in sessions(context, subscription_id, user_id=user_id)}
+    found = {each.session_id for each in _running(context, subscription_id, user_id, None)}
     wanted = found - {caller.session_id} if session_ids is None else found & set(session_ids)
     return _end(context, caller, subscription_id, sorted(wanted))
 

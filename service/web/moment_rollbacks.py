@@ -1,4 +1,4 @@
-"""Rollback of a folder, a workspace, a job or everything to a moment: choose, see, do what was seen."""
+"""Rollback of a folder, a workspace or everything to a moment: choose, see, do what was seen."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -12,7 +12,15 @@ from fastapi import APIRouter, Response
 from service.committer.changes import RollBackMany, Skipped
 from service.domain import ids
 from service.domain.actions import Action
-from service.domain.errors import AnnalsError, CheckedOut, Invalid, PathNotFound, StaleVersion
+from service.domain.errors import (
+    AmbiguousRef,
+    AnnalsError,
+    CheckedOut,
+    CommitNotFound,
+    Invalid,
+    PathNotFound,
+    StaleVersion,
+)
 from service.domain.ids import ResourceId
 from service.domain.resource_kinds import KIND_OF_COLLECTION, Kind
 from service.http.admission import in_thread
@@ -32,6 +40,8 @@ SHOWN = 200
 MEANWHILE = 5
 # A preview is of one head of `main`. Others may save while it is made.
 _TRIES = 3
+# What the API rolls back as a whole.
+_ROOTS = frozenset({Kind.FOLDER, Kind.WORKSPACE})
 
 router = APIRouter(include_in_schema=False)
 
@@ -79,7 +89,10 @@ async def show_roll_back(view: Changing) -> Response:
     if view.asked("to") != moment:
         # One address for one moment, in whatever zone it was chosen.
         return view.lead_to(_address(view, root, moment))
-    return await _preview(view, root, moment)
+    try:
+        return await _preview(view, root, moment)
+    except (CommitNotFound, AmbiguousRef) as error:
+        view.refuse(error, _choice(view, root, error))
 
 
 @router.post(PAGE)
@@ -122,13 +135,15 @@ async def _rolled_back(view: Posted, root: Root, change: RollBackMany) -> Rolled
 
 
 async def _root_of(view: View, given: str | None) -> Root:
-    """Find what an address names as `workspaces/<id>`; raises ResourceNotFound, PathNotFound."""
+    """Find what an address names as `workspaces/<id>`; raises ResourceNotFound, PathNotFound, Invalid."""
     if given is None:
         return Root("", None, view.tenant, f"{view.base}/resources")
     collection, _, text = given.partition("/")
     kind, resource_id = KIND_OF_COLLECTION.get(collection), ids.parse(text)
     if kind is None or resource_id is None:
         raise PathNotFound("There is no such resource in this subscription.")
+    if kind not in _ROOTS:
+        raise Invalid(f"A {kind} goes back by its versions: a folder or a workspace goes back to a moment.")
     named = (kind, ResourceId(resource_id))
     found = await in_thread(view.request, trees.place_in, view.context, view.subscription_id, named)
     name = found.root.name if found.root else ""
@@ -137,6 +152,8 @@ async def _root_of(view: View, given: str | None) -> Root:
 
 def _moment_of(view: View) -> str | None:
     """Moment of the address, as the API writes it; None if there is none yet. Raises Invalid."""
+    if view.asked("commit") and view.asked("at"):
+        raise Invalid("Choose a time or a commit: both are filled in.")
     given = view.asked("commit") or view.asked("to") or view.asked("at")
     if given is None:
         return None
@@ -164,13 +181,13 @@ def _address(view: View, root: Root, moment: str) -> str:
     return f"{view.base}/roll-back?{urlencode(asked)}"
 
 
-def _choice(view: View, root: Root, error: Invalid | None = None) -> Response:
+def _choice(view: View, root: Root, error: AnnalsError | None = None) -> Response:
     return view.show(
         "moment_choice.html",
         root=root,
         problem=error,
         at=view.asked("at") or "",
-        commit=view.asked("commit") or "",
+        commit=view.asked("commit") or (view.asked("to") if error else None) or "",
     )
 
 

@@ -46,7 +46,9 @@ def tree(view: Viewing) -> Response:
         if found_tree is not None:
             return pushed(view, _PARAMETERS, view.show("tree.html", q="", tree=found_tree))
     branch = trees.branch(view.context, view.subscription_id, root, view.paging(BRANCH))
-    return view.show("branch.html", q="", branch=branch, holds=_holds(root))
+    page = view.show("branch.html", q="", branch=branch, holds=_holds(root))
+    # A branch that is opened in the tree leaves the address as it is; a search that is cleared does not.
+    return page if root is not None else pushed(view, _PARAMETERS, page)
 
 
 @router.get("/resources/new")

@@ -79,6 +79,18 @@ def of_user(tx: Transaction, subscription_id: UUID, user_id: UUID) -> list[Check
     return [CheckOutRow(**row._mapping) for row in tx.execute(query)]
 
 
+def count_of_user(tx: Transaction, subscription_id: UUID, user_id: UUID, at: datetime) -> int:
+    """Count the check-outs of a user that run at `at`."""
+    c = _CHECK_OUTS.c
+    query = select(func.count()).where(
+        c.subscription_id == subscription_id,
+        c.checked_out_by == user_id,
+        c.released_at.is_(None),
+        c.expires_at > at,
+    )
+    return tx.execute(query).scalar_one()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunningCheckOut(CheckOutRow):
     """A running check-out with the name of its resource and its version."""

@@ -95,7 +95,7 @@ def running(
     user_id: UUID | None,
     at: datetime,
     seen_after: datetime,
-    limit: int,
+    limit: int | None,
 ) -> list[SessionRow]:
     """Sessions that run at `at` and were used after `seen_after`, newest first; of one user, or of all."""
     c = _SESSIONS.c

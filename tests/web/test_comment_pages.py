@@ -32,6 +32,14 @@ def test_a_comment_is_stored(tenant: Tenant) -> None:
     assert comments(tenant, workflow) == ["Two lines\nof reasons"]
 
 
+def test_the_longest_comment_is_taken_in_any_script_and_read_whole(tenant: Tenant) -> None:
+    workflow = tenant.workflow()
+    browser = Browser(tenant.server).sign_in(tenant.ben)
+    text = "历史" * 5_000
+    browser.send(browser.see(f"{page_of(tenant, workflow)}/comments").form("/comments"), text=text)
+    assert text in browser.see(f"{page_of(tenant, workflow)}/versions/1").words
+
+
 def test_a_comment_sent_twice_is_stored_once(tenant: Tenant) -> None:
     workflow = tenant.workflow()
     browser = Browser(tenant.server).sign_in(tenant.ben)

@@ -140,6 +140,7 @@ def test_a_long_history_offers_its_latest_hundred_versions_and_the_ends(tenant: 
     page = compared(tenant, workflow, "1", "105")
     options = [each["value"] for each in page.root.all("select", name="from")[0].all("option")]
     assert options == [*map(str, range(105, 5, -1)), "1"]
+    assert "The latest versions are offered here." in page.words
 
 
 def test_a_large_document_is_cut_with_ways_on(tenant: Tenant) -> None:

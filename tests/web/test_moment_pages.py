@@ -71,7 +71,14 @@ def test_a_time_is_of_the_zone_of_the_reader(story: Story, ben: Browser) -> None
 
 @pytest.mark.parametrize(
     "asked",
-    ["at=yesterday", "commit=nothing", "to=1999", "at=2026-13-01T00:00", "to=0001-01-01T00:00:00%2B14:00"],
+    [
+        "at=yesterday",
+        "commit=nothing",
+        "to=1999",
+        "at=2026-13-01T00:00",
+        "to=0001-01-01T00:00:00%2B14:00",
+        "at=2026-01-01T00:00&commit=abcdef0",
+    ],
 )
 def test_what_is_no_moment_is_refused_in_place(story: Story, ben: Browser, asked: str) -> None:
     page = ben.see(f"{story.path}?root={story.folder}&{asked}", 422)
@@ -125,10 +132,25 @@ def test_all_resources_of_a_subscription_are_rolled_back_without_a_root(story: S
     assert story.number(story.stock) == 4
 
 
-@pytest.mark.parametrize("kind", ["workspace", "job"])
-def test_a_workspace_and_a_job_are_roots_too(story: Story, ben: Browser, kind: str) -> None:
-    root = f"{kind}s/{getattr(story.tenant, f'{kind}_id')}"
-    assert "2 resources" in story.shown(ben, root).words
+def test_a_workspace_is_a_root_too_and_a_job_is_none_as_in_the_api(story: Story, ben: Browser) -> None:
+    assert "2 resources" in story.shown(ben, f"workspaces/{story.tenant.workspace_id}").words
+    job = ben.see(f"{story.path}?root=jobs/{story.tenant.job_id}", 422)
+    assert "A job goes back by its versions" in job.words
+
+
+def test_the_tree_leads_who_may_write_to_the_rollback_of_all(story: Story, ben: Browser) -> None:
+    tree = f"/s/{story.tenant.subscription_id}/resources"
+    assert "All resources" in ben.see(ben.see(tree).link("Roll back to a moment…")).words
+    assert "Roll back" not in signed_in(story.tenant, story.tenant.vera).see(tree).words
+
+
+def test_an_unknown_commit_is_refused_in_place(story: Story, ben: Browser) -> None:
+    asked = ben.see(f"{story.path}?root={story.folder}")
+    page = ben.send(next(each for each in asked.forms if "commit" in each.fields), commit="abcdef0")
+    assert (page.status, page.heading) == (404, "Roll back to a moment")
+    again = next(each for each in page.forms if "commit" in each.fields)
+    assert again.fields["commit"] == ["abcdef0"]
+    assert page.root.all(role="alert")
 
 
 def test_what_somebody_saved_meanwhile_is_shown_before_anything_is_done(story: Story, ben: Browser) -> None:

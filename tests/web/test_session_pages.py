@@ -74,6 +74,20 @@ def test_all_other_sessions_of_ones_own_are_ended(server: Server, tenant: Tenant
     ben.see(pages(tenant))
 
 
+def test_ending_all_others_ends_more_than_the_page_lists(server: Server, tenant: Tenant) -> None:
+    here = Browser(server).sign_in(tenant.vera)
+    server.database.rows(
+        "INSERT INTO web_sessions (session_id, subscription_id, key_id, token_hash, created_at, last_seen_at,"
+        " expires_at) SELECT gen_random_uuid(), subscription_id, key_id, sha256((n || key_id::text)::bytea),"
+        " created_at, last_seen_at, expires_at FROM web_sessions, generate_series(1, 210) AS n"
+        " WHERE session_id = %s RETURNING 1",
+        ids_of(tenant, tenant.vera.user_id)[0],
+    )
+    page = here.see(pages(tenant))
+    here.send(page.form("/end-others"))
+    assert len(ids_of(tenant, tenant.vera.user_id)) == 1
+
+
 def test_another_users_session_is_not_ended_by_its_id(server: Server, tenant: Tenant) -> None:
     ben = Browser(server).sign_in(tenant.ben)
     (session_id,) = ids_of(tenant, tenant.ben.user_id)

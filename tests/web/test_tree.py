@@ -98,10 +98,13 @@ def test_a_large_tree_is_read_branch_by_branch(server: Server) -> None:
     assert len(list(whole.root.elements())) < 3_000
     made += [tenant.workflow(name=f"w{number:03}") for number in range(197, 201)]
     top = browser.see(f"{base(tenant)}/resources")
+    cleared = browser.see(f"{base(tenant)}/resources", headers={"hx-request": "true"})
+    assert cleared.headers["hx-push-url"] == f"{base(tenant)}/resources", "a search that was cleared"
     (root,) = top.root.all("details", **{"hx-trigger": "toggle once"})
     link = root.one("div", **{"class": "branch"}).one("a")
     assert root["hx-get"] == link["href"], "the same branch without JavaScript"
-    assert len(names(browser.see(link["href"]))) == 1
+    opened = browser.see(link["href"], headers={"hx-request": "true"})
+    assert (len(names(opened)), "hx-push-url" in opened.headers) == (1, False)
     job = f"{base(tenant)}/resources?under=job/{tenant.job_id}"
     seen: list[str] = []
     address: str | None = job

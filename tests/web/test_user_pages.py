@@ -1,5 +1,6 @@
 """Users by pages: who sees them, adding, changing and deleting them."""
 
+from time import sleep
 from typing import Any
 
 import pytest
@@ -178,6 +179,14 @@ def test_an_address_is_erased(server: Server, tenant: Tenant) -> None:
     assert "The e-mail address was erased." in page.words
     assert "ben@example.org" not in page.source
     assert users_of(tenant)["ben"]["email"] is None
+
+
+def test_a_check_out_whose_time_is_over_does_not_run(server: Server, tenant: Tenant) -> None:
+    for name, seconds in (("brief", 1), ("long", 600)):
+        tenant.check_out(tenant.workflow(name=name), by=tenant.ben, ttl_seconds=seconds)
+    sleep(1.1)
+    page = Browser(server).sign_in(tenant.ana).see(f"{pages(tenant)}/users/{tenant.ben.user_id}")
+    assert "1 running check-out" in page.words
 
 
 def test_deleting_a_user_says_what_ends(server: Server, tenant: Tenant) -> None:

@@ -37,13 +37,11 @@
     }
     const copy = event.target.closest("[data-copy]");
     if (copy) {
-      navigator.clipboard?.writeText(copy.dataset.copy).then(() => { copy.textContent = "Copied"; });
+      navigator.clipboard?.writeText(copy.dataset.copy).then(
+        () => { copy.textContent = "Copied"; },
+        () => { copy.textContent = "Mark it, and copy it"; },
+      );
     }
-  });
-
-  // A choice in a list of a form that says so is sent at once.
-  document.addEventListener("change", event => {
-    if (event.target.matches("[data-go] select")) event.target.form.requestSubmit();
   });
 
   // A form is sent once: the answer to a second click would hide the first, which may show a new key.
@@ -72,6 +70,18 @@
       next.focus();
       next.scrollIntoView({ block: "center" });
     }
+  });
+
+  // A part of a page that did not come is told where it would stand.
+  document.addEventListener("htmx:error", event => {
+    const place = event.detail?.ctx?.target;
+    if (!place?.prepend || place.querySelector("[data-failed]")) return;
+    const said = document.createElement("p");
+    said.className = "fault";
+    said.dataset.failed = "";
+    said.setAttribute("role", "alert");
+    said.textContent = "The server did not answer. Load the page again.";
+    place.prepend(said);
   });
 
   begin();
