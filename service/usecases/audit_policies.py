@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from service.audit import data_changes
 from service.audit.events import Subject
 from service.domain.actions import Action
 from service.domain.audit_policy import DEFAULT_DEPTH, Depth, Policy, Rule
 from service.domain.callers import Caller
-from service.domain.errors import SubscriptionNotFound
+from service.domain.errors import StaleVersion, SubscriptionNotFound
 from service.domain.ids import SubscriptionId
 from service.usecases.context import Context
 from sql.queries import audit_policies, tenancy
@@ -24,6 +25,12 @@ class AuditPolicy:
     rules: Sequence[Rule]
     default_depth: Depth = field(default=DEFAULT_DEPTH)
 
+    @property
+    def digest(self) -> str:
+        """Digest of the rules, by which a page tells that another policy was saved since."""
+        rows = [(rule.resource_type, rule.action, rule.depth.value) for rule in self.rules]
+        return sha256(repr(rows).encode()).hexdigest()
+
 
 def get(context: Context, subscription_id: SubscriptionId) -> AuditPolicy:
     """Show the policy of a subscription."""
@@ -33,9 +40,17 @@ def get(context: Context, subscription_id: SubscriptionId) -> AuditPolicy:
 
 
 def replace(
-    context: Context, caller: Caller, subscription_id: SubscriptionId, rules: Sequence[Rule]
+    context: Context,
+    caller: Caller,
+    subscription_id: SubscriptionId,
+    rules: Sequence[Rule],
+    *,
+    seen: str | None = None,
 ) -> AuditPolicy:
-    """Replace the rules; later calls are recorded by the new rules."""
+    """Replace the rules; later calls are recorded by the new rules.
+
+    With `seen`, only the policy with this digest is replaced; raises StaleVersion for another one.
+    """
     wanted = tuple(rules)
     with context.database.transaction(subscription_id) as tx:
         # The lock makes concurrent replacements follow one another.
@@ -44,6 +59,8 @@ def replace(
             raise SubscriptionNotFound("There is no such subscription for this key.")
         before = Policy.of(audit_policies.rules(tx, subscription_id)).rules
         if wanted != before:
+            if seen not in (None, AuditPolicy(rules=before).digest):
+                raise StaleVersion("Somebody else saved another policy since you began this draft.")
             rows = [(rule.resource_type, rule.action, rule.depth.value) for rule in wanted]
             audit_policies.replace(tx, subscription_id, rows)
             data_changes.record(

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Response
 from service.domain.actions import Action
 from service.domain.audit_policy import ANY, CAN_BE_OFF, Depth
 from service.domain.callers import Right
-from service.domain.errors import AnnalsError
+from service.domain.errors import AnnalsError, StaleVersion
 from service.http.audited_operations import audits, resource_types
 from service.http.schemas.audit_policies import MAX_RULES, NewAuditPolicy
 from service.usecases import audit_policies
@@ -30,7 +30,7 @@ PostingPolicy = Annotated[Posted, Depends(posting(Right.MANAGE_POLICY))]
 @router.get(PATH)
 def show_policy(view: ReadingPolicy) -> Response:
     """Show the rules."""
-    return _policy(view, _stored(view))
+    return _policy(view)
 
 
 @router.post(PATH)
@@ -48,7 +48,11 @@ def change_policy(posted: PostingPolicy) -> Response:
         rules = [dict(zip(_FIELDS, rule, strict=True)) for rule in draft]
         wanted = posted.form.checked(NewAuditPolicy, {"rules": rules})
         audit_policies.replace(
-            posted.context, posted.caller, posted.subscription_id, [rule.made() for rule in wanted.rules]
+            posted.context,
+            posted.caller,
+            posted.subscription_id,
+            [rule.made() for rule in wanted.rules],
+            seen=posted.form.text("seen"),
         )
     return posted.lead_to(f"{posted.base}/settings/policy", done="policy-saved")
 
@@ -77,19 +81,24 @@ def stepped(draft: Sequence[DraftRule], step: str, form: Form) -> list[DraftRule
     return rules
 
 
-def _stored(view: View) -> list[DraftRule]:
-    policy = audit_policies.get(view.context, view.subscription_id)
-    return [(rule.resource_type, rule.action, rule.depth.value) for rule in policy.rules]
-
-
 def _policy(
-    view: View, rules: Sequence[DraftRule], problem: AnnalsError | None = None, *, is_draft: bool = False
+    view: View,
+    draft: Sequence[DraftRule] | None = None,
+    problem: AnnalsError | None = None,
+    *,
+    is_draft: bool = False,
 ) -> Response:
+    stored = audit_policies.get(view.context, view.subscription_id)
+    begun_on = view.form.text("seen") if isinstance(view, Posted) else None
+    rules = [(rule.resource_type, rule.action, rule.depth.value) for rule in stored.rules]
     return settings.show(
         view,
         "settings_policy.html",
         problem=problem,
-        rules=rules,
+        rules=rules if draft is None else draft,
+        # Who was told of a newer policy may save the draft over it.
+        seen=stored.digest if begun_on is None or isinstance(problem, StaleVersion) else begun_on,
+        is_stale=isinstance(problem, StaleVersion),
         is_draft=is_draft,
         any=ANY,
         types=sorted(resource_types()),

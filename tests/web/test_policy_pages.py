@@ -96,6 +96,18 @@ def test_a_step_changes_the_draft_alone(server: Server, tenant: Tenant) -> None:
     assert rules_of(tenant) == [READS, ALL]
 
 
+def test_a_policy_that_another_saved_meanwhile_is_not_replaced_unseen(server: Server, tenant: Tenant) -> None:
+    browser = Browser(server).sign_in(tenant.ana)
+    page = step(browser, browser.see(pages(tenant)), "add", new_action="*", new_resource_type="*")
+    set_rules(tenant, READS)
+    page = step(browser, page, "save")
+    assert (page.status, draft(page)) == (412, [("*", "*", "metadata")])
+    assert "somebody else saved another policy" in page.words
+    assert rules_of(tenant) == [READS]
+    step(browser, page, "save")
+    assert rules_of(tenant) == [ALL]
+
+
 def test_a_depth_is_changed_in_its_row(server: Server, tenant: Tenant) -> None:
     set_rules(tenant, READS, ALL)
     browser = Browser(server).sign_in(tenant.ana)
