@@ -85,7 +85,7 @@ async def between(view: View, target: Target, refs: tuple[str, str]) -> Compared
 def ends_of(view: View, target: Target, history: ShownHistory, old: Version, new: Version) -> dict[str, Any]:
     """Make the values of a page about two versions of a resource, without their difference."""
     return {
-        "collection": target.kind.collection,
+        "place": history.standing.path,
         "here": view.page_of(target),
         "state": history.standing.state,
         "is_live": is_live(history),

@@ -7,7 +7,7 @@ from service.domain.resource_kinds import Kind
 from service.http.parameters import Target, Targeted
 from service.http.schemas.versions import VersionQuery
 from service.usecases import histories, references
-from service.usecases.histories import ShownResource
+from service.usecases.histories import ShownHistory, ShownResource
 from service.usecases.references import Reference
 from service.web import change_summaries, documents
 from service.web.cookies import zone_of
@@ -47,6 +47,7 @@ def history(view: Viewing, target: Targeted) -> Response:
         summaries=change_summaries.of_pairs(
             view, {line.version_number: (line.blob_before, line.git_blob_id) for line in found.page.items}
         ),
+        same_as=_same_as(found),
         references=_references(view, target, found.standing),
         picture=_picture(view, found.standing.state.git_blob_id),
         narrow=narrow,
@@ -55,6 +56,22 @@ def history(view: Viewing, target: Targeted) -> Response:
         filters=query_of(view, _FILTERS),
     )
     return pushed(view, _FILTERS, answer)
+
+
+def _same_as(history: ShownHistory) -> dict[int, int | None]:
+    """Number of the newest older version of the page with the same document, as after a rollback.
+
+    A version that left the document as it was has none.
+    """
+    lines = history.page.items
+    return {
+        line.version_number: next(
+            (older.version_number for older in lines[at + 1 :] if older.git_blob_id == line.git_blob_id), None
+        )
+        if line.git_blob_id != line.blob_before
+        else None
+        for at, line in enumerate(lines)
+    }
 
 
 def _picture(view: View, blob_id: str) -> Picture:

@@ -156,6 +156,8 @@ def _moment_of(view: View) -> str | None:
         raise Invalid("Choose a time or a commit: both are filled in.")
     given = view.asked("commit") or view.asked("to") or view.asked("at")
     if given is None:
+        if "at" in view.request.query_params:
+            raise Invalid("Choose a moment or a commit.")
         return None
     if given == view.asked("at"):
         try:
@@ -165,9 +167,15 @@ def _moment_of(view: View) -> str | None:
             raise Invalid("This is no date with a time: take them from the calendar.") from None
     asked = checked(RollbackManyRequest, {"to": given})
     if isinstance(asked, list):
+        if given == view.asked("commit"):
+            raise Invalid("This is no commit id: it has 7 to 40 of the digits 0–9 and a–f.")
         raise invalid_body(asked)
+    if isinstance(asked.to, str):
+        return asked.to
+    if asked.to > view.context.clock():
+        raise Invalid("This moment is yet to come: choose an earlier one.")
     try:
-        return asked.to if isinstance(asked.to, str) else _instant(asked.to)
+        return _instant(asked.to)
     except OverflowError:
         raise Invalid("There is no such time: take it from the calendar.") from None
 

@@ -105,7 +105,7 @@ async def _ask(
     view: View, target: Target, history: ShownHistory, error: AnnalsError | None = None
 ) -> Response:
     values = {
-        "collection": target.kind.collection,
+        "place": history.standing.path,
         "kind": target.kind,
         "here": view.page_of(target),
         "state": history.standing.state,

@@ -84,7 +84,7 @@ def _show(
 def _show_lock(view: View, target: Target, history: ShownHistory, to: str, lock: CheckedOut) -> Response:
     return view.show(
         "roll_back_locked.html",
-        collection=target.kind.collection,
+        place=history.standing.path,
         kind=target.kind,
         here=view.page_of(target),
         state=history.standing.state,

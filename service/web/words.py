@@ -55,8 +55,16 @@ def ago(value: datetime, at: datetime) -> str:
     """Write how long before `at` a time was, or how long after."""
     span = at - value
     if span < timedelta():
-        return f"in {_length(-span)}"
+        return f"in {_rounded(-span)}"
     return "just now" if span < timedelta(minutes=1) else f"{_length(span)} ago"
+
+
+def _rounded(span: timedelta) -> str:
+    """Write a length to the nearest unit: what ends in 30 days was given so a second ago."""
+    if span + timedelta(seconds=30) < timedelta(hours=1):
+        return _length(span + timedelta(seconds=30))
+    nearest = span + timedelta(minutes=30)
+    return _length(nearest if nearest < timedelta(days=2) else span + timedelta(hours=12))
 
 
 def _length(span: timedelta) -> str:

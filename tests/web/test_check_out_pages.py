@@ -35,7 +35,7 @@ def test_a_check_out_leads_to_what_to_do_next(tenant: Tenant) -> None:
     workflow = tenant.workflow(definition={"steps": []})
     browser = Browser(tenant.server).sign_in(tenant.ben)
     page = check_out(browser, page_of(tenant, workflow), reason="larger batches", ttl_seconds="3600")
-    assert page.heading == "You have it checked out"
+    assert page.heading == f"You have it checked out: {workflow['name']}"
     assert f"annals check-in workflows/{workflow['resource_id']} document.json" in page.words
     assert "larger batches" in page.words
     (held,) = tenant.ana.get(f"{tenant.path}/check-outs").json()["theirs"]
@@ -88,7 +88,7 @@ def test_what_the_api_refuses_is_refused_in_place(tenant: Tenant, field: str, va
     workflow = tenant.workflow()
     browser = Browser(tenant.server).sign_in(tenant.ben)
     page = check_out(browser, page_of(tenant, workflow), **{field: value})
-    assert (page.status, page.heading) == (422, "Check out")
+    assert (page.status, page.heading) == (422, f"Check out {workflow['name']}")
     assert "Not done." in page.words
     assert audited(tenant, "CHECK_OUT") == 0
 

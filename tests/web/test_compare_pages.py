@@ -40,7 +40,7 @@ def orders(shared: Tenant) -> Json:
 def test_a_comparison_tells_nodes_connections_and_settings(shared: Tenant, orders: Json) -> None:
     page = compared(shared, orders, "2", "3")
     assert page.heading == "v2 → v3"
-    assert "1 node added, 1 connection changed, 1 setting changed" in page.words
+    assert "1 node added, 1 connection added, 1 setting changed" in page.words
     assert "load → tell" in page.words
     assert page.root.all("svg", class_="graph")
 

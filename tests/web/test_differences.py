@@ -135,7 +135,7 @@ def test_summaries_of_versions() -> None:
     assert text(first, name="Other") == "renamed"
     assert text(first, parent_id="1") == "moved to another place"
     assert text(first, name="Other", description="Why") == "renamed, description changed"
-    assert text({}) == "9 nodes removed, 8 connections changed, 2 settings changed"
+    assert text({}) == "9 nodes removed, 8 connections removed, 2 settings changed"
 
 
 def test_summaries_of_documents_without_a_graph_count_values() -> None:
@@ -196,7 +196,7 @@ def test_a_renamed_state_tells_both_names() -> None:
 
 def test_a_document_that_becomes_a_graph_is_compared_as_one() -> None:
     found = differences.of(snapshot({"title": "Order ETL"}), snapshot(loaded(SHAPES["react_flow"])))
-    assert found.summary.text == "9 nodes added, 8 connections changed, 1 setting changed"
+    assert found.summary.text == "9 nodes added, 8 connections added, 1 setting changed"
 
 
 def test_a_graph_that_is_too_large_is_compared_by_its_values() -> None:

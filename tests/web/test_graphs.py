@@ -278,7 +278,8 @@ def test_equal_connections_are_counted() -> None:
     edge = {"source": "a", "target": "a"}
     one = graph({"nodes": [{"id": "a"}], "edges": [edge]})
     two = graph({"nodes": [{"id": "a"}], "edges": [edge, edge]})
-    assert compared(one, two).sentence == "1 connection changed"
+    assert compared(one, two).sentence == "1 connection added"
+    assert compared(two, one).sentence == "1 connection removed"
 
 
 def test_repeated_and_missing_ids_are_nodes_of_their_own() -> None:
@@ -453,4 +454,4 @@ def test_a_state_that_becomes_the_last_has_another_connection_alone() -> None:
     new = copy.deepcopy(old)
     del new["States"]["Format parameters"]["Next"]
     new["States"]["Format parameters"]["End"] = True
-    assert compared(graph(old), graph(new)).sentence == "1 connection changed"
+    assert compared(graph(old), graph(new)).sentence == "1 connection removed"

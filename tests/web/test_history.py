@@ -39,8 +39,30 @@ def test_a_version_says_why_who_and_when(tenant: Tenant) -> None:
     assert whys(page)[1:] == ["What it is for", "Because of the tax", "Created"]
     assert "1 setting" in whys(page)[0] or "changed" in whys(page)[0]
     assert "ben" in lines(page)[2]
-    assert "2 comments" in lines(page)[2]
+    assert "1 more comment" in lines(page)[2]
     assert "current" in lines(page)[0]
+
+
+def test_a_version_with_the_document_of_an_older_one_says_so(tenant: Tenant) -> None:
+    workflow = tenant.workflow(definition={"a": 1})
+    tenant.save(workflow, {"a": 2})
+    ok(tenant.ben.post(f"{tenant.at(workflow)}/rollback", {"to": 1, "comment": "It was right"}), 201)
+    back, other, first = lines(Browser(tenant.server).sign_in(tenant.vera).see(at(workflow, tenant)))
+    assert "as v1" in back
+    assert "as v" not in other + first
+    assert "comment" not in back, "its reason is said already"
+
+
+def test_what_a_check_out_of_another_forbids_is_not_offered(tenant: Tenant) -> None:
+    workflow = tenant.workflow()
+    tenant.save(workflow, {"a": 1}, publish=True)
+    tenant.check_out(workflow, by=tenant.ana)
+    held = Browser(tenant.server).sign_in(tenant.ben).see(at(workflow, tenant))
+    assert not [link for link in held.links if "/roll-back" in link or link.endswith("/delete")]
+    assert held.link("Unpublish…") == f"{at(workflow, tenant)}/unpublish"
+    own = Browser(tenant.server).sign_in(tenant.ana).see(at(workflow, tenant))
+    assert own.link("Roll back…")
+    assert own.link("Delete…")
 
 
 def test_tags_and_the_published_version_are_marked(tenant: Tenant) -> None:

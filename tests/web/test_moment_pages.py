@@ -70,6 +70,18 @@ def test_a_time_is_of_the_zone_of_the_reader(story: Story, ben: Browser) -> None
 
 
 @pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("at=&commit=", "Choose a moment or a commit."),
+        ("commit=xyz", "7 to 40 of the digits 0–9 and a–f"),
+        ("at=2999-01-01T00:00", "yet to come"),
+    ],
+)
+def test_the_page_says_what_is_wrong_with_a_moment(story: Story, ben: Browser, asked: str, said: str) -> None:
+    assert said in ben.see(f"{story.path}?root={story.folder}&{asked}", 422).words
+
+
+@pytest.mark.parametrize(
     "asked",
     [
         "at=yesterday",

@@ -28,7 +28,7 @@ def publish(tenant: Tenant, workflow: Json, number: int) -> None:
 def test_the_first_publication_is_told_as_such(tenant: Tenant, orders: Json) -> None:
     browser = signed_in(tenant, tenant.ben)
     page = shown(tenant, orders, browser)
-    assert page.heading == "Publish v3"
+    assert page.heading == "Publish v3 of Orders"
     assert "Nothing is published now." in page.words
     after = browser.send(deed(page))
     assert "Published." in after.words
@@ -102,7 +102,7 @@ def test_unpublishing_asks_first_and_leaves_none_published(tenant: Tenant, order
     publish(tenant, orders, 2)
     browser = signed_in(tenant, tenant.ben)
     page = browser.see(f"{page_of(tenant, orders)}/unpublish")
-    assert page.heading == "Unpublish v2"
+    assert page.heading == "Unpublish v2 of Orders"
     assert published(tenant, orders) == 2
     form = deed(page)
     assert [browser.send(form, follow=False).status for _ in range(2)] == [303, 303]
@@ -116,7 +116,7 @@ def test_unpublishing_another_version_than_was_seen_is_refused(tenant: Tenant, o
     form = deed(browser.see(f"{page_of(tenant, orders)}/unpublish"))
     publish(tenant, orders, 3)
     page = browser.send(form)
-    assert (page.status, page.heading) == (412, "Unpublish v3")
+    assert (page.status, page.heading) == (412, "Unpublish v3 of Orders")
     assert published(tenant, orders) == 3
 
 

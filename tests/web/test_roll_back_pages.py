@@ -25,7 +25,7 @@ def versions(tenant: Tenant, workflow: Json) -> list[Json]:
 
 def test_the_page_tells_what_would_change_and_what_stays(tenant: Tenant, orders: Json) -> None:
     page = shown(tenant, orders)
-    assert page.heading == "Roll back to v2"
+    assert page.heading == "Roll back Orders to v2"
     assert "This makes a new version, v4, with the definition and the description of v2." in page.words
     assert "Name, place and tags stay as they are." in page.words
     assert "1 node removed" in page.words
@@ -116,9 +116,9 @@ def test_an_equal_version_leaves_nothing_to_roll_back(tenant: Tenant, orders: Js
 def test_the_version_before_is_offered_unless_another_is_named(tenant: Tenant, orders: Json) -> None:
     browser = signed_in(tenant, tenant.ben)
     page = browser.see(f"{page_of(tenant, orders)}/roll-back")
-    assert page.heading == "Roll back to v2"
+    assert page.heading == "Roll back Orders to v2"
     choice = next(each for each in page.forms if each.method == "GET" and "to" in each.fields)
-    assert browser.send(choice, to="1").heading == "Roll back to v1"
+    assert browser.send(choice, to="1").heading == "Roll back Orders to v1"
 
 
 def test_a_resource_of_one_version_has_nothing_to_roll_back_to(tenant: Tenant) -> None:
@@ -148,7 +148,7 @@ def test_a_check_out_of_another_names_its_holder_and_end(tenant: Tenant, orders:
 
 def test_the_holder_of_a_check_out_may_roll_back(tenant: Tenant, orders: Json) -> None:
     tenant.check_out(orders, tenant.ben)
-    assert shown(tenant, orders).heading == "Roll back to v2"
+    assert shown(tenant, orders).heading == "Roll back Orders to v2"
 
 
 def test_a_reason_that_is_too_long_is_refused_in_place(tenant: Tenant, orders: Json) -> None:

@@ -1,11 +1,12 @@
 """Rules of the templates: nothing inline, nothing unescaped, nothing from elsewhere."""
 
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from service.web import render
+from service.web import render, words
 
 FOLDER = Path(render.__file__).parent / "templates"
 NAMES = sorted(f"{path.relative_to(FOLDER)}" for path in FOLDER.rglob("*.html"))
@@ -60,3 +61,19 @@ def test_a_template_compiles_and_its_forms_name_their_method(name: str) -> None:
 def test_every_value_is_escaped_and_a_missing_one_is_a_fault() -> None:
     assert render._templates.autoescape is True
     assert render._templates.undefined.__name__ == "StrictUndefined"
+
+
+@pytest.mark.parametrize(
+    ("span", "said"),
+    [
+        (timedelta(days=90) - timedelta(seconds=2), "in 90 days"),
+        (timedelta(hours=8) - timedelta(seconds=2), "in 8 h"),
+        (timedelta(minutes=20, seconds=40), "in 21 min"),
+        (timedelta(minutes=59, seconds=50), "in 1 h"),
+        (timedelta(hours=47, minutes=50), "in 2 days"),
+        (-timedelta(days=2, hours=23), "2 days ago"),
+    ],
+)
+def test_a_time_to_come_is_told_to_the_nearest_unit(span: timedelta, said: str) -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assert words.ago(now + span, now) == said

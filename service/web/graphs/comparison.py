@@ -86,8 +86,8 @@ class GraphComparison:
         """Parts of a sentence on what changed; empty if nothing but the layout did."""
         states = (GraphState.ADDED, GraphState.REMOVED, GraphState.CHANGED)
         found = [f"{counted(self.count(state), 'node')} {state}" for state in states if self.count(state)]
-        if self.changed_edges:
-            found.append(f"{counted(len(self.changed_edges), 'connection')} changed")
+        edges = Counter(edge.state for edge in self.changed_edges)
+        found += [f"{counted(edges[state], 'connection')} {state}" for state in states if edges[state]]
         lost = sum(edge.is_lost and not edge.was_lost for edge in self.edges)
         if lost:
             found.append(counted(lost, "connection leads nowhere", "connections lead nowhere"))

@@ -84,6 +84,12 @@
     place.prepend(said);
   });
 
+  // What differs is seen at once in a drawing that is wider than the page.
+  for (const box of document.querySelectorAll(".graph-box")) {
+    const node = box.querySelector(".node:is(.added, .removed, .changed)");
+    if (node) box.scrollLeft += node.getBoundingClientRect().left - box.getBoundingClientRect().left - 24;
+  }
+
   begin();
   document.addEventListener("htmx:after:swap", begin);
 })();
