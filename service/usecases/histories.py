@@ -31,7 +31,7 @@ Summarize = Callable[[bytes | None, bytes], str]
 # Resources in a folder, job or workspace that its history shows beside it.
 INSIDE = 20
 # Documents read for the summaries of one page.
-MAX_SUMMARIZED_BYTES = 4 * 1024 * 1024
+MAX_SUMMARIZED_BYTES = 512 * 1024
 
 
 @dataclass(frozen=True, slots=True)

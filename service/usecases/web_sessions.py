@@ -1,7 +1,8 @@
 """Sessions of the web pages: a key is shown once, and a cookie stands for it until either of them ends."""
 
+import re
 import secrets
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -40,6 +41,7 @@ MAX_SHOWN: Final = 200
 TYPE: Final = "session"
 # 256 random bits can't be guessed.
 _TOKEN_BYTES = 32
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +52,30 @@ class SignedIn:
     caller: Caller
 
 
-async def sign_in(context: Context, authenticator: Authenticator, key: str, origin: Origin) -> SignedIn:
-    """Begin a session for the holder of a key; raises Unauthenticated."""
+async def sign_in(
+    context: Context,
+    authenticator: Authenticator,
+    key: str,
+    origin: Origin,
+    admit: Callable[[Caller], object],
+) -> SignedIn:
+    """Begin a session for the holder of a key; raises Unauthenticated, and what `admit` raises."""
     caller = await authenticator.authenticate(key, origin)
+    admit(caller)
     return await to_thread.run_sync(partial(_begin, context, caller, secret_hash=api_keys.digest(key)))
 
 
 async def sign_in_by_link(
-    context: Context, authenticator: Authenticator, token: str, origin: Origin
+    context: Context,
+    authenticator: Authenticator,
+    token: str,
+    origin: Origin,
+    admit: Callable[[Caller], object],
 ) -> SignedIn:
     """Begin a session for the reader of a link; raises Unauthenticated for one that is spent or expired.
 
-    The link is spent in the transaction that begins the session: of two readers one gets it.
+    The link is spent in the transaction that begins the session: of two readers one gets it. Raises what
+    `admit` raises, too, and then leaves the link as it is.
     """
     link = _digest(token)
 
@@ -73,11 +87,14 @@ async def sign_in_by_link(
     if key_id is None:
         raise _link_is_over()
     caller = await authenticator.caller_of_key(key_id, origin)
+    admit(caller)
     return await to_thread.run_sync(partial(_begin, context, caller, link=link))
 
 
 async def resume(context: Context, authenticator: Authenticator, token: str, origin: Origin) -> Caller:
     """Return the caller of a session, with the rights that its key has now; raises Unauthenticated."""
+    if not _TOKEN.fullmatch(token):
+        raise _is_over()
     at = context.clock()
 
     def find() -> FoundSession | None:
@@ -89,7 +106,7 @@ async def resume(context: Context, authenticator: Authenticator, token: str, ori
 
     found = await to_thread.run_sync(find)
     if found is None or not _runs(found, at):
-        raise Unauthenticated("You are not signed in, or your session has ended.")
+        raise _is_over()
     return await authenticator.caller_of_key(found.key_id, origin, session_id=found.session_id)
 
 
@@ -150,6 +167,10 @@ def offer_link(database: Database, clock: Clock, subscription_id: SubscriptionId
             expires_at=clock() + LINK_LIFETIME,
         )
     return token
+
+
+def _is_over() -> Unauthenticated:
+    return Unauthenticated("You are not signed in, or your session has ended.")
 
 
 def _link_is_over() -> Unauthenticated:

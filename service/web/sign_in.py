@@ -1,6 +1,6 @@
 """Signing in and out: a key is exchanged for a session, and so is a link, once."""
 
-from contextlib import suppress
+from functools import partial
 from typing import Annotated
 
 from anyio import to_thread
@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from service.domain.actions import Action
-from service.domain.callers import Right
+from service.domain.callers import Caller, Right
 from service.domain.errors import Unauthenticated
 from service.http.audited_operations import audits
 from service.http.auth.headers import known, logged_in
@@ -24,7 +24,6 @@ from service.web.gate import (
     authenticator_of,
     check_same_origin,
     form_of,
-    signed_in,
     viewing,
 )
 
@@ -63,9 +62,13 @@ async def sign_in(request: Request) -> Response:
     request.state.back = own_path(form.text("next") or "")
     origin = origin_of(request)
     login = web_sessions.sign_in(
-        context_of(request), authenticator_of(request), form.text("key") or "", origin
+        context_of(request),
+        authenticator_of(request),
+        form.text("key") or "",
+        origin,
+        partial(known, request),
     )
-    return _begun(request, await logged_in(request, origin, login), request.state.back)
+    return await _begun(request, await logged_in(request, origin, login), request.state.back)
 
 
 @router.get("/sign-in/link")
@@ -87,19 +90,24 @@ async def sign_in_by_link(request: Request) -> Response:
     form = await form_of(request)
     origin = origin_of(request)
     login = web_sessions.sign_in_by_link(
-        context_of(request), authenticator_of(request), form.text("token") or "", origin
+        context_of(request),
+        authenticator_of(request),
+        form.text("token") or "",
+        origin,
+        partial(known, request),
     )
-    return _begun(request, await logged_in(request, origin, login), "")
+    return await _begun(request, await logged_in(request, origin, login), "")
 
 
 @router.post("/sign-out")
 @audits(Action.LOGOUT, "session")
 async def sign_out(request: Request) -> Response:
-    """End the session of this browser; one that has ended already is no fault."""
+    """End the session of this browser; one that has ended already is no fault.
+
+    Counts as no call: who has made too many may leave.
+    """
     check_same_origin(request)
-    with suppress(Unauthenticated):
-        caller = await signed_in(request)
-        await to_thread.run_sync(web_sessions.sign_out, context_of(request), caller)
+    request.state.caller = await _ended(request)
     headers = {**render.HEADERS, "Clear-Site-Data": '"cache"'}
     answer = RedirectResponse("/sign-in?done=signed-out", 303, headers=headers)
     session_cookie(request).delete(answer)
@@ -113,8 +121,22 @@ def own_path(text: str) -> str:
     return text if is_own and text.isprintable() and "\\" not in text else ""
 
 
-def _begun(request: Request, session: NewSession, back: str) -> Response:
-    known(request, session.caller)
+async def _ended(request: Request) -> Caller | None:
+    """End the session that the browser has; returns its caller, None if no session runs."""
+    context, token = context_of(request), session_cookie(request).value(request)
+    if token is None:
+        return None
+    try:
+        caller = await web_sessions.resume(context, authenticator_of(request), token, origin_of(request))
+    except Unauthenticated:
+        return None
+    await to_thread.run_sync(web_sessions.sign_out, context, caller)
+    return caller
+
+
+async def _begun(request: Request, session: NewSession, back: str) -> Response:
+    # The browser forgets the token of the session before, which nobody could end any more.
+    await _ended(request)
     answer = RedirectResponse(back or home_of(session.caller), 303, headers=render.HEADERS)
     session_cookie(request).set(answer, session.token)
     return answer

@@ -18,7 +18,7 @@ from tests.support.databases import Cluster
 from tests.support.events import events
 from tests.support.job_runs import carried_out
 from tests.support.serving import serving, set_operator_key
-from tests.support.web import Browser
+from tests.support.web import Browser, offered
 
 
 def rows(server: Server, caller: Caller) -> list[tuple[Any, ...]]:
@@ -182,12 +182,26 @@ def test_a_key_has_fifty_sessions_of_which_the_oldest_end_first(server: Server, 
 def test_sign_ins_and_pages_count_as_calls_of_their_key(cluster: Cluster, tmp_path: Path) -> None:
     with serving(cluster, tmp_path, key_rate="3/minute") as server:
         tenant = Tenant(server)
+        link = offered(tenant)
         browser = Browser(server).sign_in(tenant.ana)
         assert [browser.get("/").status for _ in range(3)] == [303, 303, 429]
         assert tenant.ana.get("/v1/whoami").status_code == 429
         assert browser.post("/sign-in", key=tenant.ana.key).status == 429
         page = browser.get("/")
         assert (page.heading, int(page.headers["retry-after"]) > 0) == ("The key's rate is exceeded", True)
+        # A link that was refused is not spent, and nobody is kept from signing out.
+        assert browser.post("/sign-in/link", token=link).status == 429
+        assert len(rows(server, tenant.ana)) == 1
+        assert server.database.value("SELECT count(*) FROM sign_in_links") == 1
+        assert browser.post("/sign-out").status == 303
+        assert rows(server, tenant.ana) == []
+
+
+def test_a_second_sign_in_ends_the_session_that_the_browser_had(server: Server, tenant: Tenant) -> None:
+    browser, other = Browser(server).sign_in(tenant.ana), Browser(server).sign_in(tenant.ana)
+    browser.sign_in(tenant.ben)
+    assert len(rows(server, tenant.ana)) == 1
+    assert (is_in(browser), is_in(other)) == (True, True)
 
 
 def test_sessions_are_listed_by_user_and_ended_by_who_may(server: Server, tenant: Tenant) -> None:
