@@ -63,8 +63,8 @@ MAX_STREAM_REST_SECONDS = 60.0
 # Bodies of streams on their way to a file, each of which may take long to arrive.
 UPLOADS, UPLOADS_EACH = 64, 8
 
-# Forms on their way, of which each has at most 64 KiB and may take 30 seconds to begin.
-FORMS, FORMS_EACH = 512, 16
+# Forms on their way, each of which has at most 320 KiB and may take 30 seconds to begin.
+FORMS, FORMS_EACH = 256, 16
 
 # Bodies of this size keep a processor busy while they are parsed, so that two at once are hardly faster.
 LARGE_BYTES = 1024 * 1024

@@ -90,6 +90,21 @@ def test_a_history_is_read_in_pages(tenant: Tenant) -> None:
     assert browser.get(at(workflow, tenant), cursor="x").status == 422
 
 
+def test_a_page_summarizes_a_bounded_number_of_bytes_at_a_time(tenant: Tenant) -> None:
+    workflow = tenant.workflow(definition={"a": 0})
+    for number in range(1, 9):
+        tenant.save(workflow, {"a": number, "long": str(number) * 100_000})
+    browser = Browser(tenant.server).sign_in(tenant.vera)
+
+    def count() -> int:
+        return browser.see(at(workflow, tenant)).words.count("changed")
+
+    # Each look at the page adds some: they are kept.
+    first, second = count(), count()
+    assert 4 <= first < second
+    assert second >= 8
+
+
 def test_filters_narrow_a_history_and_have_a_short_address(tenant: Tenant) -> None:
     workflow = tenant.workflow()
     tenant.save(workflow, {"a": 1}, by=tenant.ben, tag="stable", publish=True)
