@@ -135,7 +135,7 @@ class Caller:
     """Caller whose key was verified; user, kind and subscription are None for the operator.
 
     `session_id` is the web session that stands for the key; None for a call that sent the key itself.
-    `demands_if_match` and the fields after it are those of the caller's subscription.
+    `subscription_name` and the fields after it are those of the caller's subscription.
     """
 
     user_id: UserId | None
@@ -146,6 +146,7 @@ class Caller:
     kind: UserKind | None = None
     key_id: UUID | None = None
     session_id: UUID | None = None
+    subscription_name: str | None = None
     demands_if_match: bool = False
     clone_after_purge: CloneAfterPurge = CloneAfterPurge.EVERYBODY
     subscription_state: SubscriptionState = SubscriptionState.OPEN

@@ -95,6 +95,7 @@ def _caller(credential: Credential, origin: Origin, session_id: UUID | None) -> 
         origin=origin,
         key_id=credential.key_id,
         session_id=session_id,
+        subscription_name=credential.subscription_name,
         demands_if_match=bool(credential.require_if_match),
         clone_after_purge=CloneAfterPurge(credential.clone_after_purge or CloneAfterPurge.EVERYBODY),
         subscription_state=SubscriptionState.of(credential.closed_at, credential.exported_at),

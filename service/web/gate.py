@@ -260,7 +260,10 @@ def posting(right: Right) -> Callable[[Request, str], Awaitable[Posted]]:
 
 async def _view(request: Request, caller: Caller, subscription_id: str, right: Right) -> View:
     access = await entered(request, caller, subscription_id, right)
-    name = await to_thread.run_sync(subscriptions.name_of, access.context, access.subscription_id)
+    name = caller.subscription_name
+    if name is None or access.subscription_id != caller.subscription_id:
+        # The operator sees a subscription that is not its own.
+        name = await to_thread.run_sync(subscriptions.name_of, access.context, access.subscription_id)
     return View(access.context, access.caller, access.subscription_id, request, name)
 
 

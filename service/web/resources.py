@@ -97,10 +97,7 @@ async def create(posted: Writing, collection: Collection) -> Response:
         place = await in_thread(posted.request, trees.place_in, posted.context, posted.subscription_id, root)
     typed = {name: form.text(name) for name in _NOTHING}
 
-    def again(refusal: AnnalsError) -> Response:
-        return _form(posted, place, kind, typed, refusal)
-
-    with posted.refused_on(again):
+    async def made() -> resources.Resource:
         body = form.checked(NEW[kind], _values(typed, place, kind))
         change = Create(
             author=posted.author,
@@ -112,7 +109,12 @@ async def create(posted: Writing, collection: Collection) -> Response:
             definition=body.definition,
             once=posted.once,
         )
-        resource = await resources.create(posted.context, change)
+        return await resources.create(posted.context, change)
+
+    async def again(refusal: AnnalsError) -> Response:
+        return await in_thread(posted.request, _form, posted, place, kind, typed, refusal)
+
+    resource = await posted.carried_out(made(), again)
     return posted.lead_to(f"{posted.base}/{collection}/{resource.resource_id}", done="created")
 
 

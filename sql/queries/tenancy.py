@@ -76,6 +76,7 @@ class Credential:
     username: str | None
     kind: str | None
     role: str | None
+    subscription_name: str | None
     require_if_match: bool | None
     clone_after_purge: str | None
     closed_at: datetime | None
@@ -407,6 +408,7 @@ CREDENTIALS = Query(
         _USERS.c.username,
         _USERS.c.kind,
         _USERS.c.role,
+        _SUBSCRIPTIONS.c.name.label("subscription_name"),
         _SUBSCRIPTIONS.c.require_if_match,
         _SUBSCRIPTIONS.c.clone_after_purge,
         _SUBSCRIPTIONS.c.closed_at,
