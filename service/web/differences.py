@@ -9,7 +9,7 @@ import orjson
 from service.web.graphs import GraphComparison, compared, graph_of, note_on
 from service.web.graphs.comparison import ComparedNode
 from service.web.graphs.graph import Graph, members_of, written
-from service.web.value_changes import MISSING, ValueChange, ValueChanges, between
+from service.web.value_changes import ValueChange, ValueChanges, between
 from service.web.words import counted
 
 Snapshot = Mapping[str, Any]
@@ -169,4 +169,4 @@ def _summary(
     return Summary(", ".join(parts) or ("no change" if is_equal else "nothing but layout"))
 
 
-__all__ = ["MISSING", "Difference", "Summary", "between", "of", "summary", "summary_of"]
+__all__ = ["Difference", "Summary", "of", "summary", "summary_of"]

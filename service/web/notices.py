@@ -1,7 +1,7 @@
 """Notices: said once, on the page that a form leads to, by the value of `done` in its address."""
 
 NOTICES = {
-    "created": "It is created: version 1 is committed.",
+    "created": "It is created, and version 1 of it is committed.",
     "session-ended": "Your session has ended. Sign in, and you are led back.",
     "checked-out": "It is checked out: only you can save another version now.",
     "commented": "The comment is stored.",

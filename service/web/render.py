@@ -41,7 +41,6 @@ _templates.filters |= {
     "iso": words.iso,
     "number": words.number,
     "named": labels.whole,
-    "pretty": words.pretty,
     "revealed": words.revealed,
     "size": words.size,
 }

@@ -32,7 +32,7 @@ def version(view: Viewing, target: Targeted, ref: str) -> Response:
         )
     except (VersionNotFound, AmbiguousRef) as error:
         # The error goes on to the edge, which answers with this page.
-        view.request.state.refused_page = _unknown(view, target, ref, error)
+        view.request.state.refused_page = _unknown(view, target, error)
         raise
     here = view.page_of(target)
     number = found.version.version_number
@@ -65,7 +65,7 @@ def document(view: Viewing, target: Targeted, ref: str) -> Response:
     return Response(data.content, headers=headers, media_type="application/json")
 
 
-def _unknown(view: View, target: Target, ref: str, error: VersionNotFound | AmbiguousRef) -> Response:
+def _unknown(view: View, target: Target, error: VersionNotFound | AmbiguousRef) -> Response:
     found = histories.read(
         view.context,
         view.subscription_id,
@@ -81,7 +81,6 @@ def _unknown(view: View, target: Target, ref: str, error: VersionNotFound | Ambi
         status,
         kind=target.kind,
         here=view.page_of(target),
-        ref=ref,
         error=error,
         standing=found.standing,
         page=found.page,

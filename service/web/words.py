@@ -1,7 +1,6 @@
 """Numbers, times and values as pages say them; all other words of a page are its template's."""
 
 import re
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -89,8 +88,3 @@ def pretty(value: Any) -> str:
 def revealed(text: str) -> str:
     """Name the characters that turn or hide text, so that a reader sees what a program reads."""
     return _HIDING.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", text)
-
-
-def listed(parts: Sequence[str]) -> str:
-    """Write parts as a list in a sentence: `a, b and c`."""
-    return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))

@@ -396,7 +396,7 @@ def hostile_document() -> Any:
 def test_hostile_text_is_inert_in_a_drawing() -> None:
     found = graph(hostile_document())
     for text in (
-        rendered("{{ graphs.drawing(graph) }}", graph=found),
+        rendered("{{ graphs.picture(graph|drawn) }}", graph=found),
         rendered("{{ graphs.comparison(comparison) }}", comparison=compared(None, found)),
     ):
         drawing = svg(text)
@@ -413,7 +413,7 @@ def test_a_drawing_has_a_title_and_each_box_the_whole_label() -> None:
         "nodes": [{"id": "a", "data": {"label": "A label that is too long for its box"}}],
         "edges": [],
     }
-    drawing = svg(rendered("{{ graphs.drawing(graph) }}", graph=graph(document)))
+    drawing = svg(rendered("{{ graphs.picture(graph|drawn) }}", graph=graph(document)))
     assert drawing.attrib["role"] == "img"
     titles = [element.text for element in drawing.iter("title")]
     assert titles == ["Workflow of 1 node, 0 connections", "A label that is too long for its box"]
@@ -434,7 +434,7 @@ def test_boxes_that_changed_lead_to_their_changes_and_have_a_sign() -> None:
 @pytest.mark.parametrize("count", [100, MAX_NODES])
 def test_a_page_of_a_large_drawing_has_a_bounded_weight(count: int) -> None:
     document = wide(count, 2 * count, lambda number: {"x": number % 20 * 300, "y": number // 20 * 100})
-    text = rendered("{{ graphs.drawing(graph) }}", graph=graph(document))
+    text = rendered("{{ graphs.picture(graph|drawn) }}", graph=graph(document))
     assert len(text) < 750 * count
     assert text.count("<") - text.count("</") < 12 * count + 20
 
