@@ -67,7 +67,7 @@ def check_transport(request: Request) -> None:
     if not takes_keys(request):
         raise Forbidden(
             "Over plain HTTP you can sign in on the machine of the server alone: use HTTPS "
-            "(docs/operations tell how), or http://127.0.0.1."
+            "(docs/guide/integrate.md, 'Behind a proxy', tells how), or http://127.0.0.1."
         )
 
 

@@ -6,12 +6,12 @@ import structlog
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
-from service.domain.callers import Caller
+from service.domain.callers import Caller, Role
 from service.domain.errors import AnnalsError, Unauthenticated
 from service.http import problems
 from service.http.requests import is_of_pages
 from service.web import frames, render
-from service.web.advice import advice_on
+from service.web.advice import advice_on, detail_of
 from service.web.cookies import session_cookie, takes_keys
 
 log = structlog.get_logger(__name__)
@@ -103,7 +103,8 @@ def _page(request: Request, error: AnnalsError) -> Response:
         "status": status,
         "title": problems.title_of(kind),
         "error": error,
-        "advice": advice_on(kind),
+        "detail": detail_of(error),
+        "advice": advice_on(kind, is_operator=caller is not None and caller.role is Role.OPERATOR),
         "request_id": request.state.request_id,
         "home": "/" if has_session else "/sign-in",
         "has_session": has_session,

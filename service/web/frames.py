@@ -39,5 +39,7 @@ def frame(request: Request, caller: Caller | None, *, base: str = "", tenant: st
         "base": base,
         "tenant": tenant,
         "once": str(uuid4()),
+        # The id of a request whose answer shows its form again; problem pages show theirs themselves.
+        "refused_request": None,
         "notice": NOTICES.get(request.query_params.get("done", "")),
     }

@@ -111,6 +111,8 @@ class View(Access, Addressed):
     def show(self, template: str, status: int = 200, *, has_secret: bool = False, **values: Any) -> Response:
         """Render a template with its own values and those of every page."""
         frame = frames.frame(self.request, self.caller, base=self.base, tenant=self.tenant)
+        if status >= 400:
+            frame["refused_request"] = self.request.state.request_id
         return render.page(self.request, template, frame | values, status, has_secret=has_secret)
 
     def refuse(self, error: AnnalsError, page: Response) -> NoReturn:

@@ -27,6 +27,8 @@ class PlatformView(Addressed):
     def show(self, template: str, status: int = 200, *, has_secret: bool = False, **values: Any) -> Response:
         """Render a template with its own values and those of every page."""
         frame = frames.frame(self.request, self.caller, tenant="Platform")
+        if status >= 400:
+            frame["refused_request"] = self.request.state.request_id
         return render.page(self.request, template, frame | values, status, has_secret=has_secret)
 
 

@@ -8,7 +8,7 @@ from fastapi import Request, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from service.domain.resource_kinds import KIND_OF_COLLECTION
-from service.web import static_files, words
+from service.web import advice, static_files, words
 from service.web.graphs import drawn, labels
 
 # A page loads nothing from elsewhere, and runs no script but its own files.
@@ -53,6 +53,8 @@ def _is_of_resources(base: str, path: str) -> bool:
 
 
 _templates.globals |= {
+    "advice_in_form": advice.advice_in_form,
+    "detail_of": advice.detail_of,
     "static": static_files.address_of,
     "counted": words.counted,
     "is_of_resources": _is_of_resources,

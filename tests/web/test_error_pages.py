@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from jinja2 import DictLoader
 
+from service.committer.refusals import check_head_match
+from service.domain import errors, etags
 from service.domain.errors import AnnalsError, leaves
 from service.usecases import web_sessions
 from service.web import advice, render
@@ -170,10 +172,37 @@ def test_an_address_with_markup_is_inert(server: Server) -> None:
     assert (page.status, "<script>alert" in page.source) == (404, False)
 
 
-def test_a_form_of_a_session_that_has_ended_tells_where_the_text_is(server: Server, tenant: Tenant) -> None:
-    page = Browser(server).post(f"/s/{tenant.subscription_id}/resources/new")
-    words = told(page, 401, "No valid credentials") if page.status == 401 else ""
-    assert page.status == 405 or "What you typed is still on the page before this one." in words
+def test_a_form_of_a_session_that_has_ended_asks_to_sign_in(server: Server, tenant: Tenant) -> None:
+    page = Browser(server).post(f"/s/{tenant.subscription_id}/workspaces", name="x")
+    words = told(page, 401, "No valid credentials")
+    assert "Sign in again." in words
+
+
+def test_the_operator_is_not_sent_to_an_admin_for_a_role(server: Server, tenant: Tenant) -> None:
+    page = Browser(server).sign_in(server.operator).get(f"/s/{tenant.subscription_id}/resources")
+    words = told(page, 403, "The role does not permit this")
+    assert "sign in with the key of a user" in words
+
+
+def test_advice_says_nothing_was_changed_only_where_that_is_known() -> None:
+    said = {kind for kind in leaves() if "Nothing was changed." in advice.advice_on(kind)}
+    assert said == {errors.Busy, errors.StorageFull, errors.RoleMissing}
+    assert "it is stored" in advice.advice_on(errors.RefNotMoved)
+
+
+@pytest.mark.parametrize("kind", [k for k in leaves() if issubclass(k, errors.NotFound)])
+def test_the_restore_bin_is_named_for_what_can_lie_in_it(kind: type[AnnalsError]) -> None:
+    of_bin = {errors.ResourceNotFound, errors.ParentNotFound, errors.DeletionNotFound}
+    assert ("restore bin" in advice.advice_on(kind)) == (kind in of_bin)
+
+
+def test_no_detail_of_a_page_speaks_of_headers() -> None:
+    match = etags.parse(f'"{"0" * 40}"')
+    with pytest.raises(errors.StaleVersion) as raised:
+        check_head_match("1" * 40, match)
+    assert advice.detail_of(raised.value) == "The subscription's history has gone on."
+    for kind in (errors.RequestInFlight, errors.OutcomeUnknown, errors.IfMatchRequired):
+        assert "Idempotency-Key" not in advice.detail_of(kind("Send it with the Idempotency-Key."))
 
 
 def test_a_form_of_another_site_is_told_without_a_word_of_roles(server: Server) -> None:
