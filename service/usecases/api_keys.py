@@ -136,17 +136,25 @@ def last_logins(
 
 
 def delete_key(
-    context: Context, caller: Caller, subscription_id: SubscriptionId, key_id: UUID | None
+    context: Context,
+    caller: Caller,
+    subscription_id: SubscriptionId,
+    key_id: UUID | None,
+    *,
+    once: Attempt | None = None,
 ) -> None:
     """Delete a key, with effect at once; raises KeyNotFound, and OwnKey for the key of the call itself."""
     at = context.clock()
-    with context.database.transaction(subscription_id) as tx:
+
+    def work(tx: Transaction) -> None:
         if key_id is not None and key_id == caller.key_id:
             raise OwnKey("A key can't delete itself: make a new key, and delete this one with it.")
         row = None if key_id is None else tenancy.key(tx, subscription_id, key_id)
         if row is None or not tenancy.delete_key(tx, subscription_id, row.key_id):
             raise KeyNotFound("There is no such API key in this subscription.")
         record_revocation(tx, caller, subscription_id, row, at)
+
+    run_once(context, subscription_id, once, TypeAdapter(type(None)), work)
 
 
 def key_state(key: Key) -> Values:

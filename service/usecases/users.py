@@ -156,10 +156,16 @@ def update_user(
 
 
 def delete_user(
-    context: Context, caller: Caller, subscription_id: SubscriptionId, user_id: UUID | None
+    context: Context,
+    caller: Caller,
+    subscription_id: SubscriptionId,
+    user_id: UUID | None,
+    *,
+    once: Attempt | None = None,
 ) -> None:
     """Delete a user with its keys and check-outs; raises UserNotFound, LastAdmin."""
-    with context.database.transaction(subscription_id) as tx:
+
+    def work(tx: Transaction) -> None:
         _lock_roles(tx, subscription_id)
         row = locked_user(tx, subscription_id, user_id)
         at = context.clock()
@@ -179,6 +185,8 @@ def delete_user(
             record_id=row.user_id,
             old=_state(row) | {"check_outs": released},
         )
+
+    run_once(context, subscription_id, once, TypeAdapter(type(None)), work)
 
 
 def erase_email(

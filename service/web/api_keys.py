@@ -74,7 +74,9 @@ def confirm_deletion(view: ManagingKeys, key_id: str) -> Response:
 def delete_key(posted: PostingKeys, key_id: str) -> Response:
     """Delete a key, with effect at once."""
     with posted.refused_on(lambda problem: _deletion(posted, key_id, problem)):
-        api_keys.delete_key(posted.context, posted.caller, posted.subscription_id, ids.parse(key_id))
+        api_keys.delete_key(
+            posted.context, posted.caller, posted.subscription_id, ids.parse(key_id), once=posted.once
+        )
     return posted.lead_to(f"{posted.base}/settings/keys", done="key-deleted")
 
 

@@ -59,7 +59,11 @@ def is_over_tls(request: Request) -> bool:
 
 def takes_keys(request: Request) -> bool:
     """Tell if a key that the browser sends crosses no network in the clear."""
-    return is_over_tls(request) or _host_of(request) in _LOOPBACK
+    if request.scope["scheme"] == "https" or _host_of(request) in _LOOPBACK:
+        return True
+    # Of a proxy that keeps the scheme to itself only the name tells that the browser asked it.
+    public = urlsplit(context_of(request).public_url)
+    return public.scheme == "https" and request.headers.get("host", "").lower() == public.netloc.lower()
 
 
 def check_transport(request: Request) -> None:

@@ -6,20 +6,26 @@ from uuid import uuid4
 
 from fastapi import Request
 
-from service.domain.callers import Caller, Right
+from service.domain.callers import Caller, Right, SubscriptionState
 from service.http.requests import context_of
 from service.web import words
 from service.web.cookies import theme_of, zone_of
 from service.web.notices import NOTICES
+
+# Rights that nobody has in a closed subscription; the settings tell of their own changes themselves.
+_OF_OPEN = frozenset({Right.WRITE, Right.FORCE, Right.PURGE})
 
 
 def frame(request: Request, caller: Caller | None, *, base: str = "", tenant: str = "") -> dict[str, Any]:
     """Make the values of every template; `base` is empty for a page outside of any subscription."""
     zone = zone_of(request)
     now = context_of(request).clock()
+    is_closed = caller is not None and caller.subscription_state is not SubscriptionState.OPEN
 
     def may(right: str) -> bool:
-        return caller is not None and caller.may(Right[right])
+        return (
+            caller is not None and caller.may(Right[right]) and not (is_closed and Right[right] in _OF_OPEN)
+        )
 
     def clock(value: datetime) -> str:
         return words.clock(value, zone)
@@ -36,6 +42,7 @@ def frame(request: Request, caller: Caller | None, *, base: str = "", tenant: st
         "clock": clock,
         "ago": ago,
         "may": may,
+        "is_closed": is_closed,
         "base": base,
         "tenant": tenant,
         "once": str(uuid4()),

@@ -2,7 +2,6 @@
 
 NOTICES = {
     "created": "It is created, and version 1 of it is committed.",
-    "created": "It is created, and version 1 is committed.",
     "session-ended": "Your session has ended. Sign in, and you are led back.",
     "checked-out": "It is checked out: only you can save another version now.",
     "commented": "The comment is stored.",

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 
+from service.domain import names
 from service.domain.actions import Action
 from service.domain.callers import Right, SubscriptionState
 from service.domain.errors import AnnalsError, Fault, Invalid
@@ -76,7 +77,7 @@ def close_subscription(posted: Closing) -> Response:
     form = posted.form
     with posted.refused_on(lambda problem: _subscription(posted, problem, form.fields)):
         wanted = form.checked(ClosingReason, {"reason": form.text("reason")})
-        if form.text("typed_name") != posted.tenant.strip():
+        if names.comparable(form.text("typed_name") or "") != names.comparable(posted.tenant):
             detail = "is not the name of this subscription: nothing was closed"
             raise Invalid(f"/typed_name: {detail}.", faults=[Fault(detail, pointer="/typed_name")])
         closing.close(posted.context, posted.caller, posted.subscription_id, wanted.reason, once=posted.once)

@@ -115,7 +115,9 @@ def confirm_deletion(view: ManagingUsers, user_id: str) -> Response:
 def delete_user(posted: PostingUsers, user_id: str) -> Response:
     """Delete a user with its keys and check-outs."""
     with posted.refused_on(lambda problem: _deletion(posted, user_id, problem)):
-        users.delete_user(posted.context, posted.caller, posted.subscription_id, ids.parse(user_id))
+        users.delete_user(
+            posted.context, posted.caller, posted.subscription_id, ids.parse(user_id), once=posted.once
+        )
     return posted.lead_to(f"{posted.base}/settings/users", done="user-deleted")
 
 

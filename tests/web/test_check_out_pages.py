@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.api import UNKNOWN, Json, Server, Tenant
+from tests.support.api import UNKNOWN, Json, Server, Tenant, ok
 from tests.support.web import Browser, Page
 
 HOSTILE = '"><script>alert(1)</script> \u202eevil \U0001f9ea'
@@ -245,3 +245,19 @@ def test_a_deleted_resource_is_not_checked_out(tenant: Tenant) -> None:
     page = browser.get(f"{page_of(tenant, workflow)}/check-out")
     assert page.status == 409
     assert "restore it first" in page.words
+
+
+def test_a_closed_subscription_offers_no_change(tenant: Tenant) -> None:
+    workflow = tenant.workflow()
+    browser = Browser(tenant.server).sign_in(tenant.ana)
+    assert "Delete…" in browser.see(page_of(tenant, workflow)).words
+    ok(tenant.server.operator.post(f"{tenant.path}/close", {"reason": "they leave"}))
+    page = browser.see(page_of(tenant, workflow))
+    assert "This subscription is closed: it can be read, and not changed." in page.words
+    for word in ("Delete…", "Check out…", "Publish…", "Your role"):
+        assert word not in page.words
+    assert "New workspace…" not in browser.see(f"/s/{tenant.subscription_id}/resources").words
+    settings = browser.see(f"/s/{tenant.subscription_id}/settings/users").words
+    assert settings.count("This subscription is closed") == 1
+    user = browser.see(f"/s/{tenant.subscription_id}/settings/users/{tenant.ben.user_id}").words
+    assert "reads this page" not in user

@@ -187,3 +187,10 @@ def test_a_hostile_name_of_a_key_is_inert(server: Server, tenant: Tenant) -> Non
     assert name in page.words
     for path in ("keys", f"users/{tenant.ben.user_id}", f"users/{tenant.ben.user_id}/delete"):
         assert name in browser.see(f"{pages(tenant)}/{path}").words
+
+
+def test_a_key_is_deleted_once_by_two_clicks(server: Server, tenant: Tenant) -> None:
+    browser = Browser(server).sign_in(tenant.ana)
+    form = browser.see(f"{pages(tenant)}/keys/{tenant.ben.key_id}/delete").form("/delete")
+    for page in (browser.send(form), browser.send(form)):
+        assert (page.status, "The key was deleted" in page.words) == (200, True)

@@ -112,7 +112,7 @@ def test_a_subscription_is_closed_by_its_typed_name_and_reopened(server: Server,
     kept = wrong.form("/close").fields
     assert (kept["reason"], kept["typed_name"]) == (["they <leave>"], ["acmee"])
     assert ok(server.operator.get(tenant.path))["closed_at"] is None
-    page = browser.send(wrong.form("/close"), typed_name="acme")
+    page = browser.send(wrong.form("/close"), typed_name="ac\u200bme")
     assert "The subscription was closed." in page.words
     assert "they <leave>" in page.words
     assert "closed" in browser.see("/platform").words

@@ -272,9 +272,13 @@ def test_what_settles_nothing_is_refused_in_place(tenant: Tenant) -> None:
 
 
 def test_past_its_time_nothing_is_restored(lone: Tenant) -> None:
-    deletion = lone.remove(lone.workflow())
+    workflow = lone.workflow()
+    deletion = lone.remove(workflow)
     with lone.server.clock.moved(days=31):
         browser = Browser(lone.server).sign_in(lone.user("late", "admin"))
+        history = browser.see(f"/s/{lone.subscription_id}/workflows/{workflow['resource_id']}").words
+        assert "Its time in the restore bin is over" in history
+        assert "Restore…" not in history
         assert "Its time in the restore bin is over" in browser.see(page_of(lone, deletion)).words
         assert browser.get(f"{page_of(lone, deletion)}/restore").status == 410
 

@@ -88,6 +88,11 @@ def test_ending_all_others_ends_more_than_the_page_lists(server: Server, tenant:
     assert len(ids_of(tenant, tenant.vera.user_id)) == 1
 
 
+def test_an_auditor_is_told_who_sees_the_sessions_of_others(server: Server, tenant: Tenant) -> None:
+    words = Browser(server).sign_in(tenant.aud).see(pages(tenant)).words
+    assert "An admin sees and ends those of others." in words
+
+
 def test_another_users_session_is_not_ended_by_its_id(server: Server, tenant: Tenant) -> None:
     ben = Browser(server).sign_in(tenant.ben)
     (session_id,) = ids_of(tenant, tenant.ben.user_id)

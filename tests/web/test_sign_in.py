@@ -236,3 +236,11 @@ def test_a_sign_in_takes_no_token_that_the_browser_had_before(server: Server, te
     thief = Browser(server)
     thief.http.cookies.set("annals", "chosen-by-somebody-else")
     assert thief.get("/").location == "/sign-in?done=session-ended"
+
+
+def test_an_https_public_url_takes_no_key_under_another_name(cluster: Cluster, tmp_path: Path) -> None:
+    with serving(cluster, tmp_path, public_url="https://annals.example") as server:
+        tenant = Tenant(server)
+        page = Browser(server).post("/sign-in", headers=SAME | {"host": "other.example"}, key=tenant.ana.key)
+        assert (page.status, "set-cookie" in page.headers) == (403, False)
+        assert "use HTTPS" in page.words

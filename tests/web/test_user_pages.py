@@ -247,3 +247,19 @@ def test_users_come_page_by_page(server: Server, tenant: Tenant) -> None:
     assert "user52" in first.words
     assert "user0" in second.words
     assert "user52" not in second.words
+
+
+def test_a_user_is_deleted_once_by_two_clicks(server: Server, tenant: Tenant) -> None:
+    browser = Browser(server).sign_in(tenant.ana)
+    form = browser.see(f"{pages(tenant)}/users/{tenant.ben.user_id}/delete").form("/delete")
+    for page in (browser.send(form), browser.send(form)):
+        assert (page.heading, "The user was deleted" in page.words) == ("Users", True)
+
+
+def test_a_check_out_whose_time_is_over_does_not_count(lone: Tenant) -> None:
+    workflow = lone.make("workflows")
+    ok(lone.ben.post(f"{lone.path}/workflows/{workflow['resource_id']}/check-out"))
+    here = f"{pages(lone)}/users/{lone.ben.user_id}"
+    assert "1 running check-out" in Browser(lone.server).sign_in(lone.ana).see(here).words
+    with lone.server.clock.moved(hours=9):
+        assert "0 running check-outs" in Browser(lone.server).sign_in(lone.ana).see(here).words
