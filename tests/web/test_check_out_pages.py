@@ -251,6 +251,7 @@ def test_a_closed_subscription_offers_no_change(tenant: Tenant) -> None:
     workflow = tenant.workflow()
     browser = Browser(tenant.server).sign_in(tenant.ana)
     assert "Delete…" in browser.see(page_of(tenant, workflow)).words
+    ben = tenant.ben.user_id
     ok(tenant.server.operator.post(f"{tenant.path}/close", {"reason": "they leave"}))
     page = browser.see(page_of(tenant, workflow))
     assert "This subscription is closed: it can be read, and not changed." in page.words
@@ -259,5 +260,5 @@ def test_a_closed_subscription_offers_no_change(tenant: Tenant) -> None:
     assert "New workspace…" not in browser.see(f"/s/{tenant.subscription_id}/resources").words
     settings = browser.see(f"/s/{tenant.subscription_id}/settings/users").words
     assert settings.count("This subscription is closed") == 1
-    user = browser.see(f"/s/{tenant.subscription_id}/settings/users/{tenant.ben.user_id}").words
+    user = browser.see(f"/s/{tenant.subscription_id}/settings/users/{ben}").words
     assert "reads this page" not in user
