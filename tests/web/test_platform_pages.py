@@ -116,6 +116,7 @@ def test_a_subscription_is_closed_by_its_typed_name_and_reopened(server: Server,
     assert "The subscription was closed." in page.words
     assert "they <leave>" in page.words
     assert "closed" in browser.see("/platform").words
+    assert "A new operator's key ends all of them." in browser.see("/platform").words
     page = browser.send(page.form("/reopen"), reason="they stay")
     assert "The subscription was reopened." in page.words
     assert ok(server.operator.get(tenant.path))["closed_at"] is None
