@@ -215,8 +215,7 @@ class Visit:
             return found
         finally:
             if rests:
-                rest = min(time.perf_counter() - began, MAX_STREAM_REST_SECONDS)
-                asyncio.get_running_loop().call_later(rest, places.release, self._key)
+                _release_after_rest(places, self._key, began, MAX_STREAM_REST_SECONDS)
             else:
                 places.release(self._key)
 
@@ -237,8 +236,7 @@ class Visit:
         try:
             yield
         finally:
-            rest = 0.0 if self.is_alone() else min(time.perf_counter() - began, MAX_REST_SECONDS)
-            asyncio.get_running_loop().call_later(rest, places.release, self._key)
+            _release_after_rest(places, self._key, began, 0.0 if self.is_alone() else MAX_REST_SECONDS)
 
     def is_alone(self) -> bool:
         """True if no other tenant had a request just now."""
@@ -257,6 +255,12 @@ class Visit:
     async def _take(self, places: FairPlaces, key: _Key, size: int = 1) -> None:
         await places.take(key, size)
         self._held.append((places, key, size))
+
+
+def _release_after_rest(places: FairPlaces, key: _Key, began: float, most: float) -> None:
+    """Keep a place for as long again as it was worked in, and no longer than `most` seconds."""
+    rest = min(time.perf_counter() - began, most)
+    asyncio.get_running_loop().call_later(rest, places.release, key)
 
 
 def visit_of(request: Request) -> Visit:

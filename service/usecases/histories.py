@@ -21,7 +21,7 @@ from sql.database import Transaction
 from sql.queries import histories, trees
 from sql.queries.histories import DeletionOf, LineRow, StateRow
 from sql.queries.trees import KINDS_IN, NodeRow, PlaceRow
-from sql.queries.versions import VersionFilter, VersionRow
+from sql.queries.versions import VersionRow
 
 Drawing = TypeVar("Drawing")
 # Blobs of a document before and after a change; None before the first version.
@@ -68,22 +68,18 @@ def read(
 ) -> ShownHistory:
     """Read a page of the history of a resource; raises ResourceNotFound.
 
-    `narrow` is that of `versions.page`; with `purged`, purged resources are read, too.
+    `narrow` is that of `people.version_filter`; with `purged`, purged resources are read, too.
     """
     filters = {"list": "history", "of": resource_id, **narrow}
     before = number_position(paging.position(filters))
-    fields = dict(narrow)
-    author = fields.pop("author", None)
     with context.database.transaction(subscription_id) as tx:
         found = standing(context, tx, subscription_id, kind, resource_id, purged=purged)
-        if author is not None:
-            fields["authors"] = people.ids_of(tx, subscription_id, author, "author")
         rows = histories.page(
             tx,
             subscription_id,
             kind,
             resource_id,
-            VersionFilter(**fields),
+            people.version_filter(tx, subscription_id, narrow),
             before=before,
             limit=paging.limit + 1,
         )

@@ -1,7 +1,7 @@
 """The users whom a filter names: by an id or by a name, which several users can have had."""
 
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 from uuid import UUID
@@ -12,6 +12,7 @@ from sql.database import Transaction
 from sql.log_reading import Log
 from sql.log_windows import LogFilter, TimeFilter
 from sql.queries import tenancy
+from sql.queries.versions import VersionFilter
 
 FilterT = TypeVar("FilterT", bound=TimeFilter)
 LogFilterT = TypeVar("LogFilterT", bound=LogFilter)
@@ -38,6 +39,19 @@ def ids_of(
     if len(found) > MAX_NAMESAKES:
         raise _refusal(parameter, f"{len(found)} former users had this name: give the id of one")
     return tuple(found)
+
+
+def version_filter(tx: Transaction, subscription_id: UUID, narrow: Mapping[str, Any]) -> VersionFilter:
+    """Make the filter of a history; raises Invalid like `ids_of`.
+
+    `narrow` has fields of VersionFilter except for `authors`, and `author`: a user's id or name. A name means
+    the live user of that name, or else every former user who had it.
+    """
+    fields = dict(narrow)
+    author = fields.pop("author", None)
+    if author is not None:
+        fields["authors"] = ids_of(tx, subscription_id, author, "author")
+    return VersionFilter(**fields)
 
 
 def by_ids(

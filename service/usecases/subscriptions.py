@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from service.audit import data_changes
 from service.audit.events import Subject
 from service.domain.actions import Action
-from service.domain.callers import Caller, Right, SubscriptionState
+from service.domain.callers import Caller, Right
 from service.domain.errors import SubscriptionClosed, SubscriptionNotFound
 from service.domain.idempotency import Attempt
 from service.domain.ids import SubscriptionId, mint
@@ -142,24 +142,6 @@ def subscription(context: Context, subscription_id: SubscriptionId) -> MeasuredS
         if row is None:
             raise SubscriptionNotFound("There is no such subscription for this key.")
         return _measured(context, tx, row)
-
-
-def name_of(context: Context, subscription_id: SubscriptionId) -> str:
-    """Return the name of a subscription; raises SubscriptionNotFound."""
-    with context.database.transaction(subscription_id) as tx:
-        row = tenancy.subscription(tx, subscription_id)
-    if row is None:
-        raise SubscriptionNotFound("There is no such subscription.")
-    return row.name
-
-
-def is_open(context: Context, subscription_id: SubscriptionId) -> bool:
-    """Tell if a subscription takes changes; raises SubscriptionNotFound."""
-    with context.database.transaction(subscription_id) as tx:
-        row = tenancy.subscription(tx, subscription_id)
-    if row is None:
-        raise SubscriptionNotFound("There is no such subscription.")
-    return SubscriptionState.of(row.closed_at, row.exported_at) is SubscriptionState.OPEN
 
 
 def shown(context: Context, row: SubscriptionRow) -> Subscription:

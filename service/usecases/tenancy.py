@@ -17,22 +17,25 @@ from sql.queries.tenancy import UserRow as User
 
 @dataclass(frozen=True, slots=True)
 class Entered:
-    """Subscription that a caller may enter, and its state."""
+    """Subscription that a caller may enter, with its state and its name."""
 
     subscription_id: SubscriptionId
     state: SubscriptionState
+    name: str
 
 
 async def may_enter(context: Context, caller: Caller, subscription_id: UUID | None) -> Entered:
     """Admit the subscription's own callers and the operator; raises SubscriptionNotFound."""
     if subscription_id is not None:
         if caller.subscription_id == subscription_id:
-            return Entered(SubscriptionId(subscription_id), caller.subscription_state)
+            return Entered(
+                SubscriptionId(subscription_id), caller.subscription_state, caller.subscription_name or ""
+            )
         if caller.role is Role.OPERATOR:
             row = await anyio.to_thread.run_sync(_row, context, subscription_id)
             if row is not None:
                 state = SubscriptionState.of(row.closed_at, row.exported_at)
-                return Entered(SubscriptionId(subscription_id), state)
+                return Entered(SubscriptionId(subscription_id), state, row.name)
     raise SubscriptionNotFound("There is no such subscription for this key.")
 
 

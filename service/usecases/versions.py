@@ -22,7 +22,7 @@ from sql.database import Transaction
 from sql.pipelines import Later
 from sql.queries import resources, tags, versions
 from sql.queries.resources import ResourceRow
-from sql.queries.versions import Traced, VersionColumns, VersionFilter, VersionRow
+from sql.queries.versions import Traced, VersionColumns, VersionRow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,23 +97,18 @@ def page(
 ) -> Page[Version]:
     """List the versions of a resource that match `narrow`, newest first; raises ResourceNotFound.
 
-    `narrow` has fields of VersionFilter except for `authors`, and `author`: a user's id or name. A name means
-    the live user of that name, or else every former user who had it.
+    `narrow` is that of `people.version_filter`.
     """
     filters = {"list": "versions", "of": resource_id, **narrow}
     before = number_position(paging.position(filters))
     at = context.clock()
-    fields = dict(narrow)
-    author = fields.pop("author", None)
     with reading(context, subscription_id, kind, resource_id, purged=purged) as tx:
-        if author is not None:
-            fields["authors"] = people.ids_of(tx, subscription_id, author, "author")
         rows = versions.page(
             tx,
             subscription_id,
             kind,
             resource_id,
-            VersionFilter(**fields),
+            people.version_filter(tx, subscription_id, narrow),
             before=before,
             limit=paging.limit + 1,
             at=at,

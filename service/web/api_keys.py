@@ -9,11 +9,10 @@ from service.domain import ids
 from service.domain.actions import Action
 from service.domain.callers import Right
 from service.domain.errors import AnnalsError
-from service.domain.pagination import MAX_LIMIT, Paging
 from service.http.audited_operations import audits
 from service.http.schemas.api_keys import NewApiKey
 from service.runtime.settings import git_url
-from service.usecases import api_keys, users
+from service.usecases import api_keys
 from service.web import settings
 from service.web.gate import Form, Posted, View, posting, viewing
 
@@ -81,29 +80,23 @@ def delete_key(posted: PostingKeys, key_id: str) -> Response:
 
 
 def terms_of(form: Form) -> dict[str, str | int | None]:
-    """Read the terms of a new key from a form; days that are no number are left to the API's rule."""
-    days = form.text("expires_in_days")
-    is_number = days is not None and days.isascii() and days.isdigit() and len(days) < 10
+    """Read the terms of a new key from a form."""
     return {
         "user_id": form.text("user_id"),
         "name": form.text("name"),
-        "expires_in_days": int(days) if days is not None and is_number else days,
+        "expires_in_days": form.number("expires_in_days"),
     }
 
 
 def _list(view: View, problem: AnnalsError | None = None, typed: Mapping[str, str] | None = None) -> Response:
     page = api_keys.keys(view.context, view.subscription_id, view.paging(SHOWN))
-    may_make = view.caller.may(Right.MANAGE_USERS)
-    people = (
-        users.users(view.context, view.subscription_id, None, Paging(MAX_LIMIT, None)) if may_make else None
-    )
     return settings.show(
         view,
         "settings_keys.html",
         problem=problem,
         page=page,
         logins=api_keys.last_logins(view.context, view.subscription_id, page.items),
-        people=people,
+        people=settings.people(view, Right.MANAGE_USERS),
         typed=typed or {},
     )
 

@@ -14,7 +14,7 @@ from service.http.parameters import Target, Targeted
 from service.http.schemas.check_outs import CheckOutRequest
 from service.usecases import check_outs, versions
 from service.usecases.check_outs import DEFAULT_LEASE, MAX_LEASE
-from service.web.gate import RESOURCE_PAGE, Changing, View, Viewing, Writing, status_of
+from service.web.gate import RESOURCE_PAGE, Changing, View, Viewing, Writing
 
 # Leases that the form offers; the API takes any up to the last one.
 LEASES = (*(timedelta(hours=hours) for hours in (1, 4)), DEFAULT_LEASE, timedelta(days=1), MAX_LEASE)
@@ -43,11 +43,10 @@ def check_out(view: Writing, target: Targeted) -> Response:
         return _page(view, target, given=dict(form.fields), problem=error)
 
     with view.refused_on(again):
-        seconds = form.text("ttl_seconds")
         given = {
             "from": form.text("from"),
             "reason": form.text("reason"),
-            "ttl_seconds": int(seconds) if seconds and seconds.isdecimal() and len(seconds) < 10 else seconds,
+            "ttl_seconds": form.number("ttl_seconds"),
         }
         body = form.checked(CheckOutRequest, given)
         check_outs.check_out(
@@ -119,7 +118,6 @@ def _page(
     )
     return view.show(
         "check_out.html",
-        status_of(problem),
         target=target,
         resource=found.resource,
         lease=found.check_out,
@@ -138,7 +136,6 @@ def _release_page(view: View, target: Target, *, problem: AnnalsError | None = N
     found = check_outs.of_resource(view.context, view.subscription_id, target.kind, target.resource_id)
     return view.show(
         "release.html",
-        status_of(problem),
         target=target,
         resource=found.resource,
         lease=found.check_out,

@@ -11,7 +11,7 @@ from service.domain.pagination import Paging
 from service.http.admission import in_thread
 from service.http.parameters import Target, Targeted
 from service.usecases import diffs, histories
-from service.usecases.diffs import Compared
+from service.usecases.diffs import Compared, Draw, Drawing
 from service.usecases.histories import ShownHistory
 from service.usecases.versions import Version
 from service.web import render
@@ -31,7 +31,7 @@ async def compare(view: Viewing, target: Targeted) -> Response:
     # A resource of one version has none before it.
     usual = "previous" if len(history.page.items) > 1 else "current"
     refs = (view.asked("from") or usual, view.asked("to") or "current")
-    found = await between(view, target, refs)
+    found = await between(view, target, refs, drawn)
     return await in_thread(view.request, _show, view, target, history, found)
 
 
@@ -39,15 +39,7 @@ async def compare(view: Viewing, target: Targeted) -> Response:
 async def operations(view: Viewing, target: Targeted) -> Response:
     """Send the operations (RFC 6902) that make one version of another, as a file."""
     refs = (view.asked("from") or "previous", view.asked("to") or "current")
-    found = await diffs.drawn(
-        view.context,
-        view.subscription_id,
-        target.kind,
-        target.resource_id,
-        refs,
-        diffs.as_it_is,
-        purged=view.reads_purged,
-    )
+    found = await between(view, target, refs, diffs.as_it_is)
     ends = f"{found.old.version_number}-{found.new.version_number}"
     name = f"{target.kind}-{target.resource_id}-{ends}.json"
     headers = render.HEADERS | {"Content-Disposition": f'attachment; filename="{name}"'}
@@ -69,7 +61,9 @@ async def read_history(view: View, target: Target) -> ShownHistory:
     )
 
 
-async def between(view: View, target: Target, refs: tuple[str, str]) -> Compared[Drawn]:
+async def between(
+    view: View, target: Target, refs: tuple[str, str], draw: Draw[Drawing]
+) -> Compared[Drawing]:
     """Draw the difference of the versions that two refs name."""
     return await diffs.drawn(
         view.context,
@@ -77,7 +71,7 @@ async def between(view: View, target: Target, refs: tuple[str, str]) -> Compared
         target.kind,
         target.resource_id,
         refs,
-        drawn,
+        draw,
         purged=view.reads_purged,
     )
 

@@ -20,7 +20,7 @@ from service.http.schemas.body import Body
 from service.http.schemas.fields import QueryInteger, QueryReason
 from service.usecases import deletion_previews, deletions, references
 from service.usecases.deletions import DeletionMade
-from service.web.gate import RESOURCE_PAGE, Changing, Posted, View, Writing, status_of
+from service.web.gate import RESOURCE_PAGE, Changing, Posted, View, Writing
 
 router = APIRouter(include_in_schema=False)
 # Workflows that the page names as those that name a connector.
@@ -91,7 +91,6 @@ def _page(
         )
     return view.show(
         "delete.html",
-        status_of(problem),
         target=target,
         preview=found,
         others=[each for each in found.check_outs if each.checked_out_by != view.caller.user_id],

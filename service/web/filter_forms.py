@@ -54,7 +54,7 @@ def filters_of(view: View, model: type[QueryT], names: Collection[str]) -> Query
     """
     given = {name: value for name in names if (value := view.asked(name)) is not None}
     zone = zone_of(view.request)
-    values = {name: _zoned(value, zone) if name in _TIMES else value for name, value in given.items()}
+    values = {name: zoned(value, zone) if name in _TIMES else value for name, value in given.items()}
     try:
         found = model.model_validate(values)
     except ValidationError as error:
@@ -76,7 +76,8 @@ def field_time(value: datetime | None, zone: ZoneInfo) -> str:
     return "" if value is None else value.astimezone(zone).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _zoned(text: str, zone: ZoneInfo) -> str:
+def zoned(text: str, zone: ZoneInfo) -> str:
+    """Give a time without a zone that of the reader; other texts are left to the API's rule."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:

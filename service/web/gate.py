@@ -1,5 +1,6 @@
 """Entrance of every page: the session behind its cookie, the rights of its caller, and the form it sends."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -7,7 +8,6 @@ from hashlib import sha256
 from typing import Annotated, Any, NoReturn, TypeVar, cast
 from urllib.parse import parse_qsl, urlencode
 
-from anyio import to_thread
 from fastapi import Depends, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import ImmutableMultiDict
@@ -37,7 +37,7 @@ from service.http.bodies import checked, invalid_body
 from service.http.parameters import Target
 from service.http.requests import context_of, media_type_of, origin_of
 from service.http.schemas.body import Body
-from service.usecases import subscriptions, web_sessions
+from service.usecases import web_sessions
 from service.usecases.authentication import Authenticator
 from service.web import frames, render
 from service.web.cookies import is_over_tls, session_cookie
@@ -63,11 +63,22 @@ def authenticator_of(request: Request) -> Authenticator:
     return cast("Authenticator", request.app.state.authenticator)
 
 
-class Addressed:
+class Addressed(ABC):
     """A page by its address: what the address asks for, and where a form leads."""
 
     __slots__ = ()
     request: Request
+    caller: Caller
+
+    @property
+    @abstractmethod
+    def base(self) -> str:
+        """Path that the pages of the subscription begin with; empty outside of any."""
+
+    @property
+    @abstractmethod
+    def tenant(self) -> str:
+        """Name of the subscription, or of what else the page belongs to."""
 
     def asked(self, name: str) -> str | None:
         """Value of a query parameter without spaces around it; None if it is missing or empty."""
@@ -91,29 +102,53 @@ class Addressed:
         said = "" if done is None else f"{'&' if '?' in path else '?'}done={done}"
         return RedirectResponse(path + said, 303, headers=render.HEADERS)
 
+    def show(
+        self,
+        template: str,
+        *,
+        problem: AnnalsError | None = None,
+        has_secret: bool = False,
+        **values: Any,
+    ) -> Response:
+        """Render a template with its own values and those of every page.
+
+        With a problem, the page is the answer to a form that was refused.
+        """
+        frame = frames.frame(self.request, self.caller, base=self.base, tenant=self.tenant)
+        frame["problem"] = problem
+        status = 200
+        if problem is not None:
+            status = problems.status_of(type(problem))
+            frame["refused_request"] = self.request.state.request_id
+        return render.page(self.request, template, frame | values, status, has_secret=has_secret)
+
+    @contextmanager
+    def refused_on(self, show: Callable[[AnnalsError], Response]) -> Iterator[None]:
+        """Show a form again, with what was typed and why it was refused, where the block refuses it.
+
+        Other errors get a page of their own. The error goes on to the edge, which records it. The page is
+        made here, in the thread of the handler.
+        """
+        try:
+            yield
+        except REFUSALS as error:
+            self.request.state.refused_page = show(error)
+            raise
+
 
 @dataclass(frozen=True, slots=True)
 class View(Access, Addressed):
     """A page of a subscription, for a caller who has the right that it needs."""
 
     request: Request
-    tenant: str
 
     @property
     def base(self) -> str:
-        """Path that the pages of the subscription begin with."""
         return f"/s/{self.subscription_id}"
 
     def page_of(self, target: Target) -> str:
         """Path of the first page of a resource, which its other pages begin with."""
         return f"{self.base}/{target.kind.collection}/{target.named}"
-
-    def show(self, template: str, status: int = 200, *, has_secret: bool = False, **values: Any) -> Response:
-        """Render a template with its own values and those of every page."""
-        frame = frames.frame(self.request, self.caller, base=self.base, tenant=self.tenant)
-        if status >= 400:
-            frame["refused_request"] = self.request.state.request_id
-        return render.page(self.request, template, frame | values, status, has_secret=has_secret)
 
     def refuse(self, error: AnnalsError, page: Response) -> NoReturn:
         """Raise an error that `page` tells of, instead of the page of all errors; the edge records it."""
@@ -135,6 +170,12 @@ class Form:
     def texts(self, name: str) -> list[str]:
         """Values of all fields of a name."""
         return self.fields.getlist(name)
+
+    def number(self, name: str) -> int | str | None:
+        """Value of a field for a number; a text that is none is left to the API's rule."""
+        text = self.text(name)
+        is_number = text is not None and text.isascii() and text.isdigit() and len(text) < 10
+        return int(text) if text is not None and is_number else text
 
     def is_set(self, name: str) -> bool:
         """Tell if a check box is set."""
@@ -165,12 +206,6 @@ class Posted(View):
         """Commit that the page of the form showed as the current one; a change of another one is refused."""
         return etags.parse(self.form.text("seen"))
 
-    @contextmanager
-    def refused_on(self, show: Callable[[AnnalsError], Response]) -> Iterator[None]:
-        """Show a form again, with what was typed and why it was refused, where the block refuses it."""
-        with refused_on(self.request, show):
-            yield
-
     async def carried_out(
         self, work: Awaitable[Result], show: Callable[[AnnalsError], Awaitable[Response]]
     ) -> Result:
@@ -180,11 +215,6 @@ class Posted(View):
         except REFUSALS as error:
             self.request.state.refused_page = await show(error)
             raise
-
-
-def status_of(problem: AnnalsError | None) -> int:
-    """Status of a page that shows a form, or shows it again because of a problem."""
-    return 200 if problem is None else problems.status_of(type(problem))
 
 
 def attempt_of(request: Request, caller: Caller, form: Form, part: str = "") -> Attempt | None:
@@ -202,19 +232,6 @@ def attempt_of(request: Request, caller: Caller, form: Form, part: str = "") -> 
         key=f"{mark}:{digest.hex()}{part and f':{part}'}",
         body=BodyDigests(digest, digest),
     )
-
-
-@contextmanager
-def refused_on(request: Request, show: Callable[[AnnalsError], Response]) -> Iterator[None]:
-    """Have a refusal of the form answered by the form itself; other errors get a page of their own.
-
-    The error goes on to the edge, which records it. The page is made here, in the thread of the handler.
-    """
-    try:
-        yield
-    except REFUSALS as error:
-        request.state.refused_page = show(error)
-        raise
 
 
 async def signed_in(request: Request) -> Caller:
@@ -249,11 +266,7 @@ def posting(right: Right) -> Callable[[Request, str], Awaitable[Posted]]:
     """Make a dependency that takes a form of callers who have `right` in the subscription of the path."""
 
     async def enter(request: Request, subscription_id: str) -> Posted:
-        check_same_origin(request)
-        caller = await _resumed(request)
-        form = await form_of(request)
-        # Admitted when the form is there: a slow sender keeps no place of its tenant.
-        await visit_of(request).admit(request, caller)
+        caller, form = await sent_form(request)
         view = await _view(request, caller, subscription_id, right)
         return Posted(**{each.name: getattr(view, each.name) for each in fields(View)}, form=form)
 
@@ -262,11 +275,7 @@ def posting(right: Right) -> Callable[[Request, str], Awaitable[Posted]]:
 
 async def _view(request: Request, caller: Caller, subscription_id: str, right: Right) -> View:
     access = await entered(request, caller, subscription_id, right)
-    name = caller.subscription_name
-    if name is None or access.subscription_id != caller.subscription_id:
-        # The operator sees a subscription that is not its own.
-        name = await to_thread.run_sync(subscriptions.name_of, access.context, access.subscription_id)
-    return View(access.context, access.caller, access.subscription_id, request, name)
+    return View(**{each.name: getattr(access, each.name) for each in fields(Access)}, request=request)
 
 
 Viewing = Annotated[View, Depends(viewing(Right.READ))]
@@ -274,11 +283,12 @@ Changing = Annotated[View, Depends(viewing(Right.WRITE))]
 Writing = Annotated[Posted, Depends(posting(Right.WRITE))]
 
 
-async def platform_form(request: Request) -> tuple[Caller, Form]:
-    """Caller and form of a page that belongs to no subscription; raises Unauthenticated."""
+async def sent_form(request: Request) -> tuple[Caller, Form]:
+    """Caller who sent a form from a page of this server, and the form; raises Unauthenticated."""
     check_same_origin(request)
     caller = await _resumed(request)
     form = await form_of(request)
+    # Admitted when the form is there: a slow sender keeps no place of its tenant.
     await visit_of(request).admit(request, caller)
     return caller, form
 

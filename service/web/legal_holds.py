@@ -1,7 +1,6 @@
 """Legal holds: list them, place one, release one."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from itertools import pairwise
 from typing import Annotated
 
@@ -11,13 +10,13 @@ from service.domain import ids
 from service.domain.actions import Action
 from service.domain.callers import Right
 from service.domain.errors import AnnalsError
-from service.domain.pagination import MAX_LIMIT, Paging
 from service.domain.resource_kinds import KIND_OF_COLLECTION, Kind
 from service.http.audited_operations import audits
 from service.http.schemas.retention import HoldRelease, NewHold
-from service.usecases import legal_holds, users
+from service.usecases import legal_holds
 from service.web import settings
 from service.web.cookies import zone_of
+from service.web.filter_forms import zoned
 from service.web.gate import Form, Posted, View, posting, viewing
 
 PATH = "/s/{subscription_id}/settings/holds"
@@ -72,7 +71,8 @@ def release_hold(posted: PostingHolds, hold_id: str) -> Response:
 
 def terms_of(request: Request, form: Form) -> dict[str, str | None]:
     """Read the terms of a hold from a form, whose `on` says which of its fields count."""
-    terms = {"reason": form.text("reason"), "until": _instant(request, form.text("until"))}
+    until = form.text("until")
+    terms = {"reason": form.text("reason"), "until": until and zoned(until, zone_of(request))}
     match form.text("on"):
         case "resource":
             kind, resource_id = named_resource(form.text("resource") or "")
@@ -95,30 +95,15 @@ def named_resource(text: str) -> tuple[Kind | None, str]:
     return None, parts[-1]
 
 
-def _instant(request: Request, text: str | None) -> str | None:
-    """Give a time without a zone that of the reader; other texts are left to the API's rule."""
-    if text is None:
-        return None
-    try:
-        found = datetime.fromisoformat(text)
-    except ValueError:
-        return text
-    return (found if found.tzinfo else found.replace(tzinfo=zone_of(request))).isoformat()
-
-
 def _list(view: View, problem: AnnalsError | None = None, typed: Mapping[str, str] | None = None) -> Response:
     page = legal_holds.page(view.context, view.subscription_id, view.paging(SHOWN))
-    may_place = view.caller.may(Right.HOLD)
-    people = (
-        users.users(view.context, view.subscription_id, None, Paging(MAX_LIMIT, None)) if may_place else None
-    )
     return settings.show(
         view,
         "settings_holds.html",
         problem=problem,
         page=page,
         names=legal_holds.names_of(view.context, view.subscription_id, page.items),
-        people=people,
+        people=settings.people(view, Right.HOLD),
         kinds=list(Kind),
         typed=typed or {},
     )

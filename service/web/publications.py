@@ -13,7 +13,7 @@ from service.usecases import versions
 from service.usecases.diffs import Compared
 from service.usecases.histories import ShownHistory
 from service.web.comparisons import between, ends_of, is_live, read_history, refused
-from service.web.drawn import Drawn
+from service.web.drawn import Drawn, drawn
 from service.web.gate import RESOURCE_PAGE, Changing, Posted, View, Writing
 
 router = APIRouter(include_in_schema=False)
@@ -86,7 +86,7 @@ async def _preview(
     view: View, target: Target, history: ShownHistory, ref: str, error: AnnalsError | None = None
 ) -> Response:
     now = history.standing.state.published_version
-    found = await between(view, target, (ref if now is None else str(now), ref))
+    found = await between(view, target, (ref if now is None else str(now), ref), drawn)
     return await in_thread(view.request, _show, view, target, history, found, error)
 
 

@@ -16,7 +16,6 @@ from service.domain.resource_kinds import KIND_OF_COLLECTION, Kind
 from service.http.admission import in_thread
 from service.http.audited_operations import audits
 from service.http.parameters import Collection
-from service.http.problems import status_of
 from service.http.schemas.resources import NEW
 from service.usecases import resources, trees
 from service.usecases.trees import Branch
@@ -69,19 +68,17 @@ def _form(
     place: Branch | None,
     kind: Kind | None,
     typed: Mapping[str, str | None] = _NOTHING,
-    refusal: AnnalsError | None = None,
+    problem: AnnalsError | None = None,
 ) -> Response:
     """Show the form, after a refusal with what was typed."""
     root = None if place is None or place.root is None else Kind(place.root.resource_type)
-    status = 200 if refusal is None else status_of(type(refusal))
     return view.show(
         "new_resource.html",
-        status,
         place=place,
         kinds=trees.holds(root),
         kind=kind,
         typed=typed,
-        refusal=refusal,
+        problem=problem,
     )
 
 
@@ -111,8 +108,8 @@ async def create(posted: Writing, collection: Collection) -> Response:
         )
         return await resources.create(posted.context, change)
 
-    async def again(refusal: AnnalsError) -> Response:
-        return await in_thread(posted.request, _form, posted, place, kind, typed, refusal)
+    async def again(problem: AnnalsError) -> Response:
+        return await in_thread(posted.request, _form, posted, place, kind, typed, problem)
 
     resource = await posted.carried_out(made(), again)
     return posted.lead_to(f"{posted.base}/{collection}/{resource.resource_id}", done="created")

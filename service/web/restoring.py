@@ -23,7 +23,7 @@ from service.usecases import deletion_previews, deletions, resources
 from service.usecases.deletions import Deletion, DeletionMade, Restoration
 from service.usecases.resources import ResourceSummary
 from service.web.deletions import DeletionForm
-from service.web.gate import Changing, Form, Posted, View, Writing, posting, status_of, viewing
+from service.web.gate import Changing, Form, Posted, View, Writing, posting, viewing
 from service.web.restore_bin import Named, has_history, path_of
 
 # Parents that the form offers of each kind; any other is named by its id.
@@ -117,7 +117,6 @@ def _shown(
     has_parents = bool({"parent_deleted", "name_taken"} & reasons) or form.text("new_parent_id") is not None
     return view.show(
         "restore.html",
-        status_of(problem),
         deletion=named,
         found=found,
         reasons=reasons,
@@ -177,7 +176,6 @@ def _purge_page(
     typed = given or {}
     return view.show(
         "purge.html",
-        status_of(problem),
         preview=found,
         hold=None if found.hold is None else asdict(found.hold),
         typed=typed.get("name", ""),

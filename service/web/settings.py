@@ -7,8 +7,9 @@ from fastapi import APIRouter, Depends, Response
 
 from service.domain.callers import Right, SubscriptionState
 from service.domain.errors import AnnalsError
-from service.http import problems
-from service.usecases import subscriptions
+from service.domain.pagination import MAX_LIMIT, Page, Paging
+from service.usecases import users
+from service.usecases.users import User
 from service.web.gate import View, viewing
 from service.web.notices import NOTICES
 
@@ -38,13 +39,6 @@ def seen(view: View) -> list[Section]:
     return [section for section in SECTIONS if view.caller.may(section.right)]
 
 
-def is_open(view: View) -> bool:
-    """Tell if the subscription takes changes; a closed one is only read."""
-    if view.caller.subscription_id is not None:
-        return view.caller.subscription_state is SubscriptionState.OPEN
-    return subscriptions.is_open(view.context, view.subscription_id)
-
-
 def show(
     view: View,
     template: str,
@@ -53,17 +47,25 @@ def show(
     has_secret: bool = False,
     **values: Any,
 ) -> Response:
-    """Render a page of settings; with a problem it is the answer to the form that was refused."""
-    status = 200 if problem is None else problems.status_of(type(problem))
+    """Render a page of settings; with a problem it is the answer to the form that was refused.
+
+    A closed subscription is only read.
+    """
     return view.show(
         template,
-        status,
+        problem=problem,
         has_secret=has_secret,
         sections=seen(view),
-        is_open=is_open(view),
-        problem=problem,
+        is_open=view.state is SubscriptionState.OPEN,
         **values,
     )
+
+
+def people(view: View, right: Right) -> Page[User] | None:
+    """Read the users whom a form offers to callers who have the right to send it; None for others."""
+    if not view.caller.may(right):
+        return None
+    return users.users(view.context, view.subscription_id, None, Paging(MAX_LIMIT))
 
 
 @router.get("/s/{subscription_id}/settings")

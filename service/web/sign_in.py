@@ -1,19 +1,22 @@
 """Signing in and out: a key is exchanged for a session, and so is a link, once."""
 
+from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from service.domain.actions import Action
-from service.domain.callers import Caller, Right
+from service.domain.callers import Caller, Origin, Right
 from service.domain.errors import Unauthenticated
 from service.http.audited_operations import audits
 from service.http.auth.headers import known, logged_in
 from service.http.requests import context_of, is_of_pages, origin_of
 from service.usecases import web_sessions
+from service.usecases.authentication import Authenticator
+from service.usecases.context import Context
 from service.usecases.web_sessions import SignedIn as NewSession
 from service.web import frames, render
 from service.web.cookies import check_transport, session_cookie
@@ -29,6 +32,11 @@ from service.web.gate import (
 
 # Longest address that the sign-in leads back to.
 MAX_PATH = 2000
+
+# A way to begin a session: by what a form proves.
+Begin = Callable[
+    [Context, Authenticator, str, Origin, Callable[[Caller], object]], Coroutine[Any, Any, NewSession]
+]
 
 router = APIRouter(include_in_schema=False)
 
@@ -56,19 +64,7 @@ async def show_sign_in(request: Request) -> Response:
 @audits(Action.LOGIN, "session")
 async def sign_in(request: Request) -> Response:
     """Begin a session by a key."""
-    check_same_origin(request)
-    check_transport(request)
-    form = await form_of(request)
-    request.state.back = own_path(form.text("next") or "")
-    origin = origin_of(request)
-    login = web_sessions.sign_in(
-        context_of(request),
-        authenticator_of(request),
-        form.text("key") or "",
-        origin,
-        partial(known, request),
-    )
-    return await _begun(request, await logged_in(request, origin, login), request.state.back)
+    return await _begun(request, web_sessions.sign_in, "key")
 
 
 @router.get("/sign-in/link")
@@ -85,18 +81,7 @@ async def show_link(request: Request) -> Response:
 @audits(Action.LOGIN, "session")
 async def sign_in_by_link(request: Request) -> Response:
     """Begin a session by a link that signs in once."""
-    check_same_origin(request)
-    check_transport(request)
-    form = await form_of(request)
-    origin = origin_of(request)
-    login = web_sessions.sign_in_by_link(
-        context_of(request),
-        authenticator_of(request),
-        form.text("token") or "",
-        origin,
-        partial(known, request),
-    )
-    return await _begun(request, await logged_in(request, origin, login), "")
+    return await _begun(request, web_sessions.sign_in_by_link, "token")
 
 
 @router.post("/sign-out")
@@ -134,9 +119,23 @@ async def _ended(request: Request) -> Caller | None:
     return caller
 
 
-async def _begun(request: Request, session: NewSession, back: str) -> Response:
+async def _begun(request: Request, begin: Begin, field: str) -> Response:
+    """Begin a session by what a field of the form proves."""
+    check_same_origin(request)
+    check_transport(request)
+    form = await form_of(request)
+    request.state.back = own_path(form.text("next") or "")
+    origin = origin_of(request)
+    login = begin(
+        context_of(request),
+        authenticator_of(request),
+        form.text(field) or "",
+        origin,
+        partial(known, request),
+    )
+    session = await logged_in(request, origin, login)
     # The browser forgets the token of the session before, which nobody could end any more.
     await _ended(request)
-    answer = RedirectResponse(back or home_of(session.caller), 303, headers=render.HEADERS)
+    answer = RedirectResponse(request.state.back or home_of(session.caller), 303, headers=render.HEADERS)
     session_cookie(request).set(answer, session.token)
     return answer

@@ -10,7 +10,6 @@ from service.domain.actions import Action
 from service.domain.callers import Right, SubscriptionState
 from service.domain.errors import AnnalsError, Fault, Invalid
 from service.domain.pagination import Paging
-from service.http import problems
 from service.http.audited_operations import audits
 from service.http.schemas.api_keys import NewApiKey
 from service.http.schemas.subscriptions import ClosingReason, NewSubscription
@@ -123,7 +122,6 @@ def _list(
 ) -> Response:
     return view.show(
         "platform.html",
-        200 if problem is None else problems.status_of(type(problem)),
         page=subscriptions.subscriptions(view.context, view.caller, view.paging(SHOWN)),
         problem=problem,
         typed=typed or {},
@@ -137,7 +135,6 @@ def _subscription(
     state = SubscriptionState.of(found.closed_at, found.exported_at)
     return view.show(
         "platform_subscription.html",
-        200 if problem is None else problems.status_of(type(problem)),
         found=found,
         state=state.value,
         people=users.users(view.context, view.subscription_id, None, Paging(USERS_SHOWN, None)),

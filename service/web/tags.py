@@ -10,7 +10,7 @@ from service.http.audited_operations import audits
 from service.http.parameters import Target, Targeted
 from service.http.schemas.versions import TagRequest
 from service.usecases import versions
-from service.web.gate import RESOURCE_PAGE, Changing, Posted, View, Writing, status_of
+from service.web.gate import RESOURCE_PAGE, Changing, Posted, View, Writing
 
 router = APIRouter(include_in_schema=False)
 
@@ -72,7 +72,6 @@ def _page(
     current = version if version.is_current else versions.look_up(*of, "current", purged=False)
     return view.show(
         "tag.html",
-        status_of(problem),
         target=target,
         version=version,
         seen=current.git_commit_hash,

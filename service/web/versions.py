@@ -31,9 +31,7 @@ def version(view: Viewing, target: Targeted, ref: str) -> Response:
             purged=view.reads_purged,
         )
     except (VersionNotFound, AmbiguousRef) as error:
-        # The error goes on to the edge, which answers with this page.
-        view.request.state.refused_page = _unknown(view, target, error)
-        raise
+        view.refuse(error, _unknown(view, target, error))
     here = view.page_of(target)
     number = found.version.version_number
     return view.show(
@@ -75,13 +73,11 @@ def _unknown(view: View, target: Target, error: VersionNotFound | AmbiguousRef) 
         Paging(_NAMED),
         purged=view.reads_purged,
     )
-    status = 404 if isinstance(error, VersionNotFound) else 409
     return view.show(
         "unknown_version.html",
-        status,
+        problem=error,
         kind=target.kind,
         here=view.page_of(target),
-        error=error,
         standing=found.standing,
         page=found.page,
     )

@@ -1,12 +1,8 @@
 """Workflows whose versions differ in known ways, and the pages about them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 
-from sqlalchemy import event
-
-from tests.support.api import Caller, Json, Server, Tenant
+from tests.support.api import Caller, Json, Tenant
 from tests.support.html import Form
 from tests.support.web import Browser, Page
 
@@ -14,11 +10,6 @@ from tests.support.web import Browser, Page
 def signed_in(tenant: Tenant, caller: Caller) -> Browser:
     """Open a browser in which a caller of a tenant is signed in."""
     return Browser(tenant.server).sign_in(caller)
-
-
-def page_of(tenant: Tenant, resource: Json) -> str:
-    """Return the path of a resource's first page."""
-    return f"/s/{tenant.subscription_id}/{resource['resource_type']}s/{resource['resource_id']}"
 
 
 def graph(*names: str, **settings: object) -> Json:
@@ -44,19 +35,3 @@ def deed(page: Page) -> Form:
     found = [each for each in page.forms if each.method == "POST" and each.action != "/sign-out"]
     assert len(found) == 1, [each.action for each in found]
     return found[0]
-
-
-@contextmanager
-def statements(server: Server) -> Iterator[list[str]]:
-    """Collect the statements that the server's process sends to the database."""
-    found: list[str] = []
-    engine = server.context.database.engine
-
-    def note(*arguments: object) -> None:
-        found.append(str(arguments[2]))
-
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield found
-    finally:
-        event.remove(engine, "before_cursor_execute", note)

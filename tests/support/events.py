@@ -52,3 +52,11 @@ class audit_refused:  # noqa: N801 - reads as a statement
             name = psycopg.sql.Identifier(self._name)
             connection.execute(psycopg.sql.SQL("DROP TRIGGER {} ON audit_logs").format(name))
             connection.execute(psycopg.sql.SQL("DROP FUNCTION {}").format(name))
+
+
+def audited(tenant: Tenant, action: str) -> int:
+    """Count the successful events of an action in the tenant's audit log."""
+    query = (
+        "SELECT count(*) FROM audit_logs WHERE subscription_id = %s AND action = %s AND status = 'success'"
+    )
+    return int(tenant.server.database.value(query, tenant.subscription_id, action))

@@ -10,7 +10,7 @@ from service.domain.ids import SubscriptionId, parse
 from service.usecases import web_sessions
 from sql.database import Database
 from tests.support import html
-from tests.support.api import Caller, Server, Tenant
+from tests.support.api import Caller, Json, Server, Tenant
 from tests.support.html import Element, Form
 
 NAVIGATION = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -175,3 +175,8 @@ def offered(tenant: Tenant, caller: Caller | None = None) -> str:
         database.close()
     assert token is not None
     return token
+
+
+def page_of(tenant: Tenant, resource: Json) -> str:
+    """Return the path of a resource's first page."""
+    return f"/s/{tenant.subscription_id}/{resource['resource_type']}s/{resource['resource_id']}"

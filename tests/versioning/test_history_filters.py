@@ -1,14 +1,11 @@
 """Reading history: each filter and form of ref, diffs, check-outs, and the number of statements."""
 
 import unicodedata
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
 import jsonpatch
 import pytest
-from sqlalchemy import event
 
 from tests.support.answers import CHECK_OUT_FIELDS, VERSION_FIELDS
 from tests.support.api import (
@@ -24,6 +21,7 @@ from tests.support.api import (
     run_git,
     snapshot_path,
 )
+from tests.support.statements import counted
 
 
 @pytest.fixture(scope="module")
@@ -381,24 +379,6 @@ def test_a_query_of_check_outs_that_breaks_a_rule_is_422(shared: Tenant, query: 
 
 
 # -- the number of statements -----------------------------------------------------------------------
-
-
-@contextmanager
-def counted(server: Server) -> Iterator[list[str]]:
-    """Record every statement that calls send to the database until the block ends."""
-    seen: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        # The committer looks for these once a second.
-        if "deletion_requests" not in statement:
-            seen.append(statement)
-
-    engine = server.context.database.engine
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
 
 
 # One statement verifies the key, one enters the scope; a list or a version takes one or two.

@@ -5,25 +5,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.api import UNKNOWN, Json, Server, Tenant, ok
-from tests.support.web import Browser, Page
+from tests.support.api import UNKNOWN, Server, Tenant, ok
+from tests.support.events import audited
+from tests.support.web import Browser, Page, page_of
 
 HOSTILE = '"><script>alert(1)</script> \u202eevil \U0001f9ea'
-
-
-def page_of(tenant: Tenant, resource: Json) -> str:
-    """Return the path of the first page of a resource."""
-    return f"/s/{tenant.subscription_id}/{resource['resource_type']}s/{resource['resource_id']}"
-
-
-def audited(tenant: Tenant, action: str) -> int:
-    """Count the successful events of an action in the tenant's audit log."""
-    (row,) = tenant.server.database.rows(
-        "SELECT count(*) FROM audit_logs WHERE subscription_id = %s AND action = %s AND status = 'success'",
-        tenant.subscription_id,
-        action,
-    )
-    return int(row[0])
 
 
 def check_out(browser: Browser, path: str, **fields: Any) -> Page:

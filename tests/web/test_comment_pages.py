@@ -3,13 +3,12 @@
 import pytest
 
 from tests.support.api import UNKNOWN, Json, Tenant, ok
-from tests.support.web import Browser
+from tests.support.web import Browser, page_of
 
 
-def page_of(tenant: Tenant, resource: Json, ref: object = 1) -> str:
+def version_page(tenant: Tenant, resource: Json, ref: object = 1) -> str:
     """Return the path of the page of a version."""
-    path = f"/s/{tenant.subscription_id}/{resource['resource_type']}s/{resource['resource_id']}"
-    return f"{path}/versions/{ref}"
+    return f"{page_of(tenant, resource)}/versions/{ref}"
 
 
 def comments(tenant: Tenant, resource: Json) -> list[str]:
@@ -26,9 +25,9 @@ def tag(tenant: Tenant, resource: Json, number: int = 1) -> str | None:
 def test_a_comment_is_stored(tenant: Tenant) -> None:
     workflow = tenant.workflow()
     browser = Browser(tenant.server).sign_in(tenant.ben)
-    form = browser.see(f"{page_of(tenant, workflow)}/comments").form("/comments")
+    form = browser.see(f"{version_page(tenant, workflow)}/comments").form("/comments")
     page = browser.send(form, follow=False, text="Two lines\r\nof reasons")
-    assert page.location == f"{page_of(tenant, workflow)}?done=commented"
+    assert page.location == f"{version_page(tenant, workflow)}?done=commented"
     assert comments(tenant, workflow) == ["Two lines\nof reasons"]
 
 
@@ -36,14 +35,14 @@ def test_the_longest_comment_is_taken_in_any_script_and_read_whole(tenant: Tenan
     workflow = tenant.workflow()
     browser = Browser(tenant.server).sign_in(tenant.ben)
     text = "历史" * 5_000
-    browser.send(browser.see(f"{page_of(tenant, workflow)}/comments").form("/comments"), text=text)
-    assert text in browser.see(page_of(tenant, workflow)).words
+    browser.send(browser.see(f"{version_page(tenant, workflow)}/comments").form("/comments"), text=text)
+    assert text in browser.see(version_page(tenant, workflow)).words
 
 
 def test_a_comment_sent_twice_is_stored_once(tenant: Tenant) -> None:
     workflow = tenant.workflow()
     browser = Browser(tenant.server).sign_in(tenant.ben)
-    form = browser.see(f"{page_of(tenant, workflow)}/comments").form("/comments")
+    form = browser.see(f"{version_page(tenant, workflow)}/comments").form("/comments")
     for text in ("first", "first", "second"):
         browser.send(form, follow=False, text=text)
     assert comments(tenant, workflow) == ["second", "first"]
@@ -53,7 +52,7 @@ def test_a_comment_sent_twice_is_stored_once(tenant: Tenant) -> None:
 def test_a_comment_that_can_not_be_stored_is_kept_in_the_form(tenant: Tenant, text: str) -> None:
     workflow = tenant.workflow()
     browser = Browser(tenant.server).sign_in(tenant.ben)
-    form = browser.see(f"{page_of(tenant, workflow)}/comments").form("/comments")
+    form = browser.see(f"{version_page(tenant, workflow)}/comments").form("/comments")
     page = browser.send(form, text=text)
     assert page.status == 422
     assert page.form("/comments").value("text") == text.strip()
@@ -63,7 +62,7 @@ def test_a_comment_that_can_not_be_stored_is_kept_in_the_form(tenant: Tenant, te
 def test_a_tag_is_set_replaced_and_removed(tenant: Tenant) -> None:
     workflow = tenant.workflow()
     browser = Browser(tenant.server).sign_in(tenant.ben)
-    path = f"{page_of(tenant, workflow)}/tag"
+    path = f"{version_page(tenant, workflow)}/tag"
     browser.send(browser.see(path).form("/tag"), follow=False, tag="v1.0")
     assert tag(tenant, workflow) == "v1.0"
     browser.send(browser.see(path).form("/tag"), follow=False, tag="v1.1")
@@ -76,7 +75,7 @@ def test_a_tag_is_set_replaced_and_removed(tenant: Tenant) -> None:
 def test_a_tag_sent_twice_is_set_once(tenant: Tenant) -> None:
     workflow = tenant.workflow()
     browser = Browser(tenant.server).sign_in(tenant.ben)
-    form = browser.see(f"{page_of(tenant, workflow)}/tag").form("/tag")
+    form = browser.see(f"{version_page(tenant, workflow)}/tag").form("/tag")
     for _ in range(2):
         assert browser.send(form, follow=False, tag="v1.0").status == 303
     rows = tenant.server.database.rows(
@@ -91,7 +90,7 @@ def test_a_taken_tag_names_the_version_that_has_it(tenant: Tenant, typed: str) -
     tenant.save(workflow, {"n": 2})
     ok(tenant.ana.put(f"{tenant.at(workflow)}/versions/1/tag", {"tag": "v1.0"}))
     browser = Browser(tenant.server).sign_in(tenant.ben)
-    page = browser.send(browser.see(f"{page_of(tenant, workflow, 2)}/tag").form("/tag"), tag=typed)
+    page = browser.send(browser.see(f"{version_page(tenant, workflow, 2)}/tag").form("/tag"), tag=typed)
     assert page.status == 409
     assert "The tag names v1 (v1.0), by ana" in page.words
     assert page.form("/tag").value("tag") == typed
@@ -102,7 +101,7 @@ def test_a_taken_tag_names_the_version_that_has_it(tenant: Tenant, typed: str) -
 def test_what_is_no_tag_is_refused_in_place(tenant: Tenant, typed: str) -> None:
     workflow = tenant.workflow()
     browser = Browser(tenant.server).sign_in(tenant.ben)
-    page = browser.send(browser.see(f"{page_of(tenant, workflow)}/tag").form("/tag"), tag=typed)
+    page = browser.send(browser.see(f"{version_page(tenant, workflow)}/tag").form("/tag"), tag=typed)
     assert page.status == 422
     assert page.form("/tag").value("tag") == typed
     assert "<script>alert" not in page.source
@@ -112,7 +111,7 @@ def test_what_is_no_tag_is_refused_in_place(tenant: Tenant, typed: str) -> None:
 def test_a_tag_is_refused_where_another_version_came_meanwhile(tenant: Tenant) -> None:
     workflow = tenant.workflow(definition={"n": 1})
     browser = Browser(tenant.server).sign_in(tenant.ben)
-    form = browser.see(f"{page_of(tenant, workflow, 'current')}/tag").form("/tag")
+    form = browser.see(f"{version_page(tenant, workflow, 'current')}/tag").form("/tag")
     tenant.save(workflow, {"n": 2})
     page = browser.send(form, tag="v1.0")
     assert page.status == 412
@@ -126,7 +125,7 @@ def test_a_tag_is_refused_where_another_version_came_meanwhile(tenant: Tenant) -
 def test_who_may_not_write_is_told_so(tenant: Tenant, role: str, name: str) -> None:
     workflow = tenant.workflow()
     browser = Browser(tenant.server).sign_in(tenant.caller(role))
-    path = f"{page_of(tenant, workflow)}/{name}"
+    path = f"{version_page(tenant, workflow)}/{name}"
     for page in (browser.get(path), browser.post(path, text="x", tag="x")):
         assert page.status == 403
         assert "may not change resources" in page.words
@@ -140,7 +139,7 @@ def test_what_another_tenant_has_is_not_found(tenant: Tenant, stranger: Tenant, 
     for resource_id in (theirs["resource_id"], UNKNOWN):
         path = f"/s/{tenant.subscription_id}/workflows/{resource_id}/versions/1/{name}"
         assert (browser.get(path).status, browser.post(path, text="x", tag="x").status) == (404, 404)
-    assert browser.post(f"{page_of(stranger, theirs)}/{name}", text="x", tag="x").status == 404
+    assert browser.post(f"{version_page(stranger, theirs)}/{name}", text="x", tag="x").status == 404
     assert (comments(stranger, theirs), tag(stranger, theirs)) == ([], None)
 
 
@@ -148,4 +147,4 @@ def test_what_another_tenant_has_is_not_found(tenant: Tenant, stranger: Tenant, 
 def test_a_version_that_is_not_there_is_not_found(tenant: Tenant, name: str) -> None:
     workflow = tenant.workflow()
     browser = Browser(tenant.server).sign_in(tenant.ben)
-    assert browser.get(f"{page_of(tenant, workflow, 7)}/{name}").status == 404
+    assert browser.get(f"{version_page(tenant, workflow, 7)}/{name}").status == 404

@@ -7,8 +7,9 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.support.api import Json, Tenant, ok
-from tests.support.compared_pages import graph, graphed, page_of, signed_in, statements
-from tests.support.web import Page
+from tests.support.compared_pages import graph, graphed, signed_in
+from tests.support.statements import counted
+from tests.support.web import Page, page_of
 
 HOSTILE = '"><script>alert(1)</script>\u202e\u200b😀'
 
@@ -156,7 +157,7 @@ def test_a_long_comparison_takes_few_statements_and_little_html(tenant: Tenant) 
     old, new = (graph(*(f"step {number} {word}" for number in range(60))) for word in ("a", "b"))
     workflow = graphed(tenant, *([old, new] * 20))
     browser = signed_in(tenant, tenant.vera)
-    with statements(tenant.server) as sent:
+    with counted(tenant.server) as sent:
         page = browser.see(f"{page_of(tenant, workflow)}/compare")
     assert len(sent) <= 14, "\n\n".join(sent)
     assert len(page.source) < 400_000

@@ -1,9 +1,9 @@
 """The history of a resource as a page: its versions, each with why, and the resource now."""
 
 import pytest
-from sqlalchemy import event
 
 from tests.support.api import UNKNOWN, Json, Tenant, ok
+from tests.support.statements import counted
 from tests.support.web import Browser, Page
 
 HOSTILE = '"><script>alert(1)</script> \U0001f9e8 שלום'
@@ -229,17 +229,8 @@ def test_a_history_takes_one_query_for_all_its_versions(tenant: Tenant) -> None:
         tenant.save(workflow, {"connector_id": UNKNOWN, "a": number})
         commented(tenant, workflow, number, "a word")
     browser = Browser(tenant.server).sign_in(tenant.ben)
-    statements: list[str] = []
-    engine = tenant.server.context.database.engine
-
-    def note(*arguments: object) -> None:
-        statements.append(str(arguments[2]))
-
-    event.listen(engine, "before_cursor_execute", note)
-    try:
+    with counted(tenant.server) as statements:
         browser.see(at(workflow, tenant))
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
     of_versions = [each for each in statements if "version_comments" in each]
     assert len(of_versions) == 1
     assert len(statements) <= MOST_STATEMENTS, "\n\n".join(statements)

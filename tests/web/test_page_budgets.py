@@ -1,14 +1,11 @@
 """Budgets of the pages: weight, elements, statements, and the files that all of them load."""
 
 import gzip
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import event
 
 from service.web.static_files import FILES
-from tests.support.api import Server
+from tests.support.statements import counted
 from tests.support.story import Story
 from tests.support.web import Browser
 from tests.web.pages import PAGES, Listed
@@ -24,24 +21,6 @@ MOST_STATIC_FILES = 4
 @pytest.fixture(scope="module")
 def readers(story: Story) -> dict[str, Browser]:
     return {role: Browser(story.server).sign_in(story.caller(role)) for role in ("admin", "operator")}
-
-
-@contextmanager
-def counted(server: Server) -> Iterator[list[str]]:
-    """Note the statements of all threads of the server."""
-    seen: list[str] = []
-
-    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        # The committer looks for these once a second.
-        if "deletion_requests" not in statement:
-            seen.append(statement)
-
-    engine = server.context.database.engine
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

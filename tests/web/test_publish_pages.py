@@ -3,8 +3,8 @@
 import pytest
 
 from tests.support.api import Json, Tenant, ok
-from tests.support.compared_pages import deed, graph, graphed, page_of, signed_in
-from tests.support.web import Browser, Page
+from tests.support.compared_pages import deed, graph, graphed, signed_in
+from tests.support.web import Browser, Page, page_of
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.support.api import UNKNOWN, Json, Tenant, ok
+from tests.support.events import audited
 from tests.support.web import Browser, Page
 
 
@@ -16,16 +17,6 @@ def bin_of(tenant: Tenant) -> str:
 def page_of(tenant: Tenant, deletion: Json) -> str:
     """Return the path of the page of a deletion."""
     return f"{bin_of(tenant)}/{deletion['deletion_id']}"
-
-
-def audited(tenant: Tenant, action: str) -> int:
-    """Count the successful events of an action in the tenant's audit log."""
-    (row,) = tenant.server.database.rows(
-        "SELECT count(*) FROM audit_logs WHERE subscription_id = %s AND action = %s AND status = 'success'",
-        tenant.subscription_id,
-        action,
-    )
-    return int(row[0])
 
 
 def is_live(tenant: Tenant, resource: Json) -> bool:

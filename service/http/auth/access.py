@@ -40,11 +40,13 @@ _OF_PURGED = frozenset({Right.SEE_SUBSCRIPTION, Right.READ_HOLDS, Right.CLOSE})
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Caller who has the right that a route needs in this subscription."""
+    """Caller who has the right that a route needs in this subscription; `tenant` is its name."""
 
     context: Context
     caller: Caller
     subscription_id: SubscriptionId
+    state: SubscriptionState
+    tenant: str
 
     @property
     def reads_purged(self) -> bool:
@@ -121,7 +123,7 @@ async def entered(request: Request, caller: Caller, subscription_id: str, right:
     found = await tenancy.may_enter(context, caller, ids.parse(subscription_id))
     caller.needs(right)
     _check_state(found.state, right, request.method)
-    return Access(context, caller, found.subscription_id)
+    return Access(context, caller, found.subscription_id, found.state, found.name)
 
 
 @_asked
