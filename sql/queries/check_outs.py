@@ -148,7 +148,7 @@ def inside(
 
     Those of the user `own` come last.
     """
-    members = subtrees.members(subscription_id, root, live=True)
+    members = subtrees.members(subscription_id, root)
     query = (
         _running(subscription_id, at)
         .add_columns(func.count().over().label("number"))
@@ -157,6 +157,7 @@ def inside(
             (members.c.kind == _CHECK_OUTS.c.resource_type)
             & (members.c.resource_id == _CHECK_OUTS.c.resource_id),
         )
+        .where(members.c.deleted_at.is_(None))
         .order_by(_CHECK_OUTS.c.checked_out_by.is_not_distinct_from(own), _CHECK_OUTS.c.checked_out_at.desc())
         .limit(limit)
     )

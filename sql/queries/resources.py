@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +18,6 @@ from sqlalchemy import (
     null,
     or_,
     select,
-    text,
     update,
 )
 
@@ -38,15 +36,6 @@ TABLE_OF = {
     "jobpackage": TABLES["jobpackages"],
     "connector": TABLES["connectors"],
 }
-
-
-_HERE = Path(__file__)
-_EVERYTHING, _WORKSPACE, _FOLDER, _JOB = (
-    text(_HERE.with_name(f"below_{what}.sql").read_text())
-    for what in ("subscription", "workspace", "folder", "job")
-)
-# The query of the resources below a resource of each kind that has children; None is the whole subscription.
-_BELOW = {None: _EVERYTHING, "workspace": _WORKSPACE, "folder": _FOLDER, "job": _JOB}
 
 
 Values = dict[str, Any]
@@ -173,21 +162,6 @@ def every(tx: Transaction, subscription_id: UUID) -> list[ResourceRow]:
         for kind, table in TABLE_OF.items()
     )
     return [ResourceRow(**row._mapping) for query in queries for row in tx.execute(query)]
-
-
-def below(tx: Transaction, subscription_id: UUID, root: tuple[str, UUID] | None) -> dict[str, list[UUID]]:
-    """The ids, by kind, of all resources, or of `root` and all resources below it; deleted or not."""
-    kind, resource_id = root or (None, None)
-    if kind is not None and resource_id is not None and kind not in _BELOW:
-        return {kind: [resource_id]}
-    values = {"subscription_id": subscription_id, f"{kind}_id": resource_id}
-    statement = _BELOW[kind]
-    found: dict[str, list[UUID]] = {}
-    for found_kind, found_id in tx.execute(
-        statement, values if root else {"subscription_id": subscription_id}
-    ):
-        found.setdefault(found_kind, []).append(found_id)
-    return found
 
 
 @cache

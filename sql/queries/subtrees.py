@@ -1,33 +1,54 @@
-"""Subtrees: a resource and all resources below it."""
+"""Subtrees: a resource and all resources below it, or all resources of a subscription."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import CTE, ColumnElement, Select, Uuid, func, literal, select, union_all
+from sqlalchemy import CTE, Text, Uuid, column, func, literal, select, text
 
-from sql.database import Transaction
-from sql.models import TABLES
+from sql.database import Transaction, among
+from sql.models.columns import INSTANT
 from sql.queries.resources import TABLE_OF, ResourceRow, columns, identity
 
-_FOLDERS, _JOBS = TABLES["folders"], TABLES["jobs"]
+_HERE = Path(__file__)
+# The query of the subtree of each kind that has children; None is the whole subscription.
+_BELOW = {
+    kind: text(_HERE.with_name(f"below_{kind or 'subscription'}.sql").read_text())
+    for kind in (None, "workspace", "folder", "job")
+}
+_COLUMNS = (column("kind", Text()), column("resource_id", Uuid()), column("deleted_at", INSTANT))
 
 
-def members(subscription_id: UUID, root: tuple[str, UUID], *, live: bool) -> CTE:
-    """Make the table of a subtree, with `kind` and `resource_id`; with `live`, of its live resources."""
-    parts = []
-    for kind, condition in _conditions(subscription_id, root).items():
+def members(subscription_id: UUID, root: tuple[str, UUID] | None) -> CTE:
+    """Make the table of a subtree, deleted or not, with `kind`, `resource_id` and `deleted_at`."""
+    kind, resource_id = root or (None, None)
+    if kind is not None and kind not in _BELOW:
         table = TABLE_OF[kind]
-        part = select(literal(kind).label("kind"), identity(kind).label("resource_id")).where(
-            table.c.subscription_id == subscription_id, condition
-        )
-        parts.append(part.where(table.c.deleted_at.is_(None)) if live else part)
-    return union_all(*parts).cte("members")
+        alone = select(
+            literal(kind).label("kind"), identity(kind).label("resource_id"), table.c.deleted_at
+        ).where(table.c.subscription_id == subscription_id, identity(kind) == resource_id)
+        return alone.cte("members")
+    given = {"subscription_id": subscription_id} | ({} if kind is None else {f"{kind}_id": resource_id})
+    return _BELOW[kind].bindparams(**given).columns(*_COLUMNS).cte("members")
+
+
+def ids(tx: Transaction, subscription_id: UUID, root: tuple[str, UUID] | None) -> dict[str, list[UUID]]:
+    """Read the ids of a subtree by kind, deleted or not."""
+    if root is not None and root[0] not in _BELOW:
+        return {root[0]: [root[1]]}
+    of_all = members(subscription_id, root)
+    found: dict[str, list[UUID]] = {}
+    for kind, resource_id in tx.execute(select(of_all.c.kind, of_all.c.resource_id)):
+        found.setdefault(kind, []).append(resource_id)
+    return found
 
 
 def counts(tx: Transaction, subscription_id: UUID, root: tuple[str, UUID], *, live: bool) -> dict[str, int]:
     """Count the resources of a subtree, its root included, by kind; with `live`, those that are live."""
-    found = members(subscription_id, root, live=live)
+    found = members(subscription_id, root)
     query = select(found.c.kind, func.count().label("number")).group_by(found.c.kind)
+    if live:
+        query = query.where(found.c.deleted_at.is_(None))
     return {row.kind: row.number for row in tx.execute(query)}
 
 
@@ -35,37 +56,11 @@ def rows(tx: Transaction, subscription_id: UUID, root: tuple[str, UUID]) -> Sequ
     """Read the resources of a subtree, deleted or not, its root first."""
     found = [
         ResourceRow(**row._mapping)
-        for kind, condition in _conditions(subscription_id, root).items()
+        for kind, some in ids(tx, subscription_id, root).items()
         for row in tx.execute(
-            select(*columns(kind)).where(TABLE_OF[kind].c.subscription_id == subscription_id, condition)
+            select(*columns(kind)).where(
+                TABLE_OF[kind].c.subscription_id == subscription_id, among(identity(kind), some)
+            )
         )
     ]
     return sorted(found, key=lambda row: (row.resource_type, row.resource_id) != root)
-
-
-def _conditions(subscription_id: UUID, root: tuple[str, UUID]) -> dict[str, ColumnElement[bool]]:
-    """Make the condition of the members of each kind that the subtree may hold."""
-    kind, resource_id = root
-    if kind == "workspace":
-        return {each: table.c.workspace_id == resource_id for each, table in TABLE_OF.items()}
-    found = {kind: identity(kind) == resource_id}
-    if kind == "job":
-        found["workflow"] = TABLE_OF["workflow"].c.job_id == resource_id
-    if kind == "folder":
-        inside = _folders(subscription_id, resource_id)
-        jobs = select(_JOBS.c.job_id).where(
-            _JOBS.c.subscription_id == subscription_id, _JOBS.c.folder_id.in_(inside)
-        )
-        found = {each: TABLE_OF[each].c.folder_id.in_(inside) for each in ("folder", "job", "jobpackage")}
-        found["workflow"] = TABLE_OF["workflow"].c.job_id.in_(jobs)
-    return found
-
-
-def _folders(subscription_id: UUID, folder_id: UUID) -> Select[tuple[UUID]]:
-    """Make the query of a folder and the folders below it at any depth."""
-    inside = select(literal(folder_id, Uuid()).label("folder_id")).cte("inside", recursive=True)
-    deeper = select(_FOLDERS.c.folder_id).where(
-        _FOLDERS.c.subscription_id == subscription_id, _FOLDERS.c.parent_folder_id == inside.c.folder_id
-    )
-    inside = inside.union(deeper)
-    return select(inside.c.folder_id)

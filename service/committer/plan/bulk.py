@@ -30,7 +30,7 @@ from service.domain import etags, version_refs
 from service.domain.actions import Action
 from service.domain.errors import AnnalsError, Fault, ResourceDeleted, ResourceNotFound, StaleVersion
 from service.domain.resource_kinds import Kind
-from sql.queries import as_of, resources, versions
+from sql.queries import as_of, subtrees, versions
 from sql.queries.versions import VersionRow
 
 
@@ -104,7 +104,7 @@ def roll_back(planning: Planning, change: RollBackMany) -> WrittenMany | Foresee
     tx, subscription_id = ledger.tx, ledger.subscription_id
     # The query must find the resources of earlier changes of the batch, which are rolled back too.
     ledger.flush()
-    found = resources.below(tx, subscription_id, change.root)
+    found = subtrees.ids(tx, subscription_id, change.root)
     ledger.load(found)
     if change.root is not None and ledger.get(*change.root) is None:
         raise resource_not_found(*change.root)

@@ -19,7 +19,7 @@ from service.domain.cascades import Candidate, cascade
 from service.domain.errors import NotDeleted, StillRestorable
 from service.domain.ids import mint
 from service.domain.resource_kinds import PARENT_FIELDS, Kind
-from sql.queries import expire_deletions, resources, versions
+from sql.queries import expire_deletions, subtrees, versions
 from sql.queries.audit_logs import Values
 from sql.queries.deletions import DeletionRow, NewDeletion
 from sql.queries.resources import ResourceRow
@@ -195,7 +195,7 @@ def _finish(planning: Planning, common: _Common, cascaded: Sequence[_DeletedEntr
 
 def _below(ledger: Ledger, change: Delete | Purge) -> list[Entry]:
     """Lock and load a resource and all resources below it, deleted or not."""
-    found = resources.below(ledger.tx, ledger.subscription_id, (change.kind, change.resource_id))
+    found = subtrees.ids(ledger.tx, ledger.subscription_id, (change.kind, change.resource_id))
     ledger.load(found)
     entries = (ledger.get(Kind(kind), each) for kind, all_ids in found.items() for each in all_ids)
     return [entry for entry in entries if entry is not None]
