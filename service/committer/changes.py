@@ -166,12 +166,17 @@ class SetTag(OfResource):
 
 @dataclass(frozen=True, kw_only=True)
 class SetPublished(OfResource):
-    """Publish the version that `ref` names instead of the one published before, or unpublish it."""
+    """Publish the version that `ref` names instead of the one published before, or unpublish it.
+
+    `instead_of` is the number of the version that the author saw published, 0 for none. StaleVersion refuses
+    the change if others published or withdrew a version since, unless the result is the same.
+    """
 
     refusals = (ResourceNotFound, VersionNotFound, AmbiguousRef, ResourceDeleted, StaleVersion)
 
     ref: str
     published: bool
+    instead_of: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

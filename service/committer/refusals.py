@@ -1,6 +1,6 @@
 """Refusals that several places raise, with the same text everywhere."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from service.committer.step import Entry
@@ -100,6 +100,18 @@ def check_match(kind: str, current: VersionRow, match: Match | None) -> None:
         f"The {kind} is at version {current.version_number} now, by {current.created_by_username}: "
         "look at what changed, and send the change again with the current ETag.",
         facts=head_facts(current),
+    )
+
+
+def check_published(kind: str, now: VersionRow | None, expected: Collection[int]) -> None:
+    """Raise StaleVersion unless the number of the published version, 0 for none, is among the expected."""
+    number = 0 if now is None else now.version_number
+    if number in expected:
+        return
+    state = f"version {number} is published" if number else "no version is published"
+    raise StaleVersion(
+        f"Of the {kind}, {state} now: look at what changed before you publish or withdraw a version.",
+        facts={"published_version": number or None},
     )
 
 

@@ -30,9 +30,8 @@ async def show_publish(view: Changing, target: Targeted) -> Response:
 async def publish(view: Writing, target: Targeted) -> Response:
     """Publish a version, if the history is still as the page showed it."""
     ref = view.form.text("ref") or ""
-    history = await _read(view, target)
     try:
-        await _set(view, target, history, ref, published=True)
+        await _set(view, target, ref, published=True)
     except StaleVersion as error:
         history = await _read(view, target)
         view.refuse(error, await _preview(view, target, history, ref, error))
@@ -49,9 +48,8 @@ async def show_unpublish(view: Changing, target: Targeted) -> Response:
 @audits(Action.UNPUBLISH)
 async def unpublish(view: Writing, target: Targeted) -> Response:
     """Withdraw the version that the page showed as published."""
-    history = await _read(view, target)
     try:
-        await _set(view, target, history, view.form.text("ref") or "", published=False)
+        await _set(view, target, view.form.text("ref") or "", published=False)
     except StaleVersion as error:
         view.refuse(error, await _ask(view, target, await _read(view, target), error))
     return view.lead_to(view.page_of(target), done="unpublished")
@@ -65,11 +63,8 @@ async def _read(view: View, target: Target) -> ShownHistory:
     return history
 
 
-async def _set(view: Posted, target: Target, history: ShownHistory, ref: str, *, published: bool) -> None:
-    now = str(history.standing.state.published_version or "")
-    # A commit tells nothing of what is published. A repeat of the form finds its own effect.
-    if now not in (view.form.text("published_seen") or "", ref if published else ""):
-        raise StaleVersion("Meanwhile somebody published or withdrew a version of it.")
+async def _set(view: Posted, target: Target, ref: str, *, published: bool) -> None:
+    seen = view.form.number("published_seen")
     change = SetPublished(
         author=view.author,
         kind=target.kind,
@@ -77,6 +72,8 @@ async def _set(view: Posted, target: Target, history: ShownHistory, ref: str, *,
         ref=ref,
         published=published,
         if_match=(view.form.text("seen") or "",),
+        # The commit tells nothing of what is published.
+        instead_of=seen if isinstance(seen, int) else 0,
         once=view.once,
     )
     await versions.write(view.context, change)

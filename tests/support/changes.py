@@ -122,13 +122,16 @@ def set_tag(tenant: Tenant, resource: Json, ref: str, tag: str | None) -> SetTag
     )
 
 
-def publish(tenant: Tenant, resource: Json, ref: str, *, published: bool = True) -> SetPublished:
+def publish(
+    tenant: Tenant, resource: Json, ref: str, *, published: bool = True, instead_of: int | None = None
+) -> SetPublished:
     return SetPublished(
         author=author(tenant, tenant.ana),
         kind=Kind.WORKFLOW,
         resource_id=resource_id(resource),
         ref=ref,
         published=published,
+        instead_of=instead_of,
     )
 
 

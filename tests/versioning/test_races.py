@@ -58,6 +58,32 @@ def test_of_two_saves_based_on_one_version_in_a_batch_the_first_wins(tenant: Ten
     check_history(tenant)
 
 
+def test_of_two_publications_instead_of_one_version_in_a_batch_the_first_wins(tenant: Tenant) -> None:
+    workflow = tenant.workflow()
+    tenant.save(workflow, {"n": 1})
+    tenant.save(workflow, {"n": 2})
+    outcomes = submit(
+        tenant,
+        [
+            publish(tenant, workflow, "1", instead_of=2),
+            publish(tenant, workflow, "1", instead_of=0),
+            publish(tenant, workflow, "2", instead_of=0),
+            publish(tenant, workflow, "1", instead_of=0),
+            publish(tenant, workflow, "2", published=False, instead_of=0),
+            publish(tenant, workflow, "3", instead_of=1),
+            publish(tenant, workflow, "1", published=False, instead_of=1),
+            publish(tenant, workflow, "3", published=False, instead_of=3),
+            publish(tenant, workflow, "3", published=False, instead_of=3),
+            publish(tenant, workflow, "2", instead_of=3),
+        ],
+    )
+    stale, done = StaleVersion, Written
+    assert kinds_of([*outcomes]) == [stale, done, stale, done, stale, done, stale, done, done, stale]
+    told = [each.facts for each in outcomes if isinstance(each, StaleVersion)]
+    assert told == [{"published_version": number} for number in (None, 1, 1, 3, None)]
+    check_history(tenant)
+
+
 def test_of_two_tags_of_one_name_in_a_batch_the_first_gets_it(tenant: Tenant) -> None:
     workflow = tenant.workflow()
     tenant.save(workflow, {"n": 1})

@@ -1,9 +1,13 @@
 """Pages that publish a version, and that withdraw what is published."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests.support.api import Json, Tenant, ok
 from tests.support.compared_pages import deed, graph, graphed, signed_in
+from tests.support.group_commits import held, until_taken
+from tests.support.waiting import until
 from tests.support.web import Browser, Page, page_of
 
 
@@ -93,9 +97,28 @@ def test_another_publication_meanwhile_is_told(tenant: Tenant, orders: Json) -> 
     publish(tenant, orders, 2)
     page = browser.send(form)
     assert page.status == 412
-    assert "what is published is another version, or none" in page.words
+    assert "Something changed after you looked: v2 is published now." in page.words
     assert "v3 takes the place of v2" in page.words
     assert published(tenant, orders) == 2
+
+
+def test_of_two_who_publish_at_once_the_second_is_told(tenant: Tenant, orders: Json) -> None:
+    publish(tenant, orders, 1)
+    ana, ben = (signed_in(tenant, caller) for caller in (tenant.ana, tenant.ben))
+    first, second = deed(shown(tenant, orders, ana, ref="2")), deed(shown(tenant, orders, ben, ref="3"))
+    group = tenant.server.context.committer._group  # type: ignore[attr-defined]
+    with ThreadPoolExecutor(2) as pool:
+        with held(tenant):
+            done = pool.submit(ana.send, first)
+            until_taken(group)
+            late = pool.submit(ben.send, second)
+            until(lambda: group._waiting == 1)
+        assert (done.result().status, late.result().status) == (200, 412)
+    assert published(tenant, orders) == 2
+    assert "Something changed after you looked: v2 is published now." in late.result().words
+    assert "v3 takes the place of v2" in late.result().words
+    assert ben.send(deed(late.result())).status == 200
+    assert published(tenant, orders) == 3
 
 
 def test_unpublishing_asks_first_and_leaves_none_published(tenant: Tenant, orders: Json) -> None:

@@ -14,7 +14,7 @@ from service.domain.ids import SubscriptionId
 from service.domain.resource_kinds import Kind
 from sql.database import Transaction
 from sql.pipelines import pipelined
-from sql.queries import resources, tags
+from sql.queries import resources, tags, versions
 from sql.queries.batch_opening import LockedResource, Resources
 from sql.queries.versions import VersionRow
 
@@ -94,6 +94,14 @@ class Ledger:
         if found is None:
             raise version_not_found(kind, ref)
         return found
+
+    def published(self, entry: Entry) -> VersionRow | None:
+        """The published version of a resource, if any."""
+        self.flush_if_dirty([entry])
+        row = entry.row
+        return versions.published(
+            self.tx, self.subscription_id, row.resource_type, row.resource_id, at=self.now
+        )
 
     def tag_owner(self, entry: Entry, tag: str) -> UUID | None:
         """The id of the resource's version that has a tag; None if the tag is free."""

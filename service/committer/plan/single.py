@@ -13,7 +13,7 @@ from service.committer.changes import (
     Written,
 )
 from service.committer.plan.planning import Planning
-from service.committer.refusals import check_match, holder_facts, tag_taken
+from service.committer.refusals import check_match, check_published, holder_facts, tag_taken
 from service.committer.step import Step, folder_of, running, version_state
 from service.domain.actions import Action
 from service.domain.errors import NotCheckedOut, NotHolder
@@ -154,6 +154,9 @@ def set_published(planning: Planning, change: SetPublished) -> Written:
     version = ledger.find(ledger.present(change.kind, change.resource_id), change.ref)
     entry = ledger.live(change.kind, change.resource_id)
     check_match(change.kind, entry.current, change.if_match)
+    if change.instead_of is not None:
+        wanted = version.version_number if change.published else 0
+        check_published(change.kind, ledger.published(entry), {change.instead_of, wanted})
     after = planning.applier.set_published(entry, version, change.author, published=change.published)
     planning.applier.record(
         change.author,
