@@ -58,55 +58,72 @@ def create_key(
     """Make a key for a user; raises UserNotFound."""
 
     def work(tx: Transaction) -> NewKey:
-        at = context.clock()
-        expires_at = None if expires_in_days is None else at + timedelta(days=expires_in_days)
-        key_id = mint()
-        minted = mint_key(key_id)
-        user = locked_user(tx, subscription_id, user_id)
-        tenancy.insert_key(
-            tx,
-            subscription_id,
-            key_id=key_id,
-            user_id=user.user_id,
-            name=name,
-            secret_hash=minted.secret_hash,
-            created_by=caller.user_id,
-            at=at,
-            expires_at=expires_at,
-        )
-        row = Key(key_id, user.user_id, user.username, name, at, expires_at)
-        subject = Subject("api_key", key_id, name)
-        state = key_state(row)
-        data_changes.record(
+        return add_key(
             tx,
             caller,
             subscription_id,
-            subject,
-            Action.CREATE,
-            at,
-            table="api_keys",
-            record_id=key_id,
-            new=state,
-        )
-        return NewKey(
-            key_id=key_id,
-            user_id=user.user_id,
-            username=user.username,
+            user_id=user_id,
             name=name,
-            created_at=at,
-            expires_at=expires_at,
-            api_key=minted.text,
-            secret_shown=True,
+            at=context.clock(),
+            expires_in_days=expires_in_days,
         )
 
-    return run_once(
-        context,
+    return run_once(context, subscription_id, once, _NEW_KEY, work, kept=without_secret)
+
+
+def add_key(
+    tx: Transaction,
+    caller: Caller,
+    subscription_id: SubscriptionId,
+    *,
+    user_id: UUID,
+    name: str,
+    at: datetime,
+    expires_in_days: int | None,
+) -> NewKey:
+    """Make a key for a user; raises UserNotFound."""
+    expires_at = None if expires_in_days is None else at + timedelta(days=expires_in_days)
+    key_id = mint()
+    minted = mint_key(key_id)
+    user = locked_user(tx, subscription_id, user_id)
+    tenancy.insert_key(
+        tx,
         subscription_id,
-        once,
-        _NEW_KEY,
-        work,
-        kept=lambda key: replace(key, api_key=None, secret_shown=False),
+        key_id=key_id,
+        user_id=user.user_id,
+        name=name,
+        secret_hash=minted.secret_hash,
+        created_by=caller.user_id,
+        at=at,
+        expires_at=expires_at,
     )
+    row = Key(key_id, user.user_id, user.username, name, at, expires_at)
+    data_changes.record(
+        tx,
+        caller,
+        subscription_id,
+        Subject("api_key", key_id, name),
+        Action.CREATE,
+        at,
+        table="api_keys",
+        record_id=key_id,
+        new=key_state(row),
+    )
+    return NewKey(
+        key_id=key_id,
+        user_id=user.user_id,
+        username=user.username,
+        name=name,
+        created_at=at,
+        expires_at=expires_at,
+        api_key=minted.text,
+        secret_shown=True,
+    )
+
+
+def without_secret(key: NewKey) -> NewKey:
+    """Make the key of the answer to a retry, which shows no secret."""
+    return replace(key, api_key=None, secret_shown=False)
 
 
 def keys(context: Context, subscription_id: SubscriptionId, paging: Paging) -> Page[Key]:

@@ -1,14 +1,19 @@
 """New tenants: a subscription, its first admin, and the key by which the admin signs in."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from pydantic import TypeAdapter
 
 from service.domain.callers import Caller, Role, UserKind
 from service.domain.idempotency import Attempt
-from service.domain.ids import SubscriptionId
+from service.domain.ids import mint
 from service.usecases import api_keys, subscriptions, users
 from service.usecases.api_keys import NewKey
 from service.usecases.context import Context
+from service.usecases.retries import run_once
 from service.usecases.subscriptions import Subscription
+from service.usecases.users import User
+from sql.database import PLATFORM, Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,15 +28,6 @@ class TenantTerms:
     expires_in_days: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TenantAttempts:
-    """Attempts of the three steps, each of which is carried out once."""
-
-    subscription: Attempt | None
-    user: Attempt | None
-    key: Attempt | None
-
-
 @dataclass(frozen=True, slots=True)
 class NewTenant:
     """A new subscription, and the key of its admin."""
@@ -40,29 +36,35 @@ class NewTenant:
     key: NewKey
 
 
-def create(context: Context, caller: Caller, wanted: TenantTerms, once: TenantAttempts) -> NewTenant:
-    """Make a subscription with an admin and a key, in three transactions; a retry completes them."""
-    made = subscriptions.create_subscription(
-        context, caller, wanted.name, require_if_match=wanted.require_if_match, once=once.subscription
-    )
-    subscription_id = SubscriptionId(made.subscription_id)
-    admin = users.create_user(
+_NEW_TENANT = TypeAdapter(NewTenant)
+
+
+def create(context: Context, caller: Caller, wanted: TenantTerms, *, once: Attempt | None) -> NewTenant:
+    """Make a subscription with an admin and a key, all or nothing; raises Forbidden."""
+
+    def work(tx: Transaction) -> NewTenant:
+        made = subscriptions.add_subscription(
+            tx, context, caller, wanted.name, require_if_match=wanted.require_if_match
+        )
+        at = made.created_at
+        admin = User(mint(), wanted.username, wanted.email, Role.ADMIN, at, at, UserKind.HUMAN)
+        users.add_user(tx, caller, made.subscription_id, admin)
+        key = api_keys.add_key(
+            tx,
+            caller,
+            made.subscription_id,
+            user_id=admin.user_id,
+            name=wanted.key_name,
+            at=at,
+            expires_in_days=wanted.expires_in_days,
+        )
+        return NewTenant(subscriptions.shown(context, made), key)
+
+    return run_once(
         context,
-        caller,
-        subscription_id,
-        username=wanted.username,
-        kind=UserKind.HUMAN,
-        email=wanted.email,
-        role=Role.ADMIN,
-        once=once.user,
+        PLATFORM,
+        once,
+        _NEW_TENANT,
+        work,
+        kept=lambda made: replace(made, key=api_keys.without_secret(made.key)),
     )
-    key = api_keys.create_key(
-        context,
-        caller,
-        subscription_id,
-        user_id=admin.user_id,
-        name=wanted.key_name,
-        expires_in_days=wanted.expires_in_days,
-        once=once.key,
-    )
-    return NewTenant(made, key)

@@ -59,31 +59,38 @@ class MeasuredSubscription(Subscription):
 def create_subscription(
     context: Context, caller: Caller, name: str, *, require_if_match: bool, once: Attempt | None
 ) -> Subscription:
-    """Create a subscription and its empty repository."""
-    caller.needs(Right.CREATE_SUBSCRIPTIONS)
+    """Create a subscription and its empty repository; raises Forbidden."""
 
     def work(tx: Transaction) -> SubscriptionRow:
-        at = context.clock()
-        row = SubscriptionRow(SubscriptionId(mint()), name, at, require_if_match)
-        # Made before the rows: a folder without rows is harmless, but rows without a folder are a fault.
-        context.store.ensure(str(row.subscription_id))
-        tenancy.insert_subscription(tx, row)
-        repositories.create(tx, row.subscription_id, at)
-        data_changes.record(
-            tx,
-            caller,
-            row.subscription_id,
-            subject_of(row),
-            Action.CREATE,
-            at,
-            table="subscriptions",
-            record_id=row.subscription_id,
-            new=settings_of(row),
-        )
-        return row
+        return add_subscription(tx, context, caller, name, require_if_match=require_if_match)
 
     # The result is stored for retries under the platform: before the first try there is no subscription.
     return shown(context, run_once(context, PLATFORM, once, _SUBSCRIPTION, work))
+
+
+def add_subscription(
+    tx: Transaction, context: Context, caller: Caller, name: str, *, require_if_match: bool
+) -> SubscriptionRow:
+    """Create a subscription and its empty repository in a transaction of the platform; raises Forbidden."""
+    caller.needs(Right.CREATE_SUBSCRIPTIONS)
+    at = context.clock()
+    row = SubscriptionRow(SubscriptionId(mint()), name, at, require_if_match)
+    # Made before the rows: a folder without rows is harmless, but rows without a folder are a fault.
+    context.store.ensure(str(row.subscription_id))
+    tenancy.insert_subscription(tx, row)
+    repositories.create(tx, row.subscription_id, at)
+    data_changes.record(
+        tx,
+        caller,
+        row.subscription_id,
+        subject_of(row),
+        Action.CREATE,
+        at,
+        table="subscriptions",
+        record_id=row.subscription_id,
+        new=settings_of(row),
+    )
+    return row
 
 
 def update_subscription(

@@ -51,19 +51,7 @@ def create_user(
     def work(tx: Transaction) -> User:
         at = context.clock()
         row = User(mint(), username, email, role, at, at, kind)
-        tenancy.insert_user(tx, subscription_id, row, name_key(username))
-        subject = Subject("user", row.user_id, username)
-        data_changes.record(
-            tx,
-            caller,
-            subscription_id,
-            subject,
-            Action.CREATE,
-            at,
-            table="users",
-            record_id=row.user_id,
-            new=_state(row),
-        )
+        add_user(tx, caller, subscription_id, row)
         return row
 
     try:
@@ -77,6 +65,22 @@ def create_user(
         detail = f"the username {username!r} is taken"
         raise UsernameTaken(f"/username: {detail}.", faults=[Fault(detail, pointer="/username")]) from None
     return replace(made, email=email)
+
+
+def add_user(tx: Transaction, caller: Caller, subscription_id: SubscriptionId, row: User) -> None:
+    """Create a user; raises UniqueConflict for a name that is taken."""
+    tenancy.insert_user(tx, subscription_id, row, name_key(row.username))
+    data_changes.record(
+        tx,
+        caller,
+        subscription_id,
+        Subject("user", row.user_id, row.username),
+        Action.CREATE,
+        row.created_at,
+        table="users",
+        record_id=row.user_id,
+        new=_state(row),
+    )
 
 
 def users(

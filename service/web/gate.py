@@ -217,8 +217,8 @@ class Posted(View):
             raise
 
 
-def attempt_of(request: Request, caller: Caller, form: Form, part: str = "") -> Attempt | None:
-    """Attempt of a form, or of a named part of its work; None if the form has no mark."""
+def attempt_of(request: Request, caller: Caller, form: Form) -> Attempt | None:
+    """Attempt of a form; None if the form has no mark."""
     mark = form.text(ONCE)
     if mark is None:
         return None
@@ -229,7 +229,7 @@ def attempt_of(request: Request, caller: Caller, form: Form, part: str = "") -> 
         method="POST",
         path=request.scope["path"],
         # With the form itself: one that was changed meanwhile is another form.
-        key=f"{mark}:{digest.hex()}{part and f':{part}'}",
+        key=f"{mark}:{digest.hex()}",
         body=BodyDigests(digest, digest),
     )
 

@@ -35,9 +35,10 @@ class PlatformPosted(PlatformView):
 
     form: Form
 
-    def once(self, part: str) -> Attempt | None:
-        """Attempt of a part of the form's work; see `Posted.once`."""
-        return attempt_of(self.request, self.caller, self.form, part)
+    @property
+    def once(self) -> Attempt | None:
+        """Attempt of the form; see `Posted.once`."""
+        return attempt_of(self.request, self.caller, self.form)
 
 
 def viewing_platform(right: Right) -> Callable[[Request], Awaitable[PlatformView]]:

@@ -16,7 +16,7 @@ from service.http.schemas.subscriptions import ClosingReason, NewSubscription
 from service.http.schemas.users import NewUser
 from service.runtime.settings import git_url
 from service.usecases import closing, new_tenants, subscriptions, users
-from service.usecases.new_tenants import TenantAttempts, TenantTerms
+from service.usecases.new_tenants import TenantTerms
 from service.web.api_keys import terms_of
 from service.web.gate import Posted, View, posting, viewing
 from service.web.platform_gate import PlatformPosted, PlatformView, posting_platform, viewing_platform
@@ -49,9 +49,7 @@ def create_subscription(posted: Creating) -> Response:
             posted.context,
             posted.caller,
             _terms(posted),
-            TenantAttempts(
-                subscription=posted.once("subscription"), user=posted.once("user"), key=posted.once("key")
-            ),
+            once=posted.once,
         )
     return posted.show(
         "platform_made.html",

@@ -1,6 +1,8 @@
 """The operator's pages: subscriptions with their first admins, closing and reopening them."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -23,6 +25,23 @@ def terms(name: str) -> dict[str, Any]:
 
 def operator_of(server: Server) -> Browser:
     return Browser(server).sign_in(server.operator)
+
+
+@contextmanager
+def without_room_for_keys(server: Server) -> Iterator[None]:
+    """Make the database refuse new API keys, as it does while its disk is full."""
+    with server.database.connection() as connection:
+        connection.execute(
+            "CREATE FUNCTION test_no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " RAISE EXCEPTION 'no room' USING ERRCODE = 'disk_full'; END $$;"
+            " CREATE TRIGGER test_no_room BEFORE INSERT ON api_keys FOR EACH ROW"
+            " EXECUTE FUNCTION test_no_room()"
+        )
+    try:
+        yield
+    finally:
+        with server.database.connection() as connection:
+            connection.execute("DROP FUNCTION test_no_room() CASCADE")
 
 
 @pytest.mark.parametrize("name", ["vera", "ben", "aud", "ana"])
@@ -77,6 +96,28 @@ def test_a_form_sent_twice_creates_one_subscription_and_shows_one_key(server: Se
     (made,) = named(server, name)
     for noun in ("users", "api-keys"):
         assert len(server.operator.pages(f"/v1/subscriptions/{made['subscription_id']}/{noun}")) == 1
+
+
+def test_a_subscription_whose_key_can_not_be_stored_is_not_made(server: Server) -> None:
+    name = f"Kiln {uuid4()}"
+    browser = operator_of(server)
+    form = browser.see("/platform").form("/platform")
+    with without_room_for_keys(server):
+        failed = browser.send(form, **terms(name))
+    assert (failed.status, named(server, name)) == (503, [])
+    assert "Nothing was changed." in failed.words
+    # Neither the same form nor a new one finds a part of the first.
+    again = browser.send(form, **terms(name))
+    assert (again.status, len(set(SECRET.findall(again.source)))) == (200, 1)
+    (made,) = named(server, name)
+    here = f"/v1/subscriptions/{made['subscription_id']}"
+    assert [len(server.operator.pages(f"{here}/{noun}")) for noun in ("users", "api-keys")] == [1, 1]
+    rows = server.database.rows(
+        "SELECT resource_type FROM audit_logs WHERE subscription_id = %s AND action = 'CREATE'"
+        " AND status = 'success' ORDER BY 1",
+        made["subscription_id"],
+    )
+    assert rows == [("api_key",), ("subscription",), ("user",)]
 
 
 @pytest.mark.parametrize(
