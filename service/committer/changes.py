@@ -336,8 +336,9 @@ class WrittenMany:
 
 @dataclass(frozen=True, kw_only=True)
 class ForeseenMany:
-    """The effects of a dry-run rollback of many resources."""
+    """The effects of a dry-run rollback of many resources; `head` is the head of `main` that it is of."""
 
+    head: str | None
     foreseen: tuple[Foreseen, ...]
     skipped: tuple[Skipped, ...]
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from service.domain import version_refs
 from service.domain.ids import SubscriptionId
@@ -11,9 +11,6 @@ from service.domain.resource_kinds import Kind
 from service.usecases.context import Context
 from sql.queries import as_of
 from sql.queries.as_of import CommitRow, ResourceThen, VersionSince
-
-# The times of commits may be ahead of the clock.
-_LATEST = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +29,6 @@ class Since:
 
     versions: Sequence[VersionSince]
     more: bool
-
-
-def head(context: Context, subscription_id: SubscriptionId) -> str | None:
-    """The head of `main`; None before its first commit."""
-    with context.database.transaction(subscription_id) as tx:
-        commit = as_of.last_commit(tx, subscription_id, _LATEST)
-    return None if commit is None else commit.git_commit_hash
 
 
 def committed_at(context: Context, subscription_id: SubscriptionId, commit: str) -> datetime:

@@ -6,7 +6,7 @@ from pydantic import TypeAdapter
 
 from service.domain.callers import Caller, Role, UserKind
 from service.domain.idempotency import Attempt
-from service.domain.ids import mint
+from service.domain.ids import SubscriptionId, mint
 from service.usecases import api_keys, subscriptions, users
 from service.usecases.api_keys import NewKey
 from service.usecases.context import Context
@@ -46,13 +46,13 @@ def create(context: Context, caller: Caller, wanted: TenantTerms, *, once: Attem
         made = subscriptions.add_subscription(
             tx, context, caller, wanted.name, require_if_match=wanted.require_if_match
         )
-        at = made.created_at
+        subscription_id, at = SubscriptionId(made.subscription_id), made.created_at
         admin = User(mint(), wanted.username, wanted.email, Role.ADMIN, at, at, UserKind.HUMAN)
-        users.add_user(tx, caller, made.subscription_id, admin)
+        users.add_user(tx, caller, subscription_id, admin)
         key = api_keys.add_key(
             tx,
             caller,
-            made.subscription_id,
+            subscription_id,
             user_id=admin.user_id,
             name=wanted.key_name,
             at=at,

@@ -7,7 +7,15 @@ from uuid import UUID
 
 from gitstore import snapshots
 from gitstore.read.blob_reader import Blob, content_of
-from service.committer.changes import Foreseen, RollBack, RollBackMany, Skipped, Written, WrittenMany
+from service.committer.changes import (
+    Foreseen,
+    ForeseenMany,
+    RollBack,
+    RollBackMany,
+    Skipped,
+    Written,
+    WrittenMany,
+)
 from service.committer.step import snapshot_of
 from service.domain.resource_kinds import Kind
 from service.usecases.context import Context
@@ -47,6 +55,15 @@ class Previewed(Compared[Drawing]):
     """The drawing of what a rollback would change; `unchanged` if it would make no version."""
 
     unchanged: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviewedMany:
+    """The effects that a rollback of many resources would have on the history up to `head`."""
+
+    head: str | None
+    versions: list[Foretold]
+    skipped: list[Skipped]
 
 
 async def roll_back(context: Context, change: RollBack) -> Saved | dict[str, Any]:
@@ -112,8 +129,29 @@ async def roll_back_many(context: Context, change: RollBackMany) -> RolledBackMa
             unchanged=result.commit is None,
             dry_run=False,
         )
+    found = _foretold(result)
     return RolledBackMany(
         commit=None,
+        versions=found.versions,
+        skipped=found.skipped,
+        unchanged=not found.versions,
+        dry_run=True,
+    )
+
+
+async def preview_many(context: Context, change: RollBackMany) -> PreviewedMany:
+    """Tell what a rollback of many resources would change, and change nothing.
+
+    Raises the errors that the change's class names.
+    """
+    result = await context.committer.submit(replace(change, dry_run=True))
+    assert isinstance(result, ForeseenMany)  # noqa: S101 - the other result is of changes that are made
+    return _foretold(result)
+
+
+def _foretold(result: ForeseenMany) -> PreviewedMany:
+    return PreviewedMany(
+        head=result.head,
         versions=[
             Foretold(
                 resource_type=each.resource.resource_type,
@@ -125,6 +163,4 @@ async def roll_back_many(context: Context, change: RollBackMany) -> RolledBackMa
             for each in result.foreseen
         ],
         skipped=list(result.skipped),
-        unchanged=not result.foreseen,
-        dry_run=True,
     )

@@ -4,7 +4,6 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import cast
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Response
@@ -29,7 +28,7 @@ from service.http.bodies import checked, invalid_body
 from service.http.schemas.versions import RollbackManyRequest
 from service.usecases import as_of, rollbacks, trees
 from service.usecases.as_of import Since
-from service.usecases.rollbacks import Foretold, RolledBackMany
+from service.usecases.rollbacks import PreviewedMany, RolledBackMany
 from service.web.cookies import zone_of
 from service.web.gate import Changing, Posted, View, Writing
 
@@ -38,7 +37,7 @@ PAGE = "/s/{subscription_id}/roll-back"
 SHOWN = 200
 # Versions that are named if they were saved after the page was shown.
 MEANWHILE = 5
-# A preview is of one head of `main`. Others may save while it is made.
+# Times that a form tries to roll back, while others save something else.
 _TRIES = 3
 # What the API rolls back as a whole.
 _ROOTS = frozenset({Kind.FOLDER, Kind.WORKSPACE})
@@ -58,22 +57,24 @@ class Root:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """Effect of a rollback on the history up to a commit, the head; `committed_at` if it is to a commit."""
+    """Effect of a rollback; `committed_at` is the time of the commit if it is to a commit."""
 
-    head: str | None
-    found: RolledBackMany
+    found: PreviewedMany
     committed_at: datetime | None
-
-    @property
-    def changes(self) -> list[Foretold]:
-        """Resources that would change."""
-        return cast("list[Foretold]", self.found.versions)
 
     @property
     def digest(self) -> str:
         """Digest of what would change, from which version to which."""
-        pairs = sorted((str(each.resource_id), each.from_version, each.to_version) for each in self.changes)
+        changes = self.found.versions
+        pairs = sorted((str(each.resource_id), each.from_version, each.to_version) for each in changes)
         return sha256(repr(pairs).encode()).hexdigest()
+
+
+@dataclass(slots=True)
+class Latest:
+    """The latest preview that was made for a form, if any."""
+
+    preview: Preview | None = None
 
 
 @router.get(PAGE)
@@ -101,6 +102,7 @@ async def roll_back(view: Writing) -> Response:
     """Roll back, if it changes exactly what the page showed."""
     root = await _root_of(view, view.form.text("root"))
     moment = view.form.text("to") or ""
+    latest = Latest()
     try:
         asked = view.form.checked(RollbackManyRequest, {"to": moment, "comment": view.form.text("comment")})
         change = RollBackMany(
@@ -111,27 +113,29 @@ async def roll_back(view: Writing) -> Response:
             if_match=(view.form.text("seen") or "",),
             once=view.once,
         )
-        done = await _rolled_back(view, root, change)
+        done = await _rolled_back(view, root, change, latest)
     except (StaleVersion, CheckedOut, Invalid) as error:
-        view.refuse(error, await _preview(view, root, moment, error))
+        view.refuse(error, await _preview(view, root, moment, error, latest.preview))
     return view.lead_to(root.page, done="nothing-to-roll-back" if done.unchanged else "rolled-back-many")
 
 
-async def _rolled_back(view: Posted, root: Root, change: RollBackMany) -> RolledBackMany:
+async def _rolled_back(view: Posted, root: Root, change: RollBackMany, latest: Latest) -> RolledBackMany:
     """Roll back what the page showed.
 
     Others may have saved something else meanwhile, as they do all the time in a busy subscription: then the
-    preview is made again, and if it is still the same, so is the rollback. Raises StaleVersion otherwise.
+    preview is made again, as `latest`, and if it is still the same, so is the rollback. Raises StaleVersion
+    otherwise.
     """
-    for _ in range(_TRIES - 1):
+    for tries_left in reversed(range(_TRIES)):
         try:
             return await rollbacks.roll_back_many(view.context, change)
         except StaleVersion:
-            now = await _foretold(view, root, change.to)
-            if now.head is None or now.digest != view.form.text("shown"):
+            now = latest.preview = await _foretold(view, root, change.to)
+            head = now.found.head
+            if not tries_left or head is None or now.digest != view.form.text("shown"):
                 raise
-            change = replace(change, if_match=(now.head,))
-    return await rollbacks.roll_back_many(view.context, change)
+            change = replace(change, if_match=(head,))
+    raise AssertionError
 
 
 async def _root_of(view: View, given: str | None) -> Root:
@@ -199,13 +203,23 @@ def _choice(view: View, root: Root, error: AnnalsError | None = None) -> Respons
     )
 
 
-async def _preview(view: View, root: Root, moment: str, error: AnnalsError | None = None) -> Response:
-    """Show what a rollback would change; `error` refused the form that was sent before."""
+async def _preview(
+    view: View,
+    root: Root,
+    moment: str,
+    error: AnnalsError | None = None,
+    found: Preview | None = None,
+) -> Response:
+    """Show what a rollback would change; `error` refused the form that was sent before.
+
+    `found` is the preview, if it was made already.
+    """
     try:
         asked = checked(RollbackManyRequest, {"to": moment})
         if isinstance(asked, list):
             raise invalid_body(asked)
-        found = await _foretold(view, root, asked.to)
+        if found is None:
+            found = await _foretold(view, root, asked.to)
     except CheckedOut as lock:
         page = await in_thread(view.request, _show_locks, view, root, moment, lock)
         if error is None:
@@ -221,19 +235,12 @@ async def _preview(view: View, root: Root, moment: str, error: AnnalsError | Non
 
 
 async def _foretold(view: View, root: Root, to: datetime | str) -> Preview:
-    """Make the preview, and find the head that it is of; raises StaleVersion if others save all the time."""
-    in_tenant = (view.context, view.subscription_id)
-    at = await in_thread(view.request, as_of.committed_at, *in_tenant, to) if isinstance(to, str) else None
-    for tries_left in reversed(range(_TRIES)):
-        head = await in_thread(view.request, as_of.head, *in_tenant)
-        match = None if head is None else (head,)
-        change = RollBackMany(author=view.author, to=to, root=root.named, dry_run=True, if_match=match)
-        try:
-            return Preview(head, await rollbacks.roll_back_many(view.context, change), at)
-        except StaleVersion:
-            if not tries_left:
-                raise
-    raise AssertionError
+    """Make the preview of a rollback."""
+    at = None
+    if isinstance(to, str):
+        at = await in_thread(view.request, as_of.committed_at, view.context, view.subscription_id, to)
+    change = RollBackMany(author=view.author, to=to, root=root.named)
+    return Preview(await rollbacks.preview_many(view.context, change), at)
 
 
 def _show(
@@ -245,14 +252,14 @@ def _show(
     since: Since | None,
     error: AnnalsError | None,
 ) -> Response:
-    changes = preview.changes
+    changes = preview.found.versions
     return view.show(
         "moment_roll_back.html",
         root=root,
         moment=moment,
         commit=None if isinstance(to, datetime) else moment,
         instant=to if isinstance(to, datetime) else preview.committed_at,
-        head=preview.head,
+        head=preview.found.head,
         shown=preview.digest,
         changes=changes[:SHOWN],
         count=len(changes),

@@ -1,12 +1,16 @@
 """Pages that roll a folder, a workspace or everything back to a moment."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from service.runtime.metrics import BATCH_SIZE
 from tests.support.api import Json, Tenant, ok
 from tests.support.compared_pages import deed, graph, graphed, signed_in
+from tests.support.group_commits import held, until_taken
+from tests.support.waiting import until
 from tests.support.web import Browser, Page, page_of
 
 HOSTILE = '"><script>alert(1)</script>😀'
@@ -39,6 +43,11 @@ class Story:
 
     def number(self, workflow: Json) -> int:
         return int(ok(self.tenant.ana.get(self.tenant.at(workflow)))["current_version"])
+
+
+def planned() -> int:
+    """Number of changes that the committer has planned, previews among them."""
+    return int(next(s.value for m in BATCH_SIZE.collect() for s in m.samples if s.name.endswith("_sum")))
 
 
 @pytest.fixture
@@ -168,8 +177,10 @@ def test_an_unknown_commit_is_refused_in_place(story: Story, ben: Browser) -> No
 def test_what_somebody_saved_meanwhile_is_shown_before_anything_is_done(story: Story, ben: Browser) -> None:
     form = deed(story.shown(ben))
     story.tenant.save(story.orders, graph("more"))
+    before = planned()
     page = ben.send(form, comment="why")
-    assert page.status == 412
+    # The rollback that was refused, and one preview of now.
+    assert (page.status, planned() - before) == (412, 2)
     assert "Nothing was rolled back" in page.words
     assert "Orders v4 by ana" in page.words
     assert story.number(story.orders) == 4
@@ -187,6 +198,24 @@ def test_what_others_save_elsewhere_hinders_nobody(story: Story, ben: Browser) -
     first, second = (ben.send(form, follow=False) for _ in range(2))
     assert (first.status, second.status) == (303, 303)
     assert [story.number(each) for each in (story.orders, story.stock, story.newer)] == [4, 4, 2]
+
+
+def test_a_preview_is_made_once_though_others_save_before_it(story: Story, ben: Browser) -> None:
+    group = story.tenant.server.context.committer._group  # type: ignore[attr-defined]
+    before = planned()
+    with ThreadPoolExecutor(2) as pool:
+        with held(story.tenant):
+            saving = pool.submit(story.tenant.save, story.newer, {"more": 1})
+            until_taken(group)
+            looking = pool.submit(story.shown, ben)
+            until(lambda: group._waiting == 1)
+        saving.result()
+        page = looking.result()
+    assert planned() - before == 2
+    form = deed(page)
+    assert form.fields["seen"] == [story.tenant.main()]
+    assert ben.send(form, follow=False).status == 303
+    assert planned() - before == 3
 
 
 def test_a_form_that_does_not_tell_what_it_showed_changes_nothing(story: Story, ben: Browser) -> None:

@@ -138,7 +138,7 @@ def roll_back(planning: Planning, change: RollBackMany) -> WrittenMany | Foresee
             Foreseen(resource=s.row, current=s.entry.current, target=targets[s.row.resource_id])
             for s in steps
         )
-        return ForeseenMany(foreseen=foreseen, skipped=tuple(skipped))
+        return ForeseenMany(head=ledger.writes.tips.head, foreseen=foreseen, skipped=tuple(skipped))
     if not steps:
         _record_nothing(planning, change)
         return WrittenMany(commit=None, versions=(), skipped=tuple(skipped))
