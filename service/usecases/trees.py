@@ -1,5 +1,6 @@
 """The tree of a subscription as people look through it: places, what lies in them, and search by name."""
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page, Paging
 from service.domain.resource_kinds import Kind, Place
 from service.usecases.context import Context
+from sql.case_folding import collation
 from sql.database import Transaction
 from sql.queries import resources, trees
 from sql.queries.resources import ResourceRow
@@ -101,8 +103,12 @@ def search(context: Context, subscription_id: SubscriptionId, part_of_name: str)
     if len(part_of_name) > MAX_SEARCHED or "\0" in part_of_name:
         detail = f"is a text of at most {MAX_SEARCHED} characters"
         raise Invalid(f"q: {detail}.", faults=[Fault(detail, parameter="q")])
+    # Names are stored composed; a text from another program may not be.
+    composed = unicodedata.normalize("NFC", part_of_name)
     with context.database.transaction(subscription_id) as tx:
-        rows = trees.named(tx, subscription_id, part_of_name, limit=FOUND + 1, at=context.clock())
+        rows = trees.named(
+            tx, subscription_id, composed, by=collation(tx), limit=FOUND + 1, at=context.clock()
+        )
         shown = rows[:FOUND]
         parents = {row.parent_id for row in shown if row.parent_id is not None}
         paths = trees.paths_above(tx, subscription_id, parents) if parents else {}

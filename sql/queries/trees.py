@@ -7,8 +7,23 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Uuid, and_, case, cast, func, literal, select, text, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    Uuid,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    literal,
+    select,
+    text,
+    union_all,
+)
 
+from sql.case_folding import folded
 from sql.database import Transaction
 from sql.models import TABLES
 from sql.queries.resources import TABLE_OF, identity, parent_column
@@ -86,18 +101,18 @@ def below(
 
 
 def named(
-    tx: Transaction, subscription_id: UUID, part_of_name: str, *, limit: int, at: datetime
+    tx: Transaction, subscription_id: UUID, part_of_name: str, *, by: str | None, limit: int, at: datetime
 ) -> list[NodeRow]:
     """At most `limit` resources with a text in their names, in any case; names that begin with it first.
 
-    Reads the names of all live resources of the subscription: behind row-level security no index serves a
-    function of a name.
+    `by` is the collation that folds case. All names of live resources of the subscription are read: behind
+    row-level security no index serves a function of a name.
     """
-    wanted = func.lower(part_of_name)
+    wanted = folded(bindparam("wanted", part_of_name, Text()), by)
     parts = []
     for kind in ORDER:
         table = TABLE_OF[kind]
-        place = func.strpos(func.lower(table.c.name), wanted)
+        place = func.strpos(folded(table.c.name, by), wanted)
         rank = case((place == 1, 0), else_=1)
         part = _live(subscription_id, kind, rank).where(place > 0)
         parts.append(part.order_by(rank, table.c.name).limit(limit))

@@ -73,6 +73,10 @@ class Cluster:
         """Create a database without a schema."""
         return self._create("template0")
 
+    def of_ascii(self) -> Database:
+        """Create a database without a schema whose locale knows the letters of ASCII alone."""
+        return self._create("template0", "LOCALE_PROVIDER libc LOCALE 'C' ENCODING 'UTF8'")
+
     def migrated(self) -> Database:
         """Create a database whose schema is up to date; the migrations run once, for the template."""
         # Only one thread may migrate: alembic keeps its state in module variables.
@@ -124,7 +128,7 @@ class Cluster:
                 sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
             )
 
-    def _create(self, template: str) -> Database:
+    def _create(self, template: str, options: LiteralString = "") -> Database:
         name = f"{self._prefix}_{next(self._numbers)}"
         for attempt in range(ATTEMPTS):
             # TimescaleDB's scheduler connects to every database, and a database in use can't be copied.
@@ -132,7 +136,7 @@ class Cluster:
                 "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", [template]
             )
             try:
-                self._execute("CREATE DATABASE {} TEMPLATE {}", name, template)
+                self._execute("CREATE DATABASE {} TEMPLATE {} " + options, name, template)
             except psycopg.errors.ObjectInUse:
                 if attempt == ATTEMPTS - 1:
                     raise

@@ -57,6 +57,24 @@ def test_a_search_finds_a_part_of_a_name_in_any_case(tenant: Tenant, asked: str)
     assert [each.text[:4] for each in where.all("a")] == ["work", "fold", "jobs"]
 
 
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("Täglicher Übertrag", "ÜBER"),
+        ("GRÖSSE der Lager", "größe"),
+        ("Größe der Lager", "GRÖSSE"),
+        ("Ежедневный отчёт", "ОТЧЁТ"),
+        ("ΟΔΟΣ", "οδος"),
+        ("Café", "CAFE\u0301"),
+        ("İstanbul", "i"),
+    ],
+)
+def test_a_search_folds_the_letters_of_all_scripts(tenant: Tenant, name: str, asked: str) -> None:
+    tenant.workflow(name=name)
+    page = Browser(tenant.server).sign_in(tenant.vera).see(f"{base(tenant)}/resources", q=asked)
+    assert name in names(page)
+
+
 def test_a_search_takes_wildcards_as_they_are(tenant: Tenant) -> None:
     for name in ("100 % of it", "a_b", "plain"):
         tenant.workflow(name=name)
