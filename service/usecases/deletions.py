@@ -29,9 +29,10 @@ from service.usecases import people
 from service.usecases.context import Context
 from service.usecases.documents import JsonObject, snapshot_bytes, snapshot_of
 from service.usecases.references import Warned, warnings_of
-from sql.queries import posted_deletions
+from sql.queries import posted_deletions, trees
 from sql.queries.deletions import DeletionRow
 from sql.queries.posted_deletions import DeletionFilter, DeletionRead, DeletionWithSource
+from sql.queries.trees import PlaceRow
 
 # What only the row of a posted deletion has.
 _OF_POSTS = frozenset({"source", "recorded_by", "request_id"})
@@ -209,6 +210,26 @@ def page(
         return [time.isoformat(), str(item.deletion_id)]
 
     return paging.page(items, given, position)
+
+
+def places(
+    context: Context, subscription_id: SubscriptionId, deletions: Sequence[Deletion]
+) -> Mapping[UUID, Sequence[PlaceRow]]:
+    """Read the path to the place of each deleted resource by the id of its deletion: the workspace first.
+
+    A place that was moved since is found where it is now; one that was deleted for good is not found. Posted
+    deletions have no place here.
+    """
+    parents = {
+        each.deletion_id: UUID(each.parent_resource_id)
+        for each in deletions
+        if each.origin == EventOrigin.ANNALS and each.parent_resource_id is not None
+    }
+    if not parents:
+        return {}
+    with context.database.transaction(subscription_id) as tx:
+        paths = trees.paths_above(tx, subscription_id, set(parents.values()))
+    return {deletion_id: paths.get(parent_id, ()) for deletion_id, parent_id in parents.items()}
 
 
 def _as_read(row: DeletionRow) -> DeletionRead:

@@ -1,6 +1,8 @@
 """Pages of the restore bin: deletions, each with its parts and its document."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
+from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Response
@@ -26,17 +28,20 @@ router = APIRouter(include_in_schema=False)
 
 
 class BinQuery(BaseModel):
-    """The filters of the bin, as its form sends them."""
+    """The filters of the bin, as its form sends them; without a state it shows what can be restored."""
 
     resource_type: QueryText | None = None
     name: QueryText | None = None
     deleted_by: ReportedId | None = None
-    state: Literal["restorable", "over"] | None = None
+    state: Literal["restorable", "over", "all"] | None = None
     parts: Literal["1"] | None = None
     resource_id: ReportedId | None = None
 
 
 _FILTERS = tuple(BinQuery.model_fields)
+_RESTORABLE = {"restorable": True, "over": False, "all": None}
+# Filters other than the state.
+_NARROWING = tuple(name for name in _FILTERS if name not in ("state", "parts"))
 
 
 def deletion_id_of(deletion_id: str) -> UUID:
@@ -52,28 +57,35 @@ Named = Annotated[UUID, Depends(deletion_id_of)]
 
 @router.get("/s/{subscription_id}/deletions")
 def list_deletions(view: Viewing) -> Response:
-    """List what was deleted, newest first."""
+    """List what can be restored, or what else was deleted, newest first."""
     short = shortened(view, _FILTERS)
     if short is not None:
         return short
     query = filters_of(view, BinQuery, _FILTERS)
+    # A link to the deletions of one resource asks for all of them.
+    state = query.state or ("all" if query.resource_id else "restorable")
     filters = deletions.filter_of(
         resource_type=query.resource_type,
         resource_id=query.resource_id,
         parent_resource_id=None,
         name_part=query.name,
         deleted_by=query.deleted_by,
-        restorable=None if query.state is None else query.state == "restorable",
+        restorable=_RESTORABLE[state],
         cascade_level=None if query.parts or query.resource_id else 0,
     )
     found = deletions.page(view.context, view.subscription_id, filters, view.paging(SHOWN))
+    asked = {name: view.asked(name) or "" for name in _FILTERS}
     answer = view.show(
         "deletions.html",
         deletions=found.items,
+        places=deletions.places(view.context, view.subscription_id, found.items),
         next=found.next_cursor,
         address=view.address,
         kinds=[str(kind) for kind in Kind],
-        asked={name: view.asked(name) or "" for name in _FILTERS},
+        asked=asked,
+        shows_all=state == "all",
+        narrows=any(asked[name] for name in _NARROWING),
+        wider=f"{view.request.url.path}?{urlencode(_given(asked) | {'state': 'all'})}",
     )
     return pushed(view, _FILTERS, answer)
 
@@ -94,6 +106,7 @@ def show_deletion(view: Viewing, deletion_id: Named) -> Response:
     return view.show(
         "deletion.html",
         deletion=found,
+        places=deletions.places(view.context, view.subscription_id, [found]),
         parts_in_it=() if parts is None else parts.items,
         next=None if parts is None else parts.next_cursor,
         address=view.address,
@@ -101,6 +114,10 @@ def show_deletion(view: Viewing, deletion_id: Named) -> Response:
         has_history=has_history(view, found),
         is_purged=found.purged_at is not None or not found.is_soft_delete,
     )
+
+
+def _given(asked: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in asked.items() if value}
 
 
 def has_history(view: View, deletion: Deletion) -> bool:

@@ -45,8 +45,50 @@ def test_the_bin_tells_what_was_deleted_by_whom_why_and_for_how_long(tenant: Ten
     assert "12 days left" in page.words
 
 
+def test_the_bin_tells_where_the_deleted_was(tenant: Tenant) -> None:
+    job = tenant.make("jobs", name="Nightly")
+    deletion = tenant.remove(tenant.workflow(name="Load", job_id=job["resource_id"]))
+    browser = Browser(tenant.server).sign_in(tenant.vera)
+    folder = ok(tenant.ana.get(f"{tenant.path}/folders/{job['parent_id']}"))["name"]
+    where = f"{folder} / Nightly"
+    assert where in browser.see(bin_of(tenant)).words
+    assert where in browser.see(page_of(tenant, deletion)).words
+    # The place of what was deleted with its place is told, too, and leads nowhere.
+    tenant.remove(job)
+    page = browser.see(bin_of(tenant))
+    assert where in page.words
+    assert not [link for link in page.links if job["resource_id"] in link]
+
+
+def test_a_place_that_was_deleted_for_good_is_told(tenant: Tenant) -> None:
+    job = tenant.make("jobs", name="Nightly")
+    deletion = tenant.remove(tenant.workflow(name="Load", job_id=job["resource_id"]))
+    tenant.remove(job)
+    tenant.remove(job, permanent=True)
+    page = Browser(tenant.server).sign_in(tenant.vera).see(page_of(tenant, deletion))
+    assert "in a place that was deleted for good" in page.words
+
+
+def test_the_bin_lists_what_can_be_restored_and_the_rest_when_asked(tenant: Tenant) -> None:
+    gone, back = tenant.workflow(name="Gone"), tenant.workflow(name="Back again")
+    tenant.remove(gone)
+    tenant.restore(tenant.remove(back))
+    browser = Browser(tenant.server).sign_in(tenant.vera)
+    page = browser.see(bin_of(tenant))
+    assert ("Gone" in page.words, "Back again" in page.words) == (True, False)
+    every = browser.see(bin_of(tenant), state="all").words
+    assert ("Gone" in every, "Back again" in every) == (True, True)
+    assert "Back again" in browser.see(bin_of(tenant), resource_id=back["resource_id"]).words
+    none = browser.see(bin_of(tenant), name="Back")
+    assert "Nothing that matches can be restored now." in none.words
+    wider = next(link for link in none.links if "state=all" in link)
+    assert "Back again" in browser.see(wider).words
+
+
 def test_an_empty_bin_says_so(tenant: Tenant) -> None:
-    assert "Nothing was deleted." in Browser(tenant.server).sign_in(tenant.vera).see(bin_of(tenant)).words
+    browser = Browser(tenant.server).sign_in(tenant.vera)
+    assert "Nothing of what was deleted can be restored now." in browser.see(bin_of(tenant)).words
+    assert "Nothing was deleted." in browser.see(bin_of(tenant), state="all").words
 
 
 def test_filters_narrow_the_bin(tenant: Tenant) -> None:
@@ -66,7 +108,7 @@ def test_filters_narrow_the_bin(tenant: Tenant) -> None:
     assert found(resource_type="connector") == {"Orders DB"}
     assert found(deleted_by="ben") == {"Invoices"}
     assert found(state="over") == set()
-    assert "No deletion matches." in browser.see(bin_of(tenant), name="nobody has this").words
+    assert "No deletion matches." in browser.see(bin_of(tenant), name="nobody has", state="all").words
 
 
 def test_older_deletions_are_on_the_next_page_with_the_same_filter(tenant: Tenant) -> None:
@@ -84,7 +126,7 @@ def test_a_posted_deletion_is_shown_without_a_restore(tenant: Tenant) -> None:
     body = {"resource_type": "dashboard", "resource_id": "d-1", "resource_name": "Sales", "source": "grafana"}
     ok(tenant.ben.post(f"{tenant.path}/deletions", body), 201)
     browser = Browser(tenant.server).sign_in(tenant.ana)
-    page = browser.see(bin_of(tenant))
+    page = browser.see(bin_of(tenant), state="all")
     assert "of another system" in page.words
     shown = browser.see(page.link("Sales"))
     assert "can't restore it" in shown.words
