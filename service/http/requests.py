@@ -18,6 +18,7 @@ from service.domain.ids import SubscriptionId
 from service.http.description.declarations import operation_of
 from service.masking.truncation import bounded_text
 from service.usecases.context import Context
+from service.usecases.cors_origins import OriginReader
 
 CHANGE_REASON = "X-Change-Reason"
 MAX_REASON = 1_000
@@ -32,6 +33,12 @@ _PAGES = ("/s/", "/platform", "/sign-")
 def context_of(request: Request) -> Context:
     """Context of this process, which use cases need."""
     return cast("Context", request.app.state.context)
+
+
+def origins_changed(request: Request, subscription_id: SubscriptionId) -> None:
+    """Have this process read anew the origins whose pages may call a subscription."""
+    reader: OriginReader = request.app.state.origin_reader
+    reader.forget(subscription_id)
 
 
 def declared_length(request: Request) -> int | None:

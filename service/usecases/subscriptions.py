@@ -1,5 +1,6 @@
-"""Subscriptions: create, update, list and show them."""
+"""Subscriptions: create, update, list, measure and show them."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -20,11 +21,12 @@ from service.usecases.context import Context
 from service.usecases.quotas import QuotaUse, use_of
 from service.usecases.retries import run_once
 from sql.database import PLATFORM, Transaction
-from sql.queries import repositories, tenancy
+from sql.queries import repositories, subscription_sizes, tenancy
 from sql.queries.audit_logs import Values
+from sql.queries.subscription_sizes import MAX_COUNTED, SubscriptionSize
 from sql.queries.tenancy import SubscriptionRow
 
-__all__ = ["MeasuredSubscription", "Subscription"]
+__all__ = ["MAX_COUNTED", "MeasuredSubscription", "Subscription"]
 
 _SUBSCRIPTION = TypeAdapter(SubscriptionRow)
 _QUOTA_COLUMNS = {quota.column for quota in Quota}
@@ -140,6 +142,13 @@ def subscriptions(context: Context, caller: Caller, paging: Paging) -> Page[Subs
         rows = tenancy.subscriptions(tx, caller.subscription_id, before=before, limit=paging.limit + 1)
     items = [shown(context, row) for row in rows]
     return paging.page(items, filters, lambda item: [str(item.subscription_id)])
+
+
+def sizes(context: Context, caller: Caller, found: Sequence[Subscription]) -> Mapping[UUID, SubscriptionSize]:
+    """Measure the subscriptions of a list by their ids, for the operator; a purged one has no size."""
+    caller.needs(Right.CREATE_SUBSCRIPTIONS)
+    with context.database.transaction(PLATFORM) as tx:
+        return subscription_sizes.of(tx, [each.subscription_id for each in found])
 
 
 def subscription(context: Context, subscription_id: SubscriptionId) -> MeasuredSubscription:

@@ -16,7 +16,7 @@ from service.audit import events
 from service.audit.events import Subject
 from service.domain import api_keys
 from service.domain.actions import Action
-from service.domain.callers import Caller, Origin
+from service.domain.callers import Caller, Origin, Right
 from service.domain.errors import Unauthenticated
 from service.domain.ids import SubscriptionId, mint
 from service.runtime.clock import Clock
@@ -121,11 +121,17 @@ def sessions(context: Context, subscription_id: SubscriptionId, *, user_id: UUID
     return _running(context, subscription_id, user_id, MAX_SHOWN)
 
 
+def operator_sessions(context: Context, caller: Caller) -> list[WebSession]:
+    """List at most MAX_SHOWN running sessions of the operator, newest first; raises Forbidden for others."""
+    caller.needs(Right.CREATE_SUBSCRIPTIONS)
+    return _running(context, None, None, MAX_SHOWN)
+
+
 def _running(
-    context: Context, subscription_id: SubscriptionId, user_id: UUID | None, limit: int | None
+    context: Context, subscription_id: SubscriptionId | None, user_id: UUID | None, limit: int | None
 ) -> list[WebSession]:
     at = context.clock()
-    with context.database.transaction(subscription_id) as tx:
+    with context.database.transaction(subscription_id or PLATFORM) as tx:
         return web_sessions.running(
             tx, subscription_id, user_id=user_id, at=at, seen_after=at - IDLE, limit=limit
         )
@@ -150,6 +156,17 @@ def end(
     found = {each.session_id for each in _running(context, subscription_id, user_id, None)}
     wanted = found - {caller.session_id} if session_ids is None else found & set(session_ids)
     return _end(context, caller, subscription_id, sorted(wanted))
+
+
+def end_of_operator(context: Context, caller: Caller, session_ids: Collection[UUID] | None) -> int:
+    """End sessions of the operator, with None all but the caller's; returns their number.
+
+    Raises Forbidden for anybody else.
+    """
+    caller.needs(Right.CREATE_SUBSCRIPTIONS)
+    found = {each.session_id for each in _running(context, None, None, None)}
+    wanted = found - {caller.session_id} if session_ids is None else found & set(session_ids)
+    return _end(context, caller, None, sorted(wanted))
 
 
 def offer_link(database: Database, clock: Clock, subscription_id: SubscriptionId, key: str) -> str | None:

@@ -12,6 +12,7 @@ from service.web import (
     history,
     legal_holds,
     moment_rollbacks,
+    platform_sessions,
     publications,
     resources,
     restore_bin,
@@ -20,6 +21,7 @@ from service.web import (
     settings,
     sign_in,
     static_files,
+    subscription_settings,
     subscriptions,
     tags,
     users,
@@ -50,6 +52,9 @@ ROUTERS = (
     web_sessions.router,
     audit_policies.router,
     legal_holds.router,
+    # Before the pages of one subscription, whose addresses look alike.
+    platform_sessions.router,
+    subscription_settings.router,
     subscriptions.router,
 )
 

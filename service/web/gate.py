@@ -167,6 +167,14 @@ class Form:
         """Value of a field without spaces around it; None if it is missing or empty."""
         return self.fields.get(name, "").strip() or None
 
+    def changed(self, name: str) -> str | None:
+        """Value of a field, unless its page showed the same; None, too, if it is empty.
+
+        What its reader left as it was may have been changed by somebody else since.
+        """
+        text = self.text(name)
+        return None if text == self.text(f"{name}_seen") else text
+
     def texts(self, name: str) -> list[str]:
         """Values of all fields of a name."""
         return self.fields.getlist(name)

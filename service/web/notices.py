@@ -27,6 +27,7 @@ NOTICES = {
     "policy-saved": "The policy was saved. Later calls are recorded by its rules.",
     "hold-placed": "The legal hold was placed.",
     "hold-released": "The legal hold was released.",
+    "subscription-changed": "The settings are stored.",
     "subscription-closed": "The subscription was closed. It can be read, and not changed.",
     "subscription-reopened": "The subscription was reopened.",
 }

@@ -38,6 +38,7 @@ _templates = Environment(
 _templates.filters |= {
     "compact": words.compact,
     "drawn": drawn,
+    "exact_size": words.exact_size,
     "iso": words.iso,
     "number": words.number,
     "named": labels.whole,

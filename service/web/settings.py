@@ -31,6 +31,7 @@ SECTIONS = (
     Section("sessions", "Sessions", Right.SEE_SUBSCRIPTION),
     Section("policy", "Audit policy", Right.READ_LOGS),
     Section("holds", "Legal holds", Right.READ_HOLDS),
+    Section("subscription", "Subscription", Right.SEE_SUBSCRIPTION),
 )
 
 

@@ -1,7 +1,7 @@
-"""The operator's pages: list subscriptions, create one with its first admin, close and reopen one."""
+"""The operator's pages: list subscriptions, create one with its first admin, set its quotas, close it."""
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
 
@@ -10,6 +10,7 @@ from service.domain.actions import Action
 from service.domain.callers import Right, SubscriptionState
 from service.domain.errors import AnnalsError, Fault, Invalid
 from service.domain.pagination import Paging
+from service.domain.quotas import Quota
 from service.http.audited_operations import audits
 from service.http.schemas.api_keys import NewApiKey
 from service.http.schemas.subscriptions import ClosingReason, NewSubscription
@@ -20,17 +21,26 @@ from service.usecases.new_tenants import TenantTerms
 from service.web.api_keys import terms_of
 from service.web.gate import Posted, View, posting, viewing
 from service.web.platform_gate import PlatformPosted, PlatformView, posting_platform, viewing_platform
+from service.web.subscription_settings import quotas_of, update
 
 # Rows of a page.
-SHOWN = 50
+SHOWN = 25
 # Users that the page of a subscription shows.
 USERS_SHOWN = 10
 KEY_NAME = "first key"
+# Words for the fields of quotas, by their places in the API's body.
+QUOTA_FIELDS = {
+    f"quotas/{Quota.REPOSITORY_BYTES}": "Size of the repository",
+    f"quotas/{Quota.RESOURCES}": "Live resources",
+    f"quotas/{Quota.VERSIONS_A_DAY}": "Versions a day",
+    f"quotas/{Quota.LOG_ROWS_A_DAY}": "Log rows a day",
+}
 
 router = APIRouter(include_in_schema=False)
 SeeingPlatform = Annotated[PlatformView, Depends(viewing_platform(Right.CREATE_SUBSCRIPTIONS))]
 Creating = Annotated[PlatformPosted, Depends(posting_platform(Right.CREATE_SUBSCRIPTIONS))]
 SeeingTenant = Annotated[View, Depends(viewing(Right.CLOSE))]
+SettingQuotas = Annotated[Posted, Depends(posting(Right.SET_QUOTAS))]
 Closing = Annotated[Posted, Depends(posting(Right.CLOSE))]
 
 
@@ -63,8 +73,20 @@ def create_subscription(posted: Creating) -> Response:
 
 @router.get("/platform/{subscription_id}")
 def show_subscription(view: SeeingTenant) -> Response:
-    """Show a subscription: its state, its quotas, its users, and the forms that close or reopen it."""
+    """Show a subscription: its state, its quotas, its users, and the forms that change or close it."""
     return _subscription(view)
+
+
+@router.post("/platform/{subscription_id}")
+@audits(Action.UPDATE, "subscription")
+def change_subscription(posted: SettingQuotas) -> Response:
+    """Change the name and the quotas of a subscription that differ from those that the page showed."""
+    form = posted.form
+    with posted.refused_on(lambda problem: _subscription(posted, problem, form.fields, "change")):
+        name, quotas = form.text("name") or "", quotas_of(form)
+        wanted: dict[str, Any] = {} if name == form.text("name_seen") else {"name": name}
+        update(posted, wanted | ({"quotas": quotas} if quotas else {}))
+    return posted.lead_to(f"/platform/{posted.subscription_id}", done="subscription-changed")
 
 
 @router.post("/platform/{subscription_id}/close")
@@ -118,16 +140,22 @@ def _terms(posted: PlatformPosted) -> TenantTerms:
 def _list(
     view: PlatformView, problem: AnnalsError | None = None, typed: Mapping[str, str] | None = None
 ) -> Response:
+    page = subscriptions.subscriptions(view.context, view.caller, view.paging(SHOWN))
     return view.show(
         "platform.html",
-        page=subscriptions.subscriptions(view.context, view.caller, view.paging(SHOWN)),
+        page=page,
+        sizes=subscriptions.sizes(view.context, view.caller, page.items),
+        most=subscriptions.MAX_COUNTED,
         problem=problem,
         typed=typed or {},
     )
 
 
 def _subscription(
-    view: View, problem: AnnalsError | None = None, typed: Mapping[str, str] | None = None
+    view: View,
+    problem: AnnalsError | None = None,
+    typed: Mapping[str, str] | None = None,
+    refused_form: str = "close",
 ) -> Response:
     found = subscriptions.subscription(view.context, view.subscription_id)
     state = SubscriptionState.of(found.closed_at, found.exported_at)
@@ -139,4 +167,6 @@ def _subscription(
         purge_days=view.context.settings.purge_days,
         problem=problem,
         typed=typed or {},
+        refused_form=refused_form,
+        quota_fields=QUOTA_FIELDS,
     )

@@ -14,7 +14,7 @@ from service.http.bodies import invalid_body
 from service.http.schemas.users import NewUser, UserUpdate
 from service.usecases import api_keys, users
 from service.web import settings
-from service.web.gate import Form, Posted, View, posting, viewing
+from service.web.gate import Posted, View, posting, viewing
 
 PATH = "/s/{subscription_id}/settings/users"
 # Rows of a page.
@@ -73,9 +73,8 @@ def change_user(posted: PostingUsers, user_id: str) -> Response:
     """Change the role and the address of a user."""
     form = posted.form
     with posted.refused_on(lambda problem: _user(posted, user_id, problem, form.fields)):
-        # An empty address is left as it is: erasing one has a button of its own. A field that its reader did
-        # not change is left, too: somebody else may have changed it since the page was made.
-        fields = {name: text for name in ("role", "email") if (text := _changed(form, name)) is not None}
+        # An empty address is left as it is: erasing one has a button of its own.
+        fields = {name: text for name in ("role", "email") if (text := form.changed(name)) is not None}
         if not fields:
             return posted.lead_to(_page_of(posted, user_id))
         wanted = form.checked(UserUpdate, fields)
@@ -119,12 +118,6 @@ def delete_user(posted: PostingUsers, user_id: str) -> Response:
             posted.context, posted.caller, posted.subscription_id, ids.parse(user_id), once=posted.once
         )
     return posted.lead_to(f"{posted.base}/settings/users", done="user-deleted")
-
-
-def _changed(form: Form, name: str) -> str | None:
-    """Text of a field, unless the page showed the same."""
-    text = form.text(name)
-    return None if text == form.text(f"{name}_seen") else text
 
 
 def _list(view: View, problem: AnnalsError | None = None, typed: Mapping[str, str] | None = None) -> Response:

@@ -12,6 +12,7 @@ LINE = 120
 # Characters that turn or hide text: marks of direction, and spaces without a width. Joiners are left, since
 # words of some scripts, and signs of people, are made with them.
 _HIDING = re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+_SIZE = re.compile(r"([0-9,]{1,20})\s*([A-Za-z]+)?")
 _SIZES = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -31,6 +32,30 @@ def size(value: int) -> str:
     while amount >= 1024 and unit < len(_SIZES) - 1:
         amount, unit = amount / 1024, unit + 1
     return f"{amount:,.0f} {_SIZES[unit]}" if unit == 0 else f"{amount:,.1f} {_SIZES[unit]}"
+
+
+def exact_size(value: int) -> str:
+    """Write a number of bytes in the largest unit of which it is a multiple."""
+    unit = 0
+    while value and value % 1024 == 0 and unit < len(_SIZES) - 1:
+        value, unit = value // 1024, unit + 1
+    return f"{value} {_SIZES[unit]}"
+
+
+def bytes_of(text: str) -> int | None:
+    """Read a size as `exact_size` writes it, or a bare number of bytes; None for any other text."""
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        return None
+    amount, unit = whole_number(found[1]), (found[2] or "bytes").lower()
+    powers = {name.lower(): power for power, name in enumerate(_SIZES)}
+    return None if amount is None or unit not in powers else amount * 1024 ** powers[unit]
+
+
+def whole_number(text: str) -> int | None:
+    """Read a number as `number` writes it; None for any other text."""
+    digits = text.replace(",", "")
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 20 else None
 
 
 def clock(value: datetime, zone: ZoneInfo) -> str:

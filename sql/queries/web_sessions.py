@@ -5,11 +5,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql
 
 from sql.database import Transaction
 from sql.models import TABLES
+from sql.queries.tenancy import OPERATOR_KEY_NAME
 
 _SESSIONS, _LINKS, _READINGS = (TABLES[name] for name in ("web_sessions", "sign_in_links", "web_readings"))
 _KEYS, _USERS = TABLES["api_keys"], TABLES["users"]
@@ -42,12 +43,12 @@ class FoundSession:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRow:
-    """A session as lists show it, with its user and the name of its key."""
+    """A session as lists show it, with its user and the name of its key; the operator is no user."""
 
     session_id: UUID
     key_id: UUID
     key_name: str
-    user_id: UUID
+    user_id: UUID | None
     username: str
     created_at: datetime
     last_seen_at: datetime
@@ -90,14 +91,17 @@ def note_use(tx: Transaction, session_id: UUID, at: datetime) -> None:
 
 def running(
     tx: Transaction,
-    subscription_id: UUID,
+    subscription_id: UUID | None,
     *,
     user_id: UUID | None,
     at: datetime,
     seen_after: datetime,
     limit: int | None,
 ) -> list[SessionRow]:
-    """Sessions that run at `at` and were used after `seen_after`, newest first; of one user, or of all."""
+    """Sessions that run at `at` and were used after `seen_after`, newest first; of one user, or of all.
+
+    Without a subscription they are the operator's.
+    """
     c = _SESSIONS.c
     query = (
         select(
@@ -105,7 +109,7 @@ def running(
             c.key_id,
             _KEYS.c.name.label("key_name"),
             _KEYS.c.user_id,
-            _USERS.c.username,
+            func.coalesce(_USERS.c.username, OPERATOR_KEY_NAME).label("username"),
             c.created_at,
             c.last_seen_at,
             c.expires_at,
@@ -113,8 +117,8 @@ def running(
             c.user_agent,
         )
         .join(_KEYS, _KEYS.c.key_id == c.key_id)
-        .join(_USERS, _USERS.c.user_id == _KEYS.c.user_id)
-        .where(c.subscription_id == subscription_id, c.expires_at > at, c.last_seen_at > seen_after)
+        .outerjoin(_USERS, _USERS.c.user_id == _KEYS.c.user_id)
+        .where(_of(subscription_id), c.expires_at > at, c.last_seen_at > seen_after)
         .order_by(c.session_id.desc())
         .limit(limit)
     )
@@ -123,11 +127,15 @@ def running(
     return [SessionRow(**row._mapping) for row in tx.execute(query)]
 
 
+def _of(subscription_id: UUID | None) -> ColumnElement[bool]:
+    c = _SESSIONS.c
+    return c.subscription_id.is_(None) if subscription_id is None else c.subscription_id == subscription_id
+
+
 def end(tx: Transaction, subscription_id: UUID | None, session_ids: Collection[UUID]) -> list[UUID]:
     """Delete sessions of a subscription, or with None of the operator; returns those that were there."""
     c = _SESSIONS.c
-    of_subscription: ColumnElement[bool] = c.subscription_id.is_not_distinct_from(subscription_id)
-    statement = delete(_SESSIONS).where(of_subscription, c.session_id.in_(list(session_ids)))
+    statement = delete(_SESSIONS).where(_of(subscription_id), c.session_id.in_(list(session_ids)))
     return list(tx.execute(statement.returning(c.session_id)).scalars())
 
 

@@ -131,6 +131,8 @@ PAGES = (
     _of_tenant("sessions", "/settings/sessions", "", Right.SEE_SUBSCRIPTION),
     _of_tenant("policy", "/settings/policy", "", Right.READ_LOGS),
     _of_tenant("holds", "/settings/holds", "", Right.READ_HOLDS),
+    _of_tenant("subscription", "/settings/subscription", "", Right.SEE_SUBSCRIPTION),
+    Listed("platform-sessions", "/platform/sessions", "/platform/sessions", Right.CREATE_SUBSCRIPTIONS),
     Listed("platform", "/platform", "/platform", Right.CREATE_SUBSCRIPTIONS),
     Listed(
         "platform-one", "/platform/{subscription_id}", "/platform/{subscription}", Right.CREATE_SUBSCRIPTIONS

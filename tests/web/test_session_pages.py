@@ -141,7 +141,7 @@ def test_each_section_that_is_linked_answers(server: Server, tenant: Tenant, nam
     browser = Browser(server).sign_in(tenant.caller(name))
     page = browser.see(pages(tenant))
     sections = [a["href"] for a in page.root.one("nav", aria_label="Settings").all("a")]
-    assert len(sections) == {"vera": 1, "ben": 1, "operator": 4}.get(name, 5)
+    assert len(sections) == {"vera": 2, "ben": 2, "operator": 5}.get(name, 6)
     for address in sections:
         browser.see(address)
 

@@ -11,11 +11,10 @@ from service.http.auth.access import Calling, Closing, Configuring, Creating, Se
 from service.http.bodies import body_of
 from service.http.description.declarations import refuses
 from service.http.parameters import Once, Paged
-from service.http.requests import context_of
+from service.http.requests import context_of, origins_changed
 from service.http.responses import answer, page_answer, page_of
 from service.http.schemas.subscriptions import ClosingReason, NewSubscription, SubscriptionUpdate
 from service.usecases import closing, subscriptions
-from service.usecases.cors_origins import OriginReader
 
 router = APIRouter(prefix="/v1", tags=["tenancy"])
 
@@ -66,8 +65,7 @@ def update_subscription(
     updated = subscriptions.update_subscription(
         access.context, access.caller, access.subscription_id, changes
     )
-    reader: OriginReader = request.app.state.origin_reader
-    reader.forget(access.subscription_id)
+    origins_changed(request, access.subscription_id)
     return answer(updated)
 
 
