@@ -10,7 +10,7 @@ from uuid import UUID
 from service.committer.changes import CheckIn, Save, SetPublished, SetTag, Written
 from service.committer.refusals import resource_deleted, resource_not_found, version_not_found
 from service.domain import version_refs
-from service.domain.errors import ResourceNotFound
+from service.domain.errors import ResourceNotFound, VersionNotFound
 from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page, Paging, number_position
 from service.domain.resource_kinds import Kind
@@ -20,7 +20,7 @@ from service.usecases.context import Context
 from service.usecases.documents import JsonObject, snapshot_bytes, snapshot_of
 from sql.database import Transaction
 from sql.pipelines import Later
-from sql.queries import resources, tags, versions
+from sql.queries import as_of, resources, tags, versions
 from sql.queries.resources import ResourceRow
 from sql.queries.versions import Traced, VersionColumns, VersionRow
 
@@ -115,6 +115,25 @@ def page(
         )
     items = [shown(context, subscription_id, row) for row in rows]
     return paging.page(items, filters, lambda item: [item.version_number])
+
+
+def number_at(
+    context: Context,
+    subscription_id: SubscriptionId,
+    kind: Kind,
+    resource_id: UUID,
+    moment: datetime,
+    *,
+    purged: bool,
+) -> int:
+    """Number of the version that was current at a moment; raises ResourceNotFound, VersionNotFound."""
+    with reading(context, subscription_id, kind, resource_id, purged=purged) as tx:
+        commit = as_of.last_commit(tx, subscription_id, moment)
+        number = 0 if commit is None else commit.commit_number
+        found = versions.as_of(tx, subscription_id, kind, [resource_id], number=number, at=context.clock())
+    if not found:
+        raise VersionNotFound(f"The {kind} had no version yet at {moment.isoformat()}.")
+    return found[resource_id].version_number
 
 
 def look_up(

@@ -10,12 +10,14 @@ from service.domain.errors import AnnalsError, StaleVersion
 from service.domain.pagination import Paging
 from service.http.admission import in_thread
 from service.http.parameters import Target, Targeted
-from service.usecases import diffs, histories
+from service.usecases import diffs, histories, versions
 from service.usecases.diffs import Compared, Draw, Drawing
 from service.usecases.histories import ShownHistory
 from service.usecases.versions import Version
 from service.web import render
+from service.web.cookies import zone_of
 from service.web.drawn import Drawn, drawn
+from service.web.filter_forms import instant_of
 from service.web.gate import RESOURCE_PAGE, Posted, View, Viewing
 
 # Versions that a list offers; an older one is compared by its address.
@@ -26,24 +28,51 @@ router = APIRouter(include_in_schema=False)
 
 @router.get(f"{RESOURCE_PAGE}/compare")
 async def compare(view: Viewing, target: Targeted) -> Response:
-    """Compare two versions, `previous` and `current` unless others are named."""
+    """Compare two versions, `previous` and `current` unless others are named.
+
+    An instant names the version that was current then.
+    """
     history = await read_history(view, target)
     # A resource of one version has none before it.
     usual = "previous" if len(history.page.items) > 1 else "current"
-    refs = (view.asked("from") or usual, view.asked("to") or "current")
-    found = await between(view, target, refs, drawn)
+    found = await between(view, target, await _refs(view, target, usual), drawn)
     return await in_thread(view.request, _show, view, target, history, found)
 
 
 @router.get(f"{RESOURCE_PAGE}/compare/operations.json")
 async def operations(view: Viewing, target: Targeted) -> Response:
     """Send the operations (RFC 6902) that make one version of another, as a file."""
-    refs = (view.asked("from") or "previous", view.asked("to") or "current")
-    found = await between(view, target, refs, diffs.as_it_is)
+    found = await between(view, target, await _refs(view, target, "previous"), diffs.as_it_is)
     ends = f"{found.old.version_number}-{found.new.version_number}"
     name = f"{target.kind}-{target.resource_id}-{ends}.json"
     headers = render.HEADERS | {"Content-Disposition": f'attachment; filename="{name}"'}
     return Response(found.drawing.json_patch, headers=headers, media_type="application/json-patch+json")
+
+
+async def _refs(view: View, target: Target, usual: str) -> tuple[str, str]:
+    """Read the two refs of the address, `usual` and `current` where it has none."""
+    return (
+        await _named_by(view, target, view.asked("from") or usual),
+        await _named_by(view, target, view.asked("to") or "current"),
+    )
+
+
+async def _named_by(view: View, target: Target, text: str) -> str:
+    """Return a ref as it is, and for an instant the number of the version of that moment."""
+    moment = instant_of(text, zone_of(view.request))
+    if moment is None:
+        return text
+    number = await in_thread(
+        view.request,
+        versions.number_at,
+        view.context,
+        view.subscription_id,
+        target.kind,
+        target.resource_id,
+        moment,
+        purged=view.reads_purged,
+    )
+    return str(number)
 
 
 async def read_history(view: View, target: Target) -> ShownHistory:

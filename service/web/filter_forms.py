@@ -71,6 +71,22 @@ def filters_of(view: View, model: type[QueryT], names: Collection[str]) -> Query
     return found
 
 
+def instant_of(text: str, zone: ZoneInfo) -> datetime | None:
+    """Read a date with a time, in the zone of the reader if it names none; None for any other text.
+
+    An address has a space for a plus sign that was not escaped.
+    """
+    if ":" not in text:
+        return None
+    for each in (text, "+".join(text.rsplit(" ", 1))):
+        try:
+            found = datetime.fromisoformat(zoned(each, zone))
+        except ValueError:
+            continue
+        return found if _FIRST_YEAR <= found.year <= _LAST_YEAR else None
+    return None
+
+
 def field_time(value: datetime | None, zone: ZoneInfo) -> str:
     """Write a time as a field of a form takes it, in the zone of the reader."""
     return "" if value is None else value.astimezone(zone).strftime("%Y-%m-%dT%H:%M:%S")

@@ -26,7 +26,7 @@ from service.http.admission import in_thread
 from service.http.audited_operations import audits
 from service.http.bodies import checked, invalid_body
 from service.http.schemas.versions import RollbackManyRequest
-from service.usecases import as_of, rollbacks, trees
+from service.usecases import as_of, moments, rollbacks, trees
 from service.usecases.as_of import Since
 from service.usecases.rollbacks import PreviewedMany, RolledBackMany
 from service.web.cookies import zone_of
@@ -84,16 +84,16 @@ async def show_roll_back(view: Changing) -> Response:
     try:
         moment = _moment_of(view)
     except Invalid as error:
-        view.refuse(error, _choice(view, root, error))
+        view.refuse(error, await _choice(view, root, error))
     if moment is None:
-        return _choice(view, root)
+        return await _choice(view, root)
     if view.asked("to") != moment:
         # One address for one moment, in whatever zone it was chosen.
         return view.lead_to(_address(view, root, moment))
     try:
         return await _preview(view, root, moment)
     except (CommitNotFound, AmbiguousRef) as error:
-        view.refuse(error, _choice(view, root, error))
+        view.refuse(error, await _choice(view, root, error))
 
 
 @router.post(PAGE)
@@ -193,10 +193,16 @@ def _address(view: View, root: Root, moment: str) -> str:
     return f"{view.base}/roll-back?{urlencode(asked)}"
 
 
-def _choice(view: View, root: Root, error: AnnalsError | None = None) -> Response:
+async def _choice(view: View, root: Root, error: AnnalsError | None = None) -> Response:
+    return await in_thread(view.request, _show_choice, view, root, error)
+
+
+def _show_choice(view: View, root: Root, error: AnnalsError | None) -> Response:
+    latest = moments.latest(view.context, view.subscription_id, root.named)
     return view.show(
         "moment_choice.html",
         root=root,
+        moments=[(each, _address(view, root, each.first.commit or _instant(each.at))) for each in latest],
         problem=error,
         at=view.asked("at") or "",
         commit=view.asked("commit") or (view.asked("to") if error else None) or "",

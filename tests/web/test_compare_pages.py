@@ -2,7 +2,9 @@
 
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -44,6 +46,40 @@ def test_a_comparison_tells_nodes_connections_and_settings(shared: Tenant, order
     assert "1 node added, 1 connection added, 1 setting changed" in page.words
     assert "load → tell" in page.words
     assert page.root.all("svg", class_="graph")
+
+
+def test_an_instant_names_the_version_of_that_moment(tenant: Tenant) -> None:
+    workflow = graphed(tenant, graph("read"))
+    moment = datetime.now(UTC)
+    tenant.save(workflow, graph("read", "load"))
+    tenant.save(workflow, graph("read", "load", "tell"))
+    zone = ZoneInfo("Asia/Kolkata")
+    for text in (
+        moment.isoformat(),
+        moment.isoformat().replace("+00:00", "Z"),
+        moment.astimezone(zone).isoformat(),
+    ):
+        assert compared(tenant, workflow, text).heading == "v2 → v4"
+        assert compared(tenant, workflow, "3", text).heading == "v3 → v2"
+    browser = signed_in(tenant, tenant.vera)
+    here = f"{page_of(tenant, workflow)}/compare"
+    # A plus sign that nobody escaped is a space.
+    assert browser.see(f"{here}?from={moment.isoformat()}").heading == "v2 → v4"
+    browser.http.cookies.set("tz", zone.key)
+    local = moment.astimezone(zone).replace(tzinfo=None).isoformat()
+    assert browser.see(f"{here}?from={local}").heading == "v2 → v4"
+    link = browser.see(f"{here}?from={local}").link("Link to this comparison")
+    assert link == f"{here}?from=2&to=4"
+    patch = browser.get(f"{here}/operations.json?from={local}&to=3")
+    assert patch.source == browser.get(f"{here}/operations.json?from=2&to=3").source
+
+
+@pytest.mark.parametrize("text", ["2001-01-01T00:00Z", "0001-01-01T00:00Z", "25:61", "a:b 01:00"])
+def test_an_instant_before_the_first_version_names_none(shared: Tenant, orders: Json, text: str) -> None:
+    page = signed_in(shared, shared.vera).see(
+        f"{page_of(shared, orders)}/compare?{urlencode({'from': text})}", 404
+    )
+    assert "The history of the resource lists the versions that exist." in page.words
 
 
 def test_its_figures_are_those_of_the_api(shared: Tenant, orders: Json) -> None:

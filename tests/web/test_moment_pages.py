@@ -68,6 +68,59 @@ def test_without_a_moment_the_page_asks_for_one(story: Story, ben: Browser) -> N
     assert shown.path == f"{story.path}?root={story.folder.replace('/', '%2F')}&to={story.commit}"
 
 
+def choices(page: Page) -> dict[str, str]:
+    """Addresses of the moments that the page offers, by what happened then."""
+    rows = page.root.one("table").all("tr")[1:]
+    return {row.all("td")[1].text: row.all("a")[0]["href"] for row in rows if row.all("a")}
+
+
+def test_the_latest_saves_tags_and_publications_are_offered(story: Story, ben: Browser) -> None:
+    tenant = story.tenant
+    ok(tenant.ana.put(f"{tenant.at(story.orders)}/versions/2/tag", {"tag": "release-1"}))
+    ok(tenant.ana.post(f"{tenant.at(story.stock)}/versions/3/publish"))
+    tenant.save(story.orders, graph("read"), description="an experiment")
+    page = ben.see(f"{story.path}?root={story.folder}")
+    found = choices(page)
+    assert "release-1 set on Orders v2 by ana" in found
+    assert "Stock v3 published by ana" in found
+    assert "Orders v4 saved by ana" in page.words
+    assert "an experiment" in page.words
+    # Nothing was saved since: a rollback to it would change nothing.
+    assert not [each for each in found if "Orders v4 saved" in each]
+    foreseen = ben.see(found["Stock v2 saved by ana"])
+    assert foreseen.path.endswith(f"to={story.commit}")
+    assert "2 resources" in foreseen.words
+    assert "1 resource" in ben.see(found["Stock v3 published by ana"]).words
+
+
+def test_moments_are_those_of_the_place(story: Story, ben: Browser) -> None:
+    tenant, here = story.tenant, f"{story.path}?root={story.folder}"
+    tenant.begin_another_tree()
+    elsewhere = graphed(tenant, graph("read"), name="Elsewhere")
+    assert "Elsewhere" not in ben.see(here).words
+    assert "Elsewhere" in ben.see(story.path).words
+    tenant.remove(elsewhere)
+    tenant.remove(elsewhere, permanent=True)
+    assert "Elsewhere" not in ben.see(story.path).words
+
+
+def test_versions_of_one_commit_are_one_moment(story: Story, ben: Browser) -> None:
+    page = ben.see(f"{story.path}?root={story.folder}")
+    before = len(page.root.one("table").all("tr"))
+    done = ben.send(deed(story.shown(ben)))
+    assert "Rolled back." in done.words
+    page = ben.see(f"{story.path}?root={story.folder}")
+    assert "v4 and others saved by ben" in page.words
+    assert len(page.root.one("table").all("tr")) == before + 1
+
+
+def test_hostile_text_of_moments_is_inert(story: Story, ben: Browser) -> None:
+    story.tenant.save(story.orders, graph("read"), description=HOSTILE)
+    page = ben.see(story.path)
+    assert HOSTILE in page.words
+    assert "<script>alert" not in page.source
+
+
 def test_a_time_is_of_the_zone_of_the_reader(story: Story, ben: Browser) -> None:
     zone = ZoneInfo("Asia/Kolkata")
     ben.http.cookies.set("tz", zone.key)
