@@ -22,7 +22,7 @@ from types import FrameType
 
 import structlog
 
-from service.http.connections.limits import HEAD_SECONDS
+from service.http.connections.limits import BACKLOG
 from service.processes import api_worker, committer, document_worker, scheduler
 from service.processes.children import Child, Children, Program, Setup, allow_files, wait_for_any
 from service.processes.startup import PreparedDatabase, StartupError, prepared_database
@@ -248,7 +248,7 @@ def _listener(host: str, port: int) -> Iterator[socket.socket]:
     deadline = time.monotonic() + PORT_SECONDS
     while True:
         try:
-            listener = socket.create_server((host, port), family=family, backlog=2048)
+            listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
             break
         except OSError as error:
             # The workers of a server that was just killed keep the port for a moment.
@@ -260,10 +260,6 @@ def _listener(host: str, port: int) -> Iterator[socket.socket]:
                 "Choose another with --host or --port."
             ) from None
     with listener:
-        if hasattr(socket, "TCP_DEFER_ACCEPT"):
-            # Linux keeps connections that send nothing to itself for so long: clients of HTTP speak first.
-            # Otherwise thousands of silent ones would stand before others in the queue.
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, round(HEAD_SECONDS))
         yield listener
 
 

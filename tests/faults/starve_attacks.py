@@ -279,7 +279,7 @@ ATTACKS: tuple[Attack, ...] = (
     _attack("A4", "readyz", "exceeding", _gets(64, "/readyz")),
     # A6: connections.
     _attack("A6", "idle", "within", lambda _: Plan(manner="silent", connections=1_000)),
-    _attack("A6", "idle", "exceeding", lambda _: Plan(manner="silent", connections=5_000)),
+    _attack("A6", "idle", "exceeding", lambda _: Plan(manner="silent", connections=12_000)),
     _attack("A6", "dripped-bodies", "exceeding", _dripped_body),
     # A7: bodies.
     _attack("A7", "documents", "within", lambda target: _calls(2, *target.saves(_keys(_VALUES, _DOCUMENT)))),

@@ -1,6 +1,8 @@
 """The door: what a client may do to a connection before Annals ends it, whichever parser reads HTTP."""
 
 import json
+import os
+import resource
 import select
 from collections.abc import Iterator
 from contextlib import closing
@@ -310,6 +312,54 @@ def test_no_more_connections_await_their_end_than_have_places() -> None:
         assert [each.has_ended() for each in clients[:-3]] == [True] * 2 + [False] * 4
     finally:
         door.close()
+
+
+def test_a_client_is_served_beside_more_silent_connections_than_have_places() -> None:
+    with closing(Door(HttpToolsConnection, connections=8)) as door:
+        kept = door.call(GET)
+        assert kept.answer() == (200, b"0")
+        silent = [door.call(source="127.0.0.2") for _ in range(200)]
+        assert door.call(GET).answer() == kept.call(GET) == (200, b"0")
+        door.watch.settle()
+        # Three quarters of the places, and as many as there are places wait for their end.
+        assert sum(not each.has_ended() for each in silent) <= 6 + 8
+
+
+def test_a_silent_connection_that_its_client_closes_frees_its_place() -> None:
+    with closing(Door(HttpToolsConnection, connections=4)) as door:
+        for _ in range(20):
+            door.call().close()
+        first, *others = [door.call() for _ in range(3)]
+        door.watch.move(EVICTION_SECONDS)
+        assert [each.call(GET) for each in (first, *others)] == [(200, b"0")] * 3
+
+
+def test_silent_connections_end_with_the_server() -> None:
+    door = Door(HttpToolsConnection)
+    silent = door.call()
+    assert door.call(GET).answer() == (200, b"0")
+    door.stop()
+    assert silent.is_closed()
+    door.close()
+
+
+def test_a_connection_waits_while_the_process_has_no_file_for_it() -> None:
+    with closing(Door(HttpToolsConnection)) as door:
+        client = door.call()
+        assert client.call(GET) == (200, b"0")
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        free = os.dup(client.socket.fileno())
+        os.close(free)
+        try:
+            # The client gets the last file that this process may open.
+            resource.setrlimit(resource.RLIMIT_NOFILE, (free + 1, limits[1]))
+            waiting = door.call(GET)
+            door.watch.settle()
+            assert client.call(GET) == (200, b"0")
+            assert not waiting.has_ended()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert waiting.answer() == (200, b"0")
 
 
 LENGTH, CODING = b"Content-Length: 3\r\n", b"Transfer-Encoding: %s\r\n"

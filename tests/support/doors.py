@@ -15,6 +15,7 @@ from service.http import problems
 from service.http.connections.guard import DISCONNECTED, REFUSED, Guard
 from service.http.connections.limits import Limits
 from service.http.connections.protocols import with_limits
+from service.http.connections.server import Server
 
 SECONDS = 20
 TICK_SECONDS = 0.01
@@ -125,7 +126,7 @@ class Door:
             log_config=None,
             access_log=False,
         )
-        self._server = uvicorn.Server(config)
+        self._server = Server(config)
         self._listener = config.bind_socket()
         self._listener.listen()
         self._thread = threading.Thread(
@@ -151,11 +152,15 @@ class Door:
             each.close()
         self._clients.clear()
 
-    def close(self) -> None:
-        """End the application."""
-        self.forget()
+    def stop(self) -> None:
+        """End the application, whoever is connected."""
         self._server.should_exit = True
         self._thread.join()
+
+    def close(self) -> None:
+        """Close the connections of all clients, and end the application."""
+        self.forget()
+        self.stop()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.began.release()

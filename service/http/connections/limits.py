@@ -28,6 +28,9 @@ TICK_SECONDS = 1.0
 EVICTION_SECONDS = 5.0
 # Each connection may hold a head, or a part of a body or an answer: these are some 300 MB at the worst.
 MAX_CONNECTIONS = 4096
+# Connections that wait in the kernel until a process takes them. Linux allows as many as `net.core.somaxconn`
+# says, 4,096 by default; a client that finds no room for one more tries again after a second.
+BACKLOG = 65_535
 # Files that a process needs beside its connections: git (nine a clone), the database, packs, logs.
 OTHER_FILES = 512
 
