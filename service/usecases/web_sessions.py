@@ -118,22 +118,22 @@ def sign_out(context: Context, caller: Caller) -> None:
 
 def sessions(context: Context, subscription_id: SubscriptionId, *, user_id: UUID | None) -> list[WebSession]:
     """List at most MAX_SHOWN running sessions of a user, or with None of a subscription, newest first."""
-    return _running(context, subscription_id, user_id, MAX_SHOWN)
+    return _running(context, subscription_id, user_id)
 
 
 def operator_sessions(context: Context, caller: Caller) -> list[WebSession]:
     """List at most MAX_SHOWN running sessions of the operator, newest first; raises Forbidden for others."""
     caller.needs(Right.CREATE_SUBSCRIPTIONS)
-    return _running(context, None, None, MAX_SHOWN)
+    return _running(context, None, None)
 
 
 def _running(
-    context: Context, subscription_id: SubscriptionId | None, user_id: UUID | None, limit: int | None
+    context: Context, subscription_id: SubscriptionId | None, user_id: UUID | None
 ) -> list[WebSession]:
     at = context.clock()
     with context.database.transaction(subscription_id or PLATFORM) as tx:
         return web_sessions.running(
-            tx, subscription_id, user_id=user_id, at=at, seen_after=at - IDLE, limit=limit
+            tx, subscription_id, user_id=user_id, at=at, seen_after=at - IDLE, limit=MAX_SHOWN
         )
 
 
@@ -153,9 +153,8 @@ def end(
         # The operator is no user of a subscription: None would stand for everybody there.
         return 0
     user_id = caller.user_id if session_ids is None or not of_others else None
-    found = {each.session_id for each in _running(context, subscription_id, user_id, None)}
-    wanted = found - {caller.session_id} if session_ids is None else found & set(session_ids)
-    return _end(context, caller, subscription_id, sorted(wanted))
+    but = caller.session_id if session_ids is None else None
+    return _end(context, caller, subscription_id, session_ids, user_id=user_id, but=but)
 
 
 def end_of_operator(context: Context, caller: Caller, session_ids: Collection[UUID] | None) -> int:
@@ -164,9 +163,8 @@ def end_of_operator(context: Context, caller: Caller, session_ids: Collection[UU
     Raises Forbidden for anybody else.
     """
     caller.needs(Right.CREATE_SUBSCRIPTIONS)
-    found = {each.session_id for each in _running(context, None, None, None)}
-    wanted = found - {caller.session_id} if session_ids is None else found & set(session_ids)
-    return _end(context, caller, None, sorted(wanted))
+    but = caller.session_id if session_ids is None else None
+    return _end(context, caller, None, session_ids, but=but)
 
 
 def offer_link(database: Database, clock: Clock, subscription_id: SubscriptionId, key: str) -> str | None:
@@ -226,11 +224,19 @@ def _begin(
 
 
 def _end(
-    context: Context, caller: Caller, subscription_id: SubscriptionId | None, session_ids: list[UUID]
+    context: Context,
+    caller: Caller,
+    subscription_id: SubscriptionId | None,
+    session_ids: Collection[UUID] | None,
+    *,
+    user_id: UUID | None = None,
+    but: UUID | None = None,
 ) -> int:
     at = context.clock()
     with context.database.transaction(subscription_id or PLATFORM) as tx:
-        ended = web_sessions.end(tx, subscription_id, session_ids)
+        ended = web_sessions.end(
+            tx, subscription_id, session_ids, user_id=user_id, but=but, at=at, seen_after=at - IDLE
+        )
         for session_id in ended:
             subject = Subject(TYPE, session_id, None)
             events.record(tx, caller, subscription_id, subject, Action.LOGOUT, at)

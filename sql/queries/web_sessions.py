@@ -96,7 +96,7 @@ def running(
     user_id: UUID | None,
     at: datetime,
     seen_after: datetime,
-    limit: int | None,
+    limit: int,
 ) -> list[SessionRow]:
     """Sessions that run at `at` and were used after `seen_after`, newest first; of one user, or of all.
 
@@ -132,11 +132,32 @@ def _of(subscription_id: UUID | None) -> ColumnElement[bool]:
     return c.subscription_id.is_(None) if subscription_id is None else c.subscription_id == subscription_id
 
 
-def end(tx: Transaction, subscription_id: UUID | None, session_ids: Collection[UUID]) -> list[UUID]:
-    """Delete sessions of a subscription, or with None of the operator; returns those that were there."""
+def end(
+    tx: Transaction,
+    subscription_id: UUID | None,
+    session_ids: Collection[UUID] | None,
+    *,
+    user_id: UUID | None,
+    but: UUID | None,
+    at: datetime,
+    seen_after: datetime,
+) -> list[UUID]:
+    """Delete running sessions of a subscription, or with None of the operator; returns those that were there.
+
+    They are the ones with these ids, or with None all; with `user_id` those of a user alone; and not `but`.
+    """
     c = _SESSIONS.c
-    statement = delete(_SESSIONS).where(_of(subscription_id), c.session_id.in_(list(session_ids)))
-    return list(tx.execute(statement.returning(c.session_id)).scalars())
+    statement = delete(_SESSIONS).where(_of(subscription_id), c.expires_at > at, c.last_seen_at > seen_after)
+    if session_ids is not None:
+        statement = statement.where(c.session_id.in_(list(session_ids)))
+    if user_id is not None:
+        keys = select(_KEYS.c.key_id).where(
+            _KEYS.c.subscription_id == subscription_id, _KEYS.c.user_id == user_id
+        )
+        statement = statement.where(c.key_id.in_(keys))
+    if but is not None:
+        statement = statement.where(c.session_id != but)
+    return sorted(tx.execute(statement.returning(c.session_id)).scalars())
 
 
 def end_oldest(tx: Transaction, key_id: UUID, *, keep: int) -> None:

@@ -240,14 +240,16 @@ def test_a_key_that_is_replaced_during_a_sign_in_begins_no_session(server: Serve
         token_hash=b"x",
         created_at=at,
         last_seen_at=at,
-        expires_at=at,
+        expires_at=at + timedelta(hours=1),
         ip_address=None,
         user_agent=None,
     )
     with server.context.database.transaction(PLATFORM) as tx:
         assert not queries.insert_session(tx, row, secret_hash=b"of the key before")
         assert queries.insert_session(tx, row, secret_hash=bytes(secret_hash))
-        queries.end(tx, None, [row.session_id])
+        hour = timedelta(hours=1)
+        ended = queries.end(tx, None, [row.session_id], user_id=None, but=None, at=at, seen_after=at - hour)
+        assert ended == [row.session_id]
 
 
 def test_a_key_that_is_deleted_during_a_sign_in_begins_no_session(server: Server, tenant: Tenant) -> None:
