@@ -62,7 +62,7 @@ from service.runtime.version import version
 from service.usecases.authentication import Authenticator
 from service.usecases.context import Context
 from service.usecases.cors_origins import OriginReader
-from service.usecases.credentials import CredentialReader
+from service.usecases.credentials import CredentialReader, SessionReader
 from service.usecases.health import Health
 from service.usecases.logins import LoginRecorder
 from sql.database import STATEMENT_SECONDS, Database
@@ -91,10 +91,12 @@ def create_app(
     public_url = settings.reachable_url
     admission = Admission(threads=settings.threads)
     connections = (
-        admission.all_threads + DIFF_THREADS + STREAMS + 3 + (WRITERS + 2 if committer_socket is None else 0)
+        admission.all_threads + DIFF_THREADS + STREAMS + 4 + (WRITERS + 2 if committer_socket is None else 0)
     )
     database = Database(database_url, pool_size=connections, statement_seconds=STATEMENT_SECONDS)
-    authenticator = Authenticator(CredentialReader(database), LoginRecorder(database, clock), clock)
+    authenticator = Authenticator(
+        CredentialReader(database), SessionReader(database), LoginRecorder(database, clock), clock
+    )
     origins = OriginReader(database)
     refusals = RefusalRecorder(database, clock)
     server_log = ServerLogWriter(database_url, clock)
@@ -140,6 +142,7 @@ def create_app(
             app.state.upload_pack.close()
             await refusals.close()
             await authenticator.credentials.close()
+            await authenticator.sessions.close()
             await origins.close()
             sampler.stop()
             vitals.close()

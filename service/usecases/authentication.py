@@ -19,16 +19,17 @@ from service.domain.callers import (
 from service.domain.errors import Unauthenticated
 from service.domain.ids import SubscriptionId, UserId
 from service.runtime.clock import Clock
-from service.usecases.credentials import CredentialReader
+from service.usecases.credentials import CredentialReader, SessionReader
 from service.usecases.logins import LoginRecorder
 from sql.queries.tenancy import Credential
 
 
 @dataclass(frozen=True, slots=True)
 class Authenticator:
-    """Verify the API keys of all requests of a process; for one event loop."""
+    """Verify the API keys of all requests of a process, and read their sessions; for one event loop."""
 
     credentials: CredentialReader
+    sessions: SessionReader
     logins: LoginRecorder
     clock: Clock
 

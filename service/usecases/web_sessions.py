@@ -96,17 +96,11 @@ async def resume(context: Context, authenticator: Authenticator, token: str, ori
     if not _TOKEN.fullmatch(token):
         raise _is_over()
     at = context.clock()
-
-    def find() -> FoundSession | None:
-        with context.database.transaction(PLATFORM) as tx:
-            found = web_sessions.find(tx, _digest(token))
-            if found is not None and _runs(found, at) and found.last_seen_at <= at - NOTED_EVERY:
-                web_sessions.note_use(tx, found.session_id, at)
-            return found
-
-    found = await to_thread.run_sync(find)
+    found = await authenticator.sessions.session(_digest(token))
     if found is None or not _runs(found, at):
         raise _is_over()
+    if found.last_seen_at <= at - NOTED_EVERY:
+        await to_thread.run_sync(_note_use, context, found.session_id, at)
     return await authenticator.caller_of_key(found.key_id, origin, session_id=found.session_id)
 
 
@@ -182,6 +176,11 @@ def offer_link(database: Database, clock: Clock, subscription_id: SubscriptionId
             expires_at=clock() + LINK_LIFETIME,
         )
     return token
+
+
+def _note_use(context: Context, session_id: UUID, at: datetime) -> None:
+    with context.database.transaction(PLATFORM) as tx:
+        web_sessions.note_use(tx, session_id, at)
 
 
 def _is_over() -> Unauthenticated:

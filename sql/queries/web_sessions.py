@@ -5,11 +5,23 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, delete, func, insert, select, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    LargeBinary,
+    any_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql
 
 from sql.database import Transaction
 from sql.models import TABLES
+from sql.pipelines import Query
 from sql.queries.tenancy import OPERATOR_KEY_NAME
 
 _SESSIONS, _LINKS, _READINGS = (TABLES[name] for name in ("web_sessions", "sign_in_links", "web_readings"))
@@ -35,6 +47,7 @@ class NewSession:
 class FoundSession:
     """A session whose token a browser sent."""
 
+    token_hash: bytes
     session_id: UUID
     key_id: UUID
     last_seen_at: datetime
@@ -73,12 +86,17 @@ def insert_session(tx: Transaction, row: NewSession, *, secret_hash: bytes | Non
     return True
 
 
-def find(tx: Transaction, token_hash: bytes) -> FoundSession | None:
-    """Find the session of a token, over or not."""
-    c = _SESSIONS.c
-    query = select(c.session_id, c.key_id, c.last_seen_at, c.expires_at).where(c.token_hash == token_hash)
-    row = tx.execute(query).one_or_none()
-    return None if row is None else FoundSession(**row._mapping)
+# Sessions of tokens, over or not; the parameter `token_hashes` is their digests.
+FIND = Query(
+    select(
+        _SESSIONS.c.token_hash,
+        _SESSIONS.c.session_id,
+        _SESSIONS.c.key_id,
+        _SESSIONS.c.last_seen_at,
+        _SESSIONS.c.expires_at,
+    ).where(_SESSIONS.c.token_hash == any_(bindparam("token_hashes", type_=ARRAY(LargeBinary())))),
+    FoundSession,
+)
 
 
 def note_use(tx: Transaction, session_id: UUID, at: datetime) -> None:

@@ -1,11 +1,13 @@
-"""Keys are read together for simultaneous requests: no caller gets an old answer, or another's failure."""
+"""Keys and sessions are read together for many requests: nobody gets an old answer, or another's failure."""
 
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 from uuid import UUID, uuid4
 
 import psycopg
@@ -13,23 +15,25 @@ import pytest
 from sqlalchemy import event
 
 from service.usecases import credentials
-from service.usecases.credentials import CredentialReader
+from service.usecases.credentials import CredentialReader, SessionReader
 from sql.database import Database as ServiceDatabase
 from sql.errors import DatabaseUnavailable
 from sql.queries.tenancy import Credential
 from tests.support.api import OPERATOR_KEY, Server, Tenant, ok, refused
 from tests.support.databases import Cluster, Database
 from tests.support.processes import serving
+from tests.support.web import Browser
 
 TOGETHER = 12
+Reader = TypeVar("Reader", CredentialReader, SessionReader)
 BLOCKED = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 @contextmanager
 def blocked(database: Database) -> Iterator[None]:
-    """Block every reader of keys until the block ends."""
+    """Block every reader of keys and sessions until the block ends."""
     with psycopg.connect(database.url) as blocker:
-        blocker.execute("LOCK TABLE api_keys")
+        blocker.execute("LOCK TABLE api_keys, web_sessions")
         yield
 
 
@@ -41,7 +45,9 @@ async def until_it_waits(database: Database) -> int:
         await asyncio.sleep(0.01)
 
 
-def reading(server: Server, work: Callable[[CredentialReader], Awaitable[None]]) -> int:
+def reading(
+    server: Server, work: Callable[[Reader], Awaitable[None]], kind: Callable[[ServiceDatabase], Reader]
+) -> int:
     """Run `work` with a reader of its own; return the number of its visits to the database."""
     pool = ServiceDatabase(server.database.url, pool_size=1)
     visits: list[object] = []
@@ -52,7 +58,7 @@ def reading(server: Server, work: Callable[[CredentialReader], Awaitable[None]])
     event.listen(pool.engine, "checkout", note)
 
     async def run() -> None:
-        reader = CredentialReader(pool)
+        reader = kind(pool)
         try:
             await asyncio.wait_for(work(reader), 60)
         finally:
@@ -80,7 +86,7 @@ def test_each_gets_its_own_key_and_the_operators_and_no_other(tenant: Tenant) ->
         assert operator.subscription_id is None
         assert owners(await reader.candidates(uuid4())) == set()
 
-    reading(tenant.server, work)
+    reading(tenant.server, work, CredentialReader)
 
 
 def test_those_who_come_while_one_is_read_share_the_next_query(tenant: Tenant) -> None:
@@ -97,7 +103,29 @@ def test_those_who_come_while_one_is_read_share_the_next_query(tenant: Tenant) -
             {ids[n % 2]} for n in range(TOGETHER)
         ]
 
-    assert reading(tenant.server, work) == 2
+    assert reading(tenant.server, work, CredentialReader) == 2
+
+
+def test_cookies_that_come_together_are_looked_up_together_and_each_gets_its_own_session(
+    tenant: Tenant,
+) -> None:
+    tokens = [
+        Browser(tenant.server).sign_in(each).http.cookies["annals"] for each in (tenant.ana, tenant.ben)
+    ]
+    known = [sha256(token.encode()).digest() for token in tokens]
+    unknown = [sha256(bytes([number])).digest() for number in range(TOGETHER)]
+
+    async def work(reader: SessionReader) -> None:
+        with blocked(tenant.server.database):
+            first = asyncio.create_task(reader.session(unknown[0]))
+            await until_it_waits(tenant.server.database)
+            rest = [asyncio.create_task(reader.session(each)) for each in [*known, *unknown, *known]]
+            await asyncio.sleep(0.05)
+        assert await first is None
+        found = [each and each.key_id for each in await asyncio.gather(*rest)]
+        assert found == [*(ids := [tenant.ana.key_id, tenant.ben.key_id]), *[None] * TOGETHER, *ids]
+
+    assert reading(tenant.server, work, SessionReader) == 2
 
 
 def test_after_a_query_for_several_the_next_lets_some_more_come(
@@ -113,7 +141,7 @@ def test_after_a_query_for_several_the_next_lets_some_more_come(
         assert owners(await reader.candidates(ids[1])) == {ids[1]}
         assert owners(await first) == {ids[0]}
 
-    assert reading(tenant.server, work) == 2
+    assert reading(tenant.server, work, CredentialReader) == 2
 
 
 def test_who_comes_alone_waits_for_nobody(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +151,7 @@ def test_who_comes_alone_waits_for_nobody(tenant: Tenant, monkeypatch: pytest.Mo
         for _ in range(3):
             assert owners(await reader.candidates(tenant.ana.key_id)) == {tenant.ana.key_id}
 
-    assert reading(tenant.server, work) == 3
+    assert reading(tenant.server, work, CredentialReader) == 3
 
 
 def test_who_comes_after_a_query_began_is_not_answered_by_it(tenant: Tenant) -> None:
@@ -142,7 +170,7 @@ def test_who_comes_after_a_query_began_is_not_answered_by_it(tenant: Tenant) -> 
         await first
         assert owners(await late) == set()
 
-    reading(tenant.server, work)
+    reading(tenant.server, work, CredentialReader)
 
 
 def test_a_lost_connection_is_told_to_all_who_waited_for_it_and_the_next_query_works(tenant: Tenant) -> None:
@@ -162,7 +190,7 @@ def test_a_lost_connection_is_told_to_all_who_waited_for_it_and_the_next_query_w
             assert [type(outcome) for outcome in outcomes] == [DatabaseUnavailable] * TOGETHER
         assert owners(await reader.candidates(ana)) == {ana}
 
-    reading(tenant.server, work)
+    reading(tenant.server, work, CredentialReader)
 
 
 def test_callers_that_gave_up_break_nothing_for_others(tenant: Tenant) -> None:
@@ -184,7 +212,7 @@ def test_callers_that_gave_up_break_nothing_for_others(tenant: Tenant) -> None:
         assert all(isinstance(each, asyncio.CancelledError) for each in gone)
         assert owners(await reader.candidates(ana)) == {ana}
 
-    reading(tenant.server, work)
+    reading(tenant.server, work, CredentialReader)
 
 
 def test_a_failing_database_is_503_to_all_who_waited_and_the_next_is_let_in(tenant: Tenant) -> None:
