@@ -6,7 +6,7 @@ from service.documents.workers import DocumentWorkers
 from service.http.app import create_app
 from service.http.connections.limits import limits_of_this_process
 from service.http.connections.protocols import protocol_class
-from service.http.connections.server import Server
+from service.http.connections.server import HttpServer
 from service.processes.children import Setup
 from service.runtime import garbage_collector
 from service.runtime.clock import system_clock
@@ -23,7 +23,7 @@ LEAVING_SECONDS = 8
 KEEP_ALIVE_SECONDS = 30
 
 
-class _BeatingServer(Server):
+class _BeatingServer(HttpServer):
     """Beats at each of its ticks, ten times a second, as long as the event loop turns."""
 
     def __init__(self, config: uvicorn.Config, heartbeat: Heartbeat) -> None:

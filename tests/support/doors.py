@@ -15,7 +15,7 @@ from service.http import problems
 from service.http.connections.guard import DISCONNECTED, REFUSED, Guard
 from service.http.connections.limits import Limits
 from service.http.connections.protocols import with_limits
-from service.http.connections.server import Server
+from service.http.connections.server import HttpServer
 
 SECONDS = 20
 TICK_SECONDS = 0.01
@@ -126,7 +126,7 @@ class Door:
             log_config=None,
             access_log=False,
         )
-        self._server = Server(config)
+        self._server = HttpServer(config)
         self._listener = config.bind_socket()
         self._listener.listen()
         self._thread = threading.Thread(

@@ -9,7 +9,7 @@ from service.http.connections.entrance import Entrance
 from service.http.connections.guard import Guard
 
 
-class Server(uvicorn.Server):
+class HttpServer(uvicorn.Server):
     """uvicorn's server; the protocol class of its configuration is one of `protocols`."""
 
     _entrances: tuple[Entrance, ...] = ()
