@@ -28,6 +28,7 @@ from service.http.bodies import checked, invalid_body
 from service.http.schemas.versions import RollbackManyRequest
 from service.usecases import as_of, moments, rollbacks, trees
 from service.usecases.as_of import Since
+from service.usecases.moments import Moment
 from service.usecases.rollbacks import PreviewedMany, RolledBackMany
 from service.web.cookies import zone_of
 from service.web.gate import Changing, Posted, View, Writing
@@ -184,6 +185,11 @@ def _moment_of(view: View) -> str | None:
         raise Invalid("There is no such time: take it from the calendar.") from None
 
 
+def _named(moment: Moment) -> str:
+    """Name a moment as an address has it: a save by its commit, others by their time."""
+    return moment.version.commit if moment.mark is None else _instant(moment.at)
+
+
 def _instant(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
@@ -202,7 +208,7 @@ def _show_choice(view: View, root: Root, error: AnnalsError | None) -> Response:
     return view.show(
         "moment_choice.html",
         root=root,
-        moments=[(each, _address(view, root, each.first.commit or _instant(each.at))) for each in latest],
+        moments=[(each, _address(view, root, _named(each))) for each in latest],
         problem=error,
         at=view.asked("at") or "",
         commit=view.asked("commit") or (view.asked("to") if error else None) or "",
