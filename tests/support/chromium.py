@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Request, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Request, ViewportSize, sync_playwright
 
 from tests.support.project import ROOT
 from tests.support.story import Story
@@ -32,6 +32,20 @@ _OVERFLOW = """() => {
     });
     return ["overflow", ...wide.slice(-3).map(each => each.outerHTML.slice(0, 160))];
 }"""
+# Fills a form and sends it, whatever its fields allow.
+_SEND = """([action, values]) => {
+    const path = form => new URL(form.getAttribute("action"), location.href).pathname;
+    const form = [...document.forms].find(form => form.method === "post" && path(form).endsWith(action));
+    for (const [name, value] of Object.entries(values)) {
+        let field = form.querySelector(`[name="${name}"]`);
+        if (!field) {
+            field = form.appendChild(Object.assign(document.createElement("input"), {type: "hidden", name}));
+        }
+        field.value = value;
+    }
+    form.noValidate = true;
+    form.requestSubmit();
+}"""
 
 
 @dataclass
@@ -54,6 +68,11 @@ class Reader:
         self.page.click("button.first")
         self.page.wait_for_url(lambda address: "/sign-in" not in address)
         return self
+
+    def send(self, action: str, values: dict[str, str]) -> None:
+        """Fill the form of the page whose address ends so, and send it."""
+        with self.page.expect_navigation():
+            self.page.evaluate(_SEND, [action, values])
 
     def check(self) -> None:
         """Assert that no page broke its policy, failed in its script, or asked another host."""
@@ -100,9 +119,8 @@ def chromium() -> Iterator[Browser]:
 @contextmanager
 def reading(browser: Browser, story: Story, *, scripts: bool = True, **options: Any) -> Iterator[Reader]:
     """Open a window without cookies, which notes what its pages do wrong."""
-    context = browser.new_context(
-        java_script_enabled=scripts, viewport={"width": WIDTHS[0], "height": 900}, **options
-    )
+    size: ViewportSize = {"width": WIDTHS[0], "height": 900}
+    context = browser.new_context(**{"java_script_enabled": scripts, "viewport": size, **options})
     context.set_default_timeout(30_000)
     context.add_init_script(_WATCH)
     page = context.new_page()

@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 from tests.support.api import Caller, Json, Server, Tenant, ok
+from tests.support.states import with_others
 from tests.support.story import PERSON_OF, Story, key_of
 
 MARKUP = '"><script>alert(1)</script><img src=x onerror=alert(2)>'
@@ -28,10 +29,17 @@ def hostile(server: Server) -> Story:
     inside = {"workspace_id": made["finance_operations"]["resource_id"]}
     made["pipelines"] = tenant.make("folders", name=NAME, **inside)
     made["daily"] = tenant.make("jobs", name=NAME, folder_id=made["pipelines"]["resource_id"])
+    made["data_platform"] = made["finance_operations"]
+    made["customer_care"] = tenant.make("workspaces", name=f"Care {NAME}")
+    care = {"workspace_id": made["customer_care"]["resource_id"]}
+    tickets = {"folder_id": tenant.make("folders", name=NAME, **care)["resource_id"]}
     where = {"job_id": made["daily"]["resource_id"], "description": LONGEST}
+    in_care = where | {"job_id": tenant.make("jobs", name=NAME, **tickets)["resource_id"]}
     for number, name in enumerate(("order_etl", "ticket_triage", "retention_rules", "churn_score")):
-        made[name] = tenant.make("workflows", name=f"{number} {NAME}", definition=_document(0), **where)
+        place = in_care if name == "ticket_triage" else where
+        made[name] = tenant.make("workflows", name=f"{number} {NAME}", definition=_document(0), **place)
     made["refund_approval"] = made["survey"] = made["nightly_export"] = made["order_etl"]
+    made["invoice_approval"] = made["churn_score"]
     for name in ("order_etl", "ticket_triage", "retention_rules", "churn_score"):
         at = tenant.at(made[name])
         for version in range(1, VERSIONS):
@@ -51,11 +59,10 @@ def hostile(server: Server) -> Story:
     callers = {"vera": tenant.vera, "ben": ben, "aud": tenant.aud, "ana": ana}
     for caller in callers.values():
         _key(tenant, caller)
-    names["hold"] = ok(ana.post(f"{tenant.path}/holds", {"reason": LONGEST[:500]}), 201)["hold_id"]
     names["user_ben"] = str(ben.user_id)
     names["key_of_ben"] = key_of(ana, tenant.path, str(ben.user_id))
     keys = {PERSON_OF[role]: str(callers[PERSON_OF[role]].key) for role in PERSON_OF}
-    return Story(server, tenant.subscription_id, keys, names)
+    return with_others(Story(server, tenant.subscription_id, keys, names), NAME, LONGEST[:500])
 
 
 def _document(version: int) -> Json:

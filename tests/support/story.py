@@ -1,7 +1,7 @@
 """The story of `annals demo` on a server of the tests, and the ids in it by which pages are asked for."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from service.cli import demo
 from tests.support.api import OPERATOR_KEY, Caller, Server, ok
@@ -13,12 +13,25 @@ ROLES = (*PERSON_OF, "operator")
 
 @dataclass(frozen=True)
 class Story:
-    """A subscription with the history that the demo tells, and what the paths of its pages are made of."""
+    """A subscription with the history that the demo tells, and what the paths of its pages are made of.
+
+    `others` are subscriptions beside it, by their state.
+    """
 
     server: Server
     subscription_id: str
     keys: dict[str, str]
     names: dict[str, str]
+    others: Mapping[str, "Story"] = field(default_factory=dict)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Roles that have a user in it; the operator has none, and comes everywhere."""
+        return tuple(role for role in ROLES if role == "operator" or PERSON_OF[role] in self.keys)
+
+    def of(self, place: str) -> "Story":
+        """Return one of the others by its state; an empty text is the story itself."""
+        return self.others[place] if place else self
 
     def caller(self, role: str) -> Caller:
         """User of a role."""
@@ -47,7 +60,6 @@ def told(server: Server, say: Callable[[str], None] = lambda _: None) -> Story:
     users = ok(ana.get(f"{path}/users"))["items"]
     names |= {f"user_{each['username']}": each["user_id"] for each in users}
     names["key_of_ben"] = key_of(ana, path, names["user_ben"])
-    names["hold"] = ok(ana.post(f"{path}/holds", {"reason": "the audit of the year"}), 201)["hold_id"]
     return Story(server, made.subscription_id, dict(made.keys), names)
 
 

@@ -9,11 +9,13 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.support.chromium import THEMES, WIDTHS, chromium, reading
+from tests.support.chromium import THEMES, WIDTHS, chromium
 from tests.support.databases import Cluster, cluster_url
 from tests.support.serving import serving
+from tests.support.states import with_others
 from tests.support.story import Story, told
 from tests.web.pages import PAGES
+from tests.web.windows import windows
 
 ZONE = "Europe/Berlin"
 # A longer page is cut: nobody looks at the end of it.
@@ -24,28 +26,20 @@ def take(story: Story, folder: Path, only: list[str]) -> int:
     """Take the pictures; returns how many."""
     pages = [page for page in PAGES if not only or page.name in only]
     taken = 0
-    with chromium() as browser, reading(browser, story, timezone_id=ZONE) as reader:
-        for role in ("nobody", "admin", "operator"):
-            if role != "nobody":
-                reader.context.clear_cookies()
-                reader.sign_in(role)
-            for page in pages:
-                if role != ("nobody" if page.right is None else page.reader()):
-                    continue
-                reader.go(story.path(page.pattern))
-                for width in WIDTHS:
-                    reader.set_width(width)
-                    for theme in THEMES:
-                        reader.set_theme(theme)
-                        height = min(
-                            reader.page.evaluate("document.documentElement.scrollHeight"), MOST_PIXELS
-                        )
-                        reader.page.screenshot(
-                            path=folder / f"{page.name}-{theme}-{width}.png",
-                            clip={"x": 0, "y": 0, "width": width, "height": max(height, 600)},
-                            full_page=True,
-                        )
-                        taken += 1
+    with chromium() as browser, windows(browser, story, timezone_id=ZONE) as people:
+        for page in pages:
+            reader = people.look_at(page)
+            for width in WIDTHS:
+                reader.set_width(width)
+                for theme in THEMES:
+                    reader.set_theme(theme)
+                    height = min(reader.page.evaluate("document.documentElement.scrollHeight"), MOST_PIXELS)
+                    reader.page.screenshot(
+                        path=folder / f"{page.name}-{theme}-{width}.png",
+                        clip={"x": 0, "y": 0, "width": width, "height": max(height, 600)},
+                        full_page=True,
+                    )
+                    taken += 1
     return taken
 
 
@@ -69,7 +63,8 @@ def main() -> int:
                 if line and not line.startswith(" "):
                     hours.enter_context(server.clock.moved(hours=1))
 
-            taken = take(told(server, later), options.folder, options.only)
+            story = with_others(told(server, later))
+            taken = take(story, options.folder, options.only)
     finally:
         cluster.close()
     sys.stdout.write(f"{taken} pictures in {options.folder}\n")

@@ -4,15 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import ViewportSize
 
 from tests.support.api import Server
-from tests.support.chromium import CHROMIUM, WIDTHS, Reader, chromium, reading
+from tests.support.chromium import CHROMIUM, WIDTHS, chromium
 from tests.support.hostile_story import MARKUP, hostile
 from tests.support.story import Story
-from tests.support.web import Browser
-from tests.web.pages import PAGES, Listed
+from tests.web.pages import PAGES, Browsers, Listed
+from tests.web.windows import Windows, windows
 
-_SHOWN = [page for page in PAGES if page.right is not None and page.status == 200]
+_SHOWN = [page for page in PAGES if page.right is not None and page.last_status not in (404, 410)]
 
 # Pages with text of people or of documents, whose every character may be there; names have fewer.
 _REVEALING = {
@@ -34,11 +35,8 @@ def harm(lone_server: Server) -> Story:
 
 
 @pytest.fixture(scope="module")
-def plain(harm: Story) -> dict[str, Browser]:
-    return {
-        role: Browser(harm.server, **{"user-agent": MARKUP}).sign_in(harm.caller(role))
-        for role in ("admin", "operator")
-    }
+def plain(harm: Story) -> Browsers:
+    return Browsers(harm, **{"user-agent": MARKUP})
 
 
 @pytest.fixture(scope="module")
@@ -48,18 +46,15 @@ def browser() -> Iterator[Chromium]:
 
 
 @pytest.fixture(scope="module")
-def narrow(browser: Chromium, harm: Story) -> Iterator[dict[str, Reader]]:
-    """An admin and the operator with narrow windows."""
-    with reading(browser, harm) as admin, reading(browser, harm) as operator:
-        readers = {"admin": admin.sign_in("admin"), "operator": operator.sign_in("operator")}
-        for reader in readers.values():
-            reader.set_width(WIDTHS[1])
-        yield readers
+def narrow(browser: Chromium, harm: Story) -> Iterator[Windows]:
+    size: ViewportSize = {"width": WIDTHS[1], "height": 900}
+    with windows(browser, harm, viewport=size) as found:
+        yield found
 
 
 @pytest.mark.parametrize("page", _SHOWN, ids=lambda page: page.name)
-def test_text_is_shown_as_text(harm: Story, plain: dict[str, Browser], page: Listed) -> None:
-    found = plain[page.reader()].see(harm.path(page.pattern))
+def test_text_is_shown_as_text(plain: Browsers, page: Listed) -> None:
+    found = plain.look_at(page)
     assert "<script>alert" not in found.source
     assert "<img src=x" not in found.source
     # Characters that turn or hide text are named, and so they turn and hide nothing.
@@ -73,8 +68,7 @@ def test_text_is_shown_as_text(harm: Story, plain: dict[str, Browser], page: Lis
 @pytest.mark.long
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
 @pytest.mark.parametrize("page", _SHOWN, ids=lambda page: page.name)
-def test_text_is_inert_and_fits_a_narrow_window(harm: Story, narrow: dict[str, Reader], page: Listed) -> None:
-    reader = narrow[page.reader()]
-    reader.go(harm.path(page.pattern))
+def test_text_is_inert_and_fits_a_narrow_window(narrow: Windows, page: Listed) -> None:
+    reader = narrow.look_at(page)
     assert reader.overflow() == []
     reader.check()
