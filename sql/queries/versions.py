@@ -357,21 +357,21 @@ def by_commit(
 def as_of(
     tx: Transaction,
     subscription_id: UUID,
-    kind: str,
-    resource_ids: Collection[UUID],
+    resources: Collection[tuple[str, UUID]],
     *,
     number: int,
     at: datetime,
-) -> dict[UUID, VersionRow]:
-    """The versions of the given resources that were current at commit `number` of `main`."""
-    ids = literal(list(resource_ids), ARRAY(Uuid()))
-    wanted = func.unnest(ids).table_valued("resource_id").render_derived()
+) -> dict[tuple[str, UUID], VersionRow]:
+    """The versions of resources, given by kind and id, that were current at commit `number` of `main`."""
+    kinds = literal([kind for kind, _ in resources], ARRAY(Text()))
+    ids = literal([resource_id for _, resource_id in resources], ARRAY(Uuid()))
+    wanted = func.unnest(kinds, ids).table_valued("kind", "resource_id").render_derived()
     past = _VERSIONS.alias("past")
     newest = (
         select(past.c.version_id)
         .where(
             past.c.subscription_id == subscription_id,
-            past.c.resource_type == kind,
+            past.c.resource_type == wanted.c.kind,
             past.c.resource_id == wanted.c.resource_id,
             past.c.commit_number <= number,
         )
@@ -382,7 +382,9 @@ def as_of(
     # A query of its own: if it were joined with the rest, a planner that expects few versions would execute
     # it again for each of them.
     found = tx.execute(select(newest.c.version_id).select_from(wanted.join(newest, true()))).scalars().all()
-    return {row.resource_id: row for row in by_ids(tx, subscription_id, kind, found, at=at)}
+    query = _of_kind(subscription_id, any_(kinds), at).where(among(_VERSIONS.c.version_id, found))
+    rows = (VersionRow(**row._mapping) for row in tx.execute(query))
+    return {(row.resource_type, row.resource_id): row for row in rows}
 
 
 def _one(tx: Transaction, query: Select[Any]) -> VersionRow | None:

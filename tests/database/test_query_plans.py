@@ -239,7 +239,7 @@ QUERIES: dict[str, tuple[Query, int]] = {
     ),
     "the versions of 50 resources at a commit": (
         lambda tx: versions.as_of(
-            tx, SUBSCRIPTION, "workflow", [UUID(int=n) for n in range(1, 51)], number=20_000, at=AT
+            tx, SUBSCRIPTION, [("workflow", UUID(int=n)) for n in range(1, 51)], number=20_000, at=AT
         ),
         100,
     ),

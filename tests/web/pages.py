@@ -164,7 +164,8 @@ _USUAL = (
     ),
 )
 
-_STALE = {"seen": "0" * 40}
+_RULE = {"resource_type": "workflow", "action": "READ", "depth": "none", "do": "save", "seen": "another"}
+_STALE = {"seen": "{commit}"}
 # Pages of the story as few people see them.
 _RARE = (
     _of_tenant("search-without-results", "/resources", "?q=nothing+has+this+name"),
@@ -198,7 +199,7 @@ _RARE = (
     _of_resource("history-of-deleted", "", "deleted"),
     _of_resource("version-of-deleted", "/versions/{ref}", "deleted", ref=1),
     _of_resource("compare-of-deleted", "/compare", "deleted", "?from=1&to=1"),
-    replace(_of_resource("check-out-of-deleted", "/check-out", "deleted", "", Right.WRITE), status=410),
+    replace(_of_resource("check-out-of-deleted", "/check-out", "deleted", "", Right.WRITE), status=409),
     replace(_of_resource("history-of-purged", "", "purged", "", Right.READ_PURGED), refusal=410),
     replace(
         _of_resource("version-of-purged", "/versions/{ref}", "purged", "", Right.READ_PURGED, 1), refusal=410
@@ -232,7 +233,7 @@ _REFUSED = (
     _refused("users-refused", "users", "/settings/users", {"username": "a b"}),
     _refused("user-refused", "user", "/{user_ben}", {"email": "nobody"}),
     _refused("keys-refused", "keys", "/settings/keys", {"name": "laptop", "expires_in_days": "0"}),
-    _refused("policy-stale", "policy", "/settings/policy", {"do": "save", **_STALE}, 412),
+    _refused("policy-stale", "policy", "/settings/policy", _RULE, 412),
     _refused("holds-refused", "holds", "/settings/holds", {"reason": " "}),
     _refused("hold-refused", "hold", "/release", {"reason": " "}),
     _refused("platform-refused", "platform", "/platform", {"name": "Next", "username": "a b"}),
@@ -299,7 +300,8 @@ class Browsers:
         if page.sent is None:
             return found
         action, values = page.sent.filled(self._story.of(page.place))
-        found = browser.send(found.form(action), **values)
+        (form,) = (each for each in found.forms if each.method == "POST" and each.action.endswith(action))
+        found = browser.send(form, **values)
         assert found.status == page.last_status, found.words
         return found
 

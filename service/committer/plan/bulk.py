@@ -113,20 +113,20 @@ def roll_back(planning: Planning, change: RollBackMany) -> WrittenMany | Foresee
         ledger.live(*change.root)
     pairs: list[tuple[Entry, VersionRow]] = []
     skipped: list[Skipped] = []
-    for kind, ids in found.items():
-        versions_then = versions.as_of(tx, subscription_id, kind, ids, number=number, at=ledger.now)
-        were_deleted = as_of.deleted(tx, subscription_id, ids, number=number)
-        for resource_id in ids:
-            entry, then = ledger.get(Kind(kind), resource_id), versions_then.get(resource_id)
-            if entry is None:
-                continue
-            lives, lived = entry.row.deleted_at is None, resource_id not in were_deleted
-            if then is not None and lives and lived:
-                pairs.append((entry, then))
-            elif lives:
-                skipped.append(_skipped(entry, "newer" if then is None else "was_deleted"))
-            elif then is not None and lived:
-                skipped.append(_skipped(entry, "deleted"))
+    all_found = [(kind, resource_id) for kind, ids in found.items() for resource_id in ids]
+    versions_then = versions.as_of(tx, subscription_id, all_found, number=number, at=ledger.now)
+    were_deleted = as_of.deleted(tx, subscription_id, [each for _, each in all_found], number=number)
+    for kind, resource_id in all_found:
+        entry, then = ledger.get(Kind(kind), resource_id), versions_then.get((kind, resource_id))
+        if entry is None:
+            continue
+        lives, lived = entry.row.deleted_at is None, resource_id not in were_deleted
+        if then is not None and lives and lived:
+            pairs.append((entry, then))
+        elif lives:
+            skipped.append(_skipped(entry, "newer" if then is None else "was_deleted"))
+        elif then is not None and lived:
+            skipped.append(_skipped(entry, "deleted"))
     steps = [step for entry, then in pairs if (step := _step(planning, change, entry, then)) is not None]
     of_others = [step.entry for step in steps if _is_anothers(ledger, step.entry, change)]
     if of_others:
