@@ -18,6 +18,8 @@ VERSIONS = 8
 LATE_VERSIONS, COMMENTS, CHECK_OUTS, DELETIONS, BRANCH = 26, 21, 51, 26, 101
 USERS = 51
 SENDERS = 8
+# Lines of a document, of which a page shows the beginning.
+STEPS = 8000
 
 Made = TypeVar("Made")
 
@@ -68,14 +70,14 @@ def _rare(ana: Caller, path: str, names: Mapping[str, str], name: str, text: str
         return str(ok(ana.delete(f"{path}/{resource}", params={"reason": text}))["deletion_id"])
 
     ok(ana.post(f"{path}/{names['invoice_approval']}/check-out", {"reason": text}))
-    purged = made(1)
+    purged = made(5)
     deletion_of_purged = deleted(purged)
     ok(ana.delete(f"{path}/{purged}", params={"permanent": True, "reason": text}))
-    deletion_of_restored = deleted(made(2))
+    deletion_of_restored = deleted(made(6))
     ok(ana.post(f"{path}/deletions/{deletion_of_restored}/restore"))
-    replaced = made(3)
+    replaced = made(7)
     deletion_of_replaced = deleted(replaced)
-    made(3)
+    made(7)
     return {
         "purged": purged,
         "deletion_of_purged": deletion_of_purged,
@@ -131,6 +133,8 @@ def _busy(story: Story, name: str, text: str) -> Story:
         long = flows[-1]
         for version in range(LATE_VERSIONS):
             tenant.save(long, {"steps": [text, version]}, description=text)
+        large = flows[-2]
+        tenant.save(large, {"steps": [f"{step} {text}" for step in range(STEPS)]})
         comments = f"{tenant.at(long)}/versions/2/comments"
         all_of(COMMENTS, lambda _: ok(ana.post(comments, {"text": text}), 201))
         deletions = all_of(DELETIONS, lambda number: tenant.remove(flows[number], reason=text))
@@ -148,7 +152,7 @@ def _busy(story: Story, name: str, text: str) -> Story:
     browser = Browser(story.server).sign_in(tenant.ana)
     names = made.names | {
         "order_etl": own,
-        "job": f"job/{tenant.job_id}",
+        "large": f"workflows/{large['resource_id']}",
         "deleted_old_ticket_export": deletions[0]["deletion_id"],
         **{f"second_{noun}": browser.see(path).link(words) for noun, (path, words) in seconds.items()},
         "second_branch": _more(browser, f"{base}/resources?under=job/{tenant.job_id}"),

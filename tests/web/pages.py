@@ -38,7 +38,7 @@ class Sent:
 class Listed:
     """A page in a state; `is_of_tenant` tells if its address has a subscription.
 
-    `right` is None for everybody, and who lacks it gets `refusal`. `place` is the subscription of the story
+    `right` is None for everybody; readers who lack it get `refusal`. `place` is the subscription of the story
     that the page is of. With `sent` it is what a refused form shows.
     """
 
@@ -58,6 +58,12 @@ class Listed:
     def is_for(self, role: str) -> bool:
         """Tell if users of a role see the page."""
         return self.right is None or Role(role).may(self.right)
+
+    def status_for(self, role: str) -> int:
+        """Status of the page for users of a role."""
+        if self.is_for(role):
+            return self.status
+        return self.refusal if Role(role).may(Right.READ) else 403
 
     def reader(self) -> str:
         """Role that sees most of the page."""
@@ -81,7 +87,7 @@ def _of_resource(
 
 
 def _of_purged(name: str, rest: str) -> Listed:
-    return replace(_of_resource(name, rest, "purged", "", Right.READ_PURGED, 1), refusal=410)
+    return replace(_of_resource(name, rest, "purged", "", Right.READ_PURGED, 1), refusal=404)
 
 
 def _of_tenant(name: str, rest: str, query: str = "", right: Right = Right.READ) -> Listed:
@@ -200,10 +206,8 @@ _RARE = (
     _of_resource("version-of-deleted", "/versions/{ref}", "deleted", ref=1),
     _of_resource("compare-of-deleted", "/compare", "deleted", "?from=1&to=1"),
     replace(_of_resource("check-out-of-deleted", "/check-out", "deleted", "", Right.WRITE), status=409),
-    replace(_of_resource("history-of-purged", "", "purged", "", Right.READ_PURGED), refusal=410),
-    replace(
-        _of_resource("version-of-purged", "/versions/{ref}", "purged", "", Right.READ_PURGED, 1), refusal=410
-    ),
+    _of_purged("history-of-purged", ""),
+    _of_purged("version-of-purged", "/versions/{ref}"),
     _of_deletion("deletion-of-purged", "", "deletion_of_purged"),
     _of_deletion("deletion-of-restored", "", "deletion_of_restored"),
     _of_deletion("restore-of-restored", "/restore", "deletion_of_restored", Right.WRITE),
@@ -254,6 +258,7 @@ _OTHERS = (
     *_in(CLOSED, "resources", "history", "version", "compare", "check-outs", "deletions", "deletion"),
     *_in(CLOSED, "users", "user", "keys", "sessions", "policy", "holds", "platform-one"),
     *_in(BUSY, "resources", "check-outs", "deletions", "purge"),
+    replace(_of_resource("version-too-long", "/versions/{ref}", "large", ref=2), place=BUSY),
     *(
         Listed(f"second-{noun}", route, f"{{second_{noun}}}", right, place=BUSY)
         for noun, route, right in (
