@@ -130,10 +130,11 @@ def number_at(
     with reading(context, subscription_id, kind, resource_id, purged=purged) as tx:
         commit = as_of.last_commit(tx, subscription_id, moment)
         number = 0 if commit is None else commit.commit_number
-        found = versions.as_of(tx, subscription_id, kind, [resource_id], number=number, at=context.clock())
+        only = (str(kind), resource_id)
+        found = versions.as_of(tx, subscription_id, [only], number=number, at=context.clock())
     if not found:
         raise VersionNotFound(f"The {kind} had no version yet at {moment.isoformat()}.")
-    return found[resource_id].version_number
+    return found[only].version_number
 
 
 def look_up(
