@@ -18,7 +18,7 @@ _READ = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
+class PastMoment:
     """A moment by what happened then: `version` was made, or got the `mark` of a tag or a publication.
 
     `has_others` if its commit made more versions; `is_now` if no version was made since.
@@ -42,7 +42,7 @@ class Moment:
 
 def latest(
     context: Context, subscription_id: SubscriptionId, root: tuple[Kind, ResourceId] | None
-) -> Sequence[Moment]:
+) -> Sequence[PastMoment]:
     """List the latest moments of a subtree, or of the whole subscription, newest first."""
     with context.database.transaction(subscription_id) as tx:
         saves = moments.saves(tx, subscription_id, root, of_each=SAVES, limit=_READ)
@@ -52,9 +52,9 @@ def latest(
             *moments.publications(tx, subscription_id, versions, limit=PUBLICATIONS),
         ]
 
-    def moment(version: SaveRow, mark: MarkRow | None, *, others: bool) -> Moment:
+    def moment(version: SaveRow, mark: MarkRow | None, *, others: bool) -> PastMoment:
         at = version.at if mark is None else mark.at
-        return Moment(version=version, mark=mark, has_others=others, is_now=at >= saves[0].at)
+        return PastMoment(version=version, mark=mark, has_others=others, is_now=at >= saves[0].at)
 
     found = [moment(made[0], None, others=len(made) > 1) for made in _commits(saves)]
     found += [moment(versions[mark.version_id], mark, others=False) for mark in marks]

@@ -28,7 +28,7 @@ from service.http.bodies import checked, invalid_body
 from service.http.schemas.versions import RollbackManyRequest
 from service.usecases import as_of, moments, rollbacks, trees
 from service.usecases.as_of import Since
-from service.usecases.moments import Moment
+from service.usecases.moments import PastMoment
 from service.usecases.rollbacks import PreviewedMany, RolledBackMany
 from service.web.cookies import zone_of
 from service.web.gate import Changing, Posted, View, Writing
@@ -185,7 +185,7 @@ def _moment_of(view: View) -> str | None:
         raise Invalid("There is no such time: take it from the calendar.") from None
 
 
-def _named(moment: Moment) -> str:
+def _named(moment: PastMoment) -> str:
     """Name a moment as an address has it: a save by its commit, others by their time."""
     return moment.version.commit if moment.mark is None else _instant(moment.at)
 

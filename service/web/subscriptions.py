@@ -162,6 +162,8 @@ def _subscription(
     return view.show(
         "platform_subscription.html",
         found=found,
+        size=subscriptions.sizes(view.context, view.caller, [found]).get(found.subscription_id),
+        most=subscriptions.MAX_COUNTED,
         state=state.value,
         people=users.users(view.context, view.subscription_id, None, Paging(USERS_SHOWN, None)),
         purge_days=view.context.settings.purge_days,

@@ -8,8 +8,11 @@ from uuid import uuid4
 
 import pytest
 
+from service.usecases.maintenance import purge_closed
 from service.web import words
 from tests.support.api import UNKNOWN, Server, Tenant, ok
+from tests.support.closings import closed
+from tests.support.job_runs import carried_out
 from tests.support.web import Browser, Page
 
 SECRET = re.compile(r"annals_[0-9a-f]{32}_[A-Za-z0-9_-]+")
@@ -215,6 +218,20 @@ def test_the_list_tells_sizes_and_the_last_version(server: Server, tenant: Tenan
     assert f"Versions: {versions} " in row
     assert f"Repository: {words.size(used['repository_bytes']['used'])} " in row
     assert "Last version: just now" in row
+    page = browser.see(f"/platform/{tenant.subscription_id}")
+    assert f"{versions}, the last one just now" in page.words
+
+
+def test_a_purged_subscription_has_no_size(lone: Tenant) -> None:
+    lone.workflow()
+    closed(lone)
+    with lone.server.clock.moved(days=31):
+        carried_out(lone.server, purge_closed.NAME, purge_closed.run)
+        browser = operator_of(lone.server)
+        assert "its content was purged" in row_of(browser.see("/platform"), "acme")
+        page = browser.see(f"/platform/{lone.subscription_id}")
+        assert "it can't be reopened" in page.words
+        assert [form.action for form in page.forms if form.action.startswith("/platform")] == []
 
 
 def test_the_operator_sets_quotas_and_the_name(server: Server, tenant: Tenant) -> None:
