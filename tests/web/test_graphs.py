@@ -29,6 +29,8 @@ from tests.support.workflows import (
 
 # Calls of a drawing with as many nodes and edges as it may have; seconds would depend on the machine.
 MOST_CALLS = 700_000
+# Least size of a letter in the label of a connection.
+LETTER_WIDTH, LETTER_HEIGHT = 5, 8
 # A document of rules has no nodes.
 DRAWN = [path for path in WORKFLOWS if graph_of(loaded(path)) is not None]
 
@@ -406,6 +408,21 @@ def test_hostile_text_is_inert_in_a_drawing() -> None:
         assert "style" not in {name for element in drawing.iter() for name in element.attrib}
         assert any(revealed(HOSTILE) in (element.text or "") for element in drawing.iter("title"))
         assert "(no name)" in {element.text for element in drawing.iter("text")}
+
+
+@pytest.mark.parametrize("path", DRAWN, ids=lambda path: path.stem)
+def test_labels_of_connections_cover_neither_each_other_nor_boxes(path: Path) -> None:
+    drawing = drawn(graph(loaded(path)))
+    texts = [
+        (line.x, line.y - LETTER_HEIGHT, line.x + len(line.label) * LETTER_WIDTH, line.y)
+        for line in drawing.lines
+        if line.label
+    ]
+    boxes = [(box.x, box.y, box.x + drawing.box_width, box.y + drawing.box_height) for box in drawing.boxes]
+    for number, one in enumerate(texts):
+        for other in texts[number + 1 :] + boxes:
+            is_beside = one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
+            assert is_beside, (one, other)
 
 
 def test_a_drawing_has_a_title_and_each_box_the_whole_label() -> None:

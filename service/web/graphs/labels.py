@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from math import floor
 
 from service.web.graphs.graph import Spot
@@ -26,6 +26,8 @@ _WIDE = frozenset("mwMW@%—…")
 _PARTS = (0.5, 0.66, 0.34, 0.8, 0.22, 0.58, 0.42)
 _CELL = Spot(12, 9)
 _LINE_HEIGHT = 12
+# Space between a label and the end of its line, for the arrow.
+_ARROW = 9
 
 
 def short(text: str, room: float, letter: float) -> str:
@@ -77,8 +79,7 @@ class LabelPlaces:
         """Find the place for a label that is covered least, and cover it."""
         width = sum(map(_width, text)) * LINE_LETTER
         best: tuple[int, Spot, set[tuple[int, int]]] | None = None
-        for part in _PARTS:
-            place = self._beside(path, part, width)
+        for place in _beside(path, width):
             cells = _cells(place.x, place.y - _LINE_HEIGHT + 3, width, _LINE_HEIGHT)
             covered = len(cells & self._covered)
             if best is None or covered < best[0]:
@@ -90,12 +91,25 @@ class LabelPlaces:
         self._covered |= best[2]
         return best[1]
 
-    def _beside(self, path: LinePath, part: float, width: float) -> Spot:
-        """Left end of a label's text at a part of the path: right of a steep line, above a flat one."""
-        point, ahead = path.at(part), path.at(part + 0.05)
-        if abs(ahead.y - point.y) > abs(ahead.x - point.x):
-            return Spot(round(point.x + 6), round(point.y + 4))
-        return Spot(round(point.x - width / 2), round(point.y - 4))
+
+def _beside(path: LinePath, width: float) -> Iterator[Spot]:
+    """Yield left ends of a label's text beside a line, the best first.
+
+    Lines that fan out to the right are far from each other where they end. Others have their label right or
+    left of a steep part, above or below a flat one.
+    """
+    if path.other_bend.y == path.end.y and path.other_bend.x < path.end.x:
+        x = path.end.x - width - _ARROW
+        yield Spot(round(x), round(path.end.y - 4))
+        yield Spot(round(x), round(path.end.y + _LINE_HEIGHT))
+    for is_first in (True, False):
+        for part in _PARTS:
+            point, ahead = path.at(part), path.at(part + 0.05)
+            if abs(ahead.y - point.y) > abs(ahead.x - point.x):
+                yield Spot(round(point.x + 6 if is_first else point.x - 6 - width), round(point.y + 4))
+            else:
+                y = point.y - 4 if is_first else point.y + _LINE_HEIGHT
+                yield Spot(round(point.x - width / 2), round(y))
 
 
 def _cells(x: float, y: float, width: float, height: float) -> set[tuple[int, int]]:
