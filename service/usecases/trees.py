@@ -123,6 +123,15 @@ def place_in(context: Context, subscription_id: SubscriptionId, root: tuple[Kind
         return Branch(row, _path(tx, subscription_id, row), Page([], None))
 
 
+def way_to(
+    context: Context, subscription_id: SubscriptionId, kind: Kind, resource_id: UUID
+) -> Sequence[PlaceRow]:
+    """Read the path down to a resource, deleted or not: its workspace first, its parent last."""
+    with context.database.transaction(subscription_id) as tx:
+        row = resources.find(tx, subscription_id, kind, resource_id)
+        return [] if row is None else _path(tx, subscription_id, row)
+
+
 def place_of_child(parent: ResourceRow | None, kind: Kind) -> Place:
     """Return the place of a new resource in a parent; raises Invalid if such a parent holds no such kind."""
     if parent is None:

@@ -12,7 +12,7 @@ from service.domain.pagination import Paging
 from service.http.audited_operations import audits
 from service.http.parameters import Target, Targeted
 from service.http.schemas.check_outs import CheckOutRequest
-from service.usecases import check_outs, versions
+from service.usecases import check_outs, trees, versions
 from service.usecases.check_outs import DEFAULT_LEASE, MAX_LEASE
 from service.web.gate import RESOURCE_PAGE, Changing, View, Viewing, Writing
 
@@ -119,6 +119,7 @@ def _page(
     return view.show(
         "check_out.html",
         target=target,
+        place=trees.way_to(view.context, view.subscription_id, target.kind, target.resource_id),
         resource=found.resource,
         lease=found.check_out,
         is_own=_is_own(view, found),
@@ -137,6 +138,7 @@ def _release_page(view: View, target: Target, *, problem: AnnalsError | None = N
     return view.show(
         "release.html",
         target=target,
+        place=trees.way_to(view.context, view.subscription_id, target.kind, target.resource_id),
         resource=found.resource,
         lease=found.check_out,
         is_own=_is_own(view, found),

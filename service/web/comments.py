@@ -7,7 +7,7 @@ from service.domain.errors import AnnalsError
 from service.http.audited_operations import audits
 from service.http.parameters import Target, Targeted
 from service.http.schemas.versions import CommentRequest
-from service.usecases import comments, versions
+from service.usecases import comments, trees, versions
 from service.web.gate import RESOURCE_PAGE, Changing, View, Writing
 
 router = APIRouter(include_in_schema=False)
@@ -45,4 +45,11 @@ def _page(
     version = versions.look_up(
         view.context, view.subscription_id, target.kind, target.resource_id, ref, purged=False
     )
-    return view.show("comment.html", target=target, version=version, typed=typed, problem=problem)
+    return view.show(
+        "comment.html",
+        target=target,
+        place=trees.way_to(view.context, view.subscription_id, target.kind, target.resource_id),
+        version=version,
+        typed=typed,
+        problem=problem,
+    )

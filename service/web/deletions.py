@@ -18,7 +18,7 @@ from service.http.audited_operations import audits
 from service.http.parameters import Target, Targeted
 from service.http.schemas.body import Body
 from service.http.schemas.fields import QueryInteger, QueryReason
-from service.usecases import deletion_previews, deletions, references
+from service.usecases import deletion_previews, deletions, references, trees
 from service.usecases.deletions import DeletionMade
 from service.web.gate import RESOURCE_PAGE, Changing, Posted, View, Writing
 
@@ -92,6 +92,7 @@ def _page(
     return view.show(
         "delete.html",
         target=target,
+        place=trees.way_to(view.context, view.subscription_id, target.kind, target.resource_id),
         preview=found,
         others=[each for each in found.check_outs if each.checked_out_by != view.caller.user_id],
         naming=naming,

@@ -30,6 +30,7 @@ from service.usecases import as_of, moments, rollbacks, trees
 from service.usecases.as_of import Since
 from service.usecases.moments import PastMoment
 from service.usecases.rollbacks import PreviewedMany, RolledBackMany
+from service.usecases.trees import Branch
 from service.web.cookies import zone_of
 from service.web.gate import Changing, Posted, View, Writing
 
@@ -48,12 +49,13 @@ router = APIRouter(include_in_schema=False)
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """Resource that is rolled back with all that lies in it; None for all resources."""
+    """Resource that is rolled back with all that lies in it, and its place; None for all resources."""
 
     given: str
     named: tuple[Kind, ResourceId] | None
     name: str
     page: str
+    place: Branch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ async def _root_of(view: View, given: str | None) -> Root:
     named = (kind, ResourceId(resource_id))
     found = await in_thread(view.request, trees.place_in, view.context, view.subscription_id, named)
     name = found.root.name if found.root else ""
-    return Root(given, named, name, f"{view.base}/{given}")
+    return Root(given, named, name, f"{view.base}/{given}", found)
 
 
 def _moment_of(view: View) -> str | None:

@@ -1,5 +1,7 @@
 """Publishing and unpublishing a version: first what the branch `published` gains or loses by it."""
 
+from functools import partial
+
 from fastapi import APIRouter, Response
 
 from service.committer.changes import SetPublished
@@ -10,9 +12,12 @@ from service.http.admission import in_thread
 from service.http.audited_operations import audits
 from service.http.parameters import Target, Targeted
 from service.usecases import versions
-from service.usecases.diffs import Compared
+from service.usecases.diffs import WrittenDifference
 from service.usecases.histories import ShownHistory
+from service.usecases.versions import Version
+from service.web import documents
 from service.web.comparisons import between, ends_of, is_live, read_history, refused
+from service.web.documents import Picture
 from service.web.drawn import Drawn, drawn
 from service.web.gate import RESOURCE_PAGE, Changing, Posted, View, Writing
 
@@ -83,17 +88,35 @@ async def _preview(
     view: View, target: Target, history: ShownHistory, ref: str, error: AnnalsError | None = None
 ) -> Response:
     now = history.standing.state.published_version
-    found = await between(view, target, (ref if now is None else str(now), ref), drawn)
-    return await in_thread(view.request, _show, view, target, history, found, error)
+    if now is None:
+        # Nothing to compare with: all of the document would look new.
+        first = await between(view, target, (ref, ref), _pictured)
+        show = partial(_show, difference=None, picture=first.drawing)
+        return await in_thread(view.request, show, view, target, history, (first.new, first.new), error)
+    found = await between(view, target, (str(now), ref), drawn)
+    show = partial(_show, difference=found.drawing, picture=None)
+    return await in_thread(view.request, show, view, target, history, (found.old, found.new), error)
+
+
+def _pictured(_old: bytes, new: bytes, _made: WrittenDifference) -> Picture:
+    return documents.picture_of(new)
 
 
 def _show(
-    view: View, target: Target, history: ShownHistory, found: Compared[Drawn], error: AnnalsError | None
+    view: View,
+    target: Target,
+    history: ShownHistory,
+    ends: tuple[Version, Version],
+    error: AnnalsError | None,
+    *,
+    difference: Drawn | None,
+    picture: Picture | None,
 ) -> Response:
     return view.show(
         "publish.html",
-        **ends_of(view, target, history, found.old, found.new),
-        difference=found.drawing,
+        **ends_of(view, target, history, *ends),
+        difference=difference,
+        picture=picture,
         **refused(view, history, error),
     )
 

@@ -9,7 +9,7 @@ from service.http.admission import in_thread
 from service.http.audited_operations import audits
 from service.http.parameters import Target, Targeted
 from service.http.schemas.versions import TagRequest
-from service.usecases import versions
+from service.usecases import trees, versions
 from service.web.gate import RESOURCE_PAGE, Changing, Posted, View, Writing
 
 router = APIRouter(include_in_schema=False)
@@ -73,6 +73,7 @@ def _page(
     return view.show(
         "tag.html",
         target=target,
+        place=trees.way_to(view.context, view.subscription_id, target.kind, target.resource_id),
         version=version,
         seen=current.git_commit_hash,
         typed=typed if typed is not None else version.version_tag or "",

@@ -102,7 +102,7 @@ def test_an_admin_takes_a_check_out_away_after_a_page_that_says_what_is_lost(ten
     tenant.check_out(workflow, by=tenant.ben, reason="mine")
     browser = Browser(tenant.server).sign_in(tenant.ana)
     page = browser.see(f"{page_of(tenant, workflow)}/release")
-    assert page.heading == "Take the check-out away"
+    assert page.heading == f"Take the check-out away: {workflow['name']}"
     assert "What is lost" in page.words
     browser.send(page.form("/release"))
     assert audited(tenant, "FORCE_CANCEL") == 1

@@ -33,7 +33,10 @@ def test_the_first_publication_is_told_as_such(tenant: Tenant, orders: Json) -> 
     browser = signed_in(tenant, tenant.ben)
     page = shown(tenant, orders, browser)
     assert page.heading == "Publish v3 of Orders"
-    assert "Nothing is published now." in page.words
+    assert "Nothing is published now, so there is nothing to compare with" in page.words
+    # A plain drawing: nothing in it is marked as added.
+    assert [each["class"] for each in page.root.all("svg", class_="graph")] == ["graph small"]
+    assert not page.root.all("g", class_="added")
     after = browser.send(deed(page))
     assert "Published." in after.words
     assert published(tenant, orders) == 3
