@@ -110,13 +110,15 @@ def standing(
 class VersionShown(Generic[Drawing]):
     """A version with its document as it was drawn, and a page of its comments.
 
-    `path` is that of the document in git.
+    `path` is that of the document in git. `same_as` is the number of an older version with the same document,
+    unless the version left the document as it was.
     """
 
     standing: ShownResource
     version: VersionRow
     path: str
     comments: Page[Comment]
+    same_as: int | None
     drawing: Drawing
 
 
@@ -140,9 +142,11 @@ def version(
         found = standing(context, tx, subscription_id, kind, resource_id, purged=purged)
         row = find(tx, subscription_id, kind, resource_id, ref, context.clock())
         remarks = of_version(tx, subscription_id, row, paging)
+        number = row.version_number
+        same = histories.same_document(tx, subscription_id, kind, resource_id, number, row.git_blob_id)
     drawing = drawn(context, subscription_id, row.git_blob_id, draw)
     path = snapshot_path(kind.collection, str(resource_id))
-    return VersionShown(found, row, path, remarks, drawing)
+    return VersionShown(found, row, path, remarks, None if same == number - 1 else same, drawing)
 
 
 def drawn(

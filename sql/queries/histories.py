@@ -16,6 +16,8 @@ _VERSIONS, _ACTORS, _CHECK_OUTS = TABLES["versions"], TABLES["actors"], TABLES["
 _COMMENTS, _DELETIONS = TABLES["version_comments"], TABLES["deletion_logs"]
 # Comments of one version are counted up to this number.
 MOST_COMMENTS = 1_000
+# Versions among which the one is searched whose document another version has, as after a rollback.
+LOOKED_BACK = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +201,22 @@ def page(
         .order_by(line.c.version_number.desc())
     )
     return [LineRow(**row._mapping) for row in tx.execute(query)]
+
+
+def same_document(
+    tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID, number: int, blob_id: str
+) -> int | None:
+    """Number of the newest of the LOOKED_BACK versions before a number that has the same document."""
+    v = _VERSIONS.c
+    query = select(v.version_number).where(
+        v.subscription_id == subscription_id,
+        v.resource_type == kind,
+        v.resource_id == resource_id,
+        v.version_number.between(number - LOOKED_BACK, number - 1),
+        v.git_blob_id == blob_id,
+    )
+    found: int | None = tx.execute(query.order_by(v.version_number.desc()).limit(1)).scalar_one_or_none()
+    return found
 
 
 def _same(table: Any, other: Any) -> ColumnElement[bool]:

@@ -305,6 +305,10 @@ QUERIES: dict[str, tuple[Query, int]] = {
         lambda tx: histories.last_deletion(tx, SUBSCRIPTION, "workflow", RESOURCE),
         20,
     ),
+    "the version whose document another one has": (
+        lambda tx: histories.same_document(tx, SUBSCRIPTION, "workflow", RESOURCE, 90, "0" * 40),
+        histories.LOOKED_BACK,
+    ),
     "a page of a history with its comments": (
         lambda tx: histories.page(tx, SUBSCRIPTION, "workflow", RESOURCE, ANY, before=90, limit=26),
         100,

@@ -28,6 +28,15 @@ def test_a_version_shows_its_document_and_where_it_is(tenant: Tenant) -> None:
     assert path_in_git("workflows", workflow["resource_id"]) in command
 
 
+def test_a_version_with_the_document_of_an_older_one_says_so(tenant: Tenant) -> None:
+    workflow = tenant.workflow(definition={"a": 1})
+    tenant.save(workflow, {"a": 2})
+    ok(tenant.ben.post(f"{tenant.at(workflow)}/rollback", {"to": 1}), 201)
+    browser = Browser(tenant.server).sign_in(tenant.vera)
+    marks = [browser.see(at(workflow, tenant, ref)).root.one("p", class_="marks").text for ref in (1, 2, 3)]
+    assert ["as v1" in each for each in marks] == [False, False, True]
+
+
 @pytest.mark.parametrize("ref", ["2", "stable", "current", "published", "commit", "prefix"])
 def test_a_version_is_found_by_any_ref(tenant: Tenant, ref: str) -> None:
     workflow = tenant.workflow()
