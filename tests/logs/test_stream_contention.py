@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from service.domain.errors import Busy
 from service.domain.ids import SubscriptionId
 from service.http.event_preparation import Block, EventReader, prepared_ahead
 from service.http.schemas.audit_logs import NewAuditEvent
@@ -175,6 +176,37 @@ def test_a_long_stream_waits_for_the_turn_of_another_with_the_same_ids(tenant: T
         may_end.set()
         assert waits == (False, False)
         assert (first.result().accepted, second.result().accepted, second.result().duplicates) == (3, 0, 3)
+
+
+def test_a_long_stream_whose_turn_does_not_come_stores_nothing_and_may_be_sent_again(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert recording.TURN_SECONDS == 60
+    monkeypatch.setattr("service.usecases.recording.TURN_SECONDS", 0.3)
+    sender, is_begun, may_end = Sender(tenant), Event(), Event()
+
+    def slow() -> Blocks:
+        yield sender.prepared([event(event_id="first")])
+        is_begun.set()
+        may_end.wait(30)
+        yield None
+
+    def later() -> Blocks:
+        yield sender.prepared([event(event_id="second")])
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(sender.record, slow, is_long=True)
+        assert is_begun.wait(30)
+        try:
+            with pytest.raises(Busy, match="take too long; nothing was stored"):
+                sender.record(later, is_long=True)
+            assert not first.done(), "the stream that has the turn goes on"
+        finally:
+            may_end.set()
+        assert first.result().accepted == 1
+    # Nothing of it was stored: else it would be a duplicate now.
+    again = sender.record(later, is_long=True)
+    assert (again.accepted, again.duplicates) == (1, 0)
 
 
 @pytest.fixture

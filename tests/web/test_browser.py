@@ -177,6 +177,38 @@ def test_a_link_from_another_site_keeps_the_session_and_its_form_is_refused(
         assert answered.value.status == 403
 
 
+def test_a_wide_drawing_is_scrolled_to_what_changed(browser: Browser, story: Story) -> None:
+    with reading(browser, story) as reader:
+        reader.sign_in("viewer")
+        reader.set_width(390)
+        reader.go(story.path("{base}/{ticket_triage}/compare?from=1&to=2"))
+        box = reader.page.locator(".graph-box")
+        wide = box.evaluate("box => box.scrollWidth - box.clientWidth")
+        assert wide > 300, "the change is out of sight at first"
+        seen = """box => {
+            const edges = each => each.getBoundingClientRect();
+            const [view, node] = [edges(box), edges(box.querySelector(".node.added rect"))];
+            return view.left <= node.left && node.right <= view.right;
+        }"""
+        assert box.evaluate("box => box.scrollLeft") > 0
+        assert box.evaluate(seen)
+        reader.check()
+
+
+def test_a_branch_that_does_not_come_is_told_in_its_place(browser: Browser, story: Story) -> None:
+    with reading(browser, story) as reader:
+        reader.sign_in("viewer")
+        reader.go(story.path("{base}/resources?under={kind_and_id_of_finance_operations}"))
+        reader.context.route("**/resources?under=folder/**", lambda route: route.abort())
+        reader.page.get_by_text("Pipelines", exact=True).click()
+        told = reader.page.get_by_role("alert")
+        told.wait_for()
+        assert told.inner_text() == "The server did not answer. Load the page again."
+        assert told.evaluate("told => told.closest('.branch') !== null")
+        # Without the script the same place has a link.
+        assert reader.page.locator(".branch a").count() == 1
+
+
 def test_a_theme_is_kept(browser: Browser, story: Story) -> None:
     with reading(browser, story) as reader:
         reader.sign_in("viewer")
