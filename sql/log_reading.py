@@ -1,22 +1,20 @@
-"""Read logs: a page of rows, newest first, or figures by buckets of time."""
+"""Read logs: a page of rows, newest first."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Table, Text, case, cast, null, select, text, tuple_, union_all
+from sqlalchemy import ColumnElement, Select, Table, Text, case, cast, text, tuple_, union_all
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from sql.database import Transaction
 from sql.hypertables import chunk_of
 from sql.log_windows import LogFilter, LogPaging, TimeFilter, earliest_arrival, windows_of
-from sql.time_buckets import bucket_of
 
 RowT = TypeVar("RowT")
 FilterT = TypeVar("FilterT", bound=LogFilter)
-BucketT = TypeVar("BucketT")
 Columns = ReadOnlyColumnCollection[str, Any]
 Conversions = Mapping[str, Callable[[Any], object]]
 
@@ -90,17 +88,6 @@ class Log(Generic[RowT, FilterT]):
         if self.indexed_alone.isdisjoint(filters.given()):
             return [table.c.subscription_id == subscription_id, *found]
         return [cast(table.c.subscription_id, Text()) == str(subscription_id), *found]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statistics(Generic[FilterT, BucketT]):
-    """Figures of a log by bucket of time and group, computed from the columns that `measured` lists."""
-
-    log: Log[Any, FilterT]
-    bucket: Callable[..., BucketT]
-    measured: Sequence[str] = ()
-    figures: Callable[[Columns], Mapping[str, ColumnElement[Any]]]
-    conversions: Conversions = field(default_factory=dict)
 
 
 def occurrence(table: Table, arrival: str = "created_at") -> ColumnElement[datetime]:
@@ -205,46 +192,7 @@ def _newest(parts: Sequence[Select[Any]], time: str, row_id: str, limit: int) ->
     return everything.order_by(names[time].desc(), names[row_id].desc()).limit(limit)
 
 
-def statistics(
-    tx: Transaction,
-    wanted: Statistics[FilterT, BucketT],
-    subscription_id: UUID,
-    filters: FilterT,
-    *,
-    width: timedelta,
-    group_by: str | None,
-    limit: int,
-) -> list[BucketT]:
-    """Compute at most `limit` rows of figures, ascending by bucket of time, then by value of `group_by`."""
-    log = wanted.log
-    selections = [
-        select(
-            bucket_of(tx, log.time_of(table, filters), width).label("time"),
-            cast(null() if group_by is None else log.value(table, group_by), Text()).label("group"),
-            *(table.c[name] for name in wanted.measured),
-        ).where(
-            *log.of(table, subscription_id, each),
-            *between(log.time_of(table, filters), filters),
-            *_arrived_since(table.c[log.time], filters),
-        )
-        for table in log.tables(filters)
-        for each in filters.alternatives()
-    ]
-    if not selections:
-        return []
-    rows = union_all(*selections).subquery().c
-    figures = [figure.label(name) for name, figure in wanted.figures(rows).items()]
-    query = (
-        select(rows.time, rows.group, *figures)
-        .group_by(rows.time, rows.group)
-        .order_by(rows.time, rows.group)
-        .limit(limit)
-    )
-    tx.execute(PLAN_ANEW)
-    return [made(wanted.bucket, wanted.conversions, row._mapping) for row in tx.execute(query)]
-
-
-def _arrived_since(arrival: ColumnElement[datetime], filters: LogFilter) -> list[ColumnElement[bool]]:
+def arrived_since(arrival: ColumnElement[datetime], filters: LogFilter) -> list[ColumnElement[bool]]:
     """Make the condition that excludes the chunks of earlier arrivals than a filter can find."""
     earliest = earliest_arrival(filters) if filters.by_occurrence else None
     return [] if earliest is None else [arrival >= earliest]

@@ -142,7 +142,9 @@ def media_type_of(request: Request) -> str:
 
 def fault_of(error: Mapping[str, Any]) -> Fault:
     """Fault of a parameter, as FastAPI reports it."""
-    return Fault(str(error["msg"]).removeprefix("Value error, "), parameter=str(error["loc"][-1]))
+    # The location is the query or the path, the parameter, and the place in a list of values.
+    name = error["loc"][:2][-1]
+    return Fault(str(error["msg"]).removeprefix("Value error, "), parameter=str(name))
 
 
 def refuse_unfit_head(request: Request, *, with_body: bool) -> None:
@@ -163,7 +165,7 @@ def refuse_unfit_head(request: Request, *, with_body: bool) -> None:
         raise Invalid(f"{CHANGE_REASON}: {detail}.", faults=[Fault(detail, parameter=CHANGE_REASON)])
     times = Counter(name for name, _ in request.query_params.multi_items())
     unknown = [name for name in times if name not in operation.query]
-    repeated = [name for name in times if times[name] > 1 and name in operation.query]
+    repeated = [name for name in times if times[name] > 1 and name in operation.query - operation.several]
     if unknown or repeated:
         faults = [Fault("there is no such parameter here", parameter=name) for name in unknown]
         faults += [Fault("a parameter has one value", parameter=name) for name in repeated]

@@ -1,6 +1,6 @@
 """Answers: the results of use cases as JSON, and the types that describe them."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import GenericAlias
 from typing import Any, TypeVar
 
@@ -64,12 +64,15 @@ def page_of(item: type[Any]) -> type[BaseModel]:
     return create_model(f"{item.__name__}Page", **fields)
 
 
-def statistics_answer(rows: Sequence[Any]) -> Response:
-    """Answer with figures by buckets of time."""
-    return answer({"buckets": rows})
+def statistics_answer(rows: Sequence[Any], names: Mapping[str, str]) -> Response:
+    """Answer with figures by buckets of time, and the names of ids among their groups."""
+    return answer({"buckets": rows, "names": names})
 
 
 def statistics_of(row: type[Any]) -> type[BaseModel]:
     """OpenAPI description of figures by buckets of time."""
-    fields: dict[str, Any] = {"buckets": (GenericAlias(list, (row,)), ...)}
+    fields: dict[str, Any] = {
+        "buckets": (GenericAlias(list, (row,)), ...),
+        "names": (dict[str, str], ...),
+    }
     return create_model(f"{row.__name__}s", **fields)

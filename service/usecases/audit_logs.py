@@ -1,6 +1,5 @@
 """The audit log: record a platform's own events, read pages and statistics."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -10,7 +9,7 @@ from service.domain.pagination import Page, Paging
 from service.domain.resource_kinds import spellings as spellings_of_type
 from service.usecases import posted_events
 from service.usecases.context import Context
-from service.usecases.log_reading import figures_of_log, page_of_log
+from service.usecases.log_reading import AskedFigures, LogFigures, figures_of_log, page_of_log
 from service.usecases.posted_events import ReportedEvent
 from service.usecases.recording import EventKind
 from sql.queries.audit_logs import AUDIT_LOG, COUNTS, AuditBucket, AuditFilter
@@ -52,13 +51,11 @@ def audit_statistics(
     caller: Caller,
     subscription_id: SubscriptionId,
     filters: AuditFilter,
-    *,
-    bucket: str,
-    group_by: str | None,
-) -> Sequence[AuditBucket]:
-    """Count events in each bucket of time; raises Invalid for too many buckets."""
+    asked: AskedFigures,
+) -> LogFigures[AuditBucket]:
+    """Count events in each bucket of time; raises Invalid like `figures_of_log`."""
     filters = _of_any_spelling(filters)
-    return figures_of_log(context, caller, subscription_id, COUNTS, filters, bucket=bucket, group_by=group_by)
+    return figures_of_log(context, caller, subscription_id, COUNTS, filters, asked)
 
 
 def _of_any_spelling(filters: AuditFilter) -> AuditFilter:

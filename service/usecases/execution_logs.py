@@ -1,6 +1,5 @@
 """The execution logs: record and read events of workflows, jobs, job packages and nodes that run."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -13,7 +12,7 @@ from service.domain.pagination import Page, Paging
 from service.masking.truncation import bounded_text
 from service.usecases.context import Context
 from service.usecases.event_batches import Arrival
-from service.usecases.log_reading import figures_of_log, page_of_log
+from service.usecases.log_reading import AskedFigures, LogFigures, figures_of_log, page_of_log
 from service.usecases.posted_events import MAX_SOURCE
 from service.usecases.recording import EventKind, Stored
 from sql.database import Transaction
@@ -104,11 +103,7 @@ def execution_statistics(
     caller: Caller,
     subscription_id: SubscriptionId,
     filters: ExecutionFilter,
-    *,
-    bucket: str,
-    group_by: str | None,
-) -> Sequence[ExecutionBucket]:
-    """Compute figures of executions in each bucket of time; raises Invalid for too many buckets."""
-    return figures_of_log(
-        context, caller, subscription_id, FIGURES, filters, bucket=bucket, group_by=group_by
-    )
+    asked: AskedFigures,
+) -> LogFigures[ExecutionBucket]:
+    """Compute figures of executions in each bucket of time; raises Invalid like `figures_of_log`."""
+    return figures_of_log(context, caller, subscription_id, FIGURES, filters, asked)

@@ -1,21 +1,22 @@
 """Reading of logs: a page or figures, and the event that records the reading, in one transaction."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from service.audit import events
 from service.domain.callers import Caller
 from service.domain.errors import Fault, Invalid
 from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page, Paging, time_position
-from service.usecases import people
+from service.usecases import group_names, people
 from service.usecases.context import Context
 from service.usecases.log_following import page_in_commit_order
-from sql import log_reading
+from sql import log_reading, log_statistics
 from sql.database import PLATFORM
-from sql.log_reading import Log, Statistics
+from sql.log_reading import Log
+from sql.log_statistics import Grouping, Statistics
 from sql.log_windows import FAR_PAST, LogFilter, LogPaging
 from sql.time_buckets import begin_of
 
@@ -28,8 +29,16 @@ MAX_ROWS = 10_000
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 RowT = TypeVar("RowT")
-BucketT = TypeVar("BucketT")
+BucketT = TypeVar("BucketT", bound="Bucket")
 FilterT = TypeVar("FilterT", bound=LogFilter)
+
+
+class Bucket(Protocol):
+    """LogFigures of a group, with its value of each column of the grouping."""
+
+    @property
+    def groups(self) -> list[str | None]:
+        """The values."""
 
 
 def page_of_log(
@@ -71,35 +80,76 @@ def page_of_log(
     return paging.page(rows, stamped, position)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedFigures:
+    """Buckets, groups and order of figures, as a reader asks for them; `bucket` is a width (1h) or all."""
+
+    bucket: str
+    group_by: Sequence[str] = ()
+    measure: str | None = None
+    order: str | None = None
+    limit: int | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Return what is recorded with the filters."""
+        values = {"bucket": self.bucket, "group_by": list(self.group_by), "order": self.order}
+        return {name: value for name, value in values.items() if value}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogFigures(Generic[BucketT]):
+    """LogFigures by buckets of time and groups, and the names of those ids among the groups that have one."""
+
+    buckets: Sequence[BucketT]
+    names: Mapping[str, str]
+
+
 def figures_of_log(
     context: Context,
     caller: Caller,
     subscription_id: SubscriptionId,
     statistics: Statistics[FilterT, BucketT],
     filters: FilterT,
-    *,
-    bucket: str,
-    group_by: str | None,
-) -> Sequence[BucketT]:
+    asked: AskedFigures,
+) -> LogFigures[BucketT]:
     """Compute figures of the rows that match, by buckets of time.
 
-    Raises Invalid for more than MAX_BUCKETS buckets or MAX_ROWS rows.
+    Raises Invalid for more than MAX_BUCKETS buckets or MAX_ROWS rows, for one bucket without `since`, and for
+    an order or a limit of several.
     """
     at = context.clock()
-    width = width_of(bucket)
-    filters = bounded(filters, width, at)
+    filters, width = _bounds(filters, asked, at)
+    grouping = Grouping(
+        width=width,
+        by=tuple(asked.group_by),
+        order=asked.order,
+        measure=asked.measure,
+        limit=asked.limit or MAX_ROWS + 1,
+    )
     with context.database.transaction(subscription_id) as tx:
         found = people.resolved(tx, subscription_id, filters, statistics.log)
-        rows = log_reading.statistics(
-            tx, statistics, subscription_id, found, width=width, group_by=group_by, limit=MAX_ROWS + 1
-        )
+        rows = log_statistics.statistics(tx, statistics, subscription_id, found, grouping)
         # Checked before the reading is recorded, because a refused reading gets a row of its own.
         if len(rows) > MAX_ROWS:
             raise _too_many(f"more than {MAX_ROWS:,} groups in all buckets together", "group_by")
-        asked: Mapping[str, Any] = {**filters.given(), "bucket": bucket}
+        groups: list[Sequence[str | None]] = [row.groups for row in rows]
+        names = group_names.of(tx, subscription_id, asked.group_by, groups)
+        given: Mapping[str, Any] = {**filters.given(), **asked.given()}
         name = statistics.log.name
-        events.record_reading(tx, caller, subscription_id, name, at, filters=asked, rows=len(rows))
-    return rows
+        events.record_reading(tx, caller, subscription_id, name, at, filters=given, rows=len(rows))
+    return LogFigures(buckets=rows, names=names)
+
+
+def _bounds(filters: FilterT, asked: AskedFigures, at: datetime) -> tuple[FilterT, timedelta | None]:
+    if asked.bucket == "all":
+        if filters.since is None:
+            raise _needed("since", "is needed with the bucket `all`")
+        return filters, None
+    for name, value in (("order", asked.order), ("limit", asked.limit)):
+        if value is not None:
+            raise _needed(name, "is for the groups of the bucket `all`")
+    width = width_of(asked.bucket)
+    return bounded(filters, width, at), width
 
 
 def width_of(bucket: str) -> timedelta:
@@ -126,4 +176,8 @@ def bounded(filters: FilterT, width: timedelta, at: datetime) -> FilterT:
 
 def _too_many(excess: str, parameter: str) -> Invalid:
     detail = f"{excess}: take wider buckets or a shorter time"
+    return Invalid(f"{parameter}: {detail}.", faults=[Fault(detail, parameter=parameter)])
+
+
+def _needed(parameter: str, detail: str) -> Invalid:
     return Invalid(f"{parameter}: {detail}.", faults=[Fault(detail, parameter=parameter)])

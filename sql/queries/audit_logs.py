@@ -10,7 +10,8 @@ from sqlalchemy import ColumnElement, Select, Table, Text, and_, func, literal_c
 
 from sql import bulk
 from sql.database import Transaction
-from sql.log_reading import Log, Statistics, occurrence
+from sql.log_reading import Log, occurrence
+from sql.log_statistics import Statistics
 from sql.log_windows import LogFilter, OneOf, People
 from sql.models import TABLES
 from sql.models.logs import AUDIT_ORIGIN
@@ -116,10 +117,14 @@ class AuditFilter(LogFilter):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditBucket:
-    """The number of events of a group in the bucket that begins at `time`."""
+    """The number of events of a group in the bucket that begins at `time`.
+
+    `groups` has the group's value of each column, `group` the first.
+    """
 
     time: datetime
     group: str | None
+    groups: list[str | None]
     count: int
 
 
@@ -196,5 +201,5 @@ COUNTS = Statistics(
     log=AUDIT_LOG,
     bucket=AuditBucket,
     measured=("occurrences",),
-    figures=lambda rows: {"count": func.sum(rows.occurrences)},
+    figures=lambda rows, _: {"count": func.sum(rows.occurrences)},
 )

@@ -11,7 +11,8 @@ from sqlalchemy import ColumnElement, Double, Select, Table, Text, case, cast, f
 from sql import bulk
 from sql.copying import Incoming, copy_text
 from sql.database import Transaction
-from sql.log_reading import Columns, Log, Statistics, occurrence
+from sql.log_reading import Columns, Log, occurrence
+from sql.log_statistics import Statistics, percentiles
 from sql.log_windows import LogFilter, OneOf, People
 from sql.models import TABLES
 from sql.queries import log_queue
@@ -102,15 +103,24 @@ class ExecutionFilter(LogFilter):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutionBucket:
-    """Figures of a group in the bucket that begins at `time`."""
+    """Figures of a group in the bucket that begins at `time`.
+
+    `groups` has the group's value of each column, `group` the first. The percentiles and the sum are those of
+    the measure that was asked for.
+    """
 
     time: datetime
     group: str | None
+    groups: list[str | None]
     count: int
     failed: int
     avg_duration_ms: float | None
     max_duration_ms: float | None
     rows_processed: int
+    sum: float | None
+    p50: float | None
+    p95: float | None
+    p99: float | None
 
 
 _COLUMNS: Final = tuple(field.name for field in fields(ExecutionRow) if field.name != "origin")
@@ -223,20 +233,23 @@ EXECUTION_LOG: Log[ExecutionRow, ExecutionFilter] = Log(
 _FAILURES: Final = ("failed", "timed_out")
 
 
-def _figures(rows: Columns) -> dict[str, ColumnElement[Any]]:
+def _figures(rows: Columns, measure: str | None) -> dict[str, ColumnElement[Any]]:
+    measured = rows[measure or "duration_ms"]
     return {
         "count": func.count(),
         "failed": func.count().filter(rows.status.in_(_FAILURES)),
         "avg_duration_ms": cast(func.avg(rows.duration_ms), Double()),
         "max_duration_ms": func.max(rows.duration_ms),
         "rows_processed": func.least(func.coalesce(func.sum(rows.rows_processed), 0), _MAX_SUM),
+        "sum": cast(func.sum(measured), Double()),
+        **percentiles(measured),
     }
 
 
 FIGURES = Statistics(
     log=EXECUTION_LOG,
     bucket=ExecutionBucket,
-    measured=("status", "duration_ms", "rows_processed"),
+    measured=("status", "duration_ms", "rows_processed", "memory_used_mb"),
     figures=_figures,
-    conversions={"rows_processed": int, "max_duration_ms": _plain},
+    conversions={"rows_processed": int, "max_duration_ms": _plain, "sum": _plain},
 )

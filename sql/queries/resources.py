@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from sql import bulk
-from sql.database import IDS, OF_SUBSCRIPTION, Transaction
+from sql.database import IDS, OF_SUBSCRIPTION, Transaction, among
 from sql.models import TABLES
 from sql.pipelines import Command, Query
 
@@ -242,6 +242,15 @@ def get(
     query = _read(subscription_id, kind, at).where(identity(kind) == resource_id)
     row = tx.execute(query).one_or_none()
     return None if row is None else ResourceRead(**row._mapping)
+
+
+def names(tx: Transaction, subscription_id: UUID, kind: str, ids: Collection[UUID]) -> dict[UUID, str]:
+    """Read the names of resources of one kind, deleted or not."""
+    table = TABLE_OF[kind]
+    query = select(identity(kind), table.c.name).where(
+        table.c.subscription_id == subscription_id, among(identity(kind), ids)
+    )
+    return {row[0]: row.name for row in tx.execute(query)}
 
 
 def find(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID) -> ResourceRow | None:

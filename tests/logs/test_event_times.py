@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from sql.database import Database as ServiceDatabase
-from sql.log_reading import page, statistics
+from sql.log_reading import page
+from sql.log_statistics import Grouping, statistics
 from sql.log_windows import AHEAD, LogPaging
 from sql.queries.audit_logs import AUDIT_LOG, COUNTS, AuditFilter
 from sql.time_buckets import begin_of
@@ -112,7 +113,9 @@ def test_buckets_by_the_events_own_time_count_all_rows(
     pool, rows = mixed
     filters = AuditFilter(time="occurred_at", **RANGES[name])
     with pool.transaction(SUBSCRIPTION) as tx:
-        found = statistics(tx, COUNTS, SUBSCRIPTION, filters, width=DAY, group_by="source", limit=10_000)
+        found = statistics(
+            tx, COUNTS, SUBSCRIPTION, filters, Grouping(width=DAY, by=("source",), limit=10_000)
+        )
     chosen = set(matching(rows, RANGES[name]))
     expected = Counter(
         (begin_of(time, DAY), source) for time, audit_id, source in rows if (time, audit_id) in chosen

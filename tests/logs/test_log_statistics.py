@@ -11,7 +11,8 @@ from sqlalchemy import literal, select
 
 from sql import hypertables
 from sql.database import Database as ServiceDatabase
-from sql.log_reading import page, statistics
+from sql.log_reading import page
+from sql.log_statistics import Grouping, statistics
 from sql.log_windows import LogPaging
 from sql.models.columns import INSTANT
 from sql.queries.audit_logs import AUDIT_LOG, COUNTS, AuditFilter
@@ -84,7 +85,7 @@ def test_events_are_counted_by_bucket_and_group(counted: Tenant, width: str, gro
     found = stats(counted, "audit-logs", bucket=width, **by, **query)
     assert {(item["time"], item["group"]): item["count"] for item in found} == expected
     assert [item["time"] for item in found] == sorted(item["time"] for item in found)
-    assert set(found[0]) == {"time", "group", "count"}
+    assert set(found[0]) == {"time", "group", "groups", "count"}
 
 
 @pytest.mark.parametrize("group_by", [None, "execution_type", "status", "node_id", "log_level"])
@@ -156,6 +157,14 @@ def test_sums_past_64_bits_are_no_fault_of_the_server(tenant: Tenant) -> None:
         ({"group_by": "created_at"}, "group_by"),
         ({"group_by": "subscription_id"}, "group_by"),
         ({"group_by": ""}, "group_by"),
+        ({"group_by": ["status", "created_at"]}, "group_by"),
+        ({"group_by": ["status", "source", "source"]}, "group_by"),
+        ({"bucket": "all"}, "since"),
+        ({"order": "count"}, "order"),
+        ({"limit": "5"}, "limit"),
+        ({"bucket": "all", **MONTH, "limit": "0"}, "limit"),
+        ({"bucket": "all", **MONTH, "limit": "1001"}, "limit"),
+        ({"bucket": "all", **MONTH, "order": "time"}, "order"),
         ({"status": "maybe"}, "status"),
         ({"colour": "blue"}, "colour"),
     ],
@@ -164,6 +173,32 @@ def test_sums_past_64_bits_are_no_fault_of_the_server(tenant: Tenant) -> None:
 def test_what_breaks_a_rule_is_refused(shared: Tenant, log: str, query: Json, parameter: str) -> None:
     response = shared.aud.get(f"{shared.path}/{log}/stats", params=query)
     assert pointers(refused(response, 422, "invalid")) == [parameter]
+
+
+def test_one_bucket_has_the_whole_time(counted: Tenant) -> None:
+    whole = stats(counted, "execution-logs", bucket="all", group_by="status", **MONTH)
+    days = stats(counted, "execution-logs", bucket="1d", group_by="status", **MONTH)
+    assert {item["time"] for item in whole} == {MONTH["since"].replace("+00:00", "Z")}
+    for item in whole:
+        of_days = [each["count"] for each in days if each["group"] == item["group"]]
+        assert item["count"] == sum(of_days)
+    assert len(whole) == 3
+
+
+def test_ids_of_groups_have_their_names(tenant: Tenant) -> None:
+    workflow = tenant.workflow(name="Order ETL")
+    unknown = str(uuid4())
+    event = {"execution_id": "1", "execution_type": "node", "log_level": "INFO", "log_message": "m"}
+    nodes = [{**event, "workflow_id": each, "node_id": "load"} for each in (workflow["resource_id"], unknown)]
+    ok(tenant.ben.post(f"{tenant.path}/execution-logs", nodes), 201)
+    query = {"group_by": ["workflow_id", "node_id"]}
+    found = ok(tenant.aud.get(f"{tenant.path}/execution-logs/stats", params=query))
+    assert sorted(item["groups"] for item in found["buckets"]) == sorted(
+        [[workflow["resource_id"], "load"], [unknown, "load"]]
+    )
+    assert found["names"] == {workflow["resource_id"]: "Order ETL"}
+    events = ok(tenant.aud.get(f"{tenant.path}/audit-logs/stats", params={"group_by": "user_id"}))
+    assert "ben" in {name.partition("-")[0] for name in events["names"].values()}
 
 
 @pytest.mark.parametrize("width", ["1m", "99999w", "99999m"])
@@ -222,15 +257,13 @@ def test_the_statistics_are_the_same_without_timescaledb(
 ) -> None:
     subscription_id = UUID(counted.subscription_id)
     since = datetime.now(UTC) - timedelta(days=20)
-    how: Any = {"width": timedelta(hours=6), "limit": 10_000}
+    how = Grouping(width=timedelta(hours=6), by=("status",), limit=10_000)
 
     def both() -> tuple[Any, Any]:
         with pool.transaction(subscription_id) as tx:
             return (
-                statistics(tx, COUNTS, subscription_id, AuditFilter(since=since), group_by="status", **how),
-                statistics(
-                    tx, FIGURES, subscription_id, ExecutionFilter(since=since), group_by="status", **how
-                ),
+                statistics(tx, COUNTS, subscription_id, AuditFilter(since=since), how),
+                statistics(tx, FIGURES, subscription_id, ExecutionFilter(since=since), how),
             )
 
     by_timescaledb = both()
@@ -249,13 +282,13 @@ def test_pages_and_statistics_are_there_on_postgresql_alone(cluster: Cluster) ->
             connection.execute(FILL_EXECUTIONS.format(table, kind).encode(), {"s": subscription_id})
     pool = ServiceDatabase(database.url, pool_size=1)
     at = datetime.now(UTC)
-    how: Any = {"width": timedelta(days=1), "limit": 1_000, "group_by": None}
+    how = Grouping(width=timedelta(days=1), limit=1_000)
     whole = LogPaging(limit=1_000, at=at)
     with pool.transaction(subscription_id) as tx:
         audited = page(tx, AUDIT_LOG, subscription_id, AuditFilter(), whole)
         executed = page(tx, EXECUTION_LOG, subscription_id, ExecutionFilter(), whole)
-        counts = statistics(tx, COUNTS, subscription_id, AuditFilter(), **how)
-        figures = statistics(tx, FIGURES, subscription_id, ExecutionFilter(), **how)
+        counts = statistics(tx, COUNTS, subscription_id, AuditFilter(), how)
+        figures = statistics(tx, FIGURES, subscription_id, ExecutionFilter(), how)
     pool.close()
     assert (len(audited), len(executed)) == (400, 800)
     assert (sum(row.count for row in counts), sum(row.count for row in figures)) == (400, 800)

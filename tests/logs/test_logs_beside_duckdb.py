@@ -25,6 +25,7 @@ COLUMNS = {
     "execution-logs": (
         *("occurred_at", "created_at", "n", "source", "execution_id", "execution_type", "workflow_id"),
         *("node_id", "log_level", "status", "error_code", "triggered_by", "duration_ms", "rows_processed"),
+        "memory_used_mb",
     ),
 }
 FILTERS = {
@@ -42,6 +43,11 @@ GROUPS = {
 DEFAULTS: dict[str, Json] = {"audit-logs": {"status": "success"}, "execution-logs": {}}
 # What parts the posted rows from Annals' own in the same log.
 POSTED = {"audit-logs": {"origin": "posted"}, "execution-logs": {}}
+EXECUTION_FIGURES = (
+    *("count", "failed", "avg_duration_ms", "max_duration_ms", "rows_processed"),
+    *("sum", "p50", "p95", "p99"),
+)
+MEASURES = ("duration_ms", "rows_processed", "memory_used_mb")
 WIDTHS = {"6h": "6 hours", "1d": "1 day", "7d": "7 days", "2w": "14 days"}
 LOGS = pytest.mark.parametrize("log", list(IDS))
 
@@ -173,19 +179,32 @@ def test_statistics_have_the_buckets_of_duckdb(filled: Filled, log: str, seed: i
     asked = question(log, rows, rng)
     if asked.since is None:
         asked = replace(asked, since=datetime.now(UTC) - timedelta(days=400))
-    bucket, group_by = rng.choice(list(WIDTHS)), rng.choice(GROUPS[log])
-    query = {**asked.parameters, "bucket": bucket, "group_by": group_by, **POSTED[log]}
+    bucket, groups = rng.choice([*WIDTHS, "all"]), rng.sample(GROUPS[log], rng.randint(0, 2))
+    measure = rng.choice(MEASURES)
+    query = {**asked.parameters, "bucket": bucket, "group_by": groups, **POSTED[log]}
+    query |= {"measure": measure} if log == "execution-logs" else {}
     found = ok(tenant.aud.get(f"{tenant.path}/{log}/stats", params=query))["buckets"]
-    expected = reference.buckets(asked, WIDTHS[bucket], group_by)
+    expected = reference.buckets(asked, WIDTHS.get(bucket), groups, measure)
     assert [item["time"] for item in found] == sorted(item["time"] for item in found)
-    assert {(instant(item["time"]), item["group"]): figures(log, item) for item in found} == {
+    assert [item["group"] for item in found] == [item["groups"][0] if groups else None for item in found]
+    places = [(None if bucket == "all" else instant(item["time"]), tuple(item["groups"])) for item in found]
+    assert dict(zip(places, (figures(log, item) for item in found), strict=True)) == {
         place: pytest.approx(values) for place, values in expected.items()
     }
 
 
+@pytest.mark.parametrize("order", ["count", "failed", "max_duration_ms", "sum", "p95"])
+def test_the_first_groups_are_those_of_the_highest_figure(filled: Filled, order: str) -> None:
+    tenant, reference, _ = filled["execution-logs"]
+    asked = Question(time="occurred_at", since=datetime.now(UTC) - timedelta(days=400))
+    groups = ("workflow_id", "node_id")
+    query = {**asked.parameters, "bucket": "all", "group_by": groups, "order": order, "limit": 5}
+    found = ok(tenant.aud.get(f"{tenant.path}/execution-logs/stats", params=query))["buckets"]
+    place = EXECUTION_FIGURES.index(order)
+    every = [row[place] for row in reference.buckets(asked, None, groups).values()]
+    best = sorted((value for value in every if value is not None), reverse=True)[:5]
+    assert [item[order] for item in found] == pytest.approx(best)
+
+
 def figures(log: str, item: Json) -> list[Any]:
-    if log == "audit-logs":
-        return [item["count"]]
-    return [
-        item[name] for name in ("count", "failed", "avg_duration_ms", "max_duration_ms", "rows_processed")
-    ]
+    return [item[name] for name in (("count",) if log == "audit-logs" else EXECUTION_FIGURES)]

@@ -17,7 +17,8 @@ FIGURES = {
     "audit-logs": "count(*)",
     "execution-logs": (
         "count(*), count(*) FILTER (status IN ('failed', 'timed_out')), avg(duration_ms), max(duration_ms),"
-        " coalesce(sum(rows_processed), 0)::BIGINT"
+        " coalesce(sum(rows_processed), 0)::BIGINT, sum({measure}), quantile_cont({measure}, 0.5),"
+        " quantile_cont({measure}, 0.95), quantile_cont({measure}, 0.99)"
     ),
 }
 TYPES = {
@@ -26,6 +27,7 @@ TYPES = {
     "created_at": "TIMESTAMP",
     "duration_ms": "DOUBLE",
     "rows_processed": "BIGINT",
+    "memory_used_mb": "DOUBLE",
 }
 
 
@@ -76,15 +78,23 @@ class Reference:
         ).fetchall()
         return [dict(zip(("id", *self._columns), row, strict=True)) for row in found]
 
-    def buckets(self, question: Question, width: str, group_by: str) -> dict[tuple[datetime, Any], list[Any]]:
-        """Return the figures of each bucket and group; `width` is an interval of SQL."""
+    def buckets(
+        self,
+        question: Question,
+        width: str | None,
+        groups: Sequence[str],
+        measure: str = "duration_ms",
+    ) -> dict[tuple[datetime | None, tuple[Any, ...]], list[Any]]:
+        """Return the figures of each bucket and group; `width` is an interval of SQL, None for one bucket."""
         where, values = self._where(question)
+        bucket = "NULL" if width is None else f"time_bucket(INTERVAL '{width}', {_time(question)}, {EPOCH})"
+        columns = ", ".join((f"{bucket} AS bucket", *groups, FIGURES[self._log].format(measure=measure)))
         found = self._connection.execute(
-            f"SELECT time_bucket(INTERVAL '{width}', {_time(question)}, {EPOCH}) AS bucket,"  # noqa: S608
-            f" {group_by}, {FIGURES[self._log]} FROM rows WHERE {where} GROUP BY ALL",
+            f"SELECT {columns} FROM rows WHERE {where} GROUP BY ALL",  # noqa: S608
             values,
         ).fetchall()
-        return {(bucket.replace(tzinfo=UTC), group): figures for bucket, group, *figures in found}
+        after = 1 + len(groups)
+        return {(row[0] and row[0].replace(tzinfo=UTC), row[1:after]): list(row[after:]) for row in found}
 
     @staticmethod
     def _where(question: Question) -> tuple[str, list[Any]]:

@@ -6,7 +6,7 @@ the rest, below the decorator that names its path.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 from fastapi._compat import ModelField
 from fastapi.dependencies.models import Dependant
@@ -46,6 +46,7 @@ class Operation:
     asks_for_key: bool = False
     needs_key: bool = False
     query: frozenset[str] = frozenset()
+    several: frozenset[str] = frozenset()
     fields: tuple[ModelField, ...] = ()
 
     def __or__(self, other: "Operation") -> "Operation":
@@ -58,6 +59,7 @@ class Operation:
             asks_for_key=self.asks_for_key or other.asks_for_key,
             needs_key=self.needs_key or other.needs_key,
             query=self.query | other.query,
+            several=self.several | other.several,
             fields=(*self.fields, *other.fields),
         )
 
@@ -106,7 +108,8 @@ def asks_for_key(*errors: type[AnnalsError], optional: bool = False) -> Callable
 def operation_of(route: Any) -> Operation:
     """Operation of a route: what its function and all of its dependencies declare.
 
-    `query` has the names of the parameters that the query may have, and `fields` what reads them.
+    `query` has the names of the parameters that the query may have, `several` those that may have several
+    values, and `fields` what reads them.
     """
     found = _whole.get(route.endpoint)
     if found is None:
@@ -116,14 +119,15 @@ def operation_of(route: Any) -> Operation:
 
 def _assembled(route: Any) -> Operation:
     whole = _declared.get(route.endpoint, _NOTHING)
-    names: set[str] = set()
+    names: dict[str, bool] = {}
     fields: list[ModelField] = []
     for dependant in _parts(route.dependant):
         if dependant.call is not None and dependant.call is not route.endpoint:
             whole |= _declared.get(dependant.call, _NOTHING)
         names.update(_names(dependant))
         fields += (field for field in dependant.query_params if field not in fields)
-    return replace(whole, query=frozenset(names), fields=tuple(fields))
+    several = frozenset(name for name, is_list in names.items() if is_list)
+    return replace(whole, query=frozenset(names), several=several, fields=tuple(fields))
 
 
 def _parts(dependant: Dependant) -> Iterator[Dependant]:
@@ -132,11 +136,13 @@ def _parts(dependant: Dependant) -> Iterator[Dependant]:
         yield from _parts(part)
 
 
-def _names(dependant: Dependant) -> Iterator[str]:
+def _names(dependant: Dependant) -> Iterator[tuple[str, bool]]:
+    """Yield the name of each parameter, and whether it may have several values."""
     for parameter in dependant.query_params:
         kind = parameter.field_info.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             # A model of filters: each of its fields is a parameter.
-            yield from (known.alias or name for name, known in kind.model_fields.items())
+            for name, known in kind.model_fields.items():
+                yield known.alias or name, get_origin(known.annotation) is list
         else:
-            yield parameter.alias
+            yield parameter.alias, get_origin(kind) is list

@@ -92,13 +92,12 @@ async def record_audit_logs(
 @audits(Action.READ, "audit_log")
 def get_audit_statistics(access: ReadingLogs, query: Annotated[AuditStatisticsQuery, Query()]) -> Response:
     """Count events by buckets of time and by groups (auditor, admin)."""
-    filters = audit_logs.AuditFilter(**query.model_dump(exclude={"bucket", "group_by"}))
+    filters, asked = query.split()
     found = audit_logs.audit_statistics(
         access.context,
         access.caller,
         access.subscription_id,
-        filters,
-        bucket=query.bucket,
-        group_by=query.group_by,
+        audit_logs.AuditFilter(**filters),
+        asked,
     )
-    return statistics_answer(found)
+    return statistics_answer(found.buckets, found.names)

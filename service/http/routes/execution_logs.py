@@ -52,13 +52,12 @@ def get_execution_statistics(
     access: ReadingLogs, query: Annotated[ExecutionStatisticsQuery, Query()]
 ) -> Response:
     """Summarize executions by buckets of time and by groups (auditor, admin)."""
-    filters = execution_logs.ExecutionFilter(**query.model_dump(exclude={"bucket", "group_by"}))
+    filters, asked = query.split()
     found = execution_logs.execution_statistics(
         access.context,
         access.caller,
         access.subscription_id,
-        filters,
-        bucket=query.bucket,
-        group_by=query.group_by,
+        execution_logs.ExecutionFilter(**filters),
+        asked,
     )
-    return statistics_answer(found)
+    return statistics_answer(found.buckets, found.names)

@@ -10,7 +10,6 @@ from service.http.schemas.body import Body
 from service.http.schemas.fields import Line, QueryText, ShortLine
 from service.http.schemas.filters import ActionName, Address, Person, TimeQuery, UserName
 from service.http.schemas.log_fields import (
-    Bucket,
     DatedEvent,
     Expanded,
     JsonObject,
@@ -19,6 +18,7 @@ from service.http.schemas.log_fields import (
     Source,
     TypeName,
 )
+from service.http.schemas.statistics import StatisticsQuery
 from service.http.schemas.users import Email
 from service.usecases.posted_events import (
     MAX_ACTION,
@@ -69,11 +69,11 @@ class ExpandableAuditQuery(PostedAuditQuery):
     expand: Expanded | None = None
 
 
-class AuditStatisticsQuery(PostedAuditQuery):
+class AuditStatisticsQuery(PostedAuditQuery, StatisticsQuery):
     """Filters, buckets and groups of the audit log's statistics."""
 
-    bucket: Bucket = "1h"
-    group_by: AuditGroup | None = None
+    group_by: Annotated[list[AuditGroup], Field(max_length=2)] = Field(default_factory=list)
+    order: Literal["count"] | None = None
 
 
 class NewActor(Body):

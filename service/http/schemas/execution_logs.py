@@ -9,7 +9,6 @@ from service.domain.actions import EventOrigin
 from service.http.schemas.fields import QueryInteger, QueryText, ShortLine
 from service.http.schemas.filters import Person, ReportedId, TimeQuery
 from service.http.schemas.log_fields import (
-    Bucket,
     CommitHash,
     DatedEvent,
     JsonObject,
@@ -21,12 +20,18 @@ from service.http.schemas.log_fields import (
     Source,
     VersionNumber,
 )
+from service.http.schemas.statistics import StatisticsQuery
 from service.usecases.execution_logs import ReportedExecution
 
 ExecutionType = Literal["workflow", "job", "jobpackage", "node"]
 ExecutionStatus = Literal[
     "queued", "running", "retrying", "success", "failed", "cancelled", "skipped", "timed_out"
 ]
+ExecutionGroup = Literal[
+    "execution_type", "status", "log_level", "workflow_id", "job_id", "node_id", "error_code", "source"
+]
+# What percentiles and sums are of.
+ExecutionMeasure = Literal["duration_ms", "rows_processed", "memory_used_mb"]
 LogLevel = Literal["TRACE", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL"]
 
 
@@ -53,22 +58,13 @@ class ExecutionQuery(TimeQuery):
     time: LogTime | None = None
 
 
-class ExecutionStatisticsQuery(ExecutionQuery):
+class ExecutionStatisticsQuery(ExecutionQuery, StatisticsQuery):
     """Filters, buckets and groups of the execution logs' statistics."""
 
-    bucket: Bucket = "1h"
-    group_by: (
-        Literal[
-            "execution_type",
-            "status",
-            "log_level",
-            "workflow_id",
-            "job_id",
-            "node_id",
-            "error_code",
-            "source",
-        ]
-        | None
+    group_by: Annotated[list[ExecutionGroup], Field(max_length=2)] = Field(default_factory=list)
+    measure: ExecutionMeasure = "duration_ms"
+    order: (
+        Literal["count", "failed", "avg_duration_ms", "max_duration_ms", "sum", "p50", "p95", "p99"] | None
     ) = None
 
 

@@ -34,9 +34,12 @@ class FilterQuery(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _known_word(cls, value: object, info: ValidationInfo) -> object:
-        if isinstance(value, str) and info.field_name is not None:
-            return _words_of(cls, info.field_name).get(value.casefold(), value)
-        return value
+        if info.field_name is None:
+            return value
+        words = _words_of(cls, info.field_name)
+        if isinstance(value, list):
+            return [words.get(each.casefold(), each) if isinstance(each, str) else each for each in value]
+        return words.get(value.casefold(), value) if isinstance(value, str) else value
 
 
 class KindQuery(FilterQuery):

@@ -76,8 +76,6 @@ VersionNumber = Annotated[StrictInt, Field(ge=1, le=2**31 - 1)]
 CommitHash = Annotated[
     str, StringConstraints(pattern=r"^[0-9A-Fa-f]{7,40}$"), AfterValidator(lambda commit: str(commit).lower())
 ]
-# A width of buckets: minutes, hours, days or weeks.
-Bucket = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,4}[mhdw]$")]
 
 # The time that a range, an order and buckets mean: of the arrival, which is the default, or of the event.
 LogTime = Annotated[

@@ -1,0 +1,41 @@
+"""Names of the ids by which figures are grouped."""
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from service.domain import ids
+from service.domain.ids import SubscriptionId
+from sql.database import Transaction
+from sql.queries import resources, tenancy
+
+_KINDS: Final = {
+    "workspace_id": "workspace",
+    "workflow_id": "workflow",
+    "job_id": "job",
+    "jobpackage_id": "jobpackage",
+}
+_PEOPLE: Final = frozenset({"user_id", "actor_id"})
+
+
+def of(
+    tx: Transaction,
+    subscription_id: SubscriptionId,
+    columns: Sequence[str],
+    groups: Sequence[Sequence[str | None]],
+) -> dict[str, str]:
+    """Read the names of resources, deleted or not, and of users; ids without a name are left out.
+
+    Each of `groups` has a value for each of `columns`.
+    """
+    found: dict[UUID, str] = {}
+    for place, column in enumerate(columns):
+        if column not in _KINDS and column not in _PEOPLE:
+            continue
+        parsed = {ids.parse(values[place] or "") for values in groups}
+        known = {each for each in parsed if each is not None}
+        if column in _PEOPLE:
+            found |= tenancy.usernames(tx, subscription_id, known)
+        else:
+            found |= resources.names(tx, subscription_id, _KINDS[column], known)
+    return {str(each): name for each, name in found.items()}

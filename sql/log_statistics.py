@@ -1,0 +1,123 @@
+"""Statistics of logs: figures of the rows that match, by buckets of time and by groups of equal values."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final, Generic, TypeVar
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Double, Text, cast, func, literal, select, text, union_all
+
+from sql.database import Transaction
+from sql.log_reading import PLAN_ANEW, Columns, Conversions, Log, arrived_since, between, made
+from sql.log_windows import FAR_PAST, LogFilter
+from sql.models.columns import INSTANT
+from sql.time_buckets import bucket_of
+
+FilterT = TypeVar("FilterT", bound=LogFilter)
+BucketT = TypeVar("BucketT")
+
+# Figures are for a person who waits.
+SECONDS: Final = 5.0
+_TIMEOUT = text(f"SELECT set_config('statement_timeout', '{round(SECONDS * 1000)}', true)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grouping:
+    """Groups of rows: by buckets of a width, or None for the whole time, and by the values of some columns.
+
+    With `order`, the name of a figure, groups with more of it come first, and those without a value last. The
+    percentiles and the sum are those of the column `measure`.
+    """
+
+    width: timedelta | None
+    by: tuple[str, ...] = ()
+    order: str | None = None
+    measure: str | None = None
+    limit: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics(Generic[FilterT, BucketT]):
+    """Figures of a log by bucket of time and group, computed from the columns that `measured` lists.
+
+    `figures` makes them from these columns and the name of the one whose percentiles are asked for.
+    """
+
+    log: Log[Any, FilterT]
+    bucket: Callable[..., BucketT]
+    measured: Sequence[str] = ()
+    figures: Callable[[Columns, str | None], Mapping[str, ColumnElement[Any]]]
+    conversions: Conversions = field(default_factory=dict)
+
+
+def percentiles(column: ColumnElement[Any]) -> dict[str, ColumnElement[Any]]:
+    """Make p50, p95 and p99 of a column, interpolated between the two nearest values; null without any.
+
+    PostgreSQL sorts once for the three.
+    """
+    values: ColumnElement[Any] = cast(column, Double())
+    return {
+        f"p{share}": func.percentile_cont(literal(share / 100, Double())).within_group(values)
+        for share in (50, 95, 99)
+    }
+
+
+def statistics(
+    tx: Transaction,
+    wanted: Statistics[FilterT, BucketT],
+    subscription_id: UUID,
+    filters: FilterT,
+    grouping: Grouping,
+) -> list[BucketT]:
+    """Compute figures, ascending by bucket of time, then by the groups' values or by the order that is asked.
+
+    Raises StatementEnded after SECONDS.
+    """
+    log = wanted.log
+    names = [f"group_{number}" for number in range(len(grouping.by))]
+    selections = [
+        select(
+            _bucket(tx, log.time_of(table, filters), filters, grouping.width).label("time"),
+            *(
+                cast(log.value(table, by), Text()).label(name)
+                for name, by in zip(names, grouping.by, strict=True)
+            ),
+            *(table.c[name] for name in wanted.measured),
+        ).where(
+            *log.of(table, subscription_id, each),
+            *between(log.time_of(table, filters), filters),
+            *arrived_since(table.c[log.time], filters),
+        )
+        for table in log.tables(filters)
+        for each in filters.alternatives()
+    ]
+    if not selections:
+        return []
+    rows = union_all(*selections).subquery().c
+    figures = {name: figure.label(name) for name, figure in wanted.figures(rows, grouping.measure).items()}
+    groups = [rows[name] for name in names]
+    order = [] if grouping.order is None else [figures[grouping.order].desc().nulls_last()]
+    query = (
+        select(rows.time, *groups, *figures.values())
+        .group_by(rows.time, *groups)
+        .order_by(rows.time, *order, *groups)
+        .limit(grouping.limit)
+    )
+    tx.execute(PLAN_ANEW)
+    tx.execute(_TIMEOUT)
+    found: list[BucketT] = []
+    for row in tx.execute(query):
+        values = dict(row._mapping)
+        given = [values.pop(name) for name in names]
+        grouped = {"group": given[0] if given else None, "groups": given}
+        found.append(made(wanted.bucket, wanted.conversions, values | grouped))
+    return found
+
+
+def _bucket(
+    tx: Transaction, time: ColumnElement[datetime], filters: LogFilter, width: timedelta | None
+) -> ColumnElement[datetime]:
+    if width is None:
+        return literal(filters.since or FAR_PAST, INSTANT)
+    return bucket_of(tx, time, width)
