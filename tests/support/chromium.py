@@ -39,7 +39,8 @@ _SEND = """([action, values]) => {
     const path = form => new URL(form.getAttribute("action"), location.href).pathname;
     const form = [...document.forms].find(form => form.method === "post" && path(form).endsWith(action));
     for (const [name, value] of Object.entries(values)) {
-        let field = form.querySelector(`[name="${name}"]`);
+        // A button of that name would be sent only by a click on it.
+        let field = form.querySelector(`:is(input, select, textarea)[name="${name}"]`);
         if (!field) {
             field = form.appendChild(Object.assign(document.createElement("input"), {type: "hidden", name}));
         }
@@ -59,9 +60,10 @@ class Reader:
     page: Page
     wrong: list[str] = field(default_factory=list)
 
-    def go(self, path: str) -> None:
-        """Open a path of the server."""
-        self.page.goto(self.story.server.url + path)
+    def go(self, path: str) -> int | None:
+        """Open a path of the server; returns the status of what it leads to."""
+        answer = self.page.goto(self.story.server.url + path)
+        return None if answer is None else answer.status
 
     def sign_in(self, role: str) -> "Reader":
         """Sign in by the page, with the key of a role."""
@@ -71,10 +73,11 @@ class Reader:
         self.page.wait_for_url(lambda address: "/sign-in" not in address)
         return self
 
-    def send(self, action: str, values: dict[str, str]) -> None:
-        """Fill the form of the page whose address ends so, and send it."""
-        with self.page.expect_navigation():
+    def send(self, action: str, values: dict[str, str]) -> int:
+        """Fill the form of the page whose address ends so, and send it; returns the status of the answer."""
+        with self.page.expect_navigation() as answered:
             self.page.evaluate(_SEND, [action, values])
+        return answered.value.status
 
     def check(self) -> None:
         """Assert that no page broke its policy, failed in its script, or asked another host."""

@@ -257,7 +257,7 @@ _OTHERS = (
     *_in(NEW, "platform-one"),
     *_in(CLOSED, "resources", "history", "version", "compare", "check-outs", "deletions", "deletion"),
     *_in(CLOSED, "users", "user", "keys", "sessions", "policy", "holds", "platform-one"),
-    *_in(BUSY, "resources", "check-outs", "deletions", "purge"),
+    *_in(BUSY, "resources", "purge"),
     replace(_of_resource("version-too-long", "/versions/{ref}", "large", ref=2), place=BUSY),
     *(
         Listed(f"second-{noun}", route, f"{{second_{noun}}}", right, place=BUSY)

@@ -25,9 +25,11 @@ class Windows:
         """Open a page in the window of somebody who sees most of it, and send its form where it has one."""
         reader = self._reader(page.place, None if page.right is None else page.reader())
         reader.wrong.clear()
-        reader.go(page.path(self._story))
+        status = reader.go(page.path(self._story))
+        assert status == page.status, page.name
         if page.sent is not None:
-            reader.send(*page.sent.filled(self._story.of(page.place)))
+            status = reader.send(*page.sent.filled(self._story.of(page.place)))
+            assert status == page.last_status, page.name
         if page.last_status != 200:
             # The browser itself reports the status of a page of an error.
             reader.wrong = [each for each in reader.wrong if "status of 4" not in each]

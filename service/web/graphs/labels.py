@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
-from math import floor
+from math import ceil, floor
 
 from service.web.graphs.graph import Spot
 from service.web.graphs.layout import HEIGHT, WIDTH
@@ -24,7 +24,8 @@ _NARROW = frozenset("iIjlft.,:;'|!()[] ")
 _WIDE = frozenset("mwMW@%—…")
 # Parts of a line where its label may stand, the best first.
 _PARTS = (0.5, 0.66, 0.34, 0.8, 0.22, 0.58, 0.42)
-_CELL = Spot(12, 9)
+# Labels are closer to boxes than two cells.
+_CELL = Spot(6, 6)
 _LINE_HEIGHT = 12
 # Space between a label and the end of its line, for the arrow.
 _ARROW = 9
@@ -113,6 +114,6 @@ def _beside(path: LinePath, width: float) -> Iterator[Spot]:
 
 
 def _cells(x: float, y: float, width: float, height: float) -> set[tuple[int, int]]:
-    columns = range(floor(x / _CELL.x), floor((x + width) / _CELL.x) + 1)
-    rows = range(floor(y / _CELL.y), floor((y + height) / _CELL.y) + 1)
+    columns = range(floor(x / _CELL.x), ceil((x + width) / _CELL.x))
+    rows = range(floor(y / _CELL.y), ceil((y + height) / _CELL.y))
     return {(column, row) for column in columns for row in rows}

@@ -8,7 +8,7 @@ from service.web.graphs.graph import Flow, Spot
 
 WIDTH, HEIGHT = 180.0, 46.0
 # Space between boxes: room for a line's end and its label.
-_ALONG = {"down": 38.0, "right": 76.0}
+_ALONG = {"down": 38.0, "right": 64.0}
 _ACROSS = {"down": 56.0, "right": 20.0}
 # Empty stretches of a canvas are shortened to so many boxes.
 _WIDEST_GAP = 2.5
