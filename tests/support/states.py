@@ -24,7 +24,7 @@ STEPS = 8000
 Made = TypeVar("Made")
 
 
-def with_others(story: Story, name: str = "Kiln", text: str = "A reason") -> Story:
+def with_others(story: Story, name: str = "Kiln", text: str = "A draft of this month") -> Story:
     """Add what is rare to a story, and other subscriptions; `name` and `text` stand in all that they show."""
     ana, path = story.caller("admin"), f"/v1/subscriptions/{story.subscription_id}"
     names = story.names | _moments(story, ana, path) | _rare(ana, path, story.names, name, text)
@@ -61,8 +61,8 @@ def _rare(ana: Caller, path: str, names: Mapping[str, str], name: str, text: str
     since another has its name.
     """
 
-    def made(number: int) -> str:
-        body = {"name": f"{number} {name}", "definition": {"steps": [text]}, "description": text}
+    def made(word: str) -> str:
+        body = {"name": f"{word} of {name}", "definition": {"steps": [text]}, "description": text}
         place = {"job_id": names["daily"].removeprefix("jobs/")}
         return f"workflows/{ok(ana.post(f'{path}/workflows', body | place), 201)['resource_id']}"
 
@@ -70,14 +70,14 @@ def _rare(ana: Caller, path: str, names: Mapping[str, str], name: str, text: str
         return str(ok(ana.delete(f"{path}/{resource}", params={"reason": text}))["deletion_id"])
 
     ok(ana.post(f"{path}/{names['invoice_approval']}/check-out", {"reason": text}))
-    purged = made(5)
+    purged = made("Old draft")
     deletion_of_purged = deleted(purged)
     ok(ana.delete(f"{path}/{purged}", params={"permanent": True, "reason": text}))
-    deletion_of_restored = deleted(made(6))
+    deletion_of_restored = deleted(made("Second draft"))
     ok(ana.post(f"{path}/deletions/{deletion_of_restored}/restore"))
-    replaced = made(7)
+    replaced = made("Draft")
     deletion_of_replaced = deleted(replaced)
-    made(7)
+    made("Draft")
     return {
         "purged": purged,
         "deletion_of_purged": deletion_of_purged,
