@@ -99,7 +99,8 @@ def _of_deletion(name: str, rest: str, deletion: str, right: Right = Right.READ)
     return Listed(name, f"{_S}/deletions/{{deletion_id}}{rest}", pattern, right)
 
 
-_USUAL = (
+# Each page as most people see it.
+USUAL = (
     Listed("sign-in", "/sign-in", "/sign-in", None),
     Listed("sign-in-link", "/sign-in/link", "/sign-in/link", None),
     _of_tenant("resources", "/resources"),
@@ -217,7 +218,7 @@ _RARE = (
 
 def _refused(name: str, of: str, action: str, values: Mapping[str, str], status: int = 422) -> Listed:
     """Make the state of a page whose form was refused."""
-    usual = next(page for page in (*_USUAL, *_RARE) if page.name == of)
+    usual = next(page for page in (*USUAL, *_RARE) if page.name == of)
     return replace(usual, name=name, sent=Sent(action, values, status))
 
 
@@ -248,7 +249,7 @@ _REFUSED = (
 def _in(place: str, *names: str) -> tuple[Listed, ...]:
     """List pages as they are in another subscription of the story."""
     return tuple(
-        replace(page, name=f"{page.name}-{place}", place=place) for page in _USUAL if page.name in names
+        replace(page, name=f"{page.name}-{place}", place=place) for page in USUAL if page.name in names
     )
 
 
@@ -271,14 +272,14 @@ _OTHERS = (
         )
     ),
     replace(
-        next(page for page in _USUAL if page.name == "purge"),
+        next(page for page in USUAL if page.name == "purge"),
         name="purge-refused",
         place=BUSY,
         sent=Sent("/purge", {"name": "Another"}),
     ),
 )
 
-PAGES = (*_USUAL, *_RARE, *_REFUSED, *_OTHERS)
+PAGES = (*USUAL, *_RARE, *_REFUSED, *_OTHERS)
 
 
 class Browsers:

@@ -11,7 +11,7 @@ from tests.support.api import Server, ok
 from tests.support.chromium import CHROMIUM, THEMES, WIDTHS, Reader, chromium, reading
 from tests.support.project import ROOT
 from tests.support.story import Story
-from tests.web.pages import PAGES, Listed
+from tests.web.pages import PAGES, USUAL, Listed
 from tests.web.windows import Windows, windows
 
 pytestmark = [
@@ -47,10 +47,11 @@ def test_axe_is_the_file_that_was_checked() -> None:
 def test_a_page_is_sound_in_both_themes_and_widths(people: Windows, listed: Listed) -> None:
     reader = people.look_at(listed)
     found = []
-    for width in WIDTHS:
+    for number, width in enumerate(WIDTHS):
         reader.set_width(width)
         found += [f"{width}: {each}" for each in reader.overflow()]
-        for theme in THEMES:
+        # A rare state differs from its page in few elements: it is seen once in each theme and in each width.
+        for theme in THEMES if listed in USUAL else (THEMES[number],):
             reader.set_theme(theme)
             found += [f"{width} {theme}: {each}" for each in reader.findings(**ALL_RULES)]
     assert found == []
