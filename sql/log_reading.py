@@ -204,3 +204,8 @@ def made(kind: Callable[..., RowT], conversions: Conversions, values: Mapping[An
         name: convert(values[name]) for name, convert in conversions.items() if values[name] is not None
     }
     return kind(**{**values, **converted})
+
+
+def plain(number: float) -> float:
+    """Return a whole number as an integer, which is shown without a fraction."""
+    return int(number) if number.is_integer() else number

@@ -63,15 +63,24 @@ def percentiles(column: ColumnElement[Any]) -> dict[str, ColumnElement[Any]]:
     }
 
 
+def whole_sum(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Make the sum of a column of integers, 0 without any, and 2⁶³ − 1 if it is larger.
+
+    A sum of PostgreSQL can be longer than 64 bits, but readers of JSON take no longer integers.
+    """
+    return func.least(func.coalesce(func.sum(column), 0), 2**63 - 1)
+
+
 def statistics(
     tx: Transaction,
     wanted: Statistics[FilterT, BucketT],
-    subscription_id: UUID,
+    subscription_id: UUID | None,
     filters: FilterT,
     grouping: Grouping,
 ) -> list[BucketT]:
-    """Compute figures, ascending by bucket of time, then by the groups' values or by the order that is asked.
+    """Compute figures of a subscription's rows, or of those that None means to `log_reading.page`.
 
+    They ascend by bucket of time, then by the groups' values or by the order that is asked for.
     Raises StatementEnded after SECONDS.
     """
     log = wanted.log

@@ -62,7 +62,7 @@ def _is_routine(request: Request, exchange: Exchange) -> bool:
 
 
 def _route(scope: Scope) -> str:
-    return getattr(scope.get("route"), "path", UNMATCHED)
+    return getattr(scope.get("route"), "path_format", UNMATCHED)
 
 
 class RequestMiddleware:

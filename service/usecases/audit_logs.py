@@ -49,11 +49,14 @@ def audit_page(
 def audit_statistics(
     context: Context,
     caller: Caller,
-    subscription_id: SubscriptionId,
+    subscription_id: SubscriptionId | None,
     filters: AuditFilter,
     asked: AskedFigures,
 ) -> LogFigures[AuditBucket]:
-    """Count events in each bucket of time; raises Invalid like `figures_of_log`."""
+    """Count events in each bucket of time; no subscription means the platform's own events.
+
+    Raises Invalid like `figures_of_log`.
+    """
     filters = _of_any_spelling(filters)
     return figures_of_log(context, caller, subscription_id, COUNTS, filters, asked)
 

@@ -15,27 +15,32 @@ _KINDS: Final = {
     "job_id": "job",
     "jobpackage_id": "jobpackage",
 }
+_SUBSCRIPTION: Final = "subscription_id"
 _PEOPLE: Final = frozenset({"user_id", "actor_id"})
 
 
 def of(
     tx: Transaction,
-    subscription_id: SubscriptionId,
+    subscription_id: SubscriptionId | None,
     columns: Sequence[str],
     groups: Sequence[Sequence[str | None]],
 ) -> dict[str, str]:
     """Read the names of resources, deleted or not, and of users; ids without a name are left out.
 
+    Without a subscription they are those of subscriptions alone.
+
     Each of `groups` has a value for each of `columns`.
     """
     found: dict[UUID, str] = {}
     for place, column in enumerate(columns):
-        if column not in _KINDS and column not in _PEOPLE:
-            continue
         parsed = {ids.parse(values[place] or "") for values in groups}
         known = {each for each in parsed if each is not None}
-        if column in _PEOPLE:
+        if not known:
+            continue
+        if subscription_id is None:
+            found |= tenancy.subscription_names(tx, known) if column == _SUBSCRIPTION else {}
+        elif column in _PEOPLE:
             found |= tenancy.usernames(tx, subscription_id, known)
-        else:
+        elif column in _KINDS:
             found |= resources.names(tx, subscription_id, _KINDS[column], known)
     return {str(each): name for each, name in found.items()}

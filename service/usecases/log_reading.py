@@ -34,7 +34,11 @@ FilterT = TypeVar("FilterT", bound=LogFilter)
 
 
 class Bucket(Protocol):
-    """LogFigures of a group, with its value of each column of the grouping."""
+    """Figures of a group in the bucket that begins at `time`, with its value of each column."""
+
+    @property
+    def time(self) -> datetime:
+        """The beginning."""
 
     @property
     def groups(self) -> list[str | None]:
@@ -98,16 +102,20 @@ class AskedFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogFigures(Generic[BucketT]):
-    """LogFigures by buckets of time and groups, and the names of those ids among the groups that have one."""
+    """Figures by buckets of time and groups, and the names of those ids among the groups that have one.
+
+    `spans` has the seconds of each bucket that lie within the time that was asked for.
+    """
 
     buckets: Sequence[BucketT]
+    spans: Sequence[float]
     names: Mapping[str, str]
 
 
 def figures_of_log(
     context: Context,
     caller: Caller,
-    subscription_id: SubscriptionId,
+    subscription_id: SubscriptionId | None,
     statistics: Statistics[FilterT, BucketT],
     filters: FilterT,
     asked: AskedFigures,
@@ -126,7 +134,7 @@ def figures_of_log(
         measure=asked.measure,
         limit=asked.limit or MAX_ROWS + 1,
     )
-    with context.database.transaction(subscription_id) as tx:
+    with context.database.transaction(subscription_id or PLATFORM) as tx:
         found = people.resolved(tx, subscription_id, filters, statistics.log)
         rows = log_statistics.statistics(tx, statistics, subscription_id, found, grouping)
         # Checked before the reading is recorded, because a refused reading gets a row of its own.
@@ -137,7 +145,14 @@ def figures_of_log(
         given: Mapping[str, Any] = {**filters.given(), **asked.given()}
         name = statistics.log.name
         events.record_reading(tx, caller, subscription_id, name, at, filters=given, rows=len(rows))
-    return LogFigures(buckets=rows, names=names)
+    spans = [_span(row.time, width, filters, at) for row in rows]
+    return LogFigures(buckets=rows, spans=spans, names=names)
+
+
+def _span(begin: datetime, width: timedelta | None, filters: LogFilter, at: datetime) -> float:
+    until = filters.until or at
+    end = until if width is None else min(begin + width, until)
+    return (end - max(begin, filters.since or begin)).total_seconds()
 
 
 def _bounds(filters: FilterT, asked: AskedFigures, at: datetime) -> tuple[FilterT, timedelta | None]:

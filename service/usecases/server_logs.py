@@ -1,7 +1,7 @@
-"""The server log: record a platform's own requests, read pages."""
+"""The server log: record a platform's own requests, read pages and statistics."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,15 +12,15 @@ from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page, Paging
 from service.usecases.context import Context
 from service.usecases.event_batches import Arrival
-from service.usecases.log_reading import page_of_log
+from service.usecases.log_reading import AskedFigures, LogFigures, figures_of_log, page_of_log
 from service.usecases.posted_events import MAX_ENDPOINT, MAX_METHOD, MAX_REQUEST_ID, MAX_SOURCE
 from service.usecases.recording import EventKind, Stored
 from sql.database import Transaction
 from sql.queries import server_logs
-from sql.queries.server_logs import SERVER_LOG, ServerLogFilter, ServerLogRow
+from sql.queries.server_logs import FIGURES, SERVER_LOG, ServerBucket, ServerLogFilter, ServerLogRow
 from sql.queries.server_logs import ServerLogRead as ServerEvent
 
-__all__ = ["ServerEvent", "ServerLogFilter"]
+__all__ = ["ServerBucket", "ServerEvent", "ServerLogFilter"]
 
 # In characters, as wide as the column is.
 MAX_AUTH_METHOD = 50
@@ -53,6 +53,7 @@ class ReportedRequest:
     request_bytes: int | None
     response_bytes: int | None
     source: str | None
+    route: str | None
 
 
 def row_of(arrival: Arrival, report: ReportedRequest) -> ServerLogRow:
@@ -83,6 +84,7 @@ def row_of(arrival: Arrival, report: ReportedRequest) -> ServerLogRow:
         error_traceback=server_requests.text(report.error_traceback, server_requests.MAX_TRACEBACK_BYTES),
         request_bytes=report.request_bytes,
         response_bytes=report.response_bytes,
+        route=events.name(report.route, MAX_ENDPOINT),
     )
 
 
@@ -112,3 +114,22 @@ def server_page(
     if paging.in_commit_order and subscription_id is None and filters.subscription_id is not None:
         subscription_id = SubscriptionId(filters.subscription_id)
     return page_of_log(context, caller, subscription_id, SERVER_LOG, filters, paging)
+
+
+def server_statistics(
+    context: Context,
+    caller: Caller,
+    subscription_id: SubscriptionId | None,
+    filters: ServerLogFilter,
+    asked: AskedFigures,
+) -> LogFigures[ServerBucket]:
+    """Compute figures of requests in each bucket of time; no subscription means all requests.
+
+    Raises Invalid like `figures_of_log`.
+    """
+    found = figures_of_log(context, caller, subscription_id, FIGURES, filters, asked)
+    rated = [
+        replace(bucket, rate=bucket.count / seconds if seconds > 0 else None)
+        for bucket, seconds in zip(found.buckets, found.spans, strict=True)
+    ]
+    return replace(found, buckets=rated)

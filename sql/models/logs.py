@@ -186,7 +186,11 @@ class NodeExecutionLogTable(ExecutionColumns, table=True):
 
 
 class ServerLogTable(SQLModel, table=True):
-    """HTTP requests and system errors, kept 90 days."""
+    """HTTP requests and system errors, kept 90 days.
+
+    `route` is the pattern of the path, such as `/v1/subscriptions/{subscription_id}`; rows of versions before
+    0.7.0 have none.
+    """
 
     __tablename__ = "server_logs"
     __table_args__ = (
@@ -244,6 +248,7 @@ class ServerLogTable(SQLModel, table=True):
     source: str | None = Field(default=None, max_length=200)
     actor_id: str | None = Field(default=None, max_length=255)
     received_request_id: str | None = Field(default=None, max_length=128)
+    route: str | None = Field(default=None, max_length=500)
 
 
 class DataChangeHistoryTable(SQLModel, table=True):

@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, Double, Select, Table, Text, case, cast, f
 from sql import bulk
 from sql.copying import Incoming, copy_text
 from sql.database import Transaction
-from sql.log_reading import Columns, Log, occurrence
-from sql.log_statistics import Statistics, percentiles
+from sql.log_reading import Columns, Log, occurrence, plain
+from sql.log_statistics import Statistics, percentiles, whole_sum
 from sql.log_windows import LogFilter, OneOf, People
 from sql.models import TABLES
 from sql.queries import log_queue
@@ -20,8 +20,6 @@ from sql.queries.log_queue import LogBatch
 
 NODE: Final = "node"
 _EXECUTION_LOGS, _NODE_LOGS = TABLES["execution_logs"], TABLES["node_execution_logs"]
-# A sum of PostgreSQL can be longer than 64 bits, but readers of JSON take no longer integers.
-_MAX_SUM: Final = 2**63 - 1
 
 
 # This class and those of rows are not frozen: rows come by the thousand, and to make a frozen one takes eight
@@ -210,11 +208,6 @@ def _selected(table: Table) -> Select[Any]:
     return select(*(occurred_at if name == "occurred_at" else table.c[name] for name in _COLUMNS), origin)
 
 
-def _plain(number: float) -> float:
-    """Return a whole number as an integer, which is shown without a fraction."""
-    return int(number) if number.is_integer() else number
-
-
 EXECUTION_LOG: Log[ExecutionRow, ExecutionFilter] = Log(
     name="execution_log",
     row=ExecutionRow,
@@ -225,7 +218,7 @@ EXECUTION_LOG: Log[ExecutionRow, ExecutionFilter] = Log(
     selected=_selected,
     derived={"origin": literal("posted", Text())},
     # The numbers with two decimals have ten digits at most, all of which a double keeps.
-    conversions={"memory_used_mb": float, "cpu_percent": float, "duration_ms": _plain},
+    conversions={"memory_used_mb": float, "cpu_percent": float, "duration_ms": plain},
 )
 
 
@@ -240,7 +233,7 @@ def _figures(rows: Columns, measure: str | None) -> dict[str, ColumnElement[Any]
         "failed": func.count().filter(rows.status.in_(_FAILURES)),
         "avg_duration_ms": cast(func.avg(rows.duration_ms), Double()),
         "max_duration_ms": func.max(rows.duration_ms),
-        "rows_processed": func.least(func.coalesce(func.sum(rows.rows_processed), 0), _MAX_SUM),
+        "rows_processed": whole_sum(rows.rows_processed),
         "sum": cast(func.sum(measured), Double()),
         **percentiles(measured),
     }
@@ -251,5 +244,5 @@ FIGURES = Statistics(
     bucket=ExecutionBucket,
     measured=("status", "duration_ms", "rows_processed", "memory_used_mb"),
     figures=_figures,
-    conversions={"rows_processed": int, "max_duration_ms": _plain, "sum": _plain},
+    conversions={"rows_processed": int, "max_duration_ms": plain, "sum": plain},
 )

@@ -9,13 +9,14 @@ from uuid import UUID
 import orjson
 import psycopg
 from psycopg import Copy, errors, sql
-from sqlalchemy import ColumnElement, Text, and_, literal_column, select
+from sqlalchemy import ColumnElement, Double, Text, and_, case, cast, func, literal_column, select
 
 from sql import bulk
 from sql.copying import Incoming
 from sql.database import Transaction
 from sql.errors import RowsRefused
-from sql.log_reading import Log, occurrence
+from sql.log_reading import Columns, Log, occurrence, plain
+from sql.log_statistics import Statistics, percentiles, whole_sum
 from sql.log_windows import LogFilter, OneOf, People
 from sql.models import TABLES
 from sql.models.logs import FAILED, RECORDED_ORIGIN
@@ -32,7 +33,7 @@ class ServerLogRow:
 
     Repeats of a refused request are one row with `occurrences`. A row that a platform posts has the `origin`
     posted: `user_id` is then the user who sent it in the request `received_request_id`, and `actor_id` the
-    platform's own user.
+    platform's own user. `route` is the pattern of the path.
     """
 
     log_id: UUID
@@ -61,6 +62,7 @@ class ServerLogRow:
     source: str | None = None
     actor_id: str | None = None
     received_request_id: str | None = None
+    route: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +87,30 @@ class ServerLogFilter(LogFilter):
     source: str | None = None
     actor_id: OneOf[str] | None = None
     received_request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerBucket:
+    """Figures of requests in the bucket that begins at `time`.
+
+    `groups` has the group's value of each column, `group` the first. The percentiles and the sum are those of
+    the measure that was asked for; a row that stands for repeats counts as often for all but these. `rate` is
+    of requests a second, which readers add.
+    """
+
+    time: datetime
+    group: str | None
+    groups: list[str | None]
+    count: int
+    client_errors: int
+    server_errors: int
+    request_bytes: int
+    response_bytes: int
+    sum: float | None
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    rate: float | None = None
 
 
 _NAMES = [field.name for field in fields(ServerLogRow)]
@@ -161,4 +187,30 @@ SERVER_LOG: Log[ServerLogRead, ServerLogFilter] = Log(
     people=frozenset({"user_id"}),
     reported_people=frozenset({"actor_id"}),
     none_is_all=True,
+)
+
+
+def _figures(rows: Columns, measure: str | None) -> dict[str, ColumnElement[Any]]:
+    measured = rows[measure or "response_time_ms"]
+
+    def requests(condition: ColumnElement[bool]) -> ColumnElement[Any]:
+        return whole_sum(case((condition, rows.occurrences), else_=0))
+
+    return {
+        "count": whole_sum(rows.occurrences),
+        "client_errors": requests(rows.response_status.between(400, 499)),
+        "server_errors": requests(rows.response_status >= 500),
+        "request_bytes": whole_sum(rows.request_bytes * rows.occurrences),
+        "response_bytes": whole_sum(rows.response_bytes * rows.occurrences),
+        "sum": cast(func.sum(measured), Double()),
+        **percentiles(measured),
+    }
+
+
+FIGURES = Statistics(
+    log=SERVER_LOG,
+    bucket=ServerBucket,
+    measured=("occurrences", "response_status", "response_time_ms", "request_bytes", "response_bytes"),
+    figures=_figures,
+    conversions={"request_bytes": int, "response_bytes": int, "sum": plain},
 )

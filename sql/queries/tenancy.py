@@ -379,6 +379,14 @@ def last_logins(tx: Transaction, subscription_id: UUID, key_ids: Collection[UUID
     return {row.key_id: row.last_login_at for row in tx.execute(query)}
 
 
+def subscription_names(tx: Transaction, subscription_ids: Collection[UUID]) -> dict[UUID, str]:
+    """Read the names of subscriptions, closed or not."""
+    query = select(_SUBSCRIPTIONS.c.subscription_id, _SUBSCRIPTIONS.c.name).where(
+        among(_SUBSCRIPTIONS.c.subscription_id, subscription_ids)
+    )
+    return {row.subscription_id: row.name for row in tx.execute(query)}
+
+
 def usernames(tx: Transaction, subscription_id: UUID, user_ids: Collection[UUID]) -> dict[UUID, str]:
     """Names of present and former users."""
     query = select(_ACTORS.c.user_id, _ACTORS.c.username).where(

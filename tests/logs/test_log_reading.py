@@ -17,6 +17,7 @@ READINGS: dict[str, tuple[dict[str, Any], str]] = {
     "execution-logs/stats": ({"bucket": "1d", "log_level": "ERROR"}, "execution_log"),
     "change-history": ({"table_name": "users", "since": "2026-01-01T00:00:00Z"}, "change_history"),
     "server-logs": ({"status": "200"}, "server_log"),
+    "server-logs/stats": ({"bucket": "1d", "status": "200"}, "server_log"),
 }
 
 

@@ -22,7 +22,7 @@ FIELDS = {
     *("auth_method", "request_body", "response_status", "response_body", "response_time_ms", "ip_address"),
     *("user_agent", "referer", "error_message", "error_traceback", "created_at"),
     *("request_bytes", "response_bytes", "occurrences", "occurred_at", "origin", "source", "actor_id"),
-    "received_request_id",
+    *("received_request_id", "route"),
 }
 SECONDS = 10
 

@@ -126,6 +126,7 @@ def git(tenant: Tenant, rest: str) -> str:
     return f"/git/{tenant.subscription_id}.git/{rest}"
 
 
+STATISTICS = ("audit-logs/stats", "execution-logs/stats", "server-logs/stats")
 # Operations as `short` writes them.
 OPERATIONS: dict[tuple[str, str], RoleCall] = {
     **{name: same(prepare) for name, (prepare, *_) in CALLS.items()},
@@ -135,10 +136,11 @@ OPERATIONS: dict[tuple[str, str], RoleCall] = {
     **{("GET", f"S/{name}"): at(f"S/{name}") for name in ("jobpackages", "connectors", "deletions")},
     **{("GET", f"S/{name}"): at(f"S/{name}") for name in ("check-outs", "users", "api-keys", "holds")},
     **{("GET", f"S/{name}"): at(f"S/{name}") for name in ("audit-logs", "execution-logs", "server-logs")},
-    **{("GET", f"S/{name}"): at(f"S/{name}") for name in ("audit-logs/stats", "execution-logs/stats")},
+    **{("GET", f"S/{name}"): at(f"S/{name}") for name in STATISTICS},
     **{("GET", f"S/{name}"): at(f"S/{name}") for name in ("change-history", "audit-policy")},
     **{("GET", path): at(path) for path in ("/livez", "/readyz", "/version", "/metrics", "/v1/whoami", "S")},
     **{("GET", f"/v1/{name}"): at(f"/v1/{name}") for name in ("subscriptions", "audit-logs", "server-logs")},
+    **{("GET", f"/v1/{name}"): at(f"/v1/{name}") for name in ("audit-logs/stats", "server-logs/stats")},
     **{("GET", f"/v1/{name}"): at(f"/v1/{name}") for name in ("retention-policies", "maintenance/jobs")},
     ("GET", "/v1/maintenance/runs"): at("/v1/maintenance/runs"),
     ("GET", "/v1/maintenance/jobs/{name}"): at(JOB),

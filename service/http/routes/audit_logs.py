@@ -27,6 +27,7 @@ from service.http.schemas.audit_logs import (
     AuditStatisticsQuery,
     ExpandableAuditQuery,
     NewAuditEvent,
+    PlatformAuditStatisticsQuery,
 )
 from service.usecases import audit_logs, log_documents
 
@@ -42,6 +43,19 @@ def list_platform_audit_logs(
     filters = audit_logs.AuditFilter(**query.model_dump())
     found = audit_logs.audit_page(context_of(request), caller, None, filters, paging)
     return page_answer(request, found)
+
+
+@router.get("/audit-logs/stats", response_model=statistics_of(audit_logs.AuditBucket))
+@audits(Action.READ, "audit_log")
+def get_platform_audit_statistics(
+    request: Request, caller: ReadingPlatformLogs, query: Annotated[PlatformAuditStatisticsQuery, Query()]
+) -> Response:
+    """Count the events that belong to no subscription, by buckets of time and by groups (operator)."""
+    filters, asked = query.split()
+    found = audit_logs.audit_statistics(
+        context_of(request), caller, None, audit_logs.AuditFilter(**filters), asked
+    )
+    return statistics_answer(found.buckets, found.names)
 
 
 @router.get(

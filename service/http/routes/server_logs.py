@@ -13,9 +13,15 @@ from service.http.event_bodies import EventBody, events_of
 from service.http.parameters import LogPaged
 from service.http.recording import NOTHING_NEW, Options, recorded
 from service.http.requests import context_of
-from service.http.responses import page_answer, page_of
+from service.http.responses import page_answer, page_of, statistics_answer, statistics_of
 from service.http.schemas.answers import RecordedEvents
-from service.http.schemas.server_logs import NewServerEvent, PlatformServerLogQuery, PostedServerLogQuery
+from service.http.schemas.server_logs import (
+    NewServerEvent,
+    PlatformServerLogQuery,
+    PlatformServerStatisticsQuery,
+    PostedServerLogQuery,
+    ServerStatisticsQuery,
+)
 from service.usecases import server_logs
 
 router = APIRouter(prefix="/v1", tags=["logs"])
@@ -48,6 +54,33 @@ async def record_server_logs(
 ) -> Response:
     """Record requests to a platform's servers: one, up to 1,000, or any number of lines (editor, admin)."""
     return await recorded(request, access, body, server_logs.REQUESTS, options)
+
+
+@router.get(
+    "/subscriptions/{subscription_id}/server-logs/stats",
+    response_model=statistics_of(server_logs.ServerBucket),
+)
+@audits(Action.READ, "server_log")
+def get_server_statistics(access: ReadingLogs, query: Annotated[ServerStatisticsQuery, Query()]) -> Response:
+    """Summarize requests by buckets of time and by groups, such as their routes (auditor, admin)."""
+    filters, asked = query.split()
+    found = server_logs.server_statistics(
+        access.context, access.caller, access.subscription_id, server_logs.ServerLogFilter(**filters), asked
+    )
+    return statistics_answer(found.buckets, found.names)
+
+
+@router.get("/server-logs/stats", response_model=statistics_of(server_logs.ServerBucket))
+@audits(Action.READ, "server_log")
+def get_platform_server_statistics(
+    request: Request, caller: ReadingPlatformLogs, query: Annotated[PlatformServerStatisticsQuery, Query()]
+) -> Response:
+    """Summarize all requests by buckets of time and by groups (operator)."""
+    filters, asked = query.split()
+    found = server_logs.server_statistics(
+        context_of(request), caller, None, server_logs.ServerLogFilter(**filters), asked
+    )
+    return statistics_answer(found.buckets, found.names)
 
 
 @router.get("/server-logs", response_model=page_of(server_logs.ServerEvent))

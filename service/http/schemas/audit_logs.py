@@ -76,6 +76,15 @@ class AuditStatisticsQuery(PostedAuditQuery, StatisticsQuery):
     order: Literal["count"] | None = None
 
 
+class PlatformAuditStatisticsQuery(AuditQuery, StatisticsQuery):
+    """Filters, buckets and groups of the statistics of the platform's own events."""
+
+    group_by: Annotated[list[Literal["action", "resource_type", "status"]], Field(max_length=2)] = Field(
+        default_factory=list
+    )
+    order: Literal["count"] | None = None
+
+
 class NewActor(Body):
     """The person, program or agent that acted; an address without an id takes the name as the id."""
 

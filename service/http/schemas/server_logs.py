@@ -1,6 +1,6 @@
 """Filters of the server log, and the requests that a platform records."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field, Strict, StrictInt, StringConstraints
@@ -9,10 +9,26 @@ from service.domain.actions import EventOrigin
 from service.http.schemas.fields import QueryText, ShortLine
 from service.http.schemas.filters import Address, Person, ReportedId, TimeQuery
 from service.http.schemas.log_fields import ByteCount, DatedEvent, JsonObject, LogTime, Source
+from service.http.schemas.statistics import StatisticsQuery
 from service.usecases.posted_events import MAX_METHOD, MAX_REQUEST_ID
 from service.usecases.server_logs import MAX_AUTH_METHOD, ReportedRequest
 
 ResponseStatus = Annotated[str, StringConstraints(pattern=r"^[1-5](xx|[0-9]{2})$")]
+ServerGroup = Literal[
+    "route", "http_method", "response_status", "user_id", "auth_method", "origin", "source", "actor_id"
+]
+ServerMeasure = Literal["response_time_ms", "request_bytes", "response_bytes"]
+ServerOrder = Literal[
+    "count",
+    "client_errors",
+    "server_errors",
+    "request_bytes",
+    "response_bytes",
+    "sum",
+    "p50",
+    "p95",
+    "p99",
+]
 _Milliseconds = Annotated[float, Strict(), Field(ge=0, le=2**31 - 1)]
 
 
@@ -45,6 +61,24 @@ class PlatformServerLogQuery(ServerLogQuery):
     subscription_id: UUID | None = None
 
 
+class ServerStatisticsQuery(PostedServerLogQuery, StatisticsQuery):
+    """Filters, buckets and groups of the server log's statistics."""
+
+    group_by: Annotated[list[ServerGroup], Field(max_length=2)] = Field(default_factory=list)
+    measure: ServerMeasure = "response_time_ms"
+    order: ServerOrder | None = None
+
+
+class PlatformServerStatisticsQuery(PlatformServerLogQuery, StatisticsQuery):
+    """Filters, buckets and groups of the statistics of the server log of all subscriptions."""
+
+    group_by: Annotated[list[ServerGroup | Literal["subscription_id"]], Field(max_length=2)] = Field(
+        default_factory=list
+    )
+    measure: ServerMeasure = "response_time_ms"
+    order: ServerOrder | None = None
+
+
 class NewServerEvent(DatedEvent):
     request_id: Annotated[ShortLine, Field(max_length=MAX_REQUEST_ID)]
     http_method: Annotated[ShortLine, Field(max_length=MAX_METHOD)] | None = None
@@ -64,6 +98,7 @@ class NewServerEvent(DatedEvent):
     request_bytes: ByteCount | None = None
     response_bytes: ByteCount | None = None
     source: Source | None = None
+    route: str | None = None
 
     def reported(self) -> ReportedRequest:
         """Return the request as the use case takes it."""

@@ -41,6 +41,7 @@ def row_of(exchange: Exchange, log_id: UUID) -> ServerLogRow:
         request_bytes=exchange.request_body.size,
         response_bytes=exchange.response_body.size,
         occurrences=exchange.occurrences,
+        route=exchange.route,
     )
 
 
