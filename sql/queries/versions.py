@@ -382,7 +382,8 @@ def as_of(
     # A query of its own: if it were joined with the rest, a planner that expects few versions would execute
     # it again for each of them.
     found = tx.execute(select(newest.c.version_id).select_from(wanted.join(newest, true()))).scalars().all()
-    query = _of_kind(subscription_id, any_(kinds), at).where(among(_VERSIONS.c.version_id, found))
+    of_kinds = any_(literal(sorted({kind for kind, _ in resources}), ARRAY(Text())))
+    query = _of_kind(subscription_id, of_kinds, at).where(among(_VERSIONS.c.version_id, found))
     rows = (VersionRow(**row._mapping) for row in tx.execute(query))
     return {(row.resource_type, row.resource_id): row for row in rows}
 
