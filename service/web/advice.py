@@ -85,6 +85,16 @@ def advice_in_form(error: AnnalsError) -> str:
     return "" if isinstance(error, errors.Invalid) else advice_on(type(error))
 
 
+def fault_of(detail: str) -> str:
+    """Tell a fault of a field in words for a person, where it is told in those of a program."""
+    if detail == "Field required":
+        return "is missing"
+    for words in ("Input should", "String should", "Value should"):
+        if detail.startswith(words):
+            return f"should{detail.removeprefix(words)}"
+    return detail
+
+
 def detail_of(error: AnnalsError) -> str:
     """Tell what happened in words for a person; the detail itself, unless that is for programs."""
     if isinstance(error, errors.StaleVersion):

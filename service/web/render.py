@@ -56,6 +56,7 @@ def _is_of_resources(base: str, path: str) -> bool:
 _templates.globals |= {
     "advice_in_form": advice.advice_in_form,
     "detail_of": advice.detail_of,
+    "fault_of": advice.fault_of,
     "static": static_files.address_of,
     "counted": words.counted,
     "is_of_resources": _is_of_resources,

@@ -58,6 +58,13 @@ def test_nobody_is_led_to_the_sign_in_and_back(story: Story, page: Listed) -> No
     assert nobody.get(back.location).status == page.status
 
 
+@pytest.mark.parametrize("page", [each for each in PAGES if each.sent], ids=lambda page: page.name)
+def test_a_refused_form_says_why_without_words_of_programs(readers: Browsers, page: Listed) -> None:
+    found = readers.look_at(page)
+    (told,) = found.root.all(role="alert")
+    assert not re.search("Field required|(Input|String|Value) should|If-Match", told.text)
+
+
 def test_another_tenants_pages_are_the_page_of_what_is_not_there(story: Story) -> None:
     stranger = Browser(story.server).sign_in(Tenant(story.server, "stranger").ana)
     nothing = stranger.see("/s/019a0000-0000-7000-8000-000000000000/resources", 404)
