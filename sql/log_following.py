@@ -11,12 +11,9 @@ from sqlalchemy import (
     Select,
     Table,
     Uuid,
-    and_,
     func,
     literal,
-    or_,
     select,
-    true,
     union_all,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -191,13 +188,12 @@ def _selection(
 
     The times of all places together exclude chunks when the query is planned.
     """
-    alternatives = [and_(true(), *log.of(table, subscription_id, each)) for each in filters.alternatives()]
-    if not alternatives:
+    if filters.size == 0:
         return None
     arrival, row_id = table.c[log.time], table.c[log.row_id]
     conditions: list[ColumnElement[bool]] = [
         arrival.between(min(place.first_at for place in places), max(place.last_at for place in places)),
-        or_(*alternatives),
+        *log.of(table, subscription_id, filters),
         *between(log.time_of(table, filters), filters),
     ]
     if log_positions.of_entries(table.name):

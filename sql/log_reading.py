@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Table, Text, case, cast, text, tuple_, union_all
+from sqlalchemy import ColumnElement, Select, Table, Text, bindparam, case, cast, text, tuple_, union_all
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from sql.database import Transaction
@@ -25,6 +26,7 @@ PLAN_ANEW = text("SELECT set_config('plan_cache_mode', 'force_custom_plan', true
 # that can't be avoided has a high estimated cost, which would start the JIT compiler for nothing.
 _IN_ORDER = text("SELECT set_config('enable_sort', 'off', true), set_config('jit', 'off', true)")
 # The indexes of filters have the order of arrivals: in another order, few rows of a filter are best sorted.
+# A condition that leaves rows out has no index.
 _IN_ANY_ORDER = text("SELECT set_config('enable_sort', 'on', true), set_config('jit', 'off', true)")
 _OF_TIME = frozenset({"since", "until", "time"})
 
@@ -81,7 +83,7 @@ class Log(Generic[RowT, FilterT]):
 
     def of(self, table: Table, subscription_id: UUID | None, filters: FilterT) -> list[ColumnElement[bool]]:
         """Make all conditions on a table except for the conditions on time."""
-        derived = {name: value.__eq__ for name, value in self.derived.items()}
+        derived = {name: partial(has_value, value) for name, value in self.derived.items()}
         found = matching(table.c, filters, {**derived, **self.conditions})
         if subscription_id is None and self.none_is_all:
             return found
@@ -95,6 +97,14 @@ def occurrence(table: Table, arrival: str = "created_at") -> ColumnElement[datet
     return case((table.c.occurred_at.is_(None), table.c[arrival]), else_=table.c.occurred_at)
 
 
+def has_value(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
+    """Make the condition that a column has a value, or one of several."""
+    if not isinstance(value, tuple):
+        return column == value
+    # Without a name of its own, the parameter would be named by the text of a derived column.
+    return column.in_(bindparam("values", value, type_=column.type, expanding=True, unique=True))
+
+
 def matching(
     columns: Columns,
     filters: TimeFilter,
@@ -106,7 +116,7 @@ def matching(
     """
     special = conditions or {}
     return [
-        special[name](value) if name in special else columns[name] == value
+        special[name](value) if name in special else has_value(columns[name], value)
         for name, value in filters.given().items()
         if name not in _OF_TIME
     ]
@@ -138,7 +148,7 @@ def page(
     if not queries:
         return []
     tx.execute(PLAN_ANEW)
-    is_sorted = filters.by_occurrence and not _OF_TIME.issuperset(filters.given())
+    is_sorted = filters.by_occurrence and not (_OF_TIME | filters.joint).issuperset(filters.given())
     tx.execute(_IN_ANY_ORDER if is_sorted else _IN_ORDER)
     found: list[RowT] = []
     chunks = sorted(chunk_of(table.name) for table in tables)

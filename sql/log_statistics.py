@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Double, Text, cast, func, literal, select, text, union_all
+from sqlalchemy import ColumnElement, Double, Table, Text, cast, func, literal, select, text, union_all
 
 from sql.database import Transaction
 from sql.log_reading import PLAN_ANEW, Columns, Conversions, Log, arrived_since, between, made
@@ -84,6 +84,8 @@ def statistics(
     Raises StatementEnded after SECONDS.
     """
     log = wanted.log
+    if filters.size == 0:
+        return []
     names = [f"group_{number}" for number in range(len(grouping.by))]
     selections = [
         select(
@@ -93,16 +95,9 @@ def statistics(
                 for name, by in zip(names, grouping.by, strict=True)
             ),
             *(table.c[name] for name in wanted.measured),
-        ).where(
-            *log.of(table, subscription_id, each),
-            *between(log.time_of(table, filters), filters),
-            *arrived_since(table.c[log.time], filters),
-        )
+        ).where(*matches(log, table, subscription_id, filters))
         for table in log.tables(filters)
-        for each in filters.alternatives()
     ]
-    if not selections:
-        return []
     rows = union_all(*selections).subquery().c
     figures = {name: figure.label(name) for name, figure in wanted.figures(rows, grouping.measure).items()}
     groups = [rows[name] for name in names]
@@ -113,8 +108,7 @@ def statistics(
         .order_by(rows.time, *order, *groups)
         .limit(grouping.limit)
     )
-    tx.execute(PLAN_ANEW)
-    tx.execute(_TIMEOUT)
+    begin_figures(tx)
     found: list[BucketT] = []
     for row in tx.execute(query):
         values = dict(row._mapping)
@@ -122,6 +116,23 @@ def statistics(
         grouped = {"group": given[0] if given else None, "groups": given}
         found.append(made(wanted.bucket, wanted.conversions, values | grouped))
     return found
+
+
+def matches(
+    log: Log[Any, FilterT], table: Table, subscription_id: UUID | None, filters: FilterT
+) -> list[ColumnElement[bool]]:
+    """Make all conditions of a filter on the rows of a table."""
+    return [
+        *log.of(table, subscription_id, filters),
+        *between(log.time_of(table, filters), filters),
+        *arrived_since(table.c[log.time], filters),
+    ]
+
+
+def begin_figures(tx: Transaction) -> None:
+    """Bound each further statement of the transaction to SECONDS, and plan it for its own parameters."""
+    tx.execute(PLAN_ANEW)
+    tx.execute(_TIMEOUT)
 
 
 def _bucket(

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
-from typing import Any, Final, Literal, Self, TypeAlias, TypeVar
+from math import prod
+from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, TypeVar
 from uuid import UUID
 
 # How far ahead of its arrival an event's own time may lie, since clocks differ.
@@ -23,8 +24,8 @@ LogTime: TypeAlias = Literal["created_at", "occurred_at"]
 ValueT = TypeVar("ValueT")
 # A value, or several of which a row has one.
 OneOf: TypeAlias = ValueT | tuple[ValueT, ...]
-# Users by their ids, or by a name, in place of which a reader puts the ids.
-People: TypeAlias = UUID | tuple[UUID, ...] | str
+# Users by their ids, or by names, in place of which a reader puts the ids.
+People: TypeAlias = UUID | tuple[UUID | str, ...] | str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,16 +35,32 @@ class TimeFilter:
     since: datetime | None = None
     until: datetime | None = None
 
+    # The fields whose several values are one condition, and no alternatives.
+    joint: ClassVar[frozenset[str]] = frozenset()
+
     def given(self) -> dict[str, Any]:
         """Return the conditions that were given, by their names."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 
+    def several(self) -> dict[str, tuple[Any, ...]]:
+        """Return the fields that have several values, of which a row has one."""
+        return {
+            name: value
+            for name, value in self.given().items()
+            if isinstance(value, tuple) and name not in self.joint
+        }
+
     def alternatives(self) -> Iterator[Self]:
         """Yield a filter for each of several values: its rows are found in the order of an index."""
-        several = {name: value for name, value in self.given().items() if isinstance(value, tuple)}
+        several = self.several()
         for values in product(*several.values()):
             yield replace(self, **dict(zip(several, values, strict=True)))
+
+    @property
+    def size(self) -> int:
+        """Return the number of alternatives; with 0, no row matches."""
+        return prod(map(len, self.several().values()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,8 @@
 """The audit log: record a platform's own events, read pages and statistics."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import Any, Final
 
 from service.domain.callers import Caller
@@ -42,7 +44,7 @@ def audit_page(
 
     `expand` is recorded with the filters.
     """
-    filters = _of_any_spelling(filters)
+    filters = of_any_spelling(filters)
     return page_of_log(context, caller, subscription_id, AUDIT_LOG, filters, paging, expand=expand)
 
 
@@ -57,20 +59,32 @@ def audit_statistics(
 
     Raises Invalid like `figures_of_log`.
     """
-    filters = _of_any_spelling(filters)
+    filters = of_any_spelling(filters)
     return figures_of_log(context, caller, subscription_id, COUNTS, filters, asked)
 
 
-def _of_any_spelling(filters: AuditFilter) -> AuditFilter:
+def of_any_spelling(filters: AuditFilter) -> AuditFilter:
     """Make a filter of a type or an action that also finds it as Annals writes it.
 
     Types are in lower case and in the singular, actions in upper case. Those of posted events are any text,
     so they are also looked for as they were given.
     """
-    found: dict[str, tuple[str, ...]] = {}
-    if isinstance(filters.resource_type, str):
-        found["resource_type"] = spellings_of_type(filters.resource_type)
-    if isinstance(filters.action, str):
-        found["action"] = (filters.action, filters.action.upper())
-    spellings: dict[str, Any] = {name: tuple(dict.fromkeys(words)) for name, words in found.items()}
-    return replace(filters, **{name: words for name, words in spellings.items() if len(words) > 1})
+    given = filters.given()
+    found: dict[str, Any] = {}
+    for name, spell in _SPELLINGS.items():
+        if name in given:
+            words = given[name] if isinstance(given[name], tuple) else (given[name],)
+            spelled = tuple(dict.fromkeys(chain.from_iterable(map(spell, words))))
+            found[name] = spelled if len(spelled) > 1 else spelled[0]
+    return replace(filters, **found)
+
+
+def _spellings_of_action(action: str) -> tuple[str, ...]:
+    return action, action.upper()
+
+
+_SPELLINGS: Final[Mapping[str, Callable[[str], tuple[str, ...]]]] = {
+    "resource_type": spellings_of_type,
+    "action": _spellings_of_action,
+    "without": _spellings_of_action,
+}

@@ -176,9 +176,7 @@ def bounded(filters: FilterT, width: timedelta, at: datetime) -> FilterT:
     """Add a `since` to a filter that has none; raises Invalid for more than MAX_BUCKETS buckets."""
     until = filters.until or at
     if filters.since is None:
-        whole = (DEFAULT_BUCKETS - 1) * width
-        since = FAR_PAST if until - FAR_PAST < whole else begin_of(until - whole, width)
-        return replace(filters, since=since)
+        return replace(filters, since=begin_of_last(until, width))
     if (until - filters.since) // width >= MAX_BUCKETS:
         raise _too_many(f"more than {MAX_BUCKETS:,} buckets", "bucket")
     try:
@@ -187,6 +185,12 @@ def bounded(filters: FilterT, width: timedelta, at: datetime) -> FilterT:
         detail = "its first bucket would begin before the year 1: take narrower buckets or a later time"
         raise Invalid(f"since: {detail}.", faults=[Fault(detail, parameter="since")]) from None
     return filters
+
+
+def begin_of_last(until: datetime, width: timedelta) -> datetime:
+    """Return the beginning of the last DEFAULT_BUCKETS buckets up to a time."""
+    whole = (DEFAULT_BUCKETS - 1) * width
+    return FAR_PAST if until - FAR_PAST < whole else begin_of(until - whole, width)
 
 
 def _too_many(excess: str, parameter: str) -> Invalid:

@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -19,6 +20,8 @@ LogFilterT = TypeVar("LogFilterT", bound=LogFilter)
 
 # Each is searched for by itself, in the order of an index.
 MAX_NAMESAKES = 20
+# The combinations of a filter's values, each of which is searched for by itself.
+MAX_ALTERNATIVES = 100
 
 
 def ids_of(
@@ -58,24 +61,34 @@ def by_ids(
     tx: Transaction, subscription_id: UUID | None, filters: FilterT, names: Collection[str]
 ) -> FilterT:
     """Put the ids of users into the fields of a filter that `names` lists; raises Invalid like `ids_of`."""
-    given = {name: value for name, value in filters.given().items() if name in names}
-    found: dict[str, Any] = {
-        name: ids_of(tx, subscription_id, str(value), name) for name, value in given.items()
-    }
+    found: dict[str, Any] = {}
+    for name, value in filters.given().items():
+        if name in names:
+            asked = value if isinstance(value, tuple) else (value,)
+            users = [ids_of(tx, subscription_id, str(each), name) for each in asked]
+            found[name] = tuple(dict.fromkeys(chain.from_iterable(users)))
     return replace(filters, **found)
 
 
 def resolved(
     tx: Transaction, subscription_id: UUID | None, filters: LogFilterT, log: Log[Any, LogFilterT]
 ) -> LogFilterT:
-    """Put ids of users, and all forms of other texts, into a log's filter; raises Invalid like `ids_of`."""
+    """Put ids of users, and all forms of other texts, into a log's filter.
+
+    Raises Invalid like `ids_of`, and for more than MAX_ALTERNATIVES.
+    """
     found: dict[str, Any] = {}
     for name, value in filters.given().items():
         if name in log.reported_people:
             found[name] = texts_of(tx, subscription_id, str(value), name)
         elif name in log.reported_ids:
             found[name] = ids.spellings(str(value))
-    return by_ids(tx, subscription_id, replace(filters, **found), log.people)
+    whole = by_ids(tx, subscription_id, replace(filters, **found), log.people)
+    if whole.size > MAX_ALTERNATIVES:
+        several = whole.several()
+        most = max(several, key=lambda name: len(several[name]))
+        raise _refusal(most, f"{whole.size} combinations of values, {MAX_ALTERNATIVES} at most: name fewer")
+    return whole
 
 
 def texts_of(tx: Transaction, subscription_id: UUID | None, text: str, parameter: str) -> tuple[str, ...]:

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Table, Text, and_, func, literal_column, select
+from sqlalchemy import ColumnElement, Select, Table, Text, and_, func, literal_column, not_, select
 
 from sql import bulk
 from sql.database import Transaction
-from sql.log_reading import Log, occurrence
+from sql.log_reading import Log, has_value, occurrence
 from sql.log_statistics import Statistics
 from sql.log_windows import LogFilter, OneOf, People
 from sql.models import TABLES
@@ -94,25 +94,31 @@ class AuditRead(AuditFields):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditFilter(LogFilter):
-    """Conditions on events; both ends of the time are inclusive, as in the specification."""
+    """Conditions on events; both ends of the time are inclusive, as in the specification.
+
+    `without` has actions: their events are left out.
+    """
 
     audit_id: UUID | None = None
     resource_type: OneOf[str] | None = None
     resource_id: str | None = None
     user_id: People | None = None
-    username: str | None = None
+    username: OneOf[str] | None = None
     action: OneOf[str] | None = None
-    status: str | None = None
+    without: OneOf[str] | None = None
+    status: OneOf[str] | None = None
     workspace_id: UUID | None = None
     folder_id: UUID | None = None
     ip_address: str | None = None
     request_id: str | None = None
-    origin: str | None = None
+    origin: OneOf[str] | None = None
     actor_id: OneOf[str] | None = None
     actor_name: str | None = None
-    source: str | None = None
+    source: OneOf[str] | None = None
     event_id: str | None = None
     received_request_id: str | None = None
+
+    joint: ClassVar[frozenset[str]] = frozenset({"without"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +201,7 @@ AUDIT_LOG: Log[AuditRead, AuditFilter] = Log(
     reported_ids=frozenset({"actor_id"}),
     selected=_selected,
     derived={"origin": _ORIGIN},
+    conditions={"without": lambda actions: not_(has_value(_AUDIT_LOGS.c.action, actions))},
     conversions={"ip_address": str},
 )
 COUNTS = Statistics(

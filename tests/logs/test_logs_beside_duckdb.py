@@ -39,6 +39,11 @@ GROUPS = {
     "audit-logs": ("action", "resource_type", "status", "source", "actor_id"),
     "execution-logs": ("execution_type", "status", "log_level", "workflow_id", "node_id", "error_code"),
 }
+# Filters that take several values.
+SEVERAL = {
+    "audit-logs": ("source", "action", "resource_type", "status"),
+    "execution-logs": ("workflow_id", "node_id", "log_level", "status", "error_code"),
+}
 # Values of fields that are left out.
 DEFAULTS: dict[str, Json] = {"audit-logs": {"status": "success"}, "execution-logs": {}}
 # What parts the posted rows from Annals' own in the same log.
@@ -124,10 +129,16 @@ def question(log: str, rows: list[Json], rng: random.Random) -> Question:
     row = rng.choice(rows)
     names = [name for name in FILTERS[log] if row[name] is not None]
     equal = {name: row[name] for name in rng.sample(names, rng.choice([0, 1, 1, 2, 3]))}
+    for name in rng.sample(SEVERAL[log], rng.choice([0, 0, 1, 2])):
+        others = [other[name] for other in rng.choices(rows, k=2) if other[name] is not None]
+        equal |= {name: sorted({*others, equal[name]})} if name in equal else {}
+    without: list[str] = []
+    if log == "audit-logs" and rng.random() < 0.3:
+        without = [other["action"] for other in rng.choices(rows, k=rng.choice([1, 3]))]
     time = rng.choice(["created_at", "occurred_at"])
     bounds = sorted(happened(rng.choice(rows), time) for _ in range(2))
     since, until = (bound if rng.random() < 0.7 else None for bound in bounds)
-    return Question(time, equal, since, until)
+    return Question(time, equal, without, since, until)
 
 
 def happened(row: Json, time: str) -> datetime:
@@ -204,6 +215,27 @@ def test_the_first_groups_are_those_of_the_highest_figure(filled: Filled, order:
     every = [row[place] for row in reference.buckets(asked, None, groups).values()]
     best = sorted((value for value in every if value is not None), reverse=True)[:5]
     assert [item[order] for item in found] == pytest.approx(best)
+
+
+@pytest.mark.parametrize("seed", range(QUESTIONS))
+def test_facets_have_the_counts_of_duckdb(filled: Filled, seed: int) -> None:
+    tenant, reference, rows = filled["audit-logs"]
+    asked = question("audit-logs", rows, random.Random(2_000 + seed))
+    if asked.since is None:
+        asked = replace(asked, since=datetime.now(UTC) - timedelta(days=400))
+    query = {**asked.parameters, **POSTED["audit-logs"]}
+    found = ok(tenant.aud.get(f"{tenant.path}/audit-logs/facets", params=query))
+    for name in ("action", "resource_type", "status"):
+        expected = reference.facet(asked, name)
+        values = found[name]["values"]
+        assert [item["count"] for item in values] == sorted(expected.values(), reverse=True)[:50]
+        assert {item["value"]: item["count"] for item in values}.items() <= expected.items()
+        assert found[name]["others"] == sum(expected.values()) - sum(item["count"] for item in values)
+        assert found[name]["other_values"] == len(expected) - len(values)
+        assert found["count"] == sum(expected.values())
+    assert [(item["value"], item["count"]) for item in found["user_id"]["values"]] == (
+        [(tenant.ana.user_id, found["count"])] if found["count"] else []
+    )
 
 
 def figures(log: str, item: Json) -> list[Any]:

@@ -33,10 +33,14 @@ TYPES = {
 
 @dataclass(frozen=True)
 class Question:
-    """Filters of a log, and the time (`created_at` or `occurred_at`) that orders and bounds its rows."""
+    """Filters of a log, and the time (`created_at` or `occurred_at`) that orders and bounds its rows.
+
+    A filter has a value, or a list of which a row has one; rows with an action of `without` are left out.
+    """
 
     time: str
     equal: Json = field(default_factory=dict)
+    without: Sequence[str] = ()
     since: datetime | None = None
     until: datetime | None = None
 
@@ -47,6 +51,7 @@ class Question:
         return {
             "time": self.time,
             **self.equal,
+            **({"without": self.without} if self.without else {}),
             **{name: bound.isoformat() for name, bound in bounds.items() if bound is not None},
         }
 
@@ -96,9 +101,23 @@ class Reference:
         after = 1 + len(groups)
         return {(row[0] and row[0].replace(tzinfo=UTC), row[1:after]): list(row[after:]) for row in found}
 
+    def facet(self, question: Question, column: str) -> dict[str | None, int]:
+        """Return the number of rows that answer a question by the values of a column."""
+        where, values = self._where(question)
+        found = self._connection.execute(
+            f"SELECT {column}, count(*) FROM rows WHERE {where} GROUP BY ALL",  # noqa: S608
+            values,
+        ).fetchall()
+        return dict(found)
+
     @staticmethod
     def _where(question: Question) -> tuple[str, list[Any]]:
-        terms = {f"{name} = ?": value for name, value in question.equal.items()}
+        terms = {
+            f"list_contains(?, {name})" if isinstance(value, list) else f"{name} = ?": value
+            for name, value in question.equal.items()
+        }
+        if question.without:
+            terms["NOT list_contains(?, action)"] = list(question.without)
         if question.since is not None:
             terms[f"{_time(question)} >= ?"] = _naive(question.since)
         if question.until is not None:

@@ -126,7 +126,7 @@ def git(tenant: Tenant, rest: str) -> str:
     return f"/git/{tenant.subscription_id}.git/{rest}"
 
 
-STATISTICS = ("audit-logs/stats", "execution-logs/stats", "server-logs/stats")
+STATISTICS = ("audit-logs/stats", "audit-logs/facets", "execution-logs/stats", "server-logs/stats")
 # Operations as `short` writes them.
 OPERATIONS: dict[tuple[str, str], RoleCall] = {
     **{name: same(prepare) for name, (prepare, *_) in CALLS.items()},

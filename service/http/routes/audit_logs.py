@@ -15,6 +15,7 @@ from service.http.parameters import LogPaged
 from service.http.recording import NOTHING_NEW, Options, recorded
 from service.http.requests import context_of
 from service.http.responses import (
+    answer,
     expandable_page,
     page_answer,
     page_of,
@@ -23,13 +24,14 @@ from service.http.responses import (
 )
 from service.http.schemas.answers import RecordedEvents
 from service.http.schemas.audit_logs import (
+    AuditFacetsQuery,
     AuditQuery,
     AuditStatisticsQuery,
     ExpandableAuditQuery,
     NewAuditEvent,
     PlatformAuditStatisticsQuery,
 )
-from service.usecases import audit_logs, log_documents
+from service.usecases import audit_facets, audit_logs, log_documents
 
 router = APIRouter(prefix="/v1", tags=["logs"])
 
@@ -115,3 +117,15 @@ def get_audit_statistics(access: ReadingLogs, query: Annotated[AuditStatisticsQu
         asked,
     )
     return statistics_answer(found.buckets, found.names)
+
+
+@router.get(
+    "/subscriptions/{subscription_id}/audit-logs/facets",
+    response_model=audit_facets.AuditFacets,
+)
+@audits(Action.READ, "audit_log")
+def get_audit_facets(access: ReadingLogs, query: Annotated[AuditFacetsQuery, Query()]) -> Response:
+    """Count events by action, type, user and status within a filter (auditor, admin)."""
+    filters = audit_logs.AuditFilter(**query.model_dump())
+    found = audit_facets.audit_facets(access.context, access.caller, access.subscription_id, filters)
+    return answer(found)

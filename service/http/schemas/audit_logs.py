@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints, ValidationInfo, field_validator, 
 from service.domain.actions import EventOrigin
 from service.http.schemas.body import Body
 from service.http.schemas.fields import Line, QueryText, ShortLine
-from service.http.schemas.filters import ActionName, Address, Person, TimeQuery, UserName
+from service.http.schemas.filters import ActionName, Address, Person, Several, TimeQuery, UserName
 from service.http.schemas.log_fields import (
     DatedEvent,
     Expanded,
@@ -39,17 +39,18 @@ class AuditQuery(TimeQuery):
     """Filters of a page of the audit log."""
 
     audit_id: UUID | None = None
-    resource_type: QueryText | None = None
+    resource_type: Several[QueryText] = Field(default_factory=list)
     resource_id: QueryText | None = None
-    user_id: Person | None = None
-    username: UserName | None = None
-    action: ActionName | None = None
-    status: AuditStatus | None = None
+    user_id: Several[Person] = Field(default_factory=list)
+    username: Several[UserName] = Field(default_factory=list)
+    action: Several[ActionName] = Field(default_factory=list)
+    without: Several[ActionName] = Field(default_factory=list)
+    status: Several[AuditStatus] = Field(default_factory=list)
     workspace_id: UUID | None = None
     folder_id: UUID | None = None
     ip_address: Address | None = None
     request_id: QueryText | None = None
-    origin: EventOrigin | None = None
+    origin: Several[EventOrigin] = Field(default_factory=list)
 
 
 class PostedAuditQuery(AuditQuery):
@@ -57,7 +58,7 @@ class PostedAuditQuery(AuditQuery):
 
     actor_id: UserName | None = None
     actor_name: UserName | None = None
-    source: QueryText | None = None
+    source: Several[QueryText] = Field(default_factory=list)
     event_id: QueryText | None = None
     received_request_id: QueryText | None = None
     time: LogTime | None = None
@@ -67,6 +68,10 @@ class ExpandableAuditQuery(PostedAuditQuery):
     """Filters of a page of a subscription's audit log, and what goes with each event."""
 
     expand: Expanded | None = None
+
+
+class AuditFacetsQuery(PostedAuditQuery):
+    """Filters of the audit log's facets."""
 
 
 class AuditStatisticsQuery(PostedAuditQuery, StatisticsQuery):

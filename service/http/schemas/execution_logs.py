@@ -7,7 +7,7 @@ from pydantic import Field
 
 from service.domain.actions import EventOrigin
 from service.http.schemas.fields import QueryInteger, QueryText, ShortLine
-from service.http.schemas.filters import Person, ReportedId, TimeQuery
+from service.http.schemas.filters import Person, ReportedId, Several, TimeQuery
 from service.http.schemas.log_fields import (
     CommitHash,
     DatedEvent,
@@ -41,13 +41,13 @@ class ExecutionQuery(TimeQuery):
     log_id: UUID | None = None
     execution_id: ReportedId | None = None
     execution_type: ExecutionType | None = None
-    workflow_id: UUID | None = None
+    workflow_id: Several[UUID] = Field(default_factory=list)
     job_id: UUID | None = None
     jobpackage_id: UUID | None = None
-    node_id: QueryText | None = None
-    log_level: LogLevel | None = None
-    status: ExecutionStatus | None = None
-    error_code: QueryText | None = None
+    node_id: Several[QueryText] = Field(default_factory=list)
+    log_level: Several[LogLevel] = Field(default_factory=list)
+    status: Several[ExecutionStatus] = Field(default_factory=list)
+    error_code: Several[QueryText] = Field(default_factory=list)
     triggered_by: ReportedId | None = None
     recorded_by: Person | None = None
     request_id: QueryText | None = None

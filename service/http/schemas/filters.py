@@ -1,15 +1,16 @@
-"""Filters of lists: words of closed sets in any case, people by id or name, addresses."""
+"""Filters of lists: words of closed sets in any case, several values, people by id or name, addresses."""
 
 from collections.abc import Iterator
 from enum import Enum
 from functools import cache
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 from uuid import UUID
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     Field,
+    PlainSerializer,
     PlainValidator,
     StringConstraints,
     ValidationInfo,
@@ -23,6 +24,10 @@ from service.http.schemas.fields import QueryInstant, QueryText, storable
 
 # As wide as the column of a name is.
 MAX_NAME = 255
+# Each value of a filter is searched for by itself.
+MAX_VALUES = 20
+
+ValueT = TypeVar("ValueT")
 
 
 class FilterQuery(BaseModel):
@@ -94,6 +99,14 @@ def _person(value: object) -> UUID | str:
         return text
 
 
+def _one_or_several(values: list[Any]) -> Any:
+    """Return no condition for no value, the value if there is one, else each value once."""
+    found = tuple(dict.fromkeys(values))
+    return found if len(found) > 1 else next(iter(found), None)
+
+
+# A filter that is repeated with several values, of which a row has one; use cases take one or a tuple.
+Several = Annotated[list[ValueT], Field(max_length=MAX_VALUES), PlainSerializer(_one_or_several)]
 # Any name that a posted action may have: actions are no closed set.
 ActionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:/-]{1,200}$")]
 # The id of a user, or a name.
