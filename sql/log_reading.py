@@ -99,10 +99,12 @@ def occurrence(table: Table, arrival: str = "created_at") -> ColumnElement[datet
 
 def has_value(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
     """Make the condition that a column has a value, or one of several."""
-    if not isinstance(value, tuple):
-        return column == value
-    # Without a name of its own, the parameter would be named by the text of a derived column.
-    return column.in_(bindparam("values", value, type_=column.type, expanding=True, unique=True))
+    if isinstance(value, tuple):
+        # Without a name of its own, the parameter would be named by the text of a derived column.
+        values = bindparam("values", value, type_=column.type, expanding=True, unique=True)
+        return column.in_(values)
+    is_equal: ColumnElement[bool] = column == value
+    return is_equal
 
 
 def matching(
