@@ -443,7 +443,7 @@ def test_a_secret_is_shown_once_and_stored_nowhere(tenant: Tenant) -> None:
     again = ok(tenant.ana.post(f"{tenant.path}/api-keys", body, headers=headers), 201)
     assert (first["secret_shown"], again["secret_shown"], again["api_key"]) == (True, False, None)
     assert again["key_id"] == first["key_id"]
-    secret = first["api_key"].rpartition("_")[2]
+    secret = first["api_key"].split("_", 2)[2]
     assert first["api_key"] not in kept(tenant)
     assert secret not in kept(tenant)
     assert ok(Caller(tenant.server, first["api_key"]).get("/v1/whoami"))["username"] == "ben"

@@ -26,6 +26,15 @@ _REVEALING = {
     "deletion",
     "purge",
     "hold",
+    "history-of-holder",
+    "check-out-of-holder",
+    "history-of-deleted",
+    "history-of-purged",
+    "deletion-of-restored",
+    "version-closed",
+    "second-history",
+    "second-comments",
+    "publish-stale",
 }
 
 
