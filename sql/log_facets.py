@@ -12,8 +12,12 @@ from sql.log_reading import Log
 from sql.log_statistics import begin_figures, matches
 from sql.log_windows import LogFilter
 
-# The planner assumes that row-level security passes few rows, which it would sort into their groups.
-_BY_HASH = text("SELECT set_config('enable_sort', 'off', true), set_config('jit', 'off', true)")
+# The planner assumes that row-level security passes few rows: it would sort them into their groups, or read
+# them in the order of an index of one column.
+_BY_HASH = text(
+    "SELECT set_config('enable_sort', 'off', true), set_config('enable_incremental_sort', 'off', true),"
+    " set_config('jit', 'off', true)"
+)
 
 FilterT = TypeVar("FilterT", bound=LogFilter)
 
