@@ -208,6 +208,16 @@ class JobNotFound(NotFound):
     code = "job_not_found"
 
 
+class ExecutionNotFound(NotFound):
+    """No such execution
+
+    The subscription has no event of a workflow, job or job package with that `execution_id`, or no longer:
+    logs are kept for a time. Nodes alone make no execution. `GET .../executions` lists executions.
+    """
+
+    code = "execution_not_found"
+
+
 class RunNotFound(NotFound):
     """No such run
 

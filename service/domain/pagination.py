@@ -99,11 +99,24 @@ def time_position(position: list[Any] | None) -> tuple[datetime, UUID] | None:
     return _checked(lambda: (datetime.fromisoformat(position[0]).astimezone(UTC), UUID(position[1])))
 
 
+def text_position(position: list[Any] | None) -> tuple[datetime, str] | None:
+    """Instant and text in a cursor; raises Invalid for anything else."""
+    if position is None:
+        return None
+    return _checked(lambda: (datetime.fromisoformat(position[0]).astimezone(UTC), _text(position[1])))
+
+
 def place_position(position: list[Any] | None) -> tuple[int, UUID | None] | None:
     """Position in the order of commits, and the id of a row of several there; raises Invalid for others."""
     if position is None:
         return None
     return _checked(lambda: (_place(position[0]), _row_id(position[1]) if len(position) > 1 else None))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or "\0" in value:
+        raise TypeError
+    return value
 
 
 def _row_id(value: Any) -> UUID:

@@ -10,6 +10,7 @@ import httpx
 
 from tests.support.api import Caller, Json, Tenant, ok
 from tests.support.audited_calls import CALLS, Prepare, key_path, placed
+from tests.support.events import EXECUTION
 
 JOB = "/v1/maintenance/jobs/reconcile"
 # A request of protocol 2 for the list of refs: a line of 20 bytes with its length, then the end.
@@ -117,6 +118,13 @@ def moment(tenant: Tenant) -> str:
     return f"{tenant.path}/at/{tenant.workflow()['git_commit_hash']}"
 
 
+def execution(tenant: Tenant) -> str:
+    """Record an event of a new execution; returns the path of the execution."""
+    event = {**EXECUTION, "execution_id": str(uuid4())}
+    ok(tenant.ben.post(f"{tenant.path}/execution-logs", event), 201)
+    return f"{tenant.path}/executions/{event['execution_id']}"
+
+
 def run(tenant: Tenant) -> str:
     made = ok(tenant.server.operator.post(f"{JOB}/run", {}), 202)
     return f"/v1/maintenance/runs/{made['run_id']}"
@@ -137,6 +145,8 @@ OPERATIONS: dict[tuple[str, str], RoleCall] = {
     **{("GET", f"S/{name}"): at(f"S/{name}") for name in ("check-outs", "users", "api-keys", "holds")},
     **{("GET", f"S/{name}"): at(f"S/{name}") for name in ("audit-logs", "execution-logs", "server-logs")},
     **{("GET", f"S/{name}"): at(f"S/{name}") for name in STATISTICS},
+    ("GET", "S/executions"): at("S/executions"),
+    ("GET", "S/executions/{execution_id}"): same(lambda t: (execution(t), None)),
     **{("GET", f"S/{name}"): at(f"S/{name}") for name in ("change-history", "audit-policy")},
     **{("GET", path): at(path) for path in ("/livez", "/readyz", "/version", "/metrics", "/v1/whoami", "S")},
     **{("GET", f"/v1/{name}"): at(f"/v1/{name}") for name in ("subscriptions", "audit-logs", "server-logs")},
