@@ -115,7 +115,7 @@ def filled(tenant: Tenant, rng: random.Random, count: int, days: int) -> History
         gap = second + timedelta(days=1)
         third = now - timedelta(days=days * 0.2)
         periods = [(first, second, 1), (gap, third, 2), (third, None, 1 + 2 * (shift > 0))]
-        history.add_workflow(periods)  # type: ignore[arg-type]
+        history.add_workflow(periods)
     events = [event for number in range(count) for event in _events(history, f"run {number}", now, days, rng)]
     rng.shuffle(events)
     history.send(events)
