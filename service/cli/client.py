@@ -18,7 +18,7 @@ FIRST_WAIT_SECONDS = 0.25
 PATIENCE_SECONDS = 60
 
 Json = dict[str, Any]
-Parameters = Mapping[str, str | int]
+Parameters = Mapping[str, str | int | list[str]]
 
 
 class ApiError(Exception):

@@ -18,7 +18,7 @@ from service.cli.tables import harmless, instant, note
 
 logs = typer.Typer(help="The logs of a running server.", no_args_is_help=True)
 
-Filters = dict[str, str | int]
+Filters = dict[str, str | int | list[str]]
 
 PAGE: Final = 200
 PAUSE_SECONDS: Final = 1.0
@@ -116,13 +116,13 @@ def _pages(
 
 
 def _filters(given: list[str]) -> Filters:
-    filters: Filters = {}
+    filters: dict[str, list[str]] = {}
     for each in given:
         name, found, value = each.partition("=")
         if not found or name in ("order", "from", "limit", "cursor", "since"):
             fail(f"{each!r} is no filter: it reads action=CREATE", Exit.USAGE)
-        filters[name] = value
-    return filters
+        filters.setdefault(name, []).append(value)
+    return dict(filters)
 
 
 def _line(log: FollowedLog, item: Json) -> str:

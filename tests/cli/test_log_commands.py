@@ -41,6 +41,19 @@ def test_it_goes_on_from_the_place_in_the_file(server: Server, tenant: Tenant, t
     assert [file.name for file in tmp_path.iterdir()] == ["place"]
 
 
+def test_a_filter_takes_several_values(server: Server, tenant: Tenant) -> None:
+    kinds = [
+        {"action": "TOUR", "resource_type": kind, "resource_id": kind} for kind in ("hall", "tower", "yard")
+    ]
+    ok(tenant.ana.post(f"{tenant.path}/audit-logs", kinds), 201)
+    sequence(server)
+    options = ("--no-follow", "--json", "--where", "action=TOUR", "--where", "resource_type=hall")
+    lines = annals(tenant.aud, "logs", "tail", *options, "--where", "resource_type=yard").stdout.decode()
+    assert [json.loads(line)["resource_id"] for line in lines.splitlines()] == ["hall", "yard"]
+    without = (*options, "--where", "without=tour")
+    assert annals(tenant.aud, "logs", "tail", *without).stdout == b""
+
+
 def test_each_log_has_lines_for_people(server: Server, tenant: Tenant) -> None:
     tenant.workflow(name="Order ETL")
     event = {"execution_id": "run-7", "execution_type": "job", "log_level": "INFO", "log_message": "begins"}
