@@ -1,6 +1,7 @@
 """Rollback of a folder, a workspace or everything to a moment: choose, see, do what was seen."""
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -242,9 +243,11 @@ async def _preview(
     since = None
     seen = view.form.text("seen") if isinstance(view, Posted) else None
     if isinstance(error, StaleVersion) and seen:
-        since = await in_thread(
-            view.request, as_of.since, view.context, view.subscription_id, seen, MEANWHILE
-        )
+        # A page that was made by hand may name any commit.
+        with suppress(CommitNotFound, AmbiguousRef):
+            since = await in_thread(
+                view.request, as_of.since, view.context, view.subscription_id, seen, MEANWHILE
+            )
     return await in_thread(view.request, _show, view, root, moment, asked.to, found, since, error)
 
 

@@ -276,6 +276,7 @@ def test_a_form_that_does_not_tell_what_it_showed_changes_nothing(story: Story, 
     story.tenant.save(story.newer, {"more": 1})
     assert ben.send(form, shown=None, follow=False).status == 412
     assert ben.send(form, seen=None, shown=None, follow=False).status == 412
+    assert ben.send(form, seen="0" * 40, shown=None, follow=False).status == 412
     assert story.number(story.orders) == 3
 
 
