@@ -51,6 +51,7 @@ from service.http.routes import (
     subscriptions,
     tags,
     users,
+    version_health,
     versions,
 )
 from service.http.server_log.writer import ServerLogWriter
@@ -206,6 +207,7 @@ def routed(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         audit_logs,
         execution_logs,
         executions,
+        version_health,
         otlp_logs,
         server_logs,
         data_changes,

@@ -23,7 +23,7 @@ _EVER: Final = (datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC))
 # Later than any arrival: clocks of servers differ.
 _SOON: Final = timedelta(hours=1)
 _FIRST_WINDOW: Final = timedelta(days=1)
-_COMMON: Final = Path(__file__).with_name("executions.sql").read_text()
+COMMON: Final = Path(__file__).with_name("executions.sql").read_text()
 _NAMES: Final = ("workflow_id", "job_id", "jobpackage_id", "execution_id", "execution_type", "status")
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
@@ -126,7 +126,7 @@ WHERE CAST(:version_number AS INTEGER) IS NULL OR version_number = :version_numb
 ORDER BY begun_at DESC, execution_id DESC
 LIMIT :limit
 """
-_PAGE = text(_COMMON + _SELECTED)
+_PAGE = text(COMMON + _SELECTED)
 
 
 def parameters(
@@ -364,7 +364,7 @@ def versions_of_events(
     if not by_occurrence:
         times |= {"seen_since": _EVER[0], "seen_until": _EVER[1]}
     values = parameters(subscription_id, ExecutionsFilter(), since, until, **times)
-    query = text(_COMMON + "SELECT execution_id, version_number FROM executions")  # noqa: S608 - constants
+    query = text(COMMON + "SELECT execution_id, version_number FROM executions")  # noqa: S608 - constants
     selected = query.bindparams(**values).columns(
         column("execution_id", Text()), column("version_number", Integer())
     )

@@ -146,6 +146,7 @@ OPERATIONS: dict[tuple[str, str], RoleCall] = {
     **{("GET", f"S/{name}"): at(f"S/{name}") for name in ("audit-logs", "execution-logs", "server-logs")},
     **{("GET", f"S/{name}"): at(f"S/{name}") for name in STATISTICS},
     ("GET", "S/executions"): at("S/executions"),
+    ("GET", "R/health"): of_resource("/health"),
     ("GET", "S/executions/{execution_id}"): same(lambda t: (execution(t), None)),
     **{("GET", f"S/{name}"): at(f"S/{name}") for name in ("change-history", "audit-policy")},
     **{("GET", path): at(path) for path in ("/livez", "/readyz", "/version", "/metrics", "/v1/whoami", "S")},
