@@ -1,9 +1,9 @@
 """Health of a workflow, job or job package: its executions by version, and since when they are worse."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from service.audit import events
 from service.committer.refusals import resource_not_found
@@ -86,7 +86,8 @@ def read(
             raise resource_not_found(kind, resource_id)
         rows: list[VersionFigures] = []
         if kind in _EXECUTED:
-            filters = replace(ExecutionsFilter(execution_type=kind), **{_EXECUTED[kind]: resource_id})
+            named: dict[str, Any] = {_EXECUTED[kind]: resource_id}
+            filters = ExecutionsFilter(execution_type=kind, **named)
             rows = figures.by_version(tx, subscription_id, filters, since=begin, until=end, most=MAX_VERSIONS)
         asked = {"of": "health", "resource_type": kind, "resource_id": resource_id, "since": begin}
         events.record_reading(tx, caller, subscription_id, "execution_log", at, filters=asked, rows=len(rows))
