@@ -44,7 +44,9 @@ class AuditQuery(TimeQuery):
     user_id: Several[Person] = Field(default_factory=list)
     username: Several[UserName] = Field(default_factory=list)
     action: Several[ActionName] = Field(default_factory=list)
-    without: Several[ActionName] = Field(default_factory=list)
+    without: Several[ActionName] = Field(
+        default_factory=list, description="actions whose events are left out"
+    )
     status: Several[AuditStatus] = Field(default_factory=list)
     workspace_id: UUID | None = None
     folder_id: UUID | None = None
