@@ -6,7 +6,20 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Double, Table, Text, cast, func, literal, select, text, union_all
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Double,
+    FromClause,
+    Table,
+    Text,
+    cast,
+    func,
+    literal,
+    select,
+    text,
+    union_all,
+)
 
 from sql.database import Transaction
 from sql.log_reading import PLAN_ANEW, Columns, Conversions, Log, arrived_since, between, made
@@ -38,6 +51,18 @@ class Grouping:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Beside(Generic[FilterT]):
+    """Values to group by that are not in the rows: they lie in a table that is joined by a column.
+
+    `table` makes it for a filter, and `value` an expression of a log's table and that one.
+    """
+
+    column: str
+    table: Callable[[UUID | None, FilterT], CTE]
+    value: Callable[[Table, CTE], ColumnElement[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics(Generic[FilterT, BucketT]):
     """Figures of a log by bucket of time and group, computed from the columns that `measured` lists.
 
@@ -49,6 +74,7 @@ class Statistics(Generic[FilterT, BucketT]):
     measured: Sequence[str] = ()
     figures: Callable[[Columns, str | None], Mapping[str, ColumnElement[Any]]]
     conversions: Conversions = field(default_factory=dict)
+    beside: Mapping[str, Beside[FilterT]] = field(default_factory=dict)
 
 
 def percentiles(column: ColumnElement[Any]) -> dict[str, ColumnElement[Any]]:
@@ -87,15 +113,20 @@ def statistics(
     if filters.size == 0:
         return []
     names = [f"group_{number}" for number in range(len(grouping.by))]
+    besides = {
+        by: wanted.beside[by].table(subscription_id, filters) for by in grouping.by if by in wanted.beside
+    }
     selections = [
         select(
             _bucket(tx, log.time_of(table, filters), filters, grouping.width).label("time"),
             *(
-                cast(log.value(table, by), Text()).label(name)
+                cast(_value(wanted, table, besides, by), Text()).label(name)
                 for name, by in zip(names, grouping.by, strict=True)
             ),
             *(table.c[name] for name in wanted.measured),
-        ).where(*matches(log, table, subscription_id, filters))
+        )
+        .select_from(_joined(wanted, table, besides))
+        .where(*matches(log, table, subscription_id, filters))
         for table in log.tables(filters)
     ]
     rows = union_all(*selections).subquery().c
@@ -115,6 +146,20 @@ def statistics(
         given = [values.pop(name) for name in names]
         grouped = {"group": given[0] if given else None, "groups": given}
         found.append(made(wanted.bucket, wanted.conversions, values | grouped))
+    return found
+
+
+def _value(
+    wanted: Statistics[Any, Any], table: Table, besides: Mapping[str, CTE], by: str
+) -> ColumnElement[Any]:
+    return wanted.beside[by].value(table, besides[by]) if by in besides else wanted.log.value(table, by)
+
+
+def _joined(wanted: Statistics[Any, Any], table: Table, besides: Mapping[str, CTE]) -> FromClause:
+    found: FromClause = table
+    for by, beside in besides.items():
+        column = wanted.beside[by].column
+        found = found.outerjoin(beside, table.c[column] == beside.c[column])
     return found
 
 

@@ -6,16 +6,17 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Double, Select, Table, Text, case, cast, func, literal, select
+from sqlalchemy import CTE, ColumnElement, Double, Select, Table, Text, case, cast, func, literal, select
 
 from sql import bulk
 from sql.copying import Incoming, copy_text
 from sql.database import Transaction
 from sql.log_reading import Columns, Log, occurrence, plain
-from sql.log_statistics import Statistics, percentiles, whole_sum
+from sql.log_statistics import Beside, Statistics, percentiles, whole_sum
 from sql.log_windows import LogFilter, OneOf, People
 from sql.models import TABLES
 from sql.queries import log_queue
+from sql.queries.executions import ExecutionsFilter, versions_of_events
 from sql.queries.log_queue import LogBatch
 
 NODE: Final = "node"
@@ -239,10 +240,26 @@ def _figures(rows: Columns, measure: str | None) -> dict[str, ColumnElement[Any]
     }
 
 
+def _versions(subscription_id: UUID | None, filters: ExecutionFilter) -> CTE:
+    """Make a table of the versions of all executions with events that match, and perhaps of others."""
+    named = {name: getattr(filters, name) for name in ("workflow_id", "job_id", "jobpackage_id")}
+    single: dict[str, Any] = {name: value for name, value in named.items() if isinstance(value, UUID)}
+    narrow = ExecutionsFilter(since=filters.since, until=filters.until, **single)
+    return versions_of_events(subscription_id, narrow, by_occurrence=filters.by_occurrence)
+
+
+# The version of an event is that of its execution; events of nodes alone may name theirs.
+_VERSION: Final[Beside[ExecutionFilter]] = Beside(
+    column="execution_id",
+    table=_versions,
+    value=lambda table, versions: func.coalesce(versions.c.version_number, table.c.version_number),
+)
+
 FIGURES = Statistics(
     log=EXECUTION_LOG,
     bucket=ExecutionBucket,
     measured=("status", "duration_ms", "rows_processed", "memory_used_mb"),
     figures=_figures,
     conversions={"rows_processed": int, "max_duration_ms": plain, "sum": plain},
+    beside={"version": _VERSION},
 )

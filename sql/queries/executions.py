@@ -130,7 +130,7 @@ _PAGE = text(COMMON + _SELECTED)
 
 
 def parameters(
-    subscription_id: UUID, filters: ExecutionsFilter, since: datetime, until: datetime, **more: Any
+    subscription_id: UUID | None, filters: ExecutionsFilter, since: datetime, until: datetime, **more: Any
 ) -> dict[str, Any]:
     """Return the parameters of `executions.sql` for executions that began in a time; `more` replaces some."""
     narrow = {name: getattr(filters, name, None) for name in _NAMES}
@@ -356,14 +356,13 @@ def _ended(node: ExecutedNode) -> ExecutedNode:
     )
 
 
-def versions_of_events(
-    subscription_id: UUID, since: datetime, until: datetime, *, by_occurrence: bool
-) -> CTE:
+def versions_of_events(subscription_id: UUID | None, narrow: ExecutionsFilter, *, by_occurrence: bool) -> CTE:
     """Make a table of executions with their version numbers, for events of a time to be joined with."""
+    since, until = narrow.since or FAR_PAST, narrow.until or _EVER[1]
     times = {"begun_since": _EVER[0], "begun_until": _EVER[1]}
     if not by_occurrence:
         times |= {"seen_since": _EVER[0], "seen_until": _EVER[1]}
-    values = parameters(subscription_id, ExecutionsFilter(), since, until, **times)
+    values = parameters(subscription_id, narrow, since, until, **times)
     query = text(COMMON + "SELECT execution_id, version_number FROM executions")  # noqa: S608 - constants
     selected = query.bindparams(**values).columns(
         column("execution_id", Text()), column("version_number", Integer())

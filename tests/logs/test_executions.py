@@ -1,6 +1,7 @@
 """Executions: one row for the events of one execution_id, equal to what plain Python makes of them."""
 
 import random
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -192,3 +193,33 @@ def test_readings_are_recorded(tenant: Tenant) -> None:
 def test_executions_that_cannot_be_asked_for_are_refused(shared: Tenant, query: Json, parameter: str) -> None:
     response = shared.aud.get(f"{shared.path}/executions", params=query)
     assert pointers(refused(response, 422, "invalid")) == [parameter]
+
+
+@pytest.mark.parametrize("time", ["created_at", "occurred_at"])
+@pytest.mark.parametrize("of_workflow", [False, True])
+@pytest.mark.parametrize("days", [4, DAYS + 5])
+def test_events_are_grouped_by_the_version_of_their_execution(
+    history: History, time: str, of_workflow: bool, days: int
+) -> None:
+    since = datetime.now(UTC) - timedelta(days=days)
+    workflow_id = history.workflows[1]["resource_id"]
+    query = {"time": time, "since": since.isoformat(), "bucket": "all", "group_by": ["version", "status"]}
+    narrow = {"workflow_id": workflow_id} if of_workflow else {}
+    path = f"{history.tenant.path}/execution-logs/stats"
+    found = ok(history.tenant.aud.get(path, params={**query, **narrow}))["buckets"]
+    executions = history.executions()
+    expected: Counter[tuple[str | None, str | None]] = Counter()
+    for event in history.events:
+        is_within = time == "created_at" or datetime.fromisoformat(event["occurred_at"]) >= since
+        if is_within and (not of_workflow or event["workflow_id"] == workflow_id):
+            number = executions[event["execution_id"]]["version_number"]
+            expected[None if number is None else str(number), event.get("status")] += 1
+    assert {tuple(item["groups"]): item["count"] for item in found} == expected
+
+
+def test_nodes_without_an_execution_are_of_the_version_that_they_name(tenant: Tenant) -> None:
+    node = {"execution_type": "node", "node_id": "load"}
+    sent = [run("only nodes", 9, **node, version_number=4), run("no version", 9, **node)]
+    ok(tenant.ben.post(f"{tenant.path}/execution-logs", sent), 201)
+    found = ok(tenant.aud.get(f"{tenant.path}/execution-logs/stats", params={"group_by": "version"}))
+    assert {item["group"]: item["count"] for item in found["buckets"]} == {"4": 1, None: 1}

@@ -28,7 +28,15 @@ ExecutionStatus = Literal[
     "queued", "running", "retrying", "success", "failed", "cancelled", "skipped", "timed_out"
 ]
 ExecutionGroup = Literal[
-    "execution_type", "status", "log_level", "workflow_id", "job_id", "node_id", "error_code", "source"
+    "execution_type",
+    "status",
+    "log_level",
+    "workflow_id",
+    "job_id",
+    "node_id",
+    "error_code",
+    "source",
+    "version",
 ]
 # What percentiles and sums are of.
 ExecutionMeasure = Literal["duration_ms", "rows_processed", "memory_used_mb"]
