@@ -145,6 +145,8 @@ def parameters(
         "begun_until": until,
         "before_time": None,
         "before_id": None,
+        "is_window": False,
+        "ended_as": None,
         "most": None,
         **more,
     }
@@ -178,6 +180,8 @@ def page(
             end,
             before_time=None if before is None else before[0],
             before_id=None if before is None else before[1],
+            is_window=True,
+            ended_as=None if filters.status == "running" else filters.status,
             most=None if filters.version_number is not None else room,
         )
         deadline.bound(tx)

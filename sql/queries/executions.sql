@@ -13,6 +13,23 @@ WITH seen AS (
         AND (CAST(:job_id AS UUID) IS NULL OR job_id = :job_id)
         AND (CAST(:jobpackage_id AS UUID) IS NULL OR jobpackage_id = :jobpackage_id)
         AND (CAST(:execution_id AS TEXT) IS NULL OR execution_id = :execution_id)
+        -- An execution that begins in a time has an event there, and one that ends in a status an event of it:
+        -- the events of the others need not be sorted.
+        AND (NOT CAST(:is_window AS BOOLEAN) OR execution_id IN (
+            SELECT execution_id
+            FROM execution_logs
+            WHERE subscription_id = :of_subscription AND created_at >= CAST(:arrived_since AS TIMESTAMPTZ)
+                AND (CASE WHEN occurred_at IS NULL THEN created_at ELSE occurred_at END)
+                    >= CAST(:begun_since AS TIMESTAMPTZ)
+                AND (CASE WHEN occurred_at IS NULL THEN created_at ELSE occurred_at END)
+                    <= CAST(:begun_until AS TIMESTAMPTZ)
+        ))
+        AND (CAST(:ended_as AS TEXT) IS NULL OR execution_id IN (
+            SELECT execution_id
+            FROM execution_logs
+            WHERE subscription_id = :of_subscription AND created_at >= CAST(:arrived_since AS TIMESTAMPTZ)
+                AND status = :ended_as
+        ))
 ),
 grouped AS (
     SELECT execution_id, min(happened_at) AS begun_at, count(*) AS events,
