@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.api import COLLECTIONS, Server, Tenant, ok, refused
 from tests.support.doors import Client
+from tests.support.events import EXECUTION
 
 # Differ from one call to the next, whatever the method; and the framing of a body, which a HEAD has not.
 OF_THE_MOMENT = {"date", "x-request-id", "transfer-encoding"}
@@ -30,6 +31,7 @@ def paths(shared: Tenant) -> list[str]:
     ids = {collection: shared.make(collection)["resource_id"] for collection in COLLECTIONS}
     deletion = shared.remove(shared.workflow())
     hold = ok(shared.ana.post(f"{shared.path}/holds", {"reason": "x", "user_id": shared.ana.user_id}), 201)
+    ok(shared.ben.post(f"{shared.path}/execution-logs", EXECUTION), 201)
     values = {
         "subscription_id": shared.subscription_id,
         "ref": "current",
@@ -38,6 +40,7 @@ def paths(shared: Tenant) -> list[str]:
         "hold_id": hold["hold_id"],
         "moment": deletion["git_commit_hash"],
         "name": "clean-up",
+        "execution_id": EXECUTION["execution_id"],
         "run_id": ids["workflows"],
     }
     found = []

@@ -182,6 +182,7 @@ def occurrences(tenant: Tenant) -> list[tuple[int, str, Json]]:
         (403, "origin_not_allowed", server.http.request("OPTIONS", path, headers=PREFLIGHT)),
         (404, "subscription_not_found", server.operator.get(f"/v1/subscriptions/{unknown}")),
         (404, "resource_not_found", tenant.ana.get(f"{tenant.path}/jobs/{unknown}")),
+        (404, "execution_not_found", tenant.ana.get(f"{tenant.path}/executions/{unknown}")),
         (404, "version_not_found", tenant.ana.get(f"{path}/versions/9")),
         (404, "user_not_found", tenant.ana.delete(f"{tenant.path}/users/{unknown}")),
         (404, "key_not_found", tenant.ana.delete(f"{tenant.path}/api-keys/{unknown}")),
