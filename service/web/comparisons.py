@@ -17,7 +17,7 @@ from service.usecases.versions import Version
 from service.web import render
 from service.web.cookies import zone_of
 from service.web.drawn import Drawn, drawn
-from service.web.filter_forms import instant_of
+from service.web.filter_forms import end_of_second, instant_of
 from service.web.gate import RESOURCE_PAGE, Posted, View, Viewing
 
 # Versions that a list offers; an older one is compared by its address.
@@ -69,7 +69,7 @@ async def _named_by(view: View, target: Target, text: str) -> str:
         view.subscription_id,
         target.kind,
         target.resource_id,
-        moment,
+        end_of_second(moment),
         purged=view.reads_purged,
     )
     return str(number)

@@ -87,6 +87,11 @@ def instant_of(text: str, zone: ZoneInfo) -> datetime | None:
     return None
 
 
+def end_of_second(moment: datetime) -> datetime:
+    """Return the last instant of a second, as pages show it; a time with a fraction is exact."""
+    return moment if moment.microsecond else moment.replace(microsecond=999_999)
+
+
 def field_time(value: datetime | None, zone: ZoneInfo) -> str:
     """Write a time as a field of a form takes it, in the zone of the reader."""
     return "" if value is None else value.astimezone(zone).strftime("%Y-%m-%dT%H:%M:%S")

@@ -33,6 +33,7 @@ from service.usecases.moments import PastMoment
 from service.usecases.rollbacks import PreviewedMany, RolledBackMany
 from service.usecases.trees import Branch
 from service.web.cookies import zone_of
+from service.web.filter_forms import end_of_second
 from service.web.gate import Changing, Posted, View, Writing
 
 PAGE = "/s/{subscription_id}/roll-back"
@@ -170,14 +171,15 @@ def _moment_of(view: View) -> str | None:
     if given == view.asked("at"):
         try:
             # A field for date and time has no zone: it is the reader's.
-            given = datetime.fromisoformat(given).replace(tzinfo=zone_of(view.request)).isoformat()
+            typed = datetime.fromisoformat(given).replace(tzinfo=zone_of(view.request))
+            given = min(end_of_second(typed), max(typed, view.context.clock())).isoformat()
         except (ValueError, OverflowError):
             raise Invalid("This is no date with a time: take them from the calendar.") from None
     asked = checked(RollbackManyRequest, {"to": given})
     if isinstance(asked, list):
         if given == view.asked("commit"):
             raise Invalid("This is no commit id: it has 7 to 40 of the digits 0–9 and a–f.")
-        raise invalid_body(asked)
+        raise Invalid("This is neither a time nor a commit id: choose one of the moments, or a time.")
     if isinstance(asked.to, str):
         return asked.to
     if asked.to > view.context.clock():

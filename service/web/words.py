@@ -13,6 +13,8 @@ LINE = 120
 # words of some scripts, and signs of people, are made with them.
 _HIDING = re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _SIZE = re.compile(r"([0-9,]{1,20})\s*([A-Za-z]+)?")
+# Commas part thousands: elsewhere they are decimal, and would make a number ten times as large.
+_WHOLE = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+|[0-9]+")
 _SIZES = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -54,8 +56,7 @@ def bytes_of(text: str) -> int | None:
 
 def whole_number(text: str) -> int | None:
     """Read a number as `number` writes it; None for any other text."""
-    digits = text.replace(",", "")
-    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 20 else None
+    return int(text.replace(",", "")) if _WHOLE.fullmatch(text) and len(text) <= 20 else None
 
 
 def clock(value: datetime, zone: ZoneInfo) -> str:

@@ -171,7 +171,8 @@ def page(
     end = until if before is None else min(until, before[0])
     width = _FIRST_WINDOW
     while True:
-        begin = max(since, end - width)
+        # The first years have no week before them.
+        begin = since if end - since <= width else end - width
         room = limit - len(found)
         values = parameters(
             subscription_id,

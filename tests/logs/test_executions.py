@@ -223,3 +223,17 @@ def test_nodes_without_an_execution_are_of_the_version_that_they_name(tenant: Te
     ok(tenant.ben.post(f"{tenant.path}/execution-logs", sent), 201)
     found = ok(tenant.aud.get(f"{tenant.path}/execution-logs/stats", params={"group_by": "version"}))
     assert {item["group"]: item["count"] for item in found["buckets"]} == {"4": 1, None: 1}
+
+
+@pytest.mark.parametrize("year", ["0001", "0100", "0900"])
+def test_executions_since_any_year_are_listed(shared: Tenant, year: str) -> None:
+    times = {"since": f"{year}-01-01T00:00:00Z", "until": f"{year}-01-05T00:00:00Z"}
+    assert ok(shared.aud.get(f"{shared.path}/executions", params=times))["items"] == []
+
+
+def test_an_id_may_have_slashes(tenant: Tenant) -> None:
+    name = f"runs/{uuid4()}/1"
+    event = {"execution_id": name, "execution_type": "job", "log_level": "INFO", "log_message": "m"}
+    ok(tenant.ben.post(f"{tenant.path}/execution-logs", [event]), 201)
+    found = ok(tenant.aud.get(f"{tenant.path}/executions/{name.replace('/', '%2F')}"))
+    assert found["execution"]["execution_id"] == name

@@ -140,8 +140,12 @@ def parsed(text: str) -> Element:
 def forms(root: Element, path: str) -> list[Form]:
     """Forms of a page, in their order; `path` is the address of the page."""
     return [
+        # A browser keeps the fragment of an address to itself.
         Form(
-            form, form.get("action") or path, (form.get("method") or "get").upper(), dict(_values(root, form))
+            form,
+            (form.get("action") or path).partition("#")[0],
+            (form.get("method") or "get").upper(),
+            dict(_values(root, form)),
         )
         for form in root.all("form")
     ]

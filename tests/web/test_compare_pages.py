@@ -74,6 +74,13 @@ def test_an_instant_names_the_version_of_that_moment(tenant: Tenant) -> None:
     assert patch.source == browser.get(f"{here}/operations.json?from=2&to=3").source
 
 
+def test_a_second_as_pages_show_it_is_its_end(tenant: Tenant) -> None:
+    workflow = tenant.workflow()
+    made = ok(tenant.ben.get(f"{tenant.at(workflow)}/versions/1"))["created_at"]
+    second = datetime.fromisoformat(made).replace(microsecond=0).isoformat().replace("+00:00", "Z")
+    assert compared(tenant, workflow, second, "1").heading == "v1 → v1"
+
+
 @pytest.mark.parametrize("text", ["2001-01-01T00:00Z", "0001-01-01T00:00Z", "25:61", "a:b 01:00"])
 def test_an_instant_before_the_first_version_names_none(shared: Tenant, orders: Json, text: str) -> None:
     page = signed_in(shared, shared.vera).see(

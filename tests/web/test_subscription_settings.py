@@ -129,6 +129,6 @@ def test_a_size_is_read_as_it_is_written(text: str, amount: int) -> None:
     assert words.bytes_of(words.exact_size(amount)) == amount
 
 
-@pytest.mark.parametrize("text", ["", "1.5 GiB", "-1", "20 GB", "GiB", ",", "\u0661 KiB"])
+@pytest.mark.parametrize("text", ["", "1.5 GiB", "1,5 GiB", "10,24", "-1", "20 GB", "GiB", ",", "\u0661 KiB"])
 def test_what_is_no_size_is_not_guessed(text: str) -> None:
     assert words.bytes_of(text) is None

@@ -29,7 +29,7 @@ def list_executions(
     return page_answer(request, found)
 
 
-@router.get("/{execution_id}", response_model=executions.ExecutionWithNodes)
+@router.get("/{execution_id:path}", response_model=executions.ExecutionWithNodes)
 @audits(Action.READ, "execution_log")
 @refuses(ExecutionNotFound)
 def get_execution(access: ReadingLogs, execution_id: Annotated[ReportedId, Path()]) -> Response:
