@@ -402,7 +402,7 @@ def test_an_unknown_parameter_is_refused_rather_than_ignored(
     [
         ("workflows", "limit=1&limit=2", "limit"),
         ("workflows", "name=a&name=a", "name"),
-        ("audit-logs", "action=CREATE&limit=5&action=DELETE", "action"),
+        ("audit-logs", "status=failed&limit=5&limit=6", "limit"),
         ("execution-logs", "since=2026-01-01T00:00:00Z&since=2026-01-02T00:00:00Z", "since"),
         ("deletions", "cursor=a&cursor=b", "cursor"),
     ],

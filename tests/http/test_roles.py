@@ -55,7 +55,7 @@ def victim(server: Server) -> tuple[Tenant, dict[str, str]]:
     deletion = tenant.remove(tenant.workflow())
     more = {"user_id": tenant.ana.user_id, "key_id": key["key_id"], "deletion_id": deletion["deletion_id"]}
     hold = ok(tenant.ana.post(f"{tenant.path}/holds", {"reason": "x", "user_id": tenant.ben.user_id}), 201)
-    more |= {"moment": deletion["git_commit_hash"], "hold_id": hold["hold_id"]}
+    more |= {"moment": deletion["git_commit_hash"], "hold_id": hold["hold_id"], "execution_id": "1"}
     return tenant, ids | more
 
 

@@ -56,6 +56,8 @@ def test_nobody_is_led_to_the_sign_in_and_back(story: Story, page: Listed) -> No
     back = nobody.send(form, key=story.of(page.place).caller(page.reader()).key, follow=False)
     assert back.status == 303
     assert nobody.get(back.location).status == page.status
+    # A key has so many sessions, of which the oldest ends: those of the readers stay.
+    assert nobody.post("/sign-out").status == 303
 
 
 @pytest.mark.parametrize("page", [each for each in PAGES if each.sent], ids=lambda page: page.name)
