@@ -13,7 +13,7 @@ from tests.support.duckdb_logs import Question, Reference
 from tests.support.senders import SENDERS
 
 # ANNALS_TEST_QUESTIONS asks more random questions than a run in between has time for.
-QUESTIONS = int(os.environ.get("ANNALS_TEST_QUESTIONS", "40"))
+QUESTIONS = int(os.environ.get("ANNALS_TEST_QUESTIONS", "20"))
 COPIES = 20
 MOST_AT_ONCE = 1_000
 IDS = {"audit-logs": "audit_id", "execution-logs": "log_id"}

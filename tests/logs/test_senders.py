@@ -1,5 +1,7 @@
 """Events of other systems go in with a mapping of a few lines; their own fields and times find them."""
 
+import os
+import random
 from collections import Counter, defaultdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,6 +23,8 @@ FILTERS = {
     "server-logs": ("endpoint", "ip_address", "request_id"),
     "change-history": ("table_name", "record_id", "changed_by"),
 }
+# ANNALS_TEST_QUESTIONS asks more of the questions than a run in between has time for.
+QUESTIONS = int(os.environ.get("ANNALS_TEST_QUESTIONS", "40"))
 MICROSECOND = timedelta(microseconds=1)
 ALL = pytest.mark.parametrize("sender", SENDERS.values(), ids=lambda sender: sender.name)
 
@@ -74,7 +78,8 @@ def test_each_event_is_found_by_each_of_its_fields_and_no_other_is(platform: Ten
     for body in sender.bodies():
         for question in questions(body, sender.log).items():
             expected[question][moment(body)] += 1
-    for (name, value), moments in expected.items():
+    asked = list(expected.items())
+    for (name, value), moments in random.Random(len(asked)).sample(asked, min(len(asked), QUESTIONS)):
         found = Counter(moment(row) for row in rows(platform, sender, **{name: value}))
         assert found == moments, (name, value)
 

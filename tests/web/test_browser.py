@@ -11,7 +11,7 @@ from tests.support.api import Server, ok
 from tests.support.chromium import CHROMIUM, THEMES, WIDTHS, Reader, chromium, reading
 from tests.support.project import ROOT
 from tests.support.story import Story
-from tests.web.pages import PAGES, USUAL, Listed
+from tests.web.pages import SEEN, USUAL, Listed
 from tests.web.windows import Windows, windows
 
 pytestmark = [
@@ -43,7 +43,7 @@ def test_axe_is_the_file_that_was_checked() -> None:
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
 
 
-@pytest.mark.parametrize("listed", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("listed", SEEN, ids=lambda page: page.name)
 def test_a_page_is_sound_in_both_themes_and_widths(people: Windows, listed: Listed) -> None:
     reader = people.look_at(listed)
     found = []
