@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Select, Text, cast, func, select, text, tuple
 
 from sql.database import Transaction
 from sql.log_reading import Log
-from sql.log_statistics import begin_figures, matches
+from sql.log_statistics import Deadline, matches
 from sql.log_windows import LogFilter
 
 # The planner assumes that row-level security passes few rows: it would sort them into their groups, or read
@@ -59,7 +59,7 @@ def facets(
     """
     found: dict[str, list[Any]] = {name: [] for name in columns}
     if filters.size > 0:
-        begin_figures(tx)
+        Deadline().bound(tx)
         tx.execute(_BY_HASH)
         for row in tx.execute(_ranked(log, subscription_id, filters, columns, weight, limit)):
             found[_column_of(row.others_of, columns)].append(row)

@@ -1,5 +1,6 @@
 """Statistics of logs: figures of the rows that match, by buckets of time and by groups of equal values."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -32,11 +33,27 @@ BucketT = TypeVar("BucketT")
 
 # Figures are for a person who waits.
 SECONDS: Final = 5.0
-_TIMEOUT = text(f"SELECT set_config('statement_timeout', '{round(SECONDS * 1000)}', true)")
+_TIMEOUT = text("SELECT set_config('statement_timeout', :timeout, true)")
 
 # The planner assumes that row-level security passes few rows, and would compare each row with each of the
 # table beside it. The estimated costs without such loops are so high that they would start the JIT compiler.
 _HASHED = text("SELECT set_config('enable_nestloop', 'off', true), set_config('jit', 'off', true)")
+
+
+class Deadline:
+    """The time that the statements of one answer have together, SECONDS from now on."""
+
+    def __init__(self) -> None:
+        self._end = time.monotonic() + SECONDS
+
+    def bound(self, tx: Transaction) -> None:
+        """End the next statements of the transaction, each, where the time is over.
+
+        They are planned for their own parameters.
+        """
+        left = max(1, round(1000 * (self._end - time.monotonic())))
+        tx.execute(PLAN_ANEW)
+        tx.execute(_TIMEOUT, {"timeout": str(left)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +160,7 @@ def statistics(
         .order_by(rows.time, *order, *groups)
         .limit(grouping.limit)
     )
-    begin_figures(tx)
+    Deadline().bound(tx)
     if besides:
         tx.execute(_HASHED)
     found: list[BucketT] = []
@@ -178,12 +195,6 @@ def matches(
         *between(log.time_of(table, filters), filters),
         *arrived_since(table.c[log.time], filters),
     ]
-
-
-def begin_figures(tx: Transaction) -> None:
-    """Bound each further statement of the transaction to SECONDS, and plan it for its own parameters."""
-    tx.execute(PLAN_ANEW)
-    tx.execute(_TIMEOUT)
 
 
 def _bucket(

@@ -34,7 +34,7 @@ caller's next step; both are the page at /docs/problems/{code}.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 @dataclass(frozen=True)
@@ -366,6 +366,11 @@ class Invalid(AnnalsError):
     """
 
     code = "invalid"
+
+    @classmethod
+    def of(cls, parameter: str, detail: str) -> Self:
+        """Make the refusal of one parameter or header."""
+        return cls(f"{parameter}: {detail}.", faults=[Fault(detail, parameter=parameter)])
 
 
 class KeyReused(AnnalsError):

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import orjson
 
-from service.domain.errors import Fault, Invalid
+from service.domain.errors import Invalid
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
@@ -53,7 +53,7 @@ class Paging:
         position: list[Any] = found
         if stamp != _stamp(filters) or not position:
             detail = "this is no cursor of this list with these filters: take `next_cursor` of the last page"
-            raise Invalid(f"cursor: {detail}.", faults=[Fault(detail, parameter="cursor")])
+            raise Invalid.of("cursor", detail)
         return position
 
     def page(
@@ -138,4 +138,4 @@ def _checked(read: Callable[[], Item]) -> Item:
         return read()
     except (ValueError, TypeError, IndexError, AttributeError, OverflowError):
         detail = "the cursor was altered"
-        raise Invalid(f"cursor: {detail}.", faults=[Fault(detail, parameter="cursor")]) from None
+        raise Invalid.of("cursor", detail) from None

@@ -12,7 +12,6 @@ from starlette.convertors import Convertor, register_url_convertor
 from service.domain import etags, ids
 from service.domain.callers import Caller
 from service.domain.errors import (
-    Fault,
     IfMatchRequired,
     Invalid,
     KeyReused,
@@ -50,7 +49,7 @@ def attempt_with(request: Request, digests: Callable[[], BodyDigests]) -> Attemp
         return None
     if not _KEY.fullmatch(key):
         detail = "a key is 1 to 255 printable ASCII characters"
-        raise Invalid(f"{HEADER}: {detail}.", faults=[Fault(detail, parameter=HEADER)])
+        raise Invalid.of(HEADER, detail)
     caller: Caller = request.state.caller
     return Attempt.of(
         caller=str(caller.user_id or caller.role),
@@ -185,7 +184,7 @@ async def _log_paging(
 ) -> Paging:
     if begin is not None and order is None:
         detail = "goes with order=commit"
-        raise Invalid(f"from: {detail}.", faults=[Fault(detail, parameter="from")])
+        raise Invalid.of("from", detail)
     return replace(paging, in_commit_order=order is not None, begins_now=begin is not None)
 
 

@@ -162,7 +162,7 @@ def refuse_unfit_head(request: Request, *, with_body: bool) -> None:
         return
     if reason is not None and len(reason) > MAX_REASON:
         detail = f"a reason has at most {MAX_REASON} characters"
-        raise Invalid(f"{CHANGE_REASON}: {detail}.", faults=[Fault(detail, parameter=CHANGE_REASON)])
+        raise Invalid.of(CHANGE_REASON, detail)
     times = Counter(name for name, _ in request.query_params.multi_items())
     unknown = [name for name in times if name not in operation.query]
     repeated = [name for name in times if times[name] > 1 and name in operation.query - operation.several]

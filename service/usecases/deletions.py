@@ -21,7 +21,7 @@ from service.committer.changes import (
 )
 from service.domain import ids
 from service.domain.actions import EventOrigin
-from service.domain.errors import DeletionNotFound, Fault, Invalid
+from service.domain.errors import DeletionNotFound, Invalid
 from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page, Paging, time_position
 from service.domain.resource_kinds import Kind, spellings
@@ -103,7 +103,7 @@ def restore_term(context: Context, days: int | None, *, permanent: bool) -> time
         detail = (
             "a permanent deletion can't be restored" if permanent else f"at most {most} days are possible"
         )
-        raise Invalid(f"restore_days: {detail}.", faults=[Fault(detail, parameter="restore_days")])
+        raise Invalid.of("restore_days", detail)
     return timedelta(days=days)
 
 

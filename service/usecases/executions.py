@@ -8,15 +8,17 @@ from uuid import UUID
 
 from service.audit import events
 from service.domain.callers import Caller
-from service.domain.errors import ExecutionNotFound, Fault, Invalid
+from service.domain.errors import ExecutionNotFound
 from service.domain.ids import SubscriptionId, canonical
 from service.domain.pagination import Page, Paging, text_position
 from service.usecases.context import Context
+from service.usecases.log_reading import asked_time
 from sql.database import Transaction
+from sql.log_statistics import Deadline
 from sql.queries import executions, resources
 from sql.queries.executions import (
+    FAILURES,
     Arrivals,
-    Deadline,
     ExecutedNode,
     ExecutionsFilter,
     ExecutionSummary,
@@ -29,7 +31,6 @@ __all__ = ["ExecutionsFilter"]
 DEFAULT_TIME: Final = timedelta(days=7)
 MAX_NODES: Final = 1_000
 _LOG: Final = "execution_log"
-_FAILED: Final = frozenset({"failed", "timed_out"})
 _KINDS: Final = ("workflow", "job", "jobpackage")
 
 
@@ -76,17 +77,16 @@ def page(
     filters: ExecutionsFilter,
     paging: Paging,
 ) -> Page[Execution]:
-    """Read a page of executions, the newest begin first; raises Invalid for another list's cursor."""
+    """Read a page of executions, the newest begin first.
+
+    Raises Invalid for another list's cursor, and for a time that ends before it begins.
+    """
     given = filters.given()
     stamped = {"list": "executions", "of": subscription_id, **given}
     reached = paging.position(stamped)
     before = text_position(reached)
     at = context.clock()
-    until = filters.until or at
-    since = filters.since or until - DEFAULT_TIME
-    if since > until:
-        detail = "is later than `until`"
-        raise Invalid(f"since: {detail}.", faults=[Fault(detail, parameter="since")])
+    since, until = asked_time(filters.since, filters.until, at, DEFAULT_TIME)
     with context.database.transaction(subscription_id) as tx:
         deadline = Deadline()
         rows = executions.page(
@@ -132,7 +132,7 @@ def _completed(
     tx: Transaction, subscription_id: SubscriptionId, rows: Sequence[ExecutionSummary], deadline: Deadline
 ) -> list[Execution]:
     """Add names, and the first failures of executions that failed."""
-    failed = [row for row in rows if row.status in _FAILED]
+    failed = [row for row in rows if row.status in FAILURES]
     failures: dict[str, FirstFailure] = {}
     if failed:
         failures = executions.first_failures(
@@ -144,11 +144,10 @@ def _completed(
         )
     names: dict[UUID, str] = {}
     for kind in _KINDS:
-        of_kind = {_resource_of(row) for row in rows if row.execution_type == kind} - {None}
+        executed = {_resource_of(row) for row in rows if row.execution_type == kind}
+        of_kind = [each for each in executed if each is not None]
         if of_kind:
-            names |= resources.names(
-                tx, subscription_id, kind, [each for each in of_kind if each is not None]
-            )
+            names |= resources.names(tx, subscription_id, kind, of_kind)
     found = []
     for row in rows:
         values = asdict(row)

@@ -7,7 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from service.audit import events
 from service.domain.callers import Caller
-from service.domain.errors import Fault, Invalid
+from service.domain.errors import Invalid
 from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page, Paging, time_position
 from service.usecases import group_names, people
@@ -158,11 +158,11 @@ def _span(begin: datetime, width: timedelta | None, filters: LogFilter, at: date
 def _bounds(filters: FilterT, asked: AskedFigures, at: datetime) -> tuple[FilterT, timedelta | None]:
     if asked.bucket == "all":
         if filters.since is None:
-            raise _needed("since", "is needed with the bucket `all`")
+            raise Invalid.of("since", "is needed with the bucket `all`")
         return filters, None
     for name, value in (("order", asked.order), ("limit", asked.limit)):
         if value is not None:
-            raise _needed(name, "is for the groups of the bucket `all`")
+            raise Invalid.of(name, "is for the groups of the bucket `all`")
     width = width_of(asked.bucket)
     return bounded(filters, width, at), width
 
@@ -183,7 +183,7 @@ def bounded(filters: FilterT, width: timedelta, at: datetime) -> FilterT:
         begin_of(filters.since, width)
     except OverflowError:
         detail = "its first bucket would begin before the year 1: take narrower buckets or a later time"
-        raise Invalid(f"since: {detail}.", faults=[Fault(detail, parameter="since")]) from None
+        raise Invalid.of("since", detail) from None
     return filters
 
 
@@ -193,10 +193,19 @@ def begin_of_last(until: datetime, width: timedelta) -> datetime:
     return FAR_PAST if until - FAR_PAST < whole else begin_of(until - whole, width)
 
 
+def asked_time(
+    since: datetime | None, until: datetime | None, at: datetime, usual: timedelta
+) -> tuple[datetime, datetime]:
+    """Return the beginning and the end of a time, the last `usual` one where none is asked for.
+
+    Raises Invalid for a time that ends before it begins.
+    """
+    end = until or at
+    begin = since or end - usual
+    if begin > end:
+        raise Invalid.of("since", "is later than `until`")
+    return begin, end
+
+
 def _too_many(excess: str, parameter: str) -> Invalid:
-    detail = f"{excess}: take wider buckets or a shorter time"
-    return Invalid(f"{parameter}: {detail}.", faults=[Fault(detail, parameter=parameter)])
-
-
-def _needed(parameter: str, detail: str) -> Invalid:
-    return Invalid(f"{parameter}: {detail}.", faults=[Fault(detail, parameter=parameter)])
+    return Invalid.of(parameter, f"{excess}: take wider buckets or a shorter time")

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from service.domain import ids
-from service.domain.errors import Fault, Invalid
+from service.domain.errors import Invalid
 from sql.database import Transaction
 from sql.log_reading import Log
 from sql.log_windows import LogFilter, TimeFilter
@@ -35,12 +35,12 @@ def ids_of(
     if user_id is not None:
         return (user_id,)
     if subscription_id is None:
-        raise _refusal(parameter, "a name is one of a subscription: give the id of the user")
+        raise Invalid.of(parameter, "a name is one of a subscription: give the id of the user")
     # A user from before names were composed has the name as it was sent.
     forms = {name_or_id, unicodedata.normalize("NFC", name_or_id)}
     found = tenancy.actors_named(tx, subscription_id, forms)
     if len(found) > MAX_NAMESAKES:
-        raise _refusal(parameter, f"{len(found)} former users had this name: give the id of one")
+        raise Invalid.of(parameter, f"{len(found)} former users had this name: give the id of one")
     return tuple(found)
 
 
@@ -87,7 +87,7 @@ def resolved(
     if whole.size > MAX_ALTERNATIVES:
         several = whole.several()
         most = max(several, key=lambda name: len(several[name]))
-        raise _refusal(most, f"{whole.size} combinations of values, {MAX_ALTERNATIVES} at most: name fewer")
+        raise Invalid.of(most, f"{whole.size} combinations of values, {MAX_ALTERNATIVES} at most: name fewer")
     return whole
 
 
@@ -98,7 +98,3 @@ def texts_of(tx: Transaction, subscription_id: UUID | None, text: str, parameter
         return forms
     users = ids_of(tx, subscription_id, text, parameter)
     return tuple(dict.fromkeys((text, unicodedata.normalize("NFC", text), *map(str, users))))
-
-
-def _refusal(parameter: str, detail: str) -> Invalid:
-    return Invalid(f"{parameter}: {detail}.", faults=[Fault(detail, parameter=parameter)])

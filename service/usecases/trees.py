@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from service.committer.refusals import resource_not_found
-from service.domain.errors import Fault, Invalid
+from service.domain.errors import Invalid
 from service.domain.ids import SubscriptionId
 from service.domain.pagination import Page, Paging
 from service.domain.resource_kinds import Kind, Place
@@ -102,7 +102,7 @@ def search(context: Context, subscription_id: SubscriptionId, part_of_name: str)
     """Find resources by a part of their names, in any case; raises Invalid for a text that is too long."""
     if len(part_of_name) > MAX_SEARCHED or "\0" in part_of_name:
         detail = f"is a text of at most {MAX_SEARCHED} characters"
-        raise Invalid(f"q: {detail}.", faults=[Fault(detail, parameter="q")])
+        raise Invalid.of("q", detail)
     # Names are stored composed; a text from another program may not be.
     composed = unicodedata.normalize("NFC", part_of_name)
     with context.database.transaction(subscription_id) as tx:

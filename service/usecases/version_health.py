@@ -9,11 +9,11 @@ from service.audit import events
 from service.committer.refusals import resource_not_found
 from service.domain import version_health
 from service.domain.callers import Caller
-from service.domain.errors import Fault, Invalid
 from service.domain.ids import ResourceId, SubscriptionId
 from service.domain.resource_kinds import Kind
 from service.domain.version_health import VersionCounts, Worsening
 from service.usecases.context import Context
+from service.usecases.log_reading import asked_time
 from sql.queries import resources
 from sql.queries import version_health as figures
 from sql.queries.executions import ExecutionsFilter
@@ -76,11 +76,7 @@ def read(
     Raises ResourceNotFound, and Invalid for a time that ends before it begins.
     """
     at = context.clock()
-    end = until or at
-    begin = since or end - DEFAULT_TIME
-    if begin > end:
-        detail = "is later than `until`"
-        raise Invalid(f"since: {detail}.", faults=[Fault(detail, parameter="since")])
+    begin, end = asked_time(since, until, at, DEFAULT_TIME)
     with context.database.transaction(subscription_id) as tx:
         if resources.get(tx, subscription_id, kind, resource_id, at=at) is None:
             raise resource_not_found(kind, resource_id)

@@ -67,7 +67,7 @@ def filters_of(view: View, model: type[QueryT], names: Collection[str]) -> Query
         time = getattr(found, name, None)
         if isinstance(time, datetime) and not _FIRST_YEAR <= time.year <= _LAST_YEAR:
             detail = f"a page takes times of the years {_FIRST_YEAR} to {_LAST_YEAR}"
-            raise Invalid(f"{name}: {detail}.", faults=[Fault(detail, parameter=name)])
+            raise Invalid.of(name, detail)
     return found
 
 

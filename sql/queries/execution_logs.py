@@ -16,7 +16,7 @@ from sql.log_statistics import Beside, Statistics, percentiles, whole_sum
 from sql.log_windows import LogFilter, OneOf, People
 from sql.models import TABLES
 from sql.queries import log_queue
-from sql.queries.executions import ExecutionsFilter, versions_of_events
+from sql.queries.executions import FAILURES, ExecutionsFilter, versions_of_events
 from sql.queries.log_queue import LogBatch
 
 NODE: Final = "node"
@@ -223,15 +223,11 @@ EXECUTION_LOG: Log[ExecutionRow, ExecutionFilter] = Log(
 )
 
 
-# The states of executions that did not do their work; one that was cancelled or skipped was not to do it.
-_FAILURES: Final = ("failed", "timed_out")
-
-
 def _figures(rows: Columns, measure: str | None) -> dict[str, ColumnElement[Any]]:
     measured = rows[measure or "duration_ms"]
     return {
         "count": func.count(),
-        "failed": func.count().filter(rows.status.in_(_FAILURES)),
+        "failed": func.count().filter(rows.status.in_(FAILURES)),
         "avg_duration_ms": cast(func.avg(rows.duration_ms), Double()),
         "max_duration_ms": func.max(rows.duration_ms),
         "rows_processed": whole_sum(rows.rows_processed),

@@ -1,6 +1,5 @@
 """Executions: the events of one execution_id together, as one row, with the version that ran."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -11,8 +10,8 @@ from uuid import UUID
 from sqlalchemy import CTE, Integer, Text, column, text
 
 from sql.database import Transaction
-from sql.log_reading import PLAN_ANEW
-from sql.log_statistics import SECONDS
+from sql.log_reading import plain
+from sql.log_statistics import Deadline
 from sql.log_windows import AHEAD, FAR_PAST, TimeFilter
 
 # The events of an execution are seen up to this far before and after the time in which it may begin, and up
@@ -25,6 +24,8 @@ _SOON: Final = timedelta(hours=1)
 _FIRST_WINDOW: Final = timedelta(days=1)
 COMMON: Final = Path(__file__).with_name("executions.sql").read_text()
 _NAMES: Final = ("workflow_id", "job_id", "jobpackage_id", "execution_id", "execution_type", "status")
+# The states of executions that did not do their work; one that was cancelled or skipped was not to do it.
+FAILURES: Final = ("failed", "timed_out")
 _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
@@ -104,20 +105,6 @@ class ExecutedNode:
     error_code: str | None
 
 
-class Deadline:
-    """The time that the statements of one answer have together."""
-
-    def __init__(self) -> None:
-        self._end = time.monotonic() + SECONDS
-
-    def bound(self, tx: Transaction) -> None:
-        """End the next statements of the transaction, each, where the time is over."""
-        left = max(1, round(1000 * (self._end - time.monotonic())))
-        tx.execute(PLAN_ANEW)
-        tx.execute(_TIMEOUT, {"timeout": str(left)})
-
-
-_TIMEOUT = text("SELECT set_config('statement_timeout', :timeout, true)")
 _SELECTED: Final = """
 SELECT execution_id, execution_type, workflow_id, job_id, jobpackage_id, begun_at, ended_at, status,
     duration_ms, events, version_number, git_commit_hash, version_from, first_arrival, last_arrival
@@ -200,12 +187,7 @@ def page(
 
 def _summary(values: Mapping[Any, Any]) -> ExecutionSummary:
     found = ExecutionSummary(**values)
-    return replace(found, duration_ms=_plain(found.duration_ms))
-
-
-def _plain(number: float | None) -> float | None:
-    """Return a whole number as an integer, which is shown without a fraction."""
-    return int(number) if number is not None and number.is_integer() else number
+    return replace(found, duration_ms=None if found.duration_ms is None else plain(found.duration_ms))
 
 
 _LAST_ARRIVAL = text("""
@@ -355,10 +337,9 @@ def _ended(node: ExecutedNode) -> ExecutedNode:
     """Remove the end of a node that began again since, and compute a duration that no event tells."""
     if node.status not in _ENDS or node.ended_at is None:
         return replace(node, ended_at=None, duration_ms=None)
-    passed = (node.ended_at - node.begun_at) / _MILLISECOND
-    return replace(
-        node, duration_ms=_plain(node.duration_ms if node.duration_ms is not None else passed or None)
-    )
+    passed = (node.ended_at - node.begun_at) / _MILLISECOND or None
+    duration = passed if node.duration_ms is None else node.duration_ms
+    return replace(node, duration_ms=None if duration is None else plain(duration))
 
 
 def versions_of_events(subscription_id: UUID | None, narrow: ExecutionsFilter, *, by_occurrence: bool) -> CTE:

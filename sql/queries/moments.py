@@ -10,22 +10,18 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     Subquery,
-    Text,
-    Uuid,
     and_,
     exists,
     func,
-    literal,
     or_,
     select,
     true,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
 
 from sql.database import Transaction, among
 from sql.models import TABLES
 from sql.queries import subtrees
-from sql.queries.resources import TABLE_OF, identity
+from sql.queries.resources import TABLE_OF, identity, listed
 
 _VERSIONS, _TAGS, _PUBLICATIONS = (TABLES[name] for name in ("versions", "tags", "publications"))
 _ACTORS, _COMMENTS = TABLES["actors"], TABLES["version_comments"]
@@ -153,9 +149,7 @@ def _of_resources(
     subscription_id: UUID, resources: Mapping[str, Collection[UUID]], of_each: int
 ) -> Select[Any]:
     """Select the latest versions of each of some resources, whose ids are given by kind."""
-    kinds = literal([kind for kind, ids in resources.items() for _ in ids], ARRAY(Text()))
-    ids = literal([each for some in resources.values() for each in some], ARRAY(Uuid()))
-    wanted = func.unnest(kinds, ids).table_valued("kind", "resource_id").render_derived()
+    wanted = listed([(kind, each) for kind, ids in resources.items() for each in ids])
     v = _VERSIONS.c
     own = (
         _versions(subscription_id)

@@ -11,6 +11,9 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     Table,
+    TableValuedAlias,
+    Text,
+    Uuid,
     and_,
     any_,
     func,
@@ -20,6 +23,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from sql import bulk
 from sql.database import IDS, OF_SUBSCRIPTION, Transaction, among
@@ -83,6 +87,13 @@ class ResourceRead(ResourceRow):
 def identity(kind: str) -> ColumnElement[UUID]:
     """The column of a kind's ids."""
     return TABLE_OF[kind].c[f"{kind}_id"]
+
+
+def listed(resources: Collection[tuple[str, UUID]]) -> TableValuedAlias:
+    """Make a table, with `kind` and `resource_id`, of some resources."""
+    kinds = literal([kind for kind, _ in resources], ARRAY(Text()))
+    ids = literal([resource_id for _, resource_id in resources], ARRAY(Uuid()))
+    return func.unnest(kinds, ids).table_valued("kind", "resource_id").render_derived()
 
 
 def parent_column(kind: str, table: Table) -> ColumnElement[Any]:

@@ -9,7 +9,8 @@ from uuid import UUID
 from sqlalchemy import text
 
 from sql.database import Transaction
-from sql.queries.executions import COMMON, Deadline, ExecutionsFilter, parameters
+from sql.log_statistics import Deadline
+from sql.queries.executions import COMMON, ExecutionsFilter, parameters
 
 # A bin of durations is 13 percent wide: so many bins there are for each factor of e.
 BINS_PER_E: Final = 8

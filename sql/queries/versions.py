@@ -11,11 +11,9 @@ from orjson import Fragment
 from sqlalchemy import (
     Select,
     Text,
-    Uuid,
     and_,
     any_,
     bindparam,
-    func,
     literal,
     not_,
     or_,
@@ -30,7 +28,7 @@ from sql.database import IDS, OF_SUBSCRIPTION, Transaction, among
 from sql.models import TABLES
 from sql.models.columns import INSTANT
 from sql.pipelines import Command, Query
-from sql.queries.resources import TABLE_OF, identity
+from sql.queries.resources import TABLE_OF, identity, listed
 
 _VERSIONS, _ACTORS, _CHECK_OUTS = TABLES["versions"], TABLES["actors"], TABLES["check_outs"]
 
@@ -363,9 +361,7 @@ def as_of(
     at: datetime,
 ) -> dict[tuple[str, UUID], VersionRow]:
     """The versions of resources, given by kind and id, that were current at commit `number` of `main`."""
-    kinds = literal([kind for kind, _ in resources], ARRAY(Text()))
-    ids = literal([resource_id for _, resource_id in resources], ARRAY(Uuid()))
-    wanted = func.unnest(kinds, ids).table_valued("kind", "resource_id").render_derived()
+    wanted = listed(resources)
     past = _VERSIONS.alias("past")
     newest = (
         select(past.c.version_id)

@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from sql.database import Database as ServiceDatabase
 from sql.database import Transaction
+from sql.log_statistics import Deadline
 from sql.queries import executions, version_health
-from sql.queries.executions import LONGEST, Deadline, ExecutionsFilter
-from tests.support.databases import Cluster, Database
-from tests.support.query_plans import nodes
+from sql.queries.executions import LONGEST, ExecutionsFilter
+from tests.support.databases import Cluster
+from tests.support.query_plans import explained, filled, nodes
 
 AT = datetime(2026, 11, 24, 15, tzinfo=UTC)
 SUBSCRIPTION = UUID(int=1)
@@ -37,41 +39,14 @@ ANALYZE;
 @pytest.fixture(scope="module")
 def long(cluster: Cluster) -> Iterator[ServiceDatabase]:
     """A database with executions of three months."""
-    database: Database = cluster.migrated()
-    with database.connection() as connection:
-        connection.execute(_FILL.encode())
-    pool = ServiceDatabase(database.url, pool_size=1)
-    yield pool
-    pool.close()
-    cluster.drop(database)
+    with filled(cluster, _FILL) as pool:
+        yield pool
 
 
-class Explained:
-    """The plans of the statements that a transaction executes."""
-
-    def __init__(self, database: ServiceDatabase, tx: Transaction) -> None:
-        self._database, self._tx = database, tx
-        self._seen: list[tuple[str, Any]] = []
-
-    def __enter__(self) -> "Explained":
-        event.listen(self._database.engine, "before_cursor_execute", self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        event.remove(self._database.engine, "before_cursor_execute", self._note)
-
-    def _note(self, _c: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
-        if "set_config" not in statement and "SAVEPOINT" not in statement:
-            self._seen.append((statement, parameters))
-
-    def scans(self) -> list[dict[str, Any]]:
-        """Return the scans of chunks that were executed."""
-        explain = "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, FORMAT JSON) "
-        found = []
-        for statement, parameters in self._seen:
-            plan = self._tx.exec_driver_sql(explain + statement, parameters).scalar_one()[0]["Plan"]
-            found += [each for each in nodes(plan) if str(each.get("Relation Name")).startswith("_hyper")]
-        return found
+def scans_of(plans: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the scans of chunks that were executed."""
+    every = (each for plan in plans for each in nodes(plan))
+    return [each for each in every if str(each.get("Relation Name")).startswith("_hyper")]
 
 
 def older_chunks(tx: Transaction, before: datetime) -> set[str]:
@@ -96,31 +71,18 @@ def test_a_page_touches_the_chunks_of_its_time(long: ServiceDatabase, of_workflo
     since = AT - timedelta(days=days)
     filters = ExecutionsFilter(workflow_id=UUID(int=4) if of_workflow else None)
     with long.transaction(SUBSCRIPTION) as tx:
-        with Explained(long, tx) as explained:
-            rows = executions.page(
-                *(tx, SUBSCRIPTION, filters),
-                since=since,
-                until=AT,
-                before=None,
-                limit=5_000,
-                deadline=Deadline(),
-            )
-        check(tx, explained.scans(), since)
+        read = partial(executions.page, tx, SUBSCRIPTION, filters, since=since, until=AT, before=None)
+        rows, plans = explained(long, tx, partial(read, limit=5_000, deadline=Deadline()))
+        check(tx, scans_of(plans), since)
     assert len(rows) == pytest.approx(days * 480 / 4 / (10 if of_workflow else 1), abs=days + 2)
 
 
 def test_a_full_page_touches_the_newest_chunks(long: ServiceDatabase) -> None:
     with long.transaction(SUBSCRIPTION) as tx:
-        with Explained(long, tx) as explained:
-            rows = executions.page(
-                *(tx, SUBSCRIPTION, ExecutionsFilter()),
-                since=AT - timedelta(days=80),
-                until=AT,
-                before=None,
-                limit=51,
-                deadline=Deadline(),
-            )
-        check(tx, explained.scans(), AT - timedelta(days=1))
+        read = partial(executions.page, tx, SUBSCRIPTION, ExecutionsFilter(), before=None, limit=51)
+        since = AT - timedelta(days=80)
+        rows, plans = explained(long, tx, partial(read, since=since, until=AT, deadline=Deadline()))
+        check(tx, scans_of(plans), AT - timedelta(days=1))
     assert len(rows) == 51
 
 
@@ -128,9 +90,9 @@ def test_health_touches_the_chunks_of_its_time(long: ServiceDatabase) -> None:
     filters = ExecutionsFilter(execution_type="workflow", workflow_id=UUID(int=4))
     since = AT - timedelta(days=30)
     with long.transaction(SUBSCRIPTION) as tx:
-        with Explained(long, tx) as explained:
-            rows = version_health.by_version(tx, SUBSCRIPTION, filters, since=since, until=AT, most=50)
-        scans = explained.scans()
+        read = partial(version_health.by_version, tx, SUBSCRIPTION, filters, since=since, until=AT, most=50)
+        rows, plans = explained(long, tx, read)
+        scans = scans_of(plans)
         check(tx, scans, since)
     assert sum(row.executions for row in rows) == pytest.approx(30 * 480 / 40, abs=2)
     read = sum(scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0) for scan in scans)
@@ -139,9 +101,9 @@ def test_health_touches_the_chunks_of_its_time(long: ServiceDatabase) -> None:
 
 def test_one_execution_is_found_in_few_chunks(long: ServiceDatabase) -> None:
     with long.transaction(SUBSCRIPTION) as tx:
-        with Explained(long, tx) as explained:
-            found = executions.find(tx, SUBSCRIPTION, "run 4000", at=AT, deadline=Deadline())
+        read = partial(executions.find, tx, SUBSCRIPTION, "run 4000", at=AT, deadline=Deadline())
+        found, plans = explained(long, tx, read)
         begun_at = AT - timedelta(minutes=3 * 4_000)
-        check(tx, explained.scans(), begun_at - timedelta(days=10))
+        check(tx, scans_of(plans), begun_at - timedelta(days=10))
     assert found is not None
     assert found.events == 2

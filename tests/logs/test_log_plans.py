@@ -1,6 +1,6 @@
 """Pages of the logs touch the chunks of their window alone, by the index of their filter, and few rows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ from sql.queries.data_changes import CHANGE_HISTORY, DataChangeFilter
 from sql.queries.execution_logs import EXECUTION_LOG, ExecutionFilter
 from sql.queries.server_logs import SERVER_LOG, ServerLogFilter
 from tests.support.databases import Cluster, Database
-from tests.support.query_plans import nodes
+from tests.support.query_plans import explained, filled, nodes
 
 AT = datetime(2026, 11, 24, 15, tzinfo=UTC)
 SUBSCRIPTION, OTHER = UUID(int=1), UUID(int=2)
@@ -258,13 +258,8 @@ CASES = {
 @pytest.fixture(scope="module")
 def long(cluster: Cluster) -> Iterator[ServiceDatabase]:
     """A database with logs over many chunks."""
-    database: Database = cluster.migrated()
-    with database.connection() as connection:
-        connection.execute(_FILL.encode())
-    pool = ServiceDatabase(database.url, pool_size=1)
-    yield pool
-    pool.close()
-    cluster.drop(database)
+    with filled(cluster, _FILL) as pool:
+        yield pool
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -326,26 +321,6 @@ def test_facets_are_one_scan_of_the_chunks_of_their_time(
     assert sum(scan["Actual Rows"] for scan in scans) == total
     # The groups are sorted, by which there are few, but no rows.
     assert sum("Sort" in node["Node Type"] and node["Actual Rows"] >= total for node in every) == 0
-
-
-def explained(database: ServiceDatabase, tx: Transaction, read: Callable[[], Any]) -> tuple[Any, list[Any]]:
-    """Read from a log, and explain the statements that it took."""
-    seen: list[tuple[str, Any]] = []
-
-    def note(_c: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
-        if "set_config" not in statement and "SAVEPOINT" not in statement:
-            seen.append((statement, parameters))
-
-    event.listen(database.engine, "before_cursor_execute", note)
-    try:
-        found = read()
-    finally:
-        event.remove(database.engine, "before_cursor_execute", note)
-    explain = "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF, FORMAT JSON) "
-    return found, [
-        tx.exec_driver_sql(explain + statement, parameters).scalar_one()[0]["Plan"]
-        for statement, parameters in seen
-    ]
 
 
 def condition(scan: dict[str, Any], plan: dict[str, Any]) -> str:

@@ -24,12 +24,12 @@ from service.http.responses import (
 )
 from service.http.schemas.answers import RecordedEvents
 from service.http.schemas.audit_logs import (
-    AuditFacetsQuery,
     AuditQuery,
     AuditStatisticsQuery,
     ExpandableAuditQuery,
     NewAuditEvent,
     PlatformAuditStatisticsQuery,
+    PostedAuditQuery,
 )
 from service.usecases import audit_facets, audit_logs, log_documents
 
@@ -124,7 +124,7 @@ def get_audit_statistics(access: ReadingLogs, query: Annotated[AuditStatisticsQu
     response_model=audit_facets.AuditFacets,
 )
 @audits(Action.READ, "audit_log")
-def get_audit_facets(access: ReadingLogs, query: Annotated[AuditFacetsQuery, Query()]) -> Response:
+def get_audit_facets(access: ReadingLogs, query: Annotated[PostedAuditQuery, Query()]) -> Response:
     """Count events by action, type, user and status within a filter (auditor, admin)."""
     filters = audit_logs.AuditFilter(**query.model_dump())
     found = audit_facets.audit_facets(access.context, access.caller, access.subscription_id, filters)

@@ -72,10 +72,6 @@ class ExpandableAuditQuery(PostedAuditQuery):
     expand: Expanded | None = None
 
 
-class AuditFacetsQuery(PostedAuditQuery):
-    """Filters of the audit log's facets."""
-
-
 class AuditStatisticsQuery(PostedAuditQuery, StatisticsQuery):
     """Filters, buckets and groups of the audit log's statistics."""
 
