@@ -56,6 +56,8 @@ _SAS = re.compile(r"(SharedAccessSignature sr=[^\s]{1,300}?&sig=)[^&\s\"']++")
 # The code of OAuth in a query, which is exchanged for a token, and the key of an API.
 _CODE = re.compile(r"([?&](?:code|key)=)([^&\s\"'<>\\]{16,}+)")
 _SCHEME = re.compile(r"\b(basic|bearer)((?:\s|%20|\+){1,8})([\w.~+/=%-]++)", re.IGNORECASE | re.ASCII)
+# No bearer's token has fewer digits, if it has nothing else.
+_LONG_NUMBER = 16
 # Password hashes: of crypt, bcrypt, argon2, Django and Windows. A password is guessed from its hash.
 _HASHES = (
     (
@@ -104,7 +106,10 @@ def _code(found: re.Match[str]) -> str:
 
 def _scheme(found: re.Match[str]) -> str:
     word = found[3]
-    is_secret = _is_basic(word) if found[1].lower() == "basic" else could_be_secret(word, Secrecy.LIKELY)
+    if found[1].lower() == "basic":
+        is_secret = _is_basic(word)
+    else:
+        is_secret = could_be_secret(word, Secrecy.LIKELY) or (word.isdigit() and len(word) >= _LONG_NUMBER)
     return f"{found[1]}{found[2]}{MASK}" if is_secret else found[0]
 
 

@@ -202,9 +202,6 @@ class Health:
         if not asked.done():
             return {"repositories": Check(ok=False, detail=_silence(self._files))}, []
         if (error := asked.exception()) is not None:
-            log.error("the folders could not be checked", exc_info=error)
-            return {"repositories": Check(ok=False, detail="can't be checked")}, []
-        if (error := asked.exception()) is not None:
             log.warning("the files could not be looked at", error=str(error))
             return {"repositories": Check(ok=False, detail="could not be looked at")}, []
         found = asked.result()

@@ -106,6 +106,7 @@ PLACES = [
     ("https:\\/\\/u:§@h\\/p", "https:\\/\\/u:¤@h\\/p"),
     ("postgres%3A%2F%2Fu%3A§%40h%2Fd", "postgres%3A%2F%2Fu%3A¤%40h%2Fd"),
     ("Authorization: Bearer §", "Authorization: Bearer ¤"),
+    (f"Authorization: Bearer {'0123456789' * 3}", "Authorization: Bearer ¤"),
     ("Authorization: Basic §\nHost: h", "Authorization: ¤\nHost: h"),
     ("curl -H 'Authorization: Token §' https://h", "curl -H 'Authorization: ¤' https://h"),
     ("curl -u ana:§ https://h", "curl -u ana:¤ https://h"),
