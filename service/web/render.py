@@ -38,6 +38,7 @@ _templates = Environment(
 _templates.filters |= {
     "compact": words.compact,
     "drawn": drawn,
+    "duration": words.duration,
     "exact_size": words.exact_size,
     "iso": words.iso,
     "number": words.number,
@@ -59,6 +60,7 @@ _templates.globals |= {
     "fault_of": advice.fault_of,
     "static": static_files.address_of,
     "counted": words.counted,
+    "percent": words.percent,
     "is_of_resources": _is_of_resources,
 }
 

@@ -23,6 +23,34 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
 
 
+def percent(part: float, whole: float) -> str:
+    """Write a share with one decimal; a dash for a share of nothing."""
+    return f"{100 * part / whole:.1f} %" if whole else "–"
+
+
+def duration(milliseconds: float | None) -> str:
+    """Write a duration in its two largest units; a dash for None."""
+    if milliseconds is None:
+        return "–"
+    if milliseconds < 999.5:
+        return (
+            f"{milliseconds:.0f} ms" if milliseconds >= 1 or milliseconds == 0 else f"{milliseconds:.1f} ms"
+        )
+    if milliseconds < 59_950:
+        return f"{milliseconds / 1000:.1f}".removesuffix(".0") + " s"
+    seconds = round(milliseconds / 1000)
+    if seconds < 3600:
+        return _two(seconds, 60, "min", "s")
+    if seconds < 48 * 3600:
+        return _two(round(seconds / 60), 60, "h", "min")
+    return _two(round(seconds / 3600), 24, "days", "h")
+
+
+def _two(value: int, factor: int, large: str, small: str) -> str:
+    whole, rest = divmod(value, factor)
+    return f"{whole:,} {large} {rest} {small}" if rest else f"{whole:,} {large}"
+
+
 def counted(value: int, one: str, many: str | None = None) -> str:
     """Write a number with its noun: `1 node`, `2 nodes`."""
     return f"{number(value)} {one if value == 1 else many or f'{one}s'}"

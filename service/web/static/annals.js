@@ -90,6 +90,72 @@
     if (node) box.scrollLeft += node.getBoundingClientRect().left - box.getBoundingClientRect().left - 24;
   }
 
+  // A chart says what is under the pointer, from its own table; a drag over one chooses its time.
+  const follow = chart => {
+    const plot = chart.querySelector(".plot");
+    const rows = [...chart.querySelectorAll("tr[data-at]")];
+    if (plot.dataset.followed || !rows.length) return;
+    plot.dataset.followed = "yes";
+    const names = [...chart.querySelectorAll("thead th")].map(each => each.textContent);
+    const hair = plot.querySelector(".hair"), swept = plot.querySelector(".swept");
+    const tip = plot.parentElement.appendChild(document.createElement("div"));
+    tip.className = "tip";
+    tip.hidden = true;
+    let from = null;
+    const at = event => {
+      const box = plot.getBoundingClientRect();
+      return Math.max(0, Math.min(rows.length - 1, Math.floor((event.clientX - box.left) / box.width * rows.length)));
+    };
+    const end = () => {
+      from = null;
+      for (const each of [hair, swept]) each.style.visibility = "hidden";
+      tip.hidden = true;
+    };
+    plot.addEventListener("pointermove", event => {
+      const place = at(event), x = 100 * (place + .5) / rows.length;
+      for (const name of ["x1", "x2"]) hair.setAttribute(name, `${x}%`);
+      hair.style.visibility = "visible";
+      if (from !== null) {
+        swept.setAttribute("x", `${100 * Math.min(from, place) / rows.length}%`);
+        swept.setAttribute("width", `${100 * (Math.abs(place - from) + 1) / rows.length}%`);
+        swept.style.visibility = "visible";
+      }
+      tip.replaceChildren(...[...rows[place].cells].map((cell, number) => {
+        const line = document.createElement(number ? "div" : "b");
+        line.textContent = (number ? `${names[number]}: ` : "") + cell.textContent;
+        return line;
+      }));
+      tip.hidden = false;
+      const left = plot.getBoundingClientRect().left - plot.parentElement.getBoundingClientRect().left;
+      const middle = left + x / 100 * plot.clientWidth;
+      tip.style.left = `${x < 60 ? middle + 12 : Math.max(0, middle - tip.offsetWidth - 12)}px`;
+    });
+    plot.addEventListener("pointerleave", () => { if (from === null) end(); });
+    plot.addEventListener("pointercancel", end);
+    plot.addEventListener("pointerdown", event => {
+      if (event.button || chart.dataset.zoom === undefined) return;
+      event.preventDefault();
+      from = at(event);
+      plot.setPointerCapture(event.pointerId);
+    });
+    plot.addEventListener("pointerup", event => {
+      if (from === null) return;
+      const [first, last] = [from, at(event)].sort((one, other) => one - other);
+      const isDrag = first !== last;
+      end();
+      if (!isDrag) return;
+      const address = new URL(location.href);
+      for (const name of ["range", "cursor", "anchor", "done"]) address.searchParams.delete(name);
+      address.searchParams.set("since", rows[first].dataset.at);
+      // The last instant before the next column, since both ends belong to the time.
+      const next = rows[last + 1] && new Date(new Date(rows[last + 1].dataset.at) - 1);
+      if (next) address.searchParams.set("until", next.toISOString().replace("Z", "999Z"));
+      location.assign(address);
+    });
+  };
+  const followAll = () => document.querySelectorAll(".chart").forEach(follow);
+
   begin();
-  document.addEventListener("htmx:after:swap", begin);
+  followAll();
+  document.addEventListener("htmx:after:swap", () => { begin(); followAll(); });
 })();
