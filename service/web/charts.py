@@ -1,4 +1,4 @@
-"""Geometry of charts: values by time in, shares and paths of SVG out; a chart draws what its own table says."""
+"""Geometry of charts: values by time in, shares and paths of SVG out. A chart draws what its table says."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence

@@ -108,27 +108,25 @@
     };
     const end = () => {
       from = null;
-      for (const each of [hair, swept]) each.style.visibility = "hidden";
-      tip.hidden = true;
+      for (const each of [hair, swept, tip]) each.toggleAttribute("hidden", true);
     };
     plot.addEventListener("pointermove", event => {
       const place = at(event), x = 100 * (place + .5) / rows.length;
       for (const name of ["x1", "x2"]) hair.setAttribute(name, `${x}%`);
-      hair.style.visibility = "visible";
+      hair.removeAttribute("hidden");
       if (from !== null) {
         swept.setAttribute("x", `${100 * Math.min(from, place) / rows.length}%`);
         swept.setAttribute("width", `${100 * (Math.abs(place - from) + 1) / rows.length}%`);
-        swept.style.visibility = "visible";
+        swept.removeAttribute("hidden");
       }
       tip.replaceChildren(...[...rows[place].cells].map((cell, number) => {
         const line = document.createElement(number ? "div" : "b");
         line.textContent = (number ? `${names[number]}: ` : "") + cell.textContent;
         return line;
       }));
+      // On the other side of the pointer.
+      tip.classList.toggle("left", x > 50);
       tip.hidden = false;
-      const left = plot.getBoundingClientRect().left - plot.parentElement.getBoundingClientRect().left;
-      const middle = left + x / 100 * plot.clientWidth;
-      tip.style.left = `${x < 60 ? middle + 12 : Math.max(0, middle - tip.offsetWidth - 12)}px`;
     });
     plot.addEventListener("pointerleave", () => { if (from === null) end(); });
     plot.addEventListener("pointercancel", end);
