@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 
 from sql.database import Transaction
-from sql.log_reading import PLAN_ANEW, Columns, Conversions, Log, arrived_since, between, made
+from sql.log_reading import Columns, Conversions, Log, arrived_since, between, made
 from sql.log_windows import FAR_PAST, LogFilter
 from sql.models.columns import INSTANT
 from sql.time_buckets import bucket_of
@@ -33,7 +33,13 @@ BucketT = TypeVar("BucketT")
 
 # Figures are for a person who waits.
 SECONDS: Final = 5.0
-_TIMEOUT = text("SELECT set_config('statement_timeout', :timeout, true)")
+# A statement may end so much later than the time that all have together.
+_SLACK: Final = 0.2
+# Planned anew as by PLAN_ANEW.
+_BOUND = text(
+    "SELECT set_config('statement_timeout', :timeout, true), "
+    "set_config('plan_cache_mode', 'force_custom_plan', true)"
+)
 
 # The planner assumes that row-level security passes few rows, and would compare each row with each of the
 # table beside it. The estimated costs without such loops are so high that they would start the JIT compiler.
@@ -41,19 +47,22 @@ _HASHED = text("SELECT set_config('enable_nestloop', 'off', true), set_config('j
 
 
 class Deadline:
-    """The time that the statements of one answer have together, SECONDS from now on."""
+    """The time that the statements of one answer have together, SECONDS from now on, in one transaction."""
 
     def __init__(self) -> None:
         self._end = time.monotonic() + SECONDS
+        self._told: float | None = None
 
     def bound(self, tx: Transaction) -> None:
         """End the next statements of the transaction, each, where the time is over.
 
-        They are planned for their own parameters.
+        They are planned for their own parameters. After a quick statement, the next one has the same time.
         """
-        left = max(1, round(1000 * (self._end - time.monotonic())))
-        tx.execute(PLAN_ANEW)
-        tx.execute(_TIMEOUT, {"timeout": str(left)})
+        left = self._end - time.monotonic()
+        if self._told is not None and self._told - left < _SLACK:
+            return
+        self._told = left
+        tx.execute(_BOUND, {"timeout": str(max(1, round(1000 * left)))})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,11 +133,13 @@ def statistics(
     subscription_id: UUID | None,
     filters: FilterT,
     grouping: Grouping,
+    *,
+    deadline: Deadline | None = None,
 ) -> list[BucketT]:
     """Compute figures of a subscription's rows, or of those that None means to `log_reading.page`.
 
     They ascend by bucket of time, then by the groups' values or by the order that is asked for.
-    Raises StatementEnded after SECONDS.
+    Raises StatementEnded after SECONDS, or at the deadline.
     """
     log = wanted.log
     if filters.size == 0:
@@ -160,7 +171,7 @@ def statistics(
         .order_by(rows.time, *order, *groups)
         .limit(grouping.limit)
     )
-    Deadline().bound(tx)
+    (deadline or Deadline()).bound(tx)
     if besides:
         tx.execute(_HASHED)
     found: list[BucketT] = []

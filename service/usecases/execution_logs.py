@@ -12,10 +12,17 @@ from service.domain.pagination import Page, Paging
 from service.masking.truncation import bounded_text
 from service.usecases.context import Context
 from service.usecases.event_batches import Arrival
-from service.usecases.log_reading import AskedFigures, LogFigures, figures_of_log, page_of_log
+from service.usecases.log_reading import (
+    AskedFigures,
+    LogFigures,
+    figures_of_log,
+    figures_within,
+    page_of_log,
+)
 from service.usecases.posted_events import MAX_SOURCE
 from service.usecases.recording import EventKind, Stored
 from sql.database import Transaction
+from sql.log_statistics import Deadline
 from sql.queries import execution_logs
 from sql.queries.execution_logs import (
     EXECUTION_LOG,
@@ -107,3 +114,15 @@ def execution_statistics(
 ) -> LogFigures[ExecutionBucket]:
     """Compute figures of executions in each bucket of time; raises Invalid like `figures_of_log`."""
     return figures_of_log(context, caller, subscription_id, FIGURES, filters, asked)
+
+
+def statistics_within(
+    tx: Transaction,
+    subscription_id: SubscriptionId,
+    filters: ExecutionFilter,
+    asked: AskedFigures,
+    at: datetime,
+    deadline: Deadline,
+) -> LogFigures[ExecutionBucket]:
+    """Compute the figures of `execution_statistics` in a transaction that records the reading itself."""
+    return figures_within(tx, subscription_id, FIGURES, filters, asked, at, deadline=deadline)

@@ -14,9 +14,9 @@ from service.usecases import group_names, people
 from service.usecases.context import Context
 from service.usecases.log_following import page_in_commit_order
 from sql import log_reading, log_statistics
-from sql.database import PLATFORM
+from sql.database import PLATFORM, Transaction
 from sql.log_reading import Log
-from sql.log_statistics import Grouping, Statistics
+from sql.log_statistics import Deadline, Grouping, Statistics
 from sql.log_windows import FAR_PAST, LogFilter, LogPaging
 from sql.time_buckets import begin_of
 
@@ -104,12 +104,14 @@ class AskedFigures:
 class LogFigures(Generic[BucketT]):
     """Figures by buckets of time and groups, and the names of those ids among the groups that have one.
 
-    `spans` has the seconds of each bucket that lie within the time that was asked for.
+    `spans` has the seconds of each bucket that lie within the time that was asked for. `filters` are those of
+    the rows, with the time that was taken where none was asked for.
     """
 
     buckets: Sequence[BucketT]
     spans: Sequence[float]
     names: Mapping[str, str]
+    filters: LogFilter
 
 
 def figures_of_log(
@@ -126,6 +128,25 @@ def figures_of_log(
     an order or a limit of several.
     """
     at = context.clock()
+    with context.database.transaction(subscription_id or PLATFORM) as tx:
+        found = figures_within(tx, subscription_id, statistics, filters, asked, at)
+        given: Mapping[str, Any] = {**found.filters.given(), **asked.given()}
+        name = statistics.log.name
+        events.record_reading(tx, caller, subscription_id, name, at, filters=given, rows=len(found.buckets))
+    return found
+
+
+def figures_within(
+    tx: Transaction,
+    subscription_id: SubscriptionId | None,
+    statistics: Statistics[FilterT, BucketT],
+    filters: FilterT,
+    asked: AskedFigures,
+    at: datetime,
+    *,
+    deadline: Deadline | None = None,
+) -> LogFigures[BucketT]:
+    """Compute figures as `figures_of_log` does, in a transaction that records the reading itself."""
     filters, width = _bounds(filters, asked, at)
     grouping = Grouping(
         width=width,
@@ -134,19 +155,15 @@ def figures_of_log(
         measure=asked.measure,
         limit=asked.limit or MAX_ROWS + 1,
     )
-    with context.database.transaction(subscription_id or PLATFORM) as tx:
-        found = people.resolved(tx, subscription_id, filters, statistics.log)
-        rows = log_statistics.statistics(tx, statistics, subscription_id, found, grouping)
-        # Checked before the reading is recorded, because a refused reading gets a row of its own.
-        if len(rows) > MAX_ROWS:
-            raise _too_many(f"more than {MAX_ROWS:,} groups in all buckets together", "group_by")
-        groups: list[Sequence[str | None]] = [row.groups for row in rows]
-        names = group_names.of(tx, subscription_id, asked.group_by, groups)
-        given: Mapping[str, Any] = {**filters.given(), **asked.given()}
-        name = statistics.log.name
-        events.record_reading(tx, caller, subscription_id, name, at, filters=given, rows=len(rows))
+    found = people.resolved(tx, subscription_id, filters, statistics.log)
+    rows = log_statistics.statistics(tx, statistics, subscription_id, found, grouping, deadline=deadline)
+    # Checked before the reading is recorded, because a refused reading gets a row of its own.
+    if len(rows) > MAX_ROWS:
+        raise _too_many(f"more than {MAX_ROWS:,} groups in all buckets together", "group_by")
+    groups: list[Sequence[str | None]] = [row.groups for row in rows]
+    names = group_names.of(tx, subscription_id, asked.group_by, groups)
     spans = [_span(row.time, width, filters, at) for row in rows]
-    return LogFigures(buckets=rows, spans=spans, names=names)
+    return LogFigures(buckets=rows, spans=spans, names=names, filters=filters)
 
 
 def _span(begin: datetime, width: timedelta | None, filters: LogFilter, at: datetime) -> float:
@@ -185,6 +202,14 @@ def bounded(filters: FilterT, width: timedelta, at: datetime) -> FilterT:
         detail = "its first bucket would begin before the year 1: take narrower buckets or a later time"
         raise Invalid.of("since", detail) from None
     return filters
+
+
+def begins_of(since: datetime, until: datetime, width: timedelta) -> list[datetime]:
+    """Return the beginnings of all buckets that have a part of a time; its ends belong to it."""
+    found = [begin_of(since, width)]
+    while found[-1] + width <= until:
+        found.append(found[-1] + width)
+    return found
 
 
 def begin_of_last(until: datetime, width: timedelta) -> datetime:
