@@ -14,6 +14,7 @@ from service.domain.callers import Caller, Right
 from service.domain.errors import SubscriptionClosed, SubscriptionNotFound
 from service.domain.idempotency import Attempt
 from service.domain.ids import SubscriptionId, mint
+from service.domain.overtaken import check_seen
 from service.domain.pagination import Page, Paging, uuid_position
 from service.domain.quotas import Quota
 from service.runtime.settings import git_url
@@ -30,6 +31,7 @@ __all__ = ["MAX_COUNTED", "MeasuredSubscription", "Subscription"]
 
 _SUBSCRIPTION = TypeAdapter(SubscriptionRow)
 _QUOTA_COLUMNS = {quota.column for quota in Quota}
+_QUOTA_POINTERS = {quota.column: f"/quotas/{quota.value}" for quota in Quota}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,17 +98,21 @@ def add_subscription(
 
 
 def update_subscription(
-    context: Context, caller: Caller, subscription_id: SubscriptionId, wanted: Values
+    context: Context,
+    caller: Caller,
+    subscription_id: SubscriptionId,
+    wanted: Values,
+    *,
+    seen: Values | None = None,
 ) -> MeasuredSubscription:
     """Set the settings that `wanted` has, quotas by their names; raises SubscriptionClosed.
 
-    Only the operator sets quotas: raises Forbidden.
+    Only the operator sets quotas: raises Forbidden. With `seen`, a setting that is not as it was seen is left
+    to whoever changed it: raises StaleVersion.
     """
-    quotas = wanted.get("quotas", {})
     if "quotas" in wanted:
         caller.needs(Right.SET_QUOTAS)
-    values = {name: value for name, value in wanted.items() if name != "quotas"}
-    values |= {Quota(name).column: limit for name, limit in quotas.items()}
+    values = _by_column(wanted)
     with context.database.transaction(subscription_id) as tx:
         before = tenancy.subscription(tx, subscription_id, lock=True)
         if before is None:
@@ -114,6 +120,7 @@ def update_subscription(
         if before.closed_at is not None:
             # It was closed after the caller was admitted.
             raise SubscriptionClosed("The subscription was closed: it is only read.")
+        check_seen(asdict(before), values, None if seen is None else _by_column(seen), _QUOTA_POINTERS)
         # Read under the lock, so that the times of changes are in the order of their numbers.
         at = context.clock()
         after = replace(before, **values)
@@ -172,6 +179,11 @@ def _measured(context: Context, tx: Transaction, row: SubscriptionRow) -> Measur
 def _shown(context: Context, row: SubscriptionRow) -> Values:
     values = {name: value for name, value in asdict(row).items() if name not in _QUOTA_COLUMNS}
     return values | {"git_url": git_url(context.public_url, row.subscription_id)}
+
+
+def _by_column(settings: Values) -> Values:
+    values = {name: value for name, value in settings.items() if name != "quotas"}
+    return values | {Quota(name).column: limit for name, limit in settings.get("quotas", {}).items()}
 
 
 def subject_of(row: SubscriptionRow) -> Subject:

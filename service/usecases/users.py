@@ -15,6 +15,7 @@ from service.domain.errors import Fault, Invalid, LastAdmin, UsernameTaken, User
 from service.domain.idempotency import Attempt
 from service.domain.ids import SubscriptionId, UserId, mint
 from service.domain.names import name_key
+from service.domain.overtaken import check_seen
 from service.domain.pagination import Page, Paging, uuid_position
 from service.usecases.api_keys import record_revocation
 from service.usecases.context import Context
@@ -121,16 +122,20 @@ def update_user(
     subscription_id: SubscriptionId,
     user_id: UUID | None,
     wanted: Values,
+    *,
+    seen: Values | None = None,
 ) -> User:
     """Set email and role, if `wanted` has them; an email of None erases the address.
 
     A role that may not write ends the user's check-outs. Raises UserNotFound, LastAdmin, and Invalid for the
-    address of a service account.
+    address of a service account. With `seen`, a value that is not as it was seen is left to whoever changed
+    it: raises StaleVersion.
     """
     with context.database.transaction(subscription_id) as tx:
         if "role" in wanted:
             _lock_roles(tx, subscription_id)
         before = locked_user(tx, subscription_id, user_id)
+        check_seen({"email": before.email, "role": before.role}, wanted, seen)
         at = context.clock()
         email, role = wanted.get("email", before.email), wanted.get("role", before.role)
         if (email, role) == (before.email, before.role):

@@ -47,14 +47,16 @@ def change_policy(posted: PostingPolicy) -> Response:
     with posted.refused_on(lambda problem: _policy(posted, draft, problem, is_draft=True)):
         rules = [dict(zip(_FIELDS, rule, strict=True)) for rule in draft]
         wanted = posted.form.checked(NewAuditPolicy, {"rules": rules})
-        audit_policies.replace(
+        seen = posted.form.text("seen")
+        saved = audit_policies.replace(
             posted.context,
             posted.caller,
             posted.subscription_id,
             [rule.made() for rule in wanted.rules],
-            seen=posted.form.text("seen"),
+            seen=seen,
         )
-    return posted.lead_to(f"{posted.base}/settings/policy", done="policy-saved")
+    done = "nothing-changed" if saved.digest == seen else "policy-saved"
+    return posted.lead_to(f"{posted.base}/settings/policy", done=done)
 
 
 def draft_of(form: Form) -> list[DraftRule]:

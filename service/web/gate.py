@@ -23,6 +23,7 @@ from service.domain.errors import (
     MalformedRequest,
     OriginNotAllowed,
     PreconditionFailed,
+    StaleVersion,
     Unauthenticated,
     UnsupportedMedia,
 )
@@ -172,8 +173,28 @@ class Form:
 
         What its reader left as it was may have been changed by somebody else since.
         """
-        text = self.text(name)
-        return None if text == self.text(f"{name}_seen") else text
+        return self.text(name) if self.differs(name) else None
+
+    def differs(self, name: str) -> bool:
+        """Tell if a field is not as its page showed it."""
+        return self.text(name) != self.text(f"{name}_seen")
+
+    def again(self, problem: AnnalsError) -> dict[str, str]:
+        """Make what a refused form shows again: what its sender changed, and what its page had shown there.
+
+        Other fields show what is stored now, which others may have changed: to send them again must not undo
+        that. A page that tells of such a change is what the next attempt is bound to.
+        """
+        is_stale = isinstance(problem, StaleVersion)
+        found: dict[str, str] = {}
+        for name in {each.removesuffix("_seen") for each in self.fields}:
+            is_bound = f"{name}_seen" in self.fields
+            if is_bound and not self.differs(name):
+                continue
+            found[name] = self.fields.get(name, "")
+            if is_bound and not is_stale:
+                found[f"{name}_seen"] = self.fields[f"{name}_seen"]
+        return found
 
     def texts(self, name: str) -> list[str]:
         """Values of all fields of a name."""

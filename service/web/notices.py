@@ -28,6 +28,7 @@ NOTICES = {
     "hold-placed": "The legal hold was placed.",
     "hold-released": "The legal hold was released.",
     "subscription-changed": "The settings are stored.",
+    "nothing-changed": "Nothing was changed: it is as it was.",
     "subscription-closed": "The subscription was closed. It can be read, and not changed.",
     "subscription-reopened": "The subscription was reopened.",
 }

@@ -18,6 +18,7 @@ from service.http.schemas.users import NewUser
 from service.runtime.settings import git_url
 from service.usecases import closing, new_tenants, subscriptions, users
 from service.usecases.new_tenants import TenantTerms
+from service.web import words
 from service.web.api_keys import terms_of
 from service.web.gate import Posted, View, posting, viewing
 from service.web.platform_gate import PlatformPosted, PlatformView, posting_platform, viewing_platform
@@ -82,11 +83,13 @@ def show_subscription(view: SeeingTenant) -> Response:
 def change_subscription(posted: SettingQuotas) -> Response:
     """Change the name and the quotas of a subscription that differ from those that the page showed."""
     form = posted.form
-    with posted.refused_on(lambda problem: _subscription(posted, problem, form.fields, "change")):
-        name, quotas = form.text("name") or "", quotas_of(form)
-        wanted: dict[str, Any] = {} if name == form.text("name_seen") else {"name": name}
-        update(posted, wanted | ({"quotas": quotas} if quotas else {}))
-    return posted.lead_to(f"/platform/{posted.subscription_id}", done="subscription-changed")
+    with posted.refused_on(lambda problem: _subscription(posted, problem, form.again(problem), "change")):
+        quotas, quotas_seen = quotas_of(form)
+        wanted: dict[str, Any] = {"name": form.text("name") or ""} if form.differs("name") else {}
+        wanted |= {"quotas": quotas} if quotas else {}
+        is_changed = update(posted, wanted, {"name": form.text("name_seen"), "quotas": quotas_seen})
+    done = "subscription-changed" if is_changed else "nothing-changed"
+    return posted.lead_to(f"/platform/{posted.subscription_id}", done=done)
 
 
 @router.post("/platform/{subscription_id}/close")
@@ -171,4 +174,13 @@ def _subscription(
         typed=typed or {},
         refused_form=refused_form,
         quota_fields=QUOTA_FIELDS,
+        present={"name": found.name}
+        | {f"quotas/{name}": _limit(name, quota.limit) for name, quota in found.quotas.items()},
     )
+
+
+def _limit(name: str, limit: int | None) -> str:
+    """Write the limit of a quota, as the form has it."""
+    if limit is None:
+        return "no limit"
+    return words.exact_size(limit) if name == Quota.REPOSITORY_BYTES else str(limit)

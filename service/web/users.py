@@ -72,11 +72,11 @@ def show_user(view: ReadingUsers, user_id: str) -> Response:
 def change_user(posted: PostingUsers, user_id: str) -> Response:
     """Change the role and the address of a user."""
     form = posted.form
-    with posted.refused_on(lambda problem: _user(posted, user_id, problem, form.fields)):
+    with posted.refused_on(lambda problem: _user(posted, user_id, problem, form.again(problem))):
         # An empty address is left as it is: erasing one has a button of its own.
         fields = {name: text for name in ("role", "email") if (text := form.changed(name)) is not None}
         if not fields:
-            return posted.lead_to(_page_of(posted, user_id))
+            return posted.lead_to(_page_of(posted, user_id), done="nothing-changed")
         wanted = form.checked(UserUpdate, fields)
         users.update_user(
             posted.context,
@@ -84,6 +84,7 @@ def change_user(posted: PostingUsers, user_id: str) -> Response:
             posted.subscription_id,
             ids.parse(user_id),
             wanted.model_dump(include=wanted.model_fields_set),
+            seen={name: form.text(f"{name}_seen") for name in fields},
         )
     return posted.lead_to(_after(posted, user_id), done="user-changed")
 

@@ -274,6 +274,27 @@ def test_a_form_of_quotas_changes_what_its_sender_changed(server: Server, tenant
     assert found["quotas"]["resources"]["limit"] == 9
 
 
+def test_a_quota_that_somebody_else_set_meanwhile_is_not_replaced_unseen(
+    server: Server, tenant: Tenant
+) -> None:
+    browser = operator_of(server)
+    here = f"/platform/{tenant.subscription_id}"
+    form = browser.see(here).form(here)
+    quotas = {"resources": 7, "repository_bytes": 1024**3}
+    ok(server.operator.patch(tenant.path, {"name": "theirs", "quotas": quotas}))
+    page = browser.send(form, name="mine", repository_bytes="2 GiB", log_rows_a_day="9")
+    told = page.root.one("div", role="alert").text
+    assert (page.status, "Name: now theirs" in told) == (412, True)
+    assert "Size of the repository: now 1 GiB" in told
+    again = page.form(here)
+    assert [again.value(name) for name in ("name", "repository_bytes", "resources")] == ["mine", "2 GiB", "7"]
+    assert ok(server.operator.get(tenant.path))["quotas"]["log_rows_a_day"]["limit"] is None
+    assert "The settings are stored." in browser.send(again).words
+    found = ok(server.operator.get(tenant.path))
+    assert (found["name"], found["quotas"]["repository_bytes"]["limit"]) == ("mine", 2 * 1024**3)
+    assert "Nothing was changed" in browser.send(browser.see(here).form(here), resources="007").words
+
+
 def test_a_closed_subscription_has_no_form_of_settings(server: Server, tenant: Tenant) -> None:
     browser = operator_of(server)
     here = f"/platform/{tenant.subscription_id}"

@@ -83,11 +83,50 @@ def test_a_form_changes_what_its_sender_changed(server: Server, tenant: Tenant) 
     assert found["cors_origins"] == ["https://a.example.com"]
 
 
-def test_a_form_that_changes_nothing_leaves_no_event(server: Server, tenant: Tenant) -> None:
+def test_what_somebody_else_set_meanwhile_is_not_replaced_unseen(server: Server, tenant: Tenant) -> None:
+    browser = Browser(server).sign_in(tenant.ana)
+    form = browser.see(pages(tenant)).form("/subscription")
+    ok(tenant.ana.patch(tenant.path, {"name": "theirs", "cors_origins": ["https://a.example.com"]}))
+    page = browser.send(form, cors_origins="https://b.example.com")
+    assert page.status == 412
+    told = page.root.one("div", role="alert").text
+    assert "somebody else changed the same" in told
+    assert "Origins: now https://a.example.com" in told
+    again = page.form("/subscription")
+    # What its sender typed is kept; what others changed beside it is not undone.
+    assert (again.value("cors_origins").strip(), again.value("name")) == ("https://b.example.com", "theirs")
+    assert stored(server, tenant)["cors_origins"] == ["https://a.example.com"]
+    for _ in range(2):
+        # Sent knowingly, and once more by a second click.
+        assert "The settings are stored." in browser.send(again).words
+    found = stored(server, tenant)
+    assert (found["name"], found["cors_origins"]) == ("theirs", ["https://b.example.com"])
+
+
+def test_a_refusal_does_not_bind_a_form_to_what_its_sender_never_saw(server: Server, tenant: Tenant) -> None:
+    browser = Browser(server).sign_in(tenant.ana)
+    form = browser.see(pages(tenant)).form("/subscription")
+    ok(tenant.ana.patch(tenant.path, {"name": "theirs"}))
+    page = browser.send(form, name="mine", cors_origins="*")
+    assert page.status == 422
+    page = browser.send(page.form("/subscription"), cors_origins="")
+    assert (page.status, "Name: now theirs" in page.words) == (412, True)
+    assert stored(server, tenant)["name"] == "theirs"
+
+
+def test_an_origin_that_is_given_twice_is_stored_once(server: Server, tenant: Tenant) -> None:
+    browser = Browser(server).sign_in(tenant.ana)
+    origins = ("https://b.example.com", "https://a.example.com", "https://b.example.com")
+    browser.send(browser.see(pages(tenant)).form("/subscription"), cors_origins="\n".join(origins))
+    assert stored(server, tenant)["cors_origins"] == [*origins[:2]]
+
+
+def test_a_form_that_changes_nothing_says_so_and_leaves_no_event(server: Server, tenant: Tenant) -> None:
     browser = Browser(server).sign_in(tenant.ana)
     before = tenant.footprint()
     page = browser.send(browser.see(pages(tenant)).form("/subscription"))
     assert (page.status, tenant.footprint()) == (200, before)
+    assert "Nothing was changed" in page.words
 
 
 @pytest.mark.parametrize("name", ["vera", "ben", "aud"])

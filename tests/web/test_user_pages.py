@@ -135,8 +135,23 @@ def test_an_old_form_gives_no_role_back(server: Server, tenant: Tenant) -> None:
     browser.send(old, email="benjamin@example.org")
     user = users_of(tenant)["ben"]
     assert (user["role"], user["email"]) == ("viewer", "benjamin@example.org")
-    assert browser.send(old).status == 200
+    assert "Nothing was changed" in browser.send(old).words
     assert users_of(tenant)["ben"] == user
+
+
+def test_a_role_that_somebody_else_gave_meanwhile_is_not_replaced_unseen(
+    server: Server, tenant: Tenant
+) -> None:
+    browser = Browser(server).sign_in(tenant.ana)
+    form = browser.see(f"{pages(tenant)}/users/{tenant.ben.user_id}").form(f"/users/{tenant.ben.user_id}")
+    ok(tenant.ana.patch(f"{tenant.path}/users/{tenant.ben.user_id}", {"role": "viewer"}))
+    page = browser.send(form, role="auditor")
+    assert (page.status, "Role: now viewer" in page.words) == (412, True)
+    assert users_of(tenant)["ben"]["role"] == "viewer"
+    again = page.form(f"/users/{tenant.ben.user_id}")
+    assert again.value("role") == "auditor"
+    assert "The user was changed." in browser.send(again).words
+    assert users_of(tenant)["ben"]["role"] == "auditor"
 
 
 def test_a_role_applies_at_the_next_request(server: Server, tenant: Tenant) -> None:

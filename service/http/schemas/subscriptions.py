@@ -30,11 +30,19 @@ MAX_ORIGINS = 20
 WebOrigin = Annotated[str, Field(max_length=MAX_LENGTH), AfterValidator(web_origin)]
 
 
+def _once_each(origins: list[str]) -> list[str]:
+    return list(dict.fromkeys(origins))
+
+
+# An origin that is given twice is stored once.
+WebOrigins = Annotated[list[WebOrigin], Field(max_length=MAX_ORIGINS), AfterValidator(_once_each)]
+
+
 class SubscriptionUpdate(MergePatch):
     name: ShortName = Field(default="")
     require_if_match: StrictBool = Field(default=False)
     clone_after_purge: CloneAfterPurge = Field(default=CloneAfterPurge.EVERYBODY)
-    cors_origins: Annotated[list[WebOrigin], Field(max_length=MAX_ORIGINS)] = Field(default_factory=list)
+    cors_origins: WebOrigins = Field(default_factory=list)
     quotas: QuotaLimits = Field(default_factory=QuotaLimits)
 
 
