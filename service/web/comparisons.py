@@ -19,9 +19,12 @@ from service.web.cookies import zone_of
 from service.web.drawn import Drawn, drawn
 from service.web.filter_forms import end_of_second, instant_of
 from service.web.gate import RESOURCE_PAGE, Posted, View, Viewing
+from service.web.words import compact
 
 # Versions that a list offers; an older one is compared by its address.
 OFFERED = 100
+# Characters of a version's tag and author in that list.
+_TAG, _AUTHOR = 30, 20
 
 router = APIRouter(include_in_schema=False)
 
@@ -146,8 +149,10 @@ def with_ends(history: ShownHistory, *ends: Version) -> list[tuple[int, str]]:
 
 
 def _words(tag: str | None, author: str, *, published: bool, current: bool) -> str:
-    marks = (tag, "published" if published else None, "current" if current else None, author)
-    return " · ".join(filter(None, marks))
+    marks = ("published" if published else None, "current" if current else None)
+    # A choice of versions is in a page twice.
+    ends = (compact(tag or "", _TAG), *marks, compact(author, _AUTHOR))
+    return " · ".join(filter(None, ends))
 
 
 def reasons_of(history: ShownHistory, *ends: Version) -> dict[int, str]:

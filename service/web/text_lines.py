@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import Literal
 
-MAX_ROWS = 4_000
+# A row is five elements of a page, which has 3,000 at most.
+MAX_ROWS = 600
 # The page has a bound, too, and a document may be one line.
 MAX_CHARACTERS = 120_000
 MAX_LINE = 2_000

@@ -36,6 +36,11 @@ _HEADERS = {
 }
 
 
+# What a page weighs at most.
+MOST_BYTES = 150 * 1024
+MOST_ELEMENTS = 3000
+
+
 class Page:
     """A page that a browser got; `words` are the text that its reader sees."""
 
@@ -161,6 +166,12 @@ def check(response: httpx.Response) -> None:
     assert "x-request-id" in response.headers
     assert not [name for name in response.headers if name.startswith("access-control-")], path
     html.check(html.parsed(response.text))
+
+
+def assert_light(page: Page) -> None:
+    """Assert that a page keeps the budgets of all pages."""
+    assert len(page.source.encode()) <= MOST_BYTES
+    assert sum(1 for _ in page.root.elements()) <= MOST_ELEMENTS
 
 
 def offered(tenant: Tenant, caller: Caller | None = None) -> str:

@@ -7,7 +7,9 @@ import orjson
 import pytest
 from hypothesis import given, settings
 
-from service.web import differences, words
+from service.web import differences, text_lines, words
+from service.web.differences import Difference
+from service.web.fitted import fitted
 from service.web.value_changes import MAX_CHANGES, MAX_PATH, MAX_TEXT, MISSING, ValueChange, between
 from tests.support.workflows import (
     HOSTILE,
@@ -19,6 +21,12 @@ from tests.support.workflows import (
     rendered,
     shapeless,
 )
+
+
+def shown(found: Difference, old: str = "v1", new: str = "v2") -> str:
+    """Write a difference as a page has it, without its text."""
+    whole = fitted(found, text_lines.read(""))
+    return rendered("{{ differences.whole(whole, old, new) }}", whole=whole, old=old, new=new)
 
 
 def snapshot(definition: Any, **fields: Any) -> dict[str, Any]:
@@ -159,7 +167,7 @@ def test_a_large_document_is_not_compared_in_the_history() -> None:
 def test_any_two_documents_have_a_difference(old: Any, new: Any) -> None:
     found = differences.of(snapshot(old), snapshot(new))
     assert found.is_equal == (sorted_text(old) == sorted_text(new))
-    assert rendered("{{ differences.whole(found, none, 'v1', 'v2') }}", found=found)
+    assert shown(found)
 
 
 @settings(max_examples=60, deadline=None)
@@ -219,7 +227,7 @@ def test_the_page_shows_hostile_text_as_text() -> None:
     old = {"nodes": [node], "edges": [], HOSTILE: 1}
     new = {"nodes": [{**node, "data": {HOSTILE: f"{HOSTILE}3"}}], "edges": [edge], HOSTILE: HOSTILE}
     found = differences.of(snapshot(old, name=HOSTILE), snapshot(new, name=f"{HOSTILE}4"))
-    page = rendered("{{ differences.whole(found, none, old, new) }}", found=found, old=HOSTILE, new=HOSTILE)
+    page = shown(found, old=HOSTILE, new=HOSTILE)
     assert "<script" not in page
     assert page.count("&lt;script&gt;") > 12
     assert 'id="node-1"' in page
@@ -227,14 +235,14 @@ def test_the_page_shows_hostile_text_as_text() -> None:
 
 def test_the_page_of_equal_versions_says_so() -> None:
     found = differences.of(snapshot({"a": 1}), snapshot({"a": 1}))
-    assert "v1 and v2 are equal." in rendered("{{ differences.whole(f, none, 'v1', 'v2') }}", f=found)
+    assert "v1 and v2 are equal." in shown(found)
     moved = differences.of(snapshot(loaded(SHAPES["react_flow"])), snapshot(edited("layout")))
-    assert "Only the layout differs" in rendered("{{ differences.whole(f, none, 'v1', 'v2') }}", f=moved)
+    assert "Only the layout differs" in shown(moved)
 
 
 def test_characters_that_turn_or_hide_text_are_named() -> None:
     found = differences.of(snapshot({"a": "ab"}), snapshot({"a": "a\u202eb\u200b"}))
-    page = rendered("{{ differences.whole(f, none, 'v1', 'v2') }}", f=found)
+    page = shown(found)
     assert "a⟨U+202E⟩b⟨U+200B⟩" in page
     # Persian words and signs of people are made with joiners.
     assert words.revealed("می\u200cخواهم 👩\u200d🚀") == "می\u200cخواهم 👩\u200d🚀"
@@ -243,5 +251,5 @@ def test_characters_that_turn_or_hide_text_are_named() -> None:
 def test_a_label_of_which_nothing_is_seen_says_so() -> None:
     new = {"nodes": [{"id": "\u200b"}], "edges": [{"source": "\u200b", "target": ""}]}
     found = differences.of(snapshot({}), snapshot(new))
-    page = rendered("{{ differences.whole(f, none, 'v1', 'v2') }}", f=found)
+    page = shown(found)
     assert page.count("<bdi>(no name)</bdi> → <bdi>(no name)</bdi>") == 2

@@ -399,7 +399,7 @@ def test_hostile_text_is_inert_in_a_drawing() -> None:
     found = graph(hostile_document())
     for text in (
         rendered("{{ graphs.picture(graph|drawn) }}", graph=found),
-        rendered("{{ graphs.comparison(comparison) }}", comparison=compared(None, found)),
+        rendered("{{ graphs.comparison(comparison|drawn) }}", comparison=compared(None, found)),
     ):
         drawing = svg(text)
         tags = {element.tag for element in drawing.iter()}
@@ -442,7 +442,7 @@ def test_boxes_that_changed_lead_to_their_changes_and_have_a_sign() -> None:
     new = copy.deepcopy(old)
     new["nodes"][0]["data"]["label"] = "Every hour"
     new["nodes"].append({"id": "new", "position": {"x": 500, "y": 0}})
-    drawing = svg(rendered("{{ graphs.comparison(c) }}", c=compared(graph(old), graph(new))))
+    drawing = svg(rendered("{{ graphs.comparison(c|drawn) }}", c=compared(graph(old), graph(new))))
     assert drawing.attrib["role"] == "group"
     links = {link.attrib["href"]: [text.text for text in link.iter("text")] for link in drawing.iter("a")}
     assert links == {"#node-1": ["Every hour", "trigger", "≠"], "#node-10": ["new", "+"]}
