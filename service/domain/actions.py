@@ -30,6 +30,7 @@ class Action(StrEnum):
     CLONE = "CLONE"
     FETCH = "FETCH"
     READ = "READ"
+    EXPORT = "EXPORT"
     RECORD = "RECORD"
     EXECUTE = "EXECUTE"
     LOGIN = "LOGIN"

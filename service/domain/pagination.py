@@ -34,12 +34,14 @@ class Paging:
     """Request for a page: the most items that it holds, and the cursor of the position before it.
 
     In the order of commits, for followers, each page has a cursor; `begins_now` leaves out what was before.
+    A part of an export is not recorded as a reading: the export is, as a whole.
     """
 
     limit: int = DEFAULT_LIMIT
     cursor: str | None = None
     in_commit_order: bool = False
     begins_now: bool = False
+    is_part: bool = False
 
     def position(self, filters: Mapping[str, Any]) -> list[Any] | None:
         """Position in the cursor, or None if there is no cursor; raises Invalid for another list's cursor."""

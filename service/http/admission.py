@@ -11,6 +11,7 @@ never waits for one while it holds a later one, so that no two requests can wait
 3. one of its tenant, when its body is there, until its answer begins; for a long stream, one of the few for
    these.
 
+An export gives its places back, takes one of the few for exports, and then a thread for each of its pages.
 Git has places of its own for transfers (`gitstore.serve`), which may take an hour.
 """
 
@@ -28,7 +29,7 @@ from starlette.concurrency import run_in_threadpool
 
 from service.documents.workers import DocumentWorkers
 from service.domain.callers import Caller
-from service.domain.errors import AnnalsError, Unavailable
+from service.domain.errors import AnnalsError, Busy, Unavailable
 from service.domain.ids import SubscriptionId
 from service.http.description.declarations import operation_of
 from service.http.requests import address_of, is_of_git, network_of
@@ -62,6 +63,12 @@ STREAMS, STREAMS_EACH, STREAMS_ALONE = 4, 1, 2
 MAX_STREAM_REST_SECONDS = 60.0
 # Bodies of streams on their way to a file, each of which may take long to arrive.
 UPLOADS, UPLOADS_EACH = 64, 8
+
+# Exports under way: those of all, of a tenant beside others, and of one alone. Each works for one page at a
+# time, in a thread of its tenant; its reader may take its time.
+EXPORTS, EXPORTS_EACH, EXPORTS_ALONE = 16, 2, 4
+# An export that can't begin within this time is refused.
+EXPORT_QUEUE_SECONDS = 10.0
 
 # Forms on their way, each of which has at most 320 KiB and may take 30 seconds to begin.
 FORMS, FORMS_EACH = 256, 16
@@ -119,6 +126,7 @@ class Admission:
         self.parsing = _MeasuredPlaces("parsing", 1, each=1)
         self.uploads = _MeasuredPlaces("upload", UPLOADS, each=UPLOADS_EACH)
         self.forms = _MeasuredPlaces("form", FORMS, each=FORMS_EACH, alone=FORMS_EACH)
+        self.exports = _MeasuredPlaces("export", EXPORTS, each=EXPORTS_EACH, alone=EXPORTS_ALONE)
         self.streams = _MeasuredPlaces("stream", STREAMS, each=STREAMS_EACH, alone=STREAMS_ALONE)
         # They are never waited for: the places are as many.
         self.stream_threads = CapacityLimiter(STREAMS)
@@ -127,7 +135,7 @@ class Admission:
         """Set the gauges; any thread may call this."""
         for places in (
             *(self.addresses, self.probes, self.requests, self.threads),
-            *(self.bytes, self.parsing, self.uploads, self.forms, self.streams),
+            *(self.bytes, self.parsing, self.uploads, self.forms, self.streams, self.exports),
         ):
             places.sample()
 
@@ -218,6 +226,24 @@ class Visit:
                 _release_after_rest(places, self._key, began, MAX_STREAM_REST_SECONDS)
             else:
                 places.release(self._key)
+
+    @asynccontextmanager
+    async def exporting(self) -> AsyncIterator[None]:
+        """Hold a place of exports instead of all others; raises Busy if none is free in time.
+
+        Who reads an export slowly keeps nobody from anything but another export of the same tenant.
+        """
+        self.leave()
+        places = self._admission.exports
+        try:
+            async with asyncio.timeout(EXPORT_QUEUE_SECONDS):
+                await places.take(self._key)
+        except TimeoutError:
+            raise Busy("Too many exports are under way: try again when one of them has ended.") from None
+        try:
+            yield
+        finally:
+            places.release(self._key)
 
     def thread(self, body_bytes: int = 0) -> AbstractAsyncContextManager[None]:
         """Hold one of the tenant's threads for a part of the work, or its share for one on a large body."""

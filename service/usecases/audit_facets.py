@@ -52,6 +52,34 @@ class AuditFacets:
     status: AuditFacet
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountedValue:
+    """A value of a facet as a line; `other_values` is their number where the line is of all further ones."""
+
+    facet: str
+    value: str | None
+    name: str | None
+    count: int
+    other_values: int | None
+
+
+def counted(found: AuditFacets) -> list[CountedValue]:
+    """Return the values of all facets, and after those of each the others together, if there are any."""
+    lines = []
+    for name in FACETS:
+        facet: AuditFacet = getattr(found, name)
+        lines += [
+            CountedValue(facet=name, value=each.value, name=each.name, count=each.count, other_values=None)
+            for each in facet.values
+        ]
+        if facet.other_values:
+            others = CountedValue(
+                facet=name, value=None, name=None, count=facet.others, other_values=facet.other_values
+            )
+            lines.append(others)
+    return lines
+
+
 def audit_facets(
     context: Context, caller: Caller, subscription_id: SubscriptionId, filters: AuditFilter
 ) -> AuditFacets:

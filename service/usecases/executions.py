@@ -101,10 +101,11 @@ def page(
         )
         shown = paging.page(rows, stamped, lambda row: [row.begun_at.isoformat(), row.execution_id])
         items = _completed(tx, subscription_id, shown.items, deadline)
-        asked: Mapping[str, Any] = {"of": "executions", **given}
-        events.record_reading(
-            tx, caller, subscription_id, _LOG, at, filters=asked, rows=len(items), after=reached
-        )
+        if not paging.is_part:
+            asked: Mapping[str, Any] = {"of": "executions", **given}
+            events.record_reading(
+                tx, caller, subscription_id, _LOG, at, filters=asked, rows=len(items), after=reached
+            )
     return Page(items, shown.next_cursor)
 
 

@@ -17,6 +17,8 @@ _KINDS: Final = {
 }
 _SUBSCRIPTION: Final = "subscription_id"
 _PEOPLE: Final = frozenset({"user_id", "actor_id"})
+# Columns whose ids can have names.
+NAMED: Final = frozenset({*_KINDS, *_PEOPLE, _SUBSCRIPTION})
 
 
 def of(

@@ -71,11 +71,12 @@ def page_of_log(
         wanted = LogPaging(limit=paging.limit + 1, at=at, before=before)
         found = people.resolved(tx, subscription_id, filters, log)
         rows = log_reading.page(tx, log, subscription_id, found, wanted)
-        shown = min(len(rows), paging.limit)
-        asked = given if expand is None else {**given, "expand": expand}
-        events.record_reading(
-            tx, caller, subscription_id, log.name, at, filters=asked, rows=shown, after=reached
-        )
+        if not paging.is_part:
+            shown = min(len(rows), paging.limit)
+            asked = given if expand is None else {**given, "expand": expand}
+            events.record_reading(
+                tx, caller, subscription_id, log.name, at, filters=asked, rows=shown, after=reached
+            )
 
     def position(row: RowT) -> list[str]:
         time, row_id = log.position_of(row, filters)

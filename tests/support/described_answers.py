@@ -57,7 +57,8 @@ def _check_body(response: httpx.Response, content: Json, codes: list[str], name:
     if media_type == MEDIA_TYPE:
         code = response.read() and response.json()["code"]
         assert code in codes, f"{what} with the code {code}, which is not in the description"
-    elif not media_type.endswith("json"):
+    elif not media_type.endswith("json") or media_type.endswith("ndjson"):
+        # A file is streamed: reading it here would take its end from the test.
         return
     about = (name, f"{response.status_code} {response.json()['code'] if media_type == MEDIA_TYPE else ''}")
     _compared[about] += 1

@@ -38,6 +38,7 @@ IDEMPOTENCY_KEY = Header(
 ANSWERED_ID = Header("X-Request-Id", "Id of the request.", _REQUEST_ID, always=True)
 ETAG = Header("ETag", 'Commit of the version, in quotes: `"<commit>"`.')
 LINK = Header("Link", 'Address of the next page, with `rel="next"`; the last page has none.')
+DISPOSITION = Header("Content-Disposition", "Name of the file, where the answer is one.")
 LOCATION = Header("Location", "Address of the run.", {"type": "string", "format": "uri-reference"})
 RETRY_AFTER = Header("Retry-After", "Seconds until the call may be sent again.", _SECONDS, always=True)
 AUTHENTICATE = Header("WWW-Authenticate", "Scheme of the credentials that are wanted.", always=True)

@@ -11,6 +11,7 @@ from service.http.audited_operations import audits
 from service.http.auth.access import ReadingLogs, Recording
 from service.http.description.declarations import refuses
 from service.http.event_bodies import EventBody, events_of
+from service.http.exports import FILES, ListFile, of_access, whole
 from service.http.parameters import LogPaged
 from service.http.recording import NOTHING_NEW, Options, recorded
 from service.http.responses import expandable_page, page_of
@@ -21,10 +22,14 @@ from service.usecases import data_changes, log_documents
 router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/change-history", tags=["logs"])
 
 
-@router.get("", response_model=page_of(log_documents.ExpandedChange))
+@router.get("", response_model=page_of(log_documents.ExpandedChange), responses=FILES)
 @audits(Action.READ, "change_history")
 async def list_data_changes(
-    request: Request, access: ReadingLogs, paging: LogPaged, query: Annotated[ChangeQuery, Query()]
+    request: Request,
+    access: ReadingLogs,
+    paging: LogPaged,
+    file: ListFile,
+    query: Annotated[ChangeQuery, Query()],
 ) -> Response:
     """List the data changes, each with its diff to the record before it, newest first (auditor, admin).
 
@@ -32,17 +37,13 @@ async def list_data_changes(
     """
     context, subscription_id = access.context, access.subscription_id
     filters = data_changes.DataChangeFilter(**query.model_dump(exclude={"expand"}))
-    read = partial(
-        data_changes.change_page,
-        context,
-        access.caller,
-        subscription_id,
-        filters,
-        paging,
-        expand=query.expand,
-    )
+    read = partial(data_changes.change_page, context, access.caller, subscription_id, filters)
+    if file is not None:
+        listed = whole("change_history", data_changes.DataChange, filters.given(), read)
+        return file.whole(of_access(access), listed)
+    expanded = partial(read, paging, expand=query.expand)
     expand = partial(log_documents.of_changes, context, subscription_id, purged=access.reads_purged)
-    return await expandable_page(request, read, None if query.expand is None else expand)
+    return await expandable_page(request, expanded, None if query.expand is None else expand)
 
 
 @router.post("", status_code=201, response_model=RecordedEvents, responses=NOTHING_NEW)

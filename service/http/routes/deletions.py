@@ -1,5 +1,6 @@
 """Deletions of resources: deleting, listing and restoring."""
 
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from service.http.auth.access import Deleting, Reading, Recording, Writing
 from service.http.bodies import body_of
 from service.http.description.declarations import refuses
 from service.http.event_bodies import EventBody, events_of
+from service.http.exports import FILES, ListFile, of_access, whole
 from service.http.parameters import RESOURCE_PATH, Based, Once, Paged, PathId, Targeted
 from service.http.recording import NOTHING_NEW, Options, recorded
 from service.http.responses import answer, page_answer, page_of
@@ -73,14 +75,21 @@ async def delete_resource(
     return answer(await deletions.delete(context, change))
 
 
-@router.get(_DELETIONS, response_model=page_of(deletions.Deletion))
+@router.get(_DELETIONS, response_model=page_of(deletions.Deletion), responses=FILES)
 def list_deletions(
-    request: Request, access: Reading, paging: Paged, narrow: Annotated[DeletionQuery, Query()]
+    request: Request,
+    access: Reading,
+    paging: Paged,
+    file: ListFile,
+    narrow: Annotated[DeletionQuery, Query()],
 ) -> Response:
     """List deletions, newest first; `cascade_level` is 0 for a root, more for resources deleted with it."""
     filters = deletions.filter_of(**narrow.model_dump())
-    found = deletions.page(access.context, access.subscription_id, filters, paging)
-    return page_answer(request, found)
+    read = partial(deletions.page, access.context, access.subscription_id, filters)
+    if file is not None:
+        listed = whole("deletion", deletions.Deletion, filters.given(), read)
+        return file.whole(of_access(access), listed)
+    return page_answer(request, read(paging))
 
 
 @router.post(_DELETIONS, status_code=201, response_model=RecordedEvents, responses=NOTHING_NEW)

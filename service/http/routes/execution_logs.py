@@ -1,5 +1,6 @@
 """Execution logs."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -10,9 +11,10 @@ from service.http.audited_operations import audits
 from service.http.auth.access import ReadingLogs, Recording
 from service.http.description.declarations import refuses
 from service.http.event_bodies import EventBody, events_of
+from service.http.exports import FILES, FiguresFile, ListFile, of_access, statistics, whole
 from service.http.parameters import LogPaged
 from service.http.recording import NOTHING_NEW, Options, recorded
-from service.http.responses import page_answer, page_of, statistics_answer, statistics_of
+from service.http.responses import page_answer, page_of, statistics_of
 from service.http.schemas.answers import RecordedEvents
 from service.http.schemas.execution_logs import ExecutionQuery, ExecutionStatisticsQuery, NewExecutionEvent
 from service.usecases import execution_logs
@@ -20,17 +22,24 @@ from service.usecases import execution_logs
 router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/execution-logs", tags=["logs"])
 
 
-@router.get("", response_model=page_of(execution_logs.ExecutionEvent))
+@router.get("", response_model=page_of(execution_logs.ExecutionEvent), responses=FILES)
 @audits(Action.READ, "execution_log")
 def list_execution_logs(
-    request: Request, access: ReadingLogs, paging: LogPaged, query: Annotated[ExecutionQuery, Query()]
+    request: Request,
+    access: ReadingLogs,
+    paging: LogPaged,
+    file: ListFile,
+    query: Annotated[ExecutionQuery, Query()],
 ) -> Response:
     """List the events of running workflows, jobs, job packages and nodes, newest first (auditor, admin)."""
     filters = execution_logs.ExecutionFilter(**query.model_dump())
-    found = execution_logs.execution_page(
-        access.context, access.caller, access.subscription_id, filters, paging
+    read = partial(
+        execution_logs.execution_page, access.context, access.caller, access.subscription_id, filters
     )
-    return page_answer(request, found)
+    if file is not None:
+        listed = whole("execution_log", execution_logs.ExecutionEvent, filters.given(), read)
+        return file.whole(of_access(access), listed)
+    return page_answer(request, read(paging))
 
 
 @router.post("", status_code=201, response_model=RecordedEvents, responses=NOTHING_NEW)
@@ -46,10 +55,10 @@ async def record_execution_logs(
     return await recorded(request, access, body, execution_logs.EXECUTIONS, options)
 
 
-@router.get("/stats", response_model=statistics_of(execution_logs.ExecutionBucket))
+@router.get("/stats", response_model=statistics_of(execution_logs.ExecutionBucket), responses=FILES)
 @audits(Action.READ, "execution_log")
 def get_execution_statistics(
-    access: ReadingLogs, query: Annotated[ExecutionStatisticsQuery, Query()]
+    access: ReadingLogs, file: FiguresFile, query: Annotated[ExecutionStatisticsQuery, Query()]
 ) -> Response:
     """Summarize executions by buckets of time and by groups (auditor, admin)."""
     filters, asked = query.split()
@@ -60,4 +69,5 @@ def get_execution_statistics(
         execution_logs.ExecutionFilter(**filters),
         asked,
     )
-    return statistics_answer(found.buckets, found.names)
+    kind = execution_logs.ExecutionBucket
+    return statistics(file, of_access(access), "execution_log", kind, asked.group_by, found)

@@ -1,5 +1,6 @@
 """Executions of workflows, jobs and job packages."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -9,6 +10,7 @@ from service.domain.errors import ExecutionNotFound
 from service.http.audited_operations import audits
 from service.http.auth.access import ReadingLogs
 from service.http.description.declarations import refuses
+from service.http.exports import FILES, ListFile, of_access, whole
 from service.http.parameters import Paged
 from service.http.responses import answer, page_answer, page_of
 from service.http.schemas.executions import ExecutionsQuery
@@ -18,15 +20,23 @@ from service.usecases import executions
 router = APIRouter(prefix="/v1/subscriptions/{subscription_id}/executions", tags=["logs"])
 
 
-@router.get("", response_model=page_of(executions.Execution))
+@router.get("", response_model=page_of(executions.Execution), responses=FILES)
 @audits(Action.READ, "execution_log")
 def list_executions(
-    request: Request, access: ReadingLogs, paging: Paged, query: Annotated[ExecutionsQuery, Query()]
+    request: Request,
+    access: ReadingLogs,
+    paging: Paged,
+    file: ListFile,
+    query: Annotated[ExecutionsQuery, Query()],
 ) -> Response:
     """List executions with state, duration, version and first failure, newest first (auditor, admin)."""
     filters = executions.ExecutionsFilter(**query.model_dump())
-    found = executions.page(access.context, access.caller, access.subscription_id, filters, paging)
-    return page_answer(request, found)
+    read = partial(executions.page, access.context, access.caller, access.subscription_id, filters)
+    if file is not None:
+        given = {"of": "executions", **filters.given()}
+        listed = whole("execution_log", executions.Execution, given, read)
+        return file.whole(of_access(access), listed)
+    return page_answer(request, read(paging))
 
 
 @router.get("/{execution_id:path}", response_model=executions.ExecutionWithNodes)

@@ -1,5 +1,6 @@
 """Server log."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -10,10 +11,19 @@ from service.http.audited_operations import audits
 from service.http.auth.access import ReadingLogs, ReadingPlatformLogs, Recording
 from service.http.description.declarations import refuses
 from service.http.event_bodies import EventBody, events_of
+from service.http.exports import (
+    FILES,
+    FiguresFile,
+    ListFile,
+    of_access,
+    of_operator,
+    statistics,
+    whole,
+)
 from service.http.parameters import LogPaged
 from service.http.recording import NOTHING_NEW, Options, recorded
 from service.http.requests import context_of
-from service.http.responses import page_answer, page_of, statistics_answer, statistics_of
+from service.http.responses import page_answer, page_of, statistics_of
 from service.http.schemas.answers import RecordedEvents
 from service.http.schemas.server_logs import (
     NewServerEvent,
@@ -27,15 +37,26 @@ from service.usecases import server_logs
 router = APIRouter(prefix="/v1", tags=["logs"])
 
 
-@router.get("/subscriptions/{subscription_id}/server-logs", response_model=page_of(server_logs.ServerEvent))
+@router.get(
+    "/subscriptions/{subscription_id}/server-logs",
+    response_model=page_of(server_logs.ServerEvent),
+    responses=FILES,
+)
 @audits(Action.READ, "server_log")
 def list_server_logs(
-    request: Request, access: ReadingLogs, paging: LogPaged, query: Annotated[PostedServerLogQuery, Query()]
+    request: Request,
+    access: ReadingLogs,
+    paging: LogPaged,
+    file: ListFile,
+    query: Annotated[PostedServerLogQuery, Query()],
 ) -> Response:
     """List the requests of this subscription's callers, and posted ones, newest first (auditor, admin)."""
     filters = server_logs.ServerLogFilter(**query.model_dump())
-    found = server_logs.server_page(access.context, access.caller, access.subscription_id, filters, paging)
-    return page_answer(request, found)
+    read = partial(server_logs.server_page, access.context, access.caller, access.subscription_id, filters)
+    if file is not None:
+        listed = whole("server_log", server_logs.ServerEvent, filters.given(), read)
+        return file.whole(of_access(access), listed)
+    return page_answer(request, read(paging))
 
 
 @router.post(
@@ -59,39 +80,51 @@ async def record_server_logs(
 @router.get(
     "/subscriptions/{subscription_id}/server-logs/stats",
     response_model=statistics_of(server_logs.ServerBucket),
+    responses=FILES,
 )
 @audits(Action.READ, "server_log")
-def get_server_statistics(access: ReadingLogs, query: Annotated[ServerStatisticsQuery, Query()]) -> Response:
+def get_server_statistics(
+    access: ReadingLogs, file: FiguresFile, query: Annotated[ServerStatisticsQuery, Query()]
+) -> Response:
     """Summarize requests by buckets of time and by groups, such as their routes (auditor, admin)."""
     filters, asked = query.split()
     found = server_logs.server_statistics(
         access.context, access.caller, access.subscription_id, server_logs.ServerLogFilter(**filters), asked
     )
-    return statistics_answer(found.buckets, found.names)
+    kind = server_logs.ServerBucket
+    return statistics(file, of_access(access), "server_log", kind, asked.group_by, found)
 
 
-@router.get("/server-logs/stats", response_model=statistics_of(server_logs.ServerBucket))
+@router.get("/server-logs/stats", response_model=statistics_of(server_logs.ServerBucket), responses=FILES)
 @audits(Action.READ, "server_log")
 def get_platform_server_statistics(
-    request: Request, caller: ReadingPlatformLogs, query: Annotated[PlatformServerStatisticsQuery, Query()]
+    request: Request,
+    caller: ReadingPlatformLogs,
+    file: FiguresFile,
+    query: Annotated[PlatformServerStatisticsQuery, Query()],
 ) -> Response:
     """Summarize all requests by buckets of time and by groups (operator)."""
     filters, asked = query.split()
     found = server_logs.server_statistics(
         context_of(request), caller, None, server_logs.ServerLogFilter(**filters), asked
     )
-    return statistics_answer(found.buckets, found.names)
+    kind = server_logs.ServerBucket
+    return statistics(file, of_operator(request, caller), "server_log", kind, asked.group_by, found)
 
 
-@router.get("/server-logs", response_model=page_of(server_logs.ServerEvent))
+@router.get("/server-logs", response_model=page_of(server_logs.ServerEvent), responses=FILES)
 @audits(Action.READ, "server_log")
 def list_platform_server_logs(
     request: Request,
     caller: ReadingPlatformLogs,
     paging: LogPaged,
+    file: ListFile,
     query: Annotated[PlatformServerLogQuery, Query()],
 ) -> Response:
     """List all requests, also those of unknown callers, newest first (operator)."""
     filters = server_logs.ServerLogFilter(**query.model_dump())
-    found = server_logs.server_page(context_of(request), caller, None, filters, paging)
-    return page_answer(request, found)
+    read = partial(server_logs.server_page, context_of(request), caller, None, filters)
+    if file is not None:
+        listed = whole("server_log", server_logs.ServerEvent, filters.given(), read)
+        return file.whole(of_operator(request, caller), listed)
+    return page_answer(request, read(paging))

@@ -8,11 +8,13 @@ from service.committer.changes import Save
 from service.domain import etags
 from service.domain.actions import Action
 from service.domain.errors import AmbiguousRef, VersionNotFound
+from service.domain.pagination import Page, Paging
 from service.http.audited_operations import audits
 from service.http.auth.access import Reading, Writing
 from service.http.bodies import body_of
 from service.http.description.declarations import reads, refuses, sends
 from service.http.description.headers import ETAG, IF_NONE_MATCH
+from service.http.exports import FILES, ListFile, of_access, whole
 from service.http.parameters import RESOURCE_PATH, Based, Once, Paged, Targeted
 from service.http.responses import answer, page_answer, page_of
 from service.http.schemas.answers import ResourceSnapshot, VersionDiff
@@ -22,25 +24,29 @@ from service.usecases import diffs, versions
 router = APIRouter(prefix=RESOURCE_PATH, tags=["versions"])
 
 
-@router.get("/versions", response_model=page_of(versions.Version))
+@router.get("/versions", response_model=page_of(versions.Version), responses=FILES)
 def list_versions(
     request: Request,
     access: Reading,
     target: Targeted,
     paging: Paged,
+    file: ListFile,
     narrow: Annotated[VersionQuery, Query()],
 ) -> Response:
     """List the versions, newest first, without bodies."""
-    found = versions.page(
-        access.context,
-        access.subscription_id,
-        target.kind,
-        target.resource_id,
-        narrow.model_dump(exclude_none=True),
-        paging,
-        purged=access.reads_purged,
-    )
-    return page_answer(request, found)
+    given = narrow.model_dump(exclude_none=True)
+    kind, resource_id = target.kind, target.resource_id
+
+    def read(paging: Paging) -> Page[versions.Version]:
+        purged = access.reads_purged
+        return versions.page(
+            access.context, access.subscription_id, kind, resource_id, given, paging, purged=purged
+        )
+
+    if file is not None:
+        listed = whole(kind, versions.Version, {"resource_id": resource_id, **given}, read)
+        return file.whole(of_access(access), listed)
+    return page_answer(request, read(paging))
 
 
 @router.get("/versions/{ref}", response_model=versions.VersionWithData)
