@@ -1,7 +1,11 @@
 """Advice: what a person can do next about an error, in the words of the pages."""
 
+import re
+
 from service.domain import errors
-from service.domain.errors import AnnalsError
+from service.domain.errors import AnnalsError, Fault
+from service.domain.quotas import Quota
+from service.web import words
 
 _IN_THE_BIN = "It may have been deleted: look in the restore bin, or search the resources."
 # The first family that an error belongs to has its advice.
@@ -65,6 +69,7 @@ ELSE = "Go back, and try again."
 
 
 _TO_OPERATOR = "The operator reads and changes no content: sign in with the key of a user."
+_TO_TENANT = "These pages are the operator’s: no role of a subscription opens them."
 # Details that speak of headers, which a form does not have.
 _DETAILS: dict[type[AnnalsError], str] = {
     errors.IfMatchRequired: "The form does not tell which version it is based on.",
@@ -73,10 +78,39 @@ _DETAILS: dict[type[AnnalsError], str] = {
 }
 
 
-def advice_on(kind: type[AnnalsError], *, is_operator: bool = False) -> str:
-    """Return the advice on errors of a kind."""
-    if is_operator and kind is errors.Forbidden:
-        return _TO_OPERATOR
+# Faults in the words of programs, and what a person is told of them.
+_FAULTS = (
+    (re.compile(r"Field required"), r"is missing"),
+    (re.compile(r"List should have at most (\d+) items? after validation, not (\d+)"), r"at most \1, not \2"),
+    (re.compile(r"Input should be less than or equal to (\d+)"), r"should be at most \1"),
+    (re.compile(r"Input should be greater than or equal to (\d+)"), r"should be at least \1"),
+    (
+        re.compile(r"Input should be a valid integer.*|is an integer in plain digits"),
+        "should be a whole number",
+    ),
+    (re.compile(r"Input should be a valid UUID.*"), "should be an id, as the address of a page has it"),
+    (re.compile(r"is an instant with its zone.*"), "should be a date with a time"),
+    (
+        re.compile(r"is 7 to 40 hex digits of a commit.*"),
+        "should be a time, or 7 to 40 digits of a commit’s id",
+    ),
+    (re.compile(r"is one of \*, .*"), "should be one of the choices"),
+    (re.compile(r"(?:Input|String|Value) should(.*)"), r"should\1"),
+)
+# Place in the body of a call that a detail begins with.
+_PLACE = re.compile(r"/\S*: ")
+_QUOTAS = {
+    Quota.REPOSITORY_BYTES: "the size of the repository",
+    Quota.RESOURCES: "live resources",
+    Quota.VERSIONS_A_DAY: "versions a day",
+    Quota.LOG_ROWS_A_DAY: "log rows a day",
+}
+
+
+def advice_on(kind: type[AnnalsError], *, is_operator: bool = False, is_of_platform: bool = False) -> str:
+    """Return the advice on errors of a kind, for a caller and a page that may be the operator's."""
+    if kind is errors.Forbidden and (is_operator or is_of_platform):
+        return _TO_OPERATOR if is_operator else _TO_TENANT
     return next((text for family, text in _ADVICE if issubclass(kind, family)), ELSE)
 
 
@@ -87,12 +121,16 @@ def advice_in_form(error: AnnalsError) -> str:
 
 def fault_of(detail: str) -> str:
     """Tell a fault of a field in words for a person, where it is told in those of a program."""
-    if detail == "Field required":
-        return "is missing"
-    for words in ("Input should", "String should", "Value should"):
-        if detail.startswith(words):
-            return f"should{detail.removeprefix(words)}"
+    for pattern, told in _FAULTS:
+        if found := pattern.fullmatch(detail):
+            return found.expand(told)
     return detail
+
+
+def field_of(fault: Fault) -> str:
+    """Name the field of a fault, as far as its place tells it."""
+    place = (fault.pointer or "").removeprefix("/").partition("/")[0] or fault.parameter or ""
+    return place.replace("_", " ").capitalize()
 
 
 def detail_of(error: AnnalsError) -> str:
@@ -100,4 +138,17 @@ def detail_of(error: AnnalsError) -> str:
     if isinstance(error, errors.StaleVersion):
         # After the colon it says how a program goes on.
         return error.detail.partition(": ")[0] + "."
-    return _DETAILS.get(type(error), error.detail)
+    if isinstance(error, errors.QuotaExceeded):
+        return _of_quota(error)
+    if isinstance(error, errors.Invalid) and error.faults:
+        return " ".join(f"{field_of(fault)}: {fault_of(fault.detail)}." for fault in error.faults[:3])
+    text = _PLACE.sub("", error.detail, count=1) if _PLACE.match(error.detail) else error.detail
+    return _DETAILS.get(type(error), text[:1].upper() + text[1:])
+
+
+def _of_quota(error: errors.QuotaExceeded) -> str:
+    """Tell which quota is used up; its facts are those of `quotas.check`."""
+    quota = Quota(error.facts["quota"])
+    write = words.size if quota is Quota.REPOSITORY_BYTES else words.number
+    limit, used = write(error.facts["limit"]), write(error.facts["used"])
+    return f"The quota of {_QUOTAS[quota]} is {limit}, and {used} are used. Nothing was stored."

@@ -1,12 +1,13 @@
 """Comparison of any two versions of a resource."""
 
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Response
 
 from service.committer.step import path_of
-from service.domain.errors import AnnalsError, StaleVersion
+from service.domain.errors import AnnalsError, Invalid, StaleVersion, VersionNotFound
 from service.domain.pagination import Paging
 from service.http.admission import in_thread
 from service.http.parameters import Target, Targeted
@@ -19,12 +20,14 @@ from service.web.cookies import zone_of
 from service.web.drawn import Drawn, drawn
 from service.web.filter_forms import end_of_second, instant_of
 from service.web.gate import RESOURCE_PAGE, Posted, View, Viewing
-from service.web.words import compact
+from service.web.words import clock, compact
 
 # Versions that a list offers; an older one is compared by its address.
 OFFERED = 100
 # Characters of a version's tag and author in that list.
 _TAG, _AUTHOR = 30, 20
+
+_ENDS = ("from", "to")
 
 router = APIRouter(include_in_schema=False)
 
@@ -35,6 +38,8 @@ async def compare(view: Viewing, target: Targeted) -> Response:
 
     An instant names the version that was current then.
     """
+    if (settled := _settled(view, target)) is not None:
+        return settled
     history = await read_history(view, target)
     # A resource of one version has none before it.
     usual = "previous" if len(history.page.items) > 1 else "current"
@@ -52,6 +57,32 @@ async def operations(view: Viewing, target: Targeted) -> Response:
     return Response(found.drawing.json_patch, headers=headers, media_type="application/json-patch+json")
 
 
+def _settled(view: View, target: Target) -> Response | None:
+    """Lead to the address of a comparison whose form was sent: an end that has a time is that instant.
+
+    None for such an address. Raises Invalid.
+    """
+    if not any(f"{end}_at" in view.request.query_params for end in _ENDS):
+        return None
+    asked: dict[str, str] = {}
+    for end in _ENDS:
+        if (typed := view.asked(f"{end}_at")) is not None:
+            moment = instant_of(typed, zone_of(view.request))
+            if moment is None:
+                raise Invalid("This is no date with a time: take them from the calendar.")
+            asked[end] = moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        elif (ref := view.asked(end)) is not None:
+            asked[end] = ref
+    return view.lead_to(f"{view.page_of(target)}/compare" + (f"?{urlencode(asked)}" if asked else ""))
+
+
+def _moments(view: View) -> dict[str, datetime]:
+    """Past instants that the address names, by their ends."""
+    zone, now = zone_of(view.request), view.context.clock()
+    found = {end: instant_of(view.asked(end) or "", zone) for end in _ENDS}
+    return {end: moment for end, moment in found.items() if moment is not None and moment <= now}
+
+
 async def _refs(view: View, target: Target, usual: str) -> tuple[str, str]:
     """Read the two refs of the address, `usual` and `current` where it has none."""
     return (
@@ -65,16 +96,20 @@ async def _named_by(view: View, target: Target, text: str) -> str:
     moment = instant_of(text, zone_of(view.request))
     if moment is None:
         return text
-    number = await in_thread(
-        view.request,
-        versions.number_at,
-        view.context,
-        view.subscription_id,
-        target.kind,
-        target.resource_id,
-        end_of_second(moment),
-        purged=view.reads_purged,
-    )
+    try:
+        number = await in_thread(
+            view.request,
+            versions.number_at,
+            view.context,
+            view.subscription_id,
+            target.kind,
+            target.resource_id,
+            end_of_second(moment),
+            purged=view.reads_purged,
+        )
+    except VersionNotFound:
+        at = clock(moment, zone_of(view.request))
+        raise VersionNotFound(f"The {target.kind} had no version yet at {at}.") from None
     return str(number)
 
 
@@ -194,4 +229,4 @@ def _command(old: Version, new: Version) -> str:
 
 def _show(view: View, target: Target, history: ShownHistory, found: Compared[Drawn]) -> Response:
     values = ends_of(view, target, history, found.old, found.new)
-    return view.show("compare.html", **values, difference=found.drawing)
+    return view.show("compare.html", **values, difference=found.drawing, moments=_moments(view))

@@ -7,7 +7,8 @@ from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
 from service.domain.callers import Caller, Role
-from service.domain.errors import AnnalsError, Unauthenticated
+from service.domain.errors import AmbiguousRef, AnnalsError, Unauthenticated, VersionNotFound
+from service.domain.resource_kinds import KIND_OF_COLLECTION
 from service.http import problems
 from service.http.requests import is_of_pages
 from service.web import frames, render
@@ -18,6 +19,8 @@ log = structlog.get_logger(__name__)
 
 # What these refuse is told where the reader tries again.
 _OF_SIGN_IN = ("/sign-in", "/sign-in/link")
+# Errors about versions of a resource that is there.
+_OF_VERSIONS = (VersionNotFound, AmbiguousRef)
 # Addresses of programs, which get a problem document whatever they take.
 _OF_PROGRAMS = ("/v1/", "/git/", "/static/", "/docs", "/openapi.json", "/livez", "/readyz", "/metrics")
 
@@ -104,7 +107,12 @@ def _page(request: Request, error: AnnalsError) -> Response:
         "title": problems.title_of(kind),
         "error": error,
         "detail": detail_of(error),
-        "advice": advice_on(kind, is_operator=caller is not None and caller.role is Role.OPERATOR),
+        "advice": advice_on(
+            kind,
+            is_operator=caller is not None and caller.role is Role.OPERATOR,
+            is_of_platform=request.scope["path"].startswith("/platform"),
+        ),
+        "history": _history_of(request.scope["path"]) if isinstance(error, _OF_VERSIONS) else None,
         "request_id": request.state.request_id,
         "home": "/" if has_session else "/sign-in",
         "has_session": has_session,
@@ -117,6 +125,12 @@ def _page(request: Request, error: AnnalsError) -> Response:
         # A part of a page can't show the error: the whole page goes to the address that has it.
         answer.headers["HX-Redirect"] = own_address(request)
     return answer
+
+
+def _history_of(path: str) -> str | None:
+    """Path of the history of the resource that a page is about; None for a page about none."""
+    parts = path.split("/")
+    return "/".join(parts[:5]) if len(parts) > 5 and parts[3] in KIND_OF_COLLECTION else None
 
 
 def home_of(caller: Caller) -> str:

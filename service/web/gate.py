@@ -23,6 +23,7 @@ from service.domain.errors import (
     MalformedRequest,
     OriginNotAllowed,
     PreconditionFailed,
+    QuotaExceeded,
     StaleVersion,
     Unauthenticated,
     UnsupportedMedia,
@@ -52,8 +53,9 @@ RESOURCE_PAGE = "/s/{subscription_id}/{collection:collection}/{resource_id}"
 
 # Parameters that do not say what a page is about.
 _OF_THE_MOMENT = frozenset({"cursor", "done"})
-# Errors that the form itself tells: what was typed is at fault, or what the form showed is not so any more.
-REFUSALS = (Invalid, Conflict, Locked, PreconditionFailed)
+# Errors that the form itself tells: what was typed is at fault, what the form showed is not so any more, or
+# there is no room for what it makes.
+REFUSALS = (Invalid, Conflict, Locked, PreconditionFailed, QuotaExceeded)
 
 BodyT = TypeVar("BodyT", bound=Body)
 Result = TypeVar("Result")

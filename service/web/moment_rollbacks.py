@@ -19,6 +19,7 @@ from service.domain.errors import (
     CommitNotFound,
     Invalid,
     PathNotFound,
+    QuotaExceeded,
     StaleVersion,
 )
 from service.domain.ids import ResourceId
@@ -106,7 +107,10 @@ async def show_roll_back(view: Changing) -> Response:
 async def roll_back(view: Writing) -> Response:
     """Roll back, if it changes exactly what the page showed."""
     root = await _root_of(view, view.form.text("root"))
-    moment = view.form.text("to") or ""
+    try:
+        moment = _named_moment(view, view.form.text("to") or "", "This is neither a time nor a commit id.")
+    except Invalid as error:
+        view.refuse(error, await _choice(view, root, error))
     latest = Latest()
     try:
         asked = view.form.checked(RollbackManyRequest, {"to": moment, "comment": view.form.text("comment")})
@@ -119,7 +123,9 @@ async def roll_back(view: Writing) -> Response:
             once=view.once,
         )
         done = await _rolled_back(view, root, change, latest)
-    except (StaleVersion, CheckedOut, Invalid) as error:
+    except (CommitNotFound, AmbiguousRef) as error:
+        view.refuse(error, await _choice(view, root, error))
+    except (StaleVersion, CheckedOut, Invalid, QuotaExceeded) as error:
         view.refuse(error, await _preview(view, root, moment, error, latest.preview))
     return view.lead_to(root.page, done="nothing-to-roll-back" if done.unchanged else "rolled-back-many")
 
@@ -175,11 +181,17 @@ def _moment_of(view: View) -> str | None:
             given = min(end_of_second(typed), max(typed, view.context.clock())).isoformat()
         except (ValueError, OverflowError):
             raise Invalid("This is no date with a time: take them from the calendar.") from None
+    if given == view.asked("commit"):
+        return _named_moment(view, given, "This is no commit id: it has 7 to 40 of the digits 0–9 and a–f.")
+    other = "This is neither a time nor a commit id: choose one of the moments, or a time."
+    return _named_moment(view, given, other)
+
+
+def _named_moment(view: View, given: str, other: str) -> str:
+    """Return a moment as the API writes it; raises Invalid, for any other text with the words `other`."""
     asked = checked(RollbackManyRequest, {"to": given})
     if isinstance(asked, list):
-        if given == view.asked("commit"):
-            raise Invalid("This is no commit id: it has 7 to 40 of the digits 0–9 and a–f.")
-        raise Invalid("This is neither a time nor a commit id: choose one of the moments, or a time.")
+        raise Invalid(other)
     if isinstance(asked.to, str):
         return asked.to
     if asked.to > view.context.clock():

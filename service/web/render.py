@@ -58,6 +58,7 @@ _templates.globals |= {
     "advice_in_form": advice.advice_in_form,
     "detail_of": advice.detail_of,
     "fault_of": advice.fault_of,
+    "field_of": advice.field_of,
     "static": static_files.address_of,
     "counted": words.counted,
     "percent": words.percent,

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Response
 
 from service.committer.changes import RollBack
 from service.domain.actions import Action
-from service.domain.errors import AnnalsError, CheckedOut, Invalid, StaleVersion
+from service.domain.errors import AnnalsError, CheckedOut, Invalid, QuotaExceeded, StaleVersion
 from service.http.admission import in_thread
 from service.http.audited_operations import audits
 from service.http.parameters import Target, Targeted
@@ -45,7 +45,7 @@ async def roll_back(view: Writing, target: Targeted) -> Response:
             once=view.once,
         )
         done = await rollbacks.roll_back(view.context, change)
-    except (StaleVersion, CheckedOut, Invalid) as error:
+    except (StaleVersion, CheckedOut, Invalid, QuotaExceeded) as error:
         history = await read_history(view, target)
         view.refuse(error, await _preview(view, target, history, to, error))
     is_same = isinstance(done, Saved) and done.unchanged

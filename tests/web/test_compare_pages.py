@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from service.web import words
 from tests.support.api import Json, Tenant, ok
 from tests.support.compared_pages import graph, graphed, signed_in
 from tests.support.statements import counted
@@ -74,6 +75,27 @@ def test_an_instant_names_the_version_of_that_moment(tenant: Tenant) -> None:
     assert patch.source == browser.get(f"{here}/operations.json?from=2&to=3").source
 
 
+def test_a_time_is_typed_for_either_end(tenant: Tenant) -> None:
+    workflow = graphed(tenant, graph("read"))
+    zone = ZoneInfo("Asia/Kolkata")
+    moment = datetime.now(UTC)
+    typed = moment.astimezone(zone).replace(tzinfo=None).isoformat()
+    tenant.save(workflow, graph("read", "load"))
+    browser = signed_in(tenant, tenant.vera)
+    browser.http.cookies.set("tz", zone.key)
+    here = f"{page_of(tenant, workflow)}/compare"
+    page = browser.send(browser.see(here).form("/compare"), from_at=typed)
+    assert page.path == f"{here}?{urlencode({'from': moment.isoformat().replace('+00:00', 'Z'), 'to': 3})}"
+    assert page.heading == "v2 → v3"
+    assert f"It was current at {words.clock(moment, zone)}" in page.words
+    form = page.form("/compare")
+    page = browser.send(replace(form, fields=form.fields | {"from": ["1"], "to_at": [typed]}))
+    assert page.heading == "v1 → v2"
+    # Fields that were left empty are none of the address.
+    assert browser.send(page.form("/compare")).path == f"{here}?from=1&to=2"
+    assert "This is no date with a time" in browser.see(f"{here}?from_at=yesterday", 422).words
+
+
 def test_a_second_as_pages_show_it_is_its_end(tenant: Tenant) -> None:
     workflow = tenant.workflow()
     made = ok(tenant.ben.get(f"{tenant.at(workflow)}/versions/1"))["created_at"]
@@ -87,6 +109,7 @@ def test_an_instant_before_the_first_version_names_none(shared: Tenant, orders: 
         f"{page_of(shared, orders)}/compare?{urlencode({'from': text})}", 404
     )
     assert "The history of the resource lists the versions that exist." in page.words
+    assert page.link("To the history") == page_of(shared, orders)
 
 
 def test_its_figures_are_those_of_the_api(shared: Tenant, orders: Json) -> None:

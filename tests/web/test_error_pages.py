@@ -8,8 +8,9 @@ import pytest
 from jinja2 import DictLoader
 
 from service.committer.refusals import check_head_match
-from service.domain import errors, etags
-from service.domain.errors import AnnalsError, leaves
+from service.domain import errors, etags, quotas
+from service.domain.errors import AnnalsError, Fault, leaves
+from service.domain.quotas import Quota
 from service.usecases import web_sessions
 from service.web import advice, render
 from tests.support.api import UNKNOWN, Server, Tenant, refused
@@ -182,6 +183,39 @@ def test_the_operator_is_not_sent_to_an_admin_for_a_role(server: Server, tenant:
     page = Browser(server).sign_in(server.operator).get(f"/s/{tenant.subscription_id}/resources")
     words = told(page, 403, "The role does not permit this")
     assert "sign in with the key of a user" in words
+
+
+@pytest.mark.parametrize(
+    ("detail", "told"),
+    [
+        ("Field required", "is missing"),
+        ("List should have at most 20 items after validation, not 21", "at most 20, not 21"),
+        ("Input should be less than or equal to 7", "should be at most 7"),
+        ("Input should be greater than or equal to 0", "should be at least 0"),
+        ("Input should be a valid integer, unable to parse string as an integer", "should be a whole number"),
+        ("is an integer in plain digits", "should be a whole number"),
+        ("String should have at most 255 characters", "should have at most 255 characters"),
+        ("is an instant with its zone (RFC 3339)", "should be a date with a time"),
+        ("may not be blank", "may not be blank"),
+    ],
+)
+def test_a_fault_is_told_in_words_for_people(detail: str, told: str) -> None:
+    assert advice.fault_of(detail) == told
+    error = errors.Invalid(f"The body is not valid: /a_b/0: {detail}.", faults=[Fault(detail, "/a_b/0")])
+    assert advice.detail_of(error) == f"A b: {told}."
+
+
+@pytest.mark.parametrize(
+    ("quota", "told"),
+    [
+        (Quota.REPOSITORY_BYTES, "The quota of the size of the repository is 1.0 KiB, and 1.0 KiB are used."),
+        (Quota.VERSIONS_A_DAY, "The quota of versions a day is 1,024, and 1,024 are used."),
+    ],
+)
+def test_a_quota_is_told_in_words_for_people(quota: Quota, told: str) -> None:
+    with pytest.raises(errors.QuotaExceeded) as raised:
+        quotas.check(quota, 1024, used=1024, more=1)
+    assert advice.detail_of(raised.value).startswith(told)
 
 
 def test_advice_says_nothing_was_changed_only_where_that_is_known() -> None:

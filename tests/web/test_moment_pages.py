@@ -50,6 +50,18 @@ def planned() -> int:
     return int(next(s.value for m in BATCH_SIZE.collect() for s in m.samples if s.name.endswith("_sum")))
 
 
+def test_a_form_that_was_made_by_hand_is_told_what_is_wrong(story: Story, ben: Browser) -> None:
+    for to, told, status in (
+        ("2999-01-01T00:00:00Z", "This moment is yet to come", 422),
+        ("nothing", "This is neither a time nor a commit id", 422),
+        ("abcdef1234", "has no commit abcdef1234", 404),
+    ):
+        page = ben.post(story.path, to=to, seen="x")
+        assert (page.status, page.heading) == (status, "Roll back to a moment")
+        assert told in page.root.one("div", role="alert").text
+        assert "/to" not in page.words
+
+
 @pytest.fixture
 def story(tenant: Tenant) -> Story:
     return Story(tenant)

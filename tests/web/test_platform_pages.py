@@ -53,6 +53,7 @@ def test_a_tenants_caller_gets_no_platform(server: Server, shared: Tenant, name:
     browser = Browser(server).sign_in(shared.caller(name))
     page = browser.see("/platform", 403)
     assert "may not create subscriptions" in page.words
+    assert "no role of a subscription opens them" in page.words
     assert "/platform" not in browser.see(f"/s/{shared.subscription_id}/settings/sessions").links
     assert browser.post("/platform", **terms("mine")).status == 403
     browser.see(f"/platform/{shared.subscription_id}", 403)

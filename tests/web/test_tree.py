@@ -2,8 +2,9 @@
 
 import pytest
 
-from tests.support.api import UNKNOWN, Json, Server, Tenant
-from tests.support.web import Browser, Page
+from tests.support.api import UNKNOWN, Json, Server, Tenant, ok
+from tests.support.compared_pages import deed, graphed, signed_in
+from tests.support.web import Browser, Page, page_of
 
 HOSTILE = '"><script>alert(1)</script> \U0001f9e8 שלום'
 
@@ -204,6 +205,20 @@ def test_the_same_form_sent_twice_creates_once(tenant: Tenant) -> None:
     first = browser.send(form, follow=False, name="once")
     second = browser.send(form, follow=False, name="once")
     assert (first.status, first.location) == (303, second.location)
+
+
+def test_a_quota_that_is_used_up_is_told_in_the_form(tenant: Tenant) -> None:
+    workflow = graphed(tenant, {"a": 1})
+    ok(tenant.server.operator.patch(tenant.path, {"quotas": {"versions_a_day": 1}}))
+    browser = signed_in(tenant, tenant.ben)
+    form = browser.see(f"/s/{tenant.subscription_id}/resources/new").form("/workspaces")
+    page = browser.send(form, name="Next", description="the next one")
+    assert (page.status, page.form("/workspaces").value("description")) == (403, "the next one")
+    assert "The quota of versions a day is 1" in page.root.one("div", role="alert").text
+    back = browser.see(f"{page_of(tenant, workflow)}/roll-back?to=1")
+    page = browser.send(deed(back), comment="as it was")
+    assert (page.status, deed(page).value("comment").strip()) == (403, "as it was")
+    assert "The quota of versions a day is 1" in page.root.one("div", role="alert").text
 
 
 def test_a_refused_form_keeps_what_was_typed_and_says_why(tenant: Tenant) -> None:
