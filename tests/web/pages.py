@@ -173,6 +173,7 @@ USUAL = (
 )
 
 _RULE = {"resource_type": "workflow", "action": "READ", "depth": "none", "do": "save", "seen": "another"}
+_RENAMED = {"name": "Mine", "name_seen": "Before"}
 _STALE = {"seen": "{commit}"}
 # Pages of the story as few people see them.
 _RARE = (
@@ -240,6 +241,8 @@ _REFUSED = (
     _refused("user-refused", "user", "/{user_ben}", {"email": "nobody"}),
     _refused("keys-refused", "keys", "/settings/keys", {"name": "laptop", "expires_in_days": "0"}),
     _refused("policy-stale", "policy", "/settings/policy", _RULE, 412),
+    _refused("subscription-stale", "subscription", "/settings/subscription", _RENAMED, 412),
+    _refused("platform-stale", "platform-one", "{subscription}", _RENAMED, 412),
     _refused("holds-refused", "holds", "/settings/holds", {"reason": " "}),
     _refused("hold-refused", "hold", "/release", {"reason": " "}),
     _refused("platform-refused", "platform", "/platform", {"name": "Next", "username": "a b"}),

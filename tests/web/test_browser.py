@@ -11,7 +11,7 @@ from tests.support.api import Server, ok
 from tests.support.chromium import CHROMIUM, THEMES, WIDTHS, Reader, chromium, reading
 from tests.support.project import ROOT
 from tests.support.story import Story
-from tests.web.pages import SEEN, USUAL, Listed
+from tests.web.pages import PAGES, SEEN, USUAL, Listed
 from tests.web.windows import Windows, windows
 
 pytestmark = [
@@ -56,6 +56,22 @@ def test_a_page_is_sound_in_both_themes_and_widths(people: Windows, listed: List
             found += [f"{width} {theme}: {each}" for each in reader.findings(**ALL_RULES)]
     assert found == []
     reader.check()
+
+
+def test_on_a_narrow_page_a_table_is_read_without_scrolling_and_a_long_name_takes_two_lines(
+    people: Windows,
+) -> None:
+    reader = people.look_at(next(page for page in PAGES if page.name == "moment"))
+    reader.set_width(min(WIDTHS))
+    boxes = reader.page.locator(".scroll")
+    assert boxes.count() > 0
+    assert boxes.evaluate_all("all => all.filter(box => box.scrollWidth > box.clientWidth).length") == 0
+    lines = reader.page.locator(".tenant bdi").evaluate(
+        "(name, text) => { name.textContent = text;"
+        " return name.clientHeight / parseFloat(getComputedStyle(name).lineHeight); }",
+        "Kiln works " * 23,
+    )
+    assert lines <= 2
 
 
 def go_back_to_the_version_before(reader: Reader, workflow: str) -> None:

@@ -178,8 +178,8 @@ def test_the_preview_lists_what_would_change_as_the_api_does(story: Story, ben: 
     body = {"to": story.commit, "folder_id": tenant.folder_id, "dry_run": True}
     found = ok(tenant.ben.post(f"{tenant.path}/rollback", body))
     rows = page.root.one("table").all("tr")[1:]
-    assert [[cell.text for cell in row.all("td")[2:4]] for row in rows] == [
-        [f"v{each['from_version']}", f"v{each['to_version']}"] for each in found["versions"]
+    assert [row.all("td")[2].text for row in rows] == [
+        f"v{each['from_version']} → v{each['to_version']}" for each in found["versions"]
     ]
     assert len(rows) == 2
     assert "1 resource made later" in page.words
@@ -301,7 +301,11 @@ def test_check_outs_of_others_are_listed_with_their_ends(story: Story, ben: Brow
     assert page.status == 423
     for each in (page, before):
         assert each.heading == "1 resource checked out"
-        assert [cell.text for cell in each.root.one("table").all("td")[:3]] == ["Stock", "workflow", "ana"]
+        assert [cell.text for cell in each.root.one("table").all("td")[:3]] == [
+            "Stock workflow",
+            "workflow",
+            "ana",
+        ]
     assert "a long reason" in page.words
     assert story.number(story.orders) == 3
 
