@@ -63,7 +63,9 @@ OF_PURGING: Final = (
     "rows-purged",
     "repository-removed",
 )
-ALL: Final = (*NAMES, *OF_RETENTION, *OF_PURGING)
+# Places of the scheduled job that counts executions by days.
+OF_COUNTING: Final = ("days-marked", "day-counted")
+ALL: Final = (*NAMES, *OF_RETENTION, *OF_PURGING, *OF_COUNTING)
 _ACTIONS: Final = ("kill", "error", "delay")
 _DELAY_MILLISECONDS: Final = 1000
 

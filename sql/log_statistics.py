@@ -1,7 +1,7 @@
 """Statistics of logs: figures of the rows that match, by buckets of time and by groups of equal values."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
@@ -12,6 +12,7 @@ from sqlalchemy import (
     ColumnElement,
     Double,
     FromClause,
+    Row,
     Table,
     Text,
     cast,
@@ -174,8 +175,15 @@ def statistics(
     (deadline or Deadline()).bound(tx)
     if besides:
         tx.execute(_HASHED)
+    return made_buckets(wanted, tx.execute(query), names)
+
+
+def made_buckets(
+    wanted: Statistics[Any, BucketT], rows: Iterable[Row[Any]], names: Sequence[str]
+) -> list[BucketT]:
+    """Make the buckets of rows; `names` are those of the columns with the groups' values."""
     found: list[BucketT] = []
-    for row in tx.execute(query):
+    for row in rows:
         values = dict(row._mapping)
         given = [values.pop(name) for name in names]
         grouped = {"group": given[0] if given else None, "groups": given}

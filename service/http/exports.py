@@ -27,7 +27,7 @@ from service.http.connections.guard import DISCONNECTED
 from service.http.description.declarations import refuses, sends
 from service.http.description.headers import DISPOSITION
 from service.http.requests import context_of
-from service.http.responses import statistics_answer
+from service.http.responses import estimated_statistics_answer, statistics_answer
 from service.usecases import exports, group_names
 from service.usecases.exports import Exporting, WholeList
 from service.usecases.log_reading import LogFigures
@@ -136,8 +136,12 @@ def statistics(
     kind: type[Any],
     by: Sequence[str],
     found: LogFigures[Any],
+    *,
+    is_estimated: bool = False,
 ) -> Response:
     """Answer with figures by buckets of time and groups; `kind` is the dataclass of a bucket."""
+    if file is None and is_estimated:
+        return estimated_statistics_answer(found)
     if file is None:
         return statistics_answer(found.buckets, found.names)
     return file.figures(of, f"{noun}_figures", *figures_table(kind, by, found))

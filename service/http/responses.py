@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import GenericAlias
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import orjson
 from fastapi import Request, Response
@@ -10,6 +10,7 @@ from pydantic import BaseModel, create_model
 
 from service.domain.pagination import Page
 from service.http.admission import in_thread
+from service.usecases.log_reading import LogFigures
 
 Row = TypeVar("Row")
 
@@ -69,10 +70,24 @@ def statistics_answer(rows: Sequence[Any], names: Mapping[str, str]) -> Response
     return answer({"buckets": rows, "names": names})
 
 
-def statistics_of(row: type[Any]) -> type[BaseModel]:
-    """OpenAPI description of figures by buckets of time."""
+def estimated_statistics_answer(found: LogFigures[Any]) -> Response:
+    """Answer with figures by buckets of time, of which percentiles may be estimated."""
+    return answer(
+        {
+            "buckets": found.buckets,
+            "names": found.names,
+            "figures_from": found.figures_from,
+            "percentile_error": found.percentile_error,
+        }
+    )
+
+
+def statistics_of(row: type[Any], *, is_estimated: bool = False) -> type[BaseModel]:
+    """OpenAPI description of figures by buckets of time, of which percentiles may be estimated."""
     fields: dict[str, Any] = {
         "buckets": (GenericAlias(list, (row,)), ...),
         "names": (dict[str, str], ...),
     }
+    if is_estimated:
+        fields |= {"figures_from": (Literal["rows", "days"], ...), "percentile_error": (float, ...)}
     return create_model(f"{row.__name__}s", **fields)

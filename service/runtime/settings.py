@@ -161,6 +161,11 @@ class Settings(BaseSettings):
         default=4 * 1024**3,
         description="bytes of a stream of events, decompressed; at most 4 GiB",
     )
+    exact_rows: Annotated[int, Field(ge=0)] = Field(
+        default=100_000,
+        description="events of executions in whole days up to which figures are computed from the rows; "
+        "of more, from figures by days, whose percentiles may be wrong by 5 percent",
+    )
     purge_days: Annotated[int, Field(ge=1, le=3650)] = Field(
         default=30, description="days for which a closed subscription is kept before it is purged"
     )

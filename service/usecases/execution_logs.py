@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from service.audit import events
@@ -14,6 +15,7 @@ from service.usecases.context import Context
 from service.usecases.event_batches import Arrival
 from service.usecases.log_reading import (
     AskedFigures,
+    CountedFigures,
     LogFigures,
     figures_of_log,
     figures_within,
@@ -23,7 +25,7 @@ from service.usecases.posted_events import MAX_SOURCE
 from service.usecases.recording import EventKind, Stored
 from sql.database import Transaction
 from sql.log_statistics import Deadline
-from sql.queries import execution_logs
+from sql.queries import execution_day_figures, execution_logs
 from sql.queries.execution_logs import (
     EXECUTION_LOG,
     FIGURES,
@@ -36,6 +38,8 @@ from sql.queries.execution_logs import ExecutionRow as ExecutionEvent
 
 __all__ = ["ExecutionBucket", "ExecutionEvent", "ExecutionFilter"]
 
+# The default of the setting.
+EXACT_ROWS: Final = 100_000
 # In characters, as wide as the column is.
 MAX_CODE = 100
 
@@ -112,8 +116,12 @@ def execution_statistics(
     filters: ExecutionFilter,
     asked: AskedFigures,
 ) -> LogFigures[ExecutionBucket]:
-    """Compute figures of executions in each bucket of time; raises Invalid like `figures_of_log`."""
-    return figures_of_log(context, caller, subscription_id, FIGURES, filters, asked)
+    """Compute figures of executions in each bucket of time; raises Invalid like `figures_of_log`.
+
+    Where more rows are in the time than the setting says, they come from the figures of whole days.
+    """
+    counted = _by_days(context.settings.exact_rows)
+    return figures_of_log(context, caller, subscription_id, FIGURES, filters, asked, counted=counted)
 
 
 def statistics_within(
@@ -123,6 +131,15 @@ def statistics_within(
     asked: AskedFigures,
     at: datetime,
     deadline: Deadline,
+    *,
+    exact_rows: int = EXACT_ROWS,
 ) -> LogFigures[ExecutionBucket]:
     """Compute the figures of `execution_statistics` in a transaction that records the reading itself."""
-    return figures_within(tx, subscription_id, FIGURES, filters, asked, at, deadline=deadline)
+    counted = _by_days(exact_rows)
+    return figures_within(
+        tx, subscription_id, FIGURES, filters, asked, at, deadline=deadline, counted=counted
+    )
+
+
+def _by_days(exact_rows: int) -> CountedFigures[ExecutionFilter, ExecutionBucket]:
+    return partial(execution_day_figures.figures, most_rows=exact_rows)

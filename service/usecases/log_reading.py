@@ -1,9 +1,10 @@
 """Reading of logs: a page or figures, and the event that records the reading, in one transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+from uuid import UUID
 
 from service.audit import events
 from service.domain.callers import Caller
@@ -15,6 +16,7 @@ from service.usecases.context import Context
 from service.usecases.log_following import page_in_commit_order
 from sql import log_reading, log_statistics
 from sql.database import PLATFORM, Transaction
+from sql.duration_bins import ERROR
 from sql.log_reading import Log
 from sql.log_statistics import Deadline, Grouping, Statistics
 from sql.log_windows import FAR_PAST, LogFilter, LogPaging
@@ -106,13 +108,26 @@ class LogFigures(Generic[BucketT]):
     """Figures by buckets of time and groups, and the names of those ids among the groups that have one.
 
     `spans` has the seconds of each bucket that lie within the time that was asked for. `filters` are those of
-    the rows, with the time that was taken where none was asked for.
+    the rows, with the time that was taken where none was asked for. Percentiles that come from counted days
+    are wrong by `percentile_error` of their value at most; all else is exact.
     """
 
     buckets: Sequence[BucketT]
     spans: Sequence[float]
     names: Mapping[str, str]
     filters: LogFilter
+    figures_from: Literal["rows", "days"] = "rows"
+
+    @property
+    def percentile_error(self) -> float:
+        """The largest relative error of a percentile."""
+        return ERROR if self.figures_from == "days" else 0.0
+
+
+# Figures by counted days, or None where rows have to be read.
+CountedFigures: TypeAlias = Callable[
+    [Transaction, UUID, FilterT, Grouping, Deadline | None], list[BucketT] | None
+]
 
 
 def figures_of_log(
@@ -122,15 +137,17 @@ def figures_of_log(
     statistics: Statistics[FilterT, BucketT],
     filters: FilterT,
     asked: AskedFigures,
+    *,
+    counted: CountedFigures[FilterT, BucketT] | None = None,
 ) -> LogFigures[BucketT]:
-    """Compute figures of the rows that match, by buckets of time.
+    """Compute figures of the rows that match, by buckets of time; by counted days, where these answer.
 
     Raises Invalid for more than MAX_BUCKETS buckets or MAX_ROWS rows, for one bucket without `since`, and for
     an order or a limit of several.
     """
     at = context.clock()
     with context.database.transaction(subscription_id or PLATFORM) as tx:
-        found = figures_within(tx, subscription_id, statistics, filters, asked, at)
+        found = figures_within(tx, subscription_id, statistics, filters, asked, at, counted=counted)
         given: Mapping[str, Any] = {**found.filters.given(), **asked.given()}
         name = statistics.log.name
         events.record_reading(tx, caller, subscription_id, name, at, filters=given, rows=len(found.buckets))
@@ -146,6 +163,7 @@ def figures_within(
     at: datetime,
     *,
     deadline: Deadline | None = None,
+    counted: CountedFigures[FilterT, BucketT] | None = None,
 ) -> LogFigures[BucketT]:
     """Compute figures as `figures_of_log` does, in a transaction that records the reading itself."""
     filters, width = _bounds(filters, asked, at)
@@ -157,14 +175,19 @@ def figures_within(
         limit=asked.limit or MAX_ROWS + 1,
     )
     found = people.resolved(tx, subscription_id, filters, statistics.log)
-    rows = log_statistics.statistics(tx, statistics, subscription_id, found, grouping, deadline=deadline)
+    rows = None
+    if counted is not None and subscription_id is not None:
+        rows = counted(tx, subscription_id, found, grouping, deadline)
+    source: Literal["rows", "days"] = "rows" if rows is None else "days"
+    if rows is None:
+        rows = log_statistics.statistics(tx, statistics, subscription_id, found, grouping, deadline=deadline)
     # Checked before the reading is recorded, because a refused reading gets a row of its own.
     if len(rows) > MAX_ROWS:
         raise _too_many(f"more than {MAX_ROWS:,} groups in all buckets together", "group_by")
     groups: list[Sequence[str | None]] = [row.groups for row in rows]
     names = group_names.of(tx, subscription_id, asked.group_by, groups)
     spans = [_span(row.time, width, filters, at) for row in rows]
-    return LogFigures(buckets=rows, spans=spans, names=names, filters=filters)
+    return LogFigures(buckets=rows, spans=spans, names=names, filters=filters, figures_from=source)
 
 
 def _span(begin: datetime, width: timedelta | None, filters: LogFilter, at: datetime) -> float:

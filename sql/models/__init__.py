@@ -5,6 +5,7 @@ from sqlmodel import SQLModel
 from sql.models import (
     deletion_requests,
     deletions,
+    execution_figures,
     following,
     idempotency,
     logs,
@@ -24,6 +25,7 @@ __all__ = [
     "TABLES",
     "deletion_requests",
     "deletions",
+    "execution_figures",
     "following",
     "idempotency",
     "logs",

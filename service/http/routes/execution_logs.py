@@ -55,7 +55,11 @@ async def record_execution_logs(
     return await recorded(request, access, body, execution_logs.EXECUTIONS, options)
 
 
-@router.get("/stats", response_model=statistics_of(execution_logs.ExecutionBucket), responses=FILES)
+@router.get(
+    "/stats",
+    response_model=statistics_of(execution_logs.ExecutionBucket, is_estimated=True),
+    responses=FILES,
+)
 @audits(Action.READ, "execution_log")
 def get_execution_statistics(
     access: ReadingLogs, file: FiguresFile, query: Annotated[ExecutionStatisticsQuery, Query()]
@@ -70,4 +74,5 @@ def get_execution_statistics(
         asked,
     )
     kind = execution_logs.ExecutionBucket
-    return statistics(file, of_access(access), "execution_log", kind, asked.group_by, found)
+    of = of_access(access)
+    return statistics(file, of, "execution_log", kind, asked.group_by, found, is_estimated=True)

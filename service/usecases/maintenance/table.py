@@ -9,6 +9,7 @@ from service.domain.job_runs import Counts, JobRun, RunPlan
 from service.usecases.context import JobContext, Parts
 from service.usecases.maintenance import (
     clean_up,
+    execution_figures,
     expire_deletions,
     purge_closed,
     release_check_outs,
@@ -69,6 +70,12 @@ SCHEDULED_JOBS: Final[Mapping[str, ScheduledJob]] = {
             run=clean_up.run,
             plan=clean_up.plan,
             rows=clean_up.COUNTED,
+        ),
+        ScheduledJob(
+            name=execution_figures.NAME,
+            summary="Counts executions by whole days, and again what came late",
+            cron="2-57/5 * * * *",
+            run=execution_figures.run,
         ),
         ScheduledJob(
             name=purge_closed.NAME,

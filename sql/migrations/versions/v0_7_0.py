@@ -7,7 +7,7 @@ from alembic import op
 revision = "0.7.0"
 down_revision = "0.6.0"
 
-SUBJECTS: tuple[str, ...] = ("server_logs",)
+SUBJECTS: tuple[str, ...] = ("server_logs", "execution_figures", "closing")
 
 
 def upgrade() -> None:
