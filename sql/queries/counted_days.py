@@ -21,7 +21,7 @@ _FIRST, _LAST = date(1, 1, 2), date(9999, 12, 30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class UncountedTime:
     """A part of a time, both ends inclusive; `arrived_until` is the last arrival of its rows, if known."""
 
     since: datetime
@@ -39,7 +39,7 @@ class CountedTime:
     first: date
     last: date
     without: Sequence[date]
-    rest: Sequence[Part]
+    rest: Sequence[UncountedTime]
     events: int
 
 
@@ -86,7 +86,7 @@ def counted_time(
     until: datetime | None,
     execution_type: str | None,
 ) -> CountedTime | None:
-    """Part a time into counted days and the rest; None if no whole day is counted.
+    """UncountedTime a time into counted days and the rest; None if no whole day is counted.
 
     Days of which events arrived since they were counted are of the rest.
     """
@@ -147,7 +147,7 @@ def _filled(missing: Sequence[date]) -> list[date]:
 
 def _parts(
     since: datetime, until: datetime | None, first: date, last: date, missing: Sequence[date]
-) -> list[Part]:
+) -> list[UncountedTime]:
     """Make the parts of a time that lie in no counted day; neighbours are one part."""
     begin, end = begin_of_day(first), begin_of_day(last + DAY)
     found: list[tuple[datetime, datetime | None]] = []
@@ -162,14 +162,14 @@ def _parts(
             joined[-1] = (joined[-1][0], part_until)
         else:
             joined.append((part_since, part_until))
-    return [Part(since=part_since, until=part_until) for part_since, part_until in joined]
+    return [UncountedTime(since=part_since, until=part_until) for part_since, part_until in joined]
 
 
-def _bounded(part: Part, known: Mapping[date, datetime | None], touched: set[date]) -> Part:
+def _bounded(part: UncountedTime, known: Mapping[date, datetime | None], touched: set[date]) -> UncountedTime:
     """Add the last arrival of a part of one day, all of whose events are counted."""
     if part.until is None:
         return part
     day = part.since.astimezone(UTC).date()
     if day != part.until.astimezone(UTC).date() or day in touched or known.get(day) is None:
         return part
-    return Part(since=part.since, until=part.until, arrived_until=known[day])
+    return UncountedTime(since=part.since, until=part.until, arrived_until=known[day])

@@ -34,7 +34,7 @@ from sql.log_statistics import Deadline, Grouping, made_buckets, matches
 from sql.log_windows import FAR_PAST
 from sql.models import TABLES
 from sql.models.columns import INSTANT
-from sql.queries.counted_days import CountedTime, Part, counted_time
+from sql.queries.counted_days import CountedTime, UncountedTime, counted_time
 from sql.queries.execution_figures import DAY
 from sql.queries.execution_logs import EXECUTION_LOG, FIGURES, ExecutionBucket, ExecutionFilter
 from sql.queries.executions import FAILURES
@@ -52,9 +52,17 @@ _VALUES: Final = (
 )
 # A filter without a time has no days, and other conditions are not of the figures.
 _FILTERS: Final = frozenset({*_VALUES, "since", "until", "time"})
+# Those that leave out no figures of a day and type.
+_OF_WHOLE_DAYS: Final = frozenset({"since", "until", "time", "execution_type"})
 _SHARES: Final = (50, 95, 99)
-# The planner assumes that row-level security passes few rows, but the costs of bins are high: JIT is in vain.
-_PLAIN = text("SELECT set_config('jit', 'off', true)")
+# The planner assumes that row-level security passes few rows: it would sort the bins rather than hash them.
+# The estimated costs without sorts would start the JIT compiler, and other processes, which others wait for.
+# The hashes of many bins need some memory.
+_HASHED = text(
+    "SELECT set_config('enable_sort', 'off', true), set_config('enable_incremental_sort', 'off', true), "
+    "set_config('jit', 'off', true), set_config('max_parallel_workers_per_gather', '0', true), "
+    "set_config('work_mem', '16MB', true)"
+)
 
 
 def figures(
@@ -83,18 +91,21 @@ def figures(
     if time is None or time.events <= most_rows:
         return None
     deadline = deadline or Deadline()
-    counted = _of_days(subscription_id, filters, time)
     deadline.bound(tx)
-    if (
-        tx.execute(select(func.coalesce(func.sum(_FIGURES.c.events), 0)).where(*counted)).scalar_one()
-        <= most_rows
-    ):
-        return None
+    if not _OF_WHOLE_DAYS.issuperset(filters.given()):
+        counted = _of_days(subscription_id, filters, time)
+        events = tx.execute(select(func.sum(_FIGURES.c.events)).where(*counted)).scalar_one()
+        if (events or 0) <= most_rows:
+            return None
     names = [f"group_{number}" for number in range(len(grouping.by))]
     query = _query(tx, subscription_id, filters, grouping, time, names)
     deadline.bound(tx)
-    tx.execute(_PLAIN)
-    return made_buckets(FIGURES, tx.execute(query), names)
+    # The settings end with the savepoint.
+    with tx.begin_nested() as savepoint:
+        tx.execute(_HASHED)
+        found = made_buckets(FIGURES, tx.execute(query), names)
+        savepoint.rollback()
+    return found
 
 
 def _is_answered(filters: ExecutionFilter, grouping: Grouping) -> bool:
@@ -139,8 +150,8 @@ def _query(
     )
     groups = ["time", *names]
     parts = [
-        select(*(days.c[name] for name in groups), *_whole(days)),
-        select(*(days.c[name] for name in groups), *_binned(days)),
+        _whole(days, groups),
+        _binned(days, groups),
         *(each for part in time.rest for each in _rest(tx, subscription_id, filters, grouping, part, names)),
     ]
     merged = _merged(union_all(*parts).cte("parts"), groups)
@@ -155,27 +166,35 @@ def _bucket(
     return bucket_of(tx, time, width)
 
 
-def _whole(days: CTE) -> list[Label[Any]]:
+def _whole(days: CTE, groups: Sequence[str]) -> Select[Any]:
     """Select the sums of figures, which are of all bins together."""
     c = days.c
-    return _sums(
+    of_group = [c[name] for name in groups]
+    sums = _sums(
         place=null(),
         number=literal(0),
-        events=c.events,
-        failed=case((c.status.in_(FAILURES), c.events), else_=0),
-        durations=c.durations,
-        total_ms=c.total_ms,
-        max_ms=c.max_ms,
-        rows_processed=c.rows_processed,
+        events=func.sum(c.events),
+        failed=func.coalesce(func.sum(c.events).filter(c.status.in_(FAILURES)), 0),
+        durations=func.sum(c.durations),
+        total_ms=func.sum(c.total_ms),
+        max_ms=func.max(c.max_ms),
+        rows_processed=func.sum(c.rows_processed),
     )
+    return select(*of_group, *sums).group_by(*of_group)
 
 
-def _binned(days: CTE) -> list[Label[Any]]:
-    """Select a row for each bin of figures."""
+def _binned(days: CTE, groups: Sequence[str]) -> Select[Any]:
+    """Select the number of durations in each bin. There are many bins, so nothing else is summed up here."""
+    bins = select(
+        *(days.c[name] for name in groups),
+        func.unnest(days.c.bins).label("place"),
+        func.unnest(days.c.counts).label("number"),
+    ).subquery()
+    of_group = [bins.c[name] for name in groups]
     zero = literal(0)
-    return _sums(
-        place=func.unnest(days.c.bins),
-        number=func.unnest(days.c.counts),
+    sums = _sums(
+        place=bins.c.place,
+        number=func.sum(bins.c.number),
         events=zero,
         failed=zero,
         durations=zero,
@@ -183,6 +202,7 @@ def _binned(days: CTE) -> list[Label[Any]]:
         max_ms=null(),
         rows_processed=zero,
     )
+    return select(*of_group, *sums).group_by(*of_group, bins.c.place)
 
 
 def _rest(
@@ -190,7 +210,7 @@ def _rest(
     subscription_id: UUID,
     filters: ExecutionFilter,
     grouping: Grouping,
-    part: Part,
+    part: UncountedTime,
     names: Sequence[str],
 ) -> list[Select[Any]]:
     """Select the rows of a part of the time."""
@@ -234,10 +254,10 @@ def _sums(
     """Name the columns of all parts, and give them their types."""
     return [
         cast(place, Integer()).label("bin"),
-        cast(number, Integer()).label("number"),
-        cast(events, Integer()).label("events"),
-        cast(failed, Integer()).label("failed"),
-        cast(durations, Integer()).label("durations"),
+        cast(number, BigInteger()).label("number"),
+        cast(events, BigInteger()).label("events"),
+        cast(failed, BigInteger()).label("failed"),
+        cast(durations, BigInteger()).label("durations"),
         cast(total_ms, Double()).label("total_ms"),
         cast(max_ms, Double()).label("max_ms"),
         cast(rows_processed, Numeric()).label("rows_processed"),

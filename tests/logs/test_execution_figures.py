@@ -25,10 +25,11 @@ from tests.support.job_runs import carried_out
 from tests.support.serving import serving
 from tests.support.streams import NDJSON
 
-ROWS = 20_000
-LATE = 2_000
+# ANNALS_TEST_QUESTIONS asks more, of more rows, than a run in between has time for: 50 makes 20,000 rows.
+QUESTIONS = int(os.environ.get("ANNALS_TEST_QUESTIONS", "10"))
+ROWS = 400 * QUESTIONS
+LATE = ROWS // 10
 DAYS = 60
-QUESTIONS = int(os.environ.get("ANNALS_TEST_QUESTIONS", "20"))
 COLUMNS = (
     *("occurred_at", "created_at", "execution_type", "workflow_id", "job_id", "node_id", "status"),
     *("error_code", "duration_ms", "rows_processed", "memory_used_mb"),
@@ -247,7 +248,7 @@ def test_figures_outlive_the_rows_that_retention_deletes(counted: Counted) -> No
     assert other.answer(asked, bucket="all")["buckets"][0]["count"] == 300
 
 
-@pytest.mark.parametrize("point", ["days-marked:kill:1", "day-counted:kill:2"])
+@pytest.mark.parametrize("point", ["day-counted:kill:2"])
 def test_a_run_that_is_killed_is_continued_by_the_next(counted: Counted, point: str) -> None:
     other = Counted(Tenant(counted.server, "killed"), counted.folder / point, [])
     rng = random.Random(point)
