@@ -1,5 +1,6 @@
 """Queries that callers wait for read few rows, however long the history is."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -10,8 +11,8 @@ import pytest
 from sqlalchemy import event
 
 from sql import log_reading, pipelines
+from sql.database import PLATFORM, Scope, Transaction
 from sql.database import Database as ServiceDatabase
-from sql.database import Transaction
 from sql.log_windows import LogPaging
 from sql.queries import (
     as_of,
@@ -19,11 +20,13 @@ from sql.queries import (
     comments,
     deletion_requests,
     histories,
+    moments,
     places,
     posted_deletions,
     references,
     repositories,
     resources,
+    subscription_sizes,
     tags,
     versions,
 )
@@ -399,6 +402,49 @@ def test_a_query_reads_no_more_than_it_must(large: ServiceDatabase, name: str) -
         assert not large_table or read <= most, (read, plans)
 
 
+def rows_read(plans: list[dict[str, Any]]) -> Counter[str]:
+    """Count the rows that plans read of each table, with those that a filter leaves out."""
+    found: Counter[str] = Counter()
+    for node in (node for plan in plans for node in nodes(plan)):
+        if (table := node.get("Relation Name")) is not None:
+            read = node["Actual Rows"] + node.get("Rows Removed by Filter", 0)
+            found[table] += node["Actual Loops"] * read
+    return found
+
+
+@pytest.mark.parametrize(
+    ("root", "most"),
+    [
+        (None, 200),
+        (("workflow", RESOURCE), 12),
+        (("folder", FOLDER), 0),
+        (("job", SUBSCRIPTION), moments.LOOKED_THROUGH),
+    ],
+)
+def test_the_latest_moments_read_few_versions_of_however_many_there_are(
+    large: ServiceDatabase, root: tuple[str, UUID] | None, most: int
+) -> None:
+    def read(tx: Transaction) -> None:
+        found = moments.saves(tx, SUBSCRIPTION, root, of_each=12, limit=200)
+        version_ids = [row.version_id for row in found]
+        moments.tags(tx, SUBSCRIPTION, version_ids, limit=6)
+        moments.publications(tx, SUBSCRIPTION, version_ids, limit=6)
+
+    found = rows_read(plans_of(large, SUBSCRIPTION, read))
+    assert found["versions"] <= most, found
+    # The comment on each, and the marks of all.
+    assert all(found[table] <= most for table in ("version_comments", "tags", "publications")), found
+
+
+def test_the_size_of_a_subscription_reads_a_bounded_part_of_it(large: ServiceDatabase) -> None:
+    plans = plans_of(large, PLATFORM, lambda tx: subscription_sizes.of(tx, [SUBSCRIPTION]))
+    # Of 40,000 versions, those that are counted, and the last one.
+    assert rows_read(plans)["versions"] <= subscription_sizes.MAX_COUNTED + 2, plans
+    with large.transaction(PLATFORM) as tx:
+        found = subscription_sizes.of(tx, [SUBSCRIPTION])[SUBSCRIPTION]
+    assert found.versions == subscription_sizes.MAX_COUNTED + 1
+
+
 @pytest.mark.parametrize("number", [NEW_RESOURCES, NEW_RESOURCES + 1])
 def test_what_there_was_is_found_as_soon_where_statistics_know_nothing_of_it(
     large: ServiceDatabase, number: int
@@ -417,7 +463,7 @@ def test_what_there_was_is_found_as_soon_where_statistics_know_nothing_of_it(
     assert read < 10 * NEW_RESOURCES, plans
 
 
-def plans_of(large: ServiceDatabase, subscription_id: UUID, query: Query) -> list[dict[str, Any]]:
+def plans_of(large: ServiceDatabase, subscription_id: Scope, query: Query) -> list[dict[str, Any]]:
     """The plans by which the statements of a query were executed."""
     seen: list[tuple[str, Any]] = []
 

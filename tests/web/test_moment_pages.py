@@ -191,6 +191,22 @@ def test_the_preview_lists_what_would_change_as_the_api_does(story: Story, ben: 
     assert [story.number(each) for each in (story.orders, story.stock)] == [3, 3]
 
 
+def test_more_changes_than_a_page_lists_are_counted_and_all_rolled_back(
+    story: Story, ben: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.web.moment_rollbacks.SHOWN", 1)
+    page = story.shown(ben)
+    assert len(page.root.one("table").all("tr")) == 2
+    assert "the first 1 of 2" in page.words
+    assert "Roll back 2 resources" in page.words
+    # What was not listed counts as seen, too: a change of it is told.
+    story.tenant.save(story.stock, {"retries": 9})
+    assert ben.send(deed(page)).status == 412
+    done = ben.send(deed(story.shown(ben)))
+    assert "Rolled back. Each resource that changed has a new version." in done.words
+    assert [story.number(each) for each in (story.orders, story.stock)] == [4, 5]
+
+
 def test_a_rollback_changes_all_in_one_commit(story: Story, ben: Browser) -> None:
     form = deed(story.shown(ben))
     page = ben.send(form, comment="The import was wrong")
