@@ -13,9 +13,12 @@ from service.domain.ids import SubscriptionId, canonical
 from service.domain.pagination import Page, Paging, text_position
 from service.usecases.context import Context
 from service.usecases.log_reading import asked_time
+from sql import log_reading
 from sql.database import Transaction
 from sql.log_statistics import Deadline
+from sql.log_windows import LogPaging
 from sql.queries import executions, resources
+from sql.queries.execution_logs import EXECUTION_LOG, ExecutionFilter, ExecutionRow
 from sql.queries.executions import (
     FAILURES,
     Arrivals,
@@ -25,11 +28,13 @@ from sql.queries.executions import (
     FirstFailure,
 )
 
-__all__ = ["ExecutionsFilter"]
+__all__ = ["ExecutedNode", "ExecutionsFilter"]
 
 # The time of a list whose reader asks for none.
 DEFAULT_TIME: Final = timedelta(days=7)
 MAX_NODES: Final = 1_000
+# Events of an execution that a page shows.
+MAX_LINES: Final = 200
 _LOG: Final = "execution_log"
 _KINDS: Final = ("workflow", "job", "jobpackage")
 
@@ -70,6 +75,17 @@ class ExecutionWithNodes:
     nodes_in_all: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutionWithLog:
+    """An execution with its nodes, and its last events, the oldest first."""
+
+    execution: Execution
+    nodes: Sequence[ExecutedNode]
+    nodes_in_all: int
+    lines: Sequence[ExecutionRow]
+    has_more_lines: bool
+
+
 def page(
     context: Context,
     caller: Caller,
@@ -81,32 +97,43 @@ def page(
 
     Raises Invalid for another list's cursor, and for a time that ends before it begins.
     """
-    given = filters.given()
-    stamped = {"list": "executions", "of": subscription_id, **given}
-    reached = paging.position(stamped)
-    before = text_position(reached)
     at = context.clock()
-    since, until = asked_time(filters.since, filters.until, at, DEFAULT_TIME)
     with context.database.transaction(subscription_id) as tx:
-        deadline = Deadline()
-        rows = executions.page(
-            tx,
-            subscription_id,
-            filters,
-            since=since,
-            until=until,
-            before=before,
-            limit=paging.limit + 1,
-            deadline=deadline,
-        )
-        shown = paging.page(rows, stamped, lambda row: [row.begun_at.isoformat(), row.execution_id])
-        items = _completed(tx, subscription_id, shown.items, deadline)
+        found, reached = page_within(tx, subscription_id, filters, paging, at, Deadline())
         if not paging.is_part:
-            asked: Mapping[str, Any] = {"of": "executions", **given}
+            asked: Mapping[str, Any] = {"of": "executions", **filters.given()}
+            rows = len(found.items)
             events.record_reading(
-                tx, caller, subscription_id, _LOG, at, filters=asked, rows=len(items), after=reached
+                tx, caller, subscription_id, _LOG, at, filters=asked, rows=rows, after=reached
             )
-    return Page(items, shown.next_cursor)
+    return found
+
+
+def page_within(
+    tx: Transaction,
+    subscription_id: SubscriptionId,
+    filters: ExecutionsFilter,
+    paging: Paging,
+    at: datetime,
+    deadline: Deadline,
+) -> tuple[Page[Execution], list[Any] | None]:
+    """Read what `page` does, in a transaction that records the reading itself; with its position."""
+    stamped = {"list": "executions", "of": subscription_id, **filters.given()}
+    reached = paging.position(stamped)
+    since, until = asked_time(filters.since, filters.until, at, DEFAULT_TIME)
+    rows = executions.page(
+        tx,
+        subscription_id,
+        filters,
+        since=since,
+        until=until,
+        before=text_position(reached),
+        limit=paging.limit + 1,
+        deadline=deadline,
+    )
+    shown = paging.page(rows, stamped, lambda row: [row.begun_at.isoformat(), row.execution_id])
+    items = _completed(tx, subscription_id, shown.items, deadline)
+    return Page(items, shown.next_cursor), reached
 
 
 def read(
@@ -114,19 +141,51 @@ def read(
 ) -> ExecutionWithNodes:
     """Read an execution with its first MAX_NODES nodes; raises ExecutionNotFound."""
     at = context.clock()
+    with context.database.transaction(subscription_id) as tx:
+        _, found = _found(tx, subscription_id, execution_id, at)
+        asked = {"of": "executions", "execution_id": canonical(execution_id)}
+        rows = 1 + len(found.nodes)
+        events.record_reading(tx, caller, subscription_id, _LOG, at, filters=asked, rows=rows)
+    return found
+
+
+def read_with_log(
+    context: Context, caller: Caller, subscription_id: SubscriptionId, execution_id: str
+) -> ExecutionWithLog:
+    """Read an execution with its nodes and its last MAX_LINES events; raises ExecutionNotFound."""
+    at = context.clock()
     wanted = canonical(execution_id)
     with context.database.transaction(subscription_id) as tx:
-        deadline = Deadline()
-        row = executions.find(tx, subscription_id, wanted, at=at, deadline=deadline)
-        if row is None:
-            raise ExecutionNotFound(f"There is no execution {execution_id!r} in this subscription.")
-        [found] = _completed(tx, subscription_id, [row], deadline)
-        nodes, count = executions.nodes(
-            tx, subscription_id, wanted, arrivals=Arrivals.of([row]), most=MAX_NODES, deadline=deadline
-        )
-        asked = {"of": "executions", "execution_id": wanted}
-        events.record_reading(tx, caller, subscription_id, _LOG, at, filters=asked, rows=1 + len(nodes))
-    return ExecutionWithNodes(execution=found, nodes=nodes, nodes_in_all=count)
+        row, found = _found(tx, subscription_id, execution_id, at)
+        # Events of nodes may arrive before and after those of the execution itself.
+        arrivals = Arrivals.of([row])
+        filters = ExecutionFilter(execution_id=wanted, since=arrivals.since, until=arrivals.until)
+        paging = LogPaging(limit=MAX_LINES + 1, at=at)
+        lines = log_reading.page(tx, EXECUTION_LOG, subscription_id, filters, paging)
+        asked = {"of": "executions", "execution_id": wanted, "with": "log"}
+        rows = 1 + len(found.nodes) + len(lines)
+        events.record_reading(tx, caller, subscription_id, _LOG, at, filters=asked, rows=rows)
+    return ExecutionWithLog(
+        execution=found.execution,
+        nodes=found.nodes,
+        nodes_in_all=found.nodes_in_all,
+        lines=sorted(lines[:MAX_LINES], key=lambda line: (line.occurred_at or line.created_at, line.log_id)),
+        has_more_lines=len(lines) > MAX_LINES,
+    )
+
+
+def _found(
+    tx: Transaction, subscription_id: SubscriptionId, execution_id: str, at: datetime
+) -> tuple[ExecutionSummary, ExecutionWithNodes]:
+    deadline, wanted = Deadline(), canonical(execution_id)
+    row = executions.find(tx, subscription_id, wanted, at=at, deadline=deadline)
+    if row is None:
+        raise ExecutionNotFound(f"There is no execution {execution_id!r} in this subscription.")
+    [found] = _completed(tx, subscription_id, [row], deadline)
+    nodes, count = executions.nodes(
+        tx, subscription_id, wanted, arrivals=Arrivals.of([row]), most=MAX_NODES, deadline=deadline
+    )
+    return row, ExecutionWithNodes(execution=found, nodes=nodes, nodes_in_all=count)
 
 
 def _completed(

@@ -14,6 +14,8 @@ from service.domain.resource_kinds import Kind
 from service.domain.version_health import VersionCounts, Worsening
 from service.usecases.context import Context
 from service.usecases.log_reading import asked_time
+from sql.database import Transaction
+from sql.log_statistics import Deadline
 from sql.queries import resources
 from sql.queries import version_health as figures
 from sql.queries.executions import ExecutionsFilter
@@ -78,19 +80,39 @@ def read(
     at = context.clock()
     begin, end = asked_time(since, until, at, DEFAULT_TIME)
     with context.database.transaction(subscription_id) as tx:
-        if resources.get(tx, subscription_id, kind, resource_id, at=at) is None:
-            raise resource_not_found(kind, resource_id)
-        rows: list[VersionFigures] = []
-        if kind in _EXECUTED:
-            named: dict[str, Any] = {_EXECUTED[kind]: resource_id}
-            filters = ExecutionsFilter(execution_type=kind, **named)
-            rows = figures.by_version(tx, subscription_id, filters, since=begin, until=end, most=MAX_VERSIONS)
+        _, found = within(tx, subscription_id, kind, resource_id, since=begin, until=end, at=at)
         asked = {"of": "health", "resource_type": kind, "resource_id": resource_id, "since": begin}
-        events.record_reading(tx, caller, subscription_id, "execution_log", at, filters=asked, rows=len(rows))
+        count = len(found.versions)
+        events.record_reading(tx, caller, subscription_id, "execution_log", at, filters=asked, rows=count)
+    return found
+
+
+def within(
+    tx: Transaction,
+    subscription_id: SubscriptionId,
+    kind: Kind,
+    resource_id: ResourceId,
+    *,
+    since: datetime,
+    until: datetime,
+    at: datetime,
+    deadline: Deadline | None = None,
+) -> tuple[str, ResourceHealth]:
+    """Compute what `read` does, in a transaction that records the reading; with the resource's name."""
+    resource = resources.get(tx, subscription_id, kind, resource_id, at=at)
+    if resource is None:
+        raise resource_not_found(kind, resource_id)
+    rows: list[VersionFigures] = []
+    if kind in _EXECUTED:
+        named: dict[str, Any] = {_EXECUTED[kind]: resource_id}
+        filters = ExecutionsFilter(execution_type=kind, **named)
+        rows = figures.by_version(
+            tx, subscription_id, filters, since=since, until=until, most=MAX_VERSIONS, deadline=deadline
+        )
     verdict = version_health.judge(_counts(rows), _current(rows))
-    return ResourceHealth(
-        since=begin,
-        until=end,
+    return resource.name, ResourceHealth(
+        since=since,
+        until=until,
         worse_since=verdict.worse_since,
         worse_in=verdict.worse_in,
         roll_back_to=verdict.roll_back_to,

@@ -17,6 +17,7 @@ TOP: Final = 14
 # Columns leave a gap between them, unless they are too narrow to have one.
 _COLUMN: Final = 0.82
 _NARROW: Final = 3
+_DOT: Final = 4
 _MOST_LABELS: Final = 8
 _LAST_LABEL: Final = 0.93
 _MOST_LEVELS: Final = 4
@@ -201,9 +202,11 @@ def _line(points: Sequence[tuple[float, float] | None], across: float, down: flo
         if point is None:
             continue
         follows = place > 0 and points[place - 1] is not None
-        path.append(f"{'L' if follows else 'M'}{_short(point[0] * across)} {_short(point[1] * down)}")
-        if not follows and (place + 1 == len(points) or points[place + 1] is None):
-            path.append("h.01")
+        is_lonely = not follows and (place + 1 == len(points) or points[place + 1] is None)
+        left = point[0] * across - (_DOT / 2 if is_lonely else 0)
+        path.append(f"{'L' if follows else 'M'}{_short(left)} {_short(point[1] * down)}")
+        if is_lonely:
+            path.append(f"h{_DOT}")
     return "".join(path)
 
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
 from anyio import to_thread
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from service.domain.actions import Action
-from service.domain.callers import Caller, Origin, Right
+from service.domain.callers import Caller, Origin
 from service.domain.errors import Unauthenticated
 from service.http.audited_operations import audits
 from service.http.auth.headers import known, logged_in
@@ -23,11 +23,9 @@ from service.web.cookies import check_transport, session_cookie
 from service.web.error_pages import home_of, sign_in_page
 from service.web.gate import (
     SignedIn,
-    View,
     authenticator_of,
     check_same_origin,
     form_of,
-    viewing,
 )
 
 # Longest address that the sign-in leads back to.
@@ -45,12 +43,6 @@ router = APIRouter(include_in_schema=False)
 async def home(caller: SignedIn) -> Response:
     """Lead to the first page of the caller."""
     return RedirectResponse(home_of(caller), 303, headers=render.HEADERS)
-
-
-@router.get("/s/{subscription_id}")
-async def first_page(view: Annotated[View, Depends(viewing(Right.SEE_SUBSCRIPTION))]) -> Response:
-    """Lead to the first page of a subscription that the caller may see."""
-    return view.lead_to(f"{view.base}/{'resources' if view.caller.may(Right.READ) else 'settings'}")
 
 
 @router.get("/sign-in")

@@ -71,9 +71,10 @@ def by_version(
     since: datetime,
     until: datetime,
     most: int,
+    deadline: Deadline | None = None,
 ) -> list[VersionFigures]:
     """Compute figures of the newest versions, and of executions without one; raises StatementEnded."""
-    Deadline().bound(tx)
+    (deadline or Deadline()).bound(tx)
     values = parameters(subscription_id, filters, since, until, bins=BINS_PER_E, most_versions=most)
     durations: dict[int | None, dict[int, int]] = {}
     whole: list[dict[str, Any]] = []

@@ -2,11 +2,12 @@
 
 import random
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.support.api import Json, Tenant, ok
+from tests.support.api import Caller, Json, Tenant, ok
 
 ENDS = ("success", "failed", "cancelled", "skipped", "timed_out")
 FAILURES = ("failed", "timed_out")
@@ -159,3 +160,49 @@ def _events(history: History, name: str, now: datetime, days: int, rng: random.R
         duration = rng.choice([None, rng.randint(0, 9_999), 12.5])
         found.append({**run, **last, "occurred_at": at(1), "duration_ms": duration})
     return found
+
+
+def run(
+    tenant_path: str,
+    ana: Caller,
+    workflow_id: str,
+    execution_id: str,
+    ended_at: datetime,
+    status: str = "success",
+    milliseconds: int = 1_200,
+    *,
+    nodes: Sequence[str] = ("load",),
+    code: str | None = None,
+    text: str = "ended",
+    **more: Any,
+) -> None:
+    """Send the events of an execution: its begin, each node one after another, and its end."""
+    begun_at = ended_at - timedelta(milliseconds=milliseconds)
+    told: Json = {"execution_id": execution_id, "workflow_id": workflow_id, "log_message": text, **more}
+
+    def event(at: datetime, kind: str, state: str, **fields: Any) -> Json:
+        level = "ERROR" if state == "failed" else "INFO"
+        return {
+            **told,
+            "execution_type": kind,
+            "status": state,
+            "log_level": level,
+            "occurred_at": at.isoformat(),
+            **fields,
+        }
+
+    events = [event(begun_at, "workflow", "running")]
+    share = milliseconds / max(len(nodes), 1)
+    for place, node in enumerate(nodes):
+        begin = begun_at + timedelta(milliseconds=place * share)
+        is_last = place + 1 == len(nodes)
+        events.append(event(begin, "node", "running", node_id=node))
+        end: Json = {"node_id": node, "duration_ms": round(share)}
+        if is_last and status == "failed":
+            end |= {"error_code": code, "error_details": {"said": text}}
+        state = status if is_last else "success"
+        events.append(event(begin + timedelta(milliseconds=share), "node", state, **end))
+    events.append(
+        event(ended_at, "workflow", status, duration_ms=milliseconds, error_code=code, rows_processed=10)
+    )
+    ok(ana.post(f"{tenant_path}/execution-logs", json=events), 201)

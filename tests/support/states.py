@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 from urllib.parse import quote
 
 from tests.support.api import Caller, Tenant, ok
 from tests.support.closings import closed
+from tests.support.executions import run
 from tests.support.story import PERSON_OF, Story
 from tests.support.web import Browser
 
@@ -30,8 +31,34 @@ def with_others(story: Story, name: str = "Kiln", text: str = "A draft of this m
     names = story.names | _moments(story, ana, path) | _rare(ana, path, story.names, name, text)
     # A hold forbids to delete for good, as the rare names need it.
     names["hold"] = ok(ana.post(f"{path}/holds", {"reason": text}), 201)["hold_id"]
+    names["id_of_order_etl"] = names["order_etl"].partition("/")[2]
+    names["execution"] = _ran(story, ana, path, names, name)
     others = {NEW: _new(story, name), CLOSED: _closed(story, name, text), BUSY: _busy(story, name, text)}
     return replace(story, names=names, others=others)
+
+
+def _ran(story: Story, ana: Caller, path: str, names: Mapping[str, str], name: str) -> str:
+    """Run two versions of a workflow, of which one makes it worse; returns the last execution."""
+    workflow_id = names["order_etl"].partition("/")[2]
+    now = story.server.clock()
+    last = ""
+    for number in range(12):
+        is_worse = number >= 6
+        last = f"run {number} of {name}"[:200]
+        run(
+            path,
+            ana,
+            workflow_id,
+            last,
+            now - timedelta(hours=12 * (12 - number)),
+            "failed" if is_worse else "success",
+            3_000 + 100 * number,
+            nodes=("extract", "convert", name[:200]),
+            code="TIMEOUT" if is_worse else None,
+            text=f"It went on with {name}",
+            version_number=3 if is_worse else 2,
+        )
+    return quote(last, safe="")
 
 
 def _moments(story: Story, ana: Caller, path: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ from tests.support.web import Browser, Page
 _S = "/s/{subscription_id}"
 # Pages that lead to another, and files.
 LEADING = {
-    *("/", _S, f"{_S}/settings", "/static/{name}"),
+    *("/", f"{_S}/settings", "/static/{name}"),
     *(f"{RESOURCE_PAGE}/versions/{{ref}}/document.json", f"{RESOURCE_PAGE}/compare/operations.json"),
 }
 
@@ -51,6 +51,8 @@ class Listed:
     refusal: int = 403
     place: str = ""
     sent: Sent | None = None
+    # A list of executions is searched in windows of time, each by a statement of its own.
+    windows: int = 0
 
     @property
     def is_of_tenant(self) -> bool:
@@ -64,7 +66,7 @@ class Listed:
         """Status of the page for users of a role."""
         if self.is_for(role):
             return self.status
-        return self.refusal if Role(role).may(Right.READ) else 403
+        return self.refusal if Role(role).may(Right.READ) or self.refusal == 303 else 403
 
     def reader(self) -> str:
         """Role that sees most of the page."""
@@ -91,8 +93,8 @@ def _of_purged(name: str, rest: str) -> Listed:
     return replace(_of_resource(name, rest, "purged", "", Right.READ_PURGED, 1), refusal=404)
 
 
-def _of_tenant(name: str, rest: str, query: str = "", right: Right = Right.READ) -> Listed:
-    return Listed(name, _S + rest, f"{{base}}{rest}{query}", right)
+def _of_tenant(name: str, rest: str, query: str = "", right: Right = Right.READ, windows: int = 0) -> Listed:
+    return Listed(name, _S + rest, f"{{base}}{rest}{query}", right, windows=windows)
 
 
 def _of_deletion(name: str, rest: str, deletion: str, right: Right = Right.READ) -> Listed:
@@ -104,6 +106,18 @@ def _of_deletion(name: str, rest: str, deletion: str, right: Right = Right.READ)
 USUAL = (
     Listed("sign-in", "/sign-in", "/sign-in", None),
     Listed("sign-in-link", "/sign-in/link", "/sign-in/link", None),
+    # Those who see no figures are led elsewhere.
+    replace(_of_tenant("overview", "", "", Right.READ_FIGURES), refusal=303),
+    _of_tenant("executions", "/executions", "", Right.READ_FIGURES, windows=6),
+    _of_tenant(
+        "executions-of-one", "/executions", "?workflow_id={id_of_order_etl}", Right.READ_FIGURES, windows=6
+    ),
+    Listed(
+        "execution",
+        f"{_S}/executions/{{execution_id:path}}",
+        "{base}/executions/{execution}",
+        Right.READ_LOGS,
+    ),
     _of_tenant("resources", "/resources"),
     _of_tenant("search", "/resources", "?q=or"),
     _of_tenant("branch", "/resources", "?under={kind_and_id_of_finance_operations}"),
@@ -204,6 +218,12 @@ _RARE = (
         Right.WRITE,
         422,
     ),
+    _of_tenant(
+        "executions-older", "/executions", "?since=2026-01-01&status=failed", Right.READ_FIGURES, windows=12
+    ),
+    replace(
+        _of_tenant("executions-of-nothing", "/executions", "?workflow_id=x", Right.READ_FIGURES), status=422
+    ),
     _of_tenant("deletions-without-hits", "/deletions", "?name=nothing+has+this+name"),
     _of_resource("history-of-deleted", "", "deleted"),
     _of_resource("version-of-deleted", "/versions/{ref}", "deleted", ref=1),
@@ -258,9 +278,30 @@ def _in(place: str, *names: str) -> tuple[Listed, ...]:
 
 
 _OTHERS = (
-    *_in(NEW, "resources", "check-outs", "deletions", "users", "keys", "sessions", "policy", "holds"),
+    *_in(
+        NEW,
+        "overview",
+        "resources",
+        "check-outs",
+        "deletions",
+        "users",
+        "keys",
+        "sessions",
+        "policy",
+        "holds",
+    ),
     *_in(NEW, "platform-one"),
-    *_in(CLOSED, "resources", "history", "version", "compare", "check-outs", "deletions", "deletion"),
+    *_in(
+        CLOSED,
+        "overview",
+        "resources",
+        "history",
+        "version",
+        "compare",
+        "check-outs",
+        "deletions",
+        "deletion",
+    ),
     *_in(CLOSED, "users", "user", "keys", "sessions", "policy", "holds", "platform-one"),
     *_in(BUSY, "resources", "purge"),
     replace(_of_resource("version-too-long", "/versions/{ref}", "large", ref=2), place=BUSY),

@@ -18,6 +18,7 @@ MOST_PAGES = 400
 # Pages that have an address: a refused form is an answer to what was sent.
 ADDRESSES = [page for page in PAGES if page.sent is None]
 # Addresses beside the pages, which the crawler does not follow.
+_OTHER_TIME = re.compile(r"[?&]range=(24h|30d|90d)$")
 _ELSEWHERE = ("/docs", "/openapi.json", "/v1/", "/git/")
 
 
@@ -117,7 +118,8 @@ def _addresses(page: Page, path: str) -> Iterator[str]:
     for element in page.root.elements():
         for name in ("href", "src", "hx-get"):
             given = element.get(name)
-            if given is None or given.startswith(("#", "data:")):
+            # Pages of figures link to themselves for other times.
+            if given is None or given.startswith(("#", "data:")) or _OTHER_TIME.search(given):
                 continue
             parts = urlsplit(given)
             assert not parts.netloc, (path, given)

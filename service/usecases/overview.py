@@ -1,0 +1,275 @@
+"""Overview of a subscription: figures of the executions of a time, and of the time before, read at once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from service.audit import events
+from service.domain.callers import Caller, Right
+from service.domain.ids import ResourceId, SubscriptionId
+from service.domain.pagination import Page, Paging
+from service.domain.resource_kinds import Kind
+from service.usecases import execution_logs, executions, version_health
+from service.usecases.context import Context
+from service.usecases.execution_logs import ExecutionBucket, ExecutionFilter
+from service.usecases.executions import Execution
+from service.usecases.log_reading import AskedFigures, LogFigures, begins_of
+from service.usecases.version_health import ResourceHealth
+from sql.database import Transaction
+from sql.log_statistics import Deadline
+from sql.queries import latest_versions
+from sql.queries.execution_logs import NODE
+from sql.queries.executions import FAILURES, ExecutionsFilter
+from sql.queries.latest_versions import LatestVersion, VersionEvent
+
+__all__ = ["VersionEvent"]
+
+LOG: Final = "execution_log"
+# Rows of each list, and publications and rollbacks that a chart marks.
+MOST_ROWS: Final = 8
+MOST_EVENTS: Final = 40
+# Pairs of a version and an error code, of which the most frequent ones are shown.
+MOST_ERRORS: Final = 200
+# States of executions and nodes that have ended, in the order in which a chart stacks them.
+SUCCEEDED: Final = "success"
+ENDED: Final = (SUCCEEDED, "cancelled", "skipped", *FAILURES)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A time with the width of its buckets; `name` is that of a usual length, such as 7d.
+
+    Readings of the same usual length are readings of the same, though each is of another time.
+    """
+
+    since: datetime
+    until: datetime
+    width: timedelta
+    name: str | None = None
+
+    @property
+    def bucket(self) -> str:
+        """Return the width of the buckets as a reader asks for it."""
+        minutes = self.width // timedelta(minutes=1)
+        return f"{minutes // 1_440}d" if minutes % 1_440 == 0 else f"{minutes}m"
+
+    @property
+    def before(self) -> tuple[datetime, datetime]:
+        """Return the time of the same length before; both ends belong to it."""
+        return self.since - (self.until - self.since), self.since - _MICROSECOND
+
+    def recorded(self) -> dict[str, Any]:
+        """Return the time as the event of a reading has it."""
+        return {"since": self.since, "until": self.until} if self.name is None else {"range": self.name}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """Figures of the ended executions of a time; percentiles are of successful ones, in milliseconds."""
+
+    ended: int
+    succeeded: int
+    failed: int
+    rows_processed: int
+    p50: float | None
+    p95: float | None
+
+    @property
+    def judged(self) -> int:
+        """Return the number of executions that tell if workflows do their work."""
+        return self.succeeded + self.failed
+
+    @classmethod
+    def of(cls, buckets: Sequence[ExecutionBucket]) -> "Totals":
+        """Add figures of one time that are grouped by status."""
+        succeeded = next((each for each in buckets if each.group == SUCCEEDED), None)
+        return cls(
+            ended=sum(each.count for each in buckets),
+            succeeded=0 if succeeded is None else succeeded.count,
+            failed=sum(each.failed for each in buckets),
+            rows_processed=sum(each.rows_processed for each in buckets),
+            p50=None if succeeded is None else succeeded.p50,
+            p95=None if succeeded is None else succeeded.p95,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """Figures of the executions of workflows, by the events that say how they ended.
+
+    `begins` are the beginnings of all buckets, and `by_time` the figures of each by status. Workflows, nodes
+    and codes are the first MOST_ROWS of theirs, and `names` those of the workflows by their ids.
+    """
+
+    begins: Sequence[datetime]
+    by_time: Sequence[ExecutionBucket]
+    totals: Totals
+    before: Totals
+    workflows: Sequence[ExecutionBucket]
+    nodes: Sequence[ExecutionBucket]
+    codes: Sequence[ExecutionBucket]
+    names: Mapping[str, str]
+    events: Sequence[VersionEvent]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """Figures of a subscription beside its latest versions."""
+
+    figures: Figures
+    latest: Sequence[LatestVersion]
+
+
+def read(context: Context, caller: Caller, subscription_id: SubscriptionId, span: Span) -> Overview:
+    """Read the overview; raises Invalid for too many buckets, and QueryTooLong after five seconds."""
+    at = context.clock()
+    with context.database.transaction(subscription_id) as tx:
+        figures = figures_within(tx, subscription_id, span, at, Deadline())
+        latest = latest_versions.latest(tx, subscription_id, limit=MOST_ROWS)
+        asked = {"of": "overview", **span.recorded()}
+        rows = len(figures.by_time)
+        events.record_reading(tx, caller, subscription_id, LOG, at, filters=asked, rows=rows)
+    return Overview(figures=figures, latest=latest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownExecutions:
+    """Executions of all workflows, or of one, whose `name` and `health` are known then.
+
+    `errors` are the most frequent error codes of versions. A later page of the list has no figures, and the
+    list is None for a caller who may not read logs.
+    """
+
+    figures: Figures | None
+    name: str | None
+    health: ResourceHealth | None
+    errors: Mapping[str | None, str]
+    page: Page[Execution] | None
+
+
+def read_executions(
+    context: Context,
+    caller: Caller,
+    subscription_id: SubscriptionId,
+    span: Span,
+    *,
+    workflow_id: ResourceId | None,
+    status: str | None,
+    paging: Paging,
+) -> ShownExecutions:
+    """Read executions as the overview does, with the list of those that have a status.
+
+    Raises ResourceNotFound, Invalid, and QueryTooLong after five seconds.
+    """
+    at, deadline = context.clock(), Deadline()
+    reads_logs = caller.may(Right.READ_LOGS)
+    is_first = paging.cursor is None
+    with context.database.transaction(subscription_id) as tx:
+        page, reached = None, None
+        name, health, figures, worst = None, None, None, None
+        if workflow_id is not None:
+            name, health = version_health.within(
+                *(tx, subscription_id, Kind.WORKFLOW, workflow_id),
+                since=span.since,
+                until=span.until,
+                at=at,
+                deadline=deadline,
+            )
+        if is_first or not reads_logs:
+            figures = figures_within(tx, subscription_id, span, at, deadline, workflow_id)
+        if reads_logs:
+            wanted = ExecutionsFilter(
+                since=span.since,
+                until=span.until,
+                execution_type="workflow",
+                workflow_id=workflow_id,
+                status=status,
+            )
+            page, reached = executions.page_within(tx, subscription_id, wanted, paging, at, deadline)
+        if figures is not None and workflow_id is not None and figures.totals.failed:
+            failed = replace(executed(span, workflow_id), status=FAILURES)
+            by = AskedFigures(
+                bucket="all", group_by=("version", "error_code"), order="count", limit=MOST_ERRORS
+            )
+            worst = execution_logs.statistics_within(tx, subscription_id, failed, by, at, deadline)
+        asked = {"of": "executions_page", "workflow_id": workflow_id, "status": status, **span.recorded()}
+        rows = (
+            len(figures.by_time) if page is None and figures is not None else len(page.items if page else ())
+        )
+        events.record_reading(tx, caller, subscription_id, LOG, at, filters=asked, rows=rows, after=reached)
+    return ShownExecutions(
+        figures=figures,
+        name=name,
+        health=health,
+        errors=_most_frequent([] if worst is None else worst.buckets),
+        page=page,
+    )
+
+
+def _most_frequent(buckets: Sequence[ExecutionBucket]) -> dict[str | None, str]:
+    """Return the first error code of each version; those that occur most come first."""
+    found: dict[str | None, str] = {}
+    for each in buckets:
+        version, code = each.groups
+        if code is not None:
+            found.setdefault(version, code)
+    return found
+
+
+def executed(span: Span, workflow_id: UUID | None = None) -> ExecutionFilter:
+    """Make the filter of the ended executions of a time."""
+    return ExecutionFilter(
+        since=span.since,
+        until=span.until,
+        time="occurred_at",
+        execution_type="workflow",
+        status=ENDED,
+        workflow_id=workflow_id,
+    )
+
+
+def figures_within(
+    tx: Transaction,
+    subscription_id: SubscriptionId,
+    span: Span,
+    at: datetime,
+    deadline: Deadline,
+    workflow_id: UUID | None = None,
+) -> Figures:
+    """Read figures of all workflows or of one, in a transaction that records the reading itself."""
+
+    def asked(
+        filters: ExecutionFilter, bucket: str, *by: str, order: str | None = None
+    ) -> LogFigures[ExecutionBucket]:
+        limit = None if order is None else MOST_ROWS
+        wanted = AskedFigures(bucket=bucket, group_by=by, order=order, limit=limit)
+        return execution_logs.statistics_within(tx, subscription_id, filters, wanted, at, deadline)
+
+    whole = executed(span, workflow_id)
+    since, until = span.before
+    before = executed(replace(span, since=since, until=until), workflow_id)
+    worst = None if workflow_id is not None else asked(whole, "all", "workflow_id", order="failed")
+    by = () if workflow_id is not None else ("workflow_id",)
+    slowest = asked(replace(whole, execution_type=NODE), "all", *by, "node_id", order="p95")
+    failed = replace(whole, status=FAILURES)
+    return Figures(
+        begins=begins_of(span.since, span.until, span.width),
+        by_time=asked(whole, span.bucket, "status").buckets,
+        totals=Totals.of(asked(whole, "all", "status").buckets),
+        before=Totals.of(asked(before, "all", "status").buckets),
+        workflows=[] if worst is None else worst.buckets,
+        nodes=slowest.buckets,
+        codes=asked(failed, "all", "error_code", order="count").buckets,
+        names={**({} if worst is None else worst.names), **slowest.names},
+        events=latest_versions.events(
+            tx,
+            subscription_id,
+            workflow_id=workflow_id,
+            since=span.since,
+            until=span.until,
+            limit=MOST_EVENTS,
+        ),
+    )

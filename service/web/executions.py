@@ -1,0 +1,118 @@
+"""Pages of executions: those of all workflows or of one by version, and one with its nodes and its log."""
+
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, Path, Response
+
+from service.domain import ids
+from service.domain.callers import Right
+from service.domain.errors import Invalid
+from service.domain.ids import ResourceId
+from service.domain.retention_levels import DEFAULT_DAYS, Level
+from service.http.schemas.executions import ExecutionsQuery
+from service.http.schemas.filters import ReportedId
+from service.usecases import executions, overview
+from service.usecases.overview import ShownExecutions
+from service.web import execution_charts, spans, timelines
+from service.web.charts import Mark
+from service.web.cookies import zone_of
+from service.web.filter_forms import filters_of, pushed, shortened
+from service.web.gate import View, viewing
+from service.web.overview import figures_address, marks_of
+
+EXECUTIONS = 25
+_PARAMETERS = ("workflow_id", "status", "range", "since", "until", "cursor")
+_STATUSES = ("success", "failed", "timed_out", "cancelled", "skipped", "running")
+
+router = APIRouter(include_in_schema=False)
+Figures = Annotated[View, Depends(viewing(Right.READ_FIGURES))]
+Logs = Annotated[View, Depends(viewing(Right.READ_LOGS))]
+
+
+@router.get("/s/{subscription_id}/executions")
+def list_executions(view: Figures) -> Response:
+    """Show the executions of all workflows, or of one by version."""
+    if (short := shortened(view, _PARAMETERS)) is not None:
+        return short
+    asked = spans.of(view)
+    workflow_id, status = _workflow(view), _status(view)
+    found = overview.read_executions(
+        view.context,
+        view.caller,
+        view.subscription_id,
+        asked.span,
+        workflow_id=workflow_id,
+        status=status,
+        paging=view.paging(EXECUTIONS),
+    )
+    kept = {"workflow_id": view.asked("workflow_id"), "status": status}
+    given = {name: value for name, value in kept.items() if value is not None}
+    zone = zone_of(view.request)
+    marks = (
+        [] if found.figures is None else [*marks_of(view, found.figures.events), *_first_runs(view, found)]
+    )
+    pinned = {"since": asked.span.since.isoformat(), "until": asked.span.until.isoformat()}
+    answer = view.show(
+        "executions.html",
+        asked=asked,
+        ranges=list(spans.RANGES),
+        found=found,
+        drawn=None
+        if found.figures is None
+        else execution_charts.drawn(found.figures, asked.span, zone, sorted(marks, key=lambda each: each.at)),
+        call=figures_address(view, asked.span, "status", workflow_id=view.asked("workflow_id")),
+        workflow_id=workflow_id,
+        status=status,
+        statuses=_STATUSES,
+        kept=given,
+        query=urlencode(given),
+        here=f"{view.base}/executions",
+        older=f"{view.base}/executions?{urlencode({**given, **pinned})}",
+        url=view.context.public_url,
+        subscription_id=view.subscription_id,
+    )
+    return pushed(view, _PARAMETERS, answer)
+
+
+def _workflow(view: View) -> ResourceId | None:
+    text = view.asked("workflow_id")
+    found = None if text is None else ids.parse(text)
+    if text is not None and found is None:
+        raise Invalid.of("workflow_id", "is no id of a workflow")
+    return None if found is None else ResourceId(found)
+
+
+def _status(view: View) -> str | None:
+    return filters_of(view, ExecutionsQuery, ("status",)).status
+
+
+def _first_runs(view: View, found: ShownExecutions) -> list[Mark]:
+    """Mark the first executions of versions that others ran before in the time.
+
+    A version may run before it is published, or without that.
+    """
+    if found.health is None:
+        return []
+    runs = sorted(
+        ((each.first_begun_at, each.version_number) for each in found.health.versions if each.version_number),
+    )
+    page = f"{view.base}/workflows/{view.asked('workflow_id')}/versions"
+    return [
+        Mark(at=at, text=f"First execution of version {number}", href=f"{page}/{number}")
+        for at, number in runs[1:]
+    ]
+
+
+@router.get("/s/{subscription_id}/executions/{execution_id:path}")
+def show_execution(view: Logs, execution_id: Annotated[ReportedId, Path()]) -> Response:
+    """Show one execution: its nodes on a time line, and its log."""
+    found = executions.read_with_log(view.context, view.caller, view.subscription_id, execution_id)
+    return view.show(
+        "execution.html",
+        found=found,
+        of=found.execution,
+        drawn=timelines.drawn(found.execution, found.nodes, zone_of(view.request)),
+        most_lines=executions.MAX_LINES,
+        node_days=DEFAULT_DAYS[Level.NODE],
+    )

@@ -1,0 +1,71 @@
+"""First page of a subscription: how its executions went, what fails and what is slow, and what changed."""
+
+from collections.abc import Sequence
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, Response
+
+from service.domain.callers import Right, SubscriptionState
+from service.usecases import overview
+from service.usecases.overview import ENDED, Span, VersionEvent
+from service.web import execution_charts, spans
+from service.web.charts import Mark
+from service.web.cookies import zone_of
+from service.web.filter_forms import pushed, shortened
+from service.web.gate import View, viewing
+
+_PARAMETERS = ("range", "since", "until")
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/s/{subscription_id}")
+def show_overview(view: Annotated[View, Depends(viewing(Right.SEE_SUBSCRIPTION))]) -> Response:
+    """Show the overview to those who see figures; others are led to the settings."""
+    if not view.caller.may(Right.READ_FIGURES) or view.state is SubscriptionState.PURGED:
+        return view.lead_to(f"{view.base}/{'resources' if view.caller.may(Right.READ) else 'settings'}")
+    if (short := shortened(view, _PARAMETERS)) is not None:
+        return short
+    asked = spans.of(view)
+    found = overview.read(view.context, view.caller, view.subscription_id, asked.span)
+    zone = zone_of(view.request)
+    answer = view.show(
+        "overview.html",
+        asked=asked,
+        ranges=list(spans.RANGES),
+        found=found,
+        drawn=execution_charts.drawn(found.figures, asked.span, zone, marks_of(view, found.figures.events)),
+        call=figures_address(view, asked.span, "status"),
+        url=view.context.public_url,
+        subscription_id=view.subscription_id,
+    )
+    return pushed(view, _PARAMETERS, answer)
+
+
+def marks_of(view: View, happened: Sequence[VersionEvent]) -> list[Mark]:
+    """Make the marks of publications and rollbacks, the oldest first."""
+    return [
+        Mark(
+            at=each.at,
+            text=f"{each.name}: version {each.version_number} {_said(each)}",
+            href=f"{view.base}/workflows/{each.resource_id}/versions/{each.version_number}",
+        )
+        for each in reversed(happened)
+    ]
+
+
+def _said(event: VersionEvent) -> str:
+    return "published" if event.action == "PUBLISH" else "made by a rollback"
+
+
+def figures_address(view: View, span: Span, *group_by: str, workflow_id: str | None = None) -> str:
+    """Address of the same figures in the API."""
+    asked = [
+        *(("since", span.since.isoformat()), ("until", span.until.isoformat()), ("time", "occurred_at")),
+        *(("execution_type", "workflow"), ("bucket", span.bucket)),
+        *(("status", each) for each in ENDED),
+        *(("group_by", each) for each in group_by),
+        *(() if workflow_id is None else (("workflow_id", workflow_id),)),
+    ]
+    return f"/v1/subscriptions/{view.subscription_id}/execution-logs/stats?{urlencode(asked)}"
