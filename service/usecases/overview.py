@@ -39,7 +39,7 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
+class FigureSpan:
     """A time with the width of its buckets; `name` is that of a usual length, such as 7d.
 
     Readings of the same usual length are readings of the same, though each is of another time.
@@ -97,11 +97,12 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
+class ExecutionsFigures:
     """Figures of the executions of workflows, by the events that say how they ended.
 
     `begins` are the beginnings of all buckets, and `by_time` the figures of each by status. Workflows, nodes
-    and codes are the first MOST_ROWS of theirs, and `names` those of the workflows by their ids.
+    and codes are the first MOST_ROWS of theirs, and `names` those of the workflows by their ids. Percentiles
+    are wrong by `percentile_error` of their value at most.
     """
 
     begins: Sequence[datetime]
@@ -113,21 +114,24 @@ class Figures:
     codes: Sequence[ExecutionBucket]
     names: Mapping[str, str]
     events: Sequence[VersionEvent]
+    percentile_error: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
     """Figures of a subscription beside its latest versions."""
 
-    figures: Figures
+    figures: ExecutionsFigures
     latest: Sequence[LatestVersion]
 
 
-def read(context: Context, caller: Caller, subscription_id: SubscriptionId, span: Span) -> Overview:
+def read(context: Context, caller: Caller, subscription_id: SubscriptionId, span: FigureSpan) -> Overview:
     """Read the overview; raises Invalid for too many buckets, and QueryTooLong after five seconds."""
     at = context.clock()
     with context.database.transaction(subscription_id) as tx:
-        figures = figures_within(tx, subscription_id, span, at, Deadline())
+        figures = figures_within(
+            tx, subscription_id, span, at, Deadline(), exact_rows=context.settings.exact_rows
+        )
         latest = latest_versions.latest(tx, subscription_id, limit=MOST_ROWS)
         asked = {"of": "overview", **span.recorded()}
         rows = len(figures.by_time)
@@ -143,7 +147,7 @@ class ShownExecutions:
     list is None for a caller who may not read logs.
     """
 
-    figures: Figures | None
+    figures: ExecutionsFigures | None
     name: str | None
     health: ResourceHealth | None
     errors: Mapping[str | None, str]
@@ -154,7 +158,7 @@ def read_executions(
     context: Context,
     caller: Caller,
     subscription_id: SubscriptionId,
-    span: Span,
+    span: FigureSpan,
     *,
     workflow_id: ResourceId | None,
     status: str | None,
@@ -164,7 +168,7 @@ def read_executions(
 
     Raises ResourceNotFound, Invalid, and QueryTooLong after five seconds.
     """
-    at, deadline = context.clock(), Deadline()
+    at, deadline, exact_rows = context.clock(), Deadline(), context.settings.exact_rows
     reads_logs = caller.may(Right.READ_LOGS)
     is_first = paging.cursor is None
     with context.database.transaction(subscription_id) as tx:
@@ -179,7 +183,9 @@ def read_executions(
                 deadline=deadline,
             )
         if is_first or not reads_logs:
-            figures = figures_within(tx, subscription_id, span, at, deadline, workflow_id)
+            figures = figures_within(
+                tx, subscription_id, span, at, deadline, workflow_id, exact_rows=exact_rows
+            )
         if reads_logs:
             wanted = ExecutionsFilter(
                 since=span.since,
@@ -194,7 +200,9 @@ def read_executions(
             by = AskedFigures(
                 bucket="all", group_by=("version", "error_code"), order="count", limit=MOST_ERRORS
             )
-            worst = execution_logs.statistics_within(tx, subscription_id, failed, by, at, deadline)
+            worst = execution_logs.statistics_within(
+                tx, subscription_id, failed, by, at, deadline, exact_rows=exact_rows
+            )
         asked = {"of": "executions_page", "workflow_id": workflow_id, "status": status, **span.recorded()}
         rows = (
             len(figures.by_time) if page is None and figures is not None else len(page.items if page else ())
@@ -219,7 +227,7 @@ def _most_frequent(buckets: Sequence[ExecutionBucket]) -> dict[str | None, str]:
     return found
 
 
-def executed(span: Span, workflow_id: UUID | None = None) -> ExecutionFilter:
+def executed(span: FigureSpan, workflow_id: UUID | None = None) -> ExecutionFilter:
     """Make the filter of the ended executions of a time."""
     return ExecutionFilter(
         since=span.since,
@@ -234,19 +242,29 @@ def executed(span: Span, workflow_id: UUID | None = None) -> ExecutionFilter:
 def figures_within(
     tx: Transaction,
     subscription_id: SubscriptionId,
-    span: Span,
+    span: FigureSpan,
     at: datetime,
     deadline: Deadline,
     workflow_id: UUID | None = None,
-) -> Figures:
-    """Read figures of all workflows or of one, in a transaction that records the reading itself."""
+    *,
+    exact_rows: int,
+) -> ExecutionsFigures:
+    """Read figures of all workflows or of one, in a transaction that records the reading itself.
+
+    Those of a time with more than `exact_rows` rows come from counted days.
+    """
+    errors: list[float] = []
 
     def asked(
         filters: ExecutionFilter, bucket: str, *by: str, order: str | None = None
     ) -> LogFigures[ExecutionBucket]:
         limit = None if order is None else MOST_ROWS
         wanted = AskedFigures(bucket=bucket, group_by=by, order=order, limit=limit)
-        return execution_logs.statistics_within(tx, subscription_id, filters, wanted, at, deadline)
+        found = execution_logs.statistics_within(
+            tx, subscription_id, filters, wanted, at, deadline, exact_rows=exact_rows
+        )
+        errors.append(found.percentile_error)
+        return found
 
     whole = executed(span, workflow_id)
     since, until = span.before
@@ -255,7 +273,7 @@ def figures_within(
     by = () if workflow_id is not None else ("workflow_id",)
     slowest = asked(replace(whole, execution_type=NODE), "all", *by, "node_id", order="p95")
     failed = replace(whole, status=FAILURES)
-    return Figures(
+    return ExecutionsFigures(
         begins=begins_of(span.since, span.until, span.width),
         by_time=asked(whole, span.bucket, "status").buckets,
         totals=Totals.of(asked(whole, "all", "status").buckets),
@@ -272,4 +290,6 @@ def figures_within(
             until=span.until,
             limit=MOST_EVENTS,
         ),
+        # Arguments are computed in their order: all figures are there.
+        percentile_error=max(errors),
     )

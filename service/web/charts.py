@@ -55,7 +55,7 @@ class DrawnSeries:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
+class ChartMark:
     """A moment to mark, with the words that tell of it."""
 
     at: datetime
@@ -68,7 +68,7 @@ class DrawnMark:
     """A mark at a share of the width, in percent."""
 
     x: str
-    mark: Mark
+    mark: ChartMark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +127,7 @@ class Chart:
     rows: Sequence[Row]
 
 
-def columns(axis: TimeAxis, series: Sequence[Series], *, say: Say, marks: Sequence[Mark] = ()) -> Chart:
+def columns(axis: TimeAxis, series: Sequence[Series], *, say: Say, marks: Sequence[ChartMark] = ()) -> Chart:
     """Stack the values of each bucket, the first series at the bottom; equal areas are equal values."""
     totals = [sum(each.values[place] or 0 for each in series) for place in range(len(axis.begins))]
     top, step = _rounded_top(max(totals, default=0))
@@ -149,7 +149,9 @@ def columns(axis: TimeAxis, series: Sequence[Series], *, say: Say, marks: Sequen
     return _chart("columns", axis, series, drawn, levels, say, marks)
 
 
-def durations(axis: TimeAxis, series: Sequence[Series], *, say: Say, marks: Sequence[Mark] = ()) -> Chart:
+def durations(
+    axis: TimeAxis, series: Sequence[Series], *, say: Say, marks: Sequence[ChartMark] = ()
+) -> Chart:
     """Draw lines on a logarithmic axis: on another one, one slow execution would press all others flat.
 
     A line ends where a bucket has no value. Values are in milliseconds.
@@ -217,7 +219,7 @@ def _chart(
     drawn: Sequence[DrawnSeries],
     levels: Sequence[tuple[float, float]],
     say: Say,
-    marks: Sequence[Mark],
+    marks: Sequence[ChartMark],
 ) -> Chart:
     return Chart(
         kind=kind,

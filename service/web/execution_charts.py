@@ -6,9 +6,9 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from service.usecases.execution_logs import ExecutionBucket
-from service.usecases.overview import SUCCEEDED, Figures, Span
+from service.usecases.overview import SUCCEEDED, ExecutionsFigures, FigureSpan
 from service.web import charts, words
-from service.web.charts import Chart, Mark, Series, TimeAxis
+from service.web.charts import Chart, ChartMark, Series, TimeAxis
 
 # Outcomes by the names of their series: the states that it adds, and its class.
 _OUTCOMES: Final = (
@@ -30,7 +30,9 @@ class ExecutionCharts:
     rows_processed: str
 
 
-def drawn(figures: Figures, span: Span, zone: ZoneInfo, marks: Sequence[Mark]) -> ExecutionCharts:
+def drawn(
+    figures: ExecutionsFigures, span: FigureSpan, zone: ZoneInfo, marks: Sequence[ChartMark]
+) -> ExecutionCharts:
     """Draw the figures of a time."""
     axis = TimeAxis(begins=figures.begins, width=span.width, zone=zone)
     found = {(each.time, each.group): each for each in figures.by_time}

@@ -15,7 +15,7 @@ from service.http.schemas.filters import ReportedId
 from service.usecases import executions, overview
 from service.usecases.overview import ShownExecutions
 from service.web import execution_charts, spans, timelines
-from service.web.charts import Mark
+from service.web.charts import ChartMark
 from service.web.cookies import zone_of
 from service.web.filter_forms import filters_of, pushed, shortened
 from service.web.gate import View, viewing
@@ -87,8 +87,8 @@ def _status(view: View) -> str | None:
     return filters_of(view, ExecutionsQuery, ("status",)).status
 
 
-def _first_runs(view: View, found: ShownExecutions) -> list[Mark]:
-    """Mark the first executions of versions that others ran before in the time.
+def _first_runs(view: View, found: ShownExecutions) -> list[ChartMark]:
+    """ChartMark the first executions of versions that others ran before in the time.
 
     A version may run before it is published, or without that.
     """
@@ -99,7 +99,7 @@ def _first_runs(view: View, found: ShownExecutions) -> list[Mark]:
     )
     page = f"{view.base}/workflows/{view.asked('workflow_id')}/versions"
     return [
-        Mark(at=at, text=f"First execution of version {number}", href=f"{page}/{number}")
+        ChartMark(at=at, text=f"First execution of version {number}", href=f"{page}/{number}")
         for at, number in runs[1:]
     ]
 

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Depends, Response
 
 from service.domain.callers import Right, SubscriptionState
 from service.usecases import overview
-from service.usecases.overview import ENDED, Span, VersionEvent
+from service.usecases.overview import ENDED, FigureSpan, VersionEvent
 from service.web import execution_charts, spans
-from service.web.charts import Mark
+from service.web.charts import ChartMark
 from service.web.cookies import zone_of
 from service.web.filter_forms import pushed, shortened
 from service.web.gate import View, viewing
@@ -43,10 +43,10 @@ def show_overview(view: Annotated[View, Depends(viewing(Right.SEE_SUBSCRIPTION))
     return pushed(view, _PARAMETERS, answer)
 
 
-def marks_of(view: View, happened: Sequence[VersionEvent]) -> list[Mark]:
+def marks_of(view: View, happened: Sequence[VersionEvent]) -> list[ChartMark]:
     """Make the marks of publications and rollbacks, the oldest first."""
     return [
-        Mark(
+        ChartMark(
             at=each.at,
             text=f"{each.name}: version {each.version_number} {_said(each)}",
             href=f"{view.base}/workflows/{each.resource_id}/versions/{each.version_number}",
@@ -59,7 +59,7 @@ def _said(event: VersionEvent) -> str:
     return "published" if event.action == "PUBLISH" else "made by a rollback"
 
 
-def figures_address(view: View, span: Span, *group_by: str, workflow_id: str | None = None) -> str:
+def figures_address(view: View, span: FigureSpan, *group_by: str, workflow_id: str | None = None) -> str:
     """Address of the same figures in the API."""
     asked = [
         *(("since", span.since.isoformat()), ("until", span.until.isoformat()), ("time", "occurred_at")),

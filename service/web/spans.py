@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from service.domain.errors import Invalid
 from service.http.schemas.filters import TimeQuery
 from service.usecases.log_reading import asked_time, begins_of
-from service.usecases.overview import Span
+from service.usecases.overview import FigureSpan
 from service.web import charts
 from service.web.cookies import zone_of
 from service.web.filter_forms import field_time, filters_of
@@ -22,7 +22,7 @@ RANGES: Final = {
 }
 USUAL: Final = "7d"
 _TIMES: Final = ("since", "until")
-# Figures of a longer time are for a report.
+# ExecutionsFigures of a longer time are for a report.
 LONGEST: Final = timedelta(days=3_660)
 
 
@@ -33,7 +33,7 @@ class AskedSpan:
     `query` is the part of an address that asks for it again; `since` and `until` are for fields of a form.
     """
 
-    span: Span
+    span: FigureSpan
     name: str | None
     query: str
     since: str
@@ -51,14 +51,14 @@ def of(view: View) -> AskedSpan:
         width = charts.width_for(RANGES[name])
         # From the beginning of a bucket on, so that the first column is a whole one.
         begin = begins_of(at - RANGES[name], at, width)[0]
-        span = Span(since=begin, until=at, width=width, name=name)
+        span = FigureSpan(since=begin, until=at, width=width, name=name)
         return AskedSpan(span=span, name=name, query=urlencode({"range": name}), since="", until="")
     begin, end = asked_time(given.since, given.until, at, RANGES[USUAL])
     if end - begin > LONGEST:
         raise Invalid.of("since", f"a page shows at most {LONGEST.days:,} days: take a shorter time")
     asked = {name: view.asked(name) for name in _TIMES if view.asked(name) is not None}
     return AskedSpan(
-        span=Span(since=begin, until=end, width=charts.width_for(end - begin)),
+        span=FigureSpan(since=begin, until=end, width=charts.width_for(end - begin)),
         name=None,
         query=urlencode(asked),
         since=field_time(given.since, zone),

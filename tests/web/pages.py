@@ -51,8 +51,8 @@ class Listed:
     refusal: int = 403
     place: str = ""
     sent: Sent | None = None
-    # A list of executions is searched in windows of time, each by a statement of its own.
-    windows: int = 0
+    # Each figure asks first which days are counted, and a list of executions is searched in windows of time.
+    more: int = 0
 
     @property
     def is_of_tenant(self) -> bool:
@@ -93,8 +93,8 @@ def _of_purged(name: str, rest: str) -> Listed:
     return replace(_of_resource(name, rest, "purged", "", Right.READ_PURGED, 1), refusal=404)
 
 
-def _of_tenant(name: str, rest: str, query: str = "", right: Right = Right.READ, windows: int = 0) -> Listed:
-    return Listed(name, _S + rest, f"{{base}}{rest}{query}", right, windows=windows)
+def _of_tenant(name: str, rest: str, query: str = "", right: Right = Right.READ, more: int = 0) -> Listed:
+    return Listed(name, _S + rest, f"{{base}}{rest}{query}", right, more=more)
 
 
 def _of_deletion(name: str, rest: str, deletion: str, right: Right = Right.READ) -> Listed:
@@ -107,10 +107,10 @@ USUAL = (
     Listed("sign-in", "/sign-in", "/sign-in", None),
     Listed("sign-in-link", "/sign-in/link", "/sign-in/link", None),
     # Those who see no figures are led elsewhere.
-    replace(_of_tenant("overview", "", "", Right.READ_FIGURES), refusal=303),
-    _of_tenant("executions", "/executions", "", Right.READ_FIGURES, windows=6),
+    replace(_of_tenant("overview", "", "", Right.READ_FIGURES, more=6), refusal=303),
+    _of_tenant("executions", "/executions", "", Right.READ_FIGURES, more=12),
     _of_tenant(
-        "executions-of-one", "/executions", "?workflow_id={id_of_order_etl}", Right.READ_FIGURES, windows=6
+        "executions-of-one", "/executions", "?workflow_id={id_of_order_etl}", Right.READ_FIGURES, more=12
     ),
     Listed(
         "execution",
@@ -219,7 +219,7 @@ _RARE = (
         422,
     ),
     _of_tenant(
-        "executions-older", "/executions", "?since=2026-01-01&status=failed", Right.READ_FIGURES, windows=12
+        "executions-older", "/executions", "?since=2026-01-01&status=failed", Right.READ_FIGURES, more=18
     ),
     replace(
         _of_tenant("executions-of-nothing", "/executions", "?workflow_id=x", Right.READ_FIGURES), status=422

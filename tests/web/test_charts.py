@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.web import charts, words
-from service.web.charts import HEIGHT, WIDTH, Mark, Series, TimeAxis
+from service.web.charts import HEIGHT, WIDTH, ChartMark, Series, TimeAxis
 
 BEGIN = datetime(2026, 10, 20, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -121,9 +121,9 @@ def test_any_time_has_few_labels_and_buckets(span: timedelta) -> None:
 
 def test_marks_stand_at_their_time_and_others_are_left_out() -> None:
     marks = [
-        Mark(at=BEGIN + 6 * HOUR, text="v2"),
-        Mark(at=BEGIN - HOUR, text="early"),
-        Mark(at=BEGIN + 13 * HOUR, text="late"),
+        ChartMark(at=BEGIN + 6 * HOUR, text="v2"),
+        ChartMark(at=BEGIN - HOUR, text="early"),
+        ChartMark(at=BEGIN + 13 * HOUR, text="late"),
     ]
     chart = charts.columns(axis(12), [counts("a", *[1] * 12)], say=words.number, marks=marks)
     assert [(each.x, each.mark.text) for each in chart.marks] == [("50", "v2")]

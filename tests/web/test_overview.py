@@ -159,7 +159,7 @@ def test_it_asks_the_database_little(shared: Tenant, ran: Json) -> None:
     browser.see(f"/s/{shared.subscription_id}")
     with counted(shared.server) as statements:
         browser.see(f"/s/{shared.subscription_id}")
-    assert len(statements) <= 14
+    assert len(statements) <= 20
 
 
 def test_the_operator_is_led_to_the_settings_and_a_stranger_finds_nothing(

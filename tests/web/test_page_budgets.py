@@ -29,7 +29,7 @@ def test_a_page_keeps_its_budgets(story: Story, readers: Browsers, page: Listed)
     assert_light(found)
     assert len(gzip.compress(found.source.encode(), 5)) <= MOST_PACKED_BYTES
     # A form takes its own page, and then the page of its refusal.
-    most = page.windows + MOST_STATEMENTS * (1 if page.sent is None else 3)
+    most = page.more + MOST_STATEMENTS * (1 if page.sent is None else 3)
     assert len(statements) <= most, "\n".join(statements)
 
 
