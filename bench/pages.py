@@ -1,21 +1,28 @@
-"""`script/bench pages`: the time to the first byte of each page, beside the same data by the API."""
+"""`script/bench pages`: the first byte of each page beside its data by the API; figures of long times."""
 
 import sys
 
-from bench import browsing
+from bench import browsing, looking_back
 from bench.command import Benchmark, run
 from bench.stage import Sizes
 
 
 def _sizes(sizes: Sizes) -> str:
-    return f"{sizes.pairs} pairs; a subscription of {sizes.resources:,} resources"
+    return (
+        f"{sizes.pairs} pairs; a subscription of {sizes.resources:,} resources; "
+        f"{sizes.executions:,} executions and five times as many nodes over {looking_back.DAYS} days, "
+        f"beside {sizes.subscriptions - 1} others"
+    )
 
 
 PAGES = Benchmark(
     name="pages",
     about=str(__doc__),
     title="Pages: one reader, one page after the other",
-    groups=((tuple(each.demand for each in browsing.PAGES), browsing.views),),
+    groups=(
+        (tuple(each.demand for each in browsing.PAGES), browsing.views),
+        ((looking_back.COUNT, *looking_back.FIGURES), looking_back.figures),
+    ),
     sizes=_sizes,
     request="page",
     timed=False,
