@@ -104,7 +104,11 @@ def _counted(stage: Stage) -> Measured:
 
 def _run(stage: Stage) -> float:
     """Run the scheduled job; returns the seconds that it took."""
-    run = stage.service().call("POST", "/v1/maintenance/jobs/execution-figures/run", {})
+    service = stage.service()
+    run = service.call("POST", "/v1/maintenance/jobs/execution-figures/run", {})
+    while run["ended_at"] is None:
+        time.sleep(0.2)
+        run = service.call("GET", f"/v1/maintenance/runs/{run['run_id']}")
     if run["state"] != "succeeded":
         raise LoadFailed(f"the run of execution-figures is {run['state']}: {run['error']}")
     begin, end = (datetime.fromisoformat(run[name]) for name in ("started_at", "ended_at"))

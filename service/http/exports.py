@@ -140,11 +140,15 @@ def statistics(
     is_estimated: bool = False,
 ) -> Response:
     """Answer with figures by buckets of time and groups; `kind` is the dataclass of a bucket."""
-    if file is None and is_estimated:
-        return estimated_statistics_answer(found)
     if file is None:
+        if is_estimated:
+            return estimated_statistics_answer(found)
         return statistics_answer(found.buckets, found.names)
-    return file.figures(of, f"{noun}_figures", *figures_table(kind, by, found))
+    columns, rows = figures_table(kind, by, found)
+    if is_estimated:
+        columns = [*columns, "percentile_error"]
+        rows = [row | {"percentile_error": found.percentile_error} for row in rows]
+    return file.figures(of, f"{noun}_figures", columns, rows)
 
 
 def figures_table(

@@ -31,6 +31,9 @@ _OTHER_PREFIXES = ("ANNALS_TEST_", "ANNALS_TIMESCALEDB_")
 # Most days that a deletion may ask for, if the operator sets no other number.
 RESTORE_DAYS_ASKED = 365
 
+# Events of executions up to which figures are computed from the rows, if the operator sets no other number.
+EXACT_ROWS = 100_000
+
 Origin = Literal["flag", "environment", "file", "default"]
 
 
@@ -162,7 +165,7 @@ class Settings(BaseSettings):
         description="bytes of a stream of events, decompressed; at most 4 GiB",
     )
     exact_rows: Annotated[int, Field(ge=0)] = Field(
-        default=100_000,
+        default=EXACT_ROWS,
         description="events of executions in whole days up to which figures are computed from the rows; "
         "of more, from figures by days, whose percentiles may be wrong by 5 percent",
     )

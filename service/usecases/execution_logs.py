@@ -11,6 +11,7 @@ from service.domain.callers import Caller
 from service.domain.ids import SubscriptionId, canonical
 from service.domain.pagination import Page, Paging
 from service.masking.truncation import bounded_text
+from service.runtime.settings import EXACT_ROWS
 from service.usecases.context import Context
 from service.usecases.event_batches import Arrival
 from service.usecases.log_reading import (
@@ -38,8 +39,6 @@ from sql.queries.execution_logs import ExecutionRow as ExecutionEvent
 
 __all__ = ["ExecutionBucket", "ExecutionEvent", "ExecutionFilter"]
 
-# The default of the setting.
-EXACT_ROWS: Final = 100_000
 # In characters, as wide as the column is.
 MAX_CODE = 100
 

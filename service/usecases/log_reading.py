@@ -125,9 +125,7 @@ class LogFigures(Generic[BucketT]):
 
 
 # Figures by counted days, or None where rows have to be read.
-CountedFigures: TypeAlias = Callable[
-    [Transaction, UUID, FilterT, Grouping, Deadline | None], list[BucketT] | None
-]
+CountedFigures: TypeAlias = Callable[[Transaction, UUID, FilterT, Grouping, Deadline], list[BucketT] | None]
 
 
 def figures_of_log(
@@ -175,6 +173,7 @@ def figures_within(
         limit=asked.limit or MAX_ROWS + 1,
     )
     found = people.resolved(tx, subscription_id, filters, statistics.log)
+    deadline = deadline or Deadline()
     rows = None
     if counted is not None and subscription_id is not None:
         rows = counted(tx, subscription_id, found, grouping, deadline)

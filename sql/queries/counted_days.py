@@ -86,12 +86,12 @@ def counted_time(
     until: datetime | None,
     execution_type: str | None,
 ) -> CountedTime | None:
-    """UncountedTime a time into counted days and the rest; None if no whole day is counted.
+    """Part a time into counted days and the rest; None if no whole day is counted.
 
     Days of which events arrived since they were counted are of the rest.
     """
     first = _whole_from(since)
-    last = _LAST if until is None else (until.astimezone(UTC) + _TICK).date() - DAY
+    last = _whole_until(until)
     if first > last:
         return None
     values: dict[str, Any] = {"of_subscription": subscription_id}
@@ -130,6 +130,12 @@ def _whole_from(since: datetime) -> date:
     day = since.astimezone(UTC).date()
     day = min(max(day, _FIRST), _LAST)
     return day if since <= begin_of_day(day) else day + DAY
+
+
+def _whole_until(until: datetime | None) -> date:
+    """Return the last day of which no instant is after a time."""
+    end = begin_of_day(_LAST)
+    return (min(end, until or end).astimezone(UTC) + _TICK).date() - DAY
 
 
 def _touched(tx: Transaction, values: Mapping[str, Any]) -> set[date]:

@@ -70,7 +70,7 @@ def figures(
     subscription_id: UUID,
     filters: ExecutionFilter,
     grouping: Grouping,
-    deadline: Deadline | None,
+    deadline: Deadline,
     *,
     most_rows: int,
 ) -> list[ExecutionBucket] | None:
@@ -81,6 +81,7 @@ def figures(
     """
     if filters.since is None or not _is_answered(filters, grouping):
         return None
+    deadline.bound(tx)
     time = counted_time(
         tx,
         subscription_id,
@@ -90,7 +91,6 @@ def figures(
     )
     if time is None or time.events <= most_rows:
         return None
-    deadline = deadline or Deadline()
     deadline.bound(tx)
     if not _OF_WHOLE_DAYS.issuperset(filters.given()):
         counted = _of_days(subscription_id, filters, time)

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from sql.database import Database as ServiceDatabase
-from sql.log_statistics import Grouping
+from sql.log_statistics import Deadline, Grouping
 from sql.log_windows import AHEAD
 from sql.queries import execution_figures
 from sql.queries.execution_day_figures import figures
@@ -74,7 +74,7 @@ def test_the_ends_of_a_time_are_read_by_an_index_in_their_chunks(
     filters = ExecutionFilter(since=since, until=until, time="occurred_at")
     grouping = Grouping(width=None, by=by, limit=10_000)
     with long.transaction(SUBSCRIPTION) as tx:
-        read = partial(figures, tx, SUBSCRIPTION, filters, grouping, None, most_rows=100)
+        read = partial(figures, tx, SUBSCRIPTION, filters, grouping, Deadline(), most_rows=100)
         found, plans = explained(long, tx, read)
         older = set(
             tx.execute(

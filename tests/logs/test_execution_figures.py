@@ -217,6 +217,21 @@ def test_a_question_that_days_do_not_answer_is_answered_by_rows(counted: Counted
     assert (found["figures_from"], found["percentile_error"]) == ("rows", 0)
 
 
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [
+        (datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        (datetime(1, 1, 1, tzinfo=UTC), None),
+        (datetime(9999, 12, 31, tzinfo=UTC), None),
+    ],
+)
+def test_the_first_and_the_last_years_are_answered(
+    counted: Counted, since: datetime, until: datetime | None
+) -> None:
+    found = counted.answer(Question(time="occurred_at", since=since, until=until), bucket="all")
+    assert sum(item["count"] for item in found["buckets"]) == (len(counted.rows) if since.year == 1 else 0)
+
+
 def test_another_subscription_has_none_of_the_figures(counted: Counted) -> None:
     other = Counted(Tenant(counted.server, "other"), counted.folder / "other", [])
     rng = random.Random(3)
