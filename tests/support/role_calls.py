@@ -198,6 +198,10 @@ VARIANTS: dict[tuple[str, str], dict[str, RoleCall]] = {
         "R?force=true": held_by_another("?force=true"),
         "R?permanent=true": same(lambda t: (f"{t.at(deleted(t))}?permanent=true", None)),
     },
+    ("GET", "S/execution-logs/stats"): {
+        f"S/execution-logs/stats?{name}=": at(f"S/execution-logs/stats?{name}={uuid4()}")
+        for name in ("triggered_by", "recorded_by", "execution_id", "log_id", "request_id")
+    },
     ("DELETE", "R/check-out"): {"R/check-out?force=true": held_by_another("/check-out?force=true")},
     ("PATCH", "S"): {"S, quotas": same(lambda t: (t.path, {"quotas": {"resources": None}}))},
 }

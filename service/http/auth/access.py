@@ -113,6 +113,21 @@ def flagged(needed: Right, /, **flags: Right) -> Callable[[Request, str], Awaita
     return enter
 
 
+def filtered(needed: Right, /, **filters: Right) -> Callable[[Request, str], Awaitable[Access]]:
+    """Make a dependency that admits callers who have `needed`; filters in the query may need others."""
+
+    @_enters(needed)
+    async def enter(request: Request, subscription_id: PathId) -> Access:
+        found = await _entered(request, subscription_id, needed)
+        for name, right in filters.items():
+            if name in request.query_params:
+                found.caller.needs(right)
+        refuse_unfit_head(request, with_body=False)
+        return found
+
+    return enter
+
+
 async def _entered(request: Request, subscription_id: str, right: Right) -> Access:
     return await entered(request, await _admitted(request), subscription_id, right)
 
@@ -148,6 +163,20 @@ Releasing = Annotated[Access, Depends(flagged(Right.WRITE, force=Right.FORCE))]
 Deleting = Annotated[Access, Depends(flagged(Right.WRITE, force=Right.FORCE, permanent=Right.PURGE))]
 ReadingLogs = Annotated[Access, Depends(access(Right.READ_LOGS))]
 ReadingFigures = Annotated[Access, Depends(access(Right.READ_FIGURES))]
+# Figures tell nothing of a person, unless they are those of a person or of a single event.
+CountingExecutions = Annotated[
+    Access,
+    Depends(
+        filtered(
+            Right.READ_FIGURES,
+            triggered_by=Right.READ_LOGS,
+            recorded_by=Right.READ_LOGS,
+            execution_id=Right.READ_LOGS,
+            log_id=Right.READ_LOGS,
+            request_id=Right.READ_LOGS,
+        )
+    ),
+]
 Recording = Annotated[Access, Depends(flagged(Right.RECORD, **{"import": Right.IMPORT}))]
 Seeing = Annotated[Access, Depends(access(Right.SEE_SUBSCRIPTION))]
 ReadingUsers = Annotated[Access, Depends(access(Right.READ_USERS))]

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from service.domain.actions import Action
 from service.domain.errors import DocumentTooLarge, QuotaExceeded
 from service.http.audited_operations import audits
-from service.http.auth.access import ReadingLogs, Recording
+from service.http.auth.access import CountingExecutions, ReadingLogs, Recording
 from service.http.description.declarations import refuses
 from service.http.event_bodies import EventBody, events_of
 from service.http.exports import FILES, FiguresFile, ListFile, of_access, statistics, whole
@@ -62,9 +62,9 @@ async def record_execution_logs(
 )
 @audits(Action.READ, "execution_log")
 def get_execution_statistics(
-    access: ReadingLogs, file: FiguresFile, query: Annotated[ExecutionStatisticsQuery, Query()]
+    access: CountingExecutions, file: FiguresFile, query: Annotated[ExecutionStatisticsQuery, Query()]
 ) -> Response:
-    """Summarize executions by buckets of time and by groups (auditor, admin)."""
+    """Summarize executions by buckets of time and by groups; of a person or event for auditors, admins."""
     filters, asked = query.split()
     found = execution_logs.execution_statistics(
         access.context,
