@@ -212,14 +212,26 @@ def page(
     return paging.page(items, given, position)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whereabouts:
+    """Path to the place of a deleted resource, the workspace first: as it was then, and as it is now.
+
+    `now` is empty for a place that was deleted for good.
+    """
+
+    then: Sequence[PlaceRow]
+    now: Sequence[PlaceRow]
+
+    @property
+    def is_as_it_was(self) -> bool:
+        """True if nothing above was renamed or moved since."""
+        return list(self.then) == list(self.now)
+
+
 def places(
     context: Context, subscription_id: SubscriptionId, deletions: Sequence[Deletion]
-) -> Mapping[UUID, Sequence[PlaceRow]]:
-    """Read the path to the place of each deleted resource by the id of its deletion: the workspace first.
-
-    A place that was moved since is found where it is now; one that was deleted for good is not found. Posted
-    deletions have no place here.
-    """
+) -> Mapping[UUID, Whereabouts]:
+    """Read the place of each deleted resource by the id of its deletion; posted ones have no place here."""
     parents = {
         each.deletion_id: UUID(each.parent_resource_id)
         for each in deletions
@@ -228,8 +240,12 @@ def places(
     if not parents:
         return {}
     with context.database.transaction(subscription_id) as tx:
-        paths = trees.paths_above(tx, subscription_id, set(parents.values()))
-    return {deletion_id: paths.get(parent_id, ()) for deletion_id, parent_id in parents.items()}
+        now = trees.paths_above(tx, subscription_id, set(parents.values()))
+        then = trees.paths_at_deletion(tx, subscription_id, parents)
+    return {
+        deletion_id: Whereabouts(then=then.get(deletion_id, ()), now=now.get(parent_id, ()))
+        for deletion_id, parent_id in parents.items()
+    }
 
 
 def _as_read(row: DeletionRow) -> DeletionRead:

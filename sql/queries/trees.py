@@ -1,6 +1,6 @@
 """The tree of live resources: all of it, what lies in one resource, and a search by a part of a name."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     Text,
+    TextClause,
     Uuid,
     and_,
     bindparam,
@@ -29,7 +30,9 @@ from sql.models import TABLES
 from sql.queries.resources import TABLE_OF, identity, parent_column
 
 _VERSIONS, _CHECK_OUTS, _ACTORS = TABLES["versions"], TABLES["check_outs"], TABLES["actors"]
-_PATHS_ABOVE = text(Path(__file__).with_name("paths_above.sql").read_text())
+_PATHS_ABOVE, _PATHS_AT_DELETION = (
+    text(Path(__file__).with_name(f"{name}.sql").read_text()) for name in ("paths_above", "paths_at_deletion")
+)
 # Folders above a resource that are read of its path; names of more would fill a page.
 DEEPEST = 200
 # Kinds in the order in which a place lists them.
@@ -124,8 +127,20 @@ def paths_above(
 ) -> dict[UUID, list[PlaceRow]]:
     """The resources above some others, by the id of their parent: the workspace first, the parent last."""
     values = {"subscription_id": subscription_id, "parents": list(parents), "deepest": DEEPEST}
+    return _paths(tx, _PATHS_ABOVE, values)
+
+
+def paths_at_deletion(
+    tx: Transaction, subscription_id: UUID, deletions: Collection[UUID]
+) -> dict[UUID, list[PlaceRow]]:
+    """The resources that deleted ones lay in then, by the id of the deletion: the workspace first."""
+    values = {"subscription_id": subscription_id, "deletions": list(deletions), "deepest": DEEPEST}
+    return _paths(tx, _PATHS_AT_DELETION, values)
+
+
+def _paths(tx: Transaction, query: TextClause, values: Mapping[str, Any]) -> dict[UUID, list[PlaceRow]]:
     found: dict[UUID, list[PlaceRow]] = {}
-    for start, kind, resource_id, name in tx.execute(_PATHS_ABOVE, values):
+    for start, kind, resource_id, name in tx.execute(query, values):
         place = PlaceRow(resource_type=kind, resource_id=resource_id, name=name)
         found.setdefault(start, []).append(place)
     return found

@@ -60,6 +60,23 @@ def test_the_bin_tells_where_the_deleted_was(tenant: Tenant) -> None:
     assert not [link for link in page.links if job["resource_id"] in link]
 
 
+def test_a_place_is_told_as_it_was_and_where_it_is_now(tenant: Tenant) -> None:
+    folder = tenant.make("folders", name="Tickets")
+    job = tenant.make("jobs", name="Nightly", folder_id=folder["resource_id"])
+    deletion = tenant.remove(tenant.workflow(name="Load", job_id=job["resource_id"]))
+    tenant.amend(job, name="Hourly")
+    tenant.amend(folder, name="Cases")
+    browser = Browser(tenant.server).sign_in(tenant.vera)
+    assert "Tickets / Nightly" in browser.see(bin_of(tenant)).words
+    page = browser.see(page_of(tenant, deletion))
+    was, now = page.words.split(" now ", 1)
+    assert "Tickets / Nightly" in was
+    assert "Cases / Hourly" in now
+    # A place that was renamed before is told by its new name alone.
+    later = tenant.remove(tenant.workflow(name="Again", job_id=job["resource_id"]))
+    assert "Nightly" not in browser.see(page_of(tenant, later)).words
+
+
 def test_a_place_that_was_deleted_for_good_is_told(tenant: Tenant) -> None:
     job = tenant.make("jobs", name="Nightly")
     deletion = tenant.remove(tenant.workflow(name="Load", job_id=job["resource_id"]))
