@@ -51,6 +51,7 @@ def facets(
     *,
     weight: str,
     limit: int,
+    deadline: Deadline | None = None,
 ) -> dict[str, Facet]:
     """Count the rows that match by the values of each column; `weight` is the column of a row's repeats.
 
@@ -59,7 +60,7 @@ def facets(
     """
     found: dict[str, list[Any]] = {name: [] for name in columns}
     if filters.size > 0:
-        Deadline().bound(tx)
+        (deadline or Deadline()).bound(tx)
         tx.execute(_BY_HASH)
         for row in tx.execute(_ranked(log, subscription_id, filters, columns, weight, limit)):
             found[_column_of(row.others_of, columns)].append(row)

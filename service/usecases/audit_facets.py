@@ -111,10 +111,11 @@ def audit_facets(
     return AuditFacets(
         since=since,
         count=sum(each.count for each in status.values) + status.others,
-        **{name: _named(facet, names if name == "user_id" else {}) for name, facet in facets.items()},
+        **{name: named(facet, names if name == "user_id" else {}) for name, facet in facets.items()},
     )
 
 
-def _named(facet: Facet, names: Mapping[str, str]) -> AuditFacet:
+def named(facet: Facet, names: Mapping[str, str]) -> AuditFacet:
+    """Add names to the values of a facet that have one."""
     values = [FacetValue(each.value, names.get(each.value or ""), each.count) for each in facet.values]
     return AuditFacet(values=values, others=facet.others, other_values=facet.other_values)

@@ -1,7 +1,7 @@
 """The data change history: record changes of a platform's own tables, read pages."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -118,6 +118,9 @@ def change_page(
     paging: Paging,
     *,
     expand: str | None = None,
+    told: Mapping[str, Any] | None = None,
 ) -> Page[DataChange]:
-    """Read the data changes that match, newest first; `expand` is recorded with the filters."""
-    return page_of_log(context, caller, subscription_id, CHANGE_HISTORY, filters, paging, expand=expand)
+    """Read the data changes that match, newest first; `expand` and `told` are those of `page_of_log`."""
+    return page_of_log(
+        context, caller, subscription_id, CHANGE_HISTORY, filters, paging, expand=expand, told=told
+    )

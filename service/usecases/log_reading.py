@@ -56,10 +56,12 @@ def page_of_log(
     paging: Paging,
     *,
     expand: str | None = None,
+    told: Mapping[str, Any] | None = None,
 ) -> Page[RowT]:
     """Read a page of the rows that match, newest first, or in the order of commits.
 
-    `expand` names what the caller adds to the rows, and is recorded with the filters.
+    `expand` names what the caller adds to the rows, and is recorded with the filters; `told` is recorded in
+    place of the filters.
     Raises Invalid for another list's cursor.
     """
     if paging.in_commit_order:
@@ -75,7 +77,7 @@ def page_of_log(
         rows = log_reading.page(tx, log, subscription_id, found, wanted)
         if not paging.is_part:
             shown = min(len(rows), paging.limit)
-            asked = given if expand is None else {**given, "expand": expand}
+            asked = {**(given if told is None else told), **({} if expand is None else {"expand": expand})}
             events.record_reading(
                 tx, caller, subscription_id, log.name, at, filters=asked, rows=shown, after=reached
             )

@@ -1,7 +1,7 @@
 """The users whom a filter names: by an id or by a name, which several users can have had."""
 
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from itertools import chain
 from typing import Any, TypeVar
@@ -9,6 +9,8 @@ from uuid import UUID
 
 from service.domain import ids
 from service.domain.errors import Invalid
+from service.domain.ids import SubscriptionId
+from service.usecases.context import Context
 from sql.database import Transaction
 from sql.log_reading import Log
 from sql.log_windows import LogFilter, TimeFilter
@@ -42,6 +44,18 @@ def ids_of(
     if len(found) > MAX_NAMESAKES:
         raise Invalid.of(parameter, f"{len(found)} former users had this name: give the id of one")
     return tuple(found)
+
+
+def names(
+    context: Context, subscription_id: SubscriptionId, user_ids: Iterable[UUID | str | None]
+) -> dict[str, str]:
+    """Read the names of users by the texts of their ids; texts that are no id of a user have no name."""
+    found = {ids.parse(str(each)) for each in user_ids if each is not None}
+    known = {each for each in found if each is not None}
+    if not known:
+        return {}
+    with context.database.transaction(subscription_id) as tx:
+        return {str(each): name for each, name in tenancy.usernames(tx, subscription_id, known).items()}
 
 
 def version_filter(tx: Transaction, subscription_id: UUID, narrow: Mapping[str, Any]) -> VersionFilter:

@@ -1,5 +1,7 @@
 """Resources of the six kinds: creation, change, reading and lists."""
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,6 +11,7 @@ from anyio import to_thread
 
 from service.committer.changes import Amend, Create, Written
 from service.committer.refusals import resource_not_found
+from service.domain import ids
 from service.domain.errors import Fault, Invalid
 from service.domain.ids import SubscriptionId
 from service.domain.names import comparable
@@ -141,3 +144,22 @@ def _written(written: Written) -> dict[str, Any]:
         "git_commit_hash": version.git_commit_hash,
         "checked_out_by": version.checked_out_by,
     }
+
+
+def existing(
+    context: Context, subscription_id: SubscriptionId, named: Iterable[tuple[str, str | None]]
+) -> set[tuple[str, str]]:
+    """Return those of some kinds and ids that are of a resource which is there, deleted or not.
+
+    Kinds and ids may be any text. A resource that was deleted for good is not there.
+    """
+    wanted: dict[str, dict[UUID, str]] = defaultdict(dict)
+    for kind, text in named:
+        found = ids.parse(text or "")
+        if kind in tuple(Kind) and found is not None:
+            wanted[kind][found] = text or ""
+    if not wanted:
+        return set()
+    with context.database.transaction(subscription_id) as tx:
+        there = resources.existing(tx, subscription_id, wanted)
+    return {(kind, text) for kind, texts in wanted.items() for each, text in texts.items() if each in there}

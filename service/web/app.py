@@ -4,10 +4,12 @@ from fastapi import FastAPI
 
 from service.web import (
     api_keys,
+    audit_logs,
     audit_policies,
     check_outs,
     comments,
     comparisons,
+    data_changes,
     deletions,
     executions,
     history,
@@ -20,6 +22,7 @@ from service.web import (
     restore_bin,
     restoring,
     rollbacks,
+    server_logs,
     settings,
     sign_in,
     static_files,
@@ -54,6 +57,9 @@ ROUTERS = (
     users.router,
     api_keys.router,
     web_sessions.router,
+    audit_logs.router,
+    data_changes.router,
+    server_logs.router,
     audit_policies.router,
     legal_holds.router,
     # Before the pages of one subscription, whose addresses look alike.

@@ -43,6 +43,8 @@ _templates.filters |= {
     "iso": words.iso,
     "number": words.number,
     "named": labels.whole,
+    "pretty": words.pretty,
+    "rate": words.rate,
     "revealed": words.revealed,
     "size": words.size,
 }

@@ -64,6 +64,16 @@ def size(value: int) -> str:
     return f"{amount:,.0f} {_SIZES[unit]}" if unit == 0 else f"{amount:,.1f} {_SIZES[unit]}"
 
 
+def rate(a_second: float | None) -> str:
+    """Write how often something happens, in the smallest unit of time in which it happens at all."""
+    if a_second is None:
+        return "–"
+    for unit, seconds in (("a second", 1), ("a minute", 60), ("an hour", 3_600)):
+        if a_second * seconds >= 1:
+            return f"{a_second * seconds:,.1f} {unit}"
+    return f"{a_second * 86_400:,.1f} a day"
+
+
 def exact_size(value: int) -> str:
     """Write a number of bytes in the largest unit of which it is a multiple."""
     unit = 0

@@ -21,6 +21,7 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    union_all,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -262,6 +263,17 @@ def names(tx: Transaction, subscription_id: UUID, kind: str, ids: Collection[UUI
         table.c.subscription_id == subscription_id, among(identity(kind), ids)
     )
     return {row[0]: row.name for row in tx.execute(query)}
+
+
+def existing(tx: Transaction, subscription_id: UUID, ids: Mapping[str, Collection[UUID]]) -> set[UUID]:
+    """Read which resources are there, deleted or not; `ids` are those of each kind."""
+    queries = [
+        select(identity(kind).label("resource_id")).where(
+            TABLE_OF[kind].c.subscription_id == subscription_id, among(identity(kind), of_kind)
+        )
+        for kind, of_kind in ids.items()
+    ]
+    return {row.resource_id for row in tx.execute(union_all(*queries))}
 
 
 def find(tx: Transaction, subscription_id: UUID, kind: str, resource_id: UUID) -> ResourceRow | None:

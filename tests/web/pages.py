@@ -153,6 +153,9 @@ USUAL = (
     _of_deletion("deletion", "", "deleted_old_ticket_export"),
     _of_deletion("restore", "/restore", "deleted_old_ticket_export", Right.WRITE),
     _of_deletion("purge", "/purge", "deleted_old_ticket_export", Right.PURGE),
+    _of_tenant("audit", "/audit", "", Right.READ_LOGS),
+    _of_tenant("changes", "/changes", "", Right.READ_LOGS),
+    _of_tenant("server", "/server", "", Right.READ_LOGS),
     _of_tenant("users", "/settings/users", "", Right.READ_USERS),
     Listed("user", f"{_S}/settings/users/{{user_id}}", "{base}/settings/users/{user_ben}", Right.READ_USERS),
     Listed(
@@ -224,6 +227,12 @@ _RARE = (
     replace(
         _of_tenant("executions-of-nothing", "/executions", "?workflow_id=x", Right.READ_FIGURES), status=422
     ),
+    _of_tenant("audit-narrowed", "/audit", "?action=CREATE&action=UPDATE&reads=1&range=24h", Right.READ_LOGS),
+    _of_tenant("audit-without-hits", "/audit", "?request_id=none&since=2026-01-01T00:00:00", Right.READ_LOGS),
+    _of_tenant("changes-narrowed", "/changes", "?table_name=workflows&range=24h", Right.READ_LOGS),
+    _of_tenant("changes-without-hits", "/changes", "?table_name=nothing", Right.READ_LOGS),
+    _of_tenant("server-narrowed", "/server", "?status=2xx&range=24h", Right.READ_LOGS),
+    _of_tenant("server-without-hits", "/server", "?request_id=none", Right.READ_LOGS),
     _of_tenant("deletions-without-hits", "/deletions", "?name=nothing+has+this+name"),
     _of_resource("history-of-deleted", "", "deleted"),
     _of_resource("version-of-deleted", "/versions/{ref}", "deleted", ref=1),

@@ -1,0 +1,98 @@
+"""Page of the server log: requests, how many, how slow and how often in vain, by time and by route."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from fastapi import APIRouter, Response
+
+from service.documents.tabular import FileFormat
+from service.domain.actions import Action
+from service.http.audited_operations import audits
+from service.http.exports import FileWriter, of_access, whole
+from service.http.schemas.server_logs import PostedServerLogQuery
+from service.usecases import people, request_exploring, server_logs
+from service.usecases.log_exploring import COUNTED, Counted
+from service.usecases.server_logs import ServerBucket, ServerLogFilter
+from service.web import charts, log_filters, log_times, words
+from service.web.charts import Chart, Series, TimeAxis
+from service.web.cookies import zone_of
+from service.web.gate import View
+from service.web.log_filters import ReadingLog
+
+router = APIRouter(include_in_schema=False)
+
+SHOWN: Final = 40
+_FIELDS: Final = ("endpoint", "status", "user_id", "actor_id", "ip_address", "request_id")
+_FILTERS: Final = (*_FIELDS, "source", "origin")
+_NAMES: Final = (*_FILTERS, log_filters.COUNTS, *log_times.NAMES)
+# Classes of status that failures can be narrowed to.
+CLASSES: Final = {"4xx": "refused (4xx)", "5xx": "failed (5xx)"}
+
+
+@router.get("/s/{subscription_id}/server")
+@audits(Action.READ, "server_log")
+def show_server_log(view: ReadingLog) -> Response:
+    """Show the newest requests of a time with their figures, or with `format` all of them as a file."""
+    asked = log_filters.chosen(view, _NAMES)
+    if (short := log_filters.shortened(view, asked)) is not None:
+        return short
+    shown = log_times.of(view)
+    filters = ServerLogFilter(**log_filters.checked(asked, PostedServerLogQuery, _FILTERS).model_dump())
+    rows = log_filters.rows_of(asked, shown, filters)
+    if (form := view.asked("format")) in tuple(FileFormat):
+        narrowed = replace(filters, since=shown.since, until=shown.until)
+        read = partial(server_logs.server_page, view.context, view.caller, view.subscription_id, narrowed)
+        listed = whole("server_log", server_logs.ServerEvent, narrowed.given(), read)
+        return FileWriter(view.request, FileFormat(form)).whole(of_access(view), listed)
+    found = request_exploring.explore(
+        view.context, view.caller, view.subscription_id, rows, view.paging(SHOWN), charts.width_for
+    )
+    answer = view.show(
+        "server.html",
+        asked=asked,
+        times=shown,
+        found=found,
+        requests=_requests(view, found.counted),
+        durations=_durations(view, found.counted),
+        fields=_FIELDS,
+        classes=CLASSES,
+        older=log_filters.older(asked, shown, found.page.next_cursor),
+        is_first=view.asked("cursor") is None,
+        files=log_filters.files(asked, shown),
+        most=COUNTED,
+        names=people.names(view.context, view.subscription_id, (row.user_id for row in found.page.items)),
+        subscription_id=view.subscription_id,
+    )
+    return log_filters.pushed(view, asked, answer)
+
+
+def _axis(view: View, counted: Counted[ServerBucket]) -> TimeAxis:
+    return TimeAxis(begins=counted.begins, width=counted.width, zone=zone_of(view.request))
+
+
+def _requests(view: View, counted: Counted[ServerBucket]) -> Chart:
+    found = [(each.time, each) for each in counted.by_time]
+    refused = {time: each.client_errors for time, each in found}
+    failed = {time: each.server_errors for time, each in found}
+    others = {time: each.count - each.client_errors - each.server_errors for time, each in found}
+    series = [
+        Series(name=name, tone=tone, values=[values.get(begin, 0) for begin in counted.begins])
+        for name, tone, values in (
+            ("Answered", "info", others),
+            ("Refused (4xx)", "warn", refused),
+            ("Failed (5xx)", "bad", failed),
+        )
+    ]
+    return charts.columns(_axis(view, counted), series, say=words.number)
+
+
+def _durations(view: View, counted: Counted[ServerBucket]) -> Chart:
+    found = {each.time: each for each in counted.by_time}
+    rows = [found.get(begin) for begin in counted.begins]
+    p95, median = ([None if row is None else getattr(row, name) for row in rows] for name in ("p95", "p50"))
+    series = [
+        Series(name="95th percentile", tone="warn", values=p95),
+        Series(name="Median", tone="info", values=median),
+    ]
+    return charts.durations(_axis(view, counted), series, say=words.duration)
