@@ -147,6 +147,8 @@ _COUNT: Final = {
     table: text(Path(__file__).with_suffix(".sql").read_text().format(bin=BIN_OF, table=table))
     for table in ("execution_logs", "node_execution_logs")
 }
+# The planner assumes that row-level security passes few rows, and would sort all rows of the day.
+_HASHED = text("SELECT set_config('enable_sort', 'off', true), set_config('jit', 'off', true)")
 _STORE = text(
     "UPDATE execution_figure_days SET is_stale = false, counted_at = :at, events = :events,"  # noqa: S608
     f" first_arrival = :first_arrival, last_arrival = :last_arrival {_THESE}"
@@ -168,8 +170,9 @@ def count(tx: Transaction, subscription_id: UUID, stale: StaleDay, *, at: dateti
     arrived_since = _EVER[0] if begin <= FAR_PAST else begin - AHEAD
     values = {**these, "begin": begin, "end": begin + DAY, "arrived_since": arrived_since}
     table = "node_execution_logs" if stale.execution_type == NODE else "execution_logs"
-    tx.execute(PLAN_ANEW)
     savepoint = tx.begin_nested()
+    tx.execute(PLAN_ANEW)
+    tx.execute(_HASHED)
     tx.execute(_FORGET, these)
     counted = CountedDay(**tx.execute(_COUNT[table], values).one()._mapping)
     if counted.lacks(stale):

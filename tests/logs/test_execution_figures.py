@@ -263,6 +263,25 @@ def test_figures_outlive_the_rows_that_retention_deletes(counted: Counted) -> No
     assert other.answer(asked, bucket="all")["buckets"][0]["count"] == 300
 
 
+def test_figures_go_with_the_rows_of_the_longest_term(counted: Counted) -> None:
+    other = Counted(Tenant(counted.server, "over"), counted.folder / "over", [])
+    rng = random.Random(6)
+    other.post([event(rng, 6 * 10**6 + number, TODAY - timedelta(days=5)) for number in range(20)])
+    other.count()
+    left = "SELECT count(*) FROM execution_figures WHERE subscription_id = %s"
+    with other.server.clock.moved(days=365):
+        assert other.count()["expired"] == 0
+    assert other.server.database.value(left, other.tenant.subscription_id) > 0
+    path = f"{other.tenant.path}/holds"
+    with other.server.clock.moved(days=375):
+        hold = ok(other.tenant.ana.post(path, {"reason": "lawsuit"}), 201)
+        other.count()
+        assert other.server.database.value(left, other.tenant.subscription_id) > 0
+        ok(other.tenant.ana.post(f"{path}/{hold['hold_id']}/release", {"reason": "over"}))
+        assert other.count()["expired"] > 0
+    assert other.server.database.value(left, other.tenant.subscription_id) == 0
+
+
 @pytest.mark.parametrize("point", ["day-counted:kill:2"])
 def test_a_run_that_is_killed_is_continued_by_the_next(counted: Counted, point: str) -> None:
     other = Counted(Tenant(counted.server, "killed"), counted.folder / point, [])

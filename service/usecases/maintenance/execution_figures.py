@@ -67,17 +67,20 @@ def _expire(context: JobContext, run: JobRun) -> int:
     with context.database.transaction(PLATFORM) as tx:
         rules = retention_policies.rules(tx)
         held = {hold.subscription_id for hold in legal_holds.all_running(tx, run.at)}
-        old = execution_figures.with_old_days(tx, run.at)
+        of = {rule.subscription_id for rule in rules}
+        cutoffs = {each: _cutoff(rules, each, run.at) for each in of}
+        newest = max((cutoff for cutoff in cutoffs.values() if cutoff is not None), default=None)
+        old = [] if newest is None else execution_figures.with_old_days(tx, newest)
     expired = 0
     for subscription_id in old:
-        cutoff = None if subscription_id in held else _cutoff(rules, subscription_id, run.at)
-        if cutoff is not None and not run.is_over:
+        cutoff = cutoffs.get(subscription_id, cutoffs[None])
+        if cutoff is not None and subscription_id not in held and not run.is_over:
             with context.database.transaction(subscription_id) as tx:
                 expired += execution_figures.expire(tx, subscription_id, cutoff)
     return expired
 
 
-def _cutoff(rules: Sequence[PolicyRow], subscription_id: UUID, at: datetime) -> datetime | None:
+def _cutoff(rules: Sequence[PolicyRow], subscription_id: UUID | None, at: datetime) -> datetime | None:
     """Return the instant before which rows of all levels of executions are expired; None for good."""
     terms = {rule.level: rule.keep_days for rule in rules if rule.subscription_id is None}
     terms |= {rule.level: rule.keep_days for rule in rules if rule.subscription_id == subscription_id}
