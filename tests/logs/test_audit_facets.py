@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import text
 
 from tests.support.api import Json, Server, Tenant, ok, pointers, refused
 
@@ -158,9 +157,7 @@ def test_unfit_parameters_are_refused(filled: Tenant, query: Json, parameter: st
 def test_facets_that_take_too_long_end(filled: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     # The auditor's first call is a LOGIN in the log that is locked below.
     ok(filled.aud.get(f"{filled.path}/audit-logs/facets"))
-    monkeypatch.setattr(
-        "sql.log_statistics._TIMEOUT", text("SELECT set_config('statement_timeout', '50', true)")
-    )
+    monkeypatch.setattr("sql.log_statistics.SECONDS", 0.05)
     with filled.server.database.connection() as connection:
         connection.autocommit = False
         connection.execute("LOCK TABLE audit_logs IN ACCESS EXCLUSIVE MODE")

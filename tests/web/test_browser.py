@@ -2,7 +2,9 @@
 
 import hashlib
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -209,6 +211,35 @@ def test_a_wide_drawing_is_scrolled_to_what_changed(browser: Browser, story: Sto
         }"""
         assert box.evaluate("box => box.scrollLeft") > 0
         assert box.evaluate(seen)
+        reader.check()
+
+
+def test_a_drag_over_a_chart_chooses_its_time(browser: Browser, story: Story) -> None:
+    with reading(browser, story) as reader:
+        reader.sign_in("editor")
+        reader.go(story.path("{base}"))
+        plot = reader.page.locator(".plot").first
+        box = plot.bounding_box()
+        assert box is not None
+        middle = box["y"] + box["height"] / 2
+        reader.page.mouse.move(box["x"] + box["width"] * 0.25, middle)
+        told = reader.page.locator(".tip").first
+        assert "Succeeded: " in told.inner_text()
+        rows = plot.locator("xpath=ancestor::*[@data-zoom]").locator("tr[data-at]")
+        count = rows.count()
+        reader.page.mouse.down()
+        reader.page.mouse.move(box["x"] + box["width"] * 0.75, middle, steps=4)
+        with reader.page.expect_navigation():
+            reader.page.mouse.up()
+        asked = parse_qs(urlsplit(reader.page.url).query)
+        assert set(asked) == {"since", "until"}
+        since, until = (datetime.fromisoformat(asked[name][0]) for name in ("since", "until"))
+        assert timedelta(days=3) < until - since < timedelta(days=4)
+        shown = reader.page.locator(".chart").first.locator("tr[data-at]")
+        assert shown.first.get_attribute("data-at") == asked["since"][0]
+        assert shown.count() < count
+        reader.page.go_back()
+        assert reader.page.url == reader.page.url.partition("?")[0]
         reader.check()
 
 

@@ -169,3 +169,18 @@ def test_the_operator_is_led_to_the_settings_and_a_stranger_finds_nothing(
     operator = Browser(shared.server).sign_in(shared.server.operator)
     assert operator.get(address).location == f"{address}/settings"
     Browser(shared.server).sign_in(stranger.ana).see(address, 404)
+
+
+def test_a_time_that_takes_too_long_is_told_to_be_shorter(
+    shared: Tenant, ran: Json, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = Browser(shared.server).sign_in(shared.ana)
+    address = f"/s/{shared.subscription_id}?range=90d"
+    browser.see(address)
+    monkeypatch.setattr("sql.log_statistics.SECONDS", 0.05)
+    with shared.server.database.connection() as connection:
+        connection.autocommit = False
+        connection.execute("LOCK TABLE execution_logs IN ACCESS EXCLUSIVE MODE")
+        page = browser.see(address, 503)
+        connection.rollback()
+    assert "shorter time" in page.words

@@ -94,7 +94,7 @@
   const follow = chart => {
     const plot = chart.querySelector(".plot");
     const rows = [...chart.querySelectorAll("tr[data-at]")];
-    if (plot.dataset.followed || !rows.length) return;
+    if (!plot || !rows.length || plot.dataset.followed) return;
     plot.dataset.followed = "yes";
     const names = [...chart.querySelectorAll("thead th")].map(each => each.textContent);
     const hair = plot.querySelector(".hair"), swept = plot.querySelector(".swept");
