@@ -156,12 +156,17 @@ class RollBack(OfResource):
 
 @dataclass(frozen=True, kw_only=True)
 class SetTag(OfResource):
-    """Replace the tag of the version that `ref` names; None removes the tag."""
+    """Replace the tag of the version that `ref` names; None removes the tag.
+
+    `instead_of` is the tag that the author saw, empty for none. StaleVersion refuses the change if the
+    version has another one, unless the result is the same.
+    """
 
     refusals = (ResourceNotFound, VersionNotFound, AmbiguousRef, ResourceDeleted, TagTaken, StaleVersion)
 
     ref: str
     tag: str | None
+    instead_of: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

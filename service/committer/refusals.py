@@ -115,6 +115,14 @@ def check_published(kind: str, now: VersionRow | None, expected: Collection[int]
     )
 
 
+def check_tag(version: VersionRow, expected: Collection[str]) -> None:
+    """Raise StaleVersion unless the tag of a version, empty for none, is among the expected."""
+    tag = version.version_tag or ""
+    if tag not in expected:
+        state = f"has the tag {tag}" if tag else "has no tag"
+        raise StaleVersion(f"Version {version.version_number} {state} now: look at it before you replace it.")
+
+
 def head_facts(current: VersionRow) -> Values:
     """The number and commit of the current version, in the fields of a resource."""
     return {"current_version": current.version_number, "git_commit_hash": current.git_commit_hash}

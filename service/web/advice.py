@@ -29,7 +29,7 @@ _ADVICE: tuple[tuple[type[AnnalsError], str], ...] = (
     (errors.CheckedOut, "Ask the person who holds it, or wait until the check-out ends."),
     (
         errors.StaleVersion,
-        "Somebody saved another version meanwhile. Look at the page again before you repeat this.",
+        "Somebody else changed it meanwhile. Look at the page again before you repeat this.",
     ),
     (errors.TagTaken, "Choose another tag, or remove it from the version that has it."),
     (errors.NameTaken, "Choose another name."),

@@ -58,6 +58,8 @@ async def _set_tag(view: Posted, target: Target, ref: str, tag: str | None) -> v
         ref=ref,
         tag=tag,
         if_match=view.seen,
+        # The commit tells nothing of tags.
+        instead_of=view.form.text("tag_seen") or "",
         once=view.once,
     )
     return await versions.write(view.context, change)

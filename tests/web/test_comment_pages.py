@@ -1,5 +1,7 @@
 """Pages of comments on a version, and of its tag."""
 
+from typing import Any
+
 import pytest
 
 from tests.support.api import UNKNOWN, Json, Tenant, ok
@@ -118,6 +120,24 @@ def test_a_tag_is_refused_where_another_version_came_meanwhile(tenant: Tenant) -
     assert "at version 2 now" in page.words
     assert browser.send(page.form("/tag"), follow=False).status == 303
     assert tag(tenant, workflow) == "v1.0"
+
+
+@pytest.mark.parametrize("action", ["/tag", "/tag/remove"])
+def test_a_tag_that_somebody_else_set_meanwhile_is_not_replaced_unseen(tenant: Tenant, action: str) -> None:
+    workflow = tenant.workflow()
+    here = f"{tenant.at(workflow)}/versions/1/tag"
+    ok(tenant.ana.put(here, {"tag": "v1.0"}))
+    browser = Browser(tenant.server).sign_in(tenant.ben)
+    form = browser.see(f"{version_page(tenant, workflow)}/tag").form(action)
+    ok(tenant.ana.put(here, {"tag": "v2.0"}))
+    fields: dict[str, Any] = {"tag": "v3.0"} if action == "/tag" else {}
+    page = browser.send(form, **fields)
+    assert (page.status, "has the tag v2.0 now" in page.words) == (412, True)
+    assert tag(tenant, workflow) == "v2.0"
+    again = page.form(action)
+    assert action != "/tag" or again.value("tag") == "v3.0"
+    browser.send(again)
+    assert tag(tenant, workflow) == ("v3.0" if action == "/tag" else None)
 
 
 @pytest.mark.parametrize("role", ["vera", "aud"])

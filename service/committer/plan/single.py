@@ -13,7 +13,7 @@ from service.committer.changes import (
     Written,
 )
 from service.committer.plan.planning import Planning
-from service.committer.refusals import check_match, check_published, holder_facts, tag_taken
+from service.committer.refusals import check_match, check_published, check_tag, holder_facts, tag_taken
 from service.committer.step import Step, folder_of, running, version_state
 from service.domain.actions import Action
 from service.domain.errors import NotCheckedOut, NotHolder
@@ -134,6 +134,8 @@ def set_tag(planning: Planning, change: SetTag) -> Written:
         if owner is not None and owner != version.version_id:
             raise tag_taken(change.kind, change.tag)
     check_match(change.kind, entry.current, change.if_match)
+    if change.instead_of is not None:
+        check_tag(version, {change.instead_of, change.tag or ""})
     after = planning.applier.set_tag(entry, version, change.tag, change.author)
     planning.applier.record(
         change.author,
