@@ -12,7 +12,6 @@ from sqlalchemy import (
     ColumnElement,
     Double,
     FromClause,
-    Row,
     Table,
     Text,
     cast,
@@ -175,16 +174,16 @@ def statistics(
     (deadline or Deadline()).bound(tx)
     if besides:
         tx.execute(_HASHED)
-    return made_buckets(wanted, tx.execute(query), names)
+    return made_buckets(wanted, tx.execute(query).mappings(), names)
 
 
 def made_buckets(
-    wanted: Statistics[Any, BucketT], rows: Iterable[Row[Any]], names: Sequence[str]
+    wanted: Statistics[Any, BucketT], rows: Iterable[Mapping[Any, Any]], names: Sequence[str]
 ) -> list[BucketT]:
     """Make the buckets of rows; `names` are those of the columns with the groups' values."""
     found: list[BucketT] = []
     for row in rows:
-        values = dict(row._mapping)
+        values = dict(row)
         given = [values.pop(name) for name in names]
         grouped = {"group": given[0] if given else None, "groups": given}
         found.append(made(wanted.bucket, wanted.conversions, values | grouped))

@@ -52,8 +52,7 @@ _VALUES: Final = (
 )
 # A filter without a time has no days, and other conditions are not of the figures.
 _FILTERS: Final = frozenset({*_VALUES, "since", "until", "time"})
-# Those that leave out no figures of a day and type.
-_OF_WHOLE_DAYS: Final = frozenset({"since", "until", "time", "execution_type"})
+_MATCHED: Final = "matched"
 _SHARES: Final = (50, 95, 99)
 # The planner assumes that row-level security passes few rows: it would sort the bins rather than hash them.
 # The estimated costs without sorts would start the JIT compiler, and other processes, which others wait for.
@@ -92,20 +91,19 @@ def figures(
     if time is None or time.events <= most_rows:
         return None
     deadline.bound(tx)
-    if not _OF_WHOLE_DAYS.issuperset(filters.given()):
-        counted = _of_days(subscription_id, filters, time)
-        events = tx.execute(select(func.sum(_FIGURES.c.events)).where(*counted)).scalar_one()
-        if (events or 0) <= most_rows:
-            return None
     names = [f"group_{number}" for number in range(len(grouping.by))]
     query = _query(tx, subscription_id, filters, grouping, time, names)
     deadline.bound(tx)
     # The settings end with the savepoint.
     with tx.begin_nested() as savepoint:
         tx.execute(_HASHED)
-        found = made_buckets(FIGURES, tx.execute(query), names)
+        rows = tx.execute(query).mappings().all()
         savepoint.rollback()
-    return found
+    # Filters leave out rows of the counted days: how many remain is known now.
+    if not rows or rows[0][_MATCHED] <= most_rows:
+        return None
+    shown = ({name: value for name, value in row.items() if name != _MATCHED} for row in rows)
+    return made_buckets(FIGURES, shown, names)
 
 
 def _is_answered(filters: ExecutionFilter, grouping: Grouping) -> bool:
@@ -301,9 +299,11 @@ def _shown(ranked: CTE, names: Sequence[str], grouping: Grouping) -> Select[Any]
     }
     labelled = {name: figure.label(name) for name, figure in shown.items()}
     groups = [cast(c[name], Text()).label(name) for name in names]
+    # Windows are computed before the limit.
+    matched = func.sum(func.sum(c.events)).over()
     order = [] if grouping.order is None else [labelled[grouping.order].desc().nulls_last()]
     return (
-        select(c.time, *groups, *labelled.values())
+        select(c.time, *groups, *labelled.values(), matched.label(_MATCHED))
         .group_by(c.time, *(c[name] for name in names))
         .order_by(c.time, *order, *groups)
         .limit(grouping.limit)

@@ -17,6 +17,9 @@ import pytest
 
 from service.usecases.maintenance import execution_figures
 from sql.duration_bins import ERROR
+from sql.log_statistics import Deadline, Grouping
+from sql.queries.execution_day_figures import figures
+from sql.queries.execution_logs import ExecutionBucket, ExecutionFilter
 from tests.support.api import Json, Server, Tenant, ok
 from tests.support.databases import Cluster
 from tests.support.duckdb_logs import Question, Reference
@@ -230,6 +233,21 @@ def test_the_first_and_the_last_years_are_answered(
 ) -> None:
     found = counted.answer(Question(time="occurred_at", since=since, until=until), bucket="all")
     assert sum(item["count"] for item in found["buckets"]) == (len(counted.rows) if since.year == 1 else 0)
+
+
+def test_up_to_so_many_events_of_a_filter_the_rows_are_read(counted: Counted) -> None:
+    subscription_id = UUID(counted.tenant.subscription_id)
+    filters = ExecutionFilter(since=NOW - timedelta(days=50), time="occurred_at", status=("failed",))
+    with counted.server.context.database.transaction(subscription_id) as tx:
+
+        def found(most_rows: int) -> list[ExecutionBucket] | None:
+            grouping = Grouping(width=None, by=("node_id",), limit=2)
+            return figures(tx, subscription_id, filters, grouping, Deadline(), most_rows=most_rows)
+
+        everything = Grouping(width=None, limit=1)
+        [whole] = figures(tx, subscription_id, filters, everything, Deadline(), most_rows=0) or []
+        assert found(whole.count) is None
+        assert len(found(whole.count - 1) or []) == 2
 
 
 def test_another_subscription_has_none_of_the_figures(counted: Counted) -> None:
