@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Thread
@@ -16,6 +17,7 @@ import httpx
 import pytest
 
 from service.documents.tabular import unguarded
+from service.http import admission
 from tests.support.api import Json, Server, Tenant, ok, pointers, refused
 from tests.support.events import DATA_CHANGE, DELETION, EXECUTION, REQUEST
 
@@ -248,3 +250,20 @@ def test_the_export_of_a_reader_who_goes_away_ends_and_is_recorded(large: Tenant
     assert not found[0]["complete"]
     # Flow control: no more is read than the reader takes, and what buffers of the network hold.
     assert 0 < found[0]["rows"] < ROWS // 2
+
+
+def test_a_subscription_with_many_exports_waits_and_another_does_not(
+    large: Tenant, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "EXPORT_QUEUE_SECONDS", 0.3)
+    headers = {"authorization": f"Bearer {large.aud.key}"}
+    url = f"{large.path}/audit-logs?format=ndjson&action=SWEEP"
+    statuses = []
+    with ExitStack() as open_ones:
+        for _ in range(admission.EXPORTS_ALONE + 1):
+            # Nothing of it is read.
+            answer = open_ones.enter_context(large.server.http.stream("GET", url, headers=headers))
+            statuses.append(answer.status_code)
+        assert statuses[: admission.EXPORTS_EACH] == [200] * admission.EXPORTS_EACH
+        assert statuses[-1] == 503
+        assert export(tenant, "audit-logs").status_code == 200
