@@ -1,7 +1,7 @@
 """Times of the pages of logs: one of a usual length that ends now, or one that a reader chose."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from service.domain.errors import Invalid
@@ -11,20 +11,12 @@ from service.web import charts
 from service.web.cookies import zone_of
 from service.web.filter_forms import field_time, filters_of, instant_of
 from service.web.gate import View
+from service.web.spans import LONGEST, RANGES, USUAL
 
-LENGTHS: Final = {
-    "24h": timedelta(hours=24),
-    "7d": timedelta(days=7),
-    "30d": timedelta(days=30),
-    "90d": timedelta(days=90),
-}
-_USUAL: Final = "7d"
 _ENDS: Final = ("since", "until")
 NAMES: Final = ("range", *_ENDS)
 # The time at which the first page of a list was read: further ones are of the same time.
 ANCHOR: Final = "anchor"
-# A chart of a longer time says nothing any more.
-_LONGEST: Final = timedelta(days=3_660)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,16 +49,16 @@ def of(view: View) -> ShownTime:
     anchor = None if view.asked(ANCHOR) is None else instant_of(view.asked(ANCHOR) or "", zone)
     end = anchor or now
     if given.since is None and given.until is None:
-        name = view.asked("range") or _USUAL
-        if name not in LENGTHS:
-            raise Invalid.of("range", f"is one of {', '.join(LENGTHS)}")
-        length = LENGTHS[name]
+        name = view.asked("range") or USUAL
+        if name not in RANGES:
+            raise Invalid.of("range", f"is one of {', '.join(RANGES)}")
+        length = RANGES[name]
         # From the beginning of a column on, so that the first one is whole.
         return ShownTime(
             since=begins_of(end - length, end, charts.width_for(length))[0], until=end, name=name
         )
-    since, until = asked_time(given.since, given.until, end, LENGTHS[_USUAL])
-    if until - since > _LONGEST:
-        raise Invalid.of("since", f"a page shows at most {_LONGEST.days:,} days: take a shorter time")
+    since, until = asked_time(given.since, given.until, end, RANGES[USUAL])
+    if until - since > LONGEST:
+        raise Invalid.of("since", f"a page shows at most {LONGEST.days:,} days: take a shorter time")
     first, last = field_time(given.since, zone), field_time(given.until, zone)
     return ShownTime(since=since, until=until, name=None, first=first, last=last)

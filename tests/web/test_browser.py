@@ -243,6 +243,34 @@ def test_a_drag_over_a_chart_chooses_its_time(browser: Browser, story: Story) ->
         reader.check()
 
 
+def test_an_audit_log_is_filtered_shared_and_taken_as_a_file(browser: Browser, story: Story) -> None:
+    audit = story.path("{base}/audit")
+    with reading(browser, story) as reader:
+        reader.sign_in("auditor")
+        page = reader.page
+        reader.go(f"{audit}?range=90d")
+        page.locator(".facet a", has_text="CREATE").first.click()
+        page.locator(".chip", has_text="CREATE").wait_for()
+        # The form answers in place, and tells the address.
+        page.get_by_label("User name").fill("ana")
+        page.keyboard.press("Enter")
+        page.locator(".chip", has_text="ana").wait_for()
+        asked = {"range": ["90d"], "action": ["CREATE"], "username": ["ana"]}
+        page.wait_for_url(lambda address: parse_qs(urlsplit(address).query) == asked)
+        events = page.locator("details.event").count()
+        assert events > 0
+        with page.expect_download() as download:
+            page.get_by_role("link", name="CSV").click()
+        assert len(download.value.path().read_bytes().splitlines()) >= events + 1
+        shared = page.url
+        page.locator(".chip", has_text="ana").click()
+        page.wait_for_url(lambda address: "username" not in address)
+        page.go_back()
+        page.wait_for_url(shared)
+        assert page.locator("details.event").count() == events
+        reader.check()
+
+
 def test_a_branch_that_does_not_come_is_told_in_its_place(browser: Browser, story: Story) -> None:
     with reading(browser, story) as reader:
         reader.sign_in("viewer")
