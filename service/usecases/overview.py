@@ -187,13 +187,7 @@ def read_executions(
                 tx, subscription_id, span, at, deadline, workflow_id, exact_rows=exact_rows
             )
         if reads_logs:
-            wanted = ExecutionsFilter(
-                since=span.since,
-                until=span.until,
-                execution_type="workflow",
-                workflow_id=workflow_id,
-                status=status,
-            )
+            wanted = listed(span, workflow_id, status)
             page, reached = executions.page_within(tx, subscription_id, wanted, paging, at, deadline)
         if figures is not None and workflow_id is not None and figures.totals.failed:
             failed = replace(executed(span, workflow_id), status=FAILURES)
@@ -236,6 +230,17 @@ def executed(span: FigureSpan, workflow_id: UUID | None = None) -> ExecutionFilt
         execution_type="workflow",
         status=ENDED,
         workflow_id=workflow_id,
+    )
+
+
+def listed(span: FigureSpan, workflow_id: UUID | None, status: str | None) -> ExecutionsFilter:
+    """Make the filter of the executions of a time as a list."""
+    return ExecutionsFilter(
+        since=span.since,
+        until=span.until,
+        execution_type="workflow",
+        workflow_id=workflow_id,
+        status=status,
     )
 
 

@@ -1,25 +1,31 @@
 """Pages of executions: those of all workflows or of one by version, and one with its nodes and its log."""
 
+from functools import partial
 from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Path, Response
 
+from service.documents.tabular import FileFormat
 from service.domain import ids
+from service.domain.actions import Action
 from service.domain.callers import Right
 from service.domain.errors import Invalid
 from service.domain.ids import ResourceId
 from service.domain.retention_levels import DEFAULT_DAYS, Level
+from service.http.audited_operations import audits
+from service.http.exports import FileWriter, of_access, whole
 from service.http.schemas.executions import ExecutionsQuery
 from service.http.schemas.filters import ReportedId
 from service.usecases import executions, overview
+from service.usecases.executions import Execution, ExecutionsFilter
 from service.usecases.overview import ShownExecutions
 from service.web import execution_charts, spans, timelines
 from service.web.charts import ChartMark
 from service.web.cookies import zone_of
 from service.web.filter_forms import filters_of, pushed, shortened
 from service.web.gate import View, viewing
-from service.web.overview import figures_address, marks_of
+from service.web.overview import figures_address, files_of, marks_of
 
 EXECUTIONS = 25
 _PARAMETERS = ("workflow_id", "status", "range", "since", "until", "cursor")
@@ -31,12 +37,15 @@ Logs = Annotated[View, Depends(viewing(Right.READ_LOGS))]
 
 
 @router.get("/s/{subscription_id}/executions")
+@audits(Action.READ, "execution_log")
 def list_executions(view: Figures) -> Response:
     """Show the executions of all workflows, or of one by version."""
     if (short := shortened(view, _PARAMETERS)) is not None:
         return short
     asked = spans.of(view)
     workflow_id, status = _workflow(view), _status(view)
+    if (form := view.asked("format")) in tuple(FileFormat):
+        return _file(view, overview.listed(asked.span, workflow_id, status), FileFormat(form))
     found = overview.read_executions(
         view.context,
         view.caller,
@@ -62,6 +71,11 @@ def list_executions(view: Figures) -> Response:
         if found.figures is None
         else execution_charts.drawn(found.figures, asked.span, zone, sorted(marks, key=lambda each: each.at)),
         call=figures_address(view, asked.span, "status", workflow_id=view.asked("workflow_id")),
+        files=files_of(view, asked.span, **{k: v for k, v in given.items() if k == "workflow_id"}),
+        lists=[
+            (form.name, f"{view.base}/executions?{urlencode({**given, **pinned, 'format': form.value})}")
+            for form in FileFormat
+        ],
         workflow_id=workflow_id,
         status=status,
         statuses=_STATUSES,
@@ -73,6 +87,14 @@ def list_executions(view: Figures) -> Response:
         subscription_id=view.subscription_id,
     )
     return pushed(view, _PARAMETERS, answer)
+
+
+def _file(view: View, filters: ExecutionsFilter, form: FileFormat) -> Response:
+    """Answer with the whole list, for those who read logs."""
+    view.caller.needs(Right.READ_LOGS)
+    read = partial(executions.page, view.context, view.caller, view.subscription_id, filters)
+    listed = whole("execution_log", Execution, {"of": "executions", **filters.given()}, read)
+    return FileWriter(view.request, form).whole(of_access(view), listed)
 
 
 def _workflow(view: View) -> ResourceId | None:
@@ -105,6 +127,7 @@ def _first_runs(view: View, found: ShownExecutions) -> list[ChartMark]:
 
 
 @router.get("/s/{subscription_id}/executions/{execution_id:path}")
+@audits(Action.READ, "execution_log")
 def show_execution(view: Logs, execution_id: Annotated[ReportedId, Path()]) -> Response:
     """Show one execution: its nodes on a time line, and its log."""
     found = executions.read_with_log(view.context, view.caller, view.subscription_id, execution_id)

@@ -6,8 +6,15 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Response
 
+from service.documents.tabular import FileFormat
+from service.domain import ids
+from service.domain.actions import Action
 from service.domain.callers import Right, SubscriptionState
-from service.usecases import overview
+from service.http.audited_operations import audits
+from service.http.exports import FileWriter, of_access, statistics
+from service.usecases import execution_logs, overview
+from service.usecases.execution_logs import ExecutionBucket
+from service.usecases.log_reading import AskedFigures
 from service.usecases.overview import ENDED, FigureSpan, VersionEvent
 from service.web import execution_charts, spans
 from service.web.charts import ChartMark
@@ -21,6 +28,7 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/s/{subscription_id}")
+@audits(Action.READ, "execution_log")
 def show_overview(view: Annotated[View, Depends(viewing(Right.SEE_SUBSCRIPTION))]) -> Response:
     """Show the overview to those who see figures; others are led to the settings."""
     if not view.caller.may(Right.READ_FIGURES) or view.state is SubscriptionState.PURGED:
@@ -28,6 +36,8 @@ def show_overview(view: Annotated[View, Depends(viewing(Right.SEE_SUBSCRIPTION))
     if (short := shortened(view, _PARAMETERS)) is not None:
         return short
     asked = spans.of(view)
+    if (form := view.asked("format")) in tuple(FileFormat):
+        return _file(view, asked.span, FileFormat(form))
     found = overview.read(view.context, view.caller, view.subscription_id, asked.span)
     zone = zone_of(view.request)
     answer = view.show(
@@ -37,10 +47,28 @@ def show_overview(view: Annotated[View, Depends(viewing(Right.SEE_SUBSCRIPTION))
         found=found,
         drawn=execution_charts.drawn(found.figures, asked.span, zone, marks_of(view, found.figures.events)),
         call=figures_address(view, asked.span, "status"),
+        files=files_of(view, asked.span),
         url=view.context.public_url,
         subscription_id=view.subscription_id,
     )
     return pushed(view, _PARAMETERS, answer)
+
+
+def _file(view: View, span: FigureSpan, form: FileFormat) -> Response:
+    """Answer with the figures of the charts, of all workflows or of one."""
+    filters = overview.executed(span, ids.parse(view.asked("workflow_id") or ""))
+    asked = AskedFigures(bucket=span.bucket, group_by=("status",))
+    found = execution_logs.execution_statistics(
+        view.context, view.caller, view.subscription_id, filters, asked
+    )
+    writer, by = FileWriter(view.request, form), asked.group_by
+    return statistics(writer, of_access(view), "execution_log", ExecutionBucket, by, found, is_estimated=True)
+
+
+def files_of(view: View, span: FigureSpan, **kept: str) -> list[tuple[str, str]]:
+    """Return the formats and addresses of the charts' figures as files, of the very time that is shown."""
+    asked = {**kept, "since": span.since.isoformat(), "until": span.until.isoformat()}
+    return [(form.name, f"{view.base}?{urlencode(asked | {'format': form.value})}") for form in FileFormat]
 
 
 def marks_of(view: View, happened: Sequence[VersionEvent]) -> list[ChartMark]:

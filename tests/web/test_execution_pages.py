@@ -1,5 +1,7 @@
 """Pages of executions: by version, as a list, and one with its nodes and its log."""
 
+import csv
+import io
 from datetime import timedelta
 from urllib.parse import quote
 
@@ -143,3 +145,21 @@ def test_it_asks_the_database_little_and_records_one_reading(shared: Tenant, ran
         browser.see(address)
     assert shared.server.database.value(count, shared.subscription_id) == before + 1
     assert len(statements) <= 25, "\n".join(each[:60] for each in statements)
+
+
+def test_the_list_and_the_figures_are_files_too(shared: Tenant, ran: Json) -> None:
+    browser = Browser(shared.server).sign_in(shared.aud)
+    address = f"/s/{shared.subscription_id}/executions?workflow_id={ran['resource_id']}&status=failed"
+    page = browser.see(address)
+    files = [each for each in page.links if each.endswith("format=csv")]
+    of_list = next(each for each in files if "/executions?" in each)
+    of_figures = next(each for each in files if "/executions?" not in each)
+    whole, figures = (
+        list(csv.DictReader(io.StringIO(browser.see(each).source))) for each in (of_list, of_figures)
+    )
+    assert {row["status"] for row in whole} == {"failed"}
+    assert len(whole) == len(rows(page, "Executions"))
+    assert sum(int(row["count"]) for row in figures if row["status"] == "failed") == len(whole)
+    viewer = Browser(shared.server).sign_in(shared.vera)
+    viewer.see(of_list, 403)
+    viewer.see(of_figures)
