@@ -42,8 +42,8 @@ EACH = 8
 ALONE = 64
 # An answer to an unknown caller keeps its place for so long. Most such answers are made in one turn of the
 # event loop: all connections of an address would get one in each turn, and a call of another needs a dozen
-# turns. Beside others, an address gets 400 such answers a second.
-UNKNOWN_SECONDS = 0.02
+# turns. Beside others, an address gets 200 such answers a second.
+UNKNOWN_SECONDS = 0.04
 # Beside others, a tenant has so many threads; alone it has as many as the settings say.
 THREADS_EACH = 2
 # Threads for what is quick and belongs to no tenant, such as the operator's look at a subscription.

@@ -54,6 +54,7 @@ from service.http.routes import (
     version_health,
     versions,
 )
+from service.http.served_paths import ServedPaths
 from service.http.server_log.writer import ServerLogWriter
 from service.runtime.clock import Clock, system_clock
 from service.runtime.fair_places import FairPlaces
@@ -190,6 +191,8 @@ def routed(lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=lambda route: route.name,
     )
+    app.state.served_paths = ServedPaths(app.router.routes)
+    app.router.routes.insert(0, app.state.served_paths)
     app.include_router(health.router)
     # Routes are tried one after the other, so that those of the most frequent calls have to be first.
     nouns = (

@@ -8,7 +8,6 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
 
 from gitstore.errors import GitStoreError
 from service.audit.events import Subject
@@ -35,6 +34,7 @@ from service.http.otlp.answers import refusal as refusal_of_logs
 from service.http.otlp.body import format_of
 from service.http.refusals import Refusal, RefusalRecorder
 from service.http.requests import context_of, fault_of, is_of_git, log_of, origin_of
+from service.http.served_paths import ServedPaths
 from service.usecases.context import Context
 from sql.errors import DatabaseError
 
@@ -136,14 +136,11 @@ async def _unserved(request: Request, error: Exception) -> Response:
 
 def _methods(request: Request) -> list[str]:
     """Methods that the address takes; Starlette names only the methods of the first route that fits."""
-    routes = request.app.router.routes
-    taken = [
-        method
-        for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
-        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
-    ]
+    paths: ServedPaths = request.app.state.served_paths
+    taken = paths.methods(request.scope["path"])
     # The middleware makes a GET of each HEAD.
-    return ["HEAD", *taken] if "GET" in taken else taken
+    order = ("HEAD", "GET", "POST", "PUT", "PATCH", "DELETE")
+    return [method for method in order if method in taken or (method == "HEAD" and "GET" in taken)]
 
 
 # -- events ------------------------------------------------------------------------------------
