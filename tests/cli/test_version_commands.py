@@ -63,6 +63,7 @@ def test_log_follows_the_cursors_up_to_its_limit(shared: Tenant) -> None:
     annals(shared.ana, "version", "log", at(workflow), "--limit", "0", code=2)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("filters", "numbers"),
     [
@@ -150,6 +151,7 @@ def test_show_writes_the_canonical_bytes_unchanged(shared: Tenant) -> None:
     annals(shared.vera, "version", "show", at(workflow), "--raw", "-o", "json", code=2)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     "ref", ["9", "nothing", "published", "deadbeef", "a/b", "..", ".", "1?x=y", "%2e%2e", "é", "1#", "x\ny"]
 )

@@ -122,6 +122,7 @@ def test_they_end_as_well_while_they_are_still_starting(cluster: Cluster, tmp_pa
         server.wait_for_no_processes(10)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("place", "is_stored"),
     [

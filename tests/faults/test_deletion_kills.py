@@ -183,6 +183,7 @@ def is_durable(case: str) -> bool:
     return case.partition(":")[0] in DURABLE
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("case", CASES)
 def test_a_deletion_is_whole_or_has_not_been(scene: Scene, case: str) -> None:
     made = scene.tree()
@@ -214,6 +215,7 @@ def restoring(scene: Scene, root: Json) -> tuple[str, Json]:
     return f"/deletions/{deletion['deletion_id']}/restore", deletion
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize(
     ("case", "renames"),
     [(case, False) for case in CASES]

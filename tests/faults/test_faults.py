@@ -40,6 +40,7 @@ def theatre(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
         assert stage.end() == []
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("point", OF_THE_COMMITTER)
 def test_a_committer_killed_at_any_place_loses_and_doubles_nothing(theatre: Theatre, point: str) -> None:
     theatre.survives(Cell("committer", point, 1))

@@ -85,6 +85,7 @@ def matching(rows: list[tuple[datetime, UUID, str]], narrow: dict[str, Any]) -> 
     return sorted(found, reverse=True)
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("name", RANGES)
 @pytest.mark.parametrize("limit", [7, 200])
 def test_pages_by_the_events_own_time_are_those_of_all_rows_in_order(

@@ -262,11 +262,13 @@ def long(cluster: Cluster) -> Iterator[ServiceDatabase]:
         yield pool
 
 
+@pytest.mark.sampled(24)
 @pytest.mark.parametrize("name", CASES)
 def test_a_page_touches_the_chunks_of_its_window_by_its_index(long: ServiceDatabase, name: str) -> None:
     assert check(long, CASES[name])
 
 
+@pytest.mark.sampled(24)
 @pytest.mark.parametrize("name", CASES)
 def test_a_page_within_a_time_touches_the_chunks_of_that(long: ServiceDatabase, name: str) -> None:
     case = CASES[name]
@@ -412,6 +414,7 @@ def stale(cluster: Cluster) -> Iterator[ServiceDatabase]:
     cluster.drop(database)
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("name", NOTHING)
 def test_a_filter_that_finds_nothing_reads_few_rows_before_statistics_are_made(
     stale: ServiceDatabase, name: str

@@ -157,6 +157,7 @@ def shown(log: str, row: Json) -> Json:
     return {name: values[name] for name in ("id", *COLUMNS[log]) if not name.endswith("_at")}
 
 
+@pytest.mark.sampled(16)
 @LOGS
 @pytest.mark.parametrize("seed", range(QUESTIONS))
 def test_pages_have_the_rows_of_duckdb_in_its_order(filled: Filled, log: str, seed: int) -> None:
@@ -182,6 +183,7 @@ def test_pages_have_the_rows_of_duckdb_in_its_order(filled: Filled, log: str, se
     ]
 
 
+@pytest.mark.sampled(20)
 @LOGS
 @pytest.mark.parametrize("seed", range(QUESTIONS))
 def test_statistics_have_the_buckets_of_duckdb(filled: Filled, log: str, seed: int) -> None:

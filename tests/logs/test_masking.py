@@ -593,6 +593,7 @@ def seconds(call: Callable[[], object]) -> float:
     return min(taken)
 
 
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("unit", REPEATED)
 def test_the_time_grows_with_the_text_not_with_its_square(unit: str) -> None:
     whole = unit * (2**13 // len(unit))

@@ -134,7 +134,7 @@ def check(tenant: Tenant, printed: io.StringIO, text: str, value: Json, secret: 
     assert tenant.server.database.value(query, secret, version_id)
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.parametrize("shape", BY_SHAPE)
 @given(data=st.data())
 def test_a_secret_that_is_known_by_its_shape_is_in_no_log(
@@ -144,7 +144,7 @@ def test_a_secret_that_is_known_by_its_shape_is_in_no_log(
     check(planted, printed, text, {"a": [text], "b": {"c": f"say {text}"}}, secret)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(named=by_name())
 def test_a_secret_that_is_known_by_its_name_is_in_no_log(
     planted: Tenant, printed: io.StringIO, named: tuple[Json, str]

@@ -72,6 +72,7 @@ def test_there_are_at_least_twenty_varied_events_of_each_sender(sender: Sender) 
     assert len({str({**body, "occurred_at": None}) for body in bodies}) == len(bodies)
 
 
+@pytest.mark.sampled(4)
 @ALL
 def test_each_event_is_found_by_each_of_its_fields_and_no_other_is(platform: Tenant, sender: Sender) -> None:
     expected: dict[tuple[str, Any], Counter[datetime]] = defaultdict(Counter)
@@ -84,6 +85,7 @@ def test_each_event_is_found_by_each_of_its_fields_and_no_other_is(platform: Ten
         assert found == moments, (name, value)
 
 
+@pytest.mark.sampled(4)
 @ALL
 def test_each_event_is_found_by_its_own_time(platform: Tenant, sender: Sender) -> None:
     for body in sender.bodies():

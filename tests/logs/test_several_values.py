@@ -58,6 +58,7 @@ def followed(tenant: Tenant, log: str, **query: Any) -> list[str]:
     return [row[IDS[log]] for row in Follower(tenant.aud, f"{tenant.path}/{log}", query).read(limit=3)]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("log", "query"),
     [

@@ -27,7 +27,7 @@ from tests.machines.versioning_model import Refused, Text, User
 from tests.support.api import Caller, Json, Server, Tenant, refused
 from tests.support.reconciled import told, verify
 
-STEPS = int(os.environ.get("ANNALS_TEST_STEPS", "250"))
+STEPS = int(os.environ.get("ANNALS_TEST_STEPS", "100"))
 STEPS_OF_ONE = 50
 # There are few resources, so that their names and parents conflict.
 MAX_RESOURCES = 16

@@ -37,7 +37,7 @@ from tests.support.databases import Cluster
 from tests.support.processes import PUBLIC_URL, Processes, serving
 
 Step = TypeVar("Step", bound=Callable[..., None])
-STEPS = int(os.environ.get("ANNALS_TEST_STEPS", "400"))
+STEPS = int(os.environ.get("ANNALS_TEST_STEPS", "160"))
 # Examples are long enough for histories in which tags, publications and rollbacks interact.
 STEPS_OF_ONE = 80
 # There are few resources, so that steps concern the same ones.

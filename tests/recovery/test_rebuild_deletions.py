@@ -316,6 +316,7 @@ STRANGE: list[tuple[Callable[[Story, Workspace, Workspace], None], str]] = [
 ]
 
 
+@pytest.mark.sampled(10)
 @pytest.mark.parametrize(("strange", "why"), STRANGE, ids=[strange.__name__ for strange, _ in STRANGE])
 def test_a_deletion_or_restore_that_cannot_be_is_refused(
     store: Store,

@@ -234,6 +234,7 @@ def test_of_two_lines_that_both_have_rows_nothing_is_put_right(history: History)
     assert audited(history.tenant) == []
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("branch", ["main", "published"])
 @pytest.mark.parametrize("is_there", [True, False])
 def test_a_row_of_a_commit_that_is_missing_is_left(history: History, branch: str, is_there: bool) -> None:
@@ -314,6 +315,7 @@ COLUMNS: dict[str, tuple[LiteralString, str | int]] = {
 }
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("number", [1, 2, 3])
 @pytest.mark.parametrize("code", COLUMNS)
 def test_a_column_that_git_refutes_is_corrected(history: History, code: str, number: int) -> None:

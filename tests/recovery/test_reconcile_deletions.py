@@ -92,6 +92,7 @@ COLUMNS: dict[LiteralString, object] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("column", COLUMNS)
 def test_a_column_that_git_refutes_is_corrected(history: DeletedTree, column: LiteralString) -> None:
     for subject in (history.of("jobs", history.second), history.of("folders", history.first)):
@@ -166,6 +167,7 @@ def test_a_document_that_differs_in_the_version_alone_is_told_of_that(history: D
     mended(history, "data_differs", f"workflows/{resource_id}@1")
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("name", ["folders", "workflows", "inner jobs"])
 @pytest.mark.parametrize("which", ["first", "second"])
 def test_a_deletion_that_lost_its_row_gets_it_again(history: DeletedTree, name: str, which: str) -> None:
@@ -242,6 +244,7 @@ def test_what_is_deleted_is_as_its_newest_version_says(history: DeletedTree, col
     assert row_of(history, resource) == before
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("collection", COLLECTIONS)
 def test_a_deleted_resource_that_lost_its_row_gets_it_again(history: DeletedTree, collection: str) -> None:
     resource = history.tenant.make(collection)

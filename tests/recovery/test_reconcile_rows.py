@@ -50,6 +50,7 @@ COLUMNS: dict[str, tuple[LiteralString, str]] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("number", [1, 2, 3])
 @pytest.mark.parametrize("code", COLUMNS)
 def test_a_column_that_git_refutes_is_corrected(history: History, code: str, number: int) -> None:
@@ -121,6 +122,7 @@ def test_versions_of_one_commit_are_compared_each(history: History) -> None:
 # -- resources ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("collection", COLLECTIONS)
 def test_a_name_and_a_description_that_git_refutes_are_corrected(history: History, collection: str) -> None:
     resource = history.tenant.make(collection, description="as it is")
@@ -146,6 +148,7 @@ def test_a_description_is_that_of_the_newest_snapshot(history: History) -> None:
     assert row_of(history, history.workflow)["description"] is None
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("collection", [each for each in COLLECTIONS if each != "workspaces"])
 def test_a_parent_that_git_refutes_is_corrected(history: History, collection: str) -> None:
     resource = history.tenant.make(collection)
@@ -237,6 +240,7 @@ def test_times_of_a_resource_that_git_refutes_are_corrected(history: History, co
     assert row_of(history, history.workflow) == before
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("collection", COLLECTIONS)
 def test_a_resource_that_lost_its_row_gets_it_again(history: History, collection: str) -> None:
     resource = history.tenant.make(collection, description="of old")

@@ -214,6 +214,7 @@ def test_what_is_moved_out_of_what_is_held_stays_held(logs: Logs, tenant: Tenant
     assert logs.run()["rows"] == 1
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("depth", [0, 1, 3])
 @pytest.mark.parametrize("by", ["move", "restore"])
 def test_what_comes_into_what_is_held_while_its_rows_go_keeps_them(

@@ -98,6 +98,7 @@ def archived(folder: Path, log: str) -> Counter[tuple[str, bytes]]:
     return found
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("place", OF_RETENTION)
 def test_killed_at_a_place_no_row_is_in_neither_and_the_next_run_ends_it(
     logs: Logs, tmp_path: Path, place: str

@@ -23,7 +23,7 @@ from tests.support.serving import set_operator_key
 
 PUBLIC_URL = "http://annals.example"
 # Random steps of a story, of which every answer is compared.
-STEPS = int(os.environ.get("ANNALS_TEST_STEPS", "60"))
+STEPS = int(os.environ.get("ANNALS_TEST_STEPS", "20"))
 Done = subprocess.CompletedProcess[str]
 
 
