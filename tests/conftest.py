@@ -27,7 +27,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Take some cases of sampled tests, and begin with the long ones, which would keep one process to the end."""
+    """Take some cases of sampled tests, and begin with the long tests, which take longest."""
     if not os.environ.get("ANNALS_TEST_ALL"):
         left_out = {case for cases in _sampled(items) for case in _between(*cases)}
         config.hook.pytest_deselected(items=[item for item in items if item in left_out])

@@ -16,8 +16,8 @@ TAKEN = (
     *(IDEMPOTENCY_KEY, CHANGE_REASON, "X-Request-Id"),
 )
 SHOWN = (
-    *("Allow", "ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After"),
-    *("WWW-Authenticate", "X-Request-Id"),
+    *("Allow", "Content-Disposition", "ETag", "Link", "Location", "RateLimit", "RateLimit-Policy"),
+    *("Retry-After", "WWW-Authenticate", "X-Request-Id"),
 )
 # Browsers keep the answer to a preflight for so long: Chromium's longest time is two hours. An origin that is
 # removed may send changes for as long, though it can't read the answers.

@@ -142,8 +142,11 @@ def detail_of(error: AnnalsError) -> str:
         return _of_quota(error)
     if isinstance(error, errors.Invalid) and error.faults:
         return " ".join(f"{field_of(fault)}: {fault_of(fault.detail)}." for fault in error.faults[:3])
-    text = _PLACE.sub("", error.detail, count=1) if _PLACE.match(error.detail) else error.detail
-    return _DETAILS.get(type(error), text[:1].upper() + text[1:])
+    text = error.detail
+    if place := _PLACE.match(text):
+        # Other details begin as a sentence does, or with somebody's name as it is written.
+        text = text[place.end() : place.end() + 1].upper() + text[place.end() + 1 :]
+    return _DETAILS.get(type(error), text)
 
 
 def _of_quota(error: errors.QuotaExceeded) -> str:

@@ -46,6 +46,7 @@ def test_an_admin_reads_it_as_before(tenant: Tenant, rest: str) -> None:
 
 @pytest.mark.parametrize("name", ["vera", "ben", "aud"])
 @pytest.mark.parametrize("rest", [*READS, "/versions/99", "/versions/v9"])
+@pytest.mark.sampled(13)
 def test_for_all_others_it_is_not_there(shared: Tenant, purged: Json, name: str, rest: str) -> None:
     path = shared.at(purged) + rest.format(commit=purged["git_commit_hash"])
     refused(shared.caller(name).get(path), 404, "resource_not_found")

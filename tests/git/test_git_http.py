@@ -321,6 +321,7 @@ def purge(tenant: Tenant) -> None:
 
 @pytest.mark.parametrize("protocol", ["0", "1", "2"])
 @pytest.mark.parametrize("name", ["vera", "ben", "aud"])
+@pytest.mark.sampled(3)
 def test_once_something_was_deleted_for_good_only_admins_clone_if_so_set(
     tenant: Tenant, home: Path, name: str, protocol: str
 ) -> None:

@@ -58,6 +58,7 @@ PATHS = ("versions", "check-in", "check-out", "rollback")
         *(data(b'"\xff"'), data(b'"\xed\xa0\x80"'), data(b'"\xc0\x80"'), '{"data": {}}'.encode("utf-16")),
     ],
 )
+@pytest.mark.sampled(25)
 def test_what_is_no_json_is_400(shared: Tenant, workflow: Json, call: str, body: bytes) -> None:
     problem = refused(shared.ben.send(f"{shared.at(workflow)}/{call}", body), 400, "malformed_json")
     assert "UTF-8" in problem["detail"] or pointers(problem) == [""]

@@ -51,6 +51,7 @@ def check(tenant: Tenant, resource: Json, definitions: list[Json], clone: Path) 
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.sampled(1)
 def test_every_edit_of_seeded_documents_is_kept(tenant: Tenant, home: Path, seed: int) -> None:
     rng = random.Random(seed)
     histories: list[tuple[Json, list[Json]]] = []
@@ -93,6 +94,7 @@ def test_every_edit_of_seeded_documents_is_kept(tenant: Tenant, home: Path, seed
     ],
     ids=lambda value: repr(value)[:24],
 )
+@pytest.mark.sampled(15)
 def test_a_value_comes_back_as_it_went_in(shared: Tenant, value: object) -> None:
     made = shared.workflow(definition={"value": value, "list": [value]})
     definition = {"value": value, "list": [value]}

@@ -65,6 +65,7 @@ def test_every_post_is_tried_here(server: Server) -> None:
 
 
 @pytest.mark.parametrize("path", POSTS)
+@pytest.mark.sampled(9)
 def test_a_retry_gets_the_answer_of_the_first_try_and_does_nothing(shared: Tenant, path: str) -> None:
     where, body = prepared(shared, path)
     caller, headers = caller_of(shared, path), once()
@@ -92,6 +93,7 @@ def prepared(tenant: Tenant, path: str) -> tuple[str, Json | None]:
 
 
 @pytest.mark.parametrize("path", POSTS)
+@pytest.mark.sampled(9)
 def test_a_key_with_another_body_is_422(shared: Tenant, path: str) -> None:
     where, body = prepared(shared, path)
     caller, headers = caller_of(shared, path), once()
@@ -107,6 +109,7 @@ def test_a_key_with_another_body_is_422(shared: Tenant, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", [path for path in POSTS if "publish" not in path])
+@pytest.mark.sampled(9)
 def test_a_body_of_the_same_values_is_the_same_however_it_is_written(shared: Tenant, path: str) -> None:
     where, body = prepared(shared, path)
     if not body:
@@ -487,6 +490,7 @@ def with_key(caller: Caller, path: str, body: Json | None, key: bytes) -> httpx.
 
 
 @pytest.mark.parametrize("path", POSTS)
+@pytest.mark.sampled(9)
 def test_a_key_that_is_none_is_422(shared: Tenant, path: str) -> None:
     where, body = prepared(shared, path)
     caller = caller_of(shared, path)
@@ -510,6 +514,7 @@ def test_a_key_of_control_characters_is_no_request_at_all(shared: Tenant, key: b
 
 
 @pytest.mark.parametrize("path", POSTS)
+@pytest.mark.sampled(9)
 def test_a_retry_while_the_first_try_is_carried_out_is_409(shared: Tenant, path: str) -> None:
     where, body = prepared(shared, path)
     caller, headers = caller_of(shared, path), once()
@@ -564,6 +569,7 @@ AT_THE_SAME_TIME: list[Prepare] = [
 
 
 @pytest.mark.parametrize("prepare", AT_THE_SAME_TIME)
+@pytest.mark.sampled(3)
 def test_of_many_that_come_at_once_one_is_carried_out(tenant: Tenant, prepare: Prepare) -> None:
     path, body, made = prepare(tenant)
     caller, headers = tenant.ana, once()

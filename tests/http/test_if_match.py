@@ -82,11 +82,13 @@ def based(request: pytest.FixtureRequest, shared: Tenant) -> Based:
 
 
 @pytest.mark.parametrize("if_match", ['"{commit}"', "*", '"{stale}", "{commit}"'])
+@pytest.mark.sampled(17)
 def test_a_write_based_on_the_current_version_is_made(based: Based, if_match: str) -> None:
     ok(based.send(if_match), based.write.status)
 
 
 @pytest.mark.parametrize("if_match", ['"{stale}"', '"x", W/"{stale}"'])
+@pytest.mark.sampled(12)
 def test_a_write_based_on_another_is_refused_with_the_current_one(based: Based, if_match: str) -> None:
     before = based.tenant.footprint()
     problem = refused(based.send(if_match), 412, "stale_version")

@@ -321,6 +321,7 @@ def test_every_write_is_tried_here() -> None:
 
 
 @pytest.mark.parametrize("name", WRITES)
+@pytest.mark.sampled(15)
 def test_the_first_refusal_wins(scene: Scene, name: str) -> None:
     write = WRITES[name]
     levels = write.levels()
@@ -350,6 +351,7 @@ WRONG_KEY = {"idempotency-key": ""}
 
 
 @pytest.mark.parametrize("name", [name for name, write in WRITES.items() if write.method == "POST"])
+@pytest.mark.sampled(10)
 def test_a_key_that_is_none_comes_before_what_is_not_there_or_in_the_way(scene: Scene, name: str) -> None:
     write = WRITES[name]
     caller = scene.tenant.ana if write.has_tenant else scene.tenant.server.operator

@@ -36,6 +36,7 @@ def filled(tenant: Tenant, path: str) -> str:
 
 
 @pytest.mark.parametrize(("path", "name"), integers())
+@pytest.mark.sampled(12)
 def test_an_integer_is_written_in_plain_digits(shared: Tenant, path: str, name: str) -> None:
     caller = shared.ana if "{subscription_id}" in path else shared.server.operator
     for text in ("+5", "007", "5.0", " 5", "5 ", "1_0", "٥", "-0", "0x5", "five", "9" * 5000):

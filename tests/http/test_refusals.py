@@ -72,6 +72,7 @@ def left(server: Server, tenant: Tenant, attempt: Try, number: int = 0) -> list[
 
 
 @pytest.mark.parametrize(("method", "path"), CALLS)
+@pytest.mark.sampled(13)
 def test_every_call_that_is_refused_leaves_one_row(tenant: Tenant, method: str, path: str) -> None:
     prepare, action, resource_type = CALLS[method, path]
     if path == "S/audit-logs":

@@ -38,6 +38,7 @@ def test_every_call_that_changes_something_is_tried_here(server: Server) -> None
 
 
 @pytest.mark.parametrize(("method", "path"), CALLS)
+@pytest.mark.sampled(19)
 def test_a_change_leaves_one_row_that_says_who_what_where_and_how(
     tenant: Tenant, method: str, path: str
 ) -> None:

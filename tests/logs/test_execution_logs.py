@@ -136,6 +136,7 @@ BAD: list[tuple[Json, str]] = [
 
 
 @pytest.mark.parametrize(("fields", "pointer"), BAD)
+@pytest.mark.sampled(20)
 def test_what_breaks_a_rule_is_pointed_at_and_nothing_is_stored(
     tenant: Tenant, fields: Json, pointer: str
 ) -> None:

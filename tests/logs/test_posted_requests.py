@@ -152,6 +152,7 @@ BAD: list[tuple[Json, str]] = [
 
 
 @pytest.mark.parametrize(("change", "pointer"), BAD)
+@pytest.mark.sampled(10)
 def test_a_bad_field_is_named_and_nothing_is_stored(tenant: Tenant, change: Json, pointer: str) -> None:
     answer = tenant.ben.post(f"{tenant.path}/server-logs", [REQUEST, REQUEST | change])
     assert pointers(refused(answer, 422, "invalid")) == [f"/1{pointer}"]

@@ -122,6 +122,7 @@ def test_a_commit_names_only_what_it_made(shared: Tenant, edited: tuple[Json, li
         *("_", "1234567", "0" * 40),
     ],
 )
+@pytest.mark.sampled(12)
 def test_a_ref_that_names_nothing_is_404(shared: Tenant, edited: tuple[Json, list[Json]], ref: str) -> None:
     for rest in ("", "/data"):
         response = shared.ana.get(f"{shared.at(edited[0])}/versions/{ref}{rest}")
@@ -253,6 +254,7 @@ def test_a_tag_that_git_takes_is_taken(shared: Tenant, tag: str) -> None:
         *("current", "published", "previous", "v1..2", "v1.", "v1.lock", "v@{1}", 1, True, ["v1"]),
     ],
 )
+@pytest.mark.sampled(12)
 def test_a_tag_that_could_be_misread_is_refused(
     shared: Tenant, edited: tuple[Json, list[Json]], tag: object
 ) -> None:

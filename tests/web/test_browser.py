@@ -46,6 +46,7 @@ def test_axe_is_the_file_that_was_checked() -> None:
 
 
 @pytest.mark.parametrize("listed", SEEN, ids=lambda page: page.name)
+@pytest.mark.sampled(24)
 def test_a_page_is_sound_in_both_themes_and_widths(people: Windows, listed: Listed) -> None:
     reader = people.look_at(listed)
     found = []

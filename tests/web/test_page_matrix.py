@@ -38,6 +38,7 @@ def test_every_page_of_the_server_is_in_the_list() -> None:
 
 
 @pytest.mark.parametrize("page", ADDRESSES, ids=lambda page: page.name)
+@pytest.mark.sampled(48)
 def test_a_page_is_for_those_who_have_its_right(story: Story, readers: Browsers, page: Listed) -> None:
     for role in story.of(page.place).roles:
         found = readers.of(page.place, role).get(page.path(story))
@@ -49,6 +50,7 @@ def test_a_page_is_for_those_who_have_its_right(story: Story, readers: Browsers,
 
 
 @pytest.mark.parametrize("page", ADDRESSES, ids=lambda page: page.name)
+@pytest.mark.sampled(24)
 def test_nobody_is_led_to_the_sign_in_and_back(story: Story, page: Listed) -> None:
     nobody = Browser(story.server)
     found = nobody.get(page.path(story))

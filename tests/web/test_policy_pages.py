@@ -120,8 +120,8 @@ def test_a_depth_is_changed_in_its_row(server: Server, tenant: Tenant) -> None:
     [
         (("*", "CREATE", "none"), "can be left out"),
         (("*", "READ", "none"), "is about the same type and action"),
-        (("no_such", "READ", "none"), "is one of"),
-        (("*", '"><script>', "none"), "is one of"),
+        (("no_such", "READ", "none"), "one of the choices"),
+        (("*", '"><script>', "none"), "one of the choices"),
         (("*", "READ", "deep"), "Rules"),
     ],
 )
