@@ -2,16 +2,15 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.cli import demo_departments
+from service.cli import demo_departments, demo_week
 from service.cli.client import Client
-from service.cli.demo_documents import document, node
+from service.cli.demo_documents import Say, document, node
 
-Say = Callable[[str], None]
 PEOPLE = (("ana", "admin"), ("ben", "editor"), ("eva", "editor"), ("vera", "viewer"), ("aud", "auditor"))
 
 
@@ -39,6 +38,7 @@ def tell(url: str, operator_key: str, say: Say) -> Told:
         _restructure(ana, ben, base, say)
         demo_departments.play(clients, base, say)
         _watch_the_load(ben, f"{base}/workflows/{etl}", say)
+        demo_week.play(ben, base, say)
         history = ana.get(f"{base}/workflows/{etl}/versions")["items"]
         events = ana.get(f"{base}/audit-logs?limit=200")["items"]
     say("")

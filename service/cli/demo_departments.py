@@ -1,12 +1,10 @@
 """Second part of the demo's story: more departments, deletions, and a check-out that goes on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from service.cli.client import Client
-from service.cli.demo_documents import Document, document, node
-
-Say = Callable[[str], None]
+from service.cli.demo_documents import Document, Say, document, node
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """Documents of the demo's workflows."""
 
 import json
+from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
 Document = dict[str, Any]
+Say = Callable[[str], None]
 
 
 def document(name: str) -> Document:

@@ -113,6 +113,7 @@ def test_the_demo_tells_a_story_whose_commands_work(tmp_path: Path) -> None:
         assert "rollback of the workspace would do: 3 resources change" in told.stdout
         assert "She does it: 3 new versions in one commit" in told.stdout
         assert "ana restores Survey" in told.stdout
+        assert "worse since version 2, roll back to version 1." in told.stdout
         for role in ("admin", "editor", "viewer", "auditor"):
             assert re.search(rf"^  \w+ +{role} +annals_\w+", told.stdout, flags=re.MULTILINE), role
         commands = [
