@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import sampling
 from tests.support.api import Server, Tenant
 from tests.support.databases import Cluster, Database, cluster_url
 from tests.support.serving import serving
@@ -24,34 +25,16 @@ def pytest_configure() -> None:
         and shutil.disk_usage(SHARED_MEMORY).free > ROOM_BYTES
     ):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(SHARED_MEMORY))
+    sampling.choose_third()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Take some cases of sampled tests, and begin with the long tests, which take longest."""
+    """Leave out what a run in between leaves out, and begin with the tests that take longest."""
     if not os.environ.get("ANNALS_TEST_ALL"):
-        left_out = {case for cases in _sampled(items) for case in _between(*cases)}
-        config.hook.pytest_deselected(items=[item for item in items if item in left_out])
-        items[:] = [item for item in items if item not in left_out]
+        without = sampling.left_out(items)
+        config.hook.pytest_deselected(items=[item for item in items if item in without])
+        items[:] = [item for item in items if item not in without]
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
-
-
-def _sampled(items: list[pytest.Item]) -> Iterator[tuple[list[pytest.Item], int]]:
-    """Yield the cases of each sampled test, and how many of them are taken."""
-    tests: dict[str, list[pytest.Item]] = {}
-    for item in items:
-        if item.get_closest_marker("sampled"):
-            tests.setdefault(item.nodeid.partition("[")[0], []).append(item)
-    for cases in tests.values():
-        mark = cases[0].get_closest_marker("sampled")
-        assert mark is not None
-        yield cases, mark.args[0]
-
-
-def _between(cases: list[pytest.Item], taken: int) -> list[pytest.Item]:
-    """Return the cases between those that are taken, which are spread evenly from the first to the last."""
-    last = len(cases) - 1
-    kept = {round(number * last / max(1, taken - 1)) for number in range(taken)}
-    return [case for number, case in enumerate(cases) if number not in kept]
 
 
 @pytest.fixture(scope="session")

@@ -207,6 +207,7 @@ def stored(stage: Stage, query: LiteralString, asked: set[str]) -> set[str]:
 
 @pytest.mark.long
 @pytest.mark.parametrize("pause", [ended, frozen])
+@pytest.mark.sampled(1)
 def test_a_database_that_pauses_loses_nothing_and_needs_no_restart(
     stage: Stage, pause: Callable[[EmbeddedPostgres], AbstractContextManager[None]]
 ) -> None:

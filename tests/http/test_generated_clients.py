@@ -147,6 +147,7 @@ def node_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("openapi-ts", ("--input", FILE, "--output", "annals", "--no-log-file"), "annals/index.ts"),
     ],
 )
+@pytest.mark.sampled(1)
 def test_a_generator_of_typescript_warns_of_nothing(
     node_modules: Path, generator: str, options: tuple[str | Path, ...], made: str
 ) -> None:

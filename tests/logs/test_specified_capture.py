@@ -99,6 +99,7 @@ LINES: dict[str, LiteralString] = {
 
 
 @pytest.mark.parametrize("line", LINES)
+@pytest.mark.sampled(7)
 def test_a_line_is_captured(used: Tenant, line: str) -> None:
     used.server.flush_log()
     assert used.server.database.rows(LINES[line], used.subscription_id), line

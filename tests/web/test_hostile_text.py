@@ -62,7 +62,7 @@ def narrow(browser: Chromium, harm: Story) -> Iterator[Windows]:
 
 
 @pytest.mark.parametrize("page", _SHOWN, ids=lambda page: page.name)
-@pytest.mark.sampled(48)
+@pytest.mark.sampled(24)
 def test_text_is_shown_as_text(plain: Browsers, page: Listed) -> None:
     found = plain.look_at(page)
     assert "<script>alert" not in found.source
@@ -78,7 +78,7 @@ def test_text_is_shown_as_text(plain: Browsers, page: Listed) -> None:
 @pytest.mark.long
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
 @pytest.mark.parametrize("page", [page for page in _SHOWN if page in SEEN], ids=lambda page: page.name)
-@pytest.mark.sampled(20)
+@pytest.mark.sampled(10)
 def test_text_is_inert_and_fits_a_narrow_window(narrow: Windows, page: Listed) -> None:
     reader = narrow.look_at(page)
     assert reader.overflow() == []

@@ -22,7 +22,7 @@ def readers(story: Story) -> Browsers:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-@pytest.mark.sampled(48)
+@pytest.mark.sampled(30)
 def test_a_page_keeps_its_budgets(story: Story, readers: Browsers, page: Listed) -> None:
     readers.look_at(page)
     with counted(story.server) as statements:

@@ -38,7 +38,7 @@ def test_every_page_of_the_server_is_in_the_list() -> None:
 
 
 @pytest.mark.parametrize("page", ADDRESSES, ids=lambda page: page.name)
-@pytest.mark.sampled(48)
+@pytest.mark.sampled(30)
 def test_a_page_is_for_those_who_have_its_right(story: Story, readers: Browsers, page: Listed) -> None:
     for role in story.of(page.place).roles:
         found = readers.of(page.place, role).get(page.path(story))
@@ -97,6 +97,7 @@ def _without_id(page: Page) -> str:
         (BUSY, "admin", 3),
     ],
 )
+@pytest.mark.sampled(3)
 def test_no_link_leads_to_an_error(readers: Browsers, place: str, role: str, depth: int) -> None:
     reader = readers.of(place, role)
     seen: dict[str, str] = {}

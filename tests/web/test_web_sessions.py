@@ -144,7 +144,7 @@ def test_a_closed_subscription_is_read_and_a_purged_one_has_no_session(lone_serv
     _ = tenant.workspace_id
     closed(tenant)
     assert is_in(browser)
-    assert browser.get(f"/s/{tenant.subscription_id}").status == 303
+    assert browser.get(f"/s/{tenant.subscription_id}").status == 200
     another = Browser(lone_server).sign_in(tenant.ana)
     assert is_in(another)
     assert len(rows(lone_server, tenant.ana)) == 2

@@ -1,0 +1,70 @@
+"""Tests that a run in between leaves out; ANNALS_TEST_ALL=1 runs all.
+
+Of a test with very many cases it takes some.
+Of a file that takes long, and whose subject is settled, it takes a third of the tests: another one each day.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+THIRDS = 3
+# The third of the day; processes of one run have the same, also at midnight.
+VARIABLE = "ANNALS_TEST_THIRD"
+# Files of which a run takes a third; each takes 20 s or more as a whole.
+SETTLED = frozenset(
+    f"tests/{name}.py"
+    for name in (
+        *("cli/test_cli", "cli/test_client_commands", "cli/test_client_retries", "cli/test_version_commands"),
+        *(
+            "committer/test_committer_process",
+            "committer/test_committer_socket",
+            "committer/test_group_commit",
+        ),
+        *("database/test_embedded", "database/test_embedded_cluster", "database/test_embedded_user"),
+        *("database/test_query_plans", "database/test_tree_plans"),
+        *("deletions/test_deletion_races", "deletions/test_deletion_requests", "deletions/test_restores"),
+        *("faults/test_deletion_kills", "faults/test_durability", "faults/test_faults"),
+        *("git/test_git_clients", "git/test_upkeep"),
+        *("logs/test_log_plans", "logs/test_server_log_writer"),
+        "maintenance/test_scheduler",
+        *("processes/test_children", "processes/test_server"),
+        *("project/test_bench", "project/test_bench_deletions"),
+        *("recovery/test_rebuild", "recovery/test_rebuild_deletions", "recovery/test_rebuild_refusals"),
+        *("recovery/test_reconcile", "recovery/test_reconcile_deletions", "recovery/test_reconcile_rows"),
+        *("recovery/test_reconcile_load", "recovery/test_upkeep"),
+        *("retention/test_archive", "retention/test_purge_closed", "retention/test_retention"),
+        "retention/test_retention_archive",
+    )
+)
+
+
+def choose_third() -> None:
+    """Choose the third of a run, before it starts its processes."""
+    os.environ.setdefault(VARIABLE, str(datetime.now(UTC).toordinal() % THIRDS))
+
+
+def left_out(items: Iterable[pytest.Item]) -> set[pytest.Item]:
+    """Return the tests that a run leaves out."""
+    third = int(os.environ[VARIABLE])
+    files: dict[str, dict[str, list[pytest.Item]]] = {}
+    for item in items:
+        path, _, rest = item.nodeid.partition("::")
+        files.setdefault(path, {}).setdefault(rest.partition("[")[0], []).append(item)
+    found: set[pytest.Item] = set()
+    for path, tests in files.items():
+        for number, cases in enumerate(tests.values()):
+            if path in SETTLED and len(tests) >= THIRDS and number % THIRDS != third:
+                found.update(cases)
+            elif mark := cases[0].get_closest_marker("sampled"):
+                found.update(between(cases, mark.args[0]))
+    return found
+
+
+def between(cases: list[pytest.Item], taken: int) -> Iterator[pytest.Item]:
+    """Yield the cases between those that are taken, which are spread evenly from the first to the last."""
+    last = len(cases) - 1
+    kept = {round(number * last / max(1, taken - 1)) for number in range(taken)}
+    return (case for number, case in enumerate(cases) if number not in kept)
