@@ -321,7 +321,7 @@ def test_every_write_is_tried_here() -> None:
 
 
 @pytest.mark.parametrize("name", WRITES)
-@pytest.mark.sampled(15)
+@pytest.mark.sampled(8)
 def test_the_first_refusal_wins(scene: Scene, name: str) -> None:
     write = WRITES[name]
     levels = write.levels()

@@ -25,10 +25,13 @@ SETTLED = frozenset(
         ),
         *("database/test_embedded", "database/test_embedded_cluster", "database/test_embedded_user"),
         *("database/test_query_plans", "database/test_tree_plans"),
-        *("deletions/test_deletion_races", "deletions/test_deletion_requests", "deletions/test_restores"),
+        *("deletions/test_deletion_races", "deletions/test_deletion_requests", "deletions/test_deletions"),
+        "deletions/test_restores",
         *("faults/test_deletion_kills", "faults/test_durability", "faults/test_faults"),
-        *("git/test_git_clients", "git/test_upkeep"),
-        *("logs/test_log_plans", "logs/test_server_log_writer"),
+        *("git/test_git_clients", "git/test_git_http", "git/test_upkeep"),
+        *("http/test_bodies", "http/test_credentials", "http/test_quotas", "http/test_refusals"),
+        *("logs/test_execution_logs", "logs/test_log_plans", "logs/test_server_log_writer"),
+        "logs/test_server_logs",
         "maintenance/test_scheduler",
         *("processes/test_children", "processes/test_server"),
         *("project/test_bench", "project/test_bench_deletions"),
@@ -37,6 +40,7 @@ SETTLED = frozenset(
         *("recovery/test_reconcile_load", "recovery/test_upkeep"),
         *("retention/test_archive", "retention/test_purge_closed", "retention/test_retention"),
         "retention/test_retention_archive",
+        "versioning/test_check_outs",
     )
 )
 

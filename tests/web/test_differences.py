@@ -47,9 +47,11 @@ def test_a_value_does_not_differ_from_itself(value: Any) -> None:
 @given(json_values, json_values)
 def test_values_differ_the_same_both_ways(old: Any, new: Any) -> None:
     there, back = between(old, new), between(new, old)
-    assert there.count == back.count
+    # Items of lists can be matched in several ways, which are not the same both ways.
+    assert (there.count > 0) == (back.count > 0)
     assert (there.count > 0) == (orjson.dumps(old, option=orjson.OPT_SORT_KEYS) != sorted_text(new))
     if not has_lists(old):
+        assert there.count == back.count
         turned = {(each.path, each.after, each.before) for each in back.items}
         assert {(each.path, each.before, each.after) for each in there.items} == turned
 
