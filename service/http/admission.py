@@ -44,6 +44,9 @@ ALONE = 64
 # event loop: all connections of an address would get one in each turn, and a call of another needs a dozen
 # turns. Beside others, an address gets 200 such answers a second.
 UNKNOWN_SECONDS = 0.04
+# For a second more for so many bytes of the answer: to send the description costs as much as to make it.
+# Beside others, an address gets 10 MB of such answers a second.
+UNKNOWN_BYTES_A_SECOND = 1_250_000
 # Beside others, a tenant has so many threads; alone it has as many as the settings say.
 THREADS_EACH = 2
 # Threads for what is quick and belongs to no tenant, such as the operator's look at a subscription.
@@ -269,14 +272,15 @@ class Visit:
         of_tenants = (self._admission.requests, self._admission.threads, self._admission.parsing)
         return all(places.is_alone(self._key) for places in of_tenants)
 
-    def leave(self) -> None:
+    def leave(self, answer_bytes: int = 0) -> None:
         """Give all places back; a caller who is still unknown keeps that of the address for a moment."""
         held, self._held = self._held, []
+        moment = UNKNOWN_SECONDS + answer_bytes / UNKNOWN_BYTES_A_SECOND
         for places, key, size in held:
             if self._is_known:
                 places.release(key, size)
             else:
-                asyncio.get_running_loop().call_later(UNKNOWN_SECONDS, places.release, key, size)
+                asyncio.get_running_loop().call_later(moment, places.release, key, size)
 
     async def _take(self, places: FairPlaces, key: _Key, size: int = 1) -> None:
         await places.take(key, size)

@@ -111,9 +111,9 @@ class RequestMiddleware:
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                # The work is done; a client that reads slowly keeps no place.
-                visit.leave()
                 headers = MutableHeaders(scope=message)
+                # The work is done; a client that reads slowly keeps no place.
+                visit.leave(int(headers.get("content-length", 0)))
                 headers[HEADER] = request_id
                 headers.add_vary_header("Origin")
                 headers.update(await self._cross_origin.headers(request))
